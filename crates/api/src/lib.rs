@@ -1,0 +1,1 @@
+//! Wire types, error codes and the typed client of the llmops API.

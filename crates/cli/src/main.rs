@@ -1,0 +1,2 @@
+//! The llmops command.
+fn main() {}

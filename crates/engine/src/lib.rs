@@ -1,0 +1,1 @@
+//! LLM evaluation, prompts, datasets, gates and experiments as a library.

@@ -1,0 +1,1 @@
+//! Text metrics: exact match, F1, ROUGE, edit distance, JSON checks.

@@ -1,0 +1,1 @@
+//! Chat-model clients, the simulated provider, prices and limits.

@@ -1,0 +1,1 @@
+//! Statistical tests, intervals, sequential inference, power and drift detectors.
