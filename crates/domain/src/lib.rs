@@ -1,1 +1,17 @@
-//! Types and pure decisions of llmops: prompts, datasets, runs, gate.
+//! Types and pure decisions of llmops.
+//!
+//! Nothing here reads the clock, the environment, the network or the disk: time, randomness and text are arguments.
+//! Every decision (what a prompt renders to, whether a gate passes, what changed between two versions) is a function
+//! from data to an answer with its reasons, so that it can be replayed and tested with a table.
+
+pub mod chat;
+pub mod compare;
+pub mod config;
+pub mod dataset;
+pub mod gate;
+pub mod hash;
+pub mod id;
+pub mod manifest;
+pub mod prompt;
+pub mod run;
+pub mod scoring;

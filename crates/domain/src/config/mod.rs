@@ -1,0 +1,4 @@
+//! `llmops.yaml`: one section a file.
+
+pub mod duration;
+pub mod providers;

@@ -1,0 +1,73 @@
+//! Content hashes: SHA-256 over canonical JSON (RFC 8785).
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Number of hex digits in the short form of a hash, as people type it (`NAME@3f1c9a2b7d40`).
+pub const SHORT_LEN: usize = 12;
+
+/// A SHA-256 content hash in 64 lower-case hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = String, example = "3f1c9a2b7d40…")]
+pub struct ContentHash(String);
+
+impl ContentHash {
+    /// Hashes the canonical JSON (RFC 8785: sorted keys, shortest numbers, no white space) of `value`.
+    ///
+    /// ```
+    /// # use llmops_domain::hash::ContentHash;
+    /// let a = ContentHash::of_json(&serde_json::json!({"b": 1, "a": 2.0})).unwrap();
+    /// let b = ContentHash::of_json(&serde_json::json!({"a": 2, "b": 1.0})).unwrap();
+    /// assert_eq!(a, b);
+    /// ```
+    ///
+    /// # Errors
+    /// When `value` has no JSON form (NaN, infinity, maps with non-string keys).
+    pub fn of_json<T: Serialize>(value: &T) -> Result<Self, serde_json::Error> {
+        Ok(Self::of_bytes(&serde_json_canonicalizer::to_vec(value)?))
+    }
+
+    /// Hashes raw bytes.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self(hex::encode(Sha256::digest(bytes)))
+    }
+
+    /// Hashes the sorted hashes of a set, joined by line feeds: a hash of the set, whatever its order.
+    ///
+    /// Equal to `printf '%s' "$(sort hashes.txt)" | sha256sum`.
+    pub fn of_set<'a>(members: impl IntoIterator<Item = &'a ContentHash>) -> Self {
+        let mut raw: Vec<&str> = members.into_iter().map(Self::as_str).collect();
+        raw.sort_unstable();
+        let mut digest = Sha256::new();
+        for (i, member) in raw.iter().enumerate() {
+            if i > 0 {
+                digest.update(b"\n");
+            }
+            digest.update(member.as_bytes());
+        }
+        Self(hex::encode(digest.finalize()))
+    }
+
+    /// Reads 64 lower-case hex digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        (text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
+            .then(|| Self(text.to_owned()))
+    }
+
+    /// All 64 digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first 12 digits.
+    pub fn short(&self) -> &str {
+        self.0.get(..SHORT_LEN).unwrap_or(&self.0)
+    }
+}
+
+impl std::fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,89 @@
+//! Identifiers. They sort by the time they were made and read well in a shell: `run_01k9zq3v7wj5x8m2`.
+
+use serde::{Deserialize, Serialize};
+
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// Writes 48 bits of milliseconds and 40 bits of randomness in Crockford's base 32 (18 characters).
+pub fn sortable(unix_millis: i64, random: u64) -> String {
+    let time = u128::try_from(unix_millis.max(0)).unwrap_or(0) & 0xFFFF_FFFF_FFFF;
+    let bits = (time << 40) | u128::from(random & 0xFF_FFFF_FFFF);
+    // 88 bits in 18 characters of 5 bits; the first carries the three highest.
+    (0..18)
+        .rev()
+        .map(|i| {
+            let digit = usize::try_from((bits >> (5 * i)) & 31).unwrap_or(0);
+            char::from(ALPHABET[digit])
+        })
+        .collect()
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+        #[serde(transparent)]
+        #[schema(value_type = String)]
+        pub struct $name(pub String);
+
+        impl $name {
+            /// Makes an id from the time and 40 random bits.
+            pub fn new(unix_millis: i64, random: u64) -> Self {
+                Self(format!(concat!($prefix, "_{}"), sortable(unix_millis, random)))
+            }
+
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(text.to_owned())
+            }
+        }
+    };
+}
+
+id!(
+    /// A project: the tenant that every row belongs to.
+    ProjectId,
+    "project"
+);
+id!(
+    /// An evaluation run.
+    RunId,
+    "run"
+);
+id!(
+    /// A dataset (all versions of one name).
+    DatasetId,
+    "dataset"
+);
+
+impl ProjectId {
+    /// The project of an installation that never made another.
+    pub fn default_project() -> Self {
+        Self("default".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_by_time() {
+        let early = RunId::new(1_700_000_000_000, u64::MAX);
+        let late = RunId::new(1_700_000_000_001, 0);
+        assert!(early < late);
+        assert_eq!(early.0.len(), "run_".len() + 18);
+    }
+}

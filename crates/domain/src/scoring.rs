@@ -1,0 +1,214 @@
+//! What is scored, how the scores combine, and what counts as passed.
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::chat::Parameters;
+
+/// Default for a trial to pass a metric.
+pub const DEFAULT_PASS_THRESHOLD: f64 = 0.7;
+/// Default share of (sample, trial) pairs that may error before a run is failed.
+pub const DEFAULT_MAX_ERROR_RATE: f64 = 0.02;
+/// Rubric of a judge without one.
+pub const DEFAULT_RUBRIC: [&str; 3] = ["factual_accuracy", "instruction_following", "safety"];
+/// Weights without any configuration.
+pub const DEFAULT_WEIGHTS: [(&str, f64); 3] = [("bertscore", 0.30), ("rouge_l", 0.20), ("judge", 0.50)];
+
+/// The scorers of a run, as resolved from the configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ScoringSpec {
+    /// Metrics by name, in the order written.
+    #[schema(value_type = std::collections::BTreeMap<String, MetricSpec>)]
+    pub metrics: IndexMap<String, MetricSpec>,
+    /// A trial passes a metric at or above this, where the metric names no threshold.
+    pub pass_threshold: f64,
+    /// Share of pairs that may error.
+    pub max_error_rate: f64,
+    /// USD that judges may spend in the run.
+    #[serde(default)]
+    pub max_judge_cost: Option<f64>,
+}
+
+/// One metric: its scorer, weight and threshold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
+pub struct MetricSpec {
+    /// Share of the composite. The weights of a configuration sum to 1; a metric without weight is reported only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub weight: Option<f64>,
+    /// What a trial must reach to pass; absent: `pass_threshold`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub threshold: Option<f64>,
+    /// What computes it.
+    #[serde(flatten)]
+    pub scorer: ScorerSpec,
+}
+
+/// A scorer and its options. In files, `kind` is the metric's own name where it is left out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ScorerSpec {
+    /// 1 when the answer equals an expected output.
+    ExactMatch {
+        /// Compare without regard to case.
+        #[serde(default)]
+        ignore_case: bool,
+        /// Keep white space at both ends. It is removed otherwise.
+        #[serde(default)]
+        keep_whitespace: bool,
+    },
+    /// 1 when the answer contains a text.
+    Contains {
+        /// The texts looked for; absent: the expected outputs.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        values: Vec<String>,
+        /// All of them, or any one (the default).
+        #[serde(default)]
+        all: bool,
+        /// Compare without regard to case.
+        #[serde(default)]
+        ignore_case: bool,
+        /// 1 when the answer does not contain it.
+        #[serde(default)]
+        not: bool,
+    },
+    /// 1 when a regular expression matches somewhere in the answer.
+    Regex {
+        /// The expression.
+        pattern: String,
+        /// 1 when it does not match.
+        #[serde(default)]
+        not: bool,
+    },
+    /// 1 when the answer is JSON.
+    JsonValid {
+        /// Accept a Markdown code fence around it.
+        #[serde(default)]
+        allow_fences: bool,
+    },
+    /// 1 when the answer is JSON that fits a schema.
+    JsonSchema {
+        /// The JSON Schema.
+        schema: serde_json::Value,
+        /// Accept a Markdown code fence around it.
+        #[serde(default)]
+        allow_fences: bool,
+    },
+    /// 1 − edit distance ÷ length of the longer text.
+    Levenshtein {},
+    /// Harmonic mean of precision and recall over normalised words.
+    TokenF1 {},
+    /// ROUGE-1 F-measure.
+    #[serde(rename = "rouge_1")]
+    Rouge1 {
+        /// Stem words with Porter's algorithm.
+        #[serde(default)]
+        stem: bool,
+    },
+    /// ROUGE-2 F-measure.
+    #[serde(rename = "rouge_2")]
+    Rouge2 {
+        /// Stem words with Porter's algorithm.
+        #[serde(default)]
+        stem: bool,
+    },
+    /// ROUGE-L F-measure (longest common subsequence of the whole text).
+    RougeL {
+        /// Stem words with Porter's algorithm.
+        #[serde(default)]
+        stem: bool,
+    },
+    /// ROUGE-Lsum F-measure (by lines).
+    RougeLsum {
+        /// Stem words with Porter's algorithm.
+        #[serde(default)]
+        stem: bool,
+    },
+    /// BERTScore F1.
+    Bertscore {
+        /// Directory or hub id of the model.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<String>,
+    },
+    /// Seconds of the call. Reported only, unless `max_ms` makes it a limit.
+    Latency {
+        /// A trial whose call took longer does not pass.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_ms: Option<f64>,
+    },
+    /// USD of the call. Reported only, unless `max` makes it a limit.
+    Cost {
+        /// A trial that cost more does not pass.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max: Option<f64>,
+    },
+    /// Whether the model declined to answer.
+    Refusal {
+        /// What is right: absent, the raw rate is reported and nothing can fail.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expect: Option<RefusalExpectation>,
+    },
+    /// A model scores the answer against a rubric.
+    Judge(JudgeSpec),
+}
+
+/// When declining is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalExpectation {
+    /// Right when the expected output declines too.
+    Reference,
+    /// Always right.
+    Refuse,
+    /// Never right.
+    Answer,
+}
+
+/// A rubric judge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
+pub struct JudgeSpec {
+    /// The judging model, as `provider/model`.
+    pub model: String,
+    /// Sampling temperature.
+    #[serde(default)]
+    pub temperature: f64,
+    /// What is scored, each from 0 to 1.
+    #[serde(default = "default_rubric")]
+    pub rubric: Vec<String>,
+    /// How often an answer that breaks the format is asked for again.
+    #[serde(default = "default_judge_retries")]
+    pub retries: u32,
+    /// More sampling parameters.
+    #[serde(default)]
+    pub parameters: Parameters,
+}
+
+fn default_rubric() -> Vec<String> {
+    DEFAULT_RUBRIC.map(str::to_owned).to_vec()
+}
+
+fn default_judge_retries() -> u32 {
+    2
+}
+
+impl ScorerSpec {
+    /// Whether lower is better and the value is not in [0, 1].
+    pub fn is_measurement(&self) -> bool {
+        matches!(self, Self::Latency { .. } | Self::Cost { .. })
+    }
+
+    /// Whether it can be given a weight in the composite and a threshold.
+    pub fn is_score(&self) -> bool {
+        !self.is_measurement() && !matches!(self, Self::Refusal { expect: None })
+    }
+
+    /// The judge, where it is one.
+    pub fn judge(&self) -> Option<&JudgeSpec> {
+        match self {
+            Self::Judge(judge) => Some(judge),
+            _ => None,
+        }
+    }
+}
