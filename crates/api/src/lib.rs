@@ -1,1 +1,14 @@
-//! Wire types, error codes and the typed client of the llmops API.
+//! The wire of the llmops API: requests and answers, the closed table of error codes, and the typed [`Client`].
+//!
+//! Resources travel as the types of `llmops-domain`; what is here is what exists only on the wire.
+
+pub mod client;
+pub mod datasets;
+pub mod error;
+pub mod page;
+pub mod prompts;
+pub mod runs;
+
+pub use client::{Client, ClientError};
+pub use error::{ErrorBody, ErrorCode, Problem};
+pub use page::Page;
