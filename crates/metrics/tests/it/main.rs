@@ -1,0 +1,6 @@
+//! Integration tests: one file per metric, cases as data.
+
+mod matches;
+mod properties;
+mod refusal;
+mod rouge;
