@@ -1,1 +1,29 @@
 //! Repositories over SQLite and PostgreSQL.
+//!
+//! One query text and one list of values serve both dialects (see the macros in `db`); the dialects differ in their
+//! migrations, in how they lock, and nowhere else. Ids are text, times are microseconds since 1970 in UTC, documents are
+//! JSON text, and every table carries its project.
+//!
+//! A [`Store`] is cheap to clone. Nothing that it hands out is large: whatever can grow comes in pages.
+
+mod cache;
+mod datasets;
+mod db;
+mod error;
+mod manifests;
+mod migrate;
+mod prompts;
+mod results;
+mod runs;
+mod shards;
+mod store;
+mod writer;
+
+pub use datasets::{Import, StoredVersion, VersionKey, VersionSelector};
+pub use error::StoreError;
+pub use prompts::{Activation, CreatedPrompt};
+pub use results::{Measured, PairedPage, PairedSample, ResultCursor, ResultFilter, ResultOrder, ResultStatus, Side};
+pub use runs::{RunKey, StatusChange};
+pub use shards::{Lease, Shard, ShardSummary};
+pub use store::{CacheLimits, Store, StoreOptions};
+pub use writer::ResultWriter;

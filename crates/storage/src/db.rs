@@ -1,0 +1,243 @@
+//! Connections of either dialect, and the macros that run one query text on both.
+//!
+//! Texts use `$1` placeholders and the words that both dialects know (`ON CONFLICT`, `RETURNING`, row values). A sum of
+//! integers is cast to BIGINT, because PostgreSQL makes it NUMERIC. Whole rows are tuples or `FromRow` structs.
+
+use std::future::Future;
+
+use jiff::Timestamp;
+use llmops_domain::hash::ContentHash;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
+
+use crate::StoreError;
+
+/// The pools of a store. SQLite has one connection that writes; in memory it is the same one that reads, so no function
+/// may hold two.
+#[derive(Clone)]
+pub(crate) enum Pools {
+    Sqlite { read: SqlitePool, write: SqlitePool },
+    Postgres(PgPool),
+}
+
+/// A connection to read with.
+pub(crate) enum Conn {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+}
+
+/// A transaction to write with; rolled back unless committed.
+pub(crate) enum Tx {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// What the query macros run on.
+pub(crate) enum Raw<'a> {
+    Sqlite(&'a mut SqliteConnection),
+    Postgres(&'a mut PgConnection),
+}
+
+impl Pools {
+    /// A connection to read with.
+    pub(crate) async fn read(&self) -> Result<Conn, StoreError> {
+        Ok(match self {
+            Self::Sqlite { read, .. } => Conn::Sqlite(read.acquire().await?),
+            Self::Postgres(pool) => Conn::Postgres(pool.acquire().await?),
+        })
+    }
+
+    /// A transaction to write with. On SQLite it holds the write lock from its beginning: a transaction that reads first
+    /// and wants the lock later is refused when another process wrote in between.
+    pub(crate) async fn write(&self) -> Result<Tx, StoreError> {
+        Ok(match self {
+            Self::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// The connection that writes, without a transaction.
+    pub(crate) async fn write_conn(&self) -> Result<Conn, StoreError> {
+        Ok(match self {
+            Self::Sqlite { write, .. } => Conn::Sqlite(write.acquire().await?),
+            Self::Postgres(pool) => Conn::Postgres(pool.acquire().await?),
+        })
+    }
+
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Sqlite { read, write } => {
+                read.close().await;
+                write.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Conn {
+    pub(crate) fn raw(&mut self) -> Raw<'_> {
+        match self {
+            Self::Sqlite(conn) => Raw::Sqlite(conn),
+            Self::Postgres(conn) => Raw::Postgres(conn),
+        }
+    }
+}
+
+impl Tx {
+    pub(crate) fn raw(&mut self) -> Raw<'_> {
+        match self {
+            Self::Sqlite(tx) => Raw::Sqlite(tx),
+            Self::Postgres(tx) => Raw::Postgres(tx),
+        }
+    }
+
+    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await?,
+            Self::Postgres(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn rollback(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(tx) => tx.rollback().await?,
+            Self::Postgres(tx) => tx.rollback().await?,
+        }
+        Ok(())
+    }
+
+    /// The text for the dialect of this transaction, for the few statements that differ.
+    pub(crate) fn dialect(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self {
+            Self::Sqlite(_) => sqlite,
+            Self::Postgres(_) => postgres,
+        }
+    }
+}
+
+/// `execute!(conn, "…", a, b)`: runs a statement, answers with the number of rows it touched.
+macro_rules! execute {
+    ($conn:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
+        match $conn.raw() {
+            $crate::db::Raw::Sqlite(c) => {
+                sqlx::query($sql)$(.bind($bind))*.execute(c).await.map(|done| done.rows_affected())
+            }
+            $crate::db::Raw::Postgres(c) => {
+                sqlx::query($sql)$(.bind($bind))*.execute(c).await.map(|done| done.rows_affected())
+            }
+        }
+        .map_err($crate::StoreError::from)
+    };
+}
+
+/// `fetch!(fetch_all, conn, Row, "…", a, b)`: runs a query with one of sqlx's `fetch_all`, `fetch_one`, `fetch_optional`.
+macro_rules! fetch {
+    ($how:ident, $conn:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
+        match $conn.raw() {
+            $crate::db::Raw::Sqlite(c) => sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.$how(c).await,
+            $crate::db::Raw::Postgres(c) => sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.$how(c).await,
+        }
+        .map_err($crate::StoreError::from)
+    };
+}
+
+pub(crate) use {execute, fetch};
+
+/// Runs `attempt` again when a concurrent writer took the row that it was about to insert.
+pub(crate) async fn retry_taken<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    for _ in 0..4 {
+        match attempt().await {
+            Err(error) if error.is_unique_violation() => {}
+            done => return done,
+        }
+    }
+    attempt().await
+}
+
+/// Microseconds since 1970.
+pub(crate) fn micros(time: Timestamp) -> i64 {
+    time.as_microsecond()
+}
+
+/// A stored time.
+pub(crate) fn time(micros: i64) -> Result<Timestamp, StoreError> {
+    Timestamp::from_microsecond(micros).map_err(|_| StoreError::Corrupt(format!("{micros} is no time")))
+}
+
+/// A stored count.
+pub(crate) fn count<T: TryFrom<i64>>(value: i64) -> Result<T, StoreError> {
+    T::try_from(value).map_err(|_| StoreError::Corrupt(format!("{value} is no count")))
+}
+
+/// A count to store. Counts beyond 2^63 do not occur; they would be stored as that.
+pub(crate) fn big(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Writes a document, and makes sure that it can be read: a NaN would be written as null.
+pub(crate) fn encode<T: Serialize + DeserializeOwned>(what: &str, value: &T) -> Result<String, StoreError> {
+    let text = serde_json::to_string(value).map_err(|e| StoreError::Invalid(format!("{what} has no JSON form: {e}")))?;
+    match serde_json::from_str::<T>(&text) {
+        Ok(_) => Ok(text),
+        Err(e) => Err(StoreError::Invalid(format!("{what} could not be read back (is a number NaN or infinite?): {e}"))),
+    }
+}
+
+/// Reads a document.
+pub(crate) fn decode<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|e| StoreError::Corrupt(format!("{what}: {e}")))
+}
+
+/// Refuses NUL in names and ids: PostgreSQL has no such text, and SQLite's tools cut it short.
+pub(crate) fn check_name(what: &str, text: &str) -> Result<(), StoreError> {
+    if text.contains('\0') {
+        return Err(StoreError::Invalid(format!("{what} {text:?} contains a NUL character: remove it")));
+    }
+    Ok(())
+}
+
+/// Text for people, such as an error message, with NUL made visible.
+pub(crate) fn prose(text: &str) -> String {
+    text.replace('\0', "\u{FFFD}")
+}
+
+/// The 32 bytes of a hash, for tables with millions of them.
+pub(crate) fn hash_bytes(hash: &ContentHash) -> Result<Vec<u8>, StoreError> {
+    let bytes = hex::decode(hash.as_str()).ok().filter(|bytes| bytes.len() == 32);
+    bytes.ok_or_else(|| StoreError::Invalid(format!("`{hash}` is no content hash: expected 64 hex digits")))
+}
+
+/// A stored hash.
+pub(crate) fn hash_of_text(text: &str) -> Result<ContentHash, StoreError> {
+    ContentHash::parse(text).ok_or_else(|| StoreError::Corrupt(format!("`{text}` is no content hash")))
+}
+
+/// Refuses what cannot be the beginning of a hash, and what is too short to type by intention.
+pub(crate) fn check_hash_prefix(prefix: &str) -> Result<(), StoreError> {
+    let is_hex = prefix.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    if is_hex && (4..=64).contains(&prefix.len()) {
+        return Ok(());
+    }
+    Err(StoreError::Invalid(format!("`{prefix}` is no beginning of a hash: write 4 to 64 hex digits")))
+}
+
+/// The first text behind every text that begins with `prefix`, in the order of the bytes.
+pub(crate) fn prefix_end(prefix: &str) -> String {
+    format!("{prefix}\u{10FFFF}")
+}
+
+/// At most two rows were asked for by a prefix; exactly one is the answer.
+pub(crate) fn only<T>(mut rows: Vec<T>, what: &'static str, prefix: &str) -> Result<T, StoreError> {
+    match (rows.pop(), rows.pop()) {
+        (Some(row), None) => Ok(row),
+        (None, _) => Err(StoreError::not_found(what, prefix)),
+        (Some(_), Some(_)) => Err(StoreError::ambiguous(what, prefix)),
+    }
+}

@@ -1,0 +1,122 @@
+//! Bringing the tables up to date: numbered texts, each applied once, all that are missing in one transaction.
+
+use jiff::Timestamp;
+
+use crate::StoreError;
+use crate::db::{Pools, Raw, Tx, execute, fetch, micros};
+
+/// A migration: its number, its name and its text per dialect.
+struct Migration {
+    version: i64,
+    name: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "spine",
+    sqlite: include_str!("../migrations/sqlite/0001_spine.sql"),
+    postgres: include_str!("../migrations/postgres/0001_spine.sql"),
+}];
+
+/// Marks a SQLite file as ours (`PRAGMA application_id`): the letters "llmo".
+const APPLICATION_ID: i64 = 0x6C6C_6D6F;
+
+/// Any number that other programs are unlikely to lock: the letters "llmops".
+const LOCK: i64 = 0x6C6C_6D6F_7073;
+
+/// Applies the migrations that the database lacks.
+pub(crate) async fn migrate(pools: &Pools) -> Result<(), StoreError> {
+    if let Pools::Sqlite { .. } = pools
+        && is_current(pools).await?
+    {
+        return Ok(());
+    }
+    let mut tx = pools.write().await?;
+    match &mut tx {
+        Tx::Sqlite(_) => claim_file(&mut tx).await?,
+        // Replicas that start together migrate one after the other.
+        Tx::Postgres(_) => {
+            fetch!(fetch_all, tx, (), "SELECT pg_advisory_xact_lock($1)", LOCK)?;
+        }
+    }
+    let table = "CREATE TABLE IF NOT EXISTS llmops_schema \
+                 (version BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)";
+    execute!(tx, table)?;
+    let (applied,) = fetch!(fetch_one, tx, (i64,), "SELECT COALESCE(MAX(version), 0) FROM llmops_schema")?;
+    refuse_newer(applied)?;
+    for migration in MIGRATIONS.iter().filter(|m| m.version > applied) {
+        apply(&mut tx, migration).await?;
+    }
+    tx.commit().await
+}
+
+/// The newest version that this program knows.
+fn newest() -> i64 {
+    MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0)
+}
+
+fn refuse_newer(applied: i64) -> Result<(), StoreError> {
+    if applied > newest() {
+        return Err(StoreError::Open(format!(
+            "the database has schema {applied} and was made by a newer version of llmops; this one knows schema {}: \
+             install the newer version",
+            newest()
+        )));
+    }
+    Ok(())
+}
+
+async fn apply(tx: &mut Tx, migration: &Migration) -> Result<(), StoreError> {
+    match tx.raw() {
+        Raw::Sqlite(conn) => sqlx::raw_sql(migration.sqlite).execute(conn).await.map(drop),
+        Raw::Postgres(conn) => sqlx::raw_sql(migration.postgres).execute(conn).await.map(drop),
+    }
+    .map_err(|e| StoreError::Open(format!("migration {} ({}) failed: {e}", migration.version, migration.name)))?;
+    let sql = "INSERT INTO llmops_schema (version, name, applied_at) VALUES ($1, $2, $3)";
+    execute!(tx, sql, migration.version, migration.name, micros(Timestamp::now()))?;
+    Ok(())
+}
+
+/// Whether a SQLite file is ours and up to date, without taking the write lock.
+async fn is_current(pools: &Pools) -> Result<bool, StoreError> {
+    let mut conn = pools.write_conn().await?;
+    let (id,) = fetch!(fetch_one, conn, (i64,), "PRAGMA application_id")?;
+    if id != APPLICATION_ID {
+        return Ok(false);
+    }
+    let (applied,) = fetch!(fetch_one, conn, (i64,), "SELECT COALESCE(MAX(version), 0) FROM llmops_schema")?;
+    refuse_newer(applied)?;
+    Ok(applied == newest())
+}
+
+/// Marks a new file as ours and refuses the file of another program.
+async fn claim_file(tx: &mut Tx) -> Result<(), StoreError> {
+    let (id,) = fetch!(fetch_one, tx, (i64,), "PRAGMA application_id")?;
+    if id == APPLICATION_ID {
+        return Ok(());
+    }
+    let (tables,) = fetch!(fetch_one, tx, (i64,), "SELECT COUNT(*) FROM sqlite_master")?;
+    if id != 0 || tables != 0 {
+        return Err(StoreError::Open("the file is the SQLite database of another program: name another file".to_owned()));
+    }
+    execute!(tx, "PRAGMA application_id = 1819045231")?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_count_up_from_one() {
+        let versions: Vec<i64> = MIGRATIONS.iter().map(|m| m.version).collect();
+        assert_eq!(versions, (1..=newest()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn application_id_is_what_the_statement_sets() {
+        assert_eq!(APPLICATION_ID, 1_819_045_231);
+    }
+}

@@ -1,0 +1,214 @@
+//! The store: opening, options, projects.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use llmops_domain::id::ProjectId;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use crate::StoreError;
+use crate::db::{Conn, Pools, Tx, check_name, execute, micros};
+use crate::writer::Queue;
+
+/// How long a connection waits for the locks of another process, and a caller for a connection of PostgreSQL.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a caller waits for SQLite's one writing connection. Longer than any transaction of ours.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(60);
+/// SQLite connections that read beside the one that writes.
+const READERS: u32 = 4;
+/// Connections to PostgreSQL, per process.
+const POSTGRES_CONNECTIONS: u32 = 12;
+
+/// How much the response cache of a project may hold; the oldest answers go first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheLimits {
+    /// Most answers.
+    pub max_entries: u64,
+    /// Most bytes of answers.
+    pub max_bytes: u64,
+}
+
+impl Default for CacheLimits {
+    fn default() -> Self {
+        Self { max_entries: 500_000, max_bytes: 1 << 30 }
+    }
+}
+
+/// Settings of a store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Limits of the response cache.
+    pub cache: CacheLimits,
+}
+
+/// The database of an installation. Clones share their connections.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pools: Pools,
+    queue: Queue,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.pools() {
+            Pools::Sqlite { .. } => "Store(SQLite)",
+            Pools::Postgres(_) => "Store(PostgreSQL)",
+        })
+    }
+}
+
+impl Store {
+    /// Opens `sqlite:PATH` (created when missing, its directory too) or `postgres://…`, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] when the URL is of another kind, the file is no SQLite database or that of another program, or it was
+    /// made by a newer version; [`StoreError::Unavailable`] when the database cannot be reached.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        Self::open_with(url, StoreOptions::default()).await
+    }
+
+    /// Like [`Store::open`], with settings.
+    ///
+    /// # Errors
+    /// Those of [`Store::open`].
+    pub async fn open_with(url: &str, options: StoreOptions) -> Result<Self, StoreError> {
+        let pools = if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            open_postgres(url).await?
+        } else if let Some(path) = url.strip_prefix("sqlite:") {
+            open_sqlite(path.strip_prefix("//").unwrap_or(path)).await?
+        } else {
+            let scheme = url.split(':').next().unwrap_or_default();
+            return Err(StoreError::Open(format!(
+                "`{scheme}` is no kind of database: write sqlite:PATH or postgres://USER@HOST/DATABASE"
+            )));
+        };
+        Self::start(pools, options).await
+    }
+
+    /// A store in memory that ends with its last clone.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub async fn in_memory() -> Result<Self, StoreError> {
+        // One connection, because every connection to ":memory:" has a database of its own.
+        let options = sqlite_options(Path::new(":memory:")).in_memory(true);
+        let pool = pool_of_sqlite(1).connect_with(options).await?;
+        Self::start(Pools::Sqlite { read: pool.clone(), write: pool }, StoreOptions::default()).await
+    }
+
+    async fn start(pools: Pools, options: StoreOptions) -> Result<Self, StoreError> {
+        crate::migrate::migrate(&pools).await?;
+        let queue = Queue::start(pools.clone(), options.cache);
+        let store = Self { inner: Arc::new(Inner { pools, queue }) };
+        store.remove_stale_imports().await?;
+        Ok(store)
+    }
+
+    /// Waits until everything submitted is written, then closes the connections. Later calls fail as unavailable.
+    pub async fn close(&self) {
+        self.queue().flush().await;
+        self.pools().close().await;
+    }
+
+    /// Makes a project, or renames it. Every other call needs its project to exist; `default` always does.
+    pub async fn put_project(&self, project: &ProjectId, name: &str) -> Result<(), StoreError> {
+        check_name("the project id", project.as_str())?;
+        check_name("the project name", name)?;
+        let mut tx = self.write().await?;
+        let sql = "INSERT INTO projects (project_id, name, created_at) VALUES ($1, $2, $3) \
+                   ON CONFLICT (project_id) DO UPDATE SET name = excluded.name";
+        execute!(tx, sql, project.as_str(), name, micros(Timestamp::now()))?;
+        tx.commit().await
+    }
+
+    pub(crate) fn pools(&self) -> &Pools {
+        &self.inner.pools
+    }
+
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.inner.queue
+    }
+
+    pub(crate) async fn read(&self) -> Result<Conn, StoreError> {
+        self.pools().read().await
+    }
+
+    pub(crate) async fn write(&self) -> Result<Tx, StoreError> {
+        self.pools().write().await
+    }
+}
+
+fn sqlite_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .synchronous(SqliteSynchronous::Full)
+        // 32 MiB of pages, so that an import does not spill its indexes with every batch.
+        .pragma("cache_size", "-32768")
+}
+
+/// Connections live as long as the store; testing them before use would cost more than most queries.
+fn pool_of_sqlite(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(WRITER_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+}
+
+async fn open_sqlite(path: &str) -> Result<Pools, StoreError> {
+    if path.is_empty() || path == ":memory:" || path.contains('?') {
+        return Err(StoreError::Open(format!("`sqlite:{path}` names no file: write sqlite:PATH, without options")));
+    }
+    // "file:…" would be read as a URI.
+    let path = Path::new(".").join(path);
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)
+            .map_err(|e| StoreError::Open(format!("cannot create {}: {e}", directory.display())))?;
+    }
+    let refused = |e: StoreError| match e {
+        StoreError::Corrupt(e) => StoreError::Open(format!("{} is no SQLite database: {e}", path.display())),
+        other => other,
+    };
+    let options = sqlite_options(&path).journal_mode(SqliteJournalMode::Wal);
+    let mut attempts = 0;
+    // Switching a new file to WAL does not wait for another process that does the same.
+    let write = loop {
+        match pool_of_sqlite(1).connect_with(options.clone()).await.map_err(StoreError::from) {
+            Err(StoreError::Unavailable(_)) if attempts < 50 && path.is_file() => {
+                attempts += 1;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            done => break done.map_err(refused)?,
+        }
+    };
+    let read = pool_of_sqlite(READERS).connect_lazy_with(sqlite_options(&path).pragma("query_only", "ON"));
+    Ok(Pools::Sqlite { read, write })
+}
+
+async fn open_postgres(url: &str) -> Result<Pools, StoreError> {
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|e| StoreError::Open(format!("the PostgreSQL URL cannot be read: {e}")))?
+        .application_name("llmops");
+    let pool = PgPoolOptions::new()
+        .max_connections(POSTGRES_CONNECTIONS)
+        .acquire_timeout(BUSY_TIMEOUT)
+        .connect_with(options)
+        .await
+        .map_err(|e| match StoreError::from(e) {
+            StoreError::Db(e) => StoreError::Open(format!("PostgreSQL refused the connection: {e}")),
+            other => other,
+        })?;
+    Ok(Pools::Postgres(pool))
+}
