@@ -1,0 +1,214 @@
+//! The filters of prompts: those of Jinja that cannot multiply data, and our own versions of four that could.
+//!
+//! Ours (`tojson`, `join`, `indent`, `replace`) draw the text they make from an allowance of the rendering. `tojson`
+//! writes plain JSON, without the HTML escapes of Jinja's.
+
+use minijinja::value::{Kwargs, Value, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, State, filters, functions, tests};
+use serde::Serialize;
+use serde_json::ser::{PrettyFormatter, Serializer};
+
+use super::{Bounded, MAX_OUTPUT_BYTES};
+
+/// Deepest indentation that `tojson` and `indent` take.
+const MAX_INDENT: usize = 64;
+
+/// Text that the filters of one rendering may still make, in bytes.
+struct Allowance(usize);
+
+macro_rules! known_filters {
+    ($($name:literal => $filter:expr),* $(,)?) => {
+        const NAMES: &[&str] = &[$($name),*];
+
+        fn register_filters(environment: &mut Environment<'_>) {
+            $(environment.add_filter($name, $filter);)*
+        }
+    };
+}
+
+known_filters! {
+    "abs" => filters::abs,
+    "attr" => filters::attr,
+    "bool" => filters::bool,
+    "capitalize" => filters::capitalize,
+    "count" => filters::length,
+    "d" => filters::default,
+    "default" => filters::default,
+    "dictsort" => filters::dictsort,
+    "first" => filters::first,
+    "float" => filters::float,
+    "groupby" => filters::groupby,
+    "indent" => indent,
+    "int" => filters::int,
+    "items" => filters::items,
+    "join" => join,
+    "last" => filters::last,
+    "length" => filters::length,
+    "lines" => filters::lines,
+    "list" => filters::list,
+    "lower" => filters::lower,
+    "map" => filters::map,
+    "max" => filters::max,
+    "min" => filters::min,
+    "reject" => filters::reject,
+    "rejectattr" => filters::rejectattr,
+    "replace" => replace,
+    "reverse" => filters::reverse,
+    "round" => filters::round,
+    "safe" => filters::safe,
+    "select" => filters::select,
+    "selectattr" => filters::selectattr,
+    "sort" => filters::sort,
+    "split" => filters::split,
+    "string" => string,
+    "sum" => filters::sum,
+    "title" => filters::title,
+    "tojson" => tojson,
+    "trim" => filters::trim,
+    "unique" => filters::unique,
+    "upper" => filters::upper,
+}
+
+/// The filters' names, for error messages.
+pub(super) fn names() -> String {
+    NAMES.join(", ")
+}
+
+/// Adds filters, tests and `range`.
+pub(super) fn register(environment: &mut Environment<'_>) {
+    register_filters(environment);
+    register_tests(environment);
+    // The engine refuses ranges of more than 100,000 items.
+    environment.add_function("range", functions::range);
+}
+
+fn register_tests(environment: &mut Environment<'_>) {
+    environment.add_test("boolean", tests::is_boolean);
+    environment.add_test("defined", tests::is_defined);
+    environment.add_test("divisibleby", tests::is_divisibleby);
+    environment.add_test("endingwith", tests::is_endingwith);
+    environment.add_test("eq", tests::is_eq);
+    environment.add_test("equalto", tests::is_eq);
+    environment.add_test("even", tests::is_even);
+    environment.add_test("false", tests::is_false);
+    environment.add_test("float", tests::is_float);
+    environment.add_test("ge", tests::is_ge);
+    environment.add_test("gt", tests::is_gt);
+    environment.add_test("in", tests::is_in);
+    environment.add_test("integer", tests::is_integer);
+    environment.add_test("iterable", tests::is_iterable);
+    environment.add_test("le", tests::is_le);
+    environment.add_test("lower", tests::is_lower);
+    environment.add_test("lt", tests::is_lt);
+    environment.add_test("mapping", tests::is_mapping);
+    environment.add_test("ne", tests::is_ne);
+    environment.add_test("none", tests::is_none);
+    environment.add_test("number", tests::is_number);
+    environment.add_test("odd", tests::is_odd);
+    environment.add_test("sequence", tests::is_sequence);
+    environment.add_test("startingwith", tests::is_startingwith);
+    environment.add_test("string", tests::is_string);
+    environment.add_test("true", tests::is_true);
+    environment.add_test("undefined", tests::is_undefined);
+    environment.add_test("upper", tests::is_upper);
+}
+
+/// A value as JSON, on one line or indented.
+pub(super) fn to_json(value: &Value, indent: Option<usize>) -> Result<String, Error> {
+    let mut out = Bounded::default();
+    let written = match indent {
+        None => value.serialize(&mut Serializer::new(&mut out)),
+        Some(width) => {
+            let spaces = " ".repeat(width.min(MAX_INDENT));
+            let pretty = PrettyFormatter::with_indent(spaces.as_bytes());
+            value.serialize(&mut Serializer::with_formatter(&mut out, pretty))
+        }
+    };
+    match written {
+        Ok(()) => Ok(out.into_string()),
+        Err(_) if out.full => Err(too_much()),
+        Err(error) => Err(Error::new(ErrorKind::BadSerialization, error.to_string())),
+    }
+}
+
+fn too_much() -> Error {
+    Error::new(ErrorKind::InvalidOperation, format!("filters would make more than {MAX_OUTPUT_BYTES} bytes of text"))
+}
+
+/// Takes `bytes` from the rendering's allowance.
+fn charge(state: &mut State<'_, '_>, bytes: usize) -> Result<(), Error> {
+    let left = state.get_or_insert_extension(Allowance(MAX_OUTPUT_BYTES));
+    left.0 = left.0.checked_sub(bytes).ok_or_else(too_much)?;
+    Ok(())
+}
+
+/// The text of a value as it would be printed.
+fn text_of(value: &Value) -> Result<String, Error> {
+    match value.as_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => to_json(value, None),
+    }
+}
+
+fn string(state: &mut State<'_, '_>, value: Value) -> Result<Value, Error> {
+    if value.kind() == ValueKind::String {
+        return Ok(value);
+    }
+    let text = text_of(&value)?;
+    charge(state, text.len())?;
+    Ok(Value::from(text))
+}
+
+fn tojson(state: &mut State<'_, '_>, value: &Value, indent: Option<usize>, options: Kwargs) -> Result<String, Error> {
+    let indent = match indent {
+        Some(indent) => Some(indent),
+        None => options.get("indent")?,
+    };
+    options.assert_all_used()?;
+    let text = to_json(value, indent)?;
+    charge(state, text.len())?;
+    Ok(text)
+}
+
+fn join(state: &mut State<'_, '_>, value: &Value, separator: Option<&str>) -> Result<String, Error> {
+    let mut joined = String::new();
+    for (i, item) in value.try_iter()?.enumerate() {
+        let text = text_of(&item)?;
+        let separator = if i == 0 { "" } else { separator.unwrap_or_default() };
+        charge(state, separator.len() + text.len())?;
+        joined.push_str(separator);
+        joined.push_str(&text);
+    }
+    Ok(joined)
+}
+
+fn replace(state: &mut State<'_, '_>, text: &str, from: &str, to: &str) -> Result<String, Error> {
+    charge(state, text.len() + text.matches(from).count().saturating_mul(to.len()))?;
+    Ok(text.replace(from, to))
+}
+
+/// Indents all lines but the first (or that too), blank ones only when asked to, as Jinja does.
+fn indent(
+    state: &mut State<'_, '_>,
+    text: &str,
+    width: Option<usize>,
+    first: Option<bool>,
+    blank: Option<bool>,
+) -> Result<String, Error> {
+    let width = width.unwrap_or(4).min(MAX_INDENT);
+    let lines = text.matches('\n').count() + 1;
+    charge(state, text.len() + lines * width)?;
+    let spaces = " ".repeat(width);
+    let mut out = String::with_capacity(text.len() + lines * width);
+    for (i, line) in text.split('\n').enumerate() {
+        if i > 0 {
+            out.push('\n');
+        }
+        let wanted = i > 0 || first.unwrap_or(false);
+        if wanted && (!line.trim().is_empty() || blank.unwrap_or(false)) {
+            out.push_str(&spaces);
+        }
+        out.push_str(line);
+    }
+    Ok(out)
+}
