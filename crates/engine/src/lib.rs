@@ -1,1 +1,139 @@
-//! LLM evaluation, prompts, datasets, gates and experiments as a library.
+//! llmops as a library: prompts, datasets, evaluation runs, gates.
+//!
+//! [`LlmOps`] ties the parts together over a store and a set of providers. It has no HTTP server and no SQL of its own;
+//! `llmops-server` puts it on the network and the `llmops` command on the terminal.
+//!
+//! ```
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! use llmops::LlmOps;
+//!
+//! let ops = LlmOps::in_memory().await?;
+//! let samples = vec![
+//!     serde_json::from_str(r#"{"id": "1", "input": "What is 2+2?", "expected_output": "4"}"#).unwrap(),
+//!     serde_json::from_str(r#"{"id": "2", "input": "Capital of France?", "expected_output": "Paris"}"#).unwrap(),
+//! ];
+//! ops.datasets().add_samples("golden-set", samples).await?;
+//! assert_eq!(ops.datasets().get("golden-set").await?.sample_count, 2);
+//! # Ok::<(), llmops::Error>(())
+//! # }).unwrap();
+//! ```
+
+mod cache;
+mod clock;
+pub mod datasets;
+mod error;
+pub mod evaluator;
+mod gate;
+mod owner;
+pub mod prompts;
+mod scorers;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use llmops_domain::config::providers::{ProviderConfig, SimulatorConfig};
+use llmops_domain::id::ProjectId;
+use llmops_providers::Providers;
+use llmops_storage::{ResultWriter, Store};
+
+pub use clock::{Clock, SystemClock};
+pub use datasets::DatasetManager;
+pub use error::Error;
+pub use evaluator::ContinuousEvaluator;
+pub use llmops_domain as domain;
+pub use prompts::PromptRegistry;
+
+/// Settings of the engine.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How long a worker may hold a shard without a sign of life.
+    pub lease: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { lease: Duration::from_secs(30) }
+    }
+}
+
+/// What all parts share.
+#[derive(Debug)]
+pub(crate) struct Services {
+    pub(crate) store: Store,
+    pub(crate) writer: ResultWriter,
+    pub(crate) providers: Arc<Providers>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) options: Options,
+    pub(crate) runs: evaluator::LocalRuns,
+    /// The name of this process as a lease holder.
+    pub(crate) owner: String,
+}
+
+/// The orchestrator: one project's prompts, datasets and evaluations.
+#[derive(Debug, Clone)]
+pub struct LlmOps {
+    services: Arc<Services>,
+    project: ProjectId,
+}
+
+impl LlmOps {
+    /// Over a store and providers, for the default project.
+    pub fn new(store: Store, providers: Providers, options: Options) -> Self {
+        Self::with_clock(store, providers, options, Arc::new(SystemClock::default()))
+    }
+
+    /// The same, with a clock of the caller's.
+    pub fn with_clock(store: Store, providers: Providers, options: Options, clock: Arc<dyn Clock>) -> Self {
+        let services = Services {
+            writer: store.result_writer(),
+            store,
+            providers: Arc::new(providers),
+            owner: owner::this_process(clock.random()),
+            clock,
+            options,
+            runs: evaluator::LocalRuns::default(),
+        };
+        Self { services: Arc::new(services), project: ProjectId::default_project() }
+    }
+
+    /// In memory, with the simulated provider `sim`: for tests and first steps.
+    pub async fn in_memory() -> Result<Self, Error> {
+        let simulator = ProviderConfig::Simulator(SimulatorConfig::default());
+        let providers = BTreeMap::from([("sim".to_owned(), simulator)]);
+        let providers = Providers::new(&providers, &BTreeMap::new(), Path::new("."))?;
+        Ok(Self::new(Store::in_memory().await?, providers, Options::default()))
+    }
+
+    /// The same installation, another project.
+    #[must_use]
+    pub fn for_project(&self, project: ProjectId) -> Self {
+        Self { services: self.services.clone(), project }
+    }
+
+    /// The prompt registry.
+    pub fn prompts(&self) -> PromptRegistry {
+        PromptRegistry::new(self.services.clone(), self.project.clone())
+    }
+
+    /// The datasets.
+    pub fn datasets(&self) -> DatasetManager {
+        DatasetManager::new(self.services.clone(), self.project.clone())
+    }
+
+    /// The evaluator.
+    pub fn evaluator(&self) -> ContinuousEvaluator {
+        ContinuousEvaluator {
+            services: self.services.clone(),
+            project: self.project.clone(),
+            prompts: self.prompts(),
+            datasets: self.datasets(),
+        }
+    }
+
+    /// The providers, for checks and for calls outside of evaluations.
+    pub fn providers(&self) -> &Providers {
+        &self.services.providers
+    }
+}

@@ -1,0 +1,70 @@
+//! The response cache: what was asked before is not asked again.
+//!
+//! An entry's key is the hash of everything that decides the answer: provider, model, messages, parameters, tools,
+//! trial. Trials of one sample never share an entry.
+
+use std::collections::HashMap;
+
+use llmops_domain::chat::{ChatRequest, ChatResponse};
+use llmops_domain::hash::ContentHash;
+use llmops_domain::id::ProjectId;
+use llmops_providers::Answer;
+use llmops_storage::Store;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Raised when the meaning of an entry changes, so that old entries are not found any more.
+const FORMAT: u32 = 1;
+
+/// Responses by request, in the store of one project.
+#[derive(Debug, Clone)]
+pub(crate) struct ResponseCache {
+    store: Store,
+    project: ProjectId,
+    enabled: bool,
+}
+
+/// What is kept of an answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct CachedAnswer {
+    pub(crate) response: ChatResponse,
+    /// USD that the answer cost when it was asked.
+    pub(crate) cost: Option<f64>,
+}
+
+impl ResponseCache {
+    pub(crate) fn new(store: Store, project: ProjectId, enabled: bool) -> Self {
+        Self { store, project, enabled }
+    }
+
+    /// The key of a request to `model` (`provider/model`) at the endpoint `fingerprint`; none when the cache is off.
+    pub(crate) fn key(&self, model: &str, fingerprint: &str, request: &ChatRequest) -> Option<ContentHash> {
+        if !self.enabled {
+            return None;
+        }
+        let origin = &request.origin;
+        let identity = (FORMAT, fingerprint, model, &request.messages, &request.parameters, &request.tools);
+        let rest = (&request.response_format, origin.trial, &origin.variables);
+        // Field order is fixed and maps are sorted, so plain JSON is canonical enough for a key that never leaves.
+        serde_json::to_vec(&(identity, rest)).ok().map(|bytes| ContentHash::of_bytes(&bytes))
+    }
+
+    /// The answers known for these keys.
+    pub(crate) async fn get_many(&self, keys: &[ContentHash]) -> Result<HashMap<ContentHash, CachedAnswer>, Error> {
+        if keys.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let found = self.store.cache_get_many(&self.project, keys).await?;
+        // An entry that cannot be read (written by another version) is as good as none.
+        Ok(found.into_iter().filter_map(|(key, body)| Some((key, serde_json::from_str(&body).ok()?))).collect())
+    }
+
+    /// Keeps an answer. It is written behind the caller's back, in the next group commit.
+    pub(crate) async fn put(&self, key: &ContentHash, answer: &Answer) {
+        let entry = CachedAnswer { response: answer.response.clone(), cost: answer.cost };
+        if let Ok(body) = serde_json::to_string(&entry) {
+            self.store.cache_put(&self.project, key, body).await;
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What can go wrong in a use case, in words for its caller.
+
+use llmops_api::{ErrorBody, ErrorCode, Problem};
+use llmops_providers::ProviderError;
+use llmops_storage::StoreError;
+
+/// An error of a use case.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The content of a request is wrong; everything that is wrong is listed.
+    #[error("{message}")]
+    Invalid {
+        /// In one sentence.
+        message: String,
+        /// Everything.
+        problems: Vec<Problem>,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// It is in conflict with what exists.
+    #[error("{message}")]
+    Conflict {
+        /// In one sentence.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// There is no such thing.
+    #[error("there is no {what} `{id}`")]
+    NotFound {
+        /// The kind of thing.
+        what: &'static str,
+        /// What it was looked up by.
+        id: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// The step is not possible in the present status.
+    #[error(transparent)]
+    Transition(#[from] llmops_domain::run::InvalidTransition),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A provider failed.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// Something that cannot happen did.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// Content that is wrong in one way.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::Invalid { message: message.into(), problems: Vec::new(), hint: None }
+    }
+
+    /// A missing thing.
+    pub fn not_found(what: &'static str, id: impl Into<String>) -> Self {
+        Self::NotFound { what, id: id.into(), hint: None }
+    }
+
+    /// Adds what to do about it, where the kind of error has room for it.
+    #[must_use]
+    pub fn with_hint(mut self, text: impl Into<String>) -> Self {
+        if let Self::Invalid { hint, .. } | Self::Conflict { hint, .. } | Self::NotFound { hint, .. } = &mut self {
+            *hint = Some(text.into());
+        }
+        self
+    }
+
+    /// The error as it travels. Internal detail stays behind.
+    pub fn to_body(&self) -> ErrorBody {
+        let body = |code, hint: &Option<String>| ErrorBody {
+            code,
+            message: self.to_string(),
+            hint: hint.clone(),
+            problems: Vec::new(),
+        };
+        match self {
+            Self::Invalid { problems, hint, .. } => {
+                ErrorBody { problems: problems.clone(), ..body(ErrorCode::InvalidContent, hint) }
+            }
+            Self::Conflict { hint, .. } => body(ErrorCode::Conflict, hint),
+            Self::NotFound { hint, .. } => body(ErrorCode::NotFound, hint),
+            Self::Transition(_) => body(ErrorCode::InvalidTransition, &None),
+            Self::Provider(_) => body(ErrorCode::ProviderUnavailable, &None),
+            Self::Store(error) => store_body(error),
+            Self::Internal(_) => ErrorBody::new(ErrorCode::Internal, "something went wrong inside llmops"),
+        }
+    }
+}
+
+fn store_body(error: &StoreError) -> ErrorBody {
+    match error {
+        StoreError::NotFound { .. } => ErrorBody::new(ErrorCode::NotFound, error.to_string()),
+        StoreError::Conflict { .. } => ErrorBody::new(ErrorCode::Conflict, error.to_string()),
+        StoreError::Unavailable { .. } => ErrorBody::new(ErrorCode::StoreUnavailable, error.to_string()),
+        _ => ErrorBody::new(ErrorCode::Internal, "the store failed"),
+    }
+}

@@ -1,0 +1,283 @@
+//! From sample results to the results of a run: one pass in the order of the samples, whatever order they came in, so
+//! that a resumed run ends with the same numbers to the last bit.
+
+use std::collections::BTreeMap;
+
+use llmops_domain::run::{CategoryResult, Estimate, LatencySummary, Outcome, RunResults, RunSpec, Spend};
+use llmops_stats::cluster::{self, ClusterMean, Part};
+use llmops_stats::proportion::{self, Rate};
+use llmops_storage::{Measured, RunKey, Store};
+
+use crate::Error;
+
+/// Results read at a time.
+const PAGE: u32 = 2_000;
+/// Level of all intervals.
+const LEVEL: f64 = 0.95;
+/// Name of the category of samples without one.
+pub(crate) const UNCATEGORIZED: &str = "uncategorized";
+
+/// Reads the sample results of a run and aggregates them.
+pub(super) async fn aggregate(store: &Store, run: &RunKey, spec: &RunSpec) -> Result<RunResults, Error> {
+    let mut totals = Totals::default();
+    let mut after = None;
+    loop {
+        let page = store.stream_measured(run, after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some((last.ordinal, last.trial));
+        for measured in page {
+            totals.add(measured)?;
+        }
+    }
+    totals.finish(spec)
+}
+
+/// Sum and number of one metric over the trials of the present sample.
+type TrialSum = (f64, u64);
+
+#[derive(Default)]
+struct CategoryTotals {
+    composite: ClusterMean,
+    passes: ClusterMean,
+    samples: u64,
+    failed: u64,
+    errored: u64,
+}
+
+/// The sample that is being read: its trials stand together.
+#[derive(Default)]
+struct Present {
+    ordinal: Option<u64>,
+    category: String,
+    metrics: BTreeMap<String, TrialSum>,
+    composite: TrialSum,
+    passed: u64,
+    scored: u64,
+    errored: u64,
+}
+
+#[derive(Default)]
+struct Totals {
+    present: Present,
+    samples: u64,
+    passed_samples: u64,
+    failed_samples: u64,
+    errored_samples: u64,
+    errored_trials: u64,
+    trials_per_sample: u64,
+    passes: ClusterMean,
+    metrics: BTreeMap<String, ClusterMean>,
+    categories: BTreeMap<String, CategoryTotals>,
+    failure_reasons: BTreeMap<String, u64>,
+    error_reasons: BTreeMap<String, u64>,
+    spend: Spend,
+    latencies: Vec<f32>,
+}
+
+impl Totals {
+    fn add(&mut self, measured: Measured) -> Result<(), Error> {
+        if self.present.ordinal != Some(measured.ordinal) {
+            self.close_sample()?;
+            self.present.ordinal = Some(measured.ordinal);
+            self.present.category =
+                if measured.category.is_empty() { UNCATEGORIZED.to_owned() } else { measured.category };
+        }
+        self.spend.target_cost += measured.cost;
+        self.spend.judge_cost += measured.judge_cost;
+        self.spend.prompt_tokens += measured.usage.prompt_tokens;
+        self.spend.completion_tokens += measured.usage.completion_tokens;
+        self.spend.cached += u64::from(measured.cached);
+        match measured.outcome {
+            Outcome::Errored { reason, .. } => {
+                self.present.errored += 1;
+                *self.error_reasons.entry(reason).or_default() += 1;
+            }
+            Outcome::Scored { scores, composite, passed, failures } => {
+                if !measured.cached {
+                    #[expect(clippy::cast_possible_truncation, reason = "milliseconds to six digits are plenty")]
+                    self.latencies.push(measured.latency_ms as f32);
+                }
+                self.present.scored += 1;
+                self.present.passed += u64::from(passed);
+                if let Some(composite) = composite {
+                    self.present.composite.0 += composite;
+                    self.present.composite.1 += 1;
+                }
+                for (name, score) in scores {
+                    let sum = self.present.metrics.entry(name).or_default();
+                    sum.0 += score.score;
+                    sum.1 += 1;
+                }
+                for reason in failures {
+                    *self.failure_reasons.entry(reason).or_default() += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn close_sample(&mut self) -> Result<(), Error> {
+        let present = std::mem::take(&mut self.present);
+        if present.ordinal.is_none() {
+            return Ok(());
+        }
+        self.samples += 1;
+        self.errored_trials += present.errored;
+        self.trials_per_sample = self.trials_per_sample.max(present.scored);
+        let category = self.categories.entry(present.category).or_default();
+        category.samples += 1;
+        category.errored += present.errored;
+        if present.scored == 0 {
+            self.errored_samples += 1;
+            return Ok(());
+        }
+        if present.passed == present.scored {
+            self.passed_samples += 1;
+        } else {
+            self.failed_samples += 1;
+            category.failed += 1;
+        }
+        push(&mut self.passes, (present.passed as f64, present.scored))?;
+        push(&mut category.passes, (present.passed as f64, present.scored))?;
+        if present.composite.1 > 0 {
+            push(&mut category.composite, present.composite)?;
+        }
+        for (name, sum) in present.metrics {
+            push(self.metrics.entry(name).or_default(), sum)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, spec: &RunSpec) -> Result<RunResults, Error> {
+        self.close_sample()?;
+        let single = self.trials_per_sample <= 1;
+        let weights = category_weights(spec, self.categories.keys());
+        let overall = self.overall(&weights)?;
+        let categories = std::mem::take(&mut self.categories)
+            .into_iter()
+            .map(|(name, totals)| {
+                let weight = weights.get(&name).copied().unwrap_or(0.0);
+                Ok((name, totals.finish(weight, single)?))
+            })
+            .collect::<Result<_, Error>>()?;
+        let mut metric_details = BTreeMap::new();
+        for (name, mean) in &self.metrics {
+            let is_score = spec.scoring.metrics.get(name).is_none_or(|m| !m.scorer.is_measurement());
+            if let Some(estimate) = estimate(mean, is_score)? {
+                metric_details.insert(name.clone(), estimate);
+            }
+        }
+        Ok(RunResults {
+            total_samples: self.samples,
+            passed_samples: self.passed_samples,
+            failed_samples: self.failed_samples,
+            errored_samples: self.errored_samples,
+            errored_trials: self.errored_trials,
+            pass_rate: pass_rate(&self.passes, single)?.unwrap_or(Estimate::exact(0.0, 0)),
+            metric_scores: metric_details.iter().map(|(name, e)| (name.clone(), e.value)).collect(),
+            metric_details,
+            categories,
+            overall,
+            failure_reasons: self.failure_reasons,
+            error_reasons: self.error_reasons,
+            notices: spec.notices.clone(),
+            spend: self.spend,
+            latency: summarize(self.latencies),
+        })
+    }
+
+    /// The weighted mean of the categories. None when a category that counts has no score: leaving it out would make
+    /// runs look better the more of them fails to be answered.
+    fn overall(&self, weights: &BTreeMap<String, f64>) -> Result<Option<Estimate>, Error> {
+        let mut parts = Vec::new();
+        for (name, weight) in weights.iter().filter(|(_, weight)| **weight > 0.0) {
+            let Some(totals) = self.categories.get(name) else { continue };
+            if totals.composite.clusters() == 0 {
+                return Ok(None);
+            }
+            let estimate = totals.composite.estimate(LEVEL).map_err(internal)?;
+            parts.push(Part::new(*weight, &estimate));
+        }
+        if parts.is_empty() {
+            return Ok(None);
+        }
+        let mean = cluster::weighted_mean(&parts, LEVEL).map_err(internal)?;
+        Ok(Some(to_domain(&mean, true)))
+    }
+}
+
+impl CategoryTotals {
+    fn finish(self, weight: f64, single: bool) -> Result<CategoryResult, Error> {
+        Ok(CategoryResult {
+            score: estimate(&self.composite, true)?,
+            pass_rate: pass_rate(&self.passes, single)?,
+            weight,
+            samples: self.samples,
+            failed: self.failed,
+            errored: self.errored,
+        })
+    }
+}
+
+/// Weights of the categories that are there, scaled to sum to 1.
+fn category_weights<'a>(spec: &RunSpec, present: impl Iterator<Item = &'a String>) -> BTreeMap<String, f64> {
+    let given = &spec.category_weights;
+    let mut weights: BTreeMap<String, f64> = present
+        .map(|name| (name.clone(), if given.is_empty() { 1.0 } else { given.get(name).copied().unwrap_or(0.0) }))
+        .collect();
+    let sum: f64 = weights.values().sum();
+    if sum > 0.0 {
+        weights.values_mut().for_each(|weight| *weight /= sum);
+    }
+    weights
+}
+
+fn push(mean: &mut ClusterMean, (sum, size): TrialSum) -> Result<(), Error> {
+    mean.push(sum, size).map_err(internal)
+}
+
+fn estimate(mean: &ClusterMean, bounded: bool) -> Result<Option<Estimate>, Error> {
+    if mean.clusters() == 0 {
+        return Ok(None);
+    }
+    Ok(Some(to_domain(&mean.estimate(LEVEL).map_err(internal)?, bounded)))
+}
+
+/// Wilson's interval where every sample has one trial (the t-interval has no width at 0 % and 100 %), else clustered.
+fn pass_rate(passes: &ClusterMean, single: bool) -> Result<Option<Estimate>, Error> {
+    if !single || passes.clusters() == 0 {
+        return estimate(passes, true);
+    }
+    let trials = passes.observations();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of passed trials")]
+    let passed = (passes.mean().unwrap_or(0.0) * trials as f64).round() as u64;
+    let rate = Rate::new(passed, trials).map_err(internal)?;
+    Ok(Some(to_domain(&proportion::wilson(rate, LEVEL).map_err(internal)?, true)))
+}
+
+/// A statistics estimate as the API shows it; scores keep to [0, 1].
+pub(super) fn to_domain(estimate: &llmops_stats::Estimate, bounded: bool) -> Estimate {
+    let (lower, upper) = estimate.interval.map_or((estimate.value, estimate.value), |i| (i.low, i.high));
+    let clamp = |x: f64| if bounded { x.clamp(0.0, 1.0) } else { x };
+    Estimate { value: estimate.value, n: estimate.n, lower: clamp(lower), upper: clamp(upper) }
+}
+
+fn summarize(mut latencies: Vec<f32>) -> Option<LatencySummary> {
+    latencies.sort_unstable_by(f32::total_cmp);
+    let n = latencies.len();
+    let at = |share: f64| -> f64 {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index within the list")]
+        let index = ((n as f64 * share).ceil() as usize).clamp(1, n) - 1;
+        f64::from(latencies[index])
+    };
+    (n > 0).then(|| LatencySummary {
+        n: n as u64,
+        mean_ms: latencies.iter().map(|&x| f64::from(x)).sum::<f64>() / n as f64,
+        p50_ms: at(0.50),
+        p95_ms: at(0.95),
+    })
+}
+
+fn internal(error: llmops_stats::StatsError) -> Error {
+    Error::Internal(format!("aggregation: {error}"))
+}

@@ -1,0 +1,167 @@
+//! Creating a run: resolving what is asked for to what will be executed.
+
+use llmops_api::runs::{CreateRun, TargetSpec};
+use llmops_domain::id::RunId;
+use llmops_domain::manifest::Manifest;
+use llmops_domain::prompt::PromptVersion;
+use llmops_domain::run::{EvaluationRun, Progress, RunSpec, RunStatus};
+use llmops_domain::scoring::{ScorerSpec, ScoringSpec};
+use llmops_storage::{StoredVersion, VersionSelector};
+
+use super::ContinuousEvaluator;
+use super::shard::SHARD_PAIRS;
+use crate::Error;
+
+/// Most trials of a sample.
+const MAX_REPEAT: u32 = 100;
+/// Most scorers of a run.
+const MAX_METRICS: usize = 100;
+
+impl ContinuousEvaluator {
+    /// Creates a run: resolves the target to a manifest, the dataset to a version, and checks that every scorer can be
+    /// built, so that a run that exists can be executed. Starts it unless told otherwise.
+    pub async fn create_run(&self, request: CreateRun) -> Result<EvaluationRun, Error> {
+        let start = request.start;
+        let run = self.build(request).await?;
+        self.services.store.put_manifest(&self.project, &run.spec.manifest).await?;
+        self.services.store.create_run(&self.project, &run, &shards(run.progress.total)).await?;
+        if start { self.start_run(run.id.as_str()).await } else { Ok(run) }
+    }
+
+    async fn build(&self, request: CreateRun) -> Result<EvaluationRun, Error> {
+        if !(1..=MAX_REPEAT).contains(&request.repeat) {
+            return Err(Error::invalid(format!("repeat is {}: expected 1 to {MAX_REPEAT}", request.repeat)));
+        }
+        let mut notices = Vec::new();
+        let scoring = resolve_scoring(request.scoring, &mut notices)?;
+        let dataset = self.find_dataset(&request.dataset).await?;
+        let prompt = match &request.target.prompt {
+            Some(reference) => Some(self.prompts.resolve(reference).await?),
+            None => None,
+        };
+        let manifest = resolve_target(&request.target, prompt.as_ref())?;
+        note_same_model(&manifest, &scoring, &mut notices);
+        let samples = request.limit.map_or(dataset.version.sample_count, |l| l.min(dataset.version.sample_count));
+        if samples == 0 {
+            return Err(Error::invalid(format!("the dataset `{}` has no samples", dataset.version.dataset)));
+        }
+        let now = self.services.clock.now();
+        let spec = RunSpec {
+            suite: request.suite,
+            target: request.target.name,
+            manifest_id: manifest.id().map_err(|e| Error::invalid(e.to_string()))?,
+            manifest,
+            dataset: dataset.version.dataset.clone(),
+            dataset_version: dataset.version.version.clone(),
+            category_weights: request.category_weights,
+            scoring,
+            repeat: request.repeat,
+            limit: request.limit,
+            cache: request.cache,
+            notices,
+        };
+        // Building everything once finds what would fail later.
+        self.compile(&spec, prompt.as_ref())?;
+        Ok(EvaluationRun {
+            id: RunId::new(now.as_millisecond(), self.services.clock.random()),
+            name: request.name.unwrap_or_else(|| format!("{} on {}", spec.target, spec.dataset)),
+            description: request.description,
+            dataset: spec.dataset.clone(),
+            prompt_name: spec.manifest.prompt.clone(),
+            prompt_version: spec.manifest.prompt_version.clone(),
+            model_name: spec.manifest.model.clone(),
+            metrics: spec.scoring.metrics.keys().cloned().collect(),
+            status: RunStatus::Pending,
+            error: None,
+            tags: request.tags,
+            metadata: request.metadata,
+            results: None,
+            progress: Progress { total: samples * u64::from(spec.repeat), ..Progress::default() },
+            start_time: None,
+            end_time: None,
+            created_at: now,
+            spec,
+        })
+    }
+
+    async fn find_dataset(&self, reference: &str) -> Result<StoredVersion, Error> {
+        let (name, selector) = match reference.split_once('@') {
+            None => (reference, VersionSelector::Latest),
+            Some((name, version)) => (name, crate::datasets::read_version(version)?),
+        };
+        self.datasets.version(name, &selector).await
+    }
+}
+
+/// Splits pair indices into shards.
+fn shards(pairs: u64) -> Vec<(u64, u64)> {
+    (0..pairs.div_ceil(SHARD_PAIRS)).map(|i| (i * SHARD_PAIRS, ((i + 1) * SHARD_PAIRS).min(pairs))).collect()
+}
+
+fn resolve_target(target: &TargetSpec, prompt: Option<&PromptVersion>) -> Result<Manifest, Error> {
+    let model = target.model.as_deref().or_else(|| prompt.and_then(|p| p.body.model.as_deref())).ok_or_else(|| {
+        Error::invalid(format!("the target `{}` names no model, and its prompt neither", target.name))
+            .with_hint("write `model: provider/model` in the target")
+    })?;
+    let mut manifest = Manifest::resolve(prompt, model, &target.parameters);
+    manifest.model_version.clone_from(&target.model_version);
+    manifest.retriever_index_version.clone_from(&target.retriever_index_version);
+    if target.system.is_some() {
+        manifest.system.clone_from(&target.system);
+    }
+    Ok(manifest)
+}
+
+/// Checks the weights; leaves out what this build cannot compute, says so, and scales the other weights up.
+fn resolve_scoring(mut scoring: ScoringSpec, notices: &mut Vec<String>) -> Result<ScoringSpec, Error> {
+    if scoring.metrics.is_empty() || scoring.metrics.len() > MAX_METRICS {
+        return Err(Error::invalid(format!("{} metrics: expected 1 to {MAX_METRICS}", scoring.metrics.len())));
+    }
+    check_weights(&scoring)?;
+    let unavailable: Vec<String> = scoring
+        .metrics
+        .iter()
+        .filter(|(_, metric)| matches!(metric.scorer, ScorerSpec::Bertscore { .. }))
+        .map(|(name, _)| name.clone())
+        .collect();
+    for name in unavailable {
+        scoring.metrics.shift_remove(&name);
+        notices.push(format!("`{name}` is left out: BERTScore is not in this build; the other weights are scaled up"));
+    }
+    let sum: f64 = scoring.metrics.values().filter_map(|m| m.weight).sum();
+    if scoring.metrics.is_empty() {
+        return Err(Error::invalid("no metric is left that this build can compute"));
+    }
+    if sum > 0.0 && !notices.is_empty() {
+        scoring.metrics.values_mut().filter_map(|m| m.weight.as_mut()).for_each(|weight| *weight /= sum);
+    }
+    Ok(scoring)
+}
+
+fn check_weights(scoring: &ScoringSpec) -> Result<(), Error> {
+    let weights = || scoring.metrics.iter().filter_map(|(name, metric)| Some((name, metric, metric.weight?)));
+    for (name, metric, weight) in weights() {
+        if !(0.0..=1.0).contains(&weight) {
+            return Err(Error::invalid(format!("the weight of `{name}` is {weight}: expected 0 to 1")));
+        }
+        if !metric.scorer.is_score() {
+            return Err(Error::invalid(format!("`{name}` is a measurement and cannot have a weight")));
+        }
+    }
+    let sum: f64 = weights().map(|(_, _, weight)| weight).sum();
+    if weights().next().is_some() && (sum - 1.0).abs() > 1e-9 {
+        return Err(Error::invalid(format!("the weights of the metrics sum to {sum}, not to 1")));
+    }
+    Ok(())
+}
+
+fn note_same_model(manifest: &Manifest, scoring: &ScoringSpec, notices: &mut Vec<String>) {
+    for (name, metric) in &scoring.metrics {
+        if metric.scorer.judge().is_some_and(|judge| judge.model == manifest.model) {
+            notices.push(format!(
+                "`{name}` is judged by the model under test ({}): models favour their own answers; use another judge",
+                manifest.model
+            ));
+        }
+    }
+}

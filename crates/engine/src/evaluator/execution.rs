@@ -1,0 +1,253 @@
+//! Executing a run: pairs in, durable sample results out.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use llmops_domain::chat::ChatResponse;
+use llmops_domain::id::RunId;
+use llmops_domain::post_process::PostProcessor;
+use llmops_domain::render::CompiledTarget;
+use llmops_domain::run::{Outcome, RunSpec, SampleResult};
+use llmops_providers::{ProviderError, Target};
+use llmops_storage::{RunKey, StoreError, VersionKey};
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::shard::{Held, Pair, ShardGuard, feed};
+use crate::cache::ResponseCache;
+use crate::scorers::{Scored, Scorers};
+use crate::{Error, Services};
+
+/// Calls in a row that found the provider unavailable before the run gives up. A provider that is down fails fast this
+/// way, instead of every sample trying and retrying on its own.
+const GIVE_UP_AFTER: u32 = 16;
+/// Pairs on their way per call that the provider takes at a time: enough to keep it busy while results are written.
+const PIPELINE_DEPTH: usize = 2;
+/// Pairs on their way when answers cost nothing to repeat.
+const LOCAL_PIPELINE: usize = 512;
+
+/// Everything that one process needs to work on one run.
+pub(super) struct Execution {
+    pub(super) services: Arc<Services>,
+    pub(super) id: RunId,
+    pub(super) key: RunKey,
+    pub(super) spec: RunSpec,
+    pub(super) dataset: VersionKey,
+    pub(super) compiled: CompiledTarget,
+    pub(super) post: PostProcessor,
+    pub(super) target: Target,
+    pub(super) scorers: Scorers,
+    pub(super) cache: ResponseCache,
+    pub(super) owner: String,
+    pub(super) held: Held,
+    pub(super) stop: Stop,
+}
+
+/// Why a run ends before its last pair.
+#[derive(Debug, Clone)]
+pub(super) enum StopReason {
+    /// A person cancelled it.
+    Cancelled,
+    /// A provider cannot be reached.
+    Unavailable(String),
+}
+
+/// Tells everything that works on a run to stop.
+#[derive(Default)]
+pub(super) struct Stop {
+    stopped: AtomicBool,
+    reason: Mutex<Option<StopReason>>,
+    unavailable_in_a_row: AtomicU32,
+    woken: Notify,
+}
+
+impl Stop {
+    /// Stops, for the first reason given.
+    pub(super) fn because(&self, reason: StopReason) {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+        self.stopped.store(true, Ordering::Release);
+        self.woken.notify_waiters();
+    }
+
+    pub(super) fn reason(&self) -> Option<StopReason> {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Execution {
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.stopped.load(Ordering::Acquire)
+    }
+
+    pub(super) fn lease(&self) -> Duration {
+        self.services.options.lease
+    }
+
+    /// Works until no shard is left, or until stopped. What is on its way when it stops still ends on disk.
+    pub(super) async fn work(self: Arc<Self>) -> Result<(), Error> {
+        let in_flight = match self.target.max_concurrency() {
+            Some(calls) => calls * PIPELINE_DEPTH,
+            None => LOCAL_PIPELINE,
+        };
+        let (sender, mut pairs) = mpsc::channel(in_flight);
+        let feeder = tokio::spawn(feed(self.clone(), sender));
+        let keeper = tokio::spawn(keep_leases(self.clone()));
+        let places = Arc::new(Semaphore::new(in_flight));
+        let mut tasks: JoinSet<Result<(), Error>> = JoinSet::new();
+        let mut failure = None;
+        while failure.is_none() && !self.is_stopped() {
+            let next = tokio::select! {
+                pair = pairs.recv() => pair,
+                () = self.stop.woken.notified() => None,
+            };
+            let Some(pair) = next else { break };
+            let Ok(place) = places.clone().acquire_owned().await else { break };
+            let run = self.clone();
+            tasks.spawn(async move {
+                let written = run.answer_and_write(pair).await;
+                drop(place);
+                written
+            });
+            while let Some(done) = tasks.try_join_next() {
+                failure = failure.or(flatten(done).err());
+            }
+        }
+        drop(pairs);
+        while let Some(done) = tasks.join_next().await {
+            failure = failure.or(flatten(done).err());
+        }
+        keeper.abort();
+        let fed = flatten(feeder.await);
+        failure.map_or(fed, Err)
+    }
+
+    async fn answer_and_write(&self, pair: Pair) -> Result<(), Error> {
+        let shard = pair.shard.clone();
+        let result = self.answer(pair).await;
+        self.services.writer.submit(&self.key, vec![result]).await?;
+        if shard.done() {
+            self.complete(&shard).await?;
+        }
+        Ok(())
+    }
+
+    /// Marks a shard as done, unless the lease was lost meanwhile: then it is the new owner's to do.
+    pub(super) async fn complete(&self, shard: &ShardGuard) -> Result<(), Error> {
+        self.held.remove(&shard.shard);
+        match self.services.store.complete_shard(&shard.shard).await {
+            Ok(()) | Err(StoreError::LeaseLost { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether another process holds a part of this run.
+    pub(super) async fn others_are_at_work(&self) -> Result<bool, Error> {
+        let summary = self.services.store.shard_summary(&self.key).await?;
+        Ok(summary.leases.iter().any(|lease| lease.owner != self.owner))
+    }
+
+    async fn answer(&self, pair: Pair) -> SampleResult {
+        let mut result = SampleResult {
+            ordinal: pair.ordinal,
+            trial: pair.trial,
+            sample_id: pair.sample.id.clone(),
+            category: pair.sample.category.clone().unwrap_or_default(),
+            outcome: Outcome::Errored { reason: String::new(), message: String::new() },
+            output: String::new(),
+            tool_calls: Vec::new(),
+            finish_reason: None,
+            latency_ms: 0.0,
+            cost: 0.0,
+            judge_cost: 0.0,
+            usage: llmops_domain::chat::Usage::default(),
+            cached: pair.cached.is_some(),
+        };
+        let response = match self.ask(&pair, &mut result).await {
+            Ok(response) => response,
+            Err((reason, message)) => {
+                result.outcome = Outcome::Errored { reason, message };
+                return result;
+            }
+        };
+        match self.post.apply(&response.text) {
+            Ok(output) => result.output = output.into_owned(),
+            Err(error) => {
+                result.output.clone_from(&response.text);
+                result.outcome =
+                    Outcome::Errored { reason: "post-processing".to_owned(), message: error.to_string() };
+                return result;
+            }
+        }
+        let scored = Scored {
+            sample: &pair.sample,
+            trial: pair.trial,
+            output: &result.output,
+            response: &response,
+            cost: result.cost,
+        };
+        let (outcome, judge_cost, judge_unavailable) = self.scorers.score(scored).await;
+        if let Outcome::Errored { message, .. } = &outcome
+            && judge_unavailable
+        {
+            self.note_unavailable(message);
+        }
+        result.outcome = outcome;
+        result.judge_cost = judge_cost;
+        result.tool_calls = response.tool_calls;
+        result.finish_reason = response.finish_reason;
+        result
+    }
+
+    /// The target's answer, from the cache or the provider.
+    async fn ask(&self, pair: &Pair, result: &mut SampleResult) -> Result<ChatResponse, (String, String)> {
+        if let Some(known) = &pair.cached {
+            result.usage = known.response.usage;
+            result.latency_ms = known.response.latency_ms;
+            return Ok(known.response.clone());
+        }
+        let request = pair.request.as_ref().map_err(|e| ("render".to_owned(), e.to_string()))?;
+        let answer = match self.services.providers.chat(&self.target, request).await {
+            Ok(answer) => answer,
+            Err(error) => return Err(self.note_failure(&error)),
+        };
+        self.stop.unavailable_in_a_row.store(0, Ordering::Relaxed);
+        result.usage = answer.response.usage;
+        result.latency_ms = answer.response.latency_ms;
+        result.cost = answer.cost.unwrap_or(0.0);
+        if let Some(key) = &pair.key {
+            self.cache.put(key, &answer).await;
+        }
+        Ok(answer.response)
+    }
+
+    fn note_failure(&self, error: &ProviderError) -> (String, String) {
+        if error.is_unavailable() {
+            self.note_unavailable(&error.to_string());
+        }
+        (error.reason(), error.to_string())
+    }
+
+    fn note_unavailable(&self, message: &str) {
+        if self.stop.unavailable_in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= GIVE_UP_AFTER {
+            self.stop.because(StopReason::Unavailable(message.to_owned()));
+        }
+    }
+}
+
+/// Renews the leases on the shards this process works on, three times a lease.
+async fn keep_leases(run: Arc<Execution>) {
+    loop {
+        tokio::time::sleep(run.lease() / 3).await;
+        for shard in run.held.all() {
+            let now = run.services.clock.now();
+            if let Err(error) = run.services.store.renew_lease(&shard, run.lease(), now).await {
+                tracing::warn!(run = %run.id, shard = shard.index, %error, "could not renew a lease");
+            }
+        }
+    }
+}
+
+fn flatten(joined: Result<Result<(), Error>, tokio::task::JoinError>) -> Result<(), Error> {
+    joined.unwrap_or_else(|panic| Err(Error::Internal(format!("a task of the run failed: {panic}"))))
+}

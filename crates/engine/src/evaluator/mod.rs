@@ -1,0 +1,390 @@
+//! `ContinuousEvaluator`: runs, from creation to results.
+//!
+//! A run is split into shards of (sample, trial) pairs. Whoever works on a run (this process, or several) leases shards,
+//! and writes every pair's result as it comes; what has a result is never asked again. When no shard is left, the
+//! results are aggregated from the store, in the order of the samples.
+
+mod aggregate;
+mod create;
+mod execution;
+pub(crate) mod paired;
+mod shard;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use llmops_domain::compare::{self, RunComparison};
+use llmops_domain::id::{ProjectId, RunId};
+use llmops_domain::post_process::PostProcessor;
+use llmops_domain::prompt::PromptVersion;
+use llmops_domain::render::CompiledTarget;
+use llmops_domain::run::{EvaluationFilter, EvaluationRun, RunResults, RunSpec, RunStatus, SampleResult};
+use llmops_storage::{ResultCursor, ResultFilter, RunKey, StatusChange, StoreError, VersionSelector};
+use tokio::sync::watch;
+
+use self::execution::{Execution, Stop, StopReason};
+use crate::cache::ResponseCache;
+use crate::datasets::DatasetManager;
+use crate::prompts::PromptRegistry;
+use crate::scorers::Scorers;
+use crate::{Error, Services};
+
+/// The tag that makes a run the baseline of its dataset.
+pub const BASELINE_TAG: &str = "env=production";
+
+/// Runs that this process works on.
+#[derive(Default)]
+pub(crate) struct LocalRuns(Mutex<HashMap<RunId, LocalRun>>);
+
+#[derive(Clone)]
+struct LocalRun {
+    execution: Arc<Execution>,
+    ended: watch::Receiver<bool>,
+}
+
+impl std::fmt::Debug for LocalRuns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LocalRuns")
+    }
+}
+
+impl LocalRuns {
+    fn get(&self, id: &RunId) -> Option<LocalRun> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    fn remove(&self, id: &RunId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    /// Adds a run unless it is there. False: it is there.
+    fn add(&self, id: &RunId, run: LocalRun) -> bool {
+        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if runs.contains_key(id) {
+            return false;
+        }
+        runs.insert(id.clone(), run);
+        true
+    }
+}
+
+/// Which run is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunRef {
+    /// An id, or a beginning of one that fits no other.
+    Id(String),
+    /// The newest run that has results.
+    Latest,
+    /// The run tagged `env=production`.
+    Baseline,
+}
+
+impl From<&str> for RunRef {
+    fn from(text: &str) -> Self {
+        match text {
+            "latest" => Self::Latest,
+            "baseline" => Self::Baseline,
+            id => Self::Id(id.to_owned()),
+        }
+    }
+}
+
+/// Manages evaluation runs: create_run, start_run, get_run, list_runs, cancel, compare_runs.
+#[derive(Debug, Clone)]
+pub struct ContinuousEvaluator {
+    pub(crate) services: Arc<Services>,
+    pub(crate) project: ProjectId,
+    pub(crate) prompts: PromptRegistry,
+    pub(crate) datasets: DatasetManager,
+}
+
+impl ContinuousEvaluator {
+    /// One run. `latest` and `baseline` need no dataset where the project has only one answer.
+    pub async fn get_run(&self, run: &RunRef, dataset: Option<&str>) -> Result<EvaluationRun, Error> {
+        match run {
+            RunRef::Id(id) => Ok(self.services.store.get_run(&self.project, id).await?),
+            RunRef::Latest => self.latest(dataset).await,
+            RunRef::Baseline => {
+                let dataset = match dataset {
+                    Some(dataset) => dataset.to_owned(),
+                    None => self.latest(None).await?.dataset,
+                };
+                self.baseline(&dataset).await?.ok_or_else(|| {
+                    Error::not_found("baseline", dataset).with_hint("llmops baseline promote RUN makes a run the baseline")
+                })
+            }
+        }
+    }
+
+    async fn latest(&self, dataset: Option<&str>) -> Result<EvaluationRun, Error> {
+        let filter =
+            EvaluationFilter { dataset: dataset.map(str::to_owned), limit: Some(1), ..EvaluationFilter::default() };
+        let newest = self.services.store.list_runs(&self.project, &filter).await?.pop();
+        newest.ok_or_else(|| Error::not_found("run", "latest").with_hint("llmops eval makes one"))
+    }
+
+    /// The run of this dataset that was tagged `env=production` last.
+    pub async fn baseline(&self, dataset: &str) -> Result<Option<EvaluationRun>, Error> {
+        Ok(self.services.store.latest_baseline(&self.project, dataset, BASELINE_TAG).await?)
+    }
+
+    /// Makes a run the baseline of its dataset. A run without complete results needs `force`.
+    pub async fn promote(&self, run: &RunRef, force: bool) -> Result<EvaluationRun, Error> {
+        let run = self.get_run(run, None).await?;
+        if run.status != RunStatus::Completed && !force {
+            return Err(Error::Conflict {
+                message: format!("the run {} is {}, not completed", run.id, run.status),
+                hint: Some("promote a completed run, or insist with --force".to_owned()),
+            });
+        }
+        self.services.store.tag_run(&self.project, &run.id, BASELINE_TAG, self.services.clock.now()).await?;
+        self.get_run(&RunRef::Id(run.id.0), None).await
+    }
+
+    /// Runs, newest first.
+    pub async fn list_runs(&self, filter: &EvaluationFilter) -> Result<Vec<EvaluationRun>, Error> {
+        Ok(self.services.store.list_runs(&self.project, filter).await?)
+    }
+
+    /// Waits until the run has ended, at most `patience`, and answers how it stands.
+    pub async fn wait(&self, run: &RunRef, patience: Duration) -> Result<EvaluationRun, Error> {
+        let present = self.get_run(run, None).await?;
+        if present.status.is_final() {
+            return Ok(present);
+        }
+        if let Some(local) = self.services.runs.get(&present.id) {
+            let mut ended = local.ended.clone();
+            // A timeout is no error: the caller asked how the run stands by then.
+            let _ = tokio::time::timeout(patience, ended.wait_for(|ended| *ended)).await;
+        } else {
+            tokio::time::sleep(patience.min(Duration::from_millis(500))).await;
+        }
+        self.get_run(&RunRef::Id(present.id.0), None).await
+    }
+
+    /// Starts a pending run, or resumes one that stopped. Pairs with a result are not asked again; errored ones are.
+    pub async fn start_run(&self, id: &str) -> Result<EvaluationRun, Error> {
+        let run = self.get_run(&RunRef::from(id), None).await?;
+        if run.status == RunStatus::Completed || self.services.runs.get(&run.id).is_some() {
+            return Ok(run);
+        }
+        let prompt = self.prompt_of(&run.spec).await?;
+        let (compiled, post, scorers, target, cache) = self.compile(&run.spec, prompt.as_ref())?;
+        let selector = VersionSelector::from(&run.spec.dataset_version);
+        let key = self.services.store.run_key(&self.project, &run.id).await?;
+        let execution = Arc::new(Execution {
+            services: self.services.clone(),
+            id: run.id.clone(),
+            dataset: self.datasets.version(&run.spec.dataset, &selector).await?.key,
+            spec: run.spec.clone(),
+            compiled,
+            post,
+            target,
+            scorers,
+            cache,
+            owner: self.services.owner.clone(),
+            held: shard::Held::default(),
+            stop: Stop::default(),
+            key: key.clone(),
+        });
+        let (end, ended) = watch::channel(false);
+        if !self.services.runs.add(&run.id, LocalRun { execution: execution.clone(), ended }) {
+            return Ok(run);
+        }
+        let prepared = self.prepare(&run, &key).await;
+        if prepared.is_err() {
+            self.services.runs.remove(&run.id);
+        }
+        let started = prepared?;
+        let evaluator = self.clone();
+        tokio::spawn(async move {
+            let id = execution.id.clone();
+            if let Err(error) = evaluator.execute(execution).await {
+                tracing::error!(run = %id, %error, "the run could not be finished");
+            }
+            evaluator.services.runs.remove(&id);
+            // Nobody may be waiting any more.
+            let _ = end.send(true);
+        });
+        Ok(started)
+    }
+
+    /// Gives back what a dead process held, forgets errors, and marks the run as running.
+    async fn prepare(&self, run: &EvaluationRun, key: &RunKey) -> Result<EvaluationRun, Error> {
+        let store = &self.services.store;
+        if run.status != RunStatus::Pending {
+            let leases = store.shard_summary(key).await?.leases;
+            let dead: Vec<String> =
+                leases.into_iter().map(|l| l.owner).filter(|owner| crate::owner::is_dead(owner)).collect();
+            store.release_leases(key, &dead).await?;
+            store.clear_errored(key).await?;
+        }
+        let change = StatusChange {
+            from: run.status,
+            to: RunStatus::Running,
+            at: self.services.clock.now(),
+            error: None,
+            results: None,
+        };
+        Ok(store.update_run_status(&self.project, &run.id, change).await?)
+    }
+
+    async fn execute(&self, execution: Arc<Execution>) -> Result<(), Error> {
+        let worked = execution.clone().work().await;
+        match (worked, execution.stop.reason()) {
+            (_, Some(StopReason::Cancelled)) => {
+                self.release(&execution).await;
+                self.finish(&execution, RunStatus::Cancelled, None, None).await
+            }
+            (_, Some(StopReason::Unavailable(message))) => {
+                self.release(&execution).await;
+                let error = format!("gave up: the provider is unavailable: {message}");
+                self.finish(&execution, RunStatus::Failed, Some(&error), None).await
+            }
+            (Err(error), None) => {
+                self.release(&execution).await;
+                self.finish(&execution, RunStatus::Failed, Some(&error.to_string()), None).await
+            }
+            (Ok(()), None) => self.conclude(&execution).await,
+        }
+    }
+
+    /// Lets others (or a resumption) take this process's shards at once.
+    async fn release(&self, execution: &Execution) {
+        let owners = std::slice::from_ref(&execution.owner);
+        if let Err(error) = self.services.store.release_leases(&execution.key, owners).await {
+            tracing::warn!(run = %execution.id, %error, "could not give the leases back");
+        }
+    }
+
+    async fn conclude(&self, execution: &Execution) -> Result<(), Error> {
+        let summary = self.services.store.shard_summary(&execution.key).await?;
+        if summary.done < summary.total {
+            return Ok(());
+        }
+        let results = aggregate::aggregate(&self.services.store, &execution.key, &execution.spec).await?;
+        let pairs = results.total_samples * u64::from(execution.spec.repeat);
+        let rate = results.errored_trials as f64 / (pairs as f64).max(1.0);
+        let limit = execution.spec.scoring.max_error_rate;
+        if rate > limit {
+            let error = format!(
+                "{} of {pairs} trials errored ({:.1} %, at most {:.1} % may); most often: {}",
+                results.errored_trials,
+                rate * 100.0,
+                limit * 100.0,
+                most_frequent(&results)
+            );
+            return self.finish(execution, RunStatus::Failed, Some(&error), Some(&results)).await;
+        }
+        self.finish(execution, RunStatus::Completed, None, Some(&results)).await
+    }
+
+    async fn finish(
+        &self,
+        execution: &Execution,
+        to: RunStatus,
+        error: Option<&str>,
+        results: Option<&RunResults>,
+    ) -> Result<(), Error> {
+        let change = StatusChange { from: RunStatus::Running, to, at: self.services.clock.now(), error, results };
+        match self.services.store.update_run_status(&self.project, &execution.id, change).await {
+            // Another worker of this run, or a person, was first.
+            Ok(_) | Err(StoreError::Transition(_) | StoreError::Conflict(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Stops a run. What is on its way still ends on disk; the rest can be resumed.
+    pub async fn cancel(&self, run: &RunRef) -> Result<EvaluationRun, Error> {
+        let run = self.get_run(run, None).await?;
+        if let Some(local) = self.services.runs.get(&run.id) {
+            local.execution.stop.because(StopReason::Cancelled);
+            return self.wait(&RunRef::Id(run.id.0), Duration::from_secs(30)).await;
+        }
+        let change = StatusChange {
+            from: run.status,
+            to: RunStatus::Cancelled,
+            at: self.services.clock.now(),
+            error: None,
+            results: None,
+        };
+        Ok(self.services.store.update_run_status(&self.project, &run.id, change).await?)
+    }
+
+    /// Sample results, and the cursor of the next page.
+    pub async fn results(
+        &self,
+        run: &RunId,
+        filter: &ResultFilter,
+        cursor: Option<&ResultCursor>,
+        limit: u32,
+    ) -> Result<Vec<SampleResult>, Error> {
+        let key = self.services.store.run_key(&self.project, run).await?;
+        Ok(self.services.store.list_results(&key, filter, cursor, limit).await?)
+    }
+
+    /// Every trial of one sample.
+    pub async fn results_of_sample(&self, run: &RunId, sample: &str) -> Result<Vec<SampleResult>, Error> {
+        let key = self.services.store.run_key(&self.project, run).await?;
+        let results = self.services.store.get_results_of_sample(&key, sample).await?;
+        if results.is_empty() {
+            return Err(Error::not_found("sample", sample)
+                .with_hint(format!("llmops run show {run} lists samples; the run may not have reached this one")));
+        }
+        Ok(results)
+    }
+
+    /// What changed from one run to another.
+    pub async fn compare_runs(&self, before: &RunRef, after: &RunRef) -> Result<RunComparison, Error> {
+        let (before, after) = (self.get_run(before, None).await?, self.get_run(after, None).await?);
+        let (comparison, _) = self.compare(&before, &after).await?;
+        Ok(comparison)
+    }
+
+    pub(crate) async fn compare(
+        &self,
+        before: &EvaluationRun,
+        after: &EvaluationRun,
+    ) -> Result<(RunComparison, paired::Pairing), Error> {
+        for run in [before, after] {
+            if run.results.is_none() {
+                return Err(Error::Conflict {
+                    message: format!("the run {} has no results: it is {}", run.id, run.status),
+                    hint: Some("finish it first: llmops eval --resume".to_owned()),
+                });
+            }
+        }
+        let store = &self.services.store;
+        let keys = (store.run_key(&self.project, &before.id).await?, store.run_key(&self.project, &after.id).await?);
+        let mut pairing = paired::pair(store, &keys.0, &keys.1).await?;
+        let flips = std::mem::take(&mut pairing.flips);
+        let comparison = compare::compare(before, after, pairing.evidence.clone(), flips);
+        Ok((comparison, pairing))
+    }
+
+    async fn prompt_of(&self, spec: &RunSpec) -> Result<Option<PromptVersion>, Error> {
+        let (Some(name), Some(hash)) = (&spec.manifest.prompt, &spec.manifest.prompt_hash) else { return Ok(None) };
+        let found = self.services.store.prompt_by_hash(&self.project, name, hash).await?;
+        found.map(Some).ok_or_else(|| {
+            Error::not_found("prompt", format!("{name}@{}", hash.short()))
+                .with_hint("the version was deleted; push it again")
+        })
+    }
+
+    fn compile(&self, spec: &RunSpec, prompt: Option<&PromptVersion>) -> Result<Compiled, Error> {
+        let cache = ResponseCache::new(self.services.store.clone(), self.project.clone(), spec.cache);
+        let target = self.services.providers.resolve(&spec.manifest.model)?;
+        let compiled = CompiledTarget::compile(&spec.manifest, target.model(), prompt.map(|p| &p.body))
+            .map_err(|e| Error::invalid(e.to_string()))?;
+        let post = PostProcessor::compile(&spec.manifest.post_processing).map_err(|e| Error::invalid(e.to_string()))?;
+        let scorers = Scorers::compile(&spec.scoring, &self.services.providers, &cache)?;
+        Ok((compiled, post, scorers, target, cache))
+    }
+}
+
+type Compiled = (CompiledTarget, PostProcessor, Scorers, llmops_providers::Target, ResponseCache);
+
+fn most_frequent(results: &RunResults) -> String {
+    results.error_reasons.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| reason.clone()).unwrap_or_default()
+}

@@ -1,0 +1,188 @@
+//! Paired statistics of two runs: what the samples they share say.
+
+use std::collections::BTreeMap;
+
+use llmops_domain::compare::{CategoryEvidence, McNemarEvidence, PairedEvidence, SampleChange};
+use llmops_domain::run::Estimate;
+use llmops_stats::bootstrap::{self, BootstrapOptions};
+use llmops_stats::mcnemar::{McNemarMethod, PairedTable, mcnemar};
+use llmops_stats::moments::Moments;
+use llmops_stats::power::{self, Target};
+use llmops_stats::{TestOptions, t_test};
+use llmops_storage::{PairedSample, RunKey, Store};
+
+use super::aggregate::UNCATEGORIZED;
+use crate::Error;
+
+/// Pairs read at a time.
+const PAGE: u32 = 2_000;
+/// Flipped or changed samples that are kept by name; all of them are counted.
+const KEPT: usize = 200;
+/// Seed of the bootstrap: the same two runs always give the same interval.
+const SEED: u64 = 20_261_101;
+
+/// What comparing two runs pair by pair gives.
+#[derive(Debug, Default)]
+pub(crate) struct Pairing {
+    pub(crate) evidence: Option<PairedEvidence>,
+    /// Samples that flipped, newly failed ones first, then by how much the composite fell.
+    pub(crate) flips: Vec<SampleChange>,
+    /// Samples whose composite fell, most first.
+    pub(crate) falls: Vec<SampleChange>,
+}
+
+#[derive(Default)]
+struct Side {
+    before: Vec<f64>,
+    after: Vec<f64>,
+}
+
+/// Reads the samples that both runs scored, and tests the difference.
+pub(crate) async fn pair(store: &Store, before: &RunKey, after: &RunKey) -> Result<Pairing, Error> {
+    let mut categories: BTreeMap<String, Side> = BTreeMap::new();
+    let mut table = PairedTable::default();
+    let (mut flips, mut falls) = (Keep::default(), Keep::default());
+    let mut cursor: Option<String> = None;
+    loop {
+        let page = store.paired(before, after, cursor.as_deref(), PAGE).await?;
+        for pair in page.pairs {
+            if let (Some(was), Some(is)) = (pair.before.composite, pair.after.composite) {
+                let name = if pair.category.is_empty() { UNCATEGORIZED.to_owned() } else { pair.category.clone() };
+                let side = categories.entry(name).or_default();
+                side.before.push(was);
+                side.after.push(is);
+                if is < was {
+                    falls.add(was - is, &pair);
+                }
+            }
+            if let (Some(was), Some(is)) = (pair.before.passed, pair.after.passed) {
+                table.add(was, is);
+                if was != is {
+                    // Newly failed samples come before newly passed ones, whatever their scores.
+                    let fall = pair.before.composite.unwrap_or(0.0) - pair.after.composite.unwrap_or(0.0);
+                    flips.add(fall + if was { 10.0 } else { -10.0 }, &pair);
+                }
+            }
+        }
+        match page.next {
+            Some(next) => cursor = Some(next),
+            None => break,
+        }
+    }
+    Ok(Pairing { evidence: evidence(&categories, table)?, flips: flips.finish(), falls: falls.finish() })
+}
+
+fn evidence(categories: &BTreeMap<String, Side>, table: PairedTable) -> Result<Option<PairedEvidence>, Error> {
+    let mut all = Side::default();
+    for side in categories.values() {
+        all.before.extend_from_slice(&side.before);
+        all.after.extend_from_slice(&side.after);
+    }
+    let Some((difference, method)) = difference(&all)? else { return Ok(None) };
+    let moments = moments(&all)?;
+    let sd = moments.sd().filter(|sd| *sd > 0.0);
+    let mut by_category = BTreeMap::new();
+    for (name, side) in categories {
+        if let Some((difference, _)) = self::difference(side)? {
+            let moments = self::moments(side)?;
+            by_category.insert(
+                name.clone(),
+                CategoryEvidence { difference, p_value: p_value(&moments), needed_n: needed(&moments) },
+            );
+        }
+    }
+    Ok(Some(PairedEvidence {
+        difference,
+        method,
+        p_value: p_value(&moments),
+        mcnemar: flips(table)?,
+        minimum_detectable_effect: sd.and_then(|sd| power::paired_mde(moments.n(), sd, Target::default()).ok()),
+        categories: by_category,
+    }))
+}
+
+fn moments(side: &Side) -> Result<Moments, Error> {
+    let differences: Vec<f64> = side.after.iter().zip(&side.before).map(|(after, before)| after - before).collect();
+    Moments::from_slice(&differences).map_err(internal)
+}
+
+/// Mean difference with its bootstrap interval; the value alone for a single pair, nothing for none.
+fn difference(side: &Side) -> Result<Option<(Estimate, String)>, Error> {
+    match side.before.len() {
+        0 => Ok(None),
+        1 => Ok(Some((Estimate::exact(side.after[0] - side.before[0], 1), "single pair".to_owned()))),
+        n => {
+            let options = BootstrapOptions { seed: SEED, ..BootstrapOptions::default() };
+            let result = bootstrap::paired_difference(&side.before, &side.after, options).map_err(internal)?;
+            let (lower, upper) = result.interval.map_or((result.effect, result.effect), |i| (i.low, i.high));
+            let estimate = Estimate { value: result.effect, n: n as u64, lower, upper };
+            Ok(Some((estimate, result.method.to_string())))
+        }
+    }
+}
+
+/// Two-sided p-value of no difference; none where there is no spread to test against.
+fn p_value(moments: &Moments) -> Option<f64> {
+    if moments.n() < 2 || moments.m2() == 0.0 {
+        return None;
+    }
+    t_test::paired_from_moments(moments, TestOptions::default()).ok().map(|result| result.p_value)
+}
+
+/// Pairs needed to find a difference as large as the present one.
+fn needed(moments: &Moments) -> Option<u64> {
+    let (mean, sd) = (moments.mean()?, moments.sd()?);
+    if mean == 0.0 || sd == 0.0 {
+        return None;
+    }
+    power::paired_n(mean.abs(), sd, Target::default()).ok()
+}
+
+fn flips(table: PairedTable) -> Result<Option<McNemarEvidence>, Error> {
+    if table.pairs() == 0 {
+        return Ok(None);
+    }
+    let method = if table.flips() <= 200 { McNemarMethod::MidP } else { McNemarMethod::ChiSquaredCorrected };
+    let result = mcnemar(table, method, TestOptions::default()).map_err(internal)?;
+    Ok(Some(McNemarEvidence {
+        newly_failed: table.only_control,
+        newly_passed: table.only_treatment,
+        p_value: result.p_value,
+        method: result.method.to_string(),
+    }))
+}
+
+/// The entries with the highest key, in constant memory.
+#[derive(Default)]
+struct Keep(Vec<(f64, SampleChange)>);
+
+impl Keep {
+    fn add(&mut self, key: f64, pair: &PairedSample) {
+        let change = SampleChange {
+            sample_id: pair.sample_id.clone(),
+            category: if pair.category.is_empty() { UNCATEGORIZED.to_owned() } else { pair.category.clone() },
+            before: pair.before.composite,
+            after: pair.after.composite,
+            passed_before: pair.before.passed,
+            passed_after: pair.after.passed,
+        };
+        self.0.push((key, change));
+        if self.0.len() >= 2 * KEPT {
+            self.trim();
+        }
+    }
+
+    fn trim(&mut self) {
+        self.0.sort_by(|a, b| b.0.total_cmp(&a.0));
+        self.0.truncate(KEPT);
+    }
+
+    fn finish(mut self) -> Vec<SampleChange> {
+        self.trim();
+        self.0.into_iter().map(|(_, change)| change).collect()
+    }
+}
+
+fn internal(error: llmops_stats::StatsError) -> Error {
+    Error::Internal(format!("paired comparison: {error}"))
+}

@@ -1,0 +1,141 @@
+//! Feeding a run: claims shards, reads their samples, renders requests, looks answers up.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use llmops_domain::chat::ChatRequest;
+use llmops_domain::dataset::Sample;
+use llmops_domain::hash::ContentHash;
+use llmops_domain::render::{self, RenderError};
+use llmops_storage::Shard;
+use tokio::sync::mpsc;
+
+use super::execution::Execution;
+use crate::Error;
+use crate::cache::CachedAnswer;
+
+/// (sample, trial) pairs of a shard when a run is split.
+pub(crate) const SHARD_PAIRS: u64 = 1_000;
+/// Samples read at a time.
+const PAGE: u32 = 250;
+
+/// One (sample, trial) pair on its way to an answer.
+pub(super) struct Pair {
+    pub(super) shard: Arc<ShardGuard>,
+    pub(super) ordinal: u64,
+    pub(super) trial: u32,
+    pub(super) sample: Arc<Sample>,
+    pub(super) request: Result<ChatRequest, RenderError>,
+    pub(super) key: Option<ContentHash>,
+    pub(super) cached: Option<CachedAnswer>,
+}
+
+/// Counts what is left of a shard, so that it is marked complete exactly when its last pair is on disk.
+pub(super) struct ShardGuard {
+    pub(super) shard: Shard,
+    left: AtomicI64,
+}
+
+impl ShardGuard {
+    /// One pair is on disk (or the feeder has handed out the last one). True for whoever was last.
+    pub(super) fn done(&self) -> bool {
+        self.left.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+}
+
+/// Shards that this process holds a lease on.
+#[derive(Default)]
+pub(super) struct Held(Mutex<BTreeMap<u32, Shard>>);
+
+impl Held {
+    fn add(&self, shard: Shard) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(shard.index, shard);
+    }
+
+    pub(super) fn remove(&self, shard: &Shard) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&shard.index);
+    }
+
+    pub(super) fn all(&self) -> Vec<Shard> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
+
+/// Claims shard after shard and sends their pairs, until none is left or nobody listens any more.
+pub(super) async fn feed(run: Arc<Execution>, pairs: mpsc::Sender<Pair>) -> Result<(), Error> {
+    while !run.is_stopped() {
+        let now = run.services.clock.now();
+        let claimed = run.services.store.claim_shard(&run.key, &run.owner, run.lease(), now).await?;
+        match claimed {
+            Some(shard) => {
+                run.held.add(shard.clone());
+                if feed_shard(&run, shard, &pairs).await?.is_none() {
+                    return Ok(());
+                }
+            }
+            None if !run.others_are_at_work().await? => return Ok(()),
+            // The rest is in other hands. Wait for it, and take over what its owner drops.
+            None => tokio::time::sleep(run.lease().min(Duration::from_secs(1)) / 2).await,
+        }
+    }
+    Ok(())
+}
+
+/// Sends what the shard still lacks. `None`: nobody listens any more.
+async fn feed_shard(run: &Arc<Execution>, shard: Shard, pairs: &mpsc::Sender<Pair>) -> Result<Option<()>, Error> {
+    let repeat = u64::from(run.spec.repeat);
+    let done = run.services.store.done_pairs(&run.key, shard.start, shard.end).await?;
+    let (mut ordinal, end) = (shard.start / repeat, shard.end.div_ceil(repeat));
+    let indices = shard.start..shard.end;
+    let guard = Arc::new(ShardGuard { shard, left: AtomicI64::new(1) });
+    while ordinal < end && !run.is_stopped() {
+        let limit = u32::try_from((end - ordinal).min(u64::from(PAGE))).unwrap_or(PAGE);
+        let samples = run.services.store.stream_samples(run.dataset, ordinal, limit).await?;
+        let Some(last) = samples.last().map(|(at, _)| *at) else { break };
+        let mut page = Vec::new();
+        for (at, sample) in samples {
+            let sample = Arc::new(sample);
+            for trial in 0..run.spec.repeat {
+                let index = at * repeat + u64::from(trial);
+                if indices.contains(&index) && !done.contains(&(at, trial)) {
+                    page.push(prepare(run, &guard, (at, trial), &sample));
+                }
+            }
+        }
+        look_up(run, &mut page).await?;
+        for pair in page {
+            guard.left.fetch_add(1, Ordering::AcqRel);
+            if pairs.send(pair).await.is_err() {
+                return Ok(None);
+            }
+        }
+        ordinal = last + 1;
+    }
+    // Stopped half-way, the feeder keeps its own count, so that the shard is not taken for complete.
+    if !run.is_stopped() && guard.done() {
+        run.complete(&guard).await?;
+    }
+    Ok(Some(()))
+}
+
+fn prepare(run: &Execution, guard: &Arc<ShardGuard>, (ordinal, trial): (u64, u32), sample: &Arc<Sample>) -> Pair {
+    let request = render::request_for_sample(&run.compiled, sample, trial);
+    let key = match &request {
+        Ok(request) if run.target.is_cacheable() => {
+            run.cache.key(&run.spec.manifest.model, run.target.fingerprint(), request)
+        }
+        _ => None,
+    };
+    Pair { shard: guard.clone(), ordinal, trial, sample: sample.clone(), request, key, cached: None }
+}
+
+async fn look_up(run: &Execution, page: &mut [Pair]) -> Result<(), Error> {
+    let keys: Vec<ContentHash> = page.iter().filter_map(|pair| pair.key.clone()).collect();
+    let mut known: HashMap<ContentHash, CachedAnswer> = run.cache.get_many(&keys).await?;
+    for pair in page {
+        pair.cached = pair.key.as_ref().and_then(|key| known.remove(key));
+    }
+    Ok(())
+}

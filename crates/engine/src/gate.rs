@@ -1,0 +1,175 @@
+//! The gate: a run against its baseline, with the samples that explain the verdict.
+
+use llmops_domain::compare::SampleChange;
+use llmops_domain::gate::{self, GateConfig, GateInput, GateReport, SampleNote, Verdict};
+use llmops_domain::run::{EvaluationRun, Outcome, SampleResult};
+use llmops_storage::{ResultFilter, ResultOrder, ResultStatus, RunKey, VersionKey, VersionSelector};
+
+use crate::Error;
+use crate::evaluator::paired::Pairing;
+use crate::evaluator::{ContinuousEvaluator, RunRef};
+
+/// Samples that a report names.
+const NAMED_SAMPLES: usize = 20;
+
+impl ContinuousEvaluator {
+    /// Decides on a run: against `against` where it is named, else against the baseline of its dataset, else against the
+    /// absolute limits.
+    pub async fn gate(
+        &self,
+        run: &RunRef,
+        against: Option<&RunRef>,
+        config: GateConfig,
+    ) -> Result<GateReport, Error> {
+        let run = self.get_run(run, None).await?;
+        if !run.status.is_final() {
+            return Err(Error::Conflict {
+                message: format!("the run {} is still {}", run.id, run.status),
+                hint: Some("finish it first: llmops eval --resume".to_owned()),
+            });
+        }
+        let baseline = match against {
+            Some(against) => Some(self.get_run(against, Some(&run.dataset)).await?),
+            None => self.baseline(&run.dataset).await?,
+        };
+        let compared = match &baseline {
+            Some(baseline) if run.results.is_some() && baseline.results.is_some() => {
+                Some(self.compare(baseline, &run).await?)
+            }
+            _ => None,
+        };
+        let (comparison, pairing) = compared.map_or((None, None), |(c, p)| (Some(c), Some(p)));
+        let decision = gate::decide(&GateInput {
+            config: &config,
+            run: &run,
+            baseline: baseline.as_ref(),
+            paired: pairing.as_ref().and_then(|p| p.evidence.as_ref()),
+            judge_kappa: None,
+        });
+        let failed = failed_categories(&decision.checks);
+        let samples = self.explain(&run, baseline.as_ref(), pairing.as_ref(), &failed).await?;
+        Ok(GateReport {
+            verdict: decision.verdict,
+            config,
+            checks: decision.checks,
+            comparison,
+            samples,
+            notices: decision.notices,
+            run,
+            baseline,
+        })
+    }
+
+    /// The samples that a reader wants to see: in failed categories, those that fell most; without a baseline, those
+    /// that failed worst; errored ones where nothing else is to be said.
+    async fn explain(
+        &self,
+        run: &EvaluationRun,
+        baseline: Option<&EvaluationRun>,
+        pairing: Option<&Pairing>,
+        failed: &[String],
+    ) -> Result<Vec<SampleNote>, Error> {
+        let store = &self.services.store;
+        let key = store.run_key(&self.project, &run.id).await?;
+        let selector = VersionSelector::from(&run.spec.dataset_version);
+        let dataset = self.datasets.version(&run.spec.dataset, &selector).await?.key;
+        let falls = pairing.map(|p| worst_first(&p.falls, failed)).unwrap_or_default();
+        let before = match baseline {
+            Some(baseline) if !falls.is_empty() => Some(store.run_key(&self.project, &baseline.id).await?),
+            _ => None,
+        };
+        let mut notes = Vec::new();
+        for change in &falls {
+            let results = store.get_results_of_sample(&key, &change.sample_id).await?;
+            let Some(result) = worst_trial(results) else { continue };
+            let mut note = self.note(dataset, &result).await?;
+            note.composite = change.after;
+            note.baseline_composite = change.before;
+            if let Some(before) = &before {
+                note.baseline_output = self.output_in(before, &change.sample_id).await?;
+            }
+            notes.push(note);
+        }
+        for status in [ResultStatus::Failed, ResultStatus::Errored] {
+            if notes.is_empty() || status == ResultStatus::Errored {
+                let room = NAMED_SAMPLES.saturating_sub(notes.len());
+                notes.extend(self.worst(&key, dataset, status, room).await?);
+            }
+        }
+        Ok(notes)
+    }
+
+    async fn worst(
+        &self,
+        run: &RunKey,
+        dataset: VersionKey,
+        status: ResultStatus,
+        limit: usize,
+    ) -> Result<Vec<SampleNote>, Error> {
+        let filter = ResultFilter { category: None, status: Some(status), order: ResultOrder::Worst };
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let mut notes = Vec::new();
+        for result in self.services.store.list_results(run, &filter, None, limit).await? {
+            notes.push(self.note(dataset, &result).await?);
+        }
+        Ok(notes)
+    }
+
+    async fn note(&self, dataset: VersionKey, result: &SampleResult) -> Result<SampleNote, Error> {
+        let (_, sample) = self.services.store.get_sample(dataset, &result.sample_id).await?;
+        let input = match sample.messages.last() {
+            Some(message) if sample.input.is_empty() => message.as_text().into_owned(),
+            _ => sample.input,
+        };
+        let reasons = match &result.outcome {
+            Outcome::Scored { failures, .. } => failures.clone(),
+            Outcome::Errored { message, .. } => vec![message.clone()],
+        };
+        Ok(SampleNote {
+            sample_id: result.sample_id.clone(),
+            category: result.category.clone(),
+            input,
+            expected: sample.expected_output.into_iter().next(),
+            output: result.output.clone(),
+            baseline_output: None,
+            composite: result.outcome.composite(),
+            baseline_composite: None,
+            reasons,
+        })
+    }
+
+    async fn output_in(&self, run: &RunKey, sample: &str) -> Result<Option<String>, Error> {
+        let results = self.services.store.get_results_of_sample(run, sample).await?;
+        Ok(results.into_iter().next().map(|result| result.output))
+    }
+}
+
+/// The trial with the lowest composite.
+fn worst_trial(results: Vec<SampleResult>) -> Option<SampleResult> {
+    results.into_iter().min_by(|a, b| {
+        let key = |r: &SampleResult| r.outcome.composite().unwrap_or(f64::INFINITY);
+        key(a).total_cmp(&key(b))
+    })
+}
+
+/// Categories with a failed or undecided check of their own.
+fn failed_categories(checks: &[gate::Check]) -> Vec<String> {
+    checks
+        .iter()
+        .filter(|check| check.status != Verdict::Pass)
+        .filter_map(|check| Some(check.name.split_once('/')?.1.to_owned()))
+        .collect()
+}
+
+/// Samples that fell: those of failed categories first, then the others if they failed, by how much they fell.
+fn worst_first(falls: &[SampleChange], failed: &[String]) -> Vec<SampleChange> {
+    let of_failed = |change: &&SampleChange| failed.contains(&change.category);
+    let flipped = |change: &&SampleChange| change.passed_before == Some(true) && change.passed_after == Some(false);
+    let mut named: Vec<SampleChange> = falls.iter().filter(of_failed).take(NAMED_SAMPLES).cloned().collect();
+    let room = NAMED_SAMPLES - named.len();
+    named.extend(falls.iter().filter(|c| !of_failed(c) && flipped(c)).take(room).cloned());
+    named
+}

@@ -1,0 +1,38 @@
+//! Who holds a lease: `HOST:PID:NONCE`. On its own machine a resumed run need not wait for the lease of a process that
+//! was killed.
+
+/// The name of this process as a lease holder.
+pub(crate) fn this_process(nonce: u64) -> String {
+    format!("{}:{}:{:08x}", host(), std::process::id(), nonce & 0xFFFF_FFFF)
+}
+
+/// Whether the holder certainly runs no more: it is of this machine, and no such process exists.
+pub(crate) fn is_dead(owner: &str) -> bool {
+    let mut parts = owner.rsplitn(3, ':');
+    let (Some(_nonce), Some(pid), Some(on)) = (parts.next(), parts.next(), parts.next()) else { return false };
+    let procfs = std::path::Path::new("/proc/self");
+    on == host() && procfs.exists() && pid.parse::<u32>().is_ok_and(|pid| !procfs.with_file_name(pid.to_string()).exists())
+}
+
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    // Process ids start anew with every boot.
+    format!("{}/{}", name.trim(), boot.trim().get(..8).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_the_living_from_the_dead() {
+        assert!(!is_dead(&this_process(7)));
+        assert!(!is_dead("elsewhere/00000000:1:0"));
+        assert!(!is_dead("nonsense"));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let gone = format!("{}:{}:0", host(), child.id());
+        child.wait().unwrap();
+        assert!(is_dead(&gone));
+    }
+}

@@ -1,0 +1,205 @@
+//! `PromptRegistry`: versioned prompts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use llmops_api::prompts::{BumpMode, PushPrompt, PushedPrompt, RenderedPrompt};
+use llmops_domain::chat::Message;
+use llmops_domain::contract;
+use llmops_domain::hash::ContentHash;
+use llmops_domain::id::ProjectId;
+use llmops_domain::prompt::{
+    PromptBody, PromptRef, PromptSelector, PromptSpec, PromptStatus, PromptVersion, parse_selector,
+};
+use llmops_domain::prompt_diff::{self, PromptDiff};
+use llmops_domain::render::CompiledPrompt;
+use llmops_storage::{CreatedPrompt, StoreError};
+use semver::Version;
+use serde_json::Value;
+
+use crate::{Error, Services};
+
+/// Manages prompt versions: create, get, get_latest, list, list_all, activate, delete, render, compare.
+#[derive(Debug, Clone)]
+pub struct PromptRegistry {
+    services: Arc<Services>,
+    project: ProjectId,
+}
+
+impl PromptRegistry {
+    pub(crate) fn new(services: Arc<Services>, project: ProjectId) -> Self {
+        Self { services, project }
+    }
+
+    /// Adds a version. Identical content is the version that exists; the same number with other content is a conflict.
+    pub async fn create(&self, push: PushPrompt) -> Result<PushedPrompt, Error> {
+        let PushPrompt { prompt: spec, bump, activate } = push;
+        let compiled = CompiledPrompt::compile(&spec.body).map_err(|e| Error::invalid(e.to_string()))?;
+        let warnings = compiled.push_warnings();
+        let hash = spec.body.hash().map_err(|e| Error::invalid(e.to_string()))?;
+        let versions = self.services.store.list_prompt_versions(&self.project, &spec.name).await?;
+        let (version, reasons) = choose_version(&spec, bump, &versions)?;
+        let candidate = self.to_version(spec, version, hash);
+        let created = self.services.store.create_prompt(&self.project, &candidate).await;
+        let (mut prompt, created) = match created {
+            Ok(CreatedPrompt::Created(prompt)) => (prompt, true),
+            Ok(CreatedPrompt::Existing(prompt)) => (prompt, false),
+            Err(StoreError::Conflict { .. }) => return Err(conflict(&candidate)),
+            Err(error) => return Err(error.into()),
+        };
+        if activate && !prompt.is_active {
+            prompt = self.activate(&prompt.name, &prompt.version.to_string()).await?;
+        }
+        Ok(PushedPrompt { prompt, created, reasons: if created { reasons } else { Vec::new() }, warnings })
+    }
+
+    fn to_version(&self, spec: PromptSpec, version: Version, hash: ContentHash) -> PromptVersion {
+        PromptVersion {
+            name: spec.name,
+            version,
+            hash,
+            description: spec.description,
+            author: spec.author,
+            tags: spec.tags,
+            change: spec.change,
+            metadata: spec.metadata,
+            body: spec.body,
+            status: PromptStatus::Draft,
+            is_active: false,
+            created_at: self.services.clock.now(),
+        }
+    }
+
+    /// The version that `selector` names: a number or a hash.
+    pub async fn get(&self, name: &str, selector: &PromptSelector) -> Result<PromptVersion, Error> {
+        match self.services.store.get_prompt(&self.project, name, selector).await {
+            Err(StoreError::NotFound { .. }) => Err(self.missing(name, selector).await),
+            other => Ok(other?),
+        }
+    }
+
+    /// The version named as people write it: `NAME`, `NAME@1.2.0`, `NAME@HASH`.
+    pub async fn resolve(&self, reference: &str) -> Result<PromptVersion, Error> {
+        let reference: PromptRef = reference.parse().map_err(|e: llmops_domain::prompt::PromptRefError| {
+            Error::invalid(e.to_string())
+        })?;
+        self.get(&reference.name, &reference.selector).await
+    }
+
+    /// The active version.
+    pub async fn get_latest(&self, name: &str) -> Result<PromptVersion, Error> {
+        self.get(name, &PromptSelector::Active).await
+    }
+
+    /// All versions of a prompt, newest first.
+    pub async fn list(&self, name: &str) -> Result<Vec<PromptVersion>, Error> {
+        let versions = self.services.store.list_prompt_versions(&self.project, name).await?;
+        if versions.is_empty() {
+            return Err(self.missing(name, &PromptSelector::Active).await);
+        }
+        Ok(versions)
+    }
+
+    /// The active version of every prompt, by name, after the name `after`.
+    pub async fn list_all(&self, after: Option<&str>, limit: u32) -> Result<Vec<PromptVersion>, Error> {
+        Ok(self.services.store.list_prompts(&self.project, after, limit).await?)
+    }
+
+    /// Makes a version the active one.
+    pub async fn activate(&self, name: &str, selector: &str) -> Result<PromptVersion, Error> {
+        let version = self.get(name, &read_selector(selector)?).await?;
+        self.services.store.activate_prompt(&self.project, name, &version.version).await?;
+        Ok(PromptVersion { is_active: true, ..version })
+    }
+
+    /// Deletes a version. The active one cannot be deleted.
+    pub async fn delete(&self, name: &str, selector: &str) -> Result<(), Error> {
+        let version = self.get(name, &read_selector(selector)?).await?;
+        match self.services.store.delete_prompt(&self.project, name, &version.version).await {
+            Err(StoreError::Conflict { .. }) => Err(Error::Conflict {
+                message: format!("{name}@{} is the active version", version.version),
+                hint: Some(format!("activate another version first: llmops prompt activate {name}@VERSION")),
+            }),
+            other => Ok(other?),
+        }
+    }
+
+    /// Renders a version. Variables it does not know are an error.
+    pub async fn render(
+        &self,
+        name: &str,
+        selector: &PromptSelector,
+        variables: &BTreeMap<String, Value>,
+    ) -> Result<RenderedPrompt, Error> {
+        let version = self.get(name, selector).await?;
+        let messages = render_body(&version.body, variables)?;
+        let text = messages.last().map(|m| m.as_text().into_owned()).unwrap_or_default();
+        Ok(RenderedPrompt { messages, text })
+    }
+
+    /// What differs between two versions.
+    pub async fn compare(&self, name: &str, from: &PromptSelector, to: &PromptSelector) -> Result<PromptDiff, Error> {
+        let from = self.get(name, from).await?;
+        let to = self.get(name, to).await?;
+        Ok(prompt_diff::diff(&from, &to))
+    }
+
+    async fn missing(&self, name: &str, selector: &PromptSelector) -> Error {
+        let versions = self.services.store.list_prompt_versions(&self.project, name).await.unwrap_or_default();
+        let reference = PromptRef { name: name.to_owned(), selector: selector.clone() }.to_string();
+        let error = Error::not_found("prompt", reference);
+        if versions.is_empty() {
+            return error.with_hint("push it: llmops prompt push prompts/NAME.yaml; llmops prompt list shows what exists");
+        }
+        let known: Vec<String> = versions.iter().take(5).map(|v| v.version.to_string()).collect();
+        error.with_hint(format!("its versions are {}", known.join(", ")))
+    }
+}
+
+/// Reads what callers put in place of a version: a number or a hash.
+pub fn read_selector(text: &str) -> Result<PromptSelector, Error> {
+    if text == "active" || text == "latest" {
+        return Ok(PromptSelector::Active);
+    }
+    parse_selector(text).ok_or_else(|| {
+        Error::invalid(format!("`{text}` is no version: expected a number such as 1.2.0, or 12 hex digits of a hash"))
+    })
+}
+
+fn render_body(body: &PromptBody, variables: &BTreeMap<String, Value>) -> Result<Vec<Message>, Error> {
+    let compiled = CompiledPrompt::compile(body).map_err(|e| Error::invalid(e.to_string()))?;
+    compiled.render_strict(variables).map_err(|e| Error::invalid(e.to_string()))
+}
+
+fn conflict(candidate: &PromptVersion) -> Error {
+    Error::Conflict {
+        message: format!("{}@{} exists with other content; versions never change", candidate.name, candidate.version),
+        hint: Some("raise `version`, or push with --bump auto".to_owned()),
+    }
+}
+
+fn choose_version(
+    spec: &PromptSpec,
+    bump: BumpMode,
+    versions: &[PromptVersion],
+) -> Result<(Version, Vec<String>), Error> {
+    let newest = versions.first();
+    let step = match (bump, newest) {
+        (BumpMode::None, _) | (_, None) => {
+            return match (&spec.version, newest) {
+                (Some(version), _) => Ok((version.clone(), Vec::new())),
+                (None, None) => Ok((Version::new(1, 0, 0), Vec::new())),
+                (None, Some(_)) => Err(Error::invalid(format!("the prompt `{}` names no version", spec.name))
+                    .with_hint("write `version: …`, or push with --bump auto|major|minor|patch")),
+            };
+        }
+        (BumpMode::Auto, Some(newest)) => {
+            let next = contract::next_version(newest, &spec.body);
+            return Ok((next.version, next.reasons));
+        }
+        (BumpMode::Major, Some(newest)) => contract::Bump::Major.apply(&newest.version),
+        (BumpMode::Minor, Some(newest)) => contract::Bump::Minor.apply(&newest.version),
+        (BumpMode::Patch, Some(newest)) => contract::Bump::Patch.apply(&newest.version),
+    };
+    Ok((step, Vec::new()))
+}

@@ -1,0 +1,119 @@
+//! Scorers: from a scoring specification to scores.
+//!
+//! Text scorers are pure and run in place; a judge asks a model. `text` holds the first kind, `judge` the second.
+
+mod judge;
+mod text;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use llmops_domain::chat::ChatResponse;
+use llmops_domain::dataset::Sample;
+use llmops_domain::run::{MetricScore, Outcome};
+use llmops_domain::scoring::{self, ScorerSpec, ScoringSpec};
+use llmops_providers::Providers;
+
+use self::judge::{Judge, JudgeBudget};
+use self::text::{TextScorer, TextScratch};
+use crate::Error;
+use crate::cache::ResponseCache;
+
+/// What a scorer looks at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scored<'a> {
+    /// The sample.
+    pub(crate) sample: &'a Sample,
+    /// The trial, from 0.
+    pub(crate) trial: u32,
+    /// The answer after post-processing.
+    pub(crate) output: &'a str,
+    /// The answer as it came.
+    pub(crate) response: &'a ChatResponse,
+    /// USD of the answer.
+    pub(crate) cost: f64,
+}
+
+/// Why a sample has no score.
+#[derive(Debug, Clone)]
+pub(crate) struct ScoreError {
+    /// Short and stable, to count by.
+    pub(crate) reason: String,
+    /// The whole story.
+    pub(crate) message: String,
+    /// Whether the judge's provider cannot be reached.
+    pub(crate) unavailable: bool,
+}
+
+impl ScoreError {
+    fn new(reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { reason: reason.into(), message: message.into(), unavailable: false }
+    }
+}
+
+enum Scorer {
+    Text(TextScorer),
+    Judge(Box<Judge>),
+}
+
+/// The scorers of a run, compiled.
+pub(crate) struct Scorers {
+    spec: ScoringSpec,
+    scorers: Vec<(String, Scorer)>,
+    budget: JudgeBudget,
+}
+
+impl Scorers {
+    /// Compiles a specification; everything that is wrong with it is an [`Error::Invalid`].
+    pub(crate) fn compile(spec: &ScoringSpec, providers: &Arc<Providers>, cache: &ResponseCache) -> Result<Self, Error> {
+        let mut scorers = Vec::with_capacity(spec.metrics.len());
+        for (name, metric) in &spec.metrics {
+            let scorer = match &metric.scorer {
+                ScorerSpec::Judge(judge) => Scorer::Judge(Box::new(Judge::new(judge, providers, cache)?)),
+                other => Scorer::Text(TextScorer::compile(name, other)?),
+            };
+            scorers.push((name.clone(), scorer));
+        }
+        Ok(Self { spec: spec.clone(), scorers, budget: JudgeBudget::new(spec.max_judge_cost) })
+    }
+
+    /// Scores one answer. The second value is what the judges cost.
+    pub(crate) async fn score(&self, scored: Scored<'_>) -> (Outcome, f64, bool) {
+        let mut scores = BTreeMap::new();
+        let mut judge_cost = 0.0;
+        if let Err(error) = self.score_text(scored, &mut scores) {
+            return (errored(error), judge_cost, false);
+        }
+        for (name, scorer) in &self.scorers {
+            let Scorer::Judge(judge) = scorer else { continue };
+            match judge.score(scored, &self.budget).await {
+                Ok((score, cost)) => {
+                    judge_cost += cost;
+                    scores.insert(name.clone(), score);
+                }
+                Err((error, cost)) => {
+                    let unavailable = error.unavailable;
+                    return (errored(error), judge_cost + cost, unavailable);
+                }
+            }
+        }
+        let composite = scoring::composite(&scores, &self.spec);
+        let (passed, failures) = scoring::pass(&scores, &self.spec);
+        (Outcome::Scored { scores, composite, passed, failures }, judge_cost, false)
+    }
+
+    fn score_text(&self, scored: Scored<'_>, scores: &mut BTreeMap<String, MetricScore>) -> Result<(), ScoreError> {
+        TextScratch::with(|scratch| {
+            for (name, scorer) in &self.scorers {
+                if let Scorer::Text(scorer) = scorer {
+                    scores.insert(name.clone(), scorer.score(name, scored, scratch)?);
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+fn errored(error: ScoreError) -> Outcome {
+    Outcome::Errored { reason: error.reason, message: error.message }
+}
