@@ -1,0 +1,50 @@
+# Shared by the other scripts, which source it. Puts them in the project's root and gives them words to speak with.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+step() {
+  printf '\n== %s\n' "$*"
+}
+
+fail() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+# have COMMAND
+have() {
+  command -v "$1" >/dev/null 2>&1
+}
+
+# apt_install PACKAGE WHY: installs a Debian package as root, or says what to install and why.
+apt_install() {
+  local package=$1 why=$2
+  if [ "$(id -u)" != 0 ]; then
+    fail "$why needs the package \`$package\`, and only root can install it: sudo apt-get install $package"
+  fi
+  have apt-get || fail "$why needs \`$package\`, and there is no apt-get here: install it with your package manager"
+  step "Installing $package ($why)"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get install -y -qq --no-install-recommends "$package" >/dev/null 2>&1 ||
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$package" >/dev/null; } ||
+    fail "apt-get could not install \`$package\`, which $why needs"
+}
+
+# python_venv: makes .dev/venv with the pinned test packages, unless it is there and up to date.
+python_venv() {
+  local python=python3 want=scripts/requirements-test.txt
+  have python3 || apt_install python3-venv "the comparison with Python packages"
+  if ! cmp -s "$want" .dev/venv/installed.txt; then
+    step "Installing the Python test packages into .dev/venv"
+    rm -rf .dev/venv
+    mkdir -p .dev
+    "$python" -m venv .dev/venv 2>/dev/null || {
+      apt_install python3-venv "the comparison with Python packages"
+      "$python" -m venv .dev/venv
+    }
+    .dev/venv/bin/pip install -q --disable-pip-version-check -r "$want" ||
+      fail "pip could not install $want: is there a network?"
+    cp "$want" .dev/venv/installed.txt
+  fi
+  PATH="$PWD/.dev/venv/bin:$PATH"
+}

@@ -1,0 +1,104 @@
+# Sourced by the test scripts: the servers that tests talk to.
+#
+# start_postgres sets LLMOPS_TEST_POSTGRES to the URL of a server where tests may create databases. It takes the first
+# of: the variable itself; a server on 127.0.0.1:5432 or the local socket that lets this user in without a password and
+# lets it create databases; a private cluster, started here from PostgreSQL's own programs and thrown away by
+# stop_services.
+
+private_postgres=
+# Whoever runs the private cluster: PostgreSQL refuses to run as root.
+postgres_user=
+
+start_postgres() {
+  local url
+  if [ -n "${LLMOPS_TEST_POSTGRES:-}" ]; then
+    echo "PostgreSQL: the server that LLMOPS_TEST_POSTGRES names"
+    return
+  fi
+  if have psql; then
+    for url in \
+      "postgresql://$(id -un)@127.0.0.1:5432/postgres" \
+      "postgresql://postgres@127.0.0.1:5432/postgres" \
+      "postgresql://$(id -un)@localhost/postgres?host=/var/run/postgresql"; do
+      if may_create_databases "$url"; then
+        echo "PostgreSQL: $url"
+        export LLMOPS_TEST_POSTGRES=$url
+        return
+      fi
+    done
+  fi
+  start_private_postgres
+}
+
+may_create_databases() {
+  local answer
+  answer=$(PGCONNECT_TIMEOUT=3 psql -w -X -At -d "$1" \
+    -c 'select rolcreatedb or rolsuper from pg_roles where rolname = current_user' 2>/dev/null) || return 1
+  [ "$answer" = t ]
+}
+
+# Prints the directory of PostgreSQL's programs, the newest version first.
+postgres_programs() {
+  local initdb
+  initdb=$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null | sort -V | tail -n 1)
+  [ -n "$initdb" ] || initdb=$(command -v initdb) || return 1
+  dirname "$initdb"
+}
+
+start_private_postgres() {
+  local programs port
+  programs=$(postgres_programs) || {
+    apt_install postgresql "the storage tests"
+    programs=$(postgres_programs) || fail "postgresql is installed, and its initdb is not in /usr/lib/postgresql/*/bin"
+  }
+  postgres_user=$(id -un)
+  if [ "$(id -u)" = 0 ]; then
+    id postgres >/dev/null 2>&1 || useradd --system --no-create-home postgres
+    postgres_user=postgres
+  fi
+  # Outside the project: another user must reach it, and the path of a socket has at most 107 bytes.
+  private_postgres=$(mktemp -d /tmp/llmops-postgres.XXXXXX)
+  chown "$postgres_user" "$private_postgres"
+  port=$(free_port)
+  as_postgres "$programs/initdb" -D "$private_postgres/data" -U postgres -A trust -E UTF8 --locale=C -N >/dev/null ||
+    fail "initdb failed in $private_postgres"
+  # Nobody will miss this cluster after a crash.
+  as_postgres "$programs/pg_ctl" -D "$private_postgres/data" -l "$private_postgres/log" -w -t 60 -o "-p $port \
+    -c listen_addresses=127.0.0.1 -c unix_socket_directories=$private_postgres -c max_connections=200 \
+    -c fsync=off -c synchronous_commit=off -c full_page_writes=off" start >/dev/null ||
+    fail "PostgreSQL did not start: $(tail -n 5 "$private_postgres/log" 2>/dev/null)"
+  export LLMOPS_TEST_POSTGRES="postgresql://postgres@127.0.0.1:$port/postgres"
+  echo "PostgreSQL: $LLMOPS_TEST_POSTGRES (private, until the tests end)"
+}
+
+# Stops and removes what was started here, and nothing else.
+stop_services() {
+  local programs
+  if [ -n "$private_postgres" ]; then
+    programs=$(postgres_programs)
+    as_postgres "$programs/pg_ctl" -D "$private_postgres/data" -m immediate stop >/dev/null 2>&1 || true
+    rm -rf "$private_postgres"
+    private_postgres=
+  fi
+}
+
+# Runs a program as the user of the private cluster, in a directory which that user can read.
+as_postgres() {
+  if [ "$(id -un)" = "$postgres_user" ]; then
+    (cd "$private_postgres" && "$@")
+  elif have runuser; then
+    (cd "$private_postgres" && runuser -u "$postgres_user" -- "$@")
+  else
+    (cd "$private_postgres" && su -s /bin/bash "$postgres_user" -c "$(printf '%q ' "$@")")
+  fi
+}
+
+# Prints a TCP port of 127.0.0.1 that nobody listens on.
+free_port() {
+  local port
+  while :; do
+    port=$((20000 + RANDOM % 12000))
+    (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+  done
+  echo "$port"
+}
