@@ -1,0 +1,41 @@
+//! `/api/v1/baselines`
+
+use axum::Json as Answer;
+use llmops::LlmOps;
+use llmops::evaluator::RunRef;
+use llmops_api::Page;
+use llmops_api::error::ErrorResponse;
+use llmops_api::page::MAX_PAGE;
+use llmops_api::runs::{Baseline, PromoteBaseline};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::ApiError;
+use crate::extract::{Json, Scope};
+
+pub(crate) fn router() -> OpenApiRouter<LlmOps> {
+    OpenApiRouter::new().routes(routes!(list, promote))
+}
+
+/// The baseline of every dataset that has one.
+#[utoipa::path(get, path = "/api/v1/baselines", operation_id = "list_baselines", tag = "baselines",
+    responses((status = 200, body = Page<Baseline>)))]
+async fn list(Scope(ops): Scope) -> Result<Answer<Page<Baseline>>, ApiError> {
+    let mut items = Vec::new();
+    for dataset in ops.datasets().list(None, MAX_PAGE).await? {
+        if let Some(run) = ops.evaluator().baseline(&dataset.name).await? {
+            items.push(Baseline { dataset: dataset.name, run });
+        }
+    }
+    Ok(Answer(Page { items, next_cursor: None }))
+}
+
+/// Makes a run the baseline of its dataset: tags it `env=production`.
+#[utoipa::path(post, path = "/api/v1/baselines", operation_id = "promote_baseline", tag = "baselines",
+    request_body = PromoteBaseline,
+    responses((status = 200, body = Baseline), (status = 404, body = ErrorResponse),
+        (status = 409, body = ErrorResponse)))]
+async fn promote(Scope(ops): Scope, Json(request): Json<PromoteBaseline>) -> Result<Answer<Baseline>, ApiError> {
+    let run = ops.evaluator().promote(&RunRef::from(request.run.as_str()), request.force).await?;
+    Ok(Answer(Baseline { dataset: run.dataset.clone(), run }))
+}

@@ -1,0 +1,197 @@
+//! `/api/v1/datasets`
+
+use axum::Json as Answer;
+use axum::body::Body;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use llmops::LlmOps;
+use llmops::datasets::{DatasetImport, DatasetManager, read_version};
+use llmops_api::Page;
+use llmops_api::datasets::{DiffQuery, ImportQuery, ImportedDataset, SampleAt};
+use llmops_api::error::ErrorResponse;
+use llmops_api::page::PageQuery;
+use llmops_domain::dataset::{Dataset, DatasetDiff, DatasetVersion, Sample};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{bad_request, page};
+use crate::ApiError;
+use crate::extract::{Path, Query, Scope};
+
+/// Longest line of an import.
+const MAX_LINE: usize = 8 << 20;
+/// Samples read at a time for an export.
+const EXPORT_PAGE: u32 = 500;
+
+pub(crate) fn router() -> OpenApiRouter<LlmOps> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(get))
+        .routes(routes!(versions, import))
+        .routes(routes!(version))
+        .routes(routes!(samples))
+        .routes(routes!(export))
+        .routes(routes!(diff))
+}
+
+/// All datasets, by name.
+#[utoipa::path(get, path = "/api/v1/datasets", operation_id = "list_datasets", tag = "datasets", params(PageQuery),
+    responses((status = 200, body = Page<Dataset>)))]
+async fn list(Scope(ops): Scope, Query(query): Query<PageQuery>) -> Result<Answer<Page<Dataset>>, ApiError> {
+    let datasets = ops.datasets().list(query.cursor.as_deref(), query.limit() + 1).await?;
+    Ok(Answer(page(datasets, query.limit(), |d| d.name.clone())))
+}
+
+/// One dataset.
+#[utoipa::path(get, path = "/api/v1/datasets/{name}", operation_id = "get_dataset", tag = "datasets",
+    params(("name" = String, Path)), responses((status = 200, body = Dataset), (status = 404, body = ErrorResponse)))]
+async fn get(Scope(ops): Scope, Path(name): Path<String>) -> Result<Answer<Dataset>, ApiError> {
+    Ok(Answer(ops.datasets().get(&name).await?))
+}
+
+/// Versions of a dataset, newest first.
+#[utoipa::path(get, path = "/api/v1/datasets/{name}/versions", operation_id = "list_dataset_versions",
+    tag = "datasets", params(("name" = String, Path)),
+    responses((status = 200, body = Page<DatasetVersion>), (status = 404, body = ErrorResponse)))]
+async fn versions(Scope(ops): Scope, Path(name): Path<String>) -> Result<Answer<Page<DatasetVersion>>, ApiError> {
+    Ok(Answer(Page { items: ops.datasets().versions(&name).await?, next_cursor: None }))
+}
+
+/// Adds a version, and the dataset if it is new. The body is NDJSON, one sample a line, of any length. Everything that
+/// is wrong is told with its line, and then nothing is written. The same samples again are the version that exists.
+#[utoipa::path(post, path = "/api/v1/datasets/{name}/versions", operation_id = "import_dataset", tag = "datasets",
+    params(("name" = String, Path), ImportQuery),
+    request_body(content = String, content_type = "application/x-ndjson"),
+    responses((status = 201, body = ImportedDataset), (status = 200, body = ImportedDataset),
+        (status = 422, body = ErrorResponse)))]
+async fn import(
+    Scope(ops): Scope,
+    Path(name): Path<String>,
+    Query(query): Query<ImportQuery>,
+    body: Body,
+) -> Result<(StatusCode, Answer<ImportedDataset>), ApiError> {
+    let mut import = ops.datasets().create(&name, query.kind, query.description.as_deref()).await?;
+    read_lines(body, &mut import).await?;
+    let imported = import.finish().await?;
+    Ok((if imported.created { StatusCode::CREATED } else { StatusCode::OK }, Answer(imported)))
+}
+
+/// Feeds a body to an import line by line, in memory for one line.
+async fn read_lines(body: Body, import: &mut DatasetImport) -> Result<(), ApiError> {
+    let mut chunks = body.into_data_stream();
+    let mut rest = BytesMut::new();
+    let mut number = 0;
+    while let Some(chunk) = chunks.next().await {
+        rest.extend_from_slice(&chunk.map_err(|e| bad_request(format!("the body broke off: {e}")))?);
+        let mut start = 0;
+        while let Some(length) = rest[start..].iter().position(|&b| b == b'\n') {
+            number += 1;
+            add_line(import, number, &rest[start..start + length]).await?;
+            start += length + 1;
+        }
+        let _ = rest.split_to(start);
+        if rest.len() > MAX_LINE {
+            return Err(bad_request(format!("line {} is longer than {MAX_LINE} bytes", number + 1)));
+        }
+    }
+    if !rest.is_empty() {
+        add_line(import, number + 1, &rest).await?;
+    }
+    Ok(())
+}
+
+async fn add_line(import: &mut DatasetImport, number: u64, line: &[u8]) -> Result<(), ApiError> {
+    let line = line.trim_ascii();
+    if line.is_empty() {
+        return Ok(());
+    }
+    match serde_json::from_slice::<Sample>(line) {
+        Ok(sample) => import.push(Some(number), sample).await?,
+        Err(error) => import.refuse(number, "", error.to_string()),
+    }
+    Ok(())
+}
+
+/// One version: `latest`, a hash, or at least 4 hex digits of one.
+#[utoipa::path(get, path = "/api/v1/datasets/{name}/versions/{version}", operation_id = "get_dataset_version",
+    tag = "datasets", params(("name" = String, Path), ("version" = String, Path)),
+    responses((status = 200, body = DatasetVersion), (status = 404, body = ErrorResponse),
+        (status = 422, body = ErrorResponse)))]
+async fn version(
+    Scope(ops): Scope,
+    Path((name, version)): Path<(String, String)>,
+) -> Result<Answer<DatasetVersion>, ApiError> {
+    Ok(Answer(ops.datasets().version(&name, &read_version(&version)?).await?.version))
+}
+
+/// Samples of a version, in order.
+#[utoipa::path(get, path = "/api/v1/datasets/{name}/versions/{version}/samples", operation_id = "list_samples",
+    tag = "datasets", params(("name" = String, Path), ("version" = String, Path), PageQuery),
+    responses((status = 200, body = Page<SampleAt>), (status = 404, body = ErrorResponse),
+        (status = 422, body = ErrorResponse)))]
+async fn samples(
+    Scope(ops): Scope,
+    Path((name, version)): Path<(String, String)>,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<Page<SampleAt>>, ApiError> {
+    let from = match &query.cursor {
+        None => 0,
+        Some(cursor) => cursor.parse::<u64>().map_err(|_| bad_request("the cursor is not one of this list"))? + 1,
+    };
+    let version = ops.datasets().version(&name, &read_version(&version)?).await?;
+    let samples = ops.datasets().get_samples(&version, from, query.limit() + 1).await?;
+    let items = samples.into_iter().map(|(ordinal, sample)| SampleAt { ordinal, sample }).collect();
+    Ok(Answer(page(items, query.limit(), |s: &SampleAt| s.ordinal.to_string())))
+}
+
+/// All samples of a version as NDJSON.
+#[utoipa::path(get, path = "/api/v1/datasets/{name}/versions/{version}/export", operation_id = "export_dataset",
+    tag = "datasets", params(("name" = String, Path), ("version" = String, Path)),
+    responses((status = 200, content_type = "application/x-ndjson", body = String),
+        (status = 404, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
+async fn export(Scope(ops): Scope, Path((name, version)): Path<(String, String)>) -> Result<Response, ApiError> {
+    let datasets = ops.datasets();
+    let version = datasets.version(&name, &read_version(&version)?).await?;
+    let pages = futures::stream::try_unfold(Some(0), move |from| {
+        let (datasets, version) = (datasets.clone(), version.clone());
+        async move {
+            let Some(from) = from else { return Ok(None) };
+            export_page(&datasets, &version, from).await
+        }
+    });
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pages)).into_response())
+}
+
+type ExportStep = Option<(Bytes, Option<u64>)>;
+
+async fn export_page(
+    datasets: &DatasetManager,
+    version: &llmops_storage::StoredVersion,
+    from: u64,
+) -> Result<ExportStep, std::io::Error> {
+    let samples = datasets.get_samples(version, from, EXPORT_PAGE).await.map_err(std::io::Error::other)?;
+    let Some((last, _)) = samples.last() else { return Ok(None) };
+    let next = last + 1;
+    let mut text = Vec::new();
+    for (_, sample) in &samples {
+        serde_json::to_writer(&mut text, sample)?;
+        text.push(b'\n');
+    }
+    Ok(Some((Bytes::from(text), Some(next))))
+}
+
+/// What differs between two versions: ids added, removed, changed.
+#[utoipa::path(get, path = "/api/v1/datasets/{name}/diff", operation_id = "diff_datasets", tag = "datasets",
+    params(("name" = String, Path), DiffQuery),
+    responses((status = 200, body = DatasetDiff), (status = 404, body = ErrorResponse),
+        (status = 422, body = ErrorResponse)))]
+async fn diff(
+    Scope(ops): Scope,
+    Path(name): Path<String>,
+    Query(query): Query<DiffQuery>,
+) -> Result<Answer<DatasetDiff>, ApiError> {
+    let to = read_version(query.to.as_deref().unwrap_or("latest"))?;
+    Ok(Answer(ops.datasets().diff(&name, &read_version(&query.from)?, &to).await?))
+}

@@ -1,0 +1,127 @@
+//! `/api/v1/prompts`
+
+use axum::Json as Answer;
+use axum::http::StatusCode;
+use llmops::LlmOps;
+use llmops::prompts::read_selector;
+use llmops_api::Page;
+use llmops_api::error::ErrorResponse;
+use llmops_api::page::PageQuery;
+use llmops_api::prompts::{CompareQuery, PushPrompt, PushedPrompt, RenderPrompt, RenderedPrompt};
+use llmops_domain::prompt::{PromptSelector, PromptVersion};
+use llmops_domain::prompt_diff::PromptDiff;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::page;
+use crate::ApiError;
+use crate::extract::{Json, Path, Query, Scope};
+
+pub(crate) fn router() -> OpenApiRouter<LlmOps> {
+    OpenApiRouter::new()
+        .routes(routes!(list, push))
+        .routes(routes!(get))
+        .routes(routes!(versions))
+        .routes(routes!(version, delete))
+        .routes(routes!(activate))
+        .routes(routes!(render))
+        .routes(routes!(compare))
+}
+
+/// The active version of every prompt, by name.
+#[utoipa::path(get, path = "/api/v1/prompts", operation_id = "list_prompts", tag = "prompts", params(PageQuery),
+    responses((status = 200, body = Page<PromptVersion>)))]
+async fn list(Scope(ops): Scope, Query(query): Query<PageQuery>) -> Result<Answer<Page<PromptVersion>>, ApiError> {
+    let prompts = ops.prompts().list_all(query.cursor.as_deref(), query.limit() + 1).await?;
+    Ok(Answer(page(prompts, query.limit(), |p| p.name.clone())))
+}
+
+/// Pushes a version. Identical content is the version that exists (200); new content is a new version (201); the same
+/// number with other content is a conflict.
+#[utoipa::path(post, path = "/api/v1/prompts", operation_id = "push_prompt", tag = "prompts", request_body = PushPrompt,
+    responses((status = 201, body = PushedPrompt), (status = 200, body = PushedPrompt),
+        (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
+async fn push(
+    Scope(ops): Scope,
+    Json(request): Json<PushPrompt>,
+) -> Result<(StatusCode, Answer<PushedPrompt>), ApiError> {
+    let pushed = ops.prompts().create(request).await?;
+    Ok((if pushed.created { StatusCode::CREATED } else { StatusCode::OK }, Answer(pushed)))
+}
+
+/// The active version of a prompt.
+#[utoipa::path(get, path = "/api/v1/prompts/{name}", operation_id = "get_prompt", tag = "prompts",
+    params(("name" = String, Path)),
+    responses((status = 200, body = PromptVersion), (status = 404, body = ErrorResponse)))]
+async fn get(Scope(ops): Scope, Path(name): Path<String>) -> Result<Answer<PromptVersion>, ApiError> {
+    Ok(Answer(ops.prompts().get_latest(&name).await?))
+}
+
+/// All versions of a prompt, newest first.
+#[utoipa::path(get, path = "/api/v1/prompts/{name}/versions", operation_id = "list_prompt_versions", tag = "prompts",
+    params(("name" = String, Path)),
+    responses((status = 200, body = Page<PromptVersion>), (status = 404, body = ErrorResponse)))]
+async fn versions(Scope(ops): Scope, Path(name): Path<String>) -> Result<Answer<Page<PromptVersion>>, ApiError> {
+    Ok(Answer(Page { items: ops.prompts().list(&name).await?, next_cursor: None }))
+}
+
+/// One version: a number, 12 or more hex digits of its hash, or `active`.
+#[utoipa::path(get, path = "/api/v1/prompts/{name}/versions/{version}", operation_id = "get_prompt_version",
+    tag = "prompts", params(("name" = String, Path), ("version" = String, Path)),
+    responses((status = 200, body = PromptVersion), (status = 404, body = ErrorResponse),
+        (status = 422, body = ErrorResponse)))]
+async fn version(
+    Scope(ops): Scope,
+    Path((name, version)): Path<(String, String)>,
+) -> Result<Answer<PromptVersion>, ApiError> {
+    Ok(Answer(ops.prompts().get(&name, &read_selector(&version)?).await?))
+}
+
+/// Deletes a version. The active one cannot be deleted.
+#[utoipa::path(delete, path = "/api/v1/prompts/{name}/versions/{version}", operation_id = "delete_prompt",
+    tag = "prompts", params(("name" = String, Path), ("version" = String, Path)),
+    responses((status = 204), (status = 404, body = ErrorResponse), (status = 409, body = ErrorResponse),
+        (status = 422, body = ErrorResponse)))]
+async fn delete(Scope(ops): Scope, Path((name, version)): Path<(String, String)>) -> Result<StatusCode, ApiError> {
+    ops.prompts().delete(&name, &version).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Makes a version the active one.
+#[utoipa::path(post, path = "/api/v1/prompts/{name}/versions/{version}/activate", operation_id = "activate_prompt",
+    tag = "prompts", params(("name" = String, Path), ("version" = String, Path)),
+    responses((status = 200, body = PromptVersion), (status = 404, body = ErrorResponse),
+        (status = 422, body = ErrorResponse)))]
+async fn activate(
+    Scope(ops): Scope,
+    Path((name, version)): Path<(String, String)>,
+) -> Result<Answer<PromptVersion>, ApiError> {
+    Ok(Answer(ops.prompts().activate(&name, &version).await?))
+}
+
+/// Renders a version with values for its variables.
+#[utoipa::path(post, path = "/api/v1/prompts/{name}/versions/{version}/render", operation_id = "render_prompt",
+    tag = "prompts", params(("name" = String, Path), ("version" = String, Path)), request_body = RenderPrompt,
+    responses((status = 200, body = RenderedPrompt), (status = 404, body = ErrorResponse),
+        (status = 422, body = ErrorResponse)))]
+async fn render(
+    Scope(ops): Scope,
+    Path((name, version)): Path<(String, String)>,
+    Json(request): Json<RenderPrompt>,
+) -> Result<Answer<RenderedPrompt>, ApiError> {
+    Ok(Answer(ops.prompts().render(&name, &read_selector(&version)?, &request.variables).await?))
+}
+
+/// What differs between two versions.
+#[utoipa::path(get, path = "/api/v1/prompts/{name}/compare", operation_id = "compare_prompts", tag = "prompts",
+    params(("name" = String, Path), CompareQuery),
+    responses((status = 200, body = PromptDiff), (status = 404, body = ErrorResponse),
+        (status = 422, body = ErrorResponse)))]
+async fn compare(
+    Scope(ops): Scope,
+    Path(name): Path<String>,
+    Query(query): Query<CompareQuery>,
+) -> Result<Answer<PromptDiff>, ApiError> {
+    let to = query.to.as_deref().map_or(Ok(PromptSelector::Active), read_selector)?;
+    Ok(Answer(ops.prompts().compare(&name, &read_selector(&query.from)?, &to).await?))
+}

@@ -1,0 +1,181 @@
+//! `/api/v1/runs`
+
+use std::time::Duration;
+
+use axum::Json as Answer;
+use axum::http::StatusCode;
+use llmops::LlmOps;
+use llmops::evaluator::RunRef;
+use llmops_api::Page;
+use llmops_api::error::ErrorResponse;
+use llmops_api::page::PageQuery;
+use llmops_api::runs::{CreateRun, GateRequest, GetRunQuery, ResultQuery, ResultStatus, RunQuery};
+use llmops_domain::compare::RunComparison;
+use llmops_domain::gate::GateReport;
+use llmops_domain::id::RunId;
+use llmops_domain::run::{EvaluationFilter, EvaluationRun, SampleResult};
+use llmops_storage::{ResultCursor, ResultFilter, ResultOrder};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{bad_request, page};
+use crate::extract::{Json, Path, Query, Scope};
+use crate::{ApiError, MAX_WAIT};
+
+pub(crate) fn router() -> OpenApiRouter<LlmOps> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(get))
+        .routes(routes!(start))
+        .routes(routes!(cancel))
+        .routes(routes!(results))
+        .routes(routes!(sample))
+        .routes(routes!(compare))
+        .routes(routes!(gate))
+}
+
+/// Runs, newest first.
+#[utoipa::path(get, path = "/api/v1/runs", operation_id = "list_runs", tag = "runs", params(RunQuery),
+    responses((status = 200, body = Page<EvaluationRun>), (status = 400, body = ErrorResponse)))]
+async fn list(Scope(ops): Scope, Query(query): Query<RunQuery>) -> Result<Answer<Page<EvaluationRun>>, ApiError> {
+    let limit = PageQuery { cursor: None, limit: query.limit }.limit();
+    let filter = EvaluationFilter {
+        prompt_name: query.prompt,
+        model_name: query.model,
+        dataset: query.dataset,
+        suite: query.suite,
+        status: query.status,
+        tag: query.tag,
+        start_time: time("start_time", query.start_time.as_deref())?,
+        end_time: time("end_time", query.end_time.as_deref())?,
+        before: query.cursor.map(RunId),
+        limit: Some(limit + 1),
+    };
+    let runs = ops.evaluator().list_runs(&filter).await?;
+    Ok(Answer(page(runs, limit, |run| run.id.0.clone())))
+}
+
+fn time(field: &str, text: Option<&str>) -> Result<Option<jiff::Timestamp>, ApiError> {
+    text.map(str::parse).transpose().map_err(|_| {
+        bad_request(format!("{field} is no time: expected RFC 3339, such as 2026-11-01T00:00:00Z"))
+    })
+}
+
+/// Creates a run, and starts it unless `start` is false.
+#[utoipa::path(post, path = "/api/v1/runs", operation_id = "create_run", tag = "runs", request_body = CreateRun,
+    responses((status = 201, body = EvaluationRun), (status = 404, body = ErrorResponse),
+        (status = 422, body = ErrorResponse)))]
+async fn create(
+    Scope(ops): Scope,
+    Json(request): Json<CreateRun>,
+) -> Result<(StatusCode, Answer<EvaluationRun>), ApiError> {
+    Ok((StatusCode::CREATED, Answer(ops.evaluator().create_run(request).await?)))
+}
+
+/// One run: an id, the beginning of one, `latest` or `baseline`.
+#[utoipa::path(get, path = "/api/v1/runs/{run}", operation_id = "get_run", tag = "runs",
+    params(("run" = String, Path), GetRunQuery),
+    responses((status = 200, body = EvaluationRun), (status = 404, body = ErrorResponse)))]
+async fn get(
+    Scope(ops): Scope,
+    Path(run): Path<String>,
+    Query(query): Query<GetRunQuery>,
+) -> Result<Answer<EvaluationRun>, ApiError> {
+    let run = RunRef::from(run.as_str());
+    Ok(Answer(match query.wait_ms {
+        None => ops.evaluator().get_run(&run, query.dataset.as_deref()).await?,
+        Some(wait) => ops.evaluator().wait(&run, Duration::from_millis(wait).min(MAX_WAIT)).await?,
+    }))
+}
+
+/// Starts a pending run, or resumes one that stopped: what has a result is not asked again.
+#[utoipa::path(post, path = "/api/v1/runs/{run}/start", operation_id = "start_run", tag = "runs",
+    params(("run" = String, Path)),
+    responses((status = 200, body = EvaluationRun), (status = 404, body = ErrorResponse)))]
+async fn start(Scope(ops): Scope, Path(run): Path<String>) -> Result<Answer<EvaluationRun>, ApiError> {
+    Ok(Answer(ops.evaluator().start_run(&run).await?))
+}
+
+/// Stops a run. It can be resumed.
+#[utoipa::path(post, path = "/api/v1/runs/{run}/cancel", operation_id = "cancel_run", tag = "runs",
+    params(("run" = String, Path)),
+    responses((status = 200, body = EvaluationRun), (status = 404, body = ErrorResponse),
+        (status = 409, body = ErrorResponse)))]
+async fn cancel(Scope(ops): Scope, Path(run): Path<String>) -> Result<Answer<EvaluationRun>, ApiError> {
+    Ok(Answer(ops.evaluator().cancel(&RunRef::from(run.as_str())).await?))
+}
+
+/// Sample results, worst first.
+#[utoipa::path(get, path = "/api/v1/runs/{run}/results", operation_id = "list_results", tag = "runs",
+    params(("run" = String, Path), ResultQuery),
+    responses((status = 200, body = Page<SampleResult>), (status = 400, body = ErrorResponse),
+        (status = 404, body = ErrorResponse)))]
+async fn results(
+    Scope(ops): Scope,
+    Path(run): Path<String>,
+    Query(query): Query<ResultQuery>,
+) -> Result<Answer<Page<SampleResult>>, ApiError> {
+    let limit = PageQuery { cursor: None, limit: query.limit }.limit();
+    let cursor: Option<ResultCursor> = match &query.cursor {
+        None => None,
+        Some(text) => {
+            Some(serde_json::from_str(text).map_err(|_| bad_request("the cursor is not one of this list"))?)
+        }
+    };
+    let filter = ResultFilter {
+        category: query.category,
+        status: query.status.map(|status| match status {
+            ResultStatus::Passed => llmops_storage::ResultStatus::Passed,
+            ResultStatus::Failed => llmops_storage::ResultStatus::Failed,
+            ResultStatus::Errored => llmops_storage::ResultStatus::Errored,
+        }),
+        order: ResultOrder::Worst,
+    };
+    let run = ops.evaluator().get_run(&RunRef::from(run.as_str()), None).await?;
+    let results = ops.evaluator().results(&run.id, &filter, cursor.as_ref(), limit + 1).await?;
+    Ok(Answer(page(results, limit, |last| {
+        let cursor =
+            ResultCursor { composite: last.outcome.composite(), ordinal: last.ordinal, trial: last.trial };
+        serde_json::to_string(&cursor).unwrap_or_default()
+    })))
+}
+
+/// Every trial of one sample.
+#[utoipa::path(get, path = "/api/v1/runs/{run}/results/{sample}", operation_id = "get_sample_results", tag = "runs",
+    params(("run" = String, Path), ("sample" = String, Path)),
+    responses((status = 200, body = Page<SampleResult>), (status = 404, body = ErrorResponse)))]
+async fn sample(
+    Scope(ops): Scope,
+    Path((run, sample)): Path<(String, String)>,
+) -> Result<Answer<Page<SampleResult>>, ApiError> {
+    let run = ops.evaluator().get_run(&RunRef::from(run.as_str()), None).await?;
+    let items = ops.evaluator().results_of_sample(&run.id, &sample).await?;
+    Ok(Answer(Page { items, next_cursor: None }))
+}
+
+/// What changed from one run to another.
+#[utoipa::path(get, path = "/api/v1/runs/{run}/compare/{other}", operation_id = "compare_runs", tag = "runs",
+    params(("run" = String, Path), ("other" = String, Path)),
+    responses((status = 200, body = RunComparison), (status = 404, body = ErrorResponse),
+        (status = 409, body = ErrorResponse)))]
+async fn compare(
+    Scope(ops): Scope,
+    Path((run, other)): Path<(String, String)>,
+) -> Result<Answer<RunComparison>, ApiError> {
+    let (before, after) = (RunRef::from(run.as_str()), RunRef::from(other.as_str()));
+    Ok(Answer(ops.evaluator().compare_runs(&before, &after).await?))
+}
+
+/// The verdict on a run, with its evidence.
+#[utoipa::path(post, path = "/api/v1/runs/{run}/gate", operation_id = "gate_run", tag = "runs",
+    params(("run" = String, Path)), request_body = GateRequest,
+    responses((status = 200, body = GateReport), (status = 404, body = ErrorResponse),
+        (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
+async fn gate(
+    Scope(ops): Scope,
+    Path(run): Path<String>,
+    Json(request): Json<GateRequest>,
+) -> Result<Answer<GateReport>, ApiError> {
+    let against = request.baseline.as_deref().map(RunRef::from);
+    Ok(Answer(ops.evaluator().gate(&RunRef::from(run.as_str()), against.as_ref(), request.config).await?))
+}
