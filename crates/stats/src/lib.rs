@@ -21,17 +21,27 @@
 
 mod dist;
 mod error;
+mod ranks;
 mod result;
 
 pub mod bootstrap;
 pub mod cluster;
+pub mod contingency;
+pub mod cuped;
+pub mod mann_whitney;
 pub mod mcnemar;
 pub mod moments;
+pub mod multiple;
 pub mod power;
 pub mod proportion;
 pub mod quantile;
+pub mod ratio;
+pub mod sequential;
 pub mod sign_test;
+pub mod srm;
 pub mod t_test;
+pub mod wilcoxon;
+pub mod winsor;
 
 pub use error::{Result, StatsError};
 pub use result::{Alternative, Estimate, Interval, Method, TestOptions, TestResult};

@@ -236,6 +236,7 @@ methods! {
     QuantileDifference => "difference of quantiles (order-statistic variance)",
     Cuped => "CUPED-adjusted difference of means",
     RatioDelta => "difference of ratios (delta method)",
+    RelativeDelta => "relative difference of means (delta method)",
     BayesNormal => "Bayesian difference of means (normal)",
     BayesBeta => "Bayesian difference of proportions (beta)",
     AsymptoticConfidenceSequence => "asymptotic confidence sequence",

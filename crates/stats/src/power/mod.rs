@@ -84,7 +84,7 @@ fn smallest_effect(most: f64, target: f64, power: impl Fn(f64) -> f64) -> Option
 }
 
 /// A formula's sample size as a count.
-fn ceil_count(n: f64) -> Result<u64> {
+pub(crate) fn ceil_count(n: f64) -> Result<u64> {
     if !(n.is_finite() && n < 9e15) {
         return Err(StatsError::NoConvergence { what: "the sample size" });
     }
