@@ -24,6 +24,13 @@
 //! | [`rouge`] | ROUGE-N, ROUGE-L, ROUGE-Lsum |
 //! | [`refusal`] | the model declined to answer |
 //! | [`length`] | the answer's length is within limits |
+//! | [`language`] | the answer is written in an accepted language |
+//! | [`bleu`], [`chrf`] | BLEU, chrF, chrF++ |
+//! | [`numeric_match`] | the answer's number is close to the expected one |
+//! | [`json_fields`] | share of JSON fields that are right |
+//! | [`semantic_list`] | lists with similar items |
+//! | [`tool_call`], [`trajectory`] | the tools that were called, with what, in which order |
+//! | [`conversation`] | checks over several turns |
 //!
 //! ```
 //! use llmops_metrics::{rouge::{Rouge, RougeKind}, token_f1::token_f1};
@@ -36,18 +43,31 @@
 //! assert_eq!(scores[0].precision, 2.0 / 3.0);
 //! ```
 
+pub mod bleu;
+mod check;
+pub mod chrf;
 pub mod contains;
+pub mod conversation;
 pub mod exact_match;
+pub mod json_fields;
 pub mod json_schema;
 pub mod json_valid;
+pub mod language;
 pub mod length;
 pub mod levenshtein;
+mod matching;
+mod ngrams;
+pub mod numeric_match;
 mod positions;
 pub mod refusal;
 pub mod regex_match;
 pub mod rouge;
 mod score;
+pub mod semantic_list;
 mod text;
 pub mod token_f1;
+pub mod tool_call;
+pub mod trajectory;
 
+pub use check::Check;
 pub use score::{Prf, best_of};

@@ -27,13 +27,12 @@
 mod lcs;
 mod porter;
 mod tokens;
-mod vocabulary;
 
+use crate::ngrams::{Ngrams, Vocabulary};
 use crate::positions::{Positions, UNKNOWN};
 use crate::score::Prf;
 use lcs::Lcs;
 use tokens::Tokens;
-use vocabulary::{Ngrams, Vocabulary};
 
 /// One variant of ROUGE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,7 +71,7 @@ pub struct RougeReference {
     tokens: Vec<u32>,
     lines: Vec<usize>,
     /// n-grams for n = 2, 3, …
-    ngrams: Vec<Ngrams>,
+    ngrams: Vec<(Ngrams, Vec<u32>)>,
     positions: Positions,
 }
 
@@ -259,14 +258,17 @@ impl Rouge {
         }
         let longest =
             self.kinds.iter().filter_map(|kind| if let RougeKind::N(n) = kind { Some(*n) } else { None }).max();
-        ngrams.resize_with(usize::from(longest.unwrap_or(0)).saturating_sub(1), Ngrams::default);
+        ngrams.resize_with(usize::from(longest.unwrap_or(0)).saturating_sub(1), Default::default);
         let mut grams = tokens.clone();
-        for (level, table) in ngrams.iter_mut().enumerate() {
+        for (level, (table, counts)) in ngrams.iter_mut().enumerate() {
             let shift = level + 1;
             table.reset(tokens.len());
+            counts.clear();
+            counts.resize(tokens.len(), 0);
             grams.truncate(tokens.len().saturating_sub(shift));
             for (gram, &last) in grams.iter_mut().zip(tokens.iter().skip(shift)) {
-                *gram = table.add(*gram, last);
+                *gram = table.intern(*gram, last);
+                counts[*gram as usize] += 1;
             }
         }
         if self.kinds.iter().any(|kind| matches!(kind, RougeKind::L | RougeKind::Lsum)) {
@@ -282,12 +284,12 @@ impl RougeScratch {
         let n = usize::from(n);
         let Some(counts) = (match n {
             1 => Some(&reference.counts),
-            _ => reference.ngrams.get(n - 2).map(|table| &table.counts),
+            _ => reference.ngrams.get(n - 2).map(|(_, counts)| counts),
         }) else {
             return Prf::ZERO;
         };
         self.grams.clone_from(&self.candidate);
-        for (level, table) in reference.ngrams.iter().enumerate().take(n - 1) {
+        for (level, (table, _)) in reference.ngrams.iter().enumerate().take(n - 1) {
             let shift = level + 1;
             self.grams.truncate(self.candidate.len().saturating_sub(shift));
             for (gram, &last) in self.grams.iter_mut().zip(self.candidate.iter().skip(shift)) {

@@ -4,3 +4,5 @@ mod matches;
 mod properties;
 mod refusal;
 mod rouge;
+mod sacrebleu;
+mod structure;

@@ -66,7 +66,7 @@ fn hash_bytes(bytes: &[u8]) -> u64 {
 
 /// Numbers the distinct tokens of a text from 0 in order of appearance.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Vocabulary {
+pub(crate) struct Vocabulary {
     slots: Slots,
     bytes: Vec<u8>,
     entries: Vec<Entry>,
@@ -81,14 +81,14 @@ struct Entry {
 
 impl Vocabulary {
     /// Forgets all tokens and makes room for `capacity` of them.
-    pub(super) fn reset(&mut self, capacity: usize) {
+    pub(crate) fn reset(&mut self, capacity: usize) {
         self.slots.reset(capacity);
         self.bytes.clear();
         self.entries.clear();
     }
 
     /// How many distinct tokens there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
@@ -100,7 +100,7 @@ impl Vocabulary {
     }
 
     /// The token's number, a new one at its first appearance.
-    pub(super) fn intern(&mut self, token: &[u8]) -> u32 {
+    pub(crate) fn intern(&mut self, token: &[u8]) -> u32 {
         let hash = hash_bytes(token);
         match self.find(hash, token) {
             Ok(entry) => entry,
@@ -116,7 +116,7 @@ impl Vocabulary {
     }
 
     /// The token's number, [`UNKNOWN`] when it never appeared.
-    pub(super) fn get(&self, token: &[u8]) -> u32 {
+    pub(crate) fn get(&self, token: &[u8]) -> u32 {
         if self.entries.is_empty() {
             return UNKNOWN;
         }
@@ -124,51 +124,112 @@ impl Vocabulary {
     }
 }
 
-/// Numbers the distinct n-grams of one length and counts them. An n-gram is the pair of its first n − 1 tokens, as a
-/// number in the table before, and its last token, so that a key has 64 bits at any length.
+/// Numbers the distinct n-grams of one length. An n-gram is the pair of its first n − 1 symbols, as a number in the
+/// table before, and its last symbol, so that a key has 64 bits at any length.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ngrams {
+pub(crate) struct Ngrams {
     slots: Slots,
     keys: Vec<u64>,
-    /// How often each n-gram occurs.
-    pub(super) counts: Vec<u32>,
 }
 
 impl Ngrams {
     /// Forgets all n-grams and makes room for `capacity` of them.
-    pub(super) fn reset(&mut self, capacity: usize) {
+    pub(crate) fn reset(&mut self, capacity: usize) {
         self.slots.reset(capacity);
         self.keys.clear();
-        self.counts.clear();
+    }
+
+    /// How many distinct n-grams there are.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
     }
 
     fn key(prefix: u32, last: u32) -> u64 {
         u64::from(prefix) << 32 | u64::from(last)
     }
 
-    /// Counts one occurrence and returns the n-gram's number.
-    pub(super) fn add(&mut self, prefix: u32, last: u32) -> u32 {
+    /// The n-gram's number, a new one at its first appearance.
+    pub(crate) fn intern(&mut self, prefix: u32, last: u32) -> u32 {
         let key = Self::key(prefix, last);
-        let entry = match self.slots.find(mix(SPREAD, key), |entry| self.keys[entry as usize] == key) {
+        match self.slots.find(mix(SPREAD, key), |entry| self.keys[entry as usize] == key) {
             Ok(entry) => entry,
             Err(slot) => {
                 let entry = number(self.keys.len());
                 self.slots.slots[slot] = entry;
                 self.keys.push(key);
-                self.counts.push(0);
                 entry
             }
-        };
-        self.counts[entry as usize] += 1;
-        entry
+        }
     }
 
     /// The n-gram's number, [`UNKNOWN`] when it never occurred.
-    pub(super) fn get(&self, prefix: u32, last: u32) -> u32 {
+    pub(crate) fn get(&self, prefix: u32, last: u32) -> u32 {
         if prefix == UNKNOWN || last == UNKNOWN || self.keys.is_empty() {
             return UNKNOWN;
         }
         let key = Self::key(prefix, last);
         self.slots.find(mix(SPREAD, key), |entry| self.keys[entry as usize] == key).unwrap_or(UNKNOWN)
+    }
+}
+
+/// Counts of the n-grams of one or more references, for n from 1 to some order.
+#[derive(Clone, Debug)]
+pub(crate) struct NgramCounts {
+    orders: Vec<(Ngrams, Vec<usize>)>,
+}
+
+/// How many n-grams of one order two texts have, and have in common.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Overlap {
+    pub(crate) candidate: usize,
+    pub(crate) common: usize,
+}
+
+impl NgramCounts {
+    /// Counts the n-grams of symbol sequences up to `max_order`; of each n-gram, the largest count in any sequence.
+    pub(crate) fn new<S: AsRef<[u32]>>(sequences: &[S], max_order: usize) -> Self {
+        let capacity = sequences.iter().map(|sequence| sequence.as_ref().len()).sum();
+        let mut orders = vec![(Ngrams::default(), Vec::new()); max_order];
+        let mut counts: Vec<usize> = Vec::new();
+        for (order, (table, most)) in orders.iter_mut().enumerate() {
+            table.reset(capacity);
+            most.reserve(capacity.saturating_sub(order));
+        }
+        for sequence in sequences {
+            let sequence = sequence.as_ref();
+            let mut grams = vec![0; sequence.len()];
+            for (shift, (table, most)) in orders.iter_mut().enumerate() {
+                grams.truncate(sequence.len().saturating_sub(shift));
+                counts.clear();
+                for (gram, &last) in grams.iter_mut().zip(sequence.iter().skip(shift)) {
+                    *gram = table.intern(*gram, last);
+                    counts.resize(counts.len().max(*gram as usize + 1), 0);
+                    counts[*gram as usize] += 1;
+                }
+                most.resize(table.len(), 0);
+                for (most, &count) in most.iter_mut().zip(&counts) {
+                    *most = count.max(*most);
+                }
+            }
+        }
+        Self { orders }
+    }
+
+    /// Compares a candidate with the references, order by order. Each n-gram is common as often as on both sides.
+    pub(crate) fn compare(&self, candidate: &[u32]) -> impl Iterator<Item = Overlap> {
+        let mut grams = vec![0; candidate.len()];
+        self.orders.iter().enumerate().map(move |(shift, (table, counts))| {
+            grams.truncate(candidate.len().saturating_sub(shift));
+            let mut left = counts.clone();
+            let mut common = 0;
+            for (gram, &last) in grams.iter_mut().zip(candidate.iter().skip(shift)) {
+                *gram = table.get(*gram, last);
+                if let Some(left) = left.get_mut(*gram as usize).filter(|left| **left > 0) {
+                    *left -= 1;
+                    common += 1;
+                }
+            }
+            Overlap { candidate: grams.len(), common }
+        })
     }
 }
