@@ -1,19 +1,98 @@
 //! The response cache: answers by the hash of what was asked.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 
-use crate::{Store, StoreError};
+use crate::db::{Tx, big, execute, fetch, hash_bytes, micros};
+use crate::{CacheLimits, Store, StoreError};
+
+/// An answer as its row.
+pub(crate) struct CacheRow {
+    project: String,
+    hash: Vec<u8>,
+    created_at: i64,
+    /// Bytes, not text: an answer may hold NUL.
+    pub(crate) body: Vec<u8>,
+}
 
 impl Store {
     /// The cached answer for a key.
     pub async fn cache_get(&self, project: &ProjectId, key: &ContentHash) -> Result<Option<String>, StoreError> {
-        todo!()
+        let sql = "SELECT body FROM response_cache WHERE hash = $1 AND project_id = $2";
+        let mut conn = self.read().await?;
+        let row = fetch!(fetch_optional, conn, (Vec<u8>,), sql, hash_bytes(key)?, project.as_str())?;
+        row.map(|(body,)| String::from_utf8(body).map_err(|e| StoreError::Corrupt(format!("a cached answer: {e}"))))
+            .transpose()
     }
 
     /// Hands an answer to the writer, which stores it with the next commit. Waits only while the writer's queue is full.
     /// The first answer of a key stays. A write that fails is logged; the cache is allowed to forget.
     pub async fn cache_put(&self, project: &ProjectId, key: &ContentHash, body: String) {
-        todo!()
+        match hash_bytes(key) {
+            Ok(hash) => {
+                let (project, created_at) = (project.0.clone(), micros(Timestamp::now()));
+                self.queue().cache(CacheRow { project, hash, created_at, body: body.into_bytes() }).await;
+            }
+            Err(error) => tracing::warn!(%error, "an answer was not cached"),
+        }
     }
+}
+
+/// Inserts answers and lets the oldest go where a project has more than its limits.
+pub(crate) async fn write(tx: &mut Tx, limits: CacheLimits, mut rows: Vec<&CacheRow>) -> Result<(), StoreError> {
+    rows.sort_by(|a, b| (&a.hash, &a.project).cmp(&(&b.hash, &b.project)));
+    let mut added = BTreeMap::<&str, (i64, i64)>::new();
+    for row in rows {
+        let sql = "INSERT INTO response_cache (project_id, hash, created_at, body) VALUES ($1, $2, $3, $4) \
+                   ON CONFLICT DO NOTHING";
+        if execute!(tx, sql, &row.project, &row.hash, row.created_at, &row.body)? > 0 {
+            let (entries, bytes) = added.entry(&row.project).or_default();
+            *entries += 1;
+            *bytes += i64::try_from(row.body.len()).unwrap_or(i64::MAX);
+        }
+    }
+    for (project, added) in added {
+        let (entries, bytes) = count(tx, project, added).await?;
+        if entries > big(limits.max_entries) || bytes > big(limits.max_bytes) {
+            evict(tx, project, limits, (entries, bytes)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds to what a project's cache holds and answers with the sum.
+async fn count(tx: &mut Tx, project: &str, (entries, bytes): (i64, i64)) -> Result<(i64, i64), StoreError> {
+    let sql = "UPDATE projects SET cache_entries = cache_entries + $2, cache_bytes = cache_bytes + $3 \
+               WHERE project_id = $1 RETURNING cache_entries, cache_bytes";
+    let row = fetch!(fetch_optional, tx, (i64, i64), sql, project, entries, bytes)?;
+    row.ok_or_else(|| StoreError::not_found("project", project))
+}
+
+/// Deletes the oldest answers down to nine tenths of the limits, so that it does not happen with every commit.
+async fn evict(
+    tx: &mut Tx,
+    project: &str,
+    limits: CacheLimits,
+    (mut entries, mut bytes): (i64, i64),
+) -> Result<(), StoreError> {
+    let (most_entries, most_bytes) = (big(limits.max_entries / 10 * 9), big(limits.max_bytes / 10 * 9));
+    while entries > 0 && (entries > most_entries || bytes > most_bytes) {
+        // At least a hundredth at a time; as many as the entries ask for, when they do.
+        let step = (entries - most_entries).max(entries / 100).max(1);
+        let sql = "DELETE FROM response_cache WHERE key IN \
+                   (SELECT key FROM response_cache WHERE project_id = $1 ORDER BY key LIMIT $2) \
+                   RETURNING CAST(LENGTH(body) AS BIGINT)";
+        let gone = fetch!(fetch_all, tx, (i64,), sql, project, step)?;
+        let freed = (big(gone.len() as u64), gone.iter().map(|(bytes,)| bytes).sum::<i64>());
+        if freed.0 == 0 {
+            // The counters were wrong; the table is empty.
+            count(tx, project, (-entries, -bytes)).await?;
+            return Ok(());
+        }
+        (entries, bytes) = count(tx, project, (-freed.0, -freed.1)).await?;
+    }
+    Ok(())
 }

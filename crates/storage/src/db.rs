@@ -183,10 +183,13 @@ pub(crate) fn big(value: u64) -> i64 {
 
 /// Writes a document, and makes sure that it can be read: a NaN would be written as null.
 pub(crate) fn encode<T: Serialize + DeserializeOwned>(what: &str, value: &T) -> Result<String, StoreError> {
-    let text = serde_json::to_string(value).map_err(|e| StoreError::Invalid(format!("{what} has no JSON form: {e}")))?;
+    let text =
+        serde_json::to_string(value).map_err(|e| StoreError::Invalid(format!("{what} has no JSON form: {e}")))?;
     match serde_json::from_str::<T>(&text) {
         Ok(_) => Ok(text),
-        Err(e) => Err(StoreError::Invalid(format!("{what} could not be read back (is a number NaN or infinite?): {e}"))),
+        Err(e) => {
+            Err(StoreError::Invalid(format!("{what} could not be read back (is a number NaN or infinite?): {e}")))
+        }
     }
 }
 

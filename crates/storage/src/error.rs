@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use llmops_domain::id::ProjectId;
 use llmops_domain::run::InvalidTransition;
 
 /// A failed operation of the store.
@@ -103,6 +104,16 @@ impl StoreError {
 
     pub(crate) fn ambiguous(what: &'static str, prefix: impl Into<String>) -> Self {
         Self::Ambiguous { what, prefix: prefix.into() }
+    }
+
+    /// A row that points to a project that does not exist.
+    pub(crate) fn of_project(self, project: &ProjectId) -> Self {
+        match &self {
+            Self::Db(error) if error.as_database_error().is_some_and(|e| e.is_foreign_key_violation()) => {
+                Self::not_found("project", project.as_str())
+            }
+            _ => self,
+        }
     }
 
     /// Whether a unique constraint refused the row.

@@ -6,10 +6,12 @@
 //!
 //! A [`Store`] is cheap to clone. Nothing that it hands out is large: whatever can grow comes in pages.
 
+mod bulk;
 mod cache;
 mod datasets;
 mod db;
 mod error;
+mod import;
 mod manifests;
 mod migrate;
 mod prompts;
@@ -19,8 +21,9 @@ mod shards;
 mod store;
 mod writer;
 
-pub use datasets::{Import, StoredVersion, VersionKey, VersionSelector};
+pub use datasets::{StoredVersion, VersionKey, VersionSelector};
 pub use error::StoreError;
+pub use import::Import;
 pub use prompts::{Activation, CreatedPrompt};
 pub use results::{Measured, PairedPage, PairedSample, ResultCursor, ResultFilter, ResultOrder, ResultStatus, Side};
 pub use runs::{RunKey, StatusChange};

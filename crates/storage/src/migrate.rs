@@ -99,7 +99,9 @@ async fn claim_file(tx: &mut Tx) -> Result<(), StoreError> {
     }
     let (tables,) = fetch!(fetch_one, tx, (i64,), "SELECT COUNT(*) FROM sqlite_master")?;
     if id != 0 || tables != 0 {
-        return Err(StoreError::Open("the file is the SQLite database of another program: name another file".to_owned()));
+        return Err(StoreError::Open(
+            "the file is the SQLite database of another program: name another file".to_owned(),
+        ));
     }
     execute!(tx, "PRAGMA application_id = 1819045231")?;
     Ok(())

@@ -2,9 +2,13 @@
 
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
-use llmops_domain::prompt::{PromptSelector, PromptVersion};
+use llmops_domain::prompt::{PromptSelector, PromptStatus, PromptVersion};
 use semver::Version;
 
+use crate::db::{
+    Conn, Tx, check_hash_prefix, check_name, decode, encode, execute, fetch, micros, only, prefix_end, retry_taken,
+    time,
+};
 use crate::{Store, StoreError};
 
 /// What became of a push.
@@ -34,13 +38,80 @@ pub struct Activation {
     pub after: PromptVersion,
 }
 
+#[derive(sqlx::FromRow)]
+struct PromptRow {
+    status: String,
+    is_active: bool,
+    created_at: i64,
+    document: String,
+}
+
+impl PromptRow {
+    fn into_version(self) -> Result<PromptVersion, StoreError> {
+        let version: PromptVersion = decode("a prompt version", &self.document)?;
+        let status = serde_json::Value::String(self.status);
+        Ok(PromptVersion {
+            status: serde_json::from_value(status)
+                .map_err(|e| StoreError::Corrupt(format!("a prompt's status: {e}")))?,
+            is_active: self.is_active,
+            created_at: time(self.created_at)?,
+            ..version
+        })
+    }
+}
+
+fn status_name(status: PromptStatus) -> &'static str {
+    match status {
+        PromptStatus::Draft => "draft",
+        PromptStatus::Staging => "staging",
+        PromptStatus::Production => "production",
+    }
+}
+
 impl Store {
     /// Stores a version. The same content under any number is the version that is there already.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the number is taken by other content.
-    pub async fn create_prompt(&self, project: &ProjectId, prompt: &PromptVersion) -> Result<CreatedPrompt, StoreError> {
-        todo!()
+    pub async fn create_prompt(
+        &self,
+        project: &ProjectId,
+        prompt: &PromptVersion,
+    ) -> Result<CreatedPrompt, StoreError> {
+        check_name("the prompt's name", &prompt.name)?;
+        let document = encode("the prompt", prompt)?;
+        retry_taken(|| self.insert_prompt(project, prompt, &document)).await.map_err(|e| e.of_project(project))
+    }
+
+    async fn insert_prompt(
+        &self,
+        project: &ProjectId,
+        prompt: &PromptVersion,
+        document: &str,
+    ) -> Result<CreatedPrompt, StoreError> {
+        let mut tx = self.write().await?;
+        let (id, name, number) = (project.as_str(), &prompt.name, prompt.version.to_string());
+        let same = "SELECT status, is_active, created_at, document FROM prompt_versions \
+                    WHERE project_id = $1 AND name = $2 AND hash = $3";
+        if let Some(row) = fetch!(fetch_optional, tx, PromptRow, same, id, name, prompt.hash.as_str())? {
+            return Ok(CreatedPrompt::Existing(row.into_version()?));
+        }
+        let taken = "SELECT hash FROM prompt_versions WHERE project_id = $1 AND name = $2 AND version = $3";
+        if let Some((hash,)) = fetch!(fetch_optional, tx, (String,), taken, id, name, &number)? {
+            return Err(StoreError::Conflict(format!(
+                "{name}@{number} exists with other content ({}): give the new content another version",
+                hash.get(..12).unwrap_or(&hash)
+            )));
+        }
+        let insert = "INSERT INTO prompt_versions \
+                      (project_id, name, version, hash, status, is_active, created_at, document) \
+                      SELECT $1, $2, $3, $4, $5, \
+                      NOT EXISTS (SELECT 1 FROM prompt_versions WHERE project_id = $1 AND name = $2), $6, $7 \
+                      RETURNING status, is_active, created_at, document";
+        let (hash, status, at) = (prompt.hash.as_str(), status_name(prompt.status), micros(prompt.created_at));
+        let row = fetch!(fetch_one, tx, PromptRow, insert, id, name, &number, hash, status, at, document)?;
+        tx.commit().await?;
+        Ok(CreatedPrompt::Created(row.into_version()?))
     }
 
     /// The version that the selector names.
@@ -53,7 +124,13 @@ impl Store {
         name: &str,
         selector: &PromptSelector,
     ) -> Result<PromptVersion, StoreError> {
-        todo!()
+        let mut conn = self.read().await?;
+        let row = match selector {
+            PromptSelector::Active => active_row(&mut conn, project, name).await?,
+            PromptSelector::Version(version) => version_row(&mut conn, project, name, version).await?,
+            PromptSelector::Hash(prefix) => hash_row(&mut conn, project, name, prefix).await?,
+        };
+        row.into_version()
     }
 
     /// The version with exactly this content.
@@ -63,12 +140,26 @@ impl Store {
         name: &str,
         hash: &ContentHash,
     ) -> Result<Option<PromptVersion>, StoreError> {
-        todo!()
+        let sql = "SELECT status, is_active, created_at, document FROM prompt_versions \
+                   WHERE project_id = $1 AND name = $2 AND hash = $3";
+        let mut conn = self.read().await?;
+        let row = fetch!(fetch_optional, conn, PromptRow, sql, project.as_str(), name, hash.as_str())?;
+        row.map(PromptRow::into_version).transpose()
     }
 
     /// All versions of a name, highest semantic version first; empty when there is no such prompt.
-    pub async fn list_prompt_versions(&self, project: &ProjectId, name: &str) -> Result<Vec<PromptVersion>, StoreError> {
-        todo!()
+    pub async fn list_prompt_versions(
+        &self,
+        project: &ProjectId,
+        name: &str,
+    ) -> Result<Vec<PromptVersion>, StoreError> {
+        let sql =
+            "SELECT status, is_active, created_at, document FROM prompt_versions WHERE project_id = $1 AND name = $2";
+        let mut conn = self.read().await?;
+        let rows = fetch!(fetch_all, conn, PromptRow, sql, project.as_str(), name)?;
+        let mut versions = rows.into_iter().map(PromptRow::into_version).collect::<Result<Vec<_>, _>>()?;
+        versions.sort_by(|a, b| b.version.cmp(&a.version));
+        Ok(versions)
     }
 
     /// The active versions, by name, of names behind `after`.
@@ -78,24 +169,97 @@ impl Store {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<PromptVersion>, StoreError> {
-        todo!()
+        let sql = "SELECT status, is_active, created_at, document FROM prompt_versions \
+                   WHERE project_id = $1 AND is_active AND name > $2 ORDER BY name LIMIT $3";
+        let mut conn = self.read().await?;
+        let after = after.unwrap_or_default();
+        let rows = fetch!(fetch_all, conn, PromptRow, sql, project.as_str(), after, i64::from(limit))?;
+        rows.into_iter().map(PromptRow::into_version).collect()
     }
 
     /// Makes a version the active one.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
     pub async fn activate_prompt(
         &self,
         project: &ProjectId,
         name: &str,
         version: &Version,
     ) -> Result<Activation, StoreError> {
-        todo!()
+        retry_taken(|| self.move_active(project, name, version)).await
+    }
+
+    async fn move_active(&self, project: &ProjectId, name: &str, version: &Version) -> Result<Activation, StoreError> {
+        let mut tx = self.write().await?;
+        let id = project.as_str();
+        lock_prompt(&mut tx, project, name).await?;
+        let off = "UPDATE prompt_versions SET is_active = FALSE WHERE project_id = $1 AND name = $2 AND is_active \
+                   RETURNING status, is_active, created_at, document";
+        let before = fetch!(fetch_optional, tx, PromptRow, off, id, name)?;
+        let on = "UPDATE prompt_versions SET is_active = TRUE WHERE project_id = $1 AND name = $2 AND version = $3 \
+                  RETURNING status, is_active, created_at, document";
+        let after = fetch!(fetch_optional, tx, PromptRow, on, id, name, version.to_string())?;
+        let (Some(before), Some(after)) = (before, after) else {
+            tx.rollback().await?;
+            return Err(StoreError::not_found("prompt version", format!("{name}@{version}")));
+        };
+        tx.commit().await?;
+        let before = PromptVersion { is_active: true, ..before.into_version()? };
+        Ok(Activation { before, after: after.into_version()? })
     }
 
     /// Deletes a version.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] for the active version.
+    /// [`StoreError::Conflict`] for the active version; [`StoreError::NotFound`].
     pub async fn delete_prompt(&self, project: &ProjectId, name: &str, version: &Version) -> Result<(), StoreError> {
-        todo!()
+        let mut tx = self.write().await?;
+        lock_prompt(&mut tx, project, name).await?;
+        let sql = "DELETE FROM prompt_versions WHERE project_id = $1 AND name = $2 AND version = $3 AND NOT is_active";
+        let deleted = execute!(tx, sql, project.as_str(), name, version.to_string())?;
+        tx.commit().await?;
+        if deleted > 0 {
+            return Ok(());
+        }
+        // Absent, or active: reading it tells.
+        self.get_prompt(project, name, &PromptSelector::Version(version.clone())).await?;
+        Err(StoreError::Conflict(format!("{name}@{version} is the active version: activate another one first")))
     }
+}
+
+/// Lets one transaction at a time move the active mark of a prompt. SQLite has one writer anyway.
+async fn lock_prompt(tx: &mut Tx, project: &ProjectId, name: &str) -> Result<(), StoreError> {
+    let sql = tx.dialect(
+        "SELECT version FROM prompt_versions WHERE project_id = $1 AND name = $2",
+        "SELECT version FROM prompt_versions WHERE project_id = $1 AND name = $2 ORDER BY version FOR UPDATE",
+    );
+    fetch!(fetch_all, tx, (String,), sql, project.as_str(), name).map(drop)
+}
+
+async fn active_row(conn: &mut Conn, project: &ProjectId, name: &str) -> Result<PromptRow, StoreError> {
+    let sql = "SELECT status, is_active, created_at, document FROM prompt_versions \
+               WHERE project_id = $1 AND name = $2 AND is_active";
+    let row = fetch!(fetch_optional, conn, PromptRow, sql, project.as_str(), name)?;
+    row.ok_or_else(|| StoreError::not_found("prompt", name))
+}
+
+async fn version_row(
+    conn: &mut Conn,
+    project: &ProjectId,
+    name: &str,
+    version: &Version,
+) -> Result<PromptRow, StoreError> {
+    let sql = "SELECT status, is_active, created_at, document FROM prompt_versions \
+               WHERE project_id = $1 AND name = $2 AND version = $3";
+    let row = fetch!(fetch_optional, conn, PromptRow, sql, project.as_str(), name, version.to_string())?;
+    row.ok_or_else(|| StoreError::not_found("prompt version", format!("{name}@{version}")))
+}
+
+async fn hash_row(conn: &mut Conn, project: &ProjectId, name: &str, prefix: &str) -> Result<PromptRow, StoreError> {
+    check_hash_prefix(prefix)?;
+    let sql = "SELECT status, is_active, created_at, document FROM prompt_versions \
+               WHERE project_id = $1 AND name = $2 AND hash >= $3 AND hash < $4 LIMIT 2";
+    let rows = fetch!(fetch_all, conn, PromptRow, sql, project.as_str(), name, prefix, prefix_end(prefix))?;
+    only(rows, "prompt version", &format!("{name}@{prefix}"))
 }

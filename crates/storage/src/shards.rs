@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::db::{count, execute, fetch, micros, time};
 use crate::{RunKey, Store, StoreError};
 
 /// A leased part of a run.
@@ -47,7 +48,8 @@ pub struct ShardSummary {
 
 impl Store {
     /// Leases the first shard that is neither complete nor held, or whose lease has ended, until `now + lease`. Null when
-    /// there is none. No shard is given to two owners, whatever the number of processes.
+    /// there is none. No shard is given to two owners, whatever the number of processes. Owners name themselves
+    /// uniquely: a restarted process is another owner.
     pub async fn claim_shard(
         &self,
         run: &RunKey,
@@ -55,33 +57,87 @@ impl Store {
         lease: Duration,
         now: Timestamp,
     ) -> Result<Option<Shard>, StoreError> {
-        todo!()
+        let mut tx = self.write().await?;
+        let sql = tx.dialect(
+            "UPDATE shards SET owner = $2, lease_until = $3, attempt = attempt + 1 WHERE run_key = $1 AND shard = \
+             (SELECT shard FROM shards WHERE run_key = $1 AND NOT done AND (owner IS NULL OR lease_until <= $4) \
+             ORDER BY shard LIMIT 1) RETURNING shard, start_pair, end_pair, attempt",
+            "UPDATE shards SET owner = $2, lease_until = $3, attempt = attempt + 1 WHERE run_key = $1 AND shard = \
+             (SELECT shard FROM shards WHERE run_key = $1 AND NOT done AND (owner IS NULL OR lease_until <= $4) \
+             ORDER BY shard LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING shard, start_pair, end_pair, attempt",
+        );
+        let until = lease_end(now, lease);
+        let row = fetch!(fetch_optional, tx, (i64, i64, i64, i64), sql, run.key, owner, until, micros(now))?;
+        tx.commit().await?;
+        let Some((index, start, end, attempt)) = row else { return Ok(None) };
+        Ok(Some(Shard {
+            run: run.clone(),
+            index: count(index)?,
+            start: count(start)?,
+            end: count(end)?,
+            attempt: count(attempt)?,
+            owner: owner.to_owned(),
+        }))
     }
 
     /// Extends the lease to `now + lease`.
     ///
     /// # Errors
-    /// [`StoreError::LeaseLost`] when the shard was claimed by somebody else in the meantime.
+    /// [`StoreError::LeaseLost`] when the shard was released or claimed again in the meantime, or is complete.
     pub async fn renew_lease(&self, shard: &Shard, lease: Duration, now: Timestamp) -> Result<(), StoreError> {
-        todo!()
+        let sql = "UPDATE shards SET lease_until = $5 \
+                   WHERE run_key = $1 AND shard = $2 AND owner = $3 AND attempt = $4 AND NOT done";
+        let (key, index, attempt) = (shard.run.key, i64::from(shard.index), i64::from(shard.attempt));
+        let mut tx = self.write().await?;
+        let held = execute!(tx, sql, key, index, &shard.owner, attempt, lease_end(now, lease))?;
+        tx.commit().await?;
+        if held == 0 { Err(StoreError::LeaseLost { shard: shard.index }) } else { Ok(()) }
     }
 
     /// Marks the shard complete.
     ///
     /// # Errors
-    /// [`StoreError::LeaseLost`] when the shard was claimed by somebody else in the meantime.
+    /// [`StoreError::LeaseLost`] when the shard was released or claimed again in the meantime.
     pub async fn complete_shard(&self, shard: &Shard) -> Result<(), StoreError> {
-        todo!()
+        let sql = "UPDATE shards SET done = TRUE, owner = NULL, lease_until = NULL \
+                   WHERE run_key = $1 AND shard = $2 AND owner = $3 AND attempt = $4 AND NOT done";
+        let (key, index, attempt) = (shard.run.key, i64::from(shard.index), i64::from(shard.attempt));
+        let mut tx = self.write().await?;
+        let held = execute!(tx, sql, key, index, &shard.owner, attempt)?;
+        tx.commit().await?;
+        if held == 0 { Err(StoreError::LeaseLost { shard: shard.index }) } else { Ok(()) }
     }
 
     /// Gives back the shards that these owners hold, so that a resumed run need not wait for the leases to end. Answers with
     /// their number.
     pub async fn release_leases(&self, run: &RunKey, owners: &[String]) -> Result<u64, StoreError> {
-        todo!()
+        let sql = "UPDATE shards SET owner = NULL, lease_until = NULL WHERE run_key = $1 AND owner = $2 AND NOT done";
+        let mut tx = self.write().await?;
+        let mut released = 0;
+        for owner in owners {
+            released += execute!(tx, sql, run.key, owner)?;
+        }
+        tx.commit().await?;
+        Ok(released)
     }
 
     /// Counts the shards of a run.
     pub async fn shard_summary(&self, run: &RunKey) -> Result<ShardSummary, StoreError> {
-        todo!()
+        let counts = "SELECT COUNT(*), COUNT(CASE WHEN done THEN 1 END) FROM shards WHERE run_key = $1";
+        let leases = "SELECT owner, COUNT(*), MIN(lease_until) FROM shards \
+                      WHERE run_key = $1 AND NOT done AND owner IS NOT NULL GROUP BY owner ORDER BY owner";
+        let mut conn = self.read().await?;
+        let (total, done) = fetch!(fetch_one, conn, (i64, i64), counts, run.key)?;
+        let leases = fetch!(fetch_all, conn, (String, i64, i64), leases, run.key)?;
+        let lease = |(owner, shards, until)| Ok(Lease { owner, shards: count(shards)?, until: time(until)? });
+        Ok(ShardSummary {
+            total: count(total)?,
+            done: count(done)?,
+            leases: leases.into_iter().map(lease).collect::<Result<_, StoreError>>()?,
+        })
     }
+}
+
+fn lease_end(now: Timestamp, lease: Duration) -> i64 {
+    micros(now).saturating_add(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX))
 }

@@ -1,40 +1,323 @@
 //! The writer: one task that groups what many submit into few commits.
+//!
+//! A commit begins as soon as the one before is through and takes whatever was submitted in the meantime: no timers, so a
+//! lone result waits for one commit and a flood shares them.
 
-use llmops_domain::run::SampleResult;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::db::Pools;
+use llmops_domain::run::{Outcome, SampleResult};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use crate::bulk::{Insert, insert_rows};
+use crate::cache::CacheRow;
+use crate::db::{Pools, Tx, big, check_name, execute};
+use crate::results::{Answer, Measured};
 use crate::{CacheLimits, RunKey, Store, StoreError};
+
+/// Most rows of one commit: what SQLite writes in well under a tenth of a second.
+const COMMIT_ROWS: usize = 4096;
+/// Kilobytes that may wait for the writer. Who submits more waits.
+const QUEUE_KIB: u32 = 64 << 10;
+
+const INSERT_RESULTS: Insert = Insert {
+    head: "INSERT INTO results \
+           (run_key, ordinal, trial, project_id, sample_id, category, passed, composite, measured, answer) VALUES",
+    columns: 10,
+    tail: "ON CONFLICT DO NOTHING",
+};
+
+/// A sample result as its row.
+struct ResultRow {
+    run: i64,
+    ordinal: i64,
+    trial: i64,
+    project: Arc<str>,
+    sample_id: String,
+    category: String,
+    /// 0 or 1; null where it errored.
+    passed: Option<i64>,
+    composite: Option<f64>,
+    measured: String,
+    answer: String,
+    cost: f64,
+}
+
+/// What the writer is asked to do.
+enum Work {
+    Results(Vec<ResultRow>),
+    Cache(CacheRow),
+    /// Nothing: the answer says that all before it is done.
+    Flush,
+}
+
+struct Job {
+    work: Work,
+    done: Option<oneshot::Sender<Result<(), StoreError>>>,
+    /// Its share of the queue.
+    _room: OwnedSemaphorePermit,
+}
+
+/// The way to the writer.
+#[derive(Clone)]
+pub(crate) struct Queue {
+    jobs: mpsc::UnboundedSender<Job>,
+    room: Arc<Semaphore>,
+}
+
+impl Queue {
+    /// Starts the writer. It ends when the last queue is dropped and all jobs are done.
+    pub(crate) fn start(pools: Pools, limits: CacheLimits) -> Self {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(write_all(pools, limits, receiver));
+        Self { jobs: sender, room: Arc::new(Semaphore::new(QUEUE_KIB as usize)) }
+    }
+
+    /// Waits for room, then puts the job into the queue.
+    async fn send(
+        &self,
+        work: Work,
+        bytes: usize,
+        done: Option<oneshot::Sender<Result<(), StoreError>>>,
+    ) -> Result<(), StoreError> {
+        // One job that is larger than the queue takes all of it.
+        let kib = u32::try_from(bytes / 1024).unwrap_or(QUEUE_KIB).clamp(1, QUEUE_KIB);
+        let room = Arc::clone(&self.room).acquire_many_owned(kib).await.map_err(|_| stopped())?;
+        self.jobs.send(Job { work, done, _room: room }).map_err(|_| stopped())
+    }
+
+    async fn send_and_wait(&self, work: Work, bytes: usize) -> Result<(), StoreError> {
+        let (done, wait) = oneshot::channel();
+        self.send(work, bytes, Some(done)).await?;
+        wait.await.map_err(|_| stopped())?
+    }
+
+    /// Waits until everything before is written.
+    pub(crate) async fn flush(&self) {
+        // A writer that has stopped has nothing left to write.
+        let _ = self.send_and_wait(Work::Flush, 0).await;
+    }
+
+    /// Submits an answer for the cache; whether it was written is nobody's concern.
+    pub(crate) async fn cache(&self, row: CacheRow) {
+        let bytes = row.body.len();
+        // The writer stops only with the process.
+        let _ = self.send(Work::Cache(row), bytes, None).await;
+    }
+}
+
+/// The runtime that the writer lives in is gone.
+fn stopped() -> StoreError {
+    StoreError::Unavailable(Arc::new(sqlx::Error::WorkerCrashed))
+}
 
 /// Writes sample results. Clones share one queue.
 #[derive(Clone)]
 pub struct ResultWriter {
-    store: Store,
-}
-
-pub(crate) struct Queue;
-impl Queue {
-    pub(crate) fn start(pools: Pools, limits: CacheLimits) -> Self {
-        todo!()
-    }
-    pub(crate) async fn flush(&self) {
-        todo!()
-    }
+    queue: Queue,
 }
 
 impl ResultWriter {
     /// Submits results of a run and returns when they are on disk. A pair that has a result keeps it, so submitting again is
-    /// harmless. Waits while the queue is full.
+    /// harmless. Waits while the queue is full. What was submitted is written even when nobody waits any more.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] for NaN or a NUL character in a sample id or category, before anything is written.
+    /// [`StoreError::Invalid`] for NaN or a NUL character in a sample id or category, before anything is written;
+    /// [`StoreError::Unavailable`] when the commit failed: submit again.
     pub async fn submit(&self, run: &RunKey, results: Vec<SampleResult>) -> Result<(), StoreError> {
-        todo!()
+        if results.is_empty() {
+            return Ok(());
+        }
+        let rows = results.into_iter().map(|r| row_of(run, r)).collect::<Result<Vec<_>, _>>()?;
+        let bytes = rows.iter().map(|row| row.measured.len() + row.answer.len() + 256).sum();
+        self.queue.send_and_wait(Work::Results(rows), bytes).await
     }
 }
 
 impl Store {
     /// The writer of sample results.
     pub fn result_writer(&self) -> ResultWriter {
-        todo!()
+        ResultWriter { queue: self.queue().clone() }
     }
+}
+
+/// Makes the row, here and not in the writer, so that many submitters share the work.
+fn row_of(run: &RunKey, result: SampleResult) -> Result<ResultRow, StoreError> {
+    check_name("the sample id", &result.sample_id)?;
+    check_name("the category", &result.category)?;
+    check_numbers(&result)?;
+    let (passed, composite) = (result.outcome.passed().map(i64::from), result.outcome.composite());
+    let measured = Measured {
+        ordinal: result.ordinal,
+        trial: result.trial,
+        category: String::new(),
+        outcome: result.outcome,
+        latency_ms: result.latency_ms,
+        cost: result.cost,
+        judge_cost: result.judge_cost,
+        usage: result.usage,
+        cached: result.cached,
+    };
+    let answer = Answer { output: result.output, tool_calls: result.tool_calls, finish_reason: result.finish_reason };
+    let no_json = |e| StoreError::Invalid(format!("the result of sample `{}` has no JSON form: {e}", result.sample_id));
+    Ok(ResultRow {
+        run: run.key,
+        ordinal: big(result.ordinal),
+        trial: i64::from(result.trial),
+        project: Arc::clone(&run.project),
+        passed,
+        composite,
+        measured: serde_json::to_string(&measured).map_err(no_json)?,
+        answer: serde_json::to_string(&answer).map_err(no_json)?,
+        cost: result.cost + result.judge_cost,
+        sample_id: result.sample_id,
+        category: result.category,
+    })
+}
+
+/// JSON would write NaN and infinity as null, and nobody could read the result again.
+fn check_numbers(result: &SampleResult) -> Result<(), StoreError> {
+    let mut numbers = vec![("latency_ms", result.latency_ms), ("cost", result.cost), ("judge_cost", result.judge_cost)];
+    if let Outcome::Scored { scores, composite, .. } = &result.outcome {
+        numbers.extend(scores.iter().map(|(name, score)| (name.as_str(), score.score)));
+        numbers.extend(composite.map(|composite| ("composite", composite)));
+    }
+    match numbers.iter().find(|(_, number)| !number.is_finite()) {
+        None => Ok(()),
+        Some((name, number)) => Err(StoreError::Invalid(format!(
+            "`{name}` of sample `{}` is {number}: a result holds finite numbers only",
+            result.sample_id
+        ))),
+    }
+}
+
+async fn write_all(pools: Pools, limits: CacheLimits, mut receiver: mpsc::UnboundedReceiver<Job>) {
+    let mut jobs = Vec::new();
+    while let Some(job) = receiver.recv().await {
+        let mut rows = 0;
+        let mut next = Some(job);
+        while let Some(job) = next {
+            rows += match &job.work {
+                Work::Results(results) => results.len(),
+                Work::Cache(_) => 1,
+                Work::Flush => 0,
+            };
+            jobs.push(job);
+            next = if rows < COMMIT_ROWS { receiver.try_recv().ok() } else { None };
+        }
+        write_jobs(&pools, limits, std::mem::take(&mut jobs)).await;
+    }
+}
+
+/// Writes the jobs in one transaction. When one of them cannot be written, the others shall not suffer: each gets its own.
+async fn write_jobs(pools: &Pools, limits: CacheLimits, jobs: Vec<Job>) {
+    let done = write_group(pools, limits, &jobs).await;
+    match done {
+        Err(error) if jobs.len() > 1 && !matches!(error, StoreError::Unavailable(_)) => {
+            for job in jobs {
+                let done = write_group(pools, limits, std::slice::from_ref(&job)).await;
+                answer(job, done);
+            }
+        }
+        done => jobs.into_iter().for_each(|job| answer(job, done.clone())),
+    }
+}
+
+fn answer(job: Job, done: Result<(), StoreError>) {
+    match (job.done, done) {
+        // Who stopped waiting does not hear it; the rows are written all the same.
+        (Some(waiting), done) => drop(waiting.send(done)),
+        (None, Err(error)) => tracing::warn!(%error, "an answer was not cached"),
+        (None, Ok(())) => {}
+    }
+}
+
+async fn write_group(pools: &Pools, limits: CacheLimits, jobs: &[Job]) -> Result<(), StoreError> {
+    let mut results = Vec::new();
+    let mut cache = Vec::new();
+    for job in jobs {
+        match &job.work {
+            Work::Results(rows) => results.extend(rows),
+            Work::Cache(row) => cache.push(row),
+            Work::Flush => {}
+        }
+    }
+    if results.is_empty() && cache.is_empty() {
+        return Ok(());
+    }
+    // In the order of the index: neighbours share pages, and replicas lock in one order.
+    results.sort_by_key(|row| (row.run, row.ordinal, row.trial));
+    let mut tx = pools.write().await?;
+    if insert_rows!(
+        tx,
+        INSERT_RESULTS,
+        &results,
+        |row| row.run,
+        row.ordinal,
+        row.trial,
+        &*row.project,
+        &row.sample_id,
+        &row.category,
+        row.passed,
+        row.composite,
+        &row.measured,
+        &row.answer
+    )
+    .await?
+        < results.len() as u64
+    {
+        // Some were there before. Rare, so it may take a second pass to tell which.
+        tx.rollback().await?;
+        tx = pools.write().await?;
+        results = insert_new(&mut tx, &results).await?;
+    }
+    count_results(&mut tx, &results).await?;
+    crate::cache::write(&mut tx, limits, cache).await?;
+    tx.commit().await
+}
+
+/// Inserts one by one and keeps those that were not there.
+async fn insert_new<'a>(tx: &mut Tx, rows: &[&'a ResultRow]) -> Result<Vec<&'a ResultRow>, StoreError> {
+    let mut new = Vec::new();
+    for &row in rows {
+        let one = [row];
+        let inserted = insert_rows!(
+            tx,
+            INSERT_RESULTS,
+            &one,
+            |row| row.run,
+            row.ordinal,
+            row.trial,
+            &*row.project,
+            &row.sample_id,
+            &row.category,
+            row.passed,
+            row.composite,
+            &row.measured,
+            &row.answer
+        )
+        .await?;
+        if inserted > 0 {
+            new.push(row);
+        }
+    }
+    Ok(new)
+}
+
+/// Adds the new results to the counters of their runs.
+async fn count_results(tx: &mut Tx, rows: &[&ResultRow]) -> Result<(), StoreError> {
+    let mut runs = BTreeMap::<i64, (i64, i64, f64)>::new();
+    for row in rows {
+        let (done, errored, cost) = runs.entry(row.run).or_default();
+        *done += 1;
+        *errored += i64::from(row.passed.is_none());
+        *cost += row.cost;
+    }
+    for (run, (done, errored, cost)) in runs {
+        let sql = "UPDATE runs SET done = done + $2, errored = errored + $3, cost = cost + $4 WHERE key = $1";
+        if execute!(tx, sql, run, done, errored, cost)? == 0 {
+            return Err(StoreError::Conflict("the run was deleted".to_owned()));
+        }
+    }
+    Ok(())
 }

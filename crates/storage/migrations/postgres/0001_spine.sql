@@ -36,7 +36,6 @@ CREATE TABLE manifests (
 
 CREATE TABLE datasets (
     project_id      TEXT COLLATE "C" NOT NULL REFERENCES projects (project_id),
-    name            TEXT COLLATE "C" NOT NULL,
     id              TEXT COLLATE "C" NOT NULL UNIQUE,
     kind            TEXT COLLATE "C" NOT NULL,
     description     TEXT,
@@ -82,7 +81,6 @@ CREATE TABLE runs (
     key             BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     project_id      TEXT COLLATE "C" NOT NULL REFERENCES projects (project_id),
     id              TEXT COLLATE "C" NOT NULL,
-    name            TEXT COLLATE "C" NOT NULL,
     dataset         TEXT COLLATE "C" NOT NULL,
     prompt_name     TEXT COLLATE "C",
     model_name      TEXT COLLATE "C" NOT NULL,

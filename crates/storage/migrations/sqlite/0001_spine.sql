@@ -36,7 +36,6 @@ CREATE TABLE manifests (
 
 CREATE TABLE datasets (
     project_id      TEXT NOT NULL REFERENCES projects (project_id),
-    name            TEXT NOT NULL,
     id              TEXT NOT NULL UNIQUE,
     kind            TEXT NOT NULL,
     description     TEXT,
@@ -82,7 +81,6 @@ CREATE TABLE runs (
     key             INTEGER PRIMARY KEY AUTOINCREMENT,
     project_id      TEXT NOT NULL REFERENCES projects (project_id),
     id              TEXT NOT NULL,
-    name            TEXT NOT NULL,
     dataset         TEXT NOT NULL,
     prompt_name     TEXT,
     model_name      TEXT NOT NULL,

@@ -1,0 +1,104 @@
+//! INSERTs of many rows, as one statement for many.
+
+use std::fmt::Write as _;
+
+/// Most rows of one statement: enough to make its overhead vanish, few enough for the limits on parameters
+/// (32,766 for SQLite, 65,535 for PostgreSQL).
+const MOST_ROWS: usize = 128;
+
+/// An INSERT whose list of rows is written when their number is known.
+pub(crate) struct Insert {
+    /// Up to `VALUES`.
+    pub(crate) head: &'static str,
+    /// Values of a row.
+    pub(crate) columns: usize,
+    /// Behind the rows.
+    pub(crate) tail: &'static str,
+}
+
+impl Insert {
+    /// The text for so many rows. PostgreSQL needs numbers; SQLite looks numbered parameters up by name, one after the
+    /// other, which takes longer than the insert.
+    pub(crate) fn text(&self, rows: usize, numbered: bool) -> String {
+        let mut sql = String::with_capacity(self.head.len() + self.tail.len() + rows * self.columns * 6);
+        sql.push_str(self.head);
+        for row in 0..rows {
+            sql.push_str(if row == 0 { " (" } else { ", (" });
+            for column in 0..self.columns {
+                let comma = if column == 0 { "" } else { "," };
+                let written = if numbered {
+                    write!(sql, "{comma}${}", row * self.columns + column + 1)
+                } else {
+                    write!(sql, "{comma}?")
+                };
+                debug_assert!(written.is_ok(), "a String takes any text");
+            }
+            sql.push(')');
+        }
+        sql.push(' ');
+        sql.push_str(self.tail);
+        sql
+    }
+}
+
+/// Cuts rows into pieces whose lengths are powers of two, so that a handful of prepared statements serves any number.
+pub(crate) fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let longest = rows.len().min(MOST_ROWS);
+        let (piece, rest) = rows.split_at((longest > 0).then(|| 1 << longest.ilog2())?);
+        rows = rest;
+        Some(piece)
+    })
+}
+
+/// `insert_rows!(tx, INSERT, &rows, |row| row.a, row.b)`: inserts all rows, answers with the number that were inserted.
+macro_rules! insert_rows {
+    ($tx:expr, $insert:expr, $rows:expr, |$row:ident| $($bind:expr),+ $(,)?) => {
+        async {
+            let mut inserted = 0;
+            for piece in $crate::bulk::pieces($rows) {
+                let done = match $tx.raw() {
+                    $crate::db::Raw::Sqlite(c) => {
+                        let mut query = sqlx::query(sqlx::AssertSqlSafe($insert.text(piece.len(), false)));
+                        for $row in piece {
+                            query = query$(.bind($bind))+;
+                        }
+                        query.execute(c).await.map(|done| done.rows_affected())
+                    }
+                    $crate::db::Raw::Postgres(c) => {
+                        let mut query = sqlx::query(sqlx::AssertSqlSafe($insert.text(piece.len(), true)));
+                        for $row in piece {
+                            query = query$(.bind($bind))+;
+                        }
+                        query.execute(c).await.map(|done| done.rows_affected())
+                    }
+                };
+                inserted += done.map_err($crate::StoreError::from)?;
+            }
+            Ok::<u64, $crate::StoreError>(inserted)
+        }
+    };
+}
+
+pub(crate) use insert_rows;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_rows() {
+        let insert = Insert { head: "INSERT INTO t (a, b) VALUES", columns: 2, tail: "ON CONFLICT DO NOTHING" };
+        assert_eq!(insert.text(2, true), "INSERT INTO t (a, b) VALUES ($1,$2), ($3,$4) ON CONFLICT DO NOTHING");
+        assert_eq!(insert.text(1, false), "INSERT INTO t (a, b) VALUES (?,?) ON CONFLICT DO NOTHING");
+    }
+
+    #[test]
+    fn cuts_into_powers_of_two() {
+        let lengths = |n: usize| pieces(&vec![0; n]).map(<[i32]>::len).collect::<Vec<_>>();
+        assert_eq!(lengths(0), [0; 0]);
+        assert_eq!(lengths(1), [1]);
+        assert_eq!(lengths(7), [4, 2, 1]);
+        assert_eq!(lengths(300), [128, 128, 32, 8, 4]);
+    }
+}
