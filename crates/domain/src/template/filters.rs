@@ -159,6 +159,7 @@ fn string(state: &mut State<'_, '_>, value: Value) -> Result<Value, Error> {
     Ok(Value::from(text))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the engine hands named arguments over by value")]
 fn tojson(state: &mut State<'_, '_>, value: &Value, indent: Option<usize>, options: Kwargs) -> Result<String, Error> {
     let indent = match indent {
         Some(indent) => Some(indent),

@@ -1,0 +1,290 @@
+//! The one way from a prompt and its variables to messages. Evaluation, gateway, playground and canary use it alike.
+//!
+//! Messages come in this order: the system message, the few-shot examples as user and assistant in turn, then the
+//! prompt's messages (or its content as the user). Where no template uses `input`, the input follows as the last user
+//! message. A conversation that came with the sample is put before the last of these user messages.
+//!
+//! `input` and `context` need no declaration; every other placeholder does. System, content and messages are templates;
+//! examples, tools, names and ids are sent as they are written.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::chat::{Message, Role};
+use crate::post_process::PostProcessor;
+use crate::prompt::PromptBody;
+use crate::suggest;
+use crate::template::{Template, TemplateError};
+
+mod compile;
+mod target;
+mod variables;
+
+pub use target::CompiledTarget;
+use variables::CompiledVariable;
+
+/// The variable that holds what is asked.
+pub const INPUT: &str = "input";
+/// The variable that holds the passages to answer from, joined by blank lines.
+pub const CONTEXT: &str = "context";
+
+/// Something wrong with one field of a prompt, or with one of its variables.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}")]
+pub struct FieldProblem {
+    /// The field, such as `messages[1].content` or `variables[0].default`; the name of a variable in
+    /// [`RenderError::Variables`].
+    pub field: String,
+    /// What is wrong and how to fix it.
+    pub message: String,
+}
+
+/// Why a prompt does not compile or render.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// The prompt itself is wrong: everything that was found.
+    #[error("{}", lines(.0))]
+    Prompt(Vec<FieldProblem>),
+    /// The values do not fit the declared variables: everything that was found.
+    #[error("{}", lines(.0))]
+    Variables(Vec<FieldProblem>),
+    /// One template failed on these values.
+    #[error("{field}: {error}")]
+    Template {
+        /// Which, such as `system` or `messages[1].content`.
+        field: String,
+        /// Where and why.
+        error: TemplateError,
+    },
+    /// There is no message at all.
+    #[error("nothing to send: there is no prompt text, no input and no message")]
+    Nothing,
+}
+
+fn lines(problems: &[FieldProblem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// What to do with values that neither a declaration nor a placeholder knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extra {
+    /// Leave them alone: a sample may carry more than one prompt needs.
+    Ignore,
+    /// Refuse them: a person who types one has misspelt another.
+    Refuse,
+}
+
+/// A prompt, compiled once and rendered often.
+#[derive(Debug, Clone)]
+pub struct CompiledPrompt {
+    system: Option<Template>,
+    /// Examples, two messages each.
+    examples: Vec<Message>,
+    messages: Vec<CompiledMessage>,
+    variables: Vec<CompiledVariable>,
+    /// Placeholders without a declaration, sorted.
+    undeclared: Vec<String>,
+    /// All placeholders.
+    placeholders: BTreeSet<String>,
+    post_processor: PostProcessor,
+    warnings: Vec<String>,
+}
+
+/// A message whose content is a template; the rest of it is fixed.
+#[derive(Debug, Clone)]
+struct CompiledMessage {
+    /// Where it stands in the prompt, for errors.
+    field: String,
+    /// Everything but the content.
+    frame: Message,
+    content: Content,
+}
+
+/// A message's content: text, or content parts with templates in them.
+#[derive(Debug, Clone)]
+enum Content {
+    Fixed(Value),
+    Text(Template),
+    List(Vec<Content>),
+    Map(Vec<(String, Content)>),
+}
+
+impl CompiledPrompt {
+    /// Compiles a prompt.
+    ///
+    /// # Errors
+    /// [`RenderError::Prompt`] with everything that is wrong with it.
+    pub fn compile(body: &PromptBody) -> Result<Self, RenderError> {
+        compile::compile(body).map_err(RenderError::Prompt)
+    }
+
+    /// What a person should know when pushing this prompt: placeholders that no variable declares, variables that
+    /// nothing uses, examples that look like templates.
+    pub fn push_warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Whether a template of the prompt uses this variable.
+    pub fn uses(&self, name: &str) -> bool {
+        self.placeholders.contains(name)
+    }
+
+    /// The steps for the answers.
+    pub fn post_processor(&self) -> &PostProcessor {
+        &self.post_processor
+    }
+
+    /// Checks the values, fills in defaults and renders the prompt.
+    ///
+    /// # Errors
+    /// When a placeholder is not declared, a required variable is missing, a value does not fit, or a template fails.
+    pub fn render(&self, values: BTreeMap<String, Value>, extra: Extra) -> Result<Vec<Message>, RenderError> {
+        self.messages(&self.bind(values, extra)?, &[])
+    }
+
+    /// Checks the values of the declared variables, turns them into their types without loss, and fills in defaults.
+    /// Null counts as not given. What no declaration knows stays as it is.
+    ///
+    /// # Errors
+    /// [`RenderError::Variables`] with everything that was found.
+    pub fn bind(
+        &self,
+        mut values: BTreeMap<String, Value>,
+        extra: Extra,
+    ) -> Result<BTreeMap<String, Value>, RenderError> {
+        let mut problems = Vec::new();
+        let mut problem =
+            |field: &str, message: String| problems.push(FieldProblem { field: field.to_owned(), message });
+        for name in &self.undeclared {
+            problem(name, self.undeclared_message(name));
+        }
+        for variable in &self.variables {
+            let value = values.get(&variable.name).filter(|v| !v.is_null());
+            let bound = match (value.map(|v| variable.accept(v)), &variable.default) {
+                (Some(Ok(Cow::Borrowed(_))), _) => continue,
+                (Some(Ok(Cow::Owned(value))), _) => Some(value),
+                (Some(Err(message)), _) => {
+                    problem(&variable.name, message);
+                    continue;
+                }
+                (None, Some(default)) => Some(default.clone()),
+                (None, None) if variable.required => {
+                    problem(&variable.name, "it is required and has no value".to_owned());
+                    continue;
+                }
+                (None, None) => None,
+            };
+            match bound {
+                Some(value) => values.insert(variable.name.clone(), value),
+                None => values.remove(&variable.name),
+            };
+        }
+        if extra == Extra::Refuse {
+            for name in values.keys().filter(|name| !self.knows(name)) {
+                problem(name, self.unknown_message(name));
+            }
+        }
+        if problems.is_empty() { Ok(values) } else { Err(RenderError::Variables(problems)) }
+    }
+
+    /// Renders the messages from values that [`Self::bind`] answered, with a conversation before the last user message.
+    ///
+    /// # Errors
+    /// When a template fails, or there is nothing to send.
+    pub fn messages(
+        &self,
+        bound: &BTreeMap<String, Value>,
+        conversation: &[Message],
+    ) -> Result<Vec<Message>, RenderError> {
+        let room = self.examples.len() + self.messages.len() + conversation.len() + 2;
+        let mut messages = Vec::with_capacity(room);
+        if let Some(system) = &self.system {
+            let text =
+                system.render(bound).map_err(|error| RenderError::Template { field: "system".to_owned(), error })?;
+            messages.push(Message::text(Role::System, text));
+        }
+        messages.extend_from_slice(&self.examples);
+        let fixed = messages.len();
+        for message in &self.messages {
+            messages.push(message.render(bound)?);
+        }
+        if !self.uses(INPUT) {
+            messages.extend(bound.get(INPUT).and_then(input_message));
+        }
+        if !conversation.is_empty() {
+            let last_user = messages[fixed..].iter().rposition(|m| m.role == Role::User);
+            let at = last_user.map_or(messages.len(), |i| fixed + i);
+            messages.splice(at..at, conversation.iter().cloned());
+        }
+        if messages.is_empty() { Err(RenderError::Nothing) } else { Ok(messages) }
+    }
+
+    fn declares(&self, name: &str) -> bool {
+        self.variables.iter().any(|v| v.name == name)
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        name == INPUT || name == CONTEXT || self.uses(name) || self.declares(name)
+    }
+
+    fn undeclared_message(&self, name: &str) -> String {
+        let hint = self.closest(name).map_or_else(
+            || format!("add {{name: {name}, type: string}} to them"),
+            |known| format!("did you mean `{known}`?"),
+        );
+        format!("the prompt uses it, but does not declare it under `variables`: {hint}")
+    }
+
+    fn unknown_message(&self, name: &str) -> String {
+        match self.closest(name) {
+            Some(known) => format!("the prompt has no such variable: did you mean `{known}`?"),
+            None if self.variables.is_empty() => "the prompt has no variables".to_owned(),
+            None => {
+                let names: Vec<&str> = self.variables.iter().map(|v| v.name.as_str()).collect();
+                format!("the prompt has no such variable: it has {}", names.join(", "))
+            }
+        }
+    }
+
+    /// The variable that was most likely meant.
+    fn closest(&self, name: &str) -> Option<&str> {
+        suggest::nearest(name, self.variables.iter().map(|v| v.name.as_str()).chain([INPUT, CONTEXT]))
+    }
+}
+
+/// The input as a message of its own; none where it is empty.
+fn input_message(input: &Value) -> Option<Message> {
+    let text = match input {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    };
+    (!text.is_empty()).then(|| Message::text(Role::User, text))
+}
+
+impl CompiledMessage {
+    fn render(&self, bound: &BTreeMap<String, Value>) -> Result<Message, RenderError> {
+        let content =
+            self.content.render(bound).map_err(|error| RenderError::Template { field: self.field.clone(), error })?;
+        Ok(Message { content, ..self.frame.clone() })
+    }
+}
+
+impl Content {
+    fn render(&self, bound: &BTreeMap<String, Value>) -> Result<Value, TemplateError> {
+        Ok(match self {
+            Self::Fixed(value) => value.clone(),
+            Self::Text(template) => Value::String(template.render(bound)?),
+            Self::List(items) => Value::Array(items.iter().map(|item| item.render(bound)).collect::<Result<_, _>>()?),
+            Self::Map(members) => {
+                let render = |(name, member): &(String, Self)| Ok((name.clone(), member.render(bound)?));
+                Value::Object(members.iter().map(render).collect::<Result<_, _>>()?)
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

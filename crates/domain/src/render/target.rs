@@ -1,0 +1,113 @@
+//! Requests for a target: what a provider is asked for one sample.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{CONTEXT, CompiledPrompt, Extra, INPUT, RenderError};
+use crate::chat::{ChatRequest, Message, Parameters, RequestOrigin, Role};
+use crate::dataset::Sample;
+use crate::manifest::Manifest;
+use crate::post_process::PostProcessor;
+use crate::prompt::PromptBody;
+
+/// A manifest and its prompt, compiled once for all samples of a run.
+#[derive(Debug, Clone)]
+pub struct CompiledTarget {
+    manifest: Manifest,
+    prompt: CompiledPrompt,
+    /// The manifest's parameters with its stop sequences, as requests carry them.
+    parameters: Parameters,
+}
+
+impl CompiledTarget {
+    /// Compiles a manifest with the body of the prompt it names; without a prompt the input is sent as it is, behind the
+    /// manifest's system message and examples. What the manifest holds (system, examples, parameters, stop, tools,
+    /// response format, post-processing) wins over the prompt's own.
+    ///
+    /// # Errors
+    /// [`RenderError::Prompt`] with everything that is wrong with the prompt.
+    pub fn compile(manifest: Manifest, prompt: Option<&PromptBody>) -> Result<Self, RenderError> {
+        let body = PromptBody {
+            content: prompt.and_then(|p| p.content.clone()),
+            messages: prompt.map(|p| p.messages.clone()).unwrap_or_default(),
+            variables: prompt.map(|p| p.variables.clone()).unwrap_or_default(),
+            system: manifest.system.clone(),
+            examples: manifest.examples.clone(),
+            post_processing: manifest.post_processing.clone(),
+            ..PromptBody::default()
+        };
+        let mut parameters = manifest.parameters.clone();
+        parameters.stop.clone_from(&manifest.stop);
+        Ok(Self { prompt: CompiledPrompt::compile(&body)?, manifest, parameters })
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The compiled prompt, with the manifest's system message and examples.
+    pub fn prompt(&self) -> &CompiledPrompt {
+        &self.prompt
+    }
+
+    /// The steps for the answers.
+    pub fn post_processor(&self) -> &PostProcessor {
+        self.prompt.post_processor()
+    }
+
+    /// The provider's name: the part of the model before the first `/`, empty where there is none.
+    pub fn provider(&self) -> &str {
+        self.manifest.model.split_once('/').map_or("", |(provider, _)| provider)
+    }
+
+    /// The model's name at the provider: the part behind the first `/`.
+    pub fn model(&self) -> &str {
+        self.manifest.model.split_once('/').map_or(&*self.manifest.model, |(_, model)| model)
+    }
+
+    /// The request for one trial of a sample.
+    ///
+    /// Where a sample has a conversation and no input, the conversation's last message is the input if the user says it:
+    /// so a template may wrap it, and instructions without `{{input}}` stand before the conversation, not behind it.
+    ///
+    /// # Errors
+    /// When the sample's variables do not suit the prompt, a template fails, or there is nothing to send.
+    pub fn request_for_sample(&self, sample: &Sample, trial: u32) -> Result<ChatRequest, RenderError> {
+        let mut values = sample.variables.clone();
+        let (input, conversation) = split_input(sample);
+        self.give(&mut values, INPUT, input.to_owned());
+        self.give(&mut values, CONTEXT, sample.context.join("\n\n"));
+        let bound = self.prompt.bind(values, Extra::Ignore)?;
+        Ok(ChatRequest {
+            model: self.model().to_owned(),
+            messages: self.prompt.messages(&bound, conversation)?,
+            parameters: self.parameters.clone(),
+            tools: self.manifest.tools.clone(),
+            response_format: self.manifest.response_format.clone(),
+            origin: RequestOrigin { sample_id: Some(sample.id.clone()), trial, variables: bound },
+        })
+    }
+
+    /// Sets a variable that a sample has a field for. The field wins over a variable of that name. An empty field is an
+    /// empty text, unless the prompt declares the variable: then it is not given, and default or requirement decide.
+    fn give(&self, values: &mut BTreeMap<String, Value>, name: &str, field: String) {
+        let is_wanted = !field.is_empty() || (!self.prompt.declares(name) && !values.contains_key(name));
+        if is_wanted {
+            values.insert(name.to_owned(), Value::String(field));
+        }
+    }
+}
+
+/// The sample's input, and the conversation before it.
+fn split_input(sample: &Sample) -> (&str, &[Message]) {
+    if sample.input.is_empty()
+        && !sample.variables.contains_key(INPUT)
+        && let Some((Message { role: Role::User, content: Value::String(text), name: None, .. }, before)) =
+            sample.messages.split_last()
+    {
+        return (text, before);
+    }
+    (&sample.input, &sample.messages)
+}
