@@ -31,7 +31,7 @@ pub struct CreateRun {
     pub category_weights: BTreeMap<String, f64>,
     /// Scorers, weights, thresholds.
     pub scoring: ScoringSpec,
-    /// Trials per sample, 1 to 100.
+    /// Trials per sample, 1 to 1,000.
     #[serde(default = "one")]
     pub repeat: u32,
     /// Only the first samples.
@@ -49,6 +49,9 @@ pub struct CreateRun {
     /// Anything else: commit, author …
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, Value>,
+    /// What a reader of the results should know about how the request was made: metrics left out …
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
 }
 
 fn one() -> u32 {

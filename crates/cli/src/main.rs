@@ -1,2 +1,57 @@
 //! The llmops command.
-fn main() {}
+
+mod args;
+mod commands;
+mod dataset_files;
+mod failure;
+mod github;
+mod http;
+mod local;
+mod project;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::Cli;
+use crate::failure::{Failure, Kind};
+use crate::terminal::Ui;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ui = Ui::from_env();
+    let json = cli.global.json;
+    start_log();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return end(&ui, json, &Failure::because(Kind::Undecided, "cannot start", &error)),
+    };
+    match runtime.block_on(commands::run(cli, ui)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => end(&ui, json, &failure),
+    }
+}
+
+/// Logs go to standard error, warnings and worse; `LLMOPS_LOG` says otherwise (`LLMOPS_LOG=debug`).
+fn start_log() {
+    let filter = EnvFilter::try_from_env("LLMOPS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+fn end(ui: &Ui, json: bool, failure: &Failure) -> ExitCode {
+    if json {
+        let (message, causes) = failure.chain.split_first().map_or(("", &[][..]), |(m, c)| (m.as_str(), c));
+        let body = serde_json::json!({"error": {
+            "message": message, "causes": causes, "hint": failure.hint, "problems": failure.problems,
+        }});
+        ui.note(&format!("{body}\n"));
+    } else {
+        ui.note(&terminal::error(ui.err, &failure.chain, failure.hint.as_deref(), &failure.problems));
+    }
+    ExitCode::from(failure.kind.code())
+}

@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use llmops_api::prompts::{BumpMode, PushPrompt, PushedPrompt, RenderedPrompt};
-use llmops_domain::chat::Message;
 use llmops_domain::contract;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 use llmops_domain::prompt::{
-    PromptBody, PromptRef, PromptSelector, PromptSpec, PromptStatus, PromptVersion, parse_selector,
+    PromptRef, PromptSelector, PromptSpec, PromptStatus, PromptVersion, parse_selector,
 };
 use llmops_domain::prompt_diff::{self, PromptDiff};
-use llmops_domain::render::CompiledPrompt;
+use llmops_domain::render::{CompiledPrompt, Extra};
 use llmops_storage::{CreatedPrompt, StoreError};
 use semver::Version;
 use serde_json::Value;
@@ -35,7 +34,7 @@ impl PromptRegistry {
     pub async fn create(&self, push: PushPrompt) -> Result<PushedPrompt, Error> {
         let PushPrompt { prompt: spec, bump, activate } = push;
         let compiled = CompiledPrompt::compile(&spec.body).map_err(|e| Error::invalid(e.to_string()))?;
-        let warnings = compiled.push_warnings();
+        let warnings = compiled.push_warnings().to_vec();
         let hash = spec.body.hash().map_err(|e| Error::invalid(e.to_string()))?;
         let versions = self.services.store.list_prompt_versions(&self.project, &spec.name).await?;
         let (version, reasons) = choose_version(&spec, bump, &versions)?;
@@ -129,10 +128,11 @@ impl PromptRegistry {
         &self,
         name: &str,
         selector: &PromptSelector,
-        variables: &BTreeMap<String, Value>,
+        variables: BTreeMap<String, Value>,
     ) -> Result<RenderedPrompt, Error> {
         let version = self.get(name, selector).await?;
-        let messages = render_body(&version.body, variables)?;
+        let compiled = CompiledPrompt::compile(&version.body).map_err(|e| Error::invalid(e.to_string()))?;
+        let messages = compiled.render(variables, Extra::Refuse).map_err(|e| Error::invalid(e.to_string()))?;
         let text = messages.last().map(|m| m.as_text().into_owned()).unwrap_or_default();
         Ok(RenderedPrompt { messages, text })
     }
@@ -164,11 +164,6 @@ pub fn read_selector(text: &str) -> Result<PromptSelector, Error> {
     parse_selector(text).ok_or_else(|| {
         Error::invalid(format!("`{text}` is no version: expected a number such as 1.2.0, or 12 hex digits of a hash"))
     })
-}
-
-fn render_body(body: &PromptBody, variables: &BTreeMap<String, Value>) -> Result<Vec<Message>, Error> {
-    let compiled = CompiledPrompt::compile(body).map_err(|e| Error::invalid(e.to_string()))?;
-    compiled.render_strict(variables).map_err(|e| Error::invalid(e.to_string()))
 }
 
 fn conflict(candidate: &PromptVersion) -> Error {

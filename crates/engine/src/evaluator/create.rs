@@ -13,7 +13,7 @@ use super::shard::SHARD_PAIRS;
 use crate::Error;
 
 /// Most trials of a sample.
-const MAX_REPEAT: u32 = 100;
+const MAX_REPEAT: u32 = 1_000;
 /// Most scorers of a run.
 const MAX_METRICS: usize = 100;
 
@@ -32,7 +32,7 @@ impl ContinuousEvaluator {
         if !(1..=MAX_REPEAT).contains(&request.repeat) {
             return Err(Error::invalid(format!("repeat is {}: expected 1 to {MAX_REPEAT}", request.repeat)));
         }
-        let mut notices = Vec::new();
+        let mut notices = request.notices;
         let scoring = resolve_scoring(request.scoring, &mut notices)?;
         let dataset = self.find_dataset(&request.dataset).await?;
         let prompt = match &request.target.prompt {
@@ -132,7 +132,7 @@ fn resolve_scoring(mut scoring: ScoringSpec, notices: &mut Vec<String>) -> Resul
     if scoring.metrics.is_empty() {
         return Err(Error::invalid("no metric is left that this build can compute"));
     }
-    if sum > 0.0 && !notices.is_empty() {
+    if sum > 0.0 && (sum - 1.0).abs() > 1e-9 {
         scoring.metrics.values_mut().filter_map(|m| m.weight.as_mut()).for_each(|weight| *weight /= sum);
     }
     Ok(scoring)

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use llmops_domain::chat::ChatResponse;
 use llmops_domain::id::RunId;
-use llmops_domain::post_process::PostProcessor;
 use llmops_domain::render::CompiledTarget;
 use llmops_domain::run::{Outcome, RunSpec, SampleResult};
 use llmops_providers::{ProviderError, Target};
@@ -35,7 +34,6 @@ pub(super) struct Execution {
     pub(super) spec: RunSpec,
     pub(super) dataset: VersionKey,
     pub(super) compiled: CompiledTarget,
-    pub(super) post: PostProcessor,
     pub(super) target: Target,
     pub(super) scorers: Scorers,
     pub(super) cache: ResponseCache,
@@ -170,7 +168,7 @@ impl Execution {
                 return result;
             }
         };
-        match self.post.apply(&response.text) {
+        match self.compiled.post_processor().apply(&response.text) {
             Ok(output) => result.output = output.into_owned(),
             Err(error) => {
                 result.output.clone_from(&response.text);

@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use llmops_domain::compare::{self, RunComparison};
 use llmops_domain::id::{ProjectId, RunId};
-use llmops_domain::post_process::PostProcessor;
 use llmops_domain::prompt::PromptVersion;
 use llmops_domain::render::CompiledTarget;
 use llmops_domain::run::{EvaluationFilter, EvaluationRun, RunResults, RunSpec, RunStatus, SampleResult};
@@ -170,7 +169,7 @@ impl ContinuousEvaluator {
             return Ok(run);
         }
         let prompt = self.prompt_of(&run.spec).await?;
-        let (compiled, post, scorers, target, cache) = self.compile(&run.spec, prompt.as_ref())?;
+        let (compiled, scorers, target, cache) = self.compile(&run.spec, prompt.as_ref())?;
         let selector = VersionSelector::from(&run.spec.dataset_version);
         let key = self.services.store.run_key(&self.project, &run.id).await?;
         let execution = Arc::new(Execution {
@@ -179,7 +178,6 @@ impl ContinuousEvaluator {
             dataset: self.datasets.version(&run.spec.dataset, &selector).await?.key,
             spec: run.spec.clone(),
             compiled,
-            post,
             target,
             scorers,
             cache,
@@ -375,15 +373,14 @@ impl ContinuousEvaluator {
     fn compile(&self, spec: &RunSpec, prompt: Option<&PromptVersion>) -> Result<Compiled, Error> {
         let cache = ResponseCache::new(self.services.store.clone(), self.project.clone(), spec.cache);
         let target = self.services.providers.resolve(&spec.manifest.model)?;
-        let compiled = CompiledTarget::compile(&spec.manifest, target.model(), prompt.map(|p| &p.body))
+        let compiled = CompiledTarget::compile(spec.manifest.clone(), prompt.map(|p| &p.body))
             .map_err(|e| Error::invalid(e.to_string()))?;
-        let post = PostProcessor::compile(&spec.manifest.post_processing).map_err(|e| Error::invalid(e.to_string()))?;
         let scorers = Scorers::compile(&spec.scoring, &self.services.providers, &cache)?;
-        Ok((compiled, post, scorers, target, cache))
+        Ok((compiled, scorers, target, cache))
     }
 }
 
-type Compiled = (CompiledTarget, PostProcessor, Scorers, llmops_providers::Target, ResponseCache);
+type Compiled = (CompiledTarget, Scorers, llmops_providers::Target, ResponseCache);
 
 fn most_frequent(results: &RunResults) -> String {
     results.error_reasons.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| reason.clone()).unwrap_or_default()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use llmops_domain::chat::ChatRequest;
 use llmops_domain::dataset::Sample;
 use llmops_domain::hash::ContentHash;
-use llmops_domain::render::{self, RenderError};
+use llmops_domain::render::RenderError;
 use llmops_storage::Shard;
 use tokio::sync::mpsc;
 
@@ -121,7 +121,7 @@ async fn feed_shard(run: &Arc<Execution>, shard: Shard, pairs: &mpsc::Sender<Pai
 }
 
 fn prepare(run: &Execution, guard: &Arc<ShardGuard>, (ordinal, trial): (u64, u32), sample: &Arc<Sample>) -> Pair {
-    let request = render::request_for_sample(&run.compiled, sample, trial);
+    let request = run.compiled.request_for_sample(sample, trial);
     let key = match &request {
         Ok(request) if run.target.is_cacheable() => {
             run.cache.key(&run.spec.manifest.model, run.target.fingerprint(), request)

@@ -109,7 +109,7 @@ async fn render(
     Path((name, version)): Path<(String, String)>,
     Json(request): Json<RenderPrompt>,
 ) -> Result<Answer<RenderedPrompt>, ApiError> {
-    Ok(Answer(ops.prompts().render(&name, &read_selector(&version)?, &request.variables).await?))
+    Ok(Answer(ops.prompts().render(&name, &read_selector(&version)?, request.variables).await?))
 }
 
 /// What differs between two versions.

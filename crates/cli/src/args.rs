@@ -1,0 +1,94 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{baseline, compare, dataset, eval, gate, init, prompt, provider, run, schema, serve, simulate};
+
+/// Quality of LLM applications: versioned prompts, datasets, evaluation, a gate for CI.
+#[derive(Debug, Parser)]
+#[command(name = "llmops", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 yes, 1 the answer is no, 2 written wrong, 3 could not decide.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GlobalArgs {
+    /// The configuration file; else llmops.yaml here or in a folder above
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    pub(crate) config: Option<PathBuf>,
+    /// Work on this llmops server instead of the project's own store
+    #[arg(long, global = true, value_name = "URL", env = "LLMOPS_SERVER", help_heading = "Global options")]
+    pub(crate) server: Option<String>,
+    /// Key for the server
+    #[arg(
+        long,
+        global = true,
+        value_name = "KEY",
+        env = "LLMOPS_API_KEY",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
+    pub(crate) api_key: Option<String>,
+    /// The store: sqlite:PATH or postgres://…; else .llmops/llmops.db beside the configuration
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "LLMOPS_DATABASE_URL",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
+    pub(crate) database: Option<String>,
+    /// Print JSON for machines
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) json: bool,
+    /// No progress bars, no notes
+    #[arg(long, short, global = true, help_heading = "Global options")]
+    pub(crate) quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write a project to start from: llmops.yaml, a prompt, a dataset, a simulated model
+    Init(init::InitArgs),
+    /// Evaluate a target on a dataset
+    Eval(eval::EvalArgs),
+    /// Decide whether a run is good enough
+    Gate(gate::GateArgs),
+    /// Runs that were made
+    #[command(subcommand)]
+    Run(run::RunCommand),
+    /// Compare two runs
+    Compare(compare::CompareArgs),
+    /// The run that gates compare with
+    #[command(subcommand)]
+    Baseline(baseline::BaselineCommand),
+    /// Versioned prompts
+    #[command(subcommand)]
+    Prompt(prompt::PromptCommand),
+    /// Versioned datasets
+    #[command(subcommand)]
+    Dataset(dataset::DatasetCommand),
+    /// Model providers of the configuration
+    #[command(subcommand)]
+    Provider(provider::ProviderCommand),
+    /// A simulated model provider that speaks OpenAI's wire format
+    Simulate(simulate::SimulateArgs),
+    /// Serve the API on loopback
+    Serve(serve::ServeArgs),
+    /// Print JSON Schemas and the OpenAPI document
+    Schema(schema::SchemaArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}

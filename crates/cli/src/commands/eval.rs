@@ -1,0 +1,276 @@
+//! `llmops eval`: evaluate a target on a dataset.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use llmops_api::Client;
+use llmops_api::prompts::{BumpMode, PushPrompt};
+use llmops_api::runs::{CreateRun, GetRunQuery, RunQuery, TargetSpec};
+use llmops_domain::prompt::{PromptRef, PromptSelector};
+use llmops_domain::run::{EvaluationRun, RunStatus};
+use llmops_domain::scorecard;
+
+use super::{Context, dataset, json, write_file};
+use crate::failure::{Failure, Kind, Outcome};
+use crate::project::Project;
+use crate::terminal;
+
+/// Name of the file with the scores.
+pub(crate) const SCORES_FILE: &str = "scores.json";
+/// How long one look at a run waits for its end.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Evaluate a target on a dataset.
+#[derive(Debug, Args)]
+pub(crate) struct EvalArgs {
+    /// The suite of the configuration; else the one called `default`, or the only one
+    suite: Option<String>,
+    /// Another dataset of the configuration
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<String>,
+    /// Another target of the configuration
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
+    /// Trials per sample
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: Option<u32>,
+    /// Only the first samples
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Go on with a run that stopped: the newest unfinished one, or the one named
+    #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "", require_equals = true)]
+    resume: Option<String>,
+    /// Ask the provider even what was asked before
+    #[arg(long)]
+    no_cache: bool,
+    /// Where the scores go
+    #[arg(long, short, value_name = "FILE", default_value = SCORES_FILE)]
+    output: PathBuf,
+    /// A tag for the run, as key=value; repeatable
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = key_value)]
+    tags: Vec<(String, String)>,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+/// Runs the command.
+pub(crate) async fn run(context: &Context, args: &EvalArgs) -> Outcome {
+    let project = Project::require(&context.global, &context.ui)?;
+    let client = project.client(&context.global).await?;
+    let run = match &args.resume {
+        Some(named) => resume(&client, context, named).await?,
+        None => start(&client, context, &project, args).await?,
+    };
+    let run = follow(&client, context, run).await?;
+    report(context, args, &run)
+}
+
+async fn resume(client: &Client, context: &Context, named: &str) -> Outcome<EvaluationRun> {
+    let id = if named.is_empty() {
+        let newest = client.list_runs(&RunQuery { limit: Some(50), ..RunQuery::default() }).await?;
+        let unfinished = newest.items.into_iter().find(|run| run.status != RunStatus::Completed);
+        unfinished.ok_or_else(|| Failure::usage("every run is completed: there is nothing to resume"))?.id.0
+    } else {
+        named.to_owned()
+    };
+    let run = client.start_run(&id).await?;
+    context.note(&format!("resuming {}: {} of {} trials are done", run.id, run.progress.done, run.progress.total));
+    Ok(run)
+}
+
+async fn start(client: &Client, context: &Context, project: &Project, args: &EvalArgs) -> Outcome<EvaluationRun> {
+    let (suite, plan) = match (&args.target, &args.dataset) {
+        // Both are named: no suite is needed.
+        (Some(target), Some(dataset)) if args.suite.is_none() => {
+            let plan = llmops_domain::config::SuiteConfig {
+                target: target.clone(),
+                dataset: dataset.clone(),
+                repeat: 1,
+                limit: None,
+                schedule: None,
+            };
+            (None, plan)
+        }
+        _ => {
+            let (name, plan) =
+                project.config.suite(args.suite.as_deref()).map_err(|e| Failure::usage(e.to_string()))?;
+            (Some(name), plan)
+        }
+    };
+    let target_name = args.target.clone().unwrap_or(plan.target);
+    let dataset_name = args.dataset.clone().unwrap_or(plan.dataset);
+    let scoring = project.config.scoring_spec(&[]).map_err(|e| Failure::usage(e.to_string()))?;
+    let target = push_target(client, context, project, &target_name).await?;
+    let built = dataset::build_one(client, context, project, &dataset_name).await?;
+    let config = project.config.datasets.get(&dataset_name);
+    let run = client
+        .create_run(&CreateRun {
+            name: None,
+            description: None,
+            suite,
+            target,
+            dataset: format!("{dataset_name}@{}", built.version.version),
+            category_weights: config.map(|c| c.category_weights().into_iter().collect()).unwrap_or_default(),
+            scoring: scoring.spec,
+            repeat: args.repeat.unwrap_or(plan.repeat),
+            limit: args.limit.or(plan.limit.map(u64::from)),
+            cache: !args.no_cache,
+            start: true,
+            tags: args.tags.iter().cloned().collect(),
+            metadata: metadata(),
+            notices: scoring.notices,
+        })
+        .await?;
+    Ok(run)
+}
+
+/// What continuous integration says about the change that is evaluated.
+fn metadata() -> std::collections::BTreeMap<String, serde_json::Value> {
+    let known = [
+        ("commit", ["GITHUB_SHA", "CI_COMMIT_SHA"]),
+        ("branch", ["GITHUB_HEAD_REF", "CI_COMMIT_REF_NAME"]),
+        ("author", ["GITHUB_ACTOR", "GITLAB_USER_LOGIN"]),
+    ];
+    let value = |names: [&str; 2]| names.into_iter().find_map(|name| std::env::var(name).ok()).filter(|v| !v.is_empty());
+    known.into_iter().filter_map(|(key, names)| Some((key.to_owned(), value(names)?.into()))).collect()
+}
+
+/// The target with its prompt pushed, pinned to the hash that was pushed.
+async fn push_target(client: &Client, context: &Context, project: &Project, name: &str) -> Outcome<TargetSpec> {
+    let target = project.config.targets.get(name).ok_or_else(|| {
+        let known: Vec<&str> = project.config.targets.keys().map(String::as_str).collect();
+        Failure::usage(format!("there is no target `{name}`")).hint(format!("the targets are: {}", known.join(", ")))
+    })?;
+    let mut prompt = target.prompt.clone();
+    if let Some(reference) = &target.prompt {
+        let parsed: PromptRef = reference.parse().map_err(|e| Failure::usage(format!("{e}")))?;
+        if parsed.selector == PromptSelector::Active
+            && let Some(spec) = project.prompt_file(&parsed.name)?
+        {
+            let named = spec.version.clone();
+            let pushed = push_as_it_is(client, spec).await?;
+            if let Some(named) = named.filter(|named| *named != pushed.prompt.version && pushed.created) {
+                context.note(&format!(
+                    "note: prompts/{0}.yaml changed and still says {named}; it is evaluated as {1} ({2})",
+                    parsed.name,
+                    pushed.prompt.version,
+                    pushed.reasons.join("; "),
+                ));
+            }
+            for warning in &pushed.warnings {
+                context.note(&format!("warning: prompts/{}.yaml: {warning}", parsed.name));
+            }
+            prompt = Some(format!("{}@{}", parsed.name, pushed.prompt.hash));
+        }
+    }
+    Ok(TargetSpec {
+        name: name.to_owned(),
+        prompt,
+        model: target.model.clone(),
+        model_version: target.model_version.clone(),
+        system: target.system.clone(),
+        parameters: target.parameters.clone(),
+        retriever_index_version: target.retriever_index_version.clone(),
+    })
+}
+
+/// Pushes what the file says. A file that was edited without raising its version is pushed as the next one: an
+/// evaluation is where people try edits out.
+async fn push_as_it_is(
+    client: &Client,
+    spec: llmops_domain::prompt::PromptSpec,
+) -> Outcome<llmops_api::prompts::PushedPrompt> {
+    let named = spec.version.is_some();
+    let bump = if named { BumpMode::None } else { BumpMode::Auto };
+    let push = PushPrompt { prompt: spec, bump, activate: false };
+    match client.push_prompt(&push).await {
+        Err(error) if error.code() == Some(llmops_api::ErrorCode::Conflict) => {
+            Ok(client.push_prompt(&PushPrompt { bump: BumpMode::Auto, ..push }).await?)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Shows a run's progress until it ends. Ctrl-C stops it so that it can be resumed.
+async fn follow(client: &Client, context: &Context, run: EvaluationRun) -> Outcome<EvaluationRun> {
+    let id = run.id.0.clone();
+    let bar = progress_bar(context, &run);
+    let look = GetRunQuery { wait_ms: u64::try_from(LOOK.as_millis()).ok(), dataset: None };
+    let started = Instant::now();
+    let done_before = run.progress.done;
+    let mut run = run;
+    while !run.status.is_final() {
+        let interrupted = tokio::signal::ctrl_c();
+        run = tokio::select! {
+            looked = client.get_run(&id, &look) => looked?,
+            _ = interrupted => {
+                bar.finish_and_clear();
+                return Err(interrupt(client, context, &id).await);
+            }
+        };
+        show_progress(&bar, &run, done_before, started);
+    }
+    bar.finish_and_clear();
+    Ok(run)
+}
+
+async fn interrupt(client: &Client, context: &Context, id: &str) -> Failure {
+    if !client.is_local() {
+        return Failure::new(Kind::Undecided, format!("stopped watching; the run {id} goes on at the server"))
+            .hint(format!("llmops run cancel {id} stops it"));
+    }
+    context.note("stopping: answers on their way are still written …");
+    let stopped = client.cancel_run(id).await;
+    let done = stopped.map(|run| format!(" after {} of {} trials", run.progress.done, run.progress.total));
+    Failure::new(Kind::Undecided, format!("stopped{}", done.unwrap_or_default()))
+        .hint("llmops eval --resume goes on where it stopped")
+}
+
+fn progress_bar(context: &Context, run: &EvaluationRun) -> ProgressBar {
+    let target =
+        if context.global.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(10) };
+    let bar = ProgressBar::with_draw_target(Some(run.progress.total), target);
+    let template = "{prefix} {bar:30} {pos}/{len} {msg} {eta}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("━╸─"));
+    }
+    bar.set_prefix(run.name.clone());
+    bar.set_position(run.progress.done);
+    bar
+}
+
+fn show_progress(bar: &ProgressBar, run: &EvaluationRun, done_before: u64, started: Instant) {
+    let new = run.progress.done.saturating_sub(done_before);
+    let rate = new as f64 / started.elapsed().as_secs_f64().max(1e-3);
+    let errors = if run.progress.errored > 0 { format!(" · {} errors", run.progress.errored) } else { String::new() };
+    bar.set_position(run.progress.done);
+    bar.set_message(format!("{rate:.0}/s · ${:.4}{errors}", run.progress.cost));
+}
+
+fn report(context: &Context, args: &EvalArgs, run: &EvaluationRun) -> Outcome {
+    if run.results.is_some() {
+        let scores = scorecard::scores(run);
+        write_file(&args.output, &json(&scores)?)?;
+        if context.global.json {
+            context.print(&json(&scores)?)?;
+        } else {
+            context.print(&terminal::run(context.ui.out, run))?;
+            context.note(&format!("wrote {}", args.output.display()));
+        }
+    }
+    match run.status {
+        RunStatus::Completed => Ok(()),
+        status => {
+            let why = run.error.clone().unwrap_or_else(|| format!("it is {status}"));
+            Err(Failure::new(Kind::Undecided, format!("the run {} did not complete: {why}", run.id))
+                .hint("mend the cause, then `llmops eval --resume`: what was answered is not asked again"))
+        }
+    }
+}

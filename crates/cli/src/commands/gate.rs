@@ -1,0 +1,149 @@
+//! `llmops gate`: decide whether a run is good enough.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use llmops_api::runs::{GateRequest, GetRunQuery, RunQuery};
+use llmops_domain::gate::{GateReport, Verdict};
+use llmops_domain::scorecard;
+
+use super::eval::SCORES_FILE;
+use super::{Context, json, write_file};
+use crate::failure::{Failure, Kind, Outcome};
+use crate::github::{self, GithubEnv};
+use crate::project::Project;
+use crate::terminal;
+
+/// Decide whether a run is good enough: against the baseline, or against fixed limits where there is none.
+#[derive(Debug, Args)]
+pub(crate) struct GateArgs {
+    /// The run: an id, `latest`; else the newest run of the suite's dataset
+    run: Option<String>,
+    /// The suite whose dataset is meant
+    #[arg(long, value_name = "NAME")]
+    suite: Option<String>,
+    /// Compare with this run instead of the baseline
+    #[arg(long, value_name = "RUN")]
+    baseline: Option<String>,
+    /// What is printed
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Also write a report; its kind follows from the ending (.md, .xml, .html, .json). Repeatable
+    #[arg(long = "report", value_name = "FILE")]
+    reports: Vec<PathBuf>,
+    /// Post the scorecard as one comment that later runs update
+    #[arg(long, value_enum, value_name = "WHERE")]
+    comment: Option<Comment>,
+    /// Where the scores go
+    #[arg(long, short, value_name = "FILE", default_value = SCORES_FILE)]
+    output: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A table for people
+    Table,
+    /// The scorecard as Markdown
+    Markdown,
+    /// The content of scores.json
+    Json,
+    /// JUnit XML
+    Junit,
+    /// A self-contained HTML page
+    Html,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Comment {
+    /// The pull request that GitHub Actions works on
+    Github,
+}
+
+/// Runs the command.
+pub(crate) async fn run(context: &Context, args: &GateArgs) -> Outcome {
+    let project = Project::find(&context.global, &context.ui)?;
+    let client = project.client(&context.global).await?;
+    let id = match &args.run {
+        Some(run) => run.clone(),
+        None => newest_of_suite(&client, &project, args.suite.as_deref()).await?,
+    };
+    let request = GateRequest { config: project.config.gate.clone(), baseline: args.baseline.clone() };
+    let report = client.gate_run(&id, &request).await?;
+    let scores = scorecard::scores_with_gate(&report);
+    if let Some(scores) = &scores {
+        write_file(&args.output, &json(scores)?)?;
+    }
+    for path in &args.reports {
+        write_file(path, &render(context, &report, format_of(path)?)?)?;
+        context.note(&format!("wrote {}", path.display()));
+    }
+    let format = if context.global.json { Format::Json } else { args.format };
+    context.print(&render(context, &report, format)?)?;
+    if args.comment == Some(Comment::Github) {
+        comment(context, &report).await?;
+    }
+    finish(&report)
+}
+
+async fn newest_of_suite(client: &llmops_api::Client, project: &Project, suite: Option<&str>) -> Outcome<String> {
+    let dataset = match project.config.suite(suite) {
+        Ok((_, plan)) => Some(plan.dataset),
+        // Without a suite the newest run of all is meant, unless a suite was asked for.
+        Err(error) if suite.is_some() => return Err(Failure::usage(error.to_string())),
+        Err(_) => None,
+    };
+    let query = RunQuery { dataset: dataset.clone(), limit: Some(1), ..RunQuery::default() };
+    if let Some(run) = client.list_runs(&query).await?.items.pop() {
+        return Ok(run.id.0);
+    }
+    // The answer to a missing run is the API's, with its hint.
+    Ok(client.get_run("latest", &GetRunQuery { wait_ms: None, dataset }).await?.id.0)
+}
+
+fn format_of(path: &Path) -> Outcome<Format> {
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("md") => Ok(Format::Markdown),
+        Some("xml") => Ok(Format::Junit),
+        Some("html" | "htm") => Ok(Format::Html),
+        Some("json") => Ok(Format::Json),
+        _ => Err(Failure::usage(format!("{}: what kind of report is this?", path.display()))
+            .hint("the ending decides: .md, .xml (JUnit), .html or .json")),
+    }
+}
+
+fn render(context: &Context, report: &GateReport, format: Format) -> Outcome<String> {
+    Ok(match format {
+        Format::Table => terminal::gate(context.ui.out, report),
+        Format::Markdown => scorecard::markdown(report),
+        Format::Junit => scorecard::junit(report),
+        Format::Html => scorecard::html(report),
+        Format::Json => match scorecard::scores_with_gate(report) {
+            Some(scores) => json(&scores)?,
+            None => json(report)?,
+        },
+    })
+}
+
+async fn comment(context: &Context, report: &GateReport) -> Outcome {
+    let env = GithubEnv::from_vars(|name| std::env::var(name).ok());
+    let outcome = github::publish(&crate::http::client()?, &env, &scorecard::markdown(report)).await;
+    match outcome {
+        Ok(outcome) => {
+            context.note(&outcome.to_string());
+            Ok(())
+        }
+        Err(error) => Err(Failure::because(Kind::Undecided, "the scorecard could not be posted", &error)),
+    }
+}
+
+fn finish(report: &GateReport) -> Outcome {
+    let failure = match report.verdict {
+        Verdict::Pass => return Ok(()),
+        Verdict::Inconclusive if !report.config.fail_on_inconclusive => {
+            Failure::new(Kind::Undecided, "the gate is inconclusive")
+        }
+        Verdict::Inconclusive => Failure::new(Kind::No, "the gate is inconclusive, which counts as failed here"),
+        Verdict::Fail => Failure::new(Kind::No, "the gate failed"),
+    };
+    Err(failure)
+}

@@ -1,0 +1,87 @@
+//! The commands, one file each.
+
+pub(crate) mod baseline;
+pub(crate) mod compare;
+pub(crate) mod dataset;
+pub(crate) mod eval;
+pub(crate) mod gate;
+pub(crate) mod init;
+pub(crate) mod prompt;
+pub(crate) mod provider;
+pub(crate) mod run;
+pub(crate) mod schema;
+pub(crate) mod serve;
+pub(crate) mod simulate;
+
+use serde::Serialize;
+
+use crate::args::{Cli, Command, GlobalArgs};
+use crate::failure::{Failure, Kind, Outcome};
+use crate::terminal::Ui;
+
+/// What every command is given.
+pub(crate) struct Context {
+    pub(crate) global: GlobalArgs,
+    pub(crate) ui: Ui,
+}
+
+impl Context {
+    /// Prints `value` as JSON where `--json` was given, else what `text` makes of it.
+    pub(crate) fn show<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) -> Outcome {
+        let text = if self.global.json { json(value)? } else { text() };
+        self.print(&text)
+    }
+
+    /// Prints text to standard output, with a line feed at its end.
+    pub(crate) fn print(&self, text: &str) -> Outcome {
+        let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        self.ui
+            .print(&format!("{text}{end}"))
+            .map_err(|e| Failure::because(Kind::Undecided, "cannot write to standard output", &e))
+    }
+
+    /// Tells something on standard error, unless told to be quiet.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.global.quiet {
+            self.ui.note(&format!("{text}\n"));
+        }
+    }
+}
+
+/// Readable JSON.
+pub(crate) fn json<T: Serialize>(value: &T) -> Outcome<String> {
+    serde_json::to_string_pretty(value).map_err(|e| Failure::because(Kind::Undecided, "no JSON form", &e))
+}
+
+/// Writes a file by way of a temporary one beside it, so that nobody ever reads half of it.
+pub(crate) fn write_file(path: &std::path::Path, text: &str) -> Outcome {
+    let fail = |e: std::io::Error| Failure::because(Kind::Undecided, format!("cannot write {}", path.display()), &e);
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+    std::fs::write(&temporary, text).map_err(fail)?;
+    std::fs::rename(&temporary, path).map_err(|e| {
+        // What could not be put in place must not lie around.
+        let _ = std::fs::remove_file(&temporary);
+        fail(e)
+    })
+}
+
+/// Runs the command that was typed.
+pub(crate) async fn run(cli: Cli, ui: Ui) -> Outcome {
+    let context = Context { global: cli.global, ui };
+    match cli.command {
+        Command::Init(args) => init::run(&context, &args),
+        Command::Eval(args) => eval::run(&context, &args).await,
+        Command::Gate(args) => gate::run(&context, &args).await,
+        Command::Run(command) => run::run(&context, command).await,
+        Command::Compare(args) => compare::run(&context, &args).await,
+        Command::Baseline(command) => baseline::run(&context, command).await,
+        Command::Prompt(command) => prompt::run(&context, command).await,
+        Command::Dataset(command) => dataset::run(&context, command).await,
+        Command::Provider(command) => provider::run(&context, command).await,
+        Command::Simulate(args) => simulate::run(&context, args).await,
+        Command::Serve(args) => serve::run(&context, &args).await,
+        Command::Schema(args) => schema::run(&context, &args),
+        Command::Completions { shell } => schema::completions(&context, shell),
+    }
+}

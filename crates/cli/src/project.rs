@@ -1,0 +1,149 @@
+//! The project folder: finding `llmops.yaml`, reading it, and opening the API over its store.
+
+use std::path::{Path, PathBuf};
+
+use llmops::{LlmOps, Options};
+use llmops_api::Client;
+use llmops_domain::config::Config;
+use llmops_domain::prompt::PromptSpec;
+use llmops_domain::prompt_file;
+use llmops_providers::Providers;
+use llmops_storage::Store;
+
+use crate::args::GlobalArgs;
+use crate::failure::{Failure, Kind, Outcome};
+use crate::local;
+use crate::terminal::Ui;
+
+/// Name of the configuration file.
+pub(crate) const CONFIG_FILE: &str = "llmops.yaml";
+/// Folder of the store and the cache, beside the configuration.
+pub(crate) const STATE_FOLDER: &str = ".llmops";
+
+/// A project folder, or the present folder where there is none.
+pub(crate) struct Project {
+    /// The folder of `llmops.yaml`.
+    pub(crate) folder: PathBuf,
+    /// The configuration; the default one without a file.
+    pub(crate) config: Config,
+    /// Whether there is a configuration file.
+    pub(crate) has_config: bool,
+}
+
+impl Project {
+    /// Finds and reads the configuration: `--config`, or `llmops.yaml` here or in a folder above. Without one, the
+    /// default configuration in the present folder.
+    pub(crate) fn find(global: &GlobalArgs, ui: &Ui) -> Outcome<Self> {
+        let path = match &global.config {
+            Some(path) => Some(path.clone()),
+            None => search_upward()?,
+        };
+        let Some(path) = path else {
+            return Ok(Self { folder: PathBuf::from("."), config: Config::default(), has_config: false });
+        };
+        let shown = path.display().to_string();
+        let text = read_text(&path)?;
+        let env = |name: &str| std::env::var(name).ok();
+        let (mut config, warnings) =
+            Config::parse(&text, &shown, env).map_err(|problems| Failure::of_file(Kind::Usage, &shown, &problems))?;
+        for warning in warnings {
+            ui.note(&format!("warning: {warning}\n"));
+        }
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+        for file in config.schema_files() {
+            let path = folder.join(&file.path);
+            let schema = serde_json::from_str(&read_text(&path)?)
+                .map_err(|e| Failure::usage(format!("{}: not JSON: {e}", path.display())))?;
+            config
+                .set_schema(&file.metric, schema)
+                .map_err(|e| Failure::usage(format!("{}: no JSON Schema: {e}", path.display())))?;
+        }
+        Ok(Self { folder, config, has_config: true })
+    }
+
+    /// The project, where a command cannot do without a configuration.
+    pub(crate) fn require(global: &GlobalArgs, ui: &Ui) -> Outcome<Self> {
+        let project = Self::find(global, ui)?;
+        if project.has_config {
+            return Ok(project);
+        }
+        Err(Failure::usage(format!("there is no {CONFIG_FILE} here or in a folder above"))
+            .hint("`llmops init` writes one to start from"))
+    }
+
+    /// A client of the server where one is named, else of a router in this process over the project's store.
+    pub(crate) async fn client(&self, global: &GlobalArgs) -> Outcome<Client> {
+        if let Some(server) = &global.server {
+            let client = crate::http::client()?;
+            return Ok(Client::http(client, server, global.api_key.clone()));
+        }
+        Ok(local::client(llmops_server::router(self.open(global).await?)))
+    }
+
+    /// The installation over the project's store and providers.
+    pub(crate) async fn open(&self, global: &GlobalArgs) -> Outcome<LlmOps> {
+        let providers = self.config.providers.iter().map(|(name, config)| (name.clone(), config.clone())).collect();
+        let providers = Providers::new(&providers, &self.config.prices, &self.folder)
+            .map_err(|e| Failure::because(Kind::Usage, "the providers cannot be set up", &e))?;
+        Ok(LlmOps::new(self.store(global).await?, providers, Options::default()))
+    }
+
+    async fn store(&self, global: &GlobalArgs) -> Outcome<Store> {
+        let url = match &global.database {
+            Some(url) => url.clone(),
+            None => {
+                let folder = self.folder.join(STATE_FOLDER);
+                std::fs::create_dir_all(&folder).map_err(|e| {
+                    Failure::because(Kind::Undecided, format!("cannot make the folder {}", folder.display()), &e)
+                })?;
+                format!("sqlite:{}", folder.join("llmops.db").display())
+            }
+        };
+        Store::open(&url).await.map_err(|e| Failure::because(Kind::Undecided, "cannot open the store", &e))
+    }
+
+    /// Reads `prompts/NAME.yaml`; none when the file does not exist.
+    pub(crate) fn prompt_file(&self, name: &str) -> Outcome<Option<PromptSpec>> {
+        let path = self.folder.join("prompts").join(format!("{name}.yaml"));
+        if !path.exists() {
+            return Ok(None);
+        }
+        read_prompt(&path).map(Some)
+    }
+
+    /// All files of `prompts/`, by name.
+    pub(crate) fn prompt_files(&self) -> Outcome<Vec<PathBuf>> {
+        let folder = self.folder.join("prompts");
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(Failure::because(Kind::Usage, format!("cannot read {}", folder.display()), &e)),
+        };
+        let mut files: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml"))
+            .collect();
+        files.sort();
+        Ok(files)
+    }
+}
+
+/// Reads a prompt file, telling every mistake.
+pub(crate) fn read_prompt(path: &Path) -> Outcome<PromptSpec> {
+    let shown = path.display().to_string();
+    prompt_file::parse(&read_text(path)?, &shown).map_err(|p| Failure::of_file(Kind::Usage, &shown, &p))
+}
+
+/// Reads a text file.
+pub(crate) fn read_text(path: &Path) -> Outcome<String> {
+    std::fs::read_to_string(path)
+        .map_err(|e| Failure::because(Kind::Usage, format!("cannot read {}", path.display()), &e))
+}
+
+fn search_upward() -> Outcome<Option<PathBuf>> {
+    let here = std::env::current_dir().map_err(|e| Failure::because(Kind::Usage, "there is no present folder", &e))?;
+    let found = here.ancestors().map(|folder| folder.join(CONFIG_FILE)).find(|path| path.is_file());
+    // Paths in messages read better relative to where the user stands.
+    Ok(found.map(|path| path.strip_prefix(&here).map(Path::to_owned).unwrap_or(path)))
+}
+
