@@ -1,13 +1,16 @@
 //! The response cache: answers by the hash of what was asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 
-use crate::db::{Tx, big, execute, fetch, hash_bytes, micros};
+use crate::db::{Conn, Raw, Tx, big, execute, fetch, hash_bytes, micros};
 use crate::{CacheLimits, Store, StoreError};
+
+/// Keys of one look-up. Fewer are filled up, so that one prepared statement serves any number.
+const LOOKED_UP: usize = 64;
 
 /// An answer as its row.
 pub(crate) struct CacheRow {
@@ -28,6 +31,26 @@ impl Store {
             .transpose()
     }
 
+    /// The cached answers for many keys; keys without one are left out.
+    pub async fn cache_get_many(
+        &self,
+        project: &ProjectId,
+        keys: &[ContentHash],
+    ) -> Result<HashMap<ContentHash, String>, StoreError> {
+        let mut found = HashMap::new();
+        let hashes = keys.iter().map(hash_bytes).collect::<Result<Vec<_>, _>>()?;
+        let mut conn = self.read().await?;
+        for (keys, hashes) in keys.chunks(LOOKED_UP).zip(hashes.chunks(LOOKED_UP)) {
+            for (hash, body) in fetch_many(&mut conn, project, hashes).await? {
+                let body = String::from_utf8(body).map_err(|e| StoreError::Corrupt(format!("a cached answer: {e}")))?;
+                if let Some(at) = hashes.iter().position(|known| *known == hash) {
+                    found.insert(keys[at].clone(), body);
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Hands an answer to the writer, which stores it with the next commit. Waits only while the writer's queue is full.
     /// The first answer of a key stays. A write that fails is logged; the cache is allowed to forget.
     pub async fn cache_put(&self, project: &ProjectId, key: &ContentHash, body: String) {
@@ -39,6 +62,29 @@ impl Store {
             Err(error) => tracing::warn!(%error, "an answer was not cached"),
         }
     }
+}
+
+async fn fetch_many(
+    conn: &mut Conn,
+    project: &ProjectId,
+    hashes: &[Vec<u8>],
+) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    let Some(last) = hashes.last() else { return Ok(Vec::new()) };
+    let places: Vec<String> = (0..LOOKED_UP).map(|i| format!("${}", i + 2)).collect();
+    let sql =
+        format!("SELECT hash, body FROM response_cache WHERE project_id = $1 AND hash IN ({})", places.join(","));
+    let filled = hashes.iter().chain(std::iter::repeat(last)).take(LOOKED_UP);
+    let rows = match conn.raw() {
+        Raw::Sqlite(c) => {
+            let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(project.as_str());
+            filled.fold(query, |query, hash| query.bind(hash)).fetch_all(c).await
+        }
+        Raw::Postgres(c) => {
+            let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(project.as_str());
+            filled.fold(query, |query, hash| query.bind(hash)).fetch_all(c).await
+        }
+    };
+    Ok(rows?)
 }
 
 /// Inserts answers and lets the oldest go where a project has more than its limits.
