@@ -1,8 +1,9 @@
 //! The demo project's files fit together, so that its story goes as told.
 
+use llmops_domain::config::Config;
 use serde_json::Value;
 
-use super::read;
+use super::{read, root};
 
 const FOLDER: &str = "examples/support-bot";
 
@@ -33,5 +34,15 @@ fn the_next_prompt_lacks_the_rules_that_answers_depend_on() {
             assert!(now.contains(rule), "version 1.0.0 lacks `{rule}`");
             assert!(!next.contains(rule), "version 1.1.0 still has `{rule}`");
         }
+    }
+}
+
+#[test]
+fn the_configuration_is_right() {
+    let parsed = Config::parse(&read(&format!("{FOLDER}/llmops.yaml")), "llmops.yaml", |_| None);
+    let (config, warnings) = parsed.unwrap_or_else(|problems| panic!("{problems:#?}"));
+    assert!(warnings.is_empty(), "{warnings:#?}");
+    for section in config.datasets.values() {
+        assert!(root().join(FOLDER).join(&section.path).is_file(), "{}", section.path);
     }
 }
