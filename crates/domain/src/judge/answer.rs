@@ -1,0 +1,187 @@
+//! Reading a judge's answer.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::axis;
+
+/// Longest answer that is read, in bytes.
+pub const MAX_ANSWER_BYTES: usize = 64 << 10;
+/// Longest reason that is kept, in characters.
+const MAX_REASON_CHARS: usize = 2_000;
+/// The key of the overall score.
+const OVERALL: &str = "overall";
+
+/// What a judge said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct JudgeAnswer {
+    /// Score and reason of each axis.
+    pub axes: BTreeMap<String, AxisScore>,
+    /// The overall score, 0 to 1: the judge's own, else the mean of the axes.
+    pub overall: f64,
+    /// Why, where the judge gave a reason for the whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What a judge said of one axis.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AxisScore {
+    /// The score, 0 to 1.
+    pub score: f64,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// An answer that cannot be used. It is asked for again, and then the sample is errored: a score is never guessed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum JudgeFormatError {
+    /// Longer than [`MAX_ANSWER_BYTES`].
+    #[error("the judge's answer has {0} bytes; at most {MAX_ANSWER_BYTES} are read")]
+    TooLong(usize),
+    /// No JSON object in it.
+    #[error("the judge's answer has no JSON object in it: {excerpt}")]
+    NoJson {
+        /// The beginning of the answer.
+        excerpt: String,
+    },
+    /// No object has all axes.
+    #[error("the judge's answer lacks a score for {}", .0.join(", "))]
+    Missing(Vec<String>),
+    /// A score that is no number.
+    #[error("the judge's score for {axis} is no number: {found}")]
+    NoNumber {
+        /// The axis, or `overall`.
+        axis: String,
+        /// What stands there.
+        found: String,
+    },
+    /// A score below 0 or above 1. It is not rescaled: whether 8 meant 0.8 is a guess.
+    #[error("the judge's score for {axis} is {value}: scores go from 0 to 1")]
+    OutOfRange {
+        /// The axis, or `overall`.
+        axis: String,
+        /// The score.
+        value: f64,
+    },
+}
+
+impl JudgeFormatError {
+    /// A short stable reason to count by.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::TooLong(_) => "judge: answer too long",
+            Self::NoJson { .. } => "judge: no JSON",
+            Self::Missing(_) => "judge: missing axis",
+            Self::NoNumber { .. } => "judge: no number",
+            Self::OutOfRange { .. } => "judge: out of range",
+        }
+    }
+}
+
+/// Reads a judge's answer: the last JSON object in it that has all axes, with prose, Markdown fences and other JSON around
+/// it or not. Each axis is a number or `{"score": …, "reason": …}`; a number may be written as text (`"0.8"`, as some
+/// models do), for that can mean one thing only. Names may differ in case, blanks and hyphens. The object may stand
+/// inside another, as in `{"scores": {…}}`.
+///
+/// # Errors
+/// When there is no such object, or one of its scores is no number from 0 to 1.
+pub fn parse_answer(text: &str, rubric: &[String]) -> Result<JudgeAnswer, JudgeFormatError> {
+    if text.len() > MAX_ANSWER_BYTES {
+        return Err(JudgeFormatError::TooLong(text.len()));
+    }
+    let names: Vec<&str> = rubric.iter().map(|entry| axis(entry).0).collect();
+    let objects = objects(text);
+    let Some(last) = objects.last() else {
+        return Err(JudgeFormatError::NoJson { excerpt: cut(text.trim(), 80) });
+    };
+    let complete = |object: &Map<String, Value>| missing(object, &names).is_empty();
+    let chosen = objects.iter().rev().find_map(|object| {
+        if complete(object) {
+            return Some(object);
+        }
+        object.values().filter_map(Value::as_object).find(|inner| complete(inner))
+    });
+    match chosen {
+        Some(object) => read(object, &names),
+        None => Err(JudgeFormatError::Missing(missing(last, &names))),
+    }
+}
+
+/// Names of the axes the object lacks. Without any axis the overall score must be there.
+fn missing(object: &Map<String, Value>, names: &[&str]) -> Vec<String> {
+    let wanted: &[&str] = if names.is_empty() { &[OVERALL] } else { names };
+    wanted.iter().filter(|name| member(object, name).is_none()).map(|&name| name.to_owned()).collect()
+}
+
+/// The outermost JSON objects in a text, in order.
+fn objects(text: &str) -> Vec<Map<String, Value>> {
+    let mut objects = Vec::new();
+    let mut rest = text;
+    while let Some(start) = rest.find('{') {
+        let candidate = &rest[start..];
+        let mut stream = serde_json::Deserializer::from_str(candidate).into_iter::<Map<String, Value>>();
+        rest = if let Some(Ok(object)) = stream.next() {
+            objects.push(object);
+            &candidate[stream.byte_offset()..]
+        } else {
+            &candidate[1..]
+        };
+    }
+    objects
+}
+
+fn read(object: &Map<String, Value>, names: &[&str]) -> Result<JudgeAnswer, JudgeFormatError> {
+    let mut axes = BTreeMap::new();
+    for name in names {
+        axes.insert((*name).to_owned(), axis_score(name, member(object, name).unwrap_or(&Value::Null))?);
+    }
+    let overall = match member(object, OVERALL).filter(|v| !v.is_null()) {
+        Some(value) => axis_score(OVERALL, value)?.score,
+        None => axes.values().map(|axis| axis.score).sum::<f64>() / axes.len() as f64,
+    };
+    Ok(JudgeAnswer { axes, overall, reason: reason(object) })
+}
+
+/// A member by name; exactly, else by its letters.
+fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    let letters = |text: &str| text.trim().to_lowercase().replace([' ', '-'], "_");
+    object.get(name).or_else(|| {
+        let wanted = letters(name);
+        object.iter().find(|(key, _)| letters(key) == wanted).map(|(_, value)| value)
+    })
+}
+
+fn axis_score(axis: &str, value: &Value) -> Result<AxisScore, JudgeFormatError> {
+    let (number, reason) = match value {
+        Value::Object(object) => (member(object, "score").unwrap_or(&Value::Null), reason(object)),
+        other => (other, None),
+    };
+    let score = match number {
+        Value::Number(n) => n.as_f64(),
+        Value::String(text) => serde_json::from_str(text.trim()).ok(),
+        _ => None,
+    };
+    match score.filter(|s| s.is_finite()) {
+        None => Err(JudgeFormatError::NoNumber { axis: axis.to_owned(), found: cut(&number.to_string(), 40) }),
+        Some(value) if !(0.0..=1.0).contains(&value) => {
+            Err(JudgeFormatError::OutOfRange { axis: axis.to_owned(), value })
+        }
+        // Plus zero turns −0 into 0.
+        Some(score) => Ok(AxisScore { score: score + 0.0, reason }),
+    }
+}
+
+fn reason(object: &Map<String, Value>) -> Option<String> {
+    member(object, "reason")?.as_str().filter(|r| !r.trim().is_empty()).map(|r| cut(r.trim(), MAX_REASON_CHARS))
+}
+
+fn cut(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
