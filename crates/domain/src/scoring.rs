@@ -1,13 +1,18 @@
 //! What is scored, how the scores combine, and what counts as passed.
 
+use std::collections::BTreeMap;
+
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::chat::Parameters;
+use crate::run::MetricScore;
 
 /// Default for a trial to pass a metric.
 pub const DEFAULT_PASS_THRESHOLD: f64 = 0.7;
+/// A score that misses its threshold by less than this reached it: 0.7 is often 0.7 − 1e-16.
+const THRESHOLD_SLACK: f64 = 1e-9;
 /// Default share of (sample, trial) pairs that may error before a run is failed.
 pub const DEFAULT_MAX_ERROR_RATE: f64 = 0.02;
 /// Rubric of a judge without one.
@@ -132,7 +137,7 @@ pub enum ScorerSpec {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         model: Option<String>,
     },
-    /// Seconds of the call. Reported only, unless `max_ms` makes it a limit.
+    /// Milliseconds of the call. Reported only, unless `max_ms` makes it a limit.
     Latency {
         /// A trial whose call took longer does not pass.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -173,12 +178,15 @@ pub struct JudgeSpec {
     pub model: String,
     /// Sampling temperature.
     #[serde(default)]
+    #[schemars(range(min = 0.0, max = 2.0))]
     pub temperature: f64,
     /// What is scored, each from 0 to 1.
     #[serde(default = "default_rubric")]
+    #[schemars(length(min = 1, max = 32))]
     pub rubric: Vec<String>,
     /// How often an answer that breaks the format is asked for again.
     #[serde(default = "default_judge_retries")]
+    #[schemars(range(max = 10))]
     pub retries: u32,
     /// More sampling parameters.
     #[serde(default)]
@@ -193,7 +201,42 @@ fn default_judge_retries() -> u32 {
     2
 }
 
+impl JudgeSpec {
+    /// A judge of the default rubric.
+    pub fn with_model(model: &str) -> Self {
+        Self {
+            model: model.to_owned(),
+            temperature: 0.0,
+            rubric: default_rubric(),
+            retries: default_judge_retries(),
+            parameters: Parameters::default(),
+        }
+    }
+}
+
 impl ScorerSpec {
+    /// The kind's name in files.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ExactMatch { .. } => "exact_match",
+            Self::Contains { .. } => "contains",
+            Self::Regex { .. } => "regex",
+            Self::JsonValid { .. } => "json_valid",
+            Self::JsonSchema { .. } => "json_schema",
+            Self::Levenshtein {} => "levenshtein",
+            Self::TokenF1 {} => "token_f1",
+            Self::Rouge1 { .. } => "rouge_1",
+            Self::Rouge2 { .. } => "rouge_2",
+            Self::RougeL { .. } => "rouge_l",
+            Self::RougeLsum { .. } => "rouge_lsum",
+            Self::Bertscore { .. } => "bertscore",
+            Self::Latency { .. } => "latency",
+            Self::Cost { .. } => "cost",
+            Self::Refusal { .. } => "refusal",
+            Self::Judge(_) => "judge",
+        }
+    }
+
     /// Whether lower is better and the value is not in [0, 1].
     pub fn is_measurement(&self) -> bool {
         matches!(self, Self::Latency { .. } | Self::Cost { .. })
@@ -204,6 +247,14 @@ impl ScorerSpec {
         !self.is_measurement() && !matches!(self, Self::Refusal { expect: None })
     }
 
+    /// The most that a measurement may be, where it is limited.
+    pub fn limit(&self) -> Option<f64> {
+        match self {
+            Self::Latency { max_ms: limit } | Self::Cost { max: limit } => *limit,
+            _ => None,
+        }
+    }
+
     /// The judge, where it is one.
     pub fn judge(&self) -> Option<&JudgeSpec> {
         match self {
@@ -211,4 +262,38 @@ impl ScorerSpec {
             _ => None,
         }
     }
+}
+
+/// The composite of a trial: the mean of its weighted metrics, by weight. None where no metric has a weight, or where a
+/// weighted metric has no score.
+pub fn composite(scores: &BTreeMap<String, MetricScore>, spec: &ScoringSpec) -> Option<f64> {
+    let (mut sum, mut total) = (0.0, 0.0);
+    for (name, metric) in &spec.metrics {
+        if let Some(weight) = metric.weight.filter(|weight| *weight > 0.0) {
+            sum += weight * scores.get(name)?.score;
+            total += weight;
+        }
+    }
+    // Weights that sum to 1 only up to rounding must not push a perfect composite over 1.
+    (total > 0.0).then(|| (sum / total).clamp(0.0, 1.0))
+}
+
+/// Whether every metric of a trial reached its threshold (latency and cost: kept to their limit, where they have one),
+/// and which did not, as `rouge_l < 0.7`.
+pub fn pass(scores: &BTreeMap<String, MetricScore>, spec: &ScoringSpec) -> (bool, Vec<String>) {
+    let mut failures = Vec::new();
+    for (name, metric) in &spec.metrics {
+        let Some(score) = scores.get(name).map(|s| s.score) else { continue };
+        if let Some(limit) = metric.scorer.limit() {
+            if score > limit {
+                failures.push(format!("{name} > {limit}"));
+            }
+        } else if metric.scorer.is_score() {
+            let threshold = metric.threshold.unwrap_or(spec.pass_threshold);
+            if score < threshold - THRESHOLD_SLACK {
+                failures.push(format!("{name} < {threshold}"));
+            }
+        }
+    }
+    (failures.is_empty(), failures)
 }

@@ -1,0 +1,41 @@
+//! The `operations` section: what the server does by itself.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::duration::HumanDuration;
+
+/// What the server does by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct OperationsConfig {
+    /// Run the suites on schedule. Takes effect with a suite and, for judged metrics, `scoring.max_judge_cost`.
+    pub enable_auto_evaluation: bool,
+    /// Time between automatic evaluations of a suite without schedule.
+    pub evaluation_interval: HumanDuration,
+    /// Fewest observations of each variant before a difference is called significant.
+    #[schemars(range(min = 1))]
+    pub min_samples_for_significance: u32,
+    /// Alert when a metric of a run (`pass_rate`, `overall`, a metric's or category's name) falls below this.
+    #[schemars(extend("additionalProperties" = {"type": "number", "minimum": 0.0, "maximum": 1.0}))]
+    pub alert_thresholds: BTreeMap<String, f64>,
+    /// Let several judges debate. Takes effect where judges for a debate are configured.
+    pub enable_debate_evaluation: bool,
+    /// Time before the same alert is sent again.
+    pub alert_cooldown: HumanDuration,
+}
+
+impl Default for OperationsConfig {
+    fn default() -> Self {
+        Self {
+            enable_auto_evaluation: true,
+            evaluation_interval: HumanDuration::from_secs(24 * 3600),
+            min_samples_for_significance: 100,
+            alert_thresholds: BTreeMap::new(),
+            enable_debate_evaluation: true,
+            alert_cooldown: HumanDuration::from_secs(3600),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What the configuration means: the suite to run, the scorers with their weights, the provider of a model.
+
+use serde_json::Value;
+
+use super::{Config, ProviderConfig, SuiteConfig};
+use crate::scoring::{DEFAULT_WEIGHTS, JudgeSpec, MetricSpec, ScorerSpec, ScoringSpec};
+use crate::suggest;
+
+/// Name of the suite that runs when none is named.
+const DEFAULT_SUITE: &str = "default";
+
+/// A suite that cannot be chosen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SuiteError {
+    /// No suite of this name.
+    #[error("no suite `{name}`; {hint}")]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// What to write instead.
+        hint: String,
+    },
+    /// No suite was named, and the file does not tell which one to take.
+    #[error("several suites and none named `default`: name one of {0}")]
+    Ambiguous(String),
+    /// No suites, and not exactly one target and one dataset.
+    #[error("no suite: add `suites: {{default: {{target: …, dataset: …}}}}` to the configuration")]
+    None,
+}
+
+/// A provider that cannot be called.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProviderError {
+    /// The model's name has no provider.
+    #[error("`{0}` is no model name: write provider/model")]
+    NoModel(String),
+    /// No provider of this name.
+    #[error("no provider `{name}`; {hint}")]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// What to write instead.
+        hint: String,
+    },
+    /// The provider needs environment variables that are not set.
+    #[error("provider `{name}` needs the environment variable {variables}, which is not set")]
+    Unset {
+        /// The provider.
+        name: String,
+        /// The variables, separated by commas.
+        variables: String,
+    },
+}
+
+/// No metric with a weight is left.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no metric with a weight can be computed here: {0}")]
+pub struct NothingToScore(pub String);
+
+/// The scorers of a run and what had to be decided to get them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResolvedScoring {
+    /// The scorers.
+    pub spec: ScoringSpec,
+    /// What the user should know: metrics that were left out, weights that were scaled.
+    pub notices: Vec<String>,
+}
+
+/// A JSON Schema that a metric names by a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaFile {
+    /// The metric.
+    pub metric: String,
+    /// The file, relative to the project folder.
+    pub path: String,
+}
+
+/// Splits `provider/model` at the first slash; none when a part is missing.
+pub(super) fn split_model(model: &str) -> Option<(&str, &str)> {
+    model.split_once('/').filter(|(provider, name)| !provider.trim().is_empty() && !name.trim().is_empty())
+}
+
+impl Config {
+    /// The suite of a name. Without name: the suite `default`, else the only one, else the only target on the only
+    /// dataset.
+    ///
+    /// # Errors
+    /// When there is no such suite, or several and none was named.
+    pub fn suite(&self, name: Option<&str>) -> Result<(String, SuiteConfig), SuiteError> {
+        let name = name.unwrap_or(DEFAULT_SUITE);
+        if let Some(suite) = self.suites.get(name) {
+            return Ok((name.to_owned(), suite.clone()));
+        }
+        let names = || self.suites.keys().map(String::as_str);
+        if name != DEFAULT_SUITE {
+            return Err(SuiteError::Unknown { name: name.to_owned(), hint: suggest::hint(name, names()) });
+        }
+        match (self.suites.len(), self.targets.len(), self.datasets.len()) {
+            (1, _, _) => {}
+            (0, 1, 1) => {
+                let (target, dataset) = (self.targets.keys().next(), self.datasets.keys().next());
+                let (target, dataset) = (target.cloned().unwrap_or_default(), dataset.cloned().unwrap_or_default());
+                let suite = SuiteConfig { target, dataset, repeat: 1, limit: None, schedule: None };
+                return Ok((DEFAULT_SUITE.to_owned(), suite));
+            }
+            (0, _, _) => return Err(SuiteError::None),
+            _ => return Err(SuiteError::Ambiguous(names().collect::<Vec<_>>().join(", "))),
+        }
+        self.suites.iter().next().map(|(name, suite)| (name.clone(), suite.clone())).ok_or(SuiteError::None)
+    }
+
+    /// The provider of a model, with the provider's and the model's names.
+    ///
+    /// # Errors
+    /// When the name is no `provider/model`, the provider is not configured, or needs a variable that is not set.
+    pub fn provider_of<'a>(&'a self, model: &'a str) -> Result<(&'a str, &'a ProviderConfig, &'a str), ProviderError> {
+        let (name, model) = split_model(model).ok_or_else(|| ProviderError::NoModel(model.to_owned()))?;
+        let provider = self.providers.get(name).ok_or_else(|| ProviderError::Unknown {
+            name: name.to_owned(),
+            hint: suggest::hint(name, self.providers.keys().map(String::as_str)),
+        })?;
+        if let Some(variables) = self.unset_variables.get(name) {
+            return Err(ProviderError::Unset { name: name.to_owned(), variables: variables.join(", ") });
+        }
+        Ok((name, provider, model))
+    }
+
+    /// The scorers of a run. Kinds in `unavailable` (such as `bertscore`, in builds that cannot compute it) are left
+    /// out with a notice, and the other weights are scaled to sum to 1.
+    ///
+    /// # Errors
+    /// When no metric with a weight is left.
+    pub fn scoring_spec(&self, unavailable: &[&str]) -> Result<ResolvedScoring, NothingToScore> {
+        let mut notices = Vec::new();
+        let mut metrics = if self.scoring.metrics.is_empty() {
+            notices.push(
+                "no metrics are configured: the defaults are bertscore 0.30, rouge_l 0.20, judge 0.50".to_owned(),
+            );
+            self.default_metrics(&mut notices)
+        } else {
+            self.scoring.metrics.clone()
+        };
+        metrics.retain(|name, metric| {
+            let kind = metric.scorer.kind();
+            let keep = !unavailable.contains(&kind);
+            if !keep {
+                notices.push(format!("`{name}` is left out: {kind} cannot be computed here"));
+            }
+            keep
+        });
+        let sum: f64 = metrics.values().filter_map(|metric| metric.weight).sum();
+        if sum <= 0.0 {
+            return Err(NothingToScore(notices.join("; ")));
+        }
+        if (sum - 1.0).abs() > 1e-9 {
+            for metric in metrics.values_mut() {
+                metric.weight = metric.weight.map(|weight| weight / sum);
+            }
+            let weights = metrics.iter().filter_map(|(name, m)| Some(format!("{name} {:.3}", m.weight?)));
+            let weights: Vec<String> = weights.collect();
+            notices.push(format!("the weights left were scaled to sum to 1: {}", weights.join(", ")));
+        }
+        let scoring = &self.scoring;
+        let spec = ScoringSpec {
+            metrics,
+            pass_threshold: scoring.pass_threshold,
+            max_error_rate: scoring.max_error_rate,
+            max_judge_cost: scoring.max_judge_cost,
+        };
+        Ok(ResolvedScoring { spec, notices })
+    }
+
+    fn default_metrics(&self, notices: &mut Vec<String>) -> indexmap::IndexMap<String, MetricSpec> {
+        let judge = self.scoring.judge_model.clone().or_else(|| {
+            let simulator = |provider: &ProviderConfig| matches!(provider, ProviderConfig::Simulator(_));
+            let (name, _) = self.providers.iter().find(|(_, provider)| simulator(provider))?;
+            Some(format!("{name}/judge"))
+        });
+        let mut metrics = indexmap::IndexMap::new();
+        for (name, weight) in DEFAULT_WEIGHTS {
+            let scorer = match (name, &judge) {
+                ("bertscore", _) => ScorerSpec::Bertscore { model: None },
+                ("rouge_l", _) => ScorerSpec::RougeL { stem: false },
+                (_, Some(model)) => ScorerSpec::Judge(JudgeSpec::with_model(model)),
+                (_, None) => {
+                    notices.push("`judge` is left out: name its model in `scoring.judge_model`".to_owned());
+                    continue;
+                }
+            };
+            metrics.insert(name.to_owned(), MetricSpec { weight: Some(weight), threshold: None, scorer });
+        }
+        metrics
+    }
+
+    /// The JSON Schemas that metrics name by a file, for the caller to read.
+    pub fn schema_files(&self) -> Vec<SchemaFile> {
+        let files = self.scoring.metrics.iter().filter_map(|(metric, spec)| match &spec.scorer {
+            ScorerSpec::JsonSchema { schema: Value::String(path), .. } => {
+                Some(SchemaFile { metric: metric.clone(), path: path.clone() })
+            }
+            _ => None,
+        });
+        files.collect()
+    }
+
+    /// Puts the content of a schema file in the place of its path.
+    ///
+    /// # Errors
+    /// With the reason when the content is no JSON Schema.
+    pub fn set_schema(&mut self, metric: &str, content: Value) -> Result<(), String> {
+        compile_schema(&content)?;
+        if let Some(MetricSpec { scorer: ScorerSpec::JsonSchema { schema, .. }, .. }) =
+            self.scoring.metrics.get_mut(metric)
+        {
+            *schema = content;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a value is a JSON Schema that can be used.
+pub(super) fn compile_schema(schema: &Value) -> Result<(), String> {
+    if !schema.is_object() && !schema.is_boolean() {
+        return Err("a JSON Schema is a map".to_owned());
+    }
+    jsonschema::validator_for(schema).map(|_| ()).map_err(|error| error.to_string())
+}

@@ -1,0 +1,167 @@
+//! A YAML file as a JSON value with the place of each part.
+
+use std::collections::HashMap;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::builder::Builder;
+use super::problem::{Problem, dotted, shorten};
+use super::schema::Schema;
+use super::validate::validate;
+
+/// Where a value and its key stand: lines and columns from 1, columns in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Line and column of the key; none for list entries and the root.
+    pub key: Option<(u64, u64)>,
+    /// Line and column of the value.
+    pub value: (u64, u64),
+}
+
+/// A scalar that names an environment variable without value and default. The scalar's text is left as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unset {
+    /// JSON pointer of the scalar.
+    pub pointer: String,
+    /// The variable.
+    pub variable: String,
+}
+
+/// A YAML file: its value, the places in the text, and what was wrong with the text itself.
+///
+/// `Debug` would show expanded secrets, so there is none.
+#[derive(Clone)]
+pub struct Document {
+    /// The file, as the caller named it.
+    pub file: String,
+    /// The whole file as JSON.
+    pub value: Value,
+    /// Places by JSON pointer. Parts of an alias have the place of the alias.
+    pub positions: HashMap<String, Position>,
+    /// Scalars (by JSON pointer) that hold values of environment variables, with the variables' names.
+    pub expanded: HashMap<String, Vec<String>>,
+    /// Scalars with variables that are not set.
+    pub unset: Vec<Unset>,
+    /// Mistakes in the text: duplicate keys, keys that are no text, numbers that are none.
+    pub problems: Vec<Problem>,
+}
+
+impl Document {
+    /// Reads YAML as it stands.
+    ///
+    /// # Errors
+    /// When the text is no YAML, or too large or too deep to be read. Lesser mistakes are in [`Self::problems`].
+    pub fn parse(text: &str, file: &str) -> Result<Self, Vec<Problem>> {
+        Builder::new(file, None).build(text)
+    }
+
+    /// Reads YAML and expands `${NAME}`, `${NAME:-default}` and `$$` in its scalars (not in keys).
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_with_env(text: &str, file: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<Problem>> {
+        Builder::new(file, Some(env)).build(text)
+    }
+
+    /// Checks against the schema and decodes. The problems of the text come first.
+    ///
+    /// # Errors
+    /// With every problem of the file, by line.
+    pub fn decode<T: DeserializeOwned>(&self, schema: &Schema) -> Result<T, Vec<Problem>> {
+        let mut problems = self.problems.clone();
+        // A number that is none reads as nothing, which the schema need not report again.
+        let known =
+            |problem: &Problem| self.problems.iter().any(|p| (p.line, p.column) == (problem.line, problem.column));
+        problems.extend(validate(self, schema).into_iter().filter(|problem| !known(problem)));
+        if problems.is_empty() {
+            return serde_path_to_error::deserialize(&self.value).map_err(|error| vec![self.misfit(&error)]);
+        }
+        problems.sort_by_key(|p| (p.line, p.column));
+        Err(problems)
+    }
+
+    /// What the schema let through and the type refuses, such as `1.0` for a count.
+    fn misfit(&self, error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+        use serde_path_to_error::Segment;
+        let segments = error.path().iter().filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(format!("/{index}")),
+            Segment::Map { key } => Some(format!("/{}", super::problem::escape(key))),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        });
+        let pointer: String = segments.collect();
+        if let Some(number) = self.value.pointer(&pointer).and_then(Value::as_f64).filter(|n| n.fract() == 0.0) {
+            let message = format!("expected a whole number, not {}", self.quote(&pointer));
+            let hint = (!self.is_secret(&pointer)).then(|| format!("write {number:.0}"));
+            return self.problem(&pointer, message, hint);
+        }
+        // The library's text quotes the value.
+        let secret = self.is_secret(&pointer) || self.expanded.keys().any(|p| p.starts_with(&pointer));
+        let message = if secret { "does not fit".to_owned() } else { error.inner().to_string() };
+        self.problem(&pointer, message, None)
+    }
+
+    /// A problem at a value.
+    pub fn problem(&self, pointer: &str, message: impl Into<String>, hint: Option<String>) -> Problem {
+        let place = self.place(pointer).map_or((0, 0), |p| p.value);
+        self.problem_at(place, dotted(pointer), message.into(), hint)
+    }
+
+    /// A problem at a key (at the value where it has none).
+    pub fn key_problem(&self, pointer: &str, message: impl Into<String>, hint: Option<String>) -> Problem {
+        let place = self.place(pointer).map_or((0, 0), |p| p.key.unwrap_or(p.value));
+        self.problem_at(place, dotted(pointer), message.into(), hint)
+    }
+
+    /// The problem of a variable that is not set.
+    pub fn unset_problem(&self, unset: &Unset) -> Problem {
+        let name = &unset.variable;
+        let hint = Some(format!("set it, or give a default: ${{{name}:-…}}"));
+        self.problem(&unset.pointer, format!("the environment variable {name} is not set"), hint)
+    }
+
+    fn problem_at(&self, place: (u64, u64), field: String, message: String, hint: Option<String>) -> Problem {
+        Problem { file: self.file.clone(), line: place.0, column: place.1, field, message, hint }
+    }
+
+    /// The place of a value, else of the nearest value around it.
+    fn place(&self, mut pointer: &str) -> Option<&Position> {
+        loop {
+            if let Some(position) = self.positions.get(pointer) {
+                return Some(position);
+            }
+            pointer = &pointer[..pointer.rfind('/')?];
+        }
+    }
+
+    /// The environment variables whose values a scalar holds.
+    fn variables_in(&self, mut pointer: &str) -> Option<&Vec<String>> {
+        loop {
+            // An alias of a map is marked as a whole.
+            if let Some(variables) = self.expanded.get(pointer) {
+                return Some(variables);
+            }
+            pointer = &pointer[..pointer.rfind('/')?];
+        }
+    }
+
+    /// Whether a scalar holds the value of an environment variable.
+    pub fn is_secret(&self, pointer: &str) -> bool {
+        self.variables_in(pointer).is_some()
+    }
+
+    /// A value as messages may show it: shortened, and never what came from the environment.
+    pub fn quote(&self, pointer: &str) -> String {
+        if let Some(variables) = self.variables_in(pointer) {
+            let names: Vec<String> = variables.iter().map(|name| format!("${{{name}}}")).collect();
+            return format!("the value of {}", names.join(" and "));
+        }
+        match self.value.pointer(pointer) {
+            None | Some(Value::Null) => "nothing".to_owned(),
+            Some(Value::String(text)) => format!("`{}`", shorten(text)),
+            Some(Value::Array(_)) => "a list".to_owned(),
+            Some(Value::Object(_)) => "a map".to_owned(),
+            Some(scalar) => format!("`{scalar}`"),
+        }
+    }
+}

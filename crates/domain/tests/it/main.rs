@@ -1,0 +1,5 @@
+//! Tests of the public surface.
+
+mod config_files;
+mod scorecard;
+mod yaml_files;
