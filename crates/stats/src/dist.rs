@@ -52,33 +52,39 @@ pub(crate) fn t_sf(t: f64, df: f64) -> f64 {
     if t >= 0.0 { tail } else { 1.0 - tail }
 }
 
+/// Abscissae and weights of ten-point Gauss-Legendre quadrature on [−1, 1], the positive half.
+const NODES: [(f64, f64); 5] = [
+    (0.148_874_338_981_631_2, 0.295_524_224_714_752_87),
+    (0.433_395_394_129_247_2, 0.269_266_719_309_996_36),
+    (0.679_409_568_299_024_4, 0.219_086_362_515_982_04),
+    (0.865_063_366_688_984_5, 0.149_451_349_150_580_6),
+    (0.973_906_528_517_171_7, 0.066_671_344_308_688_14),
+];
+
+/// ∫ f over [middle − half, middle + half].
+fn panel(middle: f64, half: f64, f: impl Fn(f64) -> f64) -> f64 {
+    half * NODES.iter().map(|(x, weight)| weight * (f(middle - half * x) + f(middle + half * x))).sum::<f64>()
+}
+
+/// ∫ f from `from` to `to` over equal panels.
+pub(crate) fn integrate(from: f64, to: f64, panels: u32, f: impl Fn(f64) -> f64) -> f64 {
+    let half = 0.5 * (to - from) / f64::from(panels);
+    (0..panels).map(|index| panel(from + half * f64::from(2 * index + 1), half, &f)).sum()
+}
+
 /// P(T > t) for t ≥ 0 and many degrees of freedom, where the continued fraction of the incomplete beta function cancels
 /// (its argument is within 1/df of 1): composite Gauss-Legendre quadrature of the density.
 fn t_tail_by_quadrature(t: f64, df: f64) -> f64 {
-    const NODES: [(f64, f64); 5] = [
-        (0.148_874_338_981_631_2, 0.295_524_224_714_752_87),
-        (0.433_395_394_129_247_2, 0.269_266_719_309_996_36),
-        (0.679_409_568_299_024_4, 0.219_086_362_515_982_04),
-        (0.865_063_366_688_984_5, 0.149_451_349_150_580_6),
-        (0.973_906_528_517_171_7, 0.066_671_344_308_688_14),
-    ];
     let log_density = |u: f64| -0.5 * (df + 1.0) * (u * u / df).ln_1p();
     // Relative to the density at t, so that far tails keep their digits.
     let peak = log_density(t);
     let half = 0.5 / (1.0 + t);
     let (mut sum, mut start) = (0.0, t);
     loop {
-        let middle = start + half;
-        let panel: f64 = NODES
-            .iter()
-            .map(|(x, weight)| {
-                let (left, right) = (log_density(middle - half * x), log_density(middle + half * x));
-                weight * ((left - peak).exp() + (right - peak).exp())
-            })
-            .sum();
-        sum += half * panel;
+        let part = panel(start + half, half, |u| (log_density(u) - peak).exp());
+        sum += part;
         start += 2.0 * half;
-        if half * panel < 1e-17 * sum {
+        if part < 1e-17 * sum {
             break;
         }
     }
@@ -111,25 +117,6 @@ pub(crate) fn t_upper(tail: f64, df: f64) -> f64 {
 /// P(X > x) of χ² with `df` degrees of freedom.
 pub(crate) fn chi_squared_sf(x: f64, df: f64) -> f64 {
     if x <= 0.0 { 1.0 } else { gamma_ur(0.5 * df, 0.5 * x) }
-}
-
-/// The x with P(Beta(a, b) ≤ x) = p.
-#[expect(dead_code, reason = "the Bayesian tests need it")]
-pub(crate) fn beta_quantile(p: f64, a: f64, b: f64) -> f64 {
-    let (mut low, mut high) = (0.0_f64, 1.0_f64);
-    // Bisection to the last bit: sixty-odd evaluations, and no starting value that could fail.
-    for _ in 0..200 {
-        let middle = 0.5 * (low + high);
-        if middle <= low || middle >= high {
-            break;
-        }
-        if beta_reg(a, b, middle, 1.0 - middle) < p {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    0.5 * (low + high)
 }
 
 /// Finds x ≥ 0 with f(x) = target for a decreasing f with f(0) ≥ target: widen, then bisect to the last bit.

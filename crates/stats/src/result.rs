@@ -254,7 +254,8 @@ methods! {
     Spearman => "Spearman's rank correlation",
     Ppi => "prediction-powered mean",
     PpiPlusPlus => "prediction-powered mean (power-tuned)",
-    KolmogorovSmirnov => "two-sample Kolmogorov-Smirnov test",
+    KolmogorovSmirnovExact => "two-sample Kolmogorov-Smirnov test (exact)",
+    KolmogorovSmirnovAsymptotic => "two-sample Kolmogorov-Smirnov test (asymptotic)",
 }
 
 /// The p-value of a statistic with a symmetric null distribution, from its upper-tail function.

@@ -2,5 +2,7 @@
 
 mod basics;
 mod bootstrap;
+mod comparisons;
 mod degenerate;
+mod models;
 mod support;
