@@ -1,5 +1,7 @@
 //! The gate: whether a run is good enough, with the evidence.
 
+mod decide;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -8,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::hash::ContentHash;
 use crate::id::RunId;
+
+pub use decide::{Decision, GateInput, decide};
 
 /// How drops are judged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
@@ -94,7 +98,7 @@ pub struct Check {
     /// The limit that applies.
     #[serde(default)]
     pub limit: Option<f64>,
-    /// 95 % interval of the change on shared samples, or of the value where there is no baseline.
+    /// 95 % interval: of the change on shared samples for drops, of the value itself for minima.
     #[serde(default)]
     pub interval: Option<[f64; 2]>,
     /// Samples behind it.
