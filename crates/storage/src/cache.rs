@@ -71,8 +71,7 @@ async fn fetch_many(
 ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
     let Some(last) = hashes.last() else { return Ok(Vec::new()) };
     let places: Vec<String> = (0..LOOKED_UP).map(|i| format!("${}", i + 2)).collect();
-    let sql =
-        format!("SELECT hash, body FROM response_cache WHERE project_id = $1 AND hash IN ({})", places.join(","));
+    let sql = format!("SELECT hash, body FROM response_cache WHERE project_id = $1 AND hash IN ({})", places.join(","));
     let filled = hashes.iter().chain(std::iter::repeat(last)).take(LOOKED_UP);
     let rows = match conn.raw() {
         Raw::Sqlite(c) => {

@@ -181,16 +181,14 @@ pub(crate) fn big(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// Writes a document, and makes sure that it can be read: a NaN would be written as null.
-pub(crate) fn encode<T: Serialize + DeserializeOwned>(what: &str, value: &T) -> Result<String, StoreError> {
+/// Writes a document, and makes sure that it reads back the same: a NaN would be written as null.
+pub(crate) fn encode<T: Serialize + DeserializeOwned + PartialEq>(what: &str, value: &T) -> Result<String, StoreError> {
     let text =
         serde_json::to_string(value).map_err(|e| StoreError::Invalid(format!("{what} has no JSON form: {e}")))?;
-    match serde_json::from_str::<T>(&text) {
-        Ok(_) => Ok(text),
-        Err(e) => {
-            Err(StoreError::Invalid(format!("{what} could not be read back (is a number NaN or infinite?): {e}")))
-        }
+    if serde_json::from_str::<T>(&text).is_ok_and(|read| read == *value) {
+        return Ok(text);
     }
+    Err(StoreError::Invalid(format!("{what} does not survive JSON: is a number in it NaN or infinite?")))
 }
 
 /// Reads a document.

@@ -43,7 +43,12 @@ pub(crate) async fn migrate(pools: &Pools) -> Result<(), StoreError> {
     }
     let table = "CREATE TABLE IF NOT EXISTS llmops_schema \
                  (version BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)";
-    execute!(tx, table)?;
+    execute!(tx, table).map_err(|e| match e {
+        StoreError::Db(e) => {
+            StoreError::Open(format!("cannot create tables (does the search_path name a schema?): {e}"))
+        }
+        other => other,
+    })?;
     let (applied,) = fetch!(fetch_one, tx, (i64,), "SELECT COALESCE(MAX(version), 0) FROM llmops_schema")?;
     refuse_newer(applied)?;
     for migration in MIGRATIONS.iter().filter(|m| m.version > applied) {

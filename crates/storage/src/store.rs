@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use llmops_domain::id::ProjectId;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::StoreError;
 use crate::db::{Conn, Pools, Tx, check_name, execute, micros};
@@ -201,14 +202,15 @@ async fn open_postgres(url: &str) -> Result<Pools, StoreError> {
     let options = PgConnectOptions::from_str(url)
         .map_err(|e| StoreError::Open(format!("the PostgreSQL URL cannot be read: {e}")))?
         .application_name("llmops");
+    // The pool would try a server that is not there until its time is up, and hide why it refuses.
+    let first = options.connect().await.map_err(|e| match StoreError::from(e) {
+        StoreError::Db(e) => StoreError::Open(format!("PostgreSQL refused the connection: {e}")),
+        other => other,
+    })?;
+    first.close().await?;
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS)
         .acquire_timeout(BUSY_TIMEOUT)
-        .connect_with(options)
-        .await
-        .map_err(|e| match StoreError::from(e) {
-            StoreError::Db(e) => StoreError::Open(format!("PostgreSQL refused the connection: {e}")),
-            other => other,
-        })?;
+        .connect_lazy_with(options);
     Ok(Pools::Postgres(pool))
 }

@@ -1,1 +1,5 @@
-//! Shared test support: databases, clocks, servers.
+//! Shared test support: stores on SQLite and PostgreSQL.
+
+mod store;
+
+pub use store::{Backend, TestStore, on_backends};

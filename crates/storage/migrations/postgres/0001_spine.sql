@@ -36,6 +36,7 @@ CREATE TABLE manifests (
 
 CREATE TABLE datasets (
     project_id      TEXT COLLATE "C" NOT NULL REFERENCES projects (project_id),
+    name            TEXT COLLATE "C" NOT NULL,
     id              TEXT COLLATE "C" NOT NULL UNIQUE,
     kind            TEXT COLLATE "C" NOT NULL,
     description     TEXT,

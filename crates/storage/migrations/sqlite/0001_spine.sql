@@ -36,6 +36,7 @@ CREATE TABLE manifests (
 
 CREATE TABLE datasets (
     project_id      TEXT NOT NULL REFERENCES projects (project_id),
+    name            TEXT NOT NULL,
     id              TEXT NOT NULL UNIQUE,
     kind            TEXT NOT NULL,
     description     TEXT,

@@ -1,0 +1,57 @@
+use llmops_domain::hash::ContentHash;
+use llmops_domain::id::ProjectId;
+use llmops_storage::{CacheLimits, StoreOptions};
+use llmops_testing::{Backend, TestStore, on_backends};
+
+use crate::support::{project, scored, stored_run};
+
+fn key(i: usize) -> ContentHash {
+    ContentHash::of_bytes(&i.to_be_bytes())
+}
+
+#[tokio::test]
+async fn the_first_answer_of_a_key_stays() {
+    on_backends(async |store| {
+        let run = stored_run(store, "run_1").await;
+        store.cache_put(&project(), &key(1), "\0 first \u{1F980}".to_owned()).await;
+        store.cache_put(&project(), &key(1), "second".to_owned()).await;
+        store.cache_put(&ProjectId::from("nowhere"), &key(2), "lost".to_owned()).await;
+        // The writer works in order, and one that cannot be written harms no other.
+        store.result_writer().submit(&run, vec![scored(0, 0, 0.5)]).await.unwrap();
+        let get = async |project: &ProjectId, i| store.cache_get(project, &key(i)).await.unwrap();
+        assert_eq!(get(&project(), 1).await.as_deref(), Some("\0 first \u{1F980}"));
+        assert_eq!(get(&project(), 2).await, None);
+        assert_eq!(get(&ProjectId::from("other"), 1).await, None);
+        assert_eq!(get(&ProjectId::from("nowhere"), 2).await, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_oldest_answers_go() {
+    for backend in [Backend::Sqlite, Backend::Postgres] {
+        let by_entries = CacheLimits { max_entries: 50, max_bytes: u64::MAX };
+        let by_bytes = CacheLimits { max_entries: u64::MAX, max_bytes: 500 };
+        for cache in [by_entries, by_bytes] {
+            let store = TestStore::with_options(backend, StoreOptions { cache }).await;
+            let run = stored_run(&store, "run_1").await;
+            for i in 0..200 {
+                store.cache_put(&project(), &key(i), "0123456789".to_owned()).await;
+                if i % 7 == 0 {
+                    store.result_writer().submit(&run, vec![scored(i as u64, 0, 0.5)]).await.unwrap();
+                }
+            }
+            store.result_writer().submit(&run, vec![scored(200, 0, 0.5)]).await.unwrap();
+            let mut kept = Vec::new();
+            for i in 0..200 {
+                if store.cache_get(&project(), &key(i)).await.unwrap().is_some() {
+                    kept.push(i);
+                }
+            }
+            assert!((40..=50).contains(&kept.len()), "{backend:?} {cache:?} kept {}", kept.len());
+            // Answers of one commit are of one age; so are two commits between two results.
+            assert!(kept[0] >= 140, "{backend:?} {cache:?} kept {kept:?}");
+            store.remove().await;
+        }
+    }
+}
