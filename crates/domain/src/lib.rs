@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod post_process;
 pub mod prompt;
 pub mod prompt_diff;
+pub mod prompt_file;
 pub mod render;
 pub mod run;
 pub mod scorecard;

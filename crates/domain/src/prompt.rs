@@ -136,16 +136,20 @@ impl PromptBody {
     }
 }
 
+/// A semantic version, in full.
+const VERSION_PATTERN: &str =
+    r"^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){2}(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$";
+
 /// A prompt as it stands in `prompts/NAME.yaml` and as it is pushed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
 pub struct PromptSpec {
-    /// The prompt's name.
+    /// The prompt's name: at most 128 letters, digits, `.`, `_`, `/` and `-`, a letter or digit first.
     #[schemars(regex(pattern = r"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"))]
     pub name: String,
-    /// Semantic version. Absent: chosen at push.
+    /// Semantic version, such as 1.0.0. Absent: chosen at push.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("pattern" = VERSION_PATTERN))]
     pub version: Option<Version>,
     /// What it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

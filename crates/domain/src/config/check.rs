@@ -306,7 +306,7 @@ impl Checker<'_> {
 
     /// A text that another library could not read: its message quotes the text.
     fn bad_text(&mut self, pointer: &str, what: &str, error: &str) {
-        let reason = if self.document.is_secret(pointer) { self.document.quote(pointer) } else { last_line(error) };
+        let reason = if self.document.is_secret(pointer) { self.document.quote(pointer) } else { error.to_owned() };
         self.error(pointer, format!("no valid {what}: {reason}"), None);
     }
 
@@ -385,9 +385,4 @@ fn is_zero(value: &Value) -> bool {
 fn round(sum: f64) -> String {
     let text = format!("{sum:.9}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-/// Libraries draw a picture of the text and put the reason last.
-fn last_line(error: &str) -> String {
-    error.lines().last().unwrap_or(error).trim().trim_start_matches("error: ").to_owned()
 }

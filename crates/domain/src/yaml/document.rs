@@ -121,6 +121,7 @@ impl Document {
     }
 
     fn problem_at(&self, place: (u64, u64), field: String, message: String, hint: Option<String>) -> Problem {
+        let message = one_line(message);
         Problem { file: self.file.clone(), line: place.0, column: place.1, field, message, hint }
     }
 
@@ -164,4 +165,11 @@ impl Document {
             Some(scalar) => format!("`{scalar}`"),
         }
     }
+}
+
+/// Libraries draw a picture of the text and put the reason last: keeps what comes before the picture, and the reason.
+fn one_line(message: String) -> String {
+    let (Some((first, _)), Some(last)) = (message.split_once('\n'), message.lines().last()) else { return message };
+    let reason = last.trim().trim_start_matches("error: ");
+    format!("{} {reason}", first.trim_end_matches("regex parse error:").trim_end())
 }

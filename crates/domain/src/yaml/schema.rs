@@ -113,12 +113,13 @@ fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>) {
     }
 }
 
-/// A tag's description is that of the branch it chooses.
+/// A tag's description is that of the branch it chooses; so is that of an only property, which is a tag with a value.
 fn describe_tag(map: &mut Map<String, Value>) {
     let description = map.get("description").cloned();
     let Some(Value::Object(properties)) = map.get_mut("properties") else { return };
+    let is_only = properties.len() == 1;
     for property in properties.values_mut().filter_map(Value::as_object_mut) {
-        if property.contains_key("const")
+        if (is_only || property.contains_key("const"))
             && !property.contains_key("description")
             && let Some(description) = &description
         {

@@ -149,7 +149,7 @@ impl<'a> Translator<'a> {
         if let Some(map) = found.as_object().filter(|_| !meant.is_empty()) {
             return self.keyed(at, map, &branches, context);
         }
-        let mut expected: Vec<&str> = branches.iter().filter_map(|branch| type_word(branch)).collect();
+        let mut expected: Vec<&str> = branches.iter().flat_map(|branch| branch_words(schema, branch)).collect();
         expected.dedup();
         self.wrong_type(at, &expected.join(" or "));
     }
@@ -272,8 +272,16 @@ fn words(branch: &Value) -> Vec<&str> {
     options.iter().chain(branch.get("const")).filter_map(Value::as_str).collect()
 }
 
-fn type_word(branch: &Value) -> Option<&'static str> {
-    branch.get("type").and_then(Value::as_str).and_then(plain_word)
+/// The types that a branch takes, in words.
+fn branch_words(schema: &Schema, branch: &Value) -> Vec<&'static str> {
+    match branch.get("type") {
+        Some(Value::String(kind)) => plain_word(kind).into_iter().collect(),
+        Some(Value::Array(kinds)) => kinds.iter().filter_map(|kind| plain_word(kind.as_str()?)).collect(),
+        _ => {
+            let inner = ["oneOf", "anyOf"].iter().find_map(|k| branch.get(k)?.as_array());
+            inner.into_iter().flatten().flat_map(|branch| branch_words(schema, schema.resolve(branch))).collect()
+        }
+    }
 }
 
 fn plain_word(kind: &str) -> Option<&'static str> {

@@ -1,5 +1,6 @@
 //! Tests of the public surface.
 
 mod config_files;
+mod prompt_files;
 mod scorecard;
 mod yaml_files;
