@@ -157,13 +157,15 @@ pub struct SimulatorConfig {
     /// Share of answers that are good; the others are wrong, truncated, refused, empty or malformed.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub quality: f64,
-    /// Time to answer: a fixed duration.
+    /// Time to answer: a fixed duration, or the median where `latency_sigma` is set. Absent: none.
     pub latency: Option<HumanDuration>,
     /// Spread of a log-normal latency around `latency` (σ of the logarithm; 0: fixed).
     #[schemars(range(min = 0.0, max = 5.0))]
     pub latency_sigma: f64,
     /// Faults by kind and share.
     pub faults: FaultRates,
+    /// How long a simulated 429 asks to be left alone.
+    pub retry_after: HumanDuration,
     /// Concurrency, timeout, retries.
     #[serde(flatten)]
     pub limits: CallLimits,
@@ -178,6 +180,7 @@ impl Default for SimulatorConfig {
             latency: None,
             latency_sigma: 0.0,
             faults: FaultRates::default(),
+            retry_after: HumanDuration::from_secs(1),
             limits: CallLimits::default(),
         }
     }
@@ -202,6 +205,12 @@ pub struct FaultRates {
     /// A 200 whose body is not JSON.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub garbage: f64,
+    /// The connection is closed before any answer.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub reset: f64,
+    /// The answer comes one byte at a time, five a second.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub drip: f64,
 }
 
 /// USD per million tokens.

@@ -1,0 +1,207 @@
+//! Anthropic's Messages API.
+//!
+//! System messages are joined into `system`; consecutive messages of one side become one. A JSON schema is asked for by
+//! a tool that must be called, whose input is the answer; plain JSON by a sentence in the system text. `seed` and the
+//! penalties have no counterpart and are left out, as is `top_p: 1`, which newer models refuse beside a temperature.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use llmops_domain::chat::{ChatRequest, ChatResponse, FunctionCall, ToolCall, Usage};
+use llmops_domain::config::providers::RemoteConfig;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::http_client::{Endpoint, HttpClient};
+use crate::kinds::Kind;
+use crate::provider::{ChatProvider, ProviderError};
+use crate::remote;
+use crate::translate::{self, Format, Object, Part, Speaker, Turn};
+
+const API_VERSION: &str = "2023-06-01";
+/// The API insists on a limit.
+const DEFAULT_MAX_TOKENS: u32 = 4096;
+/// The tool that stands for a JSON schema.
+const ANSWER_TOOL: &str = "give_answer";
+const JSON_INSTRUCTION: &str = "Answer with one JSON object and nothing else.";
+
+/// A client of the Messages API.
+pub struct AnthropicProvider {
+    client: Arc<HttpClient>,
+    endpoint: Endpoint,
+}
+
+impl AnthropicProvider {
+    pub(crate) fn new(
+        client: Arc<HttpClient>,
+        kind: &'static Kind,
+        config: &RemoteConfig,
+    ) -> Result<Self, ProviderError> {
+        let url = format!("{}/messages", remote::base_url(kind, config)?);
+        let mut endpoint = remote::endpoint(kind, config, &url)?;
+        if !endpoint.headers.contains_key("anthropic-version") {
+            endpoint = endpoint.header("anthropic-version", API_VERSION)?;
+        }
+        Ok(Self { client, endpoint })
+    }
+}
+
+#[async_trait]
+impl ChatProvider for AnthropicProvider {
+    async fn chat(&self, request: &ChatRequest) -> Result<ChatResponse, ProviderError> {
+        let body = body(request).to_string().into_bytes();
+        let reply = self.client.post_json(&self.endpoint, body).await?;
+        let parsed: Body = self.endpoint.parse(&reply.body)?;
+        Ok(response(parsed, reply.latency_ms))
+    }
+}
+
+fn body(request: &ChatRequest) -> Value {
+    let parameters = &request.parameters;
+    let mut body = Object::default();
+    body.put("model", request.model.as_str());
+    body.put("max_tokens", parameters.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS));
+    let mut system = translate::system(request);
+    let mut tools: Vec<Value> = translate::functions(request).map(|function| tool(&function)).collect();
+    match translate::format(request) {
+        Format::Schema(schema) if tools.is_empty() => {
+            tools.push(json!({"name": ANSWER_TOOL, "description": "Gives the answer.", "input_schema": schema}));
+            body.put("tool_choice", json!({"type": "tool", "name": ANSWER_TOOL}));
+        }
+        Format::Schema(schema) => {
+            append(&mut system, &format!("{JSON_INSTRUCTION} It must conform to this JSON schema: {schema}"));
+        }
+        Format::Json => append(&mut system, JSON_INSTRUCTION),
+        Format::Text => {}
+    }
+    body.put_some("system", system);
+    body.put("messages", translate::turns(request).iter().map(message).collect::<Vec<_>>());
+    body.put_some("temperature", parameters.temperature);
+    body.put_some("top_p", parameters.top_p.filter(|top_p| *top_p < 1.0));
+    body.put_some("stop_sequences", (!parameters.stop.is_empty()).then(|| parameters.stop.clone()));
+    body.put_some("tools", (!tools.is_empty()).then_some(tools));
+    body.overlay(&parameters.extra_body);
+    body.into()
+}
+
+fn append(system: &mut Option<String>, sentence: &str) {
+    *system = Some(match system.take() {
+        Some(text) => format!("{text}\n\n{sentence}"),
+        None => sentence.to_owned(),
+    });
+}
+
+fn tool(function: &translate::Function<'_>) -> Value {
+    let mut tool = Object::default();
+    tool.put("name", function.name);
+    tool.put_some("description", function.description);
+    tool.put("input_schema", function.parameters.cloned().unwrap_or_else(|| json!({"type": "object"})));
+    tool.into()
+}
+
+fn message(turn: &Turn<'_>) -> Value {
+    let role = match turn.speaker {
+        Speaker::User => "user",
+        Speaker::Assistant => "assistant",
+    };
+    // The plain form for the plain case keeps requests readable.
+    if let [Part::Text(text)] = turn.parts.as_slice() {
+        return json!({"role": role, "content": text});
+    }
+    json!({"role": role, "content": turn.parts.iter().map(block).collect::<Vec<_>>()})
+}
+
+fn block(part: &Part<'_>) -> Value {
+    match part {
+        Part::Text(text) => json!({"type": "text", "text": text}),
+        Part::ImageUrl(url) => json!({"type": "image", "source": {"type": "url", "url": url}}),
+        Part::ImageData { media_type, data } => {
+            json!({"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}})
+        }
+        Part::ToolCall { id, name, arguments } => {
+            json!({"type": "tool_use", "id": id, "name": name, "input": arguments})
+        }
+        Part::ToolResult { id, text, .. } => json!({"type": "tool_result", "tool_use_id": id, "content": text}),
+    }
+}
+
+#[derive(Deserialize)]
+struct Body {
+    content: Vec<Block>,
+    #[serde(default)]
+    model: String,
+    #[serde(default)]
+    stop_reason: Option<String>,
+    #[serde(default)]
+    usage: WireUsage,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Block {
+    Text {
+        text: String,
+    },
+    ToolUse {
+        id: String,
+        name: String,
+        #[serde(default)]
+        input: Value,
+    },
+    /// Thinking and whatever will be added.
+    #[serde(other)]
+    Other,
+}
+
+/// Tokens read from and written to the cache are not part of `input_tokens`.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct WireUsage {
+    input_tokens: u64,
+    output_tokens: u64,
+    cache_creation_input_tokens: Option<u64>,
+    cache_read_input_tokens: Option<u64>,
+}
+
+fn response(body: Body, latency_ms: f64) -> ChatResponse {
+    let mut text = String::new();
+    let mut tool_calls = Vec::new();
+    let mut structured = false;
+    for block in body.content {
+        match block {
+            Block::Text { text: piece } => text.push_str(&piece),
+            Block::ToolUse { name, input, .. } if name == ANSWER_TOOL => {
+                structured = true;
+                // Words beside the answer would spoil the JSON.
+                text = input.to_string();
+            }
+            Block::ToolUse { id, name, input } => {
+                let function = FunctionCall { name, arguments: input.to_string() };
+                tool_calls.push(ToolCall { id, kind: "function".to_owned(), function });
+            }
+            Block::Other => {}
+        }
+    }
+    let usage = body.usage;
+    let cached = usage.cache_creation_input_tokens.unwrap_or(0) + usage.cache_read_input_tokens.unwrap_or(0);
+    ChatResponse {
+        text,
+        tool_calls,
+        finish_reason: body.stop_reason.map(|reason| finish_reason(reason, structured)),
+        model: body.model,
+        usage: Usage { prompt_tokens: usage.input_tokens + cached, completion_tokens: usage.output_tokens },
+        latency_ms,
+    }
+}
+
+/// OpenAI's name for a stop reason; an unknown one stays as it is.
+fn finish_reason(reason: String, structured: bool) -> String {
+    match reason.as_str() {
+        "end_turn" | "stop_sequence" | "pause_turn" => "stop".to_owned(),
+        "tool_use" if structured => "stop".to_owned(),
+        "tool_use" => "tool_calls".to_owned(),
+        "max_tokens" | "model_context_window_exceeded" => "length".to_owned(),
+        "refusal" => "content_filter".to_owned(),
+        _ => reason,
+    }
+}

@@ -1,0 +1,242 @@
+//! Google's Gemini API (`generateContent`).
+//!
+//! System messages are joined into `systemInstruction`; consecutive messages of one side become one. An answer that the
+//! filter blocked has the finish reason `content_filter` and no text. Thinking counts among the completion's tokens.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use llmops_domain::chat::{ChatRequest, ChatResponse, FunctionCall, ToolCall, Usage};
+use llmops_domain::config::providers::RemoteConfig;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::http_client::{Endpoint, HttpClient};
+use crate::kinds::Kind;
+use crate::provider::{ChatProvider, ProviderError};
+use crate::remote;
+use crate::translate::{self, Format, Object, Part, Speaker, Turn};
+
+/// A client of the Gemini API.
+pub struct GeminiProvider {
+    client: Arc<HttpClient>,
+    base: String,
+    endpoint: Endpoint,
+}
+
+impl GeminiProvider {
+    pub(crate) fn new(
+        client: Arc<HttpClient>,
+        kind: &'static Kind,
+        config: &RemoteConfig,
+    ) -> Result<Self, ProviderError> {
+        let base = remote::base_url(kind, config)?;
+        let endpoint = remote::endpoint(kind, config, &base)?;
+        Ok(Self { client, base, endpoint })
+    }
+
+    fn url(&self, model: &str) -> Result<String, ProviderError> {
+        let mut url = url::Url::parse(&self.base)
+            .map_err(|error| ProviderError::Config(format!("`base_url` is no address: {error}")))?;
+        if let Ok(mut path) = url.path_segments_mut() {
+            // Tuned models are named `tunedModels/NAME`; all others live under `models`.
+            let (folder, name) = model.split_once('/').unwrap_or(("models", model));
+            path.pop_if_empty().extend([folder, &format!("{name}:generateContent")]);
+        }
+        Ok(url.into())
+    }
+}
+
+#[async_trait]
+impl ChatProvider for GeminiProvider {
+    async fn chat(&self, request: &ChatRequest) -> Result<ChatResponse, ProviderError> {
+        let endpoint = self.endpoint.at(&self.url(&request.model)?)?;
+        let body = body(request).to_string().into_bytes();
+        let reply = self.client.post_json(&endpoint, body).await?;
+        let parsed: Body = endpoint.parse(&reply.body)?;
+        response(&endpoint, parsed, &reply.body, request, reply.latency_ms)
+    }
+}
+
+fn body(request: &ChatRequest) -> Value {
+    let parameters = &request.parameters;
+    let mut config = Object::default();
+    config.put_some("temperature", parameters.temperature);
+    config.put_some("topP", parameters.top_p);
+    config.put_some("maxOutputTokens", parameters.max_tokens);
+    config.put_some("stopSequences", (!parameters.stop.is_empty()).then(|| parameters.stop.clone()));
+    config.put_some("seed", parameters.seed);
+    config.put_some("presencePenalty", parameters.presence_penalty);
+    config.put_some("frequencyPenalty", parameters.frequency_penalty);
+    match translate::format(request) {
+        Format::Schema(schema) => {
+            config.put("responseMimeType", "application/json");
+            config.put("responseJsonSchema", schema.clone());
+        }
+        Format::Json => config.put("responseMimeType", "application/json"),
+        Format::Text => {}
+    }
+    let mut body = Object::default();
+    body.put_some("systemInstruction", translate::system(request).map(|text| json!({"parts": [{"text": text}]})));
+    body.put("contents", translate::turns(request).iter().map(content).collect::<Vec<_>>());
+    let functions: Vec<Value> = translate::functions(request).map(|function| declaration(&function)).collect();
+    body.put_some("tools", (!functions.is_empty()).then(|| json!([{"functionDeclarations": functions}])));
+    if !config.is_empty() {
+        body.put("generationConfig", config);
+    }
+    body.overlay(&parameters.extra_body);
+    body.into()
+}
+
+fn declaration(function: &translate::Function<'_>) -> Value {
+    let mut declaration = Object::default();
+    declaration.put("name", function.name);
+    declaration.put_some("description", function.description);
+    declaration.put_some("parametersJsonSchema", function.parameters.cloned());
+    declaration.into()
+}
+
+fn content(turn: &Turn<'_>) -> Value {
+    let role = match turn.speaker {
+        Speaker::User => "user",
+        Speaker::Assistant => "model",
+    };
+    json!({"role": role, "parts": turn.parts.iter().map(part).collect::<Vec<_>>()})
+}
+
+fn part(part: &Part<'_>) -> Value {
+    match part {
+        Part::Text(text) => json!({"text": text}),
+        Part::ImageUrl(url) => json!({"fileData": {"fileUri": url}}),
+        Part::ImageData { media_type, data } => json!({"inlineData": {"mimeType": media_type, "data": data}}),
+        Part::ToolCall { name, arguments, .. } => json!({"functionCall": {"name": name, "args": arguments}}),
+        Part::ToolResult { name, text, .. } => {
+            // The API wants an object; what is none is put into one.
+            let result = serde_json::from_str::<Value>(text).ok().filter(Value::is_object);
+            json!({"functionResponse": {"name": name, "response": result.unwrap_or_else(|| json!({"result": text}))}})
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body {
+    #[serde(default)]
+    candidates: Vec<Candidate>,
+    #[serde(default)]
+    prompt_feedback: Option<PromptFeedback>,
+    #[serde(default)]
+    usage_metadata: WireUsage,
+    #[serde(default)]
+    model_version: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PromptFeedback {
+    #[serde(default)]
+    block_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Candidate {
+    #[serde(default)]
+    content: Option<Content>,
+    #[serde(default)]
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Content {
+    #[serde(default)]
+    parts: Vec<WirePart>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WirePart {
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    thought: bool,
+    #[serde(default)]
+    function_call: Option<WireCall>,
+}
+
+#[derive(Deserialize)]
+struct WireCall {
+    #[serde(default)]
+    id: Option<String>,
+    name: String,
+    #[serde(default)]
+    args: Option<Value>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct WireUsage {
+    prompt_token_count: u64,
+    candidates_token_count: u64,
+    thoughts_token_count: u64,
+}
+
+fn response(
+    endpoint: &Endpoint,
+    mut body: Body,
+    raw: &[u8],
+    request: &ChatRequest,
+    latency_ms: f64,
+) -> Result<ChatResponse, ProviderError> {
+    let blocked = body.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some());
+    let candidate = if body.candidates.is_empty() { None } else { Some(body.candidates.swap_remove(0)) };
+    if candidate.is_none() && !blocked {
+        return Err(endpoint.format_error("there is no `candidates[0]`", raw));
+    }
+    let (content, reason) = candidate.map_or((None, None), |candidate| (candidate.content, candidate.finish_reason));
+    let mut text = String::new();
+    let mut tool_calls: Vec<ToolCall> = Vec::new();
+    for part in content.map(|content| content.parts).unwrap_or_default() {
+        if let Some(piece) = part.text.filter(|_| !part.thought) {
+            text.push_str(&piece);
+        }
+        if let Some(call) = part.function_call {
+            let arguments = call.args.unwrap_or_else(|| json!({})).to_string();
+            tool_calls.push(ToolCall {
+                id: call.id.unwrap_or_else(|| format!("call_{}", tool_calls.len())),
+                kind: "function".to_owned(),
+                function: FunctionCall { name: call.name, arguments },
+            });
+        }
+    }
+    let usage = body.usage_metadata;
+    Ok(ChatResponse {
+        finish_reason: if blocked {
+            Some("content_filter".to_owned())
+        } else {
+            reason.map(|reason| finish_reason(&reason, !tool_calls.is_empty()))
+        },
+        text,
+        tool_calls,
+        model: body.model_version.unwrap_or_else(|| request.model.clone()),
+        usage: Usage {
+            prompt_tokens: usage.prompt_token_count,
+            completion_tokens: usage.candidates_token_count + usage.thoughts_token_count,
+        },
+        latency_ms,
+    })
+}
+
+/// OpenAI's name for a finish reason; an unknown one stays, in lower case.
+fn finish_reason(reason: &str, has_calls: bool) -> String {
+    match reason {
+        "STOP" if has_calls => "tool_calls",
+        "STOP" => "stop",
+        "MAX_TOKENS" => "length",
+        "SAFETY" | "RECITATION" | "LANGUAGE" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "IMAGE_SAFETY" => {
+            "content_filter"
+        }
+        other => return other.to_lowercase(),
+    }
+    .to_owned()
+}

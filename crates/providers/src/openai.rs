@@ -1,0 +1,270 @@
+//! The OpenAI chat format, which most providers speak.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use llmops_domain::chat::{ChatRequest, ChatResponse, ToolCall, Usage};
+use llmops_domain::config::providers::RemoteConfig;
+use serde::de::{self, SeqAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use crate::http_client::{Endpoint, HttpClient};
+use crate::kinds::{self, Kind};
+use crate::provider::{ChatProvider, ProviderError};
+use crate::remote;
+
+/// Azure's version of the API where none is configured.
+const AZURE_API_VERSION: &str = "2024-10-21";
+
+/// A client of one provider that speaks OpenAI's chat format.
+pub struct OpenAiProvider {
+    client: Arc<HttpClient>,
+    kind: &'static Kind,
+    address: Address,
+}
+
+enum Address {
+    /// The model is named in the body.
+    Fixed(Endpoint),
+    /// Azure: the model is part of the path. The endpoint's own address is never asked.
+    PerModel { endpoint: Endpoint, base: String, api_version: String },
+}
+
+impl OpenAiProvider {
+    pub(crate) fn new(
+        client: Arc<HttpClient>,
+        kind: &'static Kind,
+        config: &RemoteConfig,
+    ) -> Result<Self, ProviderError> {
+        let base = remote::base_url(kind, config)?;
+        let endpoint = remote::endpoint(kind, config, &format!("{base}/chat/completions"))?;
+        // Azure's newer addresses end in /openai/v1 and work like OpenAI's own.
+        let address = if kind.name == "azure" && !base.ends_with("/v1") {
+            let api_version = config.api_version.clone().unwrap_or_else(|| AZURE_API_VERSION.to_owned());
+            Address::PerModel { endpoint, base, api_version }
+        } else {
+            Address::Fixed(endpoint)
+        };
+        Ok(Self { client, kind, address })
+    }
+
+    fn endpoint(&self, model: &str) -> Result<Cow<'_, Endpoint>, ProviderError> {
+        match &self.address {
+            Address::Fixed(endpoint) => Ok(Cow::Borrowed(endpoint)),
+            Address::PerModel { endpoint, base, api_version } => {
+                let mut url = url::Url::parse(base)
+                    .map_err(|error| ProviderError::Config(format!("`base_url` is no address: {error}")))?;
+                if let Ok(mut path) = url.path_segments_mut() {
+                    path.pop_if_empty();
+                    if !base.ends_with("/openai") {
+                        path.push("openai");
+                    }
+                    path.extend(["deployments", model, "chat", "completions"]);
+                }
+                url.query_pairs_mut().append_pair("api-version", api_version);
+                Ok(Cow::Owned(endpoint.at(url.as_str())?))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl ChatProvider for OpenAiProvider {
+    async fn chat(&self, request: &ChatRequest) -> Result<ChatResponse, ProviderError> {
+        let endpoint = self.endpoint(&request.model)?;
+        let body = body(self.kind, request)?;
+        let reply = self.client.post_json(&endpoint, body).await?;
+        let parsed: Body = endpoint.parse(&reply.body)?;
+        response(&endpoint, parsed, &reply.body, reply.latency_ms)
+    }
+}
+
+fn body(kind: &Kind, request: &ChatRequest) -> Result<Vec<u8>, ProviderError> {
+    let mut body = Vec::with_capacity(512);
+    serde_json::to_writer(&mut body, &Outgoing { kind, request })
+        .map_err(|error| ProviderError::Config(format!("the request cannot be written as JSON: {error}")))?;
+    Ok(body)
+}
+
+/// Writes a request straight to JSON. A key of `extra_body` replaces the field of that name, and null removes it.
+struct Outgoing<'a> {
+    kind: &'a Kind,
+    request: &'a ChatRequest,
+}
+
+/// The fields of a body that `extra` does not take over.
+struct Fields<'a, M> {
+    map: M,
+    extra: &'a BTreeMap<String, Value>,
+}
+
+impl<M: SerializeMap> Fields<'_, M> {
+    fn put<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), M::Error> {
+        if self.extra.contains_key(name) { Ok(()) } else { self.map.serialize_entry(name, value) }
+    }
+
+    fn put_some<T: Serialize>(&mut self, name: &'static str, value: Option<T>) -> Result<(), M::Error> {
+        value.map_or(Ok(()), |value| self.put(name, &value))
+    }
+}
+
+impl Serialize for Outgoing<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let request = self.request;
+        let parameters = &request.parameters;
+        let mut fields = Fields { map: serializer.serialize_map(None)?, extra: &parameters.extra_body };
+        fields.put("model", &request.model)?;
+        fields.put("messages", &request.messages)?;
+        if self.kind.reasoning_rules && kinds::is_reasoning_model(&request.model) {
+            fields.put_some("max_completion_tokens", parameters.max_tokens)?;
+        } else {
+            fields.put_some("max_tokens", parameters.max_tokens)?;
+            fields.put_some("temperature", parameters.temperature)?;
+            fields.put_some("top_p", parameters.top_p)?;
+            fields.put_some("presence_penalty", parameters.presence_penalty)?;
+            fields.put_some("frequency_penalty", parameters.frequency_penalty)?;
+        }
+        fields.put_some("stop", (!parameters.stop.is_empty()).then_some(&parameters.stop))?;
+        fields.put_some(self.kind.seed, parameters.seed)?;
+        fields.put_some("tools", (!request.tools.is_empty()).then_some(&request.tools))?;
+        fields.put_some("response_format", request.response_format.as_ref())?;
+        for (name, value) in parameters.extra_body.iter().filter(|(_, value)| !value.is_null()) {
+            fields.map.serialize_entry(name, value)?;
+        }
+        fields.map.end()
+    }
+}
+
+/// What is read of an answer. Every field may be missing somewhere.
+#[derive(Deserialize)]
+struct Body {
+    #[serde(default)]
+    model: Option<String>,
+    #[serde(default)]
+    choices: Option<Vec<Choice>>,
+    #[serde(default)]
+    usage: Option<WireUsage>,
+    /// OpenRouter and some servers report upstream errors inside a 200.
+    #[serde(default)]
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    #[serde(default)]
+    message: Option<WireMessage>,
+    #[serde(default)]
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireMessage {
+    #[serde(default)]
+    content: Text,
+    #[serde(default)]
+    refusal: Option<String>,
+    #[serde(default)]
+    tool_calls: Option<Vec<ToolCall>>,
+}
+
+#[derive(Deserialize)]
+struct WireUsage {
+    #[serde(default)]
+    prompt_tokens: Option<u64>,
+    #[serde(default)]
+    completion_tokens: Option<u64>,
+}
+
+/// The text of a message's content: a string, null, or parts of which those of type `text` count.
+#[derive(Default)]
+struct Text(String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor).map(Text)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text, a list of content parts, or null")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+
+    fn visit_string<E: de::Error>(self, text: String) -> Result<String, E> {
+        Ok(text)
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<String, E> {
+        Ok(String::new())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<String, A::Error> {
+        #[derive(Deserialize)]
+        struct Part {
+            #[serde(rename = "type", default)]
+            kind: String,
+            #[serde(default)]
+            text: Option<String>,
+        }
+        let mut text = String::new();
+        while let Some(part) = parts.next_element::<Part>()? {
+            if matches!(part.kind.as_str(), "text" | "output_text") {
+                text.push_str(part.text.as_deref().unwrap_or_default());
+            }
+        }
+        Ok(text)
+    }
+}
+
+fn response(endpoint: &Endpoint, body: Body, raw: &[u8], latency_ms: f64) -> Result<ChatResponse, ProviderError> {
+    let mut choices = body.choices.unwrap_or_default();
+    if choices.is_empty() {
+        return Err(match body.error {
+            Some(error) if !error.is_null() => embedded_error(endpoint, &error, raw),
+            _ => endpoint.format_error("there is no `choices[0]`", raw),
+        });
+    }
+    let choice = choices.swap_remove(0);
+    let message = choice.message.ok_or_else(|| endpoint.format_error("there is no `choices[0].message`", raw))?;
+    // A model that declines a structured answer says so beside an empty content.
+    let text = match message.refusal {
+        Some(refusal) if message.content.0.is_empty() => refusal,
+        _ => message.content.0,
+    };
+    let usage = body.usage.map_or_else(Usage::default, |usage| Usage {
+        prompt_tokens: usage.prompt_tokens.unwrap_or_default(),
+        completion_tokens: usage.completion_tokens.unwrap_or_default(),
+    });
+    Ok(ChatResponse {
+        text,
+        tool_calls: message.tool_calls.unwrap_or_default(),
+        finish_reason: choice.finish_reason,
+        model: body.model.unwrap_or_default(),
+        usage,
+        latency_ms,
+    })
+}
+
+/// An error inside a 200, with its own code where that is a status; a 502 otherwise, since the upstream failed.
+fn embedded_error(endpoint: &Endpoint, error: &Value, raw: &[u8]) -> ProviderError {
+    let code = error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
+    ProviderError::Status {
+        endpoint: endpoint.name(),
+        code: code.filter(|code| (400..600).contains(code)).unwrap_or(502),
+        message: endpoint.redact(crate::http_client::error_message(raw)),
+        retry_after: None,
+    }
+}
