@@ -31,6 +31,19 @@ pub enum Bump {
     Major,
 }
 
+impl Bump {
+    /// The version raised by this; pre-release and build parts do not carry over.
+    pub fn apply(self, version: &Version) -> Version {
+        let Version { major, minor, patch, .. } = *version;
+        match self {
+            Self::None => version.clone(),
+            Self::Patch => Version::new(major, minor, patch.saturating_add(1)),
+            Self::Minor => Version::new(major, minor.saturating_add(1), 0),
+            Self::Major => Version::new(major.saturating_add(1), 0, 0),
+        }
+    }
+}
+
 /// The version that follows, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct NextVersion {
@@ -49,16 +62,19 @@ pub fn next_version(old: &PromptVersion, new: &PromptBody) -> NextVersion {
     changes.extend(config_changes(&old.body, new));
     let bump = changes.iter().map(|(bump, _)| *bump).max().unwrap_or(Bump::None);
     let reasons = changes.into_iter().filter(|(b, _)| *b == bump).map(|(_, reason)| reason).collect();
-    NextVersion { bump, version: raised(&old.version, bump), reasons }
+    NextVersion { bump, version: bump.apply(&old.version), reasons }
 }
 
-fn raised(version: &Version, bump: Bump) -> Version {
-    let Version { major, minor, patch, .. } = *version;
-    match bump {
-        Bump::None => version.clone(),
-        Bump::Patch => Version::new(major, minor, patch.saturating_add(1)),
-        Bump::Minor => Version::new(major, minor.saturating_add(1), 0),
-        Bump::Major => Version::new(major.saturating_add(1), 0, 0),
+impl Bump {
+    /// The version that follows `version`. Pre-release and build parts do not carry over.
+    pub fn apply(self, version: &Version) -> Version {
+        let Version { major, minor, patch, .. } = *version;
+        match self {
+            Bump::None => version.clone(),
+            Bump::Patch => Version::new(major, minor, patch.saturating_add(1)),
+            Bump::Minor => Version::new(major, minor.saturating_add(1), 0),
+            Bump::Major => Version::new(major.saturating_add(1), 0, 0),
+        }
     }
 }
 

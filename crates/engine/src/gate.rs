@@ -112,7 +112,7 @@ impl ContinuousEvaluator {
             return Ok(Vec::new());
         }
         let mut notes = Vec::new();
-        for result in self.services.store.list_results(run, &filter, None, limit).await? {
+        for result in self.services.store.list_results(run, &filter, None, limit).await?.0 {
             notes.push(self.note(dataset, &result).await?);
         }
         Ok(notes)

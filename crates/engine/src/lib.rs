@@ -59,7 +59,6 @@ impl Default for Options {
 }
 
 /// What all parts share.
-#[derive(Debug)]
 pub(crate) struct Services {
     pub(crate) store: Store,
     pub(crate) writer: ResultWriter,
@@ -69,6 +68,12 @@ pub(crate) struct Services {
     pub(crate) runs: evaluator::LocalRuns,
     /// The name of this process as a lease holder.
     pub(crate) owner: String,
+}
+
+impl std::fmt::Debug for Services {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Services").field("options", &self.options).field("owner", &self.owner).finish_non_exhaustive()
+    }
 }
 
 /// The orchestrator: one project's prompts, datasets and evaluations.

@@ -317,7 +317,7 @@ impl ContinuousEvaluator {
         filter: &ResultFilter,
         cursor: Option<&ResultCursor>,
         limit: u32,
-    ) -> Result<Vec<SampleResult>, Error> {
+    ) -> Result<(Vec<SampleResult>, Option<ResultCursor>), Error> {
         let key = self.services.store.run_key(&self.project, run).await?;
         Ok(self.services.store.list_results(&key, filter, cursor, limit).await?)
     }

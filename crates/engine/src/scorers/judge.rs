@@ -1,10 +1,15 @@
 //! The rubric judge: a model scores the answer.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use llmops_domain::chat::{ChatRequest, RequestOrigin};
+use llmops_domain::chat::Message;
+use llmops_domain::dataset::Sample;
+use llmops_domain::hash::ContentHash;
 use llmops_domain::judge::{self, JudgeAnswer, JudgeInput};
+use llmops_domain::render::RenderError;
 use llmops_domain::run::MetricScore;
 use llmops_domain::scoring::JudgeSpec;
 use llmops_providers::{Providers, Target};
@@ -41,12 +46,15 @@ pub(super) struct Judge {
     providers: Arc<Providers>,
     target: Target,
     cache: ResponseCache,
+    /// Hash of the judge's prompt: every score leads back to it.
+    prompt_hash: ContentHash,
 }
 
 impl Judge {
     pub(super) fn new(spec: &JudgeSpec, providers: &Arc<Providers>, cache: &ResponseCache) -> Result<Self, Error> {
         let target = providers.resolve(&spec.model)?;
-        Ok(Self { spec: spec.clone(), providers: providers.clone(), target, cache: cache.clone() })
+        let prompt_hash = judge::judge_prompt().body.hash().map_err(|e| Error::Internal(e.to_string()))?;
+        Ok(Self { spec: spec.clone(), providers: providers.clone(), target, cache: cache.clone(), prompt_hash })
     }
 
     /// The judge's overall score with its axes, and what it cost; errors carry what was spent in vain.
@@ -56,13 +64,15 @@ impl Judge {
         budget: &JudgeBudget,
     ) -> Result<(MetricScore, f64), (ScoreError, f64)> {
         let mut spent = 0.0;
-        let mut last = None;
+        let mut last: Option<judge::JudgeFormatError> = None;
         for attempt in 0..=self.spec.retries {
             if let Some(limit) = budget.exhausted() {
                 let message = format!("the judges of this run have spent their {limit} USD (scoring.max_judge_cost)");
                 return Err((ScoreError::new("judge: budget spent", message), spent));
             }
-            let request = self.request(scored, attempt);
+            let request = self
+                .request(scored, attempt)
+                .map_err(|e| (ScoreError::new("judge: request too long", e.to_string()), spent))?;
             let (text, cost) = self.ask(&request).await.map_err(|e| (e, spent))?;
             spent += cost;
             budget.spend(cost);
@@ -71,15 +81,15 @@ impl Judge {
                 Err(error) => last = Some(error),
             }
         }
-        let why = last.map(|e| e.to_string()).unwrap_or_default();
-        let message = format!("{} did not keep to the format in {} tries: {why}", self.spec.model, self.spec.retries + 1);
-        Err((ScoreError::new("judge: bad format", message), spent))
+        let reason = last.as_ref().map_or("judge: no answer", judge::JudgeFormatError::reason);
+        let why = last.as_ref().map(ToString::to_string).unwrap_or_default();
+        let message = format!("{} gave no usable answer in {} tries: {why}", self.spec.model, self.spec.retries + 1);
+        Err((ScoreError::new(reason, message), spent))
     }
 
-    fn request(&self, scored: Scored<'_>, attempt: u32) -> ChatRequest {
+    fn request(&self, scored: Scored<'_>, attempt: u32) -> Result<ChatRequest, RenderError> {
         let input = JudgeInput {
-            question: &scored.sample.input,
-            conversation: &scored.sample.messages,
+            question: &question(scored.sample),
             candidate: scored.output,
             references: &scored.sample.expected_output,
             context: &scored.sample.context,
@@ -87,9 +97,9 @@ impl Judge {
         };
         let mut parameters = self.spec.parameters.clone();
         parameters.temperature = parameters.temperature.or(Some(self.spec.temperature));
-        ChatRequest {
+        Ok(ChatRequest {
             model: self.target.model().to_owned(),
-            messages: judge::messages(&input),
+            messages: judge::judge_messages(&input)?,
             parameters,
             tools: Vec::new(),
             response_format: None,
@@ -99,7 +109,7 @@ impl Judge {
                 trial: scored.trial + attempt * 1000,
                 ..RequestOrigin::default()
             },
-        }
+        })
     }
 
     async fn ask(&self, request: &ChatRequest) -> Result<(String, f64), ScoreError> {
@@ -132,9 +142,22 @@ impl Judge {
             detail: Some(json!({
                 "axes": answer.axes,
                 "judge": self.spec.model,
-                "prompt": judge::prompt_label(),
-                "prompt_hash": judge::prompt_hash(),
+                "prompt": format!("{}@{}", judge::PROMPT_NAME, judge::PROMPT_VERSION),
+                "prompt_hash": self.prompt_hash,
             })),
         }
     }
+}
+
+/// What the judge is told was asked: the input, behind the conversation it ends.
+fn question(sample: &Sample) -> Cow<'_, str> {
+    if sample.messages.is_empty() {
+        return Cow::Borrowed(&sample.input);
+    }
+    let said = |message: &Message| format!("{:?}: {}", message.role, message.as_text());
+    let mut lines: Vec<String> = sample.messages.iter().map(said).collect();
+    if !sample.input.is_empty() {
+        lines.push(format!("User: {}", sample.input));
+    }
+    Cow::Owned(lines.join("\n\n"))
 }

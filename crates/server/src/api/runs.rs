@@ -132,12 +132,9 @@ async fn results(
         order: ResultOrder::Worst,
     };
     let run = ops.evaluator().get_run(&RunRef::from(run.as_str()), None).await?;
-    let results = ops.evaluator().results(&run.id, &filter, cursor.as_ref(), limit + 1).await?;
-    Ok(Answer(page(results, limit, |last| {
-        let cursor =
-            ResultCursor { composite: last.outcome.composite(), ordinal: last.ordinal, trial: last.trial };
-        serde_json::to_string(&cursor).unwrap_or_default()
-    })))
+    let (items, next) = ops.evaluator().results(&run.id, &filter, cursor.as_ref(), limit).await?;
+    let next_cursor = next.and_then(|cursor| serde_json::to_string(&cursor).ok());
+    Ok(Answer(Page { items, next_cursor }))
 }
 
 /// Every trial of one sample.
