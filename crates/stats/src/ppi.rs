@@ -28,7 +28,7 @@ pub enum PpiWeight {
 /// The mean human score, from labelled pairs (judge, human) and judge scores of samples without a label.
 ///
 /// θ = λ f̄_N + (ȳ − λ f̄)_n, variance λ²s_f²(unlabelled)/N + s²(y − λf)/n; t-interval with Satterthwaite's degrees of
-/// freedom, so that few labels do not feign certainty. The unlabelled samples must not contain the labelled ones. `n`
+/// freedom, so that few labels do not feign certainty (a tuned λ costs the labels a further one). The unlabelled samples must not contain the labelled ones. `n`
 /// counts both. Without unlabelled samples this is the mean of the labels.
 ///
 /// Errors: fewer than 2 labelled pairs, a level outside (0, 1).
@@ -58,11 +58,14 @@ pub fn ppi_mean(labelled: &PairMoments, unlabelled: &Moments, weight: PpiWeight,
         }
     };
     let value = lambda * unlabelled.mean().unwrap_or_default() + human - lambda * judge;
-    let rectifier = (var_human - 2.0 * lambda * covariance + lambda * lambda * var_judge).max(0.0) / n;
+    // A fitted λ makes the residuals look smaller than they are; as in regression, it costs a degree of freedom.
+    let freedom = if weight == PpiWeight::Tuned && lambda > 0.0 && n > 2.0 { n - 2.0 } else { n - 1.0 };
+    let residual = (var_human - 2.0 * lambda * covariance + lambda * lambda * var_judge).max(0.0);
+    let rectifier = residual * (n - 1.0) / freedom / n;
     // One unlabelled sample has no variance of its own; that of the labelled ones stands in.
     let imputed =
         if unlabelled.n() == 0 { 0.0 } else { lambda * lambda * unlabelled.variance().unwrap_or(var_judge) / many };
-    let (se, df) = satterthwaite((imputed, many.max(2.0)), (rectifier, n));
+    let (se, df) = satterthwaite((imputed, many.max(2.0)), (rectifier, freedom + 1.0));
     Ok(Estimate {
         method: if weight == PpiWeight::Full { Method::Ppi } else { Method::PpiPlusPlus },
         n: labelled.n() + unlabelled.n(),

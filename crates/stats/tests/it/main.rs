@@ -5,4 +5,6 @@ mod bootstrap;
 mod comparisons;
 mod degenerate;
 mod models;
+mod properties;
+mod simulations;
 mod support;
