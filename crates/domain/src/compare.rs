@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::id::RunId;
-use crate::run::{Estimate, EvaluationRun, RunResults};
+use crate::run::Estimate;
+
+mod runs;
+
+pub use runs::compare;
 
 /// A change beyond this (5 %) is called a regression or an improvement.
 pub const NOTABLE_CHANGE: f64 = 0.05;
@@ -112,106 +116,4 @@ pub struct SampleChange {
     pub passed_before: Option<bool>,
     /// Whether every trial passes now.
     pub passed_after: Option<bool>,
-}
-
-/// Compares two runs that have results. `paired` and `flips` come from the samples both share.
-pub fn compare(
-    before: &EvaluationRun,
-    after: &EvaluationRun,
-    paired: Option<PairedEvidence>,
-    flips: Vec<SampleChange>,
-) -> RunComparison {
-    let mut comparison = RunComparison {
-        run1_id: before.id.clone(),
-        run2_id: after.id.clone(),
-        metric_changes: BTreeMap::new(),
-        category_changes: BTreeMap::new(),
-        pass_rate_change: 0.0,
-        regressions: Vec::new(),
-        improvements: Vec::new(),
-        newly_failed: 0,
-        newly_passed: 0,
-        flips,
-        paired,
-        summary: String::new(),
-    };
-    if let Some(mcnemar) = comparison.paired.as_ref().and_then(|p| p.mcnemar.as_ref()) {
-        (comparison.newly_failed, comparison.newly_passed) = (mcnemar.newly_failed, mcnemar.newly_passed);
-    }
-    let (Some(was), Some(is)) = (&before.results, &after.results) else {
-        comparison.summary = "one of the runs has no results".to_owned();
-        return comparison;
-    };
-    comparison.pass_rate_change = is.pass_rate.value - was.pass_rate.value;
-    comparison.metric_changes = metric_changes(was, is);
-    comparison.category_changes = category_changes(was, is, comparison.paired.as_ref());
-    // The paired difference weighs samples alike and the overall score weighs categories, so that the interval of the
-    // one is not the other's.
-    let overall = was.overall.zip(is.overall).map(|(was, is)| change(was.value, is.value));
-    note_changes(&mut comparison, after);
-    comparison.summary = summary(&comparison, overall);
-    comparison.metric_changes.extend(overall.map(|change| ("overall".to_owned(), change)));
-    comparison
-}
-
-fn change(before: f64, after: f64) -> Change {
-    Change { before, after, change: after - before, interval: None, n: None }
-}
-
-fn metric_changes(was: &RunResults, is: &RunResults) -> BTreeMap<String, Change> {
-    let both = was.metric_scores.iter().filter_map(|(name, before)| Some((name, *before, *is.metric_scores.get(name)?)));
-    both.map(|(name, before, after)| (name.clone(), change(before, after))).collect()
-}
-
-fn category_changes(was: &RunResults, is: &RunResults, paired: Option<&PairedEvidence>) -> BTreeMap<String, Change> {
-    let mut changes = BTreeMap::new();
-    for (name, before) in &was.categories {
-        let after = is.categories.get(name).and_then(|category| category.score);
-        let (Some(before), Some(after)) = (before.score, after) else { continue };
-        let evidence = paired.and_then(|p| p.categories.get(name)).map(|c| c.difference);
-        let interval = evidence.map(|difference| [difference.lower, difference.upper]);
-        let n = evidence.map(|difference| difference.n);
-        changes.insert(name.clone(), Change { interval, n, ..change(before.value, after.value) });
-    }
-    changes
-}
-
-/// Names what changed by more than 5 %: points for scores, relative for latency and cost, where less is better.
-fn note_changes(comparison: &mut RunComparison, after: &EvaluationRun) {
-    let mut note = |name: &str, gain: f64, text: String| {
-        if gain < -NOTABLE_CHANGE {
-            comparison.regressions.push(format!("{name} {text}"));
-        } else if gain > NOTABLE_CHANGE {
-            comparison.improvements.push(format!("{name} {text}"));
-        }
-    };
-    for (name, change) in &comparison.metric_changes {
-        let scorer = after.spec.scoring.metrics.get(name).map(|metric| &metric.scorer);
-        if scorer.is_some_and(crate::scoring::ScorerSpec::is_measurement) {
-            let relative = if change.before > 0.0 { change.change / change.before } else { 0.0 };
-            note(name, -relative, format!("{:+.1} %", relative * 100.0));
-        } else if scorer.is_none_or(crate::scoring::ScorerSpec::is_score) {
-            note(name, change.change, format!("{:+.3}", change.change));
-        }
-    }
-    for (name, change) in &comparison.category_changes {
-        note(name, change.change, format!("{:+.3}", change.change));
-    }
-    let points = comparison.pass_rate_change;
-    note("pass rate", points, format!("{:+.1} points", points * 100.0));
-}
-
-fn summary(comparison: &RunComparison, overall: Option<Change>) -> String {
-    let moved = match overall {
-        Some(change) => format!("overall {:.3} → {:.3} ({:+.3})", change.before, change.after, change.change),
-        None => "no overall score".to_owned(),
-    };
-    format!(
-        "{moved}, pass rate {:+.1} points, {} newly failed, {} newly passed, {} regressions, {} improvements",
-        comparison.pass_rate_change * 100.0,
-        comparison.newly_failed,
-        comparison.newly_passed,
-        comparison.regressions.len(),
-        comparison.improvements.len()
-    )
 }

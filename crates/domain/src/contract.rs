@@ -65,19 +65,6 @@ pub fn next_version(old: &PromptVersion, new: &PromptBody) -> NextVersion {
     NextVersion { bump, version: bump.apply(&old.version), reasons }
 }
 
-impl Bump {
-    /// The version that follows `version`. Pre-release and build parts do not carry over.
-    pub fn apply(self, version: &Version) -> Version {
-        let Version { major, minor, patch, .. } = *version;
-        match self {
-            Bump::None => version.clone(),
-            Bump::Patch => Version::new(major, minor, patch.saturating_add(1)),
-            Bump::Minor => Version::new(major, minor.saturating_add(1), 0),
-            Bump::Major => Version::new(major.saturating_add(1), 0, 0),
-        }
-    }
-}
-
 fn config_changes(old: &PromptBody, new: &PromptBody) -> Vec<(Bump, String)> {
     let checks = [
         (Bump::Major, "the response format", old.response_format != new.response_format),

@@ -106,9 +106,8 @@ pub fn diff(old: &PromptVersion, new: &PromptVersion) -> PromptDiff {
 fn conversation(body: &PromptBody) -> String {
     let mut text = String::new();
     let mut push = |role: Role, name: Option<&str>, content: &str| {
-        let role = serde_json::to_value(role).unwrap_or_default();
         let name = name.map(|n| format!(" {n}")).unwrap_or_default();
-        text.push_str(&format!("[{}{name}]\n{content}\n", role.as_str().unwrap_or_default()));
+        text.push_str(&format!("[{}{name}]\n{content}\n", role.as_str()));
     };
     if let Some(system) = &body.system {
         push(Role::System, None, system);

@@ -1,18 +1,17 @@
 //! What is scored, how the scores combine, and what counts as passed.
 
-use std::collections::BTreeMap;
-
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::chat::Parameters;
-use crate::run::MetricScore;
+
+mod combine;
+
+pub use combine::{composite, pass};
 
 /// Default for a trial to pass a metric.
 pub const DEFAULT_PASS_THRESHOLD: f64 = 0.7;
-/// A score that misses its threshold by less than this reached it: 0.7 is often 0.7 − 1e-16.
-const THRESHOLD_SLACK: f64 = 1e-9;
 /// Default share of (sample, trial) pairs that may error before a run is failed.
 pub const DEFAULT_MAX_ERROR_RATE: f64 = 0.02;
 /// Rubric of a judge without one.
@@ -262,38 +261,4 @@ impl ScorerSpec {
             _ => None,
         }
     }
-}
-
-/// The composite of a trial: the mean of its weighted metrics, by weight. None where no metric has a weight, or where a
-/// weighted metric has no score.
-pub fn composite(scores: &BTreeMap<String, MetricScore>, spec: &ScoringSpec) -> Option<f64> {
-    let (mut sum, mut total) = (0.0, 0.0);
-    for (name, metric) in &spec.metrics {
-        if let Some(weight) = metric.weight.filter(|weight| *weight > 0.0) {
-            sum += weight * scores.get(name)?.score;
-            total += weight;
-        }
-    }
-    // Weights that sum to 1 only up to rounding must not push a perfect composite over 1.
-    (total > 0.0).then(|| (sum / total).clamp(0.0, 1.0))
-}
-
-/// Whether every metric of a trial reached its threshold (latency and cost: kept to their limit, where they have one),
-/// and which did not, as `rouge_l < 0.7`.
-pub fn pass(scores: &BTreeMap<String, MetricScore>, spec: &ScoringSpec) -> (bool, Vec<String>) {
-    let mut failures = Vec::new();
-    for (name, metric) in &spec.metrics {
-        let Some(score) = scores.get(name).map(|s| s.score) else { continue };
-        if let Some(limit) = metric.scorer.limit() {
-            if score > limit {
-                failures.push(format!("{name} > {limit}"));
-            }
-        } else if metric.scorer.is_score() {
-            let threshold = metric.threshold.unwrap_or(spec.pass_threshold);
-            if score < threshold - THRESHOLD_SLACK {
-                failures.push(format!("{name} < {threshold}"));
-            }
-        }
-    }
-    (failures.is_empty(), failures)
 }

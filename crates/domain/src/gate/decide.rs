@@ -1,10 +1,19 @@
-//! The decision: from two runs and what their shared samples say to checks and a verdict.
+//! The gate's decision: from runs to a verdict with its reasons.
+//!
+//! * Categories that the baseline has too may not drop by more than `max_drop`. Categories without a baseline must reach
+//!   `category_min`. The overall score must reach `overall_min`.
+//! * A run with too many errored samples decides nothing: what would fail is inconclusive then.
+//! * In the noise-aware mode, what is beyond a limit fails only where its 95 % interval is beyond it too: for a drop, the
+//!   interval of the paired difference must not reach 0; for a score, its own interval must not reach the limit. Else it
+//!   is inconclusive.
 
 use super::{Check, GateConfig, GateMode, Verdict};
-use crate::compare::{CategoryEvidence, PairedEvidence};
+use crate::compare::PairedEvidence;
 use crate::run::{CategoryResult, Estimate, EvaluationRun, RunResults, RunStatus};
+use crate::scorecard::category_label;
+use crate::scorecard::format::{limit, number, percent, signed};
 
-/// Differences smaller than this are rounding: a drop of exactly 0.05 is not more than 0.05.
+/// Distance within which a number equals its limit: 0.90 − 0.85 is a little more than 0.05 in floating point.
 const SLACK: f64 = 1e-9;
 
 /// What a gate decides on.
@@ -14,22 +23,22 @@ pub struct GateInput<'a> {
     pub config: &'a GateConfig,
     /// The run.
     pub run: &'a EvaluationRun,
-    /// The run to compare with.
+    /// The run it is compared with.
     pub baseline: Option<&'a EvaluationRun>,
-    /// Paired statistics on the samples both share.
+    /// Paired statistics on the samples both runs scored (this run less baseline).
     pub paired: Option<&'a PairedEvidence>,
-    /// How well the judge in use agrees with people; none when it was never calibrated.
+    /// How well the judge agrees with people (Cohen's kappa), where it was calibrated.
     pub judge_kappa: Option<f64>,
 }
 
-/// A verdict with its reasons.
+/// What a gate decided.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
-    /// The answer.
+    /// Fail if any check fails, else inconclusive if any is, else pass.
     pub verdict: Verdict,
-    /// The rules and what they found.
+    /// Every rule that applied, with what it found.
     pub checks: Vec<Check>,
-    /// Things a reader should know.
+    /// What a reader should know.
     pub notices: Vec<String>,
 }
 
@@ -44,47 +53,33 @@ impl Verdict {
     }
 }
 
-/// Decides.
-///
-/// * Too many errors, or a run that did not complete: *inconclusive*, whatever the scores say.
-/// * With a baseline: no category may drop by more than `max_drop`, and the overall score must reach `overall_min`.
-/// * Without: overall and every category must reach their minimum.
-/// * `noise_aware`: a rule that is broken by no more than chance explains is *inconclusive* and names the samples needed.
-///
-/// One failed check fails the gate; else one inconclusive check makes it inconclusive.
+/// Decides whether a run is good enough.
 pub fn decide(input: &GateInput<'_>) -> Decision {
-    let mut notices = notices(input);
-    let usable = match input.run.status {
-        RunStatus::Completed => input.run.results.as_ref(),
-        _ => None,
-    };
-    let Some(results) = usable else {
-        return Decision { verdict: Verdict::Inconclusive, checks: vec![did_not_complete(input.run)], notices };
-    };
-    let mut checks = vec![error_rate(input.run, results)];
-    if checks[0].status != Verdict::Pass {
-        return Decision { verdict: Verdict::Inconclusive, checks, notices };
+    let gate = Gate { input, noise_aware: input.config.mode == GateMode::NoiseAware };
+    let baseline = input.baseline.and_then(|b| b.results.as_ref());
+    let mut notices = gate.notices(baseline);
+    let mut checks = vec![gate.error_rate()];
+    let is_usable = checks[0].status == Verdict::Pass;
+    if let Some(results) = &input.run.results {
+        checks.push(gate.at_least("overall_min", "Overall", results.overall.as_ref(), input.config.overall_min));
+        for (name, category) in &results.categories {
+            let before = baseline.and_then(|b| b.categories.get(name)).and_then(|c| c.score);
+            checks.push(gate.category(name, category, before.as_ref()));
+        }
+        notices.extend(baseline.and_then(|before| vanished(before, results)));
     }
-    let baseline = input.baseline.and_then(|baseline| baseline.results.as_ref());
-    checks.push(overall_min(input.config, results, baseline));
-    for (name, category) in &results.categories {
-        let before = baseline.and_then(|b| b.categories.get(name)).and_then(|c| c.score);
-        let evidence = input.paired.and_then(|paired| paired.categories.get(name));
-        checks.push(match before {
-            Some(before) => max_drop(input.config, name, category, (before, evidence)),
-            None => category_min(input.config, name, category, baseline.is_some()),
-        });
+    checks.extend(gate.judge_kappa());
+    if !is_usable {
+        for check in checks.iter_mut().filter(|c| c.status == Verdict::Fail) {
+            check.status = Verdict::Inconclusive;
+            check.message.push_str(" It does not count as failed, because too few samples could be scored.");
+        }
     }
-    checks.extend(input.config.require_judge_kappa.and_then(|wanted| judge_kappa(input, wanted)));
-    if let Some(baseline) = baseline {
-        let gone = baseline.categories.keys().filter(|name| !results.categories.contains_key(*name));
-        notices.extend(gone.map(|name| format!("the category `{name}` of the baseline is gone")));
-    }
-    Decision { verdict: verdict(&checks), checks, notices }
+    Decision { verdict: worst(&checks), checks, notices }
 }
 
-fn verdict(checks: &[Check]) -> Verdict {
-    let any = |status| checks.iter().any(|check| check.status == status);
+fn worst(checks: &[Check]) -> Verdict {
+    let any = |status| checks.iter().any(|c| c.status == status);
     if any(Verdict::Fail) {
         Verdict::Fail
     } else if any(Verdict::Inconclusive) {
@@ -94,162 +89,200 @@ fn verdict(checks: &[Check]) -> Verdict {
     }
 }
 
-fn notices(input: &GateInput<'_>) -> Vec<String> {
-    let mut notices = input.run.results.as_ref().map_or_else(Vec::new, |results| results.notices.clone());
-    let Some(baseline) = input.baseline else {
-        notices.push(format!(
-            "no baseline for `{}`: only the absolute limits apply (llmops baseline promote RUN makes one)",
-            input.run.dataset
-        ));
-        return notices;
-    };
-    let (run, before) = (&input.run.spec, &baseline.spec);
-    if baseline.results.is_none() {
-        notices.push(format!("the baseline {} has no results: only the absolute limits apply", baseline.id));
-    }
-    if baseline.id == input.run.id {
-        notices.push("the run is the baseline itself".to_owned());
-    }
-    if run.scoring.metrics != before.scoring.metrics {
-        notices.push("the baseline was scored by other metrics, weights or judges: the scores may not compare".to_owned());
-    }
-    if run.dataset_version != before.dataset_version {
-        let shared = input.paired.map_or(0, |paired| paired.difference.n);
-        notices.push(format!("the baseline ran on another version of `{}`; {shared} samples are shared", run.dataset));
-    }
-    notices
+struct Gate<'a> {
+    input: &'a GateInput<'a>,
+    noise_aware: bool,
 }
 
-fn check(name: impl Into<String>, status: Verdict, message: String) -> Check {
-    Check { name: name.into(), status, baseline: None, current: None, limit: None, interval: None, n: None, message }
-}
-
-fn did_not_complete(run: &EvaluationRun) -> Check {
-    let why = run.error.as_deref().unwrap_or("it has no results");
-    check("completed", Verdict::Inconclusive, format!("the run is {}: {why}", run.status))
-}
-
-fn error_rate(run: &EvaluationRun, results: &RunResults) -> Check {
-    let trials = results.total_samples * u64::from(run.spec.repeat);
-    let rate = results.errored_trials as f64 / (trials as f64).max(1.0);
-    let limit = run.spec.scoring.max_error_rate;
-    let status = if rate <= limit + SLACK { Verdict::Pass } else { Verdict::Inconclusive };
-    let message = format!("{} of {trials} trials could not be answered or judged", results.errored_trials);
-    Check { current: Some(rate), limit: Some(limit), n: Some(trials), ..check("error_rate", status, message) }
-}
-
-/// A value below its minimum: failed, or undecided when chance could explain it and the mode asks.
-fn below(config: &GateConfig, estimate: Estimate, limit: f64) -> Verdict {
-    if estimate.value >= limit - SLACK {
-        Verdict::Pass
-    } else if config.mode == GateMode::NoiseAware && estimate.upper >= limit {
-        Verdict::Inconclusive
-    } else {
-        Verdict::Fail
-    }
-}
-
-fn compared(status: Verdict) -> &'static str {
-    match status {
-        Verdict::Pass => "reaches",
-        Verdict::Fail => "is below",
-        Verdict::Inconclusive => "is below, but no further than chance explains,",
-    }
-}
-
-fn overall_min(config: &GateConfig, results: &RunResults, baseline: Option<&RunResults>) -> Check {
-    let limit = config.overall_min;
-    let Some(overall) = results.overall else {
-        let message = "there is no overall score: a category has no scored sample, or no metric has a weight".to_owned();
-        return Check { limit: Some(limit), ..check("overall_min", Verdict::Inconclusive, message) };
-    };
-    let status = below(config, overall, limit);
-    let message = format!("overall {:.3} {} {limit:.2}", overall.value, compared(status));
-    Check {
-        baseline: baseline.and_then(|b| b.overall).map(|o| o.value),
-        ..of_value(check("overall_min", status, message), overall, limit)
-    }
-}
-
-fn of_value(check: Check, estimate: Estimate, limit: f64) -> Check {
-    let interval = Some([estimate.lower, estimate.upper]);
-    Check { current: Some(estimate.value), limit: Some(limit), interval, n: Some(estimate.n), ..check }
-}
-
-fn category_min(config: &GateConfig, name: &str, category: &CategoryResult, is_new: bool) -> Check {
-    let limit = config.category_min;
-    let title = format!("category_min/{name}");
-    let Some(score) = category.score else { return no_score(title, name, limit) };
-    let status = below(config, score, limit);
-    let new = if is_new { " (new: the baseline has no such category)" } else { "" };
-    let message = format!("{name} {:.3} {} {limit:.2}{new}", score.value, compared(status));
-    of_value(check(title, status, message), score, limit)
-}
-
-fn no_score(title: String, name: &str, limit: f64) -> Check {
-    let message = format!("no sample of {name} could be scored");
-    Check { limit: Some(limit), ..check(title, Verdict::Inconclusive, message) }
-}
-
-fn max_drop(
-    config: &GateConfig,
-    name: &str,
-    category: &CategoryResult,
-    (before, evidence): (Estimate, Option<&CategoryEvidence>),
-) -> Check {
-    let limit = config.max_drop;
-    let title = format!("max_drop/{name}");
-    let Some(score) = category.score else { return no_score(title, name, limit) };
-    let drop = before.value - score.value;
-    let (status, message) = if drop <= limit + SLACK {
-        let moved = if drop > SLACK { format!("dropped by {drop:.3}") } else { format!("moved by {:+.3}", -drop) };
-        (Verdict::Pass, format!("{name} {moved}, at most {limit:.2} is allowed"))
-    } else {
-        judge_drop(config, name, drop, evidence)
-    };
-    Check {
-        baseline: Some(before.value),
-        current: Some(score.value),
-        limit: Some(limit),
-        interval: evidence.map(|e| [e.difference.lower, e.difference.upper]),
-        n: Some(evidence.map_or(score.n, |e| e.difference.n)),
-        ..check(title, status, message)
-    }
-}
-
-/// A drop beyond the limit: failed, unless the mode asks for significance and there is none.
-fn judge_drop(config: &GateConfig, name: &str, drop: f64, evidence: Option<&CategoryEvidence>) -> (Verdict, String) {
-    let told = format!("{name} dropped by {drop:.3}, at most {:.2} is allowed", config.max_drop);
-    if config.mode == GateMode::Strict {
-        return (Verdict::Fail, told);
-    }
-    let Some(evidence) = evidence else {
-        return (Verdict::Inconclusive, format!("{told}; no samples are shared with the baseline to judge it by"));
-    };
-    let Estimate { n, lower, upper, .. } = evidence.difference;
-    if n >= 2 && upper < 0.0 {
-        return (Verdict::Fail, format!("{told}; significant on {n} shared samples"));
-    }
-    let needed = match evidence.needed_n {
-        Some(needed) if needed > n => format!("; about {needed} samples (or trials) would settle it, it has {n}"),
-        _ => String::new(),
-    };
-    (Verdict::Inconclusive, format!("{told}, but chance explains it ([{lower:+.3}, {upper:+.3}] on {n} samples){needed}"))
-}
-
-fn judge_kappa(input: &GateInput<'_>, wanted: f64) -> Option<Check> {
-    let judged = input.run.spec.scoring.metrics.values().any(|metric| metric.scorer.judge().is_some());
-    if !judged {
-        return None;
-    }
-    let (status, message) = match input.judge_kappa {
-        Some(kappa) if kappa >= wanted - SLACK => {
-            (Verdict::Pass, format!("the judge agrees with people: kappa {kappa:.2}"))
+impl Gate<'_> {
+    fn notices(&self, baseline: Option<&RunResults>) -> Vec<String> {
+        let config = self.input.config;
+        let mut notices = Vec::new();
+        let run = &self.input.run.spec;
+        if let Some(first) = run.limit {
+            notices.push(format!("Only the first {first} samples of the dataset were evaluated."));
         }
-        Some(kappa) => {
-            (Verdict::Inconclusive, format!("the judge agrees too little with people: kappa {kappa:.2} of {wanted:.2}"))
+        let Some(before) = self.input.baseline.filter(|_| baseline.is_some()) else {
+            let why = if self.input.baseline.is_some() { "The baseline has no results" } else { "There is no baseline" };
+            notices.push(format!(
+                "{why}: only the absolute limits apply (overall at least {}, every category at least {}). \
+                 `llmops baseline promote RUN` makes one.",
+                limit(config.overall_min),
+                limit(config.category_min)
+            ));
+            return notices;
+        };
+        if before.id == self.input.run.id {
+            notices.push("The run is the baseline itself.".to_owned());
         }
-        None => (Verdict::Inconclusive, "the judge in use was never calibrated against people".to_owned()),
-    };
-    Some(Check { current: input.judge_kappa, limit: Some(wanted), ..check("judge_kappa", status, message) })
+        if before.spec.dataset_version != run.dataset_version {
+            let shared = self.input.paired.map_or(0, |p| p.difference.n);
+            notices.push(format!("The baseline ran on another version of the dataset; {shared} samples are shared."));
+        }
+        if before.spec.scoring.metrics != run.scoring.metrics {
+            notices.push("The baseline was scored by other metrics, weights or thresholds: compare with care.".to_owned());
+        }
+        if before.spec.category_weights != run.category_weights {
+            notices.push("The baseline weighed the categories differently.".to_owned());
+        }
+        notices
+    }
+
+    /// Whether enough of the run could be scored.
+    fn error_rate(&self) -> Check {
+        let run = self.input.run;
+        let most = run.spec.scoring.max_error_rate;
+        let check = |status, current, message| Check { limit: Some(most), current, ..Check::new("error_rate", status, message) };
+        let Some(results) = &run.results else {
+            let why = run.error.as_ref().map(|e| format!(": {e}")).unwrap_or_default();
+            return check(Verdict::Inconclusive, None, format!("The run is {} and has no results{why}.", run.status));
+        };
+        let pairs = results.total_samples.saturating_mul(u64::from(run.spec.repeat.max(1)));
+        let errored = results.errored_trials;
+        let rate = errored as f64 / pairs as f64;
+        let counts = format!("{errored} of {pairs} answers errored ({}); {} are allowed.", percent(rate), percent(most));
+        let check = |status, message| Check { n: Some(pairs), ..check(status, rate.is_finite().then_some(rate), message) };
+        if pairs == 0 {
+            return check(Verdict::Inconclusive, "The run has no samples.".to_owned());
+        }
+        if rate > most + SLACK {
+            let reason = results.error_reasons.iter().max_by_key(|(_, n)| **n).map(|(r, _)| format!(" Most often: {r}."));
+            return check(Verdict::Inconclusive, format!("{counts}{}", reason.unwrap_or_default()));
+        }
+        if run.status != RunStatus::Completed {
+            let why = run.error.as_ref().map(|e| format!(": {e}")).unwrap_or_default();
+            return check(Verdict::Inconclusive, format!("The run is {}, not completed{why}.", run.status));
+        }
+        check(Verdict::Pass, counts)
+    }
+
+    /// A category: against the baseline where there is one, else against the absolute limit.
+    fn category(&self, name: &str, now: &CategoryResult, before: Option<&Estimate>) -> Check {
+        match (before.filter(|b| b.value.is_finite()), finite(now.score.as_ref())) {
+            (Some(before), Some(now)) => self.max_drop(name, now, before),
+            _ => {
+                let min = self.input.config.category_min;
+                self.at_least(&format!("category_min/{name}"), category_label(name), now.score.as_ref(), min)
+            }
+        }
+    }
+
+    fn max_drop(&self, name: &str, now: &Estimate, before: &Estimate) -> Check {
+        let allowed = self.input.config.max_drop;
+        let change = now.value - before.value;
+        let evidence = self.input.paired.and_then(|p| p.categories.get(name));
+        let difference = evidence.map(|e| e.difference);
+        let label = category_label(name);
+        let (status, message) = if -change <= allowed + SLACK {
+            (Verdict::Pass, format!("{label} changed by {}; a drop of {} is allowed.", signed(change), limit(allowed)))
+        } else {
+            let drop = beside(-change, allowed);
+            let is_real = difference.is_some_and(|d| d.n > 1 && d.upper < 0.0);
+            if self.noise_aware && !is_real {
+                let needed = evidence.and_then(|e| e.needed_n);
+                let what = format!("{label} dropped by {drop}, beyond {}", limit(allowed));
+                (Verdict::Inconclusive, not_significant(&what, difference.map_or(0, |d| d.n), needed))
+            } else {
+                let (from, to) = (number(before.value), number(now.value));
+                let allowed = limit(allowed);
+                (Verdict::Fail, format!("{label} dropped by {drop} (from {from} to {to}); at most {allowed} is allowed."))
+            }
+        };
+        Check {
+            baseline: Some(before.value),
+            current: Some(now.value),
+            limit: Some(allowed),
+            interval: difference.as_ref().and_then(ends),
+            n: Some(difference.map_or(now.n, |d| d.n)),
+            ..Check::new(&format!("max_drop/{name}"), status, message)
+        }
+    }
+
+    fn at_least(&self, name: &str, label: &str, now: Option<&Estimate>, min: f64) -> Check {
+        let Some(now) = finite(now) else {
+            let message = format!("{label} has no score: too few samples could be scored.");
+            return Check { limit: Some(min), ..Check::new(name, Verdict::Inconclusive, message) };
+        };
+        let value = beside(now.value, min);
+        let (status, message) = if now.value >= min - SLACK {
+            (Verdict::Pass, format!("{label} is {}, at least {}.", number(now.value), limit(min)))
+        } else if self.noise_aware && (now.n < 2 || now.upper >= min) {
+            let what = format!("{label} is {value}, below {}", limit(min));
+            (Verdict::Inconclusive, not_significant(&what, now.n, None))
+        } else {
+            (Verdict::Fail, format!("{label} is {value}, below {}.", limit(min)))
+        };
+        Check {
+            current: Some(now.value),
+            limit: Some(min),
+            interval: ends(now),
+            n: Some(now.n),
+            ..Check::new(name, status, message)
+        }
+    }
+
+    /// Whether the judge may decide; nothing where that is not asked or no judge scored.
+    fn judge_kappa(&self) -> Option<Check> {
+        let min = self.input.config.require_judge_kappa?;
+        self.input.run.spec.scoring.metrics.values().find_map(|m| m.scorer.judge())?;
+        let kappa = self.input.judge_kappa.filter(|k| k.is_finite());
+        let (status, message) = match kappa {
+            None => (
+                Verdict::Inconclusive,
+                format!(
+                    "An agreement of the judge with people of at least {} is required, but the judge was never calibrated.",
+                    limit(min)
+                ),
+            ),
+            Some(kappa) if kappa >= min - SLACK => {
+                (Verdict::Pass, format!("The judge agrees with people: kappa is {}, at least {}.", number(kappa), limit(min)))
+            }
+            Some(kappa) => (
+                Verdict::Inconclusive,
+                format!("The judge agrees too little with people: kappa is {}, below {}.", beside(kappa, min), limit(min)),
+            ),
+        };
+        Some(Check { current: kappa, limit: Some(min), ..Check::new("judge_kappa", status, message) })
+    }
 }
+
+impl Check {
+    /// A check without numbers.
+    fn new(name: &str, status: Verdict, message: String) -> Self {
+        Self { name: name.to_owned(), status, baseline: None, current: None, limit: None, interval: None, n: None, message }
+    }
+}
+
+fn finite(estimate: Option<&Estimate>) -> Option<&Estimate> {
+    estimate.filter(|e| e.value.is_finite())
+}
+
+/// The interval, where there is one.
+fn ends(estimate: &Estimate) -> Option<[f64; 2]> {
+    (estimate.n > 1 && estimate.lower.is_finite() && estimate.upper.is_finite()).then_some([estimate.lower, estimate.upper])
+}
+
+fn not_significant(what: &str, n: u64, needed: Option<u64>) -> String {
+    let samples = |n: u64| if n == 1 { "1 sample".to_owned() } else { format!("{n} samples") };
+    match (n, needed) {
+        (0, _) => format!("{what}, but no samples are shared with the baseline that could show whether that is noise."),
+        (_, Some(needed)) if needed > n => {
+            format!("{what}, but {} cannot tell it from noise: about {needed} samples are needed.", samples(n))
+        }
+        _ => format!("{what}, but {} cannot tell it from noise: add samples or trials.", samples(n)),
+    }
+}
+
+/// A number as people read it beside its limit: with more decimals where three would make them look equal.
+fn beside(value: f64, limit: f64) -> String {
+    if (value - limit).abs() < 5e-4 { format!("{value:.6}") } else { number(value) }
+}
+
+fn vanished(before: &RunResults, now: &RunResults) -> Option<String> {
+    let gone: Vec<&str> =
+        before.categories.keys().filter(|name| !now.categories.contains_key(*name)).map(|n| category_label(n)).collect();
+    (!gone.is_empty()).then(|| format!("The baseline has categories that this run lacks: {}.", gone.join(", ")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -175,8 +175,10 @@ fn axis_score(axis: &str, value: &Value) -> Result<AxisScore, JudgeFormatError> 
     }
 }
 
+/// The judge's words, under any of the names that models give them.
 fn reason(object: &Map<String, Value>) -> Option<String> {
-    member(object, "reason")?.as_str().filter(|r| !r.trim().is_empty()).map(|r| cut(r.trim(), MAX_REASON_CHARS))
+    let words = ["reason", "reasoning", "explanation", "rationale"].iter().find_map(|name| member(object, name))?;
+    words.as_str().filter(|r| !r.trim().is_empty()).map(|r| cut(r.trim(), MAX_REASON_CHARS))
 }
 
 fn cut(text: &str, chars: usize) -> String {

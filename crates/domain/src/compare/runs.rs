@@ -1,0 +1,196 @@
+//! The comparison of two runs.
+
+use std::collections::BTreeMap;
+
+use super::{Change, NOTABLE_CHANGE, PairedEvidence, RunComparison, SampleChange};
+use crate::run::{EvaluationRun, RunResults};
+use crate::scorecard::category_label;
+use crate::scorecard::format::{count, number, percent, signed};
+use crate::scoring::ScorerSpec;
+
+/// Distance within which a change is not beyond [`NOTABLE_CHANGE`].
+const SLACK: f64 = 1e-9;
+
+/// Compares two runs. `paired` and `flips` come from the samples that both scored; flips are kept in their order, and may
+/// be fewer than McNemar's test counted.
+///
+/// A score that moves by more than 5 points is a regression or an improvement. For latency and cost lower is better, and
+/// the change is relative: more than 5 %. Raw rates that are neither good nor bad, such as refusals without an
+/// expectation, are neither. Metrics, categories, `overall` and `pass_rate` are listed by their names.
+pub fn compare(
+    before: &EvaluationRun,
+    after: &EvaluationRun,
+    paired: Option<PairedEvidence>,
+    flips: Vec<SampleChange>,
+) -> RunComparison {
+    let (was, is) = (before.results.as_ref(), after.results.as_ref());
+    let metrics = both(was, is, |r| &r.metric_scores, |mean| Some(*mean));
+    let mut categories = both(was, is, |r| &r.categories, |c| c.score.map(|s| s.value));
+    for (name, change) in &mut categories {
+        if let Some(evidence) = paired.as_ref().and_then(|p| p.categories.get(name)) {
+            change.n = Some(evidence.difference.n);
+            change.interval = (evidence.difference.n > 1).then_some([evidence.difference.lower, evidence.difference.upper]);
+        }
+    }
+    let overall = overall(was, is, paired.as_ref());
+    let pass_rate = was.zip(is).map(|(was, is)| change(was.pass_rate.value, is.pass_rate.value));
+    let mut notable = Notable::default();
+    for (name, change) in &categories {
+        notable.add(name, change, Direction::Higher);
+    }
+    for (name, change) in &metrics {
+        let scorer = [after, before].iter().find_map(|run| run.spec.scoring.metrics.get(name)).map(|m| &m.scorer);
+        notable.add(name, change, Direction::of(scorer));
+    }
+    for (name, change) in [("overall", &overall), ("pass_rate", &pass_rate)] {
+        if let Some(change) = change {
+            notable.add(name, change, Direction::Higher);
+        }
+    }
+    let flipped = |passed: bool| {
+        let counted = flips.iter().filter(|f| f.passed_before == Some(!passed) && f.passed_after == Some(passed)).count();
+        let tested = paired.as_ref().and_then(|p| p.mcnemar.as_ref());
+        tested.map_or(counted as u64, |m| if passed { m.newly_passed } else { m.newly_failed })
+    };
+    let (newly_failed, newly_passed) = (flipped(false), flipped(true));
+    let summary = summary(overall.as_ref(), pass_rate.as_ref(), &notable, (newly_failed, newly_passed));
+    let mut metric_changes = metrics;
+    metric_changes.extend(overall.map(|change| ("overall".to_owned(), change)));
+    RunComparison {
+        run1_id: before.id.clone(),
+        run2_id: after.id.clone(),
+        metric_changes,
+        category_changes: categories,
+        pass_rate_change: pass_rate.map_or(0.0, |c| c.change),
+        regressions: notable.regressions,
+        improvements: notable.improvements,
+        flips,
+        newly_failed,
+        newly_passed,
+        paired,
+        summary,
+    }
+}
+
+fn change(before: f64, after: f64) -> Change {
+    Change { before, after, change: after - before, interval: None, n: None }
+}
+
+/// The changes of what both runs have, where both numbers are finite.
+fn both<T>(
+    was: Option<&RunResults>,
+    is: Option<&RunResults>,
+    members: impl Fn(&RunResults) -> &BTreeMap<String, T>,
+    value: impl Fn(&T) -> Option<f64>,
+) -> BTreeMap<String, Change> {
+    let Some((was, is)) = was.zip(is) else { return BTreeMap::new() };
+    let number = |of: &RunResults, name: &str| members(of).get(name).and_then(&value).filter(|v| v.is_finite());
+    members(was)
+        .keys()
+        .filter_map(|name| Some((name.clone(), change(number(was, name)?, number(is, name)?))))
+        .collect()
+}
+
+/// The change of the overall score. It has an interval where every category that counts has one: the categories hold
+/// different samples, so the half-widths, times their weights, add as squares.
+fn overall(was: Option<&RunResults>, is: Option<&RunResults>, paired: Option<&PairedEvidence>) -> Option<Change> {
+    let (was, is) = was.zip(is)?;
+    let value = |of: &RunResults| of.overall.map(|o| o.value).filter(|v| v.is_finite());
+    let mut overall = change(value(was)?, value(is)?);
+    let Some(paired) = paired.filter(|_| same_weights(was, is)) else { return Some(overall) };
+    let (mut centre, mut below, mut above, mut n) = (0.0, 0.0, 0.0, 0);
+    for (name, category) in is.categories.iter().filter(|(_, category)| category.weight > 0.0) {
+        let Some(shared) = paired.categories.get(name).map(|e| e.difference).filter(|d| d.n > 1) else {
+            return Some(overall);
+        };
+        centre += category.weight * shared.value;
+        below += (category.weight * (shared.value - shared.lower)).powi(2);
+        above += (category.weight * (shared.upper - shared.value)).powi(2);
+        n += shared.n;
+    }
+    if n > 0 {
+        overall.interval = Some([centre - below.sqrt(), centre + above.sqrt()]);
+        overall.n = Some(n);
+    }
+    Some(overall)
+}
+
+fn same_weights(was: &RunResults, is: &RunResults) -> bool {
+    let weights = |of: &RunResults| of.categories.iter().map(|(n, c)| (n.clone(), c.weight)).collect::<Vec<_>>();
+    weights(was) == weights(is)
+}
+
+/// Which way is better.
+enum Direction {
+    Higher,
+    /// Lower, with changes relative to the value before.
+    Lower,
+    Neither,
+}
+
+impl Direction {
+    fn of(scorer: Option<&ScorerSpec>) -> Self {
+        match scorer {
+            Some(scorer) if scorer.is_measurement() => Self::Lower,
+            Some(scorer) if !scorer.is_score() => Self::Neither,
+            _ => Self::Higher,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Notable {
+    regressions: Vec<String>,
+    improvements: Vec<String>,
+}
+
+impl Notable {
+    fn add(&mut self, name: &str, change: &Change, direction: Direction) {
+        let gain = match direction {
+            Direction::Higher => change.change,
+            Direction::Neither => 0.0,
+            // From nothing to something is beyond every share.
+            Direction::Lower if change.before <= 0.0 => -change.change.signum() * f64::from(u8::from(change.change != 0.0)),
+            Direction::Lower => -change.change / change.before,
+        };
+        if gain < -NOTABLE_CHANGE - SLACK {
+            self.regressions.push(name.to_owned());
+        } else if gain > NOTABLE_CHANGE + SLACK {
+            self.improvements.push(name.to_owned());
+        }
+    }
+}
+
+fn summary(overall: Option<&Change>, pass_rate: Option<&Change>, notable: &Notable, flips: (u64, u64)) -> String {
+    let mut parts = Vec::new();
+    if let Some(overall) = overall {
+        let (from, to) = (number(overall.before), number(overall.after));
+        parts.push(format!("overall went from {from} to {to} ({})", signed(overall.change)));
+    }
+    if let Some(rate) = pass_rate {
+        parts.push(format!("the pass rate from {} to {}", percent(rate.before), percent(rate.after)));
+    }
+    let names = |names: &[String]| names.iter().map(|n| category_label(n)).collect::<Vec<_>>().join(", ");
+    for (what, list) in [("regression", &notable.regressions), ("improvement", &notable.improvements)] {
+        parts.push(match list.len() {
+            0 => format!("no {what}s"),
+            n => format!("{} ({})", count(n as u64, what), names(list)),
+        });
+    }
+    let (failed, passed) = flips;
+    parts.push(format!("{} newly fail{}, {passed} newly pass{}", count(failed, "sample"), s(failed), if passed == 1 { "es" } else { "" }));
+    let mut sentence = parts.join(", ");
+    if let Some(first) = sentence.get(..1).map(str::to_uppercase) {
+        sentence.replace_range(..1, &first);
+    }
+    sentence.push('.');
+    sentence
+}
+
+/// The ending of a verb after a count.
+fn s(n: u64) -> &'static str {
+    if n == 1 { "s" } else { "" }
+}
+
+#[cfg(test)]
+mod tests;

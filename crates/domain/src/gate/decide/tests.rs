@@ -1,0 +1,285 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+/// Overrides of a run: `categories` as name → [score, half-width of the interval, n], and what stands in `spec`.
+fn run(overall: Option<f64>, categories: &[(&str, Option<f64>)]) -> EvaluationRun {
+    let estimate = |value: f64| json!({"value": value, "n": 40, "lower": value - 0.03, "upper": value + 0.03});
+    let categories: serde_json::Map<String, Value> = categories
+        .iter()
+        .map(|&(name, score)| {
+            let score = score.map_or(Value::Null, estimate);
+            (name.to_owned(), json!({"score": score, "pass_rate": null, "weight": 0.5, "samples": 40, "failed": 0, "errored": 0}))
+        })
+        .collect();
+    serde_json::from_value(json!({
+        "id": "run_1", "name": "r", "dataset": "golden", "prompt_name": null, "prompt_version": null,
+        "model_name": "sim/m", "metrics": [], "status": "completed",
+        "spec": {
+            "target": "t", "manifest": {"model": "sim/m"}, "manifest_id": "m", "dataset": "golden", "dataset_version": "v1",
+            "scoring": {
+                "metrics": {"judge": {"kind": "judge", "model": "sim/j", "weight": 1.0}},
+                "pass_threshold": 0.7, "max_error_rate": 0.02,
+            },
+            "repeat": 2, "cache": true,
+        },
+        "results": {
+            "total_samples": 50, "passed_samples": 0, "failed_samples": 0, "errored_samples": 0, "errored_trials": 0,
+            "pass_rate": estimate(0.9), "metric_scores": {}, "metric_details": {}, "categories": categories,
+            "overall": overall.map_or(Value::Null, estimate), "failure_reasons": {}, "error_reasons": {},
+            "spend": {"target_cost": 0.0, "judge_cost": 0.0, "prompt_tokens": 0, "completion_tokens": 0, "cached": 0},
+            "latency": null,
+        },
+        "progress": {"total": 100, "done": 100, "errored": 0, "cost": 0.0},
+        "start_time": null, "end_time": null, "created_at": "2026-11-03T15:40:52Z",
+    }))
+    .unwrap()
+}
+
+fn paired(categories: &[(&str, [f64; 3], u64, Option<u64>)]) -> PairedEvidence {
+    let estimate = |[value, lower, upper]: [f64; 3], n| Estimate { value, n, lower, upper };
+    PairedEvidence {
+        difference: estimate([0.0; 3], 37),
+        method: "bootstrap".into(),
+        p_value: None,
+        mcnemar: None,
+        minimum_detectable_effect: None,
+        categories: categories
+            .iter()
+            .map(|&(name, ends, n, needed_n)| {
+                let evidence = crate::compare::CategoryEvidence { difference: estimate(ends, n), p_value: None, needed_n };
+                (name.to_owned(), evidence)
+            })
+            .collect(),
+    }
+}
+
+fn noise_aware() -> GateConfig {
+    GateConfig { mode: GateMode::NoiseAware, ..GateConfig::default() }
+}
+
+fn decision(
+    config: &GateConfig,
+    run: &EvaluationRun,
+    baseline: Option<&EvaluationRun>,
+    paired: Option<&PairedEvidence>,
+) -> Decision {
+    decide(&GateInput { config, run, baseline, paired, judge_kappa: None })
+}
+
+/// The decision as text.
+fn show(decision: &Decision) -> String {
+    let checks = decision.checks.iter().map(|c| format!("{} {}: {}", c.status.as_str(), c.name, c.message));
+    let verdict = decision.verdict.as_str().to_uppercase();
+    std::iter::once(verdict).chain(checks).chain(decision.notices.iter().cloned()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn with_a_baseline_drops_decide() {
+    let before = run(Some(0.9), &[("a", Some(0.90)), ("b", Some(0.90)), ("gone", Some(0.9)), ("blank", None)]);
+    let now = run(Some(0.85), &[("a", Some(0.85)), ("b", Some(0.60)), ("new", Some(0.71)), ("blank", Some(0.9))]);
+    let evidence = paired(&[("b", [-0.3, -0.4, -0.2], 38, Some(5))]);
+    let decided = decision(&GateConfig::default(), &now, Some(&before), Some(&evidence));
+    insta::assert_snapshot!(show(&decided), @r#"
+    FAIL
+    pass error_rate: 0 of 100 answers errored (0.0 %); 2.0 % are allowed.
+    pass overall_min: Overall is 0.850, at least 0.8.
+    pass max_drop/a: a changed by −0.050; a drop of 0.05 is allowed.
+    fail max_drop/b: b dropped by 0.300 (from 0.900 to 0.600); at most 0.05 is allowed.
+    pass category_min/blank: blank is 0.900, at least 0.72.
+    fail category_min/new: new is 0.710, below 0.72.
+    The run is the baseline itself.
+    The baseline has categories that this run lacks: gone.
+    "#);
+    let check = decided.checks.iter().find(|c| c.name == "max_drop/b").unwrap();
+    insta::assert_snapshot!(serde_json::to_string(check).unwrap(), @r#"{"name":"max_drop/b","status":"fail","baseline":0.9,"current":0.6,"limit":0.05,"interval":[-0.4,-0.2],"n":38,"message":"b dropped by 0.300 (from 0.900 to 0.600); at most 0.05 is allowed."}"#);
+}
+
+#[test]
+fn without_a_baseline_absolute_limits_decide() {
+    let now = run(Some(0.80), &[("a", Some(0.72)), ("b", Some(0.7199)), ("c", None)]);
+    insta::assert_snapshot!(show(&decision(&GateConfig::default(), &now, None, None)), @r#"
+    FAIL
+    pass error_rate: 0 of 100 answers errored (0.0 %); 2.0 % are allowed.
+    pass overall_min: Overall is 0.800, at least 0.8.
+    pass category_min/a: a is 0.720, at least 0.72.
+    fail category_min/b: b is 0.719900, below 0.72.
+    inconclusive category_min/c: c has no score: too few samples could be scored.
+    There is no baseline: only the absolute limits apply (overall at least 0.8, every category at least 0.72). `llmops baseline promote RUN` makes one.
+    "#);
+    let mut empty = run(Some(0.9), &[]);
+    empty.results = None;
+    let fine = run(Some(0.8), &[("a", Some(0.72))]);
+    insta::assert_snapshot!(show(&decision(&GateConfig::default(), &fine, Some(&empty), None)), @r#"
+    PASS
+    pass error_rate: 0 of 100 answers errored (0.0 %); 2.0 % are allowed.
+    pass overall_min: Overall is 0.800, at least 0.8.
+    pass category_min/a: a is 0.720, at least 0.72.
+    The baseline has no results: only the absolute limits apply (overall at least 0.8, every category at least 0.72). `llmops baseline promote RUN` makes one.
+    "#);
+}
+
+#[test]
+fn a_drop_equal_to_the_limit_passes() {
+    let verdict = |before: f64, now: f64| {
+        let (before, now) = (run(Some(0.9), &[("a", Some(before))]), run(Some(0.9), &[("a", Some(now))]));
+        decision(&GateConfig::default(), &now, Some(&before), None).verdict
+    };
+    for hundredths in 5..=100_u32 {
+        let before = f64::from(hundredths) / 100.0;
+        assert_eq!(verdict(before, before - 0.05), Verdict::Pass, "{before}");
+        assert_eq!(verdict(before, f64::from(hundredths - 5) / 100.0), Verdict::Pass, "{before}");
+        assert_eq!(verdict(before, before - 0.050_001), Verdict::Fail, "{before}");
+    }
+    assert_eq!(verdict(0.2, 0.9), Verdict::Pass);
+}
+
+#[test]
+fn noise_decides_nothing() {
+    let before = run(Some(0.9), &[("a", Some(0.9)), ("b", Some(0.9)), ("c", Some(0.9)), ("d", Some(0.9))]);
+    let now = run(Some(0.78), &[("a", Some(0.8)), ("b", Some(0.8)), ("c", Some(0.8)), ("d", Some(0.8))]);
+    let evidence = paired(&[
+        ("a", [-0.1, -0.25, 0.01], 12, Some(41)),
+        ("b", [-0.1, -0.15, -0.01], 30, None),
+        ("c", [-0.1, -0.1, -0.1], 1, None),
+    ]);
+    insta::assert_snapshot!(show(&decision(&noise_aware(), &now, Some(&before), Some(&evidence))), @r#"
+    FAIL
+    pass error_rate: 0 of 100 answers errored (0.0 %); 2.0 % are allowed.
+    inconclusive overall_min: Overall is 0.780, below 0.8, but 40 samples cannot tell it from noise: add samples or trials.
+    inconclusive max_drop/a: a dropped by 0.100, beyond 0.05, but 12 samples cannot tell it from noise: about 41 samples are needed.
+    fail max_drop/b: b dropped by 0.100 (from 0.900 to 0.800); at most 0.05 is allowed.
+    inconclusive max_drop/c: c dropped by 0.100, beyond 0.05, but 1 sample cannot tell it from noise: add samples or trials.
+    inconclusive max_drop/d: d dropped by 0.100, beyond 0.05, but no samples are shared with the baseline that could show whether that is noise.
+    The run is the baseline itself.
+    "#);
+    let low = run(Some(0.70), &[("a", Some(0.70))]);
+    insta::assert_snapshot!(show(&decision(&noise_aware(), &low, None, None)), @r#"
+    FAIL
+    pass error_rate: 0 of 100 answers errored (0.0 %); 2.0 % are allowed.
+    fail overall_min: Overall is 0.700, below 0.8.
+    inconclusive category_min/a: a is 0.700, below 0.72, but 40 samples cannot tell it from noise: add samples or trials.
+    There is no baseline: only the absolute limits apply (overall at least 0.8, every category at least 0.72). `llmops baseline promote RUN` makes one.
+    "#);
+}
+
+#[test]
+fn a_run_with_too_many_errors_is_inconclusive() {
+    let before = run(Some(0.9), &[("a", Some(0.9))]);
+    let mut now = run(Some(0.5), &[("a", Some(0.5))]);
+    let results = now.results.as_mut().unwrap();
+    results.errored_trials = 3;
+    results.error_reasons = [("provider: 500".to_owned(), 2), ("judge: no JSON".to_owned(), 1)].into();
+    insta::assert_snapshot!(show(&decision(&GateConfig::default(), &now, Some(&before), None)), @r#"
+    INCONCLUSIVE
+    inconclusive error_rate: 3 of 100 answers errored (3.0 %); 2.0 % are allowed. Most often: provider: 500.
+    inconclusive overall_min: Overall is 0.500, below 0.8. It does not count as failed, because too few samples could be scored.
+    inconclusive max_drop/a: a dropped by 0.400 (from 0.900 to 0.500); at most 0.05 is allowed. It does not count as failed, because too few samples could be scored.
+    The run is the baseline itself.
+    "#);
+    now.results.as_mut().unwrap().errored_trials = 2;
+    assert_eq!(decision(&GateConfig::default(), &now, Some(&before), None).verdict, Verdict::Fail);
+    now.status = RunStatus::Failed;
+    now.error = Some("the judges have spent their budget".into());
+    insta::assert_snapshot!(show(&decision(&GateConfig::default(), &now, Some(&before), None)), @r#"
+    INCONCLUSIVE
+    inconclusive error_rate: The run is failed, not completed: the judges have spent their budget.
+    inconclusive overall_min: Overall is 0.500, below 0.8. It does not count as failed, because too few samples could be scored.
+    inconclusive max_drop/a: a dropped by 0.400 (from 0.900 to 0.500); at most 0.05 is allowed. It does not count as failed, because too few samples could be scored.
+    The run is the baseline itself.
+    "#);
+    now.results = None;
+    insta::assert_snapshot!(show(&decision(&GateConfig::default(), &now, Some(&before), None)), @r#"
+    INCONCLUSIVE
+    inconclusive error_rate: The run is failed and has no results: the judges have spent their budget.
+    The run is the baseline itself.
+    "#);
+    let mut empty = run(None, &[]);
+    empty.results.as_mut().unwrap().total_samples = 0;
+    insta::assert_snapshot!(show(&decision(&GateConfig::default(), &empty, None, None)), @r#"
+    INCONCLUSIVE
+    inconclusive error_rate: The run has no samples.
+    inconclusive overall_min: Overall has no score: too few samples could be scored.
+    There is no baseline: only the absolute limits apply (overall at least 0.8, every category at least 0.72). `llmops baseline promote RUN` makes one.
+    "#);
+}
+
+#[test]
+fn a_required_kappa_needs_a_calibration() {
+    let config = GateConfig { require_judge_kappa: Some(0.6), ..GateConfig::default() };
+    let now = run(Some(0.9), &[]);
+    let check = |judge_kappa: Option<f64>, run: &EvaluationRun| {
+        let decided = decide(&GateInput { config: &config, run, baseline: None, paired: None, judge_kappa });
+        let check = decided.checks.iter().find(|c| c.name == "judge_kappa");
+        check.map_or("none".to_owned(), |c| format!("{}: {}", c.status.as_str(), c.message))
+    };
+    insta::assert_snapshot!(check(None, &now), @"inconclusive: An agreement of the judge with people of at least 0.6 is required, but the judge was never calibrated.");
+    insta::assert_snapshot!(check(Some(0.6), &now), @"pass: The judge agrees with people: kappa is 0.600, at least 0.6.");
+    insta::assert_snapshot!(check(Some(0.5999), &now), @"inconclusive: The judge agrees too little with people: kappa is 0.599900, below 0.6.");
+    let mut unjudged = run(Some(0.9), &[]);
+    unjudged.spec.scoring.metrics.clear();
+    assert_eq!(check(None, &unjudged), "none");
+}
+
+#[test]
+fn readers_learn_what_is_not_comparable() {
+    let before = run(Some(0.9), &[]);
+    let mut now = before.clone();
+    now.id = "run_2".into();
+    now.spec.dataset_version = crate::hash::ContentHash::of_bytes(b"other");
+    now.spec.limit = Some(10);
+    now.spec.scoring.metrics[0].weight = Some(0.5);
+    now.spec.category_weights = [("a".to_owned(), 1.0)].into();
+    let notices = decision(&GateConfig::default(), &now, Some(&before), Some(&paired(&[]))).notices.join("\n");
+    insta::assert_snapshot!(notices, @r#"
+    Only the first 10 samples of the dataset were evaluated.
+    The baseline ran on another version of the dataset; 37 samples are shared.
+    The baseline was scored by other metrics, weights or thresholds: compare with care.
+    The baseline weighed the categories differently.
+    "#);
+    assert_eq!(
+        decision(&GateConfig::default(), &before, Some(&before), None).notices,
+        ["The run is the baseline itself."]
+    );
+}
+
+#[test]
+fn numbers_that_are_none_are_inconclusive() {
+    let before = run(Some(0.9), &[("a", Some(0.9))]);
+    let mut now = before.clone();
+    let results = now.results.as_mut().unwrap();
+    results.overall.as_mut().unwrap().value = f64::NAN;
+    results.categories.get_mut("a").unwrap().score.as_mut().unwrap().value = f64::NAN;
+    let decided = decision(&GateConfig::default(), &now, Some(&before), None);
+    assert_eq!(decided.verdict, Verdict::Inconclusive, "{}", show(&decided));
+}
+
+#[test]
+fn verdicts_have_exit_codes() {
+    let codes = |fail| [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive].map(|v| v.exit_code(fail));
+    assert_eq!((codes(false), codes(true)), ([0, 1, 3], [0, 1, 1]));
+}
+
+proptest::proptest! {
+    #[test]
+    fn lowering_a_score_never_helps(
+        before in 0.0..=1.0_f64, now in 0.0..=1.0_f64, by in 0.0..=1.0_f64, overall in 0.0..=1.0_f64,
+        noise in proptest::bool::ANY, with_baseline in proptest::bool::ANY, errors in 0..4_u64,
+    ) {
+        let config = if noise { noise_aware() } else { GateConfig::default() };
+        let baseline = run(Some(0.9), &[("a", Some(before))]);
+        let evidence = paired(&[("a", [now - before, now - before - 0.1, now - before + 0.1], 9, None)]);
+        let rank = |now: f64, overall: f64| {
+            let mut current = run(Some(overall), &[("a", Some(now))]);
+            current.results.as_mut().unwrap().errored_trials = errors;
+            let baseline = with_baseline.then_some(&baseline);
+            match decision(&config, &current, baseline, Some(&evidence)).verdict {
+                Verdict::Pass => 2,
+                Verdict::Inconclusive => 1,
+                Verdict::Fail => 0,
+            }
+        };
+        proptest::prop_assert!(rank(now - by, overall) <= rank(now, overall));
+        proptest::prop_assert!(rank(now, overall - by) <= rank(now, overall));
+    }
+}
