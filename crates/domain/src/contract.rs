@@ -143,6 +143,7 @@ fn validation_change(before: Option<&Validation>, after: Option<&Validation>) ->
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "helpers take `json!` values as they are written")]
 mod tests {
     use serde_json::{Value, json};
 

@@ -107,7 +107,7 @@ fn conversation(body: &PromptBody) -> String {
     let mut text = String::new();
     let mut push = |role: Role, name: Option<&str>, content: &str| {
         let name = name.map(|n| format!(" {n}")).unwrap_or_default();
-        text.push_str(&format!("[{}{name}]\n{content}\n", role.as_str()));
+        text.extend(["[", role.as_str(), &name, "]\n", content, "\n"]);
     };
     if let Some(system) = &body.system {
         push(Role::System, None, system);
@@ -197,4 +197,5 @@ fn settings(body: &PromptBody) -> Vec<(String, Value)> {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "helpers take `json!` values as they are written")]
 mod tests;

@@ -287,4 +287,5 @@ impl Content {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "helpers take `json!` values as they are written")]
 mod tests;

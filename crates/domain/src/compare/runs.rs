@@ -29,7 +29,8 @@ pub fn compare(
     for (name, change) in &mut categories {
         if let Some(evidence) = paired.as_ref().and_then(|p| p.categories.get(name)) {
             change.n = Some(evidence.difference.n);
-            change.interval = (evidence.difference.n > 1).then_some([evidence.difference.lower, evidence.difference.upper]);
+            change.interval =
+                (evidence.difference.n > 1).then_some([evidence.difference.lower, evidence.difference.upper]);
         }
     }
     let overall = overall(was, is, paired.as_ref());
@@ -48,12 +49,16 @@ pub fn compare(
         }
     }
     let flipped = |passed: bool| {
-        let counted = flips.iter().filter(|f| f.passed_before == Some(!passed) && f.passed_after == Some(passed)).count();
+        let counted =
+            flips.iter().filter(|f| f.passed_before == Some(!passed) && f.passed_after == Some(passed)).count();
         let tested = paired.as_ref().and_then(|p| p.mcnemar.as_ref());
         tested.map_or(counted as u64, |m| if passed { m.newly_passed } else { m.newly_failed })
     };
     let (newly_failed, newly_passed) = (flipped(false), flipped(true));
-    let summary = summary(overall.as_ref(), pass_rate.as_ref(), &notable, (newly_failed, newly_passed));
+    let summary = match pass_rate {
+        Some(rate) => summary(overall.as_ref(), &rate, &notable, (newly_failed, newly_passed)),
+        None => "One of the runs has no results.".to_owned(),
+    };
     let mut metric_changes = metrics;
     metric_changes.extend(overall.map(|change| ("overall".to_owned(), change)));
     RunComparison {
@@ -85,10 +90,7 @@ fn both<T>(
 ) -> BTreeMap<String, Change> {
     let Some((was, is)) = was.zip(is) else { return BTreeMap::new() };
     let number = |of: &RunResults, name: &str| members(of).get(name).and_then(&value).filter(|v| v.is_finite());
-    members(was)
-        .keys()
-        .filter_map(|name| Some((name.clone(), change(number(was, name)?, number(is, name)?))))
-        .collect()
+    members(was).keys().filter_map(|name| Some((name.clone(), change(number(was, name)?, number(is, name)?)))).collect()
 }
 
 /// The change of the overall score. It has an interval where every category that counts has one: the categories hold
@@ -121,6 +123,7 @@ fn same_weights(was: &RunResults, is: &RunResults) -> bool {
 }
 
 /// Which way is better.
+#[derive(Clone, Copy)]
 enum Direction {
     Higher,
     /// Lower, with changes relative to the value before.
@@ -150,7 +153,9 @@ impl Notable {
             Direction::Higher => change.change,
             Direction::Neither => 0.0,
             // From nothing to something is beyond every share.
-            Direction::Lower if change.before <= 0.0 => -change.change.signum() * f64::from(u8::from(change.change != 0.0)),
+            Direction::Lower if change.before <= 0.0 => {
+                -change.change.signum() * f64::from(u8::from(change.change != 0.0))
+            }
             Direction::Lower => -change.change / change.before,
         };
         if gain < -NOTABLE_CHANGE - SLACK {
@@ -161,35 +166,28 @@ impl Notable {
     }
 }
 
-fn summary(overall: Option<&Change>, pass_rate: Option<&Change>, notable: &Notable, flips: (u64, u64)) -> String {
-    let mut parts = Vec::new();
-    if let Some(overall) = overall {
-        let (from, to) = (number(overall.before), number(overall.after));
-        parts.push(format!("overall went from {from} to {to} ({})", signed(overall.change)));
-    }
-    if let Some(rate) = pass_rate {
-        parts.push(format!("the pass rate from {} to {}", percent(rate.before), percent(rate.after)));
-    }
-    let names = |names: &[String]| names.iter().map(|n| category_label(n)).collect::<Vec<_>>().join(", ");
-    for (what, list) in [("regression", &notable.regressions), ("improvement", &notable.improvements)] {
-        parts.push(match list.len() {
-            0 => format!("no {what}s"),
-            n => format!("{} ({})", count(n as u64, what), names(list)),
-        });
-    }
-    let (failed, passed) = flips;
-    parts.push(format!("{} newly fail{}, {passed} newly pass{}", count(failed, "sample"), s(failed), if passed == 1 { "es" } else { "" }));
-    let mut sentence = parts.join(", ");
-    if let Some(first) = sentence.get(..1).map(str::to_uppercase) {
-        sentence.replace_range(..1, &first);
-    }
-    sentence.push('.');
-    sentence
-}
-
-/// The ending of a verb after a count.
-fn s(n: u64) -> &'static str {
-    if n == 1 { "s" } else { "" }
+fn summary(overall: Option<&Change>, rate: &Change, notable: &Notable, (failed, passed): (u64, u64)) -> String {
+    let score = overall.map_or("There is no overall score to compare".to_owned(), |change| {
+        let (from, to) = (number(change.before), number(change.after));
+        format!("Overall went from {from} to {to} ({})", signed(change.change))
+    });
+    let rates = format!("the pass rate from {} to {}", percent(rate.before), percent(rate.after));
+    let named = |what: &str, names: &[String]| match names.len() {
+        0 => format!("no {what}s"),
+        n => {
+            let labels: Vec<&str> = names.iter().map(|name| category_label(name)).collect();
+            format!("{} ({})", count(n as u64, what), labels.join(", "))
+        }
+    };
+    let (worse, better) = (named("regression", &notable.regressions), named("improvement", &notable.improvements));
+    let flips = match (failed, passed) {
+        (0, 0) => "no sample flipped".to_owned(),
+        _ => format!(
+            "{failed} newly failing and {passed} newly passing {}",
+            if failed + passed == 1 { "sample" } else { "samples" }
+        ),
+    };
+    format!("{score}, {rates}; {worse}, {better}; {flips}.")
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ pub fn decide(input: &GateInput<'_>) -> Decision {
     if !is_usable {
         for check in checks.iter_mut().filter(|c| c.status == Verdict::Fail) {
             check.status = Verdict::Inconclusive;
-            check.message.push_str(" It does not count as failed, because too few samples could be scored.");
+            check.message.push_str(" It does not count as failed: see error_rate.");
         }
     }
     Decision { verdict: worst(&checks), checks, notices }
@@ -103,7 +103,8 @@ impl Gate<'_> {
             notices.push(format!("Only the first {first} samples of the dataset were evaluated."));
         }
         let Some(before) = self.input.baseline.filter(|_| baseline.is_some()) else {
-            let why = if self.input.baseline.is_some() { "The baseline has no results" } else { "There is no baseline" };
+            let why =
+                if self.input.baseline.is_some() { "The baseline has no results" } else { "There is no baseline" };
             notices.push(format!(
                 "{why}: only the absolute limits apply (overall at least {}, every category at least {}). \
                  `llmops baseline promote RUN` makes one.",
@@ -120,7 +121,8 @@ impl Gate<'_> {
             notices.push(format!("The baseline ran on another version of the dataset; {shared} samples are shared."));
         }
         if before.spec.scoring.metrics != run.scoring.metrics {
-            notices.push("The baseline was scored by other metrics, weights or thresholds: compare with care.".to_owned());
+            notices
+                .push("The baseline was scored by other metrics, weights or thresholds: compare with care.".to_owned());
         }
         if before.spec.category_weights != run.category_weights {
             notices.push("The baseline weighed the categories differently.".to_owned());
@@ -132,7 +134,11 @@ impl Gate<'_> {
     fn error_rate(&self) -> Check {
         let run = self.input.run;
         let most = run.spec.scoring.max_error_rate;
-        let check = |status, current, message| Check { limit: Some(most), current, ..Check::new("error_rate", status, message) };
+        let check = |status, current, message| Check {
+            limit: Some(most),
+            current,
+            ..Check::new("error_rate", status, message)
+        };
         let Some(results) = &run.results else {
             let why = run.error.as_ref().map(|e| format!(": {e}")).unwrap_or_default();
             return check(Verdict::Inconclusive, None, format!("The run is {} and has no results{why}.", run.status));
@@ -140,13 +146,16 @@ impl Gate<'_> {
         let pairs = results.total_samples.saturating_mul(u64::from(run.spec.repeat.max(1)));
         let errored = results.errored_trials;
         let rate = errored as f64 / pairs as f64;
-        let counts = format!("{errored} of {pairs} answers errored ({}); {} are allowed.", percent(rate), percent(most));
-        let check = |status, message| Check { n: Some(pairs), ..check(status, rate.is_finite().then_some(rate), message) };
+        let counts =
+            format!("{errored} of {pairs} answers errored ({}); {} are allowed.", percent(rate), percent(most));
+        let check =
+            |status, message| Check { n: Some(pairs), ..check(status, rate.is_finite().then_some(rate), message) };
         if pairs == 0 {
             return check(Verdict::Inconclusive, "The run has no samples.".to_owned());
         }
         if rate > most + SLACK {
-            let reason = results.error_reasons.iter().max_by_key(|(_, n)| **n).map(|(r, _)| format!(" Most often: {r}."));
+            let reason =
+                results.error_reasons.iter().max_by_key(|(_, n)| **n).map(|(r, _)| format!(" Most often: {r}."));
             return check(Verdict::Inconclusive, format!("{counts}{}", reason.unwrap_or_default()));
         }
         if run.status != RunStatus::Completed {
@@ -158,11 +167,21 @@ impl Gate<'_> {
 
     /// A category: against the baseline where there is one, else against the absolute limit.
     fn category(&self, name: &str, now: &CategoryResult, before: Option<&Estimate>) -> Check {
-        match (before.filter(|b| b.value.is_finite()), finite(now.score.as_ref())) {
+        let config = self.input.config;
+        let label = category_label(name);
+        match (finite(before), finite(now.score.as_ref())) {
             (Some(before), Some(now)) => self.max_drop(name, now, before),
-            _ => {
-                let min = self.input.config.category_min;
-                self.at_least(&format!("category_min/{name}"), category_label(name), now.score.as_ref(), min)
+            (Some(before), None) => Check {
+                baseline: Some(before.value),
+                limit: Some(config.max_drop),
+                ..Check::new(&format!("max_drop/{name}"), Verdict::Inconclusive, no_score(label))
+            },
+            (None, now) => {
+                let mut check = self.at_least(&format!("category_min/{name}"), label, now, config.category_min);
+                if self.input.baseline.is_some_and(|b| b.results.is_some()) {
+                    check.message.push_str(" The baseline has no score for it.");
+                }
+                check
             }
         }
     }
@@ -185,7 +204,10 @@ impl Gate<'_> {
             } else {
                 let (from, to) = (number(before.value), number(now.value));
                 let allowed = limit(allowed);
-                (Verdict::Fail, format!("{label} dropped by {drop} (from {from} to {to}); at most {allowed} is allowed."))
+                (
+                    Verdict::Fail,
+                    format!("{label} dropped by {drop} (from {from} to {to}); at most {allowed} is allowed."),
+                )
             }
         };
         Check {
@@ -200,8 +222,7 @@ impl Gate<'_> {
 
     fn at_least(&self, name: &str, label: &str, now: Option<&Estimate>, min: f64) -> Check {
         let Some(now) = finite(now) else {
-            let message = format!("{label} has no score: too few samples could be scored.");
-            return Check { limit: Some(min), ..Check::new(name, Verdict::Inconclusive, message) };
+            return Check { limit: Some(min), ..Check::new(name, Verdict::Inconclusive, no_score(label)) };
         };
         let value = beside(now.value, min);
         let (status, message) = if now.value >= min - SLACK {
@@ -234,12 +255,17 @@ impl Gate<'_> {
                     limit(min)
                 ),
             ),
-            Some(kappa) if kappa >= min - SLACK => {
-                (Verdict::Pass, format!("The judge agrees with people: kappa is {}, at least {}.", number(kappa), limit(min)))
-            }
+            Some(kappa) if kappa >= min - SLACK => (
+                Verdict::Pass,
+                format!("The judge agrees with people: kappa is {}, at least {}.", number(kappa), limit(min)),
+            ),
             Some(kappa) => (
                 Verdict::Inconclusive,
-                format!("The judge agrees too little with people: kappa is {}, below {}.", beside(kappa, min), limit(min)),
+                format!(
+                    "The judge agrees too little with people: kappa is {}, below {}.",
+                    beside(kappa, min),
+                    limit(min)
+                ),
             ),
         };
         Some(Check { current: kappa, limit: Some(min), ..Check::new("judge_kappa", status, message) })
@@ -249,8 +275,21 @@ impl Gate<'_> {
 impl Check {
     /// A check without numbers.
     fn new(name: &str, status: Verdict, message: String) -> Self {
-        Self { name: name.to_owned(), status, baseline: None, current: None, limit: None, interval: None, n: None, message }
+        Self {
+            name: name.to_owned(),
+            status,
+            baseline: None,
+            current: None,
+            limit: None,
+            interval: None,
+            n: None,
+            message,
+        }
     }
+}
+
+fn no_score(label: &str) -> String {
+    format!("{label} has no score: nothing that counts for it could be scored, or no metric has a weight.")
 }
 
 fn finite(estimate: Option<&Estimate>) -> Option<&Estimate> {
@@ -259,7 +298,8 @@ fn finite(estimate: Option<&Estimate>) -> Option<&Estimate> {
 
 /// The interval, where there is one.
 fn ends(estimate: &Estimate) -> Option<[f64; 2]> {
-    (estimate.n > 1 && estimate.lower.is_finite() && estimate.upper.is_finite()).then_some([estimate.lower, estimate.upper])
+    (estimate.n > 1 && estimate.lower.is_finite() && estimate.upper.is_finite())
+        .then_some([estimate.lower, estimate.upper])
 }
 
 fn not_significant(what: &str, n: u64, needed: Option<u64>) -> String {
@@ -279,8 +319,12 @@ fn beside(value: f64, limit: f64) -> String {
 }
 
 fn vanished(before: &RunResults, now: &RunResults) -> Option<String> {
-    let gone: Vec<&str> =
-        before.categories.keys().filter(|name| !now.categories.contains_key(*name)).map(|n| category_label(n)).collect();
+    let gone: Vec<&str> = before
+        .categories
+        .keys()
+        .filter(|name| !now.categories.contains_key(*name))
+        .map(|n| category_label(n))
+        .collect();
     (!gone.is_empty()).then(|| format!("The baseline has categories that this run lacks: {}.", gone.join(", ")))
 }
 

@@ -179,6 +179,7 @@ fn shown(value: &Value) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "helpers take `json!` values as they are written")]
 mod tests {
     use serde_json::json;
 

@@ -72,6 +72,7 @@ impl Bound {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "helpers take `json!` values as they are written")]
 mod tests {
     use serde_json::{Value, json};
 
@@ -100,7 +101,8 @@ mod tests {
 
     #[track_caller]
     fn check(values: &[(&str, f64)], mean: Option<f64>, failures: &[&str]) {
-        let good = [("rouge_l", 0.7), ("judge", 0.8), ("exact", 0.0), ("refused", 1.0), ("latency", 2000.0), ("cost", 0.01)];
+        let good =
+            [("rouge_l", 0.7), ("judge", 0.8), ("exact", 0.0), ("refused", 1.0), ("latency", 2000.0), ("cost", 0.01)];
         let mut all = scores(&good);
         all.extend(scores(values));
         assert_eq!(composite(&all, &usual()), mean);
@@ -110,14 +112,26 @@ mod tests {
     #[test]
     fn every_metric_must_reach_its_threshold() {
         check(&[("rouge_l", 1.0), ("judge", 1.0)], Some(1.0), &[]);
-        check(&[("rouge_l", 0.1 + 0.2 + 0.4), ("judge", 0.8 - 1e-12), ("exact", 1.0)], composite_of(0.1 + 0.2 + 0.4, 0.8 - 1e-12), &[]);
-        check(&[("rouge_l", 0.699), ("judge", 0.79)], composite_of(0.699, 0.79), &["rouge_l < 0.7", "judge < 0.8"]);
-        check(&[("latency", 2001.0), ("cost", 0.02), ("speed", 1e9)], composite_of(0.7, 0.8), &["latency > 2000 ms", "cost > 0.01 USD"]);
+        check(
+            &[("rouge_l", 0.1 + 0.2 + 0.4), ("judge", 0.8 - 1e-12), ("exact", 1.0)],
+            Some(composite_of(0.1 + 0.2 + 0.4, 0.8 - 1e-12)),
+            &[],
+        );
+        check(
+            &[("rouge_l", 0.699), ("judge", 0.79)],
+            Some(composite_of(0.699, 0.79)),
+            &["rouge_l < 0.7", "judge < 0.8"],
+        );
+        check(
+            &[("latency", 2001.0), ("cost", 0.02), ("speed", 1e9)],
+            Some(composite_of(0.7, 0.8)),
+            &["latency > 2000 ms", "cost > 0.01 USD"],
+        );
         check(&[("judge", f64::NAN), ("latency", f64::NAN)], None, &["judge < 0.8", "latency > 2000 ms"]);
     }
 
-    fn composite_of(rouge_l: f64, judge: f64) -> Option<f64> {
-        Some((0.4 * rouge_l + 0.6 * judge) / (0.4 + 0.6))
+    fn composite_of(rouge_l: f64, judge: f64) -> f64 {
+        (0.4 * rouge_l + 0.6 * judge) / (0.4 + 0.6)
     }
 
     #[test]

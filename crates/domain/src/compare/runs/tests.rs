@@ -9,7 +9,8 @@ fn run(id: &str, overall: Option<f64>, metrics: &[(&str, f64)], categories: &[(&
     let metrics: serde_json::Map<String, Value> = metrics.iter().map(|&(n, v)| (n.to_owned(), json!(v))).collect();
     let weight = 1.0 / categories.len().max(1) as f64;
     let category = |score| json!({"score": estimate(score), "pass_rate": null, "weight": weight, "samples": 40, "failed": 0, "errored": 0});
-    let categories: serde_json::Map<String, Value> = categories.iter().map(|&(n, v)| (n.to_owned(), category(v))).collect();
+    let categories: serde_json::Map<String, Value> =
+        categories.iter().map(|&(n, v)| (n.to_owned(), category(v))).collect();
     serde_json::from_value(json!({
         "id": id, "name": "r", "dataset": "golden", "prompt_name": null, "prompt_version": null, "model_name": "sim/m",
         "metrics": [], "status": "completed",
@@ -47,7 +48,9 @@ fn evidence(categories: &[(&str, [f64; 3], u64)]) -> PairedEvidence {
         minimum_detectable_effect: None,
         categories: categories
             .iter()
-            .map(|&(n, ends, k)| (n.to_owned(), CategoryEvidence { difference: estimate(ends, k), p_value: None, needed_n: None }))
+            .map(|&(n, ends, k)| {
+                (n.to_owned(), CategoryEvidence { difference: estimate(ends, k), p_value: None, needed_n: None })
+            })
             .collect(),
     }
 }
@@ -71,7 +74,7 @@ fn what_moved_is_named() {
     let after = run("run_2", Some(0.84), &metrics_after, &[("a", 0.849), ("b", 0.85), ("new", 0.5)]);
     let flips = vec![flip("s1", true, false), flip("s2", true, false), flip("s3", false, true)];
     let compared = compare(&before, &after, None, flips.clone());
-    insta::assert_snapshot!(compared.summary, @"Overall went from 0.900 to 0.840 (−0.060), the pass rate from 90.0 % to 84.0 %, 5 regressions (a, cost, latency, overall, pass_rate), 1 improvement (rouge_l), 2 samples newly fail, 1 newly passes.");
+    insta::assert_snapshot!(compared.summary, @"Overall went from 0.900 to 0.840 (−0.060), the pass rate from 90.0 % to 84.0 %; 5 regressions (a, cost, latency, overall, pass_rate), 1 improvement (rouge_l); 2 newly failing and 1 newly passing samples.");
     assert_eq!(compared.regressions, ["a", "cost", "latency", "overall", "pass_rate"]);
     assert_eq!(compared.improvements, ["rouge_l"]);
     let names = |of: &std::collections::BTreeMap<String, Change>| of.keys().cloned().collect::<Vec<_>>().join(" ");
@@ -81,7 +84,7 @@ fn what_moved_is_named() {
     // McNemar counts all flips, of which only some are kept.
     let compared = compare(&before, &after, Some(evidence(&[])), flips);
     assert_eq!((compared.newly_failed, compared.newly_passed, compared.flips.len()), (14, 1, 3));
-    insta::assert_snapshot!(compared.summary, @"Overall went from 0.900 to 0.840 (−0.060), the pass rate from 90.0 % to 84.0 %, 5 regressions (a, cost, latency, overall, pass_rate), 1 improvement (rouge_l), 14 samples newly fail, 1 newly passes.");
+    insta::assert_snapshot!(compared.summary, @"Overall went from 0.900 to 0.840 (−0.060), the pass rate from 90.0 % to 84.0 %; 5 regressions (a, cost, latency, overall, pass_rate), 1 improvement (rouge_l); 14 newly failing and 1 newly passing samples.");
 }
 
 #[test]
@@ -90,17 +93,23 @@ fn small_changes_are_neither() {
     let after = run("run_2", Some(0.85), &[("rouge_l", 0.65), ("latency", 1050.0)], &[("a", 0.95)]);
     let compared = compare(&before, &after, None, Vec::new());
     assert_eq!((compared.regressions.len(), compared.improvements.len()), (0, 0));
-    insta::assert_snapshot!(compared.summary, @"Overall went from 0.900 to 0.850 (−0.050), the pass rate from 90.0 % to 85.0 %, no regressions, no improvements, 0 samples newly fail, 0 newly pass.");
+    insta::assert_snapshot!(compared.summary, @"Overall went from 0.900 to 0.850 (−0.050), the pass rate from 90.0 % to 85.0 %; no regressions, no improvements; no sample flipped.");
     let faster = run("run_3", Some(0.85), &[("latency", 900.0)], &[]);
     assert_eq!(compare(&before, &faster, None, Vec::new()).improvements, ["latency"]);
 }
 
 #[test]
 fn intervals_come_from_shared_samples() {
-    let (before, after) = (run("run_1", Some(0.9), &[], &[("a", 0.9), ("b", 0.9)]), run("run_2", Some(0.8), &[], &[("a", 0.8), ("b", 0.8)]));
+    let (before, after) = (
+        run("run_1", Some(0.9), &[], &[("a", 0.9), ("b", 0.9)]),
+        run("run_2", Some(0.8), &[], &[("a", 0.8), ("b", 0.8)]),
+    );
     let shared = evidence(&[("a", [-0.1, -0.16, -0.06], 20), ("b", [-0.1, -0.18, -0.07], 10)]);
     let compared = compare(&before, &after, Some(shared), Vec::new());
-    assert_eq!((compared.category_changes["a"].interval, compared.category_changes["a"].n), (Some([-0.16, -0.06]), Some(20)));
+    assert_eq!(
+        (compared.category_changes["a"].interval, compared.category_changes["a"].n),
+        (Some([-0.16, -0.06]), Some(20))
+    );
     // √(0.03² + 0.04²) = 0.05 below, √(0.02² + 0.015²) = 0.025 above.
     let overall = compared.metric_changes["overall"];
     let [low, high] = overall.interval.unwrap();
@@ -119,7 +128,7 @@ fn runs_without_results_compare_to_nothing() {
     after.results = None;
     let compared = compare(&before, &after, None, Vec::new());
     assert!(compared.metric_changes.is_empty() && compared.category_changes.is_empty());
-    insta::assert_snapshot!(compared.summary, @"No regressions, no improvements, 0 samples newly fail, 0 newly pass.");
+    insta::assert_snapshot!(compared.summary, @"One of the runs has no results.");
     let blank = run("run_2", None, &[("rouge_l", f64::MAX)], &[]);
     assert!(!compare(&before, &blank, None, Vec::new()).metric_changes.contains_key("overall"));
 }

@@ -9,7 +9,10 @@ fn run(overall: Option<f64>, categories: &[(&str, Option<f64>)]) -> EvaluationRu
         .iter()
         .map(|&(name, score)| {
             let score = score.map_or(Value::Null, estimate);
-            (name.to_owned(), json!({"score": score, "pass_rate": null, "weight": 0.5, "samples": 40, "failed": 0, "errored": 0}))
+            (
+                name.to_owned(),
+                json!({"score": score, "pass_rate": null, "weight": 0.5, "samples": 40, "failed": 0, "errored": 0}),
+            )
         })
         .collect();
     serde_json::from_value(json!({
@@ -36,6 +39,11 @@ fn run(overall: Option<f64>, categories: &[(&str, Option<f64>)]) -> EvaluationRu
     .unwrap()
 }
 
+/// A run to compare with.
+fn base(overall: Option<f64>, categories: &[(&str, Option<f64>)]) -> EvaluationRun {
+    EvaluationRun { id: "run_0".into(), ..run(overall, categories) }
+}
+
 fn paired(categories: &[(&str, [f64; 3], u64, Option<u64>)]) -> PairedEvidence {
     let estimate = |[value, lower, upper]: [f64; 3], n| Estimate { value, n, lower, upper };
     PairedEvidence {
@@ -47,7 +55,8 @@ fn paired(categories: &[(&str, [f64; 3], u64, Option<u64>)]) -> PairedEvidence {
         categories: categories
             .iter()
             .map(|&(name, ends, n, needed_n)| {
-                let evidence = crate::compare::CategoryEvidence { difference: estimate(ends, n), p_value: None, needed_n };
+                let evidence =
+                    crate::compare::CategoryEvidence { difference: estimate(ends, n), p_value: None, needed_n };
                 (name.to_owned(), evidence)
             })
             .collect(),
@@ -76,8 +85,14 @@ fn show(decision: &Decision) -> String {
 
 #[test]
 fn with_a_baseline_drops_decide() {
-    let before = run(Some(0.9), &[("a", Some(0.90)), ("b", Some(0.90)), ("gone", Some(0.9)), ("blank", None)]);
-    let now = run(Some(0.85), &[("a", Some(0.85)), ("b", Some(0.60)), ("new", Some(0.71)), ("blank", Some(0.9))]);
+    let before = base(
+        Some(0.9),
+        &[("a", Some(0.90)), ("b", Some(0.90)), ("gone", Some(0.9)), ("blank", None), ("lost", Some(0.9))],
+    );
+    let now = run(
+        Some(0.85),
+        &[("a", Some(0.85)), ("b", Some(0.60)), ("new", Some(0.71)), ("blank", Some(0.9)), ("lost", None)],
+    );
     let evidence = paired(&[("b", [-0.3, -0.4, -0.2], 38, Some(5))]);
     let decided = decision(&GateConfig::default(), &now, Some(&before), Some(&evidence));
     insta::assert_snapshot!(show(&decided), @r#"
@@ -86,9 +101,9 @@ fn with_a_baseline_drops_decide() {
     pass overall_min: Overall is 0.850, at least 0.8.
     pass max_drop/a: a changed by −0.050; a drop of 0.05 is allowed.
     fail max_drop/b: b dropped by 0.300 (from 0.900 to 0.600); at most 0.05 is allowed.
-    pass category_min/blank: blank is 0.900, at least 0.72.
-    fail category_min/new: new is 0.710, below 0.72.
-    The run is the baseline itself.
+    pass category_min/blank: blank is 0.900, at least 0.72. The baseline has no score for it.
+    inconclusive max_drop/lost: lost has no score: nothing that counts for it could be scored, or no metric has a weight.
+    fail category_min/new: new is 0.710, below 0.72. The baseline has no score for it.
     The baseline has categories that this run lacks: gone.
     "#);
     let check = decided.checks.iter().find(|c| c.name == "max_drop/b").unwrap();
@@ -104,10 +119,10 @@ fn without_a_baseline_absolute_limits_decide() {
     pass overall_min: Overall is 0.800, at least 0.8.
     pass category_min/a: a is 0.720, at least 0.72.
     fail category_min/b: b is 0.719900, below 0.72.
-    inconclusive category_min/c: c has no score: too few samples could be scored.
+    inconclusive category_min/c: c has no score: nothing that counts for it could be scored, or no metric has a weight.
     There is no baseline: only the absolute limits apply (overall at least 0.8, every category at least 0.72). `llmops baseline promote RUN` makes one.
     "#);
-    let mut empty = run(Some(0.9), &[]);
+    let mut empty = base(Some(0.9), &[]);
     empty.results = None;
     let fine = run(Some(0.8), &[("a", Some(0.72))]);
     insta::assert_snapshot!(show(&decision(&GateConfig::default(), &fine, Some(&empty), None)), @r#"
@@ -122,7 +137,7 @@ fn without_a_baseline_absolute_limits_decide() {
 #[test]
 fn a_drop_equal_to_the_limit_passes() {
     let verdict = |before: f64, now: f64| {
-        let (before, now) = (run(Some(0.9), &[("a", Some(before))]), run(Some(0.9), &[("a", Some(now))]));
+        let (before, now) = (base(Some(0.9), &[("a", Some(before))]), run(Some(0.9), &[("a", Some(now))]));
         decision(&GateConfig::default(), &now, Some(&before), None).verdict
     };
     for hundredths in 5..=100_u32 {
@@ -136,7 +151,7 @@ fn a_drop_equal_to_the_limit_passes() {
 
 #[test]
 fn noise_decides_nothing() {
-    let before = run(Some(0.9), &[("a", Some(0.9)), ("b", Some(0.9)), ("c", Some(0.9)), ("d", Some(0.9))]);
+    let before = base(Some(0.9), &[("a", Some(0.9)), ("b", Some(0.9)), ("c", Some(0.9)), ("d", Some(0.9))]);
     let now = run(Some(0.78), &[("a", Some(0.8)), ("b", Some(0.8)), ("c", Some(0.8)), ("d", Some(0.8))]);
     let evidence = paired(&[
         ("a", [-0.1, -0.25, 0.01], 12, Some(41)),
@@ -151,7 +166,6 @@ fn noise_decides_nothing() {
     fail max_drop/b: b dropped by 0.100 (from 0.900 to 0.800); at most 0.05 is allowed.
     inconclusive max_drop/c: c dropped by 0.100, beyond 0.05, but 1 sample cannot tell it from noise: add samples or trials.
     inconclusive max_drop/d: d dropped by 0.100, beyond 0.05, but no samples are shared with the baseline that could show whether that is noise.
-    The run is the baseline itself.
     "#);
     let low = run(Some(0.70), &[("a", Some(0.70))]);
     insta::assert_snapshot!(show(&decision(&noise_aware(), &low, None, None)), @r#"
@@ -165,7 +179,7 @@ fn noise_decides_nothing() {
 
 #[test]
 fn a_run_with_too_many_errors_is_inconclusive() {
-    let before = run(Some(0.9), &[("a", Some(0.9))]);
+    let before = base(Some(0.9), &[("a", Some(0.9))]);
     let mut now = run(Some(0.5), &[("a", Some(0.5))]);
     let results = now.results.as_mut().unwrap();
     results.errored_trials = 3;
@@ -173,9 +187,8 @@ fn a_run_with_too_many_errors_is_inconclusive() {
     insta::assert_snapshot!(show(&decision(&GateConfig::default(), &now, Some(&before), None)), @r#"
     INCONCLUSIVE
     inconclusive error_rate: 3 of 100 answers errored (3.0 %); 2.0 % are allowed. Most often: provider: 500.
-    inconclusive overall_min: Overall is 0.500, below 0.8. It does not count as failed, because too few samples could be scored.
-    inconclusive max_drop/a: a dropped by 0.400 (from 0.900 to 0.500); at most 0.05 is allowed. It does not count as failed, because too few samples could be scored.
-    The run is the baseline itself.
+    inconclusive overall_min: Overall is 0.500, below 0.8. It does not count as failed: see error_rate.
+    inconclusive max_drop/a: a dropped by 0.400 (from 0.900 to 0.500); at most 0.05 is allowed. It does not count as failed: see error_rate.
     "#);
     now.results.as_mut().unwrap().errored_trials = 2;
     assert_eq!(decision(&GateConfig::default(), &now, Some(&before), None).verdict, Verdict::Fail);
@@ -184,22 +197,20 @@ fn a_run_with_too_many_errors_is_inconclusive() {
     insta::assert_snapshot!(show(&decision(&GateConfig::default(), &now, Some(&before), None)), @r#"
     INCONCLUSIVE
     inconclusive error_rate: The run is failed, not completed: the judges have spent their budget.
-    inconclusive overall_min: Overall is 0.500, below 0.8. It does not count as failed, because too few samples could be scored.
-    inconclusive max_drop/a: a dropped by 0.400 (from 0.900 to 0.500); at most 0.05 is allowed. It does not count as failed, because too few samples could be scored.
-    The run is the baseline itself.
+    inconclusive overall_min: Overall is 0.500, below 0.8. It does not count as failed: see error_rate.
+    inconclusive max_drop/a: a dropped by 0.400 (from 0.900 to 0.500); at most 0.05 is allowed. It does not count as failed: see error_rate.
     "#);
     now.results = None;
     insta::assert_snapshot!(show(&decision(&GateConfig::default(), &now, Some(&before), None)), @r#"
     INCONCLUSIVE
     inconclusive error_rate: The run is failed and has no results: the judges have spent their budget.
-    The run is the baseline itself.
     "#);
     let mut empty = run(None, &[]);
     empty.results.as_mut().unwrap().total_samples = 0;
     insta::assert_snapshot!(show(&decision(&GateConfig::default(), &empty, None, None)), @r#"
     INCONCLUSIVE
     inconclusive error_rate: The run has no samples.
-    inconclusive overall_min: Overall has no score: too few samples could be scored.
+    inconclusive overall_min: Overall has no score: nothing that counts for it could be scored, or no metric has a weight.
     There is no baseline: only the absolute limits apply (overall at least 0.8, every category at least 0.72). `llmops baseline promote RUN` makes one.
     "#);
 }
@@ -223,7 +234,7 @@ fn a_required_kappa_needs_a_calibration() {
 
 #[test]
 fn readers_learn_what_is_not_comparable() {
-    let before = run(Some(0.9), &[]);
+    let before = base(Some(0.9), &[]);
     let mut now = before.clone();
     now.id = "run_2".into();
     now.spec.dataset_version = crate::hash::ContentHash::of_bytes(b"other");
@@ -245,7 +256,7 @@ fn readers_learn_what_is_not_comparable() {
 
 #[test]
 fn numbers_that_are_none_are_inconclusive() {
-    let before = run(Some(0.9), &[("a", Some(0.9))]);
+    let before = base(Some(0.9), &[("a", Some(0.9))]);
     let mut now = before.clone();
     let results = now.results.as_mut().unwrap();
     results.overall.as_mut().unwrap().value = f64::NAN;
@@ -267,7 +278,7 @@ proptest::proptest! {
         noise in proptest::bool::ANY, with_baseline in proptest::bool::ANY, errors in 0..4_u64,
     ) {
         let config = if noise { noise_aware() } else { GateConfig::default() };
-        let baseline = run(Some(0.9), &[("a", Some(before))]);
+        let baseline = base(Some(0.9), &[("a", Some(before))]);
         let evidence = paired(&[("a", [now - before, now - before - 0.1, now - before + 0.1], 9, None)]);
         let rank = |now: f64, overall: f64| {
             let mut current = run(Some(overall), &[("a", Some(now))]);
