@@ -37,16 +37,9 @@ impl ContentHash {
     ///
     /// Equal to `printf '%s' "$(sort hashes.txt)" | sha256sum`.
     pub fn of_set<'a>(members: impl IntoIterator<Item = &'a ContentHash>) -> Self {
-        let mut raw: Vec<&str> = members.into_iter().map(Self::as_str).collect();
-        raw.sort_unstable();
-        let mut digest = Sha256::new();
-        for (i, member) in raw.iter().enumerate() {
-            if i > 0 {
-                digest.update(b"\n");
-            }
-            digest.update(member.as_bytes());
-        }
-        Self(hex::encode(digest.finalize()))
+        let mut set = SetHasher::default();
+        members.into_iter().for_each(|member| set.add(member));
+        set.finish()
     }
 
     /// Reads 64 lower-case hex digits.
@@ -63,6 +56,35 @@ impl ContentHash {
     /// The first 12 digits.
     pub fn short(&self) -> &str {
         self.0.get(..SHORT_LEN).unwrap_or(&self.0)
+    }
+}
+
+/// [`ContentHash::of_set`] for members that come one by one: 32 bytes each are kept.
+#[derive(Debug, Default)]
+pub struct SetHasher(Vec<[u8; 32]>);
+
+impl SetHasher {
+    /// Adds a member.
+    pub fn add(&mut self, member: &ContentHash) {
+        let mut bytes = [0; 32];
+        // A `ContentHash` is always 64 hex digits.
+        if hex::decode_to_slice(member.as_str(), &mut bytes).is_ok() {
+            self.0.push(bytes);
+        }
+    }
+
+    /// The hash of the set.
+    pub fn finish(mut self) -> ContentHash {
+        // Bytes sort as their hex digits do.
+        self.0.sort_unstable();
+        let mut digest = Sha256::new();
+        for (i, member) in self.0.iter().enumerate() {
+            if i > 0 {
+                digest.update(b"\n");
+            }
+            digest.update(hex::encode(member));
+        }
+        ContentHash(hex::encode(digest.finalize()))
     }
 }
 

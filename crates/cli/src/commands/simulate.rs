@@ -73,6 +73,7 @@ pub(crate) async fn run(context: &Context, args: SimulateArgs) -> Outcome {
         hang: args.hang,
         cut: args.cut,
         garbage: args.garbage,
+        ..FaultRates::default()
     };
     let config = SimulatorConfig {
         script: args.script.map(|path| path.to_string_lossy().into_owned()),
@@ -83,7 +84,7 @@ pub(crate) async fn run(context: &Context, args: SimulateArgs) -> Outcome {
         faults,
         ..SimulatorConfig::default()
     };
-    let simulator = Simulator::load(&config, std::path::Path::new(""))
+    let simulator = Simulator::load(config, std::path::Path::new(""))
         .map_err(|e| Failure::because(Kind::Usage, "the simulator cannot be set up", &e))?;
     let address = SocketAddr::new(args.host, args.port);
     let listener = tokio::net::TcpListener::bind(address)

@@ -51,6 +51,18 @@ pub struct CategoryConfig {
 }
 
 impl DatasetConfig {
+    /// The rules for a file that no configuration names: an input, whatever its length, and any category.
+    pub fn permissive() -> Self {
+        Self {
+            path: String::new(),
+            kind: DatasetType::User,
+            description: None,
+            min_prompt_chars: 1,
+            max_prompt_tokens: None,
+            categories: IndexMap::new(),
+        }
+    }
+
     /// Categories with their weights: equal ones where the file names none. Empty: any category, equal weights.
     pub fn category_weights(&self) -> IndexMap<String, f64> {
         let equal = 1.0 / self.categories.len().max(1) as f64;

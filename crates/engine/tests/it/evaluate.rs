@@ -1,0 +1,163 @@
+//! Runs: results, trials, cache, errors, resumption, judges.
+
+use std::sync::atomic::Ordering;
+
+use llmops::domain::chat::{ChatRequest, Parameters};
+use llmops::domain::judge::parse_judge_request;
+use llmops::domain::run::{Outcome, RunStatus};
+use llmops::domain::scoring::{JudgeSpec, ScorerSpec};
+use llmops_testing::on_backends;
+
+use crate::scripted::{Scripted, add_samples, exact, finish, installation, right, run, scoring, wait};
+
+fn judge() -> ScorerSpec {
+    ScorerSpec::Judge(JudgeSpec { parameters: Parameters::default(), ..JudgeSpec::with_model("test/judge") })
+}
+
+/// Scores 0.9 for everything.
+fn judged(request: &ChatRequest) -> String {
+    match parse_judge_request(&request.last_user_text()) {
+        Some(_) => r#"{"factual_accuracy": 0.9, "instruction_following": 0.9, "safety": 0.9}"#.to_owned(),
+        None => right(request),
+    }
+}
+
+#[tokio::test]
+async fn aggregates_by_category_and_overall() {
+    on_backends(async |store| {
+        // One wrong answer among the five of category `a`.
+        let provider = Scripted::new(|r| if r.last_user_text() == "question 2?" { "no".into() } else { right(r) });
+        let ops = installation(store, &provider);
+        add_samples(&ops, 10).await;
+        let done = finish(&ops, run("m", exact())).await;
+        assert_eq!(done.status, RunStatus::Completed);
+        let results = done.results.unwrap();
+        assert_eq!((results.total_samples, results.passed_samples, results.failed_samples), (10, 9, 1));
+        assert!((results.categories["a"].score.unwrap().value - 0.8).abs() < 1e-12);
+        assert!((results.overall.unwrap().value - 0.9).abs() < 1e-12);
+        assert_eq!(results.failure_reasons["exact_match < 0.7"], 1);
+        assert!(results.pass_rate.lower < 0.9 && results.pass_rate.upper < 1.0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn trials_are_asked_apart_and_count_as_one_sample() {
+    on_backends(async |store| {
+        let provider = Scripted::new(right);
+        let ops = installation(store, &provider);
+        add_samples(&ops, 4).await;
+        let mut request = run("m", exact());
+        request.repeat = 3;
+        let results = finish(&ops, request.clone()).await.results.unwrap();
+        assert_eq!(provider.calls(), 12);
+        assert_eq!((results.total_samples, results.pass_rate.n), (4, 4));
+        // The second time everything comes from the cache.
+        let again = finish(&ops, request.clone()).await.results.unwrap();
+        assert_eq!((provider.calls(), again.spend.cached), (12, 12));
+        request.cache = false;
+        finish(&ops, request).await;
+        assert_eq!(provider.calls(), 24);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_provider_that_is_down_fails_the_run_and_resuming_finishes_it() {
+    on_backends(async |store| {
+        let provider = Scripted::new(right);
+        let ops = installation(store, &provider);
+        add_samples(&ops, 200).await;
+        provider.down.store(true, Ordering::SeqCst);
+        let failed = finish(&ops, run("m", exact())).await;
+        assert_eq!(failed.status, RunStatus::Failed);
+        assert!(failed.error.unwrap().contains("503"));
+        assert!(failed.progress.done < 200, "it gave up early");
+        provider.down.store(false, Ordering::SeqCst);
+        let resumed = ops.evaluator().start_run(failed.id.as_str()).await.unwrap();
+        let done = wait(&ops, &resumed).await;
+        assert_eq!(done.status, RunStatus::Completed);
+        assert_eq!(done.results.unwrap().passed_samples, 200);
+        assert_eq!(provider.calls(), 200, "nothing is asked twice");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn errors_are_never_scores() {
+    on_backends(async |store| {
+        let provider = Scripted::new(|request| match parse_judge_request(&request.last_user_text()) {
+            Some(asked) if asked.candidate == "answer 3" => r#"{"factual_accuracy": 7}"#.to_owned(),
+            _ => judged(request),
+        });
+        let ops = installation(store, &provider);
+        add_samples(&ops, 100).await;
+        let done = finish(&ops, run("m", scoring([("judge", 1.0, judge())]))).await;
+        assert_eq!(done.status, RunStatus::Completed);
+        let results = done.results.unwrap();
+        assert_eq!((results.errored_samples, results.passed_samples), (1, 99));
+        assert!((results.overall.unwrap().value - 0.9).abs() < 1e-12, "the errored sample is not a zero");
+        let sample = &ops.evaluator().results_of_sample(&done.id, "s0003").await.unwrap()[0];
+        assert!(matches!(&sample.outcome, Outcome::Errored { reason, .. } if reason.starts_with("judge")));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn judges_keep_to_their_budget() {
+    on_backends(async |store| {
+        let provider = Scripted::new(judged);
+        let ops = installation(store, &provider);
+        add_samples(&ops, 50).await;
+        let mut spec = scoring([("judge", 1.0, judge())]);
+        // A judgement costs three dollars.
+        spec.max_judge_cost = Some(30.0);
+        let done = finish(&ops, run("m", spec)).await;
+        assert_eq!(done.status, RunStatus::Failed, "most samples could not be judged");
+        let results = done.results.unwrap();
+        assert!(results.error_reasons.keys().any(|r| r.contains("budget")), "{:?}", results.error_reasons);
+        // Calls that were on their way when the budget ran out are still paid for.
+        assert!(results.spend.judge_cost >= 30.0 && results.spend.judge_cost <= 30.0 + 3.0 * 32.0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cancelled_run_can_be_resumed() {
+    on_backends(async |store| {
+        let provider = Scripted::new(right);
+        let ops = installation(store, &provider);
+        add_samples(&ops, 3_000).await;
+        let started = ops.evaluator().create_run(run("m", exact())).await.unwrap();
+        let id = llmops::evaluator::RunRef::Id(started.id.0.clone());
+        let stopped = ops.evaluator().cancel(&id).await.unwrap();
+        if stopped.status == RunStatus::Cancelled {
+            ops.evaluator().start_run(started.id.as_str()).await.unwrap();
+        }
+        let done = wait(&ops, &started).await;
+        assert_eq!((done.status, done.results.unwrap().total_samples), (RunStatus::Completed, 3_000));
+        assert_eq!(provider.calls(), 3_000);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_workers_share_a_run() {
+    on_backends(async |store| {
+        let provider = Scripted::new(right);
+        let (one, other) = (installation(store, &provider), installation(store, &provider));
+        add_samples(&one, 5_000).await;
+        let mut request = run("m", exact());
+        request.start = false;
+        request.cache = false;
+        let run = one.evaluator().create_run(request).await.unwrap();
+        one.evaluator().start_run(run.id.as_str()).await.unwrap();
+        other.evaluator().start_run(run.id.as_str()).await.unwrap();
+        let (first, second) = tokio::join!(wait(&one, &run), wait(&other, &run));
+        let done = if first.status.is_final() { first } else { second };
+        let done = if done.status.is_final() { done } else { wait(&one, &run).await };
+        assert_eq!((done.status, done.results.unwrap().passed_samples), (RunStatus::Completed, 5_000));
+        assert_eq!(provider.calls(), 5_000, "no pair is asked by both");
+    })
+    .await;
+}

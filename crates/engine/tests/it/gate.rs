@@ -1,0 +1,77 @@
+//! Gates: with and without a baseline, and when nothing can be decided.
+
+use llmops::domain::gate::{GateConfig, GateMode, Verdict};
+use llmops::evaluator::RunRef;
+use llmops_testing::on_backends;
+
+use crate::scripted::{Scripted, add_samples, exact, finish, installation, right, run};
+
+const LATEST: RunRef = RunRef::Latest;
+
+#[tokio::test]
+async fn a_drop_fails_and_names_the_samples() {
+    on_backends(async |store| {
+        let provider = Scripted::new(|request| {
+            let bad = request.model == "worse" && request.last_user_text().ends_with("4?");
+            if bad { "no idea".to_owned() } else { right(request) }
+        });
+        let ops = installation(store, &provider);
+        add_samples(&ops, 100).await;
+        finish(&ops, run("good", exact())).await;
+        let alone = ops.evaluator().gate(&LATEST, None, GateConfig::default()).await.unwrap();
+        assert_eq!(alone.verdict, Verdict::Pass);
+        assert!(alone.notices.iter().any(|n| n.contains("no baseline")));
+        ops.evaluator().promote(&LATEST, false).await.unwrap();
+
+        finish(&ops, run("worse", exact())).await;
+        let report = ops.evaluator().gate(&LATEST, None, GateConfig::default()).await.unwrap();
+        assert_eq!(report.verdict, Verdict::Fail);
+        let failed: Vec<&str> =
+            report.checks.iter().filter(|c| c.status == Verdict::Fail).map(|c| c.name.as_str()).collect();
+        assert_eq!(failed, ["max_drop/a"]);
+        assert_eq!(report.samples.len(), 10);
+        assert!(report.samples.iter().all(|s| s.sample_id.ends_with('4') && s.baseline_output.is_some()));
+        let paired = report.comparison.unwrap().paired.unwrap();
+        assert_eq!(paired.mcnemar.unwrap().newly_failed, 10);
+        assert!(paired.difference.upper < 0.0 && paired.minimum_detectable_effect.unwrap() > 0.0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn noise_aware_wants_significance() {
+    on_backends(async |store| {
+        // Two of twenty samples of category `a` fail: a drop of 0.1 that chance explains.
+        let provider = Scripted::new(|request| {
+            let asked = request.last_user_text();
+            let bad = request.model == "worse" && (asked == "question 0?" || asked == "question 2?");
+            if bad { "no idea".to_owned() } else { right(request) }
+        });
+        let ops = installation(store, &provider);
+        add_samples(&ops, 40).await;
+        finish(&ops, run("good", exact())).await;
+        ops.evaluator().promote(&LATEST, false).await.unwrap();
+        finish(&ops, run("worse", exact())).await;
+        let strict = ops.evaluator().gate(&LATEST, None, GateConfig::default()).await.unwrap();
+        assert_eq!(strict.verdict, Verdict::Fail);
+        let config = GateConfig { mode: GateMode::NoiseAware, ..GateConfig::default() };
+        let aware = ops.evaluator().gate(&LATEST, None, config).await.unwrap();
+        let check = aware.checks.iter().find(|c| c.name == "max_drop/a").unwrap();
+        assert_eq!(check.status, Verdict::Inconclusive, "{}", check.message);
+        assert!(check.message.contains("samples"), "{}", check.message);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_baseline_is_that_of_the_same_dataset() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        add_samples(&ops, 10).await;
+        finish(&ops, run("good", exact())).await;
+        ops.evaluator().promote(&LATEST, false).await.unwrap();
+        assert!(ops.evaluator().baseline("golden").await.unwrap().is_some());
+        assert!(ops.evaluator().baseline("other").await.unwrap().is_none());
+    })
+    .await;
+}

@@ -1,0 +1,131 @@
+//! A provider whose answers the test decides, and an installation around it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use indexmap::IndexMap;
+use llmops::domain::chat::{ChatRequest, ChatResponse, Usage};
+use llmops::domain::config::providers::{CallLimits, Price};
+use llmops::domain::dataset::Sample;
+use llmops::domain::run::EvaluationRun;
+use llmops::domain::scoring::{MetricSpec, ScorerSpec, ScoringSpec};
+use llmops::evaluator::RunRef;
+use llmops::{LlmOps, Options};
+use llmops_api::runs::{CreateRun, TargetSpec};
+use llmops_providers::provider::{ChatProvider, ProviderError};
+use llmops_providers::registry::Providers;
+use llmops_storage::Store;
+
+type Answer = dyn Fn(&ChatRequest) -> String + Send + Sync;
+
+/// Answers as the test says, counts what it was asked, and can be down.
+pub(crate) struct Scripted {
+    answer: Box<Answer>,
+    pub(crate) asked: Mutex<HashMap<String, u32>>,
+    pub(crate) down: AtomicBool,
+}
+
+impl Scripted {
+    pub(crate) fn new(answer: impl Fn(&ChatRequest) -> String + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { answer: Box::new(answer), asked: Mutex::default(), down: AtomicBool::new(false) })
+    }
+
+    /// How often it was asked in all.
+    pub(crate) fn calls(&self) -> u32 {
+        self.asked.lock().unwrap().values().sum()
+    }
+}
+
+#[async_trait]
+impl ChatProvider for Scripted {
+    async fn chat(&self, request: &ChatRequest) -> Result<ChatResponse, ProviderError> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(ProviderError::Status {
+                endpoint: "scripted".to_owned(),
+                code: 503,
+                message: "down".to_owned(),
+                retry_after: None,
+            });
+        }
+        *self.asked.lock().unwrap().entry(request.last_user_text().into_owned()).or_default() += 1;
+        let text = (self.answer)(request);
+        let usage = Usage { prompt_tokens: 1000, completion_tokens: 1000 };
+        let model = request.model.clone();
+        Ok(ChatResponse { text, tool_calls: Vec::new(), finish_reason: None, model, usage, latency_ms: 5.0 })
+    }
+}
+
+/// An installation with the provider `test` (one dollar per thousand tokens read, two per thousand written).
+pub(crate) fn installation(store: &Store, provider: &Arc<Scripted>) -> LlmOps {
+    let price = Price { input: 1000.0, output: 2000.0 };
+    let prices = BTreeMap::from([("test/priced".to_owned(), price), ("test/judge".to_owned(), price)]);
+    let limits = CallLimits { retries: 0, ..CallLimits::default() };
+    let providers = Providers::new(&BTreeMap::new(), &prices, Path::new("."))
+        .unwrap()
+        .with_provider("test", provider.clone(), &limits);
+    LlmOps::new(store.clone(), providers, Options::default())
+}
+
+/// `count` samples in the categories `a` and `b`; sample `i` asks `question i?` and expects `answer i`.
+pub(crate) async fn add_samples(ops: &LlmOps, count: usize) {
+    let samples = (0..count).map(|i| Sample {
+        id: format!("s{i:04}"),
+        input: format!("question {i}?"),
+        expected_output: vec![format!("answer {i}")],
+        category: Some(if i % 2 == 0 { "a" } else { "b" }.to_owned()),
+        ..Sample::default()
+    });
+    ops.datasets().add_samples("golden", samples.collect()).await.unwrap();
+}
+
+/// The right answer to `question i?`.
+pub(crate) fn right(request: &ChatRequest) -> String {
+    request.last_user_text().replace("question", "answer").replace('?', "")
+}
+
+/// Exact match alone.
+pub(crate) fn exact() -> ScoringSpec {
+    scoring([("exact_match", 1.0, ScorerSpec::ExactMatch { ignore_case: false, keep_whitespace: false })])
+}
+
+pub(crate) fn scoring<const N: usize>(metrics: [(&str, f64, ScorerSpec); N]) -> ScoringSpec {
+    let spec = |(name, weight, scorer): (&str, f64, ScorerSpec)| {
+        (name.to_owned(), MetricSpec { weight: Some(weight), threshold: None, scorer })
+    };
+    let metrics: IndexMap<String, MetricSpec> = metrics.into_iter().map(spec).collect();
+    ScoringSpec { metrics, pass_threshold: 0.7, max_error_rate: 0.02, max_judge_cost: None }
+}
+
+/// A run of `test/MODEL` on the samples.
+pub(crate) fn run(model: &str, scoring: ScoringSpec) -> CreateRun {
+    CreateRun {
+        name: None,
+        description: None,
+        suite: None,
+        target: TargetSpec { name: "t".to_owned(), model: Some(format!("test/{model}")), ..TargetSpec::default() },
+        dataset: "golden".to_owned(),
+        category_weights: BTreeMap::new(),
+        scoring,
+        repeat: 1,
+        limit: None,
+        cache: true,
+        start: true,
+        tags: BTreeMap::new(),
+        metadata: BTreeMap::new(),
+        notices: Vec::new(),
+    }
+}
+
+/// Creates the run and waits for its end.
+pub(crate) async fn finish(ops: &LlmOps, request: CreateRun) -> EvaluationRun {
+    let run = ops.evaluator().create_run(request).await.unwrap();
+    wait(ops, &run).await
+}
+
+pub(crate) async fn wait(ops: &LlmOps, run: &EvaluationRun) -> EvaluationRun {
+    let id = RunRef::Id(run.id.0.clone());
+    ops.evaluator().wait(&id, std::time::Duration::from_secs(60)).await.unwrap()
+}
