@@ -1,6 +1,8 @@
 //! The demo project's files fit together, so that its story goes as told.
 
 use llmops_domain::config::Config;
+use llmops_domain::prompt_file;
+use llmops_domain::render::CompiledPrompt;
 use serde_json::Value;
 
 use super::{read, root};
@@ -44,5 +46,15 @@ fn the_configuration_is_right() {
     assert!(warnings.is_empty(), "{warnings:#?}");
     for section in config.datasets.values() {
         assert!(root().join(FOLDER).join(&section.path).is_file(), "{}", section.path);
+    }
+}
+
+#[test]
+fn the_prompts_compile() {
+    for file in ["prompts/support-bot.yaml", "prompts-next/support-bot.yaml"] {
+        let parsed = prompt_file::parse(&read(&format!("{FOLDER}/{file}")), file);
+        let prompt = parsed.unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let compiled = CompiledPrompt::compile(&prompt.body).unwrap();
+        assert!(compiled.push_warnings().is_empty(), "{:?}", compiled.push_warnings());
     }
 }
