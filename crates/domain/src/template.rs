@@ -25,8 +25,8 @@ mod vet;
 pub const MAX_TEMPLATE_BYTES: usize = 1 << 20;
 /// Longest rendered text, in bytes; filters of one rendering may make this much besides.
 pub const MAX_OUTPUT_BYTES: usize = 4 << 20;
-/// Engine instructions that one rendering may take: some 50,000 turns of a small loop.
-pub const MAX_STEPS: u64 = 500_000;
+/// Engine instructions that one rendering may take: some 20,000 turns of a small loop.
+pub const MAX_STEPS: u64 = 200_000;
 /// Names that no variable can have because the engine gives them a meaning.
 pub const RESERVED_NAMES: [&str; 4] = ["loop", "range", "self", "super"];
 

@@ -1,9 +1,10 @@
 //! The filters of prompts: those of Jinja that cannot multiply data, and our own versions of four that could.
 //!
 //! Ours (`tojson`, `join`, `indent`, `replace`) draw the text they make from an allowance of the rendering. `tojson`
-//! writes plain JSON, without the HTML escapes of Jinja's.
+//! writes plain JSON, without the HTML escapes of Jinja's. What all filters read is limited too: the engine counts a
+//! filter as one step, however long its text is.
 
-use minijinja::value::{Kwargs, Value, ValueKind};
+use minijinja::value::{Kwargs, Rest, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, filters, functions, tests};
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
@@ -13,15 +14,48 @@ use super::{Bounded, MAX_OUTPUT_BYTES};
 /// Deepest indentation that `tojson` and `indent` take.
 const MAX_INDENT: usize = 64;
 
-/// Text that the filters of one rendering may still make, in bytes.
-struct Allowance(usize);
+/// Most that the filters of one rendering may read: bytes of text, and 64 for each item of a list or map.
+const MAX_READ: usize = 256 << 20;
+
+/// What the filters of one rendering may still do.
+struct Allowance {
+    /// Text they may make, in bytes.
+    make: usize,
+    /// What they may read, in bytes.
+    read: usize,
+}
+
+/// A filter that draws what it reads from the allowance.
+fn metered(
+    filter: Value,
+) -> impl Fn(&mut State<'_, '_>, Rest<Value>, Kwargs) -> Result<Value, Error> + Send + Sync + 'static {
+    move |state, mut arguments, named| {
+        let size = |value: &Value| match value.as_str() {
+            Some(text) => text.len(),
+            None => value.len().unwrap_or(0).saturating_mul(64),
+        };
+        let read = arguments.iter().map(size).fold(0, usize::saturating_add);
+        let allowance = allowance(state);
+        allowance.read = allowance.read.checked_sub(read).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidOperation, format!("filters would read more than {MAX_READ} bytes of text"))
+        })?;
+        if named.args().next().is_some() {
+            arguments.push(Value::from(named));
+        }
+        filter.call(state, &arguments)
+    }
+}
+
+fn allowance<'s>(state: &'s mut State<'_, '_>) -> &'s mut Allowance {
+    state.get_or_insert_extension(Allowance { make: MAX_OUTPUT_BYTES, read: MAX_READ })
+}
 
 macro_rules! known_filters {
     ($($name:literal => $filter:expr),* $(,)?) => {
         const NAMES: &[&str] = &[$($name),*];
 
         fn register_filters(environment: &mut Environment<'_>) {
-            $(environment.add_filter($name, $filter);)*
+            $(environment.add_filter($name, metered(Value::from_function($filter)));)*
         }
     };
 }
@@ -61,7 +95,6 @@ known_filters! {
     "sort" => filters::sort,
     "split" => filters::split,
     "string" => string,
-    "sum" => filters::sum,
     "title" => filters::title,
     "tojson" => tojson,
     "trim" => filters::trim,
@@ -135,10 +168,10 @@ fn too_much() -> Error {
     Error::new(ErrorKind::InvalidOperation, format!("filters would make more than {MAX_OUTPUT_BYTES} bytes of text"))
 }
 
-/// Takes `bytes` from the rendering's allowance.
+/// Takes `bytes` of text from what the rendering's filters may make.
 fn charge(state: &mut State<'_, '_>, bytes: usize) -> Result<(), Error> {
-    let left = state.get_or_insert_extension(Allowance(MAX_OUTPUT_BYTES));
-    left.0 = left.0.checked_sub(bytes).ok_or_else(too_much)?;
+    let allowance = allowance(state);
+    allowance.make = allowance.make.checked_sub(bytes).ok_or_else(too_much)?;
     Ok(())
 }
 

@@ -18,6 +18,8 @@ const KEYWORDS: [&str; 14] =
 const MAX_GROWTH: usize = 64;
 /// Most tokens in one tag, so that no expression nests deeper than the stack is.
 const MAX_TAG_TOKENS: usize = 400;
+/// Most `+` in one tag: each may copy the text before it.
+const MAX_JOINS: usize = 16;
 /// Most `{% … %}` tags, for the same reason: each `elif` nests in the one before.
 const MAX_TAGS: usize = 500;
 
@@ -74,6 +76,9 @@ impl<'a> Vetting<'a> {
         let too_much = |what: String| Err(error(self.text, span, TemplateProblem::TooMuch(what)));
         if self.tag.len() > MAX_TAG_TOKENS {
             return too_much(format!("this tag has more than {MAX_TAG_TOKENS} words and operators: split it"));
+        }
+        if self.tag.iter().filter(|t| matches!(t, Token::Plus)).count() > MAX_JOINS {
+            return too_much(format!("this tag has more than {MAX_JOINS} `+`: write the values next to each other"));
         }
         if self.tags > MAX_TAGS {
             return too_much(format!("the template has more than {MAX_TAGS} `{{% … %}}` tags: split it"));
