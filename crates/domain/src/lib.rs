@@ -9,6 +9,8 @@ pub mod compare;
 pub mod config;
 pub mod contract;
 pub mod dataset;
+pub mod dataset_lines;
+pub mod dataset_schema;
 pub mod gate;
 pub mod hash;
 pub mod id;

@@ -15,7 +15,8 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(&folded, &fold(candidate)), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
+        // `b` is no misspelt `a`: something must be left of the word.
+        .filter(|(distance, candidate)| *distance <= allowed && *distance < folded.len().max(candidate.len()))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -62,6 +63,8 @@ mod tests {
         ] {
             assert_eq!(nearest(word, keys), expected, "{word}");
         }
+        assert_eq!(nearest("b", ["a"]), None);
+        assert_eq!(nearest("sm", ["sim"]), Some("sim"));
         assert_eq!(nearest(&"m".repeat(100_000), keys), None);
         assert_eq!(hint("zzzzzz", ["a", "b"]), "expected one of a, b");
     }

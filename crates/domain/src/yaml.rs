@@ -13,7 +13,7 @@ mod validate;
 
 pub use document::{Document, Position, Unset};
 pub use problem::Problem;
-pub(crate) use problem::escape;
+pub(crate) use problem::{escape, shorten};
 pub use schema::Schema;
 pub(crate) use schema::strict;
 pub use validate::validate;

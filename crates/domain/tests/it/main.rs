@@ -1,6 +1,7 @@
 //! Tests of the public surface.
 
 mod config_files;
+mod datasets;
 mod prompt_files;
 mod scorecard;
 mod yaml_files;
