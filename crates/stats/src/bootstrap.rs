@@ -7,7 +7,7 @@
 //! is given and named as such.
 
 use crate::dist::{normal_cdf, normal_critical, normal_quantile, normal_sf};
-use crate::error::{Result, StatsError, check_count, check_finite, check_open_unit, check_pairs};
+use crate::error::{Result, StatsError, check_count, check_finite, check_open_unit, check_pairs, is_usable};
 use crate::moments::Moments;
 use crate::quantile::quantile_of_sorted;
 use crate::result::{Alternative, Interval, Method, TestResult, symmetric_p};
@@ -176,7 +176,7 @@ pub fn difference(control: &[f64], treatment: &[f64], options: BootstrapOptions)
 /// ```
 pub fn cluster_mean(clusters: &[(f64, u64)], options: BootstrapOptions) -> Result<TestResult> {
     let options = options.check()?;
-    if let Some(index) = clusters.iter().position(|(sum, _)| !sum.is_finite()) {
+    if let Some(index) = clusters.iter().position(|(sum, _)| !is_usable(*sum)) {
         return Err(StatsError::NotFinite { index });
     }
     let clusters: Vec<(f64, f64)> =
@@ -324,9 +324,15 @@ fn resampled_mean(values: &[f64], rng: &mut ChaCha8Rng) -> f64 {
 }
 
 /// â = Σu³ / (6 (Σu²)^{3/2}) of the empirical influences u; 0 when nothing varies.
-fn acceleration(influences: impl Iterator<Item = f64>) -> f64 {
-    let (square, cube) = influences.fold((0.0, 0.0), |(square, cube), u: f64| (square + u * u, cube + u * u * u));
-    if square > 0.0 { cube / (6.0 * square.powf(1.5)) } else { 0.0 }
+fn acceleration(influences: impl Iterator<Item = f64> + Clone) -> f64 {
+    // In units of the largest, so that no cube vanishes or overflows.
+    let largest = influences.clone().fold(0.0, |largest: f64, u| largest.max(u.abs()));
+    if largest == 0.0 {
+        return 0.0;
+    }
+    let (square, cube) =
+        influences.map(|u| u / largest).fold((0.0, 0.0), |(square, cube), u| (square + u * u, cube + u * u * u));
+    cube / (6.0 * f64::powf(square, 1.5))
 }
 
 fn read_off(

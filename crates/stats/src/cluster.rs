@@ -219,11 +219,11 @@ pub fn weighted_mean(parts: &[Part], level: f64) -> Result<Estimate> {
     let variance: f64 = variances.iter().sum();
     let spread: f64 = used()
         .zip(&variances)
-        .map(|(part, variance)| part.df.map_or(0.0, |df| (variance * variance) / df.max(1.0)))
+        .map(|(part, own)| part.df.map_or(0.0, |df| (own / variance).powi(2) / df.max(1.0)))
         .sum();
     let se = variance.sqrt();
     // Without variance, or with known variances only, the interval is the normal one.
-    let df = (spread > 0.0).then(|| variance * variance / spread);
+    let df = (spread > 0.0).then(|| 1.0 / spread);
     let critical = df.map_or_else(|| crate::dist::normal_critical(level), |df| t_critical(level, df));
     let interval = Some(Interval::around(value, critical * se, level));
     Ok(Estimate { method: Method::WeightedMean, n, value, se: Some(se), df, interval })

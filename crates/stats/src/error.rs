@@ -12,8 +12,9 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum StatsError {
-    /// A value is NaN or infinite. In a procedure of two samples the index counts within its own sample.
-    #[error("value {index} is not a finite number")]
+    /// A value is NaN, infinite, or beyond 10⁷⁵, where fourth powers overflow. In a procedure of two samples the index counts
+    /// within its own sample.
+    #[error("value {index} is not a finite number (of at most 1e75)")]
     NotFinite {
         /// Position of the value, from 0.
         index: usize,
@@ -52,6 +53,12 @@ pub enum StatsError {
         /// Which values.
         what: &'static str,
     },
+    /// The values differ so much in size that the result is beyond the range of numbers.
+    #[error("{what} is beyond the range of numbers")]
+    Overflow {
+        /// Which result.
+        what: &'static str,
+    },
     /// An iteration did not reach its tolerance.
     #[error("{what} did not converge")]
     NoConvergence {
@@ -68,8 +75,13 @@ pub enum StatsError {
 /// ```
 pub type Result<T> = std::result::Result<T, StatsError>;
 
+/// Finite, and so is the square of its variance, also summed over many values.
+pub(crate) fn is_usable(value: f64) -> bool {
+    value.abs() <= 1e75
+}
+
 pub(crate) fn check_finite(values: &[f64]) -> Result<()> {
-    match values.iter().position(|value| !value.is_finite()) {
+    match values.iter().position(|value| !is_usable(*value)) {
         Some(index) => Err(StatsError::NotFinite { index }),
         None => Ok(()),
     }
@@ -103,6 +115,11 @@ pub(crate) fn check_unit(what: &'static str, value: f64) -> Result<()> {
     } else {
         Err(StatsError::OutOfRange { what, value, expected: "between 0 and 1" })
     }
+}
+
+/// The last gate before a result is given: whatever the sizes of the inputs, no NaN and no infinity gets through.
+pub(crate) fn check_result(what: &'static str, parts: &[f64]) -> Result<()> {
+    if parts.iter().all(|part| part.is_finite()) { Ok(()) } else { Err(StatsError::Overflow { what }) }
 }
 
 pub(crate) fn check_positive(what: &'static str, value: f64) -> Result<()> {

@@ -4,7 +4,7 @@
 //! 37:242) to merge two parts. Parts may be accumulated anywhere and merged in any order, to rounding.
 
 use crate::dist::t_critical;
-use crate::error::{Result, StatsError, check_count, check_open_unit};
+use crate::error::{Result, StatsError, check_count, check_open_unit, is_usable};
 use crate::result::{Estimate, Interval, Method};
 use serde::{Deserialize, Serialize};
 
@@ -90,7 +90,7 @@ impl Moments {
     /// assert_eq!(moments.n(), 1);
     /// ```
     pub fn push(&mut self, value: f64) -> Result<()> {
-        if !value.is_finite() {
+        if !is_usable(value) {
             return Err(StatsError::NotFinite { index: usize::try_from(self.n).unwrap_or(usize::MAX) });
         }
         if self.n == 0 {
@@ -282,7 +282,7 @@ impl PairMoments {
     /// assert!(pairs.push(1.0, f64::NAN).is_err());
     /// ```
     pub fn push(&mut self, x: f64, y: f64) -> Result<()> {
-        if !(x.is_finite() && y.is_finite()) {
+        if !(is_usable(x) && is_usable(y)) {
             return Err(StatsError::NotFinite { index: usize::try_from(self.n).unwrap_or(usize::MAX) });
         }
         self.n += 1;

@@ -4,7 +4,7 @@
 //! Angelopoulos, Duchi & Zrnic (2023, arXiv 2311.01453, "PPI++", §6).
 
 use crate::dist::t_critical;
-use crate::error::{Result, check_count, check_open_unit};
+use crate::error::{Result, check_count, check_open_unit, check_result};
 use crate::moments::{Moments, PairMoments};
 use crate::result::{Estimate, Interval, Method};
 use crate::t_test::satterthwaite;
@@ -66,6 +66,7 @@ pub fn ppi_mean(labelled: &PairMoments, unlabelled: &Moments, weight: PpiWeight,
     let imputed =
         if unlabelled.n() == 0 { 0.0 } else { lambda * lambda * unlabelled.variance().unwrap_or(var_judge) / many };
     let (se, df) = satterthwaite((imputed, many.max(2.0)), (rectifier, freedom + 1.0));
+    check_result("the estimate or its standard error", &[value, se, df])?;
     Ok(Estimate {
         method: if weight == PpiWeight::Full { Method::Ppi } else { Method::PpiPlusPlus },
         n: labelled.n() + unlabelled.n(),

@@ -52,6 +52,8 @@ pub(crate) fn quantile_of_sorted(sorted: &[f64], q: f64) -> f64 {
 pub fn quantile_difference(control: &[f64], treatment: &[f64], q: f64, options: TestOptions) -> Result<TestResult> {
     let TestOptions { alternative, level } = options.check()?;
     check_open_unit("quantile", q)?;
+    check_finite(control)?;
+    check_finite(treatment)?;
     let (before, before_variance) = quantile_and_variance(control, q)?;
     let (after, after_variance) = quantile_and_variance(treatment, q)?;
     let (effect, se) = (after - before, (before_variance + after_variance).sqrt());
@@ -59,6 +61,7 @@ pub fn quantile_difference(control: &[f64], treatment: &[f64], q: f64, options: 
         return Err(crate::StatsError::NoVariation { what: "the values around the quantile" });
     }
     let statistic = if se > 0.0 { effect / se } else { 0.0 };
+    crate::error::check_result("the statistic", &[statistic])?;
     Ok(TestResult {
         method: Method::QuantileDifference,
         n: (control.len() + treatment.len()) as u64,
@@ -75,7 +78,6 @@ fn quantile_and_variance(values: &[f64], q: f64) -> Result<(f64, f64)> {
     let z = normal_critical(0.95);
     let needed = z * z * (q / (1.0 - q)).max((1.0 - q) / q);
     check_count("observations for this quantile", crate::power::ceil_count(needed)?.max(2), values.len() as u64)?;
-    check_finite(values)?;
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     let reach = z * (q * (1.0 - q) / values.len() as f64).sqrt();

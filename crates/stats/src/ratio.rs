@@ -4,7 +4,7 @@
 //! The unit of randomisation contributes one pair (numerator, denominator).
 
 use crate::dist::t_critical;
-use crate::error::{Result, StatsError, check_count, check_open_unit};
+use crate::error::{Result, StatsError, check_count, check_open_unit, check_result};
 use crate::moments::{Moments, PairMoments};
 use crate::result::{Estimate, Interval, Method, TestOptions, TestResult};
 use crate::t_test::{finish, satterthwaite};
@@ -73,9 +73,9 @@ pub fn relative_difference(control: &Moments, treatment: &Moments, options: Test
     if before == 0.0 {
         return Err(StatsError::OutOfRange { what: "mean of the control", value: 0.0, expected: "not zero" });
     }
-    let square = |moments: &Moments| moments.sem().unwrap_or_default().powi(2);
-    let a = after * after * square(control) / before.powi(4);
-    let b = square(treatment) / (before * before);
+    let square = |moments: &Moments| (moments.sem().unwrap_or_default() / before).powi(2);
+    let a = (after / before).powi(2) * square(control);
+    let b = square(treatment);
     let (se, df) = satterthwaite((a, control.n() as f64), (b, treatment.n() as f64));
     finish((Method::RelativeDelta, control.n() + treatment.n()), after / before - 1.0, se, df, options)
 }
@@ -92,5 +92,6 @@ fn ratio_and_variance(units: &PairMoments, what: &'static str) -> Result<(f64, O
         let residual = (var_m - 2.0 * value * cov + value * value * var_d).max(0.0);
         residual / (units.n() as f64 * denominator * denominator)
     });
+    check_result("the ratio or its standard error", &[value, variance.unwrap_or_default()])?;
     Ok((value, variance))
 }

@@ -4,7 +4,7 @@
 //! an interval of no width. Constant and different: [`StatsError::NoVariation`], since no spread means no scale.
 
 use crate::dist::{t_critical, t_sf};
-use crate::error::{Result, StatsError, check_count, check_pairs};
+use crate::error::{Result, StatsError, check_count, check_pairs, check_result};
 use crate::moments::Moments;
 use crate::proportion::Rate;
 use crate::result::{Interval, Method, TestOptions, TestResult, symmetric_p};
@@ -62,7 +62,9 @@ pub fn welch_rates(control: Rate, treatment: Rate, options: TestOptions) -> Resu
 /// Standard error and degrees of freedom of a difference from (squared standard error, n) of both arms.
 pub(crate) fn satterthwaite((a, n1): (f64, f64), (b, n2): (f64, f64)) -> (f64, f64) {
     let sum = a + b;
-    let df = if sum > 0.0 { sum * sum / (a * a / (n1 - 1.0) + b * b / (n2 - 1.0)) } else { n1 + n2 - 2.0 };
+    // (a + b)² / (a²/(n₁−1) + b²/(n₂−1)) in shares of the sum, whose squares neither vanish nor overflow.
+    let (first, second) = (a / sum, b / sum);
+    let df = if sum > 0.0 { 1.0 / (first * first / (n1 - 1.0) + second * second / (n2 - 1.0)) } else { n1 + n2 - 2.0 };
     (sum.sqrt(), df)
 }
 
@@ -151,6 +153,7 @@ pub(crate) fn finish(
     options: TestOptions,
 ) -> Result<TestResult> {
     let TestOptions { alternative, level } = options.check()?;
+    check_result("the effect or its standard error", &[effect, se, df])?;
     if se == 0.0 && effect != 0.0 {
         return Err(StatsError::NoVariation { what: "the values" });
     }
@@ -158,5 +161,6 @@ pub(crate) fn finish(
     // Without spread and without effect there is no evidence in any direction.
     let p_value = if se > 0.0 { symmetric_p(statistic, alternative, |t| t_sf(t, df)) } else { 1.0 };
     let interval = Some(Interval::around(effect, t_critical(level, df) * se, level));
+    check_result("the statistic", &[statistic])?;
     Ok(TestResult { method, n, statistic, df: Some(df), p_value, alternative, effect, interval })
 }

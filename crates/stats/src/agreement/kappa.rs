@@ -93,11 +93,12 @@ pub fn cohen_kappa(table: &[Vec<u64>], weights: KappaWeights, level: f64) -> Res
     // Mean agreement weight of each row and column, in the margins of the other rater.
     let by_row: Vec<f64> = (0..k).map(|i| (0..k).map(|j| agreement(i, j) * columns[j]).sum()).collect();
     let by_column: Vec<f64> = (0..k).map(|j| (0..k).map(|i| agreement(i, j) * rows[i]).sum()).collect();
+    // The published Σ p g² − (κ − pₑ(1 − κ))², centred: the second term is the square of the mean of g.
+    let centre = value - expected * (1.0 - value);
     let spread: f64 = cells()
-        .map(|(i, j)| share(i, j) * (agreement(i, j) - (by_row[i] + by_column[j]) * (1.0 - value)).powi(2))
+        .map(|(i, j)| share(i, j) * (agreement(i, j) - (by_row[i] + by_column[j]) * (1.0 - value) - centre).powi(2))
         .sum();
-    let offset = value - expected * (1.0 - value);
-    let se = ((spread - offset * offset).max(0.0) / total).sqrt() / disagreement;
+    let se = (spread / total).sqrt() / disagreement;
     let method = match weights {
         KappaWeights::Unweighted => Method::CohenKappa,
         KappaWeights::Linear => Method::CohenKappaLinear,

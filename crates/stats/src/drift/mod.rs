@@ -42,7 +42,7 @@ pub enum Direction {
 }
 
 fn check_value(value: f64, n: u64) -> crate::Result<()> {
-    if value.is_finite() {
+    if crate::error::is_usable(value) {
         Ok(())
     } else {
         Err(crate::StatsError::NotFinite { index: usize::try_from(n).unwrap_or(usize::MAX) })

@@ -10,7 +10,7 @@
 //! (p = 1, no interval) before [`AsymptoticOptions::min_per_arm`] units in each arm.
 
 use super::rho_squared;
-use crate::error::{Result, StatsError, check_open_unit, check_positive};
+use crate::error::{Result, StatsError, check_open_unit, check_positive, check_result};
 use crate::moments::Moments;
 use crate::proportion::Rate;
 use crate::result::{Alternative, Estimate, Interval, Method, TestResult};
@@ -146,6 +146,7 @@ fn decide((n1, n2): (u64, u64), effect: f64, variance: f64, options: AsymptoticO
     };
     let se = variance.sqrt();
     let statistic = if se > 0.0 { effect / se } else { 0.0 };
+    check_result("the statistic", &[statistic])?;
     if n1.min(n2) < options.min_per_arm {
         return Ok(result(statistic, 1.0, None));
     }

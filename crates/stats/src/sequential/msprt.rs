@@ -5,7 +5,7 @@
 //! Λ = √(V/(V + τ²)) · exp( τ²Δ² / (2V(V + τ²)) ); p = 1/Λ. The interval at level 1 − α is
 //! Δ ± √( V(V + τ²)/τ² · (ln((V + τ²)/V) − 2 ln α) ).
 
-use crate::error::{Result, StatsError, check_count, check_positive};
+use crate::error::{Result, StatsError, check_count, check_positive, check_result};
 use crate::moments::Moments;
 use crate::result::{Alternative, Interval, Method, TestOptions, TestResult};
 
@@ -43,6 +43,7 @@ pub fn msprt(control: &Moments, treatment: &Moments, tau: f64, options: TestOpti
     } else {
         (0.0, 0.0)
     };
+    check_result("the likelihood ratio or the interval", &[statistic, margin])?;
     Ok(TestResult {
         method: Method::Msprt,
         n: control.n() + treatment.n(),

@@ -1,14 +1,20 @@
 //! Invariants over random inputs.
 
-use llmops_stats::agreement::{AlphaMetric, KappaWeights, cohen_kappa, confusion_matrix, krippendorff_alpha};
+use llmops_stats::agreement::{AlphaMetric, KappaWeights, cohen_kappa, confusion_matrix, krippendorff_alpha, spearman};
 use llmops_stats::bootstrap::{self, BootstrapOptions};
 use llmops_stats::cluster::ClusterMean;
 use llmops_stats::contingency::fisher_exact;
+use llmops_stats::cuped::cuped;
 use llmops_stats::drift;
 use llmops_stats::mann_whitney::{RankMethod, mann_whitney};
 use llmops_stats::moments::{Moments, PairMoments};
 use llmops_stats::multiple::{Correction, adjust};
+use llmops_stats::ppi::{PpiWeight, ppi_mean};
 use llmops_stats::proportion::{Rate, newcombe, wilson};
+use llmops_stats::quantile::quantile_difference;
+use llmops_stats::ratio::{ratio_difference, relative_difference};
+use llmops_stats::sequential::asymptotic::{self, AsymptoticOptions};
+use llmops_stats::sequential::msprt::msprt;
 use llmops_stats::wilcoxon::signed_rank;
 use llmops_stats::{Alternative, Result, TestOptions, TestResult, sign_test::sign_test, t_test};
 use proptest::prelude::*;
@@ -54,6 +60,21 @@ fn antisymmetric(test: Test, a: &[f64], b: &[f64]) {
     let one_sided = |a, b, alternative| test(a, b, TestOptions::one_sided(alternative)).map(|result| result.p_value);
     let (less, greater) = (one_sided(a, b, Alternative::Less), one_sided(b, a, Alternative::Greater));
     assert!(close(less.unwrap_or(-1.0), greater.unwrap_or(-1.0)));
+}
+
+/// Values at which floating point goes wrong first, up to the largest accepted.
+fn extreme() -> impl Strategy<Value = Vec<f64>> {
+    let odd = [0.0, -0.0, 1.0, -1.0, 0.1, 1e-300, -5e-324, 1e75, -1e75, 1e15, 1e15 + 1.0, 0.3, 0.1 + 0.2];
+    prop::collection::vec(prop::sample::select(odd.to_vec()), 0..12)
+}
+
+fn not_nan(result: Result<TestResult>) {
+    let Ok(result) = result else { return };
+    let interval = result.interval.map_or([0.0; 2], |interval| [interval.low, interval.high]);
+    for part in [result.statistic, result.p_value, result.effect, interval[0], interval[1]] {
+        assert!(part.is_finite(), "{result:?}");
+    }
+    assert!((0.0..=1.0).contains(&result.p_value), "{result:?}");
 }
 
 proptest! {
@@ -150,7 +171,8 @@ proptest! {
                 cohen_kappa(&confusion_matrix(&a, &b, 4).unwrap(), weights, 0.95),
                 cohen_kappa(&confusion_matrix(&b, &a, 4).unwrap(), weights, 0.95),
             ) else { continue };
-            prop_assert!(there.value <= 1.0 + 1e-12 && close(there.value, back.value) && close(there.se.unwrap(), back.se.unwrap()));
+            prop_assert!(there.value <= 1.0 + 1e-12 && close(there.value, back.value));
+            prop_assert!(close(there.se.unwrap(), back.se.unwrap()));
         }
         let units: Vec<Vec<f64>> = labels.iter().map(|&(a, b)| vec![a as f64, b as f64]).collect();
         for metric in [AlphaMetric::Nominal, AlphaMetric::Ordinal, AlphaMetric::Interval] {
@@ -167,5 +189,34 @@ proptest! {
         prop_assert!((0.0..=1.0).contains(&there.p_value));
         prop_assert!(drift::psi::psi_samples(&a, &b, 5).unwrap() >= 0.0);
         prop_assert!((0.0..=1.0).contains(&drift::jensen_shannon_samples(&a, &b, 5).unwrap()));
+    }
+
+    #[test]
+    fn nothing_is_ever_nan(a in extreme(), b in extreme()) {
+        let options = TestOptions::default();
+        let n = a.len().min(b.len());
+        let quick = BootstrapOptions { resamples: 100, ..BootstrapOptions::default() };
+        for &test in PAIRED {
+            not_nan(test(&a[..n], &b[..n], options));
+        }
+        for &test in INDEPENDENT {
+            not_nan(test(&a, &b, options));
+        }
+        not_nan(bootstrap::paired_difference(&a[..n], &b[..n], quick));
+        not_nan(bootstrap::difference(&a, &b, quick));
+        not_nan(drift::ks(&a, &b));
+        not_nan(spearman(&a[..n], &b[..n], options));
+        not_nan(quantile_difference(&a, &b, 0.5, options));
+        let (left, right) = (Moments::from_slice(&a).unwrap(), Moments::from_slice(&b).unwrap());
+        not_nan(relative_difference(&left, &right, options));
+        not_nan(msprt(&left, &right, 0.1, options));
+        let early = AsymptoticOptions { min_per_arm: 2, ..AsymptoticOptions::default() };
+        not_nan(asymptotic::difference(&left, &right, early));
+        let pairs = PairMoments::from_slices(&a[..n], &b[..n]).unwrap();
+        not_nan(cuped(&pairs, &pairs, options).map(|outcome| outcome.result));
+        not_nan(ratio_difference(&pairs, &pairs, options));
+        if let Ok(estimate) = ppi_mean(&pairs, &left, PpiWeight::Tuned, 0.95) {
+            prop_assert!(estimate.value.is_finite() && estimate.se.is_none_or(f64::is_finite), "{:?}", estimate);
+        }
     }
 }
