@@ -29,11 +29,13 @@ pub fn marker(key: &str) -> String {
     format!("<!-- llmops:scorecard {} -->", safe.trim_matches('-'))
 }
 
-/// Writes the scorecard. `key` tells the scorecards of one pull request apart, such as `PROJECT/SUITE`.
-pub fn render(report: &GateReport, key: &str) -> String {
+/// Writes the scorecard. Its first line is the [`marker`] of `TARGET/DATASET`, which tells the scorecards of one pull
+/// request apart.
+pub fn render(report: &GateReport) -> String {
+    let key = format!("{}/{}", report.run.spec.target, report.run.dataset);
     let mut text = String::new();
     for detail in Detail::LEVELS {
-        text = page(report, key, detail);
+        text = page(report, &key, detail);
         if text.encode_utf16().count() <= MAX_LENGTH {
             break;
         }

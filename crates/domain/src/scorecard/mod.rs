@@ -8,11 +8,17 @@ pub mod html;
 pub mod junit;
 pub mod markdown;
 
+pub use html::render as html;
+pub use junit::render as junit;
+pub use markdown::render as markdown;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use crate::compare::PairedEvidence;
 use crate::gate::{Check, GateReport, Scores, Verdict};
 use crate::run::{Estimate, EvaluationRun, RunResults};
+use crate::scoring::{MetricSpec, ScorerSpec};
 
 /// The kinds of checks that belong to one category, written `KIND/CATEGORY`.
 const CATEGORY_CHECKS: [&str; 2] = ["max_drop", "category_min"];
@@ -21,55 +27,56 @@ const OVERALL_CHECK: &str = "overall_min";
 /// The row, metric change and interval of the overall score.
 const OVERALL: &str = "overall";
 
-/// The content of `scores.json` before a gate. A run without results has neither categories nor an overall score, and
-/// a pass rate of 0 over its errored samples.
-pub fn scores(run: &EvaluationRun) -> Scores {
-    let results = run.results.as_ref();
+/// The content of `scores.json` before a gate; null for a run without results, for which no score may be made up.
+pub fn scores(run: &EvaluationRun) -> Option<Scores> {
+    let results = run.results.as_ref()?;
     let mut categories = BTreeMap::new();
     let mut intervals = BTreeMap::new();
-    for (name, category) in results.iter().flat_map(|r| &r.categories) {
+    for (name, category) in &results.categories {
         if let Some(score) = category.score.filter(|s| s.value.is_finite()) {
             categories.insert(name.clone(), score.value);
             put_interval(&mut intervals, name, &score);
         }
     }
-    let overall = results.and_then(|r| r.overall).filter(|o| o.value.is_finite());
+    let overall = results.overall.filter(|o| o.value.is_finite());
     if let Some(overall) = &overall {
         put_interval(&mut intervals, OVERALL, overall);
     }
-    let trials = u64::from(run.spec.repeat.max(1));
-    Scores {
+    let rate = results.pass_rate.value;
+    Some(Scores {
         run: run.id.clone(),
         run_timestamp: run.end_time.or(run.start_time).unwrap_or(run.created_at),
         model_version: run.model_name.clone(),
         prompt_version: run.spec.manifest.prompt_label(),
         dataset_version: run.spec.dataset_version.clone(),
         manifest: run.spec.manifest_id.clone(),
-        total_examples: results.map_or(run.progress.total / trials, |r| r.total_samples),
-        errored: results.map_or(run.progress.errored.div_ceil(trials), |r| r.errored_samples),
-        pass_rate: results.map(|r| r.pass_rate.value).filter(|v| v.is_finite()).unwrap_or(0.0),
+        total_examples: results.total_samples,
+        errored: results.errored_samples,
+        // JSON has no NaN. Where nothing was scored nothing passed, and `errored` says why.
+        pass_rate: if rate.is_finite() { rate } else { 0.0 },
         categories,
         overall: overall.map(|o| o.value),
         intervals,
-        metrics: results.map(|r| finite(&r.metric_scores)).unwrap_or_default(),
+        metrics: results.metric_scores.iter().filter(|(_, v)| v.is_finite()).map(|(k, v)| (k.clone(), *v)).collect(),
         verdict: None,
         checks: Vec::new(),
-    }
+    })
 }
 
-/// The content of `scores.json` after a gate.
-pub fn scores_with_gate(report: &GateReport) -> Scores {
-    Scores { verdict: Some(report.verdict), checks: report.checks.clone(), ..scores(&report.run) }
+/// The content of `scores.json` after a gate; null where the run has no results.
+pub fn scores_with_gate(report: &GateReport) -> Option<Scores> {
+    Some(Scores { verdict: Some(report.verdict), checks: report.checks.clone(), ..scores(&report.run)? })
+}
+
+/// The JSON Schema of `scores.json`.
+pub fn scores_json_schema() -> schemars::Schema {
+    schemars::schema_for!(Scores)
 }
 
 fn put_interval(intervals: &mut BTreeMap<String, [f64; 2]>, name: &str, of: &Estimate) {
     if of.lower.is_finite() && of.upper.is_finite() {
         intervals.insert(name.to_owned(), [of.lower, of.upper]);
     }
-}
-
-fn finite(values: &BTreeMap<String, f64>) -> BTreeMap<String, f64> {
-    values.iter().filter(|(_, v)| v.is_finite()).map(|(k, v)| (k.clone(), *v)).collect()
 }
 
 /// One line of the table by category.
@@ -233,6 +240,42 @@ pub fn limit_text(check: &Check) -> Option<String> {
     })
 }
 
+/// A metric's value in its own unit: milliseconds of a latency, dollars of a cost, else a score.
+pub fn metric_value(metric: Option<&MetricSpec>, value: f64) -> String {
+    match metric.map(|m| &m.scorer) {
+        Some(ScorerSpec::Latency { .. }) => format::millis(value * 1e3),
+        Some(ScorerSpec::Cost { .. }) => format::money(value),
+        _ => format::number(value),
+    }
+}
+
+/// A metric's interval in its own unit, where there is one.
+pub fn metric_interval(metric: Option<&MetricSpec>, of: &Estimate) -> Option<String> {
+    let measured = metric.is_some_and(|m| m.scorer.is_measurement());
+    format::has_interval(of).then(|| {
+        if measured {
+            format!("[{}, {}]", metric_value(metric, of.lower), metric_value(metric, of.upper))
+        } else {
+            format::interval([of.lower, of.upper])
+        }
+    })
+}
+
+/// A metric's change in its own unit, with its sign.
+pub fn metric_change(metric: Option<&MetricSpec>, change: f64) -> String {
+    if !metric.is_some_and(|m| m.scorer.is_measurement()) || !change.is_finite() {
+        return format::signed(change);
+    }
+    let sign = if change > 0.0 {
+        "+"
+    } else if change < 0.0 {
+        "−"
+    } else {
+        ""
+    };
+    format!("{sign}{}", metric_value(metric, change.abs()))
+}
+
 /// What was gated: `support-bot on golden`. Foreign text.
 pub fn subject(report: &GateReport) -> String {
     format!("{} on {}", report.run.spec.target, report.run.dataset)
@@ -243,6 +286,7 @@ pub fn headline(report: &GateReport) -> String {
     let all = report.checks.len() as u64;
     let with = |status| report.checks.iter().filter(|c| c.status == status).count() as u64;
     match report.verdict {
+        _ if all == 0 => "Nothing could be checked.".to_owned(),
         Verdict::Pass => format!("{} passed.", format::count(all, "check")),
         Verdict::Fail => format!("{} of {} failed.", with(Verdict::Fail), format::count(all, "check")),
         Verdict::Inconclusive => {
@@ -263,10 +307,14 @@ pub fn passed_text(results: &RunResults) -> String {
     text
 }
 
-/// The statistics behind the verdict, a sentence each: the paired difference, McNemar's test on the flips, the smallest
-/// difference this many samples can show. Empty without a baseline. They hold no foreign text but the names of methods.
+/// The statistics behind the verdict, a sentence each; empty without a baseline.
 pub fn evidence(report: &GateReport) -> Vec<String> {
-    let Some(paired) = report.comparison.as_ref().and_then(|c| c.paired.as_ref()) else { return Vec::new() };
+    report.comparison.as_ref().and_then(|c| c.paired.as_ref()).map(paired_evidence).unwrap_or_default()
+}
+
+/// The paired difference, McNemar's test on the flips, the smallest difference this many samples can show: a sentence
+/// each. They hold no foreign text but the names of methods.
+pub fn paired_evidence(paired: &PairedEvidence) -> Vec<String> {
     let difference = &paired.difference;
     let ends = format::has_interval(difference).then_some([difference.lower, difference.upper]);
     let p = paired.p_value.map(|p| format!(", {}", format::p_value(p))).unwrap_or_default();

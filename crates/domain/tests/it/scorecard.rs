@@ -94,7 +94,7 @@ fn well_formed(xml: &str) -> Result<(), String> {
 
 #[test]
 fn markdown_of_a_failed_gate() {
-    insta::assert_snapshot!("markdown", markdown::render(&report(), "support-bot/default"));
+    insta::assert_snapshot!("markdown", markdown::render(&report()));
 }
 
 #[test]
@@ -113,8 +113,8 @@ fn scores_json_holds_what_the_formats_promise() {
 
     let before_gate = serde_json::to_value(scorecard::scores(&report().run)).expect("JSON");
     assert!(before_gate.get("verdict").is_none() && before_gate.get("checks").is_none());
-    let no_results = scorecard::scores(&empty().run);
-    assert_eq!((no_results.overall, no_results.total_examples, no_results.errored), (None, 120, 2));
+    assert_eq!(scorecard::scores(&empty().run), None);
+    assert_eq!(scorecard::scores_with_gate(&empty()), None);
 }
 
 #[test]
@@ -126,13 +126,13 @@ fn a_passing_gate_reddens_no_build() {
     well_formed(&xml).expect("well-formed");
     assert!(xml.contains("failures=\"0\"") && !xml.contains("<failure"), "{xml}");
     assert!(xml.contains("<skipped message=\"did not pass, within the gate&apos;s limits: judge"), "{xml}");
-    assert!(markdown::render(&report, "k").contains("## ✅ PASS"));
+    assert!(markdown::render(&report).contains("## ✅ PASS"));
 }
 
 #[test]
 fn a_run_without_results_still_has_scorecards() {
     let report = empty();
-    let text = markdown::render(&report, "k");
+    let text = markdown::render(&report);
     assert!(text.contains("## ⚠️ INCONCLUSIVE") && text.contains("Overall **–**, no baseline"), "{text}");
     well_formed(&junit::render(&report)).expect("well-formed");
     assert!(html::render(&report).contains("INCONCLUSIVE"));
@@ -146,7 +146,7 @@ fn numbers_that_are_none_are_not_written_as_numbers() {
         check.interval = Some([f64::NEG_INFINITY, f64::INFINITY]);
         check.limit = Some(f64::NAN);
     }
-    for text in [markdown::render(&report, "k"), html::render(&report), junit::render(&report)] {
+    for text in [markdown::render(&report), html::render(&report), junit::render(&report)] {
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
     }
 }
@@ -162,7 +162,7 @@ fn a_comment_stays_under_the_limit_whatever_the_report() {
     results.categories = (0..300).map(|i| (format!("{i}{huge}"), category.clone())).collect();
     results.error_reasons = (0..300).map(|i| (format!("{i}{huge}"), i)).collect();
     report.notices = (0..300).map(|i| format!("{i}{huge}")).collect();
-    let text = markdown::render(&report, &huge);
+    let text = markdown::render(&report);
     let length = text.encode_utf16().count();
     assert!(length <= markdown::MAX_LENGTH, "{length}");
     assert!(text.starts_with("<!-- llmops:scorecard ") && text.contains("## ❌ FAIL"));
@@ -175,7 +175,7 @@ fn detail_is_given_up_only_as_needed() {
     for sample in &mut report.samples {
         sample.output = "word ".repeat(5_000);
     }
-    let few = markdown::render(&report, "k");
+    let few = markdown::render(&report);
     assert!(few.contains(&"word ".repeat(200)), "long excerpts while they fit");
     let sample = report.samples[0].clone();
     report.samples = (0..20).map(|i| SampleNote { sample_id: format!("s{i}"), ..sample.clone() }).collect();
@@ -184,7 +184,7 @@ fn detail_is_given_up_only_as_needed() {
         sample.expected = Some(sample.output.clone());
         sample.baseline_output = Some(sample.output.clone());
     }
-    let many = markdown::render(&report, "k");
+    let many = markdown::render(&report);
     assert!(many.contains("<code>s19</code>") && many.contains("<details>"), "all samples, shorter excerpts");
     assert!(!many.contains(&"word ".repeat(200)));
 }
@@ -200,10 +200,11 @@ fn foreign_text_acts_nowhere() {
     assert!(!page.contains("url(") && !page.contains("<a ") && !page.contains("<iframe"), "nothing is loaded");
     let xml = junit::render(&report);
     well_formed(&xml).expect("well-formed");
-    let text = markdown::render(&report, "k");
+    let text = markdown::render(&report);
     // The shell commands stand in a code block, where nothing is read.
     let outside = text.split("\n```").step_by(2).collect::<String>();
     assert_eq!(outside.matches("<!--").count(), 1, "one marker");
+    let (_, outside) = outside.split_once('\n').expect("the marker is a line of its own");
     for active in ["<script", "<img", "@octocat", "#123", "repo#5", "GH-7", "https://", "www.", "\n/approve", "\n| a"] {
         assert!(!outside.contains(active), "{active:?} in {outside}");
     }
@@ -253,7 +254,7 @@ proptest! {
         let report = filled_with(&text);
         prop_assert!(well_formed(&junit::render(&report)).is_ok());
         prop_assert!(html::render(&report).ends_with("</html>\n"));
-        let comment = markdown::render(&report, &text);
+        let comment = markdown::render(&report);
         prop_assert!(comment.encode_utf16().count() <= markdown::MAX_LENGTH);
         prop_assert_eq!(comment.matches("<!--").count(), 1);
     }

@@ -9,6 +9,7 @@ use super::Row;
 use super::format::{self, short_block, short_line};
 use crate::gate::{Check, GateReport, Verdict};
 use crate::run::{Estimate, RunResults};
+use crate::scoring::MetricSpec;
 
 /// Longest name or message shown.
 const MAX_FIELD: usize = 400;
@@ -226,12 +227,17 @@ fn metrics(out: &mut String, report: &GateReport, results: &RunResults) {
             weight.map_or_else(|| format::NONE.to_owned(), format::percent),
             threshold.map_or_else(|| format::NONE.to_owned(), |t| format!("≥ {}", format::limit(t))),
             value.n,
-            format::optional(baseline),
-            with_interval(value),
-            baseline.map_or_else(|| format::NONE.to_owned(), |b| format::signed(value.value - b)),
+            baseline.map_or_else(|| format::NONE.to_owned(), |b| super::metric_value(spec, b)),
+            metric_cell(spec, value),
+            baseline.map_or_else(|| format::NONE.to_owned(), |b| super::metric_change(spec, value.value - b)),
         );
     }
     out.push_str("</tbody>\n</table>\n</div>\n</section>\n");
+}
+
+fn metric_cell(spec: Option<&MetricSpec>, value: &Estimate) -> String {
+    let ends = super::metric_interval(spec, value).map(|ends| format!("<span class=\"ci\">{ends}</span>"));
+    format!("{}{}", super::metric_value(spec, value.value), ends.unwrap_or_default())
 }
 
 fn counts(out: &mut String, title: &str, hint: &str, reasons: &std::collections::BTreeMap<String, u64>) {
