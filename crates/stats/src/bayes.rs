@@ -128,7 +128,7 @@ impl Default for BetaPrior {
 /// Beta model of two rates with independent posteriors Beta(α + successes, β + failures).
 ///
 /// P(p₂ > p₁) = ∫ f₂(x) I_x(a₁, b₁) dx by quadrature on x = sin²θ, where every density with parameters ≥ ½ is smooth;
-/// losses by E[max(0, p₁ − p₂)] = E[p₁]·P(p₁′ > p₂) − E[p₂]·P(p₁ > p₂′), a prime adding one success (Stucchio 2015,
+/// losses by E[max(0, p₁ − p₂)] = E(p₁)·P(p₁′ > p₂) − E(p₂)·P(p₁ > p₂′), a prime adding one success (Stucchio 2015,
 /// "Bayesian A/B Testing at VWO", §6); interval by inverting the distribution of the difference.
 ///
 /// Errors: a prior below ½, a level outside (0, 1).
