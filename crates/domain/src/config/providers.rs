@@ -70,7 +70,7 @@ impl Default for CallLimits {
 }
 
 /// A model provider on the network.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RemoteConfig {
     /// Secret key, usually `"${OPENAI_API_KEY}"`.
@@ -93,7 +93,7 @@ pub struct RemoteConfig {
 }
 
 /// The user's own application over HTTP.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HttpConfig {
     /// Where requests go.
     pub url: String,
@@ -114,6 +114,29 @@ pub struct HttpConfig {
     pub limits: CallLimits,
 }
 
+/// Shows what may be written to a file: keys, headers and variables are secret.
+fn debug_without_secrets<T: Serialize>(value: &T, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    f.write_str(&serde_json::to_string(value).map_err(|_| std::fmt::Error)?)
+}
+
+impl std::fmt::Debug for RemoteConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        debug_without_secrets(self, f)
+    }
+}
+
+impl std::fmt::Debug for HttpConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        debug_without_secrets(self, f)
+    }
+}
+
+impl std::fmt::Debug for CommandConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        debug_without_secrets(self, f)
+    }
+}
+
 fn post() -> String {
     "POST".to_owned()
 }
@@ -123,7 +146,7 @@ fn default_body() -> String {
 }
 
 /// The user's own program.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CommandConfig {
     /// Program and arguments.
     #[schemars(length(min = 1))]

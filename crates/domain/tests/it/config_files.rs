@@ -1,11 +1,13 @@
 //! llmops.yaml: what it means, and what its mistakes read like.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use llmops_domain::config::{Config, DEFAULT_YAML};
 use llmops_domain::yaml::Problem;
 use serde_json::Value;
 
 /// The example of the format's documentation.
-const FULL: &str = r##"
+const FULL: &str = r#"
 version: 1
 project: support-bot
 providers:
@@ -61,7 +63,7 @@ operations:
   alert_thresholds: {pass_rate: 0.90}
   enable_debate_evaluation: true
   alert_cooldown: 1h
-"##;
+"#;
 
 fn no_env(_: &str) -> Option<String> {
     None
@@ -342,11 +344,24 @@ fn variables_of_the_environment() {
     insta::assert_snapshot!(parse(alias).provider_of("p/m").unwrap_err(), @"provider `p` needs the environment variable KEY, which is not set");
 }
 
+#[test]
+fn debug_and_json_show_no_secrets() {
+    let text = r#"
+providers:
+  o: {kind: openai, api_key: hunter2, headers: {x-key: hunter2}}
+  h: {kind: http, url: "http://localhost", headers: {x-key: hunter2}}
+  c: {kind: command, run: [bot], env: {KEY: hunter2}}
+"#;
+    let config = parse(text);
+    let shown = format!("{config:?} {}", serde_json::to_string(&config).unwrap());
+    assert!(shown.contains("localhost") && !shown.contains("hunter2"), "{shown}");
+}
+
 /// Every scalar of the example in turn comes from the environment; no message may show it.
 #[test]
 fn secrets_are_never_shown() {
     let mut reports = 0;
-    for (at, _) in FULL.match_indices(": ").chain(FULL.match_indices("[")) {
+    for (at, _) in FULL.match_indices(": ").chain(FULL.match_indices('[')) {
         let (head, tail) = FULL.split_at(at + if FULL[at..].starts_with('[') { 1 } else { 2 });
         let end = match tail.chars().next().filter(|c| matches!(c, '"' | '\'')) {
             Some(quote) => tail[1..].find(quote).unwrap() + 2,
@@ -445,4 +460,24 @@ fn schemas_in_files() {
     insta::assert_snapshot!(config.set_schema("json_schema", serde_json::json!([])).unwrap_err(), @"a JSON Schema is a map");
     config.set_schema("json_schema", serde_json::json!({"type": "object"})).unwrap();
     assert!(config.schema_files().is_empty());
+}
+
+/// A scorer's `kind()` is the name that files use.
+#[test]
+fn kinds_are_named_as_in_files() {
+    let metrics = Config::json_schema().pointer("/$defs/ScoringConfig/properties/metrics/properties").unwrap();
+    let kinds: Vec<&String> = metrics.as_object().unwrap().keys().collect();
+    assert!(kinds.len() >= 16, "{kinds:?}");
+    for kind in kinds {
+        let options = match kind.as_str() {
+            "regex" => "pattern: a",
+            "json_schema" => "schema: {}",
+            "judge" => "model: s/judge",
+            _ => "",
+        };
+        let text = format!(
+            "providers: {{s: {{kind: simulator}}}}\nscoring: {{metrics: {{exact_match: {{weight: 1}}, own: {{kind: {kind}, {options}}}}}}}"
+        );
+        assert_eq!(parse(&text).scoring.metrics["own"].scorer.kind(), kind);
+    }
 }

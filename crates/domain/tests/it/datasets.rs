@@ -1,5 +1,7 @@
 //! Dataset records and rules: what is read, and what mistakes read like.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::fmt::Write as _;
 
 use llmops_domain::config::{Config, DatasetConfig};
