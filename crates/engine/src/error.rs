@@ -84,7 +84,11 @@ impl Error {
             Self::Conflict { hint, .. } => body(ErrorCode::Conflict, hint),
             Self::NotFound { hint, .. } => body(ErrorCode::NotFound, hint),
             Self::Transition(_) => body(ErrorCode::InvalidTransition, &None),
-            Self::Provider(_) => body(ErrorCode::ProviderUnavailable, &None),
+            Self::Provider(error) => {
+                let code =
+                    if error.is_unavailable() { ErrorCode::ProviderUnavailable } else { ErrorCode::InvalidContent };
+                body(code, &error.hint().map(str::to_owned))
+            }
             Self::Store(error) => store_body(error),
             Self::Internal(_) => ErrorBody::new(ErrorCode::Internal, "something went wrong inside llmops"),
         }

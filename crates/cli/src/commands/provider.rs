@@ -60,8 +60,12 @@ async fn check(context: &Context, project: &Project, mut models: Vec<String>) ->
     let ops = project.open(&context.global).await?;
     let mut checked = Vec::new();
     for model in models {
-        let (latency_ms, error) = match ops.providers().check(&model).await {
-            Ok(response) => (Some(response.latency_ms), None),
+        let answered = match ops.providers().resolve(&model) {
+            Ok(target) => ops.providers().check(&target).await,
+            Err(error) => Err(error),
+        };
+        let (latency_ms, error) = match answered {
+            Ok(answer) => (Some(answer.response.latency_ms), None),
             Err(error) => (None, Some(error.to_string())),
         };
         checked.push(Checked { model, ok: error.is_none(), latency_ms, error });

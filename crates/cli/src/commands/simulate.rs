@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use llmops_domain::config::duration::HumanDuration;
 use llmops_domain::config::providers::{FaultRates, SimulatorConfig};
-use llmops_providers::simulator::{Simulator, server};
+use llmops_providers::simulator::Simulator;
+use llmops_providers::simulator::server::{self, ServerOptions};
 
 use super::Context;
 use super::serve::shutdown;
@@ -53,6 +54,15 @@ pub(crate) struct SimulateArgs {
     /// Share of answers that are not JSON
     #[arg(long, default_value_t = 0.0, value_parser = share, help_heading = "Faults")]
     garbage: f64,
+    /// Share of connections that are closed before an answer
+    #[arg(long, default_value_t = 0.0, value_parser = share, help_heading = "Faults")]
+    reset: f64,
+    /// Share of answers that arrive byte by byte
+    #[arg(long, default_value_t = 0.0, value_parser = share, help_heading = "Faults")]
+    drip: f64,
+    /// What a 429 asks to wait
+    #[arg(long, default_value = "1s", help_heading = "Faults")]
+    retry_after: HumanDuration,
     /// Append one JSON line per request to this file
     #[arg(long, value_name = "FILE")]
     request_log: Option<PathBuf>,
@@ -73,7 +83,8 @@ pub(crate) async fn run(context: &Context, args: SimulateArgs) -> Outcome {
         hang: args.hang,
         cut: args.cut,
         garbage: args.garbage,
-        ..FaultRates::default()
+        reset: args.reset,
+        drip: args.drip,
     };
     let config = SimulatorConfig {
         script: args.script.map(|path| path.to_string_lossy().into_owned()),
@@ -82,6 +93,7 @@ pub(crate) async fn run(context: &Context, args: SimulateArgs) -> Outcome {
         latency: args.latency,
         latency_sigma: args.latency_sigma,
         faults,
+        retry_after: args.retry_after,
         ..SimulatorConfig::default()
     };
     let simulator = Simulator::load(config, std::path::Path::new(""))
@@ -92,7 +104,8 @@ pub(crate) async fn run(context: &Context, args: SimulateArgs) -> Outcome {
         .map_err(|e| Failure::because(Kind::Undecided, format!("cannot listen on {address}"), &e))?;
     let address = listener.local_addr().map_err(|e| Failure::because(Kind::Undecided, "no address", &e))?;
     context.note(&format!("simulated provider at http://{address}/v1; Ctrl-C stops it"));
-    server::serve(listener, simulator, args.request_log.as_deref(), shutdown())
+    let options = ServerOptions { simulator, request_log: args.request_log };
+    server::serve(listener, options, shutdown())
         .await
         .map_err(|e| Failure::because(Kind::Undecided, "the simulator stopped", &e))
 }

@@ -4,17 +4,19 @@
 //!   `category_min`. The overall score must reach `overall_min`.
 //! * A run with too many errored samples decides nothing: what would fail is inconclusive then.
 //! * In the noise-aware mode, what is beyond a limit fails only where its 95 % interval is beyond it too: for a drop, the
-//!   interval of the paired difference must not reach 0; for a score, its own interval must not reach the limit. Else it
+//!   interval of the paired difference must not reach 0 and the paired test must agree; for a score, its own interval must not reach the limit. Else it
 //!   is inconclusive.
 
 use super::{Check, GateConfig, GateMode, Verdict};
-use crate::compare::PairedEvidence;
+use crate::compare::{CategoryEvidence, PairedEvidence};
 use crate::run::{CategoryResult, Estimate, EvaluationRun, RunResults, RunStatus};
 use crate::scorecard::category_label;
 use crate::scorecard::format::{limit, number, percent, signed};
 
 /// Distance within which a number equals its limit: 0.90 − 0.85 is a little more than 0.05 in floating point.
 const SLACK: f64 = 1e-9;
+/// Significance level of a drop.
+const ALPHA: f64 = 0.05;
 
 /// What a gate decides on.
 #[derive(Debug, Clone, Copy)]
@@ -196,7 +198,7 @@ impl Gate<'_> {
             (Verdict::Pass, format!("{label} changed by {}; a drop of {} is allowed.", signed(change), limit(allowed)))
         } else {
             let drop = beside(-change, allowed);
-            let is_real = difference.is_some_and(|d| d.n > 1 && d.upper < 0.0);
+            let is_real = evidence.is_some_and(is_significant);
             if self.noise_aware && !is_real {
                 let needed = evidence.and_then(|e| e.needed_n);
                 let what = format!("{label} dropped by {drop}, beyond {}", limit(allowed));
@@ -300,6 +302,13 @@ fn finite(estimate: Option<&Estimate>) -> Option<&Estimate> {
 fn ends(estimate: &Estimate) -> Option<[f64; 2]> {
     (estimate.n > 1 && estimate.lower.is_finite() && estimate.upper.is_finite())
         .then_some([estimate.lower, estimate.upper])
+}
+
+/// A drop counts as real when interval and test agree. The bootstrap alone is too sure of itself where only a few samples
+/// changed; a test that cannot be made (p is none) means that all differences are the same.
+fn is_significant(evidence: &CategoryEvidence) -> bool {
+    let Estimate { n, upper, .. } = evidence.difference;
+    n > 1 && upper < 0.0 && evidence.p_value.is_none_or(|p| p < ALPHA)
 }
 
 fn not_significant(what: &str, n: u64, needed: Option<u64>) -> String {

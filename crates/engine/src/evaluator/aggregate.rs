@@ -196,7 +196,7 @@ impl Totals {
                 return Ok(None);
             }
             let estimate = totals.composite.estimate(LEVEL).map_err(internal)?;
-            parts.push(Part::new(*weight, &estimate));
+            parts.push(Part { n: totals.composite.clusters(), ..Part::new(*weight, &estimate) });
         }
         if parts.is_empty() {
             return Ok(None);
@@ -240,7 +240,8 @@ fn estimate(mean: &ClusterMean, bounded: bool) -> Result<Option<Estimate>, Error
     if mean.clusters() == 0 {
         return Ok(None);
     }
-    Ok(Some(to_domain(&mean.estimate(LEVEL).map_err(internal)?, bounded)))
+    // Trials of one sample are no independent observations: samples count.
+    Ok(Some(Estimate { n: mean.clusters(), ..to_domain(&mean.estimate(LEVEL).map_err(internal)?, bounded) }))
 }
 
 /// Wilson's interval where every sample has one trial (the t-interval has no width at 0 % and 100 %), else clustered.
