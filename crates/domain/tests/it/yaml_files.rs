@@ -87,7 +87,7 @@ fn bombs() {
     let mut laughs = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for (this, last) in ('b'..='i').zip('a'..) {
         let aliases = vec![format!("*{last}"); 10].join(", ");
-        laughs += &format!("{this}: &{this} [{aliases}]\n");
+        laughs.extend([format!("{this}: &{this} [{aliases}]\n")]);
     }
     insta::assert_snapshot!(read(&laughs), @"a.yaml:6:8: the file holds too many values; aliases count with all they repeat");
     let long = format!("a: &a {}\nb: [{}]", "x".repeat(1 << 20), vec!["*a"; 1000].join(", "));
