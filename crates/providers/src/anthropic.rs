@@ -157,10 +157,14 @@ enum Block {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct WireUsage {
-    input_tokens: u64,
-    output_tokens: u64,
-    cache_creation_input_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
+    #[serde(rename = "input_tokens")]
+    input: u64,
+    #[serde(rename = "output_tokens")]
+    output: u64,
+    #[serde(rename = "cache_creation_input_tokens")]
+    cache_written: Option<u64>,
+    #[serde(rename = "cache_read_input_tokens")]
+    cache_read: Option<u64>,
 }
 
 fn response(body: Body, latency_ms: f64) -> ChatResponse {
@@ -183,13 +187,13 @@ fn response(body: Body, latency_ms: f64) -> ChatResponse {
         }
     }
     let usage = body.usage;
-    let cached = usage.cache_creation_input_tokens.unwrap_or(0) + usage.cache_read_input_tokens.unwrap_or(0);
+    let cached = usage.cache_written.unwrap_or(0) + usage.cache_read.unwrap_or(0);
     ChatResponse {
         text,
         tool_calls,
         finish_reason: body.stop_reason.map(|reason| finish_reason(reason, structured)),
         model: body.model,
-        usage: Usage { prompt_tokens: usage.input_tokens + cached, completion_tokens: usage.output_tokens },
+        usage: Usage { prompt_tokens: usage.input + cached, completion_tokens: usage.output },
         latency_ms,
     }
 }

@@ -240,9 +240,12 @@ fn ending(status: ExitStatus) -> String {
     status.code().map_or_else(|| status.to_string(), |code| format!("exited with {code}"))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::time::Duration;
+
+    use llmops_domain::config::providers::CallLimits;
 
     use super::*;
     use crate::test_support::{conversation, user};
@@ -252,7 +255,7 @@ mod tests {
             run: vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()],
             env: [("GREETING".to_owned(), "hi".to_owned())].into(),
             cwd: None,
-            limits: Default::default(),
+            limits: CallLimits::default(),
         };
         CommandProvider::new(config, Path::new("/")).unwrap()
     }

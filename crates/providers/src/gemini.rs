@@ -174,11 +174,14 @@ struct WireCall {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 struct WireUsage {
-    prompt_token_count: u64,
-    candidates_token_count: u64,
-    thoughts_token_count: u64,
+    #[serde(rename = "promptTokenCount")]
+    prompt: u64,
+    #[serde(rename = "candidatesTokenCount")]
+    candidates: u64,
+    #[serde(rename = "thoughtsTokenCount")]
+    thoughts: u64,
 }
 
 fn response(
@@ -219,10 +222,7 @@ fn response(
         text,
         tool_calls,
         model: body.model_version.unwrap_or_else(|| request.model.clone()),
-        usage: Usage {
-            prompt_tokens: usage.prompt_token_count,
-            completion_tokens: usage.candidates_token_count + usage.thoughts_token_count,
-        },
+        usage: Usage { prompt_tokens: usage.prompt, completion_tokens: usage.candidates + usage.thoughts },
         latency_ms,
     })
 }

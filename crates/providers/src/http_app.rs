@@ -35,10 +35,10 @@ impl HttpApp {
     /// `Config` for an address, method, header, template or path that cannot be used.
     pub fn new(client: Arc<HttpClient>, config: &HttpConfig) -> Result<Self, ProviderError> {
         let invalid = |what: &str, error: &dyn std::fmt::Display| ProviderError::Config(format!("`{what}`: {error}"));
-        let url = remote::expanded(&config.url, "url", "http")?.unwrap_or_default();
+        let url = remote::expanded(&config.url, "url")?.unwrap_or_default();
         let mut endpoint = Endpoint::new(url)?;
         for (name, value) in &config.headers {
-            if let Some(value) = remote::expanded(value, &format!("headers.{name}"), "http")? {
+            if let Some(value) = remote::expanded(value, &format!("headers.{name}"))? {
                 endpoint = endpoint.secret_header(name, value, value)?;
             }
         }

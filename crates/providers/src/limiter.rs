@@ -57,7 +57,7 @@ impl Outcome {
 /// The right to make one call. Dropping it without [`Permit::finish`] counts as [`Outcome::Other`].
 pub struct Permit<'a> {
     limiter: &'a Limiter,
-    permit: Option<SemaphorePermit<'a>>,
+    place: Option<SemaphorePermit<'a>>,
     started: Instant,
     outcome: Outcome,
 }
@@ -73,12 +73,12 @@ impl Limiter {
     /// Waits for the right to make a call, in the order of asking, and until a pause is over.
     pub async fn acquire(&self) -> Permit<'_> {
         // The semaphore is never closed, so that an error cannot occur; without a permit the call is still counted.
-        let permit = self.permits.acquire().await.ok();
+        let place = self.permits.acquire().await.ok();
         loop {
             let now = Instant::now();
             let paused_until = self.state().paused_until.filter(|until| *until > now);
             let Some(until) = paused_until else {
-                return Permit { limiter: self, permit, started: now, outcome: Outcome::Other };
+                return Permit { limiter: self, place, started: now, outcome: Outcome::Other };
             };
             tokio::time::sleep_until(until).await;
         }
@@ -130,7 +130,7 @@ impl Permit<'_> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        let Some(permit) = self.permit.take() else { return };
+        let Some(place) = self.place.take() else { return };
         let mut state = self.limiter.state();
         match self.outcome {
             Outcome::Success => self.limiter.grow(&mut state),
@@ -144,7 +144,7 @@ impl Drop for Permit<'_> {
         }
         if state.debt > 0 {
             state.debt -= 1;
-            permit.forget();
+            place.forget();
         }
     }
 }
@@ -209,7 +209,7 @@ mod tests {
         limiter.acquire().await.finish(Outcome::Success);
         assert_eq!(began.elapsed().as_secs(), 7);
         // A provider that asks for an hour is not waited for.
-        limiter.acquire().await.finish(Outcome::Overload { retry_after: Some(Duration::from_secs(3600)) });
+        limiter.acquire().await.finish(Outcome::Overload { retry_after: Some(Duration::from_hours(1)) });
         limiter.acquire().await.finish(Outcome::Other);
         assert_eq!(began.elapsed().as_secs(), 7);
     }

@@ -58,7 +58,6 @@ impl Outputs {
     }
 
     /// The outer result is about reading, the inner one about the content.
-    #[expect(clippy::type_complexity, reason = "two kinds of failure, named in the line above")]
     fn scan(&self, mut reader: impl BufRead) -> std::io::Result<Result<HashMap<u64, Span>, ProviderError>> {
         let mut index: HashMap<u64, Span> = HashMap::new();
         let mut problems = Problems::new(&self.path);
@@ -145,7 +144,7 @@ fn parse(raw: &[u8]) -> Result<Option<Line>, String> {
     }
     let fields: HashMap<String, &RawValue> =
         serde_json::from_str(text).map_err(|_| "not a JSON object {\"id\": …, \"output\": …}".to_owned())?;
-    let id = fields.get("id").map(|value| value.get()).unwrap_or("null");
+    let id = fields.get("id").map_or("null", |value| value.get());
     let id = match serde_json::from_str(id) {
         Ok(serde_json::Value::String(id)) if !id.is_empty() => id,
         Ok(serde_json::Value::Number(id)) => id.to_string(),

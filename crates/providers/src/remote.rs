@@ -9,7 +9,7 @@ use crate::provider::ProviderError;
 /// The base address without a slash at its end.
 pub(crate) fn base_url(kind: &Kind, config: &RemoteConfig) -> Result<String, ProviderError> {
     let configured = match config.base_url.as_deref() {
-        Some(url) => expanded(url, "base_url", kind.name)?,
+        Some(url) => expanded(url, "base_url")?,
         None => None,
     };
     let url = configured
@@ -32,7 +32,7 @@ pub(crate) fn endpoint(kind: &Kind, config: &RemoteConfig, url: &str) -> Result<
         }
     }
     for (name, value) in &config.headers {
-        if let Some(value) = expanded(value, &format!("headers.{name}"), kind.name)? {
+        if let Some(value) = expanded(value, &format!("headers.{name}"))? {
             endpoint = endpoint.secret_header(name, value, value)?;
         }
     }
@@ -43,7 +43,7 @@ pub(crate) fn endpoint(kind: &Kind, config: &RemoteConfig, url: &str) -> Result<
 /// format elsewhere often want none.
 fn key<'a>(kind: &Kind, config: &'a RemoteConfig) -> Result<Option<&'a str>, ProviderError> {
     if let Some(key) = config.api_key.as_deref()
-        && let Some(key) = expanded(key, "api_key", kind.name)?
+        && let Some(key) = expanded(key, "api_key")?
     {
         return Ok(Some(key));
     }
@@ -51,9 +51,7 @@ fn key<'a>(kind: &Kind, config: &'a RemoteConfig) -> Result<Option<&'a str>, Pro
     match kind.key_variable {
         Some(variable) if (config.base_url.is_none() || kind.base_url.is_none()) && !own_headers => {
             Err(ProviderError::Config(format!(
-                "the API key of the provider of kind `{}` is not set: set the environment variable {variable} and \
-                 write `api_key: \"${{{variable}}}\"`",
-                kind.name
+                "the API key is not set: set the environment variable {variable} and write `api_key: \"${{{variable}}}\"`"
             )))
         }
         _ => Ok(None),
@@ -63,11 +61,11 @@ fn key<'a>(kind: &Kind, config: &'a RemoteConfig) -> Result<Option<&'a str>, Pro
 /// A configured value; `None` when it is blank.
 ///
 /// A `${NAME}` that is still in it stands for an environment variable that was not set when the configuration was read.
-pub(crate) fn expanded<'a>(value: &'a str, key: &str, kind: &str) -> Result<Option<&'a str>, ProviderError> {
+pub(crate) fn expanded<'a>(value: &'a str, key: &str) -> Result<Option<&'a str>, ProviderError> {
     let variable = value.find("${").and_then(|at| value[at + 2..].split_once('}')).map(|(name, _)| name);
     if let Some(variable) = variable {
         return Err(ProviderError::Config(format!(
-            "`{key}` of the provider of kind `{kind}` needs the environment variable {variable}, which is not set"
+            "`{key}` needs the environment variable {variable}, which is not set"
         )));
     }
     let value = value.trim();

@@ -168,13 +168,15 @@ impl Object {
         }
     }
 
-    /// Lays `extra` over the fields; null removes a field.
+    /// Lays `extra` over the fields: null removes a field, and an object is merged into an object.
     pub(crate) fn overlay<'a>(&mut self, extra: impl IntoIterator<Item = (&'a String, &'a Value)>) {
         for (name, value) in extra {
-            if value.is_null() {
-                self.0.remove(name);
-            } else {
-                self.put(name, value.clone());
+            match (self.0.get_mut(name), value) {
+                (_, Value::Null) => {
+                    self.0.remove(name);
+                }
+                (Some(Value::Object(own)), Value::Object(more)) => own.extend(more.clone()),
+                _ => self.put(name, value.clone()),
             }
         }
     }

@@ -117,7 +117,8 @@ mod tests {
             let (a, b) = (key.unit(Purpose::Quality, 0), key.unit(Purpose::Fault, 0));
             sum += a;
             both += u32::from(a < 0.5 && b < 0.5);
-            tenths[(a * 10.0) as usize] += 1;
+            let tenth = (1..10).take_while(|tenth| a >= f64::from(*tenth) / 10.0).count();
+            tenths[tenth] += 1;
         }
         assert!((sum / f64::from(n) - 0.5).abs() < 0.01);
         assert!((f64::from(both) / f64::from(n) - 0.25).abs() < 0.015);

@@ -22,13 +22,17 @@ use llmops_domain::config::providers::SimulatorConfig;
 
 use crate::provider::{ChatProvider, ProviderError};
 
+mod body;
 mod containment;
 mod degrade;
 mod draw;
 mod fault;
 mod judge;
 mod paraphrase;
+mod request_log;
 mod script;
+pub mod server;
+mod wire;
 
 pub use degrade::Degradation;
 pub use draw::RequestKey;
@@ -64,6 +68,8 @@ pub struct SimulatedAnswer {
     pub degradation: Option<Degradation>,
     /// Whether it judges another answer.
     pub judgement: bool,
+    /// The identity of the request.
+    pub key: RequestKey,
 }
 
 /// Why there is no simulator.
@@ -153,6 +159,7 @@ impl Simulator {
             fault: Fault::draw(&self.config.faults, key, attempt),
             degradation: None,
             judgement: judgement.is_some(),
+            key,
         };
         if let Some(text) = judgement {
             answer.text = text;

@@ -233,9 +233,8 @@ mod tests {
 
     #[test]
     fn a_hundred_thousand_lines() {
-        let text: String = (0..100_000)
-            .map(|i| format!("{{\"input\": \"What is the meaning of number {i}?\", \"answer\": \"{i}\"}}\n"))
-            .collect();
+        let line = |i| format!("{{\"input\": \"What is the meaning of number {i}?\", \"answer\": \"{i}\"}}");
+        let text = (0..100_000).map(line).collect::<Vec<_>>().join("\n");
         let script = Script::parse("s.jsonl", &text).unwrap();
         let message = "Context: nothing. What is the meaning of number 77123? Answer briefly.";
         assert_eq!(script.find(&user(message), message).unwrap().answer, "77123");

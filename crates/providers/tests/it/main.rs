@@ -1,0 +1,12 @@
+//! Tests against servers in this process.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod http_app;
+mod keys;
+mod openai;
+mod registry;
+mod retries;
+mod simulator;
+mod support;
+mod translation;
