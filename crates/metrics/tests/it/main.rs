@@ -1,5 +1,7 @@
 //! Integration tests: one file per metric, cases as data.
 
+#[cfg(feature = "bertscore")]
+mod bertscore;
 mod matches;
 mod properties;
 mod refusal;
