@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 
-use crate::db::{Conn, Raw, Tx, big, execute, fetch, hash_bytes, micros};
+use crate::bulk::{Insert, insert_rows};
+use crate::db::{Conn, Raw, Tx, big, fetch, hash_bytes, micros};
 use crate::{CacheLimits, Store, StoreError};
 
 /// Keys of one look-up. Fewer are filled up, so that one prepared statement serves any number.
@@ -76,28 +77,39 @@ async fn fetch_many(
     let rows = match conn.raw() {
         Raw::Sqlite(c) => {
             let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(project.as_str());
-            filled.fold(query, |query, hash| query.bind(hash)).fetch_all(c).await
+            filled.fold(query, sqlx::query::QueryAs::bind).fetch_all(c).await
         }
         Raw::Postgres(c) => {
             let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(project.as_str());
-            filled.fold(query, |query, hash| query.bind(hash)).fetch_all(c).await
+            filled.fold(query, sqlx::query::QueryAs::bind).fetch_all(c).await
         }
     };
     Ok(rows?)
 }
 
-/// Inserts answers and lets the oldest go where a project has more than its limits.
-pub(crate) async fn write(tx: &mut Tx, limits: CacheLimits, mut rows: Vec<&CacheRow>) -> Result<(), StoreError> {
+const INSERT: Insert = Insert {
+    head: "INSERT INTO response_cache (project_id, hash, created_at, body) VALUES",
+    columns: 4,
+    tail: "ON CONFLICT DO NOTHING",
+};
+
+/// Inserts answers and says how many had none before.
+pub(crate) async fn insert(tx: &mut Tx, rows: &[&CacheRow]) -> Result<u64, StoreError> {
+    insert_rows!(tx, INSERT, rows, |row| &row.project, &row.hash, row.created_at, &row.body).await
+}
+
+/// In the order of the index: neighbours share pages, and replicas lock in one order.
+pub(crate) fn sort(rows: &mut [&CacheRow]) {
     rows.sort_by(|a, b| (&a.hash, &a.project).cmp(&(&b.hash, &b.project)));
+}
+
+/// Adds new answers to the counters of their projects, and lets the oldest go where a project has more than its limits.
+pub(crate) async fn count_new(tx: &mut Tx, limits: CacheLimits, rows: &[&CacheRow]) -> Result<(), StoreError> {
     let mut added = BTreeMap::<&str, (i64, i64)>::new();
     for row in rows {
-        let sql = "INSERT INTO response_cache (project_id, hash, created_at, body) VALUES ($1, $2, $3, $4) \
-                   ON CONFLICT DO NOTHING";
-        if execute!(tx, sql, &row.project, &row.hash, row.created_at, &row.body)? > 0 {
-            let (entries, bytes) = added.entry(&row.project).or_default();
-            *entries += 1;
-            *bytes += i64::try_from(row.body.len()).unwrap_or(i64::MAX);
-        }
+        let (entries, bytes) = added.entry(&row.project).or_default();
+        *entries += 1;
+        *bytes += i64::try_from(row.body.len()).unwrap_or(i64::MAX);
     }
     for (project, added) in added {
         let (entries, bytes) = count(tx, project, added).await?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use llmops_domain::id::ProjectId;
 use llmops_domain::run::InvalidTransition;
+use sqlx::error::DatabaseError;
 
 /// A failed operation of the store.
 ///
@@ -109,7 +110,7 @@ impl StoreError {
     /// A row that points to a project that does not exist.
     pub(crate) fn of_project(self, project: &ProjectId) -> Self {
         match &self {
-            Self::Db(error) if error.as_database_error().is_some_and(|e| e.is_foreign_key_violation()) => {
+            Self::Db(error) if error.as_database_error().is_some_and(DatabaseError::is_foreign_key_violation) => {
                 Self::not_found("project", project.as_str())
             }
             _ => self,
@@ -118,6 +119,6 @@ impl StoreError {
 
     /// Whether a unique constraint refused the row.
     pub(crate) fn is_unique_violation(&self) -> bool {
-        matches!(self, Self::Db(error) if error.as_database_error().is_some_and(|e| e.is_unique_violation()))
+        matches!(self, Self::Db(error) if error.as_database_error().is_some_and(DatabaseError::is_unique_violation))
     }
 }

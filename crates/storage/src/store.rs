@@ -18,7 +18,7 @@ use crate::writer::Queue;
 /// How long a connection waits for the locks of another process, and a caller for a connection of PostgreSQL.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a caller waits for SQLite's one writing connection. Longer than any transaction of ours.
-const WRITER_TIMEOUT: Duration = Duration::from_secs(60);
+const WRITER_TIMEOUT: Duration = Duration::from_mins(1);
 /// SQLite connections that read beside the one that writes.
 const READERS: u32 = 4;
 /// Connections to PostgreSQL, per process.
@@ -156,6 +156,9 @@ fn sqlite_options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         // 32 MiB of pages, so that an import does not spill its indexes with every batch.
         .pragma("cache_size", "-32768")
+        // Pages of the write-ahead log (16 MiB) before it is merged: pages that change with every batch are merged less often.
+        .pragma("wal_autocheckpoint", "4096")
+        .disable_statement_logging()
 }
 
 /// Connections live as long as the store; testing them before use would cost more than most queries.
@@ -201,7 +204,8 @@ async fn open_sqlite(path: &str) -> Result<Pools, StoreError> {
 async fn open_postgres(url: &str) -> Result<Pools, StoreError> {
     let options = PgConnectOptions::from_str(url)
         .map_err(|e| StoreError::Open(format!("the PostgreSQL URL cannot be read: {e}")))?
-        .application_name("llmops");
+        .application_name("llmops")
+        .disable_statement_logging();
     // The pool would try a server that is not there until its time is up, and hide why it refuses.
     let first = options.connect().await.map_err(|e| match StoreError::from(e) {
         StoreError::Db(e) => StoreError::Open(format!("PostgreSQL refused the connection: {e}")),

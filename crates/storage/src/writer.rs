@@ -247,11 +247,27 @@ async fn write_group(pools: &Pools, limits: CacheLimits, jobs: &[Job]) -> Result
     }
     // In the order of the index: neighbours share pages, and replicas lock in one order.
     results.sort_by_key(|row| (row.run, row.ordinal, row.trial));
+    crate::cache::sort(&mut cache);
     let mut tx = pools.write().await?;
-    if insert_rows!(
+    let inserted = insert(&mut tx, &results).await? + crate::cache::insert(&mut tx, &cache).await?;
+    if inserted < (results.len() + cache.len()) as u64 {
+        // Some were there before. Rare, so it may take a second pass, one by one, to tell which are new.
+        tx.rollback().await?;
+        tx = pools.write().await?;
+        results = only_new(&mut tx, &results, async |tx, row| insert(tx, row).await).await?;
+        cache = only_new(&mut tx, &cache, async |tx, row| crate::cache::insert(tx, row).await).await?;
+    }
+    count_results(&mut tx, &results).await?;
+    crate::cache::count_new(&mut tx, limits, &cache).await?;
+    tx.commit().await
+}
+
+/// Inserts results and says how many pairs had none before.
+async fn insert(tx: &mut Tx, rows: &[&ResultRow]) -> Result<u64, StoreError> {
+    insert_rows!(
         tx,
         INSERT_RESULTS,
-        &results,
+        rows,
         |row| row.run,
         row.ordinal,
         row.trial,
@@ -263,42 +279,19 @@ async fn write_group(pools: &Pools, limits: CacheLimits, jobs: &[Job]) -> Result
         &row.measured,
         &row.answer
     )
-    .await?
-        < results.len() as u64
-    {
-        // Some were there before. Rare, so it may take a second pass to tell which.
-        tx.rollback().await?;
-        tx = pools.write().await?;
-        results = insert_new(&mut tx, &results).await?;
-    }
-    count_results(&mut tx, &results).await?;
-    crate::cache::write(&mut tx, limits, cache).await?;
-    tx.commit().await
+    .await
 }
 
 /// Inserts one by one and keeps those that were not there.
-async fn insert_new<'a>(tx: &mut Tx, rows: &[&'a ResultRow]) -> Result<Vec<&'a ResultRow>, StoreError> {
+async fn only_new<'a, T>(
+    tx: &mut Tx,
+    rows: &[&'a T],
+    insert: impl AsyncFn(&mut Tx, &[&T]) -> Result<u64, StoreError>,
+) -> Result<Vec<&'a T>, StoreError> {
     let mut new = Vec::new();
-    for &row in rows {
-        let one = [row];
-        let inserted = insert_rows!(
-            tx,
-            INSERT_RESULTS,
-            &one,
-            |row| row.run,
-            row.ordinal,
-            row.trial,
-            &*row.project,
-            &row.sample_id,
-            &row.category,
-            row.passed,
-            row.composite,
-            &row.measured,
-            &row.answer
-        )
-        .await?;
-        if inserted > 0 {
-            new.push(row);
+    for row in rows {
+        if insert(tx, std::slice::from_ref(row)).await? > 0 {
+            new.push(*row);
         }
     }
     Ok(new)

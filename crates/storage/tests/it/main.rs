@@ -1,4 +1,5 @@
 //! One suite, run on every backend.
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 
 mod cache;
 mod datasets;
