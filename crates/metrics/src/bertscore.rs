@@ -45,6 +45,15 @@ impl Idf {
     /// # Errors
     ///
     /// [`EncodeError`] as of [`Encoder::tokenize`].
+    ///
+    /// ```
+    /// use llmops_metrics::{bertscore::Idf, encoder::Encoder};
+    ///
+    /// let encoder = Encoder::load("tests/fixtures/encoders/bert".as_ref(), None)?;
+    /// let idf = Idf::new(&encoder, &["the cat", "the dog"])?;
+    /// assert_eq!(idf.weight(encoder.ends().0), 0.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new<S: AsRef<str> + Sync>(encoder: &Encoder, references: &[S]) -> Result<Self, EncodeError> {
         let tokens = references.par_iter().map(|text| encoder.tokenize(text.as_ref()));
         Ok(Self::from_tokens(tokens.collect::<Result<Vec<_>, _>>()?))
@@ -160,10 +169,10 @@ pub struct BertScore {
 impl BertScore {
     /// The score of embedded texts, both from `encoder`. This is where embeddings from a cache come in.
     ///
-    /// ```no_run
+    /// ```
     /// use llmops_metrics::{bertscore::BertScore, encoder::Encoder};
     ///
-    /// let encoder = Encoder::load("models/minilm".as_ref(), None)?;
+    /// let encoder = Encoder::load("tests/fixtures/encoders/bert".as_ref(), None)?;
     /// let embeddings = encoder.embed(&["It arrives on Friday.", "Friday is the day it arrives."])?;
     /// let score = BertScore::default().compare(encoder.ends(), &embeddings[0], &embeddings[1]);
     /// assert!(score.f1 > 0.5);
@@ -202,10 +211,10 @@ impl BertScore {
     ///
     /// [`EncodeError`] as of [`Encoder::tokenize`].
     ///
-    /// ```no_run
+    /// ```
     /// use llmops_metrics::{bertscore::BertScore, encoder::Encoder};
     ///
-    /// let encoder = Encoder::load("models/minilm".as_ref(), None)?;
+    /// let encoder = Encoder::load("tests/fixtures/encoders/bert".as_ref(), None)?;
     /// let scores = BertScore::default().score_pairs(&encoder, &[("the same", "the same"), ("", "something")])?;
     /// assert!(scores[0].f1 > 0.999 && scores[1].f1 == 0.0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -236,6 +245,15 @@ impl BertScore {
     /// # Errors
     ///
     /// [`EncodeError`] as of [`Encoder::tokenize`].
+    ///
+    /// ```
+    /// use llmops_metrics::{bertscore::BertScore, encoder::Encoder};
+    ///
+    /// let encoder = Encoder::load("tests/fixtures/encoders/bert".as_ref(), None)?;
+    /// let score = BertScore::default().score(&encoder, "the cat", &["a dog", "the cat"])?;
+    /// assert!(score.unwrap().f1 > 0.999);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn score<S: AsRef<str>>(
         &self,
         encoder: &Encoder,

@@ -30,10 +30,10 @@ pub fn cosine(left: &TokenEmbeddings, right: &TokenEmbeddings) -> f64 {
 ///
 /// [`EncodeError`] as of [`Encoder::tokenize`].
 ///
-/// ```no_run
+/// ```
 /// use llmops_metrics::{embedding_similarity::embedding_similarity, encoder::Encoder};
 ///
-/// let encoder = Encoder::load("models/minilm".as_ref(), None)?;
+/// let encoder = Encoder::load("tests/fixtures/encoders/bert".as_ref(), None)?;
 /// let score = embedding_similarity(&encoder, "It arrives on Friday.", &["Delivery is on Friday."])?;
 /// assert!(score.unwrap() > 0.5);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

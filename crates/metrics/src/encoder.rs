@@ -39,10 +39,10 @@ pub struct EncodeError(String);
 
 /// A model that turns texts into embeddings of their tokens.
 ///
-/// ```no_run
+/// ```
 /// use llmops_metrics::encoder::Encoder;
 ///
-/// let encoder = Encoder::load("models/minilm".as_ref(), None)?;
+/// let encoder = Encoder::load("tests/fixtures/encoders/bert".as_ref(), None)?;
 /// let embeddings = encoder.embed(&["Where is my order?"])?;
 /// assert_eq!(embeddings[0].width(), encoder.width());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -81,21 +81,50 @@ impl Encoder {
     }
 
     /// Values in the embedding of a token.
+    ///
+    /// ```
+    /// # use llmops_metrics::encoder::Encoder;
+    /// # let encoder = Encoder::load("tests/fixtures/encoders/bert".as_ref(), None)?;
+    /// assert_eq!(encoder.width(), 24);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn width(&self) -> usize {
         self.model.width
     }
 
     /// The layer that the embeddings are taken from.
+    ///
+    /// ```
+    /// # use llmops_metrics::encoder::Encoder;
+    /// # let encoder = Encoder::load("tests/fixtures/encoders/bert".as_ref(), None)?;
+    /// assert_eq!(encoder.layer(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn layer(&self) -> usize {
         self.model.layers.len()
     }
 
     /// The most tokens of a text, special ones included; the rest is cut off.
+    ///
+    /// ```
+    /// # use llmops_metrics::encoder::Encoder;
+    /// # let encoder = Encoder::load("tests/fixtures/encoders/bert".as_ref(), None)?;
+    /// assert_eq!(encoder.max_tokens(), 32);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max_tokens(&self) -> usize {
         self.max_tokens
     }
 
     /// The ids of the special tokens that are put before and after a text.
+    ///
+    /// ```
+    /// # use llmops_metrics::encoder::Encoder;
+    /// # let encoder = Encoder::load("tests/fixtures/encoders/bert".as_ref(), None)?;
+    /// let (first, last) = encoder.ends();
+    /// assert_eq!(encoder.tokenize("")?, [first, last]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn ends(&self) -> (u32, u32) {
         self.ends
     }
@@ -105,6 +134,13 @@ impl Encoder {
     /// # Errors
     ///
     /// [`EncodeError`] when the tokeniser fails, which the usual ones never do, or does not fit the model.
+    ///
+    /// ```
+    /// # use llmops_metrics::encoder::Encoder;
+    /// # let encoder = Encoder::load("tests/fixtures/encoders/bert".as_ref(), None)?;
+    /// assert_eq!(encoder.tokenize(" the cat ")?.len(), 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn tokenize(&self, text: &str) -> Result<Vec<u32>, EncodeError> {
         let stripped = text.trim_matches(is_space);
         let spaced;
@@ -128,6 +164,15 @@ impl Encoder {
     /// # Errors
     ///
     /// [`EncodeError`] as of [`tokenize`](Self::tokenize).
+    ///
+    /// ```
+    /// # use llmops_metrics::encoder::Encoder;
+    /// # let encoder = Encoder::load("tests/fixtures/encoders/bert".as_ref(), None)?;
+    /// let embeddings = encoder.embed(&["the cat", ""])?;
+    /// assert_eq!(embeddings[0].ids().len(), 4);
+    /// assert_eq!(embeddings[1].values().len(), 2 * encoder.width());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn embed<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Vec<TokenEmbeddings>, EncodeError> {
         let sentences =
             texts.par_iter().map(|text| self.tokenize(text.as_ref())).collect::<Result<Vec<Vec<u32>>, _>>()?;
@@ -194,16 +239,37 @@ impl TokenEmbeddings {
     }
 
     /// The token ids.
+    ///
+    /// ```
+    /// use llmops_metrics::encoder::TokenEmbeddings;
+    ///
+    /// let embeddings = TokenEmbeddings::from_parts(vec![101, 102], vec![3.0, 4.0, 0.0, 5.0]).unwrap();
+    /// assert_eq!(embeddings.ids(), [101, 102]);
+    /// ```
     pub fn ids(&self) -> &[u32] {
         &self.ids
     }
 
     /// The values, token by token.
+    ///
+    /// ```
+    /// use llmops_metrics::encoder::TokenEmbeddings;
+    ///
+    /// let embeddings = TokenEmbeddings::from_parts(vec![101, 102], vec![3.0, 4.0, 0.0, 5.0]).unwrap();
+    /// assert_eq!(embeddings.values()[..2], [3.0, 4.0]);
+    /// ```
     pub fn values(&self) -> &[f32] {
         &self.values
     }
 
     /// Values in the embedding of a token.
+    ///
+    /// ```
+    /// use llmops_metrics::encoder::TokenEmbeddings;
+    ///
+    /// let embeddings = TokenEmbeddings::from_parts(vec![101, 102], vec![3.0, 4.0, 0.0, 5.0]).unwrap();
+    /// assert_eq!(embeddings.width(), 2);
+    /// ```
     pub fn width(&self) -> usize {
         self.values.len() / self.ids.len().max(1)
     }

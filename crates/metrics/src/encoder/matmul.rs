@@ -49,7 +49,11 @@ pub(super) struct Packed {
 impl Packed {
     /// Lays out the matrix whose element in row k and column n is `at(k, n)`. The last panel is filled with zeros.
     pub(super) fn pack(&mut self, inner: usize, columns: usize, at: impl Fn(usize, usize) -> f32) {
-        self.width = VECTORS * dispatch(Lanes);
+        self.pack_for(dispatch(Lanes), inner, columns, at);
+    }
+
+    fn pack_for(&mut self, lanes: usize, inner: usize, columns: usize, at: impl Fn(usize, usize) -> f32) {
+        self.width = VECTORS * lanes;
         self.inner = inner;
         self.columns = columns;
         self.panels.clear();
@@ -202,25 +206,45 @@ mod tests {
         f32::from(small) - 8.0
     }
 
-    #[test]
-    fn equals_the_definition() {
+    fn check<S: Simd>(simd: S) {
         for (rows, inner, columns) in [(1, 1, 1), (5, 3, 7), (13, 32, 33), (250, 48, 70), (2, 0, 3), (0, 4, 4)] {
             let left: Vec<f32> = (0..rows * inner).map(value).collect();
             let right: Vec<f32> = (0..columns * inner).map(|seed| value(seed + 3)).collect();
             let mut packed = Packed::default();
-            packed.pack(inner, columns, |k, n| right[n * inner + k]);
+            packed.pack_for(S::F32_LANES, inner, columns, |k, n| right[n * inner + k]);
             let stride = columns + 2;
             let mut out = vec![1.0; rows * stride];
             let all = Rows { values: &left, stride: inner, count: rows };
-            multiply_add(all, &packed, &mut out, stride, &mut Vec::new());
+            let mut tiles = Vec::new();
+            simd.vectorize(Multiply { left: all, right: &packed, out: &mut out, stride, tiles: &mut tiles });
             for row in 0..rows {
                 for column in 0..stride {
-                    let product =
+                    let term =
                         |k| if column < columns { left[row * inner + k] * right[column * inner + k] } else { 0.0 };
-                    let sum: f32 = (0..inner).map(product).sum();
+                    let sum: f32 = (0..inner).map(term).sum();
                     assert_eq!(out[row * stride + column], 1.0 + sum, "{rows}×{inner}×{columns} at {row}, {column}");
                 }
             }
+        }
+    }
+
+    struct Check;
+
+    impl WithSimd for Check {
+        type Output = ();
+
+        fn with_simd<S: Simd>(self, simd: S) {
+            check(simd);
+        }
+    }
+
+    #[test]
+    fn equals_the_definition() {
+        dispatch(Check);
+        check(Scalar128b);
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = pulp::x86::V3::try_new() {
+            check(simd);
         }
     }
 }
