@@ -110,16 +110,27 @@ fn measure(name: &str, url: &str, requests: u32) -> Result<(), Error> {
     let rate = f64::from(requests) / started.elapsed().as_secs_f64();
     print!("{name}, {CONNECTIONS} connections: {rate:.0} requests/s");
     match (cpu, cpu_seconds()) {
-        (Some(before), Some(after)) => {
-            println!(", {:.0} per second of the client's CPU time", f64::from(requests) / (after - before));
+        (Some((client, server)), Some((client_after, server_after))) => {
+            let per_second = |seconds: f64| f64::from(requests) / seconds;
+            println!(
+                "; per second of CPU time: client {:.0}, server {:.0}",
+                per_second(client_after - client),
+                per_second(server_after - server)
+            );
         }
         _ => println!(),
     }
     Ok(())
 }
 
-/// CPU time of this thread, where the system tells it.
-fn cpu_seconds() -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    Some(text.split(' ').next()?.parse::<f64>().ok()? / 1e9)
+/// CPU time of this thread and of all others of this process, where the system tells it.
+fn cpu_seconds() -> Option<(f64, f64)> {
+    let seconds = |path: &Path| {
+        let text = std::fs::read_to_string(path).ok()?;
+        Some(text.split(' ').next()?.parse::<f64>().ok()? / 1e9)
+    };
+    let own = seconds(Path::new("/proc/thread-self/schedstat"))?;
+    let tasks = std::fs::read_dir("/proc/self/task").ok()?;
+    let all: f64 = tasks.filter_map(|task| seconds(&task.ok()?.path().join("schedstat"))).sum();
+    Some((own, all - own))
 }

@@ -5,6 +5,7 @@
 mod http_app;
 mod keys;
 mod openai;
+mod proxy;
 mod registry;
 mod retries;
 mod simulator;

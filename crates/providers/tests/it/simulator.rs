@@ -268,6 +268,8 @@ fn any_request() -> impl Strategy<Value = ChatRequest> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn everything_is_a_function_of_seed_and_request(asked in any_request(), seed: u64, quality in 0.0..=1.0) {
         let mut config = faults(|f| (f.rate_limit, f.hang) = (0.3, 0.2));
