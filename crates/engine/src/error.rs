@@ -49,6 +49,13 @@ pub enum Error {
     Internal(String),
 }
 
+impl From<llmops_stats::StatsError> for Error {
+    /// What goes into the statistics was scored by us and is finite: an error there is ours.
+    fn from(error: llmops_stats::StatsError) -> Self {
+        Self::Internal(format!("statistics: {error}"))
+    }
+}
+
 impl Error {
     /// Content that is wrong in one way.
     pub fn invalid(message: impl Into<String>) -> Self {

@@ -217,11 +217,9 @@ async fn decode<T: DeserializeOwned>(path: &str, response: Response<Body>) -> Re
         let bytes: &[u8] = if status == StatusCode::NO_CONTENT { b"null" } else { &bytes };
         return serde_json::from_slice(bytes).map_err(|e| protocol(path, e.to_string()));
     }
-    match serde_json::from_slice::<ErrorResponse>(&bytes) {
-        Ok(error) => Err(ClientError::Api(error.error)),
-        Err(_) => {
-            let excerpt: String = String::from_utf8_lossy(&bytes).chars().take(200).collect();
-            Err(protocol(path, format!("{status} {excerpt}")))
-        }
+    if let Ok(error) = serde_json::from_slice::<ErrorResponse>(&bytes) {
+        return Err(ClientError::Api(error.error));
     }
+    let excerpt: String = String::from_utf8_lossy(&bytes).chars().take(200).collect();
+    Err(protocol(path, format!("{status} {excerpt}")))
 }

@@ -34,7 +34,7 @@ fn kill_and_resume() {
 
     let killed = project(&dataset, simulator.port);
     let mut child = killed.command(&["--quiet", "eval"]).spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(120);
+    let deadline = Instant::now() + Duration::from_mins(2);
     while asked(&std::fs::read_to_string(&log).unwrap_or_default()).len() < SAMPLES / 3 {
         assert!(Instant::now() < deadline, "the run does not get going");
         assert!(child.try_wait().unwrap().is_none(), "the run ended before it could be killed");

@@ -195,13 +195,13 @@ impl Totals {
             if totals.composite.clusters() == 0 {
                 return Ok(None);
             }
-            let estimate = totals.composite.estimate(LEVEL).map_err(internal)?;
+            let estimate = totals.composite.estimate(LEVEL)?;
             parts.push(Part { n: totals.composite.clusters(), ..Part::new(*weight, &estimate) });
         }
         if parts.is_empty() {
             return Ok(None);
         }
-        let mean = cluster::weighted_mean(&parts, LEVEL).map_err(internal)?;
+        let mean = cluster::weighted_mean(&parts, LEVEL)?;
         Ok(Some(to_domain(&mean, true)))
     }
 }
@@ -227,13 +227,15 @@ fn category_weights<'a>(spec: &RunSpec, present: impl Iterator<Item = &'a String
         .collect();
     let sum: f64 = weights.values().sum();
     if sum > 0.0 {
-        weights.values_mut().for_each(|weight| *weight /= sum);
+        for weight in weights.values_mut() {
+            *weight /= sum;
+        }
     }
     weights
 }
 
 fn push(mean: &mut ClusterMean, (sum, size): TrialSum) -> Result<(), Error> {
-    mean.push(sum, size).map_err(internal)
+    Ok(mean.push(sum, size)?)
 }
 
 fn estimate(mean: &ClusterMean, bounded: bool) -> Result<Option<Estimate>, Error> {
@@ -241,7 +243,7 @@ fn estimate(mean: &ClusterMean, bounded: bool) -> Result<Option<Estimate>, Error
         return Ok(None);
     }
     // Trials of one sample are no independent observations: samples count.
-    Ok(Some(Estimate { n: mean.clusters(), ..to_domain(&mean.estimate(LEVEL).map_err(internal)?, bounded) }))
+    Ok(Some(Estimate { n: mean.clusters(), ..to_domain(&mean.estimate(LEVEL)?, bounded) }))
 }
 
 /// Wilson's interval where every sample has one trial (the t-interval has no width at 0 % and 100 %), else clustered.
@@ -252,8 +254,8 @@ fn pass_rate(passes: &ClusterMean, single: bool) -> Result<Option<Estimate>, Err
     let trials = passes.observations();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of passed trials")]
     let passed = (passes.mean().unwrap_or(0.0) * trials as f64).round() as u64;
-    let rate = Rate::new(passed, trials).map_err(internal)?;
-    Ok(Some(to_domain(&proportion::wilson(rate, LEVEL).map_err(internal)?, true)))
+    let rate = Rate::new(passed, trials)?;
+    Ok(Some(to_domain(&proportion::wilson(rate, LEVEL)?, true)))
 }
 
 /// A statistics estimate as the API shows it; scores keep to [0, 1].
@@ -277,8 +279,4 @@ fn summarize(mut latencies: Vec<f32>) -> Option<LatencySummary> {
         p50_ms: at(0.50),
         p95_ms: at(0.95),
     })
-}
-
-fn internal(error: llmops_stats::StatsError) -> Error {
-    Error::Internal(format!("aggregation: {error}"))
 }

@@ -103,7 +103,7 @@ fn evidence(categories: &BTreeMap<String, Side>, table: PairedTable) -> Result<O
 
 fn moments(side: &Side) -> Result<Moments, Error> {
     let differences: Vec<f64> = side.after.iter().zip(&side.before).map(|(after, before)| after - before).collect();
-    Moments::from_slice(&differences).map_err(internal)
+    Ok(Moments::from_slice(&differences)?)
 }
 
 /// Mean difference with its bootstrap interval; the value alone for a single pair, nothing for none.
@@ -113,7 +113,7 @@ fn difference(side: &Side) -> Result<Option<(Estimate, String)>, Error> {
         1 => Ok(Some((Estimate::exact(side.after[0] - side.before[0], 1), "single pair".to_owned()))),
         n => {
             let options = BootstrapOptions { seed: SEED, ..BootstrapOptions::default() };
-            let result = bootstrap::paired_difference(&side.before, &side.after, options).map_err(internal)?;
+            let result = bootstrap::paired_difference(&side.before, &side.after, options)?;
             let (lower, upper) = result.interval.map_or((result.effect, result.effect), |i| (i.low, i.high));
             let estimate = Estimate { value: result.effect, n: n as u64, lower, upper };
             Ok(Some((estimate, result.method.to_string())))
@@ -143,7 +143,7 @@ fn flips(table: PairedTable) -> Result<Option<McNemarEvidence>, Error> {
         return Ok(None);
     }
     let method = if table.flips() <= 200 { McNemarMethod::MidP } else { McNemarMethod::ChiSquaredCorrected };
-    let result = mcnemar(table, method, TestOptions::default()).map_err(internal)?;
+    let result = mcnemar(table, method, TestOptions::default())?;
     Ok(Some(McNemarEvidence {
         newly_failed: table.only_control,
         newly_passed: table.only_treatment,
@@ -181,8 +181,4 @@ impl Keep {
         self.trim();
         self.0.into_iter().map(|(_, change)| change).collect()
     }
-}
-
-fn internal(error: llmops_stats::StatsError) -> Error {
-    Error::Internal(format!("paired comparison: {error}"))
 }

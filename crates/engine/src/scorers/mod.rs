@@ -59,22 +59,22 @@ enum Scorer {
 /// The scorers of a run, compiled.
 pub(crate) struct Scorers {
     spec: ScoringSpec,
-    scorers: Vec<(String, Scorer)>,
+    by_name: Vec<(String, Scorer)>,
     budget: JudgeBudget,
 }
 
 impl Scorers {
     /// Compiles a specification; everything that is wrong with it is an [`Error::Invalid`].
     pub(crate) fn compile(spec: &ScoringSpec, providers: &Arc<Providers>, cache: &ResponseCache) -> Result<Self, Error> {
-        let mut scorers = Vec::with_capacity(spec.metrics.len());
+        let mut by_name = Vec::with_capacity(spec.metrics.len());
         for (name, metric) in &spec.metrics {
             let scorer = match &metric.scorer {
                 ScorerSpec::Judge(judge) => Scorer::Judge(Box::new(Judge::new(judge, providers, cache)?)),
                 other => Scorer::Text(TextScorer::compile(name, other)?),
             };
-            scorers.push((name.clone(), scorer));
+            by_name.push((name.clone(), scorer));
         }
-        Ok(Self { spec: spec.clone(), scorers, budget: JudgeBudget::new(spec.max_judge_cost) })
+        Ok(Self { spec: spec.clone(), by_name, budget: JudgeBudget::new(spec.max_judge_cost) })
     }
 
     /// Scores one answer. The second value is what the judges cost.
@@ -84,7 +84,7 @@ impl Scorers {
         if let Err(error) = self.score_text(scored, &mut scores) {
             return (errored(error), judge_cost, false);
         }
-        for (name, scorer) in &self.scorers {
+        for (name, scorer) in &self.by_name {
             let Scorer::Judge(judge) = scorer else { continue };
             match judge.score(scored, &self.budget).await {
                 Ok((score, cost)) => {
@@ -104,7 +104,7 @@ impl Scorers {
 
     fn score_text(&self, scored: Scored<'_>, scores: &mut BTreeMap<String, MetricScore>) -> Result<(), ScoreError> {
         TextScratch::with(|scratch| {
-            for (name, scorer) in &self.scorers {
+            for (name, scorer) in &self.by_name {
                 if let Scorer::Text(scorer) = scorer {
                     scores.insert(name.clone(), scorer.score(name, scored, scratch)?);
                 }

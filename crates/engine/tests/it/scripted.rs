@@ -127,5 +127,5 @@ pub(crate) async fn finish(ops: &LlmOps, request: CreateRun) -> EvaluationRun {
 
 pub(crate) async fn wait(ops: &LlmOps, run: &EvaluationRun) -> EvaluationRun {
     let id = RunRef::Id(run.id.0.clone());
-    ops.evaluator().wait(&id, std::time::Duration::from_secs(60)).await.unwrap()
+    ops.evaluator().wait(&id, std::time::Duration::from_mins(1)).await.unwrap()
 }
