@@ -11,7 +11,7 @@ use tower::ServiceExt;
 pub(crate) fn client(router: Router) -> Client {
     let service = router
         .into_service::<RouterBody>()
-        .map_request(|request: http::Request<Body>| request.map(|body| RouterBody::new(body)))
+        .map_request(|request: http::Request<Body>| request.map(RouterBody::new))
         .map_response(|response| response.map(|body| body.map_err(std::io::Error::other).boxed_unsync()));
     Client::local(LocalService::new(service))
 }

@@ -89,15 +89,14 @@ impl Project {
     }
 
     async fn store(&self, global: &GlobalArgs) -> Outcome<Store> {
-        let url = match &global.database {
-            Some(url) => url.clone(),
-            None => {
-                let folder = self.folder.join(STATE_FOLDER);
-                std::fs::create_dir_all(&folder).map_err(|e| {
-                    Failure::because(Kind::Undecided, format!("cannot make the folder {}", folder.display()), &e)
-                })?;
-                format!("sqlite:{}", folder.join("llmops.db").display())
-            }
+        let url = if let Some(url) = &global.database {
+            url.clone()
+        } else {
+            let folder = self.folder.join(STATE_FOLDER);
+            std::fs::create_dir_all(&folder).map_err(|e| {
+                Failure::because(Kind::Undecided, format!("cannot make the folder {}", folder.display()), &e)
+            })?;
+            format!("sqlite:{}", folder.join("llmops.db").display())
         };
         Store::open(&url).await.map_err(|e| Failure::because(Kind::Undecided, "cannot open the store", &e))
     }
@@ -146,4 +145,3 @@ fn search_upward() -> Outcome<Option<PathBuf>> {
     // Paths in messages read better relative to where the user stands.
     Ok(found.map(|path| path.strip_prefix(&here).map(Path::to_owned).unwrap_or(path)))
 }
-

@@ -138,6 +138,9 @@ pub struct RunSpec {
     pub limit: Option<u64>,
     /// Whether answers may come from and go to the response cache.
     pub cache: bool,
+    /// What a reader of the results should know about how they were made: metrics left out, judge equal to target …
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
 }
 
 /// An evaluation run.

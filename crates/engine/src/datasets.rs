@@ -1,7 +1,7 @@
 //! `DatasetManager`: datasets, their versions and samples.
 
-use std::collections::hash_map::{Entry, RandomState};
 use std::collections::HashMap;
+use std::collections::hash_map::{Entry, RandomState};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -135,7 +135,9 @@ pub fn read_version(text: &str) -> Result<VersionSelector, Error> {
     if (4..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Ok(VersionSelector::Hash(text.to_ascii_lowercase()));
     }
-    Err(Error::invalid(format!("`{text}` is no dataset version: expected `latest` or at least 4 hex digits of its hash")))
+    Err(Error::invalid(format!(
+        "`{text}` is no dataset version: expected `latest` or at least 4 hex digits of its hash"
+    )))
 }
 
 fn check_name(name: &str) -> Result<(), Error> {
@@ -150,9 +152,8 @@ fn check_name(name: &str) -> Result<(), Error> {
 
 fn missing(name: &str, error: StoreError) -> Error {
     match error {
-        StoreError::NotFound { what, id } => {
-            Error::not_found(what, id).with_hint(format!("llmops dataset list shows what exists; llmops dataset build {name} makes one"))
-        }
+        StoreError::NotFound { what, id } => Error::not_found(what, id)
+            .with_hint(format!("llmops dataset list shows what exists; llmops dataset build {name} makes one")),
         other => other.into(),
     }
 }
@@ -204,7 +205,11 @@ impl DatasetImport {
             self.refuse(line, "id", format!("the id `{}` is that of line {first}", sample.id));
         }
         if sample.input.is_empty() && sample.messages.is_empty() {
-            self.refuse(line, "input", "the sample asks nothing: expected `input` (or `prompt`) or `messages`".to_owned());
+            self.refuse(
+                line,
+                "input",
+                "the sample asks nothing: expected `input` (or `prompt`) or `messages`".to_owned(),
+            );
         } else if let Some(first) = self.questions.insert(question.as_str(), line) {
             self.refuse(line, "input", format!("the same question as line {first}"));
         }

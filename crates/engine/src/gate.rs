@@ -15,12 +15,7 @@ const NAMED_SAMPLES: usize = 20;
 impl ContinuousEvaluator {
     /// Decides on a run: against `against` where it is named, else against the baseline of its dataset, else against the
     /// absolute limits.
-    pub async fn gate(
-        &self,
-        run: &RunRef,
-        against: Option<&RunRef>,
-        config: GateConfig,
-    ) -> Result<GateReport, Error> {
+    pub async fn gate(&self, run: &RunRef, against: Option<&RunRef>, config: GateConfig) -> Result<GateReport, Error> {
         let run = self.get_run(run, None).await?;
         if !run.status.is_final() {
             return Err(Error::Conflict {

@@ -11,7 +11,9 @@ pub(crate) fn is_dead(owner: &str) -> bool {
     let mut parts = owner.rsplitn(3, ':');
     let (Some(_nonce), Some(pid), Some(on)) = (parts.next(), parts.next(), parts.next()) else { return false };
     let procfs = std::path::Path::new("/proc/self");
-    on == host() && procfs.exists() && pid.parse::<u32>().is_ok_and(|pid| !procfs.with_file_name(pid.to_string()).exists())
+    on == host()
+        && procfs.exists()
+        && pid.parse::<u32>().is_ok_and(|pid| !procfs.with_file_name(pid.to_string()).exists())
 }
 
 fn host() -> String {

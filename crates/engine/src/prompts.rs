@@ -7,9 +7,7 @@ use llmops_api::prompts::{BumpMode, PushPrompt, PushedPrompt, RenderedPrompt};
 use llmops_domain::contract;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
-use llmops_domain::prompt::{
-    PromptRef, PromptSelector, PromptSpec, PromptStatus, PromptVersion, parse_selector,
-};
+use llmops_domain::prompt::{PromptRef, PromptSelector, PromptSpec, PromptStatus, PromptVersion, parse_selector};
 use llmops_domain::prompt_diff::{self, PromptDiff};
 use llmops_domain::render::{CompiledPrompt, Extra};
 use llmops_storage::{CreatedPrompt, StoreError};
@@ -79,9 +77,8 @@ impl PromptRegistry {
 
     /// The version named as people write it: `NAME`, `NAME@1.2.0`, `NAME@HASH`.
     pub async fn resolve(&self, reference: &str) -> Result<PromptVersion, Error> {
-        let reference: PromptRef = reference.parse().map_err(|e: llmops_domain::prompt::PromptRefError| {
-            Error::invalid(e.to_string())
-        })?;
+        let reference: PromptRef =
+            reference.parse().map_err(|e: llmops_domain::prompt::PromptRefError| Error::invalid(e.to_string()))?;
         self.get(&reference.name, &reference.selector).await
     }
 
@@ -149,7 +146,8 @@ impl PromptRegistry {
         let reference = PromptRef { name: name.to_owned(), selector: selector.clone() }.to_string();
         let error = Error::not_found("prompt", reference);
         if versions.is_empty() {
-            return error.with_hint("push it: llmops prompt push prompts/NAME.yaml; llmops prompt list shows what exists");
+            return error
+                .with_hint("push it: llmops prompt push prompts/NAME.yaml; llmops prompt list shows what exists");
         }
         let known: Vec<String> = versions.iter().take(5).map(|v| v.version.to_string()).collect();
         error.with_hint(format!("its versions are {}", known.join(", ")))

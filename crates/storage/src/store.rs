@@ -19,6 +19,10 @@ use crate::writer::Queue;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a caller waits for SQLite's one writing connection. Longer than any transaction of ours.
 const WRITER_TIMEOUT: Duration = Duration::from_mins(1);
+/// KiB of pages that the writing connection keeps: an import shall not read its indexes again with every batch.
+const WRITER_CACHE: u32 = 32 << 10;
+/// KiB of pages that a reading connection keeps.
+const READER_CACHE: u32 = 4 << 10;
 /// SQLite connections that read beside the one that writes.
 const READERS: u32 = 4;
 /// Connections to PostgreSQL, per process.
@@ -100,7 +104,7 @@ impl Store {
     /// When memory runs out.
     pub async fn in_memory() -> Result<Self, StoreError> {
         // One connection, because every connection to ":memory:" has a database of its own.
-        let options = sqlite_options(Path::new(":memory:")).in_memory(true);
+        let options = sqlite_options(Path::new(":memory:"), WRITER_CACHE).in_memory(true);
         let pool = pool_of_sqlite(1).connect_with(options).await?;
         Self::start(Pools::Sqlite { read: pool.clone(), write: pool }, StoreOptions::default()).await
     }
@@ -147,15 +151,15 @@ impl Store {
     }
 }
 
-fn sqlite_options(path: &Path) -> SqliteConnectOptions {
+/// Options of every connection; `cache` is the number of KiB of pages that it keeps.
+fn sqlite_options(path: &Path, cache: u32) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         .synchronous(SqliteSynchronous::Full)
-        // 32 MiB of pages, so that an import does not spill its indexes with every batch.
-        .pragma("cache_size", "-32768")
+        .pragma("cache_size", format!("-{cache}"))
         // Pages of the write-ahead log (16 MiB) before it is merged: pages that change with every batch are merged less often.
         .pragma("wal_autocheckpoint", "4096")
         .disable_statement_logging()
@@ -185,7 +189,7 @@ async fn open_sqlite(path: &str) -> Result<Pools, StoreError> {
         StoreError::Corrupt(e) => StoreError::Open(format!("{} is no SQLite database: {e}", path.display())),
         other => other,
     };
-    let options = sqlite_options(&path).journal_mode(SqliteJournalMode::Wal);
+    let options = sqlite_options(&path, WRITER_CACHE).journal_mode(SqliteJournalMode::Wal);
     let mut attempts = 0;
     // Switching a new file to WAL does not wait for another process that does the same.
     let write = loop {
@@ -197,7 +201,8 @@ async fn open_sqlite(path: &str) -> Result<Pools, StoreError> {
             done => break done.map_err(refused)?,
         }
     };
-    let read = pool_of_sqlite(READERS).connect_lazy_with(sqlite_options(&path).pragma("query_only", "ON"));
+    let read =
+        pool_of_sqlite(READERS).connect_lazy_with(sqlite_options(&path, READER_CACHE).pragma("query_only", "ON"));
     Ok(Pools::Sqlite { read, write })
 }
 

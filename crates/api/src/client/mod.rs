@@ -127,7 +127,8 @@ impl Client {
         path: &str,
         body: &B,
     ) -> Result<T, ClientError> {
-        let body = serde_json::to_vec(body).map_err(|e| protocol(path, format!("the request has no JSON form: {e}")))?;
+        let body =
+            serde_json::to_vec(body).map_err(|e| protocol(path, format!("the request has no JSON form: {e}")))?;
         self.call(method, path, body).await
     }
 

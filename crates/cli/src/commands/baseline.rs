@@ -38,7 +38,8 @@ pub(crate) async fn run(context: &Context, command: BaselineCommand) -> Outcome 
             let baselines = client.list_baselines().await?;
             context.show(&baselines, || {
                 if baselines.items.is_empty() {
-                    return "There is no baseline yet. `llmops baseline promote latest` makes the newest run one.".into();
+                    return "There is no baseline yet. `llmops baseline promote latest` makes the newest run one."
+                        .into();
                 }
                 let runs: Vec<_> = baselines.items.iter().map(|b| b.run.clone()).collect();
                 terminal::runs(context.ui.out, &runs)

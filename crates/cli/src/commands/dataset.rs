@@ -93,9 +93,9 @@ pub(crate) async fn run(context: &Context, command: DatasetCommand) -> Outcome {
     match command {
         DatasetCommand::Build { names } => build(&client, context, &project, names).await,
         DatasetCommand::Import { file, name, kind, description, format } => {
-            let name = match name.or_else(|| Some(file.file_stem()?.to_string_lossy().into_owned())) {
-                Some(name) => name,
-                None => return Err(Failure::usage("the file has no name: give one with --name")),
+            let of_file = || Some(file.file_stem()?.to_string_lossy().into_owned());
+            let Some(name) = name.or_else(of_file) else {
+                return Err(Failure::usage("the file has no name: give one with --name"));
             };
             let rules = DatasetConfig { kind, description, ..DatasetConfig::permissive() };
             let imported = import(&client, context, &name, Source { path: file, format, rules }).await?;
@@ -302,8 +302,13 @@ fn list(context: &Context, datasets: &[Dataset]) -> String {
     if datasets.is_empty() {
         return "There are no datasets yet. `llmops dataset build` registers those of the configuration.".to_owned();
     }
-    let columns =
-        [Column::text("dataset"), Column::text("type"), Column::number("samples"), Column::text("version"), Column::text("")];
+    let columns = [
+        Column::text("dataset"),
+        Column::text("type"),
+        Column::number("samples"),
+        Column::text("version"),
+        Column::text(""),
+    ];
     let rows = datasets.iter().map(|d| {
         let version = d.version.as_ref().map_or("", |v| v.short());
         let text = d.description.as_deref().unwrap_or("");
@@ -313,7 +318,8 @@ fn list(context: &Context, datasets: &[Dataset]) -> String {
 }
 
 fn show(context: &Context, dataset: &Dataset, versions: &[DatasetVersion]) -> String {
-    let columns = [Column::text("version"), Column::number("samples"), Column::text("categories"), Column::text("built")];
+    let columns =
+        [Column::text("version"), Column::number("samples"), Column::text("categories"), Column::text("built")];
     let rows = versions.iter().map(|v| {
         let categories: Vec<String> = v.categories.iter().map(|(name, n)| format!("{name} {n}")).collect();
         let built = v.created_at.strftime("%Y-%m-%d %H:%M").to_string();

@@ -138,7 +138,8 @@ fn metadata() -> std::collections::BTreeMap<String, serde_json::Value> {
         ("branch", ["GITHUB_HEAD_REF", "CI_COMMIT_REF_NAME"]),
         ("author", ["GITHUB_ACTOR", "GITLAB_USER_LOGIN"]),
     ];
-    let value = |names: [&str; 2]| names.into_iter().find_map(|name| std::env::var(name).ok()).filter(|v| !v.is_empty());
+    let value =
+        |names: [&str; 2]| names.into_iter().find_map(|name| std::env::var(name).ok()).filter(|v| !v.is_empty());
     known.into_iter().filter_map(|(key, names)| Some((key.to_owned(), value(names)?.into()))).collect()
 }
 

@@ -162,8 +162,13 @@ async fn list_all(context: &Context, client: &Client) -> Outcome {
 }
 
 fn table(context: &Context, versions: &[PromptVersion]) -> String {
-    let columns =
-        [Column::text("prompt"), Column::text("version"), Column::text("hash"), Column::text(""), Column::text("change")];
+    let columns = [
+        Column::text("prompt"),
+        Column::text("version"),
+        Column::text("hash"),
+        Column::text(""),
+        Column::text("change"),
+    ];
     let rows = versions.iter().map(|v| {
         let active = if v.is_active { Cell::toned(Tone::Good, "active") } else { Cell::toned(Tone::Plain, "") };
         let text = |text: &str| Cell::toned(Tone::Plain, text);
@@ -179,12 +184,7 @@ fn show(version: &PromptVersion) -> String {
     format!("{}@{} {}{active}\npushed {}\n\n{body}\n", version.name, version.version, version.hash, version.created_at)
 }
 
-async fn push(
-    context: &Context,
-    client: &Client,
-    files: &[PathBuf],
-    (bump, activate): (BumpMode, bool),
-) -> Outcome {
+async fn push(context: &Context, client: &Client, files: &[PathBuf], (bump, activate): (BumpMode, bool)) -> Outcome {
     if files.is_empty() {
         return Err(Failure::usage("there are no prompt files in prompts/").hint("name the files to push"));
     }

@@ -7,8 +7,7 @@ fn check(change: (&str, &str), expected: &[&str]) {
     let text = config(1);
     assert!(text.contains(change.0), "`{}` is not in the configuration", change.0);
     let text = text.replace(change.0, change.1);
-    let project =
-        Project::new(&[("golden.jsonl", &dataset), ("prompts/bot.yaml", PROMPT), ("llmops.yaml", &text)]);
+    let project = Project::new(&[("golden.jsonl", &dataset), ("prompts/bot.yaml", PROMPT), ("llmops.yaml", &text)]);
     let said = project.expect(2, &["eval"]);
     for expected in expected {
         assert!(said.err.contains(expected), "`{expected}` is missing in:\n{}", said.err);

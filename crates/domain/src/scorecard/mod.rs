@@ -326,7 +326,7 @@ pub fn paired_evidence(paired: &PairedEvidence) -> Vec<String> {
     )];
     if let Some(flips) = &paired.mcnemar {
         lines.push(format!(
-            "Flips: {} newly failing, {} newly passing (McNemar {}, {}).",
+            "Flips: {} newly failing, {} newly passing ({}, {}).",
             flips.newly_failed,
             flips.newly_passed,
             flips.method,

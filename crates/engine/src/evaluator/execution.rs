@@ -172,8 +172,7 @@ impl Execution {
             Ok(output) => result.output = output.into_owned(),
             Err(error) => {
                 result.output.clone_from(&response.text);
-                result.outcome =
-                    Outcome::Errored { reason: "post-processing".to_owned(), message: error.to_string() };
+                result.outcome = Outcome::Errored { reason: "post-processing".to_owned(), message: error.to_string() };
                 return result;
             }
         }

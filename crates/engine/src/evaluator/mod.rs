@@ -110,7 +110,8 @@ impl ContinuousEvaluator {
                     None => self.latest(None).await?.dataset,
                 };
                 self.baseline(&dataset).await?.ok_or_else(|| {
-                    Error::not_found("baseline", dataset).with_hint("llmops baseline promote RUN makes a run the baseline")
+                    Error::not_found("baseline", dataset)
+                        .with_hint("llmops baseline promote RUN makes a run the baseline")
                 })
             }
         }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use llmops_domain::chat::{ChatRequest, RequestOrigin};
 use llmops_domain::chat::Message;
+use llmops_domain::chat::{ChatRequest, RequestOrigin};
 use llmops_domain::dataset::Sample;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::judge::{self, JudgeAnswer, JudgeInput};
@@ -31,7 +31,11 @@ impl JudgeBudget {
     }
 
     fn spend(&self, usd: f64) {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cost is small and not negative")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a cost is small and not negative"
+        )]
         self.spent_micros.fetch_add((usd.max(0.0) * 1e6).round() as u64, Ordering::Relaxed);
     }
 

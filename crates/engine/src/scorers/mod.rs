@@ -65,7 +65,11 @@ pub(crate) struct Scorers {
 
 impl Scorers {
     /// Compiles a specification; everything that is wrong with it is an [`Error::Invalid`].
-    pub(crate) fn compile(spec: &ScoringSpec, providers: &Arc<Providers>, cache: &ResponseCache) -> Result<Self, Error> {
+    pub(crate) fn compile(
+        spec: &ScoringSpec,
+        providers: &Arc<Providers>,
+        cache: &ResponseCache,
+    ) -> Result<Self, Error> {
         let mut by_name = Vec::with_capacity(spec.metrics.len());
         for (name, metric) in &spec.metrics {
             let scorer = match &metric.scorer {

@@ -61,9 +61,11 @@ impl TextScorer {
     /// Compiles patterns and schemas.
     pub(super) fn compile(name: &str, spec: &ScorerSpec) -> Result<Self, Error> {
         Ok(match spec {
-            ScorerSpec::ExactMatch { ignore_case, keep_whitespace } => {
-                Self::ExactMatch(ExactMatch { trim: !keep_whitespace, ignore_case: *ignore_case, ..ExactMatch::default() })
-            }
+            ScorerSpec::ExactMatch { ignore_case, keep_whitespace } => Self::ExactMatch(ExactMatch {
+                trim: !keep_whitespace,
+                ignore_case: *ignore_case,
+                ..ExactMatch::default()
+            }),
             ScorerSpec::Contains { values, all, ignore_case, not } => Self::Contains {
                 how: Contains {
                     quantifier: if *all { Quantifier::All } else { Quantifier::Any },

@@ -53,7 +53,8 @@ async fn the_contract_decides_the_next_version() {
         let prompts = installation(store, &Scripted::new(right)).prompts();
         let mut versions = Vec::new();
         for content in ["Review {{ code }}", "Please review {{ code }}", "Review this {{ language }}: {{ code }}"] {
-            versions.push(prompts.create(push(None, content, BumpMode::Auto)).await.unwrap().prompt.version.to_string());
+            versions
+                .push(prompts.create(push(None, content, BumpMode::Auto)).await.unwrap().prompt.version.to_string());
         }
         assert_eq!(versions, ["1.0.0", "1.0.1", "2.0.0"]);
         assert_eq!(prompts.get_latest("review").await.unwrap().version.to_string(), "1.0.0");

@@ -63,9 +63,11 @@ pub(crate) fn installation(store: &Store, provider: &Arc<Scripted>) -> LlmOps {
     let price = Price { input: 1000.0, output: 2000.0 };
     let prices = BTreeMap::from([("test/priced".to_owned(), price), ("test/judge".to_owned(), price)]);
     let limits = CallLimits { retries: 0, ..CallLimits::default() };
-    let providers = Providers::new(&BTreeMap::new(), &prices, Path::new("."))
-        .unwrap()
-        .with_provider("test", provider.clone(), &limits);
+    let providers = Providers::new(&BTreeMap::new(), &prices, Path::new(".")).unwrap().with_provider(
+        "test",
+        provider.clone(),
+        &limits,
+    );
     LlmOps::new(store.clone(), providers, Options::default())
 }
 

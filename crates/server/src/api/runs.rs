@@ -56,9 +56,9 @@ async fn list(Scope(ops): Scope, Query(query): Query<RunQuery>) -> Result<Answer
 }
 
 fn time(field: &str, text: Option<&str>) -> Result<Option<jiff::Timestamp>, ApiError> {
-    text.map(str::parse).transpose().map_err(|_| {
-        bad_request(format!("{field} is no time: expected RFC 3339, such as 2026-11-01T00:00:00Z"))
-    })
+    text.map(str::parse)
+        .transpose()
+        .map_err(|_| bad_request(format!("{field} is no time: expected RFC 3339, such as 2026-11-01T00:00:00Z")))
 }
 
 /// Creates a run, and starts it unless `start` is false.
@@ -118,9 +118,7 @@ async fn results(
     let limit = PageQuery { cursor: None, limit: query.limit }.limit();
     let cursor: Option<ResultCursor> = match &query.cursor {
         None => None,
-        Some(text) => {
-            Some(serde_json::from_str(text).map_err(|_| bad_request("the cursor is not one of this list"))?)
-        }
+        Some(text) => Some(serde_json::from_str(text).map_err(|_| bad_request("the cursor is not one of this list"))?),
     };
     let filter = ResultFilter {
         category: query.category,

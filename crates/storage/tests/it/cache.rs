@@ -28,6 +28,26 @@ async fn the_first_answer_of_a_key_stays() {
 }
 
 #[tokio::test]
+async fn many_answers_are_looked_up_at_once() {
+    on_backends(async |store| {
+        let run = stored_run(store, "run_1").await;
+        for i in 0..150 {
+            store.cache_put(&project(), &key(i), format!("answer {i}")).await;
+        }
+        store.result_writer().submit(&run, vec![scored(0, 0, 0.5)]).await.unwrap();
+        for asked in [0, 1, 63, 64, 65, 200] {
+            let keys: Vec<_> = (0..asked).map(key).collect();
+            let found = store.cache_get_many(&project(), &keys).await.unwrap();
+            assert_eq!(found.len(), asked.min(150));
+            assert!((0..asked.min(150)).all(|i| found[&key(i)] == format!("answer {i}")));
+        }
+        let elsewhere = store.cache_get_many(&ProjectId::from("other"), &[key(1)]).await.unwrap();
+        assert!(elsewhere.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_oldest_answers_go() {
     for backend in [Backend::Sqlite, Backend::Postgres] {
         let by_entries = CacheLimits { max_entries: 50, max_bytes: u64::MAX };
