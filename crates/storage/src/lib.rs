@@ -14,6 +14,8 @@ mod error;
 mod import;
 mod manifests;
 mod migrate;
+#[cfg(target_os = "linux")]
+mod nodelay;
 mod prompts;
 mod results;
 mod runs;

@@ -217,9 +217,15 @@ async fn open_postgres(url: &str) -> Result<Pools, StoreError> {
         other => other,
     })?;
     first.close().await?;
-    let pool = PgPoolOptions::new()
-        .max_connections(POSTGRES_CONNECTIONS)
-        .acquire_timeout(BUSY_TIMEOUT)
-        .connect_lazy_with(options);
+    let pool = PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(BUSY_TIMEOUT);
+    #[cfg(target_os = "linux")]
+    let pool = {
+        let port = options.get_port();
+        pool.after_connect(move |_, _| {
+            crate::nodelay::set(port);
+            Box::pin(std::future::ready(Ok(())))
+        })
+    };
+    let pool = pool.connect_lazy_with(options);
     Ok(Pools::Postgres(pool))
 }
