@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use llmops_domain::chat::{ChatRequest, ChatResponse, Message, Parameters, RequestOrigin, Role, Usage};
-use llmops_domain::config::providers::{CallLimits, Price, ProviderConfig};
+use llmops_domain::config::providers::{CallLimits, FaultRates, Price, ProviderConfig};
 use llmops_domain::suggest;
 use tokio::sync::OnceCell;
 use tokio::time;
@@ -203,6 +203,18 @@ impl Target {
     /// Whether answers may be kept and given again for equal requests.
     pub fn is_cacheable(&self) -> bool {
         self.entry.cacheable
+    }
+
+    /// Whether calls are answered within this process and without waiting: files of answers, and a simulator that
+    /// simulates neither latency nor faults.
+    pub fn is_instant(&self) -> bool {
+        match self.entry.config.as_deref() {
+            Some(ProviderConfig::Outputs(_)) => true,
+            Some(ProviderConfig::Simulator(simulator)) => {
+                simulator.latency.is_none() && simulator.faults == FaultRates::default()
+            }
+            _ => false,
+        }
     }
 
     /// What tells the endpoint from others of the same provider name: kind, address, version. No secrets.

@@ -162,6 +162,8 @@ fn sqlite_options(path: &Path, cache: u32) -> SqliteConnectOptions {
         .pragma("cache_size", format!("-{cache}"))
         // Pages of the write-ahead log (16 MiB) before it is merged: pages that change with every batch are merged less often.
         .pragma("wal_autocheckpoint", "4096")
+        // Rows cross from the connection's thread to their reader by this many; each crossing wakes somebody.
+        .row_buffer_size(512)
         .disable_statement_logging()
 }
 

@@ -23,8 +23,15 @@ use crate::{Error, Services};
 const GIVE_UP_AFTER: u32 = 16;
 /// Pairs on their way per call that the provider takes at a time: enough to keep it busy while results are written.
 const PIPELINE_DEPTH: usize = 2;
-/// Pairs on their way when answers cost nothing to repeat.
-const LOCAL_PIPELINE: usize = 512;
+/// Calls at a time to a provider that names no limit.
+const UNLIMITED_CALLS: usize = 256;
+/// Pages of pairs that are read ahead.
+const PAGES_AHEAD: usize = 2;
+/// Pairs that are worked on and written together when nothing is waited for: handing each around on its own would take
+/// longer than answering it.
+const INSTANT_BATCH: usize = 125;
+/// Batches of such pairs on their way.
+const INSTANT_BATCHES: usize = 8;
 
 /// Everything that one process needs to work on one run.
 pub(super) struct Execution {
@@ -84,34 +91,38 @@ impl Execution {
 
     /// Works until no shard is left, or until stopped. What is on its way when it stops still ends on disk.
     pub(super) async fn work(self: Arc<Self>) -> Result<(), Error> {
-        let in_flight = match self.target.max_concurrency() {
-            Some(calls) => calls * PIPELINE_DEPTH,
-            None => LOCAL_PIPELINE,
+        let (batch, batches) = if self.target.is_instant() && self.scorers.is_instant() {
+            (INSTANT_BATCH, INSTANT_BATCHES)
+        } else {
+            (1, self.target.max_concurrency().unwrap_or(UNLIMITED_CALLS) * PIPELINE_DEPTH)
         };
-        let (sender, mut pairs) = mpsc::channel(in_flight);
+        let (sender, mut pages) = mpsc::channel(PAGES_AHEAD);
         let feeder = tokio::spawn(feed(self.clone(), sender));
         let keeper = tokio::spawn(keep_leases(self.clone()));
-        let places = Arc::new(Semaphore::new(in_flight));
+        let places = Arc::new(Semaphore::new(batches));
         let mut tasks: JoinSet<Result<(), Error>> = JoinSet::new();
         let mut failure = None;
         while failure.is_none() && !self.is_stopped() {
-            let next = tokio::select! {
-                pair = pairs.recv() => pair,
+            let page: Option<Vec<Pair>> = tokio::select! {
+                page = pages.recv() => page,
                 () = self.stop.woken.notified() => None,
             };
-            let Some(pair) = next else { break };
-            let Ok(place) = places.clone().acquire_owned().await else { break };
-            let run = self.clone();
-            tasks.spawn(async move {
-                let written = run.answer_and_write(pair).await;
-                drop(place);
-                written
-            });
-            while let Some(done) = tasks.try_join_next() {
-                failure = failure.or(flatten(done).err());
+            let Some(page) = page else { break };
+            let mut page = page.into_iter().peekable();
+            while page.peek().is_some() && failure.is_none() && !self.is_stopped() {
+                let Ok(place) = places.clone().acquire_owned().await else { break };
+                let (run, pairs) = (self.clone(), page.by_ref().take(batch).collect());
+                tasks.spawn(async move {
+                    let written = run.answer_and_write(pairs).await;
+                    drop(place);
+                    written
+                });
+                while let Some(done) = tasks.try_join_next() {
+                    failure = failure.or(flatten(done).err());
+                }
             }
         }
-        drop(pairs);
+        drop(pages);
         while let Some(done) = tasks.join_next().await {
             failure = failure.or(flatten(done).err());
         }
@@ -120,12 +131,18 @@ impl Execution {
         failure.map_or(fed, Err)
     }
 
-    async fn answer_and_write(&self, pair: Pair) -> Result<(), Error> {
-        let shard = pair.shard.clone();
-        let result = self.answer(pair).await;
-        self.services.writer.submit(&self.key, vec![result]).await?;
-        if shard.done() {
-            self.complete(&shard).await?;
+    async fn answer_and_write(&self, pairs: Vec<Pair>) -> Result<(), Error> {
+        let shards: Vec<_> = pairs.iter().map(|pair| pair.shard.clone()).collect();
+        let mut results = Vec::with_capacity(pairs.len());
+        // Batches exist where nothing is waited for, so that one after the other is as fast as all at once.
+        for pair in pairs {
+            results.push(self.answer(pair).await);
+        }
+        self.services.writer.submit(&self.key, results).await?;
+        for shard in shards {
+            if shard.done() {
+                self.complete(&shard).await?;
+            }
         }
         Ok(())
     }

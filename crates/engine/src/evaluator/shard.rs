@@ -63,15 +63,15 @@ impl Held {
     }
 }
 
-/// Claims shard after shard and sends their pairs, until none is left or nobody listens any more.
-pub(super) async fn feed(run: Arc<Execution>, pairs: mpsc::Sender<Pair>) -> Result<(), Error> {
+/// Claims shard after shard and sends their pairs page by page, until none is left or nobody listens any more.
+pub(super) async fn feed(run: Arc<Execution>, pages: mpsc::Sender<Vec<Pair>>) -> Result<(), Error> {
     while !run.is_stopped() {
         let now = run.services.clock.now();
         let claimed = run.services.store.claim_shard(&run.key, &run.owner, run.lease(), now).await?;
         match claimed {
             Some(shard) => {
                 run.held.add(shard.clone());
-                if feed_shard(&run, shard, &pairs).await?.is_none() {
+                if feed_shard(&run, shard, &pages).await?.is_none() {
                     return Ok(());
                 }
             }
@@ -84,7 +84,7 @@ pub(super) async fn feed(run: Arc<Execution>, pairs: mpsc::Sender<Pair>) -> Resu
 }
 
 /// Sends what the shard still lacks. `None`: nobody listens any more.
-async fn feed_shard(run: &Arc<Execution>, shard: Shard, pairs: &mpsc::Sender<Pair>) -> Result<Option<()>, Error> {
+async fn feed_shard(run: &Arc<Execution>, shard: Shard, pages: &mpsc::Sender<Vec<Pair>>) -> Result<Option<()>, Error> {
     let repeat = u64::from(run.spec.repeat);
     let done = run.services.store.done_pairs(&run.key, shard.start, shard.end).await?;
     let (mut ordinal, end) = (shard.start / repeat, shard.end.div_ceil(repeat));
@@ -105,11 +105,9 @@ async fn feed_shard(run: &Arc<Execution>, shard: Shard, pairs: &mpsc::Sender<Pai
             }
         }
         look_up(run, &mut page).await?;
-        for pair in page {
-            guard.left.fetch_add(1, Ordering::AcqRel);
-            if pairs.send(pair).await.is_err() {
-                return Ok(None);
-            }
+        guard.left.fetch_add(i64::try_from(page.len()).unwrap_or(i64::MAX), Ordering::AcqRel);
+        if pages.send(page).await.is_err() {
+            return Ok(None);
         }
         ordinal = last + 1;
     }

@@ -61,6 +61,11 @@ impl Judge {
         Ok(Self { spec: spec.clone(), providers: providers.clone(), target, cache: cache.clone(), prompt_hash })
     }
 
+    /// Whether judgements come without waiting.
+    pub(super) fn is_instant(&self) -> bool {
+        self.target.is_instant()
+    }
+
     /// The judge's overall score with its axes, and what it cost; errors carry what was spent in vain.
     pub(super) async fn score(
         &self,

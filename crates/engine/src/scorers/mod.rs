@@ -81,6 +81,14 @@ impl Scorers {
         Ok(Self { spec: spec.clone(), by_name, budget: JudgeBudget::new(spec.max_judge_cost) })
     }
 
+    /// Whether scoring never waits for a model.
+    pub(crate) fn is_instant(&self) -> bool {
+        self.by_name.iter().all(|(_, scorer)| match scorer {
+            Scorer::Text(_) => true,
+            Scorer::Judge(judge) => judge.is_instant(),
+        })
+    }
+
     /// Scores one answer. The second value is what the judges cost.
     pub(crate) async fn score(&self, scored: Scored<'_>) -> (Outcome, f64, bool) {
         let mut scores = BTreeMap::new();

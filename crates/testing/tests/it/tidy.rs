@@ -3,7 +3,6 @@
 mod demo;
 mod documents;
 mod edges;
-mod generated;
 mod sizes;
 
 use std::path::{Path, PathBuf};
