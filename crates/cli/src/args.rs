@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{baseline, compare, dataset, eval, gate, init, prompt, provider, run, schema, serve, simulate};
+use crate::commands::{
+    baseline, compare, dataset, eval, experiment, gate, init, prompt, provider, run, schema, score, serve, simulate,
+};
 
 /// Quality of LLM applications: versioned prompts, datasets, evaluation, a gate for CI.
 #[derive(Debug, Parser)]
@@ -80,6 +82,11 @@ pub(crate) enum Command {
     /// Model providers of the configuration
     #[command(subcommand)]
     Provider(provider::ProviderCommand),
+    /// Score outputs that exist already against references
+    Score(score::ScoreArgs),
+    /// Plan experiments
+    #[command(subcommand)]
+    Experiment(experiment::ExperimentCommand),
     /// A simulated model provider that speaks OpenAI's wire format
     Simulate(simulate::SimulateArgs),
     /// Serve the API on loopback

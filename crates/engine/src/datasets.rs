@@ -91,6 +91,11 @@ impl DatasetManager {
         Ok(self.services.store.stream_samples(version.key, from, limit).await?)
     }
 
+    /// One sample of a version, with its position.
+    pub async fn get_sample(&self, version: &StoredVersion, id: &str) -> Result<(u64, Sample), Error> {
+        Ok(self.services.store.get_sample(version.key, id).await?)
+    }
+
     /// A new version with these samples added to the newest one. A sample whose id exists takes its place.
     pub async fn add_samples(&self, name: &str, samples: Vec<Sample>) -> Result<ImportedDataset, Error> {
         let mut added: HashMap<String, Sample> = HashMap::with_capacity(samples.len());

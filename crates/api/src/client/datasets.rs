@@ -50,6 +50,12 @@ impl Client {
         self.get_with(&format!("/api/v1/datasets/{}/versions/{}/samples", segment(name), segment(version)), page).await
     }
 
+    /// One sample of a version.
+    pub async fn get_sample(&self, name: &str, version: &str, sample: &str) -> Result<SampleAt, ClientError> {
+        let (name, version, sample) = (segment(name), segment(version), segment(sample));
+        self.get(&format!("/api/v1/datasets/{name}/versions/{version}/samples/{sample}")).await
+    }
+
     /// All samples of a version as NDJSON.
     pub async fn export_dataset(
         &self,

@@ -207,11 +207,11 @@ async fn follow(client: &Client, context: &Context, run: EvaluationRun) -> Outco
     let started = Instant::now();
     let done_before = run.progress.done;
     let mut run = run;
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     while !run.status.is_final() {
-        let interrupted = tokio::signal::ctrl_c();
         run = tokio::select! {
             looked = client.get_run(&id, &look) => looked?,
-            _ = interrupted => {
+            _ = &mut interrupted => {
                 bar.finish_and_clear();
                 return Err(interrupt(client, context, &id).await);
             }

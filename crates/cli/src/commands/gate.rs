@@ -128,12 +128,14 @@ async fn comment(context: &Context, report: &GateReport) -> Outcome {
     let env = GithubEnv::from_vars(|name| std::env::var(name).ok());
     let outcome = github::publish(&crate::http::client()?, &env, &scorecard::markdown(report)).await;
     match outcome {
-        Ok(outcome) => {
-            context.note(&outcome.to_string());
-            Ok(())
+        Ok(outcome) => context.note(&outcome.to_string()),
+        // The verdict stands whether it could be posted or not: tokens that may only read are common.
+        Err(error) => {
+            let failure = Failure::because(Kind::Undecided, "the scorecard could not be posted", &error);
+            context.note(&format!("warning: {}", failure.chain.join(": ")));
         }
-        Err(error) => Err(Failure::because(Kind::Undecided, "the scorecard could not be posted", &error)),
     }
+    Ok(())
 }
 
 fn finish(report: &GateReport) -> Outcome {

@@ -4,12 +4,14 @@ pub(crate) mod baseline;
 pub(crate) mod compare;
 pub(crate) mod dataset;
 pub(crate) mod eval;
+pub(crate) mod experiment;
 pub(crate) mod gate;
 pub(crate) mod init;
 pub(crate) mod prompt;
 pub(crate) mod provider;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod score;
 pub(crate) mod serve;
 pub(crate) mod simulate;
 
@@ -79,6 +81,8 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Outcome {
         Command::Prompt(command) => prompt::run(&context, command).await,
         Command::Dataset(command) => dataset::run(&context, command).await,
         Command::Provider(command) => provider::run(&context, command).await,
+        Command::Score(args) => score::run(&context, &args).await,
+        Command::Experiment(command) => experiment::run(&context, &command),
         Command::Simulate(args) => simulate::run(&context, args).await,
         Command::Serve(args) => serve::run(&context, &args).await,
         Command::Schema(args) => schema::run(&context, &args),

@@ -65,8 +65,12 @@ pub(crate) async fn run(context: &Context, command: RunCommand) -> Outcome {
             context.show(&page, || terminal::runs(context.ui.out, &page.items))
         }
         RunCommand::Show { run, sample: Some(sample), .. } => {
-            let trials = client.get_sample_results(&run, &sample).await?;
-            context.show(&trials, || terminal::sample(context.ui.out, &trials.items))
+            let run = client.get_run(&run, &GetRunQuery::default()).await?;
+            let trials = client.get_sample_results(run.id.as_str(), &sample).await?;
+            let version = run.spec.dataset_version.as_str();
+            let asked = client.get_sample(&run.spec.dataset, version, &sample).await?.sample;
+            let shown = serde_json::json!({"sample": asked, "trials": trials.items});
+            context.show(&shown, || terminal::sample(context.ui.out, &run.spec.scoring, &asked, &trials.items))
         }
         RunCommand::Show { run, failed, errored, limit, .. } if failed || errored => {
             let status = if failed { ResultStatus::Failed } else { ResultStatus::Errored };

@@ -7,7 +7,7 @@ use llmops_domain::scorecard::format::clean;
 use super::{Look, Tone};
 
 /// Problems listed; a file with more is mended in rounds.
-const MAX_PROBLEMS: usize = 50;
+const MAX_PROBLEMS: usize = 1_000;
 
 /// `error: …`, the single problems, a `caused by: …` for each further message of the chain that says something new, and a
 /// `hint: …`. The chain begins with what happened.

@@ -243,7 +243,7 @@ pub fn limit_text(check: &Check) -> Option<String> {
 /// A metric's value in its own unit: milliseconds of a latency, dollars of a cost, else a score.
 pub fn metric_value(metric: Option<&MetricSpec>, value: f64) -> String {
     match metric.map(|m| &m.scorer) {
-        Some(ScorerSpec::Latency { .. }) => format::millis(value * 1e3),
+        Some(ScorerSpec::Latency { .. }) => format::millis(value),
         Some(ScorerSpec::Cost { .. }) => format::money(value),
         _ => format::number(value),
     }

@@ -32,6 +32,7 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
         .routes(routes!(versions, import))
         .routes(routes!(version))
         .routes(routes!(samples))
+        .routes(routes!(sample))
         .routes(routes!(export))
         .routes(routes!(diff))
 }
@@ -144,6 +145,20 @@ async fn samples(
     let samples = ops.datasets().get_samples(&version, from, query.limit() + 1).await?;
     let items = samples.into_iter().map(|(ordinal, sample)| SampleAt { ordinal, sample }).collect();
     Ok(Answer(page(items, query.limit(), |s: &SampleAt| s.ordinal.to_string())))
+}
+
+/// One sample of a version.
+#[utoipa::path(get, path = "/api/v1/datasets/{name}/versions/{version}/samples/{sample}", operation_id = "get_sample",
+    tag = "datasets", params(("name" = String, Path), ("version" = String, Path), ("sample" = String, Path)),
+    responses((status = 200, body = SampleAt), (status = 404, body = ErrorResponse),
+        (status = 422, body = ErrorResponse)))]
+async fn sample(
+    Scope(ops): Scope,
+    Path((name, version, sample)): Path<(String, String, String)>,
+) -> Result<Answer<SampleAt>, ApiError> {
+    let version = ops.datasets().version(&name, &read_version(&version)?).await?;
+    let (ordinal, sample) = ops.datasets().get_sample(&version, &sample).await?;
+    Ok(Answer(SampleAt { ordinal, sample }))
 }
 
 /// All samples of a version as NDJSON.

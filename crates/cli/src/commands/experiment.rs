@@ -1,0 +1,204 @@
+//! `llmops experiment`: plan experiments.
+
+use clap::{Args, Subcommand, ValueEnum};
+use llmops_domain::scorecard::format;
+use llmops_stats::power::{ProportionMethod, Target, mean_difference_n, two_proportions_n};
+use serde::Serialize;
+
+use super::Context;
+use crate::failure::{Failure, Outcome};
+use crate::terminal;
+
+/// Plan experiments.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExperimentCommand {
+    /// How many units each of two variants needs for an effect to be found
+    Power(PowerArgs),
+}
+
+/// The test is two-sided. For a rate, name what it is now and the change worth finding; for a mean, its standard deviation
+/// too.
+#[derive(Debug, Args)]
+pub(crate) struct PowerArgs {
+    /// The rate of today, between 0 and 1; with --mean-sd the mean of today, which changes nothing
+    #[arg(long, value_name = "RATE", required_unless_present = "mean_sd", allow_negative_numbers = true)]
+    baseline: Option<f64>,
+    /// The smallest change worth finding, in the unit of the baseline: 0.05 is from 60 % to 65 %
+    #[arg(long, value_name = "CHANGE", allow_negative_numbers = true)]
+    mde: f64,
+    /// How often a change is found where there is none
+    #[arg(long, value_name = "SHARE", default_value_t = 0.05, allow_negative_numbers = true)]
+    alpha: f64,
+    /// How often a change of this size is found
+    #[arg(long, value_name = "SHARE", default_value_t = 0.8, allow_negative_numbers = true)]
+    power: f64,
+    /// The formula, for rates
+    #[arg(long, value_enum, default_value_t = Formula::Arcsine, conflicts_with = "mean_sd")]
+    method: Formula,
+    /// Plan for a mean with this standard deviation instead of a rate
+    #[arg(long, value_name = "SD", allow_negative_numbers = true)]
+    mean_sd: Option<f64>,
+    /// Units a day, both variants together: tells how many days it takes
+    #[arg(long, value_name = "PER_DAY", value_parser = clap::value_parser!(u64).range(1..))]
+    traffic: Option<u64>,
+}
+
+/// How units are counted for rates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Formula {
+    /// Cohen's h
+    Arcsine,
+    /// The z-test with the pooled variance
+    Pooled,
+    /// The z-test with both variances
+    Unpooled,
+    /// The pooled one with the continuity correction, for Fisher's test
+    Continuity,
+}
+
+impl Formula {
+    fn method(self) -> ProportionMethod {
+        match self {
+            Self::Arcsine => ProportionMethod::Arcsine,
+            Self::Pooled => ProportionMethod::Pooled,
+            Self::Unpooled => ProportionMethod::Unpooled,
+            Self::Continuity => ProportionMethod::Continuity,
+        }
+    }
+}
+
+/// How the size was found.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(untagged)]
+enum Method {
+    Rates(ProportionMethod),
+    /// Of two means.
+    Means(&'static str),
+}
+
+/// The size of an experiment with two variants, and what it follows from.
+#[derive(Debug, Serialize)]
+struct Plan {
+    n_per_variant: u64,
+    n_total: u64,
+    method: Method,
+    alpha: f64,
+    power: f64,
+    baseline: Option<f64>,
+    mde: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mean_sd: Option<f64>,
+    /// Where the traffic is known.
+    days: Option<u64>,
+}
+
+/// Runs the command.
+pub(crate) fn run(context: &Context, command: &ExperimentCommand) -> Outcome {
+    let ExperimentCommand::Power(args) = command;
+    let plan = plan(args)?;
+    context.show(&plan, || {
+        let mut facts = vec![
+            ("per variant", plan.n_per_variant.to_string()),
+            ("both variants", plan.n_total.to_string()),
+            ("effect", effect(&plan)),
+            ("method", method(&plan)),
+            ("alpha, power", format!("{} two-sided, {}", plan.alpha, plan.power)),
+        ];
+        if let Some((days, traffic)) = plan.days.zip(args.traffic) {
+            facts.insert(2, ("duration", format!("{} at {traffic} a day", format::count(days, "day"))));
+        }
+        terminal::pairs(context.ui.out, facts)
+    })
+}
+
+fn effect(plan: &Plan) -> String {
+    match (plan.mean_sd, plan.baseline) {
+        (Some(sd), _) => format!("a difference of {} at a standard deviation of {sd}", plan.mde),
+        // Without the noise of the last binary digits.
+        (None, Some(baseline)) => format!("from {baseline} to {}", ((baseline + plan.mde) * 1e9).round() / 1e9),
+        (None, None) => plan.mde.to_string(),
+    }
+}
+
+fn method(plan: &Plan) -> String {
+    match plan.method {
+        Method::Rates(ProportionMethod::Arcsine) => "two rates, arcsine (Cohen's h)",
+        Method::Rates(ProportionMethod::Pooled) => "two rates, z-test, pooled variance",
+        Method::Rates(ProportionMethod::Unpooled) => "two rates, z-test, unpooled variance",
+        Method::Rates(ProportionMethod::Continuity) => "two rates, z-test, pooled variance, continuity correction",
+        Method::Means(_) => "two means, t-test",
+    }
+    .to_owned()
+}
+
+fn plan(args: &PowerArgs) -> Outcome<Plan> {
+    check(args)?;
+    let target = Target { alpha: args.alpha, power: args.power };
+    let (n, method) = match (args.mean_sd, args.baseline) {
+        (None, Some(baseline)) => {
+            let method = args.method.method();
+            // 0.9 + 0.1 may end a hair above 1.
+            let changed = (baseline + args.mde).clamp(0.0, 1.0);
+            (two_proportions_n(baseline, changed, method, target), Method::Rates(method))
+        }
+        (sd, _) => (mean_difference_n(args.mde, sd.unwrap_or_default(), target), Method::Means("t_test")),
+    };
+    let n_per_variant = n.map_err(|e| {
+        Failure::usage(format!("there is no such experiment: {e}")).hint("a larger --mde needs fewer units")
+    })?;
+    let n_total = n_per_variant * 2;
+    Ok(Plan {
+        n_per_variant,
+        n_total,
+        method,
+        alpha: args.alpha,
+        power: args.power,
+        baseline: args.baseline,
+        mde: args.mde,
+        mean_sd: args.mean_sd,
+        days: args.traffic.map(|traffic| n_total.div_ceil(traffic)),
+    })
+}
+
+/// Refuses what has no answer, all of it at once.
+fn check(args: &PowerArgs) -> Outcome {
+    let inside = |value: f64| value > 0.0 && value < 1.0;
+    let mut problems = Vec::new();
+    for (name, value) in [("--alpha", args.alpha), ("--power", args.power)] {
+        if !inside(value) {
+            problems.push(format!("{name} is {value}: expected a share between 0 and 1"));
+        }
+    }
+    if inside(args.alpha) && inside(args.power) && args.power <= args.alpha {
+        problems.push(format!("--power is {}: expected more than --alpha, which is {}", args.power, args.alpha));
+    }
+    if args.mde == 0.0 || !args.mde.is_finite() {
+        problems.push(format!("--mde is {}: expected a change, up or down", args.mde));
+    }
+    let mut hint = "llmops experiment power --baseline 0.6 --mde 0.05 plans for a change from 60 % to 65 %";
+    match (args.mean_sd, args.baseline) {
+        (Some(sd), baseline) => {
+            hint = "llmops experiment power --mean-sd 12 --mde 0.5 plans for a mean that moves by 0.5";
+            if !(sd > 0.0 && sd.is_finite()) {
+                problems.push(format!("--mean-sd is {sd}: expected a number above 0"));
+            }
+            if let Some(baseline) = baseline.filter(|b| !b.is_finite()) {
+                problems.push(format!("--baseline is {baseline}: expected a number"));
+            }
+        }
+        (None, Some(baseline)) if !inside(baseline) => {
+            problems.push(format!("--baseline is {baseline}: expected a rate between 0 and 1"));
+            hint = "60 % is 0.6; a mean is planned for with --mean-sd";
+        }
+        (None, Some(baseline)) if !(-1e-12..=1.0 + 1e-12).contains(&(baseline + args.mde)) && args.mde.is_finite() => {
+            let changed = baseline + args.mde;
+            problems.push(format!("--baseline and --mde make {changed}: expected a rate between 0 and 1"));
+            hint = "--mde is a difference of rates: from 60 % to 65 % is 0.05";
+        }
+        _ => {}
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::usage("there is no such experiment").problems(problems).hint(hint))
+}
