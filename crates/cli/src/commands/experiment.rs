@@ -16,8 +16,7 @@ pub(crate) enum ExperimentCommand {
     Power(PowerArgs),
 }
 
-/// The test is two-sided. For a rate, name what it is now and the change worth finding; for a mean, its standard deviation
-/// too.
+/// How many units each of two variants needs for an effect to be found.
 #[derive(Debug, Args)]
 pub(crate) struct PowerArgs {
     /// The rate of today, between 0 and 1; with --mean-sd the mean of today, which changes nothing

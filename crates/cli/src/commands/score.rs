@@ -31,17 +31,9 @@ const MAX_PROBLEMS: usize = 1000;
 const LEVEL: f64 = 0.95;
 const EXAMPLE: &str = r#"a line is {"id": "a1", "output": "…", "reference": "…" or ["…", "…"]}"#;
 
-/// Score outputs that exist already against references
-///
-/// Reads a JSON object a line, {"id", "output", "reference"}, and writes {"id", "scores": {METRIC: SCORE}} for each, in
-/// the same order. An id is a text or a number and is given back as it is; it may occur more than once, each line is
-/// scored by itself. A reference is a text or a list of texts, of which the best match counts for each metric; BLEU
-/// counts n-grams of all of them together, as sacrebleu does. Other fields are left alone, blank lines are skipped.
-///
-/// When a line is wrong, every mistake is told with its line, the exit code is 1 and --output is not touched. Lines on
-/// standard output end before the first mistake.
+/// Score outputs that exist already against references.
 #[derive(Debug, Args)]
-#[command(after_long_help = METRICS_HELP)]
+#[command(after_long_help = LONG_HELP)]
 pub(crate) struct ScoreArgs {
     /// What to compute, separated by commas: exact_match, token_f1, levenshtein, rouge_1, rouge_2, rouge_l, rouge_lsum,
     /// bleu, chrf, chrf++, json_valid, refusal
@@ -58,7 +50,15 @@ pub(crate) struct ScoreArgs {
     stem: bool,
 }
 
-const METRICS_HELP: &str = "\
+const LONG_HELP: &str = "\
+Reads a JSON object a line, {\"id\", \"output\", \"reference\"}, and writes {\"id\", \"scores\": {METRIC: SCORE}} for each, in
+the same order. An id is a text or a number and is given back as it is; it may occur more than once, each line is
+scored by itself. A reference is a text or a list of texts, of which the best match counts for each metric; BLEU counts
+the n-grams of all of them together, as sacrebleu does. Other fields are left alone, blank lines are skipped.
+
+When a line is wrong, every mistake is told with its line, the exit code is 1 and the file of --output is not touched.
+Without --output, lines are written as they are scored, up to about the first mistake.
+
 Metrics, all from 0 to 1:
   exact_match              1 when output and reference are equal but for white space around them
   token_f1                 F-measure of words, normalised as for SQuAD
@@ -96,7 +96,7 @@ impl Source {
             }
         };
         let (file, about) = open().map_err(|e| Failure::because(Kind::Usage, format!("cannot read {name}"), &e))?;
-        Ok(Self { name, size: about.is_file().then(|| about.len()), read: Box::new(file) })
+        Ok(Self { name, size: about.is_file().then_some(about.len()), read: Box::new(file) })
     }
 }
 
@@ -119,7 +119,10 @@ pub(crate) async fn run(context: &Context, args: &ScoreArgs) -> Outcome {
     let bar = work.bar.clone();
     let (tell, told) = tokio::sync::oneshot::channel();
     // Not tokio's: it would wait for a thread that is stuck in reading a terminal.
-    std::thread::spawn(move || tell.send(work.run(source.read)));
+    std::thread::spawn(move || {
+        // Nobody listens any more when the user has stopped it.
+        let _ = tell.send(work.run(source.read));
+    });
     let ended = tokio::select! {
         ended = told => ended.unwrap_or_else(|_| Err(Failure::new(Kind::Undecided, "the thread that writes has died"))),
         _ = tokio::signal::ctrl_c() => Err(Failure::new(Kind::Undecided, "stopped")),
@@ -250,7 +253,8 @@ impl Tally {
             let mean = moments
                 .mean_estimate(LEVEL)
                 .map_err(|e| Failure::because(Kind::Undecided, format!("{name} has no mean"), &e))?;
-            let ends = mean.interval.map_or([mean.value; 2], |interval| [interval.low, interval.high]);
+            // Scores lie in [0, 1], and so does their mean.
+            let ends = mean.interval.map_or([mean.value; 2], |i| [i.low.clamp(0.0, 1.0), i.high.clamp(0.0, 1.0)]);
             let estimate = Estimate { value: mean.value, n: mean.n, lower: ends[0], upper: ends[1] };
             metrics.push((*name, MetricSummary { mean: estimate, corpus: self.corpus.score(*metric) }));
         }

@@ -4,6 +4,8 @@
 
 mod config_errors;
 mod gate_story;
+mod power;
 mod project;
 mod resume;
 mod schemas;
+mod score;

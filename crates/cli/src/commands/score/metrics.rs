@@ -179,8 +179,6 @@ fn unknown(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
     use super::*;
 
     fn scorer(names: &str) -> Outcome<Scorer> {

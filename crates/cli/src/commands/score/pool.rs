@@ -142,8 +142,6 @@ fn write_line(out: &mut Vec<u8>, id: &str, scorer: &Scorer, scores: &[f64]) {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
     use super::*;
 
     fn pool(input: String) -> Pool {
