@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn many_problems_are_cut_and_counted() {
-        let problems = vec!["x"; 60];
+        let problems = vec!["x"; MAX_PROBLEMS + 10];
         assert!(check(&["bad"], None, &problems).ends_with("  … and 10 more\n"));
         assert_eq!(check(&[], None, &[]), "error: unknown\n");
     }
