@@ -51,12 +51,12 @@ pub(crate) struct ScoreArgs {
 }
 
 const LONG_HELP: &str = "\
-Reads a JSON object a line, {\"id\", \"output\", \"reference\"}, and writes {\"id\", \"scores\": {METRIC: SCORE}} for each, in
-the same order. An id is a text or a number and is given back as it is; it may occur more than once, each line is
-scored by itself. A reference is a text or a list of texts, of which the best match counts for each metric; BLEU counts
+Reads a JSON object a line, {\"id\", \"output\", \"reference\"}, and writes {\"id\", \"scores\": {METRIC: SCORE}} for each, in \
+the same order. An id is a text or a number and is given back as it is; it may occur more than once, each line is \
+scored by itself. A reference is a text or a list of texts, of which the best match counts for each metric; BLEU counts \
 the n-grams of all of them together, as sacrebleu does. Other fields are left alone, blank lines are skipped.
 
-When a line is wrong, every mistake is told with its line, the exit code is 1 and the file of --output is not touched.
+When a line is wrong, every mistake is told with its line, the exit code is 1 and the file of --output is not touched. \
 Without --output, lines are written as they are scored, up to about the first mistake.
 
 Metrics, all from 0 to 1:
