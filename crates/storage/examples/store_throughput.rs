@@ -1,6 +1,6 @@
 //! Prints how fast the store opens, imports samples and writes results.
 //!
-//! `cargo run --release -p llmops-storage --example throughput [URL] [ROWS]`; the default is a temporary SQLite file and
+//! `cargo run --release -p llmops-storage --example store_throughput [URL] [ROWS]`; the default is a temporary SQLite file and
 //! 200,000 rows. A database that is named should be empty.
 
 use std::collections::BTreeMap;
