@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use llmops_domain::chat::Parameters;
 use llmops_domain::gate::GateConfig;
-use llmops_domain::run::RunStatus;
+use llmops_domain::run::{ResultStatus, RunStatus};
 use llmops_domain::scoring::ScoringSpec;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -159,18 +159,6 @@ pub struct ResultQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
-}
-
-/// What became of a sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ResultStatus {
-    /// Every metric reached its threshold.
-    Passed,
-    /// Some metric did not.
-    Failed,
-    /// Not answered or not judged.
-    Errored,
 }
 
 /// Asks for a verdict on a run.

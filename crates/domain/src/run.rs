@@ -376,6 +376,18 @@ impl Outcome {
     }
 }
 
+/// What became of a (sample, trial) pair, as a filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ResultStatus {
+    /// Scored, and every metric reached its threshold.
+    Passed,
+    /// Scored, and some metric did not.
+    Failed,
+    /// Not answered or not judged.
+    Errored,
+}
+
 /// Which runs to list.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]

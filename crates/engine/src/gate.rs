@@ -2,8 +2,8 @@
 
 use llmops_domain::compare::SampleChange;
 use llmops_domain::gate::{self, GateConfig, GateInput, GateReport, SampleNote, Verdict};
-use llmops_domain::run::{EvaluationRun, Outcome, SampleResult};
-use llmops_storage::{ResultFilter, ResultOrder, ResultStatus, RunKey, VersionKey, VersionSelector};
+use llmops_domain::run::{EvaluationRun, Outcome, ResultStatus, SampleResult};
+use llmops_storage::{ResultFilter, ResultOrder, RunKey, VersionKey, VersionSelector};
 
 use crate::Error;
 use crate::evaluator::paired::Pairing;

@@ -27,7 +27,7 @@ pub use datasets::{StoredVersion, VersionKey, VersionSelector};
 pub use error::StoreError;
 pub use import::Import;
 pub use prompts::{Activation, CreatedPrompt};
-pub use results::{Measured, PairedPage, PairedSample, ResultCursor, ResultFilter, ResultOrder, ResultStatus, Side};
+pub use results::{Measured, PairedPage, PairedSample, ResultCursor, ResultFilter, ResultOrder, Side};
 pub use runs::{RunKey, StatusChange};
 pub use shards::{Lease, Shard, ShardSummary};
 pub use store::{CacheLimits, Store, StoreOptions};

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use llmops_domain::chat::{ToolCall, Usage};
-use llmops_domain::run::{Outcome, SampleResult};
+use llmops_domain::run::{Outcome, ResultStatus, SampleResult};
 use serde::{Deserialize, Serialize};
 
 use crate::db::{Conn, big, count, decode, execute, fetch};
@@ -33,18 +33,6 @@ pub struct Measured {
     pub usage: Usage,
     /// Whether the answer came from the response cache.
     pub cached: bool,
-}
-
-/// What became of a pair, as a filter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ResultStatus {
-    /// Scored, and every metric reached its threshold.
-    Passed,
-    /// Scored, and some metric did not.
-    Failed,
-    /// Not answered or not judged.
-    Errored,
 }
 
 /// The order of a list of results.

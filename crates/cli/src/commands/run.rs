@@ -1,8 +1,8 @@
 //! `llmops run`: runs that were made.
 
 use clap::Subcommand;
-use llmops_api::runs::{GetRunQuery, ResultQuery, ResultStatus, RunQuery};
-use llmops_domain::run::RunStatus;
+use llmops_api::runs::{GetRunQuery, ResultQuery, RunQuery};
+use llmops_domain::run::{ResultStatus, RunStatus};
 
 use super::Context;
 use crate::failure::Outcome;

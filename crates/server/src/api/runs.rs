@@ -9,7 +9,7 @@ use llmops::evaluator::RunRef;
 use llmops_api::Page;
 use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
-use llmops_api::runs::{CreateRun, GateRequest, GetRunQuery, ResultQuery, ResultStatus, RunQuery};
+use llmops_api::runs::{CreateRun, GateRequest, GetRunQuery, ResultQuery, RunQuery};
 use llmops_domain::compare::RunComparison;
 use llmops_domain::gate::GateReport;
 use llmops_domain::id::RunId;
@@ -120,15 +120,7 @@ async fn results(
         None => None,
         Some(text) => Some(serde_json::from_str(text).map_err(|_| bad_request("the cursor is not one of this list"))?),
     };
-    let filter = ResultFilter {
-        category: query.category,
-        status: query.status.map(|status| match status {
-            ResultStatus::Passed => llmops_storage::ResultStatus::Passed,
-            ResultStatus::Failed => llmops_storage::ResultStatus::Failed,
-            ResultStatus::Errored => llmops_storage::ResultStatus::Errored,
-        }),
-        order: ResultOrder::Worst,
-    };
+    let filter = ResultFilter { category: query.category, status: query.status, order: ResultOrder::Worst };
     let run = ops.evaluator().get_run(&RunRef::from(run.as_str()), None).await?;
     let (items, next) = ops.evaluator().results(&run.id, &filter, cursor.as_ref(), limit).await?;
     let next_cursor = next.and_then(|cursor| serde_json::to_string(&cursor).ok());

@@ -1,8 +1,8 @@
 use std::collections::HashSet;
 
 use llmops_domain::chat::{FunctionCall, ToolCall};
-use llmops_domain::run::{Outcome, SampleResult};
-use llmops_storage::{ResultFilter, ResultOrder, ResultStatus, RunKey, Side, Store, StoreError};
+use llmops_domain::run::{Outcome, ResultStatus, SampleResult};
+use llmops_storage::{ResultFilter, ResultOrder, RunKey, Side, Store, StoreError};
 use llmops_testing::on_backends;
 
 use crate::support::{errored, scored, stored_run};
