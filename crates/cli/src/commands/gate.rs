@@ -139,13 +139,15 @@ async fn comment(context: &Context, report: &GateReport) -> Outcome {
 }
 
 fn finish(report: &GateReport) -> Outcome {
-    let failure = match report.verdict {
-        Verdict::Pass => return Ok(()),
-        Verdict::Inconclusive if !report.config.fail_on_inconclusive => {
-            Failure::new(Kind::Undecided, "the gate is inconclusive")
-        }
-        Verdict::Inconclusive => Failure::new(Kind::No, "the gate is inconclusive, which counts as failed here"),
-        Verdict::Fail => Failure::new(Kind::No, "the gate failed"),
+    let kind = match report.verdict.exit_code(report.config.fail_on_inconclusive) {
+        0 => return Ok(()),
+        1 => Kind::No,
+        _ => Kind::Undecided,
     };
-    Err(failure)
+    let said = match (report.verdict, kind) {
+        (Verdict::Inconclusive, Kind::No) => "the gate is inconclusive, which counts as failed here",
+        (Verdict::Inconclusive, _) => "the gate is inconclusive",
+        _ => "the gate failed",
+    };
+    Err(Failure::new(kind, said))
 }
