@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use llmops_domain::config::duration::HumanDuration;
-use llmops_domain::config::providers::{FaultRates, SimulatorConfig};
+use llmops_domain::config::providers::{FaultRates, SimulatedJudge, SimulatorConfig};
 use llmops_providers::simulator::Simulator;
 use llmops_providers::simulator::server::{self, ServerOptions};
 
@@ -63,6 +63,12 @@ pub(crate) struct SimulateArgs {
     /// What a 429 asks to wait
     #[arg(long, default_value = "1s", help_heading = "Faults")]
     retry_after: HumanDuration,
+    /// How a model judges, as [MODEL:]KEY=VALUE[,KEY=VALUE…]; without MODEL, every model that is not named
+    ///
+    /// Keys: mode (honest, liar, broken), bias, noise, score, position_bias, sway. Such as --judge bias=0.2 --judge
+    /// liar:mode=liar --judge stubborn:score=0.9. May be given more than once.
+    #[arg(long, value_name = "CHARACTER", value_parser = character, help_heading = "Judging")]
+    judge: Vec<Character>,
     /// Append one JSON line per request to this file
     #[arg(long, value_name = "FILE")]
     request_log: Option<PathBuf>,
@@ -73,6 +79,32 @@ fn share(text: &str) -> Result<f64, String> {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
         _ => Err("expected a share from 0 to 1".to_owned()),
     }
+}
+
+/// How one model judges, or all of them.
+#[derive(Debug, Clone)]
+struct Character {
+    model: Option<String>,
+    judge: SimulatedJudge,
+}
+
+/// Reads `[MODEL:]KEY=VALUE,…`. A value is what it would be in the configuration, and so are the messages.
+fn character(text: &str) -> Result<Character, String> {
+    let (model, settings) = match text.split_once(':') {
+        Some((model, settings)) if !model.contains('=') => (Some(model.trim().to_owned()), settings),
+        _ => (None, text),
+    };
+    let mut judge = serde_json::Map::new();
+    for setting in settings.split(',') {
+        let (key, value) = setting
+            .split_once('=')
+            .ok_or_else(|| format!("expected KEY=VALUE, such as bias=0.2, found `{setting}`"))?;
+        let value = value.trim();
+        let value = serde_json::from_str(value).unwrap_or_else(|_| serde_json::Value::from(value));
+        judge.insert(key.trim().to_owned(), value);
+    }
+    let judge = serde_json::from_value(serde_json::Value::Object(judge)).map_err(|e| e.to_string())?;
+    Ok(Character { model, judge })
 }
 
 /// Runs the command until Ctrl-C or SIGTERM.
@@ -86,7 +118,7 @@ pub(crate) async fn run(context: &Context, args: SimulateArgs) -> Outcome {
         reset: args.reset,
         drip: args.drip,
     };
-    let config = SimulatorConfig {
+    let mut config = SimulatorConfig {
         script: args.script.map(|path| path.to_string_lossy().into_owned()),
         seed: args.seed,
         quality: args.quality,
@@ -96,6 +128,12 @@ pub(crate) async fn run(context: &Context, args: SimulateArgs) -> Outcome {
         retry_after: args.retry_after,
         ..SimulatorConfig::default()
     };
+    for Character { model, judge } in args.judge {
+        match model {
+            Some(model) => drop(config.judges.insert(model, judge)),
+            None => config.judge = judge,
+        }
+    }
     let simulator = Simulator::load(config, std::path::Path::new(""))
         .map_err(|e| Failure::because(Kind::Usage, "the simulator cannot be set up", &e))?;
     let address = SocketAddr::new(args.host, args.port);

@@ -189,6 +189,10 @@ pub struct SimulatorConfig {
     pub faults: FaultRates,
     /// How long a simulated 429 asks to be left alone.
     pub retry_after: HumanDuration,
+    /// How it judges when it is asked to judge another answer.
+    pub judge: SimulatedJudge,
+    /// How single models judge, by name, such as `{liar: {mode: liar}}` for `NAME/liar`. They take nothing from `judge`.
+    pub judges: BTreeMap<String, SimulatedJudge>,
     /// Concurrency, timeout, retries.
     #[serde(flatten)]
     pub limits: CallLimits,
@@ -204,9 +208,49 @@ impl Default for SimulatorConfig {
             latency_sigma: 0.0,
             faults: FaultRates::default(),
             retry_after: HumanDuration::from_secs(1),
+            judge: SimulatedJudge::default(),
+            judges: BTreeMap::new(),
             limits: CallLimits::default(),
         }
     }
+}
+
+/// The character of a simulated judge. Without any key it is honest: its score is how much of the reference (or of the
+/// context) the candidate has.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SimulatedJudge {
+    /// Whether it is honest.
+    pub mode: JudgeMode,
+    /// Added to every score, which then keeps to 0 … 1; from -1 to 1.
+    #[schemars(range(min = -1.0, max = 1.0))]
+    pub bias: f64,
+    /// Half the width of an even spread around every score, drawn from the seed and the request.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub noise: f64,
+    /// The score it gives whatever it reads. Absent: an honest judge scores, a liar turns its score upside down.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub score: Option<f64>,
+    /// Share of comparisons in which the answer shown first wins whatever it says.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub position_bias: f64,
+    /// In a debate, how far it moves to the median of the others' scores in each round: 0 holds on to what it found, 1
+    /// takes theirs.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub sway: f64,
+}
+
+/// How a simulated judge answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum JudgeMode {
+    /// What it finds.
+    #[default]
+    Honest,
+    /// The opposite of what it finds: `1 − score`, or `score` where that is given; the worse of two answers; yes for no.
+    Liar,
+    /// Prose without the JSON that it is asked for.
+    Broken,
 }
 
 /// Shares of requests that meet a fault, each from 0 to 1, together at most 1.

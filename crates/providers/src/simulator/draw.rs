@@ -17,6 +17,7 @@ pub(super) enum Purpose {
     Latency,
     LatencyAngle,
     Opener,
+    JudgeNoise,
 }
 
 /// The identity of a request for the simulator.

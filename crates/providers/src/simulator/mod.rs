@@ -5,6 +5,7 @@
 //!   `response_format` is asked for. `stop` and `max_tokens` are honoured.
 //! * **Quality.** A share of answers is made worse ([`Degradation`]). Judgements never are.
 //! * **Judge.** A request that carries a candidate between the fences of `llmops_domain::judge` is answered with a rubric.
+//!   `judge`, and `judges` for single models, make it biased, noisy, a liar, or break the format.
 //! * **Tokens.** One per four characters, rounded up, and three more for each message read.
 //! * **Latency.** Fixed, or log-normal around its median. Reported, not measured, where the call stays in the process.
 //! * **Faults.** Drawn per attempt: the simulator counts how often it was asked the same, so that a retry can succeed.
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use llmops_domain::chat::{ChatRequest, ChatResponse, ToolCall, Usage};
-use llmops_domain::config::providers::SimulatorConfig;
+use llmops_domain::config::providers::{SimulatedJudge, SimulatorConfig};
 
 use crate::provider::{ChatProvider, ProviderError};
 
@@ -149,7 +150,7 @@ impl Simulator {
 
     fn answer_to(&self, key: RequestKey, request: &ChatRequest, attempt: u32) -> SimulatedAnswer {
         let message = request.last_user_text();
-        let judgement = judge::answer(&message);
+        let judgement = judge::answer(self.character(&request.model), key, &message);
         let mut answer = SimulatedAnswer {
             text: String::new(),
             tool_calls: Vec::new(),
@@ -172,6 +173,10 @@ impl Simulator {
                 + answer.tool_calls.iter().map(|call| tokens(&call.function.arguments)).sum::<u64>(),
         };
         answer
+    }
+
+    fn character(&self, model: &str) -> &SimulatedJudge {
+        self.config.judges.get(model).unwrap_or(&self.config.judge)
     }
 
     fn write(&self, key: RequestKey, request: &ChatRequest, message: &str, answer: &mut SimulatedAnswer) {
@@ -267,7 +272,23 @@ pub(crate) fn knob_problems(config: &SimulatorConfig) -> Vec<String> {
     if !(0.0..=5.0).contains(&config.latency_sigma) {
         problems.push(format!("`latency_sigma` is {}; it must lie between 0 and 5", config.latency_sigma));
     }
+    problems.extend(character_problems("judge", &config.judge));
+    for (model, character) in &config.judges {
+        problems.extend(character_problems(&format!("judges.{model}"), character));
+    }
     problems
+}
+
+fn character_problems(at: &str, judge: &SimulatedJudge) -> Vec<String> {
+    let knobs = [
+        ("bias", judge.bias, -1.0),
+        ("noise", judge.noise, 0.0),
+        ("score", judge.score.unwrap_or(0.0), 0.0),
+        ("position_bias", judge.position_bias, 0.0),
+        ("sway", judge.sway, 0.0),
+    ];
+    let out = knobs.into_iter().filter(|(_, value, least)| !(*least..=1.0).contains(value));
+    out.map(|(name, value, least)| format!("`{at}.{name}` is {value}; it must lie between {least} and 1")).collect()
 }
 
 fn tokens(text: &str) -> u64 {
