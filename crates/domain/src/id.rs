@@ -68,6 +68,12 @@ id!(
     "dataset"
 );
 
+id!(
+    /// An experiment.
+    ExperimentId,
+    "exp"
+);
+
 impl ProjectId {
     /// The project of an installation that never made another.
     pub fn default_project() -> Self {

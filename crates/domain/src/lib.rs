@@ -11,6 +11,7 @@ pub mod contract;
 pub mod dataset;
 pub mod dataset_lines;
 pub mod dataset_schema;
+pub mod experiment;
 pub mod gate;
 pub mod hash;
 pub mod id;

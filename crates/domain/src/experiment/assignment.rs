@@ -1,0 +1,274 @@
+//! Who gets which variant: a pure function of the unit, its attributes and the experiment.
+//!
+//! Bucketing is GrowthBook's, hash version 2: `fnv32a(str(fnv32a(seed + unit))) % 10000 / 10000` is a number in [0, 1),
+//! and each variant owns the range from the sum of the shares before it to that plus `coverage · share`. So raising the coverage
+//! moves nobody, and the answer is the same in every process and in every client of GrowthBook.
+//!
+//! Changing the split moves the units at the borders. A sticky experiment prevents that: [`Assigner::decide`] says when the
+//! hash alone does not decide, because the unit may have come when another split held ([`Decision::Ask`]).
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::condition::Condition;
+use super::{Allocation, Experiment, ExperimentStatus, Holdout, Namespace, Unit};
+
+const FNV_OFFSET: u32 = 0x811c_9dc5;
+const FNV_PRIME: u32 = 0x0100_0193;
+
+/// FNV-1a over the UTF-16 code units of the text, as every client of GrowthBook computes it, going on from `state`.
+fn fnv32a(state: u32, text: &str) -> u32 {
+    let step = |hash: u32, unit: u32| (hash ^ unit).wrapping_mul(FNV_PRIME);
+    if text.is_ascii() {
+        text.bytes().fold(state, |hash, byte| step(hash, u32::from(byte)))
+    } else {
+        text.encode_utf16().fold(state, |hash, unit| step(hash, u32::from(unit)))
+    }
+}
+
+/// FNV-1a over the decimal digits of a number.
+fn fnv32a_of_digits(number: u32) -> u32 {
+    let mut digits = [0_u8; 10];
+    let mut rest = number;
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    digits[start..].iter().fold(FNV_OFFSET, |hash, d| (hash ^ u32::from(*d)).wrapping_mul(FNV_PRIME))
+}
+
+/// The bucket of a unit in [0, 1), by GrowthBook's hash version 2.
+pub fn bucket(seed: &str, unit: &str) -> f64 {
+    bucket_from(fnv32a(FNV_OFFSET, seed), unit)
+}
+
+fn bucket_from(seed_state: u32, unit: &str) -> f64 {
+    f64::from(fnv32a_of_digits(fnv32a(seed_state, unit)) % 10_000) / 10_000.0
+}
+
+/// The place of a unit in a namespace, in [0, 1): GrowthBook's hash version 1 of `unit` and `__` with the name.
+fn namespace_place(name: &str, unit: &str) -> f64 {
+    let hash = fnv32a(fnv32a(fnv32a(FNV_OFFSET, unit), "__"), name);
+    f64::from(hash % 1000) / 1000.0
+}
+
+/// The variant that owns a bucket.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ranges(Vec<(f64, f64)>);
+
+impl Ranges {
+    /// The ranges of shares that sum to 1, each narrowed to the coverage.
+    pub fn new(weights: &[f64], coverage: f64) -> Self {
+        let coverage = coverage.clamp(0.0, 1.0);
+        let mut cumulative = 0.0;
+        let ranges = weights.iter().map(|weight| {
+            let start = cumulative;
+            cumulative += weight;
+            (start, start + coverage * weight)
+        });
+        Self(ranges.collect())
+    }
+
+    /// The position of the variant that owns the bucket; none when no range holds it.
+    pub fn variant(&self, bucket: f64) -> Option<usize> {
+        self.0.iter().position(|(from, to)| *from <= bucket && bucket < *to)
+    }
+}
+
+/// A seed with ranges: all that an assignment by hash alone needs.
+///
+/// ```
+/// # use llmops_domain::experiment::assignment::Splitter;
+/// let splitter = Splitter::new("button-colour", &[0.5, 0.3, 0.2], 0.8);
+/// assert_eq!(splitter.variant("user-1"), splitter.variant("user-1"));
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Splitter {
+    seed_state: u32,
+    ranges: Ranges,
+}
+
+impl Splitter {
+    /// A splitter. The weights are fractions; the coverage is clamped to [0, 1].
+    pub fn new(seed: &str, weights: &[f64], coverage: f64) -> Self {
+        Self { seed_state: fnv32a(FNV_OFFSET, seed), ranges: Ranges::new(weights, coverage) }
+    }
+
+    /// The position of the unit's variant; none when it is not included. The empty unit never is.
+    pub fn variant(&self, unit: &str) -> Option<usize> {
+        if unit.is_empty() { None } else { self.ranges.variant(bucket_from(self.seed_state, unit)) }
+    }
+}
+
+/// Why a unit takes no part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Exclusion {
+    /// The context does not name the unit, or it is empty.
+    NoUnit,
+    /// The attributes do not meet the audience's condition.
+    Audience,
+    /// Another part of the namespace.
+    Namespace,
+    /// Held out of all experiments.
+    Holdout,
+    /// Beyond the coverage.
+    Coverage,
+    /// The experiment is paused, and the unit was not in it before.
+    Paused,
+    /// The experiment is a draft, completed without a winner, or cancelled.
+    NotRunning,
+}
+
+/// What the experiment alone says about a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// The variant at this position, whatever was before.
+    Assigned(usize),
+    /// The unit may have been assigned when another split held, or before the pause. What is stored of it decides; if nothing is,
+    /// `fresh` does (`None`: it takes no part).
+    Ask {
+        /// The variant of a unit of which nothing is stored.
+        fresh: Option<usize>,
+        /// Whether a stored assignment keeps its variant; else it only tells that the unit is in, with this variant.
+        keep: Option<usize>,
+    },
+    /// It takes no part.
+    Excluded(Exclusion),
+    /// The experiment is over, and this variant won: everybody gets it, and nobody is counted.
+    Won(usize),
+}
+
+/// A unit's first exposure, as it is stored: what keeps its variant, and what is counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exposure {
+    /// The unit.
+    pub unit: Arc<str>,
+    /// Position of the variant.
+    pub variant: usize,
+    /// The allocation that held: a position in [`Experiment::allocations`].
+    pub epoch: usize,
+    /// When, in microseconds since 1970.
+    pub at: i64,
+    /// The attributes by which results are also shown, as JSON text; empty without any.
+    pub segments: String,
+}
+
+/// An experiment, compiled for assignment.
+#[derive(Debug, Clone)]
+pub struct Assigner {
+    status: ExperimentStatus,
+    unit: Unit,
+    sticky: bool,
+    audience: Condition,
+    namespace: Option<Namespace>,
+    holdout: Option<Holdout>,
+    /// One for each allocation, the present one last.
+    splitters: Vec<Splitter>,
+    winner: Option<usize>,
+    segments: Vec<String>,
+}
+
+impl Assigner {
+    /// Compiles an experiment. A condition that cannot be read (the spec was not checked) is met by everybody.
+    pub fn new(experiment: &Experiment) -> Self {
+        let spec = &experiment.spec;
+        let splitter = |a: &Allocation| Splitter::new(&spec.seed, &a.weights, a.coverage);
+        Self {
+            status: experiment.status,
+            unit: spec.unit.clone(),
+            sticky: spec.sticky,
+            audience: Condition::parse(&spec.audience).unwrap_or_default(),
+            namespace: spec.namespace.clone(),
+            holdout: spec.holdout.clone(),
+            splitters: experiment.allocations.iter().map(splitter).collect(),
+            winner: experiment.winner.as_deref().and_then(|winner| spec.variant_index(winner)),
+            segments: spec.analysis.segments.clone(),
+        }
+    }
+
+    /// The allocation that holds: a position in [`Experiment::allocations`].
+    pub fn epoch(&self) -> usize {
+        self.splitters.len().saturating_sub(1)
+    }
+
+    /// The unit that the attributes name; texts and whole numbers are units.
+    pub fn unit_of<'a>(&self, attributes: &'a Map<String, Value>) -> Option<std::borrow::Cow<'a, str>> {
+        let names: &[&str] = match &self.unit {
+            Unit::User => &["user", "user_id", "targetingKey", "id"],
+            Unit::Session => &["session", "session_id"],
+            Unit::Attribute(name) => &[name],
+        };
+        match names.iter().find_map(|name| attributes.get(*name).filter(|value| !value.is_null()))? {
+            Value::String(text) => Some(text.as_str().into()),
+            Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string().into()),
+            _ => None,
+        }
+    }
+
+    /// What the experiment says about a unit with these attributes.
+    pub fn decide(&self, unit: &str, attributes: &Map<String, Value>) -> Decision {
+        if self.status == ExperimentStatus::Completed {
+            return self.winner.map_or(Decision::Excluded(Exclusion::NotRunning), Decision::Won);
+        }
+        let Some((present, earlier)) = self.splitters.split_last().filter(|_| self.status.is_live()) else {
+            return Decision::Excluded(Exclusion::NotRunning);
+        };
+        if let Some(exclusion) = self.excluded(unit, attributes) {
+            return Decision::Excluded(exclusion);
+        }
+        let bucket = bucket_from(present.seed_state, unit);
+        let now = present.ranges.variant(bucket);
+        let earlier = || earlier.iter().filter_map(|splitter| splitter.ranges.variant(bucket));
+        if self.status == ExperimentStatus::Paused {
+            if now.is_none() && earlier().next().is_none() {
+                return Decision::Excluded(Exclusion::Coverage);
+            }
+            return Decision::Ask { fresh: None, keep: if self.sticky { None } else { now } };
+        }
+        match now {
+            _ if self.sticky && earlier().any(|variant| Some(variant) != now) => {
+                Decision::Ask { fresh: now, keep: None }
+            }
+            Some(variant) => Decision::Assigned(variant),
+            None => Decision::Excluded(Exclusion::Coverage),
+        }
+    }
+
+    fn excluded(&self, unit: &str, attributes: &Map<String, Value>) -> Option<Exclusion> {
+        if unit.is_empty() {
+            return Some(Exclusion::NoUnit);
+        }
+        if self.holdout.as_ref().is_some_and(|h| bucket(&h.name, unit) < h.share) {
+            return Some(Exclusion::Holdout);
+        }
+        let outside = |n: &Namespace| {
+            let place = namespace_place(&n.name, unit);
+            place < n.range[0] || place >= n.range[1]
+        };
+        if self.namespace.as_ref().is_some_and(outside) {
+            return Some(Exclusion::Namespace);
+        }
+        (!self.audience.holds(attributes)).then_some(Exclusion::Audience)
+    }
+
+    /// The attributes by which results are also shown, as JSON text; empty where none is declared.
+    pub fn segments_of(&self, attributes: &Map<String, Value>) -> String {
+        if self.segments.is_empty() {
+            return String::new();
+        }
+        let values = self.segments.iter().filter_map(|name| Some((name.clone(), attributes.get(name)?.clone())));
+        Value::Object(values.collect()).to_string()
+    }
+}
+
+#[cfg(test)]
+#[path = "assignment/tests.rs"]
+mod tests;
