@@ -67,6 +67,11 @@ id!(
     DatasetId,
     "dataset"
 );
+id!(
+    /// An alert.
+    AlertId,
+    "alert"
+);
 
 id!(
     /// An experiment.

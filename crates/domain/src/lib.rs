@@ -4,6 +4,7 @@
 //! Every decision (what a prompt renders to, whether a gate passes, what changed between two versions) is a function
 //! from data to an answer with its reasons, so that it can be replayed and tested with a table.
 
+pub mod alert;
 pub mod chat;
 pub mod compare;
 pub mod config;
@@ -11,6 +12,7 @@ pub mod contract;
 pub mod dataset;
 pub mod dataset_lines;
 pub mod dataset_schema;
+pub mod event;
 pub mod experiment;
 pub mod gate;
 pub mod hash;

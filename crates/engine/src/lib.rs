@@ -23,6 +23,7 @@ mod clock;
 pub mod datasets;
 mod error;
 pub mod evaluator;
+pub mod events;
 mod gate;
 mod owner;
 pub mod prompts;
@@ -42,6 +43,7 @@ pub use clock::{Clock, SystemClock};
 pub use datasets::DatasetManager;
 pub use error::Error;
 pub use evaluator::ContinuousEvaluator;
+pub use events::Events;
 pub use llmops_domain as domain;
 pub use prompts::PromptRegistry;
 
@@ -66,6 +68,7 @@ pub(crate) struct Services {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: Options,
     pub(crate) runs: evaluator::LocalRuns,
+    pub(crate) events: events::EventBus,
     /// The name of this process as a lease holder.
     pub(crate) owner: String,
 }
@@ -93,6 +96,7 @@ impl LlmOps {
     pub fn with_clock(store: Store, providers: Providers, options: Options, clock: Arc<dyn Clock>) -> Self {
         let services = Services {
             writer: store.result_writer(),
+            events: events::EventBus::new(store.clone(), clock.clone()),
             store,
             providers: Arc::new(providers),
             owner: owner::this_process(clock.random()),
@@ -135,6 +139,11 @@ impl LlmOps {
             prompts: self.prompts(),
             datasets: self.datasets(),
         }
+    }
+
+    /// The events of the project.
+    pub fn events(&self) -> Events {
+        Events::new(self.services.clone(), self.project.clone())
     }
 
     /// The providers, for checks and for calls outside of evaluations.

@@ -37,6 +37,7 @@ pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
         (name = "datasets", description = "Datasets and their versions"),
         (name = "runs", description = "Evaluation runs, their results, comparisons and gates"),
         (name = "baselines", description = "The runs that gates compare with"),
+        (name = "events", description = "What happens, live"),
         (name = "operations", description = "Health")
     )
 )]
@@ -48,6 +49,7 @@ fn api_router() -> OpenApiRouter<LlmOps> {
         .merge(api::datasets::router())
         .merge(api::runs::router())
         .merge(api::baselines::router())
+        .merge(api::events::router())
         .merge(health::router())
 }
 

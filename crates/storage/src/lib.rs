@@ -6,11 +6,14 @@
 //!
 //! A [`Store`] is cheap to clone. Nothing that it hands out is large: whatever can grow comes in pages.
 
+mod alerts;
 mod bulk;
 mod cache;
 mod datasets;
 mod db;
+mod deliveries;
 mod error;
+mod events;
 mod import;
 mod manifests;
 mod migrate;
@@ -23,8 +26,11 @@ mod shards;
 mod store;
 mod writer;
 
+pub use alerts::{PendingReview, Raise, Raised, Route};
 pub use datasets::{StoredVersion, VersionKey, VersionSelector};
+pub use deliveries::{Attempted, Compose, LeasedDelivery};
 pub use error::StoreError;
+pub use events::EventNews;
 pub use import::Import;
 pub use prompts::{Activation, CreatedPrompt};
 pub use results::{Measured, PairedPage, PairedSample, ResultCursor, ResultFilter, ResultOrder, Side};

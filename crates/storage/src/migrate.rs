@@ -13,12 +13,26 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "spine",
-    sqlite: include_str!("../migrations/sqlite/0001_spine.sql"),
-    postgres: include_str!("../migrations/postgres/0001_spine.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "spine",
+        sqlite: include_str!("../migrations/sqlite/0001_spine.sql"),
+        postgres: include_str!("../migrations/postgres/0001_spine.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "events",
+        sqlite: include_str!("../migrations/sqlite/0002_events.sql"),
+        postgres: include_str!("../migrations/postgres/0002_events.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "alerts",
+        sqlite: include_str!("../migrations/sqlite/0003_alerts.sql"),
+        postgres: include_str!("../migrations/postgres/0003_alerts.sql"),
+    },
+];
 
 /// Marks a SQLite file as ours (`PRAGMA application_id`): the letters "llmo".
 const APPLICATION_ID: i64 = 0x6C6C_6D6F;

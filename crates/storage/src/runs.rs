@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use llmops_domain::event::RunNews;
 use llmops_domain::id::{ProjectId, RunId};
 use llmops_domain::run::{EvaluationFilter, EvaluationRun, Progress, RunResults, RunStatus};
 
 use crate::bulk::{Insert, insert_rows};
 use crate::db::{Conn, Tx, big, check_name, count, decode, encode, execute, fetch, micros, prefix_end, prose, time};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, alerts, events};
 
 /// Runs of a page where the filter names no limit.
 const DEFAULT_LIMIT: u32 = 50;
@@ -221,7 +222,11 @@ impl Store {
             change.to.is_final(),
             micros(change.at)
         )?;
+        if changed == 1 {
+            tell(&mut tx, project, id, change).await?;
+        }
         tx.commit().await?;
+        self.tell_events();
         let run = self.get_run(project, id.as_str()).await?;
         if changed == 0 {
             return Err(StoreError::Conflict(format!("run `{id}` is {} by now, not {}", run.status, change.from)));
@@ -276,6 +281,34 @@ impl Store {
         let mut conn = self.read().await?;
         progress_of(fetch!(fetch_one, conn, (i64, i64, i64, f64), sql, run.key)?)
     }
+}
+
+/// Appends the event of a change that was made.
+async fn tell(tx: &mut Tx, project: &ProjectId, id: &RunId, change: StatusChange<'_>) -> Result<(), StoreError> {
+    if change.from == change.to {
+        return Ok(());
+    }
+    let sql = "SELECT dataset, prompt_name, model_name, suite FROM runs WHERE project_id = $1 AND id = $2";
+    let (dataset, prompt_name, model_name, suite) =
+        fetch!(fetch_one, tx, (String, Option<String>, String, Option<String>), sql, project.as_str(), id.as_str())?;
+    let news = RunNews {
+        run: id.clone(),
+        status: change.to,
+        suite,
+        dataset,
+        prompt_name,
+        model_name,
+        error: change.error.map(prose),
+        pass_rate: change.results.map(|results| results.pass_rate),
+        overall: change.results.and_then(|results| results.overall),
+    };
+    if change.to == RunStatus::Completed {
+        alerts::request_review(tx, project, id).await?;
+    }
+    if let Some(event) = news.into_event() {
+        events::append(tx, project, change.at, &event).await?;
+    }
+    Ok(())
 }
 
 async fn insert_run(tx: &mut Tx, project: &ProjectId, run: &EvaluationRun) -> Result<i64, StoreError> {

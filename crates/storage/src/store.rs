@@ -10,6 +10,7 @@ use llmops_domain::id::ProjectId;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::sync::watch;
 
 use crate::StoreError;
 use crate::db::{Conn, Pools, Tx, check_name, execute, micros};
@@ -59,6 +60,8 @@ pub struct Store {
 struct Inner {
     pools: Pools,
     queue: Queue,
+    /// Changes with every event that this process committed.
+    events: watch::Sender<()>,
 }
 
 impl std::fmt::Debug for Store {
@@ -112,7 +115,7 @@ impl Store {
     async fn start(pools: Pools, options: StoreOptions) -> Result<Self, StoreError> {
         crate::migrate::migrate(&pools).await?;
         let queue = Queue::start(pools.clone(), options.cache);
-        let store = Self { inner: Arc::new(Inner { pools, queue }) };
+        let store = Self { inner: Arc::new(Inner { pools, queue, events: watch::Sender::new(()) }) };
         store.remove_stale_imports().await?;
         Ok(store)
     }
@@ -140,6 +143,10 @@ impl Store {
 
     pub(crate) fn queue(&self) -> &Queue {
         &self.inner.queue
+    }
+
+    pub(crate) fn events(&self) -> &watch::Sender<()> {
+        &self.inner.events
     }
 
     pub(crate) async fn read(&self) -> Result<Conn, StoreError> {

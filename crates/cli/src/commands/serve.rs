@@ -29,8 +29,14 @@ pub(crate) async fn run(context: &Context, args: &ServeArgs) -> Outcome {
         .map_err(|e| Failure::because(Kind::Undecided, format!("cannot listen on {}", args.listen), &e))?;
     let address = listener.local_addr().map_err(|e| Failure::because(Kind::Undecided, "no address", &e))?;
     context.note(&format!("llmops serves http://{address} (GET /openapi.json lists what there is); Ctrl-C stops it"));
+    let events = ops.events();
+    let stop = async move {
+        shutdown().await;
+        // Streams of events would never end by themselves.
+        events.close();
+    };
     axum::serve(listener, llmops_server::router(ops))
-        .with_graceful_shutdown(shutdown())
+        .with_graceful_shutdown(stop)
         .await
         .map_err(|e| Failure::because(Kind::Undecided, "the server stopped", &e))
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::channels::ChannelConfig;
 use super::providers::{ProviderConfig, RemoteConfig};
 use super::resolve::{compile_schema, split_model};
 use super::suites::is_schedule;
@@ -35,6 +36,7 @@ pub(super) fn check(document: &Document, config: &Config) -> Findings {
     checker.scoring();
     checker.suites();
     checker.operations();
+    checker.channels();
     let mut found = checker.found;
     found.errors.sort_by_key(|p| (p.line, p.column));
     found.warnings.sort_by_key(|p| (p.line, p.column));
@@ -332,6 +334,29 @@ impl Checker<'_> {
                 let hint = "write @hourly, @daily, @weekly, @monthly or a cron expression such as `0 3 * * *`";
                 self.error(&pointer, message, Some(hint.to_owned()));
             }
+        }
+    }
+
+    fn channels(&mut self) {
+        let config = self.config;
+        for (name, channel) in &config.channels {
+            let at = format!("/channels/{}", escape(name));
+            match channel {
+                ChannelConfig::Webhook(webhook) => self.web_address(&format!("{at}/url"), &webhook.url),
+                ChannelConfig::Slack(slack) => self.web_address(&format!("{at}/url"), &slack.url),
+                ChannelConfig::Command(command) if command.run.first().is_some_and(|p| p.trim().is_empty()) => {
+                    self.error(&format!("{at}/run/0"), "the program's name is empty", None);
+                }
+                ChannelConfig::Command(_) => {}
+            }
+            if self.document.value.pointer(&format!("{at}/timeout")).is_some_and(is_zero) {
+                self.error(&format!("{at}/timeout"), "must be longer than nothing", Some("such as 15s".to_owned()));
+            }
+        }
+        let drops = config.alerts.pass_rate_drop;
+        if drops.critical < drops.warning {
+            let hint = Some("a critical drop is at least as large as one that is warned of".to_owned());
+            self.error("/alerts/pass_rate_drop", "`critical` is below `warning`", hint);
         }
     }
 

@@ -1,5 +1,7 @@
 //! `llmops.yaml`: one section a file.
 
+pub mod alerts;
+pub mod channels;
 mod check;
 pub mod datasets;
 mod default;
@@ -22,6 +24,8 @@ use serde_json::Value;
 use crate::gate::GateConfig;
 use crate::yaml::{Document, Problem, Schema};
 
+pub use alerts::AlertsConfig;
+pub use channels::ChannelConfig;
 pub use datasets::{CategoryConfig, DatasetConfig};
 pub use default::DEFAULT_YAML;
 pub use operations::OperationsConfig;
@@ -69,9 +73,17 @@ pub struct Config {
     pub gate: GateConfig,
     /// What the server does by itself.
     pub operations: OperationsConfig,
+    /// What raises alerts.
+    pub alerts: AlertsConfig,
+    /// Who is told of alerts, by name.
+    #[schemars(extend("propertyNames" = {"pattern": NAME_PATTERN, "description": NAME_RULE}))]
+    pub channels: IndexMap<String, ChannelConfig>,
     /// Environment variables that providers name and that are not set, by provider. Such a provider cannot be called.
     #[serde(skip)]
     pub unset_variables: BTreeMap<String, Vec<String>>,
+    /// The same of channels. Nothing is sent to such a channel.
+    #[serde(skip)]
+    pub unset_channels: BTreeMap<String, Vec<String>>,
 }
 
 impl Default for Config {
@@ -87,7 +99,10 @@ impl Default for Config {
             suites: IndexMap::new(),
             gate: GateConfig::default(),
             operations: OperationsConfig::default(),
+            alerts: AlertsConfig::default(),
+            channels: IndexMap::new(),
             unset_variables: BTreeMap::new(),
+            unset_channels: BTreeMap::new(),
         }
     }
 }
@@ -105,8 +120,9 @@ impl Config {
     ) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         let mut document = Document::parse_with_env(text, file, &env)?;
         let unset_variables = take_unset_keys(&mut document);
-        let in_providers = |pointer: &str| pointer.starts_with("/providers/");
-        let unset = document.unset.iter().filter(|unset| !in_providers(&unset.pointer));
+        let unset_channels = take_unset_channels(&document);
+        let may_wait = |pointer: &str| name_in("providers", pointer).or_else(|| name_in("channels", pointer)).is_some();
+        let unset = document.unset.iter().filter(|unset| !may_wait(&unset.pointer));
         let mut errors: Vec<Problem> = unset.map(|unset| document.unset_problem(unset)).collect();
         let mut config: Self = match document.decode(&SCHEMA) {
             Ok(config) if errors.is_empty() => config,
@@ -119,6 +135,7 @@ impl Config {
             }
         };
         config.unset_variables = unset_variables;
+        config.unset_channels = unset_channels;
         let findings = check::check(&document, &config);
         if findings.errors.is_empty() { Ok((config, findings.warnings)) } else { Err(findings.errors) }
     }
@@ -134,13 +151,13 @@ impl Config {
 fn take_unset_keys(document: &mut Document) -> BTreeMap<String, Vec<String>> {
     let mut missing: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for unset in &document.unset {
-        if let Some(name) = provider_of(&unset.pointer) {
+        if let Some(name) = name_in("providers", &unset.pointer) {
             missing.entry(name).or_default().push(unset.variable.clone());
         }
     }
     for (pointer, variables) in &document.expanded {
         let is_empty = document.value.pointer(pointer).and_then(Value::as_str).is_some_and(str::is_empty);
-        if let Some(name) = provider_of(pointer).filter(|_| is_empty && pointer.ends_with("/api_key")) {
+        if let Some(name) = name_in("providers", pointer).filter(|_| is_empty && pointer.ends_with("/api_key")) {
             missing.entry(name).or_default().extend(variables.iter().cloned());
         }
     }
@@ -155,8 +172,20 @@ fn take_unset_keys(document: &mut Document) -> BTreeMap<String, Vec<String>> {
     missing
 }
 
-fn provider_of(pointer: &str) -> Option<String> {
+/// Variables that are not set in channels are no mistake either: `llmops eval` does without them.
+fn take_unset_channels(document: &Document) -> BTreeMap<String, Vec<String>> {
+    let mut missing: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for unset in &document.unset {
+        if let Some(name) = name_in("channels", &unset.pointer) {
+            missing.entry(name).or_default().push(unset.variable.clone());
+        }
+    }
+    missing
+}
+
+/// The name below a section that a pointer goes through.
+fn name_in(section: &str, pointer: &str) -> Option<String> {
     // Names hold no characters that a pointer escapes.
-    let name = pointer.strip_prefix("/providers/")?.split('/').next()?;
+    let name = pointer.strip_prefix('/')?.strip_prefix(section)?.strip_prefix('/')?.split('/').next()?;
     Some(name.to_owned())
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod evaluate;
+mod events;
 mod gate;
 mod prompts;
 mod scripted;

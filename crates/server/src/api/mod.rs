@@ -2,6 +2,7 @@
 
 pub mod baselines;
 pub mod datasets;
+pub mod events;
 pub mod prompts;
 pub mod runs;
 

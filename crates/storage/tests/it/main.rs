@@ -3,6 +3,7 @@
 
 mod cache;
 mod datasets;
+mod events;
 mod kill;
 mod manifests;
 mod opening;

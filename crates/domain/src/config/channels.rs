@@ -1,0 +1,129 @@
+//! The `channels` section: who is told of alerts, and how.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::duration::HumanDuration;
+use crate::alert::{AlertType, Severity};
+
+/// One channel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum ChannelConfig {
+    /// A signed POST to a web address (Standard Webhooks).
+    Webhook(WebhookConfig),
+    /// A Slack incoming webhook, or anything that takes the same messages.
+    Slack(SlackConfig),
+    /// A program: the message as JSON on standard input.
+    Command(CommandChannelConfig),
+}
+
+impl ChannelConfig {
+    /// The kind, as written.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Webhook(_) => "webhook",
+            Self::Slack(_) => "slack",
+            Self::Command(_) => "command",
+        }
+    }
+
+    /// Which alerts it is told of.
+    pub fn wants(&self) -> &Wants {
+        match self {
+            Self::Webhook(channel) => &channel.wants,
+            Self::Slack(channel) => &channel.wants,
+            Self::Command(channel) => &channel.wants,
+        }
+    }
+}
+
+/// Which alerts a channel is told of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Wants {
+    /// Only alerts of these types. Absent: of all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<AlertType>,
+    /// Only alerts of these severities. Absent: of all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub severities: Vec<Severity>,
+    /// Tell it also when an alert is resolved.
+    pub resolved: bool,
+}
+
+impl Default for Wants {
+    fn default() -> Self {
+        Self { types: Vec::new(), severities: Vec::new(), resolved: true }
+    }
+}
+
+impl Wants {
+    /// Whether an alert of this type and severity is wanted.
+    pub fn admit(&self, kind: AlertType, severity: Severity) -> bool {
+        (self.types.is_empty() || self.types.contains(&kind))
+            && (self.severities.is_empty() || self.severities.contains(&severity))
+    }
+}
+
+/// A signed POST to a web address.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WebhookConfig {
+    /// Where to.
+    #[serde(skip_serializing)]
+    pub url: String,
+    /// The secret that messages are signed with, usually `"${ALERT_WEBHOOK_SECRET}"`: `whsec_` and base64, or any text.
+    #[serde(skip_serializing, default)]
+    #[schemars(length(min = 1))]
+    pub secret: Option<String>,
+    /// An attempt that takes longer has failed.
+    #[serde(default = "timeout")]
+    pub timeout: HumanDuration,
+    /// Which alerts.
+    #[serde(flatten)]
+    pub wants: Wants,
+}
+
+/// A Slack incoming webhook.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SlackConfig {
+    /// The incoming webhook's address, which is a secret: `"${SLACK_WEBHOOK_URL}"`.
+    #[serde(skip_serializing)]
+    pub url: String,
+    /// An attempt that takes longer has failed.
+    #[serde(default = "timeout")]
+    pub timeout: HumanDuration,
+    /// Which alerts.
+    #[serde(flatten)]
+    pub wants: Wants,
+}
+
+/// A program that is run with each message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CommandChannelConfig {
+    /// Program and arguments, in the project folder.
+    #[schemars(length(min = 1))]
+    pub run: Vec<String>,
+    /// A program that takes longer is ended, and has failed.
+    #[serde(default = "timeout")]
+    pub timeout: HumanDuration,
+    /// Which alerts.
+    #[serde(flatten)]
+    pub wants: Wants,
+}
+
+fn timeout() -> HumanDuration {
+    HumanDuration::from_secs(15)
+}
+
+impl std::fmt::Debug for WebhookConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebhookConfig").field("wants", &self.wants).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for SlackConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SlackConfig").field("wants", &self.wants).finish_non_exhaustive()
+    }
+}

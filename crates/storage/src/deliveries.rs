@@ -1,0 +1,269 @@
+//! Messages to channels: put together from notices, leased by whoever sends them.
+//!
+//! A message is pending until its channel took it or it is given up. Whoever sends it holds a lease by moving its next
+//! attempt into the future: when the sender dies, it is due again.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use llmops_domain::alert::{Alert, Delivery, DeliveryStatus, Notice, NoticeAlert};
+use llmops_domain::id::ProjectId;
+
+use crate::alerts::counts_of;
+use crate::db::{Tx, count, decode, encode, execute, fetch, micros, prose, time};
+use crate::{Store, StoreError};
+
+/// Alerts that a message names.
+const NAMED: i64 = 100;
+/// Most messages of a page.
+const MOST: u32 = 500;
+
+/// How the next message to a channel is put together.
+#[derive(Debug, Clone, Copy)]
+pub struct Compose<'a> {
+    /// The project.
+    pub project: &'a ProjectId,
+    /// The channel.
+    pub channel: &'a str,
+    /// The message's id.
+    pub id: &'a str,
+    /// Least time since the message before.
+    pub interval: Duration,
+    /// When.
+    pub now: Timestamp,
+    /// When the message is given up.
+    pub give_up_at: Timestamp,
+}
+
+/// A leased message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeasedDelivery {
+    /// Its project.
+    pub project: ProjectId,
+    /// The message; `attempt` counts this attempt.
+    pub delivery: Delivery,
+    owner: String,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attempted {
+    /// The channel took the message.
+    Delivered,
+    /// It did not, and is asked again.
+    Again {
+        /// When.
+        at: Timestamp,
+        /// Why it did not.
+        error: String,
+    },
+    /// It did not, and is not asked again.
+    Dead {
+        /// Why it did not.
+        error: String,
+    },
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    project_id: String,
+    id: String,
+    channel: String,
+    status: String,
+    attempt: i64,
+    next_attempt_at: i64,
+    created_at: i64,
+    updated_at: i64,
+    give_up_at: i64,
+    error: Option<String>,
+    document: String,
+}
+
+impl Row {
+    fn into_delivery(self) -> Result<Delivery, StoreError> {
+        let status: DeliveryStatus = self.status.parse().map_err(StoreError::Corrupt)?;
+        Ok(Delivery {
+            id: self.id,
+            channel: self.channel,
+            status,
+            attempt: count(self.attempt)?,
+            next_attempt_at: (status == DeliveryStatus::Pending).then(|| time(self.next_attempt_at)).transpose()?,
+            created_at: time(self.created_at)?,
+            updated_at: time(self.updated_at)?,
+            give_up_at: time(self.give_up_at)?,
+            error: self.error,
+            notice: decode::<Notice>("a message", &self.document)?,
+        })
+    }
+}
+
+impl Store {
+    /// The channels that notices wait for.
+    pub async fn channels_with_notices(&self) -> Result<Vec<(ProjectId, String)>, StoreError> {
+        let sql = "SELECT DISTINCT project_id, channel FROM alert_notices";
+        let mut conn = self.read().await?;
+        let rows = fetch!(fetch_all, conn, (String, String), sql)?;
+        Ok(rows.into_iter().map(|(project, channel)| (ProjectId(project), channel)).collect())
+    }
+
+    /// Puts all that waits for a channel into one message, unless the message before was a short time ago. Null where
+    /// nothing came of it.
+    pub async fn compose_delivery(&self, compose: Compose<'_>) -> Result<Option<Delivery>, StoreError> {
+        let Compose { project, channel, now, .. } = compose;
+        let mut tx = self.write().await?;
+        // This row is the lock among those who put messages together.
+        let sql = "INSERT INTO channel_states (project_id, channel, composed_at) VALUES ($1, $2, $3) \
+                   ON CONFLICT (project_id, channel) DO UPDATE SET composed_at = excluded.composed_at \
+                   WHERE channel_states.composed_at <= $4";
+        let interval = i64::try_from(compose.interval.as_micros()).unwrap_or(i64::MAX);
+        let before = micros(now).saturating_sub(interval);
+        if execute!(tx, sql, project.as_str(), channel, micros(now), before)? == 0 {
+            return Ok(None);
+        }
+        let severities = counts_of(&mut tx, project, channel).await?;
+        let alerts = named_alerts(&mut tx, project, channel).await?;
+        if alerts.is_empty() {
+            return Ok(None);
+        }
+        let sql = "DELETE FROM alert_notices WHERE project_id = $1 AND channel = $2";
+        execute!(tx, sql, project.as_str(), channel)?;
+        let delivery = Delivery {
+            id: compose.id.to_owned(),
+            channel: channel.to_owned(),
+            status: DeliveryStatus::Pending,
+            attempt: 0,
+            next_attempt_at: Some(now),
+            created_at: now,
+            updated_at: now,
+            give_up_at: compose.give_up_at,
+            error: None,
+            notice: Notice::new(project.as_str(), alerts, severities, now),
+        };
+        insert(&mut tx, project, &delivery).await?;
+        tx.commit().await?;
+        Ok(Some(delivery))
+    }
+
+    /// Takes the message that is due longest, until `now + lease`.
+    pub async fn claim_delivery(
+        &self,
+        owner: &str,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Option<LeasedDelivery>, StoreError> {
+        let mut tx = self.write().await?;
+        let sql = tx.dialect(
+            "UPDATE deliveries SET owner = $1, next_attempt_at = $2, attempt = attempt + 1, updated_at = $3 \
+             WHERE (project_id, id) = (SELECT project_id, id FROM deliveries WHERE status = 'pending' \
+             AND next_attempt_at <= $3 ORDER BY next_attempt_at LIMIT 1) RETURNING *",
+            "UPDATE deliveries SET owner = $1, next_attempt_at = $2, attempt = attempt + 1, updated_at = $3 \
+             WHERE (project_id, id) = (SELECT project_id, id FROM deliveries WHERE status = 'pending' \
+             AND next_attempt_at <= $3 ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING *",
+        );
+        let until = micros(now).saturating_add(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX));
+        let row = fetch!(fetch_optional, tx, Row, sql, owner, until, micros(now))?;
+        tx.commit().await?;
+        row.map(|row| {
+            let project = ProjectId(row.project_id.clone());
+            Ok(LeasedDelivery { project, delivery: row.into_delivery()?, owner: owner.to_owned() })
+        })
+        .transpose()
+    }
+
+    /// Stores how an attempt ended, unless the lease was lost.
+    pub async fn finish_delivery(
+        &self,
+        leased: &LeasedDelivery,
+        attempted: &Attempted,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (status, at, error) = match attempted {
+            Attempted::Delivered => (DeliveryStatus::Delivered, now, None),
+            Attempted::Again { at, error } => (DeliveryStatus::Pending, *at, Some(prose(error))),
+            Attempted::Dead { error } => (DeliveryStatus::Dead, now, Some(prose(error))),
+        };
+        let sql = "UPDATE deliveries SET status = $4, next_attempt_at = $5, error = $6, updated_at = $7, owner = NULL \
+                   WHERE project_id = $1 AND id = $2 AND owner = $3 AND attempt = $8";
+        let mut tx = self.write().await?;
+        execute!(
+            tx,
+            sql,
+            leased.project.as_str(),
+            leased.delivery.id.as_str(),
+            leased.owner.as_str(),
+            status.as_str(),
+            micros(at),
+            error,
+            micros(now),
+            i64::from(leased.delivery.attempt)
+        )?;
+        tx.commit().await
+    }
+
+    /// Messages, newest first, at most `limit` (and 500); `before` is the id that the page before ended with.
+    pub async fn list_deliveries(
+        &self,
+        project: &ProjectId,
+        status: Option<DeliveryStatus>,
+        channel: Option<&str>,
+        (before, limit): (Option<&str>, u32),
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let sql = "SELECT * FROM deliveries WHERE project_id = $1 AND ($2 IS NULL OR status = $2) \
+                   AND ($3 IS NULL OR channel = $3) AND ($4 IS NULL OR id < $4) ORDER BY id DESC LIMIT $5";
+        let status = status.map(DeliveryStatus::as_str);
+        let mut conn = self.read().await?;
+        let limit = i64::from(limit.min(MOST + 1));
+        let rows = fetch!(fetch_all, conn, Row, sql, project.as_str(), status, channel, before, limit)?;
+        rows.into_iter().map(Row::into_delivery).collect()
+    }
+
+    /// Sends a message anew: one that was given up, or that is delivered already.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn replay_delivery(
+        &self,
+        project: &ProjectId,
+        id: &str,
+        now: Timestamp,
+        give_up_at: Timestamp,
+    ) -> Result<Delivery, StoreError> {
+        let sql = "UPDATE deliveries SET status = 'pending', attempt = 0, next_attempt_at = $3, updated_at = $3, \
+                   give_up_at = $4, owner = NULL, error = NULL WHERE project_id = $1 AND id = $2 RETURNING *";
+        let mut tx = self.write().await?;
+        let row = fetch!(fetch_optional, tx, Row, sql, project.as_str(), id, micros(now), micros(give_up_at))?;
+        tx.commit().await?;
+        row.ok_or_else(|| StoreError::not_found("delivery", id))?.into_delivery()
+    }
+}
+
+/// The alerts that the next message names, the most severe first.
+async fn named_alerts(tx: &mut Tx, project: &ProjectId, channel: &str) -> Result<Vec<NoticeAlert>, StoreError> {
+    let sql = "SELECT n.action, a.document FROM alert_notices n \
+               JOIN alerts a ON a.project_id = n.project_id AND a.id = n.alert_id \
+               WHERE n.project_id = $1 AND n.channel = $2 ORDER BY n.severity DESC, n.seq LIMIT $3";
+    let rows = fetch!(fetch_all, tx, (String, String), sql, project.as_str(), channel, NAMED)?;
+    rows.into_iter()
+        .map(|(action, document)| {
+            let action = action.parse().map_err(StoreError::Corrupt)?;
+            Ok(NoticeAlert { action, alert: decode::<Alert>("an alert", &document)? })
+        })
+        .collect()
+}
+
+async fn insert(tx: &mut Tx, project: &ProjectId, delivery: &Delivery) -> Result<(), StoreError> {
+    let sql = "INSERT INTO deliveries (project_id, id, channel, status, next_attempt_at, created_at, updated_at, \
+               give_up_at, document) VALUES ($1, $2, $3, 'pending', $4, $4, $4, $5, $6)";
+    let document = encode("the message", &delivery.notice)?;
+    execute!(
+        tx,
+        sql,
+        project.as_str(),
+        delivery.id.as_str(),
+        delivery.channel.as_str(),
+        micros(delivery.created_at),
+        micros(delivery.give_up_at),
+        document.as_str()
+    )?;
+    Ok(())
+}

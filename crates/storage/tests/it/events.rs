@@ -1,0 +1,54 @@
+use llmops_domain::event::{Event, RunNews};
+use llmops_domain::run::{Progress, RunStatus};
+use llmops_storage::StatusChange;
+use llmops_testing::on_backends;
+
+use crate::support::{at, project, run, stored_run};
+
+fn progress() -> Event {
+    Event::RunProgress { run: "run_1".into(), progress: Progress::default() }
+}
+
+fn change(from: RunStatus, to: RunStatus, second: i64) -> StatusChange<'static> {
+    StatusChange { from, to, at: at(second), error: None, results: None }
+}
+
+#[tokio::test]
+async fn a_change_of_status_and_its_event_are_one() {
+    on_backends(async |store| {
+        stored_run(store, "run_1").await;
+        let id = run("run_1").id;
+        store.update_run_status(&project(), &id, change(RunStatus::Pending, RunStatus::Running, 1)).await.unwrap();
+        // Who comes too late changes nothing and tells of nothing.
+        let late = store.update_run_status(&project(), &id, change(RunStatus::Pending, RunStatus::Failed, 2)).await;
+        assert!(late.is_err());
+        store.update_run_status(&project(), &id, change(RunStatus::Running, RunStatus::Running, 3)).await.unwrap();
+        store.update_run_status(&project(), &id, change(RunStatus::Running, RunStatus::Cancelled, 4)).await.unwrap();
+        let events = store.events_after(Some(&project()), 0, 10).await.unwrap();
+        let steps: Vec<_> = events.iter().map(|(_, e)| (e.id, e.at, e.event.kind().as_str())).collect();
+        assert_eq!(steps, [(1, at(1), "run.started"), (2, at(4), "run.cancelled")]);
+        let Event::RunCancelled(RunNews { run, .. }) = &events[1].1.event else { panic!("{events:?}") };
+        assert_eq!(run, &id);
+        assert_eq!(store.last_event().await.unwrap(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_fleeting_goes_first() {
+    on_backends(async |store| {
+        for (second, event) in [(0, progress()), (100, progress()), (200, progress())] {
+            store.append_event(&project(), at(second), &event).await.unwrap();
+        }
+        let lasting = Event::Experiment { experiment: "e".into(), name: "e".into(), status: "running".into() };
+        store.append_event(&project(), at(50), &lasting).await.unwrap();
+        assert_eq!(store.delete_events(at(150), at(-50)).await.unwrap(), 2);
+        let left: Vec<u64> = store.events_after(None, 0, 10).await.unwrap().iter().map(|(_, e)| e.id).collect();
+        assert_eq!(left, [3, 4]);
+        assert_eq!(store.delete_events(at(150), at(51)).await.unwrap(), 1);
+        // Ids are never given out twice, whatever was deleted.
+        assert_eq!(store.append_event(&project(), at(300), &progress()).await.unwrap(), 5);
+        assert_eq!(store.events_after(None, 4, 0).await.unwrap(), []);
+    })
+    .await;
+}
