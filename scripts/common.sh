@@ -30,21 +30,23 @@ apt_install() {
     fail "apt-get could not install \`$package\`, which $why needs"
 }
 
-# python_venv: makes .dev/venv with the pinned test packages, unless it is there and up to date.
+# python_venv [NAME]: makes .dev/venv-NAME with the packages that scripts/requirements-NAME.txt pins, unless it is there
+# and up to date, and puts it first on the path. NAME is test where none is given.
 python_venv() {
-  local python=python3 want=scripts/requirements-test.txt
+  local name=${1:-test}
+  local want=scripts/requirements-$name.txt venv=.dev/venv-$name
   have python3 || apt_install python3-venv "the comparison with Python packages"
-  if ! cmp -s "$want" .dev/venv/installed.txt; then
-    step "Installing the Python test packages into .dev/venv"
-    rm -rf .dev/venv
+  if ! cmp -s "$want" "$venv/installed.txt"; then
+    step "Installing the Python packages of $want into $venv"
+    rm -rf "$venv"
     mkdir -p .dev
-    "$python" -m venv .dev/venv 2>/dev/null || {
+    python3 -m venv "$venv" 2>/dev/null || {
       apt_install python3-venv "the comparison with Python packages"
-      "$python" -m venv .dev/venv
+      python3 -m venv "$venv"
     }
-    .dev/venv/bin/pip install -q --disable-pip-version-check -r "$want" ||
+    "$venv/bin/pip" install -q --disable-pip-version-check -r "$want" ||
       fail "pip could not install $want: is there a network?"
-    cp "$want" .dev/venv/installed.txt
+    cp "$want" "$venv/installed.txt"
   fi
-  PATH="$PWD/.dev/venv/bin:$PATH"
+  PATH="$PWD/$venv/bin:$PATH"
 }

@@ -16,9 +16,26 @@ step "ROUGE against rouge_score: 5,000 fresh pairs, then speed"
 python crates/metrics/tests/fixtures/generate_rouge.py --fuzz 5000
 python crates/metrics/benches/rouge_vs_python.py
 
-step "Fixtures of the statistics are what SciPy and statsmodels say"
-python crates/stats/tests/fixtures/generate_basics.py |
-  python scripts/same_numbers.py - crates/stats/tests/fixtures/basics.json
+# same NAME SCRIPT [ARGUMENT]: the committed fixture is what its generator prints.
+same() {
+  local fixture=$1
+  shift
+  python "$@" | python scripts/same_numbers.py - "$fixture" || fail "$fixture is not what $1 prints"
+}
+
+step "BLEU and chrF are what sacrebleu says"
+same crates/metrics/tests/fixtures/sacrebleu.json crates/metrics/tests/fixtures/generate_sacrebleu.py --print
+
+step "Statistics are what SciPy, statsmodels, scikit-learn, krippendorff and river say"
+for topic in basics comparisons models; do
+  same "crates/stats/tests/fixtures/$topic.json" "crates/stats/tests/fixtures/generate_$topic.py"
+done
+
+step "Experiments are what GrowthBook's engine says"
+(
+  python_venv gbstats
+  same crates/stats/tests/fixtures/gbstats.json crates/stats/tests/fixtures/generate_gbstats.py
+)
 
 step "Cost of the engine, and promptfoo beside it"
 cargo build --locked --release -p llmops-cli

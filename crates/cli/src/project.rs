@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use llmops::{LlmOps, Options};
+use llmops::{LlmOps, Options, OwnScorers};
 use llmops_api::Client;
 use llmops_domain::config::Config;
 use llmops_domain::prompt::PromptSpec;
@@ -85,7 +85,9 @@ impl Project {
         let providers = self.config.providers.iter().map(|(name, config)| (name.clone(), config.clone())).collect();
         let providers = Providers::new(&providers, &self.config.prices, &self.folder)
             .map_err(|e| Failure::because(Kind::Usage, "the providers cannot be set up", &e))?;
-        Ok(LlmOps::new(self.store(global).await?, providers, Options::default()))
+        let own_scorers = OwnScorers::of(self.config.scoring.metrics.values().map(|metric| &metric.scorer));
+        let options = Options { own_scorers, ..Options::default() };
+        Ok(LlmOps::new(self.store(global).await?, providers, options))
     }
 
     async fn store(&self, global: &GlobalArgs) -> Outcome<Store> {

@@ -6,13 +6,15 @@ use serde_json::{Map, Value};
 
 use crate::chat::Message;
 use crate::dataset::Sample;
+use crate::scoring::agent::EXPECTED_TOOL_CALLS;
 use fields::{Fields, parse_object};
 
 /// Longest id, in characters.
 const MAX_ID_CHARS: usize = 256;
 
 /// The fields of a record and their other names.
-pub const FIELDS: [&str; 12] = [
+pub const FIELDS: [&str; 13] = [
+    EXPECTED_TOOL_CALLS,
     "id",
     "input",
     "prompt",
@@ -113,6 +115,9 @@ pub fn read(record: Record<'_>) -> Result<Reading, Vec<LineProblem>> {
         source: fields.text(&["source"]).1,
         metadata: fields.map("metadata").into_iter().collect(),
     };
+    if let Some(calls) = fields.tool_calls() {
+        sample.metadata.insert(EXPECTED_TOOL_CALLS.to_owned(), calls);
+    }
     let unknown_fields = fields.rest_into(&mut sample.metadata);
     if !fields.problems.is_empty() {
         return Err(fields.problems);
@@ -208,6 +213,23 @@ impl Fields {
             }
         }
         messages
+    }
+
+    /// The tool calls that are expected of the answer.
+    fn tool_calls(&mut self) -> Option<Value> {
+        let value = self.take_json(EXPECTED_TOOL_CALLS)?;
+        let Value::Array(calls) = &value else {
+            self.wrong(EXPECTED_TOOL_CALLS, "a list of calls", &value);
+            return None;
+        };
+        for (index, call) in calls.iter().enumerate() {
+            let name = call.pointer("/function/name").or_else(|| call.get("name")).unwrap_or(call);
+            if !name.is_string() {
+                let field = format!("{EXPECTED_TOOL_CALLS}[{index}]");
+                self.wrong(&field, "a tool's name, or {\"name\": …, \"arguments\": {…}}", call);
+            }
+        }
+        Some(value)
     }
 
     fn map(&mut self, name: &'static str) -> Map<String, Value> {

@@ -6,9 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::chat::Parameters;
 
+pub mod agent;
 mod combine;
+pub mod compare;
+pub mod external;
 
 pub use combine::{composite, pass};
+
+use self::agent::{ConversationSpec, ToolCallSpec, TrajectorySpec};
+use self::compare::{ChrfSpec, JsonFieldsSpec, LanguageSpec, LengthSpec, ListMatchSpec, NumericMatchSpec};
+use self::external::{CommandScorerSpec, HttpScorerSpec};
 
 /// Default for a trial to pass a metric.
 pub const DEFAULT_PASS_THRESHOLD: f64 = 0.7;
@@ -130,6 +137,30 @@ pub enum ScorerSpec {
         #[serde(default)]
         stem: bool,
     },
+    /// BLEU of the sentence, as sacrebleu.
+    Bleu {},
+    /// chrF or chrF++ of the sentence, as sacrebleu.
+    Chrf(ChrfSpec),
+    /// 1 when the number in the answer is close to the expected one.
+    NumericMatch(NumericMatchSpec),
+    /// Share of the fields of the expected JSON that the answer has right.
+    JsonFields(JsonFieldsSpec),
+    /// Agreement of two lists, whatever their order, where items need not be literally equal.
+    ListMatch(ListMatchSpec),
+    /// 1 when the answer is written in an accepted language.
+    Language(LanguageSpec),
+    /// 1 when the answer's length is within limits.
+    Length(LengthSpec),
+    /// Agreement of the tool calls with the expected ones: names, arguments, order.
+    ToolCall(ToolCallSpec),
+    /// Share of the checks on the path of tool calls that hold.
+    Trajectory(TrajectorySpec),
+    /// Share of the checks on the conversation, with the answer as its end, that hold.
+    Conversation(ConversationSpec),
+    /// The user's own program.
+    Command(CommandScorerSpec),
+    /// The user's own endpoint.
+    Http(HttpScorerSpec),
     /// BERTScore F1.
     Bertscore {
         /// Directory or hub id of the model.
@@ -228,6 +259,18 @@ impl ScorerSpec {
             Self::Rouge2 { .. } => "rouge_2",
             Self::RougeL { .. } => "rouge_l",
             Self::RougeLsum { .. } => "rouge_lsum",
+            Self::Bleu {} => "bleu",
+            Self::Chrf(_) => "chrf",
+            Self::NumericMatch(_) => "numeric_match",
+            Self::JsonFields(_) => "json_fields",
+            Self::ListMatch(_) => "list_match",
+            Self::Language(_) => "language",
+            Self::Length(_) => "length",
+            Self::ToolCall(_) => "tool_call",
+            Self::Trajectory(_) => "trajectory",
+            Self::Conversation(_) => "conversation",
+            Self::Command(_) => "command",
+            Self::Http(_) => "http",
             Self::Bertscore { .. } => "bertscore",
             Self::Latency { .. } => "latency",
             Self::Cost { .. } => "cost",

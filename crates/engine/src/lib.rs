@@ -46,17 +46,21 @@ pub use evaluator::ContinuousEvaluator;
 pub use events::Events;
 pub use llmops_domain as domain;
 pub use prompts::PromptRegistry;
+pub use scorers::OwnScorers;
 
 /// Settings of the engine.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// How long a worker may hold a shard without a sign of life.
     pub lease: Duration,
+    /// Programs that may be run as scorers, and endpoints that may be called at any address: those that the
+    /// configuration of this process names.
+    pub own_scorers: OwnScorers,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { lease: Duration::from_secs(30) }
+        Self { lease: Duration::from_secs(30), own_scorers: OwnScorers::default() }
     }
 }
 

@@ -13,6 +13,9 @@
 //! | [`outputs`] | answers that are already in a file |
 //! | [`simulator`] | simulated answers, in process and as a server |
 //!
+//! [`program`] and [`http_client`] also serve whoever else runs a program or calls an endpoint of the user's; [`outbound`]
+//! tells which addresses may be called for somebody who is not trusted.
+//!
 //! Nothing here reads the environment; secrets are never part of a message.
 //!
 //! ```
@@ -48,7 +51,9 @@ pub mod http_client;
 mod kinds;
 pub mod limiter;
 pub mod openai;
+pub mod outbound;
 pub mod outputs;
+pub mod program;
 pub mod provider;
 pub mod registry;
 mod remote;

@@ -43,6 +43,12 @@ struct Shared {
     client: OnceLock<Arc<HttpClient>>,
 }
 
+impl Shared {
+    fn client(&self) -> Arc<HttpClient> {
+        Arc::clone(self.client.get_or_init(|| Arc::new(HttpClient::new(&self.proxies))))
+    }
+}
+
 /// A model of a provider: what `provider/model` names.
 #[derive(Clone)]
 pub struct Target {
@@ -128,6 +134,16 @@ impl Providers {
         };
         self.entries.insert(name.to_owned(), Arc::new(entry));
         self
+    }
+
+    /// The HTTP client that the providers share.
+    pub fn http_client(&self) -> Arc<HttpClient> {
+        self.shared.client()
+    }
+
+    /// The folder that paths of the configuration are relative to.
+    pub fn project_dir(&self) -> &Path {
+        &self.shared.project_dir
     }
 
     /// The names of all providers, sorted.
@@ -400,7 +416,7 @@ fn make(entry: &Entry, shared: &Shared) -> Result<Arc<dyn ChatProvider>, Provide
 }
 
 fn make_configured(config: &ProviderConfig, shared: &Shared) -> Result<Arc<dyn ChatProvider>, ProviderError> {
-    let client = || Arc::clone(shared.client.get_or_init(|| Arc::new(HttpClient::new(&shared.proxies))));
+    let client = || shared.client();
     if let Some((kind, remote)) = kinds::remote(config) {
         return Ok(match kind.wire {
             Wire::OpenAi => Arc::new(OpenAiProvider::new(client(), kind, remote)?),
@@ -411,7 +427,7 @@ fn make_configured(config: &ProviderConfig, shared: &Shared) -> Result<Arc<dyn C
     let directory = &shared.project_dir;
     Ok(match config {
         ProviderConfig::Http(config) => Arc::new(HttpApp::new(client(), config)?),
-        ProviderConfig::Command(config) => Arc::new(CommandProvider::new(config.clone(), directory)?),
+        ProviderConfig::Command(config) => Arc::new(CommandProvider::new(config, directory)?),
         ProviderConfig::Outputs(config) => Arc::new(Outputs::load(&config.path, directory)?),
         ProviderConfig::Simulator(config) => {
             let simulator = Simulator::load(config.clone(), directory);

@@ -4,13 +4,15 @@ use serde_json::Value;
 
 use super::channels::ChannelConfig;
 use super::providers::{ProviderConfig, RemoteConfig};
-use super::resolve::{compile_schema, split_model};
+use super::resolve::split_model;
 use super::suites::is_schedule;
 use super::{Config, DatasetConfig};
 use crate::prompt::PromptRef;
 use crate::scoring::{MetricSpec, ScorerSpec};
 use crate::suggest;
 use crate::yaml::{Document, Problem, escape};
+
+mod scorers;
 
 /// Metric weights sum to 1 within this.
 const METRIC_TOLERANCE: f64 = 1e-9;
@@ -138,9 +140,13 @@ impl Checker<'_> {
             if let Some(base_url) = self.document.value.pointer(&format!("{at}/base_url")).and_then(Value::as_str) {
                 self.web_address(&format!("{at}/base_url"), base_url);
             }
-            if self.document.value.pointer(&format!("{at}/timeout")).is_some_and(is_zero) {
-                self.error(&format!("{at}/timeout"), "must be longer than nothing", Some("such as 60s".to_owned()));
-            }
+            self.timeout(&at);
+        }
+    }
+
+    fn timeout(&mut self, at: &str) {
+        if self.document.value.pointer(&format!("{at}/timeout")).is_some_and(is_zero) {
+            self.error(&format!("{at}/timeout"), "must be longer than nothing", Some("such as 60s".to_owned()));
         }
     }
 
@@ -263,47 +269,7 @@ impl Checker<'_> {
                 }
             }
         }
-        match &metric.scorer {
-            ScorerSpec::Regex { pattern, .. } => {
-                if let Err(error) = regex::Regex::new(pattern) {
-                    self.bad_text(&format!("{at}/pattern"), "regular expression", &error.to_string());
-                }
-            }
-            ScorerSpec::JsonSchema { schema: Value::String(path), .. } if path.trim().is_empty() => {
-                self.error(&format!("{at}/schema"), "the path is empty", None);
-            }
-            ScorerSpec::JsonSchema { schema, .. } if !schema.is_string() => {
-                if let Err(error) = compile_schema(schema) {
-                    self.bad_text(&format!("{at}/schema"), "JSON Schema", &error);
-                }
-            }
-            ScorerSpec::Contains { values, .. } => {
-                if let Some(index) = values.iter().position(String::is_empty) {
-                    let hint = Some("every answer contains the empty text".to_owned());
-                    self.error(&format!("{at}/values/{index}"), "the text is empty", hint);
-                }
-            }
-            ScorerSpec::Latency { max_ms: Some(limit) } if *limit <= 0.0 => {
-                self.error(&format!("{at}/max_ms"), "must be above 0", None);
-            }
-            ScorerSpec::Cost { max: Some(limit) } if *limit < 0.0 => {
-                self.error(&format!("{at}/max"), "must be at least 0", None);
-            }
-            ScorerSpec::Judge(judge) => {
-                self.model(&format!("{at}/model"), &judge.model);
-                for (index, axis) in judge.rubric.iter().enumerate() {
-                    let pointer = format!("{at}/rubric/{index}");
-                    if axis.trim().is_empty() {
-                        self.error(&pointer, "the axis needs a name", None);
-                    } else if judge.rubric[..index].contains(axis) {
-                        let quoted = self.document.quote(&pointer);
-                        self.error(&pointer, format!("{quoted} is in the rubric twice"), None);
-                    }
-                }
-                self.judges_itself(&format!("{at}/model"), &judge.model);
-            }
-            _ => {}
-        }
+        self.options(at, &metric.scorer);
     }
 
     /// A text that another library could not read: its message quotes the text.

@@ -119,7 +119,7 @@ fn the_default_file() {
         .collect();
     insta::assert_snapshot!(check(&uncommented), @"
     warnings:
-    llmops.yaml:95:3: scoring.judge_model: has no effect; it counts when `metrics` is absent; judges under `metrics` name their own
+    llmops.yaml:114:3: scoring.judge_model: has no effect; it counts when `metrics` is absent; judges under `metrics` name their own
     ");
     let (short, long) = (parse(DEFAULT_YAML), parse(&uncommented));
     assert_eq!(short.gate, long.gate);
@@ -244,7 +244,7 @@ fn tags() {
     llmops.yaml:10:30: providers.done.file: unknown key; expected one of kind, path
     "#);
     insta::assert_snapshot!(check_with("rouge_l: ", "rouge_k: "), @"llmops.yaml:33:5: scoring.metrics.rouge_k: the key `kind` is missing; did you mean rouge_1? A name of your own needs it");
-    insta::assert_snapshot!(check_with("kind: contains", "kind: includes"), @"llmops.yaml:37:23: scoring.metrics.polite.kind: unknown value `includes`; expected one of exact_match, contains, regex, json_valid, json_schema, levenshtein, token_f1, rouge_1, rouge_2, rouge_l, rouge_lsum, bertscore, latency, cost, refusal, judge");
+    insta::assert_snapshot!(check_with("kind: contains", "kind: includes"), @"llmops.yaml:37:23: scoring.metrics.polite.kind: unknown value `includes`; expected one of exact_match, contains, regex, json_valid, json_schema, levenshtein, token_f1, rouge_1, rouge_2, rouge_l, rouge_lsum, bleu, chrf, numeric_match, json_fields, list_match, language, length, tool_call, trajectory, conversation, command, http, bertscore, latency, cost, refusal, judge");
     insta::assert_snapshot!(check_with("latency:   {}", "latency: {kind: cost}"), @"llmops.yaml:36:21: scoring.metrics.latency.kind: unknown value `cost`; expected latency");
     insta::assert_snapshot!(check_with("latency:   {}", "latency:"), @"llmops.yaml:36:12: scoring.metrics.latency: expected a map, not nothing");
 }
@@ -265,7 +265,7 @@ gate: {}
     insta::assert_snapshot!(check(text), @"
     llmops.yaml:3:1: gat: unknown key; did you mean gate?
     llmops.yaml:5:35: providers.sim.quality: expected a number, not `high`
-    llmops.yaml:5:41: providers.sim.colour: unknown key; expected one of kind, script, seed, quality, latency, latency_sigma, faults, retry_after, max_concurrency, timeout, retries
+    llmops.yaml:5:41: providers.sim.colour: unknown key; expected one of kind, script, seed, quality, latency, latency_sigma, faults, retry_after, judge, judges, max_concurrency, timeout, retries
     llmops.yaml:7:3: datasets.d: the key `path` is missing; path: The file with the samples (`.jsonl`, `.json`, `.csv` or `.parquet`), relative to the project folder
     llmops.yaml:9:3: suites.s: the key `dataset` is missing; dataset: The dataset's name
     llmops.yaml:9:15: suites.s.target: expected text, not `1`; put it in quotes
@@ -473,6 +473,11 @@ fn kinds_are_named_as_in_files() {
             "regex" => "pattern: a",
             "json_schema" => "schema: {}",
             "judge" => "model: s/judge",
+            "length" => "max: 1",
+            "trajectory" => "max_calls: 1",
+            "conversation" => "answered: true",
+            "command" => "run: [x]",
+            "http" => "url: 'http://x/'",
             _ => "",
         };
         let text = format!(

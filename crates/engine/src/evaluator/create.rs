@@ -33,7 +33,9 @@ impl ContinuousEvaluator {
             return Err(Error::invalid(format!("repeat is {}: expected 1 to {MAX_REPEAT}", request.repeat)));
         }
         let mut notices = request.notices;
-        let scoring = resolve_scoring(request.scoring, &mut notices)?;
+        let mut scoring = resolve_scoring(request.scoring, &mut notices)?;
+        self.services.options.own_scorers.check(&scoring)?;
+        scoring.metrics.values_mut().for_each(|metric| metric.scorer.forget_secrets());
         let dataset = self.find_dataset(&request.dataset).await?;
         let prompt = match &request.target.prompt {
             Some(reference) => Some(self.prompts.resolve(reference).await?),

@@ -376,7 +376,8 @@ impl ContinuousEvaluator {
         let target = self.services.providers.resolve(&spec.manifest.model)?;
         let compiled = CompiledTarget::compile(spec.manifest.clone(), prompt.map(|p| &p.body))
             .map_err(|e| Error::invalid(e.to_string()))?;
-        let scorers = Scorers::compile(&spec.scoring, &self.services.providers, &cache)?;
+        let scorers =
+            Scorers::compile(&spec.scoring, &self.services.providers, &cache, &self.services.options.own_scorers)?;
         Ok((compiled, scorers, target, cache))
     }
 }

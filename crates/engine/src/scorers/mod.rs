@@ -1,10 +1,15 @@
 //! Scorers: from a scoring specification to scores.
 //!
-//! Text scorers are pure and run in place; a judge asks a model. `text` holds the first kind, `judge` the second.
+//! Text scorers are pure and run in place; a judge asks a model. `text` holds the first kind, with `compare` and `agent`
+//! for those that need more than a line; `judge` the second, `external` programs and endpoints of the user's.
 
+mod agent;
+mod compare;
+mod external;
 mod judge;
 mod text;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,6 +19,8 @@ use llmops_domain::run::{MetricScore, Outcome};
 use llmops_domain::scoring::{self, ScorerSpec, ScoringSpec};
 use llmops_providers::Providers;
 
+use self::external::ExternalScorer;
+pub use self::external::OwnScorers;
 use self::judge::{Judge, JudgeBudget};
 use self::text::{TextScorer, TextScratch};
 use crate::Error;
@@ -53,6 +60,7 @@ impl ScoreError {
 
 enum Scorer {
     Text(TextScorer),
+    External(Box<ExternalScorer>),
     Judge(Box<Judge>),
 }
 
@@ -69,12 +77,16 @@ impl Scorers {
         spec: &ScoringSpec,
         providers: &Arc<Providers>,
         cache: &ResponseCache,
+        own: &OwnScorers,
     ) -> Result<Self, Error> {
         let mut by_name = Vec::with_capacity(spec.metrics.len());
         for (name, metric) in &spec.metrics {
             let scorer = match &metric.scorer {
                 ScorerSpec::Judge(judge) => Scorer::Judge(Box::new(Judge::new(judge, providers, cache)?)),
-                other => Scorer::Text(TextScorer::compile(name, other)?),
+                other => match ExternalScorer::compile(name, other, own, providers)? {
+                    Some(external) => Scorer::External(Box::new(external)),
+                    None => Scorer::Text(TextScorer::compile(name, other)?),
+                },
             };
             by_name.push((name.clone(), scorer));
         }
@@ -85,6 +97,7 @@ impl Scorers {
     pub(crate) fn is_instant(&self) -> bool {
         self.by_name.iter().all(|(_, scorer)| match scorer {
             Scorer::Text(_) => true,
+            Scorer::External(_) => false,
             Scorer::Judge(judge) => judge.is_instant(),
         })
     }
@@ -97,6 +110,17 @@ impl Scorers {
             return (errored(error), judge_cost, false);
         }
         for (name, scorer) in &self.by_name {
+            if let Scorer::External(external) = scorer {
+                match external.score(name, scored).await {
+                    Ok(score) => {
+                        scores.insert(name.clone(), score);
+                    }
+                    Err(error) => {
+                        let unavailable = error.unavailable;
+                        return (errored(error), judge_cost, unavailable);
+                    }
+                }
+            }
             let Scorer::Judge(judge) = scorer else { continue };
             match judge.score(scored, &self.budget).await {
                 Ok((score, cost)) => {
@@ -128,4 +152,12 @@ impl Scorers {
 
 fn errored(error: ScoreError) -> Outcome {
     Outcome::Errored { reason: error.reason, message: error.message }
+}
+
+/// What was asked last: the input, else the last message of the conversation.
+fn asked(sample: &Sample) -> Cow<'_, str> {
+    match sample.messages.last() {
+        Some(message) if sample.input.is_empty() => message.as_text(),
+        _ => Cow::Borrowed(&sample.input),
+    }
 }

@@ -14,6 +14,8 @@ use llmops_metrics::regex_match::RegexMatch;
 use llmops_metrics::rouge::{Rouge, RougeKind, RougeScratch};
 use llmops_metrics::token_f1::token_f1;
 
+use super::agent::AgentScorer;
+use super::compare::CompareScorer;
 use super::{ScoreError, Scored};
 use crate::Error;
 
@@ -47,9 +49,11 @@ pub(super) enum TextScorer {
     Latency,
     Cost,
     Refusal(Option<RefusalExpectation>),
+    Compare(CompareScorer),
+    Agent(Box<AgentScorer>),
 }
 
-fn wrapping(allow_fences: bool) -> Wrapping {
+pub(super) fn wrapping(allow_fences: bool) -> Wrapping {
     if allow_fences { Wrapping::Fence } else { Wrapping::None }
 }
 
@@ -96,9 +100,11 @@ impl TextScorer {
             ScorerSpec::Latency { .. } => Self::Latency,
             ScorerSpec::Cost { .. } => Self::Cost,
             ScorerSpec::Refusal { expect } => Self::Refusal(*expect),
-            ScorerSpec::Bertscore { .. } | ScorerSpec::Judge(_) => {
-                return Err(Error::Internal(format!("`{name}` is no text scorer")));
-            }
+            other => match (CompareScorer::compile(name, other)?, AgentScorer::compile(name, other)?) {
+                (Some(compare), _) => Self::Compare(compare),
+                (None, Some(agent)) => Self::Agent(Box::new(agent)),
+                (None, None) => return Err(Error::Internal(format!("`{name}` is no text scorer"))),
+            },
         })
     }
 
@@ -110,14 +116,13 @@ impl TextScorer {
         scratch: &mut TextScratch,
     ) -> Result<MetricScore, ScoreError> {
         let (output, references) = (scored.output, scored.sample.expected_output.as_slice());
-        let needs_reference = |score: Option<f64>| {
-            score.map(plain).ok_or_else(|| {
-                ScoreError::new(
-                    format!("{name}: no expected output"),
-                    format!("the sample `{}` has no expected_output, which `{name}` compares with", scored.sample.id),
-                )
-            })
+        let reference_needed = || {
+            ScoreError::new(
+                format!("{name}: no expected output"),
+                format!("the sample `{}` has no expected_output, which `{name}` compares with", scored.sample.id),
+            )
         };
+        let needs_reference = |score: Option<f64>| score.map(plain).ok_or_else(reference_needed);
         match self {
             Self::ExactMatch(exact) => needs_reference(exact.score(output, references)),
             Self::Contains { how, values, not } => {
@@ -145,6 +150,8 @@ impl TextScorer {
             Self::Latency => Ok(plain(scored.response.latency_ms)),
             Self::Cost => Ok(plain(scored.cost)),
             Self::Refusal(expect) => Ok(score_refusal(*expect, output, references)),
+            Self::Compare(compare) => compare.score(name, output, scored.sample)?.ok_or_else(reference_needed),
+            Self::Agent(agent) => agent.score(name, scored),
         }
     }
 }

@@ -6,4 +6,5 @@ mod evaluate;
 mod events;
 mod gate;
 mod prompts;
+mod scorers;
 mod scripted;
