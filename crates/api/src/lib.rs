@@ -6,6 +6,7 @@ pub mod client;
 pub mod datasets;
 pub mod error;
 pub mod events;
+pub mod judges;
 pub mod page;
 pub mod prompts;
 pub mod runs;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    baseline, compare, dataset, eval, experiment, gate, init, prompt, provider, run, schema, score, serve, simulate,
+    baseline, compare, dataset, eval, experiment, gate, init, judge, prompt, provider, run, schema, score, serve,
+    simulate,
 };
 
 /// Quality of LLM applications: versioned prompts, datasets, evaluation, a gate for CI.
@@ -84,6 +85,9 @@ pub(crate) enum Command {
     Provider(provider::ProviderCommand),
     /// Score outputs that exist already against references
     Score(score::ScoreArgs),
+    /// Judges compared with people
+    #[command(subcommand)]
+    Judge(judge::JudgeCommand),
     /// Plan experiments
     #[command(subcommand)]
     Experiment(experiment::ExperimentCommand),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hash::ContentHash;
 use crate::id::RunId;
+use crate::run::Estimate;
 
 pub use decide::{Decision, GateInput, decide};
 
@@ -138,6 +139,9 @@ pub struct Scores {
     pub categories: BTreeMap<String, f64>,
     /// Overall score; null when nothing could be scored.
     pub overall: Option<f64>,
+    /// Overall score corrected for the judge's error, with its interval, where people were asked about that judge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overall_corrected: Option<Estimate>,
     /// 95 % intervals of overall and categories.
     pub intervals: BTreeMap<String, [f64; 2]>,
     /// Mean of each metric.

@@ -79,6 +79,12 @@ id!(
     "exp"
 );
 
+id!(
+    /// A judge compared with people.
+    CalibrationId,
+    "calibration"
+);
+
 impl ProjectId {
     /// The project of an installation that never made another.
     pub fn default_project() -> Self {

@@ -5,6 +5,7 @@
 //! from data to an answer with its reasons, so that it can be replayed and tested with a table.
 
 pub mod alert;
+pub mod calibration;
 pub mod chat;
 pub mod compare;
 pub mod config;

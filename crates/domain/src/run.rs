@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::calibration::Corrected;
 use crate::chat::{ToolCall, Usage};
 use crate::hash::ContentHash;
 use crate::id::RunId;
@@ -12,7 +13,7 @@ use crate::manifest::Manifest;
 use crate::scoring::ScoringSpec;
 
 /// A value with the number of observations behind it and its 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema, schemars::JsonSchema)]
 pub struct Estimate {
     /// The point estimate.
     pub value: f64,
@@ -228,6 +229,9 @@ pub struct RunResults {
     pub categories: BTreeMap<String, CategoryResult>,
     /// The weighted mean of the categories.
     pub overall: Option<Estimate>,
+    /// The overall score corrected for the judge's error, where people were asked about that judge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrected: Option<Corrected>,
     /// How often each reason made a trial fail, such as `rouge_l < 0.7`.
     pub failure_reasons: BTreeMap<String, u64>,
     /// How often each error kept a trial from being scored.

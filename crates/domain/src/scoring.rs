@@ -297,6 +297,11 @@ impl ScorerSpec {
         }
     }
 
+    /// Whether a model gives the score, so that people may be asked how right it is.
+    pub fn is_judged(&self) -> bool {
+        self.judge().is_some()
+    }
+
     /// The judge, where it is one.
     pub fn judge(&self) -> Option<&JudgeSpec> {
         match self {

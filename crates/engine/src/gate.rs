@@ -16,7 +16,7 @@ impl ContinuousEvaluator {
     /// Decides on a run: against `against` where it is named, else against the baseline of its dataset, else against the
     /// absolute limits.
     pub async fn gate(&self, run: &RunRef, against: Option<&RunRef>, config: GateConfig) -> Result<GateReport, Error> {
-        let run = self.get_run(run, None).await?;
+        let mut run = self.get_run(run, None).await?;
         if !run.status.is_final() {
             return Err(Error::Conflict {
                 message: format!("the run {} is still {}", run.id, run.status),
@@ -34,12 +34,14 @@ impl ContinuousEvaluator {
             _ => None,
         };
         let (comparison, pairing) = compared.map_or((None, None), |(c, p)| (Some(c), Some(p)));
+        let judges = if config.require_judge_kappa.is_some() { self.judge_agreement(&run).await? } else { Vec::new() };
+        self.correct(&mut run).await?;
         let decision = gate::decide(&GateInput {
             config: &config,
             run: &run,
             baseline: baseline.as_ref(),
             paired: pairing.as_ref().and_then(|p| p.evidence.as_ref()),
-            judge_kappa: None,
+            judges: &judges,
         });
         let failed = failed_categories(&decision.checks);
         let samples = self.explain(&run, baseline.as_ref(), pairing.as_ref(), &failed).await?;

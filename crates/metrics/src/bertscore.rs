@@ -158,6 +158,13 @@ impl Baseline {
 }
 
 /// How BERTScore is computed from embeddings.
+///
+/// ```
+/// use llmops_metrics::bertscore::BertScore;
+///
+/// let plain = BertScore::default();
+/// assert!(plain.idf.is_none() && plain.baseline.is_none());
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BertScore {
     /// Weights of tokens; without them every token but the special ones counts the same.

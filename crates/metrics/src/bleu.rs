@@ -23,6 +23,16 @@ use crate::text::{is_space, words};
 const MAX_ORDER: usize = 4;
 
 /// The counts that BLEU is computed from; those of a corpus are the sum of those of its sentences.
+///
+/// ```
+/// use llmops_metrics::bleu::BleuCounts;
+///
+/// let corpus: BleuCounts = [("the cat sat on the mat", "the cat sat on a mat"), ("it rains", "it rains")]
+///     .iter()
+///     .filter_map(|(candidate, reference)| BleuCounts::new(candidate, &[reference]))
+///     .sum();
+/// assert_eq!(corpus.candidate_tokens, 8);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BleuCounts {
     /// Tokens in the candidate.

@@ -27,6 +27,13 @@ const WORD_ORDER: usize = 2;
 const BETA_SQUARED: f64 = 4.0;
 
 /// Which of the two metrics.
+///
+/// ```
+/// use llmops_metrics::chrf::{ChrfCounts, ChrfKind};
+///
+/// let score = |kind| ChrfCounts::new(kind, "the cat sat", &["the cat sat down"]).unwrap().score();
+/// assert_ne!(score(ChrfKind::Chrf), score(ChrfKind::ChrfPlusPlus));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ChrfKind {
     /// Characters only.
@@ -44,6 +51,16 @@ struct OrderCounts {
 }
 
 /// The counts that chrF is computed from; those of a corpus are the sum of those of its sentences.
+///
+/// ```
+/// use llmops_metrics::chrf::{ChrfCounts, ChrfKind};
+///
+/// let corpus: ChrfCounts = [("a cat", "a cat"), ("a dog", "a bird")]
+///     .iter()
+///     .filter_map(|(candidate, reference)| ChrfCounts::new(ChrfKind::Chrf, candidate, &[reference]))
+///     .sum();
+/// assert!(corpus.score() > 0.4 && corpus.score() < 1.0);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChrfCounts {
     orders: [OrderCounts; CHARACTER_ORDER + WORD_ORDER],

@@ -4,6 +4,12 @@ use crate::score::indicator;
 use crate::text::lower_if;
 
 /// How many of the strings have to occur.
+///
+/// ```
+/// use llmops_metrics::contains::Quantifier;
+///
+/// assert_eq!(Quantifier::default(), Quantifier::Any);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Quantifier {
     /// One of them is enough.

@@ -4,6 +4,12 @@ use crate::check::Check;
 use crate::levenshtein::levenshtein;
 
 /// Who speaks.
+///
+/// ```
+/// use llmops_metrics::conversation::Role;
+///
+/// assert_ne!(Role::User, Role::Assistant);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The instructions.
@@ -17,6 +23,13 @@ pub enum Role {
 }
 
 /// One message of a conversation.
+///
+/// ```
+/// use llmops_metrics::conversation::{Message, Role};
+///
+/// let message = Message { role: Role::User, content: "My order is late." };
+/// assert_eq!(message.role, Role::User);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message<'t> {
     /// Who speaks.

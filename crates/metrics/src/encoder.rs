@@ -203,6 +203,15 @@ impl Encoder {
 }
 
 /// The embeddings of one text's tokens.
+///
+/// ```
+/// use llmops_metrics::encoder::Encoder;
+///
+/// let encoder = Encoder::load("tests/fixtures/encoders/bert".as_ref(), None)?;
+/// let embeddings = encoder.embed(&["It arrives."])?;
+/// assert!(embeddings[0].ids().len() > 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenEmbeddings {
     ids: Vec<u32>,

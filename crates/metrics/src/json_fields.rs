@@ -9,6 +9,19 @@ use crate::numeric_match::NumericMatch;
 use crate::text::collapse_whitespace;
 
 /// How values are compared.
+///
+/// ```
+/// use llmops_metrics::json_fields::JsonFields;
+/// use llmops_metrics::numeric_match::NumericMatch;
+/// use serde_json::json;
+///
+/// let cents = JsonFields {
+///     numbers: NumericMatch { absolute: 0.01, ..NumericMatch::default() },
+///     ignore: vec!["/id".into()],
+///     ..JsonFields::default()
+/// };
+/// assert_eq!(cents.score(r#"{"id": 7, "price": 9.99}"#, &json!({"id": 1, "price": 10.0})).score, 1.0);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct JsonFields {
     /// What may surround the JSON in the answer.
@@ -24,6 +37,14 @@ pub struct JsonFields {
 }
 
 /// One compared field.
+///
+/// ```
+/// use llmops_metrics::json_fields::JsonFields;
+/// use serde_json::json;
+///
+/// let result = JsonFields::default().score(r#"{"a": [1]}"#, &json!({"a": [1, 2]}));
+/// assert_eq!((result.fields[1].path.as_str(), &result.fields[1].found), ("/a/1", &None));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldMatch {
     /// JSON Pointer to the field; empty for the whole document.
@@ -37,6 +58,14 @@ pub struct FieldMatch {
 }
 
 /// The outcome for all fields.
+///
+/// ```
+/// use llmops_metrics::json_fields::JsonFields;
+/// use serde_json::json;
+///
+/// let result = JsonFields::default().score(r#"{"a": 1, "b": 3}"#, &json!({"a": 1, "b": 2}));
+/// assert_eq!((result.score, result.fields.len()), (0.5, 2));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct JsonFieldsScore {
     /// Share of compared fields that match; 1 when there are none.

@@ -17,11 +17,27 @@ const BACKTRACK_LIMIT: usize = 100_000;
 
 /// The schema itself is unusable: not a valid JSON Schema, a malformed `pattern`, or a reference to a schema outside
 /// the document (nothing is ever fetched).
+///
+/// ```
+/// use llmops_metrics::json_schema::JsonSchema;
+/// use serde_json::json;
+///
+/// assert!(JsonSchema::new(&json!({"type": "no such type"})).is_err());
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("invalid JSON schema: {0}")]
 pub struct SchemaError(String);
 
 /// Why an answer does not conform.
+///
+/// ```
+/// use llmops_metrics::json_schema::{JsonSchema, Nonconformity};
+/// use llmops_metrics::json_valid::Wrapping;
+/// use serde_json::json;
+///
+/// let schema = JsonSchema::new(&json!({"type": "object"})).unwrap();
+/// assert!(matches!(schema.check("{", Wrapping::None), Err(Nonconformity::NotJson(_))));
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Nonconformity {
@@ -34,6 +50,16 @@ pub enum Nonconformity {
 }
 
 /// One violated keyword.
+///
+/// ```
+/// use llmops_metrics::json_schema::{JsonSchema, Nonconformity};
+/// use llmops_metrics::json_valid::Wrapping;
+/// use serde_json::json;
+///
+/// let schema = JsonSchema::new(&json!({"properties": {"age": {"type": "integer"}}})).unwrap();
+/// let Err(Nonconformity::Violations(found)) = schema.check(r#"{"age": "old"}"#, Wrapping::None) else { panic!() };
+/// assert_eq!(found[0].path, "/age");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// JSON Pointer to the offending value in the answer; empty for the whole answer.

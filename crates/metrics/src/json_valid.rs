@@ -5,6 +5,12 @@ use serde::de::IgnoredAny;
 use crate::score::indicator;
 
 /// What may surround the JSON.
+///
+/// ```
+/// use llmops_metrics::json_valid::{Wrapping, json_valid};
+///
+/// assert_eq!(json_valid("```json\n{}\n```", Wrapping::Fence), 1.0);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wrapping {
     /// Nothing but whitespace.

@@ -9,11 +9,25 @@ use whatlang::Lang;
 use crate::score::indicator;
 
 /// The code is neither an ISO 639-1 nor an ISO 639-3 code of a language that can be detected.
+///
+/// ```
+/// use llmops_metrics::language::LanguageMatch;
+///
+/// let error = LanguageMatch::new(&["klingon"]).unwrap_err();
+/// assert!(error.to_string().contains("klingon"));
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("unknown language `{0}`: give a code of ISO 639-1 or 639-3, such as `en` or `eng`")]
 pub struct UnknownLanguage(String);
 
 /// A detected language.
+///
+/// ```
+/// use llmops_metrics::language::detect_language;
+///
+/// let found = detect_language("Your order has arrived at our shop today.").unwrap();
+/// assert!(found.code == "en" && found.confidence <= 1.0);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Detected {
     /// ISO 639-1 code, or the ISO 639-3 code where there is none.

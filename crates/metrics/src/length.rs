@@ -4,6 +4,12 @@ use crate::score::indicator;
 use crate::text::words;
 
 /// What is counted.
+///
+/// ```
+/// use llmops_metrics::length::LengthUnit;
+///
+/// assert_eq!((LengthUnit::Characters.count("né"), LengthUnit::Bytes.count("né")), (2, 3));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LengthUnit {
     /// Unicode scalar values.

@@ -7,6 +7,14 @@ use regex::Regex;
 use crate::score::indicator;
 
 /// Where in the answer the number stands.
+///
+/// ```
+/// use llmops_metrics::numeric_match::{NumberPosition, find_number};
+///
+/// let text = "3 boxes hold 75 eggs";
+/// assert_eq!(find_number(text, NumberPosition::First), Some(3.0));
+/// assert_eq!(find_number(text, NumberPosition::Last), Some(75.0));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NumberPosition {
     /// The answer is the number, with nothing around it but whitespace, a currency sign, a percent sign or a full stop.

@@ -18,6 +18,12 @@ use crate::score::indicator;
 const OPENING: usize = 400;
 
 /// A documented rule that recognises a refusal.
+///
+/// ```
+/// use llmops_metrics::refusal::refusal_rule;
+///
+/// assert_eq!(refusal_rule("I'm sorry, but I can't help with that.").unwrap().language, "en");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefusalRule {
     /// ISO 639-1 code of the language the rule is written for.

@@ -13,6 +13,13 @@ const MAX_PATTERN_BYTES: usize = 16 * 1024;
 const MAX_PROGRAM_BYTES: usize = 2 * 1024 * 1024;
 
 /// Why a pattern was refused.
+///
+/// ```
+/// use llmops_metrics::regex_match::{PatternError, RegexMatch};
+///
+/// assert!(matches!(RegexMatch::new("("), Err(PatternError::Invalid(_))));
+/// assert!(matches!(RegexMatch::new(&"x".repeat(20_000)), Err(PatternError::TooLong(20_000))));
+/// ```
 #[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum PatternError {
@@ -26,6 +33,14 @@ pub enum PatternError {
 }
 
 /// How the pattern is applied.
+///
+/// ```
+/// use llmops_metrics::regex_match::{RegexMatch, RegexOptions};
+///
+/// let yes = RegexMatch::with_options("yes", RegexOptions { full: true, ..RegexOptions::default() })?;
+/// assert_eq!((yes.score("yes"), yes.score("yes, but")), (1.0, 0.0));
+/// # Ok::<(), llmops_metrics::regex_match::PatternError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RegexOptions {
     /// The whole candidate has to match, not just a part of it.

@@ -35,6 +35,14 @@ use lcs::Lcs;
 use tokens::Tokens;
 
 /// One variant of ROUGE.
+///
+/// ```
+/// use llmops_metrics::rouge::{Rouge, RougeKind};
+///
+/// let both = Rouge::new(vec![RougeKind::N(1), RougeKind::L]);
+/// let scores = both.score("b a", &["a b"]).unwrap();
+/// assert_eq!((scores[0].f1, scores[1].f1), (1.0, 0.5));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RougeKind {
     /// ROUGE-N for n-grams of this many tokens; 0 is read as 1.
@@ -63,6 +71,15 @@ pub struct Rouge {
 /// A reference that has been tokenised and indexed for one [`Rouge`].
 ///
 /// It may be scored against by a [`Rouge`] with the same kinds and stemming; kinds that it was not prepared for give 0.
+///
+/// ```
+/// use llmops_metrics::rouge::{Rouge, RougeKind, RougeScratch};
+///
+/// let rouge = Rouge::new(vec![RougeKind::L]);
+/// let reference = rouge.prepare("a b c d");
+/// let scores = rouge.score_prepared(&mut RougeScratch::default(), "a b", &reference);
+/// assert_eq!((scores[0].precision, scores[0].recall), (1.0, 0.5));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct RougeReference {
     vocabulary: Vocabulary,
@@ -76,6 +93,16 @@ pub struct RougeReference {
 }
 
 /// Buffers that scoring reuses from pair to pair; one per thread.
+///
+/// ```
+/// use llmops_metrics::rouge::{Rouge, RougeKind, RougeScratch};
+///
+/// let (rouge, mut scratch) = (Rouge::new(vec![RougeKind::L]), RougeScratch::default());
+/// for (candidate, reference) in [("a b", "a b"), ("a b", "c")] {
+///     let f1 = rouge.score_pair(&mut scratch, candidate, reference)[0].f1;
+///     assert_eq!(f1, if reference == "c" { 0.0 } else { 1.0 });
+/// }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct RougeScratch {
     text: Tokens,

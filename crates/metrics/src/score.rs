@@ -23,9 +23,17 @@ pub struct Prf {
 
 impl Prf {
     /// Nothing in common.
+    ///
+    /// ```
+    /// assert_eq!(llmops_metrics::Prf::ZERO.f1, 0.0);
+    /// ```
     pub const ZERO: Self = Self { precision: 0.0, recall: 0.0, f1: 0.0 };
 
     /// Everything in common.
+    ///
+    /// ```
+    /// assert_eq!(llmops_metrics::Prf::ONE.f1, 1.0);
+    /// ```
     pub const ONE: Self = Self { precision: 1.0, recall: 1.0, f1: 1.0 };
 
     /// Adds the harmonic mean to a precision and a recall.

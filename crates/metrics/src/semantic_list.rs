@@ -7,6 +7,14 @@ use crate::matching::largest_matching;
 use crate::score::Prf;
 
 /// The result of matching two lists.
+///
+/// ```
+/// use llmops_metrics::semantic_list::match_lists;
+///
+/// let equal = |a: &str, b: &str| f64::from(u8::from(a == b));
+/// let result = match_lists(&["tea", "milk"], &["milk"], 1.0, equal);
+/// assert_eq!((result.score.precision, result.pairs.as_slice()), (0.5, [(1, 0)].as_slice()));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListMatch {
     /// Precision: share of candidate items that are expected. Recall: share of expected items that were given. Two

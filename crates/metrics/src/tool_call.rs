@@ -39,6 +39,14 @@ impl ToolCall {
 }
 
 /// How arguments are compared.
+///
+/// ```
+/// use llmops_metrics::tool_call::{ArgumentMatch, ToolCall, ToolCallMatch};
+/// use serde_json::json;
+///
+/// let names = ToolCallMatch { arguments: ArgumentMatch::Ignore, ..ToolCallMatch::default() };
+/// assert!(names.matches(&ToolCall::new("find", json!({"id": 1})), &ToolCall::new("find", json!({"id": 2}))));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ArgumentMatch {
     /// All of them, and no others.
@@ -51,6 +59,12 @@ pub enum ArgumentMatch {
 }
 
 /// What the order of calls has to be.
+///
+/// ```
+/// use llmops_metrics::tool_call::CallOrder;
+///
+/// assert_eq!(CallOrder::default(), CallOrder::Same);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CallOrder {
     /// The order of the expected calls; other calls may stand between them.

@@ -5,6 +5,17 @@ use crate::score::indicator;
 use crate::tool_call::{CallOrder, ToolCall, ToolCallMatch};
 
 /// What the calls have to be, compared with the expected ones.
+///
+/// ```
+/// use llmops_metrics::tool_call::{ToolCall, ToolCallMatch};
+/// use llmops_metrics::trajectory::{TrajectoryMode, trajectory_match};
+/// use serde_json::Value;
+///
+/// let made = [ToolCall::new("search", Value::Null)];
+/// let expected = ["search", "open"].map(|name| ToolCall::new(name, Value::Null));
+/// let holds = |mode| trajectory_match(&made, &expected, mode, &ToolCallMatch::default());
+/// assert_eq!((holds(TrajectoryMode::Subset), holds(TrajectoryMode::Superset)), (1.0, 0.0));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TrajectoryMode {
     /// The expected calls in this order and no others.

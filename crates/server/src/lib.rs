@@ -47,6 +47,7 @@ fn api_router() -> OpenApiRouter<LlmOps> {
     OpenApiRouter::with_openapi(ApiDoc::openapi())
         .merge(api::prompts::router())
         .merge(api::datasets::router())
+        .merge(api::judges::router())
         .merge(api::runs::router())
         .merge(api::baselines::router())
         .merge(api::events::router())

@@ -11,6 +11,26 @@
 //!   and ties have a defined answer or a named error, and no result is ever NaN;
 //! * intervals are two-sided, whatever the alternative of the p-value.
 //!
+//! # Map
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | [`moments`] | streaming, mergeable mean and variance of one and of two variables (Welford) |
+//! | [`t_test`] | Welch, Student, paired; from values, moments or rates |
+//! | [`proportion`], [`contingency`] | rates: two-proportion z, Wilson, Newcombe; chi-squared, Fisher's exact test |
+//! | [`mann_whitney`], [`wilcoxon`], [`sign_test`] | tests by ranks and signs, with Hodges-Lehmann estimates |
+//! | [`mcnemar`] | paired yes-or-no outcomes: exact, mid-p, chi-squared |
+//! | [`quantile`] | quantiles and their difference |
+//! | [`bootstrap`], [`cluster`] | percentile, BCa and cluster bootstrap; clustered standard errors, weighted means |
+//! | [`cuped`], [`ratio`], [`winsor`] | variance reduction, ratio metrics by the delta method, outliers |
+//! | [`multiple`], [`srm`] | Holm, Bonferroni, Benjamini-Hochberg; sample-ratio mismatch |
+//! | [`power`] | sample size, power and smallest effect for rates, means, pairs, flips |
+//! | [`bayes`] | chance to win, expected loss, credible interval |
+//! | [`sequential`] | inference that may be looked at any time: confidence sequences, mSPRT, group-sequential tests |
+//! | [`agreement`] | kappa, alpha, rank correlation: people with people, a judge with people |
+//! | [`ppi`] | a mean from few labels and many judge scores |
+//! | [`drift`] | control charts, Page-Hinkley, ADWIN, PSI, KS, Jensen-Shannon |
+//!
 //! ```
 //! use llmops_stats::{TestOptions, t_test};
 //! let control = [0.61, 0.55, 0.70, 0.64, 0.58];

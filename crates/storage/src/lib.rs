@@ -9,6 +9,7 @@
 mod alerts;
 mod bulk;
 mod cache;
+mod calibrations;
 mod datasets;
 mod db;
 mod deliveries;

@@ -32,6 +32,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0003_alerts.sql"),
         postgres: include_str!("../migrations/postgres/0003_alerts.sql"),
     },
+    Migration {
+        version: 4,
+        name: "calibrations",
+        sqlite: include_str!("../migrations/sqlite/0004_calibrations.sql"),
+        postgres: include_str!("../migrations/postgres/0004_calibrations.sql"),
+    },
 ];
 
 /// Marks a SQLite file as ours (`PRAGMA application_id`): the letters "llmo".

@@ -1,6 +1,7 @@
 //! The typed client. It speaks HTTP to a server, or calls a router in the same process: one code path for its users.
 
 mod datasets;
+mod judges;
 mod prompts;
 mod runs;
 

@@ -7,6 +7,7 @@ pub(crate) mod eval;
 pub(crate) mod experiment;
 pub(crate) mod gate;
 pub(crate) mod init;
+pub(crate) mod judge;
 pub(crate) mod prompt;
 pub(crate) mod provider;
 pub(crate) mod run;
@@ -75,6 +76,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Outcome {
         Command::Init(args) => init::run(&context, &args),
         Command::Eval(args) => eval::run(&context, &args).await,
         Command::Gate(args) => gate::run(&context, &args).await,
+        Command::Judge(command) => judge::run(&context, command).await,
         Command::Run(command) => run::run(&context, command).await,
         Command::Compare(args) => compare::run(&context, &args).await,
         Command::Baseline(command) => baseline::run(&context, command).await,

@@ -96,6 +96,12 @@ fn facts(run: &EvaluationRun) -> Vec<(&'static str, String)> {
         Some(results) => {
             let overall = results.overall.map_or_else(|| format::NONE.to_owned(), |o| format::estimate(&o));
             facts.push(("overall", overall));
+            if let Some(corrected) = &results.corrected {
+                let labelled = format::count(corrected.labelled, "labelled sample");
+                let text =
+                    format!("{} by {} ({labelled})", format::estimate(&corrected.corrected), corrected.calibration);
+                facts.push(("corrected", text));
+            }
             facts.push(("samples", passed_text(results)));
             let spend = &results.spend;
             let judges = format::money(spend.judge_cost);

@@ -4,6 +4,7 @@
 
 mod config_errors;
 mod gate_story;
+mod judge;
 mod power;
 mod project;
 mod resume;

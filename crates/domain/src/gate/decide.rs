@@ -8,10 +8,11 @@
 //!   is inconclusive.
 
 use super::{Check, GateConfig, GateMode, Verdict};
+use crate::calibration::JudgeAgreement;
 use crate::compare::{CategoryEvidence, PairedEvidence};
 use crate::run::{CategoryResult, Estimate, EvaluationRun, RunResults, RunStatus};
 use crate::scorecard::category_label;
-use crate::scorecard::format::{limit, number, percent, signed};
+use crate::scorecard::format::{count, limit, number, percent, shell_word, signed};
 
 /// Distance within which a number equals its limit: 0.90 − 0.85 is a little more than 0.05 in floating point.
 const SLACK: f64 = 1e-9;
@@ -29,8 +30,8 @@ pub struct GateInput<'a> {
     pub baseline: Option<&'a EvaluationRun>,
     /// Paired statistics on the samples both runs scored (this run less baseline).
     pub paired: Option<&'a PairedEvidence>,
-    /// How well the judge agrees with people (Cohen's kappa), where it was calibrated.
-    pub judge_kappa: Option<f64>,
+    /// How well each judge of the run agrees with people.
+    pub judges: &'a [JudgeAgreement],
 }
 
 /// What a gate decided.
@@ -244,33 +245,52 @@ impl Gate<'_> {
         }
     }
 
-    /// Whether the judge may decide; nothing where that is not asked or no judge scored.
-    fn judge_kappa(&self) -> Option<Check> {
-        let min = self.input.config.require_judge_kappa?;
-        self.input.run.spec.scoring.metrics.values().find_map(|m| m.scorer.judge())?;
-        let kappa = self.input.judge_kappa.filter(|k| k.is_finite());
-        let (status, message) = match kappa {
-            None => (
-                Verdict::Inconclusive,
-                format!(
-                    "An agreement of the judge with people of at least {} is required, but the judge was never calibrated.",
-                    limit(min)
-                ),
-            ),
-            Some(kappa) if kappa >= min - SLACK => (
-                Verdict::Pass,
-                format!("The judge agrees with people: kappa is {}, at least {}.", number(kappa), limit(min)),
-            ),
-            Some(kappa) => (
-                Verdict::Inconclusive,
-                format!(
-                    "The judge agrees too little with people: kappa is {}, below {}.",
-                    beside(kappa, min),
-                    limit(min)
-                ),
-            ),
+    /// Whether each judge may decide; nothing where that is not asked or no judge scored.
+    fn judge_kappa(&self) -> Vec<Check> {
+        let Some(min) = self.input.config.require_judge_kappa else { return Vec::new() };
+        let single = self.input.judges.len() == 1;
+        let check = |judge: &JudgeAgreement| {
+            let name = if single { "judge_kappa".to_owned() } else { format!("judge_kappa/{}", judge.metric) };
+            self.kappa_of(&name, judge, min)
         };
-        Some(Check { current: kappa, limit: Some(min), ..Check::new("judge_kappa", status, message) })
+        self.input.judges.iter().map(check).collect()
+    }
+
+    fn kappa_of(&self, name: &str, judge: &JudgeAgreement, min: f64) -> Check {
+        let metric = shell_word(&judge.metric);
+        let run = shell_word(self.input.run.id.as_str());
+        let fix = format!(
+            "`llmops judge calibrate --labels labels.csv --run {run} --metric {metric}` compares it with people."
+        );
+        let Some(kappa) = finite(judge.kappa.as_ref()) else {
+            let message = format!(
+                "An agreement of the judge `{}` with people of at least {} is required, but this judge was never \
+                 calibrated. {fix}",
+                judge.metric,
+                limit(min)
+            );
+            return Check { limit: Some(min), ..Check::new(name, Verdict::Inconclusive, message) };
+        };
+        let labelled = count(kappa.n, "labelled sample");
+        let (status, message) = if kappa.value >= min - SLACK {
+            let found = format!("kappa is {} on {labelled}", number(kappa.value));
+            (
+                Verdict::Pass,
+                format!("The judge `{}` agrees with people: {found}, at least {}.", judge.metric, limit(min)),
+            )
+        } else {
+            let found = format!("kappa is {} on {labelled}", beside(kappa.value, min));
+            let what =
+                format!("The judge `{}` agrees too little with people: {found}, below {}", judge.metric, limit(min));
+            (Verdict::Inconclusive, format!("{what}. Change its model or prompt; then {fix}"))
+        };
+        Check {
+            current: Some(kappa.value),
+            limit: Some(min),
+            interval: ends(kappa),
+            n: Some(kappa.n),
+            ..Check::new(name, status, message)
+        }
     }
 }
 

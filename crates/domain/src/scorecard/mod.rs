@@ -56,6 +56,7 @@ pub fn scores(run: &EvaluationRun) -> Option<Scores> {
         pass_rate: if rate.is_finite() { rate } else { 0.0 },
         categories,
         overall: overall.map(|o| o.value),
+        overall_corrected: results.corrected.as_ref().map(|c| c.corrected),
         intervals,
         metrics: results.metric_scores.iter().filter(|(_, v)| v.is_finite()).map(|(k, v)| (k.clone(), *v)).collect(),
         verdict: None,
@@ -309,7 +310,20 @@ pub fn passed_text(results: &RunResults) -> String {
 
 /// The statistics behind the verdict, a sentence each; empty without a baseline.
 pub fn evidence(report: &GateReport) -> Vec<String> {
-    report.comparison.as_ref().and_then(|c| c.paired.as_ref()).map(paired_evidence).unwrap_or_default()
+    let paired = report.comparison.as_ref().and_then(|c| c.paired.as_ref()).map(paired_evidence).unwrap_or_default();
+    paired.into_iter().chain(report.run.results.as_ref().and_then(corrected_overall)).collect()
+}
+
+/// The overall score as people would see it, in a sentence.
+fn corrected_overall(results: &RunResults) -> Option<String> {
+    let corrected = results.corrected.as_ref()?;
+    Some(format!(
+        "Corrected for the judge's error: overall {} instead of {} ({}, prediction-powered inference, {}).",
+        format::estimate(&corrected.corrected),
+        format::estimate(&corrected.raw),
+        format::count(corrected.labelled, "labelled sample"),
+        corrected.calibration
+    ))
 }
 
 /// The paired difference, McNemar's test on the flips, the smallest difference this many samples can show: a sentence

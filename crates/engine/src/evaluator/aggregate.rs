@@ -178,6 +178,7 @@ impl Totals {
             metric_details,
             categories,
             overall,
+            corrected: None,
             failure_reasons: self.failure_reasons,
             error_reasons: self.error_reasons,
             notices: spec.notices.clone(),
@@ -220,7 +221,7 @@ impl CategoryTotals {
 }
 
 /// Weights of the categories that are there, scaled to sum to 1.
-fn category_weights<'a>(spec: &RunSpec, present: impl Iterator<Item = &'a String>) -> BTreeMap<String, f64> {
+pub(super) fn category_weights<'a>(spec: &RunSpec, present: impl Iterator<Item = &'a String>) -> BTreeMap<String, f64> {
     let given = &spec.category_weights;
     let mut weights: BTreeMap<String, f64> = present
         .map(|name| (name.clone(), if given.is_empty() { 1.0 } else { given.get(name).copied().unwrap_or(0.0) }))

@@ -5,6 +5,7 @@
 //! results are aggregated from the store, in the order of the samples.
 
 mod aggregate;
+mod calibration;
 mod create;
 mod execution;
 pub(crate) mod paired;
@@ -28,6 +29,8 @@ use crate::datasets::DatasetManager;
 use crate::prompts::PromptRegistry;
 use crate::scorers::Scorers;
 use crate::{Error, Services};
+
+pub use self::calibration::CalibrationRequest;
 
 /// The tag that makes a run the baseline of its dataset.
 pub const BASELINE_TAG: &str = "env=production";
@@ -262,7 +265,8 @@ impl ContinuousEvaluator {
         if summary.done < summary.total {
             return Ok(());
         }
-        let results = aggregate::aggregate(&self.services.store, &execution.key, &execution.spec).await?;
+        let mut results = aggregate::aggregate(&self.services.store, &execution.key, &execution.spec).await?;
+        results.corrected = self.transported(&execution.spec, &execution.key, &results).await?;
         let pairs = results.total_samples * u64::from(execution.spec.repeat);
         let rate = results.errored_trials as f64 / (pairs as f64).max(1.0);
         let limit = execution.spec.scoring.max_error_rate;

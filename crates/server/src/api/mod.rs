@@ -3,6 +3,7 @@
 pub mod baselines;
 pub mod datasets;
 pub mod events;
+pub mod judges;
 pub mod prompts;
 pub mod runs;
 

@@ -2,10 +2,10 @@
 -- no event becomes visible after one with a higher id.
 
 CREATE TABLE event_sequence (
-    single BIGINT PRIMARY KEY NOT NULL CHECK (single = 1),
-    last   BIGINT NOT NULL
+    singleton BIGINT PRIMARY KEY NOT NULL CHECK (singleton = 1),
+    last      BIGINT NOT NULL
 );
-INSERT INTO event_sequence (single, last) VALUES (1, 0);
+INSERT INTO event_sequence (singleton, last) VALUES (1, 0);
 
 CREATE TABLE events (
     id         BIGINT PRIMARY KEY NOT NULL,

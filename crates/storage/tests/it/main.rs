@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 
 mod cache;
+mod calibrations;
 mod datasets;
 mod events;
 mod kill;

@@ -7,7 +7,7 @@ use llmops_testing::on_backends;
 
 use crate::support::{at, project, run, stored_run};
 
-fn results(overall: f64) -> RunResults {
+pub(crate) fn results(overall: f64) -> RunResults {
     RunResults {
         total_samples: 10,
         passed_samples: 9,
@@ -19,6 +19,7 @@ fn results(overall: f64) -> RunResults {
         metric_details: BTreeMap::new(),
         categories: BTreeMap::new(),
         overall: Some(Estimate::exact(overall, 10)),
+        corrected: None,
         failure_reasons: BTreeMap::new(),
         error_reasons: BTreeMap::new(),
         notices: Vec::new(),

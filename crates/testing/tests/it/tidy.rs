@@ -3,6 +3,7 @@
 mod demo;
 mod documents;
 mod edges;
+mod examples;
 mod sizes;
 
 use std::path::{Path, PathBuf};

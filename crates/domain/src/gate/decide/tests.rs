@@ -73,7 +73,7 @@ fn decision(
     baseline: Option<&EvaluationRun>,
     paired: Option<&PairedEvidence>,
 ) -> Decision {
-    decide(&GateInput { config, run, baseline, paired, judge_kappa: None })
+    decide(&GateInput { config, run, baseline, paired, judges: &[] })
 }
 
 /// The decision as text.
@@ -219,17 +219,25 @@ fn a_run_with_too_many_errors_is_inconclusive() {
 fn a_required_kappa_needs_a_calibration() {
     let config = GateConfig { require_judge_kappa: Some(0.6), ..GateConfig::default() };
     let now = run(Some(0.9), &[]);
-    let check = |judge_kappa: Option<f64>, run: &EvaluationRun| {
-        let decided = decide(&GateInput { config: &config, run, baseline: None, paired: None, judge_kappa });
-        let check = decided.checks.iter().find(|c| c.name == "judge_kappa");
-        check.map_or("none".to_owned(), |c| format!("{}: {}", c.status.as_str(), c.message))
+    let judge = |kappa: Option<f64>| JudgeAgreement {
+        metric: "judge".to_owned(),
+        kappa: kappa.map(|value| Estimate { value, n: 40, lower: value - 0.2, upper: value + 0.2 }),
     };
-    insta::assert_snapshot!(check(None, &now), @"inconclusive: An agreement of the judge with people of at least 0.6 is required, but the judge was never calibrated.");
-    insta::assert_snapshot!(check(Some(0.6), &now), @"pass: The judge agrees with people: kappa is 0.600, at least 0.6.");
-    insta::assert_snapshot!(check(Some(0.5999), &now), @"inconclusive: The judge agrees too little with people: kappa is 0.599900, below 0.6.");
-    let mut unjudged = run(Some(0.9), &[]);
-    unjudged.spec.scoring.metrics.clear();
-    assert_eq!(check(None, &unjudged), "none");
+    let check = |judges: &[JudgeAgreement]| {
+        let decided = decide(&GateInput { config: &config, run: &now, baseline: None, paired: None, judges });
+        let checks = decided.checks.iter().filter(|c| c.name.starts_with("judge_kappa"));
+        let shown = checks.map(|c| format!("{} {}: {}", c.name, c.status.as_str(), c.message));
+        shown.collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(check(&[judge(None)]), @"judge_kappa inconclusive: An agreement of the judge `judge` with people of at least 0.6 is required, but this judge was never calibrated. `llmops judge calibrate --labels labels.csv --run run_1 --metric judge` compares it with people.");
+    insta::assert_snapshot!(check(&[judge(Some(0.6))]), @"judge_kappa pass: The judge `judge` agrees with people: kappa is 0.600 on 40 labelled samples, at least 0.6.");
+    insta::assert_snapshot!(check(&[judge(Some(0.5999))]), @"judge_kappa inconclusive: The judge `judge` agrees too little with people: kappa is 0.599900 on 40 labelled samples, below 0.6. Change its model or prompt; then `llmops judge calibrate --labels labels.csv --run run_1 --metric judge` compares it with people.");
+    let other = JudgeAgreement { metric: "tone".to_owned(), ..judge(Some(0.9)) };
+    insta::assert_snapshot!(check(&[judge(None), other]), @"
+    judge_kappa/judge inconclusive: An agreement of the judge `judge` with people of at least 0.6 is required, but this judge was never calibrated. `llmops judge calibrate --labels labels.csv --run run_1 --metric judge` compares it with people.
+    judge_kappa/tone pass: The judge `tone` agrees with people: kappa is 0.900 on 40 labelled samples, at least 0.6.
+    ");
+    assert_eq!(check(&[]), "");
 }
 
 #[test]

@@ -1,0 +1,58 @@
+//! `/api/v1/judges`
+
+use axum::Json as Answer;
+use axum::http::StatusCode;
+use llmops::LlmOps;
+use llmops::evaluator::{CalibrationRequest, RunRef};
+use llmops_api::Page;
+use llmops_api::error::ErrorResponse;
+use llmops_api::judges::{CalibrateJudge, CalibrationQuery};
+use llmops_api::page::PageQuery;
+use llmops_domain::calibration::{CalibrationFilter, JudgeCalibration};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::page;
+use crate::ApiError;
+use crate::extract::{Json, Path, Query, Scope};
+
+pub(crate) fn router() -> OpenApiRouter<LlmOps> {
+    OpenApiRouter::new().routes(routes!(list, calibrate)).routes(routes!(get))
+}
+
+/// Calibrations of judges against people, newest first.
+#[utoipa::path(get, path = "/api/v1/judges/calibrations", operation_id = "list_calibrations", tag = "judges",
+    params(CalibrationQuery),
+    responses((status = 200, body = Page<JudgeCalibration>), (status = 400, body = ErrorResponse)))]
+async fn list(
+    Scope(ops): Scope,
+    Query(query): Query<CalibrationQuery>,
+) -> Result<Answer<Page<JudgeCalibration>>, ApiError> {
+    let limit = PageQuery { cursor: None, limit: query.limit }.limit();
+    let filter = CalibrationFilter { judge: query.judge, run: query.run, before: query.cursor, limit: Some(limit + 1) };
+    let items = ops.evaluator().calibrations(&filter).await?;
+    Ok(Answer(page(items, limit, |calibration| calibration.id.0.clone())))
+}
+
+/// Compares the judge of a run with what people said about its answers, and keeps what came out.
+#[utoipa::path(post, path = "/api/v1/judges/calibrations", operation_id = "calibrate_judge", tag = "judges",
+    request_body = CalibrateJudge,
+    responses((status = 201, body = JudgeCalibration), (status = 404, body = ErrorResponse),
+        (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
+async fn calibrate(
+    Scope(ops): Scope,
+    Json(request): Json<CalibrateJudge>,
+) -> Result<(StatusCode, Answer<JudgeCalibration>), ApiError> {
+    let CalibrateJudge { run, metric, threshold, labels } = request;
+    let asked = CalibrationRequest { metric, threshold, labels };
+    let made = ops.evaluator().calibrate(&RunRef::from(run.as_str()), asked).await?;
+    Ok((StatusCode::CREATED, Answer(made)))
+}
+
+/// One calibration.
+#[utoipa::path(get, path = "/api/v1/judges/calibrations/{id}", operation_id = "get_calibration", tag = "judges",
+    params(("id" = String, Path, description = "The calibration's id")),
+    responses((status = 200, body = JudgeCalibration), (status = 404, body = ErrorResponse)))]
+async fn get(Scope(ops): Scope, Path(id): Path<String>) -> Result<Answer<JudgeCalibration>, ApiError> {
+    Ok(Answer(ops.evaluator().calibration(&id).await?))
+}
