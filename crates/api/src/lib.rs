@@ -2,11 +2,13 @@
 //!
 //! Resources travel as the types of `llmops-domain`; what is here is what exists only on the wire.
 
+pub mod alerts;
 pub mod client;
 pub mod datasets;
 pub mod error;
 pub mod events;
 pub mod judges;
+pub mod models;
 pub mod page;
 pub mod prompts;
 pub mod runs;

@@ -74,6 +74,9 @@ pub struct TargetSpec {
     /// `provider/model`; absent: the prompt's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Models of which the verifier takes the healthy one with the best score when the run is created, instead of `model`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<String>,
     /// The provider's version or date of the model, where it is pinned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_version: Option<String>,

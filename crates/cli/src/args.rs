@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    baseline, compare, dataset, eval, experiment, gate, init, judge, prompt, provider, run, schema, score, serve,
+    alert, baseline, compare, dataset, eval, experiment, gate, init, judge, prompt, provider, run, schema, score, serve,
     simulate,
 };
 
@@ -80,6 +80,9 @@ pub(crate) enum Command {
     /// Versioned datasets
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
+    /// What is wrong, and who is told of it
+    #[command(subcommand)]
+    Alert(alert::AlertCommand),
     /// Model providers of the configuration
     #[command(subcommand)]
     Provider(provider::ProviderCommand),

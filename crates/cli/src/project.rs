@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use llmops::{LlmOps, Options, OwnScorers};
+use llmops::{AlertOptions, LlmOps, Options, OwnScorers};
 use llmops_api::Client;
 use llmops_domain::config::Config;
 use llmops_domain::prompt::PromptSpec;
@@ -86,7 +86,12 @@ impl Project {
         let providers = Providers::new(&providers, &self.config.prices, &self.folder)
             .map_err(|e| Failure::because(Kind::Usage, "the providers cannot be set up", &e))?;
         let own_scorers = OwnScorers::of(self.config.scoring.metrics.values().map(|metric| &metric.scorer));
-        let options = Options { own_scorers, ..Options::default() };
+        let options = Options {
+            own_scorers,
+            outbound: self.config.outbound.clone(),
+            alerts: AlertOptions::new(&self.config, self.folder.clone()),
+            ..Options::default()
+        };
         Ok(LlmOps::new(self.store(global).await?, providers, options))
     }
 

@@ -34,6 +34,7 @@ macro_rules! names {
 }
 
 mod delivery;
+mod experiment;
 mod message;
 mod rules;
 mod silence;
@@ -44,6 +45,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 pub use delivery::{Delivery, DeliveryStatus, GIVE_UP_AFTER, next_attempt};
+pub use experiment::ExperimentRef;
 pub use message::{Notice, NoticeAlert, slack_message};
 pub use rules::{Drift, Lineage, Review, Reviewed, Subject, SubjectKind, review, score_series};
 pub use silence::{Matcher, Silence};

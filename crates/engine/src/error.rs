@@ -44,6 +44,12 @@ pub enum Error {
     /// A provider failed.
     #[error(transparent)]
     Provider(#[from] ProviderError),
+    /// No candidate can be called at the moment.
+    #[error("none of {} is healthy", .candidates.join(", "))]
+    NoHealthyProvider {
+        /// The candidates.
+        candidates: Vec<String>,
+    },
     /// Something that cannot happen did.
     #[error("internal error: {0}")]
     Internal(String),
@@ -95,6 +101,9 @@ impl Error {
                 let code =
                     if error.is_unavailable() { ErrorCode::ProviderUnavailable } else { ErrorCode::InvalidContent };
                 body(code, &error.hint().map(str::to_owned))
+            }
+            Self::NoHealthyProvider { .. } => {
+                ErrorBody::new(ErrorCode::ProviderUnavailable, self.to_string()).hint("llmops provider check tells why")
             }
             Self::Store(error) => store_body(error),
             Self::Internal(_) => ErrorBody::new(ErrorCode::Internal, "something went wrong inside llmops"),

@@ -100,7 +100,7 @@ impl EventBus {
             .await
     }
 
-    async fn subscribe(
+    pub(crate) async fn subscribe(
         &self,
         project: &ProjectId,
         after: Option<u64>,

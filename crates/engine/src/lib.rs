@@ -18,6 +18,7 @@
 //! # }).unwrap();
 //! ```
 
+pub mod alerts;
 mod cache;
 mod clock;
 pub mod datasets;
@@ -28,17 +29,22 @@ mod gate;
 mod owner;
 pub mod prompts;
 mod scorers;
+pub mod verifier;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use llmops_domain::config::OutboundConfig;
 use llmops_domain::config::providers::{ProviderConfig, SimulatorConfig};
 use llmops_domain::id::ProjectId;
 use llmops_providers::Providers;
+use llmops_providers::outbound::Outbound;
 use llmops_storage::{ResultWriter, Store};
+use tokio::sync::Notify;
 
+pub use alerts::{AlertManager, AlertOptions, AlertWorker};
 pub use clock::{Clock, SystemClock};
 pub use datasets::DatasetManager;
 pub use error::Error;
@@ -47,6 +53,7 @@ pub use events::Events;
 pub use llmops_domain as domain;
 pub use prompts::PromptRegistry;
 pub use scorers::OwnScorers;
+pub use verifier::{Models, Verifier};
 
 /// Settings of the engine.
 #[derive(Debug, Clone)]
@@ -56,11 +63,20 @@ pub struct Options {
     /// Programs that may be run as scorers, and endpoints that may be called at any address: those that the
     /// configuration of this process names.
     pub own_scorers: OwnScorers,
+    /// Where requests may go whose address users choose.
+    pub outbound: OutboundConfig,
+    /// What raises alerts and who is told.
+    pub alerts: AlertOptions,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { lease: Duration::from_secs(30), own_scorers: OwnScorers::default() }
+        Self {
+            lease: Duration::from_secs(30),
+            own_scorers: OwnScorers::default(),
+            outbound: OutboundConfig::default(),
+            alerts: AlertOptions::default(),
+        }
     }
 }
 
@@ -72,9 +88,22 @@ pub(crate) struct Services {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: Options,
     pub(crate) runs: evaluator::LocalRuns,
-    pub(crate) events: events::EventBus,
+    pub(crate) events: Arc<events::EventBus>,
+    /// Told when there is something for the alert worker to do.
+    pub(crate) alerts_due: Arc<Notify>,
+    pub(crate) verifier: Arc<RwLock<Option<Arc<dyn Verifier>>>>,
+    /// For requests whose address users choose.
+    pub(crate) outbound: Outbound,
     /// The name of this process as a lease holder.
     pub(crate) owner: String,
+}
+
+impl Services {
+    /// The verifier that was set, or the one that comes with llmops.
+    pub(crate) fn verifier(self: &Arc<Self>) -> Arc<dyn Verifier> {
+        let set = self.verifier.read().unwrap_or_else(PoisonError::into_inner).clone();
+        set.unwrap_or_else(|| Arc::new(verifier::ProjectVerifier::new(self.clone())))
+    }
 }
 
 impl std::fmt::Debug for Services {
@@ -100,7 +129,10 @@ impl LlmOps {
     pub fn with_clock(store: Store, providers: Providers, options: Options, clock: Arc<dyn Clock>) -> Self {
         let services = Services {
             writer: store.result_writer(),
-            events: events::EventBus::new(store.clone(), clock.clone()),
+            events: Arc::new(events::EventBus::new(store.clone(), clock.clone())),
+            alerts_due: Arc::default(),
+            verifier: Arc::default(),
+            outbound: Outbound::new(options.outbound.allow.clone()),
             store,
             providers: Arc::new(providers),
             owner: owner::this_process(clock.random()),
@@ -143,6 +175,26 @@ impl LlmOps {
             prompts: self.prompts(),
             datasets: self.datasets(),
         }
+    }
+
+    /// The alerts of the project.
+    pub fn alerts(&self) -> AlertManager {
+        AlertManager::new(self.services.clone(), self.project.clone())
+    }
+
+    /// The background task that reviews runs and delivers alerts. A process that serves runs one.
+    pub fn alert_worker(&self) -> AlertWorker {
+        AlertWorker::new(self.services.clone())
+    }
+
+    /// What is known of models: scores, health, prices, and which of several is best.
+    pub fn models(&self) -> Models {
+        Models::new(self.services.clone(), self.project.clone())
+    }
+
+    /// Lets another verifier choose among models.
+    pub fn set_verifier(&self, verifier: Arc<dyn Verifier>) {
+        *self.services.verifier.write().unwrap_or_else(PoisonError::into_inner) = Some(verifier);
     }
 
     /// The events of the project.

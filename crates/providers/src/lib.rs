@@ -46,6 +46,7 @@ pub mod command;
 pub mod connector;
 mod excerpt;
 pub mod gemini;
+pub mod health;
 pub mod http_app;
 pub mod http_client;
 mod kinds;
@@ -64,5 +65,6 @@ mod test_support;
 mod translate;
 
 pub use connector::ProxySettings;
+pub use health::HealthBook;
 pub use provider::{ChatProvider, ProviderError};
 pub use registry::{Answer, Providers, Target};

@@ -16,6 +16,7 @@ use crate::anthropic::AnthropicProvider;
 use crate::command::CommandProvider;
 use crate::connector::ProxySettings;
 use crate::gemini::GeminiProvider;
+use crate::health::HealthBook;
 use crate::http_app::HttpApp;
 use crate::http_client::HttpClient;
 use crate::kinds::{self, Wire};
@@ -41,6 +42,7 @@ struct Shared {
     project_dir: PathBuf,
     proxies: ProxySettings,
     client: OnceLock<Arc<HttpClient>>,
+    health: Arc<HealthBook>,
 }
 
 impl Shared {
@@ -55,6 +57,8 @@ pub struct Target {
     entry: Arc<Entry>,
     shared: Arc<Shared>,
     model: String,
+    /// `provider/model`.
+    name: String,
     price: Option<Price>,
 }
 
@@ -108,8 +112,12 @@ impl Providers {
             return Err(ProviderError::Config(problems.join("\n")));
         }
         let entries = configs.iter().map(|(name, config)| (name.clone(), Arc::new(Entry::new(name, config)))).collect();
-        let shared =
-            Shared { project_dir: project_dir.to_owned(), proxies: ProxySettings::default(), client: OnceLock::new() };
+        let shared = Shared {
+            project_dir: project_dir.to_owned(),
+            proxies: ProxySettings::default(),
+            client: OnceLock::new(),
+            health: Arc::default(),
+        };
         Ok(Self { entries, prices: prices.clone(), shared: Arc::new(shared) })
     }
 
@@ -117,7 +125,8 @@ impl Providers {
     #[must_use]
     pub fn with_proxies(mut self, proxies: ProxySettings) -> Self {
         let project_dir = self.shared.project_dir.clone();
-        self.shared = Arc::new(Shared { project_dir, proxies, client: OnceLock::new() });
+        let health = Arc::clone(&self.shared.health);
+        self.shared = Arc::new(Shared { project_dir, proxies, client: OnceLock::new(), health });
         self
     }
 
@@ -167,7 +176,17 @@ impl Providers {
         })?;
         let price = self.prices.get(name).or_else(|| self.prices.get(&format!("{provider}/*"))).copied();
         let (entry, shared) = (Arc::clone(entry), Arc::clone(&self.shared));
-        Ok(Target { entry, shared, model: model.to_owned(), price })
+        Ok(Target { entry, shared, model: model.to_owned(), name: name.to_owned(), price })
+    }
+
+    /// What calls told of the health of models, in this process.
+    pub fn health(&self) -> &HealthBook {
+        &self.shared.health
+    }
+
+    /// The models of the price table, `provider/*` left out.
+    pub fn priced(&self) -> impl Iterator<Item = &str> {
+        self.prices.keys().map(String::as_str).filter(|name| !name.ends_with("/*"))
     }
 
     fn known(&self) -> String {
@@ -277,7 +296,8 @@ impl Target {
             origin: RequestOrigin::default(),
         };
         if matches!(self.entry.config.as_deref(), Some(ProviderConfig::Outputs(_))) {
-            self.client().await?;
+            self.client().await.inspect_err(|error| self.observe(Err(error)))?;
+            self.observe(Ok(0.0));
             let response = ChatResponse {
                 text: String::new(),
                 tool_calls: Vec::new(),
@@ -292,7 +312,7 @@ impl Target {
     }
 
     async fn ask(&self, request: &ChatRequest, may_retry: bool) -> Result<Answer, ProviderError> {
-        let client = self.client().await?;
+        let client = self.client().await.inspect_err(|error| self.observe(Err(error)))?;
         let Some(limits) = &self.entry.limits else {
             let response = client.chat(request).await?;
             return Ok(Answer { cost: self.cost(response.usage), response, attempts: 1 });
@@ -304,6 +324,7 @@ impl Target {
             let result = time::timeout(limits.timeout, client.chat(request)).await;
             let result = result.unwrap_or(Err(ProviderError::Timeout { after: limits.timeout }));
             permit.finish(Outcome::of(&result));
+            self.observe(result.as_ref().map(|response| response.latency_ms));
             let error = match result {
                 Ok(response) => return Ok(Answer { cost: self.cost(response.usage), response, attempts }),
                 Err(error) => error,
@@ -313,6 +334,10 @@ impl Target {
             tracing::debug!(provider = %self.entry.name, attempts, ?delay, %error, "a call is tried again");
             time::sleep(delay).await;
         }
+    }
+
+    fn observe(&self, call: Result<f64, &ProviderError>) {
+        self.shared.health.observe(&self.name, call, jiff::Timestamp::now());
     }
 
     async fn client(&self) -> Result<&Arc<dyn ChatProvider>, ProviderError> {

@@ -37,6 +37,8 @@ pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
         (name = "datasets", description = "Datasets and their versions"),
         (name = "runs", description = "Evaluation runs, their results, comparisons and gates"),
         (name = "baselines", description = "The runs that gates compare with"),
+        (name = "providers", description = "Models: health, scores, prices"),
+        (name = "alerts", description = "What is wrong, and who is told of it"),
         (name = "events", description = "What happens, live"),
         (name = "operations", description = "Health")
     )
@@ -51,6 +53,9 @@ fn api_router() -> OpenApiRouter<LlmOps> {
         .merge(api::runs::router())
         .merge(api::baselines::router())
         .merge(api::events::router())
+        .merge(api::alerts::router())
+        .merge(api::providers::router())
+        .merge(api::channels::router())
         .merge(health::router())
 }
 

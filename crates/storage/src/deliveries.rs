@@ -120,9 +120,19 @@ impl Store {
         if execute!(tx, sql, project.as_str(), channel, micros(now), before)? == 0 {
             return Ok(None);
         }
+        // What nobody sent for as long as a message is tried is no news any more.
+        let stale = now.checked_sub(compose.give_up_at.duration_since(now)).unwrap_or(Timestamp::MIN);
+        let sql = "DELETE FROM alert_notices WHERE project_id = $1 AND channel = $2 AND at < $3";
+        execute!(tx, sql, project.as_str(), channel, micros(stale))?;
         let severities = counts_of(&mut tx, project, channel).await?;
         let alerts = named_alerts(&mut tx, project, channel).await?;
         if alerts.is_empty() {
+            // The next notice shall not wait for a message that was none.
+            let sql = "DELETE FROM alert_notices WHERE project_id = $1 AND channel = $2";
+            execute!(tx, sql, project.as_str(), channel)?;
+            let sql = "DELETE FROM channel_states WHERE project_id = $1 AND channel = $2";
+            execute!(tx, sql, project.as_str(), channel)?;
+            tx.commit().await?;
             return Ok(None);
         }
         let sql = "DELETE FROM alert_notices WHERE project_id = $1 AND channel = $2";
@@ -151,6 +161,14 @@ impl Store {
         lease: Duration,
         now: Timestamp,
     ) -> Result<Option<LeasedDelivery>, StoreError> {
+        {
+            // Mostly nothing is due: find that out without taking the lock of writers.
+            let sql = "SELECT id FROM deliveries WHERE status = 'pending' AND next_attempt_at <= $1 LIMIT 1";
+            let mut conn = self.read().await?;
+            if fetch!(fetch_optional, conn, (String,), sql, micros(now))?.is_none() {
+                return Ok(None);
+            }
+        }
         let mut tx = self.write().await?;
         let sql = tx.dialect(
             "UPDATE deliveries SET owner = $1, next_attempt_at = $2, attempt = attempt + 1, updated_at = $3 \

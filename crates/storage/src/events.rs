@@ -47,8 +47,8 @@ impl std::fmt::Debug for EventNews {
 impl EventNews {
     /// Waits for news, at most `patience`. A connection that broke is made again with the next call.
     pub async fn wait(&mut self, patience: Duration) {
+        self.listen().await;
         let waited = tokio::time::timeout(patience, async {
-            self.listen().await;
             match &mut self.remote {
                 None => self.local.changed().await.is_ok(),
                 Some(remote) => tokio::select! {

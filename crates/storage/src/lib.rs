@@ -18,6 +18,7 @@ mod events;
 mod import;
 mod manifests;
 mod migrate;
+mod model_scores;
 #[cfg(target_os = "linux")]
 mod nodelay;
 mod prompts;

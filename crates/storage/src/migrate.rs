@@ -38,6 +38,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0004_calibrations.sql"),
         postgres: include_str!("../migrations/postgres/0004_calibrations.sql"),
     },
+    Migration {
+        version: 5,
+        name: "models",
+        sqlite: include_str!("../migrations/sqlite/0005_models.sql"),
+        postgres: include_str!("../migrations/postgres/0005_models.sql"),
+    },
 ];
 
 /// Marks a SQLite file as ours (`PRAGMA application_id`): the letters "llmo".

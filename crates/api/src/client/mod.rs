@@ -1,7 +1,9 @@
 //! The typed client. It speaks HTTP to a server, or calls a router in the same process: one code path for its users.
 
+mod alerts;
 mod datasets;
 mod judges;
+mod models;
 mod prompts;
 mod runs;
 

@@ -175,6 +175,7 @@ async fn push_target(client: &Client, context: &Context, project: &Project, name
         name: name.to_owned(),
         prompt,
         model: target.model.clone(),
+        candidates: target.candidates.clone(),
         model_version: target.model_version.clone(),
         system: target.system.clone(),
         parameters: target.parameters.clone(),

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod alert;
 pub(crate) mod baseline;
 pub(crate) mod compare;
 pub(crate) mod dataset;
@@ -82,6 +83,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Outcome {
         Command::Baseline(command) => baseline::run(&context, command).await,
         Command::Prompt(command) => prompt::run(&context, command).await,
         Command::Dataset(command) => dataset::run(&context, command).await,
+        Command::Alert(command) => alert::run(&context, command).await,
         Command::Provider(command) => provider::run(&context, command).await,
         Command::Score(args) => score::run(&context, &args).await,
         Command::Experiment(command) => experiment::run(&context, &command),

@@ -29,16 +29,33 @@ pub(crate) async fn run(context: &Context, args: &ServeArgs) -> Outcome {
         .map_err(|e| Failure::because(Kind::Undecided, format!("cannot listen on {}", args.listen), &e))?;
     let address = listener.local_addr().map_err(|e| Failure::because(Kind::Undecided, "no address", &e))?;
     context.note(&format!("llmops serves http://{address} (GET /openapi.json lists what there is); Ctrl-C stops it"));
+    let (stop_alerts, stopped) = tokio::sync::oneshot::channel::<()>();
+    let alerts = tokio::spawn(ops.alert_worker().run(async move {
+        // It is told to stop, or its teller is gone: both end it.
+        let _ = stopped.await;
+    }));
+    let probes = project.config.operations.probe_interval.map(|interval| {
+        let targets = project.config.targets.values();
+        let mut models: Vec<String> = targets.flat_map(|t| t.model.iter().chain(&t.candidates)).cloned().collect();
+        models.sort();
+        models.dedup();
+        let ops = ops.clone();
+        tokio::spawn(async move { ops.models().keep_probing(&models, interval.0).await })
+    });
     let events = ops.events();
     let stop = async move {
         shutdown().await;
         // Streams of events would never end by themselves.
         events.close();
     };
-    axum::serve(listener, llmops_server::router(ops))
-        .with_graceful_shutdown(stop)
-        .await
-        .map_err(|e| Failure::because(Kind::Undecided, "the server stopped", &e))
+    let served = axum::serve(listener, llmops_server::router(ops)).with_graceful_shutdown(stop).await;
+    drop(stop_alerts);
+    if let Some(probes) = probes {
+        probes.abort();
+    }
+    // What is on its way to a channel may take as long as the channel's timeout; what is cut short is sent again later.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(10), alerts).await;
+    served.map_err(|e| Failure::because(Kind::Undecided, "the server stopped", &e))
 }
 
 /// Resolves on Ctrl-C or SIGTERM.

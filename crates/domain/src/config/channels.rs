@@ -1,5 +1,7 @@
 //! The `channels` section: who is told of alerts, and how.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +27,15 @@ impl ChannelConfig {
             Self::Webhook(_) => "webhook",
             Self::Slack(_) => "slack",
             Self::Command(_) => "command",
+        }
+    }
+
+    /// How long an attempt may take.
+    pub fn timeout(&self) -> Duration {
+        match self {
+            Self::Webhook(channel) => channel.timeout.0,
+            Self::Slack(channel) => channel.timeout.0,
+            Self::Command(channel) => channel.timeout.0,
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a schema cannot say: names that must exist, weights that must sum to 1, options that exclude each other.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::channels::ChannelConfig;
@@ -18,6 +20,9 @@ mod scorers;
 const METRIC_TOLERANCE: f64 = 1e-9;
 /// Category weights sum to 1 within this.
 const CATEGORY_TOLERANCE: f64 = 1e-6;
+
+/// Longest that a channel may be waited for.
+const LONGEST_CHANNEL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What was found.
 #[derive(Default)]
@@ -190,13 +195,20 @@ impl Checker<'_> {
                 let hint = "write NAME, NAME@1.2.0 or NAME@HASH with at least 12 hex digits".to_owned();
                 self.error(&format!("{at}/prompt"), message, Some(hint));
             }
+            for (index, candidate) in target.candidates.iter().enumerate() {
+                self.model(&format!("{at}/candidates/{index}"), candidate);
+            }
             match (&target.model, &target.prompt) {
+                (Some(_), _) if !target.candidates.is_empty() => {
+                    let hint = Some("a target names a model or candidates".to_owned());
+                    self.error(&format!("{at}/candidates"), "there is a `model` too", hint);
+                }
                 (Some(model), _) => self.model(&format!("{at}/model"), model),
-                (None, None) => {
+                (None, None) if target.candidates.is_empty() => {
                     let hint = Some("give a model, a prompt that names one, or both".to_owned());
                     self.error(&at, "neither model nor prompt", hint);
                 }
-                (None, Some(_)) => {}
+                (None, _) => {}
             }
         }
     }
@@ -317,6 +329,9 @@ impl Checker<'_> {
             }
             if self.document.value.pointer(&format!("{at}/timeout")).is_some_and(is_zero) {
                 self.error(&format!("{at}/timeout"), "must be longer than nothing", Some("such as 15s".to_owned()));
+            } else if channel.timeout() > LONGEST_CHANNEL_TIMEOUT {
+                let hint = Some("a message that was not taken is sent again".to_owned());
+                self.error(&format!("{at}/timeout"), "must be at most 60s", hint);
             }
         }
         let drops = config.alerts.pass_rate_drop;
@@ -328,9 +343,9 @@ impl Checker<'_> {
 
     fn operations(&mut self) {
         let config = self.config;
-        for key in ["evaluation_interval", "alert_cooldown"] {
+        for key in ["evaluation_interval", "probe_interval"] {
             let pointer = format!("/operations/{key}");
-            if key == "evaluation_interval" && self.document.value.pointer(&pointer).is_some_and(is_zero) {
+            if self.document.value.pointer(&pointer).is_some_and(is_zero) {
                 self.error(&pointer, "must be longer than nothing", Some("such as 24h".to_owned()));
             }
         }

@@ -7,6 +7,7 @@ pub mod datasets;
 mod default;
 pub mod duration;
 pub mod operations;
+pub mod outbound;
 pub mod providers;
 mod resolve;
 pub mod scoring;
@@ -29,6 +30,7 @@ pub use channels::ChannelConfig;
 pub use datasets::{CategoryConfig, DatasetConfig};
 pub use default::DEFAULT_YAML;
 pub use operations::OperationsConfig;
+pub use outbound::OutboundConfig;
 pub use providers::{Price, ProviderConfig};
 pub use resolve::{NothingToScore, ProviderError, ResolvedScoring, SchemaFile, SuiteError};
 pub use scoring::ScoringConfig;
@@ -73,6 +75,8 @@ pub struct Config {
     pub gate: GateConfig,
     /// What the server does by itself.
     pub operations: OperationsConfig,
+    /// Where llmops may send requests that users ask for.
+    pub outbound: OutboundConfig,
     /// What raises alerts.
     pub alerts: AlertsConfig,
     /// Who is told of alerts, by name.
@@ -99,6 +103,7 @@ impl Default for Config {
             suites: IndexMap::new(),
             gate: GateConfig::default(),
             operations: OperationsConfig::default(),
+            outbound: OutboundConfig::default(),
             alerts: AlertsConfig::default(),
             channels: IndexMap::new(),
             unset_variables: BTreeMap::new(),

@@ -23,6 +23,9 @@ pub struct OperationsConfig {
     pub alert_thresholds: BTreeMap<String, f64>,
     /// Let several judges debate. Takes effect where judges for a debate are configured.
     pub enable_debate_evaluation: bool,
+    /// Time between two questions to the model of each target, to see that it answers. Each costs a few tokens. Absent:
+    /// none are asked, and health follows from other calls.
+    pub probe_interval: Option<HumanDuration>,
     /// Time before the same alert is sent again.
     pub alert_cooldown: HumanDuration,
 }
@@ -35,6 +38,7 @@ impl Default for OperationsConfig {
             min_samples_for_significance: 100,
             alert_thresholds: BTreeMap::new(),
             enable_debate_evaluation: true,
+            probe_interval: None,
             alert_cooldown: HumanDuration::from_secs(3600),
         }
     }

@@ -14,6 +14,9 @@ pub struct TargetConfig {
     pub prompt: Option<String>,
     /// The model, as `provider/model`. Absent: the prompt's own.
     pub model: Option<String>,
+    /// Models, as `provider/model`, of which each run takes the healthy one with the best score, instead of `model`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<String>,
     /// The provider's version or date of the model, where it is pinned.
     pub model_version: Option<String>,
     /// Sampling parameters, laid over the prompt's. The temperature is 0 where neither names one.

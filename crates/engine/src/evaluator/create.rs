@@ -41,7 +41,8 @@ impl ContinuousEvaluator {
             Some(reference) => Some(self.prompts.resolve(reference).await?),
             None => None,
         };
-        let manifest = resolve_target(&request.target, prompt.as_ref())?;
+        let target = self.choose_model(request.target, &mut notices).await?;
+        let manifest = resolve_target(&target, prompt.as_ref())?;
         note_same_model(&manifest, &scoring, &mut notices);
         let samples = request.limit.map_or(dataset.version.sample_count, |l| l.min(dataset.version.sample_count));
         if samples == 0 {
@@ -50,7 +51,7 @@ impl ContinuousEvaluator {
         let now = self.services.clock.now();
         let spec = RunSpec {
             suite: request.suite,
-            target: request.target.name,
+            target: target.name,
             manifest_id: manifest.id().map_err(|e| Error::invalid(e.to_string()))?,
             manifest,
             dataset: dataset.version.dataset.clone(),
@@ -84,6 +85,24 @@ impl ContinuousEvaluator {
             created_at: now,
             spec,
         })
+    }
+
+    /// Of several candidates the verifier takes the best one.
+    async fn choose_model(&self, mut target: TargetSpec, notices: &mut Vec<String>) -> Result<TargetSpec, Error> {
+        if target.candidates.is_empty() {
+            return Ok(target);
+        }
+        if target.model.is_some() {
+            return Err(Error::invalid(format!("the target `{}` names a model and candidates", target.name))
+                .with_hint("name one or the other"));
+        }
+        for candidate in &target.candidates {
+            self.services.providers.resolve(candidate)?;
+        }
+        let best = self.services.verifier().select_best_provider(&self.project, &target.candidates).await?;
+        notices.push(format!("{best} was the best of the candidates {}", target.candidates.join(", ")));
+        target.model = Some(best);
+        Ok(target)
     }
 
     async fn find_dataset(&self, reference: &str) -> Result<StoredVersion, Error> {

@@ -292,6 +292,10 @@ impl ContinuousEvaluator {
     ) -> Result<(), Error> {
         let change = StatusChange { from: RunStatus::Running, to, at: self.services.clock.now(), error, results };
         match self.services.store.update_run_status(&self.project, &execution.id, change).await {
+            Ok(_) if to == RunStatus::Completed => {
+                crate::alerts::review_run(&self.services, &self.project, &execution.id).await;
+                Ok(())
+            }
             // Another worker of this run, or a person, was first.
             Ok(_) | Err(StoreError::Transition(_) | StoreError::Conflict(_)) => Ok(()),
             Err(error) => Err(error.into()),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod alerts;
 mod calibration;
 mod evaluate;
 mod events;
@@ -9,3 +10,4 @@ mod gate;
 mod prompts;
 mod scorers;
 mod scripted;
+mod verifier;

@@ -1,10 +1,13 @@
 //! The resources, one file each: request, handler (extract, authorise, one call, respond).
 
+pub mod alerts;
 pub mod baselines;
+pub mod channels;
 pub mod datasets;
 pub mod events;
 pub mod judges;
 pub mod prompts;
+pub mod providers;
 pub mod runs;
 
 use llmops_api::{ErrorBody, ErrorCode, Page};
@@ -18,6 +21,12 @@ fn page<T>(mut items: Vec<T>, limit: u32, cursor: impl FnOnce(&T) -> String) -> 
     items.truncate(limit);
     let next_cursor = if more { items.last().map(cursor) } else { None };
     Page { items, next_cursor }
+}
+
+fn time(field: &str, text: Option<&str>) -> Result<Option<jiff::Timestamp>, ApiError> {
+    text.map(str::parse)
+        .transpose()
+        .map_err(|_| bad_request(format!("{field} is no time: expected RFC 3339, such as 2026-11-01T00:00:00Z")))
 }
 
 fn bad_request(message: impl Into<String>) -> ApiError {

@@ -18,7 +18,7 @@ use llmops_storage::{ResultCursor, ResultFilter, ResultOrder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{bad_request, page};
+use super::{bad_request, page, time};
 use crate::extract::{Json, Path, Query, Scope};
 use crate::{ApiError, MAX_WAIT};
 
@@ -53,12 +53,6 @@ async fn list(Scope(ops): Scope, Query(query): Query<RunQuery>) -> Result<Answer
     };
     let runs = ops.evaluator().list_runs(&filter).await?;
     Ok(Answer(page(runs, limit, |run| run.id.0.clone())))
-}
-
-fn time(field: &str, text: Option<&str>) -> Result<Option<jiff::Timestamp>, ApiError> {
-    text.map(str::parse)
-        .transpose()
-        .map_err(|_| bad_request(format!("{field} is no time: expected RFC 3339, such as 2026-11-01T00:00:00Z")))
 }
 
 /// Creates a run, and starts it unless `start` is false.

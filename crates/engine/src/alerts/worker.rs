@@ -1,0 +1,156 @@
+//! The background task: reviews runs that nobody reviewed, puts messages together, delivers them, deletes what is old.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use llmops_domain::alert::next_attempt;
+use llmops_domain::id::sortable;
+use llmops_storage::{Attempted, Compose, LeasedDelivery};
+use tokio::task::JoinSet;
+
+use super::{give_up_at, review, send};
+use crate::{Error, Services};
+
+/// Longest time between two looks at the store.
+const POLL: Duration = Duration::from_millis(500);
+/// How long a delivery may take before it counts as lost. Longer than any channel's timeout is waited for.
+const LEASE: Duration = Duration::from_secs(120);
+/// Deliveries at a time.
+const DELIVERIES: usize = 8;
+/// Time between two deletions of what is old.
+const TIDY_EVERY: Duration = Duration::from_secs(600);
+/// Events of a run's progress are kept for this long.
+const FLEETING: Duration = Duration::from_secs(3600);
+/// Other events are kept for this long.
+const EVENTS: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Resolved alerts and finished messages are kept for this long.
+const ALERTS: Duration = Duration::from_secs(180 * 24 * 3600);
+
+/// The background task of alerts. Any number of processes may run one on the same store.
+#[derive(Debug)]
+pub struct AlertWorker {
+    services: Arc<Services>,
+    tidied: Option<Timestamp>,
+    deliveries: JoinSet<()>,
+}
+
+impl AlertWorker {
+    pub(crate) fn new(services: Arc<Services>) -> Self {
+        Self { services, tidied: None, deliveries: JoinSet::new() }
+    }
+
+    /// Works until `stop` resolves; deliveries that are on their way then are awaited.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
+        let mut is_failing = false;
+        loop {
+            match self.step().await {
+                Ok(()) => is_failing = false,
+                Err(error) => {
+                    if !std::mem::replace(&mut is_failing, true) {
+                        tracing::warn!(%error, "alerts are held up; trying again");
+                    }
+                }
+            }
+            let services = self.services.clone();
+            tokio::select! {
+                () = &mut stop => break,
+                () = services.alerts_due.notified() => {}
+                () = tokio::time::sleep(POLL) => {}
+            }
+        }
+        while self.deliveries.join_next().await.is_some() {}
+    }
+
+    /// Does what is due now and waits until it is done: for tests, and for whoever has a timer of their own.
+    pub async fn run_once(&mut self) -> Result<(), Error> {
+        self.step().await?;
+        while self.deliveries.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    async fn step(&mut self) -> Result<(), Error> {
+        while review::review_claimed(&self.services, None).await? {}
+        self.compose().await?;
+        self.deliver().await?;
+        self.tidy().await
+    }
+
+    async fn compose(&self) -> Result<(), Error> {
+        let Services { store, clock, options, .. } = &*self.services;
+        for (project, channel) in store.channels_with_notices().await? {
+            let now = clock.now();
+            let id = format!("msg_{}", sortable(now.as_millisecond(), clock.random()));
+            let interval = options.alerts.rules.group_interval.0;
+            let give_up_at = give_up_at(now);
+            let compose = Compose { project: &project, channel: &channel, id: &id, interval, now, give_up_at };
+            store.compose_delivery(compose).await?;
+        }
+        Ok(())
+    }
+
+    async fn deliver(&mut self) -> Result<(), Error> {
+        while self.deliveries.try_join_next().is_some() {}
+        while self.deliveries.len() < DELIVERIES {
+            let Services { store, clock, owner, .. } = &*self.services;
+            let Some(leased) = store.claim_delivery(owner, LEASE, clock.now()).await? else { break };
+            self.deliveries.spawn(attempt(self.services.clone(), leased));
+        }
+        Ok(())
+    }
+
+    async fn tidy(&mut self) -> Result<(), Error> {
+        let now = self.services.clock.now();
+        let ago = |time: Duration| before(now, time);
+        if self.tidied.is_some_and(|tidied| tidied > ago(TIDY_EVERY)) {
+            return Ok(());
+        }
+        self.tidied = Some(now);
+        self.services.store.delete_events(ago(FLEETING), ago(EVENTS)).await?;
+        self.services.store.delete_alerts(ago(ALERTS)).await?;
+        Ok(())
+    }
+}
+
+fn before(now: Timestamp, time: Duration) -> Timestamp {
+    now.checked_sub(SignedDuration::try_from(time).unwrap_or_default()).unwrap_or(Timestamp::MIN)
+}
+
+/// Sends a leased message and stores how that ended.
+async fn attempt(services: Arc<Services>, leased: LeasedDelivery) {
+    let delivery = &leased.delivery;
+    // The lease must outlive the attempt, whatever the channel's timeout.
+    let sending = send::send(&services, &delivery.channel, &delivery.id, &delivery.notice);
+    let sent = tokio::time::timeout(LEASE * 3 / 4, sending).await.unwrap_or_else(|_| Err(send::SendError::timeout()));
+    let now = services.clock.now();
+    let attempted = match sent {
+        Ok(()) => Attempted::Delivered,
+        Err(error) if error.is_final => Attempted::Dead { error: error.message },
+        Err(error) => {
+            let random = services.clock.random();
+            match next_attempt(delivery.attempt, error.retry_after, random, now, delivery.give_up_at) {
+                Some(at) => Attempted::Again { at, error: error.message },
+                None => Attempted::Dead { error: error.message },
+            }
+        }
+    };
+    match &attempted {
+        Attempted::Delivered => tracing::debug!(delivery = delivery.id, channel = delivery.channel, "delivered"),
+        Attempted::Again { at, error } => {
+            tracing::info!(delivery = delivery.id, channel = delivery.channel, error, %at, "not delivered; trying again");
+        }
+        Attempted::Dead { error } => {
+            tracing::warn!(
+                delivery = delivery.id,
+                channel = delivery.channel,
+                error,
+                "given up: llmops alert replay sends it anew"
+            );
+        }
+    }
+    if let Err(error) = services.store.finish_delivery(&leased, &attempted, now).await {
+        // Its lease ends, and it is sent again: at least once is what was promised.
+        tracing::warn!(delivery = delivery.id, %error, "cannot store how a delivery ended");
+    }
+}
