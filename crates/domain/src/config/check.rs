@@ -200,8 +200,8 @@ impl Checker<'_> {
             }
             match (&target.model, &target.prompt) {
                 (Some(_), _) if !target.candidates.is_empty() => {
-                    let hint = Some("a target names a model or candidates".to_owned());
-                    self.error(&format!("{at}/candidates"), "there is a `model` too", hint);
+                    let hint = Some("the model is chosen among `candidates`".to_owned());
+                    self.warn(&format!("{at}/model"), "has no effect", hint);
                 }
                 (Some(model), _) => self.model(&format!("{at}/model"), model),
                 (None, None) if target.candidates.is_empty() => {

@@ -119,7 +119,8 @@ fn the_default_file() {
         .collect();
     insta::assert_snapshot!(check(&uncommented), @"
     warnings:
-    llmops.yaml:114:3: scoring.judge_model: has no effect; it counts when `metrics` is absent; judges under `metrics` name their own
+    llmops.yaml:54:5: targets.support-bot.model: has no effect; the model is chosen among `candidates`
+    llmops.yaml:115:3: scoring.judge_model: has no effect; it counts when `metrics` is absent; judges under `metrics` name their own
     ");
     let (short, long) = (parse(DEFAULT_YAML), parse(&uncommented));
     assert_eq!(short.gate, long.gate);

@@ -92,10 +92,6 @@ impl ContinuousEvaluator {
         if target.candidates.is_empty() {
             return Ok(target);
         }
-        if target.model.is_some() {
-            return Err(Error::invalid(format!("the target `{}` names a model and candidates", target.name))
-                .with_hint("name one or the other"));
-        }
         for candidate in &target.candidates {
             self.services.providers.resolve(candidate)?;
         }
