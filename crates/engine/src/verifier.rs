@@ -105,11 +105,10 @@ impl Models {
         Self { services, project }
     }
 
-    /// The models that runs, prices, scores and calls know, with all that is known of them.
+    /// The models that the project's runs and scores and the price table know, with all that is known of them.
     pub async fn list(&self) -> Result<Vec<ModelStatus>, Error> {
         let Services { store, providers, .. } = &*self.services;
         let mut models: BTreeSet<String> = providers.priced().map(str::to_owned).collect();
-        models.extend(providers.health().models());
         models.extend(store.list_model_scores(&self.project).await?.into_iter().map(|score| score.model));
         let filter = EvaluationFilter { limit: Some(RUNS), ..EvaluationFilter::default() };
         models.extend(store.list_runs(&self.project, &filter).await?.into_iter().map(|run| run.model_name));

@@ -26,13 +26,6 @@ impl HealthBook {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(model).cloned().unwrap_or_default()
     }
 
-    /// The models that were called, sorted.
-    pub fn models(&self) -> Vec<String> {
-        let mut models: Vec<String> = self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
-        models.sort();
-        models
-    }
-
     /// Adds a call. Errors that only this one request met say nothing about the model.
     pub(crate) fn observe(&self, model: &str, call: Result<f64, &ProviderError>, at: Timestamp) {
         let call = match call {

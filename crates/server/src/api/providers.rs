@@ -20,7 +20,7 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(check)).routes(routes!(score))
 }
 
-/// The models that runs, prices and calls know: health, score, price. Health is that of the process that answers.
+/// The models that runs, scores and prices know: health, score, price. Health is that of the process that answers.
 #[utoipa::path(get, path = "/api/v1/providers", operation_id = "list_providers", tag = "providers",
     responses((status = 200, body = Page<ModelStatus>)))]
 async fn list(Scope(ops): Scope) -> Result<Answer<Page<ModelStatus>>, ApiError> {
