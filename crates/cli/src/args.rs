@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    alert, baseline, compare, dataset, eval, experiment, gate, init, judge, prompt, provider, run, schema, score, serve,
-    simulate,
+    alert, baseline, compare, dataset, eval, experiment, gate, init, judge, prompt, provider, run, schema, score,
+    serve, simulate,
 };
 
 /// Quality of LLM applications: versioned prompts, datasets, evaluation, a gate for CI.

@@ -21,12 +21,12 @@ channels:
   broken: {kind: command, run: [sh, -c, 'echo no such pager >&2; exit 3']}
   unset: {kind: slack, url: '${NOBODY_SETS_THIS}'}
 ";
-    let samples =
-        (0..20).map(|i| format!("{{\"id\": \"s{i}\", \"input\": \"question {i}\", \"expected\": \"answer {i}\"}}\n"));
+    let samples = (0..20)
+        .map(|i| format!("{{\"id\": \"s{i}\", \"input\": \"what is number {i}\", \"expected\": \"answer {i}\"}}\n"));
     let answers = (0..20).map(|i| {
         format!(
-            "{{\"input\": \"question {i}\", \"answer\": \"answer {i}\", \"when_prompt_contains\": \"care\"}}\n\
-             {{\"input\": \"question {i}\", \"answer\": \"whatever\"}}\n"
+            "{{\"input\": \"what is number {i}\", \"answer\": \"answer {i}\", \"when_prompt_contains\": \"care\"}}\n\
+             {{\"input\": \"what is number {i}\", \"answer\": \"whatever\"}}\n"
         )
     });
     Project::new(&[
