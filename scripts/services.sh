@@ -4,7 +4,11 @@
 # of: the variable itself; a server on 127.0.0.1:5432 or the local socket that lets this user in without a password and
 # lets it create databases; a private cluster, started here from PostgreSQL's own programs and thrown away by
 # stop_services.
+#
+# start_redis sets LLMOPS_TEST_REDIS to the URL of a Redis server: the variable itself, a server on 127.0.0.1:6379 that
+# answers without a password, or a private one, started here and thrown away by stop_services.
 
+private_redis=
 private_postgres=
 # Whoever runs the private cluster: PostgreSQL refuses to run as root.
 postgres_user=
@@ -62,18 +66,69 @@ start_private_postgres() {
   port=$(free_port)
   as_postgres "$programs/initdb" -D "$private_postgres/data" -U postgres -A trust -E UTF8 --locale=C -N >/dev/null ||
     fail "initdb failed in $private_postgres"
-  # Nobody will miss this cluster after a crash.
-  as_postgres "$programs/pg_ctl" -D "$private_postgres/data" -l "$private_postgres/log" -w -t 60 -o "-p $port \
-    -c listen_addresses=127.0.0.1 -c unix_socket_directories=$private_postgres -c max_connections=200 \
-    -c fsync=off -c synchronous_commit=off -c full_page_writes=off" start >/dev/null ||
+  write_postgres_control "$programs" "$port"
+  "$private_postgres/control" start ||
     fail "PostgreSQL did not start: $(tail -n 5 "$private_postgres/log" 2>/dev/null)"
+  export LLMOPS_TEST_POSTGRES_CTL="$private_postgres/control"
   export LLMOPS_TEST_POSTGRES="postgresql://postgres@127.0.0.1:$port/postgres"
   echo "PostgreSQL: $LLMOPS_TEST_POSTGRES (private, until the tests end)"
+}
+
+# Writes a program that starts and stops the private cluster: tests take it away and bring it back.
+write_postgres_control() {
+  local as=""
+  if [ "$(id -un)" != "$postgres_user" ]; then
+    as="runuser -u $postgres_user --"
+    have runuser || as="setpriv --reuid=$postgres_user --regid=$postgres_user --init-groups"
+  fi
+  # Nobody will miss this cluster after a crash of the machine, so it need not wait for the disk.
+  cat >"$private_postgres/control" <<CONTROL
+#!/usr/bin/env bash
+cd "$private_postgres" || exit 1
+exec $as "$1/pg_ctl" -D data -l log -w -t 60 -m fast -o "-p $2 -c listen_addresses=127.0.0.1 \\
+  -c unix_socket_directories=$private_postgres -c max_connections=200 \\
+  -c fsync=off -c synchronous_commit=off -c full_page_writes=off" "\$1" >/dev/null
+CONTROL
+  chmod 755 "$private_postgres/control"
+}
+
+start_redis() {
+  if [ -n "${LLMOPS_TEST_REDIS:-}" ]; then
+    echo "Redis: the server that LLMOPS_TEST_REDIS names"
+    return
+  fi
+  if have redis-cli && [ "$(timeout 3 redis-cli -h 127.0.0.1 -p 6379 ping 2>/dev/null)" = PONG ]; then
+    export LLMOPS_TEST_REDIS=redis://127.0.0.1:6379
+    echo "Redis: $LLMOPS_TEST_REDIS"
+    return
+  fi
+  start_private_redis
+}
+
+start_private_redis() {
+  local port tries
+  have redis-server || apt_install redis-server "the tests of the queue"
+  port=$(free_port)
+  private_redis=$(mktemp -d /tmp/llmops-redis.XXXXXX)
+  redis-server --port "$port" --bind 127.0.0.1 --dir "$private_redis" --save '' --appendonly no --daemonize yes \
+    --pidfile "$private_redis/pid" --logfile "$private_redis/log" >/dev/null || fail "Redis did not start"
+  for tries in $(seq 100); do
+    [ "$(timeout 1 redis-cli -h 127.0.0.1 -p "$port" ping 2>/dev/null)" = PONG ] && break
+    [ "$tries" != 100 ] || fail "Redis did not start: $(tail -n 5 "$private_redis/log" 2>/dev/null)"
+    sleep 0.1
+  done
+  export LLMOPS_TEST_REDIS="redis://127.0.0.1:$port"
+  echo "Redis: $LLMOPS_TEST_REDIS (private, until the tests end)"
 }
 
 # Stops and removes what was started here, and nothing else.
 stop_services() {
   local programs
+  if [ -n "$private_redis" ]; then
+    kill "$(cat "$private_redis/pid" 2>/dev/null)" 2>/dev/null || true
+    rm -rf "$private_redis"
+    private_redis=
+  fi
   if [ -n "$private_postgres" ]; then
     programs=$(postgres_programs)
     as_postgres "$programs/pg_ctl" -D "$private_postgres/data" -m immediate stop >/dev/null 2>&1 || true

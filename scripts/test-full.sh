@@ -7,6 +7,7 @@ set -euo pipefail
 
 trap stop_services EXIT
 start_postgres
+start_redis
 
 step "Long tests"
 cargo test --locked --workspace --release -- --ignored
@@ -37,9 +38,14 @@ step "Experiments are what GrowthBook's engine says"
   same crates/stats/tests/fixtures/gbstats.json crates/stats/tests/fixtures/generate_gbstats.py
 )
 
-step "Cost of the engine, and promptfoo beside it"
+step "Cost of the engine"
 cargo build --locked --release -p llmops-cli
 python scripts/bench/engine.py
+step "Replicas and workers killed every five seconds, on PostgreSQL and Redis; PostgreSQL away for 20 s"
+scripts/faults/run.sh replicas
+env -u LLMOPS_TEST_POSTGRES scripts/faults/run.sh outage
+
+step "promptfoo beside it"
 if have npm; then
   python scripts/bench/promptfoo.py
 else

@@ -10,6 +10,7 @@ scripts/lint.sh
 step "Services"
 trap stop_services EXIT
 start_postgres
+start_redis
 
 step "Tests"
 if cargo nextest --version >/dev/null 2>&1; then
@@ -19,5 +20,9 @@ if cargo nextest --version >/dev/null 2>&1; then
 else
   cargo test --locked --workspace --quiet
 fi
+
+step "Replicas and workers, killed at random"
+cargo build --locked -q -p llmops-cli
+python3 scripts/faults/replicas.py --small
 
 printf '\nAll passed in %d min %d s.\n' $(((SECONDS - started) / 60)) $(((SECONDS - started) % 60))

@@ -12,6 +12,7 @@ pub mod models;
 pub mod page;
 pub mod prompts;
 pub mod runs;
+pub mod schedules;
 
 pub use client::{Client, ClientError};
 pub use error::{ErrorBody, ErrorCode, Problem};

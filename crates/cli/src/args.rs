@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    alert, baseline, compare, dataset, eval, experiment, gate, init, judge, prompt, provider, run, schema, score,
-    serve, simulate,
+    alert, baseline, compare, dataset, eval, experiment, gate, init, judge, prompt, provider, run, schedule, schema,
+    score, serve, simulate, worker,
 };
 
 /// Quality of LLM applications: versioned prompts, datasets, evaluation, a gate for CI.
@@ -98,6 +98,11 @@ pub(crate) enum Command {
     Simulate(simulate::SimulateArgs),
     /// Serve the API on loopback
     Serve(serve::ServeArgs),
+    /// Runs that start by themselves
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
+    /// Work on runs that a server queued, beside it or on other machines
+    Worker(worker::WorkerArgs),
     /// Print JSON Schemas and the OpenAPI document
     Schema(schema::SchemaArgs),
     /// Print a completion script for a shell

@@ -8,6 +8,8 @@ mod github;
 mod http;
 mod local;
 mod project;
+mod queue;
+mod suites;
 mod terminal;
 
 use std::process::ExitCode;

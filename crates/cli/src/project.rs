@@ -1,6 +1,7 @@
 //! The project folder: finding `llmops.yaml`, reading it, and opening the API over its store.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use llmops::{AlertOptions, LlmOps, Options, OwnScorers};
 use llmops_api::Client;
@@ -8,17 +9,21 @@ use llmops_domain::config::Config;
 use llmops_domain::prompt::PromptSpec;
 use llmops_domain::prompt_file;
 use llmops_providers::Providers;
-use llmops_storage::Store;
+use llmops_storage::{Store, StoreOptions};
 
 use crate::args::GlobalArgs;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::local;
+use crate::queue::QueueArgs;
 use crate::terminal::Ui;
 
 /// Name of the configuration file.
 pub(crate) const CONFIG_FILE: &str = "llmops.yaml";
 /// Folder of the store and the cache, beside the configuration.
 pub(crate) const STATE_FOLDER: &str = ".llmops";
+
+/// How long servers and workers keep results in memory for a store that is away.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// A project folder, or the present folder where there is none.
 pub(crate) struct Project {
@@ -80,22 +85,38 @@ impl Project {
         Ok(local::client(llmops_server::router(self.open(global).await?)))
     }
 
-    /// The installation over the project's store and providers.
+    /// The installation over the project's store and providers. Runs are worked on in this process.
     pub(crate) async fn open(&self, global: &GlobalArgs) -> Outcome<LlmOps> {
-        let providers = self.config.providers.iter().map(|(name, config)| (name.clone(), config.clone())).collect();
-        let providers = Providers::new(&providers, &self.config.prices, &self.folder)
-            .map_err(|e| Failure::because(Kind::Usage, "the providers cannot be set up", &e))?;
+        let store = self.store(global, StoreOptions::default()).await?;
+        Ok(LlmOps::new(store, self.providers()?, self.options(Options::default())))
+    }
+
+    /// The installation with its queue: runs are worked on by whoever takes them.
+    pub(crate) async fn open_queued(&self, global: &GlobalArgs, queue: &QueueArgs) -> Outcome<LlmOps> {
+        let options = StoreOptions { write_patience: PATIENCE, ..StoreOptions::default() };
+        let store = self.store(global, options).await?;
+        let queue = queue.open(&self.config.queue, &store).await?;
+        Ok(LlmOps::new(store, self.providers()?, self.options(Options { patience: PATIENCE, ..queue })))
+    }
+
+    /// The options with what the configuration allows.
+    fn options(&self, options: Options) -> Options {
         let own_scorers = OwnScorers::of(self.config.scoring.metrics.values().map(|metric| &metric.scorer));
-        let options = Options {
+        Options {
             own_scorers,
             outbound: self.config.outbound.clone(),
             alerts: AlertOptions::new(&self.config, self.folder.clone()),
-            ..Options::default()
-        };
-        Ok(LlmOps::new(self.store(global).await?, providers, options))
+            ..options
+        }
     }
 
-    async fn store(&self, global: &GlobalArgs) -> Outcome<Store> {
+    fn providers(&self) -> Outcome<Providers> {
+        let providers = self.config.providers.iter().map(|(name, config)| (name.clone(), config.clone())).collect();
+        Providers::new(&providers, &self.config.prices, &self.folder)
+            .map_err(|e| Failure::because(Kind::Usage, "the providers cannot be set up", &e))
+    }
+
+    async fn store(&self, global: &GlobalArgs, options: StoreOptions) -> Outcome<Store> {
         let url = if let Some(url) = &global.database {
             url.clone()
         } else {
@@ -105,7 +126,9 @@ impl Project {
             })?;
             format!("sqlite:{}", folder.join("llmops.db").display())
         };
-        Store::open(&url).await.map_err(|e| Failure::because(Kind::Undecided, "cannot open the store", &e))
+        Store::open_with(&url, options)
+            .await
+            .map_err(|e| Failure::because(Kind::Undecided, "cannot open the store", &e))
     }
 
     /// Reads `prompts/NAME.yaml`; none when the file does not exist.

@@ -28,6 +28,7 @@ pub mod prompt_diff;
 pub mod prompt_file;
 pub mod render;
 pub mod run;
+pub mod schedule;
 pub mod scorecard;
 pub mod scoring;
 pub mod suggest;

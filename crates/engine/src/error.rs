@@ -4,6 +4,8 @@ use llmops_api::{ErrorBody, ErrorCode, Problem};
 use llmops_providers::ProviderError;
 use llmops_storage::StoreError;
 
+use crate::jobs::QueueError;
+
 /// An error of a use case.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -41,6 +43,9 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The queue of jobs failed.
+    #[error(transparent)]
+    Queue(#[from] crate::jobs::QueueError),
     /// A provider failed.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -105,7 +110,8 @@ impl Error {
             Self::NoHealthyProvider { .. } => {
                 ErrorBody::new(ErrorCode::ProviderUnavailable, self.to_string()).hint("llmops provider check tells why")
             }
-            Self::Store(error) => store_body(error),
+            Self::Store(error) | Self::Queue(QueueError::Store(error)) => store_body(error),
+            Self::Queue(_) => ErrorBody::new(ErrorCode::StoreUnavailable, "the queue of jobs cannot be reached"),
             Self::Internal(_) => ErrorBody::new(ErrorCode::Internal, "something went wrong inside llmops"),
         }
     }

@@ -26,8 +26,11 @@ mod error;
 pub mod evaluator;
 pub mod events;
 mod gate;
+pub mod jobs;
 mod owner;
+mod patience;
 pub mod prompts;
+pub mod schedules;
 mod scorers;
 pub mod verifier;
 
@@ -52,6 +55,7 @@ pub use evaluator::ContinuousEvaluator;
 pub use events::Events;
 pub use llmops_domain as domain;
 pub use prompts::PromptRegistry;
+pub use schedules::Scheduler;
 pub use scorers::OwnScorers;
 pub use verifier::{Models, Verifier};
 
@@ -67,6 +71,10 @@ pub struct Options {
     pub outbound: OutboundConfig,
     /// What raises alerts and who is told.
     pub alerts: AlertOptions,
+    /// Where runs are queued for workers. Absent: whoever starts a run works on it in its own process.
+    pub queue: Option<Arc<dyn jobs::Queue>>,
+    /// How long the work on a run waits for a store that cannot be reached.
+    pub patience: Duration,
 }
 
 impl Default for Options {
@@ -76,6 +84,8 @@ impl Default for Options {
             own_scorers: OwnScorers::default(),
             outbound: OutboundConfig::default(),
             alerts: AlertOptions::default(),
+            queue: None,
+            patience: Duration::from_secs(30),
         }
     }
 }
@@ -94,6 +104,8 @@ pub(crate) struct Services {
     pub(crate) verifier: Arc<RwLock<Option<Arc<dyn Verifier>>>>,
     /// For requests whose address users choose.
     pub(crate) outbound: Outbound,
+    /// Wakes this process's worker.
+    pub(crate) job_pushed: Notify,
     /// The name of this process as a lease holder.
     pub(crate) owner: String,
 }
@@ -139,6 +151,7 @@ impl LlmOps {
             clock,
             options,
             runs: evaluator::LocalRuns::default(),
+            job_pushed: Notify::new(),
         };
         Self { services: Arc::new(services), project: ProjectId::default_project() }
     }

@@ -40,6 +40,7 @@ pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
         (name = "providers", description = "Models: health, scores, prices"),
         (name = "alerts", description = "What is wrong, and who is told of it"),
         (name = "events", description = "What happens, live"),
+        (name = "schedules", description = "Runs that start by themselves"),
         (name = "operations", description = "Health")
     )
 )]
@@ -56,6 +57,7 @@ fn api_router() -> OpenApiRouter<LlmOps> {
         .merge(api::alerts::router())
         .merge(api::providers::router())
         .merge(api::channels::router())
+        .merge(api::schedules::router())
         .merge(health::router())
 }
 

@@ -99,6 +99,12 @@ impl StoreError {
         }
     }
 
+    /// Whether the same call may succeed later: the store is away, and was not closed by us.
+    pub(crate) fn may_pass(&self) -> bool {
+        let closed = |e: &sqlx::Error| matches!(e, sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed);
+        matches!(self, Self::Unavailable(error) if !closed(error))
+    }
+
     pub(crate) fn not_found(what: &'static str, id: impl Into<String>) -> Self {
         Self::NotFound { what, id: id.into() }
     }

@@ -44,6 +44,18 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0005_models.sql"),
         postgres: include_str!("../migrations/postgres/0005_models.sql"),
     },
+    Migration {
+        version: 6,
+        name: "jobs",
+        sqlite: include_str!("../migrations/sqlite/0006_jobs.sql"),
+        postgres: include_str!("../migrations/postgres/0006_jobs.sql"),
+    },
+    Migration {
+        version: 7,
+        name: "schedules",
+        sqlite: include_str!("../migrations/sqlite/0007_schedules.sql"),
+        postgres: include_str!("../migrations/postgres/0007_schedules.sql"),
+    },
 ];
 
 /// Marks a SQLite file as ours (`PRAGMA application_id`): the letters "llmo".

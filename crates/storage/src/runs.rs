@@ -275,6 +275,24 @@ impl Store {
         }
     }
 
+    /// The run's status, and the USD that its judges have spent, in all processes that work on it.
+    pub async fn run_status(&self, run: &RunKey) -> Result<(RunStatus, f64), StoreError> {
+        let mut conn = self.read().await?;
+        let sql = "SELECT status, judge_cost FROM runs WHERE key = $1";
+        let (status, judge_cost) = fetch!(fetch_one, conn, (String, f64), sql, run.key)?;
+        Ok((status.parse().map_err(StoreError::Corrupt)?, judge_cost))
+    }
+
+    /// Running runs of all projects on whose shards nobody holds a lease: their workers have died, or none has come yet.
+    pub async fn orphaned_runs(&self, now: Timestamp) -> Result<Vec<(ProjectId, RunId)>, StoreError> {
+        let sql = "SELECT project_id, id FROM runs WHERE status = 'running' AND NOT EXISTS \
+                   (SELECT 1 FROM shards s WHERE s.run_key = runs.key AND NOT s.done AND s.lease_until > $1) \
+                   ORDER BY key LIMIT 1000";
+        let mut conn = self.read().await?;
+        let rows = fetch!(fetch_all, conn, (String, String), sql, micros(now))?;
+        Ok(rows.into_iter().map(|(project, run)| (ProjectId(project), RunId(run))).collect())
+    }
+
     /// How far a run is. Cheap: the counters are kept with each commit.
     pub async fn progress(&self, run: &RunKey) -> Result<Progress, StoreError> {
         let sql = "SELECT total, done, errored, cost FROM runs WHERE key = $1";

@@ -121,6 +121,17 @@ impl Store {
         Ok(released)
     }
 
+    /// Whether a worker that joins the run now finds something to do: a shard that is free or whose lease has ended, or,
+    /// when all are complete, the run's end.
+    pub async fn has_work(&self, run: &RunKey, now: Timestamp) -> Result<bool, StoreError> {
+        let sql = "SELECT COUNT(CASE WHEN NOT done THEN 1 END), \
+                   COUNT(CASE WHEN NOT done AND (owner IS NULL OR lease_until <= $2) THEN 1 END) \
+                   FROM shards WHERE run_key = $1";
+        let mut conn = self.read().await?;
+        let (open, free) = fetch!(fetch_one, conn, (i64, i64), sql, run.key, micros(now))?;
+        Ok(open == 0 || free > 0)
+    }
+
     /// Counts the shards of a run.
     pub async fn shard_summary(&self, run: &RunKey) -> Result<ShardSummary, StoreError> {
         let counts = "SELECT COUNT(*), COUNT(CASE WHEN done THEN 1 END) FROM shards WHERE run_key = $1";

@@ -16,8 +16,10 @@ use crate::StoreError;
 use crate::db::{Conn, Pools, Tx, check_name, execute, micros};
 use crate::writer::Queue;
 
-/// How long a connection waits for the locks of another process, and a caller for a connection of PostgreSQL.
+/// How long a connection waits for the locks of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a caller waits for a connection of PostgreSQL: whoever asks while the server is down shall be told so soon.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a caller waits for SQLite's one writing connection. Longer than any transaction of ours.
 const WRITER_TIMEOUT: Duration = Duration::from_mins(1);
 /// KiB of pages that the writing connection keeps: an import shall not read its indexes again with every batch.
@@ -45,10 +47,19 @@ impl Default for CacheLimits {
 }
 
 /// Settings of a store.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreOptions {
     /// Limits of the response cache.
     pub cache: CacheLimits,
+    /// How long results that were submitted wait in memory for a database that cannot be reached. Who submits more waits as
+    /// soon as the writer's queue is full.
+    pub write_patience: Duration,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { cache: CacheLimits::default(), write_patience: Duration::from_secs(30) }
+    }
 }
 
 /// The database of an installation. Clones share their connections.
@@ -114,7 +125,7 @@ impl Store {
 
     async fn start(pools: Pools, options: StoreOptions) -> Result<Self, StoreError> {
         crate::migrate::migrate(&pools).await?;
-        let queue = Queue::start(pools.clone(), options.cache);
+        let queue = Queue::start(pools.clone(), options);
         let store = Self { inner: Arc::new(Inner { pools, queue, events: watch::Sender::new(()) }) };
         store.remove_stale_imports().await?;
         Ok(store)
@@ -226,7 +237,7 @@ async fn open_postgres(url: &str) -> Result<Pools, StoreError> {
         other => other,
     })?;
     first.close().await?;
-    let pool = PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(BUSY_TIMEOUT);
+    let pool = PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(CONNECTION_TIMEOUT);
     #[cfg(target_os = "linux")]
     let pool = {
         let port = options.get_port();

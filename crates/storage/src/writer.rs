@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use llmops_domain::run::{Outcome, SampleResult};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -13,12 +14,17 @@ use crate::bulk::{Insert, insert_rows};
 use crate::cache::CacheRow;
 use crate::db::{Pools, Tx, big, check_name, execute};
 use crate::results::{Answer, Measured};
-use crate::{CacheLimits, RunKey, Store, StoreError};
+use crate::{CacheLimits, RunKey, Store, StoreError, StoreOptions};
 
 /// Most rows of one commit: what SQLite writes in well under a tenth of a second.
 const COMMIT_ROWS: usize = 4096;
 /// Kilobytes that may wait for the writer. Who submits more waits.
 const QUEUE_KIB: u32 = 64 << 10;
+
+/// First pause of the writer when the database cannot be reached; it doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// Longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 const INSERT_RESULTS: Insert = Insert {
     head: "INSERT INTO results \
@@ -41,6 +47,7 @@ struct ResultRow {
     measured: String,
     answer: String,
     cost: f64,
+    judge_cost: f64,
 }
 
 /// What the writer is asked to do.
@@ -67,9 +74,9 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// Starts the writer. It ends when the last queue is dropped and all jobs are done.
-    pub(crate) fn start(pools: Pools, limits: CacheLimits) -> Self {
+    pub(crate) fn start(pools: Pools, options: StoreOptions) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(write_all(pools, limits, receiver));
+        tokio::spawn(write_all(pools, options, receiver));
         Self { jobs: sender, room: Arc::new(Semaphore::new(QUEUE_KIB as usize)) }
     }
 
@@ -123,7 +130,7 @@ impl ResultWriter {
     ///
     /// # Errors
     /// [`StoreError::Invalid`] for NaN or a NUL character in a sample id or category, before anything is written;
-    /// [`StoreError::Unavailable`] when the commit failed: submit again.
+    /// [`StoreError::Unavailable`] when the database could not be reached for as long as the options say: submit again.
     pub async fn submit(&self, run: &RunKey, results: Vec<SampleResult>) -> Result<(), StoreError> {
         if results.is_empty() {
             return Ok(());
@@ -170,6 +177,7 @@ fn row_of(run: &RunKey, result: SampleResult) -> Result<ResultRow, StoreError> {
         measured: serde_json::to_string(&measured).map_err(no_json)?,
         answer: serde_json::to_string(&answer).map_err(no_json)?,
         cost: result.cost + result.judge_cost,
+        judge_cost: result.judge_cost,
         sample_id: result.sample_id,
         category: result.category,
     })
@@ -191,7 +199,7 @@ fn check_numbers(result: &SampleResult) -> Result<(), StoreError> {
     }
 }
 
-async fn write_all(pools: Pools, limits: CacheLimits, mut receiver: mpsc::UnboundedReceiver<Job>) {
+async fn write_all(pools: Pools, options: StoreOptions, mut receiver: mpsc::UnboundedReceiver<Job>) {
     let mut jobs = Vec::new();
     while let Some(job) = receiver.recv().await {
         let mut rows = 0;
@@ -205,13 +213,14 @@ async fn write_all(pools: Pools, limits: CacheLimits, mut receiver: mpsc::Unboun
             jobs.push(job);
             next = if rows < COMMIT_ROWS { receiver.try_recv().ok() } else { None };
         }
-        write_jobs(&pools, limits, std::mem::take(&mut jobs)).await;
+        write_jobs(&pools, options, std::mem::take(&mut jobs)).await;
     }
 }
 
 /// Writes the jobs in one transaction. When one of them cannot be written, the others shall not suffer: each gets its own.
-async fn write_jobs(pools: &Pools, limits: CacheLimits, jobs: Vec<Job>) {
-    let done = write_group(pools, limits, &jobs).await;
+async fn write_jobs(pools: &Pools, options: StoreOptions, jobs: Vec<Job>) {
+    let limits = options.cache;
+    let done = write_patiently(pools, options, &jobs).await;
     match done {
         Err(error) if jobs.len() > 1 && !matches!(error, StoreError::Unavailable(_)) => {
             for job in jobs {
@@ -220,6 +229,22 @@ async fn write_jobs(pools: &Pools, limits: CacheLimits, jobs: Vec<Job>) {
             }
         }
         done => jobs.into_iter().for_each(|job| answer(job, done.clone())),
+    }
+}
+
+/// Writes the jobs, again and again while the database cannot be reached. What was submitted meanwhile waits behind them.
+async fn write_patiently(pools: &Pools, options: StoreOptions, jobs: &[Job]) -> Result<(), StoreError> {
+    let started = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match write_group(pools, options.cache, jobs).await {
+            Err(error) if error.may_pass() && started.elapsed() < options.write_patience => {
+                tracing::warn!(%error, jobs = jobs.len(), "results wait for the database");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            done => return done,
+        }
     }
 }
 
@@ -299,16 +324,18 @@ async fn only_new<'a, T>(
 
 /// Adds the new results to the counters of their runs.
 async fn count_results(tx: &mut Tx, rows: &[&ResultRow]) -> Result<(), StoreError> {
-    let mut runs = BTreeMap::<i64, (i64, i64, f64)>::new();
+    let mut runs = BTreeMap::<i64, (i64, i64, f64, f64)>::new();
     for row in rows {
-        let (done, errored, cost) = runs.entry(row.run).or_default();
+        let (done, errored, cost, judge_cost) = runs.entry(row.run).or_default();
         *done += 1;
         *errored += i64::from(row.passed.is_none());
         *cost += row.cost;
+        *judge_cost += row.judge_cost;
     }
-    for (run, (done, errored, cost)) in runs {
-        let sql = "UPDATE runs SET done = done + $2, errored = errored + $3, cost = cost + $4 WHERE key = $1";
-        if execute!(tx, sql, run, done, errored, cost)? == 0 {
+    for (run, (done, errored, cost, judge_cost)) in runs {
+        let sql = "UPDATE runs SET done = done + $2, errored = errored + $3, cost = cost + $4, \
+                   judge_cost = judge_cost + $5 WHERE key = $1";
+        if execute!(tx, sql, run, done, errored, cost, judge_cost)? == 0 {
             return Err(StoreError::Conflict("the run was deleted".to_owned()));
         }
     }

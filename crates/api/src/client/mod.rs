@@ -6,6 +6,7 @@ mod judges;
 mod models;
 mod prompts;
 mod runs;
+mod schedules;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use llmops_api::Client;
 use llmops_api::prompts::{BumpMode, PushPrompt};
 use llmops_api::runs::{CreateRun, GetRunQuery, RunQuery, TargetSpec};
+use llmops_api::{Client, ClientError, ErrorCode};
 use llmops_domain::prompt::{PromptRef, PromptSelector};
 use llmops_domain::run::{EvaluationRun, RunStatus};
 use llmops_domain::scorecard;
@@ -21,6 +21,8 @@ use crate::terminal;
 pub(crate) const SCORES_FILE: &str = "scores.json";
 /// How long one look at a run waits for its end.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long a server that is away is waited for.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Evaluate a target on a dataset.
 #[derive(Debug, Args)]
@@ -95,6 +97,7 @@ async fn start(client: &Client, context: &Context, project: &Project, args: &Eva
                 repeat: 1,
                 limit: None,
                 schedule: None,
+                timezone: None,
             };
             (None, plan)
         }
@@ -106,29 +109,45 @@ async fn start(client: &Client, context: &Context, project: &Project, args: &Eva
     };
     let target_name = args.target.clone().unwrap_or(plan.target);
     let dataset_name = args.dataset.clone().unwrap_or(plan.dataset);
-    let scoring = project.config.scoring_spec(&[]).map_err(|e| Failure::usage(e.to_string()))?;
     let target = push_target(client, context, project, &target_name).await?;
     let built = dataset::build_one(client, context, project, &dataset_name).await?;
-    let config = project.config.datasets.get(&dataset_name);
-    let run = client
-        .create_run(&CreateRun {
-            name: None,
-            description: None,
-            suite,
-            target,
-            dataset: format!("{dataset_name}@{}", built.version.version),
-            category_weights: config.map(|c| c.category_weights().into_iter().collect()).unwrap_or_default(),
-            scoring: scoring.spec,
-            repeat: args.repeat.unwrap_or(plan.repeat),
-            limit: args.limit.or(plan.limit.map(u64::from)),
-            cache: !args.no_cache,
-            start: true,
-            tags: args.tags.iter().cloned().collect(),
-            metadata: metadata(),
-            notices: scoring.notices,
-        })
-        .await?;
-    Ok(run)
+    let request = CreateRun {
+        dataset: format!("{dataset_name}@{}", built.version.version),
+        repeat: args.repeat.unwrap_or(plan.repeat),
+        limit: args.limit.or(plan.limit.map(u64::from)),
+        cache: !args.no_cache,
+        tags: args.tags.iter().cloned().collect(),
+        metadata: metadata(),
+        ..request(project, suite, target, &dataset_name)?
+    };
+    Ok(client.create_run(&request).await?)
+}
+
+/// A run of a target on a dataset's newest version, scored as the configuration says.
+pub(crate) fn request(
+    project: &Project,
+    suite: Option<String>,
+    target: TargetSpec,
+    dataset: &str,
+) -> Outcome<CreateRun> {
+    let scoring = project.config.scoring_spec(&[]).map_err(|e| Failure::usage(e.to_string()))?;
+    let config = project.config.datasets.get(dataset);
+    Ok(CreateRun {
+        name: None,
+        description: None,
+        suite,
+        target,
+        dataset: dataset.to_owned(),
+        category_weights: config.map(|c| c.category_weights().into_iter().collect()).unwrap_or_default(),
+        scoring: scoring.spec,
+        repeat: 1,
+        limit: None,
+        cache: true,
+        start: true,
+        tags: std::collections::BTreeMap::new(),
+        metadata: std::collections::BTreeMap::new(),
+        notices: scoring.notices,
+    })
 }
 
 /// What continuous integration says about the change that is evaluated.
@@ -145,11 +164,7 @@ fn metadata() -> std::collections::BTreeMap<String, serde_json::Value> {
 
 /// The target with its prompt pushed, pinned to the hash that was pushed.
 async fn push_target(client: &Client, context: &Context, project: &Project, name: &str) -> Outcome<TargetSpec> {
-    let target = project.config.targets.get(name).ok_or_else(|| {
-        let known: Vec<&str> = project.config.targets.keys().map(String::as_str).collect();
-        Failure::usage(format!("there is no target `{name}`")).hint(format!("the targets are: {}", known.join(", ")))
-    })?;
-    let mut prompt = target.prompt.clone();
+    let mut target = target_spec(project, name)?;
     if let Some(reference) = &target.prompt {
         let parsed: PromptRef = reference.parse().map_err(|e| Failure::usage(format!("{e}")))?;
         if parsed.selector == PromptSelector::Active
@@ -168,12 +183,21 @@ async fn push_target(client: &Client, context: &Context, project: &Project, name
             for warning in &pushed.warnings {
                 context.note(&format!("warning: prompts/{}.yaml: {warning}", parsed.name));
             }
-            prompt = Some(format!("{}@{}", parsed.name, pushed.prompt.hash));
+            target.prompt = Some(format!("{}@{}", parsed.name, pushed.prompt.hash));
         }
     }
+    Ok(target)
+}
+
+/// The target as the configuration says.
+pub(crate) fn target_spec(project: &Project, name: &str) -> Outcome<TargetSpec> {
+    let target = project.config.targets.get(name).ok_or_else(|| {
+        let known: Vec<&str> = project.config.targets.keys().map(String::as_str).collect();
+        Failure::usage(format!("there is no target `{name}`")).hint(format!("the targets are: {}", known.join(", ")))
+    })?;
     Ok(TargetSpec {
         name: name.to_owned(),
-        prompt,
+        prompt: target.prompt.clone(),
         model: target.model.clone(),
         candidates: target.candidates.clone(),
         model_version: target.model_version.clone(),
@@ -209,18 +233,33 @@ async fn follow(client: &Client, context: &Context, run: EvaluationRun) -> Outco
     let done_before = run.progress.done;
     let mut run = run;
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut away: Option<Instant> = None;
     while !run.status.is_final() {
-        run = tokio::select! {
-            looked = client.get_run(&id, &look) => looked?,
+        let looked = tokio::select! {
+            looked = client.get_run(&id, &look) => looked,
             _ = &mut interrupted => {
                 bar.finish_and_clear();
                 return Err(interrupt(client, context, &id).await);
             }
         };
+        match looked {
+            Ok(looked) => (run, away) = (looked, None),
+            Err(error) if is_away(&error) && away.get_or_insert_with(Instant::now).elapsed() < PATIENCE => {
+                bar.set_message("waiting for the server …");
+                tokio::time::sleep(LOOK * 5).await;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        }
         show_progress(&bar, &run, done_before, started);
     }
     bar.finish_and_clear();
     Ok(run)
+}
+
+/// Whether the server or its store may be back soon: the run goes on meanwhile.
+fn is_away(error: &ClientError) -> bool {
+    matches!(error, ClientError::Unreachable { .. }) || error.code() == Some(ErrorCode::StoreUnavailable)
 }
 
 async fn interrupt(client: &Client, context: &Context, id: &str) -> Failure {

@@ -12,10 +12,12 @@ pub(crate) mod judge;
 pub(crate) mod prompt;
 pub(crate) mod provider;
 pub(crate) mod run;
+pub(crate) mod schedule;
 pub(crate) mod schema;
 pub(crate) mod score;
 pub(crate) mod serve;
 pub(crate) mod simulate;
+pub(crate) mod worker;
 
 use serde::Serialize;
 
@@ -89,6 +91,8 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Outcome {
         Command::Experiment(command) => experiment::run(&context, &command),
         Command::Simulate(args) => simulate::run(&context, args).await,
         Command::Serve(args) => serve::run(&context, &args).await,
+        Command::Schedule(command) => schedule::run(&context, command).await,
+        Command::Worker(args) => worker::run(&context, &args).await,
         Command::Schema(args) => schema::run(&context, &args),
         Command::Completions { shell } => schema::completions(&context, shell),
     }

@@ -1,12 +1,22 @@
 //! `llmops serve`: the API on loopback.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::Args;
+use llmops::LlmOps;
+use llmops::jobs::{Worker, WorkerOptions};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::Context;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::Project;
+use crate::queue::QueueArgs;
+use crate::suites;
+
+/// How long answers on their way may take to reach the disk when the process is asked to end.
+pub(crate) const DRAIN: Duration = Duration::from_secs(30);
 
 /// Serve the API. There is no authentication yet, so only loopback addresses are accepted.
 #[derive(Debug, Args)]
@@ -14,6 +24,8 @@ pub(crate) struct ServeArgs {
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    #[command(flatten)]
+    queue: QueueArgs,
 }
 
 /// Runs the command until Ctrl-C or SIGTERM.
@@ -23,25 +35,13 @@ pub(crate) async fn run(context: &Context, args: &ServeArgs) -> Outcome {
             .hint("without authentication everybody who reaches the port could change everything"));
     }
     let project = Project::find(&context.global, &context.ui)?;
-    let ops = project.open(&context.global).await?;
+    let ops = project.open_queued(&context.global, &args.queue).await?;
     let listener = tokio::net::TcpListener::bind(args.listen)
         .await
         .map_err(|e| Failure::because(Kind::Undecided, format!("cannot listen on {}", args.listen), &e))?;
     let address = listener.local_addr().map_err(|e| Failure::because(Kind::Undecided, "no address", &e))?;
     context.note(&format!("llmops serves http://{address} (GET /openapi.json lists what there is); Ctrl-C stops it"));
-    let (stop_alerts, stopped) = tokio::sync::oneshot::channel::<()>();
-    let alerts = tokio::spawn(ops.alert_worker().run(async move {
-        // It is told to stop, or its teller is gone: both end it.
-        let _ = stopped.await;
-    }));
-    let probes = project.config.operations.probe_interval.map(|interval| {
-        let targets = project.config.targets.values();
-        let mut models: Vec<String> = targets.flat_map(|t| t.model.iter().chain(&t.candidates)).cloned().collect();
-        models.sort();
-        models.dedup();
-        let ops = ops.clone();
-        tokio::spawn(async move { ops.models().keep_probing(&models, interval.0).await })
-    });
+    let background = Background::start(context, &project, args, &ops).await;
     let events = ops.events();
     let stop = async move {
         shutdown().await;
@@ -49,13 +49,58 @@ pub(crate) async fn run(context: &Context, args: &ServeArgs) -> Outcome {
         events.close();
     };
     let served = axum::serve(listener, llmops_server::router(ops)).with_graceful_shutdown(stop).await;
-    drop(stop_alerts);
-    if let Some(probes) = probes {
-        probes.abort();
-    }
-    // What is on its way to a channel may take as long as the channel's timeout; what is cut short is sent again later.
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(10), alerts).await;
+    background.stop().await;
     served.map_err(|e| Failure::because(Kind::Undecided, "the server stopped", &e))
+}
+
+/// What a server does beside answering.
+struct Background {
+    worker: Option<Worker>,
+    stop_alerts: oneshot::Sender<()>,
+    alerts: JoinHandle<()>,
+    probes: Option<JoinHandle<()>>,
+}
+
+impl Background {
+    async fn start(context: &Context, project: &Project, args: &ServeArgs, ops: &LlmOps) -> Self {
+        if project.has_config {
+            let client = crate::local::client(llmops_server::router(ops.clone()));
+            if let Err(failure) = suites::keep_schedules(&client, context, project).await {
+                let why = failure.chain.join(": ");
+                context.note(&format!("warning: the schedules of the suites may be out of date: {why}"));
+            }
+        }
+        let worker = match args.queue.concurrency(&project.config.queue) {
+            0 => None,
+            concurrency => Some(ops.start_worker(WorkerOptions { concurrency, ..WorkerOptions::default() })),
+        };
+        let (stop_alerts, stopped) = oneshot::channel::<()>();
+        let alerts = tokio::spawn(ops.alert_worker().run(async move {
+            // It is told to stop, or its teller is gone: both end it.
+            let _ = stopped.await;
+        }));
+        let probes = project.config.operations.probe_interval.map(|interval| {
+            let targets = project.config.targets.values();
+            let mut models: Vec<String> = targets.flat_map(|t| t.model.iter().chain(&t.candidates)).cloned().collect();
+            models.sort();
+            models.dedup();
+            let ops = ops.clone();
+            tokio::spawn(async move { ops.models().keep_probing(&models, interval.0).await })
+        });
+        Self { worker, stop_alerts, alerts, probes }
+    }
+
+    async fn stop(self) {
+        if let Some(worker) = self.worker {
+            worker.stop(DRAIN).await;
+        }
+        drop(self.stop_alerts);
+        if let Some(probes) = self.probes {
+            probes.abort();
+        }
+        // What is on its way to a channel may take as long as the channel's timeout; what is cut short is sent again later.
+        let _ = tokio::time::timeout(Duration::from_secs(10), self.alerts).await;
+    }
 }
 
 /// Resolves on Ctrl-C or SIGTERM.

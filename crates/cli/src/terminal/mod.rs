@@ -8,6 +8,7 @@ mod error;
 mod gate;
 mod results;
 mod runs;
+mod schedules;
 mod table;
 mod text;
 
@@ -21,6 +22,7 @@ pub(crate) use error::error;
 pub(crate) use gate::gate;
 pub(crate) use results::{results, sample};
 pub(crate) use runs::{run, runs};
+pub(crate) use schedules::{preview, schedule, schedules};
 pub(crate) use table::{Cell, Column, pairs, table};
 
 /// Columns where nobody says how wide the output is: in a pipe or a log.

@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::channels::ChannelConfig;
 use super::providers::{ProviderConfig, RemoteConfig};
 use super::resolve::split_model;
-use super::suites::is_schedule;
 use super::{Config, DatasetConfig};
 use crate::prompt::PromptRef;
+use crate::schedule::{ScheduleError, Timetable};
 use crate::scoring::{MetricSpec, ScorerSpec};
 use crate::suggest;
 use crate::yaml::{Document, Problem, escape};
@@ -44,6 +44,7 @@ pub(super) fn check(document: &Document, config: &Config) -> Findings {
     checker.suites();
     checker.operations();
     checker.channels();
+    checker.queue();
     let mut found = checker.found;
     found.errors.sort_by_key(|p| (p.line, p.column));
     found.warnings.sort_by_key(|p| (p.line, p.column));
@@ -304,13 +305,16 @@ impl Checker<'_> {
             let at = format!("/suites/{}", escape(name));
             self.reference(&format!("{at}/target"), &suite.target, "target", config.targets.keys());
             self.reference(&format!("{at}/dataset"), &suite.dataset, "dataset", config.datasets.keys());
-            if let Some(schedule) = &suite.schedule
-                && !is_schedule(schedule)
-            {
-                let pointer = format!("{at}/schedule");
-                let message = format!("{} is no schedule", self.document.quote(&pointer));
-                let hint = "write @hourly, @daily, @weekly, @monthly or a cron expression such as `0 3 * * *`";
-                self.error(&pointer, message, Some(hint.to_owned()));
+            let zone = suite.timezone.as_deref().unwrap_or("UTC");
+            let schedule = suite.schedule.as_deref().unwrap_or("@daily");
+            if let Err(error) = Timetable::cron(schedule, zone) {
+                let (key, what) = match error {
+                    ScheduleError::Zone(_) => ("timezone", "time zone"),
+                    _ => ("schedule", "schedule"),
+                };
+                let pointer = format!("{at}/{key}");
+                let message = format!("{} is no {what}", self.document.quote(&pointer));
+                self.error(&pointer, message, Some(error.hint().to_owned()));
             }
         }
     }
@@ -378,6 +382,20 @@ impl Checker<'_> {
                     Some(suggest::hint(metric, known.iter().copied())),
                 );
             }
+        }
+    }
+}
+
+impl Checker<'_> {
+    fn queue(&mut self) {
+        let queue = &self.config.queue;
+        if queue.lease.0 < std::time::Duration::from_secs(1) {
+            self.error("/queue/lease", "must be at least 1s", Some("such as 30s".to_owned()));
+        }
+        let known = ["redis:", "rediss:", "postgres:", "postgresql:", "sqlite:"];
+        if queue.url.as_ref().is_some_and(|url| !known.iter().any(|scheme| url.starts_with(scheme))) {
+            let hint = "write redis://HOST, rediss://HOST, postgres://USER@HOST/DATABASE or sqlite:PATH";
+            self.error("/queue/url", "no kind of queue begins like this", Some(hint.to_owned()));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `llmops.yaml`: one section a file.
 
 pub mod alerts;
+mod automatic;
 pub mod channels;
 mod check;
 pub mod datasets;
@@ -9,6 +10,7 @@ pub mod duration;
 pub mod operations;
 pub mod outbound;
 pub mod providers;
+pub mod queue;
 mod resolve;
 pub mod scoring;
 pub mod suites;
@@ -26,12 +28,14 @@ use crate::gate::GateConfig;
 use crate::yaml::{Document, Problem, Schema};
 
 pub use alerts::AlertsConfig;
+pub use automatic::Automatic;
 pub use channels::ChannelConfig;
 pub use datasets::{CategoryConfig, DatasetConfig};
 pub use default::DEFAULT_YAML;
 pub use operations::OperationsConfig;
 pub use outbound::OutboundConfig;
 pub use providers::{Price, ProviderConfig};
+pub use queue::QueueConfig;
 pub use resolve::{NothingToScore, ProviderError, ResolvedScoring, SchemaFile, SuiteError};
 pub use scoring::ScoringConfig;
 pub use suites::SuiteConfig;
@@ -82,6 +86,8 @@ pub struct Config {
     /// Who is told of alerts, by name.
     #[schemars(extend("propertyNames" = {"pattern": NAME_PATTERN, "description": NAME_RULE}))]
     pub channels: IndexMap<String, ChannelConfig>,
+    /// Work in the background.
+    pub queue: QueueConfig,
     /// Environment variables that providers name and that are not set, by provider. Such a provider cannot be called.
     #[serde(skip)]
     pub unset_variables: BTreeMap<String, Vec<String>>,
@@ -106,6 +112,7 @@ impl Default for Config {
             outbound: OutboundConfig::default(),
             alerts: AlertsConfig::default(),
             channels: IndexMap::new(),
+            queue: QueueConfig::default(),
             unset_variables: BTreeMap::new(),
             unset_channels: BTreeMap::new(),
         }

@@ -100,7 +100,7 @@ impl Config {
             (0, 1, 1) => {
                 let (target, dataset) = (self.targets.keys().next(), self.datasets.keys().next());
                 let (target, dataset) = (target.cloned().unwrap_or_default(), dataset.cloned().unwrap_or_default());
-                let suite = SuiteConfig { target, dataset, repeat: 1, limit: None, schedule: None };
+                let suite = SuiteConfig { target, dataset, repeat: 1, limit: None, schedule: None, timezone: None };
                 return Ok((DEFAULT_SUITE.to_owned(), suite));
             }
             (0, _, _) => return Err(SuiteError::None),

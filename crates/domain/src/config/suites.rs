@@ -18,22 +18,15 @@ pub struct SuiteConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub limit: Option<u32>,
-    /// When it runs by itself: a cron expression (`0 3 * * *`) or `@hourly`, `@daily`, `@weekly`, `@monthly`. Absent:
-    /// at `operations.evaluation_interval`.
+    /// When it runs by itself: a cron expression (`0 3 * * *`) or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`.
+    /// Absent: at `operations.evaluation_interval`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
+    /// Time zone of the schedule, such as `Europe/Berlin`. Absent: UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
 }
 
 fn once() -> u32 {
     1
-}
-
-/// Whether a schedule has the shape of one: a known name, or five or six cron fields.
-pub(super) fn is_schedule(text: &str) -> bool {
-    if let Some(name) = text.strip_prefix('@') {
-        return matches!(name, "hourly" | "daily" | "midnight" | "weekly" | "monthly" | "yearly" | "annually");
-    }
-    let fields: Vec<&str> = text.split_whitespace().collect();
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '*' | '/' | ',' | '-' | '?' | '#');
-    (5..=6).contains(&fields.len()) && fields.iter().all(|field| field.chars().all(allowed))
 }

@@ -321,7 +321,7 @@ fn options_that_do_not_fit() {
     insta::assert_snapshot!(check_with("latency:   {}", "json_schema: {schema: {type: objekt}}"), @r#"llmops.yaml:36:27: scoring.metrics.json_schema.schema: no valid JSON Schema: "objekt" is not valid under any of the schemas listed in the 'anyOf' keyword"#);
     insta::assert_snapshot!(check_with("latency:   {}", "json_schema: {schema: 7}"), @"llmops.yaml:36:27: scoring.metrics.json_schema.schema: no valid JSON Schema: a JSON Schema is a map");
     insta::assert_snapshot!(check_with("latency:   {}", "contains: {values: ['']}"), @"llmops.yaml:36:25: scoring.metrics.contains.values[0]: the text is empty; every answer contains the empty text");
-    insta::assert_snapshot!(check_with("@daily", "dayly"), @"llmops.yaml:42:72: suites.default.schedule: `dayly` is no schedule; write @hourly, @daily, @weekly, @monthly or a cron expression such as `0 3 * * *`");
+    insta::assert_snapshot!(check_with("@daily", "dayly"), @"llmops.yaml:42:72: suites.default.schedule: `dayly` is no schedule; write five fields (minute, hour, day of month, month, day of week) such as `0 3 * * 1-5`, or @hourly, @daily, @weekly, @monthly, @yearly");
     insta::assert_snapshot!(check_with("http://127.0.0.1:9100/v1", "127.0.0.1:9100"), @"llmops.yaml:6:39: providers.local.base_url: `127.0.0.1:9100` is no web address; it begins with http:// or https://");
     insta::assert_snapshot!(check_with("kind: openai, base_url", "kind: azure, organization"), @"llmops.yaml:6:14: providers.local: the key `base_url` is missing; it names the resource: https://NAME.openai.azure.com/openai/v1");
     insta::assert_snapshot!(check_with("seed: 7", "faults: {hang: 0.6, cut: 0.6}"), @"llmops.yaml:7:67: providers.sim.faults: the shares sum to 1.2, more than 1");

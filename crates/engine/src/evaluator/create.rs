@@ -21,8 +21,19 @@ impl ContinuousEvaluator {
     /// Creates a run: resolves the target to a manifest, the dataset to a version, and checks that every scorer can be
     /// built, so that a run that exists can be executed. Starts it unless told otherwise.
     pub async fn create_run(&self, request: CreateRun) -> Result<EvaluationRun, Error> {
+        self.create_run_as(None, request).await
+    }
+
+    /// Checks that a run could be created, without creating it.
+    pub(crate) async fn check_run(&self, request: CreateRun) -> Result<(), Error> {
+        self.build(request).await.map(drop)
+    }
+
+    /// Creates a run under an id that the caller decides, where it decides one.
+    pub(crate) async fn create_run_as(&self, id: Option<RunId>, request: CreateRun) -> Result<EvaluationRun, Error> {
         let start = request.start;
-        let run = self.build(request).await?;
+        let mut run = self.build(request).await?;
+        run.id = id.unwrap_or(run.id);
         self.services.store.put_manifest(&self.project, &run.spec.manifest).await?;
         self.services.store.create_run(&self.project, &run, &shards(run.progress.total)).await?;
         if start { self.start_run(run.id.as_str()).await } else { Ok(run) }

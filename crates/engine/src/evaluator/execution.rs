@@ -7,7 +7,7 @@ use std::time::Duration;
 use llmops_domain::chat::ChatResponse;
 use llmops_domain::id::RunId;
 use llmops_domain::render::CompiledTarget;
-use llmops_domain::run::{Outcome, RunSpec, SampleResult};
+use llmops_domain::run::{Outcome, RunSpec, RunStatus, SampleResult};
 use llmops_providers::{ProviderError, Target};
 use llmops_storage::{RunKey, StoreError, VersionKey};
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::shard::{Held, Pair, ShardGuard, feed};
 use crate::cache::ResponseCache;
 use crate::scorers::{Scored, Scorers};
-use crate::{Error, Services};
+use crate::{Error, Services, patience};
 
 /// Calls in a row that found the provider unavailable before the run gives up. A provider that is down fails fast this
 /// way, instead of every sample trying and retrying on its own.
@@ -56,6 +56,10 @@ pub(super) enum StopReason {
     Cancelled,
     /// A provider cannot be reached.
     Unavailable(String),
+    /// Others ended the run.
+    Ended,
+    /// This process is asked to stop; others go on.
+    Leaving,
 }
 
 /// Tells everything that works on a run to stop.
@@ -87,6 +91,21 @@ impl Execution {
 
     pub(super) fn lease(&self) -> Duration {
         self.services.options.lease
+    }
+
+    /// Whether other processes bring themselves to the run, so that this one need not wait for them.
+    pub(super) fn is_queued(&self) -> bool {
+        self.services.options.queue.is_some()
+    }
+
+    /// Calls the store until it answers, as long as the run is not stopped: what was asked and scored is not lost because
+    /// the store is away for a while.
+    pub(super) async fn patiently<T, E, F>(&self, call: impl Fn() -> F) -> Result<T, Error>
+    where
+        E: Into<Error>,
+        F: Future<Output = Result<T, E>>,
+    {
+        patience::with(&self.services.options, &self.stop.stopped, call).await
     }
 
     /// Works until no shard is left, or until stopped. What is on its way when it stops still ends on disk.
@@ -150,15 +169,15 @@ impl Execution {
     /// Marks a shard as done, unless the lease was lost meanwhile: then it is the new owner's to do.
     pub(super) async fn complete(&self, shard: &ShardGuard) -> Result<(), Error> {
         self.held.remove(&shard.shard);
-        match self.services.store.complete_shard(&shard.shard).await {
-            Ok(()) | Err(StoreError::LeaseLost { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
+        match self.patiently(|| self.services.store.complete_shard(&shard.shard)).await {
+            Ok(()) | Err(Error::Store(StoreError::LeaseLost { .. })) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
     /// Whether another process holds a part of this run.
     pub(super) async fn others_are_at_work(&self) -> Result<bool, Error> {
-        let summary = self.services.store.shard_summary(&self.key).await?;
+        let summary = self.patiently(|| self.services.store.shard_summary(&self.key)).await?;
         Ok(summary.leases.iter().any(|lease| lease.owner != self.owner))
     }
 
@@ -249,15 +268,24 @@ impl Execution {
     }
 }
 
-/// Renews the leases on the shards this process works on, three times a lease.
+/// Renews the leases on the shards this process works on, three times a lease, and learns when others ended the run.
 async fn keep_leases(run: Arc<Execution>) {
+    let store = &run.services.store;
     loop {
         tokio::time::sleep(run.lease() / 3).await;
         for shard in run.held.all() {
             let now = run.services.clock.now();
-            if let Err(error) = run.services.store.renew_lease(&shard, run.lease(), now).await {
+            if let Err(error) = store.renew_lease(&shard, run.lease(), now).await {
                 tracing::warn!(run = %run.id, shard = shard.index, %error, "could not renew a lease");
             }
+        }
+        match store.run_status(&run.key).await {
+            Ok((RunStatus::Running, judge_cost)) => run.scorers.note_spent(judge_cost),
+            Ok((status, _)) => {
+                tracing::info!(run = %run.id, %status, "others ended the run");
+                return run.stop.because(StopReason::Ended);
+            }
+            Err(error) => tracing::warn!(run = %run.id, %error, "could not look how the run stands"),
         }
     }
 }

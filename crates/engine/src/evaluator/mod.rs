@@ -5,6 +5,7 @@
 //! results are aggregated from the store, in the order of the samples.
 
 mod aggregate;
+mod background;
 mod calibration;
 mod create;
 mod execution;
@@ -13,7 +14,7 @@ mod shard;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use llmops_domain::compare::{self, RunComparison};
 use llmops_domain::id::{ProjectId, RunId};
@@ -21,15 +22,17 @@ use llmops_domain::prompt::PromptVersion;
 use llmops_domain::render::CompiledTarget;
 use llmops_domain::run::{EvaluationFilter, EvaluationRun, RunResults, RunSpec, RunStatus, SampleResult};
 use llmops_storage::{ResultCursor, ResultFilter, RunKey, StatusChange, StoreError, VersionSelector};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use self::execution::{Execution, Stop, StopReason};
 use crate::cache::ResponseCache;
 use crate::datasets::DatasetManager;
+use crate::jobs::Job;
 use crate::prompts::PromptRegistry;
 use crate::scorers::Scorers;
 use crate::{Error, Services};
 
+pub(crate) use self::background::Joined;
 pub use self::calibration::CalibrationRequest;
 
 /// The tag that makes a run the baseline of its dataset.
@@ -54,6 +57,10 @@ impl std::fmt::Debug for LocalRuns {
 impl LocalRuns {
     fn get(&self, id: &RunId) -> Option<LocalRun> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    fn all(&self) -> Vec<LocalRun> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     fn remove(&self, id: &RunId) {
@@ -152,6 +159,7 @@ impl ContinuousEvaluator {
 
     /// Waits until the run has ended, at most `patience`, and answers how it stands.
     pub async fn wait(&self, run: &RunRef, patience: Duration) -> Result<EvaluationRun, Error> {
+        let started = Instant::now();
         let present = self.get_run(run, None).await?;
         if present.status.is_final() {
             return Ok(present);
@@ -159,27 +167,42 @@ impl ContinuousEvaluator {
         if let Some(local) = self.services.runs.get(&present.id) {
             let mut ended = local.ended.clone();
             // A timeout is no error: the caller asked how the run stands by then.
-            let _ = tokio::time::timeout(patience, ended.wait_for(|ended| *ended)).await;
-        } else {
-            tokio::time::sleep(patience.min(Duration::from_millis(500))).await;
+            let in_time = tokio::time::timeout(patience, ended.wait_for(|ended| *ended)).await.is_ok();
+            if !in_time {
+                return self.get_run(&RunRef::Id(present.id.0), None).await;
+            }
         }
-        self.get_run(&RunRef::Id(present.id.0), None).await
+        self.wait_for_others(&present.id, patience.saturating_sub(started.elapsed())).await
     }
 
-    /// Starts a pending run, or resumes one that stopped. Pairs with a result are not asked again; errored ones are.
+    /// Starts a pending run, or resumes one that stopped. Pairs with a result are not asked again; errored ones are. With a
+    /// queue, workers take it from there; without one, this process works on it.
     pub async fn start_run(&self, id: &str) -> Result<EvaluationRun, Error> {
         let run = self.get_run(&RunRef::from(id), None).await?;
         if run.status == RunStatus::Completed || self.services.runs.get(&run.id).is_some() {
             return Ok(run);
         }
+        if self.services.options.queue.is_some() {
+            return self.enqueue(run).await;
+        }
+        let execution = self.execution(&run).await?;
+        let started = self.prepare(&run, &execution.key).await?;
+        self.spawn(execution, None);
+        Ok(started)
+    }
+
+    /// Everything that this process needs to work on a run.
+    async fn execution(&self, run: &EvaluationRun) -> Result<Execution, Error> {
         let prompt = self.prompt_of(&run.spec).await?;
         let (compiled, scorers, target, cache) = self.compile(&run.spec, prompt.as_ref())?;
         let selector = VersionSelector::from(&run.spec.dataset_version);
         let key = self.services.store.run_key(&self.project, &run.id).await?;
-        let execution = Arc::new(Execution {
+        scorers.note_spent(self.services.store.run_status(&key).await?.1);
+        Ok(Execution {
             services: self.services.clone(),
             id: run.id.clone(),
             dataset: self.datasets.version(&run.spec.dataset, &selector).await?.key,
+            key,
             spec: run.spec.clone(),
             compiled,
             target,
@@ -188,28 +211,27 @@ impl ContinuousEvaluator {
             owner: self.services.owner.clone(),
             held: shard::Held::default(),
             stop: Stop::default(),
-            key: key.clone(),
-        });
-        let (end, ended) = watch::channel(false);
-        if !self.services.runs.add(&run.id, LocalRun { execution: execution.clone(), ended }) {
-            return Ok(run);
+        })
+    }
+
+    /// Works on a run in the background, as long as there is something to do for this process. False: it does already.
+    fn spawn(&self, execution: Execution, place: Option<OwnedSemaphorePermit>) -> bool {
+        let (execution, (end, ended)) = (Arc::new(execution), watch::channel(false));
+        let id = execution.id.clone();
+        if !self.services.runs.add(&id, LocalRun { execution: execution.clone(), ended }) {
+            return false;
         }
-        let prepared = self.prepare(&run, &key).await;
-        if prepared.is_err() {
-            self.services.runs.remove(&run.id);
-        }
-        let started = prepared?;
         let evaluator = self.clone();
         tokio::spawn(async move {
-            let id = execution.id.clone();
             if let Err(error) = evaluator.execute(execution).await {
                 tracing::error!(run = %id, %error, "the run could not be finished");
             }
             evaluator.services.runs.remove(&id);
             // Nobody may be waiting any more.
             let _ = end.send(true);
+            drop(place);
         });
-        Ok(started)
+        true
     }
 
     /// Gives back what a dead process held, forgets errors, and marks the run as running.
@@ -235,6 +257,14 @@ impl ContinuousEvaluator {
     async fn execute(&self, execution: Arc<Execution>) -> Result<(), Error> {
         let worked = execution.clone().work().await;
         match (worked, execution.stop.reason()) {
+            (_, Some(StopReason::Ended)) => {
+                self.release(&execution).await;
+                Ok(())
+            }
+            (_, Some(StopReason::Leaving)) => {
+                self.release(&execution).await;
+                Ok(self.services.push_job(&self.project, &Job::Run { run: execution.id.clone() }, None).await?)
+            }
             (_, Some(StopReason::Cancelled)) => {
                 self.release(&execution).await;
                 self.finish(&execution, RunStatus::Cancelled, None, None).await
@@ -244,11 +274,13 @@ impl ContinuousEvaluator {
                 let error = format!("gave up: the provider is unavailable: {message}");
                 self.finish(&execution, RunStatus::Failed, Some(&error), None).await
             }
+            // Nobody can say how the run stands. Whoever reaches the store again goes on.
+            (Err(error @ Error::Store(StoreError::Unavailable(_))), None) => Err(error),
             (Err(error), None) => {
                 self.release(&execution).await;
                 self.finish(&execution, RunStatus::Failed, Some(&error.to_string()), None).await
             }
-            (Ok(()), None) => self.conclude(&execution).await,
+            (Ok(()), None) => execution.patiently(|| self.conclude(&execution)).await,
         }
     }
 
@@ -292,12 +324,18 @@ impl ContinuousEvaluator {
     ) -> Result<(), Error> {
         let change = StatusChange { from: RunStatus::Running, to, at: self.services.clock.now(), error, results };
         match self.services.store.update_run_status(&self.project, &execution.id, change).await {
-            Ok(_) if to == RunStatus::Completed => {
-                crate::alerts::review_run(&self.services, &self.project, &execution.id).await;
+            Ok(_) => {
+                if let Some(queue) = &self.services.options.queue {
+                    // Whoever takes the job later sees that the run has ended.
+                    let _ = queue.withdraw(&Job::Run { run: execution.id.clone() }.name(&self.project)).await;
+                }
+                if to == RunStatus::Completed {
+                    crate::alerts::review_run(&self.services, &self.project, &execution.id).await;
+                }
                 Ok(())
             }
             // Another worker of this run, or a person, was first.
-            Ok(_) | Err(StoreError::Transition(_) | StoreError::Conflict(_)) => Ok(()),
+            Err(StoreError::Transition(_) | StoreError::Conflict(_)) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }

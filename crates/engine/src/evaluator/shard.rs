@@ -66,8 +66,8 @@ impl Held {
 /// Claims shard after shard and sends their pairs page by page, until none is left or nobody listens any more.
 pub(super) async fn feed(run: Arc<Execution>, pages: mpsc::Sender<Vec<Pair>>) -> Result<(), Error> {
     while !run.is_stopped() {
-        let now = run.services.clock.now();
-        let claimed = run.services.store.claim_shard(&run.key, &run.owner, run.lease(), now).await?;
+        let (store, clock) = (&run.services.store, &run.services.clock);
+        let claimed = run.patiently(|| store.claim_shard(&run.key, &run.owner, run.lease(), clock.now())).await?;
         match claimed {
             Some(shard) => {
                 run.held.add(shard.clone());
@@ -75,7 +75,7 @@ pub(super) async fn feed(run: Arc<Execution>, pages: mpsc::Sender<Vec<Pair>>) ->
                     return Ok(());
                 }
             }
-            None if !run.others_are_at_work().await? => return Ok(()),
+            None if run.is_queued() || !run.others_are_at_work().await? => return Ok(()),
             // The rest is in other hands. Wait for it, and take over what its owner drops.
             None => tokio::time::sleep(run.lease().min(Duration::from_secs(1)) / 2).await,
         }
@@ -86,13 +86,14 @@ pub(super) async fn feed(run: Arc<Execution>, pages: mpsc::Sender<Vec<Pair>>) ->
 /// Sends what the shard still lacks. `None`: nobody listens any more.
 async fn feed_shard(run: &Arc<Execution>, shard: Shard, pages: &mpsc::Sender<Vec<Pair>>) -> Result<Option<()>, Error> {
     let repeat = u64::from(run.spec.repeat);
-    let done = run.services.store.done_pairs(&run.key, shard.start, shard.end).await?;
+    let store = &run.services.store;
+    let done = run.patiently(|| store.done_pairs(&run.key, shard.start, shard.end)).await?;
     let (mut ordinal, end) = (shard.start / repeat, shard.end.div_ceil(repeat));
     let indices = shard.start..shard.end;
     let guard = Arc::new(ShardGuard { shard, left: AtomicI64::new(1) });
     while ordinal < end && !run.is_stopped() {
         let limit = u32::try_from((end - ordinal).min(u64::from(PAGE))).unwrap_or(PAGE);
-        let samples = run.services.store.stream_samples(run.dataset, ordinal, limit).await?;
+        let samples = run.patiently(|| store.stream_samples(run.dataset, ordinal, limit)).await?;
         let Some(last) = samples.last().map(|(at, _)| *at) else { break };
         let mut page = Vec::new();
         for (at, sample) in samples {
@@ -131,7 +132,7 @@ fn prepare(run: &Execution, guard: &Arc<ShardGuard>, (ordinal, trial): (u64, u32
 
 async fn look_up(run: &Execution, page: &mut [Pair]) -> Result<(), Error> {
     let keys: Vec<ContentHash> = page.iter().filter_map(|pair| pair.key.clone()).collect();
-    let mut known: HashMap<ContentHash, CachedAnswer> = run.cache.get_many(&keys).await?;
+    let mut known: HashMap<ContentHash, CachedAnswer> = run.patiently(|| run.cache.get_many(&keys)).await?;
     for pair in page {
         pair.cached = pair.key.as_ref().and_then(|key| known.remove(key));
     }

@@ -31,17 +31,22 @@ impl JudgeBudget {
     }
 
     fn spend(&self, usd: f64) {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a cost is small and not negative"
-        )]
-        self.spent_micros.fetch_add((usd.max(0.0) * 1e6).round() as u64, Ordering::Relaxed);
+        self.spent_micros.fetch_add(to_micros(usd), Ordering::Relaxed);
+    }
+
+    /// Hears what the judges of the run have spent in all processes, before it was resumed included.
+    pub(super) fn note_spent(&self, usd: f64) {
+        self.spent_micros.fetch_max(to_micros(usd), Ordering::Relaxed);
     }
 
     fn exhausted(&self) -> Option<f64> {
         self.limit.filter(|limit| self.spent_micros.load(Ordering::Relaxed) as f64 / 1e6 >= *limit)
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cost is small and not negative")]
+fn to_micros(usd: f64) -> u64 {
+    (usd.max(0.0) * 1e6).round() as u64
 }
 
 /// A compiled judge.

@@ -93,6 +93,11 @@ impl Scorers {
         Ok(Self { spec: spec.clone(), by_name, budget: JudgeBudget::new(spec.max_judge_cost) })
     }
 
+    /// Hears what the judges of the run have spent in all processes that work on it.
+    pub(crate) fn note_spent(&self, usd: f64) {
+        self.budget.note_spent(usd);
+    }
+
     /// Whether scoring never waits for a model.
     pub(crate) fn is_instant(&self) -> bool {
         self.by_name.iter().all(|(_, scorer)| match scorer {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
@@ -26,11 +27,17 @@ pub(crate) struct Scripted {
     answer: Box<Answer>,
     pub(crate) asked: Mutex<HashMap<String, u32>>,
     pub(crate) down: AtomicBool,
+    pause: Duration,
 }
 
 impl Scripted {
     pub(crate) fn new(answer: impl Fn(&ChatRequest) -> String + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { answer: Box::new(answer), asked: Mutex::default(), down: AtomicBool::new(false) })
+        Self::slow(answer, Duration::ZERO)
+    }
+
+    /// The same, taking its time for each answer.
+    pub(crate) fn slow(answer: impl Fn(&ChatRequest) -> String + Send + Sync + 'static, pause: Duration) -> Arc<Self> {
+        Arc::new(Self { answer: Box::new(answer), asked: Mutex::default(), down: AtomicBool::new(false), pause })
     }
 
     /// How often it was asked in all.
@@ -50,6 +57,9 @@ impl ChatProvider for Scripted {
                 retry_after: None,
             });
         }
+        if !self.pause.is_zero() {
+            tokio::time::sleep(self.pause).await;
+        }
         *self.asked.lock().unwrap().entry(request.last_user_text().into_owned()).or_default() += 1;
         let text = (self.answer)(request);
         let usage = Usage { prompt_tokens: 1000, completion_tokens: 1000 };
@@ -60,15 +70,20 @@ impl ChatProvider for Scripted {
 
 /// An installation with the provider `test` (one dollar per thousand tokens read, two per thousand written).
 pub(crate) fn installation(store: &Store, provider: &Arc<Scripted>) -> LlmOps {
+    installation_with(store, provider, Options::default())
+}
+
+/// The same, with options.
+pub(crate) fn installation_with(store: &Store, provider: &Arc<Scripted>, options: Options) -> LlmOps {
+    LlmOps::new(store.clone(), providers(provider), options)
+}
+
+/// The provider `test`.
+pub(crate) fn providers(provider: &Arc<Scripted>) -> Providers {
     let price = Price { input: 1000.0, output: 2000.0 };
     let prices = BTreeMap::from([("test/priced".to_owned(), price), ("test/judge".to_owned(), price)]);
     let limits = CallLimits { retries: 0, ..CallLimits::default() };
-    let providers = Providers::new(&BTreeMap::new(), &prices, Path::new(".")).unwrap().with_provider(
-        "test",
-        provider.clone(),
-        &limits,
-    );
-    LlmOps::new(store.clone(), providers, Options::default())
+    Providers::new(&BTreeMap::new(), &prices, Path::new(".")).unwrap().with_provider("test", provider.clone(), &limits)
 }
 
 /// `count` samples in the categories `a` and `b`; sample `i` asks `question i?` and expects `answer i`.

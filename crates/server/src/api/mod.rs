@@ -9,6 +9,7 @@ pub mod judges;
 pub mod prompts;
 pub mod providers;
 pub mod runs;
+pub mod schedules;
 
 use llmops_api::{ErrorBody, ErrorCode, Page};
 

@@ -53,7 +53,7 @@ async fn the_oldest_answers_go() {
         let by_entries = CacheLimits { max_entries: 50, max_bytes: u64::MAX };
         let by_bytes = CacheLimits { max_entries: u64::MAX, max_bytes: 500 };
         for cache in [by_entries, by_bytes] {
-            let store = TestStore::with_options(backend, StoreOptions { cache }).await;
+            let store = TestStore::with_options(backend, StoreOptions { cache, ..StoreOptions::default() }).await;
             let run = stored_run(&store, "run_1").await;
             for i in 0..200 {
                 store.cache_put(&project(), &key(i), "0123456789".to_owned()).await;

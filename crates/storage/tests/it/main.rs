@@ -5,6 +5,7 @@ mod cache;
 mod calibrations;
 mod datasets;
 mod events;
+mod jobs;
 mod kill;
 mod manifests;
 mod opening;

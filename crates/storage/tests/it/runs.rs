@@ -201,3 +201,23 @@ async fn the_baseline_is_the_run_tagged_last() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn finds_running_runs_that_nobody_works_on() {
+    on_backends(async |store| {
+        let key = crate::support::stored_run(store, "run_1").await;
+        let orphans = async |now: i64| store.orphaned_runs(at(now)).await.unwrap();
+        assert_eq!(orphans(0).await, [], "it is pending");
+        let start =
+            StatusChange { from: RunStatus::Pending, to: RunStatus::Running, at: at(0), error: None, results: None };
+        store.update_run_status(&project(), &"run_1".into(), start).await.unwrap();
+        assert_eq!(store.run_status(&key).await.unwrap(), (RunStatus::Running, 0.0));
+        store.result_writer().submit(&key, vec![crate::support::scored(0, 0, 0.5)]).await.unwrap();
+        assert_eq!(store.run_status(&key).await.unwrap(), (RunStatus::Running, 0.25), "what its judge cost");
+        assert_eq!(orphans(0).await, [(project(), "run_1".into())]);
+        store.claim_shard(&key, "w", std::time::Duration::from_secs(10), at(0)).await.unwrap().unwrap();
+        assert_eq!(orphans(9).await, []);
+        assert_eq!(orphans(10).await.len(), 1, "the lease has ended");
+    })
+    .await;
+}

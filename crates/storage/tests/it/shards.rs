@@ -122,3 +122,23 @@ async fn clearing_errors_reopens_the_shards_they_are_in() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn knows_whether_a_newcomer_finds_work() {
+    on_backends(async |store| {
+        let run = store.create_run(&project(), &run("run_1"), &[(0, 10), (10, 20)]).await.unwrap();
+        let has_work = async |now: i64| store.has_work(&run, at(now)).await.unwrap();
+        assert!(has_work(0).await);
+        let shards = [
+            store.claim_shard(&run, "w1", LEASE, at(0)).await.unwrap().unwrap(),
+            store.claim_shard(&run, "w1", LEASE, at(0)).await.unwrap().unwrap(),
+        ];
+        assert!(!has_work(5).await, "all is in other hands");
+        assert!(has_work(10).await, "the leases have ended");
+        store.complete_shard(&shards[0]).await.unwrap();
+        assert!(!has_work(5).await);
+        store.complete_shard(&shards[1]).await.unwrap();
+        assert!(has_work(5).await, "somebody must end the run");
+    })
+    .await;
+}

@@ -1,0 +1,268 @@
+//! Schedules: one firing across replicas, policies, what people do with them. The clock is the test's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use llmops::domain::config::duration::HumanDuration;
+use llmops::domain::run::{EvaluationFilter, RunStatus};
+use llmops::domain::schedule::{Missed, Overlap};
+use llmops::jobs::{Queue, StoredQueue, Worker, WorkerOptions};
+use llmops::{Clock, Error, LlmOps, Options};
+use llmops_api::schedules::{Firing, FiringStatus, Origin, ScheduleSpec};
+use llmops_storage::Store;
+use llmops_testing::on_backends;
+
+use crate::scripted::{Scripted, add_samples, exact, providers, right, run};
+
+/// 2026-01-01T00:00:00Z.
+const START: i64 = 1_767_225_600;
+
+#[derive(Debug, Default)]
+struct FakeClock {
+    seconds: AtomicI64,
+    random: AtomicU64,
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(START + self.seconds.load(Ordering::SeqCst)).unwrap()
+    }
+
+    fn random(&self) -> u64 {
+        self.random.fetch_add(1, Ordering::SeqCst)
+    }
+}
+
+fn installation(store: &Store, provider: &Arc<Scripted>, clock: &Arc<FakeClock>) -> LlmOps {
+    let queue: Arc<dyn Queue> = Arc::new(StoredQueue(store.clone()));
+    let options = Options { queue: Some(queue), ..Options::default() };
+    LlmOps::with_clock(store.clone(), providers(provider), options, clock.clone())
+}
+
+fn every_minute(name: &str) -> ScheduleSpec {
+    ScheduleSpec {
+        name: name.to_owned(),
+        origin: Origin::Api,
+        paused: false,
+        cron: Some("* * * * *".to_owned()),
+        every: None,
+        timezone: "UTC".to_owned(),
+        jitter: HumanDuration::from_secs(0),
+        overlap: Overlap::Skip,
+        missed: Missed::Skip,
+        run: run("m", exact()),
+    }
+}
+
+fn start(ops: &LlmOps) -> Worker {
+    ops.start_worker(WorkerOptions { concurrency: 4, poll: Duration::from_millis(10) })
+}
+
+async fn stop(worker: Worker) {
+    worker.stop(Duration::from_secs(10)).await;
+}
+
+/// Waits until no firing of the schedule is due and no run runs.
+async fn settled(ops: &LlmOps, name: &str) -> Vec<Firing> {
+    loop {
+        let firings = ops.schedules().firings(name, None, 100).await.unwrap();
+        let running = EvaluationFilter { status: Some(RunStatus::Running), ..EvaluationFilter::default() };
+        if firings.iter().all(|f| f.status != FiringStatus::Due)
+            && ops.evaluator().list_runs(&running).await.unwrap().is_empty()
+        {
+            return firings;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn shown(firings: &[Firing]) -> Vec<(i64, &'static str)> {
+    firings.iter().rev().map(|f| (f.fire_at.as_second() - START, f.status.as_str())).collect()
+}
+
+#[tokio::test]
+async fn of_many_replicas_one_fires() {
+    on_backends(async |store| {
+        let (provider, clock) = (Scripted::new(right), Arc::new(FakeClock::default()));
+        let replicas: Vec<LlmOps> = (0..3).map(|_| installation(store, &provider, &clock)).collect();
+        add_samples(&replicas[0], 2).await;
+        for i in 0..10 {
+            replicas[0].schedules().put(every_minute(&format!("s{i}"))).await.unwrap();
+        }
+        let workers: Vec<Worker> = replicas.iter().map(start).collect();
+        for minute in 1..=3 {
+            clock.seconds.store(minute * 60 + 1, Ordering::SeqCst);
+            futures::future::try_join_all(replicas.iter().map(LlmOps::tick)).await.unwrap();
+            for i in 0..10 {
+                settled(&replicas[0], &format!("s{i}")).await;
+            }
+        }
+        for i in 0..10 {
+            let firings = replicas[1].schedules().firings(&format!("s{i}"), None, 100).await.unwrap();
+            assert_eq!(shown(&firings), [(60, "started"), (120, "started"), (180, "started")]);
+        }
+        let all = EvaluationFilter { limit: Some(1000), ..EvaluationFilter::default() };
+        let runs = replicas[2].evaluator().list_runs(&all).await.unwrap();
+        assert_eq!(runs.len(), 30);
+        assert!(runs.iter().all(|run| run.status == RunStatus::Completed && run.tags["schedule"].starts_with('s')));
+        for worker in workers {
+            stop(worker).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_firing_that_is_delivered_twice_makes_one_run() {
+    on_backends(async |store| {
+        let (provider, clock) = (Scripted::new(right), Arc::new(FakeClock::default()));
+        let ops = installation(store, &provider, &clock);
+        add_samples(&ops, 2).await;
+        ops.schedules().put(every_minute("s")).await.unwrap();
+        clock.seconds.store(61, Ordering::SeqCst);
+        ops.tick().await.unwrap();
+        // A worker takes the job and dies; another one finds it when the lease has ended. In the meantime the firing is found
+        // as one whose job was lost.
+        let taken = store.take_job("dead", Duration::from_secs(30), clock.now()).await.unwrap().unwrap();
+        assert!(taken.name.starts_with("fire/default/s/"), "{}", taken.name);
+        clock.seconds.store(92, Ordering::SeqCst);
+        ops.tick().await.unwrap();
+        let worker = start(&ops);
+        assert_eq!(shown(&settled(&ops, "s").await), [(60, "started")]);
+        stop(worker).await;
+        assert_eq!(ops.evaluator().list_runs(&EvaluationFilter::default()).await.unwrap().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_not_over_skips_or_queues_the_next() {
+    on_backends(async |store| {
+        let (provider, clock) = (Scripted::slow(right, Duration::from_millis(300)), Arc::new(FakeClock::default()));
+        let ops = installation(store, &provider, &clock);
+        add_samples(&ops, 1).await;
+        let nocache = llmops_api::runs::CreateRun { cache: false, ..run("m", exact()) };
+        let skip = ScheduleSpec { run: nocache.clone(), ..every_minute("skip") };
+        let queue = ScheduleSpec { overlap: Overlap::Queue, run: nocache, ..every_minute("queue") };
+        ops.schedules().put(skip).await.unwrap();
+        ops.schedules().put(queue).await.unwrap();
+        clock.seconds.store(60, Ordering::SeqCst);
+        ops.tick().await.unwrap();
+        let worker = start(&ops);
+        while ops.evaluator().list_runs(&EvaluationFilter::default()).await.unwrap().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        clock.seconds.store(120, Ordering::SeqCst);
+        ops.tick().await.unwrap();
+        // The queued one looks again when the clock has gone on.
+        while ops.schedules().get("queue").await.unwrap().last.unwrap().status == FiringStatus::Due {
+            clock.seconds.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(shown(&settled(&ops, "skip").await)[..2], [(60, "started"), (120, "skipped")]);
+        assert_eq!(shown(&settled(&ops, "queue").await)[..2], [(60, "started"), (120, "started")]);
+        stop(worker).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_missed_is_left_out_or_made_up_for() {
+    on_backends(async |store| {
+        let (provider, clock) = (Scripted::new(right), Arc::new(FakeClock::default()));
+        let ops = installation(store, &provider, &clock);
+        add_samples(&ops, 2).await;
+        ops.schedules().put(every_minute("skip")).await.unwrap();
+        let once = ScheduleSpec { missed: Missed::RunOnce, overlap: Overlap::Queue, ..every_minute("once") };
+        ops.schedules().put(once).await.unwrap();
+        clock.seconds.store(3600 - 1, Ordering::SeqCst);
+        ops.tick().await.unwrap();
+        let worker = start(&ops);
+        assert_eq!(shown(&settled(&ops, "skip").await), [(3480, "missed"), (3540, "started")]);
+        while ops.schedules().get("once").await.unwrap().last.unwrap().status == FiringStatus::Due {
+            clock.seconds.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(shown(&settled(&ops, "once").await)[..2], [(3480, "started"), (3540, "started")]);
+        stop(worker).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn people_pause_resume_fire_and_remove() {
+    on_backends(async |store| {
+        let (provider, clock) = (Scripted::new(right), Arc::new(FakeClock::default()));
+        let ops = installation(store, &provider, &clock);
+        add_samples(&ops, 2).await;
+        let schedules = ops.schedules();
+        let made = schedules.put(every_minute("s")).await.unwrap();
+        assert_eq!(made.next_at.unwrap().as_second() - START, 60);
+        assert_eq!(schedules.put(every_minute("s")).await.unwrap(), made, "the same again changes nothing");
+        assert_eq!(schedules.pause("s").await.unwrap().next_at, None);
+        clock.seconds.store(600, Ordering::SeqCst);
+        ops.tick().await.unwrap();
+        assert_eq!(schedules.firings("s", None, 10).await.unwrap(), []);
+        assert_eq!(schedules.resume("s").await.unwrap().next_at.unwrap().as_second() - START, 660);
+        let worker = start(&ops);
+        schedules.run_now("s").await.unwrap();
+        assert_eq!(shown(&settled(&ops, "s").await), [(600, "started")]);
+        stop(worker).await;
+        let ahead = schedules.preview("s", 3).await.unwrap().firings;
+        assert_eq!(ahead.iter().map(|t| t.as_second() - START).collect::<Vec<_>>(), [660, 720, 780]);
+        schedules.remove("s").await.unwrap();
+        assert!(matches!(schedules.get("s").await, Err(Error::Store(_))));
+        assert!(schedules.run_now("s").await.is_err());
+        assert_eq!(ops.evaluator().list_runs(&EvaluationFilter::default()).await.unwrap().len(), 1, "runs stay");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_run_is_refused_when_it_is_made_and_told_when_it_fails() {
+    on_backends(async |store| {
+        let (provider, clock) = (Scripted::new(right), Arc::new(FakeClock::default()));
+        let ops = installation(store, &provider, &clock);
+        add_samples(&ops, 2).await;
+        let schedules = ops.schedules();
+        let wrong = |change: fn(&mut ScheduleSpec)| {
+            let mut spec = every_minute("s");
+            change(&mut spec);
+            spec
+        };
+        for spec in [
+            wrong(|s| s.cron = Some("61 * * * *".to_owned())),
+            wrong(|s| s.cron = None),
+            wrong(|s| s.every = Some(HumanDuration::from_secs(60))),
+            wrong(|s| s.timezone = "Mars".to_owned()),
+            wrong(|s| s.name = "../x".to_owned()),
+            wrong(|s| s.name = String::new()),
+            wrong(|s| s.run.dataset = "nothing".to_owned()),
+            wrong(|s| s.run.target.model = Some("nobody/m".to_owned())),
+        ] {
+            let refused = schedules.put(spec.clone()).await;
+            assert!(refused.is_err(), "{spec:?}");
+        }
+        assert_eq!(schedules.list(None, 10).await.unwrap(), []);
+        schedules.put(every_minute("s")).await.unwrap();
+        clock.seconds.store(61, Ordering::SeqCst);
+        let none = llmops_providers::registry::Providers::new(
+            &std::collections::BTreeMap::new(),
+            &std::collections::BTreeMap::new(),
+            std::path::Path::new("."),
+        )
+        .unwrap();
+        let queue: Arc<dyn Queue> = Arc::new(StoredQueue((**store).clone()));
+        let options = Options { queue: Some(queue), ..Options::default() };
+        let unable = LlmOps::with_clock((**store).clone(), none, options, clock.clone());
+        unable.tick().await.unwrap();
+        let worker = start(&unable);
+        let firings = settled(&unable, "s").await;
+        assert_eq!(shown(&firings), [(60, "failed")]);
+        assert!(firings[0].note.as_ref().unwrap().contains("test"), "{firings:?}");
+        stop(worker).await;
+    })
+    .await;
+}
