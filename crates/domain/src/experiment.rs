@@ -5,10 +5,14 @@
 
 pub mod assignment;
 pub mod check;
+pub mod choice;
 pub mod condition;
 pub mod lifecycle;
 pub mod metric;
+pub mod observation;
 pub mod plan;
+pub mod report;
+pub mod result;
 pub mod split;
 
 use std::collections::BTreeMap;
@@ -19,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use check::{InvalidExperiment, SpecProblem};
+pub use choice::TestChoice;
 pub use metric::{Direction, Guardrail, MetricKind, MetricSpec};
 pub use plan::{AnalysisPlan, Basis, Correction};
 

@@ -19,6 +19,7 @@
 //! ```
 
 pub mod alerts;
+pub mod analysis;
 mod cache;
 mod clock;
 pub mod datasets;
@@ -27,6 +28,7 @@ pub mod evaluator;
 pub mod events;
 mod gate;
 pub mod jobs;
+pub mod observation_rows;
 mod owner;
 mod patience;
 pub mod prompts;

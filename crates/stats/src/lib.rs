@@ -16,9 +16,11 @@
 //! | module | what it has |
 //! | --- | --- |
 //! | [`moments`] | streaming, mergeable mean and variance of one and of two variables (Welford) |
+//! | [`unit_sums`], [`exact`], [`sketch`] | sums over units that can be taken back; quantiles that merge |
 //! | [`t_test`] | Welch, Student, paired; from values, moments or rates |
 //! | [`proportion`], [`contingency`] | rates: two-proportion z, Wilson, Newcombe; chi-squared, Fisher's exact test |
 //! | [`mann_whitney`], [`wilcoxon`], [`sign_test`] | tests by ranks and signs, with Hodges-Lehmann estimates |
+//! | [`ordinal`] | rank tests of tallied values, the probability of superiority |
 //! | [`mcnemar`] | paired yes-or-no outcomes: exact, mid-p, chi-squared |
 //! | [`quantile`] | quantiles and their difference |
 //! | [`bootstrap`], [`cluster`] | percentile, BCa and cluster bootstrap; clustered standard errors, weighted means |
@@ -51,10 +53,12 @@ pub mod cluster;
 pub mod contingency;
 pub mod cuped;
 pub mod drift;
+pub mod exact;
 pub mod mann_whitney;
 pub mod mcnemar;
 pub mod moments;
 pub mod multiple;
+pub mod ordinal;
 pub mod power;
 pub mod ppi;
 pub mod proportion;
@@ -62,8 +66,10 @@ pub mod quantile;
 pub mod ratio;
 pub mod sequential;
 pub mod sign_test;
+pub mod sketch;
 pub mod srm;
 pub mod t_test;
+pub mod unit_sums;
 pub mod wilcoxon;
 pub mod winsor;
 

@@ -275,6 +275,26 @@ impl PairMoments {
         Ok(pairs)
     }
 
+    /// Moments from stored parts: the means of x and y, and Σ(x − x̄)², Σ(y − ȳ)², Σ(x − x̄)(y − ȳ).
+    ///
+    /// ```
+    /// use llmops_stats::moments::PairMoments;
+    /// let parts = PairMoments::from_parts(2, (2.0, 3.0), (2.0, 8.0, -4.0)).unwrap();
+    /// assert_eq!(parts, PairMoments::from_slices(&[1.0, 3.0], &[5.0, 1.0]).unwrap());
+    /// ```
+    pub fn from_parts(n: u64, (mean_x, mean_y): (f64, f64), (m2_x, m2_y, c_xy): (f64, f64, f64)) -> Result<Self> {
+        if n == 0 {
+            return Ok(Self::new());
+        }
+        if let Some(index) = [mean_x, mean_y, m2_x, m2_y, c_xy].iter().position(|part| !part.is_finite()) {
+            return Err(StatsError::NotFinite { index });
+        }
+        if let Some(&value) = [m2_x, m2_y].iter().find(|part| **part < 0.0) {
+            return Err(StatsError::OutOfRange { what: "m2", value, expected: "at least 0" });
+        }
+        Ok(Self { n, mean_x, mean_y, m2_x, m2_y, c_xy })
+    }
+
     /// Adds one pair; a NaN or infinite member is refused and leaves the moments as they were.
     ///
     /// ```

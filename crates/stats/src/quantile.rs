@@ -3,6 +3,7 @@
 use crate::dist::{normal_critical, normal_sf};
 use crate::error::{Result, check_count, check_finite, check_open_unit, check_unit};
 use crate::result::{Interval, Method, TestOptions, TestResult, symmetric_p};
+use crate::sketch::Sketch;
 
 /// The quantile `q` of values, linearly interpolated between order statistics at (n − 1)q (type 7 of Hyndman & Fan
 /// 1996, The American Statistician 50:361; NumPy's default).
@@ -50,21 +51,141 @@ pub(crate) fn quantile_of_sorted(sorted: &[f64], q: f64) -> f64 {
 /// assert!((result.effect - 30.0).abs() < 1e-9 && result.p_value < 0.001);
 /// ```
 pub fn quantile_difference(control: &[f64], treatment: &[f64], q: f64, options: TestOptions) -> Result<TestResult> {
-    let TestOptions { alternative, level } = options.check()?;
+    options.check()?;
+    let single = |values: &[f64]| -> Result<QuantileEstimate> {
+        check_finite(values)?;
+        let mut sorted = values.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
+        estimate((sorted.len() as u64, q), |position| Ok(quantile_of_sorted(&sorted, position)), |_| None)
+    };
     check_open_unit("quantile", q)?;
-    check_finite(control)?;
     check_finite(treatment)?;
-    let (before, before_variance) = quantile_and_variance(control, q)?;
-    let (after, after_variance) = quantile_and_variance(treatment, q)?;
-    let (effect, se) = (after - before, (before_variance + after_variance).sqrt());
+    difference_of(&single(control)?, &single(treatment)?, options)
+}
+
+/// A quantile of an arm whose observations come in clusters: its value and the variance of that value.
+///
+/// ```
+/// use llmops_stats::quantile::{QuantileEstimate, clustered};
+/// let calls: Vec<Vec<f64>> = (0..100).map(|user| vec![f64::from(user), f64::from(user) + 0.5]).collect();
+/// let QuantileEstimate { value, observations, groups, .. } = clustered(&calls, 0.5).unwrap();
+/// assert_eq!((value, observations, groups), (49.75, 200, 100));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct QuantileEstimate {
+    /// The quantile.
+    pub value: f64,
+    /// Variance of the estimate.
+    pub variance: f64,
+    /// Observations.
+    pub observations: u64,
+    /// Independent groups of observations.
+    pub groups: u64,
+    /// Whether groups have more than one observation.
+    pub clustered: bool,
+}
+
+/// The quantile `q` of clusters of observations, such as the calls of each user.
+///
+/// As [`quantile_difference`], except that the reach of the interval is z* times the standard error of the share of
+/// observations below the quantile, by the delta method over clusters (Deng, Knoblich & Lu 2018, §4.2). With one
+/// observation each it is that of independent observations.
+///
+/// Errors: as [`quantile_difference`]; fewer than 2 clusters.
+///
+/// ```
+/// let single: Vec<Vec<f64>> = (0..100).map(|i| vec![f64::from(i)]).collect();
+/// assert!(llmops_stats::quantile::clustered(&single, 0.5).unwrap().variance > 0.0);
+/// ```
+pub fn clustered(groups: &[Vec<f64>], q: f64) -> Result<QuantileEstimate> {
+    let mut sorted = groups.concat();
+    check_finite(&sorted)?;
+    sorted.sort_unstable_by(f64::total_cmp);
+    let independent = groups.iter().all(|group| group.len() <= 1);
+    estimate(
+        (sorted.len() as u64, q),
+        |position| Ok(quantile_of_sorted(&sorted, position)),
+        |value| {
+            let below = |group: &Vec<f64>| group.iter().filter(|other| **other <= value).count() as f64;
+            (!independent).then(|| {
+                let filled = groups.iter().filter(|group| !group.is_empty());
+                filled.map(|group| (below(group), group.len() as f64)).collect()
+            })
+        },
+    )
+}
+
+/// The same from sketches of random parts of the arm's units: the parts are the clusters, so that users with many
+/// observations are accounted for. `independent` says that every unit has one observation, which needs no clusters.
+///
+/// Errors: as [`clustered`].
+///
+/// ```
+/// use llmops_stats::{quantile::sketched, sketch::Sketch};
+/// let mut parts = vec![Sketch::default(); 10];
+/// for i in 0..1000_u32 {
+///     parts[(i % 10) as usize].add(f64::from(i + 1)).unwrap();
+/// }
+/// assert!((sketched(&parts, 0.9, true).unwrap().value - 900.0).abs() < 5.0);
+/// ```
+pub fn sketched(parts: &[Sketch], q: f64, independent: bool) -> Result<QuantileEstimate> {
+    let mut all = Sketch::default();
+    for part in parts {
+        all.merge(part);
+    }
+    estimate(
+        (all.n(), q),
+        |position| all.quantile(position.clamp(0.0, 1.0)),
+        |value| {
+            let filled = parts.iter().filter(|part| part.n() > 0);
+            (!independent).then(|| filled.map(|part| (part.below(value), part.n() as f64)).collect())
+        },
+    )
+}
+
+/// The normal interval of such a quantile.
+///
+/// Errors: a level outside (0, 1).
+///
+/// ```
+/// let single: Vec<Vec<f64>> = (0..100).map(|i| vec![f64::from(i)]).collect();
+/// let estimate = llmops_stats::quantile::clustered(&single, 0.5).unwrap();
+/// assert!(llmops_stats::quantile::interval_of(&estimate, 0.95).unwrap().contains(49.5));
+/// ```
+pub fn interval_of(estimate: &QuantileEstimate, level: f64) -> Result<Interval> {
+    check_open_unit("level", level)?;
+    Ok(Interval::around(estimate.value, normal_critical(level) * estimate.variance.sqrt(), level))
+}
+
+/// Tests the difference of two such quantiles, treatment − control, as [`quantile_difference`] does.
+///
+/// Errors: those of [`quantile_difference`] about variation and options.
+///
+/// ```
+/// use llmops_stats::{TestOptions, quantile::{clustered, difference_of, quantile_difference}};
+/// let arm = |shift: f64| (0..200).map(|i| f64::from(i) + shift).collect::<Vec<f64>>();
+/// let single = |values: &[f64]| values.iter().map(|v| vec![*v]).collect::<Vec<_>>();
+/// let (control, treatment) = (arm(0.0), arm(9.0));
+/// let estimates = (clustered(&single(&control), 0.9).unwrap(), clustered(&single(&treatment), 0.9).unwrap());
+/// let result = difference_of(&estimates.0, &estimates.1, TestOptions::default()).unwrap();
+/// assert_eq!(result, quantile_difference(&control, &treatment, 0.9, TestOptions::default()).unwrap());
+/// ```
+pub fn difference_of(
+    control: &QuantileEstimate,
+    treatment: &QuantileEstimate,
+    options: TestOptions,
+) -> Result<TestResult> {
+    let TestOptions { alternative, level } = options.check()?;
+    let (effect, se) = (treatment.value - control.value, (control.variance + treatment.variance).sqrt());
     if se == 0.0 && effect != 0.0 {
         return Err(crate::StatsError::NoVariation { what: "the values around the quantile" });
     }
     let statistic = if se > 0.0 { effect / se } else { 0.0 };
     crate::error::check_result("the statistic", &[statistic])?;
+    let clustered = control.clustered || treatment.clustered;
     Ok(TestResult {
-        method: Method::QuantileDifference,
-        n: (control.len() + treatment.len()) as u64,
+        method: if clustered { Method::QuantileDifferenceClustered } else { Method::QuantileDifference },
+        n: control.observations + treatment.observations,
         statistic,
         df: None,
         p_value: if se > 0.0 { symmetric_p(statistic, alternative, normal_sf) } else { 1.0 },
@@ -74,13 +195,28 @@ pub fn quantile_difference(control: &[f64], treatment: &[f64], q: f64, options: 
     })
 }
 
-fn quantile_and_variance(values: &[f64], q: f64) -> Result<(f64, f64)> {
+/// `shares` answers with (observations at most the quantile, observations) of each cluster, and with nothing where the
+/// observations are independent.
+fn estimate(
+    (n, q): (u64, f64),
+    quantile: impl Fn(f64) -> Result<f64>,
+    shares: impl FnOnce(f64) -> Option<Vec<(f64, f64)>>,
+) -> Result<QuantileEstimate> {
+    check_open_unit("quantile", q)?;
     let z = normal_critical(0.95);
     let needed = z * z * (q / (1.0 - q)).max((1.0 - q) / q);
-    check_count("observations for this quantile", crate::power::ceil_count(needed)?.max(2), values.len() as u64)?;
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let reach = z * (q * (1.0 - q) / values.len() as f64).sqrt();
-    let spread = quantile_of_sorted(&sorted, q + reach) - quantile_of_sorted(&sorted, q - reach);
-    Ok((quantile_of_sorted(&sorted, q), (spread / (2.0 * z)).powi(2)))
+    check_count("observations for this quantile", crate::power::ceil_count(needed)?.max(2), n)?;
+    let value = quantile(q)?;
+    let (se, groups, clustered) = match shares(value) {
+        None => ((q * (1.0 - q) / n as f64).sqrt(), n, false),
+        Some(clusters) => {
+            check_count("units", 2, clusters.len() as u64)?;
+            let pairs: (Vec<f64>, Vec<f64>) = clusters.into_iter().map(|(below, size)| (size, below)).unzip();
+            let share = crate::ratio::ratio(&crate::moments::PairMoments::from_slices(&pairs.1, &pairs.0)?, 0.95)?;
+            (share.se.unwrap_or_default(), share.n, true)
+        }
+    };
+    let reach = z * se;
+    let spread = quantile((q + reach).min(1.0))? - quantile((q - reach).max(0.0))?;
+    Ok(QuantileEstimate { value, variance: (spread / (2.0 * z)).powi(2), observations: n, groups, clustered })
 }

@@ -106,6 +106,19 @@ impl Interval {
         self.high - self.low
     }
 
+    /// Estimate ± z·se of a normally distributed estimate.
+    ///
+    /// Errors: a level outside (0, 1).
+    ///
+    /// ```
+    /// let interval = llmops_stats::Interval::normal(1.0, 0.5, 0.95).unwrap();
+    /// assert!((interval.high - 1.979_981_99).abs() < 1e-8);
+    /// ```
+    pub fn normal(estimate: f64, se: f64, level: f64) -> Result<Self> {
+        check_open_unit("level", level)?;
+        Ok(Self::around(estimate, crate::dist::normal_critical(level) * se, level))
+    }
+
     pub(crate) fn around(centre: f64, margin: f64, level: f64) -> Self {
         Self { low: centre - margin, high: centre + margin, level }
     }
@@ -224,16 +237,19 @@ methods! {
     ChiSquared => "chi-squared test of independence",
     ChiSquaredYates => "chi-squared test of independence (Yates-corrected)",
     FisherExact => "Fisher's exact test",
+    SequentialSampleRatio => "sequential sample-ratio test (Dirichlet-multinomial)",
     SampleRatioMismatch => "sample-ratio-mismatch chi-squared test",
     WelchT => "Welch's t-test",
     StudentT => "Student's t-test",
     PairedT => "paired t-test",
     MannWhitneyExact => "Mann-Whitney U test (exact)",
     MannWhitneyAsymptotic => "Mann-Whitney U test (asymptotic)",
+    ProbabilityOfSuperiority => "probability of superiority (placement variance)",
     WilcoxonExact => "Wilcoxon signed-rank test (exact)",
     WilcoxonAsymptotic => "Wilcoxon signed-rank test (asymptotic)",
     SignTest => "sign test (exact)",
     QuantileDifference => "difference of quantiles (order-statistic variance)",
+    QuantileDifferenceClustered => "difference of quantiles (cluster-robust order-statistic variance)",
     Cuped => "CUPED-adjusted difference of means",
     RatioDelta => "difference of ratios (delta method)",
     RelativeDelta => "relative difference of means (delta method)",

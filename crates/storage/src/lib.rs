@@ -22,6 +22,7 @@ mod migrate;
 mod model_scores;
 #[cfg(target_os = "linux")]
 mod nodelay;
+pub mod observations;
 mod prompts;
 mod results;
 mod runs;

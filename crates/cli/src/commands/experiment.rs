@@ -1,4 +1,8 @@
-//! `llmops experiment`: plan experiments.
+//! `llmops experiment`: plan experiments, and say what they found.
+
+mod analyze;
+mod report;
+mod simulate;
 
 use clap::{Args, Subcommand, ValueEnum};
 use llmops_domain::scorecard::format;
@@ -9,11 +13,17 @@ use super::Context;
 use crate::failure::{Failure, Outcome};
 use crate::terminal;
 
-/// Plan experiments.
+/// Plan experiments, and say what they found.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExperimentCommand {
     /// How many units each of two variants needs for an effect to be found
     Power(PowerArgs),
+    /// What observations from anywhere allow to say
+    Analyze(Box<analyze::AnalyzeArgs>),
+    /// Write what was found as one HTML file
+    Report(Box<report::ReportArgs>),
+    /// What the rules do on your own past data: false winners, and winners found
+    Simulate(simulate::SimulateArgs),
 }
 
 /// How many units each of two variants needs for an effect to be found.
@@ -93,7 +103,15 @@ struct Plan {
 
 /// Runs the command.
 pub(crate) fn run(context: &Context, command: &ExperimentCommand) -> Outcome {
-    let ExperimentCommand::Power(args) = command;
+    match command {
+        ExperimentCommand::Power(args) => power(context, args),
+        ExperimentCommand::Analyze(args) => analyze::run(context, args),
+        ExperimentCommand::Report(args) => report::run(context, args),
+        ExperimentCommand::Simulate(args) => simulate::run(context, args),
+    }
+}
+
+fn power(context: &Context, args: &PowerArgs) -> Outcome {
     let plan = plan(args)?;
     context.show(&plan, || {
         let mut facts = vec![

@@ -5,6 +5,7 @@
 
 mod compare;
 mod error;
+mod experiment;
 mod gate;
 mod results;
 mod runs;
@@ -19,6 +20,7 @@ use anstyle::{AnsiColor, Style};
 
 pub(crate) use compare::comparison;
 pub(crate) use error::error;
+pub(crate) use experiment::experiment_result;
 pub(crate) use gate::gate;
 pub(crate) use results::{results, sample};
 pub(crate) use runs::{run, runs};

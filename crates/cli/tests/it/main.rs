@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod alerts;
+mod analyze;
 mod config_errors;
 mod gate_story;
 mod judge;

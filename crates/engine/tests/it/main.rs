@@ -8,6 +8,7 @@ mod evaluate;
 mod events;
 mod gate;
 mod jobs;
+mod peeking;
 mod prompts;
 mod schedules;
 mod scorers;

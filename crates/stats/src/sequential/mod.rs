@@ -16,6 +16,7 @@ pub mod betting;
 pub mod group;
 pub mod mixture;
 pub mod msprt;
+pub mod multinomial;
 
 /// ρ² that makes a normal-mixture boundary narrowest near an intrinsic time `optimum` (Waudby-Smith et al., eq. 161;
 /// Howard et al. 2021, §3.5), with the logarithmic approximation of Lambert's W.

@@ -1,0 +1,199 @@
+//! `llmops experiment analyze`: observations from anywhere.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::project::Project;
+
+const OBSERVATIONS: &str = include_str!("../fixtures/observations.csv");
+const REFERENCE: &str = include_str!("../fixtures/observations.json");
+
+fn analyse(csv: &str, args: &[&str]) -> Value {
+    let project = Project::new(&[("observations.csv", csv)]);
+    let said = project.expect(0, &[&["experiment", "analyze", "observations.csv", "--json"], args].concat());
+    serde_json::from_str(&said.out).unwrap()
+}
+
+fn near(what: &str, got: &Value, expected: &Value) {
+    let (got, expected) = (got.as_f64(), expected.as_f64());
+    let (Some(got), Some(expected)) = (got, expected) else { panic!("{what}: {got:?}, {expected:?} expected") };
+    assert!((got - expected).abs() <= 1e-9 * expected.abs().max(1.0), "{what}: {got}, {expected} expected");
+}
+
+#[test]
+fn agrees_with_the_reference_implementations() {
+    let reference: Value = serde_json::from_str(REFERENCE).unwrap();
+    let check = |name: &str, args: &str, method: &str| {
+        let args: Vec<&str> = ["--control", "A"].into_iter().chain(args.split(' ')).collect();
+        let result = analyse(OBSERVATIONS, &args);
+        let (comparison, expected) = (&result["comparisons"][0], &reference[name]);
+        assert_eq!(comparison["fixed"]["method"], method, "{name}");
+        near(name, &comparison["fixed"]["p_value"], &expected["p"]);
+        if let Some(effect) = expected.get("effect") {
+            near(name, &comparison["fixed"]["effect"], effect);
+            near(name, &comparison["fixed"]["interval"]["low"], &expected["interval"][0]);
+            near(name, &comparison["fixed"]["interval"]["high"], &expected["interval"][1]);
+        }
+        result
+    };
+    let result = check("welch", "--metric quality", "welch_t");
+    near("df", &result["comparisons"][0]["fixed"]["df"], &reference["welch"]["df"]);
+    near("lift", &result["comparisons"][0]["lift"]["value"], &reference["relative"]["effect"]);
+    assert_eq!(result["variant_results"]["A"]["sample_count"], reference["welch"]["n"][0]);
+    check("student", "--metric quality --test student", "student_t");
+    check("count", "--metric spend --kind count", "welch_t");
+    let result = check("z", "--metric solved --kind binary", "two_proportion_z_pooled");
+    near("rate", &result["variant_results"]["B"]["conversion_rate"], &reference["z"]["rates"][1]);
+    check("chi_squared", "--metric solved --kind binary --test chi-squared", "chi_squared");
+    check("chi_squared_yates", "--metric solved --kind binary --test chi_squared_yates", "chi_squared_yates");
+    check("fisher", "--metric rare", "fisher_exact");
+    let result = check("mann_whitney", "--metric rating --kind ordinal", "mann_whitney_asymptotic");
+    near("U", &result["comparisons"][0]["fixed"]["statistic"], &reference["mann_whitney"]["u"]);
+    check("ratio", "--metric spend --kind ratio --denominator calls", "ratio_delta");
+    let result = check("cuped", "--metric quality --covariate before", "cuped");
+    near("theta", &result["comparisons"][0]["cuped"]["theta"], &reference["cuped"]["theta"]);
+    let result = analyse(OBSERVATIONS, &["--control", "A", "--metric", "latency", "--quantile", "0.9"]);
+    assert_eq!(result["comparisons"][0]["fixed"]["method"], "quantile_difference_clustered");
+    for (arm, value) in ["A", "B"].into_iter().zip(reference["quantile"]["values"].as_array().unwrap()) {
+        near("quantile", &result["variant_results"][arm]["metrics"]["latency"]["quantile"]["value"], value);
+    }
+}
+
+/// So many units of each arm, the first few of which succeed.
+fn rates(arms: &[(&str, u32, u32)]) -> String {
+    let mut csv = "unit,variant,metric,value\n".to_owned();
+    for (name, successes, n) in arms {
+        (0..*n).for_each(|i| writeln!(csv, "{name}{i},{name},solved,{}", u8::from(i < *successes)).unwrap());
+    }
+    csv
+}
+
+#[test]
+fn a_winner_needs_everything_to_hold() {
+    let result = analyse(&rates(&[("control", 600, 1000), ("new", 700, 1000)]), &[]);
+    assert_eq!((&result["winner"], &result["conclusion"]), (&"new".into(), &"winner".into()));
+    assert!(result["confidence"].as_f64().unwrap() > 0.99);
+    let told = |result: &Value| {
+        let what = |missing: &Value| missing["what"].as_str().unwrap().to_owned();
+        assert_eq!(result["winner"], Value::Null, "{result}");
+        result["missing"].as_array().unwrap().iter().map(what).collect::<Vec<_>>()
+    };
+    // A difference that one look calls significant, and any number of looks does not.
+    let result = analyse(&rates(&[("control", 600, 1000), ("new", 645, 1000)]), &[]);
+    assert!(result["comparisons"][0]["fixed"]["p_value"].as_f64().unwrap() < 0.05);
+    assert_eq!(told(&result), ["significance"]);
+    assert!(result["forecast"]["more_units"].as_u64().unwrap() > 0);
+    let result = analyse(&rates(&[("control", 10, 60), ("new", 50, 60)]), &[]);
+    assert_eq!(told(&result), ["samples"]);
+    let result = analyse(&rates(&[("control", 600, 1000), ("new", 910, 1300)]), &[]);
+    assert_eq!((told(&result), &result["conclusion"]), (vec!["sample_ratio".to_owned()], &"blocked".into()));
+    let fine = analyse(&rates(&[("control", 600, 1000), ("new", 910, 1300)]), &["--split", "control=0.435,new=0.565"]);
+    assert_eq!(fine["winner"], "new");
+    let result = analyse(
+        &rates(&[("control", 600, 1000), ("new", 700, 1000)]),
+        &["--basis", "fixed-horizon", "--planned-n", "2000"],
+    );
+    assert_eq!(told(&result), ["planned_n"]);
+    let result = analyse(&rates(&[("control", 700, 1000), ("new", 600, 1000)]), &[]);
+    assert_eq!(result["winner"], "control", "{}", result["recommendation"]);
+}
+
+#[test]
+fn corrects_for_several_variants() {
+    let result = analyse(
+        &rates(&[("a", 500, 1000), ("b", 560, 1000), ("c", 540, 1000)]),
+        &["--control", "a", "--basis", "fixed-horizon", "--planned-n", "1000"],
+    );
+    let p = |i: usize, name: &str| result["comparisons"][i][name].as_f64().unwrap();
+    near("Holm", &(2.0 * p(0, "p_value")).into(), &p(0, "p_value_corrected").into());
+    assert_eq!(p(1, "p_value_corrected"), p(1, "p_value"));
+}
+
+#[test]
+fn units_in_two_variants_are_named_and_left_out() {
+    let csv = rates(&[("control", 60, 100), ("new", 70, 100)]) + "control7,new,solved,1\n";
+    let result = analyse(&csv, &[]);
+    assert_eq!(result["excluded"]["units_in_several_variants"], 1);
+    assert_eq!(result["excluded"]["examples"], serde_json::json!(["control7"]));
+    assert_eq!(result["variant_results"]["control"]["sample_count"], 99);
+    assert_eq!(result["variant_results"]["new"]["sample_count"], 100);
+}
+
+#[test]
+fn degenerate_data_have_answers() {
+    let one = analyse("unit,variant,metric,value\nu,A,m,0.5\nv,B,m,0.7\n", &["--control", "A"]);
+    assert_eq!(one["variant_results"]["A"]["metric_values"]["m"], 0.5);
+    assert!(
+        one["comparisons"][0]["notice"].as_str().unwrap().contains("2 needed")
+            || one["comparisons"][0]["notice"].as_str().unwrap().contains("needs 2"),
+        "{one}"
+    );
+    assert_eq!((&one["winner"], &one["significance"]), (&Value::Null, &1.0.into()));
+    let constant = |a: &str, b: &str| {
+        let rows: String = (0..50).map(|i| format!("a{i},A,m,{a}\nb{i},B,m,{b}\n")).collect();
+        analyse(&format!("unit,variant,metric,value\n{rows}"), &["--control", "A", "--kind", "continuous"])
+    };
+    assert_eq!(constant("0.3", "0.3")["comparisons"][0]["fixed"]["p_value"], 1.0);
+    assert!(constant("0.3", "0.4")["comparisons"][0]["notice"].as_str().unwrap().contains("all equal"));
+}
+
+#[test]
+fn wrong_rows_are_told_with_their_lines() {
+    let check = |csv: &str, args: &[&str], code: i32, expected: &[&str]| {
+        let project = Project::new(&[("o.csv", csv)]);
+        let said = project.expect(code, &[&["experiment", "analyze", "o.csv"], args].concat());
+        for text in expected {
+            assert!(said.err.contains(text), "{text:?} is not in\n{}", said.err);
+        }
+    };
+    let head = "unit,variant,metric,value\n";
+    check(
+        &format!("{head}u,A,m,nan\nv,B,m,inf\nw,B,m,x\n"),
+        &["--control", "A"],
+        1,
+        &["line 2: value: NaN", "line 3: value: inf", "line 4: value: `x` is no number"],
+    );
+    check(&format!("{head}u,A,m,1\nv,B,m,2\n"), &["--control", "C"], 2, &["there is no variant `C`", "A, B"]);
+    check(&format!("{head}u,A,m,1\nv,B,m,2\n"), &[], 2, &["which variant is the control?"]);
+    check(&format!("{head}u,A,m,1\nv,B,m,2\n"), &["--control", "A", "--metric", "n"], 2, &["there is no metric `n`"]);
+    check(
+        &format!("{head}u,A,m,1\nv,X,m,2\n"),
+        &["--control", "A", "--split", "A=0.5,B=0.5"],
+        1,
+        &["line 3: variant: `X` is none of the variants"],
+    );
+    check(&format!("{head}u,A,m,1\n"), &["--control", "A"], 1, &["one variant only"]);
+    check(head, &["--control", "A"], 1, &["there are no observations"]);
+    check("", &["--control", "A"], 1, &["it is empty"]);
+    check("unit,variant,value\nu,A,1\n", &["--control", "A"], 1, &["the header lacks `metric`"]);
+    check(
+        &format!("{head}u,A,m,1\nv,B,m,2\n"),
+        &["--control", "A", "--alpha", "2", "--quantile", "1.5"],
+        2,
+        &["--alpha is 2", "--quantile is 1.5"],
+    );
+}
+
+#[test]
+fn people_get_tables() {
+    let project = Project::new(&[("o.csv", &rates(&[("control", 600, 1000), ("new", 700, 1000)]))]);
+    insta::assert_snapshot!(project.expect(0, &["experiment", "analyze", "o.csv"]).out, @r"
+    winner: new  (confidence 0.9996, significance 0.0004373)
+    Choose new: it beats control on solved by +16.7 % (p = 0.000437).
+
+    Variants
+    metric  variant  units  observations  mean          interval
+    ─────────────────────────────────────────────────────────────
+    solved  control   1000          1000   0.6  [0.5693, 0.6299]
+    solved  new       1000          1000   0.7  [0.6709, 0.7276]
+
+    Beside control
+    metric  variant  difference     lift       always valid          p  one look
+    ────────────────────────────────────────────────────────────────────────────────────────────────────
+    solved  new            +0.1  +16.7 %  [0.03373, 0.1663]  0.0004373  two-proportion z-test (pooled),
+                                                                        p = 2.8e−6
+      p is always valid: it may be looked at at any time, corrected, against alpha 0.05; split as it
+      should be: p = 1 (observed units).
+    ");
+}

@@ -1,0 +1,249 @@
+//! What an experiment's data allow to say: a pure function from what was observed to an [`ExperimentResult`].
+//!
+//! The same code analyses the aggregates of the store and a file from anywhere. [`Observed`] holds, per arm and metric, sums
+//! over units, from which every test but those of ranks and quantiles follows; ranks come from a tally of unit values,
+//! quantiles from the values or from sketches of them.
+
+mod compare;
+mod data;
+mod decide;
+pub mod file;
+mod fixed;
+pub mod simulate;
+mod summary;
+mod valid;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use llmops_domain::experiment::result::{
+    Comparison, ExperimentResult, MetricSummary, SampleRatio, Slice, VariantResult,
+};
+use llmops_domain::experiment::{AnalysisPlan, Basis, Correction, MetricSpec, TestChoice};
+use llmops_stats::multiple::{self, adjust};
+use llmops_stats::sequential::asymptotic::AsymptoticOptions;
+use llmops_stats::sequential::multinomial;
+use llmops_stats::srm::sample_ratio_mismatch;
+
+pub use data::{Arm, ArmMetric, Observed, Quantiles};
+
+/// A mismatch of the split is one at this p-value.
+const MISMATCH: f64 = 0.001;
+/// Units of all arms at which always-valid intervals are narrowest, where nothing is planned.
+const TUNING: f64 = 5000.0;
+/// Units of each arm before anything that rests on the central limit theorem is said to be always valid.
+const FIRST_LOOK: u64 = 30;
+
+/// How data are analysed.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The experiment's id, or the file.
+    pub name: String,
+    /// Ids of the variants.
+    pub variants: Vec<String>,
+    /// Position of the control.
+    pub control: usize,
+    /// The share of units that each variant should have; empty: not known.
+    pub weights: Vec<f64>,
+    /// The metrics.
+    pub metrics: Vec<MetricSpec>,
+    /// The one that decides.
+    pub target: String,
+    /// The rules.
+    pub rules: AnalysisPlan,
+    /// Units of each variant before a winner is named.
+    pub min_samples: u64,
+    /// A test for the target metric other than that of its kind.
+    pub test: Option<TestChoice>,
+    /// How long the experiment has run, pauses left out; nothing where that cannot be known.
+    pub elapsed: Option<Duration>,
+    /// Whether the Bayesian view is wanted: it takes longer than all the rest.
+    pub bayes: bool,
+    /// The time.
+    pub now: Timestamp,
+}
+
+impl Plan {
+    pub(crate) fn metric(&self, name: &str) -> Option<&MetricSpec> {
+        self.metrics.iter().find(|metric| metric.name == name)
+    }
+
+    fn level(&self) -> f64 {
+        1.0 - self.rules.alpha
+    }
+
+    /// Settings of what is always valid; fixed before the first look, since they depend on the plan alone.
+    fn sequence(&self) -> AsymptoticOptions {
+        let tuning = self.rules.planned_n.map_or(TUNING, |n| (n * 2).max(60) as f64);
+        AsymptoticOptions { level: self.level(), tuning, min_per_arm: FIRST_LOOK }
+    }
+
+    fn treatments(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.variants.len()).filter(|variant| *variant != self.control)
+    }
+
+    /// The target first.
+    fn ordered_metrics(&self) -> impl Iterator<Item = &MetricSpec> {
+        let is_target = |metric: &&MetricSpec| metric.name == self.target;
+        self.metrics.iter().filter(is_target).chain(self.metrics.iter().filter(move |metric| !is_target(metric)))
+    }
+}
+
+/// Analyses what was observed.
+pub fn analyse(plan: &Plan, observed: &Observed) -> ExperimentResult {
+    let mut comparisons = compare_all(plan, &observed.arms);
+    correct_families(plan, &mut comparisons);
+    let variant_results = variant_results(plan, &observed.arms, &comparisons);
+    let sample_ratio = sample_ratio(plan, observed);
+    let decision = decide::decide(plan, &comparisons, &variant_results, sample_ratio.as_ref());
+    let mut segments = slices(plan, &observed.segments);
+    correct(plan.rules.correction, plan.rules.alpha, segments.iter_mut().flat_map(|slice| &mut slice.comparisons));
+    ExperimentResult {
+        experiment: plan.name.clone(),
+        control: plan.variants[plan.control].clone(),
+        target_metric: plan.target.clone(),
+        total_samples: variant_results.values().map(|variant| variant.sample_count).sum(),
+        variant_results,
+        winner: decision.winner,
+        significance: decision.significance,
+        confidence: 1.0 - decision.significance,
+        recommendation: decision.recommendation,
+        conclusion: decision.conclusion,
+        basis: plan.rules.basis,
+        alpha: plan.rules.alpha,
+        correction: plan.rules.correction,
+        missing: decision.missing,
+        forecast: decision.forecast,
+        notices: notices(plan, observed, &comparisons),
+        comparisons,
+        sample_ratio,
+        excluded: observed.excluded.clone(),
+        segments,
+        days: slices(plan, &observed.days),
+        cumulative: slices(plan, &data::cumulative(&observed.days)),
+        computed_at: plan.now,
+    }
+}
+
+/// Every metric of every treatment beside the control's.
+fn compare_all(plan: &Plan, arms: &[Arm]) -> Vec<Comparison> {
+    let nothing = ArmMetric::default();
+    let mut comparisons = Vec::new();
+    for metric in plan.ordered_metrics() {
+        let of = |variant: usize| arms.get(variant).and_then(|arm| arm.metrics.get(&metric.name)).unwrap_or(&nothing);
+        for treatment in plan.treatments() {
+            comparisons.push(compare::compare(plan, metric, treatment, (of(plan.control), of(treatment))));
+        }
+    }
+    comparisons
+}
+
+/// The target metric is corrected for its own comparisons, all other metrics together for theirs: watching more metrics
+/// costs the target nothing.
+fn correct_families(plan: &Plan, comparisons: &mut [Comparison]) {
+    let (target, others): (Vec<_>, Vec<_>) =
+        comparisons.iter_mut().partition(|comparison| comparison.metric == plan.target);
+    correct(plan.rules.correction, plan.rules.alpha, target.into_iter());
+    correct(plan.rules.correction, plan.rules.alpha, others.into_iter());
+}
+
+fn correct<'a>(correction: Correction, alpha: f64, family: impl Iterator<Item = &'a mut Comparison>) {
+    let mut family: Vec<_> = family.filter_map(|comparison| Some((comparison.p_value?, comparison))).collect();
+    let p_values: Vec<f64> = family.iter().map(|(p, _)| *p).collect();
+    let corrected = match correction {
+        Correction::Holm => adjust(&p_values, multiple::Correction::Holm),
+        Correction::Bh => adjust(&p_values, multiple::Correction::BenjaminiHochberg),
+        Correction::None => Ok(p_values),
+    };
+    // p-values of tests are between 0 and 1, so there is nothing to refuse.
+    for ((_, comparison), p) in family.iter_mut().zip(corrected.unwrap_or_default()) {
+        comparison.p_value_corrected = Some(p);
+        comparison.significant = p <= alpha;
+    }
+}
+
+fn summaries(plan: &Plan, arm: &Arm) -> BTreeMap<String, MetricSummary> {
+    let of = |metric: &MetricSpec| {
+        let data = arm.metrics.get(&metric.name)?;
+        Some((metric.name.clone(), summary::summarise(metric, data, plan.level())))
+    };
+    plan.metrics.iter().filter_map(of).collect()
+}
+
+fn variant_results(plan: &Plan, arms: &[Arm], comparisons: &[Comparison]) -> BTreeMap<String, VariantResult> {
+    let nothing = Arm::default();
+    let of = |(variant, id): (usize, &String)| {
+        let arm = arms.get(variant).unwrap_or(&nothing);
+        let metrics = summaries(plan, arm);
+        let target = metrics.get(&plan.target);
+        let is_rate = plan.metric(&plan.target).is_some_and(summary::is_rate);
+        let beside = comparisons.iter().find(|c| c.metric == plan.target && c.variant == *id);
+        let result = VariantResult {
+            sample_count: target.map_or(0, |target| target.units),
+            metric_values: metrics.iter().filter_map(|(name, m)| Some((name.clone(), m.mean?))).collect(),
+            conversion_rate: target.filter(|_| is_rate).and_then(|target| target.mean),
+            improvement: beside.and_then(|comparison| Some(comparison.lift?.value)),
+            is_control: variant == plan.control,
+            units: arm.units,
+            metrics,
+        };
+        (id.clone(), result)
+    };
+    plan.variants.iter().enumerate().map(of).collect()
+}
+
+fn slices(plan: &Plan, parts: &BTreeMap<String, Vec<Arm>>) -> Vec<Slice> {
+    let of = |(name, arms): (&String, &Vec<Arm>)| Slice {
+        name: name.clone(),
+        variant_results: plan.variants.iter().cloned().zip(arms.iter().map(|arm| summaries(plan, arm))).collect(),
+        comparisons: compare_all(plan, arms),
+    };
+    parts.iter().map(of).collect()
+}
+
+fn sample_ratio(plan: &Plan, observed: &Observed) -> Option<SampleRatio> {
+    let units: Vec<u64> =
+        plan.variants.iter().enumerate().map(|(i, _)| observed.arms.get(i).map_or(0, |arm| arm.units)).collect();
+    let (total, weights) = (units.iter().sum::<u64>(), &plan.weights);
+    if total == 0 || weights.len() != units.len() {
+        return None;
+    }
+    let sequential = multinomial::sample_ratio(&units, weights, multinomial::CONCENTRATION).ok()?;
+    let once = sample_ratio_mismatch(&units, weights).ok()?;
+    let sum: f64 = weights.iter().sum();
+    let named = || plan.variants.iter().cloned();
+    // On a plan with one look, the test for one look decides as well.
+    let one_look = plan.rules.basis == Basis::FixedHorizon && once.p_value <= MISMATCH;
+    Some(SampleRatio {
+        mismatch: sequential.p_value <= MISMATCH || one_look,
+        p_value: sequential.p_value,
+        chi_squared_p: once.p_value,
+        observed: named().zip(units.iter().copied()).collect(),
+        expected: named().zip(weights.iter().map(|weight| total as f64 * weight / sum)).collect(),
+        counted: observed.counted.to_owned(),
+    })
+}
+
+fn notices(plan: &Plan, observed: &Observed, comparisons: &[Comparison]) -> Vec<String> {
+    let mut notices = observed.notices.clone();
+    let excluded = observed.excluded.units_in_several_variants;
+    if excluded > 0 {
+        let (units, were) = if excluded == 1 { ("unit", "was") } else { ("units", "were") };
+        notices.push(format!(
+            "{excluded} {units} {were} seen in several variants and left out with all observations, such as {}",
+            observed.excluded.examples.join(", ")
+        ));
+    }
+    let others = comparisons.iter().filter(|c| c.metric != plan.target && c.p_value.is_some()).count();
+    if others > 1 && plan.rules.correction != Correction::None {
+        notices.push(format!(
+            "p-values of the metrics beside {} are corrected for all {others} of their comparisons together",
+            plan.target
+        ));
+    }
+    if plan.weights.is_empty() {
+        notices.push("the split is not known, so a sample-ratio mismatch cannot be told".to_owned());
+    }
+    notices
+}
