@@ -179,8 +179,13 @@ impl AlertManager {
     }
 
     async fn resolve_known(&self, id: &AlertId) -> Result<Alert, Error> {
+        let resolved = self.resolve_all(std::slice::from_ref(id)).await?.pop();
+        resolved.ok_or_else(|| Error::Internal("an alert was resolved and is not there".to_owned()))
+    }
+
+    pub(crate) async fn resolve_all(&self, ids: &[AlertId]) -> Result<Vec<Alert>, Error> {
         let now = self.services.clock.now();
-        let resolved = self.services.store.resolve_alert(&self.project, id, &self.routes(), now).await?;
+        let resolved = self.services.store.resolve_alerts(&self.project, ids, &self.routes(), now).await?;
         self.services.alerts_due.notify_one();
         Ok(resolved)
     }

@@ -8,11 +8,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use llmops_domain::event::{Event, EventFilter, StoredEvent};
 use llmops_domain::id::{ProjectId, RunId};
-use llmops_domain::run::Progress;
-use llmops_storage::{Store, StoreError};
+use llmops_storage::{RunKey, Store, StoreError};
 use tokio::sync::{OnceCell, broadcast, watch};
 
 use crate::{Clock, Error, Services};
@@ -20,7 +19,7 @@ use crate::{Clock, Error, Services};
 /// Longest that an event of another process stays unseen where the database does not tell of it.
 const POLL: Duration = Duration::from_millis(250);
 /// Least time between two events of one run's progress.
-const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+const PROGRESS_EVERY: SignedDuration = SignedDuration::from_secs(1);
 /// Events that a subscription may be behind before it reads from the store.
 const BUFFER: usize = 1024;
 /// Events read at a time.
@@ -49,38 +48,40 @@ impl EventBus {
         Ok(self.store.append_event(project, self.clock.now(), &event).await?)
     }
 
-    /// Publishes how far a run is, at most once a second. What is left out costs nothing.
-    pub(crate) async fn publish_progress(
-        &self,
-        project: &ProjectId,
-        run: &RunId,
-        progress: Progress,
-    ) -> Result<(), Error> {
-        if self.is_due(run, progress.done >= progress.total) {
-            self.publish(project, Event::RunProgress { run: run.clone(), progress }).await?;
+    /// Publishes how far a run is, at most once a second and not in its first second. What is left out costs nothing.
+    pub(crate) async fn publish_progress(&self, id: &RunId, run: &RunKey) {
+        if !self.is_due(id) {
+            return;
         }
-        Ok(())
+        let published = async {
+            let progress = self.store.progress(run).await?;
+            self.publish(&run.project(), Event::RunProgress { run: id.clone(), progress }).await
+        };
+        if let Err(error) = published.await {
+            // The run goes on, and another event comes in a second.
+            tracing::debug!(run = %id, %error, "no news of a run's progress");
+        }
     }
 
-    fn is_due(&self, run: &RunId, is_last: bool) -> bool {
+    fn is_due(&self, run: &RunId) -> bool {
         let now = self.clock.now();
+        let recently = |at: &Timestamp| now.duration_since(*at) < PROGRESS_EVERY;
         let mut last = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_last {
-            last.remove(run);
-            return true;
+        match last.get_mut(run) {
+            Some(at) if recently(at) => false,
+            Some(at) => {
+                *at = now;
+                true
+            }
+            None => {
+                // Runs that ended stay behind: forget them when there are many.
+                if last.len() > 1000 {
+                    last.retain(|_, at| recently(at));
+                }
+                last.insert(run.clone(), now);
+                false
+            }
         }
-        let recently = |at: &Timestamp| {
-            now.duration_since(*at) < jiff::SignedDuration::try_from(PROGRESS_EVERY).unwrap_or_default()
-        };
-        if last.get(run).is_some_and(recently) {
-            return false;
-        }
-        // Runs that ended otherwise stay behind: forget them when there are many.
-        if last.len() > 1000 {
-            last.retain(|_, at| recently(at));
-        }
-        last.insert(run.clone(), now);
-        true
     }
 
     /// Ends all subscriptions, for a process that stops.
@@ -262,11 +263,6 @@ impl Events {
     /// Stores an event and answers with its id.
     pub async fn publish(&self, event: Event) -> Result<u64, Error> {
         self.services.events.publish(&self.project, event).await
-    }
-
-    /// Publishes how far a run is; more often than once a second is left out.
-    pub async fn publish_progress(&self, run: &RunId, progress: Progress) -> Result<(), Error> {
-        self.services.events.publish_progress(&self.project, run, progress).await
     }
 
     /// The events behind `after`, or from now on, as they come.

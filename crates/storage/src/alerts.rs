@@ -127,31 +127,41 @@ impl Store {
         Ok(alert)
     }
 
-    /// Resolves an alert. Channels that were told of it are told of this too. Doing so again changes nothing.
+    /// Resolves alerts. Channels that were told of them are told of this too. Doing so again changes nothing.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`].
-    pub async fn resolve_alert(
+    /// [`StoreError::NotFound`] when there is no such alert: then none is resolved.
+    pub async fn resolve_alerts(
         &self,
         project: &ProjectId,
-        id: &AlertId,
+        ids: &[AlertId],
         routes: &[Route],
         now: Timestamp,
-    ) -> Result<Alert, StoreError> {
+    ) -> Result<Vec<Alert>, StoreError> {
+        let mut ids: Vec<&AlertId> = ids.iter().collect();
+        // Rows are locked in one order.
+        ids.sort();
         let mut tx = self.write().await?;
-        let mut alert = alert_to_change(&mut tx, project, id).await?;
-        if alert.resolved_at.is_none() {
-            alert.resolved_at = Some(now);
-            update(&mut tx, project, &alert).await?;
-            if alert.notified_at.is_some() {
-                notify(&mut tx, project, routes, (&alert, AlertAction::Resolved), now).await?;
+        let (mut alerts, mut told) = (Vec::with_capacity(ids.len()), Vec::new());
+        for id in ids {
+            let mut alert = alert_to_change(&mut tx, project, id).await?;
+            if alert.resolved_at.is_none() {
+                alert.resolved_at = Some(now);
+                update(&mut tx, project, &alert).await?;
+                if alert.notified_at.is_some() {
+                    notify(&mut tx, project, routes, (&alert, AlertAction::Resolved), now).await?;
+                }
+                told.push(alert.clone());
             }
-            let event = Event::Alert { action: AlertAction::Resolved, alert: Box::new(alert.clone()) };
+            alerts.push(alert);
+        }
+        for alert in told {
+            let event = Event::Alert { action: AlertAction::Resolved, alert: Box::new(alert) };
             events::append(&mut tx, project, now, &event).await?;
         }
         tx.commit().await?;
         self.tell_events();
-        Ok(alert)
+        Ok(alerts)
     }
 
     /// An alert by its id or a beginning of it that fits no other.

@@ -32,6 +32,13 @@ pub struct RunKey {
     pub(crate) project: Arc<str>,
 }
 
+impl RunKey {
+    /// The run's project.
+    pub fn project(&self) -> ProjectId {
+        ProjectId(self.project.as_ref().to_owned())
+    }
+}
+
 /// A change of a run's status, made only when the run still has the status that the caller saw.
 #[derive(Debug, Clone, Copy)]
 pub struct StatusChange<'a> {

@@ -4,6 +4,7 @@ use clap::Subcommand;
 use llmops_api::alerts::{AlertQuery, AlertStatus, CreateSilence, DeliveryQuery, TestChannels};
 use llmops_domain::alert::{Alert, AlertType, Delivery, DeliveryStatus, Matcher, Severity, Silence};
 use llmops_domain::config::duration::HumanDuration;
+use llmops_domain::scorecard::format::one_line;
 
 use super::Context;
 use crate::failure::{Failure, Kind, Outcome};
@@ -265,39 +266,34 @@ fn tone(severity: Severity) -> Tone {
     }
 }
 
-fn status(alert: &Alert) -> Cell {
+fn status(alert: &Alert) -> (Tone, &'static str) {
     match (alert.resolved_at, alert.acked_at) {
-        (Some(_), _) => Cell::toned(Tone::Good, "resolved"),
-        (None, Some(_)) => Cell::toned(Tone::Faint, "acknowledged"),
-        (None, None) => Cell::toned(Tone::Strong, "open"),
+        (Some(_), _) => (Tone::Good, "resolved"),
+        (None, Some(_)) => (Tone::Faint, "acknowledged"),
+        (None, None) => (Tone::Plain, "open"),
     }
 }
 
+/// Two lines an alert: ids are there to be copied, and messages are sentences.
 fn alerts(context: &Context, alerts: &[Alert]) -> String {
     if alerts.is_empty() {
         return "no alerts".to_owned();
     }
-    let columns = [
-        Column::text("alert"),
-        Column::text("last seen (UTC)"),
-        Column::text("severity"),
-        Column::text("type"),
-        Column::text("status"),
-        Column::number("count"),
-        Column::text("message"),
-    ];
-    let rows = alerts.iter().map(|alert| {
-        vec![
-            Cell::toned(Tone::Strong, alert.id.as_str()),
-            alert.last_seen_at.strftime("%Y-%m-%d %H:%M").to_string().into(),
-            Cell::toned(tone(alert.severity), alert.severity.as_str()),
-            alert.kind.as_str().into(),
-            status(alert),
-            alert.count.to_string().into(),
-            (&alert.message).into(),
-        ]
+    let look = context.ui.out;
+    let lines = alerts.iter().map(|alert| {
+        let (status_tone, status) = status(alert);
+        let times = if alert.count == 1 { "once".to_owned() } else { format!("{} times", alert.count) };
+        format!(
+            "{}  {}  {:10}  {}, {times}, last {}\n  {}\n",
+            look.paint(Tone::Strong, alert.id.as_str()),
+            look.paint(tone(alert.severity), &format!("{:8}", alert.severity.as_str())),
+            alert.kind.as_str(),
+            look.paint(status_tone, status),
+            time(alert.last_seen_at),
+            one_line(&alert.message)
+        )
     });
-    terminal::table(context.ui.out, &columns, rows.collect())
+    lines.collect()
 }
 
 fn shown(context: &Context, alert: &Alert) -> String {

@@ -78,7 +78,8 @@ impl Notice {
             _ => {
                 let counts: Vec<String> =
                     self.severities.iter().rev().map(|(severity, count)| format!("{count} {severity}")).collect();
-                format!("{test}{} alerts in {}: {}", self.count, self.project, counts.join(", "))
+                let resolved = if self.kind == "alert.resolved" { " resolved" } else { "" };
+                format!("{test}{} alerts{resolved} in {}: {}", self.count, self.project, counts.join(", "))
             }
         }
     }

@@ -52,8 +52,8 @@ async fn review(services: &Arc<Services>, claimed: &PendingReview) -> Result<(),
         category_min: options.rules.category_min.unwrap_or(options.category_min),
     });
     let alerts = AlertManager::new(services.clone(), claimed.project.clone());
-    for id in &found.resolve {
-        alerts.resolve_known(id).await?;
+    if !found.resolve.is_empty() {
+        alerts.resolve_all(&found.resolve).await?;
     }
     if !found.raise.is_empty() {
         alerts.create_all(found.raise).await?;

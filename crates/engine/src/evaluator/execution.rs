@@ -158,6 +158,7 @@ impl Execution {
             results.push(self.answer(pair).await);
         }
         self.services.writer.submit(&self.key, results).await?;
+        self.services.events.publish_progress(&self.id, &self.key).await;
         for shard in shards {
             if shard.done() {
                 self.complete(&shard).await?;

@@ -1,11 +1,19 @@
 //! Events: order, resumption, other processes, slow watchers.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use jiff::Timestamp;
+use llmops::domain::config::providers::CallLimits;
 use llmops::domain::event::{Event, EventFilter, StoredEvent};
 use llmops::domain::id::ProjectId;
 use llmops::domain::run::Progress;
 use llmops::events::Subscription;
+use llmops::{Clock, LlmOps, Options};
+use llmops_providers::Providers;
 use llmops_storage::Store;
 use llmops_testing::on_backends;
 
@@ -47,6 +55,36 @@ async fn a_run_tells_of_its_steps() {
         // Who comes later and asks for all of it sees the same.
         let mut later = ops.events().subscribe(Some(0), "run.completed".parse().unwrap()).await.unwrap();
         assert_eq!(next(&mut later).await.id, ended.id);
+    })
+    .await;
+}
+
+/// A clock on which every look takes a tenth of a second.
+#[derive(Debug, Default)]
+struct Hurried(AtomicI64);
+
+impl Clock for Hurried {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millisecond(1_800_000_000_000 + 100 * self.0.fetch_add(1, Ordering::SeqCst)).unwrap()
+    }
+
+    fn random(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::SeqCst).unsigned_abs()
+    }
+}
+
+#[tokio::test]
+async fn a_long_run_tells_how_far_it_is() {
+    on_backends(async |store| {
+        let providers = Providers::new(&BTreeMap::new(), &BTreeMap::new(), Path::new(".")).unwrap();
+        let providers = providers.with_provider("test", Scripted::new(right), &CallLimits::default());
+        let ops = LlmOps::with_clock(Store::clone(store), providers, Options::default(), Arc::new(Hurried::default()));
+        add_samples(&ops, 200).await;
+        finish(&ops, run("m", exact())).await;
+        let mut told = ops.events().subscribe(Some(0), "run.progress".parse().unwrap()).await.unwrap();
+        let event = next(&mut told).await;
+        let Event::RunProgress { progress, .. } = event.event else { panic!("{event:?}") };
+        assert!(progress.done > 0 && progress.total == 200, "{progress:?}");
     })
     .await;
 }
