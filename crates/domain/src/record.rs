@@ -1,0 +1,151 @@
+//! The request record: what is kept of one call of the gateway.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::chat::Usage;
+use crate::hash::ContentHash;
+use crate::soft_failure::SoftFailure;
+
+/// What of a call's bodies is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BodyPolicy {
+    /// The text, with e-mail addresses, phone numbers, card numbers and keys replaced.
+    #[default]
+    Full,
+    /// The text as it was.
+    Raw,
+    /// Its SHA-256.
+    Hashed,
+    /// Nothing.
+    None,
+}
+
+/// Which door of the gateway was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Door {
+    /// `/v1/chat/completions`
+    Chat,
+    /// `/v1/embeddings`
+    Embeddings,
+    /// `/v1/messages`
+    Messages,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallOutcome {
+    /// The caller has a whole answer.
+    Ok,
+    /// The provider answered with an error, which the caller has.
+    UpstreamError,
+    /// No provider could be reached, or none answered in time.
+    Unavailable,
+    /// The answer broke off after it had begun.
+    Cut,
+    /// The caller left before the end.
+    Cancelled,
+    /// The gateway refused: the request was wrong, or over a limit.
+    Refused,
+}
+
+/// One attempt to get an answer from one provider. Every line of a provider's log is one attempt of one record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CallAttempt {
+    /// The model asked, as `provider/model`.
+    pub model: String,
+    /// The status; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Milliseconds until its first byte, or until it failed.
+    pub ms: f64,
+}
+
+/// What is kept of one call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RequestRecord {
+    /// Its id, which the answer carries as `x-llmops-request-id`.
+    pub id: String,
+    /// When it came.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Which door.
+    pub door: Door,
+    /// The id of the caller's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The deployment; absent where a model was named directly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<String>,
+    /// The deployment's environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// The manifest that answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<ContentHash>,
+    /// The variant of an experiment, as `experiment/variant`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// The model asked last, as `provider/model`.
+    pub model: String,
+    /// The model that the provider says answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_answered: Option<String>,
+    /// The provider's `system_fingerprint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// Whether the answer was streamed.
+    pub stream: bool,
+    /// The end user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The user's session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The caller's own labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// Tokens.
+    pub usage: Usage,
+    /// Whether the tokens were estimated from the text because the provider reported none.
+    #[serde(default)]
+    pub usage_estimated: bool,
+    /// USD by the price table; absent where the model has no price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
+    /// Milliseconds until the first byte of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_byte_ms: Option<f64>,
+    /// Milliseconds until the end.
+    pub total_ms: f64,
+    /// The status that the caller got.
+    pub status: u16,
+    /// How it ended.
+    pub outcome: CallOutcome,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Why the model stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
+    /// What was wrong with the content of an answer that came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub soft_failures: Vec<SoftFailure>,
+    /// All attempts, in order.
+    pub attempts: Vec<CallAttempt>,
+    /// The request's body, by the deployment's policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_body: Option<String>,
+    /// The answer: its text, by the deployment's policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_body: Option<String>,
+}

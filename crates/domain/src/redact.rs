@@ -1,0 +1,95 @@
+//! Replacing what should not be kept: e-mail addresses, phone numbers, card numbers, keys.
+//!
+//! Patterns find candidates; a card number must also pass Luhn's check, and a phone number must have 8 to 15 digits
+//! (ITU-T E.164) and look like one. What is replaced leaves its kind behind, `[email]`, so that a text stays readable.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+
+/// All kinds in one expression: the text is read once. The groups are tried in this order at each place.
+static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(concat!(
+        // Keys of well-known shapes, and bearer tokens.
+        r"(?P<key>\b(?:sk|pk|rk)[-_](?:[A-Za-z0-9]+[-_])*[A-Za-z0-9]{16,}\b",
+        r"|\bllmops_[A-Za-z0-9_]{16,}\b",
+        r"|\bgh[pousr]_[A-Za-z0-9]{30,}\b|\bgithub_pat_[A-Za-z0-9_]{30,}\b",
+        r"|\bxox[abprs]-[A-Za-z0-9-]{10,}\b",
+        r"|\bAKIA[0-9A-Z]{16}\b|\bAIza[0-9A-Za-z_-]{35}\b",
+        r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+",
+        r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----)",
+        r"|(?P<email>[\p{L}\p{N}._%+-]+@[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)*\.\p{L}{2,})",
+        r"|(?P<card>\b\d(?:[ -]?\d){12,18}\b)",
+        r"|(?P<phone>(?:\+|\b00)\d(?:[ ./()-]{0,2}\d){7,14}\b|\(?\b\d{3}\)?[ .-]\d{3}[ .-]\d{4}\b)",
+    ))
+    .ok()
+});
+
+/// The text with everything personal or secret that is found in it replaced by its kind.
+///
+/// ```
+/// use llmops_domain::redact::redact;
+///
+/// assert_eq!(redact("Write to ana@example.org or +49 30 1234567."), "Write to [email] or [phone].");
+/// ```
+pub fn redact(text: &str) -> Cow<'_, str> {
+    let Some(pattern) = PATTERN.as_ref() else { return Cow::Borrowed(text) };
+    pattern.replace_all(text, |found: &Captures<'_>| {
+        let kind = ["key", "email", "card", "phone"].into_iter().find(|kind| found.name(kind).is_some());
+        match kind {
+            Some("card") if !is_card(&found[0]) => found[0].to_owned(),
+            Some(kind) => format!("[{kind}]"),
+            None => found[0].to_owned(),
+        }
+    })
+}
+
+/// Luhn's check, as card numbers pass it (ISO/IEC 7812-1, annex B).
+fn is_card(text: &str) -> bool {
+    let digits: Vec<u32> = text.chars().rev().filter_map(|c| c.to_digit(10)).collect();
+    let doubled = |digit: u32| if digit > 4 { 2 * digit - 9 } else { 2 * digit };
+    let sum: u32 = digits.iter().enumerate().map(|(i, &d)| if i % 2 == 1 { doubled(d) } else { d }).sum();
+    (13..=19).contains(&digits.len()) && sum.is_multiple_of(10) && digits.iter().any(|d| *d != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        assert_eq!(redact(text), expected);
+    }
+
+    #[test]
+    fn what_is_replaced() {
+        check("ana.maría+x@müller-söhne.de, b@c.io", "[email], [email]");
+        check("call +1 (415) 555-0132 or 415-555-0132", "call [phone] or [phone]");
+        check("0049 30 901820", "[phone]");
+        check("card 4111 1111 1111 1111 exp 12/29", "card [card] exp 12/29");
+        check("5500-0000-0000-0004", "[card]");
+        check("key sk-proj-abcdefghijklmnop1234 and ghp_0123456789abcdefghijklmnopqrstuv", "key [key] and [key]");
+        check("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "[key]");
+    }
+
+    #[test]
+    fn the_pattern_compiles() {
+        assert!(PATTERN.is_some());
+    }
+
+    #[test]
+    fn what_is_left_alone() {
+        for text in [
+            "",
+            "Order 12345 of 2026-11-26 costs 4.90, free from 60.",
+            "4111 1111 1111 1112",
+            "0000 0000 0000 0000",
+            "version 1.2.3, build 20261126",
+            "a@b, @name, sk-short",
+            "π ≈ 3.14159265358979",
+        ] {
+            check(text, text);
+        }
+    }
+}
