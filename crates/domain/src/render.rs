@@ -92,6 +92,15 @@ pub struct CompiledPrompt {
     warnings: Vec<String>,
 }
 
+/// The messages of a prompt around a conversation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frame {
+    /// The prompt's own messages.
+    pub messages: Vec<Message>,
+    /// Where a conversation stands among them.
+    pub conversation_at: usize,
+}
+
 /// A message whose content is a template; the rest of it is fixed.
 #[derive(Debug, Clone)]
 struct CompiledMessage {
@@ -198,8 +207,14 @@ impl CompiledPrompt {
         bound: &BTreeMap<String, Value>,
         conversation: &[Message],
     ) -> Result<Vec<Message>, RenderError> {
-        let room = self.examples.len() + self.messages.len() + conversation.len() + 2;
-        let mut messages = Vec::with_capacity(room);
+        let mut frame = self.frame(bound)?;
+        frame.messages.splice(frame.conversation_at..frame.conversation_at, conversation.iter().cloned());
+        if frame.messages.is_empty() { Err(RenderError::Nothing) } else { Ok(frame.messages) }
+    }
+
+    /// The prompt's own messages, and where a conversation belongs among them.
+    fn frame(&self, bound: &BTreeMap<String, Value>) -> Result<Frame, RenderError> {
+        let mut messages = Vec::with_capacity(self.examples.len() + self.messages.len() + 2);
         if let Some(system) = &self.system {
             let text =
                 system.render(bound).map_err(|error| RenderError::Template { field: "system".to_owned(), error })?;
@@ -213,12 +228,9 @@ impl CompiledPrompt {
         if !self.uses(INPUT) {
             messages.extend(bound.get(INPUT).and_then(input_message));
         }
-        if !conversation.is_empty() {
-            let last_user = messages[fixed..].iter().rposition(|m| m.role == Role::User);
-            let at = last_user.map_or(messages.len(), |i| fixed + i);
-            messages.splice(at..at, conversation.iter().cloned());
-        }
-        if messages.is_empty() { Err(RenderError::Nothing) } else { Ok(messages) }
+        let last_user = messages[fixed..].iter().rposition(|m| m.role == Role::User);
+        let conversation_at = last_user.map_or(messages.len(), |i| fixed + i);
+        Ok(Frame { messages, conversation_at })
     }
 
     fn declares(&self, name: &str) -> bool {

@@ -37,13 +37,27 @@ impl AnthropicProvider {
         kind: &'static Kind,
         config: &RemoteConfig,
     ) -> Result<Self, ProviderError> {
-        let url = format!("{}/messages", remote::base_url(kind, config)?);
-        let mut endpoint = remote::endpoint(kind, config, &url)?;
-        if !endpoint.headers.contains_key("anthropic-version") {
-            endpoint = endpoint.header("anthropic-version", API_VERSION)?;
-        }
-        Ok(Self { client, endpoint })
+        Ok(Self { client, endpoint: endpoint(kind, config)? })
     }
+}
+
+/// Where messages go, with key and version among the headers.
+pub(crate) fn endpoint(kind: &Kind, config: &RemoteConfig) -> Result<Endpoint, ProviderError> {
+    let url = format!("{}/messages", remote::base_url(kind, config)?);
+    let endpoint = remote::endpoint(kind, config, &url)?;
+    if endpoint.headers.contains_key("anthropic-version") {
+        return Ok(endpoint);
+    }
+    endpoint.header("anthropic-version", API_VERSION)
+}
+
+/// The fields that parameters, tools and response format become, by name.
+pub(crate) fn settings(request: &ChatRequest) -> serde_json::Map<String, Value> {
+    let Value::Object(mut fields) = body(request) else { return serde_json::Map::new() };
+    for name in ["model", "messages", "system"] {
+        fields.remove(name);
+    }
+    fields
 }
 
 #[async_trait]

@@ -78,12 +78,7 @@ impl HttpClient {
         request.headers_mut().clone_from(&endpoint.headers);
         request.headers_mut().entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
         let started = Instant::now();
-        let response = if endpoint.uri.scheme() == Some(&http::uri::Scheme::HTTPS) {
-            self.tls()?.request(request).await
-        } else {
-            self.plain.request(request).await
-        };
-        let response = response.map_err(|error| send_error(endpoint, &error))?;
+        let response = self.open(endpoint, request).await?;
         let status = response.status();
         let retry_after = if status.is_success() { None } else { retry_after(response.headers(), SystemTime::now()) };
         let body = read(endpoint, response).await?;
@@ -93,6 +88,24 @@ impl HttpClient {
         }
         let message = endpoint.redact(error_message(&body));
         Err(ProviderError::Status { endpoint: endpoint.name(), code: status.as_u16(), message, retry_after })
+    }
+
+    /// Sends a request and answers as soon as the response's head is there, whatever its status. Its body is the
+    /// caller's to read; dropping it cancels the call. `endpoint` names the other side in errors.
+    ///
+    /// # Errors
+    /// `Connect` when there is no connection, `Cut` when it ends before the head.
+    pub async fn open(
+        &self,
+        endpoint: &Endpoint,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, ProviderError> {
+        let response = if request.uri().scheme() == Some(&http::uri::Scheme::HTTPS) {
+            self.tls()?.request(request).await
+        } else {
+            self.plain.request(request).await
+        };
+        response.map_err(|error| send_error(endpoint, &error))
     }
 
     fn tls(&self) -> Result<&TlsClient, ProviderError> {

@@ -63,6 +63,7 @@ pub mod simulator;
 #[cfg(test)]
 mod test_support;
 mod translate;
+pub mod upstream;
 
 pub use connector::ProxySettings;
 pub use health::HealthBook;

@@ -43,8 +43,7 @@ impl OpenAiProvider {
     ) -> Result<Self, ProviderError> {
         let base = remote::base_url(kind, config)?;
         let endpoint = remote::endpoint(kind, config, &format!("{base}/chat/completions"))?;
-        // Azure's newer addresses end in /openai/v1 and work like OpenAI's own.
-        let address = if kind.name == "azure" && !base.ends_with("/v1") {
+        let address = if is_per_model(kind, &base) {
             let api_version = config.api_version.clone().unwrap_or_else(|| AZURE_API_VERSION.to_owned());
             Address::PerModel { endpoint, base, api_version }
         } else {
@@ -57,20 +56,40 @@ impl OpenAiProvider {
         match &self.address {
             Address::Fixed(endpoint) => Ok(Cow::Borrowed(endpoint)),
             Address::PerModel { endpoint, base, api_version } => {
-                let mut url = url::Url::parse(base)
-                    .map_err(|error| ProviderError::Config(format!("`base_url` is no address: {error}")))?;
-                if let Ok(mut path) = url.path_segments_mut() {
-                    path.pop_if_empty();
-                    if !base.ends_with("/openai") {
-                        path.push("openai");
-                    }
-                    path.extend(["deployments", model, "chat", "completions"]);
-                }
-                url.query_pairs_mut().append_pair("api-version", api_version);
-                Ok(Cow::Owned(endpoint.at(url.as_str())?))
+                let url = azure_url(base, model, &["chat", "completions"], api_version)?;
+                Ok(Cow::Owned(endpoint.at(&url)?))
             }
         }
     }
+}
+
+/// Azure's address of a model: the deployment is part of the path.
+fn azure_url(base: &str, model: &str, path: &[&str], api_version: &str) -> Result<String, ProviderError> {
+    let mut url = url::Url::parse(base)
+        .map_err(|error| ProviderError::Config(format!("`base_url` is no address: {error}")))?;
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty();
+        if !base.ends_with("/openai") {
+            segments.push("openai");
+        }
+        segments.extend(["deployments", model]).extend(path);
+    }
+    url.query_pairs_mut().append_pair("api-version", api_version);
+    Ok(url.into())
+}
+
+/// Where a provider of OpenAI's format takes requests of one kind for one model, such as `["embeddings"]`.
+pub(crate) fn url(kind: &Kind, config: &RemoteConfig, model: &str, path: &[&str]) -> Result<String, ProviderError> {
+    let base = remote::base_url(kind, config)?;
+    if is_per_model(kind, &base) {
+        return azure_url(&base, model, path, config.api_version.as_deref().unwrap_or(AZURE_API_VERSION));
+    }
+    Ok(format!("{base}/{}", path.join("/")))
+}
+
+/// Azure's newer addresses end in /openai/v1 and work like OpenAI's own.
+fn is_per_model(kind: &Kind, base: &str) -> bool {
+    kind.name == "azure" && !base.ends_with("/v1")
 }
 
 #[async_trait]
@@ -116,27 +135,56 @@ impl<M: SerializeMap> Fields<'_, M> {
 impl Serialize for Outgoing<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let request = self.request;
-        let parameters = &request.parameters;
-        let mut fields = Fields { map: serializer.serialize_map(None)?, extra: &parameters.extra_body };
+        let mut fields = Fields { map: serializer.serialize_map(None)?, extra: &request.parameters.extra_body };
         fields.put("model", &request.model)?;
         fields.put("messages", &request.messages)?;
-        if self.kind.reasoning_rules && kinds::is_reasoning_model(&request.model) {
-            fields.put_some("max_completion_tokens", parameters.max_tokens)?;
-        } else {
-            fields.put_some("max_tokens", parameters.max_tokens)?;
-            fields.put_some("temperature", parameters.temperature)?;
-            fields.put_some("top_p", parameters.top_p)?;
-            fields.put_some("presence_penalty", parameters.presence_penalty)?;
-            fields.put_some("frequency_penalty", parameters.frequency_penalty)?;
-        }
-        fields.put_some("stop", (!parameters.stop.is_empty()).then_some(&parameters.stop))?;
-        fields.put_some(self.kind.seed, parameters.seed)?;
-        fields.put_some("tools", (!request.tools.is_empty()).then_some(&request.tools))?;
-        fields.put_some("response_format", request.response_format.as_ref())?;
-        for (name, value) in parameters.extra_body.iter().filter(|(_, value)| !value.is_null()) {
-            fields.map.serialize_entry(name, value)?;
-        }
+        fields.put_settings(self.kind, request)?;
         fields.map.end()
+    }
+}
+
+impl<M: SerializeMap> Fields<'_, M> {
+    /// Everything but model and messages.
+    fn put_settings(&mut self, kind: &Kind, request: &ChatRequest) -> Result<(), M::Error> {
+        let parameters = &request.parameters;
+        if kind.reasoning_rules && kinds::is_reasoning_model(&request.model) {
+            self.put_some("max_completion_tokens", parameters.max_tokens)?;
+        } else {
+            self.put_some("max_tokens", parameters.max_tokens)?;
+            self.put_some("temperature", parameters.temperature)?;
+            self.put_some("top_p", parameters.top_p)?;
+            self.put_some("presence_penalty", parameters.presence_penalty)?;
+            self.put_some("frequency_penalty", parameters.frequency_penalty)?;
+        }
+        self.put_some("stop", (!parameters.stop.is_empty()).then_some(&parameters.stop))?;
+        self.put_some(kind.seed, parameters.seed)?;
+        self.put_some("tools", (!request.tools.is_empty()).then_some(&request.tools))?;
+        self.put_some("response_format", request.response_format.as_ref())?;
+        for (name, value) in parameters.extra_body.iter().filter(|(_, value)| !value.is_null()) {
+            self.map.serialize_entry(name, value)?;
+        }
+        Ok(())
+    }
+}
+
+/// The request without its model and messages.
+struct Settings<'a>(Outgoing<'a>);
+
+impl Serialize for Settings<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let extra = &self.0.request.parameters.extra_body;
+        let mut fields = Fields { map: serializer.serialize_map(None)?, extra };
+        fields.put_settings(self.0.kind, self.0.request)?;
+        fields.map.end()
+    }
+}
+
+/// The fields that a request's parameters, tools and response format become for this kind of provider, by name.
+pub(crate) fn settings(kind: &Kind, request: &ChatRequest) -> Result<serde_json::Map<String, Value>, ProviderError> {
+    match serde_json::to_value(Settings(Outgoing { kind, request })) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Ok(serde_json::Map::new()),
+        Err(error) => Err(ProviderError::Config(format!("the request cannot be written as JSON: {error}"))),
     }
 }
 

@@ -26,6 +26,7 @@ use crate::outputs::Outputs;
 use crate::provider::{ChatProvider, ProviderError};
 use crate::retry::Retry;
 use crate::simulator::{self, Simulator};
+use crate::upstream::Upstream;
 
 /// Tokens that a check asks for: some models think before the first word.
 const CHECK_TOKENS: u32 = 16;
@@ -187,6 +188,13 @@ impl Providers {
     /// The models of the price table, `provider/*` left out.
     pub fn priced(&self) -> impl Iterator<Item = &str> {
         self.prices.keys().map(String::as_str).filter(|name| !name.ends_with("/*"))
+    }
+
+    /// A provider as bytes are forwarded to it; `None` where that cannot be: unknown names, programs, files, the
+    /// simulator in process, and formats that are translated.
+    pub fn upstream(&self, provider: &str) -> Option<Upstream> {
+        let config = self.entries.get(provider)?.config.as_deref()?;
+        Upstream::new(self.shared.client(), config)
     }
 
     fn known(&self) -> String {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{CONTEXT, CompiledPrompt, Extra, INPUT, RenderError};
+use super::{CONTEXT, CompiledPrompt, Extra, Frame, INPUT, RenderError};
 use crate::chat::{ChatRequest, Message, Parameters, RequestOrigin, Role};
 use crate::dataset::Sample;
 use crate::manifest::Manifest;
@@ -81,13 +81,49 @@ impl CompiledTarget {
         self.give(&mut values, CONTEXT, sample.context.join("\n\n"));
         let bound = self.prompt.bind(values, Extra::Ignore)?;
         Ok(ChatRequest {
-            model: self.model().to_owned(),
             messages: self.prompt.messages(&bound, conversation)?,
+            origin: RequestOrigin { sample_id: Some(sample.id.clone()), trial, variables: bound },
+            ..self.bare_request()
+        })
+    }
+
+    /// The messages around a live conversation. `last_user` is the text that the conversation ends with, if the user says
+    /// it: a template that uses `input` wraps it, unless the caller gave an `input` of its own. The second value says
+    /// whether it was taken, and so must not be sent again. Where nothing wraps it, the conversation follows the prompt.
+    ///
+    /// # Errors
+    /// When the variables do not suit the prompt, or a template fails.
+    pub fn frame_for_call(
+        &self,
+        mut variables: BTreeMap<String, Value>,
+        last_user: Option<&str>,
+    ) -> Result<(Frame, bool), RenderError> {
+        let given = variables.get(INPUT).is_some_and(|value| !value.is_null());
+        let taken = last_user.filter(|_| !given && self.prompt.uses(INPUT));
+        if !given {
+            self.give(&mut variables, INPUT, taken.unwrap_or_default().to_owned());
+        }
+        if !variables.contains_key(CONTEXT) {
+            self.give(&mut variables, CONTEXT, String::new());
+        }
+        let bound = self.prompt.bind(variables, Extra::Ignore)?;
+        let mut frame = self.prompt.frame(&bound)?;
+        if !given && taken.is_none() {
+            frame.conversation_at = frame.messages.len();
+        }
+        Ok((frame, taken.is_some()))
+    }
+
+    /// The request without its messages: what is the same for every call.
+    pub fn bare_request(&self) -> ChatRequest {
+        ChatRequest {
+            model: self.model().to_owned(),
+            messages: Vec::new(),
             parameters: self.parameters.clone(),
             tools: self.manifest.tools.clone(),
             response_format: self.manifest.response_format.clone(),
-            origin: RequestOrigin { sample_id: Some(sample.id.clone()), trial, variables: bound },
-        })
+            origin: RequestOrigin::default(),
+        }
     }
 
     /// Sets a variable that a sample has a field for. The field wins over a variable of that name. An empty field is an

@@ -285,3 +285,48 @@ proptest::proptest! {
         }
     }
 }
+
+/// A live call: its own messages with `…` where the caller's conversation stands, `-` in front where its last message
+/// was taken as the input.
+fn live(body: Value, given: Value, last_user: Option<&str>) -> String {
+    let target = CompiledTarget::compile(
+        Manifest::resolve(None, "sim/m", &crate::chat::Parameters::default()),
+        Some(&serde_json::from_value(body).unwrap()),
+    );
+    match target.unwrap().frame_for_call(values(given), last_user) {
+        Err(error) => format!("error: {error}"),
+        Ok((frame, taken)) => {
+            let mut messages = frame.messages;
+            messages.insert(frame.conversation_at, Message::text(Role::Tool, if taken { "-…" } else { "…" }));
+            show(Ok(messages))
+        }
+    }
+}
+
+#[test]
+fn a_live_conversation_follows_the_prompt_or_is_wrapped_by_it() {
+    insta::assert_snapshot!(live(json!({}), json!({}), Some("hi")), @"tool: …");
+    let instructions = json!({"content": "Answer in {{language}}.", "variables": [{"name": "language", "default": "Go"}]});
+    insta::assert_snapshot!(live(instructions.clone(), json!({}), Some("hi")), @r"
+    user: Answer in Go.
+    tool: …
+    ");
+    insta::assert_snapshot!(live(instructions.clone(), json!({"input": "own"}), Some("hi")), @r"
+    user: Answer in Go.
+    tool: …
+    user: own
+    ");
+    let wrapper = json!({"content": "Q: {{input}} ({{context}})"});
+    insta::assert_snapshot!(live(wrapper.clone(), json!({"context": "c"}), Some("hi")), @r"
+    tool: -…
+    user: Q: hi (c)
+    ");
+    insta::assert_snapshot!(live(wrapper, json!({"input": "own"}), Some("hi")), @r"
+    tool: …
+    user: Q: own ()
+    ");
+    insta::assert_snapshot!(live(instructions, json!({"language": 3, "more": 1}), None), @r"
+    user: Answer in 3.
+    tool: …
+    ");
+}

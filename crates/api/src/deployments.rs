@@ -1,0 +1,125 @@
+//! Deployments on the wire.
+
+use llmops_domain::chat::Parameters;
+use llmops_domain::deployment::{Deployment, DeploymentSettings};
+use llmops_domain::hash::ContentHash;
+use llmops_domain::manifest::Manifest;
+use serde::{Deserialize, Serialize};
+
+/// Points a deployment to a manifest: one that is given, one that is stored, or one resolved from prompt and model.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Deploy {
+    /// The environment; absent: `production`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// A manifest as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Manifest>,
+    /// The beginning of a stored manifest's hash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest_hash: Option<String>,
+    /// The prompt, as `NAME`, `NAME@VERSION` or `NAME@HASH`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// The model, as `provider/model`; absent: the prompt's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The provider's version of the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_version: Option<String>,
+    /// Laid over the prompt's parameters.
+    pub parameters: Parameters,
+    /// The index that the retriever reads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retriever_index_version: Option<String>,
+    /// How calls are handled from now on; absent: as before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settings: Option<DeploymentSettings>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A deployment after a change, and what a person should know about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Deployed {
+    /// As it is now.
+    pub deployment: Deployment,
+    /// What answers now.
+    pub manifest: Manifest,
+    /// The manifest before; absent for a new deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<ContentHash>,
+    /// False where it pointed there already.
+    pub changed: bool,
+    /// Such as: the retriever's index changes too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
+}
+
+/// Points a deployment to a manifest that was live before.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rollback {
+    /// The environment; absent: `production`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// The beginning of the manifest's hash; absent: the one before the present one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Switches the safe mode.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SwitchSafeMode {
+    /// The environment; absent: `production`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// On or off.
+    pub on: bool,
+    /// A fixed answer to use from now on, where none is prepared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Which environment is meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct EnvironmentQuery {
+    /// The environment; absent: `production`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+}
+
+/// Whether earlier manifests could take over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Rehearsal {
+    /// Whether all could.
+    pub ready: bool,
+    /// Each manifest that was live, the present one first.
+    pub manifests: Vec<RehearsedManifest>,
+}
+
+/// Whether one manifest could take over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RehearsedManifest {
+    /// Its hash.
+    pub manifest: ContentHash,
+    /// Whether it answers now.
+    pub is_live: bool,
+    /// Its model.
+    pub model: String,
+    /// Its prompt, as `NAME@VERSION`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// What would go wrong; empty where nothing would.
+    pub problems: Vec<String>,
+}

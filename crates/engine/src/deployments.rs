@@ -1,0 +1,339 @@
+//! `Deployments`: what answers live traffic, and going back to what did.
+
+mod rehearse;
+
+use std::sync::Arc;
+
+use llmops_api::deployments::{Deploy, Deployed, Rollback, SwitchSafeMode};
+use llmops_domain::deployment::{
+    self, DEFAULT_ENVIRONMENT, Deployment, DeploymentAction, DeploymentChange, DeploymentSettings,
+};
+use llmops_domain::hash::ContentHash;
+use llmops_domain::id::ProjectId;
+use llmops_domain::manifest::Manifest;
+use llmops_domain::prompt::PromptBody;
+use llmops_domain::render::CompiledTarget;
+use llmops_domain::soft_failure::Guard;
+use llmops_storage::StoreError;
+
+use crate::prompts::PromptRegistry;
+use crate::{Error, Services};
+
+/// A deployment and everything that a gateway needs to answer for it.
+#[derive(Debug, Clone)]
+pub struct LivePointer {
+    /// Whose it is.
+    pub project: ProjectId,
+    /// The pointer.
+    pub deployment: Deployment,
+    /// What answers: the manifest it points to, or that of its safe mode.
+    pub manifest: Manifest,
+    /// The hash of that manifest.
+    pub manifest_id: ContentHash,
+    /// The body of the manifest's prompt.
+    pub prompt: Option<PromptBody>,
+    /// The fixed answer of its safe mode, where that is on and names no manifest.
+    pub fixed_answer: Option<String>,
+}
+
+/// Manages deployments: deploy, rollback, safe_mode, get, list, history, rehearse.
+#[derive(Debug, Clone)]
+pub struct Deployments {
+    services: Arc<Services>,
+    project: ProjectId,
+    prompts: PromptRegistry,
+}
+
+impl Deployments {
+    pub(crate) fn new(services: Arc<Services>, project: ProjectId, prompts: PromptRegistry) -> Self {
+        Self { services, project, prompts }
+    }
+
+    /// One deployment.
+    pub async fn get(&self, name: &str, environment: Option<&str>) -> Result<Deployment, Error> {
+        let environment = environment.unwrap_or(DEFAULT_ENVIRONMENT);
+        let found = self.services.store.find_deployment(&self.project, name, environment).await?;
+        found.ok_or_else(|| {
+            Error::not_found("deployment", format!("{name} in {environment}"))
+                .with_hint(format!("llmops deploy {name} --prompt NAME@VERSION --model PROVIDER/MODEL makes it"))
+        })
+    }
+
+    /// Deployments by name and environment, after the pair `after`.
+    pub async fn list(&self, after: Option<(&str, &str)>, limit: u32) -> Result<Vec<Deployment>, Error> {
+        Ok(self.services.store.list_deployments(&self.project, after, limit).await?)
+    }
+
+    /// Every change of a deployment, oldest first.
+    pub async fn history(&self, name: &str, environment: Option<&str>) -> Result<Vec<DeploymentChange>, Error> {
+        let deployment = self.get(name, environment).await?;
+        Ok(self.services.store.deployment_history(&self.project, name, &deployment.environment).await?)
+    }
+
+    /// A stored manifest by the beginning of its hash.
+    pub async fn manifest(&self, prefix: &str) -> Result<(ContentHash, Manifest), Error> {
+        Ok(self.services.store.get_manifest(&self.project, prefix).await?)
+    }
+
+    /// Points a deployment to a manifest, and makes the deployment where there is none.
+    pub async fn deploy(&self, name: &str, request: Deploy) -> Result<Deployed, Error> {
+        check_names(name, request.environment.as_deref())?;
+        let environment = request.environment.clone().unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
+        let before = self.services.store.find_deployment(&self.project, name, &environment).await?;
+        let settings = request.settings.clone().or_else(|| before.as_ref().map(|d| d.settings.clone()));
+        let settings = settings.unwrap_or_default();
+        let reason = request.reason.clone();
+        let manifest = self.resolve(request).await?;
+        self.check(&manifest, &settings).await?;
+        let hash = self.services.store.put_manifest(&self.project, &manifest).await?;
+        if environment == DEFAULT_ENVIRONMENT && settings.require_gate {
+            self.require_gate(&hash, &settings).await?;
+        }
+        let unchanged = before.as_ref().is_some_and(|d| d.manifest == hash && d.settings == settings);
+        if let Some(deployment) = before.clone().filter(|_| unchanged) {
+            let previous = Some(hash);
+            return Ok(Deployed { deployment, manifest, previous, changed: false, notices: Vec::new() });
+        }
+        let action = match &before {
+            Some(before) if before.manifest == hash => DeploymentAction::Configure,
+            _ => DeploymentAction::Deploy,
+        };
+        let previous = before.as_ref().map(|d| d.manifest.clone());
+        let now = self.services.clock.now();
+        let next = match before {
+            Some(before) => Deployment { manifest: hash, settings, ..before },
+            None => Deployment {
+                name: name.to_owned(),
+                environment,
+                manifest: hash,
+                revision: 0,
+                safe_mode: false,
+                settings,
+                created_at: now,
+                updated_at: now,
+                updated_by: None,
+            },
+        };
+        let notices = self.notices(previous.as_ref(), &manifest).await?;
+        let deployment = self.change(next, action, previous.clone(), reason).await?;
+        Ok(Deployed { deployment, manifest, previous, changed: true, notices })
+    }
+
+    /// Points a deployment to a manifest that was live before: the one before the present one, or the one named.
+    pub async fn rollback(&self, name: &str, request: Rollback) -> Result<Deployed, Error> {
+        let before = self.get(name, request.environment.as_deref()).await?;
+        let history =
+            self.services.store.deployment_history(&self.project, name, &before.environment).await?;
+        let target = deployment::rollback_target(&history, request.to.as_deref()).map_err(|error| Error::Conflict {
+            message: format!("cannot roll back {name} in {}: {error}", before.environment),
+            hint: Some(format!("llmops history {name} lists what was live")),
+        })?;
+        let (hash, manifest) = self.services.store.get_manifest(&self.project, target.as_str()).await?;
+        let previous = before.manifest.clone();
+        let notices = self.notices(Some(&previous), &manifest).await?;
+        let next = Deployment { manifest: hash, ..before };
+        let deployment =
+            self.change(next, DeploymentAction::Rollback, Some(previous.clone()), request.reason).await?;
+        Ok(Deployed { deployment, manifest, previous: Some(previous), changed: true, notices })
+    }
+
+    /// Switches the safe mode on or off.
+    pub async fn safe_mode(&self, name: &str, request: SwitchSafeMode) -> Result<Deployment, Error> {
+        let mut next = self.get(name, request.environment.as_deref()).await?;
+        if let Some(answer) = request.answer {
+            next.settings.safe_mode.answer = Some(answer);
+            next.settings.safe_mode.manifest = None;
+        }
+        if request.on && !next.settings.safe_mode.is_prepared() {
+            return Err(Error::Conflict {
+                message: format!("{name} has no safe mode prepared"),
+                hint: Some("name a fixed answer: llmops safe-mode NAME on --answer TEXT".to_owned()),
+            });
+        }
+        if next.safe_mode == request.on {
+            return Ok(next);
+        }
+        next.safe_mode = request.on;
+        let action = if request.on { DeploymentAction::SafeModeOn } else { DeploymentAction::SafeModeOff };
+        let manifest = next.manifest.clone();
+        self.change(next, action, Some(manifest), request.reason).await
+    }
+
+    async fn change(
+        &self,
+        next: Deployment,
+        action: DeploymentAction,
+        from: Option<ContentHash>,
+        reason: Option<String>,
+    ) -> Result<Deployment, Error> {
+        let now = self.services.clock.now();
+        let next = Deployment { revision: next.revision + 1, updated_at: now, ..next };
+        let change = DeploymentChange {
+            revision: next.revision,
+            action,
+            from,
+            to: next.manifest.clone(),
+            at: now,
+            by: next.updated_by.clone(),
+            reason,
+        };
+        self.services.store.change_deployment(&self.project, &next, &change).await?;
+        Ok(next)
+    }
+
+    /// The manifest that a request means.
+    async fn resolve(&self, request: Deploy) -> Result<Manifest, Error> {
+        let from_parts = request.prompt.is_some() || request.model.is_some();
+        match (request.manifest, request.manifest_hash) {
+            (Some(_), Some(_)) => Err(Error::invalid("`manifest` and `manifest_hash` exclude each other")),
+            (Some(_), None) | (None, Some(_)) if from_parts => {
+                Err(Error::invalid("a manifest names prompt and model already: leave `prompt` and `model` out"))
+            }
+            (Some(manifest), None) => Ok(manifest),
+            (None, Some(prefix)) => Ok(self.manifest(&prefix).await?.1),
+            (None, None) if !from_parts => Err(Error::invalid("nothing to deploy: name a prompt, a model or a manifest")
+                .with_hint("--prompt NAME@VERSION --model PROVIDER/MODEL, or --manifest FILE or HASH")),
+            (None, None) => {
+                let prompt = match &request.prompt {
+                    Some(reference) => Some(self.prompts.resolve(reference).await?),
+                    None => None,
+                };
+                let own = prompt.as_ref().and_then(|p| p.body.model.clone());
+                let model = request.model.or(own).ok_or_else(|| {
+                    Error::invalid("no model: the prompt names none").with_hint("add --model PROVIDER/MODEL")
+                })?;
+                let mut manifest = Manifest::resolve(prompt.as_ref(), &model, &request.parameters);
+                manifest.model_version = request.model_version;
+                manifest.retriever_index_version = request.retriever_index_version;
+                Ok(manifest)
+            }
+        }
+    }
+
+    /// Refuses what could not answer.
+    async fn check(&self, manifest: &Manifest, settings: &DeploymentSettings) -> Result<(), Error> {
+        let mut problems = self.problems(manifest, settings).await?;
+        if let Err(error) = Guard::compile(&settings.guard) {
+            problems.push(error.to_string());
+        }
+        for fallback in &settings.fallbacks {
+            if let Err(error) = self.services.providers.resolve(fallback) {
+                problems.push(format!("fallbacks: {error}"));
+            }
+        }
+        if let Some(hash) = &settings.safe_mode.manifest {
+            self.manifest(hash.as_str()).await?;
+        }
+        if problems.is_empty() { Ok(()) } else { Err(Error::invalid(problems.join("\n"))) }
+    }
+
+    /// What would go wrong if this manifest answered.
+    async fn problems(&self, manifest: &Manifest, settings: &DeploymentSettings) -> Result<Vec<String>, Error> {
+        let mut problems = Vec::new();
+        if let Err(error) = self.services.providers.resolve(&manifest.model) {
+            problems.push(error.to_string());
+        }
+        let document = serde_json::to_value(manifest).map_err(|e| Error::invalid(e.to_string()))?;
+        for field in &settings.required_fields {
+            match document.get(field) {
+                None => problems.push(format!("required_fields: a manifest has no field `{field}`")),
+                Some(value) if value.is_null() || *value == serde_json::json!([]) => {
+                    problems.push(format!("the required field `{field}` is not set"));
+                }
+                Some(_) => {}
+            }
+        }
+        match self.prompt_body(manifest).await {
+            Err(error @ (Error::NotFound { .. } | Error::Invalid { .. })) => problems.push(error.to_string()),
+            Err(error) => return Err(error),
+            Ok(body) => {
+                if let Err(error) = CompiledTarget::compile(manifest.clone(), body.as_ref()) {
+                    problems.push(error.to_string());
+                }
+            }
+        }
+        Ok(problems)
+    }
+
+    /// The body of the prompt that a manifest names.
+    async fn prompt_body(&self, manifest: &Manifest) -> Result<Option<PromptBody>, Error> {
+        let (Some(name), Some(hash)) = (&manifest.prompt, &manifest.prompt_hash) else { return Ok(None) };
+        Ok(Some(self.prompts.resolve(&format!("{name}@{}", hash.as_str())).await?.body))
+    }
+
+    /// What changes beside prompt and model.
+    async fn notices(&self, before: Option<&ContentHash>, after: &Manifest) -> Result<Vec<String>, Error> {
+        let Some(before) = before else { return Ok(Vec::new()) };
+        let (_, before) = self.services.store.get_manifest(&self.project, before.as_str()).await?;
+        let (old, new) = (&before.retriever_index_version, &after.retriever_index_version);
+        if old == new {
+            return Ok(Vec::new());
+        }
+        let name = |index: &Option<String>| index.clone().unwrap_or_else(|| "none".to_owned());
+        Ok(vec![format!(
+            "the retriever's index changes from {} to {}: switch the retriever too, it does not follow by itself",
+            name(old),
+            name(new)
+        )])
+    }
+
+    /// Refuses a manifest without a passing run that is new enough.
+    async fn require_gate(&self, hash: &ContentHash, settings: &DeploymentSettings) -> Result<(), Error> {
+        let age = i64::try_from(settings.gate_max_age.0.as_micros()).unwrap_or(i64::MAX);
+        let since = self.services.clock.now().as_microsecond().saturating_sub(age);
+        if self.services.store.has_passing_run(&self.project, hash, since).await? {
+            return Ok(());
+        }
+        Err(Error::Conflict {
+            message: format!(
+                "the manifest {} has no completed run of the last {} that passed its gate",
+                hash.short(),
+                settings.gate_max_age
+            ),
+            hint: Some("evaluate exactly this prompt and model, then gate it: llmops eval && llmops gate".to_owned()),
+        })
+    }
+
+    /// Everything that gateways answer from, in all projects. What cannot be read is left out, with a warning.
+    pub(crate) async fn live(services: &Arc<Services>) -> Result<Vec<LivePointer>, Error> {
+        let mut live = Vec::new();
+        for (project, deployment) in services.store.all_deployments().await? {
+            let prompts = PromptRegistry::new(services.clone(), project.clone());
+            let one = Self::new(services.clone(), project, prompts);
+            let name = deployment.name.clone();
+            match one.point(deployment).await {
+                Ok(pointer) => live.push(pointer),
+                // The store being away is no reason to forget deployments.
+                Err(error @ Error::Store(StoreError::Unavailable(_))) => return Err(error),
+                Err(error) => tracing::error!(deployment = %name, %error, "a deployment cannot be served"),
+            }
+        }
+        Ok(live)
+    }
+
+    async fn point(&self, deployment: Deployment) -> Result<LivePointer, Error> {
+        let safe = deployment.settings.safe_mode.clone();
+        let wanted = match safe.manifest.filter(|_| deployment.safe_mode) {
+            Some(strict) => strict,
+            None => deployment.manifest.clone(),
+        };
+        let (manifest_id, manifest) = self.services.store.get_manifest(&self.project, wanted.as_str()).await?;
+        let prompt = self.prompt_body(&manifest).await?;
+        let fixed = deployment.settings.safe_mode.manifest.is_none() && deployment.safe_mode;
+        let fixed_answer = safe.answer.filter(|_| fixed);
+        Ok(LivePointer { project: self.project.clone(), deployment, manifest, manifest_id, prompt, fixed_answer })
+    }
+}
+
+/// A name stands in `model`, where `/` names a provider and `@` an environment.
+fn check_names(name: &str, environment: Option<&str>) -> Result<(), Error> {
+    for (what, text) in std::iter::once(("deployment", name)).chain(environment.map(|e| ("environment", e))) {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if text.is_empty() || text.len() > 128 || !text.chars().all(fits) {
+            return Err(Error::invalid(format!(
+                "`{text}` cannot be the name of a {what}: use 1 to 128 letters, digits, `-`, `_` and `.`"
+            )));
+        }
+    }
+    Ok(())
+}

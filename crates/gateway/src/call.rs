@@ -1,0 +1,239 @@
+//! Attempts: one provider after the other, again and again, until the first byte of an answer. After it nothing is
+//! tried again, because the caller may have it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use llmops_domain::record::{CallAttempt, CallOutcome};
+use llmops_providers::ProviderError;
+use llmops_providers::http_client::{Endpoint, retry_after};
+use llmops_providers::upstream::Upstream;
+use tokio::time::Instant;
+
+use crate::error::GatewayError;
+use crate::recorder::CallWatch;
+
+/// The most that is waited before an attempt, without a word of the provider; half of it is drawn at random.
+const PAUSE: Duration = Duration::from_millis(100);
+/// A provider that asks to be left alone for longer is not asked again by this call.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Most bytes of an error that are read to look for keys in it.
+const MAX_ERROR: usize = 1 << 20;
+
+/// Headers of the caller that go no further: those of the connection, those that say who calls, and ours.
+const KEPT_BACK: [HeaderName; 14] = [
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::HOST,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::TE,
+    header::TRAILER,
+    header::UPGRADE,
+    header::EXPECT,
+    header::PROXY_AUTHORIZATION,
+    header::FORWARDED,
+    // Bodies are read for the records, so they come as they are.
+    header::ACCEPT_ENCODING,
+    header::ORIGIN,
+];
+const KEPT_BACK_NAMES: [&str; 4] = ["x-api-key", "api-key", "x-goog-api-key", "x-real-ip"];
+const KEPT_BACK_PREFIXES: [&str; 3] = ["x-llmops-", "x-forwarded-", "sec-"];
+
+/// Headers of the provider that go no further.
+const NOT_ANSWERED: [HeaderName; 6] = [
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::TRAILER,
+    header::UPGRADE,
+    header::SET_COOKIE,
+    header::PROXY_AUTHENTICATE,
+];
+
+/// One place to ask.
+pub(crate) struct Place<'a> {
+    /// `provider/model`
+    pub(crate) model: &'a str,
+    pub(crate) upstream: &'a Upstream,
+    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) body: Bytes,
+}
+
+/// How long and how often a place is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) retries: u32,
+    pub(crate) first_byte: Duration,
+}
+
+/// An answer that has begun.
+pub(crate) struct Opened {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// Its first piece; absent where the body is empty.
+    pub(crate) first: Option<Bytes>,
+    pub(crate) rest: Incoming,
+}
+
+/// What an attempt came to.
+enum Attempt {
+    Opened(Opened),
+    Failed(ProviderError),
+}
+
+/// The headers that go to a provider.
+pub(crate) fn outgoing(theirs: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(theirs.len());
+    for (name, value) in theirs {
+        let text = name.as_str();
+        let is_kept_back = KEPT_BACK.contains(name)
+            || KEPT_BACK_NAMES.contains(&text)
+            || KEPT_BACK_PREFIXES.iter().any(|prefix| text.starts_with(prefix));
+        if !is_kept_back {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    headers
+}
+
+/// Asks one place until an answer begins or there is no use in asking it again. `is_last`: nobody is asked after it, so
+/// its error is the caller's.
+pub(crate) async fn ask(
+    place: &Place<'_>,
+    headers: &HeaderMap,
+    patience: Patience,
+    is_last: bool,
+    watch: &mut CallWatch,
+) -> Result<Option<Opened>, GatewayError> {
+    for tries_left in (0..=patience.retries).rev() {
+        let started = Instant::now();
+        watch.with(|call| place.model.clone_into(&mut call.model));
+        let attempt = attempt(place, headers, patience.first_byte).await;
+        note(watch, place, &attempt, started);
+        let give_up = tries_left == 0;
+        let pause = match attempt {
+            Attempt::Opened(opened) if !is_worth_repeating(opened.status) => return Ok(Some(opened)),
+            Attempt::Opened(opened) => {
+                let asked = retry_after(&opened.headers, std::time::SystemTime::now());
+                let too_long = asked.is_some_and(|asked| asked > LONGEST_PAUSE);
+                if give_up || too_long {
+                    // The provider's own refusal is better than ours, where nobody else is left to ask.
+                    return if is_last { Ok(Some(opened)) } else { Ok(None) };
+                }
+                asked
+            }
+            Attempt::Failed(error) if give_up || !error.is_retryable() => {
+                return if is_last { Err(refusal(&error, watch)) } else { Ok(None) };
+            }
+            Attempt::Failed(_) => None,
+        };
+        tokio::time::sleep(pause.unwrap_or_else(|| PAUSE.mul_f64(0.5 + rand::random::<f64>() / 2.0))).await;
+    }
+    Ok(None)
+}
+
+/// Statuses after which the same request may succeed. Whatever says that the request is wrong is not among them.
+fn is_worth_repeating(status: StatusCode) -> bool {
+    ProviderError::Status { endpoint: String::new(), code: status.as_u16(), message: String::new(), retry_after: None }
+        .is_retryable()
+        && !status.is_success()
+}
+
+fn refusal(error: &ProviderError, watch: &mut CallWatch) -> GatewayError {
+    watch.with(|call| {
+        call.error = Some(error.to_string());
+        call.outcome = Some(CallOutcome::Unavailable);
+    });
+    match error {
+        ProviderError::Timeout { .. } => GatewayError::unavailable(true),
+        ProviderError::Config(_) => GatewayError::misconfigured("the model provider is not set up for this"),
+        _ => GatewayError::unavailable(false),
+    }
+}
+
+fn note(watch: &mut CallWatch, place: &Place<'_>, attempt: &Attempt, started: Instant) {
+    let (status, error) = match attempt {
+        Attempt::Opened(opened) => (Some(opened.status.as_u16()), None),
+        Attempt::Failed(error) => (None, Some(error.to_string())),
+    };
+    let ms = started.elapsed().as_secs_f64() * 1000.0;
+    watch.with(|call| call.attempts.push(CallAttempt { model: place.model.to_owned(), status, error, ms }));
+}
+
+/// Sends the request and waits for the first piece of the answer.
+async fn attempt(place: &Place<'_>, headers: &HeaderMap, first_byte: Duration) -> Attempt {
+    match tokio::time::timeout(first_byte, open(place, headers)).await {
+        Ok(Ok(opened)) => Attempt::Opened(opened),
+        Ok(Err(error)) => Attempt::Failed(error),
+        Err(_) => Attempt::Failed(ProviderError::Timeout { after: first_byte }),
+    }
+}
+
+async fn open(place: &Place<'_>, headers: &HeaderMap) -> Result<Opened, ProviderError> {
+    let mut request = Request::new(Full::new(place.body.clone()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = place.endpoint.uri.clone();
+    let outgoing = request.headers_mut();
+    outgoing.clone_from(headers);
+    for (name, value) in &place.endpoint.headers {
+        outgoing.insert(name.clone(), value.clone());
+    }
+    let response = place.upstream.client().open(place.endpoint, request).await?;
+    let (mut parts, mut rest) = response.into_parts();
+    let first = match next_piece(&mut rest).await {
+        None => None,
+        Some(Ok(piece)) => Some(piece),
+        Some(Err(error)) => {
+            return Err(ProviderError::Cut { endpoint: place.endpoint.name(), cause: error.to_string() });
+        }
+    };
+    for name in NOT_ANSWERED {
+        parts.headers.remove(name);
+    }
+    Ok(Opened { status: parts.status, headers: parts.headers, first, rest })
+}
+
+async fn next_piece(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
+    loop {
+        match body.frame().await? {
+            Ok(frame) => {
+                if let Ok(data) = frame.into_data()
+                    && !data.is_empty()
+                {
+                    return Some(Ok(data));
+                }
+            }
+            Err(error) => return Some(Err(error)),
+        }
+    }
+}
+
+/// The whole body of an error, with what must not be seen taken out of it.
+pub(crate) async fn whole_error(mut opened: Opened, endpoint: &Endpoint) -> (Response<()>, Bytes) {
+    let mut body = opened.first.take().map(|first| first.to_vec()).unwrap_or_default();
+    while let Some(Ok(piece)) = next_piece(&mut opened.rest).await {
+        body.extend_from_slice(&piece);
+        if body.len() > MAX_ERROR {
+            break;
+        }
+    }
+    let body = match String::from_utf8(body) {
+        Ok(text) => Bytes::from(endpoint.redact(text)),
+        Err(error) => Bytes::from(error.into_bytes()),
+    };
+    let mut response = Response::new(());
+    *response.status_mut() = opened.status;
+    *response.headers_mut() = opened.headers;
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    (response, body)
+}
+
+/// Whether a body is known to have ended.
+pub(crate) fn is_over(opened: &Opened) -> bool {
+    opened.first.is_none() || opened.rest.is_end_stream()
+}

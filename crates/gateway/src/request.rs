@@ -1,0 +1,177 @@
+//! The top level of a request, and what callers tell llmops beside it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use http::HeaderMap;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::error::GatewayError;
+
+/// The field of a body that is for llmops alone and never goes further.
+pub(crate) const EXTENSION: &str = "llmops";
+
+/// The fields of a request, each value as it was written.
+#[derive(Debug)]
+pub(crate) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Fields<'a> {
+    /// Reads a body. Every value is checked to be JSON, and none is copied.
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, GatewayError> {
+        serde_json::from_slice(body).map_err(|error| {
+            GatewayError::bad_request(format!("the request's body is not the expected JSON object: {error}"))
+        })
+    }
+
+    /// The value of a field; null counts as absent.
+    pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| *value).filter(|value| value.get() != "null")
+    }
+
+    /// The fields in the order written.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(name, value)| (&**name, *value))
+    }
+
+    /// The value of a field as a text.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<Cow<'a, str>>, GatewayError> {
+        self.read(name)
+    }
+
+    /// The value of a field as a type of its own.
+    pub(crate) fn read<T: Deserialize<'a>>(&self, name: &str) -> Result<Option<T>, GatewayError> {
+        let Some(raw) = self.get(name) else { return Ok(None) };
+        serde_json::from_str(raw.get())
+            .map(Some)
+            .map_err(|error| GatewayError::bad_request(format!("`{name}`: {error}")).at(name))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::with_capacity(16);
+                while let Some(name) = map.next_key::<Name<'de>>()? {
+                    // Whoever reads the other one downstream would answer another question than was recorded.
+                    if fields.iter().any(|(known, _)| *known == name.0) {
+                        return Err(A::Error::custom(format!("the field `{}` is given twice", name.0)));
+                    }
+                    fields.push((name.0, map.next_value()?));
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+/// A key, borrowed where it has no escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// What a caller tells llmops, in the body's `llmops` field or in `x-llmops-*` headers. The body wins.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Extension {
+    /// Values of the prompt's variables.
+    pub(crate) variables: BTreeMap<String, Value>,
+    /// The end user.
+    pub(crate) user: Option<String>,
+    /// The user's session.
+    pub(crate) session: Option<String>,
+    /// The caller's labels.
+    pub(crate) tags: BTreeMap<String, String>,
+    /// The deployment's environment.
+    pub(crate) environment: Option<String>,
+}
+
+impl Extension {
+    /// Reads what the caller says in body and headers.
+    pub(crate) fn read(fields: &Fields<'_>, headers: &HeaderMap) -> Result<Self, GatewayError> {
+        let mut said: Self = fields.read(EXTENSION)?.unwrap_or_default();
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        said.user = said.user.or_else(|| header("x-llmops-user"));
+        said.session = said.session.or_else(|| header("x-llmops-session"));
+        said.environment = said.environment.or_else(|| header("x-llmops-environment"));
+        if let Some(text) = header("x-llmops-variables") {
+            let more: BTreeMap<String, Value> = serde_json::from_str(&text)
+                .map_err(|error| GatewayError::bad_request(format!("x-llmops-variables is no JSON object: {error}")))?;
+            for (name, value) in more {
+                said.variables.entry(name).or_insert(value);
+            }
+        }
+        for pair in header("x-llmops-tags").iter().flat_map(|text| text.split(',')).filter(|p| !p.trim().is_empty()) {
+            let (name, value) = pair.split_once('=').ok_or_else(|| {
+                GatewayError::bad_request(format!("x-llmops-tags: `{}` is not NAME=VALUE", pair.trim()))
+            })?;
+            said.tags.entry(name.trim().to_owned()).or_insert_with(|| value.trim().to_owned());
+        }
+        // OpenAI's own field for the end user.
+        if said.user.is_none() {
+            said.user = fields.text("user").ok().flatten().map(Cow::into_owned);
+        }
+        Ok(said)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(body: &str, headers: &[(&'static str, &'static str)], expected: &Extension) {
+        let headers = headers.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect();
+        assert_eq!(&Extension::read(&Fields::parse(body.as_bytes()).unwrap(), &headers).unwrap(), expected, "{body}");
+    }
+
+    #[test]
+    fn values_are_kept_as_written() {
+        let body = br#"{"model": "m", "temperature": 1.0, "x": {"b": 1e3,  "a": "\u00e9"}, "user": null}"#;
+        let fields = Fields::parse(body).unwrap();
+        assert_eq!(fields.get("temperature").unwrap().get(), "1.0");
+        assert_eq!(fields.get("x").unwrap().get(), r#"{"b": 1e3,  "a": "\u00e9"}"#);
+        assert!(fields.get("user").is_none());
+        assert_eq!(fields.text("model").unwrap().unwrap(), "m");
+        assert_eq!(fields.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["model", "temperature", "x", "user"]);
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for (body, expected) in [
+            ("", "EOF"),
+            ("[]", "an object"),
+            (r#"{"model": "a", "model": "b"}"#, "`model` is given twice"),
+            (r#"{"model": "a"} x"#, "trailing"),
+            (r#"{"model": tru}"#, "expected"),
+        ] {
+            let error = Fields::parse(body.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{body}: {error}");
+        }
+        let fields = Fields::parse(br#"{"model": 3, "llmops": {"vars": {}}}"#).unwrap();
+        assert!(fields.text("model").unwrap_err().to_string().contains("`model`"));
+        let error = Extension::read(&fields, &HeaderMap::new()).unwrap_err().to_string();
+        assert!(error.contains("unknown field `vars`"), "{error}");
+    }
+
+    #[test]
+    fn who_wins() {
+        let said = Extension { user: Some("a".to_owned()), ..Extension::default() };
+        check(r#"{"llmops": {"user": "a"}, "user": "b"}"#, &[("x-llmops-user", "c")], &said);
+        check(r#"{"user": "b"}"#, &[("x-llmops-user", "a")], &said);
+        check(r#"{"user": "a"}"#, &[], &said);
+        let tags = [("team", "a b"), ("x", "1")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let said = Extension { tags: tags.into(), ..Extension::default() };
+        check(r#"{"llmops": {"tags": {"x": "1"}}}"#, &[("x-llmops-tags", "x=2, team=a b")], &said);
+    }
+}

@@ -1,0 +1,243 @@
+//! The body that goes to the provider: the caller's fields as they were written, with what the deployment decides.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use llmops_domain::chat::{Message, Role};
+use llmops_domain::deployment::SystemMerge;
+use llmops_domain::render::RenderError;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::error::GatewayError;
+use crate::request::{EXTENSION, Extension, Fields};
+use crate::snapshot::{Forward, Route};
+
+/// Fields that say the same: where the manifest sets one, the caller's other would contradict it.
+const TWINS: [(&str, &str); 2] = [("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens")];
+
+/// The caller's fields for another model name.
+pub(crate) fn direct(fields: &Fields<'_>, model: &str) -> Result<Bytes, GatewayError> {
+    let mut body = Writer::new();
+    body.text("model", model)?;
+    for (name, value) in fields.iter().filter(|(name, _)| !matches!(*name, "model" | EXTENSION)) {
+        body.raw(name, value.get())?;
+    }
+    Ok(body.finish())
+}
+
+/// The messages of a call to a deployment, as JSON texts.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    /// The deployment's system text with the caller's, where the format has it apart and the deployment has one.
+    pub(crate) system: Option<String>,
+    /// The rest, or all, in order.
+    messages: Vec<String>,
+}
+
+/// What is read of a caller's message.
+#[derive(Deserialize)]
+struct Said<'a> {
+    role: Cow<'a, str>,
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+}
+
+impl Said<'_> {
+    fn is_system(&self) -> bool {
+        matches!(&*self.role, "system" | "developer")
+    }
+
+    /// The content where it is a plain text.
+    fn text(&self) -> Option<String> {
+        serde_json::from_str(self.content?.get()).ok()
+    }
+}
+
+impl Conversation {
+    /// Renders a deployment's prompt around the caller's messages. `system_apart`: the format has system messages in a
+    /// field of their own.
+    pub(crate) fn render(
+        route: &Route,
+        fields: &Fields<'_>,
+        said: &Extension,
+        system_apart: bool,
+    ) -> Result<Self, GatewayError> {
+        let raw: Vec<&RawValue> = fields.read("messages")?.unwrap_or_default();
+        let mut theirs = Vec::with_capacity(raw.len());
+        for (i, message) in raw.into_iter().enumerate() {
+            let read: Said<'_> = serde_json::from_str(message.get())
+                .map_err(|error| GatewayError::bad_request(format!("messages[{i}]: {error}")).at("messages"))?;
+            theirs.push((read, message));
+        }
+        let last_user = theirs.last().filter(|(said, _)| said.role == "user").and_then(|(said, _)| said.text());
+        let (frame, taken) = route
+            .target
+            .frame_for_call(said.variables.clone(), last_user.as_deref())
+            .map_err(|error| variables_error(&error))?;
+        if taken {
+            theirs.pop();
+        }
+        let their_system = if system_apart { apart_system(fields)? } else { None };
+        merge_system(route, &frame.messages, &mut theirs, their_system.is_some())?;
+        let keeps_theirs = route.deployment.settings.merge == SystemMerge::Keep || !has_system(&frame.messages);
+        let mut conversation = Self { system: None, messages: Vec::with_capacity(frame.messages.len() + theirs.len()) };
+        let mut system: Vec<String> = Vec::new();
+        for (i, message) in frame.messages.iter().enumerate() {
+            if i == frame.conversation_at {
+                conversation.messages.extend(theirs.drain(..).map(|(_, raw)| raw.get().to_owned()));
+            }
+            if system_apart && matches!(message.role, Role::System | Role::Developer) {
+                system.push(message.as_text().into_owned());
+            } else {
+                conversation.messages.push(to_json(message)?);
+            }
+        }
+        conversation.messages.extend(theirs.into_iter().map(|(_, raw)| raw.get().to_owned()));
+        if !system.is_empty() {
+            system.extend(their_system.filter(|_| keeps_theirs));
+            conversation.system = Some(system.join("\n\n"));
+        }
+        if conversation.messages.is_empty() {
+            return Err(GatewayError::bad_request("there is nothing to send: no prompt text and no messages").at("messages"));
+        }
+        Ok(conversation)
+    }
+
+    /// The messages as a JSON array.
+    pub(crate) fn to_json(&self) -> String {
+        format!("[{}]", self.messages.join(","))
+    }
+
+    /// The messages as types, for providers that are translated to.
+    pub(crate) fn to_messages(&self) -> Result<Vec<Message>, GatewayError> {
+        let read = |text: &String| {
+            let mut value: Value = serde_json::from_str(text)?;
+            // What a translated format cannot say is left out here, as the translation would.
+            if let Some(fields) = value.as_object_mut() {
+                fields.retain(|name, value| {
+                    matches!(&**name, "role" | "content" | "name" | "tool_calls" | "tool_call_id") && !value.is_null()
+                });
+            }
+            serde_json::from_value(value)
+        };
+        self.messages
+            .iter()
+            .map(read)
+            .collect::<Result<_, serde_json::Error>>()
+            .map_err(|error| GatewayError::bad_request(format!("messages: {error}")).at("messages"))
+    }
+}
+
+/// The `system` field of Anthropic's format: a text, or text blocks.
+fn apart_system(fields: &Fields<'_>) -> Result<Option<String>, GatewayError> {
+    let Some(value): Option<Value> = fields.read("system")? else { return Ok(None) };
+    Ok(Some(match &value {
+        Value::String(text) => text.clone(),
+        Value::Array(blocks) => {
+            blocks.iter().filter_map(|block| block.get("text")?.as_str()).collect::<Vec<_>>().join("\n\n")
+        }
+        _ => return Err(GatewayError::bad_request("`system`: expected a text or a list of text blocks").at("system")),
+    }))
+}
+
+fn has_system(messages: &[Message]) -> bool {
+    messages.iter().any(|message| matches!(message.role, Role::System | Role::Developer))
+}
+
+fn merge_system(
+    route: &Route,
+    ours: &[Message],
+    theirs: &mut Vec<(Said<'_>, &RawValue)>,
+    system_field: bool,
+) -> Result<(), GatewayError> {
+    match route.deployment.settings.merge {
+        SystemMerge::Keep => {}
+        SystemMerge::Replace if has_system(ours) => theirs.retain(|(said, _)| !said.is_system()),
+        SystemMerge::Replace => {}
+        SystemMerge::Refuse if system_field || theirs.iter().any(|(said, _)| said.is_system()) => {
+            let message = format!("the deployment `{}` takes no system message of its callers", route.deployment.name);
+            return Err(GatewayError::bad_request(message).at("messages"));
+        }
+        SystemMerge::Refuse => {}
+    }
+    Ok(())
+}
+
+fn variables_error(error: &RenderError) -> GatewayError {
+    GatewayError::bad_request(format!(
+        "the deployment's prompt cannot be rendered: {error}; variables go into the body's `llmops.variables` or the \
+         header x-llmops-variables"
+    ))
+    .at("llmops.variables")
+}
+
+/// The body of a call to a deployment for one candidate.
+pub(crate) fn deployed(
+    fields: &Fields<'_>,
+    route: &Route,
+    conversation: &Conversation,
+    forward: &Forward,
+    model: &str,
+) -> Result<Bytes, GatewayError> {
+    let mut body = Writer::new();
+    body.text("model", model)?;
+    if let Some(system) = &conversation.system {
+        body.text("system", system)?;
+    }
+    body.raw("messages", &conversation.to_json())?;
+    let settings = &route.deployment.settings;
+    let overridden = |name: &str| {
+        settings.allow_override.iter().any(|allowed| allowed == name)
+            && (fields.get(name).is_some() || twin(name).is_some_and(|twin| fields.get(twin).is_some()))
+    };
+    for (name, value) in forward.fixed.iter().filter(|(name, _)| !overridden(name)) {
+        body.raw(name, value.get())?;
+    }
+    let decided = |name: &str| forward.fixed.iter().any(|(fixed, _)| fixed == name && !overridden(fixed));
+    for (name, value) in fields.iter() {
+        let ours = matches!(name, "model" | "messages" | EXTENSION)
+            || (name == "system" && conversation.system.is_some())
+            || decided(name)
+            || twin(name).is_some_and(decided);
+        if !ours {
+            body.raw(name, value.get())?;
+        }
+    }
+    Ok(body.finish())
+}
+
+fn twin(name: &str) -> Option<&'static str> {
+    TWINS.iter().find(|(one, _)| *one == name).map(|(_, other)| *other)
+}
+
+fn to_json<T: serde::Serialize>(value: &T) -> Result<String, GatewayError> {
+    serde_json::to_string(value).map_err(|error| GatewayError::bad_request(format!("no JSON form: {error}")))
+}
+
+/// Writes an object field by field.
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn new() -> Self {
+        Self(Vec::with_capacity(1024))
+    }
+
+    fn raw(&mut self, name: &str, value: &str) -> Result<(), GatewayError> {
+        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
+        serde_json::to_writer(&mut self.0, name).map_err(|e| GatewayError::bad_request(e.to_string()))?;
+        self.0.push(b':');
+        self.0.extend_from_slice(value.as_bytes());
+        Ok(())
+    }
+
+    fn text(&mut self, name: &str, value: &str) -> Result<(), GatewayError> {
+        self.raw(name, &to_json(&value)?)
+    }
+
+    fn finish(mut self) -> Bytes {
+        self.0.push(b'}');
+        Bytes::from(self.0)
+    }
+}

@@ -1,0 +1,134 @@
+//! What a deployment decides.
+
+use llmops_domain::deployment::{DeploymentSettings, SystemMerge};
+use llmops_domain::record::BodyPolicy;
+use llmops_domain::soft_failure::SoftFailureKind;
+use serde_json::{Value, json};
+
+use crate::support::{ANSWER, Fixture, Provider, deployment, header, split};
+
+/// The body that a provider gets for a call of a deployment, or the gateway's refusal.
+async fn forwarded(prompt: Value, settings: DeploymentSettings, call: Value) -> Value {
+    let provider = Provider::answering(ANSWER).await;
+    let gateway = Fixture::start(&[("local", &provider.url)], vec![deployment("local/m", prompt, settings)]).await;
+    let answer = gateway.chat(&call).await;
+    match split(&answer) {
+        (200, _) => serde_json::from_str(&provider.body()).unwrap(),
+        (status, body) => json!({"status": status, "error": serde_json::from_str::<Value>(body).unwrap()["error"]["message"]}),
+    }
+}
+
+fn said(role: &str, content: &str) -> Value {
+    json!({"role": role, "content": content})
+}
+
+#[tokio::test]
+async fn its_messages_stand_before_the_callers() {
+    let prompt = json!({"system": "Be kind.", "examples": [{"input": "a", "output": "b"}]});
+    let call = json!({"model": "bot", "messages": [said("system", "Be brief."), said("user", "hi")]});
+    let all = forwarded(prompt.clone(), DeploymentSettings::default(), call.clone()).await;
+    let expected = [("system", "Be kind."), ("user", "a"), ("assistant", "b"), ("system", "Be brief."), ("user", "hi")];
+    assert_eq!(all["messages"], Value::from(expected.map(|(role, content)| said(role, content)).to_vec()));
+
+    let replace = DeploymentSettings { merge: SystemMerge::Replace, ..DeploymentSettings::default() };
+    let replaced = forwarded(prompt.clone(), replace.clone(), call.clone()).await;
+    assert_eq!(replaced["messages"].as_array().unwrap().len(), 4);
+    let bare = forwarded(json!({}), replace, call.clone()).await;
+    assert_eq!(bare["messages"].as_array().unwrap().len(), 2, "nothing replaces it");
+
+    let refuse = DeploymentSettings { merge: SystemMerge::Refuse, ..DeploymentSettings::default() };
+    let refused = forwarded(prompt, refuse, call).await;
+    assert_eq!(refused, json!({"status": 400, "error": "the deployment `bot` takes no system message of its callers"}));
+}
+
+#[tokio::test]
+async fn variables_fill_its_template() {
+    let prompt = json!({
+        "content": "Review this {{language}} code: {{input}}",
+        "variables": [{"name": "language", "required": true}],
+    });
+    let call = |variables: Value| {
+        json!({
+            "model": "bot",
+            "messages": [said("user", "earlier"), said("assistant", "yes"), said("user", "x = {{1}}")],
+            "llmops": {"variables": variables},
+        })
+    };
+    let wrapped = forwarded(prompt.clone(), DeploymentSettings::default(), call(json!({"language": "Go"}))).await;
+    let expected =
+        [("user", "earlier"), ("assistant", "yes"), ("user", "Review this Go code: x = {{1}}")];
+    assert_eq!(wrapped["messages"], Value::from(expected.map(|(role, content)| said(role, content)).to_vec()));
+    assert!(wrapped.get("llmops").is_none());
+    let missing = forwarded(prompt, DeploymentSettings::default(), call(json!({}))).await;
+    assert!(missing["error"].as_str().unwrap().contains("language"), "{missing}");
+}
+
+#[tokio::test]
+async fn its_parameters_win_unless_it_allows_otherwise() {
+    let prompt = json!({"parameters": {"temperature": 0.0, "max_tokens": 100, "extra_body": {"service_tier": "flex"}}});
+    let call = json!({
+        "model": "bot", "messages": [said("user", "hi")],
+        "temperature": 1.5, "max_completion_tokens": 9, "service_tier": "auto", "top_k": 5, "tools": [],
+    });
+    let strict = forwarded(prompt.clone(), DeploymentSettings::default(), call.clone()).await;
+    assert_eq!(strict["temperature"], 0.0);
+    assert_eq!(strict["max_tokens"], 100);
+    assert!(strict.get("max_completion_tokens").is_none(), "it would contradict max_tokens");
+    assert_eq!(strict["service_tier"], "flex");
+    assert_eq!((&strict["top_k"], &strict["tools"]), (&json!(5), &json!([])), "what is left open is the caller's");
+
+    let allow = ["temperature", "max_tokens"].map(str::to_owned).to_vec();
+    let lenient = DeploymentSettings { allow_override: allow, ..DeploymentSettings::default() };
+    let overridden = forwarded(prompt, lenient, call).await;
+    assert_eq!(overridden["temperature"], 1.5);
+    assert_eq!(overridden["max_completion_tokens"], 9);
+    assert!(overridden.get("max_tokens").is_none());
+}
+
+#[tokio::test]
+async fn answers_say_what_answered_and_records_what_was_wrong() {
+    let provider = Provider::answering(&ANSWER.replace("Hello.", "Mail ana@example.org").replace("stop", "length")).await;
+    let bot = deployment("local/m", json!({}), DeploymentSettings::default());
+    let manifest = bot.manifest_id.clone();
+    let mut gateway = Fixture::start(&[("local", &provider.url)], vec![bot]).await;
+    let answer = gateway.chat(&json!({"model": "bot@production", "messages": [said("user", "call +49 30 901820")]})).await;
+    assert_eq!(header(&answer, "x-llmops-manifest").as_deref(), Some(manifest.as_str()));
+    assert_eq!(header(&answer, "x-llmops-deployment").as_deref(), Some("bot"));
+    let record = gateway.record().await;
+    assert_eq!(record.manifest, Some(manifest));
+    assert_eq!(record.soft_failures.iter().map(|f| f.kind).collect::<Vec<_>>(), [SoftFailureKind::Truncated]);
+    assert_eq!(record.response_body.as_deref(), Some("Mail [email]"));
+    assert!(record.request_body.unwrap().contains("call [phone]"));
+}
+
+#[tokio::test]
+async fn bodies_are_kept_by_policy() {
+    for (policy, expected) in [
+        (BodyPolicy::Raw, Some("Hello.")),
+        (BodyPolicy::None, None),
+        (BodyPolicy::Hashed, Some("2d8bd7d9bb5f85ba643f0110d50cb506a1fe439e769a22503193ea6046bb87f7")),
+    ] {
+        let provider = Provider::answering(ANSWER).await;
+        let settings = DeploymentSettings { bodies: policy, hash_users: true, ..DeploymentSettings::default() };
+        let bot = deployment("local/m", json!({}), settings);
+        let mut gateway = Fixture::start(&[("local", &provider.url)], vec![bot]).await;
+        gateway.chat(&json!({"model": "bot", "messages": [said("user", "hi")], "user": "ana"})).await;
+        let record = gateway.record().await;
+        assert_eq!(record.response_body.as_deref(), expected, "{policy:?}");
+        assert_eq!(record.user.unwrap().len(), 64);
+    }
+}
+
+#[tokio::test]
+async fn a_prepared_answer_needs_no_provider() {
+    let mut bot = deployment("local/m", json!({}), DeploymentSettings::default());
+    bot.fixed_answer = Some("We are being repaired.".to_owned());
+    bot.deployment.safe_mode = true;
+    let mut gateway = Fixture::start(&[("local", "http://127.0.0.1:9/v1")], vec![bot]).await;
+    let answer = gateway.chat(&json!({"model": "bot", "messages": []})).await;
+    assert!(split(&answer).1.contains("We are being repaired."), "{answer}");
+    assert_eq!(header(&answer, "x-llmops-safe-mode").as_deref(), Some("on"));
+    let streamed = gateway.chat(&json!({"model": "bot", "messages": [], "stream": true})).await;
+    assert!(streamed.contains("data: [DONE]"), "{streamed}");
+    assert_eq!(gateway.record().await.attempts, []);
+}

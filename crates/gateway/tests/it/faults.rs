@@ -1,0 +1,123 @@
+//! Providers and callers that fail.
+
+use llmops_domain::deployment::DeploymentSettings;
+use llmops_domain::record::CallOutcome;
+use serde_json::json;
+
+use crate::support::{ANSWER, Fixture, Provider, STREAM_HEAD, Step, deployment, json_response, piece, split};
+
+fn ok() -> Vec<Step> {
+    vec![Step::Send(json_response(200, "", ANSWER))]
+}
+
+fn failing(status: u16) -> Vec<Step> {
+    vec![Step::Send(json_response(status, "", r#"{"error":{"message":"broken"}}"#)), Step::Close]
+}
+
+#[tokio::test]
+async fn what_fails_before_the_first_byte_is_tried_again() {
+    for first in [failing(500), failing(429), vec![Step::Close], vec![Step::Send(STREAM_HEAD.to_owned()), Step::Close]] {
+        let provider = Provider::start(vec![first.clone(), ok()]).await;
+        let mut gateway = Fixture::start(&[("local", &provider.url)], Vec::new()).await;
+        let answer = gateway.chat(&json!({"model": "local/m", "messages": []})).await;
+        assert_eq!(split(&answer), (200, ANSWER), "{first:?}");
+        let record = gateway.record().await;
+        assert_eq!((record.outcome, record.attempts.len()), (CallOutcome::Ok, 2), "{first:?}");
+        assert_eq!(provider.requests().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn fallbacks_are_asked_in_their_order() {
+    let (broken, healthy) = (Provider::start(vec![failing(503)]).await, Provider::start(vec![ok()]).await);
+    let settings =
+        DeploymentSettings { fallbacks: vec!["b/m2".to_owned()], retries: 0, ..DeploymentSettings::default() };
+    let bot = deployment("a/m", json!({"system": "Be kind."}), settings);
+    let mut gateway = Fixture::start(&[("a", &broken.url), ("b", &healthy.url)], vec![bot]).await;
+    let answer = gateway.chat(&json!({"model": "bot", "messages": [{"role": "user", "content": "hi"}]})).await;
+    assert_eq!(split(&answer), (200, ANSWER));
+    assert!(healthy.body().starts_with(r#"{"model":"m2","#), "{}", healthy.body());
+    let record = gateway.record().await;
+    let asked: Vec<_> = record.attempts.iter().map(|attempt| (&*attempt.model, attempt.status)).collect();
+    assert_eq!(asked, [("a/m", Some(503)), ("b/m2", Some(200))]);
+    assert_eq!(record.model, "b/m2");
+}
+
+#[tokio::test]
+async fn the_last_error_is_the_callers_where_all_fail() {
+    let provider = Provider::start(vec![failing(503)]).await;
+    let mut gateway = Fixture::start(&[("local", &provider.url)], Vec::new()).await;
+    let answer = gateway.chat(&json!({"model": "local/m", "messages": []})).await;
+    assert_eq!(split(&answer), (503, r#"{"error":{"message":"broken"}}"#));
+    assert_eq!(gateway.record().await.attempts.len(), 2);
+}
+
+#[tokio::test]
+async fn nobody_there() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    drop(listener);
+    let mut gateway = Fixture::start(&[("local", &url)], Vec::new()).await;
+    let answer = gateway.chat(&json!({"model": "local/m", "messages": []})).await;
+    assert_eq!(split(&answer).0, 502);
+    assert!(!answer.contains("127.0.0.1"), "addresses are not the caller's business: {answer}");
+    let record = gateway.record().await;
+    assert_eq!(record.outcome, CallOutcome::Unavailable);
+    assert!(record.error.unwrap().contains("cannot connect"));
+}
+
+#[tokio::test]
+async fn a_provider_that_hangs_is_given_up() {
+    let provider = Provider::start(vec![vec![Step::UntilClosed]]).await;
+    let settings = DeploymentSettings {
+        retries: 0,
+        timeout_first_byte: "50ms".parse().unwrap(),
+        ..DeploymentSettings::default()
+    };
+    let bot = deployment("local/m", json!({}), settings);
+    let mut gateway = Fixture::start(&[("local", &provider.url)], vec![bot]).await;
+    let answer = gateway.chat(&json!({"model": "bot", "messages": [{"role": "user", "content": "hi"}]})).await;
+    assert_eq!(split(&answer).0, 504);
+    let record = gateway.record().await;
+    assert_eq!((record.outcome, record.status), (CallOutcome::Unavailable, 504));
+}
+
+#[tokio::test]
+async fn what_breaks_after_the_first_byte_is_never_repeated() {
+    let begun = format!("{STREAM_HEAD}{}", piece("data: {\"choices\":[{\"delta\":{\"content\":\"Hel\"}}]}\n\n"));
+    let provider = Provider::start(vec![vec![Step::Send(begun), Step::Wait, Step::Close], ok()]).await;
+    let mut gateway = Fixture::start(&[("local", &provider.url)], Vec::new()).await;
+    provider.go_on();
+    let answer = gateway.chat(&json!({"model": "local/m", "messages": [], "stream": true})).await;
+    assert!(answer.contains("Hel") && !answer.ends_with("0\r\n\r\n"), "the end is missing, and looks so: {answer}");
+    assert_eq!(provider.requests().len(), 1);
+    let record = gateway.record().await;
+    assert_eq!(record.outcome, CallOutcome::Cut);
+    assert!(record.usage_estimated);
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_takes_the_call_along() {
+    // Before anything came, and in the middle of a stream.
+    for stream in [false, true] {
+        let begun = format!("{STREAM_HEAD}{}", piece("data: {}\n\n"));
+        let script = if stream { vec![Step::Send(begun), Step::UntilClosed] } else { vec![Step::UntilClosed] };
+        let mut provider = Provider::start(vec![script]).await;
+        let mut gateway = Fixture::start(&[("local", &provider.url)], Vec::new()).await;
+        let request = json!({"model": "local/m", "messages": [], "stream": stream}).to_string();
+        let mut client = gateway.open("/v1/chat/completions", "", &request).await;
+        if stream {
+            let mut piece = [0; 1024];
+            tokio::io::AsyncReadExt::read(&mut client, &mut piece).await.unwrap();
+        } else {
+            while provider.requests().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        }
+        drop(client);
+        provider.was_closed().await;
+        let record = gateway.record().await;
+        assert_eq!(record.outcome, CallOutcome::Cancelled, "stream: {stream}");
+        assert_eq!(provider.requests().len(), 1);
+    }
+}

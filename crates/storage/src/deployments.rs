@@ -1,0 +1,203 @@
+//! Deployments: pointers to manifests, and every change of them.
+
+use llmops_domain::deployment::{Deployment, DeploymentChange};
+use llmops_domain::id::ProjectId;
+
+use crate::db::{big, check_name, count, decode, encode, execute, fetch, hash_of_text, micros, prose, time};
+use crate::{Store, StoreError};
+
+/// A query for deployments: what comes before their columns, and what comes behind.
+macro_rules! select {
+    ($before:literal, $behind:literal) => {
+        concat!(
+            "SELECT ",
+            $before,
+            "name, environment, manifest, revision, safe_mode, settings, created_at, updated_at, updated_by \
+             FROM deployments ",
+            $behind
+        )
+    };
+}
+
+#[derive(sqlx::FromRow)]
+struct DeploymentRow {
+    name: String,
+    environment: String,
+    manifest: String,
+    revision: i64,
+    safe_mode: bool,
+    settings: String,
+    created_at: i64,
+    updated_at: i64,
+    updated_by: Option<String>,
+}
+
+impl DeploymentRow {
+    fn into_deployment(self) -> Result<Deployment, StoreError> {
+        Ok(Deployment {
+            manifest: hash_of_text(&self.manifest)?,
+            revision: count(self.revision)?,
+            settings: decode("a deployment's settings", &self.settings)?,
+            created_at: time(self.created_at)?,
+            updated_at: time(self.updated_at)?,
+            name: self.name,
+            environment: self.environment,
+            safe_mode: self.safe_mode,
+            updated_by: self.updated_by,
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct OwnedRow {
+    project_id: String,
+    #[sqlx(flatten)]
+    row: DeploymentRow,
+}
+
+#[derive(sqlx::FromRow)]
+struct ChangeRow {
+    revision: i64,
+    action: String,
+    from_manifest: Option<String>,
+    to_manifest: String,
+    at: i64,
+    by_whom: Option<String>,
+    reason: Option<String>,
+}
+
+impl ChangeRow {
+    fn into_change(self) -> Result<DeploymentChange, StoreError> {
+        let action = serde_json::from_value(serde_json::Value::String(self.action));
+        Ok(DeploymentChange {
+            revision: count(self.revision)?,
+            action: action.map_err(|e| StoreError::Corrupt(format!("a deployment's change: {e}")))?,
+            from: self.from_manifest.as_deref().map(hash_of_text).transpose()?,
+            to: hash_of_text(&self.to_manifest)?,
+            at: time(self.at)?,
+            by: self.by_whom,
+            reason: self.reason,
+        })
+    }
+}
+
+impl Store {
+    /// One deployment; nothing where there is none of that name in that environment.
+    pub async fn find_deployment(
+        &self,
+        project: &ProjectId,
+        name: &str,
+        environment: &str,
+    ) -> Result<Option<Deployment>, StoreError> {
+        let sql = select!("", "WHERE project_id = $1 AND name = $2 AND environment = $3");
+        let mut conn = self.read().await?;
+        let row = fetch!(fetch_optional, conn, DeploymentRow, sql, project.as_str(), name, environment)?;
+        row.map(DeploymentRow::into_deployment).transpose()
+    }
+
+    /// Deployments by name and environment, after the pair `after`.
+    pub async fn list_deployments(
+        &self,
+        project: &ProjectId,
+        after: Option<(&str, &str)>,
+        limit: u32,
+    ) -> Result<Vec<Deployment>, StoreError> {
+        let sql = select!(
+            "",
+            "WHERE project_id = $1 AND (name, environment) > ($2, $3) ORDER BY name, environment LIMIT $4"
+        );
+        let (name, environment) = after.unwrap_or(("", ""));
+        let mut conn = self.read().await?;
+        let (project, limit) = (project.as_str(), i64::from(limit));
+        let rows = fetch!(fetch_all, conn, DeploymentRow, sql, project, name, environment, limit)?;
+        rows.into_iter().map(DeploymentRow::into_deployment).collect()
+    }
+
+    /// The deployments of all projects, as gateways need them.
+    pub async fn all_deployments(&self) -> Result<Vec<(ProjectId, Deployment)>, StoreError> {
+        let sql = select!("project_id, ", "ORDER BY project_id, name, environment");
+        let mut conn = self.read().await?;
+        let rows = fetch!(fetch_all, conn, OwnedRow, sql)?;
+        rows.into_iter().map(|row| Ok((ProjectId(row.project_id), row.row.into_deployment()?))).collect()
+    }
+
+    /// The number of the newest change in any project; 0 before the first.
+    pub async fn deployments_revision(&self) -> Result<i64, StoreError> {
+        let sql = "SELECT COALESCE(MAX(key), 0) FROM deployment_changes";
+        let mut conn = self.read().await?;
+        Ok(fetch!(fetch_one, conn, (i64,), sql)?.0)
+    }
+
+    /// Every change of a deployment, oldest first.
+    pub async fn deployment_history(
+        &self,
+        project: &ProjectId,
+        name: &str,
+        environment: &str,
+    ) -> Result<Vec<DeploymentChange>, StoreError> {
+        let sql = "SELECT revision, action, from_manifest, to_manifest, at, by_whom, reason FROM deployment_changes \
+                   WHERE project_id = $1 AND name = $2 AND environment = $3 ORDER BY revision";
+        let mut conn = self.read().await?;
+        let rows = fetch!(fetch_all, conn, ChangeRow, sql, project.as_str(), name, environment)?;
+        rows.into_iter().map(ChangeRow::into_change).collect()
+    }
+
+    /// Writes a deployment as it is after `change`, and the change. The first change makes it.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when somebody else changed it since it was read.
+    pub async fn change_deployment(
+        &self,
+        project: &ProjectId,
+        deployment: &Deployment,
+        change: &DeploymentChange,
+    ) -> Result<(), StoreError> {
+        check_name("the deployment's name", &deployment.name)?;
+        check_name("the environment", &deployment.environment)?;
+        let settings = encode("the deployment's settings", &deployment.settings)?;
+        let (name, environment) = (&deployment.name, &deployment.environment);
+        let mut tx = self.write().await?;
+        let sql = "INSERT INTO deployments (project_id, name, environment, manifest, revision, safe_mode, settings, \
+                   created_at, updated_at, updated_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+                   ON CONFLICT (project_id, name, environment) DO UPDATE SET manifest = excluded.manifest, \
+                   revision = excluded.revision, safe_mode = excluded.safe_mode, settings = excluded.settings, \
+                   updated_at = excluded.updated_at, updated_by = excluded.updated_by \
+                   WHERE deployments.revision = excluded.revision - 1";
+        let written = execute!(
+            tx,
+            sql,
+            project.as_str(),
+            name,
+            environment,
+            deployment.manifest.as_str(),
+            big(deployment.revision),
+            deployment.safe_mode,
+            &settings,
+            micros(deployment.created_at),
+            micros(deployment.updated_at),
+            deployment.updated_by.as_deref()
+        )
+        .map_err(|e| e.of_project(project))?;
+        if written == 0 {
+            return Err(StoreError::Conflict(format!("{name} in {environment} was changed by somebody else just now")));
+        }
+        let sql = "INSERT INTO deployment_changes (project_id, name, environment, revision, action, from_manifest, \
+                   to_manifest, at, by_whom, reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        let action = serde_json::to_value(change.action).ok().and_then(|v| v.as_str().map(str::to_owned));
+        execute!(
+            tx,
+            sql,
+            project.as_str(),
+            name,
+            environment,
+            big(change.revision),
+            action.unwrap_or_default(),
+            change.from.as_ref().map(llmops_domain::hash::ContentHash::as_str),
+            change.to.as_str(),
+            micros(change.at),
+            change.by.as_deref(),
+            change.reason.as_deref().map(prose)
+        )?;
+        tx.commit().await
+    }
+}
