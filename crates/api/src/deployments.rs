@@ -91,7 +91,7 @@ pub struct SwitchSafeMode {
 }
 
 /// Which environment is meant.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams, utoipa::ToSchema)]
 #[into_params(parameter_in = Query)]
 pub struct EnvironmentQuery {
     /// The environment; absent: `production`.
@@ -122,4 +122,19 @@ pub struct RehearsedManifest {
     pub prompt: Option<String>,
     /// What would go wrong; empty where nothing would.
     pub problems: Vec<String>,
+}
+
+/// Whose records are deleted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ErasureQuery {
+    /// The end user.
+    pub user: String,
+}
+
+/// What was deleted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Erased {
+    /// Records.
+    pub records: u64,
 }

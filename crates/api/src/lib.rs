@@ -5,6 +5,7 @@
 pub mod alerts;
 pub mod client;
 pub mod datasets;
+pub mod deployments;
 pub mod error;
 pub mod events;
 pub mod judges;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    alert, baseline, compare, dataset, eval, experiment, gate, init, judge, prompt, provider, run, schedule, schema,
-    score, serve, simulate, worker,
+    alert, baseline, compare, dataset, deployment, eval, experiment, gate, init, judge, prompt, provider, records, run,
+    schedule, schema, score, serve, simulate, worker,
 };
 
 /// Quality of LLM applications: versioned prompts, datasets, evaluation, a gate for CI.
@@ -94,6 +94,19 @@ pub(crate) enum Command {
     /// Plan experiments
     #[command(subcommand)]
     Experiment(experiment::ExperimentCommand),
+    /// Point a deployment to a manifest: what answers live traffic
+    Deploy(deployment::DeployArgs),
+    /// Go back to what answered before
+    Rollback(deployment::RollbackArgs),
+    /// What was live; without a name, what is
+    History(deployment::HistoryArgs),
+    /// Check that every earlier manifest could take over
+    Rehearse(deployment::RehearseArgs),
+    /// Let the prepared strict manifest, or a fixed answer, answer instead
+    SafeMode(deployment::SafeModeArgs),
+    /// What the gateway keeps of its calls
+    #[command(subcommand)]
+    Records(records::RecordsCommand),
     /// A simulated model provider that speaks OpenAI's wire format
     Simulate(simulate::SimulateArgs),
     /// Serve the API on loopback

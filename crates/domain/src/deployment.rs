@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::duration::HumanDuration;
 use crate::hash::ContentHash;
+use crate::id::ProjectId;
+use crate::manifest::Manifest;
+use crate::prompt::PromptBody;
 use crate::record::BodyPolicy;
 use crate::soft_failure::GuardConfig;
 
@@ -41,6 +44,23 @@ pub struct Deployment {
     /// Who changed it last.
     #[serde(default)]
     pub updated_by: Option<String>,
+}
+
+/// A deployment and everything that a gateway needs to answer for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveDeployment {
+    /// Whose it is.
+    pub project: ProjectId,
+    /// The pointer and its settings.
+    pub deployment: Deployment,
+    /// What answers: the manifest it points to, or that of its safe mode.
+    pub manifest: Manifest,
+    /// The hash of that manifest.
+    pub manifest_id: ContentHash,
+    /// The body of the manifest's prompt.
+    pub prompt: Option<PromptBody>,
+    /// The fixed answer of its safe mode, where that is on and names no manifest.
+    pub fixed_answer: Option<String>,
 }
 
 /// What kind of change a deployment saw.
@@ -284,10 +304,7 @@ mod tests {
         let b = hash("B");
         assert_eq!(rollback_target(&history, Some(b.short())), Ok(b));
         let c = hash("C");
-        assert_eq!(
-            rollback_target(&history, Some(c.as_str())),
-            Err(RollbackError::AlreadyLive(c.short().to_owned()))
-        );
+        assert_eq!(rollback_target(&history, Some(c.as_str())), Err(RollbackError::AlreadyLive(c.short().to_owned())));
         assert_eq!(rollback_target(&history, Some("0000")), Err(RollbackError::NeverLive("0000".to_owned())));
         assert_eq!(rollback_target(&history, Some("")), Err(RollbackError::Ambiguous(String::new())));
     }

@@ -6,35 +6,25 @@ use std::sync::Arc;
 
 use llmops_api::deployments::{Deploy, Deployed, Rollback, SwitchSafeMode};
 use llmops_domain::deployment::{
-    self, DEFAULT_ENVIRONMENT, Deployment, DeploymentAction, DeploymentChange, DeploymentSettings,
+    self, DEFAULT_ENVIRONMENT, Deployment, DeploymentAction, DeploymentChange, DeploymentSettings, LiveDeployment,
 };
+use llmops_domain::event::Event;
 use llmops_domain::hash::ContentHash;
-use llmops_domain::id::ProjectId;
+use llmops_domain::id::{ProjectId, RunId};
 use llmops_domain::manifest::Manifest;
 use llmops_domain::prompt::PromptBody;
 use llmops_domain::render::CompiledTarget;
+use llmops_domain::run::EvaluationFilter;
 use llmops_domain::soft_failure::Guard;
 use llmops_storage::StoreError;
 
+use crate::evaluator::BASELINE_TAG;
+use crate::gate::PASSED_TAG;
 use crate::prompts::PromptRegistry;
 use crate::{Error, Services};
 
-/// A deployment and everything that a gateway needs to answer for it.
-#[derive(Debug, Clone)]
-pub struct LivePointer {
-    /// Whose it is.
-    pub project: ProjectId,
-    /// The pointer.
-    pub deployment: Deployment,
-    /// What answers: the manifest it points to, or that of its safe mode.
-    pub manifest: Manifest,
-    /// The hash of that manifest.
-    pub manifest_id: ContentHash,
-    /// The body of the manifest's prompt.
-    pub prompt: Option<PromptBody>,
-    /// The fixed answer of its safe mode, where that is on and names no manifest.
-    pub fixed_answer: Option<String>,
-}
+/// Runs that are looked through for one of a manifest.
+const PASSING_RUNS: u32 = 200;
 
 /// Manages deployments: deploy, rollback, safe_mode, get, list, history, rehearse.
 #[derive(Debug, Clone)]
@@ -116,14 +106,26 @@ impl Deployments {
         };
         let notices = self.notices(previous.as_ref(), &manifest).await?;
         let deployment = self.change(next, action, previous.clone(), reason).await?;
+        self.follow_with_the_baseline(&deployment).await?;
         Ok(Deployed { deployment, manifest, previous, changed: true, notices })
+    }
+
+    /// What is live in production is what the next gate compares with: the run that let it through.
+    async fn follow_with_the_baseline(&self, deployment: &Deployment) -> Result<(), Error> {
+        if deployment.environment != DEFAULT_ENVIRONMENT {
+            return Ok(());
+        }
+        if let Some(run) = self.passing_run(&deployment.manifest, &deployment.settings).await? {
+            let now = self.services.clock.now();
+            self.services.store.tag_run(&self.project, &run, BASELINE_TAG, now).await?;
+        }
+        Ok(())
     }
 
     /// Points a deployment to a manifest that was live before: the one before the present one, or the one named.
     pub async fn rollback(&self, name: &str, request: Rollback) -> Result<Deployed, Error> {
         let before = self.get(name, request.environment.as_deref()).await?;
-        let history =
-            self.services.store.deployment_history(&self.project, name, &before.environment).await?;
+        let history = self.services.store.deployment_history(&self.project, name, &before.environment).await?;
         let target = deployment::rollback_target(&history, request.to.as_deref()).map_err(|error| Error::Conflict {
             message: format!("cannot roll back {name} in {}: {error}", before.environment),
             hint: Some(format!("llmops history {name} lists what was live")),
@@ -132,8 +134,7 @@ impl Deployments {
         let previous = before.manifest.clone();
         let notices = self.notices(Some(&previous), &manifest).await?;
         let next = Deployment { manifest: hash, ..before };
-        let deployment =
-            self.change(next, DeploymentAction::Rollback, Some(previous.clone()), request.reason).await?;
+        let deployment = self.change(next, DeploymentAction::Rollback, Some(previous.clone()), request.reason).await?;
         Ok(Deployed { deployment, manifest, previous: Some(previous), changed: true, notices })
     }
 
@@ -178,6 +179,15 @@ impl Deployments {
             reason,
         };
         self.services.store.change_deployment(&self.project, &next, &change).await?;
+        let action = serde_json::to_value(action).ok().and_then(|v| v.as_str().map(str::to_owned));
+        let news = Event::Deployment {
+            deployment: next.name.clone(),
+            environment: next.environment.clone(),
+            action: action.unwrap_or_default(),
+            manifest: Some(next.manifest.to_string()),
+            previous: change.from.map(|hash| hash.to_string()),
+        };
+        self.services.events.publish(&self.project, news).await?;
         Ok(next)
     }
 
@@ -191,8 +201,10 @@ impl Deployments {
             }
             (Some(manifest), None) => Ok(manifest),
             (None, Some(prefix)) => Ok(self.manifest(&prefix).await?.1),
-            (None, None) if !from_parts => Err(Error::invalid("nothing to deploy: name a prompt, a model or a manifest")
-                .with_hint("--prompt NAME@VERSION --model PROVIDER/MODEL, or --manifest FILE or HASH")),
+            (None, None) if !from_parts => {
+                Err(Error::invalid("nothing to deploy: name a prompt, a model or a manifest")
+                    .with_hint("--prompt NAME@VERSION --model PROVIDER/MODEL, or --manifest FILE or HASH"))
+            }
             (None, None) => {
                 let prompt = match &request.prompt {
                     Some(reference) => Some(self.prompts.resolve(reference).await?),
@@ -279,9 +291,7 @@ impl Deployments {
 
     /// Refuses a manifest without a passing run that is new enough.
     async fn require_gate(&self, hash: &ContentHash, settings: &DeploymentSettings) -> Result<(), Error> {
-        let age = i64::try_from(settings.gate_max_age.0.as_micros()).unwrap_or(i64::MAX);
-        let since = self.services.clock.now().as_microsecond().saturating_sub(age);
-        if self.services.store.has_passing_run(&self.project, hash, since).await? {
+        if self.passing_run(hash, settings).await?.is_some() {
             return Ok(());
         }
         Err(Error::Conflict {
@@ -294,8 +304,21 @@ impl Deployments {
         })
     }
 
+    /// The newest run of a manifest that passed its gate, if it is new enough.
+    async fn passing_run(&self, hash: &ContentHash, settings: &DeploymentSettings) -> Result<Option<RunId>, Error> {
+        let age = jiff::SignedDuration::try_from(settings.gate_max_age.0).unwrap_or(jiff::SignedDuration::MAX);
+        let filter = EvaluationFilter {
+            tag: Some(PASSED_TAG.to_owned()),
+            start_time: self.services.clock.now().checked_sub(age).ok(),
+            limit: Some(PASSING_RUNS),
+            ..EvaluationFilter::default()
+        };
+        let runs = self.services.store.list_runs(&self.project, &filter).await?;
+        Ok(runs.into_iter().find(|run| run.spec.manifest_id == *hash).map(|run| run.id))
+    }
+
     /// Everything that gateways answer from, in all projects. What cannot be read is left out, with a warning.
-    pub(crate) async fn live(services: &Arc<Services>) -> Result<Vec<LivePointer>, Error> {
+    pub(crate) async fn live(services: &Arc<Services>) -> Result<Vec<LiveDeployment>, Error> {
         let mut live = Vec::new();
         for (project, deployment) in services.store.all_deployments().await? {
             let prompts = PromptRegistry::new(services.clone(), project.clone());
@@ -311,7 +334,7 @@ impl Deployments {
         Ok(live)
     }
 
-    async fn point(&self, deployment: Deployment) -> Result<LivePointer, Error> {
+    async fn point(&self, deployment: Deployment) -> Result<LiveDeployment, Error> {
         let safe = deployment.settings.safe_mode.clone();
         let wanted = match safe.manifest.filter(|_| deployment.safe_mode) {
             Some(strict) => strict,
@@ -321,7 +344,7 @@ impl Deployments {
         let prompt = self.prompt_body(&manifest).await?;
         let fixed = deployment.settings.safe_mode.manifest.is_none() && deployment.safe_mode;
         let fixed_answer = safe.answer.filter(|_| fixed);
-        Ok(LivePointer { project: self.project.clone(), deployment, manifest, manifest_id, prompt, fixed_answer })
+        Ok(LiveDeployment { project: self.project.clone(), deployment, manifest, manifest_id, prompt, fixed_answer })
     }
 }
 

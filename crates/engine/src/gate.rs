@@ -9,6 +9,9 @@ use crate::Error;
 use crate::evaluator::paired::Pairing;
 use crate::evaluator::{ContinuousEvaluator, RunRef};
 
+/// The tag of a run that passed its gate last; `gate=fail` and `gate=inconclusive` are the others.
+pub(crate) const PASSED_TAG: &str = "gate=pass";
+
 /// Samples that a report names.
 const NAMED_SAMPLES: usize = 20;
 
@@ -43,6 +46,9 @@ impl ContinuousEvaluator {
             paired: pairing.as_ref().and_then(|p| p.evidence.as_ref()),
             judges: &judges,
         });
+        let verdict = serde_json::to_value(decision.verdict).ok().and_then(|v| v.as_str().map(str::to_owned));
+        let tag = format!("gate={}", verdict.unwrap_or_default());
+        self.services.store.tag_run(&self.project, &run.id, &tag, self.services.clock.now()).await?;
         let failed = failed_categories(&decision.checks);
         let samples = self.explain(&run, baseline.as_ref(), pairing.as_ref(), &failed).await?;
         Ok(GateReport {

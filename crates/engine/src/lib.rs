@@ -23,6 +23,7 @@ pub mod analysis;
 mod cache;
 mod clock;
 pub mod datasets;
+mod deployments;
 mod error;
 pub mod evaluator;
 pub mod events;
@@ -32,17 +33,19 @@ pub mod observation_rows;
 mod owner;
 mod patience;
 pub mod prompts;
+mod records;
 pub mod schedules;
 mod scorers;
 pub mod verifier;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use llmops_domain::config::OutboundConfig;
 use llmops_domain::config::providers::{ProviderConfig, SimulatorConfig};
+use llmops_domain::deployment::LiveDeployment;
 use llmops_domain::id::ProjectId;
 use llmops_providers::Providers;
 use llmops_providers::outbound::Outbound;
@@ -52,11 +55,13 @@ use tokio::sync::Notify;
 pub use alerts::{AlertManager, AlertOptions, AlertWorker};
 pub use clock::{Clock, SystemClock};
 pub use datasets::DatasetManager;
+pub use deployments::Deployments;
 pub use error::Error;
 pub use evaluator::ContinuousEvaluator;
 pub use events::Events;
 pub use llmops_domain as domain;
 pub use prompts::PromptRegistry;
+pub use records::{RecordCounts, RecordWriter, Records};
 pub use schedules::Scheduler;
 pub use scorers::OwnScorers;
 pub use verifier::{Models, Verifier};
@@ -215,6 +220,36 @@ impl LlmOps {
     /// The events of the project.
     pub fn events(&self) -> Events {
         Events::new(self.services.clone(), self.project.clone())
+    }
+
+    /// The deployments.
+    pub fn deployments(&self) -> Deployments {
+        Deployments::new(self.services.clone(), self.project.clone(), self.prompts())
+    }
+
+    /// The number of the newest change of any deployment in any project: a gateway that knows it is up to date.
+    pub async fn deployments_revision(&self) -> Result<i64, Error> {
+        Ok(self.services.store.deployments_revision().await?)
+    }
+
+    /// Everything that gateways answer from, in all projects.
+    pub async fn live_deployments(&self) -> Result<Vec<LiveDeployment>, Error> {
+        Deployments::live(&self.services).await
+    }
+
+    /// The request records.
+    pub fn records(&self) -> Records {
+        Records::new(self.services.clone(), self.project.clone())
+    }
+
+    /// A writer of request records. While the store is away they wait in a file in `spill_folder`, or in memory.
+    pub fn record_writer(&self, spill_folder: Option<PathBuf>) -> RecordWriter {
+        RecordWriter::start(self.services.store.clone(), spill_folder, &self.services.owner)
+    }
+
+    /// The providers, shared with whoever keeps them.
+    pub fn shared_providers(&self) -> Arc<Providers> {
+        self.services.providers.clone()
     }
 
     /// The providers, for checks and for calls outside of evaluations.

@@ -16,6 +16,13 @@ pub(crate) fn is_dead(owner: &str) -> bool {
         && pid.parse::<u32>().is_ok_and(|pid| !procfs.with_file_name(pid.to_string()).exists())
 }
 
+/// Whether the holder is gone for whoever shares its disk: dead, or of an earlier boot of this machine.
+pub(crate) fn is_gone(owner: &str) -> bool {
+    let name = |on: &str| on.split('/').next().map(str::to_owned);
+    let on = owner.rsplitn(3, ':').nth(2).unwrap_or_default();
+    is_dead(owner) || (on != host() && name(on) == name(&host()))
+}
+
 fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
@@ -35,6 +42,9 @@ mod tests {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let gone = format!("{}:{}:0", host(), child.id());
         child.wait().unwrap();
-        assert!(is_dead(&gone));
+        assert!(is_dead(&gone) && is_gone(&gone));
+        let earlier = format!("{}/00000000:1:0", host().split('/').next().unwrap());
+        assert!(!is_dead(&earlier) && is_gone(&earlier));
+        assert!(!is_gone(&this_process(7)) && !is_gone("elsewhere/00000000:1:0"));
     }
 }

@@ -47,7 +47,8 @@ impl Answer {
         }
         if let Some(error) = piece.error.filter(|error| !error.is_null()) {
             let message = error.get("message").and_then(Value::as_str).map(str::to_owned);
-            self.error = Some(message.or_else(|| error.as_str().map(str::to_owned)).unwrap_or_else(|| error.to_string()));
+            self.error =
+                Some(message.or_else(|| error.as_str().map(str::to_owned)).unwrap_or_else(|| error.to_string()));
         }
         for choice in piece.choices.into_iter().flatten().filter(|choice| choice.index.unwrap_or(0) == 0) {
             self.finish_reason = choice.finish_reason.or(self.finish_reason.take());
@@ -247,9 +248,11 @@ pub(crate) fn prompt_chars(request: &[u8]) -> usize {
         match value {
             Value::String(text) => text.chars().count(),
             Value::Array(items) => items.iter().map(texts).sum(),
-            Value::Object(fields) => {
-                fields.iter().filter(|(name, _)| matches!(&***name, "content" | "text" | "input")).map(|(_, v)| texts(v)).sum()
-            }
+            Value::Object(fields) => fields
+                .iter()
+                .filter(|(name, _)| matches!(&***name, "content" | "text" | "input"))
+                .map(|(_, v)| texts(v))
+                .sum(),
             _ => 0,
         }
     }
@@ -287,7 +290,8 @@ mod tests {
         ]);
         assert_eq!(answer.text, "Héllo");
         assert_eq!(answer.usage.unwrap().completion_tokens, 2);
-        let commented = read(Door::Chat, true, &[Bytes::from(": ping\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n")]);
+        let commented =
+            read(Door::Chat, true, &[Bytes::from(": ping\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n")]);
         assert_eq!(commented.text, "a");
     }
 

@@ -247,7 +247,13 @@ impl Gateway {
         asked.ask_target(&candidate.target, &candidate.name, request, watch).await
     }
 
-    async fn direct(&self, snapshot: &Snapshot, asked: &Asked<'_>, candidate: Candidate, mut watch: CallWatch) -> Answer {
+    async fn direct(
+        &self,
+        snapshot: &Snapshot,
+        asked: &Asked<'_>,
+        candidate: Candidate,
+        mut watch: CallWatch,
+    ) -> Answer {
         watch.with(|call| call.target = Some(candidate.target.clone()));
         let model = candidate.target.model();
         let place = match asked.door {
@@ -369,7 +375,8 @@ fn provider_error(error: &ProviderError, watch: &mut CallWatch) -> GatewayError 
 
 fn direct_model(snapshot: &Snapshot, caller: &Caller, asked: &Asked<'_>) -> Result<Candidate, GatewayError> {
     let name = &asked.model;
-    let is_direct = name.split_once('/').is_some_and(|(provider, _)| snapshot.providers().names().any(|n| n == provider));
+    let is_direct =
+        name.split_once('/').is_some_and(|(provider, _)| snapshot.providers().names().any(|n| n == provider));
     if !is_direct {
         let hint = snapshot.nearest(&caller.project, name).map(|near| format!("; did you mean `{near}`?"));
         let message = format!("there is no deployment `{name}`{}", hint.unwrap_or_default());

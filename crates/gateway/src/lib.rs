@@ -32,4 +32,4 @@ pub mod snapshot;
 pub use body::GatewayBody;
 pub use gateway::{Caller, Gatekeeper, Gateway};
 pub use recorder::{Recorded, Recorder};
-pub use snapshot::{LiveDeployment, Snapshot, SnapshotError};
+pub use snapshot::{Snapshot, SnapshotError};

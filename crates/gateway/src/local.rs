@@ -106,9 +106,7 @@ pub(crate) fn events(head: Head<'_>, answer: &ChatResponse, include_usage: bool)
         }
         format!("data: {chunk}\n\n")
     };
-    let choice = |delta: Value, finish: Option<&str>| {
-        json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}])
-    };
+    let choice = |delta: Value, finish: Option<&str>| json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]);
     let mut body = event(choice(json!({"role": "assistant", "content": ""}), None), None);
     if !answer.text.is_empty() {
         body += &event(choice(json!({"content": answer.text}), None), None);

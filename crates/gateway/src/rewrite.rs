@@ -100,7 +100,9 @@ impl Conversation {
             conversation.system = Some(system.join("\n\n"));
         }
         if conversation.messages.is_empty() {
-            return Err(GatewayError::bad_request("there is nothing to send: no prompt text and no messages").at("messages"));
+            return Err(
+                GatewayError::bad_request("there is nothing to send: no prompt text and no messages").at("messages")
+            );
         }
         Ok(conversation)
     }

@@ -4,11 +4,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use llmops_domain::deployment::{DEFAULT_ENVIRONMENT, Deployment};
+use llmops_domain::deployment::{DEFAULT_ENVIRONMENT, Deployment, LiveDeployment};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
-use llmops_domain::manifest::Manifest;
-use llmops_domain::prompt::PromptBody;
 use llmops_domain::render::CompiledTarget;
 use llmops_domain::soft_failure::Guard;
 use llmops_domain::suggest;
@@ -16,23 +14,6 @@ use llmops_providers::http_client::Endpoint;
 use llmops_providers::upstream::{Dialect, Purpose, Upstream};
 use llmops_providers::{Providers, Target};
 use serde_json::value::RawValue;
-
-/// A deployment and what it points to.
-#[derive(Debug, Clone)]
-pub struct LiveDeployment {
-    /// Whose it is.
-    pub project: ProjectId,
-    /// The pointer and its settings.
-    pub deployment: Deployment,
-    /// What answers: the manifest it points to, or that of its safe mode.
-    pub manifest: Manifest,
-    /// The hash of that manifest.
-    pub manifest_id: ContentHash,
-    /// The body of the manifest's prompt.
-    pub prompt: Option<PromptBody>,
-    /// The fixed answer of its safe mode, where that is on and names no manifest.
-    pub fixed_answer: Option<String>,
-}
 
 /// Why a deployment cannot answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -116,8 +97,7 @@ impl Snapshot {
 
     fn compile(&self, live: LiveDeployment) -> Result<Route, String> {
         let guard = Guard::compile(&live.deployment.settings.guard).map_err(|error| error.to_string())?;
-        let target =
-            CompiledTarget::compile(live.manifest, live.prompt.as_ref()).map_err(|error| error.to_string())?;
+        let target = CompiledTarget::compile(live.manifest, live.prompt.as_ref()).map_err(|error| error.to_string())?;
         let fallbacks = live.deployment.settings.fallbacks.iter();
         let candidates = std::iter::once(&target.manifest().model)
             .chain(fallbacks)
@@ -172,10 +152,8 @@ fn forward(upstream: &Upstream, target: &Target, manifest: Option<&CompiledTarge
     let fixed = match manifest {
         None => Vec::new(),
         Some(manifest) => {
-            let request = llmops_domain::chat::ChatRequest {
-                model: target.model().to_owned(),
-                ..manifest.bare_request()
-            };
+            let request =
+                llmops_domain::chat::ChatRequest { model: target.model().to_owned(), ..manifest.bare_request() };
             let fields = upstream.settings(&request).map_err(|error| error.to_string())?;
             let raw = |(name, value)| Ok((name, serde_json::value::to_raw_value(&value)?));
             fields.into_iter().map(raw).collect::<Result<_, serde_json::Error>>().map_err(|e| e.to_string())?

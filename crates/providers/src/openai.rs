@@ -65,8 +65,8 @@ impl OpenAiProvider {
 
 /// Azure's address of a model: the deployment is part of the path.
 fn azure_url(base: &str, model: &str, path: &[&str], api_version: &str) -> Result<String, ProviderError> {
-    let mut url = url::Url::parse(base)
-        .map_err(|error| ProviderError::Config(format!("`base_url` is no address: {error}")))?;
+    let mut url =
+        url::Url::parse(base).map_err(|error| ProviderError::Config(format!("`base_url` is no address: {error}")))?;
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.pop_if_empty();
         if !base.ends_with("/openai") {

@@ -5,6 +5,7 @@
 pub mod api;
 mod error;
 mod extract;
+pub mod gateway;
 mod health;
 
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
         (name = "baselines", description = "The runs that gates compare with"),
         (name = "providers", description = "Models: health, scores, prices"),
         (name = "alerts", description = "What is wrong, and who is told of it"),
+        (name = "deployments", description = "What answers live traffic"),
+        (name = "records", description = "What is kept of live calls"),
         (name = "events", description = "What happens, live"),
         (name = "schedules", description = "Runs that start by themselves"),
         (name = "operations", description = "Health")
@@ -53,6 +56,8 @@ fn api_router() -> OpenApiRouter<LlmOps> {
         .merge(api::judges::router())
         .merge(api::runs::router())
         .merge(api::baselines::router())
+        .merge(api::deployments::router())
+        .merge(api::records::router())
         .merge(api::events::router())
         .merge(api::alerts::router())
         .merge(api::providers::router())

@@ -102,10 +102,8 @@ impl Store {
         after: Option<(&str, &str)>,
         limit: u32,
     ) -> Result<Vec<Deployment>, StoreError> {
-        let sql = select!(
-            "",
-            "WHERE project_id = $1 AND (name, environment) > ($2, $3) ORDER BY name, environment LIMIT $4"
-        );
+        let sql =
+            select!("", "WHERE project_id = $1 AND (name, environment) > ($2, $3) ORDER BY name, environment LIMIT $4");
         let (name, environment) = after.unwrap_or(("", ""));
         let mut conn = self.read().await?;
         let (project, limit) = (project.as_str(), i64::from(limit));

@@ -43,18 +43,20 @@ const MIGRATIONS: &[Migration] = &[
         name: "models",
         sqlite: include_str!("../migrations/sqlite/0005_models.sql"),
         postgres: include_str!("../migrations/postgres/0005_models.sql"),
-    },
-    Migration {
         version: 6,
         name: "jobs",
         sqlite: include_str!("../migrations/sqlite/0006_jobs.sql"),
         postgres: include_str!("../migrations/postgres/0006_jobs.sql"),
-    },
-    Migration {
         version: 7,
         name: "schedules",
         sqlite: include_str!("../migrations/sqlite/0007_schedules.sql"),
         postgres: include_str!("../migrations/postgres/0007_schedules.sql"),
+    },
+    Migration {
+        version: 8,
+        name: "deployments",
+        sqlite: include_str!("../migrations/sqlite/0008_deployments.sql"),
+        postgres: include_str!("../migrations/postgres/0008_deployments.sql"),
     },
 ];
 

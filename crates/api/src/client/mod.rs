@@ -2,6 +2,7 @@
 
 mod alerts;
 mod datasets;
+mod deployments;
 mod judges;
 mod models;
 mod prompts;

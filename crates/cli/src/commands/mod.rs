@@ -4,6 +4,7 @@ pub(crate) mod alert;
 pub(crate) mod baseline;
 pub(crate) mod compare;
 pub(crate) mod dataset;
+pub(crate) mod deployment;
 pub(crate) mod eval;
 pub(crate) mod experiment;
 pub(crate) mod gate;
@@ -11,6 +12,7 @@ pub(crate) mod init;
 pub(crate) mod judge;
 pub(crate) mod prompt;
 pub(crate) mod provider;
+pub(crate) mod records;
 pub(crate) mod run;
 pub(crate) mod schedule;
 pub(crate) mod schema;
@@ -89,6 +91,12 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Outcome {
         Command::Provider(command) => provider::run(&context, command).await,
         Command::Score(args) => score::run(&context, &args).await,
         Command::Experiment(command) => experiment::run(&context, &command),
+        Command::Deploy(args) => deployment::deploy(&context, args).await,
+        Command::Rollback(args) => deployment::rollback(&context, args).await,
+        Command::History(args) => deployment::history(&context, args).await,
+        Command::Rehearse(args) => deployment::rehearse(&context, args).await,
+        Command::SafeMode(args) => deployment::safe_mode(&context, args).await,
+        Command::Records(command) => records::run(&context, command).await,
         Command::Simulate(args) => simulate::run(&context, args).await,
         Command::Serve(args) => serve::run(&context, &args).await,
         Command::Schedule(command) => schedule::run(&context, command).await,

@@ -1,17 +1,20 @@
 //! `llmops serve`: the API on loopback.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt as _;
 use clap::Args;
 use llmops::LlmOps;
 use llmops::jobs::{Worker, WorkerOptions};
+use llmops_server::gateway::OpenGatekeeper;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::Context;
 use crate::failure::{Failure, Kind, Outcome};
-use crate::project::Project;
+use crate::project::{Project, STATE_FOLDER};
 use crate::queue::QueueArgs;
 use crate::suites;
 
@@ -48,8 +51,15 @@ pub(crate) async fn run(context: &Context, args: &ServeArgs) -> Outcome {
         // Streams of events would never end by themselves.
         events.close();
     };
-    let served = axum::serve(listener, llmops_server::router(ops)).with_graceful_shutdown(stop).await;
+    let spill = project.folder.join(STATE_FOLDER).join("spill");
+    let (gateway, tasks) = llmops_server::gateway::start(&ops, Arc::new(OpenGatekeeper), Some(spill))
+        .await
+        .map_err(|e| Failure::because(Kind::Undecided, "the gateway cannot start", &e))?;
+    // A small answer must not wait for the next one.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    let served = axum::serve(listener, llmops_server::router(ops).merge(gateway)).with_graceful_shutdown(stop).await;
     background.stop().await;
+    tasks.shut_down().await;
     served.map_err(|e| Failure::because(Kind::Undecided, "the server stopped", &e))
 }
 

@@ -6,6 +6,7 @@ mod alerts;
 mod analyze;
 mod config_errors;
 mod gate_story;
+mod gateway;
 mod judge;
 mod power;
 mod project;

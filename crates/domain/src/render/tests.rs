@@ -306,7 +306,8 @@ fn live(body: Value, given: Value, last_user: Option<&str>) -> String {
 #[test]
 fn a_live_conversation_follows_the_prompt_or_is_wrapped_by_it() {
     insta::assert_snapshot!(live(json!({}), json!({}), Some("hi")), @"tool: …");
-    let instructions = json!({"content": "Answer in {{language}}.", "variables": [{"name": "language", "default": "Go"}]});
+    let instructions =
+        json!({"content": "Answer in {{language}}.", "variables": [{"name": "language", "default": "Go"}]});
     insta::assert_snapshot!(live(instructions.clone(), json!({}), Some("hi")), @r"
     user: Answer in Go.
     tool: …

@@ -4,12 +4,14 @@
 
 mod alerts;
 mod calibration;
+mod deployments;
 mod evaluate;
 mod events;
 mod gate;
 mod jobs;
 mod peeking;
 mod prompts;
+mod records;
 mod schedules;
 mod scorers;
 mod scripted;

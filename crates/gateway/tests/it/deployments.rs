@@ -14,7 +14,9 @@ async fn forwarded(prompt: Value, settings: DeploymentSettings, call: Value) -> 
     let answer = gateway.chat(&call).await;
     match split(&answer) {
         (200, _) => serde_json::from_str(&provider.body()).unwrap(),
-        (status, body) => json!({"status": status, "error": serde_json::from_str::<Value>(body).unwrap()["error"]["message"]}),
+        (status, body) => {
+            json!({"status": status, "error": serde_json::from_str::<Value>(body).unwrap()["error"]["message"]})
+        }
     }
 }
 
@@ -55,8 +57,7 @@ async fn variables_fill_its_template() {
         })
     };
     let wrapped = forwarded(prompt.clone(), DeploymentSettings::default(), call(json!({"language": "Go"}))).await;
-    let expected =
-        [("user", "earlier"), ("assistant", "yes"), ("user", "Review this Go code: x = {{1}}")];
+    let expected = [("user", "earlier"), ("assistant", "yes"), ("user", "Review this Go code: x = {{1}}")];
     assert_eq!(wrapped["messages"], Value::from(expected.map(|(role, content)| said(role, content)).to_vec()));
     assert!(wrapped.get("llmops").is_none());
     let missing = forwarded(prompt, DeploymentSettings::default(), call(json!({}))).await;
@@ -87,11 +88,13 @@ async fn its_parameters_win_unless_it_allows_otherwise() {
 
 #[tokio::test]
 async fn answers_say_what_answered_and_records_what_was_wrong() {
-    let provider = Provider::answering(&ANSWER.replace("Hello.", "Mail ana@example.org").replace("stop", "length")).await;
+    let provider =
+        Provider::answering(&ANSWER.replace("Hello.", "Mail ana@example.org").replace("stop", "length")).await;
     let bot = deployment("local/m", json!({}), DeploymentSettings::default());
     let manifest = bot.manifest_id.clone();
     let mut gateway = Fixture::start(&[("local", &provider.url)], vec![bot]).await;
-    let answer = gateway.chat(&json!({"model": "bot@production", "messages": [said("user", "call +49 30 901820")]})).await;
+    let answer =
+        gateway.chat(&json!({"model": "bot@production", "messages": [said("user", "call +49 30 901820")]})).await;
     assert_eq!(header(&answer, "x-llmops-manifest").as_deref(), Some(manifest.as_str()));
     assert_eq!(header(&answer, "x-llmops-deployment").as_deref(), Some("bot"));
     let record = gateway.record().await;

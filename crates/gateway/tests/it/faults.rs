@@ -16,7 +16,8 @@ fn failing(status: u16) -> Vec<Step> {
 
 #[tokio::test]
 async fn what_fails_before_the_first_byte_is_tried_again() {
-    for first in [failing(500), failing(429), vec![Step::Close], vec![Step::Send(STREAM_HEAD.to_owned()), Step::Close]] {
+    for first in [failing(500), failing(429), vec![Step::Close], vec![Step::Send(STREAM_HEAD.to_owned()), Step::Close]]
+    {
         let provider = Provider::start(vec![first.clone(), ok()]).await;
         let mut gateway = Fixture::start(&[("local", &provider.url)], Vec::new()).await;
         let answer = gateway.chat(&json!({"model": "local/m", "messages": []})).await;
@@ -69,11 +70,8 @@ async fn nobody_there() {
 #[tokio::test]
 async fn a_provider_that_hangs_is_given_up() {
     let provider = Provider::start(vec![vec![Step::UntilClosed]]).await;
-    let settings = DeploymentSettings {
-        retries: 0,
-        timeout_first_byte: "50ms".parse().unwrap(),
-        ..DeploymentSettings::default()
-    };
+    let settings =
+        DeploymentSettings { retries: 0, timeout_first_byte: "50ms".parse().unwrap(), ..DeploymentSettings::default() };
     let bot = deployment("local/m", json!({}), settings);
     let mut gateway = Fixture::start(&[("local", &provider.url)], vec![bot]).await;
     let answer = gateway.chat(&json!({"model": "bot", "messages": [{"role": "user", "content": "hi"}]})).await;

@@ -3,7 +3,9 @@
 use llmops_domain::record::CallOutcome;
 use serde_json::json;
 
-use crate::support::{ANSWER, Fixture, KEY, PROVIDER_KEY, Provider, STREAM_HEAD, Step, header, json_response, piece, split};
+use crate::support::{
+    ANSWER, Fixture, KEY, PROVIDER_KEY, Provider, STREAM_HEAD, Step, header, json_response, piece, split,
+};
 
 #[tokio::test]
 async fn a_request_is_forwarded_as_it_was_written() {
@@ -103,7 +105,8 @@ async fn a_stream_comes_as_it_is_sent() {
 
 #[tokio::test]
 async fn tokens_are_estimated_where_the_provider_counts_none() {
-    let event = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"12345678\"},\"finish_reason\":\"stop\"}]}\n\n";
+    let event =
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"12345678\"},\"finish_reason\":\"stop\"}]}\n\n";
     let provider = Provider::start(vec![vec![Step::Send(format!("{STREAM_HEAD}{}0\r\n\r\n", piece(event)))]]).await;
     let mut gateway = Fixture::start(&[("local", &provider.url)], Vec::new()).await;
     gateway.chat(&json!({"model": "local/m", "messages": [{"role": "user", "content": "abcd"}], "stream": true})).await;
@@ -124,7 +127,8 @@ async fn an_error_inside_a_stream_is_handed_on_and_recorded() {
 
 #[tokio::test]
 async fn embeddings_and_anthropics_messages_are_forwarded() {
-    let provider = Provider::answering(r#"{"object":"list","data":[],"usage":{"prompt_tokens":2,"total_tokens":2}}"#).await;
+    let provider =
+        Provider::answering(r#"{"object":"list","data":[],"usage":{"prompt_tokens":2,"total_tokens":2}}"#).await;
     let mut gateway = Fixture::start(&[("local", &provider.url), ("anthropic", &provider.url)], Vec::new()).await;
     gateway.post("/v1/embeddings", "", r#"{"model":"local/e","input":["a","b"],"dimensions":8}"#).await;
     assert!(provider.requests()[0].starts_with("POST /v1/embeddings "));
@@ -155,7 +159,10 @@ async fn what_the_gateway_refuses_itself() {
         assert!(answer.contains(message), "{answer}");
     }
     let refused = gateway.post("/v1/messages", "", "{}").await;
-    assert!(split(&refused).1.starts_with(r#"{"error":{"message":"#) || refused.contains(r#""type":"error""#), "{refused}");
+    assert!(
+        split(&refused).1.starts_with(r#"{"error":{"message":"#) || refused.contains(r#""type":"error""#),
+        "{refused}"
+    );
     assert_eq!(provider.requests().len(), 0);
 }
 

@@ -4,10 +4,12 @@ pub mod alerts;
 pub mod baselines;
 pub mod channels;
 pub mod datasets;
+pub mod deployments;
 pub mod events;
 pub mod judges;
 pub mod prompts;
 pub mod providers;
+pub mod records;
 pub mod runs;
 pub mod schedules;
 

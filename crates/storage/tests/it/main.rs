@@ -4,12 +4,14 @@
 mod cache;
 mod calibrations;
 mod datasets;
+mod deployments;
 mod events;
 mod jobs;
 mod kill;
 mod manifests;
 mod opening;
 mod prompts;
+mod records;
 mod results;
 mod runs;
 mod shards;

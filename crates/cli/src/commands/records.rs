@@ -1,0 +1,236 @@
+//! `llmops records`: what the gateway keeps of its calls.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use llmops_api::Client;
+use llmops_api::deployments::ErasureQuery;
+use llmops_domain::record::{CallOutcome, RecordFilter, RequestRecord};
+
+use super::Context;
+use crate::failure::{Failure, Kind, Outcome};
+use crate::project::Project;
+use crate::terminal::{self, Cell, Column, Tone};
+
+/// How often a followed list is asked for what is new.
+const FOLLOW_EVERY: Duration = Duration::from_millis(500);
+/// Records asked for at a time.
+const PAGE: u32 = 500;
+
+/// What the gateway keeps of its calls.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RecordsCommand {
+    /// List records, newest first
+    Query {
+        #[command(flatten)]
+        which: WhichArgs,
+        /// How many
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
+        limit: u32,
+    },
+    /// Follow new records until Ctrl-C
+    Tail {
+        #[command(flatten)]
+        which: WhichArgs,
+    },
+    /// Show one record with everything that is kept of it
+    Show {
+        /// The id, as the answer's x-llmops-request-id says it
+        id: String,
+    },
+    /// Write records as JSON Lines, newest first
+    Export {
+        #[command(flatten)]
+        which: WhichArgs,
+        /// The file; else standard output
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Delete everything that is kept of a user's calls
+    Erase {
+        /// The end user, as the application names them
+        #[arg(long, value_name = "ID")]
+        user: String,
+    },
+}
+
+/// Which records.
+#[derive(Debug, Args)]
+pub(crate) struct WhichArgs {
+    /// Calls of this deployment
+    #[arg(long, value_name = "NAME")]
+    deployment: Option<String>,
+    /// Calls of this model
+    #[arg(long, value_name = "PROVIDER/MODEL")]
+    model: Option<String>,
+    /// Calls for this user
+    #[arg(long, value_name = "ID")]
+    user: Option<String>,
+    /// Calls in this session
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
+    /// ok, upstream_error, unavailable, cut, cancelled or refused
+    #[arg(long, value_parser = outcome)]
+    outcome: Option<CallOutcome>,
+    /// Only calls with soft failures
+    #[arg(long)]
+    soft_failed: bool,
+    /// At or after this time (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    since: Option<jiff::Timestamp>,
+}
+
+fn outcome(text: &str) -> Result<CallOutcome, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned()))
+        .map_err(|_| "expected ok, upstream_error, unavailable, cut, cancelled or refused".to_owned())
+}
+
+impl From<WhichArgs> for RecordFilter {
+    fn from(which: WhichArgs) -> Self {
+        Self {
+            deployment: which.deployment,
+            model: which.model,
+            user: which.user,
+            session: which.session,
+            outcome: which.outcome,
+            soft_failed: which.soft_failed.then_some(true),
+            start_time: which.since,
+            ..Self::default()
+        }
+    }
+}
+
+/// Runs the command.
+pub(crate) async fn run(context: &Context, command: RecordsCommand) -> Outcome {
+    let client = Project::find(&context.global, &context.ui)?.client(&context.global).await?;
+    match command {
+        RecordsCommand::Query { which, limit } => {
+            let records = client.list_records(&RecordFilter { limit: Some(limit), ..which.into() }).await?;
+            context.show(&records, || list(context, &records.items))
+        }
+        RecordsCommand::Tail { which } => tail(context, &client, which.into()).await,
+        RecordsCommand::Show { id } => {
+            let record = client.get_record(&id).await?;
+            context.print(&super::json(&record)?)
+        }
+        RecordsCommand::Export { which, output } => export(context, &client, which.into(), output).await,
+        RecordsCommand::Erase { user } => {
+            let erased = client.erase_records(&ErasureQuery { user }).await?;
+            context.show(&erased, || format!("{} records were deleted", erased.records))
+        }
+    }
+}
+
+const COLUMNS: [Column; 8] = [
+    Column::text("when (UTC)"),
+    Column::text("record"),
+    Column::text("deployment"),
+    Column::text("model"),
+    Column::text("ended"),
+    Column::number("first ms"),
+    Column::number("ms"),
+    Column::number("tokens"),
+];
+
+fn list(context: &Context, records: &[RequestRecord]) -> String {
+    if records.is_empty() {
+        return "There are no such records. Point an OpenAI client at `llmops serve` to make some.".to_owned();
+    }
+    terminal::table(context.ui.out, &COLUMNS, records.iter().map(row).collect())
+}
+
+fn row(record: &RequestRecord) -> Vec<Cell> {
+    let tokens = record.usage.prompt_tokens + record.usage.completion_tokens;
+    let estimated = if record.usage_estimated { "~" } else { "" };
+    vec![
+        record.at.strftime("%m-%d %H:%M:%S").to_string().into(),
+        (&record.id).into(),
+        record.deployment.as_deref().unwrap_or("–").into(),
+        (&record.model).into(),
+        ended(record),
+        record.first_byte_ms.map(|ms| format!("{ms:.1}")).unwrap_or_default().into(),
+        format!("{:.1}", record.total_ms).into(),
+        format!("{estimated}{tokens}").into(),
+    ]
+}
+
+fn ended(record: &RequestRecord) -> Cell {
+    if let Some(first) = record.soft_failures.first() {
+        let kind = serde_json::to_value(first.kind).ok().and_then(|v| v.as_str().map(str::to_owned));
+        return Cell::toned(Tone::Warn, format!("ok, but {}", kind.unwrap_or_default()));
+    }
+    let status = record.status;
+    match record.outcome {
+        CallOutcome::Ok => Cell::toned(Tone::Good, "ok"),
+        CallOutcome::UpstreamError => Cell::toned(Tone::Bad, format!("provider {status}")),
+        CallOutcome::Unavailable => Cell::toned(Tone::Bad, "unavailable"),
+        CallOutcome::Cut => Cell::toned(Tone::Bad, "cut"),
+        CallOutcome::Cancelled => Cell::toned(Tone::Plain, "cancelled"),
+        CallOutcome::Refused => Cell::toned(Tone::Warn, format!("refused {status}")),
+    }
+}
+
+async fn tail(context: &Context, client: &Client, mut filter: RecordFilter) -> Outcome {
+    let newest = client.list_records(&RecordFilter { limit: Some(1), ..filter.clone() }).await?;
+    filter.after = newest.items.first().map(|record| record.id.clone());
+    filter.limit = Some(PAGE);
+    context.note("waiting for new records; Ctrl-C ends it");
+    loop {
+        let page = client.list_records(&filter).await?;
+        for record in page.items.iter().rev() {
+            let line = if context.global.json {
+                serde_json::to_string(record).map_err(|e| Failure::because(Kind::Undecided, "no JSON form", &e))?
+            } else {
+                line(record)
+            };
+            context.print(&line)?;
+        }
+        if let Some(record) = page.items.first() {
+            filter.after = Some(record.id.clone());
+        }
+        tokio::time::sleep(FOLLOW_EVERY).await;
+    }
+}
+
+/// One record on one line.
+fn line(record: &RequestRecord) -> String {
+    let tokens = record.usage.prompt_tokens + record.usage.completion_tokens;
+    format!(
+        "{} {} {} {} {} {:.1} ms {tokens} tokens{}",
+        record.at.strftime("%H:%M:%S"),
+        record.id,
+        record.deployment.as_deref().unwrap_or("–"),
+        record.model,
+        record.status,
+        record.total_ms,
+        record.soft_failures.iter().map(|f| format!("; {}", f.detail)).collect::<String>()
+    )
+}
+
+async fn export(context: &Context, client: &Client, mut filter: RecordFilter, output: Option<PathBuf>) -> Outcome {
+    let fail = |e: std::io::Error| Failure::because(Kind::Undecided, "cannot write the records", &e);
+    let mut file = output.as_ref().map(std::fs::File::create).transpose().map_err(fail)?.map(std::io::BufWriter::new);
+    filter.limit = Some(PAGE);
+    let mut count = 0;
+    loop {
+        let page = client.list_records(&filter).await?;
+        for record in &page.items {
+            let text =
+                serde_json::to_string(record).map_err(|e| Failure::because(Kind::Undecided, "no JSON form", &e))?;
+            match &mut file {
+                Some(file) => writeln!(file, "{text}").map_err(fail)?,
+                None => context.print(&text)?,
+            }
+            count += 1;
+        }
+        let Some(cursor) = page.next_cursor else { break };
+        filter.cursor = Some(cursor);
+    }
+    if let Some(file) = &mut file {
+        file.flush().map_err(fail)?;
+    }
+    context.note(&format!("{count} records"));
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! Deployments: deploying, going back, safe mode, rehearsals, and the gate before production.
+
+use std::sync::atomic::Ordering;
+
+use llmops::domain::deployment::{DeploymentAction, DeploymentSettings};
+use llmops::domain::gate::GateConfig;
+use llmops::evaluator::RunRef;
+use llmops::{Error, LlmOps};
+use llmops_api::deployments::{Deploy, Rollback, SwitchSafeMode};
+use llmops_testing::on_backends;
+
+use crate::scripted::{Scripted, add_samples, exact, finish, installation, right, run};
+
+fn model(name: &str) -> Deploy {
+    Deploy { model: Some(format!("test/{name}")), ..Deploy::default() }
+}
+
+async fn live_model(ops: &LlmOps) -> String {
+    let live = ops.live_deployments().await.unwrap();
+    live.iter().find(|d| d.deployment.environment == "production").unwrap().manifest.model.clone()
+}
+
+#[tokio::test]
+async fn deploying_and_going_back() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let deployments = ops.deployments();
+        let first = deployments.deploy("bot", model("one")).await.unwrap();
+        assert!(first.changed && first.previous.is_none());
+        assert!(!deployments.deploy("bot", model("one")).await.unwrap().changed, "the same again changes nothing");
+        let indexed = Deploy { retriever_index_version: Some("kb-2".to_owned()), ..model("two") };
+        let second = deployments.deploy("bot", indexed).await.unwrap();
+        assert_eq!(second.previous, Some(first.deployment.manifest.clone()));
+        assert!(second.notices[0].contains("from none to kb-2"), "{:?}", second.notices);
+        let revision = ops.deployments_revision().await.unwrap();
+
+        let back = deployments.rollback("bot", Rollback::default()).await.unwrap();
+        assert_eq!(back.deployment.manifest, first.deployment.manifest);
+        assert!(back.notices[0].contains("from kb-2 to none"));
+        assert!(ops.deployments_revision().await.unwrap() > revision);
+        assert_eq!(live_model(&ops).await, "test/one");
+        let nothing = deployments.rollback("bot", Rollback::default()).await.unwrap_err();
+        assert!(matches!(nothing, Error::Conflict { .. }), "{nothing}");
+        let to = Some(second.deployment.manifest.short().to_owned());
+        deployments.rollback("bot", Rollback { to, ..Rollback::default() }).await.unwrap();
+        assert_eq!(live_model(&ops).await, "test/two");
+        let history = deployments.history("bot", None).await.unwrap();
+        let actions: Vec<_> = history.iter().map(|change| change.action).collect();
+        let (deploy, rollback) = (DeploymentAction::Deploy, DeploymentAction::Rollback);
+        assert_eq!(actions, [deploy, deploy, rollback, rollback]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_answer_is_not_deployed() {
+    on_backends(async |store| {
+        let deployments = installation(store, &Scripted::new(right)).deployments();
+        let required = DeploymentSettings { required_fields: vec!["model_version".to_owned()], ..Default::default() };
+        for (name, request, expected) in [
+            ("bot", Deploy::default(), "nothing to deploy"),
+            ("bot", Deploy { model: Some("nobody/m".to_owned()), ..Deploy::default() }, "no provider `nobody`"),
+            (
+                "bot",
+                Deploy { manifest_hash: Some("abcd".to_owned()), ..model("one") },
+                "leave `prompt` and `model` out",
+            ),
+            ("a/b", model("one"), "cannot be the name of a deployment"),
+            ("bot", Deploy { settings: Some(required), ..model("one") }, "`model_version` is not set"),
+        ] {
+            let error = deployments.deploy(name, request).await.unwrap_err();
+            assert!(matches!(error, Error::Invalid { .. }) && error.to_string().contains(expected), "{error}");
+        }
+        assert!(matches!(deployments.get("bot", None).await, Err(Error::NotFound { .. })));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn safe_mode_answers_instead() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let deployments = ops.deployments();
+        deployments.deploy("bot", model("one")).await.unwrap();
+        let switch = |on, answer: Option<&str>| SwitchSafeMode {
+            environment: None,
+            on,
+            answer: answer.map(str::to_owned),
+            reason: None,
+        };
+        assert!(matches!(deployments.safe_mode("bot", switch(true, None)).await, Err(Error::Conflict { .. })));
+        deployments.safe_mode("bot", switch(true, Some("Back soon."))).await.unwrap();
+        assert_eq!(ops.live_deployments().await.unwrap()[0].fixed_answer.as_deref(), Some("Back soon."));
+        deployments.safe_mode("bot", switch(false, None)).await.unwrap();
+        assert_eq!(ops.live_deployments().await.unwrap()[0].fixed_answer, None);
+        assert!(deployments.safe_mode("bot", switch(true, None)).await.unwrap().safe_mode, "it stays prepared");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn production_wants_a_passing_run_where_told_so() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        add_samples(&ops, 20).await;
+        let gated = || Deploy {
+            settings: Some(DeploymentSettings { require_gate: true, ..DeploymentSettings::default() }),
+            ..model("good")
+        };
+        let refused = ops.deployments().deploy("bot", gated()).await.unwrap_err();
+        assert!(refused.to_string().contains("no completed run"), "{refused}");
+        let staging = Deploy { environment: Some("staging".to_owned()), ..gated() };
+        ops.deployments().deploy("bot", staging).await.unwrap();
+
+        let passed = finish(&ops, run("good", exact())).await;
+        assert!(ops.deployments().deploy("bot", gated()).await.is_err(), "a run alone is no passed gate");
+        ops.evaluator().gate(&RunRef::Latest, None, GateConfig::default()).await.unwrap();
+        ops.deployments().deploy("bot", gated()).await.unwrap();
+        assert_eq!(ops.evaluator().baseline("golden").await.unwrap().unwrap().id, passed.id);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rehearsal_names_what_could_not_take_over() {
+    on_backends(async |store| {
+        let provider = Scripted::new(right);
+        let deployments = installation(store, &provider).deployments();
+        deployments.deploy("bot", model("one")).await.unwrap();
+        deployments.deploy("bot", model("two")).await.unwrap();
+        let ready = deployments.rehearse("bot", None).await.unwrap();
+        assert!(ready.ready && ready.manifests.len() == 2 && ready.manifests[0].is_live, "{ready:?}");
+        provider.down.store(true, Ordering::SeqCst);
+        let down = deployments.rehearse("bot", None).await.unwrap();
+        assert!(!down.ready && down.manifests[1].problems[0].contains("a probe failed"), "{down:?}");
+    })
+    .await;
+}

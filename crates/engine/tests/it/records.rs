@@ -1,0 +1,85 @@
+//! The writer of request records, with a store that comes and goes.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use llmops::domain::chat::Usage;
+use llmops::domain::id::ProjectId;
+use llmops::domain::record::{CallOutcome, Door, RecordFilter, RequestRecord};
+use llmops_testing::on_backends;
+
+use crate::scripted::{Scripted, installation, right};
+
+fn record(number: u32) -> RequestRecord {
+    RequestRecord {
+        id: format!("req_{number:018}"),
+        at: Timestamp::from_second(1_800_000_000).unwrap(),
+        door: Door::Chat,
+        key: None,
+        deployment: None,
+        environment: None,
+        manifest: None,
+        variant: None,
+        model: "test/m".to_owned(),
+        model_answered: None,
+        fingerprint: None,
+        stream: false,
+        user: None,
+        session: None,
+        tags: BTreeMap::new(),
+        usage: Usage::default(),
+        usage_estimated: false,
+        cost: None,
+        first_byte_ms: None,
+        total_ms: 1.0,
+        status: 200,
+        outcome: CallOutcome::Ok,
+        error: None,
+        finish_reason: None,
+        soft_failures: Vec::new(),
+        attempts: Vec::new(),
+        request_body: None,
+        response_body: None,
+    }
+}
+
+#[tokio::test]
+async fn every_record_is_stored_once() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let writer = ops.record_writer(None);
+        for number in 0..5_000 {
+            writer.submit(ProjectId::default_project(), record(number));
+        }
+        writer.flush().await;
+        assert_eq!((writer.counts().written(), writer.counts().lost()), (5_000, 0));
+        let newest = ops.records().list(&RecordFilter::default(), 1).await.unwrap();
+        assert_eq!(newest[0], record(4_999));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_dead_process_put_aside_is_stored() {
+    on_backends(async |store| {
+        let folder = tempfile::tempdir().unwrap();
+        // A process of an earlier boot, with a line that a crash cut.
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        let owner = format!("{}/00000000:1:0", host.trim());
+        let line = |number| serde_json::json!({"project": "default", "record": record(number)}).to_string();
+        let text = format!("{}\n{}\n{}", line(1), line(2), &line(3)[..40]);
+        let name: String = owner.bytes().map(|byte| format!("{byte:02x}")).collect();
+        std::fs::write(folder.path().join(format!("records-{name}.ndjson")), text).unwrap();
+
+        let ops = installation(store, &Scripted::new(right));
+        let writer = ops.record_writer(Some(folder.path().to_owned()));
+        while writer.counts().written() < 2 {
+            tokio::task::yield_now().await;
+        }
+        writer.flush().await;
+        let stored = ops.records().list(&RecordFilter::default(), 10).await.unwrap();
+        assert_eq!(stored, [record(2), record(1)]);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left to store");
+    })
+    .await;
+}

@@ -1,0 +1,43 @@
+//! `/api/v1/records`
+
+use axum::Json as Answer;
+use llmops::LlmOps;
+use llmops_api::Page;
+use llmops_api::deployments::{Erased, ErasureQuery};
+use llmops_api::error::ErrorResponse;
+use llmops_api::page::PageQuery;
+use llmops_domain::record::{RecordFilter, RequestRecord};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::page;
+use crate::ApiError;
+use crate::extract::{Json, Path, Query, Scope};
+
+pub(crate) fn router() -> OpenApiRouter<LlmOps> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get)).routes(routes!(erase))
+}
+
+/// Request records, newest first.
+#[utoipa::path(get, path = "/api/v1/records", operation_id = "list_records", tag = "records", params(RecordFilter),
+    responses((status = 200, body = Page<RequestRecord>), (status = 400, body = ErrorResponse)))]
+async fn list(Scope(ops): Scope, Query(filter): Query<RecordFilter>) -> Result<Answer<Page<RequestRecord>>, ApiError> {
+    let limit = PageQuery { cursor: None, limit: filter.limit }.limit();
+    let items = ops.records().list(&filter, limit + 1).await?;
+    Ok(Answer(page(items, limit, |record| record.id.clone())))
+}
+
+/// One request record.
+#[utoipa::path(get, path = "/api/v1/records/{id}", operation_id = "get_record", tag = "records",
+    params(("id" = String, Path)),
+    responses((status = 200, body = RequestRecord), (status = 404, body = ErrorResponse)))]
+async fn get(Scope(ops): Scope, Path(id): Path<String>) -> Result<Answer<RequestRecord>, ApiError> {
+    Ok(Answer(ops.records().get(&id).await?))
+}
+
+/// Deletes everything that is kept of a user's calls.
+#[utoipa::path(post, path = "/api/v1/records/erase", operation_id = "erase_records", tag = "records",
+    request_body = ErasureQuery, responses((status = 200, body = Erased), (status = 422, body = ErrorResponse)))]
+async fn erase(Scope(ops): Scope, Json(query): Json<ErasureQuery>) -> Result<Answer<Erased>, ApiError> {
+    Ok(Answer(Erased { records: ops.records().erase_user(&query.user).await? }))
+}

@@ -1,0 +1,127 @@
+//! Request records: appended in batches, read in pages, newest first.
+
+use jiff::Timestamp;
+use llmops_domain::id::ProjectId;
+use llmops_domain::record::{RecordFilter, RequestRecord};
+
+use crate::bulk::{Insert, insert_rows};
+use crate::db::{big, decode, encode, execute, fetch, micros};
+use crate::{Store, StoreError};
+
+const INSERT: Insert = Insert {
+    head: "INSERT INTO request_records (project_id, id, at, deployment, environment, manifest, model, outcome, user_id, \
+           session, soft_failures, document) VALUES",
+    columns: 12,
+    tail: "ON CONFLICT DO NOTHING",
+};
+
+/// A row and its document.
+struct Row<'a> {
+    project: &'a ProjectId,
+    record: &'a RequestRecord,
+    outcome: String,
+    document: String,
+}
+
+impl Store {
+    /// Appends records in one transaction. Those that are there already stay as they are, so that a batch may be repeated.
+    pub async fn append_records(&self, records: &[(ProjectId, RequestRecord)]) -> Result<(), StoreError> {
+        let mut rows = Vec::with_capacity(records.len());
+        for (project, record) in records {
+            // PostgreSQL has no NUL in texts; a body may have one, escaped, and loses it.
+            let document = encode("a request record", record)?.replace("\\u0000", "\u{FFFD}");
+            rows.push(Row { project, record, outcome: name_of(&record.outcome), document });
+        }
+        rows.sort_by(|a, b| (a.project, &a.record.id).cmp(&(b.project, &b.record.id)));
+        let mut tx = self.write().await?;
+        insert_rows!(
+            tx,
+            INSERT,
+            &rows,
+            |row| row.project.as_str(),
+            &*row.record.id,
+            micros(row.record.at),
+            row.record.deployment.as_deref(),
+            row.record.environment.as_deref(),
+            row.record.manifest.as_ref().map(llmops_domain::hash::ContentHash::as_str),
+            &*row.record.model,
+            &*row.outcome,
+            row.record.user.as_deref(),
+            row.record.session.as_deref(),
+            big(row.record.soft_failures.len() as u64),
+            &*row.document
+        )
+        .await?;
+        tx.commit().await
+    }
+
+    /// Records of a project, newest first.
+    pub async fn list_records(
+        &self,
+        project: &ProjectId,
+        filter: &RecordFilter,
+        limit: u32,
+    ) -> Result<Vec<RequestRecord>, StoreError> {
+        let sql = "SELECT document FROM request_records WHERE project_id = $1 \
+                   AND ($2 IS NULL OR deployment = $2) AND ($3 IS NULL OR environment = $3) \
+                   AND ($4 IS NULL OR manifest = $4) AND ($5 IS NULL OR model = $5) AND ($6 IS NULL OR outcome = $6) \
+                   AND ($7 IS NULL OR user_id = $7) AND ($8 IS NULL OR session = $8) AND soft_failures >= $9 \
+                   AND at >= $10 AND at < $11 AND ($12 IS NULL OR id < $12) AND ($13 IS NULL OR id > $13) \
+                   ORDER BY id DESC LIMIT $14";
+        let mut conn = self.read().await?;
+        let rows = fetch!(
+            fetch_all,
+            conn,
+            (String,),
+            sql,
+            project.as_str(),
+            filter.deployment.as_deref(),
+            filter.environment.as_deref(),
+            filter.manifest.as_deref(),
+            filter.model.as_deref(),
+            filter.outcome.as_ref().map(name_of),
+            filter.user.as_deref(),
+            filter.session.as_deref(),
+            i64::from(filter.soft_failed.unwrap_or(false)),
+            filter.start_time.map_or(i64::MIN, micros),
+            filter.end_time.map_or(i64::MAX, micros),
+            filter.cursor.as_deref(),
+            filter.after.as_deref(),
+            i64::from(limit)
+        )?;
+        rows.iter().map(|(document,)| decode("a request record", document)).collect()
+    }
+
+    /// One record by its id.
+    pub async fn get_record(&self, project: &ProjectId, id: &str) -> Result<RequestRecord, StoreError> {
+        let sql = "SELECT document FROM request_records WHERE project_id = $1 AND id = $2";
+        let mut conn = self.read().await?;
+        let row = fetch!(fetch_optional, conn, (String,), sql, project.as_str(), id)?;
+        let (document,) = row.ok_or_else(|| StoreError::not_found("record", id))?;
+        decode("a request record", &document)
+    }
+
+    /// Deletes every record of a user and answers with their number.
+    pub async fn erase_records_of_user(&self, project: &ProjectId, user: &str) -> Result<u64, StoreError> {
+        let sql = "DELETE FROM request_records WHERE project_id = $1 AND user_id = $2";
+        let mut tx = self.write().await?;
+        let erased = execute!(tx, sql, project.as_str(), user)?;
+        tx.commit().await?;
+        Ok(erased)
+    }
+
+    /// Deletes records older than `before`, at most so many at a time, and answers with their number.
+    pub async fn expire_records(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        let sql = "DELETE FROM request_records WHERE (project_id, id) IN \
+                   (SELECT project_id, id FROM request_records WHERE at < $1 ORDER BY at LIMIT $2)";
+        let mut tx = self.write().await?;
+        let expired = execute!(tx, sql, micros(before), i64::from(limit))?;
+        tx.commit().await?;
+        Ok(expired)
+    }
+}
+
+/// The name of an outcome in the table: that of its JSON.
+fn name_of(outcome: &llmops_domain::record::CallOutcome) -> String {
+    serde_json::to_value(outcome).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}

@@ -1,0 +1,109 @@
+use std::collections::BTreeMap;
+
+use llmops_domain::chat::Usage;
+use llmops_domain::id::ProjectId;
+use llmops_domain::record::{CallAttempt, CallOutcome, Door, RecordFilter, RequestRecord};
+use llmops_domain::soft_failure::{SoftFailure, SoftFailureKind};
+use llmops_storage::StoreError;
+use llmops_testing::on_backends;
+
+use crate::support::{at, project};
+
+fn record(number: i64, user: &str) -> RequestRecord {
+    RequestRecord {
+        id: format!("req_{number:018}"),
+        at: at(number),
+        door: Door::Chat,
+        key: None,
+        deployment: Some("bot".to_owned()),
+        environment: Some("production".to_owned()),
+        manifest: None,
+        variant: None,
+        model: "sim/small".to_owned(),
+        model_answered: Some("small-1".to_owned()),
+        fingerprint: None,
+        stream: false,
+        user: Some(user.to_owned()),
+        session: None,
+        tags: BTreeMap::from([("team".to_owned(), "ünï".to_owned())]),
+        usage: Usage { prompt_tokens: 3, completion_tokens: 1 },
+        usage_estimated: true,
+        cost: Some(0.25),
+        first_byte_ms: Some(1.5),
+        total_ms: 2.5,
+        status: 200,
+        outcome: CallOutcome::Ok,
+        error: None,
+        finish_reason: Some("stop".to_owned()),
+        soft_failures: Vec::new(),
+        attempts: vec![CallAttempt { model: "sim/small".to_owned(), status: Some(200), error: None, ms: 2.0 }],
+        request_body: Some("a \u{1} body".to_owned()),
+        response_body: None,
+    }
+}
+
+fn ids(records: &[RequestRecord]) -> Vec<&str> {
+    records.iter().map(|record| record.id.trim_start_matches("req_").trim_start_matches('0')).collect()
+}
+
+#[tokio::test]
+async fn records_are_found_by_what_is_asked() {
+    on_backends(async |store| {
+        let mut failed = record(3, "ben");
+        failed.outcome = CallOutcome::UpstreamError;
+        let mut soft = record(4, "ana");
+        soft.soft_failures = vec![SoftFailure { kind: SoftFailureKind::Empty, detail: "nothing".to_owned() }];
+        let all = [record(1, "ana"), record(2, "ben"), failed, soft].map(|record| (project(), record)).to_vec();
+        store.append_records(&all).await.unwrap();
+        // A batch may come again.
+        store.append_records(&all[1..]).await.unwrap();
+
+        let find = async |filter: RecordFilter| store.list_records(&project(), &filter, 10).await.unwrap();
+        let found = find(RecordFilter::default()).await;
+        assert_eq!(ids(&found), ["4", "3", "2", "1"]);
+        assert_eq!(found[3], all[0].1);
+        assert_eq!(ids(&find(RecordFilter { user: Some("ben".to_owned()), ..Default::default() }).await), ["3", "2"]);
+        let outcome = Some(CallOutcome::UpstreamError);
+        assert_eq!(ids(&find(RecordFilter { outcome, ..Default::default() }).await), ["3"]);
+        assert_eq!(ids(&find(RecordFilter { soft_failed: Some(true), ..Default::default() }).await), ["4"]);
+        let (start_time, end_time) = (Some(at(2)), Some(at(4)));
+        assert_eq!(ids(&find(RecordFilter { start_time, end_time, ..Default::default() }).await), ["3", "2"]);
+        let cursor = Some(found[1].id.clone());
+        assert_eq!(ids(&find(RecordFilter { cursor, ..Default::default() }).await), ["2", "1"]);
+        let after = Some(found[2].id.clone());
+        assert_eq!(ids(&find(RecordFilter { after, ..Default::default() }).await), ["4", "3"]);
+        let other = ProjectId("other".to_owned());
+        assert_eq!(store.list_records(&other, &RecordFilter::default(), 10).await.unwrap(), []);
+
+        assert_eq!(store.get_record(&project(), &all[0].1.id).await.unwrap(), all[0].1);
+        let absent = store.get_record(&other, &all[0].1.id).await;
+        assert!(matches!(absent, Err(StoreError::NotFound { what: "record", .. })), "{absent:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn records_go_by_user_and_by_age() {
+    on_backends(async |store| {
+        let all: Vec<_> = (1..=6).map(|i| (project(), record(i, if i % 2 == 0 { "ana" } else { "ben" }))).collect();
+        store.append_records(&all).await.unwrap();
+        assert_eq!(store.erase_records_of_user(&ProjectId("other".to_owned()), "ana").await.unwrap(), 0);
+        assert_eq!(store.erase_records_of_user(&project(), "ana").await.unwrap(), 3);
+        assert_eq!(store.expire_records(at(5), 1).await.unwrap(), 1);
+        assert_eq!(store.expire_records(at(5), 10).await.unwrap(), 1);
+        let left = store.list_records(&project(), &RecordFilter::default(), 10).await.unwrap();
+        assert_eq!(ids(&left), ["5"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_nul_in_a_body_does_not_stop_a_batch() {
+    on_backends(async |store| {
+        let odd = RequestRecord { request_body: Some("a\0b".to_owned()), ..record(1, "ana") };
+        store.append_records(&[(project(), odd), (project(), record(2, "ana"))]).await.unwrap();
+        let stored = store.list_records(&project(), &RecordFilter::default(), 10).await.unwrap();
+        assert_eq!(stored[1].request_body.as_deref(), Some("a\u{FFFD}b"));
+    })
+    .await;
+}
