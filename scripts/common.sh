@@ -50,3 +50,17 @@ python_venv() {
   fi
   PATH="$PWD/$venv/bin:$PATH"
 }
+
+# bertscore_venv: makes .dev/venv-bertscore with bert_score and the pinned packages that it needs; some gigabytes.
+bertscore_venv() {
+  local venv=.dev/venv-bertscore want=scripts/requirements-bertscore.txt
+  if ! cmp -s "$want" "$venv/installed.txt"; then
+    step "Installing bert_score into $venv"
+    rm -rf "$venv"
+    mkdir -p .dev
+    python3 -m venv "$venv" || { apt_install python3-venv "the comparison with bert_score" && python3 -m venv "$venv"; }
+    "$venv/bin/pip" install -q --disable-pip-version-check --no-deps -r "$want" ||
+      fail "pip could not install $want: is there a network?"
+    cp "$want" "$venv/installed.txt"
+  fi
+}

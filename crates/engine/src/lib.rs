@@ -29,6 +29,7 @@ pub mod evaluator;
 pub mod events;
 mod gate;
 pub mod jobs;
+pub mod models;
 pub mod observation_rows;
 mod owner;
 mod patience;
@@ -82,6 +83,8 @@ pub struct Options {
     pub queue: Option<Arc<dyn jobs::Queue>>,
     /// How long the work on a run waits for a store that cannot be reached.
     pub patience: Duration,
+    /// Where embedding models are looked for.
+    pub models: models::ModelOptions,
 }
 
 impl Default for Options {
@@ -93,6 +96,7 @@ impl Default for Options {
             alerts: AlertOptions::default(),
             queue: None,
             patience: Duration::from_secs(30),
+            models: models::ModelOptions::default(),
         }
     }
 }
@@ -102,6 +106,7 @@ pub(crate) struct Services {
     pub(crate) store: Store,
     pub(crate) writer: ResultWriter,
     pub(crate) providers: Arc<Providers>,
+    pub(crate) models: Arc<models::Models>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: Options,
     pub(crate) runs: evaluator::LocalRuns,
@@ -154,6 +159,7 @@ impl LlmOps {
             outbound: Outbound::new(options.outbound.allow.clone()),
             store,
             providers: Arc::new(providers),
+            models: Arc::new(models::Models::new(options.models.clone())),
             owner: owner::this_process(clock.random()),
             clock,
             options,
@@ -250,6 +256,11 @@ impl LlmOps {
     /// The providers, shared with whoever keeps them.
     pub fn shared_providers(&self) -> Arc<Providers> {
         self.services.providers.clone()
+    }
+
+    /// The embedding models.
+    pub fn embedding_models(&self) -> &models::Models {
+        &self.services.models
     }
 
     /// The providers, for checks and for calls outside of evaluations.

@@ -55,8 +55,38 @@ impl Idf {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn new<S: AsRef<str> + Sync>(encoder: &Encoder, references: &[S]) -> Result<Self, EncodeError> {
+        let mut idf = Self::default();
+        idf.count(encoder, references)?;
+        Ok(idf)
+    }
+
+    /// Counts the tokens of more references, so that they need not be in memory together.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] as of [`Encoder::tokenize`]; nothing is counted then.
+    ///
+    /// ```
+    /// use llmops_metrics::{bertscore::Idf, encoder::Encoder};
+    ///
+    /// let encoder = Encoder::load("tests/fixtures/encoders/bert".as_ref(), None)?;
+    /// let mut idf = Idf::default();
+    /// idf.count(&encoder, &["the cat"])?;
+    /// idf.count(&encoder, &["the dog"])?;
+    /// assert_eq!(idf, Idf::new(&encoder, &["the cat", "the dog"])?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn count<S: AsRef<str> + Sync>(&mut self, encoder: &Encoder, references: &[S]) -> Result<(), EncodeError> {
         let tokens = references.par_iter().map(|text| encoder.tokenize(text.as_ref()));
-        Ok(Self::from_tokens(tokens.collect::<Result<Vec<_>, _>>()?))
+        tokens.collect::<Result<Vec<_>, _>>()?.iter().for_each(|document| self.add(document));
+        Ok(())
+    }
+
+    fn add(&mut self, document: &[u32]) {
+        self.documents += 1;
+        for &token in document.iter().collect::<HashSet<_>>() {
+            *self.with_token.entry(token).or_default() += 1;
+        }
     }
 
     /// Counts documents that are tokenised already.
@@ -68,12 +98,7 @@ impl Idf {
     /// ```
     pub fn from_tokens<T: AsRef<[u32]>>(documents: impl IntoIterator<Item = T>) -> Self {
         let mut idf = Self::default();
-        for document in documents {
-            idf.documents += 1;
-            for &token in document.as_ref().iter().collect::<HashSet<_>>() {
-                *idf.with_token.entry(token).or_default() += 1;
-            }
-        }
+        documents.into_iter().for_each(|document| idf.add(document.as_ref()));
         idf
     }
 
@@ -110,17 +135,24 @@ pub struct Baseline {
     pub scores: Prf,
 }
 
-/// A baseline file without a usable row for the layer.
+/// What is wrong with a baseline file.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("the baseline file has no row of three numbers below 1 for layer {0}")]
-pub struct BaselineError(usize);
+pub enum BaselineError {
+    /// There is no line for the layer.
+    #[error("the baseline file has no line for layer {0}")]
+    NoLayer(usize),
+    /// A line is something else.
+    #[error("line {0} of the baseline file is not `layer,P,R,F` with three numbers below 1")]
+    Line(usize),
+}
 
 impl Baseline {
-    /// Reads a baseline file of `bert_score`: a header, then one line `layer,P,R,F` for each layer from 0.
+    /// Reads a baseline file of `bert_score`: a header, then one line `layer,P,R,F` for each layer from 0. The item is
+    /// that of the layer.
     ///
     /// # Errors
     ///
-    /// [`BaselineError`] when the layer's line is missing or malformed.
+    /// [`BaselineError`] when a line is malformed, or there is none for the layer.
     ///
     /// ```
     /// use llmops_metrics::bertscore::Baseline;
@@ -128,15 +160,35 @@ impl Baseline {
     /// assert!(Baseline::parse("LAYER,P,R,F\n", 0).is_err());
     /// ```
     pub fn parse(file: &str, layer: usize) -> Result<Self, BaselineError> {
-        let row = || {
-            let line = file.lines().skip(1).filter(|line| !line.trim().is_empty()).nth(layer)?;
-            let values = line.split(',').skip(1).map(|value| value.trim().parse::<f64>().ok().filter(|b| *b < 1.0));
-            match values.collect::<Option<Vec<f64>>>()?[..] {
-                [precision, recall, f1] => Some(Prf { precision, recall, f1 }),
-                _ => None,
+        Self::parse_all(file)?.get(layer).copied().ok_or(BaselineError::NoLayer(layer))
+    }
+
+    /// Reads the baselines of all layers, from 0.
+    ///
+    /// # Errors
+    ///
+    /// [`BaselineError`] for the first malformed line.
+    ///
+    /// ```
+    /// use llmops_metrics::bertscore::Baseline;
+    ///
+    /// let layers = Baseline::parse_all("LAYER,P,R,F\n0,0.1,0.1,0.1\n1,0.5,0.5,0.5\n")?;
+    /// assert_eq!(layers[1].scores.f1, 0.5);
+    /// # Ok::<(), llmops_metrics::bertscore::BaselineError>(())
+    /// ```
+    pub fn parse_all(file: &str) -> Result<Vec<Self>, BaselineError> {
+        let rows = file.lines().enumerate().skip(1).filter(|(_, line)| !line.trim().is_empty());
+        rows.map(|(at, line)| {
+            let values = line
+                .split(',')
+                .skip(1)
+                .map(|value| value.trim().parse::<f64>().ok().filter(|b| b.is_finite() && *b < 1.0));
+            match values.collect::<Option<Vec<f64>>>().as_deref() {
+                Some(&[precision, recall, f1]) => Ok(Self { scores: Prf { precision, recall, f1 } }),
+                _ => Err(BaselineError::Line(at + 1)),
             }
-        };
-        row().map(|scores| Self { scores }).ok_or(BaselineError(layer))
+        })
+        .collect()
     }
 
     /// Rescales a score.

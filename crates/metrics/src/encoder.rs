@@ -37,6 +37,19 @@ const BATCH_TOKENS: usize = 480;
 #[error("cannot tokenise: {0}")]
 pub struct EncodeError(String);
 
+impl EncodeError {
+    /// An error with this reason.
+    ///
+    /// ```
+    /// use llmops_metrics::encoder::EncodeError;
+    ///
+    /// assert_eq!(EncodeError::new("too odd").to_string(), "cannot tokenise: too odd");
+    /// ```
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
+
 /// A model that turns texts into embeddings of their tokens.
 ///
 /// ```
@@ -51,6 +64,7 @@ pub struct EncodeError(String);
 pub struct Encoder {
     model: Model,
     tokenizer: Tokenizer,
+    layers: usize,
     max_tokens: usize,
     leading_space: bool,
     /// The special tokens around a text, which are not words of it.
@@ -71,13 +85,13 @@ impl Encoder {
     /// assert!(matches!(Encoder::load("no/such/model".as_ref(), None), Err(LoadError::Io { .. })));
     /// ```
     pub fn load(directory: &Path, layer: Option<usize>) -> Result<Self, LoadError> {
-        let loader::Loaded { model, tokenizer, max_tokens, leading_space } = loader::load(directory, layer)?;
+        let loader::Loaded { model, tokenizer, layers, max_tokens, leading_space } = loader::load(directory, layer)?;
         let empty = tokenizer.encode("", true);
         let empty = empty.map_err(|error| LoadError::invalid(&directory.join("tokenizer.json"), error))?;
         let &[first, last] = empty.get_ids() else {
             return Err(LoadError::Unsupported("a tokenizer that does not put one token at each end".to_owned()));
         };
-        Ok(Self { model, tokenizer, max_tokens, leading_space, ends: (first, last) })
+        Ok(Self { model, tokenizer, layers, max_tokens, leading_space, ends: (first, last) })
     }
 
     /// Values in the embedding of a token.
@@ -102,6 +116,18 @@ impl Encoder {
     /// ```
     pub fn layer(&self) -> usize {
         self.model.layers.len()
+    }
+
+    /// How many layers the model has; those above [`layer`](Self::layer) are not loaded.
+    ///
+    /// ```
+    /// # use llmops_metrics::encoder::Encoder;
+    /// let encoder = Encoder::load("tests/fixtures/encoders/bert".as_ref(), Some(1))?;
+    /// assert_eq!((encoder.layer(), encoder.layers()), (1, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn layers(&self) -> usize {
+        self.layers
     }
 
     /// The most tokens of a text, special ones included; the rest is cut off.
@@ -381,8 +407,27 @@ const DEFAULT_LAYERS: &[(&str, usize)] = &[
     ("bert-base-turkish-cased", 10),
     ("distilbert-base-turkish-cased", 4),
     ("bert_uncased_L-2_H-128_A-2", 1),
+    ("bert_uncased_L-2_H-256_A-4", 1),
+    ("bert_uncased_L-2_H-512_A-8", 1),
+    ("bert_uncased_L-2_H-768_A-12", 2),
+    ("bert_uncased_L-4_H-128_A-2", 3),
     ("bert_uncased_L-4_H-256_A-4", 3),
     ("bert_uncased_L-4_H-512_A-8", 3),
+    ("bert_uncased_L-4_H-768_A-12", 3),
+    ("bert_uncased_L-6_H-128_A-2", 5),
+    ("bert_uncased_L-6_H-256_A-4", 5),
+    ("bert_uncased_L-6_H-512_A-8", 5),
+    ("bert_uncased_L-6_H-768_A-12", 5),
+    ("bert_uncased_L-8_H-128_A-2", 7),
+    ("bert_uncased_L-8_H-256_A-4", 7),
     ("bert_uncased_L-8_H-512_A-8", 6),
+    ("bert_uncased_L-8_H-768_A-12", 7),
+    ("bert_uncased_L-10_H-128_A-2", 8),
+    ("bert_uncased_L-10_H-256_A-4", 8),
+    ("bert_uncased_L-10_H-512_A-8", 9),
+    ("bert_uncased_L-10_H-768_A-12", 8),
+    ("bert_uncased_L-12_H-128_A-2", 10),
+    ("bert_uncased_L-12_H-256_A-4", 11),
+    ("bert_uncased_L-12_H-512_A-8", 10),
     ("bert_uncased_L-12_H-768_A-12", 9),
 ];

@@ -31,7 +31,7 @@
 //! | [`semantic_list`] | lists with similar items |
 //! | [`tool_call`], [`trajectory`] | the tools that were called, with what, in which order |
 //! | [`conversation`] | checks over several turns |
-//! | `bertscore`, `embedding_similarity` | similarity by embeddings of an `encoder`; with the feature `bertscore` |
+//! | [`bertscore`], [`embedding_similarity`] | similarity by the embeddings of an [`encoder`] |
 //!
 //! ```
 //! use llmops_metrics::{rouge::{Rouge, RougeKind}, token_f1::token_f1};
@@ -44,16 +44,13 @@
 //! assert_eq!(scores[0].precision, 2.0 / 3.0);
 //! ```
 
-#[cfg(feature = "bertscore")]
 pub mod bertscore;
 pub mod bleu;
 mod check;
 pub mod chrf;
 pub mod contains;
 pub mod conversation;
-#[cfg(feature = "bertscore")]
 pub mod embedding_similarity;
-#[cfg(feature = "bertscore")]
 pub mod encoder;
 pub mod exact_match;
 pub mod json_fields;

@@ -14,6 +14,7 @@ use llmops_domain::scorecard;
 
 use super::{Context, dataset, json, write_file};
 use crate::failure::{Failure, Kind, Outcome};
+use crate::models;
 use crate::project::Project;
 use crate::terminal;
 
@@ -120,6 +121,9 @@ async fn start(client: &Client, context: &Context, project: &Project, args: &Eva
         metadata: metadata(),
         ..request(project, suite, target, &dataset_name)?
     };
+    if client.is_local() {
+        models::fetch(context, project, &request.scoring).await?;
+    }
     Ok(client.create_run(&request).await?)
 }
 
@@ -130,7 +134,7 @@ pub(crate) fn request(
     target: TargetSpec,
     dataset: &str,
 ) -> Outcome<CreateRun> {
-    let scoring = project.config.scoring_spec(&[]).map_err(|e| Failure::usage(e.to_string()))?;
+    let scoring = project.config.scoring_spec().map_err(|e| Failure::usage(e.to_string()))?;
     let config = project.config.datasets.get(dataset);
     Ok(CreateRun {
         name: None,

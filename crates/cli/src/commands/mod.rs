@@ -5,6 +5,7 @@ pub(crate) mod baseline;
 pub(crate) mod compare;
 pub(crate) mod dataset;
 pub(crate) mod deployment;
+pub(crate) mod doctor;
 pub(crate) mod eval;
 pub(crate) mod experiment;
 pub(crate) mod gate;
@@ -89,6 +90,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Outcome {
         Command::Dataset(command) => dataset::run(&context, command).await,
         Command::Alert(command) => alert::run(&context, command).await,
         Command::Provider(command) => provider::run(&context, command).await,
+        Command::Doctor(args) => doctor::run(&context, &args).await,
         Command::Score(args) => score::run(&context, &args).await,
         Command::Experiment(command) => experiment::run(&context, &command),
         Command::Deploy(args) => deployment::deploy(&context, args).await,

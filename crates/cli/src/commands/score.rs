@@ -2,6 +2,7 @@
 
 mod lines;
 mod metrics;
+mod neural;
 mod pool;
 mod target;
 
@@ -19,6 +20,7 @@ use llmops_stats::moments::Moments;
 use serde::{Serialize, Serializer};
 
 use self::metrics::{Corpus, Scorer};
+use self::neural::{Neural, NeuralArgs};
 use self::pool::{Done, Pool};
 use self::target::Target;
 use super::{Context, json};
@@ -36,7 +38,7 @@ const EXAMPLE: &str = r#"a line is {"id": "a1", "output": "…", "reference": "�
 #[command(after_long_help = LONG_HELP)]
 pub(crate) struct ScoreArgs {
     /// What to compute, separated by commas: exact_match, token_f1, levenshtein, rouge_1, rouge_2, rouge_l, rouge_lsum,
-    /// bleu, chrf, chrf++, json_valid, refusal
+    /// bleu, chrf, chrf++, bertscore, bertscore_precision, bertscore_recall, embedding_similarity, json_valid, refusal
     #[arg(long, value_name = "NAMES", value_delimiter = ',', required = true)]
     metrics: Vec<String>,
     /// The pairs, as JSON Lines; `-` is standard input
@@ -48,6 +50,8 @@ pub(crate) struct ScoreArgs {
     /// Stem words for ROUGE (Porter)
     #[arg(long)]
     stem: bool,
+    #[command(flatten, next_help_heading = "Embeddings")]
+    neural: NeuralArgs,
 }
 
 const LONG_HELP: &str = "\
@@ -59,7 +63,7 @@ the n-grams of all of them together, as sacrebleu does. Other fields are left al
 When a line is wrong, every mistake is told with its line, the exit code is 1 and the file of --output is not touched. \
 Without --output, lines are written as they are scored, up to about the first mistake.
 
-Metrics, all from 0 to 1:
+Metrics, all from 0 to 1 (BERTScore rescaled by --baseline may be below 0):
   exact_match              1 when output and reference are equal but for white space around them
   token_f1                 F-measure of words, normalised as for SQuAD
   levenshtein              1 − edit distance / length of the longer text
@@ -67,8 +71,17 @@ Metrics, all from 0 to 1:
                            F-measure, as rouge_score
   bleu                     as sacrebleu.sentence_bleu divided by 100
   chrf chrf++              as sacrebleu.sentence_chrf divided by 100
+  bertscore bertscore_precision bertscore_recall
+                           F-measure, precision and recall of matched token embeddings, as bert_score
+  embedding_similarity     cosine of the mean token embeddings
   json_valid               1 when the output is JSON; needs no reference
   refusal                  1 when the output declines to answer; needs no reference
+
+A model is a folder with config.json, tokenizer.json and model.safetensors (BERT, RoBERTa, DistilBERT, MiniLM and their \
+relatives), or its name on the Hugging Face hub: it is taken from the hub's cache, or downloaded into it first (HF_HOME, \
+HF_HUB_CACHE, HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN count as they do for the hub's own programs). Embeddings of references \
+are kept in .llmops/embeddings of the project, else in the user's cache, so that the next time takes half as long; \
+scoring.embedding_cache_mb limits them.
 
 The summary has the mean of each metric with its 95 % interval, and BLEU, chrF and chrF++ of the corpus as a whole.";
 
@@ -102,8 +115,10 @@ impl Source {
 
 /// Runs the command.
 pub(crate) async fn run(context: &Context, args: &ScoreArgs) -> Outcome {
-    let scorer = Arc::new(Scorer::new(&args.metrics, args.stem)?);
+    let scorer = Scorer::new(&args.metrics, args.stem)?;
     let source = Source::open(&args.input)?;
+    let neural = Neural::load(context, &args.neural, scorer.metrics(), &args.input).await?;
+    let scorer = Arc::new(scorer.with(neural));
     let output = args.output.as_deref().filter(|path| *path != Path::new("-"));
     let cannot_write = |e: io::Error| {
         let shown = output.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
@@ -253,8 +268,9 @@ impl Tally {
             let mean = moments
                 .mean_estimate(LEVEL)
                 .map_err(|e| Failure::because(Kind::Undecided, format!("{name} has no mean"), &e))?;
-            // Scores lie in [0, 1], and so does their mean.
-            let ends = mean.interval.map_or([mean.value; 2], |i| [i.low.clamp(0.0, 1.0), i.high.clamp(0.0, 1.0)]);
+            // Scores lie in [0, 1], and so does their mean; rescaled ones have no lower end.
+            let lowest = if scorer.neural().is_rescaled() && metric.part().is_some() { f64::MIN } else { 0.0 };
+            let ends = mean.interval.map_or([mean.value; 2], |i| [i.low.clamp(lowest, 1.0), i.high.clamp(lowest, 1.0)]);
             let estimate = Estimate { value: mean.value, n: mean.n, lower: ends[0], upper: ends[1] };
             metrics.push((*name, MetricSummary { mean: estimate, corpus: self.corpus.score(*metric) }));
         }

@@ -37,7 +37,8 @@ pub(crate) async fn run(context: &Context, args: &ServeArgs) -> Outcome {
         return Err(Failure::usage(format!("{} is not a loopback address", args.listen))
             .hint("without authentication everybody who reaches the port could change everything"));
     }
-    let project = Project::find(&context.global, &context.ui)?;
+    let mut project = Project::find(&context.global, &context.ui)?;
+    project.confined = true;
     let ops = project.open_queued(&context.global, &args.queue).await?;
     let listener = tokio::net::TcpListener::bind(args.listen)
         .await

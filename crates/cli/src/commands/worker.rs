@@ -21,7 +21,8 @@ pub(crate) async fn run(context: &Context, args: &WorkerArgs) -> Outcome {
         return Err(Failure::usage("a worker works on the store, not through a server")
             .hint("leave --server out and name the server's store: --database postgres://…"));
     }
-    let project = Project::find(&context.global, &context.ui)?;
+    let mut project = Project::find(&context.global, &context.ui)?;
+    project.confined = true;
     let (queue, config) = (&args.queue, &project.config.queue);
     let concurrency = queue.concurrency(config);
     if concurrency == 0 {

@@ -5,6 +5,7 @@
 mod alerts;
 mod analyze;
 mod config_errors;
+mod doctor;
 mod gate_story;
 mod gateway;
 mod judge;

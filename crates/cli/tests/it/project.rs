@@ -50,6 +50,8 @@ impl Project {
         let mut command = Command::new(LLMOPS);
         command.args(args).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
         command.env("PATH", std::env::var("PATH").unwrap_or_default());
+        // Caches of the test's own, and no hub.
+        command.env("XDG_CACHE_HOME", self.path("cache")).env("HF_HUB_OFFLINE", "1");
         command
     }
 

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::Stdio;
 
-use crate::project::Project;
+use crate::project::{Project, workspace};
 
 const PAIRS: &str = r#"{"id": "a", "output": "The cat sat on the mat.", "reference": "The cat sat on a mat."}
 {"id": 2, "output": "", "reference": ["", "nothing"], "model": "ignored"}
@@ -89,7 +89,10 @@ fn what_cannot_be_done_is_refused() {
         assert_eq!(said.out, "");
     };
     check(2, "rougel", &["--input", "pairs.jsonl"], "did you mean rouge_l?");
-    check(2, "bleu,bertscore", &["--input", "pairs.jsonl"], "this build does not have yet");
+    check(2, "bertscore", &["--input", "pairs.jsonl", "--model", "models/none/here"], "no folder `models/none/here`");
+    check(2, "bertscore", &["--input", "pairs.jsonl", "--model", "none"], "the hub may not be asked");
+    check(2, "bertscore", &["--input", "-", "--idf"], "reads the input twice");
+    check(2, "bleu", &["--input", "pairs.jsonl", "--layer", "3"], "--layer has no effect");
     check(2, "bleu", &["--input", "nowhere.jsonl"], "cannot read nowhere.jsonl");
     check(2, "bleu", &["--input", "folder"], "it is a folder");
     check(3, "bleu", &["--input", "pairs.jsonl", "--output", "folder"], "it is a folder");
@@ -114,12 +117,77 @@ fn stems_are_for_rouge() {
     check(&["--stem"], "1.0");
 }
 
+/// Scores of a tiny random model equal those of `bert_score`, which the fixture holds.
+#[test]
+fn bertscore_equals_the_reference() {
+    let encoders = workspace().join("crates/metrics/tests/fixtures/encoders");
+    let fixture = std::fs::read_to_string(encoders.join("roberta/scores.json")).unwrap();
+    let fixture: serde_json::Value = serde_json::from_str(&fixture).unwrap();
+    let pairs = fixture["pairs"].as_array().unwrap();
+    let lines: String = pairs
+        .iter()
+        .enumerate()
+        .map(|(id, pair)| serde_json::json!({"id": id, "output": pair[0], "reference": pair[1]}).to_string() + "\n")
+        .collect();
+    let project = Project::new(&[("pairs.jsonl", &lines)]);
+    let model = encoders.join("roberta").display().to_string();
+    let metrics = "bertscore_precision,bertscore_recall,bertscore,embedding_similarity";
+    let check = |more: &[&str], expected: &serde_json::Value| {
+        let args = [&["score", "--metrics", metrics, "--input", "pairs.jsonl", "--model", &model], more].concat();
+        let said = project.expect(0, &args);
+        for (line, (expected, cosine)) in
+            said.out.lines().zip(expected.as_array().unwrap().iter().zip(fixture["cosines"].as_array().unwrap()))
+        {
+            let scores: serde_json::Value = serde_json::from_str(line).unwrap();
+            let names = ["bertscore_precision", "bertscore_recall", "bertscore"];
+            let expected =
+                names.into_iter().zip(expected.as_array().unwrap()).chain([("embedding_similarity", cosine)]);
+            for (name, expected) in expected {
+                let (ours, expected) = (scores["scores"][name].as_f64().unwrap(), expected.as_f64().unwrap());
+                assert!((ours - expected).abs() < 1e-4, "{name}: {ours} instead of {expected}: {line}");
+            }
+        }
+        assert_eq!(said.out.lines().count(), pairs.len());
+        said.out
+    };
+    let first = check(&["--layer", "1"], &fixture["layers"]["1"]);
+    assert_eq!(check(&["--layer", "1"], &fixture["layers"]["1"]), first, "embeddings that were kept say the same");
+    check(&["--idf"], &fixture["idf"]);
+    let kept = project.path("cache/llmops/embeddings");
+    assert!(std::fs::read_dir(kept).unwrap().count() > 3, "embeddings of references are kept");
+}
+
+#[test]
+fn the_configuration_names_the_model_and_the_best_reference_counts() {
+    let encoders = workspace().join("crates/metrics/tests/fixtures/encoders");
+    let config = format!("scoring: {{metrics: {{bertscore: {{weight: 1, model: '{}/bert'}}}}}}\n", encoders.display());
+    let pair = r#"{"id": 1, "output": "the cat", "reference": ["7", "the cat"]}"#;
+    let project = Project::new(&[
+        ("llmops.yaml", &config),
+        ("pairs.jsonl", &format!("{pair}\n")),
+        ("baseline.tsv", "LAYER,P,R,F\n0,0,0,0\n1,0,0,0\n2,0.5,0.5,0.5\n"),
+    ]);
+    let score = |more: &[&str]| {
+        let said = project.expect(0, &[&["score", "--metrics", "bertscore", "-i", "pairs.jsonl"], more].concat());
+        let line: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        line["scores"]["bertscore"].as_f64().unwrap()
+    };
+    assert!((score(&[]) - 1.0).abs() < 1e-6);
+    assert!((score(&["--baseline", "baseline.tsv"]) - 1.0).abs() < 1e-6);
+    assert!(project.path(".llmops/embeddings").is_dir());
+    project.write("pairs.jsonl", &pair.replace(r#""7", "the cat""#, r#""""#));
+    assert!((score(&["--baseline", "baseline.tsv"]) + 1.0).abs() < 1e-6, "an empty text is less alike than chance");
+    let said =
+        project.expect(2, &["score", "--metrics", "bertscore", "-i", "pairs.jsonl", "--baseline", "pairs.jsonl"]);
+    assert!(said.err.contains("no line for layer 2"), "{}", said.err);
+}
+
 #[test]
 fn the_help_says_the_ranges() {
     let help = Project::new(&[]).expect(0, &["score", "--help"]).out;
     let metrics = help.split("Metrics, ").nth(1).unwrap_or_default();
     insta::assert_snapshot!(metrics, @"
-    all from 0 to 1:
+    all from 0 to 1 (BERTScore rescaled by --baseline may be below 0):
       exact_match              1 when output and reference are equal but for white space around them
       token_f1                 F-measure of words, normalised as for SQuAD
       levenshtein              1 − edit distance / length of the longer text
@@ -127,8 +195,19 @@ fn the_help_says_the_ranges() {
                                F-measure, as rouge_score
       bleu                     as sacrebleu.sentence_bleu divided by 100
       chrf chrf++              as sacrebleu.sentence_chrf divided by 100
+      bertscore bertscore_precision bertscore_recall
+                               F-measure, precision and recall of matched token embeddings, as
+                               bert_score
+      embedding_similarity     cosine of the mean token embeddings
       json_valid               1 when the output is JSON; needs no reference
       refusal                  1 when the output declines to answer; needs no reference
+
+    A model is a folder with config.json, tokenizer.json and model.safetensors (BERT, RoBERTa,
+    DistilBERT, MiniLM and their relatives), or its name on the Hugging Face hub: it is taken from the
+    hub's cache, or downloaded into it first (HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_HUB_OFFLINE and
+    HF_TOKEN count as they do for the hub's own programs). Embeddings of references are kept in
+    .llmops/embeddings of the project, else in the user's cache, so that the next time takes half as
+    long; scoring.embedding_cache_mb limits them.
 
     The summary has the mean of each metric with its 95 % interval, and BLEU, chrF and chrF++ of the
     corpus as a whole.

@@ -33,7 +33,7 @@ impl Config {
             None if self.operations.enable_auto_evaluation => Automatic::Every(self.operations.evaluation_interval),
             None => return Automatic::Off,
         };
-        match self.scoring_spec(&[]) {
+        match self.scoring_spec() {
             Err(error) => Automatic::Not(error.to_string()),
             Ok(scoring)
                 if scoring.spec.max_judge_cost.is_none()

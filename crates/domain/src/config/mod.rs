@@ -36,7 +36,7 @@ pub use operations::OperationsConfig;
 pub use outbound::OutboundConfig;
 pub use providers::{Price, ProviderConfig};
 pub use queue::QueueConfig;
-pub use resolve::{NothingToScore, ProviderError, ResolvedScoring, SchemaFile, SuiteError};
+pub use resolve::{MetricFile, MetricFileKind, NothingToScore, ProviderError, ResolvedScoring, SuiteError};
 pub use scoring::ScoringConfig;
 pub use suites::SuiteConfig;
 pub use targets::TargetConfig;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Config, ProviderConfig, SuiteConfig};
-use crate::scoring::{DEFAULT_WEIGHTS, JudgeSpec, MetricSpec, ScorerSpec, ScoringSpec};
+use crate::scoring::{BaselineSpec, BertscoreSpec, DEFAULT_WEIGHTS, JudgeSpec, MetricSpec, ScorerSpec, ScoringSpec};
 use crate::suggest;
 
 /// Name of the suite that runs when none is named.
@@ -66,13 +66,24 @@ pub struct ResolvedScoring {
     pub notices: Vec<String>,
 }
 
-/// A JSON Schema that a metric names by a file.
+/// A file that a metric names, whose content takes its place before the metric is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SchemaFile {
+pub struct MetricFile {
     /// The metric.
     pub metric: String,
     /// The file, relative to the project folder.
     pub path: String,
+    /// What it holds.
+    pub kind: MetricFileKind,
+}
+
+/// What a [`MetricFile`] holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricFileKind {
+    /// A JSON Schema.
+    JsonSchema,
+    /// Baselines of BERTScore.
+    Baseline,
 }
 
 /// Splits `provider/model` at the first slash; none when a part is missing.
@@ -125,12 +136,12 @@ impl Config {
         Ok((name, provider, model))
     }
 
-    /// The scorers of a run. Kinds in `unavailable` (such as `bertscore`, in builds that cannot compute it) are left
-    /// out with a notice, and the other weights are scaled to sum to 1.
+    /// The scorers of a run. Without `metrics`, the default ones; where these have no judge, the other weights are scaled
+    /// to sum to 1.
     ///
     /// # Errors
-    /// When no metric with a weight is left.
-    pub fn scoring_spec(&self, unavailable: &[&str]) -> Result<ResolvedScoring, NothingToScore> {
+    /// When no metric has a weight.
+    pub fn scoring_spec(&self) -> Result<ResolvedScoring, NothingToScore> {
         let mut notices = Vec::new();
         let mut metrics = if self.scoring.metrics.is_empty() {
             notices.push(
@@ -140,14 +151,6 @@ impl Config {
         } else {
             self.scoring.metrics.clone()
         };
-        metrics.retain(|name, metric| {
-            let kind = metric.scorer.kind();
-            let keep = !unavailable.contains(&kind);
-            if !keep {
-                notices.push(format!("`{name}` is left out: {kind} cannot be computed here"));
-            }
-            keep
-        });
         let sum: f64 = metrics.values().filter_map(|metric| metric.weight).sum();
         if sum <= 0.0 {
             return Err(NothingToScore(notices.join("; ")));
@@ -179,7 +182,7 @@ impl Config {
         let mut metrics = indexmap::IndexMap::new();
         for (name, weight) in DEFAULT_WEIGHTS {
             let scorer = match (name, &judge) {
-                ("bertscore", _) => ScorerSpec::Bertscore { model: None },
+                ("bertscore", _) => ScorerSpec::Bertscore(BertscoreSpec::default()),
                 ("rouge_l", _) => ScorerSpec::RougeL { stem: false },
                 (_, Some(model)) => ScorerSpec::Judge(JudgeSpec::with_model(model)),
                 (_, None) => {
@@ -192,15 +195,26 @@ impl Config {
         metrics
     }
 
-    /// The JSON Schemas that metrics name by a file, for the caller to read.
-    pub fn schema_files(&self) -> Vec<SchemaFile> {
-        let files = self.scoring.metrics.iter().filter_map(|(metric, spec)| match &spec.scorer {
-            ScorerSpec::JsonSchema { schema: Value::String(path), .. } => {
-                Some(SchemaFile { metric: metric.clone(), path: path.clone() })
-            }
-            _ => None,
+    /// The files that metrics name, for the caller to read.
+    pub fn metric_files(&self) -> Vec<MetricFile> {
+        let files = self.scoring.metrics.iter().filter_map(|(metric, spec)| {
+            let (path, kind) = match &spec.scorer {
+                ScorerSpec::JsonSchema { schema: Value::String(path), .. } => (path, MetricFileKind::JsonSchema),
+                ScorerSpec::Bertscore(BertscoreSpec { baseline: Some(BaselineSpec::File(path)), .. }) => {
+                    (path, MetricFileKind::Baseline)
+                }
+                _ => return None,
+            };
+            Some(MetricFile { metric: metric.clone(), path: path.clone(), kind })
         });
         files.collect()
+    }
+
+    /// Puts baselines, one row of precision, recall and F1 for each layer, in the place of the file's path.
+    pub fn set_baseline(&mut self, metric: &str, layers: Vec<[f64; 3]>) {
+        if let Some(MetricSpec { scorer: ScorerSpec::Bertscore(spec), .. }) = self.scoring.metrics.get_mut(metric) {
+            spec.baseline = Some(BaselineSpec::Layers(layers));
+        }
     }
 
     /// Puts the content of a schema file in the place of its path.

@@ -28,6 +28,9 @@ pub struct ScoringConfig {
     /// Model of the judge when `metrics` is absent, as `provider/model`. Absent: a simulator's `judge`, where one is
     /// configured.
     pub judge_model: Option<String>,
+    /// Megabytes on disk for embeddings of expected outputs, which BERTScore and embedding similarity use again from run
+    /// to run; 0 keeps none.
+    pub embedding_cache_mb: u64,
 }
 
 impl Default for ScoringConfig {
@@ -38,6 +41,7 @@ impl Default for ScoringConfig {
             max_error_rate: DEFAULT_MAX_ERROR_RATE,
             max_judge_cost: None,
             judge_model: None,
+            embedding_cache_mb: 1024,
         }
     }
 }

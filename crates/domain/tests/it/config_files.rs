@@ -120,7 +120,7 @@ fn the_default_file() {
     insta::assert_snapshot!(check(&uncommented), @"
     warnings:
     llmops.yaml:54:5: targets.support-bot.model: has no effect; the model is chosen among `candidates`
-    llmops.yaml:115:3: scoring.judge_model: has no effect; it counts when `metrics` is absent; judges under `metrics` name their own
+    llmops.yaml:123:3: scoring.judge_model: has no effect; it counts when `metrics` is absent; judges under `metrics` name their own
     ");
     let (short, long) = (parse(DEFAULT_YAML), parse(&uncommented));
     assert_eq!(short.gate, long.gate);
@@ -245,7 +245,7 @@ fn tags() {
     llmops.yaml:10:30: providers.done.file: unknown key; expected one of kind, path
     "#);
     insta::assert_snapshot!(check_with("rouge_l: ", "rouge_k: "), @"llmops.yaml:33:5: scoring.metrics.rouge_k: the key `kind` is missing; did you mean rouge_1? A name of your own needs it");
-    insta::assert_snapshot!(check_with("kind: contains", "kind: includes"), @"llmops.yaml:37:23: scoring.metrics.polite.kind: unknown value `includes`; expected one of exact_match, contains, regex, json_valid, json_schema, levenshtein, token_f1, rouge_1, rouge_2, rouge_l, rouge_lsum, bleu, chrf, numeric_match, json_fields, list_match, language, length, tool_call, trajectory, conversation, command, http, bertscore, latency, cost, refusal, judge");
+    insta::assert_snapshot!(check_with("kind: contains", "kind: includes"), @"llmops.yaml:37:23: scoring.metrics.polite.kind: unknown value `includes`; expected one of exact_match, contains, regex, json_valid, json_schema, levenshtein, token_f1, rouge_1, rouge_2, rouge_l, rouge_lsum, bleu, chrf, numeric_match, json_fields, list_match, language, length, tool_call, trajectory, conversation, command, http, bertscore, embedding_similarity, latency, cost, refusal, judge");
     insta::assert_snapshot!(check_with("latency:   {}", "latency: {kind: cost}"), @"llmops.yaml:36:21: scoring.metrics.latency.kind: unknown value `cost`; expected latency");
     insta::assert_snapshot!(check_with("latency:   {}", "latency:"), @"llmops.yaml:36:12: scoring.metrics.latency: expected a map, not nothing");
 }
@@ -406,7 +406,7 @@ fn which_suite() {
 
 #[test]
 fn which_scorers() {
-    let scoring = |text: &str, unavailable: &[&str]| match parse(text).scoring_spec(unavailable) {
+    let scoring = |text: &str| match parse(text).scoring_spec() {
         Ok(resolved) => {
             let metrics = resolved.spec.metrics.iter().map(|(name, metric)| {
                 format!("{name} {:?} {}\n", metric.weight, metric.scorer.judge().map_or("", |judge| &judge.model))
@@ -415,52 +415,34 @@ fn which_scorers() {
         }
         Err(error) => error.to_string(),
     };
-    insta::assert_snapshot!(scoring("version: 1", &[]), @"
+    insta::assert_snapshot!(scoring("version: 1"), @"
     bertscore Some(0.6) 
     rouge_l Some(0.4) 
     no metrics are configured: the defaults are bertscore 0.30, rouge_l 0.20, judge 0.50
     `judge` is left out: name its model in `scoring.judge_model`
     the weights left were scaled to sum to 1: bertscore 0.600, rouge_l 0.400
     ");
-    insta::assert_snapshot!(scoring("version: 1", &["bertscore"]), @"
-    rouge_l Some(1.0) 
-    no metrics are configured: the defaults are bertscore 0.30, rouge_l 0.20, judge 0.50
-    `judge` is left out: name its model in `scoring.judge_model`
-    `bertscore` is left out: bertscore cannot be computed here
-    the weights left were scaled to sum to 1: rouge_l 1.000
-    ");
-    insta::assert_snapshot!(scoring("version: 1", &["bertscore", "rouge_l"]), @"no metric with a weight can be computed here: no metrics are configured: the defaults are bertscore 0.30, rouge_l 0.20, judge 0.50; `judge` is left out: name its model in `scoring.judge_model`; `bertscore` is left out: bertscore cannot be computed here; `rouge_l` is left out: rouge_l cannot be computed here");
-    insta::assert_snapshot!(scoring("providers: {s: {kind: simulator}}", &["bertscore"]), @"
-    rouge_l Some(0.28571428571428575) 
-    judge Some(0.7142857142857143) s/judge
-    no metrics are configured: the defaults are bertscore 0.30, rouge_l 0.20, judge 0.50
-    `bertscore` is left out: bertscore cannot be computed here
-    the weights left were scaled to sum to 1: rouge_l 0.286, judge 0.714
-    ");
     let own = "providers: {s: {kind: simulator}, o: {kind: ollama}}\nscoring: {judge_model: o/llama}";
-    insta::assert_snapshot!(scoring(own, &[]), @"
+    insta::assert_snapshot!(scoring(own), @"
     bertscore Some(0.3) 
     rouge_l Some(0.2) 
     judge Some(0.5) o/llama
     no metrics are configured: the defaults are bertscore 0.30, rouge_l 0.20, judge 0.50
     ");
-    insta::assert_snapshot!(scoring(FULL, &["bertscore"]), @"
-    rouge_l Some(0.28571428571428575) 
-    judge Some(0.7142857142857143) sim/judge
-    latency None 
-    polite None 
-    `bertscore` is left out: bertscore cannot be computed here
-    the weights left were scaled to sum to 1: rouge_l 0.286, judge 0.714
-    ");
 }
 
 #[test]
-fn schemas_in_files() {
-    let mut config = parse("scoring: {metrics: {json_schema: {schema: a.json, weight: 1}}}");
-    assert_eq!(config.schema_files()[0].path, "a.json");
+fn files_of_metrics() {
+    let mut config =
+        parse("scoring: {metrics: {json_schema: {schema: a.json, weight: 1}, bertscore: {baseline: b.tsv}}}");
+    let paths = |config: &Config| config.metric_files().into_iter().map(|file| file.path).collect::<Vec<_>>();
+    assert_eq!(paths(&config), ["a.json", "b.tsv"]);
     insta::assert_snapshot!(config.set_schema("json_schema", serde_json::json!([])).unwrap_err(), @"a JSON Schema is a map");
     config.set_schema("json_schema", serde_json::json!({"type": "object"})).unwrap();
-    assert!(config.schema_files().is_empty());
+    config.set_baseline("bertscore", vec![[0.1, 0.2, 0.3]]);
+    assert!(paths(&config).is_empty());
+    let sent = serde_json::to_value(&config.scoring.metrics["bertscore"]).unwrap();
+    assert_eq!(sent["baseline"], serde_json::json!([[0.1, 0.2, 0.3]]));
 }
 
 /// A scorer's `kind()` is the name that files use.

@@ -5,12 +5,13 @@ use llmops_domain::id::RunId;
 use llmops_domain::manifest::Manifest;
 use llmops_domain::prompt::PromptVersion;
 use llmops_domain::run::{EvaluationRun, Progress, RunSpec, RunStatus};
-use llmops_domain::scoring::{ScorerSpec, ScoringSpec};
+use llmops_domain::scoring::{BertscoreSpec, ScorerSpec, ScoringSpec};
 use llmops_storage::{StoredVersion, VersionSelector};
 
 use super::ContinuousEvaluator;
 use super::shard::SHARD_PAIRS;
 use crate::Error;
+use crate::models::{DEFAULT_MODEL, Models};
 
 /// Most trials of a sample.
 const MAX_REPEAT: u32 = 1_000;
@@ -44,8 +45,9 @@ impl ContinuousEvaluator {
             return Err(Error::invalid(format!("repeat is {}: expected 1 to {MAX_REPEAT}", request.repeat)));
         }
         let mut notices = request.notices;
-        let mut scoring = resolve_scoring(request.scoring, &mut notices)?;
-        self.services.options.own_scorers.check(&scoring)?;
+        check_metrics(&request.scoring)?;
+        self.services.options.own_scorers.check(&request.scoring)?;
+        let mut scoring = resolve_models(request.scoring, &self.services.models, &mut notices).await?;
         scoring.metrics.values_mut().for_each(|metric| metric.scorer.forget_secrets());
         let dataset = self.find_dataset(&request.dataset).await?;
         let prompt = match &request.target.prompt {
@@ -140,28 +142,52 @@ fn resolve_target(target: &TargetSpec, prompt: Option<&PromptVersion>) -> Result
     Ok(manifest)
 }
 
-/// Checks the weights; leaves out what this build cannot compute, says so, and scales the other weights up.
-fn resolve_scoring(mut scoring: ScoringSpec, notices: &mut Vec<String>) -> Result<ScoringSpec, Error> {
+/// Checks the weights.
+fn check_metrics(scoring: &ScoringSpec) -> Result<(), Error> {
     if scoring.metrics.is_empty() || scoring.metrics.len() > MAX_METRICS {
         return Err(Error::invalid(format!("{} metrics: expected 1 to {MAX_METRICS}", scoring.metrics.len())));
     }
-    check_weights(&scoring)?;
-    let unavailable: Vec<String> = scoring
-        .metrics
-        .iter()
-        .filter(|(_, metric)| matches!(metric.scorer, ScorerSpec::Bertscore { .. }))
-        .map(|(name, _)| name.clone())
-        .collect();
-    for name in unavailable {
+    check_weights(scoring)
+}
+
+/// Finds the embedding models. Where a metric names one, it must be there. Where it names none (as the default metrics do)
+/// and the default one is not to be had, the metric is left out, which is said, and the other weights are scaled up.
+async fn resolve_models(
+    mut scoring: ScoringSpec,
+    models: &Models,
+    notices: &mut Vec<String>,
+) -> Result<ScoringSpec, Error> {
+    let mut missing = Vec::new();
+    for (name, metric) in &mut scoring.metrics {
+        match &mut metric.scorer {
+            ScorerSpec::Bertscore(BertscoreSpec { model, .. }) | ScorerSpec::EmbeddingSimilarity { model } => {
+                match (models.find(model.as_deref().unwrap_or(DEFAULT_MODEL)).await, &model) {
+                    (Ok(_), Some(_)) => {}
+                    (Ok(_), None) => *model = Some(DEFAULT_MODEL.to_owned()),
+                    (Err(error), Some(_)) => return Err(error.into()),
+                    (Err(error), None) => missing.push((name.clone(), error)),
+                }
+            }
+            _ => {}
+        }
+    }
+    if missing.is_empty() {
+        return Ok(scoring);
+    }
+    for (name, error) in missing {
         scoring.metrics.shift_remove(&name);
-        notices.push(format!("`{name}` is left out: BERTScore is not in this build; the other weights are scaled up"));
+        notices
+            .push(format!("`{name}` is left out, for it names no model and the default one is not to be had: {error}"));
     }
     let sum: f64 = scoring.metrics.values().filter_map(|m| m.weight).sum();
-    if scoring.metrics.is_empty() {
-        return Err(Error::invalid("no metric is left that this build can compute"));
+    if sum <= 0.0 {
+        return Err(Error::invalid(format!("no metric with a weight is left: {}", notices.join("; ")))
+            .with_hint("scoring.metrics.bertscore.model names a model: a folder or a name on the Hugging Face hub"));
     }
-    if sum > 0.0 && (sum - 1.0).abs() > 1e-9 {
+    if (sum - 1.0).abs() > 1e-9 {
         scoring.metrics.values_mut().filter_map(|m| m.weight.as_mut()).for_each(|weight| *weight /= sum);
+        let weights = scoring.metrics.iter().filter_map(|(name, m)| Some(format!("{name} {:.3}", m.weight?)));
+        notices.push(format!("the weights left were scaled to sum to 1: {}", weights.collect::<Vec<_>>().join(", ")));
     }
     Ok(scoring)
 }

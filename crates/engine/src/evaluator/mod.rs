@@ -255,7 +255,10 @@ impl ContinuousEvaluator {
     }
 
     async fn execute(&self, execution: Arc<Execution>) -> Result<(), Error> {
-        let worked = execution.clone().work().await;
+        let worked = match execution.scorers.prepare(&self.services.store, execution.dataset).await {
+            Ok(()) => execution.clone().work().await,
+            unprepared => unprepared,
+        };
         match (worked, execution.stop.reason()) {
             (_, Some(StopReason::Ended)) => {
                 self.release(&execution).await;
@@ -422,8 +425,8 @@ impl ContinuousEvaluator {
         let target = self.services.providers.resolve(&spec.manifest.model)?;
         let compiled = CompiledTarget::compile(spec.manifest.clone(), prompt.map(|p| &p.body))
             .map_err(|e| Error::invalid(e.to_string()))?;
-        let scorers =
-            Scorers::compile(&spec.scoring, &self.services.providers, &cache, &self.services.options.own_scorers)?;
+        let (own, models) = (&self.services.options.own_scorers, &self.services.models);
+        let scorers = Scorers::compile(&spec.scoring, &self.services.providers, &cache, own, models)?;
         Ok((compiled, scorers, target, cache))
     }
 }

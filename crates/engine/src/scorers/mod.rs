@@ -1,10 +1,12 @@
 //! Scorers: from a scoring specification to scores.
 //!
 //! Text scorers are pure and run in place; a judge asks a model. `text` holds the first kind, with `compare` and `agent`
-//! for those that need more than a line; `judge` the second, `external` programs and endpoints of the user's.
+//! for those that need more than a line; `judge` the second, `external` programs and endpoints of the user's. `embedding`
+//! compares embeddings, many answers at a time.
 
 mod agent;
 mod compare;
+mod embedding;
 mod external;
 mod judge;
 mod text;
@@ -18,13 +20,16 @@ use llmops_domain::dataset::Sample;
 use llmops_domain::run::{MetricScore, Outcome};
 use llmops_domain::scoring::{self, ScorerSpec, ScoringSpec};
 use llmops_providers::Providers;
+use llmops_storage::{Store, VersionKey};
 
+use self::embedding::EmbeddingScorers;
 use self::external::ExternalScorer;
 pub use self::external::OwnScorers;
 use self::judge::{Judge, JudgeBudget};
 use self::text::{TextScorer, TextScratch};
 use crate::Error;
 use crate::cache::ResponseCache;
+use crate::models::Models;
 
 /// What a scorer looks at.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +73,7 @@ enum Scorer {
 pub(crate) struct Scorers {
     spec: ScoringSpec,
     by_name: Vec<(String, Scorer)>,
+    embeddings: EmbeddingScorers,
     budget: JudgeBudget,
 }
 
@@ -78,9 +84,11 @@ impl Scorers {
         providers: &Arc<Providers>,
         cache: &ResponseCache,
         own: &OwnScorers,
+        models: &Arc<Models>,
     ) -> Result<Self, Error> {
+        let is_embedding = |spec: &ScorerSpec| spec.embedding_model().is_some();
         let mut by_name = Vec::with_capacity(spec.metrics.len());
-        for (name, metric) in &spec.metrics {
+        for (name, metric) in spec.metrics.iter().filter(|(_, metric)| !is_embedding(&metric.scorer)) {
             let scorer = match &metric.scorer {
                 ScorerSpec::Judge(judge) => Scorer::Judge(Box::new(Judge::new(judge, providers, cache)?)),
                 other => match ExternalScorer::compile(name, other, own, providers)? {
@@ -90,7 +98,10 @@ impl Scorers {
             };
             by_name.push((name.clone(), scorer));
         }
-        Ok(Self { spec: spec.clone(), by_name, budget: JudgeBudget::new(spec.max_judge_cost) })
+        let embedding = spec.metrics.iter().filter(|(_, metric)| is_embedding(&metric.scorer));
+        let embedding = embedding.map(|(name, metric)| (name.clone(), metric.scorer.clone()));
+        let embeddings = EmbeddingScorers::new(embedding, models);
+        Ok(Self { spec: spec.clone(), by_name, embeddings, budget: JudgeBudget::new(spec.max_judge_cost) })
     }
 
     /// Hears what the judges of the run have spent in all processes that work on it.
@@ -98,13 +109,19 @@ impl Scorers {
         self.budget.note_spent(usd);
     }
 
-    /// Whether scoring never waits for a model.
+    /// Gets ready to score answers to a dataset version: loads models.
+    pub(crate) async fn prepare(&self, store: &Store, dataset: VersionKey) -> Result<(), Error> {
+        self.embeddings.prepare(store, dataset).await
+    }
+
+    /// Whether scoring never waits: neither for a model nor for others to be embedded together with.
     pub(crate) fn is_instant(&self) -> bool {
-        self.by_name.iter().all(|(_, scorer)| match scorer {
-            Scorer::Text(_) => true,
-            Scorer::External(_) => false,
-            Scorer::Judge(judge) => judge.is_instant(),
-        })
+        self.embeddings.is_empty()
+            && self.by_name.iter().all(|(_, scorer)| match scorer {
+                Scorer::Text(_) => true,
+                Scorer::External(_) => false,
+                Scorer::Judge(judge) => judge.is_instant(),
+            })
     }
 
     /// Scores one answer. The second value is what the judges cost.
@@ -112,6 +129,9 @@ impl Scorers {
         let mut scores = BTreeMap::new();
         let mut judge_cost = 0.0;
         if let Err(error) = self.score_text(scored, &mut scores) {
+            return (errored(error), judge_cost, false);
+        }
+        if let Err(error) = self.embeddings.score(scored, &mut scores).await {
             return (errored(error), judge_cost, false);
         }
         for (name, scorer) in &self.by_name {
@@ -153,6 +173,12 @@ impl Scorers {
             Ok(())
         })
     }
+}
+
+/// A metric compares with references, and the sample has none.
+fn no_reference(metric: &str, sample: &Sample) -> ScoreError {
+    let message = format!("the sample `{}` has no expected_output, which `{metric}` compares with", sample.id);
+    ScoreError::new(format!("{metric}: no expected output"), message)
 }
 
 fn errored(error: ScoreError) -> Outcome {

@@ -116,12 +116,7 @@ impl TextScorer {
         scratch: &mut TextScratch,
     ) -> Result<MetricScore, ScoreError> {
         let (output, references) = (scored.output, scored.sample.expected_output.as_slice());
-        let reference_needed = || {
-            ScoreError::new(
-                format!("{name}: no expected output"),
-                format!("the sample `{}` has no expected_output, which `{name}` compares with", scored.sample.id),
-            )
-        };
+        let reference_needed = || super::no_reference(name, scored.sample);
         let needs_reference = |score: Option<f64>| score.map(plain).ok_or_else(reference_needed);
         match self {
             Self::ExactMatch(exact) => needs_reference(exact.score(output, references)),

@@ -9,6 +9,7 @@ mod evaluate;
 mod events;
 mod gate;
 mod jobs;
+mod models;
 mod peeking;
 mod prompts;
 mod records;

@@ -173,6 +173,8 @@ impl Config {
 pub(super) struct Loaded {
     pub(super) model: Model,
     pub(super) tokenizer: Tokenizer,
+    /// Layers that the model has, with those that were not loaded.
+    pub(super) layers: usize,
     /// Most tokens of a text, with the special ones.
     pub(super) max_tokens: usize,
     /// Whether the tokeniser expects a space before the first word.
@@ -192,7 +194,8 @@ pub(super) fn load(directory: &Path, layer: Option<usize>) -> Result<Loaded, Loa
     let model = Weights { tensors, prefix: "", epsilon: config.layer_norm_eps }.model(&config, &family, layers)?;
     let max_tokens = model.capacity().min(configured_length(directory)?.unwrap_or(usize::MAX));
     let tokenizer = tokenizer(&directory.join("tokenizer.json"), max_tokens)?;
-    Ok(Loaded { model, tokenizer, max_tokens, leading_space: family.leading_space })
+    let layers = config.num_hidden_layers;
+    Ok(Loaded { model, tokenizer, layers, max_tokens, leading_space: family.leading_space })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {

@@ -1,6 +1,5 @@
 //! Integration tests: one file per metric, cases as data.
 
-#[cfg(feature = "bertscore")]
 mod bertscore;
 mod matches;
 mod properties;

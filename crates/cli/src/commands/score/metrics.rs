@@ -12,6 +12,7 @@ use llmops_metrics::refusal::refusal;
 use llmops_metrics::rouge::{Rouge, RougeKind, RougeScratch};
 use llmops_metrics::token_f1::token_f1;
 
+use super::neural::{Neural, NeuralScore};
 use crate::failure::{Failure, Outcome};
 
 /// What can be computed of an output, most of it against references.
@@ -24,12 +25,22 @@ pub(super) enum Metric {
     Bleu,
     Chrf,
     ChrfPlusPlus,
+    Neural(Part),
     JsonValid,
     Refusal,
 }
 
+/// What a model's embeddings say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Precision,
+    Recall,
+    F1,
+    Similarity,
+}
+
 /// Every metric under its name.
-const NAMED: [(&str, Metric); 12] = [
+const NAMED: [(&str, Metric); 16] = [
     ("exact_match", Metric::ExactMatch),
     ("token_f1", Metric::TokenF1),
     ("levenshtein", Metric::Levenshtein),
@@ -40,6 +51,10 @@ const NAMED: [(&str, Metric); 12] = [
     ("bleu", Metric::Bleu),
     ("chrf", Metric::Chrf),
     ("chrf++", Metric::ChrfPlusPlus),
+    ("bertscore", Metric::Neural(Part::F1)),
+    ("bertscore_precision", Metric::Neural(Part::Precision)),
+    ("bertscore_recall", Metric::Neural(Part::Recall)),
+    ("embedding_similarity", Metric::Neural(Part::Similarity)),
     ("json_valid", Metric::JsonValid),
     ("refusal", Metric::Refusal),
 ];
@@ -48,6 +63,11 @@ impl Metric {
     /// Whether there is no score without a reference.
     fn needs_reference(self) -> bool {
         !matches!(self, Self::JsonValid | Self::Refusal)
+    }
+
+    /// What it takes of embeddings, if it needs them.
+    pub(super) fn part(self) -> Option<Part> {
+        if let Self::Neural(part) = self { Some(part) } else { None }
     }
 
     fn rouge(self) -> Option<RougeKind> {
@@ -88,6 +108,14 @@ impl AddAssign for Corpus {
 pub(super) struct Scorer {
     metrics: Vec<(&'static str, Metric)>,
     rouge: Rouge,
+    neural: Neural,
+}
+
+/// A pair with what embeddings say of it.
+pub(super) struct Texts<'a> {
+    pub(super) output: &'a str,
+    pub(super) references: &'a [String],
+    pub(super) neural: NeuralScore,
 }
 
 impl Scorer {
@@ -109,7 +137,17 @@ impl Scorer {
                 .hint(format!("the metrics are {}", known.join(", "))));
         }
         let kinds = metrics.iter().filter_map(|(_, metric)| metric.rouge()).collect();
-        Ok(Self { metrics, rouge: Rouge::new(kinds).stemmed(stem) })
+        Ok(Self { metrics, rouge: Rouge::new(kinds).stemmed(stem), neural: Neural::default() })
+    }
+
+    /// Adds what embeddings are made with.
+    pub(super) fn with(self, neural: Neural) -> Self {
+        Self { neural, ..self }
+    }
+
+    /// What makes embeddings.
+    pub(super) fn neural(&self) -> &Neural {
+        &self.neural
     }
 
     /// The metrics with their names, in the order of their scores.
@@ -122,12 +160,12 @@ impl Scorer {
         self.metrics.iter().any(|(_, metric)| metric.needs_reference())
     }
 
-    /// Appends one score for each metric, all in [0, 1], and adds to the counts of the corpus; `None` when a metric needs
+    /// Appends one score for each metric, and adds to the counts of the corpus; `None` when a metric needs
     /// a reference and there is none.
     pub(super) fn score(
         &self,
         scratch: &mut RougeScratch,
-        (output, references): (&str, &[String]),
+        Texts { output, references, neural }: Texts<'_>,
         scores: &mut Vec<f64>,
         corpus: &mut Corpus,
     ) -> Option<()> {
@@ -159,6 +197,7 @@ impl Scorer {
                     corpus.chrf_plus_plus += counts;
                     counts.score()
                 }
+                Metric::Neural(part) => neural.part(*part)?,
                 Metric::JsonValid => json_valid(output, Wrapping::None),
                 Metric::Refusal => refusal(output),
             });
@@ -168,9 +207,6 @@ impl Scorer {
 }
 
 fn unknown(name: &str) -> String {
-    if name == "bertscore" {
-        return "`bertscore` needs a neural model, which this build does not have yet: leave it out".to_owned();
-    }
     match suggest::nearest(name, NAMED.iter().map(|(known, _)| *known)) {
         Some(near) => format!("there is no metric `{name}`: did you mean {near}?"),
         None => format!("there is no metric `{name}`"),
@@ -198,13 +234,14 @@ mod tests {
         check(" chrf++ ,chrf,chrf++", &["chrf++", "chrf"]);
         check("rougel,zzz", &["there is no metric `rougel`: did you mean rouge_l?", "there is no metric `zzz`"]);
         check("bleu,", &["there is no metric ``"]);
-        check("bertscore", &["`bertscore` needs a neural model, which this build does not have yet: leave it out"]);
+        check("bertscore,embedding_similarity", &["bertscore", "embedding_similarity"]);
+        check("bertscor", &["there is no metric `bertscor`: did you mean bertscore?"]);
     }
 
     fn check(names: &str, output: &str, references: &[&str], expected: Option<&[f64]>) {
         let references: Vec<String> = references.iter().map(|r| (*r).to_owned()).collect();
         let mut scores = Vec::new();
-        let pair = (output, references.as_slice());
+        let pair = Texts { output, references: &references, neural: NeuralScore::default() };
         let scored =
             scorer(names).unwrap().score(&mut RougeScratch::default(), pair, &mut scores, &mut Corpus::default());
         let near = |e: &[f64]| e.len() == scores.len() && e.iter().zip(&scores).all(|(e, s)| (e - s).abs() < 1e-6);
@@ -232,7 +269,8 @@ mod tests {
             [("The dog bit the man.", "The dog bit the man."), ("It was late.", "It was not late.")]
         {
             let references = [reference.to_owned()];
-            scorer.score(&mut RougeScratch::default(), (output, &references), &mut scores, &mut corpus).unwrap();
+            let texts = Texts { output, references: &references, neural: NeuralScore::default() };
+            scorer.score(&mut RougeScratch::default(), texts, &mut scores, &mut corpus).unwrap();
         }
         assert!((corpus.score(Metric::Bleu).unwrap() - 0.735_894).abs() < 1e-6);
         assert!(corpus.score(Metric::Chrf).is_some_and(|score| (0.0..1.0).contains(&score)));

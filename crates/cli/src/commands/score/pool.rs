@@ -9,8 +9,8 @@ use std::thread;
 
 use llmops_metrics::rouge::RougeScratch;
 
-use super::lines::{self, Chunk, Chunks, MAX_LINE};
-use super::metrics::{Corpus, Scorer};
+use super::lines::{self, Chunk, Chunks, MAX_LINE, Pair};
+use super::metrics::{Corpus, Scorer, Texts};
 
 /// Chunks on their way for each thread; what bounds the memory.
 const CHUNKS_PER_THREAD: usize = 4;
@@ -103,26 +103,38 @@ fn work(jobs: &Mutex<Receiver<Job>>, scorer: &Scorer, only_check: &AtomicBool) {
 
 fn score(chunk: &Chunk, scorer: &Scorer, scratch: &mut RougeScratch, only_check: bool) -> Done {
     let mut done = Done { position: chunk.position, ..Done::default() };
+    let mut pairs: Vec<(u64, Pair<'_>)> = Vec::with_capacity(chunk.lines.len());
     for (number, line) in (chunk.first..).zip(&chunk.lines) {
         let Some(line) = line else {
             done.problems.push((number, format!("longer than {} MiB", MAX_LINE >> 20)));
             continue;
         };
         match lines::parse(line, number == 1, scorer.needs_reference()) {
-            Ok(None) => {}
-            Ok(Some(pair)) if only_check || !done.problems.is_empty() => drop(pair),
-            Ok(Some(pair)) => {
-                let start = done.scores.len();
-                let texts = (pair.output.as_str(), pair.references.as_slice());
-                if scorer.score(scratch, texts, &mut done.scores, &mut done.corpus).is_none() {
-                    done.problems.push((number, "reference: missing".to_owned()));
-                    continue;
-                }
-                write_line(&mut done.lines, pair.id, scorer, &done.scores[start..]);
-                done.pairs += 1;
-            }
+            Ok(pair) => pairs.extend(pair.map(|pair| (number, pair))),
             Err(problems) => done.problems.extend(problems.into_iter().map(|problem| (number, problem))),
         }
+    }
+    // Nothing more is written after a mistake.
+    if only_check || !done.problems.is_empty() {
+        return done;
+    }
+    let texts: Vec<_> = pairs.iter().map(|(_, pair)| (pair.output.as_str(), pair.references.as_slice())).collect();
+    let neural = match scorer.neural().score(&texts) {
+        Ok(neural) => neural,
+        Err(error) => {
+            done.problems.push((chunk.first, format!("here or in the next lines: {error}")));
+            return done;
+        }
+    };
+    for ((number, pair), neural) in pairs.iter().zip(neural) {
+        let start = done.scores.len();
+        let texts = Texts { output: &pair.output, references: &pair.references, neural };
+        if scorer.score(scratch, texts, &mut done.scores, &mut done.corpus).is_none() {
+            done.problems.push((*number, "reference: missing".to_owned()));
+            continue;
+        }
+        write_line(&mut done.lines, pair.id, scorer, &done.scores[start..]);
+        done.pairs += 1;
     }
     done
 }

@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::super::resolve::compile_schema;
 use super::Checker;
-use crate::scoring::ScorerSpec;
 use crate::scoring::agent::{ConversationSpec, TrajectorySpec};
 use crate::scoring::compare::{JsonFieldsSpec, LengthSpec};
+use crate::scoring::{BaselineSpec, BertscoreSpec, ScorerSpec};
 
 impl Checker<'_> {
     pub(super) fn options(&mut self, at: &str, scorer: &ScorerSpec) {
@@ -18,6 +18,11 @@ impl Checker<'_> {
             }
             ScorerSpec::JsonSchema { schema: Value::String(path), .. } if path.trim().is_empty() => {
                 self.error(&format!("{at}/schema"), "the path is empty", None);
+            }
+            ScorerSpec::Bertscore(BertscoreSpec { baseline: Some(BaselineSpec::File(path)), .. })
+                if path.trim().is_empty() =>
+            {
+                self.error(&format!("{at}/baseline"), "the path is empty", None);
             }
             ScorerSpec::JsonSchema { schema, .. } if !schema.is_string() => {
                 if let Err(error) = compile_schema(schema) {

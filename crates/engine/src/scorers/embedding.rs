@@ -1,0 +1,273 @@
+//! Scorers over embeddings: BERTScore and embedding similarity.
+//!
+//! Answers that come while others are being embedded wait and go together: one forward pass over many texts takes much
+//! less time than many over one.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use llmops_domain::run::MetricScore;
+use llmops_domain::scoring::{BaselineSpec, BertscoreSpec, Measure, ScorerSpec};
+use llmops_metrics::Prf;
+use llmops_metrics::bertscore::{Baseline, BertScore, Idf};
+use llmops_metrics::embedding_similarity::cosine;
+use llmops_metrics::encoder::{EncodeError, TokenEmbeddings};
+use llmops_storage::{Store, VersionKey};
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::{ScoreError, Scored};
+use crate::Error;
+use crate::models::{DEFAULT_MODEL, Embedder, Layer, Models, Pair, Quiet};
+
+/// Most answers that are embedded together.
+const BATCH: usize = 128;
+/// Samples whose references are counted together.
+const PAGE: u32 = 500;
+
+/// The metrics of a run that need an embedding model.
+pub(super) struct EmbeddingScorers {
+    models: Arc<Models>,
+    wanted: Vec<(String, ScorerSpec)>,
+    /// One for each model, once they are loaded.
+    groups: OnceLock<Vec<Arc<Group>>>,
+}
+
+/// Metrics of one model.
+struct Group {
+    embedder: Arc<Embedder>,
+    metrics: Vec<(String, Metric)>,
+    queue: Mutex<Queue>,
+}
+
+enum Metric {
+    Bertscore { measure: Measure, how: Box<BertScore> },
+    Similarity,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<Job>,
+    /// Whether somebody is working on it.
+    busy: bool,
+}
+
+struct Job {
+    output: String,
+    references: Vec<String>,
+    reply: oneshot::Sender<Result<Vec<Value>, EncodeError>>,
+}
+
+/// What a metric says of one answer.
+#[derive(Clone, Copy)]
+enum Value {
+    Bertscore(Prf),
+    Similarity(f64),
+}
+
+impl Value {
+    /// Each part of BERTScore is that of the reference where it is best, as in `bert_score`.
+    fn better(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Bertscore(a), Self::Bertscore(b)) => Self::Bertscore(Prf {
+                precision: a.precision.max(b.precision),
+                recall: a.recall.max(b.recall),
+                f1: a.f1.max(b.f1),
+            }),
+            (Self::Similarity(a), Self::Similarity(b)) => Self::Similarity(a.max(b)),
+            (a, _) => a,
+        }
+    }
+}
+
+impl EmbeddingScorers {
+    pub(super) fn new(metrics: impl Iterator<Item = (String, ScorerSpec)>, models: &Arc<Models>) -> Self {
+        Self { models: models.clone(), wanted: metrics.collect(), groups: OnceLock::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.wanted.is_empty()
+    }
+
+    /// Loads the models, and counts the words of all references where a metric weighs by them.
+    pub(super) async fn prepare(&self, store: &Store, dataset: VersionKey) -> Result<(), Error> {
+        if self.groups.get().is_some() {
+            return Ok(());
+        }
+        let mut groups: Vec<Group> = Vec::new();
+        for (name, spec) in &self.wanted {
+            let model = spec.embedding_model().flatten().unwrap_or(DEFAULT_MODEL);
+            let layer = match spec {
+                ScorerSpec::Bertscore(BertscoreSpec { layer: Some(layer), .. }) => Layer::At(*layer as usize),
+                ScorerSpec::Bertscore(_) => Layer::Recommended,
+                _ => Layer::Last,
+            };
+            let embedder = self.models.load(model, layer, &Quiet).await?;
+            let metric = match spec {
+                ScorerSpec::Bertscore(spec) => {
+                    let idf = if spec.idf { Some(count_references(store, dataset, &embedder).await?) } else { None };
+                    let baseline = baseline(name, spec, embedder.encoder().layer())?;
+                    Metric::Bertscore { measure: spec.measure, how: Box::new(BertScore { idf, baseline }) }
+                }
+                _ => Metric::Similarity,
+            };
+            match groups.iter_mut().find(|group| Arc::ptr_eq(&group.embedder, &embedder)) {
+                Some(group) => group.metrics.push((name.clone(), metric)),
+                None => {
+                    groups.push(Group { embedder, metrics: vec![(name.clone(), metric)], queue: Mutex::default() });
+                }
+            }
+        }
+        // Whoever else prepared it meanwhile has the same.
+        let _ = self.groups.set(groups.into_iter().map(Arc::new).collect());
+        Ok(())
+    }
+
+    /// Adds the scores of an answer.
+    pub(super) async fn score(
+        &self,
+        scored: Scored<'_>,
+        scores: &mut BTreeMap<String, MetricScore>,
+    ) -> Result<(), ScoreError> {
+        for group in self.groups.get().into_iter().flatten() {
+            let names = || group.metrics.iter().map(|(name, _)| name.as_str());
+            let first = names().next().unwrap_or_default();
+            if scored.sample.expected_output.is_empty() {
+                return Err(super::no_reference(first, scored.sample));
+            }
+            let values = group.ask(scored).await.map_err(|error| {
+                ScoreError::new(format!("{first}: cannot be computed"), format!("{}: {error}", group.embedder.name()))
+            })?;
+            for ((name, metric), value) in group.metrics.iter().zip(values) {
+                scores.insert(name.clone(), to_score(metric, value, &group.embedder));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The baseline of a layer.
+fn baseline(name: &str, spec: &BertscoreSpec, layer: usize) -> Result<Option<Baseline>, Error> {
+    let rows = match &spec.baseline {
+        None => return Ok(None),
+        Some(BaselineSpec::Layers(rows)) => rows,
+        Some(BaselineSpec::File(path)) => {
+            return Err(Error::invalid(format!("metric `{name}`: the content of {path} is wanted, not its path")));
+        }
+    };
+    match rows.get(layer) {
+        Some(&[precision, recall, f1]) if rows[layer].iter().all(|b| b.is_finite() && *b < 1.0) => {
+            Ok(Some(Baseline { scores: Prf { precision, recall, f1 } }))
+        }
+        Some(_) => Err(Error::invalid(format!("metric `{name}`: a baseline of layer {layer} is not below 1"))),
+        None => Err(Error::invalid(format!("metric `{name}`: the baseline has no row for layer {layer}"))
+            .with_hint(format!("it has {} rows, the first of them for layer 0", rows.len()))),
+    }
+}
+
+/// Frequencies over the references of every sample of the version, also where the run is limited to some: so that runs
+/// of different limits weigh alike.
+async fn count_references(store: &Store, dataset: VersionKey, embedder: &Arc<Embedder>) -> Result<Idf, Error> {
+    let mut idf = Idf::default();
+    let mut next = 0;
+    loop {
+        let samples = store.stream_samples(dataset, next, PAGE).await?;
+        let Some((last, _)) = samples.last() else { return Ok(idf) };
+        next = last + 1;
+        let references: Vec<String> = samples.into_iter().flat_map(|(_, sample)| sample.expected_output).collect();
+        let embedder = embedder.clone();
+        let counted = tokio::task::spawn_blocking(move || {
+            idf.count(embedder.encoder(), &references)?;
+            Ok::<_, EncodeError>(idf)
+        });
+        idf = counted
+            .await
+            .map_err(|panic| Error::Internal(format!("counting references failed: {panic}")))?
+            .map_err(|error| Error::invalid(error.to_string()))?;
+    }
+}
+
+impl Group {
+    /// Waits for the values of an answer, one for each metric.
+    async fn ask(self: &Arc<Self>, scored: Scored<'_>) -> Result<Vec<Value>, EncodeError> {
+        let (reply, told) = oneshot::channel();
+        let job = Job { output: scored.output.to_owned(), references: scored.sample.expected_output.clone(), reply };
+        let start = {
+            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.waiting.push(job);
+            !std::mem::replace(&mut queue.busy, true)
+        };
+        if start {
+            tokio::spawn(self.clone().work());
+        }
+        told.await.unwrap_or_else(|_| Err(EncodeError::new("the thread that embeds has died")))
+    }
+
+    /// Works on whatever waits until nothing does.
+    async fn work(self: Arc<Self>) {
+        loop {
+            let jobs: Vec<Job> = {
+                let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+                let count = queue.waiting.len().min(BATCH);
+                queue.busy = count > 0;
+                queue.waiting.drain(..count).collect()
+            };
+            if jobs.is_empty() {
+                return;
+            }
+            let group = self.clone();
+            // When it panics, the replies are dropped, and whoever waits is told so.
+            let _ = tokio::task::spawn_blocking(move || group.compute(jobs)).await;
+        }
+    }
+
+    fn compute(&self, jobs: Vec<Job>) {
+        let mut answers: Vec<Result<Vec<Value>, EncodeError>> = jobs.iter().map(|_| Ok(Vec::new())).collect();
+        let pairs: Vec<Pair<'_>> = jobs.iter().map(|job| (job.output.as_str(), job.references.as_slice())).collect();
+        for (at, values) in self.values(&pairs).into_iter().enumerate() {
+            answers[at] = values;
+        }
+        drop(pairs);
+        for (job, answer) in jobs.into_iter().zip(answers) {
+            // Who asked may have gone.
+            let _ = job.reply.send(answer);
+        }
+    }
+
+    /// The values of all metrics for each pair; texts are embedded once for all of them.
+    fn values(&self, pairs: &[Pair<'_>]) -> Vec<Result<Vec<Value>, EncodeError>> {
+        let ends = self.embedder.encoder().ends();
+        let measure = |output: &TokenEmbeddings, reference: &TokenEmbeddings| -> Values {
+            let value = |at: usize| match &self.metrics.get(at)?.1 {
+                Metric::Bertscore { how, .. } => Some(Value::Bertscore(how.compare(ends, output, reference))),
+                Metric::Similarity => Some(Value::Similarity(cosine(output, reference))),
+            };
+            (0..self.metrics.len()).filter_map(value).collect()
+        };
+        let best = |a: Values, b: Values| a.into_iter().zip(b).map(|(a, b)| a.better(b)).collect();
+        match self.embedder.compare(pairs, measure, best) {
+            Ok(values) => values.into_iter().map(|values| Ok(values.unwrap_or_default())).collect(),
+            Err(error) => pairs.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+}
+
+type Values = Vec<Value>;
+
+fn to_score(metric: &Metric, value: Value, embedder: &Embedder) -> MetricScore {
+    let model = json!({"name": embedder.name(), "hash": embedder.hash(), "layer": embedder.encoder().layer()});
+    let (score, detail) = match (metric, value) {
+        (Metric::Bertscore { measure, .. }, Value::Bertscore(prf)) => {
+            let score = match measure {
+                Measure::Precision => prf.precision,
+                Measure::Recall => prf.recall,
+                Measure::F1 => prf.f1,
+            };
+            (score, json!({"precision": prf.precision, "recall": prf.recall, "f1": prf.f1, "model": model}))
+        }
+        (_, Value::Similarity(score)) => (score, json!({"model": model})),
+        (Metric::Similarity, Value::Bertscore(prf)) => (prf.f1, json!({"model": model})),
+    };
+    // Rescaled by a baseline, texts that are less alike than chance are below 0.
+    MetricScore { score: score.clamp(0.0, 1.0), reason: None, detail: Some(detail) }
+}
