@@ -69,12 +69,12 @@ pub enum Event {
         /// The status it has now.
         status: String,
     },
-    /// A schedule fired, or had a reason not to.
+    /// A schedule's time came: it started a run, or had a reason not to.
     #[serde(rename = "schedule")]
     Schedule {
         /// Its name.
         schedule: String,
-        /// What happened: `fired`, `skipped`, `paused`, `failed` …
+        /// What came of it: `started`, `skipped` or `failed`.
         action: String,
         /// The tick that it was about.
         #[schema(value_type = Option<String>, format = DateTime)]

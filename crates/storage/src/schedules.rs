@@ -1,10 +1,11 @@
 //! Schedules and their firings.
 
 use jiff::Timestamp;
+use llmops_domain::event::Event;
 use llmops_domain::id::{ProjectId, RunId};
 
 use crate::db::{check_name, execute, fetch, micros, prose, time};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, events};
 
 /// A schedule as it is stored. What it runs is the engine's to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -229,7 +230,18 @@ impl Store {
             note.as_deref(),
             micros(now)
         )?;
+        if settled == 1 {
+            let event = Event::Schedule {
+                schedule: firing.schedule.clone(),
+                action: firing.status.clone(),
+                due: Some(firing.fire_at),
+                run: firing.run.clone(),
+                reason: firing.note.clone(),
+            };
+            events::append(&mut tx, project, now, &event).await?;
+        }
         tx.commit().await?;
+        self.tell_events();
         Ok(settled > 0)
     }
 
