@@ -90,7 +90,7 @@ pub(crate) enum Command {
     Doctor(doctor::DoctorArgs),
     /// Score outputs that exist already against references
     Score(score::ScoreArgs),
-    /// Judges compared with people
+    /// The models that judge, compared with people
     #[command(subcommand)]
     Judge(judge::JudgeCommand),
     /// Plan experiments

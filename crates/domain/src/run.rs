@@ -239,10 +239,40 @@ pub struct RunResults {
     /// Things a reader should know: metrics left out, judge equal to target …
     #[serde(default)]
     pub notices: Vec<String>,
+    /// How the judges did, by judged metric.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub judges: BTreeMap<String, JudgeSummary>,
     /// Money and tokens.
     pub spend: Spend,
     /// Milliseconds of the target's calls that were not cached.
     pub latency: Option<LatencySummary>,
+}
+
+/// How the judges of one metric did in a run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct JudgeSummary {
+    /// The judging models.
+    pub judges: Vec<String>,
+    /// Label of the judge's prompt, `NAME@VERSION`.
+    pub prompt: String,
+    /// Its hash.
+    pub prompt_hash: String,
+    /// Of a comparing judge: share of comparisons in which the two orders disagree (Wilson's interval; every comparison
+    /// counts).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position_flips: Option<Estimate>,
+    /// Of a debate: share of debates that ended in agreement (Wilson's interval).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreed: Option<Estimate>,
+    /// Of a debate: mean number of rounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_rounds: Option<f64>,
+    /// Of a debate: mean distance between the highest and the lowest score of the last round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_spread: Option<f64>,
+    /// How often each judge failed or left the format and was dropped.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dropped: BTreeMap<String, u64>,
 }
 
 /// One category of a run.

@@ -4,14 +4,16 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::chat::Parameters;
-
 pub mod agent;
 mod combine;
 pub mod compare;
 pub mod external;
+mod judged;
 
 pub use combine::{composite, pass};
+pub use judged::{
+    ChecklistItem, ChecklistSpec, DebateSpec, JudgeCall, JudgeSpec, JudgedSpec, PairwiseSpec, PanelSpec, PromptSlot,
+};
 
 use self::agent::{ConversationSpec, ToolCallSpec, TrajectorySpec};
 use self::compare::{ChrfSpec, JsonFieldsSpec, LanguageSpec, LengthSpec, ListMatchSpec, NumericMatchSpec};
@@ -191,6 +193,24 @@ pub enum ScorerSpec {
     },
     /// A model scores the answer against a rubric.
     Judge(JudgeSpec),
+    /// A model decides on each claim of the answer: the share that follows from the sample's context.
+    Faithfulness(JudgedSpec),
+    /// A model scores how well the answer addresses the question.
+    AnswerRelevance(JudgedSpec),
+    /// A model decides on each claim of the answer: the share that is not made up. 1 is an answer without hallucinations.
+    Hallucination(JudgedSpec),
+    /// A model scores how much the answer helps the person who asked.
+    Helpfulness(JudgedSpec),
+    /// A model scores how far what the answer states is true.
+    Accuracy(JudgedSpec),
+    /// A model answers a checklist with yes and no: the share of yes, by weight.
+    Checklist(ChecklistSpec),
+    /// A model compares the answer with another, in both orders: 1 where it wins, 0 where it loses, 0.5 for a tie.
+    Pairwise(PairwiseSpec),
+    /// Several models score the answer against a rubric, each alone.
+    Panel(PanelSpec),
+    /// Several models score the answer against a rubric and revise after reading each other: the median of their scores.
+    Debate(DebateSpec),
 }
 
 /// Options of BERTScore.
@@ -252,49 +272,6 @@ pub enum RefusalExpectation {
     Answer,
 }
 
-/// A rubric judge.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
-pub struct JudgeSpec {
-    /// The judging model, as `provider/model`.
-    pub model: String,
-    /// Sampling temperature.
-    #[serde(default)]
-    #[schemars(range(min = 0.0, max = 2.0))]
-    pub temperature: f64,
-    /// What is scored, each from 0 to 1.
-    #[serde(default = "default_rubric")]
-    #[schemars(length(min = 1, max = 32))]
-    pub rubric: Vec<String>,
-    /// How often an answer that breaks the format is asked for again.
-    #[serde(default = "default_judge_retries")]
-    #[schemars(range(max = 10))]
-    pub retries: u32,
-    /// More sampling parameters.
-    #[serde(default)]
-    pub parameters: Parameters,
-}
-
-fn default_rubric() -> Vec<String> {
-    DEFAULT_RUBRIC.map(str::to_owned).to_vec()
-}
-
-fn default_judge_retries() -> u32 {
-    2
-}
-
-impl JudgeSpec {
-    /// A judge of the default rubric.
-    pub fn with_model(model: &str) -> Self {
-        Self {
-            model: model.to_owned(),
-            temperature: 0.0,
-            rubric: default_rubric(),
-            retries: default_judge_retries(),
-            parameters: Parameters::default(),
-        }
-    }
-}
-
 impl ScorerSpec {
     /// The kind's name in files.
     pub fn kind(&self) -> &'static str {
@@ -328,6 +305,15 @@ impl ScorerSpec {
             Self::Cost { .. } => "cost",
             Self::Refusal { .. } => "refusal",
             Self::Judge(_) => "judge",
+            Self::Faithfulness(_) => "faithfulness",
+            Self::AnswerRelevance(_) => "answer_relevance",
+            Self::Hallucination(_) => "hallucination",
+            Self::Helpfulness(_) => "helpfulness",
+            Self::Accuracy(_) => "accuracy",
+            Self::Checklist(_) => "checklist",
+            Self::Pairwise(_) => "pairwise",
+            Self::Panel(_) => "panel",
+            Self::Debate(_) => "debate",
         }
     }
 
@@ -349,25 +335,12 @@ impl ScorerSpec {
         }
     }
 
-    /// Whether a model gives the score, so that people may be asked how right it is.
-    pub fn is_judged(&self) -> bool {
-        self.judge().is_some()
-    }
-
     /// The embedding model that it names, where it needs one.
     pub fn embedding_model(&self) -> Option<Option<&str>> {
         match self {
             Self::Bertscore(BertscoreSpec { model, .. }) | Self::EmbeddingSimilarity { model } => {
                 Some(model.as_deref())
             }
-            _ => None,
-        }
-    }
-
-    /// The judge, where it is one.
-    pub fn judge(&self) -> Option<&JudgeSpec> {
-        match self {
-            Self::Judge(judge) => Some(judge),
             _ => None,
         }
     }

@@ -4,6 +4,7 @@
 //! trial. Trials of one sample never share an entry.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use llmops_domain::chat::{ChatRequest, ChatResponse};
 use llmops_domain::hash::ContentHash;
@@ -11,6 +12,7 @@ use llmops_domain::id::ProjectId;
 use llmops_providers::Answer;
 use llmops_storage::Store;
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
 use crate::Error;
 
@@ -23,7 +25,11 @@ pub(crate) struct ResponseCache {
     store: Store,
     project: ProjectId,
     enabled: bool,
+    waiting: Arc<Mutex<Vec<Waiting>>>,
 }
+
+/// A look-up that waits for others to go with it.
+type Waiting = (ContentHash, oneshot::Sender<Option<CachedAnswer>>);
 
 /// What is kept of an answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,7 +41,7 @@ pub(crate) struct CachedAnswer {
 
 impl ResponseCache {
     pub(crate) fn new(store: Store, project: ProjectId, enabled: bool) -> Self {
-        Self { store, project, enabled }
+        Self { store, project, enabled, waiting: Arc::default() }
     }
 
     /// The key of a request to `model` (`provider/model`) at the endpoint `fingerprint`; none when the cache is off.
@@ -58,6 +64,32 @@ impl ResponseCache {
         let found = self.store.cache_get_many(&self.project, keys).await?;
         // An entry that cannot be read (written by another version) is as good as none.
         Ok(found.into_iter().filter_map(|(key, body)| Some((key, serde_json::from_str(&body).ok()?))).collect())
+    }
+
+    /// The answer known for one key. Look-ups that are made at the same time go to the store together.
+    pub(crate) async fn get(&self, key: &ContentHash) -> Option<CachedAnswer> {
+        let (answer, known) = oneshot::channel();
+        let is_first = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.push((key.clone(), answer));
+            waiting.len() == 1
+        };
+        if is_first {
+            let cache = self.clone();
+            // A task of its own: the others must have their answers even if this caller goes away.
+            tokio::spawn(async move {
+                tokio::task::yield_now().await;
+                let waiting = std::mem::take(&mut *cache.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+                let keys: Vec<ContentHash> = waiting.iter().map(|(key, _)| key.clone()).collect();
+                // A store that cannot be read is as good as one that knows nothing.
+                let known = cache.get_many(&keys).await.unwrap_or_default();
+                for (key, answer) in waiting {
+                    // Nobody may be waiting any more.
+                    let _ = answer.send(known.get(&key).cloned());
+                }
+            });
+        }
+        known.await.ok().flatten()
     }
 
     /// Keeps an answer. It is written behind the caller's back, in the next group commit.

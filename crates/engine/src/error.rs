@@ -59,6 +59,14 @@ pub enum Error {
     /// An embedding model is not to be had.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// An answer could not be judged.
+    #[error("{reason}: {message}")]
+    Unscored {
+        /// Short and stable.
+        reason: String,
+        /// The whole story.
+        message: String,
+    },
     /// Something that cannot happen did.
     #[error("internal error: {0}")]
     Internal(String),
@@ -124,6 +132,7 @@ impl Error {
             }
             Self::Store(error) | Self::Queue(QueueError::Store(error)) => store_body(error),
             Self::Queue(_) => ErrorBody::new(ErrorCode::StoreUnavailable, "the queue of jobs cannot be reached"),
+            Self::Unscored { .. } => body(ErrorCode::ProviderUnavailable, &None),
             Self::Internal(_) => ErrorBody::new(ErrorCode::Internal, "something went wrong inside llmops"),
         }
     }

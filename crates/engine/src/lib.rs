@@ -39,9 +39,9 @@ pub mod schedules;
 mod scorers;
 pub mod verifier;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use llmops_domain::config::OutboundConfig;
@@ -64,7 +64,7 @@ pub use llmops_domain as domain;
 pub use prompts::PromptRegistry;
 pub use records::{RecordCounts, RecordWriter, Records};
 pub use schedules::Scheduler;
-pub use scorers::OwnScorers;
+pub use scorers::{DebateEvaluator, OwnScorers};
 pub use verifier::{Models, Verifier};
 
 /// Settings of the engine.
@@ -118,6 +118,10 @@ pub(crate) struct Services {
     pub(crate) outbound: Outbound,
     /// Wakes this process's worker.
     pub(crate) job_pushed: Notify,
+    /// The debate of runs that configure none.
+    pub(crate) debate: RwLock<Option<DebateEvaluator>>,
+    /// Projects whose registry has the built-in prompts of this build.
+    pub(crate) with_builtin_prompts: Mutex<HashSet<ProjectId>>,
     /// The name of this process as a lease holder.
     pub(crate) owner: String,
 }
@@ -165,6 +169,8 @@ impl LlmOps {
             options,
             runs: evaluator::LocalRuns::default(),
             job_pushed: Notify::new(),
+            debate: RwLock::default(),
+            with_builtin_prompts: Mutex::default(),
         };
         Self { services: Arc::new(services), project: ProjectId::default_project() }
     }
@@ -261,6 +267,23 @@ impl LlmOps {
     /// The embedding models.
     pub fn embedding_models(&self) -> &models::Models {
         &self.services.models
+    }
+
+    /// Lets answers be scored by a debate: every run created from now on that has no debate of its own gets the metric
+    /// `debate`, without a weight, so that it is reported and decides nothing. `None` ends that.
+    ///
+    /// # Errors
+    /// When the evaluator's options are wrong or one of its models has no provider.
+    pub fn set_debate_evaluator(&self, evaluator: Option<DebateEvaluator>) -> Result<(), Error> {
+        if let Some(evaluator) = &evaluator {
+            let scorer = llmops_domain::scoring::ScorerSpec::Debate(evaluator.spec().clone());
+            scorers::check("debate", &scorer)?;
+            for model in scorer.judge_models() {
+                self.services.providers.resolve(model)?;
+            }
+        }
+        *self.services.debate.write().unwrap_or_else(PoisonError::into_inner) = evaluator;
+        Ok(())
     }
 
     /// The providers, for checks and for calls outside of evaluations.

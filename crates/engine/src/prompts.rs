@@ -1,12 +1,13 @@
 //! `PromptRegistry`: versioned prompts.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use llmops_api::prompts::{BumpMode, PushPrompt, PushedPrompt, RenderedPrompt};
 use llmops_domain::contract;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
+use llmops_domain::judge::{BUILTIN_PREFIX, JudgePromptKind};
 use llmops_domain::prompt::{PromptRef, PromptSelector, PromptSpec, PromptStatus, PromptVersion, parse_selector};
 use llmops_domain::prompt_diff::{self, PromptDiff};
 use llmops_domain::render::{CompiledPrompt, Extra};
@@ -31,6 +32,13 @@ impl PromptRegistry {
     /// Adds a version. Identical content is the version that exists; the same number with other content is a conflict.
     pub async fn create(&self, push: PushPrompt) -> Result<PushedPrompt, Error> {
         let PushPrompt { prompt: spec, bump, activate } = push;
+        if spec.name.starts_with(BUILTIN_PREFIX) {
+            let message = format!("the name `{}` belongs to the built-in prompts", spec.name);
+            return Err(Error::invalid(message).with_hint(format!(
+                "push it under a name of your own, without {BUILTIN_PREFIX}, and name it where it is used: a judge takes \
+                 `prompt: NAME@VERSION`"
+            )));
+        }
         let compiled = CompiledPrompt::compile(&spec.body).map_err(|e| Error::invalid(e.to_string()))?;
         let warnings = compiled.push_warnings().to_vec();
         let hash = spec.body.hash().map_err(|e| Error::invalid(e.to_string()))?;
@@ -67,8 +75,34 @@ impl PromptRegistry {
         }
     }
 
+    /// Puts the built-in prompts of this build into the registry, beside those of earlier builds. Once done, nothing is
+    /// asked of the store again.
+    async fn ensure_builtin(&self) -> Result<(), Error> {
+        let known = || self.services.with_builtin_prompts.lock().unwrap_or_else(PoisonError::into_inner);
+        if known().contains(&self.project) {
+            return Ok(());
+        }
+        for kind in JudgePromptKind::ALL {
+            let spec = kind.builtin();
+            let hash = spec.body.hash().map_err(|e| Error::Internal(e.to_string()))?;
+            let candidate = self.to_version(spec, kind.prompt_version(), hash);
+            match self.services.store.create_prompt(&self.project, &candidate).await {
+                Ok(CreatedPrompt::Created(created)) if !created.is_active => {
+                    self.services.store.activate_prompt(&self.project, &created.name, &created.version).await?;
+                }
+                Ok(_) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        known().insert(self.project.clone());
+        Ok(())
+    }
+
     /// The version that `selector` names: a number or a hash.
     pub async fn get(&self, name: &str, selector: &PromptSelector) -> Result<PromptVersion, Error> {
+        if name.starts_with(BUILTIN_PREFIX) {
+            self.ensure_builtin().await?;
+        }
         match self.services.store.get_prompt(&self.project, name, selector).await {
             Err(StoreError::NotFound { .. }) => Err(self.missing(name, selector).await),
             other => Ok(other?),
@@ -89,6 +123,9 @@ impl PromptRegistry {
 
     /// All versions of a prompt, newest first.
     pub async fn list(&self, name: &str) -> Result<Vec<PromptVersion>, Error> {
+        if name.starts_with(BUILTIN_PREFIX) {
+            self.ensure_builtin().await?;
+        }
         let versions = self.services.store.list_prompt_versions(&self.project, name).await?;
         if versions.is_empty() {
             return Err(self.missing(name, &PromptSelector::Active).await);
@@ -96,8 +133,9 @@ impl PromptRegistry {
         Ok(versions)
     }
 
-    /// The active version of every prompt, by name, after the name `after`.
+    /// The active version of every prompt, the built-in ones among them, by name, after the name `after`.
     pub async fn list_all(&self, after: Option<&str>, limit: u32) -> Result<Vec<PromptVersion>, Error> {
+        self.ensure_builtin().await?;
         Ok(self.services.store.list_prompts(&self.project, after, limit).await?)
     }
 

@@ -1,6 +1,7 @@
-//! `llmops judge`: judges compared with people.
+//! `llmops judge`: the judges in use, and how they compare with people.
 
 mod calibrate;
+mod list;
 
 use clap::Subcommand;
 use llmops_api::judges::CalibrationQuery;
@@ -16,6 +17,8 @@ use crate::terminal::{Cell, Column, Look, table};
 /// Judges, and how far they agree with people.
 #[derive(Debug, Subcommand)]
 pub(crate) enum JudgeCommand {
+    /// List the judges of the configuration with their models and prompts
+    List,
     /// Compare a judge with people, and correct the run's overall score by what is found
     Calibrate(CalibrateArgs),
     /// List calibrations, newest first, or show one
@@ -31,6 +34,7 @@ pub(crate) enum JudgeCommand {
 /// Runs the command.
 pub(crate) async fn run(context: &Context, command: JudgeCommand) -> Outcome {
     match command {
+        JudgeCommand::List => list::run(context).await,
         JudgeCommand::Calibrate(args) => calibrate::run(context, &args).await,
         JudgeCommand::Calibrations { id, run } => calibrations(context, id.as_deref(), run).await,
     }
@@ -44,10 +48,10 @@ async fn calibrations(context: &Context, id: Option<&str>, run: Option<String>) 
         return context.show(&calibration, || calibrate::describe(context.ui.out, &calibration));
     }
     let page = client.list_calibrations(&CalibrationQuery { run, ..CalibrationQuery::default() }).await?;
-    context.show(&page, || list(context.ui.out, &page.items))
+    context.show(&page, || calibrations_table(context.ui.out, &page.items))
 }
 
-fn list(look: Look, calibrations: &[JudgeCalibration]) -> String {
+fn calibrations_table(look: Look, calibrations: &[JudgeCalibration]) -> String {
     if calibrations.is_empty() {
         return "No judge was compared with people yet: `llmops judge calibrate --labels labels.csv`.\n".to_owned();
     }

@@ -82,7 +82,6 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Outcome {
         Command::Init(args) => init::run(&context, &args),
         Command::Eval(args) => eval::run(&context, &args).await,
         Command::Gate(args) => gate::run(&context, &args).await,
-        Command::Judge(command) => judge::run(&context, command).await,
         Command::Run(command) => run::run(&context, command).await,
         Command::Compare(args) => compare::run(&context, &args).await,
         Command::Baseline(command) => baseline::run(&context, command).await,

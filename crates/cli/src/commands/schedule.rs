@@ -172,7 +172,7 @@ async fn add(client: &Client, context: &Context, project: &Project, args: AddArg
         args.suite.as_deref().or_else(|| project.config.suites.get_key_value(&args.name).map(|(n, _)| n.as_str()));
     let (suite, plan) = project.config.suite(named).map_err(|e| Failure::usage(e.to_string()))?;
     let run = suites::run_of(client, context, project, (&suite, &plan)).await?;
-    if run.scoring.max_judge_cost.is_none() && run.scoring.metrics.values().any(|m| m.scorer.judge().is_some()) {
+    if run.scoring.max_judge_cost.is_none() && run.scoring.metrics.values().any(|m| m.scorer.is_judged()) {
         context.note("warning: its judges cost money each time, and scoring.max_judge_cost sets no limit");
     }
     let spec = ScheduleSpec {

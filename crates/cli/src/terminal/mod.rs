@@ -7,6 +7,7 @@ mod compare;
 mod error;
 mod experiment;
 mod gate;
+mod judgements;
 mod results;
 mod runs;
 mod schedules;

@@ -7,6 +7,7 @@ use llmops_domain::run::{Outcome, SampleResult};
 use llmops_domain::scorecard::{category_label, format, metric_value};
 use llmops_domain::scoring::ScoringSpec;
 
+use super::judgements::judgements;
 use super::text::fit;
 use super::{Cell, Column, Look, Tone, pairs, table};
 
@@ -77,6 +78,7 @@ fn one(look: Look, scoring: &ScoringSpec, trial: &SampleResult, numbered: bool) 
             });
             out.push('\n');
             out += &table(look, &COLUMNS, rows.collect());
+            out += &judgements(look, scores);
         }
         Outcome::Scored { .. } => {}
         Outcome::Errored { message, .. } => out += &block(look, "error", message),

@@ -68,6 +68,11 @@ pub(crate) fn run(look: Look, run: &EvaluationRun) -> String {
         }
         out += &reasons(look, "Why answers failed", &results.failure_reasons, MAX_REASONS);
         out += &reasons(look, "Not scored", &results.error_reasons, MAX_REASONS);
+        let judged = llmops_domain::scorecard::judge_evidence(results);
+        section(&mut out, look, "Judges", !judged.is_empty());
+        for line in &judged {
+            out += &wrap(line, look.prose(), "  ");
+        }
         section(&mut out, look, "Notices", !results.notices.is_empty());
         for notice in results.notices.iter().take(MAX_REASONS) {
             out += &wrap(notice, look.prose(), "  ");

@@ -9,6 +9,7 @@ mod doctor;
 mod gate_story;
 mod gateway;
 mod judge;
+mod judges;
 mod power;
 mod project;
 mod resume;

@@ -37,7 +37,7 @@ impl Config {
             Err(error) => Automatic::Not(error.to_string()),
             Ok(scoring)
                 if scoring.spec.max_judge_cost.is_none()
-                    && scoring.spec.metrics.values().any(|metric| metric.scorer.judge().is_some()) =>
+                    && scoring.spec.metrics.values().any(|metric| metric.scorer.is_judged()) =>
             {
                 Automatic::Not("its judges cost money each time: set scoring.max_judge_cost (USD per run)".to_owned())
             }

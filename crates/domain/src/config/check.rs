@@ -1,5 +1,7 @@
 //! What a schema cannot say: names that must exist, weights that must sum to 1, options that exclude each other.
 
+mod judged;
+
 use std::time::Duration;
 
 use serde_json::Value;
@@ -282,6 +284,7 @@ impl Checker<'_> {
                 }
             }
         }
+        self.judged(at, &metric.scorer);
         self.options(at, &metric.scorer);
     }
 
@@ -289,14 +292,6 @@ impl Checker<'_> {
     fn bad_text(&mut self, pointer: &str, what: &str, error: &str) {
         let reason = if self.document.is_secret(pointer) { self.document.quote(pointer) } else { error.to_owned() };
         self.error(pointer, format!("no valid {what}: {reason}"), None);
-    }
-
-    fn judges_itself(&mut self, pointer: &str, judge: &str) {
-        let config = self.config;
-        if let Some((name, _)) = config.targets.iter().find(|(_, target)| target.model.as_deref() == Some(judge)) {
-            let hint = Some("models favour their own answers: let another one judge".to_owned());
-            self.warn(pointer, format!("the judge is the model of the target `{name}`"), hint);
-        }
     }
 
     fn suites(&mut self) {
@@ -353,7 +348,7 @@ impl Checker<'_> {
                 self.error(&pointer, "must be longer than nothing", Some("such as 24h".to_owned()));
             }
         }
-        let judged = config.scoring.metrics.values().any(|metric| metric.scorer.judge().is_some());
+        let judged = config.scoring.metrics.values().any(|metric| metric.scorer.is_judged());
         let auto = "/operations/enable_auto_evaluation";
         if self.is_written(auto) && config.operations.enable_auto_evaluation {
             if config.suites.is_empty() {

@@ -151,6 +151,13 @@ impl Config {
         } else {
             self.scoring.metrics.clone()
         };
+        metrics.retain(|name, metric| {
+            let keep = self.operations.enable_debate_evaluation || metric.scorer.kind() != "debate";
+            if !keep {
+                notices.push(format!("`{name}` is left out: operations.enable_debate_evaluation is false"));
+            }
+            keep
+        });
         let sum: f64 = metrics.values().filter_map(|metric| metric.weight).sum();
         if sum <= 0.0 {
             return Err(NothingToScore(notices.join("; ")));

@@ -67,6 +67,9 @@ pub enum JudgeFormatError {
         /// The score.
         value: f64,
     },
+    /// A verdict that is missing or unclear.
+    #[error("the judge's answer {0}")]
+    Verdict(String),
 }
 
 impl JudgeFormatError {
@@ -78,6 +81,7 @@ impl JudgeFormatError {
             Self::Missing(_) => "judge: missing axis",
             Self::NoNumber { .. } => "judge: no number",
             Self::OutOfRange { .. } => "judge: out of range",
+            Self::Verdict(_) => "judge: unclear verdict",
         }
     }
 }
@@ -109,6 +113,24 @@ pub fn parse_answer(text: &str, rubric: &[String]) -> Result<JudgeAnswer, JudgeF
         Some(object) => read(object, &names),
         None => Err(JudgeFormatError::Missing(missing(last, &names))),
     }
+}
+
+/// The last JSON object in a judge's answer that `wanted` accepts; it may stand inside another.
+pub(super) fn last_object(
+    text: &str,
+    wanted: impl Fn(&Map<String, Value>) -> bool,
+    what: &str,
+) -> Result<Map<String, Value>, JudgeFormatError> {
+    if text.len() > MAX_ANSWER_BYTES {
+        return Err(JudgeFormatError::TooLong(text.len()));
+    }
+    let objects = objects(text);
+    if objects.is_empty() {
+        return Err(JudgeFormatError::NoJson { excerpt: cut(text.trim(), 80) });
+    }
+    let inner = |object: &Map<String, Value>| object.values().filter_map(Value::as_object).find(|o| wanted(o)).cloned();
+    let found = objects.iter().rev().find_map(|o| if wanted(o) { Some(o.clone()) } else { inner(o) });
+    found.ok_or_else(|| JudgeFormatError::Verdict(format!("lacks {what}")))
 }
 
 /// Names of the axes the object lacks. Without any axis the overall score must be there.
@@ -147,7 +169,7 @@ fn read(object: &Map<String, Value>, names: &[&str]) -> Result<JudgeAnswer, Judg
 }
 
 /// A member by name; exactly, else by its letters.
-fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+pub(super) fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     let letters = |text: &str| text.trim().to_lowercase().replace([' ', '-'], "_");
     object.get(name).or_else(|| {
         let wanted = letters(name);
@@ -155,7 +177,7 @@ fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     })
 }
 
-fn axis_score(axis: &str, value: &Value) -> Result<AxisScore, JudgeFormatError> {
+pub(super) fn axis_score(axis: &str, value: &Value) -> Result<AxisScore, JudgeFormatError> {
     let (number, reason) = match value {
         Value::Object(object) => (member(object, "score").unwrap_or(&Value::Null), reason(object)),
         other => (other, None),
@@ -176,12 +198,12 @@ fn axis_score(axis: &str, value: &Value) -> Result<AxisScore, JudgeFormatError> 
 }
 
 /// The judge's words, under any of the names that models give them.
-fn reason(object: &Map<String, Value>) -> Option<String> {
+pub(super) fn reason(object: &Map<String, Value>) -> Option<String> {
     let words = ["reason", "reasoning", "explanation", "rationale"].iter().find_map(|name| member(object, name))?;
     words.as_str().filter(|r| !r.trim().is_empty()).map(|r| cut(r.trim(), MAX_REASON_CHARS))
 }
 
-fn cut(text: &str, chars: usize) -> String {
+pub(super) fn cut(text: &str, chars: usize) -> String {
     match text.char_indices().nth(chars) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

@@ -308,10 +308,13 @@ pub fn passed_text(results: &RunResults) -> String {
     text
 }
 
-/// The statistics behind the verdict, a sentence each; empty without a baseline.
+/// The statistics behind the verdict and how the judges did, a sentence each. Metrics and models in them are named as the
+/// configuration names them: foreign text.
 pub fn evidence(report: &GateReport) -> Vec<String> {
     let paired = report.comparison.as_ref().and_then(|c| c.paired.as_ref()).map(paired_evidence).unwrap_or_default();
-    paired.into_iter().chain(report.run.results.as_ref().and_then(corrected_overall)).collect()
+    let results = report.run.results.as_ref();
+    let judges = results.map(judge_evidence).unwrap_or_default();
+    paired.into_iter().chain(results.and_then(corrected_overall)).chain(judges).collect()
 }
 
 /// The overall score as people would see it, in a sentence.
@@ -324,6 +327,38 @@ fn corrected_overall(results: &RunResults) -> Option<String> {
         format::count(corrected.labelled, "labelled sample"),
         corrected.calibration
     ))
+}
+
+/// How comparing and debating judges did, a sentence each: how often the two orders disagree, whether debates end in
+/// agreement, which judges were dropped. Foreign text.
+pub fn judge_evidence(results: &RunResults) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (metric, judges) in &results.judges {
+        if let Some(flips) = &judges.position_flips {
+            let share = share_with_interval(flips);
+            lines.push(format!(
+                "{metric}: the judge's two orders disagree in {share} of {} (each of them a tie).",
+                format::count(flips.n, "comparison")
+            ));
+        }
+        if let Some(agreed) = &judges.agreed {
+            let rounds = judges.mean_rounds.unwrap_or_default();
+            lines.push(format!(
+                "{metric}: {} of {} ended in agreement, after {rounds:.1} rounds on average.",
+                share_with_interval(agreed),
+                format::count(agreed.n, "debate")
+            ));
+        }
+        for (judge, times) in &judges.dropped {
+            lines.push(format!("{metric}: {judge} was dropped {}.", format::count(*times, "time")));
+        }
+    }
+    lines
+}
+
+fn share_with_interval(share: &Estimate) -> String {
+    let (lower, upper) = (format::percent(share.lower), format::percent(share.upper));
+    format!("{} [{lower}, {upper}]", format::percent(share.value))
 }
 
 /// The paired difference, McNemar's test on the flips, the smallest difference this many samples can show: a sentence

@@ -120,7 +120,7 @@ fn the_default_file() {
     insta::assert_snapshot!(check(&uncommented), @"
     warnings:
     llmops.yaml:54:5: targets.support-bot.model: has no effect; the model is chosen among `candidates`
-    llmops.yaml:123:3: scoring.judge_model: has no effect; it counts when `metrics` is absent; judges under `metrics` name their own
+    llmops.yaml:134:3: scoring.judge_model: has no effect; it counts when `metrics` is absent; judges under `metrics` name their own
     ");
     let (short, long) = (parse(DEFAULT_YAML), parse(&uncommented));
     assert_eq!(short.gate, long.gate);
@@ -245,7 +245,7 @@ fn tags() {
     llmops.yaml:10:30: providers.done.file: unknown key; expected one of kind, path
     "#);
     insta::assert_snapshot!(check_with("rouge_l: ", "rouge_k: "), @"llmops.yaml:33:5: scoring.metrics.rouge_k: the key `kind` is missing; did you mean rouge_1? A name of your own needs it");
-    insta::assert_snapshot!(check_with("kind: contains", "kind: includes"), @"llmops.yaml:37:23: scoring.metrics.polite.kind: unknown value `includes`; expected one of exact_match, contains, regex, json_valid, json_schema, levenshtein, token_f1, rouge_1, rouge_2, rouge_l, rouge_lsum, bleu, chrf, numeric_match, json_fields, list_match, language, length, tool_call, trajectory, conversation, command, http, bertscore, embedding_similarity, latency, cost, refusal, judge");
+    insta::assert_snapshot!(check_with("kind: contains", "kind: includes"), @"llmops.yaml:37:23: scoring.metrics.polite.kind: unknown value `includes`; expected one of exact_match, contains, regex, json_valid, json_schema, levenshtein, token_f1, rouge_1, rouge_2, rouge_l, rouge_lsum, bleu, chrf, numeric_match, json_fields, list_match, language, length, tool_call, trajectory, conversation, command, http, bertscore, embedding_similarity, latency, cost, refusal, judge, faithfulness, answer_relevance, hallucination, helpfulness, accuracy, checklist, pairwise, panel, debate");
     insta::assert_snapshot!(check_with("latency:   {}", "latency: {kind: cost}"), @"llmops.yaml:36:21: scoring.metrics.latency.kind: unknown value `cost`; expected latency");
     insta::assert_snapshot!(check_with("latency:   {}", "latency:"), @"llmops.yaml:36:12: scoring.metrics.latency: expected a map, not nothing");
 }
@@ -409,7 +409,7 @@ fn which_scorers() {
     let scoring = |text: &str| match parse(text).scoring_spec() {
         Ok(resolved) => {
             let metrics = resolved.spec.metrics.iter().map(|(name, metric)| {
-                format!("{name} {:?} {}\n", metric.weight, metric.scorer.judge().map_or("", |judge| &judge.model))
+                format!("{name} {:?} {}\n", metric.weight, metric.scorer.judge_models().join(" "))
             });
             metrics.collect::<String>() + &resolved.notices.join("\n")
         }
@@ -455,7 +455,10 @@ fn kinds_are_named_as_in_files() {
         let options = match kind.as_str() {
             "regex" => "pattern: a",
             "json_schema" => "schema: {}",
-            "judge" => "model: s/judge",
+            "judge" | "faithfulness" | "answer_relevance" | "hallucination" | "helpfulness" | "accuracy"
+            | "pairwise" => "model: s/judge",
+            "checklist" => "model: s/judge, items: [a]",
+            "panel" | "debate" => "models: [s/a, s/b]",
             "length" => "max: 1",
             "trajectory" => "max_calls: 1",
             "conversation" => "answered: true",

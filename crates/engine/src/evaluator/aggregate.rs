@@ -8,7 +8,9 @@ use llmops_stats::cluster::{self, ClusterMean, Part};
 use llmops_stats::proportion::{self, Rate};
 use llmops_storage::{Measured, RunKey, Store};
 
+use super::judged::JudgeTotals;
 use crate::Error;
+use crate::scorers::BUDGET_REASON;
 
 /// Results read at a time.
 const PAGE: u32 = 2_000;
@@ -70,6 +72,7 @@ struct Totals {
     categories: BTreeMap<String, CategoryTotals>,
     failure_reasons: BTreeMap<String, u64>,
     error_reasons: BTreeMap<String, u64>,
+    judges: BTreeMap<String, JudgeTotals>,
     spend: Spend,
     latencies: Vec<f32>,
 }
@@ -104,6 +107,9 @@ impl Totals {
                     self.present.composite.1 += 1;
                 }
                 for (name, score) in scores {
+                    if let Some(detail) = &score.detail {
+                        JudgeTotals::note(&mut self.judges, &name, detail);
+                    }
                     let sum = self.present.metrics.entry(name).or_default();
                     sum.0 += score.score;
                     sum.1 += 1;
@@ -167,6 +173,17 @@ impl Totals {
                 metric_details.insert(name.clone(), estimate);
             }
         }
+        let mut notices = spec.notices.clone();
+        if let Some(trials) = self.error_reasons.get(BUDGET_REASON) {
+            let limit = spec.scoring.max_judge_cost.unwrap_or_default();
+            notices.push(format!(
+                "the judges spent their {limit} USD (scoring.max_judge_cost): {trials} trials were errored, not judged"
+            ));
+        }
+        let judges = std::mem::take(&mut self.judges)
+            .into_iter()
+            .map(|(name, totals)| Ok((name, totals.finish(LEVEL)?)))
+            .collect::<Result<_, Error>>()?;
         Ok(RunResults {
             total_samples: self.samples,
             passed_samples: self.passed_samples,
@@ -181,7 +198,8 @@ impl Totals {
             corrected: None,
             failure_reasons: self.failure_reasons,
             error_reasons: self.error_reasons,
-            notices: spec.notices.clone(),
+            notices,
+            judges,
             spend: self.spend,
             latency: summarize(self.latencies),
         })

@@ -1,17 +1,20 @@
 //! Creating a run: resolving what is asked for to what will be executed.
 
+use std::sync::PoisonError;
+
 use llmops_api::runs::{CreateRun, TargetSpec};
 use llmops_domain::id::RunId;
 use llmops_domain::manifest::Manifest;
 use llmops_domain::prompt::PromptVersion;
 use llmops_domain::run::{EvaluationRun, Progress, RunSpec, RunStatus};
-use llmops_domain::scoring::{BertscoreSpec, ScorerSpec, ScoringSpec};
+use llmops_domain::scoring::{BertscoreSpec, MetricSpec, PairwiseSpec, ScorerSpec, ScoringSpec};
 use llmops_storage::{StoredVersion, VersionSelector};
 
 use super::ContinuousEvaluator;
 use super::shard::SHARD_PAIRS;
 use crate::Error;
 use crate::models::{DEFAULT_MODEL, Models};
+use crate::scorers::pin_judges;
 
 /// Most trials of a sample.
 const MAX_REPEAT: u32 = 1_000;
@@ -27,13 +30,14 @@ impl ContinuousEvaluator {
 
     /// Checks that a run could be created, without creating it.
     pub(crate) async fn check_run(&self, request: CreateRun) -> Result<(), Error> {
-        self.build(request).await.map(drop)
+        Box::pin(self.build(request)).await.map(drop)
     }
 
     /// Creates a run under an id that the caller decides, where it decides one.
     pub(crate) async fn create_run_as(&self, id: Option<RunId>, request: CreateRun) -> Result<EvaluationRun, Error> {
         let start = request.start;
-        let mut run = self.build(request).await?;
+        // Boxed: most callers have large futures of their own.
+        let mut run = Box::pin(self.build(request)).await?;
         run.id = id.unwrap_or(run.id);
         self.services.store.put_manifest(&self.project, &run.spec.manifest).await?;
         self.services.store.create_run(&self.project, &run, &shards(run.progress.total)).await?;
@@ -47,7 +51,8 @@ impl ContinuousEvaluator {
         let mut notices = request.notices;
         check_metrics(&request.scoring)?;
         self.services.options.own_scorers.check(&request.scoring)?;
-        let mut scoring = resolve_models(request.scoring, &self.services.models, &mut notices).await?;
+        let mut scoring =
+            resolve_models(self.with_debate(request.scoring), &self.services.models, &mut notices).await?;
         scoring.metrics.values_mut().for_each(|metric| metric.scorer.forget_secrets());
         let dataset = self.find_dataset(&request.dataset).await?;
         let prompt = match &request.target.prompt {
@@ -56,6 +61,8 @@ impl ContinuousEvaluator {
         };
         let target = self.choose_model(request.target, &mut notices).await?;
         let manifest = resolve_target(&target, prompt.as_ref())?;
+        self.resolve_opponents(&dataset.version.dataset, &mut scoring, &mut notices).await?;
+        pin_judges(&self.prompts, &mut scoring).await?;
         note_same_model(&manifest, &scoring, &mut notices);
         let samples = request.limit.map_or(dataset.version.sample_count, |l| l.min(dataset.version.sample_count));
         if samples == 0 {
@@ -77,7 +84,7 @@ impl ContinuousEvaluator {
             notices,
         };
         // Building everything once finds what would fail later.
-        self.compile(&spec, prompt.as_ref())?;
+        self.compile(&spec, prompt.as_ref()).await?;
         Ok(EvaluationRun {
             id: RunId::new(now.as_millisecond(), self.services.clock.random()),
             name: request.name.unwrap_or_else(|| format!("{} on {}", spec.target, spec.dataset)),
@@ -114,6 +121,64 @@ impl ContinuousEvaluator {
         Ok(target)
     }
 
+    /// Adds the debate that was set for runs without one.
+    fn with_debate(&self, mut scoring: ScoringSpec) -> ScoringSpec {
+        let is_debate = |metric: &MetricSpec| matches!(metric.scorer, ScorerSpec::Debate(_));
+        let evaluator = self.services.debate.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(evaluator) = evaluator
+            && !scoring.metrics.values().any(is_debate)
+        {
+            let scorer = ScorerSpec::Debate(evaluator.spec().clone());
+            let metric = MetricSpec { weight: None, threshold: Some(0.0), scorer };
+            scoring.metrics.entry("debate".to_owned()).or_insert(metric);
+        }
+        scoring
+    }
+
+    /// Replaces `baseline` by the run it means now. Without a baseline there is nothing to compare with: the metric is left
+    /// out, as the first run of a dataset could not be made otherwise.
+    async fn resolve_opponents(
+        &self,
+        dataset: &str,
+        scoring: &mut ScoringSpec,
+        notices: &mut Vec<String>,
+    ) -> Result<(), Error> {
+        let mut left_out = Vec::new();
+        for (name, metric) in &mut scoring.metrics {
+            let ScorerSpec::Pairwise(spec) = &mut metric.scorer else { continue };
+            if spec.against == PairwiseSpec::BASELINE {
+                match self.baseline(dataset).await? {
+                    Some(run) => spec.against = run.id.0,
+                    None => left_out.push(name.clone()),
+                }
+            } else if spec.against != PairwiseSpec::REFERENCE {
+                let run = self.services.store.get_run(&self.project, &spec.against).await;
+                let run = run.map_err(|error| {
+                    Error::invalid(format!("metric `{name}`, key `against`: {error}"))
+                        .with_hint("write reference, baseline or the id of a run (llmops run list)")
+                })?;
+                spec.against = run.id.0;
+            }
+        }
+        for name in left_out {
+            scoring.metrics.shift_remove(&name);
+            notices.push(format!(
+                "`{name}` is left out: `{dataset}` has no baseline to compare with; the other weights are scaled up"
+            ));
+        }
+        let sum: f64 = scoring.metrics.values().filter_map(|m| m.weight).sum();
+        if sum > 0.0 && (sum - 1.0).abs() > 1e-9 {
+            scoring.metrics.values_mut().filter_map(|m| m.weight.as_mut()).for_each(|weight| *weight /= sum);
+        }
+        if scoring.metrics.is_empty() {
+            let message = format!("no metric is left: `{dataset}` has no baseline to compare with");
+            return Err(Error::invalid(message).with_hint(
+                "evaluate with another metric first, and make that run the baseline: llmops baseline promote",
+            ));
+        }
+        Ok(())
+    }
+
     async fn find_dataset(&self, reference: &str) -> Result<StoredVersion, Error> {
         let (name, selector) = match reference.split_once('@') {
             None => (reference, VersionSelector::Latest),
@@ -142,10 +207,13 @@ fn resolve_target(target: &TargetSpec, prompt: Option<&PromptVersion>) -> Result
     Ok(manifest)
 }
 
-/// Checks the weights.
+/// Checks the options of judges, and the weights.
 fn check_metrics(scoring: &ScoringSpec) -> Result<(), Error> {
     if scoring.metrics.is_empty() || scoring.metrics.len() > MAX_METRICS {
         return Err(Error::invalid(format!("{} metrics: expected 1 to {MAX_METRICS}", scoring.metrics.len())));
+    }
+    for (name, metric) in &scoring.metrics {
+        crate::scorers::check(name, &metric.scorer)?;
     }
     check_weights(scoring)
 }
@@ -211,7 +279,7 @@ fn check_weights(scoring: &ScoringSpec) -> Result<(), Error> {
 
 fn note_same_model(manifest: &Manifest, scoring: &ScoringSpec, notices: &mut Vec<String>) {
     for (name, metric) in &scoring.metrics {
-        if metric.scorer.judge().is_some_and(|judge| judge.model == manifest.model) {
+        if metric.scorer.judge_models().contains(&manifest.model.as_str()) {
             notices.push(format!(
                 "`{name}` is judged by the model under test ({}): models favour their own answers; use another judge",
                 manifest.model

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::shard::{Held, Pair, ShardGuard, feed};
 use crate::cache::ResponseCache;
-use crate::scorers::{Scored, Scorers};
+use crate::scorers::{ScoreError, Scored, Scorers};
 use crate::{Error, Services, patience};
 
 /// Calls in a row that found the provider unavailable before the run gives up. A provider that is down fails fast this
@@ -198,6 +198,10 @@ impl Execution {
             usage: llmops_domain::chat::Usage::default(),
             cached: pair.cached.is_some(),
         };
+        if let Some(ScoreError { reason, message, .. }) = self.scorers.exhausted() {
+            result.outcome = Outcome::Errored { reason, message };
+            return result;
+        }
         let response = match self.ask(&pair, &mut result).await {
             Ok(response) => response,
             Err((reason, message)) => {

@@ -9,6 +9,7 @@ mod background;
 mod calibration;
 mod create;
 mod execution;
+mod judged;
 pub(crate) mod paired;
 mod shard;
 
@@ -29,7 +30,7 @@ use crate::cache::ResponseCache;
 use crate::datasets::DatasetManager;
 use crate::jobs::Job;
 use crate::prompts::PromptRegistry;
-use crate::scorers::Scorers;
+use crate::scorers::{JudgeSetting, Scorers};
 use crate::{Error, Services};
 
 pub(crate) use self::background::Joined;
@@ -194,9 +195,9 @@ impl ContinuousEvaluator {
     /// Everything that this process needs to work on a run.
     async fn execution(&self, run: &EvaluationRun) -> Result<Execution, Error> {
         let prompt = self.prompt_of(&run.spec).await?;
-        let (compiled, scorers, target, cache) = self.compile(&run.spec, prompt.as_ref())?;
-        let selector = VersionSelector::from(&run.spec.dataset_version);
         let key = self.services.store.run_key(&self.project, &run.id).await?;
+        let (compiled, scorers, target, cache) = self.compile(&run.spec, prompt.as_ref()).await?;
+        let selector = VersionSelector::from(&run.spec.dataset_version);
         scorers.note_spent(self.services.store.run_status(&key).await?.1);
         Ok(Execution {
             services: self.services.clone(),
@@ -420,13 +421,14 @@ impl ContinuousEvaluator {
         })
     }
 
-    fn compile(&self, spec: &RunSpec, prompt: Option<&PromptVersion>) -> Result<Compiled, Error> {
+    async fn compile(&self, spec: &RunSpec, prompt: Option<&PromptVersion>) -> Result<Compiled, Error> {
         let cache = ResponseCache::new(self.services.store.clone(), self.project.clone(), spec.cache);
         let target = self.services.providers.resolve(&spec.manifest.model)?;
         let compiled = CompiledTarget::compile(spec.manifest.clone(), prompt.map(|p| &p.body))
             .map_err(|e| Error::invalid(e.to_string()))?;
+        let judges = JudgeSetting::load(self, &spec.scoring, &cache).await?;
         let (own, models) = (&self.services.options.own_scorers, &self.services.models);
-        let scorers = Scorers::compile(&spec.scoring, &self.services.providers, &cache, own, models)?;
+        let scorers = Scorers::compile(&spec.scoring, &judges, own, models)?;
         Ok((compiled, scorers, target, cache))
     }
 }

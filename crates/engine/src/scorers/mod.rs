@@ -5,6 +5,7 @@
 //! compares embeddings, many answers at a time.
 
 mod agent;
+mod check;
 mod compare;
 mod embedding;
 mod external;
@@ -19,17 +20,19 @@ use llmops_domain::chat::ChatResponse;
 use llmops_domain::dataset::Sample;
 use llmops_domain::run::{MetricScore, Outcome};
 use llmops_domain::scoring::{self, ScorerSpec, ScoringSpec};
-use llmops_providers::Providers;
 use llmops_storage::{Store, VersionKey};
 
 use self::embedding::EmbeddingScorers;
 use self::external::ExternalScorer;
 pub use self::external::OwnScorers;
-use self::judge::{Judge, JudgeBudget};
+use self::judge::{Bill, Judge};
 use self::text::{TextScorer, TextScratch};
 use crate::Error;
-use crate::cache::ResponseCache;
 use crate::models::Models;
+
+pub(crate) use self::check::check;
+pub use self::judge::DebateEvaluator;
+pub(crate) use self::judge::{BUDGET_REASON, JudgeBudget, JudgeSetting, pin_judges};
 
 /// What a scorer looks at.
 #[derive(Debug, Clone, Copy)]
@@ -74,26 +77,29 @@ pub(crate) struct Scorers {
     spec: ScoringSpec,
     by_name: Vec<(String, Scorer)>,
     embeddings: EmbeddingScorers,
-    budget: JudgeBudget,
+    budget: Arc<JudgeBudget>,
 }
 
 impl Scorers {
     /// Compiles a specification; everything that is wrong with it is an [`Error::Invalid`].
     pub(crate) fn compile(
         spec: &ScoringSpec,
-        providers: &Arc<Providers>,
-        cache: &ResponseCache,
+        judges: &JudgeSetting,
         own: &OwnScorers,
         models: &Arc<Models>,
     ) -> Result<Self, Error> {
         let is_embedding = |spec: &ScorerSpec| spec.embedding_model().is_some();
         let mut by_name = Vec::with_capacity(spec.metrics.len());
         for (name, metric) in spec.metrics.iter().filter(|(_, metric)| !is_embedding(&metric.scorer)) {
-            let scorer = match &metric.scorer {
-                ScorerSpec::Judge(judge) => Scorer::Judge(Box::new(Judge::new(judge, providers, cache)?)),
-                other => match ExternalScorer::compile(name, other, own, providers)? {
+            let named = |error| match error {
+                Error::Provider(error) => Error::invalid(format!("metric `{name}`: {error}")),
+                other => other,
+            };
+            let scorer = match Judge::compile(name, &metric.scorer, judges).map_err(named)? {
+                Some(judge) => Scorer::Judge(Box::new(judge)),
+                None => match ExternalScorer::compile(name, &metric.scorer, own, judges.providers())? {
                     Some(external) => Scorer::External(Box::new(external)),
-                    None => Scorer::Text(TextScorer::compile(name, other)?),
+                    None => Scorer::Text(TextScorer::compile(name, &metric.scorer)?),
                 },
             };
             by_name.push((name.clone(), scorer));
@@ -101,7 +107,13 @@ impl Scorers {
         let embedding = spec.metrics.iter().filter(|(_, metric)| is_embedding(&metric.scorer));
         let embedding = embedding.map(|(name, metric)| (name.clone(), metric.scorer.clone()));
         let embeddings = EmbeddingScorers::new(embedding, models);
-        Ok(Self { spec: spec.clone(), by_name, embeddings, budget: JudgeBudget::new(spec.max_judge_cost) })
+        Ok(Self { spec: spec.clone(), by_name, embeddings, budget: judges.budget() })
+    }
+
+    /// Why no answer can be judged any more, once the judges have spent what they may: then none need be asked for.
+    pub(crate) fn exhausted(&self) -> Option<ScoreError> {
+        let is_judged = self.by_name.iter().any(|(_, scorer)| matches!(scorer, Scorer::Judge(_)));
+        if is_judged { self.budget.exhausted() } else { None }
     }
 
     /// Hears what the judges of the run have spent in all processes that work on it.
@@ -124,15 +136,15 @@ impl Scorers {
             })
     }
 
-    /// Scores one answer. The second value is what the judges cost.
+    /// Scores one answer. The second value is what the judges cost, the third whether one could not be reached.
     pub(crate) async fn score(&self, scored: Scored<'_>) -> (Outcome, f64, bool) {
         let mut scores = BTreeMap::new();
-        let mut judge_cost = 0.0;
+        let bill = Bill::default();
         if let Err(error) = self.score_text(scored, &mut scores) {
-            return (errored(error), judge_cost, false);
+            return (errored(error), 0.0, false);
         }
         if let Err(error) = self.embeddings.score(scored, &mut scores).await {
-            return (errored(error), judge_cost, false);
+            return (errored(error), bill.total(), false);
         }
         for (name, scorer) in &self.by_name {
             if let Scorer::External(external) = scorer {
@@ -142,25 +154,22 @@ impl Scorers {
                     }
                     Err(error) => {
                         let unavailable = error.unavailable;
-                        return (errored(error), judge_cost, unavailable);
+                        return (errored(error), bill.total(), unavailable);
                     }
                 }
             }
             let Scorer::Judge(judge) = scorer else { continue };
-            match judge.score(scored, &self.budget).await {
-                Ok((score, cost)) => {
-                    judge_cost += cost;
-                    scores.insert(name.clone(), score);
-                }
-                Err((error, cost)) => {
+            match judge.score(name, scored, &bill).await {
+                Ok(score) => drop(scores.insert(name.clone(), score)),
+                Err(error) => {
                     let unavailable = error.unavailable;
-                    return (errored(error), judge_cost + cost, unavailable);
+                    return (errored(error), bill.total(), unavailable);
                 }
             }
         }
         let composite = scoring::composite(&scores, &self.spec);
         let (passed, failures) = scoring::pass(&scores, &self.spec);
-        (Outcome::Scored { scores, composite, passed, failures }, judge_cost, false)
+        (Outcome::Scored { scores, composite, passed, failures }, bill.total(), false)
     }
 
     fn score_text(&self, scored: Scored<'_>, scores: &mut BTreeMap<String, MetricScore>) -> Result<(), ScoreError> {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use llmops::domain::chat::{ChatRequest, Parameters};
+use llmops::domain::chat::ChatRequest;
 use llmops::domain::judge::parse_judge_request;
 use llmops::domain::run::{Outcome, RunStatus};
 use llmops::domain::scoring::{JudgeSpec, ScorerSpec};
@@ -11,7 +11,7 @@ use llmops_testing::on_backends;
 use crate::scripted::{Scripted, add_samples, exact, finish, installation, right, run, scoring, wait};
 
 fn judge() -> ScorerSpec {
-    ScorerSpec::Judge(JudgeSpec { parameters: Parameters::default(), ..JudgeSpec::with_model("test/judge") })
+    ScorerSpec::Judge(JudgeSpec::with_model("test/judge"))
 }
 
 /// Scores 0.9 for everything.
@@ -115,9 +115,12 @@ async fn judges_keep_to_their_budget() {
         let done = finish(&ops, run("m", spec)).await;
         assert_eq!(done.status, RunStatus::Failed, "most samples could not be judged");
         let results = done.results.unwrap();
-        assert!(results.error_reasons.keys().any(|r| r.contains("budget")), "{:?}", results.error_reasons);
-        // Calls that were on their way when the budget ran out are still paid for.
-        assert!(results.spend.judge_cost >= 30.0 && results.spend.judge_cost <= 30.0 + 3.0 * 32.0);
+        assert_eq!(results.error_reasons["judge budget"], 40);
+        assert!((results.spend.judge_cost - 30.0).abs() < 1e-9, "{}", results.spend.judge_cost);
+        assert!(results.notices.iter().any(|n| n.contains("max_judge_cost") && n.contains("40 trials")));
+        // What cannot be judged is not asked for, but for what was on its way: a run of 50 costs the target 50 calls at most.
+        let asked = provider.calls();
+        assert!((20..=60).contains(&asked), "{asked}");
     })
     .await;
 }

@@ -9,6 +9,7 @@ mod evaluate;
 mod events;
 mod gate;
 mod jobs;
+mod judges;
 mod models;
 mod peeking;
 mod prompts;

@@ -18,6 +18,7 @@ pub(super) enum Purpose {
     LatencyAngle,
     Opener,
     JudgeNoise,
+    JudgePosition,
 }
 
 /// The identity of a request for the simulator.

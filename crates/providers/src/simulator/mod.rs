@@ -4,7 +4,8 @@
 //!   ([`Script::parse`]); without one, a paraphrase of the message, wrapped as `{"answer": …}` where a JSON
 //!   `response_format` is asked for. `stop` and `max_tokens` are honoured.
 //! * **Quality.** A share of answers is made worse ([`Degradation`]). Judgements never are.
-//! * **Judge.** A request that carries a candidate between the fences of `llmops_domain::judge` is answered with a rubric.
+//! * **Judge.** A request that carries a candidate between the fences of `llmops_domain::judge` is answered with what it
+//!   asks for: a rubric, claims, a checklist, the better of two answers, a revised score of a debate.
 //!   `judge`, and `judges` for single models, make it biased, noisy, a liar, or break the format.
 //! * **Tokens.** One per four characters, rounded up, and three more for each message read.
 //! * **Latency.** Fixed, or log-normal around its median. Reported, not measured, where the call stays in the process.

@@ -23,6 +23,7 @@ pub(crate) fn results(overall: f64) -> RunResults {
         failure_reasons: BTreeMap::new(),
         error_reasons: BTreeMap::new(),
         notices: Vec::new(),
+        judges: BTreeMap::new(),
         spend: Spend::default(),
         latency: None,
     }

@@ -55,19 +55,6 @@ impl Checker<'_> {
                 self.web_address(&format!("{at}/url"), &http.url);
                 self.timeout(at);
             }
-            ScorerSpec::Judge(judge) => {
-                self.model(&format!("{at}/model"), &judge.model);
-                for (index, axis) in judge.rubric.iter().enumerate() {
-                    let pointer = format!("{at}/rubric/{index}");
-                    if axis.trim().is_empty() {
-                        self.error(&pointer, "the axis needs a name", None);
-                    } else if judge.rubric[..index].contains(axis) {
-                        let quoted = self.document.quote(&pointer);
-                        self.error(&pointer, format!("{quoted} is in the rubric twice"), None);
-                    }
-                }
-                self.judges_itself(&format!("{at}/model"), &judge.model);
-            }
             _ => {}
         }
     }
