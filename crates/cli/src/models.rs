@@ -16,7 +16,7 @@ pub(crate) async fn load(context: &Context, models: &Models, name: &str, layer: 
     let bar = Bar::new(context);
     let loaded = models.load(name, layer, &bar).await;
     bar.clear();
-    loaded.map_err(failure)
+    loaded.map_err(|error| failure(&error))
 }
 
 /// Downloads the models that metrics need and that are missing, so that the run which loads them finds them.
@@ -28,17 +28,17 @@ pub(crate) async fn fetch(context: &Context, project: &Project, scoring: &Scorin
         bar.clear();
         // A metric that names no model is left out of the run, which says why.
         if let (Err(error), Some(_)) = (fetched, named) {
-            return Err(failure(error));
+            return Err(failure(&error));
         }
     }
     Ok(())
 }
 
 /// A model that is not to be had.
-pub(crate) fn failure(error: ModelError) -> Failure {
+pub(crate) fn failure(error: &ModelError) -> Failure {
     let kind = if error.is_temporary() { Kind::Undecided } else { Kind::Usage };
     let mut failure = Failure::new(kind, error.to_string()).hint(error.hint());
-    let source = std::error::Error::source(&error);
+    let source = std::error::Error::source(error);
     failure.chain.extend(source.and_then(std::error::Error::source).map(ToString::to_string));
     failure
 }

@@ -8,6 +8,7 @@ use clap::Args;
 use futures::future::BoxFuture;
 use llmops::models::{DEFAULT_MODEL, Found, Layer, Models, Quiet};
 use llmops_api::page::PageQuery;
+use llmops_domain::scorecard::format;
 use llmops_domain::scoring::{BertscoreSpec, ScorerSpec};
 use serde::Serialize;
 
@@ -107,7 +108,8 @@ pub(crate) async fn run(context: &Context, _: &DoctorArgs) -> Outcome {
 fn table(context: &Context, findings: &[Finding]) -> String {
     let columns = [Column::text("check"), Column::text(""), Column::text("finding")];
     let mut before = "";
-    let rows = findings.iter().map(|finding| {
+    let mut rows = Vec::new();
+    for finding in findings {
         let name = if finding.check == before { "" } else { finding.check };
         before = finding.check;
         let (tone, status) = match finding.status {
@@ -115,14 +117,16 @@ fn table(context: &Context, findings: &[Finding]) -> String {
             Status::Warn => (Tone::Warn, "warn"),
             Status::Fail => (Tone::Bad, "fail"),
         };
-        let hint = finding.hint.as_ref().map(|hint| format!("\n{hint}")).unwrap_or_default();
-        vec![
+        rows.push(vec![
             Cell::toned(Tone::Strong, name),
             Cell::toned(tone, status),
-            Cell::toned(Tone::Plain, format!("{}{hint}", finding.message)),
-        ]
-    });
-    terminal::table(context.ui.out, &columns, rows.collect())
+            Cell::toned(Tone::Plain, &finding.message),
+        ]);
+        if let Some(hint) = &finding.hint {
+            rows.push(vec![Cell::toned(Tone::Plain, ""), Cell::toned(Tone::Plain, ""), Cell::toned(Tone::Faint, hint)]);
+        }
+    }
+    terminal::table(context.ui.out, &columns, rows)
 }
 
 fn configuration(installation: &Installation<'_>) -> Vec<Finding> {
@@ -131,12 +135,12 @@ fn configuration(installation: &Installation<'_>) -> Vec<Finding> {
         Ok(project) if project.has_config => {
             let config = &project.config;
             let counts = [
-                (config.providers.len(), "providers"),
-                (config.targets.len(), "targets"),
-                (config.datasets.len(), "datasets"),
-                (config.suites.len(), "suites"),
+                (config.providers.len(), "provider"),
+                (config.targets.len(), "target"),
+                (config.datasets.len(), "dataset"),
+                (config.suites.len(), "suite"),
             ];
-            let counts: Vec<String> = counts.iter().map(|(count, what)| format!("{count} {what}")).collect();
+            let counts: Vec<String> = counts.iter().map(|(count, what)| format::count(*count as u64, what)).collect();
             vec![Finding::ok(format!("llmops.yaml of `{}`: {}", config.project, counts.join(", ")))]
         }
         Ok(_) => vec![
@@ -164,7 +168,8 @@ fn files(installation: &Installation<'_>) -> Vec<Finding> {
         .extend(prompts.iter().filter_map(|path| read_prompt(path).err()).flat_map(|failure| Finding::of(&failure)));
     if findings.is_empty() && project.has_config {
         let (datasets, prompts) = (project.config.datasets.len(), prompts.len());
-        findings.push(Finding::ok(format!("{datasets} dataset files and {prompts} prompt files are there")));
+        let counts = [format::count(datasets as u64, "dataset file"), format::count(prompts as u64, "prompt file")];
+        findings.push(Finding::ok(format!("{} are there", counts.join(" and "))));
     }
     findings
 }
@@ -209,7 +214,7 @@ fn providers(installation: &Installation<'_>) -> Vec<Finding> {
     if findings.iter().all(|finding| finding.status == Status::Ok) {
         let names: Vec<&str> = config.providers.keys().map(String::as_str).collect();
         findings = vec![
-            Finding::ok(format!("{} have what they need", names.join(", ")))
+            Finding::ok(format!("nothing is missing for {}", names.join(", ")))
                 .hint("`llmops provider check` asks the models of all targets"),
         ];
     }
@@ -229,14 +234,18 @@ async fn models(installation: &Installation<'_>) -> Vec<Finding> {
         wanted.insert((model.unwrap_or(DEFAULT_MODEL), layer));
     }
     let models = Models::new(project.model_options());
-    let mut findings = Vec::new();
+    let mut findings: Vec<Finding> = Vec::new();
     for (model, layer) in wanted {
         let layer = match layer {
             None => Layer::Recommended,
             Some(usize::MAX) => Layer::Last,
             Some(layer) => Layer::At(layer),
         };
-        findings.push(load(&models, model, layer).await);
+        let finding = load(&models, model, layer).await;
+        // The recommended layer may be the last one.
+        if findings.iter().all(|known| known.message != finding.message) {
+            findings.push(finding);
+        }
     }
     if findings.is_empty() {
         findings.push(Finding::ok("no metric needs an embedding model"));
@@ -266,7 +275,7 @@ async fn load(models: &Models, model: &str, layer: Layer) -> Finding {
         }
         Err(error) => {
             let hint = error.hint();
-            Finding::of(&crate::models::failure(error)).remove(0).hint(hint)
+            Finding::of(&crate::models::failure(&error)).remove(0).hint(hint)
         }
     }
 }

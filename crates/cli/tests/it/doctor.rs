@@ -29,7 +29,7 @@ fn an_installation_that_works() {
     let found = findings(&project, 0);
     let of = |check: &str| found.iter().filter(|(c, _, _)| c == check).collect::<Vec<_>>();
     assert_eq!(of("configuration")[0].1, "ok");
-    assert_eq!(of("files")[0].2, "1 dataset files and 1 prompt files are there");
+    assert_eq!(of("files")[0].2, "1 dataset file and 1 prompt file are there");
     assert!(of("store")[0].2.contains("does not exist yet"));
     assert!(!project.path(".llmops/llmops.db").exists(), "a check makes nothing");
     assert!(

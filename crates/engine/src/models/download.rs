@@ -87,6 +87,19 @@ struct Wanted<'a> {
     file: &'a str,
 }
 
+impl Wanted<'_> {
+    fn check(&self, expected: &str, found: &str) -> Result<(), ModelError> {
+        if expected == found {
+            return Ok(());
+        }
+        Err(self.damaged(format!("its checksum is {found}, announced was {expected}")))
+    }
+
+    fn damaged(&self, reason: String) -> ModelError {
+        ModelError::Damaged { name: self.name.repository.clone(), file: self.file.to_owned(), reason }
+    }
+}
+
 impl<'a> Hub<'a> {
     pub(super) fn new(settings: &'a HubSettings, cache: &'a Path) -> Result<Self, ModelError> {
         // Installing it twice is no error that matters: the first one stays.
@@ -203,10 +216,10 @@ impl<'a> Hub<'a> {
         progress.end();
         if let Checksum::Git(expected) = Checksum::of_etag(announced.etag.as_deref()) {
             let found = git_hash(&partial.0).map_err(|error| ModelError::io(&partial.0, error))?;
-            self.check(wanted, &expected, &found)?;
+            wanted.check(&expected, &found)?;
         }
         if let Checksum::Sha256(expected) = Checksum::of_etag(announced.etag.as_deref()) {
-            self.check(wanted, &expected, &hash)?;
+            wanted.check(&expected, &hash)?;
         }
         let blob = blobs.join(name.unwrap_or(hash));
         fs::rename(&partial.0, &blob).map_err(|error| ModelError::io(&blob, error))?;
@@ -273,22 +286,10 @@ impl<'a> Hub<'a> {
             }
         }
         if let Some(size) = announced.size.filter(|size| *size != length) {
-            return Err(self.damaged(wanted, format!("{length} bytes instead of {size}")));
+            return Err(wanted.damaged(format!("{length} bytes instead of {size}")));
         }
         file.sync_all().map_err(|error| ModelError::io(path, error))?;
         Ok(hex::encode(hash.finalize()))
-    }
-
-    fn check(&self, wanted: &Wanted<'_>, expected: &str, found: &str) -> Result<(), ModelError> {
-        if expected == found {
-            return Ok(());
-        }
-        Err(self.damaged(wanted, format!("its checksum is {found}, announced was {expected}")))
-    }
-
-    #[expect(clippy::unused_self, reason = "one of the three errors of a file")]
-    fn damaged(&self, wanted: &Wanted<'_>, reason: String) -> ModelError {
-        ModelError::Damaged { name: wanted.name.repository.clone(), file: wanted.file.to_owned(), reason }
     }
 
     fn unreachable(&self, wanted: &Wanted<'_>, reason: String) -> ModelError {

@@ -29,6 +29,9 @@ pub struct Embedder {
     cache: Option<Arc<EmbeddingCache>>,
 }
 
+/// Embeddings by their texts.
+type ByText<'a> = HashMap<&'a str, TokenEmbeddings>;
+
 /// An output and the references it is compared with.
 pub type Pair<'a> = (&'a str, &'a [String]);
 
@@ -113,12 +116,9 @@ impl Embedder {
         (text.len() / TOKEN_BYTES + 2).min(self.encoder.max_tokens())
     }
 
-    #[expect(clippy::type_complexity, reason = "two maps from texts, outputs first")]
-    fn embed_group<'a>(
-        &self,
-        group: &[(usize, &'a str, &'a str)],
-    ) -> Result<(HashMap<&'a str, TokenEmbeddings>, HashMap<&'a str, TokenEmbeddings>), EncodeError> {
-        let mut references: HashMap<&str, TokenEmbeddings> = HashMap::new();
+    /// The embeddings of the outputs and those of the references.
+    fn embed_group<'a>(&self, group: &[(usize, &'a str, &'a str)]) -> Result<(ByText<'a>, ByText<'a>), EncodeError> {
+        let mut references = ByText::new();
         if let Some(cache) = &self.cache {
             let texts = distinct(group.iter().map(|(_, _, reference)| *reference));
             let known =

@@ -18,7 +18,7 @@ use llmops::{LlmOps, Options};
 use llmops_metrics::bertscore::{BertScore, Idf};
 use llmops_metrics::embedding_similarity::embedding_similarity;
 use llmops_metrics::encoder::Encoder;
-use llmops_storage::Store;
+use llmops_storage::{ResultFilter, Store};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -330,7 +330,7 @@ async fn a_run_scores_by_embeddings() {
     let (last, first) = (encoder(None), encoder(Some(1)));
     let references: Vec<String> = (0..40).map(|i| format!("answer {i}")).collect();
     let weighted = BertScore { idf: Some(Idf::new(&last, &references).unwrap()), baseline: None };
-    let (results, _) = ops.evaluator().results(&done.id, &Default::default(), None, 100).await.unwrap();
+    let (results, _) = ops.evaluator().results(&done.id, &ResultFilter::default(), None, 100).await.unwrap();
     assert_eq!(results.len(), 40);
     for result in results {
         let Outcome::Scored { scores, .. } = &result.outcome else { panic!("{result:?}") };
@@ -359,7 +359,7 @@ async fn rescaled_scores_stay_in_range() {
         ..BertscoreSpec::default()
     };
     let (ops, done) = evaluate(scoring([("bertscore", 1.0, ScorerSpec::Bertscore(spec))]), at_fixtures()).await;
-    let (results, _) = ops.evaluator().results(&done.id, &Default::default(), None, 100).await.unwrap();
+    let (results, _) = ops.evaluator().results(&done.id, &ResultFilter::default(), None, 100).await.unwrap();
     for result in results {
         let Outcome::Scored { scores, .. } = &result.outcome else { panic!("{result:?}") };
         assert!((0.0..=1.0).contains(&scores["bertscore"].score));
