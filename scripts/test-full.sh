@@ -45,8 +45,11 @@ step "BERTScore: fixtures anew, then llmops beside bert_score"
 cargo build --locked --release -p llmops-cli
 .dev/venv-bertscore/bin/python scripts/bench/bertscore.py
 
+step "Assignments against growthbook: 100,000 units x 20 experiments, one by one"
+target=${CARGO_TARGET_DIR:-target}
+python crates/domain/tests/fixtures/generate_assignments.py --against "$target/release/llmops"
+
 step "Cost of the engine"
-cargo build --locked --release -p llmops-cli
 python scripts/bench/engine.py
 step "Replicas and workers killed every five seconds, on PostgreSQL and Redis; PostgreSQL away for 20 s"
 scripts/faults/run.sh replicas

@@ -13,6 +13,11 @@ start_postgres
 start_redis
 find_minilm
 
+if have node; then
+  step "OpenFeature clients"
+  scripts/clients/install.sh
+fi
+
 step "Tests"
 if cargo nextest --version >/dev/null 2>&1; then
   cargo nextest run --locked --workspace

@@ -8,6 +8,7 @@ pub mod datasets;
 pub mod deployments;
 pub mod error;
 pub mod events;
+pub mod experiments;
 pub mod judges;
 pub mod models;
 pub mod page;

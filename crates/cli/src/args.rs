@@ -93,7 +93,7 @@ pub(crate) enum Command {
     /// The models that judge, compared with people
     #[command(subcommand)]
     Judge(judge::JudgeCommand),
-    /// Plan experiments
+    /// A/B tests of prompts and models
     #[command(subcommand)]
     Experiment(experiment::ExperimentCommand),
     /// Point a deployment to a manifest: what answers live traffic

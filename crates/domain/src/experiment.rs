@@ -7,6 +7,7 @@ pub mod assignment;
 pub mod check;
 pub mod choice;
 pub mod condition;
+pub mod file;
 pub mod lifecycle;
 pub mod metric;
 pub mod observation;
@@ -71,10 +72,10 @@ pub struct Variant {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
-    /// The user: the attribute `user`, else OpenFeature's targeting key.
+    /// The user: OpenFeature's `targetingKey`, else the attribute `user`, `user_id` or `id`.
     #[default]
     User,
-    /// The session: the attribute `session`.
+    /// The session: the attribute `session`, else `session_id`.
     Session,
     /// Any attribute of the context: `{attribute: organisation}`.
     Attribute(String),

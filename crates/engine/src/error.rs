@@ -41,6 +41,9 @@ pub enum Error {
     /// The step is not possible in the present status.
     #[error(transparent)]
     Transition(#[from] llmops_domain::run::InvalidTransition),
+    /// The step is not possible in the experiment's present status.
+    #[error("{1} (experiment `{0}`)")]
+    Experiment(llmops_domain::id::ExperimentId, llmops_domain::experiment::lifecycle::InvalidStep),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -113,7 +116,7 @@ impl Error {
             }
             Self::Conflict { hint, .. } => body(ErrorCode::Conflict, hint),
             Self::NotFound { hint, .. } => body(ErrorCode::NotFound, hint),
-            Self::Transition(_) => body(ErrorCode::InvalidTransition, &None),
+            Self::Transition(_) | Self::Experiment(..) => body(ErrorCode::InvalidTransition, &None),
             Self::Provider(error) => {
                 let code =
                     if error.is_unavailable() { ErrorCode::ProviderUnavailable } else { ErrorCode::InvalidContent };

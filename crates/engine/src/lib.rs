@@ -27,6 +27,7 @@ mod deployments;
 mod error;
 pub mod evaluator;
 pub mod events;
+pub mod experiments;
 mod gate;
 pub mod jobs;
 pub mod models;
@@ -60,6 +61,7 @@ pub use deployments::Deployments;
 pub use error::Error;
 pub use evaluator::ContinuousEvaluator;
 pub use events::Events;
+pub use experiments::ExperimentManager;
 pub use llmops_domain as domain;
 pub use prompts::PromptRegistry;
 pub use records::{RecordCounts, RecordWriter, Records};
@@ -122,6 +124,7 @@ pub(crate) struct Services {
     pub(crate) debate: RwLock<Option<DebateEvaluator>>,
     /// Projects whose registry has the built-in prompts of this build.
     pub(crate) with_builtin_prompts: Mutex<HashSet<ProjectId>>,
+    pub(crate) experiments: Arc<experiments::live::Live>,
     /// The name of this process as a lease holder.
     pub(crate) owner: String,
 }
@@ -161,6 +164,7 @@ impl LlmOps {
             alerts_due: Arc::default(),
             verifier: Arc::default(),
             outbound: Outbound::new(options.outbound.allow.clone()),
+            experiments: experiments::live::Live::new(store.clone()),
             store,
             providers: Arc::new(providers),
             models: Arc::new(models::Models::new(options.models.clone())),
@@ -227,6 +231,11 @@ impl LlmOps {
     /// Lets another verifier choose among models.
     pub fn set_verifier(&self, verifier: Arc<dyn Verifier>) {
         *self.services.verifier.write().unwrap_or_else(PoisonError::into_inner) = Some(verifier);
+    }
+
+    /// The experiments.
+    pub fn experiments(&self) -> ExperimentManager {
+        ExperimentManager { services: self.services.clone(), project: self.project.clone(), prompts: self.prompts() }
     }
 
     /// The events of the project.

@@ -7,6 +7,7 @@ mod error;
 mod extract;
 pub mod gateway;
 mod health;
+mod ofrep;
 
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
         (name = "alerts", description = "What is wrong, and who is told of it"),
         (name = "deployments", description = "What answers live traffic"),
         (name = "records", description = "What is kept of live calls"),
+        (name = "experiments", description = "Experiments, their life and assignments"),
+        (name = "flags", description = "OpenFeature remote evaluation (OFREP) of experiments"),
         (name = "events", description = "What happens, live"),
         (name = "schedules", description = "Runs that start by themselves"),
         (name = "operations", description = "Health")
@@ -58,6 +61,8 @@ fn api_router() -> OpenApiRouter<LlmOps> {
         .merge(api::baselines::router())
         .merge(api::deployments::router())
         .merge(api::records::router())
+        .merge(api::experiments::router())
+        .merge(ofrep::router())
         .merge(api::events::router())
         .merge(api::alerts::router())
         .merge(api::providers::router())

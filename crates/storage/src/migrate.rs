@@ -43,10 +43,14 @@ const MIGRATIONS: &[Migration] = &[
         name: "models",
         sqlite: include_str!("../migrations/sqlite/0005_models.sql"),
         postgres: include_str!("../migrations/postgres/0005_models.sql"),
+    },
+    Migration {
         version: 6,
         name: "jobs",
         sqlite: include_str!("../migrations/sqlite/0006_jobs.sql"),
         postgres: include_str!("../migrations/postgres/0006_jobs.sql"),
+    },
+    Migration {
         version: 7,
         name: "schedules",
         sqlite: include_str!("../migrations/sqlite/0007_schedules.sql"),
@@ -57,6 +61,12 @@ const MIGRATIONS: &[Migration] = &[
         name: "deployments",
         sqlite: include_str!("../migrations/sqlite/0008_deployments.sql"),
         postgres: include_str!("../migrations/postgres/0008_deployments.sql"),
+    },
+    Migration {
+        version: 9,
+        name: "experiments",
+        sqlite: include_str!("../migrations/sqlite/0009_experiments.sql"),
+        postgres: include_str!("../migrations/postgres/0009_experiments.sql"),
     },
 ];
 

@@ -3,6 +3,7 @@
 mod alerts;
 mod datasets;
 mod deployments;
+mod experiments;
 mod judges;
 mod models;
 mod prompts;

@@ -1,6 +1,8 @@
-//! `llmops experiment`: plan experiments, and say what they found.
+//! `llmops experiment`: plan experiments, run them, assign units, and say what they found.
 
 mod analyze;
+mod assign;
+mod manage;
 mod report;
 mod simulate;
 
@@ -13,9 +15,44 @@ use super::Context;
 use crate::failure::{Failure, Outcome};
 use crate::terminal;
 
-/// Plan experiments, and say what they found.
+/// A/B tests of prompts and models.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExperimentCommand {
+    /// Make an experiment: from a file, of two prompts, or of several models
+    Create(manage::CreateArgs),
+    /// List experiments, newest first
+    List(manage::ListArgs),
+    /// Show an experiment
+    Show {
+        /// The experiment: an id, the beginning of one, or a key
+        experiment: String,
+    },
+    /// Change an experiment: a draft in every way, a running one in its split, and its coverage upwards
+    Update(manage::UpdateArgs),
+    /// Start a draft, or resume what is paused
+    Start {
+        /// The experiment: an id, the beginning of one, or a key
+        experiment: String,
+    },
+    /// Pause: no unit is added, and those that are in keep their variant
+    Pause {
+        /// The experiment: an id, the beginning of one, or a key
+        experiment: String,
+    },
+    /// Go on after a pause
+    Resume {
+        /// The experiment: an id, the beginning of one, or a key
+        experiment: String,
+    },
+    /// End an experiment, with a winner or without
+    Complete(manage::CompleteArgs),
+    /// Give an experiment up
+    Cancel {
+        /// The experiment: an id, the beginning of one, or a key
+        experiment: String,
+    },
+    /// Tell who gets which variant: of an experiment, or by hash alone
+    Assign(assign::AssignArgs),
     /// How many units each of two variants needs for an effect to be found
     Power(PowerArgs),
     /// What observations from anywhere allow to say
@@ -102,12 +139,23 @@ struct Plan {
 }
 
 /// Runs the command.
-pub(crate) fn run(context: &Context, command: &ExperimentCommand) -> Outcome {
+pub(crate) async fn run(context: &Context, command: ExperimentCommand) -> Outcome {
+    use manage::Step;
     match command {
-        ExperimentCommand::Power(args) => power(context, args),
-        ExperimentCommand::Analyze(args) => analyze::run(context, args),
-        ExperimentCommand::Report(args) => report::run(context, args),
-        ExperimentCommand::Simulate(args) => simulate::run(context, args),
+        ExperimentCommand::Create(args) => manage::create(context, &args).await,
+        ExperimentCommand::List(args) => manage::list(context, &args).await,
+        ExperimentCommand::Show { experiment } => manage::step(context, Step::Show, &experiment).await,
+        ExperimentCommand::Update(args) => manage::update(context, &args).await,
+        ExperimentCommand::Start { experiment } => manage::step(context, Step::Start, &experiment).await,
+        ExperimentCommand::Pause { experiment } => manage::step(context, Step::Pause, &experiment).await,
+        ExperimentCommand::Resume { experiment } => manage::step(context, Step::Resume, &experiment).await,
+        ExperimentCommand::Complete(args) => manage::complete(context, &args).await,
+        ExperimentCommand::Cancel { experiment } => manage::step(context, Step::Cancel, &experiment).await,
+        ExperimentCommand::Assign(args) => assign::run(context, args).await,
+        ExperimentCommand::Power(args) => power(context, &args),
+        ExperimentCommand::Analyze(args) => analyze::run(context, &args),
+        ExperimentCommand::Report(args) => report::run(context, &args),
+        ExperimentCommand::Simulate(args) => simulate::run(context, &args),
     }
 }
 

@@ -22,6 +22,8 @@ enum Of {
     Config,
     /// prompts/*.yaml
     Prompt,
+    /// An experiment's file
+    Experiment,
     /// scores.json
     Scores,
     /// The HTTP API
@@ -33,6 +35,7 @@ pub(crate) fn run(context: &Context, args: &SchemaArgs) -> Outcome {
     let text = match args.of {
         Of::Config => json(Config::json_schema())?,
         Of::Prompt => json(&prompt_file::json_schema())?,
+        Of::Experiment => json(llmops_domain::experiment::file::json_schema())?,
         Of::Scores => json(&llmops_domain::scorecard::scores_json_schema())?,
         Of::Openapi => json(&llmops_server::openapi())?,
     };

@@ -46,7 +46,7 @@ pub(crate) async fn run(context: &Context, args: &ServeArgs) -> Outcome {
     let address = listener.local_addr().map_err(|e| Failure::because(Kind::Undecided, "no address", &e))?;
     context.note(&format!("llmops serves http://{address} (GET /openapi.json lists what there is); Ctrl-C stops it"));
     let background = Background::start(context, &project, args, &ops).await;
-    let events = ops.events();
+    let (events, experiments) = (ops.events(), ops.experiments());
     let stop = async move {
         shutdown().await;
         // Streams of events would never end by themselves.
@@ -59,6 +59,7 @@ pub(crate) async fn run(context: &Context, args: &ServeArgs) -> Outcome {
     // A small answer must not wait for the next one.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let served = axum::serve(listener, llmops_server::router(ops).merge(gateway)).with_graceful_shutdown(stop).await;
+    experiments.flush().await;
     background.stop().await;
     tasks.shut_down().await;
     served.map_err(|e| Failure::because(Kind::Undecided, "the server stopped", &e))

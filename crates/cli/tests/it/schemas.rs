@@ -8,6 +8,7 @@ fn the_committed_schemas_are_current() {
     for (of, file) in [
         ("config", "docs/schema/llmops.schema.json"),
         ("prompt", "docs/schema/prompt.schema.json"),
+        ("experiment", "docs/schema/experiment.schema.json"),
         ("scores", "docs/schema/scores.schema.json"),
         ("openapi", "docs/openapi.json"),
     ] {

@@ -17,6 +17,8 @@ use super::{Allocation, Experiment, ExperimentStatus, Holdout, Namespace, Unit};
 
 const FNV_OFFSET: u32 = 0x811c_9dc5;
 const FNV_PRIME: u32 = 0x0100_0193;
+/// Most bytes of a unit in an experiment: what every database can index.
+const LONGEST_UNIT: usize = 1024;
 
 /// FNV-1a over the UTF-16 code units of the text, as every client of GrowthBook computes it, going on from `state`.
 fn fnv32a(state: u32, text: &str) -> u32 {
@@ -111,7 +113,7 @@ impl Splitter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Exclusion {
-    /// The context does not name the unit, or it is empty.
+    /// The context does not name the unit, or the name is empty, longer than 1024 bytes or has a NUL character.
     NoUnit,
     /// The attributes do not meet the audience's condition.
     Audience,
@@ -202,7 +204,7 @@ impl Assigner {
     /// The unit that the attributes name; texts and whole numbers are units.
     pub fn unit_of<'a>(&self, attributes: &'a Map<String, Value>) -> Option<std::borrow::Cow<'a, str>> {
         let names: &[&str] = match &self.unit {
-            Unit::User => &["user", "user_id", "targetingKey", "id"],
+            Unit::User => &["targetingKey", "user", "user_id", "id"],
             Unit::Session => &["session", "session_id"],
             Unit::Attribute(name) => &[name],
         };
@@ -243,7 +245,7 @@ impl Assigner {
     }
 
     fn excluded(&self, unit: &str, attributes: &Map<String, Value>) -> Option<Exclusion> {
-        if unit.is_empty() {
+        if unit.is_empty() || unit.len() > LONGEST_UNIT || unit.contains('\0') {
             return Some(Exclusion::NoUnit);
         }
         if self.holdout.as_ref().is_some_and(|h| bucket(&h.name, unit) < h.share) {

@@ -1,5 +1,6 @@
 //! Tests of the public surface.
 
+mod assignments;
 mod config_files;
 mod datasets;
 mod prompt_files;

@@ -7,6 +7,7 @@ mod calibration;
 mod deployments;
 mod evaluate;
 mod events;
+mod experiments;
 mod gate;
 mod jobs;
 mod judges;

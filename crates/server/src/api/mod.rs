@@ -6,6 +6,7 @@ pub mod channels;
 pub mod datasets;
 pub mod deployments;
 pub mod events;
+pub mod experiments;
 pub mod judges;
 pub mod prompts;
 pub mod providers;

@@ -6,6 +6,7 @@ mod calibrations;
 mod datasets;
 mod deployments;
 mod events;
+mod experiments;
 mod jobs;
 mod kill;
 mod manifests;

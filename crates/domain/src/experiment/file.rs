@@ -1,0 +1,82 @@
+//! An experiment as a YAML or JSON file.
+
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+use super::ExperimentSpec;
+use crate::yaml::{Document, Problem, Schema};
+
+static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+    let mut schema = crate::yaml::strict(schemars::schema_for!(ExperimentSpec).to_value());
+    if let Some(root) = schema.as_object_mut() {
+        root.insert("title".to_owned(), "An experiment of llmops".into());
+    }
+    Schema::new(schema)
+});
+
+/// Reads an experiment file and fills in what was left out.
+///
+/// # Errors
+/// With every mistake of the file, by line.
+pub fn parse(text: &str, file: &str) -> Result<ExperimentSpec, Vec<Problem>> {
+    let document = Document::parse(text, file)?;
+    let spec: ExperimentSpec = document.decode(&SCHEMA)?;
+    spec.checked().map_err(|invalid| {
+        let problem = |p: super::SpecProblem| document.problem(&pointer(&p.field), p.message, None);
+        let mut problems: Vec<Problem> = invalid.problems.into_iter().map(problem).collect();
+        problems.sort_by_key(|p| (p.line, p.column));
+        problems
+    })
+}
+
+/// The JSON Schema of an experiment file.
+pub fn json_schema() -> &'static Value {
+    SCHEMA.as_json()
+}
+
+/// `variants[0].id` as a JSON pointer.
+fn pointer(field: &str) -> String {
+    let segments = field.split(['.', '[']).map(|segment| segment.trim_end_matches(']'));
+    segments.filter(|segment| !segment.is_empty()).flat_map(|segment| ["/", segment]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str) -> String {
+        let found = parse(text, "e.yaml").unwrap_err();
+        found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_file_is_read_with_all_it_may_hold() {
+        let spec = parse(
+            "name: greeting\nvariants:\n  - {name: Formal, value: 1.0}\n  - {name: Warm, value: 2.0}\n\
+             traffic_split: {formal: 70, warm: 30}\nunit: {attribute: organisation}\n\
+             audience: {country: {$in: [DE, FR]}}\nmetrics:\n  - solved\n  - {name: latency, guardrail: {margin: 50}}\n\
+             analysis: {min_duration: 14d}\n",
+            "e.yaml",
+        )
+        .unwrap();
+        assert_eq!(spec.weights(), [0.7, 0.3]);
+        assert_eq!(spec.variants[0].value.as_ref().unwrap().to_string(), "1.0");
+        assert_eq!(spec.target_metric.as_deref(), Some("solved"));
+    }
+
+    #[test]
+    fn mistakes_have_their_lines() {
+        insta::assert_snapshot!(problems("name: greeting\nvariants: [{id: a}, {idd: b}]\nsplit: 3\n"), @r"
+        e.yaml:2:22: variants[1].idd: unknown key; did you mean id?
+        e.yaml:3:1: split: unknown key; expected one of name, key, description, variants, traffic_split, coverage, unit, sticky, seed, audience, namespace, holdout, metrics, target_metric, analysis, metadata
+        ");
+        insta::assert_snapshot!(
+            problems("name: greeting\nvariants:\n  - id: a\n  - id: a\ncoverage: 0.5\ntarget_metric: x\nmetrics: [y]\n"),
+            @r"
+        e.yaml:4:9: variants[1].id: variants[0] has the id `a` already: give each its own
+        e.yaml:6:16: target_metric: `x` is not among the metrics: expected y
+        "
+        );
+    }
+}

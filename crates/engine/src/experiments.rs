@@ -1,0 +1,256 @@
+//! `ExperimentManager`: experiments and their life, and who gets which variant.
+
+mod assign;
+mod exposures;
+pub(crate) mod live;
+mod make;
+
+use std::sync::Arc;
+
+use llmops_api::Problem;
+use llmops_domain::event::Event;
+use llmops_domain::experiment::lifecycle::StepError;
+use llmops_domain::experiment::{Experiment, ExperimentSpec, ExperimentStatus, InvalidExperiment, Variant};
+use llmops_domain::id::{ExperimentId, ProjectId};
+use llmops_storage::StoreError;
+use serde_json::{Map, Value};
+
+pub use assign::Assigned;
+pub use live::{Flag, Flags};
+
+use crate::prompts::PromptRegistry;
+use crate::{Error, Services};
+
+/// Manages experiments: create, get, list, update, start, pause, resume, complete, cancel, assign_variant.
+#[derive(Debug, Clone)]
+pub struct ExperimentManager {
+    pub(crate) services: Arc<Services>,
+    pub(crate) project: ProjectId,
+    pub(crate) prompts: PromptRegistry,
+}
+
+impl From<InvalidExperiment> for Error {
+    fn from(invalid: InvalidExperiment) -> Self {
+        let problem = |p: &llmops_domain::experiment::SpecProblem| Problem {
+            line: None,
+            field: Some(p.field.clone()),
+            message: p.message.clone(),
+        };
+        let problems = invalid.problems.iter().map(problem).collect();
+        Self::Invalid { message: invalid.to_string(), problems, hint: None }
+    }
+}
+
+impl ExperimentManager {
+    /// Makes a draft. What was left out is filled in; all mistakes come at once.
+    pub async fn create(&self, spec: ExperimentSpec) -> Result<Experiment, Error> {
+        let spec = spec.checked()?;
+        let now = self.services.clock.now();
+        let id = ExperimentId::new(now.as_millisecond(), self.services.clock.random());
+        let experiment = Experiment::draft(id, spec, now);
+        self.services.store.create_experiment(&self.project, &experiment).await?;
+        self.tell(&experiment).await?;
+        Ok(experiment)
+    }
+
+    /// The experiment with this id, a beginning of it, or this key: of several with one key the one that is running or paused, else the
+    /// newest.
+    pub async fn get(&self, experiment: &str) -> Result<Experiment, Error> {
+        match self.services.store.get_experiment(&self.project, experiment).await {
+            Ok(stored) => Ok(stored.experiment),
+            Err(StoreError::NotFound { .. }) => {
+                Err(Error::not_found("experiment", experiment).with_hint("llmops experiment list shows what exists"))
+            }
+            Err(StoreError::Ambiguous { .. }) => {
+                Err(Error::invalid(format!("`{experiment}` fits several experiments"))
+                    .with_hint("write more of the id"))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Experiments, newest first, with a status and an id below `before` where these are given.
+    pub async fn list(
+        &self,
+        status: Option<ExperimentStatus>,
+        before: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Experiment>, Error> {
+        Ok(self.services.store.list_experiments(&self.project, status, before, limit).await?)
+    }
+
+    /// Starts a draft, or resumes what is paused. A draft's prompts and manifests are pinned: what is active later does not matter.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when a running or paused experiment has the same key, or a part of the same namespace.
+    pub async fn start(&self, experiment: &str) -> Result<Experiment, Error> {
+        let mut current = self.get(experiment).await?;
+        if current.status == ExperimentStatus::Draft {
+            self.pin(&mut current).await?;
+            self.check_namespace(&current).await?;
+        }
+        self.step(&current, current.start(self.services.clock.now())).await
+    }
+
+    /// Pauses: no unit is added, and those that are in keep their variant.
+    pub async fn pause(&self, experiment: &str) -> Result<Experiment, Error> {
+        let current = self.get(experiment).await?;
+        self.step(&current, current.pause(self.services.clock.now())).await
+    }
+
+    /// Goes on after a pause.
+    pub async fn resume(&self, experiment: &str) -> Result<Experiment, Error> {
+        let current = self.get(experiment).await?;
+        self.step(&current, current.resume(self.services.clock.now())).await
+    }
+
+    /// Ends it, with the id or name of the variant that won, or without a winner.
+    pub async fn complete(&self, experiment: &str, winner: Option<&str>) -> Result<Experiment, Error> {
+        let current = self.get(experiment).await?;
+        self.step(&current, current.complete(winner, self.services.clock.now())).await
+    }
+
+    /// Gives it up.
+    pub async fn cancel(&self, experiment: &str) -> Result<Experiment, Error> {
+        let current = self.get(experiment).await?;
+        self.step(&current, current.cancel(self.services.clock.now())).await
+    }
+
+    /// Changes the fields that are given; null takes a field back to its default. What may change depends on the status: see
+    /// [`Experiment::revise`]. With `revision`, only if it is still the present one.
+    pub async fn update(
+        &self,
+        experiment: &str,
+        changes: &Map<String, Value>,
+        revision: Option<u64>,
+    ) -> Result<Experiment, Error> {
+        let current = self.get(experiment).await?;
+        if let Some(expected) = revision.filter(|expected| *expected != current.revision) {
+            let message = format!("experiment `{}` is at revision {}, not {expected}", current.id, current.revision);
+            return Err(Error::Conflict { message, hint: Some("read it again".to_owned()) });
+        }
+        let spec = merge(&current.spec, changes)?.checked()?;
+        let next = current.revise(spec, self.services.clock.now())?;
+        self.save(next).await
+    }
+
+    /// Waits until every exposure so far is stored.
+    pub async fn flush(&self) {
+        self.services.experiments.exposures.flush().await;
+    }
+
+    async fn step(&self, current: &Experiment, next: Result<Experiment, StepError>) -> Result<Experiment, Error> {
+        let next = next.map_err(|error| match error {
+            StepError::Step(step) => Error::Experiment(current.id.clone(), step),
+            winner @ StepError::Winner { .. } => Error::invalid(winner.to_string()),
+        })?;
+        self.save(next).await
+    }
+
+    async fn save(&self, next: Experiment) -> Result<Experiment, Error> {
+        match self.services.store.update_experiment(&self.project, &next).await {
+            Err(StoreError::Conflict(message)) => {
+                let hint = "llmops experiment list --status running shows what runs".to_owned();
+                return Err(Error::Conflict { message, hint: Some(hint) });
+            }
+            done => done?,
+        }
+        self.services.experiments.refresh().await?;
+        self.tell(&next).await?;
+        Ok(next)
+    }
+
+    async fn tell(&self, experiment: &Experiment) -> Result<(), Error> {
+        let event = Event::Experiment {
+            experiment: experiment.id.0.clone(),
+            name: experiment.spec.name.clone(),
+            status: experiment.status.to_string(),
+        };
+        self.services.events.publish(&self.project, event).await.map(drop)
+    }
+
+    /// Writes down which versions the variants' prompts are, and whole ids of manifests.
+    async fn pin(&self, experiment: &mut Experiment) -> Result<(), Error> {
+        let mut problems = Vec::new();
+        let mut notices = Vec::new();
+        for (i, variant) in experiment.spec.variants.iter_mut().enumerate() {
+            if let Some(manifest) = &variant.manifest {
+                match self.services.store.get_manifest(&self.project, manifest).await {
+                    Ok((id, _)) => variant.manifest = Some(id.as_str().to_owned()),
+                    Err(error @ StoreError::Unavailable(_)) => return Err(error.into()),
+                    Err(error) => problems.push(Problem {
+                        line: None,
+                        field: Some(format!("variants[{i}].manifest")),
+                        message: error.to_string(),
+                    }),
+                }
+            }
+            self.pin_prompt(variant, &mut notices).await?;
+        }
+        experiment.notices.extend(notices);
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let message = format!("experiment `{}` cannot start", experiment.id);
+        Err(Error::Invalid { message, problems, hint: None })
+    }
+
+    async fn pin_prompt(&self, variant: &mut Variant, notices: &mut Vec<String>) -> Result<(), Error> {
+        let Some(name) = &variant.prompt_name else { return Ok(()) };
+        let reference = match &variant.prompt_version {
+            Some(version) => format!("{name}@{version}"),
+            None => name.clone(),
+        };
+        match self.prompts.resolve(&reference).await {
+            Ok(prompt) => variant.prompt_version = Some(prompt.version.to_string()),
+            // The application may keep its prompts elsewhere, and only split its traffic here.
+            Err(Error::NotFound { .. } | Error::Invalid { .. }) => notices
+                .push(format!("variant `{}` names the prompt {reference}, which is not in the registry", variant.id)),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Refuses a part of a namespace that another experiment has.
+    async fn check_namespace(&self, experiment: &Experiment) -> Result<(), Error> {
+        let Some(own) = &experiment.spec.namespace else { return Ok(()) };
+        let live = self.services.store.flag_experiments(&self.project).await?;
+        let taken = live.iter().map(|stored| &stored.experiment).find(|other| {
+            let theirs = other.spec.namespace.as_ref().filter(|n| n.name == own.name && other.status.is_live());
+            theirs.is_some_and(|theirs| theirs.range[0] < own.range[1] && own.range[0] < theirs.range[1])
+        });
+        let Some(other) = taken else { return Ok(()) };
+        let range = other.spec.namespace.as_ref().map_or([0.0, 1.0], |n| n.range);
+        Err(Error::Conflict {
+            message: format!(
+                "experiment `{}` ({}) has [{}, {}] of the namespace `{}` already",
+                other.spec.key, other.id, range[0], range[1], own.name
+            ),
+            hint: Some("choose a range that does not overlap, or end the other first".to_owned()),
+        })
+    }
+}
+
+/// The spec with the fields that are given replaced.
+fn merge(spec: &ExperimentSpec, changes: &Map<String, Value>) -> Result<ExperimentSpec, Error> {
+    let mut merged = match serde_json::to_value(spec) {
+        Ok(Value::Object(object)) => object,
+        Ok(_) => Map::new(),
+        Err(e) => return Err(Error::Internal(format!("an experiment has no JSON form: {e}"))),
+    };
+    // Other variants have other shares.
+    if changes.contains_key("variants") && !changes.contains_key("traffic_split") {
+        merged.remove("traffic_split");
+    }
+    for (field, value) in changes {
+        if value.is_null() {
+            merged.remove(field);
+        } else {
+            merged.insert(field.clone(), value.clone());
+        }
+    }
+    serde_json::from_value(Value::Object(merged)).map_err(|e| {
+        Error::invalid(format!("the changes do not make an experiment: {e}"))
+            .with_hint("status and winner change by start, pause, resume, complete and cancel")
+    })
+}

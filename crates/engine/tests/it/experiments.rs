@@ -1,0 +1,271 @@
+//! Experiments: their life, and the same variant for a unit whatever happens.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use jiff::Timestamp;
+use llmops::domain::experiment::{ExperimentSpec, ExperimentStatus};
+use llmops::{Clock, Error, LlmOps, Options};
+use llmops_api::experiments::{Assignment, AssignmentReason};
+use llmops_providers::registry::Providers;
+use llmops_storage::Store;
+use llmops_testing::on_backends;
+use serde_json::{Map, Value, json};
+
+/// A clock that the test sets.
+#[derive(Debug, Default)]
+struct FakeClock {
+    hours: AtomicI64,
+    ids: AtomicU64,
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + self.hours.load(Ordering::SeqCst) * 3600).unwrap()
+    }
+
+    fn random(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::SeqCst)
+    }
+}
+
+fn replica(store: &Store, clock: &Arc<FakeClock>) -> LlmOps {
+    let providers = Providers::new(&BTreeMap::new(), &BTreeMap::new(), Path::new(".")).unwrap();
+    LlmOps::with_clock(store.clone(), providers, Options::default(), clock.clone())
+}
+
+fn spec(value: Value) -> ExperimentSpec {
+    serde_json::from_value(value).unwrap()
+}
+
+fn two(name: &str) -> ExperimentSpec {
+    spec(json!({"name": name, "seed": "s", "variants": [{"id": "control"}, {"id": "treatment"}]}))
+}
+
+fn units(range: std::ops::Range<u32>) -> impl Iterator<Item = String> {
+    range.map(|i| format!("user-{i}"))
+}
+
+async fn assign_all(replicas: &[&LlmOps], id: &str, range: std::ops::Range<u32>) -> Vec<Assignment> {
+    let mut found = Vec::new();
+    for (i, unit) in units(range).enumerate() {
+        found.push(replicas[i % replicas.len()].experiments().assign_variant(id, &unit).await.unwrap());
+    }
+    found
+}
+
+fn indexes(assignments: &[Assignment]) -> Vec<Option<usize>> {
+    assignments.iter().map(|a| a.variant_index).collect()
+}
+
+#[tokio::test]
+async fn a_life_from_draft_to_winner() {
+    on_backends(async |store| {
+        let ops = replica(store, &Arc::default());
+        let manager = ops.experiments();
+        let id = manager.create(two("greeting")).await.unwrap().id.0;
+        let early = manager.assign_variant(&id, "u").await.unwrap_err();
+        assert!(matches!(&early, Error::Conflict { message, .. } if message.contains("draft")), "{early}");
+        let wrong = manager.pause(&id).await.unwrap_err();
+        assert_eq!(
+            wrong.to_string(),
+            format!("a draft experiment cannot be paused: it can be started or cancelled (experiment `{id}`)")
+        );
+        manager.start(&id).await.unwrap();
+        assert!(manager.assign_variant("greeting", "u").await.unwrap().included);
+        let running = manager.list(Some(ExperimentStatus::Running), None, 10).await.unwrap();
+        assert_eq!(running.len(), 1);
+        let done = manager.complete(&id, Some("treatment")).await.unwrap();
+        assert_eq!(done.winner.as_deref(), Some("treatment"));
+        let after = manager.assign_variant(&id, "u").await.unwrap();
+        assert_eq!((after.variant_index, after.included, after.reason), (Some(1), false, AssignmentReason::Winner));
+        assert!(matches!(manager.cancel(&id).await, Err(Error::Experiment(..))));
+        let events = store.events_after(None, 0, 100).await.unwrap();
+        assert_eq!(events.len(), 3, "created, started, completed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pause_of_a_day_on_three_replicas_moves_nobody() {
+    on_backends(async |store| {
+        let clock = Arc::new(FakeClock::default());
+        // Each with connections of its own, as in processes of their own.
+        let a = replica(&Store::open(store.url()).await.unwrap(), &clock);
+        let b = replica(&Store::open(store.url()).await.unwrap(), &clock);
+        let c = replica(&Store::open(store.url()).await.unwrap(), &clock);
+        let id = a.experiments().create(two("greeting")).await.unwrap().id.0;
+        a.experiments().start(&id).await.unwrap();
+        let before = assign_all(&[&a, &b, &c], &id, 0..300).await;
+        assert!(before.iter().all(|x| x.included));
+        // One replica is gone, without a word.
+        drop(c);
+        clock.hours.store(1, Ordering::SeqCst);
+        b.experiments().pause(&id).await.unwrap();
+        wait_for(&a, &id, ExperimentStatus::Paused).await;
+        let paused = assign_all(&[&b, &a], &id, 0..300).await;
+        assert_eq!(indexes(&paused), indexes(&before));
+        let newcomers = assign_all(&[&a, &b], &id, 300..400).await;
+        assert!(newcomers.iter().all(|x| x.variant.is_none() && x.reason == AssignmentReason::Paused));
+        clock.hours.store(25, Ordering::SeqCst);
+        let resumed = a.experiments().resume(&id).await.unwrap();
+        assert_eq!(resumed.running_time(clock.now()), std::time::Duration::from_hours(1));
+        let d = replica(store, &clock);
+        wait_for(&b, &id, ExperimentStatus::Running).await;
+        assert_eq!(indexes(&assign_all(&[&d, &b, &a], &id, 0..300).await), indexes(&before));
+        assert!(assign_all(&[&d, &b, &a], &id, 300..400).await.iter().all(|x| x.included));
+        let key = store.get_experiment(&llmops::domain::id::ProjectId::default_project(), &id).await.unwrap().key;
+        let counts = store.exposure_counts(&key).await.unwrap();
+        assert_eq!(counts.iter().map(|c| c.units).sum::<u64>(), 400, "each unit is counted once");
+    })
+    .await;
+}
+
+/// Waits until a replica has heard of the status, by the events that every change sends.
+async fn wait_for(ops: &LlmOps, id: &str, status: ExperimentStatus) {
+    let manager = ops.experiments();
+    let heard = async {
+        loop {
+            let flags = manager.flags().await.unwrap();
+            if flags.find(id).is_some_and(|flag| flag.experiment.status == status) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(5), heard).await.unwrap();
+}
+
+#[tokio::test]
+async fn another_split_moves_nobody_who_was_there() {
+    on_backends(async |store| {
+        let clock = Arc::default();
+        let (a, b) = (replica(store, &clock), replica(store, &clock));
+        let id = a.experiments().create(two("greeting")).await.unwrap().id.0;
+        a.experiments().start(&id).await.unwrap();
+        let before = assign_all(&[&a, &b], &id, 0..200).await;
+        let split = json!({"traffic_split": {"control": 90, "treatment": 10}});
+        let changed = a.experiments().update(&id, split.as_object().unwrap(), None).await.unwrap();
+        assert_eq!((changed.allocations.len(), changed.notices.len()), (2, 1));
+        let c = replica(store, &clock);
+        wait_for_split(&b, &id).await;
+        let after = assign_all(&[&c, &b, &a], &id, 0..200).await;
+        assert_eq!(indexes(&after), indexes(&before));
+        assert!(after.iter().any(|x| x.reason == AssignmentReason::Sticky));
+        let newcomers = assign_all(&[&a, &b, &c], &id, 200..400).await;
+        let treated = newcomers.iter().filter(|x| x.variant_index == Some(1)).count();
+        assert!((5..45).contains(&treated), "{treated} of 200 at 10 %");
+        assert_eq!(indexes(&assign_all(&[&b, &c, &a], &id, 200..400).await), indexes(&newcomers));
+    })
+    .await;
+}
+
+async fn wait_for_split(ops: &LlmOps, id: &str) {
+    let manager = ops.experiments();
+    let heard = async {
+        while manager.flags().await.unwrap().find(id).is_none_or(|f| f.experiment.allocations.len() < 2) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(5), heard).await.unwrap();
+}
+
+#[tokio::test]
+async fn exposures_are_written_off_the_path() {
+    on_backends(async |store| {
+        let ops = replica(store, &Arc::default());
+        let manager = ops.experiments();
+        let mut experiment = two("greeting");
+        experiment.analysis.segments = vec!["country".to_owned()];
+        let id = manager.create(experiment).await.unwrap().id.0;
+        manager.start(&id).await.unwrap();
+        let flags = manager.flags().await.unwrap();
+        let flag = flags.by_key("greeting").unwrap();
+        let context = json!({"country": "DE"}).as_object().cloned().unwrap();
+        for _ in 0..3 {
+            for unit in units(0..500) {
+                assert!(manager.evaluate_now(flag, &unit, &context).unwrap().is_included());
+            }
+        }
+        assert!(!manager.evaluate_now(flag, "", &Map::new()).unwrap().is_included());
+        manager.flush().await;
+        let key = store.get_experiment(&llmops::domain::id::ProjectId::default_project(), &id).await.unwrap().key;
+        let counts = store.exposure_counts(&key).await.unwrap();
+        assert_eq!(counts.iter().map(|c| c.units).sum::<u64>(), 500);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn exclusion_and_changes_have_clear_errors() {
+    on_backends(async |store| {
+        let manager = replica(store, &Arc::default()).experiments();
+        let with = |name: &str, range: [f64; 2]| {
+            spec(json!({"name": name, "variants": [{}, {}], "namespace": {"name": "checkout", "range": range}}))
+        };
+        manager.create(with("first", [0.0, 0.5])).await.unwrap();
+        manager.create(with("second", [0.4, 1.0])).await.unwrap();
+        manager.create(with("third", [0.5, 1.0])).await.unwrap();
+        manager.start("first").await.unwrap();
+        let overlap = manager.start("second").await.unwrap_err().to_string();
+        assert!(overlap.contains("has [0, 0.5] of the namespace `checkout` already"), "{overlap}");
+        manager.start("third").await.unwrap();
+        for unit in units(0..200) {
+            let (one, other) = (
+                manager.assign_variant("first", &unit).await.unwrap(),
+                manager.assign_variant("third", &unit).await.unwrap(),
+            );
+            assert!(one.included != other.included, "{unit} is in exactly one");
+        }
+        let update =
+            async |changes: Value, revision| manager.update("first", changes.as_object().unwrap(), revision).await;
+        let Err(Error::Invalid { problems, .. }) = update(json!({"coverage": 0.5, "seed": "x"}), None).await else {
+            panic!()
+        };
+        assert_eq!(problems.iter().filter_map(|p| p.field.as_deref()).collect::<Vec<_>>(), ["seed", "coverage"]);
+        assert!(matches!(update(json!({"name": "renamed"}), Some(1)).await, Err(Error::Conflict { .. })));
+        assert_eq!(update(json!({"name": "renamed"}), Some(2)).await.unwrap().spec.name, "renamed");
+        assert!(matches!(update(json!({"status": "completed"}), None).await, Err(Error::Invalid { .. })));
+        let twin = manager.create(spec(json!({"name": "x", "key": "first", "variants": [{}, {}]}))).await.unwrap();
+        assert!(matches!(manager.start(twin.id.as_str()).await, Err(Error::Conflict { .. })));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn prompts_and_models_in_one_call() {
+    on_backends(async |store| {
+        let ops = replica(store, &Arc::default());
+        let prompt = |version: &str, content: &str| -> llmops::domain::prompt::PromptSpec {
+            serde_json::from_value(json!({"name": "review", "version": version, "content": content})).unwrap()
+        };
+        let (old, new) = (prompt("1.0.0", "Review {{ input }}"), prompt("1.1.0", "Review well: {{ input }}"));
+        let made = ops.create_prompt_experiment("review-test", old.clone(), new, 0.3).await.unwrap();
+        assert_eq!(made.spec.weights(), [0.7, 0.3]);
+        assert_eq!(made.spec.variants[1].prompt_version.as_deref(), Some("1.1.0"));
+        assert_eq!(ops.prompts().list("review").await.unwrap().len(), 2, "both are registered");
+        let again = ops.create_prompt_experiment("again", old, "review@1.1.0", 30.0).await.unwrap();
+        assert_eq!(again.spec.weights(), [0.7, 0.3]);
+        assert!(ops.create_prompt_experiment("x", "review@9.9.9", "review", 0.5).await.is_err());
+        assert!(ops.create_prompt_experiment("x", "review@1.0.0", "review", 130.0).await.is_err());
+
+        let models = ["openai/gpt-4o".to_owned(), "openai/gpt-4o-mini".to_owned(), "local/llama".to_owned()];
+        let parameters = json!({"temperature": 0.2}).as_object().cloned().unwrap();
+        let made = ops.create_model_experiment("models", &models, parameters).await.unwrap();
+        assert_eq!(made.spec.control_index(), 0);
+        assert_eq!(made.spec.variants[2].model_name.as_deref(), Some("local/llama"));
+        assert!(ops.create_model_experiment("one", &models[..1], Map::new()).await.is_err());
+
+        let absent = spec(json!({"name": "m", "variants": [{"manifest": "abcdef123456"}, {"prompt_name": "nowhere"}]}));
+        ops.experiments().create(absent).await.unwrap();
+        assert!(matches!(ops.experiments().start("m").await, Err(Error::Invalid { .. })));
+        let elsewhere = spec(json!({"name": "p", "variants": [{"prompt_name": "review"}, {"prompt_name": "nowhere"}]}));
+        ops.experiments().create(elsewhere).await.unwrap();
+        let started = ops.experiments().start("p").await.unwrap();
+        assert_eq!(started.spec.variants[0].prompt_version.as_deref(), Some("1.0.0"), "pinned to what is active");
+        assert_eq!(started.notices.len(), 1);
+    })
+    .await;
+}

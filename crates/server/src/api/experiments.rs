@@ -1,0 +1,188 @@
+//! `/api/v1/experiments`
+
+use axum::Json as Answer;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use llmops::LlmOps;
+use llmops_api::Page;
+use llmops_api::error::ErrorResponse;
+use llmops_api::experiments::{
+    AssignUnit, Assignment, CompleteExperiment, CreateModelExperiment, CreatePromptExperiment, ExperimentQuery,
+};
+use llmops_api::page::PageQuery;
+use llmops_domain::experiment::{Experiment, ExperimentSpec};
+use serde_json::{Map, Value};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{bad_request, page};
+use crate::ApiError;
+use crate::extract::{Json, Path, Query, Scope};
+
+pub(crate) fn router() -> OpenApiRouter<LlmOps> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(create_prompt))
+        .routes(routes!(create_model))
+        .routes(routes!(get, update))
+        .routes(routes!(start))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(complete))
+        .routes(routes!(cancel))
+        .routes(routes!(assign))
+}
+
+/// An experiment with its revision as ETag.
+fn tagged(status: StatusCode, experiment: &Experiment) -> Response {
+    (status, [(header::ETAG, etag(experiment))], Answer(experiment)).into_response()
+}
+
+fn etag(experiment: &Experiment) -> String {
+    format!("\"{}\"", experiment.revision)
+}
+
+/// Whether a list of entity tags (or `*`) contains this one. Weak tags are compared weakly.
+pub(crate) fn matches_etag(header: Option<&header::HeaderValue>, etag: &str) -> bool {
+    let Some(Ok(tags)) = header.map(header::HeaderValue::to_str) else { return false };
+    tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
+
+/// The revision that `If-Match` names.
+fn expected_revision(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+    let Some(tag) = headers.get(header::IF_MATCH).filter(|tag| tag.as_bytes() != b"*") else { return Ok(None) };
+    let revision = tag.to_str().ok().and_then(|tag| tag.trim().trim_matches('"').parse().ok());
+    revision.map(Some).ok_or_else(|| bad_request("If-Match is no ETag of an experiment: expected a number in quotes"))
+}
+
+/// Experiments, newest first.
+#[utoipa::path(get, path = "/api/v1/experiments", operation_id = "list_experiments", tag = "experiments",
+    params(ExperimentQuery),
+    responses((status = 200, body = Page<Experiment>), (status = 400, body = ErrorResponse)))]
+async fn list(Scope(ops): Scope, Query(query): Query<ExperimentQuery>) -> Result<Answer<Page<Experiment>>, ApiError> {
+    let limit = PageQuery { cursor: None, limit: query.limit }.limit();
+    let found = ops.experiments().list(query.status, query.cursor.as_deref(), limit + 1).await?;
+    Ok(Answer(page(found, limit, |experiment| experiment.id.0.clone())))
+}
+
+/// Makes a draft. What is left out is filled in: ids of variants, control, equal shares.
+#[utoipa::path(post, path = "/api/v1/experiments", operation_id = "create_experiment", tag = "experiments",
+    request_body = ExperimentSpec,
+    responses((status = 201, body = Experiment), (status = 422, body = ErrorResponse)))]
+async fn create(Scope(ops): Scope, Json(spec): Json<ExperimentSpec>) -> Result<Response, ApiError> {
+    Ok(tagged(StatusCode::CREATED, &ops.experiments().create(spec).await?))
+}
+
+/// Makes a draft of two prompts, and registers prompts that are not there yet.
+#[utoipa::path(post, path = "/api/v1/experiments/prompt", operation_id = "create_prompt_experiment",
+    tag = "experiments", request_body = CreatePromptExperiment,
+    responses((status = 201, body = Experiment), (status = 404, body = ErrorResponse),
+        (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
+async fn create_prompt(Scope(ops): Scope, Json(create): Json<CreatePromptExperiment>) -> Result<Response, ApiError> {
+    let CreatePromptExperiment { name, control, treatment, traffic_split } = create;
+    let made = ops.create_prompt_experiment(&name, control, treatment, traffic_split).await?;
+    Ok(tagged(StatusCode::CREATED, &made))
+}
+
+/// Makes a draft of two or more models with the same parameters.
+#[utoipa::path(post, path = "/api/v1/experiments/model", operation_id = "create_model_experiment",
+    tag = "experiments", request_body = CreateModelExperiment,
+    responses((status = 201, body = Experiment), (status = 422, body = ErrorResponse)))]
+async fn create_model(Scope(ops): Scope, Json(create): Json<CreateModelExperiment>) -> Result<Response, ApiError> {
+    let CreateModelExperiment { name, models, parameters } = create;
+    Ok(tagged(StatusCode::CREATED, &ops.create_model_experiment(&name, &models, parameters).await?))
+}
+
+/// One experiment: an id, the beginning of one, or a key. Of several with one key it is the one that is running or paused, else
+/// the newest.
+#[utoipa::path(get, path = "/api/v1/experiments/{experiment}", operation_id = "get_experiment", tag = "experiments",
+    params(("experiment" = String, Path), ("If-None-Match" = Option<String>, Header)),
+    responses((status = 200, body = Experiment), (status = 304), (status = 404, body = ErrorResponse)))]
+async fn get(Scope(ops): Scope, Path(experiment): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let experiment = ops.experiments().get(&experiment).await?;
+    let tag = etag(&experiment);
+    if matches_etag(headers.get(header::IF_NONE_MATCH), &tag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+    }
+    Ok(tagged(StatusCode::OK, &experiment))
+}
+
+/// Changes the fields that are given; null takes a field back to its default. A draft may become anything. While it is running or
+/// paused, name, description, metadata and split may change, and the coverage may rise; afterwards name, description and metadata.
+/// With `If-Match`, only if nobody changed it since.
+#[utoipa::path(patch, path = "/api/v1/experiments/{experiment}", operation_id = "update_experiment",
+    tag = "experiments", params(("experiment" = String, Path), ("If-Match" = Option<String>, Header)),
+    request_body = std::collections::HashMap<String, Value>,
+    responses((status = 200, body = Experiment), (status = 404, body = ErrorResponse),
+        (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
+async fn update(
+    Scope(ops): Scope,
+    Path(experiment): Path<String>,
+    headers: HeaderMap,
+    Json(changes): Json<Map<String, Value>>,
+) -> Result<Response, ApiError> {
+    let revision = expected_revision(&headers)?;
+    Ok(tagged(StatusCode::OK, &ops.experiments().update(&experiment, &changes, revision).await?))
+}
+
+/// Starts a draft, or resumes what is paused.
+#[utoipa::path(post, path = "/api/v1/experiments/{experiment}/start", operation_id = "start_experiment",
+    tag = "experiments", params(("experiment" = String, Path)),
+    responses((status = 200, body = Experiment), (status = 404, body = ErrorResponse),
+        (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
+async fn start(Scope(ops): Scope, Path(experiment): Path<String>) -> Result<Response, ApiError> {
+    Ok(tagged(StatusCode::OK, &ops.experiments().start(&experiment).await?))
+}
+
+/// Pauses: no unit is added, and those that are in keep their variant.
+#[utoipa::path(post, path = "/api/v1/experiments/{experiment}/pause", operation_id = "pause_experiment",
+    tag = "experiments", params(("experiment" = String, Path)),
+    responses((status = 200, body = Experiment), (status = 404, body = ErrorResponse),
+        (status = 409, body = ErrorResponse)))]
+async fn pause(Scope(ops): Scope, Path(experiment): Path<String>) -> Result<Response, ApiError> {
+    Ok(tagged(StatusCode::OK, &ops.experiments().pause(&experiment).await?))
+}
+
+/// Goes on after a pause.
+#[utoipa::path(post, path = "/api/v1/experiments/{experiment}/resume", operation_id = "resume_experiment",
+    tag = "experiments", params(("experiment" = String, Path)),
+    responses((status = 200, body = Experiment), (status = 404, body = ErrorResponse),
+        (status = 409, body = ErrorResponse)))]
+async fn resume(Scope(ops): Scope, Path(experiment): Path<String>) -> Result<Response, ApiError> {
+    Ok(tagged(StatusCode::OK, &ops.experiments().resume(&experiment).await?))
+}
+
+/// Ends it, with a winner or without.
+#[utoipa::path(post, path = "/api/v1/experiments/{experiment}/complete", operation_id = "complete_experiment",
+    tag = "experiments", params(("experiment" = String, Path)), request_body = CompleteExperiment,
+    responses((status = 200, body = Experiment), (status = 404, body = ErrorResponse),
+        (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
+async fn complete(
+    Scope(ops): Scope,
+    Path(experiment): Path<String>,
+    Json(complete): Json<CompleteExperiment>,
+) -> Result<Response, ApiError> {
+    Ok(tagged(StatusCode::OK, &ops.experiments().complete(&experiment, complete.winner.as_deref()).await?))
+}
+
+/// Gives it up.
+#[utoipa::path(post, path = "/api/v1/experiments/{experiment}/cancel", operation_id = "cancel_experiment",
+    tag = "experiments", params(("experiment" = String, Path)),
+    responses((status = 200, body = Experiment), (status = 404, body = ErrorResponse),
+        (status = 409, body = ErrorResponse)))]
+async fn cancel(Scope(ops): Scope, Path(experiment): Path<String>) -> Result<Response, ApiError> {
+    Ok(tagged(StatusCode::OK, &ops.experiments().cancel(&experiment).await?))
+}
+
+/// The variant of a unit. A unit's first exposure is stored before the answer; asking again writes nothing.
+#[utoipa::path(post, path = "/api/v1/experiments/{experiment}/assign", operation_id = "assign_variant",
+    tag = "experiments", params(("experiment" = String, Path)), request_body = AssignUnit,
+    responses((status = 200, body = Assignment), (status = 404, body = ErrorResponse),
+        (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
+async fn assign(
+    Scope(ops): Scope,
+    Path(experiment): Path<String>,
+    Json(unit): Json<AssignUnit>,
+) -> Result<Answer<Assignment>, ApiError> {
+    Ok(Answer(ops.experiments().assign(&experiment, unit.unit.as_deref(), &unit.attributes).await?))
+}
