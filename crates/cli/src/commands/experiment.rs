@@ -151,7 +151,7 @@ pub(crate) async fn run(context: &Context, command: ExperimentCommand) -> Outcom
         ExperimentCommand::Resume { experiment } => manage::step(context, Step::Resume, &experiment).await,
         ExperimentCommand::Complete(args) => manage::complete(context, &args).await,
         ExperimentCommand::Cancel { experiment } => manage::step(context, Step::Cancel, &experiment).await,
-        ExperimentCommand::Assign(args) => assign::run(context, args).await,
+        ExperimentCommand::Assign(args) => assign::run(context, &args).await,
         ExperimentCommand::Power(args) => power(context, &args),
         ExperimentCommand::Analyze(args) => analyze::run(context, &args),
         ExperimentCommand::Report(args) => report::run(context, &args),

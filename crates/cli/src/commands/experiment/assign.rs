@@ -46,9 +46,9 @@ pub(crate) struct AssignArgs {
 }
 
 /// Runs the command.
-pub(crate) async fn run(context: &Context, args: AssignArgs) -> Outcome {
+pub(crate) async fn run(context: &Context, args: &AssignArgs) -> Outcome {
     match (&args.experiment, &args.seed, &args.weights, &args.units) {
-        (Some(experiment), ..) => online(context, experiment, &args).await,
+        (Some(experiment), ..) => online(context, experiment, args).await,
         (None, Some(seed), Some(weights), Some(units)) => offline(context, seed, weights, args.coverage, units),
         _ => Err(Failure::usage("name an experiment, or --seed, --weights and --units")),
     }

@@ -277,7 +277,8 @@ fn show(context: &Context, experiment: &Experiment) -> String {
     text.push('\n');
     text.push_str(&terminal::table(context.ui.out, &columns, rows.collect()));
     for notice in &experiment.notices {
-        text.push_str(&format!("\nnote: {}", format::clean(notice)));
+        text.push_str("\nnote: ");
+        text.push_str(&format::clean(notice));
     }
     text
 }
