@@ -44,6 +44,10 @@ step "BERTScore: fixtures anew, then llmops beside bert_score"
 .dev/venv-bertscore/bin/python crates/metrics/tests/fixtures/generate_bertscore.py --compare
 cargo build --locked --release -p llmops-cli
 .dev/venv-bertscore/bin/python scripts/bench/bertscore.py
+step "A server on SQLite, killed 200 times under load"
+cargo build --locked -p llmops-cli
+python scripts/kill_writes.py "${CARGO_TARGET_DIR:-target}/debug/llmops" 200
+scripts/schemathesis.sh "${CARGO_TARGET_DIR:-target}/debug/llmops" 100
 
 step "Assignments against growthbook: 100,000 units x 20 experiments, one by one"
 target=${CARGO_TARGET_DIR:-target}

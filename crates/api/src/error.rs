@@ -22,6 +22,12 @@ pub enum ErrorCode {
     Conflict,
     /// The step is not possible in the present status (409).
     InvalidTransition,
+    /// What the caller saw (`If-Match`) is no longer what is there (412).
+    PreconditionFailed,
+    /// The request with this `Idempotency-Key` is being carried out (409).
+    IdempotencyConflict,
+    /// This `Idempotency-Key` belongs to another request (422).
+    IdempotencyMismatch,
     /// The body is larger than allowed (413).
     TooLarge,
     /// The body has a type that is not read here (415).
@@ -44,12 +50,13 @@ impl ErrorCode {
         use http::StatusCode as S;
         match self {
             Self::InvalidRequest => S::BAD_REQUEST,
-            Self::InvalidContent => S::UNPROCESSABLE_ENTITY,
+            Self::InvalidContent | Self::IdempotencyMismatch => S::UNPROCESSABLE_ENTITY,
             Self::Unauthenticated => S::UNAUTHORIZED,
             Self::Forbidden => S::FORBIDDEN,
             Self::NotFound => S::NOT_FOUND,
             Self::MethodNotAllowed => S::METHOD_NOT_ALLOWED,
-            Self::Conflict | Self::InvalidTransition => S::CONFLICT,
+            Self::Conflict | Self::InvalidTransition | Self::IdempotencyConflict => S::CONFLICT,
+            Self::PreconditionFailed => S::PRECONDITION_FAILED,
             Self::TooLarge => S::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => S::UNSUPPORTED_MEDIA_TYPE,
             Self::RateLimited => S::TOO_MANY_REQUESTS,
@@ -61,7 +68,14 @@ impl ErrorCode {
 
     /// Whether the same request may succeed later.
     pub fn is_temporary(self) -> bool {
-        matches!(self, Self::RateLimited | Self::StoreUnavailable | Self::ProviderUnavailable | Self::Timeout)
+        matches!(
+            self,
+            Self::RateLimited
+                | Self::IdempotencyConflict
+                | Self::StoreUnavailable
+                | Self::ProviderUnavailable
+                | Self::Timeout
+        )
     }
 }
 
@@ -91,12 +105,21 @@ pub struct ErrorBody {
     /// Everything that is wrong with the content.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
+    /// Seconds after which the same request may succeed; the header `retry-after` says the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
 }
 
 impl ErrorBody {
     /// An error without hint and problems.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, problems: Vec::new() }
+        Self {
+            code,
+            message: message.into(),
+            hint: None,
+            problems: Vec::new(),
+            retry_after: code.is_temporary().then_some(1),
+        }
     }
 
     /// Adds what to do about it.

@@ -33,7 +33,8 @@ pub struct CalibrationQuery {
     /// The page after this cursor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
-    /// Most items.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Items on the page, 1 to 500.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "crate::page::within_bounds")]
+    #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
 }

@@ -2,6 +2,7 @@
 //!
 //! Resources travel as the types of `llmops-domain`; what is here is what exists only on the wire.
 
+pub mod access;
 pub mod alerts;
 pub mod client;
 pub mod datasets;

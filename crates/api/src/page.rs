@@ -26,9 +26,20 @@ pub struct PageQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// Items on the page, 1 to 500.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "within_bounds")]
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
+}
+
+/// Reads a number of items, and refuses one that no page has.
+pub fn within_bounds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let limit = Option::<u32>::deserialize(deserializer)?;
+    match limit {
+        Some(limit) if !(1..=MAX_PAGE).contains(&limit) => {
+            Err(serde::de::Error::custom(format!("limit is {limit}: expected 1 to {MAX_PAGE}")))
+        }
+        limit => Ok(limit),
+    }
 }
 
 impl PageQuery {

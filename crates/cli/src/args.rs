@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    alert, baseline, compare, dataset, deployment, doctor, eval, experiment, gate, init, judge, prompt, provider,
-    records, run, schedule, schema, score, serve, simulate, worker,
+    alert, audit, baseline, compare, dataset, deployment, doctor, eval, experiment, gate, init, judge, key, project,
+    prompt, provider, records, run, schedule, schema, score, serve, simulate, worker,
 };
 
 /// Quality of LLM applications: versioned prompts, datasets, evaluation, a gate for CI.
@@ -111,13 +111,22 @@ pub(crate) enum Command {
     Records(records::RecordsCommand),
     /// A simulated model provider that speaks OpenAI's wire format
     Simulate(simulate::SimulateArgs),
-    /// Serve the API on loopback
+    /// Serve the API
     Serve(serve::ServeArgs),
     /// Runs that start by themselves
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),
     /// Work on runs that a server queued, beside it or on other machines
     Worker(worker::WorkerArgs),
+    /// Keys of the API
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Projects: tenants, whose rows are apart
+    #[command(subcommand)]
+    Project(project::ProjectCommand),
+    /// The record of changes
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Print JSON Schemas and the OpenAPI document
     Schema(schema::SchemaArgs),
     /// Print a completion script for a shell

@@ -85,6 +85,12 @@ id!(
     "calibration"
 );
 
+id!(
+    /// A key of the API.
+    KeyId,
+    "key"
+);
+
 impl ProjectId {
     /// The project of an installation that never made another.
     pub fn default_project() -> Self {

@@ -4,6 +4,7 @@
 //! Every decision (what a prompt renders to, whether a gate passes, what changed between two versions) is a function
 //! from data to an answer with its reasons, so that it can be replayed and tested with a table.
 
+pub mod access;
 pub mod alert;
 pub mod calibration;
 pub mod chat;

@@ -145,6 +145,7 @@ const VERSION_PATTERN: &str =
 pub struct PromptSpec {
     /// The prompt's name: at most 128 letters, digits, `.`, `_`, `/` and `-`, a letter or digit first.
     #[schemars(regex(pattern = r"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"))]
+    #[schema(pattern = r"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$")]
     pub name: String,
     /// Semantic version, such as 1.0.0. Absent: chosen at push.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,6 +170,16 @@ pub struct PromptSpec {
     /// What decides the answer.
     #[serde(flatten)]
     pub body: PromptBody,
+}
+
+impl PromptSpec {
+    /// Whether a text can be the name of a prompt.
+    pub fn is_name(text: &str) -> bool {
+        let others = |c: u8| c.is_ascii_alphanumeric() || b"._/-".contains(&c);
+        (1..=128).contains(&text.len())
+            && text.bytes().next().is_some_and(|c| c.is_ascii_alphanumeric())
+            && text.bytes().all(others)
+    }
 }
 
 /// Where a version stands on its way to users.

@@ -34,13 +34,23 @@ pub struct ScoringSpec {
     /// Metrics by name, in the order written.
     #[schema(value_type = std::collections::BTreeMap<String, MetricSpec>)]
     pub metrics: IndexMap<String, MetricSpec>,
-    /// A trial passes a metric at or above this, where the metric names no threshold.
+    /// A trial passes a metric at or above this, where the metric names no threshold; 0.7 where it is left out.
+    #[serde(default = "pass_threshold")]
     pub pass_threshold: f64,
-    /// Share of pairs that may error.
+    /// Share of pairs that may error; 0.02 where it is left out.
+    #[serde(default = "max_error_rate")]
     pub max_error_rate: f64,
     /// USD that judges may spend in the run.
     #[serde(default)]
     pub max_judge_cost: Option<f64>,
+}
+
+fn pass_threshold() -> f64 {
+    DEFAULT_PASS_THRESHOLD
+}
+
+fn max_error_rate() -> f64 {
+    DEFAULT_MAX_ERROR_RATE
 }
 
 /// One metric: its scorer, weight and threshold.

@@ -6,6 +6,7 @@ use llmops_storage::StoreError;
 
 use crate::jobs::QueueError;
 use crate::models::ModelError;
+const READ_AGAIN: &str = "read it again, and decide anew";
 
 /// An error of a use case.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,12 @@ pub enum Error {
         /// What to do about it.
         hint: Option<String>,
     },
+    /// What the caller saw is no longer what is there.
+    #[error("{0}")]
+    Precondition(String),
+    /// The caller may not do that.
+    #[error("{0}")]
+    Forbidden(String),
     /// The step is not possible in the present status.
     #[error(transparent)]
     Transition(#[from] llmops_domain::run::InvalidTransition),
@@ -104,18 +111,16 @@ impl Error {
 
     /// The error as it travels. Internal detail stays behind.
     pub fn to_body(&self) -> ErrorBody {
-        let body = |code, hint: &Option<String>| ErrorBody {
-            code,
-            message: self.to_string(),
-            hint: hint.clone(),
-            problems: Vec::new(),
-        };
+        let body =
+            |code, hint: &Option<String>| ErrorBody { hint: hint.clone(), ..ErrorBody::new(code, self.to_string()) };
         match self {
             Self::Invalid { problems, hint, .. } => {
                 ErrorBody { problems: problems.clone(), ..body(ErrorCode::InvalidContent, hint) }
             }
             Self::Conflict { hint, .. } => body(ErrorCode::Conflict, hint),
             Self::NotFound { hint, .. } => body(ErrorCode::NotFound, hint),
+            Self::Precondition(_) => body(ErrorCode::PreconditionFailed, &Some(READ_AGAIN.to_owned())),
+            Self::Forbidden(_) => body(ErrorCode::Forbidden, &None),
             Self::Transition(_) | Self::Experiment(..) => body(ErrorCode::InvalidTransition, &None),
             Self::Provider(error) => {
                 let code =
@@ -142,10 +147,18 @@ impl Error {
 }
 
 fn store_body(error: &StoreError) -> ErrorBody {
-    match error {
-        StoreError::NotFound { .. } => ErrorBody::new(ErrorCode::NotFound, error.to_string()),
-        StoreError::Conflict { .. } => ErrorBody::new(ErrorCode::Conflict, error.to_string()),
-        StoreError::Unavailable { .. } => ErrorBody::new(ErrorCode::StoreUnavailable, error.to_string()),
-        _ => ErrorBody::new(ErrorCode::Internal, "the store failed"),
-    }
+    let code = match error {
+        StoreError::NotFound { .. } => ErrorCode::NotFound,
+        StoreError::Conflict(_) | StoreError::Ambiguous { .. } | StoreError::LeaseLost { .. } => ErrorCode::Conflict,
+        StoreError::Transition(_) => ErrorCode::InvalidTransition,
+        StoreError::Invalid(_) => ErrorCode::InvalidContent,
+        StoreError::Unavailable(_) => {
+            return ErrorBody::new(ErrorCode::StoreUnavailable, "the store cannot be reached at the moment")
+                .hint("send the request again after the time that `retry-after` names");
+        }
+        StoreError::Open(_) | StoreError::Corrupt(_) | StoreError::Db(_) => {
+            return ErrorBody::new(ErrorCode::Internal, "the store failed");
+        }
+    };
+    ErrorBody::new(code, error.to_string())
 }

@@ -18,6 +18,7 @@
 //! # }).unwrap();
 //! ```
 
+pub mod access;
 pub mod alerts;
 pub mod analysis;
 mod cache;
@@ -45,6 +46,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use llmops_domain::access::Actor;
 use llmops_domain::config::OutboundConfig;
 use llmops_domain::config::providers::{ProviderConfig, SimulatorConfig};
 use llmops_domain::deployment::LiveDeployment;
@@ -54,6 +56,7 @@ use llmops_providers::outbound::Outbound;
 use llmops_storage::{ResultWriter, Store};
 use tokio::sync::Notify;
 
+pub use access::{Access, AuditLog, KeyManager, ProjectManager};
 pub use alerts::{AlertManager, AlertOptions, AlertWorker};
 pub use clock::{Clock, SystemClock};
 pub use datasets::DatasetManager;
@@ -103,27 +106,29 @@ impl Default for Options {
     }
 }
 
-/// What all parts share.
+/// What all parts share, as one caller uses it: the store records changes as that caller's.
+#[derive(Clone)]
 pub(crate) struct Services {
     pub(crate) store: Store,
     pub(crate) writer: ResultWriter,
     pub(crate) providers: Arc<Providers>,
     pub(crate) models: Arc<models::Models>,
+    /// For requests whose address users choose.
+    pub(crate) outbound: Outbound,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) options: Options,
-    pub(crate) runs: evaluator::LocalRuns,
+    pub(crate) options: Arc<Options>,
+    pub(crate) runs: Arc<evaluator::LocalRuns>,
+    pub(crate) access: Arc<access::Access>,
     pub(crate) events: Arc<events::EventBus>,
     /// Told when there is something for the alert worker to do.
     pub(crate) alerts_due: Arc<Notify>,
     pub(crate) verifier: Arc<RwLock<Option<Arc<dyn Verifier>>>>,
-    /// For requests whose address users choose.
-    pub(crate) outbound: Outbound,
     /// Wakes this process's worker.
-    pub(crate) job_pushed: Notify,
+    pub(crate) job_pushed: Arc<Notify>,
     /// The debate of runs that configure none.
-    pub(crate) debate: RwLock<Option<DebateEvaluator>>,
+    pub(crate) debate: Arc<RwLock<Option<DebateEvaluator>>>,
     /// Projects whose registry has the built-in prompts of this build.
-    pub(crate) with_builtin_prompts: Mutex<HashSet<ProjectId>>,
+    pub(crate) with_builtin_prompts: Arc<Mutex<HashSet<ProjectId>>>,
     pub(crate) experiments: Arc<experiments::live::Live>,
     /// The name of this process as a lease holder.
     pub(crate) owner: String,
@@ -159,22 +164,23 @@ impl LlmOps {
     /// The same, with a clock of the caller's.
     pub fn with_clock(store: Store, providers: Providers, options: Options, clock: Arc<dyn Clock>) -> Self {
         let services = Services {
+            access: Arc::new(access::Access::new(store.clone(), clock.clone())),
             writer: store.result_writer(),
             events: Arc::new(events::EventBus::new(store.clone(), clock.clone())),
             alerts_due: Arc::default(),
             verifier: Arc::default(),
-            outbound: Outbound::new(options.outbound.allow.clone()),
             experiments: experiments::live::Live::new(store.clone()),
             store,
             providers: Arc::new(providers),
             models: Arc::new(models::Models::new(options.models.clone())),
+            outbound: Outbound::new(options.outbound.allow.clone()),
             owner: owner::this_process(clock.random()),
             clock,
-            options,
-            runs: evaluator::LocalRuns::default(),
-            job_pushed: Notify::new(),
-            debate: RwLock::default(),
-            with_builtin_prompts: Mutex::default(),
+            options: Arc::new(options),
+            runs: Arc::default(),
+            job_pushed: Arc::default(),
+            debate: Arc::default(),
+            with_builtin_prompts: Arc::default(),
         };
         Self { services: Arc::new(services), project: ProjectId::default_project() }
     }
@@ -191,6 +197,62 @@ impl LlmOps {
     #[must_use]
     pub fn for_project(&self, project: ProjectId) -> Self {
         Self { services: self.services.clone(), project }
+    }
+
+    /// The same installation as this caller sees it: one project, and changes recorded as the caller's.
+    #[must_use]
+    pub fn for_actor(&self, project: ProjectId, actor: Actor) -> Self {
+        let mut services = (*self.services).clone();
+        services.store = services.store.acting_as(Arc::new(actor));
+        Self { services: Arc::new(services), project }
+    }
+
+    /// Resolves when the caller's key does not work any more; never for those who need none.
+    pub async fn until_revoked(&self) {
+        match &self.services.store.actor().key {
+            Some(key) => self.services.access.ended(key).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The store, for what belongs to no use case.
+    pub fn store(&self) -> &Store {
+        &self.services.store
+    }
+
+    /// Random bits for identifiers.
+    pub fn random(&self) -> u64 {
+        self.services.clock.random()
+    }
+
+    /// The project that this works in.
+    pub fn project(&self) -> &ProjectId {
+        &self.project
+    }
+
+    /// Who a caller is.
+    pub fn access(&self) -> &Arc<Access> {
+        &self.services.access
+    }
+
+    /// Sends requests whose address users choose.
+    pub fn outbound(&self) -> &Outbound {
+        &self.services.outbound
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> KeyManager {
+        KeyManager::new(self.services.clone(), self.project.clone())
+    }
+
+    /// The projects.
+    pub fn projects(&self) -> ProjectManager {
+        ProjectManager::new(self.services.clone(), self.project.clone())
+    }
+
+    /// The record of changes.
+    pub fn audit(&self) -> AuditLog {
+        AuditLog::new(self.services.clone(), self.project.clone())
     }
 
     /// The prompt registry.

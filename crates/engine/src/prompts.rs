@@ -32,6 +32,13 @@ impl PromptRegistry {
     /// Adds a version. Identical content is the version that exists; the same number with other content is a conflict.
     pub async fn create(&self, push: PushPrompt) -> Result<PushedPrompt, Error> {
         let PushPrompt { prompt: spec, bump, activate } = push;
+        if !PromptSpec::is_name(&spec.name) {
+            return Err(Error::invalid(format!(
+                "{:?} is no name for a prompt: expected 1 to 128 letters, digits, `.`, `_`, `/` and `-`, a letter or \
+                 digit first",
+                spec.name
+            )));
+        }
         if spec.name.starts_with(BUILTIN_PREFIX) {
             let message = format!("the name `{}` belongs to the built-in prompts", spec.name);
             return Err(Error::invalid(message).with_hint(format!(
@@ -144,6 +151,17 @@ impl PromptRegistry {
         let version = self.get(name, &read_selector(selector)?).await?;
         self.services.store.activate_prompt(&self.project, name, &version.version).await?;
         Ok(PromptVersion { is_active: true, ..version })
+    }
+
+    /// The same, if the active version is still the one that the caller saw.
+    pub async fn activate_from(&self, seen: &PromptVersion, selector: &str) -> Result<PromptVersion, Error> {
+        let version = self.get(&seen.name, &read_selector(selector)?).await?;
+        let store = &self.services.store;
+        match store.activate_prompt_from(&self.project, &seen.name, &version.version, &seen.version).await {
+            Ok(moved) => Ok(moved.after),
+            Err(StoreError::Conflict(message)) => Err(Error::Precondition(message)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Deletes a version. The active one cannot be deleted.

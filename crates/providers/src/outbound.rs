@@ -11,10 +11,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::{Request, Response, Uri};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
@@ -25,6 +26,7 @@ use llmops_domain::net::{IpRange, is_public};
 use tower_service::Service;
 use url::Host;
 
+use crate::http_client::{Endpoint, Reply, error_message, retry_after};
 use crate::provider::ProviderError;
 
 /// Largest answer that is read.
@@ -77,6 +79,17 @@ impl OutboundError {
     /// Whether the same request may succeed later.
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Timeout { .. })
+    }
+}
+
+impl From<OutboundError> for ProviderError {
+    fn from(error: OutboundError) -> Self {
+        match error {
+            OutboundError::Address { .. } | OutboundError::Private { .. } => Self::Config(error.to_string()),
+            OutboundError::Unreachable { host, why } => Self::Connect { endpoint: host, cause: why },
+            OutboundError::Timeout { after, .. } => Self::Timeout { after },
+            OutboundError::TooLarge { host } => Self::TooLarge { endpoint: host, limit: MAX_ANSWER_BYTES },
+        }
     }
 }
 
@@ -158,6 +171,34 @@ impl Outbound {
         }
     }
 
+    /// Sends JSON to an endpoint and reads the answer, like [`HttpClient::post_json`](crate::http_client::HttpClient::post_json).
+    ///
+    /// # Errors
+    /// Those of [`Outbound::send`]; `Status` for everything but 2xx.
+    pub async fn post_json(
+        &self,
+        endpoint: &Endpoint,
+        body: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Reply, ProviderError> {
+        let mut request = Request::new(Bytes::from(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = endpoint.uri.clone();
+        request.headers_mut().clone_from(&endpoint.headers);
+        request.headers_mut().entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+        let started = Instant::now();
+        let (parts, body) = self.send(request, timeout).await?.into_parts();
+        if parts.status.is_success() {
+            return Ok(Reply { body, latency_ms: started.elapsed().as_secs_f64() * 1000.0 });
+        }
+        Err(ProviderError::Status {
+            endpoint: endpoint.name(),
+            code: parts.status.as_u16(),
+            message: endpoint.redact(error_message(&body)),
+            retry_after: retry_after(&parts.headers, SystemTime::now()),
+        })
+    }
+
     fn client(&self, host: &str) -> Result<&GuardedClient, OutboundError> {
         let made = self.client.get_or_init(|| {
             let mut connector = HttpConnector::new_with_resolver(self.guard.clone());
@@ -174,26 +215,6 @@ impl Outbound {
         });
         made.as_ref().map_err(|why| OutboundError::Unreachable { host: host.to_owned(), why: why.clone() })
     }
-}
-
-/// Looks the host of an address up and refuses it unless all its addresses are public.
-///
-/// # Errors
-/// `Config` for a host that is not public, `Connect` for one that is not found.
-pub async fn require_public(uri: &Uri) -> Result<(), ProviderError> {
-    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
-    let found = tokio::net::lookup_host((host, port)).await;
-    let found =
-        found.map_err(|error| ProviderError::Connect { endpoint: host.to_owned(), cause: error.to_string() })?;
-    for address in found {
-        if !is_public(address.ip()) {
-            return Err(ProviderError::Config(format!(
-                "`{host}` is not a public address: it is called only where the configuration of this process names it"
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// An address as it may be shown: what is secret in it is left out.
@@ -374,16 +395,5 @@ mod tests {
         let request = Request::get(server(large).await).body(Bytes::new()).unwrap();
         let refused = outbound(&["127.0.0.1"]).send(request, Duration::from_secs(5)).await.unwrap_err();
         assert!(matches!(refused, OutboundError::TooLarge { .. }), "{refused}");
-    }
-
-    #[tokio::test]
-    async fn private_hosts_are_refused() {
-        for address in
-            ["http://127.0.0.1:1/", "http://localhost/", "http://[::1]:9/x", "https://169.254.169.254/latest"]
-        {
-            let refused = require_public(&address.parse().unwrap()).await;
-            assert!(matches!(refused, Err(ProviderError::Config(_))), "{address}: {refused:?}");
-        }
-        require_public(&"http://8.8.8.8/".parse().unwrap()).await.unwrap();
     }
 }

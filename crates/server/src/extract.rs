@@ -1,30 +1,69 @@
 //! Extractors that fail in the API's own words, and the caller's scope.
 
-use std::convert::Infallible;
-
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use llmops::LlmOps;
 use llmops_api::{ErrorBody, ErrorCode};
+use llmops_domain::access::{Actor, Role};
 use serde::de::DeserializeOwned;
 
 use crate::ApiError;
+use crate::caller::{Caller, Principal};
+use crate::request_id::RequestId;
 
-/// The installation as the caller may see it: one project of it.
-///
-/// Authentication belongs here: a request's key decides project and role. Until it exists, the router is only mounted
-/// in process and on loopback, and everybody works in the default project.
-pub(crate) struct Scope(pub(crate) LlmOps);
+/// The installation as the caller may see it, one project of it, if the caller has the role or a stronger one. It comes
+/// first among a handler's arguments, so that nothing else is told to those who may not ask.
+macro_rules! roles {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        $(
+            $(#[$doc])*
+            pub(crate) struct $name(pub(crate) LlmOps);
 
-impl<S: Send + Sync> FromRequestParts<S> for Scope
-where
-    LlmOps: FromRef<S>,
-{
-    type Rejection = Infallible;
+            impl<S: Send + Sync> FromRequestParts<S> for $name
+            where
+                LlmOps: FromRef<S>,
+            {
+                type Rejection = ApiError;
 
-    async fn from_request_parts(_: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self(LlmOps::from_ref(state)))
+                async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+                    scope(parts, &LlmOps::from_ref(state), Role::$name).map(Self)
+                }
+            }
+        )+
+    };
+}
+
+roles! {
+    /// Whoever may read.
+    Viewer,
+    /// Whoever may change prompts, datasets and runs.
+    Editor,
+    /// Whoever may move live traffic and schedules.
+    Operator,
+    /// Whoever may manage keys and projects.
+    Admin,
+}
+
+fn scope(parts: &Parts, ops: &LlmOps, least: Role) -> Result<LlmOps, ApiError> {
+    let principal = principal(parts)?;
+    if principal.role < least {
+        let message = format!("this needs the role {least}; the key `{}` has {}", principal.name, principal.role);
+        return Err(ErrorBody::new(ErrorCode::Forbidden, message)
+            .hint("an admin makes keys: llmops key create NAME --role ROLE")
+            .into());
     }
+    let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.to_string());
+    let actor = Actor { name: principal.name, key: principal.key, request_id };
+    Ok(ops.for_actor(principal.project, actor))
+}
+
+/// Who calls.
+pub(crate) fn principal(parts: &Parts) -> Result<Principal, ApiError> {
+    let caller = parts.extensions.get::<Caller>().cloned();
+    // Without the layer that looks at callers, nobody is let in.
+    caller
+        .map_or_else(|| Err(ErrorBody::new(ErrorCode::Unauthenticated, "nobody looked who calls")), |c| c.0)
+        .map_err(ApiError)
 }
 
 /// A JSON body.

@@ -8,7 +8,8 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::Request;
 use axum::routing::any;
-use llmops::{LlmOps, RecordWriter};
+use llmops::{Access, LlmOps, RecordWriter};
+use llmops_domain::access::Role;
 use llmops_domain::id::ProjectId;
 use llmops_gateway::{Caller, Gatekeeper, Gateway, Recorder, Snapshot};
 use tokio::task::JoinHandle;
@@ -16,13 +17,29 @@ use tokio::task::JoinHandle;
 /// Longest that a change of another process stays unseen.
 const POLL: Duration = Duration::from_millis(250);
 
-/// Lets everybody in, into the default project: for servers that only this machine reaches.
-#[derive(Debug, Clone, Copy)]
-pub struct OpenGatekeeper;
+/// Lets those in who have a key, into its project. It knows the keys by the copy that [`llmops::Access::follow`] keeps.
+#[derive(Debug, Clone)]
+pub struct KeyGatekeeper {
+    access: Arc<Access>,
+    /// Whether nobody needs a key: for servers that only this machine reaches.
+    dev: bool,
+}
 
-impl Gatekeeper for OpenGatekeeper {
-    fn admit(&self, _: Option<&str>) -> Option<Caller> {
-        Some(Caller { project: ProjectId::default_project(), key: None, may_pass_through: true })
+impl KeyGatekeeper {
+    /// Over the keys of an installation.
+    pub fn new(ops: &LlmOps, dev: bool) -> Self {
+        Self { access: ops.access().clone(), dev }
+    }
+}
+
+impl Gatekeeper for KeyGatekeeper {
+    fn admit(&self, secret: Option<&str>) -> Option<Caller> {
+        // A client that needs no key sends whatever its library insists on.
+        if let Some(key) = secret.and_then(|secret| self.access.known(secret)) {
+            let may_pass_through = key.role >= Role::Editor;
+            return Some(Caller { project: key.project, key: Some(key.id.0), may_pass_through });
+        }
+        self.dev.then(|| Caller { project: ProjectId::default_project(), key: None, may_pass_through: true })
     }
 }
 

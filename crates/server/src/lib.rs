@@ -3,26 +3,41 @@
 //! [`router`] is mounted by `llmops serve` on a socket and by the command line in its own process.
 
 pub mod api;
+mod caller;
+mod cookie;
+mod docs;
 mod error;
+mod etag;
 mod extract;
 pub mod gateway;
+mod headers;
 mod health;
 mod ofrep;
+mod idempotency;
+mod openapi;
+mod origin;
+mod patience;
+mod request_id;
+mod throttle;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
 use llmops::LlmOps;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::trace::TraceLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+use caller::Door;
+pub use caller::ServerOptions;
 pub use error::ApiError;
+pub use openapi::openapi;
 
 /// Largest body of a request that is read whole. Uploads of datasets are streams and have no such limit.
-const MAX_BODY: usize = 8 << 20;
+pub(crate) const MAX_BODY: usize = 8 << 20;
 /// Longest that a request may wait for a run.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
 
@@ -45,8 +60,13 @@ pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
         (name = "records", description = "What is kept of live calls"),
         (name = "experiments", description = "Experiments, their life and assignments"),
         (name = "flags", description = "OpenFeature remote evaluation (OFREP) of experiments"),
+        (name = "judges", description = "Judges compared with people"),
         (name = "events", description = "What happens, live"),
         (name = "schedules", description = "Runs that start by themselves"),
+        (name = "keys", description = "Keys of the API"),
+        (name = "projects", description = "Tenants: no key reaches the rows of another project"),
+        (name = "session", description = "Signing in with a browser"),
+        (name = "audit", description = "Who changed what"),
         (name = "operations", description = "Health")
     )
 )]
@@ -68,24 +88,49 @@ fn api_router() -> OpenApiRouter<LlmOps> {
         .merge(api::providers::router())
         .merge(api::channels::router())
         .merge(api::schedules::router())
+        .merge(api::keys::router())
+        .merge(api::projects::router())
+        .merge(api::session::router())
+        .merge(api::audit::router())
         .merge(health::router())
 }
 
-/// The router over an installation.
+/// The router over an installation for callers in the same process: they own it, and need no key.
 pub fn router(ops: LlmOps) -> Router {
-    let (router, document) = api_router().split_for_parts();
+    let routes = routes(&ops).layer(from_fn_with_state(ops.clone(), idempotency::once)).layer(from_fn(caller::trust));
+    around(routes, ops, false)
+}
+
+/// The router over an installation for callers on the network. It looks at their keys; [`llmops::Access::follow`] must
+/// run beside it. It wants to be served with `into_make_service_with_connect_info::<SocketAddr>()`.
+pub fn server(ops: LlmOps, options: ServerOptions) -> Router {
+    let https = options.https;
+    let door = Arc::new(Door::new(ops.clone(), options));
+    let routes = routes(&ops)
+        .layer(from_fn_with_state(ops.clone(), idempotency::once))
+        .layer(from_fn_with_state(door, caller::look))
+        .layer(from_fn(patience::limit));
+    around(routes, ops, https)
+}
+
+fn routes(ops: &LlmOps) -> Router {
+    let (router, _) = api_router().split_for_parts();
+    let document = serde_json::to_value(openapi()).unwrap_or_default();
+    let docs = docs::router(&document);
     let document = axum::Json(document);
     router
         .route("/openapi.json", axum::routing::get(move || std::future::ready(document.clone())))
+        .merge(docs.with_state(()))
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(TraceLayer::new_for_http())
-        .with_state(ops)
+        .with_state(ops.clone())
 }
 
-/// The OpenAPI 3.1 document of the API.
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    api_router().split_for_parts().1
+/// What happens to every request before anybody looks at it, and to every answer after.
+fn around(routes: Router, ops: LlmOps, https: bool) -> Router {
+    routes
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(from_fn_with_state(https, headers::protect))
+        .layer(from_fn_with_state(ops, request_id::name))
 }

@@ -18,7 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::experiments::matches_etag;
-use crate::extract::{Path, Scope};
+use crate::extract::{Path, Viewer};
 
 /// Most bytes of a targeting key.
 const LONGEST_KEY: usize = 1024;
@@ -236,7 +236,7 @@ fn answer<T: Serialize>(headers: &HeaderMap, tag: &str, answer: &T) -> Response 
     params(("key" = String, Path), ("If-None-Match" = Option<String>, Header)), request_body = EvaluationRequest,
     responses((status = 200, body = FlagValue), (status = 304), (status = 400, body = FlagError),
         (status = 404, body = FlagError), (status = 500, body = FlagError)))]
-async fn evaluate(Scope(ops): Scope, Path(key): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
+async fn evaluate(Viewer(ops): Viewer, Path(key): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
     let context = match read_context(&body) {
         Ok(context) => context,
         Err(error) => return error.of(&key).into_response(),
@@ -260,7 +260,7 @@ async fn evaluate(Scope(ops): Scope, Path(key): Path<String>, headers: HeaderMap
     params(("If-None-Match" = Option<String>, Header)), request_body = EvaluationRequest,
     responses((status = 200, body = BulkAnswer), (status = 304), (status = 400, body = FlagError),
         (status = 500, body = FlagError)))]
-async fn evaluate_all(Scope(ops): Scope, headers: HeaderMap, body: Bytes) -> Response {
+async fn evaluate_all(Viewer(ops): Viewer, headers: HeaderMap, body: Bytes) -> Response {
     match evaluate_bulk(&ops, &body).await {
         Ok((tag, flags)) => answer(&headers, &tag, &flags),
         Err(error) => error.into_response(),

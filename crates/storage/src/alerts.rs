@@ -12,6 +12,7 @@ use llmops_domain::event::Event;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{AlertId, ProjectId, RunId};
 
+use crate::audit::{Change, record};
 use crate::db::{Tx, check_name, count, decode, encode, execute, fetch, micros, only, prefix_end, time};
 use crate::{Store, StoreError, events};
 
@@ -117,8 +118,10 @@ impl Store {
         let mut tx = self.write().await?;
         let mut alert = alert_to_change(&mut tx, project, id).await?;
         if alert.acked_at.is_none() {
+            let change = Change::new("alert.acknowledged", id.as_str()).before(&alert);
             alert.acked_at = Some(now);
             update(&mut tx, project, &alert).await?;
+            record(&mut tx, self.actor(), project, &change.after(&alert)).await?;
             let event = Event::Alert { action: AlertAction::Acknowledged, alert: Box::new(alert.clone()) };
             events::append(&mut tx, project, now, &event).await?;
         }
@@ -146,8 +149,10 @@ impl Store {
         for id in ids {
             let mut alert = alert_to_change(&mut tx, project, id).await?;
             if alert.resolved_at.is_none() {
+                let change = Change::new("alert.resolved", id.as_str()).before(&alert);
                 alert.resolved_at = Some(now);
                 update(&mut tx, project, &alert).await?;
+                record(&mut tx, self.actor(), project, &change.after(&alert)).await?;
                 if alert.notified_at.is_some() {
                     notify(&mut tx, project, routes, (&alert, AlertAction::Resolved), now).await?;
                 }
@@ -247,6 +252,8 @@ impl Store {
         let mut tx = self.write().await?;
         execute!(tx, sql, project.as_str(), silence.id.as_str(), micros(silence.ends_at), document.as_str())
             .map_err(|e| e.of_project(project))?;
+        let change = Change::new("silence.created", silence.id.as_str()).after(silence);
+        record(&mut tx, self.actor(), project, &change).await?;
         tx.commit().await
     }
 
@@ -264,9 +271,12 @@ impl Store {
     pub async fn delete_silence(&self, project: &ProjectId, id: &str) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         let sql = "DELETE FROM alert_silences WHERE project_id = $1 AND id = $2";
-        let deleted = execute!(tx, sql, project.as_str(), id)?;
-        tx.commit().await?;
-        if deleted == 0 { Err(StoreError::not_found("silence", id)) } else { Ok(()) }
+        if execute!(tx, sql, project.as_str(), id)? == 0 {
+            tx.rollback().await?;
+            return Err(StoreError::not_found("silence", id));
+        }
+        record(&mut tx, self.actor(), project, &Change::new("silence.ended", id)).await?;
+        tx.commit().await
     }
 
     /// Takes a completed run whose numbers nobody has looked at, until `now + lease`; `only` names the run.

@@ -3,6 +3,7 @@
 use llmops_domain::deployment::{Deployment, DeploymentChange};
 use llmops_domain::id::ProjectId;
 
+use crate::audit::{Change, record};
 use crate::db::{big, check_name, count, decode, encode, execute, fetch, hash_of_text, micros, prose, time};
 use crate::{Store, StoreError};
 
@@ -196,6 +197,10 @@ impl Store {
             change.by.as_deref(),
             change.reason.as_deref().map(prose)
         )?;
+        let moved = Change::new("deployment.moved", format!("{name} in {environment}"))
+            .before(change.from.as_ref().map(|manifest| serde_json::json!({"manifest": manifest})))
+            .after(serde_json::json!({"manifest": change.to, "action": change.action, "reason": change.reason}));
+        record(&mut tx, self.actor(), project, &moved).await?;
         tx.commit().await
     }
 }

@@ -81,6 +81,10 @@ impl From<sqlx::Error> for StoreError {
 impl StoreError {
     /// Classes 08 (connection), 53 (out of resources), 57 (stopped by the operator), 40 (deadlock, serialization).
     fn from_postgres(code: &str, error: sqlx::Error) -> Self {
+        // Texts of PostgreSQL hold no NUL, and it has no other way to say so.
+        if code == "22021" || code == "22P05" {
+            return Self::Invalid("a text contains a NUL character, or bytes that are no text: remove them".to_owned());
+        }
         match code.get(..2) {
             Some("08" | "53" | "57" | "40") => Self::Unavailable(Arc::new(error)),
             Some("XX") => Self::Corrupt(error.to_string()),

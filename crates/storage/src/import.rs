@@ -9,6 +9,7 @@ use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{DatasetId, ProjectId};
 use sha2::{Digest, Sha256};
 
+use crate::audit::{Change, record};
 use crate::bulk::{Insert, insert_rows};
 use crate::datasets::{VERSION, VersionRow};
 use crate::db::{Pools, Raw, Tx, check_name, encode, execute, fetch, hash_bytes, micros, prose};
@@ -23,6 +24,7 @@ const STALE: SignedDuration = SignedDuration::from_hours(1);
 /// Rows deleted per transaction, so that other writers get their turn.
 const DELETE_ROWS: i64 = 50_000;
 
+const VERSION_HASH: &str = "SELECT hash FROM dataset_versions WHERE key = $1";
 const INSERT_SAMPLES: Insert =
     Insert { head: "INSERT INTO samples (project_id, hash, body) VALUES", columns: 3, tail: "ON CONFLICT DO NOTHING" };
 const INSERT_MEMBERS: Insert = Insert {
@@ -273,6 +275,18 @@ impl Import {
         let description = self.description.as_deref();
         execute!(tx, sql, &id, self.kind.as_str(), description, key, current == Some(key), now)?;
         let row = fetch!(fetch_one, tx, VersionRow, VERSION, key)?;
+        if current != Some(key) {
+            let before = match current {
+                Some(current) => {
+                    fetch!(fetch_optional, tx, (Option<String>,), VERSION_HASH, current)?.and_then(|(h,)| h)
+                }
+                None => None,
+            };
+            let change = Change::new("dataset.imported", &self.name)
+                .before(before.map(|hash| serde_json::json!({"version": hash})))
+                .after(serde_json::json!({"version": hash, "created": same.is_none()}));
+            record(&mut tx, self.store.actor(), &self.project, &change).await?;
+        }
         tx.commit().await?;
         Ok((row, same.is_none()))
     }

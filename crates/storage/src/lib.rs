@@ -6,7 +6,9 @@
 //!
 //! A [`Store`] is cheap to clone. Nothing that it hands out is large: whatever can grow comes in pages.
 
+mod access;
 mod alerts;
+mod audit;
 mod bulk;
 mod cache;
 mod calibrations;
@@ -18,11 +20,13 @@ mod error;
 mod events;
 mod experiment_units;
 mod experiments;
+mod idempotency;
 mod import;
 mod jobs;
 mod manifests;
 mod migrate;
 mod model_scores;
+mod news;
 #[cfg(target_os = "linux")]
 mod nodelay;
 pub mod observations;
@@ -35,15 +39,19 @@ mod shards;
 mod store;
 mod writer;
 
+pub use access::{SecretHash, StoredKey};
 pub use alerts::{PendingReview, Raise, Raised, Route};
+pub use audit::{AuditFilter, Change};
 pub use datasets::{StoredVersion, VersionKey, VersionSelector};
 pub use deliveries::{Attempted, Compose, LeasedDelivery};
 pub use error::StoreError;
 pub use events::EventNews;
 pub use experiment_units::{ExposureCount, StoredUnit};
 pub use experiments::{ExperimentKey, StoredExperiment};
+pub use idempotency::{Claim, KeptAnswer, KeyedRequest};
 pub use import::Import;
 pub use jobs::{JobCounts, TakenJob};
+pub use news::News;
 pub use prompts::{Activation, CreatedPrompt};
 pub use results::{Measured, PairedPage, PairedSample, ResultCursor, ResultFilter, ResultOrder, Side};
 pub use runs::{RunKey, StatusChange};

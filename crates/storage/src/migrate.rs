@@ -13,61 +13,29 @@ struct Migration {
     postgres: &'static str,
 }
 
+/// A row of the list: its number, and the name of the pair of files without their ending.
+macro_rules! migration {
+    ($version:literal, $file:literal) => {
+        Migration {
+            version: $version,
+            name: $file,
+            sqlite: include_str!(concat!("../migrations/sqlite/", $file, ".sql")),
+            postgres: include_str!(concat!("../migrations/postgres/", $file, ".sql")),
+        }
+    };
+}
+
 const MIGRATIONS: &[Migration] = &[
-    Migration {
-        version: 1,
-        name: "spine",
-        sqlite: include_str!("../migrations/sqlite/0001_spine.sql"),
-        postgres: include_str!("../migrations/postgres/0001_spine.sql"),
-    },
-    Migration {
-        version: 2,
-        name: "events",
-        sqlite: include_str!("../migrations/sqlite/0002_events.sql"),
-        postgres: include_str!("../migrations/postgres/0002_events.sql"),
-    },
-    Migration {
-        version: 3,
-        name: "alerts",
-        sqlite: include_str!("../migrations/sqlite/0003_alerts.sql"),
-        postgres: include_str!("../migrations/postgres/0003_alerts.sql"),
-    },
-    Migration {
-        version: 4,
-        name: "calibrations",
-        sqlite: include_str!("../migrations/sqlite/0004_calibrations.sql"),
-        postgres: include_str!("../migrations/postgres/0004_calibrations.sql"),
-    },
-    Migration {
-        version: 5,
-        name: "models",
-        sqlite: include_str!("../migrations/sqlite/0005_models.sql"),
-        postgres: include_str!("../migrations/postgres/0005_models.sql"),
-    },
-    Migration {
-        version: 6,
-        name: "jobs",
-        sqlite: include_str!("../migrations/sqlite/0006_jobs.sql"),
-        postgres: include_str!("../migrations/postgres/0006_jobs.sql"),
-    },
-    Migration {
-        version: 7,
-        name: "schedules",
-        sqlite: include_str!("../migrations/sqlite/0007_schedules.sql"),
-        postgres: include_str!("../migrations/postgres/0007_schedules.sql"),
-    },
-    Migration {
-        version: 8,
-        name: "deployments",
-        sqlite: include_str!("../migrations/sqlite/0008_deployments.sql"),
-        postgres: include_str!("../migrations/postgres/0008_deployments.sql"),
-    },
-    Migration {
-        version: 9,
-        name: "experiments",
-        sqlite: include_str!("../migrations/sqlite/0009_experiments.sql"),
-        postgres: include_str!("../migrations/postgres/0009_experiments.sql"),
-    },
+    migration!(1, "0001_spine"),
+    migration!(2, "0002_events"),
+    migration!(3, "0003_alerts"),
+    migration!(4, "0004_calibrations"),
+    migration!(5, "0005_models"),
+    migration!(6, "0006_jobs"),
+    migration!(7, "0007_schedules"),
+    migration!(8, "0008_deployments"),
+    migration!(9, "0009_experiments"),
+    migration!(10, "0010_access"),
 ];
 
 /// Marks a SQLite file as ours (`PRAGMA application_id`): the letters "llmo".

@@ -5,9 +5,9 @@ use llmops_domain::id::ProjectId;
 use llmops_domain::prompt::{PromptSelector, PromptStatus, PromptVersion};
 use semver::Version;
 
+use crate::audit::{Change, record};
 use crate::db::{
-    Conn, Tx, check_hash_prefix, check_name, decode, encode, execute, fetch, micros, only, prefix_end, retry_taken,
-    time,
+    Conn, Tx, check_hash_prefix, check_name, decode, encode, fetch, micros, only, prefix_end, retry_taken, time,
 };
 use crate::{Store, StoreError};
 
@@ -110,8 +110,11 @@ impl Store {
                       RETURNING status, is_active, created_at, document";
         let (hash, status, at) = (prompt.hash.as_str(), status_name(prompt.status), micros(prompt.created_at));
         let row = fetch!(fetch_one, tx, PromptRow, insert, id, name, &number, hash, status, at, document)?;
+        let created = row.into_version()?;
+        let change = Change::new("prompt.created", reference(&created)).after(summary(&created));
+        record(&mut tx, self.actor(), project, &change).await?;
         tx.commit().await?;
-        Ok(CreatedPrompt::Created(row.into_version()?))
+        Ok(CreatedPrompt::Created(created))
     }
 
     /// The version that the selector names.
@@ -187,10 +190,30 @@ impl Store {
         name: &str,
         version: &Version,
     ) -> Result<Activation, StoreError> {
-        retry_taken(|| self.move_active(project, name, version)).await
+        retry_taken(|| self.move_active(project, name, version, None)).await
     }
 
-    async fn move_active(&self, project: &ProjectId, name: &str, version: &Version) -> Result<Activation, StoreError> {
+    /// The same, if another version is active still.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] when `from` is not active any more.
+    pub async fn activate_prompt_from(
+        &self,
+        project: &ProjectId,
+        name: &str,
+        version: &Version,
+        from: &Version,
+    ) -> Result<Activation, StoreError> {
+        retry_taken(|| self.move_active(project, name, version, Some(from))).await
+    }
+
+    async fn move_active(
+        &self,
+        project: &ProjectId,
+        name: &str,
+        version: &Version,
+        from: Option<&Version>,
+    ) -> Result<Activation, StoreError> {
         let mut tx = self.write().await?;
         let id = project.as_str();
         lock_prompt(&mut tx, project, name).await?;
@@ -204,9 +227,18 @@ impl Store {
             tx.rollback().await?;
             return Err(StoreError::not_found("prompt version", format!("{name}@{version}")));
         };
-        tx.commit().await?;
         let before = PromptVersion { is_active: true, ..before.into_version()? };
-        Ok(Activation { before, after: after.into_version()? })
+        let after = after.into_version()?;
+        if from.is_some_and(|from| *from != before.version) {
+            tx.rollback().await?;
+            return Err(StoreError::Conflict(format!("{name}@{} is the active version now", before.version)));
+        }
+        if before.version != after.version {
+            let change = Change::new("prompt.activated", name).before(summary(&before)).after(summary(&after));
+            record(&mut tx, self.actor(), project, &change).await?;
+        }
+        tx.commit().await?;
+        Ok(Activation { before, after })
     }
 
     /// Deletes a version.
@@ -216,16 +248,30 @@ impl Store {
     pub async fn delete_prompt(&self, project: &ProjectId, name: &str, version: &Version) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         lock_prompt(&mut tx, project, name).await?;
-        let sql = "DELETE FROM prompt_versions WHERE project_id = $1 AND name = $2 AND version = $3 AND NOT is_active";
-        let deleted = execute!(tx, sql, project.as_str(), name, version.to_string())?;
-        tx.commit().await?;
-        if deleted > 0 {
-            return Ok(());
+        let sql = "DELETE FROM prompt_versions WHERE project_id = $1 AND name = $2 AND version = $3 AND NOT is_active \
+                   RETURNING status, is_active, created_at, document";
+        let deleted = fetch!(fetch_optional, tx, PromptRow, sql, project.as_str(), name, version.to_string())?;
+        if let Some(row) = deleted {
+            // The whole version: it is nowhere else from now on.
+            let version = row.into_version()?;
+            let change = Change::new("prompt.deleted", reference(&version)).before(&version);
+            record(&mut tx, self.actor(), project, &change).await?;
+            return tx.commit().await;
         }
+        tx.rollback().await?;
         // Absent, or active: reading it tells.
         self.get_prompt(project, name, &PromptSelector::Version(version.clone())).await?;
         Err(StoreError::Conflict(format!("{name}@{version} is the active version: activate another one first")))
     }
+}
+
+fn reference(version: &PromptVersion) -> String {
+    format!("{}@{}", version.name, version.version)
+}
+
+/// What a record of changes says of a version that can be looked up.
+fn summary(version: &PromptVersion) -> serde_json::Value {
+    serde_json::json!({"version": version.version, "hash": version.hash, "is_active": version.is_active})
 }
 
 /// Lets one transaction at a time move the active mark of a prompt. SQLite has one writer anyway.

@@ -8,6 +8,7 @@ use llmops_domain::event::RunNews;
 use llmops_domain::id::{ProjectId, RunId};
 use llmops_domain::run::{EvaluationFilter, EvaluationRun, Progress, RunResults, RunStatus};
 
+use crate::audit::{Change, record};
 use crate::bulk::{Insert, insert_rows};
 use crate::db::{Conn, Tx, big, check_name, count, decode, encode, execute, fetch, micros, prefix_end, prose, time};
 use crate::{Store, StoreError, alerts, events};
@@ -250,6 +251,28 @@ impl Store {
         let run = self.run_key(project, id).await?;
         let mut tx = self.write().await?;
         insert_tag(&mut tx, (run.key, project), tag, at).await?;
+        tx.commit().await
+    }
+
+    /// Tags a run as the baseline of its dataset, and records which one was it before.
+    ///
+    /// # Errors
+    /// Those of [`Store::tag_run`].
+    pub async fn promote_baseline(
+        &self,
+        project: &ProjectId,
+        run: &EvaluationRun,
+        tag: &str,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let before = self.latest_baseline(project, &run.dataset, tag).await?;
+        let key = self.run_key(project, &run.id).await?;
+        let mut tx = self.write().await?;
+        insert_tag(&mut tx, (key.key, project), parse_tag(tag)?, at).await?;
+        let change = Change::new("baseline.promoted", &run.dataset)
+            .before(before.map(|run| serde_json::json!({"run": run.id})))
+            .after(serde_json::json!({"run": run.id, "status": run.status}));
+        record(&mut tx, self.actor(), project, &change).await?;
         tx.commit().await
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use llmops_domain::access::Actor;
 use llmops_domain::id::ProjectId;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -66,6 +67,7 @@ impl Default for StoreOptions {
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    actor: Arc<Actor>,
 }
 
 struct Inner {
@@ -126,9 +128,21 @@ impl Store {
     async fn start(pools: Pools, options: StoreOptions) -> Result<Self, StoreError> {
         crate::migrate::migrate(&pools).await?;
         let queue = Queue::start(pools.clone(), options);
-        let store = Self { inner: Arc::new(Inner { pools, queue, events: watch::Sender::new(()) }) };
+        let inner = Inner { pools, queue, events: watch::Sender::new(()) };
+        let store = Self { inner: Arc::new(inner), actor: Arc::new(Actor::local()) };
         store.remove_stale_imports().await?;
         Ok(store)
+    }
+
+    /// The same store, whose changes are recorded as this actor's.
+    #[must_use]
+    pub fn acting_as(&self, actor: Arc<Actor>) -> Self {
+        Self { inner: self.inner.clone(), actor }
+    }
+
+    /// Whose changes these are.
+    pub fn actor(&self) -> &Arc<Actor> {
+        &self.actor
     }
 
     /// Waits until everything submitted is written, then closes the connections. Later calls fail as unavailable.

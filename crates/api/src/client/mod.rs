@@ -1,5 +1,6 @@
 //! The typed client. It speaks HTTP to a server, or calls a router in the same process: one code path for its users.
 
+mod access;
 mod alerts;
 mod datasets;
 mod deployments;

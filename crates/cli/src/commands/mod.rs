@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod alert;
+pub(crate) mod audit;
 pub(crate) mod baseline;
 pub(crate) mod compare;
 pub(crate) mod dataset;
@@ -11,6 +12,8 @@ pub(crate) mod experiment;
 pub(crate) mod gate;
 pub(crate) mod init;
 pub(crate) mod judge;
+pub(crate) mod key;
+pub(crate) mod project;
 pub(crate) mod prompt;
 pub(crate) mod provider;
 pub(crate) mod records;
@@ -85,6 +88,9 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Outcome {
         Command::Run(command) => run::run(&context, command).await,
         Command::Compare(args) => compare::run(&context, &args).await,
         Command::Baseline(command) => baseline::run(&context, command).await,
+        Command::Key(command) => key::run(&context, command).await,
+        Command::Project(command) => project::run(&context, command).await,
+        Command::Audit(command) => audit::run(&context, command).await,
         Command::Prompt(command) => prompt::run(&context, command).await,
         Command::Dataset(command) => dataset::run(&context, command).await,
         Command::Alert(command) => alert::run(&context, command).await,

@@ -17,3 +17,4 @@ mod project;
 mod resume;
 mod schemas;
 mod score;
+mod serve;

@@ -13,6 +13,7 @@ pub mod providers;
 pub mod queue;
 mod resolve;
 pub mod scoring;
+pub mod server;
 pub mod suites;
 pub mod targets;
 
@@ -38,6 +39,7 @@ pub use providers::{Price, ProviderConfig};
 pub use queue::QueueConfig;
 pub use resolve::{MetricFile, MetricFileKind, NothingToScore, ProviderError, ResolvedScoring, SuiteError};
 pub use scoring::ScoringConfig;
+pub use server::ServerConfig;
 pub use suites::SuiteConfig;
 pub use targets::TargetConfig;
 
@@ -88,6 +90,8 @@ pub struct Config {
     pub channels: IndexMap<String, ChannelConfig>,
     /// Work in the background.
     pub queue: QueueConfig,
+    /// How `llmops serve` is reached.
+    pub server: ServerConfig,
     /// Environment variables that providers name and that are not set, by provider. Such a provider cannot be called.
     #[serde(skip)]
     pub unset_variables: BTreeMap<String, Vec<String>>,
@@ -113,6 +117,7 @@ impl Default for Config {
             alerts: AlertsConfig::default(),
             channels: IndexMap::new(),
             queue: QueueConfig::default(),
+            server: ServerConfig::default(),
             unset_variables: BTreeMap::new(),
             unset_channels: BTreeMap::new(),
         }

@@ -149,7 +149,7 @@ impl ContinuousEvaluator {
                 hint: Some("promote a completed run, or insist with --force".to_owned()),
             });
         }
-        self.services.store.tag_run(&self.project, &run.id, BASELINE_TAG, self.services.clock.now()).await?;
+        self.services.store.promote_baseline(&self.project, &run, BASELINE_TAG, self.services.clock.now()).await?;
         self.get_run(&RunRef::Id(run.id.0), None).await
     }
 
@@ -428,7 +428,7 @@ impl ContinuousEvaluator {
             .map_err(|e| Error::invalid(e.to_string()))?;
         let judges = JudgeSetting::load(self, &spec.scoring, &cache).await?;
         let (own, models) = (&self.services.options.own_scorers, &self.services.models);
-        let scorers = Scorers::compile(&spec.scoring, &judges, own, models)?;
+        let scorers = Scorers::compile(&spec.scoring, &judges, own, models, &self.services.outbound)?;
         Ok((compiled, scorers, target, cache))
     }
 }

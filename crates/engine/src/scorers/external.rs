@@ -11,9 +11,10 @@ use llmops_domain::scoring::external::{CommandScorerSpec, HttpScorerSpec};
 use llmops_domain::scoring::{ScorerSpec, ScoringSpec};
 use llmops_providers::http_client::{Endpoint, HttpClient};
 use llmops_providers::limiter::{Limiter, Outcome};
+use llmops_providers::outbound::Outbound;
 use llmops_providers::program::{Conversation, Program};
 use llmops_providers::retry::Retry;
-use llmops_providers::{ProviderError, Providers, outbound};
+use llmops_providers::{ProviderError, Providers};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -85,7 +86,7 @@ impl OwnScorers {
 /// A compiled scorer of this kind.
 pub(super) enum ExternalScorer {
     Command(Command),
-    Http(Http),
+    Http(Box<Http>),
 }
 
 pub(super) struct Command {
@@ -102,7 +103,8 @@ pub(super) struct Http {
     spec: HttpScorerSpec,
     limiter: Limiter,
     retry: Retry,
-    is_own: bool,
+    /// Sends where an endpoint may be that no configuration of ours names.
+    guarded: Option<Outbound>,
 }
 
 impl ExternalScorer {
@@ -112,6 +114,7 @@ impl ExternalScorer {
         spec: &ScorerSpec,
         own: &OwnScorers,
         providers: &Providers,
+        outbound: &Outbound,
     ) -> Result<Option<Self>, Error> {
         let wrong = |error: ProviderError| Error::invalid(format!("metric `{name}`: {error}"));
         Ok(Some(match spec {
@@ -132,14 +135,14 @@ impl ExternalScorer {
                 for (header, value) in own.iter().flat_map(|own| &own.headers) {
                     endpoint = endpoint.secret_header(header, value, value).map_err(wrong)?;
                 }
-                Self::Http(Http {
+                Self::Http(Box::new(Http {
                     client: providers.http_client(),
                     endpoint,
                     limiter: Limiter::new(wanted.max_concurrency.max(1)),
                     retry: Retry::new(wanted.retries, u64::from(wanted.retries)),
                     spec: wanted.clone(),
-                    is_own: own.is_some(),
-                })
+                    guarded: own.is_none().then(|| outbound.clone()),
+                }))
             }
             _ => return Ok(None),
         }))
@@ -221,16 +224,17 @@ impl Command {
 
 impl Http {
     async fn ask(&self, question: Vec<u8>) -> Result<Vec<u8>, ProviderError> {
-        if !self.is_own {
-            outbound::require_public(&self.endpoint.uri).await?;
-        }
         let after = self.spec.timeout.0;
         let mut attempts = 0;
         loop {
             attempts += 1;
             let permit = self.limiter.acquire().await;
-            let sending = self.client.post_json(&self.endpoint, question.clone());
-            let result = time::timeout(after, sending).await.unwrap_or(Err(ProviderError::Timeout { after }));
+            let result = if let Some(outbound) = &self.guarded {
+                outbound.post_json(&self.endpoint, question.clone(), after).await
+            } else {
+                let sending = self.client.post_json(&self.endpoint, question.clone());
+                time::timeout(after, sending).await.unwrap_or(Err(ProviderError::Timeout { after }))
+            };
             permit.finish(Outcome::of(&result));
             let error = match result {
                 Ok(reply) if reply.body.len() > MAX_ANSWER => {

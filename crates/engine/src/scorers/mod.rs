@@ -20,6 +20,7 @@ use llmops_domain::chat::ChatResponse;
 use llmops_domain::dataset::Sample;
 use llmops_domain::run::{MetricScore, Outcome};
 use llmops_domain::scoring::{self, ScorerSpec, ScoringSpec};
+use llmops_providers::outbound::Outbound;
 use llmops_storage::{Store, VersionKey};
 
 use self::embedding::EmbeddingScorers;
@@ -87,6 +88,7 @@ impl Scorers {
         judges: &JudgeSetting,
         own: &OwnScorers,
         models: &Arc<Models>,
+        outbound: &Outbound,
     ) -> Result<Self, Error> {
         let is_embedding = |spec: &ScorerSpec| spec.embedding_model().is_some();
         let mut by_name = Vec::with_capacity(spec.metrics.len());
@@ -97,7 +99,7 @@ impl Scorers {
             };
             let scorer = match Judge::compile(name, &metric.scorer, judges).map_err(named)? {
                 Some(judge) => Scorer::Judge(Box::new(judge)),
-                None => match ExternalScorer::compile(name, &metric.scorer, own, judges.providers())? {
+                None => match ExternalScorer::compile(name, &metric.scorer, own, judges.providers(), outbound)? {
                     Some(external) => Scorer::External(Box::new(external)),
                     None => Scorer::Text(TextScorer::compile(name, &metric.scorer)?),
                 },

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 
 use super::{bad_request, page, time};
 use crate::ApiError;
-use crate::extract::{Json, Path, Query, Scope};
+use crate::extract::{Editor, Json, Path, Query, Viewer};
 
 pub(crate) fn router() -> OpenApiRouter<LlmOps> {
     OpenApiRouter::new()
@@ -29,7 +29,7 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
 /// Alerts, newest first.
 #[utoipa::path(get, path = "/api/v1/alerts", operation_id = "list_alerts", tag = "alerts", params(AlertQuery),
     responses((status = 200, body = Page<Alert>), (status = 400, body = ErrorResponse)))]
-async fn list(Scope(ops): Scope, Query(query): Query<AlertQuery>) -> Result<Answer<Page<Alert>>, ApiError> {
+async fn list(Viewer(ops): Viewer, Query(query): Query<AlertQuery>) -> Result<Answer<Page<Alert>>, ApiError> {
     let limit = PageQuery { cursor: None, limit: query.limit }.limit();
     let filter = AlertFilter {
         types: names("types", query.types.as_deref())?,
@@ -55,7 +55,7 @@ fn names<T: std::str::FromStr<Err = String>>(field: &str, text: Option<&str>) ->
 #[utoipa::path(post, path = "/api/v1/alerts", operation_id = "create_alert", tag = "alerts", request_body = CreateAlert,
     responses((status = 201, body = RaisedAlert), (status = 422, body = ErrorResponse)))]
 async fn create(
-    Scope(ops): Scope,
+    Editor(ops): Editor,
     Json(request): Json<CreateAlert>,
 ) -> Result<(StatusCode, Answer<RaisedAlert>), ApiError> {
     let mut draft = AlertDraft::new(request.kind, request.severity, &request.source, request.message)
@@ -68,28 +68,28 @@ async fn create(
 /// One alert: an id, or the beginning of one.
 #[utoipa::path(get, path = "/api/v1/alerts/{alert}", operation_id = "get_alert", tag = "alerts",
     params(("alert" = String, Path)), responses((status = 200, body = Alert), (status = 404, body = ErrorResponse)))]
-async fn get(Scope(ops): Scope, Path(alert): Path<String>) -> Result<Answer<Alert>, ApiError> {
+async fn get(Viewer(ops): Viewer, Path(alert): Path<String>) -> Result<Answer<Alert>, ApiError> {
     Ok(Answer(ops.alerts().get(&alert).await?))
 }
 
 /// Marks an alert as seen: channels hear no more of it unless it becomes more severe.
 #[utoipa::path(post, path = "/api/v1/alerts/{alert}/acknowledge", operation_id = "acknowledge_alert", tag = "alerts",
     params(("alert" = String, Path)), responses((status = 200, body = Alert), (status = 404, body = ErrorResponse)))]
-async fn acknowledge(Scope(ops): Scope, Path(alert): Path<String>) -> Result<Answer<Alert>, ApiError> {
+async fn acknowledge(Editor(ops): Editor, Path(alert): Path<String>) -> Result<Answer<Alert>, ApiError> {
     Ok(Answer(ops.alerts().acknowledge(&alert).await?))
 }
 
 /// Resolves an alert, and tells the channels that were told of it.
 #[utoipa::path(post, path = "/api/v1/alerts/{alert}/resolve", operation_id = "resolve_alert", tag = "alerts",
     params(("alert" = String, Path)), responses((status = 200, body = Alert), (status = 404, body = ErrorResponse)))]
-async fn resolve(Scope(ops): Scope, Path(alert): Path<String>) -> Result<Answer<Alert>, ApiError> {
+async fn resolve(Editor(ops): Editor, Path(alert): Path<String>) -> Result<Answer<Alert>, ApiError> {
     Ok(Answer(ops.alerts().resolve(&alert).await?))
 }
 
 /// The silences that have not ended.
 #[utoipa::path(get, path = "/api/v1/silences", operation_id = "list_silences", tag = "alerts",
     responses((status = 200, body = Page<Silence>)))]
-async fn silences(Scope(ops): Scope) -> Result<Answer<Page<Silence>>, ApiError> {
+async fn silences(Viewer(ops): Viewer) -> Result<Answer<Page<Silence>>, ApiError> {
     Ok(Answer(Page { items: ops.alerts().silences().await?, next_cursor: None }))
 }
 
@@ -97,7 +97,7 @@ async fn silences(Scope(ops): Scope) -> Result<Answer<Page<Silence>>, ApiError> 
 #[utoipa::path(post, path = "/api/v1/silences", operation_id = "create_silence", tag = "alerts",
     request_body = CreateSilence, responses((status = 201, body = Silence), (status = 422, body = ErrorResponse)))]
 async fn silence(
-    Scope(ops): Scope,
+    Editor(ops): Editor,
     Json(request): Json<CreateSilence>,
 ) -> Result<(StatusCode, Answer<Silence>), ApiError> {
     let silence = ops.alerts().silence(request.matcher, request.ends_at, &request.comment).await?;
@@ -107,7 +107,7 @@ async fn silence(
 /// Ends a silence.
 #[utoipa::path(delete, path = "/api/v1/silences/{silence}", operation_id = "end_silence", tag = "alerts",
     params(("silence" = String, Path)), responses((status = 204), (status = 404, body = ErrorResponse)))]
-async fn end_silence(Scope(ops): Scope, Path(silence): Path<String>) -> Result<StatusCode, ApiError> {
+async fn end_silence(Editor(ops): Editor, Path(silence): Path<String>) -> Result<StatusCode, ApiError> {
     ops.alerts().end_silence(&silence).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::ApiError;
-use crate::extract::{Json, Scope};
+use crate::extract::{Editor, Json, Viewer};
 
 pub(crate) fn router() -> OpenApiRouter<LlmOps> {
     OpenApiRouter::new().routes(routes!(list, promote))
@@ -20,7 +20,7 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
 /// The baseline of every dataset that has one.
 #[utoipa::path(get, path = "/api/v1/baselines", operation_id = "list_baselines", tag = "baselines",
     responses((status = 200, body = Page<Baseline>)))]
-async fn list(Scope(ops): Scope) -> Result<Answer<Page<Baseline>>, ApiError> {
+async fn list(Viewer(ops): Viewer) -> Result<Answer<Page<Baseline>>, ApiError> {
     let mut items = Vec::new();
     for dataset in ops.datasets().list(None, MAX_PAGE).await? {
         if let Some(run) = ops.evaluator().baseline(&dataset.name).await? {
@@ -35,7 +35,7 @@ async fn list(Scope(ops): Scope) -> Result<Answer<Page<Baseline>>, ApiError> {
     request_body = PromoteBaseline,
     responses((status = 200, body = Baseline), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse)))]
-async fn promote(Scope(ops): Scope, Json(request): Json<PromoteBaseline>) -> Result<Answer<Baseline>, ApiError> {
+async fn promote(Editor(ops): Editor, Json(request): Json<PromoteBaseline>) -> Result<Answer<Baseline>, ApiError> {
     let run = ops.evaluator().promote(&RunRef::from(request.run.as_str()), request.force).await?;
     Ok(Answer(Baseline { dataset: run.dataset.clone(), run }))
 }

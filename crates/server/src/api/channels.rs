@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use super::page;
 use crate::ApiError;
-use crate::extract::{Json, Path, Query, Scope};
+use crate::extract::{Editor, Json, Path, Query, Viewer};
 
 pub(crate) fn router() -> OpenApiRouter<LlmOps> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(test)).routes(routes!(deliveries)).routes(routes!(replay))
@@ -21,7 +21,7 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
 /// Who is told of alerts. Addresses and secrets are not shown.
 #[utoipa::path(get, path = "/api/v1/channels", operation_id = "list_channels", tag = "alerts",
     responses((status = 200, body = Page<Channel>)))]
-async fn list(Scope(ops): Scope) -> Result<Answer<Page<Channel>>, ApiError> {
+async fn list(Viewer(ops): Viewer) -> Result<Answer<Page<Channel>>, ApiError> {
     let alerts = ops.alerts();
     let items = alerts.channels().into_iter().map(|(name, channel, unset)| {
         let wants = channel.wants();
@@ -41,7 +41,7 @@ async fn list(Scope(ops): Scope) -> Result<Answer<Page<Channel>>, ApiError> {
 #[utoipa::path(post, path = "/api/v1/channels/test", operation_id = "test_channels", tag = "alerts",
     request_body = TestChannels,
     responses((status = 200, body = Page<TestedChannel>), (status = 404, body = ErrorResponse)))]
-async fn test(Scope(ops): Scope, Json(request): Json<TestChannels>) -> Result<Answer<Page<TestedChannel>>, ApiError> {
+async fn test(Editor(ops): Editor, Json(request): Json<TestChannels>) -> Result<Answer<Page<TestedChannel>>, ApiError> {
     let tested = ops.alerts().test(request.channel.as_deref()).await?;
     let items = tested.into_iter().map(|test| TestedChannel {
         channel: test.channel,
@@ -55,7 +55,10 @@ async fn test(Scope(ops): Scope, Json(request): Json<TestChannels>) -> Result<An
 /// Messages to channels, newest first: `dead` ones could not be delivered for a day.
 #[utoipa::path(get, path = "/api/v1/deliveries", operation_id = "list_deliveries", tag = "alerts",
     params(DeliveryQuery), responses((status = 200, body = Page<Delivery>), (status = 400, body = ErrorResponse)))]
-async fn deliveries(Scope(ops): Scope, Query(query): Query<DeliveryQuery>) -> Result<Answer<Page<Delivery>>, ApiError> {
+async fn deliveries(
+    Viewer(ops): Viewer,
+    Query(query): Query<DeliveryQuery>,
+) -> Result<Answer<Page<Delivery>>, ApiError> {
     let limit = PageQuery { cursor: None, limit: query.limit }.limit();
     let asked = (query.cursor.as_deref(), limit + 1);
     let deliveries = ops.alerts().deliveries(query.status, query.channel.as_deref(), asked).await?;
@@ -66,6 +69,6 @@ async fn deliveries(Scope(ops): Scope, Query(query): Query<DeliveryQuery>) -> Re
 #[utoipa::path(post, path = "/api/v1/deliveries/{delivery}/replay", operation_id = "replay_delivery", tag = "alerts",
     params(("delivery" = String, Path)),
     responses((status = 200, body = Delivery), (status = 404, body = ErrorResponse)))]
-async fn replay(Scope(ops): Scope, Path(delivery): Path<String>) -> Result<Answer<Delivery>, ApiError> {
+async fn replay(Editor(ops): Editor, Path(delivery): Path<String>) -> Result<Answer<Delivery>, ApiError> {
     Ok(Answer(ops.alerts().replay(&delivery).await?))
 }

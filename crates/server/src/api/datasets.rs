@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 
 use super::{bad_request, page};
 use crate::ApiError;
-use crate::extract::{Path, Query, Scope};
+use crate::extract::{Editor, Path, Query, Viewer};
 
 /// Longest line of an import.
 const MAX_LINE: usize = 8 << 20;
@@ -40,7 +40,7 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
 /// All datasets, by name.
 #[utoipa::path(get, path = "/api/v1/datasets", operation_id = "list_datasets", tag = "datasets", params(PageQuery),
     responses((status = 200, body = Page<Dataset>)))]
-async fn list(Scope(ops): Scope, Query(query): Query<PageQuery>) -> Result<Answer<Page<Dataset>>, ApiError> {
+async fn list(Viewer(ops): Viewer, Query(query): Query<PageQuery>) -> Result<Answer<Page<Dataset>>, ApiError> {
     let datasets = ops.datasets().list(query.cursor.as_deref(), query.limit() + 1).await?;
     Ok(Answer(page(datasets, query.limit(), |d| d.name.clone())))
 }
@@ -48,7 +48,7 @@ async fn list(Scope(ops): Scope, Query(query): Query<PageQuery>) -> Result<Answe
 /// One dataset.
 #[utoipa::path(get, path = "/api/v1/datasets/{name}", operation_id = "get_dataset", tag = "datasets",
     params(("name" = String, Path)), responses((status = 200, body = Dataset), (status = 404, body = ErrorResponse)))]
-async fn get(Scope(ops): Scope, Path(name): Path<String>) -> Result<Answer<Dataset>, ApiError> {
+async fn get(Viewer(ops): Viewer, Path(name): Path<String>) -> Result<Answer<Dataset>, ApiError> {
     Ok(Answer(ops.datasets().get(&name).await?))
 }
 
@@ -56,7 +56,7 @@ async fn get(Scope(ops): Scope, Path(name): Path<String>) -> Result<Answer<Datas
 #[utoipa::path(get, path = "/api/v1/datasets/{name}/versions", operation_id = "list_dataset_versions",
     tag = "datasets", params(("name" = String, Path)),
     responses((status = 200, body = Page<DatasetVersion>), (status = 404, body = ErrorResponse)))]
-async fn versions(Scope(ops): Scope, Path(name): Path<String>) -> Result<Answer<Page<DatasetVersion>>, ApiError> {
+async fn versions(Viewer(ops): Viewer, Path(name): Path<String>) -> Result<Answer<Page<DatasetVersion>>, ApiError> {
     Ok(Answer(Page { items: ops.datasets().versions(&name).await?, next_cursor: None }))
 }
 
@@ -64,11 +64,11 @@ async fn versions(Scope(ops): Scope, Path(name): Path<String>) -> Result<Answer<
 /// is wrong is told with its line, and then nothing is written. The same samples again are the version that exists.
 #[utoipa::path(post, path = "/api/v1/datasets/{name}/versions", operation_id = "import_dataset", tag = "datasets",
     params(("name" = String, Path), ImportQuery),
-    request_body(content = String, content_type = "application/x-ndjson"),
+    request_body(content((String = "application/x-ndjson"), (String = "text/plain"))),
     responses((status = 201, body = ImportedDataset), (status = 200, body = ImportedDataset),
         (status = 422, body = ErrorResponse)))]
 async fn import(
-    Scope(ops): Scope,
+    Editor(ops): Editor,
     Path(name): Path<String>,
     Query(query): Query<ImportQuery>,
     body: Body,
@@ -121,7 +121,7 @@ async fn add_line(import: &mut DatasetImport, number: u64, line: &[u8]) -> Resul
     responses((status = 200, body = DatasetVersion), (status = 404, body = ErrorResponse),
         (status = 422, body = ErrorResponse)))]
 async fn version(
-    Scope(ops): Scope,
+    Viewer(ops): Viewer,
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Answer<DatasetVersion>, ApiError> {
     Ok(Answer(ops.datasets().version(&name, &read_version(&version)?).await?.version))
@@ -133,7 +133,7 @@ async fn version(
     responses((status = 200, body = Page<SampleAt>), (status = 404, body = ErrorResponse),
         (status = 422, body = ErrorResponse)))]
 async fn samples(
-    Scope(ops): Scope,
+    Viewer(ops): Viewer,
     Path((name, version)): Path<(String, String)>,
     Query(query): Query<PageQuery>,
 ) -> Result<Answer<Page<SampleAt>>, ApiError> {
@@ -153,7 +153,7 @@ async fn samples(
     responses((status = 200, body = SampleAt), (status = 404, body = ErrorResponse),
         (status = 422, body = ErrorResponse)))]
 async fn sample(
-    Scope(ops): Scope,
+    Viewer(ops): Viewer,
     Path((name, version, sample)): Path<(String, String, String)>,
 ) -> Result<Answer<SampleAt>, ApiError> {
     let version = ops.datasets().version(&name, &read_version(&version)?).await?;
@@ -166,7 +166,7 @@ async fn sample(
     tag = "datasets", params(("name" = String, Path), ("version" = String, Path)),
     responses((status = 200, content_type = "application/x-ndjson", body = String),
         (status = 404, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
-async fn export(Scope(ops): Scope, Path((name, version)): Path<(String, String)>) -> Result<Response, ApiError> {
+async fn export(Viewer(ops): Viewer, Path((name, version)): Path<(String, String)>) -> Result<Response, ApiError> {
     let datasets = ops.datasets();
     let version = datasets.version(&name, &read_version(&version)?).await?;
     let pages = futures::stream::try_unfold(Some(0), move |from| {
@@ -203,7 +203,7 @@ async fn export_page(
     responses((status = 200, body = DatasetDiff), (status = 404, body = ErrorResponse),
         (status = 422, body = ErrorResponse)))]
 async fn diff(
-    Scope(ops): Scope,
+    Viewer(ops): Viewer,
     Path(name): Path<String>,
     Query(query): Query<DiffQuery>,
 ) -> Result<Answer<DatasetDiff>, ApiError> {

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::{bad_request, page};
 use crate::ApiError;
-use crate::extract::{Json, Path, Query, Scope};
+use crate::extract::{Json, Operator, Path, Query, Viewer};
 
 pub(crate) fn router() -> OpenApiRouter<LlmOps> {
     OpenApiRouter::new()
@@ -30,7 +30,7 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
 /// Deployments by name and environment.
 #[utoipa::path(get, path = "/api/v1/deployments", operation_id = "list_deployments", tag = "deployments",
     params(PageQuery), responses((status = 200, body = Page<Deployment>), (status = 400, body = ErrorResponse)))]
-async fn list(Scope(ops): Scope, Query(query): Query<PageQuery>) -> Result<Answer<Page<Deployment>>, ApiError> {
+async fn list(Viewer(ops): Viewer, Query(query): Query<PageQuery>) -> Result<Answer<Page<Deployment>>, ApiError> {
     let after = match &query.cursor {
         None => None,
         Some(cursor) => Some(cursor.split_once('@').ok_or_else(|| bad_request("the cursor is not one of this list"))?),
@@ -45,7 +45,7 @@ async fn list(Scope(ops): Scope, Query(query): Query<PageQuery>) -> Result<Answe
     params(("name" = String, Path), EnvironmentQuery),
     responses((status = 200, body = Deployment), (status = 404, body = ErrorResponse)))]
 async fn get(
-    Scope(ops): Scope,
+    Viewer(ops): Viewer,
     Path(name): Path<String>,
     Query(query): Query<EnvironmentQuery>,
 ) -> Result<Answer<Deployment>, ApiError> {
@@ -58,7 +58,7 @@ async fn get(
     responses((status = 200, body = Deployed), (status = 404, body = ErrorResponse), (status = 409, body = ErrorResponse),
         (status = 422, body = ErrorResponse)))]
 async fn deploy(
-    Scope(ops): Scope,
+    Operator(ops): Operator,
     Path(name): Path<String>,
     Json(request): Json<Deploy>,
 ) -> Result<Answer<Deployed>, ApiError> {
@@ -70,7 +70,7 @@ async fn deploy(
     params(("name" = String, Path)), request_body = Rollback,
     responses((status = 200, body = Deployed), (status = 404, body = ErrorResponse), (status = 409, body = ErrorResponse)))]
 async fn rollback(
-    Scope(ops): Scope,
+    Operator(ops): Operator,
     Path(name): Path<String>,
     Json(request): Json<Rollback>,
 ) -> Result<Answer<Deployed>, ApiError> {
@@ -83,7 +83,7 @@ async fn rollback(
     responses((status = 200, body = Deployment), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse)))]
 async fn safe_mode(
-    Scope(ops): Scope,
+    Operator(ops): Operator,
     Path(name): Path<String>,
     Json(request): Json<SwitchSafeMode>,
 ) -> Result<Answer<Deployment>, ApiError> {
@@ -95,7 +95,7 @@ async fn safe_mode(
     tag = "deployments", params(("name" = String, Path), EnvironmentQuery),
     responses((status = 200, body = Page<DeploymentChange>), (status = 404, body = ErrorResponse)))]
 async fn history(
-    Scope(ops): Scope,
+    Viewer(ops): Viewer,
     Path(name): Path<String>,
     Query(query): Query<EnvironmentQuery>,
 ) -> Result<Answer<Page<DeploymentChange>>, ApiError> {
@@ -109,7 +109,7 @@ async fn history(
     params(("name" = String, Path)), request_body = EnvironmentQuery,
     responses((status = 200, body = Rehearsal), (status = 404, body = ErrorResponse)))]
 async fn rehearse(
-    Scope(ops): Scope,
+    Operator(ops): Operator,
     Path(name): Path<String>,
     Json(query): Json<EnvironmentQuery>,
 ) -> Result<Answer<Rehearsal>, ApiError> {
@@ -120,6 +120,6 @@ async fn rehearse(
 #[utoipa::path(get, path = "/api/v1/manifests/{hash}", operation_id = "get_manifest", tag = "deployments",
     params(("hash" = String, Path)),
     responses((status = 200, body = Manifest), (status = 404, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
-async fn manifest(Scope(ops): Scope, Path(hash): Path<String>) -> Result<Answer<Manifest>, ApiError> {
+async fn manifest(Viewer(ops): Viewer, Path(hash): Path<String>) -> Result<Answer<Manifest>, ApiError> {
     Ok(Answer(ops.deployments().manifest(&hash).await?.1))
 }

@@ -23,7 +23,7 @@ use utoipa_axum::routes;
 
 use super::bad_request;
 use crate::ApiError;
-use crate::extract::{Query, Scope};
+use crate::extract::{Query, Viewer};
 
 /// Time between two signs of life.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -44,10 +44,14 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
     params(EventQuery, ("Last-Event-ID" = Option<u64>, Header, description = "Begin behind this event")),
     responses((status = 200, content_type = "text/event-stream", body = StoredEvent),
         (status = 400, body = ErrorResponse)))]
-async fn stream(Scope(ops): Scope, headers: HeaderMap, Query(query): Query<EventQuery>) -> Result<Response, ApiError> {
+async fn stream(
+    Viewer(ops): Viewer,
+    headers: HeaderMap,
+    Query(query): Query<EventQuery>,
+) -> Result<Response, ApiError> {
     let subscription = subscribe(&ops, &query, last_event_id(&headers)?).await?;
     let hello = sse::Event::default().comment("connected").retry(Duration::from_secs(2));
-    let events = futures::stream::unfold(pump(subscription), async |mut queue| {
+    let events = futures::stream::unfold(pump(subscription, ops), async |mut queue| {
         let event = queue.recv().await?;
         Some((Ok::<_, Infallible>(as_sse(&event)), queue))
     });
@@ -63,13 +67,13 @@ async fn stream(Scope(ops): Scope, headers: HeaderMap, Query(query): Query<Event
 #[utoipa::path(get, path = "/api/v1/ws", operation_id = "socket_events", tag = "events", params(EventQuery),
     responses((status = 101, description = "The connection is a WebSocket now"), (status = 400, body = ErrorResponse)))]
 async fn socket(
-    Scope(ops): Scope,
+    Viewer(ops): Viewer,
     Query(query): Query<EventQuery>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let upgrade = upgrade.map_err(|e| bad_request(format!("this path speaks WebSocket: {}", e.body_text())))?;
     let subscription = subscribe(&ops, &query, None).await?;
-    Ok(upgrade.on_upgrade(move |socket| serve(socket, pump(subscription))))
+    Ok(upgrade.on_upgrade(move |socket| serve(socket, pump(subscription, ops))))
 }
 
 async fn subscribe(ops: &LlmOps, query: &EventQuery, resumed: Option<u64>) -> Result<Subscription, ApiError> {
@@ -88,14 +92,16 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
 }
 
 /// Moves events into a short queue. The task ends, and with it the queue, when the client is gone, does not read for too
-/// long, or the process stops.
-fn pump(mut subscription: Subscription) -> mpsc::Receiver<StoredEvent> {
+/// long, the caller's key is revoked, or the process stops.
+fn pump(mut subscription: Subscription, ops: LlmOps) -> mpsc::Receiver<StoredEvent> {
     let (sender, queue) = mpsc::channel(QUEUE);
     tokio::spawn(async move {
+        let mut revoked = std::pin::pin!(ops.until_revoked());
         loop {
             let next = tokio::select! {
                 next = subscription.next() => next,
                 () = sender.closed() => return,
+                () = &mut revoked => return,
             };
             match next {
                 Ok(Some(event)) => {

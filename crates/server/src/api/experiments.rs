@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 
 use super::{bad_request, page};
 use crate::ApiError;
-use crate::extract::{Json, Path, Query, Scope};
+use crate::extract::{Editor, Json, Operator, Path, Query, Viewer};
 
 pub(crate) fn router() -> OpenApiRouter<LlmOps> {
     OpenApiRouter::new()
@@ -59,7 +59,7 @@ fn expected_revision(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
 #[utoipa::path(get, path = "/api/v1/experiments", operation_id = "list_experiments", tag = "experiments",
     params(ExperimentQuery),
     responses((status = 200, body = Page<Experiment>), (status = 400, body = ErrorResponse)))]
-async fn list(Scope(ops): Scope, Query(query): Query<ExperimentQuery>) -> Result<Answer<Page<Experiment>>, ApiError> {
+async fn list(Viewer(ops): Viewer, Query(query): Query<ExperimentQuery>) -> Result<Answer<Page<Experiment>>, ApiError> {
     let limit = PageQuery { cursor: None, limit: query.limit }.limit();
     let found = ops.experiments().list(query.status, query.cursor.as_deref(), limit + 1).await?;
     Ok(Answer(page(found, limit, |experiment| experiment.id.0.clone())))
@@ -69,7 +69,7 @@ async fn list(Scope(ops): Scope, Query(query): Query<ExperimentQuery>) -> Result
 #[utoipa::path(post, path = "/api/v1/experiments", operation_id = "create_experiment", tag = "experiments",
     request_body = ExperimentSpec,
     responses((status = 201, body = Experiment), (status = 422, body = ErrorResponse)))]
-async fn create(Scope(ops): Scope, Json(spec): Json<ExperimentSpec>) -> Result<Response, ApiError> {
+async fn create(Editor(ops): Editor, Json(spec): Json<ExperimentSpec>) -> Result<Response, ApiError> {
     Ok(tagged(StatusCode::CREATED, &ops.experiments().create(spec).await?))
 }
 
@@ -78,7 +78,7 @@ async fn create(Scope(ops): Scope, Json(spec): Json<ExperimentSpec>) -> Result<R
     tag = "experiments", request_body = CreatePromptExperiment,
     responses((status = 201, body = Experiment), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
-async fn create_prompt(Scope(ops): Scope, Json(create): Json<CreatePromptExperiment>) -> Result<Response, ApiError> {
+async fn create_prompt(Editor(ops): Editor, Json(create): Json<CreatePromptExperiment>) -> Result<Response, ApiError> {
     let CreatePromptExperiment { name, control, treatment, traffic_split } = create;
     let made = ops.create_prompt_experiment(&name, control, treatment, traffic_split).await?;
     Ok(tagged(StatusCode::CREATED, &made))
@@ -88,7 +88,7 @@ async fn create_prompt(Scope(ops): Scope, Json(create): Json<CreatePromptExperim
 #[utoipa::path(post, path = "/api/v1/experiments/model", operation_id = "create_model_experiment",
     tag = "experiments", request_body = CreateModelExperiment,
     responses((status = 201, body = Experiment), (status = 422, body = ErrorResponse)))]
-async fn create_model(Scope(ops): Scope, Json(create): Json<CreateModelExperiment>) -> Result<Response, ApiError> {
+async fn create_model(Editor(ops): Editor, Json(create): Json<CreateModelExperiment>) -> Result<Response, ApiError> {
     let CreateModelExperiment { name, models, parameters } = create;
     Ok(tagged(StatusCode::CREATED, &ops.create_model_experiment(&name, &models, parameters).await?))
 }
@@ -98,7 +98,7 @@ async fn create_model(Scope(ops): Scope, Json(create): Json<CreateModelExperimen
 #[utoipa::path(get, path = "/api/v1/experiments/{experiment}", operation_id = "get_experiment", tag = "experiments",
     params(("experiment" = String, Path), ("If-None-Match" = Option<String>, Header)),
     responses((status = 200, body = Experiment), (status = 304), (status = 404, body = ErrorResponse)))]
-async fn get(Scope(ops): Scope, Path(experiment): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
+async fn get(Viewer(ops): Viewer, Path(experiment): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
     let experiment = ops.experiments().get(&experiment).await?;
     let tag = etag(&experiment);
     if matches_etag(headers.get(header::IF_NONE_MATCH), &tag) {
@@ -116,7 +116,7 @@ async fn get(Scope(ops): Scope, Path(experiment): Path<String>, headers: HeaderM
     responses((status = 200, body = Experiment), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
 async fn update(
-    Scope(ops): Scope,
+    Editor(ops): Editor,
     Path(experiment): Path<String>,
     headers: HeaderMap,
     Json(changes): Json<Map<String, Value>>,
@@ -130,7 +130,7 @@ async fn update(
     tag = "experiments", params(("experiment" = String, Path)),
     responses((status = 200, body = Experiment), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
-async fn start(Scope(ops): Scope, Path(experiment): Path<String>) -> Result<Response, ApiError> {
+async fn start(Operator(ops): Operator, Path(experiment): Path<String>) -> Result<Response, ApiError> {
     Ok(tagged(StatusCode::OK, &ops.experiments().start(&experiment).await?))
 }
 
@@ -139,7 +139,7 @@ async fn start(Scope(ops): Scope, Path(experiment): Path<String>) -> Result<Resp
     tag = "experiments", params(("experiment" = String, Path)),
     responses((status = 200, body = Experiment), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse)))]
-async fn pause(Scope(ops): Scope, Path(experiment): Path<String>) -> Result<Response, ApiError> {
+async fn pause(Operator(ops): Operator, Path(experiment): Path<String>) -> Result<Response, ApiError> {
     Ok(tagged(StatusCode::OK, &ops.experiments().pause(&experiment).await?))
 }
 
@@ -148,7 +148,7 @@ async fn pause(Scope(ops): Scope, Path(experiment): Path<String>) -> Result<Resp
     tag = "experiments", params(("experiment" = String, Path)),
     responses((status = 200, body = Experiment), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse)))]
-async fn resume(Scope(ops): Scope, Path(experiment): Path<String>) -> Result<Response, ApiError> {
+async fn resume(Operator(ops): Operator, Path(experiment): Path<String>) -> Result<Response, ApiError> {
     Ok(tagged(StatusCode::OK, &ops.experiments().resume(&experiment).await?))
 }
 
@@ -158,7 +158,7 @@ async fn resume(Scope(ops): Scope, Path(experiment): Path<String>) -> Result<Res
     responses((status = 200, body = Experiment), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
 async fn complete(
-    Scope(ops): Scope,
+    Operator(ops): Operator,
     Path(experiment): Path<String>,
     Json(complete): Json<CompleteExperiment>,
 ) -> Result<Response, ApiError> {
@@ -170,7 +170,7 @@ async fn complete(
     tag = "experiments", params(("experiment" = String, Path)),
     responses((status = 200, body = Experiment), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse)))]
-async fn cancel(Scope(ops): Scope, Path(experiment): Path<String>) -> Result<Response, ApiError> {
+async fn cancel(Operator(ops): Operator, Path(experiment): Path<String>) -> Result<Response, ApiError> {
     Ok(tagged(StatusCode::OK, &ops.experiments().cancel(&experiment).await?))
 }
 
@@ -180,7 +180,7 @@ async fn cancel(Scope(ops): Scope, Path(experiment): Path<String>) -> Result<Res
     responses((status = 200, body = Assignment), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
 async fn assign(
-    Scope(ops): Scope,
+    Viewer(ops): Viewer,
     Path(experiment): Path<String>,
     Json(unit): Json<AssignUnit>,
 ) -> Result<Answer<Assignment>, ApiError> {

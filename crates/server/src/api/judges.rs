@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 
 use super::page;
 use crate::ApiError;
-use crate::extract::{Json, Path, Query, Scope};
+use crate::extract::{Editor, Json, Path, Query, Viewer};
 
 pub(crate) fn router() -> OpenApiRouter<LlmOps> {
     OpenApiRouter::new().routes(routes!(list, calibrate)).routes(routes!(get))
@@ -25,7 +25,7 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
     params(CalibrationQuery),
     responses((status = 200, body = Page<JudgeCalibration>), (status = 400, body = ErrorResponse)))]
 async fn list(
-    Scope(ops): Scope,
+    Viewer(ops): Viewer,
     Query(query): Query<CalibrationQuery>,
 ) -> Result<Answer<Page<JudgeCalibration>>, ApiError> {
     let limit = PageQuery { cursor: None, limit: query.limit }.limit();
@@ -40,7 +40,7 @@ async fn list(
     responses((status = 201, body = JudgeCalibration), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
 async fn calibrate(
-    Scope(ops): Scope,
+    Editor(ops): Editor,
     Json(request): Json<CalibrateJudge>,
 ) -> Result<(StatusCode, Answer<JudgeCalibration>), ApiError> {
     let CalibrateJudge { run, metric, threshold, labels } = request;
@@ -53,6 +53,6 @@ async fn calibrate(
 #[utoipa::path(get, path = "/api/v1/judges/calibrations/{id}", operation_id = "get_calibration", tag = "judges",
     params(("id" = String, Path, description = "The calibration's id")),
     responses((status = 200, body = JudgeCalibration), (status = 404, body = ErrorResponse)))]
-async fn get(Scope(ops): Scope, Path(id): Path<String>) -> Result<Answer<JudgeCalibration>, ApiError> {
+async fn get(Viewer(ops): Viewer, Path(id): Path<String>) -> Result<Answer<JudgeCalibration>, ApiError> {
     Ok(Answer(ops.evaluator().calibration(&id).await?))
 }

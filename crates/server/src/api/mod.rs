@@ -1,6 +1,7 @@
 //! The resources, one file each: request, handler (extract, authorise, one call, respond).
 
 pub mod alerts;
+pub mod audit;
 pub mod baselines;
 pub mod channels;
 pub mod datasets;
@@ -8,11 +9,14 @@ pub mod deployments;
 pub mod events;
 pub mod experiments;
 pub mod judges;
+pub mod keys;
+pub mod projects;
 pub mod prompts;
 pub mod providers;
 pub mod records;
 pub mod runs;
 pub mod schedules;
+pub mod session;
 
 use llmops_api::{ErrorBody, ErrorCode, Page};
 
@@ -35,4 +39,11 @@ fn time(field: &str, text: Option<&str>) -> Result<Option<jiff::Timestamp>, ApiE
 
 fn bad_request(message: impl Into<String>) -> ApiError {
     ErrorBody::new(ErrorCode::InvalidRequest, message).into()
+}
+
+/// A time of a query.
+fn time(field: &str, text: Option<&str>) -> Result<Option<jiff::Timestamp>, ApiError> {
+    text.map(str::parse)
+        .transpose()
+        .map_err(|_| bad_request(format!("{field} is no time: expected RFC 3339, such as 2026-11-01T00:00:00Z")))
 }

@@ -1,7 +1,8 @@
 //! `/api/v1/prompts`
 
 use axum::Json as Answer;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
 use llmops::LlmOps;
 use llmops::prompts::read_selector;
 use llmops_api::Page;
@@ -14,8 +15,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::page;
-use crate::ApiError;
-use crate::extract::{Json, Path, Query, Scope};
+use crate::extract::{Editor, Json, Path, Query, Viewer};
+use crate::{ApiError, etag};
 
 pub(crate) fn router() -> OpenApiRouter<LlmOps> {
     OpenApiRouter::new()
@@ -31,7 +32,7 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
 /// The active version of every prompt, by name.
 #[utoipa::path(get, path = "/api/v1/prompts", operation_id = "list_prompts", tag = "prompts", params(PageQuery),
     responses((status = 200, body = Page<PromptVersion>)))]
-async fn list(Scope(ops): Scope, Query(query): Query<PageQuery>) -> Result<Answer<Page<PromptVersion>>, ApiError> {
+async fn list(Viewer(ops): Viewer, Query(query): Query<PageQuery>) -> Result<Answer<Page<PromptVersion>>, ApiError> {
     let prompts = ops.prompts().list_all(query.cursor.as_deref(), query.limit() + 1).await?;
     Ok(Answer(page(prompts, query.limit(), |p| p.name.clone())))
 }
@@ -42,7 +43,7 @@ async fn list(Scope(ops): Scope, Query(query): Query<PageQuery>) -> Result<Answe
     responses((status = 201, body = PushedPrompt), (status = 200, body = PushedPrompt),
         (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
 async fn push(
-    Scope(ops): Scope,
+    Editor(ops): Editor,
     Json(request): Json<PushPrompt>,
 ) -> Result<(StatusCode, Answer<PushedPrompt>), ApiError> {
     let pushed = ops.prompts().create(request).await?;
@@ -51,52 +52,80 @@ async fn push(
 
 /// The active version of a prompt.
 #[utoipa::path(get, path = "/api/v1/prompts/{name}", operation_id = "get_prompt", tag = "prompts",
-    params(("name" = String, Path)),
-    responses((status = 200, body = PromptVersion), (status = 404, body = ErrorResponse)))]
-async fn get(Scope(ops): Scope, Path(name): Path<String>) -> Result<Answer<PromptVersion>, ApiError> {
-    Ok(Answer(ops.prompts().get_latest(&name).await?))
+    params(("name" = String, Path), ("If-None-Match" = Option<String>, Header, description = "The ETag that is known")),
+    responses((status = 200, body = PromptVersion, headers(("ETag" = String, description = "Names this state"))),
+        (status = 304, description = "It is the one that is known"), (status = 404, body = ErrorResponse)))]
+async fn get(Viewer(ops): Viewer, Path(name): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
+    Ok(etag::answer(&headers, &ops.prompts().get_latest(&name).await?))
 }
 
 /// All versions of a prompt, newest first.
 #[utoipa::path(get, path = "/api/v1/prompts/{name}/versions", operation_id = "list_prompt_versions", tag = "prompts",
     params(("name" = String, Path)),
     responses((status = 200, body = Page<PromptVersion>), (status = 404, body = ErrorResponse)))]
-async fn versions(Scope(ops): Scope, Path(name): Path<String>) -> Result<Answer<Page<PromptVersion>>, ApiError> {
+async fn versions(Viewer(ops): Viewer, Path(name): Path<String>) -> Result<Answer<Page<PromptVersion>>, ApiError> {
     Ok(Answer(Page { items: ops.prompts().list(&name).await?, next_cursor: None }))
 }
 
 /// One version: a number, 12 or more hex digits of its hash, or `active`.
 #[utoipa::path(get, path = "/api/v1/prompts/{name}/versions/{version}", operation_id = "get_prompt_version",
-    tag = "prompts", params(("name" = String, Path), ("version" = String, Path)),
-    responses((status = 200, body = PromptVersion), (status = 404, body = ErrorResponse),
-        (status = 422, body = ErrorResponse)))]
+    tag = "prompts", params(("name" = String, Path), ("version" = String, Path),
+        ("If-None-Match" = Option<String>, Header, description = "The ETag that is known")),
+    responses((status = 200, body = PromptVersion, headers(("ETag" = String, description = "Names this state"))),
+        (status = 304, description = "It is the one that is known"), (status = 404, body = ErrorResponse),
+        (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
 async fn version(
-    Scope(ops): Scope,
+    Viewer(ops): Viewer,
     Path((name, version)): Path<(String, String)>,
-) -> Result<Answer<PromptVersion>, ApiError> {
-    Ok(Answer(ops.prompts().get(&name, &read_selector(&version)?).await?))
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    Ok(etag::answer(&headers, &ops.prompts().get(&name, &read_selector(&version)?).await?))
 }
 
 /// Deletes a version. The active one cannot be deleted.
 #[utoipa::path(delete, path = "/api/v1/prompts/{name}/versions/{version}", operation_id = "delete_prompt",
-    tag = "prompts", params(("name" = String, Path), ("version" = String, Path)),
+    tag = "prompts", params(("name" = String, Path), ("version" = String, Path),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the version, as the caller saw it")),
     responses((status = 204), (status = 404, body = ErrorResponse), (status = 409, body = ErrorResponse),
-        (status = 422, body = ErrorResponse)))]
-async fn delete(Scope(ops): Scope, Path((name, version)): Path<(String, String)>) -> Result<StatusCode, ApiError> {
+        (status = 412, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
+async fn delete(
+    Editor(ops): Editor,
+    Path((name, version)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<StatusCode, ApiError> {
+    if headers.contains_key(header::IF_MATCH) {
+        let present = ops.prompts().get(&name, &read_selector(&version)?).await?;
+        check_seen(&headers, &present)?;
+    }
     ops.prompts().delete(&name, &version).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Makes a version the active one.
 #[utoipa::path(post, path = "/api/v1/prompts/{name}/versions/{version}/activate", operation_id = "activate_prompt",
-    tag = "prompts", params(("name" = String, Path), ("version" = String, Path)),
+    tag = "prompts", params(("name" = String, Path), ("version" = String, Path),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the active version, as the caller saw it")),
     responses((status = 200, body = PromptVersion), (status = 404, body = ErrorResponse),
-        (status = 422, body = ErrorResponse)))]
+        (status = 409, body = ErrorResponse), (status = 412, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
 async fn activate(
-    Scope(ops): Scope,
+    Editor(ops): Editor,
     Path((name, version)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<Answer<PromptVersion>, ApiError> {
+    if headers.contains_key(header::IF_MATCH) {
+        let seen = ops.prompts().get_latest(&name).await?;
+        check_seen(&headers, &seen)?;
+        return Ok(Answer(ops.prompts().activate_from(&seen, &version).await?));
+    }
     Ok(Answer(ops.prompts().activate(&name, &version).await?))
+}
+
+fn check_seen(headers: &HeaderMap, present: &PromptVersion) -> Result<(), ApiError> {
+    if etag::still(headers, present) == Some(false) {
+        let message = format!("{}@{} is not what If-Match names", present.name, present.version);
+        return Err(llmops::Error::Precondition(message).into());
+    }
+    Ok(())
 }
 
 /// Renders a version with values for its variables.
@@ -105,7 +134,7 @@ async fn activate(
     responses((status = 200, body = RenderedPrompt), (status = 404, body = ErrorResponse),
         (status = 422, body = ErrorResponse)))]
 async fn render(
-    Scope(ops): Scope,
+    Viewer(ops): Viewer,
     Path((name, version)): Path<(String, String)>,
     Json(request): Json<RenderPrompt>,
 ) -> Result<Answer<RenderedPrompt>, ApiError> {
@@ -118,7 +147,7 @@ async fn render(
     responses((status = 200, body = PromptDiff), (status = 404, body = ErrorResponse),
         (status = 422, body = ErrorResponse)))]
 async fn compare(
-    Scope(ops): Scope,
+    Viewer(ops): Viewer,
     Path(name): Path<String>,
     Query(query): Query<CompareQuery>,
 ) -> Result<Answer<PromptDiff>, ApiError> {

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::bad_request;
 use crate::ApiError;
-use crate::extract::{Json, Scope};
+use crate::extract::{Editor, Json, Viewer};
 
 /// Models that one request may check.
 const MOST_CHECKED: usize = 100;
@@ -23,7 +23,7 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
 /// The models that runs, scores and prices know: health, score, price. Health is that of the process that answers.
 #[utoipa::path(get, path = "/api/v1/providers", operation_id = "list_providers", tag = "providers",
     responses((status = 200, body = Page<ModelStatus>)))]
-async fn list(Scope(ops): Scope) -> Result<Answer<Page<ModelStatus>>, ApiError> {
+async fn list(Viewer(ops): Viewer) -> Result<Answer<Page<ModelStatus>>, ApiError> {
     Ok(Answer(Page { items: ops.models().list().await?, next_cursor: None }))
 }
 
@@ -32,7 +32,7 @@ async fn list(Scope(ops): Scope) -> Result<Answer<Page<ModelStatus>>, ApiError> 
     request_body = CheckModels,
     responses((status = 200, body = Page<ModelStatus>), (status = 400, body = ErrorResponse),
         (status = 422, body = ErrorResponse)))]
-async fn check(Scope(ops): Scope, Json(request): Json<CheckModels>) -> Result<Answer<Page<ModelStatus>>, ApiError> {
+async fn check(Editor(ops): Editor, Json(request): Json<CheckModels>) -> Result<Answer<Page<ModelStatus>>, ApiError> {
     if !(1..=MOST_CHECKED).contains(&request.models.len()) {
         return Err(bad_request(format!("{} models: expected 1 to {MOST_CHECKED}", request.models.len())));
     }
@@ -44,7 +44,7 @@ async fn check(Scope(ops): Scope, Json(request): Json<CheckModels>) -> Result<An
     request_body = SetModelScore,
     responses((status = 200, body = ModelStatus), (status = 404, body = ErrorResponse),
         (status = 422, body = ErrorResponse)))]
-async fn score(Scope(ops): Scope, Json(request): Json<SetModelScore>) -> Result<Answer<ModelStatus>, ApiError> {
+async fn score(Editor(ops): Editor, Json(request): Json<SetModelScore>) -> Result<Answer<ModelStatus>, ApiError> {
     match request.score {
         Some(score) => drop(ops.models().set_score(&request.model, score).await?),
         None => ops.models().clear_score(&request.model).await?,

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use super::page;
 use crate::ApiError;
-use crate::extract::{Json, Path, Query, Scope};
+use crate::extract::{Admin, Json, Path, Query, Viewer};
 
 pub(crate) fn router() -> OpenApiRouter<LlmOps> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(get)).routes(routes!(erase))
@@ -21,7 +21,10 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
 /// Request records, newest first.
 #[utoipa::path(get, path = "/api/v1/records", operation_id = "list_records", tag = "records", params(RecordFilter),
     responses((status = 200, body = Page<RequestRecord>), (status = 400, body = ErrorResponse)))]
-async fn list(Scope(ops): Scope, Query(filter): Query<RecordFilter>) -> Result<Answer<Page<RequestRecord>>, ApiError> {
+async fn list(
+    Viewer(ops): Viewer,
+    Query(filter): Query<RecordFilter>,
+) -> Result<Answer<Page<RequestRecord>>, ApiError> {
     let limit = PageQuery { cursor: None, limit: filter.limit }.limit();
     let items = ops.records().list(&filter, limit + 1).await?;
     Ok(Answer(page(items, limit, |record| record.id.clone())))
@@ -31,13 +34,13 @@ async fn list(Scope(ops): Scope, Query(filter): Query<RecordFilter>) -> Result<A
 #[utoipa::path(get, path = "/api/v1/records/{id}", operation_id = "get_record", tag = "records",
     params(("id" = String, Path)),
     responses((status = 200, body = RequestRecord), (status = 404, body = ErrorResponse)))]
-async fn get(Scope(ops): Scope, Path(id): Path<String>) -> Result<Answer<RequestRecord>, ApiError> {
+async fn get(Viewer(ops): Viewer, Path(id): Path<String>) -> Result<Answer<RequestRecord>, ApiError> {
     Ok(Answer(ops.records().get(&id).await?))
 }
 
 /// Deletes everything that is kept of a user's calls.
 #[utoipa::path(post, path = "/api/v1/records/erase", operation_id = "erase_records", tag = "records",
     request_body = ErasureQuery, responses((status = 200, body = Erased), (status = 422, body = ErrorResponse)))]
-async fn erase(Scope(ops): Scope, Json(query): Json<ErasureQuery>) -> Result<Answer<Erased>, ApiError> {
+async fn erase(Admin(ops): Admin, Json(query): Json<ErasureQuery>) -> Result<Answer<Erased>, ApiError> {
     Ok(Answer(Erased { records: ops.records().erase_user(&query.user).await? }))
 }

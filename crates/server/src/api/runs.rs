@@ -19,7 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{bad_request, page, time};
-use crate::extract::{Json, Path, Query, Scope};
+use crate::extract::{Editor, Json, Path, Query, Viewer};
 use crate::{ApiError, MAX_WAIT};
 
 pub(crate) fn router() -> OpenApiRouter<LlmOps> {
@@ -37,7 +37,7 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
 /// Runs, newest first.
 #[utoipa::path(get, path = "/api/v1/runs", operation_id = "list_runs", tag = "runs", params(RunQuery),
     responses((status = 200, body = Page<EvaluationRun>), (status = 400, body = ErrorResponse)))]
-async fn list(Scope(ops): Scope, Query(query): Query<RunQuery>) -> Result<Answer<Page<EvaluationRun>>, ApiError> {
+async fn list(Viewer(ops): Viewer, Query(query): Query<RunQuery>) -> Result<Answer<Page<EvaluationRun>>, ApiError> {
     let limit = PageQuery { cursor: None, limit: query.limit }.limit();
     let filter = EvaluationFilter {
         prompt_name: query.prompt,
@@ -60,7 +60,7 @@ async fn list(Scope(ops): Scope, Query(query): Query<RunQuery>) -> Result<Answer
     responses((status = 201, body = EvaluationRun), (status = 404, body = ErrorResponse),
         (status = 422, body = ErrorResponse)))]
 async fn create(
-    Scope(ops): Scope,
+    Editor(ops): Editor,
     Json(request): Json<CreateRun>,
 ) -> Result<(StatusCode, Answer<EvaluationRun>), ApiError> {
     Ok((StatusCode::CREATED, Answer(ops.evaluator().create_run(request).await?)))
@@ -71,7 +71,7 @@ async fn create(
     params(("run" = String, Path), GetRunQuery),
     responses((status = 200, body = EvaluationRun), (status = 404, body = ErrorResponse)))]
 async fn get(
-    Scope(ops): Scope,
+    Viewer(ops): Viewer,
     Path(run): Path<String>,
     Query(query): Query<GetRunQuery>,
 ) -> Result<Answer<EvaluationRun>, ApiError> {
@@ -86,7 +86,7 @@ async fn get(
 #[utoipa::path(post, path = "/api/v1/runs/{run}/start", operation_id = "start_run", tag = "runs",
     params(("run" = String, Path)),
     responses((status = 200, body = EvaluationRun), (status = 404, body = ErrorResponse)))]
-async fn start(Scope(ops): Scope, Path(run): Path<String>) -> Result<Answer<EvaluationRun>, ApiError> {
+async fn start(Editor(ops): Editor, Path(run): Path<String>) -> Result<Answer<EvaluationRun>, ApiError> {
     Ok(Answer(ops.evaluator().start_run(&run).await?))
 }
 
@@ -95,7 +95,7 @@ async fn start(Scope(ops): Scope, Path(run): Path<String>) -> Result<Answer<Eval
     params(("run" = String, Path)),
     responses((status = 200, body = EvaluationRun), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse)))]
-async fn cancel(Scope(ops): Scope, Path(run): Path<String>) -> Result<Answer<EvaluationRun>, ApiError> {
+async fn cancel(Editor(ops): Editor, Path(run): Path<String>) -> Result<Answer<EvaluationRun>, ApiError> {
     Ok(Answer(ops.evaluator().cancel(&RunRef::from(run.as_str())).await?))
 }
 
@@ -105,7 +105,7 @@ async fn cancel(Scope(ops): Scope, Path(run): Path<String>) -> Result<Answer<Eva
     responses((status = 200, body = Page<SampleResult>), (status = 400, body = ErrorResponse),
         (status = 404, body = ErrorResponse)))]
 async fn results(
-    Scope(ops): Scope,
+    Viewer(ops): Viewer,
     Path(run): Path<String>,
     Query(query): Query<ResultQuery>,
 ) -> Result<Answer<Page<SampleResult>>, ApiError> {
@@ -126,7 +126,7 @@ async fn results(
     params(("run" = String, Path), ("sample" = String, Path)),
     responses((status = 200, body = Page<SampleResult>), (status = 404, body = ErrorResponse)))]
 async fn sample(
-    Scope(ops): Scope,
+    Viewer(ops): Viewer,
     Path((run, sample)): Path<(String, String)>,
 ) -> Result<Answer<Page<SampleResult>>, ApiError> {
     let run = ops.evaluator().get_run(&RunRef::from(run.as_str()), None).await?;
@@ -140,7 +140,7 @@ async fn sample(
     responses((status = 200, body = RunComparison), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse)))]
 async fn compare(
-    Scope(ops): Scope,
+    Viewer(ops): Viewer,
     Path((run, other)): Path<(String, String)>,
 ) -> Result<Answer<RunComparison>, ApiError> {
     let (before, after) = (RunRef::from(run.as_str()), RunRef::from(other.as_str()));
@@ -153,7 +153,7 @@ async fn compare(
     responses((status = 200, body = GateReport), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
 async fn gate(
-    Scope(ops): Scope,
+    Viewer(ops): Viewer,
     Path(run): Path<String>,
     Json(request): Json<GateRequest>,
 ) -> Result<Answer<GateReport>, ApiError> {

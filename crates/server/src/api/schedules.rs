@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use super::{bad_request, page};
 use crate::ApiError;
-use crate::extract::{Json, Path, Query, Scope};
+use crate::extract::{Json, Operator, Path, Query, Viewer};
 
 /// Firings of a preview when the caller names no number.
 const DEFAULT_PREVIEW: u32 = 5;
@@ -31,7 +31,7 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
 /// Schedules, by name.
 #[utoipa::path(get, path = "/api/v1/schedules", operation_id = "list_schedules", tag = "schedules", params(PageQuery),
     responses((status = 200, body = Page<Schedule>), (status = 400, body = ErrorResponse)))]
-async fn list(Scope(ops): Scope, Query(query): Query<PageQuery>) -> Result<Answer<Page<Schedule>>, ApiError> {
+async fn list(Viewer(ops): Viewer, Query(query): Query<PageQuery>) -> Result<Answer<Page<Schedule>>, ApiError> {
     let limit = query.limit();
     let schedules = ops.schedules().list(query.cursor.as_deref(), limit + 1).await?;
     Ok(Answer(page(schedules, limit, |schedule| schedule.spec.name.clone())))
@@ -42,7 +42,7 @@ async fn list(Scope(ops): Scope, Query(query): Query<PageQuery>) -> Result<Answe
     request_body = ScheduleSpec,
     responses((status = 200, body = Schedule), (status = 404, body = ErrorResponse),
         (status = 422, body = ErrorResponse)))]
-async fn put(Scope(ops): Scope, Json(spec): Json<ScheduleSpec>) -> Result<Answer<Schedule>, ApiError> {
+async fn put(Operator(ops): Operator, Json(spec): Json<ScheduleSpec>) -> Result<Answer<Schedule>, ApiError> {
     Ok(Answer(ops.schedules().put(spec).await?))
 }
 
@@ -50,7 +50,7 @@ async fn put(Scope(ops): Scope, Json(spec): Json<ScheduleSpec>) -> Result<Answer
 #[utoipa::path(get, path = "/api/v1/schedules/{schedule}", operation_id = "get_schedule", tag = "schedules",
     params(("schedule" = String, Path)),
     responses((status = 200, body = Schedule), (status = 404, body = ErrorResponse)))]
-async fn get(Scope(ops): Scope, Path(name): Path<String>) -> Result<Answer<Schedule>, ApiError> {
+async fn get(Viewer(ops): Viewer, Path(name): Path<String>) -> Result<Answer<Schedule>, ApiError> {
     Ok(Answer(ops.schedules().get(&name).await?))
 }
 
@@ -58,7 +58,7 @@ async fn get(Scope(ops): Scope, Path(name): Path<String>) -> Result<Answer<Sched
 #[utoipa::path(delete, path = "/api/v1/schedules/{schedule}", operation_id = "delete_schedule", tag = "schedules",
     params(("schedule" = String, Path)),
     responses((status = 204), (status = 404, body = ErrorResponse)))]
-async fn delete(Scope(ops): Scope, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
+async fn delete(Operator(ops): Operator, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
     ops.schedules().remove(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -67,7 +67,7 @@ async fn delete(Scope(ops): Scope, Path(name): Path<String>) -> Result<StatusCod
 #[utoipa::path(post, path = "/api/v1/schedules/{schedule}/pause", operation_id = "pause_schedule", tag = "schedules",
     params(("schedule" = String, Path)),
     responses((status = 200, body = Schedule), (status = 404, body = ErrorResponse)))]
-async fn pause(Scope(ops): Scope, Path(name): Path<String>) -> Result<Answer<Schedule>, ApiError> {
+async fn pause(Operator(ops): Operator, Path(name): Path<String>) -> Result<Answer<Schedule>, ApiError> {
     Ok(Answer(ops.schedules().pause(&name).await?))
 }
 
@@ -75,7 +75,7 @@ async fn pause(Scope(ops): Scope, Path(name): Path<String>) -> Result<Answer<Sch
 #[utoipa::path(post, path = "/api/v1/schedules/{schedule}/resume", operation_id = "resume_schedule",
     tag = "schedules", params(("schedule" = String, Path)),
     responses((status = 200, body = Schedule), (status = 404, body = ErrorResponse)))]
-async fn resume(Scope(ops): Scope, Path(name): Path<String>) -> Result<Answer<Schedule>, ApiError> {
+async fn resume(Operator(ops): Operator, Path(name): Path<String>) -> Result<Answer<Schedule>, ApiError> {
     Ok(Answer(ops.schedules().resume(&name).await?))
 }
 
@@ -84,7 +84,7 @@ async fn resume(Scope(ops): Scope, Path(name): Path<String>) -> Result<Answer<Sc
     params(("schedule" = String, Path)),
     responses((status = 202, body = Firing), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse)))]
-async fn run(Scope(ops): Scope, Path(name): Path<String>) -> Result<(StatusCode, Answer<Firing>), ApiError> {
+async fn run(Operator(ops): Operator, Path(name): Path<String>) -> Result<(StatusCode, Answer<Firing>), ApiError> {
     Ok((StatusCode::ACCEPTED, Answer(ops.schedules().run_now(&name).await?)))
 }
 
@@ -93,7 +93,7 @@ async fn run(Scope(ops): Scope, Path(name): Path<String>) -> Result<(StatusCode,
     tag = "schedules", params(("schedule" = String, Path), PreviewQuery),
     responses((status = 200, body = Preview), (status = 404, body = ErrorResponse)))]
 async fn preview(
-    Scope(ops): Scope,
+    Viewer(ops): Viewer,
     Path(name): Path<String>,
     Query(query): Query<PreviewQuery>,
 ) -> Result<Answer<Preview>, ApiError> {
@@ -107,7 +107,7 @@ async fn preview(
     responses((status = 200, body = Page<Firing>), (status = 400, body = ErrorResponse),
         (status = 404, body = ErrorResponse)))]
 async fn firings(
-    Scope(ops): Scope,
+    Viewer(ops): Viewer,
     Path(name): Path<String>,
     Query(query): Query<PageQuery>,
 ) -> Result<Answer<Page<Firing>>, ApiError> {

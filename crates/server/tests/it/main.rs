@@ -1,4 +1,12 @@
 //! The API as its clients meet it.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test")]
 
+mod access;
 mod alerts;
+mod audit;
+mod document;
+mod idempotency;
+mod outage;
+mod session;
+mod support;
+mod tenants;

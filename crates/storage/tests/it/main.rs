@@ -1,6 +1,7 @@
 //! One suite, run on every backend.
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 
+mod access;
 mod cache;
 mod calibrations;
 mod datasets;

@@ -1,0 +1,89 @@
+//! `llmops audit`: the record of changes.
+
+use clap::Subcommand;
+use llmops_api::access::AuditQuery;
+use llmops_domain::access::AuditRecord;
+
+use super::Context;
+use crate::failure::Outcome;
+use crate::project::Project;
+use crate::terminal::{self, Cell, Column, Tone};
+
+/// Characters of a state that the table shows; `--json` has the whole.
+const SHOWN: usize = 60;
+
+/// The record of changes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// List changes of configuration, the newest first
+    List {
+        /// By whom: the name of a key, or `local`
+        #[arg(long, value_name = "NAME")]
+        actor: Option<String>,
+        /// What was done: prompt.activated, or everything about a noun: prompt
+        #[arg(long)]
+        action: Option<String>,
+        /// What it was done to
+        #[arg(long)]
+        target: Option<String>,
+        /// At or after this time (RFC 3339)
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// Before this time (RFC 3339)
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        /// Where the page before ended
+        #[arg(long)]
+        cursor: Option<String>,
+        /// How many
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
+        limit: u32,
+    },
+}
+
+/// Runs the command.
+pub(crate) async fn run(context: &Context, command: AuditCommand) -> Outcome {
+    let client = Project::find(&context.global, &context.ui)?.client(&context.global).await?;
+    let AuditCommand::List { actor, action, target, since, until, cursor, limit } = command;
+    let limit = Some(limit);
+    let query = AuditQuery { actor, action, target, start_time: since, end_time: until, cursor, limit };
+    let records = client.list_audit(&query).await?;
+    context.show(&records, || list(context, &records.items, records.next_cursor.as_deref()))
+}
+
+fn list(context: &Context, records: &[AuditRecord], next: Option<&str>) -> String {
+    const COLUMNS: [Column; 6] = [
+        Column::text("when (UTC)"),
+        Column::text("who"),
+        Column::text("what"),
+        Column::text("target"),
+        Column::text("before"),
+        Column::text("after"),
+    ];
+    if records.is_empty() {
+        return "There are no such changes.".to_owned();
+    }
+    let rows = records.iter().map(|record| {
+        vec![
+            Cell::from(record.at.strftime("%Y-%m-%d %H:%M:%S").to_string()),
+            Cell::from(&record.actor),
+            Cell::toned(Tone::Strong, &record.action),
+            Cell::from(&record.target),
+            Cell::from(excerpt(&record.before)),
+            Cell::from(excerpt(&record.after)),
+        ]
+    });
+    let more = next.map(|cursor| format!("more: --cursor {cursor}\n")).unwrap_or_default();
+    terminal::table(context.ui.out, &COLUMNS, rows.collect()) + &more
+}
+
+fn excerpt(state: &serde_json::Value) -> String {
+    if state.is_null() {
+        return String::new();
+    }
+    let text = state.to_string();
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

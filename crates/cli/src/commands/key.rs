@@ -1,0 +1,129 @@
+//! `llmops key`: keys of the API.
+
+use clap::Subcommand;
+use jiff::{SignedDuration, Timestamp};
+use llmops_api::access::{CreateKey, KeyProject, KeyQuery};
+use llmops_domain::access::{ApiKey, Role};
+use llmops_domain::config::duration::HumanDuration;
+use llmops_domain::id::ProjectId;
+
+use super::Context;
+use crate::failure::Outcome;
+use crate::project::Project;
+use crate::terminal::{self, Cell, Column, Tone};
+
+/// Keys of the API.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a key; its secret is shown this once
+    Create {
+        /// What people call it
+        name: String,
+        /// viewer, editor, operator or admin
+        #[arg(long, default_value = "editor")]
+        role: Role,
+        /// The project whose rows it reaches; else that of the caller
+        #[arg(long, value_name = "ID")]
+        project: Option<String>,
+        /// When it stops working: a time such as 2027-01-31T00:00:00Z, or in how long, such as 90d; else never
+        #[arg(long, value_name = "WHEN", value_parser = end)]
+        expires: Option<Timestamp>,
+    },
+    /// List keys, the oldest first
+    List {
+        /// Of this project; else of that of the caller
+        #[arg(long, value_name = "ID")]
+        project: Option<String>,
+        /// Where the page before ended
+        #[arg(long)]
+        cursor: Option<String>,
+        /// How many
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=500))]
+        limit: u32,
+    },
+    /// Revoke a key: every server refuses it within a second
+    Revoke {
+        /// Its id
+        key: String,
+        /// Its project; else that of the caller
+        #[arg(long, value_name = "ID")]
+        project: Option<String>,
+    },
+}
+
+/// Runs the command.
+pub(crate) async fn run(context: &Context, command: KeyCommand) -> Outcome {
+    let client = Project::find(&context.global, &context.ui)?.client(&context.global).await?;
+    match command {
+        KeyCommand::Create { name, role, project, expires } => {
+            let request = CreateKey { name, role, project: project.map(ProjectId), expires_at: expires };
+            let created = client.create_key(&request).await?;
+            if !context.global.json {
+                let key = &created.key;
+                context.note(&format!(
+                    "{} ({}, project {}): the secret is shown this once",
+                    key.id, key.role, key.project
+                ));
+            }
+            context.show(&created, || created.secret.clone())
+        }
+        KeyCommand::List { project, cursor, limit } => {
+            let keys = client.list_keys(&KeyQuery { project, cursor, limit: Some(limit) }).await?;
+            context.show(&keys, || list(context, &keys.items, keys.next_cursor.as_deref()))
+        }
+        KeyCommand::Revoke { key, project } => {
+            let revoked = client.revoke_key(&key, &KeyProject { project }).await?;
+            context.show(&revoked, || format!("{} (`{}`) is revoked", revoked.id, revoked.name))
+        }
+    }
+}
+
+fn end(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let wrong = || format!("`{text}` is neither a time (2027-01-31T00:00:00Z) nor a duration (90d)");
+    let duration: HumanDuration = text.parse().map_err(|_| wrong())?;
+    let duration = SignedDuration::try_from(duration.0).map_err(|_| wrong())?;
+    Timestamp::now().checked_add(duration).map_err(|_| wrong())
+}
+
+fn list(context: &Context, keys: &[ApiKey], next: Option<&str>) -> String {
+    const COLUMNS: [Column; 7] = [
+        Column::text("key"),
+        Column::text("name"),
+        Column::text("role"),
+        Column::text("secret"),
+        Column::text("expires (UTC)"),
+        Column::text("last used (UTC)"),
+        Column::text("state"),
+    ];
+    if keys.is_empty() {
+        return "There are no keys. `llmops key create NAME --role ROLE` makes one.".to_owned();
+    }
+    let now = Timestamp::now();
+    let rows = keys.iter().map(|key| {
+        let state = if key.revoked_at.is_some() {
+            Cell::toned(Tone::Bad, "revoked")
+        } else if key.works_at(now) {
+            Cell::toned(Tone::Good, "works")
+        } else {
+            Cell::toned(Tone::Warn, "expired")
+        };
+        vec![
+            Cell::toned(Tone::Strong, key.id.as_str()),
+            Cell::from(&key.name),
+            Cell::from(key.role.as_str()),
+            Cell::from(format!("{}…", key.prefix)),
+            Cell::from(when(key.expires_at, "never")),
+            Cell::from(when(key.last_used_at, "never")),
+            state,
+        ]
+    });
+    let more = next.map(|cursor| format!("more: --cursor {cursor}\n")).unwrap_or_default();
+    terminal::table(context.ui.out, &COLUMNS, rows.collect()) + &more
+}
+
+fn when(time: Option<Timestamp>, never: &str) -> String {
+    time.map_or_else(|| never.to_owned(), |time| time.strftime("%Y-%m-%d %H:%M").to_string())
+}

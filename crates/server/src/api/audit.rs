@@ -1,0 +1,37 @@
+//! `/api/v1/audit`
+
+use axum::Json as Answer;
+use llmops::LlmOps;
+use llmops_api::Page;
+use llmops_api::access::AuditQuery;
+use llmops_api::page::PageQuery;
+use llmops_domain::access::AuditRecord;
+use llmops_storage::AuditFilter;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{bad_request, page, time};
+use crate::ApiError;
+use crate::extract::{Admin, Query};
+
+pub(crate) fn router() -> OpenApiRouter<LlmOps> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
+/// Changes of configuration, the newest first: who, what, before and after.
+#[utoipa::path(get, path = "/api/v1/audit", operation_id = "list_audit", tag = "audit", params(AuditQuery),
+    responses((status = 200, body = Page<AuditRecord>)))]
+async fn list(Admin(ops): Admin, Query(query): Query<AuditQuery>) -> Result<Answer<Page<AuditRecord>>, ApiError> {
+    let limit = PageQuery { cursor: None, limit: query.limit }.limit();
+    let before = query.cursor.as_deref().map(str::parse).transpose();
+    let filter = AuditFilter {
+        actor: query.actor,
+        action: query.action,
+        target: query.target,
+        start_time: time("start_time", query.start_time.as_deref())?,
+        end_time: time("end_time", query.end_time.as_deref())?,
+        before: before.map_err(|_| bad_request("the cursor is not one of this list"))?,
+    };
+    let records = ops.audit().list(&filter, limit + 1).await?;
+    Ok(Answer(page(records, limit, |record| record.id.to_string())))
+}

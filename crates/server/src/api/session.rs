@@ -1,0 +1,85 @@
+//! `/api/v1/session`: browsers sign in with a key and go on with a cookie.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::Json as Answer;
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use llmops::LlmOps;
+use llmops_api::access::{Session, SignIn};
+use llmops_api::error::ErrorResponse;
+use llmops_api::{ErrorBody, ErrorCode};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::caller::{Client, Door, throttled};
+use crate::extract::{Json, principal};
+use crate::{ApiError, cookie, origin};
+
+pub(crate) fn router() -> OpenApiRouter<LlmOps> {
+    OpenApiRouter::new().routes(routes!(get, sign_in, sign_out))
+}
+
+/// Who the caller is, by key or by cookie.
+#[utoipa::path(get, path = "/api/v1/session", operation_id = "get_session", tag = "session",
+    responses((status = 200, body = Session), (status = 401, body = ErrorResponse)))]
+async fn get(parts: Parts) -> Result<Answer<Session>, ApiError> {
+    let caller = principal(&parts)?;
+    Ok(Answer(Session { name: caller.name, project: caller.project, role: caller.role, expires_at: caller.until }))
+}
+
+/// Signs in: a key for a cookie that lasts twelve hours at most. Attempts are limited.
+#[utoipa::path(post, path = "/api/v1/session", operation_id = "sign_in", tag = "session", request_body = SignIn,
+    security(()),
+    responses((status = 200, body = Session), (status = 401, body = ErrorResponse),
+        (status = 403, body = ErrorResponse), (status = 429, body = ErrorResponse)))]
+async fn sign_in(
+    State(ops): State<LlmOps>,
+    door: Option<Extension<Arc<Door>>>,
+    client: Option<Extension<Client>>,
+    parts: Parts,
+    Json(request): Json<SignIn>,
+) -> Result<Response, ApiError> {
+    let (Some(Extension(door)), Some(Extension(client))) = (door, client) else {
+        return Err(ErrorBody::new(ErrorCode::Forbidden, "there are no sessions in the same process").into());
+    };
+    // Otherwise another site could sign its visitors in with a key of its own.
+    if !origin::may_be_own(&parts.headers, &parts.uri) {
+        return Err(ErrorBody::new(ErrorCode::Forbidden, "the request comes from a page of another site").into());
+    }
+    door.sign_ins.check(client.address).map_err(throttled)?;
+    let Some(key) = ops.access().authenticate(request.key.trim()).await? else {
+        door.sign_ins.count(client.address);
+        return Err(ErrorBody::new(ErrorCode::Unauthenticated, "the key is unknown, expired or revoked").into());
+    };
+    let (token, until) = ops.access().begin_session(&key).await?;
+    let seconds = until.duration_since(Timestamp::now()).as_secs();
+    let session = Session { name: key.name, project: key.project, role: key.role, expires_at: Some(until) };
+    Ok(with_cookie(Answer(session).into_response(), &token, seconds, client.https))
+}
+
+/// Signs out: the session ends on every replica, and the cookie goes.
+#[utoipa::path(delete, path = "/api/v1/session", operation_id = "sign_out", tag = "session", security(()),
+    responses((status = 204)))]
+async fn sign_out(
+    State(ops): State<LlmOps>,
+    client: Option<Extension<Client>>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    if let Some(token) = cookie::token(&headers) {
+        ops.access().end_session(token).await?;
+    }
+    let https = client.is_some_and(|Extension(client)| client.https);
+    Ok(with_cookie(StatusCode::NO_CONTENT.into_response(), "", 0, https))
+}
+
+fn with_cookie(mut response: Response, token: &str, seconds: i64, https: bool) -> Response {
+    if let Some(cookie) = cookie::set(token, seconds, https) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}

@@ -1,0 +1,103 @@
+//! Changes of configuration leave a record.
+
+use http::{Method, Request, StatusCode};
+use llmops_domain::access::Role;
+use llmops_server::ServerOptions;
+use llmops_testing::on_backends;
+use serde_json::{Value, json};
+
+use crate::support::{Server, installation};
+
+fn prompt(version: &str, content: &str) -> Value {
+    json!({"prompt": {"name": "p", "version": version, "content": content}})
+}
+
+#[tokio::test]
+async fn changes_are_recorded_with_who_what_before_and_after() {
+    on_backends(async |store| {
+        let server = Server::with(installation((*store).clone()), ServerOptions::default());
+        let admin = server.key("default", Role::Admin).await;
+        let editor = server.key("default", Role::Editor).await;
+        assert_eq!(server.post("/api/v1/prompts", &editor, &prompt("1.0.0", "one")).await.status, StatusCode::CREATED);
+        assert_eq!(server.post("/api/v1/prompts", &editor, &prompt("2.0.0", "two")).await.status, StatusCode::CREATED);
+        let again = server.post("/api/v1/prompts", &editor, &prompt("2.0.0", "two")).await;
+        assert_eq!(again.status, StatusCode::OK, "what changes nothing leaves no record");
+        let activate = Request::post("/api/v1/prompts/p/versions/2.0.0/activate")
+            .header("authorization", format!("Bearer {editor}"))
+            .header("x-request-id", "from-the-test");
+        assert_eq!(server.send(activate.body("".into()).unwrap()).await.status, StatusCode::OK);
+        let deleted = server.delete("/api/v1/prompts/p/versions/1.0.0", &editor).await;
+        assert_eq!(deleted.status, StatusCode::NO_CONTENT);
+        let lines = "{\"id\": \"1\", \"input\": \"What is it?\", \"expected_output\": \"It.\"}\n";
+        let import = Request::post("/api/v1/datasets/d/versions").header("authorization", format!("Bearer {editor}"));
+        assert_eq!(server.send(import.body(lines.into()).unwrap()).await.status, StatusCode::CREATED);
+
+        let records = server.get("/api/v1/audit?limit=100", &admin).await.json()["items"].clone();
+        let told: Vec<String> = records
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|record| {
+                format!(
+                    "{} {} {}",
+                    record["actor"].as_str().unwrap(),
+                    record["action"].as_str().unwrap(),
+                    record["target"].as_str().unwrap()
+                )
+            })
+            .collect();
+        assert_eq!(
+            told[..5],
+            [
+                "default editor dataset.imported d",
+                "default editor prompt.deleted p@1.0.0",
+                "default editor prompt.activated p",
+                "default editor prompt.created p@2.0.0",
+                "default editor prompt.created p@1.0.0",
+            ]
+        );
+        assert!(told[5].starts_with("local key.created key_"), "{told:?}");
+        assert_eq!(records[2]["request_id"], "from-the-test");
+        assert_eq!(
+            (&records[2]["before"]["version"], &records[2]["after"]["version"]),
+            (&json!("1.0.0"), &json!("2.0.0"))
+        );
+        assert_eq!(records[1]["before"]["content"], "one", "what is deleted is kept in the record");
+        assert!(records[1]["after"].is_null());
+        for record in records.as_array().unwrap() {
+            assert!(!record.to_string().contains(&admin[14..]), "no secrets");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn records_are_filtered_and_come_in_pages() {
+    let server = Server::new().await;
+    let admin = server.key("default", Role::Admin).await;
+    for version in 1..=5 {
+        server.post("/api/v1/prompts", &admin, &prompt(&format!("{version}.0.0"), &version.to_string())).await;
+    }
+    let count = async |query: &str| {
+        let said = server.get(&format!("/api/v1/audit?{query}"), &admin).await;
+        said.json()["items"].as_array().unwrap_or_else(|| panic!("{query}: {}", said.text)).len()
+    };
+    assert_eq!(count("action=prompt").await, 5);
+    assert_eq!(count("action=prompt.created&target=p@3.0.0").await, 1);
+    assert_eq!(count("action=pro").await, 0);
+    assert_eq!(count("actor=default%20admin").await, 5);
+    assert_eq!(count("start_time=2999-01-01T00:00:00Z").await, 0);
+    assert_eq!(count("end_time=2001-01-01T00:00:00Z").await, 0);
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = server.get(&format!("/api/v1/audit?action=prompt&limit=2{cursor}"), &admin).await.json();
+        seen.extend(page["items"].as_array().unwrap().iter().map(|r| r["target"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(seen, ["p@5.0.0", "p@4.0.0", "p@3.0.0", "p@2.0.0", "p@1.0.0"]);
+    for (query, status) in [("cursor=x", 400), ("start_time=yesterday", 400), ("limit=x", 400)] {
+        let said = server.call(&Method::GET, &format!("/api/v1/audit?{query}"), &admin, &Value::Null).await;
+        assert_eq!(said.status.as_u16(), status, "{query}");
+    }
+}

@@ -1,0 +1,109 @@
+//! Every route that the document names, whoever wrote it.
+
+use http::{Method, StatusCode};
+use llmops_domain::access::Role;
+use serde_json::{Value, json};
+
+use crate::support::Server;
+
+/// An operation of the document.
+pub(crate) struct Route {
+    pub(crate) id: String,
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    /// The weakest role that may; none: everybody.
+    pub(crate) role: Option<Role>,
+    /// Whether it takes a JSON body.
+    pub(crate) takes_json: bool,
+}
+
+impl Route {
+    /// The path with its parameters replaced.
+    pub(crate) fn at(&self, mut value: impl FnMut(&str) -> String) -> String {
+        let mut out = String::new();
+        for (i, part) in self.path.split(['{', '}']).enumerate() {
+            out += &if i % 2 == 0 { part.to_owned() } else { value(part) };
+        }
+        out
+    }
+}
+
+/// All operations of the document.
+pub(crate) fn routes() -> Vec<Route> {
+    let document = serde_json::to_value(llmops_server::openapi()).unwrap();
+    let mut routes = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let Ok(method) = method.to_uppercase().parse::<Method>() else { continue };
+            if !["GET", "POST", "PUT", "PATCH", "DELETE"].contains(&method.as_str()) {
+                continue;
+            }
+            let role = operation["security"][0]["key"][0].as_str().map(|role| role.parse().unwrap());
+            routes.push(Route {
+                id: operation["operationId"].as_str().unwrap_or(path).to_owned(),
+                method,
+                path: path.clone(),
+                role,
+                takes_json: operation["requestBody"]["content"]["application/json"].is_object(),
+            });
+        }
+    }
+    assert!(routes.len() > 30, "the document has {} operations", routes.len());
+    routes
+}
+
+#[test]
+fn what_needs_no_key_is_a_short_list() {
+    let mut open: Vec<String> =
+        routes().into_iter().filter(|route| route.role.is_none()).map(|route| route.id).collect();
+    open.sort();
+    assert_eq!(open, ["live", "ready", "sign_in", "sign_out"], "a route that changes something needs a key");
+}
+
+#[tokio::test]
+async fn no_route_answers_without_a_key() {
+    let server = Server::new().await;
+    for route in routes().iter().filter(|route| route.role.is_some()) {
+        for key in ["", "llmops_0000000000000000000000000000000000000000000000000000"] {
+            let body = if route.takes_json { json!({}) } else { Value::Null };
+            let said = server.call(&route.method, &route.at(|_| "x".to_owned()), key, &body).await;
+            let expected = (StatusCode::UNAUTHORIZED, "unauthenticated");
+            assert_eq!((said.status, said.code().as_str()), expected, "{} {}", route.method, route.path);
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_route_needs_the_role_that_the_document_names() {
+    let server = Server::new().await;
+    for role in Role::ALL {
+        let key = server.key("default", role).await;
+        for route in routes() {
+            let Some(least) = route.role else { continue };
+            // Streams do not end by themselves.
+            if route.id.starts_with("stream_") && role >= least {
+                continue;
+            }
+            let body = if route.takes_json { json!({}) } else { Value::Null };
+            let said = server.call(&route.method, &route.at(|_| "x".to_owned()), &key, &body).await;
+            let refused = said.status == StatusCode::FORBIDDEN;
+            assert_eq!(refused, role < least, "{role}: {} {}: {} {}", route.method, route.path, said.status, said.text);
+            assert_ne!(said.status, StatusCode::UNAUTHORIZED, "{} {}", route.method, route.path);
+            assert!(said.status != 500, "{} {}: {}", route.method, route.path, said.text);
+        }
+    }
+}
+
+#[test]
+fn operations_have_ids_of_their_own_and_say_what_they_answer() {
+    let document = serde_json::to_value(llmops_server::openapi()).unwrap();
+    let mut ids = std::collections::BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let id = operation["operationId"].as_str().unwrap_or_else(|| panic!("{method} {path} has no id"));
+            assert!(ids.insert(id.to_owned()), "{id} is the id of two operations");
+            let summary = operation["summary"].as_str().or(operation["description"].as_str()).unwrap_or_default();
+            assert!(!summary.is_empty(), "{id} does not say what it does");
+        }
+    }
+}

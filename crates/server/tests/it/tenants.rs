@@ -1,0 +1,138 @@
+//! No key sees another project's rows, on any route.
+
+use axum::body::Body;
+use http::{Method, Request, StatusCode};
+use llmops_domain::access::Role;
+use serde_json::{Value, json};
+
+use crate::document::routes;
+use crate::support::Server;
+
+/// In everything that the one project stores, and in nothing that is asked for.
+const MARK: &str = "markofacme";
+
+/// Fills a project with a row of each kind, and answers with what names them.
+async fn fill(server: &Server, key: &str) -> Vec<(&'static str, String)> {
+    let prompt = json!({"prompt": {"name": "acme-prompt", "version": "1.0.0", "description": MARK, "content": MARK}});
+    assert_eq!(server.post("/api/v1/prompts", key, &prompt).await.status, StatusCode::CREATED);
+    let second = json!({"prompt": {"name": "acme-prompt", "version": "1.0.1", "content": format!("{MARK} again")}});
+    assert_eq!(server.post("/api/v1/prompts", key, &second).await.status, StatusCode::CREATED);
+    let line = json!({"id": "acme-sample", "input": format!("{MARK}?"), "expected_output": MARK, "category": MARK});
+    let import = Request::post(format!("/api/v1/datasets/acme-data/versions?description={MARK}"))
+        .header("authorization", format!("Bearer {key}"))
+        .body(Body::from(line.to_string()));
+    assert_eq!(server.send(import.unwrap()).await.status, StatusCode::CREATED);
+    let run = json!({
+        "name": MARK, "target": {"name": MARK, "prompt": "acme-prompt", "model": "sim/small"}, "dataset": "acme-data",
+        "scoring": {"metrics": {"exact_match": {"kind": "exact_match", "weight": 1.0}}},
+    });
+    let run = server.post("/api/v1/runs", key, &run).await;
+    assert_eq!(run.status, StatusCode::CREATED, "{}", run.text);
+    let run = run.json()["id"].as_str().unwrap().to_owned();
+    let ended = server.get(&format!("/api/v1/runs/{run}?wait_ms=10000"), key).await;
+    assert_eq!(ended.json()["status"], "completed", "{}", ended.text);
+    let promoted = server.post("/api/v1/baselines", key, &json!({"run": run})).await;
+    assert_eq!(promoted.status, StatusCode::OK, "{}", promoted.text);
+    let alert = json!({"type": "threshold", "severity": "warning", "message": MARK, "source": "acme"});
+    let alert = server.post("/api/v1/alerts", key, &alert).await;
+    assert_eq!(alert.status, StatusCode::CREATED, "{}", alert.text);
+    let alert = alert.json()["alert"]["id"].as_str().unwrap().to_owned();
+    let made = server.post("/api/v1/keys", key, &json!({"name": MARK, "role": "viewer"})).await.json();
+    let made = made["key"]["id"].as_str().unwrap().to_owned();
+    vec![
+        ("run", run.clone()),
+        ("other", run),
+        ("sample", "acme-sample".to_owned()),
+        ("alert", alert),
+        ("key", made),
+        ("project", "acme".to_owned()),
+        ("version", "latest".to_owned()),
+    ]
+}
+
+#[tokio::test]
+async fn no_key_sees_or_changes_another_projects_rows() {
+    let server = Server::new().await;
+    server.project("acme").await;
+    server.project("other").await;
+    let acme = server.key("acme", Role::Admin).await;
+    let names = fill(&server, &acme).await;
+    let before = everything(&server, &acme, &names).await;
+    assert!(before.matches(MARK).count() > 10, "the owner sees the rows: {before}");
+    let other = server.key("other", Role::Admin).await;
+    for route in routes().iter().filter(|route| route.role.is_some() && !route.id.starts_with("stream_")) {
+        let path = path_of(route, &names);
+        // The worst that the body can do is to name the other project's rows.
+        let run = names.iter().find(|(name, _)| *name == "run").unwrap().1.clone();
+        let body = match route.id.as_str() {
+            "promote_baseline" => json!({"run": run}),
+            "create_key" => json!({"name": "thief", "role": "admin", "project": "acme"}),
+            "create_project" => json!({"id": "acme"}),
+            "create_run" => json!({"target": {"name": "t", "prompt": "acme-prompt", "model": "sim/small"},
+                "dataset": "acme-data",
+                "scoring": {"metrics": {"exact_match": {"kind": "exact_match", "weight": 1.0}}}}),
+            _ if route.takes_json => json!({}),
+            _ => Value::Null,
+        };
+        for path in [path.clone(), format!("{path}?project=acme")] {
+            let said = server.call(&route.method, &path, &other, &body).await;
+            assert!(!said.text.contains(MARK), "{} {path} shows another project's rows: {}", route.method, said.text);
+            if route.method != Method::GET && route.path.contains('{') && route.id != "import_dataset" {
+                assert!(said.status.is_client_error(), "{} {path}: {} {}", route.method, said.status, said.text);
+            }
+        }
+    }
+    assert_eq!(everything(&server, &acme, &names).await, before, "nothing of it changed");
+}
+
+fn path_of(route: &crate::document::Route, names: &[(&str, String)]) -> String {
+    route.at(|parameter| match (parameter, route.path.split('/').nth(3)) {
+        ("name", Some("prompts")) => "acme-prompt".to_owned(),
+        ("version", Some("prompts")) => "1.0.1".to_owned(),
+        ("name", _) => "acme-data".to_owned(),
+        (parameter, _) => {
+            names.iter().find(|(name, _)| *name == parameter).map_or("x".to_owned(), |(_, value)| value.clone())
+        }
+    })
+}
+
+/// Everything that a project's admin reads.
+async fn everything(server: &Server, key: &str, names: &[(&str, String)]) -> String {
+    let mut all = String::new();
+    let reading = |route: &&crate::document::Route| {
+        route.method == Method::GET && route.role.is_some() && !route.id.starts_with("stream_")
+    };
+    for route in routes().iter().filter(reading) {
+        let mut path = path_of(route, names);
+        if route.id.starts_with("compare_prompts") {
+            path += "?from=1.0.0";
+        }
+        if route.id.starts_with("diff_datasets") {
+            path += "?from=latest";
+        }
+        all.extend([path.as_str(), "\n", &server.get(&path, key).await.text, "\n"]);
+    }
+    all
+}
+
+#[tokio::test]
+async fn only_admins_of_the_default_project_look_after_others() {
+    let server = Server::new().await;
+    server.project("acme").await;
+    let admin = server.key("default", Role::Admin).await;
+    let acme = server.key("acme", Role::Admin).await;
+    let listed = server.get("/api/v1/keys?project=acme", &admin).await.json();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+    assert_eq!(server.get("/api/v1/keys?project=default", &acme).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(server.get("/api/v1/projects/default", &acme).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(server.post("/api/v1/projects", &acme, &json!({"id": "mine"})).await.status, StatusCode::FORBIDDEN);
+    let seen = server.get("/api/v1/projects", &acme).await.json();
+    assert_eq!(seen["items"].as_array().unwrap().len(), 1);
+    let made = server.post("/api/v1/projects", &admin, &json!({"id": "mine"})).await;
+    assert_eq!(made.status, StatusCode::CREATED);
+    assert_eq!(server.post("/api/v1/projects", &admin, &json!({"id": "mine"})).await.status, StatusCode::CONFLICT);
+    for id in ["", "A", "-a", "a b", "ä", &"x".repeat(65)] {
+        let said = server.post("/api/v1/projects", &admin, &json!({"id": id})).await;
+        assert_eq!(said.status, StatusCode::UNPROCESSABLE_ENTITY, "{id}");
+    }
+}
