@@ -30,7 +30,8 @@ fn chat(address: &str, body: &Value) -> (String, String) {
 #[test]
 fn a_deployment_answers_and_is_rolled_back() {
     let project = Project::new(&[("llmops.yaml", CONFIG), ("answers.jsonl", ANSWERS)]);
-    let mut server = project.command(&["serve", "--dev", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut server =
+        project.command(&["serve", "--dev", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = BufReader::new(server.stderr.take().unwrap());
     let mut line = String::new();
     while !line.contains("http://") {
