@@ -12,6 +12,7 @@ pub mod events;
 pub mod experiments;
 pub mod judges;
 pub mod models;
+pub mod observations;
 pub mod page;
 pub mod prompts;
 pub mod runs;

@@ -12,7 +12,7 @@ use llmops_domain::event::Event;
 use llmops_domain::experiment::lifecycle::StepError;
 use llmops_domain::experiment::{Experiment, ExperimentSpec, ExperimentStatus, InvalidExperiment, Variant};
 use llmops_domain::id::{ExperimentId, ProjectId};
-use llmops_storage::StoreError;
+use llmops_storage::{StoreError, StoredExperiment};
 use serde_json::{Map, Value};
 
 pub use assign::Assigned;
@@ -56,8 +56,13 @@ impl ExperimentManager {
     /// The experiment with this id, a beginning of it, or this key: of several with one key the one that is running or paused, else the
     /// newest.
     pub async fn get(&self, experiment: &str) -> Result<Experiment, Error> {
+        Ok(self.stored(experiment).await?.experiment)
+    }
+
+    /// The same with its key in the store.
+    pub(crate) async fn stored(&self, experiment: &str) -> Result<StoredExperiment, Error> {
         match self.services.store.get_experiment(&self.project, experiment).await {
-            Ok(stored) => Ok(stored.experiment),
+            Ok(stored) => Ok(stored),
             Err(StoreError::NotFound { .. }) => {
                 Err(Error::not_found("experiment", experiment).with_hint("llmops experiment list shows what exists"))
             }
@@ -88,6 +93,7 @@ impl ExperimentManager {
         if current.status == ExperimentStatus::Draft {
             self.pin(&mut current).await?;
             self.check_namespace(&current).await?;
+            current.notices.extend(crate::analysis::plan_warning(&current.spec));
         }
         self.step(&current, current.start(self.services.clock.now())).await
     }

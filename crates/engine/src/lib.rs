@@ -33,6 +33,7 @@ mod gate;
 pub mod jobs;
 pub mod models;
 pub mod observation_rows;
+pub mod observations;
 mod owner;
 mod patience;
 pub mod prompts;

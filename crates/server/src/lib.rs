@@ -82,6 +82,7 @@ fn api_router() -> OpenApiRouter<LlmOps> {
         .merge(api::deployments::router())
         .merge(api::records::router())
         .merge(api::experiments::router())
+        .merge(api::observations::router())
         .merge(ofrep::router())
         .merge(api::events::router())
         .merge(api::alerts::router())

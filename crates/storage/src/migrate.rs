@@ -36,6 +36,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(8, "0008_deployments"),
     migration!(9, "0009_experiments"),
     migration!(10, "0010_access"),
+    migration!(11, "0011_observations"),
 ];
 
 /// Marks a SQLite file as ours (`PRAGMA application_id`): the letters "llmo".

@@ -1,80 +1,200 @@
-//! Observations of experiments: what a unit counts with.
+//! Observations of experiments: rows, what each unit counts with, and sums over units, kept up to date in one transaction.
+//!
+//! Results read sums alone. When a unit is observed again, its old contribution is taken out of the sums and the new one
+//! put in; the sums are exact to 106 bits, so late and out-of-order arrivals leave the same numbers as arrivals in order.
 
-use llmops_domain::experiment::{MetricKind, MetricSpec};
-use llmops_stats::exact::ExactSum;
-use llmops_stats::unit_sums::UnitValue;
+mod apply;
+mod sums;
+mod unit;
+mod units;
 
-/// The observations of one metric of one unit: one cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Cluster {
-    /// How many.
-    pub n: u64,
-    /// Their sum.
-    pub sum: ExactSum,
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use llmops_domain::experiment::{Experiment, MetricKind, MetricSpec};
+use llmops_stats::sketch::Sketch;
+use llmops_stats::unit_sums::UnitSums;
+use serde::{Deserialize, Serialize};
+
+use crate::db::fetch;
+use crate::{ExperimentKey, Store, StoreError};
+
+pub(crate) use apply::{Batch, apply};
+pub use unit::{Cluster, unit_value};
+
+/// Random parts of an arm's units, each with a sketch of its observations.
+pub const PARTS: u64 = 32;
+/// The slice of everything.
+pub(crate) const ALL: &str = "all";
+/// Stands for all metrics, where units are counted.
+pub(crate) const UNITS: &str = "";
+/// Units that were left out, by name, at most so many.
+pub(crate) const EXAMPLES: usize = 5;
+
+/// What the store must know of an experiment to keep its sums; made once per experiment and revision.
+#[derive(Debug)]
+pub struct ObservedExperiment {
+    pub(crate) key: ExperimentKey,
+    /// The metrics that are compared.
+    pub(crate) metrics: Vec<MetricSpec>,
 }
 
-impl Cluster {
-    /// Adds an observation.
-    pub fn add(&mut self, value: f64) {
-        self.n += 1;
-        self.sum.add(value);
+impl ObservedExperiment {
+    /// Of an experiment.
+    pub fn new(key: ExperimentKey, experiment: &Experiment) -> Self {
+        let spec = &experiment.spec;
+        Self { key, metrics: spec.metrics.clone() }
     }
 
-    fn mean(&self) -> f64 {
-        self.sum.mean(self.n)
+    /// A number that no other experiment of the store has.
+    pub(crate) fn number(&self) -> i64 {
+        self.key.key
     }
-}
 
-/// The value with which a unit enters the sums of a metric, from its clusters by the names of metrics: its mean; its sum for
-/// counts; numerator and denominator of ratios. Nothing where it was not observed.
-pub fn unit_value(metric: &MetricSpec, of: impl Fn(&str) -> Option<Cluster>) -> Option<UnitValue> {
-    let own = of(&metric.name).filter(|cluster| cluster.n > 0);
-    let named = |name: &Option<String>| name.as_deref().and_then(&of).filter(|cluster| cluster.n > 0);
-    let (value, second) = match metric.kind() {
-        MetricKind::Ratio => {
-            let below = match &metric.denominator {
-                Some(_) => named(&metric.denominator).map(|cluster| cluster.sum.value()),
-                // Without another metric, the ratio is that of the sum to the number of observations.
-                None => own.map(|cluster| cluster.n as f64),
-            };
-            if own.is_none() && below.is_none() {
-                return None;
+    /// Names that observations may carry: the metrics, with the covariates and denominators that they name.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for metric in &self.metrics {
+            for name in
+                [Some(&metric.name), metric.covariate.as_ref(), metric.denominator.as_ref()].into_iter().flatten()
+            {
+                if !names.contains(&name.as_str()) {
+                    names.push(name);
+                }
             }
-            (own.map_or(0.0, |cluster| cluster.sum.value()), Some(below.unwrap_or(0.0)))
         }
-        MetricKind::Count => (own?.sum.value(), named(&metric.covariate).map(|cluster| cluster.mean())),
-        _ => (own?.mean(), named(&metric.covariate).map(|cluster| cluster.mean())),
-    };
-    let value = metric.cap.map_or(value, |cap| value.min(cap));
-    let value = metric.floor.map_or(value, |floor| value.max(floor));
-    Some(UnitValue { value, second })
+        names
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Whether the distribution of single observations is kept.
+pub(crate) fn keeps_sketch(metric: &MetricSpec) -> bool {
+    metric.quantile.is_some() || metric.kind() == MetricKind::Latency
+}
 
-    #[test]
-    fn values_by_kind() {
-        let cluster = |values: &[f64]| {
-            let mut cluster = Cluster::default();
-            values.iter().for_each(|value| cluster.add(*value));
-            cluster
+/// An observation that was checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewObservation {
+    /// The unit; nothing where the observation is a unit of its own.
+    pub unit: Option<String>,
+    /// Position of the variant that was named.
+    pub variant: Option<usize>,
+    /// Position of the variant that the unit is assigned to by its hash, for units without exposure.
+    pub assigned: Option<usize>,
+    /// The metric: one of [`ObservedExperiment::names`].
+    pub metric: String,
+    /// The value, finite.
+    pub value: f64,
+    /// When it was observed, in microseconds since 1970.
+    pub at: i64,
+    /// Whether `at` was stated, and not when it arrived.
+    pub is_dated: bool,
+    /// The same key, unit and metric again is the same observation.
+    pub key: Option<String>,
+}
+
+/// What became of observations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// How many are new.
+    pub accepted: u64,
+    /// How many were there before.
+    pub duplicates: u64,
+    /// Positions of those whose unit has no variant.
+    pub unassigned: Vec<usize>,
+}
+
+/// Sums over units of one metric.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct MetricSums {
+    /// Sums over units.
+    #[serde(flatten)]
+    pub sums: UnitSums,
+    /// Observations of these units.
+    pub observations: u64,
+    /// Smallest observation, also of units that were left out later.
+    pub min: Option<f64>,
+    /// Largest observation.
+    pub max: Option<f64>,
+    /// How often each value of a unit occurs, for ordinal metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tally: Option<Vec<(f64, u64)>>,
+}
+
+/// How many units there are, and some by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitCount {
+    /// How many with a name.
+    pub units: u64,
+    /// Names, where they are asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<String>,
+}
+
+/// One row of sums.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Sums {
+    /// Of a metric.
+    Metric(MetricSums),
+    /// Of units that were seen.
+    Units(UnitCount),
+    /// A sketch of observations.
+    Sketch(Sketch),
+}
+
+/// Sums by slice (`all`, `day/2026-11-26`, `segment/country=DE`, `part/07`, `excluded`), variant and metric; the metric is empty where units are counted.
+pub type AllSums = BTreeMap<(String, usize, String), Sums>;
+
+/// Which slices are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SliceChoice {
+    /// Those of segments.
+    pub segments: bool,
+    /// Those of days.
+    pub days: bool,
+}
+
+pub(crate) fn decode_sums(slice: &str, metric: &str, bytes: &[u8]) -> Result<Sums, StoreError> {
+    let damaged = |e: String| StoreError::Corrupt(format!("sums of {slice} {metric}: {e}"));
+    if slice.starts_with("part/") {
+        return Sketch::from_bytes(bytes).map(Sums::Sketch).ok_or_else(|| damaged("no sketch".to_owned()));
+    }
+    if metric == UNITS {
+        return serde_json::from_slice(bytes).map(Sums::Units).map_err(|e| damaged(e.to_string()));
+    }
+    serde_json::from_slice(bytes).map(Sums::Metric).map_err(|e| damaged(e.to_string()))
+}
+
+impl Store {
+    /// Records observations of one experiment. On return they are on disk, and so are the sums.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the commit failed: submit again; those with a key or time count once.
+    pub async fn record_observations(
+        &self,
+        experiment: &Arc<ObservedExperiment>,
+        observations: Vec<NewObservation>,
+    ) -> Result<Recorded, StoreError> {
+        if observations.is_empty() {
+            return Ok(Recorded::default());
+        }
+        self.queue().observe(experiment.clone(), observations).await
+    }
+
+    /// The sums of an experiment.
+    pub async fn observation_sums(&self, key: &ExperimentKey, choice: SliceChoice) -> Result<AllSums, StoreError> {
+        let sql = "SELECT slice, variant, metric, state FROM observation_sums WHERE experiment_key = $1 \
+                   AND ($2 = 1 OR slice NOT LIKE 'segment/%') AND ($3 = 1 OR slice NOT LIKE 'day/%')";
+        let (segments, days) = (i64::from(choice.segments), i64::from(choice.days));
+        let rows = {
+            let mut conn = self.read().await?;
+            fetch!(fetch_all, conn, (String, i64, String, Vec<u8>), sql, key.key, segments, days)?
         };
-        let check = |metric: &str, expected: Option<(f64, Option<f64>)>| {
-            let metric: MetricSpec = serde_json::from_str(metric).unwrap();
-            let value = unit_value(&metric, |name| match name {
-                "m" => Some(cluster(&[0.1, 0.1, 0.1])),
-                "d" => Some(cluster(&[4.0, 2.0])),
-                _ => None,
-            });
-            assert_eq!(value.map(|v| (v.value, v.second)), expected, "{}", metric.name);
-        };
-        check(r#"{"name": "m"}"#, Some((0.1, None)));
-        check(r#"{"name": "m", "kind": "count", "cap": 0.25}"#, Some((0.25, None)));
-        check(r#"{"name": "m", "covariate": "d"}"#, Some((0.1, Some(3.0))));
-        check(r#"{"name": "d", "kind": "ratio"}"#, Some((6.0, Some(2.0))));
-        check(r#"{"name": "x", "denominator": "d"}"#, Some((0.0, Some(6.0))));
-        check(r#"{"name": "x"}"#, None);
+        rows.into_iter()
+            .map(|(slice, variant, metric, state)| {
+                let sums = decode_sums(&slice, &metric, &state)?;
+                Ok(((slice, crate::db::count(variant)?, metric), sums))
+            })
+            .collect()
     }
 }

@@ -4,7 +4,7 @@
 //! lone result waits for one commit and a flood shares them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use llmops_domain::run::{Outcome, SampleResult};
@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use crate::bulk::{Insert, insert_rows};
 use crate::cache::CacheRow;
 use crate::db::{Pools, Tx, big, check_name, execute};
+use crate::observations::{Batch, NewObservation, ObservedExperiment, Recorded};
 use crate::results::{Answer, Measured};
 use crate::{CacheLimits, RunKey, Store, StoreError, StoreOptions};
 
@@ -54,6 +55,8 @@ struct ResultRow {
 enum Work {
     Results(Vec<ResultRow>),
     Cache(CacheRow),
+    /// Observations, and where it is said what became of them.
+    Observe(Batch, Arc<Mutex<Recorded>>),
     /// Nothing: the answer says that all before it is done.
     Flush,
 }
@@ -103,6 +106,19 @@ impl Queue {
     pub(crate) async fn flush(&self) {
         // A writer that has stopped has nothing left to write.
         let _ = self.send_and_wait(Work::Flush, 0).await;
+    }
+
+    /// Submits observations and returns when they are on disk, with what became of them.
+    pub(crate) async fn observe(
+        &self,
+        experiment: Arc<ObservedExperiment>,
+        observations: Vec<NewObservation>,
+    ) -> Result<Recorded, StoreError> {
+        let bytes = observations.len() * 256;
+        let recorded = Arc::<Mutex<Recorded>>::default();
+        let work = Work::Observe(Batch { experiment, observations }, recorded.clone());
+        self.send_and_wait(work, bytes).await?;
+        Ok(std::mem::take(&mut *recorded.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Submits an answer for the cache; whether it was written is nobody's concern.
@@ -208,6 +224,7 @@ async fn write_all(pools: Pools, options: StoreOptions, mut receiver: mpsc::Unbo
             rows += match &job.work {
                 Work::Results(results) => results.len(),
                 Work::Cache(_) => 1,
+                Work::Observe(batch, _) => batch.observations.len(),
                 Work::Flush => 0,
             };
             jobs.push(job);
@@ -260,14 +277,19 @@ fn answer(job: Job, done: Result<(), StoreError>) {
 async fn write_group(pools: &Pools, limits: CacheLimits, jobs: &[Job]) -> Result<(), StoreError> {
     let mut results = Vec::new();
     let mut cache = Vec::new();
+    // Experiments in one order, because replicas lock them.
+    let mut observed = BTreeMap::<i64, Vec<(&Batch, &Arc<Mutex<Recorded>>)>>::new();
     for job in jobs {
         match &job.work {
             Work::Results(rows) => results.extend(rows),
             Work::Cache(row) => cache.push(row),
+            Work::Observe(batch, recorded) => {
+                observed.entry(batch.experiment.number()).or_default().push((batch, recorded))
+            }
             Work::Flush => {}
         }
     }
-    if results.is_empty() && cache.is_empty() {
+    if results.is_empty() && cache.is_empty() && observed.is_empty() {
         return Ok(());
     }
     // In the order of the index: neighbours share pages, and replicas lock in one order.
@@ -284,6 +306,12 @@ async fn write_group(pools: &Pools, limits: CacheLimits, jobs: &[Job]) -> Result
     }
     count_results(&mut tx, &results).await?;
     crate::cache::count_new(&mut tx, limits, &cache).await?;
+    for jobs in observed.into_values() {
+        let batches: Vec<&Batch> = jobs.iter().map(|(batch, _)| *batch).collect();
+        for ((_, slot), recorded) in jobs.iter().zip(crate::observations::apply(&mut tx, &batches).await?) {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = recorded;
+        }
+    }
     tx.commit().await
 }
 

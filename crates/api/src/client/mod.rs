@@ -7,6 +7,7 @@ mod deployments;
 mod experiments;
 mod judges;
 mod models;
+mod observations;
 mod prompts;
 mod runs;
 mod schedules;

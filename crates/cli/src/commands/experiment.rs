@@ -3,6 +3,7 @@
 mod analyze;
 mod assign;
 mod manage;
+mod record;
 mod report;
 mod simulate;
 
@@ -55,6 +56,12 @@ pub(crate) enum ExperimentCommand {
     Assign(assign::AssignArgs),
     /// How many units each of two variants needs for an effect to be found
     Power(PowerArgs),
+    /// Record one value of one metric
+    Record(record::RecordArgs),
+    /// Record observations from a file
+    Import(record::ImportArgs),
+    /// What an experiment found so far
+    Results(record::ResultsArgs),
     /// What observations from anywhere allow to say
     Analyze(Box<analyze::AnalyzeArgs>),
     /// Write what was found as one HTML file
@@ -153,8 +160,11 @@ pub(crate) async fn run(context: &Context, command: ExperimentCommand) -> Outcom
         ExperimentCommand::Cancel { experiment } => manage::step(context, Step::Cancel, &experiment).await,
         ExperimentCommand::Assign(args) => assign::run(context, &args).await,
         ExperimentCommand::Power(args) => power(context, &args),
+        ExperimentCommand::Record(args) => record::record(context, &args).await,
+        ExperimentCommand::Import(args) => record::import(context, &args).await,
+        ExperimentCommand::Results(args) => record::results(context, &args).await,
         ExperimentCommand::Analyze(args) => analyze::run(context, &args),
-        ExperimentCommand::Report(args) => report::run(context, &args),
+        ExperimentCommand::Report(args) => report::run(context, &args).await,
         ExperimentCommand::Simulate(args) => simulate::run(context, &args),
     }
 }

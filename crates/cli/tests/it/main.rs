@@ -11,6 +11,7 @@ mod gate_story;
 mod gateway;
 mod judge;
 mod judges;
+mod observations;
 mod ofrep;
 mod power;
 mod project;

@@ -9,6 +9,7 @@ mod data;
 mod decide;
 pub mod file;
 mod fixed;
+mod reach;
 pub mod simulate;
 mod summary;
 mod valid;
@@ -27,6 +28,7 @@ use llmops_stats::sequential::multinomial;
 use llmops_stats::srm::sample_ratio_mismatch;
 
 pub use data::{Arm, ArmMetric, Observed, Quantiles};
+pub use reach::warning as plan_warning;
 
 /// A mismatch of the split is one at this p-value.
 const MISMATCH: f64 = 0.001;

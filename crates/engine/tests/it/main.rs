@@ -12,6 +12,7 @@ mod gate;
 mod jobs;
 mod judges;
 mod models;
+mod observations;
 mod peeking;
 mod prompts;
 mod records;

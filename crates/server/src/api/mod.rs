@@ -10,6 +10,7 @@ pub mod events;
 pub mod experiments;
 pub mod judges;
 pub mod keys;
+pub mod observations;
 pub mod projects;
 pub mod prompts;
 pub mod providers;

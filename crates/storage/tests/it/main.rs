@@ -11,6 +11,7 @@ mod experiments;
 mod jobs;
 mod kill;
 mod manifests;
+mod observations;
 mod opening;
 mod prompts;
 mod records;

@@ -1,0 +1,40 @@
+//! Observations and results on the wire.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Problem;
+
+/// What became of observations. They are on disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RecordedObservations {
+    /// How many are new.
+    pub accepted: u64,
+    /// How many were recorded before: the same key, or the same time and value.
+    pub duplicates: u64,
+    /// How many were refused.
+    pub refused: u64,
+    /// What is wrong with them, the first hundred.
+    pub problems: Vec<Problem>,
+}
+
+/// How observations of a body are told apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub struct ImportObservationsQuery {
+    /// A name of the body, such as the hash of a file: a line without a key gets SOURCE:LINE as its key, so that sending the
+    /// same body again counts nothing twice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+/// What results are shown by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub struct ResultsQuery {
+    /// Also within each segment.
+    pub by_segment: bool,
+    /// Also by the day on which units entered, and cumulated over days.
+    pub by_day: bool,
+}

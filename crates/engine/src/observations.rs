@@ -1,0 +1,351 @@
+//! Recording what experiments measure, and their results.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use llmops_api::Problem;
+use llmops_api::observations::{RecordedObservations, ResultsQuery};
+use llmops_domain::experiment::assignment::Decision;
+use llmops_domain::experiment::observation::{Observation, ObservationProblem};
+use llmops_domain::experiment::result::{Excluded, ExperimentResult};
+use llmops_domain::experiment::{Experiment, ExperimentStatus};
+use llmops_domain::suggest;
+use llmops_stats::sketch::Sketch;
+use llmops_storage::observations::{
+    AllSums, MetricSums, NewObservation, ObservedExperiment, PARTS, Recorded, SliceChoice, Sums,
+};
+use llmops_storage::{ExposureCount, StoredExperiment};
+use serde_json::Map;
+use tokio::task::JoinHandle;
+
+use crate::analysis::{Arm, ArmMetric, Observed, Plan, Quantiles, analyse};
+use crate::experiments::{ExperimentManager, Flag};
+use crate::{Error, Services};
+
+/// Units of each variant before a winner is named, where the experiment does not say.
+const MIN_SAMPLES: u64 = 100;
+/// Observations of one commit of an import.
+const BATCH: usize = 4096;
+/// Problems that are told one by one.
+const MAX_PROBLEMS: usize = 100;
+/// How far ahead of this clock an observation may be, for clocks that differ.
+const AHEAD_MICROS: i64 = 24 * 3600 * 1_000_000;
+
+/// An experiment that observations are recorded for.
+struct Target {
+    experiment: Experiment,
+    /// Who gets what by hash, where the experiment is live.
+    flag: Option<Arc<Flag>>,
+    observed: Arc<ObservedExperiment>,
+}
+
+impl ExperimentManager {
+    /// Records one value of one metric. The variant is the named one, or that of the unit; with both, a unit that was seen in
+    /// another variant is left out of the results and named there. On return it is on disk.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Conflict`] for drafts and cancelled experiments; [`Error::Invalid`] with everything that is wrong.
+    pub async fn record_metric(
+        &self,
+        experiment: &str,
+        observation: Observation,
+    ) -> Result<RecordedObservations, Error> {
+        let target = self.target(experiment).await?;
+        let new = target.check(&self.services, observation);
+        let new = new.map_err(|problems| {
+            let problems = problems.iter().map(|p| problem(None, p)).collect();
+            Error::Invalid { message: "the observation cannot be recorded".to_owned(), problems, hint: None }
+        })?;
+        let unit = new.unit.clone();
+        let recorded = self.services.store.record_observations(&target.observed, vec![new]).await?;
+        if !recorded.unassigned.is_empty() {
+            let message = format!("unit `{}` takes no part in experiment `{experiment}`", unit.unwrap_or_default());
+            return Err(Error::invalid(message).with_hint("assign it first, or name the variant that it saw"));
+        }
+        Ok(RecordedObservations { accepted: recorded.accepted, duplicates: recorded.duplicates, ..Default::default() })
+    }
+
+    /// Begins to record many observations.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Conflict`] for drafts and cancelled experiments.
+    pub async fn import_observations(&self, experiment: &str) -> Result<ObservationImport, Error> {
+        let target = self.target(experiment).await?;
+        Ok(ObservationImport {
+            services: self.services.clone(),
+            target,
+            waiting: Vec::with_capacity(BATCH),
+            lines: Vec::with_capacity(BATCH),
+            written: None,
+            done: RecordedObservations::default(),
+        })
+    }
+
+    async fn target(&self, experiment: &str) -> Result<Target, Error> {
+        let flag = self.flags().await?.find(experiment).cloned();
+        let (key, experiment, flag) = match flag {
+            Some(flag) => (flag.key.clone(), flag.experiment.clone(), Some(flag)),
+            None => {
+                let StoredExperiment { key, experiment } = self.stored(experiment).await?;
+                (key, experiment, None)
+            }
+        };
+        let refused = match experiment.status {
+            ExperimentStatus::Draft => Some("is a draft, which nobody takes part in yet: start it first"),
+            ExperimentStatus::Cancelled => Some("was cancelled: nothing is recorded any more"),
+            ExperimentStatus::Running | ExperimentStatus::Paused | ExperimentStatus::Completed => None,
+        };
+        if let Some(why) = refused {
+            return Err(Error::Conflict { message: format!("experiment `{}` {why}", experiment.id), hint: None });
+        }
+        let observed = Arc::new(ObservedExperiment::new(key, &experiment));
+        Ok(Target { experiment, flag, observed })
+    }
+
+    /// What the experiment found so far. It reads sums and no observation, so it takes as long for ten as for ten million.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Invalid`] for an experiment that measures nothing.
+    pub async fn get_results(&self, experiment: &str, query: &ResultsQuery) -> Result<ExperimentResult, Error> {
+        self.services.experiments.exposures.flush().await;
+        let StoredExperiment { key, experiment } = self.stored(experiment).await?;
+        let store = &self.services.store;
+        let choice = SliceChoice { segments: query.by_segment, days: query.by_day };
+        let (sums, exposures) = (store.observation_sums(&key, choice).await?, store.exposure_counts(&key).await?);
+        let plan = plan(&self.services, &experiment, &exposures)?;
+        Ok(analyse(&plan, &observed(&plan, sums, &exposures)))
+    }
+}
+
+fn problem(line: Option<u64>, found: &ObservationProblem) -> Problem {
+    Problem { line, field: Some(found.field.to_owned()), message: found.message.clone() }
+}
+
+impl Target {
+    /// Completes and checks an observation.
+    fn check(&self, services: &Services, observation: Observation) -> Result<NewObservation, Vec<ObservationProblem>> {
+        let mut problems = observation.problems();
+        let spec = &self.experiment.spec;
+        let names = self.observed.names();
+        if !names.contains(&observation.metric.as_str()) && !observation.metric.is_empty() {
+            let hint = suggest::hint(&observation.metric, names.iter().copied());
+            let message = format!("`{}` is no metric of this experiment: {hint}", observation.metric);
+            problems.push(ObservationProblem::new("metric", message));
+        }
+        let variant = observation.variant.as_deref().map(|name| {
+            spec.variant_index(name).ok_or_else(|| {
+                let hint = suggest::hint(name, spec.variants.iter().map(|v| v.id.as_str()));
+                ObservationProblem::new("variant", format!("`{name}` is no variant of this experiment: {hint}"))
+            })
+        });
+        let variant = variant.transpose().unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
+        let now = services.clock.now().as_microsecond();
+        let at = observation.at.map_or(now, jiff::Timestamp::as_microsecond);
+        if at > now + AHEAD_MICROS {
+            problems.push(ObservationProblem::new("at", "it lies more than a day ahead"));
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let assigned = observation.unit.as_deref().filter(|_| variant.is_none()).and_then(|unit| {
+            match self.flag.as_ref()?.assigner.decide(unit, &Map::new()) {
+                Decision::Assigned(variant) => Some(variant),
+                _ => None,
+            }
+        });
+        Ok(NewObservation {
+            unit: observation.unit,
+            variant,
+            assigned,
+            metric: observation.metric,
+            value: observation.value,
+            at,
+            is_dated: observation.at.is_some(),
+            key: observation.idempotency_key,
+        })
+    }
+}
+
+/// Records many observations, batch by batch; what is wrong is refused with its line, and the rest is recorded.
+pub struct ObservationImport {
+    services: Arc<Services>,
+    target: Target,
+    waiting: Vec<NewObservation>,
+    /// The line of each that waits.
+    lines: Vec<u64>,
+    /// The batch before, while it is being written.
+    written: Option<(Vec<u64>, JoinHandle<Result<Recorded, llmops_storage::StoreError>>)>,
+    done: RecordedObservations,
+}
+
+impl ObservationImport {
+    /// Adds an observation.
+    ///
+    /// # Errors
+    /// When the store is unavailable. Everything may be sent again: what has a key or a time counts once.
+    pub async fn push(&mut self, line: u64, observation: Observation) -> Result<(), Error> {
+        match self.target.check(&self.services, observation) {
+            Ok(new) => {
+                self.waiting.push(new);
+                self.lines.push(line);
+            }
+            Err(problems) => self.refuse(line, &problems),
+        }
+        if self.waiting.len() >= BATCH { self.flush().await } else { Ok(()) }
+    }
+
+    /// Refuses a line.
+    pub fn refuse(&mut self, line: u64, problems: &[ObservationProblem]) {
+        self.done.refused += 1;
+        let room = MAX_PROBLEMS.saturating_sub(self.done.problems.len());
+        self.done.problems.extend(problems.iter().take(room).map(|found| problem(Some(line), found)));
+    }
+
+    /// Hands the batch over and waits for the one before, so that one is written while the next is read.
+    async fn flush(&mut self) -> Result<(), Error> {
+        let (batch, lines) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.lines));
+        let (store, observed) = (self.services.store.clone(), self.target.observed.clone());
+        let next = tokio::spawn(async move { store.record_observations(&observed, batch).await });
+        let before = self.written.replace((lines, next));
+        self.settle(before).await
+    }
+
+    async fn settle(
+        &mut self,
+        batch: Option<(Vec<u64>, JoinHandle<Result<Recorded, llmops_storage::StoreError>>)>,
+    ) -> Result<(), Error> {
+        let Some((lines, written)) = batch else { return Ok(()) };
+        let recorded =
+            written.await.map_err(|e| Error::Internal(format!("a batch of observations was lost: {e}")))??;
+        self.done.accepted += recorded.accepted;
+        self.done.duplicates += recorded.duplicates;
+        for place in recorded.unassigned {
+            let message = "it takes no part in the experiment: assign it first, or name the variant that it saw";
+            self.refuse(lines[place], &[ObservationProblem::new("unit", message)]);
+        }
+        Ok(())
+    }
+
+    /// Ends the import; everything is on disk.
+    ///
+    /// # Errors
+    /// When the store is unavailable.
+    pub async fn finish(mut self) -> Result<RecordedObservations, Error> {
+        self.flush().await?;
+        let last = self.written.take();
+        self.settle(last).await?;
+        self.done.problems.sort_by_key(|problem| problem.line);
+        Ok(self.done)
+    }
+}
+
+fn plan(services: &Services, experiment: &Experiment, exposures: &[ExposureCount]) -> Result<Plan, Error> {
+    let spec = &experiment.spec;
+    let target = spec.target_metric.clone().or_else(|| spec.metrics.first().map(|metric| metric.name.clone()));
+    let Some(target) = target else {
+        return Err(Error::invalid(format!("experiment `{}` measures nothing", experiment.id))
+            .with_hint("give it metrics and a target_metric"));
+    };
+    let now = services.clock.now();
+    Ok(Plan {
+        name: experiment.id.to_string(),
+        variants: spec.variants.iter().map(|variant| variant.id.clone()).collect(),
+        control: spec.control_index(),
+        weights: expected_shares(experiment, exposures),
+        metrics: spec.metrics.clone(),
+        target,
+        rules: spec.analysis.clone(),
+        min_samples: spec.analysis.min_samples.unwrap_or(MIN_SAMPLES),
+        test: None,
+        elapsed: Some(experiment.running_time(now)),
+        bayes: true,
+        now,
+    })
+}
+
+/// The shares that the variants should have of all units: the split, or, where it changed, the splits weighed with the units
+/// that came under each.
+fn expected_shares(experiment: &Experiment, exposures: &[ExposureCount]) -> Vec<f64> {
+    let mut shares = vec![0.0; experiment.spec.variants.len()];
+    for (epoch, allocation) in experiment.allocations.iter().enumerate() {
+        let units: u64 = exposures.iter().filter(|count| count.epoch == epoch).map(|count| count.units).sum();
+        for (share, weight) in shares.iter_mut().zip(&allocation.weights) {
+            *share += units as f64 * weight;
+        }
+    }
+    if shares.iter().sum::<f64>() > 0.0 { shares } else { experiment.spec.weights() }
+}
+
+fn arm_metric(sums: &MetricSums) -> ArmMetric {
+    ArmMetric {
+        sums: sums.sums,
+        observations: sums.observations,
+        min: sums.min,
+        max: sums.max,
+        tally: sums.tally.clone(),
+        ..ArmMetric::default()
+    }
+}
+
+fn observed(plan: &Plan, sums: AllSums, exposures: &[ExposureCount]) -> Observed {
+    let count = plan.variants.len();
+    let mut observed = Observed { arms: vec![Arm::default(); count], counted: "observed units", ..Observed::default() };
+    for ((slice, variant, metric), sums) in sums {
+        if variant >= count {
+            continue;
+        }
+        match (sums, slice.split_once('/')) {
+            (Sums::Units(units), None) if slice == "excluded" => {
+                observed.excluded = Excluded { units_in_several_variants: units.units, examples: units.examples };
+            }
+            (Sums::Units(units), None) => observed.arms[variant].units = units.units,
+            (Sums::Metric(sums), None) => {
+                observed.arms[variant].metrics.entry(metric).or_default().merge(&arm_metric(&sums));
+            }
+            (Sums::Sketch(sketch), Some(("part", part))) => {
+                add_sketch(&mut observed.arms[variant], metric, part, sketch);
+            }
+            (Sums::Metric(sums), Some((kind, name))) if sums.sums.units() > 0 => {
+                let parts = if kind == "day" { &mut observed.days } else { &mut observed.segments };
+                let arms = parts.entry(name.to_owned()).or_insert_with(|| vec![Arm::default(); count]);
+                // A unit may have moved to an earlier day since, and took its numbers along but for the range.
+                let data = ArmMetric { min: None, max: None, ..arm_metric(&sums) };
+                arms[variant].metrics.insert(metric, data);
+            }
+            _ => {}
+        }
+    }
+    let exposed: BTreeMap<usize, u64> = exposures.iter().fold(BTreeMap::new(), |mut all, count| {
+        *all.entry(count.variant).or_default() += count.units;
+        all
+    });
+    if !exposed.is_empty() {
+        observed.counted = "exposures";
+        for (variant, arm) in observed.arms.iter_mut().enumerate() {
+            arm.units = exposed.get(&variant).copied().unwrap_or(0);
+        }
+    }
+    for metric in plan.metrics.iter().filter(|metric| metric.winsorize.is_some()) {
+        observed.notices.push(format!(
+            "{}: the quantile of `winsorize` is not known before the data, so it is left out here; `cap` applies, and \
+             llmops experiment analyze winsorizes files",
+            metric.name
+        ));
+    }
+    observed
+}
+
+fn add_sketch(arm: &mut Arm, metric: String, part: &str, sketch: Sketch) {
+    let Some(part) = part.parse::<usize>().ok().filter(|part| (*part as u64) < PARTS) else { return };
+    let data = arm.metrics.entry(metric).or_default();
+    if let Quantiles::None = data.quantiles {
+        data.quantiles = Quantiles::Sketches(Vec::new());
+    }
+    if let Quantiles::Sketches(parts) = &mut data.quantiles {
+        parts.resize(parts.len().max(part + 1), Sketch::default());
+        parts[part] = sketch;
+    }
+}

@@ -1,0 +1,143 @@
+//! `/api/v1/experiments/{experiment}/observations` and `…/results`
+
+use std::io::{self, Read};
+
+use axum::Json as Answer;
+use axum::body::{Body, BodyDataStream};
+use bytes::{Buf as _, Bytes};
+use futures::StreamExt;
+use llmops::LlmOps;
+use llmops::observation_rows::{BadRow, ReadError, Row, Rows};
+use llmops_api::error::ErrorResponse;
+use llmops_api::observations::{ImportObservationsQuery, RecordedObservations, ResultsQuery};
+use llmops_domain::experiment::observation::Observation;
+use llmops_domain::experiment::result::ExperimentResult;
+use tokio::sync::mpsc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::bad_request;
+use crate::ApiError;
+use crate::extract::{Editor, Json, Path, Query, Viewer};
+
+/// Rows that are handed over together.
+const CHUNK: usize = 512;
+
+pub(crate) fn router() -> OpenApiRouter<LlmOps> {
+    OpenApiRouter::new().routes(routes!(record)).routes(routes!(import)).routes(routes!(results))
+}
+
+/// Records one value of one metric. When it is answered, it is on disk. The same idempotency key, unit and metric again is the
+/// same observation; without a key, the same unit, metric, `at` and value is.
+#[utoipa::path(post, path = "/api/v1/experiments/{experiment}/observations", operation_id = "record_metric",
+    tag = "experiments", params(("experiment" = String, Path)), request_body = Observation,
+    responses((status = 200, body = RecordedObservations), (status = 404, body = ErrorResponse),
+        (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
+async fn record(
+    Editor(ops): Editor,
+    Path(experiment): Path<String>,
+    Json(observation): Json<Observation>,
+) -> Result<Answer<RecordedObservations>, ApiError> {
+    Ok(Answer(ops.experiments().record_metric(&experiment, observation).await?))
+}
+
+/// Records many: CSV with the header `unit,variant,metric,value[,at][,idempotency_key]`, or a JSON object a line, of any
+/// length. Lines that are wrong are refused and told; all others are on disk when it is answered.
+#[utoipa::path(post, path = "/api/v1/experiments/{experiment}/observations/import",
+    operation_id = "import_observations", tag = "experiments",
+    params(("experiment" = String, Path), ImportObservationsQuery),
+    request_body(content = String, content_type = "application/octet-stream"),
+    responses((status = 200, body = RecordedObservations), (status = 404, body = ErrorResponse),
+        (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
+async fn import(
+    Editor(ops): Editor,
+    Path(experiment): Path<String>,
+    Query(query): Query<ImportObservationsQuery>,
+    body: Body,
+) -> Result<Answer<RecordedObservations>, ApiError> {
+    let mut import = ops.experiments().import_observations(&experiment).await?;
+    let (mut rows, reader) = read(body.into_data_stream());
+    while let Some(chunk) = rows.recv().await {
+        for row in chunk {
+            match row {
+                Ok(Row { line, mut observation, .. }) => {
+                    if let (None, Some(source)) = (&observation.idempotency_key, &query.source) {
+                        observation.idempotency_key = Some(format!("{source}:{line}"));
+                    }
+                    import.push(line, observation).await?;
+                }
+                Err(BadRow { line, problems }) => import.refuse(line, &problems),
+            }
+        }
+    }
+    let read = reader.await.map_err(|_| bad_request("the body cannot be read"))?;
+    let recorded = import.finish().await?;
+    match read {
+        Ok(()) => Ok(Answer(recorded)),
+        // What came before is recorded, and the same body may be sent again.
+        Err(error) => Err(bad_request(format!("{error} ({} observations before it are recorded)", recorded.accepted))),
+    }
+}
+
+/// What the experiment found so far.
+#[utoipa::path(get, path = "/api/v1/experiments/{experiment}/results", operation_id = "get_experiment_results",
+    tag = "experiments", params(("experiment" = String, Path), ResultsQuery),
+    responses((status = 200, body = ExperimentResult), (status = 404, body = ErrorResponse),
+        (status = 422, body = ErrorResponse)))]
+async fn results(
+    Viewer(ops): Viewer,
+    Path(experiment): Path<String>,
+    Query(query): Query<ResultsQuery>,
+) -> Result<Answer<ExperimentResult>, ApiError> {
+    Ok(Answer(ops.experiments().get_results(&experiment, &query).await?))
+}
+
+type Chunk = Vec<Result<Row, BadRow>>;
+
+/// Reads rows in a thread that may block, while the caller stores what came before.
+fn read(mut body: BodyDataStream) -> (mpsc::Receiver<Chunk>, tokio::task::JoinHandle<Result<(), ReadError>>) {
+    let (bytes, parts) = mpsc::channel::<io::Result<Bytes>>(16);
+    let (chunks, rows) = mpsc::channel(8);
+    tokio::spawn(async move {
+        while let Some(part) = body.next().await {
+            // The reader has given up: nobody wants the rest.
+            if bytes.send(part.map_err(io::Error::other)).await.is_err() {
+                return;
+            }
+        }
+    });
+    let reader = tokio::task::spawn_blocking(move || {
+        let mut rows = Rows::new(Parts { parts, rest: Bytes::new() }, &["metric", "value"])?;
+        let mut chunk = Vec::with_capacity(CHUNK);
+        while let Some(row) = rows.next_row()? {
+            chunk.push(row);
+            if chunk.len() == CHUNK && chunks.blocking_send(std::mem::take(&mut chunk)).is_err() {
+                return Ok(());
+            }
+        }
+        // Who has gone does not want the rest.
+        let _ = chunks.blocking_send(chunk);
+        Ok(())
+    });
+    (rows, reader)
+}
+
+/// A body as it comes, for a reader that may block.
+struct Parts {
+    parts: mpsc::Receiver<io::Result<Bytes>>,
+    rest: Bytes,
+}
+
+impl Read for Parts {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.rest.is_empty() {
+            match self.parts.blocking_recv() {
+                Some(part) => self.rest = part?,
+                None => return Ok(0),
+            }
+        }
+        let n = buffer.len().min(self.rest.len());
+        self.rest.copy_to_slice(&mut buffer[..n]);
+        Ok(n)
+    }
+}

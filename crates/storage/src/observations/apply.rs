@@ -1,0 +1,172 @@
+//! Applies a batch of observations: rows, units and sums, in the writer's transaction.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::sums::put_sums;
+use super::units::Units;
+use super::{NewObservation, ObservedExperiment, Recorded};
+use crate::StoreError;
+use crate::bulk::{Insert, insert_rows, pieces};
+use crate::db::{Raw, Tx, big, fetch};
+
+const INSERT_ROWS: Insert = Insert {
+    head: "INSERT INTO observations (unit_key, digest, project_id, metric, value, at) VALUES",
+    columns: 6,
+    tail: "ON CONFLICT DO NOTHING",
+};
+/// A row to insert.
+struct ObservationRow<'a> {
+    unit_key: i64,
+    digest: i64,
+    metric: &'a str,
+    value: f64,
+    at: i64,
+}
+
+/// A job of the writer.
+pub(crate) struct Batch {
+    pub(crate) experiment: Arc<ObservedExperiment>,
+    pub(crate) observations: Vec<NewObservation>,
+}
+
+/// Applies batches of one experiment, one after the other, and says what became of each.
+pub(crate) async fn apply(tx: &mut Tx, batches: &[&Batch]) -> Result<Vec<Recorded>, StoreError> {
+    let Some(first) = batches.first() else { return Ok(Vec::new()) };
+    let experiment = &*first.experiment;
+    lock(tx, experiment).await?;
+    let all: Vec<(usize, usize, &NewObservation)> = batches
+        .iter()
+        .enumerate()
+        .flat_map(|(batch, job)| job.observations.iter().enumerate().map(move |(i, o)| (batch, i, o)))
+        .collect();
+    let (mut units, places) = Units::load(tx, experiment, &all).await?;
+    let mut recorded = vec![Recorded::default(); batches.len()];
+    let mut rows: Vec<(ObservationRow<'_>, usize, usize)> = Vec::with_capacity(all.len());
+    let mut seen: HashSet<(i64, i64)> = HashSet::with_capacity(all.len());
+    for (position, (&(batch, i, observation), place)) in all.iter().zip(&places).enumerate() {
+        let Some(place) = *place else {
+            recorded[batch].unassigned.push(i);
+            continue;
+        };
+        let row = row(units.rows[place].key, observation);
+        if seen.insert((row.unit_key, row.digest)) {
+            rows.push((row, position, place));
+        } else {
+            recorded[batch].duplicates += 1;
+        }
+    }
+    rows.sort_by_key(|(row, ..)| (row.unit_key, row.digest));
+    let known = known_rows(tx, &units, &all, &rows).await?;
+    let names: HashMap<&str, usize> = experiment.names().into_iter().enumerate().map(|(i, name)| (name, i)).collect();
+    rows.retain(|(row, position, place)| {
+        let (batch, _, observation) = all[*position];
+        let is_new = !known.contains(&(row.unit_key, row.digest));
+        if is_new {
+            recorded[batch].accepted += 1;
+            units.rows[*place].observe(&names, observation);
+        } else {
+            recorded[batch].duplicates += 1;
+        }
+        is_new
+    });
+    units.store(tx, experiment).await?;
+    insert(tx, experiment, &rows.iter().map(|(row, ..)| row).collect::<Vec<_>>()).await?;
+    let deltas = units.deltas(experiment)?;
+    put_sums(tx, experiment, deltas).await?;
+    Ok(recorded)
+}
+
+/// Replicas keep the sums of an experiment one after the other. SQLite has one writer anyway.
+async fn lock(tx: &mut Tx, experiment: &ObservedExperiment) -> Result<(), StoreError> {
+    if let Tx::Postgres(_) = tx {
+        fetch!(fetch_all, tx, (), "SELECT pg_advisory_xact_lock(1819045231, CAST($1 AS INTEGER))", experiment.key.key)?;
+    }
+    Ok(())
+}
+
+/// The beginning of the SHA-256: the same in every process and version.
+pub(super) fn hash(parts: &[&[u8]]) -> i64 {
+    let mut sha = Sha256::new();
+    for part in parts {
+        sha.update(big(part.len() as u64).to_le_bytes());
+        sha.update(part);
+    }
+    let mut first = [0; 8];
+    first.copy_from_slice(&sha.finalize()[..8]);
+    i64::from_le_bytes(first)
+}
+
+/// The digest is that of key and metric; without key, that of metric, time and value; else nothing is the same.
+fn row(unit_key: i64, observation: &NewObservation) -> ObservationRow<'_> {
+    let NewObservation { metric, value, at, is_dated, key, .. } = observation;
+    let digest = match key {
+        Some(key) => hash(&[b"key", metric.as_bytes(), key.as_bytes()]),
+        None if *is_dated => hash(&[b"at", metric.as_bytes(), &at.to_le_bytes(), &value.to_le_bytes()]),
+        None => rand::random(),
+    };
+    ObservationRow { unit_key, digest, metric, value: *value, at: *at }
+}
+
+/// Rows that are there already. Asked for are those alone that may be: of known units, with a key or a time.
+async fn known_rows(
+    tx: &mut Tx,
+    units: &Units,
+    all: &[(usize, usize, &NewObservation)],
+    rows: &[(ObservationRow<'_>, usize, usize)],
+) -> Result<HashSet<(i64, i64)>, StoreError> {
+    let may_be = |(_, position, place): &&(ObservationRow<'_>, usize, usize)| {
+        let observation = all[*position].2;
+        !units.rows[*place].is_new && (observation.key.is_some() || observation.is_dated)
+    };
+    let asked: Vec<(i64, i64)> = rows.iter().filter(may_be).map(|(row, ..)| (row.unit_key, row.digest)).collect();
+    let mut known = HashSet::new();
+    for piece in pieces(&asked) {
+        let sql = values_query(
+            "SELECT o.unit_key, o.digest FROM (VALUES",
+            (piece.len(), 2, matches!(tx, Tx::Postgres(_))),
+            ") AS v JOIN observations AS o ON o.unit_key = v.column1 AND o.digest = v.column2",
+        );
+        macro_rules! run {
+            ($conn:expr) => {{
+                let mut query = sqlx::query_as::<_, (i64, i64)>(sqlx::AssertSqlSafe(sql));
+                for (unit, digest) in piece {
+                    query = query.bind(unit).bind(digest);
+                }
+                query.fetch_all($conn).await?
+            }};
+        }
+        known.extend(match tx.raw() {
+            Raw::Sqlite(conn) => run!(conn),
+            Raw::Postgres(conn) => run!(conn),
+        });
+    }
+    Ok(known)
+}
+
+/// `HEAD (?,?), (?,?) TAIL`. Columns of such a list are named column1, column2 … by both dialects.
+pub(super) fn values_query(
+    head: &'static str,
+    (rows, columns, numbered): (usize, usize, bool),
+    tail: &'static str,
+) -> String {
+    Insert { head, columns, tail }.text(rows, numbered)
+}
+
+async fn insert(tx: &mut Tx, experiment: &ObservedExperiment, rows: &[&ObservationRow<'_>]) -> Result<(), StoreError> {
+    insert_rows!(
+        tx,
+        INSERT_ROWS,
+        rows,
+        |row| row.unit_key,
+        row.digest,
+        &*experiment.key.project,
+        row.metric,
+        row.value,
+        row.at
+    )
+    .await?;
+    Ok(())
+}

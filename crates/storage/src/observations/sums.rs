@@ -1,0 +1,194 @@
+//! The sums over units, and what a batch changes in them.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use llmops_domain::experiment::{MetricKind, MetricSpec};
+use llmops_stats::StatsError;
+use llmops_stats::sketch::Sketch;
+use llmops_stats::unit_sums::UnitValue;
+
+use super::units::UnitRow;
+use super::{ALL, EXAMPLES, MetricSums, ObservedExperiment, Sums, UNITS, UnitCount, decode_sums, keeps_sketch};
+use crate::StoreError;
+use crate::bulk::{Insert, insert_rows};
+use crate::db::{Tx, big, count, fetch};
+
+const PUT_SUMS: Insert = Insert {
+    head: "INSERT INTO observation_sums (experiment_key, slice, variant, metric, project_id, state) VALUES",
+    columns: 6,
+    tail: "ON CONFLICT (experiment_key, slice, variant, metric) DO UPDATE SET state = excluded.state",
+};
+
+type Place = (String, usize, String);
+pub(super) type Counted = Option<(UnitValue, u64)>;
+
+/// Changes of sums, by slice, variant and metric.
+#[derive(Default)]
+pub(super) struct Deltas {
+    metrics: BTreeMap<Place, Vec<(Counted, Counted)>>,
+    values: BTreeMap<Place, Vec<f64>>,
+    sketches: BTreeMap<Place, Vec<f64>>,
+    units: BTreeMap<usize, i64>,
+    pub(super) excluded: Vec<String>,
+    tallied: HashSet<String>,
+}
+
+impl Deltas {
+    pub(super) fn count(&mut self, unit: &UnitRow, before: bool, now: bool) {
+        if unit.is_named() && before != now {
+            *self.units.entry(unit.variant).or_default() += if now { 1 } else { -1 };
+        }
+    }
+
+    pub(super) fn change(
+        &mut self,
+        unit: &UnitRow,
+        metric: &MetricSpec,
+        (before, now): (Counted, Counted),
+        values: &[f64],
+    ) -> Result<(), StoreError> {
+        let place = |slice: String| (slice, unit.variant, metric.name.clone());
+        if metric.kind() == MetricKind::Ordinal {
+            self.tallied.insert(metric.name.clone());
+        }
+        let (old, new) = (unit.slices(unit.old.first), unit.slices(unit.state.first));
+        let stays = before.is_some() && old == new;
+        for slice in &new {
+            self.metrics.entry(place(slice.clone())).or_default().push((before.filter(|_| stays), now));
+            self.values.entry(place(slice.clone())).or_default().extend(values);
+        }
+        if let Some(before) = before.filter(|_| !stays) {
+            for slice in old {
+                self.metrics.entry(place(slice)).or_default().push((Some(before), None));
+            }
+        }
+        if keeps_sketch(metric) {
+            self.sketches.entry(place(unit.part())).or_default().extend(values);
+        }
+        Ok(())
+    }
+}
+
+fn refused(error: &StatsError) -> StoreError {
+    StoreError::Corrupt(format!("the sums of an experiment do not fit its units: {error}"))
+}
+
+fn change_sums(
+    sums: &mut MetricSums,
+    tallied: bool,
+    changes: &[(Counted, Counted)],
+    values: &[f64],
+) -> Result<(), StoreError> {
+    for (before, now) in changes {
+        if let Some((unit, n)) = before {
+            sums.sums.remove(*unit).map_err(|e| refused(&e))?;
+            sums.observations = sums.observations.saturating_sub(*n);
+        }
+        if let Some((unit, n)) = now {
+            sums.sums.add(*unit).map_err(|e| refused(&e))?;
+            sums.observations += n;
+        }
+        if tallied {
+            let tally = sums.tally.get_or_insert_default();
+            tally_one(tally, before.map(|(unit, _)| unit.value), false);
+            tally_one(tally, now.map(|(unit, _)| unit.value), true);
+        }
+    }
+    for value in values {
+        sums.min = Some(sums.min.map_or(*value, |min| min.min(*value)));
+        sums.max = Some(sums.max.map_or(*value, |max| max.max(*value)));
+    }
+    Ok(())
+}
+
+fn tally_one(tally: &mut Vec<(f64, u64)>, value: Option<f64>, add: bool) {
+    let Some(value) = value else { return };
+    match tally.binary_search_by(|(known, _)| known.total_cmp(&value)) {
+        Ok(i) if add => tally[i].1 += 1,
+        Ok(i) if tally[i].1 > 1 => tally[i].1 -= 1,
+        Ok(i) => {
+            tally.remove(i);
+        }
+        Err(i) if add => tally.insert(i, (value, 1)),
+        Err(_) => {}
+    }
+}
+
+/// Reads the sums that change, changes and writes them.
+pub(super) async fn put_sums(tx: &mut Tx, experiment: &ObservedExperiment, deltas: Deltas) -> Result<(), StoreError> {
+    let units = deltas.units.keys().map(|variant| (ALL.to_owned(), *variant, UNITS.to_owned()));
+    let excluded = (!deltas.excluded.is_empty()).then(|| ("excluded".to_owned(), 0, UNITS.to_owned()));
+    let places: BTreeSet<Place> =
+        deltas.metrics.keys().chain(deltas.sketches.keys()).cloned().chain(units).chain(excluded).collect();
+    let mut sums = load_sums(tx, experiment, &places).await?;
+    for (place, changes) in &deltas.metrics {
+        let entry = sums.entry(place.clone()).or_insert_with(|| Sums::Metric(MetricSums::default()));
+        if let Sums::Metric(sums) = entry {
+            let values = deltas.values.get(place).map(Vec::as_slice).unwrap_or_default();
+            change_sums(sums, deltas.tallied.contains(&place.2), changes, values)?;
+        }
+    }
+    for (place, values) in &deltas.sketches {
+        let entry = sums.entry(place.clone()).or_insert_with(|| Sums::Sketch(Sketch::default()));
+        if let Sums::Sketch(sketch) = entry {
+            values.iter().try_for_each(|value| sketch.add(*value)).map_err(|e| refused(&e))?;
+        }
+    }
+    for (variant, change) in &deltas.units {
+        let place = (ALL.to_owned(), *variant, UNITS.to_owned());
+        if let Sums::Units(count) = sums.entry(place).or_insert_with(|| Sums::Units(UnitCount::default())) {
+            count.units = count.units.saturating_add_signed(*change);
+        }
+    }
+    if !deltas.excluded.is_empty() {
+        let place = ("excluded".to_owned(), 0, UNITS.to_owned());
+        if let Sums::Units(count) = sums.entry(place).or_insert_with(|| Sums::Units(UnitCount::default())) {
+            count.units += deltas.excluded.len() as u64;
+            count.examples.extend(deltas.excluded);
+            count.examples.truncate(EXAMPLES);
+        }
+    }
+    let no_json = |e: serde_json::Error| StoreError::Invalid(format!("sums have no JSON form: {e}"));
+    let mut rows = Vec::with_capacity(sums.len());
+    for (place, sums) in sums {
+        let state = match sums {
+            Sums::Metric(sums) => serde_json::to_vec(&sums).map_err(no_json)?,
+            Sums::Units(count) => serde_json::to_vec(&count).map_err(no_json)?,
+            Sums::Sketch(sketch) => sketch.to_bytes(),
+        };
+        rows.push((place, state));
+    }
+    insert_rows!(
+        tx,
+        PUT_SUMS,
+        &rows,
+        |row| experiment.key.key,
+        &row.0.0,
+        big(row.0.1 as u64),
+        &row.0.2,
+        &*experiment.key.project,
+        &row.1
+    )
+    .await?;
+    Ok(())
+}
+
+async fn load_sums(
+    tx: &mut Tx,
+    experiment: &ObservedExperiment,
+    places: &BTreeSet<Place>,
+) -> Result<BTreeMap<Place, Sums>, StoreError> {
+    let slices: BTreeSet<&str> = places.iter().map(|place| place.0.as_str()).collect();
+    let mut sums = BTreeMap::new();
+    for slice in slices {
+        let sql = "SELECT variant, metric, state FROM observation_sums WHERE experiment_key = $1 AND slice = $2";
+        for (variant, metric, state) in fetch!(fetch_all, tx, (i64, String, Vec<u8>), sql, experiment.key.key, slice)? {
+            let place = (slice.to_owned(), count(variant)?, metric);
+            if places.contains(&place) {
+                let decoded = decode_sums(slice, &place.2, &state)?;
+                sums.insert(place, decoded);
+            }
+        }
+    }
+    Ok(sums)
+}

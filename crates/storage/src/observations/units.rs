@@ -1,0 +1,319 @@
+//! The units of a batch: looked up, made, and written with what they count with.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::apply::{hash, values_query};
+use super::sums::Deltas;
+use super::unit::{UnitState, name_hash};
+use super::{ALL, NewObservation, ObservedExperiment, PARTS, unit_value};
+use crate::StoreError;
+use crate::bulk::{Insert, insert_rows, pieces};
+use crate::db::{Raw, Tx, big, count, fetch};
+
+/// Units that are looked up by one statement.
+const LOOKUP: usize = 256;
+/// Begins the name of a unit that stands for a single observation without unit. No name of a real one begins so.
+const NAMELESS: char = '\u{1}';
+
+const INSERT_UNITS: Insert = Insert {
+    head: "INSERT INTO observed_units (key, experiment_key, unit, project_id, variant, several, segments, state) VALUES",
+    columns: 8,
+    tail: "",
+};
+/// One unit of the batch.
+pub(super) struct UnitRow {
+    pub(super) key: i64,
+    pub(super) name: String,
+    pub(super) variant: usize,
+    pub(super) several: bool,
+    pub(super) segments: String,
+    pub(super) state: UnitState,
+    /// As it was before the batch.
+    pub(super) old: UnitState,
+    pub(super) was_several: bool,
+    pub(super) is_new: bool,
+    /// New observations, by metric.
+    pub(super) values: Vec<(usize, f64)>,
+}
+
+/// The name of the unit that an observation belongs to.
+fn unit_name(observation: &NewObservation) -> String {
+    match (&observation.unit, &observation.key) {
+        (Some(unit), _) => unit.clone(),
+        (None, Some(key)) => format!("{NAMELESS}{} {key}", observation.metric),
+        (None, None) => format!("{NAMELESS}{:032x}", rand::random::<u128>()),
+    }
+}
+
+pub(super) struct Units {
+    pub(super) rows: Vec<UnitRow>,
+}
+
+type Stored = (i64, String, i64, i64, String, Vec<u8>);
+
+impl Units {
+    /// The units of a batch, and the place of each observation's among them. Units that are not known yet are made, where
+    /// their variant can be told.
+    pub(super) async fn load(
+        tx: &mut Tx,
+        experiment: &ObservedExperiment,
+        all: &[(usize, usize, &NewObservation)],
+    ) -> Result<(Self, Vec<Option<usize>>), StoreError> {
+        let names: Vec<String> = all.iter().map(|(.., o)| unit_name(o)).collect();
+        let distinct: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        let distinct: Vec<&str> = distinct.into_iter().collect();
+        let mut units = Self { rows: Vec::with_capacity(distinct.len()) };
+        let mut index: HashMap<String, usize> = HashMap::with_capacity(distinct.len());
+        for (key, name, variant, several, segments, state) in stored_units(tx, experiment, &distinct).await? {
+            let state = UnitState::from_bytes(&state)?;
+            index.insert(name.clone(), units.rows.len());
+            units.rows.push(UnitRow {
+                key,
+                name,
+                variant: count(variant)?,
+                several: several != 0,
+                segments,
+                old: state.clone(),
+                state,
+                was_several: several != 0,
+                is_new: false,
+                values: Vec::new(),
+            });
+        }
+        let missing: Vec<&str> = distinct.into_iter().filter(|name| !index.contains_key(*name)).collect();
+        let exposures = exposures(tx, experiment, &missing).await?;
+        let mut keys = new_keys(tx, missing.len()).await?;
+        let mut places = Vec::with_capacity(all.len());
+        for (name, (.., observation)) in names.into_iter().zip(all) {
+            let place = match index.get(&name) {
+                Some(place) => Some(*place),
+                None => {
+                    let exposed = exposures.get(&name);
+                    let variant = exposed.map(|e| e.0).or(observation.variant).or(observation.assigned);
+                    variant.zip(keys.next()).map(|(variant, key)| {
+                        let segments = exposed.map_or_else(String::new, |e| e.1.clone());
+                        index.insert(name.clone(), units.rows.len());
+                        units.rows.push(UnitRow::new(key, name, variant, segments));
+                        units.rows.len() - 1
+                    })
+                }
+            };
+            if let (Some(place), Some(named)) = (place, observation.variant) {
+                units.rows[place].several |= units.rows[place].variant != named;
+            }
+            places.push(place);
+        }
+        Ok((units, places))
+    }
+
+    /// Writes what changed of the units.
+    pub(super) async fn store(&self, tx: &mut Tx, experiment: &ObservedExperiment) -> Result<(), StoreError> {
+        let mut new: Vec<(&UnitRow, Vec<u8>)> =
+            self.rows.iter().filter(|unit| unit.is_new).map(|unit| (unit, unit.state.to_bytes())).collect();
+        // In the order of the names, as the index is.
+        new.sort_by(|a, b| a.0.name.cmp(&b.0.name));
+        insert_rows!(
+            tx,
+            INSERT_UNITS,
+            &new,
+            |row| row.0.key,
+            experiment.key.key,
+            &row.0.name,
+            &*experiment.key.project,
+            big(row.0.variant as u64),
+            i64::from(row.0.several),
+            &row.0.segments,
+            &row.1
+        )
+        .await?;
+        let changed = self.rows.iter().filter(|u| !u.is_new && (!u.values.is_empty() || u.several != u.was_several));
+        let changed: Vec<&UnitRow> = changed.collect();
+        for piece in pieces(&changed) {
+            let sql = values_query(
+                "UPDATE observed_units SET several = v.column2, state = v.column3 FROM (VALUES",
+                (piece.len(), 3, matches!(tx, Tx::Postgres(_))),
+                ") AS v WHERE observed_units.key = v.column1",
+            );
+            macro_rules! run {
+                ($conn:expr) => {{
+                    let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+                    for unit in piece {
+                        query = query.bind(unit.key).bind(i64::from(unit.several)).bind(unit.state.to_bytes());
+                    }
+                    query.execute($conn).await.map(drop)
+                }};
+            }
+            match tx.raw() {
+                Raw::Sqlite(conn) => run!(conn),
+                Raw::Postgres(conn) => run!(conn),
+            }?;
+        }
+        Ok(())
+    }
+
+    /// What changes in the sums.
+    pub(super) fn deltas(&self, experiment: &ObservedExperiment) -> Result<Deltas, StoreError> {
+        let mut deltas = Deltas::default();
+        let names: Vec<String> = experiment.names().into_iter().map(str::to_owned).collect();
+        for unit in &self.rows {
+            if unit.several && !unit.was_several {
+                deltas.excluded.push(unit.visible_name());
+            }
+            let now = (!unit.several).then_some(&unit.state);
+            let before = (!unit.was_several && !unit.is_new).then_some(&unit.old);
+            deltas.count(unit, before.is_some(), now.is_some());
+            if unit.several && unit.was_several {
+                continue;
+            }
+            for metric in &experiment.metrics {
+                let of = |state: Option<&UnitState>| {
+                    let value = unit_value(metric, |name| state?.cluster(name_hash(name)))?;
+                    Some((value, state?.cluster(name_hash(&metric.name)).map_or(0, |cluster| cluster.n)))
+                };
+                let change = (of(before), of(now));
+                let values: Vec<f64> = unit
+                    .values
+                    .iter()
+                    .filter(|(name, _)| now.is_some() && names.get(*name) == Some(&metric.name))
+                    .map(|(_, value)| *value)
+                    .collect();
+                if change.0 == change.1 && values.is_empty() && unit.old.first == unit.state.first {
+                    continue;
+                }
+                deltas.change(unit, metric, change, &values)?;
+            }
+        }
+        Ok(deltas)
+    }
+}
+
+impl UnitRow {
+    fn new(key: i64, name: String, variant: usize, segments: String) -> Self {
+        let (state, old) = (UnitState::default(), UnitState::default());
+        Self {
+            key,
+            name,
+            variant,
+            several: false,
+            segments,
+            state,
+            old,
+            was_several: false,
+            is_new: true,
+            values: Vec::new(),
+        }
+    }
+
+    pub(super) fn observe(&mut self, names: &HashMap<&str, usize>, observation: &NewObservation) {
+        self.state.add(name_hash(&observation.metric), observation.value, observation.at);
+        if let Some(&name) = names.get(observation.metric.as_str()) {
+            self.values.push((name, observation.value));
+        }
+    }
+
+    pub(super) fn is_named(&self) -> bool {
+        !self.name.starts_with(NAMELESS)
+    }
+
+    pub(super) fn visible_name(&self) -> String {
+        self.name.trim_start_matches(NAMELESS).to_owned()
+    }
+
+    /// Where a unit with this first time counts.
+    pub(super) fn slices(&self, first: i64) -> Vec<String> {
+        let day = Timestamp::from_microsecond(first)
+            .map(|at| format!("day/{}", TimeZone::UTC.to_datetime(at).date()))
+            .unwrap_or_default();
+        let segments: BTreeMap<String, serde_json::Value> = serde_json::from_str(&self.segments).unwrap_or_default();
+        let named = segments.into_iter().map(|(name, value)| {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            format!("segment/{name}={value}")
+        });
+        [ALL.to_owned(), day].into_iter().chain(named).collect()
+    }
+
+    pub(super) fn part(&self) -> String {
+        format!("part/{:02}", hash(&[self.name.as_bytes()]).cast_unsigned() % PARTS)
+    }
+}
+
+async fn stored_units(tx: &mut Tx, experiment: &ObservedExperiment, names: &[&str]) -> Result<Vec<Stored>, StoreError> {
+    let mut found = Vec::with_capacity(names.len());
+    for piece in names.chunks(LOOKUP) {
+        let sql = values_query(
+            "SELECT u.key, u.unit, u.variant, u.several, u.segments, u.state FROM (VALUES",
+            (piece.len(), 2, matches!(tx, Tx::Postgres(_))),
+            ") AS v JOIN observed_units AS u ON u.experiment_key = v.column1 AND u.unit = v.column2",
+        );
+        macro_rules! run {
+            ($conn:expr) => {{
+                let mut query = sqlx::query_as::<_, Stored>(sqlx::AssertSqlSafe(sql));
+                for name in piece {
+                    query = query.bind(experiment.key.key).bind(*name);
+                }
+                query.fetch_all($conn).await?
+            }};
+        }
+        found.extend(match tx.raw() {
+            Raw::Sqlite(conn) => run!(conn),
+            Raw::Postgres(conn) => run!(conn),
+        });
+    }
+    Ok(found)
+}
+
+/// Variant and segments of units that were exposed.
+async fn exposures(
+    tx: &mut Tx,
+    experiment: &ObservedExperiment,
+    names: &[&str],
+) -> Result<HashMap<String, (usize, String)>, StoreError> {
+    let mut found = HashMap::new();
+    let named: Vec<&str> = names.iter().copied().filter(|name| !name.starts_with(NAMELESS)).collect();
+    for piece in named.chunks(LOOKUP) {
+        let sql = values_query(
+            "SELECT u.unit, u.variant, u.segments FROM (VALUES",
+            (piece.len(), 2, matches!(tx, Tx::Postgres(_))),
+            ") AS v JOIN experiment_units AS u ON u.experiment_key = v.column1 AND u.unit = v.column2",
+        );
+        macro_rules! run {
+            ($conn:expr) => {{
+                let mut query = sqlx::query_as::<_, (String, i64, String)>(sqlx::AssertSqlSafe(sql));
+                for name in piece {
+                    query = query.bind(experiment.key.key).bind(*name);
+                }
+                query.fetch_all($conn).await?
+            }};
+        }
+        let rows = match tx.raw() {
+            Raw::Sqlite(conn) => run!(conn),
+            Raw::Postgres(conn) => run!(conn),
+        };
+        for (unit, variant, segments) in rows {
+            found.insert(unit, (count(variant)?, segments));
+        }
+    }
+    Ok(found)
+}
+
+/// Keys for so many new units, ascending.
+async fn new_keys(tx: &mut Tx, n: usize) -> Result<std::vec::IntoIter<i64>, StoreError> {
+    if n == 0 {
+        return Ok(Vec::new().into_iter());
+    }
+    let keys: Vec<i64> = match tx {
+        Tx::Sqlite(_) => {
+            let (last,) = fetch!(fetch_one, tx, (i64,), "SELECT COALESCE(MAX(key), 0) FROM observed_units")?;
+            (last + 1..=last + big(n as u64)).collect()
+        }
+        Tx::Postgres(_) => {
+            let sql = "SELECT nextval('observed_units_key') FROM generate_series(1, $1)";
+            let rows = fetch!(fetch_all, tx, (i64,), sql, big(n as u64))?;
+            rows.into_iter().map(|(key,)| key).collect()
+        }
+    };
+    Ok(keys.into_iter())
+}

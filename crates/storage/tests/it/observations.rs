@@ -1,0 +1,206 @@
+//! Observations: rows, units and sums.
+
+use std::sync::Arc;
+
+use llmops_domain::experiment::{Experiment, ExperimentSpec};
+use llmops_domain::id::ExperimentId;
+use llmops_storage::Store;
+use llmops_storage::observations::{
+    AllSums, MetricSums, NewObservation, ObservedExperiment, Recorded, SliceChoice, Sums,
+};
+use llmops_testing::on_backends;
+
+use crate::support::{at, project};
+
+async fn experiment(store: &Store, id: &str) -> (Arc<ObservedExperiment>, llmops_storage::ExperimentKey) {
+    let spec: ExperimentSpec = serde_json::from_value(serde_json::json!({
+        "name": id,
+        "variants": [{"id": "control", "is_control": true}, {"id": "new"}],
+        "metrics": [
+            {"name": "quality", "covariate": "before"}, {"name": "rating", "kind": "ordinal"}, {"name": "latency"},
+            {"name": "spend", "kind": "ratio", "denominator": "calls"},
+        ],
+    }))
+    .unwrap();
+    let experiment = Experiment::draft(ExperimentId(format!("exp_{id}")), spec, at(0));
+    let key = store.create_experiment(&project(), &experiment).await.unwrap();
+    (Arc::new(ObservedExperiment::new(key.clone(), &experiment)), key)
+}
+
+fn observed(unit: &str, variant: usize, metric: &str, value: f64, second: i64) -> NewObservation {
+    NewObservation {
+        unit: Some(unit.to_owned()),
+        variant: Some(variant),
+        assigned: None,
+        metric: metric.to_owned(),
+        value,
+        at: at(second).as_microsecond(),
+        is_dated: true,
+        key: None,
+    }
+}
+
+async fn sums(store: &Store, key: &llmops_storage::ExperimentKey) -> AllSums {
+    let mut sums = store.observation_sums(key, SliceChoice { segments: true, days: true }).await.unwrap();
+    // A day whose units all turned out to have come earlier.
+    sums.retain(|_, sums| !matches!(sums, Sums::Metric(sums) if sums.sums.units() == 0));
+    sums
+}
+
+fn metric(sums: &AllSums, slice: &str, variant: usize, name: &str) -> MetricSums {
+    match sums.get(&(slice.to_owned(), variant, name.to_owned())) {
+        Some(Sums::Metric(sums)) => sums.clone(),
+        other => panic!("{slice} {variant} {name}: {other:?}"),
+    }
+}
+
+/// The same to the last two digits: sums have 106 bits, and squares fill them.
+fn same(a: &MetricSums, b: &MetricSums, place: &(String, usize, String)) {
+    assert_eq!(
+        (a.sums.units(), a.sums.paired(), a.observations, &a.tally),
+        (b.sums.units(), b.sums.paired(), b.observations, &b.tally),
+        "{place:?}"
+    );
+    if place.0 == "all" {
+        assert_eq!((a.min, a.max), (b.min, b.max), "{place:?}");
+    }
+    let numbers = |sums: &MetricSums| {
+        let moments = sums.sums.moments().unwrap();
+        [moments.mean().unwrap_or(0.0), moments.variance().unwrap_or(0.0), sums.sums.second().0]
+    };
+    for (a, b) in numbers(a).into_iter().zip(numbers(b)) {
+        assert!((a - b).abs() <= 1e-14 * a.abs(), "{place:?}: {a}, {b}");
+    }
+}
+
+/// Observations of thirty units over five days, several a unit, with every metric.
+fn many() -> Vec<NewObservation> {
+    let mut all = Vec::new();
+    for i in 0_u32..30 {
+        let (unit, variant, day) = (format!("ü{i}"), (i % 2) as usize, i64::from(i % 5) * 86_400);
+        let mut add = |metric: &str, value: f64, second: i64| all.push(observed(&unit, variant, metric, value, second));
+        add("before", f64::from(i % 7) / 3.0, day - 500_000);
+        for n in 0..=i % 3 {
+            add("quality", f64::from(i + n) * 0.1, day + i64::from(n));
+            add("latency", f64::from(100 + i * 7 + n), day + i64::from(n));
+            add("spend", f64::from(i) / 7.0, day + 90_000 * i64::from(n));
+            add("calls", f64::from(n + 1), day + i64::from(n));
+        }
+        add("rating", f64::from(1 + i % 5), day + 3);
+    }
+    all
+}
+
+#[tokio::test]
+async fn order_and_batches_leave_no_trace() {
+    on_backends(async |store| {
+        let (one, one_key) = experiment(store, "one").await;
+        store.record_observations(&one, many()).await.unwrap();
+        let expected = sums(store, &one_key).await;
+        let quality = metric(&expected, "all", 0, "quality");
+        assert_eq!((quality.sums.units(), quality.sums.paired()), (15, 15));
+        let (other, other_key) = experiment(store, "other").await;
+        let mut shuffled = many();
+        shuffled.sort_by_key(|o| (o.value.to_bits().wrapping_mul(0x9E37_79B9), o.at));
+        for piece in shuffled.chunks(7) {
+            store.record_observations(&other, piece.to_vec()).await.unwrap();
+        }
+        let other = sums(store, &other_key).await;
+        assert_eq!(other.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+        for (place, sums) in &expected {
+            match (sums, &other[place]) {
+                (Sums::Metric(a), Sums::Metric(b)) => same(a, b, place),
+                (a, b) => assert_eq!(a, b, "{place:?}"),
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_same_observation_counts_once() {
+    on_backends(async |store| {
+        let (experiment, key) = experiment(store, "same").await;
+        let count = async |observations: Vec<NewObservation>| {
+            let Recorded { accepted, duplicates, .. } =
+                store.record_observations(&experiment, observations).await.unwrap();
+            (accepted, duplicates)
+        };
+        let dated = observed("u", 0, "rating", 3.0, 1);
+        assert_eq!(count(vec![dated.clone(), dated.clone()]).await, (1, 1));
+        assert_eq!(count(vec![dated.clone()]).await, (0, 1));
+        assert_eq!(
+            count(vec![observed("u", 0, "rating", 4.0, 1)]).await,
+            (1, 0),
+            "another value is another observation"
+        );
+        let keyed = |metric: &str| NewObservation {
+            key: Some("k".to_owned()),
+            is_dated: false,
+            ..observed("u", 0, metric, 5.0, 9)
+        };
+        assert_eq!(count(vec![keyed("rating"), keyed("quality")]).await, (2, 0), "a key is one of its metric");
+        assert_eq!(count(vec![keyed("rating"), keyed("quality")]).await, (0, 2));
+        let bare = NewObservation { is_dated: false, ..dated };
+        assert_eq!(count(vec![bare.clone(), bare]).await, (2, 0), "without key and time, nothing is the same");
+        assert_eq!(metric(&sums(store, &key).await, "all", 0, "rating").observations, 5);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_unit_in_two_variants_is_taken_out() {
+    on_backends(async |store| {
+        let (experiment, key) = experiment(store, "two").await;
+        let rows = [("a", 0, 1.0), ("b", 0, 2.0), ("c", 1, 3.0)]
+            .map(|(unit, variant, value)| observed(unit, variant, "quality", value, 1));
+        store.record_observations(&experiment, rows.to_vec()).await.unwrap();
+        store.record_observations(&experiment, vec![observed("b", 1, "quality", 9.0, 2)]).await.unwrap();
+        store.record_observations(&experiment, vec![observed("b", 0, "quality", 9.0, 3)]).await.unwrap();
+        let sums = sums(store, &key).await;
+        let mean = |variant| metric(&sums, "all", variant, "quality").sums.moments().unwrap().mean();
+        assert_eq!((mean(0), mean(1)), (Some(1.0), Some(3.0)));
+        match sums.get(&("excluded".to_owned(), 0, String::new())) {
+            Some(Sums::Units(count)) => {
+                assert_eq!((count.units, count.examples.as_slice()), (1, &["b".to_owned()][..]))
+            }
+            other => panic!("{other:?}"),
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_late_arrival_moves_its_unit_to_the_earlier_day() {
+    on_backends(async |store| {
+        let (experiment, key) = experiment(store, "late").await;
+        let day = |second: i64| format!("day/{}", jiff::tz::TimeZone::UTC.to_datetime(at(second)).date());
+        store.record_observations(&experiment, vec![observed("u", 0, "quality", 2.0, 200_000)]).await.unwrap();
+        store.record_observations(&experiment, vec![observed("u", 0, "quality", 4.0, 10)]).await.unwrap();
+        let sums = sums(store, &key).await;
+        assert!(!sums.contains_key(&(day(200_000), 0, "quality".to_owned())));
+        let moved = metric(&sums, &day(10), 0, "quality");
+        assert_eq!((moved.sums.units(), moved.sums.moments().unwrap().mean()), (1, Some(3.0)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn units_without_variant_are_told() {
+    on_backends(async |store| {
+        let (experiment, key) = experiment(store, "nobody").await;
+        let nameless = NewObservation { unit: None, is_dated: false, ..observed("", 1, "quality", 1.0, 1) };
+        let unassigned = NewObservation { variant: None, ..observed("x", 0, "quality", 1.0, 1) };
+        let by_hash = NewObservation { variant: None, assigned: Some(1), ..observed("y", 0, "quality", 2.0, 1) };
+        let rows = vec![nameless.clone(), unassigned, nameless, by_hash];
+        let recorded = store.record_observations(&experiment, rows).await.unwrap();
+        assert_eq!((recorded.accepted, recorded.unassigned), (3, vec![1]));
+        let sums = sums(store, &key).await;
+        assert_eq!(metric(&sums, "all", 1, "quality").sums.units(), 3);
+        match sums.get(&("all".to_owned(), 1, String::new())) {
+            Some(Sums::Units(count)) => assert_eq!(count.units, 1, "only units with a name are counted"),
+            other => panic!("{other:?}"),
+        }
+    })
+    .await;
+}
