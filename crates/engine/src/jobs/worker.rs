@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmops_domain::id::ProjectId;
 use llmops_storage::StoreError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -237,12 +236,5 @@ async fn recover(shared: Arc<Shared>) {
             Err(error) => tracing::warn!(%error, "could not look for runs that nobody works on"),
         }
         shared.pause(every).await;
-    }
-}
-
-impl LlmOps {
-    /// The project that this handle is for.
-    pub fn project(&self) -> &ProjectId {
-        &self.project
     }
 }
