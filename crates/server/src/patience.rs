@@ -17,7 +17,9 @@ const UPLOAD: Duration = Duration::from_hours(1);
 
 /// Ends requests that take too long.
 pub(crate) async fn limit(request: Request, next: Next) -> Response {
-    let is_upload = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/x-ndjson");
+    // Observations come as tables too.
+    let is_upload = request.uri().path().ends_with("/observations/import")
+        || request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/x-ndjson");
     let patience = if is_upload { UPLOAD } else { REQUEST };
     if let Ok(response) = tokio::time::timeout(patience, next.run(request)).await {
         return response;
