@@ -16,7 +16,7 @@ struct Server {
 
 impl Server {
     fn start(project: &Project) -> Self {
-        let mut command = project.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut command = project.command(&["serve", "--dev", "--listen", "127.0.0.1:0"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
