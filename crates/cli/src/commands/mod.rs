@@ -97,6 +97,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Outcome {
         Command::Provider(command) => provider::run(&context, command).await,
         Command::Doctor(args) => doctor::run(&context, &args).await,
         Command::Score(args) => score::run(&context, &args).await,
+        Command::Judge(command) => judge::run(&context, command).await,
         Command::Experiment(command) => experiment::run(&context, command).await,
         Command::Deploy(args) => deployment::deploy(&context, args).await,
         Command::Rollback(args) => deployment::rollback(&context, args).await,
