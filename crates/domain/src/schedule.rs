@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A firing that is noticed within this time is late; one that is noticed later was missed.
-pub const GRACE: Duration = Duration::from_secs(60);
+pub const GRACE: Duration = Duration::from_mins(1);
 /// Shortest interval of a schedule.
 pub const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// Most firings that one look at a schedule makes due: those of a minute of seconds.

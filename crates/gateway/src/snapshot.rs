@@ -138,7 +138,7 @@ impl Snapshot {
 
     /// The nearest name of a deployment, for a message.
     pub(crate) fn nearest(&self, project: &ProjectId, name: &str) -> Option<&str> {
-        suggest::nearest(name, self.names(project).into_iter())
+        suggest::nearest(name, self.names(project))
     }
 
     /// The providers.

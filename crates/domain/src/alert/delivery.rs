@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::Notice;
 
 /// A message that could not be delivered for so long is given up.
-pub const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
+pub const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
 /// Pause after the first failed attempt; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// Longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
 /// Where a message stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -90,7 +90,7 @@ mod tests {
         check(2, None, 0, Some(5.0));
         check(3, None, 0, Some(10.0));
         check(1000, None, 0, Some(1800.0));
-        check(1, Some(Duration::from_secs(60)), 0, Some(60.0));
+        check(1, Some(Duration::from_mins(1)), 0, Some(60.0));
         check(1, Some(Duration::from_secs(1_000_000)), 0, Some(3600.0));
         assert!(next_attempt(5, None, u64::MAX, now, give_up).unwrap() <= Timestamp::from_second(80).unwrap());
         assert_eq!(next_attempt(1, None, 0, give_up, give_up), None);

@@ -82,7 +82,7 @@ mod tests {
                     open: open.as_ref(),
                     told: told.map(|(ago, severity)| (at(100 - ago), severity)),
                     silences: &[silence],
-                    cooldown: Duration::from_secs(3600),
+                    cooldown: Duration::from_hours(1),
                 };
                 assert_eq!(decide(&draft(now), &known, at(100)), expected, "{now} {told:?} {acked:?} {silenced}");
             };

@@ -24,7 +24,7 @@ const METRIC_TOLERANCE: f64 = 1e-9;
 const CATEGORY_TOLERANCE: f64 = 1e-6;
 
 /// Longest that a channel may be waited for.
-const LONGEST_CHANNEL_TIMEOUT: Duration = Duration::from_secs(60);
+const LONGEST_CHANNEL_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What was found.
 #[derive(Default)]

@@ -12,7 +12,7 @@ use super::{AlertManager, drift};
 use crate::{Error, Services};
 
 /// How long a review may take before another process does it.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 /// Runs before that are looked at.
 const HISTORY: u32 = 60;
 

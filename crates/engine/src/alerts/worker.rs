@@ -15,17 +15,17 @@ use crate::{Error, Services};
 /// Longest time between two looks at the store.
 const POLL: Duration = Duration::from_millis(500);
 /// How long a delivery may take before it counts as lost. Longer than any channel's timeout is waited for.
-const LEASE: Duration = Duration::from_secs(120);
+const LEASE: Duration = Duration::from_mins(2);
 /// Deliveries at a time.
 const DELIVERIES: usize = 8;
 /// Time between two deletions of what is old.
-const TIDY_EVERY: Duration = Duration::from_secs(600);
+const TIDY_EVERY: Duration = Duration::from_mins(10);
 /// Events of a run's progress are kept for this long.
-const FLEETING: Duration = Duration::from_secs(3600);
+const FLEETING: Duration = Duration::from_hours(1);
 /// Other events are kept for this long.
-const EVENTS: Duration = Duration::from_secs(30 * 24 * 3600);
+const EVENTS: Duration = Duration::from_hours(720);
 /// Resolved alerts and finished messages are kept for this long.
-const ALERTS: Duration = Duration::from_secs(180 * 24 * 3600);
+const ALERTS: Duration = Duration::from_hours(4320);
 
 /// The background task of alerts. Any number of processes may run one on the same store.
 #[derive(Debug)]

@@ -292,12 +292,15 @@ impl Collector {
     }
 
     fn check(&self, metric: &MetricSpec) -> Result<(), FileError> {
-        let known = |name: &String| match self.metric_index.contains_key(name) {
-            true => Ok(()),
-            false => Err(FileError::Metric {
-                name: name.clone(),
-                hint: suggest::hint(name, self.metrics.iter().map(String::as_str)),
-            }),
+        let known = |name: &String| {
+            if self.metric_index.contains_key(name) {
+                Ok(())
+            } else {
+                Err(FileError::Metric {
+                    name: name.clone(),
+                    hint: suggest::hint(name, self.metrics.iter().map(String::as_str)),
+                })
+            }
         };
         known(&metric.name)?;
         metric.denominator.iter().try_for_each(known)?;

@@ -143,15 +143,14 @@ impl ExperimentManager {
             }
             Decision::Ask { fresh, keep } => (fresh, keep),
         };
-        let stored = match exposures.known(&flag.key, unit) {
-            Some(variant) => Some(variant),
-            None => {
-                let stored = self.services.store.experiment_unit(&flag.key, unit).await?.map(|stored| stored.variant);
-                if let Some(variant) = stored {
-                    exposures.remember(&flag.key, unit, variant);
-                }
-                stored
+        let stored = if let Some(variant) = exposures.known(&flag.key, unit) {
+            Some(variant)
+        } else {
+            let stored = self.services.store.experiment_unit(&flag.key, unit).await?.map(|stored| stored.variant);
+            if let Some(variant) = stored {
+                exposures.remember(&flag.key, unit, variant);
             }
+            stored
         };
         match (stored, fresh) {
             (Some(variant), _) => {

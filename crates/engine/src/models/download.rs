@@ -18,7 +18,7 @@ use super::{HubSettings, ModelError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest silence while a file comes.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// How often a file that breaks off is asked for again.
 const TRIES: u32 = 4;
 const MAX_REDIRECTS: u32 = 8;

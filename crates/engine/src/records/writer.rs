@@ -126,13 +126,14 @@ impl Task {
         loop {
             let first = match self.next_try {
                 None => receiver.recv().await,
-                Some(at) => match timeout_at(at, receiver.recv()).await {
-                    Ok(message) => message,
-                    Err(_) => {
+                Some(at) => {
+                    if let Ok(message) = timeout_at(at, receiver.recv()).await {
+                        message
+                    } else {
                         self.replay().await;
                         continue;
                     }
-                },
+                }
             };
             let Some(first) = first else { break };
             let (batch, flushed) = collect(first, &mut receiver).await;

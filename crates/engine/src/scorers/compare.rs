@@ -241,16 +241,15 @@ fn language_score(
     sample: &Sample,
 ) -> Result<MetricScore, ScoreError> {
     let found = detect_language(output);
-    let right = match accepted {
-        Some(accepted) => accepted.score(output),
-        None => {
-            let asked = super::asked(sample);
-            let expected = detect_language(&asked).ok_or_else(|| {
-                let message = format!("the language of the input of `{}` cannot be told", sample.id);
-                ScoreError::new(format!("{name}: no language in the input"), message)
-            })?;
-            f64::from(u8::from(found.is_some_and(|found| found.code == expected.code)))
-        }
+    let right = if let Some(accepted) = accepted {
+        accepted.score(output)
+    } else {
+        let asked = super::asked(sample);
+        let expected = detect_language(&asked).ok_or_else(|| {
+            let message = format!("the language of the input of `{}` cannot be told", sample.id);
+            ScoreError::new(format!("{name}: no language in the input"), message)
+        })?;
+        f64::from(u8::from(found.is_some_and(|found| found.code == expected.code)))
     };
     let reason = match found {
         _ if right == 1.0 => None,

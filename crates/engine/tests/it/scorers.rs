@@ -40,7 +40,7 @@ async fn scored(options: Options, metric: &Value, sample: &Value, output: &str) 
     };
     let created = ops.evaluator().create_run(run("small", scoring)).await.map_err(|e| e.to_string())?;
     let id = RunRef::Id(created.id.0.clone());
-    let done = ops.evaluator().wait(&id, std::time::Duration::from_secs(60)).await.unwrap();
+    let done = ops.evaluator().wait(&id, std::time::Duration::from_mins(1)).await.unwrap();
     assert_eq!(done.status, RunStatus::Completed, "{:?}", done.error);
     let results = ops.evaluator().results_of_sample(&created.id, "s").await.unwrap();
     match &results[0].outcome {

@@ -192,7 +192,7 @@ impl House {
         }))
         .unwrap();
         let run = self.ops.evaluator().create_run(request).await.unwrap();
-        let done = self.ops.evaluator().wait(&RunRef::Id(run.id.0), Duration::from_secs(60)).await.unwrap();
+        let done = self.ops.evaluator().wait(&RunRef::Id(run.id.0), Duration::from_mins(1)).await.unwrap();
         assert_eq!(done.status, RunStatus::Completed, "{:?}", done.error);
         self.worker.run_once().await.unwrap();
         done

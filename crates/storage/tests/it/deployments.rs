@@ -43,10 +43,10 @@ async fn a_deployment_and_its_history() {
     on_backends(async |store| {
         assert_eq!(store.find_deployment(&project(), "bot", "production").await.unwrap(), None);
         assert_eq!(store.deployments_revision().await.unwrap(), 0);
-        let first = change(&store, &deployment("bot", "production", "a", 1)).await.unwrap();
+        let first = change(store, &deployment("bot", "production", "a", 1)).await.unwrap();
         let known = store.deployments_revision().await.unwrap();
         let now = Deployment { safe_mode: true, updated_at: at(5), ..deployment("bot", "production", "b", 2) };
-        let second = change(&store, &now).await.unwrap();
+        let second = change(store, &now).await.unwrap();
         assert!(store.deployments_revision().await.unwrap() > known);
         assert_eq!(store.find_deployment(&project(), "bot", "production").await.unwrap(), Some(now));
         assert_eq!(store.deployment_history(&project(), "bot", "production").await.unwrap(), [first, second]);
@@ -58,13 +58,13 @@ async fn a_deployment_and_its_history() {
 #[tokio::test]
 async fn two_who_change_it_at_once_do_not_both_win() {
     on_backends(async |store| {
-        change(&store, &deployment("bot", "production", "a", 1)).await.unwrap();
+        change(store, &deployment("bot", "production", "a", 1)).await.unwrap();
         let (one, other) = (deployment("bot", "production", "b", 2), deployment("bot", "production", "c", 2));
-        let (one, other) = tokio::join!(change(&store, &one), change(&store, &other));
+        let (one, other) = tokio::join!(change(store, &one), change(store, &other));
         let lost = one.is_err().then_some(one.err()).or(Some(other.err())).flatten().unwrap();
         assert!(matches!(lost, StoreError::Conflict(_)), "{lost:?}");
         assert_eq!(store.deployment_history(&project(), "bot", "production").await.unwrap().len(), 2);
-        assert!(matches!(change(&store, &deployment("bot", "production", "d", 1)).await, Err(StoreError::Conflict(_))));
+        assert!(matches!(change(store, &deployment("bot", "production", "d", 1)).await, Err(StoreError::Conflict(_))));
     })
     .await;
 }
@@ -73,7 +73,7 @@ async fn two_who_change_it_at_once_do_not_both_win() {
 async fn deployments_are_listed_by_name_and_environment() {
     on_backends(async |store| {
         for (name, environment) in [("b", "staging"), ("a", "production"), ("b", "production")] {
-            change(&store, &deployment(name, environment, "m", 1)).await.unwrap();
+            change(store, &deployment(name, environment, "m", 1)).await.unwrap();
         }
         let listed = |found: Vec<Deployment>| -> Vec<String> {
             found.into_iter().map(|d| format!("{}@{}", d.name, d.environment)).collect()

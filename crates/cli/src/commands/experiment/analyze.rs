@@ -297,12 +297,11 @@ fn metrics(args: &AnalyzeArgs, rows: &Collector) -> Outcome<Vec<MetricSpec>> {
     if names.is_empty() {
         let inputs = [&args.denominator, &args.covariate];
         let mut there = rows.metrics().iter().filter(|name| !inputs.contains(&&Some((*name).clone())));
-        match (there.next(), there.next()) {
-            (Some(only), None) => names.push(only.clone()),
-            _ => {
-                let hint = format!("add --metric with one of {}", rows.metrics().join(", "));
-                return Err(Failure::usage("which metric decides?").hint(hint));
-            }
+        if let (Some(only), None) = (there.next(), there.next()) {
+            names.push(only.clone())
+        } else {
+            let hint = format!("add --metric with one of {}", rows.metrics().join(", "));
+            return Err(Failure::usage("which metric decides?").hint(hint));
         }
     }
     for text in &args.guardrail {
