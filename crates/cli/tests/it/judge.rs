@@ -1,5 +1,7 @@
 //! A judge compared with people, from the command line.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use crate::project::Project;
@@ -23,13 +25,15 @@ fn project() -> Project {
     for i in 0..40 {
         let words = i % 5 + 1;
         let (answer, all) = (WORDS[..words].join(" "), WORDS.join(" "));
-        dataset += &format!(
-            "{{\"id\": \"q{i:02}\", \"prompt\": \"What is question number {i}?\", \"reference_response\": \"{all}\"}}\n"
-        );
-        outputs += &format!("{{\"id\": \"q{i:02}\", \"output\": \"{answer}\"}}\n");
+        writeln!(
+            dataset,
+            "{{\"id\": \"q{i:02}\", \"prompt\": \"What is question number {i}?\", \"reference_response\": \"{all}\"}}"
+        )
+        .unwrap();
+        writeln!(outputs, "{{\"id\": \"q{i:02}\", \"output\": \"{answer}\"}}").unwrap();
         if i < 20 {
             for rater in ["ann", "bob"] {
-                labels += &format!("q{i:02},{},{rater}\n", if words > 2 { "good" } else { "bad" });
+                writeln!(labels, "q{i:02},{},{rater}", if words > 2 { "good" } else { "bad" }).unwrap();
             }
         }
     }

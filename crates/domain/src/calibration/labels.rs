@@ -70,7 +70,7 @@ impl std::str::FromStr for LabelScale {
 #[derive(Debug, Default)]
 pub struct Labels {
     scale: LabelScale,
-    labels: Vec<HumanLabel>,
+    read: Vec<HumanLabel>,
     problems: Vec<(u64, String)>,
     /// Where each (sample, trial, rater) was seen first.
     seen: BTreeMap<(String, u32, String), u64>,
@@ -92,7 +92,7 @@ impl Labels {
                     let message = format!("`{rater}` labels `{sample}` twice; the first time on line {first}");
                     self.problems.push((line, message));
                 }
-                self.labels.push(label);
+                self.read.push(label);
             }
             Err(problems) => self.problems.extend(problems.into_iter().map(|problem| (line, problem))),
         }
@@ -103,7 +103,7 @@ impl Labels {
     /// # Errors
     /// Everything that was wrong, with its line.
     pub fn finish(self) -> Result<Vec<HumanLabel>, Vec<(u64, String)>> {
-        if self.problems.is_empty() { Ok(self.labels) } else { Err(self.problems) }
+        if self.problems.is_empty() { Ok(self.read) } else { Err(self.problems) }
     }
 
     fn read(&self, record: Record<'_>) -> Result<HumanLabel, Vec<String>> {

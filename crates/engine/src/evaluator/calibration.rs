@@ -271,9 +271,8 @@ struct Joined<'a> {
     metric: &'a str,
     by_answer: BTreeMap<(String, u32), Vec<&'a HumanLabel>>,
     units: Vec<Unit>,
-    /// Hash of the judge's prompt in the first result; the inner one is absent where the judge tells none.
-    prompt: Option<Option<String>>,
-    prompts_differ: bool,
+    /// Hashes of the judge's prompts, each once; one is absent where the judge tells none.
+    prompts: Vec<Option<String>>,
     /// Labelled answers without a score of the judge.
     errored: usize,
     /// Labels of answers that the run does not have.
@@ -287,7 +286,7 @@ impl<'a> Joined<'a> {
             by_answer.entry((label.sample_id.clone(), label.trial)).or_default().push(label);
         }
         let unmatched = BTreeSet::new();
-        Self { metric, by_answer, units: Vec::new(), prompt: None, prompts_differ: false, errored: 0, unmatched }
+        Self { metric, by_answer, units: Vec::new(), prompts: Vec::new(), errored: 0, unmatched }
     }
 
     async fn read(&mut self, evaluator: &ContinuousEvaluator, run: &RunKey) -> Result<(), Error> {
@@ -314,14 +313,13 @@ impl<'a> Joined<'a> {
     }
 
     fn note_prompt(&mut self, prompt: Option<String>) {
-        match &self.prompt {
-            None => self.prompt = Some(prompt),
-            Some(known) => self.prompts_differ |= *known != prompt,
+        if !self.prompts.contains(&prompt) {
+            self.prompts.push(prompt);
         }
     }
 
     fn identity(&self, spec: &RunSpec) -> Result<JudgeIdentity, Error> {
-        identity(spec, self.metric, self.prompt.clone().flatten())
+        identity(spec, self.metric, self.prompts.first().cloned().flatten())
     }
 
     fn raters(&self) -> u64 {
@@ -337,7 +335,7 @@ impl<'a> Joined<'a> {
         if let Some(strange) = self.strange() {
             notices.push(format!("The run has no answer for some labels, which are left out: {strange}."));
         }
-        if self.prompts_differ {
+        if self.prompts.len() > 1 {
             notices.push(
                 "The judge's prompt changed within the run: the calibration is filed under the first.".to_owned(),
             );

@@ -84,6 +84,7 @@ impl OwnScorers {
 }
 
 /// A compiled scorer of this kind.
+#[expect(clippy::large_enum_variant, reason = "there is one a metric, behind a box")]
 pub(super) enum ExternalScorer {
     Command(Command),
     Http(Box<Http>),

@@ -54,6 +54,7 @@ async fn gated(ops: &LlmOps, run: &EvaluationRun, kappa: f64) -> GateReport {
 }
 
 #[tokio::test]
+#[expect(clippy::large_futures, reason = "a test may use the stack")]
 async fn a_judge_is_compared_with_people_and_corrected() {
     on_backends(async |store| {
         let ops = installation(store, &Scripted::new(generous));
@@ -78,7 +79,7 @@ async fn a_judge_is_compared_with_people_and_corrected() {
         assert!(confusion.judge_passes_only > 5, "{confusion:?}");
 
         let stored = ops.evaluator().calibrations(&CalibrationFilter::default()).await.unwrap();
-        assert_eq!(stored, [found.clone()]);
+        assert_eq!(stored, std::slice::from_ref(&found));
         assert_eq!(ops.evaluator().calibration(found.id.as_str()).await.unwrap(), found);
         let kept = ops.evaluator().get_run(&RunRef::Latest, None).await.unwrap();
         assert_eq!(kept.results.unwrap().corrected, found.overall);

@@ -1,5 +1,6 @@
 //! `llmops judge calibrate`: a judge compared with people.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -113,7 +114,7 @@ pub(crate) fn describe(look: Look, calibration: &JudgeCalibration) -> String {
     out += "\n";
     out += &corrected(look, c);
     for notice in &c.notices {
-        out += &format!("\n{notice}\n");
+        let _ = writeln!(out, "\n{notice}");
     }
     out
 }
