@@ -6,7 +6,6 @@ use llmops_domain::calibration::{
     Agreement, CalibrationFilter, Confusion, Corrected, HumanLabel, JudgeAgreement, JudgeCalibration, JudgeIdentity,
     check_labels,
 };
-use llmops_domain::hash::ContentHash;
 use llmops_domain::id::CalibrationId;
 use llmops_domain::run::{Estimate, EvaluationRun, Outcome, RunResults, RunSpec, SampleResult};
 use llmops_domain::scoring::MetricSpec;
@@ -15,7 +14,6 @@ use llmops_stats::moments::Moments;
 use llmops_stats::proportion::{Rate, wilson};
 use llmops_stats::{StatsError, TestOptions};
 use llmops_storage::RunKey;
-use serde_json::json;
 
 use super::aggregate::{UNCATEGORIZED, to_domain};
 use super::{ContinuousEvaluator, RunRef};
@@ -133,8 +131,7 @@ impl ContinuousEvaluator {
     pub(crate) async fn judge_agreement(&self, run: &EvaluationRun) -> Result<Vec<JudgeAgreement>, Error> {
         let mut judges = Vec::new();
         for metric in run.spec.scoring.metrics.iter().filter(|(_, m)| m.scorer.is_judged()).map(|(name, _)| name) {
-            let key = self.services.store.run_key(&self.project, &run.id).await?;
-            let newest = self.calibration_of(&run.spec, &key, metric).await?;
+            let newest = self.calibration_of(&run.spec, metric).await?;
             judges.push(JudgeAgreement {
                 metric: metric.clone(),
                 kappa: newest.and_then(|calibration| calibration.agreement.cohen_kappa),
@@ -144,23 +141,8 @@ impl ContinuousEvaluator {
     }
 
     /// The newest calibration of the judge that scored a metric of a run.
-    async fn calibration_of(
-        &self,
-        spec: &RunSpec,
-        key: &RunKey,
-        metric: &str,
-    ) -> Result<Option<JudgeCalibration>, Error> {
-        let mut after = None;
-        // The first result that the judge scored tells its prompt; all have the same.
-        let prompt = loop {
-            let page = self.services.store.stream_results(key, after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(None) };
-            after = Some((last.ordinal, last.trial));
-            if let Some(prompt) = page.iter().find_map(|result| judged(result, metric)) {
-                break prompt.1;
-            }
-        };
-        let judge = identity(spec, metric, prompt)?;
+    async fn calibration_of(&self, spec: &RunSpec, metric: &str) -> Result<Option<JudgeCalibration>, Error> {
+        let judge = identity(spec, metric, None)?;
         let filter = CalibrationFilter {
             judge: Some(judge.hash.as_str().to_owned()),
             limit: Some(1),
@@ -171,26 +153,20 @@ impl ContinuousEvaluator {
 
     /// The overall score of a run, corrected by what labels on another run told of its judge. Nothing where several judges
     /// have a weight in it: their errors may go together.
-    pub(super) async fn transported(
-        &self,
-        spec: &RunSpec,
-        key: &RunKey,
-        results: &RunResults,
-    ) -> Result<Option<Corrected>, Error> {
+    pub(super) async fn transported(&self, spec: &RunSpec, results: &RunResults) -> Result<Option<Corrected>, Error> {
         let counts = |metric: &MetricSpec| metric.scorer.is_judged() && metric.weight > Some(0.0);
         let judged: Vec<_> = spec.scoring.metrics.iter().filter(|(_, metric)| counts(metric)).collect();
         let [(metric, judge)] = judged[..] else { return Ok(None) };
         let (Some(overall), Some(weight)) = (&results.overall, judge.weight) else { return Ok(None) };
         let total: f64 = spec.scoring.metrics.values().filter_map(|metric| metric.weight).sum();
-        let calibration = self.calibration_of(spec, key, metric).await?;
+        let calibration = self.calibration_of(spec, metric).await?;
         Ok(calibration.and_then(|calibration| correct::transported(overall, weight / total, &calibration)))
     }
 
     /// Corrects the overall score of a run that ended before its judge was calibrated.
     pub(crate) async fn correct(&self, run: &mut EvaluationRun) -> Result<(), Error> {
         let Some(results) = run.results.as_mut().filter(|results| results.corrected.is_none()) else { return Ok(()) };
-        let key = self.services.store.run_key(&self.project, &run.id).await?;
-        results.corrected = self.transported(&run.spec, &key, results).await?;
+        results.corrected = self.transported(&run.spec, results).await?;
         Ok(())
     }
 }
@@ -234,36 +210,12 @@ fn judged(result: &SampleResult, metric: &str) -> Option<(f64, Option<String>)> 
     Some((score.score, prompt))
 }
 
-/// Who the judge is. A weight or threshold changes nothing about its scores and is left out.
+/// Who the judge is, in a run, where its prompts are pinned. A weight or threshold changes nothing about its scores.
 fn identity(spec: &RunSpec, metric: &str, prompt_hash: Option<String>) -> Result<JudgeIdentity, Error> {
-    let internal = |e: serde_json::Error| Error::Internal(e.to_string());
     let scorer = spec.scoring.metrics.get(metric).map(|metric| &metric.scorer);
-    let options = serde_json::to_value(scorer).map_err(internal)?;
-    let mut models: Vec<String> = Vec::new();
-    collect_models(&options, &mut models);
-    let hash = ContentHash::of_json(&json!({"scorer": options, "prompt_hash": prompt_hash})).map_err(internal)?;
-    Ok(JudgeIdentity { hash, model: models.join(", "), prompt_hash })
-}
-
-/// Every `model` in the options of a scorer, and the texts of every `models` and `judges`.
-fn collect_models(options: &serde_json::Value, models: &mut Vec<String>) {
-    let mut add = |text: &str| {
-        if !models.iter().any(|model| model == text) {
-            models.push(text.to_owned());
-        }
-    };
-    for (key, value) in options.as_object().into_iter().flatten() {
-        match (key.as_str(), value) {
-            ("model", serde_json::Value::String(text)) => add(text),
-            ("models" | "judges", serde_json::Value::Array(items)) => {
-                items
-                    .iter()
-                    .filter_map(|item| item.as_str().or_else(|| item.get("model")?.as_str()))
-                    .for_each(&mut add);
-            }
-            _ => {}
-        }
-    }
+    let judge = scorer.and_then(|scorer| Some((scorer.judge_hash()?, scorer.judge_models().join(", "))));
+    let (hash, model) = judge.ok_or_else(|| Error::Internal(format!("`{metric}` has no judge")))?;
+    Ok(JudgeIdentity { hash, model, prompt_hash })
 }
 
 /// Labels beside the judge's scores of all samples.

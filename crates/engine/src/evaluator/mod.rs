@@ -302,7 +302,7 @@ impl ContinuousEvaluator {
             return Ok(());
         }
         let mut results = aggregate::aggregate(&self.services.store, &execution.key, &execution.spec).await?;
-        results.corrected = self.transported(&execution.spec, &execution.key, &results).await?;
+        results.corrected = self.transported(&execution.spec, &results).await?;
         let pairs = results.total_samples * u64::from(execution.spec.repeat);
         let rate = results.errored_trials as f64 / (pairs as f64).max(1.0);
         let limit = execution.spec.scoring.max_error_rate;
