@@ -32,12 +32,6 @@ fn page<T>(mut items: Vec<T>, limit: u32, cursor: impl FnOnce(&T) -> String) -> 
     Page { items, next_cursor }
 }
 
-fn time(field: &str, text: Option<&str>) -> Result<Option<jiff::Timestamp>, ApiError> {
-    text.map(str::parse)
-        .transpose()
-        .map_err(|_| bad_request(format!("{field} is no time: expected RFC 3339, such as 2026-11-01T00:00:00Z")))
-}
-
 fn bad_request(message: impl Into<String>) -> ApiError {
     ErrorBody::new(ErrorCode::InvalidRequest, message).into()
 }
