@@ -365,6 +365,7 @@ mod tests {
     }
 
     #[track_caller]
+    #[expect(clippy::too_many_arguments, reason = "one row of a table of expectations")]
     fn check_due(policy: Missed, next: &str, now: &str, fire: &[&str], missed: Option<&str>, then: &str) {
         let table = Timetable::cron("*/10 * * * *", "UTC").unwrap();
         let time = |t: &str| at(&format!("2026-01-01T{t}Z"));

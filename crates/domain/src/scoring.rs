@@ -346,7 +346,6 @@ impl ScorerSpec {
     }
 
     /// The embedding model that it names, where it needs one.
-    #[expect(clippy::option_option, reason = "whether it needs a model, and whether it names it")]
     pub fn embedding_model(&self) -> Option<Option<&str>> {
         match self {
             Self::Bertscore(BertscoreSpec { model, .. }) | Self::EmbeddingSimilarity { model } => {

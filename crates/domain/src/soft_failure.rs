@@ -43,6 +43,7 @@ pub enum SoftFailureKind {
 /// Which answers count as soft failures. Without any key, empty and truncated answers, loops and unknown tools do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a check of its own, switched on or off in a file")]
 pub struct GuardConfig {
     /// An answer without text and without tool calls.
     pub empty: bool,
@@ -219,8 +220,8 @@ fn looped(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn kinds(config: GuardConfig, answer: GuardedAnswer<'_>) -> Vec<SoftFailureKind> {
-        Guard::compile(&config).unwrap().check(answer).into_iter().map(|f| f.kind).collect()
+    fn kinds(config: &GuardConfig, answer: GuardedAnswer<'_>) -> Vec<SoftFailureKind> {
+        Guard::compile(config).unwrap().check(answer).into_iter().map(|f| f.kind).collect()
     }
 
     fn text(text: &str) -> GuardedAnswer<'_> {
@@ -229,7 +230,7 @@ mod tests {
 
     #[test]
     fn by_default() {
-        let check = |answer, expected: &[SoftFailureKind]| assert_eq!(kinds(GuardConfig::default(), answer), expected);
+        let check = |answer, expected: &[SoftFailureKind]| assert_eq!(kinds(&GuardConfig::default(), answer), expected);
         check(text("Delivery is free."), &[]);
         check(text(" \n"), &[SoftFailureKind::Empty]);
         let called = ["search".to_owned()];
@@ -245,7 +246,7 @@ mod tests {
     #[test]
     fn loops() {
         let check = |words: &str, times: usize, expected: &[SoftFailureKind]| {
-            assert_eq!(kinds(GuardConfig::default(), text(&words.repeat(times))), expected, "{words} × {times}");
+            assert_eq!(kinds(&GuardConfig::default(), text(&words.repeat(times))), expected, "{words} × {times}");
         };
         check("I am sorry but I cannot do that, ", 3, &[SoftFailureKind::Repetition]);
         check("I am sorry but I cannot do that, ", 2, &[]);
@@ -256,20 +257,20 @@ mod tests {
     #[test]
     fn by_configuration() {
         let length = GuardConfig { min_chars: Some(3), max_chars: Some(4), ..GuardConfig::default() };
-        assert_eq!(kinds(length.clone(), text("né")), [SoftFailureKind::TooShort]);
-        assert_eq!(kinds(length.clone(), text("été")), []);
-        assert_eq!(kinds(length, text("étéée")), [SoftFailureKind::TooLong]);
+        assert_eq!(kinds(&length, text("né")), [SoftFailureKind::TooShort]);
+        assert_eq!(kinds(&length, text("été")), []);
+        assert_eq!(kinds(&length, text("étéée")), [SoftFailureKind::TooLong]);
         let json = GuardConfig { json: true, ..GuardConfig::default() };
-        assert_eq!(kinds(json.clone(), text(r#"{"a": 1}"#)), []);
-        assert_eq!(kinds(json, text(r#"{"a": 1"#)), [SoftFailureKind::NotJson]);
+        assert_eq!(kinds(&json, text(r#"{"a": 1}"#)), []);
+        assert_eq!(kinds(&json, text(r#"{"a": 1"#)), [SoftFailureKind::NotJson]);
         let patterns = GuardConfig {
             required: vec!["(?i)source:".to_owned()],
             forbidden: vec!["as an AI".to_owned()],
             ..GuardConfig::default()
         };
-        assert_eq!(kinds(patterns.clone(), text("Yes. Source: page 3")), []);
+        assert_eq!(kinds(&patterns, text("Yes. Source: page 3")), []);
         assert_eq!(
-            kinds(patterns, text("as an AI, yes")),
+            kinds(&patterns, text("as an AI, yes")),
             [SoftFailureKind::RequiredMissing, SoftFailureKind::Forbidden]
         );
     }

@@ -94,14 +94,12 @@ impl<R: Read> Rows<R> {
                 return Err(ReadError::Empty);
             }
             let mark = buffer.strip_prefix("\u{feff}".as_bytes()).map_or(0, |_| 3);
-            match buffer[mark..].iter().position(|byte| !byte.is_ascii_whitespace()) {
-                Some(i) => break (buffer[mark + i], mark),
-                // Blank lines before a table do no harm; they are skipped by the table's reader too.
-                None => {
-                    let n = buffer.len();
-                    input.consume(n);
-                }
+            if let Some(i) = buffer[mark..].iter().position(|byte| !byte.is_ascii_whitespace()) {
+                break (buffer[mark + i], mark);
             }
+            // Blank lines before a table do no harm; they are skipped by the table's reader too.
+            let n = buffer.len();
+            input.consume(n);
         };
         input.consume(start.1);
         if start.0 == b'{' {

@@ -83,12 +83,11 @@ impl ExperimentManager {
 
     async fn target(&self, experiment: &str) -> Result<Target, Error> {
         let flag = self.flags().await?.find(experiment).cloned();
-        let (key, experiment, flag) = match flag {
-            Some(flag) => (flag.key.clone(), flag.experiment.clone(), Some(flag)),
-            None => {
-                let StoredExperiment { key, experiment } = self.stored(experiment).await?;
-                (key, experiment, None)
-            }
+        let (key, experiment, flag) = if let Some(flag) = flag {
+            (flag.key.clone(), flag.experiment.clone(), Some(flag))
+        } else {
+            let StoredExperiment { key, experiment } = self.stored(experiment).await?;
+            (key, experiment, None)
         };
         let refused = match experiment.status {
             ExperimentStatus::Draft => Some("is a draft, which nobody takes part in yet: start it first"),
@@ -169,6 +168,9 @@ impl Target {
     }
 }
 
+/// The lines of a batch, and what becomes of it.
+type WrittenBatch = (Vec<u64>, JoinHandle<Result<Recorded, llmops_storage::StoreError>>);
+
 /// Records many observations, batch by batch; what is wrong is refused with its line, and the rest is recorded.
 pub struct ObservationImport {
     services: Arc<Services>,
@@ -177,7 +179,7 @@ pub struct ObservationImport {
     /// The line of each that waits.
     lines: Vec<u64>,
     /// The batch before, while it is being written.
-    written: Option<(Vec<u64>, JoinHandle<Result<Recorded, llmops_storage::StoreError>>)>,
+    written: Option<WrittenBatch>,
     done: RecordedObservations,
 }
 
@@ -215,7 +217,7 @@ impl ObservationImport {
 
     async fn settle(
         &mut self,
-        batch: Option<(Vec<u64>, JoinHandle<Result<Recorded, llmops_storage::StoreError>>)>,
+        batch: Option<WrittenBatch>,
     ) -> Result<(), Error> {
         let Some((lines, written)) = batch else { return Ok(()) };
         let recorded =

@@ -87,18 +87,15 @@ impl Answer {
         }
         for call in said.tool_calls.into_iter().flatten() {
             let function = call.function.unwrap_or_default();
-            match function.name {
-                Some(name) => {
-                    self.called_tools.push(name);
-                    self.arguments.push(function.arguments.unwrap_or_default());
-                }
-                // The pieces of a streamed call follow its name, by the call's index.
-                None => {
-                    let at = call.index.unwrap_or_else(|| self.arguments.len().saturating_sub(1));
-                    if let (Some(more), Some(arguments)) = (function.arguments, self.arguments.get_mut(at)) {
-                        arguments.push_str(&more);
-                    }
-                }
+            if let Some(name) = function.name {
+                self.called_tools.push(name);
+                self.arguments.push(function.arguments.unwrap_or_default());
+                continue;
+            }
+            // The pieces of a streamed call follow its name, by the call's index.
+            let at = call.index.unwrap_or_else(|| self.arguments.len().saturating_sub(1));
+            if let (Some(more), Some(arguments)) = (function.arguments, self.arguments.get_mut(at)) {
+                arguments.push_str(&more);
             }
         }
     }
@@ -135,6 +132,7 @@ struct Piece {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
+#[expect(clippy::struct_field_names, reason = "the names of the two formats")]
 struct WireUsage {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,

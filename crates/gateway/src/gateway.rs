@@ -117,25 +117,18 @@ impl Gateway {
         let answer = match read_body(body).await {
             Ok(body) => {
                 watch.with(|call| call.request = body.clone());
-                self.answer(door, &caller, &parts.headers, &body, watch).await
+                match Asked::read(door, &body, &parts.headers) {
+                    Ok(asked) => self.answer(&caller, asked, watch).await,
+                    Err(error) => refuse(error, watch, door),
+                }
             }
             Err(error) => refuse(error, watch, door),
         };
         with_header(answer, REQUEST_ID, &id)
     }
 
-    async fn answer(
-        &self,
-        door: Door,
-        caller: &Caller,
-        headers: &HeaderMap,
-        body: &Bytes,
-        mut watch: CallWatch,
-    ) -> Answer {
-        let asked = match Asked::read(door, body, headers) {
-            Ok(asked) => asked,
-            Err(error) => return refuse(error, watch, door),
-        };
+    async fn answer(&self, caller: &Caller, asked: Asked<'_>, mut watch: CallWatch) -> Answer {
+        let door = asked.door;
         watch.with(|call| {
             call.said = Extension { variables: std::collections::BTreeMap::new(), ..asked.said.clone() };
             call.stream = asked.stream;

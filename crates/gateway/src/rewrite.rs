@@ -155,14 +155,12 @@ fn merge_system(
     system_field: bool,
 ) -> Result<(), GatewayError> {
     match route.deployment.settings.merge {
-        SystemMerge::Keep => {}
         SystemMerge::Replace if has_system(ours) => theirs.retain(|(said, _)| !said.is_system()),
-        SystemMerge::Replace => {}
         SystemMerge::Refuse if system_field || theirs.iter().any(|(said, _)| said.is_system()) => {
             let message = format!("the deployment `{}` takes no system message of its callers", route.deployment.name);
             return Err(GatewayError::bad_request(message).at("messages"));
         }
-        SystemMerge::Refuse => {}
+        SystemMerge::Keep | SystemMerge::Replace | SystemMerge::Refuse => {}
     }
     Ok(())
 }

@@ -147,12 +147,11 @@ fn read_context(body: &[u8]) -> Result<Map<String, Value>, FlagError> {
         Some(_) => return invalid("`context` is no object: expected {\"targetingKey\": \"…\", …}"),
     };
     match context.get("targetingKey") {
-        None | Some(Value::Null) => Ok(context),
         Some(Value::String(key)) if key.len() > LONGEST_KEY => {
             invalid("`targetingKey` is longer than 1024 bytes: expected a short id")
         }
         Some(Value::String(key)) if key.contains('\0') => invalid("`targetingKey` contains a NUL character: remove it"),
-        Some(Value::String(_)) => Ok(context),
+        None | Some(Value::Null | Value::String(_)) => Ok(context),
         Some(_) => invalid("`targetingKey` is no text: expected a string"),
     }
 }

@@ -30,7 +30,7 @@ impl Store {
         for (project, record) in records {
             // PostgreSQL has no NUL in texts; a body may have one, escaped, and loses it.
             let document = encode("a request record", record)?.replace("\\u0000", "\u{FFFD}");
-            rows.push(Row { project, record, outcome: name_of(&record.outcome), document });
+            rows.push(Row { project, record, outcome: name_of(record.outcome), document });
         }
         rows.sort_by(|a, b| (a.project, &a.record.id).cmp(&(b.project, &b.record.id)));
         let mut tx = self.write().await?;
@@ -79,7 +79,7 @@ impl Store {
             filter.environment.as_deref(),
             filter.manifest.as_deref(),
             filter.model.as_deref(),
-            filter.outcome.as_ref().map(name_of),
+            filter.outcome.map(name_of),
             filter.user.as_deref(),
             filter.session.as_deref(),
             i64::from(filter.soft_failed.unwrap_or(false)),
@@ -122,6 +122,6 @@ impl Store {
 }
 
 /// The name of an outcome in the table: that of its JSON.
-fn name_of(outcome: &llmops_domain::record::CallOutcome) -> String {
+fn name_of(outcome: llmops_domain::record::CallOutcome) -> String {
     serde_json::to_value(outcome).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }

@@ -165,6 +165,7 @@ impl Store {
 
     /// Moves a schedule on to its next firing and keeps the firings that are due now, in one transaction. False, and nothing is
     /// kept, when another process was first, or the schedule was changed.
+    #[expect(clippy::too_many_arguments, reason = "what was seen, what comes, and when: none of them belong together")]
     pub async fn advance_schedule(
         &self,
         project: &ProjectId,

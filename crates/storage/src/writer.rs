@@ -284,7 +284,7 @@ async fn write_group(pools: &Pools, limits: CacheLimits, jobs: &[Job]) -> Result
             Work::Results(rows) => results.extend(rows),
             Work::Cache(row) => cache.push(row),
             Work::Observe(batch, recorded) => {
-                observed.entry(batch.experiment.number()).or_default().push((batch, recorded))
+                observed.entry(batch.experiment.number()).or_default().push((batch, recorded));
             }
             Work::Flush => {}
         }

@@ -266,6 +266,15 @@ fn row(change: &DeploymentChange, live: Option<&ContentHash>) -> Vec<Cell> {
     ]
 }
 
+const LIVE_COLUMNS: [Column; 6] = [
+    Column::text("deployment"),
+    Column::text("environment"),
+    Column::text("prompt"),
+    Column::text("model"),
+    Column::text("manifest"),
+    Column::text("since (UTC)"),
+];
+
 async fn list(context: &Context, client: &Client) -> Outcome {
     let deployments = client.list_deployments(&PageQuery { cursor: None, limit: Some(500) }).await?;
     let mut manifests = Vec::new();
@@ -277,16 +286,8 @@ async fn list(context: &Context, client: &Client) -> Outcome {
             return "Nothing is deployed yet. `llmops deploy NAME --prompt NAME@VERSION --model PROVIDER/MODEL` does it."
                 .to_owned();
         }
-        const COLUMNS: [Column; 6] = [
-            Column::text("deployment"),
-            Column::text("environment"),
-            Column::text("prompt"),
-            Column::text("model"),
-            Column::text("manifest"),
-            Column::text("since (UTC)"),
-        ];
         let rows = deployments.items.iter().zip(&manifests).map(|(d, m)| live_row(d, m)).collect();
-        terminal::table(context.ui.out, &COLUMNS, rows)
+        terminal::table(context.ui.out, &LIVE_COLUMNS, rows)
     })
 }
 

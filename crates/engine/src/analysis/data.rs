@@ -58,7 +58,6 @@ impl ArmMetric {
         }
         self.quantiles = match (std::mem::take(&mut self.quantiles), &other.quantiles) {
             (Quantiles::None, other) => other.clone(),
-            (own, Quantiles::None) => own,
             (Quantiles::Values(mut own), Quantiles::Values(other)) => {
                 own.extend(other.iter().cloned());
                 Quantiles::Values(own)
@@ -68,7 +67,7 @@ impl ArmMetric {
                 own.iter_mut().zip(other).for_each(|(own, other)| own.merge(other));
                 Quantiles::Sketches(own)
             }
-            // One source keeps one or the other.
+            // The other has none, or comes from a source that keeps them in another way, which one analysis never mixes.
             (own, _) => own,
         };
     }

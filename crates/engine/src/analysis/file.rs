@@ -383,7 +383,9 @@ impl Collector {
 
 fn cluster(values: &[f64]) -> Cluster {
     let mut cluster = Cluster::default();
-    values.iter().for_each(|value| cluster.add(*value));
+    for value in values {
+        cluster.add(*value);
+    }
     cluster
 }
 
@@ -391,7 +393,9 @@ fn winsorize(metric: &MetricSpec, units: &mut [(usize, UnitValue)]) -> Result<()
     let Some(upper) = metric.winsorize.filter(|_| !units.is_empty()) else { return Ok(()) };
     let values: Vec<f64> = units.iter().map(|(_, unit)| unit.value).collect();
     let limit = quantile::quantile(&values, upper)?;
-    units.iter_mut().for_each(|(_, unit)| unit.value = unit.value.min(limit));
+    for (_, unit) in units {
+        unit.value = unit.value.min(limit);
+    }
     Ok(())
 }
 

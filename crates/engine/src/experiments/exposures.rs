@@ -187,10 +187,7 @@ async fn write_batch(
 ) {
     let mut pause = Duration::from_millis(50);
     loop {
-        let error = match store.insert_exposures(rows).await {
-            Ok(_) => break,
-            Err(error) => error,
-        };
+        let Err(error) = store.insert_exposures(rows).await else { break };
         for (_, done) in asked.drain(..) {
             let _ = done.send(Err(error.clone()));
         }

@@ -32,7 +32,7 @@ fn done(event: &StoredEvent) -> u64 {
 
 async fn next(subscription: &mut Subscription) -> StoredEvent {
     let next = tokio::time::timeout(Duration::from_secs(20), subscription.next());
-    next.await.expect("an event comes").unwrap().expect("the bus is open")
+    next.await.unwrap().unwrap().unwrap()
 }
 
 fn all() -> EventFilter {

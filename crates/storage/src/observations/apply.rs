@@ -74,7 +74,7 @@ pub(crate) async fn apply(tx: &mut Tx, batches: &[&Batch]) -> Result<Vec<Recorde
     });
     units.store(tx, experiment).await?;
     insert(tx, experiment, &rows.iter().map(|(row, ..)| row).collect::<Vec<_>>()).await?;
-    let deltas = units.deltas(experiment)?;
+    let deltas = units.deltas(experiment);
     put_sums(tx, experiment, deltas).await?;
     Ok(recorded)
 }

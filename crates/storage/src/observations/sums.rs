@@ -46,7 +46,7 @@ impl Deltas {
         metric: &MetricSpec,
         (before, now): (Counted, Counted),
         values: &[f64],
-    ) -> Result<(), StoreError> {
+    ) {
         let place = |slice: String| (slice, unit.variant, metric.name.clone());
         if metric.kind() == MetricKind::Ordinal {
             self.tallied.insert(metric.name.clone());
@@ -65,7 +65,6 @@ impl Deltas {
         if keeps_sketch(metric) {
             self.sketches.entry(place(unit.part())).or_default().extend(values);
         }
-        Ok(())
     }
 }
 

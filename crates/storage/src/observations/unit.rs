@@ -74,13 +74,12 @@ impl UnitState {
 
     pub(super) fn add(&mut self, hash: u64, value: f64, at: i64) {
         self.first = if self.clusters.is_empty() { at } else { self.first.min(at) };
-        match self.clusters.iter_mut().find(|(known, _)| *known == hash) {
-            Some((_, cluster)) => cluster.add(value),
-            None => {
-                let mut cluster = Cluster::default();
-                cluster.add(value);
-                self.clusters.push((hash, cluster));
-            }
+        if let Some((_, cluster)) = self.clusters.iter_mut().find(|(known, _)| *known == hash) {
+            cluster.add(value);
+        } else {
+            let mut cluster = Cluster::default();
+            cluster.add(value);
+            self.clusters.push((hash, cluster));
         }
     }
 
@@ -103,7 +102,7 @@ impl UnitState {
             bytes.get(at..at + 8).and_then(|part| part.try_into().ok()).ok_or_else(damaged)
         };
         let first = i64::from_le_bytes(word(0)?);
-        if (bytes.len() - 8) % CLUSTER != 0 {
+        if !(bytes.len() - 8).is_multiple_of(CLUSTER) {
             return Err(damaged());
         }
         let clusters = (8..bytes.len()).step_by(CLUSTER).map(|at| {
@@ -133,7 +132,9 @@ mod tests {
     fn values_by_kind() {
         let cluster = |values: &[f64]| {
             let mut cluster = Cluster::default();
-            values.iter().for_each(|value| cluster.add(*value));
+            for value in values {
+                cluster.add(*value);
+            }
             cluster
         };
         let check = |metric: &str, expected: Option<(f64, Option<f64>)>| {

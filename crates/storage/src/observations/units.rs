@@ -88,18 +88,17 @@ impl Units {
         let mut keys = new_keys(tx, missing.len()).await?;
         let mut places = Vec::with_capacity(all.len());
         for (name, (.., observation)) in names.into_iter().zip(all) {
-            let place = match index.get(&name) {
-                Some(place) => Some(*place),
-                None => {
-                    let exposed = exposures.get(&name);
-                    let variant = exposed.map(|e| e.0).or(observation.variant).or(observation.assigned);
-                    variant.zip(keys.next()).map(|(variant, key)| {
-                        let segments = exposed.map_or_else(String::new, |e| e.1.clone());
-                        index.insert(name.clone(), units.rows.len());
-                        units.rows.push(UnitRow::new(key, name, variant, segments));
-                        units.rows.len() - 1
-                    })
-                }
+            let place = if let Some(place) = index.get(&name) {
+                Some(*place)
+            } else {
+                let exposed = exposures.get(&name);
+                let variant = exposed.map(|e| e.0).or(observation.variant).or(observation.assigned);
+                variant.zip(keys.next()).map(|(variant, key)| {
+                    let segments = exposed.map_or_else(String::new, |e| e.1.clone());
+                    index.insert(name.clone(), units.rows.len());
+                    units.rows.push(UnitRow::new(key, name, variant, segments));
+                    units.rows.len() - 1
+                })
             };
             if let (Some(place), Some(named)) = (place, observation.variant) {
                 units.rows[place].several |= units.rows[place].variant != named;
@@ -155,7 +154,7 @@ impl Units {
     }
 
     /// What changes in the sums.
-    pub(super) fn deltas(&self, experiment: &ObservedExperiment) -> Result<Deltas, StoreError> {
+    pub(super) fn deltas(&self, experiment: &ObservedExperiment) -> Deltas {
         let mut deltas = Deltas::default();
         let names: Vec<String> = experiment.names().into_iter().map(str::to_owned).collect();
         for unit in &self.rows {
@@ -183,10 +182,10 @@ impl Units {
                 if change.0 == change.1 && values.is_empty() && unit.old.first == unit.state.first {
                     continue;
                 }
-                deltas.change(unit, metric, change, &values)?;
+                deltas.change(unit, metric, change, &values);
             }
         }
-        Ok(deltas)
+        deltas
     }
 }
 

@@ -162,7 +162,7 @@ async fn a_unit_in_two_variants_is_taken_out() {
         assert_eq!((mean(0), mean(1)), (Some(1.0), Some(3.0)));
         match sums.get(&("excluded".to_owned(), 0, String::new())) {
             Some(Sums::Units(count)) => {
-                assert_eq!((count.units, count.examples.as_slice()), (1, &["b".to_owned()][..]))
+                assert_eq!((count.units, count.examples.as_slice()), (1, &["b".to_owned()][..]));
             }
             other => panic!("{other:?}"),
         }

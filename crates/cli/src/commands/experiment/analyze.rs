@@ -298,7 +298,7 @@ fn metrics(args: &AnalyzeArgs, rows: &Collector) -> Outcome<Vec<MetricSpec>> {
         let inputs = [&args.denominator, &args.covariate];
         let mut there = rows.metrics().iter().filter(|name| !inputs.contains(&&Some((*name).clone())));
         if let (Some(only), None) = (there.next(), there.next()) {
-            names.push(only.clone())
+            names.push(only.clone());
         } else {
             let hint = format!("add --metric with one of {}", rows.metrics().join(", "));
             return Err(Failure::usage("which metric decides?").hint(hint));
