@@ -215,10 +215,7 @@ impl ObservationImport {
         self.settle(before).await
     }
 
-    async fn settle(
-        &mut self,
-        batch: Option<WrittenBatch>,
-    ) -> Result<(), Error> {
+    async fn settle(&mut self, batch: Option<WrittenBatch>) -> Result<(), Error> {
         let Some((lines, written)) = batch else { return Ok(()) };
         let recorded =
             written.await.map_err(|e| Error::Internal(format!("a batch of observations was lost: {e}")))??;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::HeaderName;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -23,6 +23,7 @@ use crate::call::{self, Opened, Patience, Place};
 use crate::error::GatewayError;
 use crate::local::{self, Head};
 use crate::recorder::{CallWatch, End, Recorder};
+use crate::reply::{Answer, json_answer, model_object, refuse, typed, with_header};
 use crate::request::{Extension, Fields};
 use crate::rewrite::{self, Conversation};
 use crate::snapshot::{Candidate, Route, Snapshot};
@@ -69,8 +70,6 @@ impl std::fmt::Debug for Gateway {
         f.debug_struct("Gateway").field("snapshot", &self.snapshot).finish_non_exhaustive()
     }
 }
-
-type Answer = Response<GatewayBody>;
 
 /// A request that was read.
 struct Asked<'a> {
@@ -459,15 +458,6 @@ fn fixed(asked: &Asked<'_>, text: &str, mut watch: CallWatch) -> Answer {
     typed(StatusCode::OK, body, kind)
 }
 
-fn refuse(error: GatewayError, mut watch: CallWatch, door: Door) -> Answer {
-    watch.with(|call| {
-        call.status = error.status.as_u16();
-        call.outcome = call.outcome.or(Some(CallOutcome::Refused));
-        call.error = call.error.take().or_else(|| Some(error.message.clone()));
-    });
-    error.into_response(door)
-}
-
 async fn read_body<B>(body: B) -> Result<Bytes, GatewayError>
 where
     B: Body<Data = Bytes> + Send,
@@ -488,29 +478,4 @@ fn secret(headers: &HeaderMap) -> Option<&str> {
         scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())
     });
     bearer.or_else(|| text("x-api-key")).or_else(|| text("api-key")).filter(|secret| !secret.is_empty())
-}
-
-fn model_object(name: &str) -> serde_json::Value {
-    json!({"id": name, "object": "model", "created": 0, "owned_by": "llmops"})
-}
-
-fn json_answer(status: StatusCode, body: &serde_json::Value) -> Answer {
-    typed(status, Bytes::from(body.to_string()), "application/json")
-}
-
-fn typed(status: StatusCode, body: Bytes, kind: &'static str) -> Answer {
-    let mut response = Response::new(GatewayBody::whole(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    if kind == "text/event-stream" {
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    }
-    response
-}
-
-fn with_header(mut answer: Answer, name: HeaderName, value: &str) -> Answer {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        answer.headers_mut().insert(name, value);
-    }
-    answer
 }

@@ -11,6 +11,7 @@
 //! | `rewrite` | the body that goes to the provider |
 //! | `call` | attempts: retries and fallbacks before the first byte |
 //! | `body` | the answer on its way to the caller, watched |
+//! | `reply` | answers that the gateway makes itself |
 //! | `answer` | what an answer says, read when the caller has it |
 //! | [`recorder`] | from a finished call to its request record, off the path |
 //! | [`gateway`] | the doors |
@@ -25,6 +26,7 @@ mod error;
 pub mod gateway;
 mod local;
 pub mod recorder;
+mod reply;
 mod request;
 mod rewrite;
 pub mod snapshot;

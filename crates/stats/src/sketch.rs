@@ -10,6 +10,11 @@ use crate::error::{Result, StatsError, check_count, check_unit, is_usable};
 use serde::{Deserialize, Serialize};
 
 /// The relative accuracy.
+///
+/// ```
+/// // A median of 200 ms is found within one millisecond.
+/// assert_eq!(200.0 * llmops_stats::sketch::ACCURACY, 1.0);
+/// ```
 pub const ACCURACY: f64 = 0.005;
 /// Sizes below this are 0.
 const SMALLEST: f64 = 1e-75;

@@ -13,6 +13,12 @@ use crate::error::{Result, StatsError, check_count, check_finite, check_positive
 use crate::result::{Alternative, Method, TestResult};
 
 /// The concentration c that is used unless another is asked for: departures of the order of 1/√c are expected.
+///
+/// ```
+/// // Departures of about three points: shares of 0.53 and 0.47 where halves were wanted.
+/// let departure = 1.0 / llmops_stats::sequential::multinomial::CONCENTRATION.sqrt();
+/// assert!((departure - 0.0316).abs() < 1e-4);
+/// ```
 pub const CONCENTRATION: f64 = 1000.0;
 
 /// Tests the number of units per arm against the weights of the split, at any number of looks.
