@@ -115,9 +115,8 @@ fn the_default_file() {
         .lines()
         .skip(5)
         .filter(|line| !line.trim_start().starts_with("# Others") && !line.contains("# rouge_lsum,"))
-        // The built-in prompt is no prompt of the registry that could be named here.
-        .filter(|line| !line.contains("# prompt: my-judge"))
-        .map(|line| uncomment(line) + "\n")
+        // The example of an own prompt is no default.
+        .map(|line| if line.contains("# prompt: my-judge") { line.to_owned() } else { uncomment(line) } + "\n")
         .collect();
     insta::assert_snapshot!(check(&uncommented), @"
     warnings:
