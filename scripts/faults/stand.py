@@ -84,8 +84,6 @@ class Process:
         command = [stand.binary, "--database", stand.database, self.kind, "--lease", stand.lease]
         if self.kind == "serve":
             command += ["--listen", "127.0.0.1:0"]
-            if stand.dev:
-                command += ["--dev"]
         if stand.queue:
             command += ["--queue", stand.queue]
         env = {**os.environ, "LLMOPS_LOG": "warn", "LLMOPS_ADMIN_KEY": KEY, "NO_COLOR": "1"}
@@ -134,8 +132,6 @@ class Stand:
         self.database = urllib.parse.urlparse(server)._replace(path=f"/{name}").geturl()
         self.folder = tempfile.mkdtemp(prefix="llmops-faults-")
         self.log = os.path.join(self.folder, "log")
-        help_text = subprocess.run([self.binary, "serve", "--help"], capture_output=True, text=True).stdout
-        self.dev = "--dev" in help_text
         self.processes: list[Process] = []
         self.write(samples, latency, calls)
 

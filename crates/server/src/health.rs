@@ -18,6 +18,7 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
 
 /// How the process is.
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = ProcessHealth)]
 struct Health {
     /// `ok`.
     status: &'static str,

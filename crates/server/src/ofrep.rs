@@ -256,7 +256,7 @@ async fn evaluate(Viewer(ops): Viewer, Path(key): Path<String>, headers: HeaderM
 
 /// All flags.
 #[utoipa::path(post, path = "/ofrep/v1/evaluate/flags", operation_id = "evaluate_flags", tag = "flags",
-    params(("If-None-Match" = Option<String>, Header)), request_body = EvaluationRequest,
+    params(("If-None-Match" = Option<String>, Header)), request_body = Option<EvaluationRequest>,
     responses((status = 200, body = BulkAnswer), (status = 304), (status = 400, body = FlagError),
         (status = 500, body = FlagError)))]
 async fn evaluate_all(Viewer(ops): Viewer, headers: HeaderMap, body: Bytes) -> Response {

@@ -5,12 +5,12 @@ use llmops::LlmOps;
 use llmops_api::Page;
 use llmops_api::deployments::{Erased, ErasureQuery};
 use llmops_api::error::ErrorResponse;
-use llmops_api::page::PageQuery;
+use llmops_api::page::{MAX_PAGE, PageQuery};
 use llmops_domain::record::{RecordFilter, RequestRecord};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::page;
+use super::{bad_request, page};
 use crate::ApiError;
 use crate::extract::{Admin, Json, Path, Query, Viewer};
 
@@ -25,6 +25,9 @@ async fn list(
     Viewer(ops): Viewer,
     Query(filter): Query<RecordFilter>,
 ) -> Result<Answer<Page<RequestRecord>>, ApiError> {
+    if filter.limit.is_some_and(|limit| !(1..=MAX_PAGE).contains(&limit)) {
+        return Err(bad_request(format!("limit: expected 1 to {MAX_PAGE}")));
+    }
     let limit = PageQuery { cursor: None, limit: filter.limit }.limit();
     let items = ops.records().list(&filter, limit + 1).await?;
     Ok(Answer(page(items, limit, |record| record.id.clone())))
