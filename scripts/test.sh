@@ -27,13 +27,9 @@ else
   cargo test --locked --workspace --quiet
 fi
 
-step "Replicas and workers, killed at random"
 cargo build --locked -q -p llmops-cli
-python3 scripts/faults/replicas.py --small
 binary=${CARGO_TARGET_DIR:-target}/debug/llmops
 step "A server on SQLite, killed under load"
 python3 scripts/kill_writes.py "$binary" 20
-
-scripts/schemathesis.sh "$binary" 5
 
 printf '\nAll passed in %d min %d s.\n' $(((SECONDS - started) / 60)) $(((SECONDS - started) % 60))

@@ -32,8 +32,8 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
 struct EvaluationRequest {
     /// `targetingKey` names the unit; the other members are its attributes.
     #[expect(dead_code, reason = "the shape of the document; reading is done by hand for the sake of the error codes")]
-    #[schema(value_type = std::collections::HashMap<String, Value>)]
-    context: Map<String, Value>,
+    #[schema(value_type = Option<std::collections::HashMap<String, Value>>)]
+    context: Option<Map<String, Value>>,
 }
 
 /// OpenFeature's error codes.
