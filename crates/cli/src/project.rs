@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use llmops::models::{HubSettings, Limit, ModelOptions};
-use llmops::{AlertOptions, LlmOps, Options, OwnScorers};
+use llmops::{AlertOptions, ExperimentOptions, LlmOps, Options, OwnScorers};
 use llmops_api::Client;
 use llmops_domain::config::{Config, MetricFileKind};
 use llmops_domain::prompt::PromptSpec;
@@ -123,6 +123,7 @@ impl Project {
         Options {
             own_scorers,
             outbound: self.config.outbound.clone(),
+            experiments: ExperimentOptions::new(&self.config.operations),
             alerts: AlertOptions::new(&self.config, self.folder.clone()),
             models: self.model_options(),
             ..options

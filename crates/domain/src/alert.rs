@@ -45,7 +45,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 pub use delivery::{Delivery, DeliveryStatus, GIVE_UP_AFTER, next_attempt};
-pub use experiment::ExperimentRef;
+pub use experiment::{ExperimentRef, ExperimentReview};
 pub use message::{Notice, NoticeAlert, slack_message};
 pub use rules::{Drift, Lineage, Review, Reviewed, Subject, SubjectKind, review, score_series};
 pub use silence::{Matcher, Silence};

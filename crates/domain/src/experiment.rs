@@ -3,6 +3,7 @@
 //! An [`ExperimentSpec`] is what people write; [`ExperimentSpec::checked`] completes and checks it. An [`Experiment`] is
 //! a spec with its life: `draft → running ⇄ paused → completed | cancelled` (see [`lifecycle`]).
 
+pub mod adaptive;
 pub mod assignment;
 pub mod check;
 pub mod choice;
@@ -12,6 +13,7 @@ pub mod lifecycle;
 pub mod metric;
 pub mod observation;
 pub mod plan;
+pub mod question;
 pub mod report;
 pub mod result;
 pub mod split;
@@ -23,10 +25,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use adaptive::{Adaptive, AdaptiveStep};
 pub use check::{InvalidExperiment, SpecProblem};
 pub use choice::TestChoice;
 pub use metric::{Direction, Guardrail, MetricKind, MetricSpec};
 pub use plan::{AnalysisPlan, Basis, Correction};
+pub use question::{AskedQuestion, Question, QuestionStatus};
 
 use crate::id::ExperimentId;
 
@@ -89,6 +93,13 @@ pub struct Namespace {
     pub name: String,
     /// The part of all units that may take part: from (inclusive) and to (exclusive), between 0 and 1.
     pub range: [f64; 2],
+}
+
+impl Namespace {
+    /// Whether some unit belongs to both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.name == other.name && self.range[0] < other.range[1] && other.range[0] < self.range[1]
+    }
 }
 
 /// Units that take part in no experiment with this holdout, to measure what all of them together bring.
@@ -169,6 +180,10 @@ pub struct ExperimentSpec {
     /// How the results are judged.
     #[serde(default, skip_serializing_if = "is_default")]
     pub analysis: AnalysisPlan,
+    /// Lets better variants get more of the traffic while it runs; absent: the split stays as it is. The results then rest on
+    /// reweighted data, and are less precise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<Adaptive>,
     /// Anything else worth keeping.
     #[serde(default)]
     pub metadata: BTreeMap<String, Value>,
@@ -192,6 +207,7 @@ impl Default for ExperimentSpec {
             metrics: Vec::new(),
             target_metric: None,
             analysis: AnalysisPlan::default(),
+            adaptive: None,
             metadata: BTreeMap::new(),
         }
     }
@@ -238,6 +254,9 @@ pub struct Allocation {
     pub weights: Vec<f64>,
     /// Share of the units that take part.
     pub coverage: f64,
+    /// Why the shares changed by themselves; absent where a person set them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<AdaptiveStep>,
 }
 
 /// A stretch of time in which the experiment was paused.

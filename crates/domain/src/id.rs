@@ -80,6 +80,12 @@ id!(
 );
 
 id!(
+    /// A question about an experiment.
+    QuestionId,
+    "question"
+);
+
+id!(
     /// A judge compared with people.
     CalibrationId,
     "calibration"

@@ -4,10 +4,14 @@ mod assign;
 mod exposures;
 pub(crate) mod live;
 mod make;
+mod questions;
+mod review;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use llmops_api::Problem;
+use llmops_domain::config::OperationsConfig;
 use llmops_domain::event::Event;
 use llmops_domain::experiment::lifecycle::StepError;
 use llmops_domain::experiment::{Experiment, ExperimentSpec, ExperimentStatus, InvalidExperiment, Variant};
@@ -17,9 +21,35 @@ use serde_json::{Map, Value};
 
 pub use assign::Assigned;
 pub use live::{Flag, Flags};
+pub(crate) use review::review_due;
 
 use crate::prompts::PromptRegistry;
 use crate::{Error, Services};
+
+/// What experiments are judged by that do not say, and how often the server looks at them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExperimentOptions {
+    /// Units of each variant before a winner is named.
+    pub min_samples: u64,
+    /// Time between two looks at a running experiment.
+    pub review_interval: Duration,
+}
+
+impl ExperimentOptions {
+    /// The options of a configuration.
+    pub fn new(operations: &OperationsConfig) -> Self {
+        Self {
+            min_samples: u64::from(operations.min_samples_for_significance),
+            review_interval: operations.experiment_review_interval.0,
+        }
+    }
+}
+
+impl Default for ExperimentOptions {
+    fn default() -> Self {
+        Self::new(&OperationsConfig::default())
+    }
+}
 
 /// Manages experiments: create, get, list, update, start, pause, resume, complete, cancel, assign_variant.
 #[derive(Debug, Clone)]
@@ -92,8 +122,10 @@ impl ExperimentManager {
         let mut current = self.get(experiment).await?;
         if current.status == ExperimentStatus::Draft {
             self.pin(&mut current).await?;
-            self.check_namespace(&current).await?;
-            current.notices.extend(crate::analysis::plan_warning(&current.spec));
+            // A rule that is chosen after a look at the data is none: what the configuration says later changes nothing.
+            current.spec.analysis.min_samples.get_or_insert(self.services.options.experiments.min_samples);
+            let earlier = self.earlier(&current).await?;
+            current.notices.extend(crate::analysis::plan_warning(&current.spec, earlier.as_ref()));
         }
         self.step(&current, current.start(self.services.clock.now())).await
     }
@@ -215,25 +247,6 @@ impl ExperimentManager {
             Err(error) => return Err(error),
         }
         Ok(())
-    }
-
-    /// Refuses a part of a namespace that another experiment has.
-    async fn check_namespace(&self, experiment: &Experiment) -> Result<(), Error> {
-        let Some(own) = &experiment.spec.namespace else { return Ok(()) };
-        let live = self.services.store.flag_experiments(&self.project).await?;
-        let taken = live.iter().map(|stored| &stored.experiment).find(|other| {
-            let theirs = other.spec.namespace.as_ref().filter(|n| n.name == own.name && other.status.is_live());
-            theirs.is_some_and(|theirs| theirs.range[0] < own.range[1] && own.range[0] < theirs.range[1])
-        });
-        let Some(other) = taken else { return Ok(()) };
-        let range = other.spec.namespace.as_ref().map_or([0.0, 1.0], |n| n.range);
-        Err(Error::Conflict {
-            message: format!(
-                "experiment `{}` ({}) has [{}, {}] of the namespace `{}` already",
-                other.spec.key, other.id, range[0], range[1], own.name
-            ),
-            hint: Some("choose a range that does not overlap, or end the other first".to_owned()),
-        })
     }
 }
 

@@ -65,7 +65,7 @@ pub use deployments::Deployments;
 pub use error::Error;
 pub use evaluator::ContinuousEvaluator;
 pub use events::Events;
-pub use experiments::ExperimentManager;
+pub use experiments::{ExperimentManager, ExperimentOptions};
 pub use llmops_domain as domain;
 pub use prompts::PromptRegistry;
 pub use records::{RecordCounts, RecordWriter, Records};
@@ -83,6 +83,8 @@ pub struct Options {
     pub own_scorers: OwnScorers,
     /// Where requests may go whose address users choose.
     pub outbound: OutboundConfig,
+    /// What experiments are judged by that do not say.
+    pub experiments: ExperimentOptions,
     /// What raises alerts and who is told.
     pub alerts: AlertOptions,
     /// Where runs are queued for workers. Absent: whoever starts a run works on it in its own process.
@@ -99,6 +101,7 @@ impl Default for Options {
             lease: Duration::from_secs(30),
             own_scorers: OwnScorers::default(),
             outbound: OutboundConfig::default(),
+            experiments: ExperimentOptions::default(),
             alerts: AlertOptions::default(),
             queue: None,
             patience: Duration::from_secs(30),

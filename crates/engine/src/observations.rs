@@ -8,7 +8,7 @@ use llmops_api::observations::{RecordedObservations, ResultsQuery};
 use llmops_domain::experiment::assignment::Decision;
 use llmops_domain::experiment::observation::{Observation, ObservationProblem};
 use llmops_domain::experiment::result::{Excluded, ExperimentResult};
-use llmops_domain::experiment::{Experiment, ExperimentStatus};
+use llmops_domain::experiment::{Experiment, ExperimentStatus, MetricSpec};
 use llmops_domain::suggest;
 use llmops_stats::sketch::Sketch;
 use llmops_storage::observations::{
@@ -18,12 +18,10 @@ use llmops_storage::{ExposureCount, StoredExperiment};
 use serde_json::Map;
 use tokio::task::JoinHandle;
 
-use crate::analysis::{Arm, ArmMetric, Observed, Plan, Quantiles, analyse};
+use crate::analysis::{Arm, ArmMetric, Known, Observed, Plan, Quantiles, analyse, spread_of};
 use crate::experiments::{ExperimentManager, Flag};
 use crate::{Error, Services};
 
-/// Units of each variant before a winner is named, where the experiment does not say.
-const MIN_SAMPLES: u64 = 100;
 /// Observations of one commit of an import.
 const BATCH: usize = 4096;
 /// Problems that are told one by one.
@@ -107,12 +105,57 @@ impl ExperimentManager {
     /// [`Error::NotFound`]; [`Error::Invalid`] for an experiment that measures nothing.
     pub async fn get_results(&self, experiment: &str, query: &ResultsQuery) -> Result<ExperimentResult, Error> {
         self.services.experiments.exposures.flush().await;
-        let StoredExperiment { key, experiment } = self.stored(experiment).await?;
+        let stored = self.stored(experiment).await?;
+        self.results_of(&stored, query, true).await
+    }
+
+    /// The same of an experiment that was read before; the Bayesian view takes longer than all the rest.
+    pub(crate) async fn results_of(
+        &self,
+        stored: &StoredExperiment,
+        query: &ResultsQuery,
+        bayes: bool,
+    ) -> Result<ExperimentResult, Error> {
+        let (plan, observed) = self.observed(stored, query).await?;
+        Ok(analyse(&Plan { bayes, ..plan }, &observed))
+    }
+
+    /// What was observed, and how it is to be judged.
+    pub(crate) async fn observed(
+        &self,
+        StoredExperiment { key, experiment }: &StoredExperiment,
+        query: &ResultsQuery,
+    ) -> Result<(Plan, Observed), Error> {
         let store = &self.services.store;
         let choice = SliceChoice { segments: query.by_segment, days: query.by_day };
-        let (sums, exposures) = (store.observation_sums(&key, choice).await?, store.exposure_counts(&key).await?);
-        let plan = plan(&self.services, &experiment, &exposures)?;
-        Ok(analyse(&plan, &observed(&plan, sums, &exposures)))
+        let (sums, exposures) = (store.observation_sums(key, choice).await?, store.exposure_counts(key).await?);
+        self.read_sums(experiment, sums, &exposures)
+    }
+
+    /// The same from sums that were read or computed before.
+    pub(crate) fn read_sums(
+        &self,
+        experiment: &Experiment,
+        sums: AllSums,
+        exposures: &[ExposureCount],
+    ) -> Result<(Plan, Observed), Error> {
+        let plan = plan(&self.services, experiment, exposures)?;
+        let observed = observed(&plan, sums, exposures);
+        Ok((plan, observed))
+    }
+
+    /// How far a metric scatters in the control of an experiment; nothing while it has too few units.
+    pub(crate) async fn known_of(
+        &self,
+        StoredExperiment { key, experiment }: &StoredExperiment,
+        metric: &MetricSpec,
+    ) -> Result<Option<Known>, Error> {
+        let sums = self.services.store.observation_sums(key, SliceChoice::default()).await?;
+        let plan = plan(&self.services, experiment, &[])?;
+        let observed = observed(&plan, sums, &[]);
+        let arm = observed.arms.get(plan.control).and_then(|arm| arm.metrics.get(&metric.name));
+        let spread = arm.and_then(|arm| spread_of(metric, arm));
+        Ok(spread.map(|spread| Known { spread, from: experiment.id.to_string() }))
     }
 }
 
@@ -257,7 +300,7 @@ fn plan(services: &Services, experiment: &Experiment, exposures: &[ExposureCount
         metrics: spec.metrics.clone(),
         target,
         rules: spec.analysis.clone(),
-        min_samples: spec.analysis.min_samples.unwrap_or(MIN_SAMPLES),
+        min_samples: spec.analysis.min_samples.unwrap_or(services.options.experiments.min_samples),
         test: None,
         elapsed: Some(experiment.running_time(now)),
         bayes: true,
@@ -285,6 +328,7 @@ fn arm_metric(sums: &MetricSums) -> ArmMetric {
         min: sums.min,
         max: sums.max,
         tally: sums.tally.clone(),
+        histogram: sums.histogram.clone(),
         ..ArmMetric::default()
     }
 }
@@ -307,6 +351,11 @@ fn observed(plan: &Plan, sums: AllSums, exposures: &[ExposureCount]) -> Observed
             (Sums::Sketch(sketch), Some(("part", part))) => {
                 add_sketch(&mut observed.arms[variant], metric, part, sketch);
             }
+            (Sums::Metric(sums), Some(("allocation", number))) => {
+                let Ok(number) = number.parse() else { continue };
+                let arms = observed.allocations.entry(number).or_insert_with(|| vec![Arm::default(); count]);
+                arms[variant].metrics.insert(metric, arm_metric(&sums));
+            }
             (Sums::Metric(sums), Some((kind, name))) if sums.sums.units() > 0 => {
                 let parts = if kind == "day" { &mut observed.days } else { &mut observed.segments };
                 let arms = parts.entry(name.to_owned()).or_insert_with(|| vec![Arm::default(); count]);
@@ -327,13 +376,7 @@ fn observed(plan: &Plan, sums: AllSums, exposures: &[ExposureCount]) -> Observed
             arm.units = exposed.get(&variant).copied().unwrap_or(0);
         }
     }
-    for metric in plan.metrics.iter().filter(|metric| metric.winsorize.is_some()) {
-        observed.notices.push(format!(
-            "{}: the quantile of `winsorize` is not known before the data, so it is left out here; `cap` applies, and \
-             llmops experiment analyze winsorizes files",
-            metric.name
-        ));
-    }
+    observed.winsorise(&plan.metrics);
     observed
 }
 

@@ -16,7 +16,8 @@
 //! | module | what it has |
 //! | --- | --- |
 //! | [`moments`] | streaming, mergeable mean and variance of one and of two variables (Welford) |
-//! | [`unit_sums`], [`exact`], [`sketch`] | sums over units that can be taken back; quantiles that merge |
+//! | [`unit_sums`], [`exact`], [`sketch`], [`histogram`] | sums over units that can be taken back; quantiles and limits that merge |
+//! | [`allocation`] | top-two Thompson sampling, and the analysis of data that were collected so |
 //! | [`t_test`] | Welch, Student, paired; from values, moments or rates |
 //! | [`proportion`], [`contingency`] | rates: two-proportion z, Wilson, Newcombe; chi-squared, Fisher's exact test |
 //! | [`mann_whitney`], [`wilcoxon`], [`sign_test`] | tests by ranks and signs, with Hodges-Lehmann estimates |
@@ -47,6 +48,7 @@ mod ranks;
 mod result;
 
 pub mod agreement;
+pub mod allocation;
 pub mod bayes;
 pub mod bootstrap;
 pub mod cluster;
@@ -54,6 +56,7 @@ pub mod contingency;
 pub mod cuped;
 pub mod drift;
 pub mod exact;
+pub mod histogram;
 pub mod mann_whitney;
 pub mod mcnemar;
 pub mod moments;

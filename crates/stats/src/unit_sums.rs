@@ -147,6 +147,38 @@ impl UnitSums {
         }
     }
 
+    /// The sums that the same units would have were the value of each `value`.
+    ///
+    /// ```
+    /// use llmops_stats::unit_sums::{UnitSums, UnitValue};
+    /// let mut sums = UnitSums::default();
+    /// sums.add(UnitValue { value: 9.0, second: Some(2.0) }).unwrap();
+    /// let mut expected = UnitSums::default();
+    /// expected.add(UnitValue { value: 4.0, second: Some(2.0) }).unwrap();
+    /// assert_eq!(sums.levelled(4.0), expected);
+    /// ```
+    #[must_use]
+    pub fn levelled(&self, value: f64) -> Self {
+        let (n, paired) = (self.units as f64, self.paired as f64);
+        let product = |a: f64, b: f64| {
+            let mut sum = ExactSum::default();
+            sum.add_product(a, b);
+            sum
+        };
+        let (x, small) = self.x.into();
+        let mut xy = product(x, value);
+        xy.add_product(small, value);
+        Self {
+            zeros: if value == 0.0 { self.units } else { 0 },
+            ones: if value == 1.0 { self.units } else { 0 },
+            y: product(n, value),
+            yy: product(n * value, value),
+            xy,
+            y_paired: product(paired, value),
+            ..*self
+        }
+    }
+
     /// How many units.
     ///
     /// ```
@@ -282,6 +314,55 @@ impl UnitSums {
             self.xx.add_product(sign * second, second);
             self.xy.add_product(sign * second, value);
             self.y_paired.add(sign * value);
+        }
+    }
+}
+
+impl UnitSums {
+    /// Sums of so many units with this mean and sum of squared deviations from it.
+    pub(crate) fn from_moments(units: u64, mean: f64, m2: f64) -> Self {
+        let n = units as f64;
+        let (mut y, mut yy) = (ExactSum::default(), ExactSum::default());
+        y.add_product(n, mean);
+        // n·mean² to the last digits, so that the difference from the squares is m2 again.
+        let (high, low) = y.into();
+        yy.add_product(high, mean);
+        yy.add_product(low, mean);
+        yy.add(m2);
+        Self { units, y, yy, ..Self::default() }
+    }
+
+    /// The numbers that make them up, without those of a second number where no unit has one.
+    pub(crate) fn to_numbers(self) -> Vec<f64> {
+        let mut numbers = vec![self.units as f64, self.zeros as f64, self.ones as f64];
+        let mut push = |sum: ExactSum| {
+            let (high, low) = sum.into();
+            numbers.extend([high, low]);
+        };
+        push(self.y);
+        push(self.yy);
+        if self.paired > 0 {
+            [self.x, self.xx, self.xy, self.y_paired].into_iter().for_each(push);
+            numbers.push(self.paired as f64);
+        }
+        numbers
+    }
+
+    /// What [`UnitSums::to_numbers`] wrote; `None` of anything else.
+    pub(crate) fn from_numbers(numbers: &[f64]) -> Option<Self> {
+        let count = |i: usize| {
+            let n = *numbers.get(i)?;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number below 2^53")]
+            let whole = (n >= 0.0 && n.fract() == 0.0 && n < 9e15).then_some(n as u64);
+            whole
+        };
+        let sum = |i: usize| Some(ExactSum::from((*numbers.get(i)?, *numbers.get(i + 1)?)));
+        let sums =
+            Self { units: count(0)?, zeros: count(1)?, ones: count(2)?, y: sum(3)?, yy: sum(5)?, ..Self::default() };
+        match numbers.len() {
+            7 => Some(sums),
+            16 => Some(Self { paired: count(15)?, x: sum(7)?, xx: sum(9)?, xy: sum(11)?, y_paired: sum(13)?, ..sums }),
+            _ => None,
         }
     }
 }

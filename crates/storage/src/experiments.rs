@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use llmops_domain::experiment::{Experiment, ExperimentStatus};
 use llmops_domain::id::ProjectId;
 
-use crate::db::{big, check_name, decode, encode, execute, fetch, prefix_end};
+use crate::audit::{Change, record};
+use crate::db::{Tx, big, check_name, decode, encode, execute, fetch, micros, prefix_end};
 use crate::{Store, StoreError};
 
 /// Experiments of a page where the caller names no limit, and the most of one.
@@ -60,6 +62,7 @@ impl Store {
         let mut tx = self.write().await?;
         let inserted = fetch!(fetch_one, tx, (i64,), sql, project.as_str(), id, key, status, revision, document);
         let (key,) = inserted.map_err(|e| conflict(e, experiment).of_project(project))?;
+        record(&mut tx, self.actor(), project, &Change::new("experiment.created", id).after(experiment)).await?;
         tx.commit().await?;
         Ok(ExperimentKey { key, project: project.as_str().into() })
     }
@@ -94,27 +97,76 @@ impl Store {
         }
     }
 
-    /// Replaces an experiment by the revision that follows it.
+    /// Replaces an experiment by the revision that follows it. Of experiments that go live at the same moment with parts of a
+    /// namespace that overlap, one does.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when somebody else changed it since, or when another live experiment has its flag key;
-    /// [`StoreError::NotFound`].
+    /// [`StoreError::Conflict`] when somebody else changed it since, when another live experiment has its flag key, or a part
+    /// of its part of the namespace; [`StoreError::NotFound`].
     pub async fn update_experiment(&self, project: &ProjectId, experiment: &Experiment) -> Result<(), StoreError> {
         let document = encode("the experiment", experiment)?;
         check_name("the experiment's key", &experiment.spec.key)?;
-        let sql = "UPDATE experiments SET flag_key = $3, status = $4, revision = $5, document = $6 \
-                   WHERE project_id = $1 AND id = $2 AND revision = $5 - 1";
         let (id, key) = (experiment.id.as_str(), experiment.spec.key.as_str());
         let (status, revision) = (experiment.status.as_str(), big(experiment.revision));
         let mut tx = self.write().await?;
-        let updated = execute!(tx, sql, project.as_str(), id, key, status, revision, document)
-            .map_err(|e| conflict(e, experiment))?;
-        tx.commit().await?;
-        if updated > 0 {
-            return Ok(());
+        let sql = tx.dialect(
+            "SELECT document FROM experiments WHERE project_id = $1 AND id = $2",
+            "SELECT document FROM experiments WHERE project_id = $1 AND id = $2 FOR UPDATE",
+        );
+        let before = fetch!(fetch_optional, tx, (String,), sql, project.as_str(), id)?;
+        let Some((before,)) = before else { return Err(StoreError::not_found("experiment", id)) };
+        let before: Experiment = decode("an experiment", &before)?;
+        if before.revision + 1 != experiment.revision {
+            let message = format!("experiment `{id}` was changed in the meantime: read it again");
+            return Err(StoreError::Conflict(message));
         }
-        self.get_experiment(project, id).await?;
-        Err(StoreError::Conflict(format!("experiment `{id}` was changed in the meantime: read it again")))
+        if !before.status.is_live() && experiment.status.is_live() {
+            claim_namespace(&mut tx, project, experiment).await?;
+        }
+        // Whatever ends is looked at once more, so that its alerts end too.
+        let sql = "UPDATE experiments SET flag_key = $3, status = $4, revision = $5, document = $6, \
+                   review_at = CASE WHEN $4 IN ('completed', 'cancelled') AND status <> $4 THEN 0 ELSE review_at END \
+                   WHERE project_id = $1 AND id = $2";
+        execute!(tx, sql, project.as_str(), id, key, status, revision, document)
+            .map_err(|e| conflict(e, experiment))?;
+        let change = Change::new(action(&before, experiment), id).before(&before).after(experiment);
+        record(&mut tx, self.actor(), project, &change).await?;
+        tx.commit().await
+    }
+
+    /// Takes an experiment that is to be looked at, and puts its next look off to `next`; nothing when none is due. Drafts
+    /// never are, and what has ended is until [`Store::end_experiment_reviews`].
+    pub async fn claim_experiment_review(
+        &self,
+        next: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<(ProjectId, StoredExperiment)>, StoreError> {
+        let sql = "SELECT key FROM experiments WHERE status <> 'draft' AND review_at <= $1 LIMIT 1";
+        // Mostly nothing is due: find that out without taking the lock of writers.
+        let mut conn = self.read().await?;
+        let due = fetch!(fetch_optional, conn, (i64,), sql, micros(now))?;
+        drop(conn);
+        if due.is_none() {
+            return Ok(None);
+        }
+        let mut tx = self.write().await?;
+        let sql = tx.dialect(
+            "UPDATE experiments SET review_at = $1 WHERE key = (SELECT key FROM experiments WHERE status <> 'draft' \
+             AND review_at <= $2 ORDER BY review_at, key LIMIT 1) RETURNING key, project_id, document",
+            "UPDATE experiments SET review_at = $1 WHERE key = (SELECT key FROM experiments WHERE status <> 'draft' \
+             AND review_at <= $2 ORDER BY review_at, key LIMIT 1 FOR UPDATE SKIP LOCKED) \
+             RETURNING key, project_id, document",
+        );
+        let row = fetch!(fetch_optional, tx, Row, sql, micros(next), micros(now))?;
+        tx.commit().await?;
+        row.map(|row| Ok((ProjectId(row.1.clone()), stored(row)?))).transpose()
+    }
+
+    /// The experiment has ended and everything that follows from it is done.
+    pub async fn end_experiment_reviews(&self, experiment: &ExperimentKey) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        execute!(tx, "UPDATE experiments SET review_at = $2 WHERE key = $1", experiment.key, i64::MAX)?;
+        tx.commit().await
     }
 
     /// Experiments, newest first, with a status and an id below `before` where these are given.
@@ -155,6 +207,46 @@ impl Store {
         let rows = fetch!(fetch_all, conn, Row, sql, project.as_str())?;
         rows.into_iter().map(stored).collect()
     }
+}
+
+/// What the step from one revision to the next is called in the record of changes.
+fn action(before: &Experiment, after: &Experiment) -> &'static str {
+    use ExperimentStatus::{Cancelled, Completed, Draft, Paused, Running};
+    match (before.status, after.status) {
+        (Draft, Running) => "experiment.started",
+        (Paused, Running) => "experiment.resumed",
+        (Running, Paused) => "experiment.paused",
+        (Draft | Running | Paused, Completed) => "experiment.completed",
+        (Draft | Running | Paused, Cancelled) => "experiment.cancelled",
+        _ if after.allocations[before.allocations.len().min(after.allocations.len())..]
+            .iter()
+            .any(|a| a.step.is_some()) =>
+        {
+            "experiment.reallocated"
+        }
+        _ => "experiment.updated",
+    }
+}
+
+/// Refuses a part of a namespace that another live experiment has.
+async fn claim_namespace(tx: &mut Tx, project: &ProjectId, experiment: &Experiment) -> Result<(), StoreError> {
+    let Some(own) = &experiment.spec.namespace else { return Ok(()) };
+    if let Tx::Postgres(_) = tx {
+        // SQLite has one writer; here, those of one namespace come one after the other.
+        let sql = "SELECT pg_advisory_xact_lock(1819045232, hashtext($1))";
+        fetch!(fetch_all, tx, (), sql, format!("{project}/{}", own.name))?;
+    }
+    let sql = "SELECT document FROM experiments WHERE project_id = $1 AND id <> $2 AND status IN ('running', 'paused')";
+    for (document,) in fetch!(fetch_all, tx, (String,), sql, project.as_str(), experiment.id.as_str())? {
+        let other: Experiment = decode("an experiment", &document)?;
+        if let Some(theirs) = other.spec.namespace.as_ref().filter(|theirs| theirs.overlaps(own)) {
+            return Err(StoreError::Conflict(format!(
+                "experiment `{}` ({}) has [{}, {}] of the namespace `{}` already",
+                other.spec.key, other.id, theirs.range[0], theirs.range[1], own.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn conflict(error: StoreError, experiment: &Experiment) -> StoreError {

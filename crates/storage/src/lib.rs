@@ -30,7 +30,9 @@ mod news;
 #[cfg(target_os = "linux")]
 mod nodelay;
 pub mod observations;
+mod partitions;
 mod prompts;
+mod questions;
 mod records;
 mod results;
 mod runs;

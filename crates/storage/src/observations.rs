@@ -4,6 +4,7 @@
 //! put in; the sums are exact to 106 bits, so late and out-of-order arrivals leave the same numbers as arrivals in order.
 
 mod apply;
+mod recompute;
 mod sums;
 mod unit;
 mod units;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use llmops_domain::experiment::{Experiment, MetricKind, MetricSpec};
+use llmops_stats::histogram::UnitHistogram;
 use llmops_stats::sketch::Sketch;
 use llmops_stats::unit_sums::UnitSums;
 use serde::{Deserialize, Serialize};
@@ -20,12 +22,15 @@ use crate::db::fetch;
 use crate::{ExperimentKey, Store, StoreError};
 
 pub(crate) use apply::{Batch, apply};
+pub use recompute::RowChoice;
 pub use unit::{Cluster, unit_value};
 
 /// Random parts of an arm's units, each with a sketch of its observations.
 pub const PARTS: u64 = 32;
 /// The slice of everything.
 pub(crate) const ALL: &str = "all";
+/// Begins the slice of the units that came under one allocation.
+pub(crate) const ALLOCATION: &str = "allocation/";
 /// Stands for all metrics, where units are counted.
 pub(crate) const UNITS: &str = "";
 /// Units that were left out, by name, at most so many.
@@ -37,13 +42,15 @@ pub struct ObservedExperiment {
     pub(crate) key: ExperimentKey,
     /// The metrics that are compared.
     pub(crate) metrics: Vec<MetricSpec>,
+    /// Whether sums are kept for each allocation, because the allocation follows the data.
+    pub(crate) by_allocation: bool,
 }
 
 impl ObservedExperiment {
     /// Of an experiment.
     pub fn new(key: ExperimentKey, experiment: &Experiment) -> Self {
         let spec = &experiment.spec;
-        Self { key, metrics: spec.metrics.clone() }
+        Self { key, metrics: spec.metrics.clone(), by_allocation: spec.adaptive.is_some() }
     }
 
     /// A number that no other experiment of the store has.
@@ -119,6 +126,9 @@ pub struct MetricSums {
     /// How often each value of a unit occurs, for ordinal metrics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tally: Option<Vec<(f64, u64)>>,
+    /// Units by the size of their value, for metrics that are winsorised: the limit is a quantile of all that came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub histogram: Option<UnitHistogram>,
 }
 
 /// How many units there are, and some by name.
@@ -142,7 +152,8 @@ pub enum Sums {
     Sketch(Sketch),
 }
 
-/// Sums by slice (`all`, `day/2026-11-26`, `segment/country=DE`, `part/07`, `excluded`), variant and metric; the metric is empty where units are counted.
+/// Sums by slice (`all`, `day/2026-11-26`, `segment/country=DE`, `allocation/3`, `part/07`, `excluded`), variant and metric; the
+/// metric is empty where units are counted.
 pub type AllSums = BTreeMap<(String, usize, String), Sums>;
 
 /// Which slices are read.

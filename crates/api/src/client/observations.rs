@@ -5,9 +5,11 @@ use futures::stream::BoxStream;
 use http::Method;
 use llmops_domain::experiment::observation::Observation;
 use llmops_domain::experiment::result::ExperimentResult;
+use llmops_domain::experiment::{AskedQuestion, Question};
 
 use super::{Client, ClientError, segment, with_query};
 use crate::observations::{ImportObservationsQuery, RecordedObservations, ResultsQuery};
+use crate::page::{Page, PageQuery};
 
 impl Client {
     /// Records one observation.
@@ -37,5 +39,25 @@ impl Client {
         query: &ResultsQuery,
     ) -> Result<ExperimentResult, ClientError> {
         self.get_with(&format!("/api/v1/experiments/{}/results", segment(experiment)), query).await
+    }
+
+    /// Asks what the results cannot tell.
+    pub async fn ask_experiment(&self, experiment: &str, question: &Question) -> Result<AskedQuestion, ClientError> {
+        self.send(Method::POST, &format!("/api/v1/experiments/{}/questions", segment(experiment)), question).await
+    }
+
+    /// What was asked about an experiment, newest first.
+    pub async fn experiment_questions(
+        &self,
+        experiment: &str,
+        query: &PageQuery,
+    ) -> Result<Page<AskedQuestion>, ClientError> {
+        self.get_with(&format!("/api/v1/experiments/{}/questions", segment(experiment)), query).await
+    }
+
+    /// A question, with its answer once there is one.
+    pub async fn experiment_question(&self, experiment: &str, question: &str) -> Result<AskedQuestion, ClientError> {
+        let path = format!("/api/v1/experiments/{}/questions/{}", segment(experiment), segment(question));
+        self.get(&path).await
     }
 }

@@ -1,6 +1,7 @@
 //! `llmops experiment`: plan experiments, run them, assign units, and say what they found.
 
 mod analyze;
+mod ask;
 mod assign;
 mod manage;
 mod record;
@@ -62,6 +63,8 @@ pub(crate) enum ExperimentCommand {
     Import(record::ImportArgs),
     /// What an experiment found so far
     Results(record::ResultsArgs),
+    /// Ask what the results cannot tell: another kind of a metric, a part of the units, a stretch of time
+    Ask(Box<ask::AskArgs>),
     /// What observations from anywhere allow to say
     Analyze(Box<analyze::AnalyzeArgs>),
     /// Write what was found as one HTML file
@@ -163,6 +166,7 @@ pub(crate) async fn run(context: &Context, command: ExperimentCommand) -> Outcom
         ExperimentCommand::Record(args) => record::record(context, &args).await,
         ExperimentCommand::Import(args) => record::import(context, &args).await,
         ExperimentCommand::Results(args) => record::results(context, &args).await,
+        ExperimentCommand::Ask(args) => ask::run(context, &args).await,
         ExperimentCommand::Analyze(args) => analyze::run(context, &args),
         ExperimentCommand::Report(args) => report::run(context, &args).await,
         ExperimentCommand::Simulate(args) => simulate::run(context, &args),

@@ -15,6 +15,7 @@ mod observations;
 mod ofrep;
 mod power;
 mod project;
+mod readme;
 mod resume;
 mod schemas;
 mod score;

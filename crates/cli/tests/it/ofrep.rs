@@ -9,14 +9,18 @@ use serde_json::{Value, json};
 use crate::project::{Project, workspace};
 
 /// `llmops serve` in another process; killed when the test ends.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Server {
     fn start(project: &Project) -> Self {
-        let mut command = project.command(&["serve", "--dev", "--listen", "127.0.0.1:0"]);
+        Self::spawn(project.command(&["serve", "--dev", "--listen", "127.0.0.1:0"]))
+    }
+
+    /// Starts a server by a command of the caller's.
+    pub(crate) fn spawn(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         let mut lines = BufReader::new(child.stderr.take().unwrap());

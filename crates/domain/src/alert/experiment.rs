@@ -1,8 +1,23 @@
-//! Alerts about experiments.
+//! Alerts about experiments: a winner, a wrong split, a broken guardrail.
 
 use serde_json::{Map, Value, json};
 
-use super::{AlertDraft, AlertType, Severity};
+use super::{Alert, AlertDraft, AlertType, Severity};
+use crate::experiment::result::{Comparison, ExperimentResult, GuardrailState};
+use crate::hash::ContentHash;
+use crate::id::AlertId;
+
+/// A split is wrong at this p-value.
+const MISMATCH: f64 = 0.001;
+
+/// What a look at an experiment's results leads to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExperimentReview {
+    /// What is new.
+    pub raise: Vec<AlertDraft>,
+    /// Open alerts whose cause is gone.
+    pub resolve: Vec<AlertId>,
+}
 
 /// An experiment as alerts name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +29,55 @@ pub struct ExperimentRef<'a> {
 }
 
 impl ExperimentRef<'_> {
+    /// What all alerts of one experiment share.
+    pub fn scope(self) -> ContentHash {
+        self.alert(Severity::Info, "", String::new(), Value::Null).keys.scope
+    }
+
+    /// Compares what the results say with the open alerts of the experiment: what is said already is not said again, and
+    /// what does not hold any more is resolved. Without results (the experiment is over) everything is.
+    pub fn review(self, results: Option<&ExperimentResult>, open: &[Alert]) -> ExperimentReview {
+        let drafts = results.map(|results| self.drafts(results)).unwrap_or_default();
+        // Alerts that people wrote about an experiment are theirs to resolve.
+        let ours = |alert: &&Alert| alert.metadata.contains_key("rule");
+        let resolve = open.iter().filter(ours).filter(|alert| {
+            let lasts = |draft: &AlertDraft| draft.keys.fingerprint == alert.fingerprint;
+            !drafts.iter().any(lasts)
+        });
+        let resolve = resolve.map(|alert| alert.id.clone()).collect();
+        let is_open = |draft: &AlertDraft| open.iter().any(|alert| alert.fingerprint == draft.keys.fingerprint);
+        ExperimentReview { raise: drafts.into_iter().filter(|draft| !is_open(draft)).collect(), resolve }
+    }
+
+    fn drafts(self, results: &ExperimentResult) -> Vec<AlertDraft> {
+        let mut drafts = Vec::new();
+        if let Some(ratio) = results.sample_ratio.as_ref().filter(|ratio| ratio.mismatch) {
+            let counts: Vec<(String, u64)> = ratio.observed.iter().map(|(name, n)| (name.clone(), *n)).collect();
+            drafts.push(self.sample_ratio_mismatch(ratio.p_value.min(ratio.chi_squared_p), MISMATCH, &counts));
+        }
+        drafts.extend(self.won(results));
+        for comparison in &results.comparisons {
+            if let Some(rule) = comparison.guardrail.as_ref().filter(|rule| rule.state == GuardrailState::Violated) {
+                drafts.push(self.guardrail(&comparison.variant, &comparison.metric, rule.margin, rule.harm));
+            }
+        }
+        drafts
+    }
+
+    fn won(self, results: &ExperimentResult) -> Option<AlertDraft> {
+        let winner = results.winner.as_deref()?;
+        let mut target = results.comparisons.iter().filter(|c| c.metric == results.target_metric);
+        let numbers = |c: &Comparison| Some((c.difference?, [c.interval?.low, c.interval?.high]));
+        let (effect, interval) = if winner == results.control {
+            // Beside the best of the others, seen from the control.
+            let (effect, [low, high]) = target.next().and_then(numbers)?;
+            (-effect, [-high, -low])
+        } else {
+            target.find(|c| c.variant == winner).and_then(numbers)?
+        };
+        Some(self.winner(winner, &results.target_metric, effect, interval))
+    }
+
     fn alert(self, severity: Severity, cause: &str, message: String, evidence: Value) -> AlertDraft {
         let mut draft = AlertDraft::new(AlertType::Experiment, severity, "experiment", message)
             .about(self.id, None)
@@ -48,10 +112,10 @@ impl ExperimentRef<'_> {
         self.alert(Severity::Critical, "sample_ratio_mismatch", message, evidence).measured(Some(limit), Some(p_value))
     }
 
-    /// A guardrail is broken: `actual` of `metric` in `variant` is beyond `limit`.
+    /// A guardrail is broken: `metric` in `variant` is worse by `actual`, and at most `limit` is allowed.
     pub fn guardrail(self, variant: &str, metric: &str, limit: f64, actual: f64) -> AlertDraft {
         let message = format!(
-            "experiment {}: the guardrail {metric} of {variant} is broken: {actual:.4}, limit {limit:.4}",
+            "experiment {}: the guardrail {metric} of {variant} is broken: worse by {actual:.4}, at most {limit:.4} is allowed",
             self.name
         );
         let cause = format!("guardrail/{metric}/{variant}");

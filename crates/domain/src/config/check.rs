@@ -342,7 +342,7 @@ impl Checker<'_> {
 
     fn operations(&mut self) {
         let config = self.config;
-        for key in ["evaluation_interval", "probe_interval"] {
+        for key in ["evaluation_interval", "probe_interval", "experiment_review_interval"] {
             let pointer = format!("/operations/{key}");
             if self.document.value.pointer(&pointer).is_some_and(is_zero) {
                 self.error(&pointer, "must be longer than nothing", Some("such as 24h".to_owned()));

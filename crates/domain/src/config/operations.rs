@@ -15,7 +15,8 @@ pub struct OperationsConfig {
     pub enable_auto_evaluation: bool,
     /// Time between automatic evaluations of a suite without schedule.
     pub evaluation_interval: HumanDuration,
-    /// Fewest observations of each variant before a difference is called significant.
+    /// Fewest units of each variant before a winner of an experiment is named, where the experiment does not say. It is
+    /// written down when an experiment starts. 200 suit ratings, 500 binary metrics.
     #[schemars(range(min = 1))]
     pub min_samples_for_significance: u32,
     /// Alert when a metric of a run (`pass_rate`, `overall`, a metric's or category's name) falls below this.
@@ -28,6 +29,9 @@ pub struct OperationsConfig {
     pub probe_interval: Option<HumanDuration>,
     /// Time before the same alert is sent again.
     pub alert_cooldown: HumanDuration,
+    /// Time between two looks of the server at an experiment that runs: for a winner, a wrong split, a broken guardrail, and
+    /// a better allocation where that is adaptive.
+    pub experiment_review_interval: HumanDuration,
 }
 
 impl Default for OperationsConfig {
@@ -40,6 +44,7 @@ impl Default for OperationsConfig {
             enable_debate_evaluation: true,
             probe_interval: None,
             alert_cooldown: HumanDuration::from_secs(3600),
+            experiment_review_interval: HumanDuration::from_secs(60),
         }
     }
 }

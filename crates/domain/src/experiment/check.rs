@@ -64,6 +64,7 @@ impl ExperimentSpec {
         self.check_population(&mut problems);
         self.complete_metrics(&mut problems);
         self.check_analysis(&mut problems);
+        problems.extend(self.adaptive.iter().flat_map(|adaptive| adaptive.problems(&self)));
         if problems.is_empty() { Ok(self) } else { Err(InvalidExperiment { problems }) }
     }
 
@@ -289,6 +290,16 @@ fn check_metric(field: &str, metric: &MetricSpec, problems: &mut Vec<SpecProblem
     }
     if let Some(effect) = metric.minimum_effect.filter(|e| !(*e > 0.0 && e.is_finite())) {
         problem("minimum_effect", format!("it is {effect}: expected a number above 0"));
+    }
+    let is_rate = metric.kind() == MetricKind::Binary;
+    if let Some(mean) = metric.baseline.filter(|b| !b.is_finite() || (is_rate && !(0.0..=1.0).contains(b))) {
+        problem(
+            "baseline",
+            format!("it is {mean}: expected {}", if is_rate { "a rate from 0 to 1" } else { "a number" }),
+        );
+    }
+    if let Some(sd) = metric.sd.filter(|sd| !(*sd > 0.0 && sd.is_finite())) {
+        problem("sd", format!("it is {sd}: expected a number above 0"));
     }
     match (metric.kind(), &metric.denominator) {
         (MetricKind::Ratio, None) => {

@@ -288,6 +288,7 @@ impl Experiment {
         keep(spec.metrics == old.metrics, "metrics");
         keep(spec.target_metric == old.target_metric, "target_metric");
         keep(spec.analysis == old.analysis, "analysis");
+        keep(spec.adaptive == old.adaptive, "adaptive");
         if status.is_final() {
             keep(spec.weights() == old.weights(), "traffic_split");
             keep(spec.coverage == old.coverage, "coverage");
@@ -305,7 +306,7 @@ impl Experiment {
 
 impl ExperimentSpec {
     fn allocation(&self, at: Timestamp) -> Allocation {
-        Allocation { at, weights: self.weights(), coverage: self.coverage }
+        Allocation { at, weights: self.weights(), coverage: self.coverage, step: None }
     }
 }
 

@@ -82,6 +82,13 @@ pub struct MetricSpec {
     /// The smallest effect worth finding, in the metric's own unit: what the plan must be able to find.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minimum_effect: Option<f64>,
+    /// The mean of today (of binary metrics the rate): what the plan is checked with at the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<f64>,
+    /// The standard deviation between units of today, which the plan is checked with at the start. Absent: that of an earlier
+    /// experiment with this metric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sd: Option<f64>,
 }
 
 impl MetricSpec {

@@ -1,4 +1,4 @@
-//! The background task: reviews runs that nobody reviewed, puts messages together, delivers them, deletes what is old.
+//! The background task: reviews runs that nobody reviewed and experiments whose time has come, puts messages together, delivers them, deletes what is old.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +72,7 @@ impl AlertWorker {
 
     async fn step(&mut self) -> Result<(), Error> {
         while review::review_claimed(&self.services, None).await? {}
+        crate::experiments::review_due(&self.services).await?;
         self.compose().await?;
         self.deliver().await?;
         self.tidy().await
@@ -109,6 +110,7 @@ impl AlertWorker {
         self.tidied = Some(now);
         self.services.store.delete_events(ago(FLEETING), ago(EVENTS)).await?;
         self.services.store.delete_alerts(ago(ALERTS)).await?;
+        self.services.store.make_observation_parts(now).await?;
         Ok(())
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use llmops_domain::experiment::result::Excluded;
+use llmops_domain::experiment::MetricSpec;
+use llmops_domain::experiment::result::{Excluded, significant};
 use llmops_stats::StatsError;
+use llmops_stats::histogram::UnitHistogram;
 use llmops_stats::ordinal::Tally;
 use llmops_stats::quantile::QuantileEstimate;
 use llmops_stats::sketch::Sketch;
@@ -35,6 +37,8 @@ pub struct ArmMetric {
     pub max: Option<f64>,
     /// How often each value of a unit occurs, where it is kept.
     pub tally: Option<Vec<Tally>>,
+    /// Units by the size of their value, where the metric is winsorised and units still come.
+    pub histogram: Option<UnitHistogram>,
     /// The distribution of observations, where it is kept.
     pub quantiles: Quantiles,
     /// The quantile that the metric is compared by, once it was computed: summaries and several comparisons ask for it.
@@ -91,12 +95,42 @@ pub struct Observed {
     pub segments: BTreeMap<String, Vec<Arm>>,
     /// By the day of a unit's first observation.
     pub days: BTreeMap<String, Vec<Arm>>,
+    /// By the allocation under which units came, where the allocation follows the data; empty where shares are fixed.
+    pub allocations: BTreeMap<usize, Vec<Arm>>,
     /// What was left out.
     pub excluded: Excluded,
     /// What `units` counts.
     pub counted: &'static str,
     /// What a reader should know about the data.
     pub notices: Vec<String>,
+}
+
+impl Observed {
+    /// Pulls the values of winsorised metrics in to the quantile of all units that came so far, in every part of the data alike.
+    pub(crate) fn winsorise(&mut self, metrics: &[MetricSpec]) {
+        for metric in metrics {
+            let Some(q) = metric.winsorize else { continue };
+            let mut all = UnitHistogram::default();
+            let of_metric = self.arms.iter().filter_map(|arm| arm.metrics.get(&metric.name));
+            for histogram in of_metric.filter_map(|data| data.histogram.as_ref()) {
+                all.merge(histogram);
+            }
+            // Without units there is nothing to pull in.
+            let Ok(limit) = all.limit(q) else { continue };
+            let parts = self.segments.values_mut().chain(self.days.values_mut()).chain(self.allocations.values_mut());
+            for arm in parts.chain(std::iter::once(&mut self.arms)).flatten() {
+                let Some(data) = arm.metrics.get_mut(&metric.name) else { continue };
+                if let Some(histogram) = data.histogram.take() {
+                    data.sums = histogram.limited(limit);
+                }
+            }
+            let limit = significant(limit, 4);
+            self.notices.push(format!(
+                "{}: unit values above {limit}, the {q} quantile of all units, count as {limit}",
+                metric.name
+            ));
+        }
+    }
 }
 
 /// Every day with all days before it.

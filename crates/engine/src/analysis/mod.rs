@@ -4,6 +4,7 @@
 //! over units, from which every test but those of ranks and quantiles follows; ranks come from a tally of unit values,
 //! quantiles from the values or from sketches of them.
 
+pub mod adaptive;
 mod compare;
 mod data;
 mod decide;
@@ -28,7 +29,8 @@ use llmops_stats::sequential::multinomial;
 use llmops_stats::srm::sample_ratio_mismatch;
 
 pub use data::{Arm, ArmMetric, Observed, Quantiles};
-pub use reach::warning as plan_warning;
+pub use reach::{Known, warning as plan_warning};
+pub(crate) use reach::{needs_known, spread_of};
 
 /// A mismatch of the split is one at this p-value.
 const MISMATCH: f64 = 0.001;
@@ -94,12 +96,14 @@ impl Plan {
 
 /// Analyses what was observed.
 pub fn analyse(plan: &Plan, observed: &Observed) -> ExperimentResult {
-    let mut comparisons = compare_all(plan, &observed.arms);
+    let reweighted = adaptive::reweighted(plan, observed);
+    let mut comparisons = compare_all(plan, reweighted.as_ref().unwrap_or(&observed.arms), reweighted.is_some());
     correct_families(plan, &mut comparisons);
-    let variant_results = variant_results(plan, &observed.arms, &comparisons);
+    let variant_results = variant_results(plan, (&observed.arms, reweighted.as_deref()), &comparisons);
     let sample_ratio = sample_ratio(plan, observed);
     let decision = decide::decide(plan, &comparisons, &variant_results, sample_ratio.as_ref());
-    let mut segments = slices(plan, &observed.segments);
+    let is_adaptive = reweighted.is_some();
+    let mut segments = slices(plan, &observed.segments, is_adaptive);
     correct(plan.rules.correction, plan.rules.alpha, segments.iter_mut().flat_map(|slice| &mut slice.comparisons));
     ExperimentResult {
         experiment: plan.name.clone(),
@@ -122,20 +126,21 @@ pub fn analyse(plan: &Plan, observed: &Observed) -> ExperimentResult {
         sample_ratio,
         excluded: observed.excluded.clone(),
         segments,
-        days: slices(plan, &observed.days),
-        cumulative: slices(plan, &data::cumulative(&observed.days)),
+        days: slices(plan, &observed.days, is_adaptive),
+        cumulative: slices(plan, &data::cumulative(&observed.days), is_adaptive),
         computed_at: plan.now,
     }
 }
 
 /// Every metric of every treatment beside the control's.
-fn compare_all(plan: &Plan, arms: &[Arm]) -> Vec<Comparison> {
+fn compare_all(plan: &Plan, arms: &[Arm], is_adaptive: bool) -> Vec<Comparison> {
     let nothing = ArmMetric::default();
     let mut comparisons = Vec::new();
     for metric in plan.ordered_metrics() {
         let of = |variant: usize| arms.get(variant).and_then(|arm| arm.metrics.get(&metric.name)).unwrap_or(&nothing);
         for treatment in plan.treatments() {
-            comparisons.push(compare::compare(plan, metric, treatment, (of(plan.control), of(treatment))));
+            let compare = if is_adaptive { adaptive::compare } else { compare::compare };
+            comparisons.push(compare(plan, metric, treatment, (of(plan.control), of(treatment))));
         }
     }
     comparisons
@@ -173,11 +178,20 @@ fn summaries(plan: &Plan, arm: &Arm) -> BTreeMap<String, MetricSummary> {
     plan.metrics.iter().filter_map(of).collect()
 }
 
-fn variant_results(plan: &Plan, arms: &[Arm], comparisons: &[Comparison]) -> BTreeMap<String, VariantResult> {
+fn variant_results(
+    plan: &Plan,
+    (arms, reweighted): (&[Arm], Option<&[Arm]>),
+    comparisons: &[Comparison],
+) -> BTreeMap<String, VariantResult> {
     let nothing = Arm::default();
     let of = |(variant, id): (usize, &String)| {
         let arm = arms.get(variant).unwrap_or(&nothing);
-        let metrics = summaries(plan, arm);
+        let mut metrics = summaries(plan, arm);
+        for (name, data) in reweighted.and_then(|arms| arms.get(variant)).iter().flat_map(|arm| &arm.metrics) {
+            if let Some(summary) = metrics.get_mut(name) {
+                adaptive::summarise(summary, data, plan.level());
+            }
+        }
         let target = metrics.get(&plan.target);
         let is_rate = plan.metric(&plan.target).is_some_and(summary::is_rate);
         let beside = comparisons.iter().find(|c| c.metric == plan.target && c.variant == *id);
@@ -195,11 +209,12 @@ fn variant_results(plan: &Plan, arms: &[Arm], comparisons: &[Comparison]) -> BTr
     plan.variants.iter().enumerate().map(of).collect()
 }
 
-fn slices(plan: &Plan, parts: &BTreeMap<String, Vec<Arm>>) -> Vec<Slice> {
+/// Parts of an adaptive experiment are shown and not compared: a comparison would need the allocations within each part.
+fn slices(plan: &Plan, parts: &BTreeMap<String, Vec<Arm>>, is_adaptive: bool) -> Vec<Slice> {
     let of = |(name, arms): (&String, &Vec<Arm>)| Slice {
         name: name.clone(),
         variant_results: plan.variants.iter().cloned().zip(arms.iter().map(|arm| summaries(plan, arm))).collect(),
-        comparisons: compare_all(plan, arms),
+        comparisons: if is_adaptive { Vec::new() } else { compare_all(plan, arms, false) },
     };
     parts.iter().map(of).collect()
 }
@@ -229,6 +244,9 @@ fn sample_ratio(plan: &Plan, observed: &Observed) -> Option<SampleRatio> {
 
 fn notices(plan: &Plan, observed: &Observed, comparisons: &[Comparison]) -> Vec<String> {
     let mut notices = observed.notices.clone();
+    if !observed.allocations.is_empty() {
+        notices.extend(adaptive::notices(plan, observed));
+    }
     let excluded = observed.excluded.units_in_several_variants;
     if excluded > 0 {
         let (units, were) = if excluded == 1 { ("unit", "was") } else { ("units", "were") };

@@ -10,7 +10,7 @@ mod stored;
 pub(crate) mod worker;
 
 use jiff::Timestamp;
-use llmops_domain::id::{ProjectId, RunId};
+use llmops_domain::id::{ProjectId, QuestionId, RunId};
 use serde::{Deserialize, Serialize};
 
 pub use self::redis::RedisQueue;
@@ -35,6 +35,11 @@ pub enum Job {
         /// The firing.
         fire_at: Timestamp,
     },
+    /// Answer a question about an experiment from its observations.
+    Answer {
+        /// The question.
+        question: QuestionId,
+    },
 }
 
 impl Job {
@@ -43,6 +48,7 @@ impl Job {
         match self {
             Self::Run { run } => format!("run/{project}/{run}"),
             Self::Fire { schedule, fire_at } => format!("fire/{project}/{schedule}/{fire_at}"),
+            Self::Answer { question } => format!("answer/{project}/{question}"),
         }
     }
 }

@@ -205,6 +205,7 @@ async fn perform(shared: &Shared, job: &TakenJob, place: OwnedSemaphorePermit) -
             Fired::Settled => Next::Done,
             Fired::NotYet => Next::Again(TURN),
         }),
+        Job::Answer { question } => ops.experiments().answer(&question).await.map(|()| Next::Done),
     }
 }
 
@@ -234,6 +235,9 @@ async fn recover(shared: Arc<Shared>) {
             Ok(0) => {}
             Ok(runs) => tracing::info!(runs, "runs that nobody worked on are queued"),
             Err(error) => tracing::warn!(%error, "could not look for runs that nobody works on"),
+        }
+        if let Err(error) = shared.ops.recover_questions().await {
+            tracing::warn!(%error, "could not look for questions that nobody answers");
         }
         shared.pause(every).await;
     }

@@ -16,8 +16,8 @@ use serde_json::{Map, Value, json};
 
 /// A clock that the test sets.
 #[derive(Debug, Default)]
-struct FakeClock {
-    hours: AtomicI64,
+pub(crate) struct FakeClock {
+    pub(crate) hours: AtomicI64,
     ids: AtomicU64,
 }
 
@@ -31,12 +31,12 @@ impl Clock for FakeClock {
     }
 }
 
-fn replica(store: &Store, clock: &Arc<FakeClock>) -> LlmOps {
+pub(crate) fn replica(store: &Store, clock: &Arc<FakeClock>) -> LlmOps {
     let providers = Providers::new(&BTreeMap::new(), &BTreeMap::new(), Path::new(".")).unwrap();
     LlmOps::with_clock(store.clone(), providers, Options::default(), clock.clone())
 }
 
-fn spec(value: Value) -> ExperimentSpec {
+pub(crate) fn spec(value: Value) -> ExperimentSpec {
     serde_json::from_value(value).unwrap()
 }
 
@@ -266,6 +266,118 @@ async fn prompts_and_models_in_one_call() {
         let started = ops.experiments().start("p").await.unwrap();
         assert_eq!(started.spec.variants[0].prompt_version.as_deref(), Some("1.0.0"), "pinned to what is active");
         assert_eq!(started.notices.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_two_that_start_at_the_same_moment_one_has_the_namespace() {
+    on_backends(async |store| {
+        let clock = Arc::new(FakeClock::default());
+        let replicas = [replica(&Store::open(store.url()).await.unwrap(), &clock), replica(store, &clock)];
+        let part = |name: &str, range: [f64; 2]| {
+            spec(json!({"name": name, "variants": [{}, {}], "namespace": {"name": "page", "range": range}}))
+        };
+        for round in 0..5 {
+            let mut starting = Vec::new();
+            for (i, ops) in replicas.iter().enumerate() {
+                let manager = ops.experiments();
+                let id = manager.create(part(&format!("{round}-{i}"), [0.0, 0.6])).await.unwrap().id.0;
+                starting.push(tokio::spawn(async move { manager.start(&id).await }));
+            }
+            let mut started = Vec::new();
+            for start in starting {
+                match start.await.unwrap() {
+                    Ok(experiment) => started.push(experiment.id.0),
+                    Err(error) => assert!(error.to_string().contains("of the namespace `page` already"), "{error}"),
+                }
+            }
+            assert_eq!(started.len(), 1, "round {round}");
+            let beside = replicas[0].experiments();
+            let other = beside.create(part(&format!("{round}-beside"), [0.6, 1.0])).await.unwrap().id.0;
+            beside.start(&other).await.unwrap();
+            for id in started.iter().chain([&other]) {
+                beside.cancel(id).await.unwrap();
+            }
+        }
+        let changes = store.list_audit(&project(), &llmops_storage::AuditFilter::default(), 100).await.unwrap();
+        let of = |action: &str| changes.iter().filter(|change| change.action == action).count();
+        assert_eq!((of("experiment.created"), of("experiment.started"), of("experiment.cancelled")), (15, 10, 10));
+    })
+    .await;
+}
+
+fn project() -> llmops::domain::id::ProjectId {
+    llmops::domain::id::ProjectId::default_project()
+}
+
+/// Imports rows of `unit,variant,metric,value`.
+pub(crate) async fn import(
+    ops: &LlmOps,
+    id: &str,
+    rows: impl Iterator<Item = (String, &'static str, &'static str, f64)>,
+) {
+    let mut import = ops.experiments().import_observations(id).await.unwrap();
+    for (line, (unit, variant, metric, value)) in rows.enumerate() {
+        let observation = llmops::domain::experiment::observation::Observation {
+            unit: Some(unit),
+            variant: Some(variant.to_owned()),
+            metric: metric.to_owned(),
+            value,
+            at: None,
+            idempotency_key: None,
+        };
+        import.push(line as u64 + 1, observation).await.unwrap();
+    }
+    assert_eq!(import.finish().await.unwrap().refused, 0);
+}
+
+#[tokio::test]
+async fn what_a_running_experiment_finds_is_told_once_and_taken_back() {
+    use llmops::domain::alert::AlertFilter;
+    on_backends(async |store| {
+        let clock = Arc::new(FakeClock::default());
+        let replicas = [replica(store, &clock), replica(&Store::open(store.url()).await.unwrap(), &clock)];
+        let ops = &replicas[0];
+        let experiment = spec(json!({
+            "name": "solver", "variants": [{"id": "control"}, {"id": "new"}], "analysis": {"min_duration": "0s"},
+            "metrics": [{"name": "solved", "kind": "binary"},
+                {"name": "length", "direction": "lower", "guardrail": {"margin": 1.0}}],
+        }));
+        let id = ops.experiments().create(experiment).await.unwrap().id.0;
+        let started = ops.experiments().start(&id).await.unwrap();
+        assert_eq!(started.spec.analysis.min_samples, Some(100), "the configuration's rule is written down");
+        let look = async |hour: i64| {
+            clock.hours.store(hour, Ordering::SeqCst);
+            for ops in &replicas {
+                ops.alert_worker().run_once().await.unwrap();
+            }
+            let open = AlertFilter { open: Some(true), ..AlertFilter::default() };
+            let mut open = ops.alerts().list(&open).await.unwrap();
+            open.sort_by(|a, b| a.message.cmp(&b.message));
+            open.iter().map(|a| (a.metadata["rule"].as_str().unwrap().to_owned(), a.count)).collect::<Vec<_>>()
+        };
+        assert_eq!(look(1).await, [], "nothing is known yet");
+        let unit = |i: u32| (format!("u{i}"), if i % 2 == 0 { "control" } else { "new" });
+        let solved = (0..2000).map(|i| (unit(i).0, unit(i).1, "solved", f64::from(i % 10 < 4 + 4 * (i % 2))));
+        import(ops, &id, solved).await;
+        // The new one answers at greater length than is allowed.
+        import(ops, &id, (0..2000).map(|i| (unit(i).0, unit(i).1, "length", f64::from(i % 7 + 5 * (i % 2))))).await;
+        assert_eq!(look(2).await, [("guardrail/length/new".to_owned(), 1)], "no winner breaks a guardrail");
+        // As many short answers bring the mean back.
+        import(ops, &id, (0..2000).map(|i| (unit(i).0, unit(i).1, "length", f64::from(i % 7)))).await;
+        import(ops, &id, (0..2000).map(|i| (unit(i).0, unit(i).1, "length", f64::from(i % 7 + 1 - (i % 2))))).await;
+        import(ops, &id, (0..8000).map(|i| (unit(i % 2000).0, unit(i % 2000).1, "length", f64::from(i % 7)))).await;
+        assert_eq!(look(3).await, [("winner/new".to_owned(), 1)]);
+        assert_eq!(look(4).await, [("winner/new".to_owned(), 1)], "it is told once");
+        // Units of one variant are lost.
+        import(ops, &id, (0..500).map(|i| (format!("more{i}"), "new", "solved", f64::from(i % 10 < 8)))).await;
+        assert_eq!(look(5).await, [("sample_ratio_mismatch".to_owned(), 1)], "and nothing is concluded");
+        import(ops, &id, (0..500).map(|i| (format!("found{i}"), "control", "solved", f64::from(i % 10 < 4)))).await;
+        assert_eq!(look(6).await, [("winner/new".to_owned(), 1)], "they were found");
+        ops.experiments().complete(&id, Some("new")).await.unwrap();
+        assert_eq!(look(7).await, []);
+        assert_eq!(look(8).await, []);
     })
     .await;
 }

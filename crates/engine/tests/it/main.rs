@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod adaptive;
 mod alerts;
 mod calibration;
 mod deployments;
@@ -15,6 +16,7 @@ mod models;
 mod observations;
 mod peeking;
 mod prompts;
+mod questions;
 mod records;
 mod schedules;
 mod scorers;

@@ -13,10 +13,10 @@ use llmops_stats::unit_sums::UnitValue;
 const STEP: u64 = 50;
 
 /// SplitMix64 (Steele, Lea & Flood 2014).
-struct Draws(u64);
+pub(crate) struct Draws(pub(crate) u64);
 
 impl Draws {
-    fn next(&mut self) -> f64 {
+    pub(crate) fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,22 +1,26 @@
-//! `/api/v1/experiments/{experiment}/observations` and `…/results`
+//! `/api/v1/experiments/{experiment}/observations`, `…/results` and `…/questions`
 
 use std::io::{self, Read};
 
 use axum::Json as Answer;
 use axum::body::{Body, BodyDataStream};
+use axum::http::StatusCode;
 use bytes::{Buf as _, Bytes};
 use futures::StreamExt;
 use llmops::LlmOps;
 use llmops::observation_rows::{BadRow, ReadError, Row, Rows};
+use llmops_api::Page;
 use llmops_api::error::ErrorResponse;
 use llmops_api::observations::{ImportObservationsQuery, RecordedObservations, ResultsQuery};
+use llmops_api::page::PageQuery;
 use llmops_domain::experiment::observation::Observation;
 use llmops_domain::experiment::result::ExperimentResult;
+use llmops_domain::experiment::{AskedQuestion, Question};
 use tokio::sync::mpsc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::bad_request;
+use super::{bad_request, page};
 use crate::ApiError;
 use crate::extract::{Editor, Json, Path, Query, Viewer};
 
@@ -24,7 +28,12 @@ use crate::extract::{Editor, Json, Path, Query, Viewer};
 const CHUNK: usize = 512;
 
 pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new().routes(routes!(record)).routes(routes!(import)).routes(routes!(results))
+    OpenApiRouter::new()
+        .routes(routes!(record))
+        .routes(routes!(import))
+        .routes(routes!(results))
+        .routes(routes!(ask, questions))
+        .routes(routes!(question))
 }
 
 /// Records one value of one metric. When it is answered, it is on disk. The same idempotency key, unit and metric again is the
@@ -90,6 +99,47 @@ async fn results(
     Query(query): Query<ResultsQuery>,
 ) -> Result<Answer<ExperimentResult>, ApiError> {
     Ok(Answer(ops.experiments().get_results(&experiment, &query).await?))
+}
+
+/// Asks what the results cannot tell: another kind or quantile of a metric, a part of the units, a stretch of time. It is answered
+/// from the observations in the background; the answer is fetched by the id of the question.
+#[utoipa::path(post, path = "/api/v1/experiments/{experiment}/questions", operation_id = "ask_experiment",
+    tag = "experiments", params(("experiment" = String, Path)), request_body = Question,
+    responses((status = 202, body = AskedQuestion), (status = 404, body = ErrorResponse),
+        (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
+async fn ask(
+    Editor(ops): Editor,
+    Path(experiment): Path<String>,
+    Json(question): Json<Question>,
+) -> Result<(StatusCode, Answer<AskedQuestion>), ApiError> {
+    Ok((StatusCode::ACCEPTED, Answer(ops.experiments().ask(&experiment, question).await?)))
+}
+
+/// What was asked about an experiment, newest first.
+#[utoipa::path(get, path = "/api/v1/experiments/{experiment}/questions", operation_id = "list_experiment_questions",
+    tag = "experiments", params(("experiment" = String, Path), PageQuery),
+    responses((status = 200, body = Page<AskedQuestion>), (status = 400, body = ErrorResponse),
+        (status = 404, body = ErrorResponse)))]
+async fn questions(
+    Viewer(ops): Viewer,
+    Path(experiment): Path<String>,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<Page<AskedQuestion>>, ApiError> {
+    let limit = query.limit();
+    let found = ops.experiments().questions(&experiment, query.cursor.as_deref(), limit + 1).await?;
+    Ok(Answer(page(found, limit, |asked| asked.id.0.clone())))
+}
+
+/// A question, with its answer once there is one.
+#[utoipa::path(get, path = "/api/v1/experiments/{experiment}/questions/{question}",
+    operation_id = "get_experiment_question", tag = "experiments",
+    params(("experiment" = String, Path), ("question" = String, Path)),
+    responses((status = 200, body = AskedQuestion), (status = 404, body = ErrorResponse)))]
+async fn question(
+    Viewer(ops): Viewer,
+    Path((experiment, question)): Path<(String, String)>,
+) -> Result<Answer<AskedQuestion>, ApiError> {
+    Ok(Answer(ops.experiments().question(&experiment, &question).await?))
 }
 
 type Chunk = Vec<Result<Row, BadRow>>;

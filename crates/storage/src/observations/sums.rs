@@ -1,6 +1,6 @@
 //! The sums over units, and what a batch changes in them.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use llmops_domain::experiment::{MetricKind, MetricSpec};
 use llmops_stats::StatsError;
@@ -30,7 +30,15 @@ pub(super) struct Deltas {
     sketches: BTreeMap<Place, Vec<f64>>,
     units: BTreeMap<usize, i64>,
     pub(super) excluded: Vec<String>,
-    tallied: HashSet<String>,
+    /// Metrics of which more than sums is kept.
+    kept: HashMap<String, Kept>,
+}
+
+/// What is kept of a metric beside its sums.
+#[derive(Debug, Clone, Copy, Default)]
+struct Kept {
+    tally: bool,
+    histogram: bool,
 }
 
 impl Deltas {
@@ -48,8 +56,9 @@ impl Deltas {
         values: &[f64],
     ) {
         let place = |slice: String| (slice, unit.variant, metric.name.clone());
-        if metric.kind() == MetricKind::Ordinal {
-            self.tallied.insert(metric.name.clone());
+        if !self.kept.contains_key(&metric.name) {
+            let kept = Kept { tally: metric.kind() == MetricKind::Ordinal, histogram: metric.winsorize.is_some() };
+            self.kept.insert(metric.name.clone(), kept);
         }
         let (old, new) = (unit.slices(unit.old.first), unit.slices(unit.state.first));
         let stays = before.is_some() && old == new;
@@ -74,10 +83,12 @@ fn refused(error: &StatsError) -> StoreError {
 
 fn change_sums(
     sums: &mut MetricSums,
-    tallied: bool,
+    kept: Kept,
     changes: &[(Counted, Counted)],
     values: &[f64],
 ) -> Result<(), StoreError> {
+    // Of units that came before it was kept it could tell nothing.
+    let histogram = kept.histogram && (sums.histogram.is_some() || sums.sums.units() == 0);
     for (before, now) in changes {
         if let Some((unit, n)) = before {
             sums.sums.remove(*unit).map_err(|e| refused(&e))?;
@@ -87,7 +98,12 @@ fn change_sums(
             sums.sums.add(*unit).map_err(|e| refused(&e))?;
             sums.observations += n;
         }
-        if tallied {
+        if histogram {
+            let histogram = sums.histogram.get_or_insert_default();
+            before.map_or(Ok(()), |(unit, _)| histogram.remove(unit)).map_err(|e| refused(&e))?;
+            now.map_or(Ok(()), |(unit, _)| histogram.add(unit)).map_err(|e| refused(&e))?;
+        }
+        if kept.tally {
             let tally = sums.tally.get_or_insert_default();
             tally_one(tally, before.map(|(unit, _)| unit.value), false);
             tally_one(tally, now.map(|(unit, _)| unit.value), true);
@@ -120,33 +136,7 @@ pub(super) async fn put_sums(tx: &mut Tx, experiment: &ObservedExperiment, delta
     let places: BTreeSet<Place> =
         deltas.metrics.keys().chain(deltas.sketches.keys()).cloned().chain(units).chain(excluded).collect();
     let mut sums = load_sums(tx, experiment, &places).await?;
-    for (place, changes) in &deltas.metrics {
-        let entry = sums.entry(place.clone()).or_insert_with(|| Sums::Metric(MetricSums::default()));
-        if let Sums::Metric(sums) = entry {
-            let values = deltas.values.get(place).map(Vec::as_slice).unwrap_or_default();
-            change_sums(sums, deltas.tallied.contains(&place.2), changes, values)?;
-        }
-    }
-    for (place, values) in &deltas.sketches {
-        let entry = sums.entry(place.clone()).or_insert_with(|| Sums::Sketch(Sketch::default()));
-        if let Sums::Sketch(sketch) = entry {
-            values.iter().try_for_each(|value| sketch.add(*value)).map_err(|e| refused(&e))?;
-        }
-    }
-    for (variant, change) in &deltas.units {
-        let place = (ALL.to_owned(), *variant, UNITS.to_owned());
-        if let Sums::Units(count) = sums.entry(place).or_insert_with(|| Sums::Units(UnitCount::default())) {
-            count.units = count.units.saturating_add_signed(*change);
-        }
-    }
-    if !deltas.excluded.is_empty() {
-        let place = ("excluded".to_owned(), 0, UNITS.to_owned());
-        if let Sums::Units(count) = sums.entry(place).or_insert_with(|| Sums::Units(UnitCount::default())) {
-            count.units += deltas.excluded.len() as u64;
-            count.examples.extend(deltas.excluded);
-            count.examples.truncate(EXAMPLES);
-        }
-    }
+    add_deltas(&mut sums, deltas)?;
     let no_json = |e: serde_json::Error| StoreError::Invalid(format!("sums have no JSON form: {e}"));
     let mut rows = Vec::with_capacity(sums.len());
     for (place, sums) in sums {
@@ -169,6 +159,38 @@ pub(super) async fn put_sums(tx: &mut Tx, experiment: &ObservedExperiment, delta
         &row.1
     )
     .await?;
+    Ok(())
+}
+
+/// Changes the sums.
+pub(super) fn add_deltas(sums: &mut BTreeMap<Place, Sums>, deltas: Deltas) -> Result<(), StoreError> {
+    for (place, changes) in &deltas.metrics {
+        let entry = sums.entry(place.clone()).or_insert_with(|| Sums::Metric(MetricSums::default()));
+        if let Sums::Metric(sums) = entry {
+            let values = deltas.values.get(place).map(Vec::as_slice).unwrap_or_default();
+            change_sums(sums, deltas.kept.get(&place.2).copied().unwrap_or_default(), changes, values)?;
+        }
+    }
+    for (place, values) in &deltas.sketches {
+        let entry = sums.entry(place.clone()).or_insert_with(|| Sums::Sketch(Sketch::default()));
+        if let Sums::Sketch(sketch) = entry {
+            values.iter().try_for_each(|value| sketch.add(*value)).map_err(|e| refused(&e))?;
+        }
+    }
+    for (variant, change) in &deltas.units {
+        let place = (ALL.to_owned(), *variant, UNITS.to_owned());
+        if let Sums::Units(count) = sums.entry(place).or_insert_with(|| Sums::Units(UnitCount::default())) {
+            count.units = count.units.saturating_add_signed(*change);
+        }
+    }
+    if !deltas.excluded.is_empty() {
+        let place = ("excluded".to_owned(), 0, UNITS.to_owned());
+        if let Sums::Units(count) = sums.entry(place).or_insert_with(|| Sums::Units(UnitCount::default())) {
+            count.units += deltas.excluded.len() as u64;
+            count.examples.extend(deltas.excluded);
+            count.examples.truncate(EXAMPLES);
+        }
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use super::apply::{hash, values_query};
 use super::sums::Deltas;
 use super::unit::{UnitState, name_hash};
-use super::{ALL, NewObservation, ObservedExperiment, PARTS, unit_value};
+use super::{ALL, ALLOCATION, NewObservation, ObservedExperiment, PARTS, unit_value};
 use crate::StoreError;
 use crate::bulk::{Insert, insert_rows, pieces};
 use crate::db::{Raw, Tx, big, count, fetch};
@@ -19,8 +19,9 @@ const LOOKUP: usize = 256;
 const NAMELESS: char = '\u{1}';
 
 const INSERT_UNITS: Insert = Insert {
-    head: "INSERT INTO observed_units (key, experiment_key, unit, project_id, variant, several, segments, state) VALUES",
-    columns: 8,
+    head: "INSERT INTO observed_units \
+           (key, experiment_key, unit, project_id, variant, several, segments, state, epoch) VALUES",
+    columns: 9,
     tail: "",
 };
 /// One unit of the batch.
@@ -30,6 +31,8 @@ pub(super) struct UnitRow {
     pub(super) variant: usize,
     pub(super) several: bool,
     pub(super) segments: String,
+    /// The allocation under which it came, where its exposure tells and that is asked for.
+    pub(super) epoch: Option<usize>,
     pub(super) state: UnitState,
     /// As it was before the batch.
     pub(super) old: UnitState,
@@ -52,7 +55,9 @@ pub(super) struct Units {
     pub(super) rows: Vec<UnitRow>,
 }
 
-type Stored = (i64, String, i64, i64, String, Vec<u8>);
+type Stored = (i64, String, i64, i64, String, Vec<u8>, i64);
+/// What the exposure of a unit tells: variant, segments, allocation.
+type Exposed = (usize, String, usize);
 
 impl Units {
     /// The units of a batch, and the place of each observation's among them. Units that are not known yet are made, where
@@ -67,7 +72,7 @@ impl Units {
         let distinct: Vec<&str> = distinct.into_iter().collect();
         let mut units = Self { rows: Vec::with_capacity(distinct.len()) };
         let mut index: HashMap<String, usize> = HashMap::with_capacity(distinct.len());
-        for (key, name, variant, several, segments, state) in stored_units(tx, experiment, &distinct).await? {
+        for (key, name, variant, several, segments, state, epoch) in stored_units(tx, experiment, &distinct).await? {
             let state = UnitState::from_bytes(&state)?;
             index.insert(name.clone(), units.rows.len());
             units.rows.push(UnitRow {
@@ -76,6 +81,7 @@ impl Units {
                 variant: count(variant)?,
                 several: several != 0,
                 segments,
+                epoch: usize::try_from(epoch).ok().filter(|_| experiment.by_allocation),
                 old: state.clone(),
                 state,
                 was_several: several != 0,
@@ -95,8 +101,9 @@ impl Units {
                 let variant = exposed.map(|e| e.0).or(observation.variant).or(observation.assigned);
                 variant.zip(keys.next()).map(|(variant, key)| {
                     let segments = exposed.map_or_else(String::new, |e| e.1.clone());
+                    let epoch = exposed.map(|e| e.2).filter(|_| experiment.by_allocation);
                     index.insert(name.clone(), units.rows.len());
-                    units.rows.push(UnitRow::new(key, name, variant, segments));
+                    units.rows.push(UnitRow { epoch, ..UnitRow::new(key, name, variant, segments) });
                     units.rows.len() - 1
                 })
             };
@@ -125,7 +132,8 @@ impl Units {
             big(row.0.variant as u64),
             i64::from(row.0.several),
             &row.0.segments,
-            &row.1
+            &row.1,
+            row.0.epoch.map_or(-1, |epoch| big(epoch as u64))
         )
         .await?;
         let changed = self.rows.iter().filter(|u| !u.is_new && (!u.values.is_empty() || u.several != u.was_several));
@@ -190,7 +198,7 @@ impl Units {
 }
 
 impl UnitRow {
-    fn new(key: i64, name: String, variant: usize, segments: String) -> Self {
+    pub(super) fn new(key: i64, name: String, variant: usize, segments: String) -> Self {
         let (state, old) = (UnitState::default(), UnitState::default());
         Self {
             key,
@@ -198,6 +206,7 @@ impl UnitRow {
             variant,
             several: false,
             segments,
+            epoch: None,
             state,
             old,
             was_several: false,
@@ -231,7 +240,8 @@ impl UnitRow {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             format!("segment/{name}={value}")
         });
-        [ALL.to_owned(), day].into_iter().chain(named).collect()
+        let allocation = self.epoch.map(|epoch| format!("{ALLOCATION}{epoch}"));
+        [ALL.to_owned(), day].into_iter().chain(named).chain(allocation).collect()
     }
 
     pub(super) fn part(&self) -> String {
@@ -243,7 +253,7 @@ async fn stored_units(tx: &mut Tx, experiment: &ObservedExperiment, names: &[&st
     let mut found = Vec::with_capacity(names.len());
     for piece in names.chunks(LOOKUP) {
         let sql = values_query(
-            "SELECT u.key, u.unit, u.variant, u.several, u.segments, u.state FROM (VALUES",
+            "SELECT u.key, u.unit, u.variant, u.several, u.segments, u.state, u.epoch FROM (VALUES",
             (piece.len(), 2, matches!(tx, Tx::Postgres(_))),
             ") AS v JOIN observed_units AS u ON u.experiment_key = v.column1 AND u.unit = v.column2",
         );
@@ -264,23 +274,23 @@ async fn stored_units(tx: &mut Tx, experiment: &ObservedExperiment, names: &[&st
     Ok(found)
 }
 
-/// Variant and segments of units that were exposed.
+/// What is known of units that were exposed.
 async fn exposures(
     tx: &mut Tx,
     experiment: &ObservedExperiment,
     names: &[&str],
-) -> Result<HashMap<String, (usize, String)>, StoreError> {
+) -> Result<HashMap<String, Exposed>, StoreError> {
     let mut found = HashMap::new();
     let named: Vec<&str> = names.iter().copied().filter(|name| !name.starts_with(NAMELESS)).collect();
     for piece in named.chunks(LOOKUP) {
         let sql = values_query(
-            "SELECT u.unit, u.variant, u.segments FROM (VALUES",
+            "SELECT u.unit, u.variant, u.segments, u.epoch FROM (VALUES",
             (piece.len(), 2, matches!(tx, Tx::Postgres(_))),
             ") AS v JOIN experiment_units AS u ON u.experiment_key = v.column1 AND u.unit = v.column2",
         );
         macro_rules! run {
             ($conn:expr) => {{
-                let mut query = sqlx::query_as::<_, (String, i64, String)>(sqlx::AssertSqlSafe(sql));
+                let mut query = sqlx::query_as::<_, (String, i64, String, i64)>(sqlx::AssertSqlSafe(sql));
                 for name in piece {
                     query = query.bind(experiment.key.key).bind(*name);
                 }
@@ -291,8 +301,8 @@ async fn exposures(
             Raw::Sqlite(conn) => run!(conn),
             Raw::Postgres(conn) => run!(conn),
         };
-        for (unit, variant, segments) in rows {
-            found.insert(unit, (count(variant)?, segments));
+        for (unit, variant, segments, epoch) in rows {
+            found.insert(unit, (count(variant)?, segments, count(epoch)?));
         }
     }
     Ok(found)

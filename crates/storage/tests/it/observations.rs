@@ -6,7 +6,7 @@ use llmops_domain::experiment::{Experiment, ExperimentSpec};
 use llmops_domain::id::ExperimentId;
 use llmops_storage::Store;
 use llmops_storage::observations::{
-    AllSums, MetricSums, NewObservation, ObservedExperiment, Recorded, SliceChoice, Sums,
+    AllSums, MetricSums, NewObservation, ObservedExperiment, Recorded, RowChoice, SliceChoice, Sums,
 };
 use llmops_testing::on_backends;
 
@@ -201,6 +201,36 @@ async fn units_without_variant_are_told() {
             Some(Sums::Units(count)) => assert_eq!(count.units, 1, "only units with a name are counted"),
             other => panic!("{other:?}"),
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn observations_are_kept_by_month_and_forgotten() {
+    on_backends(async |store| {
+        let is_postgres = store.url().starts_with("postgres");
+        let (observed_experiment, key) = experiment(store, "kept").await;
+        let made = store.make_observation_parts(at(0)).await.unwrap();
+        assert_eq!(made.len(), if is_postgres { 3 } else { 0 }, "{made:?}");
+        assert!(store.make_observation_parts(at(0)).await.unwrap().is_empty(), "they are there");
+        let month = 31 * 86_400;
+        let rows: Vec<_> = [-2 * month, 0, month, 2 * month]
+            .into_iter()
+            .enumerate()
+            .map(|(i, second)| observed(&format!("u{i}"), i % 2, "quality", 1.0, second))
+            .collect();
+        let recorded = store.record_observations(&observed_experiment, rows.clone()).await.unwrap();
+        assert_eq!(recorded.accepted, 4);
+        let again = store.record_observations(&observed_experiment, rows.clone()).await.unwrap();
+        assert_eq!((again.accepted, again.duplicates), (0, 4), "whichever part they are in");
+        let before = sums(store, &key).await;
+        let (deleted, dropped) = store.expire_observations(at(40 * 86_400)).await.unwrap();
+        assert_eq!(deleted + dropped.len() as u64, 3, "{deleted} {dropped:?}");
+        assert_eq!(dropped.len(), usize::from(is_postgres), "a month as a whole");
+        assert_eq!(sums(store, &key).await, before, "results stay");
+        let everything = |_: &str| Some(String::new());
+        let (left, rows) = store.recompute_sums(&observed_experiment, &RowChoice::default(), everything).await.unwrap();
+        assert_eq!((rows, left.contains_key(&("all".to_owned(), 1, "quality".to_owned()))), (1, true));
     })
     .await;
 }
