@@ -1,0 +1,424 @@
+"""The clients. ``api`` has every operation of the server; the methods beside it are what applications do daily."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any, AsyncIterator, Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple, Union
+
+import httpx
+
+from . import types as t
+from ._http import AsyncTransport, Settings, Transport
+from .api import Api, AsyncApi
+from .errors import LlmopsError
+from .prompts import Fallback, Key, Message, Prompt, PromptCache, fallback_prompt, unavailable
+
+#: A rating: how many of how many, such as ``(4, 5)``.
+Rating = Tuple[float, float]
+#: How long one look at a run waits for its end.
+_LOOK_MS = 20_000
+
+
+def _feedback_body(
+    request_id: str,
+    thumb: Optional[str],
+    rating: Optional[Rating],
+    label: Optional[str],
+    comment: Optional[str],
+    correction: Optional[str],
+    signals: Optional[Mapping[str, Any]],
+    idempotency_key: Optional[str],
+) -> Dict[str, Any]:
+    body: Dict[str, Any] = {"request_id": request_id}
+    said = {
+        "thumb": thumb,
+        "rating": {"value": rating[0], "scale": rating[1]} if rating else None,
+        "label": label,
+        "comment": comment,
+        "correction": correction,
+        "signals": dict(signals) if signals else None,
+    }
+    body.update({name: value for name, value in said.items() if value is not None})
+    if len(body) == 1:
+        raise ValueError("feedback says something: a thumb, rating, label, comment, correction or signals")
+    if idempotency_key is not None:
+        body["idempotency_key"] = idempotency_key
+    return body
+
+
+def _observation(variant: str, metric: str, value: float, unit: str, at: Optional[str], key: Optional[str]) -> Any:
+    body: Dict[str, Any] = {"unit": unit, "variant": variant, "metric": metric, "value": value}
+    if at is not None:
+        body["at"] = at
+    if key is not None:
+        body["idempotency_key"] = key
+    return body
+
+
+def _lines(samples: Iterable[Mapping[str, Any]]) -> bytes:
+    return b"".join(json.dumps(sample, ensure_ascii=False).encode() + b"\n" for sample in samples)
+
+
+class Client:
+    """A client of an llmops server.
+
+    Without arguments it reads ``LLMOPS_SERVER`` and ``LLMOPS_API_KEY``. It may be used by many threads at once.
+    """
+
+    def __init__(
+        self,
+        base_url: Optional[str] = None,
+        api_key: Optional[str] = None,
+        *,
+        timeout: float = 30.0,
+        prompt_ttl: float = 60.0,
+        cache_dir: Union[str, Path, None] = None,
+        http: Optional[httpx.Client] = None,
+    ) -> None:
+        self.settings = Settings(base_url, api_key, timeout)
+        self._transport = Transport(self.settings, http)
+        #: Every operation of the server.
+        self.api = Api(self._transport)
+        #: The prompts that were fetched.
+        self.prompts = PromptCache(prompt_ttl, cache_dir)
+        self._lock = threading.Lock()
+        self._refreshing: Set[Key] = set()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    @property
+    def openai_base_url(self) -> str:
+        """What an OpenAI client takes as its ``base_url`` to ask deployments through the gateway."""
+        return f"{self.settings.base_url}/v1"
+
+    # Prompts
+
+    def prompt(self, name: str, version: str = "active", *, fallback: Optional[Fallback] = None) -> Prompt:
+        """A version of a prompt: from memory while it is fresh; a stale one at once, while it is fetched anew.
+
+        When the server cannot be reached, what is in memory, on disk (``cache_dir``) or in ``fallback`` answers, in this
+        order. An answer of the server, such as that there is no such prompt, is raised.
+        """
+        key = (name, version)
+        found = self.prompts.get(key)
+        if found is not None:
+            if found.origin == "stale":
+                self._refresh(key)
+            return found
+        try:
+            return Prompt(self._fetch(key), "server")
+        except LlmopsError as error:
+            if not unavailable(error):
+                raise
+            at_hand = self.prompts.on_disk(key)
+            if at_hand is None and fallback is not None:
+                at_hand = fallback_prompt(name, fallback)
+            if at_hand is None:
+                raise
+            return at_hand
+
+    def _fetch(self, key: Key) -> t.PromptVersion:
+        version = self.api.get_prompt_version(*key)
+        self.prompts.put(key, version)
+        return version
+
+    def _refresh(self, key: Key) -> None:
+        with self._lock:
+            if key in self._refreshing:
+                return
+            self._refreshing.add(key)
+
+        def fetch() -> None:
+            try:
+                self._fetch(key)
+            except LlmopsError:
+                # The stale one goes on answering, and the next call tries again.
+                pass
+            finally:
+                with self._lock:
+                    self._refreshing.discard(key)
+
+        threading.Thread(target=fetch, name=f"llmops prompt {key[0]}", daemon=True).start()
+
+    def render(self, name: str, variables: Optional[Mapping[str, Any]] = None, version: str = "active") -> List[Message]:
+        """The messages of a prompt, rendered by the server."""
+        return list(self.api.render_prompt(name, version, {"variables": dict(variables or {})})["messages"])  # type: ignore[arg-type]
+
+    # Live traffic
+
+    def deployment(self, name: str, environment: Optional[str] = None) -> t.Deployment:
+        """What a deployment points to."""
+        return self.api.get_deployment(name, environment=environment)
+
+    def assign(
+        self, experiment: str, unit: str, attributes: Optional[Mapping[str, Any]] = None
+    ) -> t.Assignment:
+        """The variant of a unit (a user, say). Its first exposure is stored before the answer."""
+        body: Dict[str, Any] = {"unit": unit}
+        if attributes:
+            body["attributes"] = dict(attributes)
+        return self.api.assign_variant(experiment, body)  # type: ignore[arg-type]
+
+    def flag(self, key: str, unit: str, default: Any, attributes: Optional[Mapping[str, Any]] = None) -> Any:
+        """The value of an experiment as an OpenFeature flag; ``default`` when it cannot be had."""
+        context = {"targetingKey": unit, **(attributes or {})}
+        try:
+            answer = self.api.evaluate_flag(key, {"context": context})  # type: ignore[arg-type]
+        except LlmopsError:
+            return default
+        return answer.get("value", default)
+
+    def observe(
+        self,
+        experiment: str,
+        *,
+        unit: str,
+        variant: str,
+        metric: str,
+        value: float,
+        at: Optional[str] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> t.RecordedObservations:
+        """Records one value of one metric. When it returns, the value is on disk."""
+        body = _observation(variant, metric, value, unit, at, idempotency_key)
+        return self.api.record_metric(experiment, body)
+
+    def feedback(
+        self,
+        request_id: str,
+        *,
+        thumb: Optional[str] = None,
+        rating: Optional[Rating] = None,
+        label: Optional[str] = None,
+        comment: Optional[str] = None,
+        correction: Optional[str] = None,
+        signals: Optional[Mapping[str, Any]] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> Any:
+        """Says what a person, or the application, thought of an answer.
+
+        ``request_id`` is the ``id`` of the answer (or its header ``x-llmops-request-id``); ``thumb`` is ``up`` or
+        ``down``; ``rating`` is how many of how many; ``correction`` is the answer as it should have been.
+        """
+        body = _feedback_body(request_id, thumb, rating, label, comment, correction, signals, idempotency_key)
+        return self._transport.call("POST", "/api/v1/feedback", body=body)
+
+    # Datasets and runs
+
+    def push_samples(self, dataset: str, samples: Iterable[Mapping[str, Any]]) -> t.ImportedDataset:
+        """Adds a version with exactly these samples, and the dataset if it is new."""
+        return self.api.import_dataset(dataset, _lines(samples))
+
+    def samples(self, dataset: str, version: str = "latest") -> Iterator[t.SampleAt]:
+        """All samples of a version, page by page."""
+        cursor: Optional[str] = None
+        while True:
+            page = self.api.list_samples(dataset, version, cursor=cursor)
+            yield from page["items"]
+            cursor = page.get("next_cursor")
+            if not cursor:
+                return
+
+    def wait(self, run: str = "latest", timeout: float = 600.0) -> t.EvaluationRun:
+        """The run once it has ended; ``TimeoutError`` when that takes longer than ``timeout`` seconds."""
+        end = time.monotonic() + timeout
+        while True:
+            left = max(0.0, end - time.monotonic())
+            found = self.api.get_run(run, wait_ms=min(_LOOK_MS, int(left * 1000)))
+            if found["status"] in ("completed", "failed", "cancelled"):
+                return found
+            if left <= 0:
+                raise TimeoutError(f"the run {found['id']} is still {found['status']} after {timeout:.0f} s")
+            run = found["id"]
+
+    def gate(
+        self, run: str = "latest", *, config: Optional[Mapping[str, Any]] = None, baseline: Optional[str] = None
+    ) -> t.GateReport:
+        """The verdict on a run, with its evidence."""
+        body: Dict[str, Any] = {}
+        if config is not None:
+            body["config"] = dict(config)
+        if baseline is not None:
+            body["baseline"] = baseline
+        return self.api.gate_run(run, body)  # type: ignore[arg-type]
+
+
+class AsyncClient:
+    """A client of an llmops server, to be awaited. Its methods are those of :class:`Client`."""
+
+    def __init__(
+        self,
+        base_url: Optional[str] = None,
+        api_key: Optional[str] = None,
+        *,
+        timeout: float = 30.0,
+        prompt_ttl: float = 60.0,
+        cache_dir: Union[str, Path, None] = None,
+        http: Optional[httpx.AsyncClient] = None,
+    ) -> None:
+        self.settings = Settings(base_url, api_key, timeout)
+        self._transport = AsyncTransport(self.settings, http)
+        #: Every operation of the server.
+        self.api = AsyncApi(self._transport)
+        #: The prompts that were fetched.
+        self.prompts = PromptCache(prompt_ttl, cache_dir)
+        self._refreshing: Dict[Key, "asyncio.Task[None]"] = {}
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        for task in list(self._refreshing.values()):
+            task.cancel()
+        await self._transport.close()
+
+    @property
+    def openai_base_url(self) -> str:
+        """What an OpenAI client takes as its ``base_url`` to ask deployments through the gateway."""
+        return f"{self.settings.base_url}/v1"
+
+    async def prompt(self, name: str, version: str = "active", *, fallback: Optional[Fallback] = None) -> Prompt:
+        """A version of a prompt, as :meth:`Client.prompt` finds it."""
+        key = (name, version)
+        found = self.prompts.get(key)
+        if found is not None:
+            if found.origin == "stale" and key not in self._refreshing:
+                task = asyncio.ensure_future(self._refresh(key))
+                self._refreshing[key] = task
+                task.add_done_callback(lambda _: self._refreshing.pop(key, None))
+            return found
+        try:
+            return Prompt(await self._fetch(key), "server")
+        except LlmopsError as error:
+            if not unavailable(error):
+                raise
+            at_hand = self.prompts.on_disk(key)
+            if at_hand is None and fallback is not None:
+                at_hand = fallback_prompt(name, fallback)
+            if at_hand is None:
+                raise
+            return at_hand
+
+    async def _fetch(self, key: Key) -> t.PromptVersion:
+        version = await self.api.get_prompt_version(*key)
+        self.prompts.put(key, version)
+        return version
+
+    async def _refresh(self, key: Key) -> None:
+        try:
+            await self._fetch(key)
+        except LlmopsError:
+            # The stale one goes on answering, and the next call tries again.
+            pass
+
+    async def render(
+        self, name: str, variables: Optional[Mapping[str, Any]] = None, version: str = "active"
+    ) -> List[Message]:
+        """The messages of a prompt, rendered by the server."""
+        answer = await self.api.render_prompt(name, version, {"variables": dict(variables or {})})
+        return list(answer["messages"])  # type: ignore[arg-type]
+
+    async def deployment(self, name: str, environment: Optional[str] = None) -> t.Deployment:
+        """What a deployment points to."""
+        return await self.api.get_deployment(name, environment=environment)
+
+    async def assign(
+        self, experiment: str, unit: str, attributes: Optional[Mapping[str, Any]] = None
+    ) -> t.Assignment:
+        """The variant of a unit (a user, say). Its first exposure is stored before the answer."""
+        body: Dict[str, Any] = {"unit": unit}
+        if attributes:
+            body["attributes"] = dict(attributes)
+        return await self.api.assign_variant(experiment, body)  # type: ignore[arg-type]
+
+    async def flag(self, key: str, unit: str, default: Any, attributes: Optional[Mapping[str, Any]] = None) -> Any:
+        """The value of an experiment as an OpenFeature flag; ``default`` when it cannot be had."""
+        context = {"targetingKey": unit, **(attributes or {})}
+        try:
+            answer = await self.api.evaluate_flag(key, {"context": context})  # type: ignore[arg-type]
+        except LlmopsError:
+            return default
+        return answer.get("value", default)
+
+    async def observe(
+        self,
+        experiment: str,
+        *,
+        unit: str,
+        variant: str,
+        metric: str,
+        value: float,
+        at: Optional[str] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> t.RecordedObservations:
+        """Records one value of one metric. When it returns, the value is on disk."""
+        body = _observation(variant, metric, value, unit, at, idempotency_key)
+        return await self.api.record_metric(experiment, body)
+
+    async def feedback(
+        self,
+        request_id: str,
+        *,
+        thumb: Optional[str] = None,
+        rating: Optional[Rating] = None,
+        label: Optional[str] = None,
+        comment: Optional[str] = None,
+        correction: Optional[str] = None,
+        signals: Optional[Mapping[str, Any]] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> Any:
+        """Says what a person thought of an answer, as :meth:`Client.feedback` does."""
+        body = _feedback_body(request_id, thumb, rating, label, comment, correction, signals, idempotency_key)
+        return await self._transport.call("POST", "/api/v1/feedback", body=body)
+
+    async def push_samples(self, dataset: str, samples: Iterable[Mapping[str, Any]]) -> t.ImportedDataset:
+        """Adds a version with exactly these samples, and the dataset if it is new."""
+        return await self.api.import_dataset(dataset, _lines(samples))
+
+    async def samples(self, dataset: str, version: str = "latest") -> AsyncIterator[t.SampleAt]:
+        """All samples of a version, page by page."""
+        cursor: Optional[str] = None
+        while True:
+            page = await self.api.list_samples(dataset, version, cursor=cursor)
+            for sample in page["items"]:
+                yield sample
+            cursor = page.get("next_cursor")
+            if not cursor:
+                return
+
+    async def wait(self, run: str = "latest", timeout: float = 600.0) -> t.EvaluationRun:
+        """The run once it has ended; ``TimeoutError`` when that takes longer than ``timeout`` seconds."""
+        end = time.monotonic() + timeout
+        while True:
+            left = max(0.0, end - time.monotonic())
+            found = await self.api.get_run(run, wait_ms=min(_LOOK_MS, int(left * 1000)))
+            if found["status"] in ("completed", "failed", "cancelled"):
+                return found
+            if left <= 0:
+                raise TimeoutError(f"the run {found['id']} is still {found['status']} after {timeout:.0f} s")
+            run = found["id"]
+
+    async def gate(
+        self, run: str = "latest", *, config: Optional[Mapping[str, Any]] = None, baseline: Optional[str] = None
+    ) -> t.GateReport:
+        """The verdict on a run, with its evidence."""
+        body: Dict[str, Any] = {}
+        if config is not None:
+            body["config"] = dict(config)
+        if baseline is not None:
+            body["baseline"] = baseline
+        return await self.api.gate_run(run, body)  # type: ignore[arg-type]

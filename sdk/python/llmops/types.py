@@ -1,0 +1,5915 @@
+"""Types of the llmops API. Written by generate.py from the OpenAPI document: do not edit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Dict, List, Literal, TypedDict, Union
+
+if TYPE_CHECKING:
+    from typing_extensions import NotRequired
+
+
+class Agreement(TypedDict):
+    """How far judge and people agree. What cannot be computed is absent, and a notice says why."""
+
+    accuracy: NotRequired[Union[Estimate, None]]
+
+    cohen_kappa: NotRequired[Union[Estimate, None]]
+
+    fleiss_kappa: NotRequired[Union[Estimate, None]]
+
+    fleiss_kappa_people: NotRequired[Union[Estimate, None]]
+
+    krippendorff_alpha: NotRequired[Union[Estimate, None]]
+
+    krippendorff_alpha_people: NotRequired[Union[Estimate, None]]
+
+    spearman: NotRequired[Union[Estimate, None]]
+
+    spearman_p: NotRequired[Union[float, None]]
+    """p-value of no correlation."""
+
+
+class Alert(TypedDict):
+    """An alert."""
+
+    acked_at: NotRequired[Union[str, None]]
+    """When a person acknowledged it."""
+
+    actual_value: NotRequired[Union[float, None]]
+    """What was measured."""
+
+    count: int
+    """How often it came since it was raised first."""
+
+    created_at: str
+    """When it was raised first."""
+
+    fingerprint: ContentHash
+    """The same for all alerts of one cause."""
+
+    id: AlertId
+    """The id."""
+
+    last_seen_at: str
+    """When it came last."""
+
+    message: str
+    """What is wrong, in one sentence."""
+
+    metadata: NotRequired[Dict[str, Any]]
+    """The evidence: intervals, numbers of observations, the runs compared."""
+
+    metric: NotRequired[Union[str, None]]
+    """The number that is wrong: `pass_rate`, a metric, a category."""
+
+    notified_at: NotRequired[Union[str, None]]
+    """When channels were last told of it. Null: it was silenced, or another one of the same cause had just been sent."""
+
+    resolved_at: NotRequired[Union[str, None]]
+    """When it was resolved."""
+
+    severity: Severity
+    """How urgent it is."""
+
+    source: str
+    """What it is about: `evaluation`, `experiment`, or the word of whoever created it."""
+
+    source_id: NotRequired[Union[str, None]]
+    """Which of those: a run, an experiment."""
+
+    threshold: NotRequired[Union[float, None]]
+    """The limit that was passed."""
+
+    type: AlertType
+    """Why there is an alert."""
+
+
+# What happened to an alert.
+AlertAction = Literal['raised', 'acknowledged', 'resolved']
+
+
+# An alert.
+AlertId = str
+
+
+# Why there is an alert.
+AlertType = Literal['regression', 'threshold', 'anomaly', 'experiment']
+
+
+class Allocation(TypedDict):
+    """A split and coverage, and since when they hold. The position in [`Experiment::allocations`] is the *epoch*."""
+
+    at: str
+    """Since when."""
+
+    coverage: float
+    """Share of the units that take part."""
+
+    weights: List[float]
+    """Share of each variant, in the order of the variants; they sum to 1."""
+
+
+class AlwaysValid(TypedDict):
+    """What is valid at every look."""
+
+    effect: float
+    """Treatment − control."""
+
+    estimand: str
+    """What is compared."""
+
+    interval: NotRequired[Union[Bounds, None]]
+
+    p_value: float
+    """p-value; 1 while there are too few units to decide anything."""
+
+    test: str
+    """Its name."""
+
+
+class AnalysisPlan(TypedDict):
+    """How the results are judged. Declared at the start, because a rule chosen after a look at the data is none."""
+
+    alpha: NotRequired[float]
+    """The chance of a false conclusion that is accepted."""
+
+    basis: NotRequired[Basis]
+    """What a conclusion rests on."""
+
+    correction: NotRequired[Correction]
+    """How many comparisons are corrected for."""
+
+    min_duration: NotRequired[str]
+    """How long it must have run, pauses left out, before a winner is named."""
+
+    min_samples: NotRequired[Union[int, None]]
+    """Units that each variant needs before a winner is named. Absent: `min_samples_for_significance`."""
+
+    planned_n: NotRequired[Union[int, None]]
+    """Units per variant that the experiment is planned for; needed for `fixed_horizon`."""
+
+    segments: NotRequired[List[str]]
+    """Attributes of the first exposure by which results are also shown."""
+
+    units_per_day: NotRequired[Union[int, None]]
+    """Units that come a day, all variants together: what the plan is checked with at the start."""
+
+
+class ApiKey(TypedDict):
+    """A key of the API, without its secret: that is shown once, when the key is made, and only its hash is kept."""
+
+    created_at: str
+    """When it was made."""
+
+    created_by: str
+    """Who made it."""
+
+    expires_at: NotRequired[Union[str, None]]
+    """When it stops working; null: never."""
+
+    id: KeyId
+    """Its id."""
+
+    last_used_at: NotRequired[Union[str, None]]
+    """When it was used last, within a minute."""
+
+    name: str
+    """What people call it."""
+
+    prefix: str
+    """The beginning of the secret, by which people recognise it."""
+
+    project: ProjectId
+    """The project whose rows it reaches."""
+
+    revoked_at: NotRequired[Union[str, None]]
+    """When it was revoked."""
+
+    role: KeyRole
+    """What it allows."""
+
+
+# How the arguments of a call are compared.
+ArgumentMatch = Literal['exact', 'subset', 'ignore']
+
+
+class AssignUnit(TypedDict):
+    """Whom to assign."""
+
+    attributes: NotRequired[Dict[str, Any]]
+    """What the audience's condition and the segments look at."""
+
+    unit: NotRequired[Union[str, None]]
+    """The unit. Absent: the attribute that the experiment's unit names."""
+
+
+class Assignment(TypedDict):
+    """The variant of a unit."""
+
+    experiment: ExperimentId
+    """The experiment."""
+
+    included: bool
+    """Whether the unit takes part: only then do its observations count."""
+
+    key: str
+    """Its key."""
+
+    reason: AssignmentReason
+    """Why."""
+
+    unit: NotRequired[Union[str, None]]
+    """The unit."""
+
+    variant: NotRequired[Union[Variant, None]]
+
+    variant_index: NotRequired[Union[int, None]]
+    """Position of the variant."""
+
+
+# Why a unit has its variant, or none.
+AssignmentReason = Literal['split', 'sticky', 'winner', 'no_unit', 'audience', 'namespace', 'holdout', 'coverage', 'paused', 'not_running']
+
+
+class AuditRecord(TypedDict):
+    """The record of one change of configuration."""
+
+    action: str
+    """What was done: `prompt.activated`, `key.revoked` …"""
+
+    actor: str
+    """The name of the key, `local`, or the part of llmops that did it."""
+
+    after: NotRequired[Any]
+    """How it is since; null: it is gone."""
+
+    at: str
+    """When."""
+
+    before: NotRequired[Any]
+    """How it was before; null: it was not there."""
+
+    id: int
+    """Its number; later changes have higher ones."""
+
+    key: NotRequired[Union[KeyId, None]]
+
+    request_id: NotRequired[Union[str, None]]
+    """The request that did it, as in `x-request-id` and in the log."""
+
+    target: str
+    """What it was done to: `support-bot@1.2.0` …"""
+
+
+class Baseline(TypedDict):
+    """A dataset's baseline."""
+
+    dataset: str
+    """The dataset."""
+
+    run: EvaluationRun
+    """The run tagged `env=production`."""
+
+
+# A baseline to rescale by.
+BaselineSpec = Union[str, List[List[float]]]
+
+
+# What a conclusion rests on.
+Basis = Literal['always_valid', 'fixed_horizon']
+
+
+class BayesianView(TypedDict):
+    """The Bayesian view."""
+
+    chance_to_win: float
+    """The chance that the treatment is better, in the direction of the metric."""
+
+    expected_loss: float
+    """What is lost on average, in units of the metric, when the treatment is chosen and is worse."""
+
+    interval: Bounds
+    """Credible interval of treatment − control."""
+
+    model: str
+    """The model."""
+
+
+class BertscoreSpec(TypedDict):
+    """Options of BERTScore."""
+
+    baseline: NotRequired[Union[BaselineSpec, None]]
+
+    idf: NotRequired[bool]
+    """Weigh tokens by their inverse document frequency over all expected outputs of the dataset version, so that words that are in most of them count little."""
+
+    layer: NotRequired[Union[int, None]]
+    """The layer whose outputs are compared. Absent: the one that `bert_score` recommends for the model, else the last."""
+
+    measure: NotRequired[Measure]
+    """Which of the three values is the score; the sample's details have the others."""
+
+    model: NotRequired[Union[str, None]]
+    """The embedding model: a directory, or NAME, OWNER/NAME or OWNER/NAME@REVISION on the Hugging Face hub. Absent: sentence-transformers/all-MiniLM-L6-v2."""
+
+
+# What of a call's bodies is kept.
+BodyPolicy = Literal['full', 'raw', 'hashed', 'none']
+
+
+class Bounds(TypedDict):
+    """An interval and its level."""
+
+    high: float
+    """Upper bound."""
+
+    level: float
+    """Nominal coverage, between 0 and 1."""
+
+    low: float
+    """Lower bound."""
+
+
+class BulkAnswer(TypedDict):
+    """All flags."""
+
+    flags: List[BulkFlag]
+
+
+# A flag of a bulk evaluation.
+BulkFlag = Union["FlagValue", "FlagError"]
+
+
+# How the version number of a pushed prompt is chosen.
+BumpMode = Literal['none', 'auto', 'major', 'minor', 'patch']
+
+
+class CalibrateJudge(TypedDict):
+    """`POST /api/v1/judges/calibrations`"""
+
+    labels: List[HumanLabel]
+    """What people said about the run's answers."""
+
+    metric: NotRequired[Union[str, None]]
+    """The judged metric. Absent: the only one of the run."""
+
+    run: str
+    """The run whose answers were labelled: an id, the beginning of one, `latest` or `baseline`."""
+
+    threshold: NotRequired[Union[float, None]]
+    """A score passes at or above this. Absent: the metric's own threshold."""
+
+
+# A judge compared with people.
+CalibrationId = str
+
+
+class CallAttempt(TypedDict):
+    """One attempt to get an answer from one provider. Every line of a provider's log is one attempt of one record."""
+
+    error: NotRequired[Union[str, None]]
+    """What went wrong."""
+
+    model: str
+    """The model asked, as `provider/model`."""
+
+    ms: float
+    """Milliseconds until its first byte, or until it failed."""
+
+    status: NotRequired[Union[int, None]]
+    """The status; absent where there was none."""
+
+
+# What the order of calls has to be.
+CallOrder = Literal['same', 'any']
+
+
+# How a call ended.
+CallOutcome = Literal['ok', 'upstream_error', 'unavailable', 'cut', 'cancelled', 'refused']
+
+
+class CategoryEvidence(TypedDict):
+    """Paired difference of one category."""
+
+    difference: Estimate
+    """Mean difference of the composites, with interval."""
+
+    needed_n: NotRequired[Union[int, None]]
+    """Samples needed for a difference of this size to be significant with 80 % power."""
+
+    p_value: NotRequired[Union[float, None]]
+    """Two-sided p-value of no difference (paired t); null where all differences are equal."""
+
+
+class CategoryResult(TypedDict):
+    """One category of a run."""
+
+    errored: int
+    """(sample, trial) pairs that errored."""
+
+    failed: int
+    """Samples of which some trial did not pass."""
+
+    pass_rate: NotRequired[Union[Estimate, None]]
+
+    samples: int
+    """Samples."""
+
+    score: NotRequired[Union[Estimate, None]]
+
+    weight: float
+    """Its weight in the overall score (weights of the categories present sum to 1)."""
+
+
+class Change(TypedDict):
+    """One number before and after."""
+
+    after: float
+    """After."""
+
+    before: float
+    """Before."""
+
+    change: float
+    """After less before."""
+
+    interval: NotRequired[Union[List[float], None]]
+    """95 % interval of the paired difference, where samples are shared."""
+
+    n: NotRequired[Union[int, None]]
+    """Shared samples behind the interval."""
+
+
+class Channel(TypedDict):
+    """A channel of the configuration. What is secret of it stays where it is."""
+
+    kind: str
+    """`webhook`, `slack` or `command`."""
+
+    name: str
+    """Its name."""
+
+    resolved: bool
+    """Whether it is told when an alert is resolved."""
+
+    severities: List[Severity]
+    """Only alerts of these severities; empty: of all."""
+
+    types: List[AlertType]
+    """Only alerts of these types; empty: of all."""
+
+    unset: List[str]
+    """Environment variables that it needs and that are not set."""
+
+
+class Check(TypedDict):
+    """One named rule and what it found."""
+
+    baseline: NotRequired[Union[float, None]]
+    """The baseline's value."""
+
+    current: NotRequired[Union[float, None]]
+    """This run's value."""
+
+    interval: NotRequired[Union[List[float], None]]
+    """95 % interval: of the change on shared samples for drops, of the value itself for minima."""
+
+    limit: NotRequired[Union[float, None]]
+    """The limit that applies."""
+
+    message: str
+    """One sentence for people."""
+
+    n: NotRequired[Union[int, None]]
+    """Samples behind it."""
+
+    name: str
+    """`overall_min`, `max_drop/CATEGORY`, `category_min/CATEGORY`, `error_rate` …"""
+
+    status: Verdict
+    """What it found."""
+
+
+class CheckModels(TypedDict):
+    """Asks models for a sign of life."""
+
+    models: List[str]
+    """The models, as `provider/model`."""
+
+
+class ChecklistItem2(TypedDict):
+    """A question with its weight."""
+
+    item: str
+    """The question."""
+
+    weight: NotRequired[float]
+    """How much it counts beside the others, above 0."""
+
+
+# One question of a checklist; a weight is optional.
+ChecklistItem = Union[str, "ChecklistItem2"]
+
+
+class ChecklistSpec(TypedDict):
+    """A checklist."""
+
+    parameters: NotRequired[Parameters]
+    """More sampling parameters."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The judge's prompt: `NAME`, `NAME@VERSION` or `NAME@HASH`. Absent: the built-in one (`llmops prompt list` shows them as `llmops/judge-…`)."""
+
+    reference_free: NotRequired[bool]
+    """Judge without showing the expected outputs, as they are not known in production."""
+
+    retries: NotRequired[int]
+    """How often an answer that breaks the format is asked for again."""
+
+    temperature: NotRequired[float]
+    """Sampling temperature."""
+
+    items: List[ChecklistItem]
+    """Questions about the answer, such as `Does it name a source?`."""
+
+    model: str
+    """The judging model, as `provider/model`."""
+
+
+class ChrfSpec(TypedDict):
+    """Options of `chrf`."""
+
+    plus_plus: NotRequired[bool]
+    """Count n-grams of words, too: chrF++."""
+
+
+class CommandScorerSpec(TypedDict):
+    """A scorer that is a program of the user's."""
+
+    cwd: NotRequired[Union[str, None]]
+    """Working directory, relative to the project folder."""
+
+    max_concurrency: NotRequired[int]
+    """Most programs at a time."""
+
+    persistent: NotRequired[bool]
+    """The program stays, and answers a line with a line, instead of being started for each answer."""
+
+    run: List[str]
+    """Program and arguments. It gets a JSON object on standard input and writes `{"score": 0.8, "reason": "…"}`."""
+
+    timeout: NotRequired[str]
+    """A program that takes longer for an answer is stopped, and the sample is errored."""
+
+
+class Comparison(TypedDict):
+    """One metric of one variant beside the control's."""
+
+    always_valid: NotRequired[Union[AlwaysValid, None]]
+
+    bayes: NotRequired[Union[BayesianView, None]]
+
+    better: NotRequired[Union[bool, None]]
+    """Whether the difference points in the better direction; null without difference."""
+
+    control: str
+    """What it is compared with."""
+
+    cuped: NotRequired[Union[CovariateUse, None]]
+
+    difference: NotRequired[Union[float, None]]
+    """Treatment − control."""
+
+    direction: Direction
+    """Which way is better."""
+
+    fixed: NotRequired[Union[FixedTest, None]]
+
+    guardrail: NotRequired[Union[GuardrailResult, None]]
+
+    interval: NotRequired[Union[Bounds, None]]
+
+    kind: MetricKind
+    """Its kind."""
+
+    lift: NotRequired[Union[Lift, None]]
+
+    metric: str
+    """The metric."""
+
+    notice: NotRequired[Union[str, None]]
+    """Why there is no comparison, or what a reader should know about it."""
+
+    p_value: NotRequired[Union[float, None]]
+    """p-value on the basis that decides."""
+
+    p_value_corrected: NotRequired[Union[float, None]]
+    """The same, corrected for the comparisons made together."""
+
+    significant: bool
+    """Whether the corrected p-value is at most alpha."""
+
+    units: int
+    """Units of both."""
+
+    variant: str
+    """The variant."""
+
+
+class CompleteExperiment(TypedDict):
+    """Ends an experiment."""
+
+    winner: NotRequired[Union[str, None]]
+    """Id or name of the variant that won; null or absent: none did."""
+
+
+# What the data allow to conclude.
+Conclusion = Literal['winner', 'undecided', 'blocked']
+
+
+class ConfigDiff(TypedDict):
+    """A setting that differs."""
+
+    after: Any
+    """Its value after."""
+
+    before: Any
+    """Its value before; null where it had none."""
+
+    field: str
+    """The setting: `model`, `parameters.temperature`, `tools` …"""
+
+
+class Confusion(TypedDict):
+    """Samples by what the people's majority and the judge said."""
+
+    both_fail: int
+    """Both say fail."""
+
+    both_pass: int
+    """Both say pass."""
+
+    judge_passes_only: int
+    """The judge passes what people fail."""
+
+    people_pass_only: int
+    """People pass what the judge fails."""
+
+
+# A SHA-256 content hash in 64 lower-case hex digits.
+ContentHash = str
+
+
+class ConversationSpec(TypedDict):
+    """Options of `conversation`. What is left out is not checked; the score is the share of checks that hold."""
+
+    answered: NotRequired[bool]
+    """The assistant says something after each turn of the user."""
+
+    forbidden: NotRequired[List[str]]
+    """What the assistant must not say, without regard to case."""
+
+    max_similarity: NotRequired[Union[float, None]]
+    """No answer of the assistant is as similar as this to an earlier one."""
+
+    max_turns: NotRequired[Union[int, None]]
+    """The most turns of the user."""
+
+    mentions: NotRequired[List[str]]
+    """What the assistant has to say, in this order, without regard to case."""
+
+    min_turns: NotRequired[Union[int, None]]
+    """The fewest turns of the user."""
+
+
+class Corrected(TypedDict):
+    """A mean as the judge sees it, and as people would."""
+
+    calibration: CalibrationId
+    """The calibration that the correction is from."""
+
+    corrected: Estimate
+    """Corrected by the judge's error on the labelled samples (prediction-powered inference). `n` counts labelled and other samples."""
+
+    labelled: int
+    """Samples with a label that went into the correction."""
+
+    raw: Estimate
+    """As the judge scored it."""
+
+
+# How many comparisons are corrected for.
+Correction = Literal['holm', 'bh', 'none']
+
+
+class CovariateUse(TypedDict):
+    """Variance taken out with a pre-period covariate."""
+
+    covariate: str
+    """The covariate."""
+
+    theta: float
+    """Regression coefficient."""
+
+    variance_reduction: float
+    """Share of the variance that it took out."""
+
+
+class CreateAlert(TypedDict):
+    """Raises an alert."""
+
+    actual_value: NotRequired[Union[float, None]]
+    """What was measured."""
+
+    cause: NotRequired[Union[str, None]]
+    """Alerts of one source with the same cause are one. Absent: those about the same metric are, or, without a metric, those with the same message."""
+
+    message: str
+    """What is wrong, in one sentence."""
+
+    metadata: NotRequired[Dict[str, Any]]
+    """Anything else."""
+
+    metric: NotRequired[Union[str, None]]
+    """The number that is wrong."""
+
+    severity: Severity
+    """How urgent it is."""
+
+    source: str
+    """What it is about, in a word: `retriever`, `experiment` …"""
+
+    source_id: NotRequired[Union[str, None]]
+    """Which of those."""
+
+    threshold: NotRequired[Union[float, None]]
+    """The limit that was passed."""
+
+    type: AlertType
+    """Why there is an alert."""
+
+
+class CreateKey(TypedDict):
+    """Makes a key."""
+
+    expires_at: NotRequired[Union[str, None]]
+    """When it stops working; absent: never."""
+
+    name: str
+    """What people call it: 1 to 128 characters."""
+
+    project: NotRequired[Union[ProjectId, None]]
+
+    role: KeyRole
+    """What it allows."""
+
+
+class CreateModelExperiment(TypedDict):
+    """Makes an experiment of models."""
+
+    models: List[str]
+    """Two or more models, as `provider/model`; the first is the control. They share the traffic equally."""
+
+    name: str
+    """The experiment's name."""
+
+    parameters: NotRequired[Dict[str, Any]]
+    """Parameters of all of them."""
+
+
+class CreateProject(TypedDict):
+    """Makes a project."""
+
+    id: str
+    """Its id, which keys name: 1 to 64 lower-case letters, digits, `-` and `_`."""
+
+    name: NotRequired[Union[str, None]]
+    """What people call it; absent: the id."""
+
+
+class CreatePromptExperiment(TypedDict):
+    """Makes an experiment of two prompts."""
+
+    control: PromptSource
+    """What is used today."""
+
+    name: str
+    """The experiment's name."""
+
+    traffic_split: float
+    """Share of the treatment, such as 0.3 or 30 (per cent)."""
+
+    treatment: PromptSource
+    """What may be better."""
+
+
+class CreateRun(TypedDict):
+    """Creates an evaluation run."""
+
+    cache: NotRequired[bool]
+    """Whether answers may come from the response cache."""
+
+    category_weights: NotRequired[Dict[str, float]]
+    """Weight of each category; empty: all weigh the same."""
+
+    dataset: str
+    """The dataset: `NAME`, or `NAME@VERSION` with the beginning of a version's hash."""
+
+    description: NotRequired[Union[str, None]]
+    """What it is for."""
+
+    limit: NotRequired[Union[int, None]]
+    """Only the first samples."""
+
+    metadata: NotRequired[Dict[str, Any]]
+    """Anything else: commit, author …"""
+
+    name: NotRequired[Union[str, None]]
+    """A name for people; absent: made from target and dataset."""
+
+    notices: NotRequired[List[str]]
+    """What a reader of the results should know about how the request was made: metrics left out …"""
+
+    repeat: NotRequired[int]
+    """Trials per sample, 1 to 1,000."""
+
+    scoring: ScoringSpec
+    """Scorers, weights, thresholds."""
+
+    start: NotRequired[bool]
+    """Start it at once."""
+
+    suite: NotRequired[Union[str, None]]
+    """The suite it belongs to."""
+
+    tags: NotRequired[Dict[str, str]]
+    """Tags, such as `branch=main`."""
+
+    target: TargetSpec
+    """What is evaluated."""
+
+
+class CreateSilence(TypedDict):
+    """Silences alerts for a time."""
+
+    comment: NotRequired[str]
+    """Why."""
+
+    ends_at: str
+    """Until when."""
+
+    matcher: NotRequired[Matcher]
+    """Which alerts; the empty matcher fits all."""
+
+
+class CreatedKey(TypedDict):
+    """A key that was made, with its secret. The secret is shown this once."""
+
+    key: ApiKey
+    """The key."""
+
+    secret: str
+    """What requests send as `Authorization: Bearer …`."""
+
+
+class Dataset(TypedDict):
+    """A dataset with its newest version."""
+
+    created_at: str
+    """When the dataset was made."""
+
+    description: NotRequired[Union[str, None]]
+    """What it is about."""
+
+    id: DatasetId
+    """The id."""
+
+    name: str
+    """Unique in its project."""
+
+    sample_count: int
+    """Samples in the newest version."""
+
+    type: DatasetType
+    """What it is for."""
+
+    updated_at: str
+    """When the newest version was added."""
+
+    version: NotRequired[Union[ContentHash, None]]
+
+
+DatasetDiff = TypedDict(
+    "DatasetDiff",
+    {
+        'added': "List[str]",
+        'changed': "List[str]",
+        'from': "str",
+        'removed': "List[str]",
+        'to': "str",
+        'unchanged': "int",
+    },
+    total=False,
+)
+
+
+# A dataset (all versions of one name).
+DatasetId = str
+
+
+# What a dataset is for.
+DatasetType = Literal['golden', 'regression', 'benchmark', 'user']
+
+
+class DatasetVersion(TypedDict):
+    """One version of a dataset."""
+
+    categories: Dict[str, int]
+    """Samples per category; samples without one count under the empty name."""
+
+    created_at: str
+    """When it was built."""
+
+    dataset: str
+    """The dataset's name."""
+
+    sample_count: int
+    """Number of samples."""
+
+    version: ContentHash
+    """Hash of its samples, independent of their order."""
+
+
+class DebateSpec(TypedDict):
+    """Several judges that read each other and revise."""
+
+    parameters: NotRequired[Parameters]
+    """More sampling parameters."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The judge's prompt: `NAME`, `NAME@VERSION` or `NAME@HASH`. Absent: the built-in one (`llmops prompt list` shows them as `llmops/judge-…`)."""
+
+    reference_free: NotRequired[bool]
+    """Judge without showing the expected outputs, as they are not known in production."""
+
+    retries: NotRequired[int]
+    """How often an answer that breaks the format is asked for again."""
+
+    temperature: NotRequired[float]
+    """Sampling temperature."""
+
+    debate_prompt: NotRequired[Union[str, None]]
+    """The prompt of the rounds after the first, like `prompt`. Absent: the built-in `llmops/judge-debate`."""
+
+    epsilon: NotRequired[float]
+    """The debate ends when all scores lie within this."""
+
+    models: List[str]
+    """The judging models, as `provider/model`. Three or more withstand one that lies or is fooled."""
+
+    rounds: NotRequired[int]
+    """Most rounds, the first included."""
+
+    rubric: NotRequired[List[str]]
+    """What is scored, each from 0 to 1: names, or `name: what it means`."""
+
+
+class Delivery(TypedDict):
+    """A message to a channel."""
+
+    attempt: int
+    """Attempts so far."""
+
+    channel: str
+    """The channel's name."""
+
+    created_at: str
+    """When it was put together."""
+
+    error: NotRequired[Union[str, None]]
+    """Why the last attempt failed."""
+
+    give_up_at: str
+    """When it is given up."""
+
+    id: str
+    """The id, which a webhook receives as `webhook-id`: the same with every attempt."""
+
+    next_attempt_at: NotRequired[Union[str, None]]
+    """When it is tried next."""
+
+    notice: Notice
+    """The message."""
+
+    status: DeliveryStatus
+    """Where it stands."""
+
+    updated_at: str
+    """When its status or attempt changed."""
+
+
+# Where a message stands.
+DeliveryStatus = Literal['pending', 'delivered', 'dead']
+
+
+class Deploy(TypedDict):
+    """Points a deployment to a manifest: one that is given, one that is stored, or one resolved from prompt and model."""
+
+    environment: NotRequired[Union[str, None]]
+    """The environment; absent: `production`."""
+
+    manifest: NotRequired[Union[Manifest, None]]
+
+    manifest_hash: NotRequired[Union[str, None]]
+    """The beginning of a stored manifest's hash."""
+
+    model: NotRequired[Union[str, None]]
+    """The model, as `provider/model`; absent: the prompt's own."""
+
+    model_version: NotRequired[Union[str, None]]
+    """The provider's version of the model."""
+
+    parameters: NotRequired[Parameters]
+    """Laid over the prompt's parameters."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The prompt, as `NAME`, `NAME@VERSION` or `NAME@HASH`."""
+
+    reason: NotRequired[Union[str, None]]
+    """Why."""
+
+    retriever_index_version: NotRequired[Union[str, None]]
+    """The index that the retriever reads."""
+
+    settings: NotRequired[Union[DeploymentSettings, None]]
+
+
+class Deployed(TypedDict):
+    """A deployment after a change, and what a person should know about it."""
+
+    changed: bool
+    """False where it pointed there already."""
+
+    deployment: Deployment
+    """As it is now."""
+
+    manifest: Manifest
+    """What answers now."""
+
+    notices: NotRequired[List[str]]
+    """Such as: the retriever's index changes too."""
+
+    previous: NotRequired[Union[ContentHash, None]]
+
+
+class Deployment(TypedDict):
+    """A named pointer to a manifest."""
+
+    created_at: str
+    """When it was made."""
+
+    environment: str
+    """`production`, `staging` …"""
+
+    manifest: ContentHash
+    """The manifest that answers."""
+
+    name: str
+    """The name that applications give as `model`."""
+
+    revision: int
+    """Number of the last change, from 1."""
+
+    safe_mode: bool
+    """Whether the safe mode answers instead of the manifest."""
+
+    settings: NotRequired[DeploymentSettings]
+    """How calls are handled."""
+
+    updated_at: str
+    """When it was changed last."""
+
+    updated_by: NotRequired[Union[str, None]]
+    """Who changed it last."""
+
+
+# What kind of change a deployment saw.
+DeploymentAction = Literal['deploy', 'rollback', 'safe_mode_on', 'safe_mode_off', 'configure']
+
+
+DeploymentChange = TypedDict(
+    "DeploymentChange",
+    {
+        'action': "DeploymentAction",
+        'at': "str",
+        'by': "Union[str, None]",
+        'from': "Union[ContentHash, None]",
+        'reason': "Union[str, None]",
+        'revision': "int",
+        'to': "ContentHash",
+    },
+    total=False,
+)
+
+
+class DeploymentSettings(TypedDict):
+    """How a deployment's calls are handled: everything that is not part of what decides the answer."""
+
+    allow_override: NotRequired[List[str]]
+    """Request fields in which the caller wins over the manifest, such as `temperature` or `tools`."""
+
+    bodies: NotRequired[BodyPolicy]
+    """What of the bodies is kept in the records."""
+
+    body_sampling: NotRequired[float]
+    """Share of calls whose bodies are kept, from 0 to 1."""
+
+    fallbacks: NotRequired[List[str]]
+    """Where the same model is hosted too, as `provider/model`: tried in this order when the manifest's provider fails before its first byte. Another model is another manifest."""
+
+    gate_max_age: NotRequired[str]
+    """How old that run may be."""
+
+    guard: NotRequired[GuardConfig]
+    """What counts as a soft failure."""
+
+    hash_users: NotRequired[bool]
+    """Whether user ids are kept as hashes only."""
+
+    merge: NotRequired[SystemMerge]
+    """What becomes of a system message that the caller sends: `keep`, `replace` or `refuse`."""
+
+    require_gate: NotRequired[bool]
+    """Whether a deployment to `production` needs a passing run of its manifest."""
+
+    required_fields: NotRequired[List[str]]
+    """Manifest fields that must be set to be deployed, such as `prompt_version` or `retriever_index_version`."""
+
+    retries: NotRequired[int]
+    """How often one provider is asked again before the next one, before its first byte."""
+
+    safe_mode: NotRequired[SafeMode]
+    """What answers in safe mode."""
+
+    timeout_first_byte: NotRequired[str]
+    """Longest wait for the first byte of an answer."""
+
+    timeout_total: NotRequired[str]
+    """Longest that an answer may take."""
+
+
+class DiffLine(TypedDict):
+    """One line of a hunk."""
+
+    kind: LineKind
+    """Whether it is in both versions or in one."""
+
+    parts: List[DiffPart]
+    """The line in pieces, without its line feed."""
+
+
+class DiffPart(TypedDict):
+    """A piece of a line."""
+
+    changed: bool
+    """Whether these words are what makes the line differ from its counterpart."""
+
+    text: str
+    """The text."""
+
+
+# Which way is better.
+Direction = Literal['higher', 'lower']
+
+
+# Which door of the gateway was used.
+Door = Literal['chat', 'embeddings', 'messages']
+
+
+class EnvironmentQuery(TypedDict):
+    """Which environment is meant."""
+
+    environment: NotRequired[Union[str, None]]
+    """The environment; absent: `production`."""
+
+
+class Erased(TypedDict):
+    """What was deleted."""
+
+    records: int
+    """Records."""
+
+
+class ErasureQuery(TypedDict):
+    """Whose records are deleted."""
+
+    user: str
+    """The end user."""
+
+
+class ErrorBody(TypedDict):
+    """The inside of an error answer."""
+
+    code: ErrorCode
+    """What kind of error, stable."""
+
+    hint: NotRequired[Union[str, None]]
+    """What to do about it."""
+
+    message: str
+    """What happened, for people."""
+
+    problems: NotRequired[List[Problem]]
+    """Everything that is wrong with the content."""
+
+    retry_after: NotRequired[Union[int, None]]
+    """Seconds after which the same request may succeed; the header `retry-after` says the same."""
+
+
+# The closed table of error codes. Codes are stable; messages are not.
+ErrorCode = Literal['invalid_request', 'invalid_content', 'unauthenticated', 'forbidden', 'not_found', 'method_not_allowed', 'conflict', 'invalid_transition', 'precondition_failed', 'idempotency_conflict', 'idempotency_mismatch', 'too_large', 'unsupported_media_type', 'rate_limited', 'internal', 'store_unavailable', 'provider_unavailable', 'timeout']
+
+
+class ErrorResponse(TypedDict):
+    """An error answer."""
+
+    error: ErrorBody
+    """The error."""
+
+
+class Estimate(TypedDict):
+    """A value with the number of observations behind it and its 95 % interval."""
+
+    lower: float
+    """Lower end of the 95 % interval; equal to the value where no interval exists (n < 2)."""
+
+    n: int
+    """Independent observations (samples, not trials)."""
+
+    upper: float
+    """Upper end."""
+
+    value: float
+    """The point estimate."""
+
+
+class EvaluationRequest(TypedDict):
+    """What a flag is evaluated for."""
+
+    context: NotRequired[Union[Dict[str, Any], None]]
+    """`targetingKey` names the unit; the other members are its attributes."""
+
+
+class EvaluationRun(TypedDict):
+    """An evaluation run."""
+
+    created_at: str
+    """When it was created."""
+
+    dataset: str
+    """The dataset's name."""
+
+    description: NotRequired[Union[str, None]]
+    """What it was for."""
+
+    end_time: NotRequired[Union[str, None]]
+    """When it reached a final status."""
+
+    error: NotRequired[Union[str, None]]
+    """Why it failed, where it did."""
+
+    id: RunId
+    """The id."""
+
+    metadata: NotRequired[Dict[str, Any]]
+    """Anything else: commit, branch, author."""
+
+    metrics: List[str]
+    """Names of the metrics."""
+
+    model_name: str
+    """The model, as `provider/model`."""
+
+    name: str
+    """A name for people."""
+
+    progress: Progress
+    """Sample results so far and in all."""
+
+    prompt_name: NotRequired[Union[str, None]]
+    """The prompt's name."""
+
+    prompt_version: NotRequired[Union[str, None]]
+    """The prompt's version."""
+
+    results: NotRequired[Union[RunResults, None]]
+
+    spec: RunSpec
+    """Everything that decides the results."""
+
+    start_time: NotRequired[Union[str, None]]
+    """When the first shard was taken."""
+
+    status: RunStatus
+    """Where it stands."""
+
+    tags: NotRequired[Dict[str, str]]
+    """Tags such as `env=production`."""
+
+
+class Event1(TypedDict):
+    """Work on a run began, or began again."""
+
+    dataset: str
+    """The dataset's name."""
+
+    error: NotRequired[Union[str, None]]
+    """Why it failed, where it did."""
+
+    model_name: str
+    """The model, as `provider/model`."""
+
+    overall: NotRequired[Union[Estimate, None]]
+
+    pass_rate: NotRequired[Union[Estimate, None]]
+
+    prompt_name: NotRequired[Union[str, None]]
+    """The prompt's name."""
+
+    run: RunId
+    """The run."""
+
+    status: RunStatus
+    """Its status now."""
+
+    suite: NotRequired[Union[str, None]]
+    """The suite it was started from."""
+
+    type: Literal['run.started']
+
+
+class Event2(TypedDict):
+    """A run has more results than before. Sent at most once a second for each run, and kept for a short time only."""
+
+    progress: Progress
+    """How far it is."""
+
+    run: RunId
+    """The run."""
+
+    type: Literal['run.progress']
+
+
+class Event3(TypedDict):
+    """A run has all its results."""
+
+    dataset: str
+    """The dataset's name."""
+
+    error: NotRequired[Union[str, None]]
+    """Why it failed, where it did."""
+
+    model_name: str
+    """The model, as `provider/model`."""
+
+    overall: NotRequired[Union[Estimate, None]]
+
+    pass_rate: NotRequired[Union[Estimate, None]]
+
+    prompt_name: NotRequired[Union[str, None]]
+    """The prompt's name."""
+
+    run: RunId
+    """The run."""
+
+    status: RunStatus
+    """Its status now."""
+
+    suite: NotRequired[Union[str, None]]
+    """The suite it was started from."""
+
+    type: Literal['run.completed']
+
+
+class Event4(TypedDict):
+    """A run could not go on, or has too many errors."""
+
+    dataset: str
+    """The dataset's name."""
+
+    error: NotRequired[Union[str, None]]
+    """Why it failed, where it did."""
+
+    model_name: str
+    """The model, as `provider/model`."""
+
+    overall: NotRequired[Union[Estimate, None]]
+
+    pass_rate: NotRequired[Union[Estimate, None]]
+
+    prompt_name: NotRequired[Union[str, None]]
+    """The prompt's name."""
+
+    run: RunId
+    """The run."""
+
+    status: RunStatus
+    """Its status now."""
+
+    suite: NotRequired[Union[str, None]]
+    """The suite it was started from."""
+
+    type: Literal['run.failed']
+
+
+class Event5(TypedDict):
+    """A run was stopped by a person."""
+
+    dataset: str
+    """The dataset's name."""
+
+    error: NotRequired[Union[str, None]]
+    """Why it failed, where it did."""
+
+    model_name: str
+    """The model, as `provider/model`."""
+
+    overall: NotRequired[Union[Estimate, None]]
+
+    pass_rate: NotRequired[Union[Estimate, None]]
+
+    prompt_name: NotRequired[Union[str, None]]
+    """The prompt's name."""
+
+    run: RunId
+    """The run."""
+
+    status: RunStatus
+    """Its status now."""
+
+    suite: NotRequired[Union[str, None]]
+    """The suite it was started from."""
+
+    type: Literal['run.cancelled']
+
+
+class Event6(TypedDict):
+    """An alert was raised or changed."""
+
+    action: AlertAction
+    """What happened to it."""
+
+    alert: Alert
+    """The alert as it is now."""
+
+    type: Literal['alert']
+
+
+class Event7(TypedDict):
+    """A deployment points elsewhere."""
+
+    action: str
+    """What was done: `deploy`, `rollback` …"""
+
+    deployment: str
+    """Its name."""
+
+    environment: str
+    """The environment, such as `production`."""
+
+    manifest: NotRequired[Union[str, None]]
+    """The manifest it points to now."""
+
+    previous: NotRequired[Union[str, None]]
+    """The manifest it pointed to before."""
+
+    type: Literal['deployment']
+
+
+class Event8(TypedDict):
+    """An experiment changed its status."""
+
+    experiment: str
+    """Its id."""
+
+    name: str
+    """Its name."""
+
+    status: str
+    """The status it has now."""
+
+    type: Literal['experiment']
+
+
+class Event9(TypedDict):
+    """A schedule's time came: it started a run, or had a reason not to."""
+
+    action: str
+    """What came of it: `started`, `skipped` or `failed`."""
+
+    due: NotRequired[Union[str, None]]
+    """The tick that it was about."""
+
+    reason: NotRequired[Union[str, None]]
+    """Why, where that is not plain."""
+
+    run: NotRequired[Union[RunId, None]]
+
+    schedule: str
+    """Its name."""
+
+    type: Literal['schedule']
+
+
+# What happened, in one project.
+Event = Union["Event1", "Event2", "Event3", "Event4", "Event5", "Event6", "Event7", "Event8", "Event9"]
+
+
+class Example(TypedDict):
+    """A few-shot example, put before the input as a user and an assistant message."""
+
+    input: str
+    """What the user would say."""
+
+    output: str
+    """What the model should answer."""
+
+
+class Excluded(TypedDict):
+    """Units that were left out."""
+
+    examples: List[str]
+    """Some of them by name."""
+
+    units_in_several_variants: int
+    """Units seen in more than one variant: with all their observations they count for none."""
+
+
+class ExpectedCall2(TypedDict):
+    """Name and arguments."""
+
+    arguments: NotRequired[Any]
+    """The arguments."""
+
+    name: str
+    """The tool's name."""
+
+
+# A call that is expected: in files its name, or a map of name and arguments.
+ExpectedCall = Union[str, "ExpectedCall2"]
+
+
+class Experiment(TypedDict):
+    """An experiment."""
+
+    analysis: NotRequired[AnalysisPlan]
+    """How the results are judged."""
+
+    audience: NotRequired[Dict[str, Any]]
+    """Condition on attributes that a unit must meet, such as `{"country": {"$in": ["DE", "FR"]}}`."""
+
+    coverage: NotRequired[float]
+    """Share of the units that take part, from 0 to 1. Raising it moves nobody."""
+
+    description: NotRequired[Union[str, None]]
+    """What is tested and why."""
+
+    holdout: NotRequired[Union[Holdout, None]]
+
+    key: NotRequired[str]
+    """The key that feature-flag clients ask for; the name when absent. Of experiments that are running or paused, one has it."""
+
+    metadata: NotRequired[Dict[str, Any]]
+    """Anything else worth keeping."""
+
+    metrics: NotRequired[List[MetricSpec]]
+    """What is measured: names, or names with kind, direction, caps and so on."""
+
+    name: str
+    """A name for people."""
+
+    namespace: NotRequired[Union[Namespace, None]]
+
+    seed: NotRequired[str]
+    """What the hash of a unit begins with; the experiment's id when absent. Experiments with one seed assign alike."""
+
+    sticky: NotRequired[bool]
+    """Whether a unit keeps its variant when the split changes."""
+
+    target_metric: NotRequired[Union[str, None]]
+    """The metric that decides; the first that is no guardrail when absent."""
+
+    traffic_split: NotRequired[Dict[str, float]]
+    """Share of each variant, by variant id: fractions that sum to 1 or percentages that sum to 100. Absent: equal shares."""
+
+    unit: NotRequired[Unit]
+    """Who is assigned: `user`, `session` or `{attribute: NAME}`."""
+
+    variants: List[Variant]
+    """Two or more variants, exactly one of them control."""
+
+    allocations: NotRequired[List[Allocation]]
+    """Every split and coverage since the start, oldest first; empty in a draft."""
+
+    created_at: str
+    """When it was made."""
+
+    end_time: NotRequired[Union[str, None]]
+    """When it was completed or cancelled."""
+
+    id: ExperimentId
+    """The id."""
+
+    notices: NotRequired[List[str]]
+    """What a reader should know: a split changed while running, a prompt that is not registered …"""
+
+    pauses: NotRequired[List[Pause]]
+    """When it was paused."""
+
+    revision: int
+    """Rises with every change."""
+
+    start_time: NotRequired[Union[str, None]]
+    """When it was first started."""
+
+    status: ExperimentStatus
+    """Where it stands."""
+
+    updated_at: str
+    """When it was last changed."""
+
+    winner: NotRequired[Union[str, None]]
+    """Id of the variant that won, once completed with one."""
+
+
+# An experiment.
+ExperimentId = str
+
+
+class ExperimentResult(TypedDict):
+    """What an experiment found."""
+
+    alpha: float
+    """The chance of a false conclusion that is accepted."""
+
+    basis: Basis
+    """What the conclusion rests on."""
+
+    comparisons: List[Comparison]
+    """Every metric of every variant beside the control's; the target metric first."""
+
+    computed_at: str
+    """When this was computed."""
+
+    conclusion: Conclusion
+    """What the data allow."""
+
+    confidence: float
+    """1 − significance."""
+
+    control: str
+    """The control."""
+
+    correction: Correction
+    """The correction."""
+
+    cumulative: NotRequired[List[Slice]]
+    """Of all units that had entered by the end of each day."""
+
+    days: NotRequired[List[Slice]]
+    """Of the units that entered on each day."""
+
+    excluded: Excluded
+    """What was left out."""
+
+    experiment: str
+    """The experiment's id, or the file."""
+
+    forecast: NotRequired[Union[Forecast, None]]
+
+    missing: List[Missing]
+    """What is missing for a winner."""
+
+    notices: List[str]
+    """What a reader should know."""
+
+    recommendation: str
+    """One sentence."""
+
+    sample_ratio: NotRequired[Union[SampleRatio, None]]
+
+    segments: NotRequired[List[Slice]]
+    """Within each segment."""
+
+    significance: float
+    """The corrected p-value of the strongest comparison on the target metric, on the basis that decides: how often a difference this clear would be seen somewhere without any being there. 1 without data."""
+
+    target_metric: str
+    """The metric that decides."""
+
+    total_samples: int
+    """Units observed on the target metric, all variants together."""
+
+    variant_results: Dict[str, VariantResult]
+    """By variant."""
+
+    winner: NotRequired[Union[str, None]]
+    """The variant that won, and nothing until everything holds that must."""
+
+
+class ExperimentSpec(TypedDict):
+    """An experiment as people write it."""
+
+    analysis: NotRequired[AnalysisPlan]
+    """How the results are judged."""
+
+    audience: NotRequired[Dict[str, Any]]
+    """Condition on attributes that a unit must meet, such as `{"country": {"$in": ["DE", "FR"]}}`."""
+
+    coverage: NotRequired[float]
+    """Share of the units that take part, from 0 to 1. Raising it moves nobody."""
+
+    description: NotRequired[Union[str, None]]
+    """What is tested and why."""
+
+    holdout: NotRequired[Union[Holdout, None]]
+
+    key: NotRequired[str]
+    """The key that feature-flag clients ask for; the name when absent. Of experiments that are running or paused, one has it."""
+
+    metadata: NotRequired[Dict[str, Any]]
+    """Anything else worth keeping."""
+
+    metrics: NotRequired[List[MetricSpec]]
+    """What is measured: names, or names with kind, direction, caps and so on."""
+
+    name: str
+    """A name for people."""
+
+    namespace: NotRequired[Union[Namespace, None]]
+
+    seed: NotRequired[str]
+    """What the hash of a unit begins with; the experiment's id when absent. Experiments with one seed assign alike."""
+
+    sticky: NotRequired[bool]
+    """Whether a unit keeps its variant when the split changes."""
+
+    target_metric: NotRequired[Union[str, None]]
+    """The metric that decides; the first that is no guardrail when absent."""
+
+    traffic_split: NotRequired[Dict[str, float]]
+    """Share of each variant, by variant id: fractions that sum to 1 or percentages that sum to 100. Absent: equal shares."""
+
+    unit: NotRequired[Unit]
+    """Who is assigned: `user`, `session` or `{attribute: NAME}`."""
+
+    variants: List[Variant]
+    """Two or more variants, exactly one of them control."""
+
+
+# Where an experiment stands.
+ExperimentStatus = Literal['draft', 'running', 'paused', 'completed', 'cancelled']
+
+
+class Firing(TypedDict):
+    """One firing of a schedule."""
+
+    due_at: str
+    """When it happens: later by the jitter."""
+
+    fire_at: str
+    """The time it is for."""
+
+    note: NotRequired[Union[str, None]]
+    """Why it started none."""
+
+    run: NotRequired[Union[RunId, None]]
+
+    status: FiringStatus
+    """What came of it."""
+
+
+# What came of a firing.
+FiringStatus = Literal['due', 'started', 'skipped', 'missed', 'failed']
+
+
+class FixedTest(TypedDict):
+    """A test that is valid for one look at the data."""
+
+    df: NotRequired[Union[float, None]]
+    """Degrees of freedom."""
+
+    effect: float
+    """Treatment − control."""
+
+    estimand: str
+    """What is compared: `difference of means`, `difference of rates` …"""
+
+    interval: NotRequired[Union[Bounds, None]]
+
+    method: str
+    """Its key."""
+
+    p_value: float
+    """Two-sided p-value."""
+
+    statistic: float
+    """The test statistic."""
+
+    test: str
+    """Its name."""
+
+
+class FlagError(TypedDict):
+    """A flag that could not be evaluated."""
+
+    errorCode: FlagErrorCode
+
+    errorDetails: str
+    """What went wrong and how to mend it."""
+
+    key: NotRequired[Union[str, None]]
+    """The flag; null for a bulk request as a whole."""
+
+
+# OpenFeature's error codes.
+FlagErrorCode = Literal['PARSE_ERROR', 'TARGETING_KEY_MISSING', 'INVALID_CONTEXT', 'FLAG_NOT_FOUND', 'GENERAL']
+
+
+class FlagMetadata(TypedDict):
+    """What is known beside the value."""
+
+    assignment: AssignmentReason
+    """Why it has the variant, or takes no part."""
+
+    experiment: str
+    """Id of the experiment."""
+
+    included: bool
+    """Whether the unit takes part: only then do its observations count."""
+
+    status: str
+    """Its status."""
+
+
+class FlagValue(TypedDict):
+    """A flag's value for a unit."""
+
+    key: str
+
+    metadata: FlagMetadata
+
+    reason: str
+    """`SPLIT`, `STATIC` (the winner of what is over), `DEFAULT` or `DISABLED`."""
+
+    value: Any
+    """A boolean, text, number or object."""
+
+    variant: str
+    """Id of the variant."""
+
+
+class Forecast(TypedDict):
+    """When a winner may be expected, if things go on as they are."""
+
+    days: NotRequired[Union[float, None]]
+    """Days from now, where it is known how many units come a day."""
+
+    message: str
+    """What it rests on, in words."""
+
+    more_units: NotRequired[Union[int, None]]
+    """More units needed, all variants together; null where no number of them is likely to decide."""
+
+
+class FunctionCall(TypedDict):
+    """Name and arguments of a called function."""
+
+    arguments: str
+    """The arguments: JSON as text, exactly as the model wrote it."""
+
+    name: str
+    """The function's name."""
+
+
+class GateConfig(TypedDict):
+    """The gate's rules."""
+
+    category_min: NotRequired[float]
+    """Every category must reach this when there is no baseline."""
+
+    fail_on_inconclusive: NotRequired[bool]
+    """Exit 1 instead of 3 when the gate is inconclusive."""
+
+    max_drop: NotRequired[float]
+    """No category may drop by more than this against the baseline."""
+
+    mode: NotRequired[GateMode]
+    """How drops are judged."""
+
+    overall_min: NotRequired[float]
+    """The overall score must reach this."""
+
+    require_judge_kappa: NotRequired[Union[float, None]]
+    """The judge must agree with people at least this well (Cohen's kappa)."""
+
+
+# How drops are judged.
+GateMode = Literal['strict', 'noise_aware']
+
+
+class GateReport(TypedDict):
+    """Everything the gate has to say: what scorecards are made of."""
+
+    baseline: NotRequired[Union[EvaluationRun, None]]
+
+    checks: List[Check]
+    """The rules and what they found."""
+
+    comparison: NotRequired[Union[RunComparison, None]]
+
+    config: GateConfig
+    """The rules that applied."""
+
+    notices: List[str]
+    """Things a reader should know: no baseline, metrics left out …"""
+
+    run: EvaluationRun
+    """The run that was gated."""
+
+    samples: List[SampleNote]
+    """Samples that explain what failed, worst first (at most 20)."""
+
+    verdict: Verdict
+    """The answer."""
+
+
+class GateRequest(TypedDict):
+    """Asks for a verdict on a run."""
+
+    baseline: NotRequired[Union[str, None]]
+    """The run to compare with; absent: the dataset's baseline."""
+
+    config: NotRequired[GateConfig]
+    """The rules."""
+
+
+class GuardConfig(TypedDict):
+    """Which answers count as soft failures. Without any key, empty and truncated answers, loops and unknown tools do."""
+
+    empty: NotRequired[bool]
+    """An answer without text and without tool calls."""
+
+    forbidden: NotRequired[List[str]]
+    """Regular expressions of which none may match."""
+
+    json: NotRequired[bool]
+    """The answer must be JSON."""
+
+    max_chars: NotRequired[Union[int, None]]
+    """Most characters."""
+
+    min_chars: NotRequired[Union[int, None]]
+    """Fewest characters of an answer that has text."""
+
+    repetition: NotRequired[bool]
+    """The same eight words three times in a row, or more."""
+
+    required: NotRequired[List[str]]
+    """Regular expressions of which each must match."""
+
+    truncated: NotRequired[bool]
+    """An answer that ended at the token limit."""
+
+    unknown_tool: NotRequired[bool]
+    """A call of a tool that the request does not offer."""
+
+
+class Guardrail(TypedDict):
+    """A metric that may not become worse."""
+
+    margin: float
+    """How much worse it may be at most (the non-inferiority margin), 0 or more."""
+
+    relative: NotRequired[bool]
+    """Whether the margin is a share of the control's mean (0.02 is 2 %) and not an amount."""
+
+
+class GuardrailResult(TypedDict):
+    """A guardrail metric in one variant."""
+
+    harm: float
+    """How much worse it is (negative: better), as an amount."""
+
+    harm_at_most: NotRequired[Union[float, None]]
+    """Largest harm that the data allow."""
+
+    margin: float
+    """The margin as an amount of the metric."""
+
+    state: GuardrailState
+    """Where it stands."""
+
+
+# Where a guardrail stands.
+GuardrailState = Literal['holds', 'open', 'violated']
+
+
+class Health(TypedDict):
+    """What calls of a model tell of its health. Errors of the request itself (a bad key, a prompt that is too long) are errors of the caller and do not count, except that nobody with such a key gets an answer."""
+
+    calls: int
+    """Calls seen."""
+
+    error_rate: float
+    """Moving average of failures, 0 to 1."""
+
+    failures_in_a_row: int
+    """Calls that failed since the last one that did not."""
+
+    last_call_at: NotRequired[Union[str, None]]
+    """When the last call ended."""
+
+    last_error: NotRequired[Union[str, None]]
+    """Why the last call that failed did."""
+
+    latency_ms: NotRequired[Union[float, None]]
+    """Moving average of the time to the whole answer, in milliseconds."""
+
+
+class Holdout(TypedDict):
+    """Units that take part in no experiment with this holdout, to measure what all of them together bring."""
+
+    name: str
+    """The holdout's name: experiments that name the same one leave out the same units."""
+
+    share: float
+    """Share of units left out, from 0 to below 1."""
+
+
+class HttpScorerSpec(TypedDict):
+    """A scorer that is an endpoint of the user's."""
+
+    max_concurrency: NotRequired[int]
+    """Most requests at a time."""
+
+    retries: NotRequired[int]
+    """How often a failed request is sent again (never after 400, 401, 403, 404)."""
+
+    timeout: NotRequired[str]
+    """A request that takes longer has failed."""
+
+    url: str
+    """Where a JSON object is posted to; the answer is `{"score": 0.8, "reason": "…"}`."""
+
+
+class HumanLabel(TypedDict):
+    """What one person said about one answer."""
+
+    rater: NotRequired[str]
+    """Who said it."""
+
+    sample_id: str
+    """The sample."""
+
+    score: float
+    """The score from 0 (bad) to 1 (good); of a yes-or-no label, 0 or 1."""
+
+    trial: NotRequired[int]
+    """Which answer to it, where there are several trials; from 0."""
+
+
+class Hunk(TypedDict):
+    """A stretch of changed lines with some unchanged ones around it."""
+
+    header: str
+    """Where it stands, as in unified diffs: `@@ -1,4 +1,5 @@`."""
+
+    lines: List[DiffLine]
+    """Its lines."""
+
+
+class ImportedDataset(TypedDict):
+    """What became of an import."""
+
+    created: bool
+    """False when the same samples were there already."""
+
+    version: DatasetVersion
+    """The version."""
+
+    warnings: NotRequired[List[str]]
+    """Things worth a look."""
+
+
+# How two items of lists are compared.
+ItemSimilarity = Literal['normalised', 'levenshtein', 'token_f1', 'rouge_l', 'chrf']
+
+
+class JsonFieldsSpec(TypedDict):
+    """Options of `json_fields`."""
+
+    absolute: NotRequired[float]
+    """Largest difference between numbers that counts as equal."""
+
+    allow_extra: NotRequired[bool]
+    """Fields that the expected output does not have are no mistakes."""
+
+    allow_fences: NotRequired[bool]
+    """Accept a Markdown code fence around the answer."""
+
+    ignore: NotRequired[List[str]]
+    """JSON Pointers of fields that do not count, such as `/meta/created_at`."""
+
+    lenient_strings: NotRequired[bool]
+    """Texts are equal without regard to case and to the amount of white space."""
+
+    relative: NotRequired[float]
+    """The same as a share of the expected number. The larger of both counts."""
+
+
+class JudgeCalibration(TypedDict):
+    """A judge compared with people on the answers of one run."""
+
+    agreement: Agreement
+    """How far they agree."""
+
+    bias: Estimate
+    """Mean of judge − people: above 0, the judge is too generous."""
+
+    category_bias: Dict[str, Estimate]
+    """The same by category."""
+
+    confusion: Confusion
+    """Who passes what."""
+
+    created_at: str
+    """When it was made."""
+
+    dataset: str
+    """Its dataset."""
+
+    id: CalibrationId
+    """The id."""
+
+    judge: JudgeIdentity
+    """The judge."""
+
+    labels: int
+    """Labels."""
+
+    metric: str
+    """The metric that the judge computes in the run."""
+
+    metric_mean: Corrected
+    """Mean of the metric in the run, raw and corrected."""
+
+    notices: NotRequired[List[str]]
+    """What a reader should know."""
+
+    overall: NotRequired[Union[Corrected, None]]
+
+    raters: int
+    """People."""
+
+    run: RunId
+    """The run whose answers were labelled."""
+
+    samples: int
+    """Samples with a label and a score of the judge."""
+
+    threshold: float
+    """A score passes at or above this."""
+
+
+class JudgeCall(TypedDict):
+    """How judges are asked."""
+
+    parameters: NotRequired[Parameters]
+    """More sampling parameters."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The judge's prompt: `NAME`, `NAME@VERSION` or `NAME@HASH`. Absent: the built-in one (`llmops prompt list` shows them as `llmops/judge-…`)."""
+
+    reference_free: NotRequired[bool]
+    """Judge without showing the expected outputs, as they are not known in production."""
+
+    retries: NotRequired[int]
+    """How often an answer that breaks the format is asked for again."""
+
+    temperature: NotRequired[float]
+    """Sampling temperature."""
+
+
+class JudgeIdentity(TypedDict):
+    """Which judge: what decides its scores. Another model, prompt or option is another judge."""
+
+    hash: ContentHash
+    """Hash of model, prompt and options."""
+
+    model: str
+    """The model or models, as `provider/model`."""
+
+    prompt_hash: NotRequired[Union[str, None]]
+    """Hash of the prompt, where one is known."""
+
+
+class JudgeSpec(TypedDict):
+    """A rubric judge."""
+
+    parameters: NotRequired[Parameters]
+    """More sampling parameters."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The judge's prompt: `NAME`, `NAME@VERSION` or `NAME@HASH`. Absent: the built-in one (`llmops prompt list` shows them as `llmops/judge-…`)."""
+
+    reference_free: NotRequired[bool]
+    """Judge without showing the expected outputs, as they are not known in production."""
+
+    retries: NotRequired[int]
+    """How often an answer that breaks the format is asked for again."""
+
+    temperature: NotRequired[float]
+    """Sampling temperature."""
+
+    model: str
+    """The judging model, as `provider/model`."""
+
+    rubric: NotRequired[List[str]]
+    """What is scored, each from 0 to 1: names, or `name: what it means`."""
+
+
+class JudgeSummary(TypedDict):
+    """How the judges of one metric did in a run."""
+
+    agreed: NotRequired[Union[Estimate, None]]
+
+    dropped: NotRequired[Dict[str, int]]
+    """How often each judge failed or left the format and was dropped."""
+
+    judges: List[str]
+    """The judging models."""
+
+    mean_rounds: NotRequired[Union[float, None]]
+    """Of a debate: mean number of rounds."""
+
+    mean_spread: NotRequired[Union[float, None]]
+    """Of a debate: mean distance between the highest and the lowest score of the last round."""
+
+    position_flips: NotRequired[Union[Estimate, None]]
+
+    prompt: str
+    """Label of the judge's prompt, `NAME@VERSION`."""
+
+    prompt_hash: str
+    """Its hash."""
+
+
+class JudgedSpec(TypedDict):
+    """A judged metric with a definition of its own."""
+
+    parameters: NotRequired[Parameters]
+    """More sampling parameters."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The judge's prompt: `NAME`, `NAME@VERSION` or `NAME@HASH`. Absent: the built-in one (`llmops prompt list` shows them as `llmops/judge-…`)."""
+
+    reference_free: NotRequired[bool]
+    """Judge without showing the expected outputs, as they are not known in production."""
+
+    retries: NotRequired[int]
+    """How often an answer that breaks the format is asked for again."""
+
+    temperature: NotRequired[float]
+    """Sampling temperature."""
+
+    model: str
+    """The judging model, as `provider/model`."""
+
+
+# A key of the API.
+KeyId = str
+
+
+# What a key allows. Each role may do what the ones before it may.
+KeyRole = Literal['viewer', 'editor', 'operator', 'admin']
+
+
+class LanguageSpec(TypedDict):
+    """Options of `language`."""
+
+    languages: NotRequired[List[str]]
+    """Accepted languages, as codes of ISO 639-1 or 639-3. Absent: the language of the sample's input."""
+
+
+class LatencySummary(TypedDict):
+    """Distribution of the target's latency."""
+
+    mean_ms: float
+    """Mean."""
+
+    n: int
+    """Calls measured."""
+
+    p50_ms: float
+    """Median."""
+
+    p95_ms: float
+    """95th percentile."""
+
+
+class LengthSpec(TypedDict):
+    """Options of `length`."""
+
+    max: NotRequired[Union[int, None]]
+    """The greatest length."""
+
+    min: NotRequired[Union[int, None]]
+    """The least length."""
+
+    unit: NotRequired[LengthUnit]
+    """What is counted."""
+
+
+# What makes up a length.
+LengthUnit = Literal['characters', 'bytes', 'words', 'lines']
+
+
+class Lift(TypedDict):
+    """A relative difference."""
+
+    interval: NotRequired[Union[Bounds, None]]
+
+    value: float
+    """Treatment / control − 1."""
+
+
+# Where a line is found.
+LineKind = Literal['same', 'removed', 'added']
+
+
+class ListMatchSpec(TypedDict):
+    """Options of `list_match`."""
+
+    item_threshold: NotRequired[float]
+    """Items are the same from this similarity on."""
+
+    items: NotRequired[bool]
+    """The expected outputs of a sample are the items of one list. Otherwise each of them is a list, and the best one counts."""
+
+    score: NotRequired[ListScore]
+    """Which share is the score."""
+
+    similarity: NotRequired[ItemSimilarity]
+    """How two items are compared."""
+
+
+# Which share is the score of a comparison of two lists.
+ListScore = Literal['precision', 'recall', 'f1']
+
+
+class Manifest(TypedDict):
+    """Everything that decides an answer. It is resolved: it does not depend on what is active later."""
+
+    examples: NotRequired[List[Example]]
+    """Few-shot examples."""
+
+    model: str
+    """The model, as `provider/model`."""
+
+    model_version: NotRequired[Union[str, None]]
+    """The provider's version or date of the model, where it is pinned."""
+
+    parameters: NotRequired[Parameters]
+    """Sampling parameters, stop sequences apart."""
+
+    post_processing: NotRequired[List[PostProcessing]]
+    """Steps applied to the answer."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The prompt's name; null when the input is sent as it is."""
+
+    prompt_hash: NotRequired[Union[ContentHash, None]]
+
+    prompt_version: NotRequired[Union[str, None]]
+    """The prompt's version."""
+
+    response_format: NotRequired[Any]
+    """OpenAI's `response_format`."""
+
+    retriever_index_version: NotRequired[Union[str, None]]
+    """The retriever's index the answers rest on."""
+
+    stop: NotRequired[List[str]]
+    """Stop sequences."""
+
+    system: NotRequired[Union[str, None]]
+    """System message."""
+
+    tools: NotRequired[List[Any]]
+    """Tools in OpenAI's shape."""
+
+
+class Matcher(TypedDict):
+    """Which alerts: those that fit everything that is named. The empty matcher fits all."""
+
+    dataset: NotRequired[Union[str, None]]
+    """About runs on this dataset."""
+
+    fingerprint: NotRequired[Union[str, None]]
+    """Of this cause."""
+
+    metric: NotRequired[Union[str, None]]
+    """About this metric or category."""
+
+    model: NotRequired[Union[str, None]]
+    """About runs of this model."""
+
+    prompt: NotRequired[Union[str, None]]
+    """About runs of this prompt."""
+
+    severities: NotRequired[List[Severity]]
+    """Of one of these severities."""
+
+    source: NotRequired[Union[str, None]]
+    """About this: `evaluation`, `experiment` …"""
+
+    source_id: NotRequired[Union[str, None]]
+    """Which of those: a run, an experiment."""
+
+    types: NotRequired[List[AlertType]]
+    """Of one of these types."""
+
+
+class McNemarEvidence(TypedDict):
+    """McNemar's test on pass and fail."""
+
+    method: str
+    """Exact, mid-p or chi-squared."""
+
+    newly_failed: int
+    """Passed before, fails now."""
+
+    newly_passed: int
+    """Failed before, passes now."""
+
+    p_value: float
+    """Two-sided p-value."""
+
+
+# Which value of BERTScore counts.
+Measure = Literal['precision', 'recall', 'f1']
+
+
+class Message(TypedDict):
+    """One message of a conversation."""
+
+    content: NotRequired[Any]
+    """Text, or a list of OpenAI content parts; null beside tool calls."""
+
+    name: NotRequired[Union[str, None]]
+    """Speaker's name, where several share a role."""
+
+    role: Role
+    """Who speaks."""
+
+    tool_call_id: NotRequired[Union[str, None]]
+    """The call that a `tool` message answers."""
+
+    tool_calls: NotRequired[List[ToolCall]]
+    """Calls the assistant made, in OpenAI's shape."""
+
+
+# What kind of number a metric is. It decides the test.
+MetricKind = Literal['binary', 'continuous', 'count', 'ordinal', 'latency', 'cost', 'ratio']
+
+
+class MetricScore(TypedDict):
+    """One metric of one trial."""
+
+    detail: NotRequired[Any]
+    """More, where there is more: rubric axes, precision and recall, a debate's transcript."""
+
+    reason: NotRequired[Union[str, None]]
+    """Why, where the scorer says: a judge's words, a schema violation."""
+
+    score: float
+    """The score."""
+
+
+# One metric: its scorer, weight and threshold.
+MetricSpec = Dict[str, Any]
+
+
+class MetricSummary(TypedDict):
+    """What is known of one metric in one variant. The unit counts once, however often it was observed."""
+
+    interval: NotRequired[Union[Bounds, None]]
+
+    max: NotRequired[Union[float, None]]
+    """Largest observation."""
+
+    mean: NotRequired[Union[float, None]]
+    """The mean over units of what a unit counts with: its mean; for counts its sum. For ratios Σ numerator / Σ denominator, for binary metrics the rate. Null without units."""
+
+    method: NotRequired[Union[str, None]]
+    """How mean and interval were found."""
+
+    min: NotRequired[Union[float, None]]
+    """Smallest observation."""
+
+    observations: int
+    """Observations of these units."""
+
+    quantile: NotRequired[Union[QuantileSummary, None]]
+
+    sd: NotRequired[Union[float, None]]
+    """Standard deviation between units; null below two units and for ratios."""
+
+    units: int
+    """Units (users) with at least one observation."""
+
+
+# What happens to firings that nobody was there for.
+Missed = Literal['skip', 'run_once']
+
+
+class Missing(TypedDict):
+    """What is missing for a winner."""
+
+    message: str
+    """In words, with the numbers."""
+
+    what: str
+    """`samples`, `duration`, `significance`, `guardrail`, `planned_n`, `sample_ratio` or `data`."""
+
+
+class ModelPrice(TypedDict):
+    """USD per million tokens."""
+
+    input: float
+    """For tokens read."""
+
+    output: float
+    """For tokens written."""
+
+
+class ModelScore(TypedDict):
+    """How good a model's answers are."""
+
+    at: str
+    """When it was set or measured."""
+
+    interval: NotRequired[Union[List[float], None]]
+    """Its 95 % interval."""
+
+    model: str
+    """The model, as `provider/model`."""
+
+    n: NotRequired[Union[int, None]]
+    """Samples behind it."""
+
+    run: NotRequired[Union[str, None]]
+    """The run it comes from."""
+
+    score: float
+    """The score, 0 to 1."""
+
+    source: ScoreSource
+    """Where it comes from."""
+
+
+class ModelStatus(TypedDict):
+    """A model with all that a choice rests on."""
+
+    health: Health
+    """What its calls tell, in this process."""
+
+    healthy: bool
+    """Whether calls may go there."""
+
+    model: str
+    """The model, as `provider/model`."""
+
+    price: NotRequired[Union[ModelPrice, None]]
+
+    score: NotRequired[Union[ModelScore, None]]
+
+
+class Namespace(TypedDict):
+    """Mutual exclusion: experiments of one namespace with ranges that do not overlap share no unit."""
+
+    name: str
+    """The namespace's name."""
+
+    range: List[float]
+    """The part of all units that may take part: from (inclusive) and to (exclusive), between 0 and 1."""
+
+
+class Notice(TypedDict):
+    """A message to a channel."""
+
+    alerts: List[NoticeAlert]
+    """The most severe of them, at most a hundred; `GET /api/v1/alerts` lists all."""
+
+    count: int
+    """How many alerts it is about."""
+
+    project: str
+    """The project."""
+
+    severities: Dict[str, int]
+    """How many of each severity."""
+
+    timestamp: str
+    """When it was put together."""
+
+    type: str
+    """`alert.raised` or `alert.resolved` where all alerts were, `alert.group` for a mixture, `alert.test` for a test."""
+
+
+class NoticeAlert(TypedDict):
+    """An alert in a message."""
+
+    acked_at: NotRequired[Union[str, None]]
+    """When a person acknowledged it."""
+
+    actual_value: NotRequired[Union[float, None]]
+    """What was measured."""
+
+    count: int
+    """How often it came since it was raised first."""
+
+    created_at: str
+    """When it was raised first."""
+
+    fingerprint: ContentHash
+    """The same for all alerts of one cause."""
+
+    id: AlertId
+    """The id."""
+
+    last_seen_at: str
+    """When it came last."""
+
+    message: str
+    """What is wrong, in one sentence."""
+
+    metadata: NotRequired[Dict[str, Any]]
+    """The evidence: intervals, numbers of observations, the runs compared."""
+
+    metric: NotRequired[Union[str, None]]
+    """The number that is wrong: `pass_rate`, a metric, a category."""
+
+    notified_at: NotRequired[Union[str, None]]
+    """When channels were last told of it. Null: it was silenced, or another one of the same cause had just been sent."""
+
+    resolved_at: NotRequired[Union[str, None]]
+    """When it was resolved."""
+
+    severity: Severity
+    """How urgent it is."""
+
+    source: str
+    """What it is about: `evaluation`, `experiment`, or the word of whoever created it."""
+
+    source_id: NotRequired[Union[str, None]]
+    """Which of those: a run, an experiment."""
+
+    threshold: NotRequired[Union[float, None]]
+    """The limit that was passed."""
+
+    type: AlertType
+    """Why there is an alert."""
+
+    action: AlertAction
+    """What happened to it."""
+
+
+# Which number of a text counts.
+NumberPosition = Literal['whole', 'first', 'last']
+
+
+class NumericMatchSpec(TypedDict):
+    """Options of `numeric_match`."""
+
+    absolute: NotRequired[float]
+    """Largest difference that counts as equal."""
+
+    position: NotRequired[NumberPosition]
+    """Which number of the text counts."""
+
+    relative: NotRequired[float]
+    """Largest difference that counts as equal, as a share of the expected number. The larger of both counts."""
+
+
+class Observation(TypedDict):
+    """One value of one metric. A unit's observations are one cluster: the unit counts once, however often it was observed. Without `unit`, the observation is a unit of its own. Without `variant`, it is the one that the unit is assigned to."""
+
+    at: NotRequired[Union[str, None]]
+    """When it was observed; when it arrives, if absent."""
+
+    idempotency_key: NotRequired[Union[str, None]]
+    """The same key, unit and metric again is the same observation. Without it, the same unit, metric, `at` and value is."""
+
+    metric: str
+    """The metric."""
+
+    unit: NotRequired[Union[str, None]]
+    """The unit: the user, session or whatever the experiment assigns."""
+
+    value: float
+    """The value; a finite number, `true` is 1 and `false` 0."""
+
+    variant: NotRequired[Union[str, None]]
+    """Id or name of the variant."""
+
+
+# Who keeps a schedule.
+Origin = Literal['api', 'config']
+
+
+class Outcome1(TypedDict):
+    """Answered and scored by every metric."""
+
+    composite: NotRequired[Union[float, None]]
+    """Weighted mean of the weighted metrics; null where no metric has a weight."""
+
+    failures: NotRequired[List[str]]
+    """What did not: `rouge_l < 0.7`."""
+
+    passed: bool
+    """Whether every metric reached its threshold."""
+
+    scores: Dict[str, MetricScore]
+    """Score by metric."""
+
+    status: Literal['scored']
+
+
+class Outcome2(TypedDict):
+    """Not answered or not judged."""
+
+    message: str
+    """The whole story."""
+
+    reason: str
+    """A short stable reason to count by: `provider: 500`, `judge: out of range`."""
+
+    status: Literal['errored']
+
+
+# What became of a (sample, trial) pair. Never a made-up score: what could not be answered or judged is an error.
+Outcome = Union["Outcome1", "Outcome2"]
+
+
+# What happens when a schedule is due while what it started before still runs.
+Overlap = Literal['skip', 'queue']
+
+
+class PageAlertItemsItem(TypedDict):
+    """An alert."""
+
+    acked_at: NotRequired[Union[str, None]]
+    """When a person acknowledged it."""
+
+    actual_value: NotRequired[Union[float, None]]
+    """What was measured."""
+
+    count: int
+    """How often it came since it was raised first."""
+
+    created_at: str
+    """When it was raised first."""
+
+    fingerprint: ContentHash
+    """The same for all alerts of one cause."""
+
+    id: AlertId
+    """The id."""
+
+    last_seen_at: str
+    """When it came last."""
+
+    message: str
+    """What is wrong, in one sentence."""
+
+    metadata: NotRequired[Dict[str, Any]]
+    """The evidence: intervals, numbers of observations, the runs compared."""
+
+    metric: NotRequired[Union[str, None]]
+    """The number that is wrong: `pass_rate`, a metric, a category."""
+
+    notified_at: NotRequired[Union[str, None]]
+    """When channels were last told of it. Null: it was silenced, or another one of the same cause had just been sent."""
+
+    resolved_at: NotRequired[Union[str, None]]
+    """When it was resolved."""
+
+    severity: Severity
+    """How urgent it is."""
+
+    source: str
+    """What it is about: `evaluation`, `experiment`, or the word of whoever created it."""
+
+    source_id: NotRequired[Union[str, None]]
+    """Which of those: a run, an experiment."""
+
+    threshold: NotRequired[Union[float, None]]
+    """The limit that was passed."""
+
+    type: AlertType
+    """Why there is an alert."""
+
+
+class PageAlert(TypedDict):
+    """One page of a list."""
+
+    items: List[PageAlertItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageApiKeyItemsItem(TypedDict):
+    """A key of the API, without its secret: that is shown once, when the key is made, and only its hash is kept."""
+
+    created_at: str
+    """When it was made."""
+
+    created_by: str
+    """Who made it."""
+
+    expires_at: NotRequired[Union[str, None]]
+    """When it stops working; null: never."""
+
+    id: KeyId
+    """Its id."""
+
+    last_used_at: NotRequired[Union[str, None]]
+    """When it was used last, within a minute."""
+
+    name: str
+    """What people call it."""
+
+    prefix: str
+    """The beginning of the secret, by which people recognise it."""
+
+    project: ProjectId
+    """The project whose rows it reaches."""
+
+    revoked_at: NotRequired[Union[str, None]]
+    """When it was revoked."""
+
+    role: KeyRole
+    """What it allows."""
+
+
+class PageApiKey(TypedDict):
+    """One page of a list."""
+
+    items: List[PageApiKeyItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageAuditRecordItemsItem(TypedDict):
+    """The record of one change of configuration."""
+
+    action: str
+    """What was done: `prompt.activated`, `key.revoked` …"""
+
+    actor: str
+    """The name of the key, `local`, or the part of llmops that did it."""
+
+    after: NotRequired[Any]
+    """How it is since; null: it is gone."""
+
+    at: str
+    """When."""
+
+    before: NotRequired[Any]
+    """How it was before; null: it was not there."""
+
+    id: int
+    """Its number; later changes have higher ones."""
+
+    key: NotRequired[Union[KeyId, None]]
+
+    request_id: NotRequired[Union[str, None]]
+    """The request that did it, as in `x-request-id` and in the log."""
+
+    target: str
+    """What it was done to: `support-bot@1.2.0` …"""
+
+
+class PageAuditRecord(TypedDict):
+    """One page of a list."""
+
+    items: List[PageAuditRecordItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageBaselineItemsItem(TypedDict):
+    """A dataset's baseline."""
+
+    dataset: str
+    """The dataset."""
+
+    run: EvaluationRun
+    """The run tagged `env=production`."""
+
+
+class PageBaseline(TypedDict):
+    """One page of a list."""
+
+    items: List[PageBaselineItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageChannelItemsItem(TypedDict):
+    """A channel of the configuration. What is secret of it stays where it is."""
+
+    kind: str
+    """`webhook`, `slack` or `command`."""
+
+    name: str
+    """Its name."""
+
+    resolved: bool
+    """Whether it is told when an alert is resolved."""
+
+    severities: List[Severity]
+    """Only alerts of these severities; empty: of all."""
+
+    types: List[AlertType]
+    """Only alerts of these types; empty: of all."""
+
+    unset: List[str]
+    """Environment variables that it needs and that are not set."""
+
+
+class PageChannel(TypedDict):
+    """One page of a list."""
+
+    items: List[PageChannelItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageDatasetItemsItem(TypedDict):
+    """A dataset with its newest version."""
+
+    created_at: str
+    """When the dataset was made."""
+
+    description: NotRequired[Union[str, None]]
+    """What it is about."""
+
+    id: DatasetId
+    """The id."""
+
+    name: str
+    """Unique in its project."""
+
+    sample_count: int
+    """Samples in the newest version."""
+
+    type: DatasetType
+    """What it is for."""
+
+    updated_at: str
+    """When the newest version was added."""
+
+    version: NotRequired[Union[ContentHash, None]]
+
+
+class PageDataset(TypedDict):
+    """One page of a list."""
+
+    items: List[PageDatasetItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageDatasetVersionItemsItem(TypedDict):
+    """One version of a dataset."""
+
+    categories: Dict[str, int]
+    """Samples per category; samples without one count under the empty name."""
+
+    created_at: str
+    """When it was built."""
+
+    dataset: str
+    """The dataset's name."""
+
+    sample_count: int
+    """Number of samples."""
+
+    version: ContentHash
+    """Hash of its samples, independent of their order."""
+
+
+class PageDatasetVersion(TypedDict):
+    """One page of a list."""
+
+    items: List[PageDatasetVersionItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageDeliveryItemsItem(TypedDict):
+    """A message to a channel."""
+
+    attempt: int
+    """Attempts so far."""
+
+    channel: str
+    """The channel's name."""
+
+    created_at: str
+    """When it was put together."""
+
+    error: NotRequired[Union[str, None]]
+    """Why the last attempt failed."""
+
+    give_up_at: str
+    """When it is given up."""
+
+    id: str
+    """The id, which a webhook receives as `webhook-id`: the same with every attempt."""
+
+    next_attempt_at: NotRequired[Union[str, None]]
+    """When it is tried next."""
+
+    notice: Notice
+    """The message."""
+
+    status: DeliveryStatus
+    """Where it stands."""
+
+    updated_at: str
+    """When its status or attempt changed."""
+
+
+class PageDelivery(TypedDict):
+    """One page of a list."""
+
+    items: List[PageDeliveryItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageDeploymentItemsItem(TypedDict):
+    """A named pointer to a manifest."""
+
+    created_at: str
+    """When it was made."""
+
+    environment: str
+    """`production`, `staging` …"""
+
+    manifest: ContentHash
+    """The manifest that answers."""
+
+    name: str
+    """The name that applications give as `model`."""
+
+    revision: int
+    """Number of the last change, from 1."""
+
+    safe_mode: bool
+    """Whether the safe mode answers instead of the manifest."""
+
+    settings: NotRequired[DeploymentSettings]
+    """How calls are handled."""
+
+    updated_at: str
+    """When it was changed last."""
+
+    updated_by: NotRequired[Union[str, None]]
+    """Who changed it last."""
+
+
+class PageDeployment(TypedDict):
+    """One page of a list."""
+
+    items: List[PageDeploymentItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+PageDeploymentChangeItemsItem = TypedDict(
+    "PageDeploymentChangeItemsItem",
+    {
+        'action': "DeploymentAction",
+        'at': "str",
+        'by': "Union[str, None]",
+        'from': "Union[ContentHash, None]",
+        'reason': "Union[str, None]",
+        'revision': "int",
+        'to': "ContentHash",
+    },
+    total=False,
+)
+
+
+class PageDeploymentChange(TypedDict):
+    """One page of a list."""
+
+    items: List[PageDeploymentChangeItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageEvaluationRunItemsItem(TypedDict):
+    """An evaluation run."""
+
+    created_at: str
+    """When it was created."""
+
+    dataset: str
+    """The dataset's name."""
+
+    description: NotRequired[Union[str, None]]
+    """What it was for."""
+
+    end_time: NotRequired[Union[str, None]]
+    """When it reached a final status."""
+
+    error: NotRequired[Union[str, None]]
+    """Why it failed, where it did."""
+
+    id: RunId
+    """The id."""
+
+    metadata: NotRequired[Dict[str, Any]]
+    """Anything else: commit, branch, author."""
+
+    metrics: List[str]
+    """Names of the metrics."""
+
+    model_name: str
+    """The model, as `provider/model`."""
+
+    name: str
+    """A name for people."""
+
+    progress: Progress
+    """Sample results so far and in all."""
+
+    prompt_name: NotRequired[Union[str, None]]
+    """The prompt's name."""
+
+    prompt_version: NotRequired[Union[str, None]]
+    """The prompt's version."""
+
+    results: NotRequired[Union[RunResults, None]]
+
+    spec: RunSpec
+    """Everything that decides the results."""
+
+    start_time: NotRequired[Union[str, None]]
+    """When the first shard was taken."""
+
+    status: RunStatus
+    """Where it stands."""
+
+    tags: NotRequired[Dict[str, str]]
+    """Tags such as `env=production`."""
+
+
+class PageEvaluationRun(TypedDict):
+    """One page of a list."""
+
+    items: List[PageEvaluationRunItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageExperimentItemsItem(TypedDict):
+    """An experiment."""
+
+    analysis: NotRequired[AnalysisPlan]
+    """How the results are judged."""
+
+    audience: NotRequired[Dict[str, Any]]
+    """Condition on attributes that a unit must meet, such as `{"country": {"$in": ["DE", "FR"]}}`."""
+
+    coverage: NotRequired[float]
+    """Share of the units that take part, from 0 to 1. Raising it moves nobody."""
+
+    description: NotRequired[Union[str, None]]
+    """What is tested and why."""
+
+    holdout: NotRequired[Union[Holdout, None]]
+
+    key: NotRequired[str]
+    """The key that feature-flag clients ask for; the name when absent. Of experiments that are running or paused, one has it."""
+
+    metadata: NotRequired[Dict[str, Any]]
+    """Anything else worth keeping."""
+
+    metrics: NotRequired[List[MetricSpec]]
+    """What is measured: names, or names with kind, direction, caps and so on."""
+
+    name: str
+    """A name for people."""
+
+    namespace: NotRequired[Union[Namespace, None]]
+
+    seed: NotRequired[str]
+    """What the hash of a unit begins with; the experiment's id when absent. Experiments with one seed assign alike."""
+
+    sticky: NotRequired[bool]
+    """Whether a unit keeps its variant when the split changes."""
+
+    target_metric: NotRequired[Union[str, None]]
+    """The metric that decides; the first that is no guardrail when absent."""
+
+    traffic_split: NotRequired[Dict[str, float]]
+    """Share of each variant, by variant id: fractions that sum to 1 or percentages that sum to 100. Absent: equal shares."""
+
+    unit: NotRequired[Unit]
+    """Who is assigned: `user`, `session` or `{attribute: NAME}`."""
+
+    variants: List[Variant]
+    """Two or more variants, exactly one of them control."""
+
+    allocations: NotRequired[List[Allocation]]
+    """Every split and coverage since the start, oldest first; empty in a draft."""
+
+    created_at: str
+    """When it was made."""
+
+    end_time: NotRequired[Union[str, None]]
+    """When it was completed or cancelled."""
+
+    id: ExperimentId
+    """The id."""
+
+    notices: NotRequired[List[str]]
+    """What a reader should know: a split changed while running, a prompt that is not registered …"""
+
+    pauses: NotRequired[List[Pause]]
+    """When it was paused."""
+
+    revision: int
+    """Rises with every change."""
+
+    start_time: NotRequired[Union[str, None]]
+    """When it was first started."""
+
+    status: ExperimentStatus
+    """Where it stands."""
+
+    updated_at: str
+    """When it was last changed."""
+
+    winner: NotRequired[Union[str, None]]
+    """Id of the variant that won, once completed with one."""
+
+
+class PageExperiment(TypedDict):
+    """One page of a list."""
+
+    items: List[PageExperimentItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageFiringItemsItem(TypedDict):
+    """One firing of a schedule."""
+
+    due_at: str
+    """When it happens: later by the jitter."""
+
+    fire_at: str
+    """The time it is for."""
+
+    note: NotRequired[Union[str, None]]
+    """Why it started none."""
+
+    run: NotRequired[Union[RunId, None]]
+
+    status: FiringStatus
+    """What came of it."""
+
+
+class PageFiring(TypedDict):
+    """One page of a list."""
+
+    items: List[PageFiringItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageJudgeCalibrationItemsItem(TypedDict):
+    """A judge compared with people on the answers of one run."""
+
+    agreement: Agreement
+    """How far they agree."""
+
+    bias: Estimate
+    """Mean of judge − people: above 0, the judge is too generous."""
+
+    category_bias: Dict[str, Estimate]
+    """The same by category."""
+
+    confusion: Confusion
+    """Who passes what."""
+
+    created_at: str
+    """When it was made."""
+
+    dataset: str
+    """Its dataset."""
+
+    id: CalibrationId
+    """The id."""
+
+    judge: JudgeIdentity
+    """The judge."""
+
+    labels: int
+    """Labels."""
+
+    metric: str
+    """The metric that the judge computes in the run."""
+
+    metric_mean: Corrected
+    """Mean of the metric in the run, raw and corrected."""
+
+    notices: NotRequired[List[str]]
+    """What a reader should know."""
+
+    overall: NotRequired[Union[Corrected, None]]
+
+    raters: int
+    """People."""
+
+    run: RunId
+    """The run whose answers were labelled."""
+
+    samples: int
+    """Samples with a label and a score of the judge."""
+
+    threshold: float
+    """A score passes at or above this."""
+
+
+class PageJudgeCalibration(TypedDict):
+    """One page of a list."""
+
+    items: List[PageJudgeCalibrationItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageModelStatusItemsItem(TypedDict):
+    """A model with all that a choice rests on."""
+
+    health: Health
+    """What its calls tell, in this process."""
+
+    healthy: bool
+    """Whether calls may go there."""
+
+    model: str
+    """The model, as `provider/model`."""
+
+    price: NotRequired[Union[ModelPrice, None]]
+
+    score: NotRequired[Union[ModelScore, None]]
+
+
+class PageModelStatus(TypedDict):
+    """One page of a list."""
+
+    items: List[PageModelStatusItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageProjectItemsItem(TypedDict):
+    """A project: a tenant. No key reaches the rows of another project."""
+
+    created_at: str
+    """When it was made."""
+
+    id: ProjectId
+    """Its id, which keys name."""
+
+    name: str
+    """What people call it."""
+
+
+class PageProject(TypedDict):
+    """One page of a list."""
+
+    items: List[PageProjectItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PagePromptVersionItemsItem(TypedDict):
+    """An immutable version of a prompt in the registry."""
+
+    content: NotRequired[Union[str, None]]
+    """The template text, sent as the last user message. Either this or `messages`."""
+
+    examples: NotRequired[List[Example]]
+    """Few-shot examples."""
+
+    messages: NotRequired[List[Message]]
+    """The template as chat messages."""
+
+    model: NotRequired[Union[str, None]]
+    """The model it was written for, as `provider/model`. A target may name another."""
+
+    parameters: NotRequired[Parameters]
+    """Sampling parameters."""
+
+    post_processing: NotRequired[List[PostProcessing]]
+    """Steps applied to the answer."""
+
+    response_format: NotRequired[Any]
+    """OpenAI's `response_format`."""
+
+    system: NotRequired[Union[str, None]]
+    """System message, put first."""
+
+    tools: NotRequired[List[Any]]
+    """Tools in OpenAI's shape."""
+
+    variables: NotRequired[List[Variable]]
+    """Declared variables."""
+
+    author: NotRequired[Union[str, None]]
+    """Who wrote it."""
+
+    change: NotRequired[Union[str, None]]
+    """What changed against the version before."""
+
+    created_at: str
+    """When it was pushed."""
+
+    description: NotRequired[Union[str, None]]
+    """What it is for."""
+
+    hash: ContentHash
+    """Hash of the body."""
+
+    is_active: NotRequired[bool]
+    """Whether it is the version that `get_latest` answers."""
+
+    metadata: NotRequired[Dict[str, Any]]
+    """Anything else worth keeping."""
+
+    name: str
+    """The prompt's name."""
+
+    status: NotRequired[PromptStatus]
+    """Where it stands."""
+
+    tags: NotRequired[List[str]]
+    """Free labels."""
+
+    version: str
+    """Semantic version."""
+
+
+class PagePromptVersion(TypedDict):
+    """One page of a list."""
+
+    items: List[PagePromptVersionItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageRequestRecordItemsItem(TypedDict):
+    """What is kept of one call."""
+
+    at: str
+    """When it came."""
+
+    attempts: List[CallAttempt]
+    """All attempts, in order."""
+
+    cost: NotRequired[Union[float, None]]
+    """USD by the price table; absent where the model has no price."""
+
+    deployment: NotRequired[Union[str, None]]
+    """The deployment; absent where a model was named directly."""
+
+    door: Door
+    """Which door."""
+
+    environment: NotRequired[Union[str, None]]
+    """The deployment's environment."""
+
+    error: NotRequired[Union[str, None]]
+    """What went wrong."""
+
+    fingerprint: NotRequired[Union[str, None]]
+    """The provider's `system_fingerprint`."""
+
+    finish_reason: NotRequired[Union[str, None]]
+    """Why the model stopped."""
+
+    first_byte_ms: NotRequired[Union[float, None]]
+    """Milliseconds until the first byte of the answer."""
+
+    id: str
+    """Its id, which the answer carries as `x-llmops-request-id`."""
+
+    key: NotRequired[Union[str, None]]
+    """The id of the caller's key."""
+
+    manifest: NotRequired[Union[ContentHash, None]]
+
+    model: str
+    """The model asked last, as `provider/model`."""
+
+    model_answered: NotRequired[Union[str, None]]
+    """The model that the provider says answered."""
+
+    outcome: CallOutcome
+    """How it ended."""
+
+    request_body: NotRequired[Union[str, None]]
+    """The request's body, by the deployment's policy."""
+
+    response_body: NotRequired[Union[str, None]]
+    """The answer: its text, by the deployment's policy."""
+
+    session: NotRequired[Union[str, None]]
+    """The user's session."""
+
+    soft_failures: NotRequired[List[SoftFailure]]
+    """What was wrong with the content of an answer that came."""
+
+    status: int
+    """The status that the caller got."""
+
+    stream: bool
+    """Whether the answer was streamed."""
+
+    tags: NotRequired[Dict[str, str]]
+    """The caller's own labels."""
+
+    total_ms: float
+    """Milliseconds until the end."""
+
+    usage: Usage
+    """Tokens."""
+
+    usage_estimated: NotRequired[bool]
+    """Whether the tokens were estimated from the text because the provider reported none."""
+
+    user: NotRequired[Union[str, None]]
+    """The end user."""
+
+    variant: NotRequired[Union[str, None]]
+    """The variant of an experiment, as `experiment/variant`."""
+
+
+class PageRequestRecord(TypedDict):
+    """One page of a list."""
+
+    items: List[PageRequestRecordItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageSampleAtItemsItem(TypedDict):
+    """A sample with its place in the version."""
+
+    category: NotRequired[Union[str, None]]
+    """The category it counts for."""
+
+    context: NotRequired[List[str]]
+    """Passages the answer should rest on. A single text in files is a list of one."""
+
+    expected_output: NotRequired[List[str]]
+    """Good answers; any of them will do. A single text in files is a list of one."""
+
+    id: str
+    """Unique in its dataset version."""
+
+    input: NotRequired[str]
+    """What is asked. `prompt` in files is the same."""
+
+    messages: NotRequired[List[Message]]
+    """A conversation instead of, or before, the input."""
+
+    metadata: NotRequired[Dict[str, Any]]
+    """Anything else."""
+
+    source: NotRequired[Union[str, None]]
+    """Where it came from."""
+
+    variables: NotRequired[Dict[str, Any]]
+    """Values for the prompt's variables."""
+
+    ordinal: int
+    """Position, from 0."""
+
+
+class PageSampleAt(TypedDict):
+    """One page of a list."""
+
+    items: List[PageSampleAtItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageSampleResultItemsItem(TypedDict):
+    """The result of one (sample, trial) pair."""
+
+    cached: bool
+    """Whether the answer came from the response cache."""
+
+    category: str
+    """The category it counts for; empty where it has none."""
+
+    cost: float
+    """USD of the target's call."""
+
+    finish_reason: NotRequired[Union[str, None]]
+    """Why the target stopped."""
+
+    judge_cost: NotRequired[float]
+    """USD of the judges' calls."""
+
+    latency_ms: float
+    """Milliseconds of the target's call."""
+
+    ordinal: int
+    """Position of the sample in its dataset version, from 0."""
+
+    outcome: Outcome
+    """Scored or errored."""
+
+    output: str
+    """The target's answer after post-processing; empty where none came."""
+
+    sample_id: str
+    """The sample's id."""
+
+    tool_calls: NotRequired[List[ToolCall]]
+    """Tools the target wanted called."""
+
+    trial: int
+    """Trial, from 0."""
+
+    usage: Usage
+    """Tokens of the target's call."""
+
+
+class PageSampleResult(TypedDict):
+    """One page of a list."""
+
+    items: List[PageSampleResultItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageScheduleItemsItem(TypedDict):
+    """A schedule."""
+
+    cron: NotRequired[Union[str, None]]
+    """A cron expression of five fields (`0 3 * * *`), or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. Either this or `every`."""
+
+    every: NotRequired[Union[str, None]]
+    """The time between two runs, such as `24h`, counted from when the schedule was made."""
+
+    jitter: NotRequired[str]
+    """Runs start later by up to this, so that schedules of the same time spread."""
+
+    missed: NotRequired[Missed]
+    """When nobody was there to run it: `skip` it, or `run_once` for all that was missed."""
+
+    name: str
+    """Its name in the project: 1 to 128 letters, digits, `_`, `-` and `.`."""
+
+    origin: NotRequired[Origin]
+    """Who keeps it."""
+
+    overlap: NotRequired[Overlap]
+    """When the run before is not over: `skip` this one, or `queue` it."""
+
+    paused: NotRequired[bool]
+    """Whether it waits until somebody resumes it."""
+
+    run: CreateRun
+    """What runs. `NAME` of a prompt or dataset without version means the one that is active or newest then."""
+
+    timezone: NotRequired[str]
+    """Time zone of the cron expression, a name of the IANA database."""
+
+    created_at: str
+    """When it was made."""
+
+    last: NotRequired[Union[Firing, None]]
+
+    next_at: NotRequired[Union[str, None]]
+    """The next firing. Null while it is paused."""
+
+    updated_at: str
+    """When it was changed last."""
+
+
+class PageSchedule(TypedDict):
+    """One page of a list."""
+
+    items: List[PageScheduleItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageSilenceItemsItem(TypedDict):
+    """Alerts that fit are kept, and no channel is told, until it ends."""
+
+    comment: str
+    """Why."""
+
+    created_at: str
+    """When it was made."""
+
+    ends_at: str
+    """Until when."""
+
+    id: str
+    """The id."""
+
+    matcher: Matcher
+    """Which alerts."""
+
+    starts_at: str
+    """From when."""
+
+
+class PageSilence(TypedDict):
+    """One page of a list."""
+
+    items: List[PageSilenceItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageTestedChannelItemsItem(TypedDict):
+    """How a test message fared."""
+
+    channel: str
+    """The channel."""
+
+    error: NotRequired[Union[str, None]]
+    """Why not."""
+
+    kind: str
+    """Its kind."""
+
+    ok: bool
+    """Whether the channel took the message."""
+
+
+class PageTestedChannel(TypedDict):
+    """One page of a list."""
+
+    items: List[PageTestedChannelItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PairedEvidence(TypedDict):
+    """Paired statistics over the samples that both runs scored."""
+
+    categories: Dict[str, CategoryEvidence]
+    """The same by category."""
+
+    difference: Estimate
+    """Mean difference of the composites (after less before), with the bootstrap interval."""
+
+    mcnemar: NotRequired[Union[McNemarEvidence, None]]
+
+    method: str
+    """How the interval was made."""
+
+    minimum_detectable_effect: NotRequired[Union[float, None]]
+    """Smallest mean difference that this many samples show with 80 % power at α = 0.05."""
+
+    p_value: NotRequired[Union[float, None]]
+    """Two-sided p-value of no difference (paired t)."""
+
+
+class PairwiseSpec(TypedDict):
+    """A comparison with another answer."""
+
+    parameters: NotRequired[Parameters]
+    """More sampling parameters."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The judge's prompt: `NAME`, `NAME@VERSION` or `NAME@HASH`. Absent: the built-in one (`llmops prompt list` shows them as `llmops/judge-…`)."""
+
+    reference_free: NotRequired[bool]
+    """Judge without showing the expected outputs, as they are not known in production."""
+
+    retries: NotRequired[int]
+    """How often an answer that breaks the format is asked for again."""
+
+    temperature: NotRequired[float]
+    """Sampling temperature."""
+
+    against: NotRequired[str]
+    """What answers are compared with: `reference` (the expected output), `baseline` (the baseline run's answer to the same sample) or the id of a run."""
+
+    model: str
+    """The judging model, as `provider/model`."""
+
+
+# How the scores of a panel become one.
+PanelRule = Literal['mean', 'median', 'majority']
+
+
+class PanelSpec(TypedDict):
+    """Several judges, each alone."""
+
+    parameters: NotRequired[Parameters]
+    """More sampling parameters."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The judge's prompt: `NAME`, `NAME@VERSION` or `NAME@HASH`. Absent: the built-in one (`llmops prompt list` shows them as `llmops/judge-…`)."""
+
+    reference_free: NotRequired[bool]
+    """Judge without showing the expected outputs, as they are not known in production."""
+
+    retries: NotRequired[int]
+    """How often an answer that breaks the format is asked for again."""
+
+    temperature: NotRequired[float]
+    """Sampling temperature."""
+
+    cutoff: NotRequired[float]
+    """Of a majority: from this score on a judge is in favour."""
+
+    models: List[str]
+    """The judging models, as `provider/model`."""
+
+    rubric: NotRequired[List[str]]
+    """What is scored, each from 0 to 1: names, or `name: what it means`."""
+
+    rule: NotRequired[PanelRule]
+    """How their scores become one."""
+
+
+class Parameters(TypedDict):
+    """Sampling parameters of a request. Absent means: the provider decides."""
+
+    extra_body: NotRequired[Dict[str, Any]]
+    """Anything else the provider takes, put into the request body as it is."""
+
+    frequency_penalty: NotRequired[Union[float, None]]
+    """Penalty on frequent tokens, −2 to 2."""
+
+    max_tokens: NotRequired[Union[int, None]]
+    """Most tokens to answer with."""
+
+    presence_penalty: NotRequired[Union[float, None]]
+    """Penalty on tokens that occurred, −2 to 2."""
+
+    seed: NotRequired[Union[int, None]]
+    """Seed for providers that take one."""
+
+    stop: NotRequired[List[str]]
+    """Texts that end the answer."""
+
+    temperature: NotRequired[Union[float, None]]
+    """Randomness, 0 to 2. Evaluation targets and judges default to 0."""
+
+    top_p: NotRequired[Union[float, None]]
+    """Nucleus sampling, 0 to 1."""
+
+
+Pause = TypedDict(
+    "Pause",
+    {
+        'from': "str",
+        'to': "Union[str, None]",
+    },
+    total=False,
+)
+
+
+class PostProcessing3(TypedDict):
+    """Takes one value out of a JSON answer: `{json_path: "$.answer"}`."""
+
+    json_path: str
+    """Takes one value out of a JSON answer: `{json_path: "$.answer"}`."""
+
+
+class PostProcessing4(TypedDict):
+    """Takes the first group (or the whole match) of a regular expression: `{regex: "Answer: (.*)"}`."""
+
+    regex: str
+    """Takes the first group (or the whole match) of a regular expression: `{regex: "Answer: (.*)"}`."""
+
+
+# A step applied to the model's answer before it is scored or returned.
+PostProcessing = Union[Literal['trim'], Literal['strip_fences'], "PostProcessing3", "PostProcessing4"]
+
+
+class Preview(TypedDict):
+    """The next firings of a schedule."""
+
+    firings: List[str]
+    """The firings, in UTC, in order."""
+
+    timezone: str
+    """Its time zone."""
+
+
+class Problem(TypedDict):
+    """One thing that is wrong with a request's content."""
+
+    field: NotRequired[Union[str, None]]
+    """The field, as a dotted path."""
+
+    line: NotRequired[Union[int, None]]
+    """Line of the body, from 1, where the body has lines."""
+
+    message: str
+    """What is wrong and what was expected."""
+
+
+class ProcessHealth(TypedDict):
+    """How the process is."""
+
+    status: str
+    """`ok`."""
+
+    version: str
+    """The version of llmops."""
+
+
+class Progress(TypedDict):
+    """How far a run is, in (sample, trial) pairs."""
+
+    cost: float
+    """USD spent so far."""
+
+    done: int
+    """Pairs with a result."""
+
+    errored: int
+    """Pairs that could not be answered or judged."""
+
+    total: int
+    """Pairs in all: samples × trials."""
+
+
+class Project(TypedDict):
+    """A project: a tenant. No key reaches the rows of another project."""
+
+    created_at: str
+    """When it was made."""
+
+    id: ProjectId
+    """Its id, which keys name."""
+
+    name: str
+    """What people call it."""
+
+
+# A project: the tenant that every row belongs to.
+ProjectId = str
+
+
+class PromoteBaseline(TypedDict):
+    """Makes a run the baseline of its dataset."""
+
+    force: NotRequired[bool]
+    """Promote a run that failed or has errors all the same."""
+
+    run: str
+    """The run."""
+
+
+class PromptBody(TypedDict):
+    """What decides the answer: the part of a prompt that its hash covers."""
+
+    content: NotRequired[Union[str, None]]
+    """The template text, sent as the last user message. Either this or `messages`."""
+
+    examples: NotRequired[List[Example]]
+    """Few-shot examples."""
+
+    messages: NotRequired[List[Message]]
+    """The template as chat messages."""
+
+    model: NotRequired[Union[str, None]]
+    """The model it was written for, as `provider/model`. A target may name another."""
+
+    parameters: NotRequired[Parameters]
+    """Sampling parameters."""
+
+    post_processing: NotRequired[List[PostProcessing]]
+    """Steps applied to the answer."""
+
+    response_format: NotRequired[Any]
+    """OpenAI's `response_format`."""
+
+    system: NotRequired[Union[str, None]]
+    """System message, put first."""
+
+    tools: NotRequired[List[Any]]
+    """Tools in OpenAI's shape."""
+
+    variables: NotRequired[List[Variable]]
+    """Declared variables."""
+
+
+PromptDiff = TypedDict(
+    "PromptDiff",
+    {
+        'config': "List[ConfigDiff]",
+        'from': "str",
+        'identical': "bool",
+        'text': "List[Hunk]",
+        'to': "str",
+        'variables': "List[VariableDiff]",
+    },
+    total=False,
+)
+
+
+# A prompt: one of the registry as `NAME`, `NAME@1.2.0` or `NAME@HASH`, or a whole one, which is registered unless it is there.
+PromptSource = Union[str, "PromptSpec"]
+
+
+class PromptSpec(TypedDict):
+    """A prompt as it stands in `prompts/NAME.yaml` and as it is pushed."""
+
+    content: NotRequired[Union[str, None]]
+    """The template text, sent as the last user message. Either this or `messages`."""
+
+    examples: NotRequired[List[Example]]
+    """Few-shot examples."""
+
+    messages: NotRequired[List[Message]]
+    """The template as chat messages."""
+
+    model: NotRequired[Union[str, None]]
+    """The model it was written for, as `provider/model`. A target may name another."""
+
+    parameters: NotRequired[Parameters]
+    """Sampling parameters."""
+
+    post_processing: NotRequired[List[PostProcessing]]
+    """Steps applied to the answer."""
+
+    response_format: NotRequired[Any]
+    """OpenAI's `response_format`."""
+
+    system: NotRequired[Union[str, None]]
+    """System message, put first."""
+
+    tools: NotRequired[List[Any]]
+    """Tools in OpenAI's shape."""
+
+    variables: NotRequired[List[Variable]]
+    """Declared variables."""
+
+    author: NotRequired[Union[str, None]]
+    """Who wrote it."""
+
+    change: NotRequired[Union[str, None]]
+    """What changed against the version before."""
+
+    description: NotRequired[Union[str, None]]
+    """What it is for."""
+
+    metadata: NotRequired[Dict[str, Any]]
+    """Anything else worth keeping."""
+
+    name: str
+    """The prompt's name: at most 128 letters, digits, `.`, `_`, `/` and `-`, a letter or digit first."""
+
+    tags: NotRequired[List[str]]
+    """Free labels."""
+
+    version: NotRequired[Union[str, None]]
+    """Semantic version, such as 1.0.0. Absent: chosen at push."""
+
+
+# Where a version stands on its way to users.
+PromptStatus = Literal['draft', 'staging', 'production']
+
+
+class PromptVersion(TypedDict):
+    """An immutable version of a prompt in the registry."""
+
+    content: NotRequired[Union[str, None]]
+    """The template text, sent as the last user message. Either this or `messages`."""
+
+    examples: NotRequired[List[Example]]
+    """Few-shot examples."""
+
+    messages: NotRequired[List[Message]]
+    """The template as chat messages."""
+
+    model: NotRequired[Union[str, None]]
+    """The model it was written for, as `provider/model`. A target may name another."""
+
+    parameters: NotRequired[Parameters]
+    """Sampling parameters."""
+
+    post_processing: NotRequired[List[PostProcessing]]
+    """Steps applied to the answer."""
+
+    response_format: NotRequired[Any]
+    """OpenAI's `response_format`."""
+
+    system: NotRequired[Union[str, None]]
+    """System message, put first."""
+
+    tools: NotRequired[List[Any]]
+    """Tools in OpenAI's shape."""
+
+    variables: NotRequired[List[Variable]]
+    """Declared variables."""
+
+    author: NotRequired[Union[str, None]]
+    """Who wrote it."""
+
+    change: NotRequired[Union[str, None]]
+    """What changed against the version before."""
+
+    created_at: str
+    """When it was pushed."""
+
+    description: NotRequired[Union[str, None]]
+    """What it is for."""
+
+    hash: ContentHash
+    """Hash of the body."""
+
+    is_active: NotRequired[bool]
+    """Whether it is the version that `get_latest` answers."""
+
+    metadata: NotRequired[Dict[str, Any]]
+    """Anything else worth keeping."""
+
+    name: str
+    """The prompt's name."""
+
+    status: NotRequired[PromptStatus]
+    """Where it stands."""
+
+    tags: NotRequired[List[str]]
+    """Free labels."""
+
+    version: str
+    """Semantic version."""
+
+
+class PushPrompt(TypedDict):
+    """Pushes a prompt version."""
+
+    activate: NotRequired[bool]
+    """Make it the active version."""
+
+    bump: NotRequired[BumpMode]
+    """How its version number is chosen."""
+
+    prompt: PromptSpec
+    """The prompt."""
+
+
+class PushedPrompt(TypedDict):
+    """What became of a push."""
+
+    created: bool
+    """False when identical content was there already."""
+
+    prompt: PromptVersion
+    """The version in the registry."""
+
+    reasons: NotRequired[List[str]]
+    """Why the number was chosen, where it was derived."""
+
+    warnings: NotRequired[List[str]]
+    """Things worth a look: placeholders without a declared variable …"""
+
+
+class QuantileSummary(TypedDict):
+    """A quantile of the observations."""
+
+    interval: NotRequired[Union[Bounds, None]]
+
+    q: float
+    """Which one, between 0 and 1."""
+
+    value: float
+    """Its value."""
+
+
+class RaisedAlert(TypedDict):
+    """What became of an alert that was raised."""
+
+    alert: Alert
+    """The alert: new, or the open one of the same cause."""
+
+    telling: Telling
+    """Whether channels are told, and why not."""
+
+
+class RecordedObservations(TypedDict):
+    """What became of observations. They are on disk."""
+
+    accepted: int
+    """How many are new."""
+
+    duplicates: int
+    """How many were recorded before: the same key, or the same time and value."""
+
+    problems: List[Problem]
+    """What is wrong with them, the first hundred."""
+
+    refused: int
+    """How many were refused."""
+
+
+# When declining is right.
+RefusalExpectation = Literal['reference', 'refuse', 'answer']
+
+
+class Rehearsal(TypedDict):
+    """Whether earlier manifests could take over."""
+
+    manifests: List[RehearsedManifest]
+    """Each manifest that was live, the present one first."""
+
+    ready: bool
+    """Whether all could."""
+
+
+class RehearsedManifest(TypedDict):
+    """Whether one manifest could take over."""
+
+    is_live: bool
+    """Whether it answers now."""
+
+    manifest: ContentHash
+    """Its hash."""
+
+    model: str
+    """Its model."""
+
+    problems: List[str]
+    """What would go wrong; empty where nothing would."""
+
+    prompt: NotRequired[Union[str, None]]
+    """Its prompt, as `NAME@VERSION`."""
+
+
+class RenderPrompt(TypedDict):
+    """Values to render a prompt with."""
+
+    variables: NotRequired[Dict[str, Any]]
+    """Values by variable."""
+
+
+class RenderedPrompt(TypedDict):
+    """A rendered prompt."""
+
+    messages: List[Message]
+    """The messages that would be sent."""
+
+    text: str
+    """The text of the last message."""
+
+
+class RequestRecord(TypedDict):
+    """What is kept of one call."""
+
+    at: str
+    """When it came."""
+
+    attempts: List[CallAttempt]
+    """All attempts, in order."""
+
+    cost: NotRequired[Union[float, None]]
+    """USD by the price table; absent where the model has no price."""
+
+    deployment: NotRequired[Union[str, None]]
+    """The deployment; absent where a model was named directly."""
+
+    door: Door
+    """Which door."""
+
+    environment: NotRequired[Union[str, None]]
+    """The deployment's environment."""
+
+    error: NotRequired[Union[str, None]]
+    """What went wrong."""
+
+    fingerprint: NotRequired[Union[str, None]]
+    """The provider's `system_fingerprint`."""
+
+    finish_reason: NotRequired[Union[str, None]]
+    """Why the model stopped."""
+
+    first_byte_ms: NotRequired[Union[float, None]]
+    """Milliseconds until the first byte of the answer."""
+
+    id: str
+    """Its id, which the answer carries as `x-llmops-request-id`."""
+
+    key: NotRequired[Union[str, None]]
+    """The id of the caller's key."""
+
+    manifest: NotRequired[Union[ContentHash, None]]
+
+    model: str
+    """The model asked last, as `provider/model`."""
+
+    model_answered: NotRequired[Union[str, None]]
+    """The model that the provider says answered."""
+
+    outcome: CallOutcome
+    """How it ended."""
+
+    request_body: NotRequired[Union[str, None]]
+    """The request's body, by the deployment's policy."""
+
+    response_body: NotRequired[Union[str, None]]
+    """The answer: its text, by the deployment's policy."""
+
+    session: NotRequired[Union[str, None]]
+    """The user's session."""
+
+    soft_failures: NotRequired[List[SoftFailure]]
+    """What was wrong with the content of an answer that came."""
+
+    status: int
+    """The status that the caller got."""
+
+    stream: bool
+    """Whether the answer was streamed."""
+
+    tags: NotRequired[Dict[str, str]]
+    """The caller's own labels."""
+
+    total_ms: float
+    """Milliseconds until the end."""
+
+    usage: Usage
+    """Tokens."""
+
+    usage_estimated: NotRequired[bool]
+    """Whether the tokens were estimated from the text because the provider reported none."""
+
+    user: NotRequired[Union[str, None]]
+    """The end user."""
+
+    variant: NotRequired[Union[str, None]]
+    """The variant of an experiment, as `experiment/variant`."""
+
+
+# Who speaks.
+Role = Literal['system', 'developer', 'user', 'assistant', 'tool']
+
+
+class Rollback(TypedDict):
+    """Points a deployment to a manifest that was live before."""
+
+    environment: NotRequired[Union[str, None]]
+    """The environment; absent: `production`."""
+
+    reason: NotRequired[Union[str, None]]
+    """Why."""
+
+    to: NotRequired[Union[str, None]]
+    """The beginning of the manifest's hash; absent: the one before the present one."""
+
+
+class RunComparison(TypedDict):
+    """What changed from one run to another."""
+
+    category_changes: Dict[str, Change]
+    """Change of each category both have."""
+
+    flips: List[SampleChange]
+    """Samples whose pass or fail changed, worst first."""
+
+    improvements: List[str]
+    """Metrics and categories that rose by more than 5 %."""
+
+    metric_changes: Dict[str, Change]
+    """Change of each metric both have, and of `overall`."""
+
+    newly_failed: int
+    """Samples that now fail and passed before."""
+
+    newly_passed: int
+    """Samples that now pass and failed before."""
+
+    paired: NotRequired[Union[PairedEvidence, None]]
+
+    pass_rate_change: float
+    """Pass rate after less pass rate before."""
+
+    regressions: List[str]
+    """Metrics and categories that fell by more than 5 %."""
+
+    run1_id: RunId
+    """The run before."""
+
+    run2_id: RunId
+    """The run after."""
+
+    summary: str
+    """One sentence."""
+
+
+# An evaluation run.
+RunId = str
+
+
+class RunNews(TypedDict):
+    """A run that changed its status."""
+
+    dataset: str
+    """The dataset's name."""
+
+    error: NotRequired[Union[str, None]]
+    """Why it failed, where it did."""
+
+    model_name: str
+    """The model, as `provider/model`."""
+
+    overall: NotRequired[Union[Estimate, None]]
+
+    pass_rate: NotRequired[Union[Estimate, None]]
+
+    prompt_name: NotRequired[Union[str, None]]
+    """The prompt's name."""
+
+    run: RunId
+    """The run."""
+
+    status: RunStatus
+    """Its status now."""
+
+    suite: NotRequired[Union[str, None]]
+    """The suite it was started from."""
+
+
+class RunResults(TypedDict):
+    """Aggregated results of a run."""
+
+    categories: Dict[str, CategoryResult]
+    """Score of each category: the mean of its composites."""
+
+    corrected: NotRequired[Union[Corrected, None]]
+
+    error_reasons: Dict[str, int]
+    """How often each error kept a trial from being scored."""
+
+    errored_samples: int
+    """Samples without a single usable trial."""
+
+    errored_trials: int
+    """(sample, trial) pairs that could not be answered or judged."""
+
+    failed_samples: int
+    """Samples of which some trial did not pass."""
+
+    failure_reasons: Dict[str, int]
+    """How often each reason made a trial fail, such as `rouge_l < 0.7`."""
+
+    judges: NotRequired[Dict[str, JudgeSummary]]
+    """How the judges did, by judged metric."""
+
+    latency: NotRequired[Union[LatencySummary, None]]
+
+    metric_details: Dict[str, Estimate]
+    """Mean of each metric with n and interval."""
+
+    metric_scores: Dict[str, float]
+    """Mean of each metric."""
+
+    notices: NotRequired[List[str]]
+    """Things a reader should know: metrics left out, judge equal to target …"""
+
+    overall: NotRequired[Union[Estimate, None]]
+
+    pass_rate: Estimate
+    """Share of trials that passed, clustered by sample; errored trials are left out."""
+
+    passed_samples: int
+    """Samples of which every trial passed."""
+
+    spend: Spend
+    """Money and tokens."""
+
+    total_samples: int
+    """Samples in the run."""
+
+
+class RunSpec(TypedDict):
+    """What a run evaluates and how: everything that decides its results."""
+
+    cache: bool
+    """Whether answers may come from and go to the response cache."""
+
+    category_weights: NotRequired[Dict[str, float]]
+    """Weight of each category in the overall score; empty: all categories weigh the same."""
+
+    dataset: str
+    """The dataset's name: the lineage that baselines are looked up by."""
+
+    dataset_version: ContentHash
+    """The dataset version."""
+
+    limit: NotRequired[Union[int, None]]
+    """Only the first samples of the version, for a quick look."""
+
+    manifest: Manifest
+    """The resolved target."""
+
+    manifest_id: ContentHash
+    """The manifest's id."""
+
+    notices: NotRequired[List[str]]
+    """What a reader of the results should know about how they were made: metrics left out, judge equal to target …"""
+
+    repeat: int
+    """Trials per sample, at least 1."""
+
+    scoring: ScoringSpec
+    """Scorers, weights, thresholds."""
+
+    suite: NotRequired[Union[str, None]]
+    """The suite it was started from."""
+
+    target: str
+    """The target's name."""
+
+
+# Where a run stands.
+RunStatus = Literal['pending', 'running', 'completed', 'failed', 'cancelled']
+
+
+class SafeMode(TypedDict):
+    """What answers when something is wrong and nobody has time to find out what: prepared beforehand, one command."""
+
+    answer: NotRequired[Union[str, None]]
+    """A fixed answer, where no manifest is named."""
+
+    manifest: NotRequired[Union[ContentHash, None]]
+
+
+class Sample(TypedDict):
+    """One case: what is asked and what a good answer is."""
+
+    category: NotRequired[Union[str, None]]
+    """The category it counts for."""
+
+    context: NotRequired[List[str]]
+    """Passages the answer should rest on. A single text in files is a list of one."""
+
+    expected_output: NotRequired[List[str]]
+    """Good answers; any of them will do. A single text in files is a list of one."""
+
+    id: str
+    """Unique in its dataset version."""
+
+    input: NotRequired[str]
+    """What is asked. `prompt` in files is the same."""
+
+    messages: NotRequired[List[Message]]
+    """A conversation instead of, or before, the input."""
+
+    metadata: NotRequired[Dict[str, Any]]
+    """Anything else."""
+
+    source: NotRequired[Union[str, None]]
+    """Where it came from."""
+
+    variables: NotRequired[Dict[str, Any]]
+    """Values for the prompt's variables."""
+
+
+class SampleAt(TypedDict):
+    """A sample with its place in the version."""
+
+    category: NotRequired[Union[str, None]]
+    """The category it counts for."""
+
+    context: NotRequired[List[str]]
+    """Passages the answer should rest on. A single text in files is a list of one."""
+
+    expected_output: NotRequired[List[str]]
+    """Good answers; any of them will do. A single text in files is a list of one."""
+
+    id: str
+    """Unique in its dataset version."""
+
+    input: NotRequired[str]
+    """What is asked. `prompt` in files is the same."""
+
+    messages: NotRequired[List[Message]]
+    """A conversation instead of, or before, the input."""
+
+    metadata: NotRequired[Dict[str, Any]]
+    """Anything else."""
+
+    source: NotRequired[Union[str, None]]
+    """Where it came from."""
+
+    variables: NotRequired[Dict[str, Any]]
+    """Values for the prompt's variables."""
+
+    ordinal: int
+    """Position, from 0."""
+
+
+class SampleChange(TypedDict):
+    """One sample before and after."""
+
+    after: NotRequired[Union[float, None]]
+    """Composite after."""
+
+    before: NotRequired[Union[float, None]]
+    """Composite before (mean over trials)."""
+
+    category: str
+    """Its category."""
+
+    passed_after: NotRequired[Union[bool, None]]
+    """Whether every trial passes now."""
+
+    passed_before: NotRequired[Union[bool, None]]
+    """Whether every trial passed before."""
+
+    sample_id: str
+    """The sample."""
+
+
+class SampleNote(TypedDict):
+    """A sample that explains a failed check."""
+
+    baseline_composite: NotRequired[Union[float, None]]
+    """Composite in the baseline."""
+
+    baseline_output: NotRequired[Union[str, None]]
+    """What the baseline answered."""
+
+    category: str
+    """Its category."""
+
+    composite: NotRequired[Union[float, None]]
+    """Composite now; null where it errored."""
+
+    expected: NotRequired[Union[str, None]]
+    """What a good answer is."""
+
+    input: str
+    """What was asked."""
+
+    output: str
+    """What was answered."""
+
+    reasons: List[str]
+    """What failed, or the error."""
+
+    sample_id: str
+    """The sample."""
+
+
+class SampleRatio(TypedDict):
+    """Whether the variants have the share of units that they should."""
+
+    chi_squared_p: float
+    """p-value of the chi-squared test, for one look."""
+
+    counted: str
+    """What was counted: `exposures` or `observed units`."""
+
+    expected: Dict[str, float]
+    """What they should be."""
+
+    mismatch: bool
+    """Whether there is a mismatch: then nothing is concluded."""
+
+    observed: Dict[str, int]
+    """Units of each variant."""
+
+    p_value: float
+    """p-value that is valid at every look (Dirichlet-multinomial); a mismatch is at most 0.001."""
+
+
+class SampleResult(TypedDict):
+    """The result of one (sample, trial) pair."""
+
+    cached: bool
+    """Whether the answer came from the response cache."""
+
+    category: str
+    """The category it counts for; empty where it has none."""
+
+    cost: float
+    """USD of the target's call."""
+
+    finish_reason: NotRequired[Union[str, None]]
+    """Why the target stopped."""
+
+    judge_cost: NotRequired[float]
+    """USD of the judges' calls."""
+
+    latency_ms: float
+    """Milliseconds of the target's call."""
+
+    ordinal: int
+    """Position of the sample in its dataset version, from 0."""
+
+    outcome: Outcome
+    """Scored or errored."""
+
+    output: str
+    """The target's answer after post-processing; empty where none came."""
+
+    sample_id: str
+    """The sample's id."""
+
+    tool_calls: NotRequired[List[ToolCall]]
+    """Tools the target wanted called."""
+
+    trial: int
+    """Trial, from 0."""
+
+    usage: Usage
+    """Tokens of the target's call."""
+
+
+class Schedule(TypedDict):
+    """A schedule."""
+
+    cron: NotRequired[Union[str, None]]
+    """A cron expression of five fields (`0 3 * * *`), or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. Either this or `every`."""
+
+    every: NotRequired[Union[str, None]]
+    """The time between two runs, such as `24h`, counted from when the schedule was made."""
+
+    jitter: NotRequired[str]
+    """Runs start later by up to this, so that schedules of the same time spread."""
+
+    missed: NotRequired[Missed]
+    """When nobody was there to run it: `skip` it, or `run_once` for all that was missed."""
+
+    name: str
+    """Its name in the project: 1 to 128 letters, digits, `_`, `-` and `.`."""
+
+    origin: NotRequired[Origin]
+    """Who keeps it."""
+
+    overlap: NotRequired[Overlap]
+    """When the run before is not over: `skip` this one, or `queue` it."""
+
+    paused: NotRequired[bool]
+    """Whether it waits until somebody resumes it."""
+
+    run: CreateRun
+    """What runs. `NAME` of a prompt or dataset without version means the one that is active or newest then."""
+
+    timezone: NotRequired[str]
+    """Time zone of the cron expression, a name of the IANA database."""
+
+    created_at: str
+    """When it was made."""
+
+    last: NotRequired[Union[Firing, None]]
+
+    next_at: NotRequired[Union[str, None]]
+    """The next firing. Null while it is paused."""
+
+    updated_at: str
+    """When it was changed last."""
+
+
+class ScheduleSpec(TypedDict):
+    """What a schedule says: when to run what."""
+
+    cron: NotRequired[Union[str, None]]
+    """A cron expression of five fields (`0 3 * * *`), or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. Either this or `every`."""
+
+    every: NotRequired[Union[str, None]]
+    """The time between two runs, such as `24h`, counted from when the schedule was made."""
+
+    jitter: NotRequired[str]
+    """Runs start later by up to this, so that schedules of the same time spread."""
+
+    missed: NotRequired[Missed]
+    """When nobody was there to run it: `skip` it, or `run_once` for all that was missed."""
+
+    name: str
+    """Its name in the project: 1 to 128 letters, digits, `_`, `-` and `.`."""
+
+    origin: NotRequired[Origin]
+    """Who keeps it."""
+
+    overlap: NotRequired[Overlap]
+    """When the run before is not over: `skip` this one, or `queue` it."""
+
+    paused: NotRequired[bool]
+    """Whether it waits until somebody resumes it."""
+
+    run: CreateRun
+    """What runs. `NAME` of a prompt or dataset without version means the one that is active or newest then."""
+
+    timezone: NotRequired[str]
+    """Time zone of the cron expression, a name of the IANA database."""
+
+
+# Where a score comes from.
+ScoreSource = Literal['user', 'run']
+
+
+class ScorerSpec1(TypedDict):
+    """1 when the answer equals an expected output."""
+
+    ignore_case: NotRequired[bool]
+    """Compare without regard to case."""
+
+    keep_whitespace: NotRequired[bool]
+    """Keep white space at both ends. It is removed otherwise."""
+
+    kind: Literal['exact_match']
+
+
+ScorerSpec2 = TypedDict(
+    "ScorerSpec2",
+    {
+        'all': "bool",
+        'ignore_case': "bool",
+        'kind': "Literal['contains']",
+        'not': "bool",
+        'values': "List[str]",
+    },
+    total=False,
+)
+
+
+ScorerSpec3 = TypedDict(
+    "ScorerSpec3",
+    {
+        'kind': "Literal['regex']",
+        'not': "bool",
+        'pattern': "str",
+    },
+    total=False,
+)
+
+
+class ScorerSpec4(TypedDict):
+    """1 when the answer is JSON."""
+
+    allow_fences: NotRequired[bool]
+    """Accept a Markdown code fence around it."""
+
+    kind: Literal['json_valid']
+
+
+class ScorerSpec5(TypedDict):
+    """1 when the answer is JSON that fits a schema."""
+
+    allow_fences: NotRequired[bool]
+    """Accept a Markdown code fence around it."""
+
+    kind: Literal['json_schema']
+
+    schema: Any
+    """The JSON Schema."""
+
+
+class ScorerSpec6(TypedDict):
+    """1 − edit distance ÷ length of the longer text."""
+
+    kind: Literal['levenshtein']
+
+
+class ScorerSpec7(TypedDict):
+    """Harmonic mean of precision and recall over normalised words."""
+
+    kind: Literal['token_f1']
+
+
+class ScorerSpec8(TypedDict):
+    """ROUGE-1 F-measure."""
+
+    kind: Literal['rouge_1']
+
+    stem: NotRequired[bool]
+    """Stem words with Porter's algorithm."""
+
+
+class ScorerSpec9(TypedDict):
+    """ROUGE-2 F-measure."""
+
+    kind: Literal['rouge_2']
+
+    stem: NotRequired[bool]
+    """Stem words with Porter's algorithm."""
+
+
+class ScorerSpec10(TypedDict):
+    """ROUGE-L F-measure (longest common subsequence of the whole text)."""
+
+    kind: Literal['rouge_l']
+
+    stem: NotRequired[bool]
+    """Stem words with Porter's algorithm."""
+
+
+class ScorerSpec11(TypedDict):
+    """ROUGE-Lsum F-measure (by lines)."""
+
+    kind: Literal['rouge_lsum']
+
+    stem: NotRequired[bool]
+    """Stem words with Porter's algorithm."""
+
+
+class ScorerSpec12(TypedDict):
+    """BLEU of the sentence, as sacrebleu."""
+
+    kind: Literal['bleu']
+
+
+class ScorerSpec13(TypedDict):
+    """chrF or chrF++ of the sentence, as sacrebleu."""
+
+    plus_plus: NotRequired[bool]
+    """Count n-grams of words, too: chrF++."""
+
+    kind: Literal['chrf']
+
+
+class ScorerSpec14(TypedDict):
+    """1 when the number in the answer is close to the expected one."""
+
+    absolute: NotRequired[float]
+    """Largest difference that counts as equal."""
+
+    position: NotRequired[NumberPosition]
+    """Which number of the text counts."""
+
+    relative: NotRequired[float]
+    """Largest difference that counts as equal, as a share of the expected number. The larger of both counts."""
+
+    kind: Literal['numeric_match']
+
+
+class ScorerSpec15(TypedDict):
+    """Share of the fields of the expected JSON that the answer has right."""
+
+    absolute: NotRequired[float]
+    """Largest difference between numbers that counts as equal."""
+
+    allow_extra: NotRequired[bool]
+    """Fields that the expected output does not have are no mistakes."""
+
+    allow_fences: NotRequired[bool]
+    """Accept a Markdown code fence around the answer."""
+
+    ignore: NotRequired[List[str]]
+    """JSON Pointers of fields that do not count, such as `/meta/created_at`."""
+
+    lenient_strings: NotRequired[bool]
+    """Texts are equal without regard to case and to the amount of white space."""
+
+    relative: NotRequired[float]
+    """The same as a share of the expected number. The larger of both counts."""
+
+    kind: Literal['json_fields']
+
+
+class ScorerSpec16(TypedDict):
+    """Agreement of two lists, whatever their order, where items need not be literally equal."""
+
+    item_threshold: NotRequired[float]
+    """Items are the same from this similarity on."""
+
+    items: NotRequired[bool]
+    """The expected outputs of a sample are the items of one list. Otherwise each of them is a list, and the best one counts."""
+
+    score: NotRequired[ListScore]
+    """Which share is the score."""
+
+    similarity: NotRequired[ItemSimilarity]
+    """How two items are compared."""
+
+    kind: Literal['list_match']
+
+
+class ScorerSpec17(TypedDict):
+    """1 when the answer is written in an accepted language."""
+
+    languages: NotRequired[List[str]]
+    """Accepted languages, as codes of ISO 639-1 or 639-3. Absent: the language of the sample's input."""
+
+    kind: Literal['language']
+
+
+class ScorerSpec18(TypedDict):
+    """1 when the answer's length is within limits."""
+
+    max: NotRequired[Union[int, None]]
+    """The greatest length."""
+
+    min: NotRequired[Union[int, None]]
+    """The least length."""
+
+    unit: NotRequired[LengthUnit]
+    """What is counted."""
+
+    kind: Literal['length']
+
+
+class ScorerSpec19(TypedDict):
+    """Agreement of the tool calls with the expected ones: names, arguments, order."""
+
+    absolute: NotRequired[float]
+    """Largest difference between numbers in arguments that counts as equal."""
+
+    arguments: NotRequired[ArgumentMatch]
+    """How arguments are compared."""
+
+    calls: NotRequired[Union[List[ExpectedCall], None]]
+    """What is expected of every answer. Absent: the sample's `expected_tool_calls`."""
+
+    lenient_strings: NotRequired[bool]
+    """Texts in arguments are equal without regard to case and to the amount of white space."""
+
+    order: NotRequired[CallOrder]
+    """What the order has to be."""
+
+    score: NotRequired[ListScore]
+    """Which share is the score."""
+
+    kind: Literal['tool_call']
+
+
+class ScorerSpec20(TypedDict):
+    """Share of the checks on the path of tool calls that hold."""
+
+    arguments: NotRequired[ArgumentMatch]
+    """How arguments are compared."""
+
+    calls: NotRequired[Union[List[ExpectedCall], None]]
+    """What is expected of every answer. Absent: the sample's `expected_tool_calls`."""
+
+    forbidden: NotRequired[List[str]]
+    """Tools that must not be called."""
+
+    max_calls: NotRequired[Union[int, None]]
+    """The most calls in all."""
+
+    max_repeats: NotRequired[Union[int, None]]
+    """How often one call may be made with the same arguments."""
+
+    mode: NotRequired[Union[TrajectoryMode, None]]
+
+    required: NotRequired[List[str]]
+    """Tools that have to be called."""
+
+    kind: Literal['trajectory']
+
+
+class ScorerSpec21(TypedDict):
+    """Share of the checks on the conversation, with the answer as its end, that hold."""
+
+    answered: NotRequired[bool]
+    """The assistant says something after each turn of the user."""
+
+    forbidden: NotRequired[List[str]]
+    """What the assistant must not say, without regard to case."""
+
+    max_similarity: NotRequired[Union[float, None]]
+    """No answer of the assistant is as similar as this to an earlier one."""
+
+    max_turns: NotRequired[Union[int, None]]
+    """The most turns of the user."""
+
+    mentions: NotRequired[List[str]]
+    """What the assistant has to say, in this order, without regard to case."""
+
+    min_turns: NotRequired[Union[int, None]]
+    """The fewest turns of the user."""
+
+    kind: Literal['conversation']
+
+
+class ScorerSpec22(TypedDict):
+    """The user's own program."""
+
+    cwd: NotRequired[Union[str, None]]
+    """Working directory, relative to the project folder."""
+
+    max_concurrency: NotRequired[int]
+    """Most programs at a time."""
+
+    persistent: NotRequired[bool]
+    """The program stays, and answers a line with a line, instead of being started for each answer."""
+
+    run: List[str]
+    """Program and arguments. It gets a JSON object on standard input and writes `{"score": 0.8, "reason": "…"}`."""
+
+    timeout: NotRequired[str]
+    """A program that takes longer for an answer is stopped, and the sample is errored."""
+
+    kind: Literal['command']
+
+
+class ScorerSpec23(TypedDict):
+    """The user's own endpoint."""
+
+    max_concurrency: NotRequired[int]
+    """Most requests at a time."""
+
+    retries: NotRequired[int]
+    """How often a failed request is sent again (never after 400, 401, 403, 404)."""
+
+    timeout: NotRequired[str]
+    """A request that takes longer has failed."""
+
+    url: str
+    """Where a JSON object is posted to; the answer is `{"score": 0.8, "reason": "…"}`."""
+
+    kind: Literal['http']
+
+
+class ScorerSpec24(TypedDict):
+    """BERTScore: how well the tokens of answer and expected output match by their contextual embeddings."""
+
+    baseline: NotRequired[Union[BaselineSpec, None]]
+
+    idf: NotRequired[bool]
+    """Weigh tokens by their inverse document frequency over all expected outputs of the dataset version, so that words that are in most of them count little."""
+
+    layer: NotRequired[Union[int, None]]
+    """The layer whose outputs are compared. Absent: the one that `bert_score` recommends for the model, else the last."""
+
+    measure: NotRequired[Measure]
+    """Which of the three values is the score; the sample's details have the others."""
+
+    model: NotRequired[Union[str, None]]
+    """The embedding model: a directory, or NAME, OWNER/NAME or OWNER/NAME@REVISION on the Hugging Face hub. Absent: sentence-transformers/all-MiniLM-L6-v2."""
+
+    kind: Literal['bertscore']
+
+
+class ScorerSpec25(TypedDict):
+    """Cosine of the mean token embeddings of answer and expected output."""
+
+    kind: Literal['embedding_similarity']
+
+    model: NotRequired[Union[str, None]]
+    """The embedding model: a directory, or NAME, OWNER/NAME or OWNER/NAME@REVISION on the Hugging Face hub. Absent: sentence-transformers/all-MiniLM-L6-v2."""
+
+
+class ScorerSpec26(TypedDict):
+    """Milliseconds of the call. Reported only, unless `max_ms` makes it a limit."""
+
+    kind: Literal['latency']
+
+    max_ms: NotRequired[Union[float, None]]
+    """A trial whose call took longer does not pass."""
+
+
+class ScorerSpec27(TypedDict):
+    """USD of the call. Reported only, unless `max` makes it a limit."""
+
+    kind: Literal['cost']
+
+    max: NotRequired[Union[float, None]]
+    """A trial that cost more does not pass."""
+
+
+class ScorerSpec28(TypedDict):
+    """Whether the model declined to answer."""
+
+    expect: NotRequired[Union[RefusalExpectation, None]]
+
+    kind: Literal['refusal']
+
+
+class ScorerSpec29(TypedDict):
+    """A model scores the answer against a rubric."""
+
+    parameters: NotRequired[Parameters]
+    """More sampling parameters."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The judge's prompt: `NAME`, `NAME@VERSION` or `NAME@HASH`. Absent: the built-in one (`llmops prompt list` shows them as `llmops/judge-…`)."""
+
+    reference_free: NotRequired[bool]
+    """Judge without showing the expected outputs, as they are not known in production."""
+
+    retries: NotRequired[int]
+    """How often an answer that breaks the format is asked for again."""
+
+    temperature: NotRequired[float]
+    """Sampling temperature."""
+
+    model: str
+    """The judging model, as `provider/model`."""
+
+    rubric: NotRequired[List[str]]
+    """What is scored, each from 0 to 1: names, or `name: what it means`."""
+
+    kind: Literal['judge']
+
+
+class ScorerSpec30(TypedDict):
+    """A model decides on each claim of the answer: the share that follows from the sample's context."""
+
+    parameters: NotRequired[Parameters]
+    """More sampling parameters."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The judge's prompt: `NAME`, `NAME@VERSION` or `NAME@HASH`. Absent: the built-in one (`llmops prompt list` shows them as `llmops/judge-…`)."""
+
+    reference_free: NotRequired[bool]
+    """Judge without showing the expected outputs, as they are not known in production."""
+
+    retries: NotRequired[int]
+    """How often an answer that breaks the format is asked for again."""
+
+    temperature: NotRequired[float]
+    """Sampling temperature."""
+
+    model: str
+    """The judging model, as `provider/model`."""
+
+    kind: Literal['faithfulness']
+
+
+class ScorerSpec31(TypedDict):
+    """A model scores how well the answer addresses the question."""
+
+    parameters: NotRequired[Parameters]
+    """More sampling parameters."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The judge's prompt: `NAME`, `NAME@VERSION` or `NAME@HASH`. Absent: the built-in one (`llmops prompt list` shows them as `llmops/judge-…`)."""
+
+    reference_free: NotRequired[bool]
+    """Judge without showing the expected outputs, as they are not known in production."""
+
+    retries: NotRequired[int]
+    """How often an answer that breaks the format is asked for again."""
+
+    temperature: NotRequired[float]
+    """Sampling temperature."""
+
+    model: str
+    """The judging model, as `provider/model`."""
+
+    kind: Literal['answer_relevance']
+
+
+class ScorerSpec32(TypedDict):
+    """A model decides on each claim of the answer: the share that is not made up. 1 is an answer without hallucinations."""
+
+    parameters: NotRequired[Parameters]
+    """More sampling parameters."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The judge's prompt: `NAME`, `NAME@VERSION` or `NAME@HASH`. Absent: the built-in one (`llmops prompt list` shows them as `llmops/judge-…`)."""
+
+    reference_free: NotRequired[bool]
+    """Judge without showing the expected outputs, as they are not known in production."""
+
+    retries: NotRequired[int]
+    """How often an answer that breaks the format is asked for again."""
+
+    temperature: NotRequired[float]
+    """Sampling temperature."""
+
+    model: str
+    """The judging model, as `provider/model`."""
+
+    kind: Literal['hallucination']
+
+
+class ScorerSpec33(TypedDict):
+    """A model scores how much the answer helps the person who asked."""
+
+    parameters: NotRequired[Parameters]
+    """More sampling parameters."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The judge's prompt: `NAME`, `NAME@VERSION` or `NAME@HASH`. Absent: the built-in one (`llmops prompt list` shows them as `llmops/judge-…`)."""
+
+    reference_free: NotRequired[bool]
+    """Judge without showing the expected outputs, as they are not known in production."""
+
+    retries: NotRequired[int]
+    """How often an answer that breaks the format is asked for again."""
+
+    temperature: NotRequired[float]
+    """Sampling temperature."""
+
+    model: str
+    """The judging model, as `provider/model`."""
+
+    kind: Literal['helpfulness']
+
+
+class ScorerSpec34(TypedDict):
+    """A model scores how far what the answer states is true."""
+
+    parameters: NotRequired[Parameters]
+    """More sampling parameters."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The judge's prompt: `NAME`, `NAME@VERSION` or `NAME@HASH`. Absent: the built-in one (`llmops prompt list` shows them as `llmops/judge-…`)."""
+
+    reference_free: NotRequired[bool]
+    """Judge without showing the expected outputs, as they are not known in production."""
+
+    retries: NotRequired[int]
+    """How often an answer that breaks the format is asked for again."""
+
+    temperature: NotRequired[float]
+    """Sampling temperature."""
+
+    model: str
+    """The judging model, as `provider/model`."""
+
+    kind: Literal['accuracy']
+
+
+class ScorerSpec35(TypedDict):
+    """A model answers a checklist with yes and no: the share of yes, by weight."""
+
+    parameters: NotRequired[Parameters]
+    """More sampling parameters."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The judge's prompt: `NAME`, `NAME@VERSION` or `NAME@HASH`. Absent: the built-in one (`llmops prompt list` shows them as `llmops/judge-…`)."""
+
+    reference_free: NotRequired[bool]
+    """Judge without showing the expected outputs, as they are not known in production."""
+
+    retries: NotRequired[int]
+    """How often an answer that breaks the format is asked for again."""
+
+    temperature: NotRequired[float]
+    """Sampling temperature."""
+
+    items: List[ChecklistItem]
+    """Questions about the answer, such as `Does it name a source?`."""
+
+    model: str
+    """The judging model, as `provider/model`."""
+
+    kind: Literal['checklist']
+
+
+class ScorerSpec36(TypedDict):
+    """A model compares the answer with another, in both orders: 1 where it wins, 0 where it loses, 0.5 for a tie."""
+
+    parameters: NotRequired[Parameters]
+    """More sampling parameters."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The judge's prompt: `NAME`, `NAME@VERSION` or `NAME@HASH`. Absent: the built-in one (`llmops prompt list` shows them as `llmops/judge-…`)."""
+
+    reference_free: NotRequired[bool]
+    """Judge without showing the expected outputs, as they are not known in production."""
+
+    retries: NotRequired[int]
+    """How often an answer that breaks the format is asked for again."""
+
+    temperature: NotRequired[float]
+    """Sampling temperature."""
+
+    against: NotRequired[str]
+    """What answers are compared with: `reference` (the expected output), `baseline` (the baseline run's answer to the same sample) or the id of a run."""
+
+    model: str
+    """The judging model, as `provider/model`."""
+
+    kind: Literal['pairwise']
+
+
+class ScorerSpec37(TypedDict):
+    """Several models score the answer against a rubric, each alone."""
+
+    parameters: NotRequired[Parameters]
+    """More sampling parameters."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The judge's prompt: `NAME`, `NAME@VERSION` or `NAME@HASH`. Absent: the built-in one (`llmops prompt list` shows them as `llmops/judge-…`)."""
+
+    reference_free: NotRequired[bool]
+    """Judge without showing the expected outputs, as they are not known in production."""
+
+    retries: NotRequired[int]
+    """How often an answer that breaks the format is asked for again."""
+
+    temperature: NotRequired[float]
+    """Sampling temperature."""
+
+    cutoff: NotRequired[float]
+    """Of a majority: from this score on a judge is in favour."""
+
+    models: List[str]
+    """The judging models, as `provider/model`."""
+
+    rubric: NotRequired[List[str]]
+    """What is scored, each from 0 to 1: names, or `name: what it means`."""
+
+    rule: NotRequired[PanelRule]
+    """How their scores become one."""
+
+    kind: Literal['panel']
+
+
+class ScorerSpec38(TypedDict):
+    """Several models score the answer against a rubric and revise after reading each other: the median of their scores."""
+
+    parameters: NotRequired[Parameters]
+    """More sampling parameters."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The judge's prompt: `NAME`, `NAME@VERSION` or `NAME@HASH`. Absent: the built-in one (`llmops prompt list` shows them as `llmops/judge-…`)."""
+
+    reference_free: NotRequired[bool]
+    """Judge without showing the expected outputs, as they are not known in production."""
+
+    retries: NotRequired[int]
+    """How often an answer that breaks the format is asked for again."""
+
+    temperature: NotRequired[float]
+    """Sampling temperature."""
+
+    debate_prompt: NotRequired[Union[str, None]]
+    """The prompt of the rounds after the first, like `prompt`. Absent: the built-in `llmops/judge-debate`."""
+
+    epsilon: NotRequired[float]
+    """The debate ends when all scores lie within this."""
+
+    models: List[str]
+    """The judging models, as `provider/model`. Three or more withstand one that lies or is fooled."""
+
+    rounds: NotRequired[int]
+    """Most rounds, the first included."""
+
+    rubric: NotRequired[List[str]]
+    """What is scored, each from 0 to 1: names, or `name: what it means`."""
+
+    kind: Literal['debate']
+
+
+# A scorer and its options. In files, `kind` is the metric's own name where it is left out.
+ScorerSpec = Union["ScorerSpec1", "ScorerSpec2", "ScorerSpec3", "ScorerSpec4", "ScorerSpec5", "ScorerSpec6", "ScorerSpec7", "ScorerSpec8", "ScorerSpec9", "ScorerSpec10", "ScorerSpec11", "ScorerSpec12", "ScorerSpec13", "ScorerSpec14", "ScorerSpec15", "ScorerSpec16", "ScorerSpec17", "ScorerSpec18", "ScorerSpec19", "ScorerSpec20", "ScorerSpec21", "ScorerSpec22", "ScorerSpec23", "ScorerSpec24", "ScorerSpec25", "ScorerSpec26", "ScorerSpec27", "ScorerSpec28", "ScorerSpec29", "ScorerSpec30", "ScorerSpec31", "ScorerSpec32", "ScorerSpec33", "ScorerSpec34", "ScorerSpec35", "ScorerSpec36", "ScorerSpec37", "ScorerSpec38"]
+
+
+class ScoringSpec(TypedDict):
+    """The scorers of a run, as resolved from the configuration."""
+
+    max_error_rate: NotRequired[float]
+    """Share of pairs that may error; 0.02 where it is left out."""
+
+    max_judge_cost: NotRequired[Union[float, None]]
+    """USD that judges may spend in the run."""
+
+    metrics: Dict[str, MetricSpec]
+    """Metrics by name, in the order written."""
+
+    pass_threshold: NotRequired[float]
+    """A trial passes a metric at or above this, where the metric names no threshold; 0.7 where it is left out."""
+
+
+class Session(TypedDict):
+    """Who the caller is."""
+
+    expires_at: NotRequired[Union[str, None]]
+    """When the session ends; null: the caller sends a key with each request, or needs none."""
+
+    name: str
+    """The name of the key; `local` where none is needed."""
+
+    project: ProjectId
+    """The project whose rows the caller sees."""
+
+    role: KeyRole
+    """What the caller may do."""
+
+
+class SetModelScore(TypedDict):
+    """Sets a model's score by hand, in place of what runs measure."""
+
+    model: str
+    """The model, as `provider/model`."""
+
+    score: NotRequired[Union[float, None]]
+    """The score. Absent or null: forget the one that was set."""
+
+
+# How urgent it is.
+Severity = Literal['info', 'warning', 'critical']
+
+
+class SignIn(TypedDict):
+    """Signs in: exchanges a key for a session cookie."""
+
+    key: str
+    """The key."""
+
+
+class Silence(TypedDict):
+    """Alerts that fit are kept, and no channel is told, until it ends."""
+
+    comment: str
+    """Why."""
+
+    created_at: str
+    """When it was made."""
+
+    ends_at: str
+    """Until when."""
+
+    id: str
+    """The id."""
+
+    matcher: Matcher
+    """Which alerts."""
+
+    starts_at: str
+    """From when."""
+
+
+class Slice(TypedDict):
+    """The comparisons within one segment or up to one day."""
+
+    comparisons: List[Comparison]
+    """Corrected over all segments, variants and metrics together; days are not corrected."""
+
+    name: str
+    """`country=DE`, or the day `2026-11-26`."""
+
+    variant_results: Dict[str, Dict[str, MetricSummary]]
+    """Means by variant and metric."""
+
+
+class SoftFailure(TypedDict):
+    """What is wrong with the content of an answer."""
+
+    detail: str
+    """What was seen, in a few words."""
+
+    kind: SoftFailureKind
+    """Which check found it."""
+
+
+# The checks.
+SoftFailureKind = Literal['empty', 'too_short', 'too_long', 'truncated', 'not_json', 'required_missing', 'forbidden', 'repetition', 'unknown_tool']
+
+
+class Spend(TypedDict):
+    """Money and tokens of a run."""
+
+    cached: int
+    """Answers taken from the response cache."""
+
+    completion_tokens: int
+    """Tokens the target wrote."""
+
+    judge_cost: float
+    """USD for the judges' calls."""
+
+    prompt_tokens: int
+    """Tokens the target read."""
+
+    target_cost: float
+    """USD for the target's calls. Models without a price count 0."""
+
+
+# An event with its place in the order of a project's events.
+StoredEvent = Dict[str, Any]
+
+
+class SwitchSafeMode(TypedDict):
+    """Switches the safe mode."""
+
+    answer: NotRequired[Union[str, None]]
+    """A fixed answer to use from now on, where none is prepared."""
+
+    environment: NotRequired[Union[str, None]]
+    """The environment; absent: `production`."""
+
+    on: bool
+    """On or off."""
+
+    reason: NotRequired[Union[str, None]]
+    """Why."""
+
+
+# What becomes of a system message that the caller sends to a deployment.
+SystemMerge = Literal['keep', 'replace', 'refuse']
+
+
+class TargetSpec(TypedDict):
+    """What is evaluated: resolved to a manifest when the run is created."""
+
+    candidates: NotRequired[List[str]]
+    """Models of which the verifier takes the healthy one with the best score when the run is created, instead of `model`."""
+
+    model: NotRequired[Union[str, None]]
+    """`provider/model`; absent: the prompt's."""
+
+    model_version: NotRequired[Union[str, None]]
+    """The provider's version or date of the model, where it is pinned."""
+
+    name: str
+    """The target's name."""
+
+    parameters: NotRequired[Parameters]
+    """Laid over the prompt's parameters."""
+
+    prompt: NotRequired[Union[str, None]]
+    """`NAME`, `NAME@VERSION` or `NAME@HASH`; absent: the input is sent as it is."""
+
+    retriever_index_version: NotRequired[Union[str, None]]
+    """The retriever's index the answers rest on."""
+
+    system: NotRequired[Union[str, None]]
+    """System message instead of the prompt's."""
+
+
+# Whether channels are told, and why not.
+Telling = Literal['told', 'silenced', 'acknowledged', 'cooldown']
+
+
+class TestChannels(TypedDict):
+    """Tests channels."""
+
+    channel: NotRequired[Union[str, None]]
+    """Only this one."""
+
+
+class TestedChannel(TypedDict):
+    """How a test message fared."""
+
+    channel: str
+    """The channel."""
+
+    error: NotRequired[Union[str, None]]
+    """Why not."""
+
+    kind: str
+    """Its kind."""
+
+    ok: bool
+    """Whether the channel took the message."""
+
+
+class ToolCall(TypedDict):
+    """A call of a tool, as the model asked for it."""
+
+    function: FunctionCall
+    """What is called."""
+
+    id: NotRequired[str]
+    """The call's id."""
+
+    type: NotRequired[str]
+    """Always `function` today."""
+
+
+class ToolCallSpec(TypedDict):
+    """Options of `tool_call`."""
+
+    absolute: NotRequired[float]
+    """Largest difference between numbers in arguments that counts as equal."""
+
+    arguments: NotRequired[ArgumentMatch]
+    """How arguments are compared."""
+
+    calls: NotRequired[Union[List[ExpectedCall], None]]
+    """What is expected of every answer. Absent: the sample's `expected_tool_calls`."""
+
+    lenient_strings: NotRequired[bool]
+    """Texts in arguments are equal without regard to case and to the amount of white space."""
+
+    order: NotRequired[CallOrder]
+    """What the order has to be."""
+
+    score: NotRequired[ListScore]
+    """Which share is the score."""
+
+
+# What the calls of an answer have to be, compared with the expected ones.
+TrajectoryMode = Literal['strict', 'unordered', 'subset', 'superset']
+
+
+class TrajectorySpec(TypedDict):
+    """Options of `trajectory`."""
+
+    arguments: NotRequired[ArgumentMatch]
+    """How arguments are compared."""
+
+    calls: NotRequired[Union[List[ExpectedCall], None]]
+    """What is expected of every answer. Absent: the sample's `expected_tool_calls`."""
+
+    forbidden: NotRequired[List[str]]
+    """Tools that must not be called."""
+
+    max_calls: NotRequired[Union[int, None]]
+    """The most calls in all."""
+
+    max_repeats: NotRequired[Union[int, None]]
+    """How often one call may be made with the same arguments."""
+
+    mode: NotRequired[Union[TrajectoryMode, None]]
+
+    required: NotRequired[List[str]]
+    """Tools that have to be called."""
+
+
+class Unit3(TypedDict):
+    """Any attribute of the context: `{attribute: organisation}`."""
+
+    attribute: str
+    """Any attribute of the context: `{attribute: organisation}`."""
+
+
+# Who is assigned: the same unit always sees the same variant.
+Unit = Union[Literal['user'], Literal['session'], "Unit3"]
+
+
+class Usage(TypedDict):
+    """Token counts of one call."""
+
+    completion_tokens: NotRequired[int]
+    """Tokens written."""
+
+    prompt_tokens: NotRequired[int]
+    """Tokens read."""
+
+
+# What values a variable may take.
+Validation = Union[str, List[Any]]
+
+
+class Variable(TypedDict):
+    """A typed variable of a prompt."""
+
+    default: NotRequired[Any]
+    """The value when none is given."""
+
+    description: NotRequired[Union[str, None]]
+    """What it is for."""
+
+    name: str
+    """The name used in the template."""
+
+    required: NotRequired[bool]
+    """Whether rendering fails without it. A default satisfies it."""
+
+    type: NotRequired[VariableType]
+    """The type of its values."""
+
+    validation: NotRequired[Union[Validation, None]]
+
+
+class VariableDiff(TypedDict):
+    """A variable that differs."""
+
+    after: NotRequired[Union[Variable, None]]
+
+    before: NotRequired[Union[Variable, None]]
+
+    name: str
+    """Its name."""
+
+
+# Type of a template variable.
+VariableType = Literal['string', 'int', 'float', 'bool', 'array', 'object']
+
+
+class Variant(TypedDict):
+    """One of the things that are compared: a prompt and version, a model, or a whole manifest, plus parameters."""
+
+    description: NotRequired[Union[str, None]]
+    """What it is."""
+
+    id: NotRequired[str]
+    """Unique in its experiment. Absent: made from the name, else `control`, `treatment`, `variant-3` …"""
+
+    is_control: NotRequired[bool]
+    """Whether it is what the others are compared with. Exactly one is; absent everywhere: the first."""
+
+    manifest: NotRequired[Union[str, None]]
+    """Id of a whole manifest, instead of prompt and model."""
+
+    model_name: NotRequired[Union[str, None]]
+    """The model, as `provider/model`."""
+
+    name: NotRequired[str]
+    """A name for people; the id when absent."""
+
+    parameters: NotRequired[Dict[str, Any]]
+    """Sampling parameters, or whatever the application reads."""
+
+    prompt_name: NotRequired[Union[str, None]]
+    """The prompt it uses."""
+
+    prompt_version: NotRequired[Union[str, None]]
+    """The prompt's version or hash. Absent: the version that is active when the experiment starts."""
+
+    value: NotRequired[Any]
+    """The value of the feature flag in this variant (OpenFeature): a boolean, text, number or object. Absent: an object of prompt, model, manifest and parameters."""
+
+
+class VariantResult(TypedDict):
+    """What is known of a variant."""
+
+    conversion_rate: NotRequired[Union[float, None]]
+    """The rate of the target metric, where it is binary."""
+
+    improvement: NotRequired[Union[float, None]]
+    """Relative difference of the target metric from the control's, 0.05 being 5 % more; null for the control."""
+
+    is_control: bool
+    """Whether it is the control."""
+
+    metric_values: Dict[str, float]
+    """The mean of each metric."""
+
+    metrics: Dict[str, MetricSummary]
+    """Everything about each metric."""
+
+    sample_count: int
+    """Units observed on the target metric."""
+
+    units: int
+    """Units that the sample-ratio check counts: exposed ones, or observed ones where exposures are not known."""
+
+
+# The gate's answer.
+Verdict = Literal['pass', 'fail', 'inconclusive']
