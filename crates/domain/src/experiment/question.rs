@@ -199,6 +199,13 @@ mod tests {
         insta::assert_snapshot!(reads(
             r#"{"metrics": ["qualty", {"name": "latency", "covariate": "after", "winsorize": 2}], "segments": ["plan"],
                 "where": {"city": "Ulm"}, "from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}"#
-        ).unwrap_err(), @"");
+        ).unwrap_err(), @r"
+        metrics[0].name: `qualty` is not recorded: did you mean quality?
+        metrics[1].covariate: `after` is not recorded: expected one of quality, before, latency
+        segments[0]: `plan` is not kept of units: expected country
+        where.city: `city` is not kept of units: expected country
+        to: it is 2026-01-01T00:00:00Z, and `from` is 2026-01-02T00:00:00Z: expected a later time
+        metrics[1].winsorize: it is 2: expected a quantile above 0.5 and at most 1
+        ");
     }
 }

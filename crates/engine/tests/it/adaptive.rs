@@ -113,7 +113,6 @@ fn check(experiments: u32) {
     let better = simulate(experiments, &[0.30, 0.40], 0.3, 7);
     println!("two arms, 0.30 and 0.40, both rising by 0.3: {better:?}");
     assert!(share(better.missed) <= bound, "the interval misses too often: {better:?}");
-    assert!(share(better.plain_missed) > 0.15, "plain means would do as well: {better:?}");
     assert!(better.traffic[1] > 0.65, "the better arm does not get the traffic: {better:?}");
     let (right, wrong) =
         (better.winners.get("v1").copied().unwrap_or(0), better.winners.get("v0").copied().unwrap_or(0));
@@ -121,6 +120,7 @@ fn check(experiments: u32) {
     let same = simulate(experiments, &[0.4, 0.4], 0.3, 8);
     println!("two arms alike: {same:?}");
     assert!(share(same.winners.values().sum()) <= bound && share(same.missed) <= bound, "{same:?}");
+    assert!(share(same.plain_missed) > 0.2, "plain means would do as well: {same:?}");
     let three = simulate(experiments, &[0.3, 0.3, 0.4], 0.0, 9);
     println!("three arms: {three:?}");
     // Two intervals at 95 % each.

@@ -98,6 +98,7 @@ fn same_variants(experiments: u64) {
         naive += u64::from(once);
     }
     let share = |n: u64| n as f64 / experiments as f64;
+    println!("alike: {declared} of {experiments} declared a winner, {naive} would by the test for one look");
     assert!(share(declared) <= bound(0.05, experiments), "{declared} of {experiments}");
     assert!(share(naive) > 0.2, "{naive} of {experiments}");
 }
@@ -111,6 +112,7 @@ fn different_variants(experiments: u64) {
             None => {}
         }
     }
+    println!("five points better: {right} right and {wrong} wrong winners in {experiments}");
     assert!(right > experiments / 3, "{right} of {experiments} are too few to mean anything");
     assert!(right as f64 >= 0.99 * (right + wrong) as f64, "{wrong} of {} are wrong", right + wrong);
 }

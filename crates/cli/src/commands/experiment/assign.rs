@@ -32,7 +32,7 @@ pub(crate) struct AssignArgs {
     #[arg(long, value_name = "JSON", conflicts_with = "seed")]
     attributes: Option<String>,
     /// What the hash begins with
-    #[arg(long, value_name = "KEY", requires_all = ["weights", "units"])]
+    #[arg(long, value_name = "KEY", requires_all = ["weights", "units"], allow_hyphen_values = true)]
     seed: Option<String>,
     /// Shares of the variants: fractions or percentages, with commas between
     #[arg(long, value_name = "SHARES", requires = "seed", allow_hyphen_values = true)]
