@@ -33,7 +33,7 @@ fn the_ab_test_of_the_readme_works_as_printed() {
 
     let project = Project::new(&[("llmops.yaml", "version: 1\nproject: shop\n")]);
     let out = bash(&project.path("."), &blocks[0]);
-    for words in ["treatment 30 %", "1000 observations recorded", "Choose treatment", "completed"] {
+    for words in ["30.0 %", "1000 observations recorded", "Choose treatment", "completed"] {
         assert!(out.contains(words), "{words:?} is not in\n{out}");
     }
     let done = project.expect(0, &["experiment", "show", "code-review-v2-test", "--json"]).out;

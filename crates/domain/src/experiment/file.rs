@@ -69,7 +69,7 @@ mod tests {
     fn mistakes_have_their_lines() {
         insta::assert_snapshot!(problems("name: greeting\nvariants: [{id: a}, {idd: b}]\nsplit: 3\n"), @r"
         e.yaml:2:22: variants[1].idd: unknown key; did you mean id?
-        e.yaml:3:1: split: unknown key; expected one of name, key, description, variants, traffic_split, coverage, unit, sticky, seed, audience, namespace, holdout, metrics, target_metric, analysis, metadata
+        e.yaml:3:1: split: unknown key; expected one of name, key, description, variants, traffic_split, coverage, unit, sticky, seed, audience, namespace, holdout, metrics, target_metric, analysis, adaptive, metadata
         ");
         insta::assert_snapshot!(
             problems("name: greeting\nvariants:\n  - id: a\n  - id: a\ncoverage: 0.5\ntarget_metric: x\nmetrics: [y]\n"),

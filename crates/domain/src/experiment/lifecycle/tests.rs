@@ -42,7 +42,7 @@ fn errors_say_what_is_possible() {
 fn a_whole_life() {
     let running = draft().start(at(1)).unwrap();
     assert_eq!(running.start_time, Some(at(1)));
-    assert_eq!(running.allocations, [Allocation { at: at(1), weights: vec![0.5, 0.5], coverage: 0.5 }]);
+    assert_eq!(running.allocations, [Allocation { at: at(1), weights: vec![0.5, 0.5], coverage: 0.5, step: None }]);
     let resumed = running.pause(at(2)).unwrap().resume(at(26)).unwrap();
     assert_eq!(resumed.pauses, [Pause { from: at(2), to: Some(at(26)) }]);
     assert_eq!(resumed.start_time, Some(at(1)));
