@@ -27,6 +27,15 @@ import torch
 warnings.filterwarnings("ignore")
 COLD, WARM, MEMORY, DIFFERENCE = 1.15, 1.9, 3.0, 1e-4
 LONG = 600
+# A process is started from a small one: its peak memory begins with what the process that starts it has, and this one
+# holds torch.
+LAUNCH = """
+import json, resource, subprocess, sys, time
+start = time.perf_counter()
+status = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+print(json.dumps([time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]))
+sys.exit(status)
+"""
 
 
 def model_directory():
@@ -52,14 +61,12 @@ def run(arguments, pairs, folder):
     command = [arguments.binary, "score", "--quiet", "--metrics", "bertscore_precision,bertscore_recall,bertscore", "--model",
                str(arguments.model), "--input", str(folder / "pairs.jsonl"), "--output", str(folder / "scores.jsonl")]
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "HF_HUB_OFFLINE": "1"}
-    start = time.perf_counter()
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    if status:
-        sys.exit(f"llmops failed: {command}")
+    told = subprocess.run([sys.executable, "-c", LAUNCH, *command], cwd=folder, env=environment, capture_output=True)
+    if told.returncode:
+        sys.exit(f"llmops failed: {command}\n{told.stderr.decode()}")
+    seconds, kilobytes = json.loads(told.stdout)
     scores = [list(json.loads(line)["scores"].values()) for line in (folder / "scores.jsonl").read_text().splitlines()]
-    return seconds, usage.ru_maxrss * 1024, scores
+    return seconds, kilobytes * 1024, scores
 
 
 def reference(scorer, pairs):

@@ -16,7 +16,9 @@ pub use judged::{
 };
 
 use self::agent::{ConversationSpec, ToolCallSpec, TrajectorySpec};
-use self::compare::{ChrfSpec, JsonFieldsSpec, LanguageSpec, LengthSpec, ListMatchSpec, NumericMatchSpec};
+use self::compare::{
+    ChrfSpec, ItemSimilarity, JsonFieldsSpec, LanguageSpec, LengthSpec, ListMatchSpec, NumericMatchSpec,
+};
 use self::external::{CommandScorerSpec, HttpScorerSpec};
 
 /// Default for a trial to pass a metric.
@@ -349,6 +351,9 @@ impl ScorerSpec {
     pub fn embedding_model(&self) -> Option<Option<&str>> {
         match self {
             Self::Bertscore(BertscoreSpec { model, .. }) | Self::EmbeddingSimilarity { model } => {
+                Some(model.as_deref())
+            }
+            Self::ListMatch(ListMatchSpec { similarity: ItemSimilarity::Embeddings, model, .. }) => {
                 Some(model.as_deref())
             }
             _ => None,

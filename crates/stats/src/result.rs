@@ -272,6 +272,8 @@ methods! {
     PpiPlusPlus => "prediction-powered mean (power-tuned)",
     KolmogorovSmirnovExact => "two-sample Kolmogorov-Smirnov test (exact)",
     KolmogorovSmirnovAsymptotic => "two-sample Kolmogorov-Smirnov test (asymptotic)",
+    PopulationStability => "population stability index (chi-squared test)",
+    JensenShannon => "Jensen-Shannon distance (chi-squared test)",
 }
 
 /// The p-value of a statistic with a symmetric null distribution, from its upper-tail function.

@@ -66,11 +66,16 @@ pub struct JsonFieldsSpec {
 }
 
 /// Options of `list_match`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
 pub struct ListMatchSpec {
     /// How two items are compared.
     #[serde(default)]
     pub similarity: ItemSimilarity,
+    /// The embedding model of `similarity: embeddings`: a directory, or NAME, OWNER/NAME or OWNER/NAME@REVISION on the
+    /// Hugging Face hub. Absent: sentence-transformers/all-MiniLM-L6-v2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub model: Option<String>,
     /// Items are the same from this similarity on.
     #[serde(default = "default_item_threshold")]
     #[schemars(range(min = 0.0, max = 1.0))]
@@ -92,6 +97,7 @@ impl Default for ListMatchSpec {
     fn default() -> Self {
         Self {
             similarity: ItemSimilarity::default(),
+            model: None,
             item_threshold: default_item_threshold(),
             items: false,
             score: ListScore::default(),
@@ -114,6 +120,8 @@ pub enum ItemSimilarity {
     RougeL,
     /// chrF.
     Chrf,
+    /// Cosine of the mean token embeddings: items that mean the same in other words are the same.
+    Embeddings,
 }
 
 /// Which share is the score of a comparison of two lists.

@@ -14,7 +14,8 @@ use llmops_metrics::trajectory::{TrajectoryLimits, TrajectoryMode, trajectory_ma
 use llmops_metrics::{Check, Prf};
 use serde_json::{Value, json};
 
-use super::compare::{share, tolerance};
+use super::compare::tolerance;
+use super::list::share;
 use super::{ScoreError, Scored};
 use crate::Error;
 

@@ -1,24 +1,19 @@
-//! Scorers that compare an answer with the expected one piece by piece: numbers, JSON fields, lists; and its form.
+//! Scorers that compare an answer with the expected one piece by piece: numbers, JSON fields; and its form.
 
 use llmops_domain::dataset::Sample;
 use llmops_domain::run::MetricScore;
 use llmops_domain::scoring::ScorerSpec;
-use llmops_domain::scoring::compare::{self as spec, ItemSimilarity, LanguageSpec, ListMatchSpec, ListScore};
-use llmops_metrics::Prf;
+use llmops_domain::scoring::compare::{self as spec, LanguageSpec, ListMatchSpec};
 use llmops_metrics::bleu::BleuCounts;
 use llmops_metrics::chrf::{ChrfCounts, ChrfKind};
-use llmops_metrics::exact_match::ExactMatch;
 use llmops_metrics::json_fields::{FieldMatch, JsonFields, JsonFieldsScore};
 use llmops_metrics::language::{LanguageMatch, detect_language};
 use llmops_metrics::length::{Length, LengthUnit};
-use llmops_metrics::levenshtein::levenshtein;
 use llmops_metrics::numeric_match::{NumberPosition, NumericMatch, find_number};
-use llmops_metrics::rouge::{Rouge, RougeKind, RougeScratch};
-use llmops_metrics::semantic_list::{list_items, match_lists};
-use llmops_metrics::token_f1::token_f1;
 use serde_json::{Value, json};
 
-use super::ScoreError;
+use super::list::list_score;
+use super::{ScoreError, shorten};
 use crate::Error;
 
 /// Wrong fields that a reason names.
@@ -62,7 +57,7 @@ impl CompareScorer {
                 allow_extra: spec.allow_extra,
                 ignore: spec.ignore.clone(),
             }),
-            ScorerSpec::ListMatch(spec) => Self::List(*spec),
+            ScorerSpec::ListMatch(spec) => Self::List(spec.clone()),
             ScorerSpec::Language(spec) => Self::Language(language(name, spec)?),
             ScorerSpec::Length(spec) => Self::Length(Length {
                 unit: match spec.unit {
@@ -92,7 +87,7 @@ impl CompareScorer {
                 })?;
                 Ok(fields_score(&fields.score(output, &expected)))
             })?,
-            Self::List(list) => list_score(*list, output, references),
+            Self::List(list) => list_score(list, output, references),
             Self::Language(accepted) => Some(language_score(name, accepted.as_ref(), output, sample)?),
             Self::Length(length) => {
                 let found = length.unit.count(output);
@@ -177,63 +172,6 @@ fn fields_score(result: &JsonFieldsScore) -> MetricScore {
     MetricScore { score: result.score, reason, detail: Some(detail) }
 }
 
-/// The share that is the score.
-pub(super) fn share(which: ListScore, score: Prf) -> f64 {
-    match which {
-        ListScore::Precision => score.precision,
-        ListScore::Recall => score.recall,
-        ListScore::F1 => score.f1,
-    }
-}
-
-fn list_score(list: ListMatchSpec, output: &str, references: &[String]) -> Option<MetricScore> {
-    let found = list_items(output);
-    let expected: Vec<Vec<String>> = match references {
-        [] => return None,
-        items if list.items => vec![items.to_vec()],
-        lists => lists.iter().map(|text| list_items(text)).collect(),
-    };
-    let mut similar = similarity(list.similarity);
-    let compare = |expected: &Vec<String>| {
-        let matched = match_lists(&found, expected, list.item_threshold, &mut similar);
-        let left = |all: &[String], taken: &dyn Fn(usize) -> bool| -> Vec<String> {
-            let left = all.iter().enumerate().filter(|(at, _)| !taken(*at));
-            left.take(NAMED_FIELDS).map(|(_, item)| shorten(item)).collect()
-        };
-        let missing = left(expected, &|at| matched.pairs.iter().any(|(_, other)| *other == at));
-        let extra = left(&found, &|at| matched.pairs.iter().any(|(given, _)| *given == at));
-        let mut reasons = Vec::new();
-        if !missing.is_empty() {
-            reasons.push(format!("missing: {}", missing.join(", ")));
-        }
-        if !extra.is_empty() {
-            reasons.push(format!("not expected: {}", extra.join(", ")));
-        }
-        let Prf { precision, recall, f1 } = matched.score;
-        MetricScore {
-            score: share(list.score, matched.score),
-            reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
-            detail: Some(json!({"precision": precision, "recall": recall, "f1": f1})),
-        }
-    };
-    expected.iter().map(compare).reduce(|best, next| if next.score > best.score { next } else { best })
-}
-
-fn similarity(kind: ItemSimilarity) -> impl FnMut(&str, &str) -> f64 {
-    let normalised = ExactMatch::normalised();
-    let rouge = Rouge::new(vec![RougeKind::L]).stemmed(true);
-    let mut scratch = RougeScratch::default();
-    move |given, expected| match kind {
-        ItemSimilarity::Normalised => normalised.score(given, &[expected]).unwrap_or(0.0),
-        ItemSimilarity::Levenshtein => levenshtein(&given.to_lowercase(), &[expected.to_lowercase()]).unwrap_or(0.0),
-        ItemSimilarity::TokenF1 => token_f1(given, &[expected]).unwrap_or(0.0),
-        ItemSimilarity::RougeL => rouge.score_pair(&mut scratch, given, expected)[0].f1,
-        ItemSimilarity::Chrf => {
-            ChrfCounts::new(ChrfKind::Chrf, given, &[expected]).map_or(0.0, |counts| counts.score())
-        }
-    }
-}
-
 fn language_score(
     name: &str,
     accepted: Option<&LanguageMatch>,
@@ -258,12 +196,4 @@ fn language_score(
     };
     let detail = found.map(|found| json!({"language": found.code, "confidence": found.confidence}));
     Ok(MetricScore { score: right, reason, detail })
-}
-
-fn shorten(text: &str) -> String {
-    let mut short: String = text.chars().take(60).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
 }

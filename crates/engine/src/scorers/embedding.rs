@@ -1,21 +1,24 @@
-//! Scorers over embeddings: BERTScore and embedding similarity.
+//! Scorers over embeddings: BERTScore, embedding similarity, lists whose items mean the same.
 //!
 //! Answers that come while others are being embedded wait and go together: one forward pass over many texts takes much
 //! less time than many over one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use llmops_domain::run::MetricScore;
+use llmops_domain::scoring::compare::ListMatchSpec;
 use llmops_domain::scoring::{BaselineSpec, BertscoreSpec, Measure, ScorerSpec};
 use llmops_metrics::Prf;
 use llmops_metrics::bertscore::{Baseline, BertScore, Idf};
 use llmops_metrics::embedding_similarity::cosine;
 use llmops_metrics::encoder::{EncodeError, TokenEmbeddings};
+use llmops_metrics::semantic_list::list_items;
 use llmops_storage::{Store, VersionKey};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use tokio::sync::oneshot;
 
+use super::list::{best_list, expected_lists};
 use super::{ScoreError, Scored};
 use crate::Error;
 use crate::models::{DEFAULT_MODEL, Embedder, Layer, Models, Pair, Quiet};
@@ -43,6 +46,7 @@ struct Group {
 enum Metric {
     Bertscore { measure: Measure, how: Box<BertScore> },
     Similarity,
+    List(ListMatchSpec),
 }
 
 #[derive(Default)]
@@ -55,10 +59,10 @@ struct Queue {
 struct Job {
     output: String,
     references: Vec<String>,
-    reply: oneshot::Sender<Result<Vec<Value>, EncodeError>>,
+    reply: oneshot::Sender<Result<Vec<MetricScore>, EncodeError>>,
 }
 
-/// What a metric says of one answer.
+/// What a metric says of one answer and one reference.
 #[derive(Clone, Copy)]
 enum Value {
     Bertscore(Prf),
@@ -109,6 +113,7 @@ impl EmbeddingScorers {
                     let baseline = baseline(name, spec, embedder.encoder().layer())?;
                     Metric::Bertscore { measure: spec.measure, how: Box::new(BertScore { idf, baseline }) }
                 }
+                ScorerSpec::ListMatch(list) => Metric::List(list.clone()),
                 _ => Metric::Similarity,
             };
             match groups.iter_mut().find(|group| Arc::ptr_eq(&group.embedder, &embedder)) {
@@ -138,8 +143,8 @@ impl EmbeddingScorers {
             let values = group.ask(scored).await.map_err(|error| {
                 ScoreError::new(format!("{first}: cannot be computed"), format!("{}: {error}", group.embedder.name()))
             })?;
-            for ((name, metric), value) in group.metrics.iter().zip(values) {
-                scores.insert(name.clone(), to_score(metric, value, &group.embedder));
+            for ((name, _), score) in group.metrics.iter().zip(values) {
+                scores.insert(name.clone(), score);
             }
         }
         Ok(())
@@ -189,7 +194,7 @@ async fn count_references(store: &Store, dataset: VersionKey, embedder: &Arc<Emb
 
 impl Group {
     /// Waits for the values of an answer, one for each metric.
-    async fn ask(self: &Arc<Self>, scored: Scored<'_>) -> Result<Vec<Value>, EncodeError> {
+    async fn ask(self: &Arc<Self>, scored: Scored<'_>) -> Result<Vec<MetricScore>, EncodeError> {
         let (reply, told) = oneshot::channel();
         let job = Job { output: scored.output.to_owned(), references: scored.sample.expected_output.clone(), reply };
         let start = {
@@ -222,40 +227,91 @@ impl Group {
     }
 
     fn compute(&self, jobs: Vec<Job>) {
-        let mut answers: Vec<Result<Vec<Value>, EncodeError>> = jobs.iter().map(|_| Ok(Vec::new())).collect();
-        let pairs: Vec<Pair<'_>> = jobs.iter().map(|job| (job.output.as_str(), job.references.as_slice())).collect();
-        for (at, values) in self.values(&pairs).into_iter().enumerate() {
-            answers[at] = values;
-        }
-        drop(pairs);
+        let answers = self.scores(&jobs);
+        let answers: Vec<_> = match answers {
+            Ok(scores) => scores.into_iter().map(Ok).collect(),
+            Err(error) => jobs.iter().map(|_| Err(error.clone())).collect(),
+        };
         for (job, answer) in jobs.into_iter().zip(answers) {
             // Who asked may have gone.
             let _ = job.reply.send(answer);
         }
     }
 
-    /// The values of all metrics for each pair; texts are embedded once for all of them.
-    fn values(&self, pairs: &[Pair<'_>]) -> Vec<Result<Vec<Value>, EncodeError>> {
+    /// The scores of every job, one for each metric.
+    fn scores(&self, jobs: &[Job]) -> Result<Vec<Vec<MetricScore>>, EncodeError> {
+        let mut whole = self.values(jobs)?.into_iter();
+        let mut lists = Vec::new();
+        for (_, metric) in &self.metrics {
+            if let Metric::List(list) = metric {
+                lists.push(self.list_scores(list, jobs)?.into_iter());
+            }
+        }
+        let model = json!({
+            "name": self.embedder.name(), "hash": self.embedder.hash(), "layer": self.embedder.encoder().layer(),
+        });
+        let job = |_: &Job| {
+            let mut values = whole.next().unwrap_or_default().into_iter();
+            let mut of_lists = lists.iter_mut();
+            let score = |(_, metric): &(String, Metric)| match metric {
+                Metric::List(_) => of_lists.next()?.next()?,
+                metric => Some(to_score(metric, values.next()?, &model)),
+            };
+            let scores: Option<Vec<MetricScore>> = self.metrics.iter().map(score).collect();
+            scores.ok_or_else(|| EncodeError::new("there is nothing to compare with"))
+        };
+        jobs.iter().map(job).collect()
+    }
+
+    /// What the metrics over whole texts say of each answer; texts are embedded once for all of them.
+    fn values(&self, jobs: &[Job]) -> Result<Vec<Vec<Value>>, EncodeError> {
         let ends = self.embedder.encoder().ends();
-        let measure = |output: &TokenEmbeddings, reference: &TokenEmbeddings| -> Values {
-            let value = |at: usize| match &self.metrics.get(at)?.1 {
+        let measure = |output: &TokenEmbeddings, reference: &TokenEmbeddings| -> Vec<Value> {
+            let value = |(_, metric): &(String, Metric)| match metric {
                 Metric::Bertscore { how, .. } => Some(Value::Bertscore(how.compare(ends, output, reference))),
                 Metric::Similarity => Some(Value::Similarity(cosine(output, reference))),
+                Metric::List(_) => None,
             };
-            (0..self.metrics.len()).filter_map(value).collect()
+            self.metrics.iter().filter_map(value).collect()
         };
-        let best = |a: Values, b: Values| a.into_iter().zip(b).map(|(a, b)| a.better(b)).collect();
-        match self.embedder.compare(pairs, measure, best) {
-            Ok(values) => values.into_iter().map(|values| Ok(values.unwrap_or_default())).collect(),
-            Err(error) => pairs.iter().map(|_| Err(error.clone())).collect(),
+        if self.metrics.iter().all(|(_, metric)| matches!(metric, Metric::List(_))) {
+            return Ok(jobs.iter().map(|_| Vec::new()).collect());
         }
+        let pairs: Vec<Pair<'_>> = jobs.iter().map(|job| (job.output.as_str(), job.references.as_slice())).collect();
+        let best = |a: Vec<Value>, b: Vec<Value>| a.into_iter().zip(b).map(|(a, b)| a.better(b)).collect();
+        let values = self.embedder.compare(&pairs, measure, best)?;
+        Ok(values.into_iter().map(Option::unwrap_or_default).collect())
+    }
+
+    /// Compares the lists of all answers with the expected ones, item by item.
+    fn list_scores(&self, list: &ListMatchSpec, jobs: &[Job]) -> Result<Vec<Option<MetricScore>>, EncodeError> {
+        let lists: Vec<(Vec<String>, Vec<Vec<String>>)> =
+            jobs.iter().map(|job| (list_items(&job.output), expected_lists(list, &job.references))).collect();
+        let wanted: Vec<Vec<String>> = lists.iter().map(|(_, expected)| expected.concat()).collect();
+        let items = lists.iter().zip(&wanted);
+        let pairs: Vec<Pair<'_>> = items
+            .flat_map(|((found, _), wanted)| found.iter().map(|item| (item.as_str(), wanted.as_slice())))
+            .collect();
+        // The similarities of an item come in the order of what it is compared with.
+        let one = |item: &TokenEmbeddings, wanted: &TokenEmbeddings| vec![cosine(item, wanted)];
+        let join = |mut before: Vec<f64>, next: Vec<f64>| {
+            before.extend(next);
+            before
+        };
+        let mut rows = self.embedder.compare(&pairs, one, join)?.into_iter().map(Option::unwrap_or_default);
+        let score = |((found, expected), wanted): (&(Vec<String>, Vec<Vec<String>>), &Vec<String>)| {
+            let mut known: HashMap<(&str, &str), f64> = HashMap::new();
+            for (item, row) in found.iter().zip(&mut rows) {
+                known.extend(wanted.iter().zip(row).map(|(other, value)| ((item.as_str(), other.as_str()), value)));
+            }
+            let similar = |item: &str, other: &str| known.get(&(item, other)).copied().unwrap_or(f64::NAN);
+            best_list(list, found, expected, similar)
+        };
+        Ok(lists.iter().zip(&wanted).map(score).collect())
     }
 }
 
-type Values = Vec<Value>;
-
-fn to_score(metric: &Metric, value: Value, embedder: &Embedder) -> MetricScore {
-    let model = json!({"name": embedder.name(), "hash": embedder.hash(), "layer": embedder.encoder().layer()});
+fn to_score(metric: &Metric, value: Value, model: &Json) -> MetricScore {
     let (score, detail) = match (metric, value) {
         (Metric::Bertscore { measure, .. }, Value::Bertscore(prf)) => {
             let score = match measure {
@@ -266,7 +322,7 @@ fn to_score(metric: &Metric, value: Value, embedder: &Embedder) -> MetricScore {
             (score, json!({"precision": prf.precision, "recall": prf.recall, "f1": prf.f1, "model": model}))
         }
         (_, Value::Similarity(score)) => (score, json!({"model": model})),
-        (Metric::Similarity, Value::Bertscore(prf)) => (prf.f1, json!({"model": model})),
+        (_, Value::Bertscore(prf)) => (prf.f1, json!({"model": model})),
     };
     // Rescaled by a baseline, texts that are less alike than chance are below 0.
     MetricScore { score: score.clamp(0.0, 1.0), reason: None, detail: Some(detail) }

@@ -10,6 +10,7 @@ mod compare;
 mod embedding;
 mod external;
 mod judge;
+mod list;
 mod text;
 
 use std::borrow::Cow;
@@ -202,4 +203,13 @@ fn asked(sample: &Sample) -> Cow<'_, str> {
         Some(message) if sample.input.is_empty() => message.as_text(),
         _ => Cow::Borrowed(&sample.input),
     }
+}
+
+/// The beginning of a text, for a reason.
+fn shorten(text: &str) -> String {
+    let mut short: String = text.chars().take(60).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
 }

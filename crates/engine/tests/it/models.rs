@@ -12,6 +12,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::StreamExt;
 use llmops::domain::run::{EvaluationRun, Outcome, RunStatus};
+use llmops::domain::scoring::compare::{ItemSimilarity, ListMatchSpec};
 use llmops::domain::scoring::{BaselineSpec, BertscoreSpec, Measure, ScorerSpec, ScoringSpec};
 use llmops::models::{Found, HubSettings, Layer, Limit, ModelError, ModelOptions, Models, Progress, Quiet};
 use llmops::{LlmOps, Options};
@@ -316,8 +317,11 @@ async fn a_run_scores_by_embeddings() {
     let model = Some("bert".to_owned());
     let spec = BertscoreSpec { model: model.clone(), idf: true, ..BertscoreSpec::default() };
     let recall = BertscoreSpec { measure: Measure::Recall, layer: Some(1), idf: false, ..spec.clone() };
+    let similarity = ItemSimilarity::Embeddings;
+    let items = ListMatchSpec { similarity, model: model.clone(), item_threshold: 0.95, ..ListMatchSpec::default() };
     let spec = scoring([
-        ("f1", 0.5, ScorerSpec::Bertscore(spec)),
+        ("f1", 0.25, ScorerSpec::Bertscore(spec)),
+        ("items", 0.25, ScorerSpec::ListMatch(items)),
         ("recall", 0.25, ScorerSpec::Bertscore(recall)),
         ("similarity", 0.25, ScorerSpec::EmbeddingSimilarity { model }),
     ]);
@@ -335,10 +339,13 @@ async fn a_run_scores_by_embeddings() {
     for result in results {
         let Outcome::Scored { scores, .. } = &result.outcome else { panic!("{result:?}") };
         let reference = [&references[usize::try_from(result.ordinal).unwrap()]];
+        let similarity = embedding_similarity(&last, &result.output, &reference).unwrap().unwrap();
         let expected = [
+            // Both are lists of one item.
+            ("items", if similarity >= 0.95 { 1.0 } else { 0.0 }),
             ("f1", weighted.score(&last, &result.output, &reference).unwrap().unwrap().f1),
             ("recall", BertScore::default().score(&first, &result.output, &reference).unwrap().unwrap().recall),
-            ("similarity", embedding_similarity(&last, &result.output, &reference).unwrap().unwrap()),
+            ("similarity", similarity),
         ];
         for (name, expected) in expected {
             assert!((scores[name].score - expected).abs() < 1e-6, "{name} of {}", result.sample_id);

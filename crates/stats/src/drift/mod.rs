@@ -17,6 +17,7 @@ mod distances;
 mod ks;
 mod page_hinkley;
 pub mod psi;
+mod shares;
 
 pub use adwin::{Adwin, AdwinOptions};
 pub use control_charts::{Cusum, Ewma, Reference};

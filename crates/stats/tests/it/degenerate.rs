@@ -373,9 +373,11 @@ fn detectors_at_the_edge() {
     let text = serde_json::to_string(&before).unwrap();
     assert_eq!((ewma, cusum, page_hinkley, adwin), before, "a refused value leaves no trace");
     assert_eq!(serde_json::from_str::<(Ewma, Cusum, PageHinkley, Adwin)>(&text).unwrap(), before);
-    assert!(drift::psi::psi(&[0, 0], &[1, 1]).is_err() && drift::psi::psi(&[1], &[1, 1]).is_err());
-    assert!(drift::jensen_shannon(&[0, 0], &[1, 1]).is_err());
-    assert_eq!(drift::psi::psi_samples(&[0.5; 10], &[0.5; 10], 10).unwrap(), 0.0);
-    assert!(drift::psi::psi_samples(&[], &[0.5], 10).is_err());
+    assert!(drift::psi::psi(&[0, 0], &[1, 1], 0.95).is_err() && drift::psi::psi(&[1], &[1, 1], 0.95).is_err());
+    assert!(drift::jensen_shannon(&[0, 0], &[1, 1], 0.95).is_err());
+    let constant = drift::psi::psi_samples(&[0.5; 10], &[0.5; 10], 10, 0.95).unwrap();
+    assert_eq!((constant.effect, constant.df, constant.p_value), (0.0, Some(0.0), 1.0));
+    assert!(drift::psi::psi_samples(&[], &[0.5], 10, 0.95).is_err());
+    assert!(drift::psi::psi_samples(&[0.5], &[0.5], 10, 1.0).is_err());
     assert!(drift::ks_many(&[], 0.05).unwrap().is_empty());
 }

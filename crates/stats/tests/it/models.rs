@@ -125,7 +125,21 @@ fn kolmogorov_smirnov_equals_scipy() {
 #[test]
 fn jensen_shannon_equals_scipy() {
     for row in rows(&fixture("models"), "jensen_shannon") {
-        close(drift::jensen_shannon(&counts(&row["p"]), &counts(&row["q"])).unwrap(), number(&row["distance"]));
+        let result = drift::jensen_shannon(&counts(&row["p"]), &counts(&row["q"]), 0.95).unwrap();
+        close(result.effect, number(&row["distance"]));
+        close(result.p_value, number(&row["p_value"]));
+    }
+}
+
+#[test]
+fn psi_equals_its_formula_in_numpy_and_scipy() {
+    for row in rows(&fixture("models"), "psi") {
+        let result = drift::psi::psi(&counts(&row["p"]), &counts(&row["q"]), 0.95).unwrap();
+        close(result.effect, number(&row["index"]));
+        close(result.p_value, number(&row["p_value"]));
+        // The reference takes its derivatives numerically.
+        let high = number(&row["high"]);
+        assert!((result.interval.unwrap().high - high).abs() < 1e-5 * high, "{row}");
     }
 }
 

@@ -187,8 +187,11 @@ proptest! {
         let (there, back) = (drift::ks(&a, &b).unwrap(), drift::ks(&b, &a).unwrap());
         prop_assert!(close(there.statistic, back.statistic) && close(there.p_value, back.p_value));
         prop_assert!((0.0..=1.0).contains(&there.p_value));
-        prop_assert!(drift::psi::psi_samples(&a, &b, 5).unwrap() >= 0.0);
-        prop_assert!((0.0..=1.0).contains(&drift::jensen_shannon_samples(&a, &b, 5).unwrap()));
+        for result in [drift::psi::psi_samples(&a, &b, 5, 0.95).unwrap(), drift::jensen_shannon_samples(&a, &b, 5, 0.95).unwrap()] {
+            prop_assert!(result.effect >= 0.0 && (0.0..=1.0).contains(&result.p_value));
+            prop_assert!(result.interval.unwrap().contains(result.effect));
+        }
+        prop_assert!(drift::jensen_shannon_samples(&a, &b, 5, 0.95).unwrap().effect <= 1.0);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! `llmops judge list`: the judges of the configuration.
 
 use llmops_api::Client;
+use llmops_api::judges::CalibrationQuery;
+use llmops_domain::calibration::JudgeCalibration;
 use llmops_domain::judge::JudgePromptKind;
 use llmops_domain::prompt::{PromptRef, PromptSelector};
 use serde::Serialize;
@@ -31,6 +33,8 @@ struct JudgeInUse {
     debate_prompt_hash: Option<String>,
     /// Hash of everything that decides the judge's scores.
     judge_hash: String,
+    /// The last comparison of this very judge with people.
+    calibration: Option<JudgeCalibration>,
 }
 
 /// Runs the command.
@@ -62,10 +66,13 @@ async fn in_use(project: &Project, client: &Client) -> Outcome<Vec<JudgeInUse>> 
             prompts.iter().position(|(kind, ..)| *kind == JudgePromptKind::Debate).map(|at| prompts.remove(at));
         let (debate_prompt, debate_prompt_hash) = debate.map(|(_, label, hash)| (label, hash)).unzip();
         let (_, prompt, prompt_hash) = prompts.swap_remove(0);
+        let judge_hash = scorer.judge_hash().map(|hash| hash.to_string()).unwrap_or_default();
+        let last = CalibrationQuery { judge: Some(judge_hash.clone()), limit: Some(1), ..CalibrationQuery::default() };
         judges.push(JudgeInUse {
             kind: scorer.kind().to_owned(),
             models: scorer.judge_models().into_iter().map(str::to_owned).collect(),
-            judge_hash: scorer.judge_hash().map(|hash| hash.to_string()).unwrap_or_default(),
+            calibration: client.list_calibrations(&last).await?.items.pop(),
+            judge_hash,
             metric,
             prompt,
             prompt_hash,
@@ -97,6 +104,8 @@ fn list(context: &Context, judges: &[JudgeInUse]) -> String {
         Column::text("models"),
         Column::text("prompt"),
         Column::text("hash"),
+        Column::text("agrees with people"),
+        Column::text("compared"),
     ];
     let short = |hash: &str| hash.chars().take(12).collect::<String>();
     let mut rows = Vec::new();
@@ -107,11 +116,29 @@ fn list(context: &Context, judges: &[JudgeInUse]) -> String {
             judge.models.join(", ").into(),
             judge.prompt.as_str().into(),
             short(&judge.prompt_hash).into(),
+            judge.calibration.as_ref().map_or_else(|| "not compared yet".to_owned(), agreement).into(),
+            judge
+                .calibration
+                .as_ref()
+                .map_or_else(String::new, |last| last.created_at.strftime("%Y-%m-%d").to_string())
+                .into(),
         ]);
         if let Some((prompt, hash)) = judge.debate_prompt.as_ref().zip(judge.debate_prompt_hash.as_ref()) {
             let blank = || Cell::from("");
-            rows.push(vec![blank(), blank(), blank(), prompt.as_str().into(), short(hash).into()]);
+            rows.push(vec![blank(), blank(), blank(), prompt.as_str().into(), short(hash).into(), blank(), blank()]);
         }
     }
-    terminal::table(context.ui.out, &columns, rows)
+    let mut text = terminal::table(context.ui.out, &columns, rows);
+    if judges.iter().any(|judge| judge.calibration.is_none()) {
+        text.push_str("\nllmops judge calibrate --labels labels.csv compares a judge with what people said.");
+    }
+    text
+}
+
+/// Cohen's kappa with its interval and the samples that it is from.
+fn agreement(calibration: &JudgeCalibration) -> String {
+    let Some(kappa) = &calibration.agreement.cohen_kappa else {
+        return format!("kappa unknown (n = {})", calibration.samples);
+    };
+    format!("kappa {:.2} [{:.2}, {:.2}], n = {}", kappa.value, kappa.lower, kappa.upper, kappa.n)
 }

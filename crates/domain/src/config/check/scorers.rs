@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::super::resolve::compile_schema;
 use super::Checker;
 use crate::scoring::agent::{ConversationSpec, TrajectorySpec};
-use crate::scoring::compare::{JsonFieldsSpec, LengthSpec};
+use crate::scoring::compare::{JsonFieldsSpec, LengthSpec, ListMatchSpec};
 use crate::scoring::{BaselineSpec, BertscoreSpec, ScorerSpec};
 
 impl Checker<'_> {
@@ -40,6 +40,11 @@ impl Checker<'_> {
             }
             ScorerSpec::Cost { max: Some(limit) } if *limit < 0.0 => {
                 self.error(&format!("{at}/max"), "must be at least 0", None);
+            }
+            ScorerSpec::ListMatch(ListMatchSpec { model: Some(_), .. }) if scorer.embedding_model().is_none() => {
+                let hint =
+                    Some("write `similarity: embeddings` to compare items by it, or leave the model out".to_owned());
+                self.error(&format!("{at}/model"), "no model is used by this similarity", hint);
             }
             ScorerSpec::Length(length) => self.length(at, length),
             ScorerSpec::JsonFields(fields) => self.json_fields(at, fields),

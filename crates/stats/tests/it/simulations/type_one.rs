@@ -48,6 +48,16 @@ fn flips(draw: &mut Draw, method: McNemarMethod) -> Result<TestResult> {
     mcnemar(table, method, PLAIN())
 }
 
+/// Counts of five categories, the rarest about one in eight.
+fn categories(draw: &mut Draw, n: usize) -> Vec<u64> {
+    let mut counts = vec![0; 5];
+    for _ in 0..n {
+        let u = draw.uniform();
+        counts[(4.999 * u.powf(1.3)) as usize] += 1;
+    }
+    counts
+}
+
 /// Correlated (covariate, metric) or (numerator, denominator) pairs.
 fn pairs(draw: &mut Draw, n: usize) -> Result<PairMoments> {
     let mut moments = PairMoments::new();
@@ -121,6 +131,18 @@ const TRIALS: &[(&str, Trial)] = &[
         spearman(&x, &y, PLAIN())
     }),
     ("Kolmogorov-Smirnov", |draw| normals(draw).apply(drift::ks)),
+    ("population stability", |draw| {
+        let (a, b) = (categories(draw, 300), categories(draw, 500));
+        drift::psi::psi(&a, &b, 0.95)
+    }),
+    ("population stability, binned at quantiles", |draw| {
+        let (a, b) = (draw.many(400, Draw::exponential), draw.many(300, Draw::exponential));
+        drift::psi::psi_samples(&a, &b, 6, 0.95)
+    }),
+    ("Jensen-Shannon", |draw| {
+        let (a, b) = (categories(draw, 300), categories(draw, 500));
+        drift::jensen_shannon(&a, &b, 0.95)
+    }),
     ("paired bootstrap", |draw| {
         let (a, b) = (draw.many(100, Draw::uniform), draw.many(100, Draw::uniform));
         let options = BootstrapOptions { resamples: 500, ..BootstrapOptions::default() };
