@@ -350,10 +350,9 @@ impl ScorerSpec {
     /// The embedding model that it names, where it needs one.
     pub fn embedding_model(&self) -> Option<Option<&str>> {
         match self {
-            Self::Bertscore(BertscoreSpec { model, .. }) | Self::EmbeddingSimilarity { model } => {
-                Some(model.as_deref())
-            }
-            Self::ListMatch(ListMatchSpec { similarity: ItemSimilarity::Embeddings, model, .. }) => {
+            Self::Bertscore(BertscoreSpec { model, .. })
+            | Self::EmbeddingSimilarity { model }
+            | Self::ListMatch(ListMatchSpec { similarity: ItemSimilarity::Embeddings, model, .. }) => {
                 Some(model.as_deref())
             }
             _ => None,

@@ -285,13 +285,11 @@ impl Group {
 
     /// Compares the lists of all answers with the expected ones, item by item.
     fn list_scores(&self, list: &ListMatchSpec, jobs: &[Job]) -> Result<Vec<Option<MetricScore>>, EncodeError> {
-        let lists: Vec<(Vec<String>, Vec<Vec<String>>)> =
-            jobs.iter().map(|job| (list_items(&job.output), expected_lists(list, &job.references))).collect();
-        let wanted: Vec<Vec<String>> = lists.iter().map(|(_, expected)| expected.concat()).collect();
-        let items = lists.iter().zip(&wanted);
-        let pairs: Vec<Pair<'_>> = items
-            .flat_map(|((found, _), wanted)| found.iter().map(|item| (item.as_str(), wanted.as_slice())))
-            .collect();
+        let lists: Vec<Lists> = jobs.iter().map(|job| Lists::new(list, job)).collect();
+        let mut pairs: Vec<Pair<'_>> = Vec::new();
+        for Lists { found, wanted, .. } in &lists {
+            pairs.extend(found.iter().map(|item| (item.as_str(), wanted.as_slice())));
+        }
         // The similarities of an item come in the order of what it is compared with.
         let one = |item: &TokenEmbeddings, wanted: &TokenEmbeddings| vec![cosine(item, wanted)];
         let join = |mut before: Vec<f64>, next: Vec<f64>| {
@@ -299,7 +297,7 @@ impl Group {
             before
         };
         let mut rows = self.embedder.compare(&pairs, one, join)?.into_iter().map(Option::unwrap_or_default);
-        let score = |((found, expected), wanted): (&(Vec<String>, Vec<Vec<String>>), &Vec<String>)| {
+        let score = |Lists { found, expected, wanted }: &Lists| {
             let mut known: HashMap<(&str, &str), f64> = HashMap::new();
             for (item, row) in found.iter().zip(&mut rows) {
                 known.extend(wanted.iter().zip(row).map(|(other, value)| ((item.as_str(), other.as_str()), value)));
@@ -307,7 +305,22 @@ impl Group {
             let similar = |item: &str, other: &str| known.get(&(item, other)).copied().unwrap_or(f64::NAN);
             best_list(list, found, expected, similar)
         };
-        Ok(lists.iter().zip(&wanted).map(score).collect())
+        Ok(lists.iter().map(score).collect())
+    }
+}
+
+/// The items of an answer, and those that it is compared with.
+struct Lists {
+    found: Vec<String>,
+    expected: Vec<Vec<String>>,
+    /// The items of all expected lists.
+    wanted: Vec<String>,
+}
+
+impl Lists {
+    fn new(list: &ListMatchSpec, job: &Job) -> Self {
+        let expected = expected_lists(list, &job.references);
+        Self { found: list_items(&job.output), wanted: expected.concat(), expected }
     }
 }
 
