@@ -40,6 +40,8 @@ pub enum ErrorCode {
     StoreUnavailable,
     /// A model provider cannot be reached or refuses (503).
     ProviderUnavailable,
+    /// The process starts, stops, or lacks something that it needs (503).
+    NotReady,
     /// It took too long (504).
     Timeout,
 }
@@ -61,7 +63,7 @@ impl ErrorCode {
             Self::UnsupportedMediaType => S::UNSUPPORTED_MEDIA_TYPE,
             Self::RateLimited => S::TOO_MANY_REQUESTS,
             Self::Internal => S::INTERNAL_SERVER_ERROR,
-            Self::StoreUnavailable | Self::ProviderUnavailable => S::SERVICE_UNAVAILABLE,
+            Self::StoreUnavailable | Self::ProviderUnavailable | Self::NotReady => S::SERVICE_UNAVAILABLE,
             Self::Timeout => S::GATEWAY_TIMEOUT,
         }
     }
@@ -74,6 +76,7 @@ impl ErrorCode {
                 | Self::IdempotencyConflict
                 | Self::StoreUnavailable
                 | Self::ProviderUnavailable
+                | Self::NotReady
                 | Self::Timeout
         )
     }

@@ -4,7 +4,9 @@
 
 pub mod access;
 pub mod alerts;
+pub mod applied;
 pub mod client;
+pub mod config;
 pub mod datasets;
 pub mod deployments;
 pub mod error;

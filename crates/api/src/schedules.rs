@@ -179,9 +179,18 @@ pub struct Firing {
 #[into_params(parameter_in = Query)]
 pub struct PreviewQuery {
     /// Firings to show, 1 to 100.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "preview_count")]
     #[param(minimum = 1, maximum = 100)]
     pub count: Option<u32>,
+}
+
+fn preview_count<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    match Option::<u32>::deserialize(deserializer)? {
+        Some(count) if !(1..=100).contains(&count) => {
+            Err(serde::de::Error::custom(format!("count is {count}: expected 1 to 100")))
+        }
+        count => Ok(count),
+    }
 }
 
 /// The next firings of a schedule.

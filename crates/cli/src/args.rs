@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    alert, audit, baseline, compare, dataset, deployment, doctor, eval, experiment, gate, init, judge, key, project,
+    alert, apply, audit, baseline, compare, dataset, db, deployment, doctor, eval, experiment, gate, init, judge, key, project,
     prompt, provider, records, run, schedule, schema, score, serve, simulate, worker,
 };
 
@@ -86,7 +86,7 @@ pub(crate) enum Command {
     /// Model providers of the configuration
     #[command(subcommand)]
     Provider(provider::ProviderCommand),
-    /// Check the installation: configuration, files, store, providers, models
+    /// Check the installation: configuration, files, server, store, queue, providers, channels, disk …
     Doctor(doctor::DoctorArgs),
     /// Score outputs that exist already against references
     Score(score::ScoreArgs),
@@ -111,6 +111,8 @@ pub(crate) enum Command {
     Records(records::RecordsCommand),
     /// A simulated model provider that speaks OpenAI's wire format
     Simulate(simulate::SimulateArgs),
+    /// Bring the project folder to a server
+    Apply(apply::ApplyArgs),
     /// Serve the API
     Serve(serve::ServeArgs),
     /// Runs that start by themselves
@@ -127,6 +129,9 @@ pub(crate) enum Command {
     /// The record of changes
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// The store itself: migrate, back up, export, import, prune
+    #[command(subcommand)]
+    Db(db::DbCommand),
     /// Print JSON Schemas and the OpenAPI document
     Schema(schema::SchemaArgs),
     /// Print a completion script for a shell

@@ -7,18 +7,19 @@ mod failure;
 mod github;
 mod http;
 mod local;
+mod log;
 mod models;
 mod project;
 mod queue;
 mod suites;
+mod telemetry;
 mod terminal;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
-use crate::args::Cli;
+use crate::args::{Cli, Command};
 use crate::failure::{Failure, Kind};
 use crate::terminal::Ui;
 
@@ -29,7 +30,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let ui = Ui::from_env();
     let json = cli.global.json;
-    start_log();
+    // Servers and workers begin theirs when they know how it is to be written.
+    if !matches!(cli.command, Command::Serve(_) | Command::Worker(_)) {
+        log::of_command();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return end(&ui, json, &Failure::because(Kind::Undecided, "cannot start", &error)),
@@ -38,12 +42,6 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => end(&ui, json, &failure),
     }
-}
-
-/// Logs go to standard error, warnings and worse; `LLMOPS_LOG` says otherwise (`LLMOPS_LOG=debug`).
-fn start_log() {
-    let filter = EnvFilter::try_from_env("LLMOPS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
 fn end(ui: &Ui, json: bool, failure: &Failure) -> ExitCode {

@@ -114,7 +114,14 @@ impl Project {
         let options = StoreOptions { write_patience: PATIENCE, ..StoreOptions::default() };
         let store = self.store(global, options).await?;
         let queue = queue.open(&self.config.queue, &store).await?;
-        Ok(LlmOps::new(store, self.providers()?, self.options(Options { patience: PATIENCE, ..queue })))
+        let telemetry = crate::telemetry::start(&self.config.telemetry)?;
+        let options = Options { patience: PATIENCE, telemetry, ..queue };
+        Ok(LlmOps::new(store, self.providers()?, self.options(options)))
+    }
+
+    /// What the engine needs to know of this configuration where the process knew another one.
+    pub(crate) fn reconfigured(&self) -> Outcome<(Options, Providers)> {
+        Ok((self.options(Options::default()), self.providers()?))
     }
 
     /// The options with what the configuration allows.
@@ -156,17 +163,21 @@ impl Project {
         }
     }
 
-    async fn store(&self, global: &GlobalArgs, options: StoreOptions) -> Outcome<Store> {
-        let url = if let Some(url) = &global.database {
-            url.clone()
-        } else {
+    /// The URL of the store: the one that was typed, else that of the file beside the configuration.
+    pub(crate) fn database(&self, global: &GlobalArgs) -> String {
+        let file = || format!("sqlite:{}", self.folder.join(STATE_FOLDER).join("llmops.db").display());
+        global.database.clone().unwrap_or_else(file)
+    }
+
+    /// The store.
+    pub(crate) async fn store(&self, global: &GlobalArgs, options: StoreOptions) -> Outcome<Store> {
+        if global.database.is_none() {
             let folder = self.folder.join(STATE_FOLDER);
             std::fs::create_dir_all(&folder).map_err(|e| {
                 Failure::because(Kind::Undecided, format!("cannot make the folder {}", folder.display()), &e)
             })?;
-            format!("sqlite:{}", folder.join("llmops.db").display())
-        };
-        Store::open_with(&url, options)
+        }
+        Store::open_with(&self.database(global), options)
             .await
             .map_err(|e| Failure::because(Kind::Undecided, "cannot open the store", &e))
     }

@@ -31,6 +31,17 @@ fn lease(text: &str) -> Result<HumanDuration, String> {
 }
 
 impl QueueArgs {
+    /// What the environment says, for commands without these options.
+    pub(crate) fn from_env() -> Self {
+        let queue = std::env::var("LLMOPS_QUEUE_URL").ok().filter(|url| !url.is_empty());
+        Self { queue, lease: None, concurrency: None }
+    }
+
+    /// Whether jobs are queued elsewhere than in the store.
+    pub(crate) fn is_elsewhere(&self, config: &QueueConfig) -> bool {
+        self.queue.is_some() || config.url.is_some()
+    }
+
     /// Runs at a time.
     pub(crate) fn concurrency(&self, config: &QueueConfig) -> usize {
         self.concurrency.unwrap_or(config.concurrency) as usize

@@ -46,33 +46,15 @@ async fn keep_schedule(
     (name, suite): (&str, &SuiteConfig),
     present: &[Schedule],
 ) -> Outcome<bool> {
-    let (cron, every, timezone) = match project.config.automatic(suite) {
-        Automatic::Cron { expression, timezone } => (Some(expression), None, timezone),
-        Automatic::Every(interval) => (None, Some(interval), "UTC".to_owned()),
-        Automatic::Off => return Ok(false),
-        Automatic::Not(why) => {
-            context.note(&format!("note: the suite `{name}` does not run by itself: {why}"));
-            return Ok(false);
-        }
-    };
+    let Some(mut spec) = spec_of(context, project, (name, suite))? else { return Ok(false) };
     let before = present.iter().find(|schedule| schedule.spec.name == name);
     if before.is_some_and(|before| before.spec.origin == Origin::Api) {
         context.note(&format!("note: a schedule `{name}` was made by hand and stays; the suite's own is left out"));
         return Ok(false);
     }
-    let spec = ScheduleSpec {
-        name: name.to_owned(),
-        origin: Origin::Config,
-        // Whoever paused it did not mean: until the next restart.
-        paused: before.is_some_and(|before| before.spec.paused),
-        cron,
-        every,
-        timezone,
-        jitter: llmops_domain::config::duration::HumanDuration::from_secs(0),
-        overlap: Overlap::Skip,
-        missed: Missed::RunOnce,
-        run: run_of(client, context, project, (name, suite)).await?,
-    };
+    // Whoever paused it did not mean: until the next restart.
+    spec.paused = before.is_some_and(|before| before.spec.paused);
+    bring_what_is_missing(client, context, project, suite).await?;
     let schedule = client.put_schedule(&spec).await?;
     if before.is_none_or(|before| before.spec != schedule.spec)
         && let Some(next) = schedule.next_at
@@ -82,14 +64,57 @@ async fn keep_schedule(
     Ok(true)
 }
 
-/// What a suite runs: the prompt that is active and the dataset that is newest when the time comes. What the server does not
-/// know yet is brought from the project's files.
+/// The schedule of a suite that runs by itself.
+pub(crate) fn spec_of(
+    context: &Context,
+    project: &Project,
+    (name, suite): (&str, &SuiteConfig),
+) -> Outcome<Option<ScheduleSpec>> {
+    let (cron, every, timezone) = match project.config.automatic(suite) {
+        Automatic::Cron { expression, timezone } => (Some(expression), None, timezone),
+        Automatic::Every(interval) => (None, Some(interval), "UTC".to_owned()),
+        Automatic::Off => return Ok(None),
+        Automatic::Not(why) => {
+            context.note(&format!("note: the suite `{name}` does not run by itself: {why}"));
+            return Ok(None);
+        }
+    };
+    Ok(Some(ScheduleSpec {
+        name: name.to_owned(),
+        origin: Origin::Config,
+        paused: false,
+        cron,
+        every,
+        timezone,
+        jitter: llmops_domain::config::duration::HumanDuration::from_secs(0),
+        overlap: Overlap::Skip,
+        missed: Missed::RunOnce,
+        run: run_spec(project, (name, suite))?,
+    }))
+}
+
+/// What a suite runs: the prompt that is active and the dataset that is newest when the time comes.
+fn run_spec(project: &Project, (name, suite): (&str, &SuiteConfig)) -> Outcome<CreateRun> {
+    let target = eval::target_spec(project, &suite.target)?;
+    Ok(CreateRun {
+        repeat: suite.repeat,
+        limit: suite.limit.map(u64::from),
+        ..eval::request(project, Some(name.to_owned()), target, &suite.dataset)?
+    })
+}
+
+/// What a suite runs. What the server does not know yet is brought from the project's files.
 pub(crate) async fn run_of(
     client: &Client,
     context: &Context,
     project: &Project,
     (name, suite): (&str, &SuiteConfig),
 ) -> Outcome<CreateRun> {
+    bring_what_is_missing(client, context, project, suite).await?;
+    run_spec(project, (name, suite))
+}
+
+async fn bring_what_is_missing(client: &Client, context: &Context, project: &Project, suite: &SuiteConfig) -> Outcome {
     let target = eval::target_spec(project, &suite.target)?;
     if let Some(reference) = &target.prompt {
         let reference: PromptRef = reference.parse().map_err(|e| Failure::usage(format!("{e}")))?;
@@ -102,11 +127,7 @@ pub(crate) async fn run_of(
     if is_missing(client.get_dataset(&suite.dataset).await)? {
         dataset::build_one(client, context, project, &suite.dataset).await?;
     }
-    Ok(CreateRun {
-        repeat: suite.repeat,
-        limit: suite.limit.map(u64::from),
-        ..eval::request(project, Some(name.to_owned()), target, &suite.dataset)?
-    })
+    Ok(())
 }
 
 /// All schedules, page after page.

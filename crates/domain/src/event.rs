@@ -182,11 +182,6 @@ impl EventType {
             Self::Schedule => "schedule",
         }
     }
-
-    /// Whether it is worth nothing a little later: such events are deleted soon.
-    pub fn is_fleeting(self) -> bool {
-        self == Self::RunProgress
-    }
 }
 
 impl std::fmt::Display for EventType {

@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod alert;
+pub mod apply;
 pub mod calibration;
 pub mod chat;
 pub mod compare;
@@ -23,6 +24,7 @@ pub mod id;
 pub mod json_path;
 pub mod judge;
 pub mod manifest;
+pub mod meter;
 pub mod net;
 pub mod post_process;
 pub mod prompt;

@@ -23,6 +23,7 @@ pub mod alerts;
 pub mod analysis;
 mod cache;
 mod clock;
+mod configured;
 pub mod datasets;
 mod deployments;
 mod error;
@@ -31,15 +32,19 @@ pub mod events;
 pub mod experiments;
 mod gate;
 pub mod jobs;
+mod meters;
 pub mod models;
 pub mod observation_rows;
 pub mod observations;
 mod owner;
 mod patience;
 pub mod prompts;
+mod readiness;
 mod records;
+mod retention;
 pub mod schedules;
 mod scorers;
+pub mod telemetry;
 pub mod verifier;
 
 use std::collections::{BTreeMap, HashSet};
@@ -48,9 +53,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use llmops_domain::access::Actor;
+use llmops_domain::apply::{AppliedPiece, PieceKind};
 use llmops_domain::config::OutboundConfig;
 use llmops_domain::config::providers::{ProviderConfig, SimulatorConfig};
 use llmops_domain::deployment::LiveDeployment;
+use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 use llmops_providers::Providers;
 use llmops_providers::outbound::Outbound;
@@ -67,8 +74,11 @@ pub use evaluator::ContinuousEvaluator;
 pub use events::Events;
 pub use experiments::{ExperimentManager, ExperimentOptions};
 pub use llmops_domain as domain;
+pub use meters::{CallLabels, CallMeters, CallSeries, Meters};
 pub use prompts::PromptRegistry;
+pub use readiness::{Phase, Readiness, ReadyCheck};
 pub use records::{RecordCounts, RecordWriter, Records};
+pub use retention::Pruned;
 pub use schedules::Scheduler;
 pub use scorers::{DebateEvaluator, OwnScorers};
 pub use verifier::{Models, Verifier};
@@ -93,6 +103,8 @@ pub struct Options {
     pub patience: Duration,
     /// Where embedding models are looked for.
     pub models: models::ModelOptions,
+    /// Where spans are handed over.
+    pub telemetry: telemetry::Telemetry,
 }
 
 impl Default for Options {
@@ -106,6 +118,7 @@ impl Default for Options {
             queue: None,
             patience: Duration::from_secs(30),
             models: models::ModelOptions::default(),
+            telemetry: telemetry::Telemetry::default(),
         }
     }
 }
@@ -121,6 +134,8 @@ pub(crate) struct Services {
     pub(crate) outbound: Outbound,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: Arc<Options>,
+    /// What options, providers and outbound are for work that begins now.
+    pub(crate) configured: configured::Swap,
     pub(crate) runs: Arc<evaluator::LocalRuns>,
     pub(crate) access: Arc<access::Access>,
     pub(crate) events: Arc<events::EventBus>,
@@ -134,6 +149,8 @@ pub(crate) struct Services {
     /// Projects whose registry has the built-in prompts of this build.
     pub(crate) with_builtin_prompts: Arc<Mutex<HashSet<ProjectId>>>,
     pub(crate) experiments: Arc<experiments::live::Live>,
+    pub(crate) meters: Arc<Meters>,
+    pub(crate) readiness: Arc<Readiness>,
     /// The name of this process as a lease holder.
     pub(crate) owner: String,
 }
@@ -167,6 +184,7 @@ impl LlmOps {
 
     /// The same, with a clock of the caller's.
     pub fn with_clock(store: Store, providers: Providers, options: Options, clock: Arc<dyn Clock>) -> Self {
+        let configured = configured::Configured::new(Arc::new(options), providers);
         let services = Services {
             access: Arc::new(access::Access::new(store.clone(), clock.clone())),
             writer: store.result_writer(),
@@ -175,16 +193,19 @@ impl LlmOps {
             verifier: Arc::default(),
             experiments: experiments::live::Live::new(store.clone()),
             store,
-            providers: Arc::new(providers),
-            models: Arc::new(models::Models::new(options.models.clone())),
-            outbound: Outbound::new(options.outbound.allow.clone()),
+            providers: configured.providers.clone(),
+            models: Arc::new(models::Models::new(configured.options.models.clone())),
+            outbound: configured.outbound.clone(),
             owner: owner::this_process(clock.random()),
             clock,
-            options: Arc::new(options),
+            options: configured.options.clone(),
+            configured: Arc::new(arc_swap::ArcSwap::from_pointee(configured)),
             runs: Arc::default(),
             job_pushed: Arc::default(),
             debate: Arc::default(),
             with_builtin_prompts: Arc::default(),
+            meters: Arc::default(),
+            readiness: Arc::default(),
         };
         Self { services: Arc::new(services), project: ProjectId::default_project() }
     }
@@ -200,13 +221,13 @@ impl LlmOps {
     /// The same installation, another project.
     #[must_use]
     pub fn for_project(&self, project: ProjectId) -> Self {
-        Self { services: self.services.clone(), project }
+        Self { services: self.services.current(), project }
     }
 
     /// The same installation as this caller sees it: one project, and changes recorded as the caller's.
     #[must_use]
     pub fn for_actor(&self, project: ProjectId, actor: Actor) -> Self {
-        let mut services = (*self.services).clone();
+        let mut services = (*self.services.current()).clone();
         services.store = services.store.acting_as(Arc::new(actor));
         Self { services: Arc::new(services), project }
     }
@@ -331,12 +352,42 @@ impl LlmOps {
 
     /// A writer of request records. While the store is away they wait in a file in `spill_folder`, or in memory.
     pub fn record_writer(&self, spill_folder: Option<PathBuf>) -> RecordWriter {
-        RecordWriter::start(self.services.store.clone(), spill_folder, &self.services.owner)
+        let counts = self.services.meters.records.clone();
+        RecordWriter::start(self.services.store.clone(), spill_folder, &self.services.owner, counts)
     }
 
-    /// The providers, shared with whoever keeps them.
+    /// What was applied last of project folders, behind a kind and name.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn applied(&self, after: (&str, &str), limit: u32) -> Result<Vec<AppliedPiece>, Error> {
+        Ok(self.services.store.list_applied(&self.project, after, limit).await?)
+    }
+
+    /// Remembers what was applied of a piece; none: it is gone.
+    ///
+    /// # Errors
+    /// When the name is none, or the store fails.
+    pub async fn note_applied(&self, kind: PieceKind, name: &str, hash: Option<&ContentHash>) -> Result<(), Error> {
+        if name.is_empty() || name.chars().count() > 400 {
+            return Err(Error::invalid("name: expected 1 to 400 characters"));
+        }
+        Ok(self.services.store.put_applied(&self.project, (kind, name), hash, self.services.clock.now()).await?)
+    }
+
+    /// Where spans are handed over.
+    pub fn telemetry(&self) -> &telemetry::Telemetry {
+        &self.services.options.telemetry
+    }
+
+    /// What the process counts of its own work.
+    pub fn meters(&self) -> &Arc<Meters> {
+        &self.services.meters
+    }
+
+    /// The providers of this moment, shared with whoever keeps them.
     pub fn shared_providers(&self) -> Arc<Providers> {
-        self.services.providers.clone()
+        self.services.configured.load().providers.clone()
     }
 
     /// The embedding models.

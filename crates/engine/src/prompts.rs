@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
+use jiff::Timestamp;
 use llmops_api::prompts::{BumpMode, PushPrompt, PushedPrompt, RenderedPrompt};
+use llmops_domain::access::Actor;
 use llmops_domain::contract;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
@@ -89,13 +91,15 @@ impl PromptRegistry {
         if known().contains(&self.project) {
             return Ok(());
         }
+        // Whoever looks is not who put them there.
+        let store = self.services.store.acting_as(Arc::new(Actor::part("llmops")));
         for kind in JudgePromptKind::ALL {
             let spec = kind.builtin();
             let hash = spec.body.hash().map_err(|e| Error::Internal(e.to_string()))?;
             let candidate = self.to_version(spec, kind.prompt_version(), hash);
-            match self.services.store.create_prompt(&self.project, &candidate).await {
+            match store.create_prompt(&self.project, &candidate).await {
                 Ok(CreatedPrompt::Created(created)) if !created.is_active => {
-                    self.services.store.activate_prompt(&self.project, &created.name, &created.version).await?;
+                    store.activate_prompt(&self.project, &created.name, &created.version).await?;
                 }
                 Ok(_) => {}
                 Err(error) => return Err(error.into()),
@@ -140,10 +144,23 @@ impl PromptRegistry {
         Ok(versions)
     }
 
-    /// The active version of every prompt, the built-in ones among them, by name, after the name `after`.
+    /// The active version of every prompt, the built-in ones among them, by name, after the name `after`. Looking puts nothing
+    /// into the registry: built-in prompts come there with their first use.
     pub async fn list_all(&self, after: Option<&str>, limit: u32) -> Result<Vec<PromptVersion>, Error> {
-        self.ensure_builtin().await?;
-        Ok(self.services.store.list_prompts(&self.project, after, limit).await?)
+        let mut found = self.services.store.list_prompts(&self.project, after, limit).await?;
+        for kind in JudgePromptKind::ALL {
+            let spec = kind.builtin();
+            if after.is_some_and(|after| spec.name.as_str() <= after) || found.iter().any(|p| p.name == spec.name) {
+                continue;
+            }
+            let hash = spec.body.hash().map_err(|e| Error::Internal(e.to_string()))?;
+            let version = self.to_version(spec, kind.prompt_version(), hash);
+            let (is_active, created_at) = (true, Timestamp::UNIX_EPOCH);
+            found.push(PromptVersion { status: PromptStatus::Production, is_active, created_at, ..version });
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found.truncate(limit as usize);
+        Ok(found)
     }
 
     /// Makes a version the active one.

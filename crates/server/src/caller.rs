@@ -12,9 +12,11 @@ use jiff::Timestamp;
 use llmops::LlmOps;
 use llmops_api::{ErrorBody, ErrorCode};
 use llmops_domain::access::{Actor, ApiKey, Role};
+use llmops_domain::config::server::MetricsAccess;
 use llmops_domain::id::{KeyId, ProjectId};
 use llmops_domain::net::IpRange;
 
+use crate::api::config::Reload;
 use crate::cookie;
 use crate::origin;
 use crate::throttle::Throttle;
@@ -28,6 +30,10 @@ pub struct ServerOptions {
     pub https: bool,
     /// Proxies whose `x-forwarded-for` and `x-forwarded-proto` are believed.
     pub trusted_proxies: Vec<IpRange>,
+    /// Who may read the metrics.
+    pub metrics: MetricsAccess,
+    /// Reads the configuration again, where there is one.
+    pub reload: Option<Arc<dyn Reload>>,
 }
 
 /// Who calls, and what it may do.
@@ -61,6 +67,14 @@ impl Principal {
 /// The outcome of the look, for the extractors: routes that are open to everybody do not ask for it.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller(pub(crate) Result<Principal, ErrorBody>);
+
+/// What the log says of a caller. It travels with the answer, and leaves it before the client sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    /// The id of the key; empty where none is needed.
+    pub(crate) key: String,
+    pub(crate) project: String,
+}
 
 /// What the request came from.
 #[derive(Debug, Clone, Copy)]
@@ -181,8 +195,16 @@ pub(crate) async fn look(State(door): State<Arc<Door>>, request: Request, next: 
     let caller = door.caller(&parts, client).await;
     parts.extensions.insert(client);
     parts.extensions.insert(door);
+    let known = caller.as_ref().ok().map(|principal| Known {
+        key: principal.key.as_ref().map(|key| key.0.clone()).unwrap_or_default(),
+        project: principal.project.to_string(),
+    });
     parts.extensions.insert(Caller(caller));
-    next.run(Request::from_parts(parts, body)).await
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    if let Some(known) = known {
+        response.extensions_mut().insert(known);
+    }
+    response
 }
 
 /// Everybody who can call a router in its own process owns that process.

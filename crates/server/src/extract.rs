@@ -1,14 +1,18 @@
 //! Extractors that fail in the API's own words, and the caller's scope.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use llmops::LlmOps;
 use llmops_api::{ErrorBody, ErrorCode};
 use llmops_domain::access::{Actor, Role};
+use llmops_domain::config::server::MetricsAccess;
+use llmops_domain::id::ProjectId;
 use serde::de::DeserializeOwned;
 
 use crate::ApiError;
-use crate::caller::{Caller, Principal};
+use crate::caller::{Caller, Door, Principal};
 use crate::request_id::RequestId;
 
 /// The installation as the caller may see it, one project of it, if the caller has the role or a stronger one. It comes
@@ -55,6 +59,32 @@ fn scope(parts: &Parts, ops: &LlmOps, least: Role) -> Result<LlmOps, ApiError> {
     let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.to_string());
     let actor = Actor { name: principal.name, key: principal.key, request_id };
     Ok(ops.for_actor(principal.project, actor))
+}
+
+/// The installation for whoever may read the metrics of the process, which are of all projects.
+pub(crate) struct Metered(pub(crate) LlmOps);
+
+impl<S: Send + Sync> FromRequestParts<S> for Metered
+where
+    LlmOps: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let door = parts.extensions.get::<Arc<Door>>();
+        let access = door.map_or(MetricsAccess::Key, |door| door.options.metrics);
+        match access {
+            MetricsAccess::Open => return Ok(Self(LlmOps::from_ref(state))),
+            MetricsAccess::Off => return Err(ErrorBody::new(ErrorCode::NotFound, "metrics are switched off").into()),
+            MetricsAccess::Key => {}
+        }
+        let ops = scope(parts, &LlmOps::from_ref(state), Role::Viewer)?;
+        if *ops.project() != ProjectId::default_project() {
+            let message = "metrics are of all projects: this needs a key of the project `default`";
+            return Err(ErrorBody::new(ErrorCode::Forbidden, message).into());
+        }
+        Ok(Self(ops))
+    }
 }
 
 /// Who calls.

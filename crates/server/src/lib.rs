@@ -13,6 +13,8 @@ pub mod gateway;
 mod headers;
 mod health;
 mod idempotency;
+mod listen;
+pub mod metrics;
 mod ofrep;
 mod openapi;
 mod origin;
@@ -34,6 +36,7 @@ use utoipa_axum::router::OpenApiRouter;
 use caller::Door;
 pub use caller::ServerOptions;
 pub use error::ApiError;
+pub use listen::{Listening, ListenOptions, listen};
 pub use openapi::openapi;
 
 /// Largest body of a request that is read whole. Uploads of datasets are streams and have no such limit.
@@ -67,7 +70,7 @@ pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
         (name = "projects", description = "Tenants: no key reaches the rows of another project"),
         (name = "session", description = "Signing in with a browser"),
         (name = "audit", description = "Who changed what"),
-        (name = "operations", description = "Health")
+        (name = "operations", description = "Health, metrics, configuration")
     )
 )]
 struct ApiDoc;
@@ -93,7 +96,10 @@ fn api_router() -> OpenApiRouter<LlmOps> {
         .merge(api::projects::router())
         .merge(api::session::router())
         .merge(api::audit::router())
+        .merge(api::applied::router())
+        .merge(api::config::router())
         .merge(health::router())
+        .merge(metrics::router())
 }
 
 /// The router over an installation for callers in the same process: they own it, and need no key.

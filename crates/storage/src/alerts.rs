@@ -230,19 +230,6 @@ impl Store {
         rows.iter().map(|(document,)| decode("an alert", document)).collect()
     }
 
-    /// Deletes resolved alerts that were raised before, silences that ended before, and messages that ended before. Answers
-    /// with the number of alerts deleted.
-    pub async fn delete_alerts(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let mut tx = self.write().await?;
-        let sql = "DELETE FROM alerts WHERE resolved_at < $1";
-        let deleted = execute!(tx, sql, micros(before))?;
-        execute!(tx, "DELETE FROM alert_silences WHERE ends_at < $1", micros(before))?;
-        execute!(tx, "DELETE FROM alert_topics WHERE told_at < $1", micros(before))?;
-        execute!(tx, "DELETE FROM deliveries WHERE status <> 'pending' AND updated_at < $1", micros(before))?;
-        tx.commit().await?;
-        Ok(deleted)
-    }
-
     /// Stores a silence, or replaces the one with its id.
     pub async fn put_silence(&self, project: &ProjectId, silence: &Silence) -> Result<(), StoreError> {
         check_name("the silence's id", &silence.id)?;

@@ -43,19 +43,21 @@ pub(crate) enum Raw<'a> {
 impl Pools {
     /// A connection to read with.
     pub(crate) async fn read(&self) -> Result<Conn, StoreError> {
-        Ok(match self {
-            Self::Sqlite { read, .. } => Conn::Sqlite(read.acquire().await?),
-            Self::Postgres(pool) => Conn::Postgres(pool.acquire().await?),
-        })
+        match self {
+            Self::Sqlite { read, .. } => read.acquire().await.map(Conn::Sqlite),
+            Self::Postgres(pool) => pool.acquire().await.map(Conn::Postgres),
+        }
+        .map_err(noted)
     }
 
     /// A transaction to write with. On SQLite it holds the write lock from its beginning: a transaction that reads first
     /// and wants the lock later is refused when another process wrote in between.
     pub(crate) async fn write(&self) -> Result<Tx, StoreError> {
-        Ok(match self {
-            Self::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
-        })
+        match self {
+            Self::Sqlite { write, .. } => write.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite),
+            Self::Postgres(pool) => pool.begin().await.map(Tx::Postgres),
+        }
+        .map_err(noted)
     }
 
     /// The connection that writes, without a transaction.
@@ -75,6 +77,13 @@ impl Pools {
             Self::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+/// A connection that is not to be had.
+fn noted(error: sqlx::Error) -> StoreError {
+    let error = StoreError::from(error);
+    crate::stats::note(&error);
+    error
 }
 
 impl Conn {
@@ -121,8 +130,9 @@ impl Tx {
 
 /// `execute!(conn, "…", a, b)`: runs a statement, answers with the number of rows it touched.
 macro_rules! execute {
-    ($conn:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
-        match $conn.raw() {
+    ($conn:expr, $sql:expr $(, $bind:expr)* $(,)?) => {{
+        let timed = $crate::stats::Timed::start();
+        let done = match $conn.raw() {
             $crate::db::Raw::Sqlite(c) => {
                 sqlx::query($sql)$(.bind($bind))*.execute(c).await.map(|done| done.rows_affected())
             }
@@ -130,19 +140,24 @@ macro_rules! execute {
                 sqlx::query($sql)$(.bind($bind))*.execute(c).await.map(|done| done.rows_affected())
             }
         }
-        .map_err($crate::StoreError::from)
-    };
+        .map_err($crate::StoreError::from);
+        timed.end(&done);
+        done
+    }};
 }
 
 /// `fetch!(fetch_all, conn, Row, "…", a, b)`: runs a query with one of sqlx's `fetch_all`, `fetch_one`, `fetch_optional`.
 macro_rules! fetch {
-    ($how:ident, $conn:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
-        match $conn.raw() {
+    ($how:ident, $conn:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {{
+        let timed = $crate::stats::Timed::start();
+        let done = match $conn.raw() {
             $crate::db::Raw::Sqlite(c) => sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.$how(c).await,
             $crate::db::Raw::Postgres(c) => sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.$how(c).await,
         }
-        .map_err($crate::StoreError::from)
-    };
+        .map_err($crate::StoreError::from);
+        timed.end(&done);
+        done
+    }};
 }
 
 pub(crate) use {execute, fetch};

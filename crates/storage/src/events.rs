@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use llmops_domain::event::{Event, EventType, StoredEvent};
+use llmops_domain::event::{Event, StoredEvent};
 use llmops_domain::id::ProjectId;
 use sqlx::postgres::PgListener;
 use tokio::sync::watch;
@@ -132,18 +132,5 @@ impl Store {
                 Ok((ProjectId(project), event))
             })
             .collect()
-    }
-
-    /// Deletes what is older: events of passing interest before `fleeting`, all others before `lasting`. Answers with the
-    /// number of events deleted.
-    pub async fn delete_events(&self, fleeting: Timestamp, lasting: Timestamp) -> Result<u64, StoreError> {
-        let kinds: Vec<&str> = EventType::ALL.into_iter().filter(|k| k.is_fleeting()).map(EventType::as_str).collect();
-        let mut tx = self.write().await?;
-        let mut deleted = execute!(tx, "DELETE FROM events WHERE at < $1", micros(lasting))?;
-        for kind in kinds {
-            deleted += execute!(tx, "DELETE FROM events WHERE at < $1 AND type = $2", micros(fleeting), kind)?;
-        }
-        tx.commit().await?;
-        Ok(deleted)
     }
 }

@@ -37,6 +37,8 @@ pub struct JobCounts {
     pub taken: u64,
     /// Of the waiting, those that failed before.
     pub failing: u64,
+    /// Since when the job that waits longest has been due; may lie in the future. Null when none waits.
+    pub due: Option<Timestamp>,
 }
 
 impl Store {
@@ -143,10 +145,16 @@ impl Store {
     /// Counts the jobs.
     pub async fn count_jobs(&self) -> Result<JobCounts, StoreError> {
         let sql = "SELECT COUNT(CASE WHEN owner IS NULL THEN 1 END), COUNT(owner), \
-                   COUNT(CASE WHEN owner IS NULL AND failures > 0 THEN 1 END) FROM jobs";
+                   COUNT(CASE WHEN owner IS NULL AND failures > 0 THEN 1 END), \
+                   MIN(CASE WHEN owner IS NULL THEN due_at END) FROM jobs";
         let mut conn = self.read().await?;
-        let (waiting, taken, failing) = fetch!(fetch_one, conn, (i64, i64, i64), sql)?;
-        Ok(JobCounts { waiting: count(waiting)?, taken: count(taken)?, failing: count(failing)? })
+        let (waiting, taken, failing, due) = fetch!(fetch_one, conn, (i64, i64, i64, Option<i64>), sql)?;
+        Ok(JobCounts {
+            waiting: count(waiting)?,
+            taken: count(taken)?,
+            failing: count(failing)?,
+            due: due.map(time).transpose()?,
+        })
     }
 }
 

@@ -37,12 +37,13 @@ const MIGRATIONS: &[Migration] = &[
     migration!(9, "0009_experiments"),
     migration!(10, "0010_access"),
     migration!(11, "0011_observations"),
+    migration!(12, "0012_operations"),
     migration!(14, "0014_experiment_reviews"),
     migration!(15, "0015_observation_partitions"),
 ];
 
 /// Marks a SQLite file as ours (`PRAGMA application_id`): the letters "llmo".
-const APPLICATION_ID: i64 = 0x6C6C_6D6F;
+pub(crate) const APPLICATION_ID: i64 = 0x6C6C_6D6F;
 
 /// Any number that other programs are unlikely to lock: the letters "llmops".
 const LOCK: i64 = 0x6C6C_6D6F_7073;
@@ -79,8 +80,48 @@ pub(crate) async fn migrate(pools: &Pools) -> Result<(), StoreError> {
     tx.commit().await
 }
 
+/// The tables, in the order in which they are made: those that others refer to come first.
+pub(crate) fn tables() -> Vec<&'static str> {
+    tables_of(MIGRATIONS.iter().map(|migration| migration.sqlite))
+}
+
+fn tables_of(texts: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
+    let mut tables = vec!["llmops_schema"];
+    for line in texts.flat_map(str::lines) {
+        let words: Vec<&str> = line.split([' ', '(', ';']).filter(|word| !word.is_empty()).collect();
+        match *words.as_slice() {
+            ["CREATE", "TABLE", name, ..] => tables.push(name),
+            ["DROP", "TABLE", name, ..] => tables.retain(|table| *table != name),
+            ["ALTER", "TABLE", name, "RENAME", "TO", new] => {
+                tables.iter_mut().filter(|table| **table == name).for_each(|table| *table = new);
+            }
+            _ => {}
+        }
+    }
+    tables
+}
+
+/// What opening a database would do to its tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The newest migration that the database has; 0: it is new.
+    pub applied: i64,
+    /// The migrations that it lacks, by number and name.
+    pub pending: Vec<(i64, &'static str)>,
+}
+
+impl Plan {
+    /// # Errors
+    /// [`StoreError::Open`] when the database is newer than this program.
+    pub(crate) fn after(applied: i64) -> Result<Self, StoreError> {
+        refuse_newer(applied)?;
+        let pending = MIGRATIONS.iter().filter(|m| m.version > applied).map(|m| (m.version, m.name));
+        Ok(Self { applied, pending: pending.collect() })
+    }
+}
+
 /// The newest version that this program knows.
-fn newest() -> i64 {
+pub(crate) fn newest() -> i64 {
     MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0)
 }
 
@@ -141,6 +182,15 @@ mod tests {
     #[test]
     fn versions_rise() {
         assert!(MIGRATIONS.is_sorted_by(|a, b| a.version < b.version));
+    }
+
+    #[test]
+    fn tables_follow_the_texts() {
+        let texts = [
+            "CREATE TABLE a (x BIGINT);\nCREATE TABLE b (",
+            "CREATE TABLE c (x BIGINT);\nDROP TABLE a;\nALTER TABLE c RENAME TO a;\nALTER TABLE b ADD COLUMN y TEXT;",
+        ];
+        assert_eq!(tables_of(texts.into_iter()), ["llmops_schema", "b", "a"]);
     }
 
     #[test]

@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use llmops_domain::event::Event;
 use llmops_domain::id::{ProjectId, RunId};
 
-use crate::db::{check_name, execute, fetch, micros, prose, time};
+use serde_json::Value;
+
+use crate::audit::{Change, record};
+use crate::db::{Tx, check_name, execute, fetch, micros, prose, time};
 use crate::{Store, StoreError, events};
 
 /// A schedule as it is stored. What it runs is the engine's to know.
@@ -91,6 +94,25 @@ impl RawFiring {
     }
 }
 
+/// The document of a schedule that is about to change.
+async fn document(tx: &mut Tx, project: &ProjectId, name: &str) -> Result<Option<String>, StoreError> {
+    let sql = tx.dialect(
+        "SELECT document FROM schedules WHERE project_id = $1 AND name = $2",
+        "SELECT document FROM schedules WHERE project_id = $1 AND name = $2 FOR UPDATE",
+    );
+    let row = fetch!(fetch_optional, tx, (String,), sql, project.as_str(), name)?;
+    Ok(row.map(|(document,)| document))
+}
+
+/// What the record of changes says of a schedule: how it scores may name secrets, and is left out.
+fn told(document: &str) -> Value {
+    let mut told: Value = serde_json::from_str(document).unwrap_or_default();
+    if let Some(run) = told.get_mut("run").and_then(Value::as_object_mut) {
+        run.remove("scoring");
+    }
+    told
+}
+
 impl Store {
     /// Makes a schedule, or changes it; when it was made stays.
     pub async fn put_schedule(&self, project: &ProjectId, row: &ScheduleRow) -> Result<(), StoreError> {
@@ -100,6 +122,7 @@ impl Store {
                    origin = excluded.origin, document = excluded.document, next_at = excluded.next_at, \
                    updated_at = excluded.updated_at";
         let mut tx = self.write().await?;
+        let before = document(&mut tx, project, &row.name).await?;
         execute!(
             tx,
             sql,
@@ -112,6 +135,9 @@ impl Store {
             micros(row.updated_at)
         )
         .map_err(|e| e.of_project(project))?;
+        let action = if before.is_some() { "schedule.changed" } else { "schedule.created" };
+        let change = Change::new(action, &row.name).before(before.as_deref().map(told)).after(told(&row.document));
+        record(&mut tx, self.actor(), project, &change).await?;
         tx.commit().await
     }
 
@@ -148,10 +174,13 @@ impl Store {
     /// [`StoreError::NotFound`].
     pub async fn delete_schedule(&self, project: &ProjectId, name: &str) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
+        let before = document(&mut tx, project, name).await?;
+        let before = before.ok_or_else(|| StoreError::not_found("schedule", name))?;
         let sql = "DELETE FROM schedules WHERE project_id = $1 AND name = $2";
-        let gone = execute!(tx, sql, project.as_str(), name)?;
-        tx.commit().await?;
-        if gone == 0 { Err(StoreError::not_found("schedule", name)) } else { Ok(()) }
+        execute!(tx, sql, project.as_str(), name)?;
+        let change = Change::new("schedule.deleted", name).before(told(&before));
+        record(&mut tx, self.actor(), project, &change).await?;
+        tx.commit().await
     }
 
     /// Schedules of all projects whose next firing has come, those that wait longest first.

@@ -14,6 +14,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::watch;
 
 use crate::StoreError;
+use crate::migrate::Plan;
 use crate::db::{Conn, Pools, Tx, check_name, execute, micros};
 use crate::writer::Queue;
 
@@ -112,6 +113,35 @@ impl Store {
             )));
         };
         Self::start(pools, options).await
+    }
+
+    /// What [`Store::open`] would do to the tables of a database, which stays as it is.
+    ///
+    /// # Errors
+    /// Those of [`Store::open`].
+    pub async fn plan(url: &str) -> Result<Plan, StoreError> {
+        let applied = "SELECT COALESCE(MAX(version), 0) FROM llmops_schema";
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = Path::new(".").join(path.strip_prefix("//").unwrap_or(path));
+            if !path.exists() {
+                return Plan::after(0);
+            }
+            let options = SqliteConnectOptions::new().filename(&path).read_only(true).disable_statement_logging();
+            let mut conn = options.connect().await?;
+            let (id,): (i64,) = sqlx::query_as("PRAGMA application_id").fetch_one(&mut conn).await?;
+            if id != crate::migrate::APPLICATION_ID {
+                return Err(StoreError::Open(format!("{} is no store of llmops", path.display())));
+            }
+            let (version,): (i64,) = sqlx::query_as(applied).fetch_one(&mut conn).await?;
+            conn.close().await?;
+            return Plan::after(version);
+        }
+        let Pools::Postgres(pool) = open_postgres(url).await? else { return Plan::after(0) };
+        let (exists,): (bool,) =
+            sqlx::query_as("SELECT to_regclass('llmops_schema') IS NOT NULL").fetch_one(&pool).await?;
+        let version = if exists { sqlx::query_as::<_, (i64,)>(applied).fetch_one(&pool).await?.0 } else { 0 };
+        pool.close().await;
+        Plan::after(version)
     }
 
     /// A store in memory that ends with its last clone.

@@ -8,6 +8,7 @@ mod experiments;
 mod judges;
 mod models;
 mod observations;
+mod operations;
 mod prompts;
 mod runs;
 mod schedules;

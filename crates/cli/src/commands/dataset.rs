@@ -148,13 +148,22 @@ pub(crate) async fn build_one(
     project: &Project,
     name: &str,
 ) -> Outcome<ImportedDataset> {
+    import(client, context, name, source_of(project, name)?).await
+}
+
+/// The version that a dataset of the configuration would have, after a look at every sample.
+pub(crate) async fn version_of(project: &Project, name: &str) -> Outcome<ContentHash> {
+    let source = source_of(project, name)?;
+    Ok(blocking(move || check(&source)).await?.hash)
+}
+
+fn source_of(project: &Project, name: &str) -> Outcome<Source> {
     let rules = project.config.datasets.get(name).ok_or_else(|| {
         let known: Vec<&str> = project.config.datasets.keys().map(String::as_str).collect();
         Failure::usage(format!("there is no dataset `{name}` in the configuration"))
             .hint(format!("the datasets are: {}", known.join(", ")))
     })?;
-    let source = Source { path: project.folder.join(&rules.path), format: None, rules: rules.clone() };
-    import(client, context, name, source).await
+    Ok(Source { path: project.folder.join(&rules.path), format: None, rules: rules.clone() })
 }
 
 /// A file with samples and the rules for them.

@@ -2,6 +2,8 @@
 //!
 //! A check is a row of [`CHECKS`]: a name and a function from what was found so far to findings.
 
+mod service;
+
 use std::collections::BTreeSet;
 
 use clap::Args;
@@ -17,7 +19,7 @@ use crate::failure::{Failure, Kind, Outcome};
 use crate::project::{Project, STATE_FOLDER, read_prompt};
 use crate::terminal::{self, Cell, Column, Tone};
 
-/// Check the installation: configuration, files, store, providers, models.
+/// Check the installation: configuration, files, server, store, queue, providers, models, channels, disk, clock.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exits with 1 when a check fails. Warnings do not count. Nothing is downloaded, and no model is asked."
@@ -37,9 +39,15 @@ type Check = for<'a> fn(&'a Installation<'a>) -> BoxFuture<'a, Vec<Finding>>;
 const CHECKS: &[(&str, Check)] = &[
     ("configuration", |i| Box::pin(async { configuration(i) })),
     ("files", |i| Box::pin(async { files(i) })),
+    ("server", |i| Box::pin(service::server(i))),
+    ("tables", |i| Box::pin(service::tables(i))),
     ("store", |i| Box::pin(store(i))),
+    ("queue", |i| Box::pin(service::queue(i))),
     ("providers", |i| Box::pin(async { providers(i) })),
     ("models", |i| Box::pin(models(i))),
+    ("channels", |i| Box::pin(async { service::channels(i) })),
+    ("disk", |i| Box::pin(async { service::disk(i) })),
+    ("clock", |i| Box::pin(service::clock(i))),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -1,10 +1,12 @@
 //! The commands, one file each.
 
 pub(crate) mod alert;
+pub(crate) mod apply;
 pub(crate) mod audit;
 pub(crate) mod baseline;
 pub(crate) mod compare;
 pub(crate) mod dataset;
+pub(crate) mod db;
 pub(crate) mod deployment;
 pub(crate) mod doctor;
 pub(crate) mod eval;
@@ -106,9 +108,11 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Outcome {
         Command::SafeMode(args) => deployment::safe_mode(&context, args).await,
         Command::Records(command) => records::run(&context, command).await,
         Command::Simulate(args) => simulate::run(&context, args).await,
+        Command::Apply(args) => apply::run(&context, &args).await,
         Command::Serve(args) => serve::run(&context, &args).await,
         Command::Schedule(command) => schedule::run(&context, command).await,
         Command::Worker(args) => worker::run(&context, &args).await,
+        Command::Db(command) => db::run(&context, command).await,
         Command::Schema(args) => schema::run(&context, &args),
         Command::Completions { shell } => schema::completions(&context, shell),
     }

@@ -1,27 +1,30 @@
 //! `llmops serve`: the API on the network.
 
+mod reload;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
 use clap::Args;
 use llmops::jobs::{Worker, WorkerOptions};
-use llmops::{Access, LlmOps};
+use llmops::{Access, LlmOps, Phase};
 use llmops_domain::config::providers::{ProviderConfig, SimulatorConfig};
-use llmops_server::ServerOptions;
-use llmops_server::gateway::KeyGatekeeper;
+use llmops_server::api::config::Reload;
+use llmops_server::gateway::{GatewayTasks, KeyGatekeeper};
+use llmops_server::{ListenOptions, Listening, ServerOptions};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::Context;
+use self::reload::Reloader;
 use crate::failure::{Failure, Kind, Outcome};
+use crate::log::LogArgs;
 use crate::project::{Project, STATE_FOLDER};
 use crate::queue::QueueArgs;
-use crate::suites;
 
-/// How long answers on their way may take to reach the disk when the process is asked to end.
-pub(crate) const DRAIN: Duration = Duration::from_secs(30);
+/// What the last writes have, even where everything before them took all the time.
+const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// Serve the API. Requests need a key; the first start on a store without keys prints an admin's, once.
 #[derive(Debug, Args)]
@@ -31,6 +34,8 @@ pub(crate) struct ServeArgs {
     listen: SocketAddr,
     #[command(flatten)]
     queue: QueueArgs,
+    #[command(flatten)]
+    log: LogArgs,
     /// Let requests from this machine do everything without a key
     #[arg(long)]
     dev: bool,
@@ -45,10 +50,14 @@ pub(crate) async fn run(context: &Context, args: &ServeArgs) -> Outcome {
         return Err(Failure::usage(format!("--dev needs no key, and {} is not a loopback address", args.listen))
             .hint("leave --dev out: then requests need a key, and any address may be listened on"));
     }
-    let project = Project::find(&context.global, &context.ui)?;
-    let mut project = with_simulator(context, project);
-    project.confined = true;
+    let project = Arc::new(load(context)?);
+    if !project.has_config {
+        context.note("there is no llmops.yaml: the one model provider is the simulator, `sim/NAME`");
+    }
+    let _log = args.log.begin(&project.config.server);
+    llmops_server::metrics::begin();
     let ops = project.open_queued(&context.global, &args.queue).await?;
+    ops.readiness().enter(Phase::Starting);
     let listener = tokio::net::TcpListener::bind(args.listen)
         .await
         .map_err(|e| Failure::because(Kind::Undecided, format!("cannot listen on {}", args.listen), &e))?;
@@ -58,33 +67,72 @@ pub(crate) async fn run(context: &Context, args: &ServeArgs) -> Outcome {
     } else {
         first_key(context, &ops, args.admin_key.as_deref()).await?;
     }
+    let reloader = Reloader::new(context, ops.clone(), project.clone());
+    let config = &project.config.server;
     let options = ServerOptions {
         dev: args.dev,
-        https: project.config.server.https,
-        trusted_proxies: project.config.server.trusted_proxies.clone(),
-    };
-    let background = Background::start(context, &project, args, &ops).await;
-    let (events, experiments) = (ops.events(), ops.experiments());
-    let stop = async move {
-        shutdown().await;
-        // Streams of events would never end by themselves.
-        events.close();
+        https: config.https,
+        trusted_proxies: config.trusted_proxies.clone(),
+        metrics: config.metrics,
+        reload: project.has_config.then(|| reloader.clone() as Arc<dyn Reload>),
     };
     let gatekeeper = Arc::new(KeyGatekeeper::new(&ops, args.dev));
     let spill = project.folder.join(STATE_FOLDER).join("spill");
     let (gateway, tasks) = llmops_server::gateway::start(&ops, gatekeeper, Some(spill))
         .await
         .map_err(|e| Failure::because(Kind::Undecided, "the gateway cannot start", &e))?;
-    // A small answer must not wait for the next one.
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    let router = llmops_server::server(ops.clone(), options).merge(gateway);
+    let listening = llmops_server::listen(listener, router, ListenOptions { header_timeout: config.header_timeout.0 });
+    // It answers from here on; what follows may take a while where datasets are large.
+    let told_to_stop = tokio::spawn(shutdown());
+    let background = Background::start(&project, args, &ops, reloader).await;
+    ops.readiness().enter(Phase::Running);
     context.note(&format!("llmops serves http://{address} (/docs shows what there is); Ctrl-C stops it"));
-    let router = llmops_server::server(ops, options).merge(gateway);
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, service).with_graceful_shutdown(stop).await;
-    experiments.flush().await;
-    background.stop().await;
-    tasks.shut_down().await;
-    served.map_err(|e| Failure::because(Kind::Undecided, "the server stopped", &e))
+    // The task ends with the signal only.
+    let _ = told_to_stop.await;
+    end(context, &project, Running { ops, listening, background, tasks }).await;
+    Ok(())
+}
+
+/// A server at work.
+struct Running {
+    ops: LlmOps,
+    listening: Listening,
+    background: Background,
+    tasks: GatewayTasks,
+}
+
+/// Ends a server in order: no new work, what is under way ends, what is in memory reaches the disk. A second signal ends it at
+/// once.
+async fn end(context: &Context, project: &Project, running: Running) {
+    let config = &project.config.server;
+    running.ops.readiness().enter(Phase::Stopping);
+    context.note("stopping: what is under way still ends …");
+    let timeout = config.shutdown_timeout.0;
+    let in_order = async {
+        tokio::time::sleep(config.shutdown_delay.0).await;
+        let deadline = tokio::time::Instant::now() + timeout;
+        // Streams of events would never end by themselves.
+        running.ops.events().close();
+        let (cut, ()) = tokio::join!(running.listening.stop(timeout), running.background.stop(timeout));
+        if cut > 0 {
+            tracing::warn!(connections = cut, "connections were cut when their time was up");
+        }
+        // What was cut is recorded as cut: this is quick, unless the store is away.
+        let last = async {
+            running.ops.experiments().flush().await;
+            running.tasks.shut_down().await;
+            running.ops.telemetry().flush(LAST_WRITES).await;
+        };
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now()).max(LAST_WRITES);
+        if tokio::time::timeout(left, last).await.is_err() {
+            tracing::error!("the store did not take the last records in time");
+        }
+    };
+    tokio::select! {
+        () = in_order => {}
+        () = shutdown() => tracing::warn!("told twice to stop: ending at once"),
+    }
 }
 
 /// What a server does beside answering.
@@ -92,20 +140,17 @@ struct Background {
     worker: Option<Worker>,
     stop_alerts: oneshot::Sender<()>,
     alerts: JoinHandle<()>,
-    probes: Option<JoinHandle<()>>,
+    reloader: Arc<Reloader>,
     access: Arc<Access>,
-    following: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 3],
 }
 
 impl Background {
-    async fn start(context: &Context, project: &Project, args: &ServeArgs, ops: &LlmOps) -> Self {
-        if project.has_config {
-            let client = crate::local::client(llmops_server::router(ops.clone()));
-            if let Err(failure) = suites::keep_schedules(&client, context, project).await {
-                let why = failure.chain.join(": ");
-                context.note(&format!("warning: the schedules of the suites may be out of date: {why}"));
-            }
-        }
+    async fn start(project: &Project, args: &ServeArgs, ops: &LlmOps, reloader: Arc<Reloader>) -> Self {
+        let access = ops.access().clone();
+        let following = tokio::spawn(access.clone().follow());
+        let signals = tokio::spawn(reloader.clone().follow_signals());
+        reloader.keep_schedules().await;
         let worker = match args.queue.concurrency(&project.config.queue) {
             0 => None,
             concurrency => Some(ops.start_worker(WorkerOptions { concurrency, ..WorkerOptions::default() })),
@@ -115,44 +160,37 @@ impl Background {
             // It is told to stop, or its teller is gone: both end it.
             let _ = stopped.await;
         }));
-        let probes = project.config.operations.probe_interval.map(|interval| {
-            let targets = project.config.targets.values();
-            let mut models: Vec<String> = targets.flat_map(|t| t.model.iter().chain(&t.candidates)).cloned().collect();
-            models.sort();
-            models.dedup();
-            let ops = ops.clone();
-            tokio::spawn(async move { ops.models().keep_probing(&models, interval.0).await })
+        let pruning = tokio::spawn({
+            let reloader = reloader.clone();
+            ops.clone().keep_pruning(move || reloader.retention())
         });
-        let access = ops.access().clone();
-        let following = tokio::spawn(access.clone().follow());
-        Self { worker, stop_alerts, alerts, probes, access, following }
+        Self { worker, stop_alerts, alerts, reloader, access, tasks: [following, signals, pruning] }
     }
 
-    async fn stop(self) {
+    async fn stop(self, patience: Duration) {
         if let Some(worker) = self.worker {
-            worker.stop(DRAIN).await;
+            worker.stop(patience).await;
         }
         drop(self.stop_alerts);
-        if let Some(probes) = self.probes {
-            probes.abort();
-        }
+        self.reloader.stop();
         // What is on its way to a channel may take as long as the channel's timeout; what is cut short is sent again later.
         let _ = tokio::time::timeout(Duration::from_secs(10), self.alerts).await;
-        self.following.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
         if let Err(error) = self.access.note_uses().await {
             tracing::warn!(%error, "the last use of keys could not be written");
         }
     }
 }
 
-/// A folder without configuration has the simulator for its model.
-fn with_simulator(context: &Context, mut project: Project) -> Project {
+/// The project as a server sees it: a folder without configuration has the simulator for its model.
+fn load(context: &Context) -> Outcome<Project> {
+    let mut project = Project::find(&context.global, &context.ui)?;
     if !project.has_config {
         let simulator = ProviderConfig::Simulator(SimulatorConfig::default());
         project.config.providers.insert("sim".to_owned(), simulator);
-        context.note("there is no llmops.yaml: the one model provider is the simulator, `sim/NAME`");
     }
-    project
+    project.confined = true;
+    Ok(project)
 }
 
 /// Makes the first key where there is none, and shows it even to those who want quiet: it is not shown again.

@@ -5,6 +5,7 @@ use llmops::jobs::WorkerOptions;
 
 use super::{Context, serve};
 use crate::failure::{Failure, Outcome};
+use crate::log::LogArgs;
 use crate::project::Project;
 use crate::queue::QueueArgs;
 
@@ -13,6 +14,8 @@ use crate::queue::QueueArgs;
 pub(crate) struct WorkerArgs {
     #[command(flatten)]
     queue: QueueArgs,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 /// Runs the command until Ctrl-C or SIGTERM.
@@ -23,6 +26,7 @@ pub(crate) async fn run(context: &Context, args: &WorkerArgs) -> Outcome {
     }
     let mut project = Project::find(&context.global, &context.ui)?;
     project.confined = true;
+    let _log = args.log.begin(&project.config.server);
     let (queue, config) = (&args.queue, &project.config.queue);
     let concurrency = queue.concurrency(config);
     if concurrency == 0 {
@@ -38,8 +42,9 @@ pub(crate) async fn run(context: &Context, args: &WorkerArgs) -> Outcome {
     serve::shutdown().await;
     context.note("stopping: answers on their way are still written …");
     tokio::select! {
-        () = worker.stop(serve::DRAIN) => {}
+        () = worker.stop(project.config.server.shutdown_timeout.0) => {}
         () = serve::shutdown() => {}
     }
+    ops.telemetry().flush(std::time::Duration::from_secs(2)).await;
     Ok(())
 }

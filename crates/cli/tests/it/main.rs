@@ -5,6 +5,7 @@
 mod alerts;
 mod analyze;
 mod config_errors;
+mod db;
 mod doctor;
 mod experiments;
 mod gate_story;
@@ -12,6 +13,7 @@ mod gateway;
 mod judge;
 mod judges;
 mod observations;
+mod operations;
 mod ofrep;
 mod power;
 mod project;

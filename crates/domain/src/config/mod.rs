@@ -16,6 +16,7 @@ pub mod scoring;
 pub mod server;
 pub mod suites;
 pub mod targets;
+pub mod telemetry;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -42,6 +43,7 @@ pub use scoring::ScoringConfig;
 pub use server::ServerConfig;
 pub use suites::SuiteConfig;
 pub use targets::TargetConfig;
+pub use telemetry::TelemetryConfig;
 
 /// Names of metrics, providers, targets, datasets and suites.
 const NAME_PATTERN: &str = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$";
@@ -92,6 +94,8 @@ pub struct Config {
     pub queue: QueueConfig,
     /// How `llmops serve` is reached.
     pub server: ServerConfig,
+    /// Where traces are sent.
+    pub telemetry: TelemetryConfig,
     /// Environment variables that providers name and that are not set, by provider. Such a provider cannot be called.
     #[serde(skip)]
     pub unset_variables: BTreeMap<String, Vec<String>>,
@@ -118,6 +122,7 @@ impl Default for Config {
             channels: IndexMap::new(),
             queue: QueueConfig::default(),
             server: ServerConfig::default(),
+            telemetry: TelemetryConfig::default(),
             unset_variables: BTreeMap::new(),
             unset_channels: BTreeMap::new(),
         }

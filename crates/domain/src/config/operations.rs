@@ -32,6 +32,61 @@ pub struct OperationsConfig {
     /// Time between two looks of the server at an experiment that runs: for a winner, a wrong split, a broken guardrail, and
     /// a better allocation where that is adaptive.
     pub experiment_review_interval: HumanDuration,
+    /// How long what piles up is kept.
+    pub retention: RetentionConfig,
+}
+
+/// How long what piles up is kept; null: for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct RetentionConfig {
+    /// Events, which watchers resume from. Those of a run's progress are kept for an hour.
+    pub events: Option<HumanDuration>,
+    /// Alerts that were resolved, and silences that ended.
+    pub alerts: Option<HumanDuration>,
+    /// Messages to channels that were delivered or given up.
+    pub deliveries: Option<HumanDuration>,
+    /// What came of the firings of schedules.
+    pub firings: Option<HumanDuration>,
+    /// What the gateway keeps of its calls.
+    pub request_records: Option<HumanDuration>,
+    /// The record of changes.
+    pub audit: Option<HumanDuration>,
+    /// Results of single samples in runs that ended; the runs and their numbers stay, and so do the samples of baselines.
+    pub run_samples: Option<HumanDuration>,
+}
+
+const DAY: u64 = 24 * 3600;
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        let days = |days| Some(HumanDuration::from_secs(days * DAY));
+        Self {
+            events: days(30),
+            alerts: days(180),
+            deliveries: days(180),
+            firings: days(90),
+            request_records: days(90),
+            audit: None,
+            run_samples: None,
+        }
+    }
+}
+
+impl RetentionConfig {
+    /// How long a kind is kept, by its name here; none: for ever.
+    pub fn of(&self, kind: &str) -> Option<HumanDuration> {
+        match kind {
+            "events" => self.events,
+            "alerts" => self.alerts,
+            "deliveries" => self.deliveries,
+            "firings" => self.firings,
+            "request_records" => self.request_records,
+            "audit" => self.audit,
+            "run_samples" => self.run_samples,
+            _ => None,
+        }
+    }
 }
 
 impl Default for OperationsConfig {
@@ -45,6 +100,7 @@ impl Default for OperationsConfig {
             probe_interval: None,
             alert_cooldown: HumanDuration::from_secs(3600),
             experiment_review_interval: HumanDuration::from_secs(60),
+            retention: RetentionConfig::default(),
         }
     }
 }

@@ -1,9 +1,10 @@
-//! The background task: reviews runs that nobody reviewed and experiments whose time has come, puts messages together, delivers them, deletes what is old.
+//! The background task: reviews runs that nobody reviewed and experiments whose time has come, puts messages together,
+//! delivers them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use llmops_domain::alert::next_attempt;
 use llmops_domain::id::sortable;
 use llmops_storage::{Attempted, Compose, LeasedDelivery};
@@ -18,26 +19,20 @@ const POLL: Duration = Duration::from_millis(500);
 const LEASE: Duration = Duration::from_mins(2);
 /// Deliveries at a time.
 const DELIVERIES: usize = 8;
-/// Time between two deletions of what is old.
-const TIDY_EVERY: Duration = Duration::from_mins(10);
-/// Events of a run's progress are kept for this long.
-const FLEETING: Duration = Duration::from_hours(1);
-/// Other events are kept for this long.
-const EVENTS: Duration = Duration::from_hours(720);
-/// Resolved alerts and finished messages are kept for this long.
-const ALERTS: Duration = Duration::from_hours(4320);
+/// Time between two looks at the partitions.
+const PARTS_EVERY: Duration = Duration::from_mins(10);
 
 /// The background task of alerts. Any number of processes may run one on the same store.
 #[derive(Debug)]
 pub struct AlertWorker {
     services: Arc<Services>,
-    tidied: Option<Timestamp>,
+    parts_made: Option<Timestamp>,
     deliveries: JoinSet<()>,
 }
 
 impl AlertWorker {
     pub(crate) fn new(services: Arc<Services>) -> Self {
-        Self { services, tidied: None, deliveries: JoinSet::new() }
+        Self { services, parts_made: None, deliveries: JoinSet::new() }
     }
 
     /// Works until `stop` resolves; deliveries that are on their way then are awaited.
@@ -71,11 +66,12 @@ impl AlertWorker {
     }
 
     async fn step(&mut self) -> Result<(), Error> {
+        self.services = self.services.current();
         while review::review_claimed(&self.services, None).await? {}
         crate::experiments::review_due(&self.services).await?;
         self.compose().await?;
         self.deliver().await?;
-        self.tidy().await
+        self.make_parts().await
     }
 
     async fn compose(&self) -> Result<(), Error> {
@@ -101,22 +97,16 @@ impl AlertWorker {
         Ok(())
     }
 
-    async fn tidy(&mut self) -> Result<(), Error> {
+    /// Makes the partitions that observations will need.
+    async fn make_parts(&mut self) -> Result<(), Error> {
         let now = self.services.clock.now();
-        let ago = |time: Duration| before(now, time);
-        if self.tidied.is_some_and(|tidied| tidied > ago(TIDY_EVERY)) {
+        if self.parts_made.is_some_and(|made| now.duration_since(made).unsigned_abs() < PARTS_EVERY) {
             return Ok(());
         }
-        self.tidied = Some(now);
-        self.services.store.delete_events(ago(FLEETING), ago(EVENTS)).await?;
-        self.services.store.delete_alerts(ago(ALERTS)).await?;
+        self.parts_made = Some(now);
         self.services.store.make_observation_parts(now).await?;
         Ok(())
     }
-}
-
-fn before(now: Timestamp, time: Duration) -> Timestamp {
-    now.checked_sub(SignedDuration::try_from(time).unwrap_or_default()).unwrap_or(Timestamp::MIN)
 }
 
 /// Sends a leased message and stores how that ended.

@@ -157,6 +157,7 @@ impl Execution {
         for pair in pairs {
             results.push(self.answer(pair).await);
         }
+        self.services.meters.note_results(&results);
         self.services.writer.submit(&self.key, results).await?;
         self.services.events.publish_progress(&self.id, &self.key).await;
         for shard in shards {
@@ -245,7 +246,10 @@ impl Execution {
             return Ok(known.response.clone());
         }
         let request = pair.request.as_ref().map_err(|e| ("render".to_owned(), e.to_string()))?;
-        let answer = match self.services.providers.chat(&self.target, request).await {
+        let asked_at = self.services.clock.now();
+        let answer = self.services.providers.chat(&self.target, request).await;
+        self.trace(pair, asked_at, answer.as_ref().map(|answer| answer.response.usage));
+        let answer = match answer {
             Ok(answer) => answer,
             Err(error) => return Err(self.note_failure(&error)),
         };

@@ -12,6 +12,7 @@ mod execution;
 mod judged;
 pub(crate) mod paired;
 mod shard;
+mod trace;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -328,7 +329,8 @@ impl ContinuousEvaluator {
     ) -> Result<(), Error> {
         let change = StatusChange { from: RunStatus::Running, to, at: self.services.clock.now(), error, results };
         match self.services.store.update_run_status(&self.project, &execution.id, change).await {
-            Ok(_) => {
+            Ok(run) => {
+                trace::run_ended(&self.services, &run);
                 if let Some(queue) = &self.services.options.queue {
                     // Whoever takes the job later sees that the run has ended.
                     let _ = queue.withdraw(&Job::Run { run: execution.id.clone() }.name(&self.project)).await;

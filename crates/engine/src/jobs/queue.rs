@@ -31,6 +31,8 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
     async fn put_back(&self, job: &TakenJob, due: Timestamp, failure: Option<&str>) -> Result<bool, QueueError>;
     /// Removes a job whoever holds it. False: there is none of this name.
     async fn withdraw(&self, name: &str) -> Result<bool, QueueError>;
+    /// Whether the queue can be reached.
+    async fn ping(&self) -> Result<(), QueueError>;
     /// Counts the jobs.
     async fn counts(&self) -> Result<JobCounts, QueueError>;
 }

@@ -66,16 +66,18 @@ redis.call('ZREM', KEYS[1], ARGV[1])
 return redis.call('DEL', KEYS[2] .. ARGV[1])";
 
 const COUNTS: &str = r"
-local waiting, taken, failing = 0, 0, 0
-for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-  local job = redis.call('HMGET', KEYS[2] .. name, 'owner', 'failures')
+local waiting, taken, failing, due = 0, 0, 0, ''
+local names = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+for i = 1, #names, 2 do
+  local job = redis.call('HMGET', KEYS[2] .. names[i], 'owner', 'failures')
   if job[1] then taken = taken + 1
   else
+    if waiting == 0 then due = names[i + 1] end
     waiting = waiting + 1
     if (tonumber(job[2]) or 0) > 0 then failing = failing + 1 end
   end
 end
-return {waiting, taken, failing}";
+return {waiting, taken, failing, due}";
 
 struct Scripts {
     push: Script,
@@ -210,9 +212,14 @@ impl Queue for RedisQueue {
         Ok(removed > 0)
     }
 
+    async fn ping(&self) -> Result<(), QueueError> {
+        redis::cmd("PING").query_async::<()>(&mut self.connection.clone()).await.map_err(failed)
+    }
+
     async fn counts(&self) -> Result<JobCounts, QueueError> {
-        let (waiting, taken, failing) =
+        let (waiting, taken, failing, due): (u64, u64, u64, String) =
             self.on(&self.scripts.counts).invoke_async(&mut self.connection.clone()).await.map_err(failed)?;
-        Ok(JobCounts { waiting, taken, failing })
+        let due = due.parse().ok().and_then(|due| Timestamp::from_microsecond(due).ok());
+        Ok(JobCounts { waiting, taken, failing, due })
     }
 }

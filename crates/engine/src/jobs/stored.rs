@@ -45,6 +45,11 @@ impl Queue for StoredQueue {
         Ok(self.0.withdraw_job(name).await?)
     }
 
+    async fn ping(&self) -> Result<(), QueueError> {
+        self.0.next_job_due().await?;
+        Ok(())
+    }
+
     async fn counts(&self) -> Result<JobCounts, QueueError> {
         Ok(self.0.count_jobs().await?)
     }

@@ -10,6 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::{Job, Queue, QueueError, TakenJob};
 use crate::evaluator::Joined;
 use crate::schedules::{Fired, TURN};
+use crate::telemetry::{Span, SpanId, SpanKind, TraceContext};
 use crate::{Error, LlmOps};
 
 /// Failures in a row after which a run that cannot be worked on anywhere is failed: about two minutes.
@@ -149,6 +150,7 @@ async fn take_jobs(shared: &Arc<Shared>, queue: &Arc<dyn Queue>, jobs: &mut Join
 /// Does a job, keeps it meanwhile, and tells the queue what became of it. What cannot be told is told by the lease's end.
 async fn handle(shared: Arc<Shared>, queue: Arc<dyn Queue>, job: TakenJob, place: OwnedSemaphorePermit) {
     let services = &shared.ops.services;
+    let started = services.clock.now();
     let next = tokio::select! {
         next = perform(&shared, &job, place) => next,
         () = keep(&shared, &queue, &job) => {
@@ -156,6 +158,7 @@ async fn handle(shared: Arc<Shared>, queue: Arc<dyn Queue>, job: TakenJob, place
             return;
         }
     };
+    trace(&shared, &job, started, next.as_ref().err());
     let after = |pause: Duration| services.clock.now().checked_add(pause).unwrap_or(jiff::Timestamp::MAX);
     let told = match next {
         Ok(Next::Done) => queue.finish(&job).await,
@@ -168,6 +171,25 @@ async fn handle(shared: Arc<Shared>, queue: Arc<dyn Queue>, job: TakenJob, place
     if let Err(error) = told {
         tracing::warn!(job = job.name, %error, "the queue could not be told what became of a job");
     }
+}
+
+/// Tells of a job that was taken.
+fn trace(shared: &Shared, job: &TakenJob, start: jiff::Timestamp, failure: Option<&Error>) {
+    let (services, kind) = (&shared.ops.services, job.name.split('/').next().unwrap_or_default());
+    services.options.telemetry.record(Span {
+        context: TraceContext::of(&format!("{} {}", job.name, job.attempt)),
+        id: SpanId::new(services.clock.random()),
+        name: format!("job {kind}"),
+        kind: SpanKind::Internal,
+        start,
+        end: services.clock.now(),
+        attributes: vec![
+            ("llmops.job", job.name.as_str().into()),
+            ("llmops.project", job.project.as_str().into()),
+            ("llmops.attempt", job.attempt.into()),
+        ],
+        error: failure.map(ToString::to_string),
+    });
 }
 
 fn backoff(failures: u32) -> Duration {

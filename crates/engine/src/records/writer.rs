@@ -76,9 +76,8 @@ impl std::fmt::Debug for Message {
 
 impl RecordWriter {
     /// Starts the task. Records spill into `folder`; without one they wait in memory.
-    pub(crate) fn start(store: Store, folder: Option<PathBuf>, owner: &str) -> Self {
+    pub(crate) fn start(store: Store, folder: Option<PathBuf>, owner: &str, counts: Arc<RecordCounts>) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let counts = Arc::new(RecordCounts::default());
         let task = Task { store, spill: Spill::new(folder, owner), counts: counts.clone(), next_try: None };
         tokio::spawn(task.run(receiver));
         Self { sender, counts }

@@ -182,7 +182,9 @@ async fn redis_keeps_the_rules_of_the_queue() {
     push("a", 5).await;
     let again = take("w1", 5).await.unwrap();
     assert_eq!((again.name.as_str(), again.failures), ("a", 1), "pushing brought it forward");
-    assert_eq!(queue.counts().await.unwrap().waiting, 1);
+    let counts = queue.counts().await.unwrap();
+    assert_eq!((counts.waiting, counts.due.is_some()), (1, true));
+    queue.ping().await.unwrap();
     for name in ["a", "b", "late"] {
         assert!(queue.withdraw(name).await.unwrap());
     }

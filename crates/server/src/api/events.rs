@@ -96,6 +96,8 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
 fn pump(mut subscription: Subscription, ops: LlmOps) -> mpsc::Receiver<StoredEvent> {
     let (sender, queue) = mpsc::channel(QUEUE);
     tokio::spawn(async move {
+        let meters = ops.meters().clone();
+        let _watching = meters.event_clients.enter();
         let mut revoked = std::pin::pin!(ops.until_revoked());
         loop {
             let next = tokio::select! {

@@ -1,9 +1,11 @@
 //! The resources, one file each: request, handler (extract, authorise, one call, respond).
 
 pub mod alerts;
+pub mod applied;
 pub mod audit;
 pub mod baselines;
 pub mod channels;
+pub mod config;
 pub mod datasets;
 pub mod deployments;
 pub mod events;

@@ -97,7 +97,7 @@ async fn preview(
     Path(name): Path<String>,
     Query(query): Query<PreviewQuery>,
 ) -> Result<Answer<Preview>, ApiError> {
-    let count = query.count.unwrap_or(DEFAULT_PREVIEW).clamp(1, 100);
+    let count = query.count.unwrap_or(DEFAULT_PREVIEW);
     Ok(Answer(ops.schedules().preview(&name, count).await?))
 }
 

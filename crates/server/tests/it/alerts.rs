@@ -450,6 +450,43 @@ async fn a_browser_resumes_behind_its_last_event() {
 }
 
 #[tokio::test]
+async fn a_web_socket_ends_with_its_key() {
+    use llmops_api::access::CreateKey;
+    use llmops_domain::access::Role;
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+    on_backends(async |store| {
+        let house = House::new(store).await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = llmops_server::server(house.ops.clone(), llmops_server::ServerOptions::default());
+        let service = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, service).await });
+        let key = CreateKey { name: "watcher".to_owned(), role: Role::Viewer, project: None, expires_at: None };
+        let made = house.ops.keys().create(key).await.unwrap();
+        let mut request = format!("ws://{address}/api/v1/ws").into_client_request().unwrap();
+        request.headers_mut().insert("authorization", format!("Bearer {}", made.secret).parse().unwrap());
+        let (mut socket, _) = tokio_tungstenite::connect_async(request.clone()).await.unwrap();
+        // The first sign of life: the stream is open.
+        assert!(matches!(socket.next().await, Some(Ok(Message::Ping(_)))));
+        house.ops.keys().revoke(None, made.key.id.as_str()).await.unwrap();
+        let goodbye = async {
+            while let Some(Ok(message)) = socket.next().await {
+                if matches!(message, Message::Close(_)) {
+                    return true;
+                }
+            }
+            false
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(5), goodbye).await;
+        assert_eq!(ended, Ok(true), "the socket outlives its key");
+        assert!(tokio_tungstenite::connect_async(request).await.is_err(), "and nobody comes in with it again");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_web_socket_tells_the_same_and_says_goodbye() {
     use tokio_tungstenite::tungstenite::Message;
 

@@ -101,3 +101,64 @@ async fn records_are_filtered_and_come_in_pages() {
         assert_eq!(said.status.as_u16(), status, "{query}");
     }
 }
+
+#[tokio::test]
+async fn schedules_experiments_and_scores_leave_records_and_no_secret() {
+    on_backends(async |store| {
+        let server = Server::with(installation((*store).clone()), ServerOptions::default());
+        let admin = server.key("default", Role::Admin).await;
+        let lines = "{\"id\": \"1\", \"input\": \"What is it?\", \"expected_output\": \"It.\"}\n";
+        let import = Request::post("/api/v1/datasets/d/versions").header("authorization", format!("Bearer {admin}"));
+        assert_eq!(server.send(import.body(lines.into()).unwrap()).await.status, StatusCode::CREATED);
+        let post = async |path: &str, body: Value| {
+            let said = server.post(path, &admin, &body).await;
+            assert!(said.status.is_success(), "{path}: {}", said.text);
+            said.json()
+        };
+        let run = json!({"target": {"name": "t", "model": "sim/m"}, "dataset": "d",
+            "scoring": {"metrics": {"exact_match": {"kind": "exact_match", "weight": 1.0}}}});
+        post("/api/v1/schedules", json!({"name": "nightly", "cron": "@daily", "run": run})).await;
+        post("/api/v1/schedules", json!({"name": "nightly", "cron": "@daily", "run": run})).await;
+        post("/api/v1/schedules/nightly/pause", Value::Null).await;
+        assert_eq!(server.delete("/api/v1/schedules/nightly", &admin).await.status, StatusCode::NO_CONTENT);
+        let variants = json!([{"id": "a", "value": 1}, {"id": "b", "value": 2}]);
+        let made = post("/api/v1/experiments", json!({"name": "e", "variants": variants})).await;
+        let path = format!("/api/v1/experiments/{}", made["id"].as_str().unwrap());
+        for step in ["start", "pause", "resume", "cancel"] {
+            post(&format!("{path}/{step}"), Value::Null).await;
+        }
+        let records = server.get("/api/v1/audit?limit=100", &admin).await.json();
+        let records = records["items"].as_array().unwrap();
+        let told: Vec<&str> = records.iter().rev().map(|record| record["action"].as_str().unwrap()).collect();
+        let about = |noun: &str| told.iter().filter(|action| action.starts_with(noun)).copied().collect::<Vec<_>>();
+        assert_eq!(about("schedule."), ["schedule.created", "schedule.changed", "schedule.deleted"]);
+        let steps = ["experiment.created", "experiment.started", "experiment.paused", "experiment.resumed"];
+        assert_eq!(about("experiment."), [&steps[..], &["experiment.cancelled"]].concat());
+        let paused = records.iter().find(|record| record["action"] == "schedule.changed").unwrap();
+        assert_eq!((&paused["before"]["paused"], &paused["after"]["paused"]), (&json!(false), &json!(true)));
+        assert!(paused["after"]["run"]["scoring"].is_null(), "how it scores may hold secrets: {paused}");
+        assert_eq!(records[0]["before"]["status"], "running");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn looking_at_prompts_changes_nothing() {
+    let server = Server::new().await;
+    let viewer = server.key("default", Role::Viewer).await;
+    let admin = server.key("default", Role::Admin).await;
+    let before = server.get("/api/v1/audit?limit=100", &admin).await.text;
+    let all = server.get("/api/v1/prompts?limit=500", &viewer).await.json();
+    let all: Vec<&str> = all["items"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
+    assert!(all.contains(&"llmops/judge-rubric"), "{all:?}");
+    let mut paged = Vec::new();
+    let mut path = "/api/v1/prompts?limit=2".to_owned();
+    loop {
+        let page = server.get(&path, &viewer).await.json();
+        paged.extend(page["items"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap().to_owned()));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/api/v1/prompts?limit=2&cursor={cursor}");
+    }
+    assert_eq!(paged, all, "page by page it is the same");
+    assert_eq!(server.get("/api/v1/audit?limit=100", &admin).await.text, before, "nobody changed anything");
+}

@@ -107,3 +107,25 @@ fn operations_have_ids_of_their_own_and_say_what_they_answer() {
         }
     }
 }
+
+#[tokio::test]
+async fn every_list_refuses_a_limit_that_no_page_has() {
+    let server = Server::new().await;
+    let key = server.key("default", Role::Admin).await;
+    let document = serde_json::to_value(llmops_server::openapi()).unwrap();
+    let mut lists = 0;
+    for route in routes().iter().filter(|route| route.method == Method::GET) {
+        let parameters = document["paths"][&route.path]["get"]["parameters"].as_array().cloned().unwrap_or_default();
+        for parameter in parameters.iter().filter(|p| p["name"] == "limit" || p["name"] == "count") {
+            lists += 1;
+            let name = parameter["name"].as_str().unwrap();
+            let most = parameter["schema"]["maximum"].as_u64().unwrap_or_else(|| panic!("{}: no maximum", route.path));
+            for wrong in ["0", "-1", "x", &(most + 1).to_string()] {
+                let path = format!("{}?{name}={wrong}", route.at(|_| "x".to_owned()));
+                let said = server.get(&path, &key).await;
+                assert_eq!(said.status, StatusCode::BAD_REQUEST, "{path}: {}", said.text);
+            }
+        }
+    }
+    assert!(lists > 15, "{lists} lists have a limit");
+}

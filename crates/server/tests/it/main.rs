@@ -6,6 +6,7 @@ mod alerts;
 mod audit;
 mod document;
 mod idempotency;
+mod metrics;
 mod outage;
 mod session;
 mod support;

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use llmops_domain::access::Role;
+use llmops_domain::id::ProjectId;
 use serde_json::{Value, json};
 
 use crate::document::routes;
@@ -39,6 +40,7 @@ async fn fill(server: &Server, key: &str) -> Vec<(&'static str, String)> {
     let alert = alert.json()["alert"]["id"].as_str().unwrap().to_owned();
     let made = server.post("/api/v1/keys", key, &json!({"name": MARK, "role": "viewer"})).await.json();
     let made = made["key"]["id"].as_str().unwrap().to_owned();
+    let more = fill_live(server, key).await;
     vec![
         ("run", run.clone()),
         ("other", run),
@@ -47,6 +49,55 @@ async fn fill(server: &Server, key: &str) -> Vec<(&'static str, String)> {
         ("key", made),
         ("project", "acme".to_owned()),
         ("version", "latest".to_owned()),
+    ]
+    .into_iter()
+    .chain(more)
+    .collect()
+}
+
+/// The same for what has to do with live traffic and time.
+async fn fill_live(server: &Server, key: &str) -> Vec<(&'static str, String)> {
+    let post = async |path: &str, body: Value| {
+        let said = server.post(path, key, &body).await;
+        assert!(said.status.is_success(), "{path}: {} {}", said.status, said.text);
+        said.json()
+    };
+    let scoring = json!({"metrics": {"exact_match": {"kind": "exact_match", "weight": 1.0}}});
+    let run = json!({"name": MARK, "target": {"name": MARK, "prompt": "acme-prompt", "model": "sim/small"},
+        "dataset": "acme-data", "scoring": scoring});
+    post("/api/v1/schedules", json!({"name": "acme-schedule", "cron": "@yearly", "run": run})).await;
+    post("/api/v1/schedules/acme-schedule/run", Value::Null).await;
+    post("/api/v1/deployments/acme-bot/deploy", json!({"prompt": "acme-prompt", "model": "sim/small", "reason": MARK})).await;
+    let history = server.get("/api/v1/deployments/acme-bot", key).await.json();
+    let ends_at = "2099-01-01T00:00:00Z";
+    let silence = post("/api/v1/silences", json!({"matcher": {"source": "acme"}, "ends_at": ends_at, "comment": MARK})).await;
+    let variants = json!([{"id": "control", "value": MARK}, {"id": "other", "value": 2}]);
+    let experiment = json!({"name": "acme-flag", "description": MARK, "variants": variants, "metrics": ["solved"]});
+    let experiment = post("/api/v1/experiments", experiment).await;
+    let experiment = experiment["id"].as_str().unwrap().to_owned();
+    post(&format!("/api/v1/experiments/{experiment}/start"), Value::Null).await;
+    let observation = json!({"unit": MARK, "variant": "control", "metric": "solved", "value": 1.0});
+    post(&format!("/api/v1/experiments/{experiment}/observations"), observation).await;
+    let score = server.call(&Method::PUT, "/api/v1/providers/score", key, &json!({"model": "sim/small", "score": 0.5})).await;
+    assert_eq!(score.status, StatusCode::OK, "{}", score.text);
+    let applied = json!({"kind": "prompt", "name": MARK, "hash": "a".repeat(64)});
+    let applied = server.call(&Method::PUT, "/api/v1/applied", key, &applied).await;
+    assert_eq!(applied.status, StatusCode::NO_CONTENT, "{}", applied.text);
+    let record = json!({
+        "id": "req_acme", "at": "2026-01-01T00:00:00Z", "door": "chat", "deployment": "acme-bot", "model": "sim/small",
+        "stream": false, "usage": {"prompt_tokens": 1, "completion_tokens": 1}, "total_ms": 1.0, "status": 200,
+        "outcome": "ok", "attempts": [], "user": MARK, "request_body": MARK,
+    });
+    let record = serde_json::from_value(record).unwrap();
+    server.ops.store().append_records(&[(ProjectId::from("acme"), record)]).await.unwrap();
+    vec![
+        ("schedule", "acme-schedule".to_owned()),
+        ("deployment", "acme-bot".to_owned()),
+        ("hash", history["manifest"].as_str().unwrap().to_owned()),
+        ("silence", silence["id"].as_str().unwrap().to_owned()),
+        ("experiment", experiment),
+        ("record", "req_acme".to_owned()),
+        ("flag", "acme-flag".to_owned()),
     ]
 }
 
@@ -88,13 +139,15 @@ async fn no_key_sees_or_changes_another_projects_rows() {
 }
 
 fn path_of(route: &crate::document::Route, names: &[(&str, String)]) -> String {
+    let named = |name: &str| names.iter().find(|(n, _)| *n == name).map_or("x".to_owned(), |(_, value)| value.clone());
     route.at(|parameter| match (parameter, route.path.split('/').nth(3)) {
+        ("name", Some("deployments")) => named("deployment"),
+        ("id", Some("records")) => named("record"),
+        ("key", Some("evaluate")) => named("flag"),
         ("name", Some("prompts")) => "acme-prompt".to_owned(),
         ("version", Some("prompts")) => "1.0.1".to_owned(),
         ("name", _) => "acme-data".to_owned(),
-        (parameter, _) => {
-            names.iter().find(|(name, _)| *name == parameter).map_or("x".to_owned(), |(_, value)| value.clone())
-        }
+        (parameter, _) => named(parameter),
     })
 }
 

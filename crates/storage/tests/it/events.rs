@@ -1,6 +1,6 @@
 use llmops_domain::event::{Event, RunNews};
 use llmops_domain::run::{Progress, RunStatus};
-use llmops_storage::StatusChange;
+use llmops_storage::{AGING, StatusChange};
 use llmops_testing::on_backends;
 
 use crate::support::{at, project, run, stored_run};
@@ -40,12 +40,16 @@ async fn what_is_fleeting_goes_first() {
         for (second, event) in [(0, progress()), (100, progress()), (200, progress())] {
             store.append_event(&project(), at(second), &event).await.unwrap();
         }
-        let lasting = Event::Experiment { experiment: "e".into(), name: "e".into(), status: "running".into() };
-        store.append_event(&project(), at(50), &lasting).await.unwrap();
-        assert_eq!(store.delete_events(at(150), at(-50)).await.unwrap(), 2);
+        let event = Event::Experiment { experiment: "e".into(), name: "e".into(), status: "running".into() };
+        store.append_event(&project(), at(50), &event).await.unwrap();
+        let kinds = |name| AGING.iter().find(|kind| kind.name == name).unwrap();
+        let (fleeting, lasting) = (kinds("progress"), kinds("events"));
+        assert_eq!(store.delete_old(fleeting, at(150), 1).await.unwrap(), 1, "a bounded number at a time");
+        assert_eq!(store.delete_old(fleeting, at(150), 10).await.unwrap(), 1);
         let left: Vec<u64> = store.events_after(None, 0, 10).await.unwrap().iter().map(|(_, e)| e.id).collect();
         assert_eq!(left, [3, 4]);
-        assert_eq!(store.delete_events(at(150), at(51)).await.unwrap(), 1);
+        assert_eq!(store.count_old(lasting, at(51)).await.unwrap(), 1);
+        assert_eq!(store.delete_old(lasting, at(51), 10).await.unwrap(), 1);
         // Ids are never given out twice, whatever was deleted.
         assert_eq!(store.append_event(&project(), at(300), &progress()).await.unwrap(), 5);
         assert_eq!(store.events_after(None, 4, 0).await.unwrap(), []);

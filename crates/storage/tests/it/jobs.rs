@@ -29,7 +29,7 @@ async fn jobs_are_taken_in_the_order_in_which_they_become_due() {
             names.push(job.name);
         }
         assert_eq!(names, ["first", "a", "b"]);
-        assert_eq!(store.count_jobs().await.unwrap(), JobCounts { waiting: 1, taken: 3, failing: 0 });
+        assert_eq!(store.count_jobs().await.unwrap(), JobCounts { waiting: 1, taken: 3, failing: 0, due: Some(at(9)) });
     })
     .await;
 }

@@ -1,0 +1,137 @@
+//! What the process counts of its own work, for whoever asks for its metrics.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use llmops_domain::id::ProjectId;
+use llmops_domain::meter::{Counter, Gauge, Histogram, SLOW};
+use llmops_domain::record::RequestRecord;
+use llmops_domain::run::{Outcome, SampleResult};
+use serde::Serialize;
+
+use crate::RecordCounts;
+
+/// Most deployments that have series of their own: the others count together as `other`.
+const MAX_DEPLOYMENTS: usize = 200;
+/// What stands for the deployment of calls that name a model directly.
+const DIRECT: &str = "direct";
+/// What stands for deployments beyond the limit.
+const OTHER: &str = "other";
+
+/// What the process counts. Nobody waits to count.
+#[derive(Debug, Default)]
+pub struct Meters {
+    /// Samples that were answered and scored.
+    pub samples_scored: Counter,
+    /// Samples that could not be answered or judged.
+    pub samples_errored: Counter,
+    /// Who watches events.
+    pub event_clients: Gauge,
+    /// What became of request records.
+    pub records: Arc<RecordCounts>,
+    /// Calls of the gateway.
+    pub calls: CallMeters,
+}
+
+impl Meters {
+    /// Counts results that are stored.
+    pub(crate) fn note_results(&self, results: &[SampleResult]) {
+        let errored = results.iter().filter(|result| matches!(result.outcome, Outcome::Errored { .. })).count() as u64;
+        self.samples_errored.add(errored);
+        self.samples_scored.add(results.len() as u64 - errored);
+    }
+}
+
+/// Which calls a series is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CallLabels {
+    /// The project.
+    pub project: String,
+    /// The deployment; `direct` where a model was named, `other` beyond the 200th deployment.
+    pub deployment: String,
+    /// Its environment; empty where there is no deployment.
+    pub environment: String,
+}
+
+/// What was counted of the calls of one deployment.
+#[derive(Debug)]
+pub struct CallSeries {
+    /// Calls by how they ended.
+    pub outcomes: BTreeMap<String, u64>,
+    /// How long they took, to the last byte.
+    pub total: Histogram,
+    /// How long until the first byte.
+    pub first_byte: Histogram,
+    /// Tokens of prompts.
+    pub prompt_tokens: u64,
+    /// Tokens of answers.
+    pub completion_tokens: u64,
+    /// USD, where the model has a price.
+    pub cost: f64,
+    /// Soft failures by their kind.
+    pub soft_failures: BTreeMap<String, u64>,
+}
+
+impl Default for CallSeries {
+    fn default() -> Self {
+        Self {
+            outcomes: BTreeMap::new(),
+            total: Histogram::new(SLOW),
+            first_byte: Histogram::new(SLOW),
+            prompt_tokens: 0,
+            completion_tokens: 0,
+            cost: 0.0,
+            soft_failures: BTreeMap::new(),
+        }
+    }
+}
+
+/// What was counted of calls, by deployment. It is fed with request records, off the path of the calls.
+#[derive(Debug, Default)]
+pub struct CallMeters {
+    by_deployment: Mutex<BTreeMap<CallLabels, CallSeries>>,
+}
+
+impl CallMeters {
+    /// Counts a call that has ended.
+    pub fn note(&self, project: &ProjectId, record: &RequestRecord) {
+        let mut all = self.by_deployment.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut labels = CallLabels {
+            project: project.to_string(),
+            deployment: record.deployment.as_deref().unwrap_or(DIRECT).to_owned(),
+            environment: record.environment.clone().unwrap_or_default(),
+        };
+        if all.len() >= MAX_DEPLOYMENTS && !all.contains_key(&labels) {
+            let (deployment, environment) = (OTHER.to_owned(), String::new());
+            labels = CallLabels { project: OTHER.to_owned(), deployment, environment };
+        }
+        let series = all.entry(labels).or_default();
+        *series.outcomes.entry(name_of(&record.outcome)).or_default() += 1;
+        series.total.observe(record.total_ms / 1000.0);
+        if let Some(first_byte) = record.first_byte_ms {
+            series.first_byte.observe(first_byte / 1000.0);
+        }
+        series.prompt_tokens += record.usage.prompt_tokens;
+        series.completion_tokens += record.usage.completion_tokens;
+        series.cost += record.cost.unwrap_or(0.0);
+        for failure in &record.soft_failures {
+            *series.soft_failures.entry(name_of(&failure.kind)).or_default() += 1;
+        }
+    }
+
+    /// Shows every series, by its labels.
+    pub fn each(&self, mut show: impl FnMut(&CallLabels, &CallSeries)) {
+        let all = self.by_deployment.lock().unwrap_or_else(PoisonError::into_inner);
+        for (labels, series) in all.iter() {
+            show(labels, series);
+        }
+    }
+}
+
+/// The name of a plain variant on the wire.
+fn name_of<T: Serialize>(variant: &T) -> String {
+    match serde_json::to_value(variant) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => String::new(),
+    }
+}
