@@ -12,11 +12,14 @@ pub mod deployments;
 pub mod error;
 pub mod events;
 pub mod experiments;
+pub mod feedback;
+pub mod incidents;
 pub mod judges;
 pub mod models;
 pub mod observations;
 pub mod page;
 pub mod prompts;
+pub mod releases;
 pub mod runs;
 pub mod schedules;
 

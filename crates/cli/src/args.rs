@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    alert, apply, audit, baseline, compare, dataset, db, deployment, doctor, eval, experiment, gate, init, judge, key, project,
-    prompt, provider, records, run, schedule, schema, score, serve, simulate, worker,
+    alert, apply, audit, baseline, compare, dataset, db, deployment, doctor, eval, experiment, feedback, gate,
+    incident, init, judge, key, project, prompt, provider, records, release, review, run, schedule, schema, score,
+    serve, simulate, worker,
 };
 
 /// Quality of LLM applications: versioned prompts, datasets, evaluation, a gate for CI.
@@ -109,6 +110,20 @@ pub(crate) enum Command {
     /// What the gateway keeps of its calls
     #[command(subcommand)]
     Records(records::RecordsCommand),
+    /// What people say of answers
+    #[command(subcommand)]
+    Feedback(feedback::FeedbackCommand),
+    /// Answers that a person should look at, and what becomes of them
+    #[command(subcommand)]
+    Review(review::ReviewCommand),
+    /// Walk a manifest to production, step by step
+    Release(release::ReleaseArgs),
+    /// Promotions that wait for a second key
+    #[command(subcommand)]
+    Approval(release::ApprovalCommand),
+    /// Something is wrong with a deployment: freeze it, look into it, learn from it
+    #[command(subcommand)]
+    Incident(incident::IncidentCommand),
     /// A simulated model provider that speaks OpenAI's wire format
     Simulate(simulate::SimulateArgs),
     /// Bring the project folder to a server

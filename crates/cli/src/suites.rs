@@ -89,7 +89,8 @@ pub(crate) fn spec_of(
         jitter: llmops_domain::config::duration::HumanDuration::from_secs(0),
         overlap: Overlap::Skip,
         missed: Missed::RunOnce,
-        run: run_spec(project, (name, suite))?,
+        run: Some(run_spec(project, (name, suite))?),
+        task: None,
     }))
 }
 

@@ -115,7 +115,9 @@ impl LlmOps {
         loop {
             match self.prune_alone(&config()).await {
                 Ok(pruned) => {
-                    for Pruned { kind, table, rows, .. } in pruned.into_iter().flatten().filter(|pruned| pruned.rows > 0) {
+                    for Pruned { kind, table, rows, .. } in
+                        pruned.into_iter().flatten().filter(|pruned| pruned.rows > 0)
+                    {
                         tracing::info!(target: "llmops::life", kind, table, rows, "rows were old and are deleted");
                     }
                 }

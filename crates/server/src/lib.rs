@@ -36,7 +36,7 @@ use utoipa_axum::router::OpenApiRouter;
 use caller::Door;
 pub use caller::ServerOptions;
 pub use error::ApiError;
-pub use listen::{Listening, ListenOptions, listen};
+pub use listen::{ListenOptions, Listening, listen};
 pub use openapi::openapi;
 
 /// Largest body of a request that is read whole. Uploads of datasets are streams and have no such limit.
@@ -61,6 +61,10 @@ pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
         (name = "alerts", description = "What is wrong, and who is told of it"),
         (name = "deployments", description = "What answers live traffic"),
         (name = "records", description = "What is kept of live calls"),
+        (name = "feedback", description = "What people say of answers"),
+        (name = "reviews", description = "Answers that a person should look at"),
+        (name = "releases", description = "Manifests on their way to production, and second keys"),
+        (name = "incidents", description = "Something is wrong with a deployment"),
         (name = "experiments", description = "Experiments, their life and assignments"),
         (name = "flags", description = "OpenFeature remote evaluation (OFREP) of experiments"),
         (name = "judges", description = "Judges compared with people"),
@@ -84,6 +88,10 @@ fn api_router() -> OpenApiRouter<LlmOps> {
         .merge(api::baselines::router())
         .merge(api::deployments::router())
         .merge(api::records::router())
+        .merge(api::feedback::router())
+        .merge(api::reviews::router())
+        .merge(api::incidents::router())
+        .merge(api::releases::router())
         .merge(api::experiments::router())
         .merge(api::observations::router())
         .merge(ofrep::router())

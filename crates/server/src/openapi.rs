@@ -10,7 +10,7 @@ use utoipa::openapi::{Content, HttpMethod, OpenApi, Ref, RefOr, ResponseBuilder}
 /// Paths that need no key.
 const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 /// Operations whose role is not what the method says (reading is a viewer's, changing an editor's).
-const ROLES: [(&str, Role); 27] = [
+const ROLES: &[(&str, Role)] = &[
     ("render_prompt", Role::Viewer),
     ("gate_run", Role::Viewer),
     ("list_keys", Role::Admin),
@@ -38,6 +38,19 @@ const ROLES: [(&str, Role); 27] = [
     ("rehearse", Role::Operator),
     ("erase_records", Role::Admin),
     ("reload_config", Role::Operator),
+    ("submit_feedback", Role::Viewer),
+    ("export_feedback", Role::Editor),
+    ("start_release", Role::Operator),
+    ("advance_release", Role::Operator),
+    ("waive_release_step", Role::Operator),
+    ("approve_release", Role::Operator),
+    ("cancel_release", Role::Operator),
+    ("approve_promotion", Role::Operator),
+    ("reject_promotion", Role::Operator),
+    ("open_incident", Role::Operator),
+    ("note_incident", Role::Operator),
+    ("close_incident", Role::Operator),
+    ("send_feedback_report", Role::Operator),
 ];
 
 /// The OpenAPI 3.1 document of the API.

@@ -56,7 +56,13 @@ impl Store {
         let piece = |row: Row| {
             let kind = PieceKind::ALL.into_iter().find(|kind| kind.as_str() == row.kind);
             let kind = kind.ok_or_else(|| StoreError::Corrupt(format!("`{}` is no kind of piece", row.kind)))?;
-            Ok(AppliedPiece { kind, name: row.name, hash: hash_of_text(&row.hash)?, at: time(row.at)?, by: row.by_whom })
+            Ok(AppliedPiece {
+                kind,
+                name: row.name,
+                hash: hash_of_text(&row.hash)?,
+                at: time(row.at)?,
+                by: row.by_whom,
+            })
         };
         rows.into_iter().map(piece).collect()
     }

@@ -14,8 +14,8 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::watch;
 
 use crate::StoreError;
-use crate::migrate::Plan;
 use crate::db::{Conn, Pools, Tx, check_name, execute, micros};
+use crate::migrate::Plan;
 use crate::writer::Queue;
 
 /// How long a connection waits for the locks of another process.

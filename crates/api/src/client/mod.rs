@@ -5,11 +5,14 @@ mod alerts;
 mod datasets;
 mod deployments;
 mod experiments;
+mod feedback;
+mod incidents;
 mod judges;
 mod models;
 mod observations;
 mod operations;
 mod prompts;
+mod releases;
 mod runs;
 mod schedules;
 

@@ -51,13 +51,21 @@ pub(crate) async fn run(context: &Context, args: &ApplyArgs) -> Outcome {
     let edited = plan.iter().filter(|(_, step)| *step == Step::EditedElsewhere).count();
     let lines: Vec<Line<'_>> = plan
         .iter()
-        .map(|(piece, step)| Line { kind: piece.kind.as_str(), name: &piece.name, step: *step, note: piece.note.as_deref() })
+        .map(|(piece, step)| Line {
+            kind: piece.kind.as_str(),
+            name: &piece.name,
+            step: *step,
+            note: piece.note.as_deref(),
+        })
         .collect();
     context.show(&lines, || table(context, &lines))?;
     if edited > 0 && !args.force {
         let what = format::count(edited as u64, "piece");
-        return Err(Failure::new(Kind::No, format!("{what} edited elsewhere since the folder was applied last; nothing was done"))
-            .hint("bring the edits into the folder, or overwrite them with --force"));
+        return Err(Failure::new(
+            Kind::No,
+            format!("{what} edited elsewhere since the folder was applied last; nothing was done"),
+        )
+        .hint("bring the edits into the folder, or overwrite them with --force"));
     }
     if args.dry_run {
         return Ok(());

@@ -104,7 +104,8 @@ async fn migrate(context: &Context, project: &Project, args: &MigrateArgs) -> Ou
     if !args.dry_run && !plan.pending.is_empty() {
         open(context, project).await?.close().await;
     }
-    let pending: Vec<_> = plan.pending.iter().map(|(version, name)| json!({"version": version, "name": name})).collect();
+    let pending: Vec<_> =
+        plan.pending.iter().map(|(version, name)| json!({"version": version, "name": name})).collect();
     let answer = json!({"schema": plan.applied, "migrations": pending, "applied": !args.dry_run});
     context.show(&answer, || {
         if plan.pending.is_empty() {
@@ -112,7 +113,12 @@ async fn migrate(context: &Context, project: &Project, args: &MigrateArgs) -> Ou
         }
         let said = if args.dry_run { "would be applied" } else { "applied" };
         let names: Vec<String> = plan.pending.iter().map(|(_, name)| format!("  {name}")).collect();
-        format!("{} {said}, from schema {}:\n{}", format::count(names.len() as u64, "migration"), plan.applied, names.join("\n"))
+        format!(
+            "{} {said}, from schema {}:\n{}",
+            format::count(names.len() as u64, "migration"),
+            plan.applied,
+            names.join("\n")
+        )
     })
 }
 

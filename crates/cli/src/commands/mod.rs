@@ -11,7 +11,9 @@ pub(crate) mod deployment;
 pub(crate) mod doctor;
 pub(crate) mod eval;
 pub(crate) mod experiment;
+pub(crate) mod feedback;
 pub(crate) mod gate;
+pub(crate) mod incident;
 pub(crate) mod init;
 pub(crate) mod judge;
 pub(crate) mod key;
@@ -19,6 +21,8 @@ pub(crate) mod project;
 pub(crate) mod prompt;
 pub(crate) mod provider;
 pub(crate) mod records;
+pub(crate) mod release;
+pub(crate) mod review;
 pub(crate) mod run;
 pub(crate) mod schedule;
 pub(crate) mod schema;
@@ -107,6 +111,11 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Outcome {
         Command::Rehearse(args) => deployment::rehearse(&context, args).await,
         Command::SafeMode(args) => deployment::safe_mode(&context, args).await,
         Command::Records(command) => records::run(&context, command).await,
+        Command::Feedback(command) => feedback::run(&context, command).await,
+        Command::Review(command) => review::run(&context, command).await,
+        Command::Release(args) => release::run(&context, args).await,
+        Command::Approval(command) => release::approval(&context, command).await,
+        Command::Incident(command) => incident::run(&context, command).await,
         Command::Simulate(args) => simulate::run(&context, args).await,
         Command::Apply(args) => apply::run(&context, &args).await,
         Command::Serve(args) => serve::run(&context, &args).await,

@@ -16,8 +16,8 @@ use llmops_server::{ListenOptions, Listening, ServerOptions};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::Context;
 use self::reload::Reloader;
+use super::Context;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::log::LogArgs;
 use crate::project::{Project, STATE_FOLDER};

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::project::{Project, SimulatorProcess, PROMPT, config, samples};
+use crate::project::{PROMPT, Project, SimulatorProcess, config, samples};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
@@ -51,11 +51,13 @@ fn an_export_fills_another_store_and_nothing_less() {
     let project = evaluated(&simulator);
     project.expect(0, &["key", "create", "ci", "--role", "viewer", "--quiet"]);
     let exported = json(&project.expect(0, &["db", "export", "out", "--json"]).out);
-    let rows = |name: &str| exported["tables"].as_array().unwrap().iter().find(|t| t["name"] == name).unwrap()["rows"].clone();
+    let rows =
+        |name: &str| exported["tables"].as_array().unwrap().iter().find(|t| t["name"] == name).unwrap()["rows"].clone();
     assert_eq!((rows("results"), rows("prompt_versions"), rows("api_keys")), (6.into(), 1.into(), 1.into()));
     let other = ["--database", "sqlite:other.db"];
     project.expect(0, &[&["db", "import", "out"], &other[..]].concat());
-    for what in [&["run", "list"][..], &["key", "list"], &["audit", "list"], &["dataset", "list"], &["prompt", "list"]] {
+    for what in [&["run", "list"][..], &["key", "list"], &["audit", "list"], &["dataset", "list"], &["prompt", "list"]]
+    {
         let read = |more: &[&str]| json(&project.expect(0, &[what, more, &["--json"]].concat()).out);
         assert_eq!(read(&other), read(&[]), "{what:?}");
     }
@@ -78,7 +80,9 @@ fn what_is_old_is_told_and_deleted() {
     let project = evaluated(&simulator);
     let config = config(simulator.port) + "operations: {retention: {run_samples: 0s, audit: 0s, events: null}}\n";
     project.write("llmops.yaml", &config);
-    let rows = |said: &Value, table: &str| said.as_array().unwrap().iter().find(|p| p["table"] == table).unwrap()["rows"].as_u64();
+    let rows = |said: &Value, table: &str| {
+        said.as_array().unwrap().iter().find(|p| p["table"] == table).unwrap()["rows"].as_u64()
+    };
     let told = json(&project.expect(0, &["db", "prune", "--dry-run", "--json"]).out);
     assert_eq!(rows(&told, "results"), Some(6));
     assert!(told.as_array().unwrap().iter().all(|p| p["kind"] != "events"), "null is for ever: {told}");
@@ -97,7 +101,10 @@ fn what_is_old_is_told_and_deleted() {
 fn a_folder_is_applied_once_and_edits_elsewhere_are_not_overwritten() {
     let simulator = SimulatorProcess::start(&[]);
     let project = Project::new(&[
-        ("llmops.yaml", &(config(simulator.port) + "suites:\n  nightly: {target: bot, dataset: golden, schedule: \"@daily\"}\n")),
+        (
+            "llmops.yaml",
+            &(config(simulator.port) + "suites:\n  nightly: {target: bot, dataset: golden, schedule: \"@daily\"}\n"),
+        ),
         ("golden.jsonl", &samples(4).0),
         ("experiments/greeting.yaml", "name: greeting\nvariants:\n  - {id: a, value: 1}\n  - {id: b, value: 2}\n"),
     ]);
@@ -105,7 +112,11 @@ fn a_folder_is_applied_once_and_edits_elsewhere_are_not_overwritten() {
     let steps = |args: &[&str], code: i32| {
         let said = project.expect(code, &[&["apply", "--json"], args].concat());
         let plan = json(&said.out);
-        plan.as_array().unwrap().iter().map(|p| format!("{} {}", p["kind"], p["step"]).replace('"', "")).collect::<Vec<_>>()
+        plan.as_array()
+            .unwrap()
+            .iter()
+            .map(|p| format!("{} {}", p["kind"], p["step"]).replace('"', ""))
+            .collect::<Vec<_>>()
     };
     let all = |step: &str| ["prompt", "dataset", "schedule", "experiment"].map(|kind| format!("{kind} {step}"));
     assert_eq!(steps(&["--dry-run"], 0), all("create"));
@@ -123,13 +134,21 @@ fn a_folder_is_applied_once_and_edits_elsewhere_are_not_overwritten() {
     project.write("prompts/bot.yaml", &PROMPT.replace("briefly", "kindly"));
     assert_eq!(steps(&[], 1)[0], "prompt edited_elsewhere");
     let refused = project.expect(1, &["apply"]);
-    assert!(refused.err.contains("--force") && refused.out.contains("applied last on"), "{} {}", refused.out, refused.err);
+    assert!(
+        refused.err.contains("--force") && refused.out.contains("applied last on"),
+        "{} {}",
+        refused.out,
+        refused.err
+    );
     let shown = json(&project.expect(0, &["prompt", "show", "bot", "--json"]).out);
     assert!(shown["system"].as_str().unwrap().contains("in verse"), "nothing was done: {shown}");
     assert_eq!(steps(&["--force"], 0)[0], "prompt edited_elsewhere");
     assert_eq!(steps(&[], 0), all("unchanged"));
 
-    project.write("experiments/greeting.yaml", "name: greeting\nvariants:\n  - {id: a, value: 1}\n  - {id: b, value: 3}\n");
+    project.write(
+        "experiments/greeting.yaml",
+        "name: greeting\nvariants:\n  - {id: a, value: 1}\n  - {id: b, value: 3}\n",
+    );
     assert_eq!(steps(&[], 0)[3], "experiment change");
     project.write("llmops.yaml", &(config(simulator.port) + "operations: {enable_auto_evaluation: false}\n"));
     assert!(steps(&[], 0).contains(&"schedule remove".to_owned()));

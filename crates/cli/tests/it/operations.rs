@@ -114,8 +114,22 @@ fn the_log_has_a_line_for_each_request_and_no_secret() {
     let line = |name: &str| lines.iter().find(|line| line["span"]["id"] == name).cloned();
     let found = line("mine-1").unwrap();
     assert_eq!(
-        (&found["target"], &found["status"], &found["key"], &found["project"], &found["span"]["route"], &found["span"]["method"]),
-        (&json!("llmops::access"), &json!(404), &json!(id), &json!("default"), &json!("/api/v1/prompts/{name}"), &json!("GET"))
+        (
+            &found["target"],
+            &found["status"],
+            &found["key"],
+            &found["project"],
+            &found["span"]["route"],
+            &found["span"]["method"]
+        ),
+        (
+            &json!("llmops::access"),
+            &json!(404),
+            &json!(id),
+            &json!("default"),
+            &json!("/api/v1/prompts/{name}"),
+            &json!("GET")
+        )
     );
     assert!(found["ms"].as_f64().unwrap() > 0.0 && found["timestamp"].is_string(), "{found}");
     assert_eq!((&line("mine-2").unwrap()["status"], &line("mine-2").unwrap()["key"]), (&json!(401), &json!("")));
@@ -128,7 +142,8 @@ fn the_log_has_a_line_for_each_request_and_no_secret() {
 
 #[test]
 fn the_configuration_is_read_again() {
-    let yaml = |rest: &str| format!("version: 1\nproject: p\nproviders:\n  sim: {{kind: simulator, script: a.jsonl}}\n{rest}");
+    let yaml =
+        |rest: &str| format!("version: 1\nproject: p\nproviders:\n  sim: {{kind: simulator, script: a.jsonl}}\n{rest}");
     let answer = |text: &str| format!("{{\"input\": \"Hello there?\", \"answer\": \"{text}\"}}\n");
     let project = Project::new(&[("llmops.yaml", &yaml("")), ("a.jsonl", &answer("one")), ("b.jsonl", &answer("two"))]);
     let mut server = Server::start(&project, &[]);
@@ -153,7 +168,8 @@ fn the_configuration_is_read_again() {
     server.signal("HUP");
     server.wait_for("the configuration is wrong, and the old one stays");
 
-    project.write("llmops.yaml", &yaml("server: {https: true}\ngate: {overall_min: 0.9}\n").replace("a.jsonl", "b.jsonl"));
+    project
+        .write("llmops.yaml", &yaml("server: {https: true}\ngate: {overall_min: 0.9}\n").replace("a.jsonl", "b.jsonl"));
     assert_eq!(reload(), (200, json!({"applied": ["gate", "providers"], "needs_restart": ["server"]})));
     let begun = Instant::now();
     while ask() != "two" {
@@ -231,7 +247,11 @@ fn told_to_stop_under_load_it_loses_nothing_and_streams_end_properly() {
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("data: [DONE]"), "the answer was cut: {answer}");
     let mut rest = Vec::new();
     events.read_to_end(&mut rest).unwrap();
-    assert!(rest.ends_with(b"0\r\n\r\n"), "the stream of events ends as streams do: {}", String::from_utf8_lossy(&rest));
+    assert!(
+        rest.ends_with(b"0\r\n\r\n"),
+        "the stream of events ends as streams do: {}",
+        String::from_utf8_lossy(&rest)
+    );
     let acknowledged: Vec<String> = writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect();
     assert_eq!(server.ended(), 0, "{}", server.said());
     assert!(acknowledged.len() > 20, "there was load: {}", acknowledged.len());

@@ -40,7 +40,9 @@ async fn reload(Operator(ops): Operator, request: Request) -> Result<Answer<Relo
     let reload = request.extensions().get::<Arc<Door>>().and_then(|door| door.options.reload.clone());
     let Some(reload) = reload else {
         let message = "this process has no configuration file that it could read again";
-        return Err(ErrorBody::new(ErrorCode::Conflict, message).hint("start `llmops serve` in a project folder").into());
+        return Err(ErrorBody::new(ErrorCode::Conflict, message)
+            .hint("start `llmops serve` in a project folder")
+            .into());
     };
     Ok(Answer(reload.reload(ops).await?))
 }

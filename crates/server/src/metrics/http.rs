@@ -32,7 +32,9 @@ impl RouteMeter {
         self.seconds.observe(took.as_secs_f64());
         let status = status.as_u16();
         let free = |place: &AtomicU16| {
-            place.compare_exchange(0, status, Ordering::Relaxed, Ordering::Relaxed).map_or_else(|held| held == status, |_| true)
+            place
+                .compare_exchange(0, status, Ordering::Relaxed, Ordering::Relaxed)
+                .map_or_else(|held| held == status, |_| true)
         };
         let place = self.statuses.iter().find(|(place, _)| place.load(Ordering::Relaxed) == status || free(place));
         if let Some((_, count)) = place.or(self.statuses.last()) {
@@ -42,9 +44,8 @@ impl RouteMeter {
 
     /// Answers by their status.
     pub(super) fn statuses(&self) -> impl Iterator<Item = (u16, u64)> {
-        let read = |(status, count): &(AtomicU16, AtomicU64)| {
-            (status.load(Ordering::Relaxed), count.load(Ordering::Relaxed))
-        };
+        let read =
+            |(status, count): &(AtomicU16, AtomicU64)| (status.load(Ordering::Relaxed), count.load(Ordering::Relaxed));
         self.statuses.iter().map(read).filter(|(status, _)| *status > 0)
     }
 }

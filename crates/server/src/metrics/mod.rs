@@ -22,8 +22,8 @@ use utoipa_axum::routes;
 pub use families::{FAMILIES, Family, Kind};
 
 use crate::extract::Metered;
-pub use process::begin;
 use process::Process;
+pub use process::begin;
 use text::Exposition;
 
 /// Longest that store and queue may take to say what they hold.

@@ -45,7 +45,8 @@ async fn the_documented_list_is_what_is_exposed() {
     let mut documented = BTreeMap::new();
     for row in GUIDE.lines().filter(|line| line.starts_with("| `llmops_") || line.starts_with("| `process_")) {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        let labels: Vec<String> = cells[2].split(", ").filter(|l| !l.is_empty()).map(|l| l.trim_matches('`').to_owned()).collect();
+        let labels: Vec<String> =
+            cells[2].split(", ").filter(|l| !l.is_empty()).map(|l| l.trim_matches('`').to_owned()).collect();
         documented.insert(cells[0].trim_matches('`').to_owned(), (cells[1].to_owned(), labels, cells[3].to_owned()));
     }
     let mut table = BTreeMap::new();
@@ -71,7 +72,9 @@ async fn the_documented_list_is_what_is_exposed() {
         let family = FAMILIES
             .iter()
             .find(|family| match family.kind {
-                Kind::Histogram => ["_bucket", "_sum", "_count"].iter().any(|end| name == format!("{}{end}", family.name)),
+                Kind::Histogram => {
+                    ["_bucket", "_sum", "_count"].iter().any(|end| name == format!("{}{end}", family.name))
+                }
                 Kind::Counter | Kind::Gauge => name == family.name,
             })
             .unwrap_or_else(|| panic!("{name} is no family"));
@@ -96,9 +99,15 @@ async fn what_happens_is_counted() {
     has(r#"llmops_gateway_calls_total{project="default",deployment="bot",environment="production",outcome="ok"} 2"#);
     has(r#"llmops_gateway_tokens_total{project="default",deployment="bot",environment="production",kind="prompt"} 20"#);
     has(r#"llmops_gateway_cost_usd_total{project="default",deployment="bot",environment="production"} 1"#);
-    has(r#"llmops_gateway_soft_failures_total{project="default",deployment="bot",environment="production",kind="empty"} 2"#);
-    has(r#"llmops_gateway_call_seconds_bucket{project="default",deployment="bot",environment="production",le="0.25"} 0"#);
-    has(r#"llmops_gateway_call_seconds_bucket{project="default",deployment="bot",environment="production",le="0.5"} 2"#);
+    has(
+        r#"llmops_gateway_soft_failures_total{project="default",deployment="bot",environment="production",kind="empty"} 2"#,
+    );
+    has(
+        r#"llmops_gateway_call_seconds_bucket{project="default",deployment="bot",environment="production",le="0.25"} 0"#,
+    );
+    has(
+        r#"llmops_gateway_call_seconds_bucket{project="default",deployment="bot",environment="production",le="0.5"} 2"#,
+    );
     has("llmops_store_up 1");
     has("llmops_ready 1");
     let asked = text.lines().any(|line| {
@@ -117,7 +126,11 @@ async fn series_of_deployments_are_bounded() {
     let text = server.get("/metrics", &key).await.text;
     let series = text.lines().filter(|line| line.starts_with("llmops_gateway_calls_total")).count();
     assert_eq!(series, 201);
-    assert!(text.contains(r#"llmops_gateway_calls_total{project="other",deployment="other",environment="",outcome="ok"} 100"#));
+    assert!(
+        text.contains(
+            r#"llmops_gateway_calls_total{project="other",deployment="other",environment="",outcome="ok"} 100"#
+        )
+    );
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ async fn fill(server: &Server, key: &str) -> Vec<(&'static str, String)> {
     let alert = server.post("/api/v1/alerts", key, &alert).await;
     assert_eq!(alert.status, StatusCode::CREATED, "{}", alert.text);
     let alert = alert.json()["alert"]["id"].as_str().unwrap().to_owned();
+    let (request, feedback, review) = traffic(server, key).await;
     let made = server.post("/api/v1/keys", key, &json!({"name": MARK, "role": "viewer"})).await.json();
     let made = made["key"]["id"].as_str().unwrap().to_owned();
     let more = fill_live(server, key).await;
@@ -49,6 +50,9 @@ async fn fill(server: &Server, key: &str) -> Vec<(&'static str, String)> {
         ("key", made),
         ("project", "acme".to_owned()),
         ("version", "latest".to_owned()),
+        ("records id", request),
+        ("feedback id", feedback),
+        ("reviews id", review),
     ]
     .into_iter()
     .chain(more)
@@ -67,10 +71,12 @@ async fn fill_live(server: &Server, key: &str) -> Vec<(&'static str, String)> {
         "dataset": "acme-data", "scoring": scoring});
     post("/api/v1/schedules", json!({"name": "acme-schedule", "cron": "@yearly", "run": run})).await;
     post("/api/v1/schedules/acme-schedule/run", Value::Null).await;
-    post("/api/v1/deployments/acme-bot/deploy", json!({"prompt": "acme-prompt", "model": "sim/small", "reason": MARK})).await;
+    post("/api/v1/deployments/acme-bot/deploy", json!({"prompt": "acme-prompt", "model": "sim/small", "reason": MARK}))
+        .await;
     let history = server.get("/api/v1/deployments/acme-bot", key).await.json();
     let ends_at = "2099-01-01T00:00:00Z";
-    let silence = post("/api/v1/silences", json!({"matcher": {"source": "acme"}, "ends_at": ends_at, "comment": MARK})).await;
+    let silence =
+        post("/api/v1/silences", json!({"matcher": {"source": "acme"}, "ends_at": ends_at, "comment": MARK})).await;
     let variants = json!([{"id": "control", "value": MARK}, {"id": "other", "value": 2}]);
     let experiment = json!({"name": "acme-flag", "description": MARK, "variants": variants, "metrics": ["solved"]});
     let experiment = post("/api/v1/experiments", experiment).await;
@@ -78,27 +84,36 @@ async fn fill_live(server: &Server, key: &str) -> Vec<(&'static str, String)> {
     post(&format!("/api/v1/experiments/{experiment}/start"), Value::Null).await;
     let observation = json!({"unit": MARK, "variant": "control", "metric": "solved", "value": 1.0});
     post(&format!("/api/v1/experiments/{experiment}/observations"), observation).await;
-    let score = server.call(&Method::PUT, "/api/v1/providers/score", key, &json!({"model": "sim/small", "score": 0.5})).await;
+    let score =
+        server.call(&Method::PUT, "/api/v1/providers/score", key, &json!({"model": "sim/small", "score": 0.5})).await;
     assert_eq!(score.status, StatusCode::OK, "{}", score.text);
     let applied = json!({"kind": "prompt", "name": MARK, "hash": "a".repeat(64)});
     let applied = server.call(&Method::PUT, "/api/v1/applied", key, &applied).await;
     assert_eq!(applied.status, StatusCode::NO_CONTENT, "{}", applied.text);
-    let record = json!({
-        "id": "req_acme", "at": "2026-01-01T00:00:00Z", "door": "chat", "deployment": "acme-bot", "model": "sim/small",
-        "stream": false, "usage": {"prompt_tokens": 1, "completion_tokens": 1}, "total_ms": 1.0, "status": 200,
-        "outcome": "ok", "attempts": [], "user": MARK, "request_body": MARK,
-    });
-    let record = serde_json::from_value(record).unwrap();
-    server.ops.store().append_records(&[(ProjectId::from("acme"), record)]).await.unwrap();
     vec![
         ("schedule", "acme-schedule".to_owned()),
         ("deployment", "acme-bot".to_owned()),
         ("hash", history["manifest"].as_str().unwrap().to_owned()),
         ("silence", silence["id"].as_str().unwrap().to_owned()),
         ("experiment", experiment),
-        ("record", "req_acme".to_owned()),
         ("flag", "acme-flag".to_owned()),
     ]
+}
+
+/// A record of a live call, feedback on it and the item of the review queue that follows; answers with their ids.
+async fn traffic(server: &Server, key: &str) -> (String, String, String) {
+    let record = json!({"id": "req_acme", "at": "2026-11-26T10:00:00Z", "door": "chat", "model": "sim/small",
+        "stream": false, "deployment": MARK, "user": MARK, "usage": {"prompt_tokens": 1, "completion_tokens": 1},
+        "total_ms": 1.0, "status": 200, "outcome": "ok", "attempts": [], "response_body": MARK});
+    let records = [("acme".into(), serde_json::from_value(record).unwrap())];
+    server.ops.store().append_records(&records).await.unwrap();
+    let said =
+        server.post("/api/v1/feedback", key, &json!({"request_id": "req_acme", "thumb": "down", "comment": MARK}));
+    let said = said.await;
+    assert_eq!(said.status, StatusCode::CREATED, "{}", said.text);
+    let item = server.get("/api/v1/reviews/latest", key).await;
+    let id = |value: &Value| value.as_str().unwrap().to_owned();
+    ("req_acme".to_owned(), id(&said.json()["ids"][0]), id(&item.json()["id"]))
 }
 
 #[tokio::test]
@@ -142,11 +157,13 @@ fn path_of(route: &crate::document::Route, names: &[(&str, String)]) -> String {
     let named = |name: &str| names.iter().find(|(n, _)| *n == name).map_or("x".to_owned(), |(_, value)| value.clone());
     route.at(|parameter| match (parameter, route.path.split('/').nth(3)) {
         ("name", Some("deployments")) => named("deployment"),
-        ("id", Some("records")) => named("record"),
         ("key", Some("evaluate")) => named("flag"),
         ("name", Some("prompts")) => "acme-prompt".to_owned(),
         ("version", Some("prompts")) => "1.0.1".to_owned(),
         ("name", _) => "acme-data".to_owned(),
+        ("id", Some(resource)) if names.iter().any(|(name, _)| *name == format!("{resource} id")) => {
+            named(&format!("{resource} id"))
+        }
         (parameter, _) => named(parameter),
     })
 }

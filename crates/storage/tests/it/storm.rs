@@ -28,7 +28,8 @@ async fn ten_thousand_alerts_are_counted_and_told_once_a_cause() {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 let cause = format!("metric-{:03}", (seed >> 33) % CAUSES);
                 *expected.entry(cause.clone()).or_default() += 1;
-                let draft = AlertDraft::new(AlertType::Threshold, Severity::Warning, "storm", format!("{cause} is low"));
+                let draft =
+                    AlertDraft::new(AlertType::Threshold, Severity::Warning, "storm", format!("{cause} is low"));
                 (AlertId(format!("alr_{i:06}")), draft.about("x", Some(&cause)))
             });
             let raise = Raise { drafts: drafts.collect(), routes: &routes, cooldown: Duration::from_secs(3600), now };

@@ -107,7 +107,8 @@ async fn schedules(context: &Context, client: &Client, project: &Project) -> Out
     for (name, suite) in &project.config.suites {
         let Some(spec) = suites::spec_of(context, project, (name, suite))? else { continue };
         let before = present.iter().find(|schedule| schedule.spec.name == *name);
-        let server = before.map(|before| hash_of(&ScheduleSpec { paused: false, ..before.spec.clone() })).transpose()?;
+        let server =
+            before.map(|before| hash_of(&ScheduleSpec { paused: false, ..before.spec.clone() })).transpose()?;
         let hash = hash_of(&spec)?;
         let mut piece = piece(PieceKind::Schedule, name.clone(), Content::Schedule(Box::new(spec)), (hash, server));
         if before.is_some_and(|before| before.spec.origin == Origin::Api) {
@@ -164,7 +165,8 @@ pub(super) async fn bring(context: &Context, client: &Client, project: &Project,
     match &piece.content {
         Content::Prompt(spec) => {
             let versions = found(client.list_prompt_versions(&spec.name).await)?;
-            let is_taken = versions.is_some_and(|known| known.items.iter().any(|v| Some(&v.version) == spec.version.as_ref()));
+            let is_taken =
+                versions.is_some_and(|known| known.items.iter().any(|v| Some(&v.version) == spec.version.as_ref()));
             // A file that was edited and still says its old version becomes the next one.
             let bump = if is_taken { BumpMode::Auto } else { BumpMode::None };
             let pushed = client.push_prompt(&PushPrompt { prompt: (**spec).clone(), bump, activate: true }).await?;

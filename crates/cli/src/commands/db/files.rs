@@ -142,8 +142,11 @@ pub(super) async fn import(context: &Context, store: &Store, folder: &Path) -> O
             }
         }
         if (rows, hex(&hash.finalize())) != (entry.rows, entry.sha256.clone()) {
-            return Err(Failure::usage(format!("{} is not what was exported: rows are missing or changed", path.display()))
-                .hint("nothing was imported; export again"));
+            return Err(Failure::usage(format!(
+                "{} is not what was exported: rows are missing or changed",
+                path.display()
+            ))
+            .hint("nothing was imported; export again"));
         }
     }
     restore.finish().await.map_err(failed("the store does not keep the rows"))?;

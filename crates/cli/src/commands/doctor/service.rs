@@ -77,7 +77,9 @@ pub(super) async fn tables(installation: &Installation<'_>) -> Vec<Finding> {
     }
     match Store::plan(&project.database(global)).await {
         Ok(plan) if plan.applied == 0 => Vec::new(),
-        Ok(plan) if plan.pending.is_empty() => vec![Finding::ok(format!("the tables are up to date (schema {})", plan.applied))],
+        Ok(plan) if plan.pending.is_empty() => {
+            vec![Finding::ok(format!("the tables are up to date (schema {})", plan.applied))]
+        }
         Ok(plan) => {
             let count = format::count(plan.pending.len() as u64, "migration");
             vec![
@@ -157,7 +159,9 @@ pub(super) fn disk(installation: &Installation<'_>) -> Vec<Finding> {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
             let text = format!("{} has {:.1} GiB free", folder.display(), free as f64 / f64::from(1 << 30));
             vec![match free {
-                free if free < NO_SPACE => Finding::fail(text).hint("writes will fail; llmops db prune deletes what is old"),
+                free if free < NO_SPACE => {
+                    Finding::fail(text).hint("writes will fail; llmops db prune deletes what is old")
+                }
                 free if free < LITTLE_SPACE => Finding::warn(text).hint("llmops db prune --dry-run tells what is old"),
                 _ => Finding::ok(text),
             }]
@@ -172,7 +176,9 @@ pub(super) async fn clock(installation: &Installation<'_>) -> Vec<Finding> {
     let now = Timestamp::now();
     let shown = now.strftime("%Y-%m-%d %H:%M:%S UTC");
     if now.as_second() < EARLIEST {
-        return vec![Finding::fail(format!("the clock says {shown}, which is past")).hint("set it, and keep it with NTP")];
+        return vec![
+            Finding::fail(format!("the clock says {shown}, which is past")).hint("set it, and keep it with NTP"),
+        ];
     }
     let global = &installation.context.global;
     let is_remote = global.database.as_ref().is_some_and(|url| url.starts_with("postgres"));

@@ -45,8 +45,13 @@ impl Reloader {
     /// With the configuration that the process began with.
     pub(super) fn new(context: &Context, ops: LlmOps, project: Arc<Project>) -> Arc<Self> {
         let context = Context { global: context.global.clone(), ui: Ui::from_env() };
-        let reloader =
-            Self { context, ops, project: Mutex::new(project), probes: Mutex::default(), turn: tokio::sync::Mutex::default() };
+        let reloader = Self {
+            context,
+            ops,
+            project: Mutex::new(project),
+            probes: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+        };
         reloader.start_probes();
         Arc::new(reloader)
     }
@@ -185,10 +190,21 @@ mod tests {
         let check = |next: &str, applied: &[&str], restart: &[&str]| {
             let before = config("version: 1\nproject: p\n");
             let (now, later) = changes(&before, &config(next));
-            assert_eq!((now, later), (applied.iter().map(|s| (*s).to_owned()).collect(), restart.iter().map(|s| (*s).to_owned()).collect()));
+            assert_eq!(
+                (now, later),
+                (applied.iter().map(|s| (*s).to_owned()).collect(), restart.iter().map(|s| (*s).to_owned()).collect())
+            );
         };
         check("version: 1\nproject: p\n", &[], &[]);
-        check("version: 1\nproject: p\nproviders: {a: {kind: simulator}}\ngate: {overall_min: 0.9}\n", &["gate", "providers"], &[]);
-        check("version: 1\nproject: q\nserver: {https: true}\nqueue: {concurrency: 1}\n", &[], &["project", "queue", "server"]);
+        check(
+            "version: 1\nproject: p\nproviders: {a: {kind: simulator}}\ngate: {overall_min: 0.9}\n",
+            &["gate", "providers"],
+            &[],
+        );
+        check(
+            "version: 1\nproject: q\nserver: {https: true}\nqueue: {concurrency: 1}\n",
+            &[],
+            &["project", "queue", "server"],
+        );
     }
 }
