@@ -22,6 +22,7 @@ pub mod hash;
 pub mod id;
 pub mod json_path;
 pub mod judge;
+pub mod limits;
 pub mod manifest;
 pub mod net;
 pub mod post_process;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chat::Usage;
 use crate::hash::ContentHash;
-use crate::soft_failure::SoftFailure;
+use crate::soft_failure::{GuardAction, SoftFailure};
 
 /// What of a call's bodies is kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
@@ -140,6 +140,12 @@ pub struct RequestRecord {
     /// What was wrong with the content of an answer that came.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub soft_failures: Vec<SoftFailure>,
+    /// What the guard did about a soft failure before the caller had the answer: `retry`, `fall_back` or `replace`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guard: Vec<GuardAction>,
+    /// Whether the answer is one that was kept from an equal request.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cached: bool,
     /// All attempts, in order.
     pub attempts: Vec<CallAttempt>,
     /// The request's body, by the deployment's policy.

@@ -19,6 +19,8 @@ pub(crate) struct Answer {
     pub(crate) model: Option<String>,
     pub(crate) fingerprint: Option<String>,
     pub(crate) usage: Option<Usage>,
+    /// Whether the model marked it as a refusal.
+    pub(crate) is_refusal: bool,
     /// An error inside it.
     pub(crate) error: Option<String>,
 }
@@ -83,6 +85,7 @@ impl Answer {
             _ => {}
         }
         if let Some(refusal) = said.refusal {
+            self.is_refusal = true;
             self.text.push_str(&refusal);
         }
         for call in said.tool_calls.into_iter().flatten() {
@@ -227,17 +230,37 @@ fn looks_streamed(body: &[u8]) -> bool {
     !body.trim_ascii_start().starts_with(b"{")
 }
 
-/// Names of the tools that a request offers; absent where it offers none.
-pub(crate) fn offered_tools(request: &[u8]) -> Option<Vec<String>> {
+/// What a request says about the answer that it wants.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Asks {
+    /// Names of the tools that it offers; absent where it offers none, or nobody called one.
+    pub(crate) tools: Option<Vec<String>>,
+    pub(crate) response_format: Option<Value>,
+}
+
+/// Reads what a request wants. Most want nothing, which a look at its bytes tells.
+pub(crate) fn asks(request: &[u8], with_tools: bool) -> Asks {
     #[derive(Deserialize)]
-    struct Offer {
+    struct Wants {
         #[serde(default)]
         tools: Vec<Value>,
+        #[serde(default)]
+        response_format: Option<Value>,
     }
-    let offer: Offer = serde_json::from_slice(request).ok()?;
+    if !with_tools && !has_field(request, b"\"json_schema\"") {
+        return Asks::default();
+    }
+    let Ok(wants) = serde_json::from_slice::<Wants>(request) else { return Asks::default() };
+    // OpenAI's and Anthropic's places of a name, then Gemini's.
     let name = |tool: &Value| tool.pointer("/function/name").or_else(|| tool.get("name"))?.as_str().map(str::to_owned);
-    let names: Vec<String> = offer.tools.iter().filter_map(name).collect();
-    (!names.is_empty()).then_some(names)
+    let declared = |tool: &Value| tool.get("functionDeclarations").and_then(Value::as_array).cloned();
+    let mut names: Vec<String> = wants.tools.iter().filter_map(name).collect();
+    names.extend(wants.tools.iter().filter_map(declared).flatten().filter_map(|function| name(&function)));
+    Asks { tools: (!names.is_empty()).then_some(names), response_format: wants.response_format }
+}
+
+fn has_field(bytes: &[u8], name: &[u8]) -> bool {
+    bytes.windows(name.len()).any(|window| window == name)
 }
 
 /// Characters of the texts in a request, to estimate tokens by.
@@ -248,14 +271,14 @@ pub(crate) fn prompt_chars(request: &[u8]) -> usize {
             Value::Array(items) => items.iter().map(texts).sum(),
             Value::Object(fields) => fields
                 .iter()
-                .filter(|(name, _)| matches!(&***name, "content" | "text" | "input"))
+                .filter(|(name, _)| matches!(&***name, "content" | "text" | "input" | "parts"))
                 .map(|(_, v)| texts(v))
                 .sum(),
             _ => 0,
         }
     }
     let Ok(Value::Object(fields)) = serde_json::from_slice(request) else { return 0 };
-    ["messages", "system", "input"].iter().filter_map(|name| fields.get(*name)).map(texts).sum()
+    ["messages", "system", "input", "contents"].iter().filter_map(|name| fields.get(*name)).map(texts).sum()
 }
 
 #[cfg(test)]
@@ -335,7 +358,10 @@ mod tests {
         let request = r#"{"model": "mmm", "messages": [{"role": "user", "content": "abcd"}, {"role": "user", "content":
             [{"type": "text", "text": "ef"}]}]}"#;
         assert_eq!(prompt_chars(request.as_bytes()), 6);
-        assert_eq!(offered_tools(br#"{"tools": [{"function": {"name": "f"}}, {"name": "g"}]}"#).unwrap(), ["f", "g"]);
-        assert_eq!(offered_tools(b"{}"), None);
+        let offered = asks(br#"{"tools": [{"function": {"name": "f"}}, {"name": "g"}]}"#, true);
+        assert_eq!(offered.tools.unwrap(), ["f", "g"]);
+        assert_eq!(asks(b"{}", true), Asks::default());
+        let format = asks(br#"{"response_format": {"type": "json_schema"}}"#, false).response_format;
+        assert_eq!(format.unwrap()["type"], "json_schema");
     }
 }

@@ -10,13 +10,15 @@ use jiff::Timestamp;
 use llmops_domain::chat::Usage;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{self, ProjectId};
-use llmops_domain::record::{BodyPolicy, CallAttempt, CallOutcome, Door, RequestRecord};
+use llmops_domain::record::{BodyPolicy, CallOutcome, Door, RequestRecord};
 use llmops_domain::redact::redact;
-use llmops_domain::soft_failure::GuardedAnswer;
+use llmops_domain::soft_failure::{GuardAction, GuardConfig, GuardedAnswer, SoftFailure};
 use llmops_providers::Target;
 use tokio::sync::mpsc;
 
 use crate::answer::{self, Answer};
+use crate::attempts::Attempts;
+use crate::cache::Fill;
 use crate::request::Extension;
 use crate::snapshot::Route;
 
@@ -25,13 +27,25 @@ const MAX_CAPTURED: usize = 4 << 20;
 /// Characters of a token, roughly, where a provider counts none.
 const CHARS_PER_TOKEN: usize = 4;
 
-/// A record and whose it is.
-#[derive(Debug, Clone, PartialEq)]
+/// A record, whose it is, and what those may need who look at the call once more.
+#[derive(Debug, Clone)]
 pub struct Recorded {
     /// The project.
     pub project: ProjectId,
     /// The record.
     pub record: RequestRecord,
+    /// The body that the provider got, whatever the record keeps of it.
+    pub request: Bytes,
+    /// The answer's text, whatever the record keeps of it.
+    pub answer: String,
+    route: Option<Arc<Route>>,
+}
+
+impl Recorded {
+    /// The guard of the deployment that answered.
+    pub fn guard(&self) -> Option<&GuardConfig> {
+        self.route.as_ref().map(|route| route.guard.config())
+    }
 }
 
 /// The gateway's end of the channel.
@@ -97,10 +111,21 @@ pub(crate) struct Call {
     pub(crate) route: Option<Arc<Route>>,
     pub(crate) said: Extension,
     pub(crate) stream: bool,
+    /// The experiment's variant, as `experiment/variant`.
+    pub(crate) variant: Option<String>,
+    /// What the guard did.
+    pub(crate) guard: Vec<GuardAction>,
+    /// What the guard found in an answer that the caller did not get.
+    pub(crate) found: Vec<SoftFailure>,
+    /// Tokens of answers that the caller did not get.
+    pub(crate) discarded: Usage,
+    /// Where the answer is kept for equal requests.
+    pub(crate) fill: Option<Fill>,
+    pub(crate) cached: bool,
     /// The model asked last.
     pub(crate) model: String,
     pub(crate) target: Option<Target>,
-    pub(crate) attempts: Vec<CallAttempt>,
+    pub(crate) attempts: Attempts,
     pub(crate) request: Bytes,
     pub(crate) status: u16,
     /// What went wrong, where the gateway knows it before reading the answer.
@@ -134,9 +159,15 @@ impl CallWatch {
             route: None,
             said: Extension::default(),
             stream: false,
+            variant: None,
+            guard: Vec::new(),
+            found: Vec::new(),
+            discarded: Usage::default(),
+            fill: None,
+            cached: false,
             model: String::new(),
             target: None,
-            attempts: Vec::new(),
+            attempts: Attempts::default(),
             request: Bytes::new(),
             status: 499,
             error: None,
@@ -160,6 +191,16 @@ impl CallWatch {
     /// The id that the answer carries.
     pub(crate) fn id(&self) -> &str {
         self.call.as_ref().map_or("", |call| &call.id)
+    }
+
+    /// The body that the provider got.
+    pub(crate) fn request(&self) -> Bytes {
+        self.call.as_ref().map(|call| call.request.clone()).unwrap_or_default()
+    }
+
+    /// The attempts of the call.
+    pub(crate) fn attempts(&self) -> Attempts {
+        self.call.as_ref().map(|call| call.attempts.clone()).unwrap_or_default()
     }
 
     /// Notes a piece of the answer.
@@ -210,44 +251,50 @@ impl Call {
         let settings = self.route.as_ref().map(|route| &route.deployment.settings);
         let policy = self.body_policy();
         let soft_failures = match &self.route {
-            Some(route) if outcome == CallOutcome::Ok && self.door != Door::Embeddings => {
-                let offered = answer::offered_tools(&self.request);
-                route.guard.check(GuardedAnswer {
-                    text: &answer.text,
-                    finish_reason: answer.finish_reason.as_deref(),
-                    called_tools: &answer.called_tools,
-                    offered_tools: offered.as_deref(),
-                })
+            _ if !self.found.is_empty() => std::mem::take(&mut self.found),
+            // A kept answer was looked at when it came.
+            Some(route) if outcome == CallOutcome::Ok && self.door != Door::Embeddings && !self.cached => {
+                guarded(route, &self.request, &answer)
             }
             _ => Vec::new(),
         };
+        if let Some(fill) = self.fill.take()
+            && outcome == CallOutcome::Ok
+            && soft_failures.is_empty()
+            && self.captured_len <= MAX_CAPTURED
+        {
+            fill.put(std::mem::take(&mut self.captured));
+        }
         let hashed = |user: String| match settings {
             Some(settings) if settings.hash_users => ContentHash::of_bytes(user.as_bytes()).to_string(),
             _ => user,
         };
+        let shown = answer.shown();
         let record = RequestRecord {
             at: self.at,
             door: self.door,
             deployment: self.route.as_ref().map(|route| route.deployment.name.clone()),
             environment: self.route.as_ref().map(|route| route.deployment.environment.clone()),
             manifest: self.route.as_ref().map(|route| route.manifest_id.clone()),
-            variant: None,
+            variant: self.variant.take(),
             stream: self.stream,
             user: self.said.user.take().map(hashed),
             session: self.said.session.take(),
             tags: std::mem::take(&mut self.said.tags),
             usage,
             usage_estimated,
-            cost: self.target.as_ref().and_then(|target| target.cost(usage)),
+            cost: self.target.as_ref().filter(|_| !self.cached).and_then(|target| target.cost(usage)),
             first_byte_ms: self.first_byte_ms,
             total_ms: self.ended_ms.unwrap_or_else(|| ms(self.started)),
             status: self.status,
             outcome,
             error: self.error_text(&answer, outcome),
             soft_failures,
-            attempts: std::mem::take(&mut self.attempts),
+            guard: std::mem::take(&mut self.guard),
+            cached: self.cached,
+            attempts: self.attempts.take(),
             request_body: kept(policy, || String::from_utf8_lossy(&self.request).into_owned()),
-            response_body: kept(policy, || answer.shown()),
+            response_body: kept(policy, || shown.clone()),
             model: self.model,
             model_answered: answer.model,
             fingerprint: answer.fingerprint,
@@ -255,7 +302,7 @@ impl Call {
             key: self.key,
             id: self.id,
         };
-        Recorded { project: self.project, record }
+        Recorded { project: self.project, record, request: self.request, answer: shown, route: self.route }
     }
 
     fn outcome(&self, answer: &Answer) -> CallOutcome {
@@ -283,6 +330,16 @@ impl Call {
 
     /// The provider's count, else an estimate from the text.
     fn usage(&self, answer: &Answer, outcome: CallOutcome) -> (Usage, bool) {
+        let (usage, estimated) = self.own_usage(answer, outcome);
+        let discarded = self.discarded;
+        let all = Usage {
+            prompt_tokens: usage.prompt_tokens + discarded.prompt_tokens,
+            completion_tokens: usage.completion_tokens + discarded.completion_tokens,
+        };
+        (all, estimated)
+    }
+
+    fn own_usage(&self, answer: &Answer, outcome: CallOutcome) -> (Usage, bool) {
         if let Some(usage) = answer.usage {
             return (usage, false);
         }
@@ -304,6 +361,20 @@ impl Call {
         }
         settings.bodies
     }
+}
+
+/// Everything that is wrong with an answer.
+pub(crate) fn guarded(route: &Route, request: &[u8], answer: &Answer) -> Vec<SoftFailure> {
+    // The request is read once more only where it has something to say.
+    let asks = answer::asks(request, !answer.called_tools.is_empty());
+    route.guard.check(GuardedAnswer {
+        text: &answer.text,
+        finish_reason: answer.finish_reason.as_deref(),
+        called_tools: &answer.called_tools,
+        offered_tools: asks.tools.as_deref(),
+        is_refusal: answer.is_refusal,
+        response_format: asks.response_format.as_ref(),
+    })
 }
 
 fn kept(policy: BodyPolicy, text: impl FnOnce() -> String) -> Option<String> {

@@ -38,6 +38,7 @@ mod results;
 mod runs;
 mod schedules;
 mod shards;
+mod spending;
 mod store;
 mod writer;
 
@@ -59,5 +60,6 @@ pub use results::{Measured, PairedPage, PairedSample, ResultCursor, ResultFilter
 pub use runs::{RunKey, StatusChange};
 pub use schedules::{FiringRow, ScheduleRow};
 pub use shards::{Lease, Shard, ShardSummary};
+pub use spending::MinuteCalls;
 pub use store::{CacheLimits, Store, StoreOptions};
 pub use writer::ResultWriter;

@@ -18,4 +18,5 @@ mod records;
 mod results;
 mod runs;
 mod shards;
+mod spending;
 mod support;

@@ -1,0 +1,174 @@
+//! What becomes of a call when it is over: its record, its price, what it tells of the provider's health and of the model
+//! behind the manifest.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use llmops::{Guards, LlmOps, RecordWriter};
+use llmops_domain::alert::{AlertDraft, AlertKeys, AlertType, Severity};
+use llmops_domain::id::ProjectId;
+use llmops_domain::limits::millionths;
+use llmops_domain::record::{CallAttempt, RecordFilter, RequestRecord};
+use llmops_gateway::recorder::Recordings;
+use llmops_gateway::{Limiter, Recorded};
+use llmops_providers::Providers;
+use serde_json::{Map, json};
+
+/// Answering models and fingerprints that are remembered of one manifest.
+const MOST_FACES: usize = 64;
+/// Manifests that are remembered.
+const MOST_WATCHED: usize = 10_000;
+
+/// Looks at finished calls, one after the other.
+pub(super) struct Drain {
+    pub(super) ops: LlmOps,
+    pub(super) writer: RecordWriter,
+    pub(super) limiter: Limiter,
+    pub(super) providers: Arc<Providers>,
+    pub(super) guards: Guards,
+    faces: Faces,
+}
+
+impl Drain {
+    pub(super) fn new(ops: LlmOps, writer: RecordWriter, limiter: Limiter, guards: Guards) -> Self {
+        let providers = ops.shared_providers();
+        Self { ops, writer, limiter, providers, guards, faces: Faces::default() }
+    }
+
+    /// Until the gateway is gone and all its calls have ended.
+    pub(super) async fn run(mut self, mut recordings: Recordings) {
+        while let Some(recorded) = recordings.next().await {
+            self.one(recorded);
+        }
+        self.guards.flush().await;
+    }
+
+    fn one(&mut self, recorded: Recorded) {
+        let (project, record) = (&recorded.project, &recorded.record);
+        self.charge(project, record);
+        for attempt in &record.attempts {
+            note_health(&self.providers, attempt);
+        }
+        if let Some((before, now)) = self.faces.changed(project, record) {
+            tokio::spawn(tell(self.ops.for_project(project.clone()), record.clone(), before, now));
+        }
+        self.guards.count(project, record);
+        let guard = recorded.guard().filter(|guard| guard.http.is_some() || guard.judge.is_some()).cloned();
+        match guard {
+            // The checks that take time have the record until they are done.
+            Some(guard) if self.guards.wants(&guard, &recorded.record) => {
+                let Recorded { project, record, request, answer, .. } = recorded;
+                let writer = self.writer.clone();
+                self.guards.look(guard, project, (record, request, answer), move |project, record| {
+                    writer.submit(project, record);
+                });
+            }
+            _ => self.writer.submit(recorded.project, recorded.record),
+        }
+    }
+
+    fn charge(&self, project: &ProjectId, record: &RequestRecord) {
+        if record.cached {
+            return;
+        }
+        let tokens = record.usage.prompt_tokens + record.usage.completion_tokens;
+        let cost = record.cost.map_or(0, millionths);
+        if let Some(key) = &record.key {
+            self.limiter.charge(project, &format!("key/{key}"), tokens, cost);
+        }
+        if let (Some(name), Some(environment)) = (&record.deployment, &record.environment) {
+            self.limiter.charge(project, &format!("deployment/{name}@{environment}"), tokens, cost);
+        }
+    }
+}
+
+/// What an attempt tells of a model's health. Errors of the request itself say nothing, and neither do callers that left.
+fn note_health(providers: &Providers, attempt: &CallAttempt) {
+    let call = match attempt.status {
+        Some(status) if status < 400 => Ok(attempt.ms),
+        Some(status @ (401 | 403 | 408 | 429 | 500..)) => Err(format!("answered {status}")),
+        Some(_) => return,
+        None => match &attempt.error {
+            Some(error) if !error.starts_with("given up") => Err(error.clone()),
+            _ => return,
+        },
+    };
+    providers.health().note(&attempt.model, call, jiff::Timestamp::now());
+}
+
+/// Which models and fingerprints answered behind which manifests.
+#[derive(Default)]
+struct Faces(HashMap<(ProjectId, String, String), HashSet<String>>);
+
+/// The model that answered, as the provider names it.
+fn face(record: &RequestRecord) -> Option<String> {
+    let model = record.model_answered.as_deref()?;
+    Some(match &record.fingerprint {
+        Some(fingerprint) => format!("{model} ({fingerprint})"),
+        None => model.to_owned(),
+    })
+}
+
+impl Faces {
+    /// The last known face and the new one, where a manifest answers with one that was not seen before. The very first one
+    /// is what is known from then on.
+    fn changed(&mut self, project: &ProjectId, record: &RequestRecord) -> Option<(Option<String>, String)> {
+        let (manifest, now) = (record.manifest.as_ref()?, face(record).filter(|_| !record.cached)?);
+        let key = (project.clone(), manifest.as_str().to_owned(), record.model.clone());
+        if let Some(known) = self.0.get_mut(&key) {
+            if known.contains(&now) || known.len() >= MOST_FACES {
+                return None;
+            }
+            let before = known.iter().next().cloned();
+            known.insert(now.clone());
+            return Some((before, now));
+        }
+        if self.0.len() < MOST_WATCHED {
+            self.0.insert(key, HashSet::from([now.clone()]));
+        }
+        // What answered before this process began stands in the records.
+        Some((None, now))
+    }
+}
+
+/// Raises the alert, unless records know this face already.
+async fn tell(ops: LlmOps, record: RequestRecord, before: Option<String>, now: String) {
+    let before = match before {
+        Some(before) => before,
+        None => {
+            let filter = RecordFilter {
+                manifest: record.manifest.as_ref().map(ToString::to_string),
+                model: Some(record.model.clone()),
+                cursor: Some(record.id.clone()),
+                ..RecordFilter::default()
+            };
+            let earlier = ops.records().list(&filter, 20).await.unwrap_or_default();
+            let mut faces = earlier.iter().filter_map(face);
+            match faces.next() {
+                Some(last) if last != now && !faces.any(|face| face == now) => last,
+                _ => return,
+            }
+        }
+    };
+    let deployment = record.deployment.clone().unwrap_or_default();
+    let manifest = record.manifest.as_ref().map(|hash| hash.short().to_owned()).unwrap_or_default();
+    let message = format!("{deployment}: the model behind the manifest {manifest} changed from {before} to {now}");
+    let (scope, topic) = (json!([deployment, record.environment]), json!(["model", manifest]));
+    let metadata = json!({"manifest": record.manifest, "model": record.model, "before": before, "now": now,
+        "record": record.id, "environment": record.environment});
+    let draft = AlertDraft {
+        kind: AlertType::Anomaly,
+        severity: Severity::Warning,
+        message,
+        source: "deployment".to_owned(),
+        source_id: Some(deployment),
+        metric: None,
+        threshold: None,
+        actual_value: None,
+        metadata: if let serde_json::Value::Object(fields) = metadata { fields } else { Map::new() },
+        keys: AlertKeys::new("deployment", &scope, &topic, &json!(now)),
+    };
+    if let Err(error) = ops.alerts().create_all(vec![draft]).await {
+        tracing::warn!(%error, "an alert about a changed model could not be raised");
+    }
+}

@@ -1,0 +1,61 @@
+//! What keeps the gateway's snapshot true while it runs: changes of deployments, and the verifier's ranking.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use llmops::LlmOps;
+use llmops_domain::verifier::rank;
+use llmops_gateway::Snapshot;
+
+/// Longest that a change of another process stays unseen.
+const POLL: Duration = Duration::from_millis(250);
+/// How often the places that host a model are ranked.
+const RANK: Duration = Duration::from_secs(1);
+
+/// Makes the snapshot anew after every change, by whatever process it was made.
+pub(super) async fn changes(ops: LlmOps, snapshot: Arc<ArcSwap<Snapshot>>, mut known: (i64, u64)) {
+    loop {
+        tokio::time::sleep(POLL).await;
+        // While the store is away, what was live stays live.
+        let Ok(revision) = ops.gateway_revision().await else { continue };
+        if revision == known {
+            continue;
+        }
+        match build(&ops).await {
+            Ok(next) => {
+                snapshot.store(Arc::new(next));
+                rank_all(&ops, &snapshot).await;
+                known = revision;
+            }
+            Err(error) => tracing::warn!(%error, "deployments changed and cannot be read: the old ones go on"),
+        }
+    }
+}
+
+/// Compiles what is live.
+pub(super) async fn build(ops: &LlmOps) -> Result<Snapshot, llmops::Error> {
+    let (snapshot, errors) = Snapshot::new(ops.shared_providers(), ops.live_deployments().await?);
+    for error in errors {
+        tracing::error!(%error, "a deployment is not served");
+    }
+    Ok(snapshot)
+}
+
+/// Ranks the places of deployments that leave the choice to the verifier, again and again.
+pub(super) async fn ranking(ops: LlmOps, snapshot: Arc<ArcSwap<Snapshot>>) {
+    loop {
+        rank_all(&ops, &snapshot).await;
+        tokio::time::sleep(RANK).await;
+    }
+}
+
+async fn rank_all(ops: &LlmOps, snapshot: &ArcSwap<Snapshot>) {
+    for rankable in snapshot.load_full().rankable() {
+        let models = rankable.models();
+        match ops.for_project(rankable.project().clone()).models().status(&models).await {
+            Ok(status) => rankable.rank(rank(&status)),
+            Err(error) => tracing::warn!(%error, "the verifier cannot rank: the order stays"),
+        }
+    }
+}
