@@ -199,10 +199,30 @@ async fn open(place: &Place<'_>, headers: &HeaderMap) -> Result<Opened, Provider
             return Err(ProviderError::Cut { endpoint: place.endpoint.name(), cause: error.to_string() });
         }
     };
+    if parts.status.is_success() && !is_plausible(first.as_deref().unwrap_or_default(), rest.is_end_stream()) {
+        let message = "neither JSON nor a stream of events";
+        return Err(place.endpoint.format_error(message, first.as_deref().unwrap_or_default()));
+    }
     for name in NOT_ANSWERED {
         parts.headers.remove(name);
     }
     Ok(Opened { status: parts.status, headers: parts.headers, first, rest })
+}
+
+/// Whether the beginning of a success looks like one: JSON, or a stream of events. What is garbage from its first byte on
+/// is not handed to the caller.
+fn is_plausible(first: &[u8], is_all: bool) -> bool {
+    let text = first.trim_ascii_start();
+    let is_event = [&b"data:"[..], b"event:", b"id:", b"retry:", b":"].iter().any(|field| text.starts_with(field));
+    match text.first() {
+        _ if is_event => true,
+        Some(b'{' | b'[') if is_all => serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok(),
+        Some(b'{' | b'[') => true,
+        // White space alone says nothing yet.
+        None => !is_all && !first.is_empty(),
+        // The name of an event's field may come in pieces.
+        Some(_) => !is_all && text.len() < 6 && [&b"data:"[..], b"event:", b"id:", b"retry:"].iter().any(|f| f.starts_with(text)),
+    }
 }
 
 async fn next_piece(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
@@ -271,4 +291,27 @@ pub(crate) async fn whole(opened: &mut Opened, endpoint: &Endpoint, deadline: In
 /// Whether a body is known to have ended.
 pub(crate) fn is_over(opened: &Opened) -> bool {
     opened.first.is_none() || opened.rest.is_end_stream()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn garbage_is_told_from_answers() {
+        let check = |first: &str, is_all: bool, expected: bool| {
+            assert_eq!(is_plausible(first.as_bytes(), is_all), expected, "{first:?} {is_all}");
+        };
+        check("{\"a\": 1}", true, true);
+        check("{\"a\": 1", true, false);
+        check("{\"a\": 1", false, true);
+        check("data: {}\n\n", true, true);
+        check(": ping\n\n", false, true);
+        check("da", false, true);
+        check("da", true, false);
+        check("\n", false, true);
+        check("", true, false);
+        check("<html>", false, false);
+        check("\u{1}\u{2}garbage", true, false);
+    }
 }
