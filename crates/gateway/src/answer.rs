@@ -1,6 +1,5 @@
 //! What an answer says: read from the bytes that the caller already has.
 
-use bytes::Bytes;
 use llmops_domain::chat::Usage;
 use llmops_domain::record::Door;
 use serde::Deserialize;
@@ -199,15 +198,7 @@ struct AnthropicDelta {
 }
 
 /// Reads an answer. What cannot be read is left out: the caller has it as it was.
-pub(crate) fn read(door: Door, stream: bool, captured: &[Bytes]) -> Answer {
-    let joined;
-    let body: &[u8] = match captured {
-        [one] => one,
-        many => {
-            joined = many.concat();
-            &joined
-        }
-    };
+pub(crate) fn read(door: Door, stream: bool, body: &[u8]) -> Answer {
     let mut answer = Answer::default();
     if door == Door::Embeddings || !stream || !looks_streamed(body) {
         if let Ok(piece) = serde_json::from_slice::<Piece>(body) {
@@ -287,14 +278,14 @@ mod tests {
 
     fn streamed(events: &[&str]) -> Answer {
         let body: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
-        read(Door::Chat, true, &[Bytes::from(body)])
+        read(Door::Chat, true, body.as_bytes())
     }
 
     #[test]
     fn reads_a_whole_answer() {
         let body = r#"{"model": "m-1", "system_fingerprint": "fp", "choices": [{"message": {"content": "hi"}, "finish_reason":
             "stop"}], "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}}"#;
-        let answer = read(Door::Chat, false, &[Bytes::from(body)]);
+        let answer = read(Door::Chat, false, body.as_bytes());
         assert_eq!((&*answer.text, answer.finish_reason.as_deref()), ("hi", Some("stop")));
         assert_eq!(answer.usage, Some(Usage { prompt_tokens: 3, completion_tokens: 1 }));
         assert_eq!((answer.model.as_deref(), answer.fingerprint.as_deref()), (Some("m-1"), Some("fp")));
@@ -312,7 +303,7 @@ mod tests {
         assert_eq!(answer.text, "Héllo");
         assert_eq!(answer.usage.unwrap().completion_tokens, 2);
         let commented =
-            read(Door::Chat, true, &[Bytes::from(": ping\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n")]);
+            read(Door::Chat, true, b": ping\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n");
         assert_eq!(commented.text, "a");
     }
 
@@ -330,7 +321,7 @@ mod tests {
     #[test]
     fn reads_errors_inside_a_success() {
         assert_eq!(streamed(&[r#"{"error": {"message": "overloaded", "code": 502}}"#]).error.unwrap(), "overloaded");
-        let whole = read(Door::Chat, true, &[Bytes::from(r#"{"error": "no such model"}"#)]);
+        let whole = read(Door::Chat, true, br#"{"error": "no such model"}"#);
         assert_eq!(whole.error.unwrap(), "no such model");
     }
 
@@ -338,7 +329,7 @@ mod tests {
     fn reads_anthropics_format() {
         let body = r#"{"model": "claude", "content": [{"type": "text", "text": "hi"}, {"type": "tool_use", "name": "f",
             "input": {"a": 1}}], "stop_reason": "tool_use", "usage": {"input_tokens": 4, "output_tokens": 2}}"#;
-        let answer = read(Door::Messages, false, &[Bytes::from(body)]);
+        let answer = read(Door::Messages, false, body.as_bytes());
         assert_eq!((&*answer.text, answer.called_tools.len()), ("hi", 1));
         assert_eq!(answer.usage, Some(Usage { prompt_tokens: 4, completion_tokens: 2 }));
         let events = [
@@ -348,7 +339,7 @@ mod tests {
             r#"{"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}}"#,
         ];
         let body: String = events.iter().map(|event| format!("event: x\ndata: {event}\n\n")).collect();
-        let answer = read(Door::Messages, true, &[Bytes::from(body)]);
+        let answer = read(Door::Messages, true, body.as_bytes());
         assert_eq!((&*answer.text, answer.finish_reason.as_deref()), ("hi", Some("end_turn")));
         assert_eq!(answer.usage, Some(Usage { prompt_tokens: 4, completion_tokens: 7 }));
     }

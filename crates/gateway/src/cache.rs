@@ -79,11 +79,7 @@ impl AnswerCache {
 
 impl Fill {
     /// Keeps an answer.
-    pub(crate) fn put(self, pieces: Vec<Bytes>) {
-        let body = match <[Bytes; 1]>::try_from(pieces) {
-            Ok([one]) => one,
-            Err(pieces) => Bytes::from(pieces.concat()),
-        };
+    pub(crate) fn put(self, body: Bytes) {
         if body.is_empty() || body.len() > MOST_BYTES {
             return;
         }
@@ -107,7 +103,7 @@ mod tests {
 
     fn put(cache: &Arc<AnswerCache>, name: &str) {
         let key = ContentHash::of_bytes(name.as_bytes());
-        cache.fill(key, HeaderValue::from_static("text/plain")).put(vec![Bytes::from(name.to_owned())]);
+        cache.fill(key, HeaderValue::from_static("text/plain")).put(Bytes::from(name.to_owned()));
     }
 
     fn has(cache: &AnswerCache, name: &str) -> bool {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -22,8 +22,12 @@ use crate::cache::Fill;
 use crate::request::Extension;
 use crate::snapshot::Route;
 
+/// Pieces smaller than this are copied.
+const LARGE: usize = 256;
 /// Most bytes of an answer that are kept to be read afterwards.
 const MAX_CAPTURED: usize = 4 << 20;
+/// Records that are made in one turn.
+const TURN: usize = 16;
 /// Characters of a token, roughly, where a provider counts none.
 const CHARS_PER_TOKEN: usize = 4;
 
@@ -84,6 +88,27 @@ impl Recordings {
         Some(call.into_recorded())
     }
 
+    /// The next records, as many as have come within `pause` after the first, at most `most`; none when the gateway is gone
+    /// and all calls have ended. Whoever pauses is not woken by every call.
+    pub async fn next_many(&mut self, pause: Duration, most: usize) -> Vec<Recorded> {
+        let Some(first) = self.receiver.recv().await else { return Vec::new() };
+        if self.receiver.len() < most {
+            tokio::time::sleep(pause).await;
+        }
+        let mut recorded = Vec::with_capacity(most.min(self.receiver.len() + 1));
+        let mut next = Some(first);
+        while let Some(call) = next {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            recorded.push(call.into_recorded());
+            if recorded.len().is_multiple_of(TURN) {
+                // Reading answers takes time that others need, too.
+                tokio::task::yield_now().await;
+            }
+            next = if recorded.len() < most { self.receiver.try_recv().ok() } else { None };
+        }
+        recorded
+    }
+
     /// The next record, if a call has ended already.
     pub fn try_next(&mut self) -> Option<Recorded> {
         let call = self.receiver.try_recv().ok()?;
@@ -97,6 +122,35 @@ impl Recordings {
 pub(crate) enum End {
     Complete,
     Cut(String),
+}
+
+/// What was seen of an answer. One that came in one piece is kept as it is; pieces are copied together, because each of them
+/// would keep the whole buffer that it was read into.
+#[derive(Debug, Default)]
+struct Captured {
+    first: Bytes,
+    more: Vec<u8>,
+    is_too_long: bool,
+}
+
+impl Captured {
+    fn add(&mut self, data: &Bytes) {
+        if self.first.len() + self.more.len() + data.len() > MAX_CAPTURED {
+            self.is_too_long = true;
+        } else if self.first.is_empty() && self.more.is_empty() && data.len() >= LARGE {
+            self.first = data.clone();
+        } else {
+            if !self.first.is_empty() {
+                self.more.extend_from_slice(&std::mem::take(&mut self.first));
+            }
+            self.more.extend_from_slice(data);
+        }
+    }
+
+    /// All of it.
+    fn take(&mut self) -> Bytes {
+        if self.more.is_empty() { std::mem::take(&mut self.first) } else { std::mem::take(&mut self.more).into() }
+    }
 }
 
 /// Everything that is seen of one call.
@@ -132,8 +186,7 @@ pub(crate) struct Call {
     pub(crate) error: Option<String>,
     pub(crate) outcome: Option<CallOutcome>,
     first_byte_ms: Option<f64>,
-    captured: Vec<Bytes>,
-    captured_len: usize,
+    captured: Captured,
     end: Option<End>,
     ended_ms: Option<f64>,
 }
@@ -173,8 +226,7 @@ impl CallWatch {
             error: None,
             outcome: None,
             first_byte_ms: None,
-            captured: Vec::new(),
-            captured_len: 0,
+            captured: Captured::default(),
             end: None,
             ended_ms: None,
         };
@@ -209,10 +261,7 @@ impl CallWatch {
             if call.first_byte_ms.is_none() {
                 call.first_byte_ms = Some(ms(call.started));
             }
-            if call.captured_len + data.len() <= MAX_CAPTURED {
-                call.captured_len += data.len();
-                call.captured.push(data.clone());
-            }
+            call.captured.add(data);
         });
     }
 
@@ -245,7 +294,8 @@ fn ms(since: Instant) -> f64 {
 
 impl Call {
     fn into_recorded(mut self: Box<Self>) -> Recorded {
-        let answer = answer::read(self.door, self.stream, &self.captured);
+        let captured = self.captured.take();
+        let answer = answer::read(self.door, self.stream, &captured);
         let outcome = self.outcome(&answer);
         let (usage, usage_estimated) = self.usage(&answer, outcome);
         let settings = self.route.as_ref().map(|route| &route.deployment.settings);
@@ -261,9 +311,9 @@ impl Call {
         if let Some(fill) = self.fill.take()
             && outcome == CallOutcome::Ok
             && soft_failures.is_empty()
-            && self.captured_len <= MAX_CAPTURED
+            && !self.captured.is_too_long
         {
-            fill.put(std::mem::take(&mut self.captured));
+            fill.put(captured);
         }
         let hashed = |user: String| match settings {
             Some(settings) if settings.hash_users => ContentHash::of_bytes(user.as_bytes()).to_string(),

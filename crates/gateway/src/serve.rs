@@ -336,7 +336,7 @@ impl Serving<'_> {
     fn failures(&self, arrived: &Arrived, watch: &CallWatch) -> Vec<SoftFailure> {
         match arrived.body().filter(|_| arrived.is_success()) {
             Some(body) => {
-                let read = answer::read(self.asked.door, false, std::slice::from_ref(body));
+                let read = answer::read(self.asked.door, false, body);
                 guarded(self.route, &watch.request(), &read)
             }
             None => Vec::new(),
@@ -345,9 +345,7 @@ impl Serving<'_> {
 
     /// Notes an answer that the caller does not get: what was wrong with it, and what it cost.
     fn discard(&self, arrived: &Arrived, failures: Vec<SoftFailure>, action: GuardAction, watch: &mut CallWatch) {
-        let usage = arrived.body().and_then(|body: &Bytes| {
-            answer::read(self.asked.door, false, std::slice::from_ref(body)).usage
-        });
+        let usage = arrived.body().and_then(|body| answer::read(self.asked.door, false, body).usage);
         watch.with(|call| {
             call.guard.push(action);
             if call.found.is_empty() {

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use llmops::{Guards, LlmOps, RecordWriter};
 use llmops_domain::alert::{AlertDraft, AlertKeys, AlertType, Severity};
@@ -14,6 +15,10 @@ use llmops_gateway::{Limiter, Recorded};
 use llmops_providers::Providers;
 use serde_json::{Map, json};
 
+/// Between two looks at what has ended.
+const PAUSE: Duration = Duration::from_millis(10);
+/// Calls that are looked at together.
+const MOST_AT_ONCE: usize = 256;
 /// Answering models and fingerprints that are remembered of one manifest.
 const MOST_FACES: usize = 64;
 /// Manifests that are remembered.
@@ -37,8 +42,12 @@ impl Drain {
 
     /// Until the gateway is gone and all its calls have ended.
     pub(super) async fn run(mut self, mut recordings: Recordings) {
-        while let Some(recorded) = recordings.next().await {
-            self.one(recorded);
+        loop {
+            let recorded = recordings.next_many(PAUSE, MOST_AT_ONCE).await;
+            if recorded.is_empty() {
+                break;
+            }
+            recorded.into_iter().for_each(|recorded| self.one(recorded));
         }
         self.guards.flush().await;
     }
