@@ -326,28 +326,28 @@ mod tests {
         assert_eq!(kind, "text/event-stream");
         insta::assert_snapshot!(String::from_utf8_lossy(&stream), @r#"
         event: message_start
-        data: {"message":{"content":[],"id":"req_1","model":"m-1","role":"assistant","stop_reason":null,"stop_sequence":null,"type":"message","usage":{"input_tokens":0,"output_tokens":0}},"type":"message_start"}
+        data: {"type":"message_start","message":{"id":"req_1","type":"message","role":"assistant","model":"m-1","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":0,"output_tokens":0}}}
 
         event: content_block_start
-        data: {"content_block":{"text":"","type":"text"},"index":0,"type":"content_block_start"}
+        data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}
 
         event: content_block_delta
-        data: {"delta":{"text":"hi","type":"text_delta"},"index":0,"type":"content_block_delta"}
+        data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hi"}}
 
         event: content_block_stop
-        data: {"index":0,"type":"content_block_stop"}
+        data: {"type":"content_block_stop","index":0}
 
         event: content_block_start
-        data: {"content_block":{"id":"c","input":{},"name":"f","type":"tool_use"},"index":1,"type":"content_block_start"}
+        data: {"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"c","name":"f","input":{}}}
 
         event: content_block_delta
-        data: {"delta":{"partial_json":"{\"a\":1}","type":"input_json_delta"},"index":1,"type":"content_block_delta"}
+        data: {"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"a\":1}"}}
 
         event: content_block_stop
-        data: {"index":1,"type":"content_block_stop"}
+        data: {"type":"content_block_stop","index":1}
 
         event: message_delta
-        data: {"delta":{"stop_reason":"tool_use","stop_sequence":null},"type":"message_delta","usage":{"input_tokens":3,"output_tokens":2}}
+        data: {"type":"message_delta","delta":{"stop_reason":"tool_use","stop_sequence":null},"usage":{"input_tokens":3,"output_tokens":2}}
 
         event: message_stop
         data: {"type":"message_stop"}
