@@ -70,6 +70,16 @@ pub struct CallAttempt {
     pub ms: f64,
 }
 
+/// What an attempt is called that was dropped before it was answered: the caller left, or another provider was faster.
+pub const GIVEN_UP: &str = "given up before it was answered";
+
+impl CallAttempt {
+    /// Whether it was dropped before it was answered, which says nothing about the provider.
+    pub fn is_given_up(&self) -> bool {
+        self.status.is_none() && self.error.as_deref() == Some(GIVEN_UP)
+    }
+}
+
 /// What is kept of one call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RequestRecord {

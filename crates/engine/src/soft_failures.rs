@@ -107,7 +107,7 @@ impl Guards {
             let _place = place;
             let Ok(_running) = guards.running.acquire().await else { return };
             let deployment = record.deployment.clone().unwrap_or_default();
-            let found = checks::run(&guards.services, &guard, (&deployment, &request, &answer)).await;
+            let found = checks::run(&guards.services, &guard, (deployment.as_str(), &request, answer.as_str())).await;
             if record.soft_failures.is_empty() && !found.is_empty() {
                 // It was counted as a call already.
                 let key = (

@@ -3,10 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use llmops_domain::record::CallAttempt;
-
-/// What an attempt is called that was dropped: the caller left, or another provider was faster.
-const GIVEN_UP: &str = "given up before it was answered";
+use llmops_domain::record::{CallAttempt, GIVEN_UP};
 
 /// The attempts of a call. Clones share them; nobody else waits for the lock than an attempt beside this one.
 #[derive(Debug, Clone, Default)]

@@ -32,7 +32,7 @@ pub(crate) enum KeyCommand {
         #[command(flatten)]
         limits: LimitArgs,
     },
-    /// Set what may be spent with a key at the gateway, in place of what was set before; without a limit: as much as anybody likes
+    /// Set what may be spent with a key at the gateway; what is not named has no limit any more
     Limit {
         /// Its id
         key: String,

@@ -109,7 +109,7 @@ async fn ask_judge(services: &Services, check: &JudgeCheck, input: &str, answer:
 }
 
 fn read_judgement(said: &str) -> Result<Judgement, String> {
-    let object = said.find('{').and_then(|from| Some(&said[from..=said.rfind('}')?])).unwrap_or_default();
+    let object = said.find('{').and_then(|from| said.get(from..=said.rfind('}')?)).unwrap_or_default();
     let word: Judgement = serde_json::from_str(object).map_err(|error| format!("not the wanted JSON ({error}): {said}"))?;
     if (0.0..=1.0).contains(&word.score) { Ok(word) } else { Err(format!("a score of {} is not from 0 to 1", word.score)) }
 }
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn a_judges_word() {
         assert_eq!(read_judgement("```json\n{\"score\": 0.5, \"reason\": \"so so\"}\n```").unwrap().reason, "so so");
-        for wrong in ["", "fine", "{\"score\": 2}", "{\"reason\": \"x\"}", "}{"] {
+        for wrong in ["", "fine", "{\"score\": 2}", "{\"reason\": \"x\"}", "} {"] {
             assert!(read_judgement(wrong).is_err(), "{wrong}");
         }
     }

@@ -47,8 +47,8 @@ fn interval(calls: u64, failed: u64) -> Option<(f64, [f64; 2])> {
 /// Looks at the calls and soft failures of a window and of the time before it.
 pub(super) fn review(config: &GuardAlert, (calls, failed): (u64, u64), before: (u64, u64)) -> Vec<Finding> {
     let Some((rate, interval)) = interval(calls, failed) else { return Vec::new() };
-    let finding = |message, threshold, before| Finding {
-        is_drift: threshold == None::<f64>,
+    let finding = |message: String, threshold: Option<f64>, before| Finding {
+        is_drift: threshold.is_none(),
         message,
         calls,
         failed,

@@ -2,17 +2,15 @@
 //! behind the manifest.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use llmops::{Guards, LlmOps, RecordWriter};
 use llmops_domain::alert::{AlertDraft, AlertKeys, AlertType, Severity};
 use llmops_domain::id::ProjectId;
 use llmops_domain::limits::millionths;
-use llmops_domain::record::{CallAttempt, RecordFilter, RequestRecord};
+use llmops_domain::record::{RecordFilter, RequestRecord};
 use llmops_gateway::recorder::Recordings;
 use llmops_gateway::{Limiter, Recorded};
-use llmops_providers::Providers;
 use serde_json::{Map, json};
 
 /// Between two looks at what has ended.
@@ -26,18 +24,16 @@ const MOST_WATCHED: usize = 10_000;
 
 /// Looks at finished calls, one after the other.
 pub(super) struct Drain {
-    pub(super) ops: LlmOps,
-    pub(super) writer: RecordWriter,
-    pub(super) limiter: Limiter,
-    pub(super) providers: Arc<Providers>,
-    pub(super) guards: Guards,
+    ops: LlmOps,
+    writer: RecordWriter,
+    limiter: Limiter,
+    guards: Guards,
     faces: Faces,
 }
 
 impl Drain {
     pub(super) fn new(ops: LlmOps, writer: RecordWriter, limiter: Limiter, guards: Guards) -> Self {
-        let providers = ops.shared_providers();
-        Self { ops, writer, limiter, providers, guards, faces: Faces::default() }
+        Self { ops, writer, limiter, guards, faces: Faces::default() }
     }
 
     /// Until the gateway is gone and all its calls have ended.
@@ -56,7 +52,7 @@ impl Drain {
         let (project, record) = (&recorded.project, &recorded.record);
         self.charge(project, record);
         for attempt in &record.attempts {
-            note_health(&self.providers, attempt);
+            self.ops.models().note(attempt);
         }
         if let Some((before, now)) = self.faces.changed(project, record) {
             tokio::spawn(tell(self.ops.for_project(project.clone()), record.clone(), before, now));
@@ -89,20 +85,6 @@ impl Drain {
             self.limiter.charge(project, &format!("deployment/{name}@{environment}"), tokens, cost);
         }
     }
-}
-
-/// What an attempt tells of a model's health. Errors of the request itself say nothing, and neither do callers that left.
-fn note_health(providers: &Providers, attempt: &CallAttempt) {
-    let call = match attempt.status {
-        Some(status) if status < 400 => Ok(attempt.ms),
-        Some(status @ (401 | 403 | 408 | 429 | 500..)) => Err(format!("answered {status}")),
-        Some(_) => return,
-        None => match &attempt.error {
-            Some(error) if !error.starts_with("given up") => Err(error.clone()),
-            _ => return,
-        },
-    };
-    providers.health().note(&attempt.model, call, jiff::Timestamp::now());
 }
 
 /// Which models and fingerprints answered behind which manifests.
