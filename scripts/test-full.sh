@@ -58,6 +58,14 @@ python scripts/bench/engine.py
 step "Replicas and workers killed every five seconds, on PostgreSQL and Redis; PostgreSQL away for 20 s"
 scripts/faults/run.sh replicas
 env -u LLMOPS_TEST_POSTGRES scripts/faults/run.sh outage
+step "The gateway: 10,000 calls to a provider that fails, a rollback on three replicas, PostgreSQL away for 60 s"
+scripts/faults/run.sh gateway faults
+scripts/faults/run.sh gateway rollback
+env -u LLMOPS_TEST_POSTGRES scripts/faults/run.sh gateway outage
+scripts/clients/gateway.sh "$target/release/llmops"
+step "The gateway's load, beside the barest proxy"
+cargo build --locked --release -p llmops-gateway --example bench
+python scripts/bench/gateway.py || echo "a promise did not hold on this machine"
 
 step "promptfoo beside it"
 if have npm; then

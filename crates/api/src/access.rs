@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use llmops_domain::access::{ApiKey, Role};
 use llmops_domain::id::ProjectId;
+use llmops_domain::limits::Limits;
 use serde::{Deserialize, Serialize};
 
 /// Makes a key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateKey {
     /// What people call it: 1 to 128 characters.
@@ -21,10 +22,13 @@ pub struct CreateKey {
     /// When it stops working; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// What may be spent with it at the gateway.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
 }
 
 /// A key that was made, with its secret. The secret is shown this once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CreatedKey {
     /// The key.
     pub key: ApiKey,

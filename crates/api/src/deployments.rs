@@ -2,6 +2,7 @@
 
 use llmops_domain::approval::Approval;
 use llmops_domain::chat::Parameters;
+use llmops_domain::config::duration::HumanDuration;
 use llmops_domain::deployment::{Deployment, DeploymentSettings};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::manifest::Manifest;
@@ -126,6 +127,35 @@ pub struct RehearsedManifest {
     pub prompt: Option<String>,
     /// What would go wrong; empty where nothing would.
     pub problems: Vec<String>,
+}
+
+/// Which time of which environment is meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct SoftFailureQuery {
+    /// The environment; absent: `production`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// The last `1h`, `30m` …, at most five days; absent: the window of the deployment's alert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>)]
+    pub window: Option<HumanDuration>,
+}
+
+/// How many answers of a deployment failed softly.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SoftFailureRate {
+    /// Calls that were answered.
+    pub calls: u64,
+    /// Those that failed softly.
+    pub soft_failed: u64,
+    /// Their share, from 0 to 1; null without calls.
+    pub rate: Option<f64>,
+    /// Its 95 % interval.
+    pub interval: Option<[f64; 2]>,
+    /// In the last so long.
+    #[schema(value_type = String)]
+    pub window: HumanDuration,
 }
 
 /// Whose records are deleted.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 use llmops::Options;
 use llmops::jobs::{Queue, RedisQueue, StoredQueue};
+use llmops::spending::{RedisSpending, SpendingBook};
 use llmops_domain::config::QueueConfig;
 use llmops_domain::config::duration::HumanDuration;
 use llmops_storage::Store;
@@ -67,16 +68,19 @@ impl QueueArgs {
     /// The engine's options with the queue opened.
     pub(crate) async fn open(&self, config: &QueueConfig, store: &Store) -> Outcome<Options> {
         let failed = |e: &dyn std::error::Error| Failure::because(Kind::Undecided, "cannot open the queue", e);
+        let mut spending: Option<Arc<dyn SpendingBook>> = None;
         let queue: Arc<dyn Queue> = match self.queue.as_ref().or(config.url.as_ref()) {
             None => Arc::new(StoredQueue(store.clone())),
             Some(url) if url.starts_with("redis") => {
                 // Installing it twice is no error that matters: the first one stays.
                 let _ = rustls::crypto::ring::default_provider().install_default();
+                let book = RedisSpending::connect(url, &config.name).await.map_err(|e| failed(&e))?;
+                spending = Some(Arc::new(book));
                 Arc::new(RedisQueue::connect(url, &config.name).await.map_err(|e| failed(&e))?)
             }
             Some(url) => Arc::new(StoredQueue(Store::open(url).await.map_err(|e| failed(&e))?)),
         };
-        Ok(Options { lease: self.lease(config).0, queue: Some(queue), ..Options::default() })
+        Ok(Options { lease: self.lease(config).0, queue: Some(queue), spending, ..Options::default() })
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::{KeyId, ProjectId};
+use crate::limits::Limits;
 
 /// What a key allows. Each role may do what the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -60,7 +61,7 @@ impl FromStr for Role {
 }
 
 /// A key of the API, without its secret: that is shown once, when the key is made, and only its hash is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ApiKey {
     /// Its id.
     pub id: KeyId,
@@ -85,6 +86,9 @@ pub struct ApiKey {
     /// When it was used last, within a minute.
     #[serde(default)]
     pub last_used_at: Option<Timestamp>,
+    /// What may be spent with it at the gateway.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 impl ApiKey {
@@ -187,6 +191,7 @@ mod tests {
             expires_at: None,
             revoked_at: None,
             last_used_at: None,
+            limits: Limits::default(),
         };
         assert!(key.works_at(at(10)));
         let expiring = ApiKey { expires_at: Some(at(10)), ..key.clone() };

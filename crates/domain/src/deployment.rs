@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::duration::HumanDuration;
 use crate::hash::ContentHash;
 use crate::id::ProjectId;
+use crate::limits::Limits;
 use crate::manifest::Manifest;
 use crate::prompt::PromptBody;
 use crate::record::BodyPolicy;
@@ -61,6 +62,50 @@ pub struct LiveDeployment {
     pub prompt: Option<PromptBody>,
     /// The fixed answer of its safe mode, where that is on and names no manifest.
     pub fixed_answer: Option<String>,
+    /// What answers in the variants of its experiment, in their order; empty without one, and in safe mode.
+    pub variants: Vec<LiveVariant>,
+}
+
+/// What answers in one variant of a deployment's experiment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveVariant {
+    /// The variant's id.
+    pub variant: String,
+    /// What answers; the deployment's own manifest where the variant names nothing.
+    pub manifest: Manifest,
+    /// Its hash.
+    pub manifest_id: ContentHash,
+    /// The body of its prompt.
+    pub prompt: Option<PromptBody>,
+}
+
+/// Which of the places that host a deployment's model is asked first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Choose {
+    /// The manifest's, then the fallbacks as they are listed.
+    #[default]
+    Listed,
+    /// The one that the verifier finds best: healthy ones first, then by score, latency and price.
+    Verifier,
+}
+
+/// Answers that are kept and given again for equal requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheSettings {
+    /// How long an answer is good.
+    #[schema(value_type = String)]
+    pub ttl: HumanDuration,
+    /// Most answers that are kept; the oldest go first.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_answers: u32,
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self { ttl: HumanDuration::from_secs(3600), max_answers: 10_000 }
+    }
 }
 
 /// What kind of change a deployment saw.
@@ -128,6 +173,12 @@ pub struct DeploymentSettings {
     /// before its first byte. Another model is another manifest.
     #[schemars(length(max = 16))]
     pub fallbacks: Vec<String>,
+    /// Which of them is asked first: `listed` or `verifier`.
+    pub choose: Choose,
+    /// Ask the next one too when there is no first byte after this time, and take what comes first. Absent: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub hedge_after: Option<HumanDuration>,
     /// How often one provider is asked again before the next one, before its first byte.
     #[schemars(range(max = 10))]
     pub retries: u32,
@@ -137,6 +188,14 @@ pub struct DeploymentSettings {
     /// Longest that an answer may take.
     #[schema(value_type = String)]
     pub timeout_total: HumanDuration,
+    /// What all callers together may spend.
+    pub limits: Limits,
+    /// Keeps answers for equal requests; absent: every request is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheSettings>,
+    /// The key of the experiment whose variants answer: users, or sessions, are assigned by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<String>,
     /// What of the bodies is kept in the records.
     pub bodies: BodyPolicy,
     /// Share of calls whose bodies are kept, from 0 to 1.
@@ -166,9 +225,14 @@ impl Default for DeploymentSettings {
             merge: SystemMerge::default(),
             allow_override: Vec::new(),
             fallbacks: Vec::new(),
+            choose: Choose::default(),
+            hedge_after: None,
             retries: 1,
             timeout_first_byte: HumanDuration::from_secs(60),
             timeout_total: HumanDuration::from_secs(600),
+            limits: Limits::default(),
+            cache: None,
+            experiment: None,
             bodies: BodyPolicy::default(),
             body_sampling: 1.0,
             hash_users: false,

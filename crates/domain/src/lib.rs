@@ -26,6 +26,7 @@ pub mod id;
 pub mod incident;
 pub mod json_path;
 pub mod judge;
+pub mod limits;
 pub mod manifest;
 pub mod meter;
 pub mod near_duplicates;

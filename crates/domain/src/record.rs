@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chat::Usage;
 use crate::hash::ContentHash;
-use crate::soft_failure::SoftFailure;
+use crate::soft_failure::{GuardAction, SoftFailure};
 
 /// What of a call's bodies is kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
@@ -68,6 +68,16 @@ pub struct CallAttempt {
     pub error: Option<String>,
     /// Milliseconds until its first byte, or until it failed.
     pub ms: f64,
+}
+
+/// What an attempt is called that was dropped before it was answered: the caller left, or another provider was faster.
+pub const GIVEN_UP: &str = "given up before it was answered";
+
+impl CallAttempt {
+    /// Whether it was dropped before it was answered, which says nothing about the provider.
+    pub fn is_given_up(&self) -> bool {
+        self.status.is_none() && self.error.as_deref() == Some(GIVEN_UP)
+    }
 }
 
 /// What is kept of one call.
@@ -143,6 +153,12 @@ pub struct RequestRecord {
     /// What was wrong with the content of an answer that came.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub soft_failures: Vec<SoftFailure>,
+    /// What the guard did about a soft failure before the caller had the answer: `retry`, `fall_back` or `replace`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guard: Vec<GuardAction>,
+    /// Whether the answer is one that was kept from an equal request.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cached: bool,
     /// All attempts, in order.
     pub attempts: Vec<CallAttempt>,
     /// The request's body, by the deployment's policy.

@@ -1,11 +1,18 @@
 //! Soft failures: calls that succeeded by protocol and failed by content.
 //!
-//! [`check`] is a pure function from an answer to what is wrong with it. It is cheap: it runs on every answer of the
-//! gateway, after the caller has it.
+//! [`Guard::check`] is a pure function from an answer to what is wrong with it. It is cheap: it runs on every answer of the
+//! gateway, after the caller has it, or before where the deployment wants something done about it ([`GuardAction`]).
+
+mod language;
+mod refusal;
+mod settings;
 
 use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use settings::{GuardAction, GuardAlert, GuardConfig, HttpCheck, JudgeCheck};
 
 /// What is wrong with the content of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -17,7 +24,9 @@ pub struct SoftFailure {
 }
 
 /// The checks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum SoftFailureKind {
     /// Neither text nor a tool call.
@@ -38,49 +47,36 @@ pub enum SoftFailureKind {
     Repetition,
     /// A tool that the request does not offer.
     UnknownTool,
+    /// The model declines to answer, or the provider's filter did.
+    Refusal,
+    /// Not of the JSON schema that was asked for.
+    OffSchema,
+    /// Another language than the wanted one.
+    WrongLanguage,
+    /// The deployment's own check over HTTP says so.
+    HttpCheck,
+    /// The judge says so.
+    Judge,
 }
 
-/// Which answers count as soft failures. Without any key, empty and truncated answers, loops and unknown tools do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a check of its own, switched on or off in a file")]
-pub struct GuardConfig {
-    /// An answer without text and without tool calls.
-    pub empty: bool,
-    /// An answer that ended at the token limit.
-    pub truncated: bool,
-    /// The same eight words three times in a row, or more.
-    pub repetition: bool,
-    /// A call of a tool that the request does not offer.
-    pub unknown_tool: bool,
-    /// Fewest characters of an answer that has text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub min_chars: Option<usize>,
-    /// Most characters.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_chars: Option<usize>,
-    /// The answer must be JSON.
-    pub json: bool,
-    /// Regular expressions of which each must match.
-    #[schemars(length(max = 32))]
-    pub required: Vec<String>,
-    /// Regular expressions of which none may match.
-    #[schemars(length(max = 32))]
-    pub forbidden: Vec<String>,
-}
-
-impl Default for GuardConfig {
-    fn default() -> Self {
-        Self {
-            empty: true,
-            truncated: true,
-            repetition: true,
-            unknown_tool: true,
-            min_chars: None,
-            max_chars: None,
-            json: false,
-            required: Vec::new(),
-            forbidden: Vec::new(),
+impl SoftFailureKind {
+    /// Its name, as in records and headers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::TooShort => "too_short",
+            Self::TooLong => "too_long",
+            Self::Truncated => "truncated",
+            Self::NotJson => "not_json",
+            Self::RequiredMissing => "required_missing",
+            Self::Forbidden => "forbidden",
+            Self::Repetition => "repetition",
+            Self::UnknownTool => "unknown_tool",
+            Self::Refusal => "refusal",
+            Self::OffSchema => "off_schema",
+            Self::WrongLanguage => "wrong_language",
+            Self::HttpCheck => "http_check",
+            Self::Judge => "judge",
         }
     }
 }
@@ -91,18 +87,32 @@ pub struct Guard {
     config: GuardConfig,
     required: Vec<Regex>,
     forbidden: Vec<Regex>,
+    language: Option<whatlang::Lang>,
+    /// Of the manifest's response format.
+    schema: Option<std::sync::Arc<jsonschema::Validator>>,
 }
 
-/// A pattern that is no regular expression.
+/// Why a guard cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("guard.{field}[{index}] is no regular expression: {message}")]
-pub struct GuardError {
-    /// `required` or `forbidden`.
-    pub field: &'static str,
-    /// Its place in the list.
-    pub index: usize,
-    /// What is wrong with it.
-    pub message: String,
+pub enum GuardError {
+    /// A pattern is no regular expression.
+    #[error("guard.{field}[{index}] is no regular expression: {message}")]
+    Pattern {
+        /// `required` or `forbidden`.
+        field: &'static str,
+        /// Its place in the list.
+        index: usize,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A value makes no sense.
+    #[error("guard.{field}: {message}")]
+    Value {
+        /// Which.
+        field: &'static str,
+        /// What is wrong and what was expected.
+        message: String,
+    },
 }
 
 /// What a guard looks at.
@@ -116,6 +126,10 @@ pub struct GuardedAnswer<'a> {
     pub called_tools: &'a [String],
     /// Names of the tools that the request offered; absent: not known.
     pub offered_tools: Option<&'a [String]>,
+    /// Whether the model marked its answer as a refusal.
+    pub is_refusal: bool,
+    /// The request's `response_format`, where the manifest has none.
+    pub response_format: Option<&'a Value>,
 }
 
 /// Words of a loop.
@@ -124,22 +138,30 @@ const LOOP_WORDS: usize = 8;
 const LOOP_TIMES: usize = 3;
 
 impl Guard {
-    /// Compiles the patterns.
+    /// Compiles the patterns. `response_format` is the manifest's: answers must be of its JSON schema.
     ///
     /// # Errors
-    /// The first pattern that is no regular expression.
-    pub fn compile(config: &GuardConfig) -> Result<Self, GuardError> {
+    /// The first thing that is wrong with the configuration.
+    pub fn compile(config: &GuardConfig, response_format: Option<&Value>) -> Result<Self, GuardError> {
+        config.check()?;
         let all = |field: &'static str, patterns: &[String]| {
             let one = |(index, pattern): (usize, &String)| {
-                Regex::new(pattern).map_err(|e| GuardError { field, index, message: e.to_string() })
+                Regex::new(pattern).map_err(|e| GuardError::Pattern { field, index, message: e.to_string() })
             };
             patterns.iter().enumerate().map(one).collect::<Result<Vec<_>, _>>()
         };
         Ok(Self {
             required: all("required", &config.required)?,
             forbidden: all("forbidden", &config.forbidden)?,
+            language: config.language.as_deref().map(language::by_code).transpose()?,
+            schema: response_format.filter(|_| config.schema).and_then(validator).map(std::sync::Arc::new),
             config: config.clone(),
         })
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &GuardConfig {
+        &self.config
     }
 
     /// Everything that is wrong with an answer.
@@ -162,6 +184,14 @@ impl Guard {
             }
         } else {
             self.check_text(text, &mut add);
+            self.check_schema(text, answer.response_format, &mut add);
+        }
+        if config.refusal {
+            if answer.is_refusal || matches!(answer.finish_reason, Some("content_filter" | "refusal")) {
+                add(SoftFailureKind::Refusal, "declined by the model or its provider".to_owned());
+            } else if let Some(words) = refusal::phrase(text) {
+                add(SoftFailureKind::Refusal, format!("begins with a refusal: `{words}`"));
+            }
         }
         if config.truncated && matches!(answer.finish_reason, Some("length" | "max_tokens")) {
             add(SoftFailureKind::Truncated, "stopped at the token limit".to_owned());
@@ -201,7 +231,36 @@ impl Guard {
         {
             add(SoftFailureKind::Repetition, format!("again and again: {words}"));
         }
+        if let Some(wanted) = self.language
+            && let Some(found) = language::other_than(wanted, text)
+        {
+            add(SoftFailureKind::WrongLanguage, format!("looks like {found}, {} expected", wanted.eng_name()));
+        }
     }
+
+    fn check_schema(&self, text: &str, asked: Option<&Value>, add: &mut impl FnMut(SoftFailureKind, String)) {
+        if !self.config.schema {
+            return;
+        }
+        let asked = if self.schema.is_some() { None } else { asked.and_then(validator) };
+        let Some(schema) = self.schema.as_deref().or(asked.as_ref()) else { return };
+        match serde_json::from_str::<Value>(text) {
+            Err(_) if self.config.json => {}
+            Err(error) => add(SoftFailureKind::NotJson, error.to_string()),
+            Ok(value) => {
+                if let Some(error) = schema.iter_errors(&value).next() {
+                    let path = error.instance_path().to_string();
+                    let place = if path.is_empty() { "the answer".to_owned() } else { path };
+                    add(SoftFailureKind::OffSchema, format!("{place}: {error}"));
+                }
+            }
+        }
+    }
+}
+
+/// The validator of OpenAI's `response_format`, where it has a schema that can be read.
+fn validator(response_format: &Value) -> Option<jsonschema::Validator> {
+    jsonschema::validator_for(response_format.pointer("/json_schema/schema")?).ok()
 }
 
 /// The [`LOOP_WORDS`] words that stand [`LOOP_TIMES`] times in a row.
@@ -221,7 +280,7 @@ mod tests {
     use super::*;
 
     fn kinds(config: &GuardConfig, answer: GuardedAnswer<'_>) -> Vec<SoftFailureKind> {
-        Guard::compile(config).unwrap().check(answer).into_iter().map(|f| f.kind).collect()
+        Guard::compile(config, None).unwrap().check(answer).into_iter().map(|f| f.kind).collect()
     }
 
     fn text(text: &str) -> GuardedAnswer<'_> {
@@ -278,7 +337,55 @@ mod tests {
     #[test]
     fn a_wrong_pattern_is_named() {
         let config = GuardConfig { forbidden: vec!["ok".to_owned(), "(".to_owned()], ..GuardConfig::default() };
-        let error = Guard::compile(&config).unwrap_err();
-        assert_eq!((error.field, error.index), ("forbidden", 1));
+        let error = Guard::compile(&config, None).unwrap_err().to_string();
+        assert!(error.starts_with("guard.forbidden[1] is no regular expression"), "{error}");
+    }
+
+    #[test]
+    fn refusals() {
+        let check = |words: &str, expected: bool| {
+            let found = kinds(&GuardConfig::default(), text(words));
+            assert_eq!(found == [SoftFailureKind::Refusal], expected, "{words}: {found:?}");
+        };
+        check("I'm sorry, but I can't help with that.", true);
+        check("I’m sorry, but I can’t assist with this request.", true);
+        check("As an AI language model, I do not have opinions.", true);
+        check("Es tut mir leid, aber dabei kann ich nicht helfen.", true);
+        check("I can help with that: parcels arrive on Monday.", false);
+        check("Sorry for the delay! Your parcel arrives on Monday.", false);
+        check("Parcels arrive on Monday. If not, I cannot help you further.", false);
+        let filtered = GuardedAnswer { finish_reason: Some("content_filter"), ..text("Well") };
+        assert_eq!(kinds(&GuardConfig::default(), filtered), [SoftFailureKind::Refusal]);
+    }
+
+    #[test]
+    fn schemas() {
+        let format = serde_json::json!({"type": "json_schema", "json_schema": {"schema": {
+            "type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}}}});
+        let check = |manifest: Option<&Value>, asked: Option<&Value>, answer: &str, expected: &[SoftFailureKind]| {
+            let guard = Guard::compile(&GuardConfig::default(), manifest).unwrap();
+            let found = guard.check(GuardedAnswer { response_format: asked, ..text(answer) });
+            assert_eq!(found.into_iter().map(|f| f.kind).collect::<Vec<_>>(), expected, "{answer}");
+        };
+        for (manifest, asked) in [(Some(&format), None), (None, Some(&format))] {
+            check(manifest, asked, r#"{"a": 1}"#, &[]);
+            check(manifest, asked, r#"{"a": "x"}"#, &[SoftFailureKind::OffSchema]);
+            check(manifest, asked, "{}", &[SoftFailureKind::OffSchema]);
+            check(manifest, asked, "{", &[SoftFailureKind::NotJson]);
+        }
+        check(None, None, "{", &[]);
+    }
+
+    #[test]
+    fn languages() {
+        let config = GuardConfig { language: Some("de".to_owned()), ..GuardConfig::default() };
+        let english =
+            "Your parcel left the warehouse on Monday and will arrive within three working days at your door.";
+        let german = "Ihr Paket hat das Lager am Montag verlassen und kommt innerhalb von drei Werktagen bei Ihnen an.";
+        assert_eq!(kinds(&config, text(english)), [SoftFailureKind::WrongLanguage]);
+        assert_eq!(kinds(&config, text(german)), []);
+        assert_eq!(kinds(&config, text("OK!")), [], "too short to tell");
+        let unknown = GuardConfig { language: Some("xx".to_owned()), ..GuardConfig::default() };
+        assert!(Guard::compile(&unknown, None).unwrap_err().to_string().contains("guard.language"));
     }
 }

@@ -132,6 +132,24 @@ pub fn select_best(candidates: &[ModelStatus]) -> Option<&ModelStatus> {
     best
 }
 
+/// The candidates' positions, the best first: healthy ones before others, then as [`select_best`] compares them. Those that
+/// compare equal stay in their order.
+pub fn rank(candidates: &[ModelStatus]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..candidates.len()).collect();
+    let goes_before = |one: &ModelStatus, other: &ModelStatus| {
+        (one.healthy && !other.healthy) || (one.healthy == other.healthy && is_better(one, other))
+    };
+    // Insertion keeps equals in their order; there are few candidates.
+    for end in 1..order.len() {
+        let mut at = end;
+        while at > 0 && goes_before(&candidates[order[at]], &candidates[order[at - 1]]) {
+            order.swap(at, at - 1);
+            at -= 1;
+        }
+    }
+    order
+}
+
 fn is_better(one: &ModelStatus, other: &ModelStatus) -> bool {
     let score = |status: &ModelStatus| status.score.as_ref().map_or(-1.0, |score| score.score);
     let latency = |status: &ModelStatus| status.health.latency_ms.unwrap_or(f64::INFINITY);
@@ -168,6 +186,26 @@ mod tests {
         check(&[ok, no, no, no, ok], true);
         check(&[no, no, no, no, no, no, ok], false);
         check(&[no, no, no, no, no, no, ok, ok, ok, ok], true);
+    }
+
+    #[test]
+    fn ranks_put_the_healthy_first_and_keep_equals_in_order() {
+        let status = |model: &str, healthy: bool, latency_ms: Option<f64>| ModelStatus {
+            model: model.to_owned(),
+            healthy,
+            health: Health { latency_ms, ..Health::default() },
+            score: None,
+            price: None,
+        };
+        let all = [
+            status("sick", false, Some(1.0)),
+            status("slow", true, Some(9.0)),
+            status("quick", true, Some(2.0)),
+            status("unknown", true, None),
+            status("unknown too", true, None),
+        ];
+        assert_eq!(rank(&all), [2, 1, 3, 4, 0]);
+        assert_eq!(rank(&[]), Vec::<usize>::new());
     }
 
     #[test]

@@ -49,7 +49,7 @@ struct Keys {
 }
 
 struct Known {
-    key: ApiKey,
+    key: Arc<ApiKey>,
     hash: SecretHash,
     /// Microseconds since 1970 of its last use here; 0: not used since it was written.
     used: AtomicI64,
@@ -83,14 +83,14 @@ impl Access {
     /// replica: the store is asked.
     pub async fn authenticate(&self, secret: &str) -> Result<Option<ApiKey>, Error> {
         if let Some(key) = self.known(secret) {
-            return Ok(Some(key));
+            return Ok(Some(ApiKey::clone(&key)));
         }
         let now = self.clock.now();
         Ok(self.store.key_by_hash(&hash_of(secret)).await?.filter(|key| key.works_at(now)))
     }
 
     /// The key with this secret, if the copy has it and it works.
-    pub fn known(&self, secret: &str) -> Option<ApiKey> {
+    pub fn known(&self, secret: &str) -> Option<Arc<ApiKey>> {
         let (hash, now) = (hash_of(secret), self.clock.now());
         let keys = self.keys.load();
         let candidates = keys.by_hash.get(&short(&hash)).map(Vec::as_slice).unwrap_or_default();
@@ -187,7 +187,7 @@ impl Access {
         let mut keys = Keys { version: Some(version), ..Keys::default() };
         for StoredKey { key, hash } in stored {
             let used = present.by_id.get(&key.id).map_or(0, |known| known.used.load(Ordering::Relaxed));
-            let known = Arc::new(Known { key, hash, used: AtomicI64::new(used) });
+            let known = Arc::new(Known { key: Arc::new(key), hash, used: AtomicI64::new(used) });
             keys.by_hash.entry(short(&hash)).or_default().push(known.clone());
             keys.by_id.insert(known.key.id.clone(), known);
         }

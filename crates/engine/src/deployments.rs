@@ -1,10 +1,12 @@
 //! `Deployments`: what answers live traffic, and going back to what did.
 
 mod rehearse;
+mod variants;
 
 use std::sync::Arc;
 
-use llmops_api::deployments::{Deploy, Deployed, Rollback, SwitchSafeMode};
+use llmops_api::deployments::{Deploy, Deployed, Rollback, SoftFailureRate, SwitchSafeMode};
+use llmops_domain::config::duration::HumanDuration;
 use llmops_domain::deployment::{
     self, DEFAULT_ENVIRONMENT, Deployment, DeploymentAction, DeploymentChange, DeploymentSettings, LiveDeployment,
 };
@@ -21,6 +23,7 @@ use llmops_storage::StoreError;
 use crate::evaluator::BASELINE_TAG;
 use crate::gate::PASSED_TAG;
 use crate::prompts::PromptRegistry;
+use crate::soft_failures::Guards;
 use crate::{Error, Services};
 
 /// Runs that are looked through for one of a manifest.
@@ -58,6 +61,17 @@ impl Deployments {
     pub async fn history(&self, name: &str, environment: Option<&str>) -> Result<Vec<DeploymentChange>, Error> {
         let deployment = self.get(name, environment).await?;
         Ok(self.services.store.deployment_history(&self.project, name, &deployment.environment).await?)
+    }
+
+    /// How many of its answers failed softly, of late.
+    pub async fn soft_failures(
+        &self,
+        name: &str,
+        environment: Option<&str>,
+        window: Option<HumanDuration>,
+    ) -> Result<SoftFailureRate, Error> {
+        let deployment = self.get(name, environment).await?;
+        Guards::new(self.services.clone()).rate(&self.project, &deployment, window).await
     }
 
     /// A stored manifest by the beginning of its hash.
@@ -270,8 +284,15 @@ impl Deployments {
     /// Refuses what could not answer.
     async fn check(&self, manifest: &Manifest, settings: &DeploymentSettings) -> Result<(), Error> {
         let mut problems = self.problems(manifest, settings).await?;
-        if let Err(error) = Guard::compile(&settings.guard) {
+        if let Err(error) = Guard::compile(&settings.guard, None) {
             problems.push(error.to_string());
+        }
+        if let Err(error) = settings.limits.all() {
+            problems.push(format!("limits.{error}"));
+        }
+        let judge = settings.guard.judge.as_ref().map(|judge| judge.model.as_str());
+        if let Some(Err(error)) = judge.map(|model| self.services.providers.resolve(model)) {
+            problems.push(format!("guard.judge: {error}"));
         }
         for fallback in &settings.fallbacks {
             if let Err(error) = self.services.providers.resolve(fallback) {
@@ -410,7 +431,21 @@ impl Deployments {
         let prompt = self.prompt_body(&manifest).await?;
         let fixed = deployment.settings.safe_mode.manifest.is_none() && deployment.safe_mode;
         let fixed_answer = safe.answer.filter(|_| fixed);
-        Ok(LiveDeployment { project: self.project.clone(), deployment, manifest, manifest_id, prompt, fixed_answer })
+        let variants = if deployment.safe_mode {
+            Vec::new()
+        } else {
+            // A variant that cannot be read shall not take the deployment along.
+            match self.variants(&deployment, (&manifest_id, &manifest)).await {
+                Ok(variants) => variants,
+                Err(error @ Error::Store(StoreError::Unavailable(_))) => return Err(error),
+                Err(error) => {
+                    tracing::error!(deployment = %deployment.name, %error, "an experiment does not answer");
+                    Vec::new()
+                }
+            }
+        };
+        let project = self.project.clone();
+        Ok(LiveDeployment { project, deployment, manifest, manifest_id, prompt, fixed_answer, variants })
     }
 }
 

@@ -49,6 +49,8 @@ mod retention;
 mod review;
 pub mod schedules;
 mod scorers;
+mod soft_failures;
+pub mod spending;
 mod tasks;
 pub mod telemetry;
 pub mod verifier;
@@ -91,6 +93,8 @@ pub use retention::Pruned;
 pub use review::ReviewQueue;
 pub use schedules::Scheduler;
 pub use scorers::{DebateEvaluator, OwnScorers};
+pub use soft_failures::Guards;
+pub use spending::SpendingBook;
 pub use verifier::{Models, Verifier};
 
 /// Settings of the engine.
@@ -109,6 +113,8 @@ pub struct Options {
     pub alerts: AlertOptions,
     /// Where runs are queued for workers. Absent: whoever starts a run works on it in its own process.
     pub queue: Option<Arc<dyn jobs::Queue>>,
+    /// Where is counted what keys and deployments spend. Absent: in the store.
+    pub spending: Option<Arc<dyn SpendingBook>>,
     /// How long the work on a run waits for a store that cannot be reached.
     pub patience: Duration,
     /// Where embedding models are looked for.
@@ -126,6 +132,7 @@ impl Default for Options {
             experiments: ExperimentOptions::default(),
             alerts: AlertOptions::default(),
             queue: None,
+            spending: None,
             patience: Duration::from_secs(30),
             models: models::ModelOptions::default(),
             telemetry: telemetry::Telemetry::default(),
@@ -348,6 +355,24 @@ impl LlmOps {
     /// The number of the newest change of any deployment in any project: a gateway that knows it is up to date.
     pub async fn deployments_revision(&self) -> Result<i64, Error> {
         Ok(self.services.store.deployments_revision().await?)
+    }
+
+    /// Changes whenever a deployment or an experiment does, in any project.
+    pub async fn gateway_revision(&self) -> Result<(i64, u64), Error> {
+        let deployments = self.services.store.deployments_revision().await?;
+        let experiments = self.services.store.experiment_changes().await?;
+        Ok((deployments, experiments.into_iter().map(|(_, changes)| changes).fold(0, u64::wrapping_add)))
+    }
+
+    /// Where is counted what keys and deployments spend.
+    pub fn spending(&self) -> Arc<dyn SpendingBook> {
+        let stored = || Arc::new(spending::StoredSpending(self.services.store.clone())) as Arc<dyn SpendingBook>;
+        self.services.options.spending.clone().unwrap_or_else(stored)
+    }
+
+    /// What looks at answers after their callers have them: slow checks, counts, alerts.
+    pub fn guards(&self) -> Guards {
+        Guards::new(self.services.clone())
     }
 
     /// Everything that gateways answer from, in all projects.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use llmops_domain::id::ProjectId;
+use llmops_domain::record::CallAttempt;
 use llmops_domain::run::{EvaluationFilter, RunStatus};
 use llmops_domain::verifier::{ModelScore, ModelStatus, ScoreSource, select_best};
 
@@ -146,6 +147,21 @@ impl Models {
             }
             tokio::time::sleep(interval).await;
         }
+    }
+
+    /// Notes what an attempt of the gateway tells of a model's health. Errors of the request itself say nothing, and neither
+    /// do callers that left.
+    pub fn note(&self, attempt: &CallAttempt) {
+        let call = match attempt.status {
+            Some(status) if status < 400 => Ok(attempt.ms),
+            Some(status @ (401 | 403 | 408 | 429 | 500..)) => Err(format!("answered {status}")),
+            Some(_) => return,
+            None => match &attempt.error {
+                Some(error) if !attempt.is_given_up() => Err(error.clone()),
+                _ => return,
+            },
+        };
+        self.services.providers.health().note(&attempt.model, call, self.services.clock.now());
     }
 
     /// Sets a model's score by hand, in place of what runs measure.

@@ -1,6 +1,5 @@
 //! What an answer says: read from the bytes that the caller already has.
 
-use bytes::Bytes;
 use llmops_domain::chat::Usage;
 use llmops_domain::record::Door;
 use serde::Deserialize;
@@ -19,6 +18,8 @@ pub(crate) struct Answer {
     pub(crate) model: Option<String>,
     pub(crate) fingerprint: Option<String>,
     pub(crate) usage: Option<Usage>,
+    /// Whether the model marked it as a refusal.
+    pub(crate) is_refusal: bool,
     /// An error inside it.
     pub(crate) error: Option<String>,
 }
@@ -83,6 +84,7 @@ impl Answer {
             _ => {}
         }
         if let Some(refusal) = said.refusal {
+            self.is_refusal = true;
             self.text.push_str(&refusal);
         }
         for call in said.tool_calls.into_iter().flatten() {
@@ -196,15 +198,7 @@ struct AnthropicDelta {
 }
 
 /// Reads an answer. What cannot be read is left out: the caller has it as it was.
-pub(crate) fn read(door: Door, stream: bool, captured: &[Bytes]) -> Answer {
-    let joined;
-    let body: &[u8] = match captured {
-        [one] => one,
-        many => {
-            joined = many.concat();
-            &joined
-        }
-    };
+pub(crate) fn read(door: Door, stream: bool, body: &[u8]) -> Answer {
     let mut answer = Answer::default();
     if door == Door::Embeddings || !stream || !looks_streamed(body) {
         if let Ok(piece) = serde_json::from_slice::<Piece>(body) {
@@ -227,17 +221,37 @@ fn looks_streamed(body: &[u8]) -> bool {
     !body.trim_ascii_start().starts_with(b"{")
 }
 
-/// Names of the tools that a request offers; absent where it offers none.
-pub(crate) fn offered_tools(request: &[u8]) -> Option<Vec<String>> {
+/// What a request says about the answer that it wants.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Asks {
+    /// Names of the tools that it offers; absent where it offers none, or nobody called one.
+    pub(crate) tools: Option<Vec<String>>,
+    pub(crate) response_format: Option<Value>,
+}
+
+/// Reads what a request wants. Most want nothing, which a look at its bytes tells.
+pub(crate) fn asks(request: &[u8], with_tools: bool) -> Asks {
     #[derive(Deserialize)]
-    struct Offer {
+    struct Wants {
         #[serde(default)]
         tools: Vec<Value>,
+        #[serde(default)]
+        response_format: Option<Value>,
     }
-    let offer: Offer = serde_json::from_slice(request).ok()?;
+    if !with_tools && !has_field(request, b"\"json_schema\"") {
+        return Asks::default();
+    }
+    let Ok(wants) = serde_json::from_slice::<Wants>(request) else { return Asks::default() };
+    // OpenAI's and Anthropic's places of a name, then Gemini's.
     let name = |tool: &Value| tool.pointer("/function/name").or_else(|| tool.get("name"))?.as_str().map(str::to_owned);
-    let names: Vec<String> = offer.tools.iter().filter_map(name).collect();
-    (!names.is_empty()).then_some(names)
+    let declared = |tool: &Value| tool.get("functionDeclarations").and_then(Value::as_array).cloned();
+    let mut names: Vec<String> = wants.tools.iter().filter_map(name).collect();
+    names.extend(wants.tools.iter().filter_map(declared).flatten().filter_map(|function| name(&function)));
+    Asks { tools: (!names.is_empty()).then_some(names), response_format: wants.response_format }
+}
+
+fn has_field(bytes: &[u8], name: &[u8]) -> bool {
+    bytes.windows(name.len()).any(|window| window == name)
 }
 
 /// Characters of the texts in a request, to estimate tokens by.
@@ -248,14 +262,14 @@ pub(crate) fn prompt_chars(request: &[u8]) -> usize {
             Value::Array(items) => items.iter().map(texts).sum(),
             Value::Object(fields) => fields
                 .iter()
-                .filter(|(name, _)| matches!(&***name, "content" | "text" | "input"))
+                .filter(|(name, _)| matches!(&***name, "content" | "text" | "input" | "parts"))
                 .map(|(_, v)| texts(v))
                 .sum(),
             _ => 0,
         }
     }
     let Ok(Value::Object(fields)) = serde_json::from_slice(request) else { return 0 };
-    ["messages", "system", "input"].iter().filter_map(|name| fields.get(*name)).map(texts).sum()
+    ["messages", "system", "input", "contents"].iter().filter_map(|name| fields.get(*name)).map(texts).sum()
 }
 
 #[cfg(test)]
@@ -264,14 +278,14 @@ mod tests {
 
     fn streamed(events: &[&str]) -> Answer {
         let body: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
-        read(Door::Chat, true, &[Bytes::from(body)])
+        read(Door::Chat, true, body.as_bytes())
     }
 
     #[test]
     fn reads_a_whole_answer() {
         let body = r#"{"model": "m-1", "system_fingerprint": "fp", "choices": [{"message": {"content": "hi"}, "finish_reason":
             "stop"}], "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}}"#;
-        let answer = read(Door::Chat, false, &[Bytes::from(body)]);
+        let answer = read(Door::Chat, false, body.as_bytes());
         assert_eq!((&*answer.text, answer.finish_reason.as_deref()), ("hi", Some("stop")));
         assert_eq!(answer.usage, Some(Usage { prompt_tokens: 3, completion_tokens: 1 }));
         assert_eq!((answer.model.as_deref(), answer.fingerprint.as_deref()), (Some("m-1"), Some("fp")));
@@ -288,8 +302,7 @@ mod tests {
         ]);
         assert_eq!(answer.text, "Héllo");
         assert_eq!(answer.usage.unwrap().completion_tokens, 2);
-        let commented =
-            read(Door::Chat, true, &[Bytes::from(": ping\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n")]);
+        let commented = read(Door::Chat, true, b": ping\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n");
         assert_eq!(commented.text, "a");
     }
 
@@ -307,7 +320,7 @@ mod tests {
     #[test]
     fn reads_errors_inside_a_success() {
         assert_eq!(streamed(&[r#"{"error": {"message": "overloaded", "code": 502}}"#]).error.unwrap(), "overloaded");
-        let whole = read(Door::Chat, true, &[Bytes::from(r#"{"error": "no such model"}"#)]);
+        let whole = read(Door::Chat, true, br#"{"error": "no such model"}"#);
         assert_eq!(whole.error.unwrap(), "no such model");
     }
 
@@ -315,7 +328,7 @@ mod tests {
     fn reads_anthropics_format() {
         let body = r#"{"model": "claude", "content": [{"type": "text", "text": "hi"}, {"type": "tool_use", "name": "f",
             "input": {"a": 1}}], "stop_reason": "tool_use", "usage": {"input_tokens": 4, "output_tokens": 2}}"#;
-        let answer = read(Door::Messages, false, &[Bytes::from(body)]);
+        let answer = read(Door::Messages, false, body.as_bytes());
         assert_eq!((&*answer.text, answer.called_tools.len()), ("hi", 1));
         assert_eq!(answer.usage, Some(Usage { prompt_tokens: 4, completion_tokens: 2 }));
         let events = [
@@ -325,7 +338,7 @@ mod tests {
             r#"{"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}}"#,
         ];
         let body: String = events.iter().map(|event| format!("event: x\ndata: {event}\n\n")).collect();
-        let answer = read(Door::Messages, true, &[Bytes::from(body)]);
+        let answer = read(Door::Messages, true, body.as_bytes());
         assert_eq!((&*answer.text, answer.finish_reason.as_deref()), ("hi", Some("end_turn")));
         assert_eq!(answer.usage, Some(Usage { prompt_tokens: 4, completion_tokens: 7 }));
     }
@@ -335,7 +348,10 @@ mod tests {
         let request = r#"{"model": "mmm", "messages": [{"role": "user", "content": "abcd"}, {"role": "user", "content":
             [{"type": "text", "text": "ef"}]}]}"#;
         assert_eq!(prompt_chars(request.as_bytes()), 6);
-        assert_eq!(offered_tools(br#"{"tools": [{"function": {"name": "f"}}, {"name": "g"}]}"#).unwrap(), ["f", "g"]);
-        assert_eq!(offered_tools(b"{}"), None);
+        let offered = asks(br#"{"tools": [{"function": {"name": "f"}}, {"name": "g"}]}"#, true);
+        assert_eq!(offered.tools.unwrap(), ["f", "g"]);
+        assert_eq!(asks(b"{}", true), Asks::default());
+        let format = asks(br#"{"response_format": {"type": "json_schema"}}"#, false).response_format;
+        assert_eq!(format.unwrap()["type"], "json_schema");
     }
 }

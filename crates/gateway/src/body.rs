@@ -1,4 +1,5 @@
-//! The answer on its way to the caller: handed on frame by frame as the provider sends it, and watched.
+//! The answer on its way to the caller: handed on frame by frame as the provider sends it, or translated piece by piece, and
+//! watched.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,7 +9,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use llmops_providers::stream::{Events, StreamReader};
+
 use crate::recorder::{CallWatch, End};
+use crate::write::EventWriter;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -28,6 +32,43 @@ struct Forwarded {
     upstream: Incoming,
     deadline: Pin<Box<Sleep>>,
     watch: CallWatch,
+    translation: Option<Box<Translation>>,
+}
+
+/// From the provider's format of a stream to the caller's.
+#[derive(Debug)]
+pub(crate) struct Translation {
+    events: Events,
+    reader: StreamReader,
+    writer: EventWriter,
+    has_ended: bool,
+}
+
+impl Translation {
+    pub(crate) fn new(reader: StreamReader, writer: EventWriter) -> Self {
+        Self { events: Events::default(), reader, writer, has_ended: false }
+    }
+
+    /// What the caller gets for these bytes; nothing while an event is incomplete.
+    fn push(&mut self, bytes: &[u8]) -> Bytes {
+        let mut out = Vec::new();
+        for event in self.events.push(bytes) {
+            self.reader.read(&event).into_iter().for_each(|piece| self.writer.write(piece, &mut out));
+        }
+        Bytes::from(out)
+    }
+
+    /// The end of the caller's stream, once.
+    fn finish(&mut self) -> Bytes {
+        let mut out = Vec::new();
+        if !std::mem::replace(&mut self.has_ended, true) {
+            if let Some(event) = self.events.finish() {
+                self.reader.read(&event).into_iter().for_each(|piece| self.writer.write(piece, &mut out));
+            }
+            self.writer.finish(&mut out);
+        }
+        Bytes::from(out)
+    }
 }
 
 impl std::fmt::Debug for Forwarded {
@@ -54,13 +95,88 @@ impl GatewayBody {
         if first.is_none() {
             watch.end(End::Complete);
         }
+        Self::stream(first, upstream, deadline, watch, None)
+    }
+
+    /// The provider's stream, translated, until the deadline.
+    pub(crate) fn translated(
+        first: Option<Bytes>,
+        upstream: Incoming,
+        deadline: Instant,
+        watch: CallWatch,
+        translation: Translation,
+    ) -> Self {
+        Self::stream(first, upstream, deadline, watch, Some(Box::new(translation)))
+    }
+
+    fn stream(
+        first: Option<Bytes>,
+        upstream: Incoming,
+        deadline: Instant,
+        watch: CallWatch,
+        translation: Option<Box<Translation>>,
+    ) -> Self {
         let deadline = Box::pin(tokio::time::sleep_until(deadline));
-        Self(Kind::Forwarded(Box::new(Forwarded { first, upstream, deadline, watch })))
+        Self(Kind::Forwarded(Box::new(Forwarded { first, upstream, deadline, watch, translation })))
     }
 }
 
 impl Forwarded {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Some(mut translation) = self.translation.take() else { return self.poll_bytes(cx) };
+        let polled = self.poll_translated(&mut translation, cx);
+        self.translation = Some(translation);
+        polled
+    }
+
+    fn poll_translated(
+        &mut self,
+        translation: &mut Translation,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        loop {
+            let data = if let Some(first) = self.first.take() {
+                translation.push(&first)
+            } else {
+                match Pin::new(&mut self.upstream).poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                        Ok(data) => translation.push(&data),
+                        Err(_trailers) => continue,
+                    },
+                    Poll::Ready(None) if translation.has_ended => return Poll::Ready(None),
+                    Poll::Ready(None) => {
+                        let last = translation.finish();
+                        self.watch.capture(&last);
+                        self.watch.end(End::Complete);
+                        return Poll::Ready((!last.is_empty()).then(|| Ok(Frame::data(last))));
+                    }
+                    Poll::Ready(Some(Err(error))) => return self.broken(error),
+                    Poll::Pending => return self.poll_deadline(cx),
+                }
+            };
+            if !data.is_empty() {
+                self.watch.capture(&data);
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+        }
+    }
+
+    fn broken(&mut self, error: hyper::Error) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.watch.end(End::Cut(format!("the provider's answer broke off: {error}")));
+        Poll::Ready(Some(Err(error.into())))
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.deadline.as_mut().poll(cx) {
+            Poll::Ready(()) => {
+                self.watch.end(End::Cut(Broken::TooLong.to_string()));
+                Poll::Ready(Some(Err(Broken::TooLong.into())))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(self.seen(first)))));
         }
@@ -69,21 +185,12 @@ impl Forwarded {
                 Ok(data) => Some(Ok(Frame::data(self.seen(data)))),
                 Err(trailers) => Some(Ok(trailers)),
             }),
-            Poll::Ready(Some(Err(error))) => {
-                self.watch.end(End::Cut(format!("the provider's answer broke off: {error}")));
-                Poll::Ready(Some(Err(error.into())))
-            }
+            Poll::Ready(Some(Err(error))) => self.broken(error),
             Poll::Ready(None) => {
                 self.watch.end(End::Complete);
                 Poll::Ready(None)
             }
-            Poll::Pending => match self.deadline.as_mut().poll(cx) {
-                Poll::Ready(()) => {
-                    self.watch.end(End::Cut(Broken::TooLong.to_string()));
-                    Poll::Ready(Some(Err(Broken::TooLong.into())))
-                }
-                Poll::Pending => Poll::Pending,
-            },
+            Poll::Pending => self.poll_deadline(cx),
         }
     }
 
@@ -111,13 +218,17 @@ impl Body for GatewayBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Whole(body) => body.is_none(),
-            Kind::Forwarded(forwarded) => forwarded.first.is_none() && forwarded.upstream.is_end_stream(),
+            Kind::Forwarded(forwarded) => {
+                let bytes_ended = forwarded.first.is_none() && forwarded.upstream.is_end_stream();
+                bytes_ended && forwarded.translation.as_ref().is_none_or(|translation| translation.has_ended)
+            }
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Whole(body) => SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64)),
+            Kind::Forwarded(forwarded) if forwarded.translation.is_some() => SizeHint::default(),
             Kind::Forwarded(forwarded) => {
                 let first = forwarded.first.as_ref().map_or(0, |first| first.len() as u64);
                 let rest = forwarded.upstream.size_hint();

@@ -8,12 +8,13 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
-use llmops_domain::record::{CallAttempt, CallOutcome};
+use llmops_domain::record::CallOutcome;
 use llmops_providers::ProviderError;
-use llmops_providers::http_client::{Endpoint, retry_after};
+use llmops_providers::http_client::{Endpoint, MAX_RESPONSE_BYTES, retry_after};
 use llmops_providers::upstream::Upstream;
 use tokio::time::Instant;
 
+use crate::attempts::Attempts;
 use crate::error::GatewayError;
 use crate::recorder::CallWatch;
 
@@ -21,6 +22,8 @@ use crate::recorder::CallWatch;
 const PAUSE: Duration = Duration::from_millis(100);
 /// A provider that asks to be left alone for longer is not asked again by this call.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Longest wait for the rest of an error.
+const ERROR_PATIENCE: Duration = Duration::from_secs(5);
 /// Most bytes of an error that are read to look for keys in it.
 const MAX_ERROR: usize = 1 << 20;
 
@@ -68,7 +71,17 @@ pub(crate) struct Place<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
     pub(crate) retries: u32,
+    /// Longest wait of one attempt for its first byte.
     pub(crate) first_byte: Duration,
+    /// The end of the whole call.
+    pub(crate) deadline: Instant,
+}
+
+impl Patience {
+    /// Longest wait for a first byte now.
+    fn wait(&self) -> Duration {
+        self.first_byte.min(self.deadline.saturating_duration_since(Instant::now()))
+    }
 }
 
 /// An answer that has begun.
@@ -80,10 +93,14 @@ pub(crate) struct Opened {
     pub(crate) rest: Incoming,
 }
 
-/// What an attempt came to.
-enum Attempt {
-    Opened(Opened),
-    Failed(ProviderError),
+/// What asking a place came to.
+pub(crate) enum Reply {
+    /// An answer, or an error that is the caller's: asking anybody else would not help.
+    Answer(Opened),
+    /// The provider refuses for now: somebody else may not.
+    Refusal(Opened),
+    /// There was no answer.
+    Failure(ProviderError),
 }
 
 /// The headers that go to a provider.
@@ -101,40 +118,36 @@ pub(crate) fn outgoing(theirs: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Asks one place until an answer begins or there is no use in asking it again. `is_last`: nobody is asked after it, so
-/// its error is the caller's.
-pub(crate) async fn ask(
-    place: &Place<'_>,
-    headers: &HeaderMap,
-    patience: Patience,
-    is_last: bool,
-    watch: &mut CallWatch,
-) -> Result<Option<Opened>, GatewayError> {
+/// Asks one place until an answer begins or there is no use in asking it again. Every attempt is noted.
+pub(crate) async fn ask(place: &Place<'_>, headers: &HeaderMap, patience: Patience, attempts: &Attempts) -> Reply {
     for tries_left in (0..=patience.retries).rev() {
-        let started = Instant::now();
-        watch.with(|call| place.model.clone_into(&mut call.model));
-        let attempt = attempt(place, headers, patience.first_byte).await;
-        note(watch, place, &attempt, started);
-        let give_up = tries_left == 0;
+        let pending = attempts.begin(place.model);
+        let attempt = attempt(place, headers, patience.wait()).await;
+        match &attempt {
+            Ok(opened) => pending.end(Some(opened.status.as_u16()), None),
+            Err(error) => pending.end(None, Some(error.to_string())),
+        }
+        let give_up = tries_left == 0 || patience.wait().is_zero();
         let pause = match attempt {
-            Attempt::Opened(opened) if !is_worth_repeating(opened.status) => return Ok(Some(opened)),
-            Attempt::Opened(opened) => {
+            Ok(opened) if !is_worth_repeating(opened.status) => return Reply::Answer(opened),
+            Ok(opened) => {
                 let asked = retry_after(&opened.headers, std::time::SystemTime::now());
-                let too_long = asked.is_some_and(|asked| asked > LONGEST_PAUSE);
-                if give_up || too_long {
-                    // The provider's own refusal is better than ours, where nobody else is left to ask.
-                    return if is_last { Ok(Some(opened)) } else { Ok(None) };
+                if give_up || asked.is_some_and(|asked| asked > LONGEST_PAUSE) {
+                    return Reply::Refusal(opened);
                 }
                 asked
             }
-            Attempt::Failed(error) if give_up || !error.is_retryable() => {
-                return if is_last { Err(refusal(&error, watch)) } else { Ok(None) };
-            }
-            Attempt::Failed(_) => None,
+            Err(error) if give_up || !error.is_retryable() => return Reply::Failure(error),
+            Err(_) => None,
         };
-        tokio::time::sleep(pause.unwrap_or_else(|| PAUSE.mul_f64(0.5 + rand::random::<f64>() / 2.0))).await;
+        tokio::time::sleep(pause.unwrap_or_else(pause_at_random)).await;
     }
-    Ok(None)
+    Reply::Failure(ProviderError::Config("no attempt was made".to_owned()))
+}
+
+/// Pauses that differ keep callers that failed together from coming back together.
+pub(crate) fn pause_at_random() -> Duration {
+    PAUSE.mul_f64(0.5 + rand::random::<f64>() / 2.0)
 }
 
 /// Statuses after which the same request may succeed. Whatever says that the request is wrong is not among them.
@@ -144,34 +157,28 @@ fn is_worth_repeating(status: StatusCode) -> bool {
         && !status.is_success()
 }
 
-fn refusal(error: &ProviderError, watch: &mut CallWatch) -> GatewayError {
+/// Notes that no provider answered, and says so to the caller.
+pub(crate) fn refusal(error: &ProviderError, watch: &mut CallWatch) -> GatewayError {
+    let outcome = match error {
+        ProviderError::Status { .. } | ProviderError::Format { .. } => CallOutcome::UpstreamError,
+        _ => CallOutcome::Unavailable,
+    };
     watch.with(|call| {
         call.error = Some(error.to_string());
-        call.outcome = Some(CallOutcome::Unavailable);
+        call.outcome = Some(outcome);
     });
     match error {
         ProviderError::Timeout { .. } => GatewayError::unavailable(true),
+        ProviderError::Status { code: 400 | 422, message, .. } => GatewayError::bad_request(message.clone()),
         ProviderError::Config(_) => GatewayError::misconfigured("the model provider is not set up for this"),
         _ => GatewayError::unavailable(false),
     }
 }
 
-fn note(watch: &mut CallWatch, place: &Place<'_>, attempt: &Attempt, started: Instant) {
-    let (status, error) = match attempt {
-        Attempt::Opened(opened) => (Some(opened.status.as_u16()), None),
-        Attempt::Failed(error) => (None, Some(error.to_string())),
-    };
-    let ms = started.elapsed().as_secs_f64() * 1000.0;
-    watch.with(|call| call.attempts.push(CallAttempt { model: place.model.to_owned(), status, error, ms }));
-}
-
 /// Sends the request and waits for the first piece of the answer.
-async fn attempt(place: &Place<'_>, headers: &HeaderMap, first_byte: Duration) -> Attempt {
-    match tokio::time::timeout(first_byte, open(place, headers)).await {
-        Ok(Ok(opened)) => Attempt::Opened(opened),
-        Ok(Err(error)) => Attempt::Failed(error),
-        Err(_) => Attempt::Failed(ProviderError::Timeout { after: first_byte }),
-    }
+async fn attempt(place: &Place<'_>, headers: &HeaderMap, first_byte: Duration) -> Result<Opened, ProviderError> {
+    let opened = tokio::time::timeout(first_byte, open(place, headers)).await;
+    opened.unwrap_or(Err(ProviderError::Timeout { after: first_byte }))
 }
 
 async fn open(place: &Place<'_>, headers: &HeaderMap) -> Result<Opened, ProviderError> {
@@ -192,10 +199,34 @@ async fn open(place: &Place<'_>, headers: &HeaderMap) -> Result<Opened, Provider
             return Err(ProviderError::Cut { endpoint: place.endpoint.name(), cause: error.to_string() });
         }
     };
+    if parts.status.is_success() && !is_plausible(first.as_deref().unwrap_or_default(), rest.is_end_stream()) {
+        let message = "neither JSON nor a stream of events";
+        return Err(place.endpoint.format_error(message, first.as_deref().unwrap_or_default()));
+    }
     for name in NOT_ANSWERED {
         parts.headers.remove(name);
     }
     Ok(Opened { status: parts.status, headers: parts.headers, first, rest })
+}
+
+/// Whether the beginning of a success looks like one: JSON, or a stream of events. What is garbage from its first byte on
+/// is not handed to the caller.
+fn is_plausible(first: &[u8], is_all: bool) -> bool {
+    let text = first.trim_ascii_start();
+    let is_event = [&b"data:"[..], b"event:", b"id:", b"retry:", b":"].iter().any(|field| text.starts_with(field));
+    match text.first() {
+        _ if is_event => true,
+        Some(b'{' | b'[') if is_all => serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok(),
+        Some(b'{' | b'[') => true,
+        // White space alone says nothing yet.
+        None => !is_all && !first.is_empty(),
+        // The name of an event's field may come in pieces.
+        Some(_) => {
+            !is_all
+                && text.len() < 6
+                && [&b"data:"[..], b"event:", b"id:", b"retry:"].iter().any(|f| f.starts_with(text))
+        }
+    }
 }
 
 async fn next_piece(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
@@ -214,9 +245,11 @@ async fn next_piece(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> 
 }
 
 /// The whole body of an error, with what must not be seen taken out of it.
-pub(crate) async fn whole_error(mut opened: Opened, endpoint: &Endpoint) -> (Response<()>, Bytes) {
+pub(crate) async fn whole_error(mut opened: Opened, endpoint: &Endpoint, deadline: Instant) -> (Response<()>, Bytes) {
     let mut body = opened.first.take().map(|first| first.to_vec()).unwrap_or_default();
-    while let Some(Ok(piece)) = next_piece(&mut opened.rest).await {
+    // An error that hangs is as good as what is there of it.
+    let deadline = deadline.min(Instant::now() + ERROR_PATIENCE);
+    while let Ok(Some(Ok(piece))) = tokio::time::timeout_at(deadline, next_piece(&mut opened.rest)).await {
         body.extend_from_slice(&piece);
         if body.len() > MAX_ERROR {
             break;
@@ -233,7 +266,52 @@ pub(crate) async fn whole_error(mut opened: Opened, endpoint: &Endpoint) -> (Res
     (response, body)
 }
 
+/// The whole body, until the deadline.
+pub(crate) async fn whole(opened: &mut Opened, endpoint: &Endpoint, deadline: Instant) -> Result<Bytes, ProviderError> {
+    let first = opened.first.take().unwrap_or_default();
+    if opened.rest.is_end_stream() {
+        return Ok(first);
+    }
+    let reading = async {
+        let mut body = first.to_vec();
+        while let Some(piece) = next_piece(&mut opened.rest).await {
+            let cut = |error: hyper::Error| ProviderError::Cut { endpoint: endpoint.name(), cause: error.to_string() };
+            body.extend_from_slice(&piece.map_err(cut)?);
+            if body.len() > MAX_RESPONSE_BYTES {
+                return Err(ProviderError::TooLarge { endpoint: endpoint.name(), limit: MAX_RESPONSE_BYTES });
+            }
+        }
+        Ok(Bytes::from(body))
+    };
+    let began = Instant::now();
+    let read = tokio::time::timeout_at(deadline, reading).await;
+    read.unwrap_or_else(|_| Err(ProviderError::Timeout { after: began.elapsed() }))
+}
+
 /// Whether a body is known to have ended.
 pub(crate) fn is_over(opened: &Opened) -> bool {
     opened.first.is_none() || opened.rest.is_end_stream()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn garbage_is_told_from_answers() {
+        let check = |first: &str, is_all: bool, expected: bool| {
+            assert_eq!(is_plausible(first.as_bytes(), is_all), expected, "{first:?} {is_all}");
+        };
+        check("{\"a\": 1}", true, true);
+        check("{\"a\": 1", true, false);
+        check("{\"a\": 1", false, true);
+        check("data: {}\n\n", true, true);
+        check(": ping\n\n", false, true);
+        check("da", false, true);
+        check("da", true, false);
+        check("\n", false, true);
+        check("", true, false);
+        check("<html>", false, false);
+        check("\u{1}\u{2}garbage", true, false);
+    }
 }

@@ -3,10 +3,35 @@
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
+use llmops_domain::limits::Spending;
 use llmops_domain::record::Door;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::body::GatewayBody;
+use crate::limits::Exceeded;
+
+/// An error of a provider whose format is another one than the door's, in that of the door.
+pub(crate) fn error_body(door: Door, status: StatusCode, message: &str) -> Bytes {
+    let kind = match status.as_u16() {
+        400 | 413 | 422 => "invalid_request_error",
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        429 => "rate_limit_error",
+        529 => "overloaded_error",
+        _ => "api_error",
+    };
+    shaped(door, json!({"message": message, "type": kind, "param": null, "code": status.as_u16().to_string()}))
+}
+
+/// OpenAI's error object; Anthropic's has less.
+fn shaped(door: Door, error: Value) -> Bytes {
+    let body = match door {
+        Door::Messages => json!({"type": "error", "error": {"type": error["type"], "message": error["message"]}}),
+        Door::Chat | Door::Embeddings => json!({"error": error}),
+    };
+    Bytes::from(body.to_string())
+}
 
 /// Why the gateway answers itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +81,14 @@ impl GatewayError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", "too_large", message)
     }
 
+    /// A limit is used up.
+    pub(crate) fn limited(exceeded: &Exceeded) -> Self {
+        let message = format!("the limit of this {} is used up: {}", exceeded.whose, exceeded.limit);
+        let (status, kind) = (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error");
+        let code = if exceeded.limit.spending == Spending::Cost { "insufficient_quota" } else { "rate_limit_exceeded" };
+        Self { retry_after: Some(exceeded.retry_after), ..Self::new(status, kind, code, message) }
+    }
+
     /// No provider answered. Its words are not for the caller when they name addresses; the record has them.
     pub(crate) fn unavailable(timed_out: bool) -> Self {
         let (status, code, message) = if timed_out {
@@ -79,13 +112,9 @@ impl GatewayError {
 
     /// The answer, in the format of the door.
     pub(crate) fn into_response(self, door: Door) -> Response<GatewayBody> {
-        let body = match door {
-            Door::Messages => json!({"type": "error", "error": {"type": self.kind, "message": self.message}}),
-            Door::Chat | Door::Embeddings => json!({"error": {
-                "message": self.message, "type": self.kind, "param": self.param, "code": self.code,
-            }}),
-        };
-        let mut response = Response::new(GatewayBody::whole(Bytes::from(body.to_string())));
+        let (kind, message) = (self.kind, &self.message);
+        let body = shaped(door, json!({"message": message, "type": kind, "param": self.param, "code": self.code}));
+        let mut response = Response::new(GatewayBody::whole(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

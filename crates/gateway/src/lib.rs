@@ -7,10 +7,16 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | [`snapshot`] | the immutable picture of deployments and providers that requests are answered from |
-//! | `request` | the top level of a request, and what callers tell llmops |
-//! | `rewrite` | the body that goes to the provider |
-//! | `call` | attempts: retries and fallbacks before the first byte |
-//! | `body` | the answer on its way to the caller, watched |
+//! | `request`, `asked` | the top level of a request, and what callers tell llmops |
+//! | [`assign`] | the variant of an experiment that a caller gets |
+//! | [`limits`] | what keys and deployments may still spend |
+//! | `serve`, `direct` | a call to a deployment: its candidates, guard and cache; a call that names a model |
+//! | `arrive` | from one candidate to an answer in the caller's format |
+//! | `rewrite` | the body that goes to a provider of the caller's format |
+//! | `messages`, `typed` | requests said in another format |
+//! | `call`, `attempts` | attempts: retries before the first byte, each of them noted |
+//! | `body`, `write` | the answer on its way to the caller, watched, and translated where the formats differ |
+//! | `cache` | answers that are kept for equal requests |
 //! | `reply` | answers that the gateway makes itself |
 //! | `answer` | what an answer says, read when the caller has it |
 //! | [`recorder`] | from a finished call to its request record, off the path |
@@ -20,18 +26,30 @@
 //! channel.
 
 mod answer;
+mod arrive;
+mod asked;
+pub mod assign;
+mod attempts;
 mod body;
+mod cache;
 mod call;
+mod direct;
 mod error;
 pub mod gateway;
-mod local;
+pub mod limits;
+mod messages;
 pub mod recorder;
 mod reply;
 mod request;
 mod rewrite;
+mod serve;
 pub mod snapshot;
+mod typed;
+mod write;
 
+pub use assign::{Assign, BoxFuture, Subject};
 pub use body::GatewayBody;
 pub use gateway::{Caller, Gatekeeper, Gateway};
+pub use limits::{Ledger, Limiter, LocalLedger};
 pub use recorder::{Recorded, Recorder};
-pub use snapshot::{Snapshot, SnapshotError};
+pub use snapshot::{Rankable, Snapshot, SnapshotError};

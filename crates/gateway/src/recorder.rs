@@ -3,35 +3,53 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use llmops_domain::chat::Usage;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{self, ProjectId};
-use llmops_domain::record::{BodyPolicy, CallAttempt, CallOutcome, Door, RequestRecord};
+use llmops_domain::record::{BodyPolicy, CallOutcome, Door, RequestRecord};
 use llmops_domain::redact::redact;
-use llmops_domain::soft_failure::GuardedAnswer;
+use llmops_domain::soft_failure::{GuardAction, GuardConfig, GuardedAnswer, SoftFailure};
 use llmops_providers::Target;
 use tokio::sync::mpsc;
 
 use crate::answer::{self, Answer};
+use crate::attempts::Attempts;
+use crate::cache::Fill;
 use crate::request::Extension;
 use crate::snapshot::Route;
 
+/// Pieces smaller than this are copied.
+const LARGE: usize = 256;
 /// Most bytes of an answer that are kept to be read afterwards.
 const MAX_CAPTURED: usize = 4 << 20;
+/// Records that are made in one turn.
+const TURN: usize = 16;
 /// Characters of a token, roughly, where a provider counts none.
 const CHARS_PER_TOKEN: usize = 4;
 
-/// A record and whose it is.
-#[derive(Debug, Clone, PartialEq)]
+/// A record, whose it is, and what those may need who look at the call once more.
+#[derive(Debug, Clone)]
 pub struct Recorded {
     /// The project.
     pub project: ProjectId,
     /// The record.
     pub record: RequestRecord,
+    /// The body that the provider got, whatever the record keeps of it.
+    pub request: Bytes,
+    /// The answer's text, whatever the record keeps of it.
+    pub answer: String,
+    route: Option<Arc<Route>>,
+}
+
+impl Recorded {
+    /// The guard of the deployment that answered.
+    pub fn guard(&self) -> Option<&GuardConfig> {
+        self.route.as_ref().map(|route| route.guard.config())
+    }
 }
 
 /// The gateway's end of the channel.
@@ -70,6 +88,27 @@ impl Recordings {
         Some(call.into_recorded())
     }
 
+    /// The next records, as many as have come within `pause` after the first, at most `most`; none when the gateway is gone
+    /// and all calls have ended. Whoever pauses is not woken by every call.
+    pub async fn next_many(&mut self, pause: Duration, most: usize) -> Vec<Recorded> {
+        let Some(first) = self.receiver.recv().await else { return Vec::new() };
+        if self.receiver.len() < most {
+            tokio::time::sleep(pause).await;
+        }
+        let mut recorded = Vec::with_capacity(most.min(self.receiver.len() + 1));
+        let mut next = Some(first);
+        while let Some(call) = next {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            recorded.push(call.into_recorded());
+            if recorded.len().is_multiple_of(TURN) {
+                // Reading answers takes time that others need, too.
+                tokio::task::yield_now().await;
+            }
+            next = if recorded.len() < most { self.receiver.try_recv().ok() } else { None };
+        }
+        recorded
+    }
+
     /// The next record, if a call has ended already.
     pub fn try_next(&mut self) -> Option<Recorded> {
         let call = self.receiver.try_recv().ok()?;
@@ -85,6 +124,35 @@ pub(crate) enum End {
     Cut(String),
 }
 
+/// What was seen of an answer. One that came in one piece is kept as it is; pieces are copied together, because each of them
+/// would keep the whole buffer that it was read into.
+#[derive(Debug, Default)]
+struct Captured {
+    first: Bytes,
+    more: Vec<u8>,
+    is_too_long: bool,
+}
+
+impl Captured {
+    fn add(&mut self, data: &Bytes) {
+        if self.first.len() + self.more.len() + data.len() > MAX_CAPTURED {
+            self.is_too_long = true;
+        } else if self.first.is_empty() && self.more.is_empty() && data.len() >= LARGE {
+            self.first = data.clone();
+        } else {
+            if !self.first.is_empty() {
+                self.more.extend_from_slice(&std::mem::take(&mut self.first));
+            }
+            self.more.extend_from_slice(data);
+        }
+    }
+
+    /// All of it.
+    fn take(&mut self) -> Bytes {
+        if self.more.is_empty() { std::mem::take(&mut self.first) } else { std::mem::take(&mut self.more).into() }
+    }
+}
+
 /// Everything that is seen of one call.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -97,10 +165,21 @@ pub(crate) struct Call {
     pub(crate) route: Option<Arc<Route>>,
     pub(crate) said: Extension,
     pub(crate) stream: bool,
+    /// The experiment's variant, as `experiment/variant`.
+    pub(crate) variant: Option<String>,
+    /// What the guard did.
+    pub(crate) guard: Vec<GuardAction>,
+    /// What the guard found in an answer that the caller did not get.
+    pub(crate) found: Vec<SoftFailure>,
+    /// Tokens of answers that the caller did not get.
+    pub(crate) discarded: Usage,
+    /// Where the answer is kept for equal requests.
+    pub(crate) fill: Option<Fill>,
+    pub(crate) cached: bool,
     /// The model asked last.
     pub(crate) model: String,
     pub(crate) target: Option<Target>,
-    pub(crate) attempts: Vec<CallAttempt>,
+    pub(crate) attempts: Attempts,
     /// What the caller sent.
     pub(crate) asked: Bytes,
     /// What was sent on; until then, what the caller sent.
@@ -112,8 +191,7 @@ pub(crate) struct Call {
     pub(crate) error: Option<String>,
     pub(crate) outcome: Option<CallOutcome>,
     first_byte_ms: Option<f64>,
-    captured: Vec<Bytes>,
-    captured_len: usize,
+    captured: Captured,
     end: Option<End>,
     ended_ms: Option<f64>,
 }
@@ -139,9 +217,15 @@ impl CallWatch {
             route: None,
             said: Extension::default(),
             stream: false,
+            variant: None,
+            guard: Vec::new(),
+            found: Vec::new(),
+            discarded: Usage::default(),
+            fill: None,
+            cached: false,
             model: String::new(),
             target: None,
-            attempts: Vec::new(),
+            attempts: Attempts::default(),
             asked: Bytes::new(),
             request: Bytes::new(),
             trace_id: None,
@@ -149,8 +233,7 @@ impl CallWatch {
             error: None,
             outcome: None,
             first_byte_ms: None,
-            captured: Vec::new(),
-            captured_len: 0,
+            captured: Captured::default(),
             end: None,
             ended_ms: None,
         };
@@ -169,16 +252,23 @@ impl CallWatch {
         self.call.as_ref().map_or("", |call| &call.id)
     }
 
+    /// The body that the provider got.
+    pub(crate) fn request(&self) -> Bytes {
+        self.call.as_ref().map(|call| call.request.clone()).unwrap_or_default()
+    }
+
+    /// The attempts of the call.
+    pub(crate) fn attempts(&self) -> Attempts {
+        self.call.as_ref().map(|call| call.attempts.clone()).unwrap_or_default()
+    }
+
     /// Notes a piece of the answer.
     pub(crate) fn capture(&mut self, data: &Bytes) {
         self.with(|call| {
             if call.first_byte_ms.is_none() {
                 call.first_byte_ms = Some(ms(call.started));
             }
-            if call.captured_len + data.len() <= MAX_CAPTURED {
-                call.captured_len += data.len();
-                call.captured.push(data.clone());
-            }
+            call.captured.add(data);
         });
     }
 
@@ -211,34 +301,39 @@ fn ms(since: Instant) -> f64 {
 
 impl Call {
     fn into_recorded(mut self: Box<Self>) -> Recorded {
-        let answer = answer::read(self.door, self.stream, &self.captured);
+        let captured = self.captured.take();
+        let answer = answer::read(self.door, self.stream, &captured);
         let outcome = self.outcome(&answer);
         let (usage, usage_estimated) = self.usage(&answer, outcome);
         let settings = self.route.as_ref().map(|route| &route.deployment.settings);
         let policy = self.body_policy();
         let soft_failures = match &self.route {
-            Some(route) if outcome == CallOutcome::Ok && self.door != Door::Embeddings => {
-                let offered = answer::offered_tools(&self.request);
-                route.guard.check(GuardedAnswer {
-                    text: &answer.text,
-                    finish_reason: answer.finish_reason.as_deref(),
-                    called_tools: &answer.called_tools,
-                    offered_tools: offered.as_deref(),
-                })
+            _ if !self.found.is_empty() => std::mem::take(&mut self.found),
+            // A kept answer was looked at when it came.
+            Some(route) if outcome == CallOutcome::Ok && self.door != Door::Embeddings && !self.cached => {
+                guarded(route, &self.request, &answer)
             }
             _ => Vec::new(),
         };
+        if let Some(fill) = self.fill.take()
+            && outcome == CallOutcome::Ok
+            && soft_failures.is_empty()
+            && !self.captured.is_too_long
+        {
+            fill.put(captured);
+        }
         let hashed = |user: String| match settings {
             Some(settings) if settings.hash_users => ContentHash::of_bytes(user.as_bytes()).to_string(),
             _ => user,
         };
+        let shown = answer.shown();
         let record = RequestRecord {
             at: self.at,
             door: self.door,
             deployment: self.route.as_ref().map(|route| route.deployment.name.clone()),
             environment: self.route.as_ref().map(|route| route.deployment.environment.clone()),
             manifest: self.route.as_ref().map(|route| route.manifest_id.clone()),
-            variant: None,
+            variant: self.variant.take(),
             stream: self.stream,
             user: self.said.user.take().map(hashed),
             session: self.said.session.take(),
@@ -246,16 +341,18 @@ impl Call {
             tags: std::mem::take(&mut self.said.tags),
             usage,
             usage_estimated,
-            cost: self.target.as_ref().and_then(|target| target.cost(usage)),
+            cost: self.target.as_ref().filter(|_| !self.cached).and_then(|target| target.cost(usage)),
             first_byte_ms: self.first_byte_ms,
             total_ms: self.ended_ms.unwrap_or_else(|| ms(self.started)),
             status: self.status,
             outcome,
             error: self.error_text(&answer, outcome),
             soft_failures,
-            attempts: std::mem::take(&mut self.attempts),
+            guard: std::mem::take(&mut self.guard),
+            cached: self.cached,
+            attempts: self.attempts.take(),
             request_body: kept(policy, || asked_text(&self.asked, settings.is_some_and(|s| s.hash_users))),
-            response_body: kept(policy, || answer.shown()),
+            response_body: kept(policy, || shown.clone()),
             model: self.model,
             model_answered: answer.model,
             fingerprint: answer.fingerprint,
@@ -263,7 +360,7 @@ impl Call {
             key: self.key,
             id: self.id,
         };
-        Recorded { project: self.project, record }
+        Recorded { project: self.project, record, request: self.request, answer: shown, route: self.route }
     }
 
     fn outcome(&self, answer: &Answer) -> CallOutcome {
@@ -291,6 +388,16 @@ impl Call {
 
     /// The provider's count, else an estimate from the text.
     fn usage(&self, answer: &Answer, outcome: CallOutcome) -> (Usage, bool) {
+        let (usage, estimated) = self.own_usage(answer, outcome);
+        let discarded = self.discarded;
+        let all = Usage {
+            prompt_tokens: usage.prompt_tokens + discarded.prompt_tokens,
+            completion_tokens: usage.completion_tokens + discarded.completion_tokens,
+        };
+        (all, estimated)
+    }
+
+    fn own_usage(&self, answer: &Answer, outcome: CallOutcome) -> (Usage, bool) {
         if let Some(usage) = answer.usage {
             return (usage, false);
         }
@@ -325,6 +432,20 @@ fn asked_text(body: &[u8], hash_users: bool) -> String {
         return value.to_string();
     }
     String::from_utf8_lossy(body).into_owned()
+}
+
+/// Everything that is wrong with an answer.
+pub(crate) fn guarded(route: &Route, request: &[u8], answer: &Answer) -> Vec<SoftFailure> {
+    // The request is read once more only where it has something to say.
+    let asks = answer::asks(request, !answer.called_tools.is_empty());
+    route.guard.check(GuardedAnswer {
+        text: &answer.text,
+        finish_reason: answer.finish_reason.as_deref(),
+        called_tools: &answer.called_tools,
+        offered_tools: asks.tools.as_deref(),
+        is_refusal: answer.is_refusal,
+        response_format: asks.response_format.as_ref(),
+    })
 }
 
 fn kept(policy: BodyPolicy, text: impl FnOnce() -> String) -> Option<String> {

@@ -1,11 +1,13 @@
 //! Answers that the gateway makes itself.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use llmops_domain::record::{CallOutcome, Door};
 use serde_json::json;
 
+use crate::arrive::Arrived;
+use crate::asked::Asked;
 use crate::body::GatewayBody;
 use crate::error::GatewayError;
 use crate::recorder::CallWatch;
@@ -22,21 +24,20 @@ pub(crate) fn refuse(error: GatewayError, mut watch: CallWatch, door: Door) -> A
     error.into_response(door)
 }
 
+/// The prepared answer of a deployment's safe mode.
+pub(crate) fn fixed(asked: &Asked<'_>, text: &str, watch: CallWatch) -> Answer {
+    let id = watch.id().to_owned();
+    Arrived::made(asked, text, &id).hand_on(tokio::time::Instant::now(), watch)
+}
+
 pub(crate) fn model_object(name: &str) -> serde_json::Value {
     json!({"id": name, "object": "model", "created": 0, "owned_by": "llmops"})
 }
 
 pub(crate) fn json_answer(status: StatusCode, body: &serde_json::Value) -> Answer {
-    typed(status, Bytes::from(body.to_string()), "application/json")
-}
-
-pub(crate) fn typed(status: StatusCode, body: Bytes, kind: &'static str) -> Answer {
-    let mut response = Response::new(GatewayBody::whole(body));
+    let mut response = Response::new(GatewayBody::whole(Bytes::from(body.to_string())));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    if kind == "text/event-stream" {
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    }
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 

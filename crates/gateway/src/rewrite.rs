@@ -112,23 +112,9 @@ impl Conversation {
         format!("[{}]", self.messages.join(","))
     }
 
-    /// The messages as types, for providers that are translated to.
-    pub(crate) fn to_messages(&self) -> Result<Vec<Message>, GatewayError> {
-        let read = |text: &String| {
-            let mut value: Value = serde_json::from_str(text)?;
-            // What a translated format cannot say is left out here, as the translation would.
-            if let Some(fields) = value.as_object_mut() {
-                fields.retain(|name, value| {
-                    matches!(&**name, "role" | "content" | "name" | "tool_calls" | "tool_call_id") && !value.is_null()
-                });
-            }
-            serde_json::from_value(value)
-        };
-        self.messages
-            .iter()
-            .map(read)
-            .collect::<Result<_, serde_json::Error>>()
-            .map_err(|error| GatewayError::bad_request(format!("messages: {error}")).at("messages"))
+    /// The messages as JSON texts, one by one.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.messages.iter().map(String::as_str)
     }
 }
 

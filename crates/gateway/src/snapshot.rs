@@ -4,16 +4,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use llmops_domain::deployment::{DEFAULT_ENVIRONMENT, Deployment, LiveDeployment};
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+use llmops_domain::deployment::{Choose, DEFAULT_ENVIRONMENT, Deployment, LiveDeployment, LiveVariant};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 use llmops_domain::render::CompiledTarget;
 use llmops_domain::soft_failure::Guard;
 use llmops_domain::suggest;
 use llmops_providers::http_client::Endpoint;
-use llmops_providers::upstream::{Dialect, Purpose, Upstream};
+use llmops_providers::upstream::{Purpose, Upstream};
 use llmops_providers::{Providers, Target};
 use serde_json::value::RawValue;
+
+use crate::cache::AnswerCache;
 
 /// Why a deployment cannot answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,8 +45,49 @@ pub(crate) struct Route {
     pub(crate) manifest_id: ContentHash,
     pub(crate) target: CompiledTarget,
     pub(crate) candidates: Vec<Candidate>,
+    /// The candidates in the order in which they are asked.
+    pub(crate) ranking: ArcSwap<Vec<usize>>,
     pub(crate) guard: Guard,
     pub(crate) fixed_answer: Option<String>,
+    pub(crate) cache: Option<Arc<AnswerCache>>,
+    /// What answers in the variants of the deployment's experiment, by the variant's position.
+    pub(crate) variants: Vec<Variant>,
+    /// The manifest's hash and the deployment's name, as answers carry them.
+    pub(crate) manifest_header: Option<HeaderValue>,
+    pub(crate) name_header: Option<HeaderValue>,
+}
+
+/// What answers in one variant of an experiment.
+#[derive(Debug)]
+pub(crate) struct Variant {
+    /// As records and answers name it: `experiment/variant`.
+    pub(crate) label: String,
+    /// The route; nothing where it is the deployment's own.
+    pub(crate) route: Option<Arc<Route>>,
+}
+
+/// A deployment whose model is hosted in several places, of which the verifier chooses.
+#[derive(Debug, Clone)]
+pub struct Rankable(Arc<Route>, ProjectId);
+
+impl Rankable {
+    /// Whose it is.
+    pub fn project(&self) -> &ProjectId {
+        &self.1
+    }
+
+    /// The places, as `provider/model`, in the order in which they are listed.
+    pub fn models(&self) -> Vec<String> {
+        self.0.candidates.iter().map(|candidate| candidate.name.clone()).collect()
+    }
+
+    /// Asks them in this order from now on: positions in [`Rankable::models`]. Those that are not named stay out.
+    pub fn rank(&self, order: Vec<usize>) {
+        if !order.is_empty() && order.iter().all(|at| *at < self.0.candidates.len()) && **self.0.ranking.load() != order
+        {
+            self.0.ranking.store(Arc::new(order));
+        }
+    }
 }
 
 /// A place where a deployment's model is hosted.
@@ -51,14 +96,16 @@ pub(crate) struct Candidate {
     /// `provider/model`
     pub(crate) name: String,
     pub(crate) target: Target,
-    /// Where bytes are forwarded; absent where requests are translated or answered in process.
+    /// Where requests go; absent where they are answered in process.
     pub(crate) forward: Option<Forward>,
 }
 
-/// An address that bytes are forwarded to.
+/// An address that requests go to.
 pub(crate) struct Forward {
     pub(crate) upstream: Upstream,
     pub(crate) endpoint: Endpoint,
+    /// The address for streams, where it is another one.
+    stream_endpoint: Option<Endpoint>,
     /// The fields that the manifest decides, as they stand in bodies.
     pub(crate) fixed: Vec<(String, Box<RawValue>)>,
 }
@@ -95,8 +142,29 @@ impl Snapshot {
         (snapshot, errors)
     }
 
-    fn compile(&self, live: LiveDeployment) -> Result<Route, String> {
-        let guard = Guard::compile(&live.deployment.settings.guard).map_err(|error| error.to_string())?;
+    fn compile(&self, mut live: LiveDeployment) -> Result<Route, String> {
+        let variants = std::mem::take(&mut live.variants);
+        let experiment = live.deployment.settings.experiment.clone().unwrap_or_default();
+        let variants = variants.into_iter().map(|variant| self.variant(&live, &experiment, variant));
+        let variants = variants.collect::<Result<_, _>>()?;
+        Ok(Route { variants, ..self.compile_one(live)? })
+    }
+
+    fn variant(&self, live: &LiveDeployment, experiment: &str, variant: LiveVariant) -> Result<Variant, String> {
+        let label = format!("{experiment}/{}", variant.variant);
+        if variant.manifest_id == live.manifest_id {
+            return Ok(Variant { label, route: None });
+        }
+        let LiveVariant { manifest, manifest_id, prompt, .. } = variant;
+        let live = LiveDeployment { manifest, manifest_id, prompt, ..live.clone() };
+        let route = self.compile_one(live).map_err(|error| format!("variant {label}: {error}"))?;
+        Ok(Variant { label, route: Some(Arc::new(route)) })
+    }
+
+    fn compile_one(&self, live: LiveDeployment) -> Result<Route, String> {
+        let response_format = live.manifest.response_format.as_ref();
+        let guard =
+            Guard::compile(&live.deployment.settings.guard, response_format).map_err(|error| error.to_string())?;
         let target = CompiledTarget::compile(live.manifest, live.prompt.as_ref()).map_err(|error| error.to_string())?;
         let fallbacks = live.deployment.settings.fallbacks.iter();
         let candidates = std::iter::once(&target.manifest().model)
@@ -104,7 +172,36 @@ impl Snapshot {
             .map(|model| self.candidate(model, Some(&target)))
             .collect::<Result<Vec<_>, _>>()?;
         let (deployment, manifest_id, fixed_answer) = (live.deployment, live.manifest_id, live.fixed_answer);
-        Ok(Route { deployment, manifest_id, target, candidates, guard, fixed_answer })
+        Ok(Route {
+            ranking: ArcSwap::from_pointee((0..candidates.len()).collect()),
+            cache: deployment.settings.cache.as_ref().map(AnswerCache::new).map(Arc::new),
+            manifest_header: HeaderValue::from_str(manifest_id.as_str()).ok(),
+            name_header: HeaderValue::from_str(&deployment.name).ok(),
+            variants: Vec::new(),
+            deployment,
+            manifest_id,
+            target,
+            candidates,
+            guard,
+            fixed_answer,
+        })
+    }
+
+    /// The deployments whose candidates the verifier ranks.
+    pub fn rankable(&self) -> Vec<Rankable> {
+        let mut all = Vec::new();
+        for (project, routes) in &self.routes {
+            // A deployment stands under two names.
+            let named =
+                routes.iter().filter(|(name, _)| name.contains('@')).filter_map(|(_, route)| route.as_ref().ok());
+            let with_variants = named.flat_map(|route| {
+                std::iter::once(route).chain(route.variants.iter().filter_map(|variant| variant.route.as_ref()))
+            });
+            let ranked = with_variants
+                .filter(|route| route.deployment.settings.choose == Choose::Verifier && route.candidates.len() > 1);
+            all.extend(ranked.map(|route| Rankable(route.clone(), project.clone())));
+        }
+        all
     }
 
     /// A model by `provider/model`, with the manifest's fields in the provider's own words.
@@ -159,11 +256,14 @@ fn forward(upstream: &Upstream, target: &Target, manifest: Option<&CompiledTarge
             fields.into_iter().map(raw).collect::<Result<_, serde_json::Error>>().map_err(|e| e.to_string())?
         }
     };
-    Ok(Forward { upstream: upstream.clone(), endpoint, fixed })
+    let stream = upstream.endpoint(Purpose::Stream, target.model()).map_err(|error| error.to_string())?;
+    let stream_endpoint = (stream.uri != endpoint.uri).then_some(stream);
+    Ok(Forward { upstream: upstream.clone(), endpoint, stream_endpoint, fixed })
 }
 
 impl Forward {
-    pub(crate) fn dialect(&self) -> Dialect {
-        self.upstream.dialect()
+    /// The address for whole or streamed answers.
+    pub(crate) fn endpoint(&self, stream: bool) -> &Endpoint {
+        self.stream_endpoint.as_ref().filter(|_| stream).unwrap_or(&self.endpoint)
     }
 }

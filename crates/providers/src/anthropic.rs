@@ -22,7 +22,7 @@ const API_VERSION: &str = "2023-06-01";
 /// The API insists on a limit.
 const DEFAULT_MAX_TOKENS: u32 = 4096;
 /// The tool that stands for a JSON schema.
-const ANSWER_TOOL: &str = "give_answer";
+pub(crate) const ANSWER_TOOL: &str = "give_answer";
 const JSON_INSTRUCTION: &str = "Answer with one JSON object and nothing else.";
 
 /// A client of the Messages API.
@@ -65,12 +65,17 @@ impl ChatProvider for AnthropicProvider {
     async fn chat(&self, request: &ChatRequest) -> Result<ChatResponse, ProviderError> {
         let body = body(request).to_string().into_bytes();
         let reply = self.client.post_json(&self.endpoint, body).await?;
-        let parsed: Body = self.endpoint.parse(&reply.body)?;
-        Ok(response(parsed, reply.latency_ms))
+        read(&self.endpoint, &reply.body, reply.latency_ms)
     }
 }
 
-fn body(request: &ChatRequest) -> Value {
+/// Reads a whole answer.
+pub(crate) fn read(endpoint: &Endpoint, body: &[u8], latency_ms: f64) -> Result<ChatResponse, ProviderError> {
+    Ok(response(endpoint.parse(body)?, latency_ms))
+}
+
+/// A request in the API's format.
+pub(crate) fn body(request: &ChatRequest) -> Value {
     let parameters = &request.parameters;
     let mut body = Object::default();
     body.put("model", request.model.as_str());
@@ -95,7 +100,20 @@ fn body(request: &ChatRequest) -> Value {
     body.put_some("stop_sequences", (!parameters.stop.is_empty()).then(|| parameters.stop.clone()));
     body.put_some("tools", (!tools.is_empty()).then_some(tools));
     body.overlay(&parameters.extra_body);
+    if let Some(choice) = translate::choice(request) {
+        body.put("tool_choice", tool_choice(&choice));
+    }
     body.into()
+}
+
+/// Which tool must be called, in the API's words.
+fn tool_choice(choice: &translate::Choice<'_>) -> Value {
+    match choice {
+        translate::Choice::Auto => json!({"type": "auto"}),
+        translate::Choice::None => json!({"type": "none"}),
+        translate::Choice::Required => json!({"type": "any"}),
+        translate::Choice::Function(name) => json!({"type": "tool", "name": name}),
+    }
 }
 
 fn append(system: &mut Option<String>, sentence: &str) {
@@ -168,9 +186,9 @@ enum Block {
 }
 
 /// Tokens read from and written to the cache are not part of `input_tokens`.
-#[derive(Deserialize, Default)]
+#[derive(Debug, Deserialize, Default)]
 #[serde(default)]
-struct WireUsage {
+pub(crate) struct WireUsage {
     #[serde(rename = "input_tokens")]
     input: u64,
     #[serde(rename = "output_tokens")]
@@ -179,6 +197,14 @@ struct WireUsage {
     cache_written: Option<u64>,
     #[serde(rename = "cache_read_input_tokens")]
     cache_read: Option<u64>,
+}
+
+impl WireUsage {
+    /// All tokens read, and those written.
+    pub(crate) fn total(&self) -> Usage {
+        let cached = self.cache_written.unwrap_or(0) + self.cache_read.unwrap_or(0);
+        Usage { prompt_tokens: self.input + cached, completion_tokens: self.output }
+    }
 }
 
 fn response(body: Body, latency_ms: f64) -> ChatResponse {
@@ -200,20 +226,18 @@ fn response(body: Body, latency_ms: f64) -> ChatResponse {
             Block::Other => {}
         }
     }
-    let usage = body.usage;
-    let cached = usage.cache_written.unwrap_or(0) + usage.cache_read.unwrap_or(0);
     ChatResponse {
         text,
         tool_calls,
         finish_reason: body.stop_reason.map(|reason| finish_reason(reason, structured)),
         model: body.model,
-        usage: Usage { prompt_tokens: usage.input + cached, completion_tokens: usage.output },
+        usage: body.usage.total(),
         latency_ms,
     }
 }
 
 /// OpenAI's name for a stop reason; an unknown one stays as it is.
-fn finish_reason(reason: String, structured: bool) -> String {
+pub(crate) fn finish_reason(reason: String, structured: bool) -> String {
     match reason.as_str() {
         "end_turn" | "stop_sequence" | "pause_turn" => "stop".to_owned(),
         "tool_use" if structured => "stop".to_owned(),

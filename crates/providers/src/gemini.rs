@@ -24,6 +24,44 @@ pub struct GeminiProvider {
     endpoint: Endpoint,
 }
 
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// The whole answer.
+    Whole,
+    /// The answer as it is made.
+    Stream,
+}
+
+/// Where a model is asked, with the key among the headers.
+pub(crate) fn endpoint(
+    kind: &Kind,
+    config: &RemoteConfig,
+    model: &str,
+    method: Method,
+) -> Result<Endpoint, ProviderError> {
+    let base = remote::base_url(kind, config)?;
+    remote::endpoint(kind, config, &url(&base, model, method)?)
+}
+
+fn url(base: &str, model: &str, method: Method) -> Result<String, ProviderError> {
+    let mut url =
+        url::Url::parse(base).map_err(|error| ProviderError::Config(format!("`base_url` is no address: {error}")))?;
+    let verb = match method {
+        Method::Whole => "generateContent",
+        Method::Stream => "streamGenerateContent",
+    };
+    if let Ok(mut path) = url.path_segments_mut() {
+        // Tuned models are named `tunedModels/NAME`; all others live under `models`.
+        let (folder, name) = model.split_once('/').unwrap_or(("models", model));
+        path.pop_if_empty().extend([folder, &format!("{name}:{verb}")]);
+    }
+    if method == Method::Stream {
+        url.query_pairs_mut().append_pair("alt", "sse");
+    }
+    Ok(url.into())
+}
+
 impl GeminiProvider {
     pub(crate) fn new(
         client: Arc<HttpClient>,
@@ -34,31 +72,39 @@ impl GeminiProvider {
         let endpoint = remote::endpoint(kind, config, &base)?;
         Ok(Self { client, base, endpoint })
     }
-
-    fn url(&self, model: &str) -> Result<String, ProviderError> {
-        let mut url = url::Url::parse(&self.base)
-            .map_err(|error| ProviderError::Config(format!("`base_url` is no address: {error}")))?;
-        if let Ok(mut path) = url.path_segments_mut() {
-            // Tuned models are named `tunedModels/NAME`; all others live under `models`.
-            let (folder, name) = model.split_once('/').unwrap_or(("models", model));
-            path.pop_if_empty().extend([folder, &format!("{name}:generateContent")]);
-        }
-        Ok(url.into())
-    }
 }
 
 #[async_trait]
 impl ChatProvider for GeminiProvider {
     async fn chat(&self, request: &ChatRequest) -> Result<ChatResponse, ProviderError> {
-        let endpoint = self.endpoint.at(&self.url(&request.model)?)?;
+        let endpoint = self.endpoint.at(&url(&self.base, &request.model, Method::Whole)?)?;
         let body = body(request).to_string().into_bytes();
         let reply = self.client.post_json(&endpoint, body).await?;
-        let parsed: Body = endpoint.parse(&reply.body)?;
-        response(&endpoint, parsed, &reply.body, request, reply.latency_ms)
+        read(&endpoint, &reply.body, &request.model, reply.latency_ms)
     }
 }
 
-fn body(request: &ChatRequest) -> Value {
+/// Reads a whole answer of the model that was asked.
+pub(crate) fn read(
+    endpoint: &Endpoint,
+    body: &[u8],
+    model: &str,
+    latency_ms: f64,
+) -> Result<ChatResponse, ProviderError> {
+    response(endpoint, endpoint.parse(body)?, body, model, latency_ms)
+}
+
+/// The fields that parameters, tools and response format become, by name.
+pub(crate) fn settings(request: &ChatRequest) -> serde_json::Map<String, Value> {
+    let Value::Object(mut fields) = body(request) else { return serde_json::Map::new() };
+    for name in ["contents", "systemInstruction"] {
+        fields.remove(name);
+    }
+    fields
+}
+
+/// A request in the API's format.
+pub(crate) fn body(request: &ChatRequest) -> Value {
     let parameters = &request.parameters;
     let mut config = Object::default();
     config.put_some("temperature", parameters.temperature);
@@ -85,7 +131,21 @@ fn body(request: &ChatRequest) -> Value {
         body.put("generationConfig", config);
     }
     body.overlay(&parameters.extra_body);
+    if let Some(choice) = translate::choice(request) {
+        body.overlay([(&"tool_choice".to_owned(), &Value::Null)]);
+        body.put("toolConfig", json!({"functionCallingConfig": calling(&choice)}));
+    }
     body.into()
+}
+
+/// Which function must be called, in the API's words.
+fn calling(choice: &translate::Choice<'_>) -> Value {
+    match choice {
+        translate::Choice::Auto => json!({"mode": "AUTO"}),
+        translate::Choice::None => json!({"mode": "NONE"}),
+        translate::Choice::Required => json!({"mode": "ANY"}),
+        translate::Choice::Function(name) => json!({"mode": "ANY", "allowedFunctionNames": [name]}),
+    }
 }
 
 fn declaration(function: &translate::Function<'_>) -> Value {
@@ -120,62 +180,65 @@ fn part(part: &Part<'_>) -> Value {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Body {
+pub(crate) struct Body {
     #[serde(default)]
-    candidates: Vec<Candidate>,
+    pub(crate) candidates: Vec<Candidate>,
     #[serde(default)]
-    prompt_feedback: Option<PromptFeedback>,
+    pub(crate) prompt_feedback: Option<PromptFeedback>,
     #[serde(default)]
-    usage_metadata: WireUsage,
+    pub(crate) usage_metadata: Option<WireUsage>,
     #[serde(default)]
-    model_version: Option<String>,
+    pub(crate) model_version: Option<String>,
+    /// In the middle of a stream.
+    #[serde(default)]
+    pub(crate) error: Option<Value>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct PromptFeedback {
+pub(crate) struct PromptFeedback {
     #[serde(default)]
-    block_reason: Option<String>,
+    pub(crate) block_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Candidate {
+pub(crate) struct Candidate {
     #[serde(default)]
-    content: Option<Content>,
+    pub(crate) content: Option<Content>,
     #[serde(default)]
-    finish_reason: Option<String>,
+    pub(crate) finish_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Content {
+pub(crate) struct Content {
     #[serde(default)]
-    parts: Vec<WirePart>,
+    pub(crate) parts: Vec<WirePart>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct WirePart {
+pub(crate) struct WirePart {
     #[serde(default)]
-    text: Option<String>,
+    pub(crate) text: Option<String>,
     #[serde(default)]
-    thought: bool,
+    pub(crate) thought: bool,
     #[serde(default)]
-    function_call: Option<WireCall>,
+    pub(crate) function_call: Option<WireCall>,
 }
 
 #[derive(Deserialize)]
-struct WireCall {
+pub(crate) struct WireCall {
     #[serde(default)]
-    id: Option<String>,
-    name: String,
+    pub(crate) id: Option<String>,
+    pub(crate) name: String,
     #[serde(default)]
-    args: Option<Value>,
+    pub(crate) args: Option<Value>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct WireUsage {
+pub(crate) struct WireUsage {
     #[serde(rename = "promptTokenCount")]
     prompt: u64,
     #[serde(rename = "candidatesTokenCount")]
@@ -184,11 +247,18 @@ struct WireUsage {
     thoughts: u64,
 }
 
+impl WireUsage {
+    /// Tokens read and written.
+    pub(crate) fn total(&self) -> Usage {
+        Usage { prompt_tokens: self.prompt, completion_tokens: self.candidates + self.thoughts }
+    }
+}
+
 fn response(
     endpoint: &Endpoint,
     mut body: Body,
     raw: &[u8],
-    request: &ChatRequest,
+    model: &str,
     latency_ms: f64,
 ) -> Result<ChatResponse, ProviderError> {
     let blocked = body.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some());
@@ -212,7 +282,6 @@ fn response(
             });
         }
     }
-    let usage = body.usage_metadata;
     Ok(ChatResponse {
         finish_reason: if blocked {
             Some("content_filter".to_owned())
@@ -221,14 +290,14 @@ fn response(
         },
         text,
         tool_calls,
-        model: body.model_version.unwrap_or_else(|| request.model.clone()),
-        usage: Usage { prompt_tokens: usage.prompt, completion_tokens: usage.candidates + usage.thoughts },
+        model: body.model_version.unwrap_or_else(|| model.to_owned()),
+        usage: body.usage_metadata.unwrap_or_default().total(),
         latency_ms,
     })
 }
 
 /// OpenAI's name for a finish reason; an unknown one stays, in lower case.
-fn finish_reason(reason: &str, has_calls: bool) -> String {
+pub(crate) fn finish_reason(reason: &str, has_calls: bool) -> String {
     match reason {
         "STOP" if has_calls => "tool_calls",
         "STOP" => "stop",

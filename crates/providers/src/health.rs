@@ -26,6 +26,16 @@ impl HealthBook {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(model).cloned().unwrap_or_default()
     }
 
+    /// Adds a call that somebody else made: the milliseconds that it took, or why the provider failed.
+    pub fn note(&self, model: &str, call: Result<f64, String>, at: Timestamp) {
+        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(health) = book.get_mut(model) {
+            health.observe(call, at);
+        } else if book.len() < MOST_MODELS {
+            book.entry(model.to_owned()).or_default().observe(call, at);
+        }
+    }
+
     /// Adds a call. Errors that only this one request met say nothing about the model.
     pub(crate) fn observe(&self, model: &str, call: Result<f64, &ProviderError>, at: Timestamp) {
         let call = match call {
@@ -33,11 +43,6 @@ impl HealthBook {
             Err(error) if concerns_all(error) => Err(error.to_string()),
             Err(_) => return,
         };
-        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(health) = book.get_mut(model) {
-            health.observe(call, at);
-        } else if book.len() < MOST_MODELS {
-            book.entry(model.to_owned()).or_default().observe(call, at);
-        }
+        self.note(model, call, at);
     }
 }

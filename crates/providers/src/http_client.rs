@@ -281,7 +281,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 }
 
 /// The message in an error body, in any of the shapes that providers use, else the beginning of the body.
-pub(crate) fn error_message(body: &[u8]) -> String {
+pub fn error_message(body: &[u8]) -> String {
     let parsed: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let found = parsed.as_ref().and_then(|value| {
         // Gemini's compatible endpoint wraps the object in a list.

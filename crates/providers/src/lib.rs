@@ -13,6 +13,8 @@
 //! | [`outputs`] | answers that are already in a file |
 //! | [`simulator`] | simulated answers, in process and as a server |
 //!
+//! Streamed answers of all formats are read into the same pieces by [`stream`]; [`upstream`] is how a gateway sees providers.
+//!
 //! [`program`] and [`http_client`] also serve whoever else runs a program or calls an endpoint of the user's; [`outbound`]
 //! tells which addresses may be called for somebody who is not trusted.
 //!
@@ -60,6 +62,7 @@ pub mod registry;
 mod remote;
 pub mod retry;
 pub mod simulator;
+pub mod stream;
 #[cfg(test)]
 mod test_support;
 mod translate;

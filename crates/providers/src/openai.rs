@@ -98,12 +98,17 @@ impl ChatProvider for OpenAiProvider {
         let endpoint = self.endpoint(&request.model)?;
         let body = body(self.kind, request)?;
         let reply = self.client.post_json(&endpoint, body).await?;
-        let parsed: Body = endpoint.parse(&reply.body)?;
-        response(&endpoint, parsed, &reply.body, reply.latency_ms)
+        read(&endpoint, &reply.body, reply.latency_ms)
     }
 }
 
-fn body(kind: &Kind, request: &ChatRequest) -> Result<Vec<u8>, ProviderError> {
+/// Reads a whole answer.
+pub(crate) fn read(endpoint: &Endpoint, body: &[u8], latency_ms: f64) -> Result<ChatResponse, ProviderError> {
+    response(endpoint, endpoint.parse(body)?, body, latency_ms)
+}
+
+/// A request as the provider takes it.
+pub(crate) fn body(kind: &Kind, request: &ChatRequest) -> Result<Vec<u8>, ProviderError> {
     let mut body = Vec::with_capacity(512);
     serde_json::to_writer(&mut body, &Outgoing { kind, request })
         .map_err(|error| ProviderError::Config(format!("the request cannot be written as JSON: {error}")))?;

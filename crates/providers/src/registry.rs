@@ -190,8 +190,8 @@ impl Providers {
         self.prices.keys().map(String::as_str).filter(|name| !name.ends_with("/*"))
     }
 
-    /// A provider as bytes are forwarded to it; `None` where that cannot be: unknown names, programs, files, the
-    /// simulator in process, and formats that are translated.
+    /// A provider on the network, as a gateway sees it; `None` for unknown names, programs, files and the simulator in
+    /// process.
     pub fn upstream(&self, provider: &str) -> Option<Upstream> {
         let config = self.entries.get(provider)?.config.as_deref()?;
         Upstream::new(self.shared.client(), config)
@@ -292,6 +292,14 @@ impl Target {
             return self.ask(&request, true).await;
         }
         self.ask(request, true).await
+    }
+
+    /// One attempt, without retries: for callers that count attempts themselves.
+    ///
+    /// # Errors
+    /// The error of the attempt.
+    pub async fn attempt(&self, request: &ChatRequest) -> Result<Answer, ProviderError> {
+        self.ask(request, false).await
     }
 
     async fn check(&self) -> Result<Answer, ProviderError> {

@@ -136,6 +136,26 @@ pub(crate) fn functions(request: &ChatRequest) -> impl Iterator<Item = Function<
     })
 }
 
+/// Whether and which tool must be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Choice<'a> {
+    Auto,
+    None,
+    Required,
+    Function(&'a str),
+}
+
+/// OpenAI's `tool_choice`, where a request has it; what is written in another format's words is left alone.
+pub(crate) fn choice(request: &ChatRequest) -> Option<Choice<'_>> {
+    let choice = request.parameters.extra_body.get("tool_choice")?;
+    match choice.as_str() {
+        Some("auto") => Some(Choice::Auto),
+        Some("none") => Some(Choice::None),
+        Some("required") => Some(Choice::Required),
+        _ => Some(Choice::Function(choice.pointer("/function/name")?.as_str()?)),
+    }
+}
+
 /// What `response_format` asks for.
 pub(crate) enum Format<'a> {
     Text,

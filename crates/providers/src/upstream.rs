@@ -1,26 +1,30 @@
 //! Providers as the gateway sees them: where a request goes and which headers it needs, without modelling it.
 //!
-//! A gateway forwards bytes. What it needs to know of a provider is the wire format, the address of a model's door, the
-//! headers with the provider's key, and the names that the manifest's parameters have there.
+//! A gateway forwards bytes where both sides speak one format. What it needs to know of a provider then is the address of
+//! a model's door, the headers with the provider's key, and the names that the manifest's parameters have there. Where the
+//! formats differ, an [`Upstream`] writes requests and reads answers in its own.
 
 use std::sync::Arc;
 
-use llmops_domain::chat::ChatRequest;
+use llmops_domain::chat::{ChatRequest, ChatResponse};
 use llmops_domain::config::providers::{ProviderConfig, RemoteConfig};
 use serde_json::{Map, Value};
 
 use crate::http_client::{Endpoint, HttpClient};
 use crate::kinds::{self, Kind, Wire};
 use crate::provider::ProviderError;
-use crate::{anthropic, openai, remote};
+use crate::stream::StreamReader;
+use crate::{anthropic, gemini, openai, remote};
 
-/// The wire format of a provider that bytes are forwarded to.
+/// The wire format of a provider on the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     /// OpenAI's.
     OpenAi,
     /// Anthropic's Messages API.
     Anthropic,
+    /// Google's `generateContent`.
+    Gemini,
 }
 
 /// What a request wants.
@@ -28,11 +32,13 @@ pub enum Dialect {
 pub enum Purpose {
     /// A chat answer, in the provider's own format.
     Chat,
+    /// The same as a stream.
+    Stream,
     /// Embeddings.
     Embeddings,
 }
 
-/// A provider on the network that bytes can be forwarded to.
+/// A provider on the network.
 #[derive(Clone)]
 pub struct Upstream {
     client: Arc<HttpClient>,
@@ -42,13 +48,13 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Of a configured provider; `None` for those that cannot be forwarded to: programs, files, other wire formats.
+    /// Of a configured provider; `None` for those that are not on the network: programs, files, the simulator.
     pub(crate) fn new(client: Arc<HttpClient>, config: &ProviderConfig) -> Option<Self> {
         let (kind, config) = kinds::remote(config)?;
         let dialect = match kind.wire {
             Wire::OpenAi => Dialect::OpenAi,
             Wire::Anthropic => Dialect::Anthropic,
-            Wire::Gemini => return None,
+            Wire::Gemini => Dialect::Gemini,
         };
         Some(Self { client, kind, config: config.clone(), dialect })
     }
@@ -69,11 +75,15 @@ impl Upstream {
     /// `Config` when address or key are missing, or the provider has no such door.
     pub fn endpoint(&self, purpose: Purpose, model: &str) -> Result<Endpoint, ProviderError> {
         match (self.dialect, purpose) {
-            (Dialect::OpenAi, Purpose::Chat) => self.openai(model, &["chat", "completions"]),
+            (Dialect::OpenAi, Purpose::Chat | Purpose::Stream) => self.openai(model, &["chat", "completions"]),
             (Dialect::OpenAi, Purpose::Embeddings) => self.openai(model, &["embeddings"]),
-            (Dialect::Anthropic, Purpose::Chat) => anthropic::endpoint(self.kind, &self.config),
-            (Dialect::Anthropic, Purpose::Embeddings) => {
-                Err(ProviderError::Config("this provider has no embeddings".to_owned()))
+            (Dialect::Anthropic, Purpose::Chat | Purpose::Stream) => anthropic::endpoint(self.kind, &self.config),
+            (Dialect::Gemini, Purpose::Chat) => gemini::endpoint(self.kind, &self.config, model, gemini::Method::Whole),
+            (Dialect::Gemini, Purpose::Stream) => {
+                gemini::endpoint(self.kind, &self.config, model, gemini::Method::Stream)
+            }
+            (Dialect::Anthropic | Dialect::Gemini, Purpose::Embeddings) => {
+                Err(ProviderError::Config("embeddings are not translated for this provider".to_owned()))
             }
         }
     }
@@ -91,7 +101,46 @@ impl Upstream {
         match self.dialect {
             Dialect::OpenAi => openai::settings(self.kind, request),
             Dialect::Anthropic => Ok(anthropic::settings(request)),
+            Dialect::Gemini => Ok(gemini::settings(request)),
         }
+    }
+
+    /// A whole request in this provider's format.
+    ///
+    /// # Errors
+    /// `Config` when a parameter has no JSON form.
+    pub fn body(&self, request: &ChatRequest, stream: bool) -> Result<Vec<u8>, ProviderError> {
+        let mut body = match self.dialect {
+            // Gemini says in its address whether it streams.
+            Dialect::Gemini => return Ok(gemini::body(request).to_string().into_bytes()),
+            Dialect::Anthropic => anthropic::body(request),
+            Dialect::OpenAi => serde_json::from_slice(&openai::body(self.kind, request)?)
+                .map_err(|error| ProviderError::Config(format!("the request cannot be written as JSON: {error}")))?,
+        };
+        if stream {
+            body["stream"] = true.into();
+            if self.dialect == Dialect::OpenAi {
+                body["stream_options"] = serde_json::json!({"include_usage": true});
+            }
+        }
+        Ok(body.to_string().into_bytes())
+    }
+
+    /// Reads a whole answer of `model`. `endpoint` names the other side in errors.
+    ///
+    /// # Errors
+    /// `Format` when it is not what the format promises; `Status` for an error inside a success.
+    pub fn answer(&self, endpoint: &Endpoint, model: &str, body: &[u8]) -> Result<ChatResponse, ProviderError> {
+        match self.dialect {
+            Dialect::OpenAi => openai::read(endpoint, body, 0.0),
+            Dialect::Anthropic => anthropic::read(endpoint, body, 0.0),
+            Dialect::Gemini => gemini::read(endpoint, body, model, 0.0),
+        }
+    }
+
+    /// Reads a streamed answer.
+    pub fn reader(&self) -> StreamReader {
+        StreamReader::new(self.dialect)
     }
 }
 

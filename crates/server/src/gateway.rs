@@ -1,5 +1,8 @@
 //! The gateway in the server: its doors on the router, its snapshot kept up to date, its records handed to the writer.
 
+mod drain;
+mod experiments;
+mod follow;
 mod trace;
 
 use std::path::PathBuf;
@@ -11,21 +14,17 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::routing::any;
-use jiff::Timestamp;
 use llmops::telemetry::TraceContext;
 use llmops::{Access, LlmOps, RecordWriter};
 use llmops_domain::access::Role;
 use llmops_domain::id::ProjectId;
-use llmops_domain::record::RequestRecord;
-use llmops_gateway::{Caller, Gatekeeper, Gateway, Recorder, Snapshot};
-use llmops_providers::Providers;
+use llmops_gateway::{Caller, Gatekeeper, Gateway, Limiter, Recorder};
 use tokio::task::JoinHandle;
 
+use self::drain::Drain;
+use self::experiments::{Book, Experiments};
 use self::trace::Callers;
 use crate::metrics::http::meters;
-
-/// Longest that a change of another process stays unseen.
-const POLL: Duration = Duration::from_millis(250);
 
 /// Lets those in who have a key, into its project. It knows the keys by the copy that [`llmops::Access::follow`] keeps.
 #[derive(Debug, Clone)]
@@ -47,16 +46,23 @@ impl Gatekeeper for KeyGatekeeper {
         // A client that needs no key sends whatever its library insists on.
         if let Some(key) = secret.and_then(|secret| self.access.known(secret)) {
             let may_pass_through = key.role >= Role::Editor;
-            return Some(Caller { project: key.project, key: Some(key.id.0), may_pass_through });
+            let limits = (!key.limits.is_empty()).then(|| Arc::new(key.limits.clone()));
+            return Some(Caller {
+                project: key.project.clone(),
+                key: Some(key.id.0.clone()),
+                limits,
+                may_pass_through,
+            });
         }
-        self.dev.then(|| Caller { project: ProjectId::default_project(), key: None, may_pass_through: true })
+        let project = ProjectId::default_project();
+        self.dev.then(|| Caller { project, key: None, limits: None, may_pass_through: true })
     }
 }
 
 /// A running gateway.
 #[derive(Debug)]
 pub struct GatewayTasks {
-    refresher: JoinHandle<()>,
+    followers: Vec<JoinHandle<()>>,
     drain: JoinHandle<()>,
     writer: RecordWriter,
 }
@@ -64,7 +70,7 @@ pub struct GatewayTasks {
 impl GatewayTasks {
     /// Ends the tasks and waits until every record is in the store or in the file. Call it when no call is under way.
     pub async fn shut_down(self) {
-        self.refresher.abort();
+        self.followers.iter().for_each(JoinHandle::abort);
         // The drain ends by itself when the last gateway is dropped; a call that is still under way keeps it.
         if tokio::time::timeout(Duration::from_secs(5), self.drain).await.is_err() {
             tracing::warn!("calls were still under way when the gateway was shut down");
@@ -82,28 +88,24 @@ pub async fn start(
     gatekeeper: Arc<dyn Gatekeeper>,
     spill_folder: Option<PathBuf>,
 ) -> Result<(Router, GatewayTasks), llmops::Error> {
-    let revision = ops.deployments_revision().await?;
-    let snapshot = Arc::new(ArcSwap::from_pointee(build(ops).await?));
-    let (recorder, mut recordings) = Recorder::channel();
+    let revision = ops.gateway_revision().await?;
+    let snapshot = Arc::new(ArcSwap::from_pointee(follow::build(ops).await?));
+    let (recorder, recordings) = Recorder::channel();
     let writer = ops.record_writer(spill_folder);
+    let limiter = Limiter::new(Arc::new(Book(ops.spending())));
+    let guards = ops.guards();
     let callers = Arc::new(Callers::default());
-    let drain = tokio::spawn({
-        let (writer, meters) = (writer.clone(), ops.meters().clone());
-        let (callers, telemetry) = (callers.clone(), ops.telemetry().clone());
-        async move {
-            while let Some(recorded) = recordings.next().await {
-                meters.calls.note(&recorded.project, &recorded.record);
-                line(&recorded.project, &recorded.record);
-                if telemetry.is_on() {
-                    callers.tell(&telemetry, &recorded.record);
-                }
-                writer.submit(recorded.project, recorded.record);
-            }
-        }
-    });
+    let drain = Drain::new(ops.clone(), writer.clone(), limiter.clone(), guards.clone(), callers.clone());
+    let drain = tokio::spawn(drain.run(recordings));
     let known = (revision, ops.shared_providers());
-    let refresher = tokio::spawn(refresh(ops.clone(), snapshot.clone(), known));
-    let gateway = Gateway::new(snapshot, gatekeeper, recorder);
+    let followers = vec![
+        tokio::spawn(follow::changes(ops.clone(), snapshot.clone(), known)),
+        tokio::spawn(follow::ranking(ops.clone(), snapshot.clone())),
+        tokio::spawn(guards.watch()),
+    ];
+    let gateway = Gateway::new(snapshot, gatekeeper, recorder)
+        .with_limiter(limiter)
+        .with_experiments(Arc::new(Experiments(ops.clone())));
     // OTLP has a path below /v1, too: only the gateway's own doors are taken.
     let doors = [
         ("/v1/chat/completions", Method::POST),
@@ -133,48 +135,10 @@ pub async fn start(
         };
         router = router.route(path, any(serve));
     }
-    Ok((router, GatewayTasks { refresher, drain, writer }))
+    Ok((router, GatewayTasks { followers, drain, writer }))
 }
 
 /// The trace that the caller names.
 fn context_of(request: &Request) -> Option<TraceContext> {
     TraceContext::parse(request.headers().get("traceparent")?.to_str().ok()?)
-}
-
-/// The line of a call in the log: what the record says without what was said.
-fn line(project: &ProjectId, record: &RequestRecord) {
-    let key = record.key.as_deref().unwrap_or_default();
-    let deployment = record.deployment.as_deref().unwrap_or_default();
-    let RequestRecord { id, status, total_ms: ms, model, .. } = record;
-    tracing::info!(target: "llmops::calls", %id, status, ms, key, %project, deployment, model, "answered");
-}
-
-/// Makes the snapshot anew after every change of deployments, by whatever process it was made, and of the providers.
-async fn refresh(ops: LlmOps, snapshot: Arc<ArcSwap<Snapshot>>, mut known: (i64, Arc<Providers>)) {
-    loop {
-        tokio::time::sleep(POLL).await;
-        // While the store is away, what was live stays live.
-        let Ok(revision) = ops.deployments_revision().await else { continue };
-        let providers = ops.shared_providers();
-        if revision == known.0 && Arc::ptr_eq(&providers, &known.1) {
-            ops.readiness().gateway_is_fresh(Timestamp::now());
-            continue;
-        }
-        match build(&ops).await {
-            Ok(next) => {
-                snapshot.store(Arc::new(next));
-                known = (revision, providers);
-                ops.readiness().gateway_is_fresh(Timestamp::now());
-            }
-            Err(error) => tracing::warn!(%error, "deployments changed and cannot be read: the old ones go on"),
-        }
-    }
-}
-
-async fn build(ops: &LlmOps) -> Result<Snapshot, llmops::Error> {
-    let (snapshot, errors) = Snapshot::new(ops.shared_providers(), ops.live_deployments().await?);
-    for error in errors {
-        tracing::error!(%error, "a deployment is not served");
-    }
-    Ok(snapshot)
 }

@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use llmops_domain::access::{ApiKey, Project, Role};
 use llmops_domain::id::{KeyId, ProjectId};
+use llmops_domain::limits::Limits;
 
 use crate::audit::{Change, record};
-use crate::db::{Tx, check_name, execute, fetch, micros, time};
+use crate::db::{Tx, check_name, decode, encode, execute, fetch, micros, time};
 use crate::news::tell;
 use crate::{Store, StoreError};
 
@@ -16,7 +17,7 @@ const TOPIC: &str = "access";
 pub type SecretHash = [u8; 32];
 
 /// A key with the hash of its secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StoredKey {
     /// The key.
     pub key: ApiKey,
@@ -37,6 +38,7 @@ struct KeyRow {
     expires_at: Option<i64>,
     revoked_at: Option<i64>,
     last_used_at: Option<i64>,
+    limits: String,
 }
 
 impl KeyRow {
@@ -55,6 +57,7 @@ impl KeyRow {
             expires_at: self.expires_at.map(time).transpose()?,
             revoked_at: self.revoked_at.map(time).transpose()?,
             last_used_at: self.last_used_at.map(time).transpose()?,
+            limits: decode("a key's limits", &self.limits)?,
         };
         Ok(StoredKey { key, hash })
     }
@@ -104,8 +107,9 @@ impl Store {
         let key = &stored.key;
         check_name("the key's name", &key.name)?;
         let sql = "INSERT INTO api_keys \
-                   (id, project_id, name, role, prefix, hash, created_at, created_by, expires_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+                   (id, project_id, name, role, prefix, hash, created_at, created_by, expires_at, limits) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        let limits = encode("a key's limits", &key.limits)?;
         execute!(
             tx,
             sql,
@@ -117,7 +121,8 @@ impl Store {
             &stored.hash[..],
             micros(key.created_at),
             &key.created_by,
-            key.expires_at.map(micros)
+            key.expires_at.map(micros),
+            &*limits
         )
         .map_err(|e| {
             if e.is_unique_violation() {
@@ -172,6 +177,25 @@ impl Store {
         execute!(tx, "DELETE FROM sessions WHERE key_id = $1", id.as_str())?;
         let after = ApiKey { revoked_at: Some(at), ..before.clone() };
         let change = Change::new("key.revoked", id.as_str()).before(&before).after(&after);
+        record(&mut tx, self.actor(), project, &change).await?;
+        tx.commit().await?;
+        Ok(after)
+    }
+
+    /// Sets what may be spent with a key, and answers with it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn limit_key(&self, project: &ProjectId, id: &str, limits: &Limits) -> Result<ApiKey, StoreError> {
+        let mut tx = self.write().await?;
+        changed(&mut tx).await?;
+        let get = "SELECT * FROM api_keys WHERE project_id = $1 AND id = $2";
+        let row = fetch!(fetch_optional, tx, KeyRow, get, project.as_str(), id)?;
+        let before = row.ok_or_else(|| StoreError::not_found("key", id))?.into_stored()?.key;
+        let text = encode("a key's limits", limits)?;
+        execute!(tx, "UPDATE api_keys SET limits = $1 WHERE id = $2", &*text, id)?;
+        let after = ApiKey { limits: limits.clone(), ..before.clone() };
+        let change = Change::new("key.limited", id).before(&before).after(&after);
         record(&mut tx, self.actor(), project, &change).await?;
         tx.commit().await?;
         Ok(after)

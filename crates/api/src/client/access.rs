@@ -2,6 +2,7 @@
 
 use http::Method;
 use llmops_domain::access::{ApiKey, AuditRecord, Project};
+use llmops_domain::limits::Limits;
 
 use super::{Client, ClientError, segment, with_query};
 use crate::access::{AuditQuery, CreateKey, CreateProject, CreatedKey, KeyProject, KeyQuery, Session};
@@ -21,6 +22,11 @@ impl Client {
     /// One key.
     pub async fn get_key(&self, key: &str, query: &KeyProject) -> Result<ApiKey, ClientError> {
         self.get_with(&key_path(key), query).await
+    }
+
+    /// Sets what may be spent with a key.
+    pub async fn limit_key(&self, key: &str, query: &KeyProject, limits: &Limits) -> Result<ApiKey, ClientError> {
+        self.send(Method::PUT, &with_query(&format!("{}/limits", key_path(key)), query)?, limits).await
     }
 
     /// Revokes a key.

@@ -7,7 +7,8 @@ use llmops_domain::record::{RecordFilter, RequestRecord};
 
 use super::{Client, ClientError, segment};
 use crate::deployments::{
-    Deploy, Deployed, EnvironmentQuery, Erased, ErasureQuery, Rehearsal, Rollback, SwitchSafeMode,
+    Deploy, Deployed, EnvironmentQuery, Erased, ErasureQuery, Rehearsal, Rollback, SoftFailureQuery, SoftFailureRate,
+    SwitchSafeMode,
 };
 use crate::page::{Page, PageQuery};
 
@@ -49,6 +50,15 @@ impl Client {
     /// Whether earlier manifests could take over.
     pub async fn rehearse(&self, name: &str, query: &EnvironmentQuery) -> Result<Rehearsal, ClientError> {
         self.send(Method::POST, &path(name, "/rehearse"), query).await
+    }
+
+    /// How many answers of a deployment failed softly.
+    pub async fn soft_failure_rate(
+        &self,
+        name: &str,
+        query: &SoftFailureQuery,
+    ) -> Result<SoftFailureRate, ClientError> {
+        self.get_with(&path(name, "/soft-failures"), query).await
     }
 
     /// A manifest by the beginning of its hash.

@@ -1,11 +1,12 @@
 //! `llmops key`: keys of the API.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use llmops_api::access::{CreateKey, KeyProject, KeyQuery};
 use llmops_domain::access::{ApiKey, Role};
 use llmops_domain::config::duration::HumanDuration;
 use llmops_domain::id::ProjectId;
+use llmops_domain::limits::Limits;
 
 use super::Context;
 use crate::failure::Outcome;
@@ -28,6 +29,18 @@ pub(crate) enum KeyCommand {
         /// When it stops working: a time such as 2027-01-31T00:00:00Z, or in how long, such as 90d; else never
         #[arg(long, value_name = "WHEN", value_parser = end)]
         expires: Option<Timestamp>,
+        #[command(flatten)]
+        limits: LimitArgs,
+    },
+    /// Set what may be spent with a key at the gateway; what is not named has no limit any more
+    Limit {
+        /// Its id
+        key: String,
+        #[command(flatten)]
+        limits: LimitArgs,
+        /// Its project; else that of the caller
+        #[arg(long, value_name = "ID")]
+        project: Option<String>,
     },
     /// List keys, the oldest first
     List {
@@ -51,12 +64,62 @@ pub(crate) enum KeyCommand {
     },
 }
 
+/// What may be spent with a key.
+#[derive(Debug, Args)]
+pub(crate) struct LimitArgs {
+    /// Requests in a minute
+    #[arg(long, value_name = "N")]
+    requests_per_minute: Option<u64>,
+    /// Requests in a day
+    #[arg(long, value_name = "N")]
+    requests_per_day: Option<u64>,
+    /// Tokens, read and written, in a minute
+    #[arg(long, value_name = "N")]
+    tokens_per_minute: Option<u64>,
+    /// Tokens in a day
+    #[arg(long, value_name = "N")]
+    tokens_per_day: Option<u64>,
+    /// USD in a minute, by the price table
+    #[arg(long, value_name = "USD")]
+    cost_per_minute: Option<f64>,
+    /// USD in a day
+    #[arg(long, value_name = "USD")]
+    cost_per_day: Option<f64>,
+    /// USD in a calendar month: the budget
+    #[arg(long, value_name = "USD")]
+    cost_per_month: Option<f64>,
+}
+
+impl From<LimitArgs> for Limits {
+    fn from(args: LimitArgs) -> Self {
+        Self {
+            requests_per_minute: args.requests_per_minute,
+            requests_per_day: args.requests_per_day,
+            tokens_per_minute: args.tokens_per_minute,
+            tokens_per_day: args.tokens_per_day,
+            cost_per_minute: args.cost_per_minute,
+            cost_per_day: args.cost_per_day,
+            cost_per_month: args.cost_per_month,
+        }
+    }
+}
+
+/// The limits of a key in one line.
+fn spending(limits: &Limits) -> String {
+    match limits.all() {
+        Ok(all) if all.is_empty() => "no limits".to_owned(),
+        Ok(all) => all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        Err(error) => error.to_string(),
+    }
+}
+
 /// Runs the command.
 pub(crate) async fn run(context: &Context, command: KeyCommand) -> Outcome {
     let client = Project::find(&context.global, &context.ui)?.client(&context.global).await?;
     match command {
-        KeyCommand::Create { name, role, project, expires } => {
-            let request = CreateKey { name, role, project: project.map(ProjectId), expires_at: expires };
+        KeyCommand::Create { name, role, project, expires, limits } => {
+            let project = project.map(ProjectId);
+            let request = CreateKey { name, role, project, expires_at: expires, limits: limits.into() };
             let created = client.create_key(&request).await?;
             if !context.global.json {
                 let key = &created.key;
@@ -66,6 +129,10 @@ pub(crate) async fn run(context: &Context, command: KeyCommand) -> Outcome {
                 ));
             }
             context.show(&created, || created.secret.clone())
+        }
+        KeyCommand::Limit { key, limits, project } => {
+            let limited = client.limit_key(&key, &KeyProject { project }, &limits.into()).await?;
+            context.show(&limited, || format!("{} (`{}`): {}", limited.id, limited.name, spending(&limited.limits)))
         }
         KeyCommand::List { project, cursor, limit } => {
             let keys = client.list_keys(&KeyQuery { project, cursor, limit: Some(limit) }).await?;
@@ -89,13 +156,14 @@ fn end(text: &str) -> Result<Timestamp, String> {
 }
 
 fn list(context: &Context, keys: &[ApiKey], next: Option<&str>) -> String {
-    const COLUMNS: [Column; 7] = [
+    const COLUMNS: [Column; 8] = [
         Column::text("key"),
         Column::text("name"),
         Column::text("role"),
         Column::text("secret"),
         Column::text("expires (UTC)"),
         Column::text("last used (UTC)"),
+        Column::text("may spend"),
         Column::text("state"),
     ];
     if keys.is_empty() {
@@ -117,6 +185,7 @@ fn list(context: &Context, keys: &[ApiKey], next: Option<&str>) -> String {
             Cell::from(format!("{}…", key.prefix)),
             Cell::from(when(key.expires_at, "never")),
             Cell::from(when(key.last_used_at, "never")),
+            Cell::from(spending(&key.limits)),
             state,
         ]
     });

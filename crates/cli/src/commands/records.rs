@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use llmops_api::Client;
-use llmops_api::deployments::ErasureQuery;
+use llmops_api::deployments::{ErasureQuery, SoftFailureQuery, SoftFailureRate};
+use llmops_domain::config::duration::HumanDuration;
 use llmops_domain::record::{CallOutcome, RecordFilter, RequestRecord};
 
 use super::Context;
@@ -54,6 +55,17 @@ pub(crate) enum RecordsCommand {
         /// The file; else standard output
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
+    },
+    /// Show how many answers of a deployment failed softly, with the interval of their share
+    SoftFailures {
+        /// The deployment
+        deployment: String,
+        /// The environment
+        #[arg(long, short, value_name = "NAME", default_value = "production")]
+        environment: String,
+        /// In the last 30m, 1h, 1d …; else the window of the deployment's alert
+        #[arg(long, value_name = "DURATION")]
+        window: Option<HumanDuration>,
     },
     /// Delete everything that is kept of a user's calls
     Erase {
@@ -118,10 +130,29 @@ impl From<WhichArgs> for RecordFilter {
     }
 }
 
+fn describe_rate(rate: &SoftFailureRate) -> String {
+    match (rate.rate, rate.interval) {
+        (Some(share), Some([low, high])) => format!(
+            "{:.1} % of {} answers in the last {} failed softly (95 % interval {:.1} to {:.1} %)",
+            share * 100.0,
+            rate.calls,
+            rate.window,
+            low * 100.0,
+            high * 100.0
+        ),
+        _ => format!("No answers in the last {}. `--window 1d` looks further back.", rate.window),
+    }
+}
+
 /// Runs the command.
 pub(crate) async fn run(context: &Context, command: RecordsCommand) -> Outcome {
     let client = Project::find(&context.global, &context.ui)?.client(&context.global).await?;
     match command {
+        RecordsCommand::SoftFailures { deployment, environment, window } => {
+            let query = SoftFailureQuery { environment: Some(environment), window };
+            let rate = client.soft_failure_rate(&deployment, &query).await?;
+            context.show(&rate, || describe_rate(&rate))
+        }
         RecordsCommand::Query { which, limit } => {
             let records = client.list_records(&RecordFilter { limit: Some(limit), ..which.into() }).await?;
             context.show(&records, || list(context, &records.items))

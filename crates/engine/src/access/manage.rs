@@ -5,6 +5,7 @@ use std::sync::Arc;
 use llmops_api::access::{CreateKey, CreateProject, CreatedKey};
 use llmops_domain::access::{ApiKey, AuditRecord, Project, Role};
 use llmops_domain::id::{KeyId, ProjectId};
+use llmops_domain::limits::Limits;
 use llmops_storage::{AuditFilter, StoredKey};
 
 use super::{SECRET_PREFIX, hash_of};
@@ -29,14 +30,15 @@ impl KeyManager {
 
     /// Makes a key. Its secret is in the answer and nowhere else.
     pub async fn create(&self, request: CreateKey) -> Result<CreatedKey, Error> {
-        let CreateKey { name, role, project, expires_at } = request;
+        let CreateKey { name, role, project, expires_at, limits } = request;
+        check_limits(&limits)?;
         let project = reach(&self.project, project.as_ref().map(ProjectId::as_str))?;
         check_name("the key's name", &name)?;
         if expires_at.is_some_and(|end| end <= self.services.clock.now()) {
             return Err(Error::invalid("expires_at lies in the past: expected a time to come"));
         }
         let secret = self.services.access.new_secret(SECRET_PREFIX);
-        let key = ApiKey { project, expires_at, ..self.new_key(&name, role, &secret) };
+        let key = ApiKey { project, expires_at, limits, ..self.new_key(&name, role, &secret) };
         let stored = StoredKey { hash: hash_of(&secret), key };
         self.services.store.create_key(&stored).await?;
         self.services.access.refresh().await?;
@@ -75,6 +77,7 @@ impl KeyManager {
             expires_at: None,
             revoked_at: None,
             last_used_at: None,
+            limits: Limits::default(),
         }
     }
 
@@ -90,6 +93,15 @@ impl KeyManager {
         Ok(self.services.store.get_key(&project, id).await?)
     }
 
+    /// Sets what may be spent with a key, on every replica within a second.
+    pub async fn limit(&self, project: Option<&str>, id: &str, limits: &Limits) -> Result<ApiKey, Error> {
+        check_limits(limits)?;
+        let project = reach(&self.project, project)?;
+        let key = self.services.store.limit_key(&project, id, limits).await?;
+        self.services.access.refresh().await?;
+        Ok(key)
+    }
+
     /// Makes a key useless, on every replica within a second.
     pub async fn revoke(&self, project: Option<&str>, id: &str) -> Result<ApiKey, Error> {
         let key = self.get(project, id).await?;
@@ -103,6 +115,10 @@ impl KeyManager {
         self.services.access.refresh().await?;
         Ok(revoked)
     }
+}
+
+fn check_limits(limits: &Limits) -> Result<(), Error> {
+    limits.all().map(drop).map_err(|error| Error::invalid(format!("limits.{error}")))
 }
 
 /// The project that is meant. Callers of the project `default` look after the installation and may name another one; to

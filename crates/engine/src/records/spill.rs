@@ -87,20 +87,13 @@ impl Spill {
         file.sync_data()
     }
 
-    /// Everything that waits, in pieces of at most `size`.
-    pub(super) fn pieces(&self, size: usize) -> io::Result<Vec<Vec<(ProjectId, RequestRecord)>>> {
-        let mut all = self.memory.clone();
-        if let Some(path) = self.path().filter(|path| path.exists()) {
-            for line in BufReader::new(std::fs::File::open(path)?).lines() {
-                let line = line?;
-                // A line that was cut by a crash was never acknowledged.
-                match serde_json::from_str::<Line>(&line) {
-                    Ok(Line { project, record }) => all.push((project, record)),
-                    Err(error) => tracing::warn!(%error, "a spilled record cannot be read"),
-                }
-            }
-        }
-        Ok(all.chunks(size.max(1)).map(<[_]>::to_vec).collect())
+    /// Everything that waits, in pieces of at most `size`, read as they are asked for.
+    pub(super) fn pieces(&self, size: usize) -> io::Result<Pieces> {
+        let file = match self.path().filter(|path| path.exists()) {
+            Some(path) => Some(BufReader::new(std::fs::File::open(path)?).lines()),
+            None => None,
+        };
+        Ok(Pieces { memory: self.memory.clone().into_iter(), file, size: size.max(1) })
     }
 
     /// Forgets everything: it is stored.
@@ -115,6 +108,33 @@ impl Spill {
 
     fn path(&self) -> Option<PathBuf> {
         Some(self.folder.as_ref()?.join(file_name(&self.owner)))
+    }
+}
+
+/// The spilled records, piece by piece: a file may hold more than memory does.
+pub(super) struct Pieces {
+    memory: std::vec::IntoIter<(ProjectId, RequestRecord)>,
+    file: Option<io::Lines<BufReader<std::fs::File>>>,
+    size: usize,
+}
+
+impl Iterator for Pieces {
+    type Item = io::Result<Vec<(ProjectId, RequestRecord)>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut piece: Vec<_> = self.memory.by_ref().take(self.size).collect();
+        while let Some(file) = self.file.as_mut().filter(|_| piece.len() < self.size) {
+            match file.next() {
+                None => self.file = None,
+                Some(Err(error)) => return Some(Err(error)),
+                // A line that was cut by a crash was never acknowledged.
+                Some(Ok(line)) => match serde_json::from_str::<Line>(&line) {
+                    Ok(Line { project, record }) => piece.push((project, record)),
+                    Err(error) => tracing::warn!(%error, "a spilled record cannot be read"),
+                },
+            }
+        }
+        (!piece.is_empty()).then_some(Ok(piece))
     }
 }
 

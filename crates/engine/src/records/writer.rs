@@ -9,7 +9,7 @@ use std::time::Duration;
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::RequestRecord;
 use llmops_storage::{Store, StoreError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::spill::Spill;
@@ -20,6 +20,8 @@ const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 const BATCH: usize = 2_000;
 /// Longest that the store may take for a batch before records go to the file.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Records that wait in memory for a store that is slower than they come.
+const MOST_WAITING: usize = 50_000;
 /// How often a store that was away is tried.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -66,6 +68,8 @@ impl RecordCounts {
 pub struct RecordWriter {
     sender: mpsc::UnboundedSender<Message>,
     counts: Arc<RecordCounts>,
+    /// Tells the task that somebody waits.
+    hurry: Arc<Notify>,
 }
 
 impl std::fmt::Debug for Message {
@@ -78,9 +82,11 @@ impl RecordWriter {
     /// Starts the task. Records spill into `folder`; without one they wait in memory.
     pub(crate) fn start(store: Store, folder: Option<PathBuf>, owner: &str, counts: Arc<RecordCounts>) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let task = Task { store, spill: Spill::new(folder, owner), counts: counts.clone(), next_try: None };
+        let hurry = Arc::new(Notify::new());
+        let spill = Spill::new(folder, owner);
+        let task = Task { store, spill, counts: counts.clone(), hurry: hurry.clone(), next_try: None };
         tokio::spawn(task.run(receiver));
-        Self { sender, counts }
+        Self { sender, counts, hurry }
     }
 
     /// Hands over a record. It is written within the flush interval.
@@ -95,6 +101,7 @@ impl RecordWriter {
     pub async fn flush(&self) {
         let (done, waiting) = oneshot::channel();
         if self.sender.send(Message::Flush(done)).is_ok() {
+            self.hurry.notify_one();
             // An error means that the task is gone, and so is what it had.
             let _ = waiting.await;
         }
@@ -110,6 +117,7 @@ struct Task {
     store: Store,
     spill: Spill,
     counts: Arc<RecordCounts>,
+    hurry: Arc<Notify>,
     /// When the store is tried again; absent: it is there.
     next_try: Option<Instant>,
 }
@@ -135,7 +143,11 @@ impl Task {
                 }
             };
             let Some(first) = first else { break };
-            let (batch, flushed) = collect(first, &mut receiver).await;
+            let (batch, flushed) = collect(first, &mut receiver, &self.hurry).await;
+            if receiver.len() > MOST_WAITING {
+                // The store is slower than what comes: a file is quicker, and memory has an end.
+                self.next_try.get_or_insert(Instant::now() + RETRY);
+            }
             self.write(batch).await;
             if self.next_try.is_some_and(|at| at <= Instant::now()) {
                 self.replay().await;
@@ -222,6 +234,13 @@ impl Task {
             }
         };
         for piece in pieces {
+            let piece = match piece {
+                Ok(piece) => piece,
+                Err(error) => {
+                    tracing::error!(%error, "records that were put aside cannot be read");
+                    return;
+                }
+            };
             match self.append(&piece).await {
                 Ok(()) => {}
                 Err(Failure::Away) => return,
@@ -244,26 +263,25 @@ enum Failure {
     Refused(StoreError),
 }
 
-/// What comes within the flush interval after the first message, or at once where somebody waits for it.
+/// What comes within the flush interval after the first message, or at once where somebody waits for it or a batch is full
+/// already. The task sleeps meanwhile: it is not woken by every record.
 async fn collect(
     first: Message,
     receiver: &mut mpsc::UnboundedReceiver<Message>,
+    hurry: &Notify,
 ) -> (Vec<Owned>, Vec<oneshot::Sender<()>>) {
+    if receiver.len() < BATCH && !matches!(first, Message::Flush(_)) {
+        // Either way it is time.
+        let _ = timeout_at(Instant::now() + FLUSH_INTERVAL, hurry.notified()).await;
+    }
     let (mut batch, mut flushed) = (Vec::new(), Vec::new());
-    let until = Instant::now() + FLUSH_INTERVAL;
     let mut next = Some(first);
     while let Some(message) = next {
         match message {
             Message::Record(record) => batch.push(*record),
             Message::Flush(done) => flushed.push(done),
         }
-        next = if batch.len() >= BATCH {
-            None
-        } else if flushed.is_empty() {
-            timeout_at(until, receiver.recv()).await.ok().flatten()
-        } else {
-            receiver.try_recv().ok()
-        };
+        next = if batch.len() < BATCH { receiver.try_recv().ok() } else { None };
     }
     (batch, flushed)
 }

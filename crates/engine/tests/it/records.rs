@@ -37,6 +37,8 @@ fn record(number: u32) -> RequestRecord {
         outcome: CallOutcome::Ok,
         error: None,
         finish_reason: None,
+        guard: Vec::new(),
+        cached: false,
         soft_failures: Vec::new(),
         attempts: Vec::new(),
         request_body: None,

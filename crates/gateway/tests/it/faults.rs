@@ -16,8 +16,9 @@ fn failing(status: u16) -> Vec<Step> {
 
 #[tokio::test]
 async fn what_fails_before_the_first_byte_is_tried_again() {
-    for first in [failing(500), failing(429), vec![Step::Close], vec![Step::Send(STREAM_HEAD.to_owned()), Step::Close]]
-    {
+    let garbage = vec![Step::Send(json_response(200, "", "\u{1}<garbage>")), Step::Close];
+    let begun = vec![Step::Send(STREAM_HEAD.to_owned()), Step::Close];
+    for first in [failing(500), failing(429), vec![Step::Close], begun, garbage] {
         let provider = Provider::start(vec![first.clone(), ok()]).await;
         let mut gateway = Fixture::start(&[("local", &provider.url)], Vec::new()).await;
         let answer = gateway.chat(&json!({"model": "local/m", "messages": []})).await;

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests may panic")]
 
+mod choices;
 mod deployments;
 mod faults;
 mod fidelity;
 mod support;
+mod translation;

@@ -17,7 +17,7 @@ use llmops_domain::manifest::Manifest;
 use llmops_domain::prompt::PromptBody;
 use llmops_domain::record::RequestRecord;
 use llmops_gateway::recorder::Recordings;
-use llmops_gateway::{Caller, Gatekeeper, Gateway, Recorder, Snapshot};
+use llmops_gateway::{Assign, BoxFuture, Caller, Gatekeeper, Gateway, Recorder, Snapshot, Subject};
 use llmops_providers::Providers;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -178,8 +178,19 @@ impl Gatekeeper for OneKey {
         (secret == Some(KEY)).then(|| Caller {
             project: ProjectId::default_project(),
             key: Some("key_1".to_owned()),
+            limits: None,
             may_pass_through: true,
         })
+    }
+}
+
+/// The users `v0`, `v1` … get the variants of these numbers.
+struct ByUser;
+
+impl Assign for ByUser {
+    fn assign<'a>(&'a self, subject: Subject<'a>) -> BoxFuture<'a, Option<usize>> {
+        let number = subject.attributes.get("user").and_then(|user| user.as_str()?.strip_prefix('v')?.parse().ok());
+        Box::pin(std::future::ready(number))
     }
 }
 
@@ -210,14 +221,22 @@ pub(crate) fn deployment(model: &str, prompt: Value, settings: DeploymentSetting
         updated_by: None,
     };
     let project = ProjectId::default_project();
-    LiveDeployment { project, deployment, manifest, manifest_id, prompt: Some(prompt), fixed_answer: None }
+    LiveDeployment {
+        project,
+        deployment,
+        manifest,
+        manifest_id,
+        prompt: Some(prompt),
+        fixed_answer: None,
+        variants: Vec::new(),
+    }
 }
 
 impl Fixture {
     /// Providers by name and address; deployments.
     pub(crate) async fn start(providers: &[(&str, &str)], deployments: Vec<LiveDeployment>) -> Self {
         let config = |(name, url): &(&str, &str)| {
-            let kind = if name.starts_with("anthropic") { "anthropic" } else { "openai" };
+            let kind = ["anthropic", "gemini"].into_iter().find(|kind| name.starts_with(kind)).unwrap_or("openai");
             let config = json!({"kind": kind, "base_url": url, "api_key": PROVIDER_KEY, "retries": 0});
             ((*name).to_owned(), serde_json::from_value::<ProviderConfig>(config).unwrap())
         };
@@ -226,7 +245,8 @@ impl Fixture {
         let (snapshot, errors) = Snapshot::new(Arc::new(providers), deployments);
         assert_eq!(errors, []);
         let (recorder, recordings) = Recorder::channel();
-        let gateway = Gateway::new(Arc::new(arc_swap::ArcSwap::from_pointee(snapshot)), Arc::new(OneKey), recorder);
+        let gateway = Gateway::new(Arc::new(arc_swap::ArcSwap::from_pointee(snapshot)), Arc::new(OneKey), recorder)
+            .with_experiments(Arc::new(ByUser));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {

@@ -3,7 +3,9 @@
 use axum::Json as Answer;
 use llmops::LlmOps;
 use llmops_api::Page;
-use llmops_api::deployments::{Deploy, Deployed, EnvironmentQuery, Rehearsal, Rollback, SwitchSafeMode};
+use llmops_api::deployments::{
+    Deploy, Deployed, EnvironmentQuery, Rehearsal, Rollback, SoftFailureQuery, SoftFailureRate, SwitchSafeMode,
+};
 use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
 use llmops_domain::deployment::{Deployment, DeploymentChange};
@@ -24,6 +26,7 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
         .routes(routes!(safe_mode))
         .routes(routes!(history))
         .routes(routes!(rehearse))
+        .routes(routes!(soft_failures))
         .routes(routes!(manifest))
 }
 
@@ -114,6 +117,19 @@ async fn rehearse(
     Json(query): Json<EnvironmentQuery>,
 ) -> Result<Answer<Rehearsal>, ApiError> {
     Ok(Answer(ops.deployments().rehearse(&name, query.environment.as_deref()).await?))
+}
+
+/// How many answers of a deployment failed softly, with the interval of their share.
+#[utoipa::path(get, path = "/api/v1/deployments/{name}/soft-failures", operation_id = "soft_failure_rate",
+    tag = "deployments", params(("name" = String, Path), SoftFailureQuery),
+    responses((status = 200, body = SoftFailureRate), (status = 400, body = ErrorResponse),
+        (status = 404, body = ErrorResponse)))]
+async fn soft_failures(
+    Viewer(ops): Viewer,
+    Path(name): Path<String>,
+    Query(query): Query<SoftFailureQuery>,
+) -> Result<Answer<SoftFailureRate>, ApiError> {
+    Ok(Answer(ops.deployments().soft_failures(&name, query.environment.as_deref(), query.window).await?))
 }
 
 /// A manifest by the beginning of its hash.

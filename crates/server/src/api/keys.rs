@@ -8,6 +8,7 @@ use llmops_api::access::{CreateKey, CreatedKey, KeyProject, KeyQuery};
 use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
 use llmops_domain::access::ApiKey;
+use llmops_domain::limits::Limits;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -16,7 +17,7 @@ use crate::ApiError;
 use crate::extract::{Admin, Json, Path, Query};
 
 pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(get, revoke))
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(get, revoke)).routes(routes!(limit))
 }
 
 /// The keys of a project, the oldest first, revoked ones too. Secrets are not among what is known of them.
@@ -49,6 +50,20 @@ async fn get(
     Query(query): Query<KeyProject>,
 ) -> Result<Answer<ApiKey>, ApiError> {
     Ok(Answer(ops.keys().get(query.project.as_deref(), &key).await?))
+}
+
+/// Sets what may be spent with a key at the gateway, in place of what was set before: every replica keeps to it within a
+/// second.
+#[utoipa::path(put, path = "/api/v1/keys/{key}/limits", operation_id = "limit_key", tag = "keys",
+    params(("key" = String, Path), KeyProject), request_body = Limits,
+    responses((status = 200, body = ApiKey), (status = 404, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
+async fn limit(
+    Admin(ops): Admin,
+    Path(key): Path<String>,
+    Query(query): Query<KeyProject>,
+    Json(limits): Json<Limits>,
+) -> Result<Answer<ApiKey>, ApiError> {
+    Ok(Answer(ops.keys().limit(query.project.as_deref(), &key, &limits).await?))
 }
 
 /// Revokes a key: every replica refuses it within a second. It stays in the list. A key cannot revoke itself.

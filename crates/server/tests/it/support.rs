@@ -105,6 +105,7 @@ impl Server {
     /// The secret of a new key.
     pub(crate) async fn key(&self, project: &str, role: Role) -> String {
         let request = CreateKey {
+            limits: llmops_domain::limits::Limits::default(),
             name: format!("{project} {role}"),
             role,
             project: Some(ProjectId::from(project)),

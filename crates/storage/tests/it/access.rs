@@ -18,6 +18,7 @@ fn key(id: &str, byte: u8) -> StoredKey {
         expires_at: Some(at(100)),
         revoked_at: None,
         last_used_at: None,
+        limits: llmops_domain::limits::Limits::default(),
     };
     StoredKey { key, hash: [byte; 32] }
 }

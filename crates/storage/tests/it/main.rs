@@ -22,5 +22,6 @@ mod results;
 mod review;
 mod runs;
 mod shards;
+mod spending;
 mod storm;
 mod support;

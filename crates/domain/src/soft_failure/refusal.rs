@@ -1,0 +1,53 @@
+//! Refusals by their first words.
+
+/// How far into an answer a refusal may begin, in bytes: what comes later belongs to an answer.
+const BEGINNING: usize = 120;
+
+/// Beginnings of refusals, in lower case with straight apostrophes.
+const PHRASES: [&str; 34] = [
+    "i'm sorry, but i can't",
+    "i'm sorry, but i cannot",
+    "i'm sorry, i can't",
+    "i'm sorry, i cannot",
+    "i am sorry, but i can",
+    "sorry, but i can't",
+    "sorry, i can't",
+    "i apologize, but i can",
+    "i apologise, but i can",
+    "i can't help with",
+    "i cannot help with",
+    "i can't assist",
+    "i cannot assist",
+    "i can't provide",
+    "i cannot provide",
+    "i can't comply",
+    "i cannot comply",
+    "i won't be able to",
+    "i'm unable to",
+    "i am unable to",
+    "i'm not able to help",
+    "i am not able to help",
+    "i must decline",
+    "as an ai language model",
+    "as an ai, i",
+    "as an ai assistant, i can",
+    "es tut mir leid, aber",
+    "tut mir leid, aber",
+    "dabei kann ich nicht helfen",
+    "je suis désolé, mais je ne peux",
+    "désolé, je ne peux pas",
+    "lo siento, pero no puedo",
+    "mi dispiace, ma non posso",
+    "desculpe, mas não posso",
+];
+
+/// The phrase that an answer begins with, in its first sentence.
+pub(super) fn phrase(text: &str) -> Option<&'static str> {
+    let mut end = text.len().min(BEGINNING);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let beginning = text[..end].to_lowercase().replace('’', "'");
+    let sentence = beginning.split(['.', '!', '?', '\n']).next().unwrap_or_default();
+    PHRASES.into_iter().find(|phrase| sentence.contains(phrase))
+}

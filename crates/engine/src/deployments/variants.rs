@@ -1,0 +1,80 @@
+//! What answers in the variants of a deployment's experiment.
+
+use llmops_domain::chat::Parameters;
+use llmops_domain::deployment::{Deployment, LiveVariant};
+use llmops_domain::experiment::Variant;
+use llmops_domain::hash::ContentHash;
+use llmops_domain::manifest::Manifest;
+
+use super::Deployments;
+use crate::Error;
+
+impl Deployments {
+    /// The variants of the experiment that a deployment names, in their order; none while it does not run.
+    pub(super) async fn variants(
+        &self,
+        deployment: &Deployment,
+        own: (&ContentHash, &Manifest),
+    ) -> Result<Vec<LiveVariant>, Error> {
+        let Some(key) = &deployment.settings.experiment else { return Ok(Vec::new()) };
+        let flags = self.services.experiments.flags(&self.project).await?;
+        let Some(flag) = flags.find(key) else { return Ok(Vec::new()) };
+        let mut variants = Vec::new();
+        for variant in &flag.experiment.spec.variants {
+            let (manifest_id, manifest) = self.manifest_of(variant, own).await?;
+            let prompt = self.prompt_body(&manifest).await?;
+            variants.push(LiveVariant { variant: variant.id.clone(), manifest, manifest_id, prompt });
+        }
+        Ok(variants)
+    }
+
+    /// The manifest of a variant: the one that it names, else the deployment's own with what the variant changes.
+    async fn manifest_of(
+        &self,
+        variant: &Variant,
+        (own_id, own): (&ContentHash, &Manifest),
+    ) -> Result<(ContentHash, Manifest), Error> {
+        if let Some(hash) = &variant.manifest {
+            return self.manifest(hash).await;
+        }
+        let changes_nothing =
+            variant.prompt_name.is_none() && variant.model_name.is_none() && variant.parameters.is_empty();
+        if changes_nothing {
+            return Ok((own_id.clone(), own.clone()));
+        }
+        let parameters = parameters_of(variant)?;
+        let model = variant.model_name.clone().unwrap_or_else(|| own.model.clone());
+        let mut manifest = match &variant.prompt_name {
+            Some(name) => {
+                let reference = match &variant.prompt_version {
+                    Some(version) => format!("{name}@{version}"),
+                    None => name.clone(),
+                };
+                let prompt = self.prompts.resolve(&reference).await?;
+                Manifest::resolve(Some(&prompt), &model, &own.parameters.clone().overlaid(&parameters))
+            }
+            None => Manifest { parameters: own.parameters.clone().overlaid(&parameters), ..own.clone() },
+        };
+        if model != own.model {
+            // The version belongs to the other model.
+            manifest.model_version = None;
+        }
+        manifest.model = model;
+        manifest.retriever_index_version.clone_from(&own.retriever_index_version);
+        // Records lead to it by its hash.
+        let hash = self.services.store.put_manifest(&self.project, &manifest).await?;
+        Ok((hash, manifest))
+    }
+}
+
+/// A variant's parameters; what no provider-independent parameter has the name of goes into the body as it is.
+fn parameters_of(variant: &Variant) -> Result<Parameters, Error> {
+    const KNOWN: [&str; 8] =
+        ["temperature", "top_p", "max_tokens", "stop", "seed", "presence_penalty", "frequency_penalty", "extra_body"];
+    let (known, others): (serde_json::Map<_, _>, serde_json::Map<_, _>) =
+        variant.parameters.clone().into_iter().partition(|(name, _)| KNOWN.contains(&name.as_str()));
+    let mut parameters: Parameters = serde_json::from_value(known.into())
+        .map_err(|error| Error::invalid(format!("variant {}: parameters: {error}", variant.id)))?;
+    parameters.extra_body.extend(others);
+    Ok(parameters)
+}

@@ -1,0 +1,245 @@
+//! What happens to answers of deployments after their callers have them: slow checks, counts of soft failures by the
+//! minute, and alerts when their rate is too high or changes.
+
+mod checks;
+mod rate;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use llmops_api::deployments::SoftFailureRate;
+use llmops_domain::alert::{AlertDraft, AlertKeys, AlertType, Severity};
+use llmops_domain::config::duration::HumanDuration;
+use llmops_domain::deployment::Deployment;
+use llmops_domain::id::ProjectId;
+use llmops_domain::record::{CallOutcome, RequestRecord};
+use llmops_domain::soft_failure::GuardConfig;
+use llmops_storage::MinuteCalls;
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+use crate::alerts::AlertManager;
+use crate::{Error, Services};
+use rate::Finding;
+
+/// How often counts are written and looked at.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// How often rates are looked at, in intervals.
+const LOOK_EVERY: u32 = 6;
+/// Slow checks at a time.
+const CHECKS: usize = 16;
+/// Slow checks that may wait; beyond them answers go unchecked.
+const WAITING_CHECKS: usize = 1024;
+/// Minutes that counts are kept: five weeks.
+const KEPT_MINUTES: i64 = 5 * 7 * 24 * 60;
+
+type Counts = HashMap<(ProjectId, String, String, i64), (u64, u64)>;
+
+/// Looks at answers after their callers have them. Clones share everything.
+#[derive(Clone)]
+pub struct Guards {
+    services: Arc<Services>,
+    counts: Arc<Mutex<Counts>>,
+    running: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Guards {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Guards")
+    }
+}
+
+impl Guards {
+    pub(crate) fn new(services: Arc<Services>) -> Self {
+        Self {
+            services,
+            counts: Arc::default(),
+            running: Arc::new(Semaphore::new(CHECKS)),
+            waiting: Arc::new(Semaphore::new(WAITING_CHECKS)),
+        }
+    }
+
+    /// Counts a call of a deployment.
+    pub fn count(&self, project: &ProjectId, record: &RequestRecord) {
+        let (Some(deployment), Some(environment)) = (&record.deployment, &record.environment) else { return };
+        if record.outcome != CallOutcome::Ok || record.cached {
+            return;
+        }
+        let minute = record.at.as_second().div_euclid(60);
+        self.add(
+            (project.clone(), deployment.clone(), environment.clone(), minute),
+            1,
+            !record.soft_failures.is_empty(),
+        );
+    }
+
+    fn add(&self, key: (ProjectId, String, String, i64), calls: u64, failed: bool) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(key).or_default();
+        count.0 += calls;
+        count.1 += u64::from(failed);
+    }
+
+    /// Whether a slow check wants to look at a call: drawn anew for each. What has no answer is not looked at.
+    pub fn wants(&self, guard: &GuardConfig, record: &RequestRecord) -> bool {
+        let drawn = |share: f64| (self.services.clock.random() as f64) < share * u64::MAX as f64;
+        record.outcome == CallOutcome::Ok
+            && !record.cached
+            && (guard.http.as_ref().is_some_and(|check| drawn(check.sampling))
+                || guard.judge.as_ref().is_some_and(|check| drawn(check.sampling)))
+    }
+
+    /// Lets the slow checks look at a call, in the background, and hands the record on. `(record, request, answer)`: what is
+    /// kept of the call, the provider's request and the answer's text.
+    pub fn look(
+        &self,
+        guard: GuardConfig,
+        project: ProjectId,
+        (mut record, request, answer): (RequestRecord, Bytes, String),
+        then: impl FnOnce(ProjectId, RequestRecord) + Send + 'static,
+    ) {
+        let Ok(place) = self.waiting.clone().try_acquire_owned() else {
+            tracing::warn!("answers come faster than the guard's slow checks look at them: this one goes unchecked");
+            then(project, record);
+            return;
+        };
+        let guards = self.clone();
+        tokio::spawn(async move {
+            let _place = place;
+            let Ok(_running) = guards.running.acquire().await else { return };
+            let deployment = record.deployment.clone().unwrap_or_default();
+            let found = checks::run(&guards.services, &guard, (deployment.as_str(), &request, answer.as_str())).await;
+            if record.soft_failures.is_empty() && !found.is_empty() {
+                // It was counted as a call already.
+                let key = (
+                    project.clone(),
+                    deployment,
+                    record.environment.clone().unwrap_or_default(),
+                    record.at.as_second().div_euclid(60),
+                );
+                guards.add(key, 0, true);
+            }
+            record.soft_failures.extend(found);
+            then(project, record);
+        });
+    }
+
+    /// Writes the counts.
+    pub async fn flush(&self) {
+        let counts = std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner));
+        if counts.is_empty() {
+            return;
+        }
+        let rows: Vec<MinuteCalls> = counts
+            .iter()
+            .map(|((project, deployment, environment, minute), (calls, soft_failed))| MinuteCalls {
+                project: project.clone(),
+                deployment: deployment.clone(),
+                environment: environment.clone(),
+                minute: *minute,
+                calls: *calls,
+                soft_failed: *soft_failed,
+            })
+            .collect();
+        if let Err(error) = self.services.store.add_calls(&rows).await {
+            tracing::warn!(%error, "counts of calls wait for the store");
+            let mut waiting = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+            for (key, (calls, failed)) in counts {
+                let count = waiting.entry(key).or_default();
+                count.0 += calls;
+                count.1 += failed;
+            }
+        }
+    }
+
+    /// Writes counts and looks at rates, again and again.
+    pub async fn watch(self) {
+        let mut round = 0_u32;
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            self.flush().await;
+            round = round.wrapping_add(1);
+            if !round.is_multiple_of(LOOK_EVERY) {
+                continue;
+            }
+            if let Err(error) = self.review().await {
+                tracing::warn!(%error, "the rates of soft failures could not be looked at");
+            }
+        }
+    }
+
+    /// Looks at the rates of all deployments, and raises alerts.
+    pub async fn review(&self) -> Result<(), Error> {
+        let now = self.services.clock.now();
+        let minute = now.as_second().div_euclid(60);
+        self.services.store.forget_calls(minute - KEPT_MINUTES).await?;
+        for (project, deployment) in self.services.store.all_deployments().await? {
+            let config = &deployment.settings.guard.alert;
+            let window = minutes(config.window);
+            let count = async |from: i64, to: i64| {
+                let (name, environment) = (&deployment.name, &deployment.environment);
+                self.services.store.count_calls(&project, name, environment, from..to).await
+            };
+            let recent = count(minute + 1 - window, minute + 1).await?;
+            if recent.0 < config.min_calls {
+                continue;
+            }
+            // What was usual: the six windows before.
+            let before = count(minute + 1 - 7 * window, minute + 1 - window).await?;
+            let findings = rate::review(config, recent, before);
+            if !findings.is_empty() {
+                let drafts = findings.iter().map(|finding| draft(&deployment, finding)).collect();
+                AlertManager::new(self.services.clone(), project).create_all(drafts).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The rate of a deployment's soft failures in the last `window`, with its interval.
+    pub async fn rate(
+        &self,
+        project: &ProjectId,
+        deployment: &Deployment,
+        window: Option<HumanDuration>,
+    ) -> Result<SoftFailureRate, Error> {
+        self.flush().await;
+        let window = window.unwrap_or(deployment.settings.guard.alert.window);
+        let to = self.services.clock.now().as_second().div_euclid(60) + 1;
+        let (name, environment) = (&deployment.name, &deployment.environment);
+        let span = to - minutes(window)..to;
+        let (calls, failed) = self.services.store.count_calls(project, name, environment, span).await?;
+        Ok(rate::rate(calls, failed, window))
+    }
+}
+
+/// Whole minutes of a window, at least one.
+fn minutes(window: HumanDuration) -> i64 {
+    i64::try_from(window.0.as_secs().div_ceil(60)).unwrap_or(i64::MAX).clamp(1, KEPT_MINUTES / 7)
+}
+
+fn draft(deployment: &Deployment, finding: &Finding) -> AlertDraft {
+    let (name, environment) = (&deployment.name, &deployment.environment);
+    let scope = json!([name, environment]);
+    let metadata = json!({"environment": environment, "calls": finding.calls, "soft_failed": finding.failed,
+        "interval": finding.interval, "before": finding.before, "manifest": deployment.manifest});
+    AlertDraft {
+        kind: if finding.is_drift { AlertType::Anomaly } else { AlertType::Threshold },
+        severity: Severity::Warning,
+        message: format!("{name} in {environment}: {}", finding.message),
+        source: "deployment".to_owned(),
+        source_id: Some(name.clone()),
+        metric: Some("soft_failure_rate".to_owned()),
+        threshold: finding.threshold,
+        actual_value: Some(finding.rate),
+        metadata: metadata.as_object().cloned().unwrap_or_default(),
+        keys: AlertKeys::new(
+            "deployment",
+            &scope,
+            &json!(["soft_failures", name, environment]),
+            &json!(if finding.is_drift { "drift" } else { "rate" }),
+        ),
+    }
+}

@@ -1,0 +1,300 @@
+//! From one candidate to an answer in the caller's format: bytes as they are where both speak it, translated where they do
+//! not, written where the provider is in process.
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
+use hyper::body::Incoming;
+use jiff::Timestamp;
+use llmops_domain::chat::{ChatRequest, ChatResponse, Usage};
+use llmops_domain::record::Door;
+use llmops_providers::http_client::error_message;
+use llmops_providers::upstream::Dialect;
+use llmops_providers::{ProviderError, Target};
+use tokio::time::Instant;
+
+use crate::asked::Asked;
+use crate::attempts::Attempts;
+use crate::body::{GatewayBody, Translation};
+use crate::call::{self, Opened, Patience, Place, Reply};
+use crate::error::{GatewayError, error_body};
+use crate::recorder::{CallWatch, End};
+use crate::reply::Answer;
+use crate::request::Fields;
+use crate::rewrite::{self, Conversation};
+use crate::snapshot::{Candidate, Route};
+use crate::typed;
+use crate::write::{self, EventWriter, Head};
+
+/// What every attempt of a call needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) asked: &'a Asked<'a>,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) patience: Patience,
+    pub(crate) attempts: &'a Attempts,
+    /// The call's id.
+    pub(crate) id: &'a str,
+}
+
+/// How a candidate is asked.
+pub(crate) enum Way<'a> {
+    /// With a body in its own format; `translate`: the caller's is another one.
+    Network { place: Place<'a>, translate: bool },
+    /// In this process.
+    InProcess { target: &'a Target, name: &'a str, request: Box<ChatRequest> },
+}
+
+/// An answer, or an error that is the caller's.
+pub(crate) struct Arrived {
+    status: StatusCode,
+    headers: HeaderMap,
+    content: Content,
+}
+
+enum Content {
+    Whole(Bytes),
+    Stream { first: Option<Bytes>, rest: Incoming, translation: Option<Translation> },
+}
+
+/// Why a candidate gave no answer.
+pub(crate) enum Miss {
+    /// It refuses for now; others may not.
+    Refusal(Box<Arrived>),
+    /// Nothing came.
+    Failure(ProviderError),
+    /// The request cannot be answered by anybody.
+    Refused(GatewayError),
+}
+
+/// The format that a door speaks.
+pub(crate) fn dialect(door: Door) -> Dialect {
+    match door {
+        Door::Chat | Door::Embeddings => Dialect::OpenAi,
+        Door::Messages => Dialect::Anthropic,
+    }
+}
+
+/// Whether a candidate speaks the format of the door.
+pub(crate) fn is_native(door: Door, candidate: &Candidate) -> bool {
+    candidate.forward.as_ref().is_some_and(|forward| forward.upstream.dialect() == dialect(door))
+}
+
+/// How a candidate is asked for a deployment. `fields` are the caller's, in the candidate's own format where that is the
+/// door's, else in OpenAI's; the conversation is rendered from them.
+pub(crate) fn deployed<'a>(
+    asked: &Asked<'_>,
+    route: &Route,
+    candidate: &'a Candidate,
+    (fields, conversation): (&Fields<'_>, &Conversation),
+) -> Result<Way<'a>, GatewayError> {
+    let (name, model) = (&*candidate.name, candidate.target.model());
+    let translate = !is_native(asked.door, candidate);
+    let Some(forward) = &candidate.forward else {
+        let request = Box::new(typed::deployed(fields, route, conversation, model)?);
+        return Ok(Way::InProcess { target: &candidate.target, name, request });
+    };
+    let body = if translate && forward.upstream.dialect() != Dialect::OpenAi {
+        let request = typed::deployed(fields, route, conversation, model)?;
+        written(forward.upstream.body(&request, asked.stream))?
+    } else {
+        rewrite::deployed(fields, route, conversation, forward, model)?
+    };
+    let endpoint = forward.endpoint(asked.stream);
+    Ok(Way::Network { place: Place { model: name, upstream: &forward.upstream, endpoint, body }, translate })
+}
+
+/// How a model is asked that the caller names.
+pub(crate) fn direct<'a>(
+    asked: &Asked<'_>,
+    candidate: &'a Candidate,
+    openai: &Fields<'_>,
+) -> Result<Way<'a>, GatewayError> {
+    let (name, model) = (&*candidate.name, candidate.target.model());
+    let Some(forward) = &candidate.forward else {
+        let request = Box::new(typed::direct(openai, model)?);
+        return Ok(Way::InProcess { target: &candidate.target, name, request });
+    };
+    let translate = !is_native(asked.door, candidate);
+    let body = if !translate {
+        rewrite::direct(&asked.fields, model)?
+    } else if forward.upstream.dialect() == Dialect::OpenAi {
+        rewrite::direct(openai, model)?
+    } else {
+        written(forward.upstream.body(&typed::direct(openai, model)?, asked.stream))?
+    };
+    let endpoint = forward.endpoint(asked.stream);
+    Ok(Way::Network { place: Place { model: name, upstream: &forward.upstream, endpoint, body }, translate })
+}
+
+fn written(body: Result<Vec<u8>, ProviderError>) -> Result<Bytes, GatewayError> {
+    body.map(Bytes::from).map_err(|error| GatewayError::bad_request(error.to_string()))
+}
+
+impl Way<'_> {
+    /// What is sent.
+    pub(crate) fn body(&self) -> Bytes {
+        match self {
+            Self::Network { place, .. } => place.body.clone(),
+            Self::InProcess { request, .. } => Bytes::from(serde_json::to_vec(request).unwrap_or_default()),
+        }
+    }
+}
+
+/// Asks, within the patience, and answers when there is something for the caller. `whole`: not before all of it is there.
+pub(crate) async fn ask(context: Context<'_>, way: Way<'_>, whole: bool) -> Result<Arrived, Miss> {
+    let (place, translate) = match way {
+        Way::Network { place, translate } => (place, translate),
+        Way::InProcess { target, name, request } => return in_process(context, target, name, &request).await,
+    };
+    match call::ask(&place, context.headers, context.patience, context.attempts).await {
+        Reply::Failure(error) => Err(Miss::Failure(error)),
+        Reply::Refusal(opened) => Err(Miss::Refusal(Box::new(error_of(context, opened, &place, translate).await))),
+        Reply::Answer(opened) if !opened.status.is_success() => Ok(error_of(context, opened, &place, translate).await),
+        Reply::Answer(opened) if translate => translated(context, opened, &place).await,
+        Reply::Answer(mut opened) => {
+            // Most answers that are not streamed come in one piece, with their head.
+            if whole || call::is_over(&opened) {
+                let body =
+                    call::whole(&mut opened, place.endpoint, context.patience.deadline).await.map_err(Miss::Failure)?;
+                return Ok(Arrived { status: opened.status, headers: opened.headers, content: Content::Whole(body) });
+            }
+            let content = Content::Stream { first: opened.first, rest: opened.rest, translation: None };
+            Ok(Arrived { status: opened.status, headers: opened.headers, content })
+        }
+    }
+}
+
+/// An error of the provider, whole, with keys taken out of it, in the caller's format.
+async fn error_of(context: Context<'_>, opened: Opened, place: &Place<'_>, translate: bool) -> Arrived {
+    let (response, body) = call::whole_error(opened, place.endpoint, context.patience.deadline).await;
+    let (parts, ()) = response.into_parts();
+    if !translate {
+        return Arrived { status: parts.status, headers: parts.headers, content: Content::Whole(body) };
+    }
+    let message = place.endpoint.redact(error_message(&body));
+    let body = error_body(context.asked.door, parts.status, &message);
+    Arrived { status: parts.status, headers: json_headers(parts.headers), content: Content::Whole(body) }
+}
+
+fn json_headers(mut headers: HeaderMap) -> HeaderMap {
+    headers.remove(CONTENT_LENGTH);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers
+}
+
+async fn translated(context: Context<'_>, mut opened: Opened, place: &Place<'_>) -> Result<Arrived, Miss> {
+    let head = context.head(place.model);
+    let asked = context.asked;
+    let is_stream = |value: &HeaderValue| value.as_bytes().starts_with(b"text/event-stream");
+    if asked.stream && opened.headers.get(CONTENT_TYPE).is_some_and(is_stream) {
+        let translation = Translation::new(place.upstream.reader(), EventWriter::new(asked.door, head));
+        let mut headers = opened.headers;
+        headers.remove(CONTENT_LENGTH);
+        let content = Content::Stream { first: opened.first, rest: opened.rest, translation: Some(translation) };
+        return Ok(Arrived { status: opened.status, headers, content });
+    }
+    let body = call::whole(&mut opened, place.endpoint, context.patience.deadline).await.map_err(Miss::Failure)?;
+    let model = place.model.split_once('/').map_or(place.model, |(_, model)| model);
+    let answer = place.upstream.answer(place.endpoint, model, &body).map_err(Miss::Failure)?;
+    Ok(context.written(json_headers(opened.headers), head, &answer))
+}
+
+/// Asks a provider that lives in this process.
+async fn in_process(context: Context<'_>, target: &Target, name: &str, request: &ChatRequest) -> Result<Arrived, Miss> {
+    let mut tries_left = context.patience.retries;
+    loop {
+        let pending = context.attempts.begin(name);
+        let asking = tokio::time::timeout_at(context.patience.deadline, target.attempt(request));
+        let patience = context.patience.first_byte;
+        let error = match asking.await.unwrap_or(Err(ProviderError::Timeout { after: patience })) {
+            Ok(answer) => {
+                pending.end(Some(200), None);
+                return Ok(context.written(HeaderMap::new(), context.head(name), &answer.response));
+            }
+            Err(error) => error,
+        };
+        let status = if let ProviderError::Status { code, .. } = &error { Some(*code) } else { None };
+        pending.end(status, Some(error.to_string()));
+        if tries_left == 0 || !error.is_retryable() {
+            return Err(Miss::Failure(error));
+        }
+        tries_left -= 1;
+        tokio::time::sleep(call::pause_at_random()).await;
+    }
+}
+
+impl Context<'_> {
+    fn head(&self, model: &str) -> Head {
+        let options = self.asked.fields.read::<serde_json::Value>("stream_options").ok().flatten();
+        Head {
+            id: self.id.to_owned(),
+            created: Timestamp::now().as_second(),
+            model: model.split_once('/').map_or(model, |(_, model)| model).to_owned(),
+            include_usage: options.is_some_and(|options| options["include_usage"] == true),
+        }
+    }
+
+    fn written(&self, mut headers: HeaderMap, head: Head, answer: &ChatResponse) -> Arrived {
+        let (body, kind) = write::answer(self.asked.door, self.asked.stream, head, answer);
+        headers.remove(CONTENT_LENGTH);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        Arrived { status: StatusCode::OK, headers, content: Content::Whole(body) }
+    }
+}
+
+impl Arrived {
+    /// An answer of ours, as text.
+    pub(crate) fn made(asked: &Asked<'_>, text: &str, id: &str) -> Self {
+        let answer = ChatResponse {
+            text: text.to_owned(),
+            tool_calls: Vec::new(),
+            finish_reason: None,
+            model: asked.model.clone(),
+            usage: Usage::default(),
+            latency_ms: 0.0,
+        };
+        let created = Timestamp::now().as_second();
+        let head = Head { id: id.to_owned(), created, model: asked.model.clone(), include_usage: false };
+        let (body, kind) = write::answer(asked.door, asked.stream, head, &answer);
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        if asked.stream {
+            headers.insert(HeaderName::from_static("cache-control"), HeaderValue::from_static("no-cache"));
+        }
+        Self { status: StatusCode::OK, headers, content: Content::Whole(body) }
+    }
+
+    /// Whether it is an answer.
+    pub(crate) fn is_success(&self) -> bool {
+        self.status.is_success()
+    }
+
+    /// All of it, where it is there.
+    pub(crate) fn body(&self) -> Option<&Bytes> {
+        match &self.content {
+            Content::Whole(body) => Some(body),
+            Content::Stream { .. } => None,
+        }
+    }
+
+    /// Hands it to the caller.
+    pub(crate) fn hand_on(self, deadline: Instant, mut watch: CallWatch) -> Answer {
+        watch.with(|call| call.status = self.status.as_u16());
+        let body = match self.content {
+            Content::Whole(body) => {
+                watch.capture(&body);
+                watch.end(End::Complete);
+                GatewayBody::whole(body)
+            }
+            Content::Stream { first, rest, translation: None } => GatewayBody::forwarded(first, rest, deadline, watch),
+            Content::Stream { first, rest, translation: Some(translation) } => {
+                GatewayBody::translated(first, rest, deadline, watch, translation)
+            }
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
+    }
+}

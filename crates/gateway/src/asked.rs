@@ -1,0 +1,38 @@
+//! A request that was read.
+
+use http::HeaderMap;
+use llmops_domain::id::ProjectId;
+use llmops_domain::record::Door;
+
+use crate::error::GatewayError;
+use crate::request::{Extension, Fields};
+
+/// A request that was read.
+pub(crate) struct Asked<'a> {
+    pub(crate) door: Door,
+    pub(crate) fields: Fields<'a>,
+    pub(crate) headers: &'a HeaderMap,
+    /// Whose deployments are meant.
+    pub(crate) project: &'a ProjectId,
+    pub(crate) model: String,
+    pub(crate) said: Extension,
+    pub(crate) stream: bool,
+}
+
+impl<'a> Asked<'a> {
+    pub(crate) fn read(
+        door: Door,
+        body: &'a [u8],
+        headers: &'a HeaderMap,
+        project: &'a ProjectId,
+    ) -> Result<Self, GatewayError> {
+        let fields = Fields::parse(body)?;
+        let model = fields
+            .text("model")?
+            .ok_or_else(|| GatewayError::bad_request("the field `model` is missing: name a deployment").at("model"))?
+            .into_owned();
+        let said = Extension::read(&fields, headers)?;
+        let stream = fields.read("stream")?.unwrap_or(false);
+        Ok(Self { door, fields, headers, project, model, said, stream })
+    }
+}

@@ -1,0 +1,140 @@
+//! Kept answers: for deployments that want equal requests to be answered once. Bounded, by the hash of everything that
+//! decides an answer.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::HeaderValue;
+use llmops_domain::deployment::CacheSettings;
+use llmops_domain::hash::ContentHash;
+use llmops_domain::record::Door;
+
+/// Largest answer that is kept.
+const MOST_BYTES: usize = 1 << 20;
+/// Most bytes of all answers of one deployment.
+const MOST_IN_ALL: usize = 256 << 20;
+
+/// The kept answers of a deployment. A lock is taken only by those who asked for the cache.
+#[derive(Debug)]
+pub(crate) struct AnswerCache {
+    ttl: Duration,
+    most: usize,
+    kept: Mutex<Kept>,
+}
+
+/// Answers in two generations: a full young one becomes the old one, and what was old goes.
+#[derive(Debug, Default)]
+struct Kept {
+    young: HashMap<ContentHash, KeptAnswer>,
+    young_bytes: usize,
+    old: HashMap<ContentHash, KeptAnswer>,
+}
+
+/// A whole answer, as the caller got it.
+#[derive(Debug, Clone)]
+pub(crate) struct KeptAnswer {
+    pub(crate) body: Bytes,
+    pub(crate) kind: HeaderValue,
+    at: Instant,
+}
+
+/// Where an answer is going to be kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Fill {
+    cache: Arc<AnswerCache>,
+    key: ContentHash,
+    pub(crate) kind: HeaderValue,
+}
+
+/// What an answer depends on: the manifest, the format, and the body that the provider gets.
+pub(crate) fn key(manifest: &ContentHash, door: Door, body: &[u8]) -> ContentHash {
+    let door: &[u8] = match door {
+        Door::Chat => b"chat",
+        Door::Embeddings => b"embeddings",
+        Door::Messages => b"messages",
+    };
+    ContentHash::of_bytes(&[manifest.as_str().as_bytes(), b"\n", door, b"\n", body].concat())
+}
+
+impl AnswerCache {
+    pub(crate) fn new(settings: &CacheSettings) -> Self {
+        let most = usize::try_from(settings.max_answers).unwrap_or(usize::MAX).max(2);
+        Self { ttl: settings.ttl.0, most, kept: Mutex::default() }
+    }
+
+    /// An answer that is young enough.
+    pub(crate) fn get(&self, key: &ContentHash) -> Option<KeptAnswer> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = kept.young.get(key).or_else(|| kept.old.get(key))?;
+        (found.at.elapsed() < self.ttl).then(|| found.clone())
+    }
+
+    /// Where the answer to a request goes.
+    pub(crate) fn fill(self: &Arc<Self>, key: ContentHash, kind: HeaderValue) -> Fill {
+        Fill { cache: self.clone(), key, kind }
+    }
+}
+
+impl Fill {
+    /// Keeps an answer.
+    pub(crate) fn put(self, body: Bytes) {
+        if body.is_empty() || body.len() > MOST_BYTES {
+            return;
+        }
+        let mut kept = self.cache.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        // Two generations of half the size never hold more than is allowed.
+        if kept.young.len() >= self.cache.most / 2 || kept.young_bytes + body.len() > MOST_IN_ALL / 2 {
+            kept.old = std::mem::take(&mut kept.young);
+            kept.young_bytes = 0;
+        }
+        kept.young_bytes += body.len();
+        let answer = KeptAnswer { body, kind: self.kind, at: Instant::now() };
+        if let Some(before) = kept.young.insert(self.key, answer) {
+            kept.young_bytes -= before.body.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(cache: &Arc<AnswerCache>, name: &str) {
+        let key = ContentHash::of_bytes(name.as_bytes());
+        cache.fill(key, HeaderValue::from_static("text/plain")).put(Bytes::from(name.to_owned()));
+    }
+
+    fn has(cache: &AnswerCache, name: &str) -> bool {
+        cache.get(&ContentHash::of_bytes(name.as_bytes())).is_some_and(|kept| kept.body == name)
+    }
+
+    #[test]
+    fn the_oldest_go_first_and_never_too_many_are_kept() {
+        let settings = CacheSettings { max_answers: 10, ..CacheSettings::default() };
+        let cache = Arc::new(AnswerCache::new(&settings));
+        for i in 0..100 {
+            put(&cache, &i.to_string());
+            assert!(has(&cache, &i.to_string()));
+            let kept = cache.kept.lock().unwrap();
+            assert!(kept.young.len() + kept.old.len() <= 10);
+        }
+        assert!(!has(&cache, "0") && has(&cache, "95"));
+    }
+
+    #[test]
+    fn answers_grow_old() {
+        let settings = CacheSettings { ttl: "0ms".parse().unwrap(), ..CacheSettings::default() };
+        let cache = Arc::new(AnswerCache::new(&settings));
+        put(&cache, "a");
+        assert!(!has(&cache, "a"));
+    }
+
+    #[test]
+    fn keys_tell_formats_apart() {
+        let manifest = ContentHash::of_bytes(b"m");
+        assert_ne!(key(&manifest, Door::Chat, b"x"), key(&manifest, Door::Messages, b"x"));
+        assert_ne!(key(&manifest, Door::Chat, b"x"), key(&manifest, Door::Chat, b"y"));
+    }
+}

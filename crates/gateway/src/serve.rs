@@ -1,0 +1,373 @@
+//! A call to a deployment, from the variant that answers to the answer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, HeaderValue, Response};
+use llmops_domain::record::Door;
+use llmops_domain::soft_failure::{GuardAction, SoftFailure};
+use tokio::time::Instant;
+
+use crate::answer;
+use crate::arrive::{self, Arrived, Context, Miss, Way};
+use crate::asked::Asked;
+use crate::assign::{self, Assign, Subject};
+use crate::attempts::Attempts;
+use crate::body::GatewayBody;
+use crate::cache;
+use crate::call::{self, Patience};
+use crate::error::GatewayError;
+use crate::messages;
+use crate::recorder::{CallWatch, End, guarded};
+use crate::reply::{Answer, fixed, refuse, with_header};
+use crate::request::Fields;
+use crate::rewrite::Conversation;
+use crate::snapshot::{Candidate, Route};
+
+const MANIFEST: HeaderName = HeaderName::from_static("x-llmops-manifest");
+const DEPLOYMENT: HeaderName = HeaderName::from_static("x-llmops-deployment");
+const VARIANT: HeaderName = HeaderName::from_static("x-llmops-variant");
+const SAFE_MODE: HeaderName = HeaderName::from_static("x-llmops-safe-mode");
+const CACHE: HeaderName = HeaderName::from_static("x-llmops-cache");
+const GUARD: HeaderName = HeaderName::from_static("x-llmops-guard");
+
+/// The variant that a caller gets: its route, and its name where there is an experiment.
+async fn choose(assign: &dyn Assign, asked: &Asked<'_>, route: &Arc<Route>) -> (Arc<Route>, Option<String>) {
+    let Some(experiment) = route.deployment.settings.experiment.as_deref().filter(|_| !route.variants.is_empty())
+    else {
+        return (route.clone(), None);
+    };
+    let attributes = assign::attributes(&route.deployment, &asked.said);
+    let subject = Subject { project: &asked.project, experiment, attributes: &attributes };
+    match assign.assign(subject).await.and_then(|at| route.variants.get(at)) {
+        Some(variant) => {
+            let own = variant.route.clone().unwrap_or_else(|| route.clone());
+            (own, Some(variant.label.clone()))
+        }
+        None => (route.clone(), None),
+    }
+}
+
+/// Answers a call to a deployment.
+pub(crate) async fn deployed(
+    assign: &dyn Assign,
+    asked: &Asked<'_>,
+    route: &Arc<Route>,
+    mut watch: CallWatch,
+) -> Answer {
+    let (route, variant) = choose(assign, asked, route).await;
+    watch.with(|call| {
+        call.route = Some(route.clone());
+        call.variant.clone_from(&variant);
+    });
+    let mut answer = if let Some(text) = &route.fixed_answer {
+        fixed(asked, text, watch)
+    } else {
+        match answer_from_candidates(asked, &route, watch).await {
+            Ok(answer) => answer,
+            Err((error, watch)) => refuse(error, watch, asked.door),
+        }
+    };
+    let headers = answer.headers_mut();
+    for (name, value) in [(MANIFEST, &route.manifest_header), (DEPLOYMENT, &route.name_header)] {
+        headers.extend(value.clone().map(|value| (name, value)));
+    }
+    if let Some(variant) = &variant {
+        answer = with_header(answer, VARIANT, variant);
+    }
+    if route.deployment.safe_mode { with_header(answer, SAFE_MODE, "on") } else { answer }
+}
+
+/// The messages of a call, rendered once for all attempts: as OpenAI's format has them, and as Anthropic's does.
+struct Rendered<'a> {
+    inline: Option<(&'a Fields<'a>, Conversation)>,
+    apart: Option<Conversation>,
+}
+
+impl<'a> Rendered<'a> {
+    fn new(asked: &Asked<'_>, route: &Route, openai: Option<&'a Fields<'a>>) -> Result<Self, GatewayError> {
+        let natively = |candidate: &Candidate| asked.door == Door::Messages && arrive::is_native(asked.door, candidate);
+        let apart = match route.candidates.iter().any(natively) {
+            true => Some(Conversation::render(route, &asked.fields, &asked.said, true)?),
+            false => None,
+        };
+        let inline = match openai {
+            Some(fields) => Some((fields, Conversation::render(route, fields, &asked.said, false)?)),
+            None => None,
+        };
+        Ok(Self { inline, apart })
+    }
+}
+
+type Refused = (GatewayError, CallWatch);
+
+async fn answer_from_candidates(asked: &Asked<'_>, route: &Route, watch: CallWatch) -> Result<Answer, Refused> {
+    if asked.door == Door::Embeddings {
+        let error = GatewayError::bad_request("a deployment answers chats: name a model for embeddings");
+        return Err((error.at("model"), watch));
+    }
+    // A request in Anthropic's format is said in OpenAI's where a candidate does not speak it.
+    let converted = match asked.door {
+        Door::Messages if route.candidates.iter().any(|candidate| !arrive::is_native(asked.door, candidate)) => {
+            match messages::to_openai(&asked.fields) {
+                Ok(converted) => Some(converted),
+                Err(error) => return Err((error, watch)),
+            }
+        }
+        _ => None,
+    };
+    let converted_fields = match converted.as_deref().map(Fields::parse).transpose() {
+        Ok(fields) => fields,
+        Err(error) => return Err((error, watch)),
+    };
+    let openai = if asked.door == Door::Messages { converted_fields.as_ref() } else { Some(&asked.fields) };
+    let rendered = match Rendered::new(asked, route, openai) {
+        Ok(rendered) => rendered,
+        Err(error) => return Err((error, watch)),
+    };
+    let settings = &route.deployment.settings;
+    let serving = Serving {
+        asked,
+        route,
+        rendered,
+        headers: call::outgoing(asked.headers),
+        patience: Patience {
+            retries: settings.retries,
+            first_byte: settings.timeout_first_byte.0,
+            deadline: Instant::now() + settings.timeout_total.0,
+        },
+        order: route.ranking.load_full(),
+        attempts: watch.attempts(),
+        id: watch.id().to_owned(),
+    };
+    serving.answer(watch).await
+}
+
+/// A call under way.
+struct Serving<'a> {
+    asked: &'a Asked<'a>,
+    route: &'a Route,
+    rendered: Rendered<'a>,
+    headers: HeaderMap,
+    patience: Patience,
+    /// Positions of the candidates, as they are asked.
+    order: Arc<Vec<usize>>,
+    attempts: Attempts,
+    /// The call's id.
+    id: String,
+}
+
+impl Serving<'_> {
+    async fn answer(&self, mut watch: CallWatch) -> Result<Answer, Refused> {
+        if let Some(kept) = match self.kept(&mut watch) {
+            Ok(kept) => kept,
+            Err(error) => return Err((error, watch)),
+        } {
+            watch.with(|call| call.status = 200);
+            watch.capture(&kept.body);
+            watch.end(End::Complete);
+            let mut response = Response::new(GatewayBody::whole(kept.body));
+            response.headers_mut().insert(CONTENT_TYPE, kept.kind);
+            return Ok(with_header(response, CACHE, "hit"));
+        }
+        let is_guarded = !self.asked.stream && !self.route.guard.config().actions.is_empty();
+        let (position, arrived) = match self.first_of(0, is_guarded, &mut watch).await {
+            Ok(found) => found,
+            Err(error) => return Err((error, watch)),
+        };
+        let (arrived, guard) =
+            if is_guarded { self.guarded(position, arrived, &mut watch).await } else { (arrived, None) };
+        let mut answer = arrived.hand_on(self.patience.deadline, watch);
+        if let Some(guard) = guard {
+            answer = with_header(answer, GUARD, &guard);
+        }
+        Ok(if self.route.cache.is_some() { with_header(answer, CACHE, "miss") } else { answer })
+    }
+
+    /// The answer that was kept for an equal request, or where this one's is going to be kept.
+    fn kept(&self, watch: &mut CallWatch) -> Result<Option<cache::KeptAnswer>, GatewayError> {
+        let Some(cache) = &self.route.cache else { return Ok(None) };
+        let first = &self.route.candidates[self.order[0]];
+        let body = self.way(first)?.body();
+        let key = cache::key(&self.route.manifest_id, self.asked.door, &body);
+        if let Some(kept) = cache.get(&key) {
+            watch.with(|call| {
+                call.cached = true;
+                call.request = body;
+            });
+            return Ok(Some(kept));
+        }
+        let kind = if self.asked.stream { "text/event-stream" } else { "application/json" };
+        watch.with(|call| call.fill = Some(cache.fill(key, HeaderValue::from_static(kind))));
+        Ok(None)
+    }
+
+    /// How a candidate is asked.
+    fn way<'b>(&'b self, candidate: &'b Candidate) -> Result<Way<'b>, GatewayError> {
+        let asked = self.asked;
+        if let (Some(conversation), true) = (&self.rendered.apart, arrive::is_native(asked.door, candidate)) {
+            return arrive::deployed(asked, self.route, candidate, (&asked.fields, conversation));
+        }
+        let Some((fields, conversation)) = &self.rendered.inline else {
+            return Err(GatewayError::misconfigured("the model provider is not set up for this"));
+        };
+        arrive::deployed(asked, self.route, candidate, (fields, conversation))
+    }
+
+    /// The first answer of the candidates from a position on, and the position that gave it.
+    async fn first_of(
+        &self,
+        from: usize,
+        whole: bool,
+        watch: &mut CallWatch,
+    ) -> Result<(usize, Arrived), GatewayError> {
+        let mut last = Miss::Refused(GatewayError::unavailable(false));
+        let mut position = from;
+        while position < self.order.len() {
+            let (at, arrived) = self.hedged(position, whole, watch).await;
+            match arrived {
+                Ok(arrived) => return Ok((at, arrived)),
+                // What is wrong with the request is wrong everywhere.
+                Err(Miss::Refused(error)) => return Err(error),
+                Err(miss) => last = miss,
+            }
+            position = at + 1;
+        }
+        match last {
+            // The provider's own refusal is better than ours, where nobody else is left to ask.
+            Miss::Refusal(arrived) => Ok((self.order.len() - 1, *arrived)),
+            Miss::Failure(error) => Err(call::refusal(&error, watch)),
+            Miss::Refused(error) => Err(error),
+        }
+    }
+
+    /// Asks the candidate at a position, and where the deployment hedges, the one after it too when that takes long. The last
+    /// position that was asked comes with what arrived.
+    async fn hedged(&self, position: usize, whole: bool, watch: &mut CallWatch) -> (usize, Result<Arrived, Miss>) {
+        let next = position + 1;
+        let delay = self.route.deployment.settings.hedge_after.filter(|_| next < self.order.len());
+        let Some(delay) = delay else {
+            let candidate = &self.route.candidates[self.order[position]];
+            let way = match self.way(candidate) {
+                Ok(way) => way,
+                Err(error) => return (position, Err(Miss::Refused(error))),
+            };
+            note(candidate, way.body(), watch);
+            return (position, arrive::ask(self.context(), way, whole).await);
+        };
+        let mut first = std::pin::pin!(self.ask_at(position, whole));
+        if let Ok(arrived) = tokio::time::timeout(delay.0, &mut first).await {
+            self.note_at(position, watch);
+            return (position, arrived);
+        }
+        let mut second = std::pin::pin!(self.ask_at(next, whole));
+        // Whoever answers first is taken; the other one is dropped, which cancels it, unless the first word was a failure.
+        let (at, arrived) = tokio::select! {
+            arrived = &mut first => match arrived {
+                Ok(arrived) => (position, Ok(arrived)),
+                Err(_) => (next, second.await),
+            },
+            arrived = &mut second => match arrived {
+                Ok(arrived) => (next, Ok(arrived)),
+                Err(_) => (position, first.await),
+            },
+        };
+        self.note_at(at, watch);
+        // Both were asked: whoever goes on goes on behind them.
+        if arrived.is_err() { (next, arrived) } else { (at, arrived) }
+    }
+
+    async fn ask_at(&self, position: usize, whole: bool) -> Result<Arrived, Miss> {
+        let way = self.way(&self.route.candidates[self.order[position]]).map_err(Miss::Refused)?;
+        arrive::ask(self.context(), way, whole).await
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context {
+            asked: self.asked,
+            headers: &self.headers,
+            patience: self.patience,
+            attempts: &self.attempts,
+            id: &self.id,
+        }
+    }
+
+    /// Notes whose answer it is going to be, where two were asked.
+    fn note_at(&self, position: usize, watch: &mut CallWatch) {
+        let candidate = &self.route.candidates[self.order[position]];
+        if let Ok(way) = self.way(candidate) {
+            note(candidate, way.body(), watch);
+        }
+    }
+
+    /// Does what the deployment wants done about a soft failure, until an answer passes or nothing is left to do.
+    async fn guarded(&self, position: usize, arrived: Arrived, watch: &mut CallWatch) -> (Arrived, Option<String>) {
+        let config = self.route.guard.config();
+        let (mut position, mut arrived) = (position, arrived);
+        let mut taken: Vec<&str> = Vec::new();
+        for action in &config.actions {
+            let failures = self.failures(&arrived, watch);
+            if !failures.iter().any(|failure| config.acts_on(failure.kind)) {
+                break;
+            }
+            let next = match action {
+                GuardAction::Retry => self.first_of(position, true, watch).await.ok(),
+                GuardAction::FallBack => self.first_of(position + 1, true, watch).await.ok(),
+                GuardAction::Replace => {
+                    let text = config.safe_answer.clone().unwrap_or_default();
+                    Some((position, Arrived::made(self.asked, &text, watch.id())))
+                }
+            };
+            // Where nobody else answers, the answer that is there is better than none.
+            let Some((at, next)) = next.filter(|(_, next)| next.is_success()) else { continue };
+            self.discard(&arrived, failures, *action, watch);
+            taken.push(name_of(*action));
+            (position, arrived) = (at, next);
+        }
+        let header = (!taken.is_empty()).then(|| taken.join(", "));
+        (arrived, header)
+    }
+
+    fn failures(&self, arrived: &Arrived, watch: &CallWatch) -> Vec<SoftFailure> {
+        match arrived.body().filter(|_| arrived.is_success()) {
+            Some(body) => {
+                let read = answer::read(self.asked.door, false, body);
+                guarded(self.route, &watch.request(), &read)
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// Notes an answer that the caller does not get: what was wrong with it, and what it cost.
+    fn discard(&self, arrived: &Arrived, failures: Vec<SoftFailure>, action: GuardAction, watch: &mut CallWatch) {
+        let usage = arrived.body().and_then(|body| answer::read(self.asked.door, false, body).usage);
+        watch.with(|call| {
+            call.guard.push(action);
+            if call.found.is_empty() {
+                call.found = failures;
+            }
+            let usage = usage.unwrap_or_default();
+            call.discarded.prompt_tokens += usage.prompt_tokens;
+            call.discarded.completion_tokens += usage.completion_tokens;
+            // A safe answer is not what the model says to such a request.
+            call.fill = call.fill.take().filter(|_| action != GuardAction::Replace);
+        });
+    }
+}
+
+fn note(candidate: &Candidate, body: Bytes, watch: &mut CallWatch) {
+    watch.with(|call| {
+        call.target = Some(candidate.target.clone());
+        candidate.name.clone_into(&mut call.model);
+        call.request = body;
+    });
+}
+
+fn name_of(action: GuardAction) -> &'static str {
+    match action {
+        GuardAction::Retry => "retry",
+        GuardAction::FallBack => "fall_back",
+        GuardAction::Replace => "replace",
+    }
+}

@@ -1,0 +1,401 @@
+//! Answers written in the format of the door: whole, or as a stream of events.
+
+use bytes::Bytes;
+use llmops_domain::chat::{ChatResponse, Usage};
+use llmops_domain::record::Door;
+use llmops_providers::stream::{Piece, pieces};
+use serde_json::{Value, json};
+
+/// What identifies an answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Head {
+    pub(crate) id: String,
+    /// Seconds since 1970.
+    pub(crate) created: i64,
+    /// The model that was asked, until the provider names the one that answers.
+    pub(crate) model: String,
+    /// Whether a stream ends with the usage: OpenAI's clients ask for it.
+    pub(crate) include_usage: bool,
+}
+
+/// An answer that is there already, in the format that was asked for, and that format's content type.
+pub(crate) fn answer(door: Door, stream: bool, head: Head, answer: &ChatResponse) -> (Bytes, &'static str) {
+    if !stream {
+        return (whole(door, &head, answer), "application/json");
+    }
+    let mut writer = EventWriter::new(door, head);
+    let mut out = Vec::new();
+    pieces(answer).into_iter().for_each(|piece| writer.write(piece, &mut out));
+    writer.finish(&mut out);
+    (Bytes::from(out), "text/event-stream")
+}
+
+/// A whole answer.
+pub(crate) fn whole(door: Door, head: &Head, answer: &ChatResponse) -> Bytes {
+    let model = if answer.model.is_empty() { &head.model } else { &answer.model };
+    let body = match door {
+        Door::Messages => message(head, model, answer),
+        Door::Chat | Door::Embeddings => completion(head, model, answer),
+    };
+    Bytes::from(body.to_string())
+}
+
+fn completion(head: &Head, model: &str, answer: &ChatResponse) -> Value {
+    let content = (!answer.text.is_empty() || answer.tool_calls.is_empty()).then_some(&answer.text);
+    let mut message = json!({"role": "assistant", "content": content, "refusal": null});
+    if !answer.tool_calls.is_empty() {
+        message["tool_calls"] = json!(answer.tool_calls);
+    }
+    let default = if answer.tool_calls.is_empty() { "stop" } else { "tool_calls" };
+    let reason = answer.finish_reason.as_deref().unwrap_or(default);
+    json!({
+        "id": head.id,
+        "object": "chat.completion",
+        "created": head.created,
+        "model": model,
+        "choices": [{"index": 0, "message": message, "logprobs": null, "finish_reason": reason}],
+        "usage": openai_usage(answer.usage),
+    })
+}
+
+fn openai_usage(usage: Usage) -> Value {
+    json!({
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+    })
+}
+
+fn message(head: &Head, model: &str, answer: &ChatResponse) -> Value {
+    let mut content = Vec::new();
+    if !answer.text.is_empty() || answer.tool_calls.is_empty() {
+        content.push(json!({"type": "text", "text": answer.text}));
+    }
+    for call in &answer.tool_calls {
+        let input = serde_json::from_str(&call.function.arguments).ok().filter(Value::is_object);
+        let input = input.unwrap_or_else(|| json!({}));
+        content.push(json!({"type": "tool_use", "id": call.id, "name": call.function.name, "input": input}));
+    }
+    let default = if answer.tool_calls.is_empty() { "stop" } else { "tool_calls" };
+    json!({
+        "id": head.id,
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": content,
+        "stop_reason": stop_reason(answer.finish_reason.as_deref().unwrap_or(default)),
+        "stop_sequence": null,
+        "usage": {"input_tokens": answer.usage.prompt_tokens, "output_tokens": answer.usage.completion_tokens},
+    })
+}
+
+/// Anthropic's word for OpenAI's.
+fn stop_reason(finish_reason: &str) -> &str {
+    match finish_reason {
+        "stop" => "end_turn",
+        "length" => "max_tokens",
+        "tool_calls" | "function_call" => "tool_use",
+        "content_filter" => "refusal",
+        other => other,
+    }
+}
+
+/// Writes a stream piece by piece.
+#[derive(Debug)]
+pub(crate) struct EventWriter {
+    head: Head,
+    usage: Usage,
+    finish_reason: Option<String>,
+    has_begun: bool,
+    has_failed: bool,
+    format: Format,
+}
+
+#[derive(Debug)]
+enum Format {
+    OpenAi,
+    Anthropic(Blocks),
+}
+
+/// Anthropic's blocks: one is open at a time.
+#[derive(Debug, Default)]
+struct Blocks {
+    open: Option<Open>,
+    count: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Text,
+    Call(usize),
+}
+
+impl EventWriter {
+    pub(crate) fn new(door: Door, head: Head) -> Self {
+        let format = match door {
+            Door::Messages => Format::Anthropic(Blocks::default()),
+            Door::Chat | Door::Embeddings => Format::OpenAi,
+        };
+        Self { head, usage: Usage::default(), finish_reason: None, has_begun: false, has_failed: false, format }
+    }
+
+    /// Adds the events that say a piece.
+    pub(crate) fn write(&mut self, piece: Piece, out: &mut Vec<u8>) {
+        match piece {
+            Piece::Model(model) if !model.is_empty() && !self.has_begun => self.head.model = model,
+            Piece::Model(_) => {}
+            Piece::Usage(usage) => self.usage = usage,
+            Piece::Finish(reason) => self.finish_reason = Some(reason),
+            Piece::Error(message) => {
+                self.has_failed = true;
+                self.error(&message, out);
+            }
+            said => {
+                self.begin(out);
+                match &mut self.format {
+                    Format::OpenAi => self.chunk(said, out),
+                    Format::Anthropic(blocks) => blocks.write(said, out),
+                }
+            }
+        }
+    }
+
+    /// Ends the stream. One that failed ends without the word that all is well.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
+        if self.has_failed {
+            return;
+        }
+        self.begin(out);
+        let reason = self.finish_reason.take().unwrap_or_else(|| "stop".to_owned());
+        match &mut self.format {
+            Format::OpenAi => {
+                let last = json!([{"index": 0, "delta": {}, "logprobs": null, "finish_reason": reason}]);
+                self.event(&last, None, out);
+                if self.head.include_usage {
+                    self.event(&json!([]), Some(openai_usage(self.usage)), out);
+                }
+                out.extend_from_slice(b"data: [DONE]\n\n");
+            }
+            Format::Anthropic(blocks) => {
+                blocks.close(out);
+                let usage = json!({
+                    "input_tokens": self.usage.prompt_tokens, "output_tokens": self.usage.completion_tokens,
+                });
+                let delta = json!({"stop_reason": stop_reason(&reason), "stop_sequence": null});
+                named("message_delta", &json!({"type": "message_delta", "delta": delta, "usage": usage}), out);
+                named("message_stop", &json!({"type": "message_stop"}), out);
+            }
+        }
+    }
+
+    /// Says that the stream breaks off here.
+    fn error(&self, message: &str, out: &mut Vec<u8>) {
+        match self.format {
+            Format::OpenAi => {
+                let error = json!({"message": message, "type": "api_error", "param": null, "code": "upstream_error"});
+                data(&json!({"error": error}), out);
+            }
+            Format::Anthropic(_) => {
+                let error = json!({"type": "api_error", "message": message});
+                named("error", &json!({"type": "error", "error": error}), out);
+            }
+        }
+    }
+
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.has_begun, true) {
+            return;
+        }
+        match &self.format {
+            Format::OpenAi => {
+                let delta = json!({"role": "assistant", "content": ""});
+                let first = json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": null}]);
+                self.event(&first, None, out);
+            }
+            Format::Anthropic(_) => {
+                let message = json!({
+                    "id": self.head.id, "type": "message", "role": "assistant", "model": self.head.model, "content": [],
+                    "stop_reason": null, "stop_sequence": null,
+                    "usage": {"input_tokens": self.usage.prompt_tokens, "output_tokens": 0},
+                });
+                named("message_start", &json!({"type": "message_start", "message": message}), out);
+            }
+        }
+    }
+
+    fn chunk(&self, said: Piece, out: &mut Vec<u8>) {
+        let delta = match said {
+            Piece::Text(text) => json!({"content": text}),
+            Piece::Call { index, id, name } => json!({"tool_calls": [
+                {"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}},
+            ]}),
+            Piece::Arguments { index, text } => {
+                json!({"tool_calls": [{"index": index, "function": {"arguments": text}}]})
+            }
+            Piece::Model(_) | Piece::Finish(_) | Piece::Usage(_) | Piece::Error(_) => return,
+        };
+        self.event(&json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": null}]), None, out);
+    }
+
+    fn event(&self, choices: &Value, usage: Option<Value>, out: &mut Vec<u8>) {
+        let head = &self.head;
+        let mut chunk = json!({
+            "id": head.id, "object": "chat.completion.chunk", "created": head.created, "model": head.model,
+            "choices": choices,
+        });
+        if head.include_usage {
+            chunk["usage"] = usage.unwrap_or(Value::Null);
+        }
+        data(&chunk, out);
+    }
+}
+
+impl Blocks {
+    fn write(&mut self, said: Piece, out: &mut Vec<u8>) {
+        match said {
+            Piece::Text(text) => {
+                self.open(Open::Text, &json!({"type": "text", "text": ""}), out);
+                self.delta(&json!({"type": "text_delta", "text": text}), out);
+            }
+            Piece::Call { index, id, name } => {
+                let block = json!({"type": "tool_use", "id": id, "name": name, "input": {}});
+                self.open(Open::Call(index), &block, out);
+            }
+            // Pieces of a call that another one interrupted have no block any more.
+            Piece::Arguments { index, text } if self.open == Some(Open::Call(index)) => {
+                self.delta(&json!({"type": "input_json_delta", "partial_json": text}), out);
+            }
+            _ => {}
+        }
+    }
+
+    fn open(&mut self, what: Open, block: &Value, out: &mut Vec<u8>) {
+        if self.open == Some(what) {
+            return;
+        }
+        self.close(out);
+        self.open = Some(what);
+        let start = json!({"type": "content_block_start", "index": self.count, "content_block": block});
+        named("content_block_start", &start, out);
+    }
+
+    fn delta(&self, delta: &Value, out: &mut Vec<u8>) {
+        let event = json!({"type": "content_block_delta", "index": self.count, "delta": delta});
+        named("content_block_delta", &event, out);
+    }
+
+    fn close(&mut self, out: &mut Vec<u8>) {
+        if self.open.take().is_some() {
+            named("content_block_stop", &json!({"type": "content_block_stop", "index": self.count}), out);
+            self.count += 1;
+        }
+    }
+}
+
+fn data(value: &Value, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("data: {value}\n\n").as_bytes());
+}
+
+fn named(name: &str, value: &Value, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("event: {name}\ndata: {value}\n\n").as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use llmops_domain::chat::{FunctionCall, ToolCall};
+
+    use super::*;
+
+    fn head() -> Head {
+        Head { id: "req_1".to_owned(), created: 7, model: "m".to_owned(), include_usage: true }
+    }
+
+    fn asked() -> ChatResponse {
+        let function = FunctionCall { name: "f".to_owned(), arguments: r#"{"a":1}"#.to_owned() };
+        ChatResponse {
+            text: "hi".to_owned(),
+            tool_calls: vec![ToolCall { id: "c".to_owned(), kind: "function".to_owned(), function }],
+            finish_reason: Some("tool_calls".to_owned()),
+            model: "m-1".to_owned(),
+            usage: Usage { prompt_tokens: 3, completion_tokens: 2 },
+            latency_ms: 0.0,
+        }
+    }
+
+    #[test]
+    fn anthropics_stream() {
+        let (stream, kind) = answer(Door::Messages, true, head(), &asked());
+        assert_eq!(kind, "text/event-stream");
+        insta::assert_snapshot!(String::from_utf8_lossy(&stream), @r#"
+        event: message_start
+        data: {"type":"message_start","message":{"id":"req_1","type":"message","role":"assistant","model":"m-1","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":0,"output_tokens":0}}}
+
+        event: content_block_start
+        data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}
+
+        event: content_block_delta
+        data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hi"}}
+
+        event: content_block_stop
+        data: {"type":"content_block_stop","index":0}
+
+        event: content_block_start
+        data: {"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"c","name":"f","input":{}}}
+
+        event: content_block_delta
+        data: {"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"a\":1}"}}
+
+        event: content_block_stop
+        data: {"type":"content_block_stop","index":1}
+
+        event: message_delta
+        data: {"type":"message_delta","delta":{"stop_reason":"tool_use","stop_sequence":null},"usage":{"input_tokens":3,"output_tokens":2}}
+
+        event: message_stop
+        data: {"type":"message_stop"}
+        "#);
+    }
+
+    #[test]
+    fn openais_stream_ends_with_the_usage() {
+        let (stream, _) = answer(Door::Chat, true, head(), &asked());
+        let stream = String::from_utf8_lossy(&stream).into_owned();
+        let chunks: Vec<Value> =
+            stream.split("\n\n").filter_map(|e| serde_json::from_str(e.strip_prefix("data: ")?).ok()).collect();
+        assert_eq!(chunks[0]["choices"][0]["delta"]["role"], "assistant");
+        assert_eq!(chunks[1]["choices"][0]["delta"]["content"], "hi");
+        assert_eq!(chunks[2]["choices"][0]["delta"]["tool_calls"][0]["id"], "c");
+        assert_eq!(chunks[3]["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"], r#"{"a":1}"#);
+        assert_eq!(chunks[4]["choices"][0]["finish_reason"], "tool_calls");
+        assert_eq!((&chunks[5]["choices"], &chunks[5]["usage"]["total_tokens"]), (&json!([]), &json!(5)));
+        assert!(chunks[..5].iter().all(|chunk| chunk["usage"].is_null() && chunk["model"] == "m-1"));
+        assert!(stream.ends_with("data: [DONE]\n\n"));
+    }
+
+    #[test]
+    fn a_stream_that_fails_says_so_and_does_not_end_well() {
+        for door in [Door::Chat, Door::Messages] {
+            let mut writer = EventWriter::new(door, head());
+            let mut out = Vec::new();
+            writer.write(Piece::Text("Hel".to_owned()), &mut out);
+            writer.write(Piece::Error("overloaded".to_owned()), &mut out);
+            writer.finish(&mut out);
+            let text = String::from_utf8(out).unwrap();
+            assert!(
+                text.contains("overloaded") && !text.contains("[DONE]") && !text.contains("message_stop"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn whole_answers() {
+        let message: Value = serde_json::from_slice(&whole(Door::Messages, &head(), &asked())).unwrap();
+        assert_eq!(message["stop_reason"], "tool_use");
+        assert_eq!(message["content"][1]["input"], json!({"a": 1}));
+        assert_eq!(message["usage"], json!({"input_tokens": 3, "output_tokens": 2}));
+        let completion: Value = serde_json::from_slice(&whole(Door::Chat, &head(), &asked())).unwrap();
+        assert_eq!(completion["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"], r#"{"a":1}"#);
+        assert_eq!(completion["usage"]["total_tokens"], 5);
+    }
+}

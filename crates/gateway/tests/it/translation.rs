@@ -1,0 +1,172 @@
+//! Callers and providers that speak different formats.
+
+use llmops_domain::deployment::DeploymentSettings;
+use llmops_domain::record::CallOutcome;
+use serde_json::{Value, json};
+
+use crate::support::{ANSWER, Fixture, Provider, STREAM_HEAD, Step, deployment, header, json_response, piece, split};
+
+const CLAUDE: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"claude-9","content":[{"type":"text","text":"Hi."},{"type":"tool_use","id":"t1","name":"f","input":{"a":1}}],"stop_reason":"tool_use","usage":{"input_tokens":4,"output_tokens":2}}"#;
+
+fn stream(events: &[&str]) -> Vec<Step> {
+    let mut steps = vec![Step::Send(STREAM_HEAD.to_owned())];
+    for event in events {
+        steps.push(Step::Send(piece(&format!("data: {event}\n\n"))));
+    }
+    steps.push(Step::Send("0\r\n\r\n".to_owned()));
+    steps
+}
+
+fn tools() -> Value {
+    json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}])
+}
+
+/// The JSON of the events of a streamed answer that came in chunks.
+fn events(answer: &str) -> Vec<Value> {
+    let lines = answer.lines().filter_map(|line| line.strip_prefix("data: "));
+    lines.filter_map(|data| serde_json::from_str(data).ok()).collect()
+}
+
+#[tokio::test]
+async fn openai_to_anthropic() {
+    let provider = Provider::answering(CLAUDE).await;
+    let bot = deployment("anthropic/claude", json!({"system": "Be kind."}), DeploymentSettings::default());
+    let mut gateway = Fixture::start(&[("anthropic", &provider.url)], vec![bot]).await;
+    let call = json!({"model": "bot", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 7,
+        "tools": tools(), "tool_choice": "required"});
+    let answer = gateway.chat(&call).await;
+    let (status, body) = split(&answer);
+    assert_eq!(status, 200, "{answer}");
+    let body: Value = serde_json::from_str(body).unwrap();
+    let choice = &body["choices"][0];
+    assert_eq!((&choice["message"]["content"], &choice["finish_reason"]), (&json!("Hi."), &json!("tool_calls")));
+    assert_eq!(choice["message"]["tool_calls"][0]["function"], json!({"name": "f", "arguments": "{\"a\":1}"}));
+    assert_eq!(body["usage"], json!({"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}));
+    let sent: Value = serde_json::from_str(&provider.body()).unwrap();
+    assert_eq!((&sent["system"], &sent["tool_choice"]), (&json!("Be kind."), &json!({"type": "any"})));
+    assert_eq!((&sent["max_tokens"], &sent["tools"][0]["name"]), (&json!(7), &json!("f")));
+    let record = gateway.record().await;
+    assert_eq!((record.outcome, record.attempts.len(), record.usage.prompt_tokens), (CallOutcome::Ok, 1, 4));
+    assert_eq!(record.model_answered.as_deref(), Some("claude-9"));
+}
+
+#[tokio::test]
+async fn openai_to_anthropic_streamed() {
+    let provider = Provider::start(vec![stream(&[
+        r#"{"type":"message_start","message":{"model":"claude-9","usage":{"input_tokens":4,"output_tokens":1}}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hel"}}"#,
+        r#"{"type":"ping"}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"lo"}}"#,
+        r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":3}}"#,
+    ])])
+    .await;
+    let mut gateway = Fixture::start(&[("anthropic", &provider.url)], Vec::new()).await;
+    let call = json!({"model": "anthropic/claude", "messages": [{"role": "user", "content": "hi"}], "stream": true,
+        "stream_options": {"include_usage": true}});
+    let answer = gateway.chat(&call).await;
+    let events = events(&answer);
+    let texts: String = events.iter().filter_map(|e| e["choices"][0]["delta"]["content"].as_str()).collect();
+    assert_eq!(texts, "Hello");
+    let last = events.last().unwrap();
+    assert_eq!((&last["choices"], &last["usage"]["total_tokens"]), (&json!([]), &json!(7)));
+    assert!(answer.contains("data: [DONE]"), "{answer}");
+    assert!(events.iter().all(|event| event["object"] == "chat.completion.chunk" && event["model"] == "claude-9"));
+    assert!(provider.body().contains("\"stream\":true"));
+    let record = gateway.record().await;
+    assert_eq!((record.usage.completion_tokens, record.usage_estimated), (3, false));
+}
+
+#[tokio::test]
+async fn openai_to_gemini() {
+    let whole = r#"{"candidates":[{"content":{"parts":[{"text":"Hi."}]},"finishReason":"MAX_TOKENS"}],"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":2},"modelVersion":"g-1"}"#;
+    let provider = Provider::start(vec![
+        vec![Step::Send(json_response(200, "", whole)), Step::Close],
+        stream(&[r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}]}}],"modelVersion":"g-1"}"#, whole]),
+    ])
+    .await;
+    let gateway = Fixture::start(&[("gemini", &provider.url)], Vec::new()).await;
+    let mut call = json!({"model": "gemini/g", "messages": [{"role": "user", "content": "hi"}]});
+    let answer = gateway.chat(&call).await;
+    assert!(answer.contains(r#""finish_reason":"length""#), "{answer}");
+    call["stream"] = json!(true);
+    let answer = gateway.chat(&call).await;
+    let texts: String = events(&answer).iter().filter_map(|e| e["choices"][0]["delta"]["content"].as_str()).collect();
+    assert_eq!(texts, "HiHi.");
+    let requests = provider.requests();
+    assert!(requests[0].starts_with("POST /v1/models/g:generateContent "), "{}", requests[0]);
+    assert!(requests[1].starts_with("POST /v1/models/g:streamGenerateContent?alt=sse "), "{}", requests[1]);
+}
+
+#[tokio::test]
+async fn anthropic_to_openai() {
+    let provider = Provider::start(vec![
+        vec![Step::Send(json_response(200, "", ANSWER)), Step::Close],
+        stream(&[
+            r#"{"id":"c","model":"m-2026","choices":[{"index":0,"delta":{"role":"assistant","content":"Hel"}}]}"#,
+            r#"{"id":"c","model":"m-2026","choices":[{"index":0,"delta":{"content":"lo."},"finish_reason":"stop"}]}"#,
+            r#"{"id":"c","model":"m-2026","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2}}"#,
+            "[DONE]",
+        ]),
+    ])
+    .await;
+    let bot = deployment("local/m", json!({"system": "Be kind."}), DeploymentSettings::default());
+    let gateway = Fixture::start(&[("local", &provider.url)], vec![bot]).await;
+    let mut call = json!({"model": "bot", "max_tokens": 9, "system": "Be brief.",
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]});
+    let answer = gateway.post("/v1/messages", "", &call.to_string()).await;
+    let body: Value = serde_json::from_str(split(&answer).1).unwrap();
+    assert_eq!(body["content"], json!([{"type": "text", "text": "Hello."}]));
+    assert_eq!((&body["stop_reason"], &body["usage"]["input_tokens"]), (&json!("end_turn"), &json!(9)));
+    call["stream"] = json!(true);
+    let answer = gateway.post("/v1/messages", "", &call.to_string()).await;
+    let kinds: Vec<&str> = answer.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+    let delta = "content_block_delta";
+    assert_eq!(
+        kinds,
+        ["message_start", "content_block_start", delta, delta, "content_block_stop", "message_delta", "message_stop"]
+    );
+    let sent: Value = serde_json::from_str(provider.requests()[1].split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!(sent["messages"][0], json!({"role": "system", "content": "Be kind."}));
+    assert_eq!(sent["messages"][1], json!({"role": "system", "content": "Be brief."}));
+    assert_eq!(sent["stream_options"], json!({"include_usage": true}));
+}
+
+#[tokio::test]
+async fn errors_keep_their_status_and_change_their_shape() {
+    let error = r#"{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}"#;
+    let provider = Provider::start(vec![vec![Step::Send(json_response(429, "retry-after: 30\r\n", error))]]).await;
+    let mut gateway = Fixture::start(&[("anthropic", &provider.url)], Vec::new()).await;
+    let call = json!({"model": "anthropic/claude", "messages": [{"role": "user", "content": "hi"}]});
+    let answer = gateway.chat(&call).await;
+    let expected = r#"{"error":{"message":"slow down","type":"rate_limit_error","param":null,"code":"429"}}"#;
+    let body: Value = serde_json::from_str(split(&answer).1).unwrap();
+    assert_eq!((split(&answer).0, &body), (429, &serde_json::from_str::<Value>(expected).unwrap()));
+    assert_eq!(header(&answer, "retry-after").as_deref(), Some("30"));
+    assert_eq!(gateway.record().await.outcome, CallOutcome::UpstreamError);
+}
+
+#[tokio::test]
+async fn an_error_inside_a_translated_stream_is_surfaced() {
+    let provider = Provider::start(vec![stream(&[
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hel"}}"#,
+        r#"{"type":"error","error":{"type":"overloaded_error","message":"busy"}}"#,
+    ])])
+    .await;
+    let mut gateway = Fixture::start(&[("anthropic", &provider.url)], Vec::new()).await;
+    let call = json!({"model": "anthropic/claude", "messages": [{"role": "user", "content": "hi"}], "stream": true});
+    let answer = gateway.chat(&call).await;
+    assert!(answer.contains(r#""message":"busy""#) && !answer.contains("[DONE]"), "{answer}");
+    let record = gateway.record().await;
+    assert_eq!((record.outcome, record.error.as_deref()), (CallOutcome::UpstreamError, Some("busy")));
+}
+
+#[tokio::test]
+async fn translated_attempts_are_all_noted() {
+    let busy = vec![Step::Send(json_response(529, "", r#"{"error":{"message":"busy"}}"#)), Step::Close];
+    let provider = Provider::start(vec![busy, vec![Step::Send(json_response(200, "", CLAUDE))]]).await;
+    let mut gateway = Fixture::start(&[("anthropic", &provider.url)], Vec::new()).await;
+    let call = json!({"model": "anthropic/claude", "messages": [{"role": "user", "content": "hi"}]});
+    assert_eq!(split(&gateway.chat(&call).await).0, 200);
+    let statuses: Vec<_> = gateway.record().await.attempts.iter().map(|attempt| attempt.status).collect();
+    assert_eq!(statuses, [Some(529), Some(200)]);
+}

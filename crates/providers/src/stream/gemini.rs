@@ -1,0 +1,43 @@
+//! Gemini's `streamGenerateContent`: every event is an answer of its own, with what is new.
+
+use serde_json::json;
+
+use super::{Piece, error_text};
+use crate::gemini::{Body, finish_reason};
+
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    model_known: bool,
+    calls: usize,
+}
+
+impl Reader {
+    pub(super) fn read(&mut self, data: &[u8]) -> Vec<Piece> {
+        let Ok(body) = serde_json::from_slice::<Body>(data) else { return Vec::new() };
+        let mut pieces = Vec::new();
+        if let Some(model) = body.model_version.filter(|_| !std::mem::replace(&mut self.model_known, true)) {
+            pieces.push(Piece::Model(model));
+        }
+        for candidate in body.candidates.into_iter().take(1) {
+            for part in candidate.content.map(|content| content.parts).unwrap_or_default() {
+                pieces.extend(part.text.filter(|text| !part.thought && !text.is_empty()).map(Piece::Text));
+                if let Some(call) = part.function_call {
+                    let index = self.calls;
+                    self.calls += 1;
+                    let id = call.id.unwrap_or_else(|| format!("call_{index}"));
+                    pieces.push(Piece::Call { index, id, name: call.name });
+                    let text = call.args.unwrap_or_else(|| json!({})).to_string();
+                    pieces.push(Piece::Arguments { index, text });
+                }
+            }
+            let reason = candidate.finish_reason.map(|reason| finish_reason(&reason, self.calls > 0));
+            pieces.extend(reason.map(Piece::Finish));
+        }
+        if body.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some()) {
+            pieces.push(Piece::Finish("content_filter".to_owned()));
+        }
+        pieces.extend(body.usage_metadata.map(|usage| Piece::Usage(usage.total())));
+        pieces.extend(body.error.map(|error| Piece::Error(error_text(&error))));
+        pieces
+    }
+}

@@ -1,0 +1,43 @@
+//! Experiments and spending, as the gateway asks for them.
+
+use std::sync::Arc;
+
+use llmops::LlmOps;
+use llmops::spending::SpendingBook;
+use llmops_domain::limits::Account;
+use llmops_gateway::{Assign, BoxFuture, Ledger, Subject};
+
+/// Assigns callers by the experiments of the installation; exposures are stored in batches.
+pub(super) struct Experiments(pub(super) LlmOps);
+
+impl Assign for Experiments {
+    fn assign<'a>(&'a self, subject: Subject<'a>) -> BoxFuture<'a, Option<usize>> {
+        Box::pin(async move {
+            let ops = self.0.for_project(subject.project.clone());
+            let experiments = ops.experiments();
+            let flags = experiments.flags().await.ok()?;
+            let flag = flags.find(subject.experiment)?;
+            let unit = flag.assigner.unit_of(subject.attributes);
+            let assigned = experiments.evaluate(flag, unit.as_deref(), subject.attributes).await;
+            let assigned = assigned
+                .inspect_err(|error| tracing::warn!(%error, "a caller could not be assigned and is answered without"))
+                .ok()?;
+            assigned.variant
+        })
+    }
+}
+
+/// The ledger of the limits: the book of the installation.
+pub(super) struct Book(pub(super) Arc<dyn SpendingBook>);
+
+impl Ledger for Book {
+    fn lease<'a>(
+        &'a self,
+        account: &'a Account,
+        want: u64,
+        owed: u64,
+        most: u64,
+    ) -> BoxFuture<'a, Result<u64, String>> {
+        Box::pin(self.0.lease(account, want, owed, most))
+    }
+}
