@@ -13,10 +13,12 @@ pub mod experiments;
 pub mod judges;
 pub mod models;
 pub mod observations;
+pub mod overview;
 pub mod page;
 pub mod prompts;
 pub mod runs;
 pub mod schedules;
+pub mod workbench;
 
 pub use client::{Client, ClientError};
 pub use error::{ErrorBody, ErrorCode, Problem};

@@ -35,12 +35,14 @@ pub mod models;
 pub mod observation_rows;
 pub mod observations;
 mod owner;
+pub mod overview;
 mod patience;
 pub mod prompts;
 mod records;
 pub mod schedules;
 mod scorers;
 pub mod verifier;
+mod workbench;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -67,11 +69,13 @@ pub use evaluator::ContinuousEvaluator;
 pub use events::Events;
 pub use experiments::{ExperimentManager, ExperimentOptions};
 pub use llmops_domain as domain;
+pub use overview::OverviewReader;
 pub use prompts::PromptRegistry;
 pub use records::{RecordCounts, RecordWriter, Records};
 pub use schedules::Scheduler;
 pub use scorers::{DebateEvaluator, OwnScorers};
 pub use verifier::{Models, Verifier};
+pub use workbench::Workbench;
 
 /// Settings of the engine.
 #[derive(Debug, Clone)]
@@ -322,6 +326,16 @@ impl LlmOps {
     /// Everything that gateways answer from, in all projects.
     pub async fn live_deployments(&self) -> Result<Vec<LiveDeployment>, Error> {
         Deployments::live(&self.services).await
+    }
+
+    /// Trying things out.
+    pub fn workbench(&self) -> Workbench {
+        Workbench::new(self.services.clone(), self.prompts())
+    }
+
+    /// What a person looks at first.
+    pub fn overview(&self) -> OverviewReader {
+        OverviewReader::new(self.services.clone(), self.project.clone())
     }
 
     /// The request records.

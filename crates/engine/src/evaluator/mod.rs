@@ -21,7 +21,9 @@ use llmops_domain::compare::{self, RunComparison};
 use llmops_domain::id::{ProjectId, RunId};
 use llmops_domain::prompt::PromptVersion;
 use llmops_domain::render::CompiledTarget;
-use llmops_domain::run::{EvaluationFilter, EvaluationRun, RunResults, RunSpec, RunStatus, SampleResult};
+use llmops_domain::run::{
+    EvaluationFilter, EvaluationRun, RunResults, RunSpec, RunStatus, SampleResult, ScoreDistribution,
+};
 use llmops_storage::{ResultCursor, ResultFilter, RunKey, StatusChange, StoreError, VersionSelector};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
@@ -33,6 +35,7 @@ use crate::prompts::PromptRegistry;
 use crate::scorers::{JudgeSetting, Scorers};
 use crate::{Error, Services};
 
+pub(crate) use self::aggregate::to_domain;
 pub(crate) use self::background::Joined;
 pub use self::calibration::CalibrationRequest;
 
@@ -371,6 +374,12 @@ impl ContinuousEvaluator {
     ) -> Result<(Vec<SampleResult>, Option<ResultCursor>), Error> {
         let key = self.services.store.run_key(&self.project, run).await?;
         Ok(self.services.store.list_results(&key, filter, cursor, limit).await?)
+    }
+
+    /// How the composites of a run's trials are spread.
+    pub async fn distribution(&self, run: &RunId) -> Result<ScoreDistribution, Error> {
+        let key = self.services.store.run_key(&self.project, run).await?;
+        Ok(self.services.store.score_distribution(&key).await?)
     }
 
     /// Every trial of one sample.

@@ -11,6 +11,7 @@ pub mod experiments;
 pub mod judges;
 pub mod keys;
 pub mod observations;
+pub mod overview;
 pub mod projects;
 pub mod prompts;
 pub mod providers;
@@ -18,6 +19,7 @@ pub mod records;
 pub mod runs;
 pub mod schedules;
 pub mod session;
+pub mod workbench;
 
 use llmops_api::{ErrorBody, ErrorCode, Page};
 

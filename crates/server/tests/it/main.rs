@@ -7,6 +7,7 @@ mod audit;
 mod document;
 mod idempotency;
 mod outage;
+mod overview;
 mod session;
 mod support;
 mod tenants;

@@ -1,0 +1,57 @@
+// The typed client. Types come from the server's OpenAPI document, so a change of the API that a page does not follow
+// fails the type check.
+import createClient from "openapi-fetch";
+import type { components, paths } from "./schema";
+
+export type Schemas = components["schemas"];
+export type Run = Schemas["EvaluationRun"];
+export type Estimate = Schemas["Estimate"];
+export type Prompt = Schemas["PromptVersion"];
+export type Role = Schemas["KeyRole"];
+
+export const api = createClient<paths>({ baseUrl: window.location.origin });
+
+/** An answer of the server that says what is wrong. */
+export class Refusal extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly hint: string | undefined;
+  readonly problems: Schemas["Problem"][];
+
+  constructor(status: number, body: Partial<Schemas["ErrorBody"]>) {
+    super(body.message ?? `the server answered ${status}`);
+    this.name = "Refusal";
+    this.status = status;
+    this.code = body.code ?? "internal";
+    this.hint = body.hint ?? undefined;
+    this.problems = body.problems ?? [];
+  }
+}
+
+interface Answer<T> {
+  data?: T;
+  error?: unknown;
+  response: Response;
+}
+
+/** The data of an answer, or its refusal as an exception. */
+export async function ok<T>(answer: Promise<Answer<T>>): Promise<T> {
+  let got: Answer<T>;
+  try {
+    got = await answer;
+  } catch {
+    throw new Refusal(0, { message: "the server cannot be reached", hint: "is `llmops serve` running? the page tries again by itself" });
+  }
+  if (!got.response.ok) {
+    const body = (got.error as { error?: Partial<Schemas["ErrorBody"]> } | undefined)?.error ?? {};
+    throw new Refusal(got.response.status, body);
+  }
+  return got.data as T;
+}
+
+const ROLES: Role[] = ["viewer", "editor", "operator", "admin"];
+
+/** Whether a role includes another one. */
+export function includes(role: Role | undefined, needed: Role): boolean {
+  return role !== undefined && ROLES.indexOf(role) >= ROLES.indexOf(needed);
+}
