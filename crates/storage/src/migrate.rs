@@ -39,7 +39,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(11, "0011_observations"),
     migration!(14, "0014_experiment_reviews"),
     migration!(15, "0015_observation_partitions"),
-    migration!(23, "0023_traffic"),
+    migration!(30, "0030_traffic"),
 ];
 
 /// Marks a SQLite file as ours (`PRAGMA application_id`): the letters "llmo".
