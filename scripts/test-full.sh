@@ -59,6 +59,15 @@ step "Replicas and workers killed every five seconds, on PostgreSQL and Redis; P
 scripts/faults/run.sh replicas
 env -u LLMOPS_TEST_POSTGRES scripts/faults/run.sh outage
 
+step "The dashboard's pages in a browser, and their data over a million records"
+if have npm; then
+  scripts/web.sh check
+  scripts/web.sh test "$target/release/llmops"
+else
+  echo "skipped: the dashboard is tested with Node, which is not installed"
+fi
+python scripts/bench/dashboard.py "$target/release/llmops"
+
 step "promptfoo beside it"
 if have npm; then
   python scripts/bench/promptfoo.py
