@@ -87,6 +87,13 @@ const traffic = createRoute({
   validateSearch: texts("deployment", "environment", "model", "outcome", "user", "session", "manifest", "soft", "hours", "record"),
   component: lazyRouteComponent(() => import("./pages/traffic"), "TrafficPage"),
 });
+const canary = createRoute({
+  getParentRoute: () => root,
+  path: "/canaries/$id",
+  validateSearch: texts("tab", "verdict", "pair"),
+  component: lazyRouteComponent(() => import("./pages/canary"), "CanaryPage"),
+});
+const review = createRoute({ getParentRoute: () => root, path: "/review", validateSearch: texts("status", "reason", "item"), component: lazyRouteComponent(() => import("./pages/review"), "ReviewPage") });
 const alerts = createRoute({
   getParentRoute: () => root,
   path: "/alerts",
@@ -100,7 +107,7 @@ const settings = createRoute({ getParentRoute: () => root, path: "/settings", co
 
 const tree = root.addChildren([
   overview, quality, runs, run, compare, prompts, prompt, datasets, dataset, experiments, newExperiment, experiment,
-  deployments, deployment, traffic, alerts, schedules, providers, access, settings,
+  deployments, deployment, canary, traffic, review, alerts, schedules, providers, access, settings,
 ]);
 
 export const router = createRouter({

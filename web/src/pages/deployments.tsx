@@ -6,6 +6,7 @@ import { Ago, Badge, Card, Empty, PageHead } from "../ui/base";
 import { Hash, PromptLink } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { Table } from "../ui/table";
+import { Canaries } from "./canary";
 
 type Deployment = Schemas["Deployment"];
 
@@ -40,6 +41,7 @@ export function DeploymentsPage() {
       <Card label="Deployments" flush>
         <Table label="Deployments" columns={columns} rows={deployments.data?.items} id={(one) => `${one.name}/${one.environment}`} error={deployments.error} retry={() => void deployments.refetch()} empty={<Empty title="Nothing is deployed" command="llmops deploy support-bot --prompt support-bot --model sim/support-small">Then an OpenAI client that names <code>support-bot</code> as its model is answered by it.</Empty>} />
       </Card>
+      <Canaries />
     </>
   );
 }

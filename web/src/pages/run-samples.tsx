@@ -41,9 +41,9 @@ export function Samples({ run }: { run: Run }) {
     { head: "Sample", cell: (row) => <Link className="cover mono nowrap" to="/runs/$run" params={{ run: run.id }} search={{ ...search, sample: row.sample_id }} replace>{row.sample_id}{row.trial > 0 && <span className="faint"> #{row.trial + 1}</span>}</Link> },
     { head: "Outcome", cell: (row) => <Outcome of={row} /> },
     { head: "Composite", right: true, cell: (row) => score(composite(row)) },
-    { head: "Category", wide: true, cell: (row) => words(row.category) },
+    { head: "Category", wide: true, cell: (row) => <span className="nowrap">{words(row.category)}</span> },
     { head: "Why", cell: (row) => <span className="muted">{row.outcome.status === "errored" ? row.outcome.reason : (row.outcome.failures ?? []).join(", ") || <span className="faint">–</span>}</span> },
-    { head: "Answer", wide: true, cell: (row) => <div className="truncate muted" style={{ maxWidth: 380 }}>{row.output || <span className="faint">empty</span>}</div> },
+    { head: "Answer", wide: true, cell: (row) => <div className="truncate muted" style={{ maxWidth: 280 }}>{row.output || <span className="faint">empty</span>}</div> },
     { head: "Latency", right: true, wide: true, cell: (row) => (row.cached ? <span className="faint">cached</span> : ms(row.latency_ms)) },
   ];
   const categories = Object.keys(run.results?.categories ?? {}).filter(Boolean);
