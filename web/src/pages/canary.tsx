@@ -1,10 +1,12 @@
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, getRouteApi } from "@tanstack/react-router";
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import type { PageOf } from "../api/client";
 import { Refusal, send } from "../api/client";
-import { Interval } from "../charts/frame";
-import { moment, money, ms, percent, plural, signed, whole, words } from "../lib/format";
+import type { LineData } from "../charts/frame";
+import { Interval, LineChart } from "../charts/frame";
+import { moment, money, ms, percent, plural, score, signed, whole, words } from "../lib/format";
+import { rolling } from "../lib/stats";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Callout, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
@@ -233,6 +235,7 @@ function State({ report }: { report: Report }) {
           <div className="table-wrap"><table className="table compact" aria-label="Conditions"><tbody>{decision.checks.map((check) => <tr key={check.name}><td className="nowrap">{words(check.name)}</td><td><Badge tone={check.status === "met" ? "good" : check.status === "broken" ? "bad" : check.status === "open" ? "info" : "plain"}>{words(check.status)}</Badge></td><td className="muted wrap-any">{check.message}</td></tr>)}</tbody></table></div>
         </Card>
       </div>
+      <Beside id={canary.id} />
       <Card title="Guardrails" flush>
         {guardrails.length + (awaited?.length ?? 0) + (unmeasured?.length ?? 0) === 0 ? <Empty title="The policy names no guardrail" /> : (
           <div className="table-wrap"><table className="table" aria-label="Guardrails"><thead><tr><th scope="col">Guardrail</th><th scope="col" className="right">Value</th><th scope="col" className="right">Limit</th><th scope="col">Bounds</th><th scope="col" className="right">n</th></tr></thead><tbody>
@@ -244,6 +247,27 @@ function State({ report }: { report: Report }) {
       </Card>
       {Object.keys(report.skipped).length > 0 && <p className="faint">Drawn and left out: {Object.entries(report.skipped).map(([reason, n]) => `${words(reason)} ${whole(n)}`).join(", ")}.</p>}
     </>
+  );
+}
+
+const WINDOW = 20;
+
+/** Scores of both sides over time: means of the last pairs, with their intervals. */
+function Beside({ id }: { id: string }) {
+  const pairs = useQuery({ queryKey: ["canaries", id, "scores"], queryFn: () => send<PageOf<Pair>>("GET", `/api/v1/canaries/${encodeURIComponent(id)}/pairs?limit=500`), staleTime: 30_000 });
+  const data = useMemo((): LineData | null => {
+    const scored = (pairs.data?.items ?? []).filter((pair) => pair.production_score != null && pair.candidate_score != null).sort((a, b) => a.at.localeCompare(b.at));
+    if (scored.length < 3) return null;
+    const side = (label: string, colour: number, of: (pair: Pair) => number | null | undefined) => {
+      const bands = rolling(scored.map((pair) => of(pair) ?? null), WINDOW);
+      return { label, colour, points: false, values: bands.map((band) => band?.value ?? null), lower: bands.map((band) => band?.lower ?? null), upper: bands.map((band) => band?.upper ?? null), n: bands.map((band) => band?.n ?? null) };
+    };
+    return { x: scored.map((pair) => new Date(pair.at).getTime() / 1000), series: [side("Production", 1, (pair) => pair.production_score), side("Shadow", 2, (pair) => pair.candidate_score)], show: score };
+  }, [pairs.data]);
+  return (
+    <Card title="Production against shadow" aside={<span className="faint">means of {WINDOW} pairs, newest 500</span>}>
+      {pairs.isPending ? <Skeleton height={220} /> : data ? <LineChart label="Scores of production and shadow" data={data} height={190} /> : <Empty title="Too few judged pairs">From the third on, both sides’ scores are drawn.</Empty>}
+    </Card>
   );
 }
 

@@ -92,7 +92,7 @@ function Samples({ name, version, newest }: { name: string; version: Version; ne
     { head: "Sample", cell: (sample) => <Link className="cover mono nowrap" to="/datasets/$name" params={{ name }} search={{ ...search, sample: sample.id }} replace>{sample.id}</Link> },
     { head: "Input", cell: (sample) => <div className="truncate" style={{ maxWidth: "min(270px, 80vw)" }}>{sample.input || (sample.messages?.length ? `${sample.messages.length} messages` : JSON.stringify(sample.variables))}</div> },
     { head: "Expected", wide: true, cell: (sample) => <div className="truncate muted" style={{ maxWidth: 210 }}>{sample.expected_output?.[0] ?? <span className="faint">–</span>}</div> },
-    { head: "Category", wide: true, cell: (sample) => <span className="nowrap">{words(sample.category ?? "")}</span> || <span className="faint">–</span> },
+    { head: "Category", wide: true, cell: (sample) => sample.category ? <span className="nowrap">{words(sample.category)}</span> : <span className="faint">–</span> },
   ];
   const complete = !pages.hasNextPage;
   return (

@@ -242,7 +242,7 @@ function Setup({ run }: { run: Run }) {
           <dt>Created</dt><dd>{moment(run.created_at)}</dd>
           {run.start_time && run.end_time && <><dt>Took</dt><dd>{ms(new Date(run.end_time).getTime() - new Date(run.start_time).getTime())}</dd></>}
           {Object.entries(run.tags ?? {}).map(([name, value]) => <div key={name} style={{ display: "contents" }}><dt>Tag</dt><dd><Badge mono>{name}={value}</Badge></dd></div>)}
-          {Object.entries(run.metadata ?? {}).map(([name, value]) => <div key={name} style={{ display: "contents" }}><dt>{name}</dt><dd className="mono">{typeof value === "string" ? value : JSON.stringify(value)}</dd></div>)}
+          {Object.entries(run.metadata ?? {}).map(([name, value]) => <div key={name} style={{ display: "contents" }}><dt>{name}</dt><dd className="mono">{typeof value === "string" ? (/^https?:\/\//.test(value) ? <a className="link" href={value} target="_blank" rel="noreferrer">{value}</a> : value) : JSON.stringify(value)}</dd></div>)}
         </dl>
       </Card>
       <div className="stack" style={{ gap: 12 }}>

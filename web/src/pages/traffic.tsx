@@ -1,14 +1,14 @@
-import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, getRouteApi } from "@tanstack/react-router";
 import { useMemo } from "react";
-import type { Schemas } from "../api/client";
-import { api, ok } from "../api/client";
+import type { PageOf, Schemas } from "../api/client";
+import { api, ok, send } from "../api/client";
 import type { LineData } from "../charts/frame";
 import { LineChart } from "../charts/frame";
 import { compact, moment, money, ms, percent, whole, words } from "../lib/format";
 import { Ago, Badge, Button, Card, Copy, Empty, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
-import { Dialog } from "../ui/layers";
+import { Dialog, useSay } from "../ui/layers";
 import { Hash } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { ListFoot, Table } from "../ui/table";
@@ -118,6 +118,7 @@ function CallDrawer({ id, onClose }: { id: string; onClose: () => void }) {
           <div className="row wrap"><OutcomeBadge of={call.outcome} /><Badge>{call.status}</Badge>{call.stream && <Badge>streamed</Badge>}{call.soft_failures?.map((soft) => <Badge key={soft.kind} tone="warn">{words(soft.kind)}</Badge>)}</div>
           {call.error && <div className="callout bad wrap-any">{call.error}</div>}
           {call.soft_failures?.map((soft) => <div key={soft.kind} className="callout warn wrap-any"><strong>{words(soft.kind)}</strong> {soft.detail}</div>)}
+          <FeedbackOn request={call.id} />
           <h3>Waterfall</h3>
           <Waterfall call={call} />
           <div className="split">
@@ -139,6 +140,44 @@ function CallDrawer({ id, onClose }: { id: string; onClose: () => void }) {
         </>
       )}
     </Dialog>
+  );
+}
+
+interface Said {
+  id: string;
+  at: string;
+  thumb?: "up" | "down" | null;
+  rating?: { value: number; scale: number } | null;
+  label?: string | null;
+  comment?: string | null;
+  correction?: string | null;
+}
+
+/** What people said of the answer, and a thumb of one's own. */
+function FeedbackOn({ request }: { request: string }) {
+  const client = useQueryClient();
+  const { say, refused } = useSay();
+  const said = useQuery({ queryKey: ["feedback", request], retry: false, queryFn: () => send<PageOf<Said & { body?: Said }>>("GET", `/api/v1/feedback?request_id=${encodeURIComponent(request)}`) });
+  const give = useMutation({
+    mutationFn: (thumb: "up" | "down") => send("POST", "/api/v1/feedback", { request_id: request, thumb }),
+    onSuccess: () => {
+      void client.invalidateQueries({ queryKey: ["feedback"] });
+      void client.invalidateQueries({ queryKey: ["review"] });
+      say("Noted.");
+    },
+    onError: refused,
+  });
+  if (!said.data) return null;
+  return (
+    <section className="stack" aria-label="Feedback">
+      <div className="row"><h3>Feedback</h3><Button small disabled={give.isPending} onClick={() => give.mutate("up")}>Good answer</Button><Button small disabled={give.isPending} onClick={() => give.mutate("down")}>Bad answer</Button></div>
+      {said.data.items.map((one) => ({ ...one.body, ...one })).map((one) => (
+        <div key={one.id} className="message">
+          <header>{one.thumb && <Badge tone={one.thumb === "up" ? "good" : "bad"}>{one.thumb === "up" ? "thumb up" : "thumb down"}</Badge>}{one.rating && <Badge>{one.rating.value} of {one.rating.scale}</Badge>}{one.label && <Badge outline>{one.label}</Badge>}<span className="grow" /><Ago time={one.at} /></header>
+          {(one.comment || one.correction) && <div>{one.comment}{one.correction && <div className="good">{one.correction}</div>}</div>}
+        </div>
+      ))}
+    </section>
   );
 }
 
