@@ -1,7 +1,7 @@
 # Every target installs what it needs where it can, and names what is missing where it cannot.
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: help setup build demo test test-full lint fmt schemas bench clean
+.PHONY: help setup build web demo test test-full lint fmt schemas bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -11,6 +11,9 @@ setup: ## Check the tools, and install the missing ones (as root, with apt)
 
 build: setup ## Build the release binary, target/release/llmops
 	cargo build --locked --release -p llmops-cli
+
+web: ## Build the dashboard (web/) into the server's assets, to be committed
+	@scripts/web.sh build
 
 demo: build ## Play the main story on examples/support-bot: baseline, worse prompt, failing gate
 	@scripts/demo.sh

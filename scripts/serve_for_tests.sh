@@ -1,7 +1,7 @@
 # Sourced by test scripts: a server to test.
 #
-# start_server BINARY: starts `llmops serve` on a new store with a simulated provider, and sets LLMOPS_URL, LLMOPS_API_KEY
-# (an admin's) and server_folder. stop_server ends it and removes the folder.
+# start_server BINARY [FOLDER]: starts `llmops serve` on a new store with a simulated provider, or with a copy of the
+# project in FOLDER, and sets LLMOPS_URL, LLMOPS_API_KEY (an admin's) and server_folder. stop_server ends it and removes the folder.
 
 server_pid=
 server_folder=
@@ -9,12 +9,11 @@ server_folder=
 start_server() {
   local binary=$1 tries=0
   server_folder=$(mktemp -d)
-  cat >"$server_folder/llmops.yaml" <<'YAML'
-version: 1
-project: tested
-providers:
-  sim: {kind: simulator}
-YAML
+  if [ -n "${2:-}" ]; then
+    cp -R "$2/." "$server_folder"
+  else
+    printf 'version: 1\nproject: tested\nproviders:\n  sim: {kind: simulator}\n' >"$server_folder/llmops.yaml"
+  fi
   export LLMOPS_API_KEY=llmops_for-this-test-alone-$RANDOM$RANDOM$RANDOM
   LLMOPS_ADMIN_KEY=$LLMOPS_API_KEY "$binary" --config "$server_folder/llmops.yaml" serve --listen 127.0.0.1:0 \
     2>"$server_folder/log" &

@@ -67,6 +67,15 @@ step "The gateway's load, beside the barest proxy"
 cargo build --locked --release -p llmops-gateway --example bench
 python scripts/bench/gateway.py || echo "a promise did not hold on this machine"
 
+step "The dashboard's pages in a browser, and their data over a million records"
+if have npm; then
+  scripts/web.sh check
+  scripts/web.sh test "$target/release/llmops"
+else
+  echo "skipped: the dashboard is tested with Node, which is not installed"
+fi
+python scripts/bench/dashboard.py "$target/release/llmops"
+
 step "promptfoo beside it"
 if have npm; then
   python scripts/bench/promptfoo.py

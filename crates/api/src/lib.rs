@@ -17,11 +17,13 @@ pub mod incidents;
 pub mod judges;
 pub mod models;
 pub mod observations;
+pub mod overview;
 pub mod page;
 pub mod prompts;
 pub mod releases;
 pub mod runs;
 pub mod schedules;
+pub mod workbench;
 
 pub use client::{Client, ClientError};
 pub use error::{ErrorBody, ErrorCode, Problem};

@@ -47,5 +47,6 @@ pub mod scoring;
 pub mod soft_failure;
 pub mod suggest;
 pub mod template;
+pub mod traffic;
 pub mod verifier;
 pub mod yaml;

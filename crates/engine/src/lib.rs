@@ -40,6 +40,7 @@ pub mod models;
 pub mod observation_rows;
 pub mod observations;
 mod owner;
+pub mod overview;
 mod patience;
 pub mod prompts;
 mod readiness;
@@ -54,6 +55,7 @@ pub mod spending;
 mod tasks;
 pub mod telemetry;
 pub mod verifier;
+mod workbench;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -85,6 +87,7 @@ pub use feedback::FeedbackManager;
 pub use incidents::Incidents;
 pub use llmops_domain as domain;
 pub use meters::{CallLabels, CallMeters, CallSeries, Meters};
+pub use overview::OverviewReader;
 pub use prompts::PromptRegistry;
 pub use readiness::{Phase, Readiness, ReadyCheck};
 pub use records::{RecordCounts, RecordWriter, Records};
@@ -96,6 +99,7 @@ pub use scorers::{DebateEvaluator, OwnScorers};
 pub use soft_failures::Guards;
 pub use spending::SpendingBook;
 pub use verifier::{Models, Verifier};
+pub use workbench::Workbench;
 
 /// Settings of the engine.
 #[derive(Debug, Clone)]
@@ -378,6 +382,16 @@ impl LlmOps {
     /// Everything that gateways answer from, in all projects.
     pub async fn live_deployments(&self) -> Result<Vec<LiveDeployment>, Error> {
         Deployments::live(&self.services).await
+    }
+
+    /// Trying things out.
+    pub fn workbench(&self) -> Workbench {
+        Workbench::new(self.services.clone(), self.prompts())
+    }
+
+    /// What a person looks at first.
+    pub fn overview(&self) -> OverviewReader {
+        OverviewReader::new(self.services.clone(), self.project.clone())
     }
 
     /// The request records.

@@ -5,6 +5,7 @@
 pub mod api;
 mod caller;
 mod cookie;
+mod dashboard;
 mod docs;
 mod error;
 mod etag;
@@ -53,6 +54,7 @@ pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
     tags(
+        (name = "overview", description = "What a person looks at first, in one answer each"),
         (name = "prompts", description = "Versioned prompts"),
         (name = "datasets", description = "Datasets and their versions"),
         (name = "runs", description = "Evaluation runs, their results, comparisons and gates"),
@@ -106,6 +108,8 @@ fn api_router() -> OpenApiRouter<LlmOps> {
         .merge(api::audit::router())
         .merge(api::applied::router())
         .merge(api::config::router())
+        .merge(api::overview::router())
+        .merge(api::workbench::router())
         .merge(health::router())
         .merge(metrics::router())
 }
@@ -136,7 +140,7 @@ fn routes(ops: &LlmOps) -> Router {
     router
         .route("/openapi.json", axum::routing::get(move || std::future::ready(document.clone())))
         .merge(docs.with_state(()))
-        .fallback(error::no_route)
+        .fallback(dashboard::serve)
         .method_not_allowed_fallback(error::no_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(ops.clone())

@@ -43,6 +43,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(18, "0018_spending"),
     migration!(20, "0020_feedback"),
     migration!(21, "0021_review"),
+    migration!(30, "0030_traffic"),
 ];
 
 /// Marks a SQLite file as ours (`PRAGMA application_id`): the letters "llmo".

@@ -1,12 +1,14 @@
 //! Request records: appended in batches, read in pages, newest first.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::{RecordFilter, RequestRecord};
 
 use crate::bulk::{Insert, insert_rows};
-use crate::db::{big, decode, encode, execute, fetch, micros};
-use crate::{Store, StoreError};
+use crate::db::{Tx, big, decode, encode, execute, fetch, micros};
+use crate::{Store, StoreError, traffic};
 
 const INSERT: Insert = Insert {
     head: "INSERT INTO request_records (project_id, id, at, deployment, environment, manifest, model, outcome, user_id, \
@@ -34,25 +36,23 @@ impl Store {
         }
         rows.sort_by(|a, b| (a.project, &a.record.id).cmp(&(b.project, &b.record.id)));
         let mut tx = self.write().await?;
-        insert_rows!(
-            tx,
-            INSERT,
-            &rows,
-            |row| row.project.as_str(),
-            &*row.record.id,
-            micros(row.record.at),
-            row.record.deployment.as_deref(),
-            row.record.environment.as_deref(),
-            row.record.manifest.as_ref().map(llmops_domain::hash::ContentHash::as_str),
-            &*row.record.model,
-            &*row.outcome,
-            row.record.user.as_deref(),
-            row.record.session.as_deref(),
-            big(row.record.soft_failures.len() as u64),
-            row.record.trace_id.as_deref(),
-            &*row.document
-        )
-        .await?;
+        let inserted = insert_records(&mut tx, &rows).await?;
+        if inserted == rows.len() as u64 {
+            traffic::add(&mut tx, &records.iter().collect::<Vec<_>>()).await?;
+            return tx.commit().await;
+        }
+        // Some are there already. That is rare, and they must not count twice.
+        tx.rollback().await?;
+        let mut tx = self.write().await?;
+        let mut fresh = Vec::new();
+        let mut seen = HashSet::new();
+        for record in records {
+            if seen.insert((&record.0, &record.1.id)) && !exists(&mut tx, record).await? {
+                fresh.push(record);
+            }
+        }
+        insert_records(&mut tx, &rows).await?;
+        traffic::add(&mut tx, &fresh).await?;
         tx.commit().await
     }
 
@@ -120,6 +120,33 @@ impl Store {
         tx.commit().await?;
         Ok(expired)
     }
+}
+
+async fn insert_records(tx: &mut Tx, rows: &[Row<'_>]) -> Result<u64, StoreError> {
+    insert_rows!(
+        tx,
+        INSERT,
+        rows,
+        |row| row.project.as_str(),
+        &*row.record.id,
+        micros(row.record.at),
+        row.record.deployment.as_deref(),
+        row.record.environment.as_deref(),
+        row.record.manifest.as_ref().map(llmops_domain::hash::ContentHash::as_str),
+        &*row.record.model,
+        &*row.outcome,
+        row.record.user.as_deref(),
+        row.record.session.as_deref(),
+        big(row.record.soft_failures.len() as u64),
+        row.record.trace_id.as_deref(),
+        &*row.document
+    )
+    .await
+}
+
+async fn exists(tx: &mut Tx, (project, record): &(ProjectId, RequestRecord)) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM request_records WHERE project_id = $1 AND id = $2";
+    Ok(fetch!(fetch_optional, tx, (i32,), sql, project.as_str(), &*record.id)?.is_some())
 }
 
 /// The name of an outcome in the table: that of its JSON.

@@ -49,6 +49,7 @@ pub struct Guardrail {
 /// A metric, and how it is treated. Names are never pooled: two names are two metrics.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ExperimentMetric)]
 pub struct MetricSpec {
     /// The name that observations carry.
     pub name: String,

@@ -22,7 +22,9 @@ use llmops_domain::compare::{self, RunComparison};
 use llmops_domain::id::{ProjectId, RunId};
 use llmops_domain::prompt::PromptVersion;
 use llmops_domain::render::CompiledTarget;
-use llmops_domain::run::{EvaluationFilter, EvaluationRun, RunResults, RunSpec, RunStatus, SampleResult};
+use llmops_domain::run::{
+    EvaluationFilter, EvaluationRun, RunResults, RunSpec, RunStatus, SampleResult, ScoreDistribution,
+};
 use llmops_storage::{ResultCursor, ResultFilter, RunKey, StatusChange, StoreError, VersionSelector};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
@@ -374,6 +376,12 @@ impl ContinuousEvaluator {
     ) -> Result<(Vec<SampleResult>, Option<ResultCursor>), Error> {
         let key = self.services.store.run_key(&self.project, run).await?;
         Ok(self.services.store.list_results(&key, filter, cursor, limit).await?)
+    }
+
+    /// How the composites of a run's trials are spread.
+    pub async fn distribution(&self, run: &RunId) -> Result<ScoreDistribution, Error> {
+        let key = self.services.store.run_key(&self.project, run).await?;
+        Ok(self.services.store.score_distribution(&key).await?)
     }
 
     /// Every trial of one sample.

@@ -15,6 +15,7 @@ pub mod incidents;
 pub mod judges;
 pub mod keys;
 pub mod observations;
+pub mod overview;
 pub mod projects;
 pub mod prompts;
 pub mod providers;
@@ -24,6 +25,7 @@ pub mod reviews;
 pub mod runs;
 pub mod schedules;
 pub mod session;
+pub mod workbench;
 
 use llmops_api::{ErrorBody, ErrorCode, Page};
 

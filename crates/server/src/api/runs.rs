@@ -13,7 +13,7 @@ use llmops_api::runs::{CreateRun, GateRequest, GetRunQuery, ResultQuery, RunQuer
 use llmops_domain::compare::RunComparison;
 use llmops_domain::gate::GateReport;
 use llmops_domain::id::RunId;
-use llmops_domain::run::{EvaluationFilter, EvaluationRun, SampleResult};
+use llmops_domain::run::{EvaluationFilter, EvaluationRun, SampleResult, ScoreDistribution};
 use llmops_storage::{ResultCursor, ResultFilter, ResultOrder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -30,6 +30,7 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
         .routes(routes!(cancel))
         .routes(routes!(results))
         .routes(routes!(sample))
+        .routes(routes!(distribution))
         .routes(routes!(compare))
         .routes(routes!(gate))
 }
@@ -132,6 +133,15 @@ async fn sample(
     let run = ops.evaluator().get_run(&RunRef::from(run.as_str()), None).await?;
     let items = ops.evaluator().results_of_sample(&run.id, &sample).await?;
     Ok(Answer(Page { items, next_cursor: None }))
+}
+
+/// How the composites of a run's trials are spread.
+#[utoipa::path(get, path = "/api/v1/runs/{run}/distribution", operation_id = "get_distribution", tag = "runs",
+    params(("run" = String, Path)),
+    responses((status = 200, body = ScoreDistribution), (status = 404, body = ErrorResponse)))]
+async fn distribution(Viewer(ops): Viewer, Path(run): Path<String>) -> Result<Answer<ScoreDistribution>, ApiError> {
+    let run = ops.evaluator().get_run(&RunRef::from(run.as_str()), None).await?;
+    Ok(Answer(ops.evaluator().distribution(&run.id).await?))
 }
 
 /// What changed from one run to another.

@@ -8,6 +8,7 @@ mod document;
 mod idempotency;
 mod metrics;
 mod outage;
+mod overview;
 mod session;
 mod support;
 mod tenants;

@@ -4,7 +4,7 @@ use llmops_domain::chat::Usage;
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::{CallAttempt, CallOutcome, Door, RecordFilter, RequestRecord};
 use llmops_domain::soft_failure::{SoftFailure, SoftFailureKind};
-use llmops_storage::StoreError;
+use llmops_storage::{StoreError, StoredHour};
 use llmops_testing::on_backends;
 
 use crate::support::{at, project};
@@ -107,6 +107,38 @@ async fn a_nul_in_a_body_does_not_stop_a_batch() {
         store.append_records(&[(project(), odd), (project(), record(2, "ana"))]).await.unwrap();
         let stored = store.list_records(&project(), &RecordFilter::default(), 10).await.unwrap();
         assert_eq!(stored[1].request_body.as_deref(), Some("a\u{FFFD}b"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn traffic_adds_up_by_hour_and_counts_no_record_twice() {
+    on_backends(async |store| {
+        let hour = 3600;
+        let mut failed = record(hour + 5, "ben");
+        failed.outcome = CallOutcome::Unavailable;
+        failed.cost = None;
+        failed.total_ms = 900.0;
+        let mut soft = record(hour + 6, "ana");
+        soft.deployment = None;
+        soft.environment = None;
+        soft.soft_failures = vec![SoftFailure { kind: SoftFailureKind::Empty, detail: "nothing".to_owned() }];
+        let all = [record(1, "ana"), record(2, "ben"), failed, soft].map(|record| (project(), record)).to_vec();
+        store.append_records(&all[..2]).await.unwrap();
+        // A batch may come again, with new records in it, and with one twice.
+        let repeated = [all.clone(), all[3..].to_vec()].concat();
+        store.append_records(&repeated).await.unwrap();
+
+        let hours = store.traffic_since(&project(), (None, None), at(0)).await.unwrap();
+        let told = |hour: &StoredHour| (hour.sums.calls, hour.sums.failed, hour.sums.soft_failed, hour.sums.priced);
+        assert_eq!(hours.iter().map(told).collect::<Vec<_>>(), [(2, 0, 0, 2), (2, 1, 1, 1)]);
+        assert_eq!(hours[0].sums.cost, 0.5);
+        assert_eq!(hours[1].sums.prompt_tokens, 6);
+        assert_eq!(hours[1].latencies.iter().map(|(_, calls)| calls).sum::<u64>(), 2);
+        let bot = store.traffic_since(&project(), (Some("bot"), Some("production")), at(hour)).await.unwrap();
+        assert_eq!(bot.iter().map(told).collect::<Vec<_>>(), [(1, 1, 0, 0)]);
+        let other = ProjectId("other".to_owned());
+        assert_eq!(store.traffic_since(&other, (None, None), at(0)).await.unwrap(), []);
     })
     .await;
 }

@@ -247,3 +247,17 @@ async fn a_composite_may_be_absent() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn composites_are_counted_by_class() {
+    on_backends(async |store| {
+        let run = stored_grid(store, "run_1").await;
+        let spread = store.score_distribution(&run).await.unwrap();
+        assert_eq!((spread.bins.len(), spread.errored), (20, 3));
+        let counted: Vec<u64> = spread.bins.iter().map(|bin| bin.passed + bin.failed).collect();
+        assert_eq!(counted.iter().sum::<u64>(), 17);
+        // 0.0, 0.1 … 0.9 lie at the beginning of every second class; sample 4 has no composite, sample 7 has one.
+        assert_eq!(counted, [2, 0, 2, 0, 2, 0, 2, 0, 0, 0, 2, 0, 2, 0, 1, 0, 2, 0, 2, 0]);
+    })
+    .await;
+}

@@ -1,5 +1,6 @@
 //! Style as a test. What each one wants, and why, is in `docs/STYLE.md`.
 
+mod dashboard;
 mod demo;
 mod documents;
 mod edges;

@@ -1,0 +1,94 @@
+//! `Workbench`: trying things out before they are written down.
+
+use std::sync::Arc;
+
+use llmops_api::workbench::{PlanExperiment, PlannedExperiment, PlayPrompt, PlayedPrompt};
+use llmops_domain::dataset::Sample;
+use llmops_domain::manifest::Manifest;
+use llmops_domain::prompt::PromptRef;
+use llmops_domain::render::CompiledTarget;
+use llmops_stats::power::{ProportionMethod, Target, mean_difference_n, two_proportions_n};
+
+use crate::prompts::PromptRegistry;
+use crate::{Error, Services};
+
+/// Tries prompts on models, and plans experiments.
+#[derive(Debug, Clone)]
+pub struct Workbench {
+    services: Arc<Services>,
+    prompts: PromptRegistry,
+}
+
+impl Workbench {
+    pub(crate) fn new(services: Arc<Services>, prompts: PromptRegistry) -> Self {
+        Self { services, prompts }
+    }
+
+    /// Asks a model once. Nothing is kept of it.
+    ///
+    /// # Errors
+    /// When the prompt, its variables or the model are wrong, or the provider does not answer.
+    pub async fn play(&self, request: PlayPrompt) -> Result<PlayedPrompt, Error> {
+        let reference: PromptRef =
+            request.prompt.parse().map_err(|e: llmops_domain::prompt::PromptRefError| Error::invalid(e.to_string()))?;
+        let version = self.prompts.get(&reference.name, &reference.selector).await?;
+        let model = request.model.or_else(|| version.body.model.clone()).ok_or_else(|| {
+            Error::invalid(format!("{reference} names no model")).with_hint("name one: provider/model")
+        })?;
+        let target = self.services.providers.resolve(&model)?;
+        let manifest = Manifest::resolve(Some(&version), &model, &request.parameters);
+        let compiled = CompiledTarget::compile(manifest, Some(&version.body)).map_err(|e| Error::invalid(e.to_string()))?;
+        let sample = Sample {
+            id: "playground".to_owned(),
+            input: request.input,
+            variables: request.variables,
+            ..Sample::default()
+        };
+        let asked = compiled.request_for_sample(&sample, 0).map_err(|e| Error::invalid(e.to_string()))?;
+        let answer = self.services.providers.chat(&target, &asked).await?;
+        let output = compiled
+            .post_processor()
+            .apply(&answer.response.text)
+            .map_err(|e| Error::invalid(format!("the answer cannot be post-processed: {e}")))?;
+        Ok(PlayedPrompt {
+            model,
+            messages: asked.messages,
+            output: output.into_owned(),
+            tool_calls: answer.response.tool_calls,
+            finish_reason: answer.response.finish_reason,
+            usage: answer.response.usage,
+            latency_ms: answer.response.latency_ms,
+            cost: answer.cost,
+        })
+    }
+
+    /// The size of an experiment with two variants.
+    ///
+    /// # Errors
+    /// When there is no such experiment: a rate outside 0 to 1, a change of nothing.
+    pub fn plan(&self, request: &PlanExperiment) -> Result<PlannedExperiment, Error> {
+        let target = Target { alpha: request.alpha.unwrap_or(0.05), power: request.power.unwrap_or(0.8) };
+        let n = match (request.sd, request.baseline) {
+            (Some(sd), _) => mean_difference_n(request.effect, sd, target),
+            (None, Some(baseline)) => {
+                let changed = baseline + request.effect;
+                if !(-1e-12..=1.0 + 1e-12).contains(&changed) {
+                    return Err(Error::invalid(format!(
+                        "baseline and effect make {changed}: expected a rate between 0 and 1"
+                    )));
+                }
+                // 0.9 + 0.1 may end a hair above 1.
+                two_proportions_n(baseline, changed.clamp(0.0, 1.0), ProportionMethod::Arcsine, target)
+            }
+            (None, None) => {
+                return Err(Error::invalid("give a baseline, for rates, or sd, for means"));
+            }
+        };
+        let n_per_variant = n.map_err(|e| {
+            Error::invalid(format!("there is no such experiment: {e}")).with_hint("a larger effect needs fewer units")
+        })?;
+        let n_total = n_per_variant.saturating_mul(2);
+        let days = request.units_per_day.filter(|units| *units > 0).map(|units| n_total.div_ceil(units));
+        Ok(PlannedExperiment { n_per_variant, n_total, days })
+    }
+}

@@ -1,0 +1,156 @@
+//! Sums of live traffic by hour: added to as records are written, read by pages.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use llmops_domain::id::ProjectId;
+use llmops_domain::record::RequestRecord;
+use llmops_domain::traffic::{TrafficSums, latency_class};
+
+use crate::bulk::{Insert, insert_rows};
+use crate::db::{Tx, big, count, fetch, micros, time};
+use crate::{Store, StoreError};
+
+const MICROS_PER_HOUR: i64 = 3_600_000_000;
+
+const ADD_HOURS: Insert = Insert {
+    head: "INSERT INTO traffic_hours (project_id, hour, deployment, environment, calls, failed, soft_failed, priced, cost, \
+           prompt_tokens, completion_tokens) VALUES",
+    columns: 11,
+    tail: "ON CONFLICT (project_id, hour, deployment, environment) DO UPDATE SET \
+           calls = traffic_hours.calls + excluded.calls, failed = traffic_hours.failed + excluded.failed, \
+           soft_failed = traffic_hours.soft_failed + excluded.soft_failed, \
+           priced = traffic_hours.priced + excluded.priced, cost = traffic_hours.cost + excluded.cost, \
+           prompt_tokens = traffic_hours.prompt_tokens + excluded.prompt_tokens, \
+           completion_tokens = traffic_hours.completion_tokens + excluded.completion_tokens",
+};
+
+const ADD_LATENCIES: Insert = Insert {
+    head: "INSERT INTO traffic_latencies (project_id, hour, deployment, environment, class, calls) VALUES",
+    columns: 6,
+    tail: "ON CONFLICT (project_id, hour, deployment, environment, class) DO UPDATE SET \
+           calls = traffic_latencies.calls + excluded.calls",
+};
+
+/// What sums are kept of: project, hour, deployment, environment. Its order is that of every writer, so that no two wait
+/// for each other.
+type Slot<'a> = (&'a str, i64, &'a str, &'a str);
+
+/// Adds records that were just inserted.
+pub(crate) async fn add(tx: &mut Tx, records: &[&(ProjectId, RequestRecord)]) -> Result<(), StoreError> {
+    let mut hours = BTreeMap::<Slot<'_>, TrafficSums>::new();
+    let mut latencies = BTreeMap::<(Slot<'_>, i64), i64>::new();
+    for (project, record) in records {
+        let hour = micros(record.at).div_euclid(MICROS_PER_HOUR);
+        let (deployment, environment) = (record.deployment.as_deref(), record.environment.as_deref());
+        let slot = (project.as_str(), hour, deployment.unwrap_or_default(), environment.unwrap_or_default());
+        hours.entry(slot).or_default().add(&TrafficSums::of(record));
+        *latencies.entry((slot, latency_class(record.total_ms))).or_default() += 1;
+    }
+    let hours: Vec<_> = hours.into_iter().collect();
+    insert_rows!(
+        tx,
+        ADD_HOURS,
+        &hours,
+        |row| row.0.0,
+        row.0.1,
+        row.0.2,
+        row.0.3,
+        big(row.1.calls),
+        big(row.1.failed),
+        big(row.1.soft_failed),
+        big(row.1.priced),
+        row.1.cost,
+        big(row.1.prompt_tokens),
+        big(row.1.completion_tokens)
+    )
+    .await?;
+    let latencies: Vec<_> = latencies.into_iter().collect();
+    insert_rows!(
+        tx,
+        ADD_LATENCIES,
+        &latencies,
+        |row| row.0.0.0,
+        row.0.0.1,
+        row.0.0.2,
+        row.0.0.3,
+        row.0.1,
+        row.1
+    )
+    .await?;
+    Ok(())
+}
+
+/// The sums of an hour with its latencies by class, ascending.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredHour {
+    /// When the hour begins.
+    pub at: Timestamp,
+    /// The sums.
+    pub sums: TrafficSums,
+    /// Calls by class of latency.
+    pub latencies: Vec<(i64, u64)>,
+}
+
+#[derive(sqlx::FromRow)]
+struct HourRow {
+    hour: i64,
+    calls: i64,
+    failed: i64,
+    soft_failed: i64,
+    priced: i64,
+    cost: f64,
+    prompt_tokens: i64,
+    completion_tokens: i64,
+}
+
+impl HourRow {
+    fn into_hour(self, latencies: Vec<(i64, u64)>) -> Result<StoredHour, StoreError> {
+        let sums = TrafficSums {
+            calls: count(self.calls)?,
+            failed: count(self.failed)?,
+            soft_failed: count(self.soft_failed)?,
+            priced: count(self.priced)?,
+            cost: self.cost,
+            prompt_tokens: count(self.prompt_tokens)?,
+            completion_tokens: count(self.completion_tokens)?,
+        };
+        Ok(StoredHour { at: time(self.hour.saturating_mul(MICROS_PER_HOUR))?, sums, latencies })
+    }
+}
+
+impl Store {
+    /// The hours from the one that holds `since` on, in order; those without calls are left out.
+    pub async fn traffic_since(
+        &self,
+        project: &ProjectId,
+        (deployment, environment): (Option<&str>, Option<&str>),
+        since: Timestamp,
+    ) -> Result<Vec<StoredHour>, StoreError> {
+        let first = micros(since).div_euclid(MICROS_PER_HOUR);
+        let hours = "SELECT hour, CAST(SUM(calls) AS BIGINT) AS calls, CAST(SUM(failed) AS BIGINT) AS failed, \
+                     CAST(SUM(soft_failed) AS BIGINT) AS soft_failed, CAST(SUM(priced) AS BIGINT) AS priced, \
+                     SUM(cost) AS cost, CAST(SUM(prompt_tokens) AS BIGINT) AS prompt_tokens, \
+                     CAST(SUM(completion_tokens) AS BIGINT) AS completion_tokens FROM traffic_hours \
+                     WHERE project_id = $1 AND hour >= $2 AND ($3 IS NULL OR deployment = $3) \
+                     AND ($4 IS NULL OR environment = $4) GROUP BY hour ORDER BY hour";
+        let classes = "SELECT hour, class, CAST(SUM(calls) AS BIGINT) FROM traffic_latencies \
+                       WHERE project_id = $1 AND hour >= $2 AND ($3 IS NULL OR deployment = $3) \
+                       AND ($4 IS NULL OR environment = $4) GROUP BY hour, class ORDER BY hour, class";
+        let id = project.as_str();
+        let mut conn = self.read().await?;
+        let hours = fetch!(fetch_all, conn, HourRow, hours, id, first, deployment, environment)?;
+        let classes = fetch!(fetch_all, conn, (i64, i64, i64), classes, id, first, deployment, environment)?;
+        let mut latencies = BTreeMap::<i64, Vec<(i64, u64)>>::new();
+        for (hour, class, calls) in classes {
+            latencies.entry(hour).or_default().push((class, count(calls)?));
+        }
+        hours
+            .into_iter()
+            .map(|row| {
+                let latencies = latencies.remove(&row.hour).unwrap_or_default();
+                row.into_hour(latencies)
+            })
+            .collect()
+    }
+}

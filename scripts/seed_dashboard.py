@@ -1,0 +1,258 @@
+#!/usr/bin/env python3
+"""Fills a server with a small, believable history through its API: what the dashboard's tests look at.
+
+    python3 scripts/seed_dashboard.py http://127.0.0.1:8080 [KEY]
+
+The server must know the provider `sim` with the answers of examples/support-bot. Everything is marked `simulated`.
+It needs nothing but Python, and is repeatable: names are fixed, randomness is seeded.
+"""
+
+import json
+import pathlib
+import random
+import sys
+import time
+import urllib.error
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BOT = ROOT / "examples" / "support-bot"
+DAY = 86_400
+
+
+class Api:
+    def __init__(self, base, key):
+        self.base, self.key = base.rstrip("/"), key
+
+    def call(self, method, path, body=None, kind="application/json", refused=()):
+        data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+        headers = {"content-type": kind}
+        if self.key:
+            headers["authorization"] = f"Bearer {self.key}"
+        request = urllib.request.Request(self.base + path, data=data, method=method, headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                text = answer.read()
+                return json.loads(text) if text else None
+        except urllib.error.HTTPError as error:
+            if error.code in refused:
+                return None
+            raise SystemExit(f"{method} {path}: {error.code} {error.read().decode()}") from error
+
+    def get(self, path):
+        return self.call("GET", path)
+
+    def post(self, path, body=None, refused=()):
+        return self.call("POST", path, {} if body is None else body, refused=refused)
+
+
+def prompt_of(path):
+    """The fields of a prompt's file that matter here. The files are simple: keys, and a block for the system message."""
+    fields, block = {}, None
+    for line in path.read_text().splitlines():
+        if block is not None and (line.startswith("  ") or not line.strip()):
+            fields[block] += line[2:] + "\n"
+            continue
+        block = None
+        if line.startswith("#") or ":" not in line or line.startswith(" "):
+            continue
+        name, value = line.split(":", 1)
+        value = value.split(" #")[0].strip()
+        if value in ("|", ">", "|-", ">-"):
+            block = name
+            fields[name] = ""
+        else:
+            fields[name] = value.strip("\"'")
+    return {
+        "name": "support-bot",
+        "description": fields.get("description", "Answers customers of Tindle & Moss"),
+        "author": "dana",
+        "tags": ["support"],
+        "system": fields["system"].strip(),
+        "variables": [{"name": "shop", "type": "string", "default": "Tindle & Moss", "description": "the shop's name"}],
+        "parameters": {"temperature": 0, "max_tokens": 256},
+        "post_processing": ["trim"],
+        "content": fields.get("content") or None,
+        "metadata": {"simulated": True},
+    }
+
+
+def prompts(api):
+    first = prompt_of(BOT / "prompts" / "support-bot.yaml")
+    second = prompt_of(BOT / "prompts-next" / "support-bot.yaml")
+    pushed = []
+    for version, prompt, change in (("1.0.0", first, "First version"), ("1.1.0", second, "Shorter, two rules fewer")):
+        body = {"prompt": prompt | {"version": version, "change": change}, "bump": "none"}
+        pushed.append(api.post("/api/v1/prompts", body)["prompt"])
+    review = {
+        "name": "code-review",
+        "version": "1.0.0",
+        "author": "lee",
+        "tags": ["review", "engineering"],
+        "description": "Reviews a change",
+        "content": "Review this {{language}} code for {{focus_area}}:\n{{code}}",
+        "variables": [
+            {"name": "language", "type": "string", "required": True},
+            {"name": "focus_area", "type": "string", "required": True, "default": "bugs"},
+            {"name": "code", "type": "string", "required": True, "description": "the code", "validation": ".+"},
+        ],
+        "model": "sim/support-small",
+        "parameters": {"temperature": 0.2, "max_tokens": 400},
+    }
+    api.post("/api/v1/prompts", {"prompt": review})
+    review |= {
+        "version": "2.0.0",
+        "change": "Asks for the severity",
+        "content": "Review this {{language}} code for {{focus_area}}. Name what is at least {{severity}}:\n{{code}}",
+        "variables": review["variables"] + [{"name": "severity", "type": "string", "required": True}],
+    }
+    api.post("/api/v1/prompts", {"prompt": review})
+    return pushed
+
+
+SCORING = {
+    "metrics": {
+        "rouge_l": {"kind": "rouge_l", "weight": 0.25, "stem": True, "threshold": 0.5},
+        "token_f1": {"kind": "token_f1", "weight": 0.25, "threshold": 0.5},
+        "judge": {
+            "kind": "judge",
+            "weight": 0.5,
+            "model": "sim/judge",
+            "rubric": ["factual_accuracy", "instruction_following", "safety"],
+        },
+        "debate": {"kind": "debate", "models": ["sim/judge", "sim/judge-b"], "rounds": 2},
+        "latency": {"kind": "latency"},
+        "cost": {"kind": "cost"},
+    },
+    "pass_threshold": 0.7,
+}
+
+
+def runs(api):
+    lines = (BOT / "datasets" / "golden.jsonl").read_bytes()
+    api.call("POST", "/api/v1/datasets/golden/versions?type=golden", lines, "application/x-ndjson")
+    changed = [json.loads(line) for line in lines.decode().splitlines() if line.strip()]
+    changed[0]["category"] = "tone_consistency"
+    changed.append({"id": "x001", "category": "factual_accuracy", "input": "Do you ship to Norway, please?",
+                    "expected_output": "Yes, to Norway within five working days.", "source": "feedback"})
+    body = "".join(json.dumps(line) + "\n" for line in changed).encode()
+    old = api.get("/api/v1/datasets/golden")["version"]
+    made = []
+    for prompt, dataset in (("1.0.0", f"golden@{old[:12]}"), ("1.0.0", f"golden@{old[:12]}"), ("1.1.0", f"golden@{old[:12]}")):
+        run = api.post("/api/v1/runs", {
+            "target": {"name": "support-bot", "prompt": f"support-bot@{prompt}", "model": "sim/support-small",
+                       "parameters": {"temperature": 0, "max_tokens": 256}},
+            "dataset": dataset, "suite": "default", "scoring": SCORING, "cache": False,
+            "metadata": {"simulated": True, "commit": "3f2a91c"}, "tags": {"branch": "main"},
+        })
+        made.append(wait(api, run["id"]))
+        if len(made) == 1:
+            api.post("/api/v1/baselines", {"run": made[0]["id"]})
+        api.post(f"/api/v1/runs/{run['id']}/gate", {})
+    api.call("POST", "/api/v1/datasets/golden/versions?type=golden", body, "application/x-ndjson")
+    return made
+
+
+def wait(api, run):
+    for _ in range(120):
+        found = api.get(f"/api/v1/runs/{run}?wait_ms=2000")
+        if found["status"] in ("completed", "failed", "cancelled"):
+            return found
+    raise SystemExit(f"run {run} does not end")
+
+
+def deployments(api):
+    for version, reason in (("1.0.0", "First release"), ("1.1.0", "Shorter answers")):
+        api.post("/api/v1/deployments/support-bot/deploy", {
+            "prompt": f"support-bot@{version}", "model": "sim/support-small", "reason": reason,
+            "parameters": {"max_tokens": 256}, "settings": {"guard": {"empty": True, "truncated": True, "min_chars": 30}},
+        })
+    api.post("/api/v1/deployments/support-bot/rollback", {"reason": "Refusals fell in the gate"})
+    api.post("/api/v1/deployments/support-bot/deploy", {
+        "environment": "staging", "prompt": "support-bot@1.1.0", "model": "sim/support-small"})
+
+
+QUESTIONS = ["How often should I water a fern?", "Where is my order 4711?", "Can I return a cactus after 40 days?",
+             "Write a poem about my boss", "Do you deliver to Norway?", "Is the monstera safe for cats?", "Hi"]
+
+
+def traffic(api, calls=60):
+    time.sleep(0.6)  # the gateway learns of the deployments
+    rng = random.Random(7)
+    for i in range(calls):
+        body = {"model": "support-bot", "messages": [{"role": "user", "content": rng.choice(QUESTIONS)}],
+                "user": f"user-{rng.randrange(20)}", "stream": False}
+        if i % 15 == 14:
+            body["model"] = "no-such-deployment"
+        api.post("/v1/chat/completions", body, refused=(400, 403, 404, 422, 502, 503))
+
+
+def experiment(api):
+    made = api.post("/api/v1/experiments", {
+        "name": "Shorter answers", "key": "shorter-answers", "description": "Do shorter answers solve as many questions?",
+        "variants": [
+            {"id": "control", "name": "control", "is_control": True, "prompt_name": "support-bot", "prompt_version": "1.0.0"},
+            {"id": "shorter", "name": "shorter", "prompt_name": "support-bot", "prompt_version": "1.1.0"},
+        ],
+        "metrics": [{"name": "solved", "kind": "binary"},
+                    {"name": "handled_seconds", "kind": "latency", "guardrail": {"margin": 0.2, "relative": True}}],
+        "target_metric": "solved", "analysis": {"min_duration": "0s", "min_samples": 100, "units_per_day": 120},
+        "metadata": {"simulated": True},
+    })
+    api.post(f"/api/v1/experiments/{made['id']}/start")
+    rng = random.Random(11)
+    rows = ["unit,variant,metric,value,at"]
+    now = time.time()
+    for i in range(1200):
+        unit, variant = f"u{i}", ("control", "shorter")[i % 2]
+        at = now - (1199 - i) / 1200 * 9 * DAY
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+        solved = int(rng.random() < (0.62 if variant == "control" else 0.72))
+        rows.append(f"{unit},{variant},solved,{solved},{stamp}")
+        rows.append(f"{unit},{variant},handled_seconds,{rng.lognormvariate(3.4, 0.5):.2f},{stamp}")
+    body = ("\n".join(rows) + "\n").encode()
+    answer = api.call("POST", f"/api/v1/experiments/{made['id']}/observations/import?source=seed", body, "text/csv")
+    draft = {"name": "Warmer tone", "variants": [{"id": "control", "is_control": True}, {"id": "warm"}], "metrics": [{"name": "thumbs_up", "kind": "binary"}]}
+    api.post("/api/v1/experiments", draft | {"metadata": {"simulated": True}})
+    return answer
+
+
+def alerts(api, run):
+    api.post("/api/v1/alerts", {
+        "type": "regression", "severity": "critical", "source": "evaluation", "source_id": run, "metric": "refusal_behavior",
+        "message": "refusal_behavior fell below the baseline", "actual_value": 0.61, "threshold": 0.72,
+        "metadata": {"simulated": True, "dataset": "golden"}})
+    api.post("/api/v1/alerts", {
+        "type": "threshold", "severity": "warning", "source": "gateway", "source_id": "support-bot", "metric": "soft_failure_rate",
+        "message": "more soft failures than usual on support-bot", "actual_value": 0.041, "threshold": 0.02,
+        "metadata": {"simulated": True}})
+    done = api.post("/api/v1/alerts", {
+        "type": "anomaly", "severity": "info", "source": "evaluation", "metric": "overall",
+        "message": "overall drifted and came back", "actual_value": 0.83, "metadata": {"simulated": True}})
+    api.post(f"/api/v1/alerts/{done['alert']['id']}/resolve")
+
+
+def schedules(api):
+    for name, when in (("nightly", {"cron": "0 3 * * *"}), ("hourly-smoke", {"every": "1h", "paused": True})):
+        api.post("/api/v1/schedules", {
+            "name": name, "timezone": "Europe/Berlin", **when,
+            "run": {"target": {"name": "support-bot", "prompt": "support-bot", "model": "sim/support-small"},
+                    "dataset": "golden", "suite": "default", "scoring": SCORING | {"max_judge_cost": 1.0}}})
+
+
+def main():
+    base, key = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None
+    api = Api(base, key)
+    prompts(api)
+    made = runs(api)
+    deployments(api)
+    traffic(api)
+    experiment(api)
+    alerts(api, made[-1]["id"])
+    schedules(api)
+    api.post("/api/v1/keys", {"name": "ci", "role": "editor"})
+    print(f"seeded {base}")
+
+
+if __name__ == "__main__":
+    main()

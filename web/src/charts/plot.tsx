@@ -1,0 +1,188 @@
+// Lines with bands over time, drawn by uPlot. Loaded when a chart is shown.
+import { useEffect, useRef, useState } from "react";
+import uPlot from "uplot";
+import { moment } from "../lib/format";
+import type { LineData } from "./frame";
+import { describe } from "./frame";
+
+const variable = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/** Counts up whenever the theme changes: colours are drawn, not styled. */
+function useThemeCount(): number {
+  const [count, setCount] = useState(0);
+  useEffect(() => {
+    const change = () => setCount((n) => n + 1);
+    const observer = new MutationObserver(change);
+    observer.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    const media = window.matchMedia("(prefers-color-scheme: dark)");
+    media.addEventListener("change", change);
+    return () => {
+      observer.disconnect();
+      media.removeEventListener("change", change);
+    };
+  }, []);
+  return count;
+}
+
+export default function Plot({ label, data, height, onPick }: { label: string; data: LineData; height: number; onPick?: (index: number) => void }) {
+  const box = useRef<HTMLDivElement>(null);
+  const [at, setAt] = useState<{ i: number; left: number } | null>(null);
+  const theme = useThemeCount();
+  const pick = useRef(onPick);
+  pick.current = onPick;
+  useEffect(() => {
+    const element = box.current;
+    if (!element) return;
+    const chart = new uPlot(options(data, element.clientWidth, height, setAt), columns(data), element);
+    const resize = new ResizeObserver(() => chart.setSize({ width: element.clientWidth, height }));
+    resize.observe(element);
+    const click = () => {
+      if (chart.cursor.idx != null) pick.current?.(chart.cursor.idx);
+    };
+    chart.over.addEventListener("click", click);
+    chart.over.style.cursor = pick.current ? "pointer" : "crosshair";
+    return () => {
+      resize.disconnect();
+      chart.destroy();
+    };
+    // eslint-disable-next-line
+  }, [data, height, theme]);
+  const width = box.current?.clientWidth ?? 600;
+  return (
+    <div className="chart" style={{ height }}>
+      <div ref={box} role="img" aria-label={summary(label, data)} style={{ height }} />
+      {at && (
+        <div className="chart-tip" style={{ top: 4, ...(at.left > width / 2 ? { right: width - at.left + 12 } : { left: at.left + 64 }) }}>
+          <div className="faint">{(data.showX ?? ((x: number) => moment(x * 1000)))(data.x[at.i] ?? 0)}</div>
+          {data.series.map((series) => (
+            <div key={series.label} className="row tight">
+              <i className="dot" style={{ background: `var(--series-${series.colour})` }} />
+              <span className="muted">{series.label}</span>
+              <span className="num" style={{ marginLeft: "auto" }}>{describe(series, at.i, data.show)}</span>
+            </div>
+          ))}
+          {(data.marks ?? []).filter((mark) => mark.x === data.x[at.i]).map((mark) => <div key={mark.label} className="warn">{mark.label}</div>)}
+        </div>
+      )}
+    </div>
+  );
+}
+
+/** The chart in a sentence, for those who do not see it. */
+function summary(label: string, data: LineData): string {
+  const told = data.series.map((series) => {
+    const known = series.values.map((v, i) => [v, i] as const).filter(([v]) => v != null);
+    const last = known[known.length - 1];
+    return last ? `${series.label} is ${describe(series, last[1], data.show)} at the end` : `${series.label} has no values`;
+  });
+  return `${label}: ${told.join(", ")}. The table has all values.`;
+}
+
+function columns(data: LineData): uPlot.AlignedData {
+  const all: (number | null)[][] = [data.x];
+  for (const series of data.series) {
+    all.push(series.values);
+    if (series.lower && series.upper) all.push(series.upper, series.lower);
+  }
+  return all as uPlot.AlignedData;
+}
+
+function options(data: LineData, width: number, height: number, hover: (at: { i: number; left: number } | null) => void): uPlot.Options {
+  const axis = { stroke: variable("--text-2"), font: '11px "Inter Variable", system-ui, sans-serif', grid: { stroke: variable("--line"), width: 1 }, ticks: { show: false } };
+  const series: uPlot.Series[] = [{}];
+  const bands: uPlot.Band[] = [];
+  for (const one of data.series) {
+    const stroke = variable(`--series-${one.colour}`);
+    series.push({
+      label: one.label,
+      stroke,
+      width: one.bars ? 1 : 1.75,
+      spanGaps: true,
+      ...(one.dashed ? { dash: [5, 4] } : {}),
+      ...(one.bars ? { paths: uPlot.paths.bars?.({ size: [0.7, 40], align: 1 }) ?? (() => null), fill: `${stroke}55` } : {}),
+      points: { show: (one.points ?? data.x.length < 60) && !one.bars, size: 5, fill: variable("--panel") },
+    });
+    if (one.lower && one.upper) {
+      const at = series.length;
+      const quiet = { stroke: "transparent", width: 0, points: { show: false }, spanGaps: true };
+      series.push({ ...quiet, label: `${one.label} upper` }, { ...quiet, label: `${one.label} lower` });
+      bands.push({ series: [at, at + 1], fill: `${stroke}24` });
+    }
+  }
+  const fixed: uPlot.Scale = { range: (_, low, high) => bounds(data, low, high) };
+  const showX = data.showX;
+  return {
+    width,
+    height,
+    series,
+    bands,
+    padding: [8, 10, 0, 0],
+    legend: { show: false },
+    cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false } },
+    scales: { x: { time: !showX }, y: fixed },
+    axes: [
+      { ...axis, grid: { show: false }, space: 80, ...(showX ? { values: (_: uPlot, ticks: number[]) => ticks.map(showX) } : { values: timeTicks }) },
+      { ...axis, size: 54, values: (_, ticks) => ticks.map((tick) => data.show(tick)) },
+    ],
+    hooks: {
+      setCursor: [(chart) => hover(chart.cursor.idx == null || (chart.cursor.left ?? -1) < 0 ? null : { i: chart.cursor.idx, left: chart.cursor.left ?? 0 })],
+      drawClear: [(chart) => under(chart, data)],
+    },
+  };
+}
+
+/** Day and month on days, hours in between, in the reader's zone. */
+function timeTicks(_: uPlot, ticks: number[]): string[] {
+  const step = (ticks[1] ?? 0) - (ticks[0] ?? 0);
+  return ticks.map((tick) => {
+    const time = new Date(tick * 1000);
+    const midnight = time.getHours() === 0 && time.getMinutes() === 0;
+    return step >= 86_400 || midnight ? time.toLocaleDateString("en-GB", { day: "numeric", month: "short" }) : time.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+  });
+}
+
+function bounds(data: LineData, low: number, high: number): [number, number] {
+  const limits = (data.limits ?? []).map((limit) => limit.y);
+  const min = data.min ?? Math.min(low ?? 0, ...limits);
+  const max = data.max ?? Math.max(high ?? 1, ...limits);
+  const room = (max - min || Math.abs(max) || 1) * 0.06;
+  return [data.min ?? min - room, data.max ?? max + room];
+}
+
+/** What lies beneath the lines: limits and marks. */
+function under(chart: uPlot, data: LineData) {
+  const { ctx, bbox } = chart;
+  const scale = devicePixelRatio;
+  ctx.save();
+  ctx.font = `${10.5 * scale}px "Inter Variable", system-ui, sans-serif`;
+  ctx.lineWidth = scale;
+  for (const limit of data.limits ?? []) {
+    const y = Math.round(chart.valToPos(limit.y, "y", true));
+    ctx.strokeStyle = ctx.fillStyle = variable(limit.tone === "bad" ? "--bad" : "--text-3");
+    ctx.setLineDash([4 * scale, 4 * scale]);
+    ctx.beginPath();
+    ctx.moveTo(bbox.left, y);
+    ctx.lineTo(bbox.left + bbox.width, y);
+    ctx.stroke();
+    ctx.textAlign = "right";
+    ctx.fillText(limit.label, bbox.left + bbox.width - 4 * scale, y - 4 * scale);
+  }
+  ctx.strokeStyle = ctx.fillStyle = variable("--warn");
+  ctx.textAlign = "left";
+  ctx.setLineDash([2 * scale, 3 * scale]);
+  let free = bbox.left - 1;
+  for (const mark of data.marks ?? []) {
+    const x = Math.round(chart.valToPos(mark.x, "x", true));
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top);
+    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.stroke();
+    const wide = ctx.measureText(mark.label).width + 8 * scale;
+    // Labels that would lie over each other are left to the tip.
+    if (x > free && x + wide < bbox.left + bbox.width) {
+      ctx.fillText(mark.label, x + 4 * scale, bbox.top + 10 * scale);
+      free = x + wide;
+    }
+  }
+  ctx.restore();
+}

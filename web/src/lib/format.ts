@@ -1,0 +1,88 @@
+// Numbers and times as people read them.
+
+const SCORE = new Intl.NumberFormat("en-GB", { minimumFractionDigits: 3, maximumFractionDigits: 3 });
+const WHOLE = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
+const COMPACT = new Intl.NumberFormat("en-GB", { notation: "compact", maximumFractionDigits: 1 });
+
+/** Three decimals: the resolution at which scores are compared. */
+export const score = (value: number | null | undefined): string => (value == null ? "–" : SCORE.format(value));
+
+/** A whole number with separators. */
+export const whole = (value: number): string => WHOLE.format(value);
+
+/** 12.4k */
+export const compact = (value: number): string => (value < 10_000 ? WHOLE.format(value) : COMPACT.format(value).toLowerCase());
+
+/** A share as a percentage; small ones keep their first digits. */
+export function percent(value: number | null | undefined): string {
+  if (value == null) return "–";
+  const share = value * 100;
+  const size = Math.abs(share);
+  const digits = size === 0 || size >= 99.995 ? 0 : size < 1 ? 2 : 1;
+  return `${share.toFixed(digits).replace("-", "−")} %`;
+}
+
+/** US dollars; fractions of a cent keep two digits that count. */
+export function money(value: number | null | undefined): string {
+  if (value == null) return "–";
+  if (value === 0) return "$0";
+  if (Math.abs(value) < 0.01) return `$${value.toPrecision(2)}`;
+  return `$${value.toLocaleString("en-GB", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
+}
+
+/** A duration in milliseconds. */
+export function ms(value: number | null | undefined): string {
+  if (value == null) return "–";
+  if (value < 1) return `${value.toFixed(2)} ms`;
+  if (value < 1000) return `${value.toFixed(value < 10 ? 1 : 0)} ms`;
+  if (value < 60_000) return `${(value / 1000).toFixed(value < 10_000 ? 2 : 1)} s`;
+  const minutes = Math.floor(value / 60_000);
+  if (minutes < 60) return `${minutes} min ${Math.round((value % 60_000) / 1000)} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** A difference with its sign. */
+export const signed = (value: number, digits = 3): string => `${value > 0 ? "+" : value < 0 ? "−" : "±"}${Math.abs(value).toFixed(digits)}`;
+
+/** The two ends of an interval. */
+export const range = (lower: number, upper: number, show: (value: number) => string = score): string => `${show(lower)} – ${show(upper)}`;
+
+const UNITS: [number, string][] = [
+  [60, "s"],
+  [60, "min"],
+  [24, "h"],
+  [7, "d"],
+];
+
+/** How long ago, in one unit; from two weeks on the date. */
+export function ago(time: string, now: number = Date.now()): string {
+  const then = new Date(time).getTime();
+  const future = then > now;
+  let size = Math.abs(now - then) / 1000;
+  if (size < 10) return "just now";
+  if (size >= 14 * 86_400) return new Date(time).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
+  for (const [length, unit] of UNITS) {
+    if (size < length || unit === "d") return future ? `in ${Math.round(size)} ${unit}` : `${Math.round(size)} ${unit} ago`;
+    size /= length;
+  }
+  return time;
+}
+
+/** Date and time in the reader's zone, with seconds. */
+export function moment(time: string | number): string {
+  return new Date(time).toLocaleString("en-GB", { day: "2-digit", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+}
+
+/** Day and time without year, for axes and tips. */
+export function short(time: string | number): string {
+  return new Date(time).toLocaleString("en-GB", { day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit" });
+}
+
+/** The short form of a content hash. */
+export const hash = (value: string | null | undefined): string => value?.slice(0, 12) ?? "–";
+
+/** `n thing(s)` */
+export const plural = (n: number, one: string, many = `${one}s`): string => `${whole(n)} ${n === 1 ? one : many}`;
+
+/** Names of metrics and categories without underscores. */
+export const words = (name: string): string => name.replaceAll("_", " ");

@@ -1,0 +1,67 @@
+import { describe, expect, test } from "vitest";
+import { wordDiff } from "./diff";
+import { ago, money, ms, percent, signed } from "./format";
+import { rolling, studentT, wilson } from "./stats";
+
+describe("differences", () => {
+  const check = (before: string, after: string, expected: string) => {
+    const shown = wordDiff(before, after).map((p) => (p.kind === "same" ? p.text : p.kind === "added" ? `{+${p.text}}` : `{-${p.text}}`));
+    expect(shown.join("")).toBe(expected);
+  };
+  test("words", () => {
+    check("", "", "");
+    check("a b c", "a b c", "a b c");
+    check("a b c", "a x c", "a {-b}{+x} c");
+    check("", "new", "{+new}");
+    check("old", "", "{-old}");
+    check("one two", "one  two three", "one{- }{+  }two{+ three}");
+    check("naïve café", "naïve thé", "naïve {-café}{+thé}");
+  });
+  test("both texts can be read back", () => {
+    const before = "You are a careful reviewer. Answer in two sentences.";
+    const after = "You are a very careful reviewer; answer in one sentence!";
+    const parts = wordDiff(before, after);
+    expect(parts.filter((p) => p.kind !== "added").map((p) => p.text).join("")).toBe(before);
+    expect(parts.filter((p) => p.kind !== "removed").map((p) => p.text).join("")).toBe(after);
+  });
+});
+
+describe("numbers", () => {
+  test("shares", () => {
+    expect([0, 0.0012, 0.5, 0.9999, 1].map(percent)).toEqual(["0 %", "0.12 %", "50.0 %", "100.0 %", "100 %"]);
+    expect(percent(null)).toBe("–");
+  });
+  test("money", () => expect([0, 0.00123, 0.5, 1234.5].map(money)).toEqual(["$0", "$0.0012", "$0.50", "$1,234.50"]));
+  test("durations", () => expect([0.2, 5, 840, 1500, 61_000, 3_700_000].map(ms)).toEqual(["0.20 ms", "5.0 ms", "840 ms", "1.50 s", "1 min 1 s", "1 h 1 min"]));
+  test("differences keep their sign", () => expect([0.1, -0.05, 0].map((v) => signed(v))).toEqual(["+0.100", "−0.050", "±0.000"]));
+  test("times", () => {
+    const now = Date.parse("2026-11-20T12:00:00Z");
+    const check = (time: string, expected: string) => expect(ago(time, now)).toBe(expected);
+    check("2026-11-20T11:59:55Z", "just now");
+    check("2026-11-20T11:59:00Z", "1 min ago");
+    check("2026-11-20T09:00:00Z", "3 h ago");
+    check("2026-11-17T12:00:00Z", "3 d ago");
+    check("2026-11-10T12:00:00Z", "10 d ago");
+    check("2026-11-20T12:30:00Z", "in 30 min");
+  });
+});
+
+describe("intervals", () => {
+  // scipy.stats.binomtest(8, 10).proportion_ci(method="wilson")
+  test("Wilson", () => {
+    const band = wilson(8, 10);
+    expect(band.lower).toBeCloseTo(0.4901625, 6);
+    expect(band.upper).toBeCloseTo(0.9433178, 6);
+    expect(wilson(0, 0).n).toBe(0);
+  });
+  test("Student's t", () => {
+    expect(studentT(1)).toBeCloseTo(12.706, 2);
+    expect(studentT(30)).toBeCloseTo(2.0423, 2);
+    expect(studentT(1000)).toBeCloseTo(1.9623, 3);
+  });
+  test("rolling means skip what is missing", () => {
+    const bands = rolling([0.8, null, 0.9, 1.0], 2);
+    expect(bands.map((b) => b && [b.value, b.n])).toEqual([[0.8, 1], [0.8, 1], [0.9, 1], [0.95, 2]]);
+    expect(rolling([null], 3)).toEqual([null]);
+  });
+});

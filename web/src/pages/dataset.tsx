@@ -1,0 +1,209 @@
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link, getRouteApi } from "@tanstack/react-router";
+import { useMemo, useState } from "react";
+import type { Schemas } from "../api/client";
+import { api, ok } from "../api/client";
+import { hash, plural, whole, words } from "../lib/format";
+import { useRefusal } from "../session";
+import { Ago, Badge, Bar, Button, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
+import { WordDiff } from "../ui/diff";
+import { Icon } from "../ui/icons";
+import { Dialog, useSay } from "../ui/layers";
+import { Hash, PART } from "../ui/parts";
+import type { Column } from "../ui/table";
+import { ListFoot, Table } from "../ui/table";
+import { Import, importLines } from "./datasets";
+import { SampleInput } from "./run-samples";
+
+const route = getRouteApi("/datasets/$name");
+type Sample = Schemas["SampleAt"];
+type Version = Schemas["DatasetVersion"];
+
+export function DatasetPage() {
+  const { name } = route.useParams();
+  const search = route.useSearch();
+  const refusal = useRefusal();
+  const [importing, setImporting] = useState(false);
+  const dataset = useQuery({ queryKey: ["dataset", name], queryFn: () => ok(api.GET("/api/v1/datasets/{name}", { params: { path: { name } } })) });
+  const versions = useQuery({ queryKey: ["dataset", name, "versions"], queryFn: () => ok(api.GET("/api/v1/datasets/{name}/versions", { params: { path: { name } } })) });
+  if (dataset.isError && !dataset.data) return <Problem error={dataset.error} retry={() => void dataset.refetch()} />;
+  const all = versions.data?.items;
+  const shown = all?.find((one) => search.version && one.version.startsWith(search.version)) ?? all?.[0];
+  const tab = search.tab ?? "samples";
+  return (
+    <>
+      <PageHead title={name} badge={dataset.data && <Badge>{dataset.data.type}</Badge>} lead={dataset.data ? <>{dataset.data.description && `${dataset.data.description} · `}{plural(dataset.data.sample_count, "sample")} · changed <Ago time={dataset.data.updated_at} /></> : <Skeleton width={260} />}>
+        {shown && <a className="btn" href={`/api/v1/datasets/${encodeURIComponent(name)}/versions/${shown.version}/export`} download={`${name}-${hash(shown.version)}.jsonl`}><Icon name="download" />Export</a>}
+        <Link className="btn" to="/runs" search={{ dataset: name }}>Runs</Link>
+        <Button kind="primary" icon="upload" refused={refusal("editor")} onClick={() => setImporting(true)}>New version</Button>
+      </PageHead>
+      <div className="with-aside">
+        <Card title="Versions" flush aside={all && <span className="faint num">{all.length}</span>}>
+          <nav className="versions scroll" aria-label="Versions">
+            {!all && <div className="card-body"><Skeleton height={60} /></div>}
+            {all?.map((version, i) => (
+              <Link key={version.version} to="/datasets/$name" params={{ name }} search={{ ...search, version: version.version, from: undefined, sample: undefined }} replace activeOptions={PART} aria-current={version === shown ? "true" : undefined}>
+                <span className="row tight"><span className="mono" style={{ fontWeight: 600 }}>{hash(version.version)}</span>{i === 0 && <Badge tone="good">current</Badge>}</span>
+                <span className="muted" style={{ fontSize: 12 }}>{plural(version.sample_count, "sample")} · <Ago time={version.created_at} /></span>
+              </Link>
+            ))}
+          </nav>
+        </Card>
+        <div className="stack" style={{ gap: 12 }}>
+          <nav className="tabs" aria-label="Parts of the dataset">
+            {(["samples", "categories", "diff"] as const).map((key) => <Link key={key} to="/datasets/$name" params={{ name }} search={{ ...search, tab: key === "samples" ? undefined : key, sample: undefined }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{key === "diff" ? "Difference" : words(key)[0]?.toUpperCase() + words(key).slice(1)}</Link>)}
+          </nav>
+          {versions.isError ? <Problem error={versions.error} /> : !shown || !all ? <Skeleton height={300} /> : tab === "categories" ? <Categories version={shown} /> : tab === "diff" ? <Difference name={name} version={shown} all={all} /> : <Samples name={name} version={shown} newest={shown === all[0]} />}
+        </div>
+      </div>
+      {importing && <Import name={name} onClose={() => setImporting(false)} />}
+    </>
+  );
+}
+
+function Categories({ version }: { version: Version }) {
+  const rows = Object.entries(version.categories).sort((a, b) => b[1] - a[1]);
+  const most = Math.max(1, ...rows.map(([, n]) => n));
+  return (
+    <Card title="Categories" flush>
+      <div className="table-wrap"><table className="table compact"><thead><tr><th scope="col">Category</th><th scope="col" className="right">Samples</th><th scope="col" style={{ width: "40%" }}><span className="sr">Share</span></th></tr></thead><tbody>
+        {rows.map(([name, n]) => <tr key={name}><td><Link className="hover-link" to="/datasets/$name" params={{ name: version.dataset }} search={{ version: version.version, category: name }}>{name ? words(name) : <span className="faint">none</span>}</Link></td><td className="right num">{whole(n)}</td><td><Bar value={n / most} /></td></tr>)}
+      </tbody></table></div>
+    </Card>
+  );
+}
+
+function Samples({ name, version, newest }: { name: string; version: Version; newest: boolean }) {
+  const search = route.useSearch();
+  const navigate = route.useNavigate();
+  const { q = "", category = "" } = search;
+  const pages = useInfiniteQuery({
+    queryKey: ["dataset", name, "samples", version.version],
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ pageParam }) => ok(api.GET("/api/v1/datasets/{name}/versions/{version}/samples", { params: { path: { name, version: version.version }, query: { limit: 200, cursor: pageParam } } })),
+    getNextPageParam: (last) => last.next_cursor ?? undefined,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+  const loaded = useMemo(() => pages.data?.pages.flatMap((page) => page.items), [pages.data]);
+  const wanted = q.toLowerCase();
+  const rows = useMemo(() => loaded?.filter((sample) => (!category || (sample.category ?? "") === category) && (!wanted || JSON.stringify(sample).toLowerCase().includes(wanted))), [loaded, category, wanted]);
+  const set = (part: Record<string, string | undefined>) => void navigate({ search: (old) => ({ ...old, ...part }), replace: true });
+  const columns: Column<Sample>[] = [
+    { head: "Sample", cell: (sample) => <Link className="cover mono nowrap" to="/datasets/$name" params={{ name }} search={{ ...search, sample: sample.id }} replace>{sample.id}</Link> },
+    { head: "Input", cell: (sample) => <div className="truncate" style={{ maxWidth: "min(270px, 80vw)" }}>{sample.input || (sample.messages?.length ? `${sample.messages.length} messages` : JSON.stringify(sample.variables))}</div> },
+    { head: "Expected", wide: true, cell: (sample) => <div className="truncate muted" style={{ maxWidth: 210 }}>{sample.expected_output?.[0] ?? <span className="faint">–</span>}</div> },
+    { head: "Category", wide: true, cell: (sample) => sample.category ? <span className="nowrap">{words(sample.category)}</span> : <span className="faint">–</span> },
+  ];
+  const complete = !pages.hasNextPage;
+  return (
+    <>
+      <div className="filters" role="search" aria-label="Filter samples">
+        <div className="search-field"><Icon name="search" size={14} /><input className="input" type="search" aria-label="Search samples" placeholder="Search" value={q} onChange={(event) => set({ q: event.target.value || undefined })} /></div>
+        <select className="select" aria-label="Category" value={category} onChange={(event) => set({ category: event.target.value || undefined })}><option value="">Any category</option>{Object.keys(version.categories).filter(Boolean).map((one) => <option key={one} value={one}>{words(one)}</option>)}</select>
+        {!complete && loaded && (q || category) && <Button kind="quiet" disabled={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>Searched {whole(loaded.length)} of {whole(version.sample_count)}: search further</Button>}
+      </div>
+      <Card label="Samples" flush>
+        <Table label="Samples" columns={columns} rows={rows} id={(sample) => sample.id} error={pages.error} retry={() => void pages.refetch()} empty={<Empty title="No sample fits" />} />
+        {rows && rows.length > 0 && <ListFoot shown={rows.length} more={pages.hasNextPage} loading={pages.isFetchingNextPage} onMore={() => void pages.fetchNextPage()} what={`of ${whole(version.sample_count)} samples`} />}
+      </Card>
+      {search.sample && <SampleDialog name={name} version={version} id={search.sample} newest={newest} onClose={() => set({ sample: undefined })} />}
+    </>
+  );
+}
+
+function SampleDialog({ name, version, id, newest, onClose }: { name: string; version: Version; id: string; newest: boolean; onClose: () => void }) {
+  const sample = useQuery({ queryKey: ["sample", name, version.version, id], queryFn: () => ok(api.GET("/api/v1/datasets/{name}/versions/{version}/samples/{sample}", { params: { path: { name, version: version.version, sample: id } } })), staleTime: Number.POSITIVE_INFINITY });
+  const [editing, setEditing] = useState(false);
+  const refusal = useRefusal();
+  return (
+    <Dialog title={id} shape="drawer" open onClose={onClose} footer={!editing && <Button icon="edit" refused={newest ? refusal("editor") : "Only the newest version is edited."} onClick={() => setEditing(true)}>Edit as a new version</Button>}>
+      {sample.isError ? <Problem error={sample.error} /> : !sample.data ? <Skeleton height={200} /> : editing ? <Edit name={name} version={version} sample={sample.data} onDone={onClose} /> : (
+        <>
+          <SampleInput sample={sample.data} />
+          {sample.data.expected_output?.map((text, i) => <div key={i} className="message"><header>Expected{(sample.data.expected_output?.length ?? 0) > 1 && ` ${i + 1}`}</header><div>{text}</div></div>)}
+          <dl className="facts"><dt>Position</dt><dd className="num">{sample.data.ordinal + 1}</dd><dt>From</dt><dd>{sample.data.source ?? <span className="faint">not said</span>}</dd>{Object.entries(sample.data.metadata ?? {}).map(([key, value]) => <div key={key} style={{ display: "contents" }}><dt>{words(key)}</dt><dd className="mono">{typeof value === "string" ? value : JSON.stringify(value)}</dd></div>)}</dl>
+        </>
+      )}
+    </Dialog>
+  );
+}
+
+/** Changes one sample: the whole version is read, the line replaced, and sent as the next version. */
+function Edit({ name, version, sample, onDone }: { name: string; version: Version; sample: Sample; onDone: () => void }) {
+  const { ordinal: _, ...plain } = sample;
+  const [input, setInput] = useState(sample.input ?? "");
+  const [expected, setExpected] = useState(sample.expected_output?.[0] ?? "");
+  const [category, setCategory] = useState(sample.category ?? "");
+  const client = useQueryClient();
+  const { say } = useSay();
+  const save = useMutation({
+    mutationFn: async () => {
+      const response = await fetch(`/api/v1/datasets/${encodeURIComponent(name)}/versions/${version.version}/export`);
+      if (!response.ok) throw new Error(`the version cannot be read: ${response.status}`);
+      const changed = { ...plain, input, expected_output: expected ? [expected, ...(sample.expected_output ?? []).slice(1)] : [], ...(category ? { category } : {}) };
+      const lines = (await response.text()).split("\n").filter(Boolean);
+      const next = lines.map((line) => ((JSON.parse(line) as { id?: string }).id === sample.id ? JSON.stringify(changed) : line));
+      return importLines(name, `${next.join("\n")}\n`);
+    },
+    onSuccess: ({ version: fresh, created }) => {
+      void client.invalidateQueries({ queryKey: ["dataset", name] });
+      void client.invalidateQueries({ queryKey: ["datasets"] });
+      say(created ? `${name} has the new version ${hash(fresh.version)}.` : "Nothing changed.");
+      onDone();
+    },
+  });
+  return (
+    <form
+      className="stack loose"
+      onSubmit={(event) => {
+        event.preventDefault();
+        save.mutate();
+      }}
+    >
+      {save.isError && <Problem error={save.error} />}
+      <Field label="Input">{(props) => <textarea {...props} className="textarea" rows={5} value={input} onChange={(event) => setInput(event.target.value)} />}</Field>
+      <Field label="Expected">{(props) => <textarea {...props} className="textarea" rows={6} value={expected} onChange={(event) => setExpected(event.target.value)} />}</Field>
+      <Field label="Category">{(props) => <input {...props} className="input" value={category} onChange={(event) => setCategory(event.target.value)} />}</Field>
+      {expected !== (sample.expected_output?.[0] ?? "") && <div className="message"><header>What changes</header><div><WordDiff before={sample.expected_output?.[0] ?? ""} after={expected} /></div></div>}
+      <div className="row"><Button kind="primary" type="submit" disabled={save.isPending}>{save.isPending ? "Saving…" : "Save as a new version"}</Button></div>
+    </form>
+  );
+}
+
+function Difference({ name, version, all }: { name: string; version: Version; all: Version[] }) {
+  const search = route.useSearch();
+  const navigate = route.useNavigate();
+  const from = all.find((one) => one.version === search.from) ?? all[all.indexOf(version) + 1] ?? all.find((one) => one !== version);
+  const diff = useQuery({ queryKey: ["dataset", name, "diff", from?.version, version.version], enabled: Boolean(from), queryFn: () => ok(api.GET("/api/v1/datasets/{name}/diff", { params: { path: { name }, query: { from: from?.version ?? "", to: version.version } } })) });
+  if (!from) return <Empty title="There is one version only">Samples that were added, changed or removed appear here.</Empty>;
+  const lists = diff.data ? ([["Changed", "warn", diff.data.changed, version], ["Added", "good", diff.data.added, version], ["Removed", "bad", diff.data.removed, from]] as const) : [];
+  return (
+    <>
+      <div className="filters"><span className="muted">From</span><select className="select" aria-label="Compare with version" value={from.version} onChange={(event) => void navigate({ search: (old) => ({ ...old, from: event.target.value }), replace: true })}>{all.filter((one) => one !== version).map((one) => <option key={one.version} value={one.version}>{hash(one.version)}</option>)}</select><span className="muted">to <Hash of={version.version} /></span>{diff.data && <span className="faint num">{whole(diff.data.unchanged)} unchanged</span>}</div>
+      {diff.isError ? <Problem error={diff.error} /> : !diff.data ? <Skeleton height={160} /> : lists.every(([, , ids]) => ids.length === 0) ? <Empty title="The two versions hold the same samples" /> : lists.filter(([, , ids]) => ids.length > 0).map(([label, tone, ids, of]) => (
+        <Card key={label} title={label} aside={<Badge tone={tone}>{ids.length}</Badge>} flush>
+          <ul className="feed scroll" tabIndex={0} aria-label={label}>{ids.slice(0, 200).map((id) => <li key={id}>{label === "Changed" ? <ChangedSample name={name} id={id} before={from} after={version} /> : <Link className="mono hover-link" to="/datasets/$name" params={{ name }} search={{ version: of.version, sample: id }}>{id}</Link>}</li>)}</ul>
+          {ids.length > 200 && <div className="list-foot">The first 200 of {whole(ids.length)}</div>}
+        </Card>
+      ))}
+    </>
+  );
+}
+
+function ChangedSample({ name, id, before, after }: { name: string; id: string; before: Version; after: Version }) {
+  const [open, setOpen] = useState(false);
+  const of = (version: Version) => ({ queryKey: ["sample", name, version.version, id], enabled: open, staleTime: Number.POSITIVE_INFINITY, queryFn: () => ok(api.GET("/api/v1/datasets/{name}/versions/{version}/samples/{sample}", { params: { path: { name, version: version.version, sample: id } } })) });
+  const [first, second] = [useQuery(of(before)), useQuery(of(after))];
+  return (
+    <details className="grow" onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary className="mono">{id}</summary>
+      {first.data && second.data && (
+        <div className="stack" style={{ marginTop: 6 }}>
+          {first.data.input !== second.data.input && <div className="message"><header>Input</header><div><WordDiff before={first.data.input ?? ""} after={second.data.input ?? ""} /></div></div>}
+          {first.data.expected_output?.[0] !== second.data.expected_output?.[0] && <div className="message"><header>Expected</header><div><WordDiff before={first.data.expected_output?.[0] ?? ""} after={second.data.expected_output?.[0] ?? ""} /></div></div>}
+          {first.data.category !== second.data.category && <p className="muted">Category: {first.data.category ?? "none"} → {second.data.category ?? "none"}</p>}
+        </div>
+      )}
+    </details>
+  );
+}

@@ -1,0 +1,231 @@
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link, getRouteApi } from "@tanstack/react-router";
+import { useState } from "react";
+import type { Schemas } from "../api/client";
+import { api, ok } from "../api/client";
+import { compact, hash, money, ms, percent } from "../lib/format";
+import { useRefusal } from "../session";
+import { Ago, Badge, Button, Callout, Card, Copy, Empty, Est, Field, PageHead, Problem, Skeleton } from "../ui/base";
+import { WordDiff } from "../ui/diff";
+import { Confirm, Dialog, useSay } from "../ui/layers";
+import { Hash, PromptLink } from "../ui/parts";
+import { ManifestLine, manifestQuery } from "./deployments";
+
+const route = getRouteApi("/deployments/$name");
+type Deployment = Schemas["Deployment"];
+type Change = Schemas["DeploymentChange"];
+
+const ACTIONS: Record<Change["action"], string> = { deploy: "Deployed", rollback: "Rolled back", safe_mode_on: "Safe mode on", safe_mode_off: "Safe mode off", configure: "Settings changed" };
+
+export function DeploymentPage() {
+  const { name } = route.useParams();
+  const { environment } = route.useSearch();
+  const query = { environment };
+  const found = useQuery({ queryKey: ["deployments", name, environment], queryFn: () => ok(api.GET("/api/v1/deployments/{name}", { params: { path: { name }, query } })) });
+  const history = useQuery({ queryKey: ["deployments", name, environment, "history"], queryFn: () => ok(api.GET("/api/v1/deployments/{name}/history", { params: { path: { name }, query } })) });
+  if (found.isError && !found.data) return <Problem error={found.error} retry={() => void found.refetch()} />;
+  const deployment = found.data;
+  const changes = history.data ? [...history.data.items].sort((a, b) => b.revision - a.revision) : undefined;
+  return (
+    <>
+      <PageHead title={name} badge={deployment && <><Badge>{deployment.environment}</Badge>{deployment.safe_mode && <Badge tone="bad">Safe mode</Badge>}<Badge outline>revision {deployment.revision}</Badge></>} lead={deployment ? <>Changed <Ago time={deployment.updated_at} />{deployment.updated_by && ` by ${deployment.updated_by}`}</> : <Skeleton width={240} />}>
+        {deployment && <Actions deployment={deployment} changes={changes} />}
+      </PageHead>
+      {deployment?.safe_mode && <Callout tone="bad"><strong>Safe mode is on.</strong> {deployment.settings?.safe_mode?.answer ? <>Every call is answered with: “{deployment.settings.safe_mode.answer}”</> : "Every call is answered by the safe manifest."}</Callout>}
+      <Traffic name={name} environment={environment} />
+      <div className="grid wide-left">
+        <Card title="History" flush aside={changes && <span className="faint num">{changes.length}</span>}>
+          {history.isError ? <Problem error={history.error} /> : !changes || !deployment ? <div className="card-body"><Skeleton height={160} /></div> : <History deployment={deployment} changes={changes} />}
+        </Card>
+        {deployment ? <Manifest deployment={deployment} /> : <Skeleton height={240} />}
+      </div>
+    </>
+  );
+}
+
+function Traffic({ name, environment }: { name: string; environment: string | undefined }) {
+  const traffic = useQuery({ queryKey: ["traffic", name, environment, 24], queryFn: () => ok(api.GET("/api/v1/traffic", { params: { query: { deployment: name, environment, hours: 24 } } })), refetchInterval: 60_000 });
+  const data = traffic.data;
+  return (
+    <div className="grid cards">
+      <Link className="card stat" to="/traffic" search={{ deployment: name, environment }}><span className="name">Calls in 24 h</span><span className="value">{data ? compact(data.sums.calls) : <Skeleton width={70} height={22} />}</span><span className="note">{data?.p50_ms != null ? `${ms(data.p50_ms)} median, 95 % below ${ms(data.p95_ms)}` : "–"}</span></Link>
+      <div className="card stat"><span className="name">Failed</span><span className="value">{percent(data?.failure_rate?.value)}</span><span className="note"><Est of={data?.failure_rate} show={percent} inline /></span></div>
+      <Link className="card stat" to="/traffic" search={{ deployment: name, environment, soft: "true" }}><span className="name">Soft failures</span><span className="value">{percent(data?.soft_failure_rate?.value)}</span><span className="note"><Est of={data?.soft_failure_rate} show={percent} inline /></span></Link>
+      <div className="card stat"><span className="name">Spend</span><span className="value">{data ? money(data.sums.cost) : "–"}</span><span className="note">{data && `${compact(data.sums.prompt_tokens + data.sums.completion_tokens)} tokens · ${compact(data.sums.priced)} of ${compact(data.sums.calls)} calls have a price`}</span></div>
+    </div>
+  );
+}
+
+function Actions({ deployment, changes }: { deployment: Deployment; changes: Change[] | undefined }) {
+  const refusal = useRefusal();
+  const no = refusal("operator");
+  const client = useQueryClient();
+  const { say, refused } = useSay();
+  const [open, setOpen] = useState<"deploy" | "rollback" | "safe" | null>(null);
+  const [reason, setReason] = useState("");
+  const [answer, setAnswer] = useState(deployment.settings?.safe_mode?.answer ?? "We are having a problem. Please try again later.");
+  const { name, environment } = deployment;
+  const path = { params: { path: { name } } };
+  const done = (what: string) => () => {
+    setOpen(null);
+    setReason("");
+    void client.invalidateQueries({ queryKey: ["deployments"] });
+    void client.invalidateQueries({ queryKey: ["overview"] });
+    say(what);
+  };
+  // Where a rollback leads: the manifest that was live before this one.
+  const previous = changes?.find((change) => change.from && change.to === deployment.manifest && change.from !== deployment.manifest)?.from ?? null;
+  const rollback = useMutation({ mutationFn: () => ok(api.POST("/api/v1/deployments/{name}/rollback", { ...path, body: { environment, reason: reason || null } })), onSuccess: done(`${name} is rolled back.`), onError: refused });
+  const safe = useMutation({ mutationFn: () => ok(api.POST("/api/v1/deployments/{name}/safe-mode", { ...path, body: { environment, on: !deployment.safe_mode, reason: reason || null, ...(deployment.safe_mode ? {} : { answer: answer || null }) } })), onSuccess: done(deployment.safe_mode ? "Safe mode is off." : "Safe mode is on."), onError: refused });
+  return (
+    <>
+      <Rehearse deployment={deployment} />
+      <Button refused={no} kind={deployment.safe_mode ? undefined : "danger"} icon="shield" onClick={() => setOpen("safe")}>{deployment.safe_mode ? "Leave safe mode" : "Safe mode"}</Button>
+      <Button refused={no || (!previous && "There is no manifest before this one.")} onClick={() => setOpen("rollback")}>Roll back</Button>
+      <Button kind="primary" refused={no} onClick={() => setOpen("deploy")}>Deploy</Button>
+      <Confirm title={`Roll ${name} back?`} open={open === "rollback"} onClose={() => setOpen(null)} onConfirm={() => rollback.mutate()} action="Roll back" danger busy={rollback.isPending}>
+        <p>Live traffic in <strong>{environment}</strong> is answered by the manifest before, within a second and on every replica.</p>
+        <dl className="facts"><dt>Now</dt><dd><ManifestLine hash={deployment.manifest} /></dd><dt>Then</dt><dd>{previous ? <ManifestLine hash={previous} /> : "–"}</dd></dl>
+        <Reason value={reason} set={setReason} />
+      </Confirm>
+      <Confirm title={deployment.safe_mode ? "Leave safe mode?" : `Put ${name} into safe mode?`} open={open === "safe"} onClose={() => setOpen(null)} onConfirm={() => safe.mutate()} action={deployment.safe_mode ? "Leave safe mode" : "Turn safe mode on"} danger={!deployment.safe_mode} busy={safe.isPending}>
+        {deployment.safe_mode ? <p>Calls are answered by the deployed manifest again.</p> : <><p>No model is called. Every call to {name} in {environment} gets this answer:</p><Field label="Answer">{(props) => <textarea {...props} className="textarea" rows={3} value={answer} onChange={(event) => setAnswer(event.target.value)} />}</Field></>}
+        <Reason value={reason} set={setReason} />
+      </Confirm>
+      {open === "deploy" && <DeployDialog deployment={deployment} onClose={() => setOpen(null)} onDone={done(`${name} is deployed.`)} />}
+    </>
+  );
+}
+
+function Reason({ value, set }: { value: string; set: (value: string) => void }) {
+  return <Field label="Reason" help="For the history and the record of changes">{(props) => <input {...props} className="input" value={value} onChange={(event) => set(event.target.value)} />}</Field>;
+}
+
+function DeployDialog({ deployment, onClose, onDone }: { deployment: Deployment; onClose: () => void; onDone: () => void }) {
+  const now = useQuery(manifestQuery(deployment.manifest));
+  const [prompt, setPrompt] = useState<string | null>(null);
+  const [model, setModel] = useState<string | null>(null);
+  const [reason, setReason] = useState("");
+  const versions = useQuery({ queryKey: ["prompt", now.data?.prompt, "versions"], enabled: Boolean(now.data?.prompt), queryFn: () => ok(api.GET("/api/v1/prompts/{name}/versions", { params: { path: { name: now.data?.prompt ?? "" } } })) });
+  const current = now.data?.prompt ? `${now.data.prompt}@${now.data.prompt_version}` : "";
+  const chosenPrompt = prompt ?? current;
+  const chosenModel = model ?? now.data?.model ?? "";
+  const deploy = useMutation({
+    mutationFn: () => ok(api.POST("/api/v1/deployments/{name}/deploy", { params: { path: { name: deployment.name } }, body: { environment: deployment.environment, prompt: chosenPrompt || null, model: chosenModel, reason: reason || null } })),
+    onSuccess: onDone,
+  });
+  return (
+    <Dialog title={`Deploy to ${deployment.name} in ${deployment.environment}`} open onClose={onClose} footer={<><Button onClick={onClose}>Cancel</Button><Button kind="primary" disabled={deploy.isPending || !chosenModel} onClick={() => deploy.mutate()}>{deploy.isPending ? "Deploying…" : "Deploy"}</Button></>}>
+      {deploy.isError && <Problem error={deploy.error} />}
+      <Field label="Prompt" help="NAME@VERSION">
+        {(props) => (versions.data ? <select {...props} className="select" value={chosenPrompt} onChange={(event) => setPrompt(event.target.value)}>{versions.data.items.map((one) => <option key={one.version} value={`${one.name}@${one.version}`}>{one.name}@{one.version}{one.is_active ? " (active)" : ""}{`${one.name}@${one.version}` === current ? " — live now" : ""}</option>)}</select> : <input {...props} className="input" value={chosenPrompt} onChange={(event) => setPrompt(event.target.value)} />)}
+      </Field>
+      <Field label="Model">{(props) => <input {...props} className="input mono" value={chosenModel} onChange={(event) => setModel(event.target.value)} />}</Field>
+      <Reason value={reason} set={setReason} />
+      {deployment.settings?.require_gate && <Callout tone="info">This deployment takes only manifests whose gate passed lately.</Callout>}
+    </Dialog>
+  );
+}
+
+function Rehearse({ deployment }: { deployment: Deployment }) {
+  const refusal = useRefusal();
+  const [open, setOpen] = useState(false);
+  const rehearse = useMutation({ mutationFn: () => ok(api.POST("/api/v1/deployments/{name}/rehearse", { params: { path: { name: deployment.name } }, body: { environment: deployment.environment } })) });
+  return (
+    <>
+      <Button refused={refusal("operator")} onClick={() => { setOpen(true); rehearse.mutate(); }}>Rehearse a rollback</Button>
+      <Dialog title="Could this be rolled back now?" open={open} onClose={() => setOpen(false)}>
+        {rehearse.isPending && <Skeleton height={80} />}
+        {rehearse.isError && <Problem error={rehearse.error} />}
+        {rehearse.data && (
+          <>
+            <Callout tone={rehearse.data.ready ? "good" : "bad"}><strong>{rehearse.data.ready ? "Yes: every manifest in reach can answer." : "Not to all of them."}</strong></Callout>
+            {rehearse.data.manifests.map((one) => <div key={one.manifest} className="row top between"><div><div className="row wrap tight"><Hash of={one.manifest} />{one.is_live && <Badge tone="good">live</Badge>}<span>{one.prompt}</span><span className="mono muted">{one.model}</span></div>{one.problems.map((problem) => <div key={problem} className="bad">{problem}</div>)}</div>{one.problems.length === 0 && <Badge tone="good">ready</Badge>}</div>)}
+          </>
+        )}
+      </Dialog>
+    </>
+  );
+}
+
+function History({ deployment, changes }: { deployment: Deployment; changes: Change[] }) {
+  const search = route.useSearch();
+  const refusal = useRefusal();
+  const client = useQueryClient();
+  const { say, refused } = useSay();
+  const [to, setTo] = useState<Change | null>(null);
+  const back = useMutation({
+    mutationFn: (manifest: string) => ok(api.POST("/api/v1/deployments/{name}/rollback", { params: { path: { name: deployment.name } }, body: { environment: deployment.environment, to: manifest } })),
+    onSuccess: () => {
+      setTo(null);
+      void client.invalidateQueries({ queryKey: ["deployments"] });
+      say(`${deployment.name} points to ${hash(to?.to)} again.`);
+    },
+    onError: refused,
+  });
+  if (changes.length === 0) return <Empty title="No changes yet" />;
+  return (
+    <>
+      <div className="table-wrap">
+        <table className="table" aria-label="History">
+          <thead><tr><th scope="col">Rev.</th><th scope="col">What</th><th scope="col">Manifest</th><th scope="col" className="wide-only">Why</th><th scope="col" className="right">When</th><th scope="col"><span className="sr">Roll back</span></th></tr></thead>
+          <tbody>
+            {changes.map((change) => (
+              <tr key={change.revision}>
+                <td className="num">{change.revision}</td>
+                <td><Badge tone={change.action === "rollback" || change.action === "safe_mode_on" ? "warn" : change.action === "deploy" ? "info" : "plain"}>{ACTIONS[change.action]}</Badge></td>
+                <td><div className="row tight wrap"><ManifestLine hash={change.to} />{change === changes[0] && <Badge tone="good">live</Badge>}</div>{change.from && change.from !== change.to && <Link className="link" style={{ fontSize: 12 }} to="/deployments/$name" params={{ name: deployment.name }} search={{ ...search, manifest: `${change.from}..${change.to}` }} replace>what changed</Link>}</td>
+                <td className="muted wide-only wrap-any">{change.reason ?? <span className="faint">–</span>}</td>
+                <td className="right"><Ago time={change.at} /><div className="faint" style={{ fontSize: 11 }}>{change.by}</div></td>
+                <td className="right">{change.to !== deployment.manifest && <Button small refused={refusal("operator")} aria-label={`Roll back to revision ${change.revision}`} onClick={() => setTo(change)}>Roll back</Button>}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      <Confirm title={`Roll back to revision ${to?.revision}?`} open={to !== null} onClose={() => setTo(null)} onConfirm={() => to && back.mutate(to.to)} action="Roll back" danger busy={back.isPending}>
+        <p>Live traffic in <strong>{deployment.environment}</strong> is answered by this manifest again:</p>
+        {to && <ManifestLine hash={to.to} />}
+      </Confirm>
+      {search.manifest?.includes("..") && <ManifestDiff pair={search.manifest} deployment={deployment.name} />}
+    </>
+  );
+}
+
+function ManifestDiff({ pair, deployment }: { pair: string; deployment: string }) {
+  const navigate = route.useNavigate();
+  const [from, to] = pair.split("..");
+  const before = useQuery(manifestQuery(from));
+  const after = useQuery(manifestQuery(to));
+  const close = () => void navigate({ search: (old) => ({ ...old, manifest: undefined }), replace: true });
+  const text = (manifest: Schemas["Manifest"]) => JSON.stringify(manifest, null, 2).replaceAll("\\n", "\n");
+  return (
+    <Dialog title={`What changed in ${deployment}`} shape="wide" open onClose={close}>
+      {(before.error ?? after.error) ? <Problem error={before.error ?? after.error} /> : before.data && after.data ? <div className="code" tabIndex={0}><WordDiff before={text(before.data)} after={text(after.data)} /></div> : <Skeleton height={240} />}
+    </Dialog>
+  );
+}
+
+function Manifest({ deployment }: { deployment: Deployment }) {
+  const manifest = useQuery(manifestQuery(deployment.manifest));
+  const settings = Object.entries(deployment.settings ?? {}).filter(([, value]) => value !== null && value !== undefined && !(Array.isArray(value) && value.length === 0));
+  return (
+    <div className="stack" style={{ gap: 12 }}>
+      <Card title="The live manifest" aside={<Copy text={deployment.manifest} label="Copy the hash" />}>
+        {!manifest.data ? <Skeleton height={160} /> : (
+          <div className="stack">
+            <dl className="facts">
+              <dt>Hash</dt><dd><Hash of={deployment.manifest} /></dd>
+              <dt>Prompt</dt><dd><PromptLink name={manifest.data.prompt} version={manifest.data.prompt_version} /></dd>
+              <dt>Model</dt><dd className="mono">{manifest.data.model} {manifest.data.model_version}</dd>
+              <dt>Parameters</dt><dd className="mono">{Object.entries(manifest.data.parameters ?? {}).filter(([, value]) => value != null && !(Array.isArray(value) && value.length === 0)).map(([key, value]) => `${key} ${JSON.stringify(value)}`).join(", ") || "–"}</dd>
+              {manifest.data.retriever_index_version && <><dt>Index</dt><dd className="mono">{manifest.data.retriever_index_version}</dd></>}
+            </dl>
+            {manifest.data.system && <pre className="code" tabIndex={0} style={{ maxHeight: 220 }}>{manifest.data.system}</pre>}
+          </div>
+        )}
+      </Card>
+      <Card title="Settings"><dl className="facts">{settings.map(([key, value]) => <div key={key} style={{ display: "contents" }}><dt>{key.replaceAll("_", " ")}</dt><dd className="mono">{typeof value === "object" ? JSON.stringify(value) : String(value)}</dd></div>)}</dl></Card>
+    </div>
+  );
+}

@@ -1,0 +1,233 @@
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link, getRouteApi } from "@tanstack/react-router";
+import { useMemo, useState } from "react";
+import type { Schemas } from "../api/client";
+import { Refusal, api, ok } from "../api/client";
+import { Forest } from "../charts/forest";
+import type { LineData } from "../charts/frame";
+import { LineChart } from "../charts/frame";
+import { moment, percent, plural, score, signed, whole, words } from "../lib/format";
+import { useRefusal } from "../session";
+import { Ago, Badge, Button, Callout, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
+import { Confirm, useSay } from "../ui/layers";
+import { PromptLink, PART } from "../ui/parts";
+import type { Experiment } from "./experiments";
+import { ExperimentStatus, targetOf } from "./experiments";
+
+const route = getRouteApi("/experiments/$id");
+type Result = Schemas["ExperimentResult"];
+type Comparison = Schemas["Comparison"];
+
+export function ExperimentPage() {
+  const { id } = route.useParams();
+  const { tab = "results" } = route.useSearch();
+  const found = useQuery({ queryKey: ["experiments", "one", id], queryFn: () => ok(api.GET("/api/v1/experiments/{experiment}", { params: { path: { experiment: id } } })) });
+  const results = useQuery({
+    queryKey: ["experiments", "results", id],
+    enabled: Boolean(found.data) && found.data?.status !== "draft",
+    queryFn: () => ok(api.GET("/api/v1/experiments/{experiment}/results", { params: { path: { experiment: id }, query: {} } })),
+    refetchInterval: found.data?.status === "running" ? 30_000 : false,
+  });
+  if (found.isError && !found.data) return <Problem error={found.error} retry={() => void found.refetch()} />;
+  const experiment = found.data;
+  return (
+    <>
+      <PageHead title={experiment?.name ?? <Skeleton width={240} height={20} />} badge={experiment && <><ExperimentStatus of={experiment.status} />{experiment.winner && <Badge tone="good">Winner: {experiment.winner}</Badge>}{experiment.metadata?.simulated === true && <Badge>Simulated</Badge>}</>} lead={experiment && (experiment.description ?? <>Decides by {words(targetOf(experiment))}</>)}>
+        {experiment && <Actions experiment={experiment} result={results.data} />}
+      </PageHead>
+      {experiment?.notices?.map((notice) => <Callout key={notice} tone="warn">{notice}</Callout>)}
+      <nav className="tabs" aria-label="Parts of the experiment">
+        {(["results", "setup"] as const).map((key) => <Link key={key} to="/experiments/$id" params={{ id }} search={{ tab: key === "results" ? undefined : key }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{key === "results" ? "Results" : "Setup"}</Link>)}
+      </nav>
+      {!experiment ? <Skeleton height={300} /> : tab === "setup" ? <Setup experiment={experiment} /> : experiment.status === "draft" ? (
+        <Card label="Draft"><Empty title="Nobody is assigned yet" command={`llmops experiment start ${experiment.id}`}>Start it when the application asks for assignments: over OFREP (flag <code>{experiment.key || experiment.name}</code>), the API, or the gateway.</Empty></Card>
+      ) : results.isError ? (
+        results.error instanceof Refusal && results.error.status === 409 ? <Card label="Results"><Empty title="Nothing was observed yet" command={`llmops experiment record ${experiment.id} --unit USER --metric ${targetOf(experiment)} --value 1`}>{results.error.message}</Empty></Card> : <Problem error={results.error} />
+      ) : !results.data ? <Skeleton height={360} /> : <Results experiment={experiment} result={results.data} />}
+    </>
+  );
+}
+
+function Actions({ experiment, result }: { experiment: Experiment; result: Result | undefined }) {
+  const refusal = useRefusal();
+  const client = useQueryClient();
+  const { say, refused } = useSay();
+  const [completing, setCompleting] = useState(false);
+  const [cancelling, setCancelling] = useState(false);
+  const [winner, setWinner] = useState(result?.winner ?? "");
+  const path = { params: { path: { experiment: experiment.id } } };
+  const done = (what: string) => (fresh: Experiment) => {
+    client.setQueryData(["experiments", "one", experiment.id], fresh);
+    void client.invalidateQueries({ queryKey: ["experiments"] });
+    setCompleting(false);
+    setCancelling(false);
+    say(what);
+  };
+  const start = useMutation({ mutationFn: () => ok(api.POST("/api/v1/experiments/{experiment}/start", path)), onSuccess: done("The experiment runs."), onError: refused });
+  const pause = useMutation({ mutationFn: () => ok(api.POST("/api/v1/experiments/{experiment}/pause", path)), onSuccess: done("Paused: everybody gets the control."), onError: refused });
+  const resume = useMutation({ mutationFn: () => ok(api.POST("/api/v1/experiments/{experiment}/resume", path)), onSuccess: done("The experiment goes on."), onError: refused });
+  const complete = useMutation({ mutationFn: () => ok(api.POST("/api/v1/experiments/{experiment}/complete", { ...path, body: { winner: winner || null } })), onSuccess: done("Completed."), onError: refused });
+  const cancel = useMutation({ mutationFn: () => ok(api.POST("/api/v1/experiments/{experiment}/cancel", path)), onSuccess: done("Cancelled."), onError: refused });
+  const no = refusal("operator");
+  return (
+    <>
+      {experiment.status === "draft" && <Button kind="primary" icon="runs" refused={no} disabled={start.isPending} onClick={() => start.mutate()}>Start</Button>}
+      {experiment.status === "running" && <Button icon="pause" refused={no} disabled={pause.isPending} onClick={() => pause.mutate()}>Pause</Button>}
+      {experiment.status === "paused" && <Button icon="runs" refused={no} disabled={resume.isPending} onClick={() => resume.mutate()}>Resume</Button>}
+      {(experiment.status === "running" || experiment.status === "paused") && <Button kind="primary" refused={no} onClick={() => { setWinner(result?.winner ?? ""); setCompleting(true); }}>Complete</Button>}
+      {experiment.status !== "completed" && experiment.status !== "cancelled" && <Button kind="danger" refused={no} onClick={() => setCancelling(true)}>Cancel</Button>}
+      <Confirm title="Complete the experiment?" open={completing} onClose={() => setCompleting(false)} onConfirm={() => complete.mutate()} action="Complete" busy={complete.isPending}>
+        {result && <Callout tone={result.conclusion === "winner" ? "good" : "warn"}><strong>{result.recommendation}</strong>{result.missing.map((one) => <div key={one.what}>{one.message}</div>)}</Callout>}
+        <Field label="Winner" help="Everybody gets it from now on. Without one: the control.">{(props) => <select {...props} className="select" value={winner} onChange={(event) => setWinner(event.target.value)}><option value="">None</option>{experiment.variants.map((variant) => <option key={variant.id} value={variant.id}>{variant.name || variant.id}</option>)}</select>}</Field>
+      </Confirm>
+      <Confirm title="Cancel the experiment?" open={cancelling} onClose={() => setCancelling(false)} onConfirm={() => cancel.mutate()} action="Cancel the experiment" danger busy={cancel.isPending}><p>Everybody gets the control. What was observed stays, and it cannot be started again.</p></Confirm>
+    </>
+  );
+}
+
+function shown(comparison: Pick<Comparison, "kind">): (value: number) => string {
+  return comparison.kind === "binary" ? percent : (value) => (Math.abs(value) >= 100 ? whole(value) : value.toPrecision(3));
+}
+
+function Results({ experiment, result }: { experiment: Experiment; result: Result }) {
+  // Every day and segment is an analysis of its own: they come later than the whole.
+  const slices = useQuery({
+    queryKey: ["experiments", "slices", experiment.id],
+    queryFn: () => ok(api.GET("/api/v1/experiments/{experiment}/results", { params: { path: { experiment: experiment.id }, query: { by_day: true, by_segment: true } } })),
+    staleTime: 60_000,
+  });
+  const { metric = result.target_metric } = route.useSearch();
+  const navigate = route.useNavigate();
+  const metrics = [...new Set(result.comparisons.map((comparison) => comparison.metric))];
+  const tone = result.conclusion === "winner" ? "good" : result.conclusion === "blocked" ? "bad" : "plain";
+  const of = result.comparisons.filter((comparison) => comparison.metric === metric);
+  return (
+    <>
+      {result.sample_ratio?.mismatch && <Mismatch ratio={result.sample_ratio} />}
+      <Callout tone={tone} icon={tone === "good" ? "check" : "experiments"}>
+        <strong>{result.recommendation}</strong>
+        {result.missing.filter((one) => !result.recommendation.includes(one.message)).map((one) => <div key={one.what}>{one.message}</div>)}
+        {result.forecast && !result.recommendation.includes(result.forecast.message) && <div className="muted">{result.forecast.message}</div>}
+      </Callout>
+      {result.notices.map((notice) => <Callout key={notice} tone="warn">{notice}</Callout>)}
+      <div className="filters"><span className="segmented" role="group" aria-label="Metric">{metrics.map((one) => <button key={one} type="button" aria-pressed={one === metric} onClick={() => void navigate({ search: (old) => ({ ...old, metric: one === result.target_metric ? undefined : one }), replace: true })}>{words(one)}</button>)}</span><span className="faint">{plural(result.total_samples, "unit")} observed · computed <Ago time={result.computed_at} /> · {result.basis === "always_valid" ? "valid at every look" : "one look at the planned end"} · {Math.round((1 - result.alpha) * 100)} % intervals{result.correction !== "none" && `, p corrected (${result.correction})`}</span></div>
+      <Variants experiment={experiment} result={result} metric={metric} />
+      <div className="grid two">
+        <Card title={`Difference from ${result.control}`} aside={<span className="faint">{words(metric)}</span>}><Forest comparisons={of} segments={(slices.data?.segments ?? []).flatMap((slice) => slice.comparisons.filter((comparison) => comparison.metric === metric).map((comparison) => ({ ...comparison, slice: slice.name })))} show={of[0] ? shown(of[0]) : score} /></Card>
+        {slices.isError ? <Problem error={slices.error} /> : slices.data ? <Cumulative result={slices.data} metric={metric} /> : <Card title="Difference over time"><Skeleton height={260} /></Card>}
+      </div>
+      <Guardrails result={result} />
+    </>
+  );
+}
+
+function Mismatch({ ratio }: { ratio: Schemas["SampleRatio"] }) {
+  return (
+    <Callout tone="bad">
+      <strong>The variants do not have the shares of units that they should: nothing can be concluded.</strong>
+      <div>{Object.entries(ratio.observed).map(([variant, n]) => `${variant}: ${whole(n)} of ${whole(Math.round(ratio.expected[variant] ?? 0))} expected`).join(" · ")} · p {ratio.p_value.toPrecision(2)} at every look</div>
+      <div>Look for a redirect, a crash or a filter that hits one variant only.</div>
+    </Callout>
+  );
+}
+
+function Variants({ experiment, result, metric }: { experiment: Experiment; result: Result; metric: string }) {
+  return (
+    <Card title="Variants" flush>
+      <div className="table-wrap">
+        <table className="table" aria-label="Variants">
+          <thead><tr><th scope="col">Variant</th><th scope="col" className="right">Units</th><th scope="col">{words(metric)}</th><th scope="col" className="right">Difference</th><th scope="col">Interval</th><th scope="col" className="right">p</th><th scope="col" className="right wide-only">Chance to win</th></tr></thead>
+          <tbody>
+            {experiment.variants.map((variant) => {
+              const id = variant.id ?? "";
+              const own = result.variant_results[id];
+              const summary = own?.metrics[metric];
+              const comparison = result.comparisons.find((one) => one.metric === metric && one.variant === id);
+              const show = comparison ? shown(comparison) : result.comparisons[0] ? shown(result.comparisons.find((one) => one.metric === metric) ?? result.comparisons[0]) : score;
+              return (
+                <tr key={id}>
+                  <td><span className="row tight"><strong>{variant.name || id}</strong>{own?.is_control && <Badge>control</Badge>}{(experiment.winner ?? result.winner) === id && <Badge tone="good">winner</Badge>}</span><span className="faint" style={{ fontSize: 12 }}>{variant.prompt_name && <PromptLink name={variant.prompt_name} version={variant.prompt_version} />} {variant.model_name}</span></td>
+                  <td className="right num">{whole(summary?.units ?? own?.units ?? 0)}</td>
+                  <td>{summary?.mean != null ? <span className="est"><span>{show(summary.mean)}</span><small>{summary.interval ? `${show(summary.interval.low)}–${show(summary.interval.high)}` : "no interval"} · n {whole(summary.units)}</small></span> : "–"}</td>
+                  <td className="right num">{comparison?.difference != null ? <span className={comparison.significant ? (comparison.better ? "good" : "bad") : ""}>{comparison.difference > 0 ? "+" : "−"}{show(Math.abs(comparison.difference))}</span> : <span className="faint">–</span>}{comparison?.lift && <div className="faint" style={{ fontSize: 11 }}>{signed(comparison.lift.value * 100, 1)} %</div>}</td>
+                  <td className="num">{comparison?.interval ? `${show(comparison.interval.low)} to ${show(comparison.interval.high)}` : <span className="faint">–</span>}</td>
+                  <td className="right num">{comparison?.p_value_corrected != null ? (comparison.p_value_corrected < 0.001 ? "< 0.001" : comparison.p_value_corrected.toFixed(3)) : "–"}</td>
+                  <td className="right num wide-only">{comparison?.bayes ? percent(comparison.bayes.chance_to_win) : "–"}</td>
+                </tr>
+              );
+            })}
+          </tbody>
+        </table>
+      </div>
+    </Card>
+  );
+}
+
+function Cumulative({ result, metric }: { result: Result; metric: string }) {
+  const data = useMemo((): LineData | null => {
+    const slices = result.cumulative ?? [];
+    const variants = [...new Set(slices.flatMap((slice) => slice.comparisons.filter((one) => one.metric === metric).map((one) => one.variant)))];
+    if (slices.length < 2 || variants.length === 0) return null;
+    const show = shown(result.comparisons.find((one) => one.metric === metric) ?? { kind: "continuous" });
+    const of = (slice: Schemas["Slice"], variant: string) => slice.comparisons.find((one) => one.metric === metric && one.variant === variant);
+    return {
+      x: slices.map((slice) => new Date(`${slice.name.slice(-10)}T12:00:00Z`).getTime() / 1000),
+      series: variants.map((variant, i) => ({
+        label: `${variant} − ${result.control}`,
+        values: slices.map((slice) => of(slice, variant)?.difference ?? null),
+        lower: slices.map((slice) => of(slice, variant)?.interval?.low ?? null),
+        upper: slices.map((slice) => of(slice, variant)?.interval?.high ?? null),
+        n: slices.map((slice) => of(slice, variant)?.units ?? null),
+        colour: i + 1,
+        points: true,
+      })),
+      limits: [{ y: 0, label: "no difference" }],
+      show,
+    };
+  }, [result, metric]);
+  return (
+    <Card title="Difference over time" aside={<span className="faint">cumulative, with its confidence sequence</span>}>
+      {data ? <LineChart label={`Cumulative difference of ${words(metric)}`} data={data} height={230} /> : <Empty title="Too early">From the second day on, the difference and its interval are drawn day by day.</Empty>}
+    </Card>
+  );
+}
+
+function Guardrails({ result }: { result: Result }) {
+  const rows = result.comparisons.filter((comparison) => comparison.guardrail);
+  if (rows.length === 0) return null;
+  return (
+    <Card title="Guardrails" flush>
+      <div className="table-wrap"><table className="table"><thead><tr><th scope="col">Metric</th><th scope="col">Variant</th><th scope="col">State</th><th scope="col" className="right">Harm</th><th scope="col" className="right">At most</th><th scope="col" className="right">Margin</th><th scope="col" className="right">n</th></tr></thead><tbody>
+        {rows.map((comparison) => {
+          const rail = comparison.guardrail as Schemas["GuardrailResult"];
+          const show = shown(comparison);
+          return <tr key={`${comparison.metric}/${comparison.variant}`}><td>{words(comparison.metric)}</td><td>{comparison.variant}</td><td><Badge tone={rail.state === "holds" ? "good" : rail.state === "violated" ? "bad" : "warn"}>{rail.state === "open" ? "not decided yet" : rail.state}</Badge></td><td className="right num">{show(rail.harm)}</td><td className="right num">{rail.harm_at_most != null ? show(rail.harm_at_most) : "–"}</td><td className="right num">{show(rail.margin)}</td><td className="right num">{whole(comparison.units)}</td></tr>;
+        })}
+      </tbody></table></div>
+    </Card>
+  );
+}
+
+function Setup({ experiment }: { experiment: Experiment }) {
+  const split = experiment.traffic_split ?? {};
+  return (
+    <div className="grid two">
+      <Card title="Facts">
+        <dl className="facts">
+          <dt>Id</dt><dd className="mono">{experiment.id}</dd>
+          <dt>Flag</dt><dd className="mono">{experiment.key || experiment.name}</dd>
+          <dt>Unit</dt><dd>{typeof experiment.unit === "string" ? experiment.unit : experiment.unit ? `attribute ${experiment.unit.attribute}` : "user"}</dd>
+          <dt>Coverage</dt><dd>{percent(experiment.coverage ?? 1)}</dd>
+          <dt>Split</dt><dd>{experiment.variants.map((variant) => `${variant.name || variant.id} ${split[variant.id ?? ""] != null ? percent(split[variant.id ?? ""] ?? 0) : "equal"}`).join(" · ")}</dd>
+          <dt>Decides</dt><dd>{words(targetOf(experiment))}</dd>
+          <dt>Basis</dt><dd>{experiment.analysis?.basis ?? "always_valid"}, α {experiment.analysis?.alpha ?? 0.05}, at least {experiment.analysis?.min_duration ?? "7d"}</dd>
+          <dt>Planned</dt><dd>{experiment.analysis?.planned_n ? `${whole(experiment.analysis.planned_n)} units per variant` : "–"}</dd>
+          <dt>Created</dt><dd>{moment(experiment.created_at)}</dd>
+          {experiment.start_time && <><dt>Started</dt><dd>{moment(experiment.start_time)}</dd></>}
+          {experiment.end_time && <><dt>Ended</dt><dd>{moment(experiment.end_time)}</dd></>}
+        </dl>
+      </Card>
+      <Card title="As written"><pre className="code" tabIndex={0}>{JSON.stringify({ variants: experiment.variants, metrics: experiment.metrics, audience: experiment.audience, analysis: experiment.analysis }, null, 2)}</pre></Card>
+    </div>
+  );
+}

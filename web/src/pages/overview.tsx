@@ -1,0 +1,301 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import type { ReactNode } from "react";
+import { useMemo } from "react";
+import type { Schemas } from "../api/client";
+import { api, ok } from "../api/client";
+import { LineChart, Sparkline } from "../charts/frame";
+import { compact, money, ms, percent, plural, score, signed } from "../lib/format";
+import { Ago, Badge, Card, Dot, Empty, PageHead, Problem, Skeleton } from "../ui/base";
+import type { Tone } from "../ui/base";
+import { PromptLink, RunLink, severityTone } from "../ui/parts";
+
+type Overview = Schemas["Overview"];
+
+export function OverviewPage() {
+  const overview = useQuery({ queryKey: ["overview"], queryFn: () => ok(api.GET("/api/v1/overview")), refetchInterval: 60_000 });
+  if (overview.isError && !overview.data) return <Problem error={overview.error} retry={() => void overview.refetch()} />;
+  const data = overview.data;
+  return (
+    <>
+      <PageHead title="Overview" lead={data ? <>The last 24 hours · read <Ago time={data.at} /></> : "The last 24 hours"} />
+      <div className="grid cards">
+        <QualityStat data={data} />
+        <GateStat data={data} />
+        <RunsStat data={data} />
+        <AlertsStat data={data} />
+        <TrafficStat data={data} />
+        <SoftFailureStat data={data} />
+        <LatencyStat data={data} />
+        <SpendStat data={data} />
+      </div>
+      <div className="grid wide-left">
+        <div className="stack" style={{ gap: 12 }}>
+          <TrafficChart data={data} />
+          <Deployments data={data} />
+        </div>
+        <Changes data={data} />
+      </div>
+    </>
+  );
+}
+
+function Stat({ to, search, name, value, note, aside, loading }: { to: string; search?: Record<string, string>; name: string; value: ReactNode; note: ReactNode; aside?: ReactNode; loading: boolean }) {
+  return (
+    <Link to={to} search={search ?? {}} className="card stat">
+      <span className="name">{name}</span>
+      <span className="value">{loading ? <Skeleton width={90} height={22} /> : value}</span>
+      <span className="note">{loading ? <Skeleton width="70%" /> : note}</span>
+      {aside && <span className="spark">{aside}</span>}
+    </Link>
+  );
+}
+
+function QualityStat({ data }: { data: Overview | undefined }) {
+  const points = data?.quality ?? [];
+  const last = points[points.length - 1];
+  const before = points[points.length - 2];
+  const trend = points.flatMap((point) => (point.overall ? [point.overall.value] : []));
+  const change = last?.overall && before?.overall ? last.overall.value - before.overall.value : null;
+  return (
+    <Stat
+      to="/quality"
+      {...(last ? { search: { dataset: last.dataset } } : {})}
+      name={last ? `Overall score · ${last.dataset}` : "Overall score"}
+      loading={!data}
+      value={last?.overall ? <>{score(last.overall.value)}{change !== null && <small>{signed(change)}</small>}</> : "–"}
+      note={last?.overall ? `${score(last.overall.lower)}–${score(last.overall.upper)} · n ${last.overall.n}` : "Nothing was evaluated yet: llmops eval"}
+      aside={<Sparkline values={trend} label={`Trend of the last ${trend.length} runs`} />}
+    />
+  );
+}
+
+function GateStat({ data }: { data: Overview | undefined }) {
+  const gated = data?.quality.filter((point) => point.gate) ?? [];
+  const last = gated[gated.length - 1];
+  return (
+    <Stat
+      to={last ? `/runs/${last.run}` : "/runs"}
+      {...(last ? { search: { tab: "gate" } } : {})}
+      name="Gate"
+      loading={!data}
+      value={last ? <span className={last.gate === "pass" ? "good" : last.gate === "fail" ? "bad" : "warn"}>{last.gate === "pass" ? "Passed" : last.gate === "fail" ? "Failed" : "Inconclusive"}</span> : "–"}
+      note={last ? <>{last.prompt_name}@{last.prompt_version} · <Ago time={last.at} /></> : "No run was gated yet: llmops gate"}
+    />
+  );
+}
+
+function RunsStat({ data }: { data: Overview | undefined }) {
+  const runs = data?.runs;
+  return (
+    <Stat
+      to="/runs"
+      name="Runs"
+      loading={!data}
+      value={runs && (runs.running > 0 ? <>{runs.running}<small>running now</small></> : <>{runs.completed + runs.failed + runs.cancelled}<small>today</small></>)}
+      note={runs && `${runs.completed} completed · ${runs.failed} failed · ${runs.pending} waiting`}
+    />
+  );
+}
+
+function AlertsStat({ data }: { data: Overview | undefined }) {
+  const alerts = data?.alerts;
+  const open = alerts ? alerts.critical + alerts.warning + alerts.info : 0;
+  return (
+    <Stat
+      to="/alerts"
+      search={{ status: "open" }}
+      name="Open alerts"
+      loading={!data}
+      value={<span className={alerts?.critical ? "bad" : alerts?.warning ? "warn" : ""}>{open}</span>}
+      note={alerts && (open ? `${alerts.critical} critical · ${alerts.warning} warnings · ${alerts.info} info` : "Nothing needs you")}
+    />
+  );
+}
+
+function TrafficStat({ data }: { data: Overview | undefined }) {
+  const now = data?.traffic;
+  const before = data?.traffic_before.sums.calls ?? 0;
+  const change = now && before > 0 ? now.sums.calls / before - 1 : null;
+  return (
+    <Stat
+      to="/traffic"
+      name="Calls"
+      loading={!data}
+      value={now && <>{compact(now.sums.calls)}{change !== null && <small>{signed(change * 100, 1)} %</small>}</>}
+      note={now?.failure_rate ? `${percent(now.failure_rate.value)} failed (${percent(now.failure_rate.lower)}–${percent(now.failure_rate.upper)})` : "No calls through the gateway in 24 h"}
+    />
+  );
+}
+
+function SoftFailureStat({ data }: { data: Overview | undefined }) {
+  const rate = data?.traffic.soft_failure_rate;
+  const before = data?.traffic_before.soft_failure_rate;
+  return (
+    <Stat
+      to="/traffic"
+      search={{ soft: "true" }}
+      name="Soft failures"
+      loading={!data}
+      value={rate ? <>{percent(rate.value)}{before && <small>{percent(before.value)} before</small>}</> : "–"}
+      note={rate ? `${percent(rate.lower)}–${percent(rate.upper)} · n ${compact(rate.n)}` : "Answers that came and were wrong in form"}
+    />
+  );
+}
+
+function LatencyStat({ data }: { data: Overview | undefined }) {
+  const now = data?.traffic;
+  return (
+    <Stat
+      to="/traffic"
+      name="Latency"
+      loading={!data}
+      value={now?.p50_ms != null ? <>{ms(now.p50_ms)}<small>median</small></> : "–"}
+      note={now?.p95_ms != null ? `95 % below ${ms(now.p95_ms)} · n ${compact(now.sums.calls)}` : "Measured to the last byte"}
+    />
+  );
+}
+
+function SpendStat({ data }: { data: Overview | undefined }) {
+  const now = data?.traffic.sums;
+  const before = data?.traffic_before.sums;
+  return (
+    <Stat
+      to="/traffic"
+      name="Spend on traffic"
+      loading={!data}
+      value={now && now.calls > 0 ? <>{money(now.cost)}{before && before.calls > 0 && <small>{money(before.cost)} before</small>}</> : "–"}
+      note={now && now.calls > 0 ? `${compact(now.prompt_tokens + now.completion_tokens)} tokens · ${now.priced < now.calls ? `${compact(now.calls - now.priced)} calls have no price` : "every call has a price"}` : "By the price table of llmops.yaml"}
+    />
+  );
+}
+
+function TrafficChart({ data }: { data: Overview | undefined }) {
+  const chart = useMemo(() => {
+    if (!data || data.traffic.hours.length === 0) return null;
+    const hours = new Map(data.traffic.hours.map((hour) => [new Date(hour.at).getTime() / 1000, hour]));
+    const first = Math.floor(new Date(data.traffic.from).getTime() / 3_600_000) * 3600;
+    const last = Math.floor(new Date(data.traffic.to).getTime() / 3_600_000) * 3600;
+    const x = Array.from({ length: (last - first) / 3600 + 1 }, (_, i) => first + i * 3600);
+    const of = (pick: (hour: Schemas["TrafficHour"]) => number) => x.map((at) => (hours.get(at) ? pick(hours.get(at) as Schemas["TrafficHour"]) : 0));
+    return {
+      x,
+      series: [
+        { label: "Calls", values: of((hour) => hour.calls), colour: 1, bars: true },
+        { label: "Failed", values: of((hour) => hour.failed), colour: 3, bars: true },
+        { label: "Soft failures", values: of((hour) => hour.soft_failed), colour: 4, bars: true },
+      ],
+      show: compact,
+      min: 0,
+    };
+  }, [data]);
+  return (
+    <Card title="Calls by hour" aside={<Link to="/traffic" className="link">Records</Link>}>
+      {!data ? <Skeleton height={228} /> : chart ? <LineChart label="Calls by hour" data={chart} height={200} /> : (
+        <Empty title="No traffic yet" command={'curl http://localhost:8080/v1/chat/completions -H "Authorization: Bearer $LLMOPS_API_KEY" -d \'{"model": "support-bot", "messages": [{"role": "user", "content": "Hello"}]}\''}>
+          Point an OpenAI client’s base URL at this server’s <code>/v1</code> and name a deployment as the model.
+        </Empty>
+      )}
+    </Card>
+  );
+}
+
+function Deployments({ data }: { data: Overview | undefined }) {
+  return (
+    <Card title="What runs where" flush aside={<Link to="/deployments" className="link">All deployments</Link>}>
+      {!data ? <div className="card-body"><Skeleton height={40} /></div> : data.deployments.length === 0 ? (
+        <Empty title="Nothing is deployed" command="llmops deploy support-bot --prompt support-bot --model sim/support-small">
+          A deployment is a name that live traffic calls. It points to one exact manifest and can be rolled back in one step.
+        </Empty>
+      ) : (
+        <div className="table-wrap">
+          <table className="table" aria-label="Deployments">
+            <thead><tr><th scope="col">Deployment</th><th scope="col">Prompt</th><th scope="col" className="wide-only">Model</th><th scope="col" className="right">Changed</th></tr></thead>
+            <tbody>
+              {data.deployments.map(({ deployment, model, prompt }) => (
+                <tr key={`${deployment.name}/${deployment.environment}`}>
+                  <td>
+                    <div className="row wrap tight">
+                      <Link className="hover-link" style={{ fontWeight: 500 }} to="/deployments/$name" params={{ name: deployment.name }} search={{ environment: deployment.environment }}>{deployment.name}</Link>
+                      <Badge>{deployment.environment}</Badge>
+                      {deployment.safe_mode && <Badge tone="bad">Safe mode</Badge>}
+                    </div>
+                  </td>
+                  <td><PromptLink name={prompt?.split("@")[0]} version={prompt?.split("@")[1]} /></td>
+                  <td className="wide-only mono">{model}</td>
+                  <td className="right"><Ago time={deployment.updated_at} /></td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </Card>
+  );
+}
+
+interface Change {
+  id: string;
+  at: string;
+  tone: Tone;
+  what: ReactNode;
+  note?: ReactNode;
+}
+
+function Changes({ data }: { data: Overview | undefined }) {
+  const changes = useMemo(() => (data ? [...data.events.map(told), ...data.prompts.map(pushed)].filter((c): c is Change => c !== null).sort((a, b) => b.at.localeCompare(a.at)) : []), [data]);
+  return (
+    <Card title="What changed since yesterday" flush aside={data && <span className="faint num">{plural(changes.length, "change")}</span>}>
+      {!data ? <div className="card-body stack">{Array.from({ length: 8 }, (_, i) => <Skeleton key={i} height={16} />)}</div> : changes.length === 0 ? (
+        <Empty title="Nothing changed">Runs, deployments, prompts, experiments and alerts of the last 24 hours stand here.</Empty>
+      ) : (
+        <ul className="feed scroll" tabIndex={0} aria-label="Changes">
+          {changes.map((change) => (
+            <li key={change.id}>
+              <Dot tone={change.tone} />
+              <div className="grow">
+                <div className="wrap-any">{change.what}</div>
+                {change.note && <div className="muted wrap-any" style={{ fontSize: 12 }}>{change.note}</div>}
+              </div>
+              <span className="faint nowrap" style={{ fontSize: 12 }}><Ago time={change.at} /></span>
+            </li>
+          ))}
+        </ul>
+      )}
+    </Card>
+  );
+}
+
+function pushed(prompt: Schemas["NewPrompt"]): Change {
+  return { id: `prompt-${prompt.name}-${prompt.version}`, at: prompt.at, tone: "accent", what: <>New version <PromptLink name={prompt.name} version={prompt.version} /></>, note: [prompt.change, prompt.author].filter(Boolean).join(" · ") };
+}
+
+const DONE: Record<string, string> = { deploy: "points to another manifest", rollback: "was rolled back", safe_mode_on: "answers in safe mode", safe_mode_off: "left safe mode", configure: "has other settings" };
+
+function told(event: Schemas["StoredEvent"]): Change | null {
+  const base = { id: `event-${event.id}`, at: event.at };
+  switch (event.type) {
+    case "run.completed":
+    case "run.failed":
+    case "run.cancelled": {
+      const word = event.type.slice(4);
+      return {
+        ...base,
+        tone: word === "completed" ? "good" : word === "failed" ? "bad" : "plain",
+        what: <>Run <RunLink run={event.run} /> on {event.dataset} {word}</>,
+        note: event.overall ? `${event.prompt_name ?? event.model_name}: overall ${score(event.overall.value)} (${score(event.overall.lower)}–${score(event.overall.upper)}, n ${event.overall.n})` : event.error,
+      };
+    }
+    case "alert":
+      return { ...base, tone: event.action === "raised" ? severityTone(event.alert.severity) : "plain", what: <><Link className="hover-link" to="/alerts" search={{ alert: event.alert.id }}>Alert</Link> {event.action}</>, note: event.alert.message };
+    case "deployment":
+      return { ...base, tone: event.action === "rollback" || event.action === "safe_mode_on" ? "warn" : "info", what: <><Link className="hover-link" to="/deployments/$name" params={{ name: event.deployment }} search={{ environment: event.environment }}>{event.deployment}</Link> {DONE[event.action] ?? event.action}</>, note: event.environment };
+    case "experiment":
+      return { ...base, tone: "info", what: <>Experiment <Link className="hover-link" to="/experiments/$id" params={{ id: event.experiment }}>{event.name}</Link> is {event.status}</> };
+    case "schedule":
+      return event.action === "started" ? null : { ...base, tone: "warn", what: <>Schedule <Link className="hover-link" to="/schedules" search={{ schedule: event.schedule }}>{event.schedule}</Link> {event.action}</>, note: event.reason };
+    default:
+      return null;
+  }
+}
+

@@ -1,0 +1,216 @@
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link, getRouteApi } from "@tanstack/react-router";
+import { useState } from "react";
+import type { Prompt, Schemas } from "../api/client";
+import { api, ok } from "../api/client";
+import { useRefusal } from "../session";
+import { Ago, Badge, Button, Callout, Card, Copy, Empty, Est, PageHead, Problem, Skeleton } from "../ui/base";
+import { Hunks } from "../ui/diff";
+import { Confirm, useSay } from "../ui/layers";
+import { Hash, RunLink, RunStatus, Verdict, PART } from "../ui/parts";
+import { PromptEditor } from "./prompt-editor";
+import { TryPrompt } from "./prompt-try";
+
+const route = getRouteApi("/prompts/$name");
+const TABS = [
+  ["content", "Content"],
+  ["diff", "Difference"],
+  ["try", "Try it"],
+  ["runs", "Runs"],
+] as const;
+
+export function PromptPage() {
+  const { name } = route.useParams();
+  const search = route.useSearch();
+  const versions = useQuery({ queryKey: ["prompt", name, "versions"], queryFn: () => ok(api.GET("/api/v1/prompts/{name}/versions", { params: { path: { name } } })) });
+  const overview = useQuery({ queryKey: ["overview"], queryFn: () => ok(api.GET("/api/v1/overview")) });
+  const [writing, setWriting] = useState(false);
+  const refusal = useRefusal();
+  if (versions.isError && !versions.data) return <Problem error={versions.error} retry={() => void versions.refetch()} />;
+  const all = versions.data?.items;
+  const active = all?.find((one) => one.is_active);
+  const shown = all?.find((one) => one.version === search.version || (search.version && one.hash.startsWith(search.version))) ?? active ?? all?.[0];
+  const tab = search.tab ?? "content";
+  const deployed = (version: string) => overview.data?.deployments.filter((head) => head.prompt === `${name}@${version}`) ?? [];
+  return (
+    <>
+      <PageHead title={name} badge={shown && <><Badge mono>{shown.version}</Badge>{shown.is_active ? <Badge tone="good">Active</Badge> : <Badge outline>{shown.status ?? "draft"}</Badge>}</>} lead={shown ? (shown.description ?? <span className="faint">No description</span>) : <Skeleton width={300} />}>
+        {shown && <Button icon="edit" refused={name.startsWith("llmops/") ? "Built-in prompts cannot be changed." : refusal("editor")} onClick={() => setWriting(true)}>New version</Button>}
+        {shown && !shown.is_active && <Activate prompt={shown} active={active} />}
+      </PageHead>
+      <div className="with-aside">
+        <Card title="Versions" flush aside={all && <span className="faint num">{all.length}</span>}>
+          <nav className="versions scroll" aria-label="Versions">
+            {!all && <div className="card-body stack">{[1, 2, 3].map((i) => <Skeleton key={i} height={34} />)}</div>}
+            {all?.map((version) => (
+              <Link key={version.version} to="/prompts/$name" params={{ name }} search={{ ...search, version: version.version }} replace activeOptions={PART} aria-current={version === shown ? "true" : undefined}>
+                <span className="row tight"><strong className="num">{version.version}</strong>{version.is_active && <Badge tone="good">Active</Badge>}{deployed(version.version).map((head) => <Badge key={head.deployment.environment} tone="accent">{head.deployment.environment}</Badge>)}</span>
+                <span className="muted truncate" style={{ fontSize: 12 }}>{version.change ?? "No note"}</span>
+                <span className="faint" style={{ fontSize: 11 }}>{version.author && `${version.author} · `}<Ago time={version.created_at} /></span>
+              </Link>
+            ))}
+          </nav>
+        </Card>
+        <div className="stack" style={{ gap: 12 }}>
+          <nav className="tabs" aria-label="Parts of the version">
+            {TABS.map(([key, label]) => <Link key={key} to="/prompts/$name" params={{ name }} search={{ ...search, tab: key === "content" ? undefined : key }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{label}</Link>)}
+          </nav>
+          {!shown || !all ? <Skeleton height={360} /> : tab === "diff" ? <Difference prompt={shown} all={all} /> : tab === "try" ? <TryPrompt key={shown.hash} prompt={shown} /> : tab === "runs" ? <Runs prompt={shown} /> : <Content prompt={shown} deployed={deployed(shown.version)} />}
+        </div>
+      </div>
+      {writing && shown && <PromptEditor from={shown} onClose={() => setWriting(false)} />}
+    </>
+  );
+}
+
+/** A template with its variables marked. */
+export function Template({ text }: { text: string }) {
+  return <pre className="code" tabIndex={0}>{text.split(/(\{\{.*?\}\}|\{%.*?%\})/gs).map((part, i) => (i % 2 ? <var key={i}>{part}</var> : part))}</pre>;
+}
+
+function Content({ prompt, deployed }: { prompt: Prompt; deployed: Schemas["DeploymentHead"][] }) {
+  const parameters = Object.entries(prompt.parameters ?? {}).filter(([, value]) => value != null && !(Array.isArray(value) && value.length === 0));
+  return (
+    <>
+      {prompt.system && <Card title="System" aside={<Copy text={prompt.system} />}><Template text={prompt.system} /></Card>}
+      {prompt.content && <Card title="Template" aside={<Copy text={prompt.content} />}><Template text={prompt.content} /></Card>}
+      {(prompt.messages?.length ?? 0) > 0 && <Card title="Messages"><div className="stack">{prompt.messages?.map((message, i) => <div key={i} className="message"><header>{message.role}</header><Template text={typeof message.content === "string" ? message.content : JSON.stringify(message.content, null, 2)} /></div>)}</div></Card>}
+      {(prompt.examples?.length ?? 0) > 0 && <Card title="Examples"><div className="stack">{prompt.examples?.map((example, i) => <div key={i} className="split"><div className="message"><header>Input</header><div>{example.input}</div></div><div className="message"><header>Output</header><div>{example.output}</div></div></div>)}</div></Card>}
+      <div className="grid two">
+        <Card title="Variables" flush>
+          {(prompt.variables?.length ?? 0) === 0 ? <Empty title="No variables of its own">The input comes as the last message, or where <code>{"{{input}}"}</code> stands.</Empty> : (
+            <div className="table-wrap">
+              <table className="table compact" aria-label="Variables">
+                <thead><tr><th scope="col">Name</th><th scope="col">Type</th><th scope="col">Default</th></tr></thead>
+                <tbody>{prompt.variables?.map((variable) => <tr key={variable.name}><td><span className="mono">{variable.name}</span>{variable.required && <span className="bad" title="required"> *</span>}{variable.description && <div className="muted" style={{ fontSize: 12 }}>{variable.description}</div>}</td><td>{variable.type ?? "string"}</td><td className="mono">{variable.default == null ? <span className="faint">–</span> : JSON.stringify(variable.default)}</td></tr>)}</tbody>
+              </table>
+            </div>
+          )}
+        </Card>
+        <Card title="Facts">
+          <dl className="facts">
+            <dt>Hash</dt><dd><Hash of={prompt.hash} /></dd>
+            <dt>Model</dt><dd className="mono">{prompt.model ?? "the caller’s"}</dd>
+            <dt>Parameters</dt><dd className="mono">{parameters.map(([key, value]) => `${key} ${JSON.stringify(value)}`).join(", ") || "–"}</dd>
+            <dt>Deployed</dt><dd>{deployed.length === 0 ? <span className="faint">nowhere</span> : deployed.map(({ deployment }) => <Link key={`${deployment.name}/${deployment.environment}`} className="link" to="/deployments/$name" params={{ name: deployment.name }} search={{ environment: deployment.environment }}>{deployment.name} in {deployment.environment} </Link>)}</dd>
+            <dt>Change</dt><dd>{prompt.change ?? <span className="faint">no note</span>}</dd>
+            <dt>Author</dt><dd>{prompt.author ?? <span className="faint">unknown</span>}</dd>
+            <dt>Written</dt><dd><Ago time={prompt.created_at} /></dd>
+          </dl>
+        </Card>
+      </div>
+    </>
+  );
+}
+
+/** Whether callers of one version must do something else for the other. */
+function contractChanges(variables: Schemas["VariableDiff"][]): string[] {
+  return variables.flatMap(({ name, before, after }) => {
+    if (!before) return after?.required && after.default == null ? [`${name} is needed now`] : [];
+    if (!after) return [`${name} is gone`];
+    if ((before.type ?? "string") !== (after.type ?? "string")) return [`${name} is ${after.type}, not ${before.type}`];
+    if (!before.required && after.required && after.default == null) return [`${name} is needed now`];
+    return [];
+  });
+}
+
+function Difference({ prompt, all }: { prompt: Prompt; all: Prompt[] }) {
+  const search = route.useSearch();
+  const navigate = route.useNavigate();
+  const index = all.indexOf(prompt);
+  const from = search.from ?? all[index + 1]?.version ?? all.find((one) => one !== prompt)?.version;
+  const unified = search.view === "unified";
+  const diff = useQuery({ queryKey: ["prompt", prompt.name, "diff", from, prompt.version], enabled: Boolean(from), queryFn: () => ok(api.GET("/api/v1/prompts/{name}/compare", { params: { path: { name: prompt.name }, query: { from: from ?? "", to: prompt.version } } })) });
+  if (!from) return <Empty title="There is one version only">The difference of two versions appears here, word by word.</Empty>;
+  const contract = diff.data ? contractChanges(diff.data.variables) : [];
+  return (
+    <>
+      <div className="filters">
+        <span className="muted">From</span>
+        <select className="select" aria-label="Compare with version" value={from} onChange={(event) => void navigate({ search: (old) => ({ ...old, from: event.target.value }), replace: true })}>
+          {all.filter((one) => one !== prompt).map((one) => <option key={one.version} value={one.version}>{one.version}{one.is_active ? " (active)" : ""}</option>)}
+        </select>
+        <span className="muted">to {prompt.version}</span>
+        <span className="segmented wide-only">
+          <button type="button" aria-pressed={!unified} onClick={() => void navigate({ search: (old) => ({ ...old, view: undefined }), replace: true })}>Side by side</button>
+          <button type="button" aria-pressed={unified} onClick={() => void navigate({ search: (old) => ({ ...old, view: "unified" }), replace: true })}>Unified</button>
+        </span>
+        {contract.length > 0 ? <Badge tone="warn">Contract changed: {contract.join(", ")}</Badge> : diff.data && !diff.data.identical && <Badge tone="good">Callers need no change</Badge>}
+      </div>
+      {diff.isError ? <Problem error={diff.error} /> : !diff.data ? <Skeleton height={260} /> : diff.data.identical ? <Empty title="The two versions are identical" /> : (
+        <>
+          {diff.data.text.length > 0 && <Card label="Text" flush><Hunks hunks={diff.data.text} unified={unified || window.innerWidth < 700} labels={[from, prompt.version]} /></Card>}
+          {diff.data.variables.length > 0 && (
+            <Card title="Variables" flush>
+              <div className="table-wrap"><table className="table compact"><thead><tr><th scope="col">Variable</th><th scope="col">Before</th><th scope="col">After</th></tr></thead><tbody>
+                {diff.data.variables.map((variable) => <tr key={variable.name}><td className="mono">{variable.name}</td><td className="mono muted wrap-any">{variable.before ? JSON.stringify(variable.before) : "–"}</td><td className="mono wrap-any">{variable.after ? JSON.stringify(variable.after) : "–"}</td></tr>)}
+              </tbody></table></div>
+            </Card>
+          )}
+          {diff.data.config.length > 0 && (
+            <Card title="Settings" flush>
+              <div className="table-wrap"><table className="table compact"><thead><tr><th scope="col">Field</th><th scope="col">Before</th><th scope="col">After</th></tr></thead><tbody>
+                {diff.data.config.map((one) => <tr key={one.field}><td className="mono">{one.field}</td><td className="mono muted wrap-any">{JSON.stringify(one.before)}</td><td className="mono wrap-any">{JSON.stringify(one.after)}</td></tr>)}
+              </tbody></table></div>
+            </Card>
+          )}
+        </>
+      )}
+    </>
+  );
+}
+
+function useRunsOf(prompt: Prompt, enabled = true) {
+  return useQuery({
+    queryKey: ["runs", { prompt: prompt.name }, "all"],
+    enabled,
+    queryFn: () => ok(api.GET("/api/v1/runs", { params: { query: { prompt: prompt.name, limit: 100 } } })),
+    select: (page) => page.items.filter((run) => run.prompt_version === prompt.version),
+  });
+}
+
+function Runs({ prompt }: { prompt: Prompt }) {
+  const runs = useRunsOf(prompt);
+  if (runs.isError) return <Problem error={runs.error} />;
+  return (
+    <Card title={`Runs of ${prompt.version}`} flush>
+      {!runs.data ? <div className="card-body"><Skeleton height={80} /></div> : runs.data.length === 0 ? <Empty title="This version was not evaluated yet" command={`llmops eval --target ${prompt.name}`} /> : (
+        <div className="table-wrap"><table className="table" aria-label="Runs"><thead><tr><th scope="col">Run</th><th scope="col">Status</th><th scope="col">Overall</th><th scope="col">Gate</th><th scope="col">Dataset</th><th scope="col" className="right">Created</th></tr></thead><tbody>
+          {runs.data.map((run) => <tr key={run.id}><td><RunLink run={run.id}>{run.name}</RunLink></td><td><RunStatus run={run} /></td><td><Est of={run.results?.overall} /></td><td><Verdict of={run.tags?.gate} /></td><td>{run.dataset}</td><td className="right"><Ago time={run.created_at} /></td></tr>)}
+        </tbody></table></div>
+      )}
+    </Card>
+  );
+}
+
+function Activate({ prompt, active }: { prompt: Prompt; active: Prompt | undefined }) {
+  const [open, setOpen] = useState(false);
+  const refusal = useRefusal();
+  const client = useQueryClient();
+  const { say, refused } = useSay();
+  const runs = useRunsOf(prompt, open);
+  const gated = runs.data?.find((run) => run.tags?.gate);
+  const activate = useMutation({
+    mutationFn: () => ok(api.POST("/api/v1/prompts/{name}/versions/{version}/activate", { params: { path: { name: prompt.name, version: prompt.version } } })),
+    onSuccess: () => {
+      setOpen(false);
+      void client.invalidateQueries({ queryKey: ["prompt", prompt.name] });
+      void client.invalidateQueries({ queryKey: ["prompts"] });
+      say(`${prompt.name}@${prompt.version} is active.`);
+    },
+    onError: refused,
+  });
+  return (
+    <>
+      <Button kind="primary" refused={prompt.name.startsWith("llmops/") ? "Built-in prompts cannot be changed." : refusal("editor")} onClick={() => setOpen(true)}>Activate</Button>
+      <Confirm title={`Activate ${prompt.name}@${prompt.version}?`} open={open} onClose={() => setOpen(false)} onConfirm={() => activate.mutate()} action="Activate" busy={activate.isPending}>
+        <p>Whoever asks for {prompt.name} without a version gets {prompt.version} instead of {active?.version ?? "none"}. Deployments stay where they point.</p>
+        {runs.isPending ? <Skeleton height={40} /> : gated ? (
+          <Callout tone={gated.tags?.gate === "pass" ? "good" : "bad"}><strong>The gate {gated.tags?.gate === "pass" ? "passed" : gated.tags?.gate === "fail" ? "failed" : "could not decide"}</strong> on run <RunLink run={gated.id} /> (<Ago time={gated.created_at} />): <Est of={gated.results?.overall} inline /></Callout>
+        ) : (
+          <Callout tone="warn"><strong>No gate has seen this version.</strong> Evaluate it first: <code>llmops eval</code>, then <code>llmops gate</code>.</Callout>
+        )}
+      </Confirm>
+    </>
+  );
+}

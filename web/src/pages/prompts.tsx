@@ -1,0 +1,60 @@
+import { useInfiniteQuery } from "@tanstack/react-query";
+import { Link, getRouteApi } from "@tanstack/react-router";
+import { useState } from "react";
+import type { Prompt } from "../api/client";
+import { api, ok } from "../api/client";
+import { useRefusal } from "../session";
+import { Ago, Badge, Button, Card, Empty, PageHead } from "../ui/base";
+import { Icon } from "../ui/icons";
+import type { Column } from "../ui/table";
+import { ListFoot, Table } from "../ui/table";
+import { PromptEditor } from "./prompt-editor";
+
+const route = getRouteApi("/prompts");
+
+export function PromptsPage() {
+  const { q = "" } = route.useSearch();
+  const navigate = route.useNavigate();
+  const refusal = useRefusal();
+  const [writing, setWriting] = useState(false);
+  const prompts = useInfiniteQuery({
+    queryKey: ["prompts"],
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ pageParam }) => ok(api.GET("/api/v1/prompts", { params: { query: { limit: 200, cursor: pageParam } } })),
+    getNextPageParam: (last) => last.next_cursor ?? undefined,
+  });
+  const wanted = q.toLowerCase();
+  const rows = prompts.data?.pages.flatMap((page) => page.items).filter((prompt) => `${prompt.name} ${prompt.description ?? ""} ${prompt.tags?.join(" ") ?? ""} ${prompt.author ?? ""}`.toLowerCase().includes(wanted));
+  const columns: Column<Prompt>[] = [
+    { head: "Prompt", cell: (prompt) => <div className="stack tight" style={{ gap: 0 }}><span className="row tight"><Link className="cover truncate" to="/prompts/$name" params={{ name: prompt.name }}>{prompt.name}</Link>{prompt.name.startsWith("llmops/") && <Badge>built in</Badge>}</span>{prompt.description && <span className="muted truncate" style={{ maxWidth: 420, fontSize: 12 }}>{prompt.description}</span>}</div> },
+    { head: "Active version", cell: (prompt) => <span className="num">{prompt.version}</span> },
+    { head: "Variables", wide: true, cell: (prompt) => <span className="muted truncate" style={{ display: "block", maxWidth: 260 }}>{prompt.variables?.map((variable) => variable.name).join(", ") || "–"}</span> },
+    { head: "Model", wide: true, cell: (prompt) => (prompt.model ? <span className="mono">{prompt.model}</span> : <span className="faint">the caller’s</span>) },
+    { head: "Tags", wide: true, cell: (prompt) => <span className="row tight">{prompt.tags?.map((tag) => <Badge key={tag}>{tag}</Badge>)}</span> },
+    { head: "Author", wide: true, cell: (prompt) => prompt.author ?? <span className="faint">–</span> },
+    { head: "Written", right: true, cell: (prompt) => <Ago time={prompt.created_at} /> },
+  ];
+  return (
+    <>
+      <PageHead title="Prompts" lead="Versions never change. One of them is active; deployments point to exact ones.">
+        <Button kind="primary" icon="plus" refused={refusal("editor")} onClick={() => setWriting(true)}>New prompt</Button>
+      </PageHead>
+      <div className="filters" role="search">
+        <div className="search-field"><Icon name="search" size={14} /><input className="input" type="search" aria-label="Filter prompts" placeholder="Filter" value={q} onChange={(event) => void navigate({ search: { q: event.target.value || undefined }, replace: true })} /></div>
+      </div>
+      <Card label="Prompts" flush>
+        <Table
+          label="Prompts"
+          columns={columns}
+          rows={rows}
+          id={(prompt) => prompt.name}
+          error={prompts.error}
+          retry={() => void prompts.refetch()}
+          empty={q ? <Empty title={`Nothing has “${q}” in its name, tags or author`} /> : <Empty title="No prompts yet" command="llmops prompt push prompts/support-bot.yaml">A prompt is a template with typed variables. Write it in a file beside your code, or here.</Empty>}
+        />
+        {rows && rows.length > 0 && <ListFoot shown={rows.length} more={prompts.hasNextPage} loading={prompts.isFetchingNextPage} onMore={() => void prompts.fetchNextPage()} what={rows.length === 1 ? "prompt" : "prompts"} />}
+      </Card>
+      {writing && <PromptEditor onClose={() => setWriting(false)} />}
+    </>
+  );
+}

@@ -1,0 +1,50 @@
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import type { Schemas } from "../api/client";
+import { api, ok } from "../api/client";
+import { ms, percent, score, whole } from "../lib/format";
+import { useRefusal } from "../session";
+import { Ago, Badge, Button, Card, Dot, Empty, PageHead } from "../ui/base";
+import { useSay } from "../ui/layers";
+import { RunLink } from "../ui/parts";
+import type { Column } from "../ui/table";
+import { Table } from "../ui/table";
+
+type Model = Schemas["ModelStatus"];
+
+export function ProvidersPage() {
+  const providers = useQuery({ queryKey: ["providers"], queryFn: () => ok(api.GET("/api/v1/providers")), refetchInterval: 30_000 });
+  const client = useQueryClient();
+  const refusal = useRefusal();
+  const { say, refused } = useSay();
+  const check = useMutation({
+    mutationFn: (models: string[]) => ok(api.POST("/api/v1/providers/check", { body: { models } })),
+    onSuccess: (answer) => {
+      void client.invalidateQueries({ queryKey: ["providers"] });
+      const ill = answer.items.filter((one) => !one.healthy);
+      if (ill.length) say(`${ill.map((one) => one.model).join(", ")} did not answer`, "bad", ill[0]?.health.last_error ?? undefined);
+      else say(`${answer.items.map((one) => one.model).join(", ")} answered.`);
+    },
+    onError: refused,
+  });
+  const columns: Column<Model>[] = [
+    { head: "Model", cell: (one) => <span className="row tight"><Dot tone={one.healthy ? (one.health.calls > 0 ? "good" : "plain") : "bad"} /><strong className="mono" style={{ fontWeight: 500 }}>{one.model}</strong></span> },
+    { head: "State", cell: (one) => (one.health.calls === 0 ? <span className="faint">not called yet</span> : one.healthy ? <Badge tone="good">healthy</Badge> : <Badge tone="bad">{one.health.failures_in_a_row} failures in a row</Badge>) },
+    { head: "Score", cell: (one) => (one.score ? <span className="est"><span>{score(one.score.score)}</span><small>{one.score.interval ? `${score(one.score.interval[0])}–${score(one.score.interval[1])}` : one.score.source === "user" ? "set by hand" : "no interval"}{one.score.n != null && ` · n ${one.score.n}`}{one.score.run && <> · <RunLink run={one.score.run} /></>}</small></span> : <span className="faint">–</span>) },
+    { head: "Errors", right: true, wide: true, cell: (one) => (one.health.calls > 0 ? <span className="est"><span>{percent(one.health.error_rate)}</span><small>n {whole(one.health.calls)}</small></span> : "–") },
+    { head: "Latency", right: true, wide: true, cell: (one) => ms(one.health.latency_ms) },
+    { head: "Price, in / out", right: true, wide: true, cell: (one) => (one.price ? `$${one.price.input} / $${one.price.output}` : <span className="faint">none</span>) },
+    { head: "Last call", right: true, wide: true, cell: (one) => <Ago time={one.health.last_call_at} /> },
+    { head: <span className="sr">Check</span>, right: true, cell: (one) => <Button small refused={refusal("operator")} disabled={check.isPending} onClick={() => check.mutate([one.model])}>Check</Button> },
+  ];
+  const models = providers.data?.items.map((one) => one.model) ?? [];
+  return (
+    <>
+      <PageHead title="Providers" lead="Models, how they are, how good their answers were, what they cost. Prices are USD per million tokens.">
+        <Button refused={refusal("operator") || (models.length === 0 && "There is no model to check.")} disabled={check.isPending} onClick={() => check.mutate(models)}>{check.isPending ? "Asking…" : "Check all"}</Button>
+      </PageHead>
+      <Card label="Models" flush>
+        <Table label="Models" columns={columns} rows={providers.data?.items} id={(one) => one.model} error={providers.error} retry={() => void providers.refetch()} empty={<Empty title="No model is known yet" command="llmops provider check openai/gpt-4o-mini">Models appear once they were called, scored or priced. Providers stand in llmops.yaml.</Empty>} />
+      </Card>
+    </>
+  );
+}

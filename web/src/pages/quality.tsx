@@ -1,0 +1,183 @@
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link, getRouteApi, useNavigate } from "@tanstack/react-router";
+import { useMemo, useState } from "react";
+import type { Schemas } from "../api/client";
+import { api, ok } from "../api/client";
+import type { LineData, Mark } from "../charts/frame";
+import { LineChart, heat } from "../charts/frame";
+import { plural, score, short, words } from "../lib/format";
+import { rolling } from "../lib/stats";
+import { useRefusal } from "../session";
+import { Ago, Badge, Button, Card, Dot, Empty, PageHead, Problem, Skeleton, Tip } from "../ui/base";
+import { useSay } from "../ui/layers";
+import { severityTone } from "../ui/parts";
+import { Filter } from "./runs";
+
+const route = getRouteApi("/quality");
+type Point = Schemas["QualityPoint"];
+const WINDOW = 7;
+
+export function QualityPage() {
+  const search = route.useSearch();
+  const navigate = route.useNavigate();
+  const days = Number(search.days ?? 30);
+  const { dataset, suite, prompt, model } = search;
+  const quality = useQuery({
+    queryKey: ["quality", dataset, suite, prompt, model, days],
+    queryFn: () => ok(api.GET("/api/v1/quality", { params: { query: { dataset, suite, prompt, model, days } } })),
+    placeholderData: (old) => old,
+  });
+  const set = (part: Record<string, string | undefined>) => void navigate({ search: (old) => ({ ...old, ...part }), replace: true });
+  const points = quality.data?.points ?? [];
+  return (
+    <>
+      <PageHead title="Quality" lead="Scores of completed runs over time, and what changed when they moved.">
+        <TestAlert />
+      </PageHead>
+      <div className="filters" role="search" aria-label="Filter">
+        <select className="select" aria-label="Dataset" value={quality.data?.dataset ?? ""} onChange={(event) => set({ dataset: event.target.value || undefined, category: undefined })}>
+          {quality.data?.datasets.length === 0 && <option value="">No dataset</option>}
+          {quality.data?.datasets.map((one) => <option key={one.name} value={one.name}>{one.name} ({one.runs})</option>)}
+        </select>
+        <Filter name="prompt" placeholder="Prompt" value={prompt ?? ""} onChange={(value) => set({ prompt: value || undefined })} />
+        <Filter name="model" placeholder="Model" value={model ?? ""} onChange={(value) => set({ model: value || undefined })} />
+        <span className="segmented" role="group" aria-label="Time">
+          {[7, 30, 90, 365].map((n) => <button key={n} type="button" aria-pressed={days === n} onClick={() => set({ days: n === 30 ? undefined : String(n) })}>{n === 365 ? "1 y" : `${n} d`}</button>)}
+        </span>
+      </div>
+      {quality.isError && !quality.data ? <Problem error={quality.error} retry={() => void quality.refetch()} /> : !quality.data ? <Skeleton height={340} /> : points.length === 0 ? (
+        <Card label="Quality"><Empty title="No completed run in this time" command="llmops eval">Each completed run is a point here. A schedule makes one regularly: <code>llmops schedule add</code>.</Empty></Card>
+      ) : (
+        <>
+          <OverTime points={points} category={search.category} onCategory={(category) => set({ category })} />
+          <div className="grid wide-left">
+            <Heatmap points={points} />
+            <Drift />
+          </div>
+        </>
+      )}
+    </>
+  );
+}
+
+/** Where the prompt, the model or the dataset version is another one than in the run before. */
+export function changes(points: Point[]): Mark[] {
+  return points.flatMap((point, i) => {
+    const before = points[i - 1];
+    if (!before) return [];
+    const told: string[] = [];
+    if (before.prompt_name !== point.prompt_name || before.prompt_version !== point.prompt_version) told.push(`${point.prompt_name === before.prompt_name ? "" : `${point.prompt_name ?? "no prompt"} `}${point.prompt_version ?? ""}`.trim());
+    if (before.model !== point.model) told.push(point.model);
+    if (before.dataset_version !== point.dataset_version) told.push(`data ${point.dataset_version.slice(0, 6)}`);
+    return told.length ? [{ x: new Date(point.at).getTime() / 1000, label: told.join(" · ") }] : [];
+  });
+}
+
+function OverTime({ points, category, onCategory }: { points: Point[]; category: string | undefined; onCategory: (category: string | undefined) => void }) {
+  const navigate = useNavigate();
+  const categories = [...new Set(points.flatMap((point) => Object.keys(point.categories)))].filter(Boolean);
+  const data = useMemo((): LineData => {
+    const of = (point: Point) => (category ? point.categories[category] : point.overall) ?? null;
+    const values = points.map((point) => of(point)?.value ?? null);
+    const mean = rolling(values, WINDOW);
+    return {
+      x: points.map((point) => new Date(point.at).getTime() / 1000),
+      series: [
+        { label: category ? words(category) : "Overall", values, lower: points.map((point) => of(point)?.lower ?? null), upper: points.map((point) => of(point)?.upper ?? null), n: points.map((point) => of(point)?.n ?? null), colour: 1, points: true },
+        { label: `Mean of ${WINDOW} runs`, values: mean.map((band) => band?.value ?? null), colour: 2, dashed: true, points: false },
+      ],
+      marks: changes(points),
+      limits: [{ y: 0.8, label: "gate: overall 0.80", tone: "bad" }],
+      show: score,
+    };
+  }, [points, category]);
+  return (
+    <Card
+      title="Score over time"
+      aside={
+        <select className="select" style={{ height: 26 }} aria-label="Category" value={category ?? ""} onChange={(event) => onCategory(event.target.value || undefined)}>
+          <option value="">Overall</option>
+          {categories.map((name) => <option key={name} value={name}>{words(name)}</option>)}
+        </select>
+      }
+    >
+      <LineChart label="Score over time" data={data} height={300} onPick={(i) => points[i] && void navigate({ to: "/runs/$run", params: { run: points[i].run } })} />
+      <p className="faint" style={{ marginTop: 6 }}>{plural(points.length, "run")}. Dotted lines: another prompt, model or dataset version from here on. A click opens the run. The dashed limit is the gate’s default; suites may have their own.</p>
+    </Card>
+  );
+}
+
+/** The newest run of each version of the prompt, by category. */
+function Heatmap({ points }: { points: Point[] }) {
+  const newest = new Map<string, Point>();
+  for (const point of points) newest.set(`${point.prompt_name ?? ""}@${point.prompt_version ?? point.model}`, point);
+  const columns = [...newest.entries()].sort((a, b) => a[1].at.localeCompare(b[1].at)).slice(-8);
+  const names = [...new Set(columns.flatMap(([, point]) => Object.keys(point.categories)))].sort();
+  const all = columns.flatMap(([, point]) => Object.values(point.categories).map((estimate) => estimate.value));
+  const [low, high] = [Math.min(...all, 0.5), Math.max(...all)];
+  const several = new Set(columns.map(([, point]) => point.prompt_name)).size > 1;
+  return (
+    <Card title="Category by version" aside={<span className="faint">newest run of each</span>}>
+      <div className="table-wrap" tabIndex={0} role="region" aria-label="Category by version">
+        <table className="heat">
+          <thead><tr><th scope="col"><span className="sr">Category</span></th>{columns.map(([key, point]) => <th key={key} scope="col" style={{ textAlign: "center", paddingRight: 0 }}>{several ? key : point.prompt_version ?? point.model}</th>)}</tr></thead>
+          <tbody>
+            {names.map((name) => (
+              <tr key={name}>
+                <th scope="row">{name ? words(name) : "no category"}</th>
+                {columns.map(([key, point]) => {
+                  const estimate = point.categories[name];
+                  return <td key={key}>{estimate ? <Tip text={`${score(estimate.value)} (${score(estimate.lower)}–${score(estimate.upper)}, n ${estimate.n})`}><Link to="/runs/$run" params={{ run: point.run }} search={{ tab: "samples", category: name }} style={heat(estimate.value, low, high)} aria-label={`${words(name)} in ${key}: ${score(estimate.value)}, n ${estimate.n}`}>{estimate.value.toFixed(2)}</Link></Tip> : <span className="faint">–</span>}</td>;
+                })}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </Card>
+  );
+}
+
+function Drift() {
+  const alerts = useQuery({ queryKey: ["alerts", "drift"], queryFn: () => ok(api.GET("/api/v1/alerts", { params: { query: { types: "anomaly,regression", limit: 20 } } })) });
+  return (
+    <Card title="Drift and regressions" flush aside={<Link className="link" to="/alerts" search={{ type: "anomaly" }}>Alerts</Link>}>
+      {alerts.isError ? <div className="card-body"><Problem error={alerts.error} /></div> : !alerts.data ? <div className="card-body"><Skeleton height={80} /></div> : alerts.data.items.length === 0 ? <Empty title="None detected">Series of scores are watched for a drop that noise does not explain.</Empty> : (
+        <ul className="feed scroll" tabIndex={0} aria-label="Drift and regressions">
+          {alerts.data.items.map((alert) => (
+            <li key={alert.id}>
+              <Dot tone={alert.resolved_at ? "plain" : severityTone(alert.severity)} />
+              <div className="grow"><Link className="hover-link wrap-any" to="/alerts" search={{ alert: alert.id }}>{alert.message}</Link><div className="row wrap tight" style={{ fontSize: 12 }}>{alert.metric && <Badge>{words(alert.metric)}</Badge>}{alert.actual_value != null && <span className="muted num">{score(alert.actual_value)}{alert.threshold != null && ` · limit ${score(alert.threshold)}`}</span>}{alert.resolved_at && <Badge tone="good">resolved</Badge>}</div></div>
+              <span className="faint nowrap" title={short(alert.created_at)} style={{ fontSize: 12 }}><Ago time={alert.created_at} /></span>
+            </li>
+          ))}
+        </ul>
+      )}
+    </Card>
+  );
+}
+
+/** Fires a real alert of severity info, through the same channels as any other. */
+export function TestAlert() {
+  const client = useQueryClient();
+  const refusal = useRefusal();
+  const { say, refused } = useSay();
+  const [sent, setSent] = useState(false);
+  const fire = useMutation({
+    mutationFn: async () => {
+      const channels = await ok(api.GET("/api/v1/channels"));
+      if (channels.items.length > 0) return ok(api.POST("/api/v1/channels/test", { body: {} }));
+      return { items: [] };
+    },
+    onSuccess: (answer) => {
+      setSent(true);
+      void client.invalidateQueries({ queryKey: ["deliveries"] });
+      const failed = answer.items.filter((one) => !one.ok);
+      if (answer.items.length === 0) say("No channel is configured", "bad", "Name one under alerts.channels in llmops.yaml: slack, webhook, pagerduty or email.");
+      else if (failed.length > 0) say(`${failed[0]?.channel}: ${failed[0]?.error ?? "failed"}`, "bad", failed.length > 1 ? `and ${failed.length - 1} more` : undefined);
+      else say(`The test alert reached ${answer.items.map((one) => one.channel).join(", ")}.`);
+    },
+    onError: refused,
+  });
+  return <Button icon="alerts" refused={refusal("operator")} disabled={fire.isPending} onClick={() => fire.mutate()}>{fire.isPending ? "Sending…" : sent ? "Send another test alert" : "Send a test alert"}</Button>;
+}

@@ -1,0 +1,115 @@
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { useState } from "react";
+import type { Run, Schemas } from "../api/client";
+import { api, ok } from "../api/client";
+import { Interval } from "../charts/frame";
+import { percent, score, words } from "../lib/format";
+import { Badge, Button, Callout, Card, Empty, Field, Problem } from "../ui/base";
+import { WordDiff } from "../ui/diff";
+import { Delta, RunLink, Verdict } from "../ui/parts";
+
+/** The gate's decision on a run. It is asked for: its verdict becomes the run's tag. */
+export function Gate({ run }: { run: Run }) {
+  const client = useQueryClient();
+  const [config, setConfig] = useState({ mode: "strict" as Schemas["GateMode"], overall_min: "0.8", category_min: "0.72", max_drop: "0.05" });
+  const gate = useMutation({
+    mutationFn: () =>
+      ok(
+        api.POST("/api/v1/runs/{run}/gate", {
+          params: { path: { run: run.id } },
+          body: { config: { mode: config.mode, overall_min: Number(config.overall_min), category_min: Number(config.category_min), max_drop: Number(config.max_drop) } },
+        }),
+      ),
+    onSuccess: (report) => {
+      client.setQueryData(["run", run.id], { ...run, tags: { ...run.tags, gate: report.verdict } });
+      void client.invalidateQueries({ queryKey: ["runs"] });
+    },
+  });
+  const final = run.status === "completed" || run.status === "failed" || run.status === "cancelled";
+  const number = (name: "overall_min" | "category_min" | "max_drop", label: string, help: string) => (
+    <Field label={label} help={help}>{(props) => <input {...props} className="input num" type="number" min={0} max={1} step={0.01} value={config[name]} onChange={(event) => setConfig({ ...config, [name]: event.target.value })} />}</Field>
+  );
+  return (
+    <>
+      <Card title="Ask the gate" aside={run.tags?.gate ? <span className="row">Last verdict <Verdict of={run.tags.gate} /></span> : <span className="faint">Not asked yet</span>}>
+        <form
+          className="stack loose"
+          onSubmit={(event) => {
+            event.preventDefault();
+            gate.mutate();
+          }}
+        >
+          <div className="grid cards">
+            <Field label="Mode" help="Noise-aware: a drop must also be significant">
+              {(props) => <select {...props} className="select" value={config.mode} onChange={(event) => setConfig({ ...config, mode: event.target.value as Schemas["GateMode"] })}><option value="strict">Strict</option><option value="noise_aware">Noise-aware</option></select>}
+            </Field>
+            {number("max_drop", "Largest drop", "Of any category, against the baseline")}
+            {number("overall_min", "Least overall", "What the whole must reach")}
+            {number("category_min", "Least category", "Without a baseline")}
+          </div>
+          <div className="row"><Button kind="primary" type="submit" disabled={!final || gate.isPending}>{gate.isPending ? "Deciding…" : "Decide"}</Button><span className="faint">{final ? <>In CI: <code>llmops gate {run.id}</code> with the rules of llmops.yaml. The verdict becomes the run’s tag.</> : "The run must be finished first."}</span></div>
+        </form>
+      </Card>
+      {gate.isError && <Problem error={gate.error} />}
+      {gate.data ? <Report report={gate.data} /> : <Empty title="Checks and evidence appear here">Every check is shown with the baseline’s number, this run’s, the limit and the interval of the difference.</Empty>}
+    </>
+  );
+}
+
+function Report({ report }: { report: Schemas["GateReport"] }) {
+  const tone = report.verdict === "pass" ? "good" : report.verdict === "fail" ? "bad" : "warn";
+  return (
+    <>
+      <Callout tone={tone}>
+        <strong>{report.verdict === "pass" ? "The gate passes." : report.verdict === "fail" ? "The gate says no." : "The gate cannot decide."}</strong>{" "}
+        {report.baseline ? <>Compared with the baseline <RunLink run={report.baseline.id} /> ({report.baseline.prompt_name}@{report.baseline.prompt_version}).</> : "There is no baseline: only the absolute limits decide."}
+      </Callout>
+      {report.notices.map((notice) => <Callout key={notice} tone="warn">{notice}</Callout>)}
+      <Card title="Checks" flush>
+        <div className="table-wrap">
+          <table className="table" aria-label="Checks of the gate">
+            <thead><tr><th scope="col">Check</th><th scope="col">Verdict</th><th scope="col" className="right">Baseline</th><th scope="col" className="right">Now</th><th scope="col" className="right">Difference</th><th scope="col" style={{ minWidth: 130 }}>95 % interval</th><th scope="col" className="right">Limit</th></tr></thead>
+            <tbody>
+              {report.checks.map((check) => (
+                <tr key={check.name}>
+                  <td><div style={{ fontWeight: 500 }}>{words(check.name)}</div><div className="muted wrap-any" style={{ fontSize: 12 }}>{check.message}</div></td>
+                  <td><Verdict of={check.status} /></td>
+                  <td className="right num">{score(check.baseline)}</td>
+                  <td className="right num">{score(check.current)}</td>
+                  <td className="right">{check.baseline != null && check.current != null ? <Delta value={check.current - check.baseline} interval={check.interval} /> : "–"}</td>
+                  <td>{check.interval?.length === 2 && check.baseline != null && check.current != null ? (
+                    <><Interval value={check.current - check.baseline} lower={check.interval[0] ?? 0} upper={check.interval[1] ?? 0} from={-0.3} to={0.3} limit={0} tone={check.status === "fail" ? "var(--bad)" : "var(--series-1)"} /><span className="faint num" style={{ fontSize: 11 }}>{score(check.interval[0])} to {score(check.interval[1])}{check.n != null && ` · n ${check.n}`}</span></>
+                  ) : <span className="faint">–</span>}</td>
+                  <td className="right num">{check.limit ?? "–"}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      </Card>
+      {report.samples.length > 0 && (
+        <Card title="Samples that explain it" aside={<span className="faint">the answer now, against the expected one</span>} flush>
+          <ul className="feed">
+            {report.samples.map((sample) => (
+              <li key={sample.sample_id} style={{ display: "block" }}>
+                <div className="row wrap" style={{ marginBottom: 4 }}>
+                  <Link className="link mono" to="/runs/$run" params={{ run: report.run.id }} search={{ tab: "samples", sample: sample.sample_id }}>{sample.sample_id}</Link>
+                  <Badge>{words(sample.category)}</Badge>
+                  {sample.composite != null && <span className="num">{score(sample.baseline_composite)} → {score(sample.composite)}</span>}
+                  {sample.reasons.map((reason) => <Badge key={reason} tone="bad">{reason}</Badge>)}
+                </div>
+                <div className="muted wrap-any">{sample.input}</div>
+                <div className="split" style={{ marginTop: 6 }}>
+                  <div className="message"><header>Now{sample.expected && ", against expected"}</header><div>{sample.expected ? <WordDiff before={sample.expected} after={sample.output} /> : sample.output}</div></div>
+                  {sample.baseline_output != null && <div className="message"><header>Baseline’s answer</header><div>{sample.baseline_output}</div></div>}
+                </div>
+              </li>
+            ))}
+          </ul>
+        </Card>
+      )}
+      {report.comparison?.paired && <p className="faint">Paired over {report.comparison.paired.difference.n} samples: {score(report.comparison.paired.difference.value)} ({score(report.comparison.paired.difference.lower)} to {score(report.comparison.paired.difference.upper)}){report.comparison.paired.p_value != null && `, p ${report.comparison.paired.p_value.toPrecision(2)}`} · {report.comparison.paired.method}{report.comparison.paired.minimum_detectable_effect != null && ` · a difference of ${percent(report.comparison.paired.minimum_detectable_effect)} would be seen`}</p>}
+    </>
+  );
+}

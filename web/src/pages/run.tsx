@@ -1,0 +1,254 @@
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link, getRouteApi } from "@tanstack/react-router";
+import type { Run, Schemas } from "../api/client";
+import { api, ok } from "../api/client";
+import { Histogram, Interval } from "../charts/frame";
+import { moment, money, ms, percent, plural, score, whole, words } from "../lib/format";
+import { useRefusal } from "../session";
+import { Ago, Badge, Bar, Button, Callout, Card, Empty, Est, PageHead, Problem, Skeleton } from "../ui/base";
+import { Confirm, useSay } from "../ui/layers";
+import { Hash, PromptLink, RunStatus, Verdict, PART } from "../ui/parts";
+import { useState } from "react";
+import { Gate } from "./run-gate";
+import { Samples } from "./run-samples";
+import { useBaselines } from "./runs";
+
+const route = getRouteApi("/runs/$run");
+const TABS = [
+  ["summary", "Summary"],
+  ["samples", "Samples"],
+  ["gate", "Gate"],
+  ["setup", "How it was made"],
+] as const;
+
+export function RunPage() {
+  const { run: id } = route.useParams();
+  const { tab = "summary" } = route.useSearch();
+  const found = useQuery({
+    queryKey: ["run", id],
+    queryFn: () => ok(api.GET("/api/v1/runs/{run}", { params: { path: { run: id } } })),
+    // The stream of events is faster; this is for when it is interrupted.
+    refetchInterval: (query) => (query.state.data?.status === "running" ? 5_000 : false),
+  });
+  const baselines = useBaselines();
+  if (found.isError && !found.data) return <Problem error={found.error} retry={() => void found.refetch()} />;
+  const run = found.data;
+  return (
+    <>
+      <PageHead
+        title={run ? run.name : <Skeleton width={260} height={20} />}
+        badge={run && <><RunStatus run={run} />{baselines.has(run.id) && <Badge tone="accent">Baseline</Badge>}{run.tags?.gate && <Verdict of={run.tags.gate} />}{run.metadata?.simulated === true && <Badge>Simulated</Badge>}</>}
+        lead={run && <span className="row wrap" style={{ gap: "2px 12px" }}><PromptLink name={run.prompt_name} version={run.prompt_version} /><span className="mono">{run.model_name}</span><Link className="hover-link" to="/datasets/$name" params={{ name: run.dataset }} search={{ version: run.spec.dataset_version }}>{run.dataset}</Link><Ago time={run.created_at} /></span>}
+      >
+        {run && <Actions run={run} />}
+      </PageHead>
+      {run?.description && <p className="muted">{run.description}</p>}
+      {run?.error && <Callout tone="bad"><strong>{run.error}</strong></Callout>}
+      {run?.results?.notices?.map((notice) => <Callout key={notice} tone="warn">{notice}</Callout>)}
+      {run?.status === "running" && <Progress run={run} />}
+      <nav className="tabs" aria-label="Parts of the run">
+        {TABS.map(([name, label]) => (
+          <Link key={name} to="/runs/$run" params={{ run: id }} search={{ tab: name === "summary" ? undefined : name }} replace activeOptions={PART} aria-current={tab === name ? "page" : undefined}>
+            {label}
+            {name === "samples" && run?.results && <span className="count">{run.results.total_samples}</span>}
+          </Link>
+        ))}
+      </nav>
+      {!run ? <Skeleton height={320} /> : tab === "samples" ? <Samples run={run} /> : tab === "gate" ? <Gate run={run} /> : tab === "setup" ? <Setup run={run} /> : <Summary run={run} />}
+    </>
+  );
+}
+
+function Actions({ run }: { run: Run }) {
+  const isBaseline = useBaselines().has(run.id);
+  const refusal = useRefusal();
+  const { say, refused } = useSay();
+  const client = useQueryClient();
+  const [promoting, setPromoting] = useState(false);
+  const done = (what: string) => (fresh: Run) => {
+    client.setQueryData(["run", run.id], fresh);
+    void client.invalidateQueries({ queryKey: ["runs"] });
+    say(what);
+  };
+  const path = { params: { path: { run: run.id } } };
+  const cancel = useMutation({ mutationFn: () => ok(api.POST("/api/v1/runs/{run}/cancel", path)), onSuccess: done("The run stops. It can be resumed."), onError: refused });
+  const start = useMutation({ mutationFn: () => ok(api.POST("/api/v1/runs/{run}/start", path)), onSuccess: done("The run goes on: what has a result is not asked again."), onError: refused });
+  const promote = useMutation({
+    mutationFn: () => ok(api.POST("/api/v1/baselines", { body: { run: run.id } })),
+    onSuccess: () => {
+      setPromoting(false);
+      void client.invalidateQueries();
+      say(`This run is the baseline of ${run.dataset} now.`);
+    },
+    onError: refused,
+  });
+  return (
+    <>
+      {run.status === "completed" && !isBaseline && <Link className="btn" to="/compare" search={{ a: "baseline", b: run.id }}>Compare with the baseline</Link>}
+      {(run.status === "running" || run.status === "pending") && <Button icon="stop" refused={refusal("editor")} disabled={cancel.isPending} onClick={() => cancel.mutate()}>Stop</Button>}
+      {(run.status === "pending" || run.status === "failed" || run.status === "cancelled") && <Button icon="runs" refused={refusal("editor")} disabled={start.isPending} onClick={() => start.mutate()}>{run.status === "pending" ? "Start" : "Resume"}</Button>}
+      {run.status === "completed" && !isBaseline && <Button kind="primary" refused={refusal("editor")} onClick={() => setPromoting(true)}>Make baseline</Button>}
+      <Confirm title={`Make this run the baseline of ${run.dataset}?`} open={promoting} onClose={() => setPromoting(false)} onConfirm={() => promote.mutate()} action="Make baseline" busy={promote.isPending}>
+        <p>Gates on {run.dataset} compare with it from now on. The baseline before keeps its results.</p>
+        <p className="muted">Overall {score(run.results?.overall?.value)} · {percent(run.results?.pass_rate.value)} passed · n {run.results?.total_samples}</p>
+      </Confirm>
+    </>
+  );
+}
+
+function Progress({ run }: { run: Run }) {
+  const { done, total, errored, cost } = run.progress;
+  return (
+    <Card label="Progress">
+      <div className="stack" role="status" aria-live="polite">
+        <div className="row between"><span className="num">{whole(done)} of {whole(total)} answers</span><span className="faint num">{errored > 0 ? `${errored} errored · ` : ""}{money(cost)}</span></div>
+        <Bar value={total ? done / total : 0} />
+      </div>
+    </Card>
+  );
+}
+
+function Summary({ run }: { run: Run }) {
+  const results = run.results;
+  if (!results) return run.status === "running" || run.status === "pending" ? <Empty title="Results come when the run is done">Samples that are done can be read already.</Empty> : <Empty title="This run has no results" command={`llmops eval --resume ${run.id}`}>It stopped before all samples were answered.</Empty>;
+  const { spend } = results;
+  return (
+    <>
+      <div className="grid cards">
+        <div className="card stat"><span className="name">Overall score</span><span className="value">{results.overall ? score(results.overall.value) : "–"}</span><span className="note">{results.overall ? `${score(results.overall.lower)}–${score(results.overall.upper)} · n ${results.overall.n}` : "No metric has a weight"}</span></div>
+        <div className="card stat"><span className="name">Samples that passed</span><span className="value">{percent(results.pass_rate.value)}<small>{results.passed_samples} of {results.total_samples - results.errored_samples}</small></span><span className="note">{percent(results.pass_rate.lower)}–{percent(results.pass_rate.upper)} · n {results.pass_rate.n}{results.errored_samples > 0 && <span className="bad"> · {results.errored_samples} errored</span>}</span></div>
+        <div className="card stat"><span className="name">Latency</span><span className="value">{ms(results.latency?.p50_ms)}<small>median</small></span><span className="note">{results.latency ? `95 % below ${ms(results.latency.p95_ms)} · n ${results.latency.n}` : "Nothing was called"}</span></div>
+        <div className="card stat"><span className="name">Cost</span><span className="value">{money(spend.target_cost + spend.judge_cost)}</span><span className="note">{money(spend.target_cost)} answers · {money(spend.judge_cost)} judges · {whole(spend.prompt_tokens + spend.completion_tokens)} tokens{spend.cached > 0 && ` · ${spend.cached} cached`}</span></div>
+      </div>
+      <div className="grid wide-left">
+        <Categories run={run} results={results} />
+        <Distribution run={run} />
+      </div>
+      <div className="grid two">
+        <Metrics run={run} results={results} />
+        <Reasons run={run} results={results} />
+      </div>
+      {results.corrected && (
+        <Callout tone="info">
+          The judge was compared with {plural(results.corrected.labelled, "label")} of people: corrected by them, the overall score is {score(results.corrected.corrected.value)} ({score(results.corrected.corrected.lower)}–{score(results.corrected.corrected.upper)}) instead of {score(results.corrected.raw.value)}.
+        </Callout>
+      )}
+    </>
+  );
+}
+
+function Categories({ run, results }: { run: Run; results: Schemas["RunResults"] }) {
+  const rows = Object.entries(results.categories);
+  return (
+    <Card title="Categories" flush aside={<span className="faint">95 % intervals</span>}>
+      <div className="table-wrap">
+        <table className="table" aria-label="Scores of categories">
+          <thead><tr><th scope="col">Category</th><th scope="col">Score</th><th scope="col" style={{ minWidth: 120 }}><span className="sr">Interval</span></th><th scope="col" className="right">Passed</th><th scope="col" className="right wide-only">Weight</th></tr></thead>
+          <tbody>
+            {rows.map(([name, category]) => (
+              <tr key={name} data-row onClick={(event) => event.currentTarget.querySelector("a")?.click()}>
+                <td><Link className="cover" to="/runs/$run" params={{ run: run.id }} search={{ tab: "samples", category: name }}>{name ? words(name) : "no category"}</Link></td>
+                <td><Est of={category.score} /></td>
+                <td>{category.score && <Interval {...category.score} limit={run.spec.scoring.pass_threshold ?? null} />}</td>
+                <td className="right num">{category.samples - category.failed - category.errored}/{category.samples}{category.errored > 0 && <span className="bad"> · {category.errored} err</span>}</td>
+                <td className="right num wide-only">{percent(category.weight)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </Card>
+  );
+}
+
+function Distribution({ run }: { run: Run }) {
+  const spread = useQuery({ queryKey: ["run", run.id, "distribution"], queryFn: () => ok(api.GET("/api/v1/runs/{run}/distribution", { params: { path: { run: run.id } } })), staleTime: Number.POSITIVE_INFINITY });
+  const total = spread.data?.bins.reduce((sum, bin) => sum + bin.passed + bin.failed, 0) ?? 0;
+  return (
+    <Card title="Spread of composites" aside={spread.data && <span className="faint num">{plural(total, "answer")}{spread.data.errored > 0 && `, ${spread.data.errored} errored`}</span>}>
+      {spread.isError ? <Problem error={spread.error} /> : !spread.data ? <Skeleton height={180} /> : <Histogram bins={spread.data.bins} label="Answers by composite score" height={180} />}
+      <div className="chart-legend" style={{ marginTop: 8 }}><span><i style={{ background: "var(--good)", height: 8 }} />passed</span><span><i style={{ background: "var(--bad)", height: 8 }} />failed</span></div>
+    </Card>
+  );
+}
+
+function Metrics({ run, results }: { run: Run; results: Schemas["RunResults"] }) {
+  return (
+    <Card title="Metrics" flush>
+      <div className="table-wrap">
+        <table className="table" aria-label="Metrics">
+          <thead><tr><th scope="col">Metric</th><th scope="col">Mean</th><th scope="col" className="right">Weight</th><th scope="col" className="right">Threshold</th></tr></thead>
+          <tbody>
+            {Object.entries(results.metric_details).map(([name, estimate]) => {
+              const spec = run.spec.scoring.metrics[name];
+              return (
+                <tr key={name}>
+                  <td>{words(name)}<div className="faint" style={{ fontSize: 11, lineHeight: "15px" }}>{spec?.kind !== name ? spec?.kind : ""}{results.judges?.[name] && `${results.judges[name].judges.join(", ")}`}</div></td>
+                  <td>{spec?.kind === "latency" ? <Est of={estimate} show={ms} /> : spec?.kind === "cost" ? <Est of={estimate} show={money} /> : <Est of={estimate} />}</td>
+                  <td className="right num">{spec?.weight != null ? percent(spec.weight) : <span className="faint">reported</span>}</td>
+                  <td className="right num">{spec?.weight != null || spec?.threshold != null ? (spec.threshold ?? run.spec.scoring.pass_threshold ?? "–") : "–"}</td>
+                </tr>
+              );
+            })}
+          </tbody>
+        </table>
+      </div>
+    </Card>
+  );
+}
+
+function Reasons({ run, results }: { run: Run; results: Schemas["RunResults"] }) {
+  const rows = [...Object.entries(results.failure_reasons).map(([reason, n]) => ({ reason, n, errored: false })), ...Object.entries(results.error_reasons).map(([reason, n]) => ({ reason, n, errored: true }))].sort((a, b) => b.n - a.n);
+  const most = Math.max(1, ...rows.map((row) => row.n));
+  return (
+    <Card title="Why samples failed" flush>
+      {rows.length === 0 ? <Empty title="Nothing failed">Every answer reached every threshold.</Empty> : (
+        <div className="table-wrap">
+          <table className="table" aria-label="Reasons">
+            <thead><tr><th scope="col">Reason</th><th scope="col" className="right">Answers</th><th scope="col" style={{ width: "34%" }}><span className="sr">Share</span></th></tr></thead>
+            <tbody>
+              {rows.map((row) => (
+                <tr key={row.reason} data-row onClick={(event) => event.currentTarget.querySelector("a")?.click()}>
+                  <td className="wrap-any"><Link className="cover" to="/runs/$run" params={{ run: run.id }} search={{ tab: "samples", status: row.errored ? "errored" : "failed" }}>{row.reason}</Link>{row.errored && <> <Badge tone="warn">errored</Badge></>}</td>
+                  <td className="right num">{row.n}</td>
+                  <td><Bar value={row.n / most} tone="bad" /></td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </Card>
+  );
+}
+
+function Setup({ run }: { run: Run }) {
+  const { spec } = run;
+  const { manifest } = spec;
+  return (
+    <div className="grid two">
+      <Card title="Identity">
+        <dl className="facts">
+          <dt>Run</dt><dd className="mono">{run.id}</dd>
+          <dt>Suite</dt><dd>{spec.suite ?? <span className="faint">none</span>}</dd>
+          <dt>Target</dt><dd>{spec.target}</dd>
+          <dt>Manifest</dt><dd><Hash of={spec.manifest_id} /></dd>
+          <dt>Prompt</dt><dd><PromptLink name={manifest.prompt} version={manifest.prompt_version} /> <Hash of={manifest.prompt_hash} /></dd>
+          <dt>Model</dt><dd><span className="mono">{manifest.model}</span>{manifest.model_version && <span className="faint"> {manifest.model_version}</span>}</dd>
+          <dt>Parameters</dt><dd className="mono">{Object.entries(manifest.parameters ?? {}).filter(([, v]) => v != null && !(Array.isArray(v) && v.length === 0)).map(([k, v]) => `${k} ${JSON.stringify(v)}`).join(", ") || "–"}</dd>
+          <dt>Dataset version</dt><dd><Hash of={spec.dataset_version} /></dd>
+          <dt>Trials per sample</dt><dd className="num">{spec.repeat}</dd>
+          <dt>Response cache</dt><dd>{spec.cache ? "may be used" : "not used"}</dd>
+          <dt>Created</dt><dd>{moment(run.created_at)}</dd>
+          {run.start_time && run.end_time && <><dt>Took</dt><dd>{ms(new Date(run.end_time).getTime() - new Date(run.start_time).getTime())}</dd></>}
+          {Object.entries(run.tags ?? {}).map(([name, value]) => <div key={name} style={{ display: "contents" }}><dt>Tag</dt><dd><Badge mono>{name}={value}</Badge></dd></div>)}
+          {Object.entries(run.metadata ?? {}).map(([name, value]) => <div key={name} style={{ display: "contents" }}><dt>{name}</dt><dd className="mono">{typeof value === "string" ? (/^https?:\/\//.test(value) ? <a className="link" href={value} target="_blank" rel="noreferrer">{value}</a> : value) : JSON.stringify(value)}</dd></div>)}
+        </dl>
+      </Card>
+      <div className="stack" style={{ gap: 12 }}>
+        {manifest.system && <Card title="System message"><pre className="code" tabIndex={0}>{manifest.system}</pre></Card>}
+        <Card title="Scoring"><pre className="code" tabIndex={0}>{JSON.stringify(spec.scoring, null, 2)}</pre></Card>
+      </div>
+    </div>
+  );
+}

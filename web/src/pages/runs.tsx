@@ -1,0 +1,120 @@
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { Link, getRouteApi } from "@tanstack/react-router";
+import { useMemo, useState } from "react";
+import type { Run } from "../api/client";
+import { api, ok } from "../api/client";
+import { money } from "../lib/format";
+import { Ago, Badge, Bar, Button, Card, Empty, Est, PageHead } from "../ui/base";
+import { RunStatus, Verdict, shortId } from "../ui/parts";
+import type { Column } from "../ui/table";
+import { ListFoot, Table } from "../ui/table";
+
+const route = getRouteApi("/runs");
+const FIELDS = ["prompt", "dataset", "model", "suite", "tag"] as const;
+const STATUSES = ["pending", "running", "completed", "failed", "cancelled"] as const;
+
+export function RunsPage() {
+  const search = route.useSearch();
+  const navigate = route.useNavigate();
+  const [chosen, setChosen] = useState<string[]>([]);
+  const filtered = Object.keys(search).length > 0;
+  const runs = useInfiniteQuery({
+    queryKey: ["runs", search],
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ pageParam }) => {
+      const { prompt, dataset, model, suite, tag, status } = search;
+      return ok(api.GET("/api/v1/runs", { params: { query: { prompt, dataset, model, suite, tag, status: status as Run["status"] | undefined, limit: 40, cursor: pageParam } } }));
+    },
+    getNextPageParam: (last) => last.next_cursor ?? undefined,
+    placeholderData: (old) => old,
+  });
+  const baselines = useBaselines();
+  const rows = runs.data?.pages.flatMap((page) => page.items);
+  const set = (name: string, value: string) => void navigate({ search: (old) => ({ ...old, [name]: value || undefined }), replace: true });
+  const toggle = (id: string) => setChosen((old) => (old.includes(id) ? old.filter((one) => one !== id) : [...old.slice(-1), id]));
+  const pair = [...chosen].sort();
+  const columns: Column<Run>[] = [
+    {
+      head: <span className="sr">Compare</span>,
+      width: 34,
+      wide: true,
+      cell: (run) => <input type="checkbox" aria-label={`Compare ${run.name}`} checked={chosen.includes(run.id)} onChange={() => toggle(run.id)} style={{ accentColor: "var(--accent)" }} />,
+    },
+    {
+      head: "Run",
+      cell: (run) => (
+        <div className="stack tight" style={{ gap: 0 }}>
+          <span className="row tight">
+            <Link className="cover truncate" style={{ maxWidth: 340 }} to="/runs/$run" params={{ run: run.id }}>{run.name}</Link>
+            {baselines.has(run.id) && <Badge tone="accent">Baseline</Badge>}
+            {run.metadata?.simulated === true && <Badge>Simulated</Badge>}
+          </span>
+          <span className="faint" style={{ fontSize: 12, lineHeight: "16px" }}>{run.dataset}{run.spec.suite && ` · ${run.spec.suite}`} · <span className="mono" style={{ fontSize: 11 }}>{shortId(run.id)}</span></span>
+        </div>
+      ),
+    },
+    { head: "Status", cell: (run) => (run.status === "running" ? <div className="stack tight"><RunStatus run={run} /><Bar value={run.progress.total ? run.progress.done / run.progress.total : 0} /></div> : <RunStatus run={run} />) },
+    { head: "Overall", cell: (run) => <Est of={run.results?.overall} /> },
+    { head: "Passed", wide: true, cell: (run) => <Est of={run.results?.pass_rate} show={(v) => `${(v * 100).toFixed(1)} %`} hideN /> },
+    { head: "Gate", cell: (run) => <Verdict of={run.tags?.gate} /> },
+    { head: "Prompt and model", wide: true, cell: (run) => <div className="stack tight" style={{ gap: 0 }}><span className="nowrap">{run.prompt_name ? <>{run.prompt_name}<span className="faint">@{run.prompt_version}</span></> : <span className="faint">no prompt</span>}</span><span className="mono muted nowrap" style={{ fontSize: 11, lineHeight: "16px" }}>{run.model_name}</span></div> },
+    { head: "Cost", right: true, wide: true, cell: (run) => money(run.progress.cost) },
+    { head: "Created", right: true, cell: (run) => <Ago time={run.created_at} /> },
+  ];
+  return (
+    <>
+      <PageHead title="Runs" lead="Every evaluation: one target, one dataset version, one set of scorers.">
+        {chosen.length === 2 ? (
+          <Link to="/compare" search={{ a: pair[0] ?? "", b: pair[1] ?? "" }} className="btn primary">Compare the two</Link>
+        ) : (
+          <Button refused="Choose two runs with their boxes.">Compare{chosen.length === 1 ? " (one more)" : ""}</Button>
+        )}
+      </PageHead>
+      <div className="filters" role="search" aria-label="Filter runs">
+        <select className="select" aria-label="Status" value={search.status ?? ""} onChange={(event) => set("status", event.target.value)}>
+          <option value="">Any status</option>
+          {STATUSES.map((status) => <option key={status} value={status}>{status[0]?.toUpperCase() + status.slice(1)}</option>)}
+        </select>
+        {FIELDS.map((name) => <Filter key={name} name={name} value={search[name] ?? ""} onChange={(value) => set(name, value)} placeholder={name === "tag" ? "Tag, branch=main" : `${name[0]?.toUpperCase()}${name.slice(1)}`} />)}
+        {filtered && <Button kind="quiet" onClick={() => void navigate({ search: {} })}>Clear</Button>}
+      </div>
+      <Card label="Runs" flush>
+        <Table
+          label="Runs"
+          columns={columns}
+          rows={rows}
+          id={(run) => run.id}
+          error={runs.error}
+          retry={() => void runs.refetch()}
+          empty={filtered ? <Empty title="No run fits" action={<Button onClick={() => void navigate({ search: {} })}>Clear the filters</Button>}>Names must be whole: a model is <code>provider/model</code>, a tag <code>name=value</code>.</Empty> : <Empty title="No runs yet" command="llmops eval">A run asks a target every question of a dataset and scores the answers. In a new folder, <code>llmops init</code> writes a project to start from.</Empty>}
+        />
+        {rows && rows.length > 0 && <ListFoot shown={rows.length} more={runs.hasNextPage} loading={runs.isFetchingNextPage} onMore={() => void runs.fetchNextPage()} what={rows.length === 1 ? "run" : "runs"} />}
+      </Card>
+    </>
+  );
+}
+
+/** The runs that gates compare with now. The tag `env=production` stays on those before. */
+export function useBaselines(): Set<string> {
+  const baselines = useQuery({ queryKey: ["baselines"], queryFn: () => ok(api.GET("/api/v1/baselines")), staleTime: 30_000 });
+  return useMemo(() => new Set(baselines.data?.items.map((one) => one.run.id)), [baselines.data]);
+}
+
+/** A filter that is in the address once the reader leaves it or presses Enter. */
+export function Filter({ name, value, onChange, placeholder }: { name: string; value: string; onChange: (value: string) => void; placeholder: string }) {
+  return (
+    <input
+      key={value}
+      className="input"
+      aria-label={placeholder}
+      name={name}
+      placeholder={placeholder}
+      defaultValue={value}
+      onKeyDown={(event) => {
+        if (event.key === "Enter") onChange(event.currentTarget.value.trim());
+        if (event.key === "Escape") event.currentTarget.blur();
+      }}
+      onBlur={(event) => event.currentTarget.value.trim() !== value && onChange(event.currentTarget.value.trim())}
+    />
+  );
+}

@@ -1,0 +1,88 @@
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link, getRouteApi } from "@tanstack/react-router";
+import type { Schemas } from "../api/client";
+import { api, ok } from "../api/client";
+import { moment } from "../lib/format";
+import { useRefusal } from "../session";
+import { Ago, Badge, Button, Card, Empty, PageHead, Problem, Skeleton } from "../ui/base";
+import type { Tone } from "../ui/base";
+import { Dialog, useSay } from "../ui/layers";
+import { RunLink } from "../ui/parts";
+import type { Column } from "../ui/table";
+import { Table } from "../ui/table";
+
+const route = getRouteApi("/schedules");
+type Schedule = Schemas["Schedule"];
+const FIRING: Record<Schemas["FiringStatus"], Tone> = { due: "info", started: "good", skipped: "warn", missed: "warn", failed: "bad" };
+
+export function SchedulesPage() {
+  const { schedule: open } = route.useSearch();
+  const navigate = route.useNavigate();
+  const schedules = useQuery({ queryKey: ["schedules"], queryFn: () => ok(api.GET("/api/v1/schedules", { params: { query: { limit: 200 } } })) });
+  const refusal = useRefusal();
+  const act = useAct();
+  const columns: Column<Schedule>[] = [
+    { head: "Schedule", cell: (one) => <span className="row tight"><Link className="cover" to="/schedules" search={{ schedule: one.name }} replace>{one.name}</Link>{one.paused && <Badge tone="warn">paused</Badge>}{one.origin === "config" && <Badge>llmops.yaml</Badge>}</span> },
+    { head: "When", cell: (one) => <span className="mono">{one.cron ?? `every ${one.every}`}</span> },
+    { head: "What", wide: true, cell: (one) => <span className="muted">{one.run.suite ?? one.run.target.name} on {one.run.dataset}</span> },
+    { head: "Next", cell: (one) => (one.paused ? <span className="faint">–</span> : <Ago time={one.next_at} />) },
+    { head: "Last", wide: true, cell: (one) => (one.last ? <span className="row tight"><Badge tone={FIRING[one.last.status]}>{one.last.status}</Badge><Ago time={one.last.fire_at} /></span> : <span className="faint">never</span>) },
+    { head: <span className="sr">Actions</span>, right: true, cell: (one) => <span className="row tight" style={{ justifyContent: "flex-end" }}><Button small refused={refusal("operator")} onClick={() => act.mutate({ schedule: one.name, what: "run" })}>Run now</Button><Button small kind="quiet" refused={refusal("operator")} onClick={() => act.mutate({ schedule: one.name, what: one.paused ? "resume" : "pause" })}>{one.paused ? "Resume" : "Pause"}</Button></span> },
+  ];
+  return (
+    <>
+      <PageHead title="Schedules" lead="Runs that start by themselves." />
+      <Card label="Schedules" flush><Table label="Schedules" columns={columns} rows={schedules.data?.items} id={(one) => one.name} error={schedules.error} retry={() => void schedules.refetch()} empty={<Empty title="Nothing is scheduled" command="llmops schedule add nightly --suite default --cron '0 3 * * *'">A suite in llmops.yaml may also name its own: <code>schedule: "@daily"</code>.</Empty>} /></Card>
+      {open && <ScheduleDialog name={open} onClose={() => void navigate({ search: {}, replace: true })} />}
+    </>
+  );
+}
+
+function useAct() {
+  const client = useQueryClient();
+  const { say, refused } = useSay();
+  return useMutation({
+    mutationFn: async ({ schedule, what }: { schedule: string; what: "run" | "pause" | "resume" }): Promise<unknown> => {
+      const path = { params: { path: { schedule } } };
+      if (what === "run") return ok(api.POST("/api/v1/schedules/{schedule}/run", path));
+      return what === "pause" ? ok(api.POST("/api/v1/schedules/{schedule}/pause", path)) : ok(api.POST("/api/v1/schedules/{schedule}/resume", path));
+    },
+    onSuccess: (_, { schedule, what }) => {
+      void client.invalidateQueries({ queryKey: ["schedules"] });
+      say(what === "run" ? `${schedule} starts now.` : what === "pause" ? `${schedule} is paused.` : `${schedule} goes on.`);
+    },
+    onError: refused,
+  });
+}
+
+function ScheduleDialog({ name, onClose }: { name: string; onClose: () => void }) {
+  const path = { params: { path: { schedule: name } } };
+  const found = useQuery({ queryKey: ["schedules", name], queryFn: () => ok(api.GET("/api/v1/schedules/{schedule}", path)) });
+  const preview = useQuery({ queryKey: ["schedules", name, "preview"], queryFn: () => ok(api.GET("/api/v1/schedules/{schedule}/preview", { params: { path: { schedule: name }, query: { count: 5 } } })) });
+  const firings = useQuery({ queryKey: ["schedules", name, "firings"], queryFn: () => ok(api.GET("/api/v1/schedules/{schedule}/firings", { params: { path: { schedule: name }, query: { limit: 30 } } })) });
+  const one = found.data;
+  return (
+    <Dialog title={name} shape="drawer" open onClose={onClose}>
+      {found.isError ? <Problem error={found.error} /> : !one ? <Skeleton height={160} /> : (
+        <>
+          <dl className="facts">
+            <dt>When</dt><dd className="mono">{one.cron ?? `every ${one.every}`}</dd>
+            <dt>Time zone</dt><dd>{one.timezone ?? "UTC"}</dd>
+            <dt>Target</dt><dd>{one.run.target.name}</dd>
+            <dt>Dataset</dt><dd><Link className="link" to="/datasets/$name" params={{ name: one.run.dataset.split("@")[0] ?? "" }}>{one.run.dataset}</Link></dd>
+            <dt>Overlap</dt><dd>{one.overlap === "queue" ? "waits for the run before" : "left out while the run before is at work"}</dd>
+            <dt>Missed</dt><dd>{one.missed === "run_once" ? "made up for, once" : "left out"}</dd>
+          </dl>
+          <h3>Next</h3>
+          {preview.data ? <ul>{preview.data.firings.map((at) => <li key={at} className="num">{moment(at)}</li>)}</ul> : <Skeleton height={60} />}
+          <h3>Before</h3>
+          {firings.isError ? <Problem error={firings.error} /> : <Table label="Firings" compact rows={firings.data?.items} id={(firing) => firing.fire_at} expected={3} columns={[
+            { head: "Time", cell: (firing) => moment(firing.fire_at) },
+            { head: "State", cell: (firing) => <Badge tone={FIRING[firing.status]}>{firing.status}</Badge> },
+            { head: "Run", cell: (firing) => (firing.run ? <RunLink run={firing.run} /> : <span className="muted">{firing.note ?? "–"}</span>) },
+          ]} empty={<p className="muted">It never fired.</p>} />}
+        </>
+      )}
+    </Dialog>
+  );
+}

@@ -1,0 +1,168 @@
+// What lies above the page: dialogs, menus, toasts.
+import { DropdownMenu } from "radix-ui";
+import type { ReactNode } from "react";
+import { createContext, useCallback, useContext, useEffect, useId, useRef, useState } from "react";
+import { Refusal } from "../api/client";
+import type { Tone } from "./base";
+import { Button } from "./base";
+import { Icon } from "./icons";
+
+interface DialogProps {
+  title: string;
+  open: boolean;
+  onClose: () => void;
+  children: ReactNode;
+  footer?: ReactNode;
+  shape?: "wide" | "drawer";
+}
+
+/** The browser's own dialog: it keeps the focus inside, closes with Escape and makes the rest inert. */
+export function Dialog({ title, open, onClose, children, footer, shape }: DialogProps) {
+  const ref = useRef<HTMLDialogElement>(null);
+  const id = useId();
+  useEffect(() => {
+    const dialog = ref.current;
+    if (open && dialog && !dialog.open) {
+      dialog.showModal();
+      // Where something is to be filled in, there; else on the title, so that reading begins at the top.
+      const field = dialog.querySelector<HTMLElement>(".body :is(input:not(.sr), textarea, select)");
+      (shape === "drawer" ? dialog.querySelector<HTMLElement>("h2") : (field ?? dialog.querySelector<HTMLElement>("h2")))?.focus();
+    }
+    if (!open && dialog?.open) dialog.close();
+  }, [open, shape]);
+  if (!open) return null;
+  return (
+    <dialog
+      ref={ref}
+      className={shape}
+      aria-labelledby={id}
+      onClose={onClose}
+      onCancel={(event) => {
+        event.preventDefault();
+        onClose();
+      }}
+      onMouseDown={(event) => {
+        if (event.target === ref.current) onClose();
+      }}
+    >
+      <header>
+        <h2 id={id} tabIndex={-1} className="grow wrap-any" style={{ outline: "none" }}>{title}</h2>
+        <Button kind="quiet" small icon="close" aria-label="Close" onClick={onClose} />
+      </header>
+      <div className="body">{children}</div>
+      {footer && <footer>{footer}</footer>}
+    </dialog>
+  );
+}
+
+interface ConfirmProps {
+  title: string;
+  open: boolean;
+  onClose: () => void;
+  onConfirm: () => void;
+  action: string;
+  danger?: boolean;
+  busy?: boolean;
+  disabled?: boolean;
+  children: ReactNode;
+}
+
+/** Asks before something that matters. */
+export function Confirm({ title, open, onClose, onConfirm, action, danger, busy, disabled, children }: ConfirmProps) {
+  return (
+    <Dialog
+      title={title}
+      open={open}
+      onClose={onClose}
+      footer={
+        <>
+          <Button onClick={onClose}>Cancel</Button>
+          <Button kind={danger ? "danger primary" : "primary"} disabled={busy || disabled} onClick={onConfirm}>
+            {busy ? "Working…" : action}
+          </Button>
+        </>
+      }
+    >
+      {children}
+    </Dialog>
+  );
+}
+
+export interface MenuItem {
+  label: string;
+  onSelect: () => void;
+  danger?: boolean;
+  disabled?: boolean;
+}
+
+export function Menu({ label, items, children }: { label: string; items: (MenuItem | "rule")[]; children?: ReactNode }) {
+  return (
+    <DropdownMenu.Root modal={false}>
+      <DropdownMenu.Trigger asChild>{children ?? <Button kind="quiet" icon="dots" aria-label={label} />}</DropdownMenu.Trigger>
+      <DropdownMenu.Portal>
+        <DropdownMenu.Content className="menu" align="end" sideOffset={4} collisionPadding={8}>
+          {items.map((item, i) =>
+            item === "rule" ? (
+              <hr key={i} />
+            ) : (
+              <DropdownMenu.Item key={i} className={item.danger ? "danger" : ""} disabled={item.disabled ?? false} onSelect={item.onSelect}>
+                {item.label}
+              </DropdownMenu.Item>
+            ),
+          )}
+        </DropdownMenu.Content>
+      </DropdownMenu.Portal>
+    </DropdownMenu.Root>
+  );
+}
+
+interface Toast {
+  id: number;
+  tone: Tone;
+  text: string;
+  hint: string | undefined;
+}
+
+type Say = (text: string, tone?: Tone, hint?: string) => void;
+const Toasts = createContext<Say>(() => undefined);
+
+export function ToastProvider({ children }: { children: ReactNode }) {
+  const [toasts, setToasts] = useState<Toast[]>([]);
+  const next = useRef(0);
+  const drop = useCallback((id: number) => setToasts((all) => all.filter((toast) => toast.id !== id)), []);
+  const say = useCallback<Say>(
+    (text, tone = "good", hint) => {
+      const id = next.current++;
+      setToasts((all) => [...all.slice(-3), { id, tone, text, hint }]);
+      setTimeout(() => drop(id), tone === "bad" ? 12_000 : 5_000);
+    },
+    [drop],
+  );
+  return (
+    <Toasts.Provider value={say}>
+      {children}
+      <div className="toasts" role="status" aria-live="polite">
+        {toasts.map((toast) => (
+          <div key={toast.id} className="toast">
+            <span className={toast.tone}><Icon name={toast.tone === "bad" ? "warning" : "check"} /></span>
+            <div className="grow">
+              <div>{toast.text}</div>
+              {toast.hint && <div className="muted">{toast.hint}</div>}
+            </div>
+            <Button kind="quiet" small icon="close" aria-label="Dismiss" onClick={() => drop(toast.id)} />
+          </div>
+        ))}
+      </div>
+    </Toasts.Provider>
+  );
+}
+
+/** Says something in the corner; `refused` says why something did not work. */
+export function useSay(): { say: Say; refused: (error: unknown) => void } {
+  const say = useContext(Toasts);
+  const refused = useCallback(
+    (error: unknown) => say(error instanceof Error ? error.message : String(error), "bad", error instanceof Refusal ? error.hint : undefined),
+    [say],
+  );
+  return { say, refused };
+}

@@ -1,0 +1,73 @@
+// How the things of the product are shown, the same way everywhere.
+import { Link } from "@tanstack/react-router";
+import type { Run, Schemas } from "../api/client";
+import { hash, signed } from "../lib/format";
+import type { Tone } from "./base";
+import { Badge, Dot, Tip } from "./base";
+
+/** Links that differ in the query only: the router must not call all of them current. */
+export const PART = { includeSearch: true, explicitUndefined: true } as const;
+
+/** The part of an id that tells it from others. */
+export const shortId = (id: string): string => id.replace(/^[a-z]+_/, "").slice(0, 11);
+
+const RUN: Record<Run["status"], [Tone, string]> = {
+  pending: ["plain", "Waiting"],
+  running: ["info", "Running"],
+  completed: ["good", "Completed"],
+  failed: ["bad", "Failed"],
+  cancelled: ["plain", "Cancelled"],
+};
+
+export function RunStatus({ run }: { run: Pick<Run, "status" | "progress"> }) {
+  const [tone, text] = RUN[run.status];
+  const { done, total } = run.progress;
+  return (
+    <span className="row tight nowrap" style={{ gap: 6 }}>
+      <Dot tone={tone} pulse={run.status === "running"} />
+      <span>{text}</span>
+      {run.status === "running" && <span className="faint num">{done}/{total}</span>}
+    </span>
+  );
+}
+
+const VERDICT: Record<Schemas["Verdict"], [Tone, string]> = { pass: ["good", "Passed"], fail: ["bad", "Failed"], inconclusive: ["warn", "Inconclusive"] };
+
+export function Verdict({ of }: { of: string | null | undefined }) {
+  const known = VERDICT[of as Schemas["Verdict"]];
+  if (!known) return <span className="faint">–</span>;
+  return <Badge tone={known[0]}>{known[1]}</Badge>;
+}
+
+export function SeverityBadge({ of }: { of: Schemas["Severity"] }) {
+  return <Badge tone={of === "critical" ? "bad" : of === "warning" ? "warn" : "info"}>{of[0]?.toUpperCase() + of.slice(1)}</Badge>;
+}
+
+export const severityTone = (of: Schemas["Severity"]): Tone => (of === "critical" ? "bad" : of === "warning" ? "warn" : "info");
+
+export function Hash({ of }: { of: string | null | undefined }) {
+  if (!of) return <span className="faint">–</span>;
+  return <Tip text={<span className="mono wrap-any">{of}</span>}><span className="mono muted" tabIndex={0}>{hash(of)}</span></Tip>;
+}
+
+export function PromptLink({ name, version }: { name: string | null | undefined; version?: string | null | undefined }) {
+  if (!name) return <span className="faint">no prompt</span>;
+  return (
+    <Link className="hover-link nowrap" to="/prompts/$name" params={{ name }} search={version ? { version } : {}}>
+      {name}
+      {version && <span className="faint">@{version}</span>}
+    </Link>
+  );
+}
+
+export function RunLink({ run, children }: { run: string; children?: React.ReactNode }) {
+  return <Link className="hover-link" to="/runs/$run" params={{ run }}>{children ?? <span className="mono">{shortId(run)}</span>}</Link>;
+}
+
+/** A difference in score, coloured by its direction only where its interval excludes zero. */
+export function Delta({ value, interval, digits = 3, lowerIsBetter }: { value: number | null | undefined; interval?: number[] | null | undefined; digits?: number; lowerIsBetter?: boolean }) {
+  if (value == null) return <span className="faint">–</span>;
+  const sure = !interval || interval.length < 2 ? false : (interval[0] ?? 0) > 0 || (interval[1] ?? 0) < 0;
+  const better = lowerIsBetter ? value < 0 : value > 0;
+  return <span className={`num ${sure ? (better ? "good" : "bad") : "muted"}`}>{signed(value, digits)}</span>;
+}
