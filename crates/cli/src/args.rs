@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    alert, audit, baseline, compare, dataset, deployment, doctor, eval, experiment, gate, init, judge, key, project,
-    prompt, provider, records, run, schedule, schema, score, serve, simulate, worker,
+    alert, audit, baseline, compare, dataset, deployment, doctor, eval, experiment, gate, import, init, judge, key,
+    mcp, project, prompt, provider, records, run, schedule, schema, score, serve, simulate, worker,
 };
 
 /// Quality of LLM applications: versioned prompts, datasets, evaluation, a gate for CI.
@@ -62,6 +62,9 @@ pub(crate) struct GlobalArgs {
 pub(crate) enum Command {
     /// Write a project to start from: llmops.yaml, a prompt, a dataset, a simulated model
     Init(init::InitArgs),
+    /// Make a project of promptfoo's, Langfuse's or TensorZero's files
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// Evaluate a target on a dataset
     Eval(eval::EvalArgs),
     /// Decide whether a run is good enough
@@ -113,6 +116,8 @@ pub(crate) enum Command {
     Simulate(simulate::SimulateArgs),
     /// Serve the API
     Serve(serve::ServeArgs),
+    /// Serve the Model Context Protocol: tools for assistants
+    Mcp(mcp::McpArgs),
     /// Runs that start by themselves
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),

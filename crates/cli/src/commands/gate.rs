@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use llmops_api::Client;
 use llmops_api::runs::{GateRequest, GetRunQuery, RunQuery};
 use llmops_domain::gate::{GateReport, Verdict};
 use llmops_domain::scorecard;
@@ -11,6 +12,7 @@ use super::eval::SCORES_FILE;
 use super::{Context, json, write_file};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::github::{self, GithubEnv};
+use crate::mlflow::MlflowArgs;
 use crate::project::Project;
 use crate::terminal;
 
@@ -37,6 +39,8 @@ pub(crate) struct GateArgs {
     /// Where the scores go
     #[arg(long, short, value_name = "FILE", default_value = SCORES_FILE)]
     output: PathBuf,
+    #[command(flatten)]
+    mlflow: MlflowArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -67,7 +71,7 @@ pub(crate) async fn run(context: &Context, args: &GateArgs) -> Outcome {
         Some(run) => run.clone(),
         None => newest_of_suite(&client, &project, args.suite.as_deref()).await?,
     };
-    let request = GateRequest { config: project.config.gate.clone(), baseline: args.baseline.clone() };
+    let request = request(&client, &project, args, &id).await?;
     let report = client.gate_run(&id, &request).await?;
     let scores = scorecard::scores_with_gate(&report);
     if let Some(scores) = &scores {
@@ -85,7 +89,20 @@ pub(crate) async fn run(context: &Context, args: &GateArgs) -> Outcome {
     finish(&report)
 }
 
-async fn newest_of_suite(client: &llmops_api::Client, project: &Project, suite: Option<&str>) -> Outcome<String> {
+/// The rules, and what the run is compared with: the run that was named, else MLflow's baseline where MLflow is used.
+async fn request(client: &Client, project: &Project, args: &GateArgs, run: &str) -> Outcome<GateRequest> {
+    let mut request =
+        GateRequest { config: project.config.gate.clone(), baseline: args.baseline.clone(), ..GateRequest::default() };
+    if let (Some(mlflow), None) = (args.mlflow.of(project), &args.baseline) {
+        let run = client.get_run(run, &GetRunQuery { wait_ms: None, dataset: None }).await?;
+        let found = mlflow.baseline(client, &run.dataset).await?;
+        (request.baseline, request.reference) = (found.run, found.scores);
+        request.notices.extend(found.notice);
+    }
+    Ok(request)
+}
+
+async fn newest_of_suite(client: &Client, project: &Project, suite: Option<&str>) -> Outcome<String> {
     let dataset = match project.config.suite(suite) {
         Ok((_, plan)) => Some(plan.dataset),
         // Without a suite the newest run of all is meant, unless a suite was asked for.

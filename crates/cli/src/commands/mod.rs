@@ -10,9 +10,11 @@ pub(crate) mod doctor;
 pub(crate) mod eval;
 pub(crate) mod experiment;
 pub(crate) mod gate;
+pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod judge;
 pub(crate) mod key;
+pub(crate) mod mcp;
 pub(crate) mod project;
 pub(crate) mod prompt;
 pub(crate) mod provider;
@@ -83,6 +85,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Outcome {
     let context = Context { global: cli.global, ui };
     match cli.command {
         Command::Init(args) => init::run(&context, &args),
+        Command::Import(command) => import::run(&context, &command),
         Command::Eval(args) => eval::run(&context, &args).await,
         Command::Gate(args) => gate::run(&context, &args).await,
         Command::Run(command) => run::run(&context, command).await,
@@ -106,6 +109,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Outcome {
         Command::SafeMode(args) => deployment::safe_mode(&context, args).await,
         Command::Records(command) => records::run(&context, command).await,
         Command::Simulate(args) => simulate::run(&context, args).await,
+        Command::Mcp(args) => mcp::run(context, &args).await,
         Command::Serve(args) => serve::run(&context, &args).await,
         Command::Schedule(command) => schedule::run(&context, command).await,
         Command::Worker(args) => worker::run(&context, &args).await,
