@@ -59,6 +59,15 @@ step "Replicas and workers killed every five seconds, on PostgreSQL and Redis; P
 scripts/faults/run.sh replicas
 env -u LLMOPS_TEST_POSTGRES scripts/faults/run.sh outage
 
+step "The ecosystem: Python client, DVC, MLflow, MCP, promptfoo"
+scripts/ecosystem.sh "$target/release/llmops"
+
+step "Deployment files, and the documentation's commands and site"
+scripts/deploy_lint.sh
+python3 scripts/docs.py "$target/release/llmops"
+scripts/docs_site.sh
+python3 scripts/sbom.py .dev/sbom.json
+
 step "promptfoo beside it"
 if have npm; then
   python scripts/bench/promptfoo.py

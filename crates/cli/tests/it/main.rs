@@ -9,6 +9,7 @@ mod doctor;
 mod experiments;
 mod gate_story;
 mod gateway;
+mod import;
 mod judge;
 mod judges;
 mod observations;

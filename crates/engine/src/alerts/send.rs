@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
-use llmops_domain::alert::{Notice, slack_message};
+use llmops_domain::alert::{Notice, pagerduty_events, slack_message};
 use llmops_domain::config::channels::{ChannelConfig, CommandChannelConfig};
 use llmops_providers::outbound::OutboundError;
 use tokio::io::AsyncWriteExt as _;
@@ -66,6 +66,13 @@ pub(super) async fn send(services: &Services, channel: &str, id: &str, notice: &
         }
         ChannelConfig::Slack(slack) => {
             exchange(services, post(&slack.url)?, to_json(&slack_message(notice))?, slack.timeout.0).await
+        }
+        ChannelConfig::Pagerduty(pager) => {
+            // An event for each alert. When one is not taken all come again, which their keys make harmless.
+            for event in pagerduty_events(notice, &pager.routing_key) {
+                exchange(services, post(&pager.url)?, to_json(&event)?, pager.timeout.0).await?;
+            }
+            Ok(())
         }
         ChannelConfig::Command(command) => run(services, command, to_json(notice)?).await,
     }
