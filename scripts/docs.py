@@ -110,7 +110,7 @@ class Page:
         state, output = self.folder / "state", self.folder / "output"
         command = step.command.replace("8080", str(self.port))
         script = (
-            f"[ -f {state} ] && . {state}\n{command}\ncode=$?\n"
+            f"[ -f {state} ] && . {state}\nset -a\n{command}\ncode=$?\nset +a\n"
             f"{{ export -p; declare -f; printf 'cd %q\\n' \"$PWD\"; }} > {state}\nexit $code\n"
         )
         with output.open("w") as out:
