@@ -66,7 +66,6 @@ pub use error::Error;
 pub use evaluator::ContinuousEvaluator;
 pub use events::Events;
 pub use experiments::{ExperimentManager, ExperimentOptions};
-pub use experiments::ExperimentManager;
 pub use gate::Against;
 pub use llmops_domain as domain;
 pub use prompts::PromptRegistry;
