@@ -66,7 +66,9 @@ mod tests {
 
     #[test]
     fn an_alert_is_an_event_of_its_cause() {
-        let [event] = &pagerduty_events(&notice(AlertAction::Raised, "tone fell"), "key")[..] else { panic!() };
+        let events = pagerduty_events(&notice(AlertAction::Raised, "tone fell"), "key");
+        assert_eq!(events.len(), 1);
+        let event = &events[0];
         assert_eq!(event["event_action"], "trigger");
         assert_eq!(event["routing_key"], "key");
         assert_eq!(event["payload"]["summary"], "tone fell");
