@@ -9,11 +9,12 @@ mod samples;
 pub(crate) mod tensorzero;
 mod yaml;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use llmops_domain::prompt::PromptSpec;
 use llmops_domain::prompt_file;
+use llmops_domain::scorecard::format::count;
 use llmops_domain::template::Template;
 use llmops_domain::yaml::Document;
 use serde::Serialize;
@@ -23,6 +24,51 @@ use crate::failure::{Failure, Kind, Outcome};
 use crate::project::read_text;
 
 pub(crate) use self::samples::SampleSet;
+
+/// Variables as the samples have them.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    samples: usize,
+    /// Type and number of samples, by variable; no type where samples disagree.
+    variables: BTreeMap<String, (Option<&'static str>, usize)>,
+}
+
+impl Seen {
+    /// Looks at the variables of a sample.
+    fn look(&mut self, variables: &Map<String, Value>) {
+        self.samples += 1;
+        for (name, value) in variables {
+            let kind = match value {
+                Value::Bool(_) => "bool",
+                Value::Number(number) if number.is_f64() => "float",
+                Value::Number(_) => "int",
+                Value::Array(_) => "array",
+                Value::Object(_) => "object",
+                Value::String(_) | Value::Null => "string",
+            };
+            let (known, count) = self.variables.entry(name.clone()).or_insert((Some(kind), 0));
+            *count += 1;
+            *known = match *known {
+                Some("int" | "float") if matches!(kind, "int" | "float") && *known != Some(kind) => Some("float"),
+                same if same == Some(kind) => same,
+                _ => None,
+            };
+        }
+    }
+
+    /// The declaration of a variable. One that some sample does not have is empty there.
+    fn declare(&self, name: &str) -> Value {
+        let (kind, count) = self.variables.get(name).copied().unwrap_or((Some("string"), self.samples));
+        let kind = kind.unwrap_or("string");
+        if count >= self.samples {
+            return json!({"name": name, "type": kind, "required": true});
+        }
+        if kind == "string" {
+            return json!({"name": name, "type": kind, "required": false, "default": ""});
+        }
+        json!({"name": name, "type": kind, "required": false})
+    }
+}
 
 /// Something that could not be carried over as it was, or that a reader should look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,19 +109,13 @@ impl Imported {
         base
     }
 
-    /// Adds a prompt's file, declaring the variables that its templates use. `optional` are those that may be absent.
-    fn prompt(&mut self, place: &str, path: &str, mut prompt: Map<String, Value>, optional: &BTreeSet<String>) {
+    /// Adds a prompt's file, declaring the variables that its templates use as the samples have them.
+    fn prompt(&mut self, place: &str, path: &str, mut prompt: Map<String, Value>, seen: &Seen) {
         let variables = self.variables(place, &prompt);
         let declared: Vec<Value> = variables
             .iter()
             .filter(|name| !matches!(name.as_str(), "input" | "context"))
-            .map(|name| {
-                if optional.contains(name) {
-                    json!({"name": name, "type": "string", "required": false, "default": ""})
-                } else {
-                    json!({"name": name, "type": "string", "required": true})
-                }
-            })
+            .map(|name| seen.declare(name))
             .collect();
         if !declared.is_empty() && !prompt.contains_key("variables") {
             prompt.insert("variables".to_owned(), declared.into());
@@ -114,6 +154,11 @@ impl Imported {
         let head = format!("# Made by `llmops import` from {source}. `llmops doctor` checks it.\n");
         self.files.insert(0, ("llmops.yaml".to_owned(), head + &yaml::write(config)));
     }
+}
+
+/// What was carried over, in words.
+fn carried(counts: &[(usize, &str)]) -> Vec<String> {
+    counts.iter().map(|(n, noun)| count(*n as u64, noun)).collect()
 }
 
 /// Lower-case letters, digits and dashes, a letter or digit first.

@@ -6,14 +6,13 @@ mod prompts;
 mod providers;
 mod tests;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
 use self::prompts::Prompt;
 use self::providers::Model;
-use super::{Imported, SampleSet, read_document};
+use super::{Imported, SampleSet, Seen, carried, read_document};
 use crate::failure::{Failure, Outcome};
 
 /// Keys of a configuration that say nothing about prompts, providers and tests.
@@ -43,10 +42,9 @@ pub(crate) fn read(path: &Path) -> Outcome<Imported> {
     let default = reader.default_test(config.get("defaultTest"))?;
     let cases = reader.tests(config, &default)?;
     let ([judged, unjudged], assertions) = reader.samples(&cases)?;
-    let names: BTreeSet<&str> = cases.iter().flat_map(|case| case.vars.keys()).map(String::as_str).collect();
-    let optional = |name: &str| cases.iter().any(|case| !case.vars.contains_key(name));
-    let optional = names.into_iter().filter(|name| optional(name)).map(str::to_owned).collect();
-    reader.write(path, &Parts { models, accounts, prompts, judged, unjudged, assertions, optional });
+    let mut seen = Seen::default();
+    cases.iter().for_each(|case| seen.look(&case.vars));
+    reader.write(path, &Parts { models, accounts, prompts, judged, unjudged, assertions, seen });
     Ok(reader.imported)
 }
 
@@ -60,8 +58,7 @@ struct Parts {
     unjudged: SampleSet,
     /// Assertions that were carried over.
     assertions: usize,
-    /// Variables that some test does not have.
-    optional: BTreeSet<String>,
+    seen: Seen,
 }
 
 impl Reader {
@@ -110,7 +107,7 @@ impl Reader {
         }
         for prompt in &parts.prompts {
             let path = format!("prompts/{}.yaml", prompt.name);
-            self.imported.prompt(&prompt.place, &path, prompt.file.clone(), &parts.optional);
+            self.imported.prompt(&prompt.place, &path, prompt.file.clone(), &parts.seen);
         }
         let mut config = json!({"version": 1, "project": self.project_name(source)});
         config["providers"] = Value::Object(parts.accounts.clone());
@@ -124,12 +121,12 @@ impl Reader {
             config["suites"] = Value::Object(suites);
         }
         self.imported.config(&source.display().to_string(), &config);
-        self.imported.carried = vec![
-            format!("{} prompts", parts.prompts.len()),
-            format!("{} models", parts.models.len()),
-            format!("{} samples", parts.judged.len() + parts.unjudged.len()),
-            format!("{} assertions", parts.assertions),
-        ];
+        self.imported.carried = carried(&[
+            (parts.prompts.len(), "prompt"),
+            (parts.models.len(), "model"),
+            (parts.judged.len() + parts.unjudged.len(), "sample"),
+            (parts.assertions, "assertion"),
+        ]);
     }
 
     fn datasets(&mut self, parts: &Parts) -> Map<String, Value> {

@@ -26,7 +26,16 @@ fn block(out: &mut String, value: &Value, indent: usize) {
             for item in items {
                 pad(out, indent);
                 out.push('-');
-                after_key(out, item, indent);
+                let mut inner = String::new();
+                after_key(&mut inner, item, indent);
+                // A map begins on the line of its dash.
+                match inner.strip_prefix('\n') {
+                    Some(rest) if item.is_object() => {
+                        out.push(' ');
+                        out.push_str(rest.trim_start_matches(' '));
+                    }
+                    _ => out.push_str(&inner),
+                }
             }
         }
         other => {

@@ -12,7 +12,8 @@ fn fixture(name: &str) -> String {
 
 /// Imports into the folder `made`.
 fn import(project: &Project, args: &[&str]) -> Value {
-    let args: Vec<&str> = ["--json", "import"].into_iter().chain(args.iter().copied()).chain(["--output", "made"]).collect();
+    let args: Vec<&str> =
+        ["--json", "import"].into_iter().chain(args.iter().copied()).chain(["--output", "made"]).collect();
     serde_json::from_str(&project.expect(0, &args).out).unwrap()
 }
 
@@ -23,7 +24,10 @@ fn lines(project: &Project, file: &str) -> Vec<Value> {
 /// The notes, a line each.
 fn notes(imported: &Value) -> String {
     let notes = imported["notes"].as_array().unwrap().iter();
-    notes.map(|note| format!("{}: {}", note["place"].as_str().unwrap(), note["what"].as_str().unwrap())).collect::<Vec<_>>().join("\n")
+    notes
+        .map(|note| format!("{}: {}", note["place"].as_str().unwrap(), note["what"].as_str().unwrap()))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]
@@ -42,7 +46,8 @@ fn a_promptfoo_configuration_becomes_a_project_that_evaluates() {
 
 /// Samples of the newest run that did not pass.
 fn failed(project: &Project, config: &str) -> Vec<String> {
-    let shown = project.expect(0, &["--config", config, "--json", "run", "show", "latest", "--failed", "--limit", "100"]);
+    let shown =
+        project.expect(0, &["--config", config, "--json", "run", "show", "latest", "--failed", "--limit", "100"]);
     let shown: Value = serde_json::from_str(&shown.out).unwrap();
     let items = shown["items"].as_array().unwrap();
     let mut failed: Vec<String> = items.iter().map(|item| item["sample_id"].as_str().unwrap().to_owned()).collect();

@@ -17,7 +17,8 @@ const FACT: usize = 40;
 
 /// A message for an incoming webhook: `text` for notifications, `blocks` for the window.
 pub fn render(report: &GateReport) -> Value {
-    let title = format!("{} {} · {}", symbol(report.verdict), format::verdict_word(report.verdict), super::subject(report));
+    let title =
+        format!("{} {} · {}", symbol(report.verdict), format::verdict_word(report.verdict), super::subject(report));
     let overall = super::overall_row(report);
     let mut blocks = vec![
         json!({"type": "header", "text": {"type": "plain_text", "text": format::truncate(&title, HEADER), "emoji": true}}),
