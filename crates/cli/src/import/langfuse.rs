@@ -3,14 +3,19 @@
 //! What a record is follows from its fields. Of a prompt's versions the one in production (else the newest) becomes the
 //! prompt's file, and the others stand in `prompts/archive/`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use llmops_domain::scorecard::format::count;
 use serde_json::{Map, Value, json};
 
-use super::{Imported, SampleSet, as_text, extension, prompt_name, read_document, read_lines, read_table};
+use super::{
+    Imported, SampleSet, Seen, as_text, carried, extension, prompt_name, read_document, read_lines, read_table,
+};
 use crate::failure::{Failure, Outcome};
 
+/// The model where none is named.
+const SIMULATED: &str = "simulated";
 /// The label of the version that is live.
 const LIVE: &str = "production";
 
@@ -39,8 +44,12 @@ pub(crate) fn read(paths: &[&Path]) -> Outcome<Imported> {
     }
     let mut targets = Map::new();
     let mut accounts = Map::new();
+    let mut seen = Seen::default();
+    let inputs = found.items.values().flatten().filter_map(|(_, item)| item.get("input")?.as_object());
+    inputs.for_each(|input| seen.look(input));
+    let mut reader = Prompts { imported: &mut imported, targets: &mut targets, accounts: &mut accounts };
     for (name, versions) in &found.prompts {
-        prompt(&mut imported, name, versions, &mut targets, &mut accounts);
+        reader.prompt(name, versions, &seen);
     }
     let mut datasets = Map::new();
     let mut samples = 0;
@@ -60,7 +69,6 @@ pub(crate) fn read(paths: &[&Path]) -> Outcome<Imported> {
     let suites = suites(&mut imported, &targets, &datasets);
     if accounts.is_empty() {
         accounts.insert("sim".to_owned(), json!({"kind": "simulator"}));
-        imported.note("config.model", "no prompt names its model: the simulator `sim` stands in");
     }
     let mut config = json!({"version": 1, "project": "langfuse", "providers": accounts, "targets": targets});
     config["datasets"] = Value::Object(datasets);
@@ -69,12 +77,12 @@ pub(crate) fn read(paths: &[&Path]) -> Outcome<Imported> {
     imported
         .note("evaluators", "Langfuse's exports hold none: `scoring` in llmops.yaml compares words until you choose");
     imported.config("Langfuse's exports", &config);
-    imported.carried = vec![
-        format!("{} prompts", found.prompts.len()),
-        format!("{} versions", found.prompts.values().map(Vec::len).sum::<usize>()),
-        format!("{} datasets", found.items.len()),
-        format!("{samples} samples"),
-    ];
+    imported.carried = carried(&[
+        (found.prompts.len(), "prompt"),
+        (found.prompts.values().map(Vec::len).sum(), "version"),
+        (found.items.len(), "dataset"),
+        (samples, "sample"),
+    ]);
     Ok(imported)
 }
 
@@ -125,36 +133,43 @@ fn labels(record: &Value) -> Vec<String> {
     record.get("labels").and_then(Value::as_array).into_iter().flatten().map(as_text).collect()
 }
 
-fn prompt(
-    imported: &mut Imported,
-    name: &str,
-    versions: &[(String, Value)],
-    targets: &mut Map<String, Value>,
-    accounts: &mut Map<String, Value>,
-) {
-    let ours = imported.name("prompt", &prompt_name(name));
-    if ours != name {
-        imported.note(format!("prompt {name}"), format!("is called `{ours}` here"));
-    }
-    let live = versions.iter().find(|(_, record)| labels(record).iter().any(|label| label == LIVE));
-    let live = live.or_else(|| versions.iter().max_by_key(|(_, record)| version(record)));
-    let live_version = live.map_or(1, |(_, record)| version(record));
-    for (place, record) in versions {
-        let number = version(record);
-        let is_live = number == live_version;
-        let folder = if is_live { "prompts" } else { "prompts/archive" };
-        let path = if is_live { format!("{folder}/{ours}.yaml") } else { format!("{folder}/{ours}-{number}.0.0.yaml") };
-        let (file, model) = prompt_file(imported, place, &ours, record);
-        imported.prompt(place, &path, file, &BTreeSet::new());
-        if is_live {
-            let model = model.map_or_else(|| "sim/model".to_owned(), |model| account(accounts, &model));
-            targets.insert(ours.clone(), json!({"prompt": ours, "model": model}));
+/// Prompts on their way into files and targets.
+struct Prompts<'a> {
+    imported: &'a mut Imported,
+    targets: &'a mut Map<String, Value>,
+    accounts: &'a mut Map<String, Value>,
+}
+
+impl Prompts<'_> {
+    fn prompt(&mut self, name: &str, versions: &[(String, Value)], seen: &Seen) {
+        let ours = self.imported.name("prompt", &prompt_name(name));
+        if ours != name {
+            self.imported.note(format!("prompt {name}"), format!("is called `{ours}` here"));
         }
-    }
-    if versions.len() > 1 {
-        let what =
-            format!("`llmops prompt push prompts/archive/*.yaml` keeps its {} other versions", versions.len() - 1);
-        imported.note(format!("prompt {name}"), what);
+        let live = versions.iter().find(|(_, record)| labels(record).iter().any(|label| label == LIVE));
+        let live = live.or_else(|| versions.iter().max_by_key(|(_, record)| version(record)));
+        let live_version = live.map_or(1, |(_, record)| version(record));
+        for (place, record) in versions {
+            let number = version(record);
+            let is_live = number == live_version;
+            let archived = format!("prompts/archive/{ours}-{number}.0.0.yaml");
+            let path = if is_live { format!("prompts/{ours}.yaml") } else { archived };
+            let (file, model) = prompt_file(self.imported, place, &ours, record);
+            self.imported.prompt(place, &path, file, seen);
+            if is_live {
+                let model = model.unwrap_or_else(|| {
+                    self.imported.note(format!("{place}.config.model"), "is not named: the simulator `sim` stands in");
+                    SIMULATED.to_owned()
+                });
+                let model = account(self.accounts, &model);
+                self.targets.insert(ours.clone(), json!({"prompt": ours, "model": model}));
+            }
+        }
+        if versions.len() > 1 {
+            let others = count(versions.len() as u64 - 1, "other version");
+            let what = format!("`llmops prompt push prompts/archive/*.yaml` keeps its {others}");
+            self.imported.note(format!("prompt {name}"), what);
+        }
     }
 }
 
@@ -217,6 +232,10 @@ fn prompt_file(
 
 /// The model with its account, which is made: Langfuse names models without their providers.
 fn account(accounts: &mut Map<String, Value>, model: &str) -> String {
+    if model == SIMULATED {
+        accounts.insert("sim".to_owned(), json!({"kind": "simulator"}));
+        return format!("sim/{model}");
+    }
     let kinds = [("claude", "anthropic", "ANTHROPIC_API_KEY"), ("gemini", "gemini", "GEMINI_API_KEY")];
     let kind = kinds.iter().find(|(prefix, ..)| model.starts_with(prefix));
     let (_, kind, key) = kind.copied().unwrap_or(("", "openai", "OPENAI_API_KEY"));

@@ -1,12 +1,12 @@
 //! TensorZero's configuration and datapoints: every variant of a function becomes a prompt and a target, with the
 //! templates that it names; datapoints become samples.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::{Imported, SampleSet, as_text, read_lines};
+use super::{Imported, SampleSet, Seen, as_text, carried, read_lines};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::read_text;
 
@@ -38,6 +38,8 @@ struct Reader {
     targets: Map<String, Value>,
     /// Target of the first variant, by function.
     first: Map<String, Value>,
+    /// Variables of the datapoints, by function.
+    seen: BTreeMap<String, Seen>,
 }
 
 /// Reads a configuration, and datapoints from files of lines.
@@ -51,16 +53,18 @@ pub(crate) fn read(path: &Path, datapoints: &[PathBuf]) -> Outcome<Imported> {
         accounts: Map::new(),
         targets: Map::new(),
         first: Map::new(),
+        seen: BTreeMap::new(),
     };
     reader.unknown();
     let functions = reader.config.get("functions").and_then(Value::as_object).cloned().unwrap_or_default();
     if functions.is_empty() {
         return Err(Failure::usage(format!("{} has no functions", path.display())));
     }
+    // Datapoints first: they tell what the variables of the templates are.
+    let (datasets, samples) = reader.datasets(datapoints)?;
     for (name, function) in &functions {
         reader.function(name, function)?;
     }
-    let (datasets, samples) = reader.datasets(datapoints)?;
     let mut suites = Map::new();
     for (dataset, function) in &datasets {
         if let Some(target) = reader.first.get(&function.1) {
@@ -78,12 +82,12 @@ pub(crate) fn read(path: &Path, datapoints: &[PathBuf]) -> Outcome<Imported> {
     config["suites"] = Value::Object(suites);
     let mut imported = reader.imported;
     imported.config(&path.display().to_string(), &config);
-    imported.carried = vec![
-        format!("{} functions", functions.len()),
-        format!("{} variants", config["targets"].as_object().map_or(0, Map::len)),
-        format!("{} datasets", datasets.len()),
-        format!("{samples} samples"),
-    ];
+    imported.carried = carried(&[
+        (functions.len(), "function"),
+        (config["targets"].as_object().map_or(0, Map::len), "variant"),
+        (datasets.len(), "dataset"),
+        (samples, "sample"),
+    ]);
     Ok(imported)
 }
 
@@ -120,12 +124,15 @@ impl Reader {
             self.imported
                 .note(format!("functions.{name}.variants.{variant}"), format!("not carried over: its type is {kind}"));
         }
+        let none = Seen::default();
         let mut shares = Vec::new();
         for (variant, value) in &chat {
             let place = format!("functions.{name}.variants.{variant}");
             let label = if variants.len() == 1 { name.to_owned() } else { format!("{name}-{variant}") };
             let ours = self.imported.name("prompt", &label);
-            self.variant(&place, &ours, function, value)?;
+            let file = self.variant(&place, &ours, function, value)?;
+            let seen = self.seen.get(name).unwrap_or(&none);
+            self.imported.prompt(&place, &format!("prompts/{ours}.yaml"), file, seen);
             self.first.entry(name.to_owned()).or_insert_with(|| ours.clone().into());
             if let Some(weight) = value.get("weight").and_then(Value::as_f64).filter(|weight| *weight > 0.0) {
                 shares.push(format!("{ours} {weight}"));
@@ -141,7 +148,8 @@ impl Reader {
         Ok(())
     }
 
-    fn variant(&mut self, place: &str, name: &str, function: &Value, variant: &Value) -> Outcome {
+    /// The file of a variant's prompt. Its target is made.
+    fn variant(&mut self, place: &str, name: &str, function: &Value, variant: &Value) -> Outcome<Map<String, Value>> {
         let mut file = Map::new();
         file.insert("name".to_owned(), name.into());
         file.insert("version".to_owned(), "1.0.0".into());
@@ -186,8 +194,7 @@ impl Reader {
         }
         let model = self.model(place, &variant.get("model").map(as_text).unwrap_or_default());
         self.targets.insert(name.to_owned(), json!({"prompt": name, "model": model}));
-        self.imported.prompt(place, &format!("prompts/{name}.yaml"), file, &BTreeSet::new());
-        Ok(())
+        Ok(file)
     }
 
     /// The template of a role: `system_template = "file"`, or `templates.system.path`.
@@ -290,6 +297,9 @@ impl Reader {
                 let function = text("function_name").unwrap_or_default();
                 let dataset = text("dataset_name").unwrap_or_else(|| stem.clone());
                 let sample = self.sample(&place, &line);
+                if let Some(Value::Object(variables)) = sample.get("variables") {
+                    self.seen.entry(function.clone()).or_default().look(variables);
+                }
                 sets.entry((dataset, function)).or_default().push(&mut self.imported, &place, sample);
             }
         }
