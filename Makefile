@@ -1,7 +1,7 @@
 # Every target installs what it needs where it can, and names what is missing where it cannot.
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: help setup build web demo test test-full lint fmt schemas bench clean
+.PHONY: help setup build web demo test test-full lint fmt schemas docs bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,8 +30,12 @@ lint: setup ## Format check and clippy
 fmt: ## Format the code
 	cargo fmt --all
 
-schemas: setup ## Write docs/schema and docs/openapi.json anew
+schemas: setup ## Write docs/schema, docs/openapi.json and the Python client's types anew
 	TIDY_UPDATE=1 cargo test --locked -q -p llmops-cli --test it schemas
+	python3 sdk/python/generate.py
+
+docs: ## Build the documentation's site into .dev/site
+	@scripts/docs_site.sh
 
 bench: setup ## Run the benchmarks
 	cargo bench --locked --workspace

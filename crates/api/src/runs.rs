@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use llmops_domain::chat::Parameters;
-use llmops_domain::gate::GateConfig;
+use llmops_domain::gate::{GateConfig, ReferenceScores};
 use llmops_domain::run::{ResultStatus, RunStatus};
 use llmops_domain::scoring::ScoringSpec;
 use serde::{Deserialize, Serialize};
@@ -172,6 +172,10 @@ pub struct GateRequest {
     pub config: GateConfig,
     /// The run to compare with; absent: the dataset's baseline.
     pub baseline: Option<String>,
+    /// Scores to compare with where no run is: those of a baseline that another system keeps.
+    pub reference: Option<ReferenceScores>,
+    /// What the reader of the report should know about the comparison.
+    pub notices: Vec<String>,
 }
 
 /// Makes a run the baseline of its dataset.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    alert, apply, audit, baseline, compare, dataset, db, deployment, doctor, eval, experiment, feedback, gate,
-    incident, init, judge, key, project, prompt, provider, records, release, review, run, schedule, schema, score,
+    alert, apply, audit, baseline, compare, dataset, db, deployment, doctor, eval, experiment, feedback, gate, import,
+    incident, init, judge, key, mcp, project, prompt, provider, records, release, review, run, schedule, schema, score,
     serve, simulate, worker,
 };
 
@@ -63,6 +63,9 @@ pub(crate) struct GlobalArgs {
 pub(crate) enum Command {
     /// Write a project to start from: llmops.yaml, a prompt, a dataset, a simulated model
     Init(init::InitArgs),
+    /// Make a project of promptfoo's, Langfuse's or TensorZero's files
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// Evaluate a target on a dataset
     Eval(eval::EvalArgs),
     /// Decide whether a run is good enough
@@ -130,6 +133,8 @@ pub(crate) enum Command {
     Apply(apply::ApplyArgs),
     /// Serve the API
     Serve(serve::ServeArgs),
+    /// Serve the Model Context Protocol: tools for assistants
+    Mcp(mcp::McpArgs),
     /// Runs that start by themselves
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),

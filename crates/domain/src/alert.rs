@@ -36,6 +36,7 @@ macro_rules! names {
 mod delivery;
 mod experiment;
 mod message;
+mod pagerduty;
 mod rules;
 mod silence;
 mod telling;
@@ -47,6 +48,7 @@ use serde_json::{Map, Value, json};
 pub use delivery::{Delivery, DeliveryStatus, GIVE_UP_AFTER, next_attempt};
 pub use experiment::{ExperimentRef, ExperimentReview};
 pub use message::{Notice, NoticeAlert, slack_message};
+pub use pagerduty::pagerduty_events;
 pub use rules::{Drift, Lineage, Review, Reviewed, Subject, SubjectKind, review, score_series};
 pub use silence::{Matcher, Silence};
 pub use telling::{Known, Telling, decide};

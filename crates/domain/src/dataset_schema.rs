@@ -167,7 +167,11 @@ impl Validator {
             _ => (reading.input_name, sample.input.as_str().into()),
         };
         if sample.messages.is_empty() && question.trim().is_empty() {
-            problems.push(LineProblem::new(field, "is missing: give `input` (or `prompt`), or `messages`"));
+            // A prompt may be made of variables alone.
+            if sample.variables.is_empty() {
+                problems
+                    .push(LineProblem::new(field, "is missing: give `input` (or `prompt`), `messages` or `variables`"));
+            }
             return;
         }
         let chars = question.trim().chars().count();

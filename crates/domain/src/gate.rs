@@ -83,6 +83,20 @@ impl Verdict {
     }
 }
 
+/// Scores of a baseline whose run is kept elsewhere: without its samples, only the numbers can be compared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReferenceScores {
+    /// Where they come from, for people: `the MLflow run 4f1c…`.
+    pub source: String,
+    /// The overall score, in [0, 1].
+    #[serde(default)]
+    pub overall: Option<f64>,
+    /// Score of each category, in [0, 1].
+    #[serde(default)]
+    pub categories: BTreeMap<String, f64>,
+}
+
 /// One named rule and what it found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
 pub struct Check {

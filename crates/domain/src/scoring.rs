@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub mod agent;
+pub mod assertions;
 mod combine;
 pub mod compare;
 pub mod external;
@@ -171,6 +172,8 @@ pub enum ScorerSpec {
     Trajectory(TrajectorySpec),
     /// Share of the checks on the conversation, with the answer as its end, that hold.
     Conversation(ConversationSpec),
+    /// 1 when what the sample's own `metadata.assertions` want holds, else the share of them that does, by weight.
+    Assertions {},
     /// The user's own program.
     Command(CommandScorerSpec),
     /// The user's own endpoint.
@@ -309,6 +312,7 @@ impl ScorerSpec {
             Self::ToolCall(_) => "tool_call",
             Self::Trajectory(_) => "trajectory",
             Self::Conversation(_) => "conversation",
+            Self::Assertions {} => "assertions",
             Self::Command(_) => "command",
             Self::Http(_) => "http",
             Self::Bertscore(_) => "bertscore",

@@ -209,11 +209,11 @@ impl DatasetImport {
         } else if let Some(first) = self.ids.insert(&sample.id, line) {
             self.refuse(line, "id", format!("the id `{}` is that of line {first}", sample.id));
         }
-        if sample.input.is_empty() && sample.messages.is_empty() {
+        if sample.input.is_empty() && sample.messages.is_empty() && sample.variables.is_empty() {
             self.refuse(
                 line,
                 "input",
-                "the sample asks nothing: expected `input` (or `prompt`) or `messages`".to_owned(),
+                "the sample asks nothing: expected `input` (or `prompt`), `messages` or `variables`".to_owned(),
             );
         } else if let Some(first) = self.questions.insert(question.as_str(), line) {
             self.refuse(line, "input", format!("the same question as line {first}"));

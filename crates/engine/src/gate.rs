@@ -1,7 +1,7 @@
 //! The gate: a run against its baseline, with the samples that explain the verdict.
 
 use llmops_domain::compare::SampleChange;
-use llmops_domain::gate::{self, GateConfig, GateInput, GateReport, SampleNote, Verdict};
+use llmops_domain::gate::{self, GateConfig, GateInput, GateReport, ReferenceScores, SampleNote, Verdict};
 use llmops_domain::run::{EvaluationRun, Outcome, ResultStatus, SampleResult};
 use llmops_storage::{ResultFilter, ResultOrder, RunKey, VersionKey, VersionSelector};
 
@@ -15,10 +15,31 @@ pub(crate) const PASSED_TAG: &str = "gate=pass";
 /// Samples that a report names.
 const NAMED_SAMPLES: usize = 20;
 
+/// What a run is compared with.
+#[derive(Debug, Clone, Copy)]
+pub enum Against<'a> {
+    /// The baseline of its dataset; without one, the absolute limits.
+    Baseline,
+    /// This run.
+    Run(&'a RunRef),
+    /// Scores that another system keeps.
+    Scores(&'a ReferenceScores),
+}
+
 impl ContinuousEvaluator {
     /// Decides on a run: against `against` where it is named, else against the baseline of its dataset, else against the
     /// absolute limits.
     pub async fn gate(&self, run: &RunRef, against: Option<&RunRef>, config: GateConfig) -> Result<GateReport, Error> {
+        self.gate_against(run, against.map_or(Against::Baseline, Against::Run), config).await
+    }
+
+    /// Decides on a run, compared with what is named.
+    pub async fn gate_against(
+        &self,
+        run: &RunRef,
+        against: Against<'_>,
+        config: GateConfig,
+    ) -> Result<GateReport, Error> {
         let mut run = self.get_run(run, None).await?;
         if !run.status.is_final() {
             return Err(Error::Conflict {
@@ -27,8 +48,13 @@ impl ContinuousEvaluator {
             });
         }
         let baseline = match against {
-            Some(against) => Some(self.get_run(against, Some(&run.dataset)).await?),
-            None => self.baseline(&run.dataset).await?,
+            Against::Run(against) => Some(self.get_run(against, Some(&run.dataset)).await?),
+            Against::Scores(_) => None,
+            Against::Baseline => self.baseline(&run.dataset).await?,
+        };
+        let reference = match against {
+            Against::Scores(scores) => Some(scores),
+            Against::Baseline | Against::Run(_) => None,
         };
         let compared = match &baseline {
             Some(baseline) if run.results.is_some() && baseline.results.is_some() => {
@@ -43,6 +69,7 @@ impl ContinuousEvaluator {
             config: &config,
             run: &run,
             baseline: baseline.as_ref(),
+            reference,
             paired: pairing.as_ref().and_then(|p| p.evidence.as_ref()),
             judges: &judges,
         });

@@ -37,7 +37,8 @@ impl Workbench {
         })?;
         let target = self.services.providers.resolve(&model)?;
         let manifest = Manifest::resolve(Some(&version), &model, &request.parameters);
-        let compiled = CompiledTarget::compile(manifest, Some(&version.body)).map_err(|e| Error::invalid(e.to_string()))?;
+        let compiled =
+            CompiledTarget::compile(manifest, Some(&version.body)).map_err(|e| Error::invalid(e.to_string()))?;
         let sample = Sample {
             id: "playground".to_owned(),
             input: request.input,

@@ -17,7 +17,8 @@ pub type RunCounts = Vec<(RunStatus, u64)>;
 impl Store {
     /// How many alerts are open, by severity.
     pub async fn count_open_alerts(&self, project: &ProjectId) -> Result<Vec<(Severity, u64)>, StoreError> {
-        let sql = "SELECT severity, COUNT(*) FROM alerts WHERE project_id = $1 AND resolved_at IS NULL GROUP BY severity";
+        let sql =
+            "SELECT severity, COUNT(*) FROM alerts WHERE project_id = $1 AND resolved_at IS NULL GROUP BY severity";
         let mut conn = self.read().await?;
         let rows = fetch!(fetch_all, conn, (i64, i64), sql, project.as_str())?;
         rows.into_iter().map(|(severity, n)| Ok((severity_of(severity)?, count(n)?))).collect()
@@ -29,9 +30,7 @@ impl Store {
                    AND (created_at >= $2 OR status = 'running' OR status = 'pending') GROUP BY status";
         let mut conn = self.read().await?;
         let rows = fetch!(fetch_all, conn, (String, i64), sql, project.as_str(), micros(since))?;
-        rows.into_iter()
-            .map(|(status, n)| Ok((status.parse().map_err(StoreError::Corrupt)?, count(n)?)))
-            .collect()
+        rows.into_iter().map(|(status, n)| Ok((status.parse().map_err(StoreError::Corrupt)?, count(n)?))).collect()
     }
 
     /// The datasets whose runs came last, newest first, each with the number of its runs.

@@ -66,18 +66,8 @@ pub(crate) async fn add(tx: &mut Tx, records: &[&(ProjectId, RequestRecord)]) ->
     )
     .await?;
     let latencies: Vec<_> = latencies.into_iter().collect();
-    insert_rows!(
-        tx,
-        ADD_LATENCIES,
-        &latencies,
-        |row| row.0.0.0,
-        row.0.0.1,
-        row.0.0.2,
-        row.0.0.3,
-        row.0.1,
-        row.1
-    )
-    .await?;
+    insert_rows!(tx, ADD_LATENCIES, &latencies, |row| row.0.0.0, row.0.0.1, row.0.0.2, row.0.0.3, row.0.1, row.1)
+        .await?;
     Ok(())
 }
 

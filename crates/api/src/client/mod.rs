@@ -95,8 +95,8 @@ impl std::fmt::Debug for Client {
     }
 }
 
-/// Escapes one segment of a path.
-fn segment(text: &str) -> String {
+/// Escapes one segment of a path, or a value of a query.
+pub fn segment(text: &str) -> String {
     use std::fmt::Write as _;
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -123,6 +123,22 @@ impl Client {
     /// Whether it calls a router in this process.
     pub fn is_local(&self) -> bool {
         matches!(self.transport, Transport::Local(_))
+    }
+
+    /// Any request of the API, as JSON. `path` begins with `/api/v1/`, its segments escaped by [`segment`].
+    ///
+    /// # Errors
+    /// What the API answers, or that nobody does.
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&serde_json::Value>,
+    ) -> Result<serde_json::Value, ClientError> {
+        match body {
+            Some(body) => self.send(method, path, body).await,
+            None => self.call(method, path, Vec::new()).await,
+        }
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {

@@ -5,6 +5,7 @@ use llmops_api::runs::PromoteBaseline;
 
 use super::Context;
 use crate::failure::Outcome;
+use crate::mlflow::MlflowArgs;
 use crate::project::Project;
 use crate::terminal;
 
@@ -18,6 +19,8 @@ pub(crate) enum BaselineCommand {
         /// Even if the run is not completed
         #[arg(long)]
         force: bool,
+        #[command(flatten)]
+        mlflow: MlflowArgs,
     },
     /// List the baseline of every dataset
     List,
@@ -28,8 +31,11 @@ pub(crate) async fn run(context: &Context, command: BaselineCommand) -> Outcome 
     let project = Project::find(&context.global, &context.ui)?;
     let client = project.client(&context.global).await?;
     match command {
-        BaselineCommand::Promote { run, force } => {
+        BaselineCommand::Promote { run, force, mlflow } => {
             let baseline = client.promote_baseline(&PromoteBaseline { run, force }).await?;
+            if let Some(mlflow) = mlflow.of(&project) {
+                mlflow.promote(context, &client, &baseline.run).await?;
+            }
             context.show(&baseline, || {
                 format!("{} is the baseline of `{}` now: gates compare with it", baseline.run.id, baseline.dataset)
             })

@@ -14,6 +14,7 @@ use llmops_domain::scorecard;
 
 use super::{Context, dataset, json, write_file};
 use crate::failure::{Failure, Kind, Outcome};
+use crate::mlflow::MlflowArgs;
 use crate::models;
 use crate::project::Project;
 use crate::terminal;
@@ -26,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Evaluate a target on a dataset.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct EvalArgs {
     /// The suite of the configuration; else the one called `default`, or the only one
     suite: Option<String>,
@@ -54,6 +55,8 @@ pub(crate) struct EvalArgs {
     /// A tag for the run, as key=value; repeatable
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = key_value)]
     tags: Vec<(String, String)>,
+    #[command(flatten)]
+    mlflow: MlflowArgs,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
@@ -72,7 +75,20 @@ pub(crate) async fn run(context: &Context, args: &EvalArgs) -> Outcome {
         None => start(&client, context, &project, args).await?,
     };
     let run = follow(&client, context, run).await?;
+    if let Some(mlflow) = args.mlflow.of(&project) {
+        mlflow.log(context, &client, &run).await?;
+    }
     report(context, args, &run)
+}
+
+/// Starts a suite's run as this command does, and does not wait for it.
+pub(crate) async fn begin(
+    client: &Client,
+    context: &Context,
+    project: &Project,
+    suite: Option<String>,
+) -> Outcome<EvaluationRun> {
+    start(client, context, project, &EvalArgs { suite, ..EvalArgs::default() }).await
 }
 
 async fn resume(client: &Client, context: &Context, named: &str) -> Outcome<EvaluationRun> {

@@ -1,8 +1,10 @@
 //! `llmops gate`: decide whether a run is good enough.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use llmops_api::Client;
 use llmops_api::runs::{GateRequest, GetRunQuery, RunQuery};
 use llmops_domain::gate::{GateReport, Verdict};
 use llmops_domain::scorecard;
@@ -11,8 +13,12 @@ use super::eval::SCORES_FILE;
 use super::{Context, json, write_file};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::github::{self, GithubEnv};
+use crate::mlflow::MlflowArgs;
 use crate::project::Project;
 use crate::terminal;
+
+/// Longest wait for Slack.
+const SLACK_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Decide whether a run is good enough: against the baseline, or against fixed limits where there is none.
 #[derive(Debug, Args)]
@@ -31,12 +37,14 @@ pub(crate) struct GateArgs {
     /// Also write a report; its kind follows from the ending (.md, .xml, .html, .json). Repeatable
     #[arg(long = "report", value_name = "FILE")]
     reports: Vec<PathBuf>,
-    /// Post the scorecard as one comment that later runs update
-    #[arg(long, value_enum, value_name = "WHERE")]
-    comment: Option<Comment>,
+    /// Post the scorecard: as one comment that later runs update, or to Slack. Repeatable
+    #[arg(long = "comment", value_enum, value_name = "WHERE")]
+    comments: Vec<Comment>,
     /// Where the scores go
     #[arg(long, short, value_name = "FILE", default_value = SCORES_FILE)]
     output: PathBuf,
+    #[command(flatten)]
+    mlflow: MlflowArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -57,6 +65,8 @@ enum Format {
 enum Comment {
     /// The pull request that GitHub Actions works on
     Github,
+    /// The incoming webhook that the variable SLACK_WEBHOOK_URL names
+    Slack,
 }
 
 /// Runs the command.
@@ -67,7 +77,7 @@ pub(crate) async fn run(context: &Context, args: &GateArgs) -> Outcome {
         Some(run) => run.clone(),
         None => newest_of_suite(&client, &project, args.suite.as_deref()).await?,
     };
-    let request = GateRequest { config: project.config.gate.clone(), baseline: args.baseline.clone() };
+    let request = request(&client, &project, args, &id).await?;
     let report = client.gate_run(&id, &request).await?;
     let scores = scorecard::scores_with_gate(&report);
     if let Some(scores) = &scores {
@@ -79,13 +89,29 @@ pub(crate) async fn run(context: &Context, args: &GateArgs) -> Outcome {
     }
     let format = if context.global.json { Format::Json } else { args.format };
     context.print(&render(context, &report, format)?)?;
-    if args.comment == Some(Comment::Github) {
-        comment(context, &report).await?;
+    for place in &args.comments {
+        match place {
+            Comment::Github => comment(context, &report).await?,
+            Comment::Slack => tell_slack(context, &report).await?,
+        }
     }
     finish(&report)
 }
 
-async fn newest_of_suite(client: &llmops_api::Client, project: &Project, suite: Option<&str>) -> Outcome<String> {
+/// The rules, and what the run is compared with: the run that was named, else MLflow's baseline where MLflow is used.
+async fn request(client: &Client, project: &Project, args: &GateArgs, run: &str) -> Outcome<GateRequest> {
+    let mut request =
+        GateRequest { config: project.config.gate.clone(), baseline: args.baseline.clone(), ..GateRequest::default() };
+    if let (Some(mlflow), None) = (args.mlflow.of(project), &args.baseline) {
+        let run = client.get_run(run, &GetRunQuery { wait_ms: None, dataset: None }).await?;
+        let found = mlflow.baseline(client, &run.dataset).await?;
+        (request.baseline, request.reference) = (found.run, found.scores);
+        request.notices.extend(found.notice);
+    }
+    Ok(request)
+}
+
+async fn newest_of_suite(client: &Client, project: &Project, suite: Option<&str>) -> Outcome<String> {
     let dataset = match project.config.suite(suite) {
         Ok((_, plan)) => Some(plan.dataset),
         // Without a suite the newest run of all is meant, unless a suite was asked for.
@@ -132,6 +158,29 @@ async fn comment(context: &Context, report: &GateReport) -> Outcome {
         // The verdict stands whether it could be posted or not: tokens that may only read are common.
         Err(error) => {
             let failure = Failure::because(Kind::Undecided, "the scorecard could not be posted", &error);
+            context.note(&format!("warning: {}", failure.chain.join(": ")));
+        }
+    }
+    Ok(())
+}
+
+/// Sends the scorecard to Slack. The verdict stands whether it arrives or not.
+async fn tell_slack(context: &Context, report: &GateReport) -> Outcome {
+    let Some(url) = std::env::var("SLACK_WEBHOOK_URL").ok().filter(|url| !url.is_empty()) else {
+        context.note("warning: nothing was sent to Slack: SLACK_WEBHOOK_URL is not set");
+        return Ok(());
+    };
+    let request = crate::http::client()?.post(url).timeout(SLACK_TIMEOUT).json(&scorecard::slack(report));
+    // The address is a secret.
+    match request.send().await.map_err(reqwest::Error::without_url) {
+        Ok(answer) if answer.status().is_success() => context.note("sent the scorecard to Slack"),
+        Ok(answer) => {
+            let status = answer.status();
+            let said: String = answer.text().await.unwrap_or_default().chars().take(200).collect();
+            context.note(&format!("warning: Slack did not take the scorecard: {status} {said}"));
+        }
+        Err(error) => {
+            let failure = Failure::because(Kind::Undecided, "the scorecard could not be sent to Slack", &error);
             context.note(&format!("warning: {}", failure.chain.join(": ")));
         }
     }

@@ -13,10 +13,12 @@ pub(crate) mod eval;
 pub(crate) mod experiment;
 pub(crate) mod feedback;
 pub(crate) mod gate;
+pub(crate) mod import;
 pub(crate) mod incident;
 pub(crate) mod init;
 pub(crate) mod judge;
 pub(crate) mod key;
+pub(crate) mod mcp;
 pub(crate) mod project;
 pub(crate) mod prompt;
 pub(crate) mod provider;
@@ -89,6 +91,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Outcome {
     let context = Context { global: cli.global, ui };
     match cli.command {
         Command::Init(args) => init::run(&context, &args),
+        Command::Import(command) => import::run(&context, &command),
         Command::Eval(args) => eval::run(&context, &args).await,
         Command::Gate(args) => gate::run(&context, &args).await,
         Command::Run(command) => run::run(&context, command).await,
@@ -118,6 +121,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Outcome {
         Command::Incident(command) => incident::run(&context, command).await,
         Command::Simulate(args) => simulate::run(&context, args).await,
         Command::Apply(args) => apply::run(&context, &args).await,
+        Command::Mcp(args) => mcp::run(context, &args).await,
         Command::Serve(args) => serve::run(&context, &args).await,
         Command::Schedule(command) => schedule::run(&context, command).await,
         Command::Worker(args) => worker::run(&context, &args).await,

@@ -11,6 +11,7 @@ mod experiments;
 mod flywheel;
 mod gate_story;
 mod gateway;
+mod import;
 mod judge;
 mod judges;
 mod observations;

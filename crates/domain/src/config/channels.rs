@@ -16,6 +16,8 @@ pub enum ChannelConfig {
     Webhook(WebhookConfig),
     /// A Slack incoming webhook, or anything that takes the same messages.
     Slack(SlackConfig),
+    /// PagerDuty's Events API v2, or anything that takes the same events.
+    Pagerduty(PagerdutyConfig),
     /// A program: the message as JSON on standard input.
     Command(CommandChannelConfig),
 }
@@ -26,6 +28,7 @@ impl ChannelConfig {
         match self {
             Self::Webhook(_) => "webhook",
             Self::Slack(_) => "slack",
+            Self::Pagerduty(_) => "pagerduty",
             Self::Command(_) => "command",
         }
     }
@@ -35,6 +38,7 @@ impl ChannelConfig {
         match self {
             Self::Webhook(channel) => channel.timeout.0,
             Self::Slack(channel) => channel.timeout.0,
+            Self::Pagerduty(channel) => channel.timeout.0,
             Self::Command(channel) => channel.timeout.0,
         }
     }
@@ -44,6 +48,7 @@ impl ChannelConfig {
         match self {
             Self::Webhook(channel) => &channel.wants,
             Self::Slack(channel) => &channel.wants,
+            Self::Pagerduty(channel) => &channel.wants,
             Self::Command(channel) => &channel.wants,
         }
     }
@@ -109,6 +114,28 @@ pub struct SlackConfig {
     pub wants: Wants,
 }
 
+/// A service of PagerDuty with an integration of the kind Events API v2.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PagerdutyConfig {
+    /// The integration's key, which is a secret: `"${PAGERDUTY_ROUTING_KEY}"`.
+    #[serde(skip_serializing)]
+    #[schemars(length(min = 1))]
+    pub routing_key: String,
+    /// Where events go. Absent: PagerDuty's address in the United States; accounts in Europe have another one.
+    #[serde(skip_serializing, default = "pagerduty_url")]
+    pub url: String,
+    /// An attempt that takes longer has failed.
+    #[serde(default = "timeout")]
+    pub timeout: HumanDuration,
+    /// Which alerts.
+    #[serde(flatten)]
+    pub wants: Wants,
+}
+
+fn pagerduty_url() -> String {
+    "https://events.pagerduty.com/v2/enqueue".to_owned()
+}
+
 /// A program that is run with each message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CommandChannelConfig {
@@ -130,6 +157,12 @@ fn timeout() -> HumanDuration {
 impl std::fmt::Debug for WebhookConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WebhookConfig").field("wants", &self.wants).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for PagerdutyConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PagerdutyConfig").field("wants", &self.wants).finish_non_exhaustive()
     }
 }
 

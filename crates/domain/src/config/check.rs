@@ -321,6 +321,7 @@ impl Checker<'_> {
             match channel {
                 ChannelConfig::Webhook(webhook) => self.web_address(&format!("{at}/url"), &webhook.url),
                 ChannelConfig::Slack(slack) => self.web_address(&format!("{at}/url"), &slack.url),
+                ChannelConfig::Pagerduty(pager) => self.web_address(&format!("{at}/url"), &pager.url),
                 ChannelConfig::Command(command) if command.run.first().is_some_and(|p| p.trim().is_empty()) => {
                     self.error(&format!("{at}/run/0"), "the program's name is empty", None);
                 }

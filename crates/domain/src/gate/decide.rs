@@ -2,12 +2,13 @@
 //!
 //! * Categories that the baseline has too may not drop by more than `max_drop`. Categories without a baseline must reach
 //!   `category_min`. The overall score must reach `overall_min`.
+//! * A baseline may be a run, or nothing but scores that another system keeps.
 //! * A run with too many errored samples decides nothing: what would fail is inconclusive then.
 //! * In the noise-aware mode, what is beyond a limit fails only where its 95 % interval is beyond it too: for a drop, the
 //!   interval of the paired difference must not reach 0 and the paired test must agree; for a score, its own interval must not reach the limit. Else it
 //!   is inconclusive.
 
-use super::{Check, GateConfig, GateMode, Verdict};
+use super::{Check, GateConfig, GateMode, ReferenceScores, Verdict};
 use crate::calibration::JudgeAgreement;
 use crate::compare::{CategoryEvidence, PairedEvidence};
 use crate::run::{CategoryResult, Estimate, EvaluationRun, RunResults, RunStatus};
@@ -28,6 +29,8 @@ pub struct GateInput<'a> {
     pub run: &'a EvaluationRun,
     /// The run it is compared with.
     pub baseline: Option<&'a EvaluationRun>,
+    /// Scores it is compared with where there is no such run.
+    pub reference: Option<&'a ReferenceScores>,
     /// Paired statistics on the samples both runs scored (this run less baseline).
     pub paired: Option<&'a PairedEvidence>,
     /// How well each judge of the run agrees with people.
@@ -66,7 +69,10 @@ pub fn decide(input: &GateInput<'_>) -> Decision {
     if let Some(results) = &input.run.results {
         checks.push(gate.at_least("overall_min", "Overall", results.overall.as_ref(), input.config.overall_min));
         for (name, category) in &results.categories {
-            let before = baseline.and_then(|b| b.categories.get(name)).and_then(|c| c.score);
+            let before = match baseline {
+                Some(baseline) => baseline.categories.get(name).and_then(|c| c.score),
+                None => input.reference.and_then(|r| r.categories.get(name)).map(|score| Estimate::exact(*score, 0)),
+            };
             checks.push(gate.category(name, category, before.as_ref()));
         }
         notices.extend(baseline.and_then(|before| vanished(before, results)));
@@ -106,6 +112,13 @@ impl Gate<'_> {
             notices.push(format!("Only the first {first} samples of the dataset were evaluated."));
         }
         let Some(before) = self.input.baseline.filter(|_| baseline.is_some()) else {
+            if let Some(reference) = self.input.reference {
+                notices.push(format!(
+                    "The baseline is {}. Only its scores are known here: no sample is compared with its counterpart.",
+                    reference.source
+                ));
+                return notices;
+            }
             let why =
                 if self.input.baseline.is_some() { "The baseline has no results" } else { "There is no baseline" };
             notices.push(format!(
@@ -181,7 +194,7 @@ impl Gate<'_> {
             },
             (None, now) => {
                 let mut check = self.at_least(&format!("category_min/{name}"), label, now, config.category_min);
-                if self.input.baseline.is_some_and(|b| b.results.is_some()) {
+                if self.input.baseline.is_some_and(|b| b.results.is_some()) || self.input.reference.is_some() {
                     check.message.push_str(" The baseline has no score for it.");
                 }
                 check

@@ -1,4 +1,4 @@
-//! Scorecards: what a gate found, written for people (Markdown, HTML, JUnit XML) and for machines (`scores.json`).
+//! Scorecards: what a gate found, written for people (Markdown, HTML, JUnit XML, Slack) and for machines (`scores.json`).
 //!
 //! Everything here is a pure function from a [`GateReport`] to text. Prompts, answers, names and messages in a report
 //! are foreign text: each format escapes them at its own door, and nothing they contain can break out of its place.
@@ -7,10 +7,12 @@ pub mod format;
 pub mod html;
 pub mod junit;
 pub mod markdown;
+pub mod slack;
 
 pub use html::render as html;
 pub use junit::render as junit;
 pub use markdown::render as markdown;
+pub use slack::render as slack;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -159,8 +159,8 @@ fn inputs() {
     d.jsonl:3: prompt: has 10 characters, needs at least 11
     d.jsonl:4: prompt: has 5 characters, needs at least 11
     d.jsonl:5: input: has 1 character, needs at least 11
-    d.jsonl:6: input: is missing: give `input` (or `prompt`), or `messages`
-    d.jsonl:7: input: is missing: give `input` (or `prompt`), or `messages`
+    d.jsonl:6: input: is missing: give `input` (or `prompt`), `messages` or `variables`
+    d.jsonl:7: input: is missing: give `input` (or `prompt`), `messages` or `variables`
     d.jsonl:8: messages: has 2 characters, needs at least 11
     "#);
     insta::assert_snapshot!(check("type: user, max_prompt_tokens: 4", &[

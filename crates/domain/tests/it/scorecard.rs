@@ -259,3 +259,28 @@ proptest! {
         prop_assert_eq!(comment.matches("<!--").count(), 1);
     }
 }
+
+#[test]
+fn slack_blocks_are_within_slacks_limits_and_open_nothing() {
+    let check = |report: &GateReport| {
+        let message = scorecard::slack(report);
+        let blocks = message["blocks"].as_array().unwrap();
+        assert!((2..=50).contains(&blocks.len()));
+        for block in blocks {
+            let texts = [&block["text"]["text"], &block["elements"][0]["text"]];
+            let most = if block["type"] == "header" { 150 } else { 3000 };
+            assert!(texts.iter().filter_map(|text| text.as_str()).all(|text| text.chars().count() <= most), "{block}");
+            let fields = block["fields"].as_array().cloned().unwrap_or_default();
+            assert!(fields.len() <= 10);
+            assert!(fields.iter().all(|field| field["text"].as_str().unwrap().chars().count() <= 2000), "{block}");
+        }
+        let sections = blocks.iter().filter(|block| block["type"] != "header");
+        assert!(sections.clone().all(|block| !block.to_string().contains("<!channel>")), "{message}");
+    };
+    check(&report());
+    check(&empty());
+    check(&filled_with("<!channel> & more"));
+    check(&filled_with(&"long <text> ".repeat(2000)));
+    let message = scorecard::slack(&report());
+    assert!(message["text"].as_str().unwrap().starts_with(":x:"), "{message}");
+}

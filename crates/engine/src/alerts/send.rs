@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
-use llmops_domain::alert::{Notice, slack_message};
+use llmops_domain::alert::{Notice, pagerduty_events, slack_message};
 use llmops_domain::config::channels::{ChannelConfig, CommandChannelConfig};
 use llmops_providers::outbound::OutboundError;
 use tokio::io::AsyncWriteExt as _;
@@ -46,6 +46,13 @@ impl SendError {
 pub(super) async fn send(services: &Services, channel: &str, id: &str, notice: &Notice) -> Result<(), SendError> {
     let body = match services.options.alerts.channels.get(channel) {
         Some(ChannelConfig::Slack(_)) => to_json(&slack_message(notice))?,
+        Some(ChannelConfig::Pagerduty(pager)) => {
+            // An event for each alert. When one is not taken all come again, which their keys make harmless.
+            for event in pagerduty_events(notice, &pager.routing_key) {
+                send_body(services, channel, id, to_json(&event)?).await?;
+            }
+            return Ok(());
+        }
         _ => to_json(notice)?,
     };
     send_body(services, channel, id, body).await
@@ -73,6 +80,7 @@ pub(super) async fn send_body(services: &Services, channel: &str, id: &str, body
             exchange(services, request, body, webhook.timeout.0).await
         }
         ChannelConfig::Slack(slack) => exchange(services, post(&slack.url)?, body, slack.timeout.0).await,
+        ChannelConfig::Pagerduty(pager) => exchange(services, post(&pager.url)?, body, pager.timeout.0).await,
         ChannelConfig::Command(command) => run(services, command, body).await,
     }
 }

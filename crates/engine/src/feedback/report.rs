@@ -77,6 +77,10 @@ impl FeedbackManager {
                 );
             }
             Some(ChannelConfig::Slack(_)) => feedback::slack(report),
+            Some(ChannelConfig::Pagerduty(_)) => {
+                return Err(Error::invalid(format!("the channel `{channel}` is a pager: it takes alerts, no reports"))
+                    .with_hint("name a channel of the kind slack, webhook or command"));
+            }
             Some(_) => {
                 serde_json::json!({"type": "feedback.report", "report": report, "markdown": feedback::markdown(report)})
             }

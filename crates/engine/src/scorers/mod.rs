@@ -5,6 +5,7 @@
 //! compares embeddings, many answers at a time.
 
 mod agent;
+mod assertions;
 mod check;
 mod compare;
 mod embedding;

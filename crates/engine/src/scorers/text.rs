@@ -26,7 +26,7 @@ thread_local! {
 /// Buffers that are used again from answer to answer, one set a thread.
 #[derive(Default)]
 pub(super) struct TextScratch {
-    rouge: RougeScratch,
+    pub(super) rouge: RougeScratch,
 }
 
 impl TextScratch {
@@ -48,6 +48,7 @@ pub(super) enum TextScorer {
     Rouge(Rouge),
     Latency,
     Cost,
+    Assertions,
     Refusal(Option<RefusalExpectation>),
     Compare(CompareScorer),
     Agent(Box<AgentScorer>),
@@ -99,6 +100,7 @@ impl TextScorer {
             ScorerSpec::RougeLsum { stem } => rouge(RougeKind::Lsum, *stem),
             ScorerSpec::Latency { .. } => Self::Latency,
             ScorerSpec::Cost { .. } => Self::Cost,
+            ScorerSpec::Assertions {} => Self::Assertions,
             ScorerSpec::Refusal { expect } => Self::Refusal(*expect),
             other => match (CompareScorer::compile(name, other)?, AgentScorer::compile(name, other)?) {
                 (Some(compare), _) => Self::Compare(compare),
@@ -144,6 +146,7 @@ impl TextScorer {
             }
             Self::Latency => Ok(plain(scored.response.latency_ms)),
             Self::Cost => Ok(plain(scored.cost)),
+            Self::Assertions => super::assertions::score(name, scored, scratch),
             Self::Refusal(expect) => Ok(score_refusal(*expect, output, references)),
             Self::Compare(compare) => compare.score(name, output, scored.sample)?.ok_or_else(reference_needed),
             Self::Agent(agent) => agent.score(name, scored),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Json as Answer;
 use axum::http::StatusCode;
+use llmops::Against;
 use llmops::LlmOps;
 use llmops::evaluator::RunRef;
 use llmops_api::Page;
@@ -168,5 +169,13 @@ async fn gate(
     Json(request): Json<GateRequest>,
 ) -> Result<Answer<GateReport>, ApiError> {
     let against = request.baseline.as_deref().map(RunRef::from);
-    Ok(Answer(ops.evaluator().gate(&RunRef::from(run.as_str()), against.as_ref(), request.config).await?))
+    let against = match (&against, &request.reference) {
+        (Some(run), _) => Against::Run(run),
+        (None, Some(scores)) => Against::Scores(scores),
+        (None, None) => Against::Baseline,
+    };
+    let run = RunRef::from(run.as_str());
+    let mut report = ops.evaluator().gate_against(&run, against, request.config).await?;
+    report.notices.extend(request.notices);
+    Ok(Answer(report))
 }

@@ -27,6 +27,9 @@ async fn play(Editor(ops): Editor, Json(request): Json<PlayPrompt>) -> Result<An
 #[utoipa::path(post, path = "/api/v1/experiments/power", operation_id = "plan_experiment", tag = "experiments",
     request_body = PlanExperiment,
     responses((status = 200, body = PlannedExperiment), (status = 422, body = ErrorResponse)))]
-async fn power(Viewer(ops): Viewer, Json(request): Json<PlanExperiment>) -> Result<Answer<PlannedExperiment>, ApiError> {
+async fn power(
+    Viewer(ops): Viewer,
+    Json(request): Json<PlanExperiment>,
+) -> Result<Answer<PlannedExperiment>, ApiError> {
     Ok(Answer(ops.workbench().plan(&request)?))
 }

@@ -19,7 +19,8 @@ async fn the_overview_tells_of_runs_prompts_and_deployments() {
         assert_eq!((&empty["quality"], &empty["traffic"]["sums"]["calls"]), (&json!([]), &json!(0)));
         assert_eq!(empty["traffic"]["failure_rate"], json!(null), "no rate without calls");
 
-        let prompt = json!({"prompt": {"name": "p", "version": "1.0.0", "content": "Say {{input}}", "change": "first"}});
+        let prompt =
+            json!({"prompt": {"name": "p", "version": "1.0.0", "content": "Say {{input}}", "change": "first"}});
         assert_eq!(server.post("/api/v1/prompts", &operator, &prompt).await.status, StatusCode::CREATED);
         let lines = "{\"id\": \"1\", \"input\": \"one\", \"expected_output\": \"One.\", \"category\": \"c\"}\n";
         let import = Request::post("/api/v1/datasets/d/versions").header("authorization", format!("Bearer {operator}"));
@@ -107,7 +108,9 @@ async fn experiments_are_planned() {
     check(json!({"baseline": 0.6, "effect": 0.1, "units_per_day": 100}), sizes(356, Some(8))).await;
     // TTestIndPower().solve_power(0.5, power=0.8) is 63.8.
     check(json!({"effect": 5.0, "sd": 10.0}), sizes(64, None)).await;
-    for wrong in [json!({"effect": 0.1}), json!({"baseline": 0.95, "effect": 0.1}), json!({"baseline": 0.5, "effect": 0.0})] {
+    for wrong in
+        [json!({"effect": 0.1}), json!({"baseline": 0.95, "effect": 0.1}), json!({"baseline": 0.5, "effect": 0.0})]
+    {
         let said = server.post("/api/v1/experiments/power", &viewer, &wrong).await;
         assert_eq!(said.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}: {}", said.text);
     }

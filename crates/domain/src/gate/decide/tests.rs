@@ -73,7 +73,7 @@ fn decision(
     baseline: Option<&EvaluationRun>,
     paired: Option<&PairedEvidence>,
 ) -> Decision {
-    decide(&GateInput { config, run, baseline, paired, judges: &[] })
+    decide(&GateInput { config, run, baseline, reference: None, paired, judges: &[] })
 }
 
 /// The decision as text.
@@ -224,7 +224,8 @@ fn a_required_kappa_needs_a_calibration() {
         kappa: kappa.map(|value| Estimate { value, n: 40, lower: value - 0.2, upper: value + 0.2 }),
     };
     let check = |judges: &[JudgeAgreement]| {
-        let decided = decide(&GateInput { config: &config, run: &now, baseline: None, paired: None, judges });
+        let decided =
+            decide(&GateInput { config: &config, run: &now, baseline: None, reference: None, paired: None, judges });
         let checks = decided.checks.iter().filter(|c| c.name.starts_with("judge_kappa"));
         let shown = checks.map(|c| format!("{} {}: {}", c.name, c.status.as_str(), c.message));
         shown.collect::<Vec<_>>().join("\n")
@@ -238,6 +239,22 @@ fn a_required_kappa_needs_a_calibration() {
     judge_kappa/tone pass: The judge `tone` agrees with people: kappa is 0.900 on 40 labelled samples, at least 0.6.
     ");
     assert_eq!(check(&[]), "");
+}
+
+#[test]
+fn scores_of_another_system_are_a_baseline() {
+    let reference = ReferenceScores {
+        source: "the MLflow run 4f1c".to_owned(),
+        overall: Some(0.9),
+        categories: [("a".to_owned(), 0.9), ("b".to_owned(), 0.9)].into(),
+    };
+    let now = run(Some(0.86), &[("a", Some(0.86)), ("b", Some(0.8)), ("c", Some(0.8))]);
+    let decided = |config: &GateConfig| {
+        let reference = Some(&reference);
+        show(&decide(&GateInput { config, run: &now, baseline: None, reference, paired: None, judges: &[] }))
+    };
+    insta::assert_snapshot!(decided(&GateConfig::default()), @"");
+    insta::assert_snapshot!(decided(&noise_aware()), @"");
 }
 
 #[test]

@@ -17,7 +17,9 @@ fn the_dashboard_was_built_from_its_sources() {
         let position = listed.iter().position(|(_, other)| *other == name);
         let known = position.map(|position| listed.remove(position).0);
         if known != Some(ContentHash::of_bytes(&bytes).as_str()) {
-            problems.push(format!("{path}: changed since the dashboard was built: run `make web` and commit what it makes"));
+            problems.push(format!(
+                "{path}: changed since the dashboard was built: run `make web` and commit what it makes"
+            ));
         }
     }
     problems.extend(listed.iter().map(|(_, name)| format!("{LIST}: web/{name} is gone: run `make web`")));

@@ -1,0 +1,151 @@
+//! promptfoo's configuration: every prompt with every provider becomes a target with its suite, the tests become one
+//! dataset, and assertions stand with the samples that they are about.
+
+mod assertions;
+mod prompts;
+mod providers;
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use self::prompts::Prompt;
+use self::providers::Model;
+use super::{Imported, SampleSet, Seen, carried, read_document};
+use crate::failure::{Failure, Outcome};
+
+/// Keys of a configuration that say nothing about prompts, providers and tests.
+const WITHOUT_MEANING: [&str; 8] =
+    ["$schema", "description", "tags", "outputPath", "sharing", "env", "commandLineOptions", "writeLatestResults"];
+/// Keys that are carried over.
+const CARRIED: [&str; 7] = ["prompts", "providers", "targets", "tests", "defaultTest", "scenarios", "metadata"];
+
+/// A configuration being read: where its files are looked for, and what is made of it.
+struct Reader {
+    folder: PathBuf,
+    imported: Imported,
+}
+
+/// Reads a configuration with the files that it names.
+pub(crate) fn read(path: &Path) -> Outcome<Imported> {
+    let config = read_document(path)?;
+    let Some(config) = config.as_object() else {
+        return Err(Failure::usage(format!("{} is no promptfoo configuration: expected a map", path.display())));
+    };
+    let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+    let mut reader = Reader { folder, imported: Imported::default() };
+    reader.unknown_keys(config);
+    let providers = config.get("providers").or_else(|| config.get("targets")).unwrap_or(&Value::Null);
+    let (models, accounts) = reader.providers(providers);
+    let prompts = reader.prompts(config.get("prompts").unwrap_or(&Value::Null))?;
+    let default = reader.default_test(config.get("defaultTest"))?;
+    let cases = reader.tests(config, &default)?;
+    let ([judged, unjudged], assertions) = reader.samples(&cases)?;
+    let mut seen = Seen::default();
+    cases.iter().for_each(|case| seen.look(&case.vars));
+    reader.write(path, &Parts { models, accounts, prompts, judged, unjudged, assertions, seen });
+    Ok(reader.imported)
+}
+
+/// What was read, ready to be written.
+struct Parts {
+    models: Vec<Model>,
+    /// The `providers` section.
+    accounts: Map<String, Value>,
+    prompts: Vec<Prompt>,
+    judged: SampleSet,
+    unjudged: SampleSet,
+    /// Assertions that were carried over.
+    assertions: usize,
+    seen: Seen,
+}
+
+impl Reader {
+    fn unknown_keys(&mut self, config: &Map<String, Value>) {
+        for (key, value) in config {
+            let is_known = WITHOUT_MEANING.contains(&key.as_str()) || CARRIED.contains(&key.as_str());
+            let what = match key.as_str() {
+                _ if value.is_null() => continue,
+                "evaluateOptions" => "not carried over: `repeat` stands in a suite, `max_concurrency` at a provider",
+                "derivedMetrics" => "not carried over: weights of metrics in `scoring` make a composite",
+                "nunjucksFilters" | "extensions" => "not carried over: code of promptfoo's has no place here",
+                "redteam" => "not carried over: there is no red teaming here",
+                _ if is_known => continue,
+                _ => "not carried over: its meaning is not known here",
+            };
+            self.imported.note(key.clone(), what);
+        }
+    }
+
+    /// A path beside the configuration.
+    fn path(&self, reference: &str) -> PathBuf {
+        self.folder.join(reference.strip_prefix("file://").unwrap_or(reference))
+    }
+
+    fn write(&mut self, source: &Path, parts: &Parts) {
+        let mut targets = Map::new();
+        let mut suites = Map::new();
+        let has_samples = !parts.judged.is_empty();
+        for (prompt, model) in parts.prompts.iter().flat_map(|p| parts.models.iter().map(move |m| (p, m))) {
+            let text = match (parts.prompts.len(), parts.models.len()) {
+                (1, 1) => prompt.name.clone(),
+                (1, _) => model.label.clone(),
+                (_, 1) => prompt.name.clone(),
+                _ => format!("{} {}", prompt.name, model.label),
+            };
+            let name = self.imported.name("target", &text);
+            let mut target = json!({"prompt": prompt.name, "model": model.id});
+            if !model.parameters.is_empty() {
+                target["parameters"] = Value::Object(model.parameters.clone());
+            }
+            targets.insert(name.clone(), target);
+            if has_samples {
+                let suite = if suites.is_empty() { "default".to_owned() } else { name.clone() };
+                suites.insert(suite, json!({"target": name, "dataset": "tests"}));
+            }
+        }
+        for prompt in &parts.prompts {
+            let path = format!("prompts/{}.yaml", prompt.name);
+            self.imported.prompt(&prompt.place, &path, prompt.file.clone(), &parts.seen);
+        }
+        let mut config = json!({"version": 1, "project": self.project_name(source)});
+        config["providers"] = Value::Object(parts.accounts.clone());
+        config["targets"] = Value::Object(targets);
+        config["datasets"] = Value::Object(self.datasets(parts));
+        if has_samples {
+            // An answer passes when its assertions hold.
+            config["scoring"] = json!({"metrics": {"assertions": {"weight": 1.0}}, "pass_threshold": 1.0});
+        }
+        if !suites.is_empty() {
+            config["suites"] = Value::Object(suites);
+        }
+        self.imported.config(&source.display().to_string(), &config);
+        self.imported.carried = carried(&[
+            (parts.prompts.len(), "prompt"),
+            (parts.models.len(), "model"),
+            (parts.judged.len() + parts.unjudged.len(), "sample"),
+            (parts.assertions, "assertion"),
+        ]);
+    }
+
+    fn datasets(&mut self, parts: &Parts) -> Map<String, Value> {
+        let mut datasets = Map::new();
+        let sets = [
+            ("tests", &parts.judged, "The tests of the promptfoo configuration"),
+            ("without-assertions", &parts.unjudged, "Tests none of whose assertions has a counterpart here"),
+        ];
+        for (name, set, description) in sets.into_iter().filter(|(_, set, _)| !set.is_empty()) {
+            let path = format!("datasets/{name}.jsonl");
+            self.imported.files.push((path.clone(), set.lines()));
+            let of = json!({"path": path, "type": "benchmark", "description": description, "min_prompt_chars": 1});
+            datasets.insert(name.to_owned(), of);
+        }
+        datasets
+    }
+
+    fn project_name(&mut self, source: &Path) -> String {
+        let folder = std::path::absolute(source).ok().and_then(|path| Some(path.parent()?.file_name()?.to_owned()));
+        self.imported.name("project", &folder.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
+    }
+}

@@ -1,0 +1,352 @@
+//! Tests: in the configuration or in files, with the default test laid under each.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::prompts::expand;
+use super::{Reader, assertions};
+use crate::failure::{Failure, Outcome};
+use crate::import::{SampleSet, as_text, extension, read_document, read_lines, read_table};
+use crate::project::read_text;
+
+/// Most tests that lists of values may become.
+const MAX_CASES: usize = 100_000;
+
+/// A test, or what is laid under all of them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Case {
+    pub(super) place: String,
+    pub(super) vars: Map<String, Value>,
+    description: Option<String>,
+    /// Assertions with their places.
+    asserts: Vec<(String, Value)>,
+    threshold: Option<f64>,
+    metadata: Map<String, Value>,
+    /// Whether lists of values are values.
+    keeps_lists: bool,
+}
+
+impl Reader {
+    /// What is laid under every test.
+    pub(super) fn default_test(&mut self, value: Option<&Value>) -> Outcome<Case> {
+        match value {
+            None | Some(Value::Null) => Ok(Case::default()),
+            Some(Value::String(reference)) => {
+                let value = read_document(&self.path(reference))?;
+                self.case("defaultTest", &value)
+            }
+            Some(value) => self.case("defaultTest", value),
+        }
+    }
+
+    /// All tests of the configuration, the default test under each, and a test for each combination of listed values.
+    pub(super) fn tests(&mut self, config: &Map<String, Value>, default: &Case) -> Outcome<Vec<Case>> {
+        let mut found = Vec::new();
+        self.collect(&mut found, "tests", config.get("tests").unwrap_or(&Value::Null))?;
+        let scenarios = config.get("scenarios").and_then(Value::as_array).cloned().unwrap_or_default();
+        for (at, scenario) in scenarios.iter().enumerate() {
+            let place = format!("scenarios[{at}]");
+            let mut of_config = Vec::new();
+            self.collect(&mut of_config, &format!("{place}.config"), scenario.get("config").unwrap_or(&Value::Null))?;
+            let mut of_tests = Vec::new();
+            self.collect(&mut of_tests, &format!("{place}.tests"), scenario.get("tests").unwrap_or(&Value::Null))?;
+            for data in &of_config {
+                found.extend(of_tests.iter().map(|test| test.clone().over(data)));
+            }
+        }
+        let mut cases = Vec::new();
+        for case in found {
+            let case = case.over(default);
+            cases.extend(case.combinations());
+            if cases.len() > MAX_CASES {
+                return Err(Failure::usage(format!("the lists of values make more than {MAX_CASES} tests")));
+            }
+        }
+        if cases.is_empty() {
+            self.imported.note("tests", "there are none: no dataset was made");
+        }
+        Ok(cases)
+    }
+
+    fn collect(&mut self, cases: &mut Vec<Case>, place: &str, value: &Value) -> Outcome {
+        match value {
+            Value::Null => {}
+            Value::String(reference) => self.collect_file(cases, place, reference)?,
+            Value::Array(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    self.collect(cases, &format!("{place}[{at}]"), item)?;
+                }
+            }
+            Value::Object(map) if map.contains_key("path") => {
+                self.imported
+                    .note(place, "not carried over: tests that a program generates are its output; export them");
+            }
+            test => {
+                let case = self.case(place, test)?;
+                cases.push(case);
+            }
+        }
+        Ok(())
+    }
+
+    fn collect_file(&mut self, cases: &mut Vec<Case>, place: &str, reference: &str) -> Outcome {
+        if reference.contains("://") && !reference.starts_with("file://") {
+            self.imported.note(place, format!("not carried over: download {reference} and name the file"));
+            return Ok(());
+        }
+        let path = self.path(reference);
+        let files = expand(&path)?;
+        if files.is_empty() {
+            return Err(Failure::usage(format!("{place}: there is no file {}", path.display())));
+        }
+        for file in files {
+            let shown = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            match extension(&file).as_str() {
+                "csv" => {
+                    for (at, row) in read_table(&file)?.into_iter().enumerate() {
+                        let case = self.row(&format!("{shown}:{}", at + 2), row);
+                        cases.push(case);
+                    }
+                }
+                "jsonl" => self.collect(cases, &shown, &read_lines(&file)?.into())?,
+                "json" | "yaml" | "yml" => self.collect(cases, &shown, &read_document(&file)?)?,
+                _ => self.imported.note(place, format!("not carried over: {shown} is a program or an unknown format")),
+            }
+        }
+        Ok(())
+    }
+
+    fn case(&mut self, place: &str, value: &Value) -> Outcome<Case> {
+        let Some(map) = value.as_object() else {
+            self.imported.note(place, format!("not carried over: `{value}` is no test"));
+            return Ok(Case { place: place.to_owned(), ..Case::default() });
+        };
+        let mut case = Case { place: place.to_owned(), ..Case::default() };
+        for (key, value) in map {
+            match key.as_str() {
+                "vars" => case.vars = self.vars(place, value)?,
+                "description" => case.description = Some(as_text(value)),
+                "threshold" => case.threshold = value.as_f64(),
+                "metadata" => case.metadata = value.as_object().cloned().unwrap_or_default(),
+                "assert" => {
+                    let items = value.as_array().cloned().unwrap_or_default();
+                    let placed =
+                        items.into_iter().enumerate().map(|(at, item)| (format!("{place}.assert[{at}]"), item));
+                    case.asserts.extend(placed);
+                }
+                "options" => self.options(&mut case, value),
+                _ => self.imported.note(format!("{place}.{key}"), "not carried over"),
+            }
+        }
+        Ok(case)
+    }
+
+    fn options(&mut self, case: &mut Case, value: &Value) {
+        for (key, value) in value.as_object().into_iter().flatten() {
+            match key.as_str() {
+                "disableVarExpansion" => case.keeps_lists = value.as_bool().unwrap_or_default(),
+                "provider" | "rubricPrompt" => {
+                    let what = "not carried over: a judge names its `model` and `prompt` in scoring.metrics";
+                    self.imported.note(format!("{}.options.{key}", case.place), what);
+                }
+                "transform" | "postprocess" => {
+                    let what = "not carried over: `post_processing` of a prompt changes answers before they are scored";
+                    self.imported.note(format!("{}.options.{key}", case.place), what);
+                }
+                _ => self.imported.note(format!("{}.options.{key}", case.place), "not carried over"),
+            }
+        }
+    }
+
+    fn vars(&mut self, place: &str, value: &Value) -> Outcome<Map<String, Value>> {
+        let map = match value {
+            Value::Object(map) => map.clone(),
+            Value::String(reference) => read_document(&self.path(reference))?.as_object().cloned().unwrap_or_default(),
+            Value::Array(references) => {
+                let mut all = Map::new();
+                for reference in references.iter().filter_map(Value::as_str) {
+                    all.extend(read_document(&self.path(reference))?.as_object().cloned().unwrap_or_default());
+                }
+                all
+            }
+            _ => Map::new(),
+        };
+        let mut vars = Map::new();
+        for (name, value) in map {
+            let value = match &value {
+                Value::String(text) if text.starts_with("file://") => {
+                    let Some(value) = self.var_file(text)? else {
+                        let what = format!("not carried over: {text} is a program; write its value down");
+                        self.imported.note(format!("{place}.vars.{name}"), what);
+                        continue;
+                    };
+                    value
+                }
+                Value::String(text) if text.starts_with("package:") => {
+                    self.imported.note(format!("{place}.vars.{name}"), "not carried over: it comes from a package");
+                    continue;
+                }
+                _ => value,
+            };
+            vars.insert(name, value);
+        }
+        Ok(vars)
+    }
+
+    /// The value of a variable that stands in a file; `None` where a program makes it.
+    fn var_file(&self, reference: &str) -> Outcome<Option<Value>> {
+        let path = self.path(reference);
+        Ok(match extension(&path).as_str() {
+            "js" | "mjs" | "cjs" | "ts" | "py" => None,
+            "json" | "yaml" | "yml" => Some(match read_document(&path)? {
+                list @ Value::Array(_) => list,
+                text @ Value::String(_) => text,
+                other => other.to_string().into(),
+            }),
+            _ => Some(read_text(&path)?.trim_end_matches('\n').into()),
+        })
+    }
+
+    /// A row of a table: columns are variables, but for those that begin with `__`.
+    fn row(&mut self, place: &str, row: Vec<(String, String)>) -> Case {
+        let mut case = Case { place: place.to_owned(), ..Case::default() };
+        for (column, cell) in row {
+            let Some(special) = column.strip_prefix("__") else {
+                case.vars.insert(column, cell.into());
+                continue;
+            };
+            match special {
+                _ if cell.trim().is_empty() => {}
+                "description" => case.description = Some(cell),
+                "threshold" => case.threshold = cell.trim().parse().ok(),
+                _ if special.starts_with("expected") => {
+                    case.asserts.push((format!("{place}.{column}"), assertions::of_cell(cell.trim())));
+                }
+                _ if special.starts_with("metadata:") => {
+                    let name = special.trim_start_matches("metadata:").trim_end_matches("[]").to_owned();
+                    case.metadata.insert(name, cell.into());
+                }
+                _ => self.imported.note(format!("{place}.{column}"), "not carried over"),
+            }
+        }
+        case
+    }
+
+    /// The samples: those with assertions, then those none of whose assertions has a counterpart; and how many
+    /// assertions were carried over.
+    pub(super) fn samples(&mut self, cases: &[Case]) -> Outcome<([SampleSet; 2], usize)> {
+        let [mut judged, mut unjudged] = [SampleSet::default(), SampleSet::default()];
+        let mut carried = 0;
+        for case in cases {
+            let (mut kept, mut lost) = (Vec::new(), Vec::new());
+            for (place, assertion) in &case.asserts {
+                match self.assertion(place, assertion, &case.vars)? {
+                    Ok(found) => kept.extend(found),
+                    Err(why) => {
+                        self.imported.note(place.clone(), format!("not carried over: {why}"));
+                        lost.push(assertion.clone());
+                    }
+                }
+            }
+            carried += kept.len();
+            let label = case.description.as_deref().unwrap_or("test");
+            let id = self.imported.name("sample", label);
+            let sample = sample(case, &id, &kept, &lost);
+            let set = if kept.is_empty() && !lost.is_empty() { &mut unjudged } else { &mut judged };
+            set.push(&mut self.imported, &case.place, sample);
+        }
+        Ok(([judged, unjudged], carried))
+    }
+
+    /// The value of an assertion that stands in a file.
+    pub(super) fn value_file(&self, reference: &str) -> Outcome<Option<Value>> {
+        let path = self.path(reference);
+        if matches!(extension(&path).as_str(), "json" | "yaml" | "yml") {
+            return read_document(&path).map(Some);
+        }
+        let is_program = Path::new(reference).extension().is_some_and(|e| e == "js" || e == "py" || e == "ts");
+        if is_program { Ok(None) } else { Ok(Some(read_text(&path)?.trim_end_matches('\n').into())) }
+    }
+}
+
+impl Case {
+    /// This test with what it does not say itself taken from `under`.
+    fn over(mut self, under: &Self) -> Self {
+        let mut vars = under.vars.clone();
+        vars.extend(self.vars);
+        let mut metadata = under.metadata.clone();
+        metadata.extend(self.metadata);
+        let mut asserts = under.asserts.clone();
+        asserts.append(&mut self.asserts);
+        Self {
+            vars,
+            metadata,
+            asserts,
+            description: self.description.or_else(|| under.description.clone()),
+            threshold: self.threshold.or(under.threshold),
+            keeps_lists: self.keeps_lists || under.keeps_lists,
+            place: self.place,
+        }
+    }
+
+    /// A test for each combination of the values that are lists.
+    fn combinations(self) -> Vec<Self> {
+        let mut cases = vec![self.clone()];
+        if self.keeps_lists {
+            return cases;
+        }
+        for (name, value) in &self.vars {
+            let Value::Array(values) = value else { continue };
+            let with = |case: &Self, value: &Value| {
+                let mut case = case.clone();
+                case.vars.insert(name.clone(), value.clone());
+                case
+            };
+            cases = cases
+                .iter()
+                .flat_map(|case| values.iter().map(|value| with(case, value)).collect::<Vec<_>>())
+                .collect();
+            if cases.len() > MAX_CASES {
+                break;
+            }
+        }
+        cases
+    }
+}
+
+/// A test as a sample.
+fn sample(case: &Case, id: &str, kept: &[Value], lost: &[Value]) -> Map<String, Value> {
+    let mut metadata = case.metadata.clone();
+    if let Some(description) = &case.description {
+        metadata.insert("description".to_owned(), description.clone().into());
+    }
+    let assertions = match case.threshold {
+        Some(threshold) => json!({"threshold": threshold.clamp(0.0, 1.0), "all": kept}),
+        None => kept.into(),
+    };
+    if lost.is_empty() || !kept.is_empty() {
+        metadata.insert("assertions".to_owned(), assertions);
+    }
+    if !lost.is_empty() {
+        metadata.insert("not_imported".to_owned(), lost.into());
+    }
+    let mut sample = Map::new();
+    sample.insert("id".to_owned(), id.into());
+    // `input` is what a sample asks in any case; the others are variables.
+    let mut vars = case.vars.clone();
+    if let Some(Value::String(input)) = vars.get("input") {
+        sample.insert("input".to_owned(), input.clone().into());
+        vars.remove("input");
+    }
+    if vars.is_empty() && !sample.contains_key("input") {
+        // A prompt without variables is asked as it stands.
+        vars.insert("test".to_owned(), id.into());
+    }
+    if !vars.is_empty() {
+        sample.insert("variables".to_owned(), Value::Object(vars));
+    }
+    sample.insert("source".to_owned(), format!("promptfoo {}", case.place).into());
+    sample.insert("metadata".to_owned(), Value::Object(metadata));
+    sample
+}

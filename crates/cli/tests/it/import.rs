@@ -1,0 +1,120 @@
+//! Projects made of other tools' files: what is made, what is noted, and that it evaluates.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::project::Project;
+
+fn fixture(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name).display().to_string()
+}
+
+/// Imports into the folder `made`.
+fn import(project: &Project, args: &[&str]) -> Value {
+    let args: Vec<&str> =
+        ["--json", "import"].into_iter().chain(args.iter().copied()).chain(["--output", "made"]).collect();
+    serde_json::from_str(&project.expect(0, &args).out).unwrap()
+}
+
+fn lines(project: &Project, file: &str) -> Vec<Value> {
+    project.read(file).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The notes, a line each.
+fn notes(imported: &Value) -> String {
+    let notes = imported["notes"].as_array().unwrap().iter();
+    notes
+        .map(|note| format!("{}: {}", note["place"].as_str().unwrap(), note["what"].as_str().unwrap()))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn a_promptfoo_configuration_becomes_a_project_that_evaluates() {
+    let project = Project::new(&[]);
+    let imported = import(&project, &["promptfoo", &fixture("promptfoo/promptfooconfig.yaml")]);
+    insta::assert_json_snapshot!(imported["carried_over"], @r#""#);
+    insta::assert_snapshot!(notes(&imported), @r#""#);
+    insta::assert_snapshot!(project.read("made/llmops.yaml").lines().skip(1).collect::<Vec<_>>().join("\n"), @r#""#);
+    insta::assert_snapshot!(project.read("made/prompts/chat.yaml"), @r#""#);
+    let config = project.path("made/llmops.yaml").display().to_string();
+    project.expect(0, &["--config", &config, "eval", "--output", "scores.json"]);
+    // What promptfoo itself says of the same configuration is compared in scripts/ecosystem/.
+    assert_eq!(failed(&project, &config), ["a-row-that-fails", "wrong-on-purpose"]);
+}
+
+/// Samples of the newest run that did not pass.
+fn failed(project: &Project, config: &str) -> Vec<String> {
+    let shown =
+        project.expect(0, &["--config", config, "--json", "run", "show", "latest", "--failed", "--limit", "100"]);
+    let shown: Value = serde_json::from_str(&shown.out).unwrap();
+    let items = shown["items"].as_array().unwrap();
+    let mut failed: Vec<String> = items.iter().map(|item| item["sample_id"].as_str().unwrap().to_owned()).collect();
+    failed.sort();
+    failed
+}
+
+#[test]
+fn langfuses_exports_become_prompts_and_a_dataset() {
+    let project = Project::new(&[]);
+    let files = [fixture("langfuse/prompts.json"), fixture("langfuse/items.json")];
+    let imported = import(&project, &["langfuse", &files[0], &files[1]]);
+    insta::assert_json_snapshot!(imported["carried_over"], @r#""#);
+    insta::assert_snapshot!(notes(&imported), @r#""#);
+    insta::assert_snapshot!(project.read("made/prompts/movie-critic.yaml"), @r#""#);
+    assert!(project.read("made/prompts/archive/movie-critic-1.0.0.yaml").contains("version: \"1.0.0\""));
+    let samples = lines(&project, "made/datasets/capitals.jsonl");
+    assert_eq!(samples.len(), 3);
+    assert_eq!(samples[0]["variables"]["country"], "France");
+    assert_eq!(samples[0]["category"], "europe");
+    assert_eq!(samples[1]["expected_output"][0], "{\"city\":\"Lima\"}");
+    assert_eq!(samples[2]["messages"][0]["content"], "And of Chad?");
+    let config = project.path("made/llmops.yaml").display().to_string();
+    project.expect(0, &["--config", &config, "dataset", "build"]);
+    let archived = project.path("made/prompts/archive/movie-critic-1.0.0.yaml").display().to_string();
+    let live = project.path("made/prompts/movie-critic.yaml").display().to_string();
+    project.expect(0, &["--config", &config, "prompt", "push", &archived, &live]);
+}
+
+#[test]
+fn tensorzeros_functions_become_prompts_and_targets() {
+    let project = Project::new(&[]);
+    let config = fixture("tensorzero/tensorzero.toml");
+    let imported = import(&project, &["tensorzero", &config, "--dataset", &fixture("tensorzero/haiku.jsonl")]);
+    insta::assert_json_snapshot!(imported["carried_over"], @r#""#);
+    insta::assert_snapshot!(notes(&imported), @r#""#);
+    insta::assert_snapshot!(project.read("made/llmops.yaml").lines().skip(1).collect::<Vec<_>>().join("\n"), @r#""#);
+    insta::assert_snapshot!(project.read("made/prompts/write-haiku-strict.yaml"), @r#""#);
+    let samples = lines(&project, "made/datasets/haiku.jsonl");
+    assert_eq!(samples[0]["input"], "Write one about rain.");
+    assert_eq!(samples[1]["variables"]["place"], "Oslo");
+    assert_eq!(samples[1]["messages"][1]["content"], "Hi");
+    assert_eq!(lines(&project, "made/datasets/names.jsonl")[0]["expected_output"][0], "{\"name\": \"Ada\"}");
+    let config = project.path("made/llmops.yaml").display().to_string();
+    project.expect(0, &["--config", &config, "dataset", "build"]);
+    project.expect(0, &["--config", &config, "eval", "names", "--output", "scores.json"]);
+}
+
+#[test]
+fn what_is_there_is_kept_and_what_is_wrong_is_named() {
+    let project = Project::new(&[
+        ("good.yaml", "prompts: [\"{{q}}\"]\nproviders: [echo]\ntests: [{vars: {q: a}}]\n"),
+        ("list.yaml", "- a\n"),
+        ("missing.yaml", "prompts: [file://none.txt]\nproviders: [echo]\n"),
+        ("broken.toml", "[functions\n"),
+        ("none.json", "[{\"a\": 1}]"),
+    ]);
+    import(&project, &["promptfoo", "good.yaml"]);
+    let check = |args: &[&str], expected: &str| {
+        let said = project.expect(2, args);
+        assert!(said.err.contains(expected), "{}", said.err);
+    };
+    check(&["import", "promptfoo", "good.yaml", "--output", "made"], "is there already");
+    project.expect(0, &["import", "promptfoo", "good.yaml", "--output", "made", "--force"]);
+    check(&["import", "promptfoo", "list.yaml", "--output", "x"], "no promptfoo configuration");
+    check(&["import", "promptfoo", "missing.yaml", "--output", "x"], "none.txt");
+    check(&["import", "promptfoo", "nowhere.yaml", "--output", "x"], "nowhere.yaml");
+    check(&["import", "tensorzero", "broken.toml", "--output", "x"], "no TOML");
+    check(&["import", "langfuse", "none.json", "--output", "x"], "neither a prompt nor an item");
+}
