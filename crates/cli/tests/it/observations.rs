@@ -38,6 +38,15 @@ fn from_observations_to_a_winner() {
     assert_eq!((&result["total_samples"], &result["winner"]), (&2000.into(), &"new".into()), "{result}");
     assert!(result["confidence"].as_f64().unwrap() > 0.95);
     assert!(result["recommendation"].as_str().unwrap().starts_with("Choose new"));
+    let asked = json(&project, &["experiment", "ask", id, "--metric", "rating", "--kind", "continuous"]);
+    assert_eq!((&asked["status"], &asked["observations"]), (&"answered".into(), &2000.into()), "{asked}");
+    assert_eq!(
+        (&asked["result"]["comparisons"][0]["kind"], &asked["result"]["winner"]),
+        (&"continuous".into(), &Value::Null)
+    );
+    assert!(project.expect(0, &["experiment", "ask", id, "--list"]).out.contains("answered"));
+    let wrong = project.expect(2, &["experiment", "ask", id, "--metric", "ratin"]);
+    assert!(wrong.err.contains("did you mean rating?"), "{}", wrong.err);
     project.write("bad.csv", "unit,variant,metric,value\nx,contrl,solved,1\ny,new,sovled,1\nz,new,solved,nan\n");
     let bad = project.expect(1, &["experiment", "import", id, "bad.csv"]);
     for text in ["line 2: variant: `contrl`", "did you mean control?", "line 3: metric: `sovled`", "line 4: value: NaN"]
