@@ -258,6 +258,14 @@ fn show(context: &Context, experiment: &Experiment) -> String {
     if let Some(holdout) = &spec.holdout {
         facts.push(("holdout", format!("{} {}", holdout.name, format::percent(holdout.share))));
     }
+    if let Some(adaptive) = &spec.adaptive {
+        let steps = experiment.allocations.iter().filter(|allocation| allocation.step.is_some()).count() as u64;
+        let floor = format::percent(adaptive.floor);
+        facts.push((
+            "allocation",
+            format!("follows the data, at least {floor} each; {} so far", format::count(steps, "step")),
+        ));
+    }
     let metrics: Vec<&str> = spec.metrics.iter().map(|m| m.name.as_str()).collect();
     if !metrics.is_empty() {
         facts.push(("metrics", metrics.join(", ")));
