@@ -137,4 +137,10 @@ pub struct ErasureQuery {
 pub struct Erased {
     /// Records.
     pub records: u64,
+    /// What the user said, and what was said of the user's answers.
+    #[serde(default)]
+    pub feedback: u64,
+    /// Items of the review queue about the user's answers.
+    #[serde(default)]
+    pub review_items: u64,
 }

@@ -10,6 +10,7 @@ pub mod deployments;
 pub mod error;
 pub mod events;
 pub mod experiments;
+pub mod feedback;
 pub mod judges;
 pub mod models;
 pub mod observations;

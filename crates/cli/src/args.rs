@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    alert, audit, baseline, compare, dataset, deployment, doctor, eval, experiment, gate, init, judge, key, project,
-    prompt, provider, records, run, schedule, schema, score, serve, simulate, worker,
+    alert, audit, baseline, compare, dataset, deployment, doctor, eval, experiment, feedback, gate, init, judge, key, project,
+    prompt, provider, records, review, run, schedule, schema, score, serve, simulate, worker,
 };
 
 /// Quality of LLM applications: versioned prompts, datasets, evaluation, a gate for CI.
@@ -109,6 +109,12 @@ pub(crate) enum Command {
     /// What the gateway keeps of its calls
     #[command(subcommand)]
     Records(records::RecordsCommand),
+    /// What people say of answers
+    #[command(subcommand)]
+    Feedback(feedback::FeedbackCommand),
+    /// Answers that a person should look at, and what becomes of them
+    #[command(subcommand)]
+    Review(review::ReviewCommand),
     /// A simulated model provider that speaks OpenAI's wire format
     Simulate(simulate::SimulateArgs),
     /// Serve the API

@@ -97,6 +97,18 @@ id!(
     "key"
 );
 
+id!(
+    /// Feedback on an answer.
+    FeedbackId,
+    "fb"
+);
+
+id!(
+    /// An item of the review queue.
+    ReviewId,
+    "review"
+);
+
 impl ProjectId {
     /// The project of an installation that never made another.
     pub fn default_project() -> Self {

@@ -45,6 +45,11 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     })
 }
 
+/// Whether something in the text was replaced.
+pub fn has_placeholder(text: &str) -> bool {
+    ["[key]", "[email]", "[card]", "[phone]"].iter().any(|placeholder| text.contains(placeholder))
+}
+
 /// Luhn's check, as card numbers pass it (ISO/IEC 7812-1, annex B).
 fn is_card(text: &str) -> bool {
     let digits: Vec<u32> = text.chars().rev().filter_map(|c| c.to_digit(10)).collect();

@@ -304,6 +304,13 @@ impl AlertManager {
     }
 }
 
+/// Sends a report to a channel, once: who asked for it hears at once whether it arrived.
+pub(crate) async fn send_report(services: &Services, channel: &str, body: &serde_json::Value) -> Result<(), String> {
+    let id = format!("msg_{}", sortable(services.clock.now().as_millisecond(), services.clock.random()));
+    let body = body.to_string().into_bytes();
+    send::send_body(services, channel, &id, body).await.map_err(|error| error.message)
+}
+
 fn give_up_at(now: Timestamp) -> Timestamp {
     now.checked_add(jiff::SignedDuration::try_from(GIVE_UP_AFTER).unwrap_or_default()).unwrap_or(Timestamp::MAX)
 }

@@ -267,6 +267,12 @@ impl Deployments {
         Ok(problems)
     }
 
+    /// A manifest with its prompt, ready to render.
+    pub(crate) async fn compiled(&self, manifest: Manifest) -> Result<CompiledTarget, Error> {
+        let body = self.prompt_body(&manifest).await?;
+        CompiledTarget::compile(manifest, body.as_ref()).map_err(|error| Error::invalid(error.to_string()))
+    }
+
     /// The body of the prompt that a manifest names.
     async fn prompt_body(&self, manifest: &Manifest) -> Result<Option<PromptBody>, Error> {
         let (Some(name), Some(hash)) = (&manifest.prompt, &manifest.prompt_hash) else { return Ok(None) };

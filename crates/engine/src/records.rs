@@ -5,6 +5,7 @@ mod writer;
 
 use std::sync::Arc;
 
+use llmops_api::deployments::Erased;
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::{RecordFilter, RequestRecord};
 
@@ -34,14 +35,21 @@ impl Records {
         Ok(self.services.store.get_record(&self.project, id).await?)
     }
 
-    /// Deletes everything that is kept of a user's calls, and answers with the number of records. A deployment that hashes
-    /// its users has them under the SHA-256 of the id: both are deleted.
-    pub async fn erase_user(&self, user: &str) -> Result<u64, Error> {
+    /// Deletes everything that is kept of a user's calls: records, feedback and items of the review queue. A deployment that
+    /// hashes its users has them under the SHA-256 of the id: both are deleted.
+    pub async fn erase_user(&self, user: &str) -> Result<Erased, Error> {
         if user.is_empty() {
             return Err(Error::invalid("no user is named"));
         }
         let hashed = llmops_domain::hash::ContentHash::of_bytes(user.as_bytes());
-        let plain = self.services.store.erase_records_of_user(&self.project, user).await?;
-        Ok(plain + self.services.store.erase_records_of_user(&self.project, hashed.as_str()).await?)
+        let (store, mut erased) = (&self.services.store, Erased::default());
+        for name in [user, hashed.as_str()] {
+            // Feedback first: what is left without its record could not be found by the user any more.
+            let (feedback, items) = store.erase_feedback_of_user(&self.project, name).await?;
+            erased.feedback += feedback;
+            erased.review_items += items;
+            erased.records += store.erase_records_of_user(&self.project, name).await?;
+        }
+        Ok(erased)
     }
 }

@@ -115,7 +115,10 @@ impl Gateway {
         let id = watch.id().to_owned();
         let answer = match read_body(body).await {
             Ok(body) => {
-                watch.with(|call| call.request = body.clone());
+                watch.with(|call| {
+                    (call.asked, call.request) = (body.clone(), body.clone());
+                    call.trace_id = crate::request::trace_id(&parts.headers);
+                });
                 match Asked::read(door, &body, &parts.headers) {
                     Ok(asked) => self.answer(&caller, asked, watch).await,
                     Err(error) => refuse(error, watch, door),

@@ -101,7 +101,12 @@ pub(crate) struct Call {
     pub(crate) model: String,
     pub(crate) target: Option<Target>,
     pub(crate) attempts: Vec<CallAttempt>,
+    /// What the caller sent.
+    pub(crate) asked: Bytes,
+    /// What was sent on; until then, what the caller sent.
     pub(crate) request: Bytes,
+    /// The caller's trace.
+    pub(crate) trace_id: Option<String>,
     pub(crate) status: u16,
     /// What went wrong, where the gateway knows it before reading the answer.
     pub(crate) error: Option<String>,
@@ -137,7 +142,9 @@ impl CallWatch {
             model: String::new(),
             target: None,
             attempts: Vec::new(),
+            asked: Bytes::new(),
             request: Bytes::new(),
+            trace_id: None,
             status: 499,
             error: None,
             outcome: None,
@@ -235,6 +242,7 @@ impl Call {
             stream: self.stream,
             user: self.said.user.take().map(hashed),
             session: self.said.session.take(),
+            trace_id: self.trace_id.take(),
             tags: std::mem::take(&mut self.said.tags),
             usage,
             usage_estimated,
@@ -246,7 +254,7 @@ impl Call {
             error: self.error_text(&answer, outcome),
             soft_failures,
             attempts: std::mem::take(&mut self.attempts),
-            request_body: kept(policy, || String::from_utf8_lossy(&self.request).into_owned()),
+            request_body: kept(policy, || asked_text(&self.asked, settings.is_some_and(|s| s.hash_users))),
             response_body: kept(policy, || answer.shown()),
             model: self.model,
             model_answered: answer.model,
@@ -304,6 +312,19 @@ impl Call {
         }
         settings.bodies
     }
+}
+
+/// What the caller sent, as text. Where users are kept as hashes, the fields that name them hold hashes too.
+fn asked_text(body: &[u8], hash_users: bool) -> String {
+    if hash_users && let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(body) {
+        for place in ["/user", "/llmops/user", "/metadata/user_id"] {
+            if let Some(serde_json::Value::String(user)) = value.pointer_mut(place) {
+                *user = ContentHash::of_bytes(user.as_bytes()).to_string();
+            }
+        }
+        return value.to_string();
+    }
+    String::from_utf8_lossy(body).into_owned()
 }
 
 fn kept(policy: BodyPolicy, text: impl FnOnce() -> String) -> Option<String> {

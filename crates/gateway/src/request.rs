@@ -126,6 +126,13 @@ impl Extension {
     }
 }
 
+/// The trace that a request belongs to, as W3C's `traceparent` says it.
+pub(crate) fn trace_id(headers: &HeaderMap) -> Option<String> {
+    let trace = headers.get("traceparent")?.to_str().ok()?.split('-').nth(1)?;
+    let is_one = trace.len() == 32 && trace.bytes().all(|b| b.is_ascii_hexdigit()) && trace.bytes().any(|b| b != b'0');
+    is_one.then(|| trace.to_ascii_lowercase())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +169,21 @@ mod tests {
         assert!(fields.text("model").unwrap_err().to_string().contains("`model`"));
         let error = Extension::read(&fields, &HeaderMap::new()).unwrap_err().to_string();
         assert!(error.contains("unknown field `vars`"), "{error}");
+    }
+
+    #[test]
+    fn traces_by_their_header() {
+        let check = |value: &'static str, expected: Option<&str>| {
+            let headers = [("traceparent".parse().unwrap(), value.parse().unwrap())].into_iter().collect();
+            assert_eq!(trace_id(&headers).as_deref(), expected, "{value}");
+        };
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        check("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Some(id));
+        check("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", Some(id));
+        check("00-00000000000000000000000000000000-00f067aa0ba902b7-01", None);
+        check("00-4bf9-00f067aa0ba902b7-01", None);
+        check("nonsense", None);
+        assert_eq!(trace_id(&HeaderMap::new()), None);
     }
 
     #[test]

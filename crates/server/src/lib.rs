@@ -58,6 +58,8 @@ pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
         (name = "alerts", description = "What is wrong, and who is told of it"),
         (name = "deployments", description = "What answers live traffic"),
         (name = "records", description = "What is kept of live calls"),
+        (name = "feedback", description = "What people say of answers"),
+        (name = "reviews", description = "Answers that a person should look at"),
         (name = "experiments", description = "Experiments, their life and assignments"),
         (name = "flags", description = "OpenFeature remote evaluation (OFREP) of experiments"),
         (name = "judges", description = "Judges compared with people"),
@@ -81,6 +83,8 @@ fn api_router() -> OpenApiRouter<LlmOps> {
         .merge(api::baselines::router())
         .merge(api::deployments::router())
         .merge(api::records::router())
+        .merge(api::feedback::router())
+        .merge(api::reviews::router())
         .merge(api::experiments::router())
         .merge(api::observations::router())
         .merge(ofrep::router())

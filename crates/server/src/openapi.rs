@@ -10,7 +10,7 @@ use utoipa::openapi::{Content, HttpMethod, OpenApi, Ref, RefOr, ResponseBuilder}
 /// Paths that need no key.
 const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 /// Operations whose role is not what the method says (reading is a viewer's, changing an editor's).
-const ROLES: [(&str, Role); 26] = [
+const ROLES: [(&str, Role); 29] = [
     ("render_prompt", Role::Viewer),
     ("gate_run", Role::Viewer),
     ("list_keys", Role::Admin),
@@ -37,6 +37,9 @@ const ROLES: [(&str, Role); 26] = [
     ("switch_safe_mode", Role::Operator),
     ("rehearse", Role::Operator),
     ("erase_records", Role::Admin),
+    ("submit_feedback", Role::Viewer),
+    ("export_feedback", Role::Editor),
+    ("send_feedback_report", Role::Operator),
 ];
 
 /// The OpenAPI 3.1 document of the API.

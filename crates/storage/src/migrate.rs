@@ -39,6 +39,8 @@ const MIGRATIONS: &[Migration] = &[
     migration!(11, "0011_observations"),
     migration!(14, "0014_experiment_reviews"),
     migration!(15, "0015_observation_partitions"),
+    migration!(20, "0020_feedback"),
+    migration!(21, "0021_review"),
 ];
 
 /// Marks a SQLite file as ours (`PRAGMA application_id`): the letters "llmo".

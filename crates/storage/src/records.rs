@@ -10,8 +10,8 @@ use crate::{Store, StoreError};
 
 const INSERT: Insert = Insert {
     head: "INSERT INTO request_records (project_id, id, at, deployment, environment, manifest, model, outcome, user_id, \
-           session, soft_failures, document) VALUES",
-    columns: 12,
+           session, soft_failures, trace_id, document) VALUES",
+    columns: 13,
     tail: "ON CONFLICT DO NOTHING",
 };
 
@@ -49,6 +49,7 @@ impl Store {
             row.record.user.as_deref(),
             row.record.session.as_deref(),
             big(row.record.soft_failures.len() as u64),
+            row.record.trace_id.as_deref(),
             &*row.document
         )
         .await?;

@@ -5,6 +5,7 @@ mod alerts;
 mod datasets;
 mod deployments;
 mod experiments;
+mod feedback;
 mod judges;
 mod models;
 mod observations;

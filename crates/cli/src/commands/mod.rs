@@ -9,6 +9,7 @@ pub(crate) mod deployment;
 pub(crate) mod doctor;
 pub(crate) mod eval;
 pub(crate) mod experiment;
+pub(crate) mod feedback;
 pub(crate) mod gate;
 pub(crate) mod init;
 pub(crate) mod judge;
@@ -17,6 +18,7 @@ pub(crate) mod project;
 pub(crate) mod prompt;
 pub(crate) mod provider;
 pub(crate) mod records;
+pub(crate) mod review;
 pub(crate) mod run;
 pub(crate) mod schedule;
 pub(crate) mod schema;
@@ -105,6 +107,8 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Outcome {
         Command::Rehearse(args) => deployment::rehearse(&context, args).await,
         Command::SafeMode(args) => deployment::safe_mode(&context, args).await,
         Command::Records(command) => records::run(&context, command).await,
+        Command::Feedback(command) => feedback::run(&context, command).await,
+        Command::Review(command) => review::run(&context, command).await,
         Command::Simulate(args) => simulate::run(&context, args).await,
         Command::Serve(args) => serve::run(&context, &args).await,
         Command::Schedule(command) => schedule::run(&context, command).await,

@@ -118,7 +118,10 @@ pub(crate) async fn run(context: &Context, command: RecordsCommand) -> Outcome {
         RecordsCommand::Export { which, output } => export(context, &client, which.into(), output).await,
         RecordsCommand::Erase { user } => {
             let erased = client.erase_records(&ErasureQuery { user }).await?;
-            context.show(&erased, || format!("{} records were deleted", erased.records))
+            context.show(&erased, || {
+                let (records, feedback, items) = (erased.records, erased.feedback, erased.review_items);
+                format!("deleted: {records} records, {feedback} pieces of feedback, {items} items of the review queue")
+            })
         }
     }
 }

@@ -7,6 +7,7 @@ mod analyze;
 mod config_errors;
 mod doctor;
 mod experiments;
+mod flywheel;
 mod gate_story;
 mod gateway;
 mod judge;

@@ -44,6 +44,15 @@ impl SendError {
 
 /// Sends a message to a channel. `id` is the same with every attempt.
 pub(super) async fn send(services: &Services, channel: &str, id: &str, notice: &Notice) -> Result<(), SendError> {
+    let body = match services.options.alerts.channels.get(channel) {
+        Some(ChannelConfig::Slack(_)) => to_json(&slack_message(notice))?,
+        _ => to_json(notice)?,
+    };
+    send_body(services, channel, id, body).await
+}
+
+/// Sends a message in the shape that the channel takes.
+pub(super) async fn send_body(services: &Services, channel: &str, id: &str, body: Vec<u8>) -> Result<(), SendError> {
     let options = &services.options.alerts;
     let Some(config) = options.channels.get(channel) else {
         return Err(SendError::last(format!("no channel is named `{channel}` any more")));
@@ -53,7 +62,6 @@ pub(super) async fn send(services: &Services, channel: &str, id: &str, notice: &
     }
     match config {
         ChannelConfig::Webhook(webhook) => {
-            let body = to_json(notice)?;
             let mut request = post(&webhook.url)?;
             // Receivers refuse old timestamps: that of the attempt, not of the message.
             let timestamp = services.clock.now().as_second();
@@ -65,9 +73,9 @@ pub(super) async fn send(services: &Services, channel: &str, id: &str, notice: &
             exchange(services, request, body, webhook.timeout.0).await
         }
         ChannelConfig::Slack(slack) => {
-            exchange(services, post(&slack.url)?, to_json(&slack_message(notice))?, slack.timeout.0).await
+            exchange(services, post(&slack.url)?, body, slack.timeout.0).await
         }
-        ChannelConfig::Command(command) => run(services, command, to_json(notice)?).await,
+        ChannelConfig::Command(command) => run(services, command, body).await,
     }
 }
 

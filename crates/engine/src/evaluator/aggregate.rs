@@ -278,7 +278,7 @@ fn pass_rate(passes: &ClusterMean, single: bool) -> Result<Option<Estimate>, Err
 }
 
 /// A statistics estimate as the API shows it; scores keep to [0, 1].
-pub(super) fn to_domain(estimate: &llmops_stats::Estimate, bounded: bool) -> Estimate {
+pub(crate) fn to_domain(estimate: &llmops_stats::Estimate, bounded: bool) -> Estimate {
     let (lower, upper) = estimate.interval.map_or((estimate.value, estimate.value), |i| (i.low, i.high));
     let clamp = |x: f64| if bounded { x.clamp(0.0, 1.0) } else { x };
     Estimate { value: estimate.value, n: estimate.n, lower: clamp(lower), upper: clamp(upper) }

@@ -33,6 +33,7 @@ use crate::prompts::PromptRegistry;
 use crate::scorers::{JudgeSetting, Scorers};
 use crate::{Error, Services};
 
+pub(crate) use self::aggregate::to_domain;
 pub(crate) use self::background::Joined;
 pub use self::calibration::CalibrationRequest;
 

@@ -18,6 +18,8 @@ const GIVE_UP_AFTER: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Longest pause after a failure.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How often feedback is looked after.
+const TEND_EVERY: Duration = Duration::from_secs(2);
 
 /// Settings of a worker.
 #[derive(Debug, Clone)]
@@ -103,12 +105,14 @@ async fn work(shared: Arc<Shared>) {
     let Some(queue) = shared.ops.services.options.queue.clone() else { return };
     let recovery = tokio::spawn(recover(shared.clone()));
     let schedules = tokio::spawn(tick(shared.clone()));
+    let feedback = tokio::spawn(tend_feedback(shared.clone()));
     let mut jobs = JoinSet::new();
     take_jobs(&shared, &queue, &mut jobs).await;
     while jobs.join_next().await.is_some() {}
     shared.ops.evaluator().leave_runs().await;
     recovery.abort();
     schedules.abort();
+    feedback.abort();
 }
 
 async fn take_jobs(shared: &Arc<Shared>, queue: &Arc<dyn Queue>, jobs: &mut JoinSet<()>) {
@@ -225,6 +229,16 @@ async fn tick(shared: Arc<Shared>) {
             tracing::warn!(%error, "could not look for schedules that are due");
         }
         shared.pause(shared.options.poll).await;
+    }
+}
+
+/// Joins late feedback with its records, and fills the review queue.
+async fn tend_feedback(shared: Arc<Shared>) {
+    while !shared.is_stopped() {
+        if let Err(error) = shared.ops.tend_feedback().await {
+            tracing::warn!(%error, "could not look after feedback");
+        }
+        shared.pause(TEND_EVERY).await;
     }
 }
 

@@ -9,6 +9,7 @@ mod deployments;
 mod evaluate;
 mod events;
 mod experiments;
+mod feedback;
 mod gate;
 mod jobs;
 mod judges;

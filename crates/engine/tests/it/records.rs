@@ -26,6 +26,7 @@ fn record(number: u32) -> RequestRecord {
         stream: false,
         user: None,
         session: None,
+        trace_id: None,
         tags: BTreeMap::new(),
         usage: Usage::default(),
         usage_estimated: false,

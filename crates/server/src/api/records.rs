@@ -41,9 +41,10 @@ async fn get(Viewer(ops): Viewer, Path(id): Path<String>) -> Result<Answer<Reque
     Ok(Answer(ops.records().get(&id).await?))
 }
 
-/// Deletes everything that is kept of a user's calls.
+/// Deletes everything that is kept of a user's calls: records, feedback, items of the review queue. Samples that people made of
+/// them stay.
 #[utoipa::path(post, path = "/api/v1/records/erase", operation_id = "erase_records", tag = "records",
     request_body = ErasureQuery, responses((status = 200, body = Erased), (status = 422, body = ErrorResponse)))]
 async fn erase(Admin(ops): Admin, Json(query): Json<ErasureQuery>) -> Result<Answer<Erased>, ApiError> {
-    Ok(Answer(Erased { records: ops.records().erase_user(&query.user).await? }))
+    Ok(Answer(ops.records().erase_user(&query.user).await?))
 }

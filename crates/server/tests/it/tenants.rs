@@ -37,6 +37,7 @@ async fn fill(server: &Server, key: &str) -> Vec<(&'static str, String)> {
     let alert = server.post("/api/v1/alerts", key, &alert).await;
     assert_eq!(alert.status, StatusCode::CREATED, "{}", alert.text);
     let alert = alert.json()["alert"]["id"].as_str().unwrap().to_owned();
+    let (request, feedback, review) = traffic(server, key).await;
     let made = server.post("/api/v1/keys", key, &json!({"name": MARK, "role": "viewer"})).await.json();
     let made = made["key"]["id"].as_str().unwrap().to_owned();
     vec![
@@ -47,7 +48,25 @@ async fn fill(server: &Server, key: &str) -> Vec<(&'static str, String)> {
         ("key", made),
         ("project", "acme".to_owned()),
         ("version", "latest".to_owned()),
+        ("records id", request),
+        ("feedback id", feedback),
+        ("reviews id", review),
     ]
+}
+
+/// A record of a live call, feedback on it and the item of the review queue that follows; answers with their ids.
+async fn traffic(server: &Server, key: &str) -> (String, String, String) {
+    let record = json!({"id": "req_acme", "at": "2026-11-26T10:00:00Z", "door": "chat", "model": "sim/small",
+        "stream": false, "deployment": MARK, "user": MARK, "usage": {"prompt_tokens": 1, "completion_tokens": 1},
+        "total_ms": 1.0, "status": 200, "outcome": "ok", "attempts": [], "response_body": MARK});
+    let records = [("acme".into(), serde_json::from_value(record).unwrap())];
+    server.ops.store().append_records(&records).await.unwrap();
+    let said = server.post("/api/v1/feedback", key, &json!({"request_id": "req_acme", "thumb": "down", "comment": MARK}));
+    let said = said.await;
+    assert_eq!(said.status, StatusCode::CREATED, "{}", said.text);
+    let item = server.get("/api/v1/reviews/latest", key).await;
+    let id = |value: &Value| value.as_str().unwrap().to_owned();
+    ("req_acme".to_owned(), id(&said.json()["ids"][0]), id(&item.json()["id"]))
 }
 
 #[tokio::test]
@@ -92,6 +111,10 @@ fn path_of(route: &crate::document::Route, names: &[(&str, String)]) -> String {
         ("name", Some("prompts")) => "acme-prompt".to_owned(),
         ("version", Some("prompts")) => "1.0.1".to_owned(),
         ("name", _) => "acme-data".to_owned(),
+        ("id", Some(resource)) => {
+            let wanted = format!("{resource} id");
+            names.iter().find(|(name, _)| *name == wanted).map_or("x".to_owned(), |(_, value)| value.clone())
+        }
         (parameter, _) => {
             names.iter().find(|(name, _)| *name == parameter).map_or("x".to_owned(), |(_, value)| value.clone())
         }

@@ -25,6 +25,7 @@ fn record(number: i64, user: &str) -> RequestRecord {
         stream: false,
         user: Some(user.to_owned()),
         session: None,
+        trace_id: None,
         tags: BTreeMap::from([("team".to_owned(), "ünï".to_owned())]),
         usage: Usage { prompt_tokens: 3, completion_tokens: 1 },
         usage_estimated: true,

@@ -1,0 +1,143 @@
+//! What a caller asked, read back from the body that a request record keeps.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::chat::{Message, Role};
+use crate::record::{Door, RequestRecord};
+
+/// The question of a request, in the parts of a sample.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Asked {
+    /// The text that the user said last; empty where the conversation ends with something else.
+    pub input: String,
+    /// The conversation before it.
+    pub messages: Vec<Message>,
+    /// Values of the prompt's variables.
+    pub variables: BTreeMap<String, Value>,
+}
+
+/// Why a record does not say what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum NotAsked {
+    /// The deployment keeps no bodies, or only their hashes.
+    #[error("the record keeps no text of the request")]
+    NotKept,
+    /// It was no conversation.
+    #[error("the request is no conversation")]
+    NoChat,
+}
+
+/// What was asked, without the messages of the deployment itself.
+///
+/// # Errors
+/// [`NotAsked`] where the record does not say.
+pub fn asked(record: &RequestRecord) -> Result<Asked, NotAsked> {
+    if record.door == Door::Embeddings {
+        return Err(NotAsked::NoChat);
+    }
+    let body = record.request_body.as_deref().ok_or(NotAsked::NotKept)?;
+    let body: Value = serde_json::from_str(body).map_err(|_| NotAsked::NotKept)?;
+    let items = body.get("messages").and_then(Value::as_array).ok_or(NotAsked::NotKept)?;
+    let mut messages: Vec<Message> = Vec::with_capacity(items.len() + 1);
+    // Anthropic's format has the system's text beside the messages.
+    let system = body.get("system").map(text_of).filter(|text| !text.is_empty());
+    messages.extend(system.map(|text| Message::text(Role::System, text)));
+    messages.extend(items.iter().filter_map(message));
+    let variables = body.pointer("/llmops/variables").and_then(Value::as_object);
+    let variables = variables.map(|map| map.iter().map(|(k, v)| (k.clone(), v.clone())).collect()).unwrap_or_default();
+    let mut asked = Asked { input: String::new(), messages, variables };
+    let ends_with_words = |m: &Message| m.role == Role::User && !m.as_text().trim().is_empty();
+    if asked.messages.last().is_some_and(ends_with_words)
+        && let Some(last) = asked.messages.pop()
+    {
+        asked.input = last.as_text().into_owned();
+    }
+    if asked.input.is_empty() && asked.messages.is_empty() { Err(NotAsked::NotKept) } else { Ok(asked) }
+}
+
+/// The text of the answer, where the record keeps it.
+pub fn answer_text(record: &RequestRecord) -> Option<&str> {
+    let text = record.response_body.as_deref().filter(|text| !text.trim().is_empty())?;
+    // A deployment that keeps hashes keeps them of both bodies.
+    let is_hash = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    (!is_hash).then_some(text)
+}
+
+/// A message with the fields that we know; what is none is left out.
+fn message(value: &Value) -> Option<Message> {
+    let role = serde_json::from_value(value.get("role")?.clone()).ok()?;
+    let known = |name: &str| value.get(name).cloned().unwrap_or_default();
+    Some(Message {
+        role,
+        content: known("content"),
+        name: value.get("name").and_then(Value::as_str).map(str::to_owned),
+        tool_calls: serde_json::from_value(known("tool_calls")).unwrap_or_default(),
+        tool_call_id: value.get("tool_call_id").and_then(Value::as_str).map(str::to_owned),
+    })
+}
+
+fn text_of(content: &Value) -> String {
+    Message { content: content.clone(), ..Message::text(Role::System, "") }.as_text().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::chat::Usage;
+    use crate::record::CallOutcome;
+
+    fn record(door: Door, body: Option<&str>) -> RequestRecord {
+        let value = json!({"id": "req_1", "at": Timestamp::UNIX_EPOCH, "door": door, "model": "sim/small",
+            "stream": false, "usage": Usage::default(), "total_ms": 1.0, "status": 200, "outcome": CallOutcome::Ok,
+            "attempts": [], "request_body": body});
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[track_caller]
+    fn check(door: Door, body: &str, expected: Result<(&str, &[&str]), NotAsked>) {
+        let found = asked(&record(door, Some(body)));
+        let found = found.map(|asked| {
+            let before = asked.messages.iter().map(|m| format!("{}: {}", m.role.as_str(), m.as_text())).collect();
+            (asked.input, before)
+        });
+        let expected = expected.map(|(input, before)| (input.to_owned(), before.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()));
+        assert_eq!(found, expected, "{body}");
+    }
+
+    #[test]
+    fn questions_of_both_formats() {
+        let hi = r#"{"role": "user", "content": "Hi"}"#;
+        check(Door::Chat, &format!(r#"{{"messages": [{hi}]}}"#), Ok(("Hi", &[])));
+        let more = r#"{"role": "system", "content": "Be kind."}, {"role": "user", "content": [{"type": "text", "text": "a"}],
+            "cache_control": {}}, {"role": "assistant", "content": "b"}"#;
+        let before = ["system: Be kind.", "user: a", "assistant: b"];
+        check(Door::Chat, &format!(r#"{{"messages": [{more}, {hi}]}}"#), Ok(("Hi", &before)));
+        check(Door::Chat, &format!(r#"{{"messages": [{more}]}}"#), Ok(("", &before)));
+        check(
+            Door::Messages,
+            &format!(r#"{{"system": [{{"type": "text", "text": "S"}}], "messages": [{hi}]}}"#),
+            Ok(("Hi", &["system: S"])),
+        );
+    }
+
+    #[test]
+    fn variables_come_along() {
+        let body = r#"{"messages": [{"role": "user", "content": "x"}], "llmops": {"variables": {"language": "Go"}}}"#;
+        let asked = asked(&record(Door::Chat, Some(body))).unwrap();
+        assert_eq!(asked.variables, BTreeMap::from([("language".to_owned(), json!("Go"))]));
+    }
+
+    #[test]
+    fn what_is_not_kept() {
+        assert_eq!(asked(&record(Door::Chat, None)), Err(NotAsked::NotKept));
+        check(Door::Chat, &"ab".repeat(32), Err(NotAsked::NotKept));
+        check(Door::Chat, r#"{"messages": []}"#, Err(NotAsked::NotKept));
+        check(Door::Chat, r#"{"messages": "x"}"#, Err(NotAsked::NotKept));
+        check(Door::Embeddings, r#"{"input": "x"}"#, Err(NotAsked::NoChat));
+    }
+}

@@ -1,0 +1,206 @@
+//! What follows from feedback: joined with records that came later, told to experiments and to the review queue.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use llmops_domain::experiment::observation::Observation;
+use llmops_domain::feedback::{Feedback, FeedbackContext, Sentiment, Thumb};
+use llmops_domain::record::RequestRecord;
+use llmops_domain::review::{NewReviewItem, ReviewReason, answer_text, asked};
+use llmops_storage::StoreError;
+use serde_json::Value;
+
+use super::{Contexts, FeedbackManager};
+use crate::review::ReviewQueue;
+use crate::{Error, LlmOps, Services};
+
+/// How long feedback waits for its record.
+const WAIT: SignedDuration = SignedDuration::from_hours(24 * 7);
+/// Answers joined, and feedback settled, at a time.
+const BATCH: u32 = 200;
+/// Characters of a comment that the review queue shows.
+const EXCERPT: usize = 200;
+
+impl Services {
+    /// Joins feedback whose records came meanwhile, and does what follows from all that is joined, in all projects.
+    /// Answers with the number of pieces of feedback that were settled.
+    pub(crate) async fn settle_feedback(self: &Arc<Self>) -> Result<usize, Error> {
+        let since = self.clock.now().checked_sub(WAIT).unwrap_or(jiff::Timestamp::MIN);
+        for (project, subject, record) in self.store.feedback_to_join(since, BATCH).await? {
+            let manager = FeedbackManager::new(self.clone(), project);
+            let context = Contexts::new(&manager).of_record(record).await?;
+            self.store.join_feedback(&manager.project, &subject, &context).await?;
+        }
+        let mut settled = 0;
+        loop {
+            let page = self.store.unsettled_feedback(BATCH).await?;
+            for (project, feedback) in &page {
+                let manager = FeedbackManager::new(self.clone(), project.clone());
+                manager.settle(feedback).await?;
+                self.store.settle_feedback(project, std::slice::from_ref(&feedback.id)).await?;
+            }
+            settled += page.len();
+            if page.len() < BATCH as usize {
+                return Ok(settled);
+            }
+        }
+    }
+}
+
+impl FeedbackManager {
+    async fn settle(&self, feedback: &Feedback) -> Result<(), Error> {
+        let Some(context) = &feedback.context else { return Ok(()) };
+        self.observe(feedback, context).await?;
+        self.queue(feedback, context).await
+    }
+
+    /// Tells the experiment that the answer took part in, where it measures what was said.
+    async fn observe(&self, feedback: &Feedback, context: &FeedbackContext) -> Result<(), Error> {
+        let Some((name, variant)) = context.variant.as_deref().and_then(|both| both.split_once('/')) else {
+            return Ok(());
+        };
+        let ops = LlmOps { services: self.services.clone(), project: self.project.clone() };
+        let experiments = ops.experiments();
+        let experiment = match experiments.get(name).await {
+            Ok(experiment) => experiment,
+            Err(Error::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let measured = |metric: &str| {
+            let names = |m: &llmops_domain::experiment::MetricSpec| {
+                m.name == metric || m.covariate.as_deref() == Some(metric) || m.denominator.as_deref() == Some(metric)
+            };
+            experiment.spec.metrics.iter().any(names)
+        };
+        for (metric, value) in values(feedback).into_iter().filter(|(metric, _)| measured(metric)) {
+            let observation = Observation {
+                unit: context.user.clone().or_else(|| context.session.clone()).or(Some(context.request_id.clone())),
+                variant: Some(variant.to_owned()),
+                metric,
+                value,
+                at: Some(feedback.at),
+                idempotency_key: Some(feedback.id.to_string()),
+            };
+            match experiments.record_metric(name, observation).await {
+                Ok(_) => {}
+                Err(error @ Error::Store(StoreError::Unavailable(_))) => return Err(error),
+                Err(error) => tracing::debug!(experiment = name, %error, "feedback is no observation"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the answer into the review queue, where it was found bad or corrected.
+    async fn queue(&self, feedback: &Feedback, context: &FeedbackContext) -> Result<(), Error> {
+        let body = &feedback.body;
+        if feedback.sentiment != Some(Sentiment::Negative) && body.correction.is_none() {
+            return Ok(());
+        }
+        let record = match self.services.store.get_record(&self.project, &context.request_id).await {
+            Ok(record) => record,
+            // Erased meanwhile: nobody shall look at it any more.
+            Err(StoreError::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let reason = if body.correction.is_some() { ReviewReason::Correction } else { ReviewReason::LowRating };
+        let item = NewReviewItem { suggestion: body.correction.clone(), ..review_item(reason, &record, detail(feedback)) };
+        ReviewQueue::new(self.services.clone(), self.project.clone()).add(item).await?;
+        Ok(())
+    }
+}
+
+/// An item of the review queue about the answer of a record.
+pub(crate) fn review_item(reason: ReviewReason, record: &RequestRecord, detail: String) -> NewReviewItem {
+    let asked = asked(record).unwrap_or_default();
+    NewReviewItem {
+        request_id: Some(record.id.clone()),
+        deployment: record.deployment.clone(),
+        manifest: record.manifest.clone(),
+        user: record.user.clone(),
+        input: asked.input,
+        messages: asked.messages,
+        variables: asked.variables,
+        output: answer_text(record).map(str::to_owned),
+        ..NewReviewItem::new(reason, format!("request/{}", record.id), detail)
+    }
+}
+
+/// What was said, in a few words.
+fn detail(feedback: &Feedback) -> String {
+    let body = &feedback.body;
+    let mut parts = Vec::new();
+    match body.thumb {
+        Some(Thumb::Down) => parts.push("a thumb down".to_owned()),
+        Some(Thumb::Up) => parts.push("a thumb up".to_owned()),
+        None => {}
+    }
+    if let Some(rating) = body.rating {
+        parts.push(format!("rated {} of {}", rating.value, rating.scale));
+    }
+    parts.extend(body.label.clone());
+    if body.correction.is_some() {
+        parts.push("a correction".to_owned());
+    }
+    if let Some(comment) = &body.comment {
+        let excerpt: String = comment.chars().take(EXCERPT).collect();
+        let more = if comment.chars().count() > EXCERPT { "…" } else { "" };
+        parts.push(format!("“{excerpt}{more}”"));
+    }
+    parts.join(", ")
+}
+
+/// What feedback says in numbers, by the names of metrics: `feedback_thumb` (1 up, 0 down), `feedback_rating` (a share of the
+/// scale), `feedback_correction` (1), and `feedback_NAME` for each signal that is a number or true or false.
+fn values(feedback: &Feedback) -> Vec<(String, f64)> {
+    let body = &feedback.body;
+    let mut values = Vec::new();
+    if let Some(thumb) = body.thumb {
+        values.push(("feedback_thumb".to_owned(), if thumb == Thumb::Up { 1.0 } else { 0.0 }));
+    }
+    if let Some(rating) = body.rating {
+        values.push(("feedback_rating".to_owned(), rating.share()));
+    }
+    if body.correction.is_some() {
+        values.push(("feedback_correction".to_owned(), 1.0));
+    }
+    for (name, signal) in &body.signals {
+        let number = match signal {
+            Value::Bool(is_true) => Some(if *is_true { 1.0 } else { 0.0 }),
+            other => other.as_f64(),
+        };
+        values.extend(number.map(|number| (format!("feedback_{name}"), number)));
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use llmops_domain::feedback::{self, FeedbackBody};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn feedback_in_words_and_numbers() {
+        let body: FeedbackBody = feedback::read(&json!({"request_id": "r", "thumb": "down",
+            "rating": {"value": 2, "scale": 5}, "label": "price", "comment": "x".repeat(300), "correction": "4.90",
+            "signals": {"copied": true, "latency_ms": 840, "browser": "text"}}))
+        .unwrap();
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let feedback = Feedback { id: "fb_1".into(), at, sentiment: body.sentiment(), body, context: None };
+        let expected = format!("a thumb down, rated 2 of 5, price, a correction, “{}…”", "x".repeat(200));
+        assert_eq!(detail(&feedback), expected);
+        let values = values(&feedback);
+        let named: Vec<(&str, f64)> = values.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        assert_eq!(
+            named,
+            [
+                ("feedback_thumb", 0.0),
+                ("feedback_rating", 0.4),
+                ("feedback_correction", 1.0),
+                ("feedback_copied", 1.0),
+                ("feedback_latency_ms", 840.0),
+            ]
+        );
+    }
+}

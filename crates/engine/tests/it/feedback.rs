@@ -1,0 +1,183 @@
+//! Feedback from arrival to a golden sample: joined, observed, queued, decided.
+
+use jiff::Timestamp;
+use llmops::domain::dataset::DatasetType;
+use llmops::domain::id::ProjectId;
+use llmops::domain::record::RequestRecord;
+use llmops::domain::review::{Decide, ReviewFilter, ReviewReason, ReviewStatus};
+use llmops::{Error, LlmOps};
+use llmops_api::feedback::{SummaryBy, SummaryQuery};
+use llmops_api::observations::ResultsQuery;
+use llmops_storage::VersionSelector;
+use llmops_testing::on_backends;
+use serde_json::{Value, json};
+
+use crate::scripted::{Scripted, add_samples, exact, finish, installation, right, run};
+
+/// A record of a minute ago, with what `more` says.
+fn record(id: &str, more: Value) -> RequestRecord {
+    let body = json!({"model": "bot", "messages": [{"role": "user", "content": "What does delivery cost?"}]});
+    let mut value = json!({"id": id, "at": Timestamp::from_second(Timestamp::now().as_second() - 60).unwrap(),
+        "door": "chat", "model": "test/m", "stream": false, "deployment": "bot", "environment": "production",
+        "user": "ana", "tags": {"country": "DE"}, "usage": {"prompt_tokens": 1, "completion_tokens": 1},
+        "total_ms": 1.0, "status": 200, "outcome": "ok", "attempts": [], "request_body": body.to_string(),
+        "response_body": "5.90"});
+    for (name, field) in more.as_object().unwrap() {
+        value[name] = field.clone();
+    }
+    serde_json::from_value(value).unwrap()
+}
+
+async fn put(ops: &LlmOps, records: &[RequestRecord]) {
+    let owned: Vec<_> = records.iter().map(|record| (ProjectId::default_project(), record.clone())).collect();
+    ops.store().append_records(&owned).await.unwrap();
+}
+
+fn decide(value: Value) -> Decide {
+    serde_json::from_value(value).unwrap()
+}
+
+#[tokio::test]
+async fn a_correction_becomes_a_sample_once() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        put(&ops, &[record("req_1", json!({})), record("req_2", json!({"request_body": null, "response_body": null}))])
+            .await;
+        let feedback = json!({"request_id": "req_1", "thumb": "down", "comment": "mail me at ana@example.org"});
+        ops.feedback().submit(&feedback).await.unwrap();
+        let correction = json!({"request_id": "req_1", "correction": "4.90, free from 60."});
+        ops.feedback().submit(&correction).await.unwrap();
+        ops.feedback().submit(&json!({"request_id": "req_2", "rating": {"value": 1, "scale": 5}})).await.unwrap();
+
+        let items = ops.reviews().list(&ReviewFilter::default(), 10).await.unwrap();
+        assert_eq!(items.len(), 2, "one item an answer: {items:?}");
+        let item = &items[1].item;
+        assert_eq!(items[1].item.reason, ReviewReason::Correction);
+        assert_eq!(item.detail, "a thumb down, “mail me at [email]”; a correction");
+        assert_eq!((item.input.as_str(), item.output.as_deref()), ("What does delivery cost?", Some("5.90")));
+
+        let id = items[1].id.to_string();
+        let decided = ops.reviews().decide(&id, decide(json!({"action": "accept", "category": "prices"}))).await.unwrap();
+        assert_eq!(decided.item.status, ReviewStatus::Accepted);
+        let version = decided.dataset.unwrap().version;
+        assert_eq!((version.dataset.as_str(), version.sample_count), ("golden", 1));
+        assert_eq!(ops.datasets().get("golden").await.unwrap().kind, DatasetType::Golden);
+        let stored = ops.datasets().version("golden", &VersionSelector::Latest).await.unwrap();
+        let (_, sample) = ops.datasets().get_samples(&stored, 0, 10).await.unwrap().pop().unwrap();
+        assert_eq!(sample.expected_output, ["4.90, free from 60."]);
+        assert_eq!((&sample.metadata["request_id"], &sample.metadata["by"]), (&json!("req_1"), &json!("local")));
+        let again = ops.reviews().decide(&id, decide(json!({"action": "dismiss"}))).await.unwrap_err();
+        assert!(matches!(&again, Error::Conflict { message, .. } if message.contains("local decided")), "{again}");
+
+        // Nothing was kept of the other one: a person has to say what was asked.
+        let other = items[0].id.to_string();
+        let answer = json!({"action": "correct", "answer": "4.90", "dataset": "golden"});
+        let silent = ops.reviews().decide(&other, decide(answer.clone())).await.unwrap_err();
+        assert!(silent.to_string().contains("give what was asked"), "{silent}");
+        let mut same = answer;
+        same["input"] = json!("What does delivery cost?");
+        let taken = ops.reviews().decide(&other, decide(same.clone())).await.unwrap_err();
+        assert!(taken.to_string().contains("asks the same already"), "{taken}");
+        same["replace"] = json!(true);
+        let replaced = ops.reviews().decide("latest", decide(same)).await.unwrap();
+        assert_eq!(replaced.dataset.unwrap().version.sample_count, 1);
+        assert!(ops.reviews().get("latest").await.unwrap_err().to_string().contains("open review item"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn feedback_that_is_early_or_wrong() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let all = [
+            json!({"request_id": "req_1", "thumb": "down", "idempotency_key": "a"}),
+            json!({"request_id": "req_1", "thumbs": "down"}),
+            json!({"request_id": "req_1", "thumb": "down", "idempotency_key": "a"}),
+            json!({"request_id": "req_1", "thumb": "up", "at": "2999-01-01T00:00:00Z"}),
+            json!({"request_id": "req_1", "thumb": "up", "idempotency_key": "a"}),
+        ];
+        let received = ops.feedback().submit_all(&all).await.unwrap();
+        assert_eq!((received.accepted, received.duplicates, received.refused), (1, 1, 3));
+        assert_eq!(received.ids.len(), 2);
+        let lines: Vec<_> = received.problems.iter().map(|p| (p.line.unwrap(), p.field.as_deref().unwrap())).collect();
+        assert_eq!(lines, [(2, "thumbs"), (2, ""), (4, "at"), (5, "idempotency_key")].map(|(l, f)| (l, f)));
+        let clash = ops.feedback().submit(&all[4]).await.unwrap_err();
+        assert!(matches!(clash, Error::Conflict { .. }), "{clash}");
+        assert!(ops.feedback().submit_all(&vec![Value::Null; 1_001]).await.is_err());
+
+        let by_tag = SummaryQuery { by: SummaryBy::Tag, ..SummaryQuery::default() };
+        assert_eq!(ops.feedback().summary(&by_tag).await.unwrap().rows, []);
+        assert!(ops.reviews().list(&ReviewFilter::default(), 10).await.unwrap().is_empty());
+        put(&ops, &[record("req_1", json!({}))]).await;
+        ops.tend_feedback().await.unwrap();
+        let rows = ops.feedback().summary(&by_tag).await.unwrap().rows;
+        assert_eq!((rows.len(), rows[0].name.as_str(), rows[0].requests), (1, "country=DE", 1));
+        let thumbs = rows[0].thumbs_up.unwrap();
+        assert_eq!((thumbs.value, thumbs.n, thumbs.lower), (0.0, 1, 0.0));
+        assert!(thumbs.upper > 0.7, "one thumb says little: {thumbs:?}");
+        assert_eq!(ops.reviews().list(&ReviewFilter::default(), 10).await.unwrap().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn experiments_hear_of_feedback_on_their_variants() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let spec = json!({"name": "tone", "variants": [{"id": "control"}, {"id": "warm"}],
+            "metrics": [{"name": "feedback_thumb"}, {"name": "feedback_copied"}], "target_metric": "feedback_thumb"});
+        let experiment = ops.experiments().create(serde_json::from_value(spec).unwrap()).await.unwrap();
+        ops.experiments().start(experiment.id.as_str()).await.unwrap();
+        let variant = |name: &str| json!({"variant": format!("{}/{name}", experiment.id), "user": name});
+        put(&ops, &[record("req_1", variant("control")), record("req_2", variant("warm"))]).await;
+        for (request, thumb) in [("req_1", "down"), ("req_2", "up")] {
+            let said = json!({"request_id": request, "thumb": thumb, "rating": {"value": 3, "scale": 5},
+                "signals": {"copied": thumb == "up"}});
+            ops.feedback().submit(&said).await.unwrap();
+        }
+        // Nobody is told twice.
+        ops.tend_feedback().await.unwrap();
+        let results = ops.experiments().get_results(experiment.id.as_str(), &ResultsQuery::default()).await.unwrap();
+        let mean = |variant: &str, metric: &str| results.variant_results[variant].metric_values[metric];
+        assert_eq!(results.total_samples, 2);
+        assert_eq!([mean("control", "feedback_thumb"), mean("warm", "feedback_thumb")], [0.0, 1.0]);
+        assert_eq!(mean("warm", "feedback_copied"), 1.0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn soft_failures_come_into_the_queue_and_users_leave_it() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let failure = json!({"soft_failures": [{"kind": "truncated", "detail": "stopped at the token limit"}]});
+        put(&ops, &[record("req_1", failure.clone()), record("req_2", json!({}))]).await;
+        ops.tend_feedback().await.unwrap();
+        ops.tend_feedback().await.unwrap();
+        let items = ops.reviews().list(&ReviewFilter::default(), 10).await.unwrap();
+        assert_eq!(items.len(), 1);
+        assert_eq!((items[0].item.reason, &*items[0].item.detail), (ReviewReason::SoftFailure, "stopped at the token limit"));
+        ops.feedback().submit(&json!({"request_id": "req_2", "thumb": "up"})).await.unwrap();
+        let erased = ops.records().erase_user("ana").await.unwrap();
+        assert_eq!((erased.records, erased.feedback, erased.review_items), (2, 1, 1));
+        // A flood of failures is no flood of work.
+        let flood: Vec<_> = (0..150).map(|i| record(&format!("req_9{i:03}"), failure.clone())).collect();
+        put(&ops, &flood).await;
+        ops.tend_feedback().await.unwrap();
+        assert_eq!(ops.reviews().list(&ReviewFilter::default(), 500).await.unwrap().len(), 100);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn answers_that_no_judge_looked_at_are_not_uncertain() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        add_samples(&ops, 3).await;
+        let run = finish(&ops, run("test/m", exact(), 1)).await;
+        let found = ops.reviews().collect(&run.id.as_str().into()).await.unwrap();
+        assert_eq!((found.added, found.known), (0, 0));
+    })
+    .await;
+}
