@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    alert, audit, baseline, compare, dataset, deployment, doctor, eval, experiment, feedback, gate, init, judge, key, project,
-    prompt, provider, records, review, run, schedule, schema, score, serve, simulate, worker,
+    alert, audit, baseline, compare, dataset, deployment, doctor, eval, experiment, feedback, gate, init, judge, key,
+    project, prompt, provider, records, review, run, schedule, schema, score, serve, simulate, worker,
 };
 
 /// Quality of LLM applications: versioned prompts, datasets, evaluation, a gate for CI.

@@ -60,7 +60,9 @@ fn signature(text: &str) -> Signature {
     let mut signature = [u32::MAX; HASHES];
     let mut add = |shingle: &[String]| {
         let base = shingle.iter().fold(0xcbf2_9ce4_8422_2325, |hash, word| {
-            word.bytes().chain([0]).fold(hash, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+            word.bytes()
+                .chain([0])
+                .fold(hash, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
         });
         for (slot, seed) in signature.iter_mut().zip(1_u64..) {
             *slot = (*slot).min(high(mix(base ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))));

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use llmops_domain::feedback::{
-    Feedback, FeedbackContext, FeedbackFilter, FeedbackTally, Opinion, Sentiment, slices,
-};
+use llmops_domain::feedback::{Feedback, FeedbackContext, FeedbackFilter, FeedbackTally, Opinion, Sentiment, slices};
 use llmops_domain::id::{FeedbackId, ProjectId};
 use llmops_domain::record::RequestRecord;
 
@@ -221,12 +219,9 @@ impl Store {
     }
 
     /// The newest record of a trace.
-    pub async fn record_of_trace(
-        &self,
-        project: &ProjectId,
-        trace: &str,
-    ) -> Result<Option<RequestRecord>, StoreError> {
-        let sql = "SELECT document FROM request_records WHERE project_id = $1 AND trace_id = $2 ORDER BY id DESC LIMIT 1";
+    pub async fn record_of_trace(&self, project: &ProjectId, trace: &str) -> Result<Option<RequestRecord>, StoreError> {
+        let sql =
+            "SELECT document FROM request_records WHERE project_id = $1 AND trace_id = $2 ORDER BY id DESC LIMIT 1";
         let mut conn = self.read().await?;
         let row = fetch!(fetch_optional, conn, (String,), sql, project.as_str(), trace)?;
         row.map(|(document,)| decode("a request record", &document)).transpose()
@@ -296,12 +291,8 @@ impl Store {
             let sql = "DELETE FROM review_items WHERE project_id = $1 AND request_id = $2";
             items += execute!(tx, sql, project.as_str(), subject)?;
         }
-        items += execute!(
-            tx,
-            "DELETE FROM review_items WHERE project_id = $1 AND user_id = $2",
-            project.as_str(),
-            user
-        )?;
+        items +=
+            execute!(tx, "DELETE FROM review_items WHERE project_id = $1 AND user_id = $2", project.as_str(), user)?;
         apply(&mut tx, project, sums).await?;
         tx.commit().await?;
         Ok((erased, items))

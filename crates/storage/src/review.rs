@@ -81,7 +81,8 @@ impl Store {
     /// One item by its id, or by a beginning of it that fits no other.
     pub async fn get_review(&self, project: &ProjectId, id: &str) -> Result<ReviewItem, StoreError> {
         check_name("the item's id", id)?;
-        let sql = "SELECT document FROM review_items WHERE project_id = $1 AND id >= $2 AND id < $3 ORDER BY id LIMIT 2";
+        let sql =
+            "SELECT document FROM review_items WHERE project_id = $1 AND id >= $2 AND id < $3 ORDER BY id LIMIT 2";
         let mut conn = self.read().await?;
         let rows = fetch!(fetch_all, conn, (String,), sql, project.as_str(), id, crate::db::prefix_end(id))?;
         let (text,) = crate::db::only(rows, "review item", id)?;

@@ -159,12 +159,8 @@ pub(crate) async fn run(context: &Context, command: FeedbackCommand) -> Outcome 
             context.show(&page, || list(context, &page.items, page.next_cursor.as_deref()))
         }
         FeedbackCommand::Summary(args) => {
-            let query = SummaryQuery {
-                by: args.by,
-                deployment: args.deployment,
-                start_time: args.since,
-                end_time: args.until,
-            };
+            let query =
+                SummaryQuery { by: args.by, deployment: args.deployment, start_time: args.since, end_time: args.until };
             let summary = client.feedback_summary(&query).await?;
             context.show(&summary, || summed(context, &summary))
         }
@@ -283,7 +279,8 @@ const COLUMNS: [Column; 6] = [
 
 fn list(context: &Context, feedback: &[Feedback], next: Option<&str>) -> String {
     if feedback.is_empty() {
-        return "There is no such feedback. POST /api/v1/feedback takes it, and so does `llmops feedback add`.".to_owned();
+        return "There is no such feedback. POST /api/v1/feedback takes it, and so does `llmops feedback add`."
+            .to_owned();
     }
     let more = next.map(|cursor| format!("more: --cursor {cursor}\n")).unwrap_or_default();
     terminal::table(context.ui.out, &COLUMNS, feedback.iter().map(row).collect()) + &more

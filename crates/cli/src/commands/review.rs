@@ -133,7 +133,8 @@ pub(crate) async fn run(context: &Context, command: ReviewCommand) -> Outcome {
             sampled(context, &project, &client, (&id, decision(ReviewAction::Accept, None, sample, note))).await
         }
         ReviewCommand::Correct { id, answer, sample, note } => {
-            sampled(context, &project, &client, (&id, decision(ReviewAction::Correct, Some(answer), sample, note))).await
+            sampled(context, &project, &client, (&id, decision(ReviewAction::Correct, Some(answer), sample, note)))
+                .await
         }
         ReviewCommand::Label { id, label, note } => {
             let request = Decide { label: Some(label), ..plain(ReviewAction::Label, note) };
@@ -182,7 +183,8 @@ fn decision(action: ReviewAction, answer: Option<String>, sample: SampleArgs, no
 async fn sampled(context: &Context, project: &Project, client: &Client, (id, mut request): (&str, Decide)) -> Outcome {
     let config = &project.config;
     let of_suite = || {
-        let suite = config.suites.get("default").or_else(|| config.suites.values().next().filter(|_| config.suites.len() == 1));
+        let suite =
+            config.suites.get("default").or_else(|| config.suites.values().next().filter(|_| config.suites.len() == 1));
         suite.map(|suite| suite.dataset.clone())
     };
     let only = || config.datasets.keys().next().filter(|_| config.datasets.len() == 1).cloned();
@@ -240,8 +242,8 @@ fn fits(item: &ReviewItem, request: &Decide, rules: &DatasetConfig) -> Outcome {
 
 /// Writes a sample into a file of JSON Lines: in the place of the one with its id, else at the end.
 fn put_line(path: &Path, sample: &Sample) -> Outcome {
-    let line =
-        serde_json::to_string(sample).map_err(|e| Failure::because(Kind::Undecided, "the sample has no JSON form", &e))?;
+    let line = serde_json::to_string(sample)
+        .map_err(|e| Failure::because(Kind::Undecided, "the sample has no JSON form", &e))?;
     let text = if path.exists() { read_text(path)? } else { String::new() };
     super::write_file(path, &with_line(&text, &sample.id, &line))
 }
@@ -284,7 +286,8 @@ fn list(context: &Context, items: &[ReviewItem], next: Option<&str>) -> String {
         Column::text("seen"),
     ];
     if items.is_empty() {
-        return "Nothing waits for a person. Bad ratings, corrections and soft failures come here by themselves.".to_owned();
+        return "Nothing waits for a person. Bad ratings, corrections and soft failures come here by themselves."
+            .to_owned();
     }
     let rows = items.iter().map(|item| {
         let why = match item.status {

@@ -136,7 +136,8 @@ fn feedback_from_the_command_line() {
     project.write("feedback.jsonl", &lines.join("\n"));
     let said = project.expect(1, &["feedback", "add", "--file", "feedback.jsonl"]);
     assert!(said.out.contains("1 taken, 1 refused"), "{}", said.out);
-    for expected in ["feedback.jsonl:2: not JSON", "feedback.jsonl:3: thumb: expected", "feedback.jsonl:3: request_id"] {
+    for expected in ["feedback.jsonl:2: not JSON", "feedback.jsonl:3: thumb: expected", "feedback.jsonl:3: request_id"]
+    {
         assert!(said.err.contains(expected), "{expected}: {}", said.err);
     }
     let listed = project.expect(0, &["feedback", "list", "--deployment", "support-bot", "--json"]);

@@ -210,7 +210,10 @@ impl Reader {
             Value::Null => None,
             Value::String(text) if text.parse::<Timestamp>().is_ok() => text.parse().ok(),
             other => {
-                self.wrong("at", format!("{} is no time: expected RFC 3339, such as 2026-11-01T00:00:00Z", shown(other)));
+                self.wrong(
+                    "at",
+                    format!("{} is no time: expected RFC 3339, such as 2026-11-01T00:00:00Z", shown(other)),
+                );
                 None
             }
         }
@@ -277,17 +280,17 @@ mod tests {
 
     #[test]
     fn single_mistakes() {
-        check("[]", &[": expected an object with request_id, trace_id, thumb, rating, label, comment, correction, \
-                       signals, idempotency_key, user, at, not a list"]);
+        check(
+            "[]",
+            &[": expected an object with request_id, trace_id, thumb, rating, label, comment, correction, \
+                       signals, idempotency_key, user, at, not a list"],
+        );
         check(
             r#"{"request_id": "r", "idempotency_key": "k"}"#,
             &[": it says nothing: expected at least one of thumb, rating, label, comment, correction, signals"],
         );
         check(r#"{"request_id": "r", "thumb": true}"#, &["thumb: expected \"up\" or \"down\", not true"]);
-        check(
-            r#"{"request_id": "r", "rating": 4}"#,
-            &["rating: expected {\"value\": 4, \"scale\": 5}, not 4"],
-        );
+        check(r#"{"request_id": "r", "rating": 4}"#, &["rating: expected {\"value\": 4, \"scale\": 5}, not 4"]);
         check(
             r#"{"request_id": "r", "rating": {"value": "4", "sacle": 5}}"#,
             &[
@@ -304,7 +307,10 @@ mod tests {
             &format!(r#"{{"request_id": "{}", "thumb": "up"}}"#, "x".repeat(300)),
             &["request_id: it has 300 characters: expected at most 256"],
         );
-        check(r#"{"request_id": "a\u0007b", "thumb": "up"}"#, &["request_id: it contains a control character: remove it"]);
+        check(
+            r#"{"request_id": "a\u0007b", "thumb": "up"}"#,
+            &["request_id: it contains a control character: remove it"],
+        );
     }
 
     proptest::proptest! {

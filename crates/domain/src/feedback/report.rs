@@ -277,7 +277,8 @@ mod tests {
         let message = slack(&report()).to_string();
         assert!(message.contains("delivery, price (4)") && !message.contains("<b>"), "{message}");
         let mut long = report();
-        long.prompts = (0..500).map(|_| PromptFeedback { name: "<!channel>".repeat(50), ..long.total.clone() }).collect();
+        long.prompts =
+            (0..500).map(|_| PromptFeedback { name: "<!channel>".repeat(50), ..long.total.clone() }).collect();
         let message = slack(&long);
         let blocks = message["blocks"].as_array().unwrap();
         assert!(blocks.iter().all(|b| b["text"]["text"].as_str().is_none_or(|t| t.chars().count() <= 3000)));

@@ -178,7 +178,9 @@ fn labels(texts: &[String], groups: &[Vec<usize>]) -> Vec<String> {
 fn typical(group: &[usize], similarity: &impl Fn(usize, usize) -> f64) -> Vec<usize> {
     let mut ranked: Vec<(f64, usize)> = group
         .iter()
-        .map(|&place| (group.iter().filter(|&&other| other != place).map(|&other| similarity(place, other)).sum(), place))
+        .map(|&place| {
+            (group.iter().filter(|&&other| other != place).map(|&other| similarity(place, other)).sum(), place)
+        })
         .collect();
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     ranked.into_iter().take(EXAMPLES).map(|(_, place)| place).collect()

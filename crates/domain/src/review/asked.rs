@@ -105,7 +105,8 @@ mod tests {
             let before = asked.messages.iter().map(|m| format!("{}: {}", m.role.as_str(), m.as_text())).collect();
             (asked.input, before)
         });
-        let expected = expected.map(|(input, before)| (input.to_owned(), before.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()));
+        let expected = expected
+            .map(|(input, before)| (input.to_owned(), before.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()));
         assert_eq!(found, expected, "{body}");
     }
 

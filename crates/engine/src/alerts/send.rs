@@ -72,9 +72,7 @@ pub(super) async fn send_body(services: &Services, channel: &str, id: &str, body
             }
             exchange(services, request, body, webhook.timeout.0).await
         }
-        ChannelConfig::Slack(slack) => {
-            exchange(services, post(&slack.url)?, body, slack.timeout.0).await
-        }
+        ChannelConfig::Slack(slack) => exchange(services, post(&slack.url)?, body, slack.timeout.0).await,
         ChannelConfig::Command(command) => run(services, command, body).await,
     }
 }

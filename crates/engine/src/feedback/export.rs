@@ -65,9 +65,7 @@ impl Sieve<'_> {
         }
         let complete = match self.query.format {
             ExportFormat::OpenaiFt => example.good.is_some(),
-            ExportFormat::Preference => {
-                example.good.is_some() && example.bad.is_some() && example.good != example.bad
-            }
+            ExportFormat::Preference => example.good.is_some() && example.bad.is_some() && example.good != example.bad,
             ExportFormat::Jsonl => true,
         };
         if !complete {
@@ -92,7 +90,11 @@ impl Sieve<'_> {
 fn all_text(example: &Example) -> String {
     let messages = example.asked.messages.iter().map(|message| message.as_text().into_owned());
     let said = example.feedback.as_ref().map(|feedback| {
-        [feedback.body.comment.clone(), feedback.body.label.clone()].into_iter().flatten().collect::<Vec<_>>().join("\n")
+        [feedback.body.comment.clone(), feedback.body.label.clone()]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join("\n")
     });
     let variables = example.asked.variables.values().map(ToString::to_string);
     let parts: Vec<String> = messages
@@ -122,7 +124,9 @@ impl FeedbackManager {
         let query = ExportQuery { limit: Some(limit), end_time: Some(self.until(&query)), ..query };
         let (mut counts, mut kept) = (ExportCounts::default(), HashSet::new());
         let mut sieve = Sieve { query: &query, seen: NearDuplicates::default() };
-        self.walk(&query, async |example| {
+        let mut walk = Walk::new(self, query.clone());
+        while counts.examples < u64::from(limit) {
+            let Some(example) = walk.next().await? else { break };
             counts.considered += 1;
             match sieve.judge(&example) {
                 Kept::Yes => {
@@ -131,24 +135,11 @@ impl FeedbackManager {
                 }
                 Kept::No(counter) => *counter(&mut counts) += 1,
             }
-            Ok(counts.examples < u64::from(limit))
-        })
-        .await?;
+        }
         let (sender, lines) = mpsc::channel(WAITING);
         let manager = self.clone();
         tokio::spawn(async move {
-            let mut targets = Targets::new(&manager);
-            let handed = manager
-                .walk(&query, async |example| {
-                    if !kept.remove(&example.key) {
-                        return Ok(!kept.is_empty());
-                    }
-                    let line = targets.line(&query, example).await?;
-                    // Who has gone wants no more.
-                    Ok(sender.send(Ok(line)).await.is_ok() && !kept.is_empty())
-                })
-                .await;
-            if let Err(error) = handed {
+            if let Err(error) = manager.hand_over(query, kept, &sender).await {
                 // Nobody listens any more: fine.
                 let _ = sender.send(Err(error)).await;
             }
@@ -156,57 +147,31 @@ impl FeedbackManager {
         Ok((counts, lines))
     }
 
+    /// The second pass: the lines of what is kept.
+    async fn hand_over(
+        &self,
+        query: ExportQuery,
+        mut kept: HashSet<String>,
+        sender: &mpsc::Sender<Result<String, Error>>,
+    ) -> Result<(), Error> {
+        let mut targets = Targets { manager: self, compiled: BTreeMap::new() };
+        let mut walk = Walk::new(self, query.clone());
+        while !kept.is_empty() {
+            let Some(example) = walk.next().await? else { break };
+            if kept.remove(&example.key) {
+                let line = targets.line(&query, example).await?;
+                if sender.send(Ok(line)).await.is_err() {
+                    // Who has gone wants no more.
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Both passes see the same feedback: what comes meanwhile is for the next export.
     fn until(&self, query: &ExportQuery) -> Timestamp {
         query.end_time.unwrap_or_else(|| self.services.clock.now())
-    }
-
-    /// Calls `each` with every example: those of feedback, newest first, then those of the review queue; until it says false.
-    async fn walk(
-        &self,
-        query: &ExportQuery,
-        mut each: impl AsyncFnMut(Example) -> Result<bool, Error>,
-    ) -> Result<(), Error> {
-        let mut requests = HashSet::new();
-        let mut filter = FeedbackFilter {
-            deployment: query.deployment.clone(),
-            start_time: query.start_time,
-            end_time: query.end_time,
-            ..FeedbackFilter::default()
-        };
-        loop {
-            let page = self.list(&filter, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            filter.cursor = Some(last.id.to_string());
-            for feedback in page {
-                let Some(example) = self.example(query, feedback, &mut requests).await? else { continue };
-                if !each(example).await? {
-                    return Ok(());
-                }
-            }
-        }
-        if query.format == ExportFormat::Jsonl { Ok(()) } else { self.walk_reviews(query, each).await }
-    }
-
-    async fn walk_reviews(
-        &self,
-        query: &ExportQuery,
-        mut each: impl AsyncFnMut(Example) -> Result<bool, Error>,
-    ) -> Result<(), Error> {
-        let ops = LlmOps { services: self.services.clone(), project: self.project.clone() };
-        let reviews = ops.reviews();
-        let mut filter = ReviewFilter { deployment: query.deployment.clone(), ..ReviewFilter::default() };
-        loop {
-            let page = reviews.list(&filter, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            filter.cursor = Some(last.id.to_string());
-            for item in page.into_iter().filter(|item| is_within(query, item.created_at)) {
-                let Some(example) = of_review(item) else { continue };
-                if !each(example).await? {
-                    return Ok(());
-                }
-            }
-        }
     }
 
     /// The example of a piece of feedback; nothing where it makes none in this format, or its answer had its turn.
@@ -268,17 +233,17 @@ impl FeedbackManager {
         let mut counts = ExportCounts::default();
         let mut sieve = Sieve { query: &query, seen: NearDuplicates::default() };
         let mut samples = BTreeMap::<String, Sample>::new();
-        self.walk(&query, async |mut example| {
-            let Some(feedback) = example.feedback.take() else { return Ok(true) };
-            let (Some(context), Some(Sentiment::Negative)) = (&feedback.context, feedback.sentiment) else {
-                return Ok(true);
-            };
+        let mut walk = Walk::new(self, query.clone());
+        while counts.examples < u64::from(limit) {
+            let Some(mut example) = walk.next().await? else { break };
+            let Some(feedback) = example.feedback.take() else { continue };
+            let (Some(context), Some(Sentiment::Negative)) = (&feedback.context, feedback.sentiment) else { continue };
             counts.considered += 1;
-            // Of several words on one answer, a correction is what counts.
             let id = format!("hard-{}", context.request_id);
             if let Some(known) = samples.get_mut(&id) {
+                // Of several words on one answer, a correction is what counts.
                 known.expected_output.extend(example.good.filter(|_| known.expected_output.is_empty()));
-                return Ok(true);
+                continue;
             }
             match sieve.judge(&example) {
                 Kept::No(counter) => *counter(&mut counts) += 1,
@@ -287,9 +252,7 @@ impl FeedbackManager {
                     samples.insert(id.clone(), hard(id, example, &feedback));
                 }
             }
-            Ok(counts.examples < u64::from(limit))
-        })
-        .await?;
+        }
         if samples.is_empty() {
             return Err(Error::Conflict {
                 message: "there is no negative feedback whose question was kept".to_owned(),
@@ -309,6 +272,74 @@ impl FeedbackManager {
         }
         let dataset = datasets.add_samples(&request.dataset, samples.into_values().collect()).await?;
         Ok(HardExamplesMade { dataset, counts })
+    }
+}
+
+/// All examples: those of feedback, newest first, then those of the review queue.
+struct Walk<'a> {
+    manager: &'a FeedbackManager,
+    query: ExportQuery,
+    /// Where the feedback is that comes next; nothing behind its end.
+    feedback: Option<FeedbackFilter>,
+    reviews: Option<ReviewFilter>,
+    said: std::vec::IntoIter<Feedback>,
+    items: std::vec::IntoIter<ReviewItem>,
+    /// Answers that had their turn.
+    requests: HashSet<String>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(manager: &'a FeedbackManager, query: ExportQuery) -> Self {
+        let feedback = FeedbackFilter {
+            deployment: query.deployment.clone(),
+            start_time: query.start_time,
+            end_time: query.end_time,
+            ..FeedbackFilter::default()
+        };
+        // The plain format is a list of what was said, and nobody says anything in the queue.
+        let has_reviews = query.format != ExportFormat::Jsonl;
+        let reviews = ReviewFilter { deployment: query.deployment.clone(), ..ReviewFilter::default() };
+        Self {
+            manager,
+            query,
+            feedback: Some(feedback),
+            reviews: has_reviews.then_some(reviews),
+            said: Vec::new().into_iter(),
+            items: Vec::new().into_iter(),
+            requests: HashSet::new(),
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<Example>, Error> {
+        loop {
+            if let Some(feedback) = self.said.next() {
+                let found = self.manager.example(&self.query, feedback, &mut self.requests).await?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+            } else if let Some(filter) = &mut self.feedback {
+                let page = self.manager.list(filter, PAGE).await?;
+                filter.cursor = page.last().map(|last| last.id.to_string());
+                if page.is_empty() {
+                    self.feedback = None;
+                }
+                self.said = page.into_iter();
+            } else if let Some(item) = self.items.next() {
+                let found = if is_within(&self.query, item.created_at) { of_review(item) } else { None };
+                if found.is_some() {
+                    return Ok(found);
+                }
+            } else if let Some(filter) = &mut self.reviews {
+                let page = self.manager.services.store.list_reviews(&self.manager.project, filter, PAGE).await?;
+                filter.cursor = page.last().map(|last| last.id.to_string());
+                if page.is_empty() {
+                    self.reviews = None;
+                }
+                self.items = page.into_iter();
+            } else {
+                return Ok(None);
+            }
+        }
     }
 }
 
@@ -365,11 +396,7 @@ struct Targets<'a> {
     compiled: BTreeMap<ContentHash, Option<CompiledTarget>>,
 }
 
-impl<'a> Targets<'a> {
-    fn new(manager: &'a FeedbackManager) -> Self {
-        Self { manager, compiled: BTreeMap::new() }
-    }
-
+impl Targets<'_> {
     async fn line(&mut self, query: &ExportQuery, example: Example) -> Result<String, Error> {
         let said = |text: &Option<String>| Message::text(Role::Assistant, text.clone().unwrap_or_default());
         let (good, bad) = (said(&example.good), said(&example.bad));

@@ -72,11 +72,14 @@ impl FeedbackManager {
         let config = alerts.channels().into_iter().find(|(name, ..)| *name == channel).map(|(_, config, _)| config);
         let body = match config {
             None => {
-                return Err(Error::not_found("channel", channel)
-                    .with_hint("the section `channels` of llmops.yaml names them"));
+                return Err(
+                    Error::not_found("channel", channel).with_hint("the section `channels` of llmops.yaml names them")
+                );
             }
             Some(ChannelConfig::Slack(_)) => feedback::slack(report),
-            Some(_) => serde_json::json!({"type": "feedback.report", "report": report, "markdown": feedback::markdown(report)}),
+            Some(_) => {
+                serde_json::json!({"type": "feedback.report", "report": report, "markdown": feedback::markdown(report)})
+            }
         };
         send_report(&self.services, channel, &body).await.map_err(|message| Error::Conflict {
             message: format!("the report did not reach the channel `{channel}`: {message}"),

@@ -103,7 +103,8 @@ impl FeedbackManager {
             Err(error) => return Err(error.into()),
         };
         let reason = if body.correction.is_some() { ReviewReason::Correction } else { ReviewReason::LowRating };
-        let item = NewReviewItem { suggestion: body.correction.clone(), ..review_item(reason, &record, detail(feedback)) };
+        let item =
+            NewReviewItem { suggestion: body.correction.clone(), ..review_item(reason, &record, detail(feedback)) };
         ReviewQueue::new(self.services.clone(), self.project.clone()).add(item).await?;
         Ok(())
     }

@@ -57,7 +57,8 @@ async fn a_correction_becomes_a_sample_once() {
         assert_eq!((item.input.as_str(), item.output.as_deref()), ("What does delivery cost?", Some("5.90")));
 
         let id = items[1].id.to_string();
-        let decided = ops.reviews().decide(&id, decide(json!({"action": "accept", "category": "prices"}))).await.unwrap();
+        let decided =
+            ops.reviews().decide(&id, decide(json!({"action": "accept", "category": "prices"}))).await.unwrap();
         assert_eq!(decided.item.status, ReviewStatus::Accepted);
         let version = decided.dataset.unwrap().version;
         assert_eq!((version.dataset.as_str(), version.sample_count), ("golden", 1));
@@ -157,7 +158,10 @@ async fn soft_failures_come_into_the_queue_and_users_leave_it() {
         ops.tend_feedback().await.unwrap();
         let items = ops.reviews().list(&ReviewFilter::default(), 10).await.unwrap();
         assert_eq!(items.len(), 1);
-        assert_eq!((items[0].item.reason, &*items[0].item.detail), (ReviewReason::SoftFailure, "stopped at the token limit"));
+        assert_eq!(
+            (items[0].item.reason, &*items[0].item.detail),
+            (ReviewReason::SoftFailure, "stopped at the token limit")
+        );
         ops.feedback().submit(&json!({"request_id": "req_2", "thumb": "up"})).await.unwrap();
         let erased = ops.records().erase_user("ana").await.unwrap();
         assert_eq!((erased.records, erased.feedback, erased.review_items), (2, 1, 1));

@@ -9,8 +9,8 @@ use llmops::LlmOps;
 use llmops_api::Page;
 use llmops_api::error::ErrorResponse;
 use llmops_api::feedback::{
-    EXPORT_COUNTS, ExportQuery, FeedbackSummary, HardExamples, HardExamplesMade, ReceivedFeedback, ReportQuery, SendReport,
-    SummaryQuery,
+    EXPORT_COUNTS, ExportQuery, FeedbackSummary, HardExamples, HardExamplesMade, ReceivedFeedback, ReportQuery,
+    SendReport, SummaryQuery,
 };
 use llmops_api::page::PageQuery;
 use llmops_domain::feedback::{Feedback, FeedbackBody, FeedbackFilter, FeedbackReport};
@@ -65,10 +65,7 @@ async fn list(Viewer(ops): Viewer, Query(filter): Query<FeedbackFilter>) -> Resu
 #[utoipa::path(get, path = "/api/v1/feedback/summary", operation_id = "feedback_summary", tag = "feedback",
     params(SummaryQuery), responses((status = 200, body = FeedbackSummary), (status = 400, body = ErrorResponse),
         (status = 422, body = ErrorResponse)))]
-async fn summary(
-    Viewer(ops): Viewer,
-    Query(query): Query<SummaryQuery>,
-) -> Result<Answer<FeedbackSummary>, ApiError> {
+async fn summary(Viewer(ops): Viewer, Query(query): Query<SummaryQuery>) -> Result<Answer<FeedbackSummary>, ApiError> {
     Ok(Answer(ops.feedback().summary(&query).await?))
 }
 

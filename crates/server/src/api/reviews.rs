@@ -22,10 +22,7 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
 /// Items of the review queue, newest first.
 #[utoipa::path(get, path = "/api/v1/reviews", operation_id = "list_reviews", tag = "reviews", params(ReviewFilter),
     responses((status = 200, body = Page<ReviewItem>), (status = 400, body = ErrorResponse)))]
-async fn list(
-    Viewer(ops): Viewer,
-    Query(filter): Query<ReviewFilter>,
-) -> Result<Answer<Page<ReviewItem>>, ApiError> {
+async fn list(Viewer(ops): Viewer, Query(filter): Query<ReviewFilter>) -> Result<Answer<Page<ReviewItem>>, ApiError> {
     let limit = PageQuery { cursor: None, limit: filter.limit }.limit();
     let items = ops.reviews().list(&filter, limit + 1).await?;
     Ok(Answer(page(items, limit, |item| item.id.to_string())))

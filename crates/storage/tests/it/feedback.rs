@@ -58,7 +58,10 @@ async fn several_words_on_one_answer_are_one_opinion() {
         let id = FeedbackId("fb_1".to_owned());
         assert_eq!(stored, [StoredFeedback::Duplicate(id.clone()), StoredFeedback::Clash(id)]);
         // Somebody changes their mind.
-        store.add_feedback(&project(), &[said("fb_4", 5, json!({"request_id": "req_1", "thumb": "up"}))]).await.unwrap();
+        store
+            .add_feedback(&project(), &[said("fb_4", 5, json!({"request_id": "req_1", "thumb": "up"}))])
+            .await
+            .unwrap();
         assert_eq!(sums(&store, None, "all").await, ["all 2 2/2 0.80"]);
 
         let filter = FeedbackFilter { request_id: Some("req_1".to_owned()), ..FeedbackFilter::default() };

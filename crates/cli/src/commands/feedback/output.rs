@@ -118,20 +118,15 @@ fn told(counts: &ExportCounts) -> String {
         (counts.without_text, "without a text of the question"),
         (counts.without_answer, "without an answer to learn from"),
     ];
-    let left: Vec<String> =
-        parts.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    let left: Vec<String> = parts.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     let left = if left.is_empty() { String::new() } else { format!("; left out: {}", left.join(", ")) };
     format!("{} examples{left}", counts.examples)
 }
 
 /// `llmops feedback hard-examples`
 pub(super) async fn hard_examples(context: &Context, client: &Client, args: HardArgs) -> Outcome {
-    let request = HardExamples {
-        dataset: args.dataset,
-        deployment: args.deployment,
-        start_time: args.since,
-        limit: args.limit,
-    };
+    let request =
+        HardExamples { dataset: args.dataset, deployment: args.deployment, start_time: args.since, limit: args.limit };
     let made = client.make_hard_examples(&request).await?;
     context.show(&made, || {
         let version = &made.dataset.version;
