@@ -11,6 +11,7 @@ pub mod error;
 pub mod events;
 pub mod experiments;
 pub mod feedback;
+pub mod incidents;
 pub mod judges;
 pub mod models;
 pub mod observations;

@@ -6,6 +6,7 @@ use llmops_domain::id::RunId;
 use llmops_domain::schedule::{Missed, Overlap, ScheduleError, Timetable};
 use serde::{Deserialize, Serialize};
 
+use crate::feedback::SendReport;
 use crate::runs::CreateRun;
 
 /// Who keeps a schedule.
@@ -62,8 +63,41 @@ pub struct ScheduleSpec {
     /// When nobody was there to run it: `skip` it, or `run_once` for all that was missed.
     #[serde(default)]
     pub missed: Missed,
-    /// What runs. `NAME` of a prompt or dataset without version means the one that is active or newest then.
-    pub run: CreateRun,
+    /// The evaluation that runs. `NAME` of a prompt or dataset without version means the one that is active or newest then.
+    /// Either this or `task`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<CreateRun>,
+    /// Something else that is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<ScheduledTask>,
+}
+
+/// Something that is done by itself, and is no evaluation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ScheduledTask {
+    /// The report on feedback is sent to a channel.
+    FeedbackReport(SendReport),
+    /// The manifests that were live are rehearsed; one that could not take over raises an alert.
+    Rehearsal {
+        /// The deployment.
+        deployment: String,
+        /// Its environment; absent: `production`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        environment: Option<String>,
+    },
+}
+
+impl std::fmt::Display for ScheduledTask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::FeedbackReport(report) => write!(f, "feedback report to {}", report.channel),
+            Self::Rehearsal { deployment, environment: None } => write!(f, "rehearsal of {deployment}"),
+            Self::Rehearsal { deployment, environment: Some(environment) } => {
+                write!(f, "rehearsal of {deployment} in {environment}")
+            }
+        }
+    }
 }
 
 fn utc() -> String {
@@ -90,6 +124,15 @@ pub enum TimingError {
 }
 
 impl ScheduleSpec {
+    /// What it does, in a few words.
+    pub fn work(&self) -> String {
+        match (&self.run, &self.task) {
+            (Some(run), _) => format!("{} on {}", run.target.name, run.dataset),
+            (None, Some(task)) => task.to_string(),
+            (None, None) => String::new(),
+        }
+    }
+
     /// The timetable of a schedule that was made at `anchor`.
     ///
     /// # Errors

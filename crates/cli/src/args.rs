@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    alert, audit, baseline, compare, dataset, deployment, doctor, eval, experiment, feedback, gate, init, judge, key,
-    project, prompt, provider, records, review, run, schedule, schema, score, serve, simulate, worker,
+    alert, audit, baseline, compare, dataset, deployment, doctor, eval, experiment, feedback, gate, incident, init,
+    judge, key, project, prompt, provider, records, review, run, schedule, schema, score, serve, simulate, worker,
 };
 
 /// Quality of LLM applications: versioned prompts, datasets, evaluation, a gate for CI.
@@ -115,6 +115,9 @@ pub(crate) enum Command {
     /// Answers that a person should look at, and what becomes of them
     #[command(subcommand)]
     Review(review::ReviewCommand),
+    /// Something is wrong with a deployment: freeze it, look into it, learn from it
+    #[command(subcommand)]
+    Incident(incident::IncidentCommand),
     /// A simulated model provider that speaks OpenAI's wire format
     Simulate(simulate::SimulateArgs),
     /// Serve the API

@@ -71,7 +71,8 @@ async fn keep_schedule(
         jitter: llmops_domain::config::duration::HumanDuration::from_secs(0),
         overlap: Overlap::Skip,
         missed: Missed::RunOnce,
-        run: run_of(client, context, project, (name, suite)).await?,
+        run: Some(run_of(client, context, project, (name, suite)).await?),
+        task: None,
     };
     let schedule = client.put_schedule(&spec).await?;
     if before.is_none_or(|before| before.spec != schedule.spec)

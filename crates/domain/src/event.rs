@@ -69,6 +69,18 @@ pub enum Event {
         /// The status it has now.
         status: String,
     },
+    /// An incident was opened or closed.
+    #[serde(rename = "incident")]
+    Incident {
+        /// Its id.
+        incident: String,
+        /// The deployment.
+        deployment: String,
+        /// Its environment.
+        environment: String,
+        /// What happened to it: `opened` or `closed`.
+        action: String,
+    },
     /// A schedule's time came: it started a run, or had a reason not to.
     #[serde(rename = "schedule")]
     Schedule {
@@ -152,11 +164,14 @@ pub enum EventType {
     /// A schedule fired, or did not.
     #[serde(rename = "schedule")]
     Schedule,
+    /// An incident was opened or closed.
+    #[serde(rename = "incident")]
+    Incident,
 }
 
 impl EventType {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::RunStarted,
         Self::RunProgress,
         Self::RunCompleted,
@@ -166,6 +181,7 @@ impl EventType {
         Self::Deployment,
         Self::Experiment,
         Self::Schedule,
+        Self::Incident,
     ];
 
     /// The name on the wire and in the database.
@@ -180,6 +196,7 @@ impl EventType {
             Self::Deployment => "deployment",
             Self::Experiment => "experiment",
             Self::Schedule => "schedule",
+            Self::Incident => "incident",
         }
     }
 
@@ -208,6 +225,7 @@ impl Event {
             Self::Deployment { .. } => EventType::Deployment,
             Self::Experiment { .. } => EventType::Experiment,
             Self::Schedule { .. } => EventType::Schedule,
+            Self::Incident { .. } => EventType::Incident,
         }
     }
 }

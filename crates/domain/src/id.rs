@@ -109,6 +109,24 @@ id!(
     "review"
 );
 
+id!(
+    /// An incident.
+    IncidentId,
+    "inc"
+);
+
+id!(
+    /// A release: a manifest on its way to production.
+    ReleaseId,
+    "rel"
+);
+
+id!(
+    /// A promotion that waits for a second key.
+    ApprovalId,
+    "approval"
+);
+
 impl ProjectId {
     /// The project of an installation that never made another.
     pub fn default_project() -> Self {

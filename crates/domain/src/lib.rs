@@ -21,6 +21,7 @@ pub mod feedback;
 pub mod gate;
 pub mod hash;
 pub mod id;
+pub mod incident;
 pub mod json_path;
 pub mod judge;
 pub mod manifest;

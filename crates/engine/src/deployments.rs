@@ -88,6 +88,9 @@ impl Deployments {
             Some(before) if before.manifest == hash => DeploymentAction::Configure,
             _ => DeploymentAction::Deploy,
         };
+        if action == DeploymentAction::Deploy {
+            self.refuse_in_an_incident(name, &environment).await?;
+        }
         let previous = before.as_ref().map(|d| d.manifest.clone());
         let now = self.services.clock.now();
         let next = match before {
@@ -293,6 +296,17 @@ impl Deployments {
             name(old),
             name(new)
         )])
+    }
+
+    /// Refuses to promote anything while somebody looks into what is wrong.
+    async fn refuse_in_an_incident(&self, name: &str, environment: &str) -> Result<(), Error> {
+        match self.services.store.find_open_incident(&self.project, name, environment).await? {
+            None => Ok(()),
+            Some(incident) => Err(Error::Conflict {
+                message: format!("{name} in {environment} is frozen by the incident {}", incident.id),
+                hint: Some(format!("llmops incident close {name} ends it; llmops rollback {name} is possible")),
+            }),
+        }
     }
 
     /// Refuses a manifest without a passing run that is new enough.

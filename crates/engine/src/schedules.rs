@@ -53,7 +53,7 @@ impl Scheduler {
         };
         let created_at = before.as_ref().map_or(now, |row| row.created_at);
         let table = timetable(&spec, created_at)?;
-        self.evaluator().check_run(spec.run.clone()).await?;
+        self.check_work(&spec).await?;
         let document = serde_json::to_string(&spec).map_err(|e| Error::Internal(e.to_string()))?;
         if let Some(before) = &before
             && before.document == document
@@ -208,9 +208,9 @@ impl Scheduler {
             row.note = Some("the run before was not over".to_owned());
             FiringStatus::Skipped
         } else {
-            match self.start(&spec, fire_at).await {
-                Ok(run) => {
-                    row.run = Some(run);
+            match self.work(&spec, fire_at).await {
+                Ok((run, note)) => {
+                    (row.run, row.note) = (run, note);
                     FiringStatus::Started
                 }
                 // What may pass is tried again.
@@ -227,9 +227,18 @@ impl Scheduler {
         Ok(Fired::Settled)
     }
 
-    async fn start(&self, spec: &ScheduleSpec, fire_at: Timestamp) -> Result<RunId, Error> {
+    /// Does what a schedule is for: answers with the run that it started, or with what came of the task.
+    async fn work(&self, spec: &ScheduleSpec, fire_at: Timestamp) -> Result<(Option<RunId>, Option<String>), Error> {
+        match (&spec.run, &spec.task) {
+            (Some(run), _) => Ok((Some(self.start(spec, run, fire_at).await?), None)),
+            (None, Some(task)) => Ok((None, Some(self.ops().perform(task).await?))),
+            (None, None) => Err(nothing_to_do()),
+        }
+    }
+
+    async fn start(&self, spec: &ScheduleSpec, run: &CreateRun, fire_at: Timestamp) -> Result<RunId, Error> {
         let id = run_id(&self.project, &spec.name, fire_at);
-        let mut request = CreateRun { start: true, ..spec.run.clone() };
+        let mut request = CreateRun { start: true, ..run.clone() };
         request.tags.entry("schedule".to_owned()).or_insert_with(|| spec.name.clone());
         match self.evaluator().create_run_as(Some(id.clone()), request).await {
             Ok(_) => Ok(id),
@@ -242,8 +251,21 @@ impl Scheduler {
         }
     }
 
+    /// Refuses what could not be done now, so that mistakes show at once.
+    async fn check_work(&self, spec: &ScheduleSpec) -> Result<(), Error> {
+        match (&spec.run, &spec.task) {
+            (Some(run), None) => self.evaluator().check_run(run.clone()).await,
+            (None, Some(task)) => self.ops().check_task(task).await,
+            _ => Err(nothing_to_do()),
+        }
+    }
+
+    fn ops(&self) -> LlmOps {
+        LlmOps { services: self.services.clone(), project: self.project.clone() }
+    }
+
     fn evaluator(&self) -> ContinuousEvaluator {
-        LlmOps { services: self.services.clone(), project: self.project.clone() }.evaluator()
+        self.ops().evaluator()
     }
 }
 
@@ -286,6 +308,10 @@ impl ContinuousEvaluator {
         let ops = LlmOps { services: self.services.clone(), project: self.project.clone() };
         ops.schedules().put(spec).await
     }
+}
+
+fn nothing_to_do() -> Error {
+    Error::invalid("a schedule has either `run`, an evaluation, or `task`")
 }
 
 /// The id of the run that a firing starts.

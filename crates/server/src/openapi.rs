@@ -10,7 +10,7 @@ use utoipa::openapi::{Content, HttpMethod, OpenApi, Ref, RefOr, ResponseBuilder}
 /// Paths that need no key.
 const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 /// Operations whose role is not what the method says (reading is a viewer's, changing an editor's).
-const ROLES: [(&str, Role); 29] = [
+const ROLES: [(&str, Role); 32] = [
     ("render_prompt", Role::Viewer),
     ("gate_run", Role::Viewer),
     ("list_keys", Role::Admin),
@@ -39,6 +39,9 @@ const ROLES: [(&str, Role); 29] = [
     ("erase_records", Role::Admin),
     ("submit_feedback", Role::Viewer),
     ("export_feedback", Role::Editor),
+    ("open_incident", Role::Operator),
+    ("note_incident", Role::Operator),
+    ("close_incident", Role::Operator),
     ("send_feedback_report", Role::Operator),
 ];
 

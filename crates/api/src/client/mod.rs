@@ -6,6 +6,7 @@ mod datasets;
 mod deployments;
 mod experiments;
 mod feedback;
+mod incidents;
 mod judges;
 mod models;
 mod observations;

@@ -1,5 +1,7 @@
 //! `llmops dataset`: versioned datasets.
 
+mod pack;
+
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -15,6 +17,7 @@ use llmops_domain::dataset_schema::Validator;
 use llmops_domain::hash::{ContentHash, SetHasher};
 use tokio::io::AsyncWriteExt;
 
+use self::pack::Pack;
 use super::Context;
 use crate::dataset_files::{self, Format, ReadError};
 use crate::failure::{Failure, Kind, Outcome};
@@ -34,10 +37,14 @@ pub(crate) enum DatasetCommand {
         /// Datasets of the configuration
         names: Vec<String>,
     },
-    /// Register a file that the configuration does not name
+    /// Register a file that the configuration does not name, or a dataset that comes with llmops
     Import {
         /// The file: .jsonl, .json, .csv or .parquet
-        file: PathBuf,
+        #[arg(required_unless_present = "pack")]
+        file: Option<PathBuf>,
+        /// A dataset that comes with llmops, with checks to run on it
+        #[arg(long, value_enum, conflicts_with_all = ["file", "kind", "description", "format"])]
+        pack: Option<Pack>,
         /// The dataset's name; else the file's
         #[arg(long)]
         name: Option<String>,
@@ -92,7 +99,12 @@ pub(crate) async fn run(context: &Context, command: DatasetCommand) -> Outcome {
     let client = project.client(&context.global).await?;
     match command {
         DatasetCommand::Build { names } => build(&client, context, &project, names).await,
-        DatasetCommand::Import { file, name, kind, description, format } => {
+        DatasetCommand::Import { pack: Some(pack), name, .. } => {
+            let imported = pack::import(&client, context, &project, pack, name).await?;
+            context.show(&imported, || told(&imported))
+        }
+        DatasetCommand::Import { file, name, kind, description, format, pack: None } => {
+            let file = file.unwrap_or_default();
             let of_file = || Some(file.file_stem()?.to_string_lossy().into_owned());
             let Some(name) = name.or_else(of_file) else {
                 return Err(Failure::usage("the file has no name: give one with --name"));

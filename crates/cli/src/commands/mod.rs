@@ -11,6 +11,7 @@ pub(crate) mod eval;
 pub(crate) mod experiment;
 pub(crate) mod feedback;
 pub(crate) mod gate;
+pub(crate) mod incident;
 pub(crate) mod init;
 pub(crate) mod judge;
 pub(crate) mod key;
@@ -109,6 +110,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Outcome {
         Command::Records(command) => records::run(&context, command).await,
         Command::Feedback(command) => feedback::run(&context, command).await,
         Command::Review(command) => review::run(&context, command).await,
+        Command::Incident(command) => incident::run(&context, command).await,
         Command::Simulate(args) => simulate::run(&context, args).await,
         Command::Serve(args) => serve::run(&context, &args).await,
         Command::Schedule(command) => schedule::run(&context, command).await,

@@ -1,10 +1,12 @@
 //! `llmops records`: what the gateway keeps of its calls.
 
+mod table;
+
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use llmops_api::Client;
 use llmops_api::deployments::ErasureQuery;
 use llmops_domain::record::{CallOutcome, RecordFilter, RequestRecord};
@@ -18,6 +20,8 @@ use crate::terminal::{self, Cell, Column, Tone};
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 /// Records asked for at a time.
 const PAGE: u32 = 500;
+/// Records of one group of rows of a Parquet file, at least.
+const GROUP: usize = 5_000;
 
 /// What the gateway keeps of its calls.
 #[derive(Debug, Subcommand)]
@@ -40,10 +44,13 @@ pub(crate) enum RecordsCommand {
         /// The id, as the answer's x-llmops-request-id says it
         id: String,
     },
-    /// Write records as JSON Lines, newest first
+    /// Write records as JSON Lines or Parquet, newest first
     Export {
         #[command(flatten)]
         which: WhichArgs,
+        /// The format; else the one that the file's ending tells, else JSON Lines
+        #[arg(long, value_enum)]
+        format: Option<ExportFormat>,
         /// The file; else standard output
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -54,6 +61,15 @@ pub(crate) enum RecordsCommand {
         #[arg(long, value_name = "ID")]
         user: String,
     },
+}
+
+/// What records are written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// A JSON object a line
+    Ndjson,
+    /// Apache Parquet
+    Parquet,
 }
 
 /// Which records.
@@ -115,7 +131,17 @@ pub(crate) async fn run(context: &Context, command: RecordsCommand) -> Outcome {
             let record = client.get_record(&id).await?;
             context.print(&super::json(&record)?)
         }
-        RecordsCommand::Export { which, output } => export(context, &client, which.into(), output).await,
+        RecordsCommand::Export { which, format, output } => {
+            let is_parquet = output.as_ref().is_some_and(|path| path.extension().is_some_and(|e| e == "parquet"));
+            match (format, output) {
+                (Some(ExportFormat::Parquet), None) => {
+                    Err(Failure::usage("a Parquet file has to be read back and forth: name it with --output FILE"))
+                }
+                (Some(ExportFormat::Parquet), Some(path)) => parquet(context, &client, which.into(), path).await,
+                (None, Some(path)) if is_parquet => parquet(context, &client, which.into(), path).await,
+                (_, output) => export(context, &client, which.into(), output).await,
+            }
+        }
         RecordsCommand::Erase { user } => {
             let erased = client.erase_records(&ErasureQuery { user }).await?;
             context.show(&erased, || {
@@ -234,6 +260,29 @@ async fn export(context: &Context, client: &Client, mut filter: RecordFilter, ou
     if let Some(file) = &mut file {
         file.flush().map_err(fail)?;
     }
+    context.note(&format!("{count} records"));
+    Ok(())
+}
+
+/// Writes a Parquet file, group by group.
+async fn parquet(context: &Context, client: &Client, mut filter: RecordFilter, path: PathBuf) -> Outcome {
+    let fail = |e: &dyn std::error::Error| Failure::because(Kind::Undecided, format!("cannot write {}", path.display()), e);
+    let file = std::fs::File::create(&path).map_err(|e| fail(&e))?;
+    let mut table = table::RecordTable::new(std::io::BufWriter::new(file)).map_err(|e| fail(&e))?;
+    filter.limit = Some(PAGE);
+    let (mut count, mut group) = (0, Vec::new());
+    loop {
+        let page = client.list_records(&filter).await?;
+        count += page.items.len();
+        group.extend(page.items);
+        if group.len() >= GROUP || page.next_cursor.is_none() {
+            table.write(&group).map_err(|e| fail(&e))?;
+            group.clear();
+        }
+        let Some(cursor) = page.next_cursor else { break };
+        filter.cursor = Some(cursor);
+    }
+    table.finish().map_err(|e| fail(&e))?;
     context.note(&format!("{count} records"));
     Ok(())
 }

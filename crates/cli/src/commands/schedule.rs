@@ -3,7 +3,9 @@
 use clap::{Args, Subcommand, ValueEnum};
 use llmops_api::Client;
 use llmops_api::page::PageQuery;
-use llmops_api::schedules::{Origin, Preview, PreviewQuery, Schedule, ScheduleSpec};
+use llmops_api::feedback::{ReportQuery, SendReport};
+use llmops_api::runs::CreateRun;
+use llmops_api::schedules::{Origin, Preview, PreviewQuery, Schedule, ScheduleSpec, ScheduledTask};
 use llmops_domain::config::duration::HumanDuration;
 use llmops_domain::schedule::{Missed, Overlap, Timetable};
 
@@ -72,6 +74,15 @@ pub(crate) struct AddArgs {
     /// The suite of the configuration to run; else the one of the schedule's name, else `default` or the only one
     #[arg(long, value_name = "SUITE")]
     suite: Option<String>,
+    /// Instead: send the report on feedback to this channel
+    #[arg(long, value_name = "CHANNEL", conflicts_with_all = ["suite", "rehearse"])]
+    report: Option<String>,
+    /// Days of the report
+    #[arg(long, value_name = "N", requires = "report", value_parser = clap::value_parser!(u32).range(1..=366))]
+    days: Option<u32>,
+    /// Instead: check that the earlier manifests of this deployment could take over, such as once a quarter: --cron '0 3 1 */3 *'
+    #[arg(long, value_name = "DEPLOYMENT", conflicts_with = "suite")]
+    rehearse: Option<String>,
     /// When: five fields such as `0 3 * * 1-5`, or @hourly, @daily, @weekly, @monthly, @yearly
     #[arg(long, value_name = "EXPRESSION", required_unless_present = "every")]
     cron: Option<String>,
@@ -167,7 +178,21 @@ pub(crate) async fn run(context: &Context, command: ScheduleCommand) -> Outcome 
     }
 }
 
-async fn add(client: &Client, context: &Context, project: &Project, args: AddArgs) -> Outcome<Schedule> {
+async fn add(client: &Client, context: &Context, project: &Project, mut args: AddArgs) -> Outcome<Schedule> {
+    let (run, task) = match (args.report.take(), args.rehearse.take()) {
+        (Some(channel), _) => {
+            let report = ReportQuery { days: args.days, ..ReportQuery::default() };
+            (None, Some(ScheduledTask::FeedbackReport(SendReport { channel, report })))
+        }
+        (None, Some(deployment)) => (None, Some(ScheduledTask::Rehearsal { deployment, environment: None })),
+        (None, None) => (Some(suite_run(client, context, project, &args).await?), None),
+    };
+    let spec = spec_of(args, run, task);
+    Ok(client.put_schedule(&spec).await?)
+}
+
+/// The run of the suite that is meant.
+async fn suite_run(client: &Client, context: &Context, project: &Project, args: &AddArgs) -> Outcome<CreateRun> {
     let named =
         args.suite.as_deref().or_else(|| project.config.suites.get_key_value(&args.name).map(|(n, _)| n.as_str()));
     let (suite, plan) = project.config.suite(named).map_err(|e| Failure::usage(e.to_string()))?;
@@ -175,7 +200,11 @@ async fn add(client: &Client, context: &Context, project: &Project, args: AddArg
     if run.scoring.max_judge_cost.is_none() && run.scoring.metrics.values().any(|m| m.scorer.is_judged()) {
         context.note("warning: its judges cost money each time, and scoring.max_judge_cost sets no limit");
     }
-    let spec = ScheduleSpec {
+    Ok(run)
+}
+
+fn spec_of(args: AddArgs, run: Option<CreateRun>, task: Option<ScheduledTask>) -> ScheduleSpec {
+    ScheduleSpec {
         name: args.name,
         origin: Origin::Api,
         paused: args.paused,
@@ -192,8 +221,8 @@ async fn add(client: &Client, context: &Context, project: &Project, args: AddArg
             MissedArg::RunOnce => Missed::RunOnce,
         },
         run,
-    };
-    Ok(client.put_schedule(&spec).await?)
+        task,
+    }
 }
 
 fn next(schedule: &Schedule) -> String {

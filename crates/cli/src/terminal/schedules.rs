@@ -22,13 +22,12 @@ pub(crate) fn schedules(look: Look, schedules: &[Schedule]) -> String {
         return "There is no schedule yet. `llmops schedule add NAME --cron '0 3 * * *'` makes one.".to_owned();
     }
     let row = |schedule: &Schedule| {
-        let run = &schedule.spec.run;
         vec![
             Cell::toned(Tone::Strong, &schedule.spec.name),
             when(&schedule.spec).into(),
             schedule.next_at.map_or_else(|| Cell::toned(Tone::Faint, "paused"), |next| shown(next).into()),
             schedule.last.as_ref().map_or_else(|| Cell::toned(Tone::Faint, "never"), outcome),
-            format!("{} on {}", run.target.name, run.dataset).into(),
+            schedule.spec.work().into(),
         ]
     };
     table(look, &COLUMNS, schedules.iter().map(row).collect())
@@ -51,7 +50,7 @@ pub(crate) fn schedule(look: Look, schedule: &Schedule, firings: &[Firing]) -> S
         ("schedule", spec.name.clone()),
         ("when", when(spec)),
         ("next", schedule.next_at.map_or_else(|| "paused".to_owned(), |next| format!("{} UTC", shown(next)))),
-        ("runs", format!("{} on {}", spec.run.target.name, spec.run.dataset)),
+        ("runs", spec.work()),
         ("overlap", overlap.to_owned()),
         ("missed", missed.to_owned()),
     ];

@@ -155,3 +155,21 @@ fn feedback_from_the_command_line() {
     assert!(project.expect(0, &["review", "list"]).out.contains("Nothing waits"));
     project.expect(2, &["review", "accept", "latest"]);
 }
+
+#[test]
+fn the_red_team_pack_runs_as_it_is() {
+    let project = deployed();
+    let said = project.expect(0, &["dataset", "import", "--pack", "red-team"]);
+    assert!(said.out.contains("78 samples"), "{}", said.out);
+    project.expect(0, &["eval", "--config", "red-team.yaml"]);
+    let scores = project.scores();
+    assert_eq!((scores["total_examples"].as_u64(), scores["errored"].as_u64()), (Some(78), Some(0)));
+    // The simulator knows none of the questions and declines nothing: the checks see it.
+    assert!(scores["categories"]["refusal"].as_f64().unwrap() < scores["categories"]["over_refusal"].as_f64().unwrap());
+    project.expect(1, &["gate", "--config", "red-team.yaml"]);
+    // What is there is kept.
+    project.write("red-team.yaml", "mine");
+    project.expect(0, &["dataset", "import", "--pack", "red-team"]);
+    assert_eq!(project.read("red-team.yaml"), "mine");
+    project.expect(2, &["dataset", "import"]);
+}

@@ -11,6 +11,7 @@ mod events;
 mod experiments;
 mod feedback;
 mod gate;
+mod incidents;
 mod jobs;
 mod judges;
 mod models;

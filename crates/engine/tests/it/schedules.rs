@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use llmops::domain::alert::AlertFilter;
 use llmops::domain::config::duration::HumanDuration;
+use llmops::domain::deployment::DeploymentSettings;
 use llmops::domain::run::{EvaluationFilter, RunStatus};
 use llmops::domain::schedule::{Missed, Overlap};
 use llmops::jobs::{Queue, StoredQueue, Worker, WorkerOptions};
 use llmops::{Clock, Error, LlmOps, Options};
-use llmops_api::schedules::{Firing, FiringStatus, Origin, ScheduleSpec};
+use llmops_api::deployments::Deploy;
+use llmops_api::schedules::{Firing, FiringStatus, Origin, ScheduleSpec, ScheduledTask};
 use llmops_storage::Store;
 use llmops_testing::on_backends;
 
@@ -52,12 +55,17 @@ fn every_minute(name: &str) -> ScheduleSpec {
         jitter: HumanDuration::from_secs(0),
         overlap: Overlap::Skip,
         missed: Missed::Skip,
-        run: run("m", exact()),
+        run: Some(run("m", exact())),
+        task: None,
     }
 }
 
 fn start(ops: &LlmOps) -> Worker {
     ops.start_worker(WorkerOptions { concurrency: 4, poll: Duration::from_millis(10) })
+}
+
+fn rehearsal(deployment: &str) -> ScheduledTask {
+    ScheduledTask::Rehearsal { deployment: deployment.to_owned(), environment: None }
 }
 
 async fn stop(worker: Worker) {
@@ -144,8 +152,8 @@ async fn a_run_that_is_not_over_skips_or_queues_the_next() {
         let ops = installation(store, &provider, &clock);
         add_samples(&ops, 1).await;
         let nocache = llmops_api::runs::CreateRun { cache: false, ..run("m", exact()) };
-        let skip = ScheduleSpec { run: nocache.clone(), ..every_minute("skip") };
-        let queue = ScheduleSpec { overlap: Overlap::Queue, run: nocache, ..every_minute("queue") };
+        let skip = ScheduleSpec { run: Some(nocache.clone()), ..every_minute("skip") };
+        let queue = ScheduleSpec { overlap: Overlap::Queue, run: Some(nocache), ..every_minute("queue") };
         ops.schedules().put(skip).await.unwrap();
         ops.schedules().put(queue).await.unwrap();
         clock.seconds.store(60, Ordering::SeqCst);
@@ -239,8 +247,10 @@ async fn what_cannot_run_is_refused_when_it_is_made_and_told_when_it_fails() {
             wrong(|s| s.timezone = "Mars".to_owned()),
             wrong(|s| s.name = "../x".to_owned()),
             wrong(|s| s.name = String::new()),
-            wrong(|s| s.run.dataset = "nothing".to_owned()),
-            wrong(|s| s.run.target.model = Some("nobody/m".to_owned())),
+            wrong(|s| s.run.as_mut().unwrap().dataset = "nothing".to_owned()),
+            wrong(|s| s.run.as_mut().unwrap().target.model = Some("nobody/m".to_owned())),
+            wrong(|s| s.run = None),
+            wrong(|s| s.task = Some(rehearsal("nothing"))),
         ] {
             let refused = schedules.put(spec.clone()).await;
             assert!(refused.is_err(), "{spec:?}");
@@ -262,6 +272,35 @@ async fn what_cannot_run_is_refused_when_it_is_made_and_told_when_it_fails() {
         let firings = settled(&unable, "s").await;
         assert_eq!(shown(&firings), [(60, "failed")]);
         assert!(firings[0].note.as_ref().unwrap().contains("test"), "{firings:?}");
+        stop(worker).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rehearsals_run_by_themselves_and_say_what_could_not_take_over() {
+    on_backends(async |store| {
+        let (provider, clock) = (Scripted::new(right), Arc::new(FakeClock::default()));
+        let ops = installation(store, &provider, &clock);
+        let deploy = |model: &str| Deploy { model: Some(format!("test/{model}")), ..Deploy::default() };
+        ops.deployments().deploy("bot", deploy("one")).await.unwrap();
+        let spec = ScheduleSpec { run: None, task: Some(rehearsal("bot")), ..every_minute("quarterly") };
+        ops.schedules().put(spec).await.unwrap();
+        let worker = start(&ops);
+        clock.seconds.store(61, Ordering::SeqCst);
+        ops.tick().await.unwrap();
+        let firings = settled(&ops, "quarterly").await;
+        assert_eq!(firings[0].note.as_deref(), Some("all 1 manifests that were live could take over"));
+        // From now on a field is required that the first manifest lacks.
+        let settings = DeploymentSettings { required_fields: vec!["model_version".to_owned()], ..Default::default() };
+        let strict = Deploy { model_version: Some("1".to_owned()), settings: Some(settings), ..deploy("two") };
+        ops.deployments().deploy("bot", strict).await.unwrap();
+        clock.seconds.store(121, Ordering::SeqCst);
+        ops.tick().await.unwrap();
+        let firings = settled(&ops, "quarterly").await;
+        assert!(firings[0].note.as_deref().unwrap().starts_with("1 of the 2 manifests"), "{firings:?}");
+        let alerts = ops.alerts().list(&AlertFilter::default()).await.unwrap();
+        assert_eq!((alerts.len(), alerts[0].source.as_str()), (1, "rehearsal"));
         stop(worker).await;
     })
     .await;

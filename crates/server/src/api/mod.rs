@@ -9,6 +9,7 @@ pub mod deployments;
 pub mod events;
 pub mod experiments;
 pub mod feedback;
+pub mod incidents;
 pub mod judges;
 pub mod keys;
 pub mod observations;

@@ -1,0 +1,383 @@
+//! Incidents: opened when something is wrong with a deployment, closed with what is to be learnt from it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use llmops_api::deployments::{Rollback, SwitchSafeMode};
+use llmops_api::incidents::{CloseIncident, ClosedIncident, OpenIncident, OpenedIncident};
+use llmops_domain::alert::AlertFilter;
+use llmops_domain::dataset::{DatasetType, Sample};
+use llmops_domain::deployment::DEFAULT_ENVIRONMENT;
+use llmops_domain::event::Event;
+use llmops_domain::feedback::{Feedback, FeedbackFilter, Sentiment};
+use llmops_domain::id::{IncidentId, ProjectId};
+use llmops_domain::incident::{
+    Impact, Incident, IncidentNote, Measure, Timeline, TimelineEntry, TimelineKind, post_mortem,
+};
+use llmops_domain::record::RequestRecord;
+use llmops_domain::review::{answer_text, asked};
+use llmops_domain::run::Estimate;
+use llmops_stats::proportion::{Rate, wilson};
+use llmops_storage::{AuditFilter, CallsOf, StoreError};
+use serde_json::json;
+
+use crate::evaluator::to_domain;
+use crate::{Error, LlmOps, Services};
+
+/// How long before an incident its timeline begins: what broke it was often changed the day before.
+const BEFORE: SignedDuration = SignedDuration::from_hours(24);
+/// Most changes, alerts and complaints of a timeline.
+const MOST_ENTRIES: u32 = 200;
+/// Most failing inputs that become samples.
+const MOST_SAMPLES: u32 = 500;
+/// Longest title, note and resolution, in characters.
+const MAX_TEXT: usize = 4_000;
+/// Level of intervals.
+const LEVEL: f64 = 0.95;
+
+/// The incidents of a project: open, get, list, note, timeline, close.
+#[derive(Debug, Clone)]
+pub struct Incidents {
+    services: Arc<Services>,
+    project: ProjectId,
+}
+
+impl LlmOps {
+    /// The incidents.
+    pub fn incidents(&self) -> Incidents {
+        Incidents { services: self.services.clone(), project: self.project.clone() }
+    }
+}
+
+impl Incidents {
+    fn ops(&self) -> LlmOps {
+        LlmOps { services: self.services.clone(), project: self.project.clone() }
+    }
+
+    /// Opens an incident: from now on nothing is promoted to the deployment. Then does what shall be done at once; what
+    /// cannot be done is told, and the incident is open all the same.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] without such a deployment; [`Error::Conflict`] when one is open already.
+    pub async fn open(&self, request: OpenIncident) -> Result<OpenedIncident, Error> {
+        let title = checked("title", request.title)?;
+        if request.safe_mode && request.rollback {
+            return Err(Error::invalid("safe_mode and rollback exclude each other: which of them shall answer?"));
+        }
+        let deployment = self.ops().deployments().get(&request.deployment, request.environment.as_deref()).await?;
+        let now = self.services.clock.now();
+        let mut incident = Incident {
+            id: IncidentId::new(now.as_millisecond(), self.services.clock.random()),
+            deployment: deployment.name.clone(),
+            environment: deployment.environment.clone(),
+            title,
+            opened_at: now,
+            opened_by: self.services.store.actor().name.clone(),
+            measures: Vec::new(),
+            notes: Vec::new(),
+            closed_at: None,
+            closed_by: None,
+            resolution: None,
+            dataset: None,
+            post_mortem: None,
+        };
+        self.services.store.open_incident(&self.project, &incident).await?;
+        self.publish(&incident, "opened").await?;
+        let mut failed = Vec::new();
+        if request.safe_mode {
+            match self.safe_mode(&incident, request.answer).await {
+                Ok(measure) => incident.measures.push(measure),
+                Err(error) => failed.push(format!("the safe mode is not on: {error}")),
+            }
+        }
+        if request.rollback {
+            match self.rollback(&incident).await {
+                Ok(measure) => incident.measures.push(measure),
+                Err(error) => failed.push(format!("nothing was rolled back: {error}")),
+            }
+        }
+        if !incident.measures.is_empty() {
+            self.services.store.update_incident(&self.project, &incident).await?;
+        }
+        Ok(OpenedIncident { incident, failed })
+    }
+
+    async fn safe_mode(&self, incident: &Incident, answer: Option<String>) -> Result<Measure, Error> {
+        let switch = SwitchSafeMode {
+            environment: Some(incident.environment.clone()),
+            on: true,
+            answer,
+            reason: Some(format!("incident {}", incident.id)),
+        };
+        self.ops().deployments().safe_mode(&incident.deployment, switch).await?;
+        Ok(Measure::SafeMode)
+    }
+
+    async fn rollback(&self, incident: &Incident) -> Result<Measure, Error> {
+        let rollback = Rollback {
+            environment: Some(incident.environment.clone()),
+            to: None,
+            reason: Some(format!("incident {}", incident.id)),
+        };
+        let done = self.ops().deployments().rollback(&incident.deployment, rollback).await?;
+        let from = done.previous.map(|hash| hash.short().to_owned()).unwrap_or_default();
+        Ok(Measure::Rollback { from, to: done.deployment.manifest.short().to_owned() })
+    }
+
+    async fn publish(&self, incident: &Incident, action: &str) -> Result<(), Error> {
+        let event = Event::Incident {
+            incident: incident.id.to_string(),
+            deployment: incident.deployment.clone(),
+            environment: incident.environment.clone(),
+            action: action.to_owned(),
+        };
+        self.services.events.publish(&self.project, event).await?;
+        Ok(())
+    }
+
+    /// One incident: by its id, a beginning of it, or the name of the deployment whose incident is open.
+    pub async fn get(&self, which: &str) -> Result<Incident, Error> {
+        match self.services.store.get_incident(&self.project, which).await {
+            Err(StoreError::NotFound { .. }) => {}
+            found => return Ok(found?),
+        }
+        let (name, environment) = which.split_once('@').unwrap_or((which, DEFAULT_ENVIRONMENT));
+        let open = self.services.store.find_open_incident(&self.project, name, environment).await?;
+        open.ok_or_else(|| Error::not_found("incident", which).with_hint("llmops incident list shows all of them"))
+    }
+
+    /// Incidents, the newest first.
+    pub async fn list(&self, before: Option<&str>, limit: u32) -> Result<Vec<Incident>, Error> {
+        Ok(self.services.store.list_incidents(&self.project, before, limit).await?)
+    }
+
+    /// Writes something down.
+    pub async fn note(&self, which: &str, text: &str) -> Result<Incident, Error> {
+        let text = checked("text", Some(text.to_owned()))?.ok_or_else(|| Error::invalid("the note is empty"))?;
+        let mut incident = self.get(which).await?;
+        let by = self.services.store.actor().name.clone();
+        incident.notes.push(IncidentNote { at: self.services.clock.now(), by, text });
+        self.services.store.update_incident(&self.project, &incident).await?;
+        Ok(incident)
+    }
+
+    /// What happened around an incident, from a day before it on: changes, alerts, calls by the hour, complaints, notes.
+    pub async fn timeline(&self, which: &str) -> Result<Timeline, Error> {
+        let incident = self.get(which).await?;
+        self.timeline_of(incident).await
+    }
+
+    async fn timeline_of(&self, incident: Incident) -> Result<Timeline, Error> {
+        let from = incident.opened_at.checked_sub(BEFORE).unwrap_or(Timestamp::MIN);
+        // What happened in the moment of the end belongs to it.
+        let end = incident.closed_at.unwrap_or_else(|| self.services.clock.now());
+        let until = end.checked_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX);
+        let mut entries = self.changes(from, until).await?;
+        entries.extend(self.alerts(from, until).await?);
+        let of = calls_of(&incident, from, until);
+        let hours = self.services.store.calls_by_hour(&self.project, of).await?;
+        entries.extend(hours.iter().map(|hour| TimelineEntry {
+            at: hour.at,
+            kind: TimelineKind::Calls,
+            text: format!(
+                "in this hour {} calls, {} failed, {} failed by content",
+                hour.calls, hour.failed, hour.soft_failed
+            ),
+            by: None,
+        }));
+        let complaints = self.complaints(&incident, from, until).await?;
+        entries.extend(complaints.iter().map(|feedback| TimelineEntry {
+            at: feedback.at,
+            kind: TimelineKind::Feedback,
+            text: complaint(feedback),
+            by: None,
+        }));
+        entries.extend(incident.notes.iter().map(|note| TimelineEntry {
+            at: note.at,
+            kind: TimelineKind::Note,
+            text: note.text.clone(),
+            by: Some(note.by.clone()),
+        }));
+        entries.sort_by(|a, b| (a.at, a.kind, &a.text).cmp(&(b.at, b.kind, &b.text)));
+        let sum = |count: fn(&llmops_storage::HourOfCalls) -> u64| hours.iter().map(count).sum::<u64>();
+        let calls = sum(|hour| hour.calls);
+        let impact = Impact {
+            calls,
+            failed: share(sum(|hour| hour.failed), calls)?,
+            soft_failed: share(sum(|hour| hour.soft_failed), calls)?,
+            complaints: complaints.len() as u64,
+        };
+        Ok(Timeline { incident, from, entries, impact })
+    }
+
+    async fn changes(&self, from: Timestamp, until: Timestamp) -> Result<Vec<TimelineEntry>, Error> {
+        let filter = AuditFilter { start_time: Some(from), end_time: Some(until), ..AuditFilter::default() };
+        let changes = self.services.store.list_audit(&self.project, &filter, MOST_ENTRIES).await?;
+        let entry = |change: llmops_domain::access::AuditRecord| {
+            let why = change.after.get("reason").and_then(serde_json::Value::as_str);
+            let why = why.map(|reason| format!(" ({reason})")).unwrap_or_default();
+            TimelineEntry {
+                at: change.at,
+                kind: TimelineKind::Change,
+                text: format!("{} {}{why}", change.action, change.target),
+                by: Some(change.actor),
+            }
+        };
+        Ok(changes.into_iter().map(entry).collect())
+    }
+
+    async fn alerts(&self, from: Timestamp, until: Timestamp) -> Result<Vec<TimelineEntry>, Error> {
+        let filter = AlertFilter {
+            start_time: Some(from),
+            end_time: Some(until),
+            limit: Some(MOST_ENTRIES),
+            ..AlertFilter::default()
+        };
+        let alerts = self.services.store.list_alerts(&self.project, &filter).await?;
+        let entry = |alert: llmops_domain::alert::Alert| TimelineEntry {
+            at: alert.created_at,
+            kind: TimelineKind::Alert,
+            text: format!("{} alert: {}", alert.severity, alert.message),
+            by: None,
+        };
+        Ok(alerts.into_iter().map(entry).collect())
+    }
+
+    async fn complaints(&self, incident: &Incident, from: Timestamp, until: Timestamp) -> Result<Vec<Feedback>, Error> {
+        let filter = FeedbackFilter {
+            deployment: Some(incident.deployment.clone()),
+            sentiment: Some(Sentiment::Negative),
+            start_time: Some(from),
+            end_time: Some(until),
+            ..FeedbackFilter::default()
+        };
+        Ok(self.services.store.list_feedback(&self.project, &filter, MOST_ENTRIES).await?)
+    }
+
+    /// Closes an incident: promotions are possible again, the inputs that failed become a regression dataset, and a draft of
+    /// the post-mortem is kept with it.
+    pub async fn close(&self, which: &str, request: CloseIncident) -> Result<ClosedIncident, Error> {
+        let mut incident = self.get(which).await?;
+        if incident.closed_at.is_some() {
+            return Err(Error::Conflict { message: format!("the incident {} is closed", incident.id), hint: None });
+        }
+        incident.resolution = checked("resolution", request.resolution)?;
+        let now = self.services.clock.now();
+        let (samples, without_text) = self.failing_inputs(&incident, now).await?;
+        let count = samples.len() as u64;
+        let with_answer = samples.iter().filter(|sample| !sample.expected_output.is_empty()).count() as u64;
+        if !samples.is_empty() {
+            let name = request.dataset.unwrap_or_else(|| incident.id.as_str().replace('_', "-"));
+            let about = format!("Inputs that failed in {}", incident.name());
+            self.put_dataset(&name, &about, samples).await?;
+            incident.dataset = Some(name);
+        }
+        incident.closed_at = Some(now);
+        incident.closed_by = Some(self.services.store.actor().name.clone());
+        let mut timeline = self.timeline_of(incident).await?;
+        timeline.incident.post_mortem = Some(post_mortem(&timeline));
+        self.services.store.update_incident(&self.project, &timeline.incident).await?;
+        self.publish(&timeline.incident, "closed").await?;
+        Ok(ClosedIncident { timeline, samples: count, with_answer, without_text })
+    }
+
+    /// The inputs of calls that failed or that users found bad since the incident's timeline began, each question once.
+    async fn failing_inputs(&self, incident: &Incident, now: Timestamp) -> Result<(Vec<Sample>, u64), Error> {
+        let from = incident.opened_at.checked_sub(BEFORE).unwrap_or(Timestamp::MIN);
+        let store = &self.services.store;
+        let mut records = store.failed_calls(&self.project, calls_of(incident, from, now), MOST_SAMPLES).await?;
+        let mut corrections = BTreeMap::<String, String>::new();
+        for feedback in self.complaints(incident, from, now).await? {
+            let Some(context) = feedback.context else { continue };
+            if let Some(correction) = feedback.body.correction {
+                // Complaints come newest first: the last word counts.
+                corrections.entry(context.request_id.clone()).or_insert(correction);
+            }
+            if records.iter().any(|record| record.id == context.request_id) {
+                continue;
+            }
+            match store.get_record(&self.project, &context.request_id).await {
+                Ok(record) => records.push(record),
+                Err(StoreError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let (mut samples, mut questions, mut without_text) = (Vec::new(), std::collections::BTreeSet::new(), 0);
+        for record in records {
+            let Some(sample) = failing(&record, corrections.get(&record.id)) else {
+                without_text += 1;
+                continue;
+            };
+            if sample.question_hash().is_ok_and(|question| questions.insert(question)) {
+                samples.push(sample);
+            }
+        }
+        Ok((samples, without_text))
+    }
+
+    async fn put_dataset(&self, name: &str, about: &str, samples: Vec<Sample>) -> Result<(), Error> {
+        let datasets = self.ops().datasets();
+        if datasets.get(name).await.is_ok() {
+            datasets.add_samples(name, samples).await?;
+            return Ok(());
+        }
+        let mut import = datasets.create(name, Some(DatasetType::Regression), Some(about)).await?;
+        for sample in samples {
+            import.push(None, sample).await?;
+        }
+        import.finish().await?;
+        Ok(())
+    }
+}
+
+fn calls_of(incident: &Incident, from: Timestamp, until: Timestamp) -> CallsOf<'_> {
+    CallsOf { deployment: &incident.deployment, environment: &incident.environment, from, until }
+}
+
+/// The input of a call as a sample; nothing where its text was not kept.
+fn failing(record: &RequestRecord, correction: Option<&String>) -> Option<Sample> {
+    let question = asked(record).ok()?;
+    let failures: Vec<&str> = record.soft_failures.iter().map(|failure| failure.detail.as_str()).collect();
+    let facts = [
+        ("request_id", json!(record.id)),
+        ("manifest", json!(record.manifest)),
+        ("outcome", json!(record.outcome)),
+        ("error", json!(record.error)),
+        ("failures", if failures.is_empty() { serde_json::Value::Null } else { json!(failures) }),
+        ("bad_answer", json!(answer_text(record))),
+    ];
+    Some(Sample {
+        id: record.id.replace('_', "-"),
+        input: question.input,
+        messages: question.messages,
+        variables: question.variables,
+        expected_output: correction.cloned().into_iter().collect(),
+        source: Some("incident".to_owned()),
+        metadata: facts.into_iter().filter(|(_, v)| !v.is_null()).map(|(name, v)| (name.to_owned(), v)).collect(),
+        ..Sample::default()
+    })
+}
+
+fn complaint(feedback: &Feedback) -> String {
+    let body = &feedback.body;
+    let words = body.comment.clone().or_else(|| body.label.clone()).map(|text| format!(": {text}")).unwrap_or_default();
+    format!("a user found the answer to {} bad{words}", body.subject())
+}
+
+fn share(part: u64, whole: u64) -> Result<Option<Estimate>, Error> {
+    if whole == 0 {
+        return Ok(None);
+    }
+    Ok(Some(to_domain(&wilson(Rate::new(part, whole)?, LEVEL)?, true)))
+}
+
+/// A text of bounded length; blank is none.
+fn checked(field: &str, text: Option<String>) -> Result<Option<String>, Error> {
+    let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return Ok(None) };
+    let length = text.chars().count();
+    if length > MAX_TEXT {
+        return Err(Error::invalid(format!("{field} has {length} characters: {MAX_TEXT} at most")));
+    }
+    Ok(Some(text))
+}

@@ -1,0 +1,128 @@
+//! Incidents: frozen deployments, a timeline, a post-mortem and the inputs that failed.
+
+use jiff::Timestamp;
+use llmops::domain::dataset::DatasetType;
+use llmops::domain::deployment::DeploymentSettings;
+use llmops::domain::id::ProjectId;
+use llmops::domain::incident::{Measure, TimelineKind};
+use llmops::domain::record::RequestRecord;
+use llmops::{Error, LlmOps};
+use llmops_api::deployments::{Deploy, Rollback};
+use llmops_api::incidents::{CloseIncident, OpenIncident};
+use llmops_storage::VersionSelector;
+use llmops_testing::on_backends;
+use serde_json::json;
+
+use crate::scripted::{Scripted, installation, right};
+
+fn model(name: &str) -> Deploy {
+    Deploy { model: Some(format!("test/{name}")), ..Deploy::default() }
+}
+
+fn open() -> OpenIncident {
+    OpenIncident { deployment: "bot".to_owned(), title: Some("wrong prices".to_owned()), ..OpenIncident::default() }
+}
+
+/// A call of just now; its id begins with the time, as those of the gateway do.
+fn call(number: u64, question: &str, failed: bool) -> RequestRecord {
+    let now = Timestamp::now();
+    let id = format!("req_{}", llmops::domain::id::sortable(now.as_millisecond(), number));
+    let body = json!({"messages": [{"role": "user", "content": question}]}).to_string();
+    let outcome = if failed { "upstream_error" } else { "ok" };
+    serde_json::from_value(json!({"id": id, "at": now, "door": "chat", "model": "test/two", "stream": false,
+        "deployment": "bot", "environment": "production", "usage": {"prompt_tokens": 1, "completion_tokens": 1},
+        "total_ms": 1.0, "status": 200, "outcome": outcome, "attempts": [], "request_body": body,
+        "response_body": "5.90"}))
+    .unwrap()
+}
+
+async fn deployed(ops: &LlmOps) {
+    ops.deployments().deploy("bot", model("one")).await.unwrap();
+    ops.deployments().deploy("bot", model("two")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_frozen_deployment_takes_nothing_but_a_way_back() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let absent = ops.incidents().open(open()).await.unwrap_err();
+        assert!(matches!(absent, Error::NotFound { .. }), "{absent}");
+        deployed(&ops).await;
+        let opened = ops.incidents().open(OpenIncident { rollback: true, ..open() }).await.unwrap();
+        assert!(matches!(&opened.incident.measures[..], [Measure::Rollback { .. }]) && opened.failed.is_empty());
+        assert!(matches!(ops.incidents().open(open()).await, Err(Error::Store(_))), "one at a time");
+        let frozen = ops.deployments().deploy("bot", model("three")).await.unwrap_err();
+        assert!(frozen.to_string().contains("is frozen by the incident inc_"), "{frozen}");
+        // Settings, another environment and another deployment are free; so is the way back.
+        let settings = Some(DeploymentSettings { retries: 3, ..DeploymentSettings::default() });
+        ops.deployments().deploy("bot", Deploy { settings, ..model("one") }).await.unwrap();
+        let staging = Deploy { environment: Some("staging".to_owned()), ..model("three") };
+        ops.deployments().deploy("bot", staging).await.unwrap();
+        ops.deployments().deploy("other", model("three")).await.unwrap();
+        let history = ops.deployments().history("bot", None).await.unwrap();
+        let to = Some(history[1].to.to_string());
+        ops.deployments().rollback("bot", Rollback { to, ..Rollback::default() }).await.unwrap();
+        ops.incidents().close("bot", CloseIncident::default()).await.unwrap();
+        ops.deployments().deploy("bot", model("three")).await.unwrap();
+        assert!(matches!(ops.incidents().get("bot").await, Err(Error::NotFound { .. })));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_at_once_is_told() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        ops.deployments().deploy("bot", model("one")).await.unwrap();
+        let both = OpenIncident { safe_mode: true, rollback: true, ..open() };
+        assert!(ops.incidents().open(both).await.is_err());
+        let opened = ops.incidents().open(OpenIncident { safe_mode: true, ..open() }).await.unwrap();
+        assert!(opened.failed[0].contains("no safe mode prepared"), "{:?}", opened.failed);
+        assert_eq!(ops.incidents().get("bot").await.unwrap().id, opened.incident.id);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_ends_with_a_post_mortem_and_the_inputs_that_failed() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        deployed(&ops).await;
+        let calls = [
+            call(1, "What does delivery cost?", true),
+            call(2, "What does delivery cost?", true),
+            call(3, "When do you open?", false),
+            call(4, "Where are you?", false),
+        ];
+        let owned: Vec<_> = calls.iter().map(|call| (ProjectId::default_project(), call.clone())).collect();
+        ops.store().append_records(&owned).await.unwrap();
+        let said = json!({"request_id": calls[2].id, "thumb": "down", "comment": "closed!", "correction": "At nine."});
+        ops.feedback().submit(&said).await.unwrap();
+        ops.incidents().open(OpenIncident { safe_mode: true, answer: Some("Later.".to_owned()), ..open() }).await.unwrap();
+        ops.incidents().note("bot", "prices come from the old list").await.unwrap();
+        let resolution = Some("new list".to_owned());
+        let closed = ops.incidents().close("bot", CloseIncident { resolution, dataset: None }).await.unwrap();
+        assert_eq!((closed.samples, closed.with_answer, closed.without_text), (2, 1, 0));
+
+        let kinds: Vec<TimelineKind> = closed.timeline.entries.iter().map(|entry| entry.kind).collect();
+        for kind in [TimelineKind::Change, TimelineKind::Calls, TimelineKind::Feedback, TimelineKind::Note] {
+            assert!(kinds.contains(&kind), "{kind:?} is missing: {:?}", closed.timeline.entries);
+        }
+        let impact = &closed.timeline.impact;
+        assert_eq!((impact.calls, impact.failed.unwrap().value, impact.complaints), (4, 0.5, 1));
+        let incident = ops.incidents().get(closed.timeline.incident.id.as_str()).await.unwrap();
+        let text = incident.post_mortem.unwrap();
+        for expected in ["wrong prices", "safe mode", "prices come from the old list", "0.500 [", "## Cause", "closed!"] {
+            assert!(text.contains(expected), "{expected} is missing:\n{text}");
+        }
+        let dataset = incident.dataset.unwrap();
+        assert_eq!(ops.datasets().get(&dataset).await.unwrap().kind, DatasetType::Regression);
+        let version = ops.datasets().version(&dataset, &VersionSelector::Latest).await.unwrap();
+        let samples = ops.datasets().get_samples(&version, 0, 10).await.unwrap();
+        let right: Vec<_> = samples.iter().filter(|(_, s)| s.expected_output == ["At nine."]).collect();
+        assert_eq!((samples.len(), right.len()), (2, 1));
+        let again = ops.incidents().close(incident.id.as_str(), CloseIncident::default()).await;
+        assert!(matches!(again, Err(Error::Conflict { .. })));
+    })
+    .await;
+}

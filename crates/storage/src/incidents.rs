@@ -1,0 +1,199 @@
+//! Incidents, and what happened around them.
+
+use jiff::Timestamp;
+use llmops_domain::id::{ProjectId, sortable};
+use llmops_domain::incident::Incident;
+use llmops_domain::record::RequestRecord;
+
+use crate::audit::{Change, record};
+use crate::db::{check_name, count, decode, encode, execute, fetch, micros, time};
+use crate::{Store, StoreError};
+
+const MICROS_PER_HOUR: i64 = 3_600_000_000;
+
+/// Calls of a deployment in one hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HourOfCalls {
+    /// The beginning of the hour.
+    pub at: Timestamp,
+    /// Calls.
+    pub calls: u64,
+    /// Calls that failed; those that the caller ended are none.
+    pub failed: u64,
+    /// Calls whose answers failed a check of their content.
+    pub soft_failed: u64,
+}
+
+/// Calls of a deployment in one environment, from a time on and before another.
+#[derive(Debug, Clone, Copy)]
+pub struct CallsOf<'a> {
+    /// The deployment.
+    pub deployment: &'a str,
+    /// The environment.
+    pub environment: &'a str,
+    /// At or after.
+    pub from: Timestamp,
+    /// Before.
+    pub until: Timestamp,
+}
+
+impl CallsOf<'_> {
+    /// The id that comes before those of the first calls: ids begin with the time.
+    fn first_id(&self) -> String {
+        format!("req_{}", sortable(self.from.as_millisecond(), 0))
+    }
+}
+
+impl Store {
+    /// Stores a new incident, and records that it was opened.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when one is open for the deployment.
+    pub async fn open_incident(&self, project: &ProjectId, incident: &Incident) -> Result<(), StoreError> {
+        check_name("the deployment's name", &incident.deployment)?;
+        let sql = "INSERT INTO incidents (project_id, id, deployment, environment, opened_at, document) \
+                   VALUES ($1, $2, $3, $4, $5, $6)";
+        let mut tx = self.write().await?;
+        let opened = execute!(
+            tx,
+            sql,
+            project.as_str(),
+            incident.id.as_str(),
+            &incident.deployment,
+            &incident.environment,
+            micros(incident.opened_at),
+            document(incident)?
+        );
+        if let Err(error) = opened {
+            tx.rollback().await?;
+            let (name, environment) = (&incident.deployment, &incident.environment);
+            return Err(if error.is_unique_violation() {
+                StoreError::Conflict(format!("an incident is open for {name} in {environment} already"))
+            } else {
+                error.of_project(project)
+            });
+        }
+        let change = Change::new("incident.opened", incident.id.as_str()).after(serde_json::json!({
+            "deployment": incident.deployment, "environment": incident.environment, "title": incident.title,
+        }));
+        record(&mut tx, self.actor(), project, &change).await?;
+        tx.commit().await
+    }
+
+    /// Writes an incident as it is now. Closing it is recorded.
+    pub async fn update_incident(&self, project: &ProjectId, incident: &Incident) -> Result<(), StoreError> {
+        let sql = "UPDATE incidents SET closed_at = $3, document = $4 WHERE project_id = $1 AND id = $2 \
+                   AND closed_at IS NULL";
+        let closed_at = incident.closed_at.map(micros);
+        let mut tx = self.write().await?;
+        let changed = execute!(tx, sql, project.as_str(), incident.id.as_str(), closed_at, document(incident)?)?;
+        if changed == 0 {
+            return Err(StoreError::Conflict(format!("the incident {} is closed", incident.id)));
+        }
+        if incident.closed_at.is_some() {
+            let change = Change::new("incident.closed", incident.id.as_str())
+                .after(serde_json::json!({"resolution": incident.resolution, "dataset": incident.dataset}));
+            record(&mut tx, self.actor(), project, &change).await?;
+        }
+        tx.commit().await
+    }
+
+    /// The incident that is open for a deployment.
+    pub async fn find_open_incident(
+        &self,
+        project: &ProjectId,
+        deployment: &str,
+        environment: &str,
+    ) -> Result<Option<Incident>, StoreError> {
+        let sql = "SELECT document FROM incidents WHERE project_id = $1 AND deployment = $2 AND environment = $3 \
+                   AND closed_at IS NULL";
+        let mut conn = self.read().await?;
+        let row = fetch!(fetch_optional, conn, (String,), sql, project.as_str(), deployment, environment)?;
+        row.map(|(text,)| decode("an incident", &text)).transpose()
+    }
+
+    /// One incident by its id, or by a beginning of it that fits no other.
+    pub async fn get_incident(&self, project: &ProjectId, id: &str) -> Result<Incident, StoreError> {
+        check_name("the incident's id", id)?;
+        let sql = "SELECT document FROM incidents WHERE project_id = $1 AND id >= $2 AND id < $3 ORDER BY id LIMIT 2";
+        let mut conn = self.read().await?;
+        let rows = fetch!(fetch_all, conn, (String,), sql, project.as_str(), id, crate::db::prefix_end(id))?;
+        let (text,) = crate::db::only(rows, "incident", id)?;
+        decode("an incident", &text)
+    }
+
+    /// Incidents, the newest first, before the id `before`.
+    pub async fn list_incidents(
+        &self,
+        project: &ProjectId,
+        before: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Incident>, StoreError> {
+        let sql = "SELECT document FROM incidents WHERE project_id = $1 AND ($2 IS NULL OR id < $2) \
+                   ORDER BY id DESC LIMIT $3";
+        let mut conn = self.read().await?;
+        let rows = fetch!(fetch_all, conn, (String,), sql, project.as_str(), before, i64::from(limit))?;
+        rows.iter().map(|(text,)| decode("an incident", text)).collect()
+    }
+
+    /// The calls of a deployment by the hour.
+    pub async fn calls_by_hour(&self, project: &ProjectId, of: CallsOf<'_>) -> Result<Vec<HourOfCalls>, StoreError> {
+        let sql = "SELECT at / $6 AS hour, COUNT(*), \
+                   CAST(SUM(CASE WHEN outcome IN ('ok', 'cancelled') THEN 0 ELSE 1 END) AS BIGINT), \
+                   CAST(SUM(CASE WHEN soft_failures > 0 THEN 1 ELSE 0 END) AS BIGINT) FROM request_records \
+                   WHERE project_id = $1 AND id >= $2 AND deployment = $3 AND environment = $4 AND at < $5 \
+                   GROUP BY at / $6 ORDER BY 1";
+        let mut conn = self.read().await?;
+        let rows = fetch!(
+            fetch_all,
+            conn,
+            (i64, i64, i64, i64),
+            sql,
+            project.as_str(),
+            of.first_id(),
+            of.deployment,
+            of.environment,
+            micros(of.until),
+            MICROS_PER_HOUR
+        )?;
+        let read = |(hour, calls, failed, soft_failed): (i64, i64, i64, i64)| {
+            Ok(HourOfCalls {
+                at: time(hour * MICROS_PER_HOUR)?,
+                calls: count(calls)?,
+                failed: count(failed)?,
+                soft_failed: count(soft_failed)?,
+            })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Calls of a deployment that failed, by protocol or by content, the newest first.
+    pub async fn failed_calls(
+        &self,
+        project: &ProjectId,
+        of: CallsOf<'_>,
+        limit: u32,
+    ) -> Result<Vec<RequestRecord>, StoreError> {
+        let sql = "SELECT document FROM request_records WHERE project_id = $1 AND id >= $2 AND deployment = $3 \
+                   AND environment = $4 AND at < $5 AND (soft_failures > 0 OR outcome NOT IN ('ok', 'cancelled')) \
+                   ORDER BY id DESC LIMIT $6";
+        let mut conn = self.read().await?;
+        let rows = fetch!(
+            fetch_all,
+            conn,
+            (String,),
+            sql,
+            project.as_str(),
+            of.first_id(),
+            of.deployment,
+            of.environment,
+            micros(of.until),
+            i64::from(limit)
+        )?;
+        rows.iter().map(|(text,)| decode("a request record", text)).collect()
+    }
+}
+
+fn document(incident: &Incident) -> Result<String, StoreError> {
+    Ok(encode("an incident", incident)?.replace("\\u0000", "\u{FFFD}"))
+}
