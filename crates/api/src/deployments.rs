@@ -1,5 +1,6 @@
 //! Deployments on the wire.
 
+use llmops_domain::approval::Approval;
 use llmops_domain::chat::Parameters;
 use llmops_domain::deployment::{Deployment, DeploymentSettings};
 use llmops_domain::hash::ContentHash;
@@ -56,6 +57,9 @@ pub struct Deployed {
     /// Such as: the retriever's index changes too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
+    /// What waits for a second key; nothing changes before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
 }
 
 /// Points a deployment to a manifest that was live before.

@@ -17,6 +17,7 @@ pub mod models;
 pub mod observations;
 pub mod page;
 pub mod prompts;
+pub mod releases;
 pub mod runs;
 pub mod schedules;
 

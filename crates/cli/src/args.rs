@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     alert, audit, baseline, compare, dataset, deployment, doctor, eval, experiment, feedback, gate, incident, init,
-    judge, key, project, prompt, provider, records, review, run, schedule, schema, score, serve, simulate, worker,
+    judge, key, project, prompt, provider, records, release, review, run, schedule, schema, score, serve, simulate,
+    worker,
 };
 
 /// Quality of LLM applications: versioned prompts, datasets, evaluation, a gate for CI.
@@ -115,6 +116,11 @@ pub(crate) enum Command {
     /// Answers that a person should look at, and what becomes of them
     #[command(subcommand)]
     Review(review::ReviewCommand),
+    /// Walk a manifest to production, step by step
+    Release(release::ReleaseArgs),
+    /// Promotions that wait for a second key
+    #[command(subcommand)]
+    Approval(release::ApprovalCommand),
     /// Something is wrong with a deployment: freeze it, look into it, learn from it
     #[command(subcommand)]
     Incident(incident::IncidentCommand),

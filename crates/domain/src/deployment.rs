@@ -156,6 +156,8 @@ pub struct DeploymentSettings {
     /// How old that run may be.
     #[schema(value_type = String)]
     pub gate_max_age: HumanDuration,
+    /// Whether another manifest answers only when a second key has allowed it.
+    pub require_approval: bool,
 }
 
 impl Default for DeploymentSettings {
@@ -175,6 +177,7 @@ impl Default for DeploymentSettings {
             required_fields: Vec::new(),
             require_gate: false,
             gate_max_age: HumanDuration::from_secs(7 * 86_400),
+            require_approval: false,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod alert;
+pub mod approval;
 pub mod calibration;
 pub mod chat;
 pub mod compare;
@@ -33,6 +34,7 @@ pub mod prompt_diff;
 pub mod prompt_file;
 pub mod record;
 pub mod redact;
+pub mod release;
 pub mod render;
 pub mod review;
 pub mod run;

@@ -29,8 +29,8 @@ const PASSING_RUNS: u32 = 200;
 /// Manages deployments: deploy, rollback, safe_mode, get, list, history, rehearse.
 #[derive(Debug, Clone)]
 pub struct Deployments {
-    services: Arc<Services>,
-    project: ProjectId,
+    pub(crate) services: Arc<Services>,
+    pub(crate) project: ProjectId,
     prompts: PromptRegistry,
 }
 
@@ -65,8 +65,36 @@ impl Deployments {
         Ok(self.services.store.get_manifest(&self.project, prefix).await?)
     }
 
-    /// Points a deployment to a manifest, and makes the deployment where there is none.
+    /// Points a deployment to a manifest, and makes the deployment where there is none. One that asks for a second key stays as
+    /// it is until another key allows it.
     pub async fn deploy(&self, name: &str, request: Deploy) -> Result<Deployed, Error> {
+        self.deploy_as(name, request, false).await
+    }
+
+    /// The same, allowed already.
+    pub(crate) async fn deploy_approved(&self, name: &str, request: Deploy) -> Result<Deployed, Error> {
+        self.deploy_as(name, request, true).await
+    }
+
+    /// The manifest that a request means, stored, if it could answer; and what people call it.
+    pub(crate) async fn prepared(
+        &self,
+        name: &str,
+        request: Deploy,
+        settings: &DeploymentSettings,
+    ) -> Result<(ContentHash, String), Error> {
+        check_names(name, None)?;
+        let manifest = self.resolve(request).await?;
+        self.check(&manifest, settings).await?;
+        let hash = self.services.store.put_manifest(&self.project, &manifest).await?;
+        let label = match manifest.prompt_label() {
+            Some(prompt) => format!("{prompt} on {}", manifest.model),
+            None => manifest.model,
+        };
+        Ok((hash, label))
+    }
+
+    async fn deploy_as(&self, name: &str, request: Deploy, approved: bool) -> Result<Deployed, Error> {
         check_names(name, request.environment.as_deref())?;
         let environment = request.environment.clone().unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
         let before = self.services.store.find_deployment(&self.project, name, &environment).await?;
@@ -82,7 +110,14 @@ impl Deployments {
         let unchanged = before.as_ref().is_some_and(|d| d.manifest == hash && d.settings == settings);
         if let Some(deployment) = before.clone().filter(|_| unchanged) {
             let previous = Some(hash);
-            return Ok(Deployed { deployment, manifest, previous, changed: false, notices: Vec::new() });
+            return Ok(Deployed {
+                deployment,
+                manifest,
+                previous,
+                changed: false,
+                notices: Vec::new(),
+                approval: None,
+            });
         }
         let action = match &before {
             Some(before) if before.manifest == hash => DeploymentAction::Configure,
@@ -90,6 +125,13 @@ impl Deployments {
         };
         if action == DeploymentAction::Deploy {
             self.refuse_in_an_incident(name, &environment).await?;
+        }
+        // Who could take the demand away alone could do everything alone.
+        let asks = |d: &Deployment| {
+            d.settings.require_approval && (action == DeploymentAction::Deploy || !settings.require_approval)
+        };
+        if let Some(before) = before.clone().filter(|before| !approved && asks(before)) {
+            return self.ask_for_approval(before, hash, settings, reason).await;
         }
         let previous = before.as_ref().map(|d| d.manifest.clone());
         let now = self.services.clock.now();
@@ -110,7 +152,7 @@ impl Deployments {
         let notices = self.notices(previous.as_ref(), &manifest).await?;
         let deployment = self.change(next, action, previous.clone(), reason).await?;
         self.follow_with_the_baseline(&deployment).await?;
-        Ok(Deployed { deployment, manifest, previous, changed: true, notices })
+        Ok(Deployed { deployment, manifest, previous, changed: true, notices, approval: None })
     }
 
     /// What is live in production is what the next gate compares with: the run that let it through.
@@ -138,7 +180,7 @@ impl Deployments {
         let notices = self.notices(Some(&previous), &manifest).await?;
         let next = Deployment { manifest: hash, ..before };
         let deployment = self.change(next, DeploymentAction::Rollback, Some(previous.clone()), request.reason).await?;
-        Ok(Deployed { deployment, manifest, previous: Some(previous), changed: true, notices })
+        Ok(Deployed { deployment, manifest, previous: Some(previous), changed: true, notices, approval: None })
     }
 
     /// Switches the safe mode on or off.
@@ -325,7 +367,11 @@ impl Deployments {
     }
 
     /// The newest run of a manifest that passed its gate, if it is new enough.
-    async fn passing_run(&self, hash: &ContentHash, settings: &DeploymentSettings) -> Result<Option<RunId>, Error> {
+    pub(crate) async fn passing_run(
+        &self,
+        hash: &ContentHash,
+        settings: &DeploymentSettings,
+    ) -> Result<Option<RunId>, Error> {
         let age = jiff::SignedDuration::try_from(settings.gate_max_age.0).unwrap_or(jiff::SignedDuration::MAX);
         let filter = EvaluationFilter {
             tag: Some(PASSED_TAG.to_owned()),

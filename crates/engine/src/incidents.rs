@@ -332,7 +332,7 @@ impl Incidents {
 }
 
 fn calls_of(incident: &Incident, from: Timestamp, until: Timestamp) -> CallsOf<'_> {
-    CallsOf { deployment: &incident.deployment, environment: &incident.environment, from, until }
+    CallsOf { deployment: &incident.deployment, environment: &incident.environment, manifest: None, from, until }
 }
 
 /// The input of a call as a sample; nothing where its text was not kept.

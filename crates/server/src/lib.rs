@@ -60,6 +60,7 @@ pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
         (name = "records", description = "What is kept of live calls"),
         (name = "feedback", description = "What people say of answers"),
         (name = "reviews", description = "Answers that a person should look at"),
+        (name = "releases", description = "Manifests on their way to production, and second keys"),
         (name = "incidents", description = "Something is wrong with a deployment"),
         (name = "experiments", description = "Experiments, their life and assignments"),
         (name = "flags", description = "OpenFeature remote evaluation (OFREP) of experiments"),
@@ -87,6 +88,7 @@ fn api_router() -> OpenApiRouter<LlmOps> {
         .merge(api::feedback::router())
         .merge(api::reviews::router())
         .merge(api::incidents::router())
+        .merge(api::releases::router())
         .merge(api::experiments::router())
         .merge(api::observations::router())
         .merge(ofrep::router())

@@ -10,7 +10,7 @@ use utoipa::openapi::{Content, HttpMethod, OpenApi, Ref, RefOr, ResponseBuilder}
 /// Paths that need no key.
 const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 /// Operations whose role is not what the method says (reading is a viewer's, changing an editor's).
-const ROLES: [(&str, Role); 32] = [
+const ROLES: [(&str, Role); 39] = [
     ("render_prompt", Role::Viewer),
     ("gate_run", Role::Viewer),
     ("list_keys", Role::Admin),
@@ -39,6 +39,13 @@ const ROLES: [(&str, Role); 32] = [
     ("erase_records", Role::Admin),
     ("submit_feedback", Role::Viewer),
     ("export_feedback", Role::Editor),
+    ("start_release", Role::Operator),
+    ("advance_release", Role::Operator),
+    ("waive_release_step", Role::Operator),
+    ("approve_release", Role::Operator),
+    ("cancel_release", Role::Operator),
+    ("approve_promotion", Role::Operator),
+    ("reject_promotion", Role::Operator),
     ("open_incident", Role::Operator),
     ("note_incident", Role::Operator),
     ("close_incident", Role::Operator),

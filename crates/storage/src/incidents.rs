@@ -31,6 +31,8 @@ pub struct CallsOf<'a> {
     pub deployment: &'a str,
     /// The environment.
     pub environment: &'a str,
+    /// The manifest that answered, by its whole hash; absent: any.
+    pub manifest: Option<&'a str>,
     /// At or after.
     pub from: Timestamp,
     /// Before.
@@ -142,7 +144,7 @@ impl Store {
                    CAST(SUM(CASE WHEN outcome IN ('ok', 'cancelled') THEN 0 ELSE 1 END) AS BIGINT), \
                    CAST(SUM(CASE WHEN soft_failures > 0 THEN 1 ELSE 0 END) AS BIGINT) FROM request_records \
                    WHERE project_id = $1 AND id >= $2 AND deployment = $3 AND environment = $4 AND at < $5 \
-                   GROUP BY at / $6 ORDER BY 1";
+                   AND ($7 IS NULL OR manifest = $7) GROUP BY at / $6 ORDER BY 1";
         let mut conn = self.read().await?;
         let rows = fetch!(
             fetch_all,
@@ -154,7 +156,8 @@ impl Store {
             of.deployment,
             of.environment,
             micros(of.until),
-            MICROS_PER_HOUR
+            MICROS_PER_HOUR,
+            of.manifest
         )?;
         let read = |(hour, calls, failed, soft_failed): (i64, i64, i64, i64)| {
             Ok(HourOfCalls {
@@ -175,7 +178,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<RequestRecord>, StoreError> {
         let sql = "SELECT document FROM request_records WHERE project_id = $1 AND id >= $2 AND deployment = $3 \
-                   AND environment = $4 AND at < $5 AND (soft_failures > 0 OR outcome NOT IN ('ok', 'cancelled')) \
+                   AND environment = $4 AND at < $5 AND ($7 IS NULL OR manifest = $7) AND (soft_failures > 0 OR outcome NOT IN ('ok', 'cancelled')) \
                    ORDER BY id DESC LIMIT $6";
         let mut conn = self.read().await?;
         let rows = fetch!(
@@ -188,7 +191,8 @@ impl Store {
             of.deployment,
             of.environment,
             micros(of.until),
-            i64::from(limit)
+            i64::from(limit),
+            of.manifest
         )?;
         rows.iter().map(|(text,)| decode("a request record", text)).collect()
     }

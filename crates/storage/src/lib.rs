@@ -36,6 +36,7 @@ mod partitions;
 mod prompts;
 mod questions;
 mod records;
+mod releases;
 mod results;
 mod review;
 mod runs;

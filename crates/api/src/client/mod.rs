@@ -11,6 +11,7 @@ mod judges;
 mod models;
 mod observations;
 mod prompts;
+mod releases;
 mod runs;
 mod schedules;
 

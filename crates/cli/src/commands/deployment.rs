@@ -150,6 +150,7 @@ fn describe(deployed: &Deployed) -> String {
     let what = format!("{} ({})", label(manifest), deployment.manifest.short());
     let place = format!("{} in {}", deployment.name, deployment.environment);
     let mut text = match &deployed.previous {
+        _ if deployed.approval.is_some() => format!("{place} answers with {what} as before"),
         _ if !deployed.changed => format!("{place} answers with {what} already: nothing changed"),
         Some(previous) if *previous == deployment.manifest => format!("{place} has new settings; {what} still answers"),
         Some(previous) => format!("{place} answers with {what} now, instead of {}", previous.short()),

@@ -19,6 +19,7 @@ pub(crate) mod project;
 pub(crate) mod prompt;
 pub(crate) mod provider;
 pub(crate) mod records;
+pub(crate) mod release;
 pub(crate) mod review;
 pub(crate) mod run;
 pub(crate) mod schedule;
@@ -110,6 +111,8 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Outcome {
         Command::Records(command) => records::run(&context, command).await,
         Command::Feedback(command) => feedback::run(&context, command).await,
         Command::Review(command) => review::run(&context, command).await,
+        Command::Release(args) => release::run(&context, args).await,
+        Command::Approval(command) => release::approval(&context, command).await,
         Command::Incident(command) => incident::run(&context, command).await,
         Command::Simulate(args) => simulate::run(&context, args).await,
         Command::Serve(args) => serve::run(&context, &args).await,

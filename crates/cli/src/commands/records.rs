@@ -266,7 +266,8 @@ async fn export(context: &Context, client: &Client, mut filter: RecordFilter, ou
 
 /// Writes a Parquet file, group by group.
 async fn parquet(context: &Context, client: &Client, mut filter: RecordFilter, path: PathBuf) -> Outcome {
-    let fail = |e: &dyn std::error::Error| Failure::because(Kind::Undecided, format!("cannot write {}", path.display()), e);
+    let fail =
+        |e: &dyn std::error::Error| Failure::because(Kind::Undecided, format!("cannot write {}", path.display()), e);
     let file = std::fs::File::create(&path).map_err(|e| fail(&e))?;
     let mut table = table::RecordTable::new(std::io::BufWriter::new(file)).map_err(|e| fail(&e))?;
     filter.limit = Some(PAGE);

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use llmops_api::Client;
-use llmops_api::page::PageQuery;
 use llmops_api::feedback::{ReportQuery, SendReport};
+use llmops_api::page::PageQuery;
 use llmops_api::runs::CreateRun;
 use llmops_api::schedules::{Origin, Preview, PreviewQuery, Schedule, ScheduleSpec, ScheduledTask};
 use llmops_domain::config::duration::HumanDuration;

@@ -98,7 +98,10 @@ async fn it_ends_with_a_post_mortem_and_the_inputs_that_failed() {
         ops.store().append_records(&owned).await.unwrap();
         let said = json!({"request_id": calls[2].id, "thumb": "down", "comment": "closed!", "correction": "At nine."});
         ops.feedback().submit(&said).await.unwrap();
-        ops.incidents().open(OpenIncident { safe_mode: true, answer: Some("Later.".to_owned()), ..open() }).await.unwrap();
+        ops.incidents()
+            .open(OpenIncident { safe_mode: true, answer: Some("Later.".to_owned()), ..open() })
+            .await
+            .unwrap();
         ops.incidents().note("bot", "prices come from the old list").await.unwrap();
         let resolution = Some("new list".to_owned());
         let closed = ops.incidents().close("bot", CloseIncident { resolution, dataset: None }).await.unwrap();
@@ -112,7 +115,8 @@ async fn it_ends_with_a_post_mortem_and_the_inputs_that_failed() {
         assert_eq!((impact.calls, impact.failed.unwrap().value, impact.complaints), (4, 0.5, 1));
         let incident = ops.incidents().get(closed.timeline.incident.id.as_str()).await.unwrap();
         let text = incident.post_mortem.unwrap();
-        for expected in ["wrong prices", "safe mode", "prices come from the old list", "0.500 [", "## Cause", "closed!"] {
+        for expected in ["wrong prices", "safe mode", "prices come from the old list", "0.500 [", "## Cause", "closed!"]
+        {
             assert!(text.contains(expected), "{expected} is missing:\n{text}");
         }
         let dataset = incident.dataset.unwrap();

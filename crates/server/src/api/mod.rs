@@ -17,6 +17,7 @@ pub mod projects;
 pub mod prompts;
 pub mod providers;
 pub mod records;
+pub mod releases;
 pub mod reviews;
 pub mod runs;
 pub mod schedules;

@@ -49,8 +49,7 @@ pub(super) async fn import(
     name: Option<String>,
 ) -> Outcome<ImportedDataset> {
     let content = pack.content();
-    let query =
-        ImportQuery { kind: Some(DatasetType::Benchmark), description: Some(content.description.to_owned()) };
+    let query = ImportQuery { kind: Some(DatasetType::Benchmark), description: Some(content.description.to_owned()) };
     let body = Bytes::from_static(content.samples.as_bytes());
     let lines = futures::stream::iter([Ok(body)]).boxed();
     let imported = client.import_dataset(name.as_deref().unwrap_or(content.name), &query, lines).await?;
@@ -95,7 +94,8 @@ fn suite_config(project: &str, content: &Content, target: &str) -> String {
     let mut skip = false;
     for line in project.lines() {
         let key = line.split(':').next().unwrap_or_default();
-        let is_section = line.contains(':') && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !key.is_empty();
+        let is_section =
+            line.contains(':') && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !key.is_empty();
         if is_section {
             skip = REPLACED.contains(&key);
         } else if skip && line.starts_with('#') {

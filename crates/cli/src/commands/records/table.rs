@@ -86,8 +86,7 @@ impl<W: Write + Send> RecordTable<W> {
         };
         let columns: String = COLUMNS.iter().map(column).collect();
         let schema = Arc::new(parse_message_type(&format!("message record {{{columns}}}"))?);
-        let properties =
-            WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
+        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
         Ok(Self { writer: SerializedFileWriter::new(file, schema, Arc::new(properties))? })
     }
 
@@ -169,7 +168,10 @@ mod tests {
         assert_eq!(rows.len(), 3);
         assert_eq!(rows[0]["id"], "req_1");
         assert_eq!((&rows[0]["user"], &rows[1]["user"]), (&json!("ana"), &json!(null)));
-        assert_eq!((&rows[2]["cost"], &rows[2]["stream"], &rows[2]["outcome"]), (&json!(0.25), &json!(true), &json!("ok")));
+        assert_eq!(
+            (&rows[2]["cost"], &rows[2]["stream"], &rows[2]["outcome"]),
+            (&json!(0.25), &json!(true), &json!("ok"))
+        );
         assert_eq!((&rows[2]["tags"], &rows[2]["response_body"]), (&json!(r#"{"country":"DE"}"#), &json!("ünï")));
         assert_eq!(rows[0].as_object().unwrap().len(), COLUMNS.len());
     }

@@ -1,0 +1,41 @@
+//! Releases on the wire.
+
+use llmops_domain::manifest::Manifest;
+use llmops_domain::release::ReleaseStep;
+use serde::{Deserialize, Serialize};
+
+/// What is released: a manifest, or one resolved from prompt and model.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StartRelease {
+    /// A manifest as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Manifest>,
+    /// The beginning of a stored manifest's hash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest_hash: Option<String>,
+    /// The prompt, as `NAME`, `NAME@VERSION` or `NAME@HASH`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// The model, as `provider/model`; absent: the prompt's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
+/// Lets a step pass without its evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WaiveStep {
+    /// The step that the release is at: gate, staging or experiment.
+    pub step: ReleaseStep,
+    /// Why.
+    pub reason: String,
+}
+
+/// Gives a release up.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CancelRelease {
+    /// Why.
+    pub reason: String,
+}

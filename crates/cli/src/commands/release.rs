@@ -1,0 +1,219 @@
+//! `llmops release` and `llmops approval`: a manifest on its way to production.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use llmops_api::page::PageQuery;
+use llmops_api::releases::{CancelRelease, StartRelease, WaiveStep};
+use llmops_api::{Client, ErrorCode};
+use llmops_domain::approval::{Approval, ApprovalStatus};
+use llmops_domain::release::{Release, ReleaseStatus, ReleaseStep};
+
+use super::Context;
+use crate::failure::{Failure, Kind, Outcome};
+use crate::project::{Project, read_text};
+use crate::terminal::{self, Cell, Column, Tone};
+
+/// Walk a manifest to production: gate, staging, an experiment on a tenth of the users, approval, everybody. Stops where a
+/// person must decide, and goes on when it is called again.
+#[derive(Debug, Args)]
+pub(crate) struct ReleaseArgs {
+    /// The deployment; without it, all releases are listed
+    name: Option<String>,
+    /// Begin with this prompt: NAME, NAME@VERSION or NAME@HASH
+    #[arg(long, value_name = "PROMPT", requires = "name")]
+    prompt: Option<String>,
+    /// Begin with this model; else the prompt's own
+    #[arg(long, value_name = "PROVIDER/MODEL", requires = "name")]
+    model: Option<String>,
+    /// Begin with this manifest: a JSON file, or the beginning of a stored one's hash
+    #[arg(long, value_name = "FILE|HASH", requires = "name", conflicts_with_all = ["prompt", "model"])]
+    manifest: Option<String>,
+    /// Show where it stands, and change nothing
+    #[arg(long, requires = "name")]
+    status: bool,
+    /// Allow it
+    #[arg(long, requires = "name", conflicts_with_all = ["prompt", "model", "manifest", "waive", "cancel", "status"])]
+    approve: bool,
+    /// Let a step pass without its evidence: gate, staging or experiment
+    #[arg(long, value_name = "STEP", requires_all = ["name", "reason"], value_parser = step,
+        conflicts_with_all = ["prompt", "model", "manifest", "cancel", "status"])]
+    waive: Option<ReleaseStep>,
+    /// Give it up; what is live stays live
+    #[arg(long, requires = "name", conflicts_with_all = ["prompt", "model", "manifest", "status"])]
+    cancel: bool,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+fn step(text: &str) -> Result<ReleaseStep, String> {
+    ReleaseStep::ALL
+        .into_iter()
+        .find(|step| step.as_str() == text)
+        .ok_or_else(|| "expected gate, staging or experiment".to_owned())
+}
+
+/// Promotions that wait for a second key.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApprovalCommand {
+    /// List them, newest first
+    List,
+    /// Allow a promotion that another key asked for, and carry it out
+    Approve {
+        /// Its id, or a beginning of it
+        id: String,
+    },
+    /// Refuse a promotion
+    Reject {
+        /// Its id, or a beginning of it
+        id: String,
+    },
+}
+
+/// `llmops release`
+pub(crate) async fn run(context: &Context, args: ReleaseArgs) -> Outcome {
+    let client = Project::find(&context.global, &context.ui)?.client(&context.global).await?;
+    let Some(name) = args.name.clone() else {
+        let page = client.list_releases(&PageQuery { cursor: None, limit: Some(50) }).await?;
+        return context.show(&page, || list(context, &page.items));
+    };
+    let release = act(&client, &name, args).await?;
+    context.show(&release, || show(context, &release))
+}
+
+async fn act(client: &Client, name: &str, args: ReleaseArgs) -> Outcome<Release> {
+    let reason = args.reason.unwrap_or_default();
+    let release = if args.status {
+        client.get_release(name).await
+    } else if args.approve {
+        client.approve_release(name).await
+    } else if let Some(step) = args.waive {
+        client.waive_release_step(name, &WaiveStep { step, reason }).await
+    } else if args.cancel {
+        client.cancel_release(name, &CancelRelease { reason }).await
+    } else if args.prompt.is_some() || args.model.is_some() || args.manifest.is_some() {
+        let (manifest, manifest_hash) = match args.manifest {
+            Some(text) if PathBuf::from(&text).is_file() => {
+                let content = read_text(&PathBuf::from(&text))?;
+                let manifest =
+                    serde_json::from_str(&content).map_err(|e| Failure::usage(format!("{text}: no manifest: {e}")))?;
+                (Some(manifest), None)
+            }
+            hash => (None, hash),
+        };
+        let request = StartRelease { manifest, manifest_hash, prompt: args.prompt, model: args.model };
+        client.start_release(name, &request).await
+    } else {
+        client.advance_release(name).await
+    };
+    release.map_err(|error| match error.code() {
+        Some(ErrorCode::Forbidden) => Failure { kind: Kind::No, ..error.into() },
+        _ => error.into(),
+    })
+}
+
+fn show(context: &Context, release: &Release) -> String {
+    let mut text =
+        format!("{} of {}: {} ({})\n", release.id, release.deployment, release.label, release.manifest.short());
+    for step in ReleaseStep::ALL {
+        let (mark, tone) = match release.status {
+            ReleaseStatus::Released => ("done", Tone::Good),
+            _ if step < release.step => ("done", Tone::Good),
+            ReleaseStatus::Open if step == release.step => ("here", Tone::Warn),
+            _ => ("", Tone::Faint),
+        };
+        text += &context.ui.out.paint(tone, &format!("  {:<10} {mark}", step.as_str()));
+        text.push('\n');
+    }
+    match (&release.waiting, release.status) {
+        (Some(waiting), _) => text += &format!("\n{waiting}\n"),
+        (None, ReleaseStatus::Released) => text += "\nreleased: it answers everybody\n",
+        (None, ReleaseStatus::Cancelled) => text += "\ngiven up: what was live stays live\n",
+        (None, ReleaseStatus::Open) => {}
+    }
+    text
+}
+
+fn list(context: &Context, releases: &[Release]) -> String {
+    const COLUMNS: [Column; 6] = [
+        Column::text("release"),
+        Column::text("deployment"),
+        Column::text("what"),
+        Column::text("begun (UTC)"),
+        Column::text("stands at"),
+        Column::text("waits for"),
+    ];
+    if releases.is_empty() {
+        return "There are no releases. `llmops release NAME --prompt NAME@VERSION` begins one.".to_owned();
+    }
+    let rows = releases.iter().map(|release| {
+        let stands = match release.status {
+            ReleaseStatus::Open => Cell::toned(Tone::Warn, release.step.as_str()),
+            status => status.as_str().into(),
+        };
+        vec![
+            Cell::toned(Tone::Strong, release.id.as_str()),
+            (&release.deployment).into(),
+            (&release.label).into(),
+            release.created_at.strftime("%Y-%m-%d %H:%M").to_string().into(),
+            stands,
+            release.waiting.as_deref().unwrap_or_default().into(),
+        ]
+    });
+    terminal::table(context.ui.out, &COLUMNS, rows.collect())
+}
+
+/// `llmops approval`
+pub(crate) async fn approval(context: &Context, command: ApprovalCommand) -> Outcome {
+    let client = Project::find(&context.global, &context.ui)?.client(&context.global).await?;
+    match command {
+        ApprovalCommand::List => {
+            let page = client.list_approvals(&PageQuery { cursor: None, limit: Some(50) }).await?;
+            context.show(&page, || approvals(context, &page.items))
+        }
+        ApprovalCommand::Approve { id } => {
+            let deployed = client.approve(&id).await?;
+            context.show(&deployed, || {
+                let deployment = &deployed.deployment;
+                let (name, place) = (&deployment.name, &deployment.environment);
+                format!("{name} in {place} answers with {} now", deployment.manifest.short())
+            })
+        }
+        ApprovalCommand::Reject { id } => {
+            let approval = client.reject(&id).await?;
+            context.show(&approval, || format!("{} is rejected: nothing changed", approval.id))
+        }
+    }
+}
+
+fn approvals(context: &Context, approvals: &[Approval]) -> String {
+    const COLUMNS: [Column; 6] = [
+        Column::text("approval"),
+        Column::text("deployment"),
+        Column::text("manifest"),
+        Column::text("asked (UTC)"),
+        Column::text("by"),
+        Column::text("stands"),
+    ];
+    if approvals.is_empty() {
+        return "No promotion waits for a second key. Deployments with `require_approval: true` ask for one."
+            .to_owned();
+    }
+    let rows = approvals.iter().map(|approval| {
+        let stands = match (approval.status, &approval.decided_by) {
+            (ApprovalStatus::Pending, _) => Cell::toned(Tone::Warn, "pending"),
+            (status, Some(by)) => format!("{} by {by}", status.as_str()).into(),
+            (status, None) => status.as_str().into(),
+        };
+        vec![
+            Cell::toned(Tone::Strong, approval.id.as_str()),
+            format!("{} in {}", approval.deployment, approval.environment).into(),
+            approval.manifest.short().into(),
+            approval.created_at.strftime("%Y-%m-%d %H:%M").to_string().into(),
+            (&approval.requested_by).into(),
+            stands,
+        ]
+    });
+    terminal::table(context.ui.out, &COLUMNS, rows.collect())
+}

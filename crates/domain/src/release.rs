@@ -1,0 +1,305 @@
+//! A release: one manifest on its way to production, step by step, stopping where a person must decide.
+//!
+//! [`next_step`] is a pure function from the step and what is known to what happens: go on, or wait, and for what.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::hash::ContentHash;
+use crate::id::{KeyId, ReleaseId};
+
+/// The steps, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleaseStep {
+    /// A run of exactly this manifest passed the gate.
+    Gate,
+    /// It answers in staging, and its calls there do well.
+    Staging,
+    /// A tenth of the users in production are answered by it, in an experiment.
+    Experiment,
+    /// A person allows it; where the deployment asks for a second key, somebody else than who began it.
+    Approval,
+    /// It answers everybody.
+    Production,
+}
+
+impl ReleaseStep {
+    /// All of them, in their order.
+    pub const ALL: [Self; 5] = [Self::Gate, Self::Staging, Self::Experiment, Self::Approval, Self::Production];
+
+    /// The name in JSON and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gate => "gate",
+            Self::Staging => "staging",
+            Self::Experiment => "experiment",
+            Self::Approval => "approval",
+            Self::Production => "production",
+        }
+    }
+
+    /// The step behind it; nothing behind the last.
+    pub fn next(self) -> Option<Self> {
+        Self::ALL.into_iter().find(|step| *step > self)
+    }
+}
+
+/// Where a release stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleaseStatus {
+    /// On its way.
+    Open,
+    /// It answers everybody.
+    Released,
+    /// Somebody gave it up.
+    Cancelled,
+}
+
+impl ReleaseStatus {
+    /// The name in JSON and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Released => "released",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// One thing that happened to a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ReleaseEvent {
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// At which step.
+    pub step: ReleaseStep,
+    /// Who.
+    pub by: String,
+    /// What.
+    pub text: String,
+}
+
+/// A release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Release {
+    /// Its id.
+    pub id: ReleaseId,
+    /// The deployment.
+    pub deployment: String,
+    /// The manifest.
+    pub manifest: ContentHash,
+    /// Its prompt and model, for people.
+    pub label: String,
+    /// Where it stands.
+    pub status: ReleaseStatus,
+    /// The step that it is at.
+    pub step: ReleaseStep,
+    /// What it waits for, and which command brings that about; absent where nothing is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
+    /// The experiment of its third step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<String>,
+    /// The last step that a person let pass without its evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waived: Option<ReleaseStep>,
+    /// Who allowed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
+    /// Number of changes so far.
+    pub revision: u64,
+    /// When it was begun.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// Who began it.
+    pub created_by: String,
+    /// The key that began it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_key: Option<KeyId>,
+    /// What happened, oldest first.
+    pub history: Vec<ReleaseEvent>,
+}
+
+/// What is known when a step is looked at.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Evidence {
+    /// The passing run of this manifest, where there is one that is new enough.
+    pub passing_run: Option<String>,
+    /// Calls of the manifest in staging.
+    pub staging_calls: u64,
+    /// Of these, calls that failed, by protocol or by content.
+    pub staging_failures: u64,
+    /// The upper end of the 95 % interval of that share.
+    pub staging_upper: Option<f64>,
+    /// What the experiment concluded; absent while it has not.
+    pub winner: Option<Winner>,
+    /// What the experiment says, for people.
+    pub recommendation: Option<String>,
+    /// Whether somebody else than who began the release has to allow it.
+    pub second_key: bool,
+}
+
+/// Who won an experiment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Winner {
+    /// The manifest of the release.
+    Candidate,
+    /// What is live.
+    Control,
+}
+
+/// Calls in staging before anything is concluded from them.
+pub const STAGING_CALLS: u64 = 20;
+/// The share of calls that may fail in staging, as the upper end of its interval.
+pub const STAGING_LIMIT: f64 = 0.25;
+/// The share of users that the experiment answers by the candidate.
+pub const EXPERIMENT_SHARE: f64 = 0.1;
+
+/// What happens at a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on, and why.
+    Pass(String),
+    /// It waits: for what, with the command that brings it about.
+    Wait(String),
+}
+
+/// Decides on the present step of a release.
+pub fn next_step(release: &Release, known: &Evidence) -> Verdict {
+    let (name, hash) = (&release.deployment, release.manifest.short());
+    if release.waived == Some(release.step) {
+        return Verdict::Pass("a person let it pass".to_owned());
+    }
+    match release.step {
+        ReleaseStep::Gate => match &known.passing_run {
+            Some(run) => Verdict::Pass(format!("the run {run} passed the gate")),
+            None => Verdict::Wait(format!(
+                "no run of {} ({hash}) has passed the gate lately: llmops eval && llmops gate, then llmops release {name}",
+                release.label
+            )),
+        },
+        ReleaseStep::Staging => staging(name, known),
+        ReleaseStep::Experiment => match known.winner {
+            Some(Winner::Candidate) => Verdict::Pass("the candidate won the experiment".to_owned()),
+            Some(Winner::Control) => Verdict::Wait(format!(
+                "what is live won the experiment: llmops release {name} --cancel, or --waive experiment with a reason"
+            )),
+            None => {
+                let says = known.recommendation.clone().unwrap_or_else(|| "it has no results yet".to_owned());
+                Verdict::Wait(format!(
+                    "the experiment has not concluded ({says}): wait and run llmops release {name}, or decide with --waive experiment"
+                ))
+            }
+        },
+        ReleaseStep::Approval => match &release.approved_by {
+            Some(by) => Verdict::Pass(format!("{by} allowed it")),
+            None => {
+                let who = if known.second_key {
+                    format!("somebody else than {}", release.created_by)
+                } else {
+                    "a person".to_owned()
+                };
+                Verdict::Wait(format!("{who} has to allow it: llmops release {name} --approve"))
+            }
+        },
+        ReleaseStep::Production => Verdict::Pass("it answers everybody".to_owned()),
+    }
+}
+
+fn staging(name: &str, known: &Evidence) -> Verdict {
+    let (calls, failures) = (known.staging_calls, known.staging_failures);
+    if calls < STAGING_CALLS {
+        return Verdict::Wait(format!(
+            "it answers in staging, and has {calls} of {STAGING_CALLS} calls there: call the model {name}@staging, then llmops \
+             release {name}"
+        ));
+    }
+    let upper = known.staging_upper.unwrap_or(1.0);
+    if upper <= STAGING_LIMIT {
+        return Verdict::Pass(format!("{failures} of {calls} calls failed in staging"));
+    }
+    Verdict::Wait(format!(
+        "{failures} of {calls} calls failed in staging, up to {:.0} % by the 95 % interval, of which {:.0} % are allowed: more \
+         calls make it narrower; llmops records query --deployment {name} shows what failed",
+        upper * 100.0,
+        STAGING_LIMIT * 100.0
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(step: ReleaseStep) -> Release {
+        Release {
+            id: "rel_1".into(),
+            deployment: "bot".to_owned(),
+            manifest: ContentHash::of_bytes(b"m"),
+            label: "bot@2.0.0 on sim/small".to_owned(),
+            status: ReleaseStatus::Open,
+            step,
+            waiting: None,
+            experiment: None,
+            waived: None,
+            approved_by: None,
+            revision: 1,
+            created_at: Timestamp::UNIX_EPOCH,
+            created_by: "dana".to_owned(),
+            created_key: None,
+            history: Vec::new(),
+        }
+    }
+
+    #[track_caller]
+    fn check(release: &Release, known: &Evidence, expected: &str) {
+        let found = match next_step(release, known) {
+            Verdict::Pass(why) => format!("pass: {why}"),
+            Verdict::Wait(why) => format!("wait: {why}"),
+        };
+        assert!(found.starts_with(expected), "{found}");
+    }
+
+    #[test]
+    fn each_step_needs_its_evidence() {
+        let none = Evidence::default();
+        check(&at(ReleaseStep::Gate), &none, "wait: no run of bot@2.0.0 on sim/small");
+        let passed = Evidence { passing_run: Some("run_1".to_owned()), ..Evidence::default() };
+        check(&at(ReleaseStep::Gate), &passed, "pass: the run run_1 passed");
+        let calls = |calls, failures, upper| Evidence {
+            staging_calls: calls,
+            staging_failures: failures,
+            staging_upper: Some(upper),
+            ..Evidence::default()
+        };
+        check(&at(ReleaseStep::Staging), &calls(19, 0, 0.17), "wait: it answers in staging, and has 19 of 20");
+        check(&at(ReleaseStep::Staging), &calls(20, 0, 0.16), "pass: 0 of 20 calls failed");
+        check(&at(ReleaseStep::Staging), &calls(20, 5, 0.47), "wait: 5 of 20 calls failed in staging, up to 47 %");
+        check(&at(ReleaseStep::Experiment), &none, "wait: the experiment has not concluded (it has no results yet)");
+        let won = |winner| Evidence { winner: Some(winner), ..Evidence::default() };
+        check(&at(ReleaseStep::Experiment), &won(Winner::Candidate), "pass:");
+        check(&at(ReleaseStep::Experiment), &won(Winner::Control), "wait: what is live won");
+        check(&at(ReleaseStep::Approval), &none, "wait: a person has to allow it");
+        let second = Evidence { second_key: true, ..Evidence::default() };
+        check(&at(ReleaseStep::Approval), &second, "wait: somebody else than dana has to allow it");
+        let approved = Release { approved_by: Some("ben".to_owned()), ..at(ReleaseStep::Approval) };
+        check(&approved, &none, "pass: ben allowed it");
+        check(&at(ReleaseStep::Production), &none, "pass:");
+    }
+
+    #[test]
+    fn a_person_may_let_one_step_pass() {
+        let waived = Release { waived: Some(ReleaseStep::Staging), ..at(ReleaseStep::Staging) };
+        check(&waived, &Evidence::default(), "pass: a person let it pass");
+        let later = Release { step: ReleaseStep::Experiment, ..waived };
+        check(&later, &Evidence::default(), "wait:");
+    }
+
+    #[test]
+    fn steps_follow_each_other() {
+        let walked: Vec<_> = std::iter::successors(Some(ReleaseStep::Gate), |step| step.next()).collect();
+        assert_eq!(walked, ReleaseStep::ALL);
+    }
+}

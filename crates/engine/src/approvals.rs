@@ -1,0 +1,96 @@
+//! Promotions that wait for a second key.
+
+use llmops_api::deployments::{Deploy, Deployed};
+use llmops_domain::approval::{Approval, ApprovalError, ApprovalStatus};
+use llmops_domain::deployment::{Deployment, DeploymentSettings};
+use llmops_domain::hash::ContentHash;
+use llmops_domain::id::ApprovalId;
+
+use crate::{Deployments, Error};
+
+impl Deployments {
+    /// Keeps a promotion until a second key allows it. What is live stays live.
+    pub(crate) async fn ask_for_approval(
+        &self,
+        before: Deployment,
+        manifest: ContentHash,
+        settings: DeploymentSettings,
+        reason: Option<String>,
+    ) -> Result<Deployed, Error> {
+        let (services, actor) = (&self.services, self.services.store.actor());
+        let now = services.clock.now();
+        let approval = Approval {
+            id: ApprovalId::new(now.as_millisecond(), services.clock.random()),
+            status: ApprovalStatus::Pending,
+            deployment: before.name.clone(),
+            environment: before.environment.clone(),
+            manifest,
+            settings,
+            reason,
+            created_at: now,
+            requested_by: actor.name.clone(),
+            requested_key: actor.key.clone(),
+            decided_by: None,
+            decided_at: None,
+        };
+        services.store.put_approval(&self.project, &approval).await?;
+        let (live, manifest) = self.manifest(before.manifest.as_str()).await?;
+        let notices =
+            vec![format!("nothing changed yet: it waits for a second key, llmops approval approve {}", approval.id)];
+        let approval = Some(approval);
+        Ok(Deployed { deployment: before, manifest, previous: Some(live), changed: false, notices, approval })
+    }
+
+    /// Promotions that waited for a second key or still do, the newest first.
+    pub async fn approvals(&self, before: Option<&str>, limit: u32) -> Result<Vec<Approval>, Error> {
+        Ok(self.services.store.list_approvals(&self.project, before, limit).await?)
+    }
+
+    /// Allows a promotion that another key asked for, and carries it out. What it needs is looked at once more.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for the key that asked; [`Error::Conflict`] when it was decided; those of a deployment.
+    pub async fn approve(&self, id: &str) -> Result<Deployed, Error> {
+        let approval = self.services.store.get_approval(&self.project, id).await?;
+        approval.may_approve(self.services.store.actor()).map_err(refused)?;
+        let request = Deploy {
+            environment: Some(approval.environment.clone()),
+            manifest_hash: Some(approval.manifest.to_string()),
+            settings: Some(approval.settings.clone()),
+            reason: approval
+                .reason
+                .clone()
+                .or_else(|| Some(format!("allowed by {}", self.services.store.actor().name))),
+            ..Deploy::default()
+        };
+        let deployed = self.deploy_approved(&approval.deployment, request).await?;
+        self.decide(approval, ApprovalStatus::Approved).await?;
+        Ok(deployed)
+    }
+
+    /// Refuses a promotion.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when it was decided.
+    pub async fn reject(&self, id: &str) -> Result<Approval, Error> {
+        let approval = self.services.store.get_approval(&self.project, id).await?;
+        approval.is_pending().map_err(refused)?;
+        self.decide(approval, ApprovalStatus::Rejected).await
+    }
+
+    async fn decide(&self, mut approval: Approval, status: ApprovalStatus) -> Result<Approval, Error> {
+        approval.status = status;
+        approval.decided_by = Some(self.services.store.actor().name.clone());
+        approval.decided_at = Some(self.services.clock.now());
+        self.services.store.decide_approval(&self.project, &approval).await?;
+        Ok(approval)
+    }
+}
+
+fn refused(error: ApprovalError) -> Error {
+    let message = error.to_string();
+    match error {
+        ApprovalError::Decided { .. } => Error::Conflict { message, hint: None },
+        ApprovalError::SameKey(_) => Error::Forbidden(message),
+    }
+}

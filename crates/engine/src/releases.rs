@@ -1,0 +1,351 @@
+//! Releases: one manifest walks gate, staging, experiment, approval and production. It stops where a person must decide, and
+//! goes on from there whenever it is asked to.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use llmops_api::deployments::Deploy;
+use llmops_api::observations::ResultsQuery;
+use llmops_api::releases::{StartRelease, WaiveStep};
+use llmops_domain::approval::is_same;
+use llmops_domain::deployment::{DEFAULT_ENVIRONMENT, Deployment};
+use llmops_domain::experiment::{ExperimentSpec, ExperimentStatus, MetricSpec, Variant};
+use llmops_domain::hash::ContentHash;
+use llmops_domain::id::{ProjectId, ReleaseId};
+use llmops_domain::release::{
+    EXPERIMENT_SHARE, Evidence, Release, ReleaseEvent, ReleaseStatus, ReleaseStep, Verdict, Winner, next_step,
+};
+use llmops_stats::proportion::{Rate, wilson};
+use llmops_storage::CallsOf;
+
+use crate::{Deployments, Error, LlmOps, Services};
+
+/// The environment of the second step.
+const STAGING: &str = "staging";
+/// The variants of a release's experiment.
+const CONTROL: &str = "control";
+const CANDIDATE: &str = "candidate";
+/// What the experiment measures: what users say.
+const METRIC: &str = "feedback_thumb";
+
+/// The releases of a project: start, get, list, advance, waive, approve, cancel.
+#[derive(Debug, Clone)]
+pub struct Releases {
+    services: Arc<Services>,
+    project: ProjectId,
+}
+
+impl LlmOps {
+    /// The releases.
+    pub fn releases(&self) -> Releases {
+        Releases { services: self.services.clone(), project: self.project.clone() }
+    }
+}
+
+impl Releases {
+    fn ops(&self) -> LlmOps {
+        LlmOps { services: self.services.clone(), project: self.project.clone() }
+    }
+
+    fn deployments(&self) -> Deployments {
+        self.ops().deployments()
+    }
+
+    /// Begins a release, and walks as far as it can.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when one of this deployment is on its way, or the manifest is live already; what a deployment
+    /// refuses.
+    pub async fn start(&self, name: &str, request: StartRelease) -> Result<Release, Error> {
+        if self.services.store.find_open_release(&self.project, name).await?.is_some() {
+            return Err(Error::Conflict {
+                message: format!("a release of {name} is on its way"),
+                hint: Some(format!("llmops release {name} goes on with it; --cancel gives it up")),
+            });
+        }
+        let live = self.live(name).await?;
+        let settings = live.as_ref().map(|deployment| deployment.settings.clone()).unwrap_or_default();
+        let deploy = Deploy {
+            manifest: request.manifest,
+            manifest_hash: request.manifest_hash,
+            prompt: request.prompt,
+            model: request.model,
+            ..Deploy::default()
+        };
+        let (manifest, label) = self.deployments().prepared(name, deploy, &settings).await?;
+        if live.is_some_and(|deployment| deployment.manifest == manifest) {
+            return Err(Error::Conflict {
+                message: format!("{label} ({}) is live at {name} already", manifest.short()),
+                hint: None,
+            });
+        }
+        let (now, actor) = (self.services.clock.now(), self.services.store.actor());
+        let release = Release {
+            id: ReleaseId::new(now.as_millisecond(), self.services.clock.random()),
+            deployment: name.to_owned(),
+            manifest,
+            label,
+            status: ReleaseStatus::Open,
+            step: ReleaseStep::Gate,
+            waiting: None,
+            experiment: None,
+            waived: None,
+            approved_by: None,
+            revision: 0,
+            created_at: now,
+            created_by: actor.name.clone(),
+            created_key: actor.key.clone(),
+            history: Vec::new(),
+        };
+        let release = self.put(release, "the release was begun").await?;
+        self.walk(release).await
+    }
+
+    /// The release of a deployment that is on its way.
+    pub async fn get(&self, name: &str) -> Result<Release, Error> {
+        let open = self.services.store.find_open_release(&self.project, name).await?;
+        open.ok_or_else(|| {
+            Error::not_found("open release", name)
+                .with_hint(format!("llmops release {name} --prompt NAME@VERSION --model PROVIDER/MODEL begins one"))
+        })
+    }
+
+    /// Releases, the newest first.
+    pub async fn list(&self, before: Option<&str>, limit: u32) -> Result<Vec<Release>, Error> {
+        Ok(self.services.store.list_releases(&self.project, before, limit).await?)
+    }
+
+    /// Goes on as far as it can.
+    pub async fn advance(&self, name: &str) -> Result<Release, Error> {
+        self.walk(self.get(name).await?).await
+    }
+
+    /// Lets the present step pass without its evidence, by a person who says why, and goes on.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the release is at another step; [`Error::Invalid`] without a reason, or for approval and production.
+    pub async fn waive(&self, name: &str, request: WaiveStep) -> Result<Release, Error> {
+        let mut release = self.get(name).await?;
+        if request.reason.trim().is_empty() {
+            return Err(Error::invalid("a step is let pass with a reason").with_hint("--reason TEXT"));
+        }
+        if matches!(request.step, ReleaseStep::Approval | ReleaseStep::Production) {
+            return Err(Error::invalid(format!("the step {} cannot be let pass", request.step.as_str())));
+        }
+        if request.step != release.step {
+            return Err(Error::Conflict {
+                message: format!("the release of {name} is at the step {}", release.step.as_str()),
+                hint: None,
+            });
+        }
+        release.waived = Some(request.step);
+        let release = self.put(release, &format!("let pass: {}", request.reason)).await?;
+        self.walk(release).await
+    }
+
+    /// Allows it, and goes on. Where the deployment asks for a second key, who began the release may not.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] before the step of approval; [`Error::Forbidden`] for who began it.
+    pub async fn approve(&self, name: &str) -> Result<Release, Error> {
+        let mut release = self.get(name).await?;
+        if release.step != ReleaseStep::Approval {
+            return Err(Error::Conflict {
+                message: format!(
+                    "the release of {name} is at the step {}: there is nothing to allow yet",
+                    release.step.as_str()
+                ),
+                hint: release.waiting,
+            });
+        }
+        let actor = self.services.store.actor();
+        if self.needs_second_key(name).await? && is_same(&release.created_by, release.created_key.as_ref(), actor) {
+            return Err(Error::Forbidden(format!(
+                "{} began this release, and somebody else has to allow it",
+                actor.name
+            )));
+        }
+        release.approved_by = Some(actor.name.clone());
+        let release = self.put(release, "allowed").await?;
+        self.walk(release).await
+    }
+
+    /// Gives a release up: its experiment is cancelled, and what is live stays live.
+    pub async fn cancel(&self, name: &str, reason: &str) -> Result<Release, Error> {
+        let mut release = self.get(name).await?;
+        self.end_experiment(&release, None).await?;
+        release.status = ReleaseStatus::Cancelled;
+        release.waiting = None;
+        let why = if reason.trim().is_empty() { String::new() } else { format!(": {reason}") };
+        self.put(release, &format!("given up{why}")).await
+    }
+
+    /// Does what each step needs, looks whether it passes, and goes on until one does not.
+    async fn walk(&self, mut release: Release) -> Result<Release, Error> {
+        while release.status == ReleaseStatus::Open {
+            self.prepare(&mut release).await?;
+            let known = self.evidence(&release).await?;
+            match next_step(&release, &known) {
+                Verdict::Wait(why) => {
+                    if release.waiting.as_ref() == Some(&why) {
+                        return Ok(release);
+                    }
+                    release.waiting = Some(why.clone());
+                    return self.put(release, &format!("waits: {why}")).await;
+                }
+                Verdict::Pass(why) => {
+                    self.pass(&mut release).await?;
+                    release.waiting = None;
+                    let passed = release.step;
+                    match passed.next() {
+                        Some(next) => release.step = next,
+                        None => release.status = ReleaseStatus::Released,
+                    }
+                    release = self.put(release, &format!("{} passed: {why}", passed.as_str())).await?;
+                }
+            }
+        }
+        Ok(release)
+    }
+
+    /// What a step needs before it can be looked at. Doing it twice changes nothing.
+    async fn prepare(&self, release: &mut Release) -> Result<(), Error> {
+        match release.step {
+            ReleaseStep::Staging => self.deploy(release, STAGING).await,
+            ReleaseStep::Experiment if release.experiment.is_none() => {
+                let Some(live) = self.live(&release.deployment).await? else {
+                    // Nobody is answered yet whom it could be compared with.
+                    release.waived = Some(ReleaseStep::Experiment);
+                    return Ok(());
+                };
+                release.experiment = Some(self.experiment(release, &live.manifest).await?);
+                Ok(())
+            }
+            ReleaseStep::Production => self.deploy(release, DEFAULT_ENVIRONMENT).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// What follows from a step that passed.
+    async fn pass(&self, release: &mut Release) -> Result<(), Error> {
+        if release.step == ReleaseStep::Approval {
+            self.end_experiment(release, Some(CANDIDATE)).await?;
+        }
+        Ok(())
+    }
+
+    async fn deploy(&self, release: &Release, environment: &str) -> Result<(), Error> {
+        let request = Deploy {
+            environment: Some(environment.to_owned()),
+            manifest_hash: Some(release.manifest.to_string()),
+            reason: Some(format!("release {}", release.id)),
+            ..Deploy::default()
+        };
+        // The release has its own step for a second key.
+        self.deployments().deploy_approved(&release.deployment, request).await.map(drop)
+    }
+
+    /// Makes and starts the experiment: a tenth of the users for the candidate, the rest for what is live.
+    async fn experiment(&self, release: &Release, live: &ContentHash) -> Result<String, Error> {
+        let variant = |id: &str, manifest: &ContentHash| Variant {
+            id: id.to_owned(),
+            manifest: Some(manifest.to_string()),
+            is_control: id == CONTROL,
+            ..Variant::default()
+        };
+        let split = [(CONTROL.to_owned(), 1.0 - EXPERIMENT_SHARE), (CANDIDATE.to_owned(), EXPERIMENT_SHARE)];
+        let spec = ExperimentSpec {
+            name: release.id.as_str().replace('_', "-"),
+            variants: vec![variant(CONTROL, live), variant(CANDIDATE, &release.manifest)],
+            traffic_split: split.into_iter().collect(),
+            metrics: vec![MetricSpec::named(METRIC)],
+            target_metric: Some(METRIC.to_owned()),
+            ..ExperimentSpec::default()
+        };
+        let experiments = self.ops().experiments();
+        let made = experiments.create(spec).await?;
+        experiments.start(made.id.as_str()).await?;
+        Ok(made.id.0)
+    }
+
+    /// Completes the experiment with a winner, or cancels it.
+    async fn end_experiment(&self, release: &Release, winner: Option<&str>) -> Result<(), Error> {
+        let Some(id) = &release.experiment else { return Ok(()) };
+        let experiments = self.ops().experiments();
+        let status = experiments.get(id).await?.status;
+        if matches!(status, ExperimentStatus::Completed | ExperimentStatus::Cancelled) {
+            return Ok(());
+        }
+        match winner {
+            Some(winner) => experiments.complete(id, Some(winner)).await?,
+            None => experiments.cancel(id).await?,
+        };
+        Ok(())
+    }
+
+    async fn evidence(&self, release: &Release) -> Result<Evidence, Error> {
+        let mut known = Evidence::default();
+        match release.step {
+            ReleaseStep::Gate => {
+                let settings = self.live(&release.deployment).await?.map(|live| live.settings).unwrap_or_default();
+                let run = self.deployments().passing_run(&release.manifest, &settings).await?;
+                known.passing_run = run.map(|run| run.0);
+            }
+            ReleaseStep::Staging => self.staging(release, &mut known).await?,
+            ReleaseStep::Experiment => {
+                let Some(id) = &release.experiment else { return Ok(known) };
+                let results = self.ops().experiments().get_results(id, &ResultsQuery::default()).await?;
+                known.winner = match results.winner.as_deref() {
+                    Some(CANDIDATE) => Some(Winner::Candidate),
+                    Some(CONTROL) => Some(Winner::Control),
+                    _ => None,
+                };
+                known.recommendation = Some(results.recommendation);
+            }
+            ReleaseStep::Approval => known.second_key = self.needs_second_key(&release.deployment).await?,
+            ReleaseStep::Production => {}
+        }
+        Ok(known)
+    }
+
+    async fn staging(&self, release: &Release, known: &mut Evidence) -> Result<(), Error> {
+        let of = CallsOf {
+            deployment: &release.deployment,
+            environment: STAGING,
+            manifest: Some(release.manifest.as_str()),
+            from: release.created_at,
+            until: Timestamp::MAX,
+        };
+        for hour in self.services.store.calls_by_hour(&self.project, of).await? {
+            known.staging_calls += hour.calls;
+            // A call whose content failed did not fail by protocol.
+            known.staging_failures += hour.failed + hour.soft_failed;
+        }
+        known.staging_failures = known.staging_failures.min(known.staging_calls);
+        if known.staging_calls > 0 {
+            let rate = wilson(Rate::new(known.staging_failures, known.staging_calls)?, 0.95)?;
+            known.staging_upper = rate.interval.map(|interval| interval.high);
+        }
+        Ok(())
+    }
+
+    async fn live(&self, name: &str) -> Result<Option<Deployment>, Error> {
+        Ok(self.services.store.find_deployment(&self.project, name, DEFAULT_ENVIRONMENT).await?)
+    }
+
+    async fn needs_second_key(&self, name: &str) -> Result<bool, Error> {
+        Ok(self.live(name).await?.is_some_and(|live| live.settings.require_approval))
+    }
+
+    async fn put(&self, mut release: Release, text: &str) -> Result<Release, Error> {
+        release.revision += 1;
+        release.history.push(ReleaseEvent {
+            at: self.services.clock.now(),
+            step: release.step,
+            by: self.services.store.actor().name.clone(),
+            text: text.to_owned(),
+        });
+        self.services.store.put_release(&self.project, &release).await?;
+        Ok(release)
+    }
+}
