@@ -138,6 +138,8 @@ pub struct Evidence {
     pub winner: Option<Winner>,
     /// What the experiment says, for people.
     pub recommendation: Option<String>,
+    /// Whether nothing is live yet that it could be compared with.
+    pub is_first: bool,
     /// Whether somebody else than who began the release has to allow it.
     pub second_key: bool,
 }
@@ -182,6 +184,9 @@ pub fn next_step(release: &Release, known: &Evidence) -> Verdict {
             )),
         },
         ReleaseStep::Staging => staging(name, known),
+        ReleaseStep::Experiment if known.is_first => {
+            Verdict::Pass("nothing is live that it could be compared with".to_owned())
+        }
         ReleaseStep::Experiment => match known.winner {
             Some(Winner::Candidate) => Verdict::Pass("the candidate won the experiment".to_owned()),
             Some(Winner::Control) => Verdict::Wait(format!(
@@ -278,6 +283,8 @@ mod tests {
         check(&at(ReleaseStep::Staging), &calls(20, 0, 0.16), "pass: 0 of 20 calls failed");
         check(&at(ReleaseStep::Staging), &calls(20, 5, 0.47), "wait: 5 of 20 calls failed in staging, up to 47 %");
         check(&at(ReleaseStep::Experiment), &none, "wait: the experiment has not concluded (it has no results yet)");
+        let first = Evidence { is_first: true, ..Evidence::default() };
+        check(&at(ReleaseStep::Experiment), &first, "pass: nothing is live");
         let won = |winner| Evidence { winner: Some(winner), ..Evidence::default() };
         check(&at(ReleaseStep::Experiment), &won(Winner::Candidate), "pass:");
         check(&at(ReleaseStep::Experiment), &won(Winner::Control), "wait: what is live won");

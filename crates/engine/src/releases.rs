@@ -213,12 +213,10 @@ impl Releases {
         match release.step {
             ReleaseStep::Staging => self.deploy(release, STAGING).await,
             ReleaseStep::Experiment if release.experiment.is_none() => {
-                let Some(live) = self.live(&release.deployment).await? else {
-                    // Nobody is answered yet whom it could be compared with.
-                    release.waived = Some(ReleaseStep::Experiment);
-                    return Ok(());
-                };
-                release.experiment = Some(self.experiment(release, &live.manifest).await?);
+                // A first release has nothing to be compared with.
+                if let Some(live) = self.live(&release.deployment).await? {
+                    release.experiment = Some(self.experiment(release, &live.manifest).await?);
+                }
                 Ok(())
             }
             ReleaseStep::Production => self.deploy(release, DEFAULT_ENVIRONMENT).await,
@@ -293,7 +291,7 @@ impl Releases {
             }
             ReleaseStep::Staging => self.staging(release, &mut known).await?,
             ReleaseStep::Experiment => {
-                let Some(id) = &release.experiment else { return Ok(known) };
+                let Some(id) = &release.experiment else { return Ok(Evidence { is_first: true, ..known }) };
                 let results = self.ops().experiments().get_results(id, &ResultsQuery::default()).await?;
                 known.winner = match results.winner.as_deref() {
                     Some(CANDIDATE) => Some(Winner::Candidate),

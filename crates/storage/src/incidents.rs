@@ -144,7 +144,7 @@ impl Store {
                    CAST(SUM(CASE WHEN outcome IN ('ok', 'cancelled') THEN 0 ELSE 1 END) AS BIGINT), \
                    CAST(SUM(CASE WHEN soft_failures > 0 THEN 1 ELSE 0 END) AS BIGINT) FROM request_records \
                    WHERE project_id = $1 AND id >= $2 AND deployment = $3 AND environment = $4 AND at < $5 \
-                   AND ($7 IS NULL OR manifest = $7) GROUP BY at / $6 ORDER BY 1";
+                   AND ($7 IS NULL OR manifest = $7) GROUP BY 1 ORDER BY 1";
         let mut conn = self.read().await?;
         let rows = fetch!(
             fetch_all,
