@@ -20,6 +20,7 @@ mod peeking;
 mod prompts;
 mod questions;
 mod records;
+mod releases;
 mod schedules;
 mod scorers;
 mod scripted;

@@ -9,6 +9,7 @@ mod deployments;
 mod events;
 mod experiments;
 mod feedback;
+mod incidents;
 mod jobs;
 mod kill;
 mod manifests;

@@ -1,0 +1,151 @@
+//! Releases walk as far as they can, and second keys allow promotions.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use llmops::domain::access::Actor;
+use llmops::domain::approval::ApprovalStatus;
+use llmops::domain::deployment::DeploymentSettings;
+use llmops::domain::experiment::ExperimentStatus;
+use llmops::domain::gate::GateConfig;
+use llmops::domain::hash::ContentHash;
+use llmops::domain::id::{KeyId, ProjectId};
+use llmops::domain::record::RequestRecord;
+use llmops::domain::release::{Release, ReleaseStatus, ReleaseStep};
+use llmops::evaluator::RunRef;
+use llmops::{Error, LlmOps};
+use llmops_api::deployments::Deploy;
+use llmops_api::releases::{StartRelease, WaiveStep};
+use llmops_testing::on_backends;
+use serde_json::json;
+
+use crate::scripted::{Scripted, add_samples, exact, finish, installation, right, run};
+
+fn model(name: &str) -> Deploy {
+    Deploy { model: Some(format!("test/{name}")), ..Deploy::default() }
+}
+
+fn asking() -> Option<DeploymentSettings> {
+    Some(DeploymentSettings { require_approval: true, ..DeploymentSettings::default() })
+}
+
+/// The installation as the holder of a key sees it.
+fn as_key(ops: &LlmOps, name: &str) -> LlmOps {
+    let actor = Actor { key: Some(KeyId(format!("key_{name}"))), ..Actor::part(name) };
+    ops.for_actor(ProjectId::default_project(), actor)
+}
+
+async fn calls(ops: &LlmOps, manifest: &ContentHash, count: u64) {
+    let now = Timestamp::now();
+    let call = |i: u64| -> RequestRecord {
+        let id = format!("req_{}", llmops::domain::id::sortable(now.as_millisecond() + 1, i));
+        serde_json::from_value(json!({"id": id, "at": now, "door": "chat", "model": "test/two", "stream": false,
+            "deployment": "bot", "environment": "staging", "manifest": manifest, "total_ms": 1.0, "status": 200,
+            "usage": {"prompt_tokens": 1, "completion_tokens": 1}, "outcome": "ok", "attempts": []}))
+        .unwrap()
+    };
+    let records: Vec<_> = (0..count).map(|i| (ProjectId::default_project(), call(i))).collect();
+    ops.store().append_records(&records).await.unwrap();
+}
+
+#[track_caller]
+fn waits(release: &Release, step: ReleaseStep, expected: &str) {
+    assert_eq!(release.step, step, "{release:?}");
+    let waiting = release.waiting.as_deref().unwrap_or_default();
+    assert!(waiting.contains(expected), "{waiting}");
+}
+
+#[tokio::test]
+async fn a_release_stops_where_evidence_or_a_person_is_missing() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        add_samples(&ops, 4).await;
+        ops.deployments().deploy("bot", Deploy { settings: asking(), ..model("one") }).await.unwrap();
+        let (dana, ben) = (as_key(&ops, "dana"), as_key(&ops, "ben"));
+        let request = StartRelease { model: Some("test/two".to_owned()), ..StartRelease::default() };
+        let release = dana.releases().start("bot", request.clone()).await.unwrap();
+        waits(&release, ReleaseStep::Gate, "no run of test/two");
+        assert!(matches!(dana.releases().start("bot", request).await, Err(Error::Conflict { .. })));
+        assert!(matches!(ben.releases().approve("bot").await, Err(Error::Conflict { .. })), "not yet");
+
+        let run = finish(&ops, run("two", exact())).await;
+        ops.evaluator().gate(&RunRef::Id(run.id.0.clone()), None, GateConfig::default()).await.unwrap();
+        let release = dana.releases().advance("bot").await.unwrap();
+        waits(&release, ReleaseStep::Staging, "0 of 20 calls");
+        assert_eq!(ops.deployments().get("bot", Some("staging")).await.unwrap().manifest, release.manifest);
+        calls(&ops, &release.manifest, 25).await;
+        let release = dana.releases().advance("bot").await.unwrap();
+        waits(&release, ReleaseStep::Experiment, "has not concluded");
+        let experiment = release.experiment.clone().unwrap();
+        let started = ops.experiments().get(&experiment).await.unwrap();
+        assert_eq!((started.status, started.spec.variants.len()), (ExperimentStatus::Running, 2));
+        // Asking again changes nothing.
+        assert_eq!(dana.releases().advance("bot").await.unwrap().revision, release.revision);
+
+        let waive = |step, reason: &str| WaiveStep { step, reason: reason.to_owned() };
+        assert!(dana.releases().waive("bot", waive(ReleaseStep::Experiment, " ")).await.is_err());
+        assert!(dana.releases().waive("bot", waive(ReleaseStep::Gate, "why not")).await.is_err());
+        assert!(dana.releases().waive("bot", waive(ReleaseStep::Approval, "why not")).await.is_err());
+        let release = dana.releases().waive("bot", waive(ReleaseStep::Experiment, "a hot fix")).await.unwrap();
+        waits(&release, ReleaseStep::Approval, "somebody else than dana");
+        assert!(matches!(dana.releases().approve("bot").await, Err(Error::Forbidden(_))));
+        let released = ben.releases().approve("bot").await.unwrap();
+        assert_eq!((released.status, released.approved_by.as_deref()), (ReleaseStatus::Released, Some("ben")));
+        assert_eq!(ops.deployments().get("bot", None).await.unwrap().manifest, released.manifest);
+        assert_eq!(ops.experiments().get(&experiment).await.unwrap().status, ExperimentStatus::Completed);
+        assert_eq!(ops.evaluator().baseline("golden").await.unwrap().unwrap().id, run.id, "the run is the baseline");
+        assert!(matches!(ops.releases().get("bot").await, Err(Error::NotFound { .. })));
+        assert_eq!(ops.releases().list(None, 10).await.unwrap(), [released]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_given_up_leaves_what_is_live() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let live = ops.deployments().deploy("bot", model("one")).await.unwrap();
+        let request = |name: &str| StartRelease { model: Some(format!("test/{name}")), ..StartRelease::default() };
+        assert!(matches!(ops.releases().start("bot", request("one")).await, Err(Error::Conflict { .. })), "it is live");
+        ops.releases().start("bot", request("two")).await.unwrap();
+        let gate = WaiveStep { step: ReleaseStep::Gate, reason: "a try".to_owned() };
+        ops.releases().waive("bot", gate).await.unwrap();
+        let cancelled = ops.releases().cancel("bot", "changed our minds").await.unwrap();
+        assert_eq!(cancelled.status, ReleaseStatus::Cancelled);
+        assert_eq!(ops.deployments().get("bot", None).await.unwrap(), live.deployment);
+        ops.releases().start("bot", request("two")).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_key_allows_a_promotion() {
+    on_backends(async |store| {
+        let ops = Arc::new(installation(store, &Scripted::new(right)));
+        let (ci, ben) = (as_key(&ops, "ci"), as_key(&ops, "ben"));
+        let live = ci.deployments().deploy("bot", Deploy { settings: asking(), ..model("one") }).await.unwrap();
+        let first = ci.deployments().deploy("bot", model("two")).await.unwrap();
+        assert!(!first.changed && first.notices[0].contains("second key"), "{:?}", first.notices);
+        assert_eq!(first.deployment, live.deployment);
+        // Another wish takes its place, and switching the demand off is a wish like any other.
+        let plain = Some(DeploymentSettings::default());
+        let second = ci.deployments().deploy("bot", Deploy { settings: plain, ..model("one") }).await.unwrap();
+        let third = ci.deployments().deploy("bot", model("three")).await.unwrap();
+        let id = |deployed: &llmops_api::deployments::Deployed| deployed.approval.as_ref().unwrap().id.to_string();
+        let statuses: Vec<_> = ops.deployments().approvals(None, 10).await.unwrap().iter().map(|a| a.status).collect();
+        let (pending, superseded) = (ApprovalStatus::Pending, ApprovalStatus::Superseded);
+        assert_eq!(statuses, [pending, superseded, superseded]);
+        assert!(matches!(ben.deployments().approve(&id(&second)).await, Err(Error::Conflict { .. })));
+        assert!(matches!(ci.deployments().approve(&id(&third)).await, Err(Error::Forbidden(_))));
+        let deployed = ben.deployments().approve(&id(&third)).await.unwrap();
+        assert_eq!(deployed.manifest.model, "test/three");
+        assert!(deployed.deployment.settings.require_approval);
+        assert!(matches!(ben.deployments().approve(&id(&third)).await, Err(Error::Conflict { .. })));
+        let fourth = ci.deployments().deploy("bot", model("four")).await.unwrap();
+        assert_eq!(ben.deployments().reject(&id(&fourth)).await.unwrap().status, ApprovalStatus::Rejected);
+        assert_eq!(ops.deployments().get("bot", None).await.unwrap().manifest, deployed.deployment.manifest);
+        // The way back needs nobody.
+        ci.deployments().rollback("bot", llmops_api::deployments::Rollback::default()).await.unwrap();
+    })
+    .await;
+}

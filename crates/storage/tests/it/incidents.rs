@@ -1,0 +1,80 @@
+use jiff::Timestamp;
+use llmops_domain::id::{ProjectId, sortable};
+use llmops_domain::incident::Incident;
+use llmops_domain::record::RequestRecord;
+use llmops_storage::{CallsOf, StoreError};
+use llmops_testing::on_backends;
+use serde_json::json;
+
+use crate::support::{at, project};
+
+fn incident(id: &str, environment: &str) -> Incident {
+    serde_json::from_value(json!({"id": id, "deployment": "bot", "environment": environment, "title": "a\u{0}b",
+        "opened_at": at(0), "opened_by": "dana"}))
+    .unwrap()
+}
+
+fn call(second: i64, outcome: &str, soft: bool) -> RequestRecord {
+    let when = at(second);
+    let failures = if soft { json!([{"kind": "empty", "detail": "nothing"}]) } else { json!([]) };
+    serde_json::from_value(json!({"id": format!("req_{}", sortable(when.as_millisecond(), 7)), "at": when,
+        "door": "chat", "model": "sim/small", "stream": false, "deployment": "bot", "environment": "production",
+        "manifest": "a".repeat(64), "usage": {"prompt_tokens": 1, "completion_tokens": 1}, "total_ms": 1.0,
+        "status": 200, "outcome": outcome, "attempts": [], "soft_failures": failures}))
+    .unwrap()
+}
+
+#[tokio::test]
+async fn one_incident_is_open_at_a_time() {
+    on_backends(async |store| {
+        let first = incident("inc_1", "production");
+        store.open_incident(&project(), &first).await.unwrap();
+        let second = store.open_incident(&project(), &incident("inc_2", "production")).await;
+        assert!(matches!(second, Err(StoreError::Conflict(_))), "{second:?}");
+        store.open_incident(&project(), &incident("inc_3", "staging")).await.unwrap();
+        let found = store.find_open_incident(&project(), "bot", "production").await.unwrap().unwrap();
+        assert_eq!((found.id.as_str(), found.title.as_deref()), ("inc_1", Some("a\u{FFFD}b")));
+        let elsewhere = ProjectId("other".to_owned());
+        assert_eq!(store.find_open_incident(&elsewhere, "bot", "production").await.unwrap(), None);
+        let closed = Incident { closed_at: Some(at(9)), ..found };
+        store.update_incident(&project(), &closed).await.unwrap();
+        assert!(matches!(store.update_incident(&project(), &closed).await, Err(StoreError::Conflict(_))));
+        assert_eq!(store.get_incident(&project(), "inc_1").await.unwrap(), closed);
+        let listed = store.list_incidents(&project(), None, 10).await.unwrap();
+        assert_eq!(listed.iter().map(|i| i.id.as_str()).collect::<Vec<_>>(), ["inc_3", "inc_1"]);
+        store.open_incident(&project(), &incident("inc_4", "production")).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn calls_are_counted_by_the_hour() {
+    on_backends(async |store| {
+        let calls = [
+            call(-10_000, "ok", false),
+            call(1, "ok", false),
+            call(2, "upstream_error", false),
+            call(3, "cancelled", false),
+            call(4_000, "ok", true),
+        ];
+        let owned: Vec<_> = calls.iter().map(|call| (project(), call.clone())).collect();
+        store.append_records(&owned).await.unwrap();
+        let of = CallsOf {
+            deployment: "bot",
+            environment: "production",
+            manifest: None,
+            from: at(0),
+            until: Timestamp::MAX,
+        };
+        let hours = store.calls_by_hour(&project(), of).await.unwrap();
+        let shown: Vec<_> = hours.iter().map(|hour| (hour.calls, hour.failed, hour.soft_failed)).collect();
+        assert_eq!(shown.iter().fold((0, 0, 0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2)), (4, 1, 1));
+        let failed = store.failed_calls(&project(), of, 10).await.unwrap();
+        assert_eq!(failed.iter().map(|r| r.id.as_str()).collect::<Vec<_>>(), [&*calls[4].id, &*calls[2].id]);
+        let other = "b".repeat(64);
+        let none = CallsOf { manifest: Some(&other), ..of };
+        assert!(store.calls_by_hour(&project(), none).await.unwrap().is_empty());
+        assert!(store.failed_calls(&project(), none, 10).await.unwrap().is_empty());
+    })
+    .await;
+}
