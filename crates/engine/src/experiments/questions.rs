@@ -169,10 +169,9 @@ fn exploratory(mut result: ExperimentResult) -> ExperimentResult {
     result.winner = None;
     result.forecast = None;
     if result.conclusion != Conclusion::Blocked {
-        result.recommendation =
-            "Do not decide on this alone: it was asked after the start, so it finds something by chance \
-                                 more often than its p-values say. Declare it in the next experiment."
-                .to_owned();
+        "Do not decide on this alone: it was asked after the start, so it finds something by chance more often than its \
+         p-values say. Declare it in the next experiment."
+            .clone_into(&mut result.recommendation);
     }
     result.missing.insert(0, Missing { what: "declared".to_owned(), message: message.to_owned() });
     result

@@ -223,8 +223,8 @@ async fn of_several_replicas_one_lets_the_shares_follow_the_data() {
             let again = manager.assign_variant(&id, &format!("u1-{i}")).await.unwrap();
             assert_eq!(again.variant_index, Some(*index), "nobody is moved");
         }
-        let audit = store.list_audit(&llmops::domain::id::ProjectId::default_project(), &llmops_storage::AuditFilter::default(), 50);
-        let audit = audit.await.unwrap();
+        let (project, filter) = (llmops::domain::id::ProjectId::default_project(), llmops_storage::AuditFilter::default());
+        let audit = store.list_audit(&project, &filter, 50).await.unwrap();
         let steps: Vec<_> = audit.iter().filter(|r| r.action == "experiment.reallocated").map(|r| r.actor.as_str()).collect();
         assert_eq!(steps, ["experiments"]);
         let result = manager.get_results(&id, &ResultsQuery::default()).await.unwrap();

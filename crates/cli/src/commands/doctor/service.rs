@@ -137,6 +137,7 @@ pub(super) fn channels(installation: &Installation<'_>) -> Vec<Finding> {
         let kind = match channel {
             ChannelConfig::Slack(_) => "Slack",
             ChannelConfig::Webhook(_) => "a webhook",
+            ChannelConfig::Pagerduty(_) => "PagerDuty",
             ChannelConfig::Command(_) => "a program",
         };
         Finding::ok(format!("`{name}` is {kind} and has what it needs"))
