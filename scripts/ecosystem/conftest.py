@@ -28,6 +28,11 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
+def words(text: str) -> str:
+    """A text with its line breaks taken out: tables wrap their notices."""
+    return " ".join(text.split())
+
+
 class Project:
     """A project folder, and the command in it."""
 

@@ -49,8 +49,8 @@ async def tools(client: ClientSession) -> Dict[str, Any]:
 
 
 def test_an_assistant_evaluates_gates_and_rolls_back(project: Project) -> None:
-    project.run("deploy", "support-bot", "--prompt", "support-bot", "--model", "sim/support-small")
     project.run("eval")
+    project.run("deploy", "support-bot", "--prompt", "support-bot@1.0.0", "--model", "sim/support-small")
     project.run("baseline", "promote", "latest")
     (project.folder / "prompts/support-bot.yaml").write_text((project.folder / "prompts-next/support-bot.yaml").read_text())
 

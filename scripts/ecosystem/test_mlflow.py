@@ -16,7 +16,7 @@ os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 from mlflow.tracking import MlflowClient  # noqa: E402
 
-from conftest import Project, free_port  # noqa: E402
+from conftest import Project, free_port, words  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -85,13 +85,13 @@ def test_a_folder_takes_runs(project: Project, tmp_path: Path) -> None:
     check_run(client, project, "support-bot", tmp_path)
     project.run("baseline", "promote", "latest", "--mlflow", "./mlruns")
     assert len(runs(client, "support-bot", "tags.env = 'production'")) == 1
-    assert "which is run_" in project.run("gate", "--mlflow", "./mlruns").stdout
+    assert "which is run_" in words(project.run("gate", "--mlflow", "./mlruns").stdout)
 
 
 def test_promotion_tags_the_run_and_the_gate_finds_it(project: Project, tracking: str) -> None:
     env = {"MLFLOW_TRACKING_URI": tracking, "MLFLOW_EXPERIMENT_NAME": "promoted"}
     project.run("eval", **env)
-    assert "No run of MLflow" in project.run("gate", **env).stdout
+    assert "No run of MLflow" in words(project.run("gate", **env).stdout)
     project.run("baseline", "promote", "latest", **env)
     client = MlflowClient(tracking)
     [production] = runs(client, "promoted", "tags.env = 'production'")
@@ -103,7 +103,7 @@ def test_promotion_tags_the_run_and_the_gate_finds_it(project: Project, tracking
     prompt.write_text((project.folder / "prompts-next/support-bot.yaml").read_text())
     project.run("eval", **env)
     failed = project.run("gate", code=1, **env)
-    assert first in failed.stdout and production.info.run_id in failed.stdout
+    assert first in words(failed.stdout) and production.info.run_id in words(failed.stdout)
     assert any(check["name"].startswith("max_drop/") for check in project.scores()["checks"])
 
     # The tag moves: the newest run with it is the baseline, even when an older run is promoted again.
@@ -126,7 +126,7 @@ def test_a_baseline_that_only_mlflow_knows_is_compared_by_its_scores(project: Pr
     env = {"MLFLOW_TRACKING_URI": tracking, "MLFLOW_EXPERIMENT_NAME": "foreign"}
     project.run("eval", "--output", "scores.json")
     said = project.run("gate", code=None, **env)
-    assert f"The baseline is the MLflow run {run.info.run_id}" in said.stdout, said.stdout
+    assert f"The baseline is the MLflow run {run.info.run_id}" in words(said.stdout), said.stdout
     checks = {check["name"]: check for check in project.scores()["checks"]}
     assert checks["max_drop/factual_accuracy"]["baseline"] == 0.999
     assert checks["category_min/tone_consistency"]["status"] in ("pass", "fail"), "a category without baseline has a limit"
@@ -134,7 +134,7 @@ def test_a_baseline_that_only_mlflow_knows_is_compared_by_its_scores(project: Pr
     # A run whose numbers are no scores is no baseline.
     worse = client.create_run(experiment, tags={"env": "production"})
     client.log_metric(worse.info.run_id, "mean_rating", 4.2)
-    assert "neither overall_score nor cat_" in project.run("gate", code=None, **env).stdout
+    assert "neither overall_score nor cat_" in words(project.run("gate", code=None, **env).stdout)
 
 
 def test_an_mlflow_that_is_away_stops_nothing(project: Project) -> None:
@@ -144,7 +144,7 @@ def test_an_mlflow_that_is_away_stops_nothing(project: Project) -> None:
     client = MlflowClient(f"file:{project.folder / 'mlruns'}")
     assert runs(client, "support-bot")[0].data.tags["llmops.run_id"] == project.scores()["run"]
     gated = project.run("gate", "--mlflow", nowhere)
-    assert "No baseline came from MLflow" in gated.stdout and "absolute limits" in gated.stdout
+    assert "No baseline came from MLflow" in words(gated.stdout) and "absolute limits" in words(gated.stdout)
 
 
 def test_places_that_are_none_are_refused(project: Project) -> None:
