@@ -197,7 +197,7 @@ pub struct RequestOrigin {
 }
 
 /// What a provider answered.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChatResponse {
     /// The answer's text; empty beside tool calls.
     pub text: String,

@@ -199,9 +199,10 @@ pub fn next_step(release: &Release, known: &Evidence) -> Verdict {
                 ))
             }
         },
-        ReleaseStep::Approval => match &release.approved_by {
-            Some(by) => Verdict::Pass(format!("{by} allowed it")),
-            None => {
+        ReleaseStep::Approval => {
+            if let Some(by) = &release.approved_by {
+                Verdict::Pass(format!("{by} allowed it"))
+            } else {
                 let who = if known.second_key {
                     format!("somebody else than {}", release.created_by)
                 } else {
@@ -209,7 +210,7 @@ pub fn next_step(release: &Release, known: &Evidence) -> Verdict {
                 };
                 Verdict::Wait(format!("{who} has to allow it: llmops release {name} --approve"))
             }
-        },
+        }
         ReleaseStep::Production => Verdict::Pass("it answers everybody".to_owned()),
     }
 }

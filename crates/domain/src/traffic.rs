@@ -22,9 +22,8 @@ pub fn latency_class(ms: f64) -> i64 {
 
 /// The middle of a class, in ms.
 pub fn latency_of_class(class: i64) -> f64 {
-    #[expect(clippy::cast_possible_truncation, reason = "classes are at most 1,000")]
-    let power = class.clamp(0, 1000) as i32;
-    if power == 0 { 0.5 } else { (GROWTH.powi(power - 1) + GROWTH.powi(power)) / 2.0 }
+    let power = i32::try_from(class.clamp(0, 1000)).unwrap_or(0);
+    if power == 0 { 0.5 } else { f64::midpoint(GROWTH.powi(power - 1), GROWTH.powi(power)) }
 }
 
 /// The quantile of latencies counted by class, in ms; absent where nothing was counted. Classes must ascend.

@@ -52,7 +52,7 @@ impl Deployments {
     /// [`Error::Forbidden`] for the key that asked; [`Error::Conflict`] when it was decided; those of a deployment.
     pub async fn approve(&self, id: &str) -> Result<Deployed, Error> {
         let approval = self.services.store.get_approval(&self.project, id).await?;
-        approval.may_approve(self.services.store.actor()).map_err(refused)?;
+        approval.may_approve(self.services.store.actor()).map_err(|error| refused(&error))?;
         let request = Deploy {
             environment: Some(approval.environment.clone()),
             manifest_hash: Some(approval.manifest.to_string()),
@@ -74,7 +74,7 @@ impl Deployments {
     /// [`Error::Conflict`] when it was decided.
     pub async fn reject(&self, id: &str) -> Result<Approval, Error> {
         let approval = self.services.store.get_approval(&self.project, id).await?;
-        approval.is_pending().map_err(refused)?;
+        approval.is_pending().map_err(|error| refused(&error))?;
         self.decide(approval, ApprovalStatus::Rejected).await
     }
 
@@ -87,7 +87,7 @@ impl Deployments {
     }
 }
 
-fn refused(error: ApprovalError) -> Error {
+fn refused(error: &ApprovalError) -> Error {
     let message = error.to_string();
     match error {
         ApprovalError::Decided { .. } => Error::Conflict { message, hint: None },

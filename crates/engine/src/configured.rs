@@ -35,7 +35,7 @@ impl Services {
             return self.clone();
         }
         let Configured { options, providers, outbound } = (**present).clone();
-        Arc::new(Self { options, providers, outbound, ..(**self).clone() })
+        Arc::new(Self { providers, outbound, options, ..(**self).clone() })
     }
 }
 

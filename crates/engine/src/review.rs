@@ -85,7 +85,7 @@ impl ReviewQueue {
             // Whoever decided could not add the sample: that is all there is to do.
             return self.add_sample(item).await;
         }
-        let (status, answer) = item.decide(&request).map_err(invalid)?;
+        let (status, answer) = item.decide(&request).map_err(|error| invalid(&error))?;
         let by = self.services.store.actor().name.clone();
         let mut decision = ReviewDecision {
             action: request.action,
@@ -99,7 +99,7 @@ impl ReviewQueue {
             sample: None,
         };
         if let Some(answer) = answer {
-            let sample = item.sample(&request, &answer, &by).map_err(invalid)?;
+            let sample = item.sample(&request, &answer, &by).map_err(|error| invalid(&error))?;
             let dataset = request.dataset.clone().unwrap_or_else(|| DEFAULT_DATASET.to_owned());
             decision.sample = Some(self.placed(&dataset, sample, request.replace).await?);
             decision.dataset = Some(dataset);
@@ -235,12 +235,12 @@ fn is_half_done(item: &ReviewItem) -> bool {
     item.decision.as_ref().is_some_and(|decision| decision.sample.is_some() && decision.dataset_version.is_none())
 }
 
-fn invalid(error: ReviewError) -> Error {
+fn invalid(error: &ReviewError) -> Error {
     let message = error.to_string();
     match error {
         ReviewError::Decided { .. } => Error::Conflict { message, hint: None },
         ReviewError::Missing { field, expected } => {
-            let problem = Problem { line: None, field: Some(field.to_owned()), message: expected.to_owned() };
+            let problem = Problem { line: None, field: Some((*field).to_owned()), message: (*expected).to_owned() };
             Error::Invalid { message, problems: vec![problem], hint: None }
         }
         ReviewError::Unwanted { .. } => Error::invalid(message),

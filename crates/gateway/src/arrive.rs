@@ -54,7 +54,7 @@ pub(crate) struct Arrived {
 
 enum Content {
     Whole(Bytes),
-    Stream { first: Option<Bytes>, rest: Incoming, translation: Option<Translation> },
+    Stream { first: Option<Bytes>, rest: Incoming, translation: Option<Box<Translation>> },
 }
 
 /// Why a candidate gave no answer.
@@ -191,7 +191,8 @@ async fn translated(context: Context<'_>, mut opened: Opened, place: &Place<'_>)
         let translation = Translation::new(place.upstream.reader(), EventWriter::new(asked.door, head));
         let mut headers = opened.headers;
         headers.remove(CONTENT_LENGTH);
-        let content = Content::Stream { first: opened.first, rest: opened.rest, translation: Some(translation) };
+        let content =
+            Content::Stream { first: opened.first, rest: opened.rest, translation: Some(Box::new(translation)) };
         return Ok(Arrived { status: opened.status, headers, content });
     }
     let body = call::whole(&mut opened, place.endpoint, context.patience.deadline).await.map_err(Miss::Failure)?;

@@ -104,9 +104,9 @@ impl GatewayBody {
         upstream: Incoming,
         deadline: Instant,
         watch: CallWatch,
-        translation: Translation,
+        translation: Box<Translation>,
     ) -> Self {
-        Self::stream(first, upstream, deadline, watch, Some(Box::new(translation)))
+        Self::stream(first, upstream, deadline, watch, Some(translation))
     }
 
     fn stream(

@@ -21,11 +21,11 @@ pub(crate) fn error_body(door: Door, status: StatusCode, message: &str) -> Bytes
         529 => "overloaded_error",
         _ => "api_error",
     };
-    shaped(door, json!({"message": message, "type": kind, "param": null, "code": status.as_u16().to_string()}))
+    shaped(door, &json!({"message": message, "type": kind, "param": null, "code": status.as_u16().to_string()}))
 }
 
 /// OpenAI's error object; Anthropic's has less.
-fn shaped(door: Door, error: Value) -> Bytes {
+fn shaped(door: Door, error: &Value) -> Bytes {
     let body = match door {
         Door::Messages => json!({"type": "error", "error": {"type": error["type"], "message": error["message"]}}),
         Door::Chat | Door::Embeddings => json!({"error": error}),
@@ -113,7 +113,7 @@ impl GatewayError {
     /// The answer, in the format of the door.
     pub(crate) fn into_response(self, door: Door) -> Response<GatewayBody> {
         let (kind, message) = (self.kind, &self.message);
-        let body = shaped(door, json!({"message": message, "type": kind, "param": self.param, "code": self.code}));
+        let body = shaped(door, &json!({"message": message, "type": kind, "param": self.param, "code": self.code}));
         let mut response = Response::new(GatewayBody::whole(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

@@ -45,8 +45,10 @@ pub struct Exceeded {
 pub struct Limiter {
     ledger: Arc<dyn Ledger>,
     /// By project and spender. Those without limits are not in it.
-    spenders: Arc<RwLock<HashMap<(ProjectId, String), Arc<Spender>>>>,
+    spenders: Arc<RwLock<Spenders>>,
 }
+
+type Spenders = HashMap<(ProjectId, String), Arc<Spender>>;
 
 /// Who spends, with its limits.
 struct Spender {

@@ -39,7 +39,7 @@ async fn choose(assign: &dyn Assign, asked: &Asked<'_>, route: &Arc<Route>) -> (
         return (route.clone(), None);
     };
     let attributes = assign::attributes(&route.deployment, &asked.said);
-    let subject = Subject { project: &asked.project, experiment, attributes: &attributes };
+    let subject = Subject { project: asked.project, experiment, attributes: &attributes };
     match assign.assign(subject).await.and_then(|at| route.variants.get(at)) {
         Some(variant) => {
             let own = variant.route.clone().unwrap_or_else(|| route.clone());
@@ -88,9 +88,10 @@ struct Rendered<'a> {
 impl<'a> Rendered<'a> {
     fn new(asked: &Asked<'_>, route: &Route, openai: Option<&'a Fields<'a>>) -> Result<Self, GatewayError> {
         let natively = |candidate: &Candidate| asked.door == Door::Messages && arrive::is_native(asked.door, candidate);
-        let apart = match route.candidates.iter().any(natively) {
-            true => Some(Conversation::render(route, &asked.fields, &asked.said, true)?),
-            false => None,
+        let apart = if route.candidates.iter().any(natively) {
+            Some(Conversation::render(route, &asked.fields, &asked.said, true)?)
+        } else {
+            None
         };
         let inline = match openai {
             Some(fields) => Some((fields, Conversation::render(route, fields, &asked.said, false)?)),

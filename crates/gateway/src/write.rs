@@ -25,7 +25,9 @@ pub(crate) fn answer(door: Door, stream: bool, head: Head, answer: &ChatResponse
     }
     let mut writer = EventWriter::new(door, head);
     let mut out = Vec::new();
-    pieces(answer).into_iter().for_each(|piece| writer.write(piece, &mut out));
+    for piece in pieces(answer) {
+        writer.write(piece, &mut out);
+    }
     writer.finish(&mut out);
     (Bytes::from(out), "text/event-stream")
 }

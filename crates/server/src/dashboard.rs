@@ -41,7 +41,7 @@ pub(crate) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Respo
 
 /// A file by its name, in the best encoding that the caller takes.
 fn find(name: &str, headers: &HeaderMap) -> Option<Response> {
-    if name.is_empty() || name.ends_with(".br") || name.ends_with(".gz") {
+    if name.is_empty() || matches!(name.rsplit_once('.'), Some((_, "br" | "gz"))) {
         return None;
     }
     if let Some(file) = Assets::get(name) {

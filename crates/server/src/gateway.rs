@@ -55,7 +55,7 @@ impl Gatekeeper for KeyGatekeeper {
             });
         }
         let project = ProjectId::default_project();
-        self.dev.then(|| Caller { project, key: None, limits: None, may_pass_through: true })
+        self.dev.then_some(Caller { project, key: None, limits: None, may_pass_through: true })
     }
 }
 

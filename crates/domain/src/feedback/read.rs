@@ -72,11 +72,11 @@ pub fn read(value: &Value) -> Result<FeedbackBody, Vec<FeedbackProblem>> {
         user: reader.name(map, "user"),
         at: reader.time(map),
     };
-    let is_given = |name: &&str| map.get(*name).is_some_and(|value| !value.is_null());
-    if !["request_id", "trace_id"].iter().any(|name| is_given(&name)) {
+    let is_given = |name: &str| map.get(name).is_some_and(|value| !value.is_null());
+    if !["request_id", "trace_id"].iter().any(|name| is_given(name)) {
         reader.wrong("request_id", "missing: name the answer by `request_id` (the x-llmops-request-id) or `trace_id`");
     }
-    if !SAYING.iter().any(|name| is_given(&name)) {
+    if !SAYING.iter().any(|name| is_given(name)) {
         reader.wrong("", format!("it says nothing: expected at least one of {}", SAYING.join(", ")));
     }
     if reader.problems.is_empty() { Ok(body) } else { Err(reader.problems) }
@@ -136,6 +136,7 @@ impl Reader {
     }
 
     fn rating(&mut self, map: &Map<String, Value>) -> Option<Rating> {
+        const PARTS: [&str; 3] = ["value", "scale", "min"];
         let rating = match map.get("rating")? {
             Value::Null => return None,
             Value::Object(rating) => rating,
@@ -144,7 +145,6 @@ impl Reader {
                 return None;
             }
         };
-        const PARTS: [&str; 3] = ["value", "scale", "min"];
         for name in rating.keys().filter(|name| !PARTS.contains(&name.as_str())) {
             self.wrong(&format!("rating.{name}"), format!("no field of a rating: {}", suggest::hint(name, PARTS)));
         }

@@ -32,10 +32,10 @@ impl Opinion {
         let at = feedback.at;
         self.first_at = Some(self.first_at.map_or(at, |first| first.min(at)));
         if let Some(thumb) = feedback.body.thumb {
-            self.thumb = later(self.thumb, (at, thumb));
+            self.thumb = Some(later(self.thumb, (at, thumb)));
         }
         if let Some(rating) = feedback.body.rating {
-            self.rating = later(self.rating, (at, rating.share()));
+            self.rating = Some(later(self.rating, (at, rating.share())));
         }
         self.corrected |= feedback.body.correction.is_some();
         self.commented |= feedback.body.comment.is_some();
@@ -59,10 +59,10 @@ impl Opinion {
 }
 
 /// Of two words, the one said later; the one that arrived later where they are of one moment.
-fn later<T>(before: Option<(Timestamp, T)>, new: (Timestamp, T)) -> Option<(Timestamp, T)> {
+fn later<T>(before: Option<(Timestamp, T)>, new: (Timestamp, T)) -> (Timestamp, T) {
     match before {
-        Some(before) if before.0 > new.0 => Some(before),
-        _ => Some(new),
+        Some(before) if before.0 > new.0 => before,
+        _ => new,
     }
 }
 
@@ -135,7 +135,7 @@ pub fn slices(context: Option<&FeedbackContext>) -> Vec<String> {
     let Some(context) = context else { return slices };
     let named = [
         ("deployment", context.deployment.as_deref()),
-        ("manifest", context.manifest.as_ref().map(|hash| hash.as_str())),
+        ("manifest", context.manifest.as_ref().map(super::super::hash::ContentHash::as_str)),
         ("prompt", context.prompt.as_deref()),
         ("model", Some(context.model.as_str()).filter(|model| !model.is_empty())),
         ("variant", context.variant.as_deref()),

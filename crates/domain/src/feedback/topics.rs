@@ -74,7 +74,9 @@ pub fn word_vectors(texts: &[String]) -> Vec<BTreeMap<u32, f64>> {
             *weight = (1.0 + weight.ln()) * ((1.0 + all) / (1.0 + having)).ln().mul_add(1.0, 1.0);
         }
         let norm = count.values().map(|weight| weight * weight).sum::<f64>().sqrt();
-        count.values_mut().for_each(|weight| *weight /= norm);
+        for weight in count.values_mut() {
+            *weight /= norm;
+        }
     }
     counts
 }

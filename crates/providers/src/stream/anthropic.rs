@@ -76,14 +76,12 @@ enum Beginning {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum Delta {
-    TextDelta {
-        text: String,
-    },
-    InputJsonDelta {
-        partial_json: String,
-    },
+    #[serde(rename = "text_delta")]
+    Text { text: String },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: String },
     #[serde(other)]
     Other,
 }
@@ -140,12 +138,12 @@ impl Reader {
 
     fn go_on(&mut self, delta: Delta) -> Vec<Piece> {
         match (delta, self.block) {
-            (Delta::TextDelta { text }, _) if !text.is_empty() => vec![Piece::Text(text)],
-            (Delta::InputJsonDelta { partial_json }, _) if partial_json.is_empty() => Vec::new(),
-            (Delta::InputJsonDelta { partial_json }, Block::Call(index)) => {
+            (Delta::Text { text }, _) if !text.is_empty() => vec![Piece::Text(text)],
+            (Delta::InputJson { partial_json }, _) if partial_json.is_empty() => Vec::new(),
+            (Delta::InputJson { partial_json }, Block::Call(index)) => {
                 vec![Piece::Arguments { index, text: partial_json }]
             }
-            (Delta::InputJsonDelta { partial_json }, Block::Answer) => vec![Piece::Text(partial_json)],
+            (Delta::InputJson { partial_json }, Block::Answer) => vec![Piece::Text(partial_json)],
             _ => Vec::new(),
         }
     }

@@ -53,7 +53,9 @@ impl Drain {
             if recorded.is_empty() {
                 break;
             }
-            recorded.into_iter().for_each(|recorded| self.one(recorded));
+            for recorded in recorded {
+                self.one(recorded);
+            }
         }
         self.guards.flush().await;
     }
@@ -147,21 +149,20 @@ impl Faces {
 
 /// Raises the alert, unless records know this face already.
 async fn tell(ops: LlmOps, record: RequestRecord, before: Option<String>, now: String) {
-    let before = match before {
-        Some(before) => before,
-        None => {
-            let filter = RecordFilter {
-                manifest: record.manifest.as_ref().map(ToString::to_string),
-                model: Some(record.model.clone()),
-                cursor: Some(record.id.clone()),
-                ..RecordFilter::default()
-            };
-            let earlier = ops.records().list(&filter, 20).await.unwrap_or_default();
-            let mut faces = earlier.iter().filter_map(face);
-            match faces.next() {
-                Some(last) if last != now && !faces.any(|face| face == now) => last,
-                _ => return,
-            }
+    let before = if let Some(before) = before {
+        before
+    } else {
+        let filter = RecordFilter {
+            manifest: record.manifest.as_ref().map(ToString::to_string),
+            model: Some(record.model.clone()),
+            cursor: Some(record.id.clone()),
+            ..RecordFilter::default()
+        };
+        let earlier = ops.records().list(&filter, 20).await.unwrap_or_default();
+        let mut faces = earlier.iter().filter_map(face);
+        match faces.next() {
+            Some(last) if last != now && !faces.any(|face| face == now) => last,
+            _ => return,
         }
     };
     let deployment = record.deployment.clone().unwrap_or_default();
