@@ -168,9 +168,9 @@ mod tests {
     fn stretches_are_weighed() {
         let arm = |values: &[f64]| {
             let mut sums = UnitSums::default();
-            values
-                .iter()
-                .for_each(|value| sums.add(crate::unit_sums::UnitValue { value: *value, second: None }).unwrap());
+            for &value in values {
+                sums.add(crate::unit_sums::UnitValue { value, second: None }).unwrap();
+            }
             sums
         };
         let fixed = [arm(&[1.0, 2.0, 4.0]), arm(&[2.0, 3.0, 3.0])];

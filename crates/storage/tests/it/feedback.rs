@@ -141,7 +141,7 @@ async fn writers_at_the_same_time_lose_nothing() {
     on_backends(async |store| {
         let writers: Vec<_> = (0..8)
             .map(|writer| {
-                let store = store.clone();
+                let store = Store::clone(store);
                 tokio::spawn(async move {
                     for i in 0..10 {
                         let request = format!("req_{}", i % 3);

@@ -2,7 +2,7 @@
 
 use llmops_domain::id::ProjectId;
 use llmops_domain::limits::Account;
-use llmops_storage::MinuteCalls;
+use llmops_storage::{MinuteCalls, Store};
 use llmops_testing::on_backends;
 
 fn account(start: i64) -> Account {
@@ -30,7 +30,7 @@ async fn slices_are_granted_until_nothing_is_left() {
 async fn replicas_never_get_more_than_there_is() {
     on_backends(async |store| {
         let leases = (0..20).map(|_| {
-            let store = store.clone();
+            let store = Store::clone(store);
             tokio::spawn(async move { store.lease_spending(&account(0), 7, 0, 100).await.unwrap() })
         });
         let mut total = 0;
