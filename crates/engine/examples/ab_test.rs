@@ -4,6 +4,8 @@
 //! cargo run -p llmops --example ab_test
 //! ```
 
+#![expect(clippy::print_stdout, reason = "showing the answers is what this program is for")]
+
 use llmops::domain::experiment::observation::Observation;
 use llmops::domain::prompt::PromptSpec;
 use llmops::{Error, LlmOps};

@@ -179,7 +179,7 @@ async fn answers_that_no_judge_looked_at_are_not_uncertain() {
     on_backends(async |store| {
         let ops = installation(store, &Scripted::new(right));
         add_samples(&ops, 3).await;
-        let run = finish(&ops, run("test/m", exact(), 1)).await;
+        let run = finish(&ops, run("m", exact())).await;
         let found = ops.reviews().collect(&run.id.as_str().into()).await.unwrap();
         assert_eq!((found.added, found.known), (0, 0));
     })
