@@ -15,14 +15,14 @@ python3 sdk/python/generate.py --check
 
 if [ "$mode" = quick ]; then
   python_venv sdk
-  .dev/venv-sdk/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e sdk/python
+  .dev/venv-sdk/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall sdk/python
   step "The Python client against a real server"
   (cd sdk/python && python -m pytest -q -p no:cacheprovider)
   exit
 fi
 
 python_venv ecosystem
-.dev/venv-ecosystem/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e sdk/python
+.dev/venv-ecosystem/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall sdk/python
 step "The Python client: types, then tests against a real server"
 (cd sdk/python && mypy llmops && python -m pytest -q -p no:cacheprovider)
 

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use llmops_api::Client;
+use llmops_api::feedback::{SummaryBy, SummaryQuery};
 use llmops_api::runs::GetRunQuery;
 use llmops_domain::gate::ReferenceScores;
 use llmops_domain::run::EvaluationRun;
@@ -208,7 +209,11 @@ impl Mlflow {
             (Some(name), Some(hash)) => client.get_prompt_version(name, &hash.to_string()).await.ok(),
             _ => None,
         };
-        Content::of(run, prompt.as_ref())
+        let mut content = Content::of(run, prompt.as_ref());
+        if let Some(rating) = mean_rating(client, run).await {
+            content.metrics.insert("mean_rating".to_owned(), rating);
+        }
+        content
     }
 
     /// The baseline of a dataset: the newest run tagged `env=production`. What is compared with instead, and why, is
@@ -270,6 +275,16 @@ impl Mlflow {
         context.note(&format!("tagged env=production in MLflow: {}", tracked.id));
         Ok(())
     }
+}
+
+/// What people rated answers of the run's prompt version on live traffic, on a scale of 5; none where nobody did. Ratings are
+/// no part of the run: that they cannot be had is no reason to lose it.
+async fn mean_rating(client: &Client, run: &EvaluationRun) -> Option<f64> {
+    let label = run.spec.manifest.prompt_label()?;
+    let query = SummaryQuery { by: SummaryBy::Prompt, ..SummaryQuery::default() };
+    let summary = client.feedback_summary(&query).await.ok()?;
+    let rating = summary.rows.iter().find(|row| row.name == label)?.rating?;
+    Some(rating.value * 5.0)
 }
 
 /// What MLflow says a run is to be compared with.

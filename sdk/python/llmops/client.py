@@ -208,8 +208,7 @@ class Client:
     ) -> Any:
         """Says what a person, or the application, thought of an answer.
 
-        ``request_id`` is the ``id`` of the answer (or its header ``x-llmops-request-id``); ``thumb`` is ``up`` or
-        ``down``; ``rating`` is how many of how many; ``correction`` is the answer as it should have been.
+        ``request_id`` is the answer's header ``x-llmops-request-id``; ``thumb`` is ``up`` or ``down``; ``rating`` is how many of how many; ``correction`` is the answer as it should have been.
         """
         body = _feedback_body(request_id, thumb, rating, label, comment, correction, signals, idempotency_key)
         return self._transport.call("POST", "/api/v1/feedback", body=body)

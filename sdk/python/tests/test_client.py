@@ -78,6 +78,12 @@ def test_deployments_and_live_traffic(client: Client, seeded: None) -> None:
         assert time.monotonic() < deadline, answer.text
         time.sleep(0.1)
     assert answer.json()["choices"][0]["message"]["content"], answer.text
+    # Feedback finds its answer by the header.
+    request_id = answer.headers["x-llmops-request-id"]
+    client.feedback(request_id, thumb="down", rating=(2, 5), correction="We are open.", idempotency_key="click-1")
+    client.feedback(request_id, thumb="down", rating=(2, 5), correction="We are open.", idempotency_key="click-1")
+    kept = client._transport.call("GET", "/api/v1/feedback", query={"request_id": request_id})["items"]
+    assert [item["correction"] for item in kept] == ["We are open."]
     assert client.openai_base_url.endswith("/v1")
 
 

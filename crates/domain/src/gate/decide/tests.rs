@@ -253,8 +253,20 @@ fn scores_of_another_system_are_a_baseline() {
         let reference = Some(&reference);
         show(&decide(&GateInput { config, run: &now, baseline: None, reference, paired: None, judges: &[] }))
     };
-    insta::assert_snapshot!(decided(&GateConfig::default()), @"");
-    insta::assert_snapshot!(decided(&noise_aware()), @"");
+    let strict = decided(&GateConfig::default());
+    for line in [
+        "FAIL",
+        "pass overall_min: Overall is 0.860, at least 0.8.",
+        "pass max_drop/a: a changed by -0.040; a drop of 0.05 is allowed.",
+        "fail max_drop/b: b dropped by 0.100 (from 0.900 to 0.800); at most 0.05 is allowed.",
+        "pass category_min/c: c is 0.800, at least 0.72. The baseline has no score for it.",
+        "The baseline is the MLflow run 4f1c. Only its scores are known here: no sample is compared with its counterpart.",
+    ] {
+        let line = line.replace("-0.040", &signed(-0.04));
+        assert!(strict.lines().any(|found| found == line), "no {line:?} in\n{strict}");
+    }
+    // Nothing shows whether a drop is noise: that is what it says.
+    assert!(decided(&noise_aware()).starts_with("INCONCLUSIVE"));
 }
 
 #[test]
