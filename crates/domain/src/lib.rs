@@ -21,6 +21,7 @@ pub mod event;
 pub mod experiment;
 pub mod feedback;
 pub mod gate;
+pub mod genai_span;
 pub mod hash;
 pub mod id;
 pub mod incident;

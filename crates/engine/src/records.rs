@@ -13,6 +13,9 @@ use crate::{Error, Services};
 
 pub use writer::{RecordCounts, RecordWriter};
 
+/// Records of one transaction.
+const BATCH: usize = 2_000;
+
 /// Request records of a project: list, get, erase.
 #[derive(Debug, Clone)]
 pub struct Records {
@@ -28,6 +31,22 @@ impl Records {
     /// Records, newest first.
     pub async fn list(&self, filter: &RecordFilter, limit: u32) -> Result<Vec<RequestRecord>, Error> {
         Ok(self.services.store.list_records(&self.project, filter, limit).await?)
+    }
+
+    /// Takes in records that others made, with their costs by the price table. Those that are there already stay as they are.
+    pub async fn take_in(&self, mut records: Vec<RequestRecord>) -> Result<(), Error> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        for record in &mut records {
+            let target = self.services.providers.resolve(&record.model).ok();
+            record.cost = target.filter(|_| !record.usage_estimated).and_then(|target| target.cost(record.usage));
+        }
+        let owned: Vec<_> = records.into_iter().map(|record| (self.project.clone(), record)).collect();
+        for batch in owned.chunks(BATCH) {
+            self.services.store.append_records(batch).await?;
+        }
+        Ok(())
     }
 
     /// One record.

@@ -19,6 +19,7 @@ pub mod metrics;
 mod ofrep;
 mod openapi;
 mod origin;
+mod otlp;
 mod patience;
 mod request_id;
 mod throttle;
@@ -97,6 +98,7 @@ fn api_router() -> OpenApiRouter<LlmOps> {
         .merge(api::experiments::router())
         .merge(api::observations::router())
         .merge(ofrep::router())
+        .merge(otlp::router())
         .merge(api::events::router())
         .merge(api::alerts::router())
         .merge(api::providers::router())

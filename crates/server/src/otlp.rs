@@ -1,0 +1,80 @@
+//! `/v1/traces`: spans of applications that call models themselves, over OTLP/HTTP. Those of model calls become request
+//! records; all others are accepted and left out.
+
+mod json;
+mod protobuf;
+
+use std::io::Read as _;
+
+use axum::body::Bytes;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use flate2::read::MultiGzDecoder;
+use llmops::LlmOps;
+use llmops_api::error::ErrorResponse;
+use llmops_api::{ErrorBody, ErrorCode};
+use llmops_domain::genai_span::Span;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::ApiError;
+use crate::extract::Editor;
+
+const PROTOBUF: &str = "application/x-protobuf";
+/// Largest request when it is unpacked.
+const MOST_BYTES: u64 = 64 << 20;
+
+pub(crate) fn router() -> OpenApiRouter<LlmOps> {
+    OpenApiRouter::new().routes(routes!(traces))
+}
+
+/// Takes spans by OpenTelemetry's protocol, as protobuf or JSON, packed with gzip or not. Spans of model calls (`gen_ai.*`)
+/// become request records; one that is sent twice is stored once.
+#[utoipa::path(post, path = "/v1/traces", operation_id = "export_traces", tag = "records",
+    request_body(content(
+        (serde_json::Value = "application/json"),
+        (Vec<u8> = "application/x-protobuf"),
+    )),
+    responses((status = 200, description = "Taken", body = serde_json::Value), (status = 400, body = ErrorResponse),
+        (status = 415, body = ErrorResponse)))]
+async fn traces(Editor(ops): Editor, headers: HeaderMap, body: Bytes) -> Result<Response, ApiError> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_json = kind == "application/json";
+    if !is_json && kind != PROTOBUF {
+        let message = format!("`{kind}` is no format of OTLP over HTTP: expected application/json or {PROTOBUF}");
+        return Err(ErrorBody::new(ErrorCode::UnsupportedMediaType, message).into());
+    }
+    let body = unpacked(&headers, body)?;
+    let spans = if is_json { json::spans(&body) } else { protobuf::spans(&body) };
+    let spans = spans.map_err(|message| bad_request(format!("the spans cannot be read: {message}")))?;
+    let records = spans.iter().filter_map(Span::to_record).collect();
+    ops.records().take_in(records).await?;
+    // An empty message says that everything was taken.
+    Ok(if is_json {
+        (StatusCode::OK, axum::Json(serde_json::json!({}))).into_response()
+    } else {
+        (StatusCode::OK, [(CONTENT_TYPE, PROTOBUF)], Bytes::new()).into_response()
+    })
+}
+
+fn bad_request(message: impl Into<String>) -> ApiError {
+    ErrorBody::new(ErrorCode::InvalidRequest, message).into()
+}
+
+fn unpacked(headers: &HeaderMap, body: Bytes) -> Result<Bytes, ApiError> {
+    match headers.get(CONTENT_ENCODING).map(axum::http::HeaderValue::as_bytes) {
+        None | Some(b"identity" | b"") => Ok(body),
+        Some(b"gzip") => {
+            let mut unpacked = Vec::new();
+            let read = MultiGzDecoder::new(&*body).take(MOST_BYTES + 1).read_to_end(&mut unpacked);
+            read.map_err(|error| bad_request(format!("the body is no gzip: {error}")))?;
+            if unpacked.len() as u64 > MOST_BYTES {
+                return Err(bad_request(format!("the body is larger than {} MB unpacked", MOST_BYTES >> 20)));
+            }
+            Ok(unpacked.into())
+        }
+        Some(_) => Err(bad_request("content-encoding: expected gzip, or none")),
+    }
+}
