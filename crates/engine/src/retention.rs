@@ -68,6 +68,12 @@ impl LlmOps {
     }
 
     async fn delete_all(&self, kind: &AgingKind, before: Timestamp) -> Result<u64, Error> {
+        if kind.table() == "observations" {
+            // Whole months at once, where they are kept so.
+            let rows = self.services.store.count_old(kind, before).await?;
+            self.services.store.expire_observations(before).await?;
+            return Ok(rows);
+        }
         let mut all = 0;
         loop {
             let deleted = self.services.store.delete_old(kind, before, PIECE).await?;

@@ -34,6 +34,8 @@ pub const AGING: &[AgingKind] = &[
     ),
     kind("request_records", "request_records", "project_id, id", "FROM request_records WHERE at < $1"),
     kind("audit", "audit", "key", "FROM audit WHERE at < $1"),
+    // Deleted by `Store::expire_observations`, which drops whole months.
+    kind("observations", "observations", "unit_key, digest", "FROM observations WHERE at < $1"),
     // A gate compares with the samples of the baseline, however old it is.
     kind(
         "run_samples",

@@ -54,6 +54,8 @@ pub struct RetentionConfig {
     pub audit: Option<HumanDuration>,
     /// Results of single samples in runs that ended; the runs and their numbers stay, and so do the samples of baselines.
     pub run_samples: Option<HumanDuration>,
+    /// Observations of experiments. Results stay, because they rest on sums; questions see what is left.
+    pub observations: Option<HumanDuration>,
 }
 
 const DAY: u64 = 24 * 3600;
@@ -69,6 +71,7 @@ impl Default for RetentionConfig {
             request_records: days(90),
             audit: None,
             run_samples: None,
+            observations: None,
         }
     }
 }
@@ -84,6 +87,7 @@ impl RetentionConfig {
             "request_records" => self.request_records,
             "audit" => self.audit,
             "run_samples" => self.run_samples,
+            "observations" => self.observations,
             _ => None,
         }
     }
