@@ -33,6 +33,8 @@ const MAX_LABEL: usize = 200;
 const MAX_COMMENT: usize = 10_000;
 /// Longest correction.
 const MAX_CORRECTION: usize = 200_000;
+/// The fields of a rating.
+const PARTS: [&str; 3] = ["value", "scale", "min"];
 /// Most signals.
 const MAX_SIGNALS: usize = 32;
 
@@ -73,10 +75,10 @@ pub fn read(value: &Value) -> Result<FeedbackBody, Vec<FeedbackProblem>> {
         at: reader.time(map),
     };
     let is_given = |name: &&str| map.get(*name).is_some_and(|value| !value.is_null());
-    if !["request_id", "trace_id"].iter().any(|name| is_given(&name)) {
+    if !["request_id", "trace_id"].iter().any(is_given) {
         reader.wrong("request_id", "missing: name the answer by `request_id` (the x-llmops-request-id) or `trace_id`");
     }
-    if !SAYING.iter().any(|name| is_given(&name)) {
+    if !SAYING.iter().any(is_given) {
         reader.wrong("", format!("it says nothing: expected at least one of {}", SAYING.join(", ")));
     }
     if reader.problems.is_empty() { Ok(body) } else { Err(reader.problems) }
@@ -144,7 +146,6 @@ impl Reader {
                 return None;
             }
         };
-        const PARTS: [&str; 3] = ["value", "scale", "min"];
         for name in rating.keys().filter(|name| !PARTS.contains(&name.as_str())) {
             self.wrong(&format!("rating.{name}"), format!("no field of a rating: {}", suggest::hint(name, PARTS)));
         }
