@@ -187,6 +187,17 @@ def traffic(api, calls=60):
         api.post("/v1/chat/completions", body, refused=(400, 403, 404, 422, 502, 503))
 
 
+def feedback(api):
+    records = [r for r in api.get("/api/v1/records?limit=60&deployment=support-bot")["items"] if r["outcome"] == "ok"]
+    for i, record in enumerate(records):
+        said = {"request_id": record["id"], "idempotency_key": f"seed-{i}", "thumb": "down" if i % 6 == 5 else "up"}
+        if i % 12 == 11:
+            said["comment"] = "That is not what I asked."
+        if i == 5:
+            said["correction"] = "Water a fern twice a week; keep the soil moist."
+        api.post("/api/v1/feedback", said)
+
+
 def experiment(api):
     made = api.post("/api/v1/experiments", {
         "name": "Shorter answers", "key": "shorter-answers", "description": "Do shorter answers solve as many questions?",
@@ -247,6 +258,7 @@ def main():
     made = runs(api)
     deployments(api)
     traffic(api)
+    feedback(api)
     experiment(api)
     alerts(api, made[-1]["id"])
     schedules(api)

@@ -43,6 +43,7 @@ export const PLACES: { group: string; places: Place[] }[] = [
     places: [
       { to: "/deployments", label: "Deployments", icon: "deployments", key: "y" },
       { to: "/traffic", label: "Traffic", icon: "traffic", key: "t" },
+      { to: "/review", label: "Review", icon: "review", key: "v" },
       { to: "/alerts", label: "Alerts", icon: "alerts", key: "a" },
       { to: "/schedules", label: "Schedules", icon: "schedules", key: "s" },
       { to: "/providers", label: "Providers", icon: "providers", key: "m" },
@@ -94,6 +95,7 @@ export function Frame() {
   const live = useLive();
   useEffect(() => setMenu(false), [path]);
   useKeys(() => setPalette(true), () => setHelp(true));
+  useScrollableTables();
   return (
     <FrameContext value={{ live }}>
       <div className="frame" data-menu={menu ? "open" : "shut"}>
@@ -120,6 +122,38 @@ export function Frame() {
       </div>
     </FrameContext>
   );
+}
+
+/** Tables that are wider than their place are scrolled by keyboard as well; those that fit are no stop on the way. */
+function useScrollableTables() {
+  useEffect(() => {
+    let asked = 0;
+    const look = () => {
+      asked = 0;
+      for (const place of document.querySelectorAll<HTMLElement>(".table-wrap, .scroll")) {
+        const scrolls = place.scrollWidth > place.clientWidth + 1 || place.scrollHeight > place.clientHeight + 1;
+        if (scrolls && place.tabIndex !== 0) {
+          place.tabIndex = 0;
+          if (place.tagName === "DIV") {
+            place.setAttribute("role", "region");
+            place.setAttribute("aria-label", place.querySelector("[aria-label]")?.getAttribute("aria-label") ?? "Table");
+          }
+        } else if (!scrolls && place.tabIndex === 0) place.removeAttribute("tabindex");
+      }
+    };
+    const ask = () => {
+      asked ||= requestAnimationFrame(look);
+    };
+    const changes = new MutationObserver(ask);
+    changes.observe(document.body, { childList: true, subtree: true });
+    const sizes = new ResizeObserver(ask);
+    sizes.observe(document.body);
+    return () => {
+      changes.disconnect();
+      sizes.disconnect();
+      cancelAnimationFrame(asked);
+    };
+  }, []);
 }
 
 function useKeys(onPalette: () => void, onHelp: () => void) {

@@ -107,7 +107,7 @@ test("quality: the score over time, also as a table; a point opens its run", asy
   await page.locator(".uplot canvas").first().waitFor();
   await click("Table");
   await page.getByRole("region", { name: "Score over time, as a table" }).getByText("n 42").first().waitFor();
-  await page.getByRole("link", { name: /^refusal behavior in 1\.1\.0/ }).click();
+  await page.getByRole("link", { name: /^refusal behavior in support-bot@1\.1\.0/ }).click();
   await page.waitForURL(/\/runs\/.*category=refusal_behavior/);
 });
 
@@ -254,6 +254,18 @@ test("traffic: soft failures, the waterfall of one call", async () => {
   await page.keyboard.press("Escape");
 });
 
+test("a bad answer becomes a golden sample, by keyboard", async () => {
+  await go("/review?reason=correction");
+  await see("Corrected by a user");
+  await page.getByLabel("Dataset").fill("golden");
+  await page.getByLabel("Category").fill("factual_accuracy");
+  await page.locator("h1").click();
+  await page.keyboard.press("a");
+  await see(/It is a sample of golden now, in version/);
+  const samples = await api("GET", `/api/v1/datasets/golden/versions/${(await api("GET", "/api/v1/datasets/golden")).version}/samples?limit=200`);
+  assert.ok(samples.items.some((sample) => sample.expected_output?.[0] === "Water a fern twice a week; keep the soil moist."), "the correction is the expected answer");
+});
+
 test("an alert is acknowledged and resolved", async () => {
   await go("/alerts?status=open&severity=critical");
   await page.getByRole("link", { name: "refusal_behavior fell below the baseline" }).click();
@@ -335,6 +347,7 @@ const PAGES = () => ({
   deployment: "/deployments/support-bot?environment=production",
   traffic: "/traffic",
   call: `/traffic?record=${ids.soft}`,
+  review: "/review",
   alerts: "/alerts",
   channels: "/alerts?tab=channels",
   schedules: "/schedules",

@@ -165,7 +165,8 @@ export function Histogram({ bins, label, height = 120 }: { bins: { low: number; 
 /** A colour between bad and good for a score on [low, high]. */
 export function heat(value: number, low: number, high: number): { background: string; color: string } {
   const share = high > low ? Math.max(0, Math.min(1, (value - low) / (high - low))) : 1;
-  return { background: `color-mix(in oklab, var(--good) ${Math.round(share * 34)}%, color-mix(in oklab, var(--bad) ${Math.round((1 - share) * 40)}%, var(--panel)))`, color: "var(--text)" };
+  const [colour, strength] = share >= 0.5 ? ["--good", (share - 0.5) * 60 + 4] : ["--bad", (0.5 - share) * 76 + 4];
+  return { background: `color-mix(in oklab, var(${colour}) ${Math.round(strength)}%, var(--panel))`, color: "var(--text)" };
 }
 
 export function ChartCardEmpty({ children }: { children: ReactNode }) {

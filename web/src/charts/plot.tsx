@@ -99,7 +99,7 @@ function options(data: LineData, width: number, height: number, hover: (at: { i:
       width: one.bars ? 1 : 1.75,
       spanGaps: true,
       ...(one.dashed ? { dash: [5, 4] } : {}),
-      ...(one.bars ? { paths: uPlot.paths.bars?.({ size: [0.7, 40], align: 1 }) ?? (() => null), fill: `${stroke}55` } : {}),
+      ...(one.bars ? { paths: uPlot.paths.bars?.({ size: [0.7, 40] }) ?? (() => null), fill: stroke } : {}),
       points: { show: (one.points ?? data.x.length < 60) && !one.bars, size: 5, fill: variable("--panel") },
     });
     if (one.lower && one.upper) {
@@ -109,6 +109,9 @@ function options(data: LineData, width: number, height: number, hover: (at: { i:
       bands.push({ series: [at, at + 1], fill: `${stroke}24` });
     }
   }
+  const bars = data.series.some((one) => one.bars);
+  // A bar stands around its place: at the ends there must be room for half of it.
+  const half = bars && data.x.length > 1 ? ((data.x[1] ?? 0) - (data.x[0] ?? 0)) * 0.6 : 0;
   const fixed: uPlot.Scale = { range: (_, low, high) => bounds(data, low, high) };
   const showX = data.showX;
   return {
@@ -119,9 +122,9 @@ function options(data: LineData, width: number, height: number, hover: (at: { i:
     padding: [8, 10, 0, 0],
     legend: { show: false },
     cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false } },
-    scales: { x: { time: !showX }, y: fixed },
+    scales: { x: { time: !showX, ...(bars ? { range: (_: uPlot, low: number, high: number): [number, number] => [low - half, high + half] } : {}) }, y: fixed },
     axes: [
-      { ...axis, grid: { show: false }, space: 80, ...(showX ? { values: (_: uPlot, ticks: number[]) => ticks.map(showX) } : { values: timeTicks }) },
+      { ...axis, grid: { show: false }, size: 30, space: 80, ...(showX ? { values: (_: uPlot, ticks: number[]) => ticks.map(showX) } : { values: timeTicks }) },
       { ...axis, size: 54, values: (_, ticks) => ticks.map((tick) => data.show(tick)) },
     ],
     hooks: {
@@ -164,8 +167,8 @@ function under(chart: uPlot, data: LineData) {
     ctx.moveTo(bbox.left, y);
     ctx.lineTo(bbox.left + bbox.width, y);
     ctx.stroke();
-    ctx.textAlign = "right";
-    ctx.fillText(limit.label, bbox.left + bbox.width - 4 * scale, y - 4 * scale);
+    ctx.textAlign = "left";
+    ctx.fillText(limit.label, bbox.left + 4 * scale, y - 4 * scale);
   }
   ctx.strokeStyle = ctx.fillStyle = variable("--warn");
   ctx.textAlign = "left";

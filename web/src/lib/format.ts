@@ -41,6 +41,9 @@ export function ms(value: number | null | undefined): string {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** A latency from a class of latencies: the lowest class reaches up to 1 ms. */
+export const latency = (value: number | null | undefined): string => (value != null && value <= 1 ? "< 1 ms" : ms(value));
+
 /** A difference with its sign. */
 export const signed = (value: number, digits = 3): string => `${value > 0 ? "+" : value < 0 ? "−" : "±"}${Math.abs(value).toFixed(digits)}`;
 

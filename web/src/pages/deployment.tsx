@@ -3,7 +3,7 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
-import { compact, hash, money, ms, percent } from "../lib/format";
+import { compact, hash, latency, money, percent } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Callout, Card, Copy, Empty, Est, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import { WordDiff } from "../ui/diff";
@@ -48,7 +48,7 @@ function Traffic({ name, environment }: { name: string; environment: string | un
   const data = traffic.data;
   return (
     <div className="grid cards">
-      <Link className="card stat" to="/traffic" search={{ deployment: name, environment }}><span className="name">Calls in 24 h</span><span className="value">{data ? compact(data.sums.calls) : <Skeleton width={70} height={22} />}</span><span className="note">{data?.p50_ms != null ? `${ms(data.p50_ms)} median, 95 % below ${ms(data.p95_ms)}` : "–"}</span></Link>
+      <Link className="card stat" to="/traffic" search={{ deployment: name, environment }}><span className="name">Calls in 24 h</span><span className="value">{data ? compact(data.sums.calls) : <Skeleton width={70} height={22} />}</span><span className="note">{data?.p50_ms != null ? `${latency(data.p50_ms)} median, 95 % below ${latency(data.p95_ms)}` : "–"}</span></Link>
       <div className="card stat"><span className="name">Failed</span><span className="value">{percent(data?.failure_rate?.value)}</span><span className="note"><Est of={data?.failure_rate} show={percent} inline /></span></div>
       <Link className="card stat" to="/traffic" search={{ deployment: name, environment, soft: "true" }}><span className="name">Soft failures</span><span className="value">{percent(data?.soft_failure_rate?.value)}</span><span className="note"><Est of={data?.soft_failure_rate} show={percent} inline /></span></Link>
       <div className="card stat"><span className="name">Spend</span><span className="value">{data ? money(data.sums.cost) : "–"}</span><span className="note">{data && `${compact(data.sums.prompt_tokens + data.sums.completion_tokens)} tokens · ${compact(data.sums.priced)} of ${compact(data.sums.calls)} calls have a price`}</span></div>

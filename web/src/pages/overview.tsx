@@ -5,7 +5,7 @@ import { useMemo } from "react";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { LineChart, Sparkline } from "../charts/frame";
-import { compact, money, ms, percent, plural, score, signed } from "../lib/format";
+import { compact, latency, money, percent, plural, score, signed } from "../lib/format";
 import { Ago, Badge, Card, Dot, Empty, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { PromptLink, RunLink, severityTone } from "../ui/parts";
@@ -33,6 +33,7 @@ export function OverviewPage() {
         <div className="stack" style={{ gap: 12 }}>
           <TrafficChart data={data} />
           <Deployments data={data} />
+          <Experiments data={data} />
         </div>
         <Changes data={data} />
       </div>
@@ -150,8 +151,8 @@ function LatencyStat({ data }: { data: Overview | undefined }) {
       to="/traffic"
       name="Latency"
       loading={!data}
-      value={now?.p50_ms != null ? <>{ms(now.p50_ms)}<small>median</small></> : "–"}
-      note={now?.p95_ms != null ? `95 % below ${ms(now.p95_ms)} · n ${compact(now.sums.calls)}` : "Measured to the last byte"}
+      value={now?.p50_ms != null ? <>{latency(now.p50_ms)}<small>median</small></> : "–"}
+      note={now?.p95_ms != null ? `95 % below ${latency(now.p95_ms)} · n ${compact(now.sums.calls)}` : "Measured to the last byte"}
     />
   );
 }
@@ -177,7 +178,7 @@ function TrafficChart({ data }: { data: Overview | undefined }) {
     const first = Math.floor(new Date(data.traffic.from).getTime() / 3_600_000) * 3600;
     const last = Math.floor(new Date(data.traffic.to).getTime() / 3_600_000) * 3600;
     const x = Array.from({ length: (last - first) / 3600 + 1 }, (_, i) => first + i * 3600);
-    const of = (pick: (hour: Schemas["TrafficHour"]) => number) => x.map((at) => (hours.get(at) ? pick(hours.get(at) as Schemas["TrafficHour"]) : 0));
+    const of = (pick: (hour: Schemas["TrafficHour"]) => number) => x.map((at) => (hours.get(at) ? pick(hours.get(at) as Schemas["TrafficHour"]) || null : null));
     return {
       x,
       series: [
@@ -234,6 +235,23 @@ function Deployments({ data }: { data: Overview | undefined }) {
   );
 }
 
+function Experiments({ data }: { data: Overview | undefined }) {
+  if (!data || data.experiments.length === 0) return null;
+  return (
+    <Card title="Experiments under way" flush aside={<Link to="/experiments" className="link">All experiments</Link>}>
+      <ul className="feed">
+        {data.experiments.map((experiment) => (
+          <li key={experiment.id}>
+            <Dot tone={experiment.status === "running" ? "info" : "warn"} />
+            <div className="grow"><Link className="hover-link" style={{ fontWeight: 500 }} to="/experiments/$id" params={{ id: experiment.id }}>{experiment.name}</Link> <span className="muted">{experiment.variants.map((variant) => variant.name || variant.id).join(" against ")}</span></div>
+            <span className="faint nowrap" style={{ fontSize: 12 }}>{experiment.status === "paused" ? "paused, " : ""}<Ago time={experiment.start_time} /></span>
+          </li>
+        ))}
+      </ul>
+    </Card>
+  );
+}
+
 interface Change {
   id: string;
   at: string;
@@ -255,7 +273,7 @@ function Changes({ data }: { data: Overview | undefined }) {
               <Dot tone={change.tone} />
               <div className="grow">
                 <div className="wrap-any">{change.what}</div>
-                {change.note && <div className="muted wrap-any" style={{ fontSize: 12 }}>{change.note}</div>}
+                {change.note && <div className="muted wrap-any clamp" style={{ fontSize: 12, lineHeight: "17px" }}>{change.note}</div>}
               </div>
               <span className="faint nowrap" style={{ fontSize: 12 }}><Ago time={change.at} /></span>
             </li>

@@ -127,7 +127,7 @@ function Heatmap({ points }: { points: Point[] }) {
                 <th scope="row">{name ? words(name) : "no category"}</th>
                 {columns.map(([key, point]) => {
                   const estimate = point.categories[name];
-                  return <td key={key}>{estimate ? <Tip text={`${score(estimate.value)} (${score(estimate.lower)}–${score(estimate.upper)}, n ${estimate.n})`}><Link to="/runs/$run" params={{ run: point.run }} search={{ tab: "samples", category: name }} style={heat(estimate.value, low, high)} aria-label={`${words(name)} in ${key}: ${score(estimate.value)}, n ${estimate.n}`}>{estimate.value.toFixed(2)}</Link></Tip> : <span className="faint">–</span>}</td>;
+                  return <td key={key}>{estimate ? <Tip text={`${score(estimate.value)} (${score(estimate.lower)}–${score(estimate.upper)}, n ${estimate.n})`}><Link to="/runs/$run" params={{ run: point.run }} search={{ tab: "samples", category: name }} style={heat(estimate.value, low, high)}><span><span className="sr">{words(name)} in {key}: </span>{estimate.value.toFixed(2)}<span className="sr">, n {estimate.n}</span></span></Link></Tip> : <span className="faint">–</span>}</td>;
                 })}
               </tr>
             ))}
