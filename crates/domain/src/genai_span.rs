@@ -126,10 +126,8 @@ impl Span {
     fn usage(&self) -> Option<Usage> {
         let prompt = self.count(&["gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"]);
         let completion = self.count(&["gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"]);
-        (prompt.is_some() || completion.is_some()).then(|| Usage {
-            prompt_tokens: prompt.unwrap_or(0),
-            completion_tokens: completion.unwrap_or(0),
-        })
+        (prompt.is_some() || completion.is_some())
+            .then(|| Usage { prompt_tokens: prompt.unwrap_or(0), completion_tokens: completion.unwrap_or(0) })
     }
 
     fn first_byte_ms(&self) -> Option<f64> {
@@ -155,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    fn span(attributes: Value) -> Span {
+    fn span(attributes: &Value) -> Span {
         Span {
             trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
             span_id: "00f067aa0ba902b7".to_owned(),
@@ -168,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_chat_is_a_record() {
-        let span = span(json!({
+        let span = span(&json!({
             "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o",
             "gen_ai.response.model": "gpt-4o-2024-08-06", "gen_ai.usage.input_tokens": 9, "gen_ai.usage.output_tokens": 2,
             "gen_ai.response.finish_reasons": ["stop"], "gen_ai.conversation.id": "c1", "user.id": "ana",
@@ -188,7 +186,7 @@ mod tests {
     fn older_names_and_failures() {
         let failed = Span {
             error: Some("rate limited".to_owned()),
-            ..span(json!({
+            ..span(&json!({
                 "gen_ai.system": "anthropic", "gen_ai.request.model": "claude", "gen_ai.usage.prompt_tokens": 3,
                 "http.response.status_code": 429,
             }))
@@ -207,9 +205,9 @@ mod tests {
             json!({"gen_ai.operation.name": "invoke_agent", "gen_ai.request.model": "m"}),
             json!({"gen_ai.operation.name": "chat"}),
         ] {
-            assert_eq!(span(attributes.clone()).to_record(), None, "{attributes}");
+            assert_eq!(span(&attributes).to_record(), None, "{attributes}");
         }
-        let embedding = span(json!({"gen_ai.operation.name": "embeddings", "gen_ai.request.model": "e"}));
+        let embedding = span(&json!({"gen_ai.operation.name": "embeddings", "gen_ai.request.model": "e"}));
         let record = embedding.to_record().unwrap();
         assert_eq!((record.door, &*record.model, record.usage_estimated), (Door::Embeddings, "unknown/e", true));
     }

@@ -200,7 +200,7 @@ async fn sampled(context: &Context, project: &Project, client: &Client, (id, mut
     let mut written = None;
     if let (Some(rules), Some(sample)) = (rules, sample) {
         let path = project.folder.join(&rules.path);
-        if rules.path.ends_with(".jsonl") || rules.path.ends_with(".ndjson") {
+        if matches!(path.extension().and_then(|end| end.to_str()), Some("jsonl" | "ndjson")) {
             put_line(&path, sample)?;
             written = Some(path.display().to_string());
         } else {

@@ -302,7 +302,7 @@ fn suites(imported: &mut Imported, targets: &Map<String, Value>, datasets: &Map<
         match same.or_else(|| targets.keys().next().filter(|_| targets.len() == 1)) {
             Some(target) => drop(suites.insert(name.clone(), json!({"target": target, "dataset": name}))),
             None => {
-                imported.note(format!("dataset {name}"), "no suite was made: Langfuse does not say what it evaluates")
+                imported.note(format!("dataset {name}"), "no suite was made: Langfuse does not say what it evaluates");
             }
         }
     }

@@ -43,7 +43,9 @@ pub(crate) fn read(path: &Path) -> Outcome<Imported> {
     let cases = reader.tests(config, &default)?;
     let ([judged, unjudged], assertions) = reader.samples(&cases)?;
     let mut seen = Seen::default();
-    cases.iter().for_each(|case| seen.look(&case.vars));
+    for case in cases {
+        seen.look(&case.vars);
+    }
     reader.write(path, &Parts { models, accounts, prompts, judged, unjudged, assertions, seen });
     Ok(reader.imported)
 }

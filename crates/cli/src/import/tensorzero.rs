@@ -163,7 +163,8 @@ impl Reader {
                 ("system", Some(text)) => drop(file.insert("system".to_owned(), text.trim_end().into())),
                 ("user", Some(text)) => messages.push(json!({"role": role, "content": text.trim_end()})),
                 _ => {
-                    self.imported.note(format!("{place}.{role}_template"), "not carried over: answers are not rendered")
+                    self.imported
+                        .note(format!("{place}.{role}_template"), "not carried over: answers are not rendered");
                 }
             }
         }

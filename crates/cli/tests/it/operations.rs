@@ -33,7 +33,7 @@ impl Server {
         });
         let mut server = Self { child, log, address: String::new() };
         let said = server.wait_for("serves http://");
-        server.address = said.split("serves http://").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+        said.split("serves http://").nth(1).unwrap().split(' ').next().unwrap().clone_into(&mut server.address);
         server
     }
 
@@ -49,7 +49,7 @@ impl Server {
             if said.contains(text) {
                 return said;
             }
-            assert!(begun.elapsed() < Duration::from_secs(60), "no `{text}` in: {said}");
+            assert!(begun.elapsed() < Duration::from_mins(1), "no `{text}` in: {said}");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -295,11 +295,14 @@ fn a_client_that_sends_no_head_is_left() {
     assert_eq!(server.call("GET", "/healthz", "", "").unwrap().0, 200);
 }
 
+/// Headers and body of what was posted.
+type Posted = Arc<Mutex<Vec<(String, Value)>>>;
+
 /// A collector in this process: what was posted, and with which headers.
-fn collector() -> (u16, Arc<Mutex<Vec<(String, Value)>>>) {
+fn collector() -> (u16, Posted) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let posted: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
+    let posted = Posted::default();
     let kept = posted.clone();
     std::thread::spawn(move || {
         for stream in listener.incoming() {

@@ -1,6 +1,8 @@
 //! Adaptive allocation: how often its intervals exclude the truth, what plain means would do, who gets the traffic, and that one
 //! replica decides. The numbers are drawn from a seed, so the tests say the same everywhere.
 
+#![expect(clippy::print_stdout, reason = "the simulations show their rates")]
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;

@@ -358,7 +358,7 @@ async fn what_a_running_experiment_finds_is_told_once_and_taken_back() {
             open.iter().map(|a| (a.metadata["rule"].as_str().unwrap().to_owned(), a.count)).collect::<Vec<_>>()
         };
         assert_eq!(look(1).await, [], "nothing is known yet");
-        let unit = |i: u32| (format!("u{i}"), if i % 2 == 0 { "control" } else { "new" });
+        let unit = |i: u32| (format!("u{i}"), if i.is_multiple_of(2) { "control" } else { "new" });
         let solved = (0..2000).map(|i| (unit(i).0, unit(i).1, "solved", f64::from(i % 10 < 4 + 4 * (i % 2))));
         import(ops, &id, solved).await;
         // The new one answers at greater length than is allowed.

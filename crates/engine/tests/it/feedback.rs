@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::scripted::{Scripted, add_samples, exact, finish, installation, right, run};
 
 /// A record of a minute ago, with what `more` says.
+#[expect(clippy::needless_pass_by_value, reason = "callers make it on the spot")]
 fn record(id: &str, more: Value) -> RequestRecord {
     let body = json!({"model": "bot", "messages": [{"role": "user", "content": "What does delivery cost?"}]});
     let mut value = json!({"id": id, "at": Timestamp::from_second(Timestamp::now().as_second() - 60).unwrap(),
@@ -101,7 +102,8 @@ async fn feedback_that_is_early_or_wrong() {
         let received = ops.feedback().submit_all(&all).await.unwrap();
         assert_eq!((received.accepted, received.duplicates, received.refused), (1, 1, 3));
         assert_eq!(received.ids.len(), 2);
-        let lines: Vec<_> = received.problems.iter().map(|p| (p.line.unwrap(), p.field.as_deref().unwrap_or_default())).collect();
+        let lines: Vec<_> =
+            received.problems.iter().map(|p| (p.line.unwrap(), p.field.as_deref().unwrap_or_default())).collect();
         assert_eq!(lines, [(2, "thumbs"), (2, ""), (4, "at"), (5, "idempotency_key")].map(|(l, f)| (l, f)));
         let clash = ops.feedback().submit(&all[4]).await.unwrap_err();
         assert!(matches!(clash, Error::Conflict { .. }), "{clash}");

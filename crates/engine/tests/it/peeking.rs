@@ -1,6 +1,8 @@
 //! Experiments that are looked at all the time: how often they declare a winner that is none, and whether a broken split is
 //! seen. The numbers are drawn from a seed, so the tests say the same everywhere.
 
+#![expect(clippy::print_stdout, reason = "the simulations show their rates")]
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;

@@ -28,7 +28,7 @@ async fn answered(ops: &LlmOps, experiment: &str, question: Value) -> AskedQuest
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), answer).await.unwrap()
+    tokio::time::timeout(Duration::from_mins(1), answer).await.unwrap()
 }
 
 /// Means and p-values, without the last digits, which depend on the order of summation.
@@ -138,14 +138,13 @@ async fn winsorised_metrics_are_those_with_their_limit_as_a_cap() {
                     result.notices.iter().find(|notice| notice.starts_with("cost: unit values above")).unwrap();
                 // The limit to all its digits: the largest mean of a unit that was pulled in.
                 let shown: f64 = notice.split(' ').nth(4).unwrap().trim_end_matches(',').parse().unwrap();
-                let exact =
-                    (f64::from((shown.ln() / 0.019_802_627_296_179_73).round()) * 0.019_802_627_296_179_73).exp();
+                let exact = ((shown.ln() / 0.019_802_627_296_179_73).round() * 0.019_802_627_296_179_73).exp();
                 metric["cap"] = json!(exact);
             }
             let made = spec(json!({"name": name, "variants": [{"id": "control"}, {"id": "new"}], "metrics": [metric]}));
             let id = manager.create(made).await.unwrap().id.0;
             manager.start(&id).await.unwrap();
-            let variant = |i: u32| if i % 2 == 0 { "control" } else { "new" };
+            let variant = |i: u32| if i.is_multiple_of(2) { "control" } else { "new" };
             // In three batches, the second of which changes units of the first.
             import(&ops, &id, (0..300).map(|i| (format!("u{i}"), variant(i), "cost", cost(i)))).await;
             import(&ops, &id, (0..300).map(|i| (format!("u{i}"), variant(i), "cost", cost(i + 50)))).await;

@@ -25,8 +25,8 @@ fn model(name: &str) -> Deploy {
     Deploy { model: Some(format!("test/{name}")), ..Deploy::default() }
 }
 
-fn asking() -> Option<DeploymentSettings> {
-    Some(DeploymentSettings { require_approval: true, ..DeploymentSettings::default() })
+fn asking() -> DeploymentSettings {
+    DeploymentSettings { require_approval: true, ..DeploymentSettings::default() }
 }
 
 /// The installation as the holder of a key sees it.
@@ -60,7 +60,7 @@ async fn a_release_stops_where_evidence_or_a_person_is_missing() {
     on_backends(async |store| {
         let ops = installation(store, &Scripted::new(right));
         add_samples(&ops, 4).await;
-        ops.deployments().deploy("bot", Deploy { settings: asking(), ..model("one") }).await.unwrap();
+        ops.deployments().deploy("bot", Deploy { settings: Some(asking()), ..model("one") }).await.unwrap();
         let (dana, ben) = (as_key(&ops, "dana"), as_key(&ops, "ben"));
         let request = StartRelease { model: Some("test/two".to_owned()), ..StartRelease::default() };
         let release = dana.releases().start("bot", request.clone()).await.unwrap();
@@ -123,7 +123,7 @@ async fn a_second_key_allows_a_promotion() {
     on_backends(async |store| {
         let ops = Arc::new(installation(store, &Scripted::new(right)));
         let (ci, ben) = (as_key(&ops, "ci"), as_key(&ops, "ben"));
-        let live = ci.deployments().deploy("bot", Deploy { settings: asking(), ..model("one") }).await.unwrap();
+        let live = ci.deployments().deploy("bot", Deploy { settings: Some(asking()), ..model("one") }).await.unwrap();
         let first = ci.deployments().deploy("bot", model("two")).await.unwrap();
         assert!(!first.changed && first.notices[0].contains("second key"), "{:?}", first.notices);
         assert_eq!(first.deployment, live.deployment);

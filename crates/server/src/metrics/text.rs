@@ -90,7 +90,7 @@ mod tests {
         histogram.observe(0.25);
         histogram.observe(2.0);
         out.histogram(&["x"], &histogram.read());
-        let expected = r##"# HELP a_total Of a test.
+        let expected = r#"# HELP a_total Of a test.
 # TYPE a_total counter
 a_total{of="x\"y\\z",to="two\nlines"} 3
 a_total{of="ä",to=""} 0.125
@@ -104,7 +104,7 @@ c_seconds_bucket{of="x",le="1"} 1
 c_seconds_bucket{of="x",le="+Inf"} 2
 c_seconds_sum{of="x"} 2.25
 c_seconds_count{of="x"} 2
-"##;
+"#;
         assert_eq!(out.into_text(), expected);
     }
 }

@@ -463,7 +463,13 @@ async fn a_web_socket_ends_with_its_key() {
         let router = llmops_server::server(house.ops.clone(), llmops_server::ServerOptions::default());
         let service = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
-        let key = CreateKey { name: "watcher".to_owned(), role: Role::Viewer, project: None, expires_at: None };
+        let key = CreateKey {
+            name: "watcher".to_owned(),
+            role: Role::Viewer,
+            project: None,
+            expires_at: None,
+            limits: llmops::domain::limits::Limits::default(),
+        };
         let made = house.ops.keys().create(key).await.unwrap();
         let mut request = format!("ws://{address}/api/v1/ws").into_client_request().unwrap();
         request.headers_mut().insert("authorization", format!("Bearer {}", made.secret).parse().unwrap());

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{at, project};
 
 /// Feedback as it is stored: `id` names it, `second` is when it was said.
+#[expect(clippy::needless_pass_by_value, reason = "callers make it on the spot")]
 fn said(id: &str, second: i64, body: Value) -> Feedback {
     let body = llmops_domain::feedback::read(&body).unwrap();
     Feedback { id: FeedbackId(id.to_owned()), at: at(second), sentiment: body.sentiment(), body, context: None }
@@ -49,7 +50,7 @@ async fn several_words_on_one_answer_are_one_opinion() {
         let other = said("fb_3", 3, json!({"request_id": "req_2", "thumb": "up"}));
         let stored = store.add_feedback(&project(), &[first.clone(), second, other]).await.unwrap();
         assert!(stored.iter().all(|stored| matches!(stored, StoredFeedback::New(_))), "{stored:?}");
-        assert_eq!(sums(&store, None, "all").await, ["all 2 1/2 0.80"]);
+        assert_eq!(sums(store, None, "all").await, ["all 2 1/2 0.80"]);
 
         // The same again, under another id, and other words under the same key.
         let again = Feedback { id: FeedbackId("fb_9".to_owned()), ..first };
@@ -62,7 +63,7 @@ async fn several_words_on_one_answer_are_one_opinion() {
             .add_feedback(&project(), &[said("fb_4", 5, json!({"request_id": "req_1", "thumb": "up"}))])
             .await
             .unwrap();
-        assert_eq!(sums(&store, None, "all").await, ["all 2 2/2 0.80"]);
+        assert_eq!(sums(store, None, "all").await, ["all 2 2/2 0.80"]);
 
         let filter = FeedbackFilter { request_id: Some("req_1".to_owned()), ..FeedbackFilter::default() };
         let listed = store.list_feedback(&project(), &filter, 10).await.unwrap();
@@ -85,7 +86,7 @@ async fn feedback_waits_for_its_record_and_is_settled_once() {
         store.add_feedback(&project(), &[early, traced]).await.unwrap();
         assert!(store.feedback_to_join(at(-10), 10).await.unwrap().is_empty());
         assert!(store.unsettled_feedback(10).await.unwrap().is_empty());
-        assert_eq!(sums(&store, None, "prompt").await, [""; 0]);
+        assert_eq!(sums(store, None, "prompt").await, [""; 0]);
 
         store.append_records(&[(project(), record("req_1", "ana"))]).await.unwrap();
         assert!(store.feedback_to_join(at(100), 10).await.unwrap().is_empty(), "too old to wait for");
@@ -97,9 +98,9 @@ async fn feedback_waits_for_its_record_and_is_settled_once() {
             store.join_feedback(owner, subject, &context(&record.id)).await.unwrap();
             store.join_feedback(owner, subject, &context("req_other")).await.unwrap();
         }
-        assert_eq!(sums(&store, None, "prompt").await, ["prompt/bot@1.0.0 2 1/2 –"]);
-        assert_eq!(sums(&store, Some("bot"), "all").await, ["all 2 1/2 –"]);
-        assert_eq!(sums(&store, Some("bat"), "all").await, [""; 0]);
+        assert_eq!(sums(store, None, "prompt").await, ["prompt/bot@1.0.0 2 1/2 –"]);
+        assert_eq!(sums(store, Some("bot"), "all").await, ["all 2 1/2 –"]);
+        assert_eq!(sums(store, Some("bat"), "all").await, [""; 0]);
 
         let waiting = store.unsettled_feedback(10).await.unwrap();
         assert_eq!(waiting.len(), 2);
@@ -127,10 +128,10 @@ async fn what_is_erased_leaves_the_sums() {
             other,
         ];
         store.add_feedback(&project(), &all).await.unwrap();
-        assert_eq!(sums(&store, None, "all").await, ["all 3 2/3 0.33"]);
+        assert_eq!(sums(store, None, "all").await, ["all 3 2/3 0.33"]);
         assert_eq!(store.erase_feedback_of_user(&ProjectId("other".to_owned()), "ana").await.unwrap(), (0, 0));
         assert_eq!(store.erase_feedback_of_user(&project(), "ana").await.unwrap(), (2, 0));
-        assert_eq!(sums(&store, None, "all").await, ["all 1 1/1 –"]);
+        assert_eq!(sums(store, None, "all").await, ["all 1 1/1 –"]);
         assert_eq!(store.list_feedback(&project(), &FeedbackFilter::default(), 10).await.unwrap().len(), 1);
     })
     .await;
@@ -155,7 +156,7 @@ async fn writers_at_the_same_time_lose_nothing() {
         for writer in writers {
             writer.await.unwrap();
         }
-        assert_eq!(sums(&store, None, "all").await, ["all 3 3/3 –"]);
+        assert_eq!(sums(store, None, "all").await, ["all 3 3/3 –"]);
         assert_eq!(store.list_feedback(&project(), &FeedbackFilter::default(), 500).await.unwrap().len(), 10);
     })
     .await;

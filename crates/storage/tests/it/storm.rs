@@ -32,7 +32,7 @@ async fn ten_thousand_alerts_are_counted_and_told_once_a_cause() {
                     AlertDraft::new(AlertType::Threshold, Severity::Warning, "storm", format!("{cause} is low"));
                 (AlertId(format!("alr_{i:06}")), draft.about("x", Some(&cause)))
             });
-            let raise = Raise { drafts: drafts.collect(), routes: &routes, cooldown: Duration::from_secs(3600), now };
+            let raise = Raise { drafts: drafts.collect(), routes: &routes, cooldown: Duration::from_hours(1), now };
             let raised = store.raise_alerts(&project(), raise).await.unwrap();
             assert_eq!(raised.len(), BATCH);
             told += raised.iter().filter(|raised| raised.telling == Telling::Told).count();

@@ -135,11 +135,14 @@ pub(super) async fn hard_examples(context: &Context, client: &Client, args: Hard
     })
 }
 
+/// How a report is written to a file.
+type ReportWriter = fn(&feedback::FeedbackReport) -> String;
+
 /// `llmops feedback report`
 pub(super) async fn report(context: &Context, client: &Client, args: ReportArgs) -> Outcome {
-    let mut writers: Vec<(PathBuf, fn(&feedback::FeedbackReport) -> String)> = Vec::new();
+    let mut writers: Vec<(PathBuf, ReportWriter)> = Vec::new();
     for path in args.output {
-        let writer = match path.extension().and_then(|e| e.to_str()) {
+        let writer: ReportWriter = match path.extension().and_then(|e| e.to_str()) {
             Some("md") => feedback::markdown,
             Some("html") => feedback::html,
             Some("json") => |report: &feedback::FeedbackReport| super::super::json(report).unwrap_or_default(),
