@@ -126,10 +126,8 @@ impl Span {
     fn usage(&self) -> Option<Usage> {
         let prompt = self.count(&["gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"]);
         let completion = self.count(&["gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"]);
-        (prompt.is_some() || completion.is_some()).then(|| Usage {
-            prompt_tokens: prompt.unwrap_or(0),
-            completion_tokens: completion.unwrap_or(0),
-        })
+        (prompt.is_some() || completion.is_some())
+            .then(|| Usage { prompt_tokens: prompt.unwrap_or(0), completion_tokens: completion.unwrap_or(0) })
     }
 
     fn first_byte_ms(&self) -> Option<f64> {

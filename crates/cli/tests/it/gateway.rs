@@ -51,7 +51,8 @@ fn serve(project: &Project) -> (Child, String) {
 
 #[test]
 fn keys_have_limits_and_users_have_variants() {
-    let project = Project::new(&[("llmops.yaml", CONFIG), ("answers.jsonl", ANSWERS), ("bot.yaml", "experiment: size\n")]);
+    let project =
+        Project::new(&[("llmops.yaml", CONFIG), ("answers.jsonl", ANSWERS), ("bot.yaml", "experiment: size\n")]);
     let (mut server, address) = serve(&project);
     let url = format!("http://{address}");
     let llmops = |args: &[&str]| {

@@ -101,7 +101,8 @@ async fn feedback_that_is_early_or_wrong() {
         let received = ops.feedback().submit_all(&all).await.unwrap();
         assert_eq!((received.accepted, received.duplicates, received.refused), (1, 1, 3));
         assert_eq!(received.ids.len(), 2);
-        let lines: Vec<_> = received.problems.iter().map(|p| (p.line.unwrap(), p.field.as_deref().unwrap_or_default())).collect();
+        let lines: Vec<_> =
+            received.problems.iter().map(|p| (p.line.unwrap(), p.field.as_deref().unwrap_or_default())).collect();
         assert_eq!(lines, [(2, "thumbs"), (2, ""), (4, "at"), (5, "idempotency_key")].map(|(l, f)| (l, f)));
         let clash = ops.feedback().submit(&all[4]).await.unwrap_err();
         assert!(matches!(clash, Error::Conflict { .. }), "{clash}");

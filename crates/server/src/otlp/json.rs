@@ -67,7 +67,9 @@ fn nanoseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Err
 fn plain(value: &Value) -> Value {
     let Some((kind, value)) = value.as_object().and_then(|fields| fields.iter().next()) else { return Value::Null };
     match &**kind {
-        "intValue" => value.as_str().and_then(|text| text.parse::<i64>().ok()).map_or_else(|| value.clone(), Value::from),
+        "intValue" => {
+            value.as_str().and_then(|text| text.parse::<i64>().ok()).map_or_else(|| value.clone(), Value::from)
+        }
         "arrayValue" => {
             let values = value["values"].as_array().map(Vec::as_slice).unwrap_or_default();
             Value::Array(values.iter().map(plain).collect())
