@@ -254,7 +254,9 @@ function Crumbs() {
   const matches = useMatches();
   const last = matches[matches.length - 1];
   const path = (last?.pathname ?? "/").split("/").filter(Boolean).map(decodeURIComponent);
-  const first = PLACES.flatMap((group) => group.places).find((place) => place.to === `/${path[0] ?? ""}`);
+  // Canaries are listed with the deployments.
+  const home = path[0] === "canaries" ? "deployments" : (path[0] ?? "");
+  const first = PLACES.flatMap((group) => group.places).find((place) => place.to === `/${home}`);
   const label = first?.label ?? (path[0] ? path[0][0]?.toUpperCase() + path[0].slice(1) : "");
   const rest = path.slice(1);
   const title = [rest[rest.length - 1] ?? label, "llmops"].filter(Boolean).join(" · ");

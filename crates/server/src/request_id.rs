@@ -37,7 +37,8 @@ pub(crate) async fn name(State(ops): State<LlmOps>, mut request: Request, next: 
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
     let method = request.method().clone();
     let context = ops.telemetry().is_on().then(|| trace_context(&request, &id));
-    let span = tracing::info_span!("request", %id, %method, route);
+    // Of the same target as the line, so that both are wanted or neither.
+    let span = tracing::info_span!(target: "llmops::access", "request", %id, %method, route);
     request.extensions_mut().insert(RequestId(id.clone()));
     let (started, in_flight) = (Instant::now(), meters().in_flight.enter());
     let mut response = next.run(request).instrument(span.clone()).await;

@@ -251,6 +251,8 @@ function State({ report }: { report: Report }) {
 }
 
 const WINDOW = 20;
+/** Below so many pairs an interval is wider than the scale. */
+const FEW = 5;
 
 /** Scores of both sides over time: means of the last pairs, with their intervals. */
 function Beside({ id }: { id: string }) {
@@ -260,7 +262,7 @@ function Beside({ id }: { id: string }) {
     if (scored.length < 3) return null;
     const side = (label: string, colour: number, of: (pair: Pair) => number | null | undefined) => {
       const bands = rolling(scored.map((pair) => of(pair) ?? null), WINDOW);
-      return { label, colour, points: false, values: bands.map((band) => band?.value ?? null), lower: bands.map((band) => band?.lower ?? null), upper: bands.map((band) => band?.upper ?? null), n: bands.map((band) => band?.n ?? null) };
+      return { label, colour, points: false, values: bands.map((band) => band?.value ?? null), lower: bands.map((band) => (band && band.n >= FEW ? band.lower : null)), upper: bands.map((band) => (band && band.n >= FEW ? band.upper : null)), n: bands.map((band) => band?.n ?? null) };
     };
     return { x: scored.map((pair) => new Date(pair.at).getTime() / 1000), series: [side("Production", 1, (pair) => pair.production_score), side("Shadow", 2, (pair) => pair.candidate_score)], show: score };
   }, [pairs.data]);

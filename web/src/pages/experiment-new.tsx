@@ -196,7 +196,7 @@ function Power({ draft, plan }: { draft: Draft; plan: ReturnType<typeof usePlan>
               <dt>Finds</dt><dd>{draft.kind === "binary" ? `a change from ${percent(number(draft.baseline))} to ${percent((number(draft.baseline) ?? 0) + effect)}` : `a difference of ${effect}`}, four times in five</dd>
             </dl>
             {plan.data.days != null && plan.data.days > 28 && <Callout tone="warn">More than four weeks: look for a larger change, or for a metric that varies less.</Callout>}
-            <p className="faint">For one look at the end. Results here may be looked at any day; for that they pay with about a third more users when the effect is just this large.</p>
+            <p className="faint">For one look at the end. Results here may be looked at any day and stay true; that takes more users than one look at the end does.</p>
           </>
         )}
       </div>

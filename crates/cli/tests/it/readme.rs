@@ -43,7 +43,9 @@ fn the_ab_test_of_the_readme_works_as_printed() {
     let mut command = folder.command(&["serve", "--listen", "127.0.0.1:0"]);
     command.env("LLMOPS_ADMIN_KEY", "a-key-for-the-readme");
     let server = Server::spawn(command);
-    let lines = |start: &str| readme.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
+    let lines = |start: &str| {
+        readme.lines().find_map(|line| line.strip_prefix("$ ").filter(|rest| rest.starts_with(start))).unwrap()
+    };
     let setup = format!("export LLMOPS_API_KEY=a-key-for-the-readme\n{}\n{}\n", lines("api() {"), lines("json="));
     let script = format!("{setup}{}", blocks[1]).replace("127.0.0.1:8080", &format!("127.0.0.1:{}", server.port));
     // Where curl fails, the answer says why; `-f` would hide it.

@@ -60,6 +60,9 @@ impl ArmMetric {
         if let Some(tally) = &other.tally {
             self.tally.get_or_insert_default().extend(tally);
         }
+        if let Some(histogram) = &other.histogram {
+            self.histogram.get_or_insert_default().merge(histogram);
+        }
         self.quantiles = match (std::mem::take(&mut self.quantiles), &other.quantiles) {
             (Quantiles::None, other) => other.clone(),
             (Quantiles::Values(mut own), Quantiles::Values(other)) => {

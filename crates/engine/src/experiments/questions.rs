@@ -145,7 +145,12 @@ impl LlmOps {
 /// The experiment as the question reads it, and what is to be summed.
 fn reading(stored: &StoredExperiment, question: &Question) -> Result<(ExperimentSpec, ObservedExperiment), Error> {
     let declared = ObservedExperiment::new(stored.key.clone(), &stored.experiment);
-    let spec = question.reads(&stored.experiment, &declared.names())?;
+    let spec = question.reads(&stored.experiment, &declared.names()).map_err(|invalid| match Error::from(invalid) {
+        Error::Invalid { problems, .. } => {
+            Error::Invalid { message: "the question cannot be answered".to_owned(), problems, hint: None }
+        }
+        other => other,
+    })?;
     let read = Experiment { spec: spec.clone(), ..stored.experiment.clone() };
     Ok((spec, ObservedExperiment::new(stored.key.clone(), &read)))
 }

@@ -151,7 +151,15 @@ async fn experiment(client: &Client, path: &Path) -> Outcome<Piece> {
     let shown = path.display().to_string();
     let spec = file::parse(&read_text(path)?, &shown).map_err(|p| Failure::of_file(Kind::Usage, &shown, &p))?;
     let before = found(client.get_experiment(&spec.key).await)?;
-    let server = before.as_ref().map(|before| hash_of(&before.spec)).transpose()?;
+    let server = before.as_ref().map(|before| {
+        let mut theirs = before.spec.clone();
+        // Where the file names no seed, the server takes the id.
+        if theirs.seed == before.id.0 {
+            theirs.seed.clear();
+        }
+        hash_of(&theirs)
+    });
+    let server = server.transpose()?;
     let (name, hash) = (spec.key.clone(), hash_of(&spec)?);
     let mut piece = piece(PieceKind::Experiment, name, Content::Experiment(Box::new(spec)), (hash, server));
     if let Some(before) = before.filter(|before| before.status != ExperimentStatus::Draft) {
@@ -184,7 +192,10 @@ pub(super) async fn bring(context: &Context, client: &Client, project: &Project,
         Content::Experiment(spec) => match found(client.get_experiment(&spec.key).await)? {
             None => drop(client.create_experiment(spec).await?),
             Some(before) if before.status == ExperimentStatus::Draft => {
-                let Ok(Value::Object(fields)) = serde_json::to_value(spec) else { return Ok(()) };
+                let Ok(Value::Object(mut fields)) = serde_json::to_value(spec) else { return Ok(()) };
+                if spec.seed.is_empty() {
+                    fields.remove("seed");
+                }
                 client.update_experiment(before.id.as_str(), &fields).await?;
             }
             Some(before) => {
