@@ -107,6 +107,7 @@ async fn work(shared: Arc<Shared>) {
     let recovery = tokio::spawn(recover(shared.clone()));
     let schedules = tokio::spawn(tick(shared.clone()));
     let feedback = tokio::spawn(tend_feedback(shared.clone()));
+    let canaries = tokio::spawn(look_after_canaries(shared.clone()));
     let mut jobs = JoinSet::new();
     take_jobs(&shared, &queue, &mut jobs).await;
     while jobs.join_next().await.is_some() {}
@@ -114,6 +115,7 @@ async fn work(shared: Arc<Shared>) {
     recovery.abort();
     schedules.abort();
     feedback.abort();
+    canaries.abort();
 }
 
 async fn take_jobs(shared: &Arc<Shared>, queue: &Arc<dyn Queue>, jobs: &mut JoinSet<()>) {
@@ -232,6 +234,10 @@ async fn perform(shared: &Shared, job: &TakenJob, place: OwnedSemaphorePermit) -
             Fired::NotYet => Next::Again(TURN),
         }),
         Job::Answer { question } => ops.experiments().answer(&question).await.map(|()| Next::Done),
+        Job::Shadow { canary, pair } => {
+            ops.canaries().work_on_pair(&canary, &pair).await?;
+            Ok(Next::Done)
+        }
     }
 }
 
@@ -261,6 +267,16 @@ async fn tend_feedback(shared: Arc<Shared>) {
             tracing::warn!(%error, "could not look after feedback");
         }
         shared.pause(TEND_EVERY).await;
+    }
+}
+
+/// Does what time alone decides of canaries.
+async fn look_after_canaries(shared: Arc<Shared>) {
+    while !shared.is_stopped() {
+        if let Err(error) = crate::canary::tick(&shared.ops.services).await {
+            tracing::warn!(%error, "could not look after canaries");
+        }
+        shared.pause(Duration::from_secs(1)).await;
     }
 }
 
