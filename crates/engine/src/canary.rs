@@ -61,11 +61,13 @@ impl Canaries {
     }
 
     /// Puts a candidate beside what a deployment answers with.
-    pub async fn start(&self, request: StartCanary) -> Result<StartedCanary, Error> {
+    pub async fn start(&self, mut request: StartCanary) -> Result<StartedCanary, Error> {
         check_policy(&request.policy)?;
         let environment = request.environment.unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
         let deployments = self.deployments();
         let deployment = deployments.get(&request.deployment, Some(&environment)).await?;
+        // A canary is no way around the second key that the deployment asks for.
+        request.policy.promote.approval |= deployment.settings.require_approval;
         let candidate = Deploy {
             manifest: request.manifest,
             manifest_hash: request.manifest_hash,

@@ -5,7 +5,7 @@ use llmops_domain::canary::{ClusterTotals, Evidence, PairStatus, PairVerdict, Sh
 use llmops_domain::id::{CanaryId, ProjectId};
 
 use crate::canaries::{hour, key_of, lock, skip};
-use crate::db::{Tx, big, check_name, decode, encode, execute, fetch, micros};
+use crate::db::{Tx, check_name, decode, encode, execute, fetch, micros};
 use crate::{Store, StoreError};
 
 /// Which pairs are meant. Everything that is set must hold.
@@ -181,16 +181,6 @@ impl Store {
         let erased = execute!(tx, sql, project.as_str(), cluster)?;
         tx.commit().await?;
         Ok(erased)
-    }
-
-    /// Deletes settled pairs older than `before`, at most so many at a time, and answers with their number.
-    pub async fn expire_shadow_pairs(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        let sql = "DELETE FROM shadow_pairs WHERE (canary_key, id) IN (SELECT canary_key, id FROM shadow_pairs \
-                   WHERE at < $1 AND status <> 'waiting' ORDER BY at LIMIT $2)";
-        let mut tx = self.write().await?;
-        let expired = execute!(tx, sql, micros(before), big(u64::from(limit)))?;
-        tx.commit().await?;
-        Ok(expired)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use llmops_api::deployments::Deploy;
+use llmops_api::deployments::{Deploy, Deployed};
 use llmops_domain::alert::{AlertDraft, AlertType, Severity};
 use llmops_domain::canary::{
     Action, Canary, CanaryState, Decision, LoggedDecision, PairVerdict, Phase, ShadowPair, Situation, decide,
@@ -128,8 +128,17 @@ impl Canaries {
             ..Deploy::default()
         };
         let now = self.services.clock.now();
-        let deployed = self.deployments().deploy(&canary.deployment, request).await;
+        // A second key has allowed it already where the policy asked for one.
+        let approved = canary.policy.promote.approval && canary.approved_by.is_some();
+        let deployed = match approved {
+            true => self.deployments().deploy_approved(&canary.deployment, request).await,
+            false => self.deployments().deploy(&canary.deployment, request).await,
+        };
         let (to, note) = match deployed {
+            Ok(Deployed { approval: Some(approval), .. }) => {
+                let note = format!("it waits for a second key: llmops approval approve {}", approval.id);
+                (CanaryState::Paused { stage: None }, Some(note))
+            }
             Ok(_) => (CanaryState::Promoted, canary.note.clone()),
             Err(
                 error @ (Error::Conflict { .. } | Error::Invalid { .. } | Error::NotFound { .. } | Error::Forbidden(_)),

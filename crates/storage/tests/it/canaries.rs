@@ -175,7 +175,8 @@ async fn a_pair_is_settled_once_and_its_canary_adds_up() {
         store.drop_shadow_pair(&project(), id, "r2", SkipReason::HourlyBudget).await.unwrap();
         assert_eq!(store.erase_shadow_pairs(&project(), "u2").await.unwrap(), 1);
         assert_eq!(store.canary_sums(&project(), id, at(3)).await.unwrap().evidence.pairs(), 2, "sums name nobody");
-        assert_eq!(store.expire_shadow_pairs(at(100), 10).await.unwrap(), 1, "r3 waits, and stays");
+        let aging = llmops_storage::AGING.iter().find(|kind| kind.table() == "shadow_pairs").unwrap();
+        assert_eq!(store.delete_old(aging, at(100), 10).await.unwrap(), 1, "r3 waits, and stays");
     })
     .await;
 }
