@@ -52,6 +52,13 @@ impl Canaries {
         Self { services, project }
     }
 
+    /// Of llmops itself: what it changes is recorded as done by `canary`.
+    pub(crate) fn by_itself(services: &Arc<Services>, project: ProjectId) -> Self {
+        let mut own = (**services).clone();
+        own.store = own.store.acting_as(Arc::new(Actor::part("canary")));
+        Self { services: Arc::new(own), project }
+    }
+
     fn prompts(&self) -> PromptRegistry {
         PromptRegistry::new(self.services.clone(), self.project.clone())
     }

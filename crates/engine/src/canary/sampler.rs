@@ -337,7 +337,7 @@ impl Inner {
         let inner = self.clone();
         tokio::spawn(async move {
             let place = inner.places.clone().acquire_owned().await;
-            let canaries = Canaries::new(inner.services.clone(), drawn.project.clone());
+            let canaries = Canaries::by_itself(&inner.services, drawn.project.clone());
             let done = match place {
                 Ok(_place) => canaries.settle(&drawn.canary, drawn.pair, false).await,
                 Err(_) => Err(Error::Internal("the places for pairs are gone".to_owned())),

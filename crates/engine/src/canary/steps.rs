@@ -244,7 +244,7 @@ fn sample_of(canary: &Canary, pair: &ShadowPair) -> Option<Sample> {
 /// answers any more.
 pub(crate) async fn tick(services: &Arc<Services>) -> Result<(), Error> {
     for (project, canary) in services.store.live_canaries().await? {
-        let one = Canaries::new(services.clone(), project);
+        let one = Canaries::by_itself(services, project);
         let done = if canary.state == CanaryState::Promoting {
             one.finish_promotion(canary.clone()).await.map(drop)
         } else {

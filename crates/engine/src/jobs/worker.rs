@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::{Job, Queue, QueueError, TakenJob};
+use crate::canary::Canaries;
 use crate::evaluator::Joined;
 use crate::schedules::{Fired, TURN};
 use crate::telemetry::{Span, SpanId, SpanKind, TraceContext};
@@ -235,7 +236,7 @@ async fn perform(shared: &Shared, job: &TakenJob, place: OwnedSemaphorePermit) -
         }),
         Job::Answer { question } => ops.experiments().answer(&question).await.map(|()| Next::Done),
         Job::Shadow { canary, pair } => {
-            ops.canaries().work_on_pair(&canary, &pair).await?;
+            Canaries::by_itself(&ops.services, job.project.clone()).work_on_pair(&canary, &pair).await?;
             Ok(Next::Done)
         }
     }
