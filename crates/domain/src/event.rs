@@ -190,7 +190,7 @@ pub enum EventType {
 
 impl EventType {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::RunStarted,
         Self::RunProgress,
         Self::RunCompleted,
