@@ -145,9 +145,10 @@ async fn a_pair_is_settled_once_and_its_canary_adds_up() {
         assert_eq!(found.texts.unwrap().production_answer, "yes \u{FFFD} no");
 
         let win = judged(pairs[0].clone(), PairVerdict::Win);
+        let own = project();
         let (one, other) = tokio::join!(
-            store.settle_shadow_pair(&project(), id, &win, at(2)),
-            store.settle_shadow_pair(&project(), id, &win, at(2))
+            store.settle_shadow_pair(&own, id, &win, at(2)),
+            store.settle_shadow_pair(&own, id, &win, at(2))
         );
         let settled: Vec<_> = [one.unwrap(), other.unwrap()].into_iter().flatten().collect();
         assert_eq!(settled.len(), 1, "two workers, one pair");
