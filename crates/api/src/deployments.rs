@@ -177,4 +177,7 @@ pub struct Erased {
     /// Items of the review queue about the user's answers.
     #[serde(default)]
     pub review_items: u64,
+    /// Pairs of canaries that the user's calls made.
+    #[serde(default)]
+    pub shadow_pairs: u64,
 }

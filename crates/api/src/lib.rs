@@ -5,6 +5,7 @@
 pub mod access;
 pub mod alerts;
 pub mod applied;
+pub mod canaries;
 pub mod client;
 pub mod config;
 pub mod datasets;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    alert, apply, audit, baseline, compare, dataset, db, deployment, doctor, eval, experiment, feedback, gate, import,
-    incident, init, judge, key, mcp, project, prompt, provider, records, release, review, run, schedule, schema, score,
-    serve, simulate, worker,
+    alert, apply, audit, baseline, canary, compare, dataset, db, deployment, doctor, eval, experiment, feedback, gate,
+    import, incident, init, judge, key, mcp, project, prompt, provider, records, release, review, run, schedule,
+    schema, score, serve, simulate, worker,
 };
 
 /// Quality of LLM applications: versioned prompts, datasets, evaluation, a gate for CI.
@@ -110,6 +110,9 @@ pub(crate) enum Command {
     Rehearse(deployment::RehearseArgs),
     /// Let the prepared strict manifest, or a fixed answer, answer instead
     SafeMode(deployment::SafeModeArgs),
+    /// A candidate beside what is live: unseen, judged, then promoted or aborted
+    #[command(subcommand)]
+    Canary(canary::CanaryCommand),
     /// What the gateway keeps of its calls
     #[command(subcommand)]
     Records(records::RecordsCommand),

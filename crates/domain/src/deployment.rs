@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::canary::LiveCanary;
 use crate::config::duration::HumanDuration;
 use crate::hash::ContentHash;
 use crate::id::ProjectId;
@@ -64,6 +65,8 @@ pub struct LiveDeployment {
     pub fixed_answer: Option<String>,
     /// What answers in the variants of its experiment, in their order; empty without one, and in safe mode.
     pub variants: Vec<LiveVariant>,
+    /// The candidate that answers the same traffic, unseen or seen by a share of users.
+    pub canary: Option<LiveCanary>,
 }
 
 /// What answers in one variant of a deployment's experiment.

@@ -81,6 +81,22 @@ pub enum Event {
         /// What happened to it: `opened` or `closed`.
         action: String,
     },
+    /// A canary was started, or came a step further.
+    #[serde(rename = "canary")]
+    Canary {
+        /// Its id.
+        canary: String,
+        /// The deployment whose traffic it answers.
+        deployment: String,
+        /// The environment, such as `production`.
+        environment: String,
+        /// The status it has now.
+        status: String,
+        /// The candidate's manifest.
+        candidate: String,
+        /// Why.
+        note: Option<String>,
+    },
     /// A schedule's time came: it started a run, or had a reason not to.
     #[serde(rename = "schedule")]
     Schedule {
@@ -161,6 +177,9 @@ pub enum EventType {
     /// An experiment changed its status.
     #[serde(rename = "experiment")]
     Experiment,
+    /// A canary came a step further.
+    #[serde(rename = "canary")]
+    Canary,
     /// A schedule fired, or did not.
     #[serde(rename = "schedule")]
     Schedule,
@@ -171,7 +190,7 @@ pub enum EventType {
 
 impl EventType {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::RunStarted,
         Self::RunProgress,
         Self::RunCompleted,
@@ -180,6 +199,7 @@ impl EventType {
         Self::Alert,
         Self::Deployment,
         Self::Experiment,
+        Self::Canary,
         Self::Schedule,
         Self::Incident,
     ];
@@ -195,6 +215,7 @@ impl EventType {
             Self::Alert => "alert",
             Self::Deployment => "deployment",
             Self::Experiment => "experiment",
+            Self::Canary => "canary",
             Self::Schedule => "schedule",
             Self::Incident => "incident",
         }
@@ -219,6 +240,7 @@ impl Event {
             Self::Alert { .. } => EventType::Alert,
             Self::Deployment { .. } => EventType::Deployment,
             Self::Experiment { .. } => EventType::Experiment,
+            Self::Canary { .. } => EventType::Canary,
             Self::Schedule { .. } => EventType::Schedule,
             Self::Incident { .. } => EventType::Incident,
         }

@@ -86,6 +86,12 @@ id!(
 );
 
 id!(
+    /// A candidate manifest on live traffic.
+    CanaryId,
+    "canary"
+);
+
+id!(
     /// A judge compared with people.
     CalibrationId,
     "calibration"

@@ -9,6 +9,7 @@ pub mod alert;
 pub mod apply;
 pub mod approval;
 pub mod calibration;
+pub mod canary;
 pub mod chat;
 pub mod compare;
 pub mod config;

@@ -6,6 +6,7 @@ mod variants;
 use std::sync::Arc;
 
 use llmops_api::deployments::{Deploy, Deployed, Rollback, SoftFailureRate, SwitchSafeMode};
+use llmops_domain::canary::LiveCanary;
 use llmops_domain::config::duration::HumanDuration;
 use llmops_domain::deployment::{
     self, DEFAULT_ENVIRONMENT, Deployment, DeploymentAction, DeploymentChange, DeploymentSettings, LiveDeployment,
@@ -20,6 +21,7 @@ use llmops_domain::run::EvaluationFilter;
 use llmops_domain::soft_failure::Guard;
 use llmops_storage::StoreError;
 
+use crate::canary::Canaries;
 use crate::evaluator::BASELINE_TAG;
 use crate::gate::PASSED_TAG;
 use crate::prompts::PromptRegistry;
@@ -339,8 +341,19 @@ impl Deployments {
         CompiledTarget::compile(manifest, body.as_ref()).map_err(|error| Error::invalid(error.to_string()))
     }
 
+    /// A manifest that a canary may put beside a deployment: resolved, stored, and able to answer.
+    pub(crate) async fn candidate(
+        &self,
+        request: Deploy,
+        settings: &DeploymentSettings,
+    ) -> Result<(ContentHash, Manifest), Error> {
+        let manifest = self.resolve(request).await?;
+        self.check(&manifest, settings).await?;
+        Ok((self.services.store.put_manifest(&self.project, &manifest).await?, manifest))
+    }
+
     /// The body of the prompt that a manifest names.
-    async fn prompt_body(&self, manifest: &Manifest) -> Result<Option<PromptBody>, Error> {
+    pub(crate) async fn prompt_body(&self, manifest: &Manifest) -> Result<Option<PromptBody>, Error> {
         let (Some(name), Some(hash)) = (&manifest.prompt, &manifest.prompt_hash) else { return Ok(None) };
         Ok(Some(self.prompts.resolve(&format!("{name}@{}", hash.as_str())).await?.body))
     }
@@ -407,12 +420,23 @@ impl Deployments {
     /// Everything that gateways answer from, in all projects. What cannot be read is left out, with a warning.
     pub(crate) async fn live(services: &Arc<Services>) -> Result<Vec<LiveDeployment>, Error> {
         let mut live = Vec::new();
+        let mut canaries = Canaries::live(services).await?;
         for (project, deployment) in services.store.all_deployments().await? {
             let prompts = PromptRegistry::new(services.clone(), project.clone());
             let one = Self::new(services.clone(), project, prompts);
             let name = deployment.name.clone();
             match one.point(deployment).await {
-                Ok(pointer) => live.push(pointer),
+                Ok(pointer) => {
+                    let its = |(project, live): &(ProjectId, LiveCanary)| {
+                        let (canary, deployment) = (&live.canary, &pointer.deployment);
+                        *project == pointer.project
+                            && canary.deployment == deployment.name
+                            && canary.environment == deployment.environment
+                            && canary.production == deployment.manifest
+                    };
+                    let canary = canaries.iter().position(its).map(|at| canaries.swap_remove(at).1);
+                    live.push(LiveDeployment { canary, ..pointer });
+                }
                 // The store being away is no reason to forget deployments.
                 Err(error @ Error::Store(StoreError::Unavailable(_))) => return Err(error),
                 Err(error) => tracing::error!(deployment = %name, %error, "a deployment cannot be served"),
@@ -445,7 +469,7 @@ impl Deployments {
             }
         };
         let project = self.project.clone();
-        Ok(LiveDeployment { project, deployment, manifest, manifest_id, prompt, fixed_answer, variants })
+        Ok(LiveDeployment { project, deployment, manifest, manifest_id, prompt, fixed_answer, variants, canary: None })
     }
 }
 

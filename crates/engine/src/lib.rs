@@ -23,6 +23,7 @@ pub mod alerts;
 pub mod analysis;
 mod approvals;
 mod cache;
+pub mod canary;
 mod clock;
 mod configured;
 pub mod datasets;
@@ -76,6 +77,7 @@ use tokio::sync::Notify;
 
 pub use access::{Access, AuditLog, KeyManager, ProjectManager};
 pub use alerts::{AlertManager, AlertOptions, AlertWorker};
+pub use canary::{Canaries, CanarySampler};
 pub use clock::{Clock, SystemClock};
 pub use datasets::DatasetManager;
 pub use deployments::Deployments;
@@ -357,7 +359,17 @@ impl LlmOps {
         Deployments::new(self.services.clone(), self.project.clone(), self.prompts())
     }
 
-    /// The number of the newest change of any deployment in any project: a gateway that knows it is up to date.
+    /// The canaries.
+    pub fn canaries(&self) -> Canaries {
+        Canaries::new(self.services.clone(), self.project.clone())
+    }
+
+    /// Takes over calls that gateways answered, for the canaries of all projects. A process with a gateway has one.
+    pub fn canary_sampler(&self) -> CanarySampler {
+        CanarySampler::start(self.services.clone())
+    }
+
+    /// A number that grows with every change of what gateways answer from: one that knows it is up to date.
     pub async fn deployments_revision(&self) -> Result<i64, Error> {
         Ok(self.services.store.deployments_revision().await?)
     }

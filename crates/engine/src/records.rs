@@ -54,7 +54,7 @@ impl Records {
         Ok(self.services.store.get_record(&self.project, id).await?)
     }
 
-    /// Deletes everything that is kept of a user's calls: records, feedback and items of the review queue. A deployment that
+    /// Deletes everything that is kept of a user's calls: records, pairs of canaries, feedback and items of the review queue. A deployment that
     /// hashes its users has them under the SHA-256 of the id: both are deleted.
     pub async fn erase_user(&self, user: &str) -> Result<Erased, Error> {
         if user.is_empty() {
@@ -68,6 +68,8 @@ impl Records {
             erased.feedback += feedback;
             erased.review_items += items;
             erased.records += store.erase_records_of_user(&self.project, name).await?;
+            erased.shadow_pairs +=
+                store.erase_shadow_pairs(&self.project, &crate::canary::cluster_of_user(name)).await?;
         }
         Ok(erased)
     }

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::asked::Asked;
 use crate::assign::{Assign, BoxFuture, Subject};
+use crate::canary;
 use crate::direct;
 use crate::error::GatewayError;
 use crate::limits::{Limiter, LocalLedger};
@@ -166,7 +167,8 @@ impl Gateway {
                         return refuse(GatewayError::limited(&exceeded), watch, door);
                     }
                 }
-                serve::deployed(&*self.assign, &asked, route, watch).await
+                let route = canary::choose(route, &asked.said, &mut watch);
+                serve::deployed(&*self.assign, &asked, &route, watch).await
             }
             Some(Err(error)) => {
                 tracing::warn!(%error, "a deployment was called that cannot answer");

@@ -17,6 +17,7 @@
 //! | `call`, `attempts` | attempts: retries before the first byte, each of them noted |
 //! | `body`, `write` | the answer on its way to the caller, watched, and translated where the formats differ |
 //! | `cache` | answers that are kept for equal requests |
+//! | `canary` | who is answered by a candidate, and what is handed over to compare |
 //! | `reply` | answers that the gateway makes itself |
 //! | `answer` | what an answer says, read when the caller has it |
 //! | [`recorder`] | from a finished call to its request record, off the path |
@@ -33,6 +34,7 @@ mod attempts;
 mod body;
 mod cache;
 mod call;
+mod canary;
 mod direct;
 mod error;
 pub mod gateway;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use llmops_domain::canary::SeenCall;
 use llmops_domain::chat::Usage;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{self, ProjectId};
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use crate::answer::{self, Answer};
 use crate::attempts::Attempts;
 use crate::cache::Fill;
+use crate::canary::{self, Heard};
 use crate::request::Extension;
 use crate::snapshot::Route;
 
@@ -42,6 +44,8 @@ pub struct Recorded {
     pub request: Bytes,
     /// The answer's text, whatever the record keeps of it.
     pub answer: String,
+    /// What a canary compares with, where the deployment has one.
+    pub seen: Option<Box<SeenCall>>,
     route: Option<Arc<Route>>,
 }
 
@@ -186,6 +190,8 @@ pub(crate) struct Call {
     pub(crate) request: Bytes,
     /// The caller's trace.
     pub(crate) trace_id: Option<String>,
+    /// The caller's own request, where a canary wants it.
+    pub(crate) heard: Option<Heard>,
     pub(crate) status: u16,
     /// What went wrong, where the gateway knows it before reading the answer.
     pub(crate) error: Option<String>,
@@ -229,6 +235,7 @@ impl CallWatch {
             asked: Bytes::new(),
             request: Bytes::new(),
             trace_id: None,
+            heard: None,
             status: 499,
             error: None,
             outcome: None,
@@ -322,6 +329,9 @@ impl Call {
         {
             fill.put(captured);
         }
+        let heard = self.heard.take();
+        let seen =
+            heard.and_then(|heard| canary::seen(self.route.as_deref()?, heard, &self.asked, &answer)).map(Box::new);
         let hashed = |user: String| match settings {
             Some(settings) if settings.hash_users => ContentHash::of_bytes(user.as_bytes()).to_string(),
             _ => user,
@@ -360,7 +370,7 @@ impl Call {
             key: self.key,
             id: self.id,
         };
-        Recorded { project: self.project, record, request: self.request, answer: shown, route: self.route }
+        Recorded { project: self.project, record, request: self.request, answer: shown, seen, route: self.route }
     }
 
     fn outcome(&self, answer: &Answer) -> CallOutcome {

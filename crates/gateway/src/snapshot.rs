@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
+use llmops_domain::canary::LiveCanary;
 use llmops_domain::deployment::{Choose, DEFAULT_ENVIRONMENT, Deployment, LiveDeployment, LiveVariant};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
@@ -18,6 +19,7 @@ use llmops_providers::{Providers, Target};
 use serde_json::value::RawValue;
 
 use crate::cache::AnswerCache;
+use crate::canary::RouteCanary;
 
 /// Why a deployment cannot answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +52,8 @@ pub(crate) struct Route {
     pub(crate) guard: Guard,
     pub(crate) fixed_answer: Option<String>,
     pub(crate) cache: Option<Arc<AnswerCache>>,
+    /// The candidate beside it; none in safe mode.
+    pub(crate) canary: Option<RouteCanary>,
     /// What answers in the variants of the deployment's experiment, by the variant's position.
     pub(crate) variants: Vec<Variant>,
     /// The manifest's hash and the deployment's name, as answers carry them.
@@ -143,11 +147,13 @@ impl Snapshot {
     }
 
     fn compile(&self, mut live: LiveDeployment) -> Result<Route, String> {
+        let canary = live.canary.take().filter(|_| !live.deployment.safe_mode);
+        let canary = canary.map(|running| self.compile_canary(&live, running));
         let variants = std::mem::take(&mut live.variants);
         let experiment = live.deployment.settings.experiment.clone().unwrap_or_default();
         let variants = variants.into_iter().map(|variant| self.variant(&live, &experiment, variant));
         let variants = variants.collect::<Result<_, _>>()?;
-        Ok(Route { variants, ..self.compile_one(live)? })
+        Ok(Route { variants, canary, ..self.compile_one(live)? })
     }
 
     fn variant(&self, live: &LiveDeployment, experiment: &str, variant: LiveVariant) -> Result<Variant, String> {
@@ -178,6 +184,7 @@ impl Snapshot {
             manifest_header: HeaderValue::from_str(manifest_id.as_str()).ok(),
             name_header: HeaderValue::from_str(&deployment.name).ok(),
             variants: Vec::new(),
+            canary: None,
             deployment,
             manifest_id,
             target,
@@ -202,6 +209,30 @@ impl Snapshot {
             all.extend(ranked.map(|route| Rankable(route.clone(), project.clone())));
         }
         all
+    }
+
+    /// A candidate that cannot answer is exposed to nobody.
+    fn compile_canary(&self, live: &LiveDeployment, running: LiveCanary) -> RouteCanary {
+        let canary = running.canary;
+        let exposed = running.exposure.and_then(|exposure| {
+            let candidate = LiveDeployment {
+                manifest: exposure.manifest,
+                manifest_id: canary.candidate.clone(),
+                prompt: exposure.prompt,
+                ..live.clone()
+            };
+            match self.compile_one(candidate) {
+                Ok(mut route) => {
+                    route.canary = Some(RouteCanary { canary: canary.clone(), exposed: None });
+                    Some((exposure.share, Arc::new(route)))
+                }
+                Err(error) => {
+                    tracing::error!(canary = %canary.id, %error, "the candidate cannot answer and is exposed to nobody");
+                    None
+                }
+            }
+        });
+        RouteCanary { canary, exposed }
     }
 
     /// A model by `provider/model`, with the manifest's fields in the provider's own words.

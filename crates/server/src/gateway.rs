@@ -15,7 +15,7 @@ use axum::extract::Request;
 use axum::http::Method;
 use axum::routing::any;
 use llmops::telemetry::TraceContext;
-use llmops::{Access, LlmOps, RecordWriter};
+use llmops::{Access, CanarySampler, LlmOps, RecordWriter};
 use llmops_domain::access::Role;
 use llmops_domain::id::ProjectId;
 use llmops_gateway::{Caller, Gatekeeper, Gateway, Limiter, Recorder};
@@ -65,6 +65,7 @@ pub struct GatewayTasks {
     followers: Vec<JoinHandle<()>>,
     drain: JoinHandle<()>,
     writer: RecordWriter,
+    sampler: CanarySampler,
 }
 
 impl GatewayTasks {
@@ -76,6 +77,7 @@ impl GatewayTasks {
             tracing::warn!("calls were still under way when the gateway was shut down");
         }
         self.writer.flush().await;
+        self.sampler.flush().await;
     }
 }
 
@@ -95,7 +97,9 @@ pub async fn start(
     let limiter = Limiter::new(Arc::new(Book(ops.spending())));
     let guards = ops.guards();
     let callers = Arc::new(Callers::default());
+    let sampler = ops.canary_sampler();
     let drain = Drain::new(ops.clone(), writer.clone(), limiter.clone(), guards.clone(), callers.clone());
+    let drain = drain.with_sampler(sampler.clone());
     let drain = tokio::spawn(drain.run(recordings));
     let known = (revision, ops.shared_providers());
     let followers = vec![
@@ -135,7 +139,7 @@ pub async fn start(
         };
         router = router.route(path, any(serve));
     }
-    Ok((router, GatewayTasks { followers, drain, writer }))
+    Ok((router, GatewayTasks { followers, drain, writer, sampler }))
 }
 
 /// The trace that the caller names.

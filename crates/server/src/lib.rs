@@ -63,6 +63,7 @@ pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
         (name = "providers", description = "Models: health, scores, prices"),
         (name = "alerts", description = "What is wrong, and who is told of it"),
         (name = "deployments", description = "What answers live traffic"),
+        (name = "canaries", description = "Candidates on live traffic, unseen at first"),
         (name = "records", description = "What is kept of live calls"),
         (name = "feedback", description = "What people say of answers"),
         (name = "reviews", description = "Answers that a person should look at"),
@@ -90,6 +91,7 @@ fn api_router() -> OpenApiRouter<LlmOps> {
         .merge(api::runs::router())
         .merge(api::baselines::router())
         .merge(api::deployments::router())
+        .merge(api::canaries::router())
         .merge(api::records::router())
         .merge(api::feedback::router())
         .merge(api::reviews::router())

@@ -120,9 +120,11 @@ impl Store {
         rows.into_iter().map(|row| Ok((ProjectId(row.project_id), row.row.into_deployment()?))).collect()
     }
 
-    /// The number of the newest change in any project; 0 before the first.
+    /// A number that grows with every change of what gateways answer from, in any project; 0 before the first.
     pub async fn deployments_revision(&self) -> Result<i64, StoreError> {
-        let sql = "SELECT COALESCE(MAX(key), 0) FROM deployment_changes";
+        // Revisions of canaries only rise, so their sum does.
+        let sql = "SELECT COALESCE(MAX(key), 0) + (SELECT COALESCE(CAST(SUM(revision) AS BIGINT), 0) FROM canaries) \
+                   FROM deployment_changes";
         let mut conn = self.read().await?;
         Ok(fetch!(fetch_one, conn, (i64,), sql)?.0)
     }

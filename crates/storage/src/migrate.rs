@@ -40,6 +40,8 @@ const MIGRATIONS: &[Migration] = &[
     migration!(12, "0012_operations"),
     migration!(14, "0014_experiment_reviews"),
     migration!(15, "0015_observation_partitions"),
+    migration!(16, "0016_canaries"),
+    migration!(17, "0017_shadow_pairs"),
     migration!(18, "0018_spending"),
     migration!(20, "0020_feedback"),
     migration!(21, "0021_review"),

@@ -33,6 +33,12 @@ pub const AGING: &[AgingKind] = &[
         "FROM schedule_firings WHERE fire_at < $1 AND status <> 'due'",
     ),
     kind("request_records", "request_records", "project_id, id", "FROM request_records WHERE at < $1"),
+    kind(
+        "request_records",
+        "shadow_pairs",
+        "canary_key, id",
+        "FROM shadow_pairs WHERE at < $1 AND status <> 'waiting'",
+    ),
     kind("audit", "audit", "key", "FROM audit WHERE at < $1"),
     // Deleted by `Store::expire_observations`, which drops whole months.
     kind("observations", "observations", "unit_key, digest", "FROM observations WHERE at < $1"),

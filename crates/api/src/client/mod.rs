@@ -2,6 +2,7 @@
 
 mod access;
 mod alerts;
+mod canaries;
 mod datasets;
 mod deployments;
 mod experiments;

@@ -174,7 +174,7 @@ fn label(manifest: &Manifest) -> String {
     }
 }
 
-fn read_manifest(path: &str) -> Outcome<Manifest> {
+pub(crate) fn read_manifest(path: &str) -> Outcome<Manifest> {
     let text = read_text(std::path::Path::new(path))?;
     serde_json::from_str(&text).map_err(|e| Failure::usage(format!("{path}: no manifest: {e}")))
 }

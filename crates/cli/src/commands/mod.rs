@@ -4,6 +4,7 @@ pub(crate) mod alert;
 pub(crate) mod apply;
 pub(crate) mod audit;
 pub(crate) mod baseline;
+pub(crate) mod canary;
 pub(crate) mod compare;
 pub(crate) mod dataset;
 pub(crate) mod db;
@@ -113,6 +114,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Outcome {
         Command::History(args) => deployment::history(&context, args).await,
         Command::Rehearse(args) => deployment::rehearse(&context, args).await,
         Command::SafeMode(args) => deployment::safe_mode(&context, args).await,
+        Command::Canary(command) => canary::run(&context, command).await,
         Command::Records(command) => records::run(&context, command).await,
         Command::Feedback(command) => feedback::run(&context, command).await,
         Command::Review(command) => review::run(&context, command).await,

@@ -24,6 +24,8 @@ enum Of {
     Prompt,
     /// An experiment's file
     Experiment,
+    /// A canary's policy
+    CanaryPolicy,
     /// scores.json
     Scores,
     /// The HTTP API
@@ -36,6 +38,7 @@ pub(crate) fn run(context: &Context, args: &SchemaArgs) -> Outcome {
         Of::Config => json(Config::json_schema())?,
         Of::Prompt => json(&prompt_file::json_schema())?,
         Of::Experiment => json(llmops_domain::experiment::file::json_schema())?,
+        Of::CanaryPolicy => json(llmops_domain::canary::policy::json_schema())?,
         Of::Scores => json(&llmops_domain::scorecard::scores_json_schema())?,
         Of::Openapi => json(&llmops_server::openapi())?,
     };

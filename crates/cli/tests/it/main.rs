@@ -4,6 +4,7 @@
 
 mod alerts;
 mod analyze;
+mod canary;
 mod config_errors;
 mod db;
 mod doctor;

@@ -9,6 +9,7 @@ fn the_committed_schemas_are_current() {
         ("config", "docs/schema/llmops.schema.json"),
         ("prompt", "docs/schema/prompt.schema.json"),
         ("experiment", "docs/schema/experiment.schema.json"),
+        ("canary-policy", "docs/schema/canary-policy.schema.json"),
         ("scores", "docs/schema/scores.schema.json"),
         ("openapi", "docs/openapi.json"),
     ] {

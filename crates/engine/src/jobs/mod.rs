@@ -10,7 +10,7 @@ mod stored;
 pub(crate) mod worker;
 
 use jiff::Timestamp;
-use llmops_domain::id::{ProjectId, QuestionId, RunId};
+use llmops_domain::id::{CanaryId, ProjectId, QuestionId, RunId};
 use serde::{Deserialize, Serialize};
 
 pub use self::redis::RedisQueue;
@@ -40,6 +40,13 @@ pub enum Job {
         /// The question.
         question: QuestionId,
     },
+    /// Ask a canary's candidate, and judge the pair.
+    Shadow {
+        /// The canary.
+        canary: CanaryId,
+        /// The pair.
+        pair: String,
+    },
 }
 
 impl Job {
@@ -47,6 +54,7 @@ impl Job {
     pub fn name(&self, project: &ProjectId) -> String {
         match self {
             Self::Run { run } => format!("run/{project}/{run}"),
+            Self::Shadow { canary, pair } => format!("shadow/{project}/{canary}/{pair}"),
             Self::Fire { schedule, fire_at } => format!("fire/{project}/{schedule}/{fire_at}"),
             Self::Answer { question } => format!("answer/{project}/{question}"),
         }

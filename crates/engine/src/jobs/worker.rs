@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::{Job, Queue, QueueError, TakenJob};
+use crate::canary::Canaries;
 use crate::evaluator::Joined;
 use crate::schedules::{Fired, TURN};
 use crate::telemetry::{Span, SpanId, SpanKind, TraceContext};
@@ -107,6 +108,7 @@ async fn work(shared: Arc<Shared>) {
     let recovery = tokio::spawn(recover(shared.clone()));
     let schedules = tokio::spawn(tick(shared.clone()));
     let feedback = tokio::spawn(tend_feedback(shared.clone()));
+    let canaries = tokio::spawn(look_after_canaries(shared.clone()));
     let mut jobs = JoinSet::new();
     take_jobs(&shared, &queue, &mut jobs).await;
     while jobs.join_next().await.is_some() {}
@@ -114,6 +116,7 @@ async fn work(shared: Arc<Shared>) {
     recovery.abort();
     schedules.abort();
     feedback.abort();
+    canaries.abort();
 }
 
 async fn take_jobs(shared: &Arc<Shared>, queue: &Arc<dyn Queue>, jobs: &mut JoinSet<()>) {
@@ -232,6 +235,10 @@ async fn perform(shared: &Shared, job: &TakenJob, place: OwnedSemaphorePermit) -
             Fired::NotYet => Next::Again(TURN),
         }),
         Job::Answer { question } => ops.experiments().answer(&question).await.map(|()| Next::Done),
+        Job::Shadow { canary, pair } => {
+            Canaries::by_itself(&ops.services, job.project.clone()).work_on_pair(&canary, &pair).await?;
+            Ok(Next::Done)
+        }
     }
 }
 
@@ -261,6 +268,16 @@ async fn tend_feedback(shared: Arc<Shared>) {
             tracing::warn!(%error, "could not look after feedback");
         }
         shared.pause(TEND_EVERY).await;
+    }
+}
+
+/// Does what time alone decides of canaries.
+async fn look_after_canaries(shared: Arc<Shared>) {
+    while !shared.is_stopped() {
+        if let Err(error) = crate::canary::tick(&shared.ops.services).await {
+            tracing::warn!(%error, "could not look after canaries");
+        }
+        shared.pause(Duration::from_secs(1)).await;
     }
 }
 

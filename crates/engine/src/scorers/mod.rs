@@ -35,7 +35,7 @@ use crate::models::Models;
 
 pub(crate) use self::check::check;
 pub use self::judge::DebateEvaluator;
-pub(crate) use self::judge::{BUDGET_REASON, JudgeBudget, JudgeSetting, pin_judges};
+pub(crate) use self::judge::{BUDGET_REASON, JudgeBudget, JudgeSetting, PairJudge, TwoAnswers, pin_judges};
 
 /// What a scorer looks at.
 #[derive(Debug, Clone, Copy)]

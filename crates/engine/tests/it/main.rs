@@ -5,6 +5,8 @@
 mod adaptive;
 mod alerts;
 mod calibration;
+mod canaries;
+mod canary_simulation;
 mod deployments;
 mod evaluate;
 mod events;

@@ -229,6 +229,7 @@ pub(crate) fn deployment(model: &str, prompt: Value, settings: DeploymentSetting
         prompt: Some(prompt),
         fixed_answer: None,
         variants: Vec::new(),
+        canary: None,
     }
 }
 

@@ -35,11 +35,20 @@ const PROSE: &str = "What a delightful answer! I would not dare to put a number 
 /// * **Answer relevance, helpfulness**: the share of the question's words of four letters or more that the candidate or
 ///   the best reference shares with it, refusals and empty answers as above. **Accuracy**: as a rubric's axis.
 /// * **Checklist**: yes to every item when a rubric's axis would get at least 0.5.
-/// * **Comparison**: the answer wins that would get the higher score, by at least 0.05.
+/// * **Comparison**: the answer wins that would get the higher score, by at least 0.05. Without references and context, what
+///   the script answers to the question (`known`) is the reference.
 ///
 /// That is an honest judge; any other bends its findings.
-pub(super) fn answer(character: &SimulatedJudge, key: RequestKey, message: &str) -> Option<String> {
-    let request = parse_judge_request(message)?;
+pub(super) fn answer(
+    character: &SimulatedJudge,
+    key: RequestKey,
+    message: &str,
+    known: impl FnOnce(&str) -> Option<String>,
+) -> Option<String> {
+    let mut request = parse_judge_request(message)?;
+    if matches!(request.task, AskedTask::Pairwise(_)) && request.references.is_empty() && request.context.is_none() {
+        request.references.extend(known(&request.question));
+    }
     if character.mode == JudgeMode::Broken {
         return Some(PROSE.to_owned());
     }
@@ -228,7 +237,7 @@ mod tests {
         let input = JudgeInput { question, candidate, references: &references, context: &[] };
         let messages = judge_messages(&input, &JudgeTask::Rubric(&rubric)).unwrap();
         let key = RequestKey::new(0, &user(candidate));
-        let text = answer(character, key, &messages.last().unwrap().as_text()).unwrap();
+        let text = answer(character, key, &messages.last().unwrap().as_text(), |_| None).unwrap();
         parse_answer(&text, &rubric)
     }
 
@@ -253,7 +262,7 @@ mod tests {
     #[test]
     fn other_messages_are_not_judged() {
         let key = RequestKey::new(0, &user("x"));
-        assert_eq!(answer(&SimulatedJudge::default(), key, "What is a judge?"), None);
+        assert_eq!(answer(&SimulatedJudge::default(), key, "What is a judge?", |_| None), None);
     }
 
     #[test]

@@ -151,7 +151,9 @@ impl Simulator {
 
     fn answer_to(&self, key: RequestKey, request: &ChatRequest, attempt: u32) -> SimulatedAnswer {
         let message = request.last_user_text();
-        let judgement = judge::answer(self.character(&request.model), key, &message);
+        let judgement = judge::answer(self.character(&request.model), key, &message, |question| {
+            self.script.find(request, question).map(|line| line.answer.clone())
+        });
         let mut answer = SimulatedAnswer {
             text: String::new(),
             tool_calls: Vec::new(),

@@ -4,6 +4,7 @@ pub mod alerts;
 pub mod applied;
 pub mod audit;
 pub mod baselines;
+pub mod canaries;
 pub mod channels;
 pub mod config;
 pub mod datasets;

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmops::{Guards, LlmOps, RecordWriter};
+use llmops::{CanarySampler, Guards, LlmOps, RecordWriter};
 use llmops_domain::alert::{AlertDraft, AlertKeys, AlertType, Severity};
 use llmops_domain::id::ProjectId;
 use llmops_domain::limits::millionths;
@@ -33,6 +33,8 @@ pub(super) struct Drain {
     guards: Guards,
     callers: Arc<Callers>,
     faces: Faces,
+    /// Draws requests for canaries.
+    sampler: Option<CanarySampler>,
 }
 
 impl Drain {
@@ -43,7 +45,12 @@ impl Drain {
         guards: Guards,
         callers: Arc<Callers>,
     ) -> Self {
-        Self { ops, writer, limiter, guards, callers, faces: Faces::default() }
+        Self { ops, writer, limiter, guards, callers, faces: Faces::default(), sampler: None }
+    }
+
+    /// With canaries looking on.
+    pub(super) fn with_sampler(self, sampler: CanarySampler) -> Self {
+        Self { sampler: Some(sampler), ..self }
     }
 
     /// Until the gateway is gone and all its calls have ended.
@@ -60,7 +67,10 @@ impl Drain {
         self.guards.flush().await;
     }
 
-    fn one(&mut self, recorded: Recorded) {
+    fn one(&mut self, mut recorded: Recorded) {
+        if let (Some(sampler), Some(seen)) = (&self.sampler, recorded.seen.take()) {
+            sampler.offer(&recorded.project, &recorded.record, *seen);
+        }
         let (project, record) = (&recorded.project, &recorded.record);
         self.ops.meters().calls.note(project, record);
         line(project, record);

@@ -38,6 +38,13 @@ async fn fill(server: &Server, key: &str) -> Vec<(&'static str, String)> {
     assert_eq!(alert.status, StatusCode::CREATED, "{}", alert.text);
     let alert = alert.json()["alert"]["id"].as_str().unwrap().to_owned();
     let (request, feedback, review) = traffic(server, key).await;
+    let bot = format!("{MARK}-bot");
+    let deployed = server.post(&format!("/api/v1/deployments/{bot}/deploy"), key, &json!({"model": "sim/small"})).await;
+    assert_eq!(deployed.status, StatusCode::OK, "{}", deployed.text);
+    let canary = json!({"deployment": bot, "model": "sim/large", "policy": {"judge": {"model": "sim/judge"}}});
+    let canary = server.post("/api/v1/canaries", key, &canary).await;
+    assert_eq!(canary.status, StatusCode::CREATED, "{}", canary.text);
+    let canary = canary.json()["canary"]["id"].as_str().unwrap().to_owned();
     let made = server.post("/api/v1/keys", key, &json!({"name": MARK, "role": "viewer"})).await.json();
     let made = made["key"]["id"].as_str().unwrap().to_owned();
     let more = fill_live(server, key).await;
@@ -46,6 +53,7 @@ async fn fill(server: &Server, key: &str) -> Vec<(&'static str, String)> {
         ("other", run),
         ("sample", "acme-sample".to_owned()),
         ("alert", alert),
+        ("canary", canary),
         ("key", made),
         ("project", "acme".to_owned()),
         ("version", "latest".to_owned()),

@@ -125,6 +125,31 @@ pub fn mean(stream: &Moments, options: AsymptoticOptions) -> Result<Estimate> {
     Ok(Estimate { method: Method::AsymptoticConfidenceSequence, n: stream.n(), value, se, df: None, interval })
 }
 
+/// A mean, rate or ratio that was estimated elsewhere with its standard error, such as a cluster-robust one, from `n`
+/// independent observations or clusters; before [`AsymptoticOptions::min_per_arm`] of them the value is given alone.
+///
+/// Errors: a non-finite value, a negative or non-finite standard error, an option outside its range.
+///
+/// ```
+/// use llmops_stats::{moments::Moments, sequential::asymptotic};
+/// let stream = Moments::from_rate(80, 100).unwrap();
+/// let direct = asymptotic::mean(&stream, Default::default()).unwrap();
+/// let estimated = asymptotic::estimated(100, 0.8, stream.sem().unwrap(), Default::default()).unwrap();
+/// assert_eq!(direct.interval, estimated.interval);
+/// ```
+pub fn estimated(n: u64, value: f64, se: f64, options: AsymptoticOptions) -> Result<Estimate> {
+    let options = options.check()?;
+    if !value.is_finite() {
+        return Err(StatsError::NotFinite { index: 0 });
+    }
+    if !(se >= 0.0 && se.is_finite()) {
+        return Err(StatsError::OutOfRange { what: "standard error", value: se, expected: "at least 0 and finite" });
+    }
+    let interval =
+        (n >= options.min_per_arm).then(|| Interval::around(value, se * half_width(n as f64, options), options.level));
+    Ok(Estimate { method: Method::AsymptoticConfidenceSequence, n, value, se: Some(se), df: None, interval })
+}
+
 /// Half the width of the interval in standard errors: √(2(Nρ² + 1)/(Nρ²) · ln(√(Nρ² + 1)/α)).
 fn half_width(n: f64, options: AsymptoticOptions) -> f64 {
     let alpha = 1.0 - options.level;

@@ -4,6 +4,7 @@
 mod access;
 mod cache;
 mod calibrations;
+mod canaries;
 mod datasets;
 mod deployments;
 mod events;

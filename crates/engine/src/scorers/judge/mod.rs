@@ -3,6 +3,7 @@
 mod ask;
 mod budget;
 mod evaluator;
+mod pair;
 mod pairwise;
 mod prompts;
 mod several;
@@ -26,6 +27,7 @@ use crate::Error;
 pub(super) use ask::Bill;
 pub(crate) use budget::{BUDGET_REASON, JudgeBudget};
 pub use evaluator::DebateEvaluator;
+pub(crate) use pair::{PairJudge, TwoAnswers};
 pub(crate) use prompts::{JudgeSetting, pin_judges};
 
 /// A compiled judge.

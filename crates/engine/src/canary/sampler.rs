@@ -1,0 +1,353 @@
+//! Draws requests that a gateway answered, after their callers have their answers, and queues them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use llmops_domain::canary::pair::{SeenAnswer, prompt_hash};
+use llmops_domain::canary::{
+    Arm, BodyHandling, Canary, CanaryState, PairStatus, SeenCall, ShadowPair, ShadowTexts, SkipReason, StageEvidence,
+};
+use llmops_domain::hash::ContentHash;
+use llmops_domain::id::{CanaryId, ProjectId};
+use llmops_domain::record::{BodyPolicy, CallOutcome, Door, RequestRecord};
+use llmops_domain::redact::redact;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
+
+use super::{Canaries, shadow};
+use crate::jobs::Job;
+use crate::{Error, Services};
+
+/// How often what was drawn is written.
+const FLUSH: Duration = Duration::from_millis(100);
+/// Flushes between two looks at what was spent.
+const LOOK_EVERY: u32 = 10;
+/// Most pairs that wait in memory for the store.
+const MOST_WAITING: u64 = 2_000;
+/// Pairs that are judged from memory at a time.
+const FROM_MEMORY: usize = 4;
+/// Most pairs that wait in memory to be judged.
+const MOST_IN_MEMORY: u64 = 256;
+/// Pairs written at a time.
+const BATCH: usize = 200;
+
+type Key = (ProjectId, CanaryId);
+
+/// A pair on its way to the store.
+struct Drawn {
+    project: ProjectId,
+    canary: Arc<Canary>,
+    pair: ShadowPair,
+    /// Judged from memory, and never written before.
+    from_memory: bool,
+}
+
+enum Message {
+    Pair(Box<Drawn>),
+    Flush(oneshot::Sender<()>),
+}
+
+/// What is counted between two flushes.
+#[derive(Default)]
+struct Counts {
+    skipped: BTreeMap<Key, BTreeMap<SkipReason, u64>>,
+    stages: BTreeMap<(ProjectId, CanaryId, u64), StageEvidence>,
+    /// USD spent this hour, as of the last look.
+    spent: BTreeMap<CanaryId, f64>,
+}
+
+struct Inner {
+    services: Arc<Services>,
+    counts: Mutex<Counts>,
+    /// Pairs that wait for the store.
+    waiting: AtomicU64,
+    /// Pairs that are judged from memory or wait for it.
+    in_memory: AtomicU64,
+    places: Arc<Semaphore>,
+}
+
+/// Takes over what gateways saw. Clones share the task that writes.
+#[derive(Clone)]
+pub struct CanarySampler {
+    inner: Arc<Inner>,
+    sender: mpsc::UnboundedSender<Message>,
+}
+
+impl std::fmt::Debug for CanarySampler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CanarySampler").field("waiting", &self.inner.waiting).finish_non_exhaustive()
+    }
+}
+
+/// What the pairs of a user have in common. The user is named as in records.
+pub fn cluster_of_user(user: &str) -> String {
+    cluster("user", user)
+}
+
+fn cluster(kind: &str, name: &str) -> String {
+    ContentHash::of_bytes(format!("{kind}\0{name}").as_bytes()).as_str()[..32].to_owned()
+}
+
+impl CanarySampler {
+    /// Starts the task that writes.
+    pub(crate) fn start(services: Arc<Services>) -> Self {
+        let inner = Arc::new(Inner {
+            services,
+            counts: Mutex::default(),
+            waiting: AtomicU64::new(0),
+            in_memory: AtomicU64::new(0),
+            places: Arc::new(Semaphore::new(FROM_MEMORY)),
+        });
+        let (sender, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(run(inner.clone(), receiver));
+        Self { inner, sender }
+    }
+
+    /// Takes over a call that is over. It neither waits nor asks the store.
+    pub fn offer(&self, project: &ProjectId, record: &RequestRecord, seen: SeenCall) {
+        let canary = seen.canary.clone();
+        if let CanaryState::Exposing { stage } = canary.state {
+            self.inner.count_arm((project.clone(), canary.id.clone(), stage as u64), &canary, record);
+        }
+        let by_candidate = record.manifest.as_ref() == Some(&canary.candidate);
+        if by_candidate || record.door == Door::Embeddings {
+            return;
+        }
+        let hash = ContentHash::of_bytes(&seen.request);
+        if !canary.draws(hash.as_str()) {
+            return;
+        }
+        match self.inner.pair(&canary, record, seen) {
+            Ok((pair, from_memory)) => {
+                let count = if from_memory { &self.inner.in_memory } else { &self.inner.waiting };
+                count.fetch_add(1, Ordering::Relaxed);
+                let drawn = Drawn { project: project.clone(), canary, pair, from_memory };
+                // The task ends with the last sampler only.
+                if self.sender.send(Message::Pair(Box::new(drawn))).is_err() {
+                    tracing::error!("a drawn request is lost: nobody writes any more");
+                }
+            }
+            Err(reason) => self.inner.skip((project.clone(), canary.id.clone()), reason),
+        }
+    }
+
+    /// Waits until everything that was drawn is in the store, as far as the store is there.
+    pub async fn flush(&self) {
+        let (done, waiting) = oneshot::channel();
+        if self.sender.send(Message::Flush(done)).is_ok() {
+            // An error means that the task is gone, and so is what it had.
+            let _ = waiting.await;
+        }
+    }
+}
+
+impl Inner {
+    fn counts(&self) -> std::sync::MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn skip(&self, key: Key, reason: SkipReason) {
+        *self.counts().skipped.entry(key).or_default().entry(reason).or_default() += 1;
+    }
+
+    /// The pair that a call makes, and whether it is judged from memory; or why it makes none.
+    fn pair(&self, canary: &Canary, record: &RequestRecord, seen: SeenCall) -> Result<(ShadowPair, bool), SkipReason> {
+        if record.manifest.as_ref() != Some(&canary.production) {
+            return Err(SkipReason::OtherManifest);
+        }
+        if record.outcome != CallOutcome::Ok || (seen.answer.is_empty() && !seen.calls_tools) {
+            return Err(SkipReason::NoAnswer);
+        }
+        if record.cached {
+            return Err(SkipReason::Cached);
+        }
+        let texts = ShadowTexts::read(&seen.request, seen.variables, &seen.answer).ok_or(SkipReason::Unreadable)?;
+        let allow = &canary.policy.allow;
+        if !allow.tools && (seen.calls_tools || texts.has_tools()) {
+            return Err(SkipReason::Tools);
+        }
+        let question = texts.question();
+        if !allow.redacted && (is_redacted(&question) || is_redacted(&seen.answer)) {
+            return Err(SkipReason::Redacted);
+        }
+        let spent = self.counts().spent.get(&canary.id).copied().unwrap_or(0.0);
+        if spent >= canary.policy.budget.per_hour {
+            return Err(SkipReason::HourlyBudget);
+        }
+        // Where records may hold no texts, the queue may not either.
+        let from_memory = canary.policy.bodies == BodyHandling::Hashed
+            || matches!(seen.record_bodies, BodyPolicy::Hashed | BodyPolicy::None);
+        let (count, most) = if from_memory { (&self.in_memory, MOST_IN_MEMORY) } else { (&self.waiting, MOST_WAITING) };
+        if count.load(Ordering::Relaxed) >= most {
+            return Err(SkipReason::Busy);
+        }
+        let mut soft_failures: Vec<_> = record.soft_failures.iter().map(|failure| failure.kind).collect();
+        soft_failures.dedup();
+        let named = |kind: &str, name: &Option<String>| name.as_ref().map(|name| cluster(kind, name));
+        let pair = ShadowPair {
+            id: record.id.clone(),
+            at: record.at,
+            cluster: named("user", &record.user)
+                .or_else(|| named("session", &record.session))
+                .unwrap_or_else(|| cluster("request", &record.id)),
+            prompt_hash: prompt_hash(question.as_bytes()),
+            status: PairStatus::Waiting,
+            number: None,
+            production: SeenAnswer {
+                model: record.model.clone(),
+                latency_ms: record.total_ms,
+                cost: record.cost,
+                chars: seen.answer.chars().count() as u64,
+                soft_failures,
+            },
+            candidate: None,
+            verdict: None,
+            flipped: false,
+            production_score: None,
+            candidate_score: None,
+            reasons: Vec::new(),
+            error: None,
+            judge_cost: 0.0,
+            texts: Some(texts),
+        };
+        Ok((pair, from_memory))
+    }
+
+    fn count_arm(&self, key: (ProjectId, CanaryId, u64), canary: &Canary, record: &RequestRecord) {
+        let mut counts = self.counts();
+        let stage = counts.stages.entry(key).or_default();
+        let arm = match &record.manifest {
+            Some(manifest) if *manifest == canary.candidate => &mut stage.candidate,
+            Some(manifest) if *manifest == canary.production => &mut stage.production,
+            _ => return,
+        };
+        match record.outcome {
+            CallOutcome::Ok => {}
+            CallOutcome::UpstreamError | CallOutcome::Unavailable | CallOutcome::Cut => {
+                arm.merge(&Arm { requests: 1, errors: 1, ..Arm::default() });
+                return;
+            }
+            // The caller's own doing says nothing of the manifest.
+            CallOutcome::Cancelled | CallOutcome::Refused => return,
+        }
+        arm.requests += 1;
+        arm.soft_failures += u64::from(!record.soft_failures.is_empty());
+        arm.latency.add(record.total_ms);
+        if let Some(cost) = record.cost {
+            arm.priced += 1;
+            arm.cost += cost;
+            arm.cost_squares += cost * cost;
+        }
+    }
+}
+
+fn is_redacted(text: &str) -> bool {
+    redact(text) != text
+}
+
+async fn run(inner: Arc<Inner>, mut receiver: mpsc::UnboundedReceiver<Message>) {
+    let mut ticks = tokio::time::interval(FLUSH);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut drawn: Vec<Drawn> = Vec::new();
+    let mut round = 0_u32;
+    loop {
+        let message = tokio::select! {
+            message = receiver.recv() => message,
+            _ = ticks.tick() => {
+                inner.write(&mut drawn).await;
+                if round.is_multiple_of(LOOK_EVERY) {
+                    inner.write_counts().await;
+                    inner.look_at_spending().await;
+                }
+                round = round.wrapping_add(1);
+                continue;
+            }
+        };
+        match message {
+            Some(Message::Pair(pair)) if pair.from_memory => inner.judge_from_memory(*pair),
+            Some(Message::Pair(pair)) => drawn.push(*pair),
+            Some(Message::Flush(done)) => {
+                inner.write(&mut drawn).await;
+                inner.write_counts().await;
+                // Who stopped waiting does not hear it.
+                let _ = done.send(());
+            }
+            None => break,
+        }
+    }
+    inner.write(&mut drawn).await;
+    inner.write_counts().await;
+}
+
+impl Inner {
+    /// Writes what was drawn, and queues it. What the store cannot take now stays.
+    async fn write(&self, drawn: &mut Vec<Drawn>) {
+        while !drawn.is_empty() {
+            let (project, canary) = (drawn[0].project.clone(), drawn[0].canary.id.clone());
+            let same = drawn.iter().take(BATCH).take_while(|d| d.project == project && d.canary.id == canary).count();
+            let pairs: Vec<ShadowPair> = drawn[..same].iter().map(|d| d.pair.clone()).collect();
+            if let Err(error) = self.services.store.put_shadow_pairs(&project, &canary, &pairs).await {
+                tracing::warn!(%canary, %error, "drawn requests wait for the store");
+                return;
+            }
+            for pair in pairs {
+                let job = Job::Shadow { canary: canary.clone(), pair: pair.id };
+                if let Err(error) = self.services.push_job(&project, &job, None).await {
+                    // It waits in the store, and waiting pairs are found.
+                    tracing::warn!(%canary, %error, "a pair waits until the queue can be reached");
+                }
+            }
+            drawn.drain(..same);
+            self.waiting.fetch_sub(same as u64, Ordering::Relaxed);
+        }
+    }
+
+    async fn write_counts(&self) {
+        let (skipped, stages) = {
+            let mut counts = self.counts();
+            (std::mem::take(&mut counts.skipped), std::mem::take(&mut counts.stages))
+        };
+        let store = &self.services.store;
+        for ((project, canary), reasons) in skipped {
+            if let Err(error) = store.skip_shadow_requests(&project, &canary, &reasons).await {
+                tracing::debug!(%canary, %error, "requests that make no pair are counted later");
+                let mut counts = self.counts();
+                let waiting = counts.skipped.entry((project, canary)).or_default();
+                reasons.into_iter().for_each(|(reason, n)| *waiting.entry(reason).or_default() += n);
+            }
+        }
+        for ((project, canary, stage), seen) in stages {
+            if let Err(error) = store.merge_canary_stage(&project, &canary, stage, &seen).await {
+                tracing::debug!(%canary, %error, "what users saw is counted later");
+                self.counts().stages.entry((project, canary, stage)).or_default().merge(&seen);
+            }
+        }
+    }
+
+    async fn look_at_spending(&self) {
+        if let Ok(spent) = self.services.store.canary_spending(self.services.clock.now()).await {
+            self.counts().spent = spent;
+        }
+    }
+
+    /// Judges a pair whose texts may not be written, in this process.
+    fn judge_from_memory(self: &Arc<Self>, drawn: Drawn) {
+        let inner = self.clone();
+        tokio::spawn(async move {
+            let place = inner.places.clone().acquire_owned().await;
+            let canaries = Canaries::by_itself(&inner.services, drawn.project.clone());
+            let done = match place {
+                Ok(_place) => canaries.settle(&drawn.canary, drawn.pair, false).await,
+                Err(_) => Err(Error::Internal("the places for pairs are gone".to_owned())),
+            };
+            if let Err(error) = done {
+                let temporary = shadow::is_temporary(&error);
+                tracing::warn!(canary = %drawn.canary.id, temporary, %error, "a pair from memory could not be judged");
+                inner.skip((drawn.project, drawn.canary.id.clone()), SkipReason::Busy);
+            }
+            inner.in_memory.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+}

@@ -1,0 +1,178 @@
+//! One pair: the candidate is asked what production was asked, the judge compares, and the pair is settled.
+
+use std::time::Instant;
+
+use llmops_domain::canary::pair::SeenAnswer;
+use llmops_domain::canary::request::candidate_request;
+use llmops_domain::canary::{BodyHandling, Canary, PairOutcome, PairStatus, ShadowPair, ShadowTexts, SkipReason};
+use llmops_domain::deployment::Deployment;
+use llmops_domain::id::CanaryId;
+use llmops_domain::render::CompiledTarget;
+use llmops_domain::soft_failure::{Guard, GuardedAnswer};
+use llmops_storage::StoreError;
+
+use super::Canaries;
+use crate::Error;
+use crate::cache::ResponseCache;
+use crate::scorers::{PairJudge, TwoAnswers};
+
+/// A candidate's answer.
+struct Answered {
+    text: String,
+    seen: SeenAnswer,
+}
+
+impl Canaries {
+    /// Answers and judges a pair that waits, and decides. Nothing happens where it does not wait any more.
+    pub(crate) async fn work_on_pair(&self, id: &CanaryId, pair: &str) -> Result<(), Error> {
+        let canary = match self.get(id.as_str(), None).await {
+            Ok(canary) => canary,
+            Err(Error::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let found = self.services.store.find_shadow_pair(&self.project, id, pair).await?;
+        let Some(pair) = found.filter(|pair| pair.status == PairStatus::Waiting) else { return Ok(()) };
+        self.settle(&canary, pair, canary.policy.bodies == BodyHandling::Keep).await
+    }
+
+    /// Answers, judges and settles a pair, and decides. Texts stay with it where they may.
+    pub(crate) async fn settle(&self, canary: &Canary, pair: ShadowPair, keep_texts: bool) -> Result<(), Error> {
+        if !canary.state.is_under_way() {
+            // Of a pause: nothing is asked until it ends. The pair waits, and is found again then.
+            return Ok(());
+        }
+        let now = self.services.clock.now();
+        let spent = self.services.store.canary_spending(now).await?.remove(&canary.id).unwrap_or(0.0);
+        if spent >= canary.policy.budget.per_hour {
+            self.services.store.drop_shadow_pair(&self.project, &canary.id, &pair.id, SkipReason::HourlyBudget).await?;
+            return Ok(());
+        }
+        let Some(deployment) = self.unchanged(canary).await? else {
+            self.decide(canary, false).await?;
+            return Ok(());
+        };
+        let outcome = self.outcome(canary, &deployment, &pair).await?;
+        let settled = pair.settled(outcome, keep_texts);
+        let now = self.services.clock.now();
+        if self.services.store.settle_shadow_pair(&self.project, &canary.id, &settled, now).await?.is_none() {
+            return Ok(());
+        }
+        // Decide on the canary as it is now: somebody may have paused it while the judge was thinking.
+        let canary = self.get(canary.id.as_str(), None).await?;
+        if canary.state.is_under_way() {
+            self.decide(&canary, true).await?;
+        }
+        Ok(())
+    }
+
+    async fn outcome(&self, canary: &Canary, deployment: &Deployment, pair: &ShadowPair) -> Result<PairOutcome, Error> {
+        let Some(texts) = &pair.texts else {
+            return Ok(PairOutcome::failed("what was asked is not there any more".to_owned()));
+        };
+        let answered = match self.answer(canary, deployment, texts).await? {
+            Ok(answered) => answered,
+            Err(why) => return Ok(PairOutcome::failed(why)),
+        };
+        let prompts = self.prompts();
+        let cache = ResponseCache::new(self.services.store.clone(), self.project.clone(), false);
+        let judge = PairJudge::load(&self.services, &prompts, &cache, &canary.policy.judge).await?;
+        let question = texts.question();
+        let two = TwoAnswers {
+            id: &pair.id,
+            question: &question,
+            production: &texts.production_answer,
+            candidate: &answered.text,
+            candidate_first: pair.prompt_hash & 1 == 0,
+        };
+        let (judged, judge_cost) = judge.judge(two).await;
+        let mut outcome = PairOutcome {
+            status: PairStatus::Judged,
+            candidate: Some(answered.seen),
+            answer: Some(answered.text),
+            verdict: None,
+            flipped: false,
+            scores: None,
+            reasons: Vec::new(),
+            error: None,
+            judge_cost,
+        };
+        match judged {
+            Ok(judged) => {
+                outcome.verdict = Some(judged.verdict);
+                outcome.flipped = judged.flipped;
+                outcome.scores = Some(judged.scores);
+                outcome.reasons = judged.reasons;
+            }
+            Err(error) => {
+                outcome.status = PairStatus::Unjudged;
+                outcome.error = Some(error.to_string());
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// The candidate's answer, or why there is none. An error is our own, and the pair is tried again.
+    async fn answer(
+        &self,
+        canary: &Canary,
+        deployment: &Deployment,
+        texts: &ShadowTexts,
+    ) -> Result<Result<Answered, String>, Error> {
+        let deployments = self.deployments();
+        let (_, manifest) = deployments.manifest(canary.candidate.as_str()).await?;
+        let model = manifest.model.clone();
+        let prompt = deployments.prompt_body(&manifest).await?;
+        let asked = CompiledTarget::compile(manifest, prompt.as_ref())
+            .and_then(|target| candidate_request(&target, texts, &deployment.settings));
+        let request = match asked {
+            Ok(request) => request,
+            Err(error) => return Ok(Err(format!("the candidate's prompt cannot be rendered: {error}"))),
+        };
+        let target = self.services.providers.resolve(&model)?;
+        let started = Instant::now();
+        let answer = match self.services.providers.chat(&target, &request).await {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let waited = started.elapsed().as_secs_f64() * 1000.0;
+        let response = answer.response;
+        let called: Vec<String> = response.tool_calls.iter().map(|call| call.function.name.clone()).collect();
+        let offered: Vec<String> = request
+            .tools
+            .iter()
+            .filter_map(|tool| Some(tool.pointer("/function/name").or_else(|| tool.get("name"))?.as_str()?.to_owned()))
+            .collect();
+        let guard = Guard::compile(&deployment.settings.guard, request.response_format.as_ref()).unwrap_or_default();
+        let found = guard.check(GuardedAnswer {
+            text: &response.text,
+            finish_reason: response.finish_reason.as_deref(),
+            called_tools: &called,
+            offered_tools: (!offered.is_empty()).then_some(offered.as_slice()),
+            ..GuardedAnswer::default()
+        });
+        let mut soft_failures: Vec<_> = found.into_iter().map(|failure| failure.kind).collect();
+        soft_failures.dedup();
+        // The time of the call that succeeded, as far as it is known: waiting in our own line is not the candidate's.
+        let latency_ms = if response.latency_ms > 0.0 { response.latency_ms } else { waited };
+        let seen = SeenAnswer {
+            model,
+            latency_ms,
+            cost: answer.cost,
+            chars: response.text.chars().count() as u64,
+            soft_failures,
+        };
+        let text = if response.text.is_empty() && !response.tool_calls.is_empty() {
+            let calls =
+                response.tool_calls.iter().map(|call| format!("{}({})", call.function.name, call.function.arguments));
+            calls.collect::<Vec<_>>().join("\n")
+        } else {
+            response.text
+        };
+        Ok(Ok(Answered { text, seen }))
+    }
+}
+
+/// Whether trying again may help: the store or the queue is away.
+pub(super) fn is_temporary(error: &Error) -> bool {
+    matches!(error, Error::Store(StoreError::Unavailable(_)) | Error::Queue(_))
+}

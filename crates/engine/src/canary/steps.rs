@@ -1,0 +1,263 @@
+//! Decides, and does what was decided. Processes meet at the canary's revision: of several that decide the same, one
+//! writes its step, and the others find it written.
+
+use std::sync::Arc;
+
+use llmops_api::deployments::{Deploy, Deployed};
+use llmops_domain::alert::{AlertDraft, AlertType, Severity};
+use llmops_domain::canary::{
+    Action, Canary, CanaryState, Decision, LoggedDecision, PairVerdict, Phase, ShadowPair, Situation, decide,
+};
+use llmops_domain::dataset::Sample;
+use llmops_storage::{CanaryStep, CanarySums, Change, PairFilter, StoreError};
+use serde_json::json;
+
+use super::Canaries;
+use super::measure::{measure, measure_stage};
+use crate::jobs::Job;
+use crate::{Error, Services};
+
+/// Requests between two entries of the log while nothing changes.
+const LOG_EVERY: u64 = 25;
+/// Pairs that are read at a time.
+const PAGE: u32 = 200;
+/// Waiting pairs that are queued again at a time.
+const RECOVERED: u32 = 500;
+
+impl Canaries {
+    /// What a decision is made from.
+    pub(super) async fn situation(&self, canary: &Canary, sums: &CanarySums) -> Result<Situation, Error> {
+        let now = self.services.clock.now();
+        let seconds = |span: jiff::SignedDuration| u64::try_from(span.as_secs()).unwrap_or(0);
+        let phase = match canary.state {
+            CanaryState::Exposing { stage } => {
+                let seen = sums.stages.get(&(stage as u64)).cloned().unwrap_or_default();
+                Phase::Exposure {
+                    stage,
+                    seconds: seconds(now.duration_since(canary.since)),
+                    requests: seen.candidate.requests,
+                    guardrails: measure_stage(&canary.policy, &seen),
+                }
+            }
+            _ => Phase::Shadow,
+        };
+        let evidence = &sums.evidence;
+        Ok(Situation {
+            phase,
+            asked: evidence.asked,
+            pairs: evidence.pairs(),
+            wins: evidence.wins,
+            losses: evidence.losses,
+            ties: evidence.ties,
+            elapsed_seconds: seconds(canary.elapsed(now)),
+            spent: evidence.spent,
+            production_changed: canary.state.is_under_way() && self.unchanged(canary).await?.is_none(),
+            measures: measure(&canary.policy, evidence),
+        })
+    }
+
+    /// Decides on a canary with its present sums. `settled`: a pair was settled just now, so that the log may want the
+    /// decision even if nothing follows from it.
+    pub(crate) async fn decide(&self, canary: &Canary, settled: bool) -> Result<Action, Error> {
+        let sums = self.services.store.canary_sums(&self.project, &canary.id, self.services.clock.now()).await?;
+        let situation = self.situation(canary, &sums).await?;
+        let decision = decide(&canary.policy, &situation);
+        let action = decision.action;
+        let logged =
+            LoggedDecision { number: 0, at: self.services.clock.now(), acted: !canary.dry_run, situation, decision };
+        if !action.is_hold() {
+            match self.act(canary, logged).await {
+                // Somebody else was faster, or a person: what they wrote holds.
+                Err(Error::Store(StoreError::Conflict(_))) => {}
+                other => other?,
+            }
+            return Ok(action);
+        }
+        // One settled pair brought the count to this number, so one process writes it down.
+        if settled && logged.situation.asked.is_multiple_of(LOG_EVERY) {
+            self.services.store.log_canary_decision(&self.project, &canary.id, &logged).await?;
+            if action == Action::Warn {
+                self.alert(canary, Severity::Warning, "loss_rate", &logged.decision).await?;
+            }
+        }
+        Ok(action)
+    }
+
+    /// Does what was decided.
+    async fn act(&self, canary: &Canary, logged: LoggedDecision) -> Result<(), Error> {
+        let to = match logged.decision.action {
+            Action::Hold | Action::Warn => return Ok(()),
+            Action::Abort(cause) => CanaryState::Aborted { cause },
+            _ if canary.dry_run => CanaryState::Concluded,
+            Action::Expose(stage) => CanaryState::Exposing { stage },
+            Action::AskApproval => CanaryState::AwaitingApproval,
+            Action::Promote => CanaryState::Promoting,
+        };
+        let now = self.services.clock.now();
+        let mut next = canary.moved(to, now).map_err(|error| super::conflict(&error))?;
+        next.note = Some(logged.decision.message.clone());
+        if next.state.is_final() || next.state == CanaryState::Promoting {
+            self.keep_losses(canary).await;
+        }
+        let audit = Change::new("canary.decided", canary.place())
+            .before(json!({"canary": canary.id, "state": canary.state}))
+            .after(json!({"canary": next.id, "state": next.state, "reason": next.note, "dry_run": next.dry_run}));
+        let step = CanaryStep { canary: &next, decision: Some(&logged), audit: Some(audit) };
+        self.services.store.step_canary(&self.project, step).await?;
+        self.tell(&next).await?;
+        let decision = &logged.decision;
+        match decision.action {
+            Action::Abort(cause) => {
+                let critical = cause.is_critical() && !canary.dry_run;
+                let severity = if critical { Severity::Critical } else { Severity::Warning };
+                self.alert(canary, severity, "aborted", decision).await
+            }
+            Action::AskApproval => self.alert(canary, Severity::Warning, "approval", decision).await,
+            Action::Promote if !canary.dry_run => self.finish_promotion(next).await.map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Points the deployment to the candidate. It may be done again: a process that died in between left it half done.
+    pub(super) async fn finish_promotion(&self, canary: Canary) -> Result<Canary, Error> {
+        let reason = format!("canary {}: {}", canary.id, canary.note.as_deref().unwrap_or("promoted by hand"));
+        let request = Deploy {
+            environment: Some(canary.environment.clone()),
+            manifest_hash: Some(canary.candidate.as_str().to_owned()),
+            reason: Some(reason),
+            ..Deploy::default()
+        };
+        let now = self.services.clock.now();
+        // A second key has allowed it already where the policy asked for one.
+        let approved = canary.policy.promote.approval && canary.approved_by.is_some();
+        let deployed = match approved {
+            true => self.deployments().deploy_approved(&canary.deployment, request).await,
+            false => self.deployments().deploy(&canary.deployment, request).await,
+        };
+        let (to, note) = match deployed {
+            Ok(Deployed { approval: Some(approval), .. }) => {
+                let note = format!("it waits for a second key: llmops approval approve {}", approval.id);
+                (CanaryState::Paused { stage: None }, Some(note))
+            }
+            Ok(_) => (CanaryState::Promoted, canary.note.clone()),
+            Err(
+                error @ (Error::Conflict { .. } | Error::Invalid { .. } | Error::NotFound { .. } | Error::Forbidden(_)),
+            ) => (CanaryState::Paused { stage: None }, Some(format!("it could not be promoted: {error}"))),
+            Err(error) => return Err(error),
+        };
+        let mut next = canary.moved(to, now).map_err(|error| super::conflict(&error))?;
+        next.note = note;
+        let audit = Change::new("canary.finished", canary.place())
+            .after(json!({"canary": next.id, "state": next.state, "note": next.note}));
+        let step = CanaryStep { canary: &next, decision: None, audit: Some(audit) };
+        match self.services.store.step_canary(&self.project, step).await {
+            // Another process finished it.
+            Err(StoreError::Conflict(_)) => return self.get(canary.id.as_str(), None).await,
+            done => done?,
+        }
+        self.tell(&next).await?;
+        let (severity, cause) = match next.state {
+            CanaryState::Promoted => (Severity::Info, "promoted"),
+            _ => (Severity::Warning, "refused"),
+        };
+        let message = format!("canary of {}: {cause}: {}", next.place(), next.note.as_deref().unwrap_or_default());
+        self.raise(&next, severity, cause, message).await?;
+        Ok(next)
+    }
+
+    async fn alert(&self, canary: &Canary, severity: Severity, cause: &str, decision: &Decision) -> Result<(), Error> {
+        let word = decision.action.describe();
+        let dry = if canary.dry_run { " (dry run)" } else { "" };
+        let message = format!("canary of {}{dry}: {word}: {}", canary.place(), decision.message);
+        self.raise(canary, severity, cause, message).await
+    }
+
+    async fn raise(&self, canary: &Canary, severity: Severity, cause: &str, message: String) -> Result<(), Error> {
+        let message: String = message.chars().take(4000).collect();
+        let mut draft = AlertDraft::new(AlertType::Experiment, severity, "canary", message)
+            .about(canary.id.as_str(), None)
+            .keyed(Some(cause));
+        draft.metadata.insert("deployment".to_owned(), canary.deployment.clone().into());
+        draft.metadata.insert("environment".to_owned(), canary.environment.clone().into());
+        draft.metadata.insert("candidate".to_owned(), canary.candidate.as_str().into());
+        draft.metadata.insert("rule".to_owned(), cause.into());
+        crate::AlertManager::new(self.services.clone(), self.project.clone()).create(draft).await?;
+        Ok(())
+    }
+
+    /// Puts lost pairs into the policy's dataset. What fails is told, and stops nothing: an abort must not wait.
+    pub(super) async fn keep_losses(&self, canary: &Canary) {
+        if let Err(error) = self.losses(canary).await {
+            tracing::warn!(canary = %canary.id, %error, "the lost pairs could not be put into a dataset");
+        }
+    }
+
+    async fn losses(&self, canary: &Canary) -> Result<(), Error> {
+        let Some(dataset) = canary.policy.losses_into(&canary.deployment) else { return Ok(()) };
+        let mut filter = PairFilter { verdict: Some(PairVerdict::Loss), ..PairFilter::default() };
+        let mut samples = Vec::new();
+        loop {
+            let page = self.pairs(canary, &filter, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            filter.after = Some(last.id.clone());
+            samples.extend(page.iter().filter_map(|pair| sample_of(canary, pair)));
+        }
+        if !samples.is_empty() {
+            crate::DatasetManager::new(self.services.clone(), self.project.clone())
+                .add_samples(&dataset, samples)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// A lost pair as a sample: production's answer was the better one.
+fn sample_of(canary: &Canary, pair: &ShadowPair) -> Option<Sample> {
+    let texts = pair.texts.as_ref()?;
+    let (last, before) = texts.messages.split_last()?;
+    let input = last.as_text().into_owned();
+    if input.trim().is_empty() || texts.production_answer.trim().is_empty() {
+        return None;
+    }
+    Some(Sample {
+        id: format!("lost-{}", pair.id),
+        input,
+        messages: before.to_vec(),
+        variables: texts.variables.clone(),
+        expected_output: vec![texts.production_answer.clone()],
+        source: Some("canary".to_owned()),
+        metadata: [
+            ("canary".to_owned(), json!(canary.id)),
+            ("request".to_owned(), json!(pair.id)),
+            ("production".to_owned(), json!(canary.production)),
+            ("candidate".to_owned(), json!(canary.candidate)),
+            ("candidate_answer".to_owned(), json!(texts.candidate_answer)),
+            ("reasons".to_owned(), json!(pair.reasons)),
+        ]
+        .into_iter()
+        .collect(),
+        ..Sample::default()
+    })
+}
+
+/// Looks after all canaries: what time alone decides, promotions that a process left half done, and pairs that nobody
+/// answers any more.
+pub(crate) async fn tick(services: &Arc<Services>) -> Result<(), Error> {
+    for (project, canary) in services.store.live_canaries().await? {
+        let one = Canaries::by_itself(services, project);
+        let done = if canary.state == CanaryState::Promoting {
+            one.finish_promotion(canary.clone()).await.map(drop)
+        } else {
+            one.decide(&canary, false).await.map(drop)
+        };
+        if let Err(error) = done {
+            tracing::warn!(canary = %canary.id, %error, "could not look after a canary");
+        }
+    }
+    let now = services.clock.now();
+    let before = now.checked_sub(services.options.lease).unwrap_or(now);
+    for (project, canary, pair) in services.store.waiting_shadow_pairs(before, RECOVERED).await? {
+        services.push_job(&project, &Job::Shadow { canary, pair }, None).await?;
+    }
+    Ok(())
+}
