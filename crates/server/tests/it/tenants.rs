@@ -107,9 +107,8 @@ async fn traffic(server: &Server, key: &str) -> (String, String, String) {
         "total_ms": 1.0, "status": 200, "outcome": "ok", "attempts": [], "response_body": MARK});
     let records = [("acme".into(), serde_json::from_value(record).unwrap())];
     server.ops.store().append_records(&records).await.unwrap();
-    let said =
-        server.post("/api/v1/feedback", key, &json!({"request_id": "req_acme", "thumb": "down", "comment": MARK}));
-    let said = said.await;
+    let bad = json!({"request_id": "req_acme", "thumb": "down", "comment": MARK});
+    let said = server.post("/api/v1/feedback", key, &bad).await;
     assert_eq!(said.status, StatusCode::CREATED, "{}", said.text);
     let item = server.get("/api/v1/reviews/latest", key).await;
     let id = |value: &Value| value.as_str().unwrap().to_owned();
