@@ -270,9 +270,9 @@ mod tests {
         let text = markdown(&report());
         for expected in [
             "# Feedback on bot, 2026-11-20 to 2026-11-26\n",
-            "| bot\\@1.0.0 | 40 (30) | 0.750 [0.598, 0.858] (n=40) | ",
+            "| bot\\@1.0.0 | 40 (30) | 0.750 [0.60, 0.86] (n=40) | ",
             "| all | 40 (30) | ",
-            "-0.150",
+            "−0.150",
             "- **delivery, price** (4)\n  - \\<b\\>wrong\\</b\\> price \\| again \\@all\n",
             "7 texts by words",
         ] {
