@@ -264,6 +264,17 @@ mod tests {
                 complaints: 1,
             },
         };
-        insta::assert_snapshot!(post_mortem(&timeline), @"");
+        let text = post_mortem(&timeline);
+        for expected in [
+            "# Post-mortem: bot: wrong \\| prices\n",
+            "- **closed**: 2027-01-15 08:55 UTC by ben, after 45 minutes\n",
+            "- **done at once**: rollback from aaaa to bbbb\n",
+            "60 calls since 2027-01-15 08:00 UTC. Failed: 0.200 [0.12, 0.32] (n=60). Failed by content: –. 1 complaint by",
+            "| 01-15 08:01:00 | deployment.moved bot in production | ci |\n",
+            "60 calls, 12 failed \\<b\\>",
+            "- [ ] Write the right answers into the dataset `incident-1`",
+        ] {
+            assert!(text.contains(expected), "{expected} is missing in\n{text}");
+        }
     }
 }

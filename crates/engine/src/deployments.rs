@@ -221,6 +221,17 @@ impl Deployments {
         self.change(next, action, Some(manifest), request.reason).await
     }
 
+    /// Changes how calls are handled, and nothing else.
+    pub(crate) async fn configure(
+        &self,
+        before: Deployment,
+        settings: DeploymentSettings,
+        reason: String,
+    ) -> Result<Deployment, Error> {
+        let from = Some(before.manifest.clone());
+        self.change(Deployment { settings, ..before }, DeploymentAction::Configure, from, Some(reason)).await
+    }
+
     async fn change(
         &self,
         next: Deployment,

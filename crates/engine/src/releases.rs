@@ -8,7 +8,7 @@ use llmops_api::deployments::Deploy;
 use llmops_api::observations::ResultsQuery;
 use llmops_api::releases::{StartRelease, WaiveStep};
 use llmops_domain::approval::is_same;
-use llmops_domain::deployment::{DEFAULT_ENVIRONMENT, Deployment};
+use llmops_domain::deployment::{DEFAULT_ENVIRONMENT, Deployment, DeploymentSettings};
 use llmops_domain::experiment::{ExperimentSpec, ExperimentStatus, MetricSpec, Variant};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{ProjectId, ReleaseId};
@@ -263,12 +263,24 @@ impl Releases {
         let experiments = self.ops().experiments();
         let made = experiments.create(spec).await?;
         experiments.start(made.id.as_str()).await?;
+        self.route(release, Some(made.spec.key)).await?;
         Ok(made.id.0)
+    }
+
+    /// Lets the gateway assign the deployment's users by an experiment, or by none any more.
+    async fn route(&self, release: &Release, experiment: Option<String>) -> Result<(), Error> {
+        let Some(live) = self.live(&release.deployment).await?.filter(|live| live.settings.experiment != experiment)
+        else {
+            return Ok(());
+        };
+        let settings = DeploymentSettings { experiment, ..live.settings.clone() };
+        self.deployments().configure(live, settings, format!("release {}", release.id)).await.map(drop)
     }
 
     /// Completes the experiment with a winner, or cancels it.
     async fn end_experiment(&self, release: &Release, winner: Option<&str>) -> Result<(), Error> {
         let Some(id) = &release.experiment else { return Ok(()) };
+        self.route(release, None).await?;
         let experiments = self.ops().experiments();
         let status = experiments.get(id).await?.status;
         if matches!(status, ExperimentStatus::Completed | ExperimentStatus::Cancelled) {

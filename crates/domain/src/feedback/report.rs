@@ -267,7 +267,17 @@ mod tests {
 
     #[test]
     fn markdown_has_numbers_with_intervals() {
-        insta::assert_snapshot!(markdown(&report()), @"");
+        let text = markdown(&report());
+        for expected in [
+            "# Feedback on bot, 2026-11-20 to 2026-11-26\n",
+            "| bot\\@1.0.0 | 40 (30) | 0.750 [0.60, 0.86] (n=40) | ",
+            "| all | 40 (30) | ",
+            "−0.150",
+            "- **delivery, price** (4)\n  - \\<b\\>wrong\\</b\\> price \\| again \\@all\n",
+            "7 texts by words",
+        ] {
+            assert!(text.contains(expected), "{expected} is missing in\n{text}");
+        }
     }
 
     #[test]

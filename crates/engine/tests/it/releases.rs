@@ -79,6 +79,8 @@ async fn a_release_stops_where_evidence_or_a_person_is_missing() {
         let experiment = release.experiment.clone().unwrap();
         let started = ops.experiments().get(&experiment).await.unwrap();
         assert_eq!((started.status, started.spec.variants.len()), (ExperimentStatus::Running, 2));
+        let routed = ops.deployments().get("bot", None).await.unwrap().settings.experiment;
+        assert_eq!(routed.as_deref(), Some(started.spec.key.as_str()), "the gateway assigns by it");
         // Asking again changes nothing.
         assert_eq!(dana.releases().advance("bot").await.unwrap().revision, release.revision);
 
@@ -91,7 +93,8 @@ async fn a_release_stops_where_evidence_or_a_person_is_missing() {
         assert!(matches!(dana.releases().approve("bot").await, Err(Error::Forbidden(_))));
         let released = ben.releases().approve("bot").await.unwrap();
         assert_eq!((released.status, released.approved_by.as_deref()), (ReleaseStatus::Released, Some("ben")));
-        assert_eq!(ops.deployments().get("bot", None).await.unwrap().manifest, released.manifest);
+        let live = ops.deployments().get("bot", None).await.unwrap();
+        assert_eq!((live.manifest, live.settings.experiment), (released.manifest.clone(), None));
         assert_eq!(ops.experiments().get(&experiment).await.unwrap().status, ExperimentStatus::Completed);
         assert_eq!(ops.evaluator().baseline("golden").await.unwrap().unwrap().id, run.id, "the run is the baseline");
         assert!(matches!(ops.releases().get("bot").await, Err(Error::NotFound { .. })));
