@@ -153,7 +153,7 @@ impl Snapshot {
         let experiment = live.deployment.settings.experiment.clone().unwrap_or_default();
         let variants = variants.into_iter().map(|variant| self.variant(&live, &experiment, variant));
         let variants = variants.collect::<Result<_, _>>()?;
-        Ok(Route { variants, canary, ..self.compile_one(live)? })
+        Ok(Route { canary, variants, ..self.compile_one(live)? })
     }
 
     fn variant(&self, live: &LiveDeployment, experiment: &str, variant: LiveVariant) -> Result<Variant, String> {

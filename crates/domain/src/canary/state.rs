@@ -155,6 +155,7 @@ impl CanaryState {
     }
 
     /// The state behind a pause.
+    #[must_use]
     pub fn paused(&self) -> Self {
         match self {
             Self::Exposing { stage } => Self::Paused { stage: Some(*stage) },
@@ -163,6 +164,7 @@ impl CanaryState {
     }
 
     /// The state that a pause goes on with.
+    #[must_use]
     pub fn resumed(&self) -> Self {
         match self {
             Self::Paused { stage: Some(stage) } => Self::Exposing { stage: *stage },

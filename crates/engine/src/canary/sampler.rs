@@ -315,7 +315,9 @@ impl Inner {
                 tracing::debug!(%canary, %error, "requests that make no pair are counted later");
                 let mut counts = self.counts();
                 let waiting = counts.skipped.entry((project, canary)).or_default();
-                reasons.into_iter().for_each(|(reason, n)| *waiting.entry(reason).or_default() += n);
+                for (reason, n) in reasons {
+                    *waiting.entry(reason).or_default() += n;
+                }
             }
         }
         for ((project, canary, stage), seen) in stages {

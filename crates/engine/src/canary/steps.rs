@@ -130,9 +130,10 @@ impl Canaries {
         let now = self.services.clock.now();
         // A second key has allowed it already where the policy asked for one.
         let approved = canary.policy.promote.approval && canary.approved_by.is_some();
-        let deployed = match approved {
-            true => self.deployments().deploy_approved(&canary.deployment, request).await,
-            false => self.deployments().deploy(&canary.deployment, request).await,
+        let deployed = if approved {
+            self.deployments().deploy_approved(&canary.deployment, request).await
+        } else {
+            self.deployments().deploy(&canary.deployment, request).await
         };
         let (to, note) = match deployed {
             Ok(Deployed { approval: Some(approval), .. }) => {

@@ -135,6 +135,7 @@ mod tests {
     use super::*;
 
     /// Whether an answer meets an assertion, given as JSON.
+    #[expect(clippy::needless_pass_by_value, reason = "callers make it on the spot")]
     fn check(assertion: Value, output: &str, expected: bool) {
         let sample = Sample {
             id: "s".to_owned(),

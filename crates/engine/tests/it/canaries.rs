@@ -60,7 +60,7 @@ fn answers(request: &ChatRequest) -> String {
 }
 
 fn installation(store: &Store) -> LlmOps {
-    let queue = Some(Arc::new(StoredQueue(store.clone())) as Arc<dyn llmops::jobs::Queue>);
+    let queue = Some(Arc::new(StoredQueue(llmops_storage::Store::clone(store))) as Arc<dyn llmops::jobs::Queue>);
     installation_with(store, &Scripted::new(answers), Options { queue, ..Options::default() })
 }
 
@@ -225,7 +225,7 @@ async fn pairs_of_a_process_that_died_are_answered_by_the_next() {
             store.withdraw_job(&job.name(first.project())).await.unwrap();
         }
         drop((sampler, first));
-        let queue = Some(Arc::new(StoredQueue(store.clone())) as Arc<dyn llmops::jobs::Queue>);
+        let queue = Some(Arc::new(StoredQueue(llmops_storage::Store::clone(store))) as Arc<dyn llmops::jobs::Queue>);
         let options = Options { queue, lease: Duration::from_millis(100), ..Options::default() };
         let second = installation_with(store, &Scripted::new(answers), options);
         let worker = worker(&second);

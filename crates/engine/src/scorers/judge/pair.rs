@@ -137,19 +137,16 @@ impl PairJudge {
         }
         let flipped = said.iter().any(|(verdict, _)| *verdict != said[0].0);
         let verdict = if flipped { PairVerdict::Tie } else { said[0].0 };
-        let scores = match &self.rubric {
-            Some(rubric) => {
-                let (theirs, ours) = join(
-                    rubric.score(NAME, shown(&sample, &response, theirs), bill),
-                    rubric.score(NAME, shown(&sample, &response, ours), bill),
-                )
-                .await;
-                (theirs?.score, ours?.score)
-            }
-            None => {
-                let points: f64 = said.iter().map(|(verdict, _)| points(*verdict)).sum::<f64>() / said.len() as f64;
-                (1.0 - points, points)
-            }
+        let scores = if let Some(rubric) = &self.rubric {
+            let (theirs, ours) = join(
+                rubric.score(NAME, shown(&sample, &response, theirs), bill),
+                rubric.score(NAME, shown(&sample, &response, ours), bill),
+            )
+            .await;
+            (theirs?.score, ours?.score)
+        } else {
+            let points: f64 = said.iter().map(|(verdict, _)| points(*verdict)).sum::<f64>() / said.len() as f64;
+            (1.0 - points, points)
         };
         Ok(JudgedPair {
             verdict,
