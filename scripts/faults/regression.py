@@ -124,7 +124,7 @@ def story(folder, url):
     print(f"run 2, with the worse prompt: pass rate {rate(second)}")
 
     def regressions():
-        listed = run("alert", "list")["items"]
+        listed = run("alert", "list", "--all")["items"]
         return [a for a in listed if a["type"] == "regression" and a["severity"] == "critical" and a["metric"] == "pass_rate"]
 
     wait("the critical regression alert", regressions, 30)

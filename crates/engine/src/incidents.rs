@@ -224,7 +224,8 @@ impl Incidents {
                 by: Some(change.actor),
             }
         };
-        Ok(changes.into_iter().map(entry).collect())
+        // What llmops puts into a new registry by itself is no change of anybody's.
+        Ok(changes.into_iter().filter(|change| change.actor != "llmops").map(entry).collect())
     }
 
     async fn alerts(&self, from: Timestamp, until: Timestamp) -> Result<Vec<TimelineEntry>, Error> {

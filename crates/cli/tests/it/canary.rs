@@ -92,7 +92,7 @@ fn has_status(report: &Value, status: &str) -> bool {
 
 #[test]
 fn live_traffic_promotes_the_better_and_aborts_the_harmful_candidate() {
-    let script = [(None, RIGHT), (Some("old"), WRONG)].map(|(model, answer)| match model {
+    let script = [(Some("old"), WRONG), (None, RIGHT)].map(|(model, answer)| match model {
         None => json!({"input": QUESTION, "answer": answer}).to_string(),
         Some(model) => json!({"input": QUESTION, "answer": answer, "model": model}).to_string(),
     });

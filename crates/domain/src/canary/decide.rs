@@ -574,10 +574,15 @@ mod tests {
     fn reasons_have_their_numbers() {
         let policy = CanaryPolicy::with_judge("sim/judge");
         let decision = decide(&policy, &situation(-0.2, 0.1));
-        insta::assert_snapshot!(decision.message, @"");
+        insta::assert_snapshot!(decision.message, @"the net win rate is -20.0 % (-30.0 % to -10.0 %): even its upper bound is below 0.0 %");
         let lines: Vec<String> =
             decision.checks.iter().map(|c| format!("{} {:?}: {}", c.name, c.status, c.message)).collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
-        insta::assert_snapshot!(decide(&policy, &situation(0.25, 0.1)).message, @"");
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        net_win Broken: -20.0 % (-30.0 % to -10.0 %); wanted: more than 10 % with a lower bound above 0
+        min_samples Met: 600 judged pairs of at least 500
+        window Met: 48 h of at least 24 h
+        cost Met: it costs 1.000 × as much (0.900 to 1.100), at most 1.2 × it may; n 600
+        ");
+        insta::assert_snapshot!(decide(&policy, &situation(0.25, 0.1)).message, @"it wins 270 and loses 120 of 600 pairs, a net win rate of 25.0 % (15.0 % to 35.0 %), and every guardrail is kept");
     }
 }

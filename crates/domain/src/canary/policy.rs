@@ -524,13 +524,28 @@ mod tests {
 
     #[test]
     fn all_mistakes_come_at_once_with_their_lines() {
-        insta::assert_snapshot!(problems("share: 7\nwindow: {min: 24}\nmin_sample: 5\nbodies: none\n"), @"");
-        insta::assert_snapshot!(
-            problems(
-                "share: 0%\njudge: {model: gpt}\nwindow: {min: 15d}\nabort: {net_win_upper: 0.5}\nlosses: x\n\
-                 stages: [0.05, 0.01]\n"
-            ),
-            @""
+        let check = |text: &str, expected: &[&str]| {
+            let found = problems(text);
+            assert_eq!(found.lines().count(), expected.len(), "{found}");
+            for (line, expected) in found.lines().zip(expected) {
+                assert!(expected.split(' ').all(|part| line.contains(part)), "{expected}: {found}");
+            }
+        };
+        check(
+            "judge: {model: sim/judge}\nshare: 7\nmin_sample: 5\nbodies: none\n",
+            &["policy.yaml:2: share", "policy.yaml:3: min_sample min_samples", "policy.yaml:4: bodies"],
+        );
+        check(
+            "share: 0%\njudge: {model: gpt}\nwindow: {min: 15d}\nabort: {net_win_upper: 0.5}\nlosses: x\n\
+             stages: [0.05, 0.01]\n",
+            &[
+                "policy.yaml:1: share",
+                "policy.yaml:2: judge.model PROVIDER/MODEL",
+                "policy.yaml:3: window.min",
+                "policy.yaml:4: abort.net_win_upper",
+                "policy.yaml:5: losses",
+                "policy.yaml:6: stages[1]",
+            ],
         );
     }
 

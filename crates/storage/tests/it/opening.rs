@@ -130,7 +130,7 @@ async fn a_schema_that_is_missing_is_named_as_the_reason() {
 #[tokio::test]
 async fn every_table_carries_its_project() {
     let columns = "SELECT m.name FROM sqlite_master m WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%' \
-                   AND m.name NOT IN ('llmops_schema', 'event_sequence', 'access_version') \
+                   AND m.name NOT IN ('llmops_schema', 'event_sequence', 'access_version', 'leases') \
                    AND NOT EXISTS (SELECT 1 FROM pragma_table_info(m.name) c WHERE c.name = 'project_id')";
     let store = TestStore::new(Backend::Sqlite).await;
     let pool = sqlx::SqlitePool::connect(store.url()).await.unwrap();

@@ -11,17 +11,19 @@ use llmops_testing::on_backends;
 
 use crate::support::{at, project};
 
-const ALERTS: usize = 10_000;
+/// PostgreSQL is asked over the network for each of them: a tenth must do.
+const ALERTS: [usize; 2] = [10_000, 1_000];
 const CAUSES: u64 = 150;
 const BATCH: usize = 500;
 
 #[tokio::test]
 async fn ten_thousand_alerts_are_counted_and_told_once_a_cause() {
     on_backends(async |store| {
+        let alerts = ALERTS[usize::from(!store.is_sqlite())];
         let mut seed = 7_u64;
         let routes = [Route { channel: "team".to_owned(), wants: Wants::default() }];
         let (mut told, mut expected, mut messages, mut named) = (0, BTreeMap::<String, u64>::new(), 0, 0);
-        for (second, start) in (0_i64..).zip((0..ALERTS).step_by(BATCH)) {
+        for (second, start) in (0_i64..).zip((0..alerts).step_by(BATCH)) {
             // All of them within a minute, well inside of the cooldown.
             let now = at(second * 3);
             let drafts = (start..start + BATCH).map(|i| {
@@ -54,7 +56,7 @@ async fn ten_thousand_alerts_are_counted_and_told_once_a_cause() {
             counted.extend(page.into_iter().map(|alert| (alert.metric.unwrap(), alert.count)));
         }
         assert_eq!(counted, expected, "every alert is counted on the open alert of its cause");
-        assert_eq!(counted.values().sum::<u64>(), ALERTS as u64);
+        assert_eq!(counted.values().sum::<u64>(), alerts as u64);
         assert_eq!(told, counted.len(), "a cause is told once within its cooldown");
         assert!((1..=3).contains(&messages), "{messages} messages within a minute");
         // What was not told in a message waits for the next one.
