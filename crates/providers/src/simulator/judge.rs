@@ -290,7 +290,7 @@ mod tests {
         let input = JudgeInput { question, candidate, references: &references, context: &context };
         let messages = judge_messages(&input, task).unwrap();
         let message = messages.last().unwrap().as_text().into_owned();
-        answer(character, RequestKey::new(0, &user(&message)), &message).unwrap()
+        answer(character, RequestKey::new(0, &user(&message)), &message, |_| None).unwrap()
     }
 
     #[test]

@@ -48,12 +48,13 @@ fn flips(draw: &mut Draw, method: McNemarMethod) -> Result<TestResult> {
     mcnemar(table, method, PLAIN())
 }
 
-/// Counts of five categories, the rarest about one in eight.
+/// Counts of five categories, the rarest about one in six.
 fn categories(draw: &mut Draw, n: usize) -> Vec<u64> {
+    const BORDERS: [f64; 4] = [0.29, 0.49, 0.67, 0.84];
     let mut counts = vec![0; 5];
     for _ in 0..n {
         let u = draw.uniform();
-        counts[(4.999 * u.powf(1.3)) as usize] += 1;
+        counts[BORDERS.iter().filter(|border| u >= **border).count()] += 1;
     }
     counts
 }
