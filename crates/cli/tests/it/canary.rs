@@ -171,6 +171,6 @@ fn mistakes_of_a_policy_come_at_once() {
     }
     let said = project.expect(0, &["canary", "list"]);
     assert!(said.out.contains("There is no canary yet"), "{}", said.out);
-    let said = project.expect(1, &["canary", "status", "bot"]);
+    let said = project.expect(2, &["canary", "status", "bot"]);
     assert!(said.err.contains("llmops canary start"), "{}", said.err);
 }

@@ -22,7 +22,7 @@ fn post(address: &str, path: &str, headers: &str, body: &Value) -> (String, Stri
     let mut stream = TcpStream::connect(address).unwrap();
     write!(
         stream,
-        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n{headers}content-length: \
+        "POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n{headers}content-length: \
          {}\r\n\r\n{body}",
         body.len()
     )

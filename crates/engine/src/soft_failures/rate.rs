@@ -95,7 +95,9 @@ mod tests {
     fn alerts_need_evidence() {
         check((0, 0), (0, 0), &[]);
         check((100, 5), (0, 0), &[]);
-        check((100, 10), (0, 0), &[]);
+        // The interval of 9 of 100 begins at 4.8 %, that of 10 at 5.5 %.
+        check((100, 9), (0, 0), &[]);
+        check((100, 10), (0, 0), &[false]);
         check((100, 15), (0, 0), &[false]);
         check((1000, 40), (6000, 30), &[true]);
         check((1000, 5), (6000, 30), &[]);

@@ -104,8 +104,7 @@ fn list(context: &Context, judges: &[JudgeInUse]) -> String {
         Column::text("models"),
         Column::text("prompt"),
         Column::text("hash"),
-        Column::text("agrees with people"),
-        Column::text("compared"),
+        Column::text("people"),
     ];
     let short = |hash: &str| hash.chars().take(12).collect::<String>();
     let mut rows = Vec::new();
@@ -116,16 +115,11 @@ fn list(context: &Context, judges: &[JudgeInUse]) -> String {
             judge.models.join(", ").into(),
             judge.prompt.as_str().into(),
             short(&judge.prompt_hash).into(),
-            judge.calibration.as_ref().map_or_else(|| "not compared yet".to_owned(), agreement).into(),
-            judge
-                .calibration
-                .as_ref()
-                .map_or_else(String::new, |last| last.created_at.strftime("%Y-%m-%d").to_string())
-                .into(),
+            judge.calibration.as_ref().map_or_else(|| "–".to_owned(), agreement).into(),
         ]);
         if let Some((prompt, hash)) = judge.debate_prompt.as_ref().zip(judge.debate_prompt_hash.as_ref()) {
             let blank = || Cell::from("");
-            rows.push(vec![blank(), blank(), blank(), prompt.as_str().into(), short(hash).into(), blank(), blank()]);
+            rows.push(vec![blank(), blank(), blank(), prompt.as_str().into(), short(hash).into(), blank()]);
         }
     }
     let mut text = terminal::table(context.ui.out, &columns, rows);
