@@ -179,11 +179,24 @@ pub struct ExportQuery {
     #[param(value_type = Option<String>, format = DateTime)]
     pub end_time: Option<Timestamp>,
     /// Most examples, 1 to 100,000; absent: 10,000.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "examples_within_bounds")]
     #[param(minimum = 1, maximum = 100_000)]
     pub limit: Option<u32>,
     /// Also examples in which `[email]`, `[phone]`, `[card]` or `[key]` stands for what was replaced.
     pub redacted: bool,
+}
+
+/// Most examples of one export.
+pub const MAX_EXAMPLES: u32 = 100_000;
+
+fn examples_within_bounds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let limit = Option::<u32>::deserialize(deserializer)?;
+    match limit {
+        Some(limit) if !(1..=MAX_EXAMPLES).contains(&limit) => {
+            Err(serde::de::Error::custom(format!("limit is {limit}: expected 1 to {MAX_EXAMPLES}")))
+        }
+        limit => Ok(limit),
+    }
 }
 
 /// What was exported, and what was left out.

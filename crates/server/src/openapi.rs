@@ -38,6 +38,7 @@ const ROLES: &[(&str, Role)] = &[
     ("rehearse", Role::Operator),
     ("erase_records", Role::Admin),
     ("reload_config", Role::Operator),
+    ("plan_experiment", Role::Viewer),
     ("submit_feedback", Role::Viewer),
     ("export_feedback", Role::Editor),
     ("start_release", Role::Operator),

@@ -121,7 +121,7 @@ fn the_default_file() {
     insta::assert_snapshot!(check(&uncommented), @"
     warnings:
     llmops.yaml:54:5: targets.support-bot.model: has no effect; the model is chosen among `candidates`
-    llmops.yaml:134:3: scoring.judge_model: has no effect; it counts when `metrics` is absent; judges under `metrics` name their own
+    llmops.yaml:135:3: scoring.judge_model: has no effect; it counts when `metrics` is absent; judges under `metrics` name their own
     ");
     let (short, long) = (parse(DEFAULT_YAML), parse(&uncommented));
     assert_eq!(short.gate, long.gate);
@@ -246,7 +246,7 @@ fn tags() {
     llmops.yaml:10:30: providers.done.file: unknown key; expected one of kind, path
     "#);
     insta::assert_snapshot!(check_with("rouge_l: ", "rouge_k: "), @"llmops.yaml:33:5: scoring.metrics.rouge_k: the key `kind` is missing; did you mean rouge_1? A name of your own needs it");
-    insta::assert_snapshot!(check_with("kind: contains", "kind: includes"), @"llmops.yaml:37:23: scoring.metrics.polite.kind: unknown value `includes`; expected one of exact_match, contains, regex, json_valid, json_schema, levenshtein, token_f1, rouge_1, rouge_2, rouge_l, rouge_lsum, bleu, chrf, numeric_match, json_fields, list_match, language, length, tool_call, trajectory, conversation, command, http, bertscore, embedding_similarity, latency, cost, refusal, judge, faithfulness and 8 more");
+    insta::assert_snapshot!(check_with("kind: contains", "kind: includes"), @"llmops.yaml:37:23: scoring.metrics.polite.kind: unknown value `includes`; expected one of exact_match, contains, regex, json_valid, json_schema, levenshtein, token_f1, rouge_1, rouge_2, rouge_l, rouge_lsum, bleu, chrf, numeric_match, json_fields, list_match, language, length, tool_call, trajectory, conversation, assertions, command, http, bertscore, embedding_similarity, latency, cost, refusal, judge and 9 more");
     insta::assert_snapshot!(check_with("latency:   {}", "latency: {kind: cost}"), @"llmops.yaml:36:21: scoring.metrics.latency.kind: unknown value `cost`; expected latency");
     insta::assert_snapshot!(check_with("latency:   {}", "latency:"), @"llmops.yaml:36:12: scoring.metrics.latency: expected a map, not nothing");
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
-use llmops_api::feedback::{ExportCounts, ExportFormat, ExportQuery, HardExamples, HardExamplesMade};
+use llmops_api::feedback::{ExportCounts, ExportFormat, ExportQuery, HardExamples, HardExamplesMade, MAX_EXAMPLES};
 use llmops_domain::chat::{Message, Role};
 use llmops_domain::dataset::{DatasetType, Sample};
 use llmops_domain::feedback::{Feedback, FeedbackFilter, Sentiment};
@@ -25,7 +25,6 @@ use crate::{Error, LlmOps};
 /// Most examples of an export where the caller names no number.
 const DEFAULT_LIMIT: u32 = 10_000;
 /// Most examples of an export.
-const MOST: u32 = 100_000;
 /// Feedback and items read at a time.
 const PAGE: u32 = 200;
 /// Lines that may wait for a reader who is slow.
@@ -118,8 +117,8 @@ impl FeedbackManager {
     /// When the query is wrong or the store is unavailable.
     pub async fn export(&self, query: ExportQuery) -> Result<(ExportCounts, ExportLines), Error> {
         let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-        if !(1..=MOST).contains(&limit) {
-            return Err(Error::invalid(format!("limit is {limit}: expected 1 to {MOST}")));
+        if !(1..=MAX_EXAMPLES).contains(&limit) {
+            return Err(Error::invalid(format!("limit is {limit}: expected 1 to {MAX_EXAMPLES}")));
         }
         let query = ExportQuery { limit: Some(limit), end_time: Some(self.until(&query)), ..query };
         let (mut counts, mut kept) = (ExportCounts::default(), HashSet::new());
@@ -221,7 +220,7 @@ impl FeedbackManager {
     /// # Errors
     /// [`Error::Conflict`] when there are none; those of an import.
     pub async fn hard_examples(&self, request: HardExamples) -> Result<HardExamplesMade, Error> {
-        let limit = request.limit.unwrap_or(1_000).clamp(1, MOST);
+        let limit = request.limit.unwrap_or(1_000).clamp(1, MAX_EXAMPLES);
         let query = ExportQuery {
             format: ExportFormat::Jsonl,
             deployment: request.deployment.clone(),

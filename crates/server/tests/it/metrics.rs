@@ -160,7 +160,12 @@ async fn readiness_tells_what_is_wrong() {
         let said = server.send(Request::get(path).body(axum::body::Body::empty()).unwrap()).await;
         let reasons: Vec<String> = match said.status {
             StatusCode::OK => Vec::new(),
-            _ => said.json()["error"]["problems"].as_array().unwrap().iter().map(|p| p["field"].to_string()).collect(),
+            _ => said.json()["error"]["problems"]
+                .as_array()
+                .unwrap_or_else(|| panic!("{}", said.text))
+                .iter()
+                .map(|p| p["field"].to_string())
+                .collect(),
         };
         (said.status.as_u16(), reasons.join(","))
     };
