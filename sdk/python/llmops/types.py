@@ -8,6 +8,75 @@ if TYPE_CHECKING:
     from typing_extensions import NotRequired
 
 
+class AbortCause2(TypedDict):
+    """A guardrail is broken."""
+
+    guardrail: Guardrail
+    """A guardrail is broken."""
+
+
+# Why a canary was aborted.
+AbortCause = Union[Literal['net_loss'], "AbortCause2", Literal['budget'], Literal['window_over'], Literal['production_changed'], Literal['person']]
+
+
+class AbortRule(TypedDict):
+    """When the candidate is aborted."""
+
+    net_win_upper: NotRequired[float]
+    """Once the upper bound of the net win rate is below it."""
+
+
+class Action3(TypedDict):
+    """Expose users at this stage."""
+
+    expose: int
+    """Expose users at this stage."""
+
+
+class Action6(TypedDict):
+    """End it, and take back what was exposed."""
+
+    abort: AbortCause
+    """End it, and take back what was exposed."""
+
+
+# What is done.
+Action = Union[Literal['hold'], Literal['warn'], "Action3", Literal['ask_approval'], Literal['promote'], "Action6"]
+
+
+class Adaptive(TypedDict):
+    """Top-two Thompson sampling: better variants get more of the traffic while the experiment runs."""
+
+    beta: NotRequired[float]
+    """How much of the traffic goes to the variant that is best for sure, between 0.5 and 1 (before the floor); the rest goes to those that may be second."""
+
+    every: NotRequired[str]
+    """Least time between two steps."""
+
+    floor: NotRequired[float]
+    """The least share of each variant, however bad it looks: what keeps the results precise."""
+
+    min_units: NotRequired[int]
+    """Units, all variants together, that must have been observed since the step before."""
+
+
+class AdaptiveStep(TypedDict):
+    """Why shares changed by themselves."""
+
+    chances: List[float]
+    """The chance of each variant to be the best on the target metric, in the order of the variants."""
+
+    units: int
+    """Units that this rests on."""
+
+
+class AddNote(TypedDict):
+    """Something to remember."""
+
+    text: str
+    """What."""
+
+
 class Agreement(TypedDict):
     """How far judge and people agree. What cannot be computed is absent, and a notice says why."""
 
@@ -92,6 +161,19 @@ AlertAction = Literal['raised', 'acknowledged', 'resolved']
 AlertId = str
 
 
+class AlertTally(TypedDict):
+    """Open alerts by severity."""
+
+    critical: int
+    """Critical ones."""
+
+    info: int
+    """For information."""
+
+    warning: int
+    """Warnings."""
+
+
 # Why there is an alert.
 AlertType = Literal['regression', 'threshold', 'anomaly', 'experiment']
 
@@ -105,8 +187,20 @@ class Allocation(TypedDict):
     coverage: float
     """Share of the units that take part."""
 
+    step: NotRequired[Union[AdaptiveStep, None]]
+
     weights: List[float]
     """Share of each variant, in the order of the variants; they sum to 1."""
+
+
+class AllowRule(TypedDict):
+    """Requests that are left out unless allowed."""
+
+    redacted: NotRequired[bool]
+    """Requests in which the redaction of records would replace something: e-mail addresses, phone numbers, cards, keys."""
+
+    tools: NotRequired[bool]
+    """Requests that offer tools, or answers that call one: the candidate's calls are not carried out."""
 
 
 class AlwaysValid(TypedDict):
@@ -173,6 +267,9 @@ class ApiKey(TypedDict):
     last_used_at: NotRequired[Union[str, None]]
     """When it was used last, within a minute."""
 
+    limits: NotRequired[Limits]
+    """What may be spent with it at the gateway."""
+
     name: str
     """What people call it."""
 
@@ -189,8 +286,129 @@ class ApiKey(TypedDict):
     """What it allows."""
 
 
+class AppliedPiece(TypedDict):
+    """What was applied last of a piece."""
+
+    at: str
+    """When."""
+
+    by: str
+    """By whom: the name of a key, or `local`."""
+
+    hash: str
+    """The hash of its content."""
+
+    kind: PieceKind
+    """Its kind."""
+
+    name: str
+    """Its name."""
+
+
+class Approval(TypedDict):
+    """A promotion that waits for a second key."""
+
+    created_at: str
+    """When it was asked for."""
+
+    decided_at: NotRequired[Union[str, None]]
+    """When."""
+
+    decided_by: NotRequired[Union[str, None]]
+    """Who decided."""
+
+    deployment: str
+    """The deployment."""
+
+    environment: str
+    """Its environment."""
+
+    id: ApprovalId
+    """Its id."""
+
+    manifest: ContentHash
+    """The manifest that shall answer."""
+
+    reason: NotRequired[Union[str, None]]
+    """Why, in the words of who asked."""
+
+    requested_by: str
+    """Who asked: the name of the key, or `local`."""
+
+    requested_key: NotRequired[Union[KeyId, None]]
+
+    settings: DeploymentSettings
+    """The settings that shall hold."""
+
+    status: ApprovalStatus
+    """Where it stands."""
+
+
+# A promotion that waits for a second key.
+ApprovalId = str
+
+
+# Where a promotion stands.
+ApprovalStatus = Literal['pending', 'approved', 'rejected', 'superseded']
+
+
 # How the arguments of a call are compared.
 ArgumentMatch = Literal['exact', 'subset', 'ignore']
+
+
+class Arm(TypedDict):
+    """What one arm of an exposure adds up to."""
+
+    cost: float
+    """Their cost in USD."""
+
+    cost_squares: float
+    """The squares of that."""
+
+    errors: int
+    """Of these, those without an answer."""
+
+    latency: LatencyCounts
+    """How long answers took."""
+
+    priced: int
+    """Answers whose cost is known."""
+
+    requests: int
+    """Requests."""
+
+    soft_failures: int
+    """Answers with a soft failure."""
+
+
+class AskedQuestion(TypedDict):
+    """A question that was asked, and what became of it."""
+
+    answered_at: NotRequired[Union[str, None]]
+    """When it was answered, or failed."""
+
+    asked_at: str
+    """When it was asked."""
+
+    error: NotRequired[Union[str, None]]
+    """Why there is no answer."""
+
+    experiment: ExperimentId
+    """The experiment."""
+
+    id: QuestionId
+    """The id."""
+
+    observations: int
+    """Observations that were read for it."""
+
+    question: Question
+    """The question."""
+
+    result: NotRequired[Union[ExperimentResult, None]]
+
+    status: QuestionStatus
+    """Where it stands."""
 
 
 class AssignUnit(TypedDict):
@@ -313,6 +531,10 @@ class BertscoreSpec(TypedDict):
     """The embedding model: a directory, or NAME, OWNER/NAME or OWNER/NAME@REVISION on the Hugging Face hub. Absent: sentence-transformers/all-MiniLM-L6-v2."""
 
 
+# What becomes of prompts and answers. Where the deployment's records keep no bodies, `hashed` holds whatever stands here.
+BodyHandling = Literal['until_judged', 'hashed', 'keep']
+
+
 # What of a call's bodies is kept.
 BodyPolicy = Literal['full', 'raw', 'hashed', 'none']
 
@@ -342,6 +564,16 @@ BulkFlag = Union["FlagValue", "FlagError"]
 
 # How the version number of a pushed prompt is chosen.
 BumpMode = Literal['none', 'auto', 'major', 'minor', 'patch']
+
+
+class CacheSettings(TypedDict):
+    """Answers that are kept and given again for equal requests."""
+
+    max_answers: NotRequired[int]
+    """Most answers that are kept; the oldest go first."""
+
+    ttl: NotRequired[str]
+    """How long an answer is good."""
 
 
 class CalibrateJudge(TypedDict):
@@ -386,6 +618,245 @@ CallOrder = Literal['same', 'any']
 
 # How a call ended.
 CallOutcome = Literal['ok', 'upstream_error', 'unavailable', 'cut', 'cancelled', 'refused']
+
+
+class Canary(TypedDict):
+    """A candidate beside what is live."""
+
+    active_seconds: NotRequired[int]
+    """Seconds under way before `since`: pauses do not count."""
+
+    approved_by: NotRequired[Union[str, None]]
+    """Who let it be promoted, where a person did."""
+
+    candidate: ContentHash
+    """The manifest under trial."""
+
+    candidate_model: str
+    """The candidate's model, as `provider/model`."""
+
+    created_at: str
+    """When it was made."""
+
+    deployment: str
+    """The deployment whose traffic is answered again."""
+
+    dry_run: NotRequired[bool]
+    """Whether decisions are only written down: nothing is exposed, promoted or rolled back."""
+
+    environment: str
+    """The deployment's environment."""
+
+    id: CanaryId
+    """The id."""
+
+    note: NotRequired[Union[str, None]]
+    """Why it ended or waits, in one sentence."""
+
+    policy: CanaryPolicy
+    """What decides."""
+
+    production: ContentHash
+    """The manifest that was live when the canary began: what the candidate is compared with."""
+
+    production_model: str
+    """The model of that manifest."""
+
+    revision: int
+    """Grows with every change."""
+
+    since: str
+    """Since when it stands there."""
+
+    started_by: NotRequired[Union[str, None]]
+    """Who started it."""
+
+    state: CanaryState
+    """Where it stands."""
+
+    updated_at: str
+    """When it changed last."""
+
+
+class CanaryBudget(TypedDict):
+    """What candidate and judge may cost, in USD."""
+
+    per_hour: NotRequired[float]
+    """In one hour of the clock; requests beyond it are left out."""
+
+    total: NotRequired[float]
+    """Altogether; reaching it aborts the canary."""
+
+
+# A candidate manifest on live traffic.
+CanaryId = str
+
+
+class CanaryJudge(TypedDict):
+    """Who compares the answers."""
+
+    both_orders: NotRequired[bool]
+    """Whether each pair is shown in both orders, so that a judge who prefers the first or second place decides nothing. False: in one order, drawn by the pair's hash, at half the price."""
+
+    model: str
+    """The judging model, as `provider/model`."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The judge's prompt: `NAME`, `NAME@VERSION` or `NAME@HASH`. Absent: the built-in one."""
+
+    rubric: NotRequired[List[str]]
+    """Axes on which the judge also scores each answer alone. Absent: the scores follow from the comparison."""
+
+
+class CanaryPolicy(TypedDict):
+    """What a canary's decisions follow."""
+
+    abort: NotRequired[AbortRule]
+    """When it is aborted."""
+
+    allow: NotRequired[AllowRule]
+    """Requests that are left out unless allowed here."""
+
+    bodies: NotRequired[BodyHandling]
+    """What becomes of prompts and answers."""
+
+    budget: NotRequired[CanaryBudget]
+    """What candidate and judge may cost."""
+
+    guardrails: NotRequired[Guardrails]
+    """What must not become worse, whatever the judge prefers."""
+
+    judge: CanaryJudge
+    """Who compares the answers."""
+
+    losses: NotRequired[Union[str, None]]
+    """The dataset that lost pairs flow into; needs `bodies: keep`. Absent: `NAME-lost`."""
+
+    min_samples: NotRequired[int]
+    """Fewest judged pairs before the candidate is promoted."""
+
+    promote: NotRequired[PromoteRule]
+    """When the candidate is promoted."""
+
+    routing: NotRequired[Routing]
+    """How requests are chosen."""
+
+    share: NotRequired[float]
+    """Share of requests that the candidate answers too, by the hash of the request."""
+
+    stage: NotRequired[StageRule]
+    """How long users are exposed at each stage before the next."""
+
+    stages: NotRequired[List[float]]
+    """Shares of users that see the candidate's answers after it has proved itself unseen, rising. 1 is the promotion itself. Empty: it is promoted at once."""
+
+    warn: NotRequired[WarnRule]
+    """When a warning is raised."""
+
+    window: NotRequired[Window]
+    """How long it takes at least, and at most."""
+
+
+class CanaryReport(TypedDict):
+    """How a canary stands."""
+
+    canary: Canary
+    """The canary."""
+
+    decision: Decision
+    """What it would be."""
+
+    evidence: Evidence
+    """What its pairs add up to."""
+
+    situation: Situation
+    """What a decision would be made from now."""
+
+    skipped: Dict[str, int]
+    """Requests that were drawn and made no pair, by reason."""
+
+    spent_this_hour: float
+    """USD in this hour of the clock."""
+
+    stages: NotRequired[Dict[str, StageEvidence]]
+    """What users saw at each stage."""
+
+    waiting: int
+    """Pairs that the candidate has not answered yet."""
+
+
+class CanaryState1(TypedDict):
+    """It was made and not started."""
+
+    status: Literal['draft']
+
+
+class CanaryState2(TypedDict):
+    """The candidate answers unseen."""
+
+    status: Literal['shadowing']
+
+
+class CanaryState3(TypedDict):
+    """A share of users sees the candidate's answers."""
+
+    stage: int
+    """The stage, a position in the policy's `stages`."""
+
+    status: Literal['exposing']
+
+
+class CanaryState4(TypedDict):
+    """Nothing is answered by the candidate until it is resumed."""
+
+    stage: NotRequired[Union[int, None]]
+    """The stage that it goes on with; absent: unseen."""
+
+    status: Literal['paused']
+
+
+class CanaryState5(TypedDict):
+    """The candidate has proved itself, and a person must approve."""
+
+    status: Literal['awaiting_approval']
+
+
+class CanaryState6(TypedDict):
+    """The deployment is being pointed to the candidate."""
+
+    status: Literal['promoting']
+
+
+class CanaryState7(TypedDict):
+    """The candidate is live."""
+
+    status: Literal['promoted']
+
+
+class CanaryState8(TypedDict):
+    """A dry run ended: the candidate would have been promoted."""
+
+    status: Literal['concluded']
+
+
+class CanaryState9(TypedDict):
+    """It ended without a promotion."""
+
+    cause: AbortCause
+    """Why."""
+
+    status: Literal['aborted']
+
+
+# Where a canary stands.
+CanaryState = Union["CanaryState1", "CanaryState2", "CanaryState3", "CanaryState4", "CanaryState5", "CanaryState6", "CanaryState7", "CanaryState8", "CanaryState9"]
+
+
+class CancelRelease(TypedDict):
+    """Gives a release up."""
+
+    reason: NotRequired[str]
+    """Why."""
 
 
 class CategoryEvidence(TypedDict):
@@ -438,6 +909,16 @@ class Change(TypedDict):
 
     n: NotRequired[Union[int, None]]
     """Shared samples behind the interval."""
+
+
+class ChangeCanary(TypedDict):
+    """Which canary is meant, and why it is changed."""
+
+    environment: NotRequired[Union[str, None]]
+    """The environment, where the canary is named by its deployment; absent: `production`."""
+
+    reason: NotRequired[Union[str, None]]
+    """Why."""
 
 
 class Channel(TypedDict):
@@ -497,6 +978,10 @@ class CheckModels(TypedDict):
     """The models, as `provider/model`."""
 
 
+# How a condition of the promotion stands.
+CheckStatus = Literal['met', 'open', 'broken', 'unmeasured']
+
+
 class ChecklistItem2(TypedDict):
     """A question with its weight."""
 
@@ -536,11 +1021,80 @@ class ChecklistSpec(TypedDict):
     """The judging model, as `provider/model`."""
 
 
+# Which of the places that host a deployment's model is asked first.
+Choose = Literal['listed', 'verifier']
+
+
 class ChrfSpec(TypedDict):
     """Options of `chrf`."""
 
     plus_plus: NotRequired[bool]
     """Count n-grams of words, too: chrF++."""
+
+
+class CloseIncident(TypedDict):
+    """Closes an incident."""
+
+    dataset: NotRequired[Union[str, None]]
+    """The regression dataset that gets the inputs that failed; absent: one named after the incident."""
+
+    resolution: NotRequired[Union[str, None]]
+    """How it was resolved."""
+
+
+class ClosedIncident(TypedDict):
+    """A closed incident."""
+
+    samples: int
+    """Inputs in the dataset; none where no text of a failing call was kept."""
+
+    timeline: Timeline
+    """What happened, with the incident and its post-mortem."""
+
+    with_answer: int
+    """Of these, inputs whose right answer is known."""
+
+    without_text: int
+    """Failing calls whose text was not kept."""
+
+
+class ClusterSums(TypedDict):
+    """Sums over clusters of two numbers a and b each: enough for the ratio Σa/Σb and its cluster-robust spread."""
+
+    a: float
+    """Σa"""
+
+    aa: float
+    """Σa²"""
+
+    ab: float
+    """Σab"""
+
+    b: float
+    """Σb"""
+
+    bb: float
+    """Σb²"""
+
+    clusters: int
+    """Clusters with b other than 0."""
+
+
+class CollectReviews(TypedDict):
+    """Where answers for the review queue are looked for."""
+
+    run: str
+    """A run: answers that its judges are uncertain of."""
+
+
+class CollectedReviews(TypedDict):
+    """What was found for the review queue."""
+
+    added: int
+    """Items that are new."""
+
+    known: int
+    """Answers that are in the queue, or were decided on, already."""
 
 
 class CommandScorerSpec(TypedDict):
@@ -623,8 +1177,14 @@ class CompleteExperiment(TypedDict):
     """Id or name of the variant that won; null or absent: none did."""
 
 
-# What the data allow to conclude.
-Conclusion = Literal['winner', 'undecided', 'blocked']
+class Conclusion(TypedDict):
+    """When it would conclude if everything stays as it is."""
+
+    pairs: int
+    """Further judged pairs."""
+
+    seconds: NotRequired[Union[int, None]]
+    """Further seconds, at the present pace."""
 
 
 class ConfigDiff(TypedDict):
@@ -754,6 +1314,9 @@ class CreateKey(TypedDict):
 
     expires_at: NotRequired[Union[str, None]]
     """When it stops working; absent: never."""
+
+    limits: NotRequired[Limits]
+    """What may be spent with it at the gateway."""
 
     name: str
     """What people call it: 1 to 128 characters."""
@@ -974,6 +1537,58 @@ class DebateSpec(TypedDict):
     """What is scored, each from 0 to 1: names, or `name: what it means`."""
 
 
+class Decide(TypedDict):
+    """A decision as it is sent."""
+
+    action: ReviewAction
+    """What is done."""
+
+    answer: NotRequired[Union[str, None]]
+    """The right answer, for `correct`."""
+
+    category: NotRequired[Union[str, None]]
+    """The category of the sample."""
+
+    dataset: NotRequired[Union[str, None]]
+    """The dataset that gets the sample; absent: `golden`."""
+
+    input: NotRequired[Union[str, None]]
+    """What was asked, where the record keeps no body."""
+
+    label: NotRequired[Union[str, None]]
+    """The label, for `label`."""
+
+    note: NotRequired[Union[str, None]]
+    """Why, in a sentence."""
+
+    replace: NotRequired[bool]
+    """Whether a sample of the dataset that asks the same is replaced. Otherwise it is a conflict."""
+
+
+class Decided(TypedDict):
+    """An item after a decision."""
+
+    dataset: NotRequired[Union[ImportedDataset, None]]
+
+    item: ReviewItem
+    """The item."""
+
+
+class Decision(TypedDict):
+    """What is done, and why."""
+
+    action: Action
+    """What is done."""
+
+    checks: List[Check]
+    """Every condition."""
+
+    estimate: NotRequired[Union[Conclusion, None]]
+
+    message: str
+    """Why, in one sentence."""
+
+
 class Delivery(TypedDict):
     """A message to a channel."""
 
@@ -1047,6 +1662,8 @@ class Deploy(TypedDict):
 class Deployed(TypedDict):
     """A deployment after a change, and what a person should know about it."""
 
+    approval: NotRequired[Union[Approval, None]]
+
     changed: bool
     """False where it pointed there already."""
 
@@ -1112,6 +1729,19 @@ DeploymentChange = TypedDict(
 )
 
 
+class DeploymentHead(TypedDict):
+    """A deployment and what it points to."""
+
+    deployment: Deployment
+    """The deployment."""
+
+    model: str
+    """Its manifest's model."""
+
+    prompt: NotRequired[Union[str, None]]
+    """Its manifest's prompt, as `NAME@VERSION`."""
+
+
 class DeploymentSettings(TypedDict):
     """How a deployment's calls are handled: everything that is not part of what decides the answer."""
 
@@ -1123,6 +1753,14 @@ class DeploymentSettings(TypedDict):
 
     body_sampling: NotRequired[float]
     """Share of calls whose bodies are kept, from 0 to 1."""
+
+    cache: NotRequired[Union[CacheSettings, None]]
+
+    choose: NotRequired[Choose]
+    """Which of them is asked first: `listed` or `verifier`."""
+
+    experiment: NotRequired[Union[str, None]]
+    """The key of the experiment whose variants answer: users, or sessions, are assigned by it."""
 
     fallbacks: NotRequired[List[str]]
     """Where the same model is hosted too, as `provider/model`: tried in this order when the manifest's provider fails before its first byte. Another model is another manifest."""
@@ -1136,8 +1774,17 @@ class DeploymentSettings(TypedDict):
     hash_users: NotRequired[bool]
     """Whether user ids are kept as hashes only."""
 
+    hedge_after: NotRequired[Union[str, None]]
+    """Ask the next one too when there is no first byte after this time, and take what comes first. Absent: never."""
+
+    limits: NotRequired[Limits]
+    """What all callers together may spend."""
+
     merge: NotRequired[SystemMerge]
     """What becomes of a system message that the caller sends: `keep`, `replace` or `refuse`."""
+
+    require_approval: NotRequired[bool]
+    """Whether another manifest answers only when a second key has allowed it."""
 
     require_gate: NotRequired[bool]
     """Whether a deployment to `production` needs a passing run of its manifest."""
@@ -1196,8 +1843,17 @@ class EnvironmentQuery(TypedDict):
 class Erased(TypedDict):
     """What was deleted."""
 
+    feedback: NotRequired[int]
+    """What the user said, and what was said of the user's answers."""
+
     records: int
     """Records."""
+
+    review_items: NotRequired[int]
+    """Items of the review queue about the user's answers."""
+
+    shadow_pairs: NotRequired[int]
+    """Pairs of canaries that the user's calls made."""
 
 
 class ErasureQuery(TypedDict):
@@ -1227,7 +1883,7 @@ class ErrorBody(TypedDict):
 
 
 # The closed table of error codes. Codes are stable; messages are not.
-ErrorCode = Literal['invalid_request', 'invalid_content', 'unauthenticated', 'forbidden', 'not_found', 'method_not_allowed', 'conflict', 'invalid_transition', 'precondition_failed', 'idempotency_conflict', 'idempotency_mismatch', 'too_large', 'unsupported_media_type', 'rate_limited', 'internal', 'store_unavailable', 'provider_unavailable', 'timeout']
+ErrorCode = Literal['invalid_request', 'invalid_content', 'unauthenticated', 'forbidden', 'not_found', 'method_not_allowed', 'conflict', 'invalid_transition', 'precondition_failed', 'idempotency_conflict', 'idempotency_mismatch', 'too_large', 'unsupported_media_type', 'rate_limited', 'internal', 'store_unavailable', 'provider_unavailable', 'not_ready', 'timeout']
 
 
 class ErrorResponse(TypedDict):
@@ -1251,6 +1907,16 @@ class Estimate(TypedDict):
 
     value: float
     """The point estimate."""
+
+
+class EvaluatedDataset(TypedDict):
+    """A dataset that runs were made on."""
+
+    name: str
+    """Its name."""
+
+    runs: int
+    """Completed runs on it."""
 
 
 class EvaluationRequest(TypedDict):
@@ -1502,6 +2168,48 @@ class Event8(TypedDict):
 
 
 class Event9(TypedDict):
+    """An incident was opened or closed."""
+
+    action: str
+    """What happened to it: `opened` or `closed`."""
+
+    deployment: str
+    """The deployment."""
+
+    environment: str
+    """Its environment."""
+
+    incident: str
+    """Its id."""
+
+    type: Literal['incident']
+
+
+class Event10(TypedDict):
+    """A canary was started, or came a step further."""
+
+    canary: str
+    """Its id."""
+
+    candidate: str
+    """The candidate's manifest."""
+
+    deployment: str
+    """The deployment whose traffic it answers."""
+
+    environment: str
+    """The environment, such as `production`."""
+
+    note: NotRequired[Union[str, None]]
+    """Why."""
+
+    status: str
+    """The status it has now."""
+
+    type: Literal['canary']
+
+
+class Event11(TypedDict):
     """A schedule's time came: it started a run, or had a reason not to."""
 
     action: str
@@ -1522,7 +2230,62 @@ class Event9(TypedDict):
 
 
 # What happened, in one project.
-Event = Union["Event1", "Event2", "Event3", "Event4", "Event5", "Event6", "Event7", "Event8", "Event9"]
+Event = Union["Event1", "Event2", "Event3", "Event4", "Event5", "Event6", "Event7", "Event8", "Event9", "Event10", "Event11"]
+
+
+class Evidence(TypedDict):
+    """All that a canary's pairs add up to."""
+
+    asked: int
+    """Requests that the candidate was asked."""
+
+    cost: ClusterSums
+    """The candidate's cost, by production's."""
+
+    error: ClusterSums
+    """Errors, by requests asked."""
+
+    errors: int
+    """Of these, those that it did not answer."""
+
+    flipped: int
+    """Of the ties, those in which the order changed the judge's mind."""
+
+    latency_candidate: LatencyCounts
+    """How long the candidate took."""
+
+    latency_production: LatencyCounts
+    """How long production took."""
+
+    length: ClusterSums
+    """The candidate's characters, by production's."""
+
+    loss: ClusterSums
+    """Losses, by judged pairs."""
+
+    losses: int
+    """Pairs lost."""
+
+    net_win: ClusterSums
+    """Wins less losses, by judged pairs."""
+
+    score_drop: ClusterSums
+    """Drop of the score, by scored pairs."""
+
+    soft: ClusterSums
+    """Soft failures beyond production's, by answers."""
+
+    spent: float
+    """USD spent on candidate and judge."""
+
+    ties: int
+    """Pairs in which neither was better."""
+
+    unjudged: int
+    """Answers that the judge could not compare."""
+
+    wins: int
+    """Pairs won."""
 
 
 class Example(TypedDict):
@@ -1562,6 +2325,8 @@ ExpectedCall = Union[str, "ExpectedCall2"]
 class Experiment(TypedDict):
     """An experiment."""
 
+    adaptive: NotRequired[Union[Adaptive, None]]
+
     analysis: NotRequired[AnalysisPlan]
     """How the results are judged."""
 
@@ -1582,7 +2347,7 @@ class Experiment(TypedDict):
     metadata: NotRequired[Dict[str, Any]]
     """Anything else worth keeping."""
 
-    metrics: NotRequired[List[MetricSpec]]
+    metrics: NotRequired[List[ExperimentMetric]]
     """What is measured: names, or names with kind, direction, caps and so on."""
 
     name: str
@@ -1644,6 +2409,46 @@ class Experiment(TypedDict):
 
 # An experiment.
 ExperimentId = str
+
+
+class ExperimentMetric(TypedDict):
+    """A metric, and how it is treated. Names are never pooled: two names are two metrics."""
+
+    baseline: NotRequired[Union[float, None]]
+    """The mean of today (of binary metrics the rate): what the plan is checked with at the start."""
+
+    cap: NotRequired[Union[float, None]]
+    """Values above count as this."""
+
+    covariate: NotRequired[Union[str, None]]
+    """Name of the pre-period metric that reduces the variance (CUPED). It is recorded like any other."""
+
+    denominator: NotRequired[Union[str, None]]
+    """For ratios: the name of the metric below the line. The metric's own values are above it."""
+
+    direction: NotRequired[Union[Direction, None]]
+
+    floor: NotRequired[Union[float, None]]
+    """Values below count as this."""
+
+    guardrail: NotRequired[Union[Guardrail, None]]
+
+    kind: NotRequired[Union[MetricKind, None]]
+
+    minimum_effect: NotRequired[Union[float, None]]
+    """The smallest effect worth finding, in the metric's own unit: what the plan must be able to find."""
+
+    name: str
+    """The name that observations carry."""
+
+    quantile: NotRequired[Union[float, None]]
+    """For latencies: the quantile that is compared, such as 0.95. Absent: the mean or the rank test."""
+
+    sd: NotRequired[Union[float, None]]
+    """The standard deviation between units of today, which the plan is checked with at the start. Absent: that of an earlier experiment with this metric."""
+
+    winsorize: NotRequired[Union[float, None]]
+    """Unit means above this quantile (0.5 to 1) of all units count as the quantile."""
 
 
 class ExperimentResult(TypedDict):
@@ -1720,6 +2525,8 @@ class ExperimentResult(TypedDict):
 class ExperimentSpec(TypedDict):
     """An experiment as people write it."""
 
+    adaptive: NotRequired[Union[Adaptive, None]]
+
     analysis: NotRequired[AnalysisPlan]
     """How the results are judged."""
 
@@ -1740,7 +2547,7 @@ class ExperimentSpec(TypedDict):
     metadata: NotRequired[Dict[str, Any]]
     """Anything else worth keeping."""
 
-    metrics: NotRequired[List[MetricSpec]]
+    metrics: NotRequired[List[ExperimentMetric]]
     """What is measured: names, or names with kind, direction, caps and so on."""
 
     name: str
@@ -1769,6 +2576,211 @@ class ExperimentSpec(TypedDict):
 
 # Where an experiment stands.
 ExperimentStatus = Literal['draft', 'running', 'paused', 'completed', 'cancelled']
+
+
+class ExportCounts(TypedDict):
+    """What was exported, and what was left out."""
+
+    considered: int
+    """Examples that were looked at."""
+
+    duplicates: int
+    """Left out: almost the same as one that was exported (`MinHash` over three words, similarity of 0.8 or more)."""
+
+    examples: int
+    """Examples that were exported."""
+
+    redacted: int
+    """Left out: something in it was replaced when it was recorded."""
+
+    secrets: int
+    """Left out: an e-mail address, a phone or card number or a key is in it."""
+
+    without_answer: int
+    """Left out: there is no good answer, or none to set it against."""
+
+    without_text: int
+    """Left out: the record keeps no text of the question, or is gone."""
+
+
+class Feedback(TypedDict):
+    """Feedback as it is kept."""
+
+    at: str
+    """When it was said."""
+
+    comment: NotRequired[Union[str, None]]
+    """What the person wrote. E-mail addresses, phone and card numbers and keys in it are replaced before it is kept."""
+
+    correction: NotRequired[Union[str, None]]
+    """The answer as it should have been. What is personal or secret in it is replaced before it is kept."""
+
+    idempotency_key: NotRequired[Union[str, None]]
+    """The same key again is the same feedback."""
+
+    label: NotRequired[Union[str, None]]
+    """A word of the application's choice, such as `helpful` or `wrong_tone`."""
+
+    rating: NotRequired[Union[Rating, None]]
+
+    request_id: NotRequired[Union[str, None]]
+    """The id of the request, as `x-llmops-request-id` says it."""
+
+    signals: NotRequired[Dict[str, Any]]
+    """What the application noticed: `retried`, `copied`, `abandoned`, `response_chars`, `latency_ms`, `tool_success` …; numbers, texts, true and false."""
+
+    thumb: NotRequired[Union[Thumb, None]]
+
+    trace_id: NotRequired[Union[str, None]]
+    """Instead: the id of the trace that the request belongs to."""
+
+    user: NotRequired[Union[str, None]]
+    """Who says it, where that is known; else the user of the request."""
+
+    context: NotRequired[Union[FeedbackContext, None]]
+
+    id: FeedbackId
+    """Its id."""
+
+    sentiment: NotRequired[Union[Sentiment, None]]
+
+
+class FeedbackBody(TypedDict):
+    """What somebody says of an answer, as it is sent. One of `request_id` and `trace_id` names the answer, and at least one of the other fields says something."""
+
+    at: NotRequired[Union[str, None]]
+    """When it was said; absent: when it arrives."""
+
+    comment: NotRequired[Union[str, None]]
+    """What the person wrote. E-mail addresses, phone and card numbers and keys in it are replaced before it is kept."""
+
+    correction: NotRequired[Union[str, None]]
+    """The answer as it should have been. What is personal or secret in it is replaced before it is kept."""
+
+    idempotency_key: NotRequired[Union[str, None]]
+    """The same key again is the same feedback."""
+
+    label: NotRequired[Union[str, None]]
+    """A word of the application's choice, such as `helpful` or `wrong_tone`."""
+
+    rating: NotRequired[Union[Rating, None]]
+
+    request_id: NotRequired[Union[str, None]]
+    """The id of the request, as `x-llmops-request-id` says it."""
+
+    signals: NotRequired[Dict[str, Any]]
+    """What the application noticed: `retried`, `copied`, `abandoned`, `response_chars`, `latency_ms`, `tool_success` …; numbers, texts, true and false."""
+
+    thumb: NotRequired[Union[Thumb, None]]
+
+    trace_id: NotRequired[Union[str, None]]
+    """Instead: the id of the trace that the request belongs to."""
+
+    user: NotRequired[Union[str, None]]
+    """Who says it, where that is known; else the user of the request."""
+
+
+class FeedbackContext(TypedDict):
+    """What is known of the answer that feedback is about, once its record has been found."""
+
+    deployment: NotRequired[Union[str, None]]
+    """The deployment that was called."""
+
+    environment: NotRequired[Union[str, None]]
+    """Its environment."""
+
+    manifest: NotRequired[Union[ContentHash, None]]
+
+    model: NotRequired[str]
+    """The model, as `provider/model`."""
+
+    prompt: NotRequired[Union[str, None]]
+    """Its prompt, as `NAME@VERSION`."""
+
+    request_id: str
+    """The record."""
+
+    session: NotRequired[Union[str, None]]
+    """The session."""
+
+    tags: NotRequired[Dict[str, str]]
+    """The caller's labels: the segments of summaries."""
+
+    user: NotRequired[Union[str, None]]
+    """The end user, as the record has it."""
+
+    variant: NotRequired[Union[str, None]]
+    """The variant of an experiment, as `experiment/variant`."""
+
+
+# Feedback on an answer.
+FeedbackId = str
+
+
+class FeedbackReport(TypedDict):
+    """The report."""
+
+    before_first_day: str
+    """The first day of the period before, which is as long."""
+
+    deployment: NotRequired[Union[str, None]]
+    """The deployment; absent: all."""
+
+    first_day: str
+    """The first day, UTC."""
+
+    last_day: str
+    """The last day."""
+
+    open_reviews: int
+    """Items of the review queue that nobody has decided on."""
+
+    project: str
+    """The project."""
+
+    prompts: List[PromptFeedback]
+    """By prompt version, the most answers first."""
+
+    topics: Topics
+    """What negative feedback is about."""
+
+    total: PromptFeedback
+    """Everything together."""
+
+
+class FeedbackSummary(TypedDict):
+    """What was said of answers, summed up."""
+
+    by: SummaryBy
+    """What the rows are."""
+
+    first_day: str
+    """The first day, UTC."""
+
+    last_day: str
+    """The last day, UTC."""
+
+    rows: List[FeedbackSummaryRow]
+    """The rows; days in order, others with the most answers first."""
+
+
+class FeedbackSummaryRow(TypedDict):
+    """What was said of the answers of one prompt version, day, segment … Each answer counts once, with the last word on it."""
+
+    comments: int
+    """Answers with a comment."""
+
+    corrected: NotRequired[Union[Estimate, None]]
+
+    name: str
+    """Which one."""
+
+    rating: NotRequired[Union[Estimate, None]]
+
+    requests: int
+    """Answers that anything was said of."""
+
+    thumbs_up: NotRequired[Union[Estimate, None]]
 
 
 class Firing(TypedDict):
@@ -1953,9 +2965,43 @@ class GateRequest(TypedDict):
     config: NotRequired[GateConfig]
     """The rules."""
 
+    notices: NotRequired[List[str]]
+    """What the reader of the report should know about the comparison."""
+
+    reference: NotRequired[Union[ReferenceScores, None]]
+
+
+# What is done about a soft failure before the caller has the answer.
+GuardAction = Literal['retry', 'fall_back', 'replace']
+
+
+class GuardAlert(TypedDict):
+    """When soft failures raise an alert: the rate in the window, with its 95 % interval wholly above `rate`; or a rate that left what it was in the windows before."""
+
+    drift: NotRequired[bool]
+    """Whether a change of the rate raises an alert, too."""
+
+    min_calls: NotRequired[int]
+    """Fewest calls that say anything."""
+
+    rate: NotRequired[float]
+    """The rate that is too high, from 0 to 1."""
+
+    window: NotRequired[str]
+    """Calls of this time are looked at."""
+
 
 class GuardConfig(TypedDict):
-    """Which answers count as soft failures. Without any key, empty and truncated answers, loops and unknown tools do."""
+    """Which answers count as soft failures. Without any key, empty and truncated answers, refusals, loops, unknown tools and answers off the wanted JSON schema do."""
+
+    act_on: NotRequired[List[SoftFailureKind]]
+    """The checks that are acted on; empty: all but `http` and `judge`, which come too late."""
+
+    actions: NotRequired[List[GuardAction]]
+    """What is done about a soft failure, one after the other until an answer passes: `retry`, `fall_back`, `replace`. Only answers that are not streamed can be acted on; the answer says what was done in `x-llmops-guard`."""
+
+    alert: NotRequired[GuardAlert]
+    """When somebody is told."""
 
     empty: NotRequired[bool]
     """An answer without text and without tool calls."""
@@ -1963,8 +3009,15 @@ class GuardConfig(TypedDict):
     forbidden: NotRequired[List[str]]
     """Regular expressions of which none may match."""
 
+    http: NotRequired[Union[HttpCheck, None]]
+
     json: NotRequired[bool]
     """The answer must be JSON."""
+
+    judge: NotRequired[Union[JudgeCheck, None]]
+
+    language: NotRequired[Union[str, None]]
+    """The language that answers are in: `en`, `de`, `zh` … Short answers are not looked at."""
 
     max_chars: NotRequired[Union[int, None]]
     """Most characters."""
@@ -1972,11 +3025,20 @@ class GuardConfig(TypedDict):
     min_chars: NotRequired[Union[int, None]]
     """Fewest characters of an answer that has text."""
 
+    refusal: NotRequired[bool]
+    """An answer that begins with a refusal, or that the provider's filter ended."""
+
     repetition: NotRequired[bool]
     """The same eight words three times in a row, or more."""
 
     required: NotRequired[List[str]]
     """Regular expressions of which each must match."""
+
+    safe_answer: NotRequired[Union[str, None]]
+    """What `replace` answers."""
+
+    schema: NotRequired[bool]
+    """An answer that is not of the JSON schema in the manifest's `response_format`, or else in the caller's."""
 
     truncated: NotRequired[bool]
     """An answer that ended at the token limit."""
@@ -1985,14 +3047,27 @@ class GuardConfig(TypedDict):
     """A call of a tool that the request does not offer."""
 
 
-class Guardrail(TypedDict):
-    """A metric that may not become worse."""
+# What must not become worse.
+Guardrail = Literal['error_rate', 'latency_p95', 'cost', 'score_tolerance', 'soft_failures']
 
-    margin: float
-    """How much worse it may be at most (the non-inferiority margin), 0 or more."""
 
-    relative: NotRequired[bool]
-    """Whether the margin is a share of the control's mean (0.02 is 2 %) and not an amount."""
+class GuardrailMeasure(TypedDict):
+    """A guardrail's number. What is tested has the unit of the policy but for latency, where it is the share of the candidate's answers that take longer than production's 95th percentile allows."""
+
+    bound: float
+    """What it must not exceed."""
+
+    guardrail: Guardrail
+    """Which."""
+
+    limit: float
+    """The policy's limit."""
+
+    tested: Measure
+    """What is tested, with bounds that hold at every look."""
+
+    value: float
+    """The number, in the unit of the policy."""
 
 
 class GuardrailResult(TypedDict):
@@ -2013,6 +3088,54 @@ class GuardrailResult(TypedDict):
 
 # Where a guardrail stands.
 GuardrailState = Literal['holds', 'open', 'violated']
+
+
+class Guardrails(TypedDict):
+    """What must not become worse. Null switches one off."""
+
+    cost: NotRequired[Union[float, None]]
+    """Largest ratio of the mean cost of an answer."""
+
+    error_rate: NotRequired[Union[float, None]]
+    """Largest share of requests that the candidate fails to answer; for exposed users, beyond production's."""
+
+    latency_p95: NotRequired[Union[float, None]]
+    """Largest ratio of the 95th percentiles of the time an answer takes."""
+
+    latency_slack: NotRequired[str]
+    """A 95th percentile that is larger by no more than this is never too slow, whatever the ratio."""
+
+    score_tolerance: NotRequired[Union[float, None]]
+    """Largest drop of the mean score, on a scale from 0 to 1."""
+
+    soft_failures: NotRequired[Union[float, None]]
+    """Largest rise of the share of answers with soft failures."""
+
+
+class HardExamples(TypedDict):
+    """Makes a dataset of the questions whose answers were found bad."""
+
+    dataset: str
+    """The dataset, which is made where there is none."""
+
+    deployment: NotRequired[Union[str, None]]
+    """Only answers of this deployment."""
+
+    limit: NotRequired[Union[int, None]]
+    """Most samples; absent: 1,000."""
+
+    start_time: NotRequired[Union[str, None]]
+    """Said at or after."""
+
+
+class HardExamplesMade(TypedDict):
+    """The dataset of hard examples."""
+
+    counts: ExportCounts
+    """What was looked at, and left out."""
+
+    dataset: ImportedDataset
+    """Its version."""
 
 
 class Health(TypedDict):
@@ -2045,6 +3168,19 @@ class Holdout(TypedDict):
 
     share: float
     """Share of units left out, from 0 to below 1."""
+
+
+class HttpCheck(TypedDict):
+    """An endpoint that looks at answers. It gets `{"deployment", "input", "output"}` and answers `{"ok": false, "detail": "…"}` or `{"ok": true}`."""
+
+    sampling: NotRequired[float]
+    """Share of answers that are looked at, from 0 to 1."""
+
+    timeout: NotRequired[str]
+    """Longest wait for its word."""
+
+    url: str
+    """Where."""
 
 
 class HttpScorerSpec(TypedDict):
@@ -2089,6 +3225,20 @@ class Hunk(TypedDict):
     """Its lines."""
 
 
+class Impact(TypedDict):
+    """What an incident meant for users."""
+
+    calls: int
+    """Calls of the deployment from the beginning of the timeline on."""
+
+    complaints: int
+    """Answers that users found bad."""
+
+    failed: NotRequired[Union[Estimate, None]]
+
+    soft_failed: NotRequired[Union[Estimate, None]]
+
+
 class ImportedDataset(TypedDict):
     """What became of an import."""
 
@@ -2102,8 +3252,68 @@ class ImportedDataset(TypedDict):
     """Things worth a look."""
 
 
+class Incident(TypedDict):
+    """An incident."""
+
+    closed_at: NotRequired[Union[str, None]]
+    """When it was closed; absent while it is open."""
+
+    closed_by: NotRequired[Union[str, None]]
+    """Who closed it."""
+
+    dataset: NotRequired[Union[str, None]]
+    """The dataset of inputs that failed."""
+
+    deployment: str
+    """The deployment."""
+
+    environment: str
+    """Its environment."""
+
+    id: IncidentId
+    """Its id."""
+
+    measures: NotRequired[List[Measure]]
+    """What was done at once."""
+
+    notes: NotRequired[List[IncidentNote]]
+    """What people wrote down, oldest first."""
+
+    opened_at: str
+    """When it was opened."""
+
+    opened_by: str
+    """Who opened it."""
+
+    post_mortem: NotRequired[Union[str, None]]
+    """The draft of the post-mortem, in Markdown."""
+
+    resolution: NotRequired[Union[str, None]]
+    """How it was resolved."""
+
+    title: NotRequired[Union[str, None]]
+    """What is wrong, in a sentence."""
+
+
+# An incident.
+IncidentId = str
+
+
+class IncidentNote(TypedDict):
+    """What somebody wrote down."""
+
+    at: str
+    """When."""
+
+    by: str
+    """Who."""
+
+    text: str
+    """What."""
+
+
 # How two items of lists are compared.
-ItemSimilarity = Literal['normalised', 'levenshtein', 'token_f1', 'rouge_l', 'chrf']
+ItemSimilarity = Literal['normalised', 'levenshtein', 'token_f1', 'rouge_l', 'chrf', 'embeddings']
 
 
 class JsonFieldsSpec(TypedDict):
@@ -2199,6 +3409,22 @@ class JudgeCall(TypedDict):
 
     temperature: NotRequired[float]
     """Sampling temperature."""
+
+
+class JudgeCheck(TypedDict):
+    """A model that looks at some of the answers."""
+
+    criterion: NotRequired[str]
+    """What it looks for, in a sentence."""
+
+    model: str
+    """The model, as `provider/model`."""
+
+    sampling: NotRequired[float]
+    """Share of answers that it looks at, from 0 to 1."""
+
+    threshold: NotRequired[float]
+    """Least score, 0 to 1, of an answer that passes."""
 
 
 class JudgeIdentity(TypedDict):
@@ -2302,6 +3528,10 @@ class LanguageSpec(TypedDict):
     """Accepted languages, as codes of ISO 639-1 or 639-3. Absent: the language of the sample's input."""
 
 
+# Times by size, each known to 1 %. Two of them add up to that of both.
+LatencyCounts = Dict[str, Any]
+
+
 class LatencySummary(TypedDict):
     """Distribution of the target's latency."""
 
@@ -2344,6 +3574,31 @@ class Lift(TypedDict):
     """Treatment / control − 1."""
 
 
+class Limits(TypedDict):
+    """Most that may be spent. Absent means: no limit. Whoever spends is a key, or a deployment with all of its callers."""
+
+    cost_per_day: NotRequired[Union[float, None]]
+    """USD in a day."""
+
+    cost_per_minute: NotRequired[Union[float, None]]
+    """USD in a minute, by the price table. Models without a price cost nothing."""
+
+    cost_per_month: NotRequired[Union[float, None]]
+    """USD in a calendar month: the budget."""
+
+    requests_per_day: NotRequired[Union[int, None]]
+    """Requests in a day."""
+
+    requests_per_minute: NotRequired[Union[int, None]]
+    """Requests in a minute."""
+
+    tokens_per_day: NotRequired[Union[int, None]]
+    """Tokens in a day."""
+
+    tokens_per_minute: NotRequired[Union[int, None]]
+    """Tokens, read and written, in a minute."""
+
+
 # Where a line is found.
 LineKind = Literal['same', 'removed', 'added']
 
@@ -2357,6 +3612,9 @@ class ListMatchSpec(TypedDict):
     items: NotRequired[bool]
     """The expected outputs of a sample are the items of one list. Otherwise each of them is a list, and the best one counts."""
 
+    model: NotRequired[Union[str, None]]
+    """The embedding model of `similarity: embeddings`: a directory, or NAME, OWNER/NAME or OWNER/NAME@REVISION on the Hugging Face hub. Absent: sentence-transformers/all-MiniLM-L6-v2."""
+
     score: NotRequired[ListScore]
     """Which share is the score."""
 
@@ -2366,6 +3624,25 @@ class ListMatchSpec(TypedDict):
 
 # Which share is the score of a comparison of two lists.
 ListScore = Literal['precision', 'recall', 'f1']
+
+
+class LoggedDecision(TypedDict):
+    """A decision as it was written down, with everything it was made from: it can be made again by anyone."""
+
+    acted: bool
+    """What was done: nothing in a dry run, or where another process or a person was faster."""
+
+    at: str
+    """When it was made."""
+
+    decision: Decision
+    """What was decided."""
+
+    number: int
+    """Its number in the canary's log, from 1."""
+
+    situation: Situation
+    """What it was made from."""
 
 
 class Manifest(TypedDict):
@@ -2459,6 +3736,23 @@ class McNemarEvidence(TypedDict):
 
 # Which value of BERTScore counts.
 Measure = Literal['precision', 'recall', 'f1']
+
+
+class Measures(TypedDict):
+    """What the sums say. A number that nothing can be said of yet is absent."""
+
+    awaited: NotRequired[List[Guardrail]]
+    """Guardrails of which too little was seen yet to say anything."""
+
+    guardrails: NotRequired[List[GuardrailMeasure]]
+    """The guardrails."""
+
+    loss_rate: NotRequired[Union[Measure, None]]
+
+    net_win: NotRequired[Union[Measure, None]]
+
+    unmeasured: NotRequired[List[Guardrail]]
+    """Guardrails that cannot be measured here, such as cost without a price: they decide nothing."""
 
 
 class Message(TypedDict):
@@ -2606,6 +3900,67 @@ class Namespace(TypedDict):
     """The part of all units that may take part: from (inclusive) and to (exclusive), between 0 and 1."""
 
 
+class NewPrompt(TypedDict):
+    """A prompt version that was added."""
+
+    at: str
+    """When."""
+
+    author: NotRequired[Union[str, None]]
+    """Who wrote it."""
+
+    change: NotRequired[Union[str, None]]
+    """What changed, in its author's words."""
+
+    name: str
+    """The prompt."""
+
+    version: str
+    """The version."""
+
+
+class NewReviewItem(TypedDict):
+    """An answer for the queue."""
+
+    category: NotRequired[Union[str, None]]
+    """The category that its sample would count for."""
+
+    deployment: NotRequired[Union[str, None]]
+    """The deployment that answered."""
+
+    detail: str
+    """What was seen, in a sentence."""
+
+    input: NotRequired[str]
+    """What was asked. Empty where no body was kept: then only a person can say it."""
+
+    manifest: NotRequired[Union[ContentHash, None]]
+
+    messages: NotRequired[List[Message]]
+    """The conversation before."""
+
+    origin: str
+    """What it is about: `request/ID`, `shadow/ID`, `run/RUN/SAMPLE`. The same origin again is the same item."""
+
+    output: NotRequired[Union[str, None]]
+    """The answer in question."""
+
+    reason: ReviewReason
+    """Why it is there."""
+
+    request_id: NotRequired[Union[str, None]]
+    """The request record."""
+
+    suggestion: NotRequired[Union[str, None]]
+    """A better answer: a user's correction, or the answer that won."""
+
+    user: NotRequired[Union[str, None]]
+    """The end user, so that erasing them erases it."""
+
+    variables: NotRequired[Dict[str, Any]]
+    """The variables of the prompt."""
+
+
 class Notice(TypedDict):
     """A message to a channel."""
 
@@ -2725,6 +4080,38 @@ class Observation(TypedDict):
     """Id or name of the variant."""
 
 
+class OpenIncident(TypedDict):
+    """Opens an incident."""
+
+    answer: NotRequired[Union[str, None]]
+    """The fixed answer of the safe mode, where none is prepared."""
+
+    deployment: str
+    """The deployment."""
+
+    environment: NotRequired[Union[str, None]]
+    """Its environment; absent: `production`."""
+
+    rollback: NotRequired[bool]
+    """Whether the manifest before the present one answers again."""
+
+    safe_mode: NotRequired[bool]
+    """Whether the safe mode is switched on."""
+
+    title: NotRequired[Union[str, None]]
+    """What is wrong, in a sentence."""
+
+
+class OpenedIncident(TypedDict):
+    """An incident that was opened."""
+
+    failed: NotRequired[List[str]]
+    """What could not be done at once, and why. The incident is open all the same."""
+
+    incident: Incident
+    """The incident."""
+
+
 # Who keeps a schedule.
 Origin = Literal['api', 'config']
 
@@ -2765,6 +4152,43 @@ Outcome = Union["Outcome1", "Outcome2"]
 
 # What happens when a schedule is due while what it started before still runs.
 Overlap = Literal['skip', 'queue']
+
+
+class Overview(TypedDict):
+    """The state of a project at a glance."""
+
+    alerts: AlertTally
+    """Open alerts."""
+
+    at: str
+    """Now."""
+
+    deployments: List[DeploymentHead]
+    """Deployments by name, at most 20."""
+
+    events: List[StoredEvent]
+    """What happened since, newest first, at most 50; without beginnings and progress of runs."""
+
+    experiments: List[Experiment]
+    """Running and paused experiments, newest first, at most 20."""
+
+    prompts: List[NewPrompt]
+    """Prompt versions added since, newest first, at most 20."""
+
+    quality: List[QualityPoint]
+    """The dataset evaluated last and its completed runs, oldest first; at most 30."""
+
+    runs: RunTally
+    """Runs."""
+
+    since: str
+    """What changed is told from here on: 24 hours ago."""
+
+    traffic: Traffic
+    """Traffic of the last 24 hours."""
+
+    traffic_before: Traffic
+    """Traffic of the 24 hours before, without its hours."""
 
 
 class PageAlertItemsItem(TypedDict):
@@ -2850,6 +4274,9 @@ class PageApiKeyItemsItem(TypedDict):
     last_used_at: NotRequired[Union[str, None]]
     """When it was used last, within a minute."""
 
+    limits: NotRequired[Limits]
+    """What may be spent with it at the gateway."""
+
     name: str
     """What people call it."""
 
@@ -2870,6 +4297,124 @@ class PageApiKey(TypedDict):
     """One page of a list."""
 
     items: List[PageApiKeyItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageAppliedPieceItemsItem(TypedDict):
+    """What was applied last of a piece."""
+
+    at: str
+    """When."""
+
+    by: str
+    """By whom: the name of a key, or `local`."""
+
+    hash: str
+    """The hash of its content."""
+
+    kind: PieceKind
+    """Its kind."""
+
+    name: str
+    """Its name."""
+
+
+class PageAppliedPiece(TypedDict):
+    """One page of a list."""
+
+    items: List[PageAppliedPieceItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageApprovalItemsItem(TypedDict):
+    """A promotion that waits for a second key."""
+
+    created_at: str
+    """When it was asked for."""
+
+    decided_at: NotRequired[Union[str, None]]
+    """When."""
+
+    decided_by: NotRequired[Union[str, None]]
+    """Who decided."""
+
+    deployment: str
+    """The deployment."""
+
+    environment: str
+    """Its environment."""
+
+    id: ApprovalId
+    """Its id."""
+
+    manifest: ContentHash
+    """The manifest that shall answer."""
+
+    reason: NotRequired[Union[str, None]]
+    """Why, in the words of who asked."""
+
+    requested_by: str
+    """Who asked: the name of the key, or `local`."""
+
+    requested_key: NotRequired[Union[KeyId, None]]
+
+    settings: DeploymentSettings
+    """The settings that shall hold."""
+
+    status: ApprovalStatus
+    """Where it stands."""
+
+
+class PageApproval(TypedDict):
+    """One page of a list."""
+
+    items: List[PageApprovalItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageAskedQuestionItemsItem(TypedDict):
+    """A question that was asked, and what became of it."""
+
+    answered_at: NotRequired[Union[str, None]]
+    """When it was answered, or failed."""
+
+    asked_at: str
+    """When it was asked."""
+
+    error: NotRequired[Union[str, None]]
+    """Why there is no answer."""
+
+    experiment: ExperimentId
+    """The experiment."""
+
+    id: QuestionId
+    """The id."""
+
+    observations: int
+    """Observations that were read for it."""
+
+    question: Question
+    """The question."""
+
+    result: NotRequired[Union[ExperimentResult, None]]
+
+    status: QuestionStatus
+    """Where it stands."""
+
+
+class PageAskedQuestion(TypedDict):
+    """One page of a list."""
+
+    items: List[PageAskedQuestionItemsItem]
     """The items."""
 
     next_cursor: NotRequired[Union[str, None]]
@@ -2930,6 +4475,74 @@ class PageBaseline(TypedDict):
     """One page of a list."""
 
     items: List[PageBaselineItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageCanaryItemsItem(TypedDict):
+    """A candidate beside what is live."""
+
+    active_seconds: NotRequired[int]
+    """Seconds under way before `since`: pauses do not count."""
+
+    approved_by: NotRequired[Union[str, None]]
+    """Who let it be promoted, where a person did."""
+
+    candidate: ContentHash
+    """The manifest under trial."""
+
+    candidate_model: str
+    """The candidate's model, as `provider/model`."""
+
+    created_at: str
+    """When it was made."""
+
+    deployment: str
+    """The deployment whose traffic is answered again."""
+
+    dry_run: NotRequired[bool]
+    """Whether decisions are only written down: nothing is exposed, promoted or rolled back."""
+
+    environment: str
+    """The deployment's environment."""
+
+    id: CanaryId
+    """The id."""
+
+    note: NotRequired[Union[str, None]]
+    """Why it ended or waits, in one sentence."""
+
+    policy: CanaryPolicy
+    """What decides."""
+
+    production: ContentHash
+    """The manifest that was live when the canary began: what the candidate is compared with."""
+
+    production_model: str
+    """The model of that manifest."""
+
+    revision: int
+    """Grows with every change."""
+
+    since: str
+    """Since when it stands there."""
+
+    started_by: NotRequired[Union[str, None]]
+    """Who started it."""
+
+    state: CanaryState
+    """Where it stands."""
+
+    updated_at: str
+    """When it changed last."""
+
+
+class PageCanary(TypedDict):
+    """One page of a list."""
+
+    items: List[PageCanaryItemsItem]
     """The items."""
 
     next_cursor: NotRequired[Union[str, None]]
@@ -3214,6 +4827,8 @@ class PageEvaluationRun(TypedDict):
 class PageExperimentItemsItem(TypedDict):
     """An experiment."""
 
+    adaptive: NotRequired[Union[Adaptive, None]]
+
     analysis: NotRequired[AnalysisPlan]
     """How the results are judged."""
 
@@ -3234,7 +4849,7 @@ class PageExperimentItemsItem(TypedDict):
     metadata: NotRequired[Dict[str, Any]]
     """Anything else worth keeping."""
 
-    metrics: NotRequired[List[MetricSpec]]
+    metrics: NotRequired[List[ExperimentMetric]]
     """What is measured: names, or names with kind, direction, caps and so on."""
 
     name: str
@@ -3304,6 +4919,58 @@ class PageExperiment(TypedDict):
     """Give this as `cursor` to get the next page; null on the last."""
 
 
+class PageFeedbackItemsItem(TypedDict):
+    """Feedback as it is kept."""
+
+    at: str
+    """When it was said."""
+
+    comment: NotRequired[Union[str, None]]
+    """What the person wrote. E-mail addresses, phone and card numbers and keys in it are replaced before it is kept."""
+
+    correction: NotRequired[Union[str, None]]
+    """The answer as it should have been. What is personal or secret in it is replaced before it is kept."""
+
+    idempotency_key: NotRequired[Union[str, None]]
+    """The same key again is the same feedback."""
+
+    label: NotRequired[Union[str, None]]
+    """A word of the application's choice, such as `helpful` or `wrong_tone`."""
+
+    rating: NotRequired[Union[Rating, None]]
+
+    request_id: NotRequired[Union[str, None]]
+    """The id of the request, as `x-llmops-request-id` says it."""
+
+    signals: NotRequired[Dict[str, Any]]
+    """What the application noticed: `retried`, `copied`, `abandoned`, `response_chars`, `latency_ms`, `tool_success` …; numbers, texts, true and false."""
+
+    thumb: NotRequired[Union[Thumb, None]]
+
+    trace_id: NotRequired[Union[str, None]]
+    """Instead: the id of the trace that the request belongs to."""
+
+    user: NotRequired[Union[str, None]]
+    """Who says it, where that is known; else the user of the request."""
+
+    context: NotRequired[Union[FeedbackContext, None]]
+
+    id: FeedbackId
+    """Its id."""
+
+    sentiment: NotRequired[Union[Sentiment, None]]
+
+
+class PageFeedback(TypedDict):
+    """One page of a list."""
+
+    items: List[PageFeedbackItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
 class PageFiringItemsItem(TypedDict):
     """One firing of a schedule."""
 
@@ -3326,6 +4993,59 @@ class PageFiring(TypedDict):
     """One page of a list."""
 
     items: List[PageFiringItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageIncidentItemsItem(TypedDict):
+    """An incident."""
+
+    closed_at: NotRequired[Union[str, None]]
+    """When it was closed; absent while it is open."""
+
+    closed_by: NotRequired[Union[str, None]]
+    """Who closed it."""
+
+    dataset: NotRequired[Union[str, None]]
+    """The dataset of inputs that failed."""
+
+    deployment: str
+    """The deployment."""
+
+    environment: str
+    """Its environment."""
+
+    id: IncidentId
+    """Its id."""
+
+    measures: NotRequired[List[Measure]]
+    """What was done at once."""
+
+    notes: NotRequired[List[IncidentNote]]
+    """What people wrote down, oldest first."""
+
+    opened_at: str
+    """When it was opened."""
+
+    opened_by: str
+    """Who opened it."""
+
+    post_mortem: NotRequired[Union[str, None]]
+    """The draft of the post-mortem, in Markdown."""
+
+    resolution: NotRequired[Union[str, None]]
+    """How it was resolved."""
+
+    title: NotRequired[Union[str, None]]
+    """What is wrong, in a sentence."""
+
+
+class PageIncident(TypedDict):
+    """One page of a list."""
+
+    items: List[PageIncidentItemsItem]
     """The items."""
 
     next_cursor: NotRequired[Union[str, None]]
@@ -3390,6 +5110,35 @@ class PageJudgeCalibration(TypedDict):
     """One page of a list."""
 
     items: List[PageJudgeCalibrationItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageLoggedDecisionItemsItem(TypedDict):
+    """A decision as it was written down, with everything it was made from: it can be made again by anyone."""
+
+    acted: bool
+    """What was done: nothing in a dry run, or where another process or a person was faster."""
+
+    at: str
+    """When it was made."""
+
+    decision: Decision
+    """What was decided."""
+
+    number: int
+    """Its number in the canary's log, from 1."""
+
+    situation: Situation
+    """What it was made from."""
+
+
+class PageLoggedDecision(TypedDict):
+    """One page of a list."""
+
+    items: List[PageLoggedDecisionItemsItem]
     """The items."""
 
     next_cursor: NotRequired[Union[str, None]]
@@ -3523,6 +5272,63 @@ class PagePromptVersion(TypedDict):
     """Give this as `cursor` to get the next page; null on the last."""
 
 
+class PageReleaseItemsItem(TypedDict):
+    """A release."""
+
+    approved_by: NotRequired[Union[str, None]]
+    """Who allowed it."""
+
+    created_at: str
+    """When it was begun."""
+
+    created_by: str
+    """Who began it."""
+
+    created_key: NotRequired[Union[KeyId, None]]
+
+    deployment: str
+    """The deployment."""
+
+    experiment: NotRequired[Union[str, None]]
+    """The experiment of its third step."""
+
+    history: List[ReleaseEvent]
+    """What happened, oldest first."""
+
+    id: ReleaseId
+    """Its id."""
+
+    label: str
+    """Its prompt and model, for people."""
+
+    manifest: ContentHash
+    """The manifest."""
+
+    revision: int
+    """Number of changes so far."""
+
+    status: ReleaseStatus
+    """Where it stands."""
+
+    step: ReleaseStep
+    """The step that it is at."""
+
+    waiting: NotRequired[Union[str, None]]
+    """What it waits for, and which command brings that about; absent where nothing is waited for."""
+
+    waived: NotRequired[Union[ReleaseStep, None]]
+
+
+class PageRelease(TypedDict):
+    """One page of a list."""
+
+    items: List[PageReleaseItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
 class PageRequestRecordItemsItem(TypedDict):
     """What is kept of one call."""
 
@@ -3531,6 +5337,9 @@ class PageRequestRecordItemsItem(TypedDict):
 
     attempts: List[CallAttempt]
     """All attempts, in order."""
+
+    cached: NotRequired[bool]
+    """Whether the answer is one that was kept from an equal request."""
 
     cost: NotRequired[Union[float, None]]
     """USD by the price table; absent where the model has no price."""
@@ -3555,6 +5364,9 @@ class PageRequestRecordItemsItem(TypedDict):
 
     first_byte_ms: NotRequired[Union[float, None]]
     """Milliseconds until the first byte of the answer."""
+
+    guard: NotRequired[List[GuardAction]]
+    """What the guard did about a soft failure before the caller had the answer: `retry`, `fall_back` or `replace`."""
 
     id: str
     """Its id, which the answer carries as `x-llmops-request-id`."""
@@ -3597,6 +5409,9 @@ class PageRequestRecordItemsItem(TypedDict):
     total_ms: float
     """Milliseconds until the end."""
 
+    trace_id: NotRequired[Union[str, None]]
+    """The trace of the application that the call belongs to: 32 hex digits, as `traceparent` says it."""
+
     usage: Usage
     """Tokens."""
 
@@ -3614,6 +5429,69 @@ class PageRequestRecord(TypedDict):
     """One page of a list."""
 
     items: List[PageRequestRecordItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageReviewItemItemsItem(TypedDict):
+    """An item of the queue."""
+
+    category: NotRequired[Union[str, None]]
+    """The category that its sample would count for."""
+
+    deployment: NotRequired[Union[str, None]]
+    """The deployment that answered."""
+
+    detail: str
+    """What was seen, in a sentence."""
+
+    input: NotRequired[str]
+    """What was asked. Empty where no body was kept: then only a person can say it."""
+
+    manifest: NotRequired[Union[ContentHash, None]]
+
+    messages: NotRequired[List[Message]]
+    """The conversation before."""
+
+    origin: str
+    """What it is about: `request/ID`, `shadow/ID`, `run/RUN/SAMPLE`. The same origin again is the same item."""
+
+    output: NotRequired[Union[str, None]]
+    """The answer in question."""
+
+    reason: ReviewReason
+    """Why it is there."""
+
+    request_id: NotRequired[Union[str, None]]
+    """The request record."""
+
+    suggestion: NotRequired[Union[str, None]]
+    """A better answer: a user's correction, or the answer that won."""
+
+    user: NotRequired[Union[str, None]]
+    """The end user, so that erasing them erases it."""
+
+    variables: NotRequired[Dict[str, Any]]
+    """The variables of the prompt."""
+
+    created_at: str
+    """When it came into the queue."""
+
+    decision: NotRequired[Union[ReviewDecision, None]]
+
+    id: ReviewId
+    """Its id."""
+
+    status: ReviewStatus
+    """Where it stands."""
+
+
+class PageReviewItem(TypedDict):
+    """One page of a list."""
+
+    items: List[PageReviewItemItemsItem]
     """The items."""
 
     next_cursor: NotRequired[Union[str, None]]
@@ -3744,8 +5622,9 @@ class PageScheduleItemsItem(TypedDict):
     paused: NotRequired[bool]
     """Whether it waits until somebody resumes it."""
 
-    run: CreateRun
-    """What runs. `NAME` of a prompt or dataset without version means the one that is active or newest then."""
+    run: NotRequired[Union[CreateRun, None]]
+
+    task: NotRequired[Union[ScheduledTask, None]]
 
     timezone: NotRequired[str]
     """Time zone of the cron expression, a name of the IANA database."""
@@ -3766,6 +5645,65 @@ class PageSchedule(TypedDict):
     """One page of a list."""
 
     items: List[PageScheduleItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageShadowPairItemsItem(TypedDict):
+    """A request that production answered and the candidate answers too."""
+
+    at: str
+    """When the request came."""
+
+    candidate: NotRequired[Union[SeenAnswer, None]]
+
+    candidate_score: NotRequired[Union[float, None]]
+    """Score of the candidate's answer, from 0 to 1."""
+
+    cluster: str
+    """What pairs of the same user, or else of the same session, have in common: a hash. Others stand alone."""
+
+    error: NotRequired[Union[str, None]]
+    """Why there is no answer of the candidate, or no verdict."""
+
+    flipped: NotRequired[bool]
+    """Whether the judge changed its mind with the order, which makes a tie."""
+
+    id: str
+    """The id of the request's record: a request makes one pair at most."""
+
+    judge_cost: NotRequired[float]
+    """USD that the judge cost."""
+
+    number: NotRequired[Union[int, None]]
+    """Its place in the order in which pairs were settled, from 1."""
+
+    production: SeenAnswer
+    """What production answered."""
+
+    production_score: NotRequired[Union[float, None]]
+    """Score of production's answer, from 0 to 1."""
+
+    prompt_hash: int
+    """The first 64 bits of the SHA-256 of what was asked, as a signed number."""
+
+    reasons: NotRequired[List[str]]
+    """The judge's reasons, where texts are kept."""
+
+    status: PairStatus
+    """How far it is."""
+
+    texts: NotRequired[Union[ShadowTexts, None]]
+
+    verdict: NotRequired[Union[PairVerdict, None]]
+
+
+class PageShadowPair(TypedDict):
+    """One page of a list."""
+
+    items: List[PageShadowPairItemsItem]
     """The items."""
 
     next_cursor: NotRequired[Union[str, None]]
@@ -3828,6 +5766,14 @@ class PageTestedChannel(TypedDict):
 
     next_cursor: NotRequired[Union[str, None]]
     """Give this as `cursor` to get the next page; null on the last."""
+
+
+# How far a pair is.
+PairStatus = Literal['waiting', 'judged', 'candidate_failed', 'unjudged']
+
+
+# Which answer was better, seen from the candidate.
+PairVerdict = Literal['win', 'loss', 'tie']
 
 
 class PairedEvidence(TypedDict):
@@ -3949,6 +5895,120 @@ Pause = TypedDict(
 )
 
 
+class Phase1(TypedDict):
+    """Nothing."""
+
+    phase: Literal['shadow']
+
+
+class Phase2(TypedDict):
+    """Its answers, to a share of them."""
+
+    guardrails: List[GuardrailMeasure]
+    """The guardrails among users."""
+
+    phase: Literal['exposure']
+
+    requests: int
+    """Requests that the candidate answered at this stage."""
+
+    seconds: int
+    """Seconds at this stage."""
+
+    stage: int
+    """The stage."""
+
+
+# How much of the candidate users see.
+Phase = Union["Phase1", "Phase2"]
+
+
+# The kinds of pieces that a project folder has.
+PieceKind = Literal['prompt', 'dataset', 'schedule', 'experiment']
+
+
+class PlanExperiment(TypedDict):
+    """How large an experiment with two variants must be. With `sd` it compares means, without it rates."""
+
+    alpha: NotRequired[Union[float, None]]
+    """How often a change is found where there is none; default 0.05."""
+
+    baseline: NotRequired[Union[float, None]]
+    """The rate of today, between 0 and 1; for means it changes nothing."""
+
+    effect: float
+    """The smallest change worth finding, in the unit of the metric; not 0."""
+
+    power: NotRequired[Union[float, None]]
+    """How often a change of this size is found; default 0.8."""
+
+    sd: NotRequired[Union[float, None]]
+    """Standard deviation of the metric, for means."""
+
+    units_per_day: NotRequired[Union[int, None]]
+    """Units that come a day, all variants together."""
+
+
+class PlannedExperiment(TypedDict):
+    """The size of an experiment, for one look at its end."""
+
+    days: NotRequired[Union[int, None]]
+    """Days, where the units of a day are known."""
+
+    n_per_variant: int
+    """Units of each variant."""
+
+    n_total: int
+    """Units of both."""
+
+
+class PlayPrompt(TypedDict):
+    """Asks a model once with a prompt version, as a run would."""
+
+    input: NotRequired[str]
+    """What the user says."""
+
+    model: NotRequired[Union[str, None]]
+    """`provider/model`; absent: the prompt's."""
+
+    parameters: NotRequired[Parameters]
+    """Laid over the prompt's parameters."""
+
+    prompt: str
+    """`NAME`, `NAME@VERSION` or `NAME@HASH`."""
+
+    variables: NotRequired[Dict[str, Any]]
+    """Values by variable."""
+
+
+class PlayedPrompt(TypedDict):
+    """What the model answered."""
+
+    cost: NotRequired[Union[float, None]]
+    """USD; absent where the model has no price."""
+
+    finish_reason: NotRequired[Union[str, None]]
+    """Why it stopped."""
+
+    latency_ms: float
+    """Milliseconds to the last byte."""
+
+    messages: List[Message]
+    """What was sent."""
+
+    model: str
+    """The model asked, as `provider/model`."""
+
+    output: str
+    """The answer, after post-processing."""
+
+    tool_calls: NotRequired[List[ToolCall]]
+    """Tools the model wanted called."""
+
+    usage: Usage
+    """Tokens."""
+
+
 class PostProcessing3(TypedDict):
     """Takes one value out of a JSON answer: `{json_path: "$.answer"}`."""
 
@@ -4043,6 +6103,16 @@ class PromoteBaseline(TypedDict):
     """The run."""
 
 
+class PromoteRule(TypedDict):
+    """When the candidate is promoted."""
+
+    approval: NotRequired[bool]
+    """Whether a person must approve, with another key than the one that started the canary."""
+
+    net_win: NotRequired[float]
+    """Once the net win rate (share of pairs won, less share lost) is beyond it with a lower bound above 0."""
+
+
 class PromptBody(TypedDict):
     """What decides the answer: the part of a prompt that its hash covers."""
 
@@ -4089,6 +6159,29 @@ PromptDiff = TypedDict(
     },
     total=False,
 )
+
+
+class PromptFeedback(TypedDict):
+    """What was said of the answers of one prompt version, beside the period before."""
+
+    change: NotRequired[Union[Estimate, None]]
+
+    corrected: NotRequired[Union[Estimate, None]]
+
+    name: str
+    """The prompt, as `NAME@VERSION`; `all` for everything together."""
+
+    rating: NotRequired[Union[Estimate, None]]
+
+    requests: int
+    """Answers that anything was said of."""
+
+    requests_before: int
+    """The same in the period before."""
+
+    thumbs_up: NotRequired[Union[Estimate, None]]
+
+    thumbs_up_before: NotRequired[Union[Estimate, None]]
 
 
 # A prompt: one of the registry as `NAME`, `NAME@1.2.0` or `NAME@HASH`, or a whole one, which is registered unless it is there.
@@ -4250,6 +6343,81 @@ class PushedPrompt(TypedDict):
     """Things worth a look: placeholders without a declared variable …"""
 
 
+class PutApplied(TypedDict):
+    """Says what was applied of a piece."""
+
+    hash: NotRequired[Union[str, None]]
+    """The hash of its content; absent: it is gone."""
+
+    kind: PieceKind
+    """Its kind."""
+
+    name: str
+    """Its name."""
+
+
+class QualityPoint(TypedDict):
+    """A run in a series over time: its scores and what they are the scores of."""
+
+    at: str
+    """When it was created."""
+
+    baseline: bool
+    """Whether it is or was the baseline."""
+
+    categories: Dict[str, Estimate]
+    """Score of each category."""
+
+    cost: float
+    """What it cost, in USD: answers and judges."""
+
+    dataset: str
+    """The dataset's name."""
+
+    dataset_version: ContentHash
+    """The dataset version."""
+
+    gate: NotRequired[Union[Verdict, None]]
+
+    metrics: Dict[str, Estimate]
+    """Mean of each metric."""
+
+    model: str
+    """The model, as `provider/model`."""
+
+    overall: NotRequired[Union[Estimate, None]]
+
+    pass_rate: NotRequired[Union[Estimate, None]]
+
+    prompt_name: NotRequired[Union[str, None]]
+    """The prompt's name."""
+
+    prompt_version: NotRequired[Union[str, None]]
+    """The prompt's version."""
+
+    run: RunId
+    """The run."""
+
+    status: RunStatus
+    """Completed or failed."""
+
+    suite: NotRequired[Union[str, None]]
+    """The suite, where it has one."""
+
+
+class QualitySeries(TypedDict):
+    """Quality over time."""
+
+    dataset: NotRequired[Union[str, None]]
+    """The dataset that the runs are on; absent where nothing was evaluated yet."""
+
+    datasets: List[EvaluatedDataset]
+    """All datasets that have completed runs, the one evaluated last first; at most 100."""
+
+    points: List[QualityPoint]
+    """Completed runs, oldest first; at most the newest 500."""
+
+
 class QuantileSummary(TypedDict):
     """A quantile of the observations."""
 
@@ -4262,6 +6430,30 @@ class QuantileSummary(TypedDict):
     """Its value."""
 
 
+Question = TypedDict(
+    "Question",
+    {
+        'from': "Union[str, None]",
+        'metrics': "List[ExperimentMetric]",
+        'note': "Union[str, None]",
+        'segments': "List[str]",
+        'target_metric': "Union[str, None]",
+        'test': "Union[TestChoice, None]",
+        'to': "Union[str, None]",
+        'where': "Dict[str, Any]",
+    },
+    total=False,
+)
+
+
+# A question about an experiment.
+QuestionId = str
+
+
+# Where a question stands.
+QuestionStatus = Literal['open', 'answered', 'failed']
+
+
 class RaisedAlert(TypedDict):
     """What became of an alert that was raised."""
 
@@ -4270,6 +6462,38 @@ class RaisedAlert(TypedDict):
 
     telling: Telling
     """Whether channels are told, and why not."""
+
+
+class Rating(TypedDict):
+    """A rating and the scale that it was given on."""
+
+    min: NotRequired[float]
+    """The worst rating there is; absent: 0."""
+
+    scale: float
+    """The best rating there is, such as 5 for five stars."""
+
+    value: float
+    """From `min` to `scale`."""
+
+
+class ReceivedFeedback(TypedDict):
+    """What became of feedback. What was accepted is on disk."""
+
+    accepted: int
+    """How many are new."""
+
+    duplicates: int
+    """How many were there before, by their key."""
+
+    ids: List[FeedbackId]
+    """The ids, in the order sent; those of duplicates are the ones they had."""
+
+    problems: NotRequired[List[Problem]]
+    """What is wrong with those that were refused, the first hundred; `line` is the position in the list, from 1."""
+
+    refused: int
+    """How many were refused."""
 
 
 class RecordedObservations(TypedDict):
@@ -4286,6 +6510,19 @@ class RecordedObservations(TypedDict):
 
     refused: int
     """How many were refused."""
+
+
+class ReferenceScores(TypedDict):
+    """Scores of a baseline whose run is kept elsewhere: without its samples, only the numbers can be compared."""
+
+    categories: NotRequired[Dict[str, float]]
+    """Score of each category, in [0, 1]."""
+
+    overall: NotRequired[Union[float, None]]
+    """The overall score, in [0, 1]."""
+
+    source: str
+    """Where they come from, for people: `the MLflow run 4f1c…`."""
 
 
 # When declining is right.
@@ -4321,6 +6558,91 @@ class RehearsedManifest(TypedDict):
     """Its prompt, as `NAME@VERSION`."""
 
 
+class Release(TypedDict):
+    """A release."""
+
+    approved_by: NotRequired[Union[str, None]]
+    """Who allowed it."""
+
+    created_at: str
+    """When it was begun."""
+
+    created_by: str
+    """Who began it."""
+
+    created_key: NotRequired[Union[KeyId, None]]
+
+    deployment: str
+    """The deployment."""
+
+    experiment: NotRequired[Union[str, None]]
+    """The experiment of its third step."""
+
+    history: List[ReleaseEvent]
+    """What happened, oldest first."""
+
+    id: ReleaseId
+    """Its id."""
+
+    label: str
+    """Its prompt and model, for people."""
+
+    manifest: ContentHash
+    """The manifest."""
+
+    revision: int
+    """Number of changes so far."""
+
+    status: ReleaseStatus
+    """Where it stands."""
+
+    step: ReleaseStep
+    """The step that it is at."""
+
+    waiting: NotRequired[Union[str, None]]
+    """What it waits for, and which command brings that about; absent where nothing is waited for."""
+
+    waived: NotRequired[Union[ReleaseStep, None]]
+
+
+class ReleaseEvent(TypedDict):
+    """One thing that happened to a release."""
+
+    at: str
+    """When."""
+
+    by: str
+    """Who."""
+
+    step: ReleaseStep
+    """At which step."""
+
+    text: str
+    """What."""
+
+
+# A release: a manifest on its way to production.
+ReleaseId = str
+
+
+# Where a release stands.
+ReleaseStatus = Literal['open', 'released', 'cancelled']
+
+
+# The steps, in their order.
+ReleaseStep = Literal['gate', 'staging', 'experiment', 'approval', 'production']
+
+
+class Reloaded(TypedDict):
+    """What became of a configuration that was read again."""
+
+    applied: List[str]
+    """Sections that changed and hold from now on."""
+
+    needs_restart: List[str]
+    """Sections that changed and hold when the process is started again."""
+
+
 class RenderPrompt(TypedDict):
     """Values to render a prompt with."""
 
@@ -4338,6 +6660,22 @@ class RenderedPrompt(TypedDict):
     """The text of the last message."""
 
 
+class ReportQuery(TypedDict):
+    """What is reported."""
+
+    days: NotRequired[Union[int, None]]
+    """How many days, 1 to 366; absent: 7. They are compared with as many days before."""
+
+    deployment: NotRequired[Union[str, None]]
+    """Only answers of this deployment."""
+
+    end_time: NotRequired[Union[str, None]]
+    """The last day is that of this time; absent: today."""
+
+    model: NotRequired[Union[str, None]]
+    """The embedding model that groups complaints; absent: the one of the configuration, else words."""
+
+
 class RequestRecord(TypedDict):
     """What is kept of one call."""
 
@@ -4346,6 +6684,9 @@ class RequestRecord(TypedDict):
 
     attempts: List[CallAttempt]
     """All attempts, in order."""
+
+    cached: NotRequired[bool]
+    """Whether the answer is one that was kept from an equal request."""
 
     cost: NotRequired[Union[float, None]]
     """USD by the price table; absent where the model has no price."""
@@ -4370,6 +6711,9 @@ class RequestRecord(TypedDict):
 
     first_byte_ms: NotRequired[Union[float, None]]
     """Milliseconds until the first byte of the answer."""
+
+    guard: NotRequired[List[GuardAction]]
+    """What the guard did about a soft failure before the caller had the answer: `retry`, `fall_back` or `replace`."""
 
     id: str
     """Its id, which the answer carries as `x-llmops-request-id`."""
@@ -4412,6 +6756,9 @@ class RequestRecord(TypedDict):
     total_ms: float
     """Milliseconds until the end."""
 
+    trace_id: NotRequired[Union[str, None]]
+    """The trace of the application that the call belongs to: 32 hex digits, as `traceparent` says it."""
+
     usage: Usage
     """Tokens."""
 
@@ -4423,6 +6770,104 @@ class RequestRecord(TypedDict):
 
     variant: NotRequired[Union[str, None]]
     """The variant of an experiment, as `experiment/variant`."""
+
+
+# What a person does about an item.
+ReviewAction = Literal['accept', 'correct', 'label', 'dismiss']
+
+
+class ReviewDecision(TypedDict):
+    """A decision that was made."""
+
+    action: ReviewAction
+    """What was done."""
+
+    answer: NotRequired[Union[str, None]]
+    """The answer that is good."""
+
+    at: str
+    """When."""
+
+    by: str
+    """Who."""
+
+    dataset: NotRequired[Union[str, None]]
+    """The dataset that has it as a sample."""
+
+    dataset_version: NotRequired[Union[ContentHash, None]]
+
+    label: NotRequired[Union[str, None]]
+    """The label."""
+
+    note: NotRequired[Union[str, None]]
+    """Why."""
+
+    sample: NotRequired[Union[Sample, None]]
+
+
+# An item of the review queue.
+ReviewId = str
+
+
+class ReviewItem(TypedDict):
+    """An item of the queue."""
+
+    category: NotRequired[Union[str, None]]
+    """The category that its sample would count for."""
+
+    deployment: NotRequired[Union[str, None]]
+    """The deployment that answered."""
+
+    detail: str
+    """What was seen, in a sentence."""
+
+    input: NotRequired[str]
+    """What was asked. Empty where no body was kept: then only a person can say it."""
+
+    manifest: NotRequired[Union[ContentHash, None]]
+
+    messages: NotRequired[List[Message]]
+    """The conversation before."""
+
+    origin: str
+    """What it is about: `request/ID`, `shadow/ID`, `run/RUN/SAMPLE`. The same origin again is the same item."""
+
+    output: NotRequired[Union[str, None]]
+    """The answer in question."""
+
+    reason: ReviewReason
+    """Why it is there."""
+
+    request_id: NotRequired[Union[str, None]]
+    """The request record."""
+
+    suggestion: NotRequired[Union[str, None]]
+    """A better answer: a user's correction, or the answer that won."""
+
+    user: NotRequired[Union[str, None]]
+    """The end user, so that erasing them erases it."""
+
+    variables: NotRequired[Dict[str, Any]]
+    """The variables of the prompt."""
+
+    created_at: str
+    """When it came into the queue."""
+
+    decision: NotRequired[Union[ReviewDecision, None]]
+
+    id: ReviewId
+    """Its id."""
+
+    status: ReviewStatus
+    """Where it stands."""
+
+
+# Why an answer is in the queue.
+ReviewReason = Literal['low_rating', 'correction', 'soft_failure', 'shadow_loss', 'uncertain_judge']
+
+
+# Where an item stands.
+ReviewStatus = Literal['open', 'accepted', 'corrected', 'labelled', 'dismissed']
 
 
 # Who speaks.
@@ -4440,6 +6885,10 @@ class Rollback(TypedDict):
 
     to: NotRequired[Union[str, None]]
     """The beginning of the manifest's hash; absent: the one before the present one."""
+
+
+# How requests are chosen.
+Routing = Literal['hash']
 
 
 class RunComparison(TypedDict):
@@ -4608,6 +7057,25 @@ class RunSpec(TypedDict):
 
 # Where a run stands.
 RunStatus = Literal['pending', 'running', 'completed', 'failed', 'cancelled']
+
+
+class RunTally(TypedDict):
+    """Runs by status."""
+
+    cancelled: int
+    """Created in the last 24 hours and cancelled."""
+
+    completed: int
+    """Created in the last 24 hours and completed."""
+
+    failed: int
+    """Created in the last 24 hours and failed."""
+
+    pending: int
+    """Waiting, now."""
+
+    running: int
+    """At work, now."""
 
 
 class SafeMode(TypedDict):
@@ -4829,8 +7297,9 @@ class Schedule(TypedDict):
     paused: NotRequired[bool]
     """Whether it waits until somebody resumes it."""
 
-    run: CreateRun
-    """What runs. `NAME` of a prompt or dataset without version means the one that is active or newest then."""
+    run: NotRequired[Union[CreateRun, None]]
+
+    task: NotRequired[Union[ScheduledTask, None]]
 
     timezone: NotRequired[str]
     """Time zone of the cron expression, a name of the IANA database."""
@@ -4874,11 +7343,75 @@ class ScheduleSpec(TypedDict):
     paused: NotRequired[bool]
     """Whether it waits until somebody resumes it."""
 
-    run: CreateRun
-    """What runs. `NAME` of a prompt or dataset without version means the one that is active or newest then."""
+    run: NotRequired[Union[CreateRun, None]]
+
+    task: NotRequired[Union[ScheduledTask, None]]
 
     timezone: NotRequired[str]
     """Time zone of the cron expression, a name of the IANA database."""
+
+
+class ScheduledTask1(TypedDict):
+    """The report on feedback is sent to a channel."""
+
+    days: NotRequired[Union[int, None]]
+    """How many days, 1 to 366; absent: 7. They are compared with as many days before."""
+
+    deployment: NotRequired[Union[str, None]]
+    """Only answers of this deployment."""
+
+    end_time: NotRequired[Union[str, None]]
+    """The last day is that of this time; absent: today."""
+
+    model: NotRequired[Union[str, None]]
+    """The embedding model that groups complaints; absent: the one of the configuration, else words."""
+
+    channel: str
+    """The channel of the configuration."""
+
+    kind: Literal['feedback_report']
+
+
+class ScheduledTask2(TypedDict):
+    """The manifests that were live are rehearsed; one that could not take over raises an alert."""
+
+    deployment: str
+    """The deployment."""
+
+    environment: NotRequired[Union[str, None]]
+    """Its environment; absent: `production`."""
+
+    kind: Literal['rehearsal']
+
+
+# Something that is done by itself, and is no evaluation.
+ScheduledTask = Union["ScheduledTask1", "ScheduledTask2"]
+
+
+class ScoreBin(TypedDict):
+    """Trials whose composite lies in a class."""
+
+    failed: int
+    """Trials that failed."""
+
+    high: float
+    """Up to here; the last class holds its end."""
+
+    low: float
+    """From here on."""
+
+    passed: int
+    """Trials that passed."""
+
+
+class ScoreDistribution(TypedDict):
+    """How the composites of a run are spread, by trial."""
+
+    bins: List[ScoreBin]
+    """Classes of equal width from 0 to 1, ascending."""
+
+    errored: int
+    """Trials that errored: they have no composite."""
 
 
 # Where a score comes from.
@@ -5053,6 +7586,9 @@ class ScorerSpec16(TypedDict):
     items: NotRequired[bool]
     """The expected outputs of a sample are the items of one list. Otherwise each of them is a list, and the best one counts."""
 
+    model: NotRequired[Union[str, None]]
+    """The embedding model of `similarity: embeddings`: a directory, or NAME, OWNER/NAME or OWNER/NAME@REVISION on the Hugging Face hub. Absent: sentence-transformers/all-MiniLM-L6-v2."""
+
     score: NotRequired[ListScore]
     """Which share is the score."""
 
@@ -5161,6 +7697,12 @@ class ScorerSpec21(TypedDict):
 
 
 class ScorerSpec22(TypedDict):
+    """1 when what the sample's own `metadata.assertions` want holds, else the share of them that does, by weight."""
+
+    kind: Literal['assertions']
+
+
+class ScorerSpec23(TypedDict):
     """The user's own program."""
 
     cwd: NotRequired[Union[str, None]]
@@ -5181,7 +7723,7 @@ class ScorerSpec22(TypedDict):
     kind: Literal['command']
 
 
-class ScorerSpec23(TypedDict):
+class ScorerSpec24(TypedDict):
     """The user's own endpoint."""
 
     max_concurrency: NotRequired[int]
@@ -5199,7 +7741,7 @@ class ScorerSpec23(TypedDict):
     kind: Literal['http']
 
 
-class ScorerSpec24(TypedDict):
+class ScorerSpec25(TypedDict):
     """BERTScore: how well the tokens of answer and expected output match by their contextual embeddings."""
 
     baseline: NotRequired[Union[BaselineSpec, None]]
@@ -5219,7 +7761,7 @@ class ScorerSpec24(TypedDict):
     kind: Literal['bertscore']
 
 
-class ScorerSpec25(TypedDict):
+class ScorerSpec26(TypedDict):
     """Cosine of the mean token embeddings of answer and expected output."""
 
     kind: Literal['embedding_similarity']
@@ -5228,7 +7770,7 @@ class ScorerSpec25(TypedDict):
     """The embedding model: a directory, or NAME, OWNER/NAME or OWNER/NAME@REVISION on the Hugging Face hub. Absent: sentence-transformers/all-MiniLM-L6-v2."""
 
 
-class ScorerSpec26(TypedDict):
+class ScorerSpec27(TypedDict):
     """Milliseconds of the call. Reported only, unless `max_ms` makes it a limit."""
 
     kind: Literal['latency']
@@ -5237,7 +7779,7 @@ class ScorerSpec26(TypedDict):
     """A trial whose call took longer does not pass."""
 
 
-class ScorerSpec27(TypedDict):
+class ScorerSpec28(TypedDict):
     """USD of the call. Reported only, unless `max` makes it a limit."""
 
     kind: Literal['cost']
@@ -5246,7 +7788,7 @@ class ScorerSpec27(TypedDict):
     """A trial that cost more does not pass."""
 
 
-class ScorerSpec28(TypedDict):
+class ScorerSpec29(TypedDict):
     """Whether the model declined to answer."""
 
     expect: NotRequired[Union[RefusalExpectation, None]]
@@ -5254,7 +7796,7 @@ class ScorerSpec28(TypedDict):
     kind: Literal['refusal']
 
 
-class ScorerSpec29(TypedDict):
+class ScorerSpec30(TypedDict):
     """A model scores the answer against a rubric."""
 
     parameters: NotRequired[Parameters]
@@ -5281,7 +7823,7 @@ class ScorerSpec29(TypedDict):
     kind: Literal['judge']
 
 
-class ScorerSpec30(TypedDict):
+class ScorerSpec31(TypedDict):
     """A model decides on each claim of the answer: the share that follows from the sample's context."""
 
     parameters: NotRequired[Parameters]
@@ -5305,7 +7847,7 @@ class ScorerSpec30(TypedDict):
     kind: Literal['faithfulness']
 
 
-class ScorerSpec31(TypedDict):
+class ScorerSpec32(TypedDict):
     """A model scores how well the answer addresses the question."""
 
     parameters: NotRequired[Parameters]
@@ -5329,7 +7871,7 @@ class ScorerSpec31(TypedDict):
     kind: Literal['answer_relevance']
 
 
-class ScorerSpec32(TypedDict):
+class ScorerSpec33(TypedDict):
     """A model decides on each claim of the answer: the share that is not made up. 1 is an answer without hallucinations."""
 
     parameters: NotRequired[Parameters]
@@ -5353,7 +7895,7 @@ class ScorerSpec32(TypedDict):
     kind: Literal['hallucination']
 
 
-class ScorerSpec33(TypedDict):
+class ScorerSpec34(TypedDict):
     """A model scores how much the answer helps the person who asked."""
 
     parameters: NotRequired[Parameters]
@@ -5377,7 +7919,7 @@ class ScorerSpec33(TypedDict):
     kind: Literal['helpfulness']
 
 
-class ScorerSpec34(TypedDict):
+class ScorerSpec35(TypedDict):
     """A model scores how far what the answer states is true."""
 
     parameters: NotRequired[Parameters]
@@ -5401,7 +7943,7 @@ class ScorerSpec34(TypedDict):
     kind: Literal['accuracy']
 
 
-class ScorerSpec35(TypedDict):
+class ScorerSpec36(TypedDict):
     """A model answers a checklist with yes and no: the share of yes, by weight."""
 
     parameters: NotRequired[Parameters]
@@ -5428,7 +7970,7 @@ class ScorerSpec35(TypedDict):
     kind: Literal['checklist']
 
 
-class ScorerSpec36(TypedDict):
+class ScorerSpec37(TypedDict):
     """A model compares the answer with another, in both orders: 1 where it wins, 0 where it loses, 0.5 for a tie."""
 
     parameters: NotRequired[Parameters]
@@ -5455,7 +7997,7 @@ class ScorerSpec36(TypedDict):
     kind: Literal['pairwise']
 
 
-class ScorerSpec37(TypedDict):
+class ScorerSpec38(TypedDict):
     """Several models score the answer against a rubric, each alone."""
 
     parameters: NotRequired[Parameters]
@@ -5488,7 +8030,7 @@ class ScorerSpec37(TypedDict):
     kind: Literal['panel']
 
 
-class ScorerSpec38(TypedDict):
+class ScorerSpec39(TypedDict):
     """Several models score the answer against a rubric and revise after reading each other: the median of their scores."""
 
     parameters: NotRequired[Parameters]
@@ -5525,7 +8067,7 @@ class ScorerSpec38(TypedDict):
 
 
 # A scorer and its options. In files, `kind` is the metric's own name where it is left out.
-ScorerSpec = Union["ScorerSpec1", "ScorerSpec2", "ScorerSpec3", "ScorerSpec4", "ScorerSpec5", "ScorerSpec6", "ScorerSpec7", "ScorerSpec8", "ScorerSpec9", "ScorerSpec10", "ScorerSpec11", "ScorerSpec12", "ScorerSpec13", "ScorerSpec14", "ScorerSpec15", "ScorerSpec16", "ScorerSpec17", "ScorerSpec18", "ScorerSpec19", "ScorerSpec20", "ScorerSpec21", "ScorerSpec22", "ScorerSpec23", "ScorerSpec24", "ScorerSpec25", "ScorerSpec26", "ScorerSpec27", "ScorerSpec28", "ScorerSpec29", "ScorerSpec30", "ScorerSpec31", "ScorerSpec32", "ScorerSpec33", "ScorerSpec34", "ScorerSpec35", "ScorerSpec36", "ScorerSpec37", "ScorerSpec38"]
+ScorerSpec = Union["ScorerSpec1", "ScorerSpec2", "ScorerSpec3", "ScorerSpec4", "ScorerSpec5", "ScorerSpec6", "ScorerSpec7", "ScorerSpec8", "ScorerSpec9", "ScorerSpec10", "ScorerSpec11", "ScorerSpec12", "ScorerSpec13", "ScorerSpec14", "ScorerSpec15", "ScorerSpec16", "ScorerSpec17", "ScorerSpec18", "ScorerSpec19", "ScorerSpec20", "ScorerSpec21", "ScorerSpec22", "ScorerSpec23", "ScorerSpec24", "ScorerSpec25", "ScorerSpec26", "ScorerSpec27", "ScorerSpec28", "ScorerSpec29", "ScorerSpec30", "ScorerSpec31", "ScorerSpec32", "ScorerSpec33", "ScorerSpec34", "ScorerSpec35", "ScorerSpec36", "ScorerSpec37", "ScorerSpec38", "ScorerSpec39"]
 
 
 class ScoringSpec(TypedDict):
@@ -5542,6 +8084,48 @@ class ScoringSpec(TypedDict):
 
     pass_threshold: NotRequired[float]
     """A trial passes a metric at or above this, where the metric names no threshold; 0.7 where it is left out."""
+
+
+class SeenAnswer(TypedDict):
+    """What is seen of an answer."""
+
+    chars: int
+    """Characters of its text."""
+
+    cost: NotRequired[Union[float, None]]
+    """USD by the price table; absent where the model has no price."""
+
+    latency_ms: float
+    """Milliseconds until its end."""
+
+    model: str
+    """The model that was asked, as `provider/model`."""
+
+    soft_failures: NotRequired[List[SoftFailureKind]]
+    """What was wrong with its content."""
+
+
+class SendReport(TypedDict):
+    """A report that is sent to a channel."""
+
+    days: NotRequired[Union[int, None]]
+    """How many days, 1 to 366; absent: 7. They are compared with as many days before."""
+
+    deployment: NotRequired[Union[str, None]]
+    """Only answers of this deployment."""
+
+    end_time: NotRequired[Union[str, None]]
+    """The last day is that of this time; absent: today."""
+
+    model: NotRequired[Union[str, None]]
+    """The embedding model that groups complaints; absent: the one of the configuration, else words."""
+
+    channel: str
+    """The channel of the configuration."""
+
+
+# Whether an answer was found good.
+Sentiment = Literal['negative', 'neutral', 'positive']
 
 
 class Session(TypedDict):
@@ -5574,6 +8158,80 @@ class SetModelScore(TypedDict):
 Severity = Literal['info', 'warning', 'critical']
 
 
+class ShadowPair(TypedDict):
+    """A request that production answered and the candidate answers too."""
+
+    at: str
+    """When the request came."""
+
+    candidate: NotRequired[Union[SeenAnswer, None]]
+
+    candidate_score: NotRequired[Union[float, None]]
+    """Score of the candidate's answer, from 0 to 1."""
+
+    cluster: str
+    """What pairs of the same user, or else of the same session, have in common: a hash. Others stand alone."""
+
+    error: NotRequired[Union[str, None]]
+    """Why there is no answer of the candidate, or no verdict."""
+
+    flipped: NotRequired[bool]
+    """Whether the judge changed its mind with the order, which makes a tie."""
+
+    id: str
+    """The id of the request's record: a request makes one pair at most."""
+
+    judge_cost: NotRequired[float]
+    """USD that the judge cost."""
+
+    number: NotRequired[Union[int, None]]
+    """Its place in the order in which pairs were settled, from 1."""
+
+    production: SeenAnswer
+    """What production answered."""
+
+    production_score: NotRequired[Union[float, None]]
+    """Score of production's answer, from 0 to 1."""
+
+    prompt_hash: int
+    """The first 64 bits of the SHA-256 of what was asked, as a signed number."""
+
+    reasons: NotRequired[List[str]]
+    """The judge's reasons, where texts are kept."""
+
+    status: PairStatus
+    """How far it is."""
+
+    texts: NotRequired[Union[ShadowTexts, None]]
+
+    verdict: NotRequired[Union[PairVerdict, None]]
+
+
+class ShadowTexts(TypedDict):
+    """What was asked and answered. The conversation is the caller's own: each manifest puts its prompt around it."""
+
+    candidate_answer: NotRequired[Union[str, None]]
+    """What the candidate answered."""
+
+    messages: List[Message]
+    """The caller's messages."""
+
+    parameters: NotRequired[Parameters]
+    """The caller's sampling parameters."""
+
+    production_answer: str
+    """What production answered."""
+
+    response_format: NotRequired[Union[Dict[str, Any], None]]
+    """The form of answer that the caller asks for."""
+
+    tools: NotRequired[List[Dict[str, Any]]]
+    """The tools that the caller offers."""
+
+    variables: NotRequired[Dict[str, Any]]
+    """The caller's values of the prompt's variables."""
+
+
 class SignIn(TypedDict):
     """Signs in: exchanges a key for a session cookie."""
 
@@ -5603,6 +8261,10 @@ class Silence(TypedDict):
     """From when."""
 
 
+# Everything that a decision is made from.
+Situation = Dict[str, Any]
+
+
 class Slice(TypedDict):
     """The comparisons within one segment or up to one day."""
 
@@ -5627,7 +8289,26 @@ class SoftFailure(TypedDict):
 
 
 # The checks.
-SoftFailureKind = Literal['empty', 'too_short', 'too_long', 'truncated', 'not_json', 'required_missing', 'forbidden', 'repetition', 'unknown_tool']
+SoftFailureKind = Literal['empty', 'too_short', 'too_long', 'truncated', 'not_json', 'required_missing', 'forbidden', 'repetition', 'unknown_tool', 'refusal', 'off_schema', 'wrong_language', 'http_check', 'judge']
+
+
+class SoftFailureRate(TypedDict):
+    """How many answers of a deployment failed softly."""
+
+    calls: int
+    """Calls that were answered."""
+
+    interval: NotRequired[Union[List[float], None]]
+    """Its 95 % interval."""
+
+    rate: NotRequired[Union[float, None]]
+    """Their share, from 0 to 1; null without calls."""
+
+    soft_failed: int
+    """Those that failed softly."""
+
+    window: str
+    """In the last so long."""
 
 
 class Spend(TypedDict):
@@ -5649,8 +8330,90 @@ class Spend(TypedDict):
     """USD for the target's calls. Models without a price count 0."""
 
 
+class StageEvidence(TypedDict):
+    """What users saw at one stage of an exposure, in both arms."""
+
+    candidate: Arm
+    """Those whom the candidate answered."""
+
+    production: Arm
+    """Those whom production answered."""
+
+
+class StageRule(TypedDict):
+    """How long users are exposed at each stage."""
+
+    min: NotRequired[str]
+    """Least time at a stage."""
+
+    min_samples: NotRequired[int]
+    """Fewest requests that the candidate answers at a stage."""
+
+
+class StartCanary(TypedDict):
+    """Puts a candidate beside what a deployment answers with: a manifest that is given, one that is stored, or one resolved from prompt and model."""
+
+    deployment: str
+    """The deployment."""
+
+    draft: NotRequired[bool]
+    """Whether it is only made, to be started later."""
+
+    dry_run: NotRequired[bool]
+    """Whether decisions are only written down."""
+
+    environment: NotRequired[Union[str, None]]
+    """Its environment; absent: `production`."""
+
+    manifest: NotRequired[Union[Manifest, None]]
+
+    manifest_hash: NotRequired[Union[str, None]]
+    """The beginning of a stored manifest's hash."""
+
+    model: NotRequired[Union[str, None]]
+    """The candidate's model, as `provider/model`; absent: the prompt's own."""
+
+    parameters: NotRequired[Parameters]
+    """Laid over the prompt's parameters."""
+
+    policy: CanaryPolicy
+    """What decides."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The candidate's prompt, as `NAME`, `NAME@VERSION` or `NAME@HASH`."""
+
+
+class StartRelease(TypedDict):
+    """What is released: a manifest, or one resolved from prompt and model."""
+
+    manifest: NotRequired[Union[Manifest, None]]
+
+    manifest_hash: NotRequired[Union[str, None]]
+    """The beginning of a stored manifest's hash."""
+
+    model: NotRequired[Union[str, None]]
+    """The model, as `provider/model`; absent: the prompt's own."""
+
+    prompt: NotRequired[Union[str, None]]
+    """The prompt, as `NAME`, `NAME@VERSION` or `NAME@HASH`."""
+
+
+class StartedCanary(TypedDict):
+    """A canary with what a person should know about it."""
+
+    canary: Canary
+    """As it is now."""
+
+    notices: NotRequired[List[str]]
+    """Such as: the candidate's model has no price."""
+
+
 # An event with its place in the order of a project's events.
 StoredEvent = Dict[str, Any]
+
+
+# What feedback is summed up by.
+SummaryBy = Literal['all', 'day', 'prompt', 'manifest', 'variant', 'deployment', 'model', 'tag']
 
 
 class SwitchSafeMode(TypedDict):
@@ -5712,6 +8475,10 @@ class TestChannels(TypedDict):
     """Only this one."""
 
 
+# A test that is asked for instead of the one that the kind of the metric chooses. It is for one look at the data; what is valid at every look stays as it is.
+TestChoice = Literal['z-test', 'z-test-unpooled', 'fisher', 'chi-squared', 'chi-squared-yates', 'welch', 'student', 'mann-whitney', 'quantile', 'delta']
+
+
 class TestedChannel(TypedDict):
     """How a test message fared."""
 
@@ -5726,6 +8493,42 @@ class TestedChannel(TypedDict):
 
     ok: bool
     """Whether the channel took the message."""
+
+
+# Up or down.
+Thumb = Literal['up', 'down']
+
+
+Timeline = TypedDict(
+    "Timeline",
+    {
+        'entries': "List[TimelineEntry]",
+        'from': "str",
+        'impact': "Impact",
+        'incident': "Incident",
+    },
+    total=False,
+)
+
+
+class TimelineEntry(TypedDict):
+    """One thing that happened."""
+
+    at: str
+    """When."""
+
+    by: NotRequired[Union[str, None]]
+    """Who did it."""
+
+    kind: TimelineKind
+    """What it is."""
+
+    text: str
+    """What happened."""
+
+
+# What an entry of the timeline is.
+TimelineKind = Literal['change', 'alert', 'calls', 'feedback', 'note']
 
 
 class ToolCall(TypedDict):
@@ -5761,6 +8564,110 @@ class ToolCallSpec(TypedDict):
 
     score: NotRequired[ListScore]
     """Which share is the score."""
+
+
+class Topic(TypedDict):
+    """A group of texts."""
+
+    count: int
+    """Texts in it."""
+
+    examples: List[str]
+    """Some of them, the most typical first."""
+
+    label: str
+    """The words that set it apart."""
+
+
+class Topics(TypedDict):
+    """Groups of texts, and what stands alone."""
+
+    alone: int
+    """Texts that belong to no group."""
+
+    method: str
+    """How similarity was measured: `embeddings (MODEL)` or `words (TF-IDF)`, and why."""
+
+    texts: int
+    """Texts that were looked at."""
+
+    topics: List[Topic]
+    """The groups, the largest first."""
+
+
+Traffic = TypedDict(
+    "Traffic",
+    {
+        'failure_rate': "Union[Estimate, None]",
+        'from': "str",
+        'hours': "List[TrafficHour]",
+        'p50_ms': "Union[float, None]",
+        'p95_ms': "Union[float, None]",
+        'soft_failure_rate': "Union[Estimate, None]",
+        'sums': "TrafficSums",
+        'to': "str",
+    },
+    total=False,
+)
+
+
+class TrafficHour(TypedDict):
+    """What the calls of one hour add up to."""
+
+    calls: int
+    """Calls."""
+
+    completion_tokens: int
+    """Tokens written."""
+
+    cost: float
+    """USD of these."""
+
+    failed: int
+    """Calls whose caller got no whole answer, by no doing of its own."""
+
+    priced: int
+    """Calls with a price."""
+
+    prompt_tokens: int
+    """Tokens read."""
+
+    soft_failed: int
+    """Calls that succeeded by protocol and failed by content."""
+
+    at: str
+    """When the hour begins."""
+
+    p50_ms: NotRequired[Union[float, None]]
+    """Median latency in ms, to 2 %."""
+
+    p95_ms: NotRequired[Union[float, None]]
+    """95 % of calls were faster, in ms, to 2 %."""
+
+
+class TrafficSums(TypedDict):
+    """What calls add up to."""
+
+    calls: int
+    """Calls."""
+
+    completion_tokens: int
+    """Tokens written."""
+
+    cost: float
+    """USD of these."""
+
+    failed: int
+    """Calls whose caller got no whole answer, by no doing of its own."""
+
+    priced: int
+    """Calls with a price."""
+
+    prompt_tokens: int
+    """Tokens read."""
+
+    soft_failed: int
+    """Calls that succeeded by protocol and failed by content."""
 
 
 # What the calls of an answer have to be, compared with the expected ones.
@@ -5913,3 +8820,30 @@ class VariantResult(TypedDict):
 
 # The gate's answer.
 Verdict = Literal['pass', 'fail', 'inconclusive']
+
+
+class WaiveStep(TypedDict):
+    """Lets a step pass without its evidence."""
+
+    reason: str
+    """Why."""
+
+    step: ReleaseStep
+    """The step that the release is at: gate, staging or experiment."""
+
+
+class WarnRule(TypedDict):
+    """When a warning is raised."""
+
+    loss_rate: NotRequired[float]
+    """Once the lower bound of the share of lost pairs passes it."""
+
+
+class Window(TypedDict):
+    """The length of a canary."""
+
+    max: NotRequired[str]
+    """What has not proved itself by then is aborted."""
+
+    min: NotRequired[str]
+    """Nothing is promoted before; a week shows every day of the week."""

@@ -24,7 +24,6 @@ use crate::{Error, LlmOps};
 
 /// Most examples of an export where the caller names no number.
 const DEFAULT_LIMIT: u32 = 10_000;
-/// Most examples of an export.
 /// Feedback and items read at a time.
 const PAGE: u32 = 200;
 /// Lines that may wait for a reader who is slow.
