@@ -38,6 +38,7 @@ const ROLES: &[(&str, Role)] = &[
     ("rehearse", Role::Operator),
     ("erase_records", Role::Admin),
     ("reload_config", Role::Operator),
+    ("limit_key", Role::Admin),
     ("plan_experiment", Role::Viewer),
     ("start_canary", Role::Operator),
     ("begin_canary", Role::Operator),
