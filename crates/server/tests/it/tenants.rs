@@ -179,7 +179,8 @@ async fn everything(server: &Server, key: &str, names: &[(&str, String)]) -> Str
     let mut all = String::new();
     let reading = |route: &&crate::document::Route| {
         // Some answers name the moment at which they were asked for.
-        let is_timeless = !["get_overview", "get_traffic", "get_canary", "get_experiment_results"].contains(&route.id.as_str());
+        let is_timeless =
+            !["get_overview", "get_traffic", "get_canary", "get_experiment_results"].contains(&route.id.as_str());
         route.method == Method::GET && route.role.is_some() && !route.id.starts_with("stream_") && is_timeless
     };
     for route in routes().iter().filter(reading) {
