@@ -86,7 +86,9 @@ def multiply(path, records):
             body = json.loads(document) | {"id": fresh, "at": stamp}
             yield project, fresh, at, deployment, environment, None, model, outcome, f"user-{i % 5000}", None, soft, json.dumps(body)
 
-    store.executemany("INSERT INTO request_records VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows())
+    store.executemany(
+        "INSERT INTO request_records (project_id, id, at, deployment, environment, manifest, model, outcome, user_id, session, "
+        "soft_failures, document) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows())
     key = "project_id, at / 3600000000, COALESCE(deployment, ''), COALESCE(environment, '')"
     store.execute("DELETE FROM traffic_hours")
     store.execute("DELETE FROM traffic_latencies")
@@ -100,8 +102,6 @@ def multiply(path, records):
     # Twenty classes an hour, as many as calls of one kind have.
     store.execute(f"INSERT INTO traffic_latencies SELECT {key}, rowid_of % 20 + 100, COUNT(*) FROM "
                   "(SELECT *, CAST(substr(id, -6) AS INTEGER) AS rowid_of FROM request_records) GROUP BY 1, 2, 3, 4, 5")
-    store.commit()
-    store.execute("ANALYZE")
     store.commit()
     store.close()
 

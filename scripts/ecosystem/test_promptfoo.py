@@ -25,7 +25,7 @@ def run_promptfoo(folder: Path, config: str) -> "dict[str, bool]":
         **os.environ, "PROMPTFOO_DISABLE_TELEMETRY": "1", "PROMPTFOO_DISABLE_UPDATE": "1", "PROMPTFOO_CONFIG_DIR": str(folder / ".p"),
         "PROMPTFOO_DISABLE_REMOTE_GENERATION": "1", "CI": "1",
     }
-    command = [str(PROMPTFOO), "eval", "-c", config, "--no-cache", "--no-write", "--no-progress-bar", "-o", "out.json"]
+    command = [str(PROMPTFOO), "eval", "-c", config, "--no-cache", "--no-progress-bar", "-o", "out.json"]
     said = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert (folder / "out.json").exists(), said.stdout + said.stderr
     results = json.loads((folder / "out.json").read_text())["results"]["results"]
@@ -104,8 +104,8 @@ def test_every_kind_of_assertion_agrees(tmp_path: Path) -> None:
     ]
     json_tests = [
         ("json", '{"a": 1}', {"type": "is-json"}),
-        ("json schema", '{"a": 1}', {"type": "is-json", "value": {"required": ["a"]}}),
-        ("json schema fails", '{"a": 1}', {"type": "is-json", "value": {"required": ["b"]}}),
+        ("json schema", '{"a": 2}', {"type": "is-json", "value": {"required": ["a"]}}),
+        ("json schema fails", '{"a": 3}', {"type": "is-json", "value": {"required": ["b"]}}),
         ("json inside", 'see {"a": 1} there', {"type": "contains-json", "value": {"type": "object", "required": ["a"]}}),
         ("refuses", "I'm sorry, but I can't help with that.", {"type": "is-refusal"}),
     ]

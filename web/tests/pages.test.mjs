@@ -256,7 +256,7 @@ test("traffic: soft failures, the waterfall of one call", async () => {
 
 test("a bad answer becomes a golden sample, by keyboard", async () => {
   await go("/review?reason=correction");
-  await see("Corrected by a user");
+  await page.locator(".badge", { hasText: "Corrected by a user" }).first().waitFor();
   await page.getByLabel("Dataset").fill("golden");
   await page.getByLabel("Category").fill("factual_accuracy");
   await page.locator("h1").click();

@@ -2,7 +2,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, getRouteApi } from "@tanstack/react-router";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
-import { moment } from "../lib/format";
+import { moment, words } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Card, Empty, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
@@ -15,6 +15,17 @@ const route = getRouteApi("/schedules");
 type Schedule = Schemas["Schedule"];
 const FIRING: Record<Schemas["FiringStatus"], Tone> = { due: "info", started: "good", skipped: "warn", missed: "warn", failed: "bad" };
 
+/** What a schedule does, in a few words. */
+function what(schedule: Schedule): string {
+  const { run } = schedule;
+  if (run) return `${run.suite ?? run.target.name} on ${run.dataset}`;
+  // What else there is grows with the server: it is named by its own word.
+  const task = (schedule as { task?: string | Record<string, unknown> | null }).task;
+  if (typeof task === "string") return words(task);
+  const name = task && (typeof task.kind === "string" ? task.kind : Object.keys(task)[0]);
+  return name ? words(name) : "something else than a run";
+}
+
 export function SchedulesPage() {
   const { schedule: open } = route.useSearch();
   const navigate = route.useNavigate();
@@ -24,14 +35,14 @@ export function SchedulesPage() {
   const columns: Column<Schedule>[] = [
     { head: "Schedule", cell: (one) => <span className="row tight"><Link className="cover" to="/schedules" search={{ schedule: one.name }} replace>{one.name}</Link>{one.paused && <Badge tone="warn">paused</Badge>}{one.origin === "config" && <Badge>llmops.yaml</Badge>}</span> },
     { head: "When", cell: (one) => <span className="mono">{one.cron ?? `every ${one.every}`}</span> },
-    { head: "What", wide: true, cell: (one) => <span className="muted">{one.run.suite ?? one.run.target.name} on {one.run.dataset}</span> },
+    { head: "What", wide: true, cell: (one) => <span className="muted">{what(one)}</span> },
     { head: "Next", cell: (one) => (one.paused ? <span className="faint">–</span> : <Ago time={one.next_at} />) },
     { head: "Last", wide: true, cell: (one) => (one.last ? <span className="row tight"><Badge tone={FIRING[one.last.status]}>{one.last.status}</Badge><Ago time={one.last.fire_at} /></span> : <span className="faint">never</span>) },
     { head: <span className="sr">Actions</span>, right: true, cell: (one) => <span className="row tight" style={{ justifyContent: "flex-end" }}><Button small refused={refusal("operator")} onClick={() => act.mutate({ schedule: one.name, what: "run" })}>Run now</Button><Button small kind="quiet" refused={refusal("operator")} onClick={() => act.mutate({ schedule: one.name, what: one.paused ? "resume" : "pause" })}>{one.paused ? "Resume" : "Pause"}</Button></span> },
   ];
   return (
     <>
-      <PageHead title="Schedules" lead="Runs that start by themselves." />
+      <PageHead title="Schedules" lead="What starts by itself: runs, and whatever else a schedule names." />
       <Card label="Schedules" flush><Table label="Schedules" columns={columns} rows={schedules.data?.items} id={(one) => one.name} error={schedules.error} retry={() => void schedules.refetch()} empty={<Empty title="Nothing is scheduled" command="llmops schedule add nightly --suite default --cron '0 3 * * *'">A suite in llmops.yaml may also name its own: <code>schedule: "@daily"</code>.</Empty>} /></Card>
       {open && <ScheduleDialog name={open} onClose={() => void navigate({ search: {}, replace: true })} />}
     </>
@@ -68,8 +79,8 @@ function ScheduleDialog({ name, onClose }: { name: string; onClose: () => void }
           <dl className="facts">
             <dt>When</dt><dd className="mono">{one.cron ?? `every ${one.every}`}</dd>
             <dt>Time zone</dt><dd>{one.timezone ?? "UTC"}</dd>
-            <dt>Target</dt><dd>{one.run.target.name}</dd>
-            <dt>Dataset</dt><dd><Link className="link" to="/datasets/$name" params={{ name: one.run.dataset.split("@")[0] ?? "" }}>{one.run.dataset}</Link></dd>
+            {one.run ? <><dt>Target</dt><dd>{one.run.target.name}</dd></> : <><dt>Does</dt><dd>{what(one)}</dd></>}
+            {one.run && <><dt>Dataset</dt><dd><Link className="link" to="/datasets/$name" params={{ name: one.run.dataset.split("@")[0] ?? "" }}>{one.run.dataset}</Link></dd></>}
             <dt>Overlap</dt><dd>{one.overlap === "queue" ? "waits for the run before" : "left out while the run before is at work"}</dd>
             <dt>Missed</dt><dd>{one.missed === "run_once" ? "made up for, once" : "left out"}</dd>
           </dl>
