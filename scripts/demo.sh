@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The main story on a copy of examples/support-bot: baseline, a worse prompt, a gate that fails. Exits 0 when the story
-# went as told; anything else is a bug. Expects the release binary.
+# The main story on a copy of examples/support-bot: baseline, a worse prompt, a gate that fails. Then the dashboard, with two
+# weeks of simulated history and light traffic, until Ctrl-C; with CI=true the verdict is the end. LLMOPS_DEMO_PORT is where
+# the dashboard listens, 8080 by default. Expects the release binary.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -8,6 +9,7 @@ target=${CARGO_TARGET_DIR:-target}
 case $target in /*) ;; *) target=$PWD/$target ;; esac
 binary=$target/release/llmops
 [ -x "$binary" ] || fail "$binary is not there: run \`make demo\`, which builds it"
+root=$PWD
 project=$PWD/.dev/demo
 rm -rf "$project"
 mkdir -p .dev
@@ -24,6 +26,15 @@ run() {
   printf '\n$ llmops %s\n' "$*"
   "$binary" "$@"
 }
+
+if [ "${CI:-}" != true ]; then
+  port=${LLMOPS_DEMO_PORT:-8080}
+  if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+    fail "something listens on port $port already: LLMOPS_DEMO_PORT=8081 make demo takes another one"
+  fi
+  say "Two weeks of simulated history for the dashboard …"
+  python3 "$root/scripts/demo_history.py" "$binary" "$project"
+fi
 
 SECONDS=0
 say "A shop's support bot, 42 questions with good answers, and a simulated model. Nothing leaves this machine." \
@@ -50,9 +61,24 @@ The gate said no (exit code 1) and named the categories and samples. All that to
 Next:
   cd .dev/demo
   export PATH="$(dirname "$binary"):\$PATH"
-  llmops run list                                        the two runs
+  llmops run list                                        the runs
   llmops compare baseline latest                         what changed, sample by sample
   llmops prompt diff support-bot@1.0.0 support-bot@1.1.0
   llmops gate --help                                     reports for CI: Markdown, JUnit, HTML, a comment
   llmops init                                            in your own project's folder
 END
+[ "${CI:-}" != true ] || exit 0
+
+"$binary" --config live.yaml --quiet serve --dev --listen "127.0.0.1:$port" 2>.llmops/demo.log &
+server=$!
+python3 "$root/scripts/demo_traffic.py" "http://127.0.0.1:$port" 2>>.llmops/demo.log &
+traffic=$!
+trap 'kill "$traffic" "$server" 2>/dev/null; wait' EXIT
+trap 'exit 0' INT TERM
+until (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
+  kill -0 "$server" 2>/dev/null || fail "the server did not start: $(cat .llmops/demo.log)"
+  sleep 0.05
+done
+say "The dashboard is at http://localhost:$port: two weeks of history, marked as simulated, and some live traffic." \
+  "Ctrl-C ends it."
+wait "$server"

@@ -10,6 +10,7 @@ mod import;
 mod local;
 mod log;
 mod mcp;
+mod memory;
 mod mlflow;
 mod models;
 mod project;

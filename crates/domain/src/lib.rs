@@ -1,6 +1,7 @@
 //! Types and pure decisions of llmops.
 //!
-//! Nothing here reads the clock, the environment, the network or the disk: time, randomness and text are arguments.
+//! Nothing here reads the clock, the environment, the network or the disk: time, randomness and text are arguments. The one
+//! exception is [`clock`], which the other crates ask.
 //! Every decision (what a prompt renders to, whether a gate passes, what changed between two versions) is a function
 //! from data to an answer with its reasons, so that it can be replayed and tested with a table.
 
@@ -11,6 +12,7 @@ pub mod approval;
 pub mod calibration;
 pub mod canary;
 pub mod chat;
+pub mod clock;
 pub mod compare;
 pub mod config;
 pub mod contract;

@@ -25,7 +25,7 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        llmops_domain::clock::now()
     }
 
     fn random(&self) -> u64 {

@@ -68,8 +68,10 @@ impl Records {
             erased.feedback += feedback;
             erased.review_items += items;
             erased.records += store.erase_records_of_user(&self.project, name).await?;
-            erased.shadow_pairs +=
-                store.erase_shadow_pairs(&self.project, &crate::canary::cluster_of_user(name)).await?;
+            let cluster = crate::canary::cluster_of_user(name);
+            let (pairs, items) = store.erase_shadow_pairs(&self.project, &cluster).await?;
+            erased.shadow_pairs += pairs;
+            erased.review_items += items;
         }
         Ok(erased)
     }

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Incoming;
-use jiff::Timestamp;
 use llmops_domain::chat::{ChatRequest, ChatResponse, Usage};
 use llmops_domain::record::Door;
 use llmops_providers::http_client::error_message;
@@ -230,7 +229,7 @@ impl Context<'_> {
         let options = self.asked.fields.read::<serde_json::Value>("stream_options").ok().flatten();
         Head {
             id: self.id.to_owned(),
-            created: Timestamp::now().as_second(),
+            created: llmops_domain::clock::now().as_second(),
             model: model.split_once('/').map_or(model, |(_, model)| model).to_owned(),
             include_usage: options.is_some_and(|options| options["include_usage"] == true),
         }
@@ -255,7 +254,7 @@ impl Arrived {
             usage: Usage::default(),
             latency_ms: 0.0,
         };
-        let created = Timestamp::now().as_second();
+        let created = llmops_domain::clock::now().as_second();
         let head = Head { id: id.to_owned(), created, model: asked.model.clone(), include_usage: false };
         let (body, kind) = write::answer(asked.door, asked.stream, head, &answer);
         let mut headers = HeaderMap::new();

@@ -170,7 +170,7 @@ impl Limiter {
             return Ok(());
         }
         let spender = self.spender(project, format!("{whose}/{name}"), limits);
-        let now = Timestamp::now();
+        let now = llmops_domain::clock::now();
         let mut exceeded: Option<Exceeded> = None;
         for meter in &spender.meters {
             if matches!(meter.look(now), Look::Dry) {
@@ -205,7 +205,7 @@ impl Limiter {
         let known = self.spenders.read().unwrap_or_else(PoisonError::into_inner);
         let Some(spender) = known.get(&(project.clone(), spender.to_owned())).cloned() else { return };
         drop(known);
-        let now = Timestamp::now();
+        let now = llmops_domain::clock::now();
         for meter in &spender.meters {
             let amount = match meter.limit.spending {
                 Spending::Requests => 0,

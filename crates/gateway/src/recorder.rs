@@ -212,7 +212,7 @@ pub(crate) struct CallWatch {
 impl CallWatch {
     /// A call that has just come.
     pub(crate) fn begin(recorder: &Recorder, project: ProjectId, key: Option<String>, door: Door) -> Self {
-        let at = Timestamp::now();
+        let at = llmops_domain::clock::now();
         let call = Call {
             id: format!("req_{}", id::sortable(at.as_millisecond(), rand::random())),
             project,

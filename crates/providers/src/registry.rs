@@ -353,7 +353,7 @@ impl Target {
     }
 
     fn observe(&self, call: Result<f64, &ProviderError>) {
-        self.shared.health.observe(&self.name, call, jiff::Timestamp::now());
+        self.shared.health.observe(&self.name, call, llmops_domain::clock::now());
     }
 
     async fn client(&self) -> Result<&Arc<dyn ChatProvider>, ProviderError> {

@@ -3,27 +3,35 @@
 mod schema;
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use axum::Router;
 use axum::http::header;
-use axum::response::IntoResponse;
 use axum::routing::get;
+use bytes::Bytes;
 use serde_json::Value;
 
 use crate::headers::PAGE_POLICY;
 
 const STYLE: &str = include_str!("docs/docs.css");
 
-/// The page and its style sheet.
-pub(crate) fn router(document: &Value) -> Router {
-    let page = bytes::Bytes::from(page(document));
-    let html = move || {
+/// The document as it is served, made when it is asked for the first time: most processes never are.
+static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| serde_json::to_vec(&crate::openapi()).unwrap_or_default().into());
+static PAGE: LazyLock<Bytes> = LazyLock::new(|| {
+    let document: Value = serde_json::from_slice(&DOCUMENT).unwrap_or_default();
+    page(&document).into()
+});
+
+/// The document, the page and its style sheet.
+pub(crate) fn router() -> Router {
+    let document = || std::future::ready(([(header::CONTENT_TYPE, "application/json")], DOCUMENT.clone()));
+    let html = || {
         let headers =
             [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, PAGE_POLICY)];
-        std::future::ready((headers, page.clone()).into_response())
+        std::future::ready((headers, PAGE.clone()))
     };
     let css = || std::future::ready(([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE));
-    Router::new().route("/docs", get(html)).route("/docs/docs.css", get(css))
+    Router::new().route("/openapi.json", get(document)).route("/docs", get(html)).route("/docs/docs.css", get(css))
 }
 
 /// An operation with its place.

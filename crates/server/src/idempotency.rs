@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use llmops::LlmOps;
 use llmops_api::{ErrorBody, ErrorCode};
 use llmops_storage::{Claim, KeptAnswer, KeyedRequest, Store};
@@ -53,7 +53,7 @@ pub(crate) async fn once(State(ops): State<LlmOps>, request: Request, next: Next
     };
     let caller = principal.key.map_or_else(|| "local".to_owned(), |key| key.0);
     let request = KeyedRequest { project: principal.project, caller, key, request: fingerprint(&parts, &body) };
-    let now = Timestamp::now();
+    let now = llmops_domain::clock::now();
     match ops.store().claim_request(&request, now, now + LOCK, now + KEPT).await {
         Ok(Claim::New) => {
             carry_out(ops.store().clone(), request, Request::from_parts(parts, Body::from(body)), next).await

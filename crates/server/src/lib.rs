@@ -138,12 +138,8 @@ pub fn server(ops: LlmOps, options: ServerOptions) -> Router {
 
 fn routes(ops: &LlmOps) -> Router {
     let (router, _) = api_router().split_for_parts();
-    let document = serde_json::to_value(openapi()).unwrap_or_default();
-    let docs = docs::router(&document);
-    let document = axum::Json(document);
     router
-        .route("/openapi.json", axum::routing::get(move || std::future::ready(document.clone())))
-        .merge(docs.with_state(()))
+        .merge(docs::router().with_state(()))
         .fallback(dashboard::serve)
         .method_not_allowed_fallback(error::no_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -7,7 +7,6 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, Method, header::HeaderName};
 use axum::middleware::Next;
 use axum::response::Response;
-use jiff::Timestamp;
 use llmops::LlmOps;
 use llmops::telemetry::{Span, SpanId, SpanKind, TraceContext};
 use llmops_domain::id::sortable;
@@ -31,7 +30,7 @@ pub(crate) async fn name(State(ops): State<LlmOps>, mut request: Request, next: 
     let given = request.headers().get(&HEADER).and_then(|value| value.to_str().ok()).filter(|id| is_plain(id));
     let id: Arc<str> = match given {
         Some(id) => id.into(),
-        None => format!("req_{}", sortable(Timestamp::now().as_millisecond(), ops.random())).into(),
+        None => format!("req_{}", sortable(llmops_domain::clock::now().as_millisecond(), ops.random())).into(),
     };
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
@@ -71,7 +70,7 @@ fn trace(
     if PROBES.contains(&route) {
         return;
     }
-    let end = Timestamp::now();
+    let end = llmops_domain::clock::now();
     ops.telemetry().record(Span {
         context,
         id: SpanId::new(ops.random()),

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt as _};
 use indexmap::IndexMap;
-use jiff::Timestamp;
 use llmops_domain::chat::{Parameters, Usage};
 use llmops_domain::dataset::{DatasetType, Sample};
 use llmops_domain::hash::ContentHash;
@@ -205,6 +204,6 @@ fn run(id: &str, total: u64) -> Result<EvaluationRun, Box<dyn Error>> {
         progress: Progress { total, ..Progress::default() },
         start_time: None,
         end_time: None,
-        created_at: Timestamp::now(),
+        created_at: llmops_domain::clock::now(),
     })
 }

@@ -281,7 +281,7 @@ impl Store {
     /// Begins a session of the dashboard.
     pub async fn create_session(&self, hash: &SecretHash, key: &ApiKey, until: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
-        let now = Timestamp::now();
+        let now = llmops_domain::clock::now();
         execute!(tx, "DELETE FROM sessions WHERE expires_at <= $1", micros(now))?;
         let sql = "INSERT INTO sessions (hash, project_id, key_id, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)";
         let (project, id) = (key.project.as_str(), key.id.as_str());

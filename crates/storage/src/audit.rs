@@ -97,7 +97,7 @@ pub(crate) async fn record(tx: &mut Tx, actor: &Actor, project: &ProjectId, chan
         tx,
         sql,
         project.as_str(),
-        micros(Timestamp::now()),
+        micros(llmops_domain::clock::now()),
         prose(&actor.name),
         actor.key.as_ref().map(KeyId::as_str),
         change.action,

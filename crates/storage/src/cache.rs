@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use jiff::Timestamp;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 
@@ -57,7 +56,7 @@ impl Store {
     pub async fn cache_put(&self, project: &ProjectId, key: &ContentHash, body: String) {
         match hash_bytes(key) {
             Ok(hash) => {
-                let (project, created_at) = (project.0.clone(), micros(Timestamp::now()));
+                let (project, created_at) = (project.0.clone(), micros(llmops_domain::clock::now()));
                 self.queue().cache(CacheRow { project, hash, created_at, body: body.into_bytes() }).await;
             }
             Err(error) => tracing::warn!(%error, "an answer was not cached"),

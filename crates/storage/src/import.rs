@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use futures::TryStreamExt as _;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use llmops_domain::dataset::{DatasetType, DatasetVersion, Sample};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{DatasetId, ProjectId};
@@ -71,7 +71,7 @@ impl Store {
         description: Option<&str>,
     ) -> Result<Import, StoreError> {
         check_name("the dataset name", name)?;
-        let now = micros(Timestamp::now());
+        let now = micros(llmops_domain::clock::now());
         let mut tx = self.write().await?;
         let sql = "INSERT INTO dataset_versions (project_id, created_at, touched_at) VALUES ($1, $2, $2) RETURNING key";
         let (key,) = fetch!(fetch_one, tx, (i64,), sql, project.as_str(), now).map_err(|e| e.of_project(project))?;
@@ -93,7 +93,7 @@ impl Store {
 
     /// Removes what killed imports left.
     pub(crate) async fn remove_stale_imports(&self) -> Result<(), StoreError> {
-        let before = micros(Timestamp::now() - STALE);
+        let before = micros(llmops_domain::clock::now() - STALE);
         let sql = "SELECT key FROM dataset_versions WHERE dataset_id IS NULL AND touched_at < $1";
         let stale = {
             let mut conn = self.pools().write_conn().await?;
@@ -182,7 +182,7 @@ impl Import {
         let sql = "UPDATE dataset_versions SET sample_count = sample_count + $2, touched_at = $3 \
                    WHERE key = $1 AND dataset_id IS NULL AND touched_at >= 0";
         let added = i64::try_from(self.batch.len()).unwrap_or(i64::MAX);
-        match execute!(tx, sql, self.key, added, micros(Timestamp::now()))? {
+        match execute!(tx, sql, self.key, added, micros(llmops_domain::clock::now()))? {
             0 => Err(was_removed()),
             _ => Ok(()),
         }
@@ -253,7 +253,7 @@ impl Import {
 
     /// Points the dataset to the staged version, or to the version that is the same.
     async fn publish(&self, hash: &ContentHash) -> Result<(VersionRow, bool), StoreError> {
-        let now = micros(Timestamp::now());
+        let now = micros(llmops_domain::clock::now());
         let mut tx = self.store.write().await?;
         let sql = tx.dialect(
             "SELECT id, current_version FROM datasets WHERE project_id = $1 AND name = $2",

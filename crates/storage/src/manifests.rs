@@ -1,6 +1,5 @@
 //! Manifests by their content hash.
 
-use jiff::Timestamp;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 use llmops_domain::manifest::Manifest;
@@ -19,7 +18,7 @@ impl Store {
         let sql = "INSERT INTO manifests (project_id, hash, created_at, document) VALUES ($1, $2, $3, $4) \
                    ON CONFLICT DO NOTHING";
         let mut tx = self.write().await?;
-        execute!(tx, sql, project.as_str(), hash.as_str(), micros(Timestamp::now()), document.as_str())
+        execute!(tx, sql, project.as_str(), hash.as_str(), micros(llmops_domain::clock::now()), document.as_str())
             .map_err(|e| e.of_project(project))?;
         tx.commit().await?;
         Ok(hash)

@@ -1,7 +1,5 @@
 //! Bringing the tables up to date: numbered texts, each applied once, all that are missing in one transaction.
 
-use jiff::Timestamp;
-
 use crate::StoreError;
 use crate::db::{Pools, Raw, Tx, execute, fetch, micros};
 
@@ -149,7 +147,7 @@ async fn apply(tx: &mut Tx, migration: &Migration) -> Result<(), StoreError> {
     }
     .map_err(|e| StoreError::Open(format!("migration {} ({}) failed: {e}", migration.version, migration.name)))?;
     let sql = "INSERT INTO llmops_schema (version, name, applied_at) VALUES ($1, $2, $3)";
-    execute!(tx, sql, migration.version, migration.name, micros(Timestamp::now()))?;
+    execute!(tx, sql, migration.version, migration.name, micros(llmops_domain::clock::now()))?;
     Ok(())
 }
 

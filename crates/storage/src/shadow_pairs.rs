@@ -174,13 +174,17 @@ impl Store {
         Ok(rows.into_iter().map(|(project, canary, id)| (ProjectId(project), CanaryId(canary), id)).collect())
     }
 
-    /// Deletes the pairs of one user or session and answers with their number. The sums, which name nobody, stay.
-    pub async fn erase_shadow_pairs(&self, project: &ProjectId, cluster: &str) -> Result<u64, StoreError> {
-        let sql = "DELETE FROM shadow_pairs WHERE project_id = $1 AND cluster = $2";
+    /// Deletes the pairs of one user or session, and the review items about them. Answers with the numbers of both. The sums,
+    /// which name nobody, stay.
+    pub async fn erase_shadow_pairs(&self, project: &ProjectId, cluster: &str) -> Result<(u64, u64), StoreError> {
         let mut tx = self.write().await?;
-        let erased = execute!(tx, sql, project.as_str(), cluster)?;
+        let sql = "DELETE FROM review_items WHERE project_id = $1 AND request_id IN \
+                   (SELECT id FROM shadow_pairs WHERE project_id = $1 AND cluster = $2)";
+        let items = execute!(tx, sql, project.as_str(), cluster)?;
+        let sql = "DELETE FROM shadow_pairs WHERE project_id = $1 AND cluster = $2";
+        let pairs = execute!(tx, sql, project.as_str(), cluster)?;
         tx.commit().await?;
-        Ok(erased)
+        Ok((pairs, items))
     }
 }
 

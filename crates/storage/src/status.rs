@@ -46,9 +46,9 @@ impl Store {
         let mut conn = self.read().await?;
         let Conn::Postgres(_) = &conn else { return Ok(Duration::ZERO) };
         let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
-        let before = Timestamp::now();
+        let before = llmops_domain::clock::now();
         let (theirs,) = fetch!(fetch_one, conn, (i64,), sql)?;
-        let after = Timestamp::now();
+        let after = llmops_domain::clock::now();
         // Half of the way is the best guess for when it was read.
         let ours = micros(before).midpoint(micros(after));
         Ok(Duration::from_micros(ours.abs_diff(theirs)))

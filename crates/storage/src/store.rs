@@ -5,7 +5,6 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use llmops_domain::access::Actor;
 use llmops_domain::id::ProjectId;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -188,7 +187,7 @@ impl Store {
         let mut tx = self.write().await?;
         let sql = "INSERT INTO projects (project_id, name, created_at) VALUES ($1, $2, $3) \
                    ON CONFLICT (project_id) DO UPDATE SET name = excluded.name";
-        execute!(tx, sql, project.as_str(), name, micros(Timestamp::now()))?;
+        execute!(tx, sql, project.as_str(), name, micros(llmops_domain::clock::now()))?;
         tx.commit().await
     }
 

@@ -6,7 +6,6 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::FutureExt as _;
-use jiff::Timestamp;
 use llmops_storage::{Store, StoreOptions};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection};
@@ -186,7 +185,7 @@ fn with_schema(url: &str, schema: &str) -> String {
 }
 
 async fn create_schema() -> String {
-    let (now, process) = (Timestamp::now().as_second(), std::process::id());
+    let (now, process) = (llmops_domain::clock::now().as_second(), std::process::id());
     let name = format!("{PREFIX}{now}_{process}_{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let mut server = connect(server().await).await.unwrap_or_else(|e| panic!("PostgreSQL went away: {e}"));
     let sql = AssertSqlSafe(format!("CREATE SCHEMA {name}"));
@@ -205,7 +204,7 @@ async fn drop_stale(server: &mut PgConnection) {
     let names: Vec<(String,)> = sqlx::query_as(sql).fetch_all(&mut *server).await.unwrap_or_default();
     for (name,) in names {
         let made = name.strip_prefix(PREFIX).and_then(|rest| rest.split('_').next()?.parse::<i64>().ok());
-        if made.is_some_and(|made| made < Timestamp::now().as_second() - STALE_SECONDS) {
+        if made.is_some_and(|made| made < llmops_domain::clock::now().as_second() - STALE_SECONDS) {
             let _ = drop_schema(server, &name).await;
         }
     }

@@ -201,7 +201,7 @@ impl ListArgs {
 impl SilenceArgs {
     fn request(self, fingerprint: Option<String>) -> Outcome<CreateSilence> {
         let length = jiff::SignedDuration::try_from(self.length.0).unwrap_or(jiff::SignedDuration::MAX);
-        let ends_at = jiff::Timestamp::now()
+        let ends_at = llmops_domain::clock::now()
             .checked_add(length)
             .map_err(|e| Failure::because(Kind::Usage, format!("{} is too long", self.length), &e))?;
         let matcher = Matcher {

@@ -152,7 +152,7 @@ fn end(text: &str) -> Result<Timestamp, String> {
     let wrong = || format!("`{text}` is neither a time (2027-01-31T00:00:00Z) nor a duration (90d)");
     let duration: HumanDuration = text.parse().map_err(|_| wrong())?;
     let duration = SignedDuration::try_from(duration.0).map_err(|_| wrong())?;
-    Timestamp::now().checked_add(duration).map_err(|_| wrong())
+    llmops_domain::clock::now().checked_add(duration).map_err(|_| wrong())
 }
 
 fn list(context: &Context, keys: &[ApiKey], next: Option<&str>) -> String {
@@ -169,7 +169,7 @@ fn list(context: &Context, keys: &[ApiKey], next: Option<&str>) -> String {
     if keys.is_empty() {
         return "There are no keys. `llmops key create NAME --role ROLE` makes one.".to_owned();
     }
-    let now = Timestamp::now();
+    let now = llmops_domain::clock::now();
     let rows = keys.iter().map(|key| {
         let state = if key.revoked_at.is_some() {
             Cell::toned(Tone::Bad, "revoked")

@@ -130,7 +130,7 @@ pub(crate) async fn run(context: &Context, command: ScheduleCommand) -> Outcome 
     let look = context.ui.out;
     if let ScheduleCommand::Preview { cron: Some(cron), timezone, count, .. } = &command {
         let table = Timetable::cron(cron, timezone).map_err(|e| Failure::usage(e.to_string()).hint(e.hint()))?;
-        let firings = table.preview(jiff::Timestamp::now(), *count as usize);
+        let firings = table.preview(llmops_domain::clock::now(), *count as usize);
         let preview = Preview { timezone: timezone.clone(), firings };
         return context.show(&preview, || terminal::preview(&preview));
     }

@@ -42,6 +42,9 @@ pub(crate) struct ServeArgs {
     /// The secret of the first admin key, instead of a new one: at least 16 characters
     #[arg(long, value_name = "SECRET", env = "LLMOPS_ADMIN_KEY", hide_env_values = true)]
     admin_key: Option<String>,
+    /// Go by a clock that begins at this time, in the past or the future: to rehearse a schedule, or to make a history
+    #[arg(long, value_name = "TIME", requires = "dev")]
+    clock: Option<jiff::Timestamp>,
 }
 
 /// Runs the command until Ctrl-C or SIGTERM.
@@ -49,6 +52,10 @@ pub(crate) async fn run(context: &Context, args: &ServeArgs) -> Outcome {
     if args.dev && !args.listen.ip().is_loopback() {
         return Err(Failure::usage(format!("--dev needs no key, and {} is not a loopback address", args.listen))
             .hint("leave --dev out: then requests need a key, and any address may be listened on"));
+    }
+    if let Some(time) = args.clock {
+        llmops_domain::clock::begin_at(time);
+        context.ui.note(&format!("WARNING: --clock: for this server it is {time}\n"));
     }
     let project = Arc::new(load(context)?);
     if !project.has_config {
@@ -142,7 +149,7 @@ struct Background {
     alerts: JoinHandle<()>,
     reloader: Arc<Reloader>,
     access: Arc<Access>,
-    tasks: [JoinHandle<()>; 3],
+    tasks: [JoinHandle<()>; 4],
 }
 
 impl Background {
@@ -164,7 +171,8 @@ impl Background {
             let reloader = reloader.clone();
             ops.clone().keep_pruning(move || reloader.retention())
         });
-        Self { worker, stop_alerts, alerts, reloader, access, tasks: [following, signals, pruning] }
+        let memory = tokio::spawn(crate::memory::give_back());
+        Self { worker, stop_alerts, alerts, reloader, access, tasks: [following, signals, pruning, memory] }
     }
 
     async fn stop(self, patience: Duration) {

@@ -33,6 +33,7 @@ pub(crate) async fn run(context: &Context, args: &WorkerArgs) -> Outcome {
         return Err(Failure::usage("a worker with a concurrency of 0 would do nothing").hint("--concurrency 4"));
     }
     let ops = project.open_queued(&context.global, queue).await?;
+    let memory = tokio::spawn(crate::memory::give_back());
     let worker = ops.start_worker(WorkerOptions { concurrency, ..WorkerOptions::default() });
     context.note(&format!(
         "llmops worker takes jobs from {} (runs at a time: {concurrency}, lease {}); Ctrl-C stops it",
@@ -45,6 +46,7 @@ pub(crate) async fn run(context: &Context, args: &WorkerArgs) -> Outcome {
         () = worker.stop(project.config.server.shutdown_timeout.0) => {}
         () = serve::shutdown() => {}
     }
+    memory.abort();
     ops.telemetry().flush(std::time::Duration::from_secs(2)).await;
     Ok(())
 }

@@ -38,7 +38,7 @@ impl Folder {
         let digits: String = hash.as_str().bytes().map(|b| char::from(b'0' + b % 10)).take(17).collect();
         let id = format!("1{digits}");
         let folder = self.root.join(&id);
-        let now = jiff::Timestamp::now().as_millisecond();
+        let now = llmops_domain::clock::now().as_millisecond();
         let meta = json!({
             "artifact_location": uri(&folder), "creation_time": now, "experiment_id": id, "last_update_time": now,
             "lifecycle_stage": "active", "name": name,

@@ -4,10 +4,13 @@ use std::time::Instant;
 
 use llmops_domain::canary::pair::SeenAnswer;
 use llmops_domain::canary::request::candidate_request;
-use llmops_domain::canary::{BodyHandling, Canary, PairOutcome, PairStatus, ShadowPair, ShadowTexts, SkipReason};
+use llmops_domain::canary::{
+    BodyHandling, Canary, PairOutcome, PairStatus, PairVerdict, ShadowPair, ShadowTexts, SkipReason,
+};
 use llmops_domain::deployment::Deployment;
 use llmops_domain::id::CanaryId;
 use llmops_domain::render::CompiledTarget;
+use llmops_domain::review::{NewReviewItem, ReviewReason};
 use llmops_domain::soft_failure::{Guard, GuardedAnswer};
 use llmops_storage::StoreError;
 
@@ -15,6 +18,9 @@ use super::Canaries;
 use crate::Error;
 use crate::cache::ResponseCache;
 use crate::scorers::{PairJudge, TwoAnswers};
+
+/// Open items about lost pairs of one deployment: the canary tells how many there are, a person needs to see some.
+const MOST_LOSSES: u64 = 100;
 
 /// A candidate's answer.
 struct Answered {
@@ -57,11 +63,34 @@ impl Canaries {
         if self.services.store.settle_shadow_pair(&self.project, &canary.id, &settled, now).await?.is_none() {
             return Ok(());
         }
+        if let Err(error) = self.review_loss(canary, &settled).await {
+            tracing::warn!(canary = %canary.id, %error, "a lost pair did not come into the review queue");
+        }
         // Decide on the canary as it is now: somebody may have paused it while the judge was thinking.
         let canary = self.get(canary.id.as_str(), None).await?;
         if canary.state.is_under_way() {
             self.decide(&canary, true).await?;
         }
+        Ok(())
+    }
+
+    /// Brings a pair that the candidate lost into the review queue, where its texts are kept. A person may see it otherwise
+    /// than the judge, and what the person does not dismiss becomes a sample or a pair to train on.
+    async fn review_loss(&self, canary: &Canary, pair: &ShadowPair) -> Result<(), Error> {
+        let Some(item) = review_item(canary, pair) else { return Ok(()) };
+        let store = &self.services.store;
+        let (reason, deployment) = (Some(ReviewReason::ShadowLoss), Some(canary.deployment.as_str()));
+        if store.count_open_reviews(&self.project, reason, deployment).await? >= MOST_LOSSES {
+            return Ok(());
+        }
+        let user = match store.get_record(&self.project, &pair.id).await {
+            Ok(record) => record.user,
+            // Records come in batches, a little later than pairs, and may be sampled.
+            Err(StoreError::NotFound { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let queue = crate::review::ReviewQueue::new(self.services.clone(), self.project.clone());
+        queue.add(NewReviewItem { user, ..item }).await?;
         Ok(())
     }
 
@@ -170,6 +199,27 @@ impl Canaries {
         };
         Ok(Ok(Answered { text, seen }))
     }
+}
+
+/// A lost pair for the review queue; nothing where it was not lost, or its texts are gone.
+fn review_item(canary: &Canary, pair: &ShadowPair) -> Option<NewReviewItem> {
+    let texts = pair.texts.as_ref().filter(|_| pair.verdict == Some(PairVerdict::Loss))?;
+    let (last, before) = texts.messages.split_last()?;
+    let detail = match pair.reasons.first() {
+        Some(reason) => format!("the candidate's answer lost: {reason}"),
+        None => "the candidate's answer lost".to_owned(),
+    };
+    Some(NewReviewItem {
+        request_id: Some(pair.id.clone()),
+        deployment: Some(canary.deployment.clone()),
+        manifest: Some(canary.candidate.clone()),
+        input: last.as_text().into_owned(),
+        messages: before.to_vec(),
+        variables: texts.variables.clone(),
+        output: texts.candidate_answer.clone(),
+        suggestion: Some(texts.production_answer.clone()).filter(|text| !text.trim().is_empty()),
+        ..NewReviewItem::new(ReviewReason::ShadowLoss, format!("shadow/{}/{}", canary.id, pair.id), detail)
+    })
 }
 
 /// Whether trying again may help: the store or the queue is away.

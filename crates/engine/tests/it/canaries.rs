@@ -16,10 +16,12 @@ use llmops::domain::chat::ChatRequest;
 use llmops::domain::deployment::DeploymentSettings;
 use llmops::domain::id::KeyId;
 use llmops::domain::record::{BodyPolicy, CallOutcome, Door, RequestRecord};
+use llmops::domain::review::{ReviewFilter, ReviewReason};
 use llmops::jobs::{StoredQueue, Worker, WorkerOptions};
 use llmops::{CanarySampler, Error, LlmOps, Options};
 use llmops_api::canaries::{ChangeCanary, StartCanary};
 use llmops_api::deployments::Deploy;
+use llmops_api::feedback::{ExportFormat, ExportQuery};
 use llmops_storage::{PairFilter, Store};
 use llmops_testing::on_backends;
 use serde_json::{Value, json};
@@ -105,7 +107,7 @@ fn worker(ops: &LlmOps) -> Worker {
 fn call(canary: &Canary, user: Option<&str>, question: &str) -> (RequestRecord, SeenCall) {
     let number = NUMBER.fetch_add(1, Ordering::SeqCst);
     let record = json!({
-        "id": format!("req_{number:08}"), "at": Timestamp::now(), "door": "chat", "deployment": "bot",
+        "id": format!("req_{number:08}"), "at": llmops_domain::clock::now(), "door": "chat", "deployment": "bot",
         "environment": "production", "manifest": canary.production, "model": "test/fair", "stream": false,
         "user": user, "usage": {}, "cost": 0.01, "first_byte_ms": 5.0, "total_ms": 5.0, "status": 200,
         "outcome": "ok", "attempts": [],
@@ -207,6 +209,19 @@ async fn a_harmful_candidate_is_aborted_with_a_critical_alert_and_its_losses_bec
         assert_eq!(sample.metadata["canary"], json!(canary.id));
         let sums = ops.canaries().report("bot", None).await.unwrap();
         assert_eq!(sums.waiting, 0, "nothing waits for a canary that is over");
+
+        let open = ops.reviews().list(&ReviewFilter::default(), 500).await.unwrap();
+        assert!((30..=100).contains(&open.len()), "{}", open.len());
+        assert!(open.iter().all(|item| item.item.reason == ReviewReason::ShadowLoss && !item.item.input.is_empty()));
+        assert_eq!(open[0].item.output.as_deref(), Some("a worse answer"));
+        assert_eq!(open[0].item.suggestion.as_deref(), Some("a fair answer"));
+        let query = ExportQuery { format: ExportFormat::Preference, ..ExportQuery::default() };
+        let (counts, mut lines) = ops.feedback().export(query).await.unwrap();
+        assert!(counts.examples >= 1, "{counts:?}");
+        let line = lines.recv().await.unwrap().unwrap();
+        let pair: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(pair["chosen"][0]["content"], "a fair answer");
+        assert_eq!(pair["rejected"][0]["content"], "a worse answer");
     })
     .await;
 }

@@ -18,7 +18,7 @@ use crate::scripted::{Scripted, add_samples, exact, finish, installation, right,
 #[expect(clippy::needless_pass_by_value, reason = "callers make it on the spot")]
 fn record(id: &str, more: Value) -> RequestRecord {
     let body = json!({"model": "bot", "messages": [{"role": "user", "content": "What does delivery cost?"}]});
-    let mut value = json!({"id": id, "at": Timestamp::from_second(Timestamp::now().as_second() - 60).unwrap(),
+    let mut value = json!({"id": id, "at": Timestamp::from_second(llmops_domain::clock::now().as_second() - 60).unwrap(),
         "door": "chat", "model": "test/m", "stream": false, "deployment": "bot", "environment": "production",
         "user": "ana", "tags": {"country": "DE"}, "usage": {"prompt_tokens": 1, "completion_tokens": 1},
         "total_ms": 1.0, "status": 200, "outcome": "ok", "attempts": [], "request_body": body.to_string(),

@@ -1,6 +1,5 @@
 //! Incidents: frozen deployments, a timeline, a post-mortem and the inputs that failed.
 
-use jiff::Timestamp;
 use llmops::domain::dataset::DatasetType;
 use llmops::domain::deployment::DeploymentSettings;
 use llmops::domain::id::ProjectId;
@@ -25,7 +24,7 @@ fn open() -> OpenIncident {
 
 /// A call of just now; its id begins with the time, as those of the gateway do.
 fn call(number: u64, question: &str, failed: bool) -> RequestRecord {
-    let now = Timestamp::now();
+    let now = llmops_domain::clock::now();
     let id = format!("req_{}", llmops::domain::id::sortable(now.as_millisecond(), number));
     let body = json!({"messages": [{"role": "user", "content": question}]}).to_string();
     let outcome = if failed { "upstream_error" } else { "ok" };

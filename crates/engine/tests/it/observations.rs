@@ -55,7 +55,7 @@ async fn prompts_are_compared_from_assignment_to_results() {
     assert!(results.confidence > 0.99, "{}", results.recommendation);
     assert_eq!((results.conclusion, &results.winner), (Conclusion::Undecided, &None), "it has not run seven days");
     assert!(results.missing.iter().any(|missing| missing.what == "duration"));
-    let ahead: Timestamp = Timestamp::now() + 72.hours();
+    let ahead: Timestamp = llmops_domain::clock::now() + 72.hours();
     let late = Observation { at: Some(ahead), ..quality("control", "user-1", 0.5) };
     assert!(experiments.record_metric(made.id.as_str(), late).await.is_err());
     let unknown = experiments.record_metric(made.id.as_str(), quality("contrl", "x", f64::NAN)).await.unwrap_err();

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use llmops::domain::access::Actor;
 use llmops::domain::approval::ApprovalStatus;
 use llmops::domain::deployment::{Deployment, DeploymentSettings};
@@ -36,7 +35,7 @@ fn as_key(ops: &LlmOps, name: &str) -> LlmOps {
 }
 
 async fn calls(ops: &LlmOps, manifest: &ContentHash, count: u64) {
-    let now = Timestamp::now();
+    let now = llmops_domain::clock::now();
     let call = |i: u64| -> RequestRecord {
         let id = format!("req_{}", llmops::domain::id::sortable(now.as_millisecond() + 1, i));
         serde_json::from_value(json!({"id": id, "at": now, "door": "chat", "model": "test/two", "stream": false,

@@ -189,7 +189,7 @@ impl Server {
             _ => 200,
         };
         log.append(&Entry {
-            at: jiff::Timestamp::now(),
+            at: llmops_domain::clock::now(),
             model: &request.model,
             input: &request.last_user_text(),
             status,

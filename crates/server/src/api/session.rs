@@ -8,7 +8,6 @@ use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
 use llmops::LlmOps;
 use llmops_api::access::{Session, SignIn};
 use llmops_api::error::ErrorResponse;
@@ -57,7 +56,7 @@ async fn sign_in(
         return Err(ErrorBody::new(ErrorCode::Unauthenticated, "the key is unknown, expired or revoked").into());
     };
     let (token, until) = ops.access().begin_session(&key).await?;
-    let seconds = until.duration_since(Timestamp::now()).as_secs();
+    let seconds = until.duration_since(llmops_domain::clock::now()).as_secs();
     let session = Session { name: key.name, project: key.project, role: key.role, expires_at: Some(until) };
     Ok(with_cookie(Answer(session).into_response(), &token, seconds, client.https))
 }

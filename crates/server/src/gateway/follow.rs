@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use jiff::Timestamp;
 use llmops::LlmOps;
 use llmops_domain::verifier::rank;
 use llmops_gateway::Snapshot;
@@ -26,7 +25,7 @@ pub(super) async fn changes(ops: LlmOps, snapshot: Arc<ArcSwap<Snapshot>>, mut k
         let Ok(revision) = ops.gateway_revision().await else { continue };
         let now = (revision, ops.shared_providers());
         if now.0 == known.0 && Arc::ptr_eq(&now.1, &known.1) {
-            ops.readiness().gateway_is_fresh(Timestamp::now());
+            ops.readiness().gateway_is_fresh(llmops_domain::clock::now());
             continue;
         }
         match build(&ops).await {
@@ -34,7 +33,7 @@ pub(super) async fn changes(ops: LlmOps, snapshot: Arc<ArcSwap<Snapshot>>, mut k
                 snapshot.store(Arc::new(next));
                 rank_all(&ops, &snapshot).await;
                 known = now;
-                ops.readiness().gateway_is_fresh(Timestamp::now());
+                ops.readiness().gateway_is_fresh(llmops_domain::clock::now());
             }
             Err(error) => tracing::warn!(%error, "deployments changed and cannot be read: the old ones go on"),
         }

@@ -123,7 +123,7 @@ families! {
         };
     Gauge "llmops_oldest_job_seconds" [] "How long the job that waits longest has been due."
         |s, out| if let Some(queue) = &s.queue {
-            let now = jiff::Timestamp::now();
+            let now = llmops_domain::clock::now();
             out.sample(&[], queue.due.map_or(0.0, |due| now.duration_since(due).as_secs_f64().max(0.0)));
         };
     Gauge "llmops_schedule_lag_seconds" [] "How long the schedule that waits longest has been due."

@@ -48,7 +48,7 @@ pub(crate) struct Sources {
     responses((status = 200, content_type = "text/plain", body = String)))]
 async fn metrics(Metered(ops): Metered, State(installation): State<LlmOps>) -> Response {
     drop(ops);
-    let now = jiff::Timestamp::now();
+    let now = llmops_domain::clock::now();
     let status = tokio::time::timeout(PATIENCE, installation.store().status(now));
     let queue = tokio::time::timeout(PATIENCE, installation.queue_counts());
     let (status, queue) = tokio::join!(status, queue);

@@ -176,10 +176,10 @@ async fn readiness_tells_what_is_wrong() {
     assert_eq!(ready("/readyz?part=gateway").await, (503, "\"phase\"".to_owned()));
     assert_eq!(ready("/healthz").await, (200, String::new()), "it lives while it stops");
     server.ops.readiness().enter(llmops::Phase::Running);
-    let long_ago = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(60);
+    let long_ago = llmops_domain::clock::now() - jiff::SignedDuration::from_secs(60);
     server.ops.readiness().gateway_is_fresh(long_ago);
     assert_eq!(ready("/readyz").await, (503, "\"gateway\"".to_owned()));
-    server.ops.readiness().gateway_is_fresh(jiff::Timestamp::now());
+    server.ops.readiness().gateway_is_fresh(llmops_domain::clock::now());
     server.ops.store().close().await;
     assert_eq!(ready("/readyz").await, (503, "\"store\"".to_owned()));
     assert_eq!(ready("/readyz?part=gateway").await, (200, String::new()), "live traffic goes on without the store");

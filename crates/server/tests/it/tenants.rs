@@ -81,7 +81,7 @@ async fn fill_live(server: &Server, key: &str) -> Vec<(&'static str, String)> {
     post("/api/v1/deployments/acme-bot/deploy", json!({"prompt": "acme-prompt", "model": "sim/small", "reason": MARK}))
         .await;
     let history = server.get("/api/v1/deployments/acme-bot", key).await.json();
-    let ends_at = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24);
+    let ends_at = llmops_domain::clock::now() + jiff::SignedDuration::from_hours(24);
     let silence =
         post("/api/v1/silences", json!({"matcher": {"source": "acme"}, "ends_at": ends_at, "comment": MARK})).await;
     let variants = json!([{"id": "control", "value": MARK}, {"id": "other", "value": 2}]);

@@ -54,7 +54,7 @@ async fn a_revoked_key_stays_and_its_sessions_go() {
         let one = key("key_1", 1);
         store.create_key(&one).await.unwrap();
         store.create_session(&[9; 32], &one.key, Timestamp::from_second(4_000_000_000).unwrap()).await.unwrap();
-        let session = store.session(&[9; 32], Timestamp::now()).await.unwrap();
+        let session = store.session(&[9; 32], llmops_domain::clock::now()).await.unwrap();
         assert_eq!(session.unwrap().0, one.key);
         assert!(matches!(
             store.revoke_key(&ProjectId::from("other"), &one.key.id, at(5)).await,
@@ -64,7 +64,7 @@ async fn a_revoked_key_stays_and_its_sessions_go() {
         assert_eq!(revoked.revoked_at, Some(at(5)));
         let again = store.revoke_key(&project(), &one.key.id, at(9)).await.unwrap();
         assert_eq!(again.revoked_at, Some(at(5)), "the first time counts");
-        assert_eq!(store.session(&[9; 32], Timestamp::now()).await.unwrap(), None);
+        assert_eq!(store.session(&[9; 32], llmops_domain::clock::now()).await.unwrap(), None);
         assert_eq!(store.list_keys(&project(), None, 5).await.unwrap(), [revoked]);
         assert!(store.live_keys().await.unwrap().1.is_empty());
     })

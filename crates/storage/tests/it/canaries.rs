@@ -174,7 +174,7 @@ async fn a_pair_is_settled_once_and_its_canary_adds_up() {
         let old = store.waiting_shadow_pairs(at(5), 10).await.unwrap();
         assert_eq!(old.iter().map(|(_, _, pair)| pair.as_str()).collect::<Vec<_>>(), ["r2", "r3"]);
         store.drop_shadow_pair(&project(), id, "r2", SkipReason::HourlyBudget).await.unwrap();
-        assert_eq!(store.erase_shadow_pairs(&project(), "u2").await.unwrap(), 1);
+        assert_eq!(store.erase_shadow_pairs(&project(), "u2").await.unwrap(), (1, 0));
         assert_eq!(store.canary_sums(&project(), id, at(3)).await.unwrap().evidence.pairs(), 2, "sums name nobody");
         let aging = llmops_storage::AGING.iter().find(|kind| kind.table() == "shadow_pairs").unwrap();
         assert_eq!(store.delete_old(aging, at(100), 10).await.unwrap(), 1, "r3 waits, and stays");

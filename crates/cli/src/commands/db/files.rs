@@ -79,7 +79,7 @@ pub(super) async fn export(context: &Context, store: &Store, folder: &Path) -> O
     }
     export.finish().await.map_err(failed("cannot read the store"))?;
     let llmops = env!("CARGO_PKG_VERSION").to_owned();
-    let manifest = Manifest { format: FORMAT, llmops, schema, at: Timestamp::now(), tables: entries };
+    let manifest = Manifest { format: FORMAT, llmops, schema, at: llmops_domain::clock::now(), tables: entries };
     // Last: a folder without it is no whole export.
     write_file(&folder.join(MANIFEST), &json(&manifest)?)?;
     context.show(&manifest, || {

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use llmops_api::{ClientError, ErrorBody};
 use llmops_domain::config::ChannelConfig;
 use llmops_domain::scorecard::format;
@@ -174,7 +173,7 @@ pub(super) fn disk(installation: &Installation<'_>) -> Vec<Finding> {
 /// Whether the clock is right, as far as that can be told.
 pub(super) async fn clock(installation: &Installation<'_>) -> Vec<Finding> {
     let Ok(project) = &installation.project else { return Vec::new() };
-    let now = Timestamp::now();
+    let now = llmops_domain::clock::now();
     let shown = now.strftime("%Y-%m-%d %H:%M:%S UTC");
     if now.as_second() < EARLIEST {
         return vec![

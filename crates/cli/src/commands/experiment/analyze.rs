@@ -5,7 +5,6 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use jiff::Timestamp;
 use llmops::analysis::file::{Collector, FileError};
 use llmops::analysis::{Plan, analyse};
 use llmops::observation_rows::{ReadError, Rows};
@@ -168,7 +167,7 @@ pub(super) fn analysis(args: &AnalyzeArgs) -> Outcome<ExperimentResult> {
         test: args.test,
         elapsed: rows.elapsed(),
         bayes: true,
-        now: Timestamp::now(),
+        now: llmops_domain::clock::now(),
     };
     Ok(analyse(&plan, &observed))
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use jiff::Timestamp;
 use llmops::analysis::Plan;
 use llmops::analysis::file::Collector;
 use llmops::analysis::simulate::{Share, Simulated, Simulation, simulate};
@@ -88,7 +87,7 @@ pub(crate) fn run(context: &Context, args: &SimulateArgs) -> Outcome {
         test: None,
         elapsed: None,
         bayes: false,
-        now: Timestamp::now(),
+        now: llmops_domain::clock::now(),
     };
     let simulation = Simulation {
         experiments: args.experiments,
