@@ -1,5 +1,6 @@
 //! Releases on the wire.
 
+use llmops_domain::canary::CanaryPolicy;
 use llmops_domain::manifest::Manifest;
 use llmops_domain::release::ReleaseStep;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,9 @@ pub struct StartRelease {
     /// The model, as `provider/model`; absent: the prompt's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// What decides a canary in staging, beside what answers there; absent: calls that do not fail are enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Box<CanaryPolicy>>,
 }
 
 /// Lets a step pass without its evidence.

@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::canary::{CanaryPolicy, CanaryState};
 use crate::hash::ContentHash;
 use crate::id::{KeyId, ReleaseId};
 
@@ -100,6 +101,12 @@ pub struct Release {
     /// What it waits for, and which command brings that about; absent where nothing is waited for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<String>,
+    /// What decides the canary of its second step; absent: there is none, and calls that do not fail are enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Box<CanaryPolicy>>,
+    /// The canary of its second step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<String>,
     /// The experiment of its third step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experiment: Option<String>,
@@ -128,6 +135,8 @@ pub struct Release {
 pub struct Evidence {
     /// The passing run of this manifest, where there is one that is new enough.
     pub passing_run: Option<String>,
+    /// How the canary in staging stands, where there is one.
+    pub canary: Option<CanaryState>,
     /// Calls of the manifest in staging.
     pub staging_calls: u64,
     /// Of these, calls that failed, by protocol or by content.
@@ -183,7 +192,10 @@ pub fn next_step(release: &Release, known: &Evidence) -> Verdict {
                 release.label
             )),
         },
-        ReleaseStep::Staging => staging(name, known),
+        ReleaseStep::Staging => match &known.canary {
+            Some(state) => canary(name, state),
+            None => staging(name, known),
+        },
         ReleaseStep::Experiment if known.is_first => {
             Verdict::Pass("nothing is live that it could be compared with".to_owned())
         }
@@ -215,6 +227,24 @@ pub fn next_step(release: &Release, known: &Evidence) -> Verdict {
     }
 }
 
+fn canary(name: &str, state: &CanaryState) -> Verdict {
+    let waits = |how: &str, what: &str| {
+        Verdict::Wait(format!(
+            "the canary in staging {how}: llmops canary {what} {name} --environment staging, then llmops release {name}"
+        ))
+    };
+    match state {
+        CanaryState::Promoted => Verdict::Pass("the canary in staging was promoted".to_owned()),
+        CanaryState::Aborted { cause } => Verdict::Wait(format!(
+            "the canary in staging was aborted ({}): llmops release {name} --cancel, or --waive staging with a reason",
+            cause.describe()
+        )),
+        CanaryState::AwaitingApproval => waits("has proved itself and waits for a person", "approve"),
+        CanaryState::Paused { .. } => waits("is paused", "resume"),
+        _ => waits("compares answers", "status"),
+    }
+}
+
 fn staging(name: &str, known: &Evidence) -> Verdict {
     let (calls, failures) = (known.staging_calls, known.staging_failures);
     if calls < STAGING_CALLS {
@@ -238,6 +268,7 @@ fn staging(name: &str, known: &Evidence) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::canary::AbortCause;
 
     fn at(step: ReleaseStep) -> Release {
         Release {
@@ -248,6 +279,8 @@ mod tests {
             status: ReleaseStatus::Open,
             step,
             waiting: None,
+            policy: None,
+            canary: None,
             experiment: None,
             waived: None,
             approved_by: None,
@@ -283,6 +316,16 @@ mod tests {
         check(&at(ReleaseStep::Staging), &calls(19, 0, 0.17), "wait: it answers in staging, and has 19 of 20");
         check(&at(ReleaseStep::Staging), &calls(20, 0, 0.16), "pass: 0 of 20 calls failed");
         check(&at(ReleaseStep::Staging), &calls(20, 5, 0.47), "wait: 5 of 20 calls failed in staging, up to 47 %");
+        let canary = |state| Evidence { canary: Some(state), ..Evidence::default() };
+        check(&at(ReleaseStep::Staging), &canary(CanaryState::Shadowing), "wait: the canary in staging compares");
+        check(
+            &at(ReleaseStep::Staging),
+            &canary(CanaryState::AwaitingApproval),
+            "wait: the canary in staging has proved",
+        );
+        check(&at(ReleaseStep::Staging), &canary(CanaryState::Promoted), "pass: the canary in staging was promoted");
+        let aborted = canary(CanaryState::Aborted { cause: AbortCause::NetLoss });
+        check(&at(ReleaseStep::Staging), &aborted, "wait: the canary in staging was aborted (the candidate loses)");
         check(&at(ReleaseStep::Experiment), &none, "wait: the experiment has not concluded (it has no results yet)");
         let first = Evidence { is_first: true, ..Evidence::default() };
         check(&at(ReleaseStep::Experiment), &first, "pass: nothing is live");

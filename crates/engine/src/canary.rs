@@ -344,7 +344,7 @@ fn conflict(error: &llmops_domain::canary::InvalidCanaryStep) -> Error {
     Error::Conflict { message: error.to_string(), hint: None }
 }
 
-fn check_policy(policy: &CanaryPolicy) -> Result<(), Error> {
+pub(crate) fn check_policy(policy: &CanaryPolicy) -> Result<(), Error> {
     let problems = policy.problems();
     if problems.is_empty() {
         return Ok(());

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use llmops_api::canaries::{ChangeCanary, StartCanary};
 use llmops_api::deployments::Deploy;
 use llmops_api::observations::ResultsQuery;
 use llmops_api::releases::{StartRelease, WaiveStep};
 use llmops_domain::approval::is_same;
+use llmops_domain::chat::Parameters;
 use llmops_domain::deployment::{DEFAULT_ENVIRONMENT, Deployment, DeploymentSettings};
 use llmops_domain::experiment::{ExperimentSpec, ExperimentStatus, MetricSpec, Variant};
 use llmops_domain::hash::ContentHash;
@@ -63,6 +65,9 @@ impl Releases {
                 hint: Some(format!("llmops release {name} goes on with it; --cancel gives it up")),
             });
         }
+        if let Some(policy) = &request.policy {
+            crate::canary::check_policy(policy)?;
+        }
         let live = self.live(name).await?;
         let settings = live.as_ref().map(|deployment| deployment.settings.clone()).unwrap_or_default();
         let deploy = Deploy {
@@ -88,6 +93,8 @@ impl Releases {
             status: ReleaseStatus::Open,
             step: ReleaseStep::Gate,
             waiting: None,
+            policy: request.policy,
+            canary: None,
             experiment: None,
             waived: None,
             approved_by: None,
@@ -173,6 +180,7 @@ impl Releases {
     /// Gives a release up: its experiment is cancelled, and what is live stays live.
     pub async fn cancel(&self, name: &str, reason: &str) -> Result<Release, Error> {
         let mut release = self.get(name).await?;
+        self.end_canary(&release).await?;
         self.end_experiment(&release, None).await?;
         release.status = ReleaseStatus::Cancelled;
         release.waiting = None;
@@ -211,7 +219,8 @@ impl Releases {
     /// What a step needs before it can be looked at. Doing it twice changes nothing.
     async fn prepare(&self, release: &mut Release) -> Result<(), Error> {
         match release.step {
-            ReleaseStep::Staging => self.deploy(release, STAGING).await,
+            ReleaseStep::Staging if release.canary.is_some() => Ok(()),
+            ReleaseStep::Staging => self.enter_staging(release).await,
             ReleaseStep::Experiment if release.experiment.is_none() => {
                 // A first release has nothing to be compared with.
                 if let Some(live) = self.live(&release.deployment).await? {
@@ -230,6 +239,53 @@ impl Releases {
             self.end_experiment(release, Some(CANDIDATE)).await?;
         }
         Ok(())
+    }
+
+    /// Puts the manifest beside what answers in staging, where a policy says how to compare them; else it answers there.
+    async fn enter_staging(&self, release: &mut Release) -> Result<(), Error> {
+        let there = self.services.store.find_deployment(&self.project, &release.deployment, STAGING).await?;
+        let (Some(policy), Some(there)) = (&release.policy, there) else {
+            return self.deploy(release, STAGING).await;
+        };
+        if there.manifest == release.manifest {
+            return Ok(());
+        }
+        let canaries = self.ops().canaries();
+        let request = StartCanary {
+            deployment: release.deployment.clone(),
+            environment: Some(STAGING.to_owned()),
+            manifest: None,
+            manifest_hash: Some(release.manifest.to_string()),
+            prompt: None,
+            model: None,
+            parameters: Parameters::default(),
+            policy: (**policy).clone(),
+            dry_run: false,
+            draft: false,
+        };
+        release.canary = Some(match canaries.start(request).await {
+            Ok(started) => started.canary.id.0,
+            Err(conflict @ Error::Conflict { .. }) => {
+                // A process that ended between starting it and writing that down has left it.
+                let known = canaries.get(&release.deployment, Some(STAGING)).await?;
+                if known.candidate != release.manifest || known.state.is_final() {
+                    return Err(conflict);
+                }
+                known.id.0
+            }
+            Err(error) => return Err(error),
+        });
+        Ok(())
+    }
+
+    async fn end_canary(&self, release: &Release) -> Result<(), Error> {
+        let Some(id) = &release.canary else { return Ok(()) };
+        let canaries = self.ops().canaries();
+        if canaries.get(id, None).await?.state.is_final() {
+            return Ok(());
+        }
+        let reason = Some(format!("the release {} was given up", release.id));
+        canaries.abort(id, ChangeCanary { environment: None, reason }).await.map(drop)
     }
 
     async fn deploy(&self, release: &Release, environment: &str) -> Result<(), Error> {
@@ -319,6 +375,10 @@ impl Releases {
     }
 
     async fn staging(&self, release: &Release, known: &mut Evidence) -> Result<(), Error> {
+        if let Some(id) = &release.canary {
+            known.canary = Some(self.ops().canaries().get(id, None).await?.state);
+            return Ok(());
+        }
         let of = CallsOf {
             deployment: &release.deployment,
             environment: STAGING,

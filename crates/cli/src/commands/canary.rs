@@ -191,7 +191,7 @@ pub(crate) async fn run(context: &Context, command: CanaryCommand) -> Outcome {
 }
 
 /// A policy file, with all its mistakes at once.
-fn read_policy(path: &std::path::Path) -> Outcome<policy::CanaryPolicy> {
+pub(super) fn read_policy(path: &std::path::Path) -> Outcome<policy::CanaryPolicy> {
     let shown = path.display().to_string();
     policy::parse(&read_text(path)?, &shown).map_err(|problems| Failure::of_file(Kind::Usage, &shown, &problems))
 }

@@ -10,6 +10,7 @@ use llmops_domain::approval::{Approval, ApprovalStatus};
 use llmops_domain::release::{Release, ReleaseStatus, ReleaseStep};
 
 use super::Context;
+use super::canary::read_policy;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::{Project, read_text};
 use crate::terminal::{self, Cell, Column, Tone};
@@ -29,6 +30,9 @@ pub(crate) struct ReleaseArgs {
     /// Begin with this manifest: a JSON file, or the beginning of a stored one's hash
     #[arg(long, value_name = "FILE|HASH", requires = "name", conflicts_with_all = ["prompt", "model"])]
     manifest: Option<String>,
+    /// In staging, compare it with what answers there, by this policy of a canary
+    #[arg(long, value_name = "FILE", requires = "name", conflicts_with_all = ["waive", "cancel", "status", "approve"])]
+    policy: Option<PathBuf>,
     /// Show where it stands, and change nothing
     #[arg(long, requires = "name")]
     status: bool,
@@ -102,8 +106,12 @@ async fn act(client: &Client, name: &str, args: ReleaseArgs) -> Outcome<Release>
             }
             hash => (None, hash),
         };
-        let request = StartRelease { manifest, manifest_hash, prompt: args.prompt, model: args.model };
+        let policy = args.policy.as_deref().map(read_policy).transpose()?.map(Box::new);
+        let request = StartRelease { manifest, manifest_hash, prompt: args.prompt, model: args.model, policy };
         client.start_release(name, &request).await
+    } else if args.policy.is_some() {
+        return Err(Failure::usage("--policy belongs to the beginning of a release")
+            .hint("name what is released, too: --prompt, --model or --manifest"));
     } else {
         client.advance_release(name).await
     };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use llmops::domain::access::Actor;
 use llmops::domain::approval::ApprovalStatus;
+use llmops::domain::canary::{AbortCause, CanaryPolicy, CanaryState};
 use llmops::domain::deployment::{Deployment, DeploymentSettings};
 use llmops::domain::experiment::ExperimentStatus;
 use llmops::domain::gate::GateConfig;
@@ -13,6 +14,7 @@ use llmops::domain::record::RequestRecord;
 use llmops::domain::release::{Release, ReleaseStatus, ReleaseStep};
 use llmops::evaluator::RunRef;
 use llmops::{Error, LlmOps};
+use llmops_api::canaries::ChangeCanary;
 use llmops_api::deployments::Deploy;
 use llmops_api::releases::{StartRelease, WaiveStep};
 use llmops_testing::on_backends;
@@ -122,6 +124,42 @@ async fn what_is_given_up_leaves_what_is_live() {
         assert_eq!(cancelled.status, ReleaseStatus::Cancelled);
         unchanged(&ops, &live.deployment).await;
         ops.releases().start("bot", request("two")).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_policy_compares_in_staging() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        ops.deployments().deploy("bot", model("one")).await.unwrap();
+        let staging = Some("staging".to_owned());
+        ops.deployments().deploy("bot", Deploy { environment: staging.clone(), ..model("one") }).await.unwrap();
+        let policy: CanaryPolicy = serde_json::from_value(json!({"judge": {"model": "test/judge"}})).unwrap();
+        let request = StartRelease {
+            model: Some("test/two".to_owned()),
+            policy: Some(Box::new(policy)),
+            ..StartRelease::default()
+        };
+        ops.releases().start("bot", request.clone()).await.unwrap();
+        let gate = || WaiveStep { step: ReleaseStep::Gate, reason: "a try".to_owned() };
+        let release = ops.releases().waive("bot", gate()).await.unwrap();
+        waits(&release, ReleaseStep::Staging, "the canary in staging compares answers");
+        let canary = release.canary.clone().unwrap();
+        let there = ops.deployments().get("bot", Some("staging")).await.unwrap();
+        assert_ne!(there.manifest, release.manifest, "what answered there goes on");
+        ops.releases().cancel("bot", "").await.unwrap();
+        let state = ops.canaries().get(&canary, None).await.unwrap().state;
+        assert_eq!(state, CanaryState::Aborted { cause: AbortCause::Person });
+
+        ops.releases().start("bot", request).await.unwrap();
+        ops.releases().waive("bot", gate()).await.unwrap();
+        let by_hand = ChangeCanary { environment: staging, reason: Some("seen enough".to_owned()) };
+        ops.canaries().promote("bot", by_hand).await.unwrap();
+        let release = ops.releases().advance("bot").await.unwrap();
+        waits(&release, ReleaseStep::Experiment, "has not concluded");
+        let there = ops.deployments().get("bot", Some("staging")).await.unwrap();
+        assert_eq!(there.manifest, release.manifest);
     })
     .await;
 }
