@@ -39,6 +39,28 @@ pub const AGING: &[AgingKind] = &[
         "canary_key, id",
         "FROM shadow_pairs WHERE at < $1 AND status <> 'waiting'",
     ),
+    // Sums of them stay.
+    kind("feedback", "feedback", "project_id, id", "FROM feedback WHERE at < $1"),
+    kind(
+        "feedback",
+        "feedback_subjects",
+        "project_id, subject",
+        "FROM feedback_subjects WHERE first_at < $1 AND NOT EXISTS (SELECT 1 FROM feedback \
+         WHERE feedback.project_id = feedback_subjects.project_id AND feedback.subject = feedback_subjects.subject)",
+    ),
+    kind("feedback", "review_items", "project_id, id", "FROM review_items WHERE created_at < $1 AND status <> 'open'"),
+    kind(
+        "traffic",
+        "traffic_hours",
+        "project_id, hour, deployment, environment",
+        "FROM traffic_hours WHERE hour < $1 / 3600000000",
+    ),
+    kind(
+        "traffic",
+        "traffic_latencies",
+        "project_id, hour, deployment, environment, class",
+        "FROM traffic_latencies WHERE hour < $1 / 3600000000",
+    ),
     kind("audit", "audit", "key", "FROM audit WHERE at < $1"),
     // Deleted by `Store::expire_observations`, which drops whole months.
     kind("observations", "observations", "unit_key, digest", "FROM observations WHERE at < $1"),

@@ -50,6 +50,10 @@ pub struct RetentionConfig {
     pub firings: Option<HumanDuration>,
     /// What the gateway keeps of its calls.
     pub request_records: Option<HumanDuration>,
+    /// What people said of answers, and decided items of the review queue; sums by day stay.
+    pub feedback: Option<HumanDuration>,
+    /// The sums of live traffic by the hour.
+    pub traffic: Option<HumanDuration>,
     /// The record of changes.
     pub audit: Option<HumanDuration>,
     /// Results of single samples in runs that ended; the runs and their numbers stay, and so do the samples of baselines.
@@ -69,6 +73,8 @@ impl Default for RetentionConfig {
             deliveries: days(180),
             firings: days(90),
             request_records: days(90),
+            feedback: None,
+            traffic: days(400),
             audit: None,
             run_samples: None,
             observations: None,
@@ -85,6 +91,8 @@ impl RetentionConfig {
             "deliveries" => self.deliveries,
             "firings" => self.firings,
             "request_records" => self.request_records,
+            "feedback" => self.feedback,
+            "traffic" => self.traffic,
             "audit" => self.audit,
             "run_samples" => self.run_samples,
             "observations" => self.observations,
