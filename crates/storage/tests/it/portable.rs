@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use llmops_storage::{Change, Store, StoreError, check_backup};
+use llmops_storage::{AGING, Change, Store, StoreError, check_backup};
 use llmops_testing::{Backend, TestStore, on_backends};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -116,6 +116,17 @@ async fn a_backup_is_made_while_others_write() {
     let postgres = TestStore::new(Backend::Postgres).await;
     assert!(matches!(postgres.back_up(&folder.path().join("p")).await, Err(StoreError::Conflict(_))));
     postgres.remove().await;
+}
+
+#[tokio::test]
+async fn whatever_ages_can_be_counted_and_deleted() {
+    on_backends(async |store| {
+        for kind in AGING {
+            assert_eq!(store.count_old(kind, at(1_000_000)).await.unwrap(), 0, "{}", kind.table());
+            assert_eq!(store.delete_old(kind, at(1_000_000), 10).await.unwrap(), 0, "{}", kind.table());
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
