@@ -220,6 +220,9 @@ pub struct DeploymentSettings {
     pub gate_max_age: HumanDuration,
     /// Whether another manifest answers only when a second key has allowed it.
     pub require_approval: bool,
+    /// A schedule that runs at once when another model answers behind an unchanged manifest. Absent: there is only an alert.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when_model_changes: Option<String>,
 }
 
 impl Default for DeploymentSettings {
@@ -245,6 +248,7 @@ impl Default for DeploymentSettings {
             require_gate: false,
             gate_max_age: HumanDuration::from_secs(7 * 86_400),
             require_approval: false,
+            when_model_changes: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod drain;
 mod experiments;
+mod faces;
 mod follow;
 mod trace;
 
