@@ -104,9 +104,9 @@ async fn evaluate(ops: &LlmOps, record: &RequestRecord) {
 #[cfg(test)]
 mod tests {
     use llmops_api::deployments::Deploy;
+    use llmops_api::schedules::ScheduleSpec;
     use llmops_domain::alert::AlertFilter;
     use llmops_domain::deployment::{DEFAULT_ENVIRONMENT, DeploymentSettings};
-    use llmops_domain::schedule::ScheduleSpec;
 
     use super::*;
 
@@ -133,9 +133,11 @@ mod tests {
     #[tokio::test]
     async fn a_change_raises_an_alert_and_runs_the_schedule_of_the_deployment() {
         let ops = LlmOps::in_memory().await.unwrap();
-        let spec: ScheduleSpec =
-            serde_json::from_value(json!({"name": "look", "every": "24h", "paused": true, "rehearse": "bot"})).unwrap();
-        let settings = DeploymentSettings { when_model_changes: Some("look".to_owned()), ..DeploymentSettings::default() };
+        let spec: ScheduleSpec = serde_json::from_value(json!({"name": "look", "every": "24h", "paused": true,
+            "task": {"kind": "rehearsal", "deployment": "bot"}}))
+        .unwrap();
+        let settings =
+            DeploymentSettings { when_model_changes: Some("look".to_owned()), ..DeploymentSettings::default() };
         let model = Some("sim/small".to_owned());
         let deploy = Deploy { model, settings: Some(settings), ..Deploy::default() };
         let deployed = ops.deployments().deploy("bot", deploy).await.unwrap();
