@@ -50,7 +50,7 @@ TENSORZERO_START = """\
 import sys, time
 from tensorzero.tensorzero import _start_http_gateway
 gateway = _start_http_gateway(config_file=sys.argv[1], clickhouse_url=None, postgres_url=None, valkey_url=None, async_setup=False)
-print(gateway.base_url, flush=True)
+print("base", gateway.base_url, flush=True)
 while True:
     time.sleep(60)
 """
@@ -58,6 +58,7 @@ LITELLM = """\
 model_list:
   - model_name: mock
     litellm_params: {{model: openai/mock, api_base: "http://{upstream}/v1", api_key: sk-bench}}
+general_settings: {{master_key: {key}}}
 """
 
 
@@ -165,18 +166,24 @@ def tensorzero(stand: Stand) -> tuple[str, list[subprocess.Popen]]:
     config = stand.write("tensorzero.toml", TENSORZERO.format(upstream=stand.upstream))
     command = [os.path.join(stand.args.peers, "bin", "python"), "-c", TENSORZERO_START, config]
     process = stand.start(command, "", stdout=subprocess.PIPE, text=True)
-    url = urllib.parse.urlsplit(process.stdout.readline().strip())
-    address = f"127.0.0.1:{url.port}"
+    # Its log is on the same stream.
+    for line in process.stdout:
+        if line.startswith("base "):
+            break
+    else:
+        sys.exit("tensorzero did not start")
+    address = f"127.0.0.1:{urllib.parse.urlsplit(line.split()[1]).port}"
     wait_for(address, process)
     return address, [process]
 
 
 def litellm(stand: Stand) -> tuple[str, list[subprocess.Popen]]:
-    config = stand.write("litellm.yaml", LITELLM.format(upstream=stand.upstream))
+    config = stand.write("litellm.yaml", LITELLM.format(upstream=stand.upstream, key=KEY))
     address = f"127.0.0.1:{free_port()}"
     command = [os.path.join(stand.args.peers, "bin", "litellm"), "--config", config, "--port", address.split(":")[1]]
     command += ["--num_workers", "2"]
-    return address, [stand.start(command, address)]
+    # Its list of prices comes from the network otherwise, and is waited for.
+    return address, [stand.start(command, address, env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"})]
 
 
 SUBJECTS = {
