@@ -145,11 +145,15 @@ fn a_folder_is_applied_once_and_edits_elsewhere_are_not_overwritten() {
     assert_eq!(steps(&["--force"], 0)[0], "prompt edited_elsewhere");
     assert_eq!(steps(&[], 0), all("unchanged"));
 
-    project.write(
-        "experiments/greeting.yaml",
-        "name: greeting\nvariants:\n  - {id: a, value: 1}\n  - {id: b, value: 3}\n",
-    );
+    let greeting = "name: greeting\nvariants:\n  - {id: a, value: 1}\n  - {id: b, value: 3}\n";
+    project.write("experiments/greeting.yaml", &format!("{greeting}description: Which greeting?\n"));
     assert_eq!(steps(&[], 0)[3], "experiment change");
+    let shown = || json(&project.expect(0, &["experiment", "show", "greeting", "--json"]).out);
+    assert_eq!(shown()["description"], "Which greeting?");
+    project.write("experiments/greeting.yaml", greeting);
+    assert_eq!(steps(&[], 0)[3], "experiment change");
+    assert_eq!(shown()["description"].as_str().unwrap_or_default(), "", "what the file leaves out goes");
+    assert_eq!(steps(&[], 0)[3], "experiment unchanged");
     project.write("llmops.yaml", &(config(simulator.port) + "operations: {enable_auto_evaluation: false}\n"));
     assert!(steps(&[], 0).contains(&"schedule remove".to_owned()));
     let schedules = json(&project.expect(0, &["schedule", "list", "--json"]).out);

@@ -10,7 +10,7 @@ use llmops_domain::experiment::{ExperimentSpec, ExperimentStatus, file};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::prompt::PromptSpec;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::commands::{Context, dataset};
 use crate::failure::{Failure, Kind, Outcome};
@@ -168,6 +168,22 @@ async fn experiment(client: &Client, path: &Path) -> Outcome<Piece> {
     Ok(piece)
 }
 
+/// What makes one draft of the other: what the file leaves out goes, but for the seed, which the server chose.
+fn changes(spec: &ExperimentSpec, before: &ExperimentSpec) -> Map<String, Value> {
+    let fields = |spec: &ExperimentSpec| match serde_json::to_value(spec) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    };
+    let mut changes = fields(spec);
+    for (field, _) in fields(before) {
+        changes.entry(field).or_insert(Value::Null);
+    }
+    if spec.seed.is_empty() {
+        changes.remove("seed");
+    }
+    changes
+}
+
 /// Brings a piece to the server.
 pub(super) async fn bring(context: &Context, client: &Client, project: &Project, piece: &Piece) -> Outcome {
     match &piece.content {
@@ -192,10 +208,7 @@ pub(super) async fn bring(context: &Context, client: &Client, project: &Project,
         Content::Experiment(spec) => match found(client.get_experiment(&spec.key).await)? {
             None => drop(client.create_experiment(spec).await?),
             Some(before) if before.status == ExperimentStatus::Draft => {
-                let Ok(Value::Object(mut fields)) = serde_json::to_value(spec) else { return Ok(()) };
-                if spec.seed.is_empty() {
-                    fields.remove("seed");
-                }
+                let fields = changes(spec, &before.spec);
                 client.update_experiment(before.id.as_str(), &fields).await?;
             }
             Some(before) => {
