@@ -205,7 +205,7 @@ class Past:
 
     def incident(self, api):
         opened = api.post("/api/v1/incidents", {
-            "deployment": "support-bot", "title": "The bot reads out other customers' addresses", "rollback": True})
+            "deployment": "support-bot", "title": "The bot reads out other customers' addresses", "rollback": True})["incident"]
         api.post(f"/api/v1/incidents/{opened['id']}/notes", {"text": "A rule was lost in 0.9.1; 0.9.0 answers again."})
         api.post(f"/api/v1/incidents/{opened['id']}/close", {"resolution": "Rolled back; 1.0.0 has the rule again."})
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How often it is looked after.
-const EVERY: Duration = Duration::from_secs(5);
+const EVERY: Duration = Duration::from_secs(2);
 /// More than the allocator keeps in a page that others share: to free it frees a page.
 const LARGE: usize = 1 << 20;
 
