@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """demo_history.py BINARY FOLDER: two weeks of simulated history for the demo's dashboard.
 
-FOLDER is a copy of examples/support-bot. For each half day a server is started whose clock stands there (`serve --dev
+FOLDER is a copy of examples/support-bot. For each day a server is started whose clock stands there (`serve --dev
 --clock`), and used through its API as a team would: so every date, alert, decision and sum is the product's own work. What
 is made is marked `simulated`. FOLDER/live.yaml is the configuration that it was made with, and that goes on with it.
 
@@ -25,9 +25,8 @@ import time
 from seed_dashboard import BOT, DAY, SCORING, Api, wait
 
 DAYS = 14
-# Hours of a day at which somebody looks.
-HOURS = (9, 16)
-CALLS = 36
+MORNING, EVENING = 9, 18
+CALLS = 40
 REGRESSION, REPAIR, EXPERIMENT, CANARY = 6, 7, 8, 12
 DATA_RULE = re.compile(r"^  - Never reveal.*\n    payment.*\n", re.M)
 TONE_RULE = re.compile(r"^  - Be warm and brief.*\n", re.M)
@@ -83,7 +82,7 @@ class Customers:
         """Questions of customers, and what some of them say of the answers."""
         asked = [(self.rng.choice(self.questions if self.rng.random() < 0.85 else OTHERS), f"user-{self.rng.randrange(90)}")
                  for _ in range(calls)]
-        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
             answers = list(pool.map(lambda one: self.call(api, *one), asked))
         for request, status in answers:
             if status == 200 and self.rng.random() < 0.3:
@@ -115,9 +114,9 @@ class Past:
         line = re.search(r"^  sim: \{.*\}\n", text, re.M)
         quality = 0.975 + 0.015 * ((day * 7) % 3 - 1) / 2
         live = (f"  sim: {{kind: simulator, script: sim/answers.jsonl, seed: {100 + day}, quality: {quality:.4f}, "
-                f"latency: 60ms, latency_sigma: 0.35}}\n"
+                f"latency: 30ms, latency_sigma: 0.35}}\n"
                 f"  mini: {{kind: simulator, script: sim/answers.jsonl, seed: {200 + day}, quality: 0.99, "
-                f"latency: 40ms, latency_sigma: 0.3}}\n")
+                f"latency: 20ms, latency_sigma: 0.3}}\n")
         text = text.replace(line[0], live)
         text = text.replace("prices:", "prices:\n  mini/support-mini: {input: 0.05, output: 0.20}\n  #", 1)
         (self.folder / "live.yaml").write_text("# Written by the demo: the project with models that are not perfect.\n" + text)
@@ -172,7 +171,7 @@ class Past:
     def observe(self, api, day, at):
         """What the shop's own system knows of the experiment's users."""
         rows = ["unit,variant,metric,value,at"]
-        for i in range(70):
+        for i in range(130):
             unit, variant = f"order-{day}-{int(at) % DAY}-{i}", ("control", "question")[i % 2]
             stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at - self.rng.random() * 3600))
             solved = int(self.rng.random() < (0.60 if variant == "control" else 0.69))
@@ -210,52 +209,50 @@ class Past:
         api.post(f"/api/v1/incidents/{opened['id']}/close", {"resolution": "Rolled back; 1.0.0 has the rule again."})
 
     def happens(self, api, day, hour, at):
-        """What is special about this half day."""
-        morning = hour == HOURS[0]
-        if morning and day == 0:
+        """What is special about this time."""
+        if hour == EVENING and day == REGRESSION - 1:
+            self.push(api, "0.9.1")
+            self.deploy(api, "0.9.1", "Fewer tokens")
+        elif hour == EVENING and day == REGRESSION:
+            self.incident(api)
+        elif hour == EVENING:
+            pass
+        elif day == 0:
             api.call("POST", "/api/v1/datasets/golden/versions?type=golden", (BOT / "datasets" / "golden.jsonl").read_bytes(),
                      "application/x-ndjson")
             self.push(api, "0.9.0")
             self.deploy(api, "0.9.0", "First release")
-        elif not morning and day == REGRESSION - 1:
-            self.push(api, "0.9.1")
-            self.deploy(api, "0.9.1", "Fewer tokens")
-        elif not morning and day == REGRESSION:
-            self.incident(api)
-        elif morning and day == REPAIR:
+        elif day == REPAIR:
             self.push(api, "1.0.0")
             self.deploy(api, "1.0.0", "The rules are back, and one about tone")
-        elif morning and day == EXPERIMENT:
+        elif day == EXPERIMENT:
             self.push(api, "1.0.1")
             self.experiment(api)
-        elif morning and day == CANARY:
+        elif day == CANARY:
             self.canary(api)
+        elif day == DAYS - 1:
+            self.schedule(api)
         if day >= EXPERIMENT:
             self.observe(api, day, at)
 
-    def live(self, day, hour):
-        if day >= REPAIR:
-            return "1.0.0"
-        fell = day == REGRESSION or (day == REGRESSION - 1 and hour == HOURS[1])
-        return "0.9.1" if fell else "0.9.0"
+    def live(self, day):
+        return "1.0.0" if day >= REPAIR else "0.9.1" if day == REGRESSION else "0.9.0"
 
     def seed(self):
         start = self.now - DAYS * DAY
         start -= start % DAY
-        last = self.now - 1800
-        for day in range(DAYS + 1):
+        times = [(day, MORNING + day % 4) for day in range(DAYS + 1)]
+        times += [(REGRESSION - 1, EVENING), (REGRESSION, EVENING), (CANARY, EVENING), (CANARY + 1, EVENING)]
+        for day, hour in sorted(times):
+            at = start + day * DAY + hour * 3600
+            if at > self.now - 1800:
+                return
             self.config(day)
-            for hour in HOURS:
-                at = start + day * DAY + hour * 3600
-                if at > last:
-                    return
-                with self.server(at) as api:
-                    self.happens(api, day, hour, at)
-                    if hour == HOURS[0]:
-                        self.evaluate(api, self.live(day, hour), day)
-                    self.customers.traffic(api, CALLS + 2 * day + (10 if hour == HOURS[1] else 0))
-                    if day == DAYS - 1 and hour == HOURS[0]:
-                        self.schedule(api)
+            with self.server(at) as api:
+                self.happens(api, day, hour, at)
+                if hour != EVENING:
+                    self.evaluate(api, self.live(day), day)
+                self.customers.traffic(api, CALLS + 3 * day)
 
     def schedule(self, api):
         api.post("/api/v1/schedules", {
