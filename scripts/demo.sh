@@ -32,6 +32,7 @@ if [ "${CI:-}" != true ]; then
   if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
     fail "something listens on port $port already: LLMOPS_DEMO_PORT=8081 make demo takes another one"
   fi
+  have python3 || apt_install python3 "the history of the demo"
   say "Two weeks of simulated history for the dashboard …"
   python3 "$root/scripts/demo_history.py" "$binary" "$project"
 fi
