@@ -1,15 +1,15 @@
-"""Hooks of the documentation's site: the page of the API, pages that the navigation does not name yet, and links to files
-outside of docs/."""
+"""Hooks of the documentation's site: pages made from the schemas, pages that the navigation does not name yet, and links to
+files outside of docs/."""
 
 from __future__ import annotations
 
 import json
 import posixpath
 import re
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from docs_reference import api_page, keys_of_files
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -36,8 +36,10 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> str:
-    """Links to files of the project that are no pages lead to the repository."""
+    """Links to files of the project that are no pages lead to the repository; the page of the files gets its keys."""
     folder = posixpath.dirname(page.file.src_uri)
+    if page.file.src_uri == "files.md":
+        markdown += keys_of_files()
 
     def there(match: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join("docs", folder, match[2]))
@@ -48,27 +50,3 @@ def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> st
         return f"{match[1]}{config['repo_url']}/{kind}/main/{target}{match[3] or ''}{match[4]}"
 
     return LINK.sub(there, markdown)
-
-
-def api_page() -> str:
-    """Every operation of the API, by resource."""
-    document = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))
-    by_tag: dict[str, list[str]] = defaultdict(list)
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            if not isinstance(operation, dict):
-                continue
-            summary = " ".join(operation.get("summary", "").split()).replace("|", "\\|")
-            role = next((role for rule in operation.get("security", []) for roles in rule.values() for role in roles), "")
-            by_tag[operation.get("tags", ["other"])[0]].append(
-                f"| `{method.upper()}` | `{path}` | `{operation.get('operationId', '')}` | {role} | {summary} |"
-            )
-    lines = [
-        "# API",
-        "",
-        "`llmops serve` shows this with all types at `/docs`; the OpenAPI document is `/openapi.json`. Keys, pages, errors, "
-        "idempotency and limits are on [the server's page](SERVER.md).",
-    ]
-    for tag in sorted(by_tag):
-        lines += ["", f"## {tag}", "", "| | | operation | role | |", "| --- | --- | --- | --- | --- |", *by_tag[tag]]
-    return "\n".join(lines) + "\n"
