@@ -4,12 +4,13 @@ files outside of docs/."""
 from __future__ import annotations
 
 import json
+import os
 import posixpath
 import re
 from pathlib import Path
 from typing import Any
 
-from docs_reference import api_page, keys_of_files
+from docs_reference import api_page, commands_page, keys_of_files
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -32,6 +33,7 @@ def on_config(config: Any) -> Any:
 
 def on_files(files: Files, config: Any) -> Files:
     files.append(File.generated(config, "api.md", content=api_page()))
+    files.append(File.generated(config, "commands.md", content=commands_page(os.environ.get("LLMOPS_BINARY"))))
     return files
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,33 @@ def api_page() -> str:
     for tag in sorted(by_tag):
         lines += ["", f"## {tag}", "", "| | | operation | role | |", "| --- | --- | --- | --- | --- |", *by_tag[tag]]
     return "\n".join(lines) + "\n"
+
+
+def commands_page(binary: str | None) -> str:
+    """Every command with its options, as the binary tells them."""
+    lines = [
+        "# Commands",
+        "",
+        "What `llmops help` says. Options of every command: `--config FILE`, `--server URL`, `--api-key KEY`, `--database URL`, "
+        "`--json`, `--quiet`. [Exit codes](files.md#exit-codes) are the same everywhere.",
+    ]
+    if binary is None:
+        lines += ["", "This site was built without the binary, which tells the rest."]
+    else:
+        lines += help_of(binary, [])
+    return "\n".join(lines) + "\n"
+
+
+def help_of(binary: str, path: list[str]) -> list[str]:
+    said = subprocess.run([binary, *path, "--help"], capture_output=True, text=True, check=True, env={"COLUMNS": "100"}).stdout
+    own = said.split("\nGlobal options")[0].strip().replace(f"{Path(binary).name} ", "llmops ")
+    commands = re.search(r"^Commands:\n(.*?)(?:\n\n|\Z)", said, re.M | re.S)
+    names = re.findall(r"^  (\w[\w-]*)", commands[1], re.M) if commands else []
+    lines = ["", f"{'#' * (1 + len(path))} `llmops {' '.join(path)}`", "", "```text", own, "```"] if path else []
+    for name in names:
+        if name != "help":
+            lines += help_of(binary, [*path, name])
+    return lines
 
 
 def keys_of_files() -> str:
