@@ -26,7 +26,8 @@ YAML that is `<!-- part of: llmops.yaml -->` be accepted by llmops. A block of w
 Port 8080 is replaced by a free one. Programs that a page left running are ended with it. A page that imports the Python
 client takes it from .dev/venv-sdk, which `scripts/ecosystem.sh BINARY quick` makes.
 
-Links between pages, and from pages to files of the project, must lead somewhere.
+Links between pages, and from pages to files of the project, must lead somewhere, routes that the text names must be in the
+OpenAPI document, and docs/files.md must name the environment variables that the sources read.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from docs_blocks import INDENTED, ROOT, SHELLS, Block, blocks, broken_links, line_of, mentions, prose
-from docs_checks import Checker
+from docs_checks import Checker, unknown_routes, unknown_variables
 
 EXIT = re.compile(r"\s+# exit (\d+)\b.*$")
 CHECKED = ("yaml", "json", "toml", "python", "js", *SHELLS)
@@ -227,6 +228,7 @@ def check_page(checker: Checker, page: Path, found: list[Block], counts: Counter
             problems.append(f"{name}:{line}: {wrong}")
     problems += [f"{name}:{line_of(text, match.start())}: `{match[0].strip()}` wants a fence"
                  for match in INDENTED.finditer(prose(text))]
+    problems += [f"{name}:{line}: the API has no `{route}`" for line, route in unknown_routes(text)]
     return problems + broken_links(page)
 
 
@@ -244,6 +246,8 @@ def main() -> int:
         wrong = check_page(checker, page, found, counts, excused) + run_page(binary, page, found, counts)
         problems += wrong
         print(f"{'FAILED' if wrong else 'ok':>6}  {page.relative_to(ROOT)}: {counts['commands run'] - before} commands", flush=True)
+    if not sys.argv[2:]:
+        problems += unknown_variables()
     for reason in excused:
         print(f"not run: {reason}")
     for problem in problems:

@@ -11,11 +11,15 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-from docs_blocks import SHELLS, Block
+from docs_blocks import ROOT, SHELLS, Block, line_of, prose
 
 # A value that stands for something (FORMAT, CHANNEL), and an option that is named without its value.
 PLACEHOLDER = re.compile(r"invalid value '[A-Z][A-Z_@|]*'|a value is required for '")
 VARIABLE = re.compile(r"\$\{([A-Z_]+)(?::-[^}]*)?\}")
+
+
+ROUTE = re.compile(r"(?<![\w.…])/api/v1/[\w/{}*…-]*\w")
+VARIABLE_READ = re.compile(r'env = "([A-Z_]+)"|(?:env::var|get)\("([A-Z_]+)"\)')
 
 
 class Checker:
@@ -100,6 +104,26 @@ class Checker:
                 [self.binary, "provider", "list"], cwd=folder, env=env, capture_output=True, text=True, timeout=20,
             )
         return None if said.returncode == 0 else said.stderr.strip()
+
+
+def unknown_routes(text: str) -> list[tuple[int, str]]:
+    """Routes of the API that a page names and the OpenAPI document does not have. `{run}`, RUN and * stand for any."""
+    document = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))
+    known = [re.sub(r"\{[^}]*\}", "*", path).split("/") for path in document["paths"]]
+    found = []
+    for match in ROUTE.finditer(prose(text)):
+        parts = re.sub(r"\{[^}]*\}|\b[A-Z]{2,}\b|…", "*", match[0]).split("/")
+        if not any(all("*" in (a, b) or a == b for a, b in zip(parts, path)) and len(parts) <= len(path) for path in known):
+            found.append((line_of(text, match.start()), match[0]))
+    return found
+
+
+def unknown_variables() -> list[str]:
+    """Environment variables that the sources read and docs/files.md does not name."""
+    page = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
+    read = {name for file in (ROOT / "crates").glob("*/src/**/*.rs")
+            for pair in VARIABLE_READ.findall(file.read_text(encoding="utf-8")) for name in pair if name}
+    return [f"docs/files.md: says nothing of the variable {name}" for name in sorted(read) if f"`{name}`" not in page]
 
 
 def parse_json(text: str) -> None:
