@@ -15,7 +15,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
-LINK = re.compile(r"(\]\()(\.\.?/[^)\s#]+)(#[^)\s]*)?(\))")
+LINK = re.compile(r"(\]\()((?:\.\.?|schema)/[^)\s#]+)(#[^)\s]*)?(\))")
 
 
 def on_config(config: Any) -> Any:
@@ -46,7 +46,7 @@ def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> st
     def there(match: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join("docs", folder, match[2]))
         inside = posixpath.relpath(target, "docs")
-        if files.get_file_from_path(inside) is not None and not inside.startswith(".."):
+        if files.get_file_from_path(inside) is not None and not inside.startswith(("..", "schema/")):
             return match[0]
         kind = "tree" if (ROOT / target).is_dir() else "blob"
         return f"{match[1]}{config['repo_url']}/{kind}/main/{target}{match[3] or ''}{match[4]}"
