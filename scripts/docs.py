@@ -14,7 +14,7 @@ A line that begins with `$ ` is a command, `> ` goes on with it; what follows is
 number of lines, `…` within a line for any text, and lines at the end that are not shown need not be there. `# exit N`, or
 `# exit N: why`, behind a command is the exit code that it must have; it is 0 otherwise.
 
-    ```sh                              a script; each of its commands must succeed
+    ```sh                              a script; each of its commands must succeed, or the last one say `# exit N`
     ```python                          a program; those of a page are one, which grows
     ```yaml title="canary.yaml"        (or json, python …) a file that the commands below it find in their folder
 
@@ -83,7 +83,13 @@ def steps(block: Block) -> list[Step]:
     if block.language == "console":
         return console(block)
     if block.language in SHELLS:
-        return [Step(block.line, f"set -e -o pipefail\n{block.text}")]
+        script = Step(block.line, f"set -e -o pipefail\n{block.text}")
+        code = EXIT.search(block.text.rstrip())
+        if code is None:
+            return [script]
+        before, last = block.text.rstrip().rsplit("\n", 1)
+        script.command = f"set -e -o pipefail\n{before}"
+        return [script, Step(block.line + before.count("\n") + 1, last, int(code[1]))]
     if block.title:
         return [Step(block.line, block.text, file=block.title)]
     if block.language == "python":
