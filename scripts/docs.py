@@ -1,18 +1,33 @@
 #!/usr/bin/env python3
 """docs.py BINARY [PAGE …]: runs what the documentation says, and compares what comes out with what it shows.
 
-Blocks fenced with ```console are run, page by page, each page in an empty folder of its own:
+Every page has an empty folder of its own (those of examples/ a copy of their example) and one shell for its blocks, which
+share folder and environment:
 
-    $ llmops gate            # exit 1
+    ```console                         commands with what they say
+    $ llmops gate                      # exit 1
     ✗ FAIL …
     …
+    ```
 
 A line that begins with `$ ` is a command, `> ` goes on with it; what follows is its output. A line `…` stands for any
-number of lines, `…` within a line for any text, and lines at the end that are not shown need not be there. `# exit N`
-behind a command is the exit code that it must have; it is 0 otherwise. Commands of a page share folder and environment.
-Port 8080 is replaced by a free one. Programs that a page left running are ended with it.
+number of lines, `…` within a line for any text, and lines at the end that are not shown need not be there. `# exit N`, or
+`# exit N: why`, behind a command is the exit code that it must have; it is 0 otherwise.
 
-Links between pages, and from pages to files of the project, must lead somewhere.
+    ```sh                              a script; each of its commands must succeed, or the last one say `# exit N`
+    ```python                          a program; those of a page are one, which grows
+    ```yaml title="canary.yaml"        (or json, python …) a file that the commands below it find in their folder
+
+What cannot be run says why, in a comment on the line before: `<!-- not run: needs a cluster -->`. It is checked all the
+same: commands of llmops must exist with their options (those in the running text, too), JSON must parse, Python compile,
+YAML that is `<!-- part of: llmops.yaml -->` be accepted by llmops. A block of which nothing is known is a mistake.
+`<!-- run`, commands as in a console block, and `-->` are steps that a reader does not see.
+
+Port 8080 is replaced by a free one. Programs that a page left running are ended with it. A page that imports the Python
+client takes it from .dev/venv-sdk, which `scripts/ecosystem.sh BINARY quick` makes.
+
+Links between pages, and from pages to files of the project, must lead somewhere, routes that the text names must be in the
+OpenAPI document, and docs/files.md must name the environment variables that the sources read.
 """
 
 from __future__ import annotations
@@ -25,13 +40,17 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.M | re.S)
-EXIT = re.compile(r"\s+# exit (\d+)\s*$")
-LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+from docs_blocks import INDENTED, ROOT, SHELLS, Block, blocks, broken_links, line_of, mentions, prose
+from docs_checks import Checker, unknown_routes, unknown_variables
+
+EXIT = re.compile(r"\s+# exit (\d+)\b.*$")
+CHECKED = ("yaml", "json", "toml", "python", "js", *SHELLS)
+PAGES = ("README.md", "CONTRIBUTING.md", "deploy/README.md", "examples/*/README.md", "sdk/*/README.md", "docs/**/*.md")
+CLIENT = ROOT / ".dev" / "venv-sdk" / "bin"
 TIMEOUT = 120
 
 
@@ -39,26 +58,43 @@ TIMEOUT = 120
 class Step:
     line: int
     command: str
-    code: int
+    code: int = 0
     expected: list[str] = field(default_factory=list)
+    file: str | None = None
 
 
-def steps(text: str) -> list[Step]:
+def console(block: Block) -> list[Step]:
     found: list[Step] = []
-    for block in FENCE.finditer(text):
-        if block[1] != "console":
-            continue
-        first = text[: block.start(2)].count("\n") + 1
-        for offset, line in enumerate(block[2].splitlines()):
-            if line.startswith("$ "):
-                code = EXIT.search(line)
-                command = EXIT.sub("", line[2:])
-                found.append(Step(first + offset, command, int(code[1]) if code else 0))
-            elif line.startswith("> ") and found and not found[-1].expected:
-                found[-1].command += "\n" + line[2:]
-            elif found:
-                found[-1].expected.append(line.rstrip())
+    for offset, line in enumerate(block.text.splitlines()):
+        if line.startswith("$ "):
+            code = EXIT.search(line)
+            found.append(Step(block.line + offset, EXIT.sub("", line[2:]), int(code[1]) if code else 0))
+        elif line.startswith("> ") and found and not found[-1].expected:
+            found[-1].command += "\n" + line[2:]
+        elif found:
+            found[-1].expected.append(line.rstrip())
     return found
+
+
+def steps(block: Block) -> list[Step]:
+    """What is done with a block when the page is run."""
+    if block.mark == "not run":
+        return []
+    if block.language == "console":
+        return console(block)
+    if block.language in SHELLS:
+        script = Step(block.line, f"set -e -o pipefail\n{block.text}")
+        code = EXIT.search(block.text.rstrip())
+        if code is None:
+            return [script]
+        before, last = block.text.rstrip().rsplit("\n", 1)
+        script.command = f"set -e -o pipefail\n{before}"
+        return [script, Step(block.line + before.count("\n") + 1, last, int(code[1]))]
+    if block.title:
+        return [Step(block.line, block.text, file=block.title)]
+    if block.language == "python":
+        return [Step(block.line, f"cat >>.page.py <<'END-OF-BLOCK'\n{block.text}END-OF-BLOCK\npython3 .page.py")]
+    return []
 
 
 def matches(expected: str, line: str) -> bool:
@@ -91,27 +127,35 @@ class Page:
     """A page's folder and shell."""
 
     def __init__(self, binary: Path, page: Path) -> None:
-        self.page = page
         self.folder = Path(tempfile.mkdtemp(prefix="llmops-docs-"))
         (self.folder / "bin").mkdir()
         (self.folder / "bin" / "llmops").symlink_to(binary)
         self.work = self.folder / "work"
-        self.work.mkdir()
+        if page.parent.parent == ROOT / "examples":
+            shutil.copytree(page.parent, self.work)
+        else:
+            self.work.mkdir()
         self.port = free_port()
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("LLMOPS_", "MLFLOW_", "SLACK_"))}
+        own = ("LLMOPS_", "MLFLOW_", "SLACK_", "GITHUB_", "OTEL_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+        path = os.pathsep.join([str(self.folder / "bin"), str(CLIENT), kept["PATH"]])
         self.env = {
-            **kept, "PATH": f"{self.folder / 'bin'}{os.pathsep}{kept['PATH']}", "NO_COLOR": "1", "COLUMNS": "100",
-            "HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(self.folder / "cache"),
+            **kept, "PATH": path, "NO_COLOR": "1", "COLUMNS": "100", "HF_HUB_OFFLINE": "1",
+            "XDG_CACHE_HOME": str(self.folder / "cache"), "HOME": str(self.folder),
         }
         self.groups: list[int] = []
 
     def run(self, step: Step) -> str | None:
         """What is wrong with a step, if anything."""
-        state, output = self.folder / "state", self.folder / "output"
+        state, output, given = self.folder / "state", self.folder / "output", self.folder / "given"
         command = step.command.replace("8080", str(self.port))
+        if step.file is not None:
+            given.write_text(command, encoding="utf-8")
+            command = f"mkdir -p \"$(dirname '{step.file}')\" && cp {given} '{step.file}'"
         script = (
-            f"[ -f {state} ] && . {state}\nset -a\n{command}\ncode=$?\nset +a\n"
-            f"{{ export -p; declare -f; printf 'cd %q\\n' \"$PWD\"; }} > {state}\nexit $code\n"
+            f"[ -f {state} ] && . {state}\n"
+            f"trap 'code=$?; set +ea; {{ export -p; declare -f; printf \"cd %q\\n\" \"$PWD\"; }} > {state}; exit $code' EXIT\n"
+            f"set -a\n{command}\n"
         )
         with output.open("w") as out:
             process = subprocess.Popen(
@@ -139,33 +183,59 @@ class Page:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def run_page(binary: Path, page: Path) -> tuple[int, list[str]]:
-    found = steps(page.read_text(encoding="utf-8"))
-    if not found:
-        return 0, []
-    shell = Page(binary, page)
+def wants_client(found: list[Block]) -> bool:
+    """Whether a page has a program that imports the Python client, or tests with its fixtures."""
+    programs = (block.text for block in found if block.language == "python" and block.mark is None)
+    return any("llmops" in text for text in programs)
+
+
+def run_page(binary: Path, page: Path, found: list[Block], counts: Counter[str]) -> list[str]:
+    if wants_client(found) and not (CLIENT / "python3").exists():
+        print(f"skipped: {page.relative_to(ROOT)} needs the Python client: scripts/ecosystem.sh {binary} quick")
+        counts["blocks skipped"] += len(found)
+        return []
+    shell: Page | None = None
     try:
-        for step in found:
-            wrong = shell.run(step)
-            if wrong is not None:
-                # What follows depends on it.
-                return len(found), [f"{page.relative_to(ROOT)}:{step.line}: $ {step.command}\n{wrong}"]
+        for block in found:
+            for step in steps(block):
+                shell = shell or Page(binary, page)
+                wrong = shell.run(step)
+                counts["commands run" if step.file is None else "files written"] += 1
+                if wrong is not None:
+                    # What follows depends on it.
+                    return [f"{page.relative_to(ROOT)}:{step.line}: $ {step.command}\n{wrong}"]
     finally:
-        shell.close()
-    return len(found), []
+        if shell is not None:
+            shell.close()
+    return []
 
 
-def broken_links(page: Path) -> list[str]:
-    text = page.read_text(encoding="utf-8")
-    prose = FENCE.sub("", text)
-    problems = []
-    for target in LINK.findall(prose):
-        path, _, _ = target.partition("#")
-        if not path or re.match(r"[a-z]+:", target):
+def check_page(checker: Checker, page: Path, found: list[Block], counts: Counter[str], excused: list[str]) -> list[str]:
+    """What is wrong with what is not run."""
+    name, text, problems = page.relative_to(ROOT), page.read_text(encoding="utf-8"), []
+    for block in found:
+        if steps(block):
+            counts["blocks run"] += 1
+        elif block.mark != "not run" and block.language not in ("yaml", "json", "toml", "text"):
+            problems.append(f"{name}:{block.line}: a block of `{block.language}` that is not run: nothing says why")
             continue
-        if not (page.parent / path).exists():
-            problems.append(f"{page.relative_to(ROOT)}: the link to {target} leads nowhere")
-    return problems
+        elif block.mark == "not run":
+            counts["blocks excused"] += 1
+            excused.append(f"{name}:{block.line}: {block.language}: {block.said}")
+        if block.language in CHECKED and not (block.language == "yaml" and block.title):
+            counts["blocks checked"] += not steps(block)
+            wrong = checker.block(block)
+            if wrong is not None:
+                problems.append(f"{name}:{block.line}: {wrong}")
+    for line, code in mentions(text):
+        counts["commands in the text checked"] += 1
+        wrong = checker.mention(code)
+        if wrong is not None:
+            problems.append(f"{name}:{line}: {wrong}")
+    problems += [f"{name}:{line_of(text, match.start())}: `{match[0].strip()}` wants a fence"
+                 for match in INDENTED.finditer(prose(text))]
+    problems += [f"{name}:{line}: the API has no `{route}`" for line, route in unknown_routes(text)]
+    return problems + broken_links(page)
 
 
 def main() -> int:
@@ -173,19 +243,22 @@ def main() -> int:
         print(__doc__, file=sys.stderr)
         return 2
     binary = Path(sys.argv[1]).resolve()
-    everything = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    pages = [Path(name).resolve() for name in sys.argv[2:]] or everything
+    pages = [Path(name).resolve() for name in sys.argv[2:]] or [page for part in PAGES for page in sorted(ROOT.glob(part))]
+    checker, counts, excused = Checker(binary), Counter[str](), list[str]()
     problems: list[str] = []
-    commands = 0
     for page in pages:
-        count, wrong = run_page(binary, page)
-        commands += count
-        problems += wrong + broken_links(page)
-        if count:
-            print(f"{'FAILED' if wrong else 'ok':>6}  {page.relative_to(ROOT)}: {count} commands")
+        found = blocks(page.read_text(encoding="utf-8"))
+        before = counts["commands run"]
+        wrong = check_page(checker, page, found, counts, excused) + run_page(binary, page, found, counts)
+        problems += wrong
+        print(f"{'FAILED' if wrong else 'ok':>6}  {page.relative_to(ROOT)}: {counts['commands run'] - before} commands", flush=True)
+    if not sys.argv[2:]:
+        problems += unknown_variables()
+    for reason in excused:
+        print(f"not run: {reason}")
     for problem in problems:
         print(f"\n{problem}", file=sys.stderr)
-    print(f"{len(pages)} pages, {commands} commands, {len(problems)} problems")
+    print(", ".join([f"{len(pages)} pages", *(f"{count} {what}" for what, count in counts.items()), f"{len(problems)} problems"]))
     return 1 if problems else 0
 
 

@@ -1,20 +1,21 @@
-"""Hooks of the documentation's site: the page of the API, pages that the navigation does not name yet, and links to files
-outside of docs/."""
+"""Hooks of the documentation's site: pages made from the schemas, pages that the navigation does not name yet, and links to
+files outside of docs/."""
 
 from __future__ import annotations
 
 import json
+import os
 import posixpath
 import re
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from docs_reference import api_page, commands_page, keys_of_files
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
-LINK = re.compile(r"(\]\()(\.\.?/[^)\s#]+)(#[^)\s]*)?(\))")
+LINK = re.compile(r"(\]\()((?:\.\.?|schema)/[^)\s#]+)(#[^)\s]*)?(\))")
 
 
 def on_config(config: Any) -> Any:
@@ -32,43 +33,22 @@ def on_config(config: Any) -> Any:
 
 def on_files(files: Files, config: Any) -> Files:
     files.append(File.generated(config, "api.md", content=api_page()))
+    files.append(File.generated(config, "commands.md", content=commands_page(os.environ.get("LLMOPS_BINARY"))))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> str:
-    """Links to files of the project that are no pages lead to the repository."""
+    """Links to files of the project that are no pages lead to the repository; the page of the files gets its keys."""
     folder = posixpath.dirname(page.file.src_uri)
+    if page.file.src_uri == "files.md":
+        markdown += keys_of_files()
 
     def there(match: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join("docs", folder, match[2]))
         inside = posixpath.relpath(target, "docs")
-        if files.get_file_from_path(inside) is not None and not inside.startswith(".."):
+        if files.get_file_from_path(inside) is not None and not inside.startswith(("..", "schema/")):
             return match[0]
         kind = "tree" if (ROOT / target).is_dir() else "blob"
         return f"{match[1]}{config['repo_url']}/{kind}/main/{target}{match[3] or ''}{match[4]}"
 
     return LINK.sub(there, markdown)
-
-
-def api_page() -> str:
-    """Every operation of the API, by resource."""
-    document = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))
-    by_tag: dict[str, list[str]] = defaultdict(list)
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            if not isinstance(operation, dict):
-                continue
-            summary = " ".join(operation.get("summary", "").split()).replace("|", "\\|")
-            role = next((role for rule in operation.get("security", []) for roles in rule.values() for role in roles), "")
-            by_tag[operation.get("tags", ["other"])[0]].append(
-                f"| `{method.upper()}` | `{path}` | `{operation.get('operationId', '')}` | {role} | {summary} |"
-            )
-    lines = [
-        "# API",
-        "",
-        "`llmops serve` shows this with all types at `/docs`; the OpenAPI document is `/openapi.json`. Keys, pages, errors, "
-        "idempotency and limits are on [the server's page](SERVER.md).",
-    ]
-    for tag in sorted(by_tag):
-        lines += ["", f"## {tag}", "", "| | | operation | role | |", "| --- | --- | --- | --- | --- |", *by_tag[tag]]
-    return "\n".join(lines) + "\n"

@@ -79,10 +79,9 @@ python scripts/bench/dashboard.py "$target/release/llmops"
 step "The ecosystem: Python client, DVC, MLflow, MCP, promptfoo"
 scripts/ecosystem.sh "$target/release/llmops"
 
-step "Deployment files, and the documentation's commands and site"
+step "Deployment files, and the documentation's commands"
 scripts/deploy_lint.sh
 python3 scripts/docs.py "$target/release/llmops"
-scripts/docs_site.sh
 python3 scripts/sbom.py .dev/sbom.json
 
 step "promptfoo beside it"

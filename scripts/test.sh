@@ -32,7 +32,8 @@ binary=${CARGO_TARGET_DIR:-target}/debug/llmops
 step "A server on SQLite, killed under load"
 python3 scripts/kill_writes.py "$binary" 20
 scripts/ecosystem.sh "$binary" quick
-step "What the documentation says"
+step "What the documentation says, and its site"
 python3 scripts/docs.py "$binary"
+scripts/docs_site.sh "$binary"
 
 printf '\nAll passed in %d min %d s.\n' $(((SECONDS - started) / 60)) $(((SECONDS - started) % 60))
