@@ -16,6 +16,7 @@ const MAX_TEXT: usize = 300;
 /// What was done at once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "measure", rename_all = "snake_case")]
+#[schema(as = IncidentMeasure)]
 pub enum Measure {
     /// The safe mode was switched on.
     SafeMode,

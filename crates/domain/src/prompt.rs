@@ -147,7 +147,7 @@ pub struct PromptSpec {
     #[schemars(regex(pattern = r"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"))]
     #[schema(pattern = r"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$")]
     pub name: String,
-    /// Semantic version, such as 1.0.0. Absent: chosen at push.
+    /// Semantic version, such as 1.0.0. Absent: 1.0.0 of a new prompt; later pushes say how it is chosen (`bump`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     #[schemars(with = "Option<String>", extend("pattern" = VERSION_PATTERN))]

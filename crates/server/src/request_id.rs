@@ -48,7 +48,7 @@ pub(crate) async fn name(State(ops): State<LlmOps>, mut request: Request, next: 
     if let Some(context) = context {
         trace(&ops, context, (&*id, &method, route), (response.status().as_u16(), took));
     }
-    span.in_scope(|| line(route, response.status().as_u16(), took.as_secs_f64() * 1000.0, known.as_ref()));
+    span.in_scope(|| line(route, response.status().as_u16(), milliseconds(took), known.as_ref()));
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(HEADER, value);
     }
@@ -86,6 +86,11 @@ fn trace(
         ],
         error: (status >= 500).then(|| format!("status {status}")),
     });
+}
+
+/// To the microsecond: what a reader of the log needs, and no more digits.
+fn milliseconds(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1e6).round() / 1000.0
 }
 
 /// The line of an answered request: its id, method and route come from the span. No secret, path or query is in it.

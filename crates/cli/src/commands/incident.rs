@@ -6,6 +6,7 @@ use clap::Subcommand;
 use llmops_api::incidents::{AddNote, CloseIncident, ClosedIncident, OpenIncident, OpenedIncident};
 use llmops_api::page::PageQuery;
 use llmops_domain::incident::{Incident, Timeline, TimelineKind};
+use llmops_domain::scorecard::format::count;
 
 use super::Context;
 use crate::failure::{Failure, Kind, Outcome};
@@ -177,11 +178,13 @@ fn close(context: &Context, closed: &ClosedIncident, output: Option<PathBuf>) ->
     let dataset = match &incident.dataset {
         Some(name) => {
             format!(
-                "dataset {name} has {} inputs that failed, {} with a right answer",
-                closed.samples, closed.with_answer
+                "dataset {name} has {} that failed, {} with a right answer",
+                count(closed.samples, "input"),
+                closed.with_answer
             )
         }
-        None => format!("no input that failed was kept ({} without text)", closed.without_text),
+        None if closed.without_text == 0 => "no call failed meanwhile".to_owned(),
+        None => format!("{} failed, and the text of none was kept", count(closed.without_text, "call")),
     };
     context.note(&format!("{} is closed; {dataset}", incident.id));
     if let Some(path) = output {

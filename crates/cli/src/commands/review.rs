@@ -10,6 +10,7 @@ use llmops_domain::dataset::Sample;
 use llmops_domain::dataset_lines::Reading;
 use llmops_domain::dataset_schema::Validator;
 use llmops_domain::review::{Decide, ReviewAction, ReviewFilter, ReviewItem, ReviewReason, ReviewStatus};
+use llmops_domain::scorecard::format::count;
 
 use super::Context;
 use crate::failure::{Failure, Kind, Outcome};
@@ -267,10 +268,10 @@ fn told(decided: &Decided) -> String {
         let sample = decision.sample.as_ref().map(|sample| sample.id.as_str()).unwrap_or_default();
         let version = &imported.version;
         text += &format!(
-            ": sample {sample} of {}@{}, which has {} samples now",
+            ": sample {sample} of {}@{}, which has {} now",
             version.dataset,
             version.version.short(),
-            version.sample_count
+            count(version.sample_count, "sample")
         );
     }
     text

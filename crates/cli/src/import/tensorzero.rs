@@ -252,7 +252,10 @@ impl Reader {
             return format!("sim/{name}");
         };
         if routing.len() > 1 {
-            let what = format!("falls back to {}: `llmops deploy --fallback` names fallbacks", routing[1..].join(", "));
+            let what = format!(
+                "falls back to {}: `fallbacks` in the settings of a deployment (`llmops deploy … --settings FILE`) names them",
+                routing[1..].join(", ")
+            );
             self.imported.note(format!("models.{name}"), what);
         }
         let kind = provider.get("type").map(as_text).unwrap_or_default();

@@ -65,7 +65,7 @@ fn headline(look: Look, result: &ExperimentResult) -> String {
     let mut out = format!(
         "{}  (confidence {}, significance {})\n",
         look.paint(tone, &word),
-        number(result.confidence),
+        if result.confidence > 0.99995 { "> 0.9999".to_owned() } else { number(result.confidence) },
         number(result.significance)
     );
     out += &wrap(&result.recommendation, look.prose(), "");

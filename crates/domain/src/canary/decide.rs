@@ -12,6 +12,7 @@ pub const BURN_IN: u64 = 30;
 
 /// A rate with bounds that hold at every look.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = CanaryMeasure)]
 pub struct Measure {
     /// Observations.
     pub n: u64,
@@ -175,6 +176,7 @@ pub enum CheckStatus {
 
 /// One condition with its numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = CanaryCheck)]
 pub struct Check {
     /// Its name: `net_win`, `min_samples`, a guardrail …
     pub name: String,
@@ -186,6 +188,7 @@ pub struct Check {
 
 /// When it would conclude if everything stays as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = CanaryConclusion)]
 pub struct Conclusion {
     /// Further judged pairs.
     pub pairs: u64,

@@ -277,6 +277,7 @@ pub enum Routing {
 /// What must not become worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = CanaryGuardrail)]
 pub enum Guardrail {
     /// Requests without an answer.
     ErrorRate,

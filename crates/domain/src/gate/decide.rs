@@ -1,6 +1,7 @@
 //! The gate's decision: from runs to a verdict with its reasons.
 //!
-//! * Categories that the baseline has too may not drop by more than `max_drop`. Categories without a baseline must reach
+//! * Categories that the baseline has too may not drop by more than `max_drop`: their means, or, where the baseline ran on
+//!   another version of the dataset, the mean difference of the samples that both have. Categories without a baseline must reach
 //!   `category_min`. The overall score must reach `overall_min`.
 //! * A baseline may be a run, or nothing but scores that another system keeps.
 //! * A run with too many errored samples decides nothing: what would fail is inconclusive then.
@@ -132,9 +133,11 @@ impl Gate<'_> {
         if before.id == self.input.run.id {
             notices.push("The run is the baseline itself.".to_owned());
         }
-        if before.spec.dataset_version != run.dataset_version {
-            let shared = self.input.paired.map_or(0, |p| p.difference.n);
-            notices.push(format!("The baseline ran on another version of the dataset; {shared} samples are shared."));
+        if self.is_of_another_version() {
+            let shared = samples(self.input.paired.map_or(0, |p| p.difference.n));
+            notices.push(format!(
+                "The baseline ran on another version of the dataset: drops are those of the {shared} that both have."
+            ));
         }
         if before.spec.scoring.metrics != run.scoring.metrics {
             notices
@@ -204,26 +207,28 @@ impl Gate<'_> {
 
     fn max_drop(&self, name: &str, now: &Estimate, before: &Estimate) -> Check {
         let allowed = self.input.config.max_drop;
-        let change = now.value - before.value;
         let evidence = self.input.paired.and_then(|p| p.categories.get(name));
         let difference = evidence.map(|e| e.difference);
+        let shared = difference.filter(|d| d.n > 0 && self.is_of_another_version());
+        let change = shared.map_or(now.value - before.value, |d| d.value);
         let label = category_label(name);
+        let of_shared = |d: Estimate| format!(" on the {} that both runs have", samples(d.n));
+        let place = shared.map(of_shared).unwrap_or_default();
         let (status, message) = if -change <= allowed + SLACK {
-            (Verdict::Pass, format!("{label} changed by {}; a drop of {} is allowed.", signed(change), limit(allowed)))
+            let changed = signed(change);
+            (Verdict::Pass, format!("{label} changed by {changed}{place}; a drop of {} is allowed.", limit(allowed)))
         } else {
             let drop = beside(-change, allowed);
             let is_real = evidence.is_some_and(is_significant);
             if self.noise_aware && !is_real {
                 let needed = evidence.and_then(|e| e.needed_n);
-                let what = format!("{label} dropped by {drop}, beyond {}", limit(allowed));
+                let what = format!("{label} dropped by {drop}{place}, beyond {}", limit(allowed));
                 (Verdict::Inconclusive, not_significant(&what, difference.map_or(0, |d| d.n), needed))
             } else {
-                let (from, to) = (number(before.value), number(now.value));
+                let between = format!(" (from {} to {})", number(before.value), number(now.value));
+                let place = if shared.is_some() { place } else { between };
                 let allowed = limit(allowed);
-                (
-                    Verdict::Fail,
-                    format!("{label} dropped by {drop} (from {from} to {to}); at most {allowed} is allowed."),
-                )
+                (Verdict::Fail, format!("{label} dropped by {drop}{place}; at most {allowed} is allowed."))
             }
         };
         Check {
@@ -234,6 +239,11 @@ impl Gate<'_> {
             n: Some(difference.map_or(now.n, |d| d.n)),
             ..Check::new(&format!("max_drop/{name}"), status, message)
         }
+    }
+
+    /// Whether the baseline has other samples: then only what both have says whether something became worse.
+    fn is_of_another_version(&self) -> bool {
+        self.input.baseline.is_some_and(|before| before.spec.dataset_version != self.input.run.spec.dataset_version)
     }
 
     fn at_least(&self, name: &str, label: &str, now: Option<&Estimate>, min: f64) -> Check {
@@ -344,8 +354,11 @@ fn is_significant(evidence: &CategoryEvidence) -> bool {
     n > 1 && upper < 0.0 && evidence.p_value.is_none_or(|p| p < ALPHA)
 }
 
+fn samples(n: u64) -> String {
+    if n == 1 { "1 sample".to_owned() } else { format!("{n} samples") }
+}
+
 fn not_significant(what: &str, n: u64, needed: Option<u64>) -> String {
-    let samples = |n: u64| if n == 1 { "1 sample".to_owned() } else { format!("{n} samples") };
     match (n, needed) {
         (0, _) => format!("{what}, but no samples are shared with the baseline that could show whether that is noise."),
         (_, Some(needed)) if needed > n => {

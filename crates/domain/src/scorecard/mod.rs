@@ -368,9 +368,10 @@ fn share_with_interval(share: &Estimate) -> String {
 pub fn paired_evidence(paired: &PairedEvidence) -> Vec<String> {
     let difference = &paired.difference;
     let ends = format::has_interval(difference).then_some([difference.lower, difference.upper]);
-    let p = paired.p_value.map(|p| format!(", {}", format::p_value(p))).unwrap_or_default();
+    // The test is another method than the interval's, and now and then they do not agree.
+    let p = paired.p_value.map(|p| format!(", paired t-test {}", format::p_value(p))).unwrap_or_default();
     let mut lines = vec![format!(
-        "Paired difference on {}: {}{p} ({}).",
+        "Paired difference on {}: {} ({}){p}.",
         format::count(difference.n, "shared sample"),
         format::change(difference.value, ends),
         paired.method

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Shown as `llmops.yaml:12:5: gate.overal_min: unknown key; did you mean overall_min?`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = FileProblem)]
 pub struct Problem {
     /// The file, as the caller named it.
     pub file: String,

@@ -112,6 +112,7 @@ impl Drain {
 fn line(project: &ProjectId, record: &RequestRecord) {
     let key = record.key.as_deref().unwrap_or_default();
     let deployment = record.deployment.as_deref().unwrap_or_default();
-    let RequestRecord { id, status, total_ms: ms, model, .. } = record;
+    let RequestRecord { id, status, model, .. } = record;
+    let ms = (record.total_ms * 1000.0).round() / 1000.0;
     tracing::info!(target: "llmops::calls", %id, status, ms, key, %project, deployment, model, "answered");
 }

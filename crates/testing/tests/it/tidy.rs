@@ -5,6 +5,7 @@ mod demo;
 mod documents;
 mod edges;
 mod examples;
+mod schema_names;
 mod sizes;
 
 use std::path::{Path, PathBuf};

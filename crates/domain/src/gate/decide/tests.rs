@@ -281,7 +281,7 @@ fn readers_learn_what_is_not_comparable() {
     let notices = decision(&GateConfig::default(), &now, Some(&before), Some(&paired(&[]))).notices.join("\n");
     insta::assert_snapshot!(notices, @r#"
     Only the first 10 samples of the dataset were evaluated.
-    The baseline ran on another version of the dataset; 37 samples are shared.
+    The baseline ran on another version of the dataset: drops are those of the 37 samples that both have.
     The baseline was scored by other metrics, weights or thresholds: compare with care.
     The baseline weighed the categories differently.
     "#);
