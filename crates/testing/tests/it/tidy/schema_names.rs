@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use quote::ToTokens as _;
 use syn::{Attribute, Ident, Item};
 
 use super::{has_extension, project_files, read, report};
@@ -37,7 +36,7 @@ fn schemas(source: &str) -> Vec<String> {
 fn name_of(attributes: &[Attribute], ident: &Ident) -> Option<String> {
     let text = |name: &str| {
         let of_name = attributes.iter().filter(|attribute| attribute.path().is_ident(name));
-        of_name.map(|attribute| attribute.to_token_stream().to_string()).collect::<String>()
+        of_name.filter_map(|attribute| Some(attribute.meta.require_list().ok()?.tokens.to_string())).collect::<String>()
     };
     text("derive").contains("ToSchema").then(|| {
         let schema = text("schema");
