@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::FutureExt as _;
 use llmops_storage::{Store, StoreOptions};
@@ -184,8 +185,13 @@ fn with_schema(url: &str, schema: &str) -> String {
     format!("{url}{}options=-c%20search_path%3D{schema}", if url.contains('?') { '&' } else { '?' })
 }
 
+/// Seconds since 1970.
+fn seconds() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0))
+}
+
 async fn create_schema() -> String {
-    let (now, process) = (llmops_domain::clock::now().as_second(), std::process::id());
+    let (now, process) = (seconds(), std::process::id());
     let name = format!("{PREFIX}{now}_{process}_{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let mut server = connect(server().await).await.unwrap_or_else(|e| panic!("PostgreSQL went away: {e}"));
     let sql = AssertSqlSafe(format!("CREATE SCHEMA {name}"));
@@ -204,7 +210,7 @@ async fn drop_stale(server: &mut PgConnection) {
     let names: Vec<(String,)> = sqlx::query_as(sql).fetch_all(&mut *server).await.unwrap_or_default();
     for (name,) in names {
         let made = name.strip_prefix(PREFIX).and_then(|rest| rest.split('_').next()?.parse::<i64>().ok());
-        if made.is_some_and(|made| made < llmops_domain::clock::now().as_second() - STALE_SECONDS) {
+        if made.is_some_and(|made| made < seconds() - STALE_SECONDS) {
             let _ = drop_schema(server, &name).await;
         }
     }
