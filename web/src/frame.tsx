@@ -8,12 +8,13 @@ import { useLive } from "./api/live";
 import { Palette, Shortcuts } from "./palette";
 import { signOut, useSession } from "./session";
 import { Button, Tip } from "./ui/base";
+import { useCrumbName } from "./ui/crumb";
 import type { IconName } from "./ui/icons";
 import { Icon, Logo } from "./ui/icons";
 import { Menu } from "./ui/layers";
 import { typing } from "./ui/table";
 
-export interface Place {
+interface Place {
   to: string;
   label: string;
   icon: IconName;
@@ -61,7 +62,7 @@ export const PLACES: { group: string; places: Place[] }[] = [
 type Theme = "system" | "light" | "dark";
 
 function chosenTheme(): Theme {
-  const chosen = document.documentElement.dataset.theme;
+  const { chosen } = document.documentElement.dataset;
   return chosen === "light" || chosen === "dark" ? chosen : "system";
 }
 
@@ -71,8 +72,10 @@ export const useTheme = () => useContext(ThemeContext);
 export function ThemeProvider({ children }: { children: ReactNode }) {
   const [theme, setTheme] = useState<Theme>(chosenTheme);
   const choose = (next: Theme) => {
-    if (next === "system") delete document.documentElement.dataset.theme;
-    else document.documentElement.dataset.theme = next;
+    const root = document.documentElement;
+    if (next === "system") delete root.dataset.chosen;
+    else root.dataset.chosen = next;
+    root.dispatchEvent(new Event("llmops-theme"));
     try {
       if (next === "system") localStorage.removeItem("llmops.theme");
       else localStorage.setItem("llmops.theme", next);
@@ -240,7 +243,7 @@ function Side({ onSearch }: { onSearch: () => void }) {
             <span className="avatar" aria-hidden="true">{session?.name.slice(0, 1).toUpperCase()}</span>
             <span className="stack tight grow" style={{ gap: 0 }}>
               <span className="truncate" style={{ fontWeight: 500, lineHeight: "16px" }}>{session?.name}</span>
-              <span className="truncate faint" style={{ fontSize: 11, lineHeight: "14px" }}>{session?.role} · {session?.project}</span>
+              <span className="truncate faint tiny">{session?.role} · {session?.project}</span>
             </span>
           </button>
         </Menu>
@@ -258,7 +261,10 @@ function Crumbs() {
   const home = path[0] === "canaries" ? "deployments" : (path[0] ?? "");
   const first = PLACES.flatMap((group) => group.places).find((place) => place.to === `/${home}`);
   const label = first?.label ?? (path[0] ? path[0][0]?.toUpperCase() + path[0].slice(1) : "");
+  const name = useCrumbName();
   const rest = path.slice(1);
+  // An id gives way to a name, once it is known.
+  if (rest.length > 0) rest[rest.length - 1] = name ?? rest[rest.length - 1]?.replace(/^[a-z]+_[0-9A-Za-z-]{10,}$/, "…") ?? "";
   const title = [rest[rest.length - 1] ?? label, "llmops"].filter(Boolean).join(" · ");
   useEffect(() => {
     document.title = title;
@@ -269,7 +275,7 @@ function Crumbs() {
       {rest.map((part, i) => (
         <span key={i} className="row tight" style={{ minWidth: 0 }}>
           <span className="sep" aria-hidden="true">/</span>
-          <span className="truncate" aria-current={i === rest.length - 1 ? "page" : undefined}>{/^[0-9a-f]{20,}$/.test(part) || part.length > 34 ? part.slice(0, 12) : part}</span>
+          <span className="truncate" aria-current={i === rest.length - 1 ? "page" : undefined}>{part}</span>
         </span>
       ))}
     </nav>

@@ -125,7 +125,7 @@ export function Shortcuts({ open, onClose }: { open: boolean; onClose: () => voi
     <Dialog title="Keyboard" open={open} onClose={onClose}>
       <dl className="facts">
         {keys.map(([combination, what]) => (
-          <div key={what} style={{ display: "contents" }}>
+          <div key={what}>
             <dt className="row tight">{combination.map((key) => <kbd key={key}>{key}</kbd>)}</dt>
             <dd>{what}</dd>
           </div>

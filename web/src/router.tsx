@@ -90,7 +90,7 @@ const traffic = createRoute({
 const canary = createRoute({
   getParentRoute: () => root,
   path: "/canaries/$id",
-  validateSearch: texts("tab", "verdict", "pair"),
+  validateSearch: texts("tab", "verdict", "pair", "diff"),
   component: lazyRouteComponent(() => import("./pages/canary"), "CanaryPage"),
 });
 const review = createRoute({ getParentRoute: () => root, path: "/review", validateSearch: texts("status", "reason", "item"), component: lazyRouteComponent(() => import("./pages/review"), "ReviewPage") });

@@ -11,15 +11,9 @@ const variable = (name: string) => getComputedStyle(document.documentElement).ge
 function useThemeCount(): number {
   const [count, setCount] = useState(0);
   useEffect(() => {
-    const change = () => setCount((n) => n + 1);
-    const observer = new MutationObserver(change);
+    const observer = new MutationObserver(() => setCount((n) => n + 1));
     observer.observe(document.documentElement, { attributeFilter: ["data-theme"] });
-    const media = window.matchMedia("(prefers-color-scheme: dark)");
-    media.addEventListener("change", change);
-    return () => {
-      observer.disconnect();
-      media.removeEventListener("change", change);
-    };
+    return () => observer.disconnect();
   }, []);
   return count;
 }
@@ -53,7 +47,7 @@ export default function Plot({ label, data, height, onPick }: { label: string; d
       <div ref={box} role="img" aria-label={summary(label, data)} style={{ height }} />
       {at && (
         <div className="chart-tip" style={{ top: 4, ...(at.left > width / 2 ? { right: width - at.left + 12 } : { left: at.left + 64 }) }}>
-          <div className="faint">{(data.showX ?? ((x: number) => moment(x * 1000)))(data.x[at.i] ?? 0)}</div>
+          <div className="faint">{data.xLabel && `${data.xLabel} `}{(data.showX ?? ((x: number) => moment(x * 1000)))(data.x[at.i] ?? 0)}</div>
           {data.series.map((series) => (
             <div key={series.label} className="row tight">
               <i className="dot" style={{ background: `var(--series-${series.colour})` }} />
@@ -124,7 +118,7 @@ function options(data: LineData, width: number, height: number, hover: (at: { i:
     cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false } },
     scales: { x: { time: !showX, ...(bars ? { range: (_: uPlot, low: number, high: number): [number, number] => [low - half, high + half] } : {}) }, y: fixed },
     axes: [
-      { ...axis, grid: { show: false }, size: 30, space: 80, ...(showX ? { values: (_: uPlot, ticks: number[]) => ticks.map(showX) } : { values: timeTicks }) },
+      { ...axis, grid: { show: false }, size: data.xLabel ? 44 : 30, space: 80, ...(data.xLabel ? { label: data.xLabel, labelSize: 14, labelGap: 0, labelFont: axis.font } : {}), ...(showX ? { values: (_: uPlot, ticks: number[]) => ticks.map(showX) } : { values: timeTicks }) },
       { ...axis, size: 54, values: (_, ticks) => ticks.map((tick) => data.show(tick)) },
     ],
     hooks: {

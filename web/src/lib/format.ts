@@ -87,5 +87,8 @@ export const hash = (value: string | null | undefined): string => value?.slice(0
 /** `n thing(s)` */
 export const plural = (n: number, one: string, many = `${one}s`): string => `${whole(n)} ${n === 1 ? one : many}`;
 
+/** With a capital at its beginning. */
+export const sentence = (text: string): string => `${text[0]?.toUpperCase() ?? ""}${text.slice(1)}`;
+
 /** Names of metrics and categories without underscores. */
 export const words = (name: string): string => name.replaceAll("_", " ");

@@ -58,7 +58,7 @@ function Keys() {
     { head: "State", cell: (key) => (key.revoked_at ? <Badge tone="bad">revoked</Badge> : key.expires_at && new Date(key.expires_at) < new Date() ? <Badge tone="warn">expired</Badge> : <Badge tone="good">works</Badge>) },
     { head: "Last used", wide: true, cell: (key) => (key.last_used_at ? <Ago time={key.last_used_at} /> : <span className="faint">never</span>) },
     { head: "Ends", wide: true, cell: (key) => (key.expires_at ? <Ago time={key.expires_at} /> : <span className="faint">never</span>) },
-    { head: "Made", right: true, wide: true, cell: (key) => <><Ago time={key.created_at} /><div className="faint" style={{ fontSize: 11 }}>{key.created_by}</div></> },
+    { head: "Made", right: true, wide: true, cell: (key) => <><Ago time={key.created_at} /><div className="faint tiny">{key.created_by}</div></> },
     { head: <span className="sr">Revoke</span>, right: true, cell: (key) => !key.revoked_at && <Button small kind="danger" refused={key.name === session?.name && "A key cannot revoke itself."} onClick={() => setEnding(key)}>Revoke</Button> },
   ];
   return (

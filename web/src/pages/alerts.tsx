@@ -44,7 +44,7 @@ function List() {
   const rows = alerts.data?.pages.flatMap((page) => page.items);
   const act = useAct();
   const columns: Column<Alert>[] = [
-    { head: "Alert", cell: (alert) => <div className="row top" style={{ gap: 10 }}><span style={{ marginTop: 6 }}><Dot tone={alert.resolved_at ? "plain" : severityTone(alert.severity)} /></span><div><Link className="cover" to="/alerts" search={{ ...search, alert: alert.id }} replace>{alert.message}</Link><div className="faint" style={{ fontSize: 12 }}>{alert.source}{alert.source_id && ` ${alert.source_id.slice(0, 12)}`}{alert.count > 1 && ` · ${alert.count} times`}</div></div></div> },
+    { head: "Alert", cell: (alert) => <div className="row top" style={{ gap: 10 }}><span style={{ marginTop: 6 }}><Dot tone={alert.resolved_at ? "plain" : severityTone(alert.severity)} /></span><div><Link className="cover" to="/alerts" search={{ ...search, alert: alert.id }} replace>{alert.message}</Link><div className="faint small">{alert.source}{alert.source_id && ` ${alert.source_id.slice(0, 12)}`}{alert.count > 1 && ` · ${alert.count} times`}</div></div></div> },
     { head: "Severity", cell: (alert) => <SeverityBadge of={alert.severity} /> },
     { head: "Type", wide: true, cell: (alert) => alert.type },
     { head: "State", wide: true, cell: (alert) => (alert.resolved_at ? <Badge tone="good">resolved</Badge> : alert.acked_at ? <Badge>acknowledged</Badge> : <Badge tone="info">open</Badge>) },
@@ -104,7 +104,7 @@ function AlertDialog({ id, onClose }: { id: string; onClose: () => void }) {
             {alert.notified_at && <><dt>Told</dt><dd>{moment(alert.notified_at)}</dd></>}
             {alert.acked_at && <><dt>Acknowledged</dt><dd>{moment(alert.acked_at)}</dd></>}
             {alert.resolved_at && <><dt>Resolved</dt><dd>{moment(alert.resolved_at)}</dd></>}
-            {facts.map(([key, value]) => <div key={key} style={{ display: "contents" }}><dt>{words(key)}</dt><dd className="mono wrap-any">{typeof value === "string" ? value : JSON.stringify(value)}</dd></div>)}
+            {facts.map(([key, value]) => <div key={key}><dt>{words(key)}</dt><dd className="mono wrap-any">{typeof value === "string" ? value : JSON.stringify(value)}</dd></div>)}
           </dl>
         </>
       )}

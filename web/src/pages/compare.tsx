@@ -119,7 +119,7 @@ function Changes({ title, changes, kind }: { title: string; changes: Record<stri
                 <td className="right num">{shown(name)(change.before)}</td>
                 <td className="right num">{shown(name)(change.after)}</td>
                 <td className="right">{shown(name) !== score ? <span className="num muted">{change.change < 0 ? "−" : "+"}{shown(name)(Math.abs(change.change))}</span> : <Delta value={change.change} interval={change.interval} />}</td>
-                <td>{change.interval?.length === 2 && Math.abs(change.change) <= 1 ? <><Interval value={change.change} lower={change.interval[0] ?? 0} upper={change.interval[1] ?? 0} from={-widest} to={widest} limit={0} /><span className="faint num" style={{ fontSize: 11 }}>{signed(change.interval[0] ?? 0)} to {signed(change.interval[1] ?? 0)}{change.n != null && ` · n ${change.n}`}</span></> : <span className="faint">–</span>}</td>
+                <td>{change.interval?.length === 2 && Math.abs(change.change) <= 1 ? <><Interval value={change.change} lower={change.interval[0] ?? 0} upper={change.interval[1] ?? 0} from={-widest} to={widest} limit={0} /><span className="faint num tiny">{signed(change.interval[0] ?? 0)} to {signed(change.interval[1] ?? 0)}{change.n != null && ` · n ${change.n}`}</span></> : <span className="faint">–</span>}</td>
               </tr>
             ))}
           </tbody>

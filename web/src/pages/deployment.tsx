@@ -6,10 +6,10 @@ import { api, ok } from "../api/client";
 import { compact, hash, latency, money, percent } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Callout, Card, Copy, Empty, Est, Field, PageHead, Problem, Skeleton } from "../ui/base";
-import { WordDiff } from "../ui/diff";
 import { Confirm, Dialog, useSay } from "../ui/layers";
+import { ManifestDiff, ManifestLine, manifestQuery } from "../ui/manifest";
 import { Hash, PromptLink } from "../ui/parts";
-import { ManifestLine, manifestQuery } from "./deployments";
+import { Canaries } from "./canary";
 
 const route = getRouteApi("/deployments/$name");
 type Deployment = Schemas["Deployment"];
@@ -33,6 +33,7 @@ export function DeploymentPage() {
       </PageHead>
       {deployment?.safe_mode && <Callout tone="bad"><strong>Safe mode is on.</strong> {deployment.settings?.safe_mode?.answer ? <>Every call is answered with: “{deployment.settings.safe_mode.answer}”</> : "Every call is answered by the safe manifest."}</Callout>}
       <Traffic name={name} environment={environment} />
+      <Canaries deployment={name} environment={deployment?.environment} />
       <div className="grid wide-left">
         <Card title="History" flush aside={changes && <span className="faint num">{changes.length}</span>}>
           {history.isError ? <Problem error={history.error} /> : !changes || !deployment ? <div className="card-body"><Skeleton height={160} /></div> : <History deployment={deployment} changes={changes} />}
@@ -150,6 +151,7 @@ function Rehearse({ deployment }: { deployment: Deployment }) {
 
 function History({ deployment, changes }: { deployment: Deployment; changes: Change[] }) {
   const search = route.useSearch();
+  const navigate = route.useNavigate();
   const refusal = useRefusal();
   const client = useQueryClient();
   const { say, refused } = useSay();
@@ -174,9 +176,9 @@ function History({ deployment, changes }: { deployment: Deployment; changes: Cha
               <tr key={change.revision}>
                 <td className="num">{change.revision}</td>
                 <td><Badge tone={change.action === "rollback" || change.action === "safe_mode_on" ? "warn" : change.action === "deploy" ? "info" : "plain"}>{ACTIONS[change.action]}</Badge></td>
-                <td><div className="row tight wrap"><ManifestLine hash={change.to} />{change === changes[0] && <Badge tone="good">live</Badge>}</div>{change.from && change.from !== change.to && <Link className="link" style={{ fontSize: 12 }} to="/deployments/$name" params={{ name: deployment.name }} search={{ ...search, manifest: `${change.from}..${change.to}` }} replace>what changed</Link>}</td>
+                <td><div className="row tight wrap"><ManifestLine hash={change.to} />{change === changes[0] && <Badge tone="good">live</Badge>}</div>{change.from && change.from !== change.to && <Link className="link small" to="/deployments/$name" params={{ name: deployment.name }} search={{ ...search, manifest: `${change.from}..${change.to}` }} replace>what changed</Link>}</td>
                 <td className="muted wide-only wrap-any">{change.reason ?? <span className="faint">–</span>}</td>
-                <td className="right"><Ago time={change.at} /><div className="faint" style={{ fontSize: 11 }}>{change.by}</div></td>
+                <td className="right"><Ago time={change.at} /><div className="faint tiny">{change.by}</div></td>
                 <td className="right">{change.to !== deployment.manifest && <Button small refused={refusal("operator")} aria-label={`Roll back to revision ${change.revision}`} onClick={() => setTo(change)}>Roll back</Button>}</td>
               </tr>
             ))}
@@ -187,22 +189,8 @@ function History({ deployment, changes }: { deployment: Deployment; changes: Cha
         <p>Live traffic in <strong>{deployment.environment}</strong> is answered by this manifest again:</p>
         {to && <ManifestLine hash={to.to} />}
       </Confirm>
-      {search.manifest?.includes("..") && <ManifestDiff pair={search.manifest} deployment={deployment.name} />}
+      {search.manifest?.includes("..") && <ManifestDiff title={`What changed in ${deployment.name}`} from={search.manifest.split("..")[0]} to={search.manifest.split("..")[1]} onClose={() => void navigate({ search: (old) => ({ ...old, manifest: undefined }), replace: true })} />}
     </>
-  );
-}
-
-function ManifestDiff({ pair, deployment }: { pair: string; deployment: string }) {
-  const navigate = route.useNavigate();
-  const [from, to] = pair.split("..");
-  const before = useQuery(manifestQuery(from));
-  const after = useQuery(manifestQuery(to));
-  const close = () => void navigate({ search: (old) => ({ ...old, manifest: undefined }), replace: true });
-  const text = (manifest: Schemas["Manifest"]) => JSON.stringify(manifest, null, 2).replaceAll("\\n", "\n");
-  return (
-    <Dialog title={`What changed in ${deployment}`} shape="wide" open onClose={close}>
-      {(before.error ?? after.error) ? <Problem error={before.error ?? after.error} /> : before.data && after.data ? <div className="code" tabIndex={0}><WordDiff before={text(before.data)} after={text(after.data)} /></div> : <Skeleton height={240} />}
-    </Dialog>
   );
 }
 
@@ -210,7 +198,7 @@ function Manifest({ deployment }: { deployment: Deployment }) {
   const manifest = useQuery(manifestQuery(deployment.manifest));
   const settings = Object.entries(deployment.settings ?? {}).filter(([, value]) => value !== null && value !== undefined && !(Array.isArray(value) && value.length === 0));
   return (
-    <div className="stack" style={{ gap: 12 }}>
+    <div className="stack spaced">
       <Card title="The live manifest" aside={<Copy text={deployment.manifest} label="Copy the hash" />}>
         {!manifest.data ? <Skeleton height={160} /> : (
           <div className="stack">
@@ -225,7 +213,7 @@ function Manifest({ deployment }: { deployment: Deployment }) {
           </div>
         )}
       </Card>
-      <Card title="Settings"><dl className="facts">{settings.map(([key, value]) => <div key={key} style={{ display: "contents" }}><dt>{key.replaceAll("_", " ")}</dt><dd className="mono">{typeof value === "object" ? JSON.stringify(value) : String(value)}</dd></div>)}</dl></Card>
+      <Card title="Settings"><dl className="facts">{settings.map(([key, value]) => <div key={key}><dt>{key.replaceAll("_", " ")}</dt><dd className="mono">{typeof value === "object" ? JSON.stringify(value) : String(value)}</dd></div>)}</dl></Card>
     </div>
   );
 }

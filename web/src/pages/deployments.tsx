@@ -3,26 +3,13 @@ import { Link } from "@tanstack/react-router";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { Ago, Badge, Card, Empty, PageHead } from "../ui/base";
-import { Hash, PromptLink } from "../ui/parts";
+import { ManifestLine } from "../ui/manifest";
+import { Hash } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { Table } from "../ui/table";
 import { Canaries } from "./canary";
 
 type Deployment = Schemas["Deployment"];
-
-/** A manifest never changes: it is read once. */
-export const manifestQuery = (hash: string | null | undefined) => ({
-  queryKey: ["manifest", hash],
-  enabled: Boolean(hash),
-  staleTime: Number.POSITIVE_INFINITY,
-  queryFn: () => ok(api.GET("/api/v1/manifests/{hash}", { params: { path: { hash: hash ?? "" } } })),
-});
-
-export function ManifestLine({ hash }: { hash: string }) {
-  const manifest = useQuery(manifestQuery(hash));
-  if (!manifest.data) return <Hash of={hash} />;
-  return <span className="row wrap" style={{ gap: "0 10px" }}><PromptLink name={manifest.data.prompt} version={manifest.data.prompt_version} /><span className="mono muted">{manifest.data.model}</span></span>;
-}
 
 export function DeploymentsPage() {
   const deployments = useQuery({ queryKey: ["deployments"], queryFn: () => ok(api.GET("/api/v1/deployments", { params: { query: { limit: 200 } } })) });

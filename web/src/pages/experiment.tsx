@@ -9,6 +9,7 @@ import { LineChart } from "../charts/frame";
 import { moment, percent, plural, score, signed, whole, words } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Callout, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
+import { useCrumb } from "../ui/crumb";
 import { Confirm, useSay } from "../ui/layers";
 import { PromptLink, PART } from "../ui/parts";
 import type { Experiment } from "./experiments";
@@ -28,6 +29,7 @@ export function ExperimentPage() {
     queryFn: () => ok(api.GET("/api/v1/experiments/{experiment}/results", { params: { path: { experiment: id }, query: {} } })),
     refetchInterval: found.data?.status === "running" ? 30_000 : false,
   });
+  useCrumb(found.data?.name);
   if (found.isError && !found.data) return <Problem error={found.error} retry={() => void found.refetch()} />;
   const experiment = found.data;
   return (
@@ -77,13 +79,16 @@ function Actions({ experiment, result }: { experiment: Experiment; result: Resul
       {(experiment.status === "running" || experiment.status === "paused") && <Button kind="primary" refused={no} onClick={() => { setWinner(result?.winner ?? ""); setCompleting(true); }}>Complete</Button>}
       {experiment.status !== "completed" && experiment.status !== "cancelled" && <Button kind="danger" refused={no} onClick={() => setCancelling(true)}>Cancel</Button>}
       <Confirm title="Complete the experiment?" open={completing} onClose={() => setCompleting(false)} onConfirm={() => complete.mutate()} action="Complete" busy={complete.isPending}>
-        {result && <Callout tone={result.conclusion === "winner" ? "good" : "warn"}><strong>{result.recommendation}</strong>{result.missing.map((one) => <div key={one.what}>{one.message}</div>)}</Callout>}
+        {result && <Callout tone={conclusion(result) === "winner" ? "good" : "warn"}><strong>{result.recommendation}</strong>{result.missing.map((one) => <div key={one.what}>{one.message}</div>)}</Callout>}
         <Field label="Winner" help="Everybody gets it from now on. Without one: the control.">{(props) => <select {...props} className="select" value={winner} onChange={(event) => setWinner(event.target.value)}><option value="">None</option>{experiment.variants.map((variant) => <option key={variant.id} value={variant.id}>{variant.name || variant.id}</option>)}</select>}</Field>
       </Confirm>
       <Confirm title="Cancel the experiment?" open={cancelling} onClose={() => setCancelling(false)} onConfirm={() => cancel.mutate()} action="Cancel the experiment" danger busy={cancel.isPending}><p>Everybody gets the control. What was observed stays, and it cannot be started again.</p></Confirm>
     </>
   );
 }
+
+// The document describes the conclusion of a canary under this name.
+const conclusion = (result: Result) => result.conclusion as unknown as "winner" | "undecided" | "blocked";
 
 function shown(comparison: Pick<Comparison, "kind">): (value: number) => string {
   return comparison.kind === "binary" ? percent : (value) => (Math.abs(value) >= 100 ? whole(value) : value.toPrecision(3));
@@ -99,7 +104,7 @@ function Results({ experiment, result }: { experiment: Experiment; result: Resul
   const { metric = result.target_metric } = route.useSearch();
   const navigate = route.useNavigate();
   const metrics = [...new Set(result.comparisons.map((comparison) => comparison.metric))];
-  const tone = result.conclusion === "winner" ? "good" : result.conclusion === "blocked" ? "bad" : "plain";
+  const tone = conclusion(result) === "winner" ? "good" : conclusion(result) === "blocked" ? "bad" : "plain";
   const of = result.comparisons.filter((comparison) => comparison.metric === metric);
   return (
     <>
@@ -146,10 +151,10 @@ function Variants({ experiment, result, metric }: { experiment: Experiment; resu
               const show = comparison ? shown(comparison) : result.comparisons[0] ? shown(result.comparisons.find((one) => one.metric === metric) ?? result.comparisons[0]) : score;
               return (
                 <tr key={id}>
-                  <td><span className="row tight"><strong>{variant.name || id}</strong>{own?.is_control && <Badge>control</Badge>}{(experiment.winner ?? result.winner) === id && <Badge tone="good">winner</Badge>}</span><span className="faint" style={{ fontSize: 12 }}>{variant.prompt_name && <PromptLink name={variant.prompt_name} version={variant.prompt_version} />} {variant.model_name}</span></td>
+                  <td><span className="row tight"><strong>{variant.name || id}</strong>{own?.is_control && <Badge>control</Badge>}{(experiment.winner ?? result.winner) === id && <Badge tone="good">winner</Badge>}</span><span className="faint small">{variant.prompt_name && <PromptLink name={variant.prompt_name} version={variant.prompt_version} />} {variant.model_name}</span></td>
                   <td className="right num">{whole(summary?.units ?? own?.units ?? 0)}</td>
                   <td>{summary?.mean != null ? <span className="est"><span>{show(summary.mean)}</span><small>{summary.interval ? `${show(summary.interval.low)}–${show(summary.interval.high)}` : "no interval"} · n {whole(summary.units)}</small></span> : "–"}</td>
-                  <td className="right num">{comparison?.difference != null ? <span className={comparison.significant ? (comparison.better ? "good" : "bad") : ""}>{comparison.difference > 0 ? "+" : "−"}{show(Math.abs(comparison.difference))}</span> : <span className="faint">–</span>}{comparison?.lift && <div className="faint" style={{ fontSize: 11 }}>{signed(comparison.lift.value * 100, 1)} %</div>}</td>
+                  <td className="right num">{comparison?.difference != null ? <span className={comparison.significant ? (comparison.better ? "good" : "bad") : ""}>{comparison.difference > 0 ? "+" : "−"}{show(Math.abs(comparison.difference))}</span> : <span className="faint">–</span>}{comparison?.lift && <div className="faint tiny">{signed(comparison.lift.value * 100, 1)} %</div>}</td>
                   <td className="num">{comparison?.interval ? `${show(comparison.interval.low)} to ${show(comparison.interval.high)}` : <span className="faint">–</span>}</td>
                   <td className="right num">{comparison?.p_value_corrected != null ? (comparison.p_value_corrected < 0.001 ? "< 0.001" : comparison.p_value_corrected.toFixed(3)) : "–"}</td>
                   <td className="right num wide-only">{comparison?.bayes ? percent(comparison.bayes.chance_to_win) : "–"}</td>

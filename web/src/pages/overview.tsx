@@ -5,7 +5,7 @@ import { useMemo } from "react";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { LineChart, Sparkline } from "../charts/frame";
-import { compact, latency, money, percent, plural, score, signed } from "../lib/format";
+import { compact, latency, money, percent, plural, score, signed, words } from "../lib/format";
 import { Ago, Badge, Card, Dot, Empty, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { PromptLink, RunLink, severityTone } from "../ui/parts";
@@ -30,7 +30,7 @@ export function OverviewPage() {
         <SpendStat data={data} />
       </div>
       <div className="grid wide-left">
-        <div className="stack" style={{ gap: 12 }}>
+        <div className="stack spaced">
           <TrafficChart data={data} />
           <Deployments data={data} />
           <Experiments data={data} />
@@ -217,7 +217,7 @@ function Deployments({ data }: { data: Overview | undefined }) {
                 <tr key={`${deployment.name}/${deployment.environment}`}>
                   <td>
                     <div className="row wrap tight">
-                      <Link className="hover-link" style={{ fontWeight: 500 }} to="/deployments/$name" params={{ name: deployment.name }} search={{ environment: deployment.environment }}>{deployment.name}</Link>
+                      <Link className="hover-link strong" to="/deployments/$name" params={{ name: deployment.name }} search={{ environment: deployment.environment }}>{deployment.name}</Link>
                       <Badge>{deployment.environment}</Badge>
                       {deployment.safe_mode && <Badge tone="bad">Safe mode</Badge>}
                     </div>
@@ -243,8 +243,8 @@ function Experiments({ data }: { data: Overview | undefined }) {
         {data.experiments.map((experiment) => (
           <li key={experiment.id}>
             <Dot tone={experiment.status === "running" ? "info" : "warn"} />
-            <div className="grow"><Link className="hover-link" style={{ fontWeight: 500 }} to="/experiments/$id" params={{ id: experiment.id }}>{experiment.name}</Link> <span className="muted">{experiment.variants.map((variant) => variant.name || variant.id).join(" against ")}</span></div>
-            <span className="faint nowrap" style={{ fontSize: 12 }}>{experiment.status === "paused" ? "paused, " : ""}<Ago time={experiment.start_time} /></span>
+            <div className="grow"><Link className="hover-link strong" to="/experiments/$id" params={{ id: experiment.id }}>{experiment.name}</Link> <span className="muted">{experiment.variants.map((variant) => variant.name || variant.id).join(" against ")}</span></div>
+            <span className="faint nowrap small">{experiment.status === "paused" ? "paused, " : ""}<Ago time={experiment.start_time} /></span>
           </li>
         ))}
       </ul>
@@ -265,7 +265,7 @@ function Changes({ data }: { data: Overview | undefined }) {
   return (
     <Card title="What changed since yesterday" flush aside={data && <span className="faint num">{plural(changes.length, "change")}</span>}>
       {!data ? <div className="card-body stack">{Array.from({ length: 8 }, (_, i) => <Skeleton key={i} height={16} />)}</div> : changes.length === 0 ? (
-        <Empty title="Nothing changed">Runs, deployments, prompts, experiments and alerts of the last 24 hours stand here.</Empty>
+        <Empty title="Nothing changed">Runs, deployments, canaries, prompts, experiments and alerts of the last 24 hours stand here.</Empty>
       ) : (
         <ul className="feed scroll" tabIndex={0} aria-label="Changes">
           {changes.map((change) => (
@@ -273,9 +273,9 @@ function Changes({ data }: { data: Overview | undefined }) {
               <Dot tone={change.tone} />
               <div className="grow">
                 <div className="wrap-any">{change.what}</div>
-                {change.note && <div className="muted wrap-any clamp" style={{ fontSize: 12, lineHeight: "17px" }}>{change.note}</div>}
+                {change.note && <div className="muted wrap-any clamp small">{change.note}</div>}
               </div>
-              <span className="faint nowrap" style={{ fontSize: 12 }}><Ago time={change.at} /></span>
+              <span className="faint nowrap small"><Ago time={change.at} /></span>
             </li>
           ))}
         </ul>
@@ -289,6 +289,18 @@ function pushed(prompt: Schemas["NewPrompt"]): Change {
 }
 
 const DONE: Record<string, string> = { deploy: "points to another manifest", rollback: "was rolled back", safe_mode_on: "answers in safe mode", safe_mode_off: "left safe mode", configure: "has other settings" };
+
+/** What became of a canary. That it is being promoted is told once it is. */
+const CANARY: Record<string, [Tone, string]> = {
+  draft: ["plain", "was drafted"],
+  shadowing: ["info", "answers live traffic unseen"],
+  exposing: ["accent", "is shown to more users"],
+  paused: ["warn", "is paused"],
+  awaiting_approval: ["warn", "waits for an approval"],
+  promoted: ["good", "was promoted"],
+  concluded: ["good", "would have been promoted"],
+  aborted: ["bad", "was aborted"],
+};
 
 function told(event: Schemas["StoredEvent"]): Change | null {
   const base = { id: `event-${event.id}`, at: event.at };
@@ -310,6 +322,12 @@ function told(event: Schemas["StoredEvent"]): Change | null {
       return { ...base, tone: event.action === "rollback" || event.action === "safe_mode_on" ? "warn" : "info", what: <><Link className="hover-link" to="/deployments/$name" params={{ name: event.deployment }} search={{ environment: event.environment }}>{event.deployment}</Link> {DONE[event.action] ?? event.action}</>, note: event.environment };
     case "experiment":
       return { ...base, tone: "info", what: <>Experiment <Link className="hover-link" to="/experiments/$id" params={{ id: event.experiment }}>{event.name}</Link> is {event.status}</> };
+    case "canary": {
+      const become = CANARY[event.status];
+      return become ? { ...base, tone: become[0], what: <>Canary of <Link className="hover-link" to="/canaries/$id" params={{ id: event.canary }}>{event.deployment}</Link> {become[1]}</>, note: [event.environment, event.note && words(event.note)].filter(Boolean).join(" · ") } : null;
+    }
+    case "incident":
+      return { ...base, tone: event.action === "closed" ? "plain" : "bad", what: <>Incident on <Link className="hover-link" to="/deployments/$name" params={{ name: event.deployment }} search={{ environment: event.environment }}>{event.deployment}</Link> {event.action}</>, note: event.environment };
     case "schedule":
       return event.action === "started" ? null : { ...base, tone: "warn", what: <>Schedule <Link className="hover-link" to="/schedules" search={{ schedule: event.schedule }}>{event.schedule}</Link> {event.action}</>, note: event.reason };
     default:

@@ -45,13 +45,13 @@ export function PromptPage() {
             {all?.map((version) => (
               <Link key={version.version} to="/prompts/$name" params={{ name }} search={{ ...search, version: version.version }} replace activeOptions={PART} aria-current={version === shown ? "true" : undefined}>
                 <span className="row tight"><strong className="num">{version.version}</strong>{version.is_active && <Badge tone="good">Active</Badge>}{deployed(version.version).map((head) => <Badge key={head.deployment.environment} tone="accent">{head.deployment.environment}</Badge>)}</span>
-                <span className="muted truncate" style={{ fontSize: 12 }}>{version.change ?? "No note"}</span>
-                <span className="faint" style={{ fontSize: 11 }}>{version.author && `${version.author} · `}<Ago time={version.created_at} /></span>
+                <span className="muted truncate small">{version.change ?? "No note"}</span>
+                <span className="faint tiny">{version.author && `${version.author} · `}<Ago time={version.created_at} /></span>
               </Link>
             ))}
           </nav>
         </Card>
-        <div className="stack" style={{ gap: 12 }}>
+        <div className="stack spaced">
           <nav className="tabs" aria-label="Parts of the version">
             {TABS.map(([key, label]) => <Link key={key} to="/prompts/$name" params={{ name }} search={{ ...search, tab: key === "content" ? undefined : key }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{label}</Link>)}
           </nav>
@@ -82,7 +82,7 @@ function Content({ prompt, deployed }: { prompt: Prompt; deployed: Schemas["Depl
             <div className="table-wrap">
               <table className="table compact" aria-label="Variables">
                 <thead><tr><th scope="col">Name</th><th scope="col">Type</th><th scope="col">Default</th></tr></thead>
-                <tbody>{prompt.variables?.map((variable) => <tr key={variable.name}><td><span className="mono">{variable.name}</span>{variable.required && <span className="bad" title="required"> *</span>}{variable.description && <div className="muted" style={{ fontSize: 12 }}>{variable.description}</div>}</td><td>{variable.type ?? "string"}</td><td className="mono">{variable.default == null ? <span className="faint">–</span> : JSON.stringify(variable.default)}</td></tr>)}</tbody>
+                <tbody>{prompt.variables?.map((variable) => <tr key={variable.name}><td><span className="mono">{variable.name}</span>{variable.required && <span className="bad" title="required"> *</span>}{variable.description && <div className="muted small">{variable.description}</div>}</td><td>{variable.type ?? "string"}</td><td className="mono">{variable.default == null ? <span className="faint">–</span> : JSON.stringify(variable.default)}</td></tr>)}</tbody>
               </table>
             </div>
           )}

@@ -73,13 +73,13 @@ function Report({ report }: { report: Schemas["GateReport"] }) {
             <tbody>
               {report.checks.map((check) => (
                 <tr key={check.name}>
-                  <td><div style={{ fontWeight: 500 }}>{words(check.name)}</div><div className="muted wrap-any" style={{ fontSize: 12 }}>{check.message}</div></td>
+                  <td><div className="strong">{words(check.name)}</div><div className="muted wrap-any small">{check.message}</div></td>
                   <td><Verdict of={check.status} /></td>
                   <td className="right num">{score(check.baseline)}</td>
                   <td className="right num">{score(check.current)}</td>
                   <td className="right">{check.baseline != null && check.current != null ? <Delta value={check.current - check.baseline} interval={check.interval} /> : "–"}</td>
                   <td>{check.interval?.length === 2 && check.baseline != null && check.current != null ? (
-                    <><Interval value={check.current - check.baseline} lower={check.interval[0] ?? 0} upper={check.interval[1] ?? 0} from={-0.3} to={0.3} limit={0} tone={check.status === "fail" ? "var(--bad)" : "var(--series-1)"} /><span className="faint num" style={{ fontSize: 11 }}>{score(check.interval[0])} to {score(check.interval[1])}{check.n != null && ` · n ${check.n}`}</span></>
+                    <><Interval value={check.current - check.baseline} lower={check.interval[0] ?? 0} upper={check.interval[1] ?? 0} from={-0.3} to={0.3} limit={0} tone={check.status === "fail" ? "var(--bad)" : "var(--series-1)"} /><span className="faint num tiny">{score(check.interval[0])} to {score(check.interval[1])}{check.n != null && ` · n ${check.n}`}</span></>
                   ) : <span className="faint">–</span>}</td>
                   <td className="right num">{check.limit ?? "–"}</td>
                 </tr>

@@ -164,7 +164,7 @@ function Trial({ result, expected, several, run }: { result: Result; expected: s
                   <span style={{ color: "var(--text)" }}>{words(name)}</span>
                   {spec?.weight != null && <span>weight {spec.weight}</span>}
                   <span className="grow" />
-                  <span className={`num ${threshold != null && scale ? (metric.score < threshold ? "bad" : "good") : ""}`} style={{ fontSize: 12 }}>{spec?.kind === "latency" ? ms(metric.score) : spec?.kind === "cost" ? money(metric.score) : score(metric.score)}{threshold != null && scale && <span className="faint"> of {threshold}</span>}</span>
+                  <span className={`num small ${threshold != null && scale ? (metric.score < threshold ? "bad" : "good") : ""}`}>{spec?.kind === "latency" ? ms(metric.score) : spec?.kind === "cost" ? money(metric.score) : score(metric.score)}{threshold != null && scale && <span className="faint"> of {threshold}</span>}</span>
                 </header>
                 {(metric.reason || metric.detail != null) && <div style={{ whiteSpace: "normal" }}><Judgement metric={metric} /></div>}
                 {!metric.reason && metric.detail == null && scale && <div style={{ padding: "4px 12px" }}><Interval value={metric.score} lower={metric.score} upper={metric.score} limit={threshold} /></div>}

@@ -6,6 +6,7 @@ import { Histogram, Interval } from "../charts/frame";
 import { moment, money, ms, percent, plural, score, whole, words } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Bar, Button, Callout, Card, Empty, Est, PageHead, Problem, Skeleton } from "../ui/base";
+import { useCrumb } from "../ui/crumb";
 import { Confirm, useSay } from "../ui/layers";
 import { Hash, PromptLink, RunStatus, Verdict, PART } from "../ui/parts";
 import { useState } from "react";
@@ -31,6 +32,7 @@ export function RunPage() {
     refetchInterval: (query) => (query.state.data?.status === "running" ? 5_000 : false),
   });
   const baselines = useBaselines();
+  useCrumb(found.data?.name);
   if (found.isError && !found.data) return <Problem error={found.error} retry={() => void found.refetch()} />;
   const run = found.data;
   return (
@@ -241,11 +243,11 @@ function Setup({ run }: { run: Run }) {
           <dt>Response cache</dt><dd>{spec.cache ? "may be used" : "not used"}</dd>
           <dt>Created</dt><dd>{moment(run.created_at)}</dd>
           {run.start_time && run.end_time && <><dt>Took</dt><dd>{ms(new Date(run.end_time).getTime() - new Date(run.start_time).getTime())}</dd></>}
-          {Object.entries(run.tags ?? {}).map(([name, value]) => <div key={name} style={{ display: "contents" }}><dt>Tag</dt><dd><Badge mono>{name}={value}</Badge></dd></div>)}
-          {Object.entries(run.metadata ?? {}).map(([name, value]) => <div key={name} style={{ display: "contents" }}><dt>{name}</dt><dd className="mono">{typeof value === "string" ? (/^https?:\/\//.test(value) ? <a className="link" href={value} target="_blank" rel="noreferrer">{value}</a> : value) : JSON.stringify(value)}</dd></div>)}
+          {Object.entries(run.tags ?? {}).map(([name, value]) => <div key={name}><dt>Tag</dt><dd><Badge mono>{name}={value}</Badge></dd></div>)}
+          {Object.entries(run.metadata ?? {}).map(([name, value]) => <div key={name}><dt>{name}</dt><dd className="mono">{typeof value === "string" ? (/^https?:\/\//.test(value) ? <a className="link" href={value} target="_blank" rel="noreferrer">{value}</a> : value) : JSON.stringify(value)}</dd></div>)}
         </dl>
       </Card>
-      <div className="stack" style={{ gap: 12 }}>
+      <div className="stack spaced">
         {manifest.system && <Card title="System message"><pre className="code" tabIndex={0}>{manifest.system}</pre></Card>}
         <Card title="Scoring"><pre className="code" tabIndex={0}>{JSON.stringify(spec.scoring, null, 2)}</pre></Card>
       </div>

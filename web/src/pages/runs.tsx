@@ -49,7 +49,7 @@ export function RunsPage() {
             {baselines.has(run.id) && <Badge tone="accent">Baseline</Badge>}
             {run.metadata?.simulated === true && <Badge>Simulated</Badge>}
           </span>
-          <span className="faint" style={{ fontSize: 12, lineHeight: "16px" }}>{run.dataset}{run.spec.suite && ` · ${run.spec.suite}`} · <span className="mono" style={{ fontSize: 11 }}>{shortId(run.id)}</span></span>
+          <span className="faint" style={{ fontSize: 12, lineHeight: "16px" }}>{run.dataset}{run.spec.suite && ` · ${run.spec.suite}`} · <span className="mono tiny">{shortId(run.id)}</span></span>
         </div>
       ),
     },

@@ -1,8 +1,8 @@
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, getRouteApi } from "@tanstack/react-router";
 import { useMemo } from "react";
-import type { PageOf, Schemas } from "../api/client";
-import { api, ok, send } from "../api/client";
+import type { Schemas } from "../api/client";
+import { api, ok } from "../api/client";
 import type { LineData } from "../charts/frame";
 import { LineChart } from "../charts/frame";
 import { compact, moment, money, ms, percent, whole, words } from "../lib/format";
@@ -18,7 +18,7 @@ const route = getRouteApi("/traffic");
 type Call = Schemas["RequestRecord"];
 const OUTCOMES: Record<Call["outcome"], [Tone, string]> = { ok: ["good", "Answered"], upstream_error: ["bad", "Provider error"], unavailable: ["bad", "Unavailable"], cut: ["warn", "Broke off"], cancelled: ["plain", "Caller left"], refused: ["warn", "Refused"] };
 
-export function OutcomeBadge({ of }: { of: Call["outcome"] }) {
+function OutcomeBadge({ of }: { of: Call["outcome"] }) {
   const [tone, text] = OUTCOMES[of];
   return <Badge tone={tone}>{text}</Badge>;
 }
@@ -135,7 +135,7 @@ function CallDrawer({ id, onClose }: { id: string; onClose: () => void }) {
             <dt>User</dt><dd>{call.user ? <Link className="link" to="/traffic" search={{ user: call.user }}>{call.user}</Link> : "–"}</dd>
             <dt>Session</dt><dd>{call.session ? <Link className="link" to="/traffic" search={{ session: call.session }}>{call.session}</Link> : "–"}</dd>
             {call.variant && <><dt>Variant</dt><dd className="mono">{call.variant}</dd></>}
-            {Object.entries(call.tags ?? {}).map(([key, value]) => <div key={key} style={{ display: "contents" }}><dt>{key}</dt><dd>{value}</dd></div>)}
+            {Object.entries(call.tags ?? {}).map(([key, value]) => <div key={key}><dt>{key}</dt><dd>{value}</dd></div>)}
           </dl>
         </>
       )}
@@ -143,23 +143,13 @@ function CallDrawer({ id, onClose }: { id: string; onClose: () => void }) {
   );
 }
 
-interface Said {
-  id: string;
-  at: string;
-  thumb?: "up" | "down" | null;
-  rating?: { value: number; scale: number } | null;
-  label?: string | null;
-  comment?: string | null;
-  correction?: string | null;
-}
-
 /** What people said of the answer, and a thumb of one's own. */
 function FeedbackOn({ request }: { request: string }) {
   const client = useQueryClient();
   const { say, refused } = useSay();
-  const said = useQuery({ queryKey: ["feedback", request], retry: false, queryFn: () => send<PageOf<Said & { body?: Said }>>("GET", `/api/v1/feedback?request_id=${encodeURIComponent(request)}`) });
+  const said = useQuery({ queryKey: ["feedback", request], retry: false, queryFn: () => ok(api.GET("/api/v1/feedback", { params: { query: { request_id: request } } })) });
   const give = useMutation({
-    mutationFn: (thumb: "up" | "down") => send("POST", "/api/v1/feedback", { request_id: request, thumb }),
+    mutationFn: (thumb: Schemas["Thumb"]) => ok(api.POST("/api/v1/feedback", { body: { request_id: request, thumb } })),
     onSuccess: () => {
       void client.invalidateQueries({ queryKey: ["feedback"] });
       void client.invalidateQueries({ queryKey: ["review"] });
@@ -171,7 +161,7 @@ function FeedbackOn({ request }: { request: string }) {
   return (
     <section className="stack" aria-label="Feedback">
       <div className="row"><h3>Feedback</h3><Button small disabled={give.isPending} onClick={() => give.mutate("up")}>Good answer</Button><Button small disabled={give.isPending} onClick={() => give.mutate("down")}>Bad answer</Button></div>
-      {said.data.items.map((one) => ({ ...one.body, ...one })).map((one) => (
+      {said.data.items.map((one) => (
         <div key={one.id} className="message">
           <header>{one.thumb && <Badge tone={one.thumb === "up" ? "good" : "bad"}>{one.thumb === "up" ? "thumb up" : "thumb down"}</Badge>}{one.rating && <Badge>{one.rating.value} of {one.rating.scale}</Badge>}{one.label && <Badge outline>{one.label}</Badge>}<span className="grow" /><Ago time={one.at} /></header>
           {(one.comment || one.correction) && <div>{one.comment}{one.correction && <div className="good">{one.correction}</div>}</div>}

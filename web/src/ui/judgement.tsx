@@ -62,7 +62,7 @@ function Judged({ detail }: { detail: Detail }) {
         </div>
       )}
       {detail.dropped?.map((dropped, i) => <p key={i} className="warn">{dropped.judge} was dropped in round {dropped.round}: {dropped.reason}</p>)}
-      <p className="faint" style={{ fontSize: 12 }}>{(detail.judges?.length ? detail.judges.join(", ") : detail.judge) ?? ""} · {detail.prompt}{detail.cost ? ` · ${money(detail.cost)}` : ""}</p>
+      <p className="faint small">{(detail.judges?.length ? detail.judges.join(", ") : detail.judge) ?? ""} · {detail.prompt}{detail.cost ? ` · ${money(detail.cost)}` : ""}</p>
     </>
   );
 }
@@ -72,7 +72,7 @@ function Axes({ axes }: { axes: Record<string, AxisScore> }) {
   return (
     <dl className="facts">
       {Object.entries(axes).map(([name, axis]) => (
-        <div key={name} style={{ display: "contents" }}>
+        <div key={name}>
           <dt>{words(name)}</dt>
           <dd><span className="num">{score(axis.score)}</span>{axis.reason && <span className="muted"> · {axis.reason}</span>}</dd>
         </div>
