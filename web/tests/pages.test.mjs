@@ -42,7 +42,10 @@ before(async () => {
   const runs = (await api("GET", "/api/v1/runs?limit=10")).items;
   ids.worse = runs.find((run) => run.prompt_version === "1.1.0").id;
   ids.experiment = (await api("GET", "/api/v1/experiments?status=running")).items[0].id;
-  ids.draft = (await api("GET", "/api/v1/experiments?status=draft")).items[0].id;
+  ids.plan = (await api("GET", "/api/v1/experiments?status=draft")).items[0].id;
+  const canaries = (await api("GET", "/api/v1/canaries")).items;
+  for (const status of ["shadowing", "aborted", "draft"]) ids[status] = canaries.find((canary) => canary.state.status === status)?.id;
+  assert.ok(ids.shadowing && ids.aborted, `canaries: ${canaries.map((canary) => canary.state.status)}`);
   ids.soft = (await api("GET", "/api/v1/records?soft_failed=true&limit=1")).items[0].id;
 });
 
@@ -232,7 +235,7 @@ test("an experiment is planned with its size and created", async () => {
 
 test("a deployment is rolled back, with a confirmation, and put into safe mode and back", async () => {
   await go("/deployments");
-  await page.getByRole("row", { name: /production/ }).getByRole("link", { name: "support-bot" }).first().click();
+  await page.getByRole("table", { name: "Deployments" }).getByRole("row", { name: /production/ }).getByRole("link", { name: "support-bot", exact: true }).first().click();
   await page.getByRole("button", { name: "Roll back to revision 2" }).click();
   await page.locator("dialog[open]").getByRole("button", { name: "Roll back" }).click();
   await see(/points to .* again/);
@@ -243,6 +246,54 @@ test("a deployment is rolled back, with a confirmation, and put into safe mode a
   await click("Leave safe mode");
   await page.locator("dialog[open]").getByRole("button", { name: "Leave safe mode" }).click();
   await see("Safe mode is off.");
+});
+
+test("a canary: wins and losses with their bounds, conditions, pairs with their texts, the decision log", async () => {
+  await go("/deployments");
+  await page.getByRole("table", { name: "Canaries" }).getByRole("row", { name: /Shadowing/ }).getByRole("link", { name: "plant-care" }).click();
+  await page.waitForURL(/\/canaries\/can_/);
+  const { situation } = await api("GET", `/api/v1/canaries/${ids.shadowing}`);
+  assert.ok(situation.wins > 0 && situation.ties > 0 && situation.losses > 0, JSON.stringify(situation));
+  await page.getByRole("img", { name: `${situation.wins} wins, ${situation.ties} ties, ${situation.losses} losses` }).waitFor();
+  await page.getByRole("table", { name: "Conditions" }).getByRole("row", { name: /Net win/ }).waitFor();
+  await page.getByRole("table", { name: "Guardrails" }).getByRole("row", { name: /Latency p95/ }).waitFor();
+  await page.locator(".uplot canvas").nth(1).waitFor();
+  await click("What differs", "link");
+  await page.locator("dialog[open] del", { hasText: "12" }).first().waitFor();
+  await page.keyboard.press("Escape");
+  await click("Pairs", "link");
+  await click("Losses");
+  await page.waitForURL(/verdict=loss/);
+  await page.locator("tbody .cover").first().click();
+  const drawer = page.locator("dialog[open]");
+  await drawer.getByText("From production’s answer to the candidate’s").waitFor();
+  await drawer.getByText("Judged by the words that both have.").first().waitFor();
+  await page.keyboard.press("Escape");
+  await click("Decisions", "link");
+  await page.getByRole("table", { name: "Decisions" }).getByText("Goes on").first().waitFor();
+});
+
+test("a canary that loses was aborted, and the overview tells of it", async () => {
+  await go(`/canaries/${ids.aborted}`);
+  await see("even its upper bound is below", { exact: false });
+  await click("Decisions", "link");
+  await page.getByRole("table", { name: "Decisions" }).getByText("Aborted").waitFor();
+  await go("/");
+  await page.getByRole("list", { name: "Changes" }).getByText("was aborted").waitFor();
+});
+
+test("a draft of a canary begins, is paused, goes on and is aborted with a reason", async () => {
+  await go(`/canaries/${ids.draft}`);
+  await see("nothing is asked until it begins", { exact: false });
+  await click("Begin");
+  await click("Pause");
+  await see("Paused: the candidate answers nothing.");
+  await click("Resume");
+  await see("The canary goes on.");
+  await click("Abort");
+  await page.locator("dialog[open]").getByLabel("Reason").fill("Only a rehearsal");
+  await page.locator("dialog[open]").getByRole("button", { name: "Abort" }).click();
+  await see("Only a rehearsal.");
 });
 
 test("traffic: soft failures, the waterfall of one call", async () => {
@@ -332,6 +383,8 @@ const PAGES = () => ({
   runs: "/runs",
   run: `/runs/${ids.worse}`,
   samples: `/runs/${ids.worse}?tab=samples`,
+  gate: `/runs/${ids.worse}?tab=gate`,
+  setup: `/runs/${ids.worse}?tab=setup`,
   compare: `/compare?a=baseline&b=${ids.worse}`,
   prompts: "/prompts",
   prompt: "/prompts/support-bot",
@@ -341,10 +394,15 @@ const PAGES = () => ({
   dataset: "/datasets/golden",
   experiments: "/experiments",
   experiment: `/experiments/${ids.experiment}`,
-  draft: `/experiments/${ids.draft}`,
+  plan: `/experiments/${ids.plan}`,
+  experimentSetup: `/experiments/${ids.experiment}?tab=setup`,
   wizard: "/experiments/new",
   deployments: "/deployments",
   deployment: "/deployments/support-bot?environment=production",
+  canary: `/canaries/${ids.shadowing}`,
+  canaryPairs: `/canaries/${ids.shadowing}?tab=pairs`,
+  canaryDecisions: `/canaries/${ids.shadowing}?tab=decisions`,
+  canaryAborted: `/canaries/${ids.aborted}`,
   traffic: "/traffic",
   call: `/traffic?record=${ids.soft}`,
   review: "/review",

@@ -245,40 +245,69 @@ const UNITS: Record<Schemas["GuardrailMeasure"]["guardrail"], (value: number) =>
   score_tolerance: (value) => value.toFixed(3),
 };
 
-function Guardrails({ title, measures, awaited = [], unmeasured = [] }: { title: string; measures: Schemas["GuardrailMeasure"][]; awaited?: string[] | undefined; unmeasured?: string[] | undefined }) {
+interface Rail {
+  name: Schemas["GuardrailMeasure"]["guardrail"];
+  measured?: Omit<Schemas["GuardrailMeasure"], "tested"> & { tested: Bounds };
+  /** Why there is no number. */
+  why?: string;
+}
+
+const RAILS: Column<Rail>[] = [
+  { head: "Guardrail", cell: ({ name }) => sentence(words(name)) },
+  {
+    head: "State",
+    cell: ({ measured }) => {
+      if (!measured) return null;
+      const { tested, bound } = measured;
+      const state = tested.low > bound ? "broken" : tested.high <= bound ? "met" : "open";
+      return <Badge tone={CHECKS[state][0]}>{state === "met" ? "Kept" : CHECKS[state][1]}</Badge>;
+    },
+  },
+  { head: "Now", right: true, cell: ({ name, measured }) => measured && UNITS[name](measured.value) },
+  { head: "Limit", right: true, cell: ({ name, measured }) => measured && UNITS[name](measured.limit) },
+  {
+    head: "Bounds",
+    block: true,
+    cell: ({ name, measured, why }) => {
+      if (!measured) return <span className="muted">{why}</span>;
+      const { tested, bound } = measured;
+      // Of latencies the share of slow answers is tested.
+      if (name === "latency_p95") return <span className="num">{percent(tested.low)} to {percent(tested.high)} <span className="muted">of answers are slower than that; {percent(bound)} may be</span></span>;
+      return <span className="num">{UNITS[name](tested.low)} to {UNITS[name](tested.high)}</span>;
+    },
+  },
+  { head: "n", right: true, cell: ({ measured }) => measured && whole(measured.tested.n) },
+];
+
+function Guardrails({ title, measures, awaited = [], unmeasured = [] }: { title: string; measures: Schemas["GuardrailMeasure"][]; awaited?: Rail["name"][] | undefined; unmeasured?: Rail["name"][] | undefined }) {
+  const rows: Rail[] = [
+    ...measures.map((measured) => ({ name: measured.guardrail, measured: measured as unknown as NonNullable<Rail["measured"]> })),
+    ...awaited.map((name) => ({ name, why: "Too little was seen yet." })),
+    ...unmeasured.map((name) => ({ name, why: "It cannot be measured here, and decides nothing." })),
+  ];
   return (
     <Card title={title} flush>
-      {measures.length + awaited.length + unmeasured.length === 0 ? <Empty title="The policy names no guardrail" /> : (
-        <div className="table-wrap"><table className="table" aria-label={title}><thead><tr><th scope="col">Guardrail</th><th scope="col">State</th><th scope="col" className="right">Now</th><th scope="col" className="right">Limit</th><th scope="col">Bounds</th><th scope="col" className="right">n</th></tr></thead><tbody>
-          {measures.map((rail) => {
-            const tested = bounds(rail.tested as Schemas["Measure"]) as Bounds;
-            const show = UNITS[rail.guardrail];
-            // Of latencies the share of slow answers is tested.
-            const range = rail.guardrail === "latency_p95" ? `${percent(tested.low)} to ${percent(tested.high)} too slow, ${percent(rail.bound)} may be` : `${show(tested.low)} to ${show(tested.high)}`;
-            const state = tested.low > rail.bound ? "broken" : tested.high <= rail.bound ? "met" : "open";
-            return <tr key={rail.guardrail}><td>{sentence(words(rail.guardrail))}</td><td><Badge tone={CHECKS[state][0]}>{state === "met" ? "Kept" : CHECKS[state][1]}</Badge></td><td className="right num">{show(rail.value)}</td><td className="right num">{show(rail.limit)}</td><td className="num">{range}</td><td className="right num">{whole(tested.n)}</td></tr>;
-          })}
-          {awaited.map((name) => <tr key={name}><td>{sentence(words(name))}</td><td colSpan={5} className="muted">Too little was seen yet.</td></tr>)}
-          {unmeasured.map((name) => <tr key={name}><td>{sentence(words(name))}</td><td colSpan={5} className="muted">It cannot be measured here, and decides nothing.</td></tr>)}
-        </tbody></table></div>
-      )}
+      <Table label={title} columns={RAILS} rows={rows} id={(rail) => rail.name} empty={<Empty title="The policy names no guardrail" />} />
     </Card>
   );
 }
 
 /** What users saw at each stage, candidate beside production. */
 function Stages({ report: { stages = {}, canary } }: { report: Report }) {
-  const rows = Object.entries(stages);
+  const rows = Object.entries(stages).flatMap(([stage, arms]) => (["candidate", "production"] as const).map((side) => ({ stage: Number(stage), side, arm: arms[side] })));
   if (rows.length === 0) return null;
   const rate = (part: number, all: number) => (all > 0 ? percent(part / all) : "–");
+  const columns: Column<(typeof rows)[number]>[] = [
+    { head: "Stage", cell: ({ stage }) => <>{stage + 1} <span className="muted">{percent(canary.policy.stages?.[stage])} of users</span></> },
+    { head: "Answered by", cell: ({ side }) => <Badge tone={side === "candidate" ? "accent" : "plain"}>{sentence(side)}</Badge> },
+    { head: "Requests", right: true, cell: ({ arm }) => whole(arm.requests) },
+    { head: "Errors", right: true, cell: ({ arm }) => rate(arm.errors, arm.requests) },
+    { head: "Soft failures", right: true, cell: ({ arm }) => rate(arm.soft_failures, arm.requests) },
+    { head: "Mean cost", right: true, cell: ({ arm }) => (arm.priced > 0 ? money(arm.cost / arm.priced) : "–") },
+  ];
   return (
     <Card title="Among users" flush>
-      <div className="table-wrap"><table className="table" aria-label="Stages"><thead><tr><th scope="col">Stage</th><th scope="col">Who answered</th><th scope="col" className="right">Requests</th><th scope="col" className="right">Errors</th><th scope="col" className="right">Soft failures</th><th scope="col" className="right">Mean cost</th></tr></thead><tbody>
-        {rows.flatMap(([stage, arms]) => (["candidate", "production"] as const).map((side) => {
-          const arm = arms[side];
-          return <tr key={`${stage}/${side}`}><td>{side === "candidate" && `${Number(stage) + 1} · ${percent(canary.policy.stages?.[Number(stage)])} of users`}</td><td>{sentence(side)}</td><td className="right num">{whole(arm.requests)}</td><td className="right num">{rate(arm.errors, arm.requests)}</td><td className="right num">{rate(arm.soft_failures, arm.requests)}</td><td className="right num">{arm.priced > 0 ? money(arm.cost / arm.priced) : "–"}</td></tr>;
-        }))}
-      </tbody></table></div>
+      <Table label="Stages" columns={columns} rows={rows} id={({ stage, side }) => `${stage}/${side}`} />
     </Card>
   );
 }

@@ -3,7 +3,7 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import type { Run, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { Interval } from "../charts/frame";
-import { money, ms, score, signed, words } from "../lib/format";
+import { money, ms, score, sentence, signed, words } from "../lib/format";
 import { Badge, Button, Callout, Card, Empty, Est, PageHead, Problem, Skeleton } from "../ui/base";
 import { WordDiff } from "../ui/diff";
 import { Judgement } from "../ui/judgement";
@@ -105,26 +105,23 @@ function Evidence({ paired }: { paired: Schemas["PairedEvidence"] }) {
 
 function Changes({ title, changes, kind }: { title: string; changes: Record<string, Schemas["Change"]>; kind?: (name: string) => string | undefined }) {
   const shown = (name: string) => (kind?.(name) === "latency" ? ms : kind?.(name) === "cost" ? money : score);
-  const rows = Object.entries(changes).sort((x, y) => x[1].change - y[1].change);
-  const widest = Math.max(0.02, ...rows.flatMap(([, c]) => [Math.abs(c.change), ...(c.interval ?? []).map(Math.abs)]).filter((v) => v <= 1));
+  const rows = Object.entries(changes).map(([name, change]) => ({ name, ...change })).sort((x, y) => x.change - y.change);
+  const widest = Math.max(0.02, ...rows.flatMap((c) => [Math.abs(c.change), ...(c.interval ?? []).map(Math.abs)]).filter((v) => v <= 1));
+  const columns: Column<(typeof rows)[number]>[] = [
+    { head: "Name", cell: ({ name }) => (name ? sentence(words(name)) : "No category") },
+    { head: "Before", right: true, cell: (one) => shown(one.name)(one.before) },
+    { head: "After", right: true, cell: (one) => shown(one.name)(one.after) },
+    { head: "Change", right: true, cell: (one) => (shown(one.name) !== score ? <span className="num muted">{one.change < 0 ? "−" : "+"}{shown(one.name)(Math.abs(one.change))}</span> : <Delta value={one.change} interval={one.interval} />) },
+    {
+      head: "Interval",
+      width: 150,
+      block: true,
+      cell: (one) => (one.interval?.length === 2 && Math.abs(one.change) <= 1 ? <><Interval value={one.change} lower={one.interval[0] ?? 0} upper={one.interval[1] ?? 0} from={-widest} to={widest} limit={0} /><span className="faint num tiny">{signed(one.interval[0] ?? 0)} to {signed(one.interval[1] ?? 0)}{one.n != null && ` · n ${one.n}`}</span></> : <span className="faint">–</span>),
+    },
+  ];
   return (
     <Card title={title} flush aside={<span className="faint">95 % intervals, paired</span>}>
-      <div className="table-wrap">
-        <table className="table" aria-label={`${title}, what changed`}>
-          <thead><tr><th scope="col">Name</th><th scope="col" className="right">Before</th><th scope="col" className="right">After</th><th scope="col" className="right">Change</th><th scope="col" style={{ minWidth: 110 }}>Interval</th></tr></thead>
-          <tbody>
-            {rows.map(([name, change]) => (
-              <tr key={name}>
-                <td>{name ? words(name) : "no category"}</td>
-                <td className="right num">{shown(name)(change.before)}</td>
-                <td className="right num">{shown(name)(change.after)}</td>
-                <td className="right">{shown(name) !== score ? <span className="num muted">{change.change < 0 ? "−" : "+"}{shown(name)(Math.abs(change.change))}</span> : <Delta value={change.change} interval={change.interval} />}</td>
-                <td>{change.interval?.length === 2 && Math.abs(change.change) <= 1 ? <><Interval value={change.change} lower={change.interval[0] ?? 0} upper={change.interval[1] ?? 0} from={-widest} to={widest} limit={0} /><span className="faint num tiny">{signed(change.interval[0] ?? 0)} to {signed(change.interval[1] ?? 0)}{change.n != null && ` · n ${change.n}`}</span></> : <span className="faint">–</span>}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table label={`${title}, what changed`} columns={columns} rows={rows} id={(one) => one.name} />
     </Card>
   );
 }

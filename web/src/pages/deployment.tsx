@@ -9,6 +9,8 @@ import { Ago, Badge, Button, Callout, Card, Copy, Empty, Est, Field, PageHead, P
 import { Confirm, Dialog, useSay } from "../ui/layers";
 import { ManifestDiff, ManifestLine, manifestQuery } from "../ui/manifest";
 import { Hash, PromptLink } from "../ui/parts";
+import type { Column } from "../ui/table";
+import { Table } from "../ui/table";
 import { Canaries } from "./canary";
 
 const route = getRouteApi("/deployments/$name");
@@ -165,26 +167,27 @@ function History({ deployment, changes }: { deployment: Deployment; changes: Cha
     },
     onError: refused,
   });
-  if (changes.length === 0) return <Empty title="No changes yet" />;
+  const columns: Column<Change>[] = [
+    { head: "Rev.", right: true, width: 52, cell: (change) => change.revision },
+    { head: "What", cell: (change) => <Badge tone={change.action === "rollback" || change.action === "safe_mode_on" ? "warn" : change.action === "deploy" ? "info" : "plain"}>{ACTIONS[change.action]}</Badge> },
+    {
+      head: "Manifest",
+      block: true,
+      cell: (change) => (
+        <div className="row wrap manifest">
+          <ManifestLine hash={change.to} />
+          {change === changes[0] && <Badge tone="good">live</Badge>}
+          {change.from && change.from !== change.to && <Link className="link small" to="/deployments/$name" params={{ name: deployment.name }} search={{ ...search, manifest: `${change.from}..${change.to}` }} replace>what changed</Link>}
+        </div>
+      ),
+    },
+    { head: "Why", block: true, cell: (change) => change.reason && <span className="muted wrap-any">{change.reason}</span> },
+    { head: "When", right: true, cell: (change) => <><Ago time={change.at} />{change.by && <div className="faint tiny">{change.by}</div>}</> },
+    { head: <span className="sr">Roll back</span>, right: true, cell: (change) => change.to !== deployment.manifest && <Button small refused={refusal("operator")} aria-label={`Roll back to revision ${change.revision}`} onClick={() => setTo(change)}>Roll back</Button> },
+  ];
   return (
     <>
-      <div className="table-wrap">
-        <table className="table" aria-label="History">
-          <thead><tr><th scope="col">Rev.</th><th scope="col">What</th><th scope="col">Manifest</th><th scope="col" className="wide-only">Why</th><th scope="col" className="right">When</th><th scope="col"><span className="sr">Roll back</span></th></tr></thead>
-          <tbody>
-            {changes.map((change) => (
-              <tr key={change.revision}>
-                <td className="num">{change.revision}</td>
-                <td><Badge tone={change.action === "rollback" || change.action === "safe_mode_on" ? "warn" : change.action === "deploy" ? "info" : "plain"}>{ACTIONS[change.action]}</Badge></td>
-                <td><div className="row tight wrap"><ManifestLine hash={change.to} />{change === changes[0] && <Badge tone="good">live</Badge>}</div>{change.from && change.from !== change.to && <Link className="link small" to="/deployments/$name" params={{ name: deployment.name }} search={{ ...search, manifest: `${change.from}..${change.to}` }} replace>what changed</Link>}</td>
-                <td className="muted wide-only wrap-any">{change.reason ?? <span className="faint">–</span>}</td>
-                <td className="right"><Ago time={change.at} /><div className="faint tiny">{change.by}</div></td>
-                <td className="right">{change.to !== deployment.manifest && <Button small refused={refusal("operator")} aria-label={`Roll back to revision ${change.revision}`} onClick={() => setTo(change)}>Roll back</Button>}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table label="History" columns={columns} rows={changes} id={(change) => String(change.revision)} empty={<Empty title="No changes yet" />} />
       <Confirm title={`Roll back to revision ${to?.revision}?`} open={to !== null} onClose={() => setTo(null)} onConfirm={() => to && back.mutate(to.to)} action="Roll back" danger busy={back.isPending}>
         <p>Live traffic in <strong>{deployment.environment}</strong> is answered by this manifest again:</p>
         {to && <ManifestLine hash={to.to} />}

@@ -6,7 +6,7 @@ import { Refusal, api, ok } from "../api/client";
 import { Forest } from "../charts/forest";
 import type { LineData } from "../charts/frame";
 import { LineChart } from "../charts/frame";
-import { moment, percent, plural, score, signed, whole, words } from "../lib/format";
+import { moment, percent, plural, score, sentence, signed, whole, words } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Callout, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import { useCrumb } from "../ui/crumb";
@@ -14,6 +14,8 @@ import { Confirm, useSay } from "../ui/layers";
 import { PromptLink, PART } from "../ui/parts";
 import type { Experiment } from "./experiments";
 import { ExperimentStatus, targetOf } from "./experiments";
+import type { Column } from "../ui/table";
+import { Table } from "../ui/table";
 
 const route = getRouteApi("/experiments/$id");
 type Result = Schemas["ExperimentResult"];
@@ -137,33 +139,26 @@ function Mismatch({ ratio }: { ratio: Schemas["SampleRatio"] }) {
 }
 
 function Variants({ experiment, result, metric }: { experiment: Experiment; result: Result; metric: string }) {
+  const first = result.comparisons.find((one) => one.metric === metric) ?? result.comparisons[0];
+  const rows = experiment.variants.map((variant) => {
+    const id = variant.id ?? "";
+    const own = result.variant_results[id];
+    const comparison = result.comparisons.find((one) => one.metric === metric && one.variant === id);
+    return { id, variant, own, summary: own?.metrics[metric], comparison, show: comparison ? shown(comparison) : first ? shown(first) : score };
+  });
+  const none = <span className="faint">–</span>;
+  const columns: Column<(typeof rows)[number]>[] = [
+    { head: "Variant", cell: ({ id, variant, own }) => <><span className="row tight"><strong>{variant.name || id}</strong>{own?.is_control && <Badge>control</Badge>}{(experiment.winner ?? result.winner) === id && <Badge tone="good">winner</Badge>}</span><span className="faint small">{variant.prompt_name && <PromptLink name={variant.prompt_name} version={variant.prompt_version} />} {variant.model_name}</span></> },
+    { head: "Units", right: true, cell: ({ summary, own }) => whole(summary?.units ?? own?.units ?? 0) },
+    { head: sentence(words(metric)), cell: ({ summary, show }) => (summary?.mean != null ? <span className="est"><span>{show(summary.mean)}</span><small>{summary.interval ? `${show(summary.interval.low)}–${show(summary.interval.high)}` : "no interval"} · n {whole(summary.units)}</small></span> : none) },
+    { head: "Difference", right: true, cell: ({ comparison, show }) => (comparison?.difference != null ? <><span className={comparison.significant ? (comparison.better ? "good" : "bad") : ""}>{comparison.difference > 0 ? "+" : "−"}{show(Math.abs(comparison.difference))}</span>{comparison.lift && <div className="faint tiny">{signed(comparison.lift.value * 100, 1)} %</div>}</> : none) },
+    { head: "Interval", right: true, cell: ({ comparison, show }) => (comparison?.interval ? `${show(comparison.interval.low)} to ${show(comparison.interval.high)}` : none) },
+    { head: "p", right: true, cell: ({ comparison }) => (comparison?.p_value_corrected != null ? (comparison.p_value_corrected < 0.001 ? "< 0.001" : comparison.p_value_corrected.toFixed(3)) : none) },
+    { head: "Chance to win", right: true, cell: ({ comparison }) => (comparison?.bayes ? percent(comparison.bayes.chance_to_win) : none) },
+  ];
   return (
     <Card title="Variants" flush>
-      <div className="table-wrap">
-        <table className="table" aria-label="Variants">
-          <thead><tr><th scope="col">Variant</th><th scope="col" className="right">Units</th><th scope="col">{words(metric)}</th><th scope="col" className="right">Difference</th><th scope="col">Interval</th><th scope="col" className="right">p</th><th scope="col" className="right wide-only">Chance to win</th></tr></thead>
-          <tbody>
-            {experiment.variants.map((variant) => {
-              const id = variant.id ?? "";
-              const own = result.variant_results[id];
-              const summary = own?.metrics[metric];
-              const comparison = result.comparisons.find((one) => one.metric === metric && one.variant === id);
-              const show = comparison ? shown(comparison) : result.comparisons[0] ? shown(result.comparisons.find((one) => one.metric === metric) ?? result.comparisons[0]) : score;
-              return (
-                <tr key={id}>
-                  <td><span className="row tight"><strong>{variant.name || id}</strong>{own?.is_control && <Badge>control</Badge>}{(experiment.winner ?? result.winner) === id && <Badge tone="good">winner</Badge>}</span><span className="faint small">{variant.prompt_name && <PromptLink name={variant.prompt_name} version={variant.prompt_version} />} {variant.model_name}</span></td>
-                  <td className="right num">{whole(summary?.units ?? own?.units ?? 0)}</td>
-                  <td>{summary?.mean != null ? <span className="est"><span>{show(summary.mean)}</span><small>{summary.interval ? `${show(summary.interval.low)}–${show(summary.interval.high)}` : "no interval"} · n {whole(summary.units)}</small></span> : "–"}</td>
-                  <td className="right num">{comparison?.difference != null ? <span className={comparison.significant ? (comparison.better ? "good" : "bad") : ""}>{comparison.difference > 0 ? "+" : "−"}{show(Math.abs(comparison.difference))}</span> : <span className="faint">–</span>}{comparison?.lift && <div className="faint tiny">{signed(comparison.lift.value * 100, 1)} %</div>}</td>
-                  <td className="num">{comparison?.interval ? `${show(comparison.interval.low)} to ${show(comparison.interval.high)}` : <span className="faint">–</span>}</td>
-                  <td className="right num">{comparison?.p_value_corrected != null ? (comparison.p_value_corrected < 0.001 ? "< 0.001" : comparison.p_value_corrected.toFixed(3)) : "–"}</td>
-                  <td className="right num wide-only">{comparison?.bayes ? percent(comparison.bayes.chance_to_win) : "–"}</td>
-                </tr>
-              );
-            })}
-          </tbody>
-        </table>
-      </div>
+      <Table label="Variants" columns={columns} rows={rows} id={(row) => row.id} />
     </Card>
   );
 }
@@ -200,15 +195,19 @@ function Cumulative({ result, metric }: { result: Result; metric: string }) {
 function Guardrails({ result }: { result: Result }) {
   const rows = result.comparisons.filter((comparison) => comparison.guardrail);
   if (rows.length === 0) return null;
+  const rail = (comparison: Comparison) => comparison.guardrail as Schemas["GuardrailResult"];
+  const columns: Column<Comparison>[] = [
+    { head: "Metric", cell: (one) => sentence(words(one.metric)) },
+    { head: "Variant", cell: (one) => one.variant },
+    { head: "State", cell: (one) => <Badge tone={rail(one).state === "holds" ? "good" : rail(one).state === "violated" ? "bad" : "warn"}>{rail(one).state === "open" ? "Not decided yet" : sentence(rail(one).state)}</Badge> },
+    { head: "Harm", right: true, cell: (one) => shown(one)(rail(one).harm) },
+    { head: "At most", right: true, cell: (one) => { const most = rail(one).harm_at_most; return most != null ? shown(one)(most) : "–"; } },
+    { head: "Margin", right: true, cell: (one) => shown(one)(rail(one).margin) },
+    { head: "n", right: true, cell: (one) => whole(one.units) },
+  ];
   return (
     <Card title="Guardrails" flush>
-      <div className="table-wrap"><table className="table"><thead><tr><th scope="col">Metric</th><th scope="col">Variant</th><th scope="col">State</th><th scope="col" className="right">Harm</th><th scope="col" className="right">At most</th><th scope="col" className="right">Margin</th><th scope="col" className="right">n</th></tr></thead><tbody>
-        {rows.map((comparison) => {
-          const rail = comparison.guardrail as Schemas["GuardrailResult"];
-          const show = shown(comparison);
-          return <tr key={`${comparison.metric}/${comparison.variant}`}><td>{words(comparison.metric)}</td><td>{comparison.variant}</td><td><Badge tone={rail.state === "holds" ? "good" : rail.state === "violated" ? "bad" : "warn"}>{rail.state === "open" ? "not decided yet" : rail.state}</Badge></td><td className="right num">{show(rail.harm)}</td><td className="right num">{rail.harm_at_most != null ? show(rail.harm_at_most) : "–"}</td><td className="right num">{show(rail.margin)}</td><td className="right num">{whole(comparison.units)}</td></tr>;
-        })}
-      </tbody></table></div>
+      <Table label="Guardrails" columns={columns} rows={rows} id={(one) => `${one.metric}/${one.variant}`} />
     </Card>
   );
 }

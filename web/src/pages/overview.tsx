@@ -9,6 +9,8 @@ import { compact, latency, money, percent, plural, score, signed, words } from "
 import { Ago, Badge, Card, Dot, Empty, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { PromptLink, RunLink, severityTone } from "../ui/parts";
+import type { Column } from "../ui/table";
+import { Table } from "../ui/table";
 
 type Overview = Schemas["Overview"];
 
@@ -201,6 +203,22 @@ function TrafficChart({ data }: { data: Overview | undefined }) {
   );
 }
 
+const HEADS: Column<Schemas["DeploymentHead"]>[] = [
+  {
+    head: "Deployment",
+    cell: ({ deployment }) => (
+      <div className="row wrap tight">
+        <Link className="cover" to="/deployments/$name" params={{ name: deployment.name }} search={{ environment: deployment.environment }}>{deployment.name}</Link>
+        <Badge>{deployment.environment}</Badge>
+        {deployment.safe_mode && <Badge tone="bad">Safe mode</Badge>}
+      </div>
+    ),
+  },
+  { head: "Prompt", cell: ({ prompt }) => <PromptLink name={prompt?.split("@")[0]} version={prompt?.split("@")[1]} /> },
+  { head: "Model", wide: true, cell: ({ model }) => <span className="mono">{model}</span> },
+  { head: "Changed", right: true, cell: ({ deployment }) => <Ago time={deployment.updated_at} /> },
+];
+
 function Deployments({ data }: { data: Overview | undefined }) {
   return (
     <Card title="What runs where" flush aside={<Link to="/deployments" className="link">All deployments</Link>}>
@@ -209,27 +227,7 @@ function Deployments({ data }: { data: Overview | undefined }) {
           A deployment is a name that live traffic calls. It points to one exact manifest and can be rolled back in one step.
         </Empty>
       ) : (
-        <div className="table-wrap">
-          <table className="table" aria-label="Deployments">
-            <thead><tr><th scope="col">Deployment</th><th scope="col">Prompt</th><th scope="col" className="wide-only">Model</th><th scope="col" className="right">Changed</th></tr></thead>
-            <tbody>
-              {data.deployments.map(({ deployment, model, prompt }) => (
-                <tr key={`${deployment.name}/${deployment.environment}`}>
-                  <td>
-                    <div className="row wrap tight">
-                      <Link className="hover-link strong" to="/deployments/$name" params={{ name: deployment.name }} search={{ environment: deployment.environment }}>{deployment.name}</Link>
-                      <Badge>{deployment.environment}</Badge>
-                      {deployment.safe_mode && <Badge tone="bad">Safe mode</Badge>}
-                    </div>
-                  </td>
-                  <td><PromptLink name={prompt?.split("@")[0]} version={prompt?.split("@")[1]} /></td>
-                  <td className="wide-only mono">{model}</td>
-                  <td className="right"><Ago time={deployment.updated_at} /></td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table label="Deployments" columns={HEADS} rows={data.deployments} id={({ deployment }) => `${deployment.name}/${deployment.environment}`} />
       )}
     </Card>
   );

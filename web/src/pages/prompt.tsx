@@ -1,7 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
-import type { Prompt, Schemas } from "../api/client";
+import type { Prompt, Run, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Callout, Card, Copy, Empty, Est, PageHead, Problem, Skeleton } from "../ui/base";
@@ -10,6 +10,8 @@ import { Confirm, useSay } from "../ui/layers";
 import { Hash, RunLink, RunStatus, Verdict, PART } from "../ui/parts";
 import { PromptEditor } from "./prompt-editor";
 import { TryPrompt } from "./prompt-try";
+import type { Column } from "../ui/table";
+import { Table } from "../ui/table";
 
 const route = getRouteApi("/prompts/$name");
 const TABS = [
@@ -171,14 +173,17 @@ function useRunsOf(prompt: Prompt, enabled = true) {
 
 function Runs({ prompt }: { prompt: Prompt }) {
   const runs = useRunsOf(prompt);
-  if (runs.isError) return <Problem error={runs.error} />;
+  const columns: Column<Run>[] = [
+    { head: "Run", cell: (run) => <Link className="cover" to="/runs/$run" params={{ run: run.id }}>{run.name}</Link> },
+    { head: "Status", cell: (run) => <RunStatus run={run} /> },
+    { head: "Overall", cell: (run) => <Est of={run.results?.overall} /> },
+    { head: "Gate", cell: (run) => <Verdict of={run.tags?.gate} /> },
+    { head: "Dataset", cell: (run) => run.dataset },
+    { head: "Created", right: true, cell: (run) => <Ago time={run.created_at} /> },
+  ];
   return (
     <Card title={`Runs of ${prompt.version}`} flush>
-      {!runs.data ? <div className="card-body"><Skeleton height={80} /></div> : runs.data.length === 0 ? <Empty title="This version was not evaluated yet" command={`llmops eval --target ${prompt.name}`} /> : (
-        <div className="table-wrap"><table className="table" aria-label="Runs"><thead><tr><th scope="col">Run</th><th scope="col">Status</th><th scope="col">Overall</th><th scope="col">Gate</th><th scope="col">Dataset</th><th scope="col" className="right">Created</th></tr></thead><tbody>
-          {runs.data.map((run) => <tr key={run.id}><td><RunLink run={run.id}>{run.name}</RunLink></td><td><RunStatus run={run} /></td><td><Est of={run.results?.overall} /></td><td><Verdict of={run.tags?.gate} /></td><td>{run.dataset}</td><td className="right"><Ago time={run.created_at} /></td></tr>)}
-        </tbody></table></div>
-      )}
+      <Table label="Runs" columns={columns} rows={runs.data} id={(run) => run.id} error={runs.error} expected={2} empty={<Empty title="This version was not evaluated yet" command={`llmops eval --target ${prompt.name}`} />} />
     </Card>
   );
 }

@@ -4,10 +4,12 @@ import { useState } from "react";
 import type { Run, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { Interval } from "../charts/frame";
-import { percent, score, words } from "../lib/format";
+import { percent, score, sentence, words } from "../lib/format";
 import { Badge, Button, Callout, Card, Empty, Field, Problem } from "../ui/base";
 import { WordDiff } from "../ui/diff";
 import { Delta, RunLink, Verdict } from "../ui/parts";
+import type { Column } from "../ui/table";
+import { Table } from "../ui/table";
 
 /** The gate's decision on a run. It is asked for: its verdict becomes the run's tag. */
 export function Gate({ run }: { run: Run }) {
@@ -57,6 +59,23 @@ export function Gate({ run }: { run: Run }) {
   );
 }
 
+const CHECKS: Column<Schemas["Check"]>[] = [
+  { head: "Check", block: true, cell: (check) => <><div className="strong">{sentence(words(check.name))}</div><div className="muted wrap-any small">{check.message}</div></> },
+  { head: "Verdict", cell: (check) => <Verdict of={check.status} /> },
+  { head: "Baseline", right: true, cell: (check) => score(check.baseline) },
+  { head: "Now", right: true, cell: (check) => score(check.current) },
+  { head: "Difference", right: true, cell: (check) => (check.baseline != null && check.current != null ? <Delta value={check.current - check.baseline} interval={check.interval} /> : "–") },
+  {
+    head: "95 % interval",
+    wide: true,
+    width: 150,
+    cell: (check) => (check.interval?.length === 2 && check.baseline != null && check.current != null ? (
+      <><Interval value={check.current - check.baseline} lower={check.interval[0] ?? 0} upper={check.interval[1] ?? 0} from={-0.3} to={0.3} limit={0} tone={check.status === "fail" ? "var(--bad)" : "var(--series-1)"} /><span className="faint num tiny">{score(check.interval[0])} to {score(check.interval[1])}{check.n != null && ` · n ${check.n}`}</span></>
+    ) : <span className="faint">–</span>),
+  },
+  { head: "Limit", right: true, cell: (check) => check.limit ?? "–" },
+];
+
 function Report({ report }: { report: Schemas["GateReport"] }) {
   const tone = report.verdict === "pass" ? "good" : report.verdict === "fail" ? "bad" : "warn";
   return (
@@ -67,26 +86,7 @@ function Report({ report }: { report: Schemas["GateReport"] }) {
       </Callout>
       {report.notices.map((notice) => <Callout key={notice} tone="warn">{notice}</Callout>)}
       <Card title="Checks" flush>
-        <div className="table-wrap">
-          <table className="table" aria-label="Checks of the gate">
-            <thead><tr><th scope="col">Check</th><th scope="col">Verdict</th><th scope="col" className="right">Baseline</th><th scope="col" className="right">Now</th><th scope="col" className="right">Difference</th><th scope="col" style={{ minWidth: 130 }}>95 % interval</th><th scope="col" className="right">Limit</th></tr></thead>
-            <tbody>
-              {report.checks.map((check) => (
-                <tr key={check.name}>
-                  <td><div className="strong">{words(check.name)}</div><div className="muted wrap-any small">{check.message}</div></td>
-                  <td><Verdict of={check.status} /></td>
-                  <td className="right num">{score(check.baseline)}</td>
-                  <td className="right num">{score(check.current)}</td>
-                  <td className="right">{check.baseline != null && check.current != null ? <Delta value={check.current - check.baseline} interval={check.interval} /> : "–"}</td>
-                  <td>{check.interval?.length === 2 && check.baseline != null && check.current != null ? (
-                    <><Interval value={check.current - check.baseline} lower={check.interval[0] ?? 0} upper={check.interval[1] ?? 0} from={-0.3} to={0.3} limit={0} tone={check.status === "fail" ? "var(--bad)" : "var(--series-1)"} /><span className="faint num tiny">{score(check.interval[0])} to {score(check.interval[1])}{check.n != null && ` · n ${check.n}`}</span></>
-                  ) : <span className="faint">–</span>}</td>
-                  <td className="right num">{check.limit ?? "–"}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table label="Checks of the gate" columns={CHECKS} rows={report.checks} id={(check) => check.name} />
       </Card>
       {report.samples.length > 0 && (
         <Card title="Samples that explain it" aside={<span className="faint">the answer now, against the expected one</span>} flush>
