@@ -5,6 +5,7 @@ import type { ReactNode } from "react";
 import { createContext, useContext, useEffect, useState } from "react";
 import { api, ok } from "./api/client";
 import { useLive } from "./api/live";
+import { sentence } from "./lib/format";
 import { Palette, Shortcuts } from "./palette";
 import { signOut, useSession } from "./session";
 import { Button, Tip } from "./ui/base";
@@ -260,7 +261,7 @@ function Crumbs() {
   // Canaries are listed with the deployments.
   const home = path[0] === "canaries" ? "deployments" : (path[0] ?? "");
   const first = PLACES.flatMap((group) => group.places).find((place) => place.to === `/${home}`);
-  const label = first?.label ?? (path[0] ? path[0][0]?.toUpperCase() + path[0].slice(1) : "");
+  const label = first?.label ?? (path[0] ? sentence(path[0]) : "");
   const name = useCrumbName();
   const rest = path.slice(1);
   // An id gives way to a name, once it is known.

@@ -55,3 +55,7 @@ const ROLES: Role[] = ["viewer", "editor", "operator", "admin"];
 export function includes(role: Role | undefined, needed: Role): boolean {
   return role !== undefined && ROLES.indexOf(role) >= ROLES.indexOf(needed);
 }
+
+/** The command that sends a body to this server. */
+export const curl = (path: string, body: unknown): string =>
+  `curl ${window.location.origin}${path} -H "Authorization: Bearer $LLMOPS_API_KEY" -H "content-type: application/json" -d '${JSON.stringify(body)}'`;

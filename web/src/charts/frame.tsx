@@ -38,6 +38,8 @@ export interface LineData {
   bounds?: string;
   /** How places on the x axis are written; absent: as time. */
   showX?: (x: number) => string;
+  /** Whether lines break where nothing is known. */
+  gaps?: boolean;
   min?: number;
   max?: number;
 }

@@ -91,14 +91,14 @@ function options(data: LineData, width: number, height: number, hover: (at: { i:
       label: one.label,
       stroke,
       width: one.bars ? 1 : 1.75,
-      spanGaps: true,
+      spanGaps: !data.gaps,
       ...(one.dashed ? { dash: [5, 4] } : {}),
       ...(one.bars ? { paths: uPlot.paths.bars?.({ size: [0.7, 40] }) ?? (() => null), fill: stroke } : {}),
       points: { show: (one.points ?? data.x.length < 60) && !one.bars, size: 5, fill: variable("--panel") },
     });
     if (one.lower && one.upper) {
       const at = series.length;
-      const quiet = { stroke: "transparent", width: 0, points: { show: false }, spanGaps: true };
+      const quiet = { stroke: "transparent", width: 0, points: { show: false }, spanGaps: !data.gaps };
       series.push({ ...quiet, label: `${one.label} upper` }, { ...quiet, label: `${one.label} lower` });
       bands.push({ series: [at, at + 1], fill: `${stroke}24` });
     }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { wordDiff } from "./diff";
 import { ago, money, ms, percent, signed } from "./format";
+import { hourly } from "./traffic";
 import { rolling, studentT, wilson } from "./stats";
 
 describe("differences", () => {
@@ -43,6 +44,15 @@ describe("numbers", () => {
     check("2026-11-17T12:00:00Z", "3 d ago");
     check("2026-11-10T12:00:00Z", "10 d ago");
     check("2026-11-20T12:30:00Z", "in 30 min");
+  });
+});
+
+describe("traffic", () => {
+  test("hours without calls stand in the row as well", () => {
+    const hour = { at: "2026-11-20T11:00:00Z", calls: 3 } as never;
+    const { x, hours } = hourly({ from: "2026-11-20T10:20:00Z", to: "2026-11-20T12:05:00Z", hours: [hour] } as never);
+    expect(x).toEqual([10, 11, 12].map((at) => Date.UTC(2026, 10, 20, at) / 1000));
+    expect(hours).toEqual([null, hour, null]);
   });
 });
 

@@ -3,7 +3,7 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 import type { Role, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
-import { moment } from "../lib/format";
+import { moment, sentence } from "../lib/format";
 import { useRefusal, useSession } from "../session";
 import { Ago, Badge, Button, Callout, Card, Command, Empty, Field, PageHead, Problem } from "../ui/base";
 import { WordDiff } from "../ui/diff";
@@ -54,8 +54,8 @@ function Keys() {
   const rows = keys.data?.pages.flatMap((page) => page.items);
   const columns: Column<Key>[] = [
     { head: "Name", cell: (key) => <span className="row tight"><strong style={{ fontWeight: 550 }}>{key.name}</strong><code className="faint">{key.prefix}…</code></span> },
-    { head: "Role", cell: (key) => <Badge tone={key.role === "admin" ? "accent" : "plain"}>{key.role}</Badge> },
-    { head: "State", cell: (key) => (key.revoked_at ? <Badge tone="bad">revoked</Badge> : key.expires_at && new Date(key.expires_at) < new Date() ? <Badge tone="warn">expired</Badge> : <Badge tone="good">works</Badge>) },
+    { head: "Role", cell: (key) => <Badge tone={key.role === "admin" ? "accent" : "plain"}>{sentence(key.role)}</Badge> },
+    { head: "State", cell: (key) => (key.revoked_at ? <Badge tone="bad">Revoked</Badge> : key.expires_at && new Date(key.expires_at) < new Date() ? <Badge tone="warn">Expired</Badge> : <Badge tone="good">Works</Badge>) },
     { head: "Last used", wide: true, cell: (key) => (key.last_used_at ? <Ago time={key.last_used_at} /> : <span className="faint">never</span>) },
     { head: "Ends", wide: true, cell: (key) => (key.expires_at ? <Ago time={key.expires_at} /> : <span className="faint">never</span>) },
     { head: "Made", right: true, wide: true, cell: (key) => <><Ago time={key.created_at} /><div className="faint tiny">{key.created_by}</div></> },
@@ -90,7 +90,7 @@ function NewKey({ onClose }: { onClose: () => void }) {
       ) : (
         <>
           <Field label="Name" help="What or who uses it">{(props) => <input {...props} className="input" value={name} onChange={(event) => setName(event.target.value)} placeholder="ci" autoFocus />}</Field>
-          <Field label="Role" help={ROLES.find(([one]) => one === role)?.[1]}>{(props) => <select {...props} className="select" value={role} onChange={(event) => setRole(event.target.value as Role)}>{ROLES.map(([one]) => <option key={one} value={one}>{one}</option>)}</select>}</Field>
+          <Field label="Role" help={ROLES.find(([one]) => one === role)?.[1]}>{(props) => <select {...props} className="select" value={role} onChange={(event) => setRole(event.target.value as Role)}>{ROLES.map(([one]) => <option key={one} value={one}>{sentence(one)}</option>)}</select>}</Field>
           <Field label="Days until it ends" help="0: never">{(props) => <input {...props} className="input num" inputMode="numeric" value={days} onChange={(event) => setDays(event.target.value)} />}</Field>
         </>
       )}
@@ -106,7 +106,7 @@ function Audit() {
   const audit = useInfiniteQuery({
     queryKey: ["audit", actor, action, target],
     initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam }) => ok(api.GET("/api/v1/audit", { params: { query: { actor, action, target, limit: 50, cursor: pageParam as never } } })),
+    queryFn: ({ pageParam }) => ok(api.GET("/api/v1/audit", { params: { query: { actor, action, target, limit: 50, cursor: pageParam } } })),
     getNextPageParam: (last) => last.next_cursor ?? undefined,
     placeholderData: (old) => old,
   });

@@ -65,7 +65,7 @@ export function Canaries({ deployment, environment }: { deployment?: string; env
   const rows = canaries.data?.items.filter((one) => !deployment || (one.deployment === deployment && (!environment || one.environment === environment)));
   if (deployment && !rows?.length) return null;
   const columns: Column<Canary>[] = [
-    { head: "Canary", cell: (one) => <span className="row tight"><Link className="cover" to="/canaries/$id" params={{ id: one.id }}>{one.deployment}</Link><Badge>{one.environment}</Badge>{one.dry_run && <Badge outline>dry run</Badge>}</span> },
+    { head: "Canary", cell: (one) => <span className="row tight"><Link className="cover" to="/canaries/$id" params={{ id: one.id }}>{one.deployment}</Link><Badge>{one.environment}</Badge>{one.dry_run && <Badge outline>Dry run</Badge>}</span> },
     { head: "State", cell: (one) => <CanaryStatus of={one} /> },
     { head: "Candidate", cell: (one) => <ManifestLine hash={one.candidate} /> },
     { head: "Note", wide: true, cell: (one) => <span className="muted clamp">{one.note ? sentence(words(one.note)) : "–"}</span> },
@@ -91,7 +91,7 @@ export function CanaryPage() {
     <>
       <PageHead
         title={canary ? `Canary of ${canary.deployment}` : <Skeleton width={220} height={20} />}
-        badge={canary && <><Badge>{canary.environment}</Badge><CanaryStatus of={canary} />{canary.dry_run && <Badge outline>dry run</Badge>}</>}
+        badge={canary && <><Badge>{canary.environment}</Badge><CanaryStatus of={canary} />{canary.dry_run && <Badge outline>Dry run</Badge>}</>}
         lead={canary ? <>Started <Ago time={canary.created_at} />{canary.started_by && ` by ${canary.started_by}`}, on {percent(canary.policy.share)} of requests{canary.approved_by && `, approved by ${canary.approved_by}`}</> : <Skeleton width={300} />}
       >
         {canary && <Actions canary={canary} />}
@@ -407,7 +407,7 @@ function PairDrawer({ pair, onClose }: { pair: Pair; onClose: () => void }) {
   const change = (before: string, after: string) => <span className="num">{before} → {after}</span>;
   return (
     <Dialog title={`Pair of ${moment(pair.at)}`} shape="drawer" open onClose={onClose}>
-      <div className="row wrap">{pair.verdict ? <VerdictBadge of={pair.verdict} /> : <Badge>{sentence(words(pair.status))}</Badge>}{pair.flipped && <Badge tone="warn">the order changed the judge’s mind</Badge>}{candidate?.soft_failures?.map((kind) => <Badge key={kind} tone="warn">{words(kind)}</Badge>)}</div>
+      <div className="row wrap">{pair.verdict ? <VerdictBadge of={pair.verdict} /> : <Badge>{sentence(words(pair.status))}</Badge>}{pair.flipped && <Badge tone="warn">The order changed the judge’s mind</Badge>}{candidate?.soft_failures?.map((kind) => <Badge key={kind} tone="warn">{words(kind)}</Badge>)}</div>
       {pair.error && <Callout tone="bad">{pair.error}</Callout>}
       {texts ? (
         <>
@@ -440,7 +440,7 @@ function Decisions({ id }: { id: string }) {
   const columns: Column<Logged>[] = [
     { head: "No.", right: true, width: 56, cell: (one) => one.number },
     { head: "When", cell: (one) => <Ago time={one.at} /> },
-    { head: "Decision", cell: ({ decision, acted }) => <span className="row tight"><Badge tone={{ hold: "plain", warn: "warn", expose: "accent", ask_approval: "warn", promote: "good", abort: "bad" }[actionOf(decision)] as Tone}>{ACTIONS[actionOf(decision)]}</Badge>{!acted && <Badge outline>dry run</Badge>}</span> },
+    { head: "Decision", cell: ({ decision, acted }) => <span className="row tight"><Badge tone={{ hold: "plain", warn: "warn", expose: "accent", ask_approval: "warn", promote: "good", abort: "bad" }[actionOf(decision)] as Tone}>{ACTIONS[actionOf(decision)]}</Badge>{!acted && <Badge outline>Dry run</Badge>}</span> },
     { head: "Why", cell: (one) => <span className="wrap-any">{sentence(words(one.decision.message))}</span> },
     { head: "Wins / ties / losses", right: true, wide: true, cell: ({ situation }) => `${whole(situation.wins)} / ${whole(situation.ties)} / ${whole(situation.losses)}` },
     { head: "Net wins", right: true, wide: true, cell: ({ situation }) => { const net = bounds(situation.measures.net_win); return net ? `${signed(net.low * 100, 1)} to ${signed(net.high * 100, 1)} %` : "–"; } },

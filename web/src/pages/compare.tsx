@@ -129,7 +129,7 @@ function Changes({ title, changes, kind }: { title: string; changes: Record<stri
 function Flips({ flips, search }: { flips: Flip[]; search: { a?: string | undefined; b?: string | undefined; show?: string | undefined } }) {
   const columns: Column<Flip>[] = [
     { head: "Sample", cell: (flip) => <Link className="cover mono nowrap" to="/compare" search={{ ...search, sample: flip.sample_id }} replace>{flip.sample_id}</Link> },
-    { head: "Flip", cell: (flip) => (flip.passed_before === flip.passed_after ? <span className="faint">–</span> : flip.passed_after ? <Badge tone="good">now passes</Badge> : flip.passed_after === false ? <Badge tone="bad">now fails</Badge> : <Badge tone="warn">errored</Badge>) },
+    { head: "Flip", cell: (flip) => (flip.passed_before === flip.passed_after ? <span className="faint">–</span> : flip.passed_after ? <Badge tone="good">Now passes</Badge> : flip.passed_after === false ? <Badge tone="bad">Now fails</Badge> : <Badge tone="warn">Errored</Badge>) },
     { head: "Category", wide: true, cell: (flip) => words(flip.category) },
     { head: "Before", right: true, cell: (flip) => score(flip.before) },
     { head: "After", right: true, cell: (flip) => score(flip.after) },

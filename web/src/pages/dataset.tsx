@@ -43,7 +43,7 @@ export function DatasetPage() {
             {!all && <div className="card-body"><Skeleton height={60} /></div>}
             {all?.map((version, i) => (
               <Link key={version.version} to="/datasets/$name" params={{ name }} search={{ ...search, version: version.version, from: undefined, sample: undefined }} replace activeOptions={PART} aria-current={version === shown ? "true" : undefined}>
-                <span className="row tight"><span className="mono" style={{ fontWeight: 600 }}>{hash(version.version)}</span>{i === 0 && <Badge tone="good">current</Badge>}</span>
+                <span className="row tight"><span className="mono" style={{ fontWeight: 600 }}>{hash(version.version)}</span>{i === 0 && <Badge tone="good">Current</Badge>}</span>
                 <span className="muted small">{plural(version.sample_count, "sample")} · <Ago time={version.created_at} /></span>
               </Link>
             ))}

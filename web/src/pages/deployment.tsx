@@ -143,7 +143,7 @@ function Rehearse({ deployment }: { deployment: Deployment }) {
         {rehearse.data && (
           <>
             <Callout tone={rehearse.data.ready ? "good" : "bad"}><strong>{rehearse.data.ready ? "Yes: every manifest in reach can answer." : "Not to all of them."}</strong></Callout>
-            {rehearse.data.manifests.map((one) => <div key={one.manifest} className="row top between"><div><div className="row wrap tight"><Hash of={one.manifest} />{one.is_live && <Badge tone="good">live</Badge>}<span>{one.prompt}</span><span className="mono muted">{one.model}</span></div>{one.problems.map((problem) => <div key={problem} className="bad">{problem}</div>)}</div>{one.problems.length === 0 && <Badge tone="good">ready</Badge>}</div>)}
+            {rehearse.data.manifests.map((one) => <div key={one.manifest} className="row top between"><div><div className="row wrap tight"><Hash of={one.manifest} />{one.is_live && <Badge tone="good">Live</Badge>}<span>{one.prompt}</span><span className="mono muted">{one.model}</span></div>{one.problems.map((problem) => <div key={problem} className="bad">{problem}</div>)}</div>{one.problems.length === 0 && <Badge tone="good">Ready</Badge>}</div>)}
           </>
         )}
       </Dialog>
@@ -176,7 +176,7 @@ function History({ deployment, changes }: { deployment: Deployment; changes: Cha
       cell: (change) => (
         <div className="row wrap manifest">
           <ManifestLine hash={change.to} />
-          {change === changes[0] && <Badge tone="good">live</Badge>}
+          {change === changes[0] && <Badge tone="good">Live</Badge>}
           {change.from && change.from !== change.to && <Link className="link small" to="/deployments/$name" params={{ name: deployment.name }} search={{ ...search, manifest: `${change.from}..${change.to}` }} replace>what changed</Link>}
         </div>
       ),

@@ -3,9 +3,10 @@ import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { useMemo } from "react";
 import type { Schemas } from "../api/client";
-import { api, ok } from "../api/client";
+import { api, curl, ok } from "../api/client";
 import { LineChart, Sparkline } from "../charts/frame";
 import { compact, latency, money, percent, plural, score, signed, words } from "../lib/format";
+import { hourly } from "../lib/traffic";
 import { Ago, Badge, Card, Dot, Empty, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { PromptLink, RunLink, severityTone } from "../ui/parts";
@@ -176,17 +177,14 @@ function SpendStat({ data }: { data: Overview | undefined }) {
 function TrafficChart({ data }: { data: Overview | undefined }) {
   const chart = useMemo(() => {
     if (!data || data.traffic.hours.length === 0) return null;
-    const hours = new Map(data.traffic.hours.map((hour) => [new Date(hour.at).getTime() / 1000, hour]));
-    const first = Math.floor(new Date(data.traffic.from).getTime() / 3_600_000) * 3600;
-    const last = Math.floor(new Date(data.traffic.to).getTime() / 3_600_000) * 3600;
-    const x = Array.from({ length: (last - first) / 3600 + 1 }, (_, i) => first + i * 3600);
-    const of = (pick: (hour: Schemas["TrafficHour"]) => number) => x.map((at) => (hours.get(at) ? pick(hours.get(at) as Schemas["TrafficHour"]) || null : null));
+    const { x, hours } = hourly(data.traffic);
+    const of = (pick: "calls" | "failed" | "soft_failed") => hours.map((hour) => hour?.[pick] || null);
     return {
       x,
       series: [
-        { label: "Calls", values: of((hour) => hour.calls), colour: 1, bars: true },
-        { label: "Failed", values: of((hour) => hour.failed), colour: 3, bars: true },
-        { label: "Soft failures", values: of((hour) => hour.soft_failed), colour: 4, bars: true },
+        { label: "Calls", values: of("calls"), colour: 1, bars: true },
+        { label: "Failed", values: of("failed"), colour: 3, bars: true },
+        { label: "Soft failures", values: of("soft_failed"), colour: 4, bars: true },
       ],
       show: compact,
       min: 0,
@@ -195,7 +193,7 @@ function TrafficChart({ data }: { data: Overview | undefined }) {
   return (
     <Card title="Calls by hour" aside={<Link to="/traffic" className="link">Records</Link>}>
       {!data ? <Skeleton height={228} /> : chart ? <LineChart label="Calls by hour" data={chart} height={200} /> : (
-        <Empty title="No traffic yet" command={'curl http://localhost:8080/v1/chat/completions -H "Authorization: Bearer $LLMOPS_API_KEY" -d \'{"model": "support-bot", "messages": [{"role": "user", "content": "Hello"}]}\''}>
+        <Empty title="No traffic yet" command={curl("/v1/chat/completions", { model: "support-bot", messages: [{ role: "user", content: "Hello" }] })}>
           Point an OpenAI client’s base URL at this server’s <code>/v1</code> and name a deployment as the model.
         </Empty>
       )}

@@ -28,7 +28,7 @@ export function ProvidersPage() {
   });
   const columns: Column<Model>[] = [
     { head: "Model", cell: (one) => <span className="row tight"><Dot tone={one.healthy ? (one.health.calls > 0 ? "good" : "plain") : "bad"} /><strong className="mono strong">{one.model}</strong></span> },
-    { head: "State", cell: (one) => (one.health.calls === 0 ? <span className="faint">not called yet</span> : one.healthy ? <Badge tone="good">healthy</Badge> : <Badge tone="bad">{one.health.failures_in_a_row} failures in a row</Badge>) },
+    { head: "State", cell: (one) => (one.health.calls === 0 ? <span className="faint">not called yet</span> : one.healthy ? <Badge tone="good">Healthy</Badge> : <Badge tone="bad">{one.health.failures_in_a_row} failures in a row</Badge>) },
     { head: "Score", cell: (one) => (one.score ? <span className="est"><span>{score(one.score.score)}</span><small>{one.score.interval ? `${score(one.score.interval[0])}–${score(one.score.interval[1])}` : one.score.source === "user" ? "set by hand" : "no interval"}{one.score.n != null && ` · n ${one.score.n}`}{one.score.run && <> · <RunLink run={one.score.run} /></>}</small></span> : <span className="faint">–</span>) },
     { head: "Errors", right: true, wide: true, cell: (one) => (one.health.calls > 0 ? <span className="est"><span>{percent(one.health.error_rate)}</span><small>n {whole(one.health.calls)}</small></span> : "–") },
     { head: "Latency", right: true, wide: true, cell: (one) => ms(one.health.latency_ms) },

@@ -147,7 +147,7 @@ function Drift() {
           {alerts.data.items.map((alert) => (
             <li key={alert.id}>
               <Dot tone={alert.resolved_at ? "plain" : severityTone(alert.severity)} />
-              <div className="grow"><Link className="hover-link wrap-any" to="/alerts" search={{ alert: alert.id }}>{alert.message}</Link><div className="row wrap tight small">{alert.metric && <Badge>{words(alert.metric)}</Badge>}{alert.actual_value != null && <span className="muted num">{score(alert.actual_value)}{alert.threshold != null && ` · limit ${score(alert.threshold)}`}</span>}{alert.resolved_at && <Badge tone="good">resolved</Badge>}</div></div>
+              <div className="grow"><Link className="hover-link wrap-any" to="/alerts" search={{ alert: alert.id }}>{alert.message}</Link><div className="row wrap tight small">{alert.metric && <Badge>{words(alert.metric)}</Badge>}{alert.actual_value != null && <span className="muted num">{score(alert.actual_value)}{alert.threshold != null && ` · limit ${score(alert.threshold)}`}</span>}{alert.resolved_at && <Badge tone="good">Resolved</Badge>}</div></div>
               <span className="faint nowrap small" title={short(alert.created_at)}><Ago time={alert.created_at} /></span>
             </li>
           ))}

@@ -2,7 +2,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, getRouteApi } from "@tanstack/react-router";
 import { useEffect, useRef, useState } from "react";
 import type { Schemas } from "../api/client";
-import { api, ok } from "../api/client";
+import { api, curl, ok } from "../api/client";
 import { hash, plural, sentence } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
@@ -51,7 +51,7 @@ export function ReviewPage() {
         <select className="select" aria-label="Reason" value={reason ?? ""} onChange={(event) => set({ reason: event.target.value || undefined, item: undefined })}><option value="">Any reason</option>{Object.entries(REASONS).map(([key, [, label]]) => <option key={key} value={key}>{label}</option>)}</select>
       </div>
       {list.isError ? <Problem error={list.error} retry={() => void list.refetch()} /> : !items ? <Skeleton height={360} /> : !shown ? (
-        <Card label="Review queue"><Empty title={status === "open" ? "The queue is empty" : "Nothing here"} command={status === "open" ? 'curl http://localhost:8080/api/v1/feedback -H "Authorization: Bearer $LLMOPS_API_KEY" -H "content-type: application/json" -d \'{"request_id": "req_…", "thumb": "down"}\'' : undefined}>Thumbs down, corrections, soft failures and answers that judges are unsure of come here.</Empty></Card>
+        <Card label="Review queue"><Empty title={status === "open" ? "The queue is empty" : "Nothing here"} command={status === "open" ? curl("/api/v1/feedback", { request_id: "…", thumb: "down" }) : undefined}>Thumbs down, corrections, soft failures and answers that judges are unsure of come here.</Empty></Card>
       ) : (
         <div className="with-aside">
           <Card title={plural(items.length, "item")} flush>

@@ -3,7 +3,7 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
 import type { Run } from "../api/client";
 import { api, ok } from "../api/client";
-import { money } from "../lib/format";
+import { money, sentence } from "../lib/format";
 import { Ago, Badge, Bar, Button, Card, Empty, Est, PageHead } from "../ui/base";
 import { RunStatus, Verdict, shortId } from "../ui/parts";
 import type { Column } from "../ui/table";
@@ -73,9 +73,9 @@ export function RunsPage() {
       <div className="filters" role="search" aria-label="Filter runs">
         <select className="select" aria-label="Status" value={search.status ?? ""} onChange={(event) => set("status", event.target.value)}>
           <option value="">Any status</option>
-          {STATUSES.map((status) => <option key={status} value={status}>{status[0]?.toUpperCase() + status.slice(1)}</option>)}
+          {STATUSES.map((status) => <option key={status} value={status}>{sentence(status)}</option>)}
         </select>
-        {FIELDS.map((name) => <Filter key={name} name={name} value={search[name] ?? ""} onChange={(value) => set(name, value)} placeholder={name === "tag" ? "Tag, branch=main" : `${name[0]?.toUpperCase()}${name.slice(1)}`} />)}
+        {FIELDS.map((name) => <Filter key={name} name={name} value={search[name] ?? ""} onChange={(value) => set(name, value)} placeholder={name === "tag" ? "Tag, branch=main" : sentence(name)} />)}
         {filtered && <Button kind="quiet" onClick={() => void navigate({ search: {} })}>Clear</Button>}
       </div>
       <Card label="Runs" flush>

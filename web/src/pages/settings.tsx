@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { api, includes, ok } from "../api/client";
 import { useFrame, useTheme } from "../frame";
-import { moment } from "../lib/format";
+import { moment, sentence } from "../lib/format";
 import { signOut, useSession } from "../session";
 import { Badge, Button, Card, Empty, PageHead, Problem, Skeleton } from "../ui/base";
 
@@ -20,19 +20,19 @@ export function SettingsPage() {
       <PageHead title="Settings" lead={<>What is configured stands in <code>llmops.yaml</code>, beside the code, where it is reviewed. Here is what the server made of it.</>} />
       <div className="grid two">
         <Card title="Appearance">
-          <span className="segmented" role="group" aria-label="Theme">{(["system", "light", "dark"] as const).map((one) => <button key={one} type="button" aria-pressed={theme === one} onClick={() => choose(one)}>{one === "system" ? "Like the system" : one[0]?.toUpperCase() + one.slice(1)}</button>)}</span>
+          <span className="segmented" role="group" aria-label="Theme">{(["system", "light", "dark"] as const).map((one) => <button key={one} type="button" aria-pressed={theme === one} onClick={() => choose(one)}>{one === "system" ? "Like the system" : sentence(one)}</button>)}</span>
         </Card>
         <Card title="Server">
           <dl className="facts">
             <dt>Version</dt><dd>{health.data?.version ?? <Skeleton width={60} />}</dd>
-            <dt>Store</dt><dd>{ready.isPending ? <Skeleton width={60} /> : ready.data ? <Badge tone="good">reachable</Badge> : <Badge tone="bad">away</Badge>}</dd>
-            <dt>Events</dt><dd>{live ? <Badge tone="good">connected</Badge> : <Badge tone="warn">not connected</Badge>}</dd>
+            <dt>Store</dt><dd>{ready.isPending ? <Skeleton width={60} /> : ready.data ? <Badge tone="good">Reachable</Badge> : <Badge tone="bad">Not reachable</Badge>}</dd>
+            <dt>Events</dt><dd>{live ? <Badge tone="good">Connected</Badge> : <Badge tone="warn">Not connected</Badge>}</dd>
             <dt>API</dt><dd><a className="link" href="/docs">reference</a> · <a className="link" href="/openapi.json">OpenAPI document</a></dd>
           </dl>
         </Card>
         <Card title="You">
           <div className="stack loose">
-            <dl className="facts"><dt>Key</dt><dd>{session?.name}</dd><dt>Role</dt><dd><Badge>{session?.role}</Badge></dd><dt>Project</dt><dd>{session?.project}</dd><dt>Session</dt><dd>{session?.expires_at ? `until ${moment(session.expires_at)}` : "none: this machine needs no key (--dev)"}</dd></dl>
+            <dl className="facts"><dt>Key</dt><dd>{session?.name}</dd><dt>Role</dt><dd><Badge>{session && sentence(session.role)}</Badge></dd><dt>Project</dt><dd>{session?.project}</dd><dt>Session</dt><dd>{session?.expires_at ? `until ${moment(session.expires_at)}` : "none: this machine needs no key (--dev)"}</dd></dl>
             {session?.expires_at && <div><Button onClick={() => void signOut()}>Sign out</Button></div>}
           </div>
         </Card>

@@ -2,10 +2,11 @@ import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tansta
 import { Link, getRouteApi } from "@tanstack/react-router";
 import { useMemo } from "react";
 import type { Schemas } from "../api/client";
-import { api, ok } from "../api/client";
+import { api, curl, ok } from "../api/client";
 import type { LineData } from "../charts/frame";
 import { LineChart } from "../charts/frame";
-import { compact, moment, money, ms, percent, whole, words } from "../lib/format";
+import { compact, moment, money, ms, percent, sentence, whole, words } from "../lib/format";
+import { hourly } from "../lib/traffic";
 import { Ago, Badge, Button, Card, Copy, Empty, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { Dialog, useSay } from "../ui/layers";
@@ -60,11 +61,11 @@ export function TrafficPage() {
       <div className="filters" role="search" aria-label="Filter calls">
         <select className="select" aria-label="Outcome" value={search.outcome ?? ""} onChange={(event) => set({ outcome: event.target.value || undefined })}><option value="">Any outcome</option>{Object.entries(OUTCOMES).map(([key, [, label]]) => <option key={key} value={key}>{label}</option>)}</select>
         <label className="check"><input type="checkbox" checked={search.soft === "true"} onChange={(event) => set({ soft: event.target.checked ? "true" : undefined })} />Soft failures only</label>
-        {(["deployment", "model", "user", "session"] as const).map((name) => <Filter key={name} name={name} placeholder={`${name[0]?.toUpperCase()}${name.slice(1)}`} value={search[name] ?? ""} onChange={(value) => set({ [name]: value || undefined })} />)}
+        {(["deployment", "model", "user", "session"] as const).map((name) => <Filter key={name} name={name} placeholder={sentence(name)} value={search[name] ?? ""} onChange={(value) => set({ [name]: value || undefined })} />)}
         {filtered && <Button kind="quiet" onClick={() => void navigate({ search: { hours: hoursText } })}>Clear</Button>}
       </div>
       <Card label="Calls" flush>
-        <Table label="Calls" columns={columns} rows={rows} id={(call) => call.id} error={records.error} retry={() => void records.refetch()} empty={filtered ? <Empty title="No call fits" action={<Button onClick={() => void navigate({ search: {} })}>Clear the filters</Button>} /> : <Empty title="No calls yet" command={'curl http://localhost:8080/v1/chat/completions -H "Authorization: Bearer $LLMOPS_API_KEY" -d \'{"model": "support-bot", "messages": [{"role": "user", "content": "Hello"}]}\''}>Point an OpenAI client’s base URL at this server’s <code>/v1</code>.</Empty>} />
+        <Table label="Calls" columns={columns} rows={rows} id={(call) => call.id} error={records.error} retry={() => void records.refetch()} empty={filtered ? <Empty title="No call fits" action={<Button onClick={() => void navigate({ search: {} })}>Clear the filters</Button>} /> : <Empty title="No calls yet" command={curl("/v1/chat/completions", { model: "support-bot", messages: [{ role: "user", content: "Hello" }] })}>Point an OpenAI client’s base URL at this server’s <code>/v1</code>.</Empty>} />
         {rows && rows.length > 0 && <ListFoot shown={rows.length} more={records.hasNextPage} loading={records.isFetchingNextPage} onMore={() => void records.fetchNextPage()} what={rows.length === 1 ? "call" : "calls"} />}
       </Card>
       {record && <CallDrawer id={record} onClose={() => set({ record: undefined })} />}
@@ -74,34 +75,25 @@ export function TrafficPage() {
 
 function Sums({ deployment, environment, hours, setHours }: { deployment: string | undefined; environment: string | undefined; hours: number; setHours: (hours: number) => void }) {
   const traffic = useQuery({ queryKey: ["traffic", deployment, environment, hours], queryFn: () => ok(api.GET("/api/v1/traffic", { params: { query: { deployment, environment, hours } } })), refetchInterval: 60_000, placeholderData: (old) => old });
-  const data = useMemo((): LineData | null => {
-    const list = traffic.data?.hours ?? [];
-    if (list.length < 2) return null;
-    const rate = (part: number, all: number) => (all ? part / all : null);
-    return {
-      x: list.map((hour) => new Date(hour.at).getTime() / 1000),
-      series: [
-        { label: "Failed", values: list.map((hour) => rate(hour.failed, hour.calls)), n: list.map((hour) => hour.calls), colour: 3, points: false },
-        { label: "Soft failures", values: list.map((hour) => rate(hour.soft_failed, hour.calls)), n: list.map((hour) => hour.calls), colour: 4, points: false },
-      ],
-      show: percent,
-      min: 0,
-    };
-  }, [traffic.data]);
-  const latency = useMemo((): LineData | null => {
-    const list = traffic.data?.hours ?? [];
-    if (list.length < 2) return null;
-    return { x: list.map((hour) => new Date(hour.at).getTime() / 1000), series: [{ label: "Median", values: list.map((hour) => hour.p50_ms ?? null), n: list.map((hour) => hour.calls), colour: 1, points: false }, { label: "95 % are faster", values: list.map((hour) => hour.p95_ms ?? null), colour: 2, dashed: true, points: false }], show: ms, min: 0 };
+  const charts = useMemo((): [LineData, LineData] | null => {
+    if (!traffic.data || traffic.data.hours.length === 0) return null;
+    const { x, hours } = hourly(traffic.data);
+    const n = hours.map((hour) => hour?.calls ?? null);
+    const rate = (part: "failed" | "soft_failed") => hours.map((hour) => (hour && hour.calls > 0 ? hour[part] / hour.calls : null));
+    return [
+      { x, series: [{ label: "Failed", values: rate("failed"), n, colour: 3 }, { label: "Soft failures", values: rate("soft_failed"), n, colour: 4 }], show: percent, min: 0, gaps: true },
+      { x, series: [{ label: "Median", values: hours.map((hour) => hour?.p50_ms ?? null), n, colour: 1 }, { label: "95 % are faster", values: hours.map((hour) => hour?.p95_ms ?? null), n, colour: 2, dashed: true }], show: ms, min: 0, gaps: true },
+    ];
   }, [traffic.data]);
   const sums = traffic.data?.sums;
   const told = sums && traffic.data ? `${compact(sums.calls)} calls · ${percent(traffic.data.failure_rate?.value)} failed (${percent(traffic.data.failure_rate?.lower)}–${percent(traffic.data.failure_rate?.upper)}) · ${money(sums.cost)}` : "";
   return (
     <>
       <div className="row wrap between"><span className="segmented" role="group" aria-label="Time">{[24, 72, 168, 336, 720].map((n) => <button key={n} type="button" aria-pressed={hours === n} onClick={() => setHours(n)}>{n === 24 ? "24 h" : `${n / 24} d`}</button>)}</span><span className="muted num">{told}</span></div>
-      {traffic.isError ? <Problem error={traffic.error} /> : !traffic.data ? <Skeleton height={230} /> : data && latency && (
+      {traffic.isError ? <Problem error={traffic.error} /> : !traffic.data ? <Skeleton height={262} /> : charts && (
         <div className="grid two">
-          <Card title="Failures by hour"><LineChart label="Share of calls that failed, by hour" data={data} height={160} /></Card>
-          <Card title="Latency by hour"><LineChart label="Latency by hour" data={latency} height={160} /></Card>
+          <Card title="Failures by hour"><LineChart label="Share of calls that failed, by hour" data={charts[0]} height={170} /></Card>
+          <Card title="Latency by hour"><LineChart label="Latency by hour" data={charts[1]} height={170} /></Card>
         </div>
       )}
     </>
@@ -115,7 +107,7 @@ function CallDrawer({ id, onClose }: { id: string; onClose: () => void }) {
     <Dialog title={call ? `${call.deployment ?? call.model}, ${moment(call.at)}` : "Call"} shape="drawer" open onClose={onClose}>
       {found.isError ? <Problem error={found.error} /> : !call ? <Skeleton height={300} /> : (
         <>
-          <div className="row wrap"><OutcomeBadge of={call.outcome} /><Badge>{call.status}</Badge>{call.stream && <Badge>streamed</Badge>}{call.soft_failures?.map((soft) => <Badge key={soft.kind} tone="warn">{words(soft.kind)}</Badge>)}</div>
+          <div className="row wrap"><OutcomeBadge of={call.outcome} /><Badge>{call.status}</Badge>{call.stream && <Badge>Streamed</Badge>}{call.soft_failures?.map((soft) => <Badge key={soft.kind} tone="warn">{words(soft.kind)}</Badge>)}</div>
           {call.error && <div className="callout bad wrap-any">{call.error}</div>}
           {call.soft_failures?.map((soft) => <div key={soft.kind} className="callout warn wrap-any"><strong>{words(soft.kind)}</strong> {soft.detail}</div>)}
           <FeedbackOn request={call.id} />

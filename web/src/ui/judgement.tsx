@@ -49,7 +49,7 @@ function Judged({ detail }: { detail: Detail }) {
       {detail.items?.map((item, i) => <Line key={i} good={item.yes} text={item.item} reason={item.reason} yes="yes" no="no" />)}
       {detail.comparison && (
         <div className="stack tight">
-          <div className="row wrap">Against {detail.comparison.against}: {detail.comparison.candidate_first} when first, {detail.comparison.candidate_second} when second {detail.comparison.flipped && <Badge tone="warn">changed with the order</Badge>}</div>
+          <div className="row wrap">Against {detail.comparison.against}: {detail.comparison.candidate_first} when first, {detail.comparison.candidate_second} when second {detail.comparison.flipped && <Badge tone="warn">Changed with the order</Badge>}</div>
           {detail.comparison.candidate_first_reason && <p className="muted">First: {detail.comparison.candidate_first_reason}</p>}
           {detail.comparison.candidate_second_reason && <p className="muted">Second: {detail.comparison.candidate_second_reason}</p>}
         </div>

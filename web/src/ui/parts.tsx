@@ -40,7 +40,7 @@ export function Verdict({ of }: { of: string | null | undefined }) {
 }
 
 export function SeverityBadge({ of }: { of: Schemas["Severity"] }) {
-  return <Badge tone={of === "critical" ? "bad" : of === "warning" ? "warn" : "info"}>{of[0]?.toUpperCase() + of.slice(1)}</Badge>;
+  return <Badge tone={of === "critical" ? "bad" : of === "warning" ? "warn" : "info"}>{sentence(of)}</Badge>;
 }
 
 export const severityTone = (of: Schemas["Severity"]): Tone => (of === "critical" ? "bad" : of === "warning" ? "warn" : "info");
