@@ -14,7 +14,7 @@ const STALE: Record<string, string[]> = {
   experiment: ["experiments", "overview"],
   schedule: ["schedules"],
   canary: ["canaries", "deployments", "overview"],
-  incident: ["overview"],
+  incident: ["deployments", "overview"],
 };
 
 const TYPES = ["run.started", "run.progress", "run.completed", "run.failed", "run.cancelled", "alert", "deployment", "experiment", "schedule", "canary", "incident"];

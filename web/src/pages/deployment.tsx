@@ -12,6 +12,7 @@ import { Hash, PromptLink } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { Table } from "../ui/table";
 import { Canaries } from "./canary";
+import { Waiting } from "./waiting";
 
 const route = getRouteApi("/deployments/$name");
 type Deployment = Schemas["Deployment"];
@@ -34,6 +35,7 @@ export function DeploymentPage() {
         {deployment && <Actions deployment={deployment} changes={changes} />}
       </PageHead>
       {deployment?.safe_mode && <Callout tone="bad"><strong>Safe mode is on.</strong> {deployment.settings?.safe_mode?.answer ? <>Every call is answered with: “{deployment.settings.safe_mode.answer}”</> : "Every call is answered by the safe manifest."}</Callout>}
+      <Waiting deployment={name} environment={deployment?.environment} />
       <Traffic name={name} environment={environment} />
       <Canaries deployment={name} environment={deployment?.environment} />
       <div className="grid wide-left">
@@ -95,7 +97,7 @@ function Actions({ deployment, changes }: { deployment: Deployment; changes: Cha
         {deployment.safe_mode ? <p>Calls are answered by the deployed manifest again.</p> : <><p>No model is called. Every call to {name} in {environment} gets this answer:</p><Field label="Answer">{(props) => <textarea {...props} className="textarea" rows={3} value={answer} onChange={(event) => setAnswer(event.target.value)} />}</Field></>}
         <Reason value={reason} set={setReason} />
       </Confirm>
-      {open === "deploy" && <DeployDialog deployment={deployment} onClose={() => setOpen(null)} onDone={done(`${name} is deployed.`)} />}
+      {open === "deploy" && <DeployDialog deployment={deployment} onClose={() => setOpen(null)} onDone={({ approval, changed }) => done(approval ? `It waits for a second key, because ${name} asks for one.` : changed ? `${name} is deployed.` : "That manifest is live already.")()} />}
     </>
   );
 }
@@ -104,7 +106,7 @@ function Reason({ value, set }: { value: string; set: (value: string) => void })
   return <Field label="Reason" help="For the history and the record of changes">{(props) => <input {...props} className="input" value={value} onChange={(event) => set(event.target.value)} />}</Field>;
 }
 
-function DeployDialog({ deployment, onClose, onDone }: { deployment: Deployment; onClose: () => void; onDone: () => void }) {
+function DeployDialog({ deployment, onClose, onDone }: { deployment: Deployment; onClose: () => void; onDone: (deployed: Schemas["Deployed"]) => void }) {
   const now = useQuery(manifestQuery(deployment.manifest));
   const [prompt, setPrompt] = useState<string | null>(null);
   const [model, setModel] = useState<string | null>(null);
