@@ -140,7 +140,7 @@ function useScrollableTables() {
           place.tabIndex = 0;
           if (place.tagName === "DIV") {
             place.setAttribute("role", "region");
-            place.setAttribute("aria-label", place.querySelector("[aria-label]")?.getAttribute("aria-label") ?? "Table");
+            place.setAttribute("aria-label", `${place.querySelector("[aria-label]")?.getAttribute("aria-label") ?? "Table"}, to scroll`);
           }
         } else if (!scrolls && place.tabIndex === 0) place.removeAttribute("tabindex");
       }
@@ -256,12 +256,13 @@ function Side({ onSearch }: { onSearch: () => void }) {
 /** A page's place in the tree, from its path; names stand as they are in the address. */
 function Crumbs() {
   const matches = useMatches();
+  const lost = useRouterState({ select: (state) => state.matches.length === 1 && state.location.pathname !== "/" });
   const last = matches[matches.length - 1];
   const path = (last?.pathname ?? "/").split("/").filter(Boolean).map(decodeURIComponent);
   // Canaries are listed with the deployments.
   const home = path[0] === "canaries" ? "deployments" : (path[0] ?? "");
   const first = PLACES.flatMap((group) => group.places).find((place) => place.to === `/${home}`);
-  const label = first?.label ?? (path[0] ? sentence(path[0]) : "");
+  const label = lost ? "Not found" : first?.label ?? (path[0] ? sentence(path[0]) : "");
   const name = useCrumbName();
   const rest = path.slice(1);
   // An id gives way to a name, once it is known.

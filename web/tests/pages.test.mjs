@@ -259,7 +259,7 @@ test("a canary: wins and losses with their bounds, conditions, pairs with their 
   await page.getByRole("table", { name: "Guardrails" }).getByRole("row", { name: /Latency p95/ }).waitFor();
   await page.locator(".uplot canvas").nth(1).waitFor();
   await click("What differs", "link");
-  await page.locator("dialog[open] del", { hasText: "12" }).first().waitFor();
+  await page.locator("dialog[open] del", { hasText: "256" }).first().waitFor();
   await page.keyboard.press("Escape");
   await click("Pairs", "link");
   await click("Losses");

@@ -70,10 +70,11 @@ function Legend({ data }: { data: LineData }) {
     <div className="chart-legend">
       {data.series.map((series) => (
         <span key={series.label}>
-          <i style={{ background: `var(--series-${series.colour})` }} aria-hidden="true" />
+          <i className={series.dashed ? "dash" : ""} style={series.dashed ? { color: `var(--series-${series.colour})` } : { background: `var(--series-${series.colour})` }} aria-hidden="true" />
           {series.label}
         </span>
       ))}
+      {data.limits?.filter((limit) => limit.label).map((limit) => <span key={limit.label}><i className="dash" style={{ color: `var(${limit.tone === "bad" ? "--bad" : "--text-3"})` }} aria-hidden="true" />{limit.label}</span>)}
       {data.series.some((series) => series.lower) && <span><i className="band" style={{ background: "var(--series-1)", opacity: 0.25 }} aria-hidden="true" />{data.bounds ?? "95 % interval"}</span>}
     </div>
   );

@@ -118,7 +118,7 @@ function options(data: LineData, width: number, height: number, hover: (at: { i:
     cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false } },
     scales: { x: { time: !showX, ...(bars ? { range: (_: uPlot, low: number, high: number): [number, number] => [low - half, high + half] } : {}) }, y: fixed },
     axes: [
-      { ...axis, grid: { show: false }, size: data.xLabel ? 44 : 30, space: 80, ...(data.xLabel ? { label: data.xLabel, labelSize: 14, labelGap: 0, labelFont: axis.font } : {}), ...(showX ? { values: (_: uPlot, ticks: number[]) => ticks.map(showX) } : { values: timeTicks }) },
+      { ...axis, grid: { show: false }, size: 30, space: 80, ...(data.xLabel ? { label: data.xLabel, labelSize: 18, labelGap: 2, labelFont: axis.font } : {}), ...(showX ? { values: (_: uPlot, ticks: number[]) => ticks.map(showX) } : { values: timeTicks }) },
       { ...axis, size: 54, values: (_, ticks) => ticks.map((tick) => data.show(tick)) },
     ],
     hooks: {
@@ -134,7 +134,7 @@ function timeTicks(_: uPlot, ticks: number[]): string[] {
   return ticks.map((tick) => {
     const time = new Date(tick * 1000);
     const midnight = time.getHours() === 0 && time.getMinutes() === 0;
-    return step >= 86_400 || midnight ? time.toLocaleDateString("en-GB", { day: "numeric", month: "short" }) : time.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+    return step >= 86_400 || midnight ? time.toLocaleDateString("en-GB", { day: "numeric", month: "short" }) : time.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", ...(step < 60 ? { second: "2-digit" as const } : {}) });
   });
 }
 
@@ -161,8 +161,6 @@ function under(chart: uPlot, data: LineData) {
     ctx.moveTo(bbox.left, y);
     ctx.lineTo(bbox.left + bbox.width, y);
     ctx.stroke();
-    ctx.textAlign = "left";
-    ctx.fillText(limit.label, bbox.left + 4 * scale, y - 4 * scale);
   }
   ctx.strokeStyle = ctx.fillStyle = variable("--warn");
   ctx.textAlign = "left";

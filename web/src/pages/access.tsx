@@ -98,6 +98,20 @@ function NewKey({ onClose }: { onClose: () => void }) {
   );
 }
 
+/** What was changed, by its name where the record has one. */
+function named({ target, before, after }: Entry): string {
+  for (const side of [after, before] as unknown[]) {
+    const name = side && typeof side === "object" && "name" in side ? side.name : null;
+    if (/^[a-z]+_[0-9a-z]{10,}$/.test(target) && typeof name === "string") return name;
+  }
+  return target;
+}
+
+function Target({ of }: { of: Entry }) {
+  const name = named(of);
+  return <span className="wrap-any">{name}{name !== of.target && <span className="faint mono tiny"> {of.target}</span>}</span>;
+}
+
 function Audit() {
   const search = route.useSearch();
   const navigate = route.useNavigate();
@@ -114,20 +128,20 @@ function Audit() {
   const shown = rows?.find((entry) => String(entry.id) === record);
   const columns: Column<Entry>[] = [
     { head: "What", cell: (entry) => <Link className="cover mono" to="/access" search={{ ...search, record: String(entry.id) }} replace>{entry.action}</Link> },
-    { head: "To", cell: (entry) => <span className="wrap-any">{entry.target}</span> },
+    { head: "To", cell: (entry) => <Target of={entry} /> },
     { head: "Who", cell: (entry) => entry.actor },
     { head: "Request", wide: true, cell: (entry) => <span className="mono faint">{entry.request_id?.slice(0, 18) ?? "–"}</span> },
     { head: "When", right: true, cell: (entry) => <Ago time={entry.at} /> },
   ];
   return (
     <>
-      <div className="filters" role="search" aria-label="Filter changes"><Filter name="actor" placeholder="Who" value={actor ?? ""} onChange={(value) => set({ actor: value || undefined })} /><Filter name="action" placeholder="What, such as prompt" value={action ?? ""} onChange={(value) => set({ action: value || undefined })} /><Filter name="target" placeholder="To what" value={target ?? ""} onChange={(value) => set({ target: value || undefined })} /></div>
+      <div className="filters" role="search" aria-label="Filter changes"><Filter name="actor" placeholder="Who" value={actor ?? ""} onChange={(value) => set({ actor: value || undefined })} /><Filter name="action" placeholder="What: prompt" value={action ?? ""} onChange={(value) => set({ action: value || undefined })} /><Filter name="target" placeholder="To what" value={target ?? ""} onChange={(value) => set({ target: value || undefined })} /></div>
       <Card label="Record of changes" flush>
         <Table label="Record of changes" columns={columns} rows={rows} id={(entry) => String(entry.id)} error={audit.error} retry={() => void audit.refetch()} empty={<Empty title="No change fits">Every change of configuration is recorded in the transaction that makes it.</Empty>} />
         {rows && rows.length > 0 && <ListFoot shown={rows.length} more={audit.hasNextPage} loading={audit.isFetchingNextPage} onMore={() => void audit.fetchNextPage()} what={rows.length === 1 ? "change" : "changes"} />}
       </Card>
       {shown && (
-        <Dialog title={`${shown.action} ${shown.target}`} shape="wide" open onClose={() => set({ record: undefined })}>
+        <Dialog title={`${shown.action} · ${named(shown)}`} shape="wide" open onClose={() => set({ record: undefined })}>
           <dl className="facts"><dt>Who</dt><dd>{shown.actor}</dd><dt>When</dt><dd>{moment(shown.at)}</dd><dt>Request</dt><dd className="mono">{shown.request_id ?? "–"}</dd></dl>
           <div className="code" tabIndex={0}><WordDiff before={shown.before == null ? "" : JSON.stringify(shown.before, null, 2)} after={shown.after == null ? "" : JSON.stringify(shown.after, null, 2)} /></div>
         </Dialog>

@@ -7,7 +7,7 @@ import { moment, score, sentence, words } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Card, Dot, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import { Dialog, useSay } from "../ui/layers";
-import { SeverityBadge, severityTone, shortId, PART } from "../ui/parts";
+import { Hash, SeverityBadge, severityTone, shortId, PART } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { ListFoot, Table } from "../ui/table";
 import { TestAlert } from "./quality";
@@ -58,7 +58,7 @@ function List() {
   const rows = alerts.data?.pages.flatMap((page) => page.items);
   const act = useAct();
   const columns: Column<Alert>[] = [
-    { head: "Alert", cell: (alert) => <div className="row top" style={{ gap: 10 }}><span style={{ marginTop: 6 }}><Dot tone={alert.resolved_at ? "plain" : severityTone(alert.severity)} /></span><div><Link className="cover" to="/alerts" search={{ ...search, alert: alert.id }} replace>{alert.message}</Link><div className="faint small"><Source of={alert} />{alert.count > 1 && ` · ${alert.count} times`}</div></div></div> },
+    { head: "Alert", cell: (alert) => <div className="row top" style={{ gap: 10 }}><span style={{ marginTop: 6 }}><Dot tone={alert.resolved_at ? "plain" : severityTone(alert.severity)} /></span><div><Link className="cover" to="/alerts" search={{ ...search, alert: alert.id }} replace>{sentence(words(alert.message))}</Link><div className="faint small"><Source of={alert} />{alert.count > 1 && ` · ${alert.count} times`}</div></div></div> },
     { head: "Severity", cell: (alert) => <SeverityBadge of={alert.severity} /> },
     { head: "Type", wide: true, cell: (alert) => sentence(alert.type) },
     { head: "State", wide: true, cell: (alert) => <AlertState of={alert} /> },
@@ -104,12 +104,12 @@ function AlertDialog({ id, onClose }: { id: string; onClose: () => void }) {
   const refusal = useRefusal();
   const facts = Object.entries(alert?.metadata ?? {});
   return (
-    <Dialog title={alert?.message ?? "Alert"} open onClose={onClose} footer={alert && !alert.resolved_at && <>{!alert.acked_at && <Button refused={refusal("editor")} disabled={act.isPending} onClick={() => act.mutate({ alert: id, what: "acknowledge" })}>Acknowledge</Button>}<Button kind="primary" refused={refusal("editor")} disabled={act.isPending} onClick={() => act.mutate({ alert: id, what: "resolve" })}>Resolve</Button></>}>
+    <Dialog title={alert ? sentence(words(alert.message)) : "Alert"} open onClose={onClose} footer={alert && !alert.resolved_at && <>{!alert.acked_at && <Button refused={refusal("editor")} disabled={act.isPending} onClick={() => act.mutate({ alert: id, what: "acknowledge" })}>Acknowledge</Button>}<Button kind="primary" refused={refusal("editor")} disabled={act.isPending} onClick={() => act.mutate({ alert: id, what: "resolve" })}>Resolve</Button></>}>
       {found.isError ? <Problem error={found.error} /> : !alert ? <Skeleton height={160} /> : (
         <>
           <div className="row wrap"><SeverityBadge of={alert.severity} /><Badge>{sentence(alert.type)}</Badge><AlertState of={alert} />{alert.count > 1 && <Badge outline>{alert.count} times</Badge>}</div>
           <dl className="facts">
-            {alert.metric && <><dt>Metric</dt><dd>{words(alert.metric)}</dd></>}
+            {alert.metric && <><dt>Metric</dt><dd>{sentence(words(alert.metric))}</dd></>}
             {alert.actual_value != null && <><dt>Value</dt><dd className="num">{score(alert.actual_value)}{alert.threshold != null && <span className="muted"> against {score(alert.threshold)}</span>}</dd></>}
             <dt>From</dt><dd><Source of={alert} /></dd>
             <dt>Raised</dt><dd>{moment(alert.created_at)}</dd>
@@ -117,7 +117,7 @@ function AlertDialog({ id, onClose }: { id: string; onClose: () => void }) {
             {alert.notified_at && <><dt>Told</dt><dd>{moment(alert.notified_at)}</dd></>}
             {alert.acked_at && <><dt>Acknowledged</dt><dd>{moment(alert.acked_at)}</dd></>}
             {alert.resolved_at && <><dt>Resolved</dt><dd>{moment(alert.resolved_at)}</dd></>}
-            {facts.map(([key, value]) => <div key={key}><dt>{sentence(words(key))}</dt><dd className="wrap-any">{typeof value === "string" ? value : JSON.stringify(value)}</dd></div>)}
+            {facts.map(([key, value]) => <div key={key}><dt>{sentence(words(key))}</dt><dd className="wrap-any">{typeof value === "string" ? (/^[0-9a-f]{64}$/.test(value) ? <Hash of={value} /> : value) : typeof value === "boolean" ? (value ? "yes" : "no") : JSON.stringify(value)}</dd></div>)}
           </dl>
         </>
       )}

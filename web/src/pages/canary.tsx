@@ -7,7 +7,7 @@ import type { LineData } from "../charts/frame";
 import { Interval, LineChart } from "../charts/frame";
 import { moment, money, ms, percent, plural, score, sentence, signed, whole, words } from "../lib/format";
 import { rolling } from "../lib/stats";
-import { useRefusal } from "../session";
+import { useRefusal, useSession } from "../session";
 import { Ago, Badge, Button, Callout, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { useCrumb } from "../ui/crumb";
@@ -92,21 +92,55 @@ export function CanaryPage() {
       <PageHead
         title={canary ? `Canary of ${canary.deployment}` : <Skeleton width={220} height={20} />}
         badge={canary && <><Badge>{canary.environment}</Badge><CanaryStatus of={canary} />{canary.dry_run && <Badge outline>Dry run</Badge>}</>}
-        lead={canary ? <>Started <Ago time={canary.created_at} />{canary.started_by && ` by ${canary.started_by}`}, on {percent(canary.policy.share)} of requests{canary.approved_by && `, approved by ${canary.approved_by}`}</> : <Skeleton width={300} />}
+        lead={canary ? <>{canary.state.status === "draft" ? "Drafted" : "Started"} <Ago time={canary.created_at} /><By id={canary.started_by} />, on {percent(canary.policy.share)} of requests{canary.approved_by && <>, approved<By id={canary.approved_by} /></>}</> : <Skeleton width={300} />}
       >
         {canary && <Actions canary={canary} />}
       </PageHead>
       {canary && (
         <div className="card versus">
-          <span className="label">Candidate</span><ManifestLine hash={canary.candidate} />
-          <span className="label">Beside</span><ManifestLine hash={canary.production} />
+          <span className="row wrap"><span className="label">Candidate</span><ManifestLine hash={canary.candidate} /></span>
+          <span className="row wrap"><span className="label">Production</span><ManifestLine hash={canary.production} /></span>
           <Link className="link" to="/canaries/$id" params={{ id }} search={(old) => ({ ...old, diff: "manifests" })} replace>What differs</Link>
         </div>
       )}
-      <nav className="tabs" aria-label="Parts of the canary">{(["state", "pairs", "decisions"] as const).map((key) => <Link key={key} to="/canaries/$id" params={{ id }} search={{ tab: key === "state" ? undefined : key }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{sentence(key)}</Link>)}</nav>
-      {!report ? <Skeleton height={320} /> : tab === "pairs" ? <Pairs id={id} /> : tab === "decisions" ? <Decisions id={id} /> : <State report={report} />}
+      <nav className="tabs" aria-label="Parts of the canary">{(["state", "pairs", "decisions", "policy"] as const).map((key) => <Link key={key} to="/canaries/$id" params={{ id }} search={{ tab: key === "state" ? undefined : key }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{sentence(key)}</Link>)}</nav>
+      {!report ? <Skeleton height={320} /> : tab === "pairs" ? <Pairs id={id} /> : tab === "decisions" ? <Decisions id={id} /> : tab === "policy" ? <Policy of={report.canary.policy} /> : <State report={report} />}
       {canary && diff && <ManifestDiff title="From production to the candidate" from={canary.production} to={canary.candidate} onClose={() => void navigate({ search: (old) => ({ ...old, diff: undefined }), replace: true })} />}
     </>
+  );
+}
+
+/** Who it was, by the name of the key where one may read it. */
+function By({ id }: { id: string | null | undefined }) {
+  const session = useSession();
+  const key = useQuery({ queryKey: ["keys", id], enabled: Boolean(id) && session?.role === "admin", retry: false, staleTime: Number.POSITIVE_INFINITY, queryFn: () => ok(api.GET("/api/v1/keys/{key}", { params: { path: { key: id ?? "" } } })) });
+  const name = key.data?.name ?? (id?.startsWith("key_") ? null : id);
+  return name ? <> by {name}</> : null;
+}
+
+function Policy({ of }: { of: Schemas["CanaryPolicy"] }) {
+  const some = (values: (string | false | null | undefined)[]) => values.filter(Boolean).join(", ") || "–";
+  return (
+    <div className="grid two">
+      <Card title="What decides">
+        <dl className="facts">
+          <dt>Promotes</dt><dd>with net wins beyond {percent(of.promote?.net_win)}, after {whole(of.min_samples ?? 0)} judged pairs and {of.window?.min}{of.promote?.approval && ", once another key approves"}</dd>
+          <dt>Aborts</dt><dd>once net wins are below {percent(of.abort?.net_win_upper)} beyond doubt, or after {of.window?.max}</dd>
+          <dt>Warns</dt><dd>once losses are above {percent(of.warn?.loss_rate)} beyond doubt</dd>
+          <dt>Stages</dt><dd>{of.stages?.length ? `${of.stages.map(percent).join(", ")} of users, each for ${of.stage?.min} and ${plural(of.stage?.min_samples ?? 0, "request")} at least` : "none: promoted at once"}</dd>
+          <dt>Guardrails</dt><dd>{some(Object.entries(UNITS).map(([name, show]) => { const limit = of.guardrails?.[name as Rail["name"]]; return limit != null && `${words(name)} ${show(limit)}`; }))}</dd>
+        </dl>
+      </Card>
+      <Card title="What is asked">
+        <dl className="facts">
+          <dt>Share</dt><dd>{percent(of.share)} of requests</dd>
+          <dt>Judge</dt><dd><span className="mono">{of.judge.model}</span>, {of.judge.both_orders === false ? "in one order" : "in both orders"}{of.judge.prompt && `, with ${of.judge.prompt}`}</dd>
+          <dt>Budget</dt><dd>{money(of.budget?.total)} in all, {money(of.budget?.per_hour)} an hour</dd>
+          <dt>Texts</dt><dd>{{ keep: "are kept", hashed: "are never kept", until_judged: "are kept until the pair is judged" }[of.bodies ?? "until_judged"]}</dd>
+          <dt>Also asked</dt><dd>{some([of.allow?.tools && "requests with tools", of.allow?.redacted && "requests with what records redact"])}</dd>
+        </dl>
+      </Card>
+    </div>
   );
 }
 
@@ -195,10 +229,11 @@ function State({ report }: { report: Report }) {
       <div className="grid two">
         <Pairwise report={report} />
         <Card title={situation.phase === "exposure" ? "Conditions of the next step" : "Conditions of a promotion"} flush>
-          <div className="table-wrap"><table className="table compact top" aria-label="Conditions"><tbody>{conditions(decision).map((check) => <tr key={check.name}><td className="nowrap">{sentence(words(check.name))}</td><td><Badge tone={CHECKS[check.status][0]}>{CHECKS[check.status][1]}</Badge></td><td className="muted wrap-any">{check.message}</td></tr>)}</tbody></table></div>
+          <Table label="Conditions" columns={CONDITIONS} rows={conditions(decision).filter((check) => !(check.name in UNITS))} id={(check) => check.name} />
+          <p className="card-note">And every guardrail is kept.</p>
         </Card>
-        <NetWins report={report} />
-        <Beside id={canary.id} />
+        {canary.state.status !== "draft" && <NetWins report={report} />}
+        {canary.state.status !== "draft" && <Beside id={canary.id} />}
       </div>
       <Stages report={report} />
       <Guardrails title="Guardrails" measures={situation.measures.guardrails ?? []} awaited={situation.measures.awaited} unmeasured={situation.measures.unmeasured} />
@@ -207,6 +242,12 @@ function State({ report }: { report: Report }) {
     </>
   );
 }
+
+const CONDITIONS: Column<Condition>[] = [
+  { head: "Condition", cell: (check) => <span className="nowrap">{sentence(words(check.name))}</span> },
+  { head: "State", cell: (check) => <Badge tone={CHECKS[check.status][0]}>{CHECKS[check.status][1]}</Badge> },
+  { head: "Now", block: true, cell: (check) => <span className="muted wrap-any">{sentence(words(check.message))}</span> },
+];
 
 function Pairwise({ report: { situation, canary: { policy } } }: { report: Report }) {
   const { wins, ties, losses, pairs } = situation;
@@ -242,7 +283,7 @@ const UNITS: Record<Schemas["GuardrailMeasure"]["guardrail"], (value: number) =>
   soft_failures: percent,
   latency_p95: (value) => `${value.toFixed(2)} ×`,
   cost: (value) => `${value.toFixed(2)} ×`,
-  score_tolerance: (value) => value.toFixed(3),
+  score_tolerance: score,
 };
 
 interface Rail {
@@ -257,14 +298,14 @@ const RAILS: Column<Rail>[] = [
   {
     head: "State",
     cell: ({ measured }) => {
-      if (!measured) return null;
+      if (!measured) return <Badge>Not yet known</Badge>;
       const { tested, bound } = measured;
       const state = tested.low > bound ? "broken" : tested.high <= bound ? "met" : "open";
       return <Badge tone={CHECKS[state][0]}>{state === "met" ? "Kept" : CHECKS[state][1]}</Badge>;
     },
   },
-  { head: "Now", right: true, cell: ({ name, measured }) => measured && UNITS[name](measured.value) },
-  { head: "Limit", right: true, cell: ({ name, measured }) => measured && UNITS[name](measured.limit) },
+  { head: "Now", right: true, cell: ({ name, measured }) => (measured ? UNITS[name](measured.value) : "–") },
+  { head: "Limit", right: true, cell: ({ name, measured }) => (measured ? UNITS[name](measured.limit) : "–") },
   {
     head: "Bounds",
     block: true,
@@ -276,7 +317,7 @@ const RAILS: Column<Rail>[] = [
       return <span className="num">{UNITS[name](tested.low)} to {UNITS[name](tested.high)}</span>;
     },
   },
-  { head: "n", right: true, cell: ({ measured }) => measured && whole(measured.tested.n) },
+  { head: "n", right: true, cell: ({ measured }) => (measured ? whole(measured.tested.n) : "–") },
 ];
 
 function Guardrails({ title, measures, awaited = [], unmeasured = [] }: { title: string; measures: Schemas["GuardrailMeasure"][]; awaited?: Rail["name"][] | undefined; unmeasured?: Rail["name"][] | undefined }) {
@@ -327,7 +368,7 @@ function NetWins({ report: { situation, canary } }: { report: Report }) {
     return {
       x: rows.map(([pairs]) => pairs),
       series: [{ label: "Net wins", colour: 1, values: rows.map(([, net]) => net.value), lower: rows.map(([, net]) => net.low), upper: rows.map(([, net]) => net.high), n: rows.map(([, net]) => net.n) }],
-      limits: [{ y: 0, label: "" }, ...(limit != null ? [{ y: limit, label: "promotes beyond" }] : [])],
+      limits: [{ y: 0, label: "" }, ...(limit != null ? [{ y: limit, label: `promotes beyond ${percent(limit)}` }] : [])],
       show: percent,
       showX: (pairs) => whole(pairs),
       xLabel: "judged pairs",

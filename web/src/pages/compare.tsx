@@ -31,7 +31,7 @@ export function ComparePage() {
   const first = before.data?.id;
   const compared = useQuery({ queryKey: ["compare", first, b], enabled: enabled && Boolean(first), queryFn: () => ok(api.GET("/api/v1/runs/{run}/compare/{other}", { params: { path: { run: first ?? "", other: b ?? "" } } })) });
   const error = before.error ?? after.error ?? compared.error;
-  if (!enabled) return <Empty title="Choose two runs" action={<Link className="btn" to="/runs">To the runs</Link>} command="llmops compare baseline latest">Mark two runs with their boxes in the list, or open a run and compare it with the baseline.</Empty>;
+  if (!enabled) return <><PageHead title="Compare runs" /><Empty title="Choose two runs" action={<Link className="btn" to="/runs">To the runs</Link>} command="llmops compare baseline latest">Mark two runs with their boxes in the list, or open a run and compare it with the baseline.</Empty></>;
   if (error) return <><PageHead title="Compare runs" /><Problem error={error} /></>;
   const data = compared.data;
   const flips = (data?.flips ?? []).filter((flip) => show === "all" || flip.passed_before !== flip.passed_after);
@@ -114,9 +114,8 @@ function Changes({ title, changes, kind }: { title: string; changes: Record<stri
     { head: "Change", right: true, cell: (one) => (shown(one.name) !== score ? <span className="num muted">{one.change < 0 ? "−" : "+"}{shown(one.name)(Math.abs(one.change))}</span> : <Delta value={one.change} interval={one.interval} />) },
     {
       head: "Interval",
-      width: 150,
       block: true,
-      cell: (one) => (one.interval?.length === 2 && Math.abs(one.change) <= 1 ? <><Interval value={one.change} lower={one.interval[0] ?? 0} upper={one.interval[1] ?? 0} from={-widest} to={widest} limit={0} /><span className="faint num tiny">{signed(one.interval[0] ?? 0)} to {signed(one.interval[1] ?? 0)}{one.n != null && ` · n ${one.n}`}</span></> : <span className="faint">–</span>),
+      cell: (one) => (one.interval?.length === 2 && Math.abs(one.change) <= 1 ? <><Interval value={one.change} lower={one.interval[0] ?? 0} upper={one.interval[1] ?? 0} from={-widest} to={widest} limit={0} /><span className="faint num tiny nowrap">{signed(one.interval[0] ?? 0)} to {signed(one.interval[1] ?? 0)}{one.n != null && ` · n ${one.n}`}</span></> : <span className="faint wide-only">–</span>),
     },
   ];
   return (

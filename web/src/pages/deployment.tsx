@@ -3,9 +3,9 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
-import { compact, hash, latency, money, percent } from "../lib/format";
+import { compact, hash, latency, money, percent, plural, range, sentence, words } from "../lib/format";
 import { useRefusal } from "../session";
-import { Ago, Badge, Button, Callout, Card, Copy, Empty, Est, Field, PageHead, Problem, Skeleton } from "../ui/base";
+import { Ago, Badge, Button, Callout, Card, Copy, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import { Confirm, Dialog, useSay } from "../ui/layers";
 import { ManifestDiff, ManifestLine, manifestQuery } from "../ui/manifest";
 import { Hash, PromptLink } from "../ui/parts";
@@ -39,9 +39,12 @@ export function DeploymentPage() {
       <Traffic name={name} environment={environment} />
       <Canaries deployment={name} environment={deployment?.environment} />
       <div className="grid wide-left">
-        <Card title="History" flush aside={changes && <span className="faint num">{changes.length}</span>}>
-          {history.isError ? <Problem error={history.error} /> : !changes || !deployment ? <div className="card-body"><Skeleton height={160} /></div> : <History deployment={deployment} changes={changes} />}
-        </Card>
+        <div className="stack spaced">
+          <Card title="History" flush aside={changes && <span className="faint num">{plural(changes.length, "change")}</span>}>
+            {history.isError ? <Problem error={history.error} /> : !changes || !deployment ? <div className="card-body"><Skeleton height={160} /></div> : <History deployment={deployment} changes={changes} />}
+          </Card>
+          {deployment && <Settings deployment={deployment} />}
+        </div>
         {deployment ? <Manifest deployment={deployment} /> : <Skeleton height={240} />}
       </div>
     </>
@@ -54,9 +57,9 @@ function Traffic({ name, environment }: { name: string; environment: string | un
   return (
     <div className="grid cards">
       <Link className="card stat" to="/traffic" search={{ deployment: name, environment }}><span className="name">Calls in 24 h</span><span className="value">{data ? compact(data.sums.calls) : <Skeleton width={70} height={22} />}</span><span className="note">{data?.p50_ms != null ? `${latency(data.p50_ms)} median, 95 % below ${latency(data.p95_ms)}` : "–"}</span></Link>
-      <div className="card stat"><span className="name">Failed</span><span className="value">{percent(data?.failure_rate?.value)}</span><span className="note"><Est of={data?.failure_rate} show={percent} inline /></span></div>
-      <Link className="card stat" to="/traffic" search={{ deployment: name, environment, soft: "true" }}><span className="name">Soft failures</span><span className="value">{percent(data?.soft_failure_rate?.value)}</span><span className="note"><Est of={data?.soft_failure_rate} show={percent} inline /></span></Link>
-      <div className="card stat"><span className="name">Spend</span><span className="value">{data ? money(data.sums.cost) : "–"}</span><span className="note">{data && `${compact(data.sums.prompt_tokens + data.sums.completion_tokens)} tokens · ${compact(data.sums.priced)} of ${compact(data.sums.calls)} calls have a price`}</span></div>
+      <div className="card stat"><span className="name">Failed</span><span className="value">{percent(data?.failure_rate?.value)}</span><span className="note">{data?.failure_rate ? `${range(data.failure_rate.lower, data.failure_rate.upper, percent)} · n ${compact(data.failure_rate.n)}` : "–"}</span></div>
+      <Link className="card stat" to="/traffic" search={{ deployment: name, environment, soft: "true" }}><span className="name">Soft failures</span><span className="value">{percent(data?.soft_failure_rate?.value)}</span><span className="note">{data?.soft_failure_rate ? `${range(data.soft_failure_rate.lower, data.soft_failure_rate.upper, percent)} · n ${compact(data.soft_failure_rate.n)}` : "–"}</span></Link>
+      <div className="card stat"><span className="name">Spend</span><span className="value">{data ? money(data.sums.cost) : "–"}</span><span className="note">{data && `${compact(data.sums.prompt_tokens + data.sums.completion_tokens)} tokens${data.sums.priced < data.sums.calls ? ` · ${compact(data.sums.calls - data.sums.priced)} calls have no price` : ""}`}</span></div>
     </div>
   );
 }
@@ -179,7 +182,7 @@ function History({ deployment, changes }: { deployment: Deployment; changes: Cha
         <div className="row wrap manifest">
           <ManifestLine hash={change.to} />
           {change === changes[0] && <Badge tone="good">Live</Badge>}
-          {change.from && change.from !== change.to && <Link className="link small" to="/deployments/$name" params={{ name: deployment.name }} search={{ ...search, manifest: `${change.from}..${change.to}` }} replace>what changed</Link>}
+          {change.from && change.from !== change.to && <Link className="link small" to="/deployments/$name" params={{ name: deployment.name }} search={{ ...search, manifest: `${change.from}..${change.to}` }} replace>What changed</Link>}
         </div>
       ),
     },
@@ -201,24 +204,33 @@ function History({ deployment, changes }: { deployment: Deployment; changes: Cha
 
 function Manifest({ deployment }: { deployment: Deployment }) {
   const manifest = useQuery(manifestQuery(deployment.manifest));
-  const settings = Object.entries(deployment.settings ?? {}).filter(([, value]) => value !== null && value !== undefined && !(Array.isArray(value) && value.length === 0));
   return (
-    <div className="stack spaced">
-      <Card title="The live manifest" aside={<Copy text={deployment.manifest} label="Copy the hash" />}>
-        {!manifest.data ? <Skeleton height={160} /> : (
-          <div className="stack">
-            <dl className="facts">
-              <dt>Hash</dt><dd><Hash of={deployment.manifest} /></dd>
-              <dt>Prompt</dt><dd><PromptLink name={manifest.data.prompt} version={manifest.data.prompt_version} /></dd>
-              <dt>Model</dt><dd className="mono">{manifest.data.model} {manifest.data.model_version}</dd>
-              <dt>Parameters</dt><dd className="mono">{Object.entries(manifest.data.parameters ?? {}).filter(([, value]) => value != null && !(Array.isArray(value) && value.length === 0)).map(([key, value]) => `${key} ${JSON.stringify(value)}`).join(", ") || "–"}</dd>
-              {manifest.data.retriever_index_version && <><dt>Index</dt><dd className="mono">{manifest.data.retriever_index_version}</dd></>}
-            </dl>
-            {manifest.data.system && <pre className="code" tabIndex={0} style={{ maxHeight: 220 }}>{manifest.data.system}</pre>}
-          </div>
-        )}
-      </Card>
-      <Card title="Settings"><dl className="facts">{settings.map(([key, value]) => <div key={key}><dt>{key.replaceAll("_", " ")}</dt><dd className="mono">{typeof value === "object" ? JSON.stringify(value) : String(value)}</dd></div>)}</dl></Card>
-    </div>
+    <Card title="The live manifest" aside={<Copy text={deployment.manifest} label="Copy the hash" />}>
+      {!manifest.data ? <Skeleton height={160} /> : (
+        <div className="stack">
+          <dl className="facts">
+            <dt>Hash</dt><dd><Hash of={deployment.manifest} /></dd>
+            <dt>Prompt</dt><dd><PromptLink name={manifest.data.prompt} version={manifest.data.prompt_version} /></dd>
+            <dt>Model</dt><dd className="mono">{manifest.data.model} {manifest.data.model_version}</dd>
+            <dt>Parameters</dt><dd>{told(manifest.data.parameters) || "–"}</dd>
+            {manifest.data.retriever_index_version && <><dt>Index</dt><dd className="mono">{manifest.data.retriever_index_version}</dd></>}
+          </dl>
+          {manifest.data.system && <pre className="code" tabIndex={0} style={{ maxHeight: 260 }}>{manifest.data.system}</pre>}
+        </div>
+      )}
+    </Card>
   );
+}
+
+/** A setting in words; empty where it says nothing. */
+function told(value: unknown): string {
+  if (value == null || value === false || value === "") return "";
+  if (Array.isArray(value)) return value.map(told).filter(Boolean).join(", ");
+  if (typeof value !== "object") return String(value);
+  return Object.entries(value).map(([name, one]) => (one === true ? words(name) : told(one) && `${words(name)} ${told(one)}`)).filter(Boolean).join(", ");
+}
+
+function Settings({ deployment }: { deployment: Deployment }) {
+  const settings = Object.entries(deployment.settings ?? {}).map(([name, value]) => [name, value === true ? "yes" : told(value)] as const).filter(([, text]) => text !== "");
+  return <Card title="Settings">{settings.length === 0 ? <p className="muted">None of its own.</p> : <dl className="facts">{settings.map(([name, text]) => <div key={name}><dt>{sentence(words(name))}</dt><dd>{text}</dd></div>)}</dl>}</Card>;
 }

@@ -20,7 +20,7 @@ export function DeploymentsPage() {
     { head: "What answers", cell: (one) => <ManifestLine hash={one.manifest} /> },
     { head: "Manifest", wide: true, cell: (one) => <Hash of={one.manifest} /> },
     { head: "Revision", right: true, wide: true, cell: (one) => one.revision },
-    { head: "By", wide: true, cell: (one) => one.updated_by ?? <span className="faint">–</span> },
+    ...(deployments.data?.items.some((one) => one.updated_by) ? [{ head: "By", wide: true, cell: (one: Deployment) => one.updated_by ?? <span className="faint">–</span> }] : []),
     { head: "Changed", right: true, cell: (one) => <Ago time={one.updated_at} /> },
   ];
   return (

@@ -117,13 +117,15 @@ function Results({ experiment, result }: { experiment: Experiment; result: Resul
         {result.forecast && !result.recommendation.includes(result.forecast.message) && <div className="muted">{result.forecast.message}</div>}
       </Callout>
       {result.notices.map((notice) => <Callout key={notice} tone="warn">{notice}</Callout>)}
-      <div className="filters"><span className="segmented" role="group" aria-label="Metric">{metrics.map((one) => <button key={one} type="button" aria-pressed={one === metric} onClick={() => void navigate({ search: (old) => ({ ...old, metric: one === result.target_metric ? undefined : one }), replace: true })}>{words(one)}</button>)}</span><span className="faint">{plural(result.total_samples, "unit")} observed · computed <Ago time={result.computed_at} /> · {result.basis === "always_valid" ? "valid at every look" : "one look at the planned end"} · {Math.round((1 - result.alpha) * 100)} % intervals{result.correction !== "none" && `, p corrected (${result.correction})`}</span></div>
+      <div className="filters"><span className="segmented" role="group" aria-label="Metric">{metrics.map((one) => <button key={one} type="button" aria-pressed={one === metric} onClick={() => void navigate({ search: (old) => ({ ...old, metric: one === result.target_metric ? undefined : one }), replace: true })}>{sentence(words(one))}</button>)}</span><span className="faint">{plural(result.total_samples, "unit")} observed · computed <Ago time={result.computed_at} /> · {result.basis === "always_valid" ? "valid at every look" : "one look at the planned end"} · {Math.round((1 - result.alpha) * 100)} % intervals{result.correction !== "none" && `, p corrected (${result.correction})`}</span></div>
       <Variants experiment={experiment} result={result} metric={metric} />
       <div className="grid two">
-        <Card title={`Difference from ${result.control}`} aside={<span className="faint">{words(metric)}</span>}><Forest comparisons={of} segments={(slices.data?.segments ?? []).flatMap((slice) => slice.comparisons.filter((comparison) => comparison.metric === metric).map((comparison) => ({ ...comparison, slice: slice.name })))} show={of[0] ? shown(of[0]) : score} /></Card>
+        <div className="stack spaced">
+          <Card title={`Difference from ${result.control}`} aside={<span className="faint">{sentence(words(metric))}</span>}><Forest comparisons={of} segments={(slices.data?.segments ?? []).flatMap((slice) => slice.comparisons.filter((comparison) => comparison.metric === metric).map((comparison) => ({ ...comparison, slice: slice.name })))} show={of[0] ? shown(of[0]) : score} /></Card>
+          <Guardrails result={result} />
+        </div>
         {slices.isError ? <Problem error={slices.error} /> : slices.data ? <Cumulative result={slices.data} metric={metric} /> : <Card title="Difference over time"><Skeleton height={260} /></Card>}
       </div>
-      <Guardrails result={result} />
     </>
   );
 }
@@ -174,7 +176,8 @@ function Cumulative({ result, metric }: { result: Result; metric: string }) {
       x: slices.map((slice) => new Date(`${slice.name.slice(-10)}T12:00:00Z`).getTime() / 1000),
       series: variants.map((variant, i) => ({
         label: `${variant} − ${result.control}`,
-        values: slices.map((slice) => of(slice, variant)?.difference ?? null),
+        // Without an interval a difference says nothing yet.
+        values: slices.map((slice) => (of(slice, variant)?.interval ? (of(slice, variant)?.difference ?? null) : null)),
         lower: slices.map((slice) => of(slice, variant)?.interval?.low ?? null),
         upper: slices.map((slice) => of(slice, variant)?.interval?.high ?? null),
         n: slices.map((slice) => of(slice, variant)?.units ?? null),
@@ -197,8 +200,7 @@ function Guardrails({ result }: { result: Result }) {
   if (rows.length === 0) return null;
   const rail = (comparison: Comparison) => comparison.guardrail as Schemas["GuardrailResult"];
   const columns: Column<Comparison>[] = [
-    { head: "Metric", cell: (one) => sentence(words(one.metric)) },
-    { head: "Variant", cell: (one) => one.variant },
+    { head: "Metric", cell: (one) => <>{sentence(words(one.metric))}<div className="faint tiny">{one.variant}</div></> },
     { head: "State", cell: (one) => <Badge tone={rail(one).state === "holds" ? "good" : rail(one).state === "violated" ? "bad" : "warn"}>{rail(one).state === "open" ? "Not decided yet" : sentence(rail(one).state)}</Badge> },
     { head: "Harm", right: true, cell: (one) => shown(one)(rail(one).harm) },
     { head: "At most", right: true, cell: (one) => { const most = rail(one).harm_at_most; return most != null ? shown(one)(most) : "–"; } },

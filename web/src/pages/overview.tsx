@@ -5,7 +5,7 @@ import { useMemo } from "react";
 import type { Schemas } from "../api/client";
 import { api, curl, ok } from "../api/client";
 import { LineChart, Sparkline } from "../charts/frame";
-import { compact, latency, money, percent, plural, score, signed, words } from "../lib/format";
+import { compact, latency, money, percent, plural, score, sentence, signed, words } from "../lib/format";
 import { hourly } from "../lib/traffic";
 import { Ago, Badge, Card, Dot, Empty, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
@@ -286,6 +286,8 @@ function pushed(prompt: Schemas["NewPrompt"]): Change {
 
 const DONE: Record<string, string> = { deploy: "points to another manifest", rollback: "was rolled back", safe_mode_on: "answers in safe mode", safe_mode_off: "left safe mode", configure: "has other settings" };
 
+const EXPERIMENT: Record<string, string> = { draft: "was drafted", running: "runs", paused: "is paused", completed: "is complete", cancelled: "was cancelled" };
+
 /** What became of a canary. That it is being promoted is told once it is. */
 const CANARY: Record<string, [Tone, string]> = {
   draft: ["plain", "was drafted"],
@@ -313,11 +315,11 @@ function told(event: Schemas["StoredEvent"]): Change | null {
       };
     }
     case "alert":
-      return { ...base, tone: event.action === "raised" ? severityTone(event.alert.severity) : "plain", what: <><Link className="hover-link" to="/alerts" search={{ alert: event.alert.id }}>Alert</Link> {event.action}</>, note: event.alert.message };
+      return { ...base, tone: event.action === "raised" ? severityTone(event.alert.severity) : "plain", what: <><Link className="hover-link" to="/alerts" search={{ alert: event.alert.id }}>Alert</Link> {event.action}</>, note: sentence(words(event.alert.message)) };
     case "deployment":
       return { ...base, tone: event.action === "rollback" || event.action === "safe_mode_on" ? "warn" : "info", what: <><Link className="hover-link" to="/deployments/$name" params={{ name: event.deployment }} search={{ environment: event.environment }}>{event.deployment}</Link> {DONE[event.action] ?? event.action}</>, note: event.environment };
     case "experiment":
-      return { ...base, tone: "info", what: <>Experiment <Link className="hover-link" to="/experiments/$id" params={{ id: event.experiment }}>{event.name}</Link> is {event.status}</> };
+      return { ...base, tone: "info", what: <>Experiment <Link className="hover-link" to="/experiments/$id" params={{ id: event.experiment }}>{event.name}</Link> {EXPERIMENT[event.status] ?? `is ${event.status}`}</> };
     case "canary": {
       const become = CANARY[event.status];
       return become ? { ...base, tone: become[0], what: <>Canary of <Link className="hover-link" to="/canaries/$id" params={{ id: event.canary }}>{event.deployment}</Link> {become[1]}</>, note: [event.environment, event.note && words(event.note)].filter(Boolean).join(" · ") } : null;

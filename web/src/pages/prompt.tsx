@@ -3,6 +3,7 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 import type { Prompt, Run, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
+import { sentence } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Callout, Card, Copy, Empty, Est, PageHead, Problem, Skeleton } from "../ui/base";
 import { Hunks } from "../ui/diff";
@@ -36,7 +37,7 @@ export function PromptPage() {
   const deployed = (version: string) => overview.data?.deployments.filter((head) => head.prompt === `${name}@${version}`) ?? [];
   return (
     <>
-      <PageHead title={name} badge={shown && <><Badge mono>{shown.version}</Badge>{shown.is_active ? <Badge tone="good">Active</Badge> : <Badge outline>{shown.status ?? "draft"}</Badge>}</>} lead={shown ? (shown.description ?? <span className="faint">No description</span>) : <Skeleton width={300} />}>
+      <PageHead title={name} badge={shown && <><Badge mono>{shown.version}</Badge>{shown.is_active ? <Badge tone="good">Active</Badge> : <Badge outline>{sentence(shown.status ?? "draft")}</Badge>}</>} lead={shown ? (shown.description ?? <span className="faint">No description</span>) : <Skeleton width={300} />}>
         {shown && <Button icon="edit" refused={name.startsWith("llmops/") ? "Built-in prompts cannot be changed." : refusal("editor")} onClick={() => setWriting(true)}>New version</Button>}
         {shown && !shown.is_active && <Activate prompt={shown} active={active} />}
       </PageHead>
@@ -46,7 +47,7 @@ export function PromptPage() {
             {!all && <div className="card-body stack">{[1, 2, 3].map((i) => <Skeleton key={i} height={34} />)}</div>}
             {all?.map((version) => (
               <Link key={version.version} to="/prompts/$name" params={{ name }} search={{ ...search, version: version.version }} replace activeOptions={PART} aria-current={version === shown ? "true" : undefined}>
-                <span className="row tight"><strong className="num">{version.version}</strong>{version.is_active && <Badge tone="good">Active</Badge>}{deployed(version.version).map((head) => <Badge key={head.deployment.environment} tone="accent">{head.deployment.environment}</Badge>)}</span>
+                <span className="row tight wrap"><strong className="num">{version.version}</strong>{version.is_active && <Badge tone="good">Active</Badge>}{deployed(version.version).map((head) => <Badge key={`${head.deployment.name}/${head.deployment.environment}`} tone="accent">{head.deployment.name}{head.deployment.environment !== "production" && ` in ${head.deployment.environment}`}</Badge>)}</span>
                 <span className="muted truncate small">{version.change ?? "No note"}</span>
                 <span className="faint tiny">{version.author && `${version.author} · `}<Ago time={version.created_at} /></span>
               </Link>

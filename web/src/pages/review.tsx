@@ -43,7 +43,7 @@ export function ReviewPage() {
     <>
       <PageHead title="Review queue" lead="Answers that were rated low, corrected, failed or judged with doubt. What you decide becomes a sample of a dataset.">
         <span className="faint num">{items && (items.length === 0 ? "" : `${at + 1} of ${items.length}`)}</span>
-        <Button disabled={at <= 0} onClick={() => move(-1)}>Before</Button>
+        <Button disabled={at <= 0} onClick={() => move(-1)}>Previous</Button>
         <Button disabled={!items || at >= items.length - 1} onClick={() => move(1)}>Next</Button>
       </PageHead>
       <div className="filters">

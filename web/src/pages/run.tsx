@@ -163,7 +163,7 @@ function Distribution({ run }: { run: Run }) {
   return (
     <Card title="Spread of composites" aside={spread.data && <span className="faint num">{plural(total, "answer")}{spread.data.errored > 0 && `, ${spread.data.errored} errored`}</span>}>
       {spread.isError ? <Problem error={spread.error} /> : !spread.data ? <Skeleton height={180} /> : <Histogram bins={spread.data.bins} label="Answers by composite score" height={180} />}
-      <div className="chart-legend" style={{ marginTop: 8 }}><span><i style={{ background: "var(--good)", height: 8 }} />passed</span><span><i style={{ background: "var(--bad)", height: 8 }} />failed</span></div>
+      <div className="chart-legend" style={{ marginTop: 8 }}><span className="grow">Answers by composite score</span><span><i style={{ background: "var(--good)", height: 8 }} />passed</span><span><i style={{ background: "var(--bad)", height: 8 }} />failed</span></div>
     </Card>
   );
 }

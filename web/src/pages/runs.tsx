@@ -47,9 +47,8 @@ export function RunsPage() {
           <span className="row tight">
             <Link className="cover truncate" style={{ maxWidth: 340 }} to="/runs/$run" params={{ run: run.id }}>{run.name}</Link>
             {baselines.has(run.id) && <Badge tone="accent">Baseline</Badge>}
-            {run.metadata?.simulated === true && <Badge>Simulated</Badge>}
           </span>
-          <span className="faint" style={{ fontSize: 12, lineHeight: "16px" }}>{run.dataset}{run.spec.suite && ` · ${run.spec.suite}`} · <span className="mono tiny">{shortId(run.id)}</span></span>
+          <span className="faint" style={{ fontSize: 12, lineHeight: "16px" }}>{run.dataset}{run.spec.suite && ` · ${run.spec.suite}`}{run.metadata?.simulated === true && " · simulated"} · <span className="mono tiny">{shortId(run.id)}</span></span>
         </div>
       ),
     },

@@ -45,7 +45,7 @@ export function TrafficPage() {
   const columns: Column<Call>[] = [
     { head: "Time", cell: (call) => <Link className="cover nowrap" to="/traffic" search={{ ...search, record: call.id }} replace><Ago time={call.at} /></Link> },
     { head: "Deployment", cell: (call) => <span className="row tight nowrap">{call.deployment ?? <span className="faint">direct</span>}{call.variant && <Badge tone="accent">{call.variant.split("/").pop()}</Badge>}</span> },
-    { head: "Outcome", cell: (call) => <span className="row tight"><OutcomeBadge of={call.outcome} />{call.soft_failures?.map((soft) => <Badge key={soft.kind} tone="warn">{words(soft.kind)}</Badge>)}</span> },
+    { head: "Outcome", cell: (call) => <span className="row tight"><OutcomeBadge of={call.outcome} />{call.soft_failures?.map((soft) => <Badge key={soft.kind} tone="warn">{sentence(words(soft.kind))}</Badge>)}</span> },
     { head: "Model", wide: true, cell: (call) => <span className="mono nowrap">{call.model}</span> },
     { head: "User", wide: true, cell: (call) => <span className="truncate" style={{ display: "block", maxWidth: 140 }}>{call.user ?? <span className="faint">–</span>}</span> },
     { head: "Tokens", right: true, wide: true, cell: (call) => `${whole(call.usage.prompt_tokens ?? 0)} → ${whole(call.usage.completion_tokens ?? 0)}` },
@@ -107,9 +107,9 @@ function CallDrawer({ id, onClose }: { id: string; onClose: () => void }) {
     <Dialog title={call ? `${call.deployment ?? call.model}, ${moment(call.at)}` : "Call"} shape="drawer" open onClose={onClose}>
       {found.isError ? <Problem error={found.error} /> : !call ? <Skeleton height={300} /> : (
         <>
-          <div className="row wrap"><OutcomeBadge of={call.outcome} /><Badge>{call.status}</Badge>{call.stream && <Badge>Streamed</Badge>}{call.soft_failures?.map((soft) => <Badge key={soft.kind} tone="warn">{words(soft.kind)}</Badge>)}</div>
+          <div className="row wrap"><OutcomeBadge of={call.outcome} /><Badge>{call.status}</Badge>{call.stream && <Badge>Streamed</Badge>}{call.soft_failures?.map((soft) => <Badge key={soft.kind} tone="warn">{sentence(words(soft.kind))}</Badge>)}</div>
           {call.error && <div className="callout bad wrap-any">{call.error}</div>}
-          {call.soft_failures?.map((soft) => <div key={soft.kind} className="callout warn wrap-any"><strong>{words(soft.kind)}</strong> {soft.detail}</div>)}
+          {call.soft_failures?.map((soft) => <div key={soft.kind} className="callout warn wrap-any"><strong>{sentence(words(soft.kind))}</strong> {soft.detail}</div>)}
           <FeedbackOn request={call.id} />
           <h3>Waterfall</h3>
           <Waterfall call={call} />
@@ -120,7 +120,7 @@ function CallDrawer({ id, onClose }: { id: string; onClose: () => void }) {
           <dl className="facts">
             <dt>Id</dt><dd className="mono">{call.id} <Copy text={call.id} /></dd>
             <dt>Manifest</dt><dd><Hash of={call.manifest} /></dd>
-            <dt>Model</dt><dd className="mono">{call.model}{call.model_answered && call.model_answered !== call.model && ` → ${call.model_answered}`}</dd>
+            <dt>Model</dt><dd className="mono">{call.model}{call.model_answered && !`/${call.model}`.endsWith(`/${call.model_answered}`) && ` → ${call.model_answered}`}</dd>
             <dt>Tokens</dt><dd className="num">{whole(call.usage.prompt_tokens ?? 0)} read, {whole(call.usage.completion_tokens ?? 0)} written{call.usage_estimated && <span className="faint"> (estimated)</span>}</dd>
             <dt>Cost</dt><dd>{call.cost == null ? <span className="faint">the model has no price</span> : money(call.cost)}</dd>
             <dt>Stopped</dt><dd>{call.finish_reason ?? "–"}</dd>
@@ -184,7 +184,7 @@ function Waterfall({ call }: { call: Call }) {
               <td className="right num" style={{ width: 1 }}>{ms(row.to - row.from)}</td>
             </tr>
           ))}
-          <tr><td className="muted">Whole call</td><td className="faint">{call.first_byte_ms != null && `first byte after ${ms(call.first_byte_ms)}`}</td><td className="right num">{ms(call.total_ms)}</td></tr>
+          <tr><td colSpan={2}><span className="muted">Whole call</span>{call.first_byte_ms != null && <span className="faint">, first byte after {ms(call.first_byte_ms)}</span>}</td><td className="right num">{ms(call.total_ms)}</td></tr>
         </tbody>
       </table>
     </div>

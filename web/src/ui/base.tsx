@@ -126,7 +126,7 @@ export function Command({ children }: { children: string }) {
 export function Empty({ title, children, command, action }: { title: string; children?: ReactNode; command?: string | undefined; action?: ReactNode }) {
   return (
     <div className="empty">
-      <h3>{title}</h3>
+      <h2>{title}</h2>
       {children && <p>{children}</p>}
       {command && <Command>{command}</Command>}
       {action}
