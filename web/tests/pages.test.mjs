@@ -251,7 +251,7 @@ test("a deployment is rolled back, with a confirmation, and put into safe mode a
 test("a canary: wins and losses with their bounds, conditions, pairs with their texts, the decision log", async () => {
   await go("/deployments");
   await page.getByRole("table", { name: "Canaries" }).getByRole("row", { name: /Shadowing/ }).getByRole("link", { name: "plant-care" }).click();
-  await page.waitForURL(/\/canaries\/can_/);
+  await page.waitForURL(/\/canaries\/canary_/);
   const { situation } = await api("GET", `/api/v1/canaries/${ids.shadowing}`);
   assert.ok(situation.wins > 0 && situation.ties > 0 && situation.losses > 0, JSON.stringify(situation));
   await page.getByRole("img", { name: `${situation.wins} wins, ${situation.ties} ties, ${situation.losses} losses` }).waitFor();
@@ -319,7 +319,7 @@ test("a bad answer becomes a golden sample, by keyboard", async () => {
 
 test("an alert is acknowledged and resolved", async () => {
   await go("/alerts?status=open&severity=critical");
-  await page.getByRole("link", { name: "refusal_behavior fell below the baseline" }).click();
+  await page.getByRole("link", { name: "Refusal behavior fell below the baseline" }).click();
   await page.locator("dialog[open]").getByRole("button", { name: "Resolve" }).click();
   await see("Resolved.");
 });

@@ -5,7 +5,7 @@ import type { Schemas } from "../api/client";
 import { api, curl, ok } from "../api/client";
 import type { LineData } from "../charts/frame";
 import { LineChart } from "../charts/frame";
-import { compact, moment, money, ms, percent, sentence, whole, words } from "../lib/format";
+import { moment, money, ms, percent, plural, sentence, whole, words } from "../lib/format";
 import { hourly } from "../lib/traffic";
 import { Ago, Badge, Button, Card, Copy, Empty, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
@@ -86,7 +86,7 @@ function Sums({ deployment, environment, hours, setHours }: { deployment: string
     ];
   }, [traffic.data]);
   const sums = traffic.data?.sums;
-  const told = sums && traffic.data ? `${compact(sums.calls)} calls · ${percent(traffic.data.failure_rate?.value)} failed (${percent(traffic.data.failure_rate?.lower)}–${percent(traffic.data.failure_rate?.upper)}) · ${money(sums.cost)}` : "";
+  const told = sums && traffic.data ? [plural(sums.calls, "call"), traffic.data.failure_rate && `${percent(traffic.data.failure_rate.value)} failed (${percent(traffic.data.failure_rate.lower)}–${percent(traffic.data.failure_rate.upper)})`, sums.calls > 0 && money(sums.cost)].filter(Boolean).join(" · ") : "";
   return (
     <>
       <div className="row wrap between"><span className="segmented" role="group" aria-label="Time">{[24, 72, 168, 336, 720].map((n) => <button key={n} type="button" aria-pressed={hours === n} onClick={() => setHours(n)}>{n === 24 ? "24 h" : `${n / 24} d`}</button>)}</span><span className="muted num">{told}</span></div>
