@@ -89,8 +89,8 @@ export const hash = (value: string | null | undefined): string => value?.slice(0
 /** `n thing(s)` */
 export const plural = (n: number, one: string, many = `${one}s`): string => `${whole(n)} ${n === 1 ? one : many}`;
 
-/** With a capital at its beginning. */
-export const sentence = (text: string): string => `${text[0]?.toUpperCase() ?? ""}${text.slice(1)}`;
+/** With a capital at its beginning, unless that is a name such as `support-bot`. */
+export const sentence = (text: string): string => text.replace(/^\p{Ll}(?=\p{L}*(?:$|[\s,.:;!?’]))/u, (first) => first.toUpperCase());
 
 const TERMS: [RegExp, string][] = [
   [/\brouge ([l\d])\b/g, "ROUGE-$1"],

@@ -207,7 +207,7 @@ function Standing({ report: { canary, decision, situation } }: { report: Report 
   return (
     <Callout tone={open.some((check) => check.status === "broken") ? "bad" : warned ? "warn" : open.length === 0 ? "good" : "info"}>
       <strong>{warned ? `${sentence(decision.message)}.` : open.length === 0 ? `${sentence(decision.message)}.` : situation.pairs === 0 ? "Nothing is judged yet." : `${whole(all.length - open.length)} of ${plural(all.length, "condition")} met; open: ${open.map((check) => words(check.name)).join(", ")}.`}</strong>
-      {decision.estimate && <div>About {plural(decision.estimate.pairs, "more judged pair")}{decision.estimate.seconds != null && `, ${ms(decision.estimate.seconds * 1000)} at this pace`}, if everything stays as it is.</div>}
+      {decision.estimate && <div>About {[decision.estimate.pairs > 0 && plural(decision.estimate.pairs, "more judged pair"), decision.estimate.seconds != null && `${ms(decision.estimate.seconds * 1000)} at this pace`].filter(Boolean).join(", ")}, if everything stays as it is.</div>}
     </Callout>
   );
 }
@@ -230,7 +230,7 @@ function State({ report }: { report: Report }) {
         <Pairwise report={report} />
         <Card title={situation.phase === "exposure" ? "Conditions of the next step" : "Conditions of a promotion"} flush>
           <Table label="Conditions" columns={CONDITIONS} rows={conditions(decision).filter((check) => !(check.name in UNITS))} id={(check) => check.name} />
-          <p className="card-note">And every guardrail is kept.</p>
+          <p className="card-note">Every guardrail must be kept as well.</p>
         </Card>
         {canary.state.status !== "draft" && <NetWins report={report} />}
         {canary.state.status !== "draft" && <Beside id={canary.id} />}
@@ -253,6 +253,7 @@ function Pairwise({ report: { situation, canary: { policy } } }: { report: Repor
   const { wins, ties, losses, pairs } = situation;
   const net = bounds(situation.measures.net_win);
   const all = Math.max(pairs, 1);
+  const reach = net && Math.max(-net.low, net.high) > 0.5 ? 1 : 0.5;
   return (
     <Card title="Wins, ties and losses" aside={<span className="faint num">{plural(pairs, "pair")}</span>}>
       <div className="stack loose">
@@ -269,8 +270,8 @@ function Pairwise({ report: { situation, canary: { policy } } }: { report: Repor
         {net && (
           <div className="stack tight">
             <div className="row between small"><span>Net wins, with bounds that hold at every look</span><span className="faint num">promotes beyond {percent(policy.promote?.net_win)}</span></div>
-            <Interval value={net.value} lower={net.low} upper={net.high} from={-0.5} to={0.5} limit={policy.promote?.net_win} tone={net.high < 0 ? "var(--bad)" : net.low > 0 ? "var(--good)" : "var(--series-1)"} />
-            <div className="row between faint num small" aria-hidden="true"><span>−50 %</span><span>0</span><span>+50 %</span></div>
+            <Interval value={net.value} lower={net.low} upper={net.high} from={-reach} to={reach} limit={policy.promote?.net_win} tone={net.high < 0 ? "var(--bad)" : net.low > 0 ? "var(--good)" : "var(--series-1)"} />
+            <div className="row between faint num small" aria-hidden="true"><span>−{reach * 100} %</span><span>0</span><span>+{reach * 100} %</span></div>
           </div>
         )}
       </div>
@@ -339,7 +340,7 @@ function Stages({ report: { stages = {}, canary } }: { report: Report }) {
   if (rows.length === 0) return null;
   const rate = (part: number, all: number) => (all > 0 ? percent(part / all) : "–");
   const columns: Column<(typeof rows)[number]>[] = [
-    { head: "Stage", cell: ({ stage }) => <>{stage + 1} <span className="muted">{percent(canary.policy.stages?.[stage])} of users</span></> },
+    { head: "Stage", cell: ({ stage }) => <>Stage {stage + 1} <span className="muted">{percent(canary.policy.stages?.[stage])} of users</span></> },
     { head: "Answered by", cell: ({ side }) => <Badge tone={side === "candidate" ? "accent" : "plain"}>{sentence(side)}</Badge> },
     { head: "Requests", right: true, cell: ({ arm }) => whole(arm.requests) },
     { head: "Errors", right: true, cell: ({ arm }) => rate(arm.errors, arm.requests) },
@@ -372,7 +373,7 @@ function NetWins({ report: { situation, canary } }: { report: Report }) {
       show: percent,
       showX: (pairs) => whole(pairs),
       xLabel: "judged pairs",
-      bounds: "bounds that hold at every look",
+      bounds: "bounds at every look",
     };
   }, [log.data, situation, limit]);
   return (

@@ -108,7 +108,7 @@ function Changes({ title, changes, kind }: { title: string; changes: Record<stri
   const rows = Object.entries(changes).map(([name, change]) => ({ name, ...change })).sort((x, y) => x.change - y.change);
   const widest = Math.max(0.02, ...rows.flatMap((c) => [Math.abs(c.change), ...(c.interval ?? []).map(Math.abs)]).filter((v) => v <= 1));
   const columns: Column<(typeof rows)[number]>[] = [
-    { head: "Name", cell: ({ name }) => (name ? sentence(words(name)) : "No category") },
+    { head: "Name", cell: ({ name }) => <span className="nowrap">{name ? sentence(words(name)) : "No category"}</span> },
     { head: "Before", right: true, cell: (one) => shown(one.name)(one.before) },
     { head: "After", right: true, cell: (one) => shown(one.name)(one.after) },
     { head: "Change", right: true, cell: (one) => (shown(one.name) !== score ? <span className="num muted">{one.change < 0 ? "−" : "+"}{shown(one.name)(Math.abs(one.change))}</span> : <Delta value={one.change} interval={one.interval} />) },

@@ -121,7 +121,7 @@ function SampleDialog({ name, version, id, newest, onClose }: { name: string; ve
         <>
           <SampleInput sample={sample.data} />
           {sample.data.expected_output?.map((text, i) => <div key={i} className="message"><header>Expected{(sample.data.expected_output?.length ?? 0) > 1 && ` ${i + 1}`}</header><div>{text}</div></div>)}
-          <dl className="facts"><dt>Position</dt><dd className="num">{sample.data.ordinal + 1}</dd><dt>From</dt><dd>{sample.data.source ?? <span className="faint">not said</span>}</dd>{Object.entries(sample.data.metadata ?? {}).map(([key, value]) => <div key={key}><dt>{words(key)}</dt><dd className="mono">{typeof value === "string" ? value : JSON.stringify(value)}</dd></div>)}</dl>
+          <dl className="facts"><dt>Position</dt><dd className="num">{sample.data.ordinal + 1}</dd>{Object.entries(sample.data.metadata ?? {}).map(([key, value]) => <div key={key}><dt>{sentence(words(key))}</dt><dd className="mono">{typeof value === "string" ? value : JSON.stringify(value)}</dd></div>)}</dl>
         </>
       )}
     </Dialog>

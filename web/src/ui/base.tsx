@@ -14,7 +14,7 @@ interface ButtonProps extends ButtonHTMLAttributes<HTMLButtonElement> {
   kind?: "primary" | "quiet" | "danger" | "danger primary" | undefined;
   small?: boolean;
   icon?: IconName;
-  /** Why it cannot be used; the button says so instead of being silent. */
+  /** Why it cannot be used; the button says so, to the keyboard as well, instead of being silent. */
   refused?: string | false | undefined;
 }
 
@@ -25,13 +25,13 @@ export function Button({ kind, small, icon, refused, children, className = "", .
       type="button"
       className={`btn ${kind ?? ""} ${small ? "small" : ""} ${only ? "icon" : ""} ${className}`}
       {...rest}
-      {...(refused ? { "aria-disabled": true, disabled: true } : {})}
+      {...(refused ? { "aria-disabled": true, disabled: false, onClick: undefined } : {})}
     >
       {icon && <Icon name={icon} size={small ? 14 : 16} />}
       {children}
     </button>
   );
-  return refused ? <Tip text={refused}><span>{button}</span></Tip> : button;
+  return refused ? <Tip text={refused}>{button}</Tip> : button;
 }
 
 export function Badge({ tone = "plain", mono, outline, children }: { tone?: Tone; mono?: boolean; outline?: boolean; children: ReactNode }) {
