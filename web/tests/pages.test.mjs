@@ -367,6 +367,39 @@ test("the palette finds things by name, and g with a letter goes to pages", asyn
   await page.waitForURL(/\/alerts/);
 });
 
+test("the keyboard: past the navigation in one step, a ring wherever it is, and back after the palette", async () => {
+  await go("/runs");
+  await page.locator("tbody .cover").first().waitFor();
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement?.textContent), "Skip to the content");
+  await page.keyboard.press("Enter");
+  const seen = [];
+  for (let i = 0; i < 12; i++) {
+    await page.keyboard.press("Tab");
+    seen.push(await page.evaluate(() => {
+      const focused = document.activeElement;
+      const style = getComputedStyle(focused);
+      return { name: focused.getAttribute("aria-label") ?? focused.textContent.trim(), inside: Boolean(focused.closest("main")), ring: (style.outlineStyle !== "none" && Number.parseFloat(style.outlineWidth) > 0) || style.textDecorationLine === "underline" };
+    }));
+  }
+  assert.deepEqual(seen.filter(({ inside, ring }) => !inside || !ring), []);
+  assert.ok(seen.some(({ name }) => name === "Status") && seen.some(({ name }) => name.startsWith("support-bot on golden")), JSON.stringify(seen));
+  await page.getByLabel("Status", { exact: true }).focus();
+  await page.keyboard.press("Control+k");
+  await page.getByRole("combobox", { name: "Search" }).fill("plant-care");
+  await page.getByRole("option", { name: /Canary of plant-care/ }).first().waitFor();
+  await page.keyboard.press("Escape");
+  await page.locator("dialog[open]").waitFor({ state: "detached" });
+  assert.equal(await page.evaluate(() => document.activeElement?.getAttribute("aria-label")), "Status");
+});
+
+test("an address that leads nowhere says so", async () => {
+  await page.goto(`${base}/nothing/here`);
+  await see("There is no such page");
+  await page.goto(`${base}/canaries/canary_none`);
+  await page.getByRole("alert").waitFor();
+});
+
 test("pages are live: a run that starts elsewhere appears", async () => {
   await go("/runs");
   await page.locator("[data-on=true]").waitFor();
@@ -402,11 +435,13 @@ const PAGES = () => ({
   canary: `/canaries/${ids.shadowing}`,
   canaryPairs: `/canaries/${ids.shadowing}?tab=pairs`,
   canaryDecisions: `/canaries/${ids.shadowing}?tab=decisions`,
+  canaryPolicy: `/canaries/${ids.shadowing}?tab=policy`,
   canaryAborted: `/canaries/${ids.aborted}`,
   traffic: "/traffic",
   call: `/traffic?record=${ids.soft}`,
   review: "/review",
   alerts: "/alerts",
+  silences: "/alerts?tab=silences",
   channels: "/alerts?tab=channels",
   schedules: "/schedules",
   providers: "/providers",
@@ -427,6 +462,13 @@ for (const theme of ["light", "dark"]) {
         await page.screenshot({ path: join(shots, `${name}-${theme}-${width}.png`) });
         const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
         if (over > 1) found.push(`${name} is ${over} pixels too wide`);
+        const shift = await page.evaluate(() => new Promise((done) => {
+          let sum = 0;
+          new PerformanceObserver((list) => list.getEntries().forEach((entry) => (sum += entry.value))).observe({ type: "layout-shift", buffered: true });
+          setTimeout(() => done(sum), 20);
+        }));
+        // On a slow machine answers come one by one, which moves a little more.
+        if (shift > 0.2) found.push(`${name} moves while it loads: ${shift.toFixed(2)}`);
         // Evaluated by the debugger, which the page's policy does not bind.
         await page.evaluate(axe);
         const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], resultTypes: ["violations"] }));

@@ -8,7 +8,7 @@ import { Interval, LineChart } from "../charts/frame";
 import { moment, money, ms, percent, plural, score, sentence, signed, whole, words } from "../lib/format";
 import { rolling } from "../lib/stats";
 import { useRefusal, useSession } from "../session";
-import { Ago, Badge, Button, Callout, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
+import { Ago, Badge, Button, Callout, Card, Coming, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { useCrumb } from "../ui/crumb";
 import { WordDiff } from "../ui/diff";
@@ -94,9 +94,9 @@ export function CanaryPage() {
         badge={canary && <><Badge>{canary.environment}</Badge><CanaryStatus of={canary} />{canary.dry_run && <Badge outline>Dry run</Badge>}</>}
         lead={canary ? <>{canary.state.status === "draft" ? "Drafted" : "Started"} <Ago time={canary.created_at} /><By id={canary.started_by} />, on {percent(canary.policy.share)} of requests{canary.approved_by && <>, approved<By id={canary.approved_by} /></>}</> : <Skeleton width={300} />}
       >
-        {canary && <Actions canary={canary} />}
+        {canary ? <Actions canary={canary} /> : <Coming />}
       </PageHead>
-      {canary && (
+      {!canary ? <div className="card versus"><Coming rows={2} /></div> : (
         <div className="card versus">
           <span className="row wrap"><span className="label">Candidate</span><ManifestLine hash={canary.candidate} /></span>
           <span className="row wrap"><span className="label">Production</span><ManifestLine hash={canary.production} /></span>

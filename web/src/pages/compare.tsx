@@ -38,7 +38,7 @@ export function ComparePage() {
   const set = (part: Record<string, string | undefined>) => void navigate({ search: (old) => ({ ...old, ...part }), replace: true });
   return (
     <>
-      <PageHead title="Compare runs" lead={data?.summary ?? <Skeleton width={320} />}>
+      <PageHead title="Compare runs" lead={data?.summary ? words(data.summary) : <Skeleton width="min(320px, 100%)" height={56} />}>
         <Button onClick={() => set({ a: b, b: first })} disabled={!first}>Swap</Button>
       </PageHead>
       <div className="grid two">
@@ -81,7 +81,7 @@ function Head({ label, run }: { label: string; run: Run | undefined }) {
       <div className="row between top">
         <div className="stack tight">
           <span className="label">{label}</span>
-          {run ? <RunLink run={run.id}><strong>{run.name}</strong></RunLink> : <Skeleton width={180} />}
+          {run ? <RunLink run={run.id}><strong>{run.name}</strong></RunLink> : <Skeleton width={180} height={62} />}
           {run && <span className="row wrap" style={{ gap: "0 10px" }}><PromptLink name={run.prompt_name} version={run.prompt_version} /><span className="mono muted">{run.model_name}</span></span>}
         </div>
         <div className="right"><Est of={run?.results?.overall} /></div>

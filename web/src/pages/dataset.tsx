@@ -3,7 +3,7 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
-import { hash, plural, whole, words } from "../lib/format";
+import { hash, plural, whole, sentence, words } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Bar, Button, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import { WordDiff } from "../ui/diff";
@@ -33,14 +33,14 @@ export function DatasetPage() {
   return (
     <>
       <PageHead title={name} badge={dataset.data && <Badge>{dataset.data.type}</Badge>} lead={dataset.data ? <>{dataset.data.description && `${dataset.data.description} · `}{plural(dataset.data.sample_count, "sample")} · changed <Ago time={dataset.data.updated_at} /></> : <Skeleton width={260} />}>
-        {shown && <a className="btn" href={`/api/v1/datasets/${encodeURIComponent(name)}/versions/${shown.version}/export`} download={`${name}-${hash(shown.version)}.jsonl`}><Icon name="download" />Export</a>}
+        <a className="btn" aria-disabled={!shown} {...(shown ? { href: `/api/v1/datasets/${encodeURIComponent(name)}/versions/${shown.version}/export`, download: `${name}-${hash(shown.version)}.jsonl` } : {})}><Icon name="download" />Export</a>
         <Link className="btn" to="/runs" search={{ dataset: name }}>Runs</Link>
         <Button kind="primary" icon="upload" refused={refusal("editor")} onClick={() => setImporting(true)}>New version</Button>
       </PageHead>
       <div className="with-aside">
         <Card title="Versions" flush aside={all && <span className="faint num">{all.length}</span>}>
           <nav className="versions scroll" aria-label="Versions">
-            {!all && <div className="card-body"><Skeleton height={60} /></div>}
+            {!all && <div className="card-body"><Skeleton height={86} /></div>}
             {all?.map((version, i) => (
               <Link key={version.version} to="/datasets/$name" params={{ name }} search={{ ...search, version: version.version, from: undefined, sample: undefined }} replace activeOptions={PART} aria-current={version === shown ? "true" : undefined}>
                 <span className="row tight"><span className="mono" style={{ fontWeight: 600 }}>{hash(version.version)}</span>{i === 0 && <Badge tone="good">Current</Badge>}</span>

@@ -5,7 +5,7 @@ import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { compact, hash, latency, money, percent, plural, range, sentence, words } from "../lib/format";
 import { useRefusal } from "../session";
-import { Ago, Badge, Button, Callout, Card, Copy, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
+import { Ago, Badge, Button, Callout, Card, Coming, Copy, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import { Confirm, Dialog, useSay } from "../ui/layers";
 import { ManifestDiff, ManifestLine, manifestQuery } from "../ui/manifest";
 import { Hash, PromptLink } from "../ui/parts";
@@ -32,7 +32,7 @@ export function DeploymentPage() {
   return (
     <>
       <PageHead title={name} badge={deployment && <><Badge>{deployment.environment}</Badge>{deployment.safe_mode && <Badge tone="bad">Safe mode</Badge>}<Badge outline>revision {deployment.revision}</Badge></>} lead={deployment ? <>Changed <Ago time={deployment.updated_at} />{deployment.updated_by && ` by ${deployment.updated_by}`}</> : <Skeleton width={240} />}>
-        {deployment && <Actions deployment={deployment} changes={changes} />}
+        {deployment ? <Actions deployment={deployment} changes={changes} /> : <Coming rows={2} />}
       </PageHead>
       {deployment?.safe_mode && <Callout tone="bad"><strong>Safe mode is on.</strong> {deployment.settings?.safe_mode?.answer ? <>Every call is answered with: “{deployment.settings.safe_mode.answer}”</> : "Every call is answered by the safe manifest."}</Callout>}
       <Waiting deployment={name} environment={deployment?.environment} />
@@ -43,7 +43,7 @@ export function DeploymentPage() {
           <Card title="History" flush aside={changes && <span className="faint num">{plural(changes.length, "change")}</span>}>
             {history.isError ? <Problem error={history.error} /> : !changes || !deployment ? <div className="card-body"><Skeleton height={160} /></div> : <History deployment={deployment} changes={changes} />}
           </Card>
-          {deployment && <Settings deployment={deployment} />}
+          {deployment && changes && <Settings deployment={deployment} />}
         </div>
         {deployment ? <Manifest deployment={deployment} /> : <Skeleton height={240} />}
       </div>

@@ -8,7 +8,7 @@ import type { LineData } from "../charts/frame";
 import { LineChart } from "../charts/frame";
 import { moment, percent, plural, score, sentence, signed, whole, words } from "../lib/format";
 import { useRefusal } from "../session";
-import { Ago, Badge, Button, Callout, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
+import { Ago, Badge, Button, Callout, Card, Coming, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import { useCrumb } from "../ui/crumb";
 import { Confirm, useSay } from "../ui/layers";
 import { PromptLink, PART } from "../ui/parts";
@@ -37,7 +37,7 @@ export function ExperimentPage() {
   return (
     <>
       <PageHead title={experiment?.name ?? <Skeleton width={240} height={20} />} badge={experiment && <><ExperimentStatus of={experiment.status} />{experiment.winner && <Badge tone="good">Winner: {experiment.winner}</Badge>}{experiment.metadata?.simulated === true && <Badge>Simulated</Badge>}</>} lead={experiment && (experiment.description ?? <>Decides by {words(targetOf(experiment))}</>)}>
-        {experiment && <Actions experiment={experiment} result={results.data} />}
+        {experiment ? <Actions experiment={experiment} result={results.data} /> : <Coming />}
       </PageHead>
       {experiment?.notices?.map((notice) => <Callout key={notice} tone="warn">{notice}</Callout>)}
       <nav className="tabs" aria-label="Parts of the experiment">

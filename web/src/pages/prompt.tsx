@@ -5,7 +5,7 @@ import type { Prompt, Run, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { sentence } from "../lib/format";
 import { useRefusal } from "../session";
-import { Ago, Badge, Button, Callout, Card, Copy, Empty, Est, PageHead, Problem, Skeleton } from "../ui/base";
+import { Ago, Badge, Button, Callout, Card, Coming, Copy, Empty, Est, PageHead, Problem, Skeleton } from "../ui/base";
 import { Hunks } from "../ui/diff";
 import { Confirm, useSay } from "../ui/layers";
 import { Hash, RunLink, RunStatus, Verdict, PART } from "../ui/parts";
@@ -38,6 +38,7 @@ export function PromptPage() {
   return (
     <>
       <PageHead title={name} badge={shown && <><Badge mono>{shown.version}</Badge>{shown.is_active ? <Badge tone="good">Active</Badge> : <Badge outline>{sentence(shown.status ?? "draft")}</Badge>}</>} lead={shown ? (shown.description ?? <span className="faint">No description</span>) : <Skeleton width={300} />}>
+        {!shown && <Coming />}
         {shown && <Button icon="edit" refused={name.startsWith("llmops/") ? "Built-in prompts cannot be changed." : refusal("editor")} onClick={() => setWriting(true)}>New version</Button>}
         {shown && !shown.is_active && <Activate prompt={shown} active={active} />}
       </PageHead>

@@ -5,7 +5,7 @@ import { api, ok } from "../api/client";
 import { Histogram, Interval } from "../charts/frame";
 import { moment, money, ms, percent, plural, score, sentence, whole, words } from "../lib/format";
 import { useRefusal } from "../session";
-import { Ago, Badge, Bar, Button, Callout, Card, Empty, Est, PageHead, Problem, Skeleton } from "../ui/base";
+import { Ago, Badge, Bar, Button, Callout, Card, Coming, Empty, Est, PageHead, Problem, Skeleton } from "../ui/base";
 import { useCrumb } from "../ui/crumb";
 import { Confirm, useSay } from "../ui/layers";
 import { Hash, PromptLink, RunStatus, Verdict, PART } from "../ui/parts";
@@ -44,7 +44,7 @@ export function RunPage() {
         badge={run && <><RunStatus run={run} />{baselines.has(run.id) && <Badge tone="accent">Baseline</Badge>}{run.tags?.gate && <Verdict of={run.tags.gate} />}{run.metadata?.simulated === true && <Badge>Simulated</Badge>}</>}
         lead={run && <span className="row wrap" style={{ gap: "2px 12px" }}><PromptLink name={run.prompt_name} version={run.prompt_version} /><span className="mono">{run.model_name}</span><Link className="hover-link" to="/datasets/$name" params={{ name: run.dataset }} search={{ version: run.spec.dataset_version }}>{run.dataset}</Link><Ago time={run.created_at} /></span>}
       >
-        {run && <Actions run={run} />}
+        {run ? <Actions run={run} /> : <Coming />}
       </PageHead>
       {run?.description && <p className="muted">{run.description}</p>}
       {run?.error && <Callout tone="bad"><strong>{run.error}</strong></Callout>}

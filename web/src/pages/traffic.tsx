@@ -89,8 +89,8 @@ function Sums({ deployment, environment, hours, setHours }: { deployment: string
   const told = sums && traffic.data ? [plural(sums.calls, "call"), traffic.data.failure_rate && `${percent(traffic.data.failure_rate.value)} failed (${percent(traffic.data.failure_rate.lower)}–${percent(traffic.data.failure_rate.upper)})`, sums.calls > 0 && money(sums.cost)].filter(Boolean).join(" · ") : "";
   return (
     <>
-      <div className="row wrap between"><span className="segmented" role="group" aria-label="Time">{[24, 72, 168, 336, 720].map((n) => <button key={n} type="button" aria-pressed={hours === n} onClick={() => setHours(n)}>{n === 24 ? "24 h" : `${n / 24} d`}</button>)}</span><span className="muted num">{told}</span></div>
-      {traffic.isError ? <Problem error={traffic.error} /> : !traffic.data ? <Skeleton height={262} /> : charts && (
+      <div className="row wrap between"><span className="segmented" role="group" aria-label="Time">{[24, 72, 168, 336, 720].map((n) => <button key={n} type="button" aria-pressed={hours === n} onClick={() => setHours(n)}>{n === 24 ? "24 h" : `${n / 24} d`}</button>)}</span><span className="muted num told">{traffic.data ? told : <Skeleton width={200} height={20} />}</span></div>
+      {traffic.isError ? <Problem error={traffic.error} /> : !traffic.data ? <div className="grid two"><Skeleton height={290} /><Skeleton height={290} /></div> : charts && (
         <div className="grid two">
           <Card title="Failures by hour"><LineChart label="Share of calls that failed, by hour" data={charts[0]} height={170} /></Card>
           <Card title="Latency by hour"><LineChart label="Latency by hour" data={charts[1]} height={170} /></Card>

@@ -1,6 +1,6 @@
 // The small parts that every page is made of.
 import { Tooltip as Radix } from "radix-ui";
-import type { ButtonHTMLAttributes, ReactNode } from "react";
+import type { ButtonHTMLAttributes, CSSProperties, ReactNode } from "react";
 import { useEffect, useId, useState } from "react";
 import type { Estimate } from "../api/client";
 import { Refusal } from "../api/client";
@@ -168,6 +168,11 @@ export function Problem({ error, retry }: { error: unknown; retry?: () => void }
 
 export function Skeleton({ width = "100%", height = 12 }: { width?: number | string; height?: number }) {
   return <span className="skeleton" style={{ width, height }} aria-hidden="true" />;
+}
+
+/** The place of buttons that depend on what is still being read, so that nothing moves when they come. */
+export function Coming({ rows = 1 }: { rows?: number }) {
+  return <span className="coming" style={{ "--rows": rows } as CSSProperties} aria-hidden="true" />;
 }
 
 export function Card({ title, aside, children, flush, label, id }: { title?: ReactNode; aside?: ReactNode; children: ReactNode; flush?: boolean; label?: string; id?: string }) {

@@ -55,7 +55,7 @@ export function Table<T>({ label, columns, rows, id, error, retry, empty, compac
                 </tr>
               ))
             : Array.from({ length: expected }, (_, row) => (
-                <tr key={row} role="row">
+                <tr key={`loading-${row}`} role="row">
                   {columns.map((column, i) => (
                     <td key={i} role="cell" className={column.wide ? "wide-only" : ""}><Skeleton width={i === 0 ? "70%" : "50%"} /></td>
                   ))}
