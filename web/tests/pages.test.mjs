@@ -149,7 +149,7 @@ test("run: the gate says no and names samples", async () => {
   await go(`/runs/${ids.worse}?tab=gate`);
   await click("Decide");
   await see("The gate says no.");
-  await page.getByRole("table", { name: "Checks of the gate" }).getByText("max drop/refusal behavior").waitFor();
+  await page.getByRole("table", { name: "Checks of the gate" }).getByText("Max drop · Refusal behavior").waitFor();
   await see("Samples that explain it");
 });
 
@@ -368,6 +368,10 @@ test("the palette finds things by name, and g with a letter goes to pages", asyn
 });
 
 test("the keyboard: past the navigation in one step, a ring wherever it is, and back after the palette", async () => {
+  await go("/prompts");
+  await page.getByRole("button", { name: "New prompt" }).hover();
+  const [ink, ground] = await page.getByRole("button", { name: "New prompt" }).evaluate((button) => [getComputedStyle(button).color, getComputedStyle(button).backgroundColor]);
+  assert.deepEqual([ink, ground], ["rgb(255, 255, 255)", "rgb(79, 70, 229)"], "a button can be read while the pointer is on it");
   await go("/runs");
   await page.locator("tbody .cover").first().waitFor();
   await page.keyboard.press("Tab");

@@ -28,7 +28,7 @@ export function DeploymentsPage() {
       <PageHead title="Deployments" lead="Names that live traffic calls. Each points to one exact manifest, with its whole history." />
       <Waiting />
       <Card label="Deployments" flush>
-        <Table label="Deployments" columns={columns} rows={deployments.data?.items} id={(one) => `${one.name}/${one.environment}`} error={deployments.error} expected={3} retry={() => void deployments.refetch()} empty={<Empty title="Nothing is deployed" command="llmops deploy support-bot --prompt support-bot --model sim/support-small">Then an OpenAI client that names <code>support-bot</code> as its model is answered by it.</Empty>} />
+        <Table label="Deployments" columns={columns} rows={deployments.data?.items} id={(one) => `${one.name}/${one.environment}`} error={deployments.error} expected={3} retry={() => void deployments.refetch()} empty={<Empty title="Nothing is deployed" command="llmops deploy support-bot --prompt support-bot --model sim/support-small">Deploy a prompt with a model; an OpenAI client that names <code>support-bot</code> as its model is then answered by it.</Empty>} />
       </Card>
       <Canaries />
     </>

@@ -60,7 +60,7 @@ export function Gate({ run }: { run: Run }) {
 }
 
 const CHECKS: Column<Schemas["Check"]>[] = [
-  { head: "Check", block: true, cell: (check) => <><div className="strong">{sentence(words(check.name))}</div><div className="muted wrap-any small">{check.message}</div></> },
+  { head: "Check", block: true, cell: (check) => <><div className="strong">{check.name.split("/").map((part) => sentence(words(part))).join(" · ")}</div><div className="muted wrap-any small">{sentence(words(check.message))}</div></> },
   { head: "Verdict", cell: (check) => <Verdict of={check.status} /> },
   { head: "Baseline", right: true, cell: (check) => score(check.baseline) },
   { head: "Now", right: true, cell: (check) => score(check.current) },
@@ -82,7 +82,7 @@ function Report({ report }: { report: Schemas["GateReport"] }) {
     <>
       <Callout tone={tone}>
         <strong>{report.verdict === "pass" ? "The gate passes." : report.verdict === "fail" ? "The gate says no." : "The gate cannot decide."}</strong>{" "}
-        {report.baseline ? <>Compared with the baseline <RunLink run={report.baseline.id} /> ({report.baseline.prompt_name}@{report.baseline.prompt_version}).</> : "There is no baseline: only the absolute limits decide."}
+        {report.baseline ? <>Compared with <RunLink run={report.baseline.id}>the baseline</RunLink> ({report.baseline.prompt_name}@{report.baseline.prompt_version}).</> : "There is no baseline: only the absolute limits decide."}
       </Callout>
       {report.notices.map((notice) => <Callout key={notice} tone="warn">{notice}</Callout>)}
       <Card title="Checks" flush>
@@ -95,9 +95,9 @@ function Report({ report }: { report: Schemas["GateReport"] }) {
               <li key={sample.sample_id} style={{ display: "block" }}>
                 <div className="row wrap" style={{ marginBottom: 4 }}>
                   <Link className="link mono" to="/runs/$run" params={{ run: report.run.id }} search={{ tab: "samples", sample: sample.sample_id }}>{sample.sample_id}</Link>
-                  <Badge>{words(sample.category)}</Badge>
+                  <Badge>{sentence(words(sample.category))}</Badge>
                   {sample.composite != null && <span className="num">{score(sample.baseline_composite)} → {score(sample.composite)}</span>}
-                  {sample.reasons.map((reason) => <Badge key={reason} tone="bad">{reason}</Badge>)}
+                  {sample.reasons.map((reason) => <Badge key={reason} tone="bad">{words(reason)}</Badge>)}
                 </div>
                 <div className="muted wrap-any">{sample.input}</div>
                 <div className="split" style={{ marginTop: 6 }}>

@@ -187,7 +187,7 @@ function Reasons({ run, results }: { run: Run; results: Schemas["RunResults"] })
   const rows = [...Object.entries(results.failure_reasons).map(([reason, n]) => ({ reason, n, errored: false })), ...Object.entries(results.error_reasons).map(([reason, n]) => ({ reason, n, errored: true }))].sort((a, b) => b.n - a.n);
   const most = Math.max(1, ...rows.map((row) => row.n));
   const columns: Column<(typeof rows)[number]>[] = [
-    { head: "Reason", cell: (row) => <><Link className="cover wrap-any" to="/runs/$run" params={{ run: run.id }} search={{ tab: "samples", status: row.errored ? "errored" : "failed" }}>{row.reason}</Link>{row.errored && <> <Badge tone="warn">Errored</Badge></>}</> },
+    { head: "Reason", cell: (row) => <><Link className="cover wrap-any" to="/runs/$run" params={{ run: run.id }} search={{ tab: "samples", status: row.errored ? "errored" : "failed" }}>{words(row.reason)}</Link>{row.errored && <> <Badge tone="warn">Errored</Badge></>}</> },
     { head: "Answers", right: true, cell: (row) => row.n },
     { head: <span className="sr">Share</span>, wide: true, width: "34%", cell: (row) => <Bar value={row.n / most} tone="bad" /> },
   ];
