@@ -38,15 +38,18 @@ export function DeploymentPage() {
       <Waiting deployment={name} environment={deployment?.environment} />
       <Traffic name={name} environment={environment} />
       <Canaries deployment={name} environment={deployment?.environment} />
-      <div className="grid wide-left">
-        <div className="stack spaced">
-          <Card title="History" flush aside={changes && <span className="faint num">{plural(changes.length, "change")}</span>}>
-            {history.isError ? <Problem error={history.error} /> : !changes || !deployment ? <div className="card-body"><Skeleton height={160} /></div> : <History deployment={deployment} changes={changes} />}
-          </Card>
-          {deployment && changes && <Settings deployment={deployment} />}
+      {history.isError && !changes && <Problem error={history.error} retry={() => void history.refetch()} />}
+      {!deployment || !changes ? !history.isError && <Skeleton height={520} /> : (
+        <div className="grid wide-left">
+          <div className="stack spaced">
+            <Card title="History" flush aside={<span className="faint num">{plural(changes.length, "change")}</span>}>
+              <History deployment={deployment} changes={changes} />
+            </Card>
+            <Settings deployment={deployment} />
+          </div>
+          <Manifest deployment={deployment} />
         </div>
-        {deployment ? <Manifest deployment={deployment} /> : <Skeleton height={240} />}
-      </div>
+      )}
     </>
   );
 }
