@@ -188,7 +188,12 @@ def traffic(api, calls=60):
 
 
 def feedback(api):
-    records = [r for r in api.get("/api/v1/records?limit=60&deployment=support-bot")["items"] if r["outcome"] == "ok"]
+    for _ in range(100):  # records are written a little after their answers
+        records = api.get("/api/v1/records?limit=60&deployment=support-bot")["items"]
+        if len(records) >= 56:
+            break
+        time.sleep(0.1)
+    records = [r for r in records if r["outcome"] == "ok"]
     for i, record in enumerate(records):
         said = {"request_id": record["id"], "idempotency_key": f"seed-{i}", "thumb": "down" if i % 6 == 5 else "up"}
         if i % 12 == 11:
@@ -196,6 +201,61 @@ def feedback(api):
         if i == 5:
             said["correction"] = "Water a fern twice a week; keep the soil moist."
         api.post("/api/v1/feedback", said)
+
+
+# A candidate that is cut short loses where a question needs more, and wins where the judge holds with another form.
+LONG = ["How long do I have to return a plant that arrived healthy but is not what I expected?",
+        "My fiddle-leaf fig arrived with a snapped stem. What can you do?", "Which days do you ship living plants?",
+        "Are your calatheas safe for a household with two cats?", "How often should I water a mature ZZ plant?"]
+FORMED = ["Answer yes or no only: do you deliver to Ireland?",
+          "Give me exactly three easy plants for a dark room, as a numbered list and nothing else.",
+          "Return the opening hours of the Bramwell shop as JSON with the keys open and close."]
+POLICY = {
+    "share": 1.0, "window": {"min": "7d", "max": "14d"}, "min_samples": 500, "judge": {"model": "sim/judge"},
+    "guardrails": {"error_rate": 0.01, "latency_p95": 1.25, "cost": 1.2, "score_tolerance": 0.1},
+    "bodies": "keep",
+}
+
+
+def canaries(api):
+    """One that was stopped by its policy, one under way, and a draft."""
+    api.post("/api/v1/deployments/plant-care/deploy", {
+        "prompt": "support-bot@1.0.0", "model": "sim/support-small", "reason": "Advice on plants",
+        "parameters": {"max_tokens": 256}})
+    start = {"deployment": "plant-care", "model": "sim/support-small", "policy": POLICY}
+    losing = api.post("/api/v1/canaries", start | {
+        "prompt": "support-bot@1.0.0", "parameters": {"max_tokens": 4},
+        "policy": POLICY | {"guardrails": POLICY["guardrails"] | {"score_tolerance": None}}})
+    time.sleep(1.2)  # the gateway learns of it
+    rng = random.Random(5)
+    for i in range(200):
+        advise(api, LONG[i % len(LONG)], i)
+        if i % 10 == 9 and settled(api, losing, i + 1)["canary"]["state"]["status"] == "aborted":
+            break
+    going = api.post("/api/v1/canaries", start | {"prompt": "support-bot@1.1.0", "parameters": {"max_tokens": 12}})
+    time.sleep(1.2)
+    for i in range(160):
+        draw = rng.random()
+        advise(api, rng.choice(LONG if draw < 0.2 else FORMED if draw < 0.5 else QUESTIONS), i)
+    settled(api, going, 160)
+    api.post("/api/v1/canaries", {
+        "deployment": "support-bot", "environment": "staging", "draft": True, "prompt": "support-bot@1.0.0",
+        "model": "sim/support-small", "policy": POLICY | {"share": 0.05, "stages": [0.01, 0.05, 0.25, 1.0]}})
+
+
+def advise(api, question, i):
+    body = {"model": "plant-care", "messages": [{"role": "user", "content": question}], "user": f"grower-{i % 60}"}
+    api.post("/v1/chat/completions", body)
+
+
+def settled(api, started, asked):
+    """The canary's report once so many pairs are judged, or it is over."""
+    for _ in range(200):
+        report = api.get(f"/api/v1/canaries/{started['canary']['id']}")
+        if report["situation"]["asked"] >= asked or report["canary"]["state"]["status"] == "aborted":
+            return report
+        time.sleep(0.1)
+    raise SystemExit("pairs of the canary are not judged")
 
 
 def experiment(api):
@@ -259,6 +319,7 @@ def main():
     deployments(api)
     traffic(api)
     feedback(api)
+    canaries(api)
     experiment(api)
     alerts(api, made[-1]["id"])
     schedules(api)

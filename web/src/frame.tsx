@@ -5,15 +5,17 @@ import type { ReactNode } from "react";
 import { createContext, useContext, useEffect, useState } from "react";
 import { api, ok } from "./api/client";
 import { useLive } from "./api/live";
+import { sentence } from "./lib/format";
 import { Palette, Shortcuts } from "./palette";
 import { signOut, useSession } from "./session";
 import { Button, Tip } from "./ui/base";
+import { useCrumbName } from "./ui/crumb";
 import type { IconName } from "./ui/icons";
 import { Icon, Logo } from "./ui/icons";
 import { Menu } from "./ui/layers";
 import { typing } from "./ui/table";
 
-export interface Place {
+interface Place {
   to: string;
   label: string;
   icon: IconName;
@@ -61,7 +63,7 @@ export const PLACES: { group: string; places: Place[] }[] = [
 type Theme = "system" | "light" | "dark";
 
 function chosenTheme(): Theme {
-  const chosen = document.documentElement.dataset.theme;
+  const { chosen } = document.documentElement.dataset;
   return chosen === "light" || chosen === "dark" ? chosen : "system";
 }
 
@@ -71,8 +73,10 @@ export const useTheme = () => useContext(ThemeContext);
 export function ThemeProvider({ children }: { children: ReactNode }) {
   const [theme, setTheme] = useState<Theme>(chosenTheme);
   const choose = (next: Theme) => {
-    if (next === "system") delete document.documentElement.dataset.theme;
-    else document.documentElement.dataset.theme = next;
+    const root = document.documentElement;
+    if (next === "system") delete root.dataset.chosen;
+    else root.dataset.chosen = next;
+    root.dispatchEvent(new Event("llmops-theme"));
     try {
       if (next === "system") localStorage.removeItem("llmops.theme");
       else localStorage.setItem("llmops.theme", next);
@@ -136,7 +140,7 @@ function useScrollableTables() {
           place.tabIndex = 0;
           if (place.tagName === "DIV") {
             place.setAttribute("role", "region");
-            place.setAttribute("aria-label", place.querySelector("[aria-label]")?.getAttribute("aria-label") ?? "Table");
+            place.setAttribute("aria-label", `${place.querySelector("[aria-label]")?.getAttribute("aria-label") ?? "Table"}, to scroll`);
           }
         } else if (!scrolls && place.tabIndex === 0) place.removeAttribute("tabindex");
       }
@@ -240,7 +244,7 @@ function Side({ onSearch }: { onSearch: () => void }) {
             <span className="avatar" aria-hidden="true">{session?.name.slice(0, 1).toUpperCase()}</span>
             <span className="stack tight grow" style={{ gap: 0 }}>
               <span className="truncate" style={{ fontWeight: 500, lineHeight: "16px" }}>{session?.name}</span>
-              <span className="truncate faint" style={{ fontSize: 11, lineHeight: "14px" }}>{session?.role} · {session?.project}</span>
+              <span className="truncate faint tiny">{session?.role} · {session?.project}</span>
             </span>
           </button>
         </Menu>
@@ -252,13 +256,17 @@ function Side({ onSearch }: { onSearch: () => void }) {
 /** A page's place in the tree, from its path; names stand as they are in the address. */
 function Crumbs() {
   const matches = useMatches();
+  const lost = useRouterState({ select: (state) => state.matches.length === 1 && state.location.pathname !== "/" });
   const last = matches[matches.length - 1];
   const path = (last?.pathname ?? "/").split("/").filter(Boolean).map(decodeURIComponent);
   // Canaries are listed with the deployments.
   const home = path[0] === "canaries" ? "deployments" : (path[0] ?? "");
   const first = PLACES.flatMap((group) => group.places).find((place) => place.to === `/${home}`);
-  const label = first?.label ?? (path[0] ? path[0][0]?.toUpperCase() + path[0].slice(1) : "");
+  const label = lost ? "Not found" : first?.label ?? (path[0] ? sentence(path[0]) : "");
+  const name = useCrumbName();
   const rest = path.slice(1);
+  // An id gives way to a name, once it is known.
+  if (rest.length > 0) rest[rest.length - 1] = name ?? rest[rest.length - 1]?.replace(/^[a-z]+_[0-9A-Za-z-]{10,}$/, "…") ?? "";
   const title = [rest[rest.length - 1] ?? label, "llmops"].filter(Boolean).join(" · ");
   useEffect(() => {
     document.title = title;
@@ -269,7 +277,7 @@ function Crumbs() {
       {rest.map((part, i) => (
         <span key={i} className="row tight" style={{ minWidth: 0 }}>
           <span className="sep" aria-hidden="true">/</span>
-          <span className="truncate" aria-current={i === rest.length - 1 ? "page" : undefined}>{/^[0-9a-f]{20,}$/.test(part) || part.length > 34 ? part.slice(0, 12) : part}</span>
+          <span className="truncate" aria-current={i === rest.length - 1 ? "page" : undefined}>{part}</span>
         </span>
       ))}
     </nav>

@@ -4,7 +4,7 @@ import { useRouter } from "@tanstack/react-router";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { api, ok } from "./api/client";
 import { PLACES, useTheme } from "./frame";
-import { ago } from "./lib/format";
+import { ago, words } from "./lib/format";
 import type { IconName } from "./ui/icons";
 import { Icon } from "./ui/icons";
 import { Dialog } from "./ui/layers";
@@ -62,7 +62,7 @@ export function Palette({ open, onClose, onHelp }: { open: boolean; onClose: () 
       />
       <ul id="palette-list" role="listbox" aria-label="Results">
         {found.map((entry, i) => (
-          <li key={`${entry.group}/${entry.label}/${entry.hint}`} id={`palette-${i}`} role="option" aria-selected={i === at} onMouseMove={() => setAt(i)} onClick={() => choose(entry)}>
+          <li key={`${entry.group}/${entry.label}/${entry.hint}/${i}`} id={`palette-${i}`} role="option" aria-selected={i === at} onMouseMove={() => setAt(i)} onClick={() => choose(entry)}>
             <span className="faint"><Icon name={entry.icon} /></span>
             <span className="truncate">{entry.label}</span>
             <span className="hint">{entry.hint || entry.group}</span>
@@ -82,14 +82,15 @@ function useEntries(open: boolean, onHelp: () => void): Entry[] {
     enabled: open,
     staleTime: 15_000,
     queryFn: async () => {
-      const [prompts, datasets, deployments, experiments, runs] = await Promise.all([
+      const [prompts, datasets, deployments, canaries, experiments, runs] = await Promise.all([
         ok(api.GET("/api/v1/prompts", { params: { query: { limit: 200 } } })),
         ok(api.GET("/api/v1/datasets", { params: { query: { limit: 200 } } })),
         ok(api.GET("/api/v1/deployments", { params: { query: { limit: 100 } } })),
+        ok(api.GET("/api/v1/canaries", { params: { query: { limit: 100 } } })),
         ok(api.GET("/api/v1/experiments", { params: { query: { limit: 100 } } })),
         ok(api.GET("/api/v1/runs", { params: { query: { limit: 20 } } })),
       ]);
-      return { prompts: prompts.items, datasets: datasets.items, deployments: deployments.items, experiments: experiments.items, runs: runs.items };
+      return { prompts: prompts.items, datasets: datasets.items, deployments: deployments.items, canaries: canaries.items, experiments: experiments.items, runs: runs.items };
     },
   });
   return useMemo(() => {
@@ -101,6 +102,7 @@ function useEntries(open: boolean, onHelp: () => void): Entry[] {
       ...(data?.prompts ?? []).map((p): Entry => ({ group: "Prompt", label: p.name, hint: `prompt · ${p.version}`, icon: "prompts", run: go(`/prompts/${encodeURIComponent(p.name)}`) })),
       ...(data?.datasets ?? []).map((d): Entry => ({ group: "Dataset", label: d.name, hint: `dataset · ${d.sample_count} samples`, icon: "datasets", run: go(`/datasets/${encodeURIComponent(d.name)}`) })),
       ...(data?.deployments ?? []).map((d): Entry => ({ group: "Deployment", label: d.name, hint: `deployment · ${d.environment}`, icon: "deployments", run: go(`/deployments/${encodeURIComponent(d.name)}`, { environment: d.environment }) })),
+      ...(data?.canaries ?? []).map((c): Entry => ({ group: "Canary", label: `Canary of ${c.deployment}`, hint: `${words(c.state.status)} · ${ago(c.updated_at)}`, icon: "deployments", run: go(`/canaries/${c.id}`) })),
       ...(data?.experiments ?? []).map((e): Entry => ({ group: "Experiment", label: e.name, hint: `experiment · ${e.status}`, icon: "experiments", run: go(`/experiments/${e.id}`) })),
       ...(data?.runs ?? []).map((r): Entry => ({ group: "Run", label: r.name, hint: `${ago(r.created_at)}`, icon: "runs", run: go(`/runs/${r.id}`) })),
       { group: "Command", label: theme === "dark" ? "Use the light theme" : "Use the dark theme", hint: "", icon: theme === "dark" ? "sun" : "moon", run: () => choose(theme === "dark" ? "light" : "dark") },
@@ -125,7 +127,7 @@ export function Shortcuts({ open, onClose }: { open: boolean; onClose: () => voi
     <Dialog title="Keyboard" open={open} onClose={onClose}>
       <dl className="facts">
         {keys.map(([combination, what]) => (
-          <div key={what} style={{ display: "contents" }}>
+          <div key={what}>
             <dt className="row tight">{combination.map((key) => <kbd key={key}>{key}</kbd>)}</dt>
             <dd>{what}</dd>
           </div>

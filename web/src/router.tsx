@@ -1,11 +1,11 @@
 // Every state of a page is an address. Pages are loaded when they are visited.
-import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import { Link, createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
 import { Frame } from "./frame";
-import { Empty, Problem } from "./ui/base";
+import { Empty, PageHead, Problem } from "./ui/base";
 
 const root = createRootRoute({
   component: Frame,
-  notFoundComponent: () => <Empty title="There is no such page">The address is wrong, or what it named is gone.</Empty>,
+  notFoundComponent: () => <><PageHead title="There is no such page" /><Empty title="Nothing is here" action={<Link className="btn" to="/">To the overview</Link>}>The address is wrong, or what it named is gone.</Empty></>,
   errorComponent: ({ error, reset }) => <Problem error={error} retry={reset} />,
 });
 
@@ -90,7 +90,7 @@ const traffic = createRoute({
 const canary = createRoute({
   getParentRoute: () => root,
   path: "/canaries/$id",
-  validateSearch: texts("tab", "verdict", "pair"),
+  validateSearch: texts("tab", "verdict", "pair", "diff"),
   component: lazyRouteComponent(() => import("./pages/canary"), "CanaryPage"),
 });
 const review = createRoute({ getParentRoute: () => root, path: "/review", validateSearch: texts("status", "reason", "item"), component: lazyRouteComponent(() => import("./pages/review"), "ReviewPage") });

@@ -42,7 +42,10 @@ before(async () => {
   const runs = (await api("GET", "/api/v1/runs?limit=10")).items;
   ids.worse = runs.find((run) => run.prompt_version === "1.1.0").id;
   ids.experiment = (await api("GET", "/api/v1/experiments?status=running")).items[0].id;
-  ids.draft = (await api("GET", "/api/v1/experiments?status=draft")).items[0].id;
+  ids.plan = (await api("GET", "/api/v1/experiments?status=draft")).items[0].id;
+  const canaries = (await api("GET", "/api/v1/canaries")).items;
+  for (const status of ["shadowing", "aborted", "draft"]) ids[status] = canaries.find((canary) => canary.state.status === status)?.id;
+  assert.ok(ids.shadowing && ids.aborted, `canaries: ${canaries.map((canary) => canary.state.status)}`);
   ids.soft = (await api("GET", "/api/v1/records?soft_failed=true&limit=1")).items[0].id;
 });
 
@@ -146,7 +149,7 @@ test("run: the gate says no and names samples", async () => {
   await go(`/runs/${ids.worse}?tab=gate`);
   await click("Decide");
   await see("The gate says no.");
-  await page.getByRole("table", { name: "Checks of the gate" }).getByText("max drop/refusal behavior").waitFor();
+  await page.getByRole("table", { name: "Checks of the gate" }).getByText("Max drop · Refusal behavior").waitFor();
   await see("Samples that explain it");
 });
 
@@ -232,7 +235,7 @@ test("an experiment is planned with its size and created", async () => {
 
 test("a deployment is rolled back, with a confirmation, and put into safe mode and back", async () => {
   await go("/deployments");
-  await page.getByRole("row", { name: /production/ }).getByRole("link", { name: "support-bot" }).first().click();
+  await page.getByRole("table", { name: "Deployments" }).getByRole("row", { name: /production/ }).getByRole("link", { name: "support-bot", exact: true }).first().click();
   await page.getByRole("button", { name: "Roll back to revision 2" }).click();
   await page.locator("dialog[open]").getByRole("button", { name: "Roll back" }).click();
   await see(/points to .* again/);
@@ -243,6 +246,54 @@ test("a deployment is rolled back, with a confirmation, and put into safe mode a
   await click("Leave safe mode");
   await page.locator("dialog[open]").getByRole("button", { name: "Leave safe mode" }).click();
   await see("Safe mode is off.");
+});
+
+test("a canary: wins and losses with their bounds, conditions, pairs with their texts, the decision log", async () => {
+  await go("/deployments");
+  await page.getByRole("table", { name: "Canaries" }).getByRole("row", { name: /Shadowing/ }).getByRole("link", { name: "plant-care" }).click();
+  await page.waitForURL(/\/canaries\/canary_/);
+  const { situation } = await api("GET", `/api/v1/canaries/${ids.shadowing}`);
+  assert.ok(situation.wins > 0 && situation.ties > 0 && situation.losses > 0, JSON.stringify(situation));
+  await page.getByRole("img", { name: `${situation.wins} wins, ${situation.ties} ties, ${situation.losses} losses` }).waitFor();
+  await page.getByRole("table", { name: "Conditions" }).getByRole("row", { name: /Net win/ }).waitFor();
+  await page.getByRole("table", { name: "Guardrails" }).getByRole("row", { name: /Latency p95/ }).waitFor();
+  await page.locator(".uplot canvas").nth(1).waitFor();
+  await click("What differs", "link");
+  await page.locator("dialog[open] del", { hasText: "256" }).first().waitFor();
+  await page.keyboard.press("Escape");
+  await click("Pairs", "link");
+  await click("Losses");
+  await page.waitForURL(/verdict=loss/);
+  await page.locator("tbody .cover").first().click();
+  const drawer = page.locator("dialog[open]");
+  await drawer.getByText("From production’s answer to the candidate’s").waitFor();
+  await drawer.getByText("Judged by the words that both have.").first().waitFor();
+  await page.keyboard.press("Escape");
+  await click("Decisions", "link");
+  await page.getByRole("table", { name: "Decisions" }).getByText("Goes on").first().waitFor();
+});
+
+test("a canary that loses was aborted, and the overview tells of it", async () => {
+  await go(`/canaries/${ids.aborted}`);
+  await see("even its upper bound is below", { exact: false });
+  await click("Decisions", "link");
+  await page.getByRole("table", { name: "Decisions" }).getByText("Aborted").waitFor();
+  await go("/");
+  await page.getByRole("list", { name: "Changes" }).getByText("was aborted").waitFor();
+});
+
+test("a draft of a canary begins, is paused, goes on and is aborted with a reason", async () => {
+  await go(`/canaries/${ids.draft}`);
+  await see("nothing is asked until it begins", { exact: false });
+  await click("Begin");
+  await click("Pause");
+  await see("Paused: the candidate answers nothing.");
+  await click("Resume");
+  await see("The canary goes on.");
+  await click("Abort");
+  await page.locator("dialog[open]").getByLabel("Reason").fill("Only a rehearsal");
+  await page.locator("dialog[open]").getByRole("button", { name: "Abort" }).click();
+  await see("Only a rehearsal.");
 });
 
 test("traffic: soft failures, the waterfall of one call", async () => {
@@ -268,7 +319,7 @@ test("a bad answer becomes a golden sample, by keyboard", async () => {
 
 test("an alert is acknowledged and resolved", async () => {
   await go("/alerts?status=open&severity=critical");
-  await page.getByRole("link", { name: "refusal_behavior fell below the baseline" }).click();
+  await page.getByRole("link", { name: "Refusal behavior fell below the baseline" }).click();
   await page.locator("dialog[open]").getByRole("button", { name: "Resolve" }).click();
   await see("Resolved.");
 });
@@ -316,6 +367,43 @@ test("the palette finds things by name, and g with a letter goes to pages", asyn
   await page.waitForURL(/\/alerts/);
 });
 
+test("the keyboard: past the navigation in one step, a ring wherever it is, and back after the palette", async () => {
+  await go("/prompts");
+  await page.getByRole("button", { name: "New prompt" }).hover();
+  const [ink, ground] = await page.getByRole("button", { name: "New prompt" }).evaluate((button) => [getComputedStyle(button).color, getComputedStyle(button).backgroundColor]);
+  assert.deepEqual([ink, ground], ["rgb(255, 255, 255)", "rgb(79, 70, 229)"], "a button can be read while the pointer is on it");
+  await go("/runs");
+  await page.locator("tbody .cover").first().waitFor();
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement?.textContent), "Skip to the content");
+  await page.keyboard.press("Enter");
+  const seen = [];
+  for (let i = 0; i < 12; i++) {
+    await page.keyboard.press("Tab");
+    seen.push(await page.evaluate(() => {
+      const focused = document.activeElement;
+      const style = getComputedStyle(focused);
+      return { name: focused.getAttribute("aria-label") ?? focused.textContent.trim(), inside: Boolean(focused.closest("main")), ring: (style.outlineStyle !== "none" && Number.parseFloat(style.outlineWidth) > 0) || style.textDecorationLine === "underline" };
+    }));
+  }
+  assert.deepEqual(seen.filter(({ inside, ring }) => !inside || !ring), []);
+  assert.ok(seen.some(({ name }) => name === "Status") && seen.some(({ name }) => name.startsWith("support-bot on golden")), JSON.stringify(seen));
+  await page.getByLabel("Status", { exact: true }).focus();
+  await page.keyboard.press("Control+k");
+  await page.getByRole("combobox", { name: "Search" }).fill("plant-care");
+  await page.getByRole("option", { name: /Canary of plant-care/ }).first().waitFor();
+  await page.keyboard.press("Escape");
+  await page.locator("dialog[open]").waitFor({ state: "detached" });
+  assert.equal(await page.evaluate(() => document.activeElement?.getAttribute("aria-label")), "Status");
+});
+
+test("an address that leads nowhere says so", async () => {
+  await page.goto(`${base}/nothing/here`);
+  await see("There is no such page");
+  await page.goto(`${base}/canaries/canary_none`);
+  await page.getByRole("alert").waitFor();
+});
+
 test("pages are live: a run that starts elsewhere appears", async () => {
   await go("/runs");
   await page.locator("[data-on=true]").waitFor();
@@ -332,6 +420,8 @@ const PAGES = () => ({
   runs: "/runs",
   run: `/runs/${ids.worse}`,
   samples: `/runs/${ids.worse}?tab=samples`,
+  gate: `/runs/${ids.worse}?tab=gate`,
+  setup: `/runs/${ids.worse}?tab=setup`,
   compare: `/compare?a=baseline&b=${ids.worse}`,
   prompts: "/prompts",
   prompt: "/prompts/support-bot",
@@ -341,14 +431,21 @@ const PAGES = () => ({
   dataset: "/datasets/golden",
   experiments: "/experiments",
   experiment: `/experiments/${ids.experiment}`,
-  draft: `/experiments/${ids.draft}`,
+  plan: `/experiments/${ids.plan}`,
+  experimentSetup: `/experiments/${ids.experiment}?tab=setup`,
   wizard: "/experiments/new",
   deployments: "/deployments",
   deployment: "/deployments/support-bot?environment=production",
+  canary: `/canaries/${ids.shadowing}`,
+  canaryPairs: `/canaries/${ids.shadowing}?tab=pairs`,
+  canaryDecisions: `/canaries/${ids.shadowing}?tab=decisions`,
+  canaryPolicy: `/canaries/${ids.shadowing}?tab=policy`,
+  canaryAborted: `/canaries/${ids.aborted}`,
   traffic: "/traffic",
   call: `/traffic?record=${ids.soft}`,
   review: "/review",
   alerts: "/alerts",
+  silences: "/alerts?tab=silences",
   channels: "/alerts?tab=channels",
   schedules: "/schedules",
   providers: "/providers",
@@ -369,6 +466,13 @@ for (const theme of ["light", "dark"]) {
         await page.screenshot({ path: join(shots, `${name}-${theme}-${width}.png`) });
         const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
         if (over > 1) found.push(`${name} is ${over} pixels too wide`);
+        const shift = await page.evaluate(() => new Promise((done) => {
+          let sum = 0;
+          new PerformanceObserver((list) => list.getEntries().forEach((entry) => (sum += entry.value))).observe({ type: "layout-shift", buffered: true });
+          setTimeout(() => done(sum), 20);
+        }));
+        // On a slow machine answers come one by one, which moves a little more.
+        if (shift > 0.2) found.push(`${name} moves while it loads: ${shift.toFixed(2)}`);
         // Evaluated by the debugger, which the page's policy does not bind.
         await page.evaluate(axe);
         const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], resultTypes: ["violations"] }));

@@ -56,22 +56,6 @@ export function includes(role: Role | undefined, needed: Role): boolean {
   return role !== undefined && ROLES.indexOf(role) >= ROLES.indexOf(needed);
 }
 
-/** A request by hand: for bodies that are not JSON, and for answers whose types a page declares itself. */
-export async function send<T>(method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<T> {
-  let response: Response;
-  try {
-    response = await fetch(path, { method, ...(body === undefined ? {} : { headers: { "content-type": "application/json" }, body: JSON.stringify(body) }) });
-  } catch {
-    throw new Refusal(0, { message: "the server cannot be reached" });
-  }
-  const text = await response.text();
-  const answer = text ? (JSON.parse(text) as T & { error?: Schemas["ErrorBody"] }) : ({} as T & { error?: undefined });
-  if (!response.ok) throw new Refusal(response.status, answer.error ?? {});
-  return answer;
-}
-
-/** A page of a list. */
-export interface PageOf<T> {
-  items: T[];
-  next_cursor?: string | null;
-}
+/** The command that sends a body to this server. */
+export const curl = (path: string, body: unknown): string =>
+  `curl ${window.location.origin}${path} -H "Authorization: Bearer $LLMOPS_API_KEY" -H "content-type: application/json" -d '${JSON.stringify(body)}'`;

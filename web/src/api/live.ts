@@ -13,12 +13,11 @@ const STALE: Record<string, string[]> = {
   deployment: ["deployments", "overview"],
   experiment: ["experiments", "overview"],
   schedule: ["schedules"],
-  canary: ["canaries", "overview"],
-  feedback: ["feedback", "overview"],
-  review: ["review"],
+  canary: ["canaries", "deployments", "overview"],
+  incident: ["deployments", "overview"],
 };
 
-const TYPES = ["run.started", "run.progress", "run.completed", "run.failed", "run.cancelled", "alert", "deployment", "experiment", "schedule", "canary", "feedback", "review"];
+const TYPES = ["run.started", "run.progress", "run.completed", "run.failed", "run.cancelled", "alert", "deployment", "experiment", "schedule", "canary", "incident"];
 
 function apply(client: QueryClient, event: Event) {
   if (event.type === "run.progress") {

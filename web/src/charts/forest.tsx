@@ -18,7 +18,7 @@ export function Forest({ comparisons, segments, show }: { comparisons: Row[]; se
             const colour = row.significant ? (row.better ? "var(--good)" : "var(--bad)") : "var(--series-1)";
             return (
               <tr key={`${row.slice ?? ""}/${row.variant}`}>
-                <td className="nowrap" style={{ paddingRight: 12, width: 1 }}><div style={{ fontWeight: row.slice ? 400 : 550 }}>{row.slice ?? row.variant}</div><div className="faint" style={{ fontSize: 11, lineHeight: "14px" }}>{row.slice ? `${row.variant} · ` : ""}n {whole(row.units)}</div></td>
+                <td className="nowrap" style={{ paddingRight: 12, width: 1 }}><div style={{ fontWeight: row.slice ? 400 : 550 }}>{row.slice ?? row.variant}</div><div className="faint tiny">{row.slice ? `${row.variant} · ` : ""}n {whole(row.units)}</div></td>
                 <td style={{ minWidth: 120 }}>
                   <svg width="100%" height="34" aria-hidden="true" style={{ display: "block" }}>
                     <line x1="50%" x2="50%" y1="0" y2="34" stroke="var(--line-strong)" />
@@ -27,7 +27,7 @@ export function Forest({ comparisons, segments, show }: { comparisons: Row[]; se
                     <rect x={x(row.difference ?? 0)} y={row.slice ? 14 : 12.5} width={row.slice ? 6 : 9} height={row.slice ? 6 : 9} transform={`translate(${row.slice ? -3 : -4.5} 0)`} fill={colour} rx="1" />
                   </svg>
                 </td>
-                <td className="nowrap num right" style={{ paddingLeft: 12, width: 1 }}><div>{(row.difference ?? 0) > 0 ? "+" : ""}{show(row.difference ?? 0)}</div><div className="faint" style={{ fontSize: 11, lineHeight: "14px" }}>{show(row.interval?.low ?? 0)} to {show(row.interval?.high ?? 0)}</div></td>
+                <td className="nowrap num right" style={{ paddingLeft: 12, width: 1 }}><div>{(row.difference ?? 0) > 0 ? "+" : ""}{show(row.difference ?? 0)}</div><div className="faint tiny">{show(row.interval?.low ?? 0)} to {show(row.interval?.high ?? 0)}</div></td>
               </tr>
             );
           })}

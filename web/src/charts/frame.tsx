@@ -1,6 +1,6 @@
 // Every chart has a name, a legend in words and the same data as a table.
-import type { ReactNode } from "react";
 import { Suspense, lazy, useState } from "react";
+import { sentence } from "../lib/format";
 import { Button, Skeleton } from "../ui/base";
 
 export interface Series {
@@ -32,8 +32,14 @@ export interface LineData {
   limits?: { y: number; label: string; tone?: "bad" | "plain" }[];
   /** How values are written. */
   show: (value: number) => string;
+  /** What the x axis counts; absent: time, which needs no name. */
+  xLabel?: string;
+  /** What the bands are; absent: 95 % intervals. */
+  bounds?: string;
   /** How places on the x axis are written; absent: as time. */
   showX?: (x: number) => string;
+  /** Whether lines break where nothing is known. */
+  gaps?: boolean;
   min?: number;
   max?: number;
 }
@@ -64,11 +70,12 @@ function Legend({ data }: { data: LineData }) {
     <div className="chart-legend">
       {data.series.map((series) => (
         <span key={series.label}>
-          <i style={{ background: `var(--series-${series.colour})` }} aria-hidden="true" />
+          <i className={series.dashed ? "dash" : ""} style={series.dashed ? { color: `var(--series-${series.colour})` } : { background: `var(--series-${series.colour})` }} aria-hidden="true" />
           {series.label}
         </span>
       ))}
-      {data.series.some((series) => series.lower) && <span><i className="band" style={{ background: "var(--series-1)", opacity: 0.25 }} aria-hidden="true" />95 % interval</span>}
+      {data.limits?.filter((limit) => limit.label).map((limit) => <span key={limit.label}><i className="dash" style={{ color: `var(${limit.tone === "bad" ? "--bad" : "--text-3"})` }} aria-hidden="true" />{limit.label}</span>)}
+      {data.series.some((series) => series.lower) && <span><i className="band" style={{ background: "var(--series-1)", opacity: 0.25 }} aria-hidden="true" />{data.bounds ?? "95 % interval"}</span>}
     </div>
   );
 }
@@ -80,7 +87,7 @@ function DataTable({ label, data, height }: { label: string; data: LineData; hei
       <table className="table compact">
         <thead>
           <tr>
-            <th scope="col">{data.showX ? "At" : "Time"}</th>
+            <th scope="col">{data.xLabel ? sentence(data.xLabel) : data.showX ? "At" : "Time"}</th>
             {data.series.map((series) => <th key={series.label} scope="col" className="right">{series.label}</th>)}
           </tr>
         </thead>
@@ -167,8 +174,4 @@ export function heat(value: number, low: number, high: number): { background: st
   const share = high > low ? Math.max(0, Math.min(1, (value - low) / (high - low))) : 1;
   const [colour, strength] = share >= 0.5 ? ["--good", (share - 0.5) * 60 + 4] : ["--bad", (0.5 - share) * 76 + 4];
   return { background: `color-mix(in oklab, var(${colour}) ${Math.round(strength)}%, var(--panel))`, color: "var(--text)" };
-}
-
-export function ChartCardEmpty({ children }: { children: ReactNode }) {
-  return <div className="empty" style={{ padding: "28px 16px" }}><p>{children}</p></div>;
 }

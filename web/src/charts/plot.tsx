@@ -11,15 +11,9 @@ const variable = (name: string) => getComputedStyle(document.documentElement).ge
 function useThemeCount(): number {
   const [count, setCount] = useState(0);
   useEffect(() => {
-    const change = () => setCount((n) => n + 1);
-    const observer = new MutationObserver(change);
+    const observer = new MutationObserver(() => setCount((n) => n + 1));
     observer.observe(document.documentElement, { attributeFilter: ["data-theme"] });
-    const media = window.matchMedia("(prefers-color-scheme: dark)");
-    media.addEventListener("change", change);
-    return () => {
-      observer.disconnect();
-      media.removeEventListener("change", change);
-    };
+    return () => observer.disconnect();
   }, []);
   return count;
 }
@@ -53,7 +47,7 @@ export default function Plot({ label, data, height, onPick }: { label: string; d
       <div ref={box} role="img" aria-label={summary(label, data)} style={{ height }} />
       {at && (
         <div className="chart-tip" style={{ top: 4, ...(at.left > width / 2 ? { right: width - at.left + 12 } : { left: at.left + 64 }) }}>
-          <div className="faint">{(data.showX ?? ((x: number) => moment(x * 1000)))(data.x[at.i] ?? 0)}</div>
+          <div className="faint">{data.xLabel && `${data.xLabel} `}{(data.showX ?? ((x: number) => moment(x * 1000)))(data.x[at.i] ?? 0)}</div>
           {data.series.map((series) => (
             <div key={series.label} className="row tight">
               <i className="dot" style={{ background: `var(--series-${series.colour})` }} />
@@ -97,14 +91,14 @@ function options(data: LineData, width: number, height: number, hover: (at: { i:
       label: one.label,
       stroke,
       width: one.bars ? 1 : 1.75,
-      spanGaps: true,
+      spanGaps: !data.gaps,
       ...(one.dashed ? { dash: [5, 4] } : {}),
       ...(one.bars ? { paths: uPlot.paths.bars?.({ size: [0.7, 40] }) ?? (() => null), fill: stroke } : {}),
       points: { show: (one.points ?? data.x.length < 60) && !one.bars, size: 5, fill: variable("--panel") },
     });
     if (one.lower && one.upper) {
       const at = series.length;
-      const quiet = { stroke: "transparent", width: 0, points: { show: false }, spanGaps: true };
+      const quiet = { stroke: "transparent", width: 0, points: { show: false }, spanGaps: !data.gaps };
       series.push({ ...quiet, label: `${one.label} upper` }, { ...quiet, label: `${one.label} lower` });
       bands.push({ series: [at, at + 1], fill: `${stroke}24` });
     }
@@ -124,7 +118,7 @@ function options(data: LineData, width: number, height: number, hover: (at: { i:
     cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false } },
     scales: { x: { time: !showX, ...(bars ? { range: (_: uPlot, low: number, high: number): [number, number] => [low - half, high + half] } : {}) }, y: fixed },
     axes: [
-      { ...axis, grid: { show: false }, size: 30, space: 80, ...(showX ? { values: (_: uPlot, ticks: number[]) => ticks.map(showX) } : { values: timeTicks }) },
+      { ...axis, grid: { show: false }, size: 30, space: 80, ...(data.xLabel ? { label: data.xLabel, labelSize: 18, labelGap: 2, labelFont: axis.font } : {}), ...(showX ? { values: (_: uPlot, ticks: number[]) => ticks.map(showX) } : { values: timeTicks }) },
       { ...axis, size: 54, values: (_, ticks) => ticks.map((tick) => data.show(tick)) },
     ],
     hooks: {
@@ -140,7 +134,7 @@ function timeTicks(_: uPlot, ticks: number[]): string[] {
   return ticks.map((tick) => {
     const time = new Date(tick * 1000);
     const midnight = time.getHours() === 0 && time.getMinutes() === 0;
-    return step >= 86_400 || midnight ? time.toLocaleDateString("en-GB", { day: "numeric", month: "short" }) : time.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+    return step >= 86_400 || midnight ? time.toLocaleDateString("en-GB", { day: "numeric", month: "short" }) : time.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", ...(step < 60 ? { second: "2-digit" as const } : {}) });
   });
 }
 
@@ -167,8 +161,6 @@ function under(chart: uPlot, data: LineData) {
     ctx.moveTo(bbox.left, y);
     ctx.lineTo(bbox.left + bbox.width, y);
     ctx.stroke();
-    ctx.textAlign = "left";
-    ctx.fillText(limit.label, bbox.left + 4 * scale, y - 4 * scale);
   }
   ctx.strokeStyle = ctx.fillStyle = variable("--warn");
   ctx.textAlign = "left";

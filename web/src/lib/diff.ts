@@ -1,6 +1,6 @@
 // Word-level difference of two texts.
 
-export interface Part {
+interface Part {
   text: string;
   kind: "same" | "added" | "removed";
 }

@@ -5,7 +5,7 @@ const WHOLE = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
 const COMPACT = new Intl.NumberFormat("en-GB", { notation: "compact", maximumFractionDigits: 1 });
 
 /** Three decimals: the resolution at which scores are compared. */
-export const score = (value: number | null | undefined): string => (value == null ? "–" : SCORE.format(value));
+export const score = (value: number | null | undefined): string => (value == null ? "–" : SCORE.format(value).replace("-", "−"));
 
 /** A whole number with separators. */
 export const whole = (value: number): string => WHOLE.format(value);
@@ -33,11 +33,13 @@ export function money(value: number | null | undefined): string {
 /** A duration in milliseconds. */
 export function ms(value: number | null | undefined): string {
   if (value == null) return "–";
+  if (value === 0) return "0 ms";
   if (value < 1) return `${value.toFixed(2)} ms`;
   if (value < 1000) return `${value.toFixed(value < 10 ? 1 : 0)} ms`;
   if (value < 60_000) return `${(value / 1000).toFixed(value < 10_000 ? 2 : 1)} s`;
   const minutes = Math.floor(value / 60_000);
   if (minutes < 60) return `${minutes} min ${Math.round((value % 60_000) / 1000)} s`;
+  if (minutes >= 2880) return `${Math.floor(minutes / 1440)} d ${Math.floor((minutes % 1440) / 60)} h`;
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
@@ -65,7 +67,7 @@ export function ago(time: string, now: number = Date.now()): string {
   if (size < 10) return "just now";
   if (size >= 14 * 86_400) return new Date(time).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
   for (const [length, unit] of UNITS) {
-    if (size < length || unit === "d") return future ? `in ${Math.round(size)} ${unit}` : `${Math.round(size)} ${unit} ago`;
+    if (Math.round(size) < length || unit === "d") return future ? `in ${Math.round(size)} ${unit}` : `${Math.round(size)} ${unit} ago`;
     size /= length;
   }
   return time;
@@ -87,5 +89,19 @@ export const hash = (value: string | null | undefined): string => value?.slice(0
 /** `n thing(s)` */
 export const plural = (n: number, one: string, many = `${one}s`): string => `${whole(n)} ${n === 1 ? one : many}`;
 
-/** Names of metrics and categories without underscores. */
-export const words = (name: string): string => name.replaceAll("_", " ");
+/** With a capital at its beginning, unless that is a name such as `support-bot`. */
+export const sentence = (text: string): string => text.replace(/^\p{Ll}(?=\p{L}*(?:$|[\s,.:;!?’]))/u, (first) => first.toUpperCase());
+
+const TERMS: [RegExp, string][] = [
+  [/\brouge ([l\d])\b/g, "ROUGE-$1"],
+  [/\bROUGE-l\b/g, "ROUGE-L"],
+  [/\bf1\b/g, "F1"],
+  [/\bbleu\b/g, "BLEU"],
+  [/\bbertscore\b/g, "BERTScore"],
+  [/\bjson\b/g, "JSON"],
+  // A minus, not the hyphen of a name.
+  [/(?<![\w.])-(?=\d)/g, "−"],
+];
+
+/** Names of metrics and categories as people write them, also within a sentence. */
+export const words = (name: string): string => TERMS.reduce((text, [term, written]) => text.replace(term, written), name.replaceAll("_", " "));

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { wordDiff } from "./diff";
-import { ago, money, ms, percent, signed } from "./format";
+import { ago, money, ms, percent, sentence, signed, words } from "./format";
+import { hourly } from "./traffic";
 import { rolling, studentT, wilson } from "./stats";
 
 describe("differences", () => {
@@ -33,16 +34,28 @@ describe("numbers", () => {
   });
   test("money", () => expect([0, 0.00123, 0.5, 1234.5].map(money)).toEqual(["$0", "$0.0012", "$0.50", "$1,234.50"]));
   test("durations", () => expect([0.2, 5, 840, 1500, 61_000, 3_700_000].map(ms)).toEqual(["0.20 ms", "5.0 ms", "840 ms", "1.50 s", "1 min 1 s", "1 h 1 min"]));
+  test("names", () => expect(["rouge_l", "token_f1", "latency_p95", "it is -8.9 % of gpt-4 (-1 to 2)"].map(words)).toEqual(["ROUGE-L", "token F1", "latency p95", "it is −8.9 % of gpt-4 (−1 to 2)"]));
+  test("sentences", () => expect(["open", "it is so", "support-bot fell", "a: b", "", "x/y is"].map(sentence)).toEqual(["Open", "It is so", "support-bot fell", "A: b", "", "x/y is"]));
   test("differences keep their sign", () => expect([0.1, -0.05, 0].map((v) => signed(v))).toEqual(["+0.100", "−0.050", "±0.000"]));
   test("times", () => {
     const now = Date.parse("2026-11-20T12:00:00Z");
     const check = (time: string, expected: string) => expect(ago(time, now)).toBe(expected);
     check("2026-11-20T11:59:55Z", "just now");
     check("2026-11-20T11:59:00Z", "1 min ago");
+    check("2026-11-20T11:59:00.400Z", "1 min ago");
     check("2026-11-20T09:00:00Z", "3 h ago");
     check("2026-11-17T12:00:00Z", "3 d ago");
     check("2026-11-10T12:00:00Z", "10 d ago");
     check("2026-11-20T12:30:00Z", "in 30 min");
+  });
+});
+
+describe("traffic", () => {
+  test("hours without calls stand in the row as well", () => {
+    const hour = { at: "2026-11-20T11:00:00Z", calls: 3 } as never;
+    const { x, hours } = hourly({ from: "2026-11-20T10:20:00Z", to: "2026-11-20T12:05:00Z", hours: [hour] } as never);
+    expect(x).toEqual([10, 11, 12].map((at) => Date.UTC(2026, 10, 20, at) / 1000));
+    expect(hours).toEqual([null, hour, null]);
   });
 });
 

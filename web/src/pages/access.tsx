@@ -3,7 +3,7 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 import type { Role, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
-import { moment } from "../lib/format";
+import { moment, sentence } from "../lib/format";
 import { useRefusal, useSession } from "../session";
 import { Ago, Badge, Button, Callout, Card, Command, Empty, Field, PageHead, Problem } from "../ui/base";
 import { WordDiff } from "../ui/diff";
@@ -54,11 +54,11 @@ function Keys() {
   const rows = keys.data?.pages.flatMap((page) => page.items);
   const columns: Column<Key>[] = [
     { head: "Name", cell: (key) => <span className="row tight"><strong style={{ fontWeight: 550 }}>{key.name}</strong><code className="faint">{key.prefix}…</code></span> },
-    { head: "Role", cell: (key) => <Badge tone={key.role === "admin" ? "accent" : "plain"}>{key.role}</Badge> },
-    { head: "State", cell: (key) => (key.revoked_at ? <Badge tone="bad">revoked</Badge> : key.expires_at && new Date(key.expires_at) < new Date() ? <Badge tone="warn">expired</Badge> : <Badge tone="good">works</Badge>) },
+    { head: "Role", cell: (key) => <Badge tone={key.role === "admin" ? "accent" : "plain"}>{sentence(key.role)}</Badge> },
+    { head: "State", cell: (key) => (key.revoked_at ? <Badge tone="bad">Revoked</Badge> : key.expires_at && new Date(key.expires_at) < new Date() ? <Badge tone="warn">Expired</Badge> : <Badge tone="good">Works</Badge>) },
     { head: "Last used", wide: true, cell: (key) => (key.last_used_at ? <Ago time={key.last_used_at} /> : <span className="faint">never</span>) },
     { head: "Ends", wide: true, cell: (key) => (key.expires_at ? <Ago time={key.expires_at} /> : <span className="faint">never</span>) },
-    { head: "Made", right: true, wide: true, cell: (key) => <><Ago time={key.created_at} /><div className="faint" style={{ fontSize: 11 }}>{key.created_by}</div></> },
+    { head: "Made", right: true, wide: true, cell: (key) => <><Ago time={key.created_at} /><div className="faint tiny">{key.created_by}</div></> },
     { head: <span className="sr">Revoke</span>, right: true, cell: (key) => !key.revoked_at && <Button small kind="danger" refused={key.name === session?.name && "A key cannot revoke itself."} onClick={() => setEnding(key)}>Revoke</Button> },
   ];
   return (
@@ -90,12 +90,26 @@ function NewKey({ onClose }: { onClose: () => void }) {
       ) : (
         <>
           <Field label="Name" help="What or who uses it">{(props) => <input {...props} className="input" value={name} onChange={(event) => setName(event.target.value)} placeholder="ci" autoFocus />}</Field>
-          <Field label="Role" help={ROLES.find(([one]) => one === role)?.[1]}>{(props) => <select {...props} className="select" value={role} onChange={(event) => setRole(event.target.value as Role)}>{ROLES.map(([one]) => <option key={one} value={one}>{one}</option>)}</select>}</Field>
+          <Field label="Role" help={ROLES.find(([one]) => one === role)?.[1]}>{(props) => <select {...props} className="select" value={role} onChange={(event) => setRole(event.target.value as Role)}>{ROLES.map(([one]) => <option key={one} value={one}>{sentence(one)}</option>)}</select>}</Field>
           <Field label="Days until it ends" help="0: never">{(props) => <input {...props} className="input num" inputMode="numeric" value={days} onChange={(event) => setDays(event.target.value)} />}</Field>
         </>
       )}
     </Dialog>
   );
+}
+
+/** What was changed, by its name where the record has one. */
+function named({ target, before, after }: Entry): string {
+  for (const side of [after, before] as unknown[]) {
+    const name = side && typeof side === "object" && "name" in side ? side.name : null;
+    if (/^[a-z]+_[0-9a-z]{10,}$/.test(target) && typeof name === "string") return name;
+  }
+  return target;
+}
+
+function Target({ of }: { of: Entry }) {
+  const name = named(of);
+  return <span className="wrap-any">{name}{name !== of.target && <span className="faint mono tiny"> {of.target}</span>}</span>;
 }
 
 function Audit() {
@@ -106,7 +120,7 @@ function Audit() {
   const audit = useInfiniteQuery({
     queryKey: ["audit", actor, action, target],
     initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam }) => ok(api.GET("/api/v1/audit", { params: { query: { actor, action, target, limit: 50, cursor: pageParam as never } } })),
+    queryFn: ({ pageParam }) => ok(api.GET("/api/v1/audit", { params: { query: { actor, action, target, limit: 50, cursor: pageParam } } })),
     getNextPageParam: (last) => last.next_cursor ?? undefined,
     placeholderData: (old) => old,
   });
@@ -114,20 +128,20 @@ function Audit() {
   const shown = rows?.find((entry) => String(entry.id) === record);
   const columns: Column<Entry>[] = [
     { head: "What", cell: (entry) => <Link className="cover mono" to="/access" search={{ ...search, record: String(entry.id) }} replace>{entry.action}</Link> },
-    { head: "To", cell: (entry) => <span className="wrap-any">{entry.target}</span> },
+    { head: "To", cell: (entry) => <Target of={entry} /> },
     { head: "Who", cell: (entry) => entry.actor },
     { head: "Request", wide: true, cell: (entry) => <span className="mono faint">{entry.request_id?.slice(0, 18) ?? "–"}</span> },
     { head: "When", right: true, cell: (entry) => <Ago time={entry.at} /> },
   ];
   return (
     <>
-      <div className="filters" role="search" aria-label="Filter changes"><Filter name="actor" placeholder="Who" value={actor ?? ""} onChange={(value) => set({ actor: value || undefined })} /><Filter name="action" placeholder="What, such as prompt" value={action ?? ""} onChange={(value) => set({ action: value || undefined })} /><Filter name="target" placeholder="To what" value={target ?? ""} onChange={(value) => set({ target: value || undefined })} /></div>
+      <div className="filters" role="search" aria-label="Filter changes"><Filter name="actor" placeholder="Who" value={actor ?? ""} onChange={(value) => set({ actor: value || undefined })} /><Filter name="action" placeholder="What: prompt" value={action ?? ""} onChange={(value) => set({ action: value || undefined })} /><Filter name="target" placeholder="To what" value={target ?? ""} onChange={(value) => set({ target: value || undefined })} /></div>
       <Card label="Record of changes" flush>
         <Table label="Record of changes" columns={columns} rows={rows} id={(entry) => String(entry.id)} error={audit.error} retry={() => void audit.refetch()} empty={<Empty title="No change fits">Every change of configuration is recorded in the transaction that makes it.</Empty>} />
         {rows && rows.length > 0 && <ListFoot shown={rows.length} more={audit.hasNextPage} loading={audit.isFetchingNextPage} onMore={() => void audit.fetchNextPage()} what={rows.length === 1 ? "change" : "changes"} />}
       </Card>
       {shown && (
-        <Dialog title={`${shown.action} ${shown.target}`} shape="wide" open onClose={() => set({ record: undefined })}>
+        <Dialog title={`${shown.action} · ${named(shown)}`} shape="wide" open onClose={() => set({ record: undefined })}>
           <dl className="facts"><dt>Who</dt><dd>{shown.actor}</dd><dt>When</dt><dd>{moment(shown.at)}</dd><dt>Request</dt><dd className="mono">{shown.request_id ?? "–"}</dd></dl>
           <div className="code" tabIndex={0}><WordDiff before={shown.before == null ? "" : JSON.stringify(shown.before, null, 2)} after={shown.after == null ? "" : JSON.stringify(shown.after, null, 2)} /></div>
         </Dialog>

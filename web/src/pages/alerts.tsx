@@ -3,11 +3,11 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
-import { moment, score, words } from "../lib/format";
+import { moment, score, sentence, words } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Card, Dot, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import { Dialog, useSay } from "../ui/layers";
-import { SeverityBadge, severityTone, shortId, PART } from "../ui/parts";
+import { Hash, SeverityBadge, severityTone, shortId, PART } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { ListFoot, Table } from "../ui/table";
 import { TestAlert } from "./quality";
@@ -22,11 +22,25 @@ export function AlertsPage() {
     <>
       <PageHead title="Alerts" lead="One open alert for each cause. Channels are told once, and again when it grows worse."><TestAlert /></PageHead>
       <nav className="tabs" aria-label="Parts of alerting">
-        {(["alerts", "channels", "silences"] as const).map((key) => <Link key={key} to="/alerts" search={{ tab: key === "alerts" ? undefined : key }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{key[0]?.toUpperCase() + key.slice(1)}</Link>)}
+        {(["alerts", "channels", "silences"] as const).map((key) => <Link key={key} to="/alerts" search={{ tab: key === "alerts" ? undefined : key }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{sentence(key)}</Link>)}
       </nav>
       {tab === "channels" ? <Channels /> : tab === "silences" ? <Silences /> : <List />}
     </>
   );
+}
+
+function AlertState({ of }: { of: Alert }) {
+  return of.resolved_at ? <Badge tone="good">Resolved</Badge> : of.acked_at ? <Badge>Acknowledged</Badge> : <Badge tone="info">Open</Badge>;
+}
+
+/** Where an alert comes from: a link where there is a page of it. */
+function Source({ of: { source, source_id: id, metadata } }: { of: Alert }) {
+  const place = typeof metadata?.deployment === "string" ? metadata.deployment : null;
+  if (id && (source === "evaluation" || source === "run")) return <Link className="hover-link" to="/runs/$run" params={{ run: id }}>Run {shortId(id)}</Link>;
+  if (id && source === "canary") return <Link className="hover-link" to="/canaries/$id" params={{ id }}>Canary{place && ` of ${place}`}</Link>;
+  if (id && source === "experiment") return <Link className="hover-link" to="/experiments/$id" params={{ id }}>Experiment</Link>;
+  if (id && source === "gateway") return <Link className="hover-link" to="/deployments/$name" params={{ name: id }}>{id}</Link>;
+  return <>{sentence(source)}{id && ` ${id}`}</>;
 }
 
 function List() {
@@ -44,10 +58,10 @@ function List() {
   const rows = alerts.data?.pages.flatMap((page) => page.items);
   const act = useAct();
   const columns: Column<Alert>[] = [
-    { head: "Alert", cell: (alert) => <div className="row top" style={{ gap: 10 }}><span style={{ marginTop: 6 }}><Dot tone={alert.resolved_at ? "plain" : severityTone(alert.severity)} /></span><div><Link className="cover" to="/alerts" search={{ ...search, alert: alert.id }} replace>{alert.message}</Link><div className="faint" style={{ fontSize: 12 }}>{alert.source}{alert.source_id && ` ${alert.source_id.slice(0, 12)}`}{alert.count > 1 && ` · ${alert.count} times`}</div></div></div> },
+    { head: "Alert", cell: (alert) => <div className="row top" style={{ gap: 10 }}><span style={{ marginTop: 6 }}><Dot tone={alert.resolved_at ? "plain" : severityTone(alert.severity)} /></span><div><Link className="cover" to="/alerts" search={{ ...search, alert: alert.id }} replace>{sentence(words(alert.message))}</Link><div className="faint small"><Source of={alert} />{alert.count > 1 && ` · ${alert.count} times`}</div></div></div> },
     { head: "Severity", cell: (alert) => <SeverityBadge of={alert.severity} /> },
-    { head: "Type", wide: true, cell: (alert) => alert.type },
-    { head: "State", wide: true, cell: (alert) => (alert.resolved_at ? <Badge tone="good">resolved</Badge> : alert.acked_at ? <Badge>acknowledged</Badge> : <Badge tone="info">open</Badge>) },
+    { head: "Type", wide: true, cell: (alert) => sentence(alert.type) },
+    { head: "State", wide: true, cell: (alert) => <AlertState of={alert} /> },
     { head: "Last seen", right: true, cell: (alert) => <Ago time={alert.last_seen_at} /> },
     { head: <span className="sr">Acknowledge</span>, right: true, wide: true, cell: (alert) => !alert.resolved_at && !alert.acked_at && <Button small disabled={act.isPending} onClick={() => act.mutate({ alert: alert.id, what: "acknowledge" })}>Acknowledge</Button> },
   ];
@@ -55,9 +69,9 @@ function List() {
   return (
     <>
       <div className="filters" role="search" aria-label="Filter alerts">
-        <span className="segmented" role="group" aria-label="State">{([undefined, "open", "resolved"] as const).map((one) => <button key={one ?? "all"} type="button" aria-pressed={status === one} onClick={() => set({ status: one })}>{one ? one[0]?.toUpperCase() + one.slice(1) : "All"}</button>)}</span>
-        <select className="select" aria-label="Severity" value={severity ?? ""} onChange={(event) => set({ severity: event.target.value || undefined })}><option value="">Any severity</option>{["critical", "warning", "info"].map((one) => <option key={one} value={one}>{one}</option>)}</select>
-        <select className="select" aria-label="Type" value={type ?? ""} onChange={(event) => set({ type: event.target.value || undefined })}><option value="">Any type</option>{["regression", "threshold", "anomaly", "experiment"].map((one) => <option key={one} value={one}>{one}</option>)}</select>
+        <span className="segmented" role="group" aria-label="State">{([undefined, "open", "resolved"] as const).map((one) => <button key={one ?? "all"} type="button" aria-pressed={status === one} onClick={() => set({ status: one })}>{one ? sentence(one) : "All"}</button>)}</span>
+        <select className="select" aria-label="Severity" value={severity ?? ""} onChange={(event) => set({ severity: event.target.value || undefined })}><option value="">Any severity</option>{["critical", "warning", "info"].map((one) => <option key={one} value={one}>{sentence(one)}</option>)}</select>
+        <select className="select" aria-label="Type" value={type ?? ""} onChange={(event) => set({ type: event.target.value || undefined })}><option value="">Any type</option>{["regression", "threshold", "anomaly", "experiment"].map((one) => <option key={one} value={one}>{sentence(one)}</option>)}</select>
         {filtered && <Button kind="quiet" onClick={() => void navigate({ search: {} })}>Clear</Button>}
       </div>
       <Card label="Alerts" flush>
@@ -88,23 +102,22 @@ function AlertDialog({ id, onClose }: { id: string; onClose: () => void }) {
   const alert = found.data;
   const act = useAct();
   const refusal = useRefusal();
-  const run = alert?.source === "evaluation" || alert?.source === "run" ? alert.source_id : null;
   const facts = Object.entries(alert?.metadata ?? {});
   return (
-    <Dialog title={alert?.message ?? "Alert"} open onClose={onClose} footer={alert && !alert.resolved_at && <>{!alert.acked_at && <Button refused={refusal("editor")} disabled={act.isPending} onClick={() => act.mutate({ alert: id, what: "acknowledge" })}>Acknowledge</Button>}<Button kind="primary" refused={refusal("editor")} disabled={act.isPending} onClick={() => act.mutate({ alert: id, what: "resolve" })}>Resolve</Button></>}>
+    <Dialog title={alert ? sentence(words(alert.message)) : "Alert"} open onClose={onClose} footer={alert && !alert.resolved_at && <>{!alert.acked_at && <Button refused={refusal("editor")} disabled={act.isPending} onClick={() => act.mutate({ alert: id, what: "acknowledge" })}>Acknowledge</Button>}<Button kind="primary" refused={refusal("editor")} disabled={act.isPending} onClick={() => act.mutate({ alert: id, what: "resolve" })}>Resolve</Button></>}>
       {found.isError ? <Problem error={found.error} /> : !alert ? <Skeleton height={160} /> : (
         <>
-          <div className="row wrap"><SeverityBadge of={alert.severity} /><Badge>{alert.type}</Badge>{alert.resolved_at ? <Badge tone="good">resolved</Badge> : alert.acked_at ? <Badge>acknowledged</Badge> : <Badge tone="info">open</Badge>}{alert.count > 1 && <Badge outline>{alert.count} times</Badge>}</div>
+          <div className="row wrap"><SeverityBadge of={alert.severity} /><Badge>{sentence(alert.type)}</Badge><AlertState of={alert} />{alert.count > 1 && <Badge outline>{alert.count} times</Badge>}</div>
           <dl className="facts">
-            {alert.metric && <><dt>Metric</dt><dd>{words(alert.metric)}</dd></>}
+            {alert.metric && <><dt>Metric</dt><dd>{sentence(words(alert.metric))}</dd></>}
             {alert.actual_value != null && <><dt>Value</dt><dd className="num">{score(alert.actual_value)}{alert.threshold != null && <span className="muted"> against {score(alert.threshold)}</span>}</dd></>}
-            <dt>From</dt><dd>{alert.source} {run ? <Link className="link mono" to="/runs/$run" params={{ run }}>{shortId(run)}</Link> : <span className="mono">{alert.source_id}</span>}</dd>
+            <dt>From</dt><dd><Source of={alert} /></dd>
             <dt>Raised</dt><dd>{moment(alert.created_at)}</dd>
             <dt>Last seen</dt><dd>{moment(alert.last_seen_at)}</dd>
             {alert.notified_at && <><dt>Told</dt><dd>{moment(alert.notified_at)}</dd></>}
             {alert.acked_at && <><dt>Acknowledged</dt><dd>{moment(alert.acked_at)}</dd></>}
             {alert.resolved_at && <><dt>Resolved</dt><dd>{moment(alert.resolved_at)}</dd></>}
-            {facts.map(([key, value]) => <div key={key} style={{ display: "contents" }}><dt>{words(key)}</dt><dd className="mono wrap-any">{typeof value === "string" ? value : JSON.stringify(value)}</dd></div>)}
+            {facts.map(([key, value]) => <div key={key}><dt>{sentence(words(key))}</dt><dd className="wrap-any">{typeof value === "string" ? (/^[0-9a-f]{64}$/.test(value) ? <Hash of={value} /> : value) : typeof value === "boolean" ? (value ? "yes" : "no") : JSON.stringify(value)}</dd></div>)}
           </dl>
         </>
       )}
@@ -125,14 +138,14 @@ function Channels() {
         <Table label="Channels" rows={channels.data?.items} id={(one) => one.name} error={channels.error} expected={2} columns={[
           { head: "Channel", cell: (one) => <strong>{one.name}</strong> },
           { head: "Kind", cell: (one) => <Badge>{one.kind}</Badge> },
-          { head: "Hears of", cell: (one) => <span className="row wrap tight">{[...one.severities, ...one.types].map((each) => <Badge key={each} outline>{each}</Badge>)}{one.severities.length + one.types.length === 0 && <span className="muted">everything</span>}</span> },
-          { head: "Ready", cell: (one) => (one.unset.length > 0 ? <Badge tone="bad">not set: {one.unset.join(", ")}</Badge> : <Badge tone="good">yes</Badge>) },
+          { head: "Hears of", cell: (one) => <span className="row wrap tight">{[...one.severities, ...one.types].map((each) => <Badge key={each} outline>{sentence(each)}</Badge>)}{one.severities.length + one.types.length === 0 && <span className="muted">everything</span>}</span> },
+          { head: "Ready", cell: (one) => (one.unset.length > 0 ? <Badge tone="bad">Not set: {one.unset.join(", ")}</Badge> : <Badge tone="good">Yes</Badge>) },
         ]} empty={<Empty title="No channel is configured">Name one under <code>alerts.channels</code> in llmops.yaml: <code>slack</code>, <code>webhook</code>, <code>pagerduty</code> or <code>email</code>. Alerts appear here and in the event stream without one.</Empty>} />
       </Card>
       <Card title="Messages" flush>
         <Table label="Messages to channels" compact rows={deliveries.data?.items} id={(one) => one.id} error={deliveries.error} expected={3} columns={[
           { head: "Channel", cell: (one) => one.channel },
-          { head: "State", cell: (one) => <Badge tone={one.status === "delivered" ? "good" : one.status === "dead" ? "bad" : "info"}>{one.status}</Badge> },
+          { head: "State", cell: (one) => <Badge tone={one.status === "delivered" ? "good" : one.status === "dead" ? "bad" : "info"}>{sentence(one.status)}</Badge> },
           { head: "About", cell: (one) => <span className="truncate" style={{ display: "block", maxWidth: 380 }}>{one.notice.alerts[0]?.message ?? one.notice.type}{one.notice.count > 1 && ` and ${one.notice.count - 1} more`}</span> },
           { head: "Attempts", right: true, wide: true, cell: (one) => one.attempt },
           { head: "Error", wide: true, cell: (one) => <span className="muted truncate" style={{ display: "block", maxWidth: 260 }}>{one.error ?? "–"}</span> },
@@ -142,6 +155,12 @@ function Channels() {
       </Card>
     </>
   );
+}
+
+/** What a silence is about. */
+function Matched({ of }: { of: Schemas["Matcher"] }) {
+  const told = Object.entries(of).flatMap(([key, value]): string[] => (value == null ? [] : Array.isArray(value) ? value.map(String) : typeof value === "object" ? Object.entries(value).map(([name, one]) => `${name} ${String(one)}`) : [`${words(key)} ${String(value)}`]));
+  return <span className="row wrap tight">{told.length === 0 ? "All" : told.map((one) => <Badge key={one} outline>{sentence(one)}</Badge>)}</span>;
 }
 
 function Silences() {
@@ -161,7 +180,7 @@ function Silences() {
   return (
     <Card title="Silences" flush aside={<Button small refused={refusal("operator")} onClick={() => setMaking(true)}>New silence</Button>}>
       <Table label="Silences" rows={silences.data?.items} id={(one) => one.id} error={silences.error} expected={2} columns={[
-        { head: "Silences", cell: (one) => <code className="wrap-any">{JSON.stringify(Object.fromEntries(Object.entries(one.matcher).filter(([, value]) => value != null && !(Array.isArray(value) && value.length === 0))))}</code> },
+        { head: "Alerts", cell: (one) => <Matched of={one.matcher} /> },
         { head: "Why", cell: (one) => one.comment || <span className="faint">–</span> },
         { head: "Until", right: true, cell: (one) => <Ago time={one.ends_at} /> },
         { head: <span className="sr">End</span>, right: true, cell: (one) => <Button small refused={refusal("operator")} onClick={() => remove.mutate(one.id)}>End</Button> },
@@ -170,7 +189,7 @@ function Silences() {
         {make.isError && <Problem error={make.error} />}
         <div className="grid two">
           {text("hours", "Hours")}
-          <Field label="Severity">{(props) => <select {...props} className="select" value={form.severity} onChange={(event) => setForm({ ...form, severity: event.target.value })}><option value="">Any</option>{["critical", "warning", "info"].map((one) => <option key={one}>{one}</option>)}</select>}</Field>
+          <Field label="Severity">{(props) => <select {...props} className="select" value={form.severity} onChange={(event) => setForm({ ...form, severity: event.target.value })}><option value="">Any</option>{["critical", "warning", "info"].map((one) => <option key={one} value={one}>{sentence(one)}</option>)}</select>}</Field>
           {text("metric", "Metric or category", "Absent: any")}
           {text("dataset", "Dataset", "Absent: any")}
         </div>

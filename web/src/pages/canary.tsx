@@ -1,168 +1,158 @@
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, getRouteApi } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
-import type { PageOf } from "../api/client";
-import { Refusal, send } from "../api/client";
+import type { Schemas } from "../api/client";
+import { Refusal, api, ok } from "../api/client";
 import type { LineData } from "../charts/frame";
 import { Interval, LineChart } from "../charts/frame";
-import { moment, money, ms, percent, plural, score, signed, whole, words } from "../lib/format";
+import { moment, money, ms, percent, plural, score, sentence, signed, whole, words } from "../lib/format";
 import { rolling } from "../lib/stats";
-import { useRefusal } from "../session";
-import { Ago, Badge, Button, Callout, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
+import { useRefusal, useSession } from "../session";
+import { Ago, Badge, Button, Callout, Card, Coming, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
+import { useCrumb } from "../ui/crumb";
 import { WordDiff } from "../ui/diff";
 import { Confirm, Dialog, useSay } from "../ui/layers";
-import { Hash, PART } from "../ui/parts";
+import { ManifestDiff, ManifestLine } from "../ui/manifest";
+import { MessageText, PART } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { ListFoot, Table } from "../ui/table";
 
 const route = getRouteApi("/canaries/$id");
 
-export interface Canary {
-  id: string;
-  deployment: string;
-  environment: string;
-  candidate: string;
-  candidate_model: string;
-  production: string;
-  production_model: string;
-  policy: Policy;
-  dry_run?: boolean;
-  state: { status: string; stage?: number | null; cause?: unknown };
-  since: string;
-  started_by?: string | null;
-  approved_by?: string | null;
-  note?: string | null;
-  created_at: string;
-  updated_at: string;
-}
+type Canary = Schemas["Canary"];
+type Report = Schemas["CanaryReport"];
+type Pair = Schemas["ShadowPair"];
+type Logged = Schemas["LoggedDecision"];
 
-interface Policy {
-  share: number | string;
-  min_samples: number;
-  window?: { min: string; max: string };
-  warn?: { loss_rate: number | string };
-  promote?: { net_win: number | string; approval: boolean };
-  abort?: { net_win_upper: number };
-  budget?: { per_hour: number; total: number };
-  stages?: (number | string)[];
-}
-
-interface Measure {
+// The document has one name for two things here, and describes the other ones.
+interface Bounds {
   n: number;
   clusters: number;
   value: number;
   low: number;
   high: number;
-  needed?: number | null;
 }
-
-interface Decision {
-  action: string | Record<string, unknown>;
+interface Condition {
+  name: string;
+  status: "met" | "open" | "broken" | "unmeasured";
   message: string;
-  checks: { name: string; status: string; message: string }[];
-  estimate?: { pairs: number; seconds?: number | null } | null;
+}
+const bounds = (of: Schemas["Measure"] | null | undefined) => (of ?? null) as unknown as Bounds | null;
+const conditions = (of: Schemas["Decision"]) => of.checks as unknown as Condition[];
+
+const TONES: Record<Canary["state"]["status"], Tone> = { draft: "plain", shadowing: "info", exposing: "accent", paused: "warn", awaiting_approval: "warn", promoting: "good", promoted: "good", concluded: "good", aborted: "bad" };
+const VERDICTS: Record<Schemas["PairVerdict"], [Tone, string]> = { win: ["good", "Win"], tie: ["plain", "Tie"], loss: ["bad", "Loss"] };
+const CHECKS: Record<Condition["status"], [Tone, string]> = { met: ["good", "Met"], open: ["info", "Open"], broken: ["bad", "Broken"], unmeasured: ["plain", "Unmeasured"] };
+
+function CanaryStatus({ of }: { of: Canary }) {
+  const { state } = of;
+  return <Badge tone={TONES[state.status]}>{sentence(words(state.status))}{"stage" in state && state.stage != null && ` · stage ${state.stage + 1} of ${of.policy.stages?.length ?? 1}`}</Badge>;
 }
 
-interface Situation {
-  asked: number;
-  pairs: number;
-  wins: number;
-  losses: number;
-  ties: number;
-  elapsed_seconds: number;
-  spent: number;
-  measures: { net_win?: Measure | null; loss_rate?: Measure | null; guardrails: { guardrail: string; value: number; limit: number; tested: Measure; bound: number }[]; awaited?: string[]; unmeasured?: string[] };
+function VerdictBadge({ of }: { of: Schemas["PairVerdict"] }) {
+  const [tone, text] = VERDICTS[of];
+  return <Badge tone={tone}>{text}</Badge>;
 }
 
-interface Report {
-  canary: Canary;
-  spent_this_hour: number;
-  waiting: number;
-  skipped: Record<string, number>;
-  situation: Situation;
-  decision: Decision;
-}
+const canariesQuery = { queryKey: ["canaries"], queryFn: () => ok(api.GET("/api/v1/canaries", { params: { query: { limit: 200 } } })) };
 
-interface Pair {
-  id: string;
-  at: string;
-  status: string;
-  verdict?: string | null;
-  flipped?: boolean;
-  production: Seen;
-  candidate?: Seen | null;
-  production_score?: number | null;
-  candidate_score?: number | null;
-  reasons?: string[];
-  error?: string | null;
-  texts?: Record<string, unknown> | null;
-}
-
-interface Seen {
-  model: string;
-  latency_ms: number;
-  cost?: number | null;
-  chars: number;
-  soft_failures?: string[];
-}
-
-interface Logged {
-  number: number;
-  at: string;
-  situation: Situation;
-  decision: Decision;
-  acted: boolean;
-}
-
-const share = (value: number | string | undefined): number => (typeof value === "number" ? value : value?.endsWith("%") ? Number.parseFloat(value) / 100 : Number(value ?? Number.NaN));
-
-const TONES: Record<string, Tone> = { draft: "plain", shadowing: "info", exposing: "accent", paused: "warn", awaiting_approval: "warn", promoting: "good", promoted: "good", concluded: "good", aborted: "bad" };
-
-export function CanaryStatus({ of }: { of: Canary }) {
-  return <Badge tone={TONES[of.state.status] ?? "plain"}>{words(of.state.status)}{of.state.stage != null && ` · stage ${of.state.stage + 1}`}</Badge>;
-}
-
-export const canariesQuery = { queryKey: ["canaries"], queryFn: () => send<PageOf<Canary>>("GET", "/api/v1/canaries?limit=200") };
-
-/** The canaries of the list of deployments. */
-export function Canaries() {
+/** The canaries of all deployments, or of one. */
+export function Canaries({ deployment, environment }: { deployment?: string; environment?: string | undefined }) {
   const canaries = useQuery(canariesQuery);
   // A server without canaries has no list of them.
   if (canaries.error instanceof Refusal && canaries.error.status === 404) return null;
+  const rows = canaries.data?.items.filter((one) => !deployment || (one.deployment === deployment && (!environment || one.environment === environment)));
+  if (deployment && !rows?.length) return null;
   const columns: Column<Canary>[] = [
-    { head: "Canary", cell: (one) => <span className="row tight"><Link className="cover" to="/canaries/$id" params={{ id: one.id }}>{one.deployment}</Link><Badge>{one.environment}</Badge>{one.dry_run && <Badge outline>dry run</Badge>}</span> },
+    { head: "Canary", cell: (one) => <span className="row tight"><Link className="cover" to="/canaries/$id" params={{ id: one.id }}>{one.deployment}</Link><Badge>{one.environment}</Badge>{one.dry_run && <Badge outline>Dry run</Badge>}</span> },
     { head: "State", cell: (one) => <CanaryStatus of={one} /> },
-    { head: "Candidate", cell: (one) => <span className="row tight"><span className="mono">{one.candidate_model}</span><Hash of={one.candidate} /></span> },
-    { head: "Beside", wide: true, cell: (one) => <span className="mono muted">{one.production_model}</span> },
-    { head: "Note", wide: true, cell: (one) => <span className="muted">{one.note ?? "–"}</span> },
+    { head: "Candidate", cell: (one) => <ManifestLine hash={one.candidate} /> },
+    { head: "Note", wide: true, cell: (one) => <span className="muted clamp">{one.note ? sentence(words(one.note)) : "–"}</span> },
     { head: "Changed", right: true, cell: (one) => <Ago time={one.updated_at} /> },
   ];
   return (
     <Card title="Canaries" flush>
-      <Table label="Canaries" columns={columns} rows={canaries.data?.items} id={(one) => one.id} error={canaries.error} expected={2} empty={<Empty title="No canary" command="llmops canary start support-bot --prompt support-bot@1.1.0 --policy canary.yaml">A candidate answers a share of live traffic unseen. A policy then warns, promotes or stops by itself.</Empty>} />
+      <Table label="Canaries" columns={columns} rows={rows} id={(one) => one.id} error={canaries.error} expected={2} empty={<Empty title="No canary" command="llmops canary start support-bot --prompt support-bot@1.1.0 --policy canary.yaml">A candidate answers a share of live traffic unseen. A policy then warns, promotes or stops by itself.</Empty>} />
     </Card>
   );
 }
 
 export function CanaryPage() {
   const { id } = route.useParams();
-  const { tab = "state" } = route.useSearch();
-  const found = useQuery({ queryKey: ["canaries", id], queryFn: () => send<Report>("GET", `/api/v1/canaries/${encodeURIComponent(id)}`), refetchInterval: 15_000 });
+  const { tab = "state", diff } = route.useSearch();
+  const navigate = route.useNavigate();
+  const found = useQuery({ queryKey: ["canaries", id], queryFn: () => ok(api.GET("/api/v1/canaries/{canary}", { params: { path: { canary: id } } })), refetchInterval: 15_000 });
+  useCrumb(found.data && `Canary of ${found.data.canary.deployment}`);
   if (found.isError && !found.data) return <Problem error={found.error} retry={() => void found.refetch()} />;
   const report = found.data;
   const canary = report?.canary;
   return (
     <>
-      <PageHead title={canary ? `Canary of ${canary.deployment}` : <Skeleton width={220} height={20} />} badge={canary && <><Badge>{canary.environment}</Badge><CanaryStatus of={canary} />{canary.dry_run && <Badge outline>dry run</Badge>}</>} lead={canary && <><span className="mono">{canary.candidate_model}</span> beside <span className="mono">{canary.production_model}</span>, on {percent(share(canary.policy.share))} of requests</>}>
-        {canary && <Actions canary={canary} />}
+      <PageHead
+        title={canary ? `Canary of ${canary.deployment}` : <Skeleton width={220} height={20} />}
+        badge={canary && <><Badge>{canary.environment}</Badge><CanaryStatus of={canary} />{canary.dry_run && <Badge outline>Dry run</Badge>}</>}
+        lead={canary ? <>{canary.state.status === "draft" ? "Drafted" : "Started"} <Ago time={canary.created_at} /><By id={canary.started_by} />, on {percent(canary.policy.share)} of requests{canary.approved_by && <>, approved<By id={canary.approved_by} /></>}</> : <Skeleton width={300} />}
+      >
+        {canary ? <Actions canary={canary} /> : <Coming />}
       </PageHead>
-      {canary?.note && <Callout tone="plain">{canary.note}</Callout>}
-      <nav className="tabs" aria-label="Parts of the canary">{(["state", "pairs", "decisions"] as const).map((key) => <Link key={key} to="/canaries/$id" params={{ id }} search={{ tab: key === "state" ? undefined : key }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{key === "state" ? "State" : key === "pairs" ? "Pairs" : "Decisions"}</Link>)}</nav>
-      {!report ? <Skeleton height={320} /> : tab === "pairs" ? <Pairs id={id} /> : tab === "decisions" ? <Decisions id={id} /> : <State report={report} />}
+      {!canary ? <div className="card versus"><Coming rows={2} /></div> : (
+        <div className="card versus">
+          <span className="row wrap"><span className="label">Candidate</span><ManifestLine hash={canary.candidate} /></span>
+          <span className="row wrap"><span className="label">Production</span><ManifestLine hash={canary.production} /></span>
+          <Link className="link" to="/canaries/$id" params={{ id }} search={(old) => ({ ...old, diff: "manifests" })} replace>What differs</Link>
+        </div>
+      )}
+      <nav className="tabs" aria-label="Parts of the canary">{(["state", "pairs", "decisions", "policy"] as const).map((key) => <Link key={key} to="/canaries/$id" params={{ id }} search={{ tab: key === "state" ? undefined : key }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{sentence(key)}</Link>)}</nav>
+      {!report ? <Skeleton height={320} /> : tab === "pairs" ? <Pairs id={id} /> : tab === "decisions" ? <Decisions id={id} /> : tab === "policy" ? <Policy of={report.canary.policy} /> : <State report={report} />}
+      {canary && diff && <ManifestDiff title="From production to the candidate" from={canary.production} to={canary.candidate} onClose={() => void navigate({ search: (old) => ({ ...old, diff: undefined }), replace: true })} />}
     </>
   );
 }
+
+/** Who it was, by the name of the key where one may read it. */
+function By({ id }: { id: string | null | undefined }) {
+  const session = useSession();
+  const key = useQuery({ queryKey: ["keys", id], enabled: Boolean(id) && session?.role === "admin", retry: false, staleTime: Number.POSITIVE_INFINITY, queryFn: () => ok(api.GET("/api/v1/keys/{key}", { params: { path: { key: id ?? "" } } })) });
+  const name = key.data?.name ?? (id?.startsWith("key_") ? null : id);
+  return name ? <> by {name}</> : null;
+}
+
+function Policy({ of }: { of: Schemas["CanaryPolicy"] }) {
+  const some = (values: (string | false | null | undefined)[]) => values.filter(Boolean).join(", ") || "–";
+  return (
+    <div className="grid two">
+      <Card title="What decides">
+        <dl className="facts">
+          <dt>Promotes</dt><dd>with net wins beyond {percent(of.promote?.net_win)}, after {whole(of.min_samples ?? 0)} judged pairs and {of.window?.min}{of.promote?.approval && ", once another key approves"}</dd>
+          <dt>Aborts</dt><dd>once net wins are below {percent(of.abort?.net_win_upper)} beyond doubt, or after {of.window?.max}</dd>
+          <dt>Warns</dt><dd>once losses are above {percent(of.warn?.loss_rate)} beyond doubt</dd>
+          <dt>Stages</dt><dd>{of.stages?.length ? `${of.stages.map(percent).join(", ")} of users, each for ${of.stage?.min} and ${plural(of.stage?.min_samples ?? 0, "request")} at least` : "none: promoted at once"}</dd>
+          <dt>Guardrails</dt><dd>{some(Object.entries(UNITS).map(([name, show]) => { const limit = of.guardrails?.[name as Rail["name"]]; return limit != null && `${words(name)} ${show(limit)}`; }))}</dd>
+        </dl>
+      </Card>
+      <Card title="What is asked">
+        <dl className="facts">
+          <dt>Share</dt><dd>{percent(of.share)} of requests</dd>
+          <dt>Judge</dt><dd><span className="mono">{of.judge.model}</span>, {of.judge.both_orders === false ? "in one order" : "in both orders"}{of.judge.prompt && `, with ${of.judge.prompt}`}</dd>
+          <dt>Budget</dt><dd>{money(of.budget?.total)} in all, {money(of.budget?.per_hour)} an hour</dd>
+          <dt>Texts</dt><dd>{{ keep: "are kept", hashed: "are never kept", until_judged: "are kept until the pair is judged" }[of.bodies ?? "until_judged"]}</dd>
+          <dt>Also asked</dt><dd>{some([of.allow?.tools && "requests with tools", of.allow?.redacted && "requests with what records redact"])}</dd>
+        </dl>
+      </Card>
+    </div>
+  );
+}
+
+const STEPS = {
+  begin: "The canary has begun.",
+  pause: "Paused: the candidate answers nothing.",
+  resume: "The canary goes on.",
+  approve: "Approved.",
+  promote: "The deployment points to the candidate.",
+  abort: "Stopped: production answers alone.",
+};
+type Step = keyof typeof STEPS;
 
 function Actions({ canary }: { canary: Canary }) {
   const refusal = useRefusal();
@@ -171,82 +161,225 @@ function Actions({ canary }: { canary: Canary }) {
   const [asked, setAsked] = useState<"promote" | "abort" | "approve" | null>(null);
   const [reason, setReason] = useState("");
   const step = useMutation({
-    mutationFn: (what: string) => send<Canary>("POST", `/api/v1/canaries/${encodeURIComponent(canary.id)}/${what}`, { reason: reason || null }),
+    mutationFn: (what: Step) => ok(api.POST(`/api/v1/canaries/{canary}/${what}`, { params: { path: { canary: canary.id } }, body: { reason: reason || null } })),
     onSuccess: (_, what) => {
       setAsked(null);
       setReason("");
       for (const key of ["canaries", "deployments", "overview"]) void client.invalidateQueries({ queryKey: [key] });
-      say({ begin: "The canary has begun.", pause: "Paused: the candidate answers nothing.", resume: "The canary goes on.", approve: "Approved.", promote: "The deployment points to the candidate.", abort: "Stopped: production answers alone." }[what] ?? "Done.");
+      say(STEPS[what]);
     },
     onError: refused,
   });
   const no = refusal("operator");
-  const status = canary.state.status;
+  const { status } = canary.state;
   const active = ["shadowing", "exposing", "paused", "awaiting_approval"].includes(status);
+  const word = asked && { abort: "Abort", approve: "Approve", promote: "Promote" }[asked];
   return (
     <>
-      {status === "draft" && <Button kind="primary" refused={no} onClick={() => step.mutate("begin")}>Begin</Button>}
-      {(status === "shadowing" || status === "exposing") && <Button icon="pause" refused={no} onClick={() => step.mutate("pause")}>Pause</Button>}
-      {status === "paused" && <Button icon="runs" refused={no} onClick={() => step.mutate("resume")}>Resume</Button>}
-      {active && <Button kind="danger" refused={no} onClick={() => setAsked("abort")}>Abort</Button>}
+      {(status === "shadowing" || status === "exposing") && <Button icon="pause" refused={no} disabled={step.isPending} onClick={() => step.mutate("pause")}>Pause</Button>}
+      {status === "paused" && <Button icon="runs" refused={no} disabled={step.isPending} onClick={() => step.mutate("resume")}>Resume</Button>}
+      {(active || status === "draft") && <Button kind="danger" refused={no} onClick={() => setAsked("abort")}>Abort</Button>}
+      {status === "draft" && <Button kind="primary" refused={no} disabled={step.isPending} onClick={() => step.mutate("begin")}>Begin</Button>}
       {status === "awaiting_approval" && <Button kind="primary" refused={no} onClick={() => setAsked("approve")}>Approve</Button>}
       {active && status !== "awaiting_approval" && <Button kind="primary" refused={no} onClick={() => setAsked("promote")}>Promote</Button>}
-      <Confirm title={asked === "abort" ? "Abort the canary?" : asked === "approve" ? "Approve the candidate?" : "Promote the candidate now?"} open={asked !== null} onClose={() => setAsked(null)} onConfirm={() => asked && step.mutate(asked)} action={asked === "abort" ? "Abort" : asked === "approve" ? "Approve" : "Promote"} danger={asked === "abort"} busy={step.isPending}>
-        <p>{asked === "abort" ? "The candidate answers nothing more. What was exposed is taken back." : `${canary.deployment} in ${canary.environment} points to the candidate, whatever the policy says. It can be rolled back.`}</p>
+      <Confirm title={asked === "abort" ? "Abort the canary?" : asked === "approve" ? "Approve the candidate?" : "Promote the candidate now?"} open={asked !== null} onClose={() => setAsked(null)} onConfirm={() => asked && step.mutate(asked)} action={word ?? ""} danger={asked === "abort"} busy={step.isPending}>
+        <p>{asked === "abort" ? "The candidate answers nothing more. What was exposed is taken back." : `${canary.deployment} in ${canary.environment} points to the candidate${asked === "promote" ? ", whatever the policy says" : ""}. It can be rolled back.`}</p>
         <Field label="Reason">{(props) => <input {...props} className="input" value={reason} onChange={(event) => setReason(event.target.value)} />}</Field>
       </Confirm>
     </>
   );
 }
 
+const ACTIONS = { hold: "Goes on", warn: "Warned", expose: "Exposed", ask_approval: "Asked for approval", promote: "Promoted", abort: "Aborted" };
+const actionOf = ({ action }: Schemas["Decision"]): keyof typeof ACTIONS => (typeof action === "string" ? action : "abort" in action ? "abort" : "expose");
+
+/** The decision as it stands; of a canary that is over, how it ended. */
+function Standing({ report: { canary, decision, situation } }: { report: Report }) {
+  const { status } = canary.state;
+  if (["promoted", "concluded", "aborted"].includes(status)) {
+    return <Callout tone={status === "aborted" ? "bad" : "good"} icon={status === "aborted" ? "warning" : "check"}><strong>{sentence(words(status))} <Ago time={canary.since} />.</strong> {canary.note && `${sentence(words(canary.note))}.`}</Callout>;
+  }
+  if (status === "draft") return <Callout tone="plain">A draft: nothing is asked until it begins.</Callout>;
+  if (status === "paused") return <Callout tone="warn"><strong>Paused <Ago time={canary.since} />.</strong> {canary.note && `${sentence(words(canary.note))}.`}</Callout>;
+  const all = conditions(decision);
+  const open = all.filter((check) => check.status === "open" || check.status === "broken");
+  const warned = actionOf(decision) === "warn";
+  return (
+    <Callout tone={open.some((check) => check.status === "broken") ? "bad" : warned ? "warn" : open.length === 0 ? "good" : "info"}>
+      <strong>{warned ? `${sentence(decision.message)}.` : open.length === 0 ? `${sentence(decision.message)}.` : situation.pairs === 0 ? "Nothing is judged yet." : `${whole(all.length - open.length)} of ${plural(all.length, "condition")} met; open: ${open.map((check) => words(check.name)).join(", ")}.`}</strong>
+      {decision.estimate && <div>About {[decision.estimate.pairs > 0 && plural(decision.estimate.pairs, "more judged pair"), decision.estimate.seconds != null && `${ms(decision.estimate.seconds * 1000)} at this pace`].filter(Boolean).join(", ")}, if everything stays as it is.</div>}
+    </Callout>
+  );
+}
+
 function State({ report }: { report: Report }) {
   const { situation, decision, canary } = report;
-  const { net_win, loss_rate, guardrails, awaited, unmeasured } = situation.measures;
   const { policy } = canary;
-  const judged = Math.max(situation.pairs, 1);
+  const net = bounds(situation.measures.net_win);
+  const lost = bounds(situation.measures.loss_rate);
   return (
     <>
-      <Callout tone={decision.checks.some((check) => check.status === "broken") ? "bad" : decision.checks.every((check) => check.status === "met") ? "good" : "plain"} icon="info">
-        <strong>{decision.message}</strong>
-        {decision.estimate && <div className="muted">About {plural(decision.estimate.pairs, "more judged pair")}{decision.estimate.seconds != null && `, ${ms(decision.estimate.seconds * 1000)}`}, if everything stays as it is.</div>}
-      </Callout>
+      <Standing report={report} />
       <div className="grid cards">
-        <div className="card stat"><span className="name">Judged pairs</span><span className="value">{whole(situation.pairs)}<small>of {whole(policy.min_samples)}</small></span><span className="note">{whole(situation.asked)} asked · {whole(report.waiting)} waiting</span></div>
-        <div className="card stat"><span className="name">Net wins</span><span className="value">{net_win ? `${signed(net_win.value * 100, 1)} %` : "–"}</span><span className="note">{net_win ? `${signed(net_win.low * 100, 1)} to ${signed(net_win.high * 100, 1)} % · n ${whole(net_win.n)}` : "Too few pairs for bounds"}</span></div>
-        <div className="card stat"><span className="name">Losses</span><span className="value">{loss_rate ? percent(loss_rate.value) : "–"}</span><span className="note">{loss_rate ? `${percent(loss_rate.low)} to ${percent(loss_rate.high)} · warns from ${percent(share(policy.warn?.loss_rate))}` : "Too few pairs for bounds"}</span></div>
+        <div className="card stat"><span className="name">Judged pairs</span><span className="value">{whole(situation.pairs)}<small>of {whole(policy.min_samples ?? 0)}</small></span><span className="note">{whole(situation.asked)} asked · {whole(report.waiting)} waiting</span></div>
+        <div className="card stat"><span className="name">Net wins</span><span className="value">{net ? `${signed(net.value * 100, 1)} %` : "–"}</span><span className="note">{net ? `${signed(net.low * 100, 1)} to ${signed(net.high * 100, 1)} % · n ${whole(net.n)}` : "Too few pairs for bounds"}</span></div>
+        <div className="card stat"><span className="name">Losses</span><span className="value">{lost ? percent(lost.value) : "–"}{lost && <small>warns from {percent(policy.warn?.loss_rate)}</small>}</span><span className="note">{lost ? `${percent(lost.low)} to ${percent(lost.high)} · n ${whole(lost.n)}` : "Too few pairs for bounds"}</span></div>
         <div className="card stat"><span className="name">Spent</span><span className="value">{money(situation.spent)}<small>of {money(policy.budget?.total)}</small></span><span className="note">{money(report.spent_this_hour)} this hour, of {money(policy.budget?.per_hour)}</span></div>
       </div>
       <div className="grid two">
-        <Card title="Wins, ties and losses" aside={<span className="faint num">{plural(situation.pairs, "pair")}</span>}>
-          <svg width="100%" height="26" role="img" aria-label={`${situation.wins} wins, ${situation.ties} ties, ${situation.losses} losses`}>
-            <rect x="0" width={`${(situation.wins / judged) * 100}%`} height="26" fill="var(--good)" opacity="0.85" />
-            <rect x={`${(situation.wins / judged) * 100}%`} width={`${(situation.ties / judged) * 100}%`} height="26" fill="var(--active)" />
-            <rect x={`${((situation.wins + situation.ties) / judged) * 100}%`} width={`${(situation.losses / judged) * 100}%`} height="26" fill="var(--bad)" opacity="0.85" />
-          </svg>
-          <div className="row between num" style={{ marginTop: 6 }}><span className="good">{whole(situation.wins)} wins</span><span className="muted">{whole(situation.ties)} ties</span><span className="bad">{whole(situation.losses)} losses</span></div>
-          {net_win && (
-            <div style={{ marginTop: 14 }}>
-              <div className="row between" style={{ fontSize: 12 }}><span>Net wins, bounds that hold at every look</span><span className="faint num">promotes beyond {percent(share(policy.promote?.net_win))}</span></div>
-              <Interval value={net_win.value} lower={net_win.low} upper={net_win.high} from={-0.5} to={0.5} limit={share(policy.promote?.net_win)} tone={net_win.high < 0 ? "var(--bad)" : net_win.low > 0 ? "var(--good)" : "var(--series-1)"} />
-            </div>
-          )}
+        <Pairwise report={report} />
+        <Card title={situation.phase === "exposure" ? "Conditions of the next step" : "Conditions of a promotion"} flush>
+          <Table label="Conditions" columns={CONDITIONS} rows={conditions(decision).filter((check) => !(check.name in UNITS))} id={(check) => check.name} />
+          <p className="card-note">Every guardrail must be kept as well.</p>
         </Card>
-        <Card title="Conditions of a promotion" flush>
-          <div className="table-wrap"><table className="table compact" aria-label="Conditions"><tbody>{decision.checks.map((check) => <tr key={check.name}><td className="nowrap">{words(check.name)}</td><td><Badge tone={check.status === "met" ? "good" : check.status === "broken" ? "bad" : check.status === "open" ? "info" : "plain"}>{words(check.status)}</Badge></td><td className="muted wrap-any">{check.message}</td></tr>)}</tbody></table></div>
-        </Card>
+        {canary.state.status !== "draft" && <NetWins report={report} />}
+        {canary.state.status !== "draft" && <Beside id={canary.id} />}
       </div>
-      <Beside id={canary.id} />
-      <Card title="Guardrails" flush>
-        {guardrails.length + (awaited?.length ?? 0) + (unmeasured?.length ?? 0) === 0 ? <Empty title="The policy names no guardrail" /> : (
-          <div className="table-wrap"><table className="table" aria-label="Guardrails"><thead><tr><th scope="col">Guardrail</th><th scope="col" className="right">Value</th><th scope="col" className="right">Limit</th><th scope="col">Bounds</th><th scope="col" className="right">n</th></tr></thead><tbody>
-            {guardrails.map((rail) => <tr key={rail.guardrail}><td>{words(rail.guardrail)}</td><td className="right num">{rail.value.toPrecision(3)}</td><td className="right num">{rail.limit.toPrecision(3)}</td><td className="num">{rail.tested.low.toPrecision(3)} to {rail.tested.high.toPrecision(3)} <Badge tone={rail.tested.low > rail.bound ? "bad" : rail.tested.high <= rail.bound ? "good" : "info"}>{rail.tested.low > rail.bound ? "broken" : rail.tested.high <= rail.bound ? "holds" : "open"}</Badge></td><td className="right num">{whole(rail.tested.n)}</td></tr>)}
-            {awaited?.map((name) => <tr key={name}><td>{words(name)}</td><td colSpan={4} className="muted">too little was seen yet</td></tr>)}
-            {unmeasured?.map((name) => <tr key={name}><td>{words(name)}</td><td colSpan={4} className="muted">cannot be measured here, and decides nothing</td></tr>)}
-          </tbody></table></div>
-        )}
-      </Card>
+      <Stages report={report} />
+      <Guardrails title="Guardrails" measures={situation.measures.guardrails ?? []} awaited={situation.measures.awaited} unmeasured={situation.measures.unmeasured} />
+      {situation.phase === "exposure" && <Guardrails title="Guardrails among users" measures={situation.guardrails} />}
       {Object.keys(report.skipped).length > 0 && <p className="faint">Drawn and left out: {Object.entries(report.skipped).map(([reason, n]) => `${words(reason)} ${whole(n)}`).join(", ")}.</p>}
     </>
+  );
+}
+
+const CONDITIONS: Column<Condition>[] = [
+  { head: "Condition", cell: (check) => <span className="nowrap">{sentence(words(check.name))}</span> },
+  { head: "State", cell: (check) => <Badge tone={CHECKS[check.status][0]}>{CHECKS[check.status][1]}</Badge> },
+  { head: "Now", block: true, cell: (check) => <span className="muted wrap-any">{sentence(words(check.message))}</span> },
+];
+
+function Pairwise({ report: { situation, canary: { policy } } }: { report: Report }) {
+  const { wins, ties, losses, pairs } = situation;
+  const net = bounds(situation.measures.net_win);
+  const all = Math.max(pairs, 1);
+  const reach = net && Math.max(-net.low, net.high) > 0.5 ? 1 : 0.5;
+  return (
+    <Card title="Wins, ties and losses" aside={<span className="faint num">{plural(pairs, "pair")}</span>}>
+      <div className="stack loose">
+        <div className="stack">
+          <div className="wins" role="img" aria-label={`${wins} wins, ${ties} ties, ${losses} losses`}>
+            <i style={{ flexGrow: wins / all, background: "var(--good)" }} /><i style={{ flexGrow: ties / all }} /><i style={{ flexGrow: losses / all, background: "var(--bad)" }} />
+          </div>
+          <div className="row between num">
+            <span className="good">{plural(wins, "win")} <span className="faint">{percent(wins / all)}</span></span>
+            <span className="muted">{plural(ties, "tie")} <span className="faint">{percent(ties / all)}</span></span>
+            <span className="bad">{plural(losses, "loss", "losses")} <span className="faint">{percent(losses / all)}</span></span>
+          </div>
+        </div>
+        {net && (
+          <div className="stack tight">
+            <div className="row between small"><span>Net wins, with bounds that hold at every look</span><span className="faint num">promotes beyond {percent(policy.promote?.net_win)}</span></div>
+            <Interval value={net.value} lower={net.low} upper={net.high} from={-reach} to={reach} limit={policy.promote?.net_win} tone={net.high < 0 ? "var(--bad)" : net.low > 0 ? "var(--good)" : "var(--series-1)"} />
+            <div className="row between faint num small" aria-hidden="true"><span>−{reach * 100} %</span><span>0</span><span>+{reach * 100} %</span></div>
+          </div>
+        )}
+      </div>
+    </Card>
+  );
+}
+
+const UNITS: Record<Schemas["GuardrailMeasure"]["guardrail"], (value: number) => string> = {
+  error_rate: percent,
+  soft_failures: percent,
+  latency_p95: (value) => `${value.toFixed(2)} ×`,
+  cost: (value) => `${value.toFixed(2)} ×`,
+  score_tolerance: score,
+};
+
+interface Rail {
+  name: Schemas["GuardrailMeasure"]["guardrail"];
+  measured?: Omit<Schemas["GuardrailMeasure"], "tested"> & { tested: Bounds };
+  /** Why there is no number. */
+  why?: string;
+}
+
+const RAILS: Column<Rail>[] = [
+  { head: "Guardrail", cell: ({ name }) => sentence(words(name)) },
+  {
+    head: "State",
+    cell: ({ measured }) => {
+      if (!measured) return <Badge>Not yet known</Badge>;
+      const { tested, bound } = measured;
+      const state = tested.low > bound ? "broken" : tested.high <= bound ? "met" : "open";
+      return <Badge tone={CHECKS[state][0]}>{state === "met" ? "Kept" : CHECKS[state][1]}</Badge>;
+    },
+  },
+  { head: "Now", right: true, cell: ({ name, measured }) => (measured ? UNITS[name](measured.value) : "–") },
+  { head: "Limit", right: true, cell: ({ name, measured }) => (measured ? UNITS[name](measured.limit) : "–") },
+  {
+    head: "Bounds",
+    block: true,
+    cell: ({ name, measured, why }) => {
+      if (!measured) return <span className="muted">{why}</span>;
+      const { tested, bound } = measured;
+      // Of latencies the share of slow answers is tested.
+      if (name === "latency_p95") return <span className="num">{percent(tested.low)} to {percent(tested.high)} <span className="muted">of answers are slower than that; {percent(bound)} may be</span></span>;
+      return <span className="num">{UNITS[name](tested.low)} to {UNITS[name](tested.high)}</span>;
+    },
+  },
+  { head: "n", right: true, cell: ({ measured }) => (measured ? whole(measured.tested.n) : "–") },
+];
+
+function Guardrails({ title, measures, awaited = [], unmeasured = [] }: { title: string; measures: Schemas["GuardrailMeasure"][]; awaited?: Rail["name"][] | undefined; unmeasured?: Rail["name"][] | undefined }) {
+  const rows: Rail[] = [
+    ...measures.map((measured) => ({ name: measured.guardrail, measured: measured as unknown as NonNullable<Rail["measured"]> })),
+    ...awaited.map((name) => ({ name, why: "Too little was seen yet." })),
+    ...unmeasured.map((name) => ({ name, why: "It cannot be measured here, and decides nothing." })),
+  ];
+  return (
+    <Card title={title} flush>
+      <Table label={title} columns={RAILS} rows={rows} id={(rail) => rail.name} empty={<Empty title="The policy names no guardrail" />} />
+    </Card>
+  );
+}
+
+/** What users saw at each stage, candidate beside production. */
+function Stages({ report: { stages = {}, canary } }: { report: Report }) {
+  const rows = Object.entries(stages).flatMap(([stage, arms]) => (["candidate", "production"] as const).map((side) => ({ stage: Number(stage), side, arm: arms[side] })));
+  if (rows.length === 0) return null;
+  const rate = (part: number, all: number) => (all > 0 ? percent(part / all) : "–");
+  const columns: Column<(typeof rows)[number]>[] = [
+    { head: "Stage", cell: ({ stage }) => <>Stage {stage + 1} <span className="muted">{percent(canary.policy.stages?.[stage])} of users</span></> },
+    { head: "Answered by", cell: ({ side }) => <Badge tone={side === "candidate" ? "accent" : "plain"}>{sentence(side)}</Badge> },
+    { head: "Requests", right: true, cell: ({ arm }) => whole(arm.requests) },
+    { head: "Errors", right: true, cell: ({ arm }) => rate(arm.errors, arm.requests) },
+    { head: "Soft failures", right: true, cell: ({ arm }) => rate(arm.soft_failures, arm.requests) },
+    { head: "Mean cost", right: true, cell: ({ arm }) => (arm.priced > 0 ? money(arm.cost / arm.priced) : "–") },
+  ];
+  return (
+    <Card title="Among users" flush>
+      <Table label="Stages" columns={columns} rows={rows} id={({ stage, side }) => `${stage}/${side}`} />
+    </Card>
+  );
+}
+
+/** The bounds of the net win rate as pairs came: from the decisions that were written down, and now. */
+function NetWins({ report: { situation, canary } }: { report: Report }) {
+  const log = useQuery({ queryKey: ["canaries", canary.id, "decisions", "all"], queryFn: () => ok(api.GET("/api/v1/canaries/{canary}/decisions", { params: { path: { canary: canary.id }, query: { limit: 500 } } })), staleTime: 30_000 });
+  const limit = canary.policy.promote?.net_win;
+  const data = useMemo((): LineData | null => {
+    const seen = new Map<number, Bounds>();
+    for (const one of [...(log.data?.items.map((item) => item.situation) ?? []), situation]) {
+      const net = bounds(one.measures.net_win);
+      if (net) seen.set(one.pairs, net);
+    }
+    const rows = [...seen].sort(([a], [b]) => a - b);
+    if (rows.length < 2) return null;
+    return {
+      x: rows.map(([pairs]) => pairs),
+      series: [{ label: "Net wins", colour: 1, values: rows.map(([, net]) => net.value), lower: rows.map(([, net]) => net.low), upper: rows.map(([, net]) => net.high), n: rows.map(([, net]) => net.n) }],
+      limits: [{ y: 0, label: "" }, ...(limit != null ? [{ y: limit, label: `promotes beyond ${percent(limit)}` }] : [])],
+      show: percent,
+      showX: (pairs) => whole(pairs),
+      xLabel: "judged pairs",
+      bounds: "bounds at every look",
+    };
+  }, [log.data, situation, limit]);
+  return (
+    <Card title="Net wins by judged pairs">
+      {log.isPending ? <Skeleton height={228} /> : data ? <LineChart label="Net wins by judged pairs" data={data} height={200} /> : <Empty title="Too few judged pairs">Bounds are drawn from the second decision on that has them.</Empty>}
+    </Card>
   );
 }
 
@@ -256,19 +389,19 @@ const FEW = 5;
 
 /** Scores of both sides over time: means of the last pairs, with their intervals. */
 function Beside({ id }: { id: string }) {
-  const pairs = useQuery({ queryKey: ["canaries", id, "scores"], queryFn: () => send<PageOf<Pair>>("GET", `/api/v1/canaries/${encodeURIComponent(id)}/pairs?limit=500`), staleTime: 30_000 });
+  const pairs = useQuery({ queryKey: ["canaries", id, "scores"], queryFn: () => ok(api.GET("/api/v1/canaries/{canary}/pairs", { params: { path: { canary: id }, query: { limit: 500 } } })), staleTime: 30_000 });
   const data = useMemo((): LineData | null => {
-    const scored = (pairs.data?.items ?? []).filter((pair) => pair.production_score != null && pair.candidate_score != null).sort((a, b) => a.at.localeCompare(b.at));
+    const scored = (pairs.data?.items ?? []).filter((pair) => pair.production_score != null && pair.candidate_score != null).sort((a, b) => (a.number ?? 0) - (b.number ?? 0));
     if (scored.length < 3) return null;
     const side = (label: string, colour: number, of: (pair: Pair) => number | null | undefined) => {
       const bands = rolling(scored.map((pair) => of(pair) ?? null), WINDOW);
-      return { label, colour, points: false, values: bands.map((band) => band?.value ?? null), lower: bands.map((band) => (band && band.n >= FEW ? band.lower : null)), upper: bands.map((band) => (band && band.n >= FEW ? band.upper : null)), n: bands.map((band) => band?.n ?? null) };
+      return { label, colour, points: false, values: bands.map((band) => band?.value ?? null), lower: bands.map((band) => (band && band.n >= FEW ? Math.max(0, band.lower) : null)), upper: bands.map((band) => (band && band.n >= FEW ? Math.min(1, band.upper) : null)), n: bands.map((band) => band?.n ?? null) };
     };
-    return { x: scored.map((pair) => new Date(pair.at).getTime() / 1000), series: [side("Production", 1, (pair) => pair.production_score), side("Shadow", 2, (pair) => pair.candidate_score)], show: score };
+    return { x: scored.map((pair, i) => pair.number ?? i + 1), series: [side("Production", 1, (pair) => pair.production_score), side("Candidate", 2, (pair) => pair.candidate_score)], show: score, showX: (pair) => whole(pair), xLabel: "pair" };
   }, [pairs.data]);
   return (
-    <Card title="Production against shadow" aside={<span className="faint">means of {WINDOW} pairs, newest 500</span>}>
-      {pairs.isPending ? <Skeleton height={220} /> : data ? <LineChart label="Scores of production and shadow" data={data} height={190} /> : <Empty title="Too few judged pairs">From the third on, both sides’ scores are drawn.</Empty>}
+    <Card title="Production against candidate" aside={<span className="faint">mean score of {WINDOW} pairs</span>}>
+      {pairs.isPending ? <Skeleton height={228} /> : data ? <LineChart label="Scores of production and candidate" data={data} height={200} /> : <Empty title="Too few judged pairs">From the third on, both sides’ scores are drawn.</Empty>}
     </Card>
   );
 }
@@ -276,51 +409,65 @@ function Beside({ id }: { id: string }) {
 function Pairs({ id }: { id: string }) {
   const search = route.useSearch();
   const navigate = route.useNavigate();
+  const verdict = search.verdict && search.verdict in VERDICTS ? (search.verdict as Schemas["PairVerdict"]) : undefined;
   const pairs = useInfiniteQuery({
-    queryKey: ["canaries", id, "pairs", search.verdict],
+    queryKey: ["canaries", id, "pairs", verdict],
     initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam }) => send<PageOf<Pair>>("GET", `/api/v1/canaries/${encodeURIComponent(id)}/pairs?${new URLSearchParams({ limit: "50", ...(search.verdict ? { verdict: search.verdict } : {}), ...(pageParam ? { cursor: pageParam } : {}) })}`),
+    queryFn: ({ pageParam }) => ok(api.GET("/api/v1/canaries/{canary}/pairs", { params: { path: { canary: id }, query: { limit: 50, verdict, cursor: pageParam } } })),
     getNextPageParam: (last) => last.next_cursor ?? undefined,
   });
   const rows = pairs.data?.pages.flatMap((page) => page.items);
   const shown = rows?.find((pair) => pair.id === search.pair);
   const columns: Column<Pair>[] = [
-    { head: "Time", cell: (pair) => <Link className="cover" to="/canaries/$id" params={{ id }} search={{ ...search, pair: pair.id }} replace><Ago time={pair.at} /></Link> },
-    { head: "Verdict", cell: (pair) => (pair.verdict ? <Badge tone={pair.verdict === "win" ? "good" : pair.verdict === "loss" ? "bad" : "plain"}>{pair.verdict}</Badge> : <span className="muted">{words(pair.status)}</span>) },
+    { head: "Time", cell: (pair) => <Link className="cover nowrap" to="/canaries/$id" params={{ id }} search={{ ...search, pair: pair.id }} replace><Ago time={pair.at} /></Link> },
+    { head: "Verdict", cell: (pair) => (pair.verdict ? <VerdictBadge of={pair.verdict} /> : <span className="muted">{sentence(words(pair.status))}</span>) },
+    { head: "Question", cell: (pair) => <span className="truncate question">{asked(pair) ?? <span className="faint">not kept</span>}</span> },
     { head: "Scores", right: true, wide: true, cell: (pair) => (pair.production_score != null && pair.candidate_score != null ? `${pair.production_score.toFixed(2)} → ${pair.candidate_score.toFixed(2)}` : "–") },
     { head: "Latency", right: true, wide: true, cell: (pair) => `${ms(pair.production.latency_ms)} → ${ms(pair.candidate?.latency_ms)}` },
     { head: "Cost", right: true, wide: true, cell: (pair) => `${money(pair.production.cost)} → ${money(pair.candidate?.cost)}` },
-    { head: "Why", cell: (pair) => <span className="muted truncate" style={{ display: "block", maxWidth: 340 }}>{pair.error ?? pair.reasons?.[0] ?? "–"}</span> },
   ];
   return (
     <>
-      <div className="filters"><span className="segmented" role="group" aria-label="Verdict">{([undefined, "win", "tie", "loss"] as const).map((one) => <button key={one ?? "all"} type="button" aria-pressed={search.verdict === one} onClick={() => void navigate({ search: (old) => ({ ...old, verdict: one }), replace: true })}>{one ? `${one[0]?.toUpperCase()}${one.slice(1)}` : "All"}</button>)}</span></div>
+      <div className="filters"><span className="segmented" role="group" aria-label="Verdict">{([undefined, "win", "tie", "loss"] as const).map((one) => <button key={one ?? "all"} type="button" aria-pressed={verdict === one} onClick={() => void navigate({ search: (old) => ({ ...old, verdict: one, pair: undefined }), replace: true })}>{one ? { win: "Wins", tie: "Ties", loss: "Losses" }[one] : "All"}</button>)}</span><span className="faint">production → candidate</span></div>
       <Card label="Pairs" flush>
-        <Table label="Pairs" columns={columns} rows={rows} id={(pair) => pair.id} error={pairs.error} empty={<Empty title="No pair fits">Requests that are drawn appear here once the candidate has answered them.</Empty>} />
+        <Table label="Pairs" columns={columns} rows={rows} id={(pair) => pair.id} error={pairs.error} empty={<Empty title={verdict ? "No pair fits" : "No pair yet"}>Requests that are drawn appear here once the candidate has answered them.</Empty>} />
         {rows && rows.length > 0 && <ListFoot shown={rows.length} more={pairs.hasNextPage} loading={pairs.isFetchingNextPage} onMore={() => void pairs.fetchNextPage()} what={rows.length === 1 ? "pair" : "pairs"} />}
       </Card>
-      {shown && (
-        <Dialog title={`Pair of ${moment(shown.at)}`} shape="drawer" open onClose={() => void navigate({ search: (old) => ({ ...old, pair: undefined }), replace: true })}>
-          <div className="row wrap">{shown.verdict && <Badge tone={shown.verdict === "win" ? "good" : shown.verdict === "loss" ? "bad" : "plain"}>{shown.verdict}</Badge>}{shown.flipped && <Badge tone="warn">the order changed the judge’s mind</Badge>}</div>
-          {shown.reasons?.map((reason, i) => <p key={i}>{reason}</p>)}
-          {shown.error && <Callout tone="bad">{shown.error}</Callout>}
-          <Texts texts={shown.texts} />
-          <Link className="link" to="/traffic" search={{ record: shown.id }}>The request’s record</Link>
-        </Dialog>
-      )}
+      {shown && <PairDrawer pair={shown} onClose={() => void navigate({ search: (old) => ({ ...old, pair: undefined }), replace: true })} />}
     </>
   );
 }
 
-function Texts({ texts }: { texts: Record<string, unknown> | null | undefined }) {
-  if (!texts) return <p className="faint">The texts are not kept, by the policy.</p>;
-  const text = (name: string): string | null => (typeof texts[name] === "string" ? (texts[name] as string) : null);
-  const [before, after] = [text("production"), text("candidate")];
+/** The last thing that the user said. */
+function asked(pair: Pair): string | null {
+  const last = pair.texts?.messages.filter((message) => message.role === "user").pop();
+  return typeof last?.content === "string" ? last.content : null;
+}
+
+function PairDrawer({ pair, onClose }: { pair: Pair; onClose: () => void }) {
+  const { texts, production, candidate } = pair;
+  const change = (before: string, after: string) => <span className="num">{before} → {after}</span>;
   return (
-    <>
-      {Object.entries(texts).filter(([, value]) => typeof value === "string").map(([name, value]) => <div key={name} className="message"><header>{words(name)}</header><div>{value as string}</div></div>)}
-      {before !== null && after !== null && <div className="message"><header>Candidate against production</header><div><WordDiff before={before} after={after} /></div></div>}
-    </>
+    <Dialog title={`Pair of ${moment(pair.at)}`} shape="drawer" open onClose={onClose}>
+      <div className="row wrap">{pair.verdict ? <VerdictBadge of={pair.verdict} /> : <Badge>{sentence(words(pair.status))}</Badge>}{pair.flipped && <Badge tone="warn">The order changed the judge’s mind</Badge>}{candidate?.soft_failures?.map((kind) => <Badge key={kind} tone="warn">{words(kind)}</Badge>)}</div>
+      {pair.error && <Callout tone="bad">{pair.error}</Callout>}
+      {texts ? (
+        <>
+          {texts.messages.map((message, i) => <MessageText key={i} of={message} />)}
+          <div className="message"><header>Production</header><div>{texts.production_answer}</div></div>
+          {texts.candidate_answer != null && <div className="message"><header>Candidate</header><div>{texts.candidate_answer || <span className="faint">empty</span>}</div></div>}
+          {texts.candidate_answer != null && <div className="message"><header>From production’s answer to the candidate’s</header><div><WordDiff before={texts.production_answer} after={texts.candidate_answer} /></div></div>}
+        </>
+      ) : <p className="faint">The texts are not kept, by the policy.</p>}
+      {pair.reasons && pair.reasons.length > 0 && <div className="message"><header>What the judge said, in each order</header><div className="stack tight">{pair.reasons.map((reason, i) => <div key={i}>{reason}</div>)}</div></div>}
+      <dl className="facts">
+        <dt>Scores</dt><dd>{pair.production_score != null && pair.candidate_score != null ? change(pair.production_score.toFixed(2), pair.candidate_score.toFixed(2)) : "–"}</dd>
+        <dt>Latency</dt><dd>{change(ms(production.latency_ms), ms(candidate?.latency_ms))}</dd>
+        <dt>Cost</dt><dd>{change(money(production.cost), money(candidate?.cost))}{pair.judge_cost ? <span className="faint">, and {money(pair.judge_cost)} to judge</span> : null}</dd>
+        <dt>Length</dt><dd>{change(whole(production.chars), candidate ? whole(candidate.chars) : "–")} characters</dd>
+        <dt>Record</dt><dd><Link className="link" to="/traffic" search={{ record: pair.id }}>The request’s record</Link></dd>
+      </dl>
+    </Dialog>
   );
 }
 
@@ -328,22 +475,22 @@ function Decisions({ id }: { id: string }) {
   const log = useInfiniteQuery({
     queryKey: ["canaries", id, "decisions"],
     initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam }) => send<PageOf<Logged>>("GET", `/api/v1/canaries/${encodeURIComponent(id)}/decisions?${new URLSearchParams({ limit: "50", ...(pageParam ? { cursor: pageParam } : {}) })}`),
+    queryFn: ({ pageParam }) => ok(api.GET("/api/v1/canaries/{canary}/decisions", { params: { path: { canary: id }, query: { limit: 50, cursor: pageParam } } })),
     getNextPageParam: (last) => last.next_cursor ?? undefined,
   });
   const rows = log.data?.pages.flatMap((page) => page.items);
   const columns: Column<Logged>[] = [
     { head: "No.", right: true, width: 56, cell: (one) => one.number },
     { head: "When", cell: (one) => <Ago time={one.at} /> },
-    { head: "Action", cell: (one) => <Badge tone={one.acted ? "accent" : "plain"}>{words(typeof one.decision.action === "string" ? one.decision.action : (Object.keys(one.decision.action)[0] ?? ""))}</Badge> },
-    { head: "Why", cell: (one) => <span className="wrap-any">{one.decision.message}</span> },
-    { head: "Pairs", right: true, wide: true, cell: (one) => `${one.situation.wins} / ${one.situation.ties} / ${one.situation.losses}` },
-    { head: "Net wins", right: true, wide: true, cell: (one) => (one.situation.measures.net_win ? `${signed(one.situation.measures.net_win.low * 100, 1)} to ${signed(one.situation.measures.net_win.high * 100, 1)} %` : "–") },
+    { head: "Decision", cell: ({ decision, acted }) => <span className="row tight"><Badge tone={{ hold: "plain", warn: "warn", expose: "accent", ask_approval: "warn", promote: "good", abort: "bad" }[actionOf(decision)] as Tone}>{ACTIONS[actionOf(decision)]}</Badge>{!acted && <Badge outline>Dry run</Badge>}</span> },
+    { head: "Why", cell: (one) => <span className="wrap-any">{sentence(words(one.decision.message))}</span> },
+    { head: "Wins / ties / losses", right: true, wide: true, cell: ({ situation }) => `${whole(situation.wins)} / ${whole(situation.ties)} / ${whole(situation.losses)}` },
+    { head: "Net wins", right: true, wide: true, cell: ({ situation }) => { const net = bounds(situation.measures.net_win); return net ? `${signed(net.low * 100, 1)} to ${signed(net.high * 100, 1)} %` : "–"; } },
   ];
   return (
-    <Card title="Decision log" flush aside={<span className="faint">each with everything it was made from</span>}>
-      <Table label="Decisions" compact columns={columns} rows={rows} id={(one) => String(one.number)} error={log.error} empty={<Empty title="Nothing was decided yet" />} />
-      {rows && rows.length > 0 && <ListFoot shown={rows.length} more={log.hasNextPage} loading={log.isFetchingNextPage} onMore={() => void log.fetchNextPage()} what="decisions" />}
+    <Card title="Decision log" flush aside={<span className="faint">every step, and a look each 25 pairs</span>}>
+      <Table label="Decisions" columns={columns} rows={rows} id={(one) => String(one.number)} error={log.error} empty={<Empty title="Nothing was decided yet">A decision is written down with every step, and each 25 pairs.</Empty>} />
+      {rows && rows.length > 0 && <ListFoot shown={rows.length} more={log.hasNextPage} loading={log.isFetchingNextPage} onMore={() => void log.fetchNextPage()} what={rows.length === 1 ? "decision" : "decisions"} />}
     </Card>
   );
 }

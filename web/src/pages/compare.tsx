@@ -3,7 +3,7 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import type { Run, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { Interval } from "../charts/frame";
-import { money, ms, score, signed, words } from "../lib/format";
+import { money, ms, score, sentence, signed, words } from "../lib/format";
 import { Badge, Button, Callout, Card, Empty, Est, PageHead, Problem, Skeleton } from "../ui/base";
 import { WordDiff } from "../ui/diff";
 import { Judgement } from "../ui/judgement";
@@ -31,14 +31,14 @@ export function ComparePage() {
   const first = before.data?.id;
   const compared = useQuery({ queryKey: ["compare", first, b], enabled: enabled && Boolean(first), queryFn: () => ok(api.GET("/api/v1/runs/{run}/compare/{other}", { params: { path: { run: first ?? "", other: b ?? "" } } })) });
   const error = before.error ?? after.error ?? compared.error;
-  if (!enabled) return <Empty title="Choose two runs" action={<Link className="btn" to="/runs">To the runs</Link>} command="llmops compare baseline latest">Mark two runs with their boxes in the list, or open a run and compare it with the baseline.</Empty>;
+  if (!enabled) return <><PageHead title="Compare runs" /><Empty title="Choose two runs" action={<Link className="btn" to="/runs">To the runs</Link>} command="llmops compare baseline latest">Mark two runs with their boxes in the list, or open a run and compare it with the baseline.</Empty></>;
   if (error) return <><PageHead title="Compare runs" /><Problem error={error} /></>;
   const data = compared.data;
   const flips = (data?.flips ?? []).filter((flip) => show === "all" || flip.passed_before !== flip.passed_after);
   const set = (part: Record<string, string | undefined>) => void navigate({ search: (old) => ({ ...old, ...part }), replace: true });
   return (
     <>
-      <PageHead title="Compare runs" lead={data?.summary ?? <Skeleton width={320} />}>
+      <PageHead title="Compare runs" lead={data?.summary ? words(data.summary) : <Skeleton width="min(320px, 100%)" height={56} />}>
         <Button onClick={() => set({ a: b, b: first })} disabled={!first}>Swap</Button>
       </PageHead>
       <div className="grid two">
@@ -81,7 +81,7 @@ function Head({ label, run }: { label: string; run: Run | undefined }) {
       <div className="row between top">
         <div className="stack tight">
           <span className="label">{label}</span>
-          {run ? <RunLink run={run.id}><strong>{run.name}</strong></RunLink> : <Skeleton width={180} />}
+          {run ? <RunLink run={run.id}><strong>{run.name}</strong></RunLink> : <Skeleton width={180} height={62} />}
           {run && <span className="row wrap" style={{ gap: "0 10px" }}><PromptLink name={run.prompt_name} version={run.prompt_version} /><span className="mono muted">{run.model_name}</span></span>}
         </div>
         <div className="right"><Est of={run?.results?.overall} /></div>
@@ -105,26 +105,22 @@ function Evidence({ paired }: { paired: Schemas["PairedEvidence"] }) {
 
 function Changes({ title, changes, kind }: { title: string; changes: Record<string, Schemas["Change"]>; kind?: (name: string) => string | undefined }) {
   const shown = (name: string) => (kind?.(name) === "latency" ? ms : kind?.(name) === "cost" ? money : score);
-  const rows = Object.entries(changes).sort((x, y) => x[1].change - y[1].change);
-  const widest = Math.max(0.02, ...rows.flatMap(([, c]) => [Math.abs(c.change), ...(c.interval ?? []).map(Math.abs)]).filter((v) => v <= 1));
+  const rows = Object.entries(changes).map(([name, change]) => ({ name, ...change })).sort((x, y) => x.change - y.change);
+  const widest = Math.max(0.02, ...rows.flatMap((c) => [Math.abs(c.change), ...(c.interval ?? []).map(Math.abs)]).filter((v) => v <= 1));
+  const columns: Column<(typeof rows)[number]>[] = [
+    { head: "Name", cell: ({ name }) => <span className="nowrap">{name ? sentence(words(name)) : "No category"}</span> },
+    { head: "Before", right: true, cell: (one) => shown(one.name)(one.before) },
+    { head: "After", right: true, cell: (one) => shown(one.name)(one.after) },
+    { head: "Change", right: true, cell: (one) => (shown(one.name) !== score ? <span className="num muted">{one.change < 0 ? "−" : "+"}{shown(one.name)(Math.abs(one.change))}</span> : <Delta value={one.change} interval={one.interval} />) },
+    {
+      head: "Interval",
+      block: true,
+      cell: (one) => (one.interval?.length === 2 && Math.abs(one.change) <= 1 ? <><Interval value={one.change} lower={one.interval[0] ?? 0} upper={one.interval[1] ?? 0} from={-widest} to={widest} limit={0} /><span className="faint num tiny nowrap">{signed(one.interval[0] ?? 0)} to {signed(one.interval[1] ?? 0)}{one.n != null && ` · n ${one.n}`}</span></> : <span className="faint wide-only">–</span>),
+    },
+  ];
   return (
     <Card title={title} flush aside={<span className="faint">95 % intervals, paired</span>}>
-      <div className="table-wrap">
-        <table className="table" aria-label={`${title}, what changed`}>
-          <thead><tr><th scope="col">Name</th><th scope="col" className="right">Before</th><th scope="col" className="right">After</th><th scope="col" className="right">Change</th><th scope="col" style={{ minWidth: 110 }}>Interval</th></tr></thead>
-          <tbody>
-            {rows.map(([name, change]) => (
-              <tr key={name}>
-                <td>{name ? words(name) : "no category"}</td>
-                <td className="right num">{shown(name)(change.before)}</td>
-                <td className="right num">{shown(name)(change.after)}</td>
-                <td className="right">{shown(name) !== score ? <span className="num muted">{change.change < 0 ? "−" : "+"}{shown(name)(Math.abs(change.change))}</span> : <Delta value={change.change} interval={change.interval} />}</td>
-                <td>{change.interval?.length === 2 && Math.abs(change.change) <= 1 ? <><Interval value={change.change} lower={change.interval[0] ?? 0} upper={change.interval[1] ?? 0} from={-widest} to={widest} limit={0} /><span className="faint num" style={{ fontSize: 11 }}>{signed(change.interval[0] ?? 0)} to {signed(change.interval[1] ?? 0)}{change.n != null && ` · n ${change.n}`}</span></> : <span className="faint">–</span>}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table label={`${title}, what changed`} columns={columns} rows={rows} id={(one) => one.name} />
     </Card>
   );
 }
@@ -132,7 +128,7 @@ function Changes({ title, changes, kind }: { title: string; changes: Record<stri
 function Flips({ flips, search }: { flips: Flip[]; search: { a?: string | undefined; b?: string | undefined; show?: string | undefined } }) {
   const columns: Column<Flip>[] = [
     { head: "Sample", cell: (flip) => <Link className="cover mono nowrap" to="/compare" search={{ ...search, sample: flip.sample_id }} replace>{flip.sample_id}</Link> },
-    { head: "Flip", cell: (flip) => (flip.passed_before === flip.passed_after ? <span className="faint">–</span> : flip.passed_after ? <Badge tone="good">now passes</Badge> : flip.passed_after === false ? <Badge tone="bad">now fails</Badge> : <Badge tone="warn">errored</Badge>) },
+    { head: "Flip", cell: (flip) => (flip.passed_before === flip.passed_after ? <span className="faint">–</span> : flip.passed_after ? <Badge tone="good">Now passes</Badge> : flip.passed_after === false ? <Badge tone="bad">Now fails</Badge> : <Badge tone="warn">Errored</Badge>) },
     { head: "Category", wide: true, cell: (flip) => words(flip.category) },
     { head: "Before", right: true, cell: (flip) => score(flip.before) },
     { head: "After", right: true, cell: (flip) => score(flip.after) },

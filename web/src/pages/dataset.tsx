@@ -3,7 +3,7 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
-import { hash, plural, whole, words } from "../lib/format";
+import { hash, plural, whole, sentence, words } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Bar, Button, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import { WordDiff } from "../ui/diff";
@@ -33,23 +33,23 @@ export function DatasetPage() {
   return (
     <>
       <PageHead title={name} badge={dataset.data && <Badge>{dataset.data.type}</Badge>} lead={dataset.data ? <>{dataset.data.description && `${dataset.data.description} · `}{plural(dataset.data.sample_count, "sample")} · changed <Ago time={dataset.data.updated_at} /></> : <Skeleton width={260} />}>
-        {shown && <a className="btn" href={`/api/v1/datasets/${encodeURIComponent(name)}/versions/${shown.version}/export`} download={`${name}-${hash(shown.version)}.jsonl`}><Icon name="download" />Export</a>}
+        <a className="btn" aria-disabled={!shown} {...(shown ? { href: `/api/v1/datasets/${encodeURIComponent(name)}/versions/${shown.version}/export`, download: `${name}-${hash(shown.version)}.jsonl` } : {})}><Icon name="download" />Export</a>
         <Link className="btn" to="/runs" search={{ dataset: name }}>Runs</Link>
         <Button kind="primary" icon="upload" refused={refusal("editor")} onClick={() => setImporting(true)}>New version</Button>
       </PageHead>
       <div className="with-aside">
         <Card title="Versions" flush aside={all && <span className="faint num">{all.length}</span>}>
           <nav className="versions scroll" aria-label="Versions">
-            {!all && <div className="card-body"><Skeleton height={60} /></div>}
+            {!all && <div className="card-body"><Skeleton height={86} /></div>}
             {all?.map((version, i) => (
               <Link key={version.version} to="/datasets/$name" params={{ name }} search={{ ...search, version: version.version, from: undefined, sample: undefined }} replace activeOptions={PART} aria-current={version === shown ? "true" : undefined}>
-                <span className="row tight"><span className="mono" style={{ fontWeight: 600 }}>{hash(version.version)}</span>{i === 0 && <Badge tone="good">current</Badge>}</span>
-                <span className="muted" style={{ fontSize: 12 }}>{plural(version.sample_count, "sample")} · <Ago time={version.created_at} /></span>
+                <span className="row tight"><span className="mono" style={{ fontWeight: 600 }}>{hash(version.version)}</span>{i === 0 && <Badge tone="good">Current</Badge>}</span>
+                <span className="muted small">{plural(version.sample_count, "sample")} · <Ago time={version.created_at} /></span>
               </Link>
             ))}
           </nav>
         </Card>
-        <div className="stack" style={{ gap: 12 }}>
+        <div className="stack spaced">
           <nav className="tabs" aria-label="Parts of the dataset">
             {(["samples", "categories", "diff"] as const).map((key) => <Link key={key} to="/datasets/$name" params={{ name }} search={{ ...search, tab: key === "samples" ? undefined : key, sample: undefined }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{key === "diff" ? "Difference" : words(key)[0]?.toUpperCase() + words(key).slice(1)}</Link>)}
           </nav>
@@ -121,7 +121,7 @@ function SampleDialog({ name, version, id, newest, onClose }: { name: string; ve
         <>
           <SampleInput sample={sample.data} />
           {sample.data.expected_output?.map((text, i) => <div key={i} className="message"><header>Expected{(sample.data.expected_output?.length ?? 0) > 1 && ` ${i + 1}`}</header><div>{text}</div></div>)}
-          <dl className="facts"><dt>Position</dt><dd className="num">{sample.data.ordinal + 1}</dd><dt>From</dt><dd>{sample.data.source ?? <span className="faint">not said</span>}</dd>{Object.entries(sample.data.metadata ?? {}).map(([key, value]) => <div key={key} style={{ display: "contents" }}><dt>{words(key)}</dt><dd className="mono">{typeof value === "string" ? value : JSON.stringify(value)}</dd></div>)}</dl>
+          <dl className="facts"><dt>Position</dt><dd className="num">{sample.data.ordinal + 1}</dd>{Object.entries(sample.data.metadata ?? {}).map(([key, value]) => <div key={key}><dt>{sentence(words(key))}</dt><dd className="mono">{typeof value === "string" ? value : JSON.stringify(value)}</dd></div>)}</dl>
         </>
       )}
     </Dialog>

@@ -3,13 +3,16 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
-import { compact, hash, latency, money, percent } from "../lib/format";
+import { compact, hash, latency, money, percent, plural, range, sentence, words } from "../lib/format";
 import { useRefusal } from "../session";
-import { Ago, Badge, Button, Callout, Card, Copy, Empty, Est, Field, PageHead, Problem, Skeleton } from "../ui/base";
-import { WordDiff } from "../ui/diff";
+import { Ago, Badge, Button, Callout, Card, Coming, Copy, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import { Confirm, Dialog, useSay } from "../ui/layers";
+import { ManifestDiff, ManifestLine, manifestQuery } from "../ui/manifest";
 import { Hash, PromptLink } from "../ui/parts";
-import { ManifestLine, manifestQuery } from "./deployments";
+import type { Column } from "../ui/table";
+import { Table } from "../ui/table";
+import { Canaries } from "./canary";
+import { Waiting } from "./waiting";
 
 const route = getRouteApi("/deployments/$name");
 type Deployment = Schemas["Deployment"];
@@ -29,16 +32,24 @@ export function DeploymentPage() {
   return (
     <>
       <PageHead title={name} badge={deployment && <><Badge>{deployment.environment}</Badge>{deployment.safe_mode && <Badge tone="bad">Safe mode</Badge>}<Badge outline>revision {deployment.revision}</Badge></>} lead={deployment ? <>Changed <Ago time={deployment.updated_at} />{deployment.updated_by && ` by ${deployment.updated_by}`}</> : <Skeleton width={240} />}>
-        {deployment && <Actions deployment={deployment} changes={changes} />}
+        {deployment ? <Actions deployment={deployment} changes={changes} /> : <Coming rows={2} />}
       </PageHead>
       {deployment?.safe_mode && <Callout tone="bad"><strong>Safe mode is on.</strong> {deployment.settings?.safe_mode?.answer ? <>Every call is answered with: “{deployment.settings.safe_mode.answer}”</> : "Every call is answered by the safe manifest."}</Callout>}
+      <Waiting deployment={name} environment={deployment?.environment} />
       <Traffic name={name} environment={environment} />
-      <div className="grid wide-left">
-        <Card title="History" flush aside={changes && <span className="faint num">{changes.length}</span>}>
-          {history.isError ? <Problem error={history.error} /> : !changes || !deployment ? <div className="card-body"><Skeleton height={160} /></div> : <History deployment={deployment} changes={changes} />}
-        </Card>
-        {deployment ? <Manifest deployment={deployment} /> : <Skeleton height={240} />}
-      </div>
+      <Canaries deployment={name} environment={deployment?.environment} />
+      {history.isError && !changes && <Problem error={history.error} retry={() => void history.refetch()} />}
+      {!deployment || !changes ? !history.isError && <Skeleton height={520} /> : (
+        <div className="grid wide-left">
+          <div className="stack spaced">
+            <Card title="History" flush aside={<span className="faint num">{plural(changes.length, "change")}</span>}>
+              <History deployment={deployment} changes={changes} />
+            </Card>
+            <Settings deployment={deployment} />
+          </div>
+          <Manifest deployment={deployment} />
+        </div>
+      )}
     </>
   );
 }
@@ -49,9 +60,9 @@ function Traffic({ name, environment }: { name: string; environment: string | un
   return (
     <div className="grid cards">
       <Link className="card stat" to="/traffic" search={{ deployment: name, environment }}><span className="name">Calls in 24 h</span><span className="value">{data ? compact(data.sums.calls) : <Skeleton width={70} height={22} />}</span><span className="note">{data?.p50_ms != null ? `${latency(data.p50_ms)} median, 95 % below ${latency(data.p95_ms)}` : "–"}</span></Link>
-      <div className="card stat"><span className="name">Failed</span><span className="value">{percent(data?.failure_rate?.value)}</span><span className="note"><Est of={data?.failure_rate} show={percent} inline /></span></div>
-      <Link className="card stat" to="/traffic" search={{ deployment: name, environment, soft: "true" }}><span className="name">Soft failures</span><span className="value">{percent(data?.soft_failure_rate?.value)}</span><span className="note"><Est of={data?.soft_failure_rate} show={percent} inline /></span></Link>
-      <div className="card stat"><span className="name">Spend</span><span className="value">{data ? money(data.sums.cost) : "–"}</span><span className="note">{data && `${compact(data.sums.prompt_tokens + data.sums.completion_tokens)} tokens · ${compact(data.sums.priced)} of ${compact(data.sums.calls)} calls have a price`}</span></div>
+      <div className="card stat"><span className="name">Failed</span><span className="value">{percent(data?.failure_rate?.value)}</span><span className="note">{data?.failure_rate ? `${range(data.failure_rate.lower, data.failure_rate.upper, percent)} · n ${compact(data.failure_rate.n)}` : "–"}</span></div>
+      <Link className="card stat" to="/traffic" search={{ deployment: name, environment, soft: "true" }}><span className="name">Soft failures</span><span className="value">{percent(data?.soft_failure_rate?.value)}</span><span className="note">{data?.soft_failure_rate ? `${range(data.soft_failure_rate.lower, data.soft_failure_rate.upper, percent)} · n ${compact(data.soft_failure_rate.n)}` : "–"}</span></Link>
+      <div className="card stat"><span className="name">Spend</span><span className="value">{data ? money(data.sums.cost) : "–"}</span><span className="note">{data && `${compact(data.sums.prompt_tokens + data.sums.completion_tokens)} tokens${data.sums.priced < data.sums.calls ? ` · ${compact(data.sums.calls - data.sums.priced)} calls have no price` : ""}`}</span></div>
     </div>
   );
 }
@@ -92,7 +103,7 @@ function Actions({ deployment, changes }: { deployment: Deployment; changes: Cha
         {deployment.safe_mode ? <p>Calls are answered by the deployed manifest again.</p> : <><p>No model is called. Every call to {name} in {environment} gets this answer:</p><Field label="Answer">{(props) => <textarea {...props} className="textarea" rows={3} value={answer} onChange={(event) => setAnswer(event.target.value)} />}</Field></>}
         <Reason value={reason} set={setReason} />
       </Confirm>
-      {open === "deploy" && <DeployDialog deployment={deployment} onClose={() => setOpen(null)} onDone={done(`${name} is deployed.`)} />}
+      {open === "deploy" && <DeployDialog deployment={deployment} onClose={() => setOpen(null)} onDone={({ approval, changed }) => done(approval ? `It waits for a second key, because ${name} asks for one.` : changed ? `${name} is deployed.` : "That manifest is live already.")()} />}
     </>
   );
 }
@@ -101,7 +112,7 @@ function Reason({ value, set }: { value: string; set: (value: string) => void })
   return <Field label="Reason" help="For the history and the record of changes">{(props) => <input {...props} className="input" value={value} onChange={(event) => set(event.target.value)} />}</Field>;
 }
 
-function DeployDialog({ deployment, onClose, onDone }: { deployment: Deployment; onClose: () => void; onDone: () => void }) {
+function DeployDialog({ deployment, onClose, onDone }: { deployment: Deployment; onClose: () => void; onDone: (deployed: Schemas["Deployed"]) => void }) {
   const now = useQuery(manifestQuery(deployment.manifest));
   const [prompt, setPrompt] = useState<string | null>(null);
   const [model, setModel] = useState<string | null>(null);
@@ -140,7 +151,7 @@ function Rehearse({ deployment }: { deployment: Deployment }) {
         {rehearse.data && (
           <>
             <Callout tone={rehearse.data.ready ? "good" : "bad"}><strong>{rehearse.data.ready ? "Yes: every manifest in reach can answer." : "Not to all of them."}</strong></Callout>
-            {rehearse.data.manifests.map((one) => <div key={one.manifest} className="row top between"><div><div className="row wrap tight"><Hash of={one.manifest} />{one.is_live && <Badge tone="good">live</Badge>}<span>{one.prompt}</span><span className="mono muted">{one.model}</span></div>{one.problems.map((problem) => <div key={problem} className="bad">{problem}</div>)}</div>{one.problems.length === 0 && <Badge tone="good">ready</Badge>}</div>)}
+            {rehearse.data.manifests.map((one) => <div key={one.manifest} className="row top between"><div><div className="row wrap tight"><Hash of={one.manifest} />{one.is_live && <Badge tone="good">Live</Badge>}<span>{one.prompt}</span><span className="mono muted">{one.model}</span></div>{one.problems.map((problem) => <div key={problem} className="bad">{problem}</div>)}</div>{one.problems.length === 0 && <Badge tone="good">Ready</Badge>}</div>)}
           </>
         )}
       </Dialog>
@@ -150,6 +161,7 @@ function Rehearse({ deployment }: { deployment: Deployment }) {
 
 function History({ deployment, changes }: { deployment: Deployment; changes: Change[] }) {
   const search = route.useSearch();
+  const navigate = route.useNavigate();
   const refusal = useRefusal();
   const client = useQueryClient();
   const { say, refused } = useSay();
@@ -163,69 +175,65 @@ function History({ deployment, changes }: { deployment: Deployment; changes: Cha
     },
     onError: refused,
   });
-  if (changes.length === 0) return <Empty title="No changes yet" />;
+  const columns: Column<Change>[] = [
+    { head: "Rev.", right: true, width: 52, cell: (change) => change.revision },
+    { head: "What", cell: (change) => <Badge tone={change.action === "rollback" || change.action === "safe_mode_on" ? "warn" : change.action === "deploy" ? "info" : "plain"}>{ACTIONS[change.action]}</Badge> },
+    {
+      head: "Manifest",
+      block: true,
+      cell: (change) => (
+        <div className="row wrap manifest">
+          <ManifestLine hash={change.to} />
+          {change === changes[0] && <Badge tone="good">Live</Badge>}
+          {change.from && change.from !== change.to && <Link className="link small" to="/deployments/$name" params={{ name: deployment.name }} search={{ ...search, manifest: `${change.from}..${change.to}` }} replace>What changed</Link>}
+        </div>
+      ),
+    },
+    { head: "Why", block: true, cell: (change) => change.reason && <span className="muted wrap-any">{change.reason}</span> },
+    { head: "When", right: true, cell: (change) => <><Ago time={change.at} />{change.by && <div className="faint tiny">{change.by}</div>}</> },
+    { head: <span className="sr">Roll back</span>, right: true, cell: (change) => change.to !== deployment.manifest && <Button small refused={refusal("operator")} aria-label={`Roll back to revision ${change.revision}`} onClick={() => setTo(change)}>Roll back</Button> },
+  ];
   return (
     <>
-      <div className="table-wrap">
-        <table className="table" aria-label="History">
-          <thead><tr><th scope="col">Rev.</th><th scope="col">What</th><th scope="col">Manifest</th><th scope="col" className="wide-only">Why</th><th scope="col" className="right">When</th><th scope="col"><span className="sr">Roll back</span></th></tr></thead>
-          <tbody>
-            {changes.map((change) => (
-              <tr key={change.revision}>
-                <td className="num">{change.revision}</td>
-                <td><Badge tone={change.action === "rollback" || change.action === "safe_mode_on" ? "warn" : change.action === "deploy" ? "info" : "plain"}>{ACTIONS[change.action]}</Badge></td>
-                <td><div className="row tight wrap"><ManifestLine hash={change.to} />{change === changes[0] && <Badge tone="good">live</Badge>}</div>{change.from && change.from !== change.to && <Link className="link" style={{ fontSize: 12 }} to="/deployments/$name" params={{ name: deployment.name }} search={{ ...search, manifest: `${change.from}..${change.to}` }} replace>what changed</Link>}</td>
-                <td className="muted wide-only wrap-any">{change.reason ?? <span className="faint">–</span>}</td>
-                <td className="right"><Ago time={change.at} /><div className="faint" style={{ fontSize: 11 }}>{change.by}</div></td>
-                <td className="right">{change.to !== deployment.manifest && <Button small refused={refusal("operator")} aria-label={`Roll back to revision ${change.revision}`} onClick={() => setTo(change)}>Roll back</Button>}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table label="History" columns={columns} rows={changes} id={(change) => String(change.revision)} empty={<Empty title="No changes yet" />} />
       <Confirm title={`Roll back to revision ${to?.revision}?`} open={to !== null} onClose={() => setTo(null)} onConfirm={() => to && back.mutate(to.to)} action="Roll back" danger busy={back.isPending}>
         <p>Live traffic in <strong>{deployment.environment}</strong> is answered by this manifest again:</p>
         {to && <ManifestLine hash={to.to} />}
       </Confirm>
-      {search.manifest?.includes("..") && <ManifestDiff pair={search.manifest} deployment={deployment.name} />}
+      {search.manifest?.includes("..") && <ManifestDiff title={`What changed in ${deployment.name}`} from={search.manifest.split("..")[0]} to={search.manifest.split("..")[1]} onClose={() => void navigate({ search: (old) => ({ ...old, manifest: undefined }), replace: true })} />}
     </>
-  );
-}
-
-function ManifestDiff({ pair, deployment }: { pair: string; deployment: string }) {
-  const navigate = route.useNavigate();
-  const [from, to] = pair.split("..");
-  const before = useQuery(manifestQuery(from));
-  const after = useQuery(manifestQuery(to));
-  const close = () => void navigate({ search: (old) => ({ ...old, manifest: undefined }), replace: true });
-  const text = (manifest: Schemas["Manifest"]) => JSON.stringify(manifest, null, 2).replaceAll("\\n", "\n");
-  return (
-    <Dialog title={`What changed in ${deployment}`} shape="wide" open onClose={close}>
-      {(before.error ?? after.error) ? <Problem error={before.error ?? after.error} /> : before.data && after.data ? <div className="code" tabIndex={0}><WordDiff before={text(before.data)} after={text(after.data)} /></div> : <Skeleton height={240} />}
-    </Dialog>
   );
 }
 
 function Manifest({ deployment }: { deployment: Deployment }) {
   const manifest = useQuery(manifestQuery(deployment.manifest));
-  const settings = Object.entries(deployment.settings ?? {}).filter(([, value]) => value !== null && value !== undefined && !(Array.isArray(value) && value.length === 0));
   return (
-    <div className="stack" style={{ gap: 12 }}>
-      <Card title="The live manifest" aside={<Copy text={deployment.manifest} label="Copy the hash" />}>
-        {!manifest.data ? <Skeleton height={160} /> : (
-          <div className="stack">
-            <dl className="facts">
-              <dt>Hash</dt><dd><Hash of={deployment.manifest} /></dd>
-              <dt>Prompt</dt><dd><PromptLink name={manifest.data.prompt} version={manifest.data.prompt_version} /></dd>
-              <dt>Model</dt><dd className="mono">{manifest.data.model} {manifest.data.model_version}</dd>
-              <dt>Parameters</dt><dd className="mono">{Object.entries(manifest.data.parameters ?? {}).filter(([, value]) => value != null && !(Array.isArray(value) && value.length === 0)).map(([key, value]) => `${key} ${JSON.stringify(value)}`).join(", ") || "–"}</dd>
-              {manifest.data.retriever_index_version && <><dt>Index</dt><dd className="mono">{manifest.data.retriever_index_version}</dd></>}
-            </dl>
-            {manifest.data.system && <pre className="code" tabIndex={0} style={{ maxHeight: 220 }}>{manifest.data.system}</pre>}
-          </div>
-        )}
-      </Card>
-      <Card title="Settings"><dl className="facts">{settings.map(([key, value]) => <div key={key} style={{ display: "contents" }}><dt>{key.replaceAll("_", " ")}</dt><dd className="mono">{typeof value === "object" ? JSON.stringify(value) : String(value)}</dd></div>)}</dl></Card>
-    </div>
+    <Card title="The live manifest" aside={<Copy text={deployment.manifest} label="Copy the hash" />}>
+      {!manifest.data ? <Skeleton height={160} /> : (
+        <div className="stack">
+          <dl className="facts">
+            <dt>Hash</dt><dd><Hash of={deployment.manifest} /></dd>
+            <dt>Prompt</dt><dd><PromptLink name={manifest.data.prompt} version={manifest.data.prompt_version} /></dd>
+            <dt>Model</dt><dd className="mono">{manifest.data.model} {manifest.data.model_version}</dd>
+            <dt>Parameters</dt><dd>{told(manifest.data.parameters) || "–"}</dd>
+            {manifest.data.retriever_index_version && <><dt>Index</dt><dd className="mono">{manifest.data.retriever_index_version}</dd></>}
+          </dl>
+          {manifest.data.system && <pre className="code" tabIndex={0} style={{ maxHeight: 260 }}>{manifest.data.system}</pre>}
+        </div>
+      )}
+    </Card>
   );
+}
+
+/** A setting in words; empty where it says nothing. */
+function told(value: unknown): string {
+  if (value == null || value === false || value === "") return "";
+  if (Array.isArray(value)) return value.map(told).filter(Boolean).join(", ");
+  if (typeof value !== "object") return String(value);
+  return Object.entries(value).map(([name, one]) => (one === true ? words(name) : told(one) && `${words(name)} ${told(one)}`)).filter(Boolean).join(", ");
+}
+
+function Settings({ deployment }: { deployment: Deployment }) {
+  const settings = Object.entries(deployment.settings ?? {}).map(([name, value]) => [name, value === true ? "yes" : told(value)] as const).filter(([, text]) => text !== "");
+  return <Card title="Settings">{settings.length === 0 ? <p className="muted">None of its own.</p> : <dl className="facts">{settings.map(([name, text]) => <div key={name}><dt>{sentence(words(name))}</dt><dd>{text}</dd></div>)}</dl>}</Card>;
 }

@@ -3,26 +3,14 @@ import { Link } from "@tanstack/react-router";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { Ago, Badge, Card, Empty, PageHead } from "../ui/base";
-import { Hash, PromptLink } from "../ui/parts";
+import { ManifestLine } from "../ui/manifest";
+import { Hash } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { Table } from "../ui/table";
 import { Canaries } from "./canary";
+import { Waiting } from "./waiting";
 
 type Deployment = Schemas["Deployment"];
-
-/** A manifest never changes: it is read once. */
-export const manifestQuery = (hash: string | null | undefined) => ({
-  queryKey: ["manifest", hash],
-  enabled: Boolean(hash),
-  staleTime: Number.POSITIVE_INFINITY,
-  queryFn: () => ok(api.GET("/api/v1/manifests/{hash}", { params: { path: { hash: hash ?? "" } } })),
-});
-
-export function ManifestLine({ hash }: { hash: string }) {
-  const manifest = useQuery(manifestQuery(hash));
-  if (!manifest.data) return <Hash of={hash} />;
-  return <span className="row wrap" style={{ gap: "0 10px" }}><PromptLink name={manifest.data.prompt} version={manifest.data.prompt_version} /><span className="mono muted">{manifest.data.model}</span></span>;
-}
 
 export function DeploymentsPage() {
   const deployments = useQuery({ queryKey: ["deployments"], queryFn: () => ok(api.GET("/api/v1/deployments", { params: { query: { limit: 200 } } })) });
@@ -32,14 +20,15 @@ export function DeploymentsPage() {
     { head: "What answers", cell: (one) => <ManifestLine hash={one.manifest} /> },
     { head: "Manifest", wide: true, cell: (one) => <Hash of={one.manifest} /> },
     { head: "Revision", right: true, wide: true, cell: (one) => one.revision },
-    { head: "By", wide: true, cell: (one) => one.updated_by ?? <span className="faint">–</span> },
+    ...(deployments.data?.items.some((one) => one.updated_by) ? [{ head: "By", wide: true, cell: (one: Deployment) => one.updated_by ?? <span className="faint">–</span> }] : []),
     { head: "Changed", right: true, cell: (one) => <Ago time={one.updated_at} /> },
   ];
   return (
     <>
       <PageHead title="Deployments" lead="Names that live traffic calls. Each points to one exact manifest, with its whole history." />
+      <Waiting />
       <Card label="Deployments" flush>
-        <Table label="Deployments" columns={columns} rows={deployments.data?.items} id={(one) => `${one.name}/${one.environment}`} error={deployments.error} retry={() => void deployments.refetch()} empty={<Empty title="Nothing is deployed" command="llmops deploy support-bot --prompt support-bot --model sim/support-small">Then an OpenAI client that names <code>support-bot</code> as its model is answered by it.</Empty>} />
+        <Table label="Deployments" columns={columns} rows={deployments.data?.items} id={(one) => `${one.name}/${one.environment}`} error={deployments.error} expected={3} retry={() => void deployments.refetch()} empty={<Empty title="Nothing is deployed" command="llmops deploy support-bot --prompt support-bot --model sim/support-small">Deploy a prompt with a model; an OpenAI client that names <code>support-bot</code> as its model is then answered by it.</Empty>} />
       </Card>
       <Canaries />
     </>

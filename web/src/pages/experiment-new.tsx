@@ -6,6 +6,7 @@ import { api, ok } from "../api/client";
 import { percent, plural, whole } from "../lib/format";
 import { useRefusal } from "../session";
 import { Button, Callout, Card, Field, PageHead, Problem, Skeleton } from "../ui/base";
+import { useCrumb } from "../ui/crumb";
 import { useSay } from "../ui/layers";
 
 interface Draft {
@@ -50,7 +51,7 @@ const EMPTY: Draft = {
 const STEPS = ["What is tested", "What is measured", "How long", "Review"];
 const number = (text: string): number | null => (text.trim() === "" || Number.isNaN(Number(text)) ? null : Number(text));
 
-export function specOf(draft: Draft, planned: number | undefined): Schemas["ExperimentSpec"] {
+function specOf(draft: Draft, planned: number | undefined): Schemas["ExperimentSpec"] {
   return {
     name: draft.name,
     description: draft.description || null,
@@ -61,10 +62,11 @@ export function specOf(draft: Draft, planned: number | undefined): Schemas["Expe
       ...(variant.prompt ? { prompt_name: variant.prompt, prompt_version: variant.version || null } : {}),
       ...(variant.model ? { model_name: variant.model } : {}),
     })),
+    // The document describes the guardrails of canaries under this name.
     metrics: [
       { name: draft.metric, kind: draft.kind, direction: draft.direction, minimum_effect: number(draft.effect) },
       ...(draft.guardrail ? [{ name: draft.guardrail, guardrail: { margin: number(draft.margin) ?? 0, relative: false } }] : []),
-    ],
+    ] as unknown as Schemas["ExperimentMetric"][],
     target_metric: draft.metric,
     coverage: number(draft.coverage) ?? 1,
     analysis: { alpha: number(draft.alpha) ?? 0.05, min_duration: `${draft.days || 0}d`, ...(planned ? { planned_n: planned } : {}), ...(number(draft.perDay) ? { units_per_day: number(draft.perDay) } : {}) },
@@ -72,6 +74,7 @@ export function specOf(draft: Draft, planned: number | undefined): Schemas["Expe
 }
 
 export function NewExperimentPage() {
+  useCrumb("New experiment");
   const [draft, setDraft] = useState<Draft>(EMPTY);
   const [step, setStep] = useState(0);
   const navigate = useNavigate();

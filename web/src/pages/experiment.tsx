@@ -6,13 +6,16 @@ import { Refusal, api, ok } from "../api/client";
 import { Forest } from "../charts/forest";
 import type { LineData } from "../charts/frame";
 import { LineChart } from "../charts/frame";
-import { moment, percent, plural, score, signed, whole, words } from "../lib/format";
+import { moment, percent, plural, score, sentence, signed, whole, words } from "../lib/format";
 import { useRefusal } from "../session";
-import { Ago, Badge, Button, Callout, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
+import { Ago, Badge, Button, Callout, Card, Coming, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
+import { useCrumb } from "../ui/crumb";
 import { Confirm, useSay } from "../ui/layers";
 import { PromptLink, PART } from "../ui/parts";
 import type { Experiment } from "./experiments";
 import { ExperimentStatus, targetOf } from "./experiments";
+import type { Column } from "../ui/table";
+import { Table } from "../ui/table";
 
 const route = getRouteApi("/experiments/$id");
 type Result = Schemas["ExperimentResult"];
@@ -28,12 +31,13 @@ export function ExperimentPage() {
     queryFn: () => ok(api.GET("/api/v1/experiments/{experiment}/results", { params: { path: { experiment: id }, query: {} } })),
     refetchInterval: found.data?.status === "running" ? 30_000 : false,
   });
+  useCrumb(found.data?.name);
   if (found.isError && !found.data) return <Problem error={found.error} retry={() => void found.refetch()} />;
   const experiment = found.data;
   return (
     <>
       <PageHead title={experiment?.name ?? <Skeleton width={240} height={20} />} badge={experiment && <><ExperimentStatus of={experiment.status} />{experiment.winner && <Badge tone="good">Winner: {experiment.winner}</Badge>}{experiment.metadata?.simulated === true && <Badge>Simulated</Badge>}</>} lead={experiment && (experiment.description ?? <>Decides by {words(targetOf(experiment))}</>)}>
-        {experiment && <Actions experiment={experiment} result={results.data} />}
+        {experiment ? <Actions experiment={experiment} result={results.data} /> : <Coming />}
       </PageHead>
       {experiment?.notices?.map((notice) => <Callout key={notice} tone="warn">{notice}</Callout>)}
       <nav className="tabs" aria-label="Parts of the experiment">
@@ -77,13 +81,16 @@ function Actions({ experiment, result }: { experiment: Experiment; result: Resul
       {(experiment.status === "running" || experiment.status === "paused") && <Button kind="primary" refused={no} onClick={() => { setWinner(result?.winner ?? ""); setCompleting(true); }}>Complete</Button>}
       {experiment.status !== "completed" && experiment.status !== "cancelled" && <Button kind="danger" refused={no} onClick={() => setCancelling(true)}>Cancel</Button>}
       <Confirm title="Complete the experiment?" open={completing} onClose={() => setCompleting(false)} onConfirm={() => complete.mutate()} action="Complete" busy={complete.isPending}>
-        {result && <Callout tone={result.conclusion === "winner" ? "good" : "warn"}><strong>{result.recommendation}</strong>{result.missing.map((one) => <div key={one.what}>{one.message}</div>)}</Callout>}
+        {result && <Callout tone={conclusion(result) === "winner" ? "good" : "warn"}><strong>{result.recommendation}</strong>{result.missing.map((one) => <div key={one.what}>{one.message}</div>)}</Callout>}
         <Field label="Winner" help="Everybody gets it from now on. Without one: the control.">{(props) => <select {...props} className="select" value={winner} onChange={(event) => setWinner(event.target.value)}><option value="">None</option>{experiment.variants.map((variant) => <option key={variant.id} value={variant.id}>{variant.name || variant.id}</option>)}</select>}</Field>
       </Confirm>
       <Confirm title="Cancel the experiment?" open={cancelling} onClose={() => setCancelling(false)} onConfirm={() => cancel.mutate()} action="Cancel the experiment" danger busy={cancel.isPending}><p>Everybody gets the control. What was observed stays, and it cannot be started again.</p></Confirm>
     </>
   );
 }
+
+// The document describes the conclusion of a canary under this name.
+const conclusion = (result: Result) => result.conclusion as unknown as "winner" | "undecided" | "blocked";
 
 function shown(comparison: Pick<Comparison, "kind">): (value: number) => string {
   return comparison.kind === "binary" ? percent : (value) => (Math.abs(value) >= 100 ? whole(value) : value.toPrecision(3));
@@ -99,7 +106,7 @@ function Results({ experiment, result }: { experiment: Experiment; result: Resul
   const { metric = result.target_metric } = route.useSearch();
   const navigate = route.useNavigate();
   const metrics = [...new Set(result.comparisons.map((comparison) => comparison.metric))];
-  const tone = result.conclusion === "winner" ? "good" : result.conclusion === "blocked" ? "bad" : "plain";
+  const tone = conclusion(result) === "winner" ? "good" : conclusion(result) === "blocked" ? "bad" : "plain";
   const of = result.comparisons.filter((comparison) => comparison.metric === metric);
   return (
     <>
@@ -110,13 +117,15 @@ function Results({ experiment, result }: { experiment: Experiment; result: Resul
         {result.forecast && !result.recommendation.includes(result.forecast.message) && <div className="muted">{result.forecast.message}</div>}
       </Callout>
       {result.notices.map((notice) => <Callout key={notice} tone="warn">{notice}</Callout>)}
-      <div className="filters"><span className="segmented" role="group" aria-label="Metric">{metrics.map((one) => <button key={one} type="button" aria-pressed={one === metric} onClick={() => void navigate({ search: (old) => ({ ...old, metric: one === result.target_metric ? undefined : one }), replace: true })}>{words(one)}</button>)}</span><span className="faint">{plural(result.total_samples, "unit")} observed · computed <Ago time={result.computed_at} /> · {result.basis === "always_valid" ? "valid at every look" : "one look at the planned end"} · {Math.round((1 - result.alpha) * 100)} % intervals{result.correction !== "none" && `, p corrected (${result.correction})`}</span></div>
+      <div className="filters"><span className="segmented" role="group" aria-label="Metric">{metrics.map((one) => <button key={one} type="button" aria-pressed={one === metric} onClick={() => void navigate({ search: (old) => ({ ...old, metric: one === result.target_metric ? undefined : one }), replace: true })}>{sentence(words(one))}</button>)}</span><span className="faint">{plural(result.total_samples, "unit")} observed · computed <Ago time={result.computed_at} /> · {result.basis === "always_valid" ? "valid at every look" : "one look at the planned end"} · {Math.round((1 - result.alpha) * 100)} % intervals{result.correction !== "none" && `, p corrected (${result.correction})`}</span></div>
       <Variants experiment={experiment} result={result} metric={metric} />
       <div className="grid two">
-        <Card title={`Difference from ${result.control}`} aside={<span className="faint">{words(metric)}</span>}><Forest comparisons={of} segments={(slices.data?.segments ?? []).flatMap((slice) => slice.comparisons.filter((comparison) => comparison.metric === metric).map((comparison) => ({ ...comparison, slice: slice.name })))} show={of[0] ? shown(of[0]) : score} /></Card>
+        <div className="stack spaced">
+          <Card title={`Difference from ${result.control}`} aside={<span className="faint">{sentence(words(metric))}</span>}><Forest comparisons={of} segments={(slices.data?.segments ?? []).flatMap((slice) => slice.comparisons.filter((comparison) => comparison.metric === metric).map((comparison) => ({ ...comparison, slice: slice.name })))} show={of[0] ? shown(of[0]) : score} /></Card>
+          <Guardrails result={result} />
+        </div>
         {slices.isError ? <Problem error={slices.error} /> : slices.data ? <Cumulative result={slices.data} metric={metric} /> : <Card title="Difference over time"><Skeleton height={260} /></Card>}
       </div>
-      <Guardrails result={result} />
     </>
   );
 }
@@ -132,33 +141,26 @@ function Mismatch({ ratio }: { ratio: Schemas["SampleRatio"] }) {
 }
 
 function Variants({ experiment, result, metric }: { experiment: Experiment; result: Result; metric: string }) {
+  const first = result.comparisons.find((one) => one.metric === metric) ?? result.comparisons[0];
+  const rows = experiment.variants.map((variant) => {
+    const id = variant.id ?? "";
+    const own = result.variant_results[id];
+    const comparison = result.comparisons.find((one) => one.metric === metric && one.variant === id);
+    return { id, variant, own, summary: own?.metrics[metric], comparison, show: comparison ? shown(comparison) : first ? shown(first) : score };
+  });
+  const none = <span className="faint">–</span>;
+  const columns: Column<(typeof rows)[number]>[] = [
+    { head: "Variant", cell: ({ id, variant, own }) => <><span className="row tight"><strong>{variant.name || id}</strong>{own?.is_control && <Badge>Control</Badge>}{(experiment.winner ?? result.winner) === id && <Badge tone="good">Winner</Badge>}</span><span className="faint small">{variant.prompt_name && <PromptLink name={variant.prompt_name} version={variant.prompt_version} />} {variant.model_name}</span></> },
+    { head: "Units", right: true, cell: ({ summary, own }) => whole(summary?.units ?? own?.units ?? 0) },
+    { head: sentence(words(metric)), cell: ({ summary, show }) => (summary?.mean != null ? <span className="est"><span>{show(summary.mean)}</span><small>{summary.interval ? `${show(summary.interval.low)}–${show(summary.interval.high)}` : "no interval"} · n {whole(summary.units)}</small></span> : none) },
+    { head: "Difference", right: true, cell: ({ comparison, show }) => (comparison?.difference != null ? <><span className={comparison.significant ? (comparison.better ? "good" : "bad") : ""}>{comparison.difference > 0 ? "+" : "−"}{show(Math.abs(comparison.difference))}</span>{comparison.lift && <div className="faint tiny">{signed(comparison.lift.value * 100, 1)} %</div>}</> : none) },
+    { head: "Interval", right: true, cell: ({ comparison, show }) => (comparison?.interval ? `${show(comparison.interval.low)} to ${show(comparison.interval.high)}` : none) },
+    { head: "p", right: true, cell: ({ comparison }) => (comparison?.p_value_corrected != null ? (comparison.p_value_corrected < 0.001 ? "< 0.001" : comparison.p_value_corrected.toFixed(3)) : none) },
+    { head: "Chance to win", right: true, cell: ({ comparison }) => (comparison?.bayes ? percent(comparison.bayes.chance_to_win) : none) },
+  ];
   return (
     <Card title="Variants" flush>
-      <div className="table-wrap">
-        <table className="table" aria-label="Variants">
-          <thead><tr><th scope="col">Variant</th><th scope="col" className="right">Units</th><th scope="col">{words(metric)}</th><th scope="col" className="right">Difference</th><th scope="col">Interval</th><th scope="col" className="right">p</th><th scope="col" className="right wide-only">Chance to win</th></tr></thead>
-          <tbody>
-            {experiment.variants.map((variant) => {
-              const id = variant.id ?? "";
-              const own = result.variant_results[id];
-              const summary = own?.metrics[metric];
-              const comparison = result.comparisons.find((one) => one.metric === metric && one.variant === id);
-              const show = comparison ? shown(comparison) : result.comparisons[0] ? shown(result.comparisons.find((one) => one.metric === metric) ?? result.comparisons[0]) : score;
-              return (
-                <tr key={id}>
-                  <td><span className="row tight"><strong>{variant.name || id}</strong>{own?.is_control && <Badge>control</Badge>}{(experiment.winner ?? result.winner) === id && <Badge tone="good">winner</Badge>}</span><span className="faint" style={{ fontSize: 12 }}>{variant.prompt_name && <PromptLink name={variant.prompt_name} version={variant.prompt_version} />} {variant.model_name}</span></td>
-                  <td className="right num">{whole(summary?.units ?? own?.units ?? 0)}</td>
-                  <td>{summary?.mean != null ? <span className="est"><span>{show(summary.mean)}</span><small>{summary.interval ? `${show(summary.interval.low)}–${show(summary.interval.high)}` : "no interval"} · n {whole(summary.units)}</small></span> : "–"}</td>
-                  <td className="right num">{comparison?.difference != null ? <span className={comparison.significant ? (comparison.better ? "good" : "bad") : ""}>{comparison.difference > 0 ? "+" : "−"}{show(Math.abs(comparison.difference))}</span> : <span className="faint">–</span>}{comparison?.lift && <div className="faint" style={{ fontSize: 11 }}>{signed(comparison.lift.value * 100, 1)} %</div>}</td>
-                  <td className="num">{comparison?.interval ? `${show(comparison.interval.low)} to ${show(comparison.interval.high)}` : <span className="faint">–</span>}</td>
-                  <td className="right num">{comparison?.p_value_corrected != null ? (comparison.p_value_corrected < 0.001 ? "< 0.001" : comparison.p_value_corrected.toFixed(3)) : "–"}</td>
-                  <td className="right num wide-only">{comparison?.bayes ? percent(comparison.bayes.chance_to_win) : "–"}</td>
-                </tr>
-              );
-            })}
-          </tbody>
-        </table>
-      </div>
+      <Table label="Variants" columns={columns} rows={rows} id={(row) => row.id} />
     </Card>
   );
 }
@@ -174,7 +176,8 @@ function Cumulative({ result, metric }: { result: Result; metric: string }) {
       x: slices.map((slice) => new Date(`${slice.name.slice(-10)}T12:00:00Z`).getTime() / 1000),
       series: variants.map((variant, i) => ({
         label: `${variant} − ${result.control}`,
-        values: slices.map((slice) => of(slice, variant)?.difference ?? null),
+        // Without an interval a difference says nothing yet.
+        values: slices.map((slice) => (of(slice, variant)?.interval ? (of(slice, variant)?.difference ?? null) : null)),
         lower: slices.map((slice) => of(slice, variant)?.interval?.low ?? null),
         upper: slices.map((slice) => of(slice, variant)?.interval?.high ?? null),
         n: slices.map((slice) => of(slice, variant)?.units ?? null),
@@ -195,15 +198,18 @@ function Cumulative({ result, metric }: { result: Result; metric: string }) {
 function Guardrails({ result }: { result: Result }) {
   const rows = result.comparisons.filter((comparison) => comparison.guardrail);
   if (rows.length === 0) return null;
+  const rail = (comparison: Comparison) => comparison.guardrail as Schemas["GuardrailResult"];
+  const columns: Column<Comparison>[] = [
+    { head: "Metric", cell: (one) => <>{sentence(words(one.metric))}<div className="faint tiny">{one.variant}</div></> },
+    { head: "State", cell: (one) => <Badge tone={rail(one).state === "holds" ? "good" : rail(one).state === "violated" ? "bad" : "warn"}>{rail(one).state === "open" ? "Not decided yet" : sentence(rail(one).state)}</Badge> },
+    { head: "Harm", right: true, cell: (one) => shown(one)(rail(one).harm) },
+    { head: "At most", right: true, cell: (one) => { const most = rail(one).harm_at_most; return most != null ? shown(one)(most) : "–"; } },
+    { head: "Margin", right: true, cell: (one) => shown(one)(rail(one).margin) },
+    { head: "n", right: true, cell: (one) => whole(one.units) },
+  ];
   return (
     <Card title="Guardrails" flush>
-      <div className="table-wrap"><table className="table"><thead><tr><th scope="col">Metric</th><th scope="col">Variant</th><th scope="col">State</th><th scope="col" className="right">Harm</th><th scope="col" className="right">At most</th><th scope="col" className="right">Margin</th><th scope="col" className="right">n</th></tr></thead><tbody>
-        {rows.map((comparison) => {
-          const rail = comparison.guardrail as Schemas["GuardrailResult"];
-          const show = shown(comparison);
-          return <tr key={`${comparison.metric}/${comparison.variant}`}><td>{words(comparison.metric)}</td><td>{comparison.variant}</td><td><Badge tone={rail.state === "holds" ? "good" : rail.state === "violated" ? "bad" : "warn"}>{rail.state === "open" ? "not decided yet" : rail.state}</Badge></td><td className="right num">{show(rail.harm)}</td><td className="right num">{rail.harm_at_most != null ? show(rail.harm_at_most) : "–"}</td><td className="right num">{show(rail.margin)}</td><td className="right num">{whole(comparison.units)}</td></tr>;
-        })}
-      </tbody></table></div>
+      <Table label="Guardrails" columns={columns} rows={rows} id={(one) => `${one.metric}/${one.variant}`} />
     </Card>
   );
 }
@@ -220,7 +226,7 @@ function Setup({ experiment }: { experiment: Experiment }) {
           <dt>Coverage</dt><dd>{percent(experiment.coverage ?? 1)}</dd>
           <dt>Split</dt><dd>{experiment.variants.map((variant) => `${variant.name || variant.id} ${split[variant.id ?? ""] != null ? percent(split[variant.id ?? ""] ?? 0) : "equal"}`).join(" · ")}</dd>
           <dt>Decides</dt><dd>{words(targetOf(experiment))}</dd>
-          <dt>Basis</dt><dd>{experiment.analysis?.basis ?? "always_valid"}, α {experiment.analysis?.alpha ?? 0.05}, at least {experiment.analysis?.min_duration ?? "7d"}</dd>
+          <dt>Basis</dt><dd>{experiment.analysis?.basis === "fixed_horizon" ? "one look at the planned end" : "valid at every look"}, α {experiment.analysis?.alpha ?? 0.05}, at least {experiment.analysis?.min_duration ?? "7d"}</dd>
           <dt>Planned</dt><dd>{experiment.analysis?.planned_n ? `${whole(experiment.analysis.planned_n)} units per variant` : "–"}</dd>
           <dt>Created</dt><dd>{moment(experiment.created_at)}</dd>
           {experiment.start_time && <><dt>Started</dt><dd>{moment(experiment.start_time)}</dd></>}

@@ -2,7 +2,7 @@ import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link, getRouteApi } from "@tanstack/react-router";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
-import { percent, words } from "../lib/format";
+import { percent, sentence, words } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Card, Dot, Empty, PageHead } from "../ui/base";
 import type { Tone } from "../ui/base";
@@ -16,7 +16,7 @@ export type Experiment = Schemas["Experiment"];
 const TONES: Record<Schemas["ExperimentStatus"], Tone> = { draft: "plain", running: "info", paused: "warn", completed: "good", cancelled: "plain" };
 
 export function ExperimentStatus({ of }: { of: Schemas["ExperimentStatus"] }) {
-  return <span className="row tight nowrap"><Dot tone={TONES[of]} pulse={of === "running"} />{of[0]?.toUpperCase() + of.slice(1)}</span>;
+  return <span className="row tight nowrap"><Dot tone={TONES[of]} pulse={of === "running"} />{sentence(of)}</span>;
 }
 
 export const targetOf = (experiment: Experiment): string => experiment.target_metric ?? experiment.metrics?.find((metric) => !metric.guardrail)?.name ?? experiment.metrics?.[0]?.name ?? "–";
@@ -48,7 +48,7 @@ export function ExperimentsPage() {
       </PageHead>
       <div className="filters">
         <span className="segmented" role="group" aria-label="Status">
-          {([undefined, "running", "paused", "draft", "completed", "cancelled"] as const).map((one) => <button key={one ?? "all"} type="button" aria-pressed={status === one} onClick={() => void navigate({ search: { status: one }, replace: true })}>{one ? one[0]?.toUpperCase() + one.slice(1) : "All"}</button>)}
+          {([undefined, "running", "paused", "draft", "completed", "cancelled"] as const).map((one) => <button key={one ?? "all"} type="button" aria-pressed={status === one} onClick={() => void navigate({ search: { status: one }, replace: true })}>{one ? sentence(one) : "All"}</button>)}
         </span>
       </div>
       <Card label="Experiments" flush>

@@ -3,12 +3,15 @@ import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { useMemo } from "react";
 import type { Schemas } from "../api/client";
-import { api, ok } from "../api/client";
+import { api, curl, ok } from "../api/client";
 import { LineChart, Sparkline } from "../charts/frame";
-import { compact, latency, money, percent, plural, score, signed } from "../lib/format";
+import { compact, latency, money, percent, plural, score, sentence, signed, words } from "../lib/format";
+import { hourly } from "../lib/traffic";
 import { Ago, Badge, Card, Dot, Empty, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { PromptLink, RunLink, severityTone } from "../ui/parts";
+import type { Column } from "../ui/table";
+import { Table } from "../ui/table";
 
 type Overview = Schemas["Overview"];
 
@@ -30,7 +33,7 @@ export function OverviewPage() {
         <SpendStat data={data} />
       </div>
       <div className="grid wide-left">
-        <div className="stack" style={{ gap: 12 }}>
+        <div className="stack spaced">
           <TrafficChart data={data} />
           <Deployments data={data} />
           <Experiments data={data} />
@@ -174,17 +177,14 @@ function SpendStat({ data }: { data: Overview | undefined }) {
 function TrafficChart({ data }: { data: Overview | undefined }) {
   const chart = useMemo(() => {
     if (!data || data.traffic.hours.length === 0) return null;
-    const hours = new Map(data.traffic.hours.map((hour) => [new Date(hour.at).getTime() / 1000, hour]));
-    const first = Math.floor(new Date(data.traffic.from).getTime() / 3_600_000) * 3600;
-    const last = Math.floor(new Date(data.traffic.to).getTime() / 3_600_000) * 3600;
-    const x = Array.from({ length: (last - first) / 3600 + 1 }, (_, i) => first + i * 3600);
-    const of = (pick: (hour: Schemas["TrafficHour"]) => number) => x.map((at) => (hours.get(at) ? pick(hours.get(at) as Schemas["TrafficHour"]) || null : null));
+    const { x, hours } = hourly(data.traffic);
+    const of = (pick: "calls" | "failed" | "soft_failed") => hours.map((hour) => hour?.[pick] || null);
     return {
       x,
       series: [
-        { label: "Calls", values: of((hour) => hour.calls), colour: 1, bars: true },
-        { label: "Failed", values: of((hour) => hour.failed), colour: 3, bars: true },
-        { label: "Soft failures", values: of((hour) => hour.soft_failed), colour: 4, bars: true },
+        { label: "Calls", values: of("calls"), colour: 1, bars: true },
+        { label: "Failed", values: of("failed"), colour: 3, bars: true },
+        { label: "Soft failures", values: of("soft_failed"), colour: 4, bars: true },
       ],
       show: compact,
       min: 0,
@@ -193,13 +193,29 @@ function TrafficChart({ data }: { data: Overview | undefined }) {
   return (
     <Card title="Calls by hour" aside={<Link to="/traffic" className="link">Records</Link>}>
       {!data ? <Skeleton height={228} /> : chart ? <LineChart label="Calls by hour" data={chart} height={200} /> : (
-        <Empty title="No traffic yet" command={'curl http://localhost:8080/v1/chat/completions -H "Authorization: Bearer $LLMOPS_API_KEY" -d \'{"model": "support-bot", "messages": [{"role": "user", "content": "Hello"}]}\''}>
+        <Empty title="No traffic yet" command={curl("/v1/chat/completions", { model: "support-bot", messages: [{ role: "user", content: "Hello" }] })}>
           Point an OpenAI client’s base URL at this server’s <code>/v1</code> and name a deployment as the model.
         </Empty>
       )}
     </Card>
   );
 }
+
+const HEADS: Column<Schemas["DeploymentHead"]>[] = [
+  {
+    head: "Deployment",
+    cell: ({ deployment }) => (
+      <div className="row wrap tight">
+        <Link className="cover" to="/deployments/$name" params={{ name: deployment.name }} search={{ environment: deployment.environment }}>{deployment.name}</Link>
+        <Badge>{deployment.environment}</Badge>
+        {deployment.safe_mode && <Badge tone="bad">Safe mode</Badge>}
+      </div>
+    ),
+  },
+  { head: "Prompt", cell: ({ prompt }) => <PromptLink name={prompt?.split("@")[0]} version={prompt?.split("@")[1]} /> },
+  { head: "Model", wide: true, cell: ({ model }) => <span className="mono">{model}</span> },
+  { head: "Changed", right: true, cell: ({ deployment }) => <Ago time={deployment.updated_at} /> },
+];
 
 function Deployments({ data }: { data: Overview | undefined }) {
   return (
@@ -209,27 +225,7 @@ function Deployments({ data }: { data: Overview | undefined }) {
           A deployment is a name that live traffic calls. It points to one exact manifest and can be rolled back in one step.
         </Empty>
       ) : (
-        <div className="table-wrap">
-          <table className="table" aria-label="Deployments">
-            <thead><tr><th scope="col">Deployment</th><th scope="col">Prompt</th><th scope="col" className="wide-only">Model</th><th scope="col" className="right">Changed</th></tr></thead>
-            <tbody>
-              {data.deployments.map(({ deployment, model, prompt }) => (
-                <tr key={`${deployment.name}/${deployment.environment}`}>
-                  <td>
-                    <div className="row wrap tight">
-                      <Link className="hover-link" style={{ fontWeight: 500 }} to="/deployments/$name" params={{ name: deployment.name }} search={{ environment: deployment.environment }}>{deployment.name}</Link>
-                      <Badge>{deployment.environment}</Badge>
-                      {deployment.safe_mode && <Badge tone="bad">Safe mode</Badge>}
-                    </div>
-                  </td>
-                  <td><PromptLink name={prompt?.split("@")[0]} version={prompt?.split("@")[1]} /></td>
-                  <td className="wide-only mono">{model}</td>
-                  <td className="right"><Ago time={deployment.updated_at} /></td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table label="Deployments" columns={HEADS} rows={data.deployments} id={({ deployment }) => `${deployment.name}/${deployment.environment}`} />
       )}
     </Card>
   );
@@ -243,8 +239,8 @@ function Experiments({ data }: { data: Overview | undefined }) {
         {data.experiments.map((experiment) => (
           <li key={experiment.id}>
             <Dot tone={experiment.status === "running" ? "info" : "warn"} />
-            <div className="grow"><Link className="hover-link" style={{ fontWeight: 500 }} to="/experiments/$id" params={{ id: experiment.id }}>{experiment.name}</Link> <span className="muted">{experiment.variants.map((variant) => variant.name || variant.id).join(" against ")}</span></div>
-            <span className="faint nowrap" style={{ fontSize: 12 }}>{experiment.status === "paused" ? "paused, " : ""}<Ago time={experiment.start_time} /></span>
+            <div className="grow"><Link className="hover-link strong" to="/experiments/$id" params={{ id: experiment.id }}>{experiment.name}</Link> <span className="muted">{experiment.variants.map((variant) => variant.name || variant.id).join(" against ")}</span></div>
+            <span className="faint nowrap small">{experiment.status === "paused" ? "paused, " : ""}<Ago time={experiment.start_time} /></span>
           </li>
         ))}
       </ul>
@@ -265,7 +261,7 @@ function Changes({ data }: { data: Overview | undefined }) {
   return (
     <Card title="What changed since yesterday" flush aside={data && <span className="faint num">{plural(changes.length, "change")}</span>}>
       {!data ? <div className="card-body stack">{Array.from({ length: 8 }, (_, i) => <Skeleton key={i} height={16} />)}</div> : changes.length === 0 ? (
-        <Empty title="Nothing changed">Runs, deployments, prompts, experiments and alerts of the last 24 hours stand here.</Empty>
+        <Empty title="Nothing changed">Runs, deployments, canaries, prompts, experiments and alerts of the last 24 hours stand here.</Empty>
       ) : (
         <ul className="feed scroll" tabIndex={0} aria-label="Changes">
           {changes.map((change) => (
@@ -273,9 +269,9 @@ function Changes({ data }: { data: Overview | undefined }) {
               <Dot tone={change.tone} />
               <div className="grow">
                 <div className="wrap-any">{change.what}</div>
-                {change.note && <div className="muted wrap-any clamp" style={{ fontSize: 12, lineHeight: "17px" }}>{change.note}</div>}
+                {change.note && <div className="muted wrap-any clamp small">{change.note}</div>}
               </div>
-              <span className="faint nowrap" style={{ fontSize: 12 }}><Ago time={change.at} /></span>
+              <span className="faint nowrap small"><Ago time={change.at} /></span>
             </li>
           ))}
         </ul>
@@ -289,6 +285,20 @@ function pushed(prompt: Schemas["NewPrompt"]): Change {
 }
 
 const DONE: Record<string, string> = { deploy: "points to another manifest", rollback: "was rolled back", safe_mode_on: "answers in safe mode", safe_mode_off: "left safe mode", configure: "has other settings" };
+
+const EXPERIMENT: Record<string, string> = { draft: "was drafted", running: "runs", paused: "is paused", completed: "is complete", cancelled: "was cancelled" };
+
+/** What became of a canary. That it is being promoted is told once it is. */
+const CANARY: Record<string, [Tone, string]> = {
+  draft: ["plain", "was drafted"],
+  shadowing: ["info", "answers live traffic unseen"],
+  exposing: ["accent", "is shown to more users"],
+  paused: ["warn", "is paused"],
+  awaiting_approval: ["warn", "waits for an approval"],
+  promoted: ["good", "was promoted"],
+  concluded: ["good", "would have been promoted"],
+  aborted: ["bad", "was aborted"],
+};
 
 function told(event: Schemas["StoredEvent"]): Change | null {
   const base = { id: `event-${event.id}`, at: event.at };
@@ -305,11 +315,17 @@ function told(event: Schemas["StoredEvent"]): Change | null {
       };
     }
     case "alert":
-      return { ...base, tone: event.action === "raised" ? severityTone(event.alert.severity) : "plain", what: <><Link className="hover-link" to="/alerts" search={{ alert: event.alert.id }}>Alert</Link> {event.action}</>, note: event.alert.message };
+      return { ...base, tone: event.action === "raised" ? severityTone(event.alert.severity) : "plain", what: <><Link className="hover-link" to="/alerts" search={{ alert: event.alert.id }}>Alert</Link> {event.action}</>, note: sentence(words(event.alert.message)) };
     case "deployment":
       return { ...base, tone: event.action === "rollback" || event.action === "safe_mode_on" ? "warn" : "info", what: <><Link className="hover-link" to="/deployments/$name" params={{ name: event.deployment }} search={{ environment: event.environment }}>{event.deployment}</Link> {DONE[event.action] ?? event.action}</>, note: event.environment };
     case "experiment":
-      return { ...base, tone: "info", what: <>Experiment <Link className="hover-link" to="/experiments/$id" params={{ id: event.experiment }}>{event.name}</Link> is {event.status}</> };
+      return { ...base, tone: "info", what: <>Experiment <Link className="hover-link" to="/experiments/$id" params={{ id: event.experiment }}>{event.name}</Link> {EXPERIMENT[event.status] ?? `is ${event.status}`}</> };
+    case "canary": {
+      const become = CANARY[event.status];
+      return become ? { ...base, tone: become[0], what: <>Canary of <Link className="hover-link" to="/canaries/$id" params={{ id: event.canary }}>{event.deployment}</Link> {become[1]}</>, note: [event.environment, event.note && words(event.note)].filter(Boolean).join(" · ") } : null;
+    }
+    case "incident":
+      return { ...base, tone: event.action === "closed" ? "plain" : "bad", what: <>Incident on <Link className="hover-link" to="/deployments/$name" params={{ name: event.deployment }} search={{ environment: event.environment }}>{event.deployment}</Link> {event.action}</>, note: event.environment };
     case "schedule":
       return event.action === "started" ? null : { ...base, tone: "warn", what: <>Schedule <Link className="hover-link" to="/schedules" search={{ schedule: event.schedule }}>{event.schedule}</Link> {event.action}</>, note: event.reason };
     default:

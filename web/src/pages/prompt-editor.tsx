@@ -7,7 +7,7 @@ import { Button, Callout, Field, Problem } from "../ui/base";
 import { Dialog, useSay } from "../ui/layers";
 
 /** The parts of a version that decide its answers, for a new one that begins as its copy. */
-export function bodyOf(prompt: Prompt): Schemas["PromptBody"] {
+function bodyOf(prompt: Prompt): Schemas["PromptBody"] {
   const { content, messages, system, examples, variables, model, parameters, post_processing, response_format, tools } = prompt;
   return Object.fromEntries(Object.entries({ content, messages, system, examples, variables, model, parameters, post_processing, response_format, tools }).filter(([, value]) => value !== undefined && value !== null));
 }

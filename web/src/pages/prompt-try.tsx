@@ -66,7 +66,7 @@ export function TryPrompt({ prompt }: { prompt: Prompt }) {
           </div>
         </Card>
       </form>
-      <div className="stack" style={{ gap: 12 }}>
+      <div className="stack spaced">
         {play.isError && <Problem error={play.error} />}
         {play.data && <Answer prompt={prompt} played={play.data} input={values.input ?? ""} values={valuesOf(prompt, values)} />}
         <Rendered prompt={prompt} values={values} wraps={wraps} />
@@ -132,7 +132,7 @@ function Answer({ prompt, played, input, values }: { prompt: Prompt; played: Sch
 }
 
 /** Appends a sample to a dataset: its newest version is read, one line added, and sent as the next version. */
-export async function appendSample(dataset: string, version: string | null | undefined, sample: Record<string, unknown>): Promise<Schemas["ImportedDataset"]> {
+async function appendSample(dataset: string, version: string | null | undefined, sample: Record<string, unknown>): Promise<Schemas["ImportedDataset"]> {
   let lines = "";
   if (version) {
     const response = await fetch(`/api/v1/datasets/${encodeURIComponent(dataset)}/versions/${version}/export`);

@@ -1,15 +1,18 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
-import type { Prompt, Schemas } from "../api/client";
+import type { Prompt, Run, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
+import { sentence } from "../lib/format";
 import { useRefusal } from "../session";
-import { Ago, Badge, Button, Callout, Card, Copy, Empty, Est, PageHead, Problem, Skeleton } from "../ui/base";
+import { Ago, Badge, Button, Callout, Card, Coming, Copy, Empty, Est, PageHead, Problem, Skeleton } from "../ui/base";
 import { Hunks } from "../ui/diff";
 import { Confirm, useSay } from "../ui/layers";
 import { Hash, RunLink, RunStatus, Verdict, PART } from "../ui/parts";
 import { PromptEditor } from "./prompt-editor";
 import { TryPrompt } from "./prompt-try";
+import type { Column } from "../ui/table";
+import { Table } from "../ui/table";
 
 const route = getRouteApi("/prompts/$name");
 const TABS = [
@@ -34,7 +37,8 @@ export function PromptPage() {
   const deployed = (version: string) => overview.data?.deployments.filter((head) => head.prompt === `${name}@${version}`) ?? [];
   return (
     <>
-      <PageHead title={name} badge={shown && <><Badge mono>{shown.version}</Badge>{shown.is_active ? <Badge tone="good">Active</Badge> : <Badge outline>{shown.status ?? "draft"}</Badge>}</>} lead={shown ? (shown.description ?? <span className="faint">No description</span>) : <Skeleton width={300} />}>
+      <PageHead title={name} badge={shown && <><Badge mono>{shown.version}</Badge>{shown.is_active ? <Badge tone="good">Active</Badge> : <Badge outline>{sentence(shown.status ?? "draft")}</Badge>}</>} lead={shown ? (shown.description ?? <span className="faint">No description</span>) : <Skeleton width={300} />}>
+        {!shown && <Coming />}
         {shown && <Button icon="edit" refused={name.startsWith("llmops/") ? "Built-in prompts cannot be changed." : refusal("editor")} onClick={() => setWriting(true)}>New version</Button>}
         {shown && !shown.is_active && <Activate prompt={shown} active={active} />}
       </PageHead>
@@ -44,14 +48,14 @@ export function PromptPage() {
             {!all && <div className="card-body stack">{[1, 2, 3].map((i) => <Skeleton key={i} height={34} />)}</div>}
             {all?.map((version) => (
               <Link key={version.version} to="/prompts/$name" params={{ name }} search={{ ...search, version: version.version }} replace activeOptions={PART} aria-current={version === shown ? "true" : undefined}>
-                <span className="row tight"><strong className="num">{version.version}</strong>{version.is_active && <Badge tone="good">Active</Badge>}{deployed(version.version).map((head) => <Badge key={head.deployment.environment} tone="accent">{head.deployment.environment}</Badge>)}</span>
-                <span className="muted truncate" style={{ fontSize: 12 }}>{version.change ?? "No note"}</span>
-                <span className="faint" style={{ fontSize: 11 }}>{version.author && `${version.author} · `}<Ago time={version.created_at} /></span>
+                <span className="row tight wrap"><strong className="num">{version.version}</strong>{version.is_active && <Badge tone="good">Active</Badge>}{deployed(version.version).map((head) => <Badge key={`${head.deployment.name}/${head.deployment.environment}`} tone="accent">{head.deployment.name}{head.deployment.environment !== "production" && ` in ${head.deployment.environment}`}</Badge>)}</span>
+                <span className="muted truncate small">{version.change ?? "No note"}</span>
+                <span className="faint tiny">{version.author && `${version.author} · `}<Ago time={version.created_at} /></span>
               </Link>
             ))}
           </nav>
         </Card>
-        <div className="stack" style={{ gap: 12 }}>
+        <div className="stack spaced">
           <nav className="tabs" aria-label="Parts of the version">
             {TABS.map(([key, label]) => <Link key={key} to="/prompts/$name" params={{ name }} search={{ ...search, tab: key === "content" ? undefined : key }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{label}</Link>)}
           </nav>
@@ -82,7 +86,7 @@ function Content({ prompt, deployed }: { prompt: Prompt; deployed: Schemas["Depl
             <div className="table-wrap">
               <table className="table compact" aria-label="Variables">
                 <thead><tr><th scope="col">Name</th><th scope="col">Type</th><th scope="col">Default</th></tr></thead>
-                <tbody>{prompt.variables?.map((variable) => <tr key={variable.name}><td><span className="mono">{variable.name}</span>{variable.required && <span className="bad" title="required"> *</span>}{variable.description && <div className="muted" style={{ fontSize: 12 }}>{variable.description}</div>}</td><td>{variable.type ?? "string"}</td><td className="mono">{variable.default == null ? <span className="faint">–</span> : JSON.stringify(variable.default)}</td></tr>)}</tbody>
+                <tbody>{prompt.variables?.map((variable) => <tr key={variable.name}><td><span className="mono">{variable.name}</span>{variable.required && <span className="bad" title="required"> *</span>}{variable.description && <div className="muted small">{variable.description}</div>}</td><td>{variable.type ?? "string"}</td><td className="mono">{variable.default == null ? <span className="faint">–</span> : JSON.stringify(variable.default)}</td></tr>)}</tbody>
               </table>
             </div>
           )}
@@ -171,14 +175,17 @@ function useRunsOf(prompt: Prompt, enabled = true) {
 
 function Runs({ prompt }: { prompt: Prompt }) {
   const runs = useRunsOf(prompt);
-  if (runs.isError) return <Problem error={runs.error} />;
+  const columns: Column<Run>[] = [
+    { head: "Run", cell: (run) => <Link className="cover" to="/runs/$run" params={{ run: run.id }}>{run.name}</Link> },
+    { head: "Status", cell: (run) => <RunStatus run={run} /> },
+    { head: "Overall", cell: (run) => <Est of={run.results?.overall} /> },
+    { head: "Gate", cell: (run) => <Verdict of={run.tags?.gate} /> },
+    { head: "Dataset", cell: (run) => run.dataset },
+    { head: "Created", right: true, cell: (run) => <Ago time={run.created_at} /> },
+  ];
   return (
     <Card title={`Runs of ${prompt.version}`} flush>
-      {!runs.data ? <div className="card-body"><Skeleton height={80} /></div> : runs.data.length === 0 ? <Empty title="This version was not evaluated yet" command={`llmops eval --target ${prompt.name}`} /> : (
-        <div className="table-wrap"><table className="table" aria-label="Runs"><thead><tr><th scope="col">Run</th><th scope="col">Status</th><th scope="col">Overall</th><th scope="col">Gate</th><th scope="col">Dataset</th><th scope="col" className="right">Created</th></tr></thead><tbody>
-          {runs.data.map((run) => <tr key={run.id}><td><RunLink run={run.id}>{run.name}</RunLink></td><td><RunStatus run={run} /></td><td><Est of={run.results?.overall} /></td><td><Verdict of={run.tags?.gate} /></td><td>{run.dataset}</td><td className="right"><Ago time={run.created_at} /></td></tr>)}
-        </tbody></table></div>
-      )}
+      <Table label="Runs" columns={columns} rows={runs.data} id={(run) => run.id} error={runs.error} expected={2} empty={<Empty title="This version was not evaluated yet" command={`llmops eval --target ${prompt.name}`} />} />
     </Card>
   );
 }

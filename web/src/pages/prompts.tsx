@@ -26,13 +26,12 @@ export function PromptsPage() {
   const wanted = q.toLowerCase();
   const rows = prompts.data?.pages.flatMap((page) => page.items).filter((prompt) => `${prompt.name} ${prompt.description ?? ""} ${prompt.tags?.join(" ") ?? ""} ${prompt.author ?? ""}`.toLowerCase().includes(wanted));
   const columns: Column<Prompt>[] = [
-    { head: "Prompt", cell: (prompt) => <div className="stack tight" style={{ gap: 0 }}><span className="row tight"><Link className="cover truncate" to="/prompts/$name" params={{ name: prompt.name }}>{prompt.name}</Link>{prompt.name.startsWith("llmops/") && <Badge>built in</Badge>}</span>{prompt.description && <span className="muted truncate" style={{ maxWidth: 420, fontSize: 12 }}>{prompt.description}</span>}</div> },
+    { head: "Prompt", cell: (prompt) => <div className="stack tight" style={{ gap: 0 }}><span className="row tight"><Link className="cover truncate" to="/prompts/$name" params={{ name: prompt.name }}>{prompt.name}</Link>{prompt.name.startsWith("llmops/") && <Badge>Built in</Badge>}</span>{prompt.description && <span className="muted truncate" style={{ maxWidth: 330, fontSize: 12 }}>{prompt.description}</span>}</div> },
     { head: "Active version", cell: (prompt) => <span className="num">{prompt.version}</span> },
-    { head: "Variables", wide: true, cell: (prompt) => <span className="muted truncate" style={{ display: "block", maxWidth: 260 }}>{prompt.variables?.map((variable) => variable.name).join(", ") || "–"}</span> },
-    { head: "Model", wide: true, cell: (prompt) => (prompt.model ? <span className="mono">{prompt.model}</span> : <span className="faint">the caller’s</span>) },
+    { head: "Variables", wide: true, cell: (prompt) => <span className="muted truncate" style={{ display: "block", maxWidth: 150 }}>{prompt.variables?.map((variable) => variable.name).join(", ") || "–"}</span> },
+    { head: "Model", wide: true, cell: (prompt) => (prompt.model ? <span className="mono nowrap">{prompt.model}</span> : <span className="faint">the caller’s</span>) },
     { head: "Tags", wide: true, cell: (prompt) => <span className="row tight">{prompt.tags?.map((tag) => <Badge key={tag}>{tag}</Badge>)}</span> },
-    { head: "Author", wide: true, cell: (prompt) => prompt.author ?? <span className="faint">–</span> },
-    { head: "Written", right: true, cell: (prompt) => <Ago time={prompt.created_at} /> },
+    { head: "Written", right: true, cell: (prompt) => <><Ago time={prompt.created_at} />{prompt.author && <div className="faint tiny">{prompt.author}</div>}</> },
   ];
   return (
     <>

@@ -1,7 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
-import { ms, percent, score, whole } from "../lib/format";
+import { money, ms, percent, score, whole } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Card, Dot, Empty, PageHead } from "../ui/base";
 import { useSay } from "../ui/layers";
@@ -27,12 +27,12 @@ export function ProvidersPage() {
     onError: refused,
   });
   const columns: Column<Model>[] = [
-    { head: "Model", cell: (one) => <span className="row tight"><Dot tone={one.healthy ? (one.health.calls > 0 ? "good" : "plain") : "bad"} /><strong className="mono" style={{ fontWeight: 500 }}>{one.model}</strong></span> },
-    { head: "State", cell: (one) => (one.health.calls === 0 ? <span className="faint">not called yet</span> : one.healthy ? <Badge tone="good">healthy</Badge> : <Badge tone="bad">{one.health.failures_in_a_row} failures in a row</Badge>) },
-    { head: "Score", cell: (one) => (one.score ? <span className="est"><span>{score(one.score.score)}</span><small>{one.score.interval ? `${score(one.score.interval[0])}–${score(one.score.interval[1])}` : one.score.source === "user" ? "set by hand" : "no interval"}{one.score.n != null && ` · n ${one.score.n}`}{one.score.run && <> · <RunLink run={one.score.run} /></>}</small></span> : <span className="faint">–</span>) },
+    { head: "Model", cell: (one) => <span className="row tight"><Dot tone={one.healthy ? (one.health.calls > 0 ? "good" : "plain") : "bad"} /><strong className="mono strong">{one.model}</strong></span> },
+    { head: "State", cell: (one) => (one.health.calls === 0 ? <span className="faint">not called yet</span> : one.healthy ? <Badge tone="good">Healthy</Badge> : <Badge tone="bad">{one.health.failures_in_a_row} failures in a row</Badge>) },
+    { head: "Score", cell: (one) => (one.score ? <span className="est"><span>{score(one.score.score)}</span><small>{one.score.interval ? `${score(one.score.interval[0])}–${score(one.score.interval[1])}` : one.score.source === "user" ? "set by hand" : "no interval"}{one.score.n != null && ` · n ${one.score.n}`}{one.score.run && <> · <RunLink run={one.score.run}>run</RunLink></>}</small></span> : <span className="faint wide-only">–</span>) },
     { head: "Errors", right: true, wide: true, cell: (one) => (one.health.calls > 0 ? <span className="est"><span>{percent(one.health.error_rate)}</span><small>n {whole(one.health.calls)}</small></span> : "–") },
     { head: "Latency", right: true, wide: true, cell: (one) => ms(one.health.latency_ms) },
-    { head: "Price, in / out", right: true, wide: true, cell: (one) => (one.price ? `$${one.price.input} / $${one.price.output}` : <span className="faint">none</span>) },
+    { head: "Price, in / out", right: true, wide: true, cell: (one) => (one.price ? `${money(one.price.input)} / ${money(one.price.output)}` : <span className="faint">none</span>) },
     { head: "Last call", right: true, wide: true, cell: (one) => <Ago time={one.health.last_call_at} /> },
     { head: <span className="sr">Check</span>, right: true, cell: (one) => <Button small refused={refusal("operator")} disabled={check.isPending} onClick={() => check.mutate([one.model])}>Check</Button> },
   ];

@@ -5,7 +5,7 @@ import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import type { LineData, Mark } from "../charts/frame";
 import { LineChart, heat } from "../charts/frame";
-import { plural, score, short, words } from "../lib/format";
+import { plural, score, sentence, short, words } from "../lib/format";
 import { rolling } from "../lib/stats";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Card, Dot, Empty, PageHead, Problem, Skeleton, Tip } from "../ui/base";
@@ -97,7 +97,7 @@ function OverTime({ points, category, onCategory }: { points: Point[]; category:
       aside={
         <select className="select" style={{ height: 26 }} aria-label="Category" value={category ?? ""} onChange={(event) => onCategory(event.target.value || undefined)}>
           <option value="">Overall</option>
-          {categories.map((name) => <option key={name} value={name}>{words(name)}</option>)}
+          {categories.map((name) => <option key={name} value={name}>{sentence(words(name))}</option>)}
         </select>
       }
     >
@@ -124,7 +124,7 @@ function Heatmap({ points }: { points: Point[] }) {
           <tbody>
             {names.map((name) => (
               <tr key={name}>
-                <th scope="row">{name ? words(name) : "no category"}</th>
+                <th scope="row">{name ? sentence(words(name)) : "No category"}</th>
                 {columns.map(([key, point]) => {
                   const estimate = point.categories[name];
                   return <td key={key}>{estimate ? <Tip text={`${score(estimate.value)} (${score(estimate.lower)}–${score(estimate.upper)}, n ${estimate.n})`}><Link to="/runs/$run" params={{ run: point.run }} search={{ tab: "samples", category: name }} style={heat(estimate.value, low, high)}><span><span className="sr">{words(name)} in {key}: </span>{estimate.value.toFixed(2)}<span className="sr">, n {estimate.n}</span></span></Link></Tip> : <span className="faint">–</span>}</td>;
@@ -147,8 +147,8 @@ function Drift() {
           {alerts.data.items.map((alert) => (
             <li key={alert.id}>
               <Dot tone={alert.resolved_at ? "plain" : severityTone(alert.severity)} />
-              <div className="grow"><Link className="hover-link wrap-any" to="/alerts" search={{ alert: alert.id }}>{alert.message}</Link><div className="row wrap tight" style={{ fontSize: 12 }}>{alert.metric && <Badge>{words(alert.metric)}</Badge>}{alert.actual_value != null && <span className="muted num">{score(alert.actual_value)}{alert.threshold != null && ` · limit ${score(alert.threshold)}`}</span>}{alert.resolved_at && <Badge tone="good">resolved</Badge>}</div></div>
-              <span className="faint nowrap" title={short(alert.created_at)} style={{ fontSize: 12 }}><Ago time={alert.created_at} /></span>
+              <div className="grow"><Link className="hover-link wrap-any" to="/alerts" search={{ alert: alert.id }}>{sentence(words(alert.message))}</Link><div className="row wrap tight small">{alert.metric && <Badge>{sentence(words(alert.metric))}</Badge>}{alert.actual_value != null && <span className="muted num">{score(alert.actual_value)}{alert.threshold != null && ` · limit ${score(alert.threshold)}`}</span>}{alert.resolved_at && <Badge tone="good">Resolved</Badge>}</div></div>
+              <span className="faint nowrap small" title={short(alert.created_at)}><Ago time={alert.created_at} /></span>
             </li>
           ))}
         </ul>

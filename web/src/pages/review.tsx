@@ -1,48 +1,38 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, getRouteApi } from "@tanstack/react-router";
 import { useEffect, useRef, useState } from "react";
-import type { PageOf, Schemas } from "../api/client";
-import { api, ok, send } from "../api/client";
-import { hash, plural, words } from "../lib/format";
+import type { Schemas } from "../api/client";
+import { api, curl, ok } from "../api/client";
+import { hash, plural, sentence } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { WordDiff } from "../ui/diff";
 import { useSay } from "../ui/layers";
-import { Hash } from "../ui/parts";
+import { Hash, MessageText } from "../ui/parts";
 import { typing } from "../ui/table";
 
 const route = getRouteApi("/review");
 
-/** An answer that a person should look at. What was seen of it stands beside its id, or in `item`. */
-interface Item {
-  id: string;
-  created_at: string;
-  status: string;
-  reason: string;
-  origin: string;
-  detail: string;
-  request_id?: string | null;
-  deployment?: string | null;
-  manifest?: string | null;
-  input?: string;
-  messages?: Schemas["Message"][];
-  output?: string | null;
-  suggestion?: string | null;
-  category?: string | null;
-  decision?: { action: string; by?: string | null; at?: string; label?: string | null; note?: string | null } | null;
-}
+type Item = Schemas["ReviewItem"];
+type Action = Schemas["ReviewAction"];
+const REASONS: Record<Schemas["ReviewReason"], [Tone, string]> = { low_rating: ["bad", "Low rating"], correction: ["accent", "Corrected by a user"], soft_failure: ["warn", "Soft failure"], shadow_loss: ["bad", "Lost in shadow"], uncertain_judge: ["info", "Judge unsure"] };
 
-type Action = "accept" | "correct" | "label" | "dismiss";
-const REASONS: Record<string, [Tone, string]> = { low_rating: ["bad", "Low rating"], correction: ["accent", "Corrected by a user"], soft_failure: ["warn", "Soft failure"], shadow_loss: ["bad", "Lost in shadow"], uncertain_judge: ["info", "Judge unsure"] };
+const STATES = ["open", "accepted", "corrected", "labelled", "dismissed"] as const satisfies Schemas["ReviewStatus"][];
+
+function Reason({ of }: { of: Item["reason"] }) {
+  const [tone, text] = REASONS[of];
+  return <Badge tone={tone}>{text}</Badge>;
+}
 
 export function ReviewPage() {
   const search = route.useSearch();
   const navigate = route.useNavigate();
-  const status = search.status ?? "open";
+  const status = STATES.find((one) => one === search.status) ?? "open";
+  const reason = search.reason && search.reason in REASONS ? (search.reason as Schemas["ReviewReason"]) : undefined;
   const set = (part: Record<string, string | undefined>) => void navigate({ search: (old) => ({ ...old, ...part }), replace: true });
-  const list = useQuery({ queryKey: ["review", status, search.reason], queryFn: () => send<PageOf<Item & { item?: Item }>>("GET", `/api/v1/reviews?${new URLSearchParams({ limit: "200", status, ...(search.reason ? { reason: search.reason } : {}) })}`) });
-  const items = list.data?.items.map((one): Item => ({ ...one.item, ...one }));
+  const list = useQuery({ queryKey: ["review", status, reason], queryFn: () => ok(api.GET("/api/v1/reviews", { params: { query: { limit: 200, status, reason } } })) });
+  const items = list.data?.items;
   const at = Math.max(0, items?.findIndex((item) => item.id === search.item) ?? 0);
   const shown = items?.[at];
   const move = (step: number) => {
@@ -53,20 +43,20 @@ export function ReviewPage() {
     <>
       <PageHead title="Review queue" lead="Answers that were rated low, corrected, failed or judged with doubt. What you decide becomes a sample of a dataset.">
         <span className="faint num">{items && (items.length === 0 ? "" : `${at + 1} of ${items.length}`)}</span>
-        <Button disabled={at <= 0} onClick={() => move(-1)}>Before</Button>
+        <Button disabled={at <= 0} onClick={() => move(-1)}>Previous</Button>
         <Button disabled={!items || at >= items.length - 1} onClick={() => move(1)}>Next</Button>
       </PageHead>
       <div className="filters">
-        <span className="segmented" role="group" aria-label="State">{["open", "accepted", "corrected", "labelled", "dismissed"].map((one) => <button key={one} type="button" aria-pressed={status === one} onClick={() => set({ status: one === "open" ? undefined : one, item: undefined })}>{one[0]?.toUpperCase() + one.slice(1)}</button>)}</span>
-        <select className="select" aria-label="Reason" value={search.reason ?? ""} onChange={(event) => set({ reason: event.target.value || undefined, item: undefined })}><option value="">Any reason</option>{Object.entries(REASONS).map(([key, [, label]]) => <option key={key} value={key}>{label}</option>)}</select>
+        <span className="segmented" role="group" aria-label="State">{STATES.map((one) => <button key={one} type="button" aria-pressed={status === one} onClick={() => set({ status: one === "open" ? undefined : one, item: undefined })}>{sentence(one)}</button>)}</span>
+        <select className="select" aria-label="Reason" value={reason ?? ""} onChange={(event) => set({ reason: event.target.value || undefined, item: undefined })}><option value="">Any reason</option>{Object.entries(REASONS).map(([key, [, label]]) => <option key={key} value={key}>{label}</option>)}</select>
       </div>
       {list.isError ? <Problem error={list.error} retry={() => void list.refetch()} /> : !items ? <Skeleton height={360} /> : !shown ? (
-        <Card label="Review queue"><Empty title={status === "open" ? "The queue is empty" : "Nothing here"} command={status === "open" ? 'curl http://localhost:8080/api/v1/feedback -H "Authorization: Bearer $LLMOPS_API_KEY" -H "content-type: application/json" -d \'{"request_id": "req_…", "thumb": "down"}\'' : undefined}>Thumbs down, corrections, soft failures and answers that judges are unsure of come here.</Empty></Card>
+        <Card label="Review queue"><Empty title={status === "open" ? "The queue is empty" : "Nothing here"} command={status === "open" ? curl("/api/v1/feedback", { request_id: "…", thumb: "down" }) : undefined}>Thumbs down, corrections, soft failures and answers that judges are unsure of come here.</Empty></Card>
       ) : (
         <div className="with-aside">
           <Card title={plural(items.length, "item")} flush>
             <nav className="versions scroll" aria-label="Items">
-              {items.map((item) => <Link key={item.id} to="/review" search={{ ...search, item: item.id }} replace aria-current={item === shown ? "true" : undefined}><span className="row tight"><Badge tone={REASONS[item.reason]?.[0] ?? "plain"}>{REASONS[item.reason]?.[1] ?? words(item.reason)}</Badge></span><span className="truncate">{item.input || item.detail}</span><span className="faint" style={{ fontSize: 11 }}>{item.deployment && `${item.deployment} · `}<Ago time={item.created_at} /></span></Link>)}
+              {items.map((item) => <Link key={item.id} to="/review" search={{ ...search, item: item.id }} replace aria-current={item === shown ? "true" : undefined}><span><Reason of={item.reason} /></span><span className="truncate">{item.input || item.detail}</span><span className="faint tiny">{item.deployment && `${item.deployment} · `}<Ago time={item.created_at} /></span></Link>)}
             </nav>
           </Card>
           <One key={shown.id} item={shown} move={move} after={() => set({ item: items[at + 1]?.id ?? items[at - 1]?.id })} />
@@ -91,13 +81,16 @@ function One({ item, move, after }: { item: Item; move: (step: number) => void; 
   const { say } = useSay();
   const decide = useMutation({
     mutationFn: (action: Action) =>
-      send<{ dataset?: Schemas["ImportedDataset"] | null }>("POST", `/api/v1/reviews/${encodeURIComponent(item.id)}/decision`, {
-        action,
-        ...(action === "correct" ? { answer } : {}),
-        ...(action === "label" ? { label } : {}),
-        ...((action === "accept" || action === "correct") && !item.input && input ? { input } : {}),
-        ...(action === "accept" || action === "correct" ? { dataset, ...(category ? { category } : {}) } : {}),
-      }),
+      ok(api.POST("/api/v1/reviews/{id}/decision", {
+        params: { path: { id: item.id } },
+        body: {
+          action,
+          ...(action === "correct" ? { answer } : {}),
+          ...(action === "label" ? { label } : {}),
+          ...((action === "accept" || action === "correct") && !item.input && input ? { input } : {}),
+          ...(action === "accept" || action === "correct" ? { dataset, ...(category ? { category } : {}) } : {}),
+        },
+      })),
     onSuccess: (decided, action) => {
       after();
       for (const key of ["review", "datasets", "dataset"]) void client.invalidateQueries({ queryKey: [key] });
@@ -128,9 +121,9 @@ function One({ item, move, after }: { item: Item; move: (step: number) => void; 
   return (
     <Card label="Item">
       <div className="stack loose">
-        <div className="row wrap"><Badge tone={REASONS[item.reason]?.[0] ?? "plain"}>{REASONS[item.reason]?.[1] ?? words(item.reason)}</Badge><span className="muted wrap-any">{item.detail}</span><span className="grow" />{item.request_id && <Link className="link" to="/traffic" search={{ record: item.request_id }}>Record</Link>}{item.manifest && <Hash of={item.manifest} />}</div>
+        <div className="row wrap"><Reason of={item.reason} /><span className="muted wrap-any">{item.detail}</span><span className="grow" />{item.request_id && <Link className="link" to="/traffic" search={{ record: item.request_id }}>Record</Link>}{item.manifest && <Hash of={item.manifest} />}</div>
         {decide.isError && <Problem error={decide.error} />}
-        {(item.messages ?? []).map((message, i) => <div key={i} className="message"><header>{message.role}</header><div>{typeof message.content === "string" ? message.content : JSON.stringify(message.content)}</div></div>)}
+        {item.messages?.map((message, i) => <MessageText key={i} of={message} />)}
         {item.input ? <div className="message"><header>Question</header><div>{item.input}</div></div> : <Field label="Question" help="No body was kept: only a person can say what was asked">{(props) => <textarea {...props} className="textarea auto" rows={2} value={input} onChange={(event) => setInput(event.target.value)} />}</Field>}
         {item.output != null && <div className="message"><header>Answer</header><div>{item.output || <span className="faint">empty</span>}</div></div>}
         {item.suggestion && <div className="message"><header>Suggested, against the answer</header><div><WordDiff before={item.output ?? ""} after={item.suggestion} /></div></div>}
@@ -150,7 +143,7 @@ function One({ item, move, after }: { item: Item; move: (step: number) => void; 
               <span className="faint wide-only"><kbd>a</kbd> accept <kbd>e</kbd> edit <kbd>d</kbd> dismiss <kbd>j</kbd> <kbd>k</kbd> move</span>
             </div>
           </>
-        ) : <p className="muted">{words(item.status)}{item.decision?.by && ` by ${item.decision.by}`}{item.decision?.label && `: ${item.decision.label}`}{item.decision?.note && ` · ${item.decision.note}`}</p>}
+        ) : <p className="muted">{sentence(item.status)}{item.decision?.by && ` by ${item.decision.by}`}{item.decision?.label && `: ${item.decision.label}`}{item.decision?.note && ` · ${item.decision.note}`}</p>}
       </div>
     </Card>
   );

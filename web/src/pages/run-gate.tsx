@@ -4,10 +4,12 @@ import { useState } from "react";
 import type { Run, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { Interval } from "../charts/frame";
-import { percent, score, words } from "../lib/format";
+import { percent, score, sentence, words } from "../lib/format";
 import { Badge, Button, Callout, Card, Empty, Field, Problem } from "../ui/base";
 import { WordDiff } from "../ui/diff";
 import { Delta, RunLink, Verdict } from "../ui/parts";
+import type { Column } from "../ui/table";
+import { Table } from "../ui/table";
 
 /** The gate's decision on a run. It is asked for: its verdict becomes the run's tag. */
 export function Gate({ run }: { run: Run }) {
@@ -57,36 +59,34 @@ export function Gate({ run }: { run: Run }) {
   );
 }
 
+const CHECKS: Column<Schemas["Check"]>[] = [
+  { head: "Check", block: true, cell: (check) => <><div className="strong">{check.name.split("/").map((part) => sentence(words(part))).join(" · ")}</div><div className="muted wrap-any small">{sentence(words(check.message))}</div></> },
+  { head: "Verdict", cell: (check) => <Verdict of={check.status} /> },
+  { head: "Baseline", right: true, cell: (check) => score(check.baseline) },
+  { head: "Now", right: true, cell: (check) => score(check.current) },
+  { head: "Difference", right: true, cell: (check) => (check.baseline != null && check.current != null ? <Delta value={check.current - check.baseline} interval={check.interval} /> : "–") },
+  {
+    head: "95 % interval",
+    wide: true,
+    width: 150,
+    cell: (check) => (check.interval?.length === 2 && check.baseline != null && check.current != null ? (
+      <><Interval value={check.current - check.baseline} lower={check.interval[0] ?? 0} upper={check.interval[1] ?? 0} from={-0.3} to={0.3} limit={0} tone={check.status === "fail" ? "var(--bad)" : "var(--series-1)"} /><span className="faint num tiny nowrap">{score(check.interval[0])} to {score(check.interval[1])}{check.n != null && ` · n ${check.n}`}</span></>
+    ) : <span className="faint">–</span>),
+  },
+  { head: "Limit", right: true, cell: (check) => check.limit ?? "–" },
+];
+
 function Report({ report }: { report: Schemas["GateReport"] }) {
   const tone = report.verdict === "pass" ? "good" : report.verdict === "fail" ? "bad" : "warn";
   return (
     <>
       <Callout tone={tone}>
         <strong>{report.verdict === "pass" ? "The gate passes." : report.verdict === "fail" ? "The gate says no." : "The gate cannot decide."}</strong>{" "}
-        {report.baseline ? <>Compared with the baseline <RunLink run={report.baseline.id} /> ({report.baseline.prompt_name}@{report.baseline.prompt_version}).</> : "There is no baseline: only the absolute limits decide."}
+        {report.baseline ? <>Compared with <RunLink run={report.baseline.id}>the baseline</RunLink> ({report.baseline.prompt_name}@{report.baseline.prompt_version}).</> : "There is no baseline: only the absolute limits decide."}
       </Callout>
       {report.notices.map((notice) => <Callout key={notice} tone="warn">{notice}</Callout>)}
       <Card title="Checks" flush>
-        <div className="table-wrap">
-          <table className="table" aria-label="Checks of the gate">
-            <thead><tr><th scope="col">Check</th><th scope="col">Verdict</th><th scope="col" className="right">Baseline</th><th scope="col" className="right">Now</th><th scope="col" className="right">Difference</th><th scope="col" style={{ minWidth: 130 }}>95 % interval</th><th scope="col" className="right">Limit</th></tr></thead>
-            <tbody>
-              {report.checks.map((check) => (
-                <tr key={check.name}>
-                  <td><div style={{ fontWeight: 500 }}>{words(check.name)}</div><div className="muted wrap-any" style={{ fontSize: 12 }}>{check.message}</div></td>
-                  <td><Verdict of={check.status} /></td>
-                  <td className="right num">{score(check.baseline)}</td>
-                  <td className="right num">{score(check.current)}</td>
-                  <td className="right">{check.baseline != null && check.current != null ? <Delta value={check.current - check.baseline} interval={check.interval} /> : "–"}</td>
-                  <td>{check.interval?.length === 2 && check.baseline != null && check.current != null ? (
-                    <><Interval value={check.current - check.baseline} lower={check.interval[0] ?? 0} upper={check.interval[1] ?? 0} from={-0.3} to={0.3} limit={0} tone={check.status === "fail" ? "var(--bad)" : "var(--series-1)"} /><span className="faint num" style={{ fontSize: 11 }}>{score(check.interval[0])} to {score(check.interval[1])}{check.n != null && ` · n ${check.n}`}</span></>
-                  ) : <span className="faint">–</span>}</td>
-                  <td className="right num">{check.limit ?? "–"}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table label="Checks of the gate" columns={CHECKS} rows={report.checks} id={(check) => check.name} />
       </Card>
       {report.samples.length > 0 && (
         <Card title="Samples that explain it" aside={<span className="faint">the answer now, against the expected one</span>} flush>
@@ -95,9 +95,9 @@ function Report({ report }: { report: Schemas["GateReport"] }) {
               <li key={sample.sample_id} style={{ display: "block" }}>
                 <div className="row wrap" style={{ marginBottom: 4 }}>
                   <Link className="link mono" to="/runs/$run" params={{ run: report.run.id }} search={{ tab: "samples", sample: sample.sample_id }}>{sample.sample_id}</Link>
-                  <Badge>{words(sample.category)}</Badge>
+                  <Badge>{sentence(words(sample.category))}</Badge>
                   {sample.composite != null && <span className="num">{score(sample.baseline_composite)} → {score(sample.composite)}</span>}
-                  {sample.reasons.map((reason) => <Badge key={reason} tone="bad">{reason}</Badge>)}
+                  {sample.reasons.map((reason) => <Badge key={reason} tone="bad">{words(reason)}</Badge>)}
                 </div>
                 <div className="muted wrap-any">{sample.input}</div>
                 <div className="split" style={{ marginTop: 6 }}>

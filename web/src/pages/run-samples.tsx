@@ -4,11 +4,12 @@ import { useEffect } from "react";
 import type { Run, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { Interval } from "../charts/frame";
-import { money, ms, score, whole, words } from "../lib/format";
+import { money, ms, plural, score, sentence, words } from "../lib/format";
 import { Badge, Button, Card, Copy, Empty, Problem, Skeleton } from "../ui/base";
 import { WordDiff } from "../ui/diff";
 import { Judgement } from "../ui/judgement";
 import { Dialog } from "../ui/layers";
+import { MessageText } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { ListFoot, Table, typing } from "../ui/table";
 
@@ -42,7 +43,7 @@ export function Samples({ run }: { run: Run }) {
     { head: "Outcome", cell: (row) => <Outcome of={row} /> },
     { head: "Composite", right: true, cell: (row) => score(composite(row)) },
     { head: "Category", wide: true, cell: (row) => <span className="nowrap">{words(row.category)}</span> },
-    { head: "Why", cell: (row) => <span className="muted">{row.outcome.status === "errored" ? row.outcome.reason : (row.outcome.failures ?? []).join(", ") || <span className="faint">–</span>}</span> },
+    { head: "Why", cell: (row) => <span className="muted">{words(row.outcome.status === "errored" ? row.outcome.reason : (row.outcome.failures ?? []).join(", ")) || <span className="faint wide-only">–</span>}</span> },
     { head: "Answer", wide: true, cell: (row) => <div className="truncate muted" style={{ maxWidth: 280 }}>{row.output || <span className="faint">empty</span>}</div> },
     { head: "Latency", right: true, wide: true, cell: (row) => (row.cached ? <span className="faint">cached</span> : ms(row.latency_ms)) },
   ];
@@ -97,8 +98,8 @@ function SampleDrawer({ run, sample, order, go }: { run: Run; sample: string; or
       onClose={() => go(undefined)}
       footer={
         <>
-          <span className="faint grow"><kbd>j</kbd> <kbd>k</kbd> next and before</span>
-          <Button disabled={at <= 0} onClick={() => go(order[at - 1])}>Before</Button>
+          <span className="faint grow row tight"><kbd>j</kbd> <kbd>k</kbd> next and previous</span>
+          <Button disabled={at <= 0} onClick={() => go(order[at - 1])}>Previous</Button>
           <Button disabled={at < 0 || at >= order.length - 1} onClick={() => go(order[at + 1])}>Next</Button>
         </>
       }
@@ -118,8 +119,8 @@ export function SampleInput({ sample }: { sample: Schemas["SampleAt"] | undefine
   if (!sample) return <Skeleton height={60} />;
   return (
     <>
-      <div className="row wrap">{sample.category && <Badge>{words(sample.category)}</Badge>}{sample.source && <Badge outline>from {sample.source}</Badge>}</div>
-      {(sample.messages ?? []).map((message, i) => <div key={i} className="message"><header>{message.role}</header><div>{typeof message.content === "string" ? message.content : JSON.stringify(message.content, null, 2)}</div></div>)}
+      <div className="row wrap">{sample.category && <Badge>{sentence(words(sample.category))}</Badge>}{sample.source && <Badge outline>From {sample.source}</Badge>}</div>
+      {sample.messages?.map((message, i) => <MessageText key={i} of={message} />)}
       {sample.input && <div className="message"><header>Question <span className="grow" /><Copy text={sample.input} /></header><div>{sample.input}</div></div>}
       {(sample.context ?? []).map((context, i) => <div key={i} className="message"><header>Context</header><div>{context}</div></div>)}
       {sample.variables && Object.keys(sample.variables).length > 0 && <pre className="code" tabIndex={0}>{JSON.stringify(sample.variables, null, 2)}</pre>}
@@ -135,7 +136,7 @@ function Trial({ result, expected, several, run }: { result: Result; expected: s
         {several && <h3>Trial {result.trial + 1}</h3>}
         <Outcome of={result} />
         {outcome.status === "scored" && outcome.composite != null && <span className="num">composite {score(outcome.composite)}</span>}
-        <span className="faint num">{result.cached ? "from the cache" : ms(result.latency_ms)} · {whole((result.usage.prompt_tokens ?? 0) + (result.usage.completion_tokens ?? 0))} tokens · {money(result.cost + (result.judge_cost ?? 0))}{result.finish_reason && ` · ${result.finish_reason}`}</span>
+        <span className="faint num">{result.cached ? "from the cache" : ms(result.latency_ms)} · {plural((result.usage.prompt_tokens ?? 0) + (result.usage.completion_tokens ?? 0), "token")} · {money(result.cost + (result.judge_cost ?? 0))}{result.finish_reason && ` · ${result.finish_reason}`}</span>
       </div>
       {outcome.status === "errored" && <div className="callout warn">{outcome.message}</div>}
       <div className="message">
@@ -161,10 +162,10 @@ function Trial({ result, expected, several, run }: { result: Result; expected: s
             return (
               <div key={name} className="message">
                 <header>
-                  <span style={{ color: "var(--text)" }}>{words(name)}</span>
+                  <span style={{ color: "var(--text)" }}>{sentence(words(name))}</span>
                   {spec?.weight != null && <span>weight {spec.weight}</span>}
                   <span className="grow" />
-                  <span className={`num ${threshold != null && scale ? (metric.score < threshold ? "bad" : "good") : ""}`} style={{ fontSize: 12 }}>{spec?.kind === "latency" ? ms(metric.score) : spec?.kind === "cost" ? money(metric.score) : score(metric.score)}{threshold != null && scale && <span className="faint"> of {threshold}</span>}</span>
+                  <span className={`num small ${threshold != null && scale ? (metric.score < threshold ? "bad" : "good") : ""}`}>{spec?.kind === "latency" ? ms(metric.score) : spec?.kind === "cost" ? money(metric.score) : score(metric.score)}{threshold != null && scale && <span className="faint"> of {threshold}</span>}</span>
                 </header>
                 {(metric.reason || metric.detail != null) && <div style={{ whiteSpace: "normal" }}><Judgement metric={metric} /></div>}
                 {!metric.reason && metric.detail == null && scale && <div style={{ padding: "4px 12px" }}><Interval value={metric.score} lower={metric.score} upper={metric.score} limit={threshold} /></div>}

@@ -3,15 +3,18 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import type { Run, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { Histogram, Interval } from "../charts/frame";
-import { moment, money, ms, percent, plural, score, whole, words } from "../lib/format";
+import { moment, money, ms, percent, plural, score, sentence, whole, words } from "../lib/format";
 import { useRefusal } from "../session";
-import { Ago, Badge, Bar, Button, Callout, Card, Empty, Est, PageHead, Problem, Skeleton } from "../ui/base";
+import { Ago, Badge, Bar, Button, Callout, Card, Coming, Empty, Est, PageHead, Problem, Skeleton } from "../ui/base";
+import { useCrumb } from "../ui/crumb";
 import { Confirm, useSay } from "../ui/layers";
 import { Hash, PromptLink, RunStatus, Verdict, PART } from "../ui/parts";
 import { useState } from "react";
 import { Gate } from "./run-gate";
 import { Samples } from "./run-samples";
 import { useBaselines } from "./runs";
+import type { Column } from "../ui/table";
+import { Table } from "../ui/table";
 
 const route = getRouteApi("/runs/$run");
 const TABS = [
@@ -31,6 +34,7 @@ export function RunPage() {
     refetchInterval: (query) => (query.state.data?.status === "running" ? 5_000 : false),
   });
   const baselines = useBaselines();
+  useCrumb(found.data?.name);
   if (found.isError && !found.data) return <Problem error={found.error} retry={() => void found.refetch()} />;
   const run = found.data;
   return (
@@ -40,7 +44,7 @@ export function RunPage() {
         badge={run && <><RunStatus run={run} />{baselines.has(run.id) && <Badge tone="accent">Baseline</Badge>}{run.tags?.gate && <Verdict of={run.tags.gate} />}{run.metadata?.simulated === true && <Badge>Simulated</Badge>}</>}
         lead={run && <span className="row wrap" style={{ gap: "2px 12px" }}><PromptLink name={run.prompt_name} version={run.prompt_version} /><span className="mono">{run.model_name}</span><Link className="hover-link" to="/datasets/$name" params={{ name: run.dataset }} search={{ version: run.spec.dataset_version }}>{run.dataset}</Link><Ago time={run.created_at} /></span>}
       >
-        {run && <Actions run={run} />}
+        {run ? <Actions run={run} /> : <Coming />}
       </PageHead>
       {run?.description && <p className="muted">{run.description}</p>}
       {run?.error && <Callout tone="bad"><strong>{run.error}</strong></Callout>}
@@ -138,25 +142,17 @@ function Summary({ run }: { run: Run }) {
 }
 
 function Categories({ run, results }: { run: Run; results: Schemas["RunResults"] }) {
-  const rows = Object.entries(results.categories);
+  const rows = Object.entries(results.categories).map(([name, category]) => ({ name, ...category }));
+  const columns: Column<(typeof rows)[number]>[] = [
+    { head: "Category", cell: ({ name }) => <Link className="cover" to="/runs/$run" params={{ run: run.id }} search={{ tab: "samples", category: name }}>{name ? sentence(words(name)) : "No category"}</Link> },
+    { head: "Score", cell: (one) => <Est of={one.score} /> },
+    { head: <span className="sr">Interval</span>, wide: true, width: "24%", cell: (one) => one.score && <Interval {...one.score} limit={run.spec.scoring.pass_threshold ?? null} /> },
+    { head: "Passed", right: true, cell: (one) => <>{one.samples - one.failed - one.errored}/{one.samples}{one.errored > 0 && <span className="bad"> · {one.errored} errored</span>}</> },
+    { head: "Weight", right: true, cell: (one) => percent(one.weight) },
+  ];
   return (
     <Card title="Categories" flush aside={<span className="faint">95 % intervals</span>}>
-      <div className="table-wrap">
-        <table className="table" aria-label="Scores of categories">
-          <thead><tr><th scope="col">Category</th><th scope="col">Score</th><th scope="col" style={{ minWidth: 120 }}><span className="sr">Interval</span></th><th scope="col" className="right">Passed</th><th scope="col" className="right wide-only">Weight</th></tr></thead>
-          <tbody>
-            {rows.map(([name, category]) => (
-              <tr key={name} data-row onClick={(event) => event.currentTarget.querySelector("a")?.click()}>
-                <td><Link className="cover" to="/runs/$run" params={{ run: run.id }} search={{ tab: "samples", category: name }}>{name ? words(name) : "no category"}</Link></td>
-                <td><Est of={category.score} /></td>
-                <td>{category.score && <Interval {...category.score} limit={run.spec.scoring.pass_threshold ?? null} />}</td>
-                <td className="right num">{category.samples - category.failed - category.errored}/{category.samples}{category.errored > 0 && <span className="bad"> · {category.errored} err</span>}</td>
-                <td className="right num wide-only">{percent(category.weight)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table label="Scores of categories" columns={columns} rows={rows} id={(one) => one.name} />
     </Card>
   );
 }
@@ -167,32 +163,22 @@ function Distribution({ run }: { run: Run }) {
   return (
     <Card title="Spread of composites" aside={spread.data && <span className="faint num">{plural(total, "answer")}{spread.data.errored > 0 && `, ${spread.data.errored} errored`}</span>}>
       {spread.isError ? <Problem error={spread.error} /> : !spread.data ? <Skeleton height={180} /> : <Histogram bins={spread.data.bins} label="Answers by composite score" height={180} />}
-      <div className="chart-legend" style={{ marginTop: 8 }}><span><i style={{ background: "var(--good)", height: 8 }} />passed</span><span><i style={{ background: "var(--bad)", height: 8 }} />failed</span></div>
+      <div className="chart-legend" style={{ marginTop: 8 }}><span className="grow">Answers by composite score</span><span><i style={{ background: "var(--good)", height: 8 }} />passed</span><span><i style={{ background: "var(--bad)", height: 8 }} />failed</span></div>
     </Card>
   );
 }
 
 function Metrics({ run, results }: { run: Run; results: Schemas["RunResults"] }) {
+  const rows = Object.entries(results.metric_details).map(([name, estimate]) => ({ name, estimate, spec: run.spec.scoring.metrics[name] }));
+  const columns: Column<(typeof rows)[number]>[] = [
+    { head: "Metric", cell: ({ name, spec }) => <>{sentence(words(name))}<div className="faint tiny">{[spec && spec.kind !== name ? words(spec.kind) : "", results.judges?.[name]?.judges.join(", ")].filter(Boolean).join(" · ")}</div></> },
+    { head: "Mean", cell: ({ estimate, spec }) => (spec?.kind === "latency" ? <Est of={estimate} show={ms} /> : spec?.kind === "cost" ? <Est of={estimate} show={money} /> : <Est of={estimate} />) },
+    { head: "Weight", right: true, cell: ({ spec }) => (spec?.weight != null ? percent(spec.weight) : <span className="faint">reported</span>) },
+    { head: "Threshold", right: true, cell: ({ spec }) => (spec?.weight != null || spec?.threshold != null ? (spec.threshold ?? run.spec.scoring.pass_threshold ?? "–") : "–") },
+  ];
   return (
     <Card title="Metrics" flush>
-      <div className="table-wrap">
-        <table className="table" aria-label="Metrics">
-          <thead><tr><th scope="col">Metric</th><th scope="col">Mean</th><th scope="col" className="right">Weight</th><th scope="col" className="right">Threshold</th></tr></thead>
-          <tbody>
-            {Object.entries(results.metric_details).map(([name, estimate]) => {
-              const spec = run.spec.scoring.metrics[name];
-              return (
-                <tr key={name}>
-                  <td>{words(name)}<div className="faint" style={{ fontSize: 11, lineHeight: "15px" }}>{spec?.kind !== name ? spec?.kind : ""}{results.judges?.[name] && `${results.judges[name].judges.join(", ")}`}</div></td>
-                  <td>{spec?.kind === "latency" ? <Est of={estimate} show={ms} /> : spec?.kind === "cost" ? <Est of={estimate} show={money} /> : <Est of={estimate} />}</td>
-                  <td className="right num">{spec?.weight != null ? percent(spec.weight) : <span className="faint">reported</span>}</td>
-                  <td className="right num">{spec?.weight != null || spec?.threshold != null ? (spec.threshold ?? run.spec.scoring.pass_threshold ?? "–") : "–"}</td>
-                </tr>
-              );
-            })}
-          </tbody>
-        </table>
-      </div>
+      <Table label="Metrics" columns={columns} rows={rows} id={(one) => one.name} />
     </Card>
   );
 }
@@ -200,24 +186,14 @@ function Metrics({ run, results }: { run: Run; results: Schemas["RunResults"] })
 function Reasons({ run, results }: { run: Run; results: Schemas["RunResults"] }) {
   const rows = [...Object.entries(results.failure_reasons).map(([reason, n]) => ({ reason, n, errored: false })), ...Object.entries(results.error_reasons).map(([reason, n]) => ({ reason, n, errored: true }))].sort((a, b) => b.n - a.n);
   const most = Math.max(1, ...rows.map((row) => row.n));
+  const columns: Column<(typeof rows)[number]>[] = [
+    { head: "Reason", cell: (row) => <><Link className="cover wrap-any" to="/runs/$run" params={{ run: run.id }} search={{ tab: "samples", status: row.errored ? "errored" : "failed" }}>{words(row.reason)}</Link>{row.errored && <> <Badge tone="warn">Errored</Badge></>}</> },
+    { head: "Answers", right: true, cell: (row) => row.n },
+    { head: <span className="sr">Share</span>, wide: true, width: "34%", cell: (row) => <Bar value={row.n / most} tone="bad" /> },
+  ];
   return (
     <Card title="Why samples failed" flush>
-      {rows.length === 0 ? <Empty title="Nothing failed">Every answer reached every threshold.</Empty> : (
-        <div className="table-wrap">
-          <table className="table" aria-label="Reasons">
-            <thead><tr><th scope="col">Reason</th><th scope="col" className="right">Answers</th><th scope="col" style={{ width: "34%" }}><span className="sr">Share</span></th></tr></thead>
-            <tbody>
-              {rows.map((row) => (
-                <tr key={row.reason} data-row onClick={(event) => event.currentTarget.querySelector("a")?.click()}>
-                  <td className="wrap-any"><Link className="cover" to="/runs/$run" params={{ run: run.id }} search={{ tab: "samples", status: row.errored ? "errored" : "failed" }}>{row.reason}</Link>{row.errored && <> <Badge tone="warn">errored</Badge></>}</td>
-                  <td className="right num">{row.n}</td>
-                  <td><Bar value={row.n / most} tone="bad" /></td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
+      <Table label="Reasons" columns={columns} rows={rows} id={(row) => `${row.errored}/${row.reason}`} empty={<Empty title="Nothing failed">Every answer reached every threshold.</Empty>} />
     </Card>
   );
 }
@@ -241,11 +217,11 @@ function Setup({ run }: { run: Run }) {
           <dt>Response cache</dt><dd>{spec.cache ? "may be used" : "not used"}</dd>
           <dt>Created</dt><dd>{moment(run.created_at)}</dd>
           {run.start_time && run.end_time && <><dt>Took</dt><dd>{ms(new Date(run.end_time).getTime() - new Date(run.start_time).getTime())}</dd></>}
-          {Object.entries(run.tags ?? {}).map(([name, value]) => <div key={name} style={{ display: "contents" }}><dt>Tag</dt><dd><Badge mono>{name}={value}</Badge></dd></div>)}
-          {Object.entries(run.metadata ?? {}).map(([name, value]) => <div key={name} style={{ display: "contents" }}><dt>{name}</dt><dd className="mono">{typeof value === "string" ? (/^https?:\/\//.test(value) ? <a className="link" href={value} target="_blank" rel="noreferrer">{value}</a> : value) : JSON.stringify(value)}</dd></div>)}
+          {Object.entries(run.tags ?? {}).map(([name, value]) => <div key={name}><dt>Tag</dt><dd><Badge mono>{name}={value}</Badge></dd></div>)}
+          {Object.entries(run.metadata ?? {}).map(([name, value]) => <div key={name}><dt>{name}</dt><dd className="mono">{typeof value === "string" ? (/^https?:\/\//.test(value) ? <a className="link" href={value} target="_blank" rel="noreferrer">{value}</a> : value) : JSON.stringify(value)}</dd></div>)}
         </dl>
       </Card>
-      <div className="stack" style={{ gap: 12 }}>
+      <div className="stack spaced">
         {manifest.system && <Card title="System message"><pre className="code" tabIndex={0}>{manifest.system}</pre></Card>}
         <Card title="Scoring"><pre className="code" tabIndex={0}>{JSON.stringify(spec.scoring, null, 2)}</pre></Card>
       </div>

@@ -3,7 +3,7 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
 import type { Run } from "../api/client";
 import { api, ok } from "../api/client";
-import { money } from "../lib/format";
+import { money, sentence } from "../lib/format";
 import { Ago, Badge, Bar, Button, Card, Empty, Est, PageHead } from "../ui/base";
 import { RunStatus, Verdict, shortId } from "../ui/parts";
 import type { Column } from "../ui/table";
@@ -47,9 +47,8 @@ export function RunsPage() {
           <span className="row tight">
             <Link className="cover truncate" style={{ maxWidth: 340 }} to="/runs/$run" params={{ run: run.id }}>{run.name}</Link>
             {baselines.has(run.id) && <Badge tone="accent">Baseline</Badge>}
-            {run.metadata?.simulated === true && <Badge>Simulated</Badge>}
           </span>
-          <span className="faint" style={{ fontSize: 12, lineHeight: "16px" }}>{run.dataset}{run.spec.suite && ` · ${run.spec.suite}`} · <span className="mono" style={{ fontSize: 11 }}>{shortId(run.id)}</span></span>
+          <span className="faint" style={{ fontSize: 12, lineHeight: "16px" }}>{run.dataset}{run.spec.suite && ` · ${run.spec.suite}`}{run.metadata?.simulated === true && " · simulated"} · <span className="mono tiny">{shortId(run.id)}</span></span>
         </div>
       ),
     },
@@ -73,9 +72,9 @@ export function RunsPage() {
       <div className="filters" role="search" aria-label="Filter runs">
         <select className="select" aria-label="Status" value={search.status ?? ""} onChange={(event) => set("status", event.target.value)}>
           <option value="">Any status</option>
-          {STATUSES.map((status) => <option key={status} value={status}>{status[0]?.toUpperCase() + status.slice(1)}</option>)}
+          {STATUSES.map((status) => <option key={status} value={status}>{sentence(status)}</option>)}
         </select>
-        {FIELDS.map((name) => <Filter key={name} name={name} value={search[name] ?? ""} onChange={(value) => set(name, value)} placeholder={name === "tag" ? "Tag, branch=main" : `${name[0]?.toUpperCase()}${name.slice(1)}`} />)}
+        {FIELDS.map((name) => <Filter key={name} name={name} value={search[name] ?? ""} onChange={(value) => set(name, value)} placeholder={name === "tag" ? "Tag, branch=main" : sentence(name)} />)}
         {filtered && <Button kind="quiet" onClick={() => void navigate({ search: {} })}>Clear</Button>}
       </div>
       <Card label="Runs" flush>

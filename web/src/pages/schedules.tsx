@@ -2,7 +2,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, getRouteApi } from "@tanstack/react-router";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
-import { moment, words } from "../lib/format";
+import { moment, sentence, words } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Card, Empty, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
@@ -17,13 +17,10 @@ const FIRING: Record<Schemas["FiringStatus"], Tone> = { due: "info", started: "g
 
 /** What a schedule does, in a few words. */
 function what(schedule: Schedule): string {
-  const { run } = schedule;
+  const { run, task } = schedule;
   if (run) return `${run.suite ?? run.target.name} on ${run.dataset}`;
-  // What else there is grows with the server: it is named by its own word.
-  const task = (schedule as { task?: string | Record<string, unknown> | null }).task;
-  if (typeof task === "string") return words(task);
-  const name = task && (typeof task.kind === "string" ? task.kind : Object.keys(task)[0]);
-  return name ? words(name) : "something else than a run";
+  if (task?.kind === "rehearsal") return `Rehearses a rollback of ${task.deployment}`;
+  return task ? sentence(words(task.kind)) : "–";
 }
 
 export function SchedulesPage() {
@@ -33,11 +30,11 @@ export function SchedulesPage() {
   const refusal = useRefusal();
   const act = useAct();
   const columns: Column<Schedule>[] = [
-    { head: "Schedule", cell: (one) => <span className="row tight"><Link className="cover" to="/schedules" search={{ schedule: one.name }} replace>{one.name}</Link>{one.paused && <Badge tone="warn">paused</Badge>}{one.origin === "config" && <Badge>llmops.yaml</Badge>}</span> },
+    { head: "Schedule", cell: (one) => <span className="row tight"><Link className="cover" to="/schedules" search={{ schedule: one.name }} replace>{one.name}</Link>{one.paused && <Badge tone="warn">Paused</Badge>}{one.origin === "config" && <Badge>llmops.yaml</Badge>}</span> },
     { head: "When", cell: (one) => <span className="mono">{one.cron ?? `every ${one.every}`}</span> },
     { head: "What", wide: true, cell: (one) => <span className="muted">{what(one)}</span> },
-    { head: "Next", cell: (one) => (one.paused ? <span className="faint">–</span> : <Ago time={one.next_at} />) },
-    { head: "Last", wide: true, cell: (one) => (one.last ? <span className="row tight"><Badge tone={FIRING[one.last.status]}>{one.last.status}</Badge><Ago time={one.last.fire_at} /></span> : <span className="faint">never</span>) },
+    { head: "Next", cell: (one) => (one.paused ? <span className="faint wide-only">–</span> : <Ago time={one.next_at} />) },
+    { head: "Last", wide: true, cell: (one) => (one.last ? <span className="row tight"><Badge tone={FIRING[one.last.status]}>{sentence(one.last.status)}</Badge><Ago time={one.last.fire_at} /></span> : <span className="faint">never</span>) },
     { head: <span className="sr">Actions</span>, right: true, cell: (one) => <span className="row tight" style={{ justifyContent: "flex-end" }}><Button small refused={refusal("operator")} onClick={() => act.mutate({ schedule: one.name, what: "run" })}>Run now</Button><Button small kind="quiet" refused={refusal("operator")} onClick={() => act.mutate({ schedule: one.name, what: one.paused ? "resume" : "pause" })}>{one.paused ? "Resume" : "Pause"}</Button></span> },
   ];
   return (
@@ -81,15 +78,15 @@ function ScheduleDialog({ name, onClose }: { name: string; onClose: () => void }
             <dt>Time zone</dt><dd>{one.timezone ?? "UTC"}</dd>
             {one.run ? <><dt>Target</dt><dd>{one.run.target.name}</dd></> : <><dt>Does</dt><dd>{what(one)}</dd></>}
             {one.run && <><dt>Dataset</dt><dd><Link className="link" to="/datasets/$name" params={{ name: one.run.dataset.split("@")[0] ?? "" }}>{one.run.dataset}</Link></dd></>}
-            <dt>Overlap</dt><dd>{one.overlap === "queue" ? "waits for the run before" : "left out while the run before is at work"}</dd>
+            <dt>Overlap</dt><dd>{one.overlap === "queue" ? "waits for the previous one" : "left out while the previous one is at work"}</dd>
             <dt>Missed</dt><dd>{one.missed === "run_once" ? "made up for, once" : "left out"}</dd>
           </dl>
-          <h3>Next</h3>
+          <h3>Next <span className="faint" style={{ fontWeight: 400 }}>in your time zone, {Intl.DateTimeFormat().resolvedOptions().timeZone}</span></h3>
           {preview.data ? <ul>{preview.data.firings.map((at) => <li key={at} className="num">{moment(at)}</li>)}</ul> : <Skeleton height={60} />}
-          <h3>Before</h3>
+          <h3>Past</h3>
           {firings.isError ? <Problem error={firings.error} /> : <Table label="Firings" compact rows={firings.data?.items} id={(firing) => firing.fire_at} expected={3} columns={[
             { head: "Time", cell: (firing) => moment(firing.fire_at) },
-            { head: "State", cell: (firing) => <Badge tone={FIRING[firing.status]}>{firing.status}</Badge> },
+            { head: "State", cell: (firing) => <Badge tone={FIRING[firing.status]}>{sentence(firing.status)}</Badge> },
             { head: "Run", cell: (firing) => (firing.run ? <RunLink run={firing.run} /> : <span className="muted">{firing.note ?? "–"}</span>) },
           ]} empty={<p className="muted">It never fired.</p>} />}
         </>

@@ -1,11 +1,12 @@
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, getRouteApi } from "@tanstack/react-router";
 import { useMemo } from "react";
-import type { PageOf, Schemas } from "../api/client";
-import { api, ok, send } from "../api/client";
+import type { Schemas } from "../api/client";
+import { api, curl, ok } from "../api/client";
 import type { LineData } from "../charts/frame";
 import { LineChart } from "../charts/frame";
-import { compact, moment, money, ms, percent, whole, words } from "../lib/format";
+import { moment, money, ms, percent, plural, sentence, whole, words } from "../lib/format";
+import { hourly } from "../lib/traffic";
 import { Ago, Badge, Button, Card, Copy, Empty, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { Dialog, useSay } from "../ui/layers";
@@ -18,7 +19,7 @@ const route = getRouteApi("/traffic");
 type Call = Schemas["RequestRecord"];
 const OUTCOMES: Record<Call["outcome"], [Tone, string]> = { ok: ["good", "Answered"], upstream_error: ["bad", "Provider error"], unavailable: ["bad", "Unavailable"], cut: ["warn", "Broke off"], cancelled: ["plain", "Caller left"], refused: ["warn", "Refused"] };
 
-export function OutcomeBadge({ of }: { of: Call["outcome"] }) {
+function OutcomeBadge({ of }: { of: Call["outcome"] }) {
   const [tone, text] = OUTCOMES[of];
   return <Badge tone={tone}>{text}</Badge>;
 }
@@ -44,7 +45,7 @@ export function TrafficPage() {
   const columns: Column<Call>[] = [
     { head: "Time", cell: (call) => <Link className="cover nowrap" to="/traffic" search={{ ...search, record: call.id }} replace><Ago time={call.at} /></Link> },
     { head: "Deployment", cell: (call) => <span className="row tight nowrap">{call.deployment ?? <span className="faint">direct</span>}{call.variant && <Badge tone="accent">{call.variant.split("/").pop()}</Badge>}</span> },
-    { head: "Outcome", cell: (call) => <span className="row tight"><OutcomeBadge of={call.outcome} />{call.soft_failures?.map((soft) => <Badge key={soft.kind} tone="warn">{words(soft.kind)}</Badge>)}</span> },
+    { head: "Outcome", cell: (call) => <span className="row tight"><OutcomeBadge of={call.outcome} />{call.soft_failures?.map((soft) => <Badge key={soft.kind} tone="warn">{sentence(words(soft.kind))}</Badge>)}</span> },
     { head: "Model", wide: true, cell: (call) => <span className="mono nowrap">{call.model}</span> },
     { head: "User", wide: true, cell: (call) => <span className="truncate" style={{ display: "block", maxWidth: 140 }}>{call.user ?? <span className="faint">–</span>}</span> },
     { head: "Tokens", right: true, wide: true, cell: (call) => `${whole(call.usage.prompt_tokens ?? 0)} → ${whole(call.usage.completion_tokens ?? 0)}` },
@@ -60,11 +61,11 @@ export function TrafficPage() {
       <div className="filters" role="search" aria-label="Filter calls">
         <select className="select" aria-label="Outcome" value={search.outcome ?? ""} onChange={(event) => set({ outcome: event.target.value || undefined })}><option value="">Any outcome</option>{Object.entries(OUTCOMES).map(([key, [, label]]) => <option key={key} value={key}>{label}</option>)}</select>
         <label className="check"><input type="checkbox" checked={search.soft === "true"} onChange={(event) => set({ soft: event.target.checked ? "true" : undefined })} />Soft failures only</label>
-        {(["deployment", "model", "user", "session"] as const).map((name) => <Filter key={name} name={name} placeholder={`${name[0]?.toUpperCase()}${name.slice(1)}`} value={search[name] ?? ""} onChange={(value) => set({ [name]: value || undefined })} />)}
+        {(["deployment", "model", "user", "session"] as const).map((name) => <Filter key={name} name={name} placeholder={sentence(name)} value={search[name] ?? ""} onChange={(value) => set({ [name]: value || undefined })} />)}
         {filtered && <Button kind="quiet" onClick={() => void navigate({ search: { hours: hoursText } })}>Clear</Button>}
       </div>
       <Card label="Calls" flush>
-        <Table label="Calls" columns={columns} rows={rows} id={(call) => call.id} error={records.error} retry={() => void records.refetch()} empty={filtered ? <Empty title="No call fits" action={<Button onClick={() => void navigate({ search: {} })}>Clear the filters</Button>} /> : <Empty title="No calls yet" command={'curl http://localhost:8080/v1/chat/completions -H "Authorization: Bearer $LLMOPS_API_KEY" -d \'{"model": "support-bot", "messages": [{"role": "user", "content": "Hello"}]}\''}>Point an OpenAI client’s base URL at this server’s <code>/v1</code>.</Empty>} />
+        <Table label="Calls" columns={columns} rows={rows} id={(call) => call.id} error={records.error} retry={() => void records.refetch()} empty={filtered ? <Empty title="No call fits" action={<Button onClick={() => void navigate({ search: {} })}>Clear the filters</Button>} /> : <Empty title="No calls yet" command={curl("/v1/chat/completions", { model: "support-bot", messages: [{ role: "user", content: "Hello" }] })}>Point an OpenAI client’s base URL at this server’s <code>/v1</code>.</Empty>} />
         {rows && rows.length > 0 && <ListFoot shown={rows.length} more={records.hasNextPage} loading={records.isFetchingNextPage} onMore={() => void records.fetchNextPage()} what={rows.length === 1 ? "call" : "calls"} />}
       </Card>
       {record && <CallDrawer id={record} onClose={() => set({ record: undefined })} />}
@@ -74,34 +75,25 @@ export function TrafficPage() {
 
 function Sums({ deployment, environment, hours, setHours }: { deployment: string | undefined; environment: string | undefined; hours: number; setHours: (hours: number) => void }) {
   const traffic = useQuery({ queryKey: ["traffic", deployment, environment, hours], queryFn: () => ok(api.GET("/api/v1/traffic", { params: { query: { deployment, environment, hours } } })), refetchInterval: 60_000, placeholderData: (old) => old });
-  const data = useMemo((): LineData | null => {
-    const list = traffic.data?.hours ?? [];
-    if (list.length < 2) return null;
-    const rate = (part: number, all: number) => (all ? part / all : null);
-    return {
-      x: list.map((hour) => new Date(hour.at).getTime() / 1000),
-      series: [
-        { label: "Failed", values: list.map((hour) => rate(hour.failed, hour.calls)), n: list.map((hour) => hour.calls), colour: 3, points: false },
-        { label: "Soft failures", values: list.map((hour) => rate(hour.soft_failed, hour.calls)), n: list.map((hour) => hour.calls), colour: 4, points: false },
-      ],
-      show: percent,
-      min: 0,
-    };
-  }, [traffic.data]);
-  const latency = useMemo((): LineData | null => {
-    const list = traffic.data?.hours ?? [];
-    if (list.length < 2) return null;
-    return { x: list.map((hour) => new Date(hour.at).getTime() / 1000), series: [{ label: "Median", values: list.map((hour) => hour.p50_ms ?? null), n: list.map((hour) => hour.calls), colour: 1, points: false }, { label: "95 % are faster", values: list.map((hour) => hour.p95_ms ?? null), colour: 2, dashed: true, points: false }], show: ms, min: 0 };
+  const charts = useMemo((): [LineData, LineData] | null => {
+    if (!traffic.data || traffic.data.hours.length === 0) return null;
+    const { x, hours } = hourly(traffic.data);
+    const n = hours.map((hour) => hour?.calls ?? null);
+    const rate = (part: "failed" | "soft_failed") => hours.map((hour) => (hour && hour.calls > 0 ? hour[part] / hour.calls : null));
+    return [
+      { x, series: [{ label: "Failed", values: rate("failed"), n, colour: 3 }, { label: "Soft failures", values: rate("soft_failed"), n, colour: 4 }], show: percent, min: 0, gaps: true },
+      { x, series: [{ label: "Median", values: hours.map((hour) => hour?.p50_ms ?? null), n, colour: 1 }, { label: "95 % are faster", values: hours.map((hour) => hour?.p95_ms ?? null), n, colour: 2, dashed: true }], show: ms, min: 0, gaps: true },
+    ];
   }, [traffic.data]);
   const sums = traffic.data?.sums;
-  const told = sums && traffic.data ? `${compact(sums.calls)} calls · ${percent(traffic.data.failure_rate?.value)} failed (${percent(traffic.data.failure_rate?.lower)}–${percent(traffic.data.failure_rate?.upper)}) · ${money(sums.cost)}` : "";
+  const told = sums && traffic.data ? [plural(sums.calls, "call"), traffic.data.failure_rate && `${percent(traffic.data.failure_rate.value)} failed (${percent(traffic.data.failure_rate.lower)}–${percent(traffic.data.failure_rate.upper)})`, sums.calls > 0 && money(sums.cost)].filter(Boolean).join(" · ") : "";
   return (
     <>
-      <div className="row wrap between"><span className="segmented" role="group" aria-label="Time">{[24, 72, 168, 336, 720].map((n) => <button key={n} type="button" aria-pressed={hours === n} onClick={() => setHours(n)}>{n === 24 ? "24 h" : `${n / 24} d`}</button>)}</span><span className="muted num">{told}</span></div>
-      {traffic.isError ? <Problem error={traffic.error} /> : !traffic.data ? <Skeleton height={230} /> : data && latency && (
+      <div className="row wrap between"><span className="segmented" role="group" aria-label="Time">{[24, 72, 168, 336, 720].map((n) => <button key={n} type="button" aria-pressed={hours === n} onClick={() => setHours(n)}>{n === 24 ? "24 h" : `${n / 24} d`}</button>)}</span><span className="muted num told">{traffic.data ? told : <Skeleton width={200} height={20} />}</span></div>
+      {traffic.isError ? <Problem error={traffic.error} /> : !traffic.data ? <div className="grid two"><Skeleton height={290} /><Skeleton height={290} /></div> : charts && (
         <div className="grid two">
-          <Card title="Failures by hour"><LineChart label="Share of calls that failed, by hour" data={data} height={160} /></Card>
-          <Card title="Latency by hour"><LineChart label="Latency by hour" data={latency} height={160} /></Card>
+          <Card title="Failures by hour"><LineChart label="Share of calls that failed, by hour" data={charts[0]} height={170} /></Card>
+          <Card title="Latency by hour"><LineChart label="Latency by hour" data={charts[1]} height={170} /></Card>
         </div>
       )}
     </>
@@ -115,9 +107,9 @@ function CallDrawer({ id, onClose }: { id: string; onClose: () => void }) {
     <Dialog title={call ? `${call.deployment ?? call.model}, ${moment(call.at)}` : "Call"} shape="drawer" open onClose={onClose}>
       {found.isError ? <Problem error={found.error} /> : !call ? <Skeleton height={300} /> : (
         <>
-          <div className="row wrap"><OutcomeBadge of={call.outcome} /><Badge>{call.status}</Badge>{call.stream && <Badge>streamed</Badge>}{call.soft_failures?.map((soft) => <Badge key={soft.kind} tone="warn">{words(soft.kind)}</Badge>)}</div>
+          <div className="row wrap"><OutcomeBadge of={call.outcome} /><Badge>{call.status}</Badge>{call.stream && <Badge>Streamed</Badge>}{call.soft_failures?.map((soft) => <Badge key={soft.kind} tone="warn">{sentence(words(soft.kind))}</Badge>)}</div>
           {call.error && <div className="callout bad wrap-any">{call.error}</div>}
-          {call.soft_failures?.map((soft) => <div key={soft.kind} className="callout warn wrap-any"><strong>{words(soft.kind)}</strong> {soft.detail}</div>)}
+          {call.soft_failures?.map((soft) => <div key={soft.kind} className="callout warn wrap-any"><strong>{sentence(words(soft.kind))}</strong> {soft.detail}</div>)}
           <FeedbackOn request={call.id} />
           <h3>Waterfall</h3>
           <Waterfall call={call} />
@@ -128,14 +120,14 @@ function CallDrawer({ id, onClose }: { id: string; onClose: () => void }) {
           <dl className="facts">
             <dt>Id</dt><dd className="mono">{call.id} <Copy text={call.id} /></dd>
             <dt>Manifest</dt><dd><Hash of={call.manifest} /></dd>
-            <dt>Model</dt><dd className="mono">{call.model}{call.model_answered && call.model_answered !== call.model && ` → ${call.model_answered}`}</dd>
+            <dt>Model</dt><dd className="mono">{call.model}{call.model_answered && !`/${call.model}`.endsWith(`/${call.model_answered}`) && ` → ${call.model_answered}`}</dd>
             <dt>Tokens</dt><dd className="num">{whole(call.usage.prompt_tokens ?? 0)} read, {whole(call.usage.completion_tokens ?? 0)} written{call.usage_estimated && <span className="faint"> (estimated)</span>}</dd>
             <dt>Cost</dt><dd>{call.cost == null ? <span className="faint">the model has no price</span> : money(call.cost)}</dd>
             <dt>Stopped</dt><dd>{call.finish_reason ?? "–"}</dd>
             <dt>User</dt><dd>{call.user ? <Link className="link" to="/traffic" search={{ user: call.user }}>{call.user}</Link> : "–"}</dd>
             <dt>Session</dt><dd>{call.session ? <Link className="link" to="/traffic" search={{ session: call.session }}>{call.session}</Link> : "–"}</dd>
             {call.variant && <><dt>Variant</dt><dd className="mono">{call.variant}</dd></>}
-            {Object.entries(call.tags ?? {}).map(([key, value]) => <div key={key} style={{ display: "contents" }}><dt>{key}</dt><dd>{value}</dd></div>)}
+            {Object.entries(call.tags ?? {}).map(([key, value]) => <div key={key}><dt>{key}</dt><dd>{value}</dd></div>)}
           </dl>
         </>
       )}
@@ -143,23 +135,13 @@ function CallDrawer({ id, onClose }: { id: string; onClose: () => void }) {
   );
 }
 
-interface Said {
-  id: string;
-  at: string;
-  thumb?: "up" | "down" | null;
-  rating?: { value: number; scale: number } | null;
-  label?: string | null;
-  comment?: string | null;
-  correction?: string | null;
-}
-
 /** What people said of the answer, and a thumb of one's own. */
 function FeedbackOn({ request }: { request: string }) {
   const client = useQueryClient();
   const { say, refused } = useSay();
-  const said = useQuery({ queryKey: ["feedback", request], retry: false, queryFn: () => send<PageOf<Said & { body?: Said }>>("GET", `/api/v1/feedback?request_id=${encodeURIComponent(request)}`) });
+  const said = useQuery({ queryKey: ["feedback", request], retry: false, queryFn: () => ok(api.GET("/api/v1/feedback", { params: { query: { request_id: request } } })) });
   const give = useMutation({
-    mutationFn: (thumb: "up" | "down") => send("POST", "/api/v1/feedback", { request_id: request, thumb }),
+    mutationFn: (thumb: Schemas["Thumb"]) => ok(api.POST("/api/v1/feedback", { body: { request_id: request, thumb } })),
     onSuccess: () => {
       void client.invalidateQueries({ queryKey: ["feedback"] });
       void client.invalidateQueries({ queryKey: ["review"] });
@@ -171,7 +153,7 @@ function FeedbackOn({ request }: { request: string }) {
   return (
     <section className="stack" aria-label="Feedback">
       <div className="row"><h3>Feedback</h3><Button small disabled={give.isPending} onClick={() => give.mutate("up")}>Good answer</Button><Button small disabled={give.isPending} onClick={() => give.mutate("down")}>Bad answer</Button></div>
-      {said.data.items.map((one) => ({ ...one.body, ...one })).map((one) => (
+      {said.data.items.map((one) => (
         <div key={one.id} className="message">
           <header>{one.thumb && <Badge tone={one.thumb === "up" ? "good" : "bad"}>{one.thumb === "up" ? "thumb up" : "thumb down"}</Badge>}{one.rating && <Badge>{one.rating.value} of {one.rating.scale}</Badge>}{one.label && <Badge outline>{one.label}</Badge>}<span className="grow" /><Ago time={one.at} /></header>
           {(one.comment || one.correction) && <div>{one.comment}{one.correction && <div className="good">{one.correction}</div>}</div>}
@@ -202,7 +184,7 @@ function Waterfall({ call }: { call: Call }) {
               <td className="right num" style={{ width: 1 }}>{ms(row.to - row.from)}</td>
             </tr>
           ))}
-          <tr><td className="muted">Whole call</td><td className="faint">{call.first_byte_ms != null && `first byte after ${ms(call.first_byte_ms)}`}</td><td className="right num">{ms(call.total_ms)}</td></tr>
+          <tr><td colSpan={2}><span className="muted">Whole call</span>{call.first_byte_ms != null && <span className="faint">, first byte after {ms(call.first_byte_ms)}</span>}</td><td className="right num">{ms(call.total_ms)}</td></tr>
         </tbody>
       </table>
     </div>

@@ -1,6 +1,6 @@
 // The small parts that every page is made of.
 import { Tooltip as Radix } from "radix-ui";
-import type { ButtonHTMLAttributes, ReactNode } from "react";
+import type { ButtonHTMLAttributes, CSSProperties, ReactNode } from "react";
 import { useEffect, useId, useState } from "react";
 import type { Estimate } from "../api/client";
 import { Refusal } from "../api/client";
@@ -14,7 +14,7 @@ interface ButtonProps extends ButtonHTMLAttributes<HTMLButtonElement> {
   kind?: "primary" | "quiet" | "danger" | "danger primary" | undefined;
   small?: boolean;
   icon?: IconName;
-  /** Why it cannot be used; the button says so instead of being silent. */
+  /** Why it cannot be used; the button says so, to the keyboard as well, instead of being silent. */
   refused?: string | false | undefined;
 }
 
@@ -25,13 +25,13 @@ export function Button({ kind, small, icon, refused, children, className = "", .
       type="button"
       className={`btn ${kind ?? ""} ${small ? "small" : ""} ${only ? "icon" : ""} ${className}`}
       {...rest}
-      {...(refused ? { "aria-disabled": true, disabled: true } : {})}
+      {...(refused ? { "aria-disabled": true, disabled: false, onClick: undefined } : {})}
     >
       {icon && <Icon name={icon} size={small ? 14 : 16} />}
       {children}
     </button>
   );
-  return refused ? <Tip text={refused}><span>{button}</span></Tip> : button;
+  return refused ? <Tip text={refused}>{button}</Tip> : button;
 }
 
 export function Badge({ tone = "plain", mono, outline, children }: { tone?: Tone; mono?: boolean; outline?: boolean; children: ReactNode }) {
@@ -126,7 +126,7 @@ export function Command({ children }: { children: string }) {
 export function Empty({ title, children, command, action }: { title: string; children?: ReactNode; command?: string | undefined; action?: ReactNode }) {
   return (
     <div className="empty">
-      <h3>{title}</h3>
+      <h2>{title}</h2>
       {children && <p>{children}</p>}
       {command && <Command>{command}</Command>}
       {action}
@@ -168,6 +168,11 @@ export function Problem({ error, retry }: { error: unknown; retry?: () => void }
 
 export function Skeleton({ width = "100%", height = 12 }: { width?: number | string; height?: number }) {
   return <span className="skeleton" style={{ width, height }} aria-hidden="true" />;
+}
+
+/** The place of buttons that depend on what is still being read, so that nothing moves when they come. */
+export function Coming({ rows = 1 }: { rows?: number }) {
+  return <span className="coming" style={{ "--rows": rows } as CSSProperties} aria-hidden="true" />;
 }
 
 export function Card({ title, aside, children, flush, label, id }: { title?: ReactNode; aside?: ReactNode; children: ReactNode; flush?: boolean; label?: string; id?: string }) {

@@ -49,7 +49,7 @@ function Judged({ detail }: { detail: Detail }) {
       {detail.items?.map((item, i) => <Line key={i} good={item.yes} text={item.item} reason={item.reason} yes="yes" no="no" />)}
       {detail.comparison && (
         <div className="stack tight">
-          <div className="row wrap">Against {detail.comparison.against}: {detail.comparison.candidate_first} when first, {detail.comparison.candidate_second} when second {detail.comparison.flipped && <Badge tone="warn">changed with the order</Badge>}</div>
+          <div className="row wrap">Against {detail.comparison.against}: {detail.comparison.candidate_first} when first, {detail.comparison.candidate_second} when second {detail.comparison.flipped && <Badge tone="warn">Changed with the order</Badge>}</div>
           {detail.comparison.candidate_first_reason && <p className="muted">First: {detail.comparison.candidate_first_reason}</p>}
           {detail.comparison.candidate_second_reason && <p className="muted">Second: {detail.comparison.candidate_second_reason}</p>}
         </div>
@@ -62,7 +62,7 @@ function Judged({ detail }: { detail: Detail }) {
         </div>
       )}
       {detail.dropped?.map((dropped, i) => <p key={i} className="warn">{dropped.judge} was dropped in round {dropped.round}: {dropped.reason}</p>)}
-      <p className="faint" style={{ fontSize: 12 }}>{(detail.judges?.length ? detail.judges.join(", ") : detail.judge) ?? ""} · {detail.prompt}{detail.cost ? ` · ${money(detail.cost)}` : ""}</p>
+      <p className="faint small">{(detail.judges?.length ? detail.judges.join(", ") : detail.judge) ?? ""} · {detail.prompt}{detail.cost ? ` · ${money(detail.cost)}` : ""}</p>
     </>
   );
 }
@@ -72,7 +72,7 @@ function Axes({ axes }: { axes: Record<string, AxisScore> }) {
   return (
     <dl className="facts">
       {Object.entries(axes).map(([name, axis]) => (
-        <div key={name} style={{ display: "contents" }}>
+        <div key={name}>
           <dt>{words(name)}</dt>
           <dd><span className="num">{score(axis.score)}</span>{axis.reason && <span className="muted"> · {axis.reason}</span>}</dd>
         </div>

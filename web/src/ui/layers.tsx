@@ -88,7 +88,7 @@ export function Confirm({ title, open, onClose, onConfirm, action, danger, busy,
   );
 }
 
-export interface MenuItem {
+interface MenuItem {
   label: string;
   onSelect: () => void;
   danger?: boolean;

@@ -1,7 +1,7 @@
 // How the things of the product are shown, the same way everywhere.
 import { Link } from "@tanstack/react-router";
 import type { Run, Schemas } from "../api/client";
-import { hash, signed } from "../lib/format";
+import { hash, sentence, signed } from "../lib/format";
 import type { Tone } from "./base";
 import { Badge, Dot, Tip } from "./base";
 
@@ -40,7 +40,7 @@ export function Verdict({ of }: { of: string | null | undefined }) {
 }
 
 export function SeverityBadge({ of }: { of: Schemas["Severity"] }) {
-  return <Badge tone={of === "critical" ? "bad" : of === "warning" ? "warn" : "info"}>{of[0]?.toUpperCase() + of.slice(1)}</Badge>;
+  return <Badge tone={of === "critical" ? "bad" : of === "warning" ? "warn" : "info"}>{sentence(of)}</Badge>;
 }
 
 export const severityTone = (of: Schemas["Severity"]): Tone => (of === "critical" ? "bad" : of === "warning" ? "warn" : "info");
@@ -62,6 +62,12 @@ export function PromptLink({ name, version }: { name: string | null | undefined;
 
 export function RunLink({ run, children }: { run: string; children?: React.ReactNode }) {
   return <Link className="hover-link" to="/runs/$run" params={{ run }}>{children ?? <span className="mono">{shortId(run)}</span>}</Link>;
+}
+
+/** A message of a conversation. */
+export function MessageText({ of }: { of: Schemas["Message"] }) {
+  const { content } = of;
+  return <div className="message"><header>{sentence(of.role)}</header><div>{typeof content === "string" ? content : JSON.stringify(content)}</div></div>;
 }
 
 /** A difference in score, coloured by its direction only where its interval excludes zero. */

@@ -10,6 +10,8 @@ export interface Column<T> {
   right?: boolean;
   /** Left out on narrow screens. */
   wide?: boolean;
+  /** A line of its own on narrow screens. */
+  block?: boolean;
   width?: number | string;
 }
 
@@ -46,14 +48,14 @@ export function Table<T>({ label, columns, rows, id, error, retry, empty, compac
         <tbody role="rowgroup">
           {rows
             ? rows.map((row) => (
-                <tr key={id(row)} role="row" data-row onClick={openRow}>
+                <tr key={id(row)} role="row" onClick={openRow}>
                   {columns.map((column, i) => (
-                    <td key={i} role="cell" className={`${column.right ? "right" : ""} ${column.wide ? "wide-only" : ""}`}>{column.cell(row)}</td>
+                    <td key={i} role="cell" data-head={typeof column.head === "string" ? column.head : undefined} className={`${column.right ? "right" : ""} ${column.wide ? "wide-only" : ""} ${column.block ? "block" : ""}`}>{column.cell(row)}</td>
                   ))}
                 </tr>
               ))
             : Array.from({ length: expected }, (_, row) => (
-                <tr key={row} role="row">
+                <tr key={`loading-${row}`} role="row">
                   {columns.map((column, i) => (
                     <td key={i} role="cell" className={column.wide ? "wide-only" : ""}><Skeleton width={i === 0 ? "70%" : "50%"} /></td>
                   ))}
