@@ -55,6 +55,20 @@ pub enum CallOutcome {
     Refused,
 }
 
+impl CallOutcome {
+    /// The name in JSON and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::UpstreamError => "upstream_error",
+            Self::Unavailable => "unavailable",
+            Self::Cut => "cut",
+            Self::Cancelled => "cancelled",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// One attempt to get an answer from one provider. Every line of a provider's log is one attempt of one record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CallAttempt {
@@ -167,6 +181,15 @@ pub struct RequestRecord {
     /// The answer: its text, by the deployment's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_body: Option<String>,
+}
+
+impl RequestRecord {
+    /// Whether all its numbers have a form in JSON: NaN and infinite ones have none.
+    pub fn is_finite(&self) -> bool {
+        let optional = [self.cost, self.first_byte_ms].into_iter().flatten();
+        let attempts = self.attempts.iter().map(|attempt| attempt.ms);
+        optional.chain(attempts).chain([self.total_ms]).all(f64::is_finite)
+    }
 }
 
 /// Which records are meant. Everything that is set must hold.

@@ -7,7 +7,7 @@ use llmops_domain::id::ProjectId;
 use llmops_domain::record::{RecordFilter, RequestRecord};
 
 use crate::bulk::{Insert, insert_rows};
-use crate::db::{Tx, big, decode, encode, execute, fetch, micros};
+use crate::db::{Tx, big, decode, execute, fetch, micros};
 use crate::{Store, StoreError, traffic};
 
 const INSERT: Insert = Insert {
@@ -21,7 +21,7 @@ const INSERT: Insert = Insert {
 struct Row<'a> {
     project: &'a ProjectId,
     record: &'a RequestRecord,
-    outcome: String,
+    outcome: &'static str,
     document: String,
 }
 
@@ -31,8 +31,11 @@ impl Store {
         let mut rows = Vec::with_capacity(records.len());
         for (project, record) in records {
             // PostgreSQL has no NUL in texts; a body may have one, escaped, and loses it.
-            let document = encode("a request record", record)?.replace("\\u0000", "\u{FFFD}");
-            rows.push(Row { project, record, outcome: name_of(record.outcome), document });
+            let mut document = encode_record(record)?;
+            if document.contains("\\u0000") {
+                document = document.replace("\\u0000", "\u{FFFD}");
+            }
+            rows.push(Row { project, record, outcome: record.outcome.as_str(), document });
         }
         rows.sort_by(|a, b| (a.project, &a.record.id).cmp(&(b.project, &b.record.id)));
         let mut tx = self.write().await?;
@@ -80,7 +83,7 @@ impl Store {
             filter.environment.as_deref(),
             filter.manifest.as_deref(),
             filter.model.as_deref(),
-            filter.outcome.map(name_of),
+            filter.outcome.map(llmops_domain::record::CallOutcome::as_str),
             filter.user.as_deref(),
             filter.session.as_deref(),
             i64::from(filter.soft_failed.unwrap_or(false)),
@@ -134,7 +137,7 @@ async fn insert_records(tx: &mut Tx, rows: &[Row<'_>]) -> Result<u64, StoreError
         row.record.environment.as_deref(),
         row.record.manifest.as_ref().map(llmops_domain::hash::ContentHash::as_str),
         &*row.record.model,
-        &*row.outcome,
+        row.outcome,
         row.record.user.as_deref(),
         row.record.session.as_deref(),
         big(row.record.soft_failures.len() as u64),
@@ -149,7 +152,8 @@ async fn exists(tx: &mut Tx, (project, record): &(ProjectId, RequestRecord)) -> 
     Ok(fetch!(fetch_optional, tx, (i32,), sql, project.as_str(), &*record.id)?.is_some())
 }
 
-/// The name of an outcome in the table: that of its JSON.
-fn name_of(outcome: llmops_domain::record::CallOutcome) -> String {
-    serde_json::to_value(outcome).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+/// The document of a record. It is not read again, as other documents are before they are stored: there are thousands a second.
+fn encode_record(record: &RequestRecord) -> Result<String, StoreError> {
+    let text = record.is_finite().then(|| serde_json::to_string(record).ok()).flatten();
+    text.ok_or_else(|| StoreError::Invalid(format!("the request record {} has a number that is none", record.id)))
 }

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 class AbortCause2(TypedDict):
     """A guardrail is broken."""
 
-    guardrail: Guardrail
+    guardrail: CanaryGuardrail
     """A guardrail is broken."""
 
 
@@ -688,6 +688,33 @@ class CanaryBudget(TypedDict):
     """Altogether; reaching it aborts the canary."""
 
 
+class CanaryCheck(TypedDict):
+    """One condition with its numbers."""
+
+    message: str
+    """In words, with every number."""
+
+    name: str
+    """Its name: `net_win`, `min_samples`, a guardrail …"""
+
+    status: CheckStatus
+    """How it stands."""
+
+
+class CanaryConclusion(TypedDict):
+    """When it would conclude if everything stays as it is."""
+
+    pairs: int
+    """Further judged pairs."""
+
+    seconds: NotRequired[Union[int, None]]
+    """Further seconds, at the present pace."""
+
+
+# What must not become worse.
+CanaryGuardrail = Literal['error_rate', 'latency_p95', 'cost', 'score_tolerance', 'soft_failures']
+
+
 # A candidate manifest on live traffic.
 CanaryId = str
 
@@ -706,6 +733,28 @@ class CanaryJudge(TypedDict):
 
     rubric: NotRequired[List[str]]
     """Axes on which the judge also scores each answer alone. Absent: the scores follow from the comparison."""
+
+
+class CanaryMeasure(TypedDict):
+    """A rate with bounds that hold at every look."""
+
+    clusters: int
+    """Users or sessions that they come from."""
+
+    high: float
+    """The upper bound."""
+
+    low: float
+    """The lower bound."""
+
+    n: int
+    """Observations."""
+
+    needed: NotRequired[Union[int, None]]
+    """Observations at which the bound that matters would be passed if the estimate stays; absent: never."""
+
+    value: float
+    """The estimate."""
 
 
 class CanaryPolicy(TypedDict):
@@ -1177,14 +1226,8 @@ class CompleteExperiment(TypedDict):
     """Id or name of the variant that won; null or absent: none did."""
 
 
-class Conclusion(TypedDict):
-    """When it would conclude if everything stays as it is."""
-
-    pairs: int
-    """Further judged pairs."""
-
-    seconds: NotRequired[Union[int, None]]
-    """Further seconds, at the present pace."""
+# What the data allow to conclude.
+Conclusion = Literal['winner', 'undecided', 'blocked']
 
 
 class ConfigDiff(TypedDict):
@@ -1580,10 +1623,10 @@ class Decision(TypedDict):
     action: Action
     """What is done."""
 
-    checks: List[Check]
+    checks: List[CanaryCheck]
     """Every condition."""
 
-    estimate: NotRequired[Union[Conclusion, None]]
+    estimate: NotRequired[Union[CanaryConclusion, None]]
 
     message: str
     """Why, in one sentence."""
@@ -1803,6 +1846,9 @@ class DeploymentSettings(TypedDict):
 
     timeout_total: NotRequired[str]
     """Longest that an answer may take."""
+
+    when_model_changes: NotRequired[Union[str, None]]
+    """A schedule that runs at once when another model answers behind an unchanged manifest. Absent: there is only an alert."""
 
 
 class DiffLine(TypedDict):
@@ -3047,8 +3093,14 @@ class GuardConfig(TypedDict):
     """A call of a tool that the request does not offer."""
 
 
-# What must not become worse.
-Guardrail = Literal['error_rate', 'latency_p95', 'cost', 'score_tolerance', 'soft_failures']
+class Guardrail(TypedDict):
+    """A metric that may not become worse."""
+
+    margin: float
+    """How much worse it may be at most (the non-inferiority margin), 0 or more."""
+
+    relative: NotRequired[bool]
+    """Whether the margin is a share of the control's mean (0.02 is 2 %) and not an amount."""
 
 
 class GuardrailMeasure(TypedDict):
@@ -3057,13 +3109,13 @@ class GuardrailMeasure(TypedDict):
     bound: float
     """What it must not exceed."""
 
-    guardrail: Guardrail
+    guardrail: CanaryGuardrail
     """Which."""
 
     limit: float
     """The policy's limit."""
 
-    tested: Measure
+    tested: CanaryMeasure
     """What is tested, with bounds that hold at every look."""
 
     value: float
@@ -3273,7 +3325,7 @@ class Incident(TypedDict):
     id: IncidentId
     """Its id."""
 
-    measures: NotRequired[List[Measure]]
+    measures: NotRequired[List[IncidentMeasure]]
     """What was done at once."""
 
     notes: NotRequired[List[IncidentNote]]
@@ -3297,6 +3349,27 @@ class Incident(TypedDict):
 
 # An incident.
 IncidentId = str
+
+
+class IncidentMeasure1(TypedDict):
+    """The safe mode was switched on."""
+
+    measure: Literal['safe_mode']
+
+
+IncidentMeasure2 = TypedDict(
+    "IncidentMeasure2",
+    {
+        'from': "str",
+        'measure': "Literal['rollback']",
+        'to': "str",
+    },
+    total=False,
+)
+
+
+# What was done at once.
+IncidentMeasure = Union["IncidentMeasure1", "IncidentMeasure2"]
 
 
 class IncidentNote(TypedDict):
@@ -3741,17 +3814,17 @@ Measure = Literal['precision', 'recall', 'f1']
 class Measures(TypedDict):
     """What the sums say. A number that nothing can be said of yet is absent."""
 
-    awaited: NotRequired[List[Guardrail]]
+    awaited: NotRequired[List[CanaryGuardrail]]
     """Guardrails of which too little was seen yet to say anything."""
 
     guardrails: NotRequired[List[GuardrailMeasure]]
     """The guardrails."""
 
-    loss_rate: NotRequired[Union[Measure, None]]
+    loss_rate: NotRequired[Union[CanaryMeasure, None]]
 
-    net_win: NotRequired[Union[Measure, None]]
+    net_win: NotRequired[Union[CanaryMeasure, None]]
 
-    unmeasured: NotRequired[List[Guardrail]]
+    unmeasured: NotRequired[List[CanaryGuardrail]]
     """Guardrails that cannot be measured here, such as cost without a price: they decide nothing."""
 
 
@@ -5020,7 +5093,7 @@ class PageIncidentItemsItem(TypedDict):
     id: IncidentId
     """Its id."""
 
-    measures: NotRequired[List[Measure]]
+    measures: NotRequired[List[IncidentMeasure]]
     """What was done at once."""
 
     notes: NotRequired[List[IncidentNote]]
@@ -5278,6 +5351,9 @@ class PageReleaseItemsItem(TypedDict):
     approved_by: NotRequired[Union[str, None]]
     """Who allowed it."""
 
+    canary: NotRequired[Union[str, None]]
+    """The canary of its second step."""
+
     created_at: str
     """When it was begun."""
 
@@ -5303,6 +5379,8 @@ class PageReleaseItemsItem(TypedDict):
 
     manifest: ContentHash
     """The manifest."""
+
+    policy: NotRequired[Union[CanaryPolicy, None]]
 
     revision: int
     """Number of changes so far."""
@@ -6240,7 +6318,7 @@ class PromptSpec(TypedDict):
     """Free labels."""
 
     version: NotRequired[Union[str, None]]
-    """Semantic version, such as 1.0.0. Absent: chosen at push."""
+    """Semantic version, such as 1.0.0. Absent: 1.0.0 of a new prompt; later pushes say how it is chosen (`bump`)."""
 
 
 # Where a version stands on its way to users.
@@ -6564,6 +6642,9 @@ class Release(TypedDict):
     approved_by: NotRequired[Union[str, None]]
     """Who allowed it."""
 
+    canary: NotRequired[Union[str, None]]
+    """The canary of its second step."""
+
     created_at: str
     """When it was begun."""
 
@@ -6589,6 +6670,8 @@ class Release(TypedDict):
 
     manifest: ContentHash
     """The manifest."""
+
+    policy: NotRequired[Union[CanaryPolicy, None]]
 
     revision: int
     """Number of changes so far."""
@@ -8393,6 +8476,8 @@ class StartRelease(TypedDict):
 
     model: NotRequired[Union[str, None]]
     """The model, as `provider/model`; absent: the prompt's own."""
+
+    policy: NotRequired[Union[CanaryPolicy, None]]
 
     prompt: NotRequired[Union[str, None]]
     """The prompt, as `NAME`, `NAME@VERSION` or `NAME@HASH`."""

@@ -25,21 +25,7 @@ type Report = Schemas["CanaryReport"];
 type Pair = Schemas["ShadowPair"];
 type Logged = Schemas["LoggedDecision"];
 
-// The document has one name for two things here, and describes the other ones.
-interface Bounds {
-  n: number;
-  clusters: number;
-  value: number;
-  low: number;
-  high: number;
-}
-interface Condition {
-  name: string;
-  status: "met" | "open" | "broken" | "unmeasured";
-  message: string;
-}
-const bounds = (of: Schemas["Measure"] | null | undefined) => (of ?? null) as unknown as Bounds | null;
-const conditions = (of: Schemas["Decision"]) => of.checks as unknown as Condition[];
+type Condition = Schemas["CanaryCheck"];
 
 const TONES: Record<Canary["state"]["status"], Tone> = { draft: "plain", shadowing: "info", exposing: "accent", paused: "warn", awaiting_approval: "warn", promoting: "good", promoted: "good", concluded: "good", aborted: "bad" };
 const VERDICTS: Record<Schemas["PairVerdict"], [Tone, string]> = { win: ["good", "Win"], tie: ["plain", "Tie"], loss: ["bad", "Loss"] };
@@ -201,7 +187,7 @@ function Standing({ report: { canary, decision, situation } }: { report: Report 
   }
   if (status === "draft") return <Callout tone="plain">A draft: nothing is asked until it begins.</Callout>;
   if (status === "paused") return <Callout tone="warn"><strong>Paused <Ago time={canary.since} />.</strong> {canary.note && `${sentence(words(canary.note))}.`}</Callout>;
-  const all = conditions(decision);
+  const all = decision.checks;
   const open = all.filter((check) => check.status === "open" || check.status === "broken");
   const warned = actionOf(decision) === "warn";
   return (
@@ -215,8 +201,8 @@ function Standing({ report: { canary, decision, situation } }: { report: Report 
 function State({ report }: { report: Report }) {
   const { situation, decision, canary } = report;
   const { policy } = canary;
-  const net = bounds(situation.measures.net_win);
-  const lost = bounds(situation.measures.loss_rate);
+  const net = situation.measures.net_win;
+  const lost = situation.measures.loss_rate;
   return (
     <>
       <Standing report={report} />
@@ -229,7 +215,7 @@ function State({ report }: { report: Report }) {
       <div className="grid two">
         <Pairwise report={report} />
         <Card title={situation.phase === "exposure" ? "Conditions of the next step" : "Conditions of a promotion"} flush>
-          <Table label="Conditions" columns={CONDITIONS} rows={conditions(decision).filter((check) => !(check.name in UNITS))} id={(check) => check.name} />
+          <Table label="Conditions" columns={CONDITIONS} rows={decision.checks.filter((check) => !(check.name in UNITS))} id={(check) => check.name} />
           <p className="card-note">Every guardrail must be kept as well.</p>
         </Card>
         {canary.state.status !== "draft" && <NetWins report={report} />}
@@ -251,7 +237,7 @@ const CONDITIONS: Column<Condition>[] = [
 
 function Pairwise({ report: { situation, canary: { policy } } }: { report: Report }) {
   const { wins, ties, losses, pairs } = situation;
-  const net = bounds(situation.measures.net_win);
+  const net = situation.measures.net_win;
   const all = Math.max(pairs, 1);
   const reach = net && Math.max(-net.low, net.high) > 0.5 ? 1 : 0.5;
   return (
@@ -289,7 +275,7 @@ const UNITS: Record<Schemas["GuardrailMeasure"]["guardrail"], (value: number) =>
 
 interface Rail {
   name: Schemas["GuardrailMeasure"]["guardrail"];
-  measured?: Omit<Schemas["GuardrailMeasure"], "tested"> & { tested: Bounds };
+  measured?: Omit<Schemas["GuardrailMeasure"], "tested"> & { tested: Schemas["CanaryMeasure"] };
   /** Why there is no number. */
   why?: string;
 }
@@ -323,7 +309,7 @@ const RAILS: Column<Rail>[] = [
 
 function Guardrails({ title, measures, awaited = [], unmeasured = [] }: { title: string; measures: Schemas["GuardrailMeasure"][]; awaited?: Rail["name"][] | undefined; unmeasured?: Rail["name"][] | undefined }) {
   const rows: Rail[] = [
-    ...measures.map((measured) => ({ name: measured.guardrail, measured: measured as unknown as NonNullable<Rail["measured"]> })),
+    ...measures.map((measured) => ({ name: measured.guardrail, measured })),
     ...awaited.map((name) => ({ name, why: "Too little was seen yet." })),
     ...unmeasured.map((name) => ({ name, why: "It cannot be measured here, and decides nothing." })),
   ];
@@ -359,9 +345,9 @@ function NetWins({ report: { situation, canary } }: { report: Report }) {
   const log = useQuery({ queryKey: ["canaries", canary.id, "decisions", "all"], queryFn: () => ok(api.GET("/api/v1/canaries/{canary}/decisions", { params: { path: { canary: canary.id }, query: { limit: 500 } } })), staleTime: 30_000 });
   const limit = canary.policy.promote?.net_win;
   const data = useMemo((): LineData | null => {
-    const seen = new Map<number, Bounds>();
+    const seen = new Map<number, Schemas["CanaryMeasure"]>();
     for (const one of [...(log.data?.items.map((item) => item.situation) ?? []), situation]) {
-      const net = bounds(one.measures.net_win);
+      const net = one.measures.net_win;
       if (net) seen.set(one.pairs, net);
     }
     const rows = [...seen].sort(([a], [b]) => a - b);
@@ -378,7 +364,7 @@ function NetWins({ report: { situation, canary } }: { report: Report }) {
   }, [log.data, situation, limit]);
   return (
     <Card title="Net wins by judged pairs">
-      {log.isPending ? <Skeleton height={228} /> : data ? <LineChart label="Net wins by judged pairs" data={data} height={200} /> : <Empty title="Too few judged pairs">Bounds are drawn from the second decision on that has them.</Empty>}
+      {log.isPending ? <Skeleton height={228} /> : data ? <LineChart label="Net wins by judged pairs" data={data} height={200} /> : <Empty title="Too few judged pairs">Schemas["CanaryMeasure"] are drawn from the second decision on that has them.</Empty>}
     </Card>
   );
 }
@@ -485,7 +471,7 @@ function Decisions({ id }: { id: string }) {
     { head: "Decision", cell: ({ decision, acted }) => <span className="row tight"><Badge tone={{ hold: "plain", warn: "warn", expose: "accent", ask_approval: "warn", promote: "good", abort: "bad" }[actionOf(decision)] as Tone}>{ACTIONS[actionOf(decision)]}</Badge>{!acted && <Badge outline>Dry run</Badge>}</span> },
     { head: "Why", cell: (one) => <span className="wrap-any">{sentence(words(one.decision.message))}</span> },
     { head: "Wins / ties / losses", right: true, wide: true, cell: ({ situation }) => `${whole(situation.wins)} / ${whole(situation.ties)} / ${whole(situation.losses)}` },
-    { head: "Net wins", right: true, wide: true, cell: ({ situation }) => { const net = bounds(situation.measures.net_win); return net ? `${signed(net.low * 100, 1)} to ${signed(net.high * 100, 1)} %` : "–"; } },
+    { head: "Net wins", right: true, wide: true, cell: ({ situation }) => { const net = situation.measures.net_win; return net ? `${signed(net.low * 100, 1)} to ${signed(net.high * 100, 1)} %` : "–"; } },
   ];
   return (
     <Card title="Decision log" flush aside={<span className="faint">every step, and a look each 25 pairs</span>}>

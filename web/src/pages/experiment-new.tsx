@@ -62,11 +62,10 @@ function specOf(draft: Draft, planned: number | undefined): Schemas["ExperimentS
       ...(variant.prompt ? { prompt_name: variant.prompt, prompt_version: variant.version || null } : {}),
       ...(variant.model ? { model_name: variant.model } : {}),
     })),
-    // The document describes the guardrails of canaries under this name.
     metrics: [
       { name: draft.metric, kind: draft.kind, direction: draft.direction, minimum_effect: number(draft.effect) },
       ...(draft.guardrail ? [{ name: draft.guardrail, guardrail: { margin: number(draft.margin) ?? 0, relative: false } }] : []),
-    ] as unknown as Schemas["ExperimentMetric"][],
+    ],
     target_metric: draft.metric,
     coverage: number(draft.coverage) ?? 1,
     analysis: { alpha: number(draft.alpha) ?? 0.05, min_duration: `${draft.days || 0}d`, ...(planned ? { planned_n: planned } : {}), ...(number(draft.perDay) ? { units_per_day: number(draft.perDay) } : {}) },

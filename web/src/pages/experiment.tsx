@@ -81,16 +81,13 @@ function Actions({ experiment, result }: { experiment: Experiment; result: Resul
       {(experiment.status === "running" || experiment.status === "paused") && <Button kind="primary" refused={no} onClick={() => { setWinner(result?.winner ?? ""); setCompleting(true); }}>Complete</Button>}
       {experiment.status !== "completed" && experiment.status !== "cancelled" && <Button kind="danger" refused={no} onClick={() => setCancelling(true)}>Cancel</Button>}
       <Confirm title="Complete the experiment?" open={completing} onClose={() => setCompleting(false)} onConfirm={() => complete.mutate()} action="Complete" busy={complete.isPending}>
-        {result && <Callout tone={conclusion(result) === "winner" ? "good" : "warn"}><strong>{result.recommendation}</strong>{result.missing.map((one) => <div key={one.what}>{one.message}</div>)}</Callout>}
+        {result && <Callout tone={result.conclusion === "winner" ? "good" : "warn"}><strong>{result.recommendation}</strong>{result.missing.map((one) => <div key={one.what}>{one.message}</div>)}</Callout>}
         <Field label="Winner" help="Everybody gets it from now on. Without one: the control.">{(props) => <select {...props} className="select" value={winner} onChange={(event) => setWinner(event.target.value)}><option value="">None</option>{experiment.variants.map((variant) => <option key={variant.id} value={variant.id}>{variant.name || variant.id}</option>)}</select>}</Field>
       </Confirm>
       <Confirm title="Cancel the experiment?" open={cancelling} onClose={() => setCancelling(false)} onConfirm={() => cancel.mutate()} action="Cancel the experiment" danger busy={cancel.isPending}><p>Everybody gets the control. What was observed stays, and it cannot be started again.</p></Confirm>
     </>
   );
 }
-
-// The document describes the conclusion of a canary under this name.
-const conclusion = (result: Result) => result.conclusion as unknown as "winner" | "undecided" | "blocked";
 
 function shown(comparison: Pick<Comparison, "kind">): (value: number) => string {
   return comparison.kind === "binary" ? percent : (value) => (Math.abs(value) >= 100 ? whole(value) : value.toPrecision(3));
@@ -106,7 +103,7 @@ function Results({ experiment, result }: { experiment: Experiment; result: Resul
   const { metric = result.target_metric } = route.useSearch();
   const navigate = route.useNavigate();
   const metrics = [...new Set(result.comparisons.map((comparison) => comparison.metric))];
-  const tone = conclusion(result) === "winner" ? "good" : conclusion(result) === "blocked" ? "bad" : "plain";
+  const tone = result.conclusion === "winner" ? "good" : result.conclusion === "blocked" ? "bad" : "plain";
   const of = result.comparisons.filter((comparison) => comparison.metric === metric);
   return (
     <>

@@ -1,9 +1,11 @@
 //! Who answers behind a manifest: another model, or another `system_fingerprint`, than before is told.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use llmops::LlmOps;
 use llmops_domain::alert::{AlertDraft, AlertKeys, AlertType, Severity};
+use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::{RecordFilter, RequestRecord};
 use serde_json::{Map, json};
@@ -12,10 +14,24 @@ use serde_json::{Map, json};
 const MOST_FACES: usize = 64;
 /// Manifests that are remembered.
 const MOST_WATCHED: usize = 10_000;
+/// Marks that are remembered.
+const MOST_FAMILIAR: usize = 100_000;
 
 /// Which models and fingerprints answered behind which manifests.
 #[derive(Default)]
-pub(super) struct Faces(HashMap<(ProjectId, String, String), HashSet<String>>);
+pub(super) struct Faces {
+    known: HashMap<(ProjectId, String, String), HashSet<String>>,
+    /// Marks of calls that had nothing new: nearly all calls do, and there are thousands a second.
+    familiar: HashSet<u64>,
+}
+
+/// What tells the faces of a call apart, in one number.
+fn mark(project: &ProjectId, record: &RequestRecord) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let manifest = record.manifest.as_ref().map(ContentHash::as_str);
+    (project, manifest, &record.model, &record.model_answered, &record.fingerprint).hash(&mut hasher);
+    hasher.finish()
+}
 
 /// The model that answered, as the provider names it.
 fn face(record: &RequestRecord) -> Option<String> {
@@ -30,9 +46,18 @@ impl Faces {
     /// The last known face and the new one, where a manifest answers with one that was not seen before. The very first one
     /// is what is known from then on.
     pub(super) fn changed(&mut self, project: &ProjectId, record: &RequestRecord) -> Option<(Option<String>, String)> {
-        let (manifest, now) = (record.manifest.as_ref()?, face(record).filter(|_| !record.cached)?);
+        let manifest = record.manifest.as_ref().filter(|_| !record.cached)?;
+        let mark = mark(project, record);
+        if self.familiar.contains(&mark) {
+            return None;
+        }
+        if self.familiar.len() >= MOST_FAMILIAR {
+            self.familiar.clear();
+        }
+        self.familiar.insert(mark);
+        let now = face(record)?;
         let key = (project.clone(), manifest.as_str().to_owned(), record.model.clone());
-        if let Some(known) = self.0.get_mut(&key) {
+        if let Some(known) = self.known.get_mut(&key) {
             if known.contains(&now) || known.len() >= MOST_FACES {
                 return None;
             }
@@ -40,8 +65,8 @@ impl Faces {
             known.insert(now.clone());
             return Some((before, now));
         }
-        if self.0.len() < MOST_WATCHED {
-            self.0.insert(key, HashSet::from([now.clone()]));
+        if self.known.len() < MOST_WATCHED {
+            self.known.insert(key, HashSet::from([now.clone()]));
         }
         // What answered before this process began stands in the records.
         Some((None, now))
