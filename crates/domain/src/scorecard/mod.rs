@@ -369,7 +369,7 @@ pub fn paired_evidence(paired: &PairedEvidence) -> Vec<String> {
     let difference = &paired.difference;
     let ends = format::has_interval(difference).then_some([difference.lower, difference.upper]);
     // The test is another method than the interval's, and now and then they do not agree.
-    let p = paired.p_value.map(|p| format!(", paired t-test {}", format::p_value(p))).unwrap_or_default();
+    let p = paired.p_value.map(|p| format!(", t-test {}", format::p_value(p))).unwrap_or_default();
     let mut lines = vec![format!(
         "Paired difference on {}: {} ({}){p}.",
         format::count(difference.n, "shared sample"),
