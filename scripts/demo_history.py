@@ -22,11 +22,13 @@ import subprocess
 import sys
 import time
 
-from seed_dashboard import BOT, DAY, SCORING, Api, wait
+from seed_dashboard import BOT, DAY, SCORING as SEED_SCORING, Api, wait
 
 DAYS = 14
 MORNING, EVENING = 9, 18
-CALLS = 40
+CALLS = 24
+# The judges have a provider of their own, which answers at once.
+SCORING = json.loads(json.dumps(SEED_SCORING).replace("sim/judge", "judge/judge"))
 REGRESSION, REPAIR, EXPERIMENT, CANARY = 6, 7, 8, 12
 DATA_RULE = re.compile(r"^  - Never reveal.*\n    payment.*\n", re.M)
 TONE_RULE = re.compile(r"^  - Be warm and brief.*\n", re.M)
@@ -82,20 +84,20 @@ class Customers:
         """Questions of customers, and what some of them say of the answers."""
         asked = [(self.rng.choice(self.questions if self.rng.random() < 0.85 else OTHERS), f"user-{self.rng.randrange(90)}")
                  for _ in range(calls)]
-        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        with concurrent.futures.ThreadPoolExecutor(24) as pool:
             answers = list(pool.map(lambda one: self.call(api, *one), asked))
-        for request, status in answers:
-            if status == 200 and self.rng.random() < 0.3:
-                self.say(api, request)
+            said = [self.said(request) for request, status in answers if status == 200 and self.rng.random() < 0.3]
+            list(pool.map(lambda one: api.post("/api/v1/feedback", one), said))
 
-    def say(self, api, request):
+    def said(self, request):
+        """What a customer says of an answer."""
         bad = self.rng.random() < 0.18
         said = {"request_id": request, "thumb": "down" if bad else "up", "idempotency_key": f"demo-{request}"}
         if bad and self.rng.random() < 0.5:
             said["comment"] = self.rng.choice(COMMENTS)
         if bad and self.rng.random() < 0.15:
             said["correction"] = "Water a fern twice a week; keep the soil moist."
-        api.post("/api/v1/feedback", said)
+        return said
 
 
 class Past:
@@ -113,12 +115,13 @@ class Past:
         text = (self.folder / "llmops.yaml").read_text()
         line = re.search(r"^  sim: \{.*\}\n", text, re.M)
         quality = 0.975 + 0.015 * ((day * 7) % 3 - 1) / 2
-        live = (f"  sim: {{kind: simulator, script: sim/answers.jsonl, seed: {100 + day}, quality: {quality:.4f}, "
-                f"latency: 30ms, latency_sigma: 0.35}}\n"
+        live = (f"  sim: {{kind: simulator, script: sim/answers.jsonl, seed: {100 + day}, quality: {quality:.4f}, max_concurrency: 48, "
+                f"latency: 25ms, latency_sigma: 0.35}}\n"
                 f"  mini: {{kind: simulator, script: sim/answers.jsonl, seed: {200 + day}, quality: 0.99, "
-                f"latency: 20ms, latency_sigma: 0.3}}\n")
+                f"latency: 20ms, latency_sigma: 0.3}}\n"
+                f"  judge: {{kind: simulator, max_concurrency: 64}}\n")
         text = text.replace(line[0], live)
-        text = text.replace("prices:", "prices:\n  mini/support-mini: {input: 0.05, output: 0.20}\n  #", 1)
+        text = text.replace("prices:", "prices:\n  mini/support-mini: {input: 0.05, output: 0.20}\n  judge/judge: {input: 0.15, output: 0.60}\n  judge/judge-b: {input: 0.15, output: 0.60}\n  #", 1)
         (self.folder / "live.yaml").write_text("# Written by the demo: the project with models that are not perfect.\n" + text)
 
     @contextlib.contextmanager
@@ -199,7 +202,7 @@ class Past:
             "deployment": "support-bot", "prompt": "support-bot@1.0.0", "model": "mini/support-mini",
             "parameters": {"max_tokens": 256},
             "policy": {"share": "100%", "window": {"min": "72h", "max": "14d"}, "min_samples": 300,
-                       "judge": {"model": "sim/judge", "both_orders": True}, "bodies": "keep",
+                       "judge": {"model": "judge/judge", "both_orders": True}, "bodies": "keep",
                        "promote": {"net_win": 0.02, "approval": True}}})
 
     def incident(self, api):
@@ -242,7 +245,7 @@ class Past:
         start = self.now - DAYS * DAY
         start -= start % DAY
         times = [(day, MORNING + day % 4) for day in range(DAYS + 1)]
-        times += [(REGRESSION - 1, EVENING), (REGRESSION, EVENING), (CANARY, EVENING), (CANARY + 1, EVENING)]
+        times += [(REGRESSION - 1, EVENING), (REGRESSION, EVENING), (CANARY, EVENING)]
         for day, hour in sorted(times):
             at = start + day * DAY + hour * 3600
             if at > self.now - 1800:
@@ -252,7 +255,7 @@ class Past:
                 self.happens(api, day, hour, at)
                 if hour != EVENING:
                     self.evaluate(api, self.live(day), day)
-                self.customers.traffic(api, CALLS + 3 * day)
+                self.customers.traffic(api, CALLS + day)
 
     def schedule(self, api):
         api.post("/api/v1/schedules", {
