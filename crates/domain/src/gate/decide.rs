@@ -134,7 +134,7 @@ impl Gate<'_> {
             notices.push("The run is the baseline itself.".to_owned());
         }
         if self.is_of_another_version() {
-            let shared = samples(self.input.paired.map_or(0, |p| p.difference.n));
+            let shared = count(self.input.paired.map_or(0, |p| p.difference.n), "sample");
             notices.push(format!(
                 "The baseline ran on another version of the dataset: drops are those of the {shared} that both have."
             ));
@@ -212,7 +212,7 @@ impl Gate<'_> {
         let shared = difference.filter(|d| d.n > 0 && self.is_of_another_version());
         let change = shared.map_or(now.value - before.value, |d| d.value);
         let label = category_label(name);
-        let of_shared = |d: Estimate| format!(" on the {} that both runs have", samples(d.n));
+        let of_shared = |d: Estimate| format!(" on the {} that both runs have", count(d.n, "sample"));
         let place = shared.map(of_shared).unwrap_or_default();
         let (status, message) = if -change <= allowed + SLACK {
             let changed = signed(change);
@@ -354,17 +354,13 @@ fn is_significant(evidence: &CategoryEvidence) -> bool {
     n > 1 && upper < 0.0 && evidence.p_value.is_none_or(|p| p < ALPHA)
 }
 
-fn samples(n: u64) -> String {
-    if n == 1 { "1 sample".to_owned() } else { format!("{n} samples") }
-}
-
 fn not_significant(what: &str, n: u64, needed: Option<u64>) -> String {
     match (n, needed) {
         (0, _) => format!("{what}, but no samples are shared with the baseline that could show whether that is noise."),
         (_, Some(needed)) if needed > n => {
-            format!("{what}, but {} cannot tell it from noise: about {needed} samples are needed.", samples(n))
+            format!("{what}, but {} cannot tell it from noise: about {needed} samples are needed.", count(n, "sample"))
         }
-        _ => format!("{what}, but {} cannot tell it from noise: add samples or trials.", samples(n)),
+        _ => format!("{what}, but {} cannot tell it from noise: add samples or trials.", count(n, "sample")),
     }
 }
 
