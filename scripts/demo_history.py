@@ -119,7 +119,7 @@ class Past:
                 f"latency: 25ms, latency_sigma: 0.35}}\n"
                 f"  mini: {{kind: simulator, script: sim/answers.jsonl, seed: {200 + day}, quality: 0.99, "
                 f"latency: 20ms, latency_sigma: 0.3}}\n"
-                f"  judge: {{kind: simulator, max_concurrency: 64}}\n")
+                f"  judge: {{kind: simulator, max_concurrency: 64, judges: {{compares: {{noise: 0.45}}}}}}\n")
         text = text.replace(line[0], live)
         text = text.replace("prices:", "prices:\n  mini/support-mini: {input: 0.05, output: 0.20}\n  judge/judge: {input: 0.15, output: 0.60}\n  judge/judge-b: {input: 0.15, output: 0.60}\n  #", 1)
         (self.folder / "live.yaml").write_text("# Written by the demo: the project with models that are not perfect.\n" + text)
@@ -154,16 +154,21 @@ class Past:
         subprocess.run([self.binary, "--server", api.base, "--quiet", "prompt", "push", str(self.prompts[version])],
                        check=True, stdout=subprocess.DEVNULL)
 
-    def evaluate(self, api, version, day):
-        run = wait(api, api.post("/api/v1/runs", {
+    def evaluate(self, api, version):
+        """Starts the nightly run; it goes on while customers ask."""
+        return api.post("/api/v1/runs", {
             "target": {"name": "support-bot", "prompt": f"support-bot@{version}", "model": "sim/support-small",
                        "parameters": {"temperature": 0, "max_tokens": 256}},
             "dataset": "golden", "suite": "default", "scoring": SCORING, "cache": False,
-            "metadata": {"simulated": True}, "tags": {"trigger": "nightly"}})["id"])
-        api.post(f"/api/v1/runs/{run['id']}/gate", {})
+            "metadata": {"simulated": True}, "tags": {"trigger": "nightly"}})["id"]
+
+    @staticmethod
+    def decide(api, run, day):
+        """What the gate says of it."""
+        wait(api, run)
+        api.post(f"/api/v1/runs/{run}/gate", {})
         if day == 0:
-            api.post("/api/v1/baselines", {"run": run["id"]})
-        return run
+            api.post("/api/v1/baselines", {"run": run})
 
     def deploy(self, api, version, reason, **settings):
         live = {"guard": {"empty": True, "truncated": True, "min_chars": 15}} | settings
@@ -202,7 +207,7 @@ class Past:
             "deployment": "support-bot", "prompt": "support-bot@1.0.0", "model": "mini/support-mini",
             "parameters": {"max_tokens": 256},
             "policy": {"share": "100%", "window": {"min": "72h", "max": "14d"}, "min_samples": 300,
-                       "judge": {"model": "judge/judge", "both_orders": True}, "bodies": "keep",
+                       "judge": {"model": "judge/compares", "both_orders": True}, "bodies": "keep",
                        "promote": {"net_win": 0.02, "approval": True}}})
 
     def incident(self, api):
@@ -253,9 +258,10 @@ class Past:
             self.config(day)
             with self.server(at) as api:
                 self.happens(api, day, hour, at)
-                if hour != EVENING:
-                    self.evaluate(api, self.live(day), day)
+                run = None if hour == EVENING else self.evaluate(api, self.live(day))
                 self.customers.traffic(api, CALLS + day)
+                if run:
+                    self.decide(api, run, day)
 
     def schedule(self, api):
         api.post("/api/v1/schedules", {

@@ -1,10 +1,12 @@
 //! Feedback and the review queue on the wire.
 
 use jiff::Timestamp;
+use llmops_domain::feedback::FeedbackBody;
 use llmops_domain::id::FeedbackId;
 use llmops_domain::review::ReviewItem;
 use llmops_domain::run::Estimate;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::Problem;
 use crate::datasets::ImportedDataset;
@@ -157,6 +159,18 @@ pub enum ExportFormat {
     /// `{"prompt": […], "chosen": […], "rejected": […]}` a line, as preference training takes it: corrections, decisions of the
     /// review queue, comparisons that a candidate lost.
     Preference,
+}
+
+/// One piece of feedback, or many.
+#[derive(Debug, Clone, PartialEq, Deserialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum SubmitFeedback {
+    /// Many pieces, each with the fields of one: those that are wrong are refused with their position, and the rest is taken.
+    #[schema(value_type = Vec<Object>)]
+    Many(Vec<Map<String, Value>>),
+    /// One piece. It is read by hand, so that everything that is wrong is told at once.
+    #[schema(value_type = FeedbackBody)]
+    One(Value),
 }
 
 /// What is exported.

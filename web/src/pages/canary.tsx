@@ -364,7 +364,7 @@ function NetWins({ report: { situation, canary } }: { report: Report }) {
   }, [log.data, situation, limit]);
   return (
     <Card title="Net wins by judged pairs">
-      {log.isPending ? <Skeleton height={228} /> : data ? <LineChart label="Net wins by judged pairs" data={data} height={200} /> : <Empty title="Too few judged pairs">Schemas["CanaryMeasure"] are drawn from the second decision on that has them.</Empty>}
+      {log.isPending ? <Skeleton height={228} /> : data ? <LineChart label="Net wins by judged pairs" data={data} height={200} /> : <Empty title="Too few judged pairs">Bounds are drawn from the second decision on that has them.</Empty>}
     </Card>
   );
 }

@@ -13,7 +13,7 @@ use llmops_api::feedback::{
     SendReport, SummaryQuery,
 };
 use llmops_api::page::PageQuery;
-use llmops_domain::feedback::{Feedback, FeedbackBody, FeedbackFilter, FeedbackReport};
+use llmops_domain::feedback::{Feedback, FeedbackFilter, FeedbackReport};
 use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -37,17 +37,20 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
 /// The same `idempotency_key` again is the same feedback. Of a list, what is wrong is refused with its position, and the rest
 /// is taken. Whoever may call the gateway may say how the answer was.
 #[utoipa::path(post, path = "/api/v1/feedback", operation_id = "submit_feedback", tag = "feedback",
-    request_body(content = FeedbackBody, description = "One piece of feedback, or a list of them"),
+    request_body = SubmitFeedback,
     responses((status = 201, body = ReceivedFeedback), (status = 200, body = ReceivedFeedback,
         description = "Everything was there before, or refused"), (status = 409, body = ErrorResponse),
         (status = 422, body = ErrorResponse)))]
 async fn submit(
     Viewer(ops): Viewer,
-    Json(body): Json<Value>,
+    Json(body): Json<SubmitFeedback>,
 ) -> Result<(StatusCode, Answer<ReceivedFeedback>), ApiError> {
-    let received = match &body {
-        Value::Array(list) => ops.feedback().submit_all(list).await?,
-        one => ops.feedback().submit(one).await?,
+    let received = match body {
+        SubmitFeedback::Many(list) => {
+            let list: Vec<_> = list.into_iter().map(Value::Object).collect();
+            ops.feedback().submit_all(&list).await?
+        }
+        SubmitFeedback::One(one) => ops.feedback().submit(&one).await?,
     };
     Ok((if received.accepted > 0 { StatusCode::CREATED } else { StatusCode::OK }, Answer(received)))
 }
