@@ -27,6 +27,8 @@ from seed_dashboard import BOT, DAY, SCORING as SEED_SCORING, Api, wait
 DAYS = 14
 MORNING, EVENING = 9, 18
 CALLS = 24
+# A canary is judged by many calls.
+MORE = 120
 # The judges have a provider of their own, which answers at once.
 SCORING = json.loads(json.dumps(SEED_SCORING).replace("sim/judge", "judge/judge"))
 REGRESSION, REPAIR, EXPERIMENT, CANARY = 6, 7, 8, 12
@@ -117,9 +119,9 @@ class Past:
         quality = 0.975 + 0.015 * ((day * 7) % 3 - 1) / 2
         live = (f"  sim: {{kind: simulator, script: sim/answers.jsonl, seed: {100 + day}, quality: {quality:.4f}, max_concurrency: 48, "
                 f"latency: 25ms, latency_sigma: 0.35}}\n"
-                f"  mini: {{kind: simulator, script: sim/answers.jsonl, seed: {200 + day}, quality: 0.99, "
+                f"  mini: {{kind: simulator, script: sim/answers.jsonl, seed: {200 + day}, quality: 0.93, "
                 f"latency: 20ms, latency_sigma: 0.3}}\n"
-                f"  judge: {{kind: simulator, max_concurrency: 64, judges: {{compares: {{noise: 0.45}}}}}}\n")
+                f"  judge: {{kind: simulator, script: sim/answers.jsonl, max_concurrency: 64}}\n")
         text = text.replace(line[0], live)
         text = text.replace("prices:", "prices:\n  mini/support-mini: {input: 0.05, output: 0.20}\n  judge/judge: {input: 0.15, output: 0.60}\n  judge/judge-b: {input: 0.15, output: 0.60}\n  #", 1)
         (self.folder / "live.yaml").write_text("# Written by the demo: the project with models that are not perfect.\n" + text)
@@ -207,7 +209,7 @@ class Past:
             "deployment": "support-bot", "prompt": "support-bot@1.0.0", "model": "mini/support-mini",
             "parameters": {"max_tokens": 256},
             "policy": {"share": "100%", "window": {"min": "72h", "max": "14d"}, "min_samples": 300,
-                       "judge": {"model": "judge/compares", "both_orders": True}, "bodies": "keep",
+                       "judge": {"model": "judge/judge", "both_orders": True}, "bodies": "keep",
                        "promote": {"net_win": 0.02, "approval": True}}})
 
     def incident(self, api):
@@ -259,7 +261,7 @@ class Past:
             with self.server(at) as api:
                 self.happens(api, day, hour, at)
                 run = None if hour == EVENING else self.evaluate(api, self.live(day))
-                self.customers.traffic(api, CALLS + day)
+                self.customers.traffic(api, CALLS + day + (MORE if day >= CANARY else 0))
                 if run:
                     self.decide(api, run, day)
 

@@ -973,7 +973,7 @@ class Api:
         """Starts a pending run, or resumes one that stopped: what has a result is not asked again."""
         return self._transport.call("POST", f"/api/v1/runs/{_segment(run)}/start")
 
-    def submit_feedback(self, body: t.FeedbackBody) -> t.ReceivedFeedback:
+    def submit_feedback(self, body: t.SubmitFeedback) -> t.ReceivedFeedback:
         """Takes in feedback on answers: one piece, or a list of at most 1,000. It may come before the answer's record is written. The same `idempotency_key` again is the same feedback. Of a list, what is wrong is refused with its position, and the rest is taken. Whoever may call the gateway may say how the answer was."""
         return self._transport.call("POST", "/api/v1/feedback", body=body)
 
@@ -2011,7 +2011,7 @@ class AsyncApi:
         """Starts a pending run, or resumes one that stopped: what has a result is not asked again."""
         return await self._transport.call("POST", f"/api/v1/runs/{_segment(run)}/start")
 
-    async def submit_feedback(self, body: t.FeedbackBody) -> t.ReceivedFeedback:
+    async def submit_feedback(self, body: t.SubmitFeedback) -> t.ReceivedFeedback:
         """Takes in feedback on answers: one piece, or a list of at most 1,000. It may come before the answer's record is written. The same `idempotency_key` again is the same feedback. Of a list, what is wrong is refused with its position, and the rest is taken. Whoever may call the gateway may say how the answer was."""
         return await self._transport.call("POST", "/api/v1/feedback", body=body)
 

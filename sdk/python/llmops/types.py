@@ -8497,6 +8497,10 @@ class StartedCanary(TypedDict):
 StoredEvent = Dict[str, Any]
 
 
+# One piece of feedback, or many.
+SubmitFeedback = Union[List[Dict[str, Any]], "FeedbackBody"]
+
+
 # What feedback is summed up by.
 SummaryBy = Literal['all', 'day', 'prompt', 'manifest', 'variant', 'deployment', 'model', 'tag']
 

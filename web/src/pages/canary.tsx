@@ -209,7 +209,7 @@ function State({ report }: { report: Report }) {
       <div className="grid cards">
         <div className="card stat"><span className="name">Judged pairs</span><span className="value">{whole(situation.pairs)}<small>of {whole(policy.min_samples ?? 0)}</small></span><span className="note">{whole(situation.asked)} asked · {whole(report.waiting)} waiting</span></div>
         <div className="card stat"><span className="name">Net wins</span><span className="value">{net ? `${signed(net.value * 100, 1)} %` : "–"}</span><span className="note">{net ? `${signed(net.low * 100, 1)} to ${signed(net.high * 100, 1)} % · n ${whole(net.n)}` : "Too few pairs for bounds"}</span></div>
-        <div className="card stat"><span className="name">Losses</span><span className="value">{lost ? percent(lost.value) : "–"}{lost && <small>warns from {percent(policy.warn?.loss_rate)}</small>}</span><span className="note">{lost ? `${percent(lost.low)} to ${percent(lost.high)} · n ${whole(lost.n)}` : "Too few pairs for bounds"}</span></div>
+        <div className="card stat"><span className="name">Losses</span><span className="value">{lost ? percent(lost.value) : "–"}{lost && <small>warns from {percent(policy.warn?.loss_rate)}</small>}</span><span className="note">{lost ? `${percent(Math.max(0, lost.low))} to ${percent(lost.high)} · n ${whole(lost.n)}` : "Too few pairs for bounds"}</span></div>
         <div className="card stat"><span className="name">Spent</span><span className="value">{money(situation.spent)}<small>of {money(policy.budget?.total)}</small></span><span className="note">{money(report.spent_this_hour)} this hour, of {money(policy.budget?.per_hour)}</span></div>
       </div>
       <div className="grid two">

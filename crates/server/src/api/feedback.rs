@@ -10,7 +10,7 @@ use llmops_api::Page;
 use llmops_api::error::ErrorResponse;
 use llmops_api::feedback::{
     EXPORT_COUNTS, ExportQuery, FeedbackSummary, HardExamples, HardExamplesMade, ReceivedFeedback, ReportQuery,
-    SendReport, SummaryQuery,
+    SendReport, SubmitFeedback, SummaryQuery,
 };
 use llmops_api::page::PageQuery;
 use llmops_domain::feedback::{Feedback, FeedbackFilter, FeedbackReport};
