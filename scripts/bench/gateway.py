@@ -50,7 +50,8 @@ TENSORZERO_START = """\
 import sys, time
 from tensorzero.tensorzero import _start_http_gateway
 gateway = _start_http_gateway(config_file=sys.argv[1], clickhouse_url=None, postgres_url=None, valkey_url=None, async_setup=False)
-print("base", gateway.base_url, flush=True)
+with open(sys.argv[2], "w") as file:
+    print(gateway.base_url, file=file)
 while True:
     time.sleep(60)
 """
@@ -164,15 +165,17 @@ def proxy(stand: Stand) -> tuple[str, list[subprocess.Popen]]:
 
 def tensorzero(stand: Stand) -> tuple[str, list[subprocess.Popen]]:
     config = stand.write("tensorzero.toml", TENSORZERO.format(upstream=stand.upstream))
-    command = [os.path.join(stand.args.peers, "bin", "python"), "-c", TENSORZERO_START, config]
-    process = stand.start(command, "", stdout=subprocess.PIPE, text=True)
-    # Its log is on the same stream.
-    for line in process.stdout:
-        if line.startswith("base "):
-            break
-    else:
-        sys.exit("tensorzero did not start")
-    address = f"127.0.0.1:{urllib.parse.urlsplit(line.split()[1]).port}"
+    told = os.path.join(stand.folder, "tensorzero.url")
+    command = [os.path.join(stand.args.peers, "bin", "python"), "-c", TENSORZERO_START, config, told]
+    process = stand.start(command, "", env={**os.environ, "RUST_LOG": "warn"})
+    until = time.monotonic() + 60
+    while not (os.path.exists(told) and os.path.getsize(told)):
+        if time.monotonic() > until or process.poll() is not None:
+            sys.exit("tensorzero did not start")
+        time.sleep(0.1)
+    with open(told, encoding="utf-8") as file:
+        url = file.read().strip()
+    address = f"127.0.0.1:{urllib.parse.urlsplit(url).port}"
     wait_for(address, process)
     return address, [process]
 
