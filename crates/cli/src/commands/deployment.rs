@@ -268,12 +268,12 @@ fn row(change: &DeploymentChange, live: Option<&ContentHash>) -> Vec<Cell> {
 }
 
 const LIVE_COLUMNS: [Column; 6] = [
-    Column::text("deployment"),
+    Column::id("deployment"),
     Column::text("environment"),
     Column::text("prompt"),
     Column::text("model"),
     Column::text("manifest"),
-    Column::text("since (UTC)"),
+    Column::text("since (UTC)").optional(),
 ];
 
 async fn list(context: &Context, client: &Client) -> Outcome {

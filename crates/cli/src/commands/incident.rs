@@ -123,12 +123,12 @@ fn told(opened: &OpenedIncident) -> String {
 
 fn list(context: &Context, incidents: &[Incident]) -> String {
     const COLUMNS: [Column; 6] = [
-        Column::text("incident"),
+        Column::id("incident"),
         Column::text("deployment"),
-        Column::text("opened (UTC)"),
+        Column::text("opened (UTC)").optional(),
         Column::text("closed (UTC)"),
         Column::text("what"),
-        Column::text("dataset"),
+        Column::text("dataset").optional(),
     ];
     if incidents.is_empty() {
         return "There are no incidents. `llmops incident open NAME` opens one.".to_owned();

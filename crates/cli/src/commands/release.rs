@@ -145,10 +145,10 @@ fn show(context: &Context, release: &Release) -> String {
 
 fn list(context: &Context, releases: &[Release]) -> String {
     const COLUMNS: [Column; 6] = [
-        Column::text("release"),
+        Column::id("release"),
         Column::text("deployment"),
         Column::text("what"),
-        Column::text("begun (UTC)"),
+        Column::text("begun (UTC)").optional(),
         Column::text("stands at"),
         Column::text("waits for"),
     ];
@@ -197,10 +197,10 @@ pub(crate) async fn approval(context: &Context, command: ApprovalCommand) -> Out
 
 fn approvals(context: &Context, approvals: &[Approval]) -> String {
     const COLUMNS: [Column; 6] = [
-        Column::text("approval"),
+        Column::id("approval"),
         Column::text("deployment"),
         Column::text("manifest"),
-        Column::text("asked (UTC)"),
+        Column::text("asked (UTC)").optional(),
         Column::text("by"),
         Column::text("stands"),
     ];
