@@ -24,7 +24,7 @@ pub(crate) struct ReleaseArgs {
     /// Begin with this prompt: NAME, NAME@VERSION or NAME@HASH
     #[arg(long, value_name = "PROMPT", requires = "name")]
     prompt: Option<String>,
-    /// Begin with this model; else the prompt's own
+    /// Begin with this model; else the prompt's own, else the one that is live
     #[arg(long, value_name = "PROVIDER/MODEL", requires = "name")]
     model: Option<String>,
     /// Begin with this manifest: a JSON file, or the beginning of a stored one's hash
