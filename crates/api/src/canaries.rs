@@ -10,7 +10,7 @@ use llmops_domain::manifest::Manifest;
 use serde::{Deserialize, Serialize};
 
 /// Puts a candidate beside what a deployment answers with: a manifest that is given, one that is stored, or one resolved
-/// from prompt and model.
+/// from prompt and model. Where only one of these two is named, the rest is as it is live.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StartCanary {
@@ -25,13 +25,13 @@ pub struct StartCanary {
     /// The beginning of a stored manifest's hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest_hash: Option<String>,
-    /// The candidate's prompt, as `NAME`, `NAME@VERSION` or `NAME@HASH`.
+    /// The candidate's prompt, as `NAME`, `NAME@VERSION` or `NAME@HASH`; absent: the live one, where a model is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
-    /// The candidate's model, as `provider/model`; absent: the prompt's own.
+    /// The candidate's model, as `provider/model`; absent: the live one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Laid over the prompt's parameters.
+    /// Laid over the parameters: those that are live, or the prompt's where prompt and model are named.
     #[serde(default)]
     pub parameters: Parameters,
     /// What decides.

@@ -8,7 +8,8 @@ use llmops_domain::hash::ContentHash;
 use llmops_domain::manifest::Manifest;
 use serde::{Deserialize, Serialize};
 
-/// Points a deployment to a manifest: one that is given, one that is stored, or one resolved from prompt and model.
+/// Points a deployment to a manifest: one that is given, one that is stored, or one resolved from prompt and model. Where none
+/// of these is named, what is live stays, with the parameters, versions and settings that are.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Deploy {
@@ -24,13 +25,13 @@ pub struct Deploy {
     /// The prompt, as `NAME`, `NAME@VERSION` or `NAME@HASH`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
-    /// The model, as `provider/model`; absent: the prompt's own.
+    /// The model, as `provider/model`; absent: the prompt's own, else the one that is live.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The provider's version of the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_version: Option<String>,
-    /// Laid over the prompt's parameters.
+    /// Laid over the prompt's parameters, or over those that are live where prompt or model come from there.
     pub parameters: Parameters,
     /// The index that the retriever reads.
     #[serde(skip_serializing_if = "Option::is_none")]

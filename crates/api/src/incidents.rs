@@ -67,4 +67,7 @@ pub struct ClosedIncident {
     pub with_answer: u64,
     /// Failing calls whose text was not kept.
     pub without_text: u64,
+    /// Whether the deployment's safe mode is still on: closing an incident does not switch it off.
+    #[serde(default)]
+    pub safe_mode: bool,
 }

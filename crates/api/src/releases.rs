@@ -18,7 +18,7 @@ pub struct StartRelease {
     /// The prompt, as `NAME`, `NAME@VERSION` or `NAME@HASH`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
-    /// The model, as `provider/model`; absent: the prompt's own.
+    /// The model, as `provider/model`; absent: the prompt's own, else the one that is live.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// What decides a canary in staging, beside what answers there; absent: calls that do not fail are enough.

@@ -83,7 +83,7 @@ impl Canaries {
             parameters: request.parameters,
             ..Deploy::default()
         };
-        let (candidate, manifest) = deployments.candidate(candidate, &deployment.settings).await?;
+        let (candidate, manifest, mut notices) = deployments.candidate(candidate, &deployment).await?;
         if candidate == deployment.manifest {
             return Err(Error::Conflict {
                 message: format!(
@@ -97,7 +97,7 @@ impl Canaries {
         let (_, live) = deployments.manifest(deployment.manifest.as_str()).await?;
         let cache = ResponseCache::new(self.services.store.clone(), self.project.clone(), false);
         PairJudge::load(&self.services, &self.prompts(), &cache, &request.policy.judge).await?;
-        let notices = self.notices(&request.policy, [&manifest.model, &live.model, &request.policy.judge.model]);
+        notices.extend(self.notices(&request.policy, [&manifest.model, &live.model, &request.policy.judge.model]));
         let clock = &self.services.clock;
         let now = clock.now();
         let canary = Canary {

@@ -1,6 +1,7 @@
 //! `Deployments`: what answers live traffic, and going back to what did.
 
 mod rehearse;
+mod resolve;
 mod variants;
 
 use std::sync::Arc;
@@ -92,24 +93,6 @@ impl Deployments {
         self.deploy_as(name, request, true).await
     }
 
-    /// The manifest that a request means, stored, if it could answer; and what people call it.
-    pub(crate) async fn prepared(
-        &self,
-        name: &str,
-        request: Deploy,
-        settings: &DeploymentSettings,
-    ) -> Result<(ContentHash, String), Error> {
-        check_names(name, None)?;
-        let manifest = self.resolve(request).await?;
-        self.check(&manifest, settings).await?;
-        let hash = self.services.store.put_manifest(&self.project, &manifest).await?;
-        let label = match manifest.prompt_label() {
-            Some(prompt) => format!("{prompt} on {}", manifest.model),
-            None => manifest.model,
-        };
-        Ok((hash, label))
-    }
-
     async fn deploy_as(&self, name: &str, request: Deploy, approved: bool) -> Result<Deployed, Error> {
         check_names(name, request.environment.as_deref())?;
         let environment = request.environment.clone().unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
@@ -117,10 +100,12 @@ impl Deployments {
         let settings = request.settings.clone().or_else(|| before.as_ref().map(|d| d.settings.clone()));
         let settings = settings.unwrap_or_default();
         let reason = request.reason.clone();
-        let manifest = self.resolve(request).await?;
+        let manifest = self.resolve(request, before.as_ref()).await?;
         self.check(&manifest, &settings).await?;
         let hash = self.services.store.put_manifest(&self.project, &manifest).await?;
-        if environment == DEFAULT_ENVIRONMENT && settings.require_gate {
+        // What answers already was let through when it came.
+        let comes = before.as_ref().is_none_or(|d| d.manifest != hash);
+        if comes && environment == DEFAULT_ENVIRONMENT && settings.require_gate {
             self.require_gate(&hash, &settings).await?;
         }
         let unchanged = before.as_ref().is_some_and(|d| d.manifest == hash && d.settings == settings);
@@ -135,10 +120,7 @@ impl Deployments {
                 approval: None,
             });
         }
-        let action = match &before {
-            Some(before) if before.manifest == hash => DeploymentAction::Configure,
-            _ => DeploymentAction::Deploy,
-        };
+        let action = if comes { DeploymentAction::Deploy } else { DeploymentAction::Configure };
         if action == DeploymentAction::Deploy {
             self.refuse_in_an_incident(name, &environment).await?;
         }
@@ -263,37 +245,6 @@ impl Deployments {
         Ok(next)
     }
 
-    /// The manifest that a request means.
-    async fn resolve(&self, request: Deploy) -> Result<Manifest, Error> {
-        let from_parts = request.prompt.is_some() || request.model.is_some();
-        match (request.manifest, request.manifest_hash) {
-            (Some(_), Some(_)) => Err(Error::invalid("`manifest` and `manifest_hash` exclude each other")),
-            (Some(_), None) | (None, Some(_)) if from_parts => {
-                Err(Error::invalid("a manifest names prompt and model already: leave `prompt` and `model` out"))
-            }
-            (Some(manifest), None) => Ok(manifest),
-            (None, Some(prefix)) => Ok(self.manifest(&prefix).await?.1),
-            (None, None) if !from_parts => {
-                Err(Error::invalid("nothing to deploy: name a prompt, a model or a manifest")
-                    .with_hint("--prompt NAME@VERSION --model PROVIDER/MODEL, or --manifest FILE or HASH"))
-            }
-            (None, None) => {
-                let prompt = match &request.prompt {
-                    Some(reference) => Some(self.prompts.resolve(reference).await?),
-                    None => None,
-                };
-                let own = prompt.as_ref().and_then(|p| p.body.model.clone());
-                let model = request.model.or(own).ok_or_else(|| {
-                    Error::invalid("no model: the prompt names none").with_hint("add --model PROVIDER/MODEL")
-                })?;
-                let mut manifest = Manifest::resolve(prompt.as_ref(), &model, &request.parameters);
-                manifest.model_version = request.model_version;
-                manifest.retriever_index_version = request.retriever_index_version;
-                Ok(manifest)
-            }
-        }
-    }
-
     /// Refuses what could not answer.
     async fn check(&self, manifest: &Manifest, settings: &DeploymentSettings) -> Result<(), Error> {
         let mut problems = self.problems(manifest, settings).await?;
@@ -352,17 +303,6 @@ impl Deployments {
         CompiledTarget::compile(manifest, body.as_ref()).map_err(|error| Error::invalid(error.to_string()))
     }
 
-    /// A manifest that a canary may put beside a deployment: resolved, stored, and able to answer.
-    pub(crate) async fn candidate(
-        &self,
-        request: Deploy,
-        settings: &DeploymentSettings,
-    ) -> Result<(ContentHash, Manifest), Error> {
-        let manifest = self.resolve(request).await?;
-        self.check(&manifest, settings).await?;
-        Ok((self.services.store.put_manifest(&self.project, &manifest).await?, manifest))
-    }
-
     /// The body of the prompt that a manifest names.
     pub(crate) async fn prompt_body(&self, manifest: &Manifest) -> Result<Option<PromptBody>, Error> {
         let (Some(name), Some(hash)) = (&manifest.prompt, &manifest.prompt_hash) else { return Ok(None) };
@@ -373,16 +313,20 @@ impl Deployments {
     async fn notices(&self, before: Option<&ContentHash>, after: &Manifest) -> Result<Vec<String>, Error> {
         let Some(before) = before else { return Ok(Vec::new()) };
         let (_, before) = self.services.store.get_manifest(&self.project, before.as_str()).await?;
-        let (old, new) = (&before.retriever_index_version, &after.retriever_index_version);
-        if old == new {
-            return Ok(Vec::new());
+        let mut notices = Vec::new();
+        if let (Some(prompt), None) = (before.prompt_label(), &after.prompt) {
+            notices.push(format!("{prompt} is no longer used: the input goes to the model as it is"));
         }
-        let name = |index: &Option<String>| index.clone().unwrap_or_else(|| "none".to_owned());
-        Ok(vec![format!(
-            "the retriever's index changes from {} to {}: switch the retriever too, it does not follow by itself",
-            name(old),
-            name(new)
-        )])
+        let (old, new) = (&before.retriever_index_version, &after.retriever_index_version);
+        if old != new {
+            let name = |index: &Option<String>| index.clone().unwrap_or_else(|| "none".to_owned());
+            notices.push(format!(
+                "the retriever's index changes from {} to {}: switch the retriever too, it does not follow by itself",
+                name(old),
+                name(new)
+            ));
+        }
+        Ok(notices)
     }
 
     /// Refuses to promote anything while somebody looks into what is wrong.

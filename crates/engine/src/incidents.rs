@@ -280,7 +280,10 @@ impl Incidents {
         timeline.incident.post_mortem = Some(post_mortem(&timeline));
         self.services.store.update_incident(&self.project, &timeline.incident).await?;
         self.publish(&timeline.incident, "closed").await?;
-        Ok(ClosedIncident { timeline, samples: count, with_answer, without_text })
+        let (name, environment) = (&timeline.incident.deployment, &timeline.incident.environment);
+        let deployment = self.services.store.find_deployment(&self.project, name, environment).await?;
+        let safe_mode = deployment.is_some_and(|deployment| deployment.safe_mode);
+        Ok(ClosedIncident { timeline, samples: count, with_answer, without_text, safe_mode })
     }
 
     /// The inputs of calls that failed or that users found bad since the incident's timeline began, each question once.

@@ -69,7 +69,6 @@ impl Releases {
             crate::canary::check_policy(policy)?;
         }
         let live = self.live(name).await?;
-        let settings = live.as_ref().map(|deployment| deployment.settings.clone()).unwrap_or_default();
         let deploy = Deploy {
             manifest: request.manifest,
             manifest_hash: request.manifest_hash,
@@ -77,7 +76,7 @@ impl Releases {
             model: request.model,
             ..Deploy::default()
         };
-        let (manifest, label) = self.deployments().prepared(name, deploy, &settings).await?;
+        let (manifest, label) = self.deployments().prepared(name, deploy, live.as_ref()).await?;
         if live.is_some_and(|deployment| deployment.manifest == manifest) {
             return Err(Error::Conflict {
                 message: format!("{label} ({}) is live at {name} already", manifest.short()),

@@ -18,6 +18,7 @@ mod model;
 mod safetensors;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use thiserror::Error;
@@ -62,8 +63,11 @@ impl EncodeError {
 /// ```
 #[derive(Debug)]
 pub struct Encoder {
-    model: Model,
-    tokenizer: Tokenizer,
+    /// Shared by encoders of several layers.
+    model: Arc<Model>,
+    tokenizer: Arc<Tokenizer>,
+    /// The layer that embeddings are taken from: the last of `model`, or one before.
+    layer: usize,
     layers: usize,
     max_tokens: usize,
     leading_space: bool,
@@ -91,7 +95,27 @@ impl Encoder {
         let &[first, last] = empty.get_ids() else {
             return Err(LoadError::Unsupported("a tokenizer that does not put one token at each end".to_owned()));
         };
-        Ok(Self { model, tokenizer, layers, max_tokens, leading_space, ends: (first, last) })
+        let layer = model.layers.len();
+        let (model, tokenizer) = (Arc::new(model), Arc::new(tokenizer));
+        Ok(Self { model, tokenizer, layer, layers, max_tokens, leading_space, ends: (first, last) })
+    }
+
+    /// The same model with its embeddings taken from another layer, over the same weights in memory; `None` where that layer
+    /// is not loaded.
+    ///
+    /// ```
+    /// # use llmops_metrics::encoder::Encoder;
+    /// # let directory = "tests/fixtures/encoders/bert".as_ref();
+    /// let encoder = Encoder::load(directory, None)?;
+    /// let first = encoder.at(1).ok_or("not loaded")?;
+    /// let alone = Encoder::load(directory, Some(1))?;
+    /// assert_eq!(first.embed(&["the cat"])?, alone.embed(&["the cat"])?);
+    /// assert!(alone.at(2).is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn at(&self, layer: usize) -> Option<Self> {
+        let (model, tokenizer) = (self.model.clone(), self.tokenizer.clone());
+        (layer <= model.layers.len()).then(|| Self { model, tokenizer, layer, ..*self })
     }
 
     /// Values in the embedding of a token.
@@ -115,10 +139,10 @@ impl Encoder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn layer(&self) -> usize {
-        self.model.layers.len()
+        self.layer
     }
 
-    /// How many layers the model has; those above [`layer`](Self::layer) are not loaded.
+    /// How many layers the model has; of those above [`layer`](Self::layer), none need be loaded.
     ///
     /// ```
     /// # use llmops_metrics::encoder::Encoder;
@@ -214,7 +238,7 @@ impl Encoder {
             }
             room = room.saturating_sub(sentence.len());
         }
-        let states: Vec<Vec<f32>> = batches.par_iter().map(|batch| self.model.forward(batch)).collect();
+        let states: Vec<Vec<f32>> = batches.par_iter().map(|batch| self.model.forward(batch, self.layer)).collect();
         let mut embeddings = Vec::with_capacity(texts.len());
         for (batch, states) in batches.iter().zip(states) {
             let mut states = states.as_slice();

@@ -54,6 +54,7 @@ struct FlagError {
     /// The flag; null for a bulk request as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    /// Which kind of error it is.
     error_code: FlagErrorCode,
     /// What went wrong and how to mend it.
     error_details: String,
@@ -62,6 +63,7 @@ struct FlagError {
 /// A flag's value for a unit.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct FlagValue {
+    /// The flag: the key of an experiment.
     key: String,
     /// A boolean, text, number or object.
     value: Value,
@@ -69,6 +71,7 @@ struct FlagValue {
     reason: &'static str,
     /// Id of the variant.
     variant: String,
+    /// What is known beside the value.
     metadata: FlagMetadata,
 }
 
@@ -96,6 +99,7 @@ enum BulkFlag {
 /// All flags.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct BulkAnswer {
+    /// Each flag with its value or its error.
     flags: Vec<BulkFlag>,
 }
 
@@ -232,7 +236,9 @@ fn answer<T: Serialize>(headers: &HeaderMap, tag: &str, answer: &T) -> Response 
 
 /// One flag.
 #[utoipa::path(post, path = "/ofrep/v1/evaluate/flags/{key}", operation_id = "evaluate_flag", tag = "flags",
-    params(("key" = String, Path), ("If-None-Match" = Option<String>, Header)), request_body = EvaluationRequest,
+    params(("key" = String, Path),
+        ("If-None-Match" = Option<String>, Header, description = "The ETag that is known")),
+    request_body = EvaluationRequest,
     responses((status = 200, body = FlagValue), (status = 304), (status = 400, body = FlagError),
         (status = 404, body = FlagError), (status = 500, body = FlagError)))]
 async fn evaluate(Viewer(ops): Viewer, Path(key): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
@@ -256,7 +262,8 @@ async fn evaluate(Viewer(ops): Viewer, Path(key): Path<String>, headers: HeaderM
 
 /// All flags.
 #[utoipa::path(post, path = "/ofrep/v1/evaluate/flags", operation_id = "evaluate_flags", tag = "flags",
-    params(("If-None-Match" = Option<String>, Header)), request_body = Option<EvaluationRequest>,
+    params(("If-None-Match" = Option<String>, Header, description = "The ETag that is known")),
+    request_body = Option<EvaluationRequest>,
     responses((status = 200, body = BulkAnswer), (status = 304), (status = 400, body = FlagError),
         (status = 500, body = FlagError)))]
 async fn evaluate_all(Viewer(ops): Viewer, headers: HeaderMap, body: Bytes) -> Response {

@@ -1,5 +1,7 @@
 //! The OpenAPI document: what the handlers say of themselves, and what is true of all of them.
 
+mod descriptions;
+
 use llmops_domain::access::Role;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{
@@ -70,6 +72,7 @@ pub fn openapi() -> OpenApi {
     components.add_security_scheme("key", SecurityScheme::Http(bearer));
     let cookie = ApiKeyValue::with_description("llmops_session", "The session of a browser, from POST /api/v1/session");
     components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+    components.schemas.values_mut().for_each(descriptions::complete);
     for (path, item) in &mut document.paths.paths {
         let methods = [
             (HttpMethod::Get, &mut item.get),
@@ -89,6 +92,12 @@ pub fn openapi() -> OpenApi {
 
 /// Adds who may, and the errors that any such operation can answer.
 fn complete(path: &str, method: &HttpMethod, operation: &mut Operation) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter {
+            let known = || descriptions::path_parameter(path, &parameter.name).map(str::to_owned);
+            parameter.description = parameter.description.take().or_else(known);
+        }
+    }
     let is_open = OPEN.contains(&path) || operation.security.is_some();
     if !is_open {
         let role = role_of(method, operation);

@@ -4,12 +4,11 @@ use clap::Subcommand;
 use llmops_api::alerts::{AlertQuery, AlertStatus, CreateSilence, DeliveryQuery, TestChannels};
 use llmops_domain::alert::{Alert, AlertType, Delivery, DeliveryStatus, Matcher, Severity, Silence};
 use llmops_domain::config::duration::HumanDuration;
-use llmops_domain::scorecard::format::one_line;
 
 use super::Context;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::Project;
-use crate::terminal::{self, Cell, Column, Tone};
+use crate::terminal::{self, Cell, Column, Look, Tone};
 
 /// What is wrong, and who is told of it.
 #[derive(Debug, Subcommand)]
@@ -274,26 +273,29 @@ fn status(alert: &Alert) -> (Tone, &'static str) {
     }
 }
 
-/// Two lines an alert: ids are there to be copied, and messages are sentences.
+/// Two lines an alert, or more on a narrow terminal: ids are there to be copied, and messages are sentences.
 fn alerts(context: &Context, alerts: &[Alert]) -> String {
     if alerts.is_empty() {
         return "no alerts".to_owned();
     }
-    let look = context.ui.out;
-    let lines = alerts.iter().map(|alert| {
-        let (status_tone, status) = status(alert);
-        let times = if alert.count == 1 { "once".to_owned() } else { format!("{} times", alert.count) };
-        format!(
-            "{}  {}  {:10}  {}, {times}, last {}\n  {}\n",
-            look.paint(Tone::Strong, alert.id.as_str()),
-            look.paint(tone(alert.severity), &format!("{:8}", alert.severity.as_str())),
-            alert.kind.as_str(),
-            look.paint(status_tone, status),
-            time(alert.last_seen_at),
-            one_line(&alert.message)
-        )
-    });
-    lines.collect()
+    alerts.iter().map(|alert| listed(context.ui.out, alert)).collect()
+}
+
+fn listed(look: Look, alert: &Alert) -> String {
+    let (status_tone, status) = status(alert);
+    let times = if alert.count == 1 { "once".to_owned() } else { format!("{} times", alert.count) };
+    let head = format!("{:8}  {:10}  {status}", alert.severity.as_str(), alert.kind.as_str());
+    let tail = format!("{times}, last {}", time(alert.last_seen_at));
+    let fits = alert.id.as_str().len() + head.len() + tail.len() + 4 <= look.width;
+    format!(
+        "{}  {}  {:10}  {}{}{tail}\n{}",
+        look.paint(Tone::Strong, alert.id.as_str()),
+        look.paint(tone(alert.severity), &format!("{:8}", alert.severity.as_str())),
+        alert.kind.as_str(),
+        look.paint(status_tone, status),
+        if fits { ", " } else { "\n  " },
+        terminal::wrap(&alert.message, look.width, "  ")
+    )
 }
 
 fn shown(context: &Context, alert: &Alert) -> String {
@@ -339,8 +341,7 @@ fn silences(context: &Context, silences: &[Silence]) -> String {
     if silences.is_empty() {
         return "no silences".to_owned();
     }
-    let columns =
-        [Column::text("silence"), Column::text("ends (UTC)"), Column::text("alerts"), Column::text("comment")];
+    let columns = [Column::id("silence"), Column::text("ends (UTC)"), Column::text("alerts"), Column::text("comment")];
     let rows = silences.iter().map(|silence| {
         let matcher = serde_json::to_string(&silence.matcher).unwrap_or_default();
         let matcher = if silence.matcher.is_empty() { "all".to_owned() } else { matcher };
@@ -387,13 +388,13 @@ fn deliveries(context: &Context, deliveries: &[Delivery]) -> String {
         return "no messages".to_owned();
     }
     let columns = [
-        Column::text("message"),
-        Column::text("made (UTC)"),
+        Column::id("message"),
+        Column::text("made (UTC)").optional(),
         Column::text("channel"),
         Column::text("status"),
-        Column::number("alerts"),
-        Column::number("attempts"),
-        Column::text("next attempt (UTC)"),
+        Column::number("alerts").optional(),
+        Column::number("attempts").optional(),
+        Column::text("next attempt (UTC)").optional(),
         Column::text("last error"),
     ];
     let rows = deliveries.iter().map(|delivery| {

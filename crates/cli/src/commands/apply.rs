@@ -109,7 +109,7 @@ fn table(context: &Context, lines: &[Line<'_>]) -> String {
     if lines.is_empty() {
         return "There is nothing to apply: no file in prompts/ or experiments/, no dataset, no suite.".to_owned();
     }
-    let columns = [Column::text("kind"), Column::text("name"), Column::text("plan"), Column::text("")];
+    let columns = [Column::text("kind"), Column::id("name"), Column::text("plan"), Column::text("")];
     let rows = lines.iter().map(|line| {
         let (tone, step) = match line.step {
             Step::Unchanged => (Tone::Faint, "unchanged"),

@@ -55,6 +55,7 @@ pub(crate) enum CanaryCommand {
 #[command(after_help = "\
 A manifest:         llmops canary start support-bot --candidate candidate.json --policy canary.yaml
 A prompt's version: llmops canary start support-bot --prompt support-bot@1.3.0 --policy canary.yaml
+Another model:      llmops canary start support-bot --model openai/gpt-4o-mini --policy canary.yaml
 `llmops schema canary-policy` describes the policy; only its judge has no default.")]
 pub(crate) struct StartArgs {
     /// The deployment
@@ -62,10 +63,10 @@ pub(crate) struct StartArgs {
     /// The candidate: a manifest as a JSON file, or the beginning of a stored one's hash
     #[arg(long, value_name = "FILE|HASH", required_unless_present_any = ["prompt", "model"], conflicts_with_all = ["prompt", "model"])]
     candidate: Option<String>,
-    /// The candidate's prompt: NAME, NAME@VERSION or NAME@HASH
+    /// The candidate's prompt: NAME, NAME@VERSION or NAME@HASH; else the one that is live
     #[arg(long, value_name = "PROMPT")]
     prompt: Option<String>,
-    /// The candidate's model; else the prompt's own
+    /// The candidate's model; else the one that is live
     #[arg(long, value_name = "PROVIDER/MODEL")]
     model: Option<String>,
     /// The policy, as YAML or JSON

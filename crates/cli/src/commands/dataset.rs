@@ -324,7 +324,7 @@ fn list(context: &Context, datasets: &[Dataset]) -> String {
         return "There are no datasets yet. `llmops dataset build` registers those of the configuration.".to_owned();
     }
     let columns = [
-        Column::text("dataset"),
+        Column::id("dataset"),
         Column::text("type"),
         Column::number("samples"),
         Column::text("version"),

@@ -25,13 +25,13 @@ pub(crate) struct DeployArgs {
     /// The prompt: NAME, NAME@VERSION or NAME@HASH
     #[arg(long, value_name = "PROMPT")]
     prompt: Option<String>,
-    /// The model; else the prompt's own
+    /// The model; else the prompt's own, else the one that is live
     #[arg(long, value_name = "PROVIDER/MODEL")]
     model: Option<String>,
     /// The provider's version of the model
     #[arg(long, value_name = "VERSION")]
     model_version: Option<String>,
-    /// A parameter laid over the prompt's, such as temperature=0.2; repeatable
+    /// A parameter laid over the prompt's, or over those that are live, such as temperature=0.2; repeatable
     #[arg(long = "parameter", value_name = "NAME=VALUE")]
     parameters: Vec<String>,
     /// The index that the retriever reads
@@ -40,7 +40,7 @@ pub(crate) struct DeployArgs {
     /// A manifest: a JSON file, or the beginning of a stored one's hash
     #[arg(long, value_name = "FILE|HASH", conflicts_with_all = ["prompt", "model", "model_version", "parameters", "retriever_index"])]
     manifest: Option<String>,
-    /// A YAML or JSON file with the settings: merge, allow_override, fallbacks, timeouts, bodies, guard, safe_mode …
+    /// A YAML or JSON file with the settings; alone, what is live keeps answering: merge, allow_override, fallbacks, timeouts, bodies, guard, safe_mode …
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
     #[command(flatten)]
@@ -268,12 +268,12 @@ fn row(change: &DeploymentChange, live: Option<&ContentHash>) -> Vec<Cell> {
 }
 
 const LIVE_COLUMNS: [Column; 6] = [
-    Column::text("deployment"),
+    Column::id("deployment"),
     Column::text("environment"),
     Column::text("prompt"),
     Column::text("model"),
     Column::text("manifest"),
-    Column::text("since (UTC)"),
+    Column::text("since (UTC)").optional(),
 ];
 
 async fn list(context: &Context, client: &Client) -> Outcome {

@@ -270,9 +270,9 @@ fn told(received: &ReceivedFeedback) -> String {
 
 const COLUMNS: [Column; 6] = [
     Column::text("when (UTC)"),
-    Column::text("feedback"),
-    Column::text("request"),
-    Column::text("prompt"),
+    Column::id("feedback"),
+    Column::id("request"),
+    Column::text("prompt").optional(),
     Column::text("verdict"),
     Column::text("words"),
 ];

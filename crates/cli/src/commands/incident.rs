@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use llmops_api::incidents::{AddNote, CloseIncident, ClosedIncident, OpenIncident, OpenedIncident};
 use llmops_api::page::PageQuery;
+use llmops_domain::deployment::DEFAULT_ENVIRONMENT;
 use llmops_domain::incident::{Incident, Timeline, TimelineKind};
 use llmops_domain::scorecard::format::count;
 
@@ -123,12 +124,12 @@ fn told(opened: &OpenedIncident) -> String {
 
 fn list(context: &Context, incidents: &[Incident]) -> String {
     const COLUMNS: [Column; 6] = [
-        Column::text("incident"),
+        Column::id("incident"),
         Column::text("deployment"),
-        Column::text("opened (UTC)"),
+        Column::text("opened (UTC)").optional(),
         Column::text("closed (UTC)"),
         Column::text("what"),
-        Column::text("dataset"),
+        Column::text("dataset").optional(),
     ];
     if incidents.is_empty() {
         return "There are no incidents. `llmops incident open NAME` opens one.".to_owned();
@@ -172,6 +173,16 @@ fn show(context: &Context, timeline: &Timeline) -> String {
     title + &terminal::table(context.ui.out, &COLUMNS, rows.collect())
 }
 
+fn still_safe(incident: &Incident) -> String {
+    let (name, environment) = (&incident.deployment, &incident.environment);
+    let place =
+        if environment == DEFAULT_ENVIRONMENT { String::new() } else { format!(" --environment {environment}") };
+    format!(
+        "note: the safe mode of {name} in {environment} is still on; `llmops safe-mode {name} off{place}` lets {name} answer \
+         again"
+    )
+}
+
 fn close(context: &Context, closed: &ClosedIncident, output: Option<PathBuf>) -> Outcome {
     let incident = &closed.timeline.incident;
     let text = incident.post_mortem.clone().unwrap_or_default();
@@ -187,6 +198,9 @@ fn close(context: &Context, closed: &ClosedIncident, output: Option<PathBuf>) ->
         None => format!("{} failed, and the text of none was kept", count(closed.without_text, "call")),
     };
     context.note(&format!("{} is closed; {dataset}", incident.id));
+    if closed.safe_mode {
+        context.note(&still_safe(incident));
+    }
     if let Some(path) = output {
         super::write_file(&path, &text)?;
         context.note(&format!("wrote {}", path.display()));

@@ -56,10 +56,10 @@ fn calibrations_table(look: Look, calibrations: &[JudgeCalibration]) -> String {
         return "No judge was compared with people yet: `llmops judge calibrate --labels labels.csv`.\n".to_owned();
     }
     let columns = [
-        Column::text("calibration"),
+        Column::id("calibration"),
         Column::text("judge"),
         Column::text("metric"),
-        Column::text("run"),
+        Column::id("run").optional(),
         Column::text("Cohen's kappa"),
         Column::number("answers"),
     ];

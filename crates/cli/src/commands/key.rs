@@ -157,13 +157,13 @@ fn end(text: &str) -> Result<Timestamp, String> {
 
 fn list(context: &Context, keys: &[ApiKey], next: Option<&str>) -> String {
     const COLUMNS: [Column; 8] = [
-        Column::text("key"),
+        Column::id("key"),
         Column::text("name"),
         Column::text("role"),
-        Column::text("secret"),
+        Column::text("secret").optional(),
         Column::text("expires (UTC)"),
-        Column::text("last used (UTC)"),
-        Column::text("may spend"),
+        Column::text("last used (UTC)").optional(),
+        Column::text("may spend").optional(),
         Column::text("state"),
     ];
     if keys.is_empty() {

@@ -45,7 +45,7 @@ pub(crate) async fn run(context: &Context, command: ProjectCommand) -> Outcome {
         ProjectCommand::List { cursor } => {
             let projects = client.list_projects(&PageQuery { cursor, limit: None }).await?;
             context.show(&projects, || {
-                let columns = [Column::text("project"), Column::text("name"), Column::text("created (UTC)")];
+                let columns = [Column::id("project"), Column::text("name"), Column::text("created (UTC)")];
                 let rows = projects.items.iter().map(|project| {
                     let created = project.created_at.strftime("%Y-%m-%d %H:%M").to_string();
                     vec![Cell::toned(Tone::Strong, project.id.as_str()), Cell::from(&project.name), Cell::from(created)]

@@ -47,7 +47,7 @@ pub(crate) async fn run(context: &Context, command: ProviderCommand) -> Outcome 
 }
 
 fn list(context: &Context, project: &Project) -> String {
-    let columns = [Column::text("provider"), Column::text("kind"), Column::text("")];
+    let columns = [Column::id("provider"), Column::text("kind"), Column::text("")];
     let rows = project.config.providers.iter().map(|(name, provider)| {
         let kind = serde_json::to_value(provider).ok();
         let kind = kind.as_ref().and_then(|v| v["kind"].as_str()).unwrap_or("").to_owned();
@@ -84,7 +84,7 @@ fn answers(status: &ModelStatus) -> bool {
 
 fn statuses(context: &Context, statuses: &[ModelStatus]) -> String {
     let columns = [
-        Column::text("model"),
+        Column::id("model"),
         Column::text("answers"),
         Column::number("ms"),
         Column::number("errors"),

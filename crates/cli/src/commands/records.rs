@@ -185,13 +185,13 @@ pub(crate) async fn run(context: &Context, command: RecordsCommand) -> Outcome {
 
 const COLUMNS: [Column; 8] = [
     Column::text("when (UTC)"),
-    Column::text("record"),
+    Column::id("record"),
     Column::text("deployment"),
-    Column::text("model"),
+    Column::text("model").optional(),
     Column::text("ended"),
-    Column::number("first ms"),
+    Column::number("first ms").optional(),
     Column::number("ms"),
-    Column::number("tokens"),
+    Column::number("tokens").optional(),
 ];
 
 fn list(context: &Context, records: &[RequestRecord]) -> String {

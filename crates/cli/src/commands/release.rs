@@ -24,7 +24,7 @@ pub(crate) struct ReleaseArgs {
     /// Begin with this prompt: NAME, NAME@VERSION or NAME@HASH
     #[arg(long, value_name = "PROMPT", requires = "name")]
     prompt: Option<String>,
-    /// Begin with this model; else the prompt's own
+    /// Begin with this model; else the prompt's own, else the one that is live
     #[arg(long, value_name = "PROVIDER/MODEL", requires = "name")]
     model: Option<String>,
     /// Begin with this manifest: a JSON file, or the beginning of a stored one's hash
@@ -145,10 +145,10 @@ fn show(context: &Context, release: &Release) -> String {
 
 fn list(context: &Context, releases: &[Release]) -> String {
     const COLUMNS: [Column; 6] = [
-        Column::text("release"),
+        Column::id("release"),
         Column::text("deployment"),
         Column::text("what"),
-        Column::text("begun (UTC)"),
+        Column::text("begun (UTC)").optional(),
         Column::text("stands at"),
         Column::text("waits for"),
     ];
@@ -197,10 +197,10 @@ pub(crate) async fn approval(context: &Context, command: ApprovalCommand) -> Out
 
 fn approvals(context: &Context, approvals: &[Approval]) -> String {
     const COLUMNS: [Column; 6] = [
-        Column::text("approval"),
+        Column::id("approval"),
         Column::text("deployment"),
         Column::text("manifest"),
-        Column::text("asked (UTC)"),
+        Column::text("asked (UTC)").optional(),
         Column::text("by"),
         Column::text("stands"),
     ];

@@ -279,10 +279,10 @@ fn told(decided: &Decided) -> String {
 
 fn list(context: &Context, items: &[ReviewItem], next: Option<&str>) -> String {
     const COLUMNS: [Column; 6] = [
-        Column::text("item"),
+        Column::id("item"),
         Column::text("when (UTC)"),
         Column::text("why"),
-        Column::text("deployment"),
+        Column::text("deployment").optional(),
         Column::text("asked"),
         Column::text("seen"),
     ];

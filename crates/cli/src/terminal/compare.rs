@@ -53,7 +53,7 @@ const CHANGES: [Column; 5] = [
     Column::text(""),
 ];
 const FLIPS: [Column; 5] = [
-    Column::text("sample"),
+    Column::id("sample"),
     Column::text("category"),
     Column::number("before"),
     Column::number("after"),

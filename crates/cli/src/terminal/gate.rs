@@ -102,7 +102,7 @@ fn cells(row: &Row<'_>, name: Tone) -> Vec<Cell> {
 
 fn samples(notes: &[SampleNote], look: Look) -> String {
     const COLUMNS: [Column; 4] =
-        [Column::text("sample"), Column::text("category"), Column::number("score"), Column::text("why")];
+        [Column::id("sample"), Column::text("category"), Column::number("score"), Column::text("why")];
     let rows = notes
         .iter()
         .map(|note| {

@@ -13,6 +13,7 @@ mod runs;
 mod schedules;
 mod table;
 mod text;
+mod widths;
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -27,6 +28,7 @@ pub(crate) use results::{results, sample};
 pub(crate) use runs::{run, runs};
 pub(crate) use schedules::{preview, schedule, schedules};
 pub(crate) use table::{Cell, Column, pairs, table};
+pub(crate) use text::wrap;
 
 /// Columns where nobody says how wide the output is: in a pipe or a log.
 const DEFAULT_WIDTH: usize = 100;

@@ -19,7 +19,7 @@ const MAX_ANSWER: usize = 20_000;
 /// A table of results, in the order given.
 pub(crate) fn results(look: Look, results: &[SampleResult]) -> String {
     const COLUMNS: [Column; 5] = [
-        Column::text("sample"),
+        Column::id("sample"),
         Column::text("category"),
         Column::number("score"),
         Column::text("result"),

@@ -17,7 +17,7 @@ const MAX_REASONS: usize = 20;
 /// A table of runs, in the order given.
 pub(crate) fn runs(look: Look, runs: &[EvaluationRun]) -> String {
     const COLUMNS: [Column; 9] = [
-        Column::text("run"),
+        Column::id("run"),
         Column::text("created (UTC)"),
         Column::text("status"),
         Column::text("prompt"),

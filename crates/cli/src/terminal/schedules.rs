@@ -12,7 +12,7 @@ use super::{Cell, Column, Look, Tone, pairs, table};
 /// A table of schedules.
 pub(crate) fn schedules(look: Look, schedules: &[Schedule]) -> String {
     const COLUMNS: [Column; 5] = [
-        Column::text("schedule"),
+        Column::id("schedule"),
         Column::text("when"),
         Column::text("next (UTC)"),
         Column::text("last"),
@@ -36,7 +36,7 @@ pub(crate) fn schedules(look: Look, schedules: &[Schedule]) -> String {
 /// One schedule and what came of it.
 pub(crate) fn schedule(look: Look, schedule: &Schedule, firings: &[Firing]) -> String {
     const COLUMNS: [Column; 4] =
-        [Column::text("for (UTC)"), Column::text("what came of it"), Column::text("run"), Column::text("why")];
+        [Column::text("for (UTC)"), Column::text("what came of it"), Column::id("run"), Column::text("why")];
     let spec = &schedule.spec;
     let overlap = match spec.overlap {
         Overlap::Skip => "skip, when the run before is not over",

@@ -3,6 +3,9 @@
 use llmops_domain::scorecard::format::one_line;
 use unicode_width::UnicodeWidthStr as _;
 
+/// What names, paths and JSON are made of, and may be broken after.
+const BREAKS: [char; 9] = ['/', '@', '-', '_', '.', ':', ',', ';', '='];
+
 /// Columns a text takes.
 pub(super) fn columns(text: &str) -> usize {
     text.width()
@@ -28,34 +31,49 @@ pub(super) fn fit(text: &str, max: usize) -> String {
 
 /// Foreign text broken into lines of at most `width` columns between words; a word that is longer is broken too. The
 /// first line begins with `first`, the others with as many spaces.
-pub(super) fn wrap(text: &str, width: usize, first: &str) -> String {
+pub(crate) fn wrap(text: &str, width: usize, first: &str) -> String {
     let indent = columns(first);
     let room = width.saturating_sub(indent).max(8);
+    let rest = " ".repeat(indent);
+    let mut out = String::new();
+    for (i, line) in lines(&one_line(text), room).iter().enumerate() {
+        out.push_str(if i == 0 { first } else { &rest });
+        out.push_str(line);
+        out.push('\n');
+    }
+    out
+}
+
+/// Clean text broken into lines of at most `room` columns: between words, within a longer word after what separates its
+/// parts, and else where the line ends.
+pub(super) fn lines(text: &str, room: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut line = String::new();
-    for word in one_line(text).split(' ') {
+    for word in text.split(' ') {
         if !line.is_empty() && columns(&line) + 1 + columns(word) > room {
             lines.push(std::mem::take(&mut line));
         }
         if !line.is_empty() {
             line.push(' ');
         }
-        for cluster in unicode_segmentation::UnicodeSegmentation::graphemes(word, true) {
-            if !line.is_empty() && columns(&line) + columns(cluster) > room {
+        if columns(&line) + columns(word) <= room {
+            line.push_str(word);
+            continue;
+        }
+        for part in word.split_inclusive(BREAKS) {
+            if !line.is_empty() && columns(&line) + columns(part) > room {
                 lines.push(std::mem::take(&mut line));
             }
-            line.push_str(cluster);
+            for cluster in unicode_segmentation::UnicodeSegmentation::graphemes(part, true) {
+                if !line.is_empty() && columns(&line) + columns(cluster) > room {
+                    lines.push(std::mem::take(&mut line));
+                }
+                line.push_str(cluster);
+            }
         }
     }
     lines.push(line);
-    let rest = " ".repeat(indent);
-    let mut out = String::new();
-    for (i, line) in lines.iter().enumerate() {
-        out.push_str(if i == 0 { first } else { &rest });
-        out.push_str(line);
-        out.push('\n');
-    }
-    out
+    lines
 }
 
 #[cfg(test)]
@@ -85,6 +103,16 @@ mod tests {
           incomprehensibilit
           ies of dogs
         ");
+    }
+
+    #[test]
+    fn long_words_are_broken_after_their_parts() {
+        let check = |text: &str, room, expected: &[&str]| assert_eq!(lines(text, room), expected, "{text:?} in {room}");
+        check("openai/gpt-4o-mini-2024-07-18", 12, &["openai/gpt-", "4o-mini-", "2024-07-18"]);
+        check("on openai/gpt-4o-mini", 12, &["on", "openai/gpt-", "4o-mini"]);
+        check("3f1c9a77d2e04b5f", 6, &["3f1c9a", "77d2e0", "4b5f"]);
+        check("日本語", 1, &["日", "本", "語"]);
+        check("", 0, &[""]);
     }
 
     proptest! {

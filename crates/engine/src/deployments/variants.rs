@@ -43,24 +43,12 @@ impl Deployments {
             return Ok((own_id.clone(), own.clone()));
         }
         let parameters = parameters_of(variant)?;
-        let model = variant.model_name.clone().unwrap_or_else(|| own.model.clone());
-        let mut manifest = match &variant.prompt_name {
-            Some(name) => {
-                let reference = match &variant.prompt_version {
-                    Some(version) => format!("{name}@{version}"),
-                    None => name.clone(),
-                };
-                let prompt = self.prompts.resolve(&reference).await?;
-                Manifest::resolve(Some(&prompt), &model, &own.parameters.clone().overlaid(&parameters))
-            }
-            None => Manifest { parameters: own.parameters.clone().overlaid(&parameters), ..own.clone() },
-        };
-        if model != own.model {
-            // The version belongs to the other model.
-            manifest.model_version = None;
-        }
-        manifest.model = model;
-        manifest.retriever_index_version.clone_from(&own.retriever_index_version);
+        let reference = variant.prompt_name.as_ref().map(|name| match &variant.prompt_version {
+            Some(version) => format!("{name}@{version}"),
+            None => name.clone(),
+        });
+        let parts = (reference.as_deref(), variant.model_name.as_deref());
+        let manifest = self.with_parts(own, parts, &parameters).await?;
         // Records lead to it by its hash.
         let hash = self.services.store.put_manifest(&self.project, &manifest).await?;
         Ok((hash, manifest))

@@ -24,6 +24,8 @@ pub struct Embedder {
     encoder: Encoder,
     name: String,
     hash: String,
+    /// The same in bytes.
+    files: [u8; 32],
     /// What the embeddings depend on beside the text.
     identity: Vec<u8>,
     cache: Option<Arc<EmbeddingCache>>,
@@ -44,10 +46,19 @@ impl Embedder {
     ) -> Result<Self, ModelError> {
         let (hash, encoder) = rayon::join(|| hash_of(directory), || Encoder::load(directory, layer));
         let encoder = encoder.map_err(|source| ModelError::Load { name: name.to_owned(), source })?;
-        let hash = hash?;
-        let mut identity = hash.to_vec();
+        Ok(Self::of(name, encoder, hash?, cache))
+    }
+
+    /// The same model at another layer (absent: the last), over the same weights; none where that layer is not loaded.
+    pub(super) fn at(&self, name: &str, layer: Option<usize>) -> Option<Self> {
+        let encoder = self.encoder.at(layer.unwrap_or(self.encoder.layers()))?;
+        Some(Self::of(name, encoder, self.files, self.cache.clone()))
+    }
+
+    fn of(name: &str, encoder: Encoder, files: [u8; 32], cache: Option<Arc<EmbeddingCache>>) -> Self {
+        let mut identity = files.to_vec();
         identity.extend_from_slice(&(encoder.layer() as u64).to_le_bytes());
-        Ok(Self { encoder, name: name.to_owned(), hash: hex::encode(hash), identity, cache })
+        Self { encoder, name: name.to_owned(), hash: hex::encode(files), files, identity, cache }
     }
 
     /// The name that it was asked for by.

@@ -180,6 +180,18 @@ pub enum Layer {
     At(usize),
 }
 
+impl Layer {
+    /// About how many layers of a model that takes, before it is known what the model is.
+    pub(crate) fn depth(self, model: &str) -> usize {
+        let repository = model.split('@').next().unwrap_or(model);
+        match self {
+            Self::At(layer) => layer,
+            Self::Recommended => default_layer(repository).unwrap_or(usize::MAX),
+            Self::Last => usize::MAX,
+        }
+    }
+}
+
 /// Where a model is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
@@ -231,7 +243,8 @@ impl Models {
         }
     }
 
-    /// Loads a model, downloading it where it is missing; one that is in use already is shared.
+    /// Loads a model, downloading it where it is missing; one that is in use already is shared, and so are its weights with its
+    /// earlier layers. Who wants several layers saves memory by asking for the last of them first.
     ///
     /// # Errors
     /// [`ModelError`] when it is not to be had or cannot be used.
@@ -250,13 +263,26 @@ impl Models {
         {
             return Ok(loaded);
         }
-        let (name, cache) = (name.to_owned(), self.cache.clone());
-        let loaded = tokio::task::spawn_blocking(move || Embedder::load(&name, &directory, at, cache)).await;
-        let loaded = Arc::new(loaded.map_err(|_| ModelError::Died)??);
+        let shared = self.shared(name, &directory, at);
+        let loaded = if let Some(shared) = shared {
+            shared
+        } else {
+            let (name, cache) = (name.to_owned(), self.cache.clone());
+            let loaded = tokio::task::spawn_blocking(move || Embedder::load(&name, &directory, at, cache)).await;
+            loaded.map_err(|_| ModelError::Died)??
+        };
+        let loaded = Arc::new(loaded);
         let mut all = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, known| known.strong_count() > 0);
         all.insert(key, Arc::downgrade(&loaded));
         Ok(loaded)
+    }
+
+    /// The model at an earlier layer than the one that somebody uses.
+    fn shared(&self, name: &str, directory: &Path, layer: Option<usize>) -> Option<Embedder> {
+        let all = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = all.iter().filter(|((known, _), _)| known == directory);
+        here.filter_map(|(_, embedder)| embedder.upgrade()).find_map(|embedder| embedder.at(name, layer))
     }
 
     /// Downloads a model where it is missing, without loading it.

@@ -3,6 +3,7 @@
 //! Answers that come while others are being embedded wait and go together: one forward pass over many texts takes much
 //! less time than many over one.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -99,13 +100,10 @@ impl EmbeddingScorers {
             return Ok(());
         }
         let mut groups: Vec<Group> = Vec::new();
-        for (name, spec) in &self.wanted {
-            let model = spec.embedding_model().flatten().unwrap_or(DEFAULT_MODEL);
-            let layer = match spec {
-                ScorerSpec::Bertscore(BertscoreSpec { layer: Some(layer), .. }) => Layer::At(*layer as usize),
-                ScorerSpec::Bertscore(_) => Layer::Recommended,
-                _ => Layer::Last,
-            };
+        let mut wanted: Vec<_> = self.wanted.iter().map(|(name, spec)| (name, spec, model_of(spec))).collect();
+        // Over the weights of the deepest, the others need no load of their own.
+        wanted.sort_by_key(|(_, _, (model, layer))| Reverse(layer.depth(model)));
+        for (name, spec, (model, layer)) in wanted {
             let embedder = self.models.load(model, layer, &Quiet).await?;
             let metric = match spec {
                 ScorerSpec::Bertscore(spec) => {
@@ -149,6 +147,16 @@ impl EmbeddingScorers {
         }
         Ok(())
     }
+}
+
+/// The model of a metric, and which of its layers.
+fn model_of(spec: &ScorerSpec) -> (&str, Layer) {
+    let layer = match spec {
+        ScorerSpec::Bertscore(BertscoreSpec { layer: Some(layer), .. }) => Layer::At(*layer as usize),
+        ScorerSpec::Bertscore(_) => Layer::Recommended,
+        _ => Layer::Last,
+    };
+    (spec.embedding_model().flatten().unwrap_or(DEFAULT_MODEL), layer)
 }
 
 /// The baseline of a layer.

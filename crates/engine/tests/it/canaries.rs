@@ -26,6 +26,7 @@ use llmops_storage::{PairFilter, Store};
 use llmops_testing::on_backends;
 use serde_json::{Value, json};
 
+use crate::deployments::push_prompt;
 use crate::scripted::{Scripted, installation_with};
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -84,19 +85,24 @@ async fn start(ops: &LlmOps, model: &str, policy: CanaryPolicy) -> Canary {
 }
 
 async fn start_beside(ops: &LlmOps, model: &str, policy: CanaryPolicy) -> Result<Canary, Error> {
-    let request = StartCanary {
+    let request = StartCanary { model: Some(format!("test/{model}")), ..request(policy) };
+    ops.canaries().start(request).await.map(|started| started.canary)
+}
+
+/// A canary of `bot` whose candidate is still to be named.
+fn request(policy: CanaryPolicy) -> StartCanary {
+    StartCanary {
         deployment: "bot".to_owned(),
         environment: None,
         manifest: None,
         manifest_hash: None,
         prompt: None,
-        model: Some(format!("test/{model}")),
+        model: None,
         parameters: llmops::domain::chat::Parameters::default(),
         policy,
         dry_run: false,
         draft: false,
-    };
-    ops.canaries().start(request).await.map(|started| started.canary)
+    }
 }
 
 fn worker(ops: &LlmOps) -> Worker {
@@ -497,6 +503,42 @@ async fn people_pause_resume_promote_and_what_goes_live_meanwhile_ends_it() {
             .map(|record| json!(record.action))
             .collect();
         assert!(log.contains(&json!("canary.paused")) && log.contains(&json!("canary.promoted_by_hand")), "{log:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_candidate_differs_in_what_is_named() {
+    on_backends(async |store| {
+        let ops = installation(store);
+        push_prompt(&ops, "1.0.0", json!({"parameters": {"temperature": 0.2}})).await;
+        push_prompt(&ops, "1.1.0", json!({"model": "test/better", "parameters": {"temperature": 0.9}})).await;
+        let live = json!({"prompt": "bot@1.0.0", "model": "test/fair", "retriever_index_version": "kb-1"});
+        ops.deployments().deploy("bot", serde_json::from_value(live).unwrap()).await.unwrap();
+        let candidate = async |request: StartCanary| {
+            let started = ops.canaries().start(request).await.unwrap();
+            ops.canaries().abort("bot", ChangeCanary::default()).await.unwrap();
+            let (_, manifest) = ops.deployments().manifest(started.canary.candidate.as_str()).await.unwrap();
+            let (prompt, model) = (manifest.prompt_label().unwrap(), manifest.model);
+            (prompt, model, manifest.parameters.temperature.unwrap(), started.notices.join("; "))
+        };
+        let named = |prompt: Option<&str>, model: Option<&str>| StartCanary {
+            prompt: prompt.map(str::to_owned),
+            model: model.map(str::to_owned),
+            ..request(policy())
+        };
+        let (prompt, model, temperature, notices) = candidate(named(Some("bot@1.1.0"), None)).await;
+        assert_eq!((prompt.as_str(), model.as_str(), temperature), ("bot@1.1.0", "test/fair", 0.2));
+        for expected in ["bot@1.1.0 names the model test/better", "keeps the parameters that are live"] {
+            assert!(notices.contains(expected), "{notices}");
+        }
+        let (prompt, model, temperature, notices) = candidate(named(None, Some("test/better"))).await;
+        assert_eq!((prompt.as_str(), model.as_str(), temperature), ("bot@1.0.0", "test/better", 0.2));
+        assert!(!notices.contains("keeps"), "{notices}");
+        let (_, model, temperature, _) = candidate(named(Some("bot@1.1.0"), Some("test/worse"))).await;
+        assert_eq!((model.as_str(), temperature), ("test/worse", 0.9));
+        let nothing = ops.canaries().start(named(None, None)).await.unwrap_err();
+        assert!(nothing.to_string().contains("nothing to deploy"), "{nothing}");
     })
     .await;
 }

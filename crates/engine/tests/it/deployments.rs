@@ -7,12 +7,22 @@ use llmops::domain::gate::GateConfig;
 use llmops::evaluator::RunRef;
 use llmops::{Error, LlmOps};
 use llmops_api::deployments::{Deploy, Rollback, SwitchSafeMode};
+use llmops_api::prompts::{BumpMode, PushPrompt};
 use llmops_testing::on_backends;
+use serde_json::json;
 
 use crate::scripted::{Scripted, add_samples, exact, finish, installation, right, run};
 
 fn model(name: &str) -> Deploy {
     Deploy { model: Some(format!("test/{name}")), ..Deploy::default() }
+}
+
+/// A prompt of this version whose text says it.
+pub(crate) async fn push_prompt(ops: &LlmOps, version: &str, fields: serde_json::Value) {
+    let mut prompt = json!({"name": "bot", "version": version, "content": format!("{version}: {{{{ input }}}}")});
+    prompt.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    let prompt = serde_json::from_value(prompt).unwrap();
+    ops.prompts().create(PushPrompt { prompt, bump: BumpMode::None, activate: true }).await.unwrap();
 }
 
 async fn live_model(ops: &LlmOps) -> String {
@@ -72,6 +82,69 @@ async fn what_cannot_answer_is_not_deployed() {
             assert!(matches!(error, Error::Invalid { .. }) && error.to_string().contains(expected), "{error}");
         }
         assert!(matches!(deployments.get("bot", None).await, Err(Error::NotFound { .. })));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_request_does_not_name_stays() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let deployments = ops.deployments();
+        push_prompt(&ops, "1.0.0", json!({})).await;
+        push_prompt(&ops, "1.1.0", json!({"parameters": {"max_tokens": 9}})).await;
+        push_prompt(&ops, "1.2.0", json!({"model": "test/own"})).await;
+        let prompt = |version: &str| Deploy { prompt: Some(format!("bot@{version}")), ..Deploy::default() };
+        let settings = || Some(DeploymentSettings { retries: 3, ..DeploymentSettings::default() });
+        let only_settings = || Deploy { settings: settings(), ..Deploy::default() };
+        for nothing in [only_settings(), prompt("1.0.0")] {
+            let error = deployments.deploy("bot", nothing).await.unwrap_err();
+            assert!(matches!(error, Error::Invalid { .. }), "nothing is live yet: {error}");
+        }
+        let warm = serde_json::from_value(json!({"temperature": 0.3})).unwrap();
+        let first = Deploy { model: model("one").model, parameters: warm, ..prompt("1.0.0") };
+        let first = deployments.deploy("bot", first).await.unwrap();
+
+        let configured = deployments.deploy("bot", only_settings()).await.unwrap();
+        assert!(configured.changed && configured.deployment.manifest == first.deployment.manifest);
+        assert_eq!(configured.deployment.settings, settings().unwrap());
+        assert!(!deployments.deploy("bot", only_settings()).await.unwrap().changed);
+        let last = deployments.history("bot", None).await.unwrap().pop().unwrap();
+        assert_eq!(last.action, DeploymentAction::Configure);
+
+        let next = deployments.deploy("bot", prompt("1.1.0")).await.unwrap();
+        let parameters = &next.manifest.parameters;
+        assert_eq!(
+            (next.manifest.model.as_str(), parameters.temperature, parameters.max_tokens),
+            ("test/one", Some(0.3), Some(9))
+        );
+        assert_eq!(next.deployment.settings, settings().unwrap());
+        let cold = serde_json::from_value(json!({"temperature": 0.1, "stop": ["#"]})).unwrap();
+        let colder = deployments.deploy("bot", Deploy { parameters: cold, ..Deploy::default() }).await.unwrap();
+        assert_eq!(colder.manifest.prompt_label().as_deref(), Some("bot@1.1.0"));
+        assert_eq!(
+            (colder.manifest.parameters.temperature, &colder.manifest.stop[..]),
+            (Some(0.1), &["#".to_owned()][..])
+        );
+
+        let own = deployments.deploy("bot", prompt("1.2.0")).await.unwrap();
+        assert_eq!((own.manifest.model.as_str(), own.manifest.parameters.temperature), ("test/own", Some(0.0)));
+        let bare = deployments.deploy("bot", model("one")).await.unwrap();
+        assert!(bare.notices[0].contains("bot@1.2.0 is no longer used"), "{:?}", bare.notices);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn settings_of_what_answers_need_no_new_gate() {
+    on_backends(async |store| {
+        let deployments = installation(store, &Scripted::new(right)).deployments();
+        deployments.deploy("bot", model("one")).await.unwrap();
+        let gated = DeploymentSettings { require_gate: true, ..DeploymentSettings::default() };
+        let configured = Deploy { settings: Some(gated), ..Deploy::default() };
+        assert!(deployments.deploy("bot", configured).await.unwrap().changed);
+        let refused = deployments.deploy("bot", model("two")).await.unwrap_err();
+        assert!(refused.to_string().contains("no completed run"), "{refused}");
     })
     .await;
 }

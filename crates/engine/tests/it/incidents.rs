@@ -61,7 +61,8 @@ async fn a_frozen_deployment_takes_nothing_but_a_way_back() {
         let history = ops.deployments().history("bot", None).await.unwrap();
         let to = Some(history[1].to.to_string());
         ops.deployments().rollback("bot", Rollback { to, ..Rollback::default() }).await.unwrap();
-        ops.incidents().close("bot", CloseIncident::default()).await.unwrap();
+        let closed = ops.incidents().close("bot", CloseIncident::default()).await.unwrap();
+        assert!(!closed.safe_mode);
         ops.deployments().deploy("bot", model("three")).await.unwrap();
         assert!(matches!(ops.incidents().get("bot").await, Err(Error::NotFound { .. })));
     })
@@ -105,6 +106,7 @@ async fn it_ends_with_a_post_mortem_and_the_inputs_that_failed() {
         let resolution = Some("new list".to_owned());
         let closed = ops.incidents().close("bot", CloseIncident { resolution, dataset: None }).await.unwrap();
         assert_eq!((closed.samples, closed.with_answer, closed.without_text), (2, 1, 0));
+        assert!(closed.safe_mode, "whoever closes it must hear that the fixed answer still answers");
 
         let kinds: Vec<TimelineKind> = closed.timeline.entries.iter().map(|entry| entry.kind).collect();
         for kind in [TimelineKind::Change, TimelineKind::Calls, TimelineKind::Feedback, TimelineKind::Note] {

@@ -222,6 +222,31 @@ async fn a_model_of_the_hub_is_downloaded_once() {
 }
 
 #[tokio::test]
+async fn layers_of_one_model_share_its_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("bert");
+    std::fs::create_dir(&copy).unwrap();
+    for file in FILES {
+        std::fs::copy(encoders().join("bert").join(file), copy.join(file)).unwrap();
+    }
+    let models = Models::new(ModelOptions { folder: folder.path().into(), ..ModelOptions::default() });
+    let last = models.load("bert", Layer::Last, &Quiet).await.unwrap();
+    // Nothing more can come from the disk.
+    std::fs::remove_file(copy.join("model.safetensors")).unwrap();
+    let first = models.load("bert", Layer::At(1), &Quiet).await.unwrap();
+    assert_eq!((first.encoder().layer(), last.encoder().layer(), first.hash()), (1, 2, last.hash()));
+    let alone = Encoder::load(&encoders().join("bert"), Some(1)).unwrap();
+    let texts = ["Where is my order?", ""];
+    let values =
+        |encoder: &Encoder| encoder.embed(&texts).unwrap().iter().map(|e| e.values().to_vec()).collect::<Vec<_>>();
+    assert_eq!(values(first.encoder()), values(&alone));
+    assert!(Arc::ptr_eq(&models.load("bert", Layer::At(1), &Quiet).await.unwrap(), &first));
+    assert!(models.load("bert", Layer::At(3), &Quiet).await.is_err());
+    drop(last);
+    assert!(models.load("bert", Layer::Last, &Quiet).await.is_ok(), "the first layer keeps the weights of all");
+}
+
+#[tokio::test]
 async fn a_download_that_breaks_off_goes_on() {
     let cache = tempfile::tempdir().unwrap();
     let hub = FakeHub::start(Fault::BreaksOff).await;

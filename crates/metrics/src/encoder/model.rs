@@ -71,11 +71,11 @@ impl Model {
         }
     }
 
-    /// The hidden states after the last layer, one row of `width` values for each token of each sentence in turn.
-    pub(super) fn forward(&self, sentences: &[&[u32]]) -> Vec<f32> {
+    /// The hidden states after `depth` layers, one row of `width` values for each token of each sentence in turn.
+    pub(super) fn forward(&self, sentences: &[&[u32]], depth: usize) -> Vec<f32> {
         let mut states = self.embed(sentences);
         let mut buffers = Buffers::default();
-        for layer in &self.layers {
+        for layer in self.layers.iter().take(depth) {
             self.attend(layer, sentences, &mut states, &mut buffers);
             let Buffers { tiles, inner, next, .. } = &mut buffers;
             layer.up.apply(&states, None, inner, tiles);

@@ -96,7 +96,8 @@ async fn create_model(Editor(ops): Editor, Json(create): Json<CreateModelExperim
 /// One experiment: an id, the beginning of one, or a key. Of several with one key it is the one that is running or paused, else
 /// the newest.
 #[utoipa::path(get, path = "/api/v1/experiments/{experiment}", operation_id = "get_experiment", tag = "experiments",
-    params(("experiment" = String, Path), ("If-None-Match" = Option<String>, Header)),
+    params(("experiment" = String, Path),
+        ("If-None-Match" = Option<String>, Header, description = "The ETag that is known")),
     responses((status = 200, body = Experiment), (status = 304), (status = 404, body = ErrorResponse)))]
 async fn get(Viewer(ops): Viewer, Path(experiment): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
     let experiment = ops.experiments().get(&experiment).await?;
@@ -111,7 +112,8 @@ async fn get(Viewer(ops): Viewer, Path(experiment): Path<String>, headers: Heade
 /// paused, name, description, metadata and split may change, and the coverage may rise; afterwards name, description and metadata.
 /// With `If-Match`, only if nobody changed it since.
 #[utoipa::path(patch, path = "/api/v1/experiments/{experiment}", operation_id = "update_experiment",
-    tag = "experiments", params(("experiment" = String, Path), ("If-Match" = Option<String>, Header)),
+    tag = "experiments", params(("experiment" = String, Path),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the experiment, as the caller saw it")),
     request_body = std::collections::HashMap<String, Value>,
     responses((status = 200, body = Experiment), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]

@@ -129,3 +129,33 @@ async fn every_list_refuses_a_limit_that_no_page_has() {
     }
     assert!(lists > 15, "{lists} lists have a limit");
 }
+
+/// Where a parameter or property is that nobody describes. One that refers to a schema has that one's description.
+fn undescribed(at: &str, value: &Value, found: &mut Vec<String>) {
+    let says = |value: &Value| value["description"].is_string() || value["$ref"].is_string();
+    let described =
+        |value: &Value| says(value) || value["oneOf"].as_array().is_some_and(|forms| forms.iter().any(says));
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| undescribed(at, item, found)),
+        Value::Object(fields) => {
+            if fields.get("in").is_some_and(Value::is_string) && !says(value) {
+                found.push(format!("{at} {}", fields["name"]));
+            }
+            let properties = fields.get("properties").and_then(Value::as_object).into_iter().flatten();
+            found.extend(properties.filter(|(_, of)| !described(of)).map(|(name, _)| format!("{at}.{name}")));
+            for (name, field) in fields {
+                undescribed(&format!("{at}/{name}"), field, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn every_parameter_and_property_is_described() {
+    let document = serde_json::to_value(llmops_server::openapi()).unwrap();
+    let mut found = Vec::new();
+    undescribed("", &document["paths"], &mut found);
+    undescribed("", &document["components"]["schemas"], &mut found);
+    assert!(found.is_empty(), "{} without a description:\n{}", found.len(), found.join("\n"));
+}

@@ -149,11 +149,11 @@ fn span(seconds: u64) -> String {
 /// Canaries as a table.
 pub(super) fn list(context: &Context, canaries: &[Canary]) -> String {
     const COLUMNS: [Column; 5] = [
-        Column::text("canary"),
+        Column::id("canary"),
         Column::text("deployment"),
         Column::text("candidate"),
         Column::text("state"),
-        Column::text("since (UTC)"),
+        Column::text("since (UTC)").optional(),
     ];
     if canaries.is_empty() {
         return "There is no canary yet. `llmops canary start NAME --candidate MANIFEST --policy FILE` begins one."
@@ -180,11 +180,11 @@ pub(super) fn list(context: &Context, canaries: &[Canary]) -> String {
 /// Pairs as a table.
 pub(super) fn pairs(context: &Context, pairs: &[ShadowPair]) -> String {
     const COLUMNS: [Column; 6] = [
-        Column::text("request"),
+        Column::id("request"),
         Column::text("when (UTC)"),
         Column::text("verdict"),
         Column::number("scores"),
-        Column::number("ms"),
+        Column::number("ms").optional(),
         Column::text("note"),
     ];
     if pairs.is_empty() {

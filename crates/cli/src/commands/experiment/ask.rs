@@ -153,7 +153,7 @@ fn list(context: &Context, questions: &[AskedQuestion]) -> String {
     if questions.is_empty() {
         return "nothing was asked; llmops experiment ask EXPERIMENT --metric NAME asks".to_owned();
     }
-    let columns = [Column::text("question"), Column::text("asked"), Column::text("status"), Column::text("what")];
+    let columns = [Column::id("question"), Column::text("asked"), Column::text("status"), Column::text("what")];
     let rows = questions.iter().map(|asked| {
         let what = serde_json::to_string(&asked.question).unwrap_or_default();
         vec![

@@ -78,7 +78,7 @@ async fn online(context: &Context, experiment: &str, args: &AssignArgs) -> Outco
 }
 
 fn table(context: &Context, found: &[Assignment]) -> String {
-    let columns = [Column::text("unit"), Column::text("variant"), Column::text("why")];
+    let columns = [Column::id("unit"), Column::text("variant"), Column::text("why")];
     let rows = found.iter().map(|assignment| {
         let variant = match &assignment.variant {
             Some(variant) => Cell::toned(Tone::Strong, &variant.id),

@@ -156,12 +156,12 @@ pub(crate) async fn list(context: &Context, args: &ListArgs) -> Outcome {
             return "no experiments; llmops experiment create makes one".to_owned();
         }
         let columns = [
-            Column::text("experiment"),
+            Column::id("experiment"),
             Column::text("name"),
             Column::text("status"),
             Column::text("variants"),
             Column::text("target"),
-            Column::text("started"),
+            Column::text("started").optional(),
         ];
         let rows = found.items.iter().map(|e| {
             vec![
