@@ -30,7 +30,11 @@ impl ContentHash {
 
     /// Hashes raw bytes.
     pub fn of_bytes(bytes: &[u8]) -> Self {
-        Self(hex::encode(Sha256::digest(bytes)))
+        let mut text = [0; 64];
+        // Written at once: every request record has two of these. A digest has 32 bytes, so they fit.
+        let written = hex::encode_to_slice(Sha256::digest(bytes), &mut text);
+        debug_assert!(written.is_ok(), "two digits for each of 32 bytes");
+        Self(String::from_utf8_lossy(&text).into_owned())
     }
 
     /// Hashes the sorted hashes of a set, joined by line feeds: a hash of the set, whatever its order.

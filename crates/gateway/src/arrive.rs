@@ -144,13 +144,21 @@ impl Way<'_> {
 pub(crate) async fn ask(context: Context<'_>, way: Way<'_>, whole: bool) -> Result<Arrived, Miss> {
     let (place, translate) = match way {
         Way::Network { place, translate } => (place, translate),
-        Way::InProcess { target, name, request } => return in_process(context, target, name, &request).await,
+        Way::InProcess { target, name, request } => {
+            return Box::pin(in_process(context, target, name, &request)).await;
+        }
     };
+    // What is rare is boxed: a call is moved from future to future, with room for the largest branch.
     match call::ask(&place, context.headers, context.patience, context.attempts).await {
         Reply::Failure(error) => Err(Miss::Failure(error)),
-        Reply::Refusal(opened) => Err(Miss::Refusal(Box::new(error_of(context, opened, &place, translate).await))),
-        Reply::Answer(opened) if !opened.status.is_success() => Ok(error_of(context, opened, &place, translate).await),
-        Reply::Answer(opened) if translate => translated(context, opened, &place).await,
+        Reply::Refusal(opened) => {
+            let refused = Box::pin(error_of(context, opened, &place, translate)).await;
+            Err(Miss::Refusal(Box::new(refused)))
+        }
+        Reply::Answer(opened) if !opened.status.is_success() => {
+            Ok(Box::pin(error_of(context, opened, &place, translate)).await)
+        }
+        Reply::Answer(opened) if translate => Box::pin(translated(context, opened, &place)).await,
         Reply::Answer(mut opened) => {
             // Most answers that are not streamed come in one piece, with their head.
             if whole || call::is_over(&opened) {

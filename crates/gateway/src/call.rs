@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::attempts::Attempts;
 use crate::error::GatewayError;
+use crate::gateway::let_go;
 use crate::recorder::CallWatch;
 
 /// The most that is waited before an attempt, without a word of the provider; half of it is drawn at random.
@@ -194,7 +195,7 @@ async fn open(place: &Place<'_>, headers: &HeaderMap) -> Result<Opened, Provider
     let (mut parts, mut rest) = response.into_parts();
     let first = match next_piece(&mut rest).await {
         None => None,
-        Some(Ok(piece)) => Some(piece),
+        Some(Ok(piece)) => Some(let_go(piece)),
         Some(Err(error)) => {
             return Err(ProviderError::Cut { endpoint: place.endpoint.name(), cause: error.to_string() });
         }

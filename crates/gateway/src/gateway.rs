@@ -175,7 +175,7 @@ impl Gateway {
                 refuse(GatewayError::misconfigured(format!("the deployment `{name}` cannot answer now")), watch, door)
             }
             None => match direct::candidate(&snapshot, caller, &asked) {
-                Ok(candidate) => direct::answer(&snapshot, &asked, &candidate, watch).await,
+                Ok(candidate) => Box::pin(direct::answer(&snapshot, &asked, &candidate, watch)).await,
                 Err(error) => refuse(error, watch, door),
             },
         }
@@ -202,10 +202,17 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     match Limited::new(body, MAX_REQUEST).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
+        Ok(body) => Ok(let_go(body.to_bytes())),
         Err(error) if error.is::<LengthLimitError>() => Err(GatewayError::too_large(MAX_REQUEST)),
         Err(_) => Err(GatewayError::bad_request("the request broke off")),
     }
+}
+
+/// Bytes that are a part of the buffer that a connection reads into keep all of it, and the connection needs another one.
+/// Few bytes are copied instead.
+pub(crate) fn let_go(bytes: Bytes) -> Bytes {
+    const FEW: usize = 4096;
+    if bytes.len() <= FEW { Bytes::copy_from_slice(&bytes) } else { bytes }
 }
 
 /// The secret of a request, as OpenAI's, Anthropic's and Azure's clients send it.

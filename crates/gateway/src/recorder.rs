@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -28,8 +28,6 @@ use crate::snapshot::Route;
 const LARGE: usize = 256;
 /// Most bytes of an answer that are kept to be read afterwards.
 const MAX_CAPTURED: usize = 4 << 20;
-/// Records that are made in one turn.
-const TURN: usize = 16;
 /// Characters of a token, roughly, where a provider counts none.
 const CHARS_PER_TOKEN: usize = 4;
 
@@ -92,25 +90,11 @@ impl Recordings {
         Some(call.into_recorded())
     }
 
-    /// The next records, as many as have come within `pause` after the first, at most `most`; none when the gateway is gone
-    /// and all calls have ended. Whoever pauses is not woken by every call.
-    pub async fn next_many(&mut self, pause: Duration, most: usize) -> Vec<Recorded> {
-        let Some(first) = self.receiver.recv().await else { return Vec::new() };
-        if self.receiver.len() < most {
-            tokio::time::sleep(pause).await;
-        }
-        let mut recorded = Vec::with_capacity(most.min(self.receiver.len() + 1));
-        let mut next = Some(first);
-        while let Some(call) = next {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            recorded.push(call.into_recorded());
-            if recorded.len().is_multiple_of(TURN) {
-                // Reading answers takes time that others need, too.
-                tokio::task::yield_now().await;
-            }
-            next = if recorded.len() < most { self.receiver.try_recv().ok() } else { None };
-        }
-        recorded
+    /// The same for a thread that is not the runtime's.
+    pub fn blocking_next(&mut self) -> Option<Recorded> {
+        let call = self.receiver.blocking_recv()?;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Some(call.into_recorded())
     }
 
     /// The next record, if a call has ended already.

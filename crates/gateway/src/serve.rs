@@ -1,6 +1,7 @@
 //! A call to a deployment, from the variant that answers to the answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName};
@@ -178,7 +179,7 @@ impl Serving<'_> {
             Err(error) => return Err((error, watch)),
         };
         let (arrived, guard) =
-            if is_guarded { self.guarded(position, arrived, &mut watch).await } else { (arrived, None) };
+            if is_guarded { Box::pin(self.guarded(position, arrived, &mut watch)).await } else { (arrived, None) };
         let mut answer = arrived.hand_on(self.patience.deadline, watch);
         if let Some(guard) = guard {
             answer = with_header(answer, GUARD, &guard);
@@ -223,7 +224,7 @@ impl Serving<'_> {
         whole: bool,
         watch: &mut CallWatch,
     ) -> Result<(usize, Arrived), GatewayError> {
-        let mut last = Miss::Refused(GatewayError::unavailable(false));
+        let mut last = None;
         let mut position = from;
         while position < self.order.len() {
             let (at, arrived) = self.hedged(position, whole, watch).await;
@@ -231,15 +232,16 @@ impl Serving<'_> {
                 Ok(arrived) => return Ok((at, arrived)),
                 // What is wrong with the request is wrong everywhere.
                 Err(Miss::Refused(error)) => return Err(error),
-                Err(miss) => last = miss,
+                Err(miss) => last = Some(miss),
             }
             position = at + 1;
         }
         match last {
             // The provider's own refusal is better than ours, where nobody else is left to ask.
-            Miss::Refusal(arrived) => Ok((self.order.len() - 1, *arrived)),
-            Miss::Failure(error) => Err(call::refusal(&error, watch)),
-            Miss::Refused(error) => Err(error),
+            Some(Miss::Refusal(arrived)) => Ok((self.order.len() - 1, *arrived)),
+            Some(Miss::Failure(error)) => Err(call::refusal(&error, watch)),
+            Some(Miss::Refused(error)) => Err(error),
+            None => Err(GatewayError::unavailable(false)),
         }
     }
 
@@ -257,8 +259,19 @@ impl Serving<'_> {
             note(candidate, way.body(), watch);
             return (position, arrive::ask(self.context(), way, whole).await);
         };
+        Box::pin(self.raced(position, delay.0, whole, watch)).await
+    }
+
+    async fn raced(
+        &self,
+        position: usize,
+        delay: Duration,
+        whole: bool,
+        watch: &mut CallWatch,
+    ) -> (usize, Result<Arrived, Miss>) {
+        let next = position + 1;
         let mut first = std::pin::pin!(self.ask_at(position, whole));
-        if let Ok(arrived) = tokio::time::timeout(delay.0, &mut first).await {
+        if let Ok(arrived) = tokio::time::timeout(delay, &mut first).await {
             self.note_at(position, watch);
             return (position, arrived);
         }

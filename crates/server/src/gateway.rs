@@ -101,7 +101,7 @@ pub async fn start(
     let sampler = ops.canary_sampler();
     let drain = Drain::new(ops.clone(), writer.clone(), limiter.clone(), guards.clone(), callers.clone());
     let drain = drain.with_sampler(sampler.clone());
-    let drain = tokio::spawn(drain.run(recordings));
+    let drain = tokio::task::spawn_blocking(move || drain.run(recordings));
     let known = (revision, ops.shared_providers());
     let followers = vec![
         tokio::spawn(follow::changes(ops.clone(), snapshot.clone(), known)),

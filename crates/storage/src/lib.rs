@@ -39,6 +39,8 @@ pub mod observations;
 mod overview;
 mod partitions;
 mod portable;
+#[cfg(target_os = "linux")]
+mod priority;
 mod prompts;
 mod questions;
 mod records;
@@ -90,3 +92,14 @@ pub use status::StoreStatus;
 pub use store::{CacheLimits, Store, StoreOptions};
 pub use traffic::StoredHour;
 pub use writer::ResultWriter;
+
+/// Lets others go first from now on, in the thread that calls: for work that nobody waits for. Threads have priorities on
+/// Linux alone; elsewhere nothing happens.
+///
+/// ```
+/// std::thread::spawn(llmops_storage::yield_this_thread).join().expect("nothing panics");
+/// ```
+pub fn yield_this_thread() {
+    #[cfg(target_os = "linux")]
+    priority::lower_this();
+}

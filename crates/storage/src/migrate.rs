@@ -44,6 +44,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(20, "0020_feedback"),
     migration!(21, "0021_review"),
     migration!(30, "0030_traffic"),
+    migration!(31, "0031_records_by_row"),
 ];
 
 /// Marks a SQLite file as ours (`PRAGMA application_id`): the letters "llmo".

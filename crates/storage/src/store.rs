@@ -21,10 +21,12 @@ use crate::writer::Queue;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a caller waits for a connection of PostgreSQL: whoever asks while the server is down shall be told so soon.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(3);
+/// The name of the thread that writes to SQLite; at most 15 bytes.
+const WRITER_THREAD: &str = "llmops-writer";
 /// How long a caller waits for SQLite's one writing connection. Longer than any transaction of ours.
 const WRITER_TIMEOUT: Duration = Duration::from_mins(1);
 /// KiB of pages that the writing connection keeps: an import shall not read its indexes again with every batch.
-const WRITER_CACHE: u32 = 32 << 10;
+const WRITER_CACHE: u32 = 16 << 10;
 /// KiB of pages that a reading connection keeps.
 const READER_CACHE: u32 = 4 << 10;
 /// SQLite connections that read beside the one that writes.
@@ -238,6 +240,16 @@ fn pool_of_sqlite(connections: u32) -> SqlitePoolOptions {
         .test_before_acquire(false)
 }
 
+fn pool_of_writer() -> SqlitePoolOptions {
+    let pool = pool_of_sqlite(1);
+    #[cfg(target_os = "linux")]
+    let pool = pool.after_connect(|_, _| {
+        crate::priority::lower(WRITER_THREAD);
+        Box::pin(std::future::ready(Ok(())))
+    });
+    pool
+}
+
 async fn open_sqlite(path: &str) -> Result<Pools, StoreError> {
     if path.is_empty() || path == ":memory:" || path.contains('?') {
         return Err(StoreError::Open(format!("`sqlite:{path}` names no file: write sqlite:PATH, without options")));
@@ -253,10 +265,11 @@ async fn open_sqlite(path: &str) -> Result<Pools, StoreError> {
         other => other,
     };
     let options = sqlite_options(&path, WRITER_CACHE).journal_mode(SqliteJournalMode::Wal);
+    let options = options.thread_name(|_| WRITER_THREAD.to_owned());
     let mut attempts = 0;
     // Switching a new file to WAL does not wait for another process that does the same.
     let write = loop {
-        match pool_of_sqlite(1).connect_with(options.clone()).await.map_err(StoreError::from) {
+        match pool_of_writer().connect_with(options.clone()).await.map_err(StoreError::from) {
             Err(StoreError::Unavailable(_)) if attempts < 50 && path.is_file() => {
                 attempts += 1;
                 tokio::time::sleep(Duration::from_millis(10)).await;

@@ -1,5 +1,9 @@
 //! Refusals by their first words.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 /// How far into an answer a refusal may begin, in bytes: what comes later belongs to an answer.
 const BEGINNING: usize = 120;
 
@@ -41,6 +45,9 @@ const PHRASES: [&str; 34] = [
     "desculpe, mas não posso",
 ];
 
+/// All of them at once: this is asked of every answer.
+static ANY: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&PHRASES.map(regex::escape).join("|")).ok());
+
 /// The phrase that an answer begins with, in its first sentence.
 pub(super) fn phrase(text: &str) -> Option<&'static str> {
     let mut end = text.len().min(BEGINNING);
@@ -49,5 +56,6 @@ pub(super) fn phrase(text: &str) -> Option<&'static str> {
     }
     let beginning = text[..end].to_lowercase().replace('’', "'");
     let sentence = beginning.split(['.', '!', '?', '\n']).next().unwrap_or_default();
-    PHRASES.into_iter().find(|phrase| sentence.contains(phrase))
+    let found = ANY.as_ref()?.find(sentence)?;
+    PHRASES.into_iter().find(|phrase| *phrase == found.as_str())
 }

@@ -1,150 +1,207 @@
-//! Where records wait while the store is away: a file that only grows until everything in it is stored.
+//! Where records wait that the store does not take: files of a batch each, until each is stored.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::collections::VecDeque;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::RequestRecord;
 use serde::{Deserialize, Serialize};
 
-/// A line of the file.
-#[derive(Serialize, Deserialize)]
-struct Line {
+/// The ending of a file's name.
+const FINISHED: &str = "ndjson";
+/// The same while the file is written.
+const UNFINISHED: &str = "part";
+
+type Owned = (ProjectId, RequestRecord);
+
+/// A line of a file.
+#[derive(Serialize)]
+struct Line<'a> {
+    project: &'a ProjectId,
+    record: &'a RequestRecord,
+}
+
+/// The same, read.
+#[derive(Deserialize)]
+struct OwnedLine {
     project: ProjectId,
     record: RequestRecord,
 }
 
-/// The spilled records of this process.
+/// The records of this process that wait. Whoever puts some aside need not be the one who stores them.
 #[derive(Debug)]
 pub(super) struct Spill {
     /// The folder; absent: in memory.
     folder: Option<PathBuf>,
     owner: String,
-    memory: Vec<(ProjectId, RequestRecord)>,
-    waiting: u64,
+    /// Those that wait longest come first.
+    pieces: Mutex<VecDeque<Piece>>,
+    /// The number of the next file.
+    next: AtomicU64,
+    waiting: AtomicU64,
+}
+
+/// Records that were put aside together.
+#[derive(Debug, Clone)]
+pub(super) struct Piece {
+    count: u64,
+    place: Place,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    Memory(Vec<Owned>),
+    File(PathBuf),
+}
+
+impl Piece {
+    /// How many records these are.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The records.
+    pub(super) fn read(&self) -> io::Result<Vec<Owned>> {
+        let path = match &self.place {
+            Place::Memory(records) => return Ok(records.clone()),
+            Place::File(path) => path,
+        };
+        let mut records = Vec::new();
+        for line in std::fs::read(path)?.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            match serde_json::from_slice::<OwnedLine>(line) {
+                Ok(OwnedLine { project, record }) => records.push((project, record)),
+                Err(error) => tracing::warn!(%error, "a record that was put aside cannot be read"),
+            }
+        }
+        Ok(records)
+    }
 }
 
 impl Spill {
-    /// An empty spill. The file is made when it is needed.
+    /// An empty spill. Files are made when they are needed.
     pub(super) fn new(folder: Option<PathBuf>, owner: &str) -> Self {
-        Self { folder, owner: owner.to_owned(), memory: Vec::new(), waiting: 0 }
+        Self {
+            folder,
+            owner: owner.to_owned(),
+            pieces: Mutex::default(),
+            next: AtomicU64::new(0),
+            waiting: AtomicU64::new(0),
+        }
     }
 
     /// Takes over what processes that are gone left behind.
-    pub(super) fn adopt(&mut self) -> io::Result<()> {
-        let Some(folder) = self.folder.clone() else { return Ok(()) };
-        let entries = match std::fs::read_dir(&folder) {
+    pub(super) fn adopt(&self) -> io::Result<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let entries = match std::fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
+        let mut left: Vec<PathBuf> = Vec::new();
         for entry in entries {
             let path = entry?.path();
-            let Some(owner) = owner_of(&path).filter(|owner| *owner != self.owner && crate::owner::is_gone(owner))
-            else {
-                continue;
-            };
-            tracing::info!(%owner, "records of a process that is gone are taken over");
+            let is_unfinished = path.extension().is_some_and(|extension| extension == UNFINISHED);
+            if is_unfinished && owner_of(&path.with_extension(FINISHED)).is_some_and(|owner| self.may_adopt(&owner)) {
+                // Nobody was told that it is on disk.
+                std::fs::remove_file(&path)?;
+            } else if owner_of(&path).is_some_and(|owner| self.may_adopt(&owner)) {
+                left.push(path);
+            }
+        }
+        left.sort();
+        for path in left {
+            let own = self.next_path(folder);
             // A process that starts at the same moment may have been faster.
-            let claimed = folder.join(format!("claimed-{}", file_name(&self.owner)));
-            if std::fs::rename(&path, &claimed).is_ok() {
-                let text = std::fs::read(&claimed)?;
-                self.append_bytes(&text)?;
-                self.waiting += text.split(|b| *b == b'\n').filter(|line| !line.is_empty()).count() as u64;
-                std::fs::remove_file(&claimed)?;
+            if std::fs::rename(&path, &own).is_ok() {
+                let text = std::fs::read(&own)?;
+                let count = text.split(|b| *b == b'\n').filter(|line| !line.is_empty()).count() as u64;
+                tracing::info!(count, "records of a process that is gone are taken over");
+                self.add(Piece { count, place: Place::File(own) });
             }
         }
         Ok(())
     }
 
+    fn may_adopt(&self, owner: &str) -> bool {
+        owner != self.owner && crate::owner::is_gone(owner)
+    }
+
     /// How many records wait.
     pub(super) fn waiting(&self) -> u64 {
-        self.waiting
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Puts records aside, on disk before it answers.
-    pub(super) fn put(&mut self, records: Vec<(ProjectId, RequestRecord)>) -> io::Result<()> {
-        self.waiting += records.len() as u64;
-        if self.folder.is_none() {
-            self.memory.extend(records);
+    pub(super) fn put(&self, records: Vec<Owned>) -> io::Result<()> {
+        let count = records.len() as u64;
+        let Some(folder) = &self.folder else {
+            self.add(Piece { count, place: Place::Memory(records) });
             return Ok(());
-        }
-        let mut text = Vec::new();
-        for (project, record) in records {
+        };
+        let mut text = Vec::with_capacity(records.len() * 1024);
+        for (project, record) in &records {
             serde_json::to_writer(&mut text, &Line { project, record }).map_err(io::Error::other)?;
             text.push(b'\n');
         }
-        self.append_bytes(&text)
+        std::fs::create_dir_all(folder)?;
+        let path = self.next_path(folder);
+        write_whole(&path, &text)?;
+        self.add(Piece { count, place: Place::File(path) });
+        Ok(())
     }
 
-    fn append_bytes(&self, text: &[u8]) -> io::Result<()> {
-        let Some(path) = self.path() else { return Ok(()) };
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
-        file.write_all(text)?;
-        file.sync_data()
+    /// Those that wait longest.
+    pub(super) fn first(&self) -> Option<Piece> {
+        self.pieces().front().cloned()
     }
 
-    /// Everything that waits, in pieces of at most `size`, read as they are asked for.
-    pub(super) fn pieces(&self, size: usize) -> io::Result<Pieces> {
-        let file = match self.path().filter(|path| path.exists()) {
-            Some(path) => Some(BufReader::new(std::fs::File::open(path)?).lines()),
-            None => None,
-        };
-        Ok(Pieces { memory: self.memory.clone().into_iter(), file, size: size.max(1) })
-    }
-
-    /// Forgets everything: it is stored.
-    pub(super) fn clear(&mut self) -> io::Result<()> {
-        self.memory.clear();
-        self.waiting = 0;
-        match self.path().map(std::fs::remove_file) {
-            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+    /// Forgets those that wait longest: they are stored.
+    pub(super) fn forget_first(&self) -> io::Result<()> {
+        let Some(piece) = self.pieces().pop_front() else { return Ok(()) };
+        self.waiting.fetch_sub(piece.count, Ordering::Relaxed);
+        match &piece.place {
+            Place::Memory(_) => Ok(()),
+            Place::File(path) => std::fs::remove_file(path),
         }
     }
 
-    fn path(&self) -> Option<PathBuf> {
-        Some(self.folder.as_ref()?.join(file_name(&self.owner)))
-    }
-}
-
-/// The spilled records, piece by piece: a file may hold more than memory does.
-pub(super) struct Pieces {
-    memory: std::vec::IntoIter<(ProjectId, RequestRecord)>,
-    file: Option<io::Lines<BufReader<std::fs::File>>>,
-    size: usize,
-}
-
-impl Iterator for Pieces {
-    type Item = io::Result<Vec<(ProjectId, RequestRecord)>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let mut piece: Vec<_> = self.memory.by_ref().take(self.size).collect();
-        while let Some(file) = self.file.as_mut().filter(|_| piece.len() < self.size) {
-            match file.next() {
-                None => self.file = None,
-                Some(Err(error)) => return Some(Err(error)),
-                // A line that was cut by a crash was never acknowledged.
-                Some(Ok(line)) => match serde_json::from_str::<Line>(&line) {
-                    Ok(Line { project, record }) => piece.push((project, record)),
-                    Err(error) => tracing::warn!(%error, "a spilled record cannot be read"),
-                },
-            }
+    /// Leaves those that wait longest where they are: they cannot be read.
+    pub(super) fn give_up_first(&self) {
+        if let Some(piece) = self.pieces().pop_front() {
+            self.waiting.fetch_sub(piece.count, Ordering::Relaxed);
         }
-        (!piece.is_empty()).then_some(Ok(piece))
+    }
+
+    fn add(&self, piece: Piece) {
+        self.waiting.fetch_add(piece.count, Ordering::Relaxed);
+        self.pieces().push_back(piece);
+    }
+
+    fn pieces(&self) -> MutexGuard<'_, VecDeque<Piece>> {
+        self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_path(&self, folder: &Path) -> PathBuf {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        // The owner's name may have characters that file names do not.
+        folder.join(format!("records-{}-{number:010}.ndjson", hex::encode(&self.owner)))
     }
 }
 
-/// The owner's name may have characters that file names do not.
-fn file_name(owner: &str) -> String {
-    format!("records-{}.ndjson", hex::encode(owner))
+/// Writes a file that is there as a whole or not at all.
+fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
+    let unfinished = path.with_extension(UNFINISHED);
+    let mut file = std::fs::File::create(&unfinished)?;
+    io::Write::write_all(&mut file, text)?;
+    file.sync_data()?;
+    std::fs::rename(&unfinished, path)
 }
 
 fn owner_of(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
-    let encoded = name.strip_prefix("records-")?.strip_suffix(".ndjson")?;
+    let (encoded, _number) = name.strip_prefix("records-")?.strip_suffix(".ndjson")?.split_once('-')?;
     String::from_utf8(hex::decode(encoded).ok()?).ok()
 }

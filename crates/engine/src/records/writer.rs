@@ -1,14 +1,15 @@
-//! The writer of request records: batches into the store, and a file for the time when the store is away. Nothing is
-//! dropped in silence.
+//! The writer of request records: batches into the store, and files for the time when the store is away, or has more to do
+//! than it can. Nothing is dropped in silence.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::RequestRecord;
 use llmops_storage::{Store, StoreError};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
@@ -18,10 +19,10 @@ use super::spill::Spill;
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 /// Most records of a batch.
 const BATCH: usize = 2_000;
-/// Longest that the store may take for a batch before records go to the file.
+/// Longest that the store may take for a batch before records go to files.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Records that wait in memory for a store that is slower than they come.
-const MOST_WAITING: usize = 50_000;
+/// Records that wait in memory for a store that is slower than they come: a file is quicker, and memory has an end.
+const MOST_WAITING: usize = 8_000;
 /// How often a store that was away is tried.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -47,12 +48,12 @@ impl RecordCounts {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// Records that went by way of the file.
+    /// Records that went by way of a file.
     pub fn spilled(&self) -> u64 {
         self.spilled.load(Ordering::Relaxed)
     }
 
-    /// Records in the file now.
+    /// Records in files now.
     pub fn waiting(&self) -> u64 {
         self.waiting.load(Ordering::Relaxed)
     }
@@ -63,12 +64,21 @@ impl RecordCounts {
     }
 }
 
-/// Writes records. Clones share the task that does it.
+/// Writes records. Clones share the tasks that do it.
 #[derive(Debug, Clone)]
 pub struct RecordWriter {
-    sender: mpsc::UnboundedSender<Message>,
+    queue: Queue,
+    /// For what comes while the queue is full.
+    overflow: mpsc::UnboundedSender<Message>,
     counts: Arc<RecordCounts>,
-    /// Tells the task that somebody waits.
+}
+
+/// The way to the task that stores.
+#[derive(Debug, Clone)]
+struct Queue {
+    sender: mpsc::UnboundedSender<Message>,
+    length: Arc<AtomicUsize>,
+    /// Tells the task that somebody waits, or that there is something to fetch.
     hurry: Arc<Notify>,
 }
 
@@ -79,31 +89,63 @@ impl std::fmt::Debug for Message {
 }
 
 impl RecordWriter {
-    /// Starts the task. Records spill into `folder`; without one they wait in memory.
+    /// Starts the tasks. Records spill into `folder`; without one they wait in memory.
+    ///
+    /// Where the runtime has several threads, the task that stores has one of its own, which yields to all others: calls
+    /// shall not wait for the records of earlier ones. What it does not keep up with goes to files until there is time.
     pub(crate) fn start(store: Store, folder: Option<PathBuf>, owner: &str, counts: Arc<RecordCounts>) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let hurry = Arc::new(Notify::new());
-        let spill = Spill::new(folder, owner);
-        let task = Task { store, spill, counts: counts.clone(), hurry: hurry.clone(), next_try: None };
-        tokio::spawn(task.run(receiver));
-        Self { sender, counts, hurry }
+        let queue = Queue { sender, length: Arc::default(), hurry: Arc::default() };
+        let spill = Arc::new(Spill::new(folder, owner));
+        if let Err(error) = spill.adopt() {
+            tracing::error!(%error, "records that were put aside cannot be read");
+        }
+        let task = Task {
+            store,
+            spill: spill.clone(),
+            counts: counts.clone(),
+            length: queue.length.clone(),
+            hurry: queue.hurry.clone(),
+            next_try: None,
+        };
+        let runtime = Handle::current();
+        if runtime.runtime_flavor() == RuntimeFlavor::MultiThread {
+            tokio::task::spawn_blocking(move || {
+                llmops_storage::yield_this_thread();
+                runtime.block_on(task.run(receiver));
+            });
+        } else {
+            tokio::spawn(task.run(receiver));
+        }
+        let (overflow, overflowing) = mpsc::unbounded_channel();
+        tokio::spawn(put_aside_overflow(overflowing, spill, counts.clone(), queue.hurry.clone()));
+        Self { queue, overflow, counts }
     }
 
-    /// Hands over a record. It is written within the flush interval.
+    /// Hands over a record. It is written within the flush interval, to the store or to a file.
     pub fn submit(&self, project: ProjectId, record: RequestRecord) {
-        // The task ends with the last writer only.
-        if self.sender.send(Message::Record(Box::new((project, record)))).is_err() {
+        let message = Message::Record(Box::new((project, record)));
+        let sent = if self.queue.length.load(Ordering::Relaxed) < MOST_WAITING {
+            self.queue.length.fetch_add(1, Ordering::Relaxed);
+            self.queue.sender.send(message)
+        } else {
+            self.overflow.send(message)
+        };
+        // The tasks end with the last writer only.
+        if sent.is_err() {
             self.counts.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Waits until everything that was handed over is in the store or in the file.
+    /// Waits until everything that was handed over is in the store or in a file.
     pub async fn flush(&self) {
-        let (done, waiting) = oneshot::channel();
-        if self.sender.send(Message::Flush(done)).is_ok() {
-            self.hurry.notify_one();
-            // An error means that the task is gone, and so is what it had.
-            let _ = waiting.await;
+        for sender in [&self.overflow, &self.queue.sender] {
+            let (done, waiting) = oneshot::channel();
+            if sender.send(Message::Flush(done)).is_ok() {
+                self.queue.hurry.notify_one();
+                // An error means that the task is gone, and so is what it had.
+                let _ = waiting.await;
+            }
         }
     }
 
@@ -113,10 +155,56 @@ impl RecordWriter {
     }
 }
 
+/// Writes to files what came while the store's queue was full.
+async fn put_aside_overflow(
+    mut receiver: mpsc::UnboundedReceiver<Message>,
+    spill: Arc<Spill>,
+    counts: Arc<RecordCounts>,
+    hurry: Arc<Notify>,
+) {
+    let nobody = Notify::new();
+    while let Some(first) = receiver.recv().await {
+        let (batch, flushed) = collect(first, &mut receiver, &nobody).await;
+        let (spill, counts) = (spill.clone(), counts.clone());
+        // Serialising and syncing take their time.
+        if let Err(error) = tokio::task::spawn_blocking(move || put_aside(&spill, &counts, batch)).await {
+            tracing::error!(%error, "request records could not be put aside");
+        }
+        hurry.notify_one();
+        answer(flushed);
+    }
+}
+
+fn put_aside(spill: &Spill, counts: &RecordCounts, batch: Vec<Owned>) {
+    let count = batch.len() as u64;
+    if count == 0 {
+        return;
+    }
+    match spill.put(batch) {
+        Ok(()) => {
+            counts.spilled.fetch_add(count, Ordering::Relaxed);
+        }
+        Err(error) => {
+            counts.lost.fetch_add(count, Ordering::Relaxed);
+            tracing::error!(%error, count, "request records could be written neither to the store nor to a file");
+        }
+    }
+    counts.waiting.store(spill.waiting(), Ordering::Relaxed);
+}
+
+fn answer(flushed: Vec<oneshot::Sender<()>>) {
+    for done in flushed {
+        // Who stopped waiting does not hear it.
+        let _ = done.send(());
+    }
+}
+
 struct Task {
     store: Store,
-    spill: Spill,
+    spill: Arc<Spill>,
     counts: Arc<RecordCounts>,
+    /// Records that were sent and not yet taken.
+    length: Arc<AtomicUsize>,
     hurry: Arc<Notify>,
     /// When the store is tried again; absent: it is there.
     next_try: Option<Instant>,
@@ -124,70 +212,71 @@ struct Task {
 
 impl Task {
     async fn run(mut self, mut receiver: mpsc::UnboundedReceiver<Message>) {
-        if let Err(error) = self.spill.adopt() {
-            tracing::error!(%error, "records that were put aside cannot be read");
-        }
-        if self.spill.waiting() > 0 {
-            self.next_try = Some(Instant::now());
-        }
         loop {
-            let first = match self.next_try {
-                None => receiver.recv().await,
-                Some(at) => {
-                    if let Ok(message) = timeout_at(at, receiver.recv()).await {
-                        message
-                    } else {
-                        self.replay().await;
-                        continue;
-                    }
+            let first = tokio::select! {
+                biased;
+                first = receiver.recv() => first,
+                () = self.time_to_replay() => {
+                    self.replay().await;
+                    continue;
                 }
             };
             let Some(first) = first else { break };
             let (batch, flushed) = collect(first, &mut receiver, &self.hurry).await;
-            if receiver.len() > MOST_WAITING {
-                // The store is slower than what comes: a file is quicker, and memory has an end.
-                self.next_try.get_or_insert(Instant::now() + RETRY);
-            }
+            self.length.fetch_sub(batch.len(), Ordering::Relaxed);
             self.write(batch).await;
-            if self.next_try.is_some_and(|at| at <= Instant::now()) {
+            answer(flushed);
+            // What was put aside has its turn, too, however much comes.
+            let is_due = self.next_try.is_none_or(|at| at <= Instant::now());
+            if is_due && self.spill.waiting() > 0 && receiver.len() < BATCH {
                 self.replay().await;
             }
-            for done in flushed {
-                // Who stopped waiting does not hear it.
-                let _ = done.send(());
-            }
         }
-        self.replay().await;
+        while self.spill.waiting() > 0 && self.replay().await {}
+    }
+
+    /// Until there is something to replay, and a store that may take it.
+    async fn time_to_replay(&self) {
+        while self.spill.waiting() == 0 {
+            self.hurry.notified().await;
+        }
+        if let Some(at) = self.next_try {
+            tokio::time::sleep_until(at).await;
+        }
     }
 
     async fn write(&mut self, batch: Vec<Owned>) {
         if batch.is_empty() {
             return;
         }
-        if self.next_try.is_some() {
-            self.put_aside(batch);
+        if self.next_try.is_some_and(|at| at > Instant::now()) {
+            put_aside(&self.spill, &self.counts, batch);
             return;
         }
         match self.append(&batch).await {
             Ok(()) => {}
-            Err(Failure::Away) => {
-                tracing::warn!("the store does not answer: request records go to a file until it does");
-                self.next_try = Some(Instant::now() + RETRY);
-                self.put_aside(batch);
-            }
+            Err(Failure::Away) => put_aside(&self.spill, &self.counts, batch),
             Err(Failure::Refused(error)) => self.one_by_one(batch, &error).await,
         }
     }
 
-    async fn append(&self, batch: &[Owned]) -> Result<(), Failure> {
-        match tokio::time::timeout(PATIENCE, self.store.append_records(batch)).await {
+    async fn append(&mut self, batch: &[Owned]) -> Result<(), Failure> {
+        let failure = match tokio::time::timeout(PATIENCE, self.store.append_records(batch)).await {
             Ok(Ok(())) => {
                 self.counts.written.fetch_add(batch.len() as u64, Ordering::Relaxed);
-                Ok(())
+                self.next_try = None;
+                return Ok(());
             }
-            Err(_) | Ok(Err(StoreError::Unavailable(_))) => Err(Failure::Away),
-            Ok(Err(error)) => Err(Failure::Refused(error)),
+            Err(_) | Ok(Err(StoreError::Unavailable(_))) => Failure::Away,
+            Ok(Err(error)) => Failure::Refused(error),
+        };
+        if matches!(failure, Failure::Away) {
+            if self.next_try.is_none() {
+                tracing::warn!("the store does not answer: request records go to files until it does");
+            }
+            self.next_try = Some(Instant::now() + RETRY);
         }
+        Err(failure)
     }
 
     /// One record that the store refuses shall not take the others along.
@@ -196,7 +285,7 @@ impl Task {
         for record in batch {
             match self.append(std::slice::from_ref(&record)).await {
                 Ok(()) => {}
-                Err(Failure::Away) => self.put_aside(vec![record]),
+                Err(Failure::Away) => put_aside(&self.spill, &self.counts, vec![record]),
                 Err(Failure::Refused(error)) => {
                     self.counts.lost.fetch_add(1, Ordering::Relaxed);
                     tracing::error!(record = %record.1.id, %error, "a request record cannot be stored");
@@ -205,56 +294,31 @@ impl Task {
         }
     }
 
-    fn put_aside(&mut self, batch: Vec<Owned>) {
-        let count = batch.len() as u64;
-        match self.spill.put(batch) {
-            Ok(()) => {
-                self.counts.spilled.fetch_add(count, Ordering::Relaxed);
-            }
+    /// Brings what has waited longest into the store; whatever was stored already is not stored twice. False: not now.
+    async fn replay(&mut self) -> bool {
+        let Some(piece) = self.spill.first() else { return true };
+        let records = match piece.read() {
+            Ok(records) => records,
             Err(error) => {
-                self.counts.lost.fetch_add(count, Ordering::Relaxed);
-                tracing::error!(%error, count, "request records could be written neither to the store nor to the file");
-            }
-        }
-        self.counts.waiting.store(self.spill.waiting(), Ordering::Relaxed);
-    }
-
-    /// Brings what was put aside into the store. Whatever was stored already is not stored twice.
-    async fn replay(&mut self) {
-        if self.spill.waiting() == 0 {
-            self.next_try = None;
-            return;
-        }
-        self.next_try = Some(Instant::now() + RETRY);
-        let pieces = match self.spill.pieces(BATCH) {
-            Ok(pieces) => pieces,
-            Err(error) => {
+                self.counts.lost.fetch_add(piece.count(), Ordering::Relaxed);
                 tracing::error!(%error, "records that were put aside cannot be read");
-                return;
+                self.spill.give_up_first();
+                return true;
             }
         };
-        for piece in pieces {
-            let piece = match piece {
-                Ok(piece) => piece,
-                Err(error) => {
-                    tracing::error!(%error, "records that were put aside cannot be read");
-                    return;
-                }
-            };
-            match self.append(&piece).await {
-                Ok(()) => {}
-                Err(Failure::Away) => return,
-                Err(Failure::Refused(error)) => self.one_by_one(piece, &error).await,
-            }
+        match self.append(&records).await {
+            Ok(()) => {}
+            Err(Failure::Away) => return false,
+            Err(Failure::Refused(error)) => self.one_by_one(records, &error).await,
         }
-        match self.spill.clear() {
-            Ok(()) => {
-                self.next_try = None;
-                tracing::info!("the store is back, and has all request records");
-            }
-            Err(error) => tracing::error!(%error, "the file of request records cannot be removed"),
+        if let Err(error) = self.spill.forget_first() {
+            tracing::error!(%error, "a file of request records cannot be removed");
         }
         self.counts.waiting.store(self.spill.waiting(), Ordering::Relaxed);
+        if self.spill.waiting() == 0 {
+            tracing::info!("the store has all request records that were put aside");
+        }
+        true
     }
 }
 

@@ -63,6 +63,30 @@ async fn every_record_is_stored_once() {
 }
 
 #[tokio::test]
+async fn what_comes_too_fast_goes_by_way_of_files() {
+    on_backends(async |store| {
+        let folder = tempfile::tempdir().unwrap();
+        let ops = installation(store, &Scripted::new(right));
+        let writer = ops.record_writer(Some(folder.path().to_owned()));
+        // Nothing is written before the first pause, and 8,000 may wait.
+        for number in 0..12_000 {
+            writer.submit(ProjectId::default_project(), record(number));
+        }
+        writer.flush().await;
+        assert_eq!(writer.counts().spilled(), 4_000);
+        while writer.counts().written() < 12_000 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        writer.flush().await;
+        assert_eq!((writer.counts().written(), writer.counts().lost()), (12_000, 0));
+        assert_eq!(writer.counts().waiting(), 0);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left to store");
+        assert_eq!(ops.records().get(&record(11_999).id).await.unwrap(), record(11_999));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_a_dead_process_put_aside_is_stored() {
     on_backends(async |store| {
         let folder = tempfile::tempdir().unwrap();
@@ -72,7 +96,7 @@ async fn what_a_dead_process_put_aside_is_stored() {
         let line = |number| serde_json::json!({"project": "default", "record": record(number)}).to_string();
         let text = format!("{}\n{}\n{}", line(1), line(2), &line(3)[..40]);
         let name: String = owner.bytes().map(|byte| format!("{byte:02x}")).collect();
-        std::fs::write(folder.path().join(format!("records-{name}.ndjson")), text).unwrap();
+        std::fs::write(folder.path().join(format!("records-{name}-0000000007.ndjson")), text).unwrap();
 
         let ops = installation(store, &Scripted::new(right));
         let writer = ops.record_writer(Some(folder.path().to_owned()));

@@ -10,14 +10,13 @@ use llmops_domain::limits::millionths;
 use llmops_domain::record::RequestRecord;
 use llmops_gateway::recorder::Recordings;
 use llmops_gateway::{Limiter, Recorded};
+use tokio::runtime::Handle;
 
 use super::faces::{Faces, tell};
 use super::trace::Callers;
 
-/// Between two looks at what has ended.
-const PAUSE: Duration = Duration::from_millis(10);
-/// Calls that are looked at together.
-const MOST_AT_ONCE: usize = 256;
+/// Between two looks at what has ended: who pauses is not woken by every call.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Looks at finished calls, one after the other.
 pub(super) struct Drain {
@@ -47,18 +46,17 @@ impl Drain {
         Self { sampler: Some(sampler), ..self }
     }
 
-    /// Until the gateway is gone and all its calls have ended.
-    pub(super) async fn run(mut self, mut recordings: Recordings) {
-        loop {
-            let recorded = recordings.next_many(PAUSE, MOST_AT_ONCE).await;
-            if recorded.is_empty() {
-                break;
+    /// Until the gateway is gone and all its calls have ended. This wants a thread of its own: reading answers takes time,
+    /// and calls shall not wait for it.
+    pub(super) fn run(mut self, mut recordings: Recordings) {
+        while let Some(first) = recordings.blocking_next() {
+            self.one(first);
+            while let Some(next) = recordings.try_next() {
+                self.one(next);
             }
-            for recorded in recorded {
-                self.one(recorded);
-            }
+            std::thread::sleep(PAUSE);
         }
-        self.guards.flush().await;
+        Handle::current().block_on(self.guards.flush());
     }
 
     fn one(&mut self, mut recorded: Recorded) {

@@ -101,9 +101,9 @@ families! {
 
     Counter "llmops_records_written_total" [] "Request records that reached the store."
         |s, out| out.sample(&[], s.ops.meters().records.written() as f64);
-    Counter "llmops_records_spilled_total" [] "Request records that went by way of the file because the store was away."
+    Counter "llmops_records_spilled_total" [] "Request records that went by way of a file, because the store was away or did not keep up."
         |s, out| out.sample(&[], s.ops.meters().records.spilled() as f64);
-    Gauge "llmops_records_waiting" [] "Request records in the file now."
+    Gauge "llmops_records_waiting" [] "Request records in files now."
         |s, out| out.sample(&[], s.ops.meters().records.waiting() as f64);
     Counter "llmops_records_lost_total" [] "Request records that neither store nor file took."
         |s, out| out.sample(&[], s.ops.meters().records.lost() as f64);

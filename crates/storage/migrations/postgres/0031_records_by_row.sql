@@ -1,0 +1,2 @@
+-- PostgreSQL keeps rows in the order in which they come already.
+SELECT 1;
