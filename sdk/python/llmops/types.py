@@ -556,6 +556,7 @@ class BulkAnswer(TypedDict):
     """All flags."""
 
     flags: List[BulkFlag]
+    """Each flag with its value or its error."""
 
 
 # A flag of a bulk evaluation.
@@ -838,12 +839,14 @@ class CanaryState1(TypedDict):
     """It was made and not started."""
 
     status: Literal['draft']
+    """Always "draft": it tells this form from the others"""
 
 
 class CanaryState2(TypedDict):
     """The candidate answers unseen."""
 
     status: Literal['shadowing']
+    """Always "shadowing": it tells this form from the others"""
 
 
 class CanaryState3(TypedDict):
@@ -853,6 +856,7 @@ class CanaryState3(TypedDict):
     """The stage, a position in the policy's `stages`."""
 
     status: Literal['exposing']
+    """Always "exposing": it tells this form from the others"""
 
 
 class CanaryState4(TypedDict):
@@ -862,30 +866,35 @@ class CanaryState4(TypedDict):
     """The stage that it goes on with; absent: unseen."""
 
     status: Literal['paused']
+    """Always "paused": it tells this form from the others"""
 
 
 class CanaryState5(TypedDict):
     """The candidate has proved itself, and a person must approve."""
 
     status: Literal['awaiting_approval']
+    """Always "awaiting_approval": it tells this form from the others"""
 
 
 class CanaryState6(TypedDict):
     """The deployment is being pointed to the candidate."""
 
     status: Literal['promoting']
+    """Always "promoting": it tells this form from the others"""
 
 
 class CanaryState7(TypedDict):
     """The candidate is live."""
 
     status: Literal['promoted']
+    """Always "promoted": it tells this form from the others"""
 
 
 class CanaryState8(TypedDict):
     """A dry run ended: the candidate would have been promoted."""
 
     status: Literal['concluded']
+    """Always "concluded": it tells this form from the others"""
 
 
 class CanaryState9(TypedDict):
@@ -895,6 +904,7 @@ class CanaryState9(TypedDict):
     """Why."""
 
     status: Literal['aborted']
+    """Always "aborted": it tells this form from the others"""
 
 
 # Where a canary stands.
@@ -1093,6 +1103,9 @@ class CloseIncident(TypedDict):
 
 class ClosedIncident(TypedDict):
     """A closed incident."""
+
+    safe_mode: NotRequired[bool]
+    """Whether the deployment's safe mode is still on: closing an incident does not switch it off."""
 
     samples: int
     """Inputs in the dataset; none where no text of a failing call was kept."""
@@ -1671,7 +1684,7 @@ DeliveryStatus = Literal['pending', 'delivered', 'dead']
 
 
 class Deploy(TypedDict):
-    """Points a deployment to a manifest: one that is given, one that is stored, or one resolved from prompt and model."""
+    """Points a deployment to a manifest: one that is given, one that is stored, or one resolved from prompt and model. Where none of these is named, what is live stays, with the parameters, versions and settings that are."""
 
     environment: NotRequired[Union[str, None]]
     """The environment; absent: `production`."""
@@ -1682,13 +1695,13 @@ class Deploy(TypedDict):
     """The beginning of a stored manifest's hash."""
 
     model: NotRequired[Union[str, None]]
-    """The model, as `provider/model`; absent: the prompt's own."""
+    """The model, as `provider/model`; absent: the prompt's own, else the one that is live."""
 
     model_version: NotRequired[Union[str, None]]
     """The provider's version of the model."""
 
     parameters: NotRequired[Parameters]
-    """Laid over the prompt's parameters."""
+    """Laid over the prompt's parameters, or over those that are live where prompt or model come from there."""
 
     prompt: NotRequired[Union[str, None]]
     """The prompt, as `NAME`, `NAME@VERSION` or `NAME@HASH`."""
@@ -2058,6 +2071,7 @@ class Event1(TypedDict):
     """The suite it was started from."""
 
     type: Literal['run.started']
+    """Always "run.started": it tells this form from the others"""
 
 
 class Event2(TypedDict):
@@ -2070,6 +2084,7 @@ class Event2(TypedDict):
     """The run."""
 
     type: Literal['run.progress']
+    """Always "run.progress": it tells this form from the others"""
 
 
 class Event3(TypedDict):
@@ -2101,6 +2116,7 @@ class Event3(TypedDict):
     """The suite it was started from."""
 
     type: Literal['run.completed']
+    """Always "run.completed": it tells this form from the others"""
 
 
 class Event4(TypedDict):
@@ -2132,6 +2148,7 @@ class Event4(TypedDict):
     """The suite it was started from."""
 
     type: Literal['run.failed']
+    """Always "run.failed": it tells this form from the others"""
 
 
 class Event5(TypedDict):
@@ -2163,6 +2180,7 @@ class Event5(TypedDict):
     """The suite it was started from."""
 
     type: Literal['run.cancelled']
+    """Always "run.cancelled": it tells this form from the others"""
 
 
 class Event6(TypedDict):
@@ -2175,6 +2193,7 @@ class Event6(TypedDict):
     """The alert as it is now."""
 
     type: Literal['alert']
+    """Always "alert": it tells this form from the others"""
 
 
 class Event7(TypedDict):
@@ -2196,6 +2215,7 @@ class Event7(TypedDict):
     """The manifest it pointed to before."""
 
     type: Literal['deployment']
+    """Always "deployment": it tells this form from the others"""
 
 
 class Event8(TypedDict):
@@ -2211,6 +2231,7 @@ class Event8(TypedDict):
     """The status it has now."""
 
     type: Literal['experiment']
+    """Always "experiment": it tells this form from the others"""
 
 
 class Event9(TypedDict):
@@ -2229,6 +2250,7 @@ class Event9(TypedDict):
     """Its id."""
 
     type: Literal['incident']
+    """Always "incident": it tells this form from the others"""
 
 
 class Event10(TypedDict):
@@ -2253,6 +2275,7 @@ class Event10(TypedDict):
     """The status it has now."""
 
     type: Literal['canary']
+    """Always "canary": it tells this form from the others"""
 
 
 class Event11(TypedDict):
@@ -2273,6 +2296,7 @@ class Event11(TypedDict):
     """Its name."""
 
     type: Literal['schedule']
+    """Always "schedule": it tells this form from the others"""
 
 
 # What happened, in one project.
@@ -2882,6 +2906,7 @@ class FlagError(TypedDict):
     """A flag that could not be evaluated."""
 
     errorCode: FlagErrorCode
+    """Which kind of error it is."""
 
     errorDetails: str
     """What went wrong and how to mend it."""
@@ -2914,8 +2939,10 @@ class FlagValue(TypedDict):
     """A flag's value for a unit."""
 
     key: str
+    """The flag: the key of an experiment."""
 
     metadata: FlagMetadata
+    """What is known beside the value."""
 
     reason: str
     """`SPLIT`, `STATIC` (the winner of what is over), `DEFAULT` or `DISABLED`."""
@@ -3355,6 +3382,7 @@ class IncidentMeasure1(TypedDict):
     """The safe mode was switched on."""
 
     measure: Literal['safe_mode']
+    """Always "safe_mode": it tells this form from the others"""
 
 
 IncidentMeasure2 = TypedDict(
@@ -4205,6 +4233,7 @@ class Outcome1(TypedDict):
     """Score by metric."""
 
     status: Literal['scored']
+    """Always "scored": it tells this form from the others"""
 
 
 class Outcome2(TypedDict):
@@ -4217,6 +4246,7 @@ class Outcome2(TypedDict):
     """A short stable reason to count by: `provider: 500`, `judge: out of range`."""
 
     status: Literal['errored']
+    """Always "errored": it tells this form from the others"""
 
 
 # What became of a (sample, trial) pair. Never a made-up score: what could not be answered or judged is an error.
@@ -5977,6 +6007,7 @@ class Phase1(TypedDict):
     """Nothing."""
 
     phase: Literal['shadow']
+    """Always "shadow": it tells this form from the others"""
 
 
 class Phase2(TypedDict):
@@ -5986,6 +6017,7 @@ class Phase2(TypedDict):
     """The guardrails among users."""
 
     phase: Literal['exposure']
+    """Always "exposure": it tells this form from the others"""
 
     requests: int
     """Requests that the candidate answered at this stage."""
@@ -7453,6 +7485,7 @@ class ScheduledTask1(TypedDict):
     """The channel of the configuration."""
 
     kind: Literal['feedback_report']
+    """Always "feedback_report": it tells this form from the others"""
 
 
 class ScheduledTask2(TypedDict):
@@ -7465,6 +7498,7 @@ class ScheduledTask2(TypedDict):
     """Its environment; absent: `production`."""
 
     kind: Literal['rehearsal']
+    """Always "rehearsal": it tells this form from the others"""
 
 
 # Something that is done by itself, and is no evaluation.
@@ -7511,6 +7545,7 @@ class ScorerSpec1(TypedDict):
     """Keep white space at both ends. It is removed otherwise."""
 
     kind: Literal['exact_match']
+    """Always "exact_match": it tells this form from the others"""
 
 
 ScorerSpec2 = TypedDict(
@@ -7544,6 +7579,7 @@ class ScorerSpec4(TypedDict):
     """Accept a Markdown code fence around it."""
 
     kind: Literal['json_valid']
+    """Always "json_valid": it tells this form from the others"""
 
 
 class ScorerSpec5(TypedDict):
@@ -7553,6 +7589,7 @@ class ScorerSpec5(TypedDict):
     """Accept a Markdown code fence around it."""
 
     kind: Literal['json_schema']
+    """Always "json_schema": it tells this form from the others"""
 
     schema: Any
     """The JSON Schema."""
@@ -7562,18 +7599,21 @@ class ScorerSpec6(TypedDict):
     """1 − edit distance ÷ length of the longer text."""
 
     kind: Literal['levenshtein']
+    """Always "levenshtein": it tells this form from the others"""
 
 
 class ScorerSpec7(TypedDict):
     """Harmonic mean of precision and recall over normalised words."""
 
     kind: Literal['token_f1']
+    """Always "token_f1": it tells this form from the others"""
 
 
 class ScorerSpec8(TypedDict):
     """ROUGE-1 F-measure."""
 
     kind: Literal['rouge_1']
+    """Always "rouge_1": it tells this form from the others"""
 
     stem: NotRequired[bool]
     """Stem words with Porter's algorithm."""
@@ -7583,6 +7623,7 @@ class ScorerSpec9(TypedDict):
     """ROUGE-2 F-measure."""
 
     kind: Literal['rouge_2']
+    """Always "rouge_2": it tells this form from the others"""
 
     stem: NotRequired[bool]
     """Stem words with Porter's algorithm."""
@@ -7592,6 +7633,7 @@ class ScorerSpec10(TypedDict):
     """ROUGE-L F-measure (longest common subsequence of the whole text)."""
 
     kind: Literal['rouge_l']
+    """Always "rouge_l": it tells this form from the others"""
 
     stem: NotRequired[bool]
     """Stem words with Porter's algorithm."""
@@ -7601,6 +7643,7 @@ class ScorerSpec11(TypedDict):
     """ROUGE-Lsum F-measure (by lines)."""
 
     kind: Literal['rouge_lsum']
+    """Always "rouge_lsum": it tells this form from the others"""
 
     stem: NotRequired[bool]
     """Stem words with Porter's algorithm."""
@@ -7610,6 +7653,7 @@ class ScorerSpec12(TypedDict):
     """BLEU of the sentence, as sacrebleu."""
 
     kind: Literal['bleu']
+    """Always "bleu": it tells this form from the others"""
 
 
 class ScorerSpec13(TypedDict):
@@ -7619,6 +7663,7 @@ class ScorerSpec13(TypedDict):
     """Count n-grams of words, too: chrF++."""
 
     kind: Literal['chrf']
+    """Always "chrf": it tells this form from the others"""
 
 
 class ScorerSpec14(TypedDict):
@@ -7634,6 +7679,7 @@ class ScorerSpec14(TypedDict):
     """Largest difference that counts as equal, as a share of the expected number. The larger of both counts."""
 
     kind: Literal['numeric_match']
+    """Always "numeric_match": it tells this form from the others"""
 
 
 class ScorerSpec15(TypedDict):
@@ -7658,6 +7704,7 @@ class ScorerSpec15(TypedDict):
     """The same as a share of the expected number. The larger of both counts."""
 
     kind: Literal['json_fields']
+    """Always "json_fields": it tells this form from the others"""
 
 
 class ScorerSpec16(TypedDict):
@@ -7679,6 +7726,7 @@ class ScorerSpec16(TypedDict):
     """How two items are compared."""
 
     kind: Literal['list_match']
+    """Always "list_match": it tells this form from the others"""
 
 
 class ScorerSpec17(TypedDict):
@@ -7688,6 +7736,7 @@ class ScorerSpec17(TypedDict):
     """Accepted languages, as codes of ISO 639-1 or 639-3. Absent: the language of the sample's input."""
 
     kind: Literal['language']
+    """Always "language": it tells this form from the others"""
 
 
 class ScorerSpec18(TypedDict):
@@ -7703,6 +7752,7 @@ class ScorerSpec18(TypedDict):
     """What is counted."""
 
     kind: Literal['length']
+    """Always "length": it tells this form from the others"""
 
 
 class ScorerSpec19(TypedDict):
@@ -7727,6 +7777,7 @@ class ScorerSpec19(TypedDict):
     """Which share is the score."""
 
     kind: Literal['tool_call']
+    """Always "tool_call": it tells this form from the others"""
 
 
 class ScorerSpec20(TypedDict):
@@ -7753,6 +7804,7 @@ class ScorerSpec20(TypedDict):
     """Tools that have to be called."""
 
     kind: Literal['trajectory']
+    """Always "trajectory": it tells this form from the others"""
 
 
 class ScorerSpec21(TypedDict):
@@ -7777,12 +7829,14 @@ class ScorerSpec21(TypedDict):
     """The fewest turns of the user."""
 
     kind: Literal['conversation']
+    """Always "conversation": it tells this form from the others"""
 
 
 class ScorerSpec22(TypedDict):
     """1 when what the sample's own `metadata.assertions` want holds, else the share of them that does, by weight."""
 
     kind: Literal['assertions']
+    """Always "assertions": it tells this form from the others"""
 
 
 class ScorerSpec23(TypedDict):
@@ -7804,6 +7858,7 @@ class ScorerSpec23(TypedDict):
     """A program that takes longer for an answer is stopped, and the sample is errored."""
 
     kind: Literal['command']
+    """Always "command": it tells this form from the others"""
 
 
 class ScorerSpec24(TypedDict):
@@ -7822,6 +7877,7 @@ class ScorerSpec24(TypedDict):
     """Where a JSON object is posted to; the answer is `{"score": 0.8, "reason": "…"}`."""
 
     kind: Literal['http']
+    """Always "http": it tells this form from the others"""
 
 
 class ScorerSpec25(TypedDict):
@@ -7842,12 +7898,14 @@ class ScorerSpec25(TypedDict):
     """The embedding model: a directory, or NAME, OWNER/NAME or OWNER/NAME@REVISION on the Hugging Face hub. Absent: sentence-transformers/all-MiniLM-L6-v2."""
 
     kind: Literal['bertscore']
+    """Always "bertscore": it tells this form from the others"""
 
 
 class ScorerSpec26(TypedDict):
     """Cosine of the mean token embeddings of answer and expected output."""
 
     kind: Literal['embedding_similarity']
+    """Always "embedding_similarity": it tells this form from the others"""
 
     model: NotRequired[Union[str, None]]
     """The embedding model: a directory, or NAME, OWNER/NAME or OWNER/NAME@REVISION on the Hugging Face hub. Absent: sentence-transformers/all-MiniLM-L6-v2."""
@@ -7857,6 +7915,7 @@ class ScorerSpec27(TypedDict):
     """Milliseconds of the call. Reported only, unless `max_ms` makes it a limit."""
 
     kind: Literal['latency']
+    """Always "latency": it tells this form from the others"""
 
     max_ms: NotRequired[Union[float, None]]
     """A trial whose call took longer does not pass."""
@@ -7866,6 +7925,7 @@ class ScorerSpec28(TypedDict):
     """USD of the call. Reported only, unless `max` makes it a limit."""
 
     kind: Literal['cost']
+    """Always "cost": it tells this form from the others"""
 
     max: NotRequired[Union[float, None]]
     """A trial that cost more does not pass."""
@@ -7877,6 +7937,7 @@ class ScorerSpec29(TypedDict):
     expect: NotRequired[Union[RefusalExpectation, None]]
 
     kind: Literal['refusal']
+    """Always "refusal": it tells this form from the others"""
 
 
 class ScorerSpec30(TypedDict):
@@ -7904,6 +7965,7 @@ class ScorerSpec30(TypedDict):
     """What is scored, each from 0 to 1: names, or `name: what it means`."""
 
     kind: Literal['judge']
+    """Always "judge": it tells this form from the others"""
 
 
 class ScorerSpec31(TypedDict):
@@ -7928,6 +7990,7 @@ class ScorerSpec31(TypedDict):
     """The judging model, as `provider/model`."""
 
     kind: Literal['faithfulness']
+    """Always "faithfulness": it tells this form from the others"""
 
 
 class ScorerSpec32(TypedDict):
@@ -7952,6 +8015,7 @@ class ScorerSpec32(TypedDict):
     """The judging model, as `provider/model`."""
 
     kind: Literal['answer_relevance']
+    """Always "answer_relevance": it tells this form from the others"""
 
 
 class ScorerSpec33(TypedDict):
@@ -7976,6 +8040,7 @@ class ScorerSpec33(TypedDict):
     """The judging model, as `provider/model`."""
 
     kind: Literal['hallucination']
+    """Always "hallucination": it tells this form from the others"""
 
 
 class ScorerSpec34(TypedDict):
@@ -8000,6 +8065,7 @@ class ScorerSpec34(TypedDict):
     """The judging model, as `provider/model`."""
 
     kind: Literal['helpfulness']
+    """Always "helpfulness": it tells this form from the others"""
 
 
 class ScorerSpec35(TypedDict):
@@ -8024,6 +8090,7 @@ class ScorerSpec35(TypedDict):
     """The judging model, as `provider/model`."""
 
     kind: Literal['accuracy']
+    """Always "accuracy": it tells this form from the others"""
 
 
 class ScorerSpec36(TypedDict):
@@ -8051,6 +8118,7 @@ class ScorerSpec36(TypedDict):
     """The judging model, as `provider/model`."""
 
     kind: Literal['checklist']
+    """Always "checklist": it tells this form from the others"""
 
 
 class ScorerSpec37(TypedDict):
@@ -8078,6 +8146,7 @@ class ScorerSpec37(TypedDict):
     """The judging model, as `provider/model`."""
 
     kind: Literal['pairwise']
+    """Always "pairwise": it tells this form from the others"""
 
 
 class ScorerSpec38(TypedDict):
@@ -8111,6 +8180,7 @@ class ScorerSpec38(TypedDict):
     """How their scores become one."""
 
     kind: Literal['panel']
+    """Always "panel": it tells this form from the others"""
 
 
 class ScorerSpec39(TypedDict):
@@ -8147,6 +8217,7 @@ class ScorerSpec39(TypedDict):
     """What is scored, each from 0 to 1: names, or `name: what it means`."""
 
     kind: Literal['debate']
+    """Always "debate": it tells this form from the others"""
 
 
 # A scorer and its options. In files, `kind` is the metric's own name where it is left out.
@@ -8434,7 +8505,7 @@ class StageRule(TypedDict):
 
 
 class StartCanary(TypedDict):
-    """Puts a candidate beside what a deployment answers with: a manifest that is given, one that is stored, or one resolved from prompt and model."""
+    """Puts a candidate beside what a deployment answers with: a manifest that is given, one that is stored, or one resolved from prompt and model. Where only one of these two is named, the rest is as it is live."""
 
     deployment: str
     """The deployment."""
@@ -8454,16 +8525,16 @@ class StartCanary(TypedDict):
     """The beginning of a stored manifest's hash."""
 
     model: NotRequired[Union[str, None]]
-    """The candidate's model, as `provider/model`; absent: the prompt's own."""
+    """The candidate's model, as `provider/model`; absent: the live one."""
 
     parameters: NotRequired[Parameters]
-    """Laid over the prompt's parameters."""
+    """Laid over the parameters: those that are live, or the prompt's where prompt and model are named."""
 
     policy: CanaryPolicy
     """What decides."""
 
     prompt: NotRequired[Union[str, None]]
-    """The candidate's prompt, as `NAME`, `NAME@VERSION` or `NAME@HASH`."""
+    """The candidate's prompt, as `NAME`, `NAME@VERSION` or `NAME@HASH`; absent: the live one, where a model is named."""
 
 
 class StartRelease(TypedDict):
@@ -8475,7 +8546,7 @@ class StartRelease(TypedDict):
     """The beginning of a stored manifest's hash."""
 
     model: NotRequired[Union[str, None]]
-    """The model, as `provider/model`; absent: the prompt's own."""
+    """The model, as `provider/model`; absent: the prompt's own, else the one that is live."""
 
     policy: NotRequired[Union[CanaryPolicy, None]]
 

@@ -1,6 +1,7 @@
 //! The writer of request records, with a store that comes and goes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use llmops::domain::chat::Usage;
