@@ -100,7 +100,7 @@ impl Deployments {
         let settings = request.settings.clone().or_else(|| before.as_ref().map(|d| d.settings.clone()));
         let settings = settings.unwrap_or_default();
         let reason = request.reason.clone();
-        let manifest = self.resolve(request, before.as_ref()).await?;
+        let manifest = Box::pin(self.resolve(request, before.as_ref())).await?;
         self.check(&manifest, &settings).await?;
         let hash = self.services.store.put_manifest(&self.project, &manifest).await?;
         // What answers already was let through when it came.

@@ -76,7 +76,7 @@ impl Releases {
             model: request.model,
             ..Deploy::default()
         };
-        let (manifest, label) = self.deployments().prepared(name, deploy, live.as_ref()).await?;
+        let (manifest, label) = Box::pin(self.deployments().prepared(name, deploy, live.as_ref())).await?;
         if live.is_some_and(|deployment| deployment.manifest == manifest) {
             return Err(Error::Conflict {
                 message: format!("{label} ({}) is live at {name} already", manifest.short()),
@@ -190,8 +190,9 @@ impl Releases {
     /// Does what each step needs, looks whether it passes, and goes on until one does not.
     async fn walk(&self, mut release: Release) -> Result<Release, Error> {
         while release.status == ReleaseStatus::Open {
-            self.prepare(&mut release).await?;
-            let known = self.evidence(&release).await?;
+            // Each is a whole use case: boxed, so that they do not lie on the stack of whoever walks.
+            Box::pin(self.prepare(&mut release)).await?;
+            let known = Box::pin(self.evidence(&release)).await?;
             match next_step(&release, &known) {
                 Verdict::Wait(why) => {
                     if release.waiting.as_ref() == Some(&why) {
@@ -201,7 +202,7 @@ impl Releases {
                     return self.put(release, &format!("waits: {why}")).await;
                 }
                 Verdict::Pass(why) => {
-                    self.pass(&mut release).await?;
+                    Box::pin(self.pass(&mut release)).await?;
                     release.waiting = None;
                     let passed = release.step;
                     match passed.next() {

@@ -19,7 +19,7 @@ impl Deployments {
     ) -> Result<(ContentHash, String), Error> {
         check_names(name, None)?;
         let settings = live.map(|deployment| deployment.settings.clone()).unwrap_or_default();
-        let manifest = self.resolve(request, live).await?;
+        let manifest = Box::pin(self.resolve(request, live)).await?;
         self.check(&manifest, &settings).await?;
         let hash = self.services.store.put_manifest(&self.project, &manifest).await?;
         let label = match manifest.prompt_label() {
@@ -44,7 +44,7 @@ impl Deployments {
             let notices = self.of_its_own(&manifest, &request).await?;
             (manifest, notices)
         } else {
-            (self.resolve(request, Some(live)).await?, Vec::new())
+            (Box::pin(self.resolve(request, Some(live))).await?, Vec::new())
         };
         self.check(&manifest, &live.settings).await?;
         Ok((self.services.store.put_manifest(&self.project, &manifest).await?, manifest, notices))

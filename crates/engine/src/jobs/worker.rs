@@ -113,10 +113,12 @@ async fn work(shared: Arc<Shared>) {
     take_jobs(&shared, &queue, &mut jobs).await;
     while jobs.join_next().await.is_some() {}
     shared.ops.evaluator().leave_runs().await;
-    recovery.abort();
-    schedules.abort();
-    feedback.abort();
-    canaries.abort();
+    // They look whether the worker was stopped. What one of them has begun, such as a decision and its alert, it ends.
+    for watching in [recovery, schedules, feedback, canaries] {
+        if let Err(error) = watching.await {
+            tracing::error!(%error, "a task of the worker broke off");
+        }
+    }
 }
 
 async fn take_jobs(shared: &Arc<Shared>, queue: &Arc<dyn Queue>, jobs: &mut JoinSet<()>) {
