@@ -123,6 +123,7 @@ impl Gateway {
                 watch.with(|call| {
                     (call.asked, call.request) = (body.clone(), body.clone());
                     call.trace_id = crate::request::trace_id(&parts.headers);
+                    call.traceparent = text(&parts.headers, "traceparent").map(str::to_owned);
                 });
                 match Asked::read(door, &body, &parts.headers, &caller.project) {
                     Ok(asked) => self.answer(&caller, asked, watch).await,
@@ -215,12 +216,18 @@ pub(crate) fn let_go(bytes: Bytes) -> Bytes {
     if bytes.len() <= FEW { Bytes::copy_from_slice(&bytes) } else { bytes }
 }
 
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
+}
+
 /// The secret of a request, as OpenAI's, Anthropic's and Azure's clients send it.
 fn secret(headers: &HeaderMap) -> Option<&str> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let bearer = text("authorization").and_then(|value| {
+    let bearer = text(headers, "authorization").and_then(|value| {
         let (scheme, secret) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())
     });
-    bearer.or_else(|| text("x-api-key")).or_else(|| text("api-key")).filter(|secret| !secret.is_empty())
+    bearer
+        .or_else(|| text(headers, "x-api-key"))
+        .or_else(|| text(headers, "api-key"))
+        .filter(|secret| !secret.is_empty())
 }

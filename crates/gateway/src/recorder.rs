@@ -44,6 +44,8 @@ pub struct Recorded {
     pub answer: String,
     /// What a canary compares with, where the deployment has one.
     pub seen: Option<Box<SeenCall>>,
+    /// The caller's span, as its header `traceparent` names it.
+    pub traceparent: Option<String>,
     route: Option<Arc<Route>>,
 }
 
@@ -174,6 +176,8 @@ pub(crate) struct Call {
     pub(crate) request: Bytes,
     /// The caller's trace.
     pub(crate) trace_id: Option<String>,
+    /// The caller's span in it.
+    pub(crate) traceparent: Option<String>,
     /// The caller's own request, where a canary wants it.
     pub(crate) heard: Option<Heard>,
     pub(crate) status: u16,
@@ -219,6 +223,7 @@ impl CallWatch {
             asked: Bytes::new(),
             request: Bytes::new(),
             trace_id: None,
+            traceparent: None,
             heard: None,
             status: 499,
             error: None,
@@ -296,16 +301,9 @@ impl Call {
         let answer = answer::read(self.door, self.stream, &captured);
         let outcome = self.outcome(&answer);
         let (usage, usage_estimated) = self.usage(&answer, outcome);
+        let soft_failures = self.soft_failures(&answer, outcome);
         let settings = self.route.as_ref().map(|route| &route.deployment.settings);
         let policy = self.body_policy();
-        let soft_failures = match &self.route {
-            _ if !self.found.is_empty() => std::mem::take(&mut self.found),
-            // A kept answer was looked at when it came.
-            Some(route) if outcome == CallOutcome::Ok && self.door != Door::Embeddings && !self.cached => {
-                guarded(route, &self.request, &answer)
-            }
-            _ => Vec::new(),
-        };
         if let Some(fill) = self.fill.take()
             && outcome == CallOutcome::Ok
             && soft_failures.is_empty()
@@ -354,7 +352,27 @@ impl Call {
             key: self.key,
             id: self.id,
         };
-        Recorded { project: self.project, record, request: self.request, answer: shown, seen, route: self.route }
+        Recorded {
+            project: self.project,
+            record,
+            request: self.request,
+            answer: shown,
+            seen,
+            traceparent: self.traceparent,
+            route: self.route,
+        }
+    }
+
+    /// What is wrong with the answer, or was with one that the caller did not get.
+    fn soft_failures(&mut self, answer: &Answer, outcome: CallOutcome) -> Vec<SoftFailure> {
+        match &self.route {
+            _ if !self.found.is_empty() => std::mem::take(&mut self.found),
+            // A kept answer was looked at when it came.
+            Some(route) if outcome == CallOutcome::Ok && self.door != Door::Embeddings && !self.cached => {
+                guarded(route, &self.request, answer)
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn outcome(&self, answer: &Answer) -> CallOutcome {

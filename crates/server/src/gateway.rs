@@ -15,7 +15,6 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::routing::any;
-use llmops::telemetry::TraceContext;
 use llmops::{Access, CanarySampler, LlmOps, RecordWriter};
 use llmops_domain::access::Role;
 use llmops_domain::id::ProjectId;
@@ -24,7 +23,6 @@ use tokio::task::JoinHandle;
 
 use self::drain::Drain;
 use self::experiments::{Book, Experiments};
-use self::trace::Callers;
 use crate::metrics::http::meters;
 
 /// Lets those in who have a key, into its project. It knows the keys by the copy that [`llmops::Access::follow`] keeps.
@@ -97,9 +95,8 @@ pub async fn start(
     let writer = ops.record_writer(spill_folder);
     let limiter = Limiter::new(Arc::new(Book(ops.spending())));
     let guards = ops.guards();
-    let callers = Arc::new(Callers::default());
     let sampler = ops.canary_sampler();
-    let drain = Drain::new(ops.clone(), writer.clone(), limiter.clone(), guards.clone(), callers.clone());
+    let drain = Drain::new(ops.clone(), writer.clone(), limiter.clone(), guards.clone());
     let drain = drain.with_sampler(sampler.clone());
     let drain = tokio::task::spawn_blocking(move || drain.run(recordings));
     let known = (revision, ops.shared_providers());
@@ -122,28 +119,16 @@ pub async fn start(
     let mut router = Router::new();
     for (path, method) in doors {
         let (gateway, meter) = (gateway.clone(), meters().route(path, &method));
-        let callers = ops.telemetry().is_on().then(|| callers.clone());
         let serve = move |request: Request| {
-            let (gateway, meter, callers) = (gateway.clone(), meter.clone(), callers.clone());
+            let (gateway, meter) = (gateway.clone(), meter.clone());
             async move {
                 let started = Instant::now();
-                let context = callers.as_ref().and_then(|_| context_of(&request));
                 let answer = gateway.handle(request).await;
                 meter.note(answer.status(), started.elapsed());
-                if let (Some(callers), Some(context)) = (callers, context)
-                    && let Some(id) = answer.headers().get("x-llmops-request-id").and_then(|id| id.to_str().ok())
-                {
-                    callers.remember(id, context);
-                }
                 answer.map(axum::body::Body::new)
             }
         };
         router = router.route(path, any(serve));
     }
     Ok((router, GatewayTasks { followers, drain, writer, sampler }))
-}
-
-/// The trace that the caller names.
-fn context_of(request: &Request) -> Option<TraceContext> {
-    TraceContext::parse(request.headers().get("traceparent")?.to_str().ok()?)
 }

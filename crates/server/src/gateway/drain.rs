@@ -1,7 +1,6 @@
 //! What becomes of a call when it is over: its record, its price, what it tells of the provider's health and of the model
 //! behind the manifest.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use llmops::{CanarySampler, Guards, LlmOps, RecordWriter};
@@ -13,7 +12,7 @@ use llmops_gateway::{Limiter, Recorded};
 use tokio::runtime::Handle;
 
 use super::faces::{Faces, tell};
-use super::trace::Callers;
+use super::trace;
 
 /// Between two looks at what has ended: who pauses is not woken by every call.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -24,21 +23,14 @@ pub(super) struct Drain {
     writer: RecordWriter,
     limiter: Limiter,
     guards: Guards,
-    callers: Arc<Callers>,
     faces: Faces,
     /// Draws requests for canaries.
     sampler: Option<CanarySampler>,
 }
 
 impl Drain {
-    pub(super) fn new(
-        ops: LlmOps,
-        writer: RecordWriter,
-        limiter: Limiter,
-        guards: Guards,
-        callers: Arc<Callers>,
-    ) -> Self {
-        Self { ops, writer, limiter, guards, callers, faces: Faces::default(), sampler: None }
+    pub(super) fn new(ops: LlmOps, writer: RecordWriter, limiter: Limiter, guards: Guards) -> Self {
+        Self { ops, writer, limiter, guards, faces: Faces::default(), sampler: None }
     }
 
     /// With canaries looking on.
@@ -67,7 +59,7 @@ impl Drain {
         self.ops.meters().calls.note(project, record);
         line(project, record);
         if self.ops.telemetry().is_on() {
-            self.callers.tell(self.ops.telemetry(), record);
+            trace::tell(self.ops.telemetry(), record, recorded.traceparent.as_deref());
         }
         self.charge(project, record);
         for attempt in &record.attempts {

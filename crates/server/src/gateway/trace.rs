@@ -1,7 +1,5 @@
 //! Spans of calls through the gateway, made of their records, off the path.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,45 +7,22 @@ use llmops::telemetry::{Span, SpanId, SpanKind, Telemetry, TraceContext, span_of
 use llmops_domain::record::{CallAttempt, CallOutcome, Door, RequestRecord};
 use serde_json::{Value, json};
 
-/// Calls under way whose callers' traces are remembered.
-const MOST: usize = 10_000;
-
-/// Knows the traces that callers named, until their calls' records come.
-#[derive(Debug, Default)]
-pub(super) struct Callers(Mutex<HashMap<String, TraceContext>>);
-
-impl Callers {
-    /// Remembers where a call belongs.
-    pub(super) fn remember(&self, record: &str, context: TraceContext) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Records of calls that failed at once come before this; they are not asked for again.
-        if known.len() >= MOST {
-            known.clear();
-        }
-        known.insert(record.to_owned(), context);
+/// Tells of a call, and of each attempt to have it answered. `traceparent` is the caller's, where it has named one.
+pub(super) fn tell(telemetry: &Telemetry, record: &RequestRecord, traceparent: Option<&str>) {
+    let context = traceparent.and_then(TraceContext::parse).unwrap_or_else(|| TraceContext::of(&record.id));
+    if !telemetry.wants(&context) {
+        return;
     }
-
-    fn take(&self, record: &str) -> Option<TraceContext> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(record)
-    }
-
-    /// Tells of a call, and of each attempt to have it answered.
-    pub(super) fn tell(&self, telemetry: &Telemetry, record: &RequestRecord) {
-        let context = self.take(&record.id).unwrap_or_else(|| TraceContext::of(&record.id));
-        if !telemetry.wants(&context) {
-            return;
-        }
-        let id = span_of(&record.id);
-        telemetry.record(of_call(context, id, record));
-        let mut start = record.at;
-        for (i, attempt) in record.attempts.iter().enumerate() {
-            // The last attempt lasts as long as its answer.
-            let is_last = i + 1 == record.attempts.len();
-            let end = if is_last { later(record.at, record.total_ms) } else { later(start, attempt.ms) };
-            let context = TraceContext { parent: Some(id), ..context };
-            telemetry.record(of_attempt(context, span_of(&format!("{} {i}", record.id)), attempt, (start, end)));
-            start = end;
-        }
+    let id = span_of(&record.id);
+    telemetry.record(of_call(context, id, record));
+    let mut start = record.at;
+    for (i, attempt) in record.attempts.iter().enumerate() {
+        // The last attempt lasts as long as its answer.
+        let is_last = i + 1 == record.attempts.len();
+        let end = if is_last { later(record.at, record.total_ms) } else { later(start, attempt.ms) };
+        let context = TraceContext { parent: Some(id), ..context };
+        telemetry.record(of_attempt(context, span_of(&format!("{} {i}", record.id)), attempt, (start, end)));
+        start = end;
     }
 }
 
