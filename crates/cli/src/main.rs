@@ -20,6 +20,7 @@ mod telemetry;
 mod terminal;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -29,6 +30,9 @@ use crate::terminal::Ui;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Longest that threads may take to end when the command has.
+const LAST_MOMENTS: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -42,7 +46,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return end(&ui, json, &Failure::because(Kind::Undecided, "cannot start", &error)),
     };
-    match runtime.block_on(commands::run(cli, ui)) {
+    let outcome = runtime.block_on(commands::run(cli, ui));
+    // What a command needed it has waited for; threads that it left behind, such as a server's, do not keep the process.
+    runtime.shutdown_timeout(LAST_MOMENTS);
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => end(&ui, json, &failure),
     }

@@ -85,14 +85,7 @@ impl Recorder {
 }
 
 impl Recordings {
-    /// The next record; nothing when the gateway is gone and all calls have ended.
-    pub async fn next(&mut self) -> Option<Recorded> {
-        let call = self.receiver.recv().await?;
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        Some(call.into_recorded())
-    }
-
-    /// The same for a thread that is not the runtime's.
+    /// The next record; nothing when the gateway is gone and all calls have ended. For a thread that is not the runtime's.
     pub fn blocking_next(&mut self) -> Option<Recorded> {
         let call = self.receiver.blocking_recv()?;
         self.waiting.fetch_sub(1, Ordering::Relaxed);

@@ -129,6 +129,11 @@ impl Spill {
         owner != self.owner && crate::owner::is_gone(owner)
     }
 
+    /// Whether what waits is lost with the process.
+    pub(super) fn is_in_memory(&self) -> bool {
+        self.folder.is_none()
+    }
+
     /// How many records wait.
     pub(super) fn waiting(&self) -> u64 {
         self.waiting.load(Ordering::Relaxed)

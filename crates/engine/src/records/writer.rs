@@ -232,7 +232,8 @@ impl Task {
                 self.replay().await;
             }
         }
-        while self.spill.waiting() > 0 && self.replay().await {}
+        // The next process finds the files. What waits in memory has no other chance.
+        while self.spill.is_in_memory() && self.spill.waiting() > 0 && self.replay().await {}
     }
 
     /// Until there is something to replay, and a store that may take it.

@@ -292,8 +292,15 @@ impl Fixture {
 
     /// The record of the next call that has ended.
     pub(crate) async fn record(&mut self) -> RequestRecord {
-        let next = tokio::time::timeout(Duration::from_secs(10), self.recordings.next());
-        next.await.expect("a record").unwrap().record
+        let next = async {
+            loop {
+                if let Some(recorded) = self.recordings.try_next() {
+                    return recorded.record;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), next).await.expect("a record")
     }
 }
 
