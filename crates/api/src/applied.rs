@@ -15,6 +15,5 @@ pub struct PutApplied {
     pub name: String,
     /// The hash of its content; absent: it is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub hash: Option<ContentHash>,
 }

@@ -51,7 +51,6 @@ pub struct AppliedPiece {
     /// Its name.
     pub name: String,
     /// The hash of its content.
-    #[schema(value_type = String)]
     pub hash: ContentHash,
     /// When.
     #[schema(value_type = String, format = DateTime)]

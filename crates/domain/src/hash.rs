@@ -8,11 +8,31 @@ pub const SHORT_LEN: usize = 12;
 
 /// A SHA-256 content hash in 64 lower-case hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(transparent)]
-#[schema(value_type = String, example = "3f1c9a2b7d40…")]
+#[serde(try_from = "String")]
+#[schema(value_type = String, example = "3f1c9a2b7d40e58c61b0a94f2de7358c1a6f0b9d4e82c75f36a1d0e9b84c2f57")]
 pub struct ContentHash(String);
 
+/// A text is no content hash.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected a content hash: 64 of the digits 0-9 and a-f")]
+pub struct NoHash;
+
+impl TryFrom<String> for ContentHash {
+    type Error = NoHash;
+
+    fn try_from(text: String) -> Result<Self, NoHash> {
+        if Self::is_hash(&text) { Ok(Self(text)) } else { Err(NoHash) }
+    }
+}
+
 impl ContentHash {
+    /// What every hash looks like, as a regular expression.
+    pub const PATTERN: &str = "^[0-9a-f]{64}$";
+
+    fn is_hash(text: &str) -> bool {
+        text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    }
+
     /// Hashes the canonical JSON (RFC 8785: sorted keys, shortest numbers, no white space) of `value`.
     ///
     /// ```
@@ -48,8 +68,7 @@ impl ContentHash {
 
     /// Reads 64 lower-case hex digits.
     pub fn parse(text: &str) -> Option<Self> {
-        (text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
-            .then(|| Self(text.to_owned()))
+        Self::is_hash(text).then(|| Self(text.to_owned()))
     }
 
     /// All 64 digits.

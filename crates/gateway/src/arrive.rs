@@ -4,10 +4,9 @@
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
-use hyper::body::Incoming;
 use llmops_domain::chat::{ChatRequest, ChatResponse, Usage};
 use llmops_domain::record::Door;
-use llmops_providers::http_client::error_message;
+use llmops_providers::http_client::{AnswerBody, error_message};
 use llmops_providers::upstream::Dialect;
 use llmops_providers::{ProviderError, Target};
 use tokio::time::Instant;
@@ -53,7 +52,7 @@ pub(crate) struct Arrived {
 
 enum Content {
     Whole(Bytes),
-    Stream { first: Option<Bytes>, rest: Incoming, translation: Option<Box<Translation>> },
+    Stream { first: Option<Bytes>, rest: AnswerBody, translation: Option<Box<Translation>> },
 }
 
 /// Why a candidate gave no answer.

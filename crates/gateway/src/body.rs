@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use llmops_providers::http_client::AnswerBody;
 use llmops_providers::stream::{Events, StreamReader};
 
 use crate::recorder::{CallWatch, End};
@@ -29,10 +29,12 @@ enum Kind {
 /// A provider's body, whose first piece was waited for already.
 struct Forwarded {
     first: Option<Bytes>,
-    upstream: Incoming,
+    upstream: AnswerBody,
     deadline: Pin<Box<Sleep>>,
     watch: CallWatch,
     translation: Option<Box<Translation>>,
+    /// What ended the provider's body before its time, until the caller has what came before it.
+    broken: Option<hyper::Error>,
 }
 
 /// From the provider's format of a stream to the caller's.
@@ -91,7 +93,12 @@ impl GatewayBody {
     }
 
     /// The provider's body, until the deadline.
-    pub(crate) fn forwarded(first: Option<Bytes>, upstream: Incoming, deadline: Instant, mut watch: CallWatch) -> Self {
+    pub(crate) fn forwarded(
+        first: Option<Bytes>,
+        upstream: AnswerBody,
+        deadline: Instant,
+        mut watch: CallWatch,
+    ) -> Self {
         if first.is_none() {
             watch.end(End::Complete);
         }
@@ -101,7 +108,7 @@ impl GatewayBody {
     /// The provider's stream, translated, until the deadline.
     pub(crate) fn translated(
         first: Option<Bytes>,
-        upstream: Incoming,
+        upstream: AnswerBody,
         deadline: Instant,
         watch: CallWatch,
         translation: Box<Translation>,
@@ -111,18 +118,21 @@ impl GatewayBody {
 
     fn stream(
         first: Option<Bytes>,
-        upstream: Incoming,
+        upstream: AnswerBody,
         deadline: Instant,
         watch: CallWatch,
         translation: Option<Box<Translation>>,
     ) -> Self {
         let deadline = Box::pin(tokio::time::sleep_until(deadline));
-        Self(Kind::Forwarded(Box::new(Forwarded { first, upstream, deadline, watch, translation })))
+        Self(Kind::Forwarded(Box::new(Forwarded { first, upstream, deadline, watch, translation, broken: None })))
     }
 }
 
 impl Forwarded {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error.into())));
+        }
         let Some(mut translation) = self.translation.take() else { return self.poll_bytes(cx) };
         let polled = self.poll_translated(&mut translation, cx);
         self.translation = Some(translation);
@@ -150,7 +160,7 @@ impl Forwarded {
                         self.watch.end(End::Complete);
                         return Poll::Ready((!last.is_empty()).then(|| Ok(Frame::data(last))));
                     }
-                    Poll::Ready(Some(Err(error))) => return self.broken(error),
+                    Poll::Ready(Some(Err(error))) => return self.breaks(error, cx),
                     Poll::Pending => return self.poll_deadline(cx),
                 }
             };
@@ -161,9 +171,13 @@ impl Forwarded {
         }
     }
 
-    fn broken(&mut self, error: hyper::Error) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    /// A connection that has nothing to write now writes what it holds back; one whose body fails is closed without. So the
+    /// failure comes a poll later than the last piece.
+    fn breaks(&mut self, error: hyper::Error, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.watch.end(End::Cut(format!("the provider's answer broke off: {error}")));
-        Poll::Ready(Some(Err(error.into())))
+        self.broken = Some(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
@@ -185,7 +199,7 @@ impl Forwarded {
                 Ok(data) => Some(Ok(Frame::data(self.seen(data)))),
                 Err(trailers) => Some(Ok(trailers)),
             }),
-            Poll::Ready(Some(Err(error))) => self.broken(error),
+            Poll::Ready(Some(Err(error))) => self.breaks(error, cx),
             Poll::Ready(None) => {
                 self.watch.end(End::Complete);
                 Poll::Ready(None)

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use llmops_domain::record::CallOutcome;
 use llmops_providers::ProviderError;
-use llmops_providers::http_client::{Endpoint, MAX_RESPONSE_BYTES, retry_after};
+use llmops_providers::http_client::{AnswerBody, Endpoint, MAX_RESPONSE_BYTES, retry_after};
 use llmops_providers::upstream::Upstream;
 use tokio::time::Instant;
 
@@ -91,7 +91,7 @@ pub(crate) struct Opened {
     pub(crate) headers: HeaderMap,
     /// Its first piece; absent where the body is empty.
     pub(crate) first: Option<Bytes>,
-    pub(crate) rest: Incoming,
+    pub(crate) rest: AnswerBody,
 }
 
 /// What asking a place came to.
@@ -230,7 +230,7 @@ fn is_plausible(first: &[u8], is_all: bool) -> bool {
     }
 }
 
-async fn next_piece(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
+async fn next_piece(body: &mut AnswerBody) -> Option<Result<Bytes, hyper::Error>> {
     loop {
         match body.frame().await? {
             Ok(frame) => {

@@ -7,28 +7,27 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::client::proxy::matcher::Matcher;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::connector::{Connector, ProxySettings};
 use crate::excerpt;
+use crate::pool::{Pool, SendError};
 use crate::provider::ProviderError;
+
+pub use crate::pool::AnswerBody;
 
 /// Largest answer that is kept in memory.
 pub const MAX_RESPONSE_BYTES: usize = 32 * 1024 * 1024;
-/// Shorter than what servers and balancers usually allow, so that few requests meet a connection that is being closed.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
-type TlsClient = Client<HttpsConnector<Connector>, Full<Bytes>>;
+type TlsPool = Pool<HttpsConnector<Connector>>;
 
 /// A client with a pool of connections that all providers share.
 pub struct HttpClient {
-    plain: Client<Connector, Full<Bytes>>,
+    plain: Pool<Connector>,
     /// Made at the first `https:` request: reading the system's certificates takes milliseconds.
-    tls: OnceLock<Result<TlsClient, String>>,
+    tls: OnceLock<Result<TlsPool, String>>,
     proxies: Arc<Matcher>,
 }
 
@@ -55,7 +54,7 @@ impl HttpClient {
     /// A client that reaches the world through `proxies`.
     pub fn new(proxies: &ProxySettings) -> Self {
         let proxies = Arc::new(proxies.matcher());
-        let plain = builder().build(Connector::new(Arc::clone(&proxies)));
+        let plain = Pool::new(Connector::new(Arc::clone(&proxies)));
         Self { plain, tls: OnceLock::new(), proxies }
     }
 
@@ -99,16 +98,16 @@ impl HttpClient {
         &self,
         endpoint: &Endpoint,
         request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, ProviderError> {
+    ) -> Result<Response<AnswerBody>, ProviderError> {
         let response = if request.uri().scheme() == Some(&http::uri::Scheme::HTTPS) {
             self.tls()?.request(request).await
         } else {
             self.plain.request(request).await
         };
-        response.map_err(|error| send_error(endpoint, &error))
+        response.map_err(|error| send_error(endpoint, error))
     }
 
-    fn tls(&self) -> Result<&TlsClient, ProviderError> {
+    fn tls(&self) -> Result<&TlsPool, ProviderError> {
         let made = self.tls.get_or_init(|| {
             let provider = rustls::crypto::ring::default_provider();
             let connector = hyper_rustls::HttpsConnectorBuilder::new()
@@ -117,16 +116,10 @@ impl HttpClient {
                 .https_or_http()
                 .enable_http1()
                 .wrap_connector(Connector::new(Arc::clone(&self.proxies)));
-            Ok(builder().build(connector))
+            Ok(Pool::new(connector))
         });
         made.as_ref().map_err(|message| ProviderError::Config(message.clone()))
     }
-}
-
-fn builder() -> hyper_util::client::legacy::Builder {
-    let mut builder = Client::builder(TokioExecutor::new());
-    builder.pool_idle_timeout(IDLE_TIMEOUT).pool_timer(TokioTimer::new()).timer(TokioTimer::new());
-    builder
 }
 
 impl Endpoint {
@@ -220,12 +213,10 @@ fn without_query(url: &str) -> &str {
     &url[start..end]
 }
 
-fn send_error(endpoint: &Endpoint, error: &ClientError) -> ProviderError {
-    let cause = root_cause(error);
-    if error.is_connect() {
-        ProviderError::Connect { endpoint: endpoint.name(), cause }
-    } else {
-        ProviderError::Cut { endpoint: endpoint.name(), cause }
+fn send_error(endpoint: &Endpoint, error: SendError) -> ProviderError {
+    match error {
+        SendError::Connect(cause) => ProviderError::Connect { endpoint: endpoint.name(), cause: root_cause(&*cause) },
+        SendError::Cut(cause) => ProviderError::Cut { endpoint: endpoint.name(), cause: root_cause(&cause) },
     }
 }
 
@@ -237,7 +228,7 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
-async fn read(endpoint: &Endpoint, response: Response<Incoming>) -> Result<Bytes, ProviderError> {
+async fn read(endpoint: &Endpoint, response: Response<AnswerBody>) -> Result<Bytes, ProviderError> {
     let mut body = response.into_body();
     let too_large = || ProviderError::TooLarge { endpoint: endpoint.name(), limit: MAX_RESPONSE_BYTES };
     if body.size_hint().lower() > MAX_RESPONSE_BYTES as u64 {

@@ -56,6 +56,7 @@ pub mod limiter;
 pub mod openai;
 pub mod outbound;
 pub mod outputs;
+mod pool;
 pub mod program;
 pub mod provider;
 pub mod registry;

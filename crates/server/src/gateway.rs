@@ -1,5 +1,6 @@
-//! The gateway in the server: its doors on the router, its snapshot kept up to date, its records handed to the writer.
+//! The gateway in the server: its doors, its snapshot kept up to date, its records handed to the writer.
 
+mod doors;
 mod drain;
 mod experiments;
 mod faces;
@@ -8,22 +9,18 @@ mod trace;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::Router;
-use axum::extract::Request;
-use axum::http::Method;
-use axum::routing::any;
 use llmops::{Access, CanarySampler, LlmOps, RecordWriter};
 use llmops_domain::access::Role;
 use llmops_domain::id::ProjectId;
 use llmops_gateway::{Caller, Gatekeeper, Gateway, Limiter, Recorder};
 use tokio::task::JoinHandle;
 
+pub use self::doors::Doors;
 use self::drain::Drain;
 use self::experiments::{Book, Experiments};
-use crate::metrics::http::meters;
 
 /// Lets those in who have a key, into its project. It knows the keys by the copy that [`llmops::Access::follow`] keeps.
 #[derive(Debug, Clone)]
@@ -88,7 +85,7 @@ pub async fn start(
     ops: &LlmOps,
     gatekeeper: Arc<dyn Gatekeeper>,
     spill_folder: Option<PathBuf>,
-) -> Result<(Router, GatewayTasks), llmops::Error> {
+) -> Result<(Doors, GatewayTasks), llmops::Error> {
     let revision = ops.gateway_revision().await?;
     let snapshot = Arc::new(ArcSwap::from_pointee(follow::build(ops).await?));
     let (recorder, recordings) = Recorder::channel();
@@ -108,27 +105,5 @@ pub async fn start(
     let gateway = Gateway::new(snapshot, gatekeeper, recorder)
         .with_limiter(limiter)
         .with_experiments(Arc::new(Experiments(ops.clone())));
-    // OTLP has a path below /v1, too: only the gateway's own doors are taken.
-    let doors = [
-        ("/v1/chat/completions", Method::POST),
-        ("/v1/embeddings", Method::POST),
-        ("/v1/messages", Method::POST),
-        ("/v1/models", Method::GET),
-        ("/v1/models/{model}", Method::GET),
-    ];
-    let mut router = Router::new();
-    for (path, method) in doors {
-        let (gateway, meter) = (gateway.clone(), meters().route(path, &method));
-        let serve = move |request: Request| {
-            let (gateway, meter) = (gateway.clone(), meter.clone());
-            async move {
-                let started = Instant::now();
-                let answer = gateway.handle(request).await;
-                meter.note(answer.status(), started.elapsed());
-                answer.map(axum::body::Body::new)
-            }
-        };
-        router = router.route(path, any(serve));
-    }
-    Ok((router, GatewayTasks { followers, drain, writer, sampler }))
+    Ok((Doors::new(gateway), GatewayTasks { followers, drain, writer, sampler }))
 }

@@ -22,6 +22,7 @@ mod origin;
 mod otlp;
 mod patience;
 mod request_id;
+mod rounds;
 mod throttle;
 
 use std::sync::Arc;

@@ -18,6 +18,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
+use crate::gateway::Doors;
+use crate::rounds::Rounds;
+
 /// Pause after a connection could not be accepted because the process has no more files to open.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -35,10 +38,19 @@ pub struct Listening {
     accepting: tokio::task::JoinHandle<JoinSet<()>>,
 }
 
-/// Begins to serve a router to everybody who connects.
-pub fn listen(listener: TcpListener, router: Router, options: ListenOptions) -> Listening {
+/// What everybody meets who connects. Clones share it.
+#[derive(Debug, Clone)]
+struct House {
+    doors: Doors,
+    router: Router,
+    options: ListenOptions,
+}
+
+/// Begins to serve the gateway's doors, and a router beside them, to everybody who connects.
+pub fn listen(listener: TcpListener, doors: Doors, router: Router, options: ListenOptions) -> Listening {
     let (stop, stopped) = watch::channel(false);
-    Listening { stop, accepting: tokio::spawn(accept(listener, router, options, stopped)) }
+    let house = House { doors, router, options };
+    Listening { stop, accepting: tokio::spawn(accept(listener, house, stopped)) }
 }
 
 impl Listening {
@@ -58,12 +70,7 @@ impl Listening {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    router: Router,
-    options: ListenOptions,
-    mut stopped: watch::Receiver<bool>,
-) -> JoinSet<()> {
+async fn accept(listener: TcpListener, house: House, mut stopped: watch::Receiver<bool>) -> JoinSet<()> {
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -73,7 +80,7 @@ async fn accept(
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, peer)) => {
-                connections.spawn(serve(stream, peer, router.clone(), options, stopped.clone()));
+                connections.spawn(Rounds::new(serve(stream, peer, house.clone(), stopped.clone())));
             }
             // A client that left before it was accepted.
             Err(error) if is_clients(&error) => {}
@@ -90,20 +97,22 @@ fn is_clients(error: &std::io::Error) -> bool {
     matches!(error.kind(), E::ConnectionRefused | E::ConnectionAborted | E::ConnectionReset)
 }
 
-async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    router: Router,
-    options: ListenOptions,
-    mut stopped: watch::Receiver<bool>,
-) {
+async fn serve(stream: TcpStream, peer: SocketAddr, house: House, mut stopped: watch::Receiver<bool>) {
     // A small answer must not wait for the next one.
     drop(stream.set_nodelay(true));
+    let House { doors, router, options } = house;
     let service = service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
-        let router = router.clone();
-        async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
+        let door = Doors::at(request.uri().path());
+        let (doors, router) = (doors.clone(), router.clone());
+        async move {
+            if let Some(door) = door {
+                return Ok(doors.answer(door, request).await);
+            }
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let answering: Result<_, Infallible> = Box::pin(router.oneshot(request)).await;
+            answering
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -1,9 +1,12 @@
 //! The OpenAPI document: what the handlers say of themselves, and what is true of all of them.
 
 mod descriptions;
+mod flattened;
 
 use llmops_domain::access::Role;
+use llmops_domain::hash::ContentHash;
 use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::Schema;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
@@ -73,6 +76,10 @@ pub fn openapi() -> OpenApi {
     let cookie = ApiKeyValue::with_description("llmops_session", "The session of a browser, from POST /api/v1/session");
     components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     components.schemas.values_mut().for_each(descriptions::complete);
+    flattened::complete(&mut components.schemas);
+    if let Some(RefOr::T(Schema::Object(hash))) = components.schemas.get_mut("ContentHash") {
+        hash.pattern = Some(ContentHash::PATTERN.to_owned());
+    }
     for (path, item) in &mut document.paths.paths {
         let methods = [
             (HttpMethod::Get, &mut item.get),

@@ -295,7 +295,7 @@ class AppliedPiece(TypedDict):
     by: str
     """By whom: the name of a key, or `local`."""
 
-    hash: str
+    hash: ContentHash
     """The hash of its content."""
 
     kind: PieceKind
@@ -2397,6 +2397,9 @@ class Experiment(TypedDict):
 
     adaptive: NotRequired[Union[Adaptive, None]]
 
+    allocations: NotRequired[List[Allocation]]
+    """Every split and coverage since the start, oldest first; empty in a draft."""
+
     analysis: NotRequired[AnalysisPlan]
     """How the results are judged."""
 
@@ -2406,10 +2409,19 @@ class Experiment(TypedDict):
     coverage: NotRequired[float]
     """Share of the units that take part, from 0 to 1. Raising it moves nobody."""
 
+    created_at: str
+    """When it was made."""
+
     description: NotRequired[Union[str, None]]
     """What is tested and why."""
 
+    end_time: NotRequired[Union[str, None]]
+    """When it was completed or cancelled."""
+
     holdout: NotRequired[Union[Holdout, None]]
+
+    id: ExperimentId
+    """The id."""
 
     key: NotRequired[str]
     """The key that feature-flag clients ask for; the name when absent. Of experiments that are running or paused, one has it."""
@@ -2425,8 +2437,23 @@ class Experiment(TypedDict):
 
     namespace: NotRequired[Union[Namespace, None]]
 
+    notices: NotRequired[List[str]]
+    """What a reader should know: a split changed while running, a prompt that is not registered …"""
+
+    pauses: NotRequired[List[Pause]]
+    """When it was paused."""
+
+    revision: int
+    """Rises with every change."""
+
     seed: NotRequired[str]
     """What the hash of a unit begins with; the experiment's id when absent. Experiments with one seed assign alike."""
+
+    start_time: NotRequired[Union[str, None]]
+    """When it was first started."""
+
+    status: ExperimentStatus
+    """Where it stands."""
 
     sticky: NotRequired[bool]
     """Whether a unit keeps its variant when the split changes."""
@@ -2440,38 +2467,11 @@ class Experiment(TypedDict):
     unit: NotRequired[Unit]
     """Who is assigned: `user`, `session` or `{attribute: NAME}`."""
 
-    variants: List[Variant]
-    """Two or more variants, exactly one of them control."""
-
-    allocations: NotRequired[List[Allocation]]
-    """Every split and coverage since the start, oldest first; empty in a draft."""
-
-    created_at: str
-    """When it was made."""
-
-    end_time: NotRequired[Union[str, None]]
-    """When it was completed or cancelled."""
-
-    id: ExperimentId
-    """The id."""
-
-    notices: NotRequired[List[str]]
-    """What a reader should know: a split changed while running, a prompt that is not registered …"""
-
-    pauses: NotRequired[List[Pause]]
-    """When it was paused."""
-
-    revision: int
-    """Rises with every change."""
-
-    start_time: NotRequired[Union[str, None]]
-    """When it was first started."""
-
-    status: ExperimentStatus
-    """Where it stands."""
-
     updated_at: str
     """When it was last changed."""
+
+    variants: List[Variant]
+    """Two or more variants, exactly one of them control."""
 
     winner: NotRequired[Union[str, None]]
     """Id of the variant that won, once completed with one."""
@@ -4415,7 +4415,7 @@ class PageAppliedPieceItemsItem(TypedDict):
     by: str
     """By whom: the name of a key, or `local`."""
 
-    hash: str
+    hash: ContentHash
     """The hash of its content."""
 
     kind: PieceKind
@@ -6456,8 +6456,7 @@ class PushedPrompt(TypedDict):
 class PutApplied(TypedDict):
     """Says what was applied of a piece."""
 
-    hash: NotRequired[Union[str, None]]
-    """The hash of its content; absent: it is gone."""
+    hash: NotRequired[Union[ContentHash, None]]
 
     kind: PieceKind
     """Its kind."""
@@ -7257,14 +7256,14 @@ class SampleAt(TypedDict):
     metadata: NotRequired[Dict[str, Any]]
     """Anything else."""
 
+    ordinal: int
+    """Position, from 0."""
+
     source: NotRequired[Union[str, None]]
     """Where it came from."""
 
     variables: NotRequired[Dict[str, Any]]
     """Values for the prompt's variables."""
-
-    ordinal: int
-    """Position, from 0."""
 
 
 class SampleChange(TypedDict):
@@ -7388,6 +7387,9 @@ class SampleResult(TypedDict):
 class Schedule(TypedDict):
     """A schedule."""
 
+    created_at: str
+    """When it was made."""
+
     cron: NotRequired[Union[str, None]]
     """A cron expression of five fields (`0 3 * * *`), or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. Either this or `every`."""
 
@@ -7397,11 +7399,16 @@ class Schedule(TypedDict):
     jitter: NotRequired[str]
     """Runs start later by up to this, so that schedules of the same time spread."""
 
+    last: NotRequired[Union[Firing, None]]
+
     missed: NotRequired[Missed]
     """When nobody was there to run it: `skip` it, or `run_once` for all that was missed."""
 
     name: str
     """Its name in the project: 1 to 128 letters, digits, `_`, `-` and `.`."""
+
+    next_at: NotRequired[Union[str, None]]
+    """The next firing. Null while it is paused."""
 
     origin: NotRequired[Origin]
     """Who keeps it."""
@@ -7418,14 +7425,6 @@ class Schedule(TypedDict):
 
     timezone: NotRequired[str]
     """Time zone of the cron expression, a name of the IANA database."""
-
-    created_at: str
-    """When it was made."""
-
-    last: NotRequired[Union[Firing, None]]
-
-    next_at: NotRequired[Union[str, None]]
-    """The next firing. Null while it is paused."""
 
     updated_at: str
     """When it was changed last."""

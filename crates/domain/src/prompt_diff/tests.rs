@@ -3,7 +3,8 @@ use serde_json::json;
 use super::*;
 
 fn version(version: &str, body: Value) -> PromptVersion {
-    let mut whole = json!({"name": "review", "version": version, "hash": "0", "created_at": "2026-11-03T15:40:52Z"});
+    let mut whole =
+        json!({"name": "review", "version": version, "hash": "0".repeat(64), "created_at": "2026-11-03T15:40:52Z"});
     whole.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
     serde_json::from_value(whole).unwrap()
 }

@@ -130,11 +130,18 @@ impl Canaries {
         let now = self.services.clock.now();
         // A second key has allowed it already where the policy asked for one.
         let approved = canary.policy.promote.approval && canary.approved_by.is_some();
-        let deployed = if approved {
-            self.deployments().deploy_approved(&canary.deployment, request).await
-        } else {
-            self.deployments().deploy(&canary.deployment, request).await
+        let deploy = async |request| {
+            if approved {
+                self.deployments().deploy_approved(&canary.deployment, request).await
+            } else {
+                self.deployments().deploy(&canary.deployment, request).await
+            }
         };
+        let mut deployed = deploy(request.clone()).await;
+        // Whoever was quicker may be the worker that finishes this same promotion: then there is nothing left to change.
+        if matches!(deployed, Err(Error::Store(StoreError::Conflict(_)))) {
+            deployed = deploy(request).await;
+        }
         let (to, note) = match deployed {
             Ok(Deployed { approval: Some(approval), .. }) => {
                 let note = format!("it waits for a second key: llmops approval approve {}", approval.id);

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod connections;
 mod http_app;
 mod keys;
 mod openai;

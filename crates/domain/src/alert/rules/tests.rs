@@ -12,8 +12,8 @@ fn run(id: &str, [pass_rate, rouge_l, tone]: [f64; 3]) -> EvaluationRun {
         "id": id, "name": "r", "dataset": "golden", "prompt_name": "bot", "prompt_version": "1.0.0",
         "model_name": "sim/m", "metrics": [], "status": "completed",
         "spec": {
-            "target": "t", "manifest": {"model": "sim/m"}, "manifest_id": "m", "dataset": "golden",
-            "dataset_version": "v", "repeat": 1, "cache": true,
+            "target": "t", "manifest": {"model": "sim/m"}, "manifest_id": "a".repeat(64), "dataset": "golden",
+            "dataset_version": "b".repeat(64), "repeat": 1, "cache": true,
             "scoring": {
                 "metrics": {"rouge_l": {"kind": "rouge_l", "weight": 1.0}, "latency": {"kind": "latency"}},
                 "pass_threshold": 0.7, "max_error_rate": 0.02,

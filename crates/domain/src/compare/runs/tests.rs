@@ -15,7 +15,7 @@ fn run(id: &str, overall: Option<f64>, metrics: &[(&str, f64)], categories: &[(&
         "id": id, "name": "r", "dataset": "golden", "prompt_name": null, "prompt_version": null, "model_name": "sim/m",
         "metrics": [], "status": "completed",
         "spec": {
-            "target": "t", "manifest": {"model": "sim/m"}, "manifest_id": "m", "dataset": "golden", "dataset_version": "v",
+            "target": "t", "manifest": {"model": "sim/m"}, "manifest_id": "a".repeat(64), "dataset": "golden", "dataset_version": "b".repeat(64),
             "scoring": {
                 "metrics": {
                     "rouge_l": {"kind": "rouge_l", "weight": 1.0}, "latency": {"kind": "latency"}, "cost": {"kind": "cost"},

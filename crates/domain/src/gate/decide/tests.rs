@@ -19,7 +19,7 @@ fn run(overall: Option<f64>, categories: &[(&str, Option<f64>)]) -> EvaluationRu
         "id": "run_1", "name": "r", "dataset": "golden", "prompt_name": null, "prompt_version": null,
         "model_name": "sim/m", "metrics": [], "status": "completed",
         "spec": {
-            "target": "t", "manifest": {"model": "sim/m"}, "manifest_id": "m", "dataset": "golden", "dataset_version": "v1",
+            "target": "t", "manifest": {"model": "sim/m"}, "manifest_id": "a".repeat(64), "dataset": "golden", "dataset_version": "b".repeat(64),
             "scoring": {
                 "metrics": {"judge": {"kind": "judge", "model": "sim/j", "weight": 1.0}},
                 "pass_threshold": 0.7, "max_error_rate": 0.02,

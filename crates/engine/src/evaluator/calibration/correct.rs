@@ -236,7 +236,7 @@ mod tests {
         }
         let weights: BTreeMap<_, _> = categories.iter().copied().collect();
         serde_json::from_value(json!({
-            "target": "t", "manifest": {"model": "sim/m"}, "manifest_id": "m", "dataset": "d", "dataset_version": "v",
+            "target": "t", "manifest": {"model": "sim/m"}, "manifest_id": "a".repeat(64), "dataset": "d", "dataset_version": "b".repeat(64),
             "category_weights": weights, "repeat": 1, "cache": true,
             "scoring": {"metrics": metrics, "pass_threshold": 0.7, "max_error_rate": 0.02},
         }))
