@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use llmops::LlmOps;
 use llmops_api::{ErrorBody, ErrorCode};
@@ -96,26 +98,53 @@ pub(crate) fn principal(parts: &Parts) -> Result<Principal, ApiError> {
         .map_err(ApiError)
 }
 
-/// A JSON body.
+/// A JSON object in the body.
 pub(crate) struct Json<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        match axum::Json::<T>::from_request(request, state).await {
-            Ok(axum::Json(value)) => Ok(Self(value)),
-            Err(rejection) => {
-                let code = match rejection.status().as_u16() {
-                    413 => ErrorCode::TooLarge,
-                    415 => ErrorCode::UnsupportedMediaType,
-                    422 => ErrorCode::InvalidContent,
-                    _ => ErrorCode::InvalidRequest,
-                };
-                Err(ErrorBody::new(code, rejection.body_text()).into())
-            }
+        let (value, is_list) = json(request, state).await?;
+        // A list of a form's fields, in their order, would be taken for the form.
+        if is_list {
+            return Err(ErrorBody::new(ErrorCode::InvalidContent, "expected a JSON object, found a list").into());
         }
+        Ok(Self(value))
     }
+}
+
+/// A JSON object, or a list of such, in the body.
+pub(crate) struct JsonOrList<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonOrList<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        json(request, state).await.map(|(value, _)| Self(value))
+    }
+}
+
+/// A JSON body, and whether it is a list.
+async fn json<S: Send + Sync, T: DeserializeOwned>(request: Request, state: &S) -> Result<(T, bool), ApiError> {
+    let refused = |status: StatusCode, message: String| {
+        let code = match status.as_u16() {
+            413 => ErrorCode::TooLarge,
+            415 => ErrorCode::UnsupportedMediaType,
+            422 => ErrorCode::InvalidContent,
+            _ => ErrorCode::InvalidRequest,
+        };
+        ApiError(ErrorBody::new(code, message))
+    };
+    let (parts, body) = request.into_parts();
+    let body = Bytes::from_request(Request::from_parts(parts.clone(), body), state)
+        .await
+        .map_err(|rejection| refused(rejection.status(), rejection.body_text()))?;
+    let is_list = body.trim_ascii_start().starts_with(b"[");
+    let axum::Json(value) = axum::Json::<T>::from_request(Request::from_parts(parts, body.into()), state)
+        .await
+        .map_err(|rejection| refused(rejection.status(), rejection.body_text()))?;
+    Ok((value, is_list))
 }
 
 /// A query string.

@@ -4932,6 +4932,9 @@ class PageExperimentItemsItem(TypedDict):
 
     adaptive: NotRequired[Union[Adaptive, None]]
 
+    allocations: NotRequired[List[Allocation]]
+    """Every split and coverage since the start, oldest first; empty in a draft."""
+
     analysis: NotRequired[AnalysisPlan]
     """How the results are judged."""
 
@@ -4941,10 +4944,19 @@ class PageExperimentItemsItem(TypedDict):
     coverage: NotRequired[float]
     """Share of the units that take part, from 0 to 1. Raising it moves nobody."""
 
+    created_at: str
+    """When it was made."""
+
     description: NotRequired[Union[str, None]]
     """What is tested and why."""
 
+    end_time: NotRequired[Union[str, None]]
+    """When it was completed or cancelled."""
+
     holdout: NotRequired[Union[Holdout, None]]
+
+    id: ExperimentId
+    """The id."""
 
     key: NotRequired[str]
     """The key that feature-flag clients ask for; the name when absent. Of experiments that are running or paused, one has it."""
@@ -4960,8 +4972,23 @@ class PageExperimentItemsItem(TypedDict):
 
     namespace: NotRequired[Union[Namespace, None]]
 
+    notices: NotRequired[List[str]]
+    """What a reader should know: a split changed while running, a prompt that is not registered …"""
+
+    pauses: NotRequired[List[Pause]]
+    """When it was paused."""
+
+    revision: int
+    """Rises with every change."""
+
     seed: NotRequired[str]
     """What the hash of a unit begins with; the experiment's id when absent. Experiments with one seed assign alike."""
+
+    start_time: NotRequired[Union[str, None]]
+    """When it was first started."""
+
+    status: ExperimentStatus
+    """Where it stands."""
 
     sticky: NotRequired[bool]
     """Whether a unit keeps its variant when the split changes."""
@@ -4975,38 +5002,11 @@ class PageExperimentItemsItem(TypedDict):
     unit: NotRequired[Unit]
     """Who is assigned: `user`, `session` or `{attribute: NAME}`."""
 
-    variants: List[Variant]
-    """Two or more variants, exactly one of them control."""
-
-    allocations: NotRequired[List[Allocation]]
-    """Every split and coverage since the start, oldest first; empty in a draft."""
-
-    created_at: str
-    """When it was made."""
-
-    end_time: NotRequired[Union[str, None]]
-    """When it was completed or cancelled."""
-
-    id: ExperimentId
-    """The id."""
-
-    notices: NotRequired[List[str]]
-    """What a reader should know: a split changed while running, a prompt that is not registered …"""
-
-    pauses: NotRequired[List[Pause]]
-    """When it was paused."""
-
-    revision: int
-    """Rises with every change."""
-
-    start_time: NotRequired[Union[str, None]]
-    """When it was first started."""
-
-    status: ExperimentStatus
-    """Where it stands."""
-
     updated_at: str
     """When it was last changed."""
+
+    variants: List[Variant]
+    """Two or more variants, exactly one of them control."""
 
     winner: NotRequired[Union[str, None]]
     """Id of the variant that won, once completed with one."""
@@ -5630,14 +5630,14 @@ class PageSampleAtItemsItem(TypedDict):
     metadata: NotRequired[Dict[str, Any]]
     """Anything else."""
 
+    ordinal: int
+    """Position, from 0."""
+
     source: NotRequired[Union[str, None]]
     """Where it came from."""
 
     variables: NotRequired[Dict[str, Any]]
     """Values for the prompt's variables."""
-
-    ordinal: int
-    """Position, from 0."""
 
 
 class PageSampleAt(TypedDict):
@@ -5706,6 +5706,9 @@ class PageSampleResult(TypedDict):
 class PageScheduleItemsItem(TypedDict):
     """A schedule."""
 
+    created_at: str
+    """When it was made."""
+
     cron: NotRequired[Union[str, None]]
     """A cron expression of five fields (`0 3 * * *`), or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. Either this or `every`."""
 
@@ -5715,11 +5718,16 @@ class PageScheduleItemsItem(TypedDict):
     jitter: NotRequired[str]
     """Runs start later by up to this, so that schedules of the same time spread."""
 
+    last: NotRequired[Union[Firing, None]]
+
     missed: NotRequired[Missed]
     """When nobody was there to run it: `skip` it, or `run_once` for all that was missed."""
 
     name: str
     """Its name in the project: 1 to 128 letters, digits, `_`, `-` and `.`."""
+
+    next_at: NotRequired[Union[str, None]]
+    """The next firing. Null while it is paused."""
 
     origin: NotRequired[Origin]
     """Who keeps it."""
@@ -5736,14 +5744,6 @@ class PageScheduleItemsItem(TypedDict):
 
     timezone: NotRequired[str]
     """Time zone of the cron expression, a name of the IANA database."""
-
-    created_at: str
-    """When it was made."""
-
-    last: NotRequired[Union[Firing, None]]
-
-    next_at: NotRequired[Union[str, None]]
-    """The next firing. Null while it is paused."""
 
     updated_at: str
     """When it was changed last."""

@@ -20,7 +20,7 @@ use utoipa_axum::routes;
 
 use super::page;
 use crate::ApiError;
-use crate::extract::{Editor, Json, Operator, Path, Query, Viewer};
+use crate::extract::{Editor, Json, JsonOrList, Operator, Path, Query, Viewer};
 
 pub(crate) fn router() -> OpenApiRouter<LlmOps> {
     OpenApiRouter::new()
@@ -43,7 +43,7 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
         (status = 422, body = ErrorResponse)))]
 async fn submit(
     Viewer(ops): Viewer,
-    Json(body): Json<SubmitFeedback>,
+    JsonOrList(body): JsonOrList<SubmitFeedback>,
 ) -> Result<(StatusCode, Answer<ReceivedFeedback>), ApiError> {
     let received = match body {
         SubmitFeedback::Many(list) => {
