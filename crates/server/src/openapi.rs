@@ -2,11 +2,13 @@
 
 mod descriptions;
 mod flattened;
+mod walk;
 
 use llmops_domain::access::Role;
 use llmops_domain::hash::ContentHash;
+use utoipa::Number;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::schema::Schema;
+use utoipa::openapi::schema::{KnownFormat, Schema, SchemaFormat};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
@@ -76,6 +78,7 @@ pub fn openapi() -> OpenApi {
     let cookie = ApiKeyValue::with_description("llmops_session", "The session of a browser, from POST /api/v1/session");
     components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     components.schemas.values_mut().for_each(descriptions::complete);
+    components.schemas.values_mut().for_each(|schema| walk::each(schema, &mut without_sign));
     flattened::complete(&mut components.schemas);
     if let Some(RefOr::T(Schema::Object(hash))) = components.schemas.get_mut("ContentHash") {
         hash.pattern = Some(ContentHash::PATTERN.to_owned());
@@ -95,6 +98,24 @@ pub fn openapi() -> OpenApi {
         }
     }
     document
+}
+
+/// A whole number that is never negative may be twice as large as the format that the library names for it says.
+fn without_sign(schema: &mut Schema) {
+    if let Schema::Object(number) = schema
+        && number.format == Some(SchemaFormat::KnownFormat(KnownFormat::Int64))
+        && number.minimum.as_ref().is_some_and(is_zero)
+    {
+        number.format = None;
+    }
+}
+
+fn is_zero(number: &Number) -> bool {
+    match number {
+        Number::Int(number) => *number == 0,
+        Number::UInt(number) => *number == 0,
+        Number::Float(number) => *number == 0.0,
+    }
 }
 
 /// Adds who may, and the errors that any such operation can answer.

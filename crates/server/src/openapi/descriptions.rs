@@ -1,7 +1,9 @@
 //! What the document says of parts that no field in Rust stands for: parameters of paths, and what tells forms apart.
 
-use utoipa::openapi::schema::{ArrayItems, Schema};
+use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{Object, RefOr};
+
+use super::walk::each;
 
 /// What names a thing in a path: the segment before it, the parameter, and what it may be.
 const PATH_PARAMETERS: &[(&str, &str, &str)] = &[
@@ -54,26 +56,14 @@ pub(super) fn path_parameter(path: &str, name: &str) -> Option<&'static str> {
 
 /// Describes, in a schema and in all within it, the properties with one possible value: they tell its form from the others.
 pub(super) fn complete(schema: &mut RefOr<Schema>) {
-    let RefOr::T(schema) = schema else { return };
-    match schema {
-        Schema::Object(object) => {
-            for property in object.properties.values_mut() {
-                if let RefOr::T(Schema::Object(only)) = property {
-                    describe_tag(only);
-                }
-                complete(property);
+    each(schema, &mut |schema| {
+        let Schema::Object(object) = schema else { return };
+        for property in object.properties.values_mut() {
+            if let RefOr::T(Schema::Object(only)) = property {
+                describe_tag(only);
             }
         }
-        Schema::Array(array) => {
-            if let ArrayItems::RefOrSchema(items) = &mut array.items {
-                complete(items);
-            }
-        }
-        Schema::OneOf(forms) => forms.items.iter_mut().for_each(complete),
-        Schema::AllOf(parts) => parts.items.iter_mut().for_each(complete),
-        Schema::AnyOf(forms) => forms.items.iter_mut().for_each(complete),
-        _ => {}
-    }
+    });
 }
 
 fn describe_tag(property: &mut Object) {

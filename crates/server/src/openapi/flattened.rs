@@ -4,36 +4,24 @@
 
 use std::collections::BTreeMap;
 
-use utoipa::openapi::schema::{AdditionalProperties, AllOf, ArrayItems, Schema};
+use utoipa::openapi::schema::{AdditionalProperties, AllOf, Schema};
 use utoipa::openapi::{Object, Ref, RefOr};
+
+use super::walk::each;
 
 type Schemas = BTreeMap<String, RefOr<Schema>>;
 
 /// Tells such forms as one object each, wherever they stand.
 pub(super) fn complete(schemas: &mut Schemas) {
     let all = schemas.clone();
-    for schema in schemas.values_mut() {
-        complete_one(schema, &all);
-    }
-}
-
-fn complete_one(schema: &mut RefOr<Schema>, all: &Schemas) {
-    let RefOr::T(schema) = schema else { return };
-    let form = if let Schema::AllOf(parts) = &*schema { together(parts, all) } else { None };
-    if let Some(form) = form {
-        *schema = Schema::Object(form);
-    }
-    match schema {
-        Schema::Object(object) => object.properties.values_mut().for_each(|property| complete_one(property, all)),
-        Schema::Array(array) => {
-            if let ArrayItems::RefOrSchema(items) = &mut array.items {
-                complete_one(items, all);
-            }
+    let mut complete = |schema: &mut Schema| {
+        let form = if let Schema::AllOf(parts) = &*schema { together(parts, &all) } else { None };
+        if let Some(form) = form {
+            *schema = Schema::Object(form);
         }
-        Schema::OneOf(forms) => forms.items.iter_mut().for_each(|form| complete_one(form, all)),
-        Schema::AllOf(parts) => parts.items.iter_mut().for_each(|part| complete_one(part, all)),
-        Schema::AnyOf(forms) => forms.items.iter_mut().for_each(|form| complete_one(form, all)),
-        _ => {}
+    };
+    for schema in schemas.values_mut() {
+        each(schema, &mut complete);
     }
 }
 
