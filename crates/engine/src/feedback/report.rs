@@ -152,11 +152,17 @@ impl FeedbackManager {
         }
     }
 
-    /// The embedding model: the one that is asked for, else the first that the configuration's metrics name and that is on
+    /// The embedding model: the one that is asked for, which the configuration's metrics name or which is on this machine, else the first that the configuration's metrics name and that is on
     /// this machine; else why there is none.
     async fn embedder(&self, model: Option<&str>) -> Result<(Option<std::sync::Arc<Embedder>>, String), Error> {
         let models = &self.services.models;
         if let Some(model) = model {
+            // Who reads a report shall not make the machine fetch whatever model they name.
+            let is_configured = self.services.options.models.named.iter().any(|named| named == model);
+            if !is_configured && !models.is_here(model)? {
+                let message = format!("the embedding model `{model}` is not on this machine, and no metric names it");
+                return Err(Error::invalid(message));
+            }
             return Ok((Some(models.load(model, Layer::Last, &Quiet).await?), String::new()));
         }
         let Some(model) = self.services.options.models.named.first() else {

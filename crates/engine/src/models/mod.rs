@@ -243,6 +243,17 @@ impl Models {
         }
     }
 
+    /// Whether a model is on this machine. Nobody is asked about it.
+    ///
+    /// # Errors
+    /// [`ModelError`] when the name is none.
+    pub fn is_here(&self, name: &str) -> Result<bool, ModelError> {
+        Ok(match self.place(name)? {
+            Place::Directory(directory) => directory.is_dir(),
+            Place::Hub(hub) => self.options.hub.cached(&hub).is_some(),
+        })
+    }
+
     /// Loads a model, downloading it where it is missing; one that is in use already is shared, and so are its weights with its
     /// earlier layers. Who wants several layers saves memory by asking for the last of them first.
     ///
