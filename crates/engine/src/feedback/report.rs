@@ -215,3 +215,13 @@ fn compare(name: String, before: &FeedbackTally, now: &FeedbackTally) -> Result<
         corrected: new.corrected,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #[tokio::test]
+    async fn a_model_that_a_reader_names_is_not_fetched() {
+        let ops = crate::LlmOps::in_memory().await.unwrap();
+        let error = ops.feedback().embedder(Some("nobody/nothing")).await.err().unwrap();
+        assert!(error.to_string().contains("`nobody/nothing` is not on this machine"), "{error}");
+    }
+}
