@@ -5,11 +5,11 @@ set -euo pipefail
 
 python_venv lint
 step "YAML of deployment files, examples and workflows"
-yamllint --strict deploy examples action.yml
+yamllint --strict deploy examples .github action.yml
 
 step "Schemas: Compose, GitHub, GitLab, Kubernetes"
 check-jsonschema --builtin-schema vendor.compose-spec deploy/compose/compose.yaml
-check-jsonschema --builtin-schema vendor.github-workflows examples/ci/github-workflow.yml
+check-jsonschema --builtin-schema vendor.github-workflows examples/ci/github-workflow.yml .github/workflows/ci.yml
 check-jsonschema --builtin-schema vendor.github-actions action.yml
 check-jsonschema --builtin-schema vendor.gitlab-ci examples/ci/gitlab-ci.yml
 kubernetes-validate --strict deploy/kubernetes/{namespace,server,worker,network-policy,secret.example}.yaml

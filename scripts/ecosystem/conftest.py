@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
+import time
 from pathlib import Path
 from typing import Any, Dict, Optional
 
 import pytest
 
+ADMIN_KEY = "llmops_for-these-tests-alone-1234567890"
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -63,6 +66,28 @@ class Project:
         text = path.read_text()
         assert old in text, f"{file} has no {old!r}"
         path.write_text(text.replace(old, new))
+
+
+def serve(project: Project) -> "tuple[subprocess.Popen[str], str]":
+    """`llmops serve` in a project's folder, and where it listens. ADMIN_KEY opens it."""
+    log = project.folder / "log"
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            [binary(), "serve", "--listen", "127.0.0.1:0"], cwd=project.folder, stderr=stderr, text=True,
+            env={**project.env, "LLMOPS_ADMIN_KEY": ADMIN_KEY},
+        )
+    return process, address(process, log, r"http://127\.0\.0\.1:\d+")
+
+
+def address(process: "subprocess.Popen[str]", log: Path, pattern: str) -> str:
+    """What a process says of where it listens."""
+    for _ in range(400):
+        said = re.search(pattern, log.read_text())
+        if said:
+            return said[0]
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.05)
+    raise AssertionError(log.read_text())
 
 
 @pytest.fixture

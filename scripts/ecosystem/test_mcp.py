@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import re
-import time
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, AsyncIterator, Dict
 
 import pytest
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
-from conftest import Project, binary
+from conftest import ADMIN_KEY, Project, address, binary, serve
 
 READERS = {
     "list_prompts", "get_prompt", "list_prompt_versions", "render_prompt", "compare_prompts", "list_datasets", "list_runs",
@@ -109,30 +106,10 @@ def test_what_goes_wrong_is_told(project: Project) -> None:
     asyncio.run(story())
 
 
-def serve(project: Project) -> "tuple[subprocess.Popen[str], str]":
-    log = project.folder / "log"
-    with log.open("w") as stderr:
-        process = subprocess.Popen(
-            [binary(), "serve", "--listen", "127.0.0.1:0"], cwd=project.folder, stderr=stderr, text=True,
-            env={**project.env, "LLMOPS_ADMIN_KEY": "llmops_for-the-test-of-mcp-alone-1234567890"},
-        )
-    return process, address(process, log, r"http://127\.0\.0\.1:\d+")
-
-
-def address(process: "subprocess.Popen[str]", log: Path, pattern: str) -> str:
-    for _ in range(400):
-        said = re.search(pattern, log.read_text())
-        if said:
-            return said[0]
-        assert process.poll() is None, log.read_text()
-        time.sleep(0.05)
-    raise AssertionError(log.read_text())
-
-
 def test_the_keys_role_decides(project: Project) -> None:
     process, url = serve(project)
     try:
-        admin = {"LLMOPS_SERVER": url, "LLMOPS_API_KEY": "llmops_for-the-test-of-mcp-alone-1234567890"}
+        admin = {"LLMOPS_SERVER": url, "LLMOPS_API_KEY": ADMIN_KEY}
         viewer = project.json("key", "create", "reader", "--role", "viewer", **admin)["secret"]
 
         async def story() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Iterator
@@ -16,7 +18,7 @@ os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 from mlflow.tracking import MlflowClient  # noqa: E402
 
-from conftest import Project, free_port, words  # noqa: E402
+from conftest import ADMIN_KEY, Project, free_port, serve, words  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +115,43 @@ def test_promotion_tags_the_run_and_the_gate_finds_it(project: Project, tracking
     [again] = runs(client, "promoted", "tags.env = 'production'")
     assert again.data.tags["llmops.run_id"] == first
     prompt.write_text(good)
+
+
+def test_ratings_of_live_traffic_are_logged(project: Project, tracking: str) -> None:
+    env = {"MLFLOW_TRACKING_URI": tracking, "MLFLOW_EXPERIMENT_NAME": "rated"}
+    project.run("eval", **env)
+    client = MlflowClient(tracking)
+    assert "mean_rating" not in runs(client, "rated")[0].data.metrics, "nobody rated anything yet"
+
+    project.run("deploy", "support-bot", "--prompt", "support-bot@1.0.0", "--model", "sim/support-small")
+    process, url = serve(project)
+    try:
+        for rating in ("4/5", "5/5"):
+            ask(url)
+            project.run("feedback", "add", "latest", "--rating", rating)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+    project.run("eval", **env)
+    assert runs(client, "rated")[0].data.metrics["mean_rating"] == pytest.approx(4.5)
+
+
+def ask(url: str) -> None:
+    """Asks the deployment, and waits until the call's record is in the store."""
+    body = {"model": "support-bot", "messages": [{"role": "user", "content": "What does delivery cost?"}]}
+    headers = {"authorization": f"Bearer {ADMIN_KEY}", "content-type": "application/json"}
+    request = urllib.request.Request(f"{url}/v1/chat/completions", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        record = answer.headers["x-llmops-request-id"]
+    for _ in range(100):
+        try:
+            at = urllib.request.Request(f"{url}/api/v1/records/{record}", headers=headers)
+            urllib.request.urlopen(at, timeout=30).close()
+            return
+        except urllib.error.HTTPError as error:
+            assert error.code == 404
+            time.sleep(0.05)
+    raise AssertionError(f"{record} is not in the store")
 
 
 def test_a_baseline_that_only_mlflow_knows_is_compared_by_its_scores(project: Project, tracking: str) -> None:
