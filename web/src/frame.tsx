@@ -60,6 +60,9 @@ export const PLACES: { group: string; places: Place[] }[] = [
   },
 ];
 
+/** Pages that are listed in a place of another name. */
+const HOMES: Record<string, string> = { canaries: "deployments", releases: "deployments", incidents: "deployments", judges: "quality", compare: "runs" };
+
 type Theme = "system" | "light" | "dark";
 
 function chosenTheme(): Theme {
@@ -208,6 +211,19 @@ function ThemeSwitch() {
   );
 }
 
+/** What of the deployments waits for a person: open incidents, promotions and releases to approve. */
+function useWaiting(): number {
+  const query = { params: { query: { limit: 100 } } };
+  const incidents = useQuery({ queryKey: ["incidents", "first"], queryFn: () => ok(api.GET("/api/v1/incidents", query)), staleTime: 30_000 });
+  const approvals = useQuery({ queryKey: ["deployments", "approvals"], queryFn: () => ok(api.GET("/api/v1/approvals", query)), staleTime: 30_000 });
+  const releases = useQuery({ queryKey: ["releases", "first"], queryFn: () => ok(api.GET("/api/v1/releases", query)), staleTime: 30_000 });
+  return (
+    (incidents.data?.items.filter((one) => !one.closed_at).length ?? 0) +
+    (approvals.data?.items.filter((one) => one.status === "pending").length ?? 0) +
+    (releases.data?.items.filter((one) => one.status === "open" && one.step === "approval").length ?? 0)
+  );
+}
+
 function Side({ onSearch }: { onSearch: () => void }) {
   const session = useSession();
   const alerts = useQuery({
@@ -216,6 +232,8 @@ function Side({ onSearch }: { onSearch: () => void }) {
     staleTime: 30_000,
   });
   const open = alerts.data?.items.length ?? 0;
+  const waiting = useWaiting();
+  const home = useRouterState({ select: (state) => HOMES[state.location.pathname.split("/")[1] ?? ""] });
   return (
     <aside className="side" aria-label="Navigation">
       <Link to="/" className="brand"><Logo /> llmops</Link>
@@ -224,10 +242,11 @@ function Side({ onSearch }: { onSearch: () => void }) {
         <nav key={group} aria-label={group || "Start"}>
           {group && <h2>{group}</h2>}
           {places.map((place) => (
-            <Link key={place.to} to={place.to} activeOptions={{ exact: place.to === "/", includeSearch: false }}>
+            <Link key={place.to} to={place.to} className={place.to === `/${home}` ? "inside" : ""} activeOptions={{ exact: place.to === "/", includeSearch: false }}>
               <Icon name={place.icon} />
               {place.label}
               {place.to === "/alerts" && open > 0 && <span className="count bad">{open >= 100 ? "99+" : open}<span className="sr"> open</span></span>}
+              {place.to === "/deployments" && waiting > 0 && <span className="count bad">{waiting}<span className="sr"> wait for somebody</span></span>}
             </Link>
           ))}
         </nav>
@@ -259,8 +278,7 @@ function Crumbs() {
   const lost = useRouterState({ select: (state) => state.matches.length === 1 && state.location.pathname !== "/" });
   const last = matches[matches.length - 1];
   const path = (last?.pathname ?? "/").split("/").filter(Boolean).map(decodeURIComponent);
-  // Canaries are listed with the deployments.
-  const home = path[0] === "canaries" ? "deployments" : (path[0] ?? "");
+  const home = HOMES[path[0] ?? ""] ?? path[0] ?? "";
   const first = PLACES.flatMap((group) => group.places).find((place) => place.to === `/${home}`);
   const label = lost ? "Not found" : first?.label ?? (path[0] ? sentence(path[0]) : "");
   const name = useCrumbName();

@@ -82,15 +82,17 @@ function useEntries(open: boolean, onHelp: () => void): Entry[] {
     enabled: open,
     staleTime: 15_000,
     queryFn: async () => {
-      const [prompts, datasets, deployments, canaries, experiments, runs] = await Promise.all([
+      const [prompts, datasets, deployments, canaries, experiments, runs, releases, incidents] = await Promise.all([
         ok(api.GET("/api/v1/prompts", { params: { query: { limit: 200 } } })),
         ok(api.GET("/api/v1/datasets", { params: { query: { limit: 200 } } })),
         ok(api.GET("/api/v1/deployments", { params: { query: { limit: 100 } } })),
         ok(api.GET("/api/v1/canaries", { params: { query: { limit: 100 } } })),
         ok(api.GET("/api/v1/experiments", { params: { query: { limit: 100 } } })),
         ok(api.GET("/api/v1/runs", { params: { query: { limit: 20 } } })),
+        ok(api.GET("/api/v1/releases", { params: { query: { limit: 20 } } })),
+        ok(api.GET("/api/v1/incidents", { params: { query: { limit: 20 } } })),
       ]);
-      return { prompts: prompts.items, datasets: datasets.items, deployments: deployments.items, canaries: canaries.items, experiments: experiments.items, runs: runs.items };
+      return { prompts: prompts.items, datasets: datasets.items, deployments: deployments.items, canaries: canaries.items, experiments: experiments.items, runs: runs.items, releases: releases.items, incidents: incidents.items };
     },
   });
   return useMemo(() => {
@@ -103,9 +105,16 @@ function useEntries(open: boolean, onHelp: () => void): Entry[] {
       ...(data?.datasets ?? []).map((d): Entry => ({ group: "Dataset", label: d.name, hint: `dataset · ${d.sample_count} samples`, icon: "datasets", run: go(`/datasets/${encodeURIComponent(d.name)}`) })),
       ...(data?.deployments ?? []).map((d): Entry => ({ group: "Deployment", label: d.name, hint: `deployment · ${d.environment}`, icon: "deployments", run: go(`/deployments/${encodeURIComponent(d.name)}`, { environment: d.environment }) })),
       ...(data?.canaries ?? []).map((c): Entry => ({ group: "Canary", label: `Canary of ${c.deployment}`, hint: `${words(c.state.status)} · ${ago(c.updated_at)}`, icon: "deployments", run: go(`/canaries/${c.id}`) })),
+      ...(data?.releases ?? []).map((r): Entry => ({ group: "Release", label: `Release of ${r.deployment}`, hint: `${r.status === "open" ? r.step : r.status === "released" ? "released" : "given up"} · ${ago(r.created_at)}`, icon: "deployments", run: go(`/releases/${r.id}`) })),
+      ...(data?.incidents ?? []).map((i): Entry => ({ group: "Incident", label: i.title ?? `Incident on ${i.deployment}`, hint: `incident · ${i.closed_at ? "closed" : "open"}`, icon: "warning", run: go(`/incidents/${i.id}`) })),
       ...(data?.experiments ?? []).map((e): Entry => ({ group: "Experiment", label: e.name, hint: `experiment · ${e.status}`, icon: "experiments", run: go(`/experiments/${e.id}`) })),
       ...(data?.runs ?? []).map((r): Entry => ({ group: "Run", label: r.name, hint: `${ago(r.created_at)}`, icon: "runs", run: go(`/runs/${r.id}`) })),
       { group: "Command", label: theme === "dark" ? "Use the light theme" : "Use the dark theme", hint: "", icon: theme === "dark" ? "sun" : "moon", run: () => choose(theme === "dark" ? "light" : "dark") },
+      { group: "Page", label: "Releases", hint: "", icon: "deployments", run: go("/deployments", { tab: "releases" }) },
+      { group: "Page", label: "Incidents", hint: "", icon: "warning", run: go("/deployments", { tab: "incidents" }) },
+      { group: "Page", label: "Feedback", hint: "", icon: "review", run: go("/traffic", { tab: "feedback" }) },
+      { group: "Page", label: "Judges", hint: "", icon: "quality", run: go("/quality", { tab: "judges" }) },
+      { group: "Command", label: "Compare a judge with people", hint: "", icon: "quality", run: go("/judges/new") },
       { group: "Command", label: "New experiment", hint: "", icon: "plus", run: go("/experiments/new") },
       { group: "Command", label: "Keyboard shortcuts", hint: "?", icon: "info", run: onHelp },
       { group: "Command", label: "API reference", hint: "/docs", icon: "external", run: () => window.open("/docs", "_blank", "noopener") },

@@ -56,9 +56,10 @@ const prompt = createRoute({
 const quality = createRoute({
   getParentRoute: () => root,
   path: "/quality",
-  validateSearch: texts("dataset", "suite", "prompt", "model", "days", "category"),
+  validateSearch: texts("tab", "dataset", "suite", "prompt", "model", "days", "category", "calibration"),
   component: lazyRouteComponent(() => import("./pages/quality"), "QualityPage"),
 });
+const newCalibration = createRoute({ getParentRoute: () => root, path: "/judges/new", validateSearch: texts("run", "metric", "by"), component: lazyRouteComponent(() => import("./pages/judge-new"), "NewCalibrationPage") });
 const datasets = createRoute({ getParentRoute: () => root, path: "/datasets", validateSearch: texts("q"), component: lazyRouteComponent(() => import("./pages/datasets"), "DatasetsPage") });
 const dataset = createRoute({
   getParentRoute: () => root,
@@ -74,7 +75,7 @@ const experiment = createRoute({
   validateSearch: texts("tab", "metric"),
   component: lazyRouteComponent(() => import("./pages/experiment"), "ExperimentPage"),
 });
-const deployments = createRoute({ getParentRoute: () => root, path: "/deployments", component: lazyRouteComponent(() => import("./pages/deployments"), "DeploymentsPage") });
+const deployments = createRoute({ getParentRoute: () => root, path: "/deployments", validateSearch: texts("tab"), component: lazyRouteComponent(() => import("./pages/deployments"), "DeploymentsPage") });
 const deployment = createRoute({
   getParentRoute: () => root,
   path: "/deployments/$name",
@@ -84,7 +85,7 @@ const deployment = createRoute({
 const traffic = createRoute({
   getParentRoute: () => root,
   path: "/traffic",
-  validateSearch: texts("deployment", "environment", "model", "outcome", "user", "session", "manifest", "soft", "hours", "record"),
+  validateSearch: texts("tab", "deployment", "environment", "model", "outcome", "user", "session", "manifest", "soft", "hours", "record", "by", "days"),
   component: lazyRouteComponent(() => import("./pages/traffic"), "TrafficPage"),
 });
 const canary = createRoute({
@@ -93,6 +94,8 @@ const canary = createRoute({
   validateSearch: texts("tab", "verdict", "pair", "diff"),
   component: lazyRouteComponent(() => import("./pages/canary"), "CanaryPage"),
 });
+const release = createRoute({ getParentRoute: () => root, path: "/releases/$id", validateSearch: texts("diff"), component: lazyRouteComponent(() => import("./pages/release"), "ReleasePage") });
+const incident = createRoute({ getParentRoute: () => root, path: "/incidents/$id", validateSearch: texts("show"), component: lazyRouteComponent(() => import("./pages/incident"), "IncidentPage") });
 const review = createRoute({ getParentRoute: () => root, path: "/review", validateSearch: texts("status", "reason", "item"), component: lazyRouteComponent(() => import("./pages/review"), "ReviewPage") });
 const alerts = createRoute({
   getParentRoute: () => root,
@@ -106,8 +109,8 @@ const access = createRoute({ getParentRoute: () => root, path: "/access", valida
 const settings = createRoute({ getParentRoute: () => root, path: "/settings", component: lazyRouteComponent(() => import("./pages/settings"), "SettingsPage") });
 
 const tree = root.addChildren([
-  overview, quality, runs, run, compare, prompts, prompt, datasets, dataset, experiments, newExperiment, experiment,
-  deployments, deployment, canary, traffic, review, alerts, schedules, providers, access, settings,
+  overview, quality, newCalibration, runs, run, compare, prompts, prompt, datasets, dataset, experiments, newExperiment, experiment,
+  deployments, deployment, canary, release, incident, traffic, review, alerts, schedules, providers, access, settings,
 ]);
 
 export const router = createRouter({

@@ -9,12 +9,12 @@ type Event = Schemas["StoredEvent"];
 /** What to read again after an event, by the first word of its type. */
 const STALE: Record<string, string[]> = {
   run: ["runs", "overview", "quality"],
-  alert: ["alerts", "overview"],
-  deployment: ["deployments", "overview"],
-  experiment: ["experiments", "overview"],
+  alert: ["alerts", "overview", "incidents"],
+  deployment: ["deployments", "overview", "releases", "incidents"],
+  experiment: ["experiments", "overview", "releases"],
   schedule: ["schedules"],
-  canary: ["canaries", "deployments", "overview"],
-  incident: ["deployments", "overview"],
+  canary: ["canaries", "deployments", "overview", "releases"],
+  incident: ["incidents", "deployments", "overview"],
 };
 
 const TYPES = ["run.started", "run.progress", "run.completed", "run.failed", "run.cancelled", "alert", "deployment", "experiment", "schedule", "canary", "incident"];

@@ -43,6 +43,12 @@ export function ms(value: number | null | undefined): string {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** How long something lasted, from its two ends. */
+export function took(from: string, to: string): string {
+  const size = new Date(to).getTime() - new Date(from).getTime();
+  return size < 60_000 ? `${Math.max(0, Math.round(size / 1000))} s` : ms(size);
+}
+
 /** A latency from a class of latencies: the lowest class reaches up to 1 ms. */
 export const latency = (value: number | null | undefined): string => (value != null && value <= 1 ? "< 1 ms" : ms(value));
 

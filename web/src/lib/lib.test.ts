@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { wordDiff } from "./diff";
-import { ago, money, ms, percent, sentence, signed, words } from "./format";
+import { ago, money, ms, percent, sentence, signed, took, words } from "./format";
+import { drawn, readLabels } from "./labels";
+import { blocks, spans } from "./markdown";
 import { hourly } from "./traffic";
 import { rolling, studentT, wilson } from "./stats";
 
@@ -34,6 +36,7 @@ describe("numbers", () => {
   });
   test("money", () => expect([0, 0.00123, 0.5, 1234.5].map(money)).toEqual(["$0", "$0.0012", "$0.50", "$1,234.50"]));
   test("durations", () => expect([0.2, 5, 840, 1500, 61_000, 3_700_000].map(ms)).toEqual(["0.20 ms", "5.0 ms", "840 ms", "1.50 s", "1 min 1 s", "1 h 1 min"]));
+  test("how long", () => expect([["2026-11-20T12:00:00Z", "2026-11-20T12:00:42Z"], ["2026-11-20T12:00:00Z", "2026-11-20T13:05:00Z"]].map(([from, to]) => took(from ?? "", to ?? ""))).toEqual(["42 s", "1 h 5 min"]));
   test("names", () => expect(["rouge_l", "token_f1", "latency_p95", "it is -8.9 % of gpt-4 (-1 to 2)"].map(words)).toEqual(["ROUGE-L", "token F1", "latency p95", "it is −8.9 % of gpt-4 (−1 to 2)"]));
   test("sentences", () => expect(["open", "it is so", "support-bot fell", "a: b", "", "x/y is"].map(sentence)).toEqual(["Open", "It is so", "support-bot fell", "A: b", "", "x/y is"]));
   test("differences keep their sign", () => expect([0.1, -0.05, 0].map((v) => signed(v))).toEqual(["+0.100", "−0.050", "±0.000"]));
@@ -76,5 +79,44 @@ describe("intervals", () => {
     const bands = rolling([0.8, null, 0.9, 1.0], 2);
     expect(bands.map((b) => b && [b.value, b.n])).toEqual([[0.8, 1], [0.8, 1], [0.9, 1], [0.95, 2]]);
     expect(rolling([null], 3)).toEqual([null]);
+  });
+});
+
+describe("labels of people", () => {
+  const check = (text: string, expected: unknown) => expect(readLabels(text)).toEqual(expected);
+  test("words, numbers, raters, quotes", () => {
+    check("sample_id,label\na,good\nb, Bad\n\nc,0.5\n", { labels: [{ sample_id: "a", score: 1 }, { sample_id: "b", score: 0 }, { sample_id: "c", score: 0.5 }], problems: [] });
+    check('rater,score,sample_id\n"dana, the first",1,"a ""b"""', { labels: [{ sample_id: 'a "b"', score: 1, rater: "dana, the first" }], problems: [] });
+    check("", { labels: [], problems: [] });
+  });
+  test("what is wrong is told with its line", () => {
+    check("a,good", { labels: [], problems: ["line 1: the first line names the columns: sample_id,label and, with several people, rater"] });
+    check("sample_id,label\n,good\nb,meh\nc,2\nd,", { labels: [], problems: ["line 2: no sample_id", "line 3: “meh” is no label: good, bad or a number from 0 to 1", "line 4: “2” is no label: good, bad or a number from 0 to 1", "line 5: “” is no label: good, bad or a number from 0 to 1"] });
+  });
+  test("a draw holds each once", () => {
+    let seed = 1;
+    const random = () => (seed = (seed * 16_807) % 2_147_483_647) / 2_147_483_647;
+    const all = Array.from({ length: 50 }, (_, i) => i);
+    expect(drawn(all, 50, random).sort((a, b) => a - b)).toEqual(all);
+    expect(new Set(drawn(all, 20, random)).size).toBe(20);
+    expect(drawn([], 3, random)).toEqual([]);
+  });
+});
+
+describe("Markdown", () => {
+  test("a draft of a post-mortem", () => {
+    const text = "# Post-mortem: bot\n\n- **opened**: now\n- **by**: a\\_b\n\n## Impact\n\n3 calls,\nall failed.\n\n| when | what |\n| --- | --- |\n| 1 | a \\| b |\n\n- [ ] Write `x`\n- [x] done\n";
+    expect(blocks(text)).toEqual([
+      { kind: "heading", level: 1, text: "Post-mortem: bot" },
+      { kind: "list", items: [{ text: "**opened**: now", done: null }, { text: "**by**: a\\_b", done: null }] },
+      { kind: "heading", level: 2, text: "Impact" },
+      { kind: "paragraph", text: "3 calls, all failed." },
+      { kind: "table", head: ["when", "what"], rows: [["1", "a \\| b"]] },
+      { kind: "list", items: [{ text: "Write `x`", done: false }, { text: "done", done: true }] },
+    ]);
+  });
+  test("what is escaped is text", () => {
+    expect(spans("**by**: a\\_b \\*c\\* `d`")).toEqual([{ kind: "bold", text: "by" }, { kind: "plain", text: ": a_b *c* " }, { kind: "code", text: "d" }]);
+    expect(spans("<b>")).toEqual([{ kind: "plain", text: "<b>" }]);
   });
 });

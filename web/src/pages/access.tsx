@@ -10,9 +10,9 @@ import { WordDiff } from "../ui/diff";
 import { Confirm, Dialog, useSay } from "../ui/layers";
 import type { Column } from "../ui/table";
 import { ListFoot, Table } from "../ui/table";
-import { Filter } from "./runs";
-
 import { PART } from "../ui/parts";
+import { KeyLimits, limitsTold } from "./key-limits";
+import { Filter } from "./runs";
 
 const route = getRouteApi("/access");
 type Key = Schemas["ApiKey"];
@@ -50,16 +50,18 @@ function Keys() {
   const { say, refused } = useSay();
   const [making, setMaking] = useState(false);
   const [ending, setEnding] = useState<Key | null>(null);
+  const [limiting, setLimiting] = useState<Key | null>(null);
   const revoke = useMutation({ mutationFn: (key: string) => ok(api.DELETE("/api/v1/keys/{key}", { params: { path: { key } } })), onSuccess: () => { setEnding(null); void client.invalidateQueries({ queryKey: ["keys"] }); say("The key is revoked, on every replica."); }, onError: refused });
   const rows = keys.data?.pages.flatMap((page) => page.items);
   const columns: Column<Key>[] = [
     { head: "Name", cell: (key) => <span className="row tight"><strong style={{ fontWeight: 550 }}>{key.name}</strong><code className="faint">{key.prefix}…</code></span> },
     { head: "Role", cell: (key) => <Badge tone={key.role === "admin" ? "accent" : "plain"}>{sentence(key.role)}</Badge> },
     { head: "State", cell: (key) => (key.revoked_at ? <Badge tone="bad">Revoked</Badge> : key.expires_at && new Date(key.expires_at) < new Date() ? <Badge tone="warn">Expired</Badge> : <Badge tone="good">Works</Badge>) },
+    ...(rows?.some((key) => limitsTold(key.limits).length > 0) ? [{ head: "May spend", wide: true, cell: (key: Key) => <span className="muted small">{limitsTold(key.limits).slice(0, 2).join(", ") || "no limit"}{limitsTold(key.limits).length > 2 && " …"}</span> }] : []),
     { head: "Last used", wide: true, cell: (key) => (key.last_used_at ? <Ago time={key.last_used_at} /> : <span className="faint">never</span>) },
     { head: "Ends", wide: true, cell: (key) => (key.expires_at ? <Ago time={key.expires_at} /> : <span className="faint">never</span>) },
     { head: "Made", right: true, wide: true, cell: (key) => <><Ago time={key.created_at} /><div className="faint tiny">{key.created_by}</div></> },
-    { head: <span className="sr">Revoke</span>, right: true, cell: (key) => !key.revoked_at && <Button small kind="danger" refused={key.name === session?.name && "A key cannot revoke itself."} onClick={() => setEnding(key)}>Revoke</Button> },
+    { head: <span className="sr">Actions</span>, right: true, cell: (key) => !key.revoked_at && <span className="row tight" style={{ justifyContent: "flex-end" }}><Button small kind="quiet" aria-label={`Limits of ${key.name}`} onClick={() => setLimiting(key)}>Limits</Button><Button small kind="danger" refused={key.name === session?.name && "A key cannot revoke itself."} onClick={() => setEnding(key)}>Revoke</Button></span> },
   ];
   return (
     <>
@@ -67,6 +69,7 @@ function Keys() {
         <Table label="Keys" columns={columns} rows={rows} id={(key) => key.id} error={keys.error} retry={() => void keys.refetch()} empty={<Empty title="No keys" command="llmops key create ci --role editor">Programs and people that come over the network need one.</Empty>} />
         {rows && rows.length > 0 && <ListFoot shown={rows.length} more={keys.hasNextPage} loading={keys.isFetchingNextPage} onMore={() => void keys.fetchNextPage()} what={rows.length === 1 ? "key" : "keys"} />}
       </Card>
+      {limiting && <KeyLimits of={limiting} onClose={() => setLimiting(null)} />}
       {making && <NewKey onClose={() => setMaking(false)} />}
       <Confirm title={`Revoke ${ending?.name}?`} open={ending !== null} onClose={() => setEnding(null)} onConfirm={() => ending && revoke.mutate(ending.id)} action="Revoke" danger busy={revoke.isPending}><p>Whoever uses it is refused within a second, on every replica. It cannot be taken back.</p></Confirm>
     </>

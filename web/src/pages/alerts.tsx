@@ -57,13 +57,14 @@ function List() {
   });
   const rows = alerts.data?.pages.flatMap((page) => page.items);
   const act = useAct();
+  const refusal = useRefusal();
   const columns: Column<Alert>[] = [
     { head: "Alert", cell: (alert) => <div className="row top" style={{ gap: 10 }}><span style={{ marginTop: 6 }}><Dot tone={alert.resolved_at ? "plain" : severityTone(alert.severity)} /></span><div><Link className="cover" to="/alerts" search={{ ...search, alert: alert.id }} replace>{sentence(words(alert.message))}</Link><div className="faint small"><Source of={alert} />{alert.count > 1 && ` · ${alert.count} times`}</div></div></div> },
     { head: "Severity", cell: (alert) => <SeverityBadge of={alert.severity} /> },
     { head: "Type", wide: true, cell: (alert) => sentence(alert.type) },
     { head: "State", wide: true, cell: (alert) => <AlertState of={alert} /> },
     { head: "Last seen", right: true, cell: (alert) => <Ago time={alert.last_seen_at} /> },
-    { head: <span className="sr">Acknowledge</span>, right: true, wide: true, cell: (alert) => !alert.resolved_at && !alert.acked_at && <Button small disabled={act.isPending} onClick={() => act.mutate({ alert: alert.id, what: "acknowledge" })}>Acknowledge</Button> },
+    { head: <span className="sr">Acknowledge</span>, right: true, wide: true, cell: (alert) => !alert.resolved_at && !alert.acked_at && <Button small refused={refusal("editor")} disabled={act.isPending} onClick={() => act.mutate({ alert: alert.id, what: "acknowledge" })}>Acknowledge</Button> },
   ];
   const filtered = status || severity || type || source;
   return (
@@ -140,7 +141,7 @@ function Channels() {
           { head: "Kind", cell: (one) => <Badge>{one.kind}</Badge> },
           { head: "Hears of", cell: (one) => <span className="row wrap tight">{[...one.severities, ...one.types].map((each) => <Badge key={each} outline>{sentence(each)}</Badge>)}{one.severities.length + one.types.length === 0 && <span className="muted">everything</span>}</span> },
           { head: "Ready", cell: (one) => (one.unset.length > 0 ? <Badge tone="bad">Not set: {one.unset.join(", ")}</Badge> : <Badge tone="good">Yes</Badge>) },
-        ]} empty={<Empty title="No channel is configured">Name one under <code>alerts.channels</code> in llmops.yaml: <code>slack</code>, <code>webhook</code>, <code>pagerduty</code> or <code>email</code>. Alerts appear here and in the event stream without one.</Empty>} />
+        ]} empty={<Empty title="No channel is configured">Name one under <code>channels</code> in llmops.yaml: <code>slack</code>, <code>webhook</code>, <code>pagerduty</code> or <code>email</code>. Alerts appear here and in the event stream without one.</Empty>} />
       </Card>
       <Card title="Messages" flush>
         <Table label="Messages to channels" compact rows={deliveries.data?.items} id={(one) => one.id} error={deliveries.error} expected={3} columns={[
@@ -150,7 +151,7 @@ function Channels() {
           { head: "Attempts", right: true, wide: true, cell: (one) => one.attempt },
           { head: "Error", wide: true, cell: (one) => <span className="muted truncate" style={{ display: "block", maxWidth: 260 }}>{one.error ?? "–"}</span> },
           { head: "When", right: true, cell: (one) => <Ago time={one.updated_at} /> },
-          { head: <span className="sr">Send again</span>, right: true, cell: (one) => one.status === "dead" && <Button small refused={refusal("operator")} onClick={() => replay.mutate(one.id)}>Send again</Button> },
+          { head: <span className="sr">Send again</span>, right: true, cell: (one) => one.status === "dead" && <Button small refused={refusal("editor")} onClick={() => replay.mutate(one.id)}>Send again</Button> },
         ]} empty={<Empty title="No message was sent yet" />} />
       </Card>
     </>
@@ -178,12 +179,12 @@ function Silences() {
   });
   const text = (name: keyof typeof form, label: string, help?: string) => <Field label={label} help={help}>{(props) => <input {...props} className="input" value={form[name]} onChange={(event) => setForm({ ...form, [name]: event.target.value })} />}</Field>;
   return (
-    <Card title="Silences" flush aside={<Button small refused={refusal("operator")} onClick={() => setMaking(true)}>New silence</Button>}>
+    <Card title="Silences" flush aside={<Button small refused={refusal("editor")} onClick={() => setMaking(true)}>New silence</Button>}>
       <Table label="Silences" rows={silences.data?.items} id={(one) => one.id} error={silences.error} expected={2} columns={[
         { head: "Alerts", cell: (one) => <Matched of={one.matcher} /> },
         { head: "Why", cell: (one) => one.comment || <span className="faint">–</span> },
         { head: "Until", right: true, cell: (one) => <Ago time={one.ends_at} /> },
-        { head: <span className="sr">End</span>, right: true, cell: (one) => <Button small refused={refusal("operator")} onClick={() => remove.mutate(one.id)}>End</Button> },
+        { head: <span className="sr">End</span>, right: true, cell: (one) => <Button small refused={refusal("editor")} onClick={() => remove.mutate(one.id)}>End</Button> },
       ]} empty={<Empty title="Nothing is silenced">A silence keeps channels quiet about alerts that fit, for a time. The alerts are raised all the same.</Empty>} />
       <Dialog title="New silence" open={making} onClose={() => setMaking(false)} footer={<><Button onClick={() => setMaking(false)}>Cancel</Button><Button kind="primary" disabled={make.isPending || !Number(form.hours)} onClick={() => make.mutate()}>Silence</Button></>}>
         {make.isError && <Problem error={make.error} />}

@@ -11,6 +11,7 @@ import { useRefusal, useSession } from "../session";
 import { Ago, Badge, Button, Callout, Card, Coming, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { useCrumb } from "../ui/crumb";
+import { Icon } from "../ui/icons";
 import { WordDiff } from "../ui/diff";
 import { Confirm, Dialog, useSay } from "../ui/layers";
 import { ManifestDiff, ManifestLine } from "../ui/manifest";
@@ -59,7 +60,7 @@ export function Canaries({ deployment, environment }: { deployment?: string; env
   ];
   return (
     <Card title="Canaries" flush>
-      <Table label="Canaries" columns={columns} rows={rows} id={(one) => one.id} error={canaries.error} expected={2} empty={<Empty title="No canary" command="llmops canary start support-bot --prompt support-bot@1.1.0 --policy canary.yaml">A candidate answers a share of live traffic unseen. A policy then warns, promotes or stops by itself.</Empty>} />
+      <Table label="Canaries" columns={columns} rows={rows} id={(one) => one.id} error={canaries.error} expected={2} empty={<Empty title="No canary" command="llmops canary start support-bot --prompt support-bot@1.1.0 --policy canary.yaml">A candidate answers a share of live traffic unseen. A policy then warns, promotes or stops by itself. Begin one here from a deployment’s page.</Empty>} />
     </Card>
   );
 }
@@ -192,7 +193,7 @@ function Standing({ report: { canary, decision, situation } }: { report: Report 
   const warned = actionOf(decision) === "warn";
   return (
     <Callout tone={open.some((check) => check.status === "broken") ? "bad" : warned ? "warn" : open.length === 0 ? "good" : "info"}>
-      <strong>{warned ? `${sentence(decision.message)}.` : open.length === 0 ? `${sentence(decision.message)}.` : situation.pairs === 0 ? "Nothing is judged yet." : `${whole(all.length - open.length)} of ${plural(all.length, "condition")} met; open: ${open.map((check) => words(check.name)).join(", ")}.`}</strong>
+      <strong>{warned ? `${sentence(decision.message)}.` : open.length === 0 ? `${sentence(decision.message)}.` : situation.pairs === 0 ? "Nothing is judged yet." : `${whole(all.length - open.length)} of ${plural(all.length, "condition")} met; open: ${open.map((check) => conditionOf(check.name)).join(", ")}.`}</strong>
       {decision.estimate && <div>About {[decision.estimate.pairs > 0 && plural(decision.estimate.pairs, "more judged pair"), decision.estimate.seconds != null && `${ms(decision.estimate.seconds * 1000)} at this pace`].filter(Boolean).join(", ")}, if everything stays as it is.</div>}
     </Callout>
   );
@@ -208,8 +209,8 @@ function State({ report }: { report: Report }) {
       <Standing report={report} />
       <div className="grid cards">
         <div className="card stat"><span className="name">Judged pairs</span><span className="value">{whole(situation.pairs)}<small>of {whole(policy.min_samples ?? 0)}</small></span><span className="note">{whole(situation.asked)} asked · {whole(report.waiting)} waiting</span></div>
-        <div className="card stat"><span className="name">Net wins</span><span className="value">{net ? `${signed(net.value * 100, 1)} %` : "–"}</span><span className="note">{net ? `${signed(net.low * 100, 1)} to ${signed(net.high * 100, 1)} % · n ${whole(net.n)}` : "Too few pairs for bounds"}</span></div>
-        <div className="card stat"><span className="name">Losses</span><span className="value">{lost ? percent(lost.value) : "–"}{lost && <small>warns from {percent(policy.warn?.loss_rate)}</small>}</span><span className="note">{lost ? `${percent(Math.max(0, lost.low))} to ${percent(lost.high)} · n ${whole(lost.n)}` : "Too few pairs for bounds"}</span></div>
+        <div className="card stat"><span className="name">Net wins</span><span className="value">{net ? `${signed(net.value * 100, 1)} %` : "–"}</span><span className="note">{net ? `${signed(Math.max(-1, net.low) * 100, 1)} to ${signed(Math.min(1, net.high) * 100, 1)} % · n ${whole(net.n)}` : "Too few pairs for bounds"}</span></div>
+        <div className="card stat"><span className="name">Losses</span><span className="value">{lost ? percent(lost.value) : "–"}{lost && <small>warns from {percent(policy.warn?.loss_rate)}</small>}</span><span className="note">{lost ? `${percent(Math.max(0, lost.low))} to ${percent(Math.min(1, lost.high))} · n ${whole(lost.n)}` : "Too few pairs for bounds"}</span></div>
         <div className="card stat"><span className="name">Spent</span><span className="value">{money(situation.spent)}<small>of {money(policy.budget?.total)}</small></span><span className="note">{money(report.spent_this_hour)} this hour, of {money(policy.budget?.per_hour)}</span></div>
       </div>
       <div className="grid two">
@@ -229,8 +230,11 @@ function State({ report }: { report: Report }) {
   );
 }
 
+/** What a condition is called here. */
+const conditionOf = (name: string): string => ({ net_win: "net wins", min_samples: "judged pairs", window: "time" })[name] ?? words(name);
+
 const CONDITIONS: Column<Condition>[] = [
-  { head: "Condition", cell: (check) => <span className="nowrap">{sentence(words(check.name))}</span> },
+  { head: "Condition", cell: (check) => <span className="nowrap">{sentence(conditionOf(check.name))}</span> },
   { head: "State", cell: (check) => <Badge tone={CHECKS[check.status][0]}>{CHECKS[check.status][1]}</Badge> },
   { head: "Now", block: true, cell: (check) => <span className="muted wrap-any">{sentence(words(check.message))}</span> },
 ];
@@ -414,7 +418,7 @@ function Pairs({ id }: { id: string }) {
   ];
   return (
     <>
-      <div className="filters"><span className="segmented" role="group" aria-label="Verdict">{([undefined, "win", "tie", "loss"] as const).map((one) => <button key={one ?? "all"} type="button" aria-pressed={verdict === one} onClick={() => void navigate({ search: (old) => ({ ...old, verdict: one, pair: undefined }), replace: true })}>{one ? { win: "Wins", tie: "Ties", loss: "Losses" }[one] : "All"}</button>)}</span><span className="faint">production → candidate</span></div>
+      <div className="filters"><span className="segmented" role="group" aria-label="Verdict">{([undefined, "win", "tie", "loss"] as const).map((one) => <button key={one ?? "all"} type="button" aria-pressed={verdict === one} onClick={() => void navigate({ search: (old) => ({ ...old, verdict: one, pair: undefined }), replace: true })}>{one ? { win: "Wins", tie: "Ties", loss: "Losses" }[one] : "All"}</button>)}</span><span className="faint">production → candidate</span><span className="grow" /><a className="btn" href={`/api/v1/canaries/${id}/export`} download={`pairs-${id}.jsonl`}><Icon name="download" />Export</a></div>
       <Card label="Pairs" flush>
         <Table label="Pairs" columns={columns} rows={rows} id={(pair) => pair.id} error={pairs.error} empty={<Empty title={verdict ? "No pair fits" : "No pair yet"}>Requests that are drawn appear here once the candidate has answered them.</Empty>} />
         {rows && rows.length > 0 && <ListFoot shown={rows.length} more={pairs.hasNextPage} loading={pairs.isFetchingNextPage} onMore={() => void pairs.fetchNextPage()} what={rows.length === 1 ? "pair" : "pairs"} />}
@@ -471,7 +475,7 @@ function Decisions({ id }: { id: string }) {
     { head: "Decision", cell: ({ decision, acted }) => <span className="row tight"><Badge tone={{ hold: "plain", warn: "warn", expose: "accent", ask_approval: "warn", promote: "good", abort: "bad" }[actionOf(decision)] as Tone}>{ACTIONS[actionOf(decision)]}</Badge>{!acted && <Badge outline>Dry run</Badge>}</span> },
     { head: "Why", cell: (one) => <span className="wrap-any">{sentence(words(one.decision.message))}</span> },
     { head: "Wins / ties / losses", right: true, wide: true, cell: ({ situation }) => `${whole(situation.wins)} / ${whole(situation.ties)} / ${whole(situation.losses)}` },
-    { head: "Net wins", right: true, wide: true, cell: ({ situation }) => { const net = situation.measures.net_win; return net ? `${signed(net.low * 100, 1)} to ${signed(net.high * 100, 1)} %` : "–"; } },
+    { head: "Net wins", right: true, wide: true, cell: ({ situation }) => { const net = situation.measures.net_win; return net ? `${signed(Math.max(-1, net.low) * 100, 1)} to ${signed(Math.min(1, net.high) * 100, 1)} %` : "–"; } },
   ];
   return (
     <Card title="Decision log" flush aside={<span className="faint">every step, and a look each 25 pairs</span>}>

@@ -111,7 +111,7 @@ function Changes({ title, changes, kind }: { title: string; changes: Record<stri
     { head: "Name", cell: ({ name }) => <span className="nowrap">{name ? sentence(words(name)) : "No category"}</span> },
     { head: "Before", right: true, cell: (one) => shown(one.name)(one.before) },
     { head: "After", right: true, cell: (one) => shown(one.name)(one.after) },
-    { head: "Change", right: true, cell: (one) => (shown(one.name) !== score ? <span className="num muted">{one.change < 0 ? "−" : "+"}{shown(one.name)(Math.abs(one.change))}</span> : <Delta value={one.change} interval={one.interval} />) },
+    { head: "Change", right: true, cell: (one) => (shown(one.name) !== score ? <span className="num muted">{one.change < 0 ? "−" : one.change > 0 ? "+" : "±"}{shown(one.name)(Math.abs(one.change))}</span> : <Delta value={one.change} interval={one.interval} />) },
     {
       head: "Interval",
       block: true,

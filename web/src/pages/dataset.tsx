@@ -8,7 +8,7 @@ import { useRefusal } from "../session";
 import { Ago, Badge, Bar, Button, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import { WordDiff } from "../ui/diff";
 import { Icon } from "../ui/icons";
-import { Dialog, useSay } from "../ui/layers";
+import { Confirm, Dialog, useSay } from "../ui/layers";
 import { Hash, PART } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { ListFoot, Table } from "../ui/table";
@@ -77,6 +77,8 @@ function Samples({ name, version, newest }: { name: string; version: Version; ne
   const search = route.useSearch();
   const navigate = route.useNavigate();
   const { q = "", category = "" } = search;
+  const refusal = useRefusal();
+  const [adding, setAdding] = useState(false);
   const pages = useInfiniteQuery({
     queryKey: ["dataset", name, "samples", version.version],
     initialPageParam: undefined as string | undefined,
@@ -89,10 +91,10 @@ function Samples({ name, version, newest }: { name: string; version: Version; ne
   const rows = useMemo(() => loaded?.filter((sample) => (!category || (sample.category ?? "") === category) && (!wanted || JSON.stringify(sample).toLowerCase().includes(wanted))), [loaded, category, wanted]);
   const set = (part: Record<string, string | undefined>) => void navigate({ search: (old) => ({ ...old, ...part }), replace: true });
   const columns: Column<Sample>[] = [
-    { head: "Sample", cell: (sample) => <Link className="cover mono nowrap" to="/datasets/$name" params={{ name }} search={{ ...search, sample: sample.id }} replace>{sample.id}</Link> },
-    { head: "Input", cell: (sample) => <div className="truncate" style={{ maxWidth: "min(270px, 80vw)" }}>{sample.input || (sample.messages?.length ? `${sample.messages.length} messages` : JSON.stringify(sample.variables))}</div> },
-    { head: "Expected", wide: true, cell: (sample) => <div className="truncate muted" style={{ maxWidth: 210 }}>{sample.expected_output?.[0] ?? <span className="faint">–</span>}</div> },
-    { head: "Category", wide: true, cell: (sample) => sample.category ? <span className="nowrap">{words(sample.category)}</span> : <span className="faint">–</span> },
+    { head: "Sample", cell: (sample) => <Link className="cover mono truncate" style={{ display: "block", maxWidth: 140 }} to="/datasets/$name" params={{ name }} search={{ ...search, sample: sample.id }} replace>{sample.id}</Link> },
+    { head: "Input", cell: (sample) => <div className="truncate" style={{ maxWidth: "min(260px, 80vw)" }}>{sample.input || (sample.messages?.length ? `${sample.messages.length} messages` : JSON.stringify(sample.variables))}</div> },
+    { head: "Expected", wide: true, cell: (sample) => <div className="truncate muted" style={{ maxWidth: 200 }}>{sample.expected_output?.[0] ?? <span className="faint">–</span>}</div> },
+    { head: "Category", wide: true, cell: (sample) => <>{sample.category ? <span className="nowrap">{words(sample.category)}</span> : <span className="faint">–</span>}{sample.source && <div className="faint tiny nowrap">from {words(sample.source)}</div>}</> },
   ];
   const complete = !pages.hasNextPage;
   return (
@@ -101,11 +103,14 @@ function Samples({ name, version, newest }: { name: string; version: Version; ne
         <div className="search-field"><Icon name="search" size={14} /><input className="input" type="search" aria-label="Search samples" placeholder="Search" value={q} onChange={(event) => set({ q: event.target.value || undefined })} /></div>
         <select className="select" aria-label="Category" value={category} onChange={(event) => set({ category: event.target.value || undefined })}><option value="">Any category</option>{Object.keys(version.categories).filter(Boolean).map((one) => <option key={one} value={one}>{words(one)}</option>)}</select>
         {!complete && loaded && (q || category) && <Button kind="quiet" disabled={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>Searched {whole(loaded.length)} of {whole(version.sample_count)}: search further</Button>}
+        <span className="grow" />
+        <Button icon="plus" refused={newest ? refusal("editor") : "Only the newest version is edited."} onClick={() => setAdding(true)}>Add a sample</Button>
       </div>
       <Card label="Samples" flush>
         <Table label="Samples" columns={columns} rows={rows} id={(sample) => sample.id} error={pages.error} retry={() => void pages.refetch()} empty={<Empty title="No sample fits" />} />
         {rows && rows.length > 0 && <ListFoot shown={rows.length} more={pages.hasNextPage} loading={pages.isFetchingNextPage} onMore={() => void pages.fetchNextPage()} what={`of ${whole(version.sample_count)} samples`} />}
       </Card>
+      {adding && <Dialog title={`A new sample of ${name}`} shape="drawer" open onClose={() => setAdding(false)}><Edit name={name} version={version} onDone={() => setAdding(false)} /></Dialog>}
       {search.sample && <SampleDialog name={name} version={version} id={search.sample} newest={newest} onClose={() => set({ sample: undefined })} />}
     </>
   );
@@ -115,8 +120,9 @@ function SampleDialog({ name, version, id, newest, onClose }: { name: string; ve
   const sample = useQuery({ queryKey: ["sample", name, version.version, id], queryFn: () => ok(api.GET("/api/v1/datasets/{name}/versions/{version}/samples/{sample}", { params: { path: { name, version: version.version, sample: id } } })), staleTime: Number.POSITIVE_INFINITY });
   const [editing, setEditing] = useState(false);
   const refusal = useRefusal();
+  const no = newest ? refusal("editor") : "Only the newest version is edited.";
   return (
-    <Dialog title={id} shape="drawer" open onClose={onClose} footer={!editing && <Button icon="edit" refused={newest ? refusal("editor") : "Only the newest version is edited."} onClick={() => setEditing(true)}>Edit as a new version</Button>}>
+    <Dialog title={id} shape="drawer" open onClose={onClose} footer={!editing && <><RemoveSample name={name} version={version} id={id} refused={no} onDone={onClose} /><Button icon="edit" refused={no} onClick={() => setEditing(true)}>Edit as a new version</Button></>}>
       {sample.isError ? <Problem error={sample.error} /> : !sample.data ? <Skeleton height={200} /> : editing ? <Edit name={name} version={version} sample={sample.data} onDone={onClose} /> : (
         <>
           <SampleInput sample={sample.data} />
@@ -128,22 +134,16 @@ function SampleDialog({ name, version, id, newest, onClose }: { name: string; ve
   );
 }
 
-/** Changes one sample: the whole version is read, the line replaced, and sent as the next version. */
-function Edit({ name, version, sample, onDone }: { name: string; version: Version; sample: Sample; onDone: () => void }) {
-  const { ordinal: _, ...plain } = sample;
-  const [input, setInput] = useState(sample.input ?? "");
-  const [expected, setExpected] = useState(sample.expected_output?.[0] ?? "");
-  const [category, setCategory] = useState(sample.category ?? "");
+/** The next version of a dataset: the lines of this one are read, changed, and sent. */
+function useRewrite(name: string, version: Version, onDone: () => void) {
   const client = useQueryClient();
   const { say } = useSay();
-  const save = useMutation({
-    mutationFn: async () => {
+  return useMutation({
+    mutationFn: async (change: (lines: string[]) => string[]) => {
       const response = await fetch(`/api/v1/datasets/${encodeURIComponent(name)}/versions/${version.version}/export`);
       if (!response.ok) throw new Error(`the version cannot be read: ${response.status}`);
-      const changed = { ...plain, input, expected_output: expected ? [expected, ...(sample.expected_output ?? []).slice(1)] : [], ...(category ? { category } : {}) };
       const lines = (await response.text()).split("\n").filter(Boolean);
-      const next = lines.map((line) => ((JSON.parse(line) as { id?: string }).id === sample.id ? JSON.stringify(changed) : line));
-      return importLines(name, `${next.join("\n")}\n`);
+      return importLines(name, `${change(lines).join("\n")}\n`);
     },
     onSuccess: ({ version: fresh, created }) => {
       void client.invalidateQueries({ queryKey: ["dataset", name] });
@@ -152,21 +152,52 @@ function Edit({ name, version, sample, onDone }: { name: string; version: Versio
       onDone();
     },
   });
+}
+
+const idOf = (line: string): string | undefined => (JSON.parse(line) as { id?: string }).id;
+
+/** A sample's fields, for one that is there or a new one. */
+function Edit({ name, version, sample, onDone }: { name: string; version: Version; sample?: Sample; onDone: () => void }) {
+  const [id, setId] = useState("");
+  const [input, setInput] = useState(sample?.input ?? "");
+  const [expected, setExpected] = useState(sample?.expected_output?.[0] ?? "");
+  const [category, setCategory] = useState(sample?.category ?? "");
+  const save = useRewrite(name, version, onDone);
+  const before = sample?.expected_output?.[0] ?? "";
+  const changed = (): string => {
+    const { ordinal: _, ...plain } = sample ?? { id: id.trim(), source: "dashboard", ordinal: 0 };
+    return JSON.stringify({ ...plain, input, expected_output: expected ? [expected, ...(sample?.expected_output ?? []).slice(1)] : [], category: category || undefined });
+  };
   return (
     <form
       className="stack loose"
       onSubmit={(event) => {
         event.preventDefault();
-        save.mutate();
+        save.mutate((lines) => (sample ? lines.map((line) => (idOf(line) === sample.id ? changed() : line)) : [...lines, changed()]));
       }}
     >
       {save.isError && <Problem error={save.error} />}
+      {!sample && <Field label="Id" help="One that no other sample has">{(props) => <input {...props} className="input mono" required value={id} onChange={(event) => setId(event.target.value)} placeholder="shipping-7" />}</Field>}
       <Field label="Input">{(props) => <textarea {...props} className="textarea" rows={5} value={input} onChange={(event) => setInput(event.target.value)} />}</Field>
       <Field label="Expected">{(props) => <textarea {...props} className="textarea" rows={6} value={expected} onChange={(event) => setExpected(event.target.value)} />}</Field>
-      <Field label="Category">{(props) => <input {...props} className="input" value={category} onChange={(event) => setCategory(event.target.value)} />}</Field>
-      {expected !== (sample.expected_output?.[0] ?? "") && <div className="message"><header>What changes</header><div><WordDiff before={sample.expected_output?.[0] ?? ""} after={expected} /></div></div>}
-      <div className="row"><Button kind="primary" type="submit" disabled={save.isPending}>{save.isPending ? "Saving…" : "Save as a new version"}</Button></div>
+      <Field label="Category">{(props) => <><input {...props} className="input" list="sample-categories" value={category} onChange={(event) => setCategory(event.target.value)} /><datalist id="sample-categories">{Object.keys(version.categories).filter(Boolean).map((one) => <option key={one} value={one} />)}</datalist></>}</Field>
+      {sample && expected !== before && <div className="message"><header>What changes</header><div><WordDiff before={before} after={expected} /></div></div>}
+      <div className="row"><Button kind="primary" type="submit" disabled={save.isPending || !input.trim() || (!sample && !id.trim())}>{save.isPending ? "Saving…" : "Save as a new version"}</Button></div>
     </form>
+  );
+}
+
+function RemoveSample({ name, version, id, refused, onDone }: { name: string; version: Version; id: string; refused: string | false; onDone: () => void }) {
+  const [asked, setAsked] = useState(false);
+  const remove = useRewrite(name, version, onDone);
+  return (
+    <>
+      <Button kind="danger" icon="trash" refused={refused || (version.sample_count < 2 && "A dataset has one sample at least.")} onClick={() => setAsked(true)}>Remove</Button>
+      <Confirm title={`A version without ${id}?`} open={asked} onClose={() => setAsked(false)} onConfirm={() => remove.mutate((lines) => lines.filter((line) => idOf(line) !== id))} action="Save without it" danger busy={remove.isPending}>
+        {remove.isError && <Problem error={remove.error} />}
+        <p>{name} gets a new version that does not hold it. Versions before, and runs on them, stay as they are.</p>
+      </Confirm>
+    </>
   );
 }
 

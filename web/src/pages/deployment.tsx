@@ -3,15 +3,20 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
-import { compact, hash, latency, money, percent, plural, range, sentence, words } from "../lib/format";
+import { compact, hash, latency, money, percent, plural, range } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Callout, Card, Coming, Copy, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
-import { Confirm, Dialog, useSay } from "../ui/layers";
+import { Confirm, Dialog, Menu, useSay } from "../ui/layers";
 import { ManifestDiff, ManifestLine, manifestQuery } from "../ui/manifest";
 import { Hash, PromptLink } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { Table } from "../ui/table";
 import { Canaries } from "./canary";
+import { NewCanary } from "./canary-new";
+import { CandidateFields, useCandidate } from "./candidate";
+import { Incidents, OpenIncident } from "./incidents";
+import { Settings, told } from "./deployment-settings";
+import { BeginRelease, Releases } from "./releases";
 import { Waiting } from "./waiting";
 
 const route = getRouteApi("/deployments/$name");
@@ -35,21 +40,24 @@ export function DeploymentPage() {
         {deployment ? <Actions deployment={deployment} changes={changes} /> : <Coming rows={2} />}
       </PageHead>
       {deployment?.safe_mode && <Callout tone="bad"><strong>Safe mode is on.</strong> {deployment.settings?.safe_mode?.answer ? <>Every call is answered with: “{deployment.settings.safe_mode.answer}”</> : "Every call is answered by the safe manifest."}</Callout>}
-      <Waiting deployment={name} environment={deployment?.environment} />
-      <Traffic name={name} environment={environment} />
-      <Canaries deployment={name} environment={deployment?.environment} />
-      {history.isError && !changes && <Problem error={history.error} retry={() => void history.refetch()} />}
-      {!deployment || !changes ? !history.isError && <Skeleton height={520} /> : (
-        <div className="grid wide-left">
-          <div className="stack spaced">
-            <Card title="History" flush aside={<span className="faint num">{plural(changes.length, "change")}</span>}>
-              <History deployment={deployment} changes={changes} />
-            </Card>
-            <Settings deployment={deployment} />
+      <Waiting deployment={name} environment={environment ?? deployment?.environment}>
+        <Traffic name={name} environment={environment} />
+        <Canaries deployment={name} environment={deployment?.environment} />
+        {history.isError && !changes && <Problem error={history.error} retry={() => void history.refetch()} />}
+        {!deployment || !changes ? !history.isError && <Skeleton height={520} /> : (
+          <div className="grid wide-left">
+            <div className="stack spaced">
+              <Card title="History" flush aside={<span className="faint num">{plural(changes.length, "change")}</span>}>
+                <History deployment={deployment} changes={changes} />
+              </Card>
+              <Settings deployment={deployment} />
+            </div>
+            <Manifest deployment={deployment} />
           </div>
-          <Manifest deployment={deployment} />
-        </div>
-      )}
+        )}
+        {deployment?.environment === "production" && <Releases deployment={name} />}
+        <Incidents deployment={name} environment={deployment?.environment} />
+      </Waiting>
     </>
   );
 }
@@ -72,7 +80,7 @@ function Actions({ deployment, changes }: { deployment: Deployment; changes: Cha
   const no = refusal("operator");
   const client = useQueryClient();
   const { say, refused } = useSay();
-  const [open, setOpen] = useState<"deploy" | "rollback" | "safe" | null>(null);
+  const [open, setOpen] = useState<"deploy" | "rollback" | "safe" | "release" | "canary" | "incident" | "rehearse" | null>(null);
   const [reason, setReason] = useState("");
   const [answer, setAnswer] = useState(deployment.settings?.safe_mode?.answer ?? "We are having a problem. Please try again later.");
   const { name, environment } = deployment;
@@ -90,7 +98,16 @@ function Actions({ deployment, changes }: { deployment: Deployment; changes: Cha
   const safe = useMutation({ mutationFn: () => ok(api.POST("/api/v1/deployments/{name}/safe-mode", { ...path, body: { environment, on: !deployment.safe_mode, reason: reason || null, ...(deployment.safe_mode ? {} : { answer: answer || null }) } })), onSuccess: done(deployment.safe_mode ? "Safe mode is off." : "Safe mode is on."), onError: refused });
   return (
     <>
-      <Rehearse deployment={deployment} />
+      <Menu
+        label="More"
+        items={[
+          { label: "Release step by step…", onSelect: () => setOpen("release"), refused: no || (environment !== "production" && "Releases lead to production: begin one on its page.") },
+          { label: "Try beside it: a canary…", onSelect: () => setOpen("canary"), refused: no },
+          { label: "Rehearse a rollback", onSelect: () => setOpen("rehearse"), refused: no },
+          "rule",
+          { label: "Open an incident…", onSelect: () => setOpen("incident"), danger: true, refused: no },
+        ]}
+      />
       <Button refused={no} kind={deployment.safe_mode ? undefined : "danger"} icon="shield" onClick={() => setOpen("safe")}>{deployment.safe_mode ? "Leave safe mode" : "Safe mode"}</Button>
       <Button refused={no || (!previous && "There is no manifest before this one.")} onClick={() => setOpen("rollback")}>Roll back</Button>
       <Button kind="primary" refused={no} onClick={() => setOpen("deploy")}>Deploy</Button>
@@ -103,6 +120,10 @@ function Actions({ deployment, changes }: { deployment: Deployment; changes: Cha
         {deployment.safe_mode ? <p>Calls are answered by the deployed manifest again.</p> : <><p>No model is called. Every call to {name} in {environment} gets this answer:</p><Field label="Answer">{(props) => <textarea {...props} className="textarea" rows={3} value={answer} onChange={(event) => setAnswer(event.target.value)} />}</Field></>}
         <Reason value={reason} set={setReason} />
       </Confirm>
+      {open === "release" && <BeginRelease of={name} onClose={() => setOpen(null)} />}
+      {open === "canary" && <NewCanary of={deployment} onClose={() => setOpen(null)} />}
+      {open === "incident" && <OpenIncident of={deployment} onClose={() => setOpen(null)} />}
+      {open === "rehearse" && <Rehearsal deployment={deployment} onClose={() => setOpen(null)} />}
       {open === "deploy" && <DeployDialog deployment={deployment} onClose={() => setOpen(null)} onDone={({ approval, changed }) => done(approval ? `It waits for a second key, because ${name} asks for one.` : changed ? `${name} is deployed.` : "That manifest is live already.")()} />}
     </>
   );
@@ -113,49 +134,36 @@ function Reason({ value, set }: { value: string; set: (value: string) => void })
 }
 
 function DeployDialog({ deployment, onClose, onDone }: { deployment: Deployment; onClose: () => void; onDone: (deployed: Schemas["Deployed"]) => void }) {
-  const now = useQuery(manifestQuery(deployment.manifest));
-  const [prompt, setPrompt] = useState<string | null>(null);
-  const [model, setModel] = useState<string | null>(null);
+  const candidate = useCandidate(deployment.manifest);
   const [reason, setReason] = useState("");
-  const versions = useQuery({ queryKey: ["prompt", now.data?.prompt, "versions"], enabled: Boolean(now.data?.prompt), queryFn: () => ok(api.GET("/api/v1/prompts/{name}/versions", { params: { path: { name: now.data?.prompt ?? "" } } })) });
-  const current = now.data?.prompt ? `${now.data.prompt}@${now.data.prompt_version}` : "";
-  const chosenPrompt = prompt ?? current;
-  const chosenModel = model ?? now.data?.model ?? "";
   const deploy = useMutation({
-    mutationFn: () => ok(api.POST("/api/v1/deployments/{name}/deploy", { params: { path: { name: deployment.name } }, body: { environment: deployment.environment, prompt: chosenPrompt || null, model: chosenModel, reason: reason || null } })),
+    mutationFn: () => ok(api.POST("/api/v1/deployments/{name}/deploy", { params: { path: { name: deployment.name } }, body: { environment: deployment.environment, prompt: candidate.prompt || null, model: candidate.model, reason: reason || null } })),
     onSuccess: onDone,
   });
   return (
-    <Dialog title={`Deploy to ${deployment.name} in ${deployment.environment}`} open onClose={onClose} footer={<><Button onClick={onClose}>Cancel</Button><Button kind="primary" disabled={deploy.isPending || !chosenModel} onClick={() => deploy.mutate()}>{deploy.isPending ? "Deploying…" : "Deploy"}</Button></>}>
+    <Dialog title={`Deploy to ${deployment.name} in ${deployment.environment}`} open onClose={onClose} footer={<><Button onClick={onClose}>Cancel</Button><Button kind="primary" disabled={deploy.isPending || !candidate.model} onClick={() => deploy.mutate()}>{deploy.isPending ? "Deploying…" : "Deploy"}</Button></>}>
       {deploy.isError && <Problem error={deploy.error} />}
-      <Field label="Prompt" help="NAME@VERSION">
-        {(props) => (versions.data ? <select {...props} className="select" value={chosenPrompt} onChange={(event) => setPrompt(event.target.value)}>{versions.data.items.map((one) => <option key={one.version} value={`${one.name}@${one.version}`}>{one.name}@{one.version}{one.is_active ? " (active)" : ""}{`${one.name}@${one.version}` === current ? " — live now" : ""}</option>)}</select> : <input {...props} className="input" value={chosenPrompt} onChange={(event) => setPrompt(event.target.value)} />)}
-      </Field>
-      <Field label="Model">{(props) => <input {...props} className="input mono" value={chosenModel} onChange={(event) => setModel(event.target.value)} />}</Field>
+      <CandidateFields of={candidate} />
       <Reason value={reason} set={setReason} />
       {deployment.settings?.require_gate && <Callout tone="info">This deployment takes only manifests whose gate passed lately.</Callout>}
+      {deployment.settings?.require_approval && <Callout tone="info">This deployment asks for a second key: it changes once another key approves.</Callout>}
     </Dialog>
   );
 }
 
-function Rehearse({ deployment }: { deployment: Deployment }) {
-  const refusal = useRefusal();
-  const [open, setOpen] = useState(false);
-  const rehearse = useMutation({ mutationFn: () => ok(api.POST("/api/v1/deployments/{name}/rehearse", { params: { path: { name: deployment.name } }, body: { environment: deployment.environment } })) });
+function Rehearsal({ deployment, onClose }: { deployment: Deployment; onClose: () => void }) {
+  const rehearse = useQuery({ queryKey: ["rehearsal", deployment.name, deployment.environment], gcTime: 0, staleTime: Number.POSITIVE_INFINITY, retry: false, queryFn: () => ok(api.POST("/api/v1/deployments/{name}/rehearse", { params: { path: { name: deployment.name } }, body: { environment: deployment.environment } })) });
   return (
-    <>
-      <Button refused={refusal("operator")} onClick={() => { setOpen(true); rehearse.mutate(); }}>Rehearse a rollback</Button>
-      <Dialog title="Could this be rolled back now?" open={open} onClose={() => setOpen(false)}>
-        {rehearse.isPending && <Skeleton height={80} />}
-        {rehearse.isError && <Problem error={rehearse.error} />}
-        {rehearse.data && (
-          <>
-            <Callout tone={rehearse.data.ready ? "good" : "bad"}><strong>{rehearse.data.ready ? "Yes: every manifest in reach can answer." : "Not to all of them."}</strong></Callout>
-            {rehearse.data.manifests.map((one) => <div key={one.manifest} className="row top between"><div><div className="row wrap tight"><Hash of={one.manifest} />{one.is_live && <Badge tone="good">Live</Badge>}<span>{one.prompt}</span><span className="mono muted">{one.model}</span></div>{one.problems.map((problem) => <div key={problem} className="bad">{problem}</div>)}</div>{one.problems.length === 0 && <Badge tone="good">Ready</Badge>}</div>)}
-          </>
-        )}
-      </Dialog>
-    </>
+    <Dialog title="Could this be rolled back now?" open onClose={onClose}>
+      {rehearse.isPending && <Skeleton height={80} />}
+      {rehearse.isError && <Problem error={rehearse.error} />}
+      {rehearse.data && (
+        <>
+          <Callout tone={rehearse.data.ready ? "good" : "bad"}><strong>{rehearse.data.ready ? "Yes: every manifest in reach can answer." : "Not to all of them."}</strong></Callout>
+          {rehearse.data.manifests.map((one) => <div key={one.manifest} className="row top between"><div><div className="row wrap tight"><Hash of={one.manifest} />{one.is_live && <Badge tone="good">Live</Badge>}<span>{one.prompt}</span><span className="mono muted">{one.model}</span></div>{one.problems.map((problem) => <div key={problem} className="bad">{problem}</div>)}</div>{one.problems.length === 0 && <Badge tone="good">Ready</Badge>}</div>)}
+        </>
+      )}
+    </Dialog>
   );
 }
 
@@ -189,7 +197,7 @@ function History({ deployment, changes }: { deployment: Deployment; changes: Cha
         </div>
       ),
     },
-    { head: "Why", block: true, cell: (change) => change.reason && <span className="muted wrap-any">{change.reason}</span> },
+    { head: "Why", block: true, width: "24%", cell: (change) => change.reason && <Why text={change.reason} /> },
     { head: "When", right: true, cell: (change) => <><Ago time={change.at} />{change.by && <div className="faint tiny">{change.by}</div>}</> },
     { head: <span className="sr">Roll back</span>, right: true, cell: (change) => change.to !== deployment.manifest && <Button small refused={refusal("operator")} aria-label={`Roll back to revision ${change.revision}`} onClick={() => setTo(change)}>Roll back</Button> },
   ];
@@ -225,15 +233,10 @@ function Manifest({ deployment }: { deployment: Deployment }) {
   );
 }
 
-/** A setting in words; empty where it says nothing. */
-function told(value: unknown): string {
-  if (value == null || value === false || value === "") return "";
-  if (Array.isArray(value)) return value.map(told).filter(Boolean).join(", ");
-  if (typeof value !== "object") return String(value);
-  return Object.entries(value).map(([name, one]) => (one === true ? words(name) : told(one) && `${words(name)} ${told(one)}`)).filter(Boolean).join(", ");
-}
-
-function Settings({ deployment }: { deployment: Deployment }) {
-  const settings = Object.entries(deployment.settings ?? {}).map(([name, value]) => [name, value === true ? "yes" : told(value)] as const).filter(([, text]) => text !== "");
-  return <Card title="Settings">{settings.length === 0 ? <p className="muted">None of its own.</p> : <dl className="facts">{settings.map(([name, text]) => <div key={name}><dt>{sentence(words(name))}</dt><dd>{text}</dd></div>)}</dl>}</Card>;
+/** Why something changed; the release or incident that it was for as a link. */
+function Why({ text }: { text: string }) {
+  const [, what, id] = /^(release|incident) ((?:rel|inc)_[0-9a-z]+)$/.exec(text) ?? [];
+  if (what === "release" && id) return <Link className="link" to="/releases/$id" params={{ id }}>For a release</Link>;
+  if (what === "incident" && id) return <Link className="link" to="/incidents/$id" params={{ id }}>For an incident</Link>;
+  return <span className="muted wrap-any">{text}</span>;
 }

@@ -1,18 +1,45 @@
-import { useQuery } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { Link, getRouteApi } from "@tanstack/react-router";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { Ago, Badge, Card, Empty, PageHead } from "../ui/base";
 import { ManifestLine } from "../ui/manifest";
-import { Hash } from "../ui/parts";
+import { Hash, PART } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { Table } from "../ui/table";
 import { Canaries } from "./canary";
+import { Incidents } from "./incidents";
+import { Releases, releasesQuery } from "./releases";
 import { Waiting } from "./waiting";
 
+const route = getRouteApi("/deployments");
 type Deployment = Schemas["Deployment"];
 
 export function DeploymentsPage() {
+  const { tab = "live" } = route.useSearch();
+  const releases = useInfiniteQuery(releasesQuery);
+  const incidents = useQuery({ queryKey: ["incidents", "first"], queryFn: () => ok(api.GET("/api/v1/incidents", { params: { query: { limit: 100 } } })) });
+  const open: Record<string, number> = {
+    releases: releases.data?.pages.flatMap((page) => page.items).filter((one) => one.status === "open").length ?? 0,
+    incidents: incidents.data?.items.filter((one) => !one.closed_at).length ?? 0,
+  };
+  return (
+    <>
+      <PageHead title="Deployments" lead="Names that live traffic calls. Each points to one exact manifest, with its whole history." />
+      <nav className="tabs" aria-label="Parts of the deployments">
+        {([["live", "What runs where"], ["releases", "Releases"], ["incidents", "Incidents"]] as const).map(([key, label]) => (
+          <Link key={key} to="/deployments" search={{ tab: key === "live" ? undefined : key }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>
+            {label}
+            {open[key] ? <span className={`count ${key === "incidents" ? "bad" : ""}`}>{open[key]}<span className="sr"> open</span></span> : null}
+          </Link>
+        ))}
+      </nav>
+      {tab === "releases" ? <Releases /> : tab === "incidents" ? <Incidents /> : <Live />}
+    </>
+  );
+}
+
+function Live() {
   const deployments = useQuery({ queryKey: ["deployments"], queryFn: () => ok(api.GET("/api/v1/deployments", { params: { query: { limit: 200 } } })) });
   const columns: Column<Deployment>[] = [
     { head: "Deployment", cell: (one) => <span className="row tight"><Link className="cover" to="/deployments/$name" params={{ name: one.name }} search={{ environment: one.environment }}>{one.name}</Link>{one.safe_mode && <Badge tone="bad">Safe mode</Badge>}</span> },
@@ -24,13 +51,11 @@ export function DeploymentsPage() {
     { head: "Changed", right: true, cell: (one) => <Ago time={one.updated_at} /> },
   ];
   return (
-    <>
-      <PageHead title="Deployments" lead="Names that live traffic calls. Each points to one exact manifest, with its whole history." />
-      <Waiting />
+    <Waiting>
       <Card label="Deployments" flush>
         <Table label="Deployments" columns={columns} rows={deployments.data?.items} id={(one) => `${one.name}/${one.environment}`} error={deployments.error} expected={3} retry={() => void deployments.refetch()} empty={<Empty title="Nothing is deployed" command="llmops deploy support-bot --prompt support-bot --model sim/support-small">Deploy a prompt with a model; an OpenAI client that names <code>support-bot</code> as its model is then answered by it.</Empty>} />
       </Card>
       <Canaries />
-    </>
+    </Waiting>
   );
 }

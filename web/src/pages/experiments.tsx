@@ -34,9 +34,9 @@ export function ExperimentsPage() {
   });
   const rows = experiments.data?.pages.flatMap((page) => page.items);
   const columns: Column<Experiment>[] = [
-    { head: "Experiment", cell: (one) => <div className="stack tight" style={{ gap: 0 }}><span className="row tight"><Link className="cover" to="/experiments/$id" params={{ id: one.id }}>{one.name}</Link>{one.metadata?.simulated === true && <Badge>Simulated</Badge>}</span>{one.description && <span className="muted truncate" style={{ maxWidth: 380, fontSize: 12 }}>{one.description}</span>}</div> },
+    { head: "Experiment", cell: (one) => <div className="stack tight" style={{ gap: 0 }}><span className="row tight"><Link className="cover" to="/experiments/$id" params={{ id: one.id }}>{one.name}</Link>{/^rel-[0-9a-z]{10,}$/.test(one.name) && <Badge tone="accent">Of a release</Badge>}{one.metadata?.simulated === true && <Badge>Simulated</Badge>}</span>{one.description && <span className="muted truncate" style={{ maxWidth: 380, fontSize: 12 }}>{one.description}</span>}</div> },
     { head: "Status", cell: (one) => <ExperimentStatus of={one.status} /> },
-    { head: "Variants", wide: true, cell: (one) => <span className="row tight wrap">{one.variants.map((variant) => <Badge key={variant.id} tone={variant.id === one.winner ? "good" : "plain"}>{variant.name || variant.id}{variant.is_control ? " (control)" : ""}</Badge>)}</span> },
+    { head: "Variants", wide: true, cell: (one) => <span className="row tight wrap">{one.variants.map((variant) => <Badge key={variant.id} tone={variant.id === one.winner ? "good" : "plain"}>{variant.name || variant.id}{variant.is_control && (variant.name || variant.id) !== "control" ? " (control)" : ""}</Badge>)}</span> },
     { head: "Decides", wide: true, cell: (one) => words(targetOf(one)) },
     { head: "Coverage", right: true, wide: true, cell: (one) => percent(one.coverage ?? 1) },
     { head: "Started", right: true, cell: (one) => <Ago time={one.start_time ?? one.created_at} /> },

@@ -325,7 +325,7 @@ function told(event: Schemas["StoredEvent"]): Change | null {
       return become ? { ...base, tone: become[0], what: <>Canary of <Link className="hover-link" to="/canaries/$id" params={{ id: event.canary }}>{event.deployment}</Link> {become[1]}</>, note: [event.environment, event.note && words(event.note)].filter(Boolean).join(" · ") } : null;
     }
     case "incident":
-      return { ...base, tone: event.action === "closed" ? "plain" : "bad", what: <>Incident on <Link className="hover-link" to="/deployments/$name" params={{ name: event.deployment }} search={{ environment: event.environment }}>{event.deployment}</Link> {event.action}</>, note: event.environment };
+      return { ...base, tone: event.action === "closed" ? "plain" : "bad", what: <><Link className="hover-link" to="/incidents/$id" params={{ id: event.incident }}>Incident</Link> on <Link className="hover-link" to="/deployments/$name" params={{ name: event.deployment }} search={{ environment: event.environment }}>{event.deployment}</Link> {event.action}</>, note: event.environment };
     case "schedule":
       return event.action === "started" ? null : { ...base, tone: "warn", what: <>Schedule <Link className="hover-link" to="/schedules" search={{ schedule: event.schedule }}>{event.schedule}</Link> {event.action}</>, note: event.reason };
     default:

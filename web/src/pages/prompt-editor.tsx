@@ -19,12 +19,12 @@ export function used(text: string): string[] {
 }
 
 /** Writes a prompt's first version, or a new one that begins as a copy. */
-export function PromptEditor({ from, onClose }: { from?: Prompt; onClose: () => void }) {
+export function PromptEditor({ from, tried, onClose }: { from?: Prompt; tried?: { model: string; parameters: Schemas["Parameters"] }; onClose: () => void }) {
   const [name, setName] = useState(from?.name ?? "");
   const [system, setSystem] = useState(from?.system ?? "");
   const [content, setContent] = useState(from?.content ?? "");
   const [messages, setMessages] = useState(from?.messages ? JSON.stringify(from.messages, null, 2) : "");
-  const [model, setModel] = useState(from?.model ?? "");
+  const [model, setModel] = useState(tried?.model || (from?.model ?? ""));
   const [change, setChange] = useState("");
   const [bump, setBump] = useState<Schemas["BumpMode"]>("auto");
   const client = useQueryClient();
@@ -37,7 +37,7 @@ export function PromptEditor({ from, onClose }: { from?: Prompt; onClose: () => 
       const declared = base.variables ?? [];
       const fresh = used(`${system}\n${content}`).filter((variable) => !declared.some((one) => one.name === variable));
       const variables: Schemas["Variable"][] = [...declared, ...fresh.map((variable): Schemas["Variable"] => ({ name: variable, type: "string", required: true }))];
-      const body: Schemas["PromptBody"] = { ...base, variables, ...(chat ? { messages: JSON.parse(messages) as Schemas["Message"][] } : { content }), ...(system ? { system } : { system: null }), ...(model ? { model } : { model: null }) };
+      const body: Schemas["PromptBody"] = { ...base, variables, ...(tried ? { parameters: { ...base.parameters, ...tried.parameters } } : {}), ...(chat ? { messages: JSON.parse(messages) as Schemas["Message"][] } : { content }), ...(system ? { system } : { system: null }), ...(model ? { model } : { model: null }) };
       return ok(api.POST("/api/v1/prompts", { body: { prompt: { ...body, name, description: from?.description, tags: from?.tags, change: change || null, version: from ? null : "1.0.0" }, bump: from ? bump : "none" } }));
     },
     onSuccess: ({ prompt, created, reasons }) => {
@@ -80,6 +80,7 @@ export function PromptEditor({ from, onClose }: { from?: Prompt; onClose: () => 
         )}
       </div>
       <Field label="What changed">{(props) => <input {...props} className="input" value={change} onChange={(event) => setChange(event.target.value)} placeholder="One sentence for those who read the history" />}</Field>
+      {tried && Object.keys(tried.parameters).length > 0 && <Callout tone="info">With what was tried: {Object.entries(tried.parameters).map(([name, value]) => `${name.replaceAll("_", " ")} ${String(value)}`).join(", ")}.</Callout>}
       {from && <Callout tone="plain">A new version is a draft: nothing uses it until it is evaluated and activated or deployed.</Callout>}
     </Dialog>
   );

@@ -7,6 +7,7 @@ import { useRefusal } from "../session";
 import { Badge, Button, Callout, Card, Copy, Field, Problem, Skeleton } from "../ui/base";
 import { Dialog, useSay } from "../ui/layers";
 import { importLines } from "./datasets";
+import { PromptEditor } from "./prompt-editor";
 
 type Values = Record<string, string>;
 
@@ -19,6 +20,8 @@ export function read(type: Schemas["VariableType"] | undefined, text: string): u
     return text;
   }
 }
+
+const number = (text: string): number | null => (text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : null);
 
 const templates = (prompt: Prompt): string => [prompt.system, prompt.content, ...(prompt.messages ?? []).map((message) => JSON.stringify(message.content))].join("\n");
 
@@ -44,11 +47,15 @@ function useLater<T>(value: T, delay: number): T {
 export function TryPrompt({ prompt }: { prompt: Prompt }) {
   const [values, setValues] = useState<Values>({});
   const [model, setModel] = useState(prompt.model ?? "");
+  const [temperature, setTemperature] = useState("");
+  const [tokens, setTokens] = useState("");
+  const [saving, setSaving] = useState(false);
   const refusal = useRefusal();
+  const parameters: Schemas["Parameters"] = { ...(number(temperature) !== null ? { temperature: number(temperature) } : {}), ...(number(tokens) !== null ? { max_tokens: number(tokens) } : {}) };
   const set = (name: string, value: string) => setValues((old) => ({ ...old, [name]: value }));
   const wraps = /\{\{-?\s*input\b/.test(templates(prompt));
   const models = useQuery({ queryKey: ["providers"], queryFn: () => ok(api.GET("/api/v1/providers")) });
-  const play = useMutation({ mutationFn: () => ok(api.POST("/api/v1/playground", { body: { prompt: `${prompt.name}@${prompt.version}`, model: model || null, variables: valuesOf(prompt, values), input: values.input ?? "" } })) });
+  const play = useMutation({ mutationFn: () => ok(api.POST("/api/v1/playground", { body: { prompt: `${prompt.name}@${prompt.version}`, model: model || null, parameters, variables: valuesOf(prompt, values), input: values.input ?? "" } })) });
   return (
     <div className="split">
       <form
@@ -62,7 +69,11 @@ export function TryPrompt({ prompt }: { prompt: Prompt }) {
             {(prompt.variables ?? []).map((variable) => <VariableField key={variable.name} variable={variable} value={values[variable.name] ?? ""} onChange={(value) => set(variable.name, value)} />)}
             {!prompt.variables?.some((variable) => variable.name === "input") && <Field label="input" help={wraps ? "Stands in the template" : "The user’s message, behind the prompt"}>{(props) => <textarea {...props} className="textarea auto" rows={2} value={values.input ?? ""} onChange={(event) => set("input", event.target.value)} placeholder="What a user would write" />}</Field>}
             <Field label="Model">{(props) => <><input {...props} className="input mono" list="known-models" value={model} onChange={(event) => setModel(event.target.value)} placeholder="provider/model" /><datalist id="known-models">{models.data?.items.map((one) => <option key={one.model} value={one.model} />)}</datalist></>}</Field>
-            <div className="row"><Button kind="primary" type="submit" icon="runs" refused={refusal("editor")} disabled={play.isPending || !model}>{play.isPending ? "Asking…" : "Ask the model"}</Button><span className="faint">Nothing is kept of it.</span></div>
+            <div className="grid two">
+              <Field label="Temperature" help={`Of the version: ${prompt.parameters?.temperature ?? "the provider’s"}`}>{(props) => <input {...props} className="input num" inputMode="decimal" value={temperature} onChange={(event) => setTemperature(event.target.value)} />}</Field>
+              <Field label="Tokens at most" help={`Of the version: ${prompt.parameters?.max_tokens ?? "the provider’s"}`}>{(props) => <input {...props} className="input num" inputMode="numeric" value={tokens} onChange={(event) => setTokens(event.target.value)} />}</Field>
+            </div>
+            <div className="row wrap"><Button kind="primary" type="submit" icon="runs" refused={refusal("editor")} disabled={play.isPending || !model}>{play.isPending ? "Asking…" : "Ask the model"}</Button><Button refused={prompt.name.startsWith("llmops/") ? "Built-in prompts cannot be changed." : refusal("editor")} onClick={() => setSaving(true)}>Save as a version</Button><span className="faint">Nothing is kept of an answer.</span></div>
           </div>
         </Card>
       </form>
@@ -71,6 +82,7 @@ export function TryPrompt({ prompt }: { prompt: Prompt }) {
         {play.data && <Answer prompt={prompt} played={play.data} input={values.input ?? ""} values={valuesOf(prompt, values)} />}
         <Rendered prompt={prompt} values={values} wraps={wraps} />
       </div>
+      {saving && <PromptEditor from={prompt} tried={{ model, parameters }} onClose={() => setSaving(false)} />}
     </div>
   );
 }

@@ -1,8 +1,9 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Link, getRouteApi } from "@tanstack/react-router";
+import { Link, getRouteApi, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import type { Prompt, Run, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
+import { again } from "../lib/again";
 import { sentence } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Callout, Card, Coming, Copy, Empty, Est, PageHead, Problem, Skeleton } from "../ui/base";
@@ -40,6 +41,7 @@ export function PromptPage() {
       <PageHead title={name} badge={shown && <><Badge mono>{shown.version}</Badge>{shown.is_active ? <Badge tone="good">Active</Badge> : <Badge outline>{sentence(shown.status ?? "draft")}</Badge>}</>} lead={shown ? (shown.description ?? <span className="faint">No description</span>) : <Skeleton width={300} />}>
         {!shown && <Coming />}
         {shown && <Button icon="edit" refused={name.startsWith("llmops/") ? "Built-in prompts cannot be changed." : refusal("editor")} onClick={() => setWriting(true)}>New version</Button>}
+        {shown && !shown.is_active && <Delete prompt={shown} deployed={deployed(shown.version).length > 0} />}
         {shown && !shown.is_active && <Activate prompt={shown} active={active} />}
       </PageHead>
       <div className="with-aside">
@@ -96,7 +98,7 @@ function Content({ prompt, deployed }: { prompt: Prompt; deployed: Schemas["Depl
             <dt>Hash</dt><dd><Hash of={prompt.hash} /></dd>
             <dt>Model</dt><dd className="mono">{prompt.model ?? "the caller’s"}</dd>
             <dt>Parameters</dt><dd className="mono">{parameters.map(([key, value]) => `${key} ${JSON.stringify(value)}`).join(", ") || "–"}</dd>
-            <dt>Deployed</dt><dd>{deployed.length === 0 ? <span className="faint">nowhere</span> : deployed.map(({ deployment }) => <Link key={`${deployment.name}/${deployment.environment}`} className="link" to="/deployments/$name" params={{ name: deployment.name }} search={{ environment: deployment.environment }}>{deployment.name} in {deployment.environment} </Link>)}</dd>
+            <dt>Deployed</dt><dd>{deployed.length === 0 ? <span className="faint">nowhere</span> : deployed.map(({ deployment }) => <div key={`${deployment.name}/${deployment.environment}`}><Link className="link" to="/deployments/$name" params={{ name: deployment.name }} search={{ environment: deployment.environment }}>{deployment.name} in {deployment.environment}</Link></div>)}</dd>
             <dt>Change</dt><dd>{prompt.change ?? <span className="faint">no note</span>}</dd>
             <dt>Author</dt><dd>{prompt.author ?? <span className="faint">unknown</span>}</dd>
             <dt>Written</dt><dd><Ago time={prompt.created_at} /></dd>
@@ -184,9 +186,53 @@ function Runs({ prompt }: { prompt: Prompt }) {
     { head: "Created", right: true, cell: (run) => <Ago time={run.created_at} /> },
   ];
   return (
-    <Card title={`Runs of ${prompt.version}`} flush>
+    <Card title={`Runs of ${prompt.version}`} flush aside={<Evaluate prompt={prompt} />}>
       <Table label="Runs" columns={columns} rows={runs.data} id={(run) => run.id} error={runs.error} expected={2} empty={<Empty title="This version was not evaluated yet" command={`llmops eval --target ${prompt.name}`} />} />
     </Card>
+  );
+}
+
+/** A run of this version, made like the newest one of the prompt. */
+function Evaluate({ prompt }: { prompt: Prompt }) {
+  const refusal = useRefusal();
+  const client = useQueryClient();
+  const navigate = useNavigate();
+  const { say, refused } = useSay();
+  const all = useQuery({ queryKey: ["runs", { prompt: prompt.name }, "newest"], queryFn: () => ok(api.GET("/api/v1/runs", { params: { query: { prompt: prompt.name, status: "completed", limit: 1 } } })) });
+  const like = all.data?.items[0];
+  const evaluate = useMutation({
+    mutationFn: (run: Run) => ok(api.POST("/api/v1/runs", { body: again(run, prompt.version) })),
+    onSuccess: (run) => {
+      void client.invalidateQueries({ queryKey: ["runs"] });
+      say(`${prompt.version} is evaluated on ${run.dataset}.`);
+      void navigate({ to: "/runs/$run", params: { run: run.id } });
+    },
+    onError: refused,
+  });
+  return <Button small kind="primary" icon="runs" refused={refusal("editor") || (!like && "There is no run of this prompt to go by: llmops eval makes the first.")} disabled={evaluate.isPending} onClick={() => like && evaluate.mutate(like)}>{evaluate.isPending ? "Starting…" : "Evaluate"}</Button>;
+}
+
+function Delete({ prompt, deployed }: { prompt: Prompt; deployed: boolean }) {
+  const [open, setOpen] = useState(false);
+  const refusal = useRefusal();
+  const client = useQueryClient();
+  const navigate = useNavigate();
+  const { say, refused } = useSay();
+  const remove = useMutation({
+    mutationFn: () => ok(api.DELETE("/api/v1/prompts/{name}/versions/{version}", { params: { path: { name: prompt.name, version: prompt.version } } })),
+    onSuccess: () => {
+      setOpen(false);
+      for (const key of ["prompt", "prompts"]) void client.invalidateQueries({ queryKey: [key] });
+      say(`${prompt.name}@${prompt.version} is deleted.`);
+      void navigate({ to: "/prompts/$name", params: { name: prompt.name } });
+    },
+    onError: refused,
+  });
+  return (
+    <>
+      <Button kind="danger" icon="trash" aria-label="Delete this version" refused={prompt.name.startsWith("llmops/") ? "Built-in prompts cannot be changed." : refusal("editor") || (deployed && "A deployment answers with it.")} onClick={() => setOpen(true)} />
+      <Confirm title={`Delete ${prompt.name}@${prompt.version}?`} open={open} onClose={() => setOpen(false)} onConfirm={() => remove.mutate()} action="Delete" danger busy={remove.isPending}><p>Runs that were made with it keep their manifests. Nobody can ask for this version any more.</p></Confirm>
+    </>
   );
 }
 

@@ -10,7 +10,8 @@ import { rolling } from "../lib/stats";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Card, Dot, Empty, PageHead, Problem, Skeleton, Tip } from "../ui/base";
 import { useSay } from "../ui/layers";
-import { severityTone } from "../ui/parts";
+import { PART, severityTone } from "../ui/parts";
+import { Judges } from "./judges";
 import { Filter } from "./runs";
 
 const route = getRouteApi("/quality");
@@ -18,6 +19,19 @@ type Point = Schemas["QualityPoint"];
 const WINDOW = 7;
 
 export function QualityPage() {
+  const { tab = "scores" } = route.useSearch();
+  return (
+    <>
+      <PageHead title="Quality" lead={tab === "judges" ? "How far the judges’ scores can be believed." : "Scores of completed runs over time, and what changed when they moved."}>
+        {tab === "scores" && <TestAlert />}
+      </PageHead>
+      <nav className="tabs" aria-label="Parts of quality">{([["scores", "Scores"], ["judges", "Judges"]] as const).map(([key, label]) => <Link key={key} to="/quality" search={{ tab: key === "scores" ? undefined : key }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{label}</Link>)}</nav>
+      {tab === "judges" ? <Judges /> : <Scores />}
+    </>
+  );
+}
+
+function Scores() {
   const search = route.useSearch();
   const navigate = route.useNavigate();
   const days = Number(search.days ?? 30);
@@ -31,9 +45,6 @@ export function QualityPage() {
   const points = quality.data?.points ?? [];
   return (
     <>
-      <PageHead title="Quality" lead="Scores of completed runs over time, and what changed when they moved.">
-        <TestAlert />
-      </PageHead>
       <div className="filters" role="search" aria-label="Filter">
         <select className="select" aria-label="Dataset" value={quality.data?.dataset ?? ""} onChange={(event) => set({ dataset: event.target.value || undefined, category: undefined })}>
           {quality.data?.datasets.length === 0 && <option value="">No dataset</option>}
@@ -87,7 +98,7 @@ function OverTime({ points, category, onCategory }: { points: Point[]; category:
         { label: `Mean of ${WINDOW} runs`, values: mean.map((band) => band?.value ?? null), colour: 2, dashed: true, points: false },
       ],
       marks: changes(points),
-      limits: [{ y: 0.8, label: "gate: overall 0.80", tone: "bad" }],
+      limits: [category ? { y: 0.72, label: "gate: category 0.72", tone: "bad" } : { y: 0.8, label: "gate: overall 0.80", tone: "bad" }],
       show: score,
     };
   }, [points, category]);
@@ -173,11 +184,11 @@ export function TestAlert() {
       setSent(true);
       void client.invalidateQueries({ queryKey: ["deliveries"] });
       const failed = answer.items.filter((one) => !one.ok);
-      if (answer.items.length === 0) say("No channel is configured", "bad", "Name one under alerts.channels in llmops.yaml: slack, webhook, pagerduty or email.");
+      if (answer.items.length === 0) say("No channel is configured", "bad", "Name one under channels in llmops.yaml: slack, webhook, pagerduty or email.");
       else if (failed.length > 0) say(`${failed[0]?.channel}: ${failed[0]?.error ?? "failed"}`, "bad", failed.length > 1 ? `and ${failed.length - 1} more` : undefined);
       else say(`The test alert reached ${answer.items.map((one) => one.channel).join(", ")}.`);
     },
     onError: refused,
   });
-  return <Button icon="alerts" refused={refusal("operator")} disabled={fire.isPending} onClick={() => fire.mutate()}>{fire.isPending ? "Sending…" : sent ? "Send another test alert" : "Send a test alert"}</Button>;
+  return <Button icon="alerts" refused={refusal("editor")} disabled={fire.isPending} onClick={() => fire.mutate()}>{fire.isPending ? "Sending…" : sent ? "Send another test alert" : "Send a test alert"}</Button>;
 }

@@ -50,11 +50,11 @@ export function Gate({ run }: { run: Run }) {
             {number("overall_min", "Least overall", "What the whole must reach")}
             {number("category_min", "Least category", "Without a baseline")}
           </div>
-          <div className="row"><Button kind="primary" type="submit" disabled={!final || gate.isPending}>{gate.isPending ? "Deciding…" : "Decide"}</Button><span className="faint">{final ? <>In CI: <code>llmops gate {run.id}</code> with the rules of llmops.yaml. The verdict becomes the run’s tag.</> : "The run must be finished first."}</span></div>
+          <div className="row wrap"><Button kind="primary" type="submit" disabled={!final || gate.isPending}>{gate.isPending ? "Deciding…" : "Decide"}</Button><span className="faint grow" style={{ minWidth: 220 }}>{final ? <>In CI: <code>llmops gate {run.id}</code> with the rules of llmops.yaml. The verdict becomes the run’s tag.</> : "The run must be finished first."}</span></div>
         </form>
       </Card>
       {gate.isError && <Problem error={gate.error} />}
-      {gate.data ? <Report report={gate.data} /> : <Empty title="Checks and evidence appear here">Every check is shown with the baseline’s number, this run’s, the limit and the interval of the difference.</Empty>}
+      {gate.data ? <Report report={gate.data} /> : <Empty title={run.tags?.gate ? "Decide again to see why" : "Checks and evidence appear here"}>Every check is shown with the baseline’s number, this run’s, the limit and the interval of the difference.</Empty>}
     </>
   );
 }

@@ -4,7 +4,7 @@ import { useEffect } from "react";
 import type { Run, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { Interval } from "../charts/frame";
-import { money, ms, plural, score, sentence, words } from "../lib/format";
+import { latency, money, ms, plural, score, sentence, words } from "../lib/format";
 import { Badge, Button, Card, Copy, Empty, Problem, Skeleton } from "../ui/base";
 import { WordDiff } from "../ui/diff";
 import { Judgement } from "../ui/judgement";
@@ -45,7 +45,7 @@ export function Samples({ run }: { run: Run }) {
     { head: "Category", wide: true, cell: (row) => <span className="nowrap">{words(row.category)}</span> },
     { head: "Why", cell: (row) => <span className="muted">{words(row.outcome.status === "errored" ? row.outcome.reason : (row.outcome.failures ?? []).join(", ")) || <span className="faint wide-only">–</span>}</span> },
     { head: "Answer", wide: true, cell: (row) => <div className="truncate muted" style={{ maxWidth: 280 }}>{row.output || <span className="faint">empty</span>}</div> },
-    { head: "Latency", right: true, wide: true, cell: (row) => (row.cached ? <span className="faint">cached</span> : ms(row.latency_ms)) },
+    { head: "Latency", right: true, wide: true, cell: (row) => (row.cached ? <span className="faint">cached</span> : latency(row.latency_ms)) },
   ];
   const categories = Object.keys(run.results?.categories ?? {}).filter(Boolean);
   return (

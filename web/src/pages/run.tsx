@@ -1,13 +1,14 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Link, getRouteApi } from "@tanstack/react-router";
+import { Link, getRouteApi, useNavigate } from "@tanstack/react-router";
 import type { Run, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { Histogram, Interval } from "../charts/frame";
-import { moment, money, ms, percent, plural, score, sentence, whole, words } from "../lib/format";
+import { again } from "../lib/again";
+import { latency, moment, money, ms, percent, plural, score, sentence, whole, words } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Bar, Button, Callout, Card, Coming, Empty, Est, PageHead, Problem, Skeleton } from "../ui/base";
 import { useCrumb } from "../ui/crumb";
-import { Confirm, useSay } from "../ui/layers";
+import { Confirm, Menu, useSay } from "../ui/layers";
 import { Hash, PromptLink, RunStatus, Verdict, PART } from "../ui/parts";
 import { useState } from "react";
 import { Gate } from "./run-gate";
@@ -69,6 +70,7 @@ function Actions({ run }: { run: Run }) {
   const { say, refused } = useSay();
   const client = useQueryClient();
   const [promoting, setPromoting] = useState(false);
+  const navigate = useNavigate();
   const done = (what: string) => (fresh: Run) => {
     client.setQueryData(["run", run.id], fresh);
     void client.invalidateQueries({ queryKey: ["runs"] });
@@ -86,8 +88,38 @@ function Actions({ run }: { run: Run }) {
     },
     onError: refused,
   });
+  const collect = useMutation({
+    mutationFn: () => ok(api.POST("/api/v1/reviews/collect", { body: { run: run.id } })),
+    onSuccess: ({ added, known }) => {
+      void client.invalidateQueries({ queryKey: ["review"] });
+      say(added > 0 ? `${plural(added, "answer")} came into the review queue.` : known > 0 ? "What its judges are unsure of is in the queue already." : "Its judges are sure of every answer.");
+    },
+    onError: refused,
+  });
+  const repeat = useMutation({
+    mutationFn: () => ok(api.POST("/api/v1/runs", { body: again(run, run.prompt_version ?? undefined) })),
+    onSuccess: (fresh) => {
+      void client.invalidateQueries({ queryKey: ["runs"] });
+      say("The run has begun.");
+      void navigate({ to: "/runs/$run", params: { run: fresh.id } });
+    },
+    onError: refused,
+  });
+  const judged = Object.keys(run.results?.judges ?? {}).length > 0;
   return (
     <>
+      {run.status === "completed" && (
+        <Menu
+          label="More"
+          items={[
+            { label: "Run it again, on the newest samples", refused: refusal("editor"), onSelect: () => repeat.mutate() },
+            ...(judged ? ([
+              { label: "Queue what judges are unsure of", refused: refusal("editor"), onSelect: () => collect.mutate() },
+              { label: "Compare its judge with people…", refused: refusal("editor"), onSelect: () => void navigate({ to: "/judges/new", search: { run: run.id } }) },
+            ] as const) : []),
+          ]}
+        />
+      )}
       {run.status === "completed" && !isBaseline && <Link className="btn" to="/compare" search={{ a: "baseline", b: run.id }}>Compare with the baseline</Link>}
       {(run.status === "running" || run.status === "pending") && <Button icon="stop" refused={refusal("editor")} disabled={cancel.isPending} onClick={() => cancel.mutate()}>Stop</Button>}
       {(run.status === "pending" || run.status === "failed" || run.status === "cancelled") && <Button icon="runs" refused={refusal("editor")} disabled={start.isPending} onClick={() => start.mutate()}>{run.status === "pending" ? "Start" : "Resume"}</Button>}
@@ -121,7 +153,7 @@ function Summary({ run }: { run: Run }) {
       <div className="grid cards">
         <div className="card stat"><span className="name">Overall score</span><span className="value">{results.overall ? score(results.overall.value) : "–"}</span><span className="note">{results.overall ? `${score(results.overall.lower)}–${score(results.overall.upper)} · n ${results.overall.n}` : "No metric has a weight"}</span></div>
         <div className="card stat"><span className="name">Samples that passed</span><span className="value">{percent(results.pass_rate.value)}<small>{results.passed_samples} of {results.total_samples - results.errored_samples}</small></span><span className="note">{percent(results.pass_rate.lower)}–{percent(results.pass_rate.upper)} · n {results.pass_rate.n}{results.errored_samples > 0 && <span className="bad"> · {results.errored_samples} errored</span>}</span></div>
-        <div className="card stat"><span className="name">Latency</span><span className="value">{ms(results.latency?.p50_ms)}<small>median</small></span><span className="note">{results.latency ? `95 % below ${ms(results.latency.p95_ms)} · n ${results.latency.n}` : "Nothing was called"}</span></div>
+        <div className="card stat"><span className="name">Latency</span><span className="value">{latency(results.latency?.p50_ms)}<small>median</small></span><span className="note">{results.latency ? `95 % below ${latency(results.latency.p95_ms)} · n ${results.latency.n}` : "Nothing was called"}</span></div>
         <div className="card stat"><span className="name">Cost</span><span className="value">{money(spend.target_cost + spend.judge_cost)}</span><span className="note">{money(spend.target_cost)} answers · {money(spend.judge_cost)} judges · {whole(spend.prompt_tokens + spend.completion_tokens)} tokens{spend.cached > 0 && ` · ${spend.cached} cached`}</span></div>
       </div>
       <div className="grid wide-left">

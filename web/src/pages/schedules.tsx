@@ -1,15 +1,17 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, getRouteApi } from "@tanstack/react-router";
+import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { moment, sentence, words } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Card, Empty, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
-import { Dialog, useSay } from "../ui/layers";
+import { Confirm, Dialog, useSay } from "../ui/layers";
 import { RunLink } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { Table } from "../ui/table";
+import { NewSchedule } from "./schedule-new";
 
 const route = getRouteApi("/schedules");
 type Schedule = Schemas["Schedule"];
@@ -29,6 +31,7 @@ export function SchedulesPage() {
   const schedules = useQuery({ queryKey: ["schedules"], queryFn: () => ok(api.GET("/api/v1/schedules", { params: { query: { limit: 200 } } })) });
   const refusal = useRefusal();
   const act = useAct();
+  const [making, setMaking] = useState(false);
   const columns: Column<Schedule>[] = [
     { head: "Schedule", cell: (one) => <span className="row tight"><Link className="cover" to="/schedules" search={{ schedule: one.name }} replace>{one.name}</Link>{one.paused && <Badge tone="warn">Paused</Badge>}{one.origin === "config" && <Badge>llmops.yaml</Badge>}</span> },
     { head: "When", cell: (one) => <span className="mono">{one.cron ?? `every ${one.every}`}</span> },
@@ -39,8 +42,11 @@ export function SchedulesPage() {
   ];
   return (
     <>
-      <PageHead title="Schedules" lead="What starts by itself: runs, and whatever else a schedule names." />
+      <PageHead title="Schedules" lead="What starts by itself: evaluations, rehearsals of a rollback, the report on feedback.">
+        <Button kind="primary" icon="plus" refused={refusal("operator")} onClick={() => setMaking(true)}>New schedule</Button>
+      </PageHead>
       <Card label="Schedules" flush><Table label="Schedules" columns={columns} rows={schedules.data?.items} id={(one) => one.name} error={schedules.error} retry={() => void schedules.refetch()} empty={<Empty title="Nothing is scheduled" command="llmops schedule add nightly --suite default --cron '0 3 * * *'">A suite in llmops.yaml may also name its own: <code>schedule: "@daily"</code>.</Empty>} /></Card>
+      {making && <NewSchedule onClose={() => setMaking(false)} />}
       {open && <ScheduleDialog name={open} onClose={() => void navigate({ search: {}, replace: true })} />}
     </>
   );
@@ -70,7 +76,7 @@ function ScheduleDialog({ name, onClose }: { name: string; onClose: () => void }
   const firings = useQuery({ queryKey: ["schedules", name, "firings"], queryFn: () => ok(api.GET("/api/v1/schedules/{schedule}/firings", { params: { path: { schedule: name }, query: { limit: 30 } } })) });
   const one = found.data;
   return (
-    <Dialog title={name} shape="drawer" open onClose={onClose}>
+    <Dialog title={name} shape="drawer" open onClose={onClose} footer={one && <Remove schedule={one} onDone={onClose} />}>
       {found.isError ? <Problem error={found.error} /> : !one ? <Skeleton height={160} /> : (
         <>
           <dl className="facts">
@@ -92,5 +98,28 @@ function ScheduleDialog({ name, onClose }: { name: string; onClose: () => void }
         </>
       )}
     </Dialog>
+  );
+}
+
+function Remove({ schedule, onDone }: { schedule: Schedule; onDone: () => void }) {
+  const [asked, setAsked] = useState(false);
+  const refusal = useRefusal();
+  const client = useQueryClient();
+  const { say, refused } = useSay();
+  const remove = useMutation({
+    mutationFn: () => ok(api.DELETE("/api/v1/schedules/{schedule}", { params: { path: { schedule: schedule.name } } })),
+    onSuccess: () => {
+      void client.invalidateQueries({ queryKey: ["schedules"] });
+      say(`${schedule.name} is removed. Its runs stay.`);
+      onDone();
+    },
+    onError: refused,
+  });
+  const no = refusal("operator") || (schedule.origin === "config" && "It stands in llmops.yaml: take it out there.");
+  return (
+    <>
+      <Button kind="danger" icon="trash" refused={no} onClick={() => setAsked(true)}>Remove</Button>
+      <Confirm title={`Remove ${schedule.name}?`} open={asked} onClose={() => setAsked(false)} onConfirm={() => remove.mutate()} action="Remove" danger busy={remove.isPending}><p>It starts nothing any more, and the list of its firings goes. Runs that it started stay.</p></Confirm>
+    </>
   );
 }

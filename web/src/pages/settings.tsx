@@ -1,10 +1,12 @@
-import { useQuery } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
+import { useState } from "react";
 import { api, includes, ok } from "../api/client";
 import { useFrame, useTheme } from "../frame";
-import { moment, sentence } from "../lib/format";
-import { signOut, useSession } from "../session";
-import { Badge, Button, Card, Empty, PageHead, Problem, Skeleton } from "../ui/base";
+import { moment, plural, sentence } from "../lib/format";
+import { signOut, useRefusal, useSession } from "../session";
+import { Badge, Button, Callout, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
+import { Confirm, useSay } from "../ui/layers";
 
 export function SettingsPage() {
   const session = useSession();
@@ -34,6 +36,7 @@ export function SettingsPage() {
             <div className="table-wrap"><table className="table compact" aria-label="Baselines"><tbody>{baselines.data.items.map((one) => <tr key={one.dataset}><td>{one.dataset}</td><td><Link className="hover-link" to="/runs/$run" params={{ run: one.run.id }}>{one.run.name}</Link></td></tr>)}</tbody></table></div>
           )}
         </Card>
+        <Erase />
         </div>
         <div className="stack spaced">
         <Card title="Server">
@@ -45,11 +48,63 @@ export function SettingsPage() {
           </dl>
         </Card>
         <Card title="Alert channels" aside={<Link className="link" to="/alerts" search={{ tab: "channels" }}>Messages</Link>}>
-          {channels.isError ? <Problem error={channels.error} /> : !channels.data ? <Skeleton height={40} /> : channels.data.items.length === 0 ? <p className="muted">None. Name one under <code>alerts.channels</code>.</p> : <div className="row wrap">{channels.data.items.map((one) => <Badge key={one.name} tone={one.resolved ? "good" : "bad"}>{one.name} · {one.kind}</Badge>)}</div>}
+          {channels.isError ? <Problem error={channels.error} /> : !channels.data ? <Skeleton height={40} /> : channels.data.items.length === 0 ? <p className="muted">None. Name one under <code>channels</code>.</p> : <div className="row wrap">{channels.data.items.map((one) => <Badge key={one.name} tone={one.resolved ? "good" : "bad"}>{one.name} · {one.kind}</Badge>)}</div>}
         </Card>
+        <Configuration />
         {projects.data && <Card title="Projects" flush><div className="table-wrap"><table className="table compact" aria-label="Projects"><tbody>{projects.data.items.map((one) => <tr key={one.id}><td className="mono">{one.id}</td><td>{one.name}</td><td className="right">{one.created_at > "1971" && moment(one.created_at)}</td></tr>)}</tbody></table></div></Card>}
         </div>
       </div>
     </>
+  );
+}
+
+/** Reads llmops.yaml again, and says what came of it. */
+function Configuration() {
+  const refusal = useRefusal();
+  const client = useQueryClient();
+  const reload = useMutation({ mutationFn: () => ok(api.POST("/api/v1/config/reload")), onSuccess: () => void client.invalidateQueries() });
+  const list = (names: string[]) => names.map((name, i) => <span key={name}>{i > 0 && ", "}<code>{name}</code></span>);
+  return (
+    <Card title="Configuration" aside={<Button small refused={refusal("operator")} disabled={reload.isPending} onClick={() => reload.mutate()}>{reload.isPending ? "Reading…" : "Read llmops.yaml again"}</Button>}>
+      {reload.isError ? <Problem error={reload.error} /> : !reload.data ? <p className="muted">After a change of the file: it is checked first, and what is wrong changes nothing.</p> : (
+        <Callout tone={reload.data.needs_restart.length > 0 ? "warn" : "good"}>
+          {reload.data.applied.length + reload.data.needs_restart.length === 0 ? "Nothing has changed." : <>{reload.data.applied.length > 0 && <div>Holds from now on: {list(reload.data.applied)}</div>}{reload.data.needs_restart.length > 0 && <div>Holds once the server is started again: {list(reload.data.needs_restart)}</div>}</>}
+        </Callout>
+      )}
+    </Card>
+  );
+}
+
+/** Deletes what is kept of a user's calls. */
+function Erase() {
+  const [user, setUser] = useState("");
+  const [asked, setAsked] = useState(false);
+  const refusal = useRefusal();
+  const client = useQueryClient();
+  const { say, refused } = useSay();
+  const erase = useMutation({
+    mutationFn: () => ok(api.POST("/api/v1/records/erase", { body: { user: user.trim() } })),
+    onSuccess: (erased) => {
+      setAsked(false);
+      setUser("");
+      void client.invalidateQueries();
+      say(`Deleted: ${[plural(erased.records, "record"), plural(erased.feedback ?? 0, "piece of feedback", "pieces of feedback"), plural(erased.review_items ?? 0, "item of the queue", "items of the queue")].join(", ")}.`);
+    },
+    onError: refused,
+  });
+  return (
+    <Card title="Erase a user">
+      <form
+        className="stack"
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (user.trim() && !refusal("admin")) setAsked(true);
+        }}
+      >
+        <Field label="User" help="Records, feedback and items of the review queue are deleted. Samples that people made of them stay">{(props) => <input {...props} className="input" value={user} onChange={(event) => setUser(event.target.value)} placeholder="user-17" />}</Field>
+        <div><Button type="submit" kind="danger" refused={refusal("admin")} disabled={!user.trim()}>Erase</Button></div>
+      </form>
+      <Confirm title={`Erase everything of ${user.trim()}?`} open={asked} onClose={() => setAsked(false)} onConfirm={() => erase.mutate()} action="Erase" danger busy={erase.isPending}><p>It cannot be taken back.</p></Confirm>
+    </Card>
   );
 }

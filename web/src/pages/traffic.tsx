@@ -10,9 +10,10 @@ import { hourly } from "../lib/traffic";
 import { Ago, Badge, Button, Card, Copy, Empty, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { Dialog, useSay } from "../ui/layers";
-import { Hash } from "../ui/parts";
+import { Hash, PART } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { ListFoot, Table } from "../ui/table";
+import { Feedback } from "./feedback";
 import { Filter } from "./runs";
 
 const route = getRouteApi("/traffic");
@@ -26,8 +27,22 @@ function OutcomeBadge({ of }: { of: Call["outcome"] }) {
 
 export function TrafficPage() {
   const search = route.useSearch();
+  const { tab = "calls", record } = search;
   const navigate = route.useNavigate();
-  const { record, hours: hoursText, ...filter } = search;
+  return (
+    <>
+      <PageHead title="Traffic" lead={tab === "feedback" ? "What people say of answers, and what can be made of it." : "Every call through the gateway."} />
+      <nav className="tabs" aria-label="Parts of traffic">{(["calls", "feedback"] as const).map((key) => <Link key={key} to="/traffic" search={{ tab: key === "calls" ? undefined : key, deployment: search.deployment }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{sentence(key)}</Link>)}</nav>
+      {tab === "feedback" ? <Feedback /> : <Calls />}
+      {record && <CallDrawer id={record} onClose={() => void navigate({ search: (old) => ({ ...old, record: undefined }), replace: true })} />}
+    </>
+  );
+}
+
+function Calls() {
+  const search = route.useSearch();
+  const navigate = route.useNavigate();
+  const { record: _, tab: __, by: ___, days: ____, hours: hoursText, ...filter } = search;
   const hours = Number(hoursText ?? 24);
   const set = (part: Record<string, string | undefined>) => void navigate({ search: (old) => ({ ...old, ...part }), replace: true });
   const records = useInfiniteQuery({
@@ -54,21 +69,19 @@ export function TrafficPage() {
   ];
   return (
     <>
-      <PageHead title="Traffic" lead="Every call through the gateway.">
-        <Button onClick={() => void records.refetch()} disabled={records.isFetching}>{records.isFetching ? "Reading…" : "Read again"}</Button>
-      </PageHead>
       <Sums deployment={search.deployment} environment={search.environment} hours={hours} setHours={(n) => set({ hours: n === 24 ? undefined : String(n) })} />
       <div className="filters" role="search" aria-label="Filter calls">
         <select className="select" aria-label="Outcome" value={search.outcome ?? ""} onChange={(event) => set({ outcome: event.target.value || undefined })}><option value="">Any outcome</option>{Object.entries(OUTCOMES).map(([key, [, label]]) => <option key={key} value={key}>{label}</option>)}</select>
         <label className="check"><input type="checkbox" checked={search.soft === "true"} onChange={(event) => set({ soft: event.target.checked ? "true" : undefined })} />Soft failures only</label>
         {(["deployment", "model", "user", "session"] as const).map((name) => <Filter key={name} name={name} placeholder={sentence(name)} value={search[name] ?? ""} onChange={(value) => set({ [name]: value || undefined })} />)}
         {filtered && <Button kind="quiet" onClick={() => void navigate({ search: { hours: hoursText } })}>Clear</Button>}
+        <span className="grow" />
+        <Button onClick={() => void records.refetch()} disabled={records.isFetching}>{records.isFetching ? "Reading…" : "Read again"}</Button>
       </div>
       <Card label="Calls" flush>
         <Table label="Calls" columns={columns} rows={rows} id={(call) => call.id} error={records.error} retry={() => void records.refetch()} empty={filtered ? <Empty title="No call fits" action={<Button onClick={() => void navigate({ search: {} })}>Clear the filters</Button>} /> : <Empty title="No calls yet" command={curl("/v1/chat/completions", { model: "support-bot", messages: [{ role: "user", content: "Hello" }] })}>Point an OpenAI client’s base URL at this server’s <code>/v1</code>.</Empty>} />
         {rows && rows.length > 0 && <ListFoot shown={rows.length} more={records.hasNextPage} loading={records.isFetchingNextPage} onMore={() => void records.fetchNextPage()} what={rows.length === 1 ? "call" : "calls"} />}
       </Card>
-      {record && <CallDrawer id={record} onClose={() => set({ record: undefined })} />}
     </>
   );
 }
@@ -155,7 +168,7 @@ function FeedbackOn({ request }: { request: string }) {
       <div className="row"><h3>Feedback</h3><Button small disabled={give.isPending} onClick={() => give.mutate("up")}>Good answer</Button><Button small disabled={give.isPending} onClick={() => give.mutate("down")}>Bad answer</Button></div>
       {said.data.items.map((one) => (
         <div key={one.id} className="message">
-          <header>{one.thumb && <Badge tone={one.thumb === "up" ? "good" : "bad"}>{one.thumb === "up" ? "thumb up" : "thumb down"}</Badge>}{one.rating && <Badge>{one.rating.value} of {one.rating.scale}</Badge>}{one.label && <Badge outline>{one.label}</Badge>}<span className="grow" /><Ago time={one.at} /></header>
+          <header>{one.thumb && <Badge tone={one.thumb === "up" ? "good" : "bad"}>{one.thumb === "up" ? "Thumb up" : "Thumb down"}</Badge>}{one.rating && <Badge>{one.rating.value} of {one.rating.scale}</Badge>}{one.label && <Badge outline>{one.label}</Badge>}<span className="grow" /><Ago time={one.at} /></header>
           {(one.comment || one.correction) && <div>{one.comment}{one.correction && <div className="good">{one.correction}</div>}</div>}
         </div>
       ))}
@@ -171,7 +184,11 @@ function Waterfall({ call }: { call: Call }) {
     rows.push({ label: attempt.model, from: at, to: at + attempt.ms, tone: attempt.error || (attempt.status ?? 200) >= 400 ? "var(--bad)" : "var(--series-1)", note: attempt.error ?? (attempt.status ? String(attempt.status) : "no answer") });
     at += attempt.ms;
   }
-  if (call.total_ms > at + 0.5) rows.push({ label: call.stream ? "rest of the stream" : "rest of the answer", from: Math.max(at, call.first_byte_ms ?? at), to: call.total_ms, tone: "var(--series-2)", note: "" });
+  if (call.first_byte_ms != null && call.first_byte_ms > at + 0.5) {
+    rows.push({ label: "until the first byte", from: at, to: call.first_byte_ms, tone: "var(--text-3)", note: "" });
+    at = call.first_byte_ms;
+  }
+  if (call.total_ms > at + 0.5) rows.push({ label: call.stream ? "rest of the stream" : "rest of the answer", from: at, to: call.total_ms, tone: "var(--series-2)", note: "" });
   const all = Math.max(call.total_ms, at, 0.001);
   return (
     <div className="table-wrap">

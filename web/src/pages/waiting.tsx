@@ -1,11 +1,14 @@
-// What stands in the way of a deployment: promotions that wait for a second key, and open incidents.
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+// What stands in the way of a deployment: promotions that wait for a second key, open incidents, releases under way.
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
+import type { ReactNode } from "react";
 import { api, ok } from "../api/client";
 import { useRefusal, useSession } from "../session";
-import { Ago, Button, Callout } from "../ui/base";
+import { Ago, Button, Callout, Skeleton } from "../ui/base";
 import { useSay } from "../ui/layers";
 import { ManifestLine } from "../ui/manifest";
+import { titleOf } from "./incidents";
+import { releasesQuery } from "./releases";
 
 interface Place {
   deployment?: string | undefined;
@@ -14,13 +17,15 @@ interface Place {
 
 const fits = ({ deployment, environment }: Place, one: Required<Place>) => (!deployment || one.deployment === deployment) && (!environment || one.environment === environment);
 
-export function Waiting(place: Place) {
+/** It stands above what it is about, which waits for it: nothing moves when it comes. */
+export function Waiting({ children, ...place }: Place & { children: ReactNode }) {
   const client = useQueryClient();
   const session = useSession();
   const refusal = useRefusal();
   const { say, refused } = useSay();
   const approvals = useQuery({ queryKey: ["deployments", "approvals"], queryFn: () => ok(api.GET("/api/v1/approvals", { params: { query: { limit: 100 } } })) });
-  const incidents = useQuery({ queryKey: ["deployments", "incidents"], queryFn: () => ok(api.GET("/api/v1/incidents", { params: { query: { limit: 100 } } })) });
+  const incidents = useQuery({ queryKey: ["incidents", "first"], queryFn: () => ok(api.GET("/api/v1/incidents", { params: { query: { limit: 100 } } })) });
+  const releases = useInfiniteQuery(releasesQuery);
   const decide = useMutation({
     mutationFn: async ({ approval, what }: { approval: string; what: "approve" | "reject" }): Promise<unknown> => ok(api.POST(`/api/v1/approvals/{approval}/${what}`, { params: { path: { approval } } })),
     onSuccess: (_, { what }) => {
@@ -29,11 +34,13 @@ export function Waiting(place: Place) {
     },
     onError: refused,
   });
+  const under = releases.data?.pages.flatMap((page) => page.items).filter((one) => one.status === "open" && fits(place, { deployment: one.deployment, environment: "production" }));
+  if (approvals.isPending || incidents.isPending || releases.isPending) return <Skeleton height={420} />;
   return (
     <>
       {incidents.data?.items.filter((one) => !one.closed_at && fits(place, one)).map((one) => (
-        <Callout key={one.id} tone="bad">
-          <strong>{one.title ?? "An incident"} on <Link className="hover-link" to="/deployments/$name" params={{ name: one.deployment }} search={{ environment: one.environment }}>{one.deployment}</Link> in {one.environment}.</strong> Opened <Ago time={one.opened_at} /> by {one.opened_by}; nothing is promoted before <code>llmops incident close</code>.
+        <Callout key={one.id} tone="bad" action={<Link className="btn small" to="/incidents/$id" params={{ id: one.id }}>To the incident</Link>}>
+          <strong>{titleOf(one)}.</strong> An incident is open on {one.deployment} in {one.environment}, since <Ago time={one.opened_at} />, by {one.opened_by}. Nothing is promoted there until it is closed.
         </Callout>
       ))}
       {approvals.data?.items.filter((one) => one.status === "pending" && fits(place, one)).map((one) => {
@@ -45,6 +52,12 @@ export function Waiting(place: Place) {
           </Callout>
         );
       })}
+      {under?.map((one) => (
+        <Callout key={one.id} tone={one.step === "approval" ? "warn" : "info"} action={<Link className={`btn small ${one.step === "approval" ? "primary" : ""}`} to="/releases/$id" params={{ id: one.id }}>To the release</Link>}>
+          <strong>{one.step === "approval" ? `The release of ${one.deployment} waits for an approval.` : `A release of ${one.deployment} is on its way, at the step ${one.step}.`}</strong> {one.label}, begun <Ago time={one.created_at} /> by {one.created_by}.
+        </Callout>
+      ))}
+      {children}
     </>
   );
 }

@@ -93,20 +93,22 @@ interface MenuItem {
   onSelect: () => void;
   danger?: boolean;
   disabled?: boolean;
+  /** Why it cannot be chosen; it stands below the words. */
+  refused?: string | false | undefined;
 }
 
 export function Menu({ label, items, children }: { label: string; items: (MenuItem | "rule")[]; children?: ReactNode }) {
   return (
     <DropdownMenu.Root modal={false}>
-      <DropdownMenu.Trigger asChild>{children ?? <Button kind="quiet" icon="dots" aria-label={label} />}</DropdownMenu.Trigger>
+      <DropdownMenu.Trigger asChild>{children ?? <Button icon="dots" aria-label={label} />}</DropdownMenu.Trigger>
       <DropdownMenu.Portal>
         <DropdownMenu.Content className="menu" align="end" sideOffset={4} collisionPadding={8}>
           {items.map((item, i) =>
             item === "rule" ? (
               <hr key={i} />
             ) : (
-              <DropdownMenu.Item key={i} className={item.danger ? "danger" : ""} disabled={item.disabled ?? false} onSelect={item.onSelect}>
-                {item.label}
+              <DropdownMenu.Item key={i} className={item.danger ? "danger" : ""} disabled={Boolean(item.disabled || item.refused)} onSelect={item.onSelect}>
+                <span>{item.label}{item.refused && <span className="why">{item.refused}</span>}</span>
               </DropdownMenu.Item>
             ),
           )}
@@ -144,7 +146,7 @@ export function ToastProvider({ children }: { children: ReactNode }) {
       <div className="toasts" role="status" aria-live="polite">
         {toasts.map((toast) => (
           <div key={toast.id} className="toast">
-            <span className={toast.tone}><Icon name={toast.tone === "bad" ? "warning" : "check"} /></span>
+            <span className={toast.tone}><Icon name={toast.tone === "good" ? "check" : "warning"} /></span>
             <div className="grow">
               <div>{toast.text}</div>
               {toast.hint && <div className="muted">{toast.hint}</div>}
