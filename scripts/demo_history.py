@@ -212,6 +212,17 @@ class Past:
                        "judge": {"model": "judge/judge", "both_orders": True}, "bodies": "keep",
                        "promote": {"net_win": 0.02, "approval": True}}})
 
+    def calibrate(self, api, run):
+        """Two people label answers of a run, and agree with its judge on most of them."""
+        labels = []
+        for result in api.get(f"/api/v1/runs/{run}/results?limit=200")["items"]:
+            if result["outcome"]["status"] != "scored" or self.rng.random() < 0.2:
+                continue
+            good = (result["outcome"]["scores"]["judge"]["score"] >= 0.7) == (self.rng.random() < 0.93)
+            labels += [{"sample_id": result["sample_id"], "rater": rater, "score": int(good == (self.rng.random() < 0.96))}
+                       for rater in ("dana", "lee")]
+        api.post("/api/v1/judges/calibrations", {"run": run, "metric": "judge", "labels": labels})
+
     def incident(self, api):
         opened = api.post("/api/v1/incidents", {
             "deployment": "support-bot", "title": "The bot reads out other customers' addresses", "rollback": True})["incident"]
@@ -242,6 +253,8 @@ class Past:
             self.canary(api)
         elif day == DAYS - 1:
             self.schedule(api)
+            # It waits at the gate: the new version was not evaluated yet.
+            api.post("/api/v1/releases/support-bot", {"prompt": "support-bot@1.0.1", "model": "sim/support-small"})
         if day >= EXPERIMENT:
             self.observe(api, day, at)
 
@@ -264,6 +277,8 @@ class Past:
                 self.customers.traffic(api, CALLS + day + (MORE if day >= CANARY else 0))
                 if run:
                     self.decide(api, run, day)
+                if run and day == REGRESSION:
+                    self.calibrate(api, run)
 
     def schedule(self, api):
         api.post("/api/v1/schedules", {

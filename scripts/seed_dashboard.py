@@ -187,6 +187,9 @@ def traffic(api, calls=60):
         api.post("/v1/chat/completions", body, refused=(400, 403, 404, 422, 502, 503))
 
 
+COMMENTS = ["That is not what I asked.", "The price of delivery is wrong.", "This is not what I asked for.", "Delivery costs less: wrong price."]
+
+
 def feedback(api):
     for _ in range(100):  # records are written a little after their answers
         records = api.get("/api/v1/records?limit=60&deployment=support-bot")["items"]
@@ -194,10 +197,14 @@ def feedback(api):
             break
         time.sleep(0.1)
     records = [r for r in records if r["outcome"] == "ok"]
+    complained = set()
     for i, record in enumerate(records):
-        said = {"request_id": record["id"], "idempotency_key": f"seed-{i}", "thumb": "down" if i % 6 == 5 else "up"}
-        if i % 12 == 11:
-            said["comment"] = "That is not what I asked."
+        question = json.loads(record["request_body"])["messages"][-1]["content"]
+        bad = i >= 5 and question not in complained
+        said = {"request_id": record["id"], "idempotency_key": f"seed-{i}", "thumb": "down" if bad else "up"}
+        if bad:
+            said["comment"] = COMMENTS[len(complained) % len(COMMENTS)]
+            complained.add(question)
         if i == 5:
             said["correction"] = "Water a fern twice a week; keep the soil moist."
         api.post("/api/v1/feedback", said)
@@ -288,6 +295,44 @@ def experiment(api):
     return answer
 
 
+def calibrations(api, run):
+    """Two people label answers of a run; they agree with its judge on most of them."""
+    rng = random.Random(3)
+    labels = []
+    for result in api.get(f"/api/v1/runs/{run['id']}/results?limit=200")["items"]:
+        if result["outcome"]["status"] != "scored" or rng.random() < 0.2:
+            continue
+        good = (result["outcome"]["scores"]["judge"]["score"] >= 0.7) == (rng.random() < 0.92)
+        for rater in ("dana", "lee"):
+            labels.append({"sample_id": result["sample_id"], "rater": rater, "score": int(good == (rng.random() < 0.95))})
+    api.post("/api/v1/judges/calibrations", {"run": run["id"], "metric": "judge", "labels": labels})
+
+
+def releases(api, run):
+    """One that somebody gave up at the gate, and one that waits for an approval."""
+    api.post("/api/v1/deployments/order-desk/deploy", {
+        "prompt": "support-bot@1.1.0", "model": "sim/support-small", "reason": "Answers about orders"})
+    api.post("/api/v1/releases/support-bot", {"prompt": "support-bot@1.1.0", "model": "sim/support-small"})
+    api.post("/api/v1/releases/support-bot/cancel", {"reason": "Refusals fell in the gate"})
+    api.post("/api/v1/releases/order-desk", {"manifest_hash": run["spec"]["manifest_id"]})
+    time.sleep(0.6)  # the gateway learns of staging
+    for i in range(24):
+        api.post("/v1/chat/completions", {"model": "order-desk@staging", "messages": [{"role": "user", "content": QUESTIONS[i % 6]}]})
+    for _ in range(100):
+        if api.post("/api/v1/releases/order-desk/advance")["step"] == "experiment":
+            break
+        time.sleep(0.1)
+    api.post("/api/v1/releases/order-desk/waive", {"step": "experiment", "reason": "Too few users to tell within a month"})
+
+
+def incidents(api):
+    """One that is closed, and one that somebody looks into."""
+    done = api.post("/api/v1/incidents", {"deployment": "support-bot", "title": "Refusals are gone since the shorter prompt"})["incident"]
+    api.post(f"/api/v1/incidents/{done['id']}/notes", {"text": "Rule 4 was lost in 1.1.0; 1.0.0 answers again."})
+    api.post(f"/api/v1/incidents/{done['id']}/close", {"resolution": "Rolled back to 1.0.0."})
+    api.post("/api/v1/incidents", {"deployment": "plant-care", "title": "Calls a lily safe for cats"})
+
+
 def alerts(api, run):
     api.post("/api/v1/alerts", {
         "type": "regression", "severity": "critical", "source": "evaluation", "source_id": run, "metric": "refusal_behavior",
@@ -321,6 +366,9 @@ def main():
     feedback(api)
     canaries(api)
     experiment(api)
+    calibrations(api, made[-1])
+    releases(api, made[0])
+    incidents(api)
     alerts(api, made[-1]["id"])
     schedules(api)
     api.post("/api/v1/keys", {"name": "ci", "role": "editor"})

@@ -1,0 +1,121 @@
+// Signing in, the size of the shell, the keyboard, addresses, events.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { api, base, browser, click, go, ids, key, page, see } from "./browser.mjs";
+
+test("a key signs in, and a wrong one does not", async () => {
+  await page.goto(`${base}/runs?status=completed`);
+  await page.getByLabel("Key").fill("llmops_not-a-key");
+  await click("Sign in");
+  await see("the key is unknown, expired or revoked");
+  await page.getByLabel("Key").fill(key);
+  await click("Sign in");
+  await page.getByRole("heading", { name: "Runs" }).waitFor();
+  assert.match(page.url(), /status=completed/, "the address that was asked for is kept");
+});
+
+test("the shell is small, and nothing comes from elsewhere", async () => {
+  const fresh = await browser.newPage();
+  const session = await fresh.context().newCDPSession(fresh);
+  await session.send("Network.enable");
+  await session.send("Network.setCacheDisabled", { cacheDisabled: true });
+  const sizes = new Map();
+  session.on("Network.responseReceived", ({ requestId, response }) => sizes.set(requestId, { url: response.url, bytes: 0 }));
+  session.on("Network.loadingFinished", ({ requestId, encodedDataLength }) => {
+    if (sizes.has(requestId)) sizes.get(requestId).bytes = encodedDataLength;
+  });
+  await fresh.goto(`${base}/providers`);
+  await fresh.locator("main h1").waitFor();
+  await fresh.waitForTimeout(300);
+  const all = [...sizes.values()];
+  const files = all.filter(({ url }) => !url.includes("/api/"));
+  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+  assert.ok(bytes < 300_000, `the shell takes ${bytes} bytes`);
+  assert.ok(files.length <= 24, `the shell takes ${files.length} requests: ${files.map((file) => file.url).join(" ")}`);
+  assert.deepEqual(all.filter(({ url }) => !url.startsWith(base)), [], "requests to other hosts");
+  assert.ok(!files.some(({ url }) => url.includes("/plot-")), "charts are loaded with the first chart");
+  console.log(`    shell: ${files.length} files, ${Math.round(bytes / 1000)} kB`);
+  await fresh.close();
+});
+
+test("the palette finds things by name, and g with a letter goes to pages", async () => {
+  await go("/");
+  await page.keyboard.press("Control+k");
+  await page.getByRole("combobox", { name: "Search" }).fill("code-rev");
+  await page.getByRole("option", { name: /code-review/ }).first().waitFor();
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/prompts\/code-review/);
+  await page.locator("h1").click();
+  await page.keyboard.press("g");
+  await page.keyboard.press("a");
+  await page.waitForURL(/\/alerts/);
+});
+
+test("the keyboard: past the navigation in one step, a ring wherever it is, and back after the palette", async () => {
+  await go("/prompts");
+  await page.getByRole("button", { name: "New prompt" }).hover();
+  const [ink, ground] = await page.getByRole("button", { name: "New prompt" }).evaluate((button) => [getComputedStyle(button).color, getComputedStyle(button).backgroundColor]);
+  assert.deepEqual([ink, ground], ["rgb(255, 255, 255)", "rgb(79, 70, 229)"], "a button can be read while the pointer is on it");
+  await go("/runs");
+  await page.locator("tbody .cover").first().waitFor();
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement?.textContent), "Skip to the content");
+  await page.keyboard.press("Enter");
+  const seen = [];
+  for (let i = 0; i < 12; i++) {
+    await page.keyboard.press("Tab");
+    seen.push(await page.evaluate(() => {
+      const focused = document.activeElement;
+      const style = getComputedStyle(focused);
+      return { name: focused.getAttribute("aria-label") ?? focused.textContent.trim(), inside: Boolean(focused.closest("main")), ring: (style.outlineStyle !== "none" && Number.parseFloat(style.outlineWidth) > 0) || style.textDecorationLine === "underline" };
+    }));
+  }
+  assert.deepEqual(seen.filter(({ inside, ring }) => !inside || !ring), []);
+  assert.ok(seen.some(({ name }) => name === "Status") && seen.some(({ name }) => name.startsWith("support-bot on golden")), JSON.stringify(seen));
+  await page.getByLabel("Status", { exact: true }).focus();
+  await page.keyboard.press("Control+k");
+  await page.getByRole("combobox", { name: "Search" }).fill("plant-care");
+  await page.getByRole("option", { name: /Canary of plant-care/ }).first().waitFor();
+  await page.keyboard.press("Escape");
+  await page.locator("dialog[open]").waitFor({ state: "detached" });
+  assert.equal(await page.evaluate(() => document.activeElement?.getAttribute("aria-label")), "Status");
+});
+
+test("what the role may not do is greyed, and says why", async () => {
+  const { secret } = await api("POST", "/api/v1/keys", { name: "onlooker", role: "viewer" });
+  const signIn = async (path, with_) => {
+    await browser.clearCookies();
+    await page.goto(base + path);
+    await page.getByLabel("Key").fill(with_);
+    await click("Sign in");
+    await page.locator("main h1").first().waitFor();
+  };
+  await signIn(`/releases/${ids.release}`, secret);
+  const approve = page.getByRole("button", { name: "Approve" });
+  await approve.hover();
+  assert.equal(await approve.getAttribute("aria-disabled"), "true");
+  await page.getByRole("tooltip", { name: "This needs the role operator; your key has viewer." }).first().waitFor();
+  await go(`/incidents/${ids.incident}`);
+  await page.getByPlaceholder("Notes need the role operator").waitFor();
+  assert.equal(await page.getByRole("button", { name: "Close the incident" }).getAttribute("aria-disabled"), "true");
+  await go("/judges/new");
+  await see("This needs the role editor; your key has viewer.");
+  await signIn("/", key);
+});
+
+test("an address that leads nowhere says so", async () => {
+  await page.goto(`${base}/nothing/here`);
+  await see("There is no such page");
+  await page.goto(`${base}/canaries/canary_none`);
+  await page.getByRole("alert").waitFor();
+});
+
+test("pages are live: a run that starts elsewhere appears", async () => {
+  await go("/runs");
+  await page.locator("[data-on=true]").waitFor();
+  const known = await page.locator("tbody .cover").count();
+  const run = await api("GET", `/api/v1/runs/${ids.worse}`);
+  await api("POST", "/api/v1/runs", { name: "seen at once", target: { name: "support-bot", prompt: "support-bot@1.0.0", model: "sim/support-small" }, dataset: "golden", scoring: { metrics: { rouge_l: run.spec.scoring.metrics.rouge_l, token_f1: { ...run.spec.scoring.metrics.token_f1, weight: 0.75 } } } });
+  await page.getByRole("link", { name: "seen at once" }).waitFor();
+  assert.ok((await page.locator("tbody .cover").count()) > known);
+});
