@@ -11,6 +11,11 @@ fail() {
   exit 1
 }
 
+check_format() {
+  step "Format"
+  cargo fmt --all --check || fail "run \`make fmt\`"
+}
+
 # have COMMAND
 have() {
   command -v "$1" >/dev/null 2>&1

@@ -3,8 +3,6 @@
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
-step "Format"
-cargo fmt --all --check || fail "run \`make fmt\`"
-
+check_format
 step "Clippy"
 cargo clippy --locked --workspace --all-targets -- -D warnings

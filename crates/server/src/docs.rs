@@ -195,23 +195,26 @@ fn prose(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
     fn the_page_names_every_operation_and_schema_and_loads_nothing_from_elsewhere() {
         let document = serde_json::to_value(crate::openapi()).unwrap();
         let page = page(&document);
+        let ids: HashSet<&str> = page.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         for operation in operations(&document) {
             let tagged = document["tags"].as_array().unwrap().iter().any(|tag| tag["name"] == operation.tag());
             assert!(tagged, "the tag `{}` of {} has no description", operation.tag(), operation.path);
-            assert!(page.contains(&format!("<article id=\"{}\">", operation.id())), "{}", operation.path);
+            assert!(ids.contains(operation.id()), "{}", operation.path);
         }
         for name in document["components"]["schemas"].as_object().unwrap().keys() {
-            assert!(page.contains(&format!("id=\"schema-{name}\"")), "{name}");
+            assert!(ids.contains(&*format!("schema-{name}")), "{name}");
         }
         for link in page.split("href=\"#").skip(1) {
             let target = link.split('"').next().unwrap();
-            assert!(page.contains(&format!("id=\"{target}\"")), "nothing has the id {target}");
+            assert!(ids.contains(target), "nothing has the id {target}");
         }
         assert!(!page.contains("<script") && !page.contains("src=") && !page.contains("style=\""));
     }

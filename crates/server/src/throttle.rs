@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Addresses that are kept apart. What comes beyond them shares the limit of all.
 const MOST_ADDRESSES: usize = 10_000;
+/// Where so many are kept, how often those are looked for that can be forgotten: not at every failure of a flood.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// Counts failures per minute.
 pub(crate) struct Throttle {
@@ -18,6 +20,8 @@ pub(crate) struct Throttle {
 struct State {
     addresses: HashMap<IpAddr, Bucket>,
     all: Bucket,
+    /// When all addresses were looked at.
+    looked: Option<Instant>,
 }
 
 /// Failures that are not forgotten yet: a minute forgets as many as a minute may have.
@@ -47,7 +51,7 @@ impl Bucket {
 impl Throttle {
     /// So many failures a minute of one address, and of all.
     pub(crate) fn new(per_address: u32, overall: u32) -> Self {
-        let state = State { addresses: HashMap::new(), all: Bucket::empty(Instant::now()) };
+        let state = State { addresses: HashMap::new(), all: Bucket::empty(Instant::now()), looked: None };
         Self { per_address: per_address.into(), overall: overall.into(), state: Mutex::new(state) }
     }
 
@@ -78,6 +82,10 @@ impl Throttle {
         state.all.forget(self.overall, now);
         state.all.failures += 1.0;
         if state.addresses.len() >= MOST_ADDRESSES {
+            if state.looked.is_some_and(|at| now.saturating_duration_since(at) < BETWEEN_LOOKS) {
+                return;
+            }
+            state.looked = Some(now);
             let per_address = self.per_address;
             state.addresses.retain(|_, bucket| {
                 bucket.forget(per_address, now);
@@ -146,6 +154,9 @@ mod tests {
         for bits in 0..20_000_u32 {
             throttle.count_at(IpAddr::V4(bits.into()), start);
         }
-        assert!(throttle.state.lock().unwrap().addresses.len() <= MOST_ADDRESSES);
+        assert_eq!(throttle.state.lock().unwrap().addresses.len(), MOST_ADDRESSES);
+        let (later, newcomer) = (start + Duration::from_mins(2), IpAddr::V4(u32::MAX.into()));
+        throttle.count_at(newcomer, later);
+        assert_eq!(throttle.state.lock().unwrap().addresses.len(), 1, "the others are forgotten");
     }
 }

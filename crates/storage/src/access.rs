@@ -6,7 +6,7 @@ use llmops_domain::id::{KeyId, ProjectId};
 use llmops_domain::limits::Limits;
 
 use crate::audit::{Change, record};
-use crate::db::{Tx, check_name, decode, encode, execute, fetch, micros, time};
+use crate::db::{Tx, check_name, decode, encode, execute, fetch, micros, row, time};
 use crate::news::tell;
 use crate::{Store, StoreError};
 
@@ -25,20 +25,21 @@ pub struct StoredKey {
     pub hash: SecretHash,
 }
 
-#[derive(sqlx::FromRow)]
-struct KeyRow {
-    id: String,
-    project_id: String,
-    name: String,
-    role: String,
-    prefix: String,
-    hash: Vec<u8>,
-    created_at: i64,
-    created_by: String,
-    expires_at: Option<i64>,
-    revoked_at: Option<i64>,
-    last_used_at: Option<i64>,
-    limits: String,
+row! {
+    struct KeyRow {
+        id: String,
+        project_id: String,
+        name: String,
+        role: String,
+        prefix: String,
+        hash: Vec<u8>,
+        created_at: i64,
+        created_by: String,
+        expires_at: Option<i64>,
+        revoked_at: Option<i64>,
+        last_used_at: Option<i64>,
+        limits: String,
+    }
 }
 
 impl KeyRow {
@@ -63,11 +64,12 @@ impl KeyRow {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct ProjectRow {
-    project_id: String,
-    name: String,
-    created_at: i64,
+row! {
+    struct ProjectRow {
+        project_id: String,
+        name: String,
+        created_at: i64,
+    }
 }
 
 impl ProjectRow {

@@ -5,16 +5,17 @@ use llmops_domain::apply::{AppliedPiece, PieceKind};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 
-use crate::db::{check_name, execute, fetch, hash_of_text, micros, time};
+use crate::db::{check_name, execute, fetch, hash_of_text, micros, row, time};
 use crate::{Store, StoreError};
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    kind: String,
-    name: String,
-    hash: String,
-    at: i64,
-    by_whom: String,
+row! {
+    struct Row {
+        kind: String,
+        name: String,
+        hash: String,
+        at: i64,
+        by_whom: String,
+    }
 }
 
 impl Store {

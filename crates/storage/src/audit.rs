@@ -6,7 +6,7 @@ use llmops_domain::id::{KeyId, ProjectId};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::db::{Tx, count, decode, execute, fetch, micros, prose, time};
+use crate::db::{Tx, count, decode, execute, fetch, micros, prose, row, time};
 use crate::{Store, StoreError};
 
 /// A change that is about to be recorded.
@@ -60,17 +60,18 @@ pub struct AuditFilter {
     pub before: Option<u64>,
 }
 
-#[derive(sqlx::FromRow)]
-struct AuditRow {
-    key: i64,
-    at: i64,
-    actor: String,
-    key_id: Option<String>,
-    action: String,
-    target: String,
-    before: String,
-    after: String,
-    request_id: Option<String>,
+row! {
+    struct AuditRow {
+        key: i64,
+        at: i64,
+        actor: String,
+        key_id: Option<String>,
+        action: String,
+        target: String,
+        before: String,
+        after: String,
+        request_id: Option<String>,
+    }
 }
 
 impl AuditRow {

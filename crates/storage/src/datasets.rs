@@ -6,7 +6,7 @@ use llmops_domain::dataset::{Dataset, DatasetDiff, DatasetVersion, Sample};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{DatasetId, ProjectId};
 
-use crate::db::{big, check_hash_prefix, count, decode, fetch, hash_of_text, only, prefix_end, time};
+use crate::db::{big, check_hash_prefix, count, decode, fetch, hash_of_text, only, prefix_end, row, time};
 use crate::{Store, StoreError};
 
 /// How people name a dataset version.
@@ -41,15 +41,16 @@ pub struct StoredVersion {
 pub(crate) const VERSION: &str = "SELECT v.key, d.name AS dataset, v.hash, v.sample_count, v.categories, v.created_at \
      FROM dataset_versions v JOIN datasets d ON d.id = v.dataset_id WHERE v.key = $1";
 
-/// A row of [`VERSION`].
-#[derive(sqlx::FromRow)]
-pub(crate) struct VersionRow {
-    key: i64,
-    dataset: String,
-    hash: String,
-    sample_count: i64,
-    categories: String,
-    created_at: i64,
+row! {
+    /// A row of [`VERSION`].
+    pub(crate) struct VersionRow {
+        key: i64,
+        dataset: String,
+        hash: String,
+        sample_count: i64,
+        categories: String,
+        created_at: i64,
+    }
 }
 
 impl VersionRow {
@@ -64,16 +65,17 @@ impl VersionRow {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct DatasetRow {
-    id: String,
-    name: String,
-    description: Option<String>,
-    kind: String,
-    hash: String,
-    sample_count: i64,
-    created_at: i64,
-    updated_at: i64,
+row! {
+    struct DatasetRow {
+        id: String,
+        name: String,
+        description: Option<String>,
+        kind: String,
+        hash: String,
+        sample_count: i64,
+        created_at: i64,
+        updated_at: i64,
+    }
 }
 
 impl DatasetRow {

@@ -1,7 +1,7 @@
 //! Connections of either dialect, and the macros that run one query text on both.
 //!
 //! Texts use `$1` placeholders and the words that both dialects know (`ON CONFLICT`, `RETURNING`, row values). A sum of
-//! integers is cast to BIGINT, because PostgreSQL makes it NUMERIC. Whole rows are tuples or `FromRow` structs.
+//! integers is cast to BIGINT, because PostgreSQL makes it NUMERIC. Whole rows are tuples or structs made by `row!`.
 
 use std::future::Future;
 
@@ -160,7 +160,28 @@ macro_rules! fetch {
     }};
 }
 
-pub(crate) use {execute, fetch};
+/// `row! { struct X { a: i64, … } }`: a struct that `fetch!` fills, each field from the column of its name. What sqlx derives
+/// is the same; for it, both drivers and SQLite itself are compiled a second time, for the compiler.
+macro_rules! row {
+    ($(#[$about:meta])* $vis:vis struct $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        $(#[$about])*
+        $vis struct $name {
+            $($field: $type,)*
+        }
+
+        impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for $name
+        where
+            &'static str: sqlx::ColumnIndex<R>,
+            $($type: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,)*
+        {
+            fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+                Ok(Self { $($field: row.try_get(stringify!($field))?,)* })
+            }
+        }
+    };
+}
+
+pub(crate) use {execute, fetch, row};
 
 /// Runs `attempt` again when a concurrent writer took the row that it was about to insert.
 pub(crate) async fn retry_taken<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, StoreError>

@@ -10,7 +10,7 @@ use llmops_domain::alert::{Alert, Delivery, DeliveryStatus, Notice, NoticeAlert}
 use llmops_domain::id::ProjectId;
 
 use crate::alerts::counts_of;
-use crate::db::{Tx, count, decode, encode, execute, fetch, micros, prose, time};
+use crate::db::{Tx, count, decode, encode, execute, fetch, micros, prose, row, time};
 use crate::{Store, StoreError};
 
 /// Alerts that a message names.
@@ -64,19 +64,20 @@ pub enum Attempted {
     },
 }
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    project_id: String,
-    id: String,
-    channel: String,
-    status: String,
-    attempt: i64,
-    next_attempt_at: i64,
-    created_at: i64,
-    updated_at: i64,
-    give_up_at: i64,
-    error: Option<String>,
-    document: String,
+row! {
+    struct Row {
+        project_id: String,
+        id: String,
+        channel: String,
+        status: String,
+        attempt: i64,
+        next_attempt_at: i64,
+        created_at: i64,
+        updated_at: i64,
+        give_up_at: i64,
+        error: Option<String>,
+        document: String,
+    }
 }
 
 impl Row {

@@ -2,9 +2,10 @@
 
 use llmops_domain::deployment::{Deployment, DeploymentChange};
 use llmops_domain::id::ProjectId;
+use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
 use crate::audit::{Change, record};
-use crate::db::{big, check_name, count, decode, encode, execute, fetch, hash_of_text, micros, prose, time};
+use crate::db::{big, check_name, count, decode, encode, execute, fetch, hash_of_text, micros, prose, row, time};
 use crate::{Store, StoreError};
 
 /// A query for deployments: what comes before their columns, and what comes behind.
@@ -20,17 +21,18 @@ macro_rules! select {
     };
 }
 
-#[derive(sqlx::FromRow)]
-struct DeploymentRow {
-    name: String,
-    environment: String,
-    manifest: String,
-    revision: i64,
-    safe_mode: bool,
-    settings: String,
-    created_at: i64,
-    updated_at: i64,
-    updated_by: Option<String>,
+row! {
+    struct DeploymentRow {
+        name: String,
+        environment: String,
+        manifest: String,
+        revision: i64,
+        safe_mode: bool,
+        settings: String,
+        created_at: i64,
+        updated_at: i64,
+        updated_by: Option<String>,
+    }
 }
 
 impl DeploymentRow {
@@ -49,22 +51,32 @@ impl DeploymentRow {
     }
 }
 
-#[derive(sqlx::FromRow)]
 struct OwnedRow {
     project_id: String,
-    #[sqlx(flatten)]
     row: DeploymentRow,
 }
 
-#[derive(sqlx::FromRow)]
-struct ChangeRow {
-    revision: i64,
-    action: String,
-    from_manifest: Option<String>,
-    to_manifest: String,
-    at: i64,
-    by_whom: Option<String>,
-    reason: Option<String>,
+impl<'r, R: Row> FromRow<'r, R> for OwnedRow
+where
+    DeploymentRow: FromRow<'r, R>,
+    &'static str: ColumnIndex<R>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        Ok(Self { project_id: row.try_get("project_id")?, row: DeploymentRow::from_row(row)? })
+    }
+}
+
+row! {
+    struct ChangeRow {
+        revision: i64,
+        action: String,
+        from_manifest: Option<String>,
+        to_manifest: String,
+        at: i64,
+        by_whom: Option<String>,
+        reason: Option<String>,
+    }
 }
 
 impl ChangeRow {

@@ -7,7 +7,7 @@ use llmops_domain::feedback::{Feedback, FeedbackContext, FeedbackFilter, Feedbac
 use llmops_domain::id::{FeedbackId, ProjectId};
 use llmops_domain::record::RequestRecord;
 
-use crate::db::{Tx, check_name, decode, encode, execute, fetch, micros};
+use crate::db::{Tx, check_name, decode, encode, execute, fetch, micros, row};
 use crate::{Store, StoreError};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -55,10 +55,11 @@ struct Name<'a> {
     subject: &'a str,
 }
 
-#[derive(sqlx::FromRow)]
-struct SubjectRow {
-    opinion: String,
-    context: Option<String>,
+row! {
+    struct SubjectRow {
+        opinion: String,
+        context: Option<String>,
+    }
 }
 
 impl SubjectRow {
@@ -68,10 +69,11 @@ impl SubjectRow {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct FeedbackRow {
-    document: String,
-    context: Option<String>,
+row! {
+    struct FeedbackRow {
+        document: String,
+        context: Option<String>,
+    }
 }
 
 impl FeedbackRow {
@@ -299,18 +301,19 @@ impl Store {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct SumRow {
-    slice: String,
-    day: i64,
-    requests: i64,
-    thumbs: i64,
-    ups: i64,
-    rated: i64,
-    rating_sum: f64,
-    rating_squares: f64,
-    corrections: i64,
-    comments: i64,
+row! {
+    struct SumRow {
+        slice: String,
+        day: i64,
+        requests: i64,
+        thumbs: i64,
+        ups: i64,
+        rated: i64,
+        rating_sum: f64,
+        rating_squares: f64,
+        corrections: i64,
+        comments: i64,
+    }
 }
 
 impl SumRow {

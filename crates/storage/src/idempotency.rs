@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use llmops_domain::id::ProjectId;
 
-use crate::db::{Tx, count, execute, fetch, micros};
+use crate::db::{Tx, count, execute, fetch, micros, row};
 use crate::{SecretHash, Store, StoreError};
 
 /// A request that carries a key.
@@ -43,14 +43,15 @@ pub enum Claim {
     Different,
 }
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    request: Vec<u8>,
-    expires_at: i64,
-    locked_until: i64,
-    status: Option<i64>,
-    content_type: Option<String>,
-    body: Option<Vec<u8>>,
+row! {
+    struct Row {
+        request: Vec<u8>,
+        expires_at: i64,
+        locked_until: i64,
+        status: Option<i64>,
+        content_type: Option<String>,
+        body: Option<Vec<u8>>,
+    }
 }
 
 impl Store {

@@ -6,9 +6,7 @@ use llmops_domain::prompt::{PromptSelector, PromptStatus, PromptVersion};
 use semver::Version;
 
 use crate::audit::{Change, record};
-use crate::db::{
-    Conn, Tx, check_hash_prefix, check_name, decode, encode, fetch, micros, only, prefix_end, retry_taken, time,
-};
+use crate::db::{Conn, Tx, check_hash_prefix, check_name, decode, encode, fetch, micros, only, prefix_end, retry_taken, row, time};
 use crate::{Store, StoreError};
 
 /// What became of a push.
@@ -38,12 +36,13 @@ pub struct Activation {
     pub after: PromptVersion,
 }
 
-#[derive(sqlx::FromRow)]
-struct PromptRow {
-    status: String,
-    is_active: bool,
-    created_at: i64,
-    document: String,
+row! {
+    struct PromptRow {
+        status: String,
+        is_active: bool,
+        created_at: i64,
+        document: String,
+    }
 }
 
 impl PromptRow {

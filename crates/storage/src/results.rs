@@ -6,7 +6,7 @@ use llmops_domain::chat::{ToolCall, Usage};
 use llmops_domain::run::{Outcome, ResultStatus, SampleResult};
 use serde::{Deserialize, Serialize};
 
-use crate::db::{Conn, big, count, decode, execute, fetch};
+use crate::db::{Conn, big, count, decode, execute, fetch, row};
 use crate::{RunKey, Store, StoreError};
 
 /// A sample result without the answer: what aggregation needs.
@@ -111,14 +111,15 @@ pub(crate) struct Answer {
     pub(crate) finish_reason: Option<String>,
 }
 
-#[derive(sqlx::FromRow)]
-struct ResultRow {
-    ordinal: i64,
-    trial: i64,
-    sample_id: String,
-    category: String,
-    measured: String,
-    answer: String,
+row! {
+    struct ResultRow {
+        ordinal: i64,
+        trial: i64,
+        sample_id: String,
+        category: String,
+        measured: String,
+        answer: String,
+    }
 }
 
 impl ResultRow {

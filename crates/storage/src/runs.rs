@@ -10,7 +10,7 @@ use llmops_domain::run::{EvaluationFilter, EvaluationRun, Progress, RunResults, 
 
 use crate::audit::{Change, record};
 use crate::bulk::{Insert, insert_rows};
-use crate::db::{Conn, Tx, big, check_name, count, decode, encode, execute, fetch, micros, prefix_end, prose, time};
+use crate::db::{Conn, Tx, big, check_name, count, decode, encode, execute, fetch, micros, prefix_end, prose, row, time};
 use crate::{Store, StoreError, alerts, events};
 
 /// Runs of a page where the filter names no limit.
@@ -55,19 +55,20 @@ pub struct StatusChange<'a> {
     pub results: Option<&'a RunResults>,
 }
 
-#[derive(sqlx::FromRow)]
-struct RunRow {
-    key: i64,
-    status: String,
-    error: Option<String>,
-    total: i64,
-    done: i64,
-    errored: i64,
-    cost: f64,
-    start_time: Option<i64>,
-    end_time: Option<i64>,
-    document: String,
-    results: Option<String>,
+row! {
+    struct RunRow {
+        key: i64,
+        status: String,
+        error: Option<String>,
+        total: i64,
+        done: i64,
+        errored: i64,
+        cost: f64,
+        start_time: Option<i64>,
+        end_time: Option<i64>,
+        document: String,
+        results: Option<String>,
+    }
 }
 
 impl RunRow {

@@ -7,7 +7,7 @@ use llmops_domain::id::{ProjectId, RunId};
 use serde_json::Value;
 
 use crate::audit::{Change, record};
-use crate::db::{Tx, check_name, execute, fetch, micros, prose, time};
+use crate::db::{Tx, check_name, execute, fetch, micros, prose, row, time};
 use crate::{Store, StoreError, events};
 
 /// A schedule as it is stored. What it runs is the engine's to know.
@@ -44,15 +44,16 @@ pub struct FiringRow {
     pub note: Option<String>,
 }
 
-#[derive(sqlx::FromRow)]
-struct RawSchedule {
-    project_id: String,
-    name: String,
-    origin: String,
-    document: String,
-    next_at: Option<i64>,
-    created_at: i64,
-    updated_at: i64,
+row! {
+    struct RawSchedule {
+        project_id: String,
+        name: String,
+        origin: String,
+        document: String,
+        next_at: Option<i64>,
+        created_at: i64,
+        updated_at: i64,
+    }
 }
 
 impl RawSchedule {
@@ -69,15 +70,16 @@ impl RawSchedule {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct RawFiring {
-    project_id: String,
-    schedule: String,
-    fire_at: i64,
-    due_at: i64,
-    status: String,
-    run_id: Option<String>,
-    note: Option<String>,
+row! {
+    struct RawFiring {
+        project_id: String,
+        schedule: String,
+        fire_at: i64,
+        due_at: i64,
+        status: String,
+        run_id: Option<String>,
+        note: Option<String>,
+    }
 }
 
 impl RawFiring {

@@ -8,7 +8,7 @@ use llmops_domain::record::RequestRecord;
 use llmops_domain::traffic::{TrafficSums, latency_class};
 
 use crate::bulk::{Insert, insert_rows};
-use crate::db::{Tx, big, count, fetch, micros, time};
+use crate::db::{Tx, big, count, fetch, micros, row, time};
 use crate::{Store, StoreError};
 
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
@@ -82,16 +82,17 @@ pub struct StoredHour {
     pub latencies: Vec<(i64, u64)>,
 }
 
-#[derive(sqlx::FromRow)]
-struct HourRow {
-    hour: i64,
-    calls: i64,
-    failed: i64,
-    soft_failed: i64,
-    priced: i64,
-    cost: f64,
-    prompt_tokens: i64,
-    completion_tokens: i64,
+row! {
+    struct HourRow {
+        hour: i64,
+        calls: i64,
+        failed: i64,
+        soft_failed: i64,
+        priced: i64,
+        cost: f64,
+        prompt_tokens: i64,
+        completion_tokens: i64,
+    }
 }
 
 impl HourRow {

@@ -60,6 +60,7 @@ async fn the_rows_say_what_the_sums_say_and_more() {
         let draft = manager.ask(&id, Question::default()).await;
         assert!(matches!(draft, Err(Error::Conflict { .. })));
         manager.start(&id).await.unwrap();
+        let (mut import, mut line) = (manager.import_observations(&id).await.unwrap(), 0);
         for i in 0..400_u32 {
             let unit = format!("u{i}");
             let country = if i % 4 < 3 { "DE" } else { "FR" };
@@ -85,9 +86,11 @@ async fn the_rows_say_what_the_sums_say_and_more() {
                     idempotency_key: Some(n.to_string()),
                 };
                 let at = observation.at.filter(|at| *at <= Timestamp::from_second(1_800_000_000).unwrap());
-                manager.record_metric(&id, Observation { at, ..observation }).await.unwrap();
+                line += 1;
+                import.push(line, Observation { at, ..observation }).await.unwrap();
             }
         }
+        import.finish().await.unwrap();
         let results = manager.get_results(&id, &ResultsQuery::default()).await.unwrap();
         let same = answered(&ops, &id, json!({})).await;
         assert_eq!(same.observations, 2000);
@@ -186,6 +189,7 @@ async fn of_several_replicas_one_lets_the_shares_follow_the_data() {
         manager.start(&id).await.unwrap();
         let mut first = Vec::new();
         for day in 1..=4_i64 {
+            let mut import = manager.import_observations(&id).await.unwrap();
             for i in 0..400_u32 {
                 let unit = format!("u{day}-{i}");
                 let index = manager.assign_variant(&id, &unit).await.unwrap().variant_index.unwrap();
@@ -201,8 +205,9 @@ async fn of_several_replicas_one_lets_the_shares_follow_the_data() {
                     at: None,
                     idempotency_key: None,
                 };
-                manager.record_metric(&id, observation).await.unwrap();
+                import.push(u64::from(i) + 1, observation).await.unwrap();
             }
+            import.finish().await.unwrap();
             clock.hours.store(day * 2, Ordering::SeqCst);
             let looks = replicas.iter().map(|ops| {
                 let ops = ops.clone();
