@@ -15,6 +15,7 @@ test("overview: what is, and what changed since yesterday", async () => {
 test("quality: the score over time, also as a table; a point opens its run", async () => {
   await go("/quality");
   await page.locator(".uplot canvas").first().waitFor();
+  await page.getByRole("link", { name: "Canary of plant-care" }).waitFor();
   await click("Table");
   await page.getByRole("region", { name: "Score over time, as a table" }).getByText("n 42").first().waitFor();
   await page.getByRole("link", { name: /^refusal behavior in support-bot@1\.1\.0/ }).click();
@@ -126,6 +127,7 @@ test("datasets: a sample is added, and left out of the next version", async () =
   await page.getByRole("link", { name: "added-1" }).click();
   await page.locator("dialog[open]").getByRole("button", { name: "Remove" }).click();
   await page.locator("dialog[open]").last().getByRole("button", { name: "Save without it" }).click();
+  await see(/^golden is at the version .*, which there was before/);
   await see("No sample fits");
 });
 
@@ -150,6 +152,18 @@ test("an experiment: result with interval, forest, cumulative plot, guardrail", 
   await see("Paused: everybody gets the control.");
   await click("Resume");
   await see("The experiment goes on.");
+});
+
+test("an experiment is asked for a quantile, and answers from its observations", async () => {
+  await go(`/experiments/${ids.experiment}?tab=questions`);
+  await click("Ask");
+  const dialog = page.locator("dialog[open]");
+  await dialog.getByLabel("Metric").selectOption("handled_seconds");
+  await dialog.getByLabel("Quantile, %").fill("95");
+  await dialog.getByRole("button", { name: "Ask" }).click();
+  await page.getByRole("heading", { name: "Handled seconds as latency, the 95 % quantile" }).waitFor();
+  await page.getByText("Answered", { exact: true }).waitFor({ timeout: 30_000 });
+  await page.getByRole("table", { name: "Differences and intervals" }).waitFor();
 });
 
 test("an experiment is planned with its size and created", async () => {

@@ -25,6 +25,7 @@ const PAGES = () => ({
   experiments: "/experiments",
   experiment: `/experiments/${ids.experiment}`,
   plan: `/experiments/${ids.plan}`,
+  questions: `/experiments/${ids.experiment}?tab=questions`,
   experimentSetup: `/experiments/${ids.experiment}?tab=setup`,
   wizard: "/experiments/new",
   deployments: "/deployments",

@@ -28,7 +28,9 @@ export function DatasetPage() {
   const versions = useQuery({ queryKey: ["dataset", name, "versions"], queryFn: () => ok(api.GET("/api/v1/datasets/{name}/versions", { params: { path: { name } } })) });
   if (dataset.isError && !dataset.data) return <Problem error={dataset.error} retry={() => void dataset.refetch()} />;
   const all = versions.data?.items;
-  const shown = all?.find((one) => search.version && one.version.startsWith(search.version)) ?? all?.[0];
+  // Samples that were a version before make it the current one again: it is not always the newest.
+  const current = all?.find((one) => one.version === dataset.data?.version) ?? all?.[0];
+  const shown = all?.find((one) => search.version && one.version.startsWith(search.version)) ?? current;
   const tab = search.tab ?? "samples";
   return (
     <>
@@ -41,9 +43,9 @@ export function DatasetPage() {
         <Card title="Versions" flush aside={all && <span className="faint num">{all.length}</span>}>
           <nav className="versions scroll" aria-label="Versions">
             {!all && <div className="card-body"><Skeleton height={86} /></div>}
-            {all?.map((version, i) => (
+            {all?.map((version) => (
               <Link key={version.version} to="/datasets/$name" params={{ name }} search={{ ...search, version: version.version, from: undefined, sample: undefined }} replace activeOptions={PART} aria-current={version === shown ? "true" : undefined}>
-                <span className="row tight"><span className="mono" style={{ fontWeight: 600 }}>{hash(version.version)}</span>{i === 0 && <Badge tone="good">Current</Badge>}</span>
+                <span className="row tight"><span className="mono" style={{ fontWeight: 600 }}>{hash(version.version)}</span>{version === current && <Badge tone="good">Current</Badge>}</span>
                 <span className="muted small">{plural(version.sample_count, "sample")} · <Ago time={version.created_at} /></span>
               </Link>
             ))}
@@ -53,7 +55,7 @@ export function DatasetPage() {
           <nav className="tabs" aria-label="Parts of the dataset">
             {(["samples", "categories", "diff"] as const).map((key) => <Link key={key} to="/datasets/$name" params={{ name }} search={{ ...search, tab: key === "samples" ? undefined : key, sample: undefined }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{key === "diff" ? "Difference" : words(key)[0]?.toUpperCase() + words(key).slice(1)}</Link>)}
           </nav>
-          {versions.isError ? <Problem error={versions.error} /> : !shown || !all ? <Skeleton height={300} /> : tab === "categories" ? <Categories version={shown} /> : tab === "diff" ? <Difference name={name} version={shown} all={all} /> : <Samples name={name} version={shown} newest={shown === all[0]} />}
+          {versions.isError ? <Problem error={versions.error} /> : !shown || !all ? <Skeleton height={300} /> : tab === "categories" ? <Categories version={shown} /> : tab === "diff" ? <Difference name={name} version={shown} all={all} /> : <Samples name={name} version={shown} newest={shown === current} />}
         </div>
       </div>
       {importing && <Import name={name} onClose={() => setImporting(false)} />}
@@ -104,7 +106,7 @@ function Samples({ name, version, newest }: { name: string; version: Version; ne
         <select className="select" aria-label="Category" value={category} onChange={(event) => set({ category: event.target.value || undefined })}><option value="">Any category</option>{Object.keys(version.categories).filter(Boolean).map((one) => <option key={one} value={one}>{words(one)}</option>)}</select>
         {!complete && loaded && (q || category) && <Button kind="quiet" disabled={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>Searched {whole(loaded.length)} of {whole(version.sample_count)}: search further</Button>}
         <span className="grow" />
-        <Button icon="plus" refused={newest ? refusal("editor") : "Only the newest version is edited."} onClick={() => setAdding(true)}>Add a sample</Button>
+        <Button icon="plus" refused={newest ? refusal("editor") : "Only the current version is edited."} onClick={() => setAdding(true)}>Add a sample</Button>
       </div>
       <Card label="Samples" flush>
         <Table label="Samples" columns={columns} rows={rows} id={(sample) => sample.id} error={pages.error} retry={() => void pages.refetch()} empty={<Empty title="No sample fits" />} />
@@ -120,7 +122,7 @@ function SampleDialog({ name, version, id, newest, onClose }: { name: string; ve
   const sample = useQuery({ queryKey: ["sample", name, version.version, id], queryFn: () => ok(api.GET("/api/v1/datasets/{name}/versions/{version}/samples/{sample}", { params: { path: { name, version: version.version, sample: id } } })), staleTime: Number.POSITIVE_INFINITY });
   const [editing, setEditing] = useState(false);
   const refusal = useRefusal();
-  const no = newest ? refusal("editor") : "Only the newest version is edited.";
+  const no = newest ? refusal("editor") : "Only the current version is edited.";
   return (
     <Dialog title={id} shape="drawer" open onClose={onClose} footer={!editing && <><RemoveSample name={name} version={version} id={id} refused={no} onDone={onClose} /><Button icon="edit" refused={no} onClick={() => setEditing(true)}>Edit as a new version</Button></>}>
       {sample.isError ? <Problem error={sample.error} /> : !sample.data ? <Skeleton height={200} /> : editing ? <Edit name={name} version={version} sample={sample.data} onDone={onClose} /> : (
@@ -148,7 +150,7 @@ function useRewrite(name: string, version: Version, onDone: () => void) {
     onSuccess: ({ version: fresh, created }) => {
       void client.invalidateQueries({ queryKey: ["dataset", name] });
       void client.invalidateQueries({ queryKey: ["datasets"] });
-      say(created ? `${name} has the new version ${hash(fresh.version)}.` : "Nothing changed.");
+      say(created ? `${name} has the new version ${hash(fresh.version)}.` : `${name} is at the version ${hash(fresh.version)}, which there was before.`);
       onDone();
     },
   });

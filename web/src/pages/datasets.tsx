@@ -71,7 +71,7 @@ export function Import({ name: known, onClose }: { name?: string; onClose: () =>
     onSuccess: ({ version, created, warnings }) => {
       void client.invalidateQueries({ queryKey: ["datasets"] });
       void client.invalidateQueries({ queryKey: ["dataset", name] });
-      say(created ? `${name} has a new version with ${plural(version.sample_count, "sample")}.` : "These samples are a version that exists already.", "good", warnings?.[0]);
+      say(created ? `${name} has a new version with ${plural(version.sample_count, "sample")}.` : "These samples are a version that there was before: it is the current one.", "good", warnings?.[0]);
       onClose();
     },
   });

@@ -6,12 +6,14 @@ import { Refusal, api, ok } from "../api/client";
 import { Forest } from "../charts/forest";
 import type { LineData } from "../charts/frame";
 import { LineChart } from "../charts/frame";
-import { moment, percent, plural, score, sentence, signed, whole, words } from "../lib/format";
+import { moment, percent, plural, score, sentence, whole, words } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Callout, Card, Coming, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import { useCrumb } from "../ui/crumb";
 import { Confirm, useSay } from "../ui/layers";
-import { PromptLink, PART } from "../ui/parts";
+import { PART } from "../ui/parts";
+import { Variants, shown } from "./experiment-parts";
+import { Questions } from "./experiment-questions";
 import type { Experiment } from "./experiments";
 import { ExperimentStatus, targetOf } from "./experiments";
 import type { Column } from "../ui/table";
@@ -41,9 +43,9 @@ export function ExperimentPage() {
       </PageHead>
       {experiment?.notices?.map((notice) => <Callout key={notice} tone="warn">{notice}</Callout>)}
       <nav className="tabs" aria-label="Parts of the experiment">
-        {(["results", "setup"] as const).map((key) => <Link key={key} to="/experiments/$id" params={{ id }} search={{ tab: key === "results" ? undefined : key }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{key === "results" ? "Results" : "Setup"}</Link>)}
+        {(["results", "questions", "setup"] as const).map((key) => <Link key={key} to="/experiments/$id" params={{ id }} search={{ tab: key === "results" ? undefined : key }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{sentence(key)}</Link>)}
       </nav>
-      {!experiment ? <Skeleton height={300} /> : tab === "setup" ? <Setup experiment={experiment} /> : experiment.status === "draft" ? (
+      {!experiment ? <Skeleton height={300} /> : tab === "setup" ? <Setup experiment={experiment} /> : tab === "questions" ? <Questions experiment={experiment} /> : experiment.status === "draft" ? (
         <Card label="Draft"><Empty title="Nobody is assigned yet" command={`llmops experiment start ${experiment.id}`}>Start it when the application asks for assignments: over OFREP (flag <code>{experiment.key || experiment.name}</code>), the API, or the gateway.</Empty></Card>
       ) : results.isError ? (
         results.error instanceof Refusal && results.error.status === 409 ? <Card label="Results"><Empty title="Nothing was observed yet" command={`llmops experiment record ${experiment.id} --unit USER --metric ${targetOf(experiment)} --value 1`}>{results.error.message}</Empty></Card> : <Problem error={results.error} />
@@ -89,10 +91,6 @@ function Actions({ experiment, result }: { experiment: Experiment; result: Resul
   );
 }
 
-function shown(comparison: Pick<Comparison, "kind">): (value: number) => string {
-  return comparison.kind === "binary" ? percent : (value) => (Math.abs(value) >= 100 ? whole(value) : value.toPrecision(3));
-}
-
 function Results({ experiment, result }: { experiment: Experiment; result: Result }) {
   // Every day and segment is an analysis of its own: they come later than the whole.
   const slices = useQuery({
@@ -134,31 +132,6 @@ function Mismatch({ ratio }: { ratio: Schemas["SampleRatio"] }) {
       <div>{Object.entries(ratio.observed).map(([variant, n]) => `${variant}: ${whole(n)} of ${whole(Math.round(ratio.expected[variant] ?? 0))} expected`).join(" · ")} · p {ratio.p_value.toPrecision(2)} at every look</div>
       <div>Look for a redirect, a crash or a filter that hits one variant only.</div>
     </Callout>
-  );
-}
-
-function Variants({ experiment, result, metric }: { experiment: Experiment; result: Result; metric: string }) {
-  const first = result.comparisons.find((one) => one.metric === metric) ?? result.comparisons[0];
-  const rows = experiment.variants.map((variant) => {
-    const id = variant.id ?? "";
-    const own = result.variant_results[id];
-    const comparison = result.comparisons.find((one) => one.metric === metric && one.variant === id);
-    return { id, variant, own, summary: own?.metrics[metric], comparison, show: comparison ? shown(comparison) : first ? shown(first) : score };
-  });
-  const none = <span className="faint">–</span>;
-  const columns: Column<(typeof rows)[number]>[] = [
-    { head: "Variant", cell: ({ id, variant, own }) => <><span className="row tight"><strong>{variant.name || id}</strong>{own?.is_control && <Badge>Control</Badge>}{(experiment.winner ?? result.winner) === id && <Badge tone="good">Winner</Badge>}</span><span className="faint small">{variant.prompt_name && <PromptLink name={variant.prompt_name} version={variant.prompt_version} />} {variant.model_name}</span></> },
-    { head: "Units", right: true, cell: ({ summary, own }) => whole(summary?.units ?? own?.units ?? 0) },
-    { head: sentence(words(metric)), cell: ({ summary, show }) => (summary?.mean != null ? <span className="est"><span>{show(summary.mean)}</span><small>{summary.interval ? `${show(summary.interval.low)}–${show(summary.interval.high)}` : "no interval"} · n {whole(summary.units)}</small></span> : none) },
-    { head: "Difference", right: true, cell: ({ comparison, show }) => (comparison?.difference != null ? <><span className={comparison.significant ? (comparison.better ? "good" : "bad") : ""}>{comparison.difference > 0 ? "+" : "−"}{show(Math.abs(comparison.difference))}</span>{comparison.lift && <div className="faint tiny">{signed(comparison.lift.value * 100, 1)} %</div>}</> : none) },
-    { head: "Interval", right: true, cell: ({ comparison, show }) => (comparison?.interval ? `${show(comparison.interval.low)} to ${show(comparison.interval.high)}` : none) },
-    { head: "p", right: true, cell: ({ comparison }) => (comparison?.p_value_corrected != null ? (comparison.p_value_corrected < 0.001 ? "< 0.001" : comparison.p_value_corrected.toFixed(3)) : none) },
-    { head: "Chance to win", right: true, cell: ({ comparison }) => (comparison?.bayes ? percent(comparison.bayes.chance_to_win) : none) },
-  ];
-  return (
-    <Card title="Variants" flush>
-      <Table label="Variants" columns={columns} rows={rows} id={(row) => row.id} />
-    </Card>
   );
 }
 

@@ -11,6 +11,7 @@ import { useRefusal } from "../session";
 import { Ago, Badge, Button, Card, Dot, Empty, PageHead, Problem, Skeleton, Tip } from "../ui/base";
 import { useSay } from "../ui/layers";
 import { PART, severityTone } from "../ui/parts";
+import { Beside } from "./canary-charts";
 import { Judges } from "./judges";
 import { Filter } from "./runs";
 
@@ -67,6 +68,7 @@ function Scores() {
           </div>
         </>
       )}
+      <Shadow />
     </>
   );
 }
@@ -147,6 +149,15 @@ function Heatmap({ points }: { points: Point[] }) {
       </div>
     </Card>
   );
+}
+
+const LIVE = ["shadowing", "exposing", "paused", "awaiting_approval"];
+
+/** Candidates that answer live traffic now, beside production. */
+function Shadow() {
+  const canaries = useQuery({ queryKey: ["canaries"], queryFn: () => ok(api.GET("/api/v1/canaries", { params: { query: { limit: 200 } } })) });
+  const live = canaries.data?.items.filter((one) => LIVE.includes(one.state.status)).slice(0, 2) ?? [];
+  return <>{live.map((one) => <Beside key={one.id} id={one.id}><Link className="link" to="/canaries/$id" params={{ id: one.id }}>Canary of {one.deployment}</Link></Beside>)}</>;
 }
 
 function Drift() {

@@ -1,0 +1,40 @@
+// What results and answers to questions have in common.
+import type { Schemas } from "../api/client";
+import { percent, score, sentence, signed, whole, words } from "../lib/format";
+import { Badge, Card } from "../ui/base";
+import { PromptLink } from "../ui/parts";
+import type { Column } from "../ui/table";
+import { Table } from "../ui/table";
+import type { Experiment } from "./experiments";
+
+type Result = Schemas["ExperimentResult"];
+
+/** How a metric's numbers are written. */
+export function shown(comparison: Pick<Schemas["Comparison"], "kind">): (value: number) => string {
+  return comparison.kind === "binary" ? percent : (value) => (Math.abs(value) >= 100 ? whole(value) : value.toPrecision(3));
+}
+
+export function Variants({ experiment, result, metric }: { experiment: Experiment; result: Result; metric: string }) {
+  const first = result.comparisons.find((one) => one.metric === metric) ?? result.comparisons[0];
+  const rows = experiment.variants.map((variant) => {
+    const id = variant.id ?? "";
+    const own = result.variant_results[id];
+    const comparison = result.comparisons.find((one) => one.metric === metric && one.variant === id);
+    return { id, variant, own, summary: own?.metrics[metric], comparison, show: comparison ? shown(comparison) : first ? shown(first) : score };
+  });
+  const none = <span className="faint">–</span>;
+  const columns: Column<(typeof rows)[number]>[] = [
+    { head: "Variant", cell: ({ id, variant, own }) => <><span className="row tight"><strong>{variant.name || id}</strong>{own?.is_control && <Badge>Control</Badge>}{(experiment.winner ?? result.winner) === id && <Badge tone="good">Winner</Badge>}</span><span className="faint small">{variant.prompt_name && <PromptLink name={variant.prompt_name} version={variant.prompt_version} />} {variant.model_name}</span></> },
+    { head: "Units", right: true, cell: ({ summary, own }) => whole(summary?.units ?? own?.units ?? 0) },
+    { head: sentence(words(metric)), cell: ({ summary, show }) => (summary?.mean != null ? <span className="est"><span>{show(summary.mean)}</span><small>{summary.interval ? `${show(summary.interval.low)}–${show(summary.interval.high)}` : "no interval"} · n {whole(summary.units)}</small></span> : none) },
+    { head: "Difference", right: true, cell: ({ comparison, show }) => (comparison?.difference != null ? <><span className={comparison.significant ? (comparison.better ? "good" : "bad") : ""}>{comparison.difference > 0 ? "+" : "−"}{show(Math.abs(comparison.difference))}</span>{comparison.lift && <div className="faint tiny">{signed(comparison.lift.value * 100, 1)} %</div>}</> : none) },
+    { head: "Interval", right: true, cell: ({ comparison, show }) => (comparison?.interval ? `${show(comparison.interval.low)} to ${show(comparison.interval.high)}` : none) },
+    { head: "p", right: true, cell: ({ comparison }) => (comparison?.p_value_corrected != null ? (comparison.p_value_corrected < 0.001 ? "< 0.001" : comparison.p_value_corrected.toFixed(3)) : none) },
+    { head: "Chance to win", right: true, cell: ({ comparison }) => (comparison?.bayes ? percent(comparison.bayes.chance_to_win) : none) },
+  ];
+  return (
+    <Card title="Variants" flush>
+      <Table label="Variants" columns={columns} rows={rows} id={(row) => row.id} />
+    </Card>
+  );
+}
