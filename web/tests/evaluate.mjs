@@ -161,7 +161,7 @@ test("an experiment is asked for a quantile, and answers from its observations",
   await dialog.getByLabel("Metric").selectOption("handled_seconds");
   await dialog.getByLabel("Quantile, %").fill("95");
   await dialog.getByRole("button", { name: "Ask" }).click();
-  await page.getByRole("heading", { name: "Handled seconds as latency, the 95 % quantile" }).waitFor();
+  await page.getByRole("heading", { name: "Handled seconds, the 95 % quantile" }).waitFor();
   await page.getByText("Answered", { exact: true }).waitFor({ timeout: 30_000 });
   await page.getByRole("table", { name: "Differences and intervals" }).waitFor();
 });

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "react";
 import uPlot from "uplot";
 import { moment } from "../lib/format";
-import type { LineData } from "./frame";
+import type { LineData, Series } from "./frame";
 import { describe } from "./frame";
 
 const variable = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -81,6 +81,15 @@ function columns(data: LineData): uPlot.AlignedData {
   return all as uPlot.AlignedData;
 }
 
+/** Values are points where they are few; of many, those that no line reaches. */
+function pointsOf({ values, points, bars }: Series, { gaps }: LineData): Pick<uPlot.Series.Points, "show" | "filter"> {
+  if (bars) return { show: false };
+  const few = values.filter((value) => value != null).length < 60;
+  if (points ?? few) return { show: true };
+  const alone = gaps ? values.flatMap((value, i) => (value != null && values[i - 1] == null && values[i + 1] == null ? [i] : [])) : [];
+  return alone.length > 0 ? { show: true, filter: () => alone } : { show: false };
+}
+
 function options(data: LineData, width: number, height: number, hover: (at: { i: number; left: number } | null) => void): uPlot.Options {
   const axis = { stroke: variable("--text-2"), font: '11px "Inter Variable", system-ui, sans-serif', grid: { stroke: variable("--line"), width: 1 }, ticks: { show: false } };
   const series: uPlot.Series[] = [{}];
@@ -94,7 +103,7 @@ function options(data: LineData, width: number, height: number, hover: (at: { i:
       spanGaps: !data.gaps,
       ...(one.dashed ? { dash: [5, 4] } : {}),
       ...(one.bars ? { paths: uPlot.paths.bars?.({ size: [0.7, 40] }) ?? (() => null), fill: stroke } : {}),
-      points: { show: (one.points ?? data.x.length < 60) && !one.bars, size: 5, fill: variable("--panel") },
+      points: { ...pointsOf(one, data), size: 5, fill: variable("--panel") },
     });
     if (one.lower && one.upper) {
       const at = series.length;

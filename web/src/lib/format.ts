@@ -49,6 +49,11 @@ export function took(from: string, to: string): string {
   return size < 60_000 ? `${Math.max(0, Math.round(size / 1000))} s` : ms(size);
 }
 
+const SPAN: Record<string, string> = { ms: "ms", s: "s", m: "min", h: "h", d: "d" };
+
+/** A duration as configurations write it (`10m`), in the units that are used everywhere else. */
+export const lasting = (text: string | null | undefined): string => (text ?? "–").replace(/(\d+(?:\.\d+)?)(ms|s|m|h|d)(?=\d|$)/g, (_, n: string, unit: string) => `${n} ${SPAN[unit] ?? unit} `).trim();
+
 /** A latency from a class of latencies: the lowest class reaches up to 1 ms. */
 export const latency = (value: number | null | undefined): string => (value != null && value <= 1 ? "< 1 ms" : ms(value));
 

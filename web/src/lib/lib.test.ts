@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { wordDiff } from "./diff";
-import { ago, money, ms, percent, sentence, signed, took, words } from "./format";
+import { ago, money, ms, percent, sentence, signed, took, words, lasting } from "./format";
 import { drawn, readLabels } from "./labels";
 import { blocks, spans } from "./markdown";
 import { hourly } from "./traffic";
@@ -37,6 +37,7 @@ describe("numbers", () => {
   test("money", () => expect([0, 0.00123, 0.5, 1234.5].map(money)).toEqual(["$0", "$0.0012", "$0.50", "$1,234.50"]));
   test("durations", () => expect([0.2, 5, 840, 1500, 61_000, 3_700_000].map(ms)).toEqual(["0.20 ms", "5.0 ms", "840 ms", "1.50 s", "1 min 1 s", "1 h 1 min"]));
   test("how long", () => expect([["2026-11-20T12:00:00Z", "2026-11-20T12:00:42Z"], ["2026-11-20T12:00:00Z", "2026-11-20T13:05:00Z"]].map(([from, to]) => took(from ?? "", to ?? ""))).toEqual(["42 s", "1 h 5 min"]));
+  test("durations of configurations", () => expect(["10m", "1h30m", "7d", "500ms", null].map(lasting)).toEqual(["10 min", "1 h 30 min", "7 d", "500 ms", "–"]));
   test("names", () => expect(["rouge_l", "token_f1", "latency_p95", "it is -8.9 % of gpt-4 (-1 to 2)"].map(words)).toEqual(["ROUGE-L", "token F1", "latency p95", "it is −8.9 % of gpt-4 (−1 to 2)"]));
   test("sentences", () => expect(["open", "it is so", "support-bot fell", "a: b", "", "x/y is"].map(sentence)).toEqual(["Open", "It is so", "support-bot fell", "A: b", "", "x/y is"]));
   test("differences keep their sign", () => expect([0.1, -0.05, 0].map((v) => signed(v))).toEqual(["+0.100", "−0.050", "±0.000"]));

@@ -4,7 +4,7 @@ import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { Refusal, api, ok } from "../api/client";
 import { Interval } from "../charts/frame";
-import { moment, money, ms, percent, plural, score, sentence, signed, whole, words } from "../lib/format";
+import { lasting, moment, money, ms, percent, plural, score, sentence, signed, whole, words } from "../lib/format";
 import { useRefusal, useSession } from "../session";
 import { Ago, Badge, Button, Callout, Card, Coming, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
@@ -99,7 +99,7 @@ export function CanaryPage() {
 /** Who it was, by the name of the key where one may read it. */
 function By({ id }: { id: string | null | undefined }) {
   const session = useSession();
-  const key = useQuery({ queryKey: ["keys", id], enabled: Boolean(id) && session?.role === "admin", retry: false, staleTime: Number.POSITIVE_INFINITY, queryFn: () => ok(api.GET("/api/v1/keys/{key}", { params: { path: { key: id ?? "" } } })) });
+  const key = useQuery({ queryKey: ["keys", id], enabled: id?.startsWith("key_") === true && session?.role === "admin", retry: false, staleTime: Number.POSITIVE_INFINITY, queryFn: () => ok(api.GET("/api/v1/keys/{key}", { params: { path: { key: id ?? "" } } })) });
   const name = key.data?.name ?? (id?.startsWith("key_") ? null : id);
   return name ? <> by {name}</> : null;
 }
@@ -110,10 +110,10 @@ function Policy({ of }: { of: Schemas["CanaryPolicy"] }) {
     <div className="grid two">
       <Card title="What decides">
         <dl className="facts">
-          <dt>Promotes</dt><dd>with net wins beyond {percent(of.promote?.net_win)}, after {whole(of.min_samples ?? 0)} judged pairs and {of.window?.min}{of.promote?.approval && ", once another key approves"}</dd>
-          <dt>Aborts</dt><dd>once net wins are below {percent(of.abort?.net_win_upper)} beyond doubt, or after {of.window?.max}</dd>
+          <dt>Promotes</dt><dd>with net wins beyond {percent(of.promote?.net_win)}, after {whole(of.min_samples ?? 0)} judged pairs and {lasting(of.window?.min)}{of.promote?.approval && ", once another key approves"}</dd>
+          <dt>Aborts</dt><dd>once net wins are below {percent(of.abort?.net_win_upper)} beyond doubt, or after {lasting(of.window?.max)}</dd>
           <dt>Warns</dt><dd>once losses are above {percent(of.warn?.loss_rate)} beyond doubt</dd>
-          <dt>Stages</dt><dd>{of.stages?.length ? `${of.stages.map(percent).join(", ")} of users, each for ${of.stage?.min} and ${plural(of.stage?.min_samples ?? 0, "request")} at least` : "none: promoted at once"}</dd>
+          <dt>Stages</dt><dd>{of.stages?.length ? `${of.stages.map(percent).join(", ")} of users, each for ${lasting(of.stage?.min)} and ${plural(of.stage?.min_samples ?? 0, "request")} at least` : "none: promoted at once"}</dd>
           <dt>Guardrails</dt><dd>{some(Object.entries(UNITS).map(([name, show]) => { const limit = of.guardrails?.[name as Rail["name"]]; return limit != null && `${words(name)} ${show(limit)}`; }))}</dd>
         </dl>
       </Card>

@@ -93,9 +93,9 @@ function Samples({ name, version, newest }: { name: string; version: Version; ne
   const rows = useMemo(() => loaded?.filter((sample) => (!category || (sample.category ?? "") === category) && (!wanted || JSON.stringify(sample).toLowerCase().includes(wanted))), [loaded, category, wanted]);
   const set = (part: Record<string, string | undefined>) => void navigate({ search: (old) => ({ ...old, ...part }), replace: true });
   const columns: Column<Sample>[] = [
-    { head: "Sample", cell: (sample) => <Link className="cover mono truncate" style={{ display: "block", maxWidth: 140 }} to="/datasets/$name" params={{ name }} search={{ ...search, sample: sample.id }} replace>{sample.id}</Link> },
-    { head: "Input", cell: (sample) => <div className="truncate" style={{ maxWidth: "min(260px, 80vw)" }}>{sample.input || (sample.messages?.length ? `${sample.messages.length} messages` : JSON.stringify(sample.variables))}</div> },
-    { head: "Expected", wide: true, cell: (sample) => <div className="truncate muted" style={{ maxWidth: 200 }}>{sample.expected_output?.[0] ?? <span className="faint">–</span>}</div> },
+    { head: "Sample", cell: (sample) => <Link className="cover mono truncate" style={{ display: "block", maxWidth: 104 }} to="/datasets/$name" params={{ name }} search={{ ...search, sample: sample.id }} replace>{sample.id}</Link> },
+    { head: "Input", cell: (sample) => <div className="truncate" style={{ maxWidth: "min(220px, 80vw)" }}>{sample.input || (sample.messages?.length ? `${sample.messages.length} messages` : JSON.stringify(sample.variables))}</div> },
+    { head: "Expected", wide: true, cell: (sample) => <div className="truncate muted" style={{ maxWidth: 170 }}>{sample.expected_output?.[0] ?? <span className="faint">–</span>}</div> },
     { head: "Category", wide: true, cell: (sample) => <>{sample.category ? <span className="nowrap">{words(sample.category)}</span> : <span className="faint">–</span>}{sample.source && <div className="faint tiny nowrap">from {words(sample.source)}</div>}</> },
   ];
   const complete = !pages.hasNextPage;

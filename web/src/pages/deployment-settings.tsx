@@ -1,7 +1,7 @@
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import type { Schemas } from "../api/client";
-import { percent, plural, sentence, words } from "../lib/format";
+import { lasting, percent, plural, sentence, words } from "../lib/format";
 import { Card } from "../ui/base";
 
 type Set = Schemas["DeploymentSettings"];
@@ -20,14 +20,14 @@ const NAMES: { [K in keyof Set]?: [string, (value: NonNullable<Set[K]>) => React
   choose: ["Asked first", (value) => (value === "verifier" ? "the healthy place with the best score" : "the manifest’s model, then its fallbacks in order")],
   fallbacks: ["Fallbacks", (value) => <span className="mono">{value.join(", ")}</span>],
   retries: ["Retries", (value) => (value === 0 ? "none" : `${plural(value, "more attempt")} at each place`)],
-  timeout_first_byte: ["First byte within", String],
-  timeout_total: ["Whole answer within", String],
-  hedge_after: ["Asks another place after", String],
+  timeout_first_byte: ["First byte within", lasting],
+  timeout_total: ["Whole answer within", lasting],
+  hedge_after: ["Asks another place after", lasting],
   experiment: ["Experiment", (value) => <Link className="link" to="/experiments">{value}</Link>],
   bodies: ["Bodies in records", (value) => ({ full: "kept, with addresses, numbers and keys replaced", raw: "kept as they are", hashed: "kept as hashes", none: "not kept" })[value]],
   body_sampling: ["Bodies are kept of", (value) => `${percent(value)} of calls`],
   guard: ["Counts as a soft failure", (value) => <Guard of={value} />],
-  gate_max_age: ["A gate’s run may be", (value) => `${value} old`],
+  gate_max_age: ["A gate’s run may be", (value) => `${lasting(value)} old`],
   require_gate: ["Deployed only", () => "after its gate passed"],
   require_approval: ["Changed only", () => "once a second key approves"],
   hash_users: ["Users", () => "kept as hashes"],
@@ -40,7 +40,7 @@ function Guard({ of }: { of: NonNullable<Set["guard"]> }) {
     <>
       {told(checks) || "nothing"}
       {actions && actions.length > 0 && <div className="muted">Then: {actions.map(words).join(", ")}</div>}
-      {alert && <div className="muted">Alerts from {percent(alert.rate)} of at least {plural(alert.min_calls ?? 0, "call")} in {alert.window}{alert.drift && ", or when the rate drifts"}</div>}
+      {alert && <div className="muted">Alerts from {percent(alert.rate)} of at least {plural(alert.min_calls ?? 0, "call")} in {lasting(alert.window)}{alert.drift && ", or when the rate drifts"}</div>}
     </>
   );
 }

@@ -197,7 +197,7 @@ function History({ deployment, changes }: { deployment: Deployment; changes: Cha
         </div>
       ),
     },
-    { head: "Why", block: true, width: "24%", cell: (change) => change.reason && <Why text={change.reason} /> },
+    { head: "Why", block: true, width: "19%", cell: (change) => change.reason && <Why text={change.reason} /> },
     { head: "When", right: true, cell: (change) => <><Ago time={change.at} />{change.by && <div className="faint tiny">{change.by}</div>}</> },
     { head: <span className="sr">Roll back</span>, right: true, cell: (change) => change.to !== deployment.manifest && <Button small refused={refusal("operator")} aria-label={`Roll back to revision ${change.revision}`} onClick={() => setTo(change)}>Roll back</Button> },
   ];

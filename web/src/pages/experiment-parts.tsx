@@ -11,7 +11,15 @@ type Result = Schemas["ExperimentResult"];
 
 /** How a metric's numbers are written. */
 export function shown(comparison: Pick<Schemas["Comparison"], "kind">): (value: number) => string {
-  return comparison.kind === "binary" ? percent : (value) => (Math.abs(value) >= 100 ? whole(value) : value.toPrecision(3));
+  return comparison.kind === "binary" ? percent : (value) => (Math.abs(value) >= 100 ? whole(value) : value.toPrecision(3)).replace("-", "−");
+}
+
+/** The mean of a variant, or the quantile that is compared. */
+function Level({ of, show }: { of: Schemas["MetricSummary"] | undefined; show: (value: number) => string }) {
+  const value = of?.quantile?.value ?? of?.mean;
+  const interval = of?.quantile ? of.quantile.interval : of?.interval;
+  if (!of || value == null) return <span className="faint">–</span>;
+  return <span className="est"><span>{show(value)}</span><small>{of.quantile && `${Math.round(of.quantile.q * 100)} % quantile · `}{interval ? `${show(interval.low)}–${show(interval.high)}` : "no interval"} · n {whole(of.units)}</small></span>;
 }
 
 export function Variants({ experiment, result, metric }: { experiment: Experiment; result: Result; metric: string }) {
@@ -26,7 +34,7 @@ export function Variants({ experiment, result, metric }: { experiment: Experimen
   const columns: Column<(typeof rows)[number]>[] = [
     { head: "Variant", cell: ({ id, variant, own }) => <><span className="row tight"><strong>{variant.name || id}</strong>{own?.is_control && <Badge>Control</Badge>}{(experiment.winner ?? result.winner) === id && <Badge tone="good">Winner</Badge>}</span><span className="faint small">{variant.prompt_name && <PromptLink name={variant.prompt_name} version={variant.prompt_version} />} {variant.model_name}</span></> },
     { head: "Units", right: true, cell: ({ summary, own }) => whole(summary?.units ?? own?.units ?? 0) },
-    { head: sentence(words(metric)), cell: ({ summary, show }) => (summary?.mean != null ? <span className="est"><span>{show(summary.mean)}</span><small>{summary.interval ? `${show(summary.interval.low)}–${show(summary.interval.high)}` : "no interval"} · n {whole(summary.units)}</small></span> : none) },
+    { head: sentence(words(metric)), cell: ({ summary, show }) => <Level of={summary} show={show} /> },
     { head: "Difference", right: true, cell: ({ comparison, show }) => (comparison?.difference != null ? <><span className={comparison.significant ? (comparison.better ? "good" : "bad") : ""}>{comparison.difference > 0 ? "+" : "−"}{show(Math.abs(comparison.difference))}</span>{comparison.lift && <div className="faint tiny">{signed(comparison.lift.value * 100, 1)} %</div>}</> : none) },
     { head: "Interval", right: true, cell: ({ comparison, show }) => (comparison?.interval ? `${show(comparison.interval.low)} to ${show(comparison.interval.high)}` : none) },
     { head: "p", right: true, cell: ({ comparison }) => (comparison?.p_value_corrected != null ? (comparison.p_value_corrected < 0.001 ? "< 0.001" : comparison.p_value_corrected.toFixed(3)) : none) },

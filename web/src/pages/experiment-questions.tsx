@@ -44,7 +44,7 @@ export function Questions({ experiment }: { experiment: Experiment }) {
 function wordsOf({ question }: Asked): string {
   const metric = question.metrics?.[0];
   const parts = [
-    metric ? `${words(metric.name)}${metric.kind ? ` as ${metric.kind}` : ""}${metric.quantile != null ? `, the ${Math.round(metric.quantile * 100)} % quantile` : ""}` : question.target_metric ? words(question.target_metric) : "All metrics",
+    metric ? `${words(metric.name)}${metric.kind && metric.quantile == null ? ` as ${metric.kind}` : ""}${metric.quantile != null ? `, the ${Math.round(metric.quantile * 100)} % quantile` : ""}` : question.target_metric ? words(question.target_metric) : "All metrics",
     question.from && `from ${moment(question.from)}`,
     question.to && `until ${moment(question.to)}`,
     question.segments?.length ? `by ${question.segments.map(words).join(", ")}` : "",

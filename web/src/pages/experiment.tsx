@@ -6,7 +6,7 @@ import { Refusal, api, ok } from "../api/client";
 import { Forest } from "../charts/forest";
 import type { LineData } from "../charts/frame";
 import { LineChart } from "../charts/frame";
-import { moment, percent, plural, score, sentence, whole, words } from "../lib/format";
+import { lasting, moment, percent, plural, score, sentence, whole, words } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Callout, Card, Coming, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import { useCrumb } from "../ui/crumb";
@@ -108,7 +108,7 @@ function Results({ experiment, result }: { experiment: Experiment; result: Resul
       {result.sample_ratio?.mismatch && <Mismatch ratio={result.sample_ratio} />}
       <Callout tone={tone} icon={tone === "good" ? "check" : "experiments"}>
         <strong>{result.recommendation}</strong>
-        {result.missing.filter((one) => !result.recommendation.includes(one.message)).map((one) => <div key={one.what}>{one.message}</div>)}
+        {result.missing.filter((one) => !result.recommendation.includes(one.message)).map((one) => <div key={one.what}>{sentence(one.message)}</div>)}
         {result.forecast && !result.recommendation.includes(result.forecast.message) && <div className="muted">{result.forecast.message}</div>}
       </Callout>
       {result.notices.map((notice) => <Callout key={notice} tone="warn">{notice}</Callout>)}
@@ -196,7 +196,7 @@ function Setup({ experiment }: { experiment: Experiment }) {
           <dt>Coverage</dt><dd>{percent(experiment.coverage ?? 1)}</dd>
           <dt>Split</dt><dd>{experiment.variants.map((variant) => `${variant.name || variant.id} ${split[variant.id ?? ""] != null ? percent(split[variant.id ?? ""] ?? 0) : "equal"}`).join(" · ")}</dd>
           <dt>Decides</dt><dd>{words(targetOf(experiment))}</dd>
-          <dt>Basis</dt><dd>{experiment.analysis?.basis === "fixed_horizon" ? "one look at the planned end" : "valid at every look"}, α {experiment.analysis?.alpha ?? 0.05}, at least {experiment.analysis?.min_duration ?? "7d"}</dd>
+          <dt>Basis</dt><dd>{experiment.analysis?.basis === "fixed_horizon" ? "one look at the planned end" : "valid at every look"}, α {experiment.analysis?.alpha ?? 0.05}, at least {lasting(experiment.analysis?.min_duration ?? "7d")}</dd>
           <dt>Planned</dt><dd>{experiment.analysis?.planned_n ? `${whole(experiment.analysis.planned_n)} units per variant` : "–"}</dd>
           <dt>Created</dt><dd>{moment(experiment.created_at)}</dd>
           {experiment.start_time && <><dt>Started</dt><dd>{moment(experiment.start_time)}</dd></>}

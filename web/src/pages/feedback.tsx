@@ -103,13 +103,14 @@ function ByDay({ deployment, days }: { deployment: string | undefined; days: num
 function Parts({ deployment, days, by, setBy, report }: { deployment: string | undefined; days: number; by: By; setBy: (by: By) => void; report: Schemas["FeedbackReport"] | undefined }) {
   const found = useQuery(summary(by, deployment, days));
   const change = new Map(report?.prompts.map((one) => [one.name, one.change]));
+  const changes = by === "prompt" && [...change.values()].some(Boolean);
   const columns: Column<Row>[] = [
     { head: BY[by], cell: (row) => (by === "prompt" && row.name.includes("@") ? <PromptLink name={row.name.split("@")[0]} version={row.name.split("@")[1]} /> : <span className="wrap-any">{row.name || <span className="faint">none</span>}</span>) },
     { head: "Answers", right: true, cell: (row) => whole(row.requests) },
     { head: "Thumbs up", right: true, cell: (row) => <Est of={row.thumbs_up} show={percent} /> },
-    ...(by === "prompt" && [...change.values()].some(Boolean) ? [{ head: "Change", right: true, cell: (row: Row) => { const one = change.get(row.name); return one ? <span className="est"><span className={one.lower > 0 ? "good" : one.upper < 0 ? "bad" : ""}>{signed(one.value * 100, 1)} %</span><small>{signed(one.lower * 100, 1)} to {signed(one.upper * 100, 1)} %</small></span> : <span className="faint">–</span>; } }] : []),
+    ...(changes ? [{ head: "Change", right: true, cell: (row: Row) => { const one = change.get(row.name); return one ? <span className="est"><span className={one.lower > 0 ? "good" : one.upper < 0 ? "bad" : ""}>{signed(one.value * 100, 1)} %</span><small>{signed(one.lower * 100, 1)} to {signed(one.upper * 100, 1)} %</small></span> : <span className="faint">–</span>; } }] : []),
     { head: "Corrected", right: true, cell: (row) => <Est of={row.corrected} show={percent} hideN /> },
-    { head: "Comments", right: true, wide: true, cell: (row) => whole(row.comments) },
+    ...(changes ? [] : [{ head: "Comments", right: true, wide: true, cell: (row: Row) => whole(row.comments) }]),
   ];
   return (
     <Card title="Thumbs and corrections" flush aside={<select className="select" style={{ height: 26 }} aria-label="By" value={by} onChange={(event) => setBy(event.target.value as By)}>{Object.entries(BY).map(([key, label]) => <option key={key} value={key}>By {label.toLowerCase()}</option>)}</select>}>

@@ -91,6 +91,14 @@ function Impact({ data }: { data: Timeline | undefined }) {
 /** An entry in words: `prompt.created NAME` is how the record of changes says it. */
 const toldOf = ({ kind, text }: Schemas["TimelineEntry"]): string => (kind === "alert" ? words(text) : kind === "change" ? text.replace(/^([a-z_]+)\.([a-z_]+) /, (_, thing: string, done: string) => `${words(thing)} ${words(done)}: `) : text.replace("in this hour ", "in this hour: "));
 
+/** The answer that somebody complained of is a link to its record. */
+function Told({ of }: { of: Schemas["TimelineEntry"] }) {
+  const text = sentence(toldOf(of));
+  const [, before, record, after] = /^(.*?)the answer to (req_[0-9A-Za-z]+)(.*)$/s.exec(text) ?? [];
+  if (of.kind !== "feedback" || !record) return <>{text}</>;
+  return <>{before}<Link className="link inline" to="/traffic" search={{ record }}>an answer</Link>{after}</>;
+}
+
 function Entries({ data }: { data: Timeline }) {
   const { show } = route.useSearch();
   const navigate = route.useNavigate();
@@ -108,7 +116,7 @@ function Entries({ data }: { data: Timeline }) {
           {rows.map((entry, i) => (
             <li key={i}>
               <Dot tone={KINDS[entry.kind][0]} />
-              <div className="grow"><div className="wrap-any">{sentence(toldOf(entry))}</div><div className="faint small">{KINDS[entry.kind][1]}{entry.by && ` · ${entry.by}`}</div></div>
+              <div className="grow"><div className="wrap-any"><Told of={entry} /></div><div className="faint small">{KINDS[entry.kind][1]}{entry.by && ` · ${entry.by}`}</div></div>
               <time dateTime={entry.at} className="num">{short(entry.at)}</time>
             </li>
           ))}

@@ -19,7 +19,7 @@ export function ManifestLine({ hash }: { hash: string }) {
   const manifest = useQuery(manifestQuery(hash));
   if (manifest.isError) return <Hash of={hash} />;
   if (!manifest.data) return <span className="row wrap manifest"><Skeleton width={96} height={20} /><Skeleton width={116} height={20} /></span>;
-  return <span className="row wrap manifest"><PromptLink name={manifest.data.prompt} version={manifest.data.prompt_version} /><span className="mono muted">{manifest.data.model}</span></span>;
+  return <span className="row wrap manifest"><PromptLink name={manifest.data.prompt} version={manifest.data.prompt_version} /><span className="mono muted nowrap">{manifest.data.model}</span></span>;
 }
 
 const text = (manifest: Schemas["Manifest"]) => JSON.stringify(manifest, null, 2).replaceAll("\\n", "\n");
