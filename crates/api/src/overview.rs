@@ -112,6 +112,20 @@ pub struct QualitySeries {
     pub datasets: Vec<EvaluatedDataset>,
     /// Completed runs, oldest first; at most the newest 500.
     pub points: Vec<QualityPoint>,
+    /// The limits that the configuration sets. Those of a suite may be others.
+    pub limits: QualityLimits,
+    /// Where MLflow is, if the server's `MLFLOW_TRACKING_URI` names a server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mlflow: Option<String>,
+}
+
+/// Minima of the gate, from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct QualityLimits {
+    /// Of the overall score.
+    pub overall_min: f64,
+    /// Of each category, where there is no baseline.
+    pub category_min: f64,
 }
 
 /// A dataset that runs were made on.

@@ -126,7 +126,7 @@ impl FeedbackManager {
         let mut body = feedback::read(value)
             .map_err(|problems| problems.into_iter().map(|p| (p.field, p.message)).collect::<Vec<_>>())?;
         let now = self.services.clock.now();
-        let at = body.at.unwrap_or(now);
+        let at = body.at.take().unwrap_or(now);
         if at > now.checked_add(AHEAD).unwrap_or(Timestamp::MAX) {
             return Err(vec![("at".to_owned(), "it lies more than a day ahead".to_owned())]);
         }

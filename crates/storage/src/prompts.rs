@@ -6,7 +6,9 @@ use llmops_domain::prompt::{PromptSelector, PromptStatus, PromptVersion};
 use semver::Version;
 
 use crate::audit::{Change, record};
-use crate::db::{Conn, Tx, check_hash_prefix, check_name, decode, encode, fetch, micros, only, prefix_end, retry_taken, row, time};
+use crate::db::{
+    Conn, Tx, check_hash_prefix, check_name, decode, encode, fetch, micros, only, prefix_end, retry_taken, row, time,
+};
 use crate::{Store, StoreError};
 
 /// What became of a push.

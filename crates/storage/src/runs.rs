@@ -10,7 +10,9 @@ use llmops_domain::run::{EvaluationFilter, EvaluationRun, Progress, RunResults, 
 
 use crate::audit::{Change, record};
 use crate::bulk::{Insert, insert_rows};
-use crate::db::{Conn, Tx, big, check_name, count, decode, encode, execute, fetch, micros, prefix_end, prose, row, time};
+use crate::db::{
+    Conn, Tx, big, check_name, count, decode, encode, execute, fetch, micros, prefix_end, prose, row, time,
+};
 use crate::{Store, StoreError, alerts, events};
 
 /// Runs of a page where the filter names no limit.

@@ -90,6 +90,10 @@ class Transport:
             raise Unreachable(self.settings.base_url, error) from error
         return _read(response, as_text)
 
+    @property
+    def is_closed(self) -> bool:
+        return self._client.is_closed
+
     def close(self) -> None:
         if self._own:
             self._client.close()

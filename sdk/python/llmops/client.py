@@ -145,6 +145,10 @@ class Client:
             except LlmopsError:
                 # The stale one goes on answering, and the next call tries again.
                 pass
+            except RuntimeError:
+                # Nobody waits for the answer of a client that was closed meanwhile.
+                if not self._transport.is_closed:
+                    raise
             finally:
                 with self._lock:
                     self._refreshing.discard(key)

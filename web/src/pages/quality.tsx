@@ -56,12 +56,13 @@ function Scores() {
         <span className="segmented" role="group" aria-label="Time">
           {[7, 30, 90, 365].map((n) => <button key={n} type="button" aria-pressed={days === n} onClick={() => set({ days: n === 30 ? undefined : String(n) })}>{n === 365 ? "1 y" : `${n} d`}</button>)}
         </span>
+        {quality.data?.mlflow && <a className="link" href={quality.data.mlflow} target="_blank" rel="noreferrer">Runs in MLflow</a>}
       </div>
       {quality.isError && !quality.data ? <Problem error={quality.error} retry={() => void quality.refetch()} /> : !quality.data ? <Skeleton height={340} /> : points.length === 0 ? (
         <Card label="Quality"><Empty title="No completed run in this time" command="llmops eval">Each completed run is a point here. A schedule makes one regularly: <code>llmops schedule add</code>.</Empty></Card>
       ) : (
         <>
-          <OverTime points={points} category={search.category} onCategory={(category) => set({ category })} />
+          <OverTime points={points} limits={quality.data.limits} category={search.category} onCategory={(category) => set({ category })} />
           <div className="grid wide-left">
             <Heatmap points={points} />
             <Drift />
@@ -86,7 +87,7 @@ export function changes(points: Point[]): Mark[] {
   });
 }
 
-function OverTime({ points, category, onCategory }: { points: Point[]; category: string | undefined; onCategory: (category: string | undefined) => void }) {
+function OverTime({ points, limits, category, onCategory }: { points: Point[]; limits: Schemas["QualityLimits"]; category: string | undefined; onCategory: (category: string | undefined) => void }) {
   const navigate = useNavigate();
   const categories = [...new Set(points.flatMap((point) => Object.keys(point.categories)))].filter(Boolean);
   const data = useMemo((): LineData => {
@@ -100,10 +101,10 @@ function OverTime({ points, category, onCategory }: { points: Point[]; category:
         { label: `Mean of ${WINDOW} runs`, values: mean.map((band) => band?.value ?? null), colour: 2, dashed: true, points: false },
       ],
       marks: changes(points),
-      limits: [category ? { y: 0.72, label: "gate: category 0.72", tone: "bad" } : { y: 0.8, label: "gate: overall 0.80", tone: "bad" }],
+      limits: [category ? { y: limits.category_min, label: `gate: category ${limits.category_min.toFixed(2)}`, tone: "bad" } : { y: limits.overall_min, label: `gate: overall ${limits.overall_min.toFixed(2)}`, tone: "bad" }],
       show: score,
     };
-  }, [points, category]);
+  }, [points, limits, category]);
   return (
     <Card
       title="Score over time"
@@ -115,7 +116,7 @@ function OverTime({ points, category, onCategory }: { points: Point[]; category:
       }
     >
       <LineChart label="Score over time" data={data} height={300} onPick={(i) => points[i] && void navigate({ to: "/runs/$run", params: { run: points[i].run } })} />
-      <p className="faint" style={{ marginTop: 6 }}>{plural(points.length, "run")}. Dotted lines: another prompt, model or dataset version from here on. A click opens the run. The dashed limit is the gate’s default; suites may have their own.</p>
+      <p className="faint" style={{ marginTop: 6 }}>{plural(points.length, "run")}. Dotted lines: another prompt, model or dataset version from here on. A click opens the run. The dashed limit is the gate’s; suites may have their own.</p>
     </Card>
   );
 }

@@ -3,19 +3,21 @@
 //! What is exported is walked through twice: once to decide what is kept and to count the rest, once to hand it over, so that
 //! memory holds ids and signatures, never texts.
 
+mod hard_examples;
+
 use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
-use llmops_api::feedback::{ExportCounts, ExportFormat, ExportQuery, HardExamples, HardExamplesMade, MAX_EXAMPLES};
+use llmops_api::feedback::{ExportCounts, ExportFormat, ExportQuery, MAX_EXAMPLES};
 use llmops_domain::chat::{Message, Role};
-use llmops_domain::dataset::{DatasetType, Sample};
+use llmops_domain::dataset::Sample;
 use llmops_domain::feedback::{Feedback, FeedbackFilter, Sentiment};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::near_duplicates::NearDuplicates;
 use llmops_domain::redact::{has_placeholder, redact};
 use llmops_domain::render::CompiledTarget;
 use llmops_domain::review::{Asked, ReviewFilter, ReviewItem, ReviewReason, ReviewStatus, answer_text, asked};
-use llmops_storage::{StoreError, VersionSelector};
+use llmops_storage::StoreError;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -213,64 +215,6 @@ impl FeedbackManager {
             feedback: (query.format == ExportFormat::Jsonl).then(|| Box::new(feedback)),
         }))
     }
-
-    /// Adds the questions of negative feedback to a dataset, with the right answers where somebody gave them.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] when there are none; those of an import.
-    pub async fn hard_examples(&self, request: HardExamples) -> Result<HardExamplesMade, Error> {
-        let limit = request.limit.unwrap_or(1_000).clamp(1, MAX_EXAMPLES);
-        let query = ExportQuery {
-            format: ExportFormat::Jsonl,
-            deployment: request.deployment.clone(),
-            start_time: request.start_time,
-            end_time: None,
-            limit: Some(limit),
-            redacted: true,
-        };
-        let mut counts = ExportCounts::default();
-        let mut sieve = Sieve { query: &query, seen: NearDuplicates::default() };
-        let mut samples = BTreeMap::<String, Sample>::new();
-        let mut walk = Walk::new(self, query.clone());
-        while counts.examples < u64::from(limit) {
-            let Some(mut example) = walk.next().await? else { break };
-            let Some(feedback) = example.feedback.take() else { continue };
-            let (Some(context), Some(Sentiment::Negative)) = (&feedback.context, feedback.sentiment) else { continue };
-            counts.considered += 1;
-            let id = format!("hard-{}", context.request_id);
-            if let Some(known) = samples.get_mut(&id) {
-                // Of several words on one answer, a correction is what counts.
-                known.expected_output.extend(example.good.filter(|_| known.expected_output.is_empty()));
-                continue;
-            }
-            match sieve.judge(&example) {
-                Kept::No(counter) => *counter(&mut counts) += 1,
-                Kept::Yes => {
-                    counts.examples += 1;
-                    samples.insert(id.clone(), hard(id, example, &feedback));
-                }
-            }
-        }
-        if samples.is_empty() {
-            return Err(Error::Conflict {
-                message: "there is no negative feedback whose question was kept".to_owned(),
-                hint: Some("a deployment keeps questions with `bodies: full`".to_owned()),
-            });
-        }
-        let ops = LlmOps { services: self.services.clone(), project: self.project.clone() };
-        let datasets = ops.datasets();
-        if let Err(Error::NotFound { .. }) = datasets.version(&request.dataset, &VersionSelector::Latest).await {
-            let mut import = datasets
-                .create(&request.dataset, Some(DatasetType::User), Some("Questions whose answers users found bad"))
-                .await?;
-            for sample in samples.into_values() {
-                import.push(None, sample).await?;
-            }
-            return Ok(HardExamplesMade { dataset: import.finish().await?, counts });
-        }
-        let dataset = datasets.add_samples(&request.dataset, samples.into_values().collect()).await?;
-        Ok(HardExamplesMade { dataset, counts })
-    }
 }
 
 /// All examples: those of feedback, newest first, then those of the review queue.
@@ -343,28 +287,6 @@ impl<'a> Walk<'a> {
 
 fn is_within(query: &ExportQuery, at: Timestamp) -> bool {
     query.start_time.is_none_or(|start| at >= start) && query.end_time.is_none_or(|end| at < end)
-}
-
-/// A question that was answered badly, as a sample.
-fn hard(id: String, example: Example, feedback: &Feedback) -> Sample {
-    let context = feedback.context.as_ref();
-    let facts = [
-        ("request_id", json!(context.map(|context| &context.request_id))),
-        ("manifest", json!(example.manifest)),
-        ("feedback", json!(feedback.id)),
-        ("bad_answer", json!(example.bad)),
-        ("comment", json!(feedback.body.comment)),
-    ];
-    Sample {
-        id,
-        input: example.asked.input,
-        messages: example.asked.messages,
-        variables: example.asked.variables,
-        expected_output: example.good.into_iter().collect(),
-        source: Some("feedback".to_owned()),
-        metadata: facts.into_iter().filter(|(_, v)| !v.is_null()).map(|(name, v)| (name.to_owned(), v)).collect(),
-        ..Sample::default()
-    }
 }
 
 /// The example of a decided item, or of a lost comparison, which a judge decided.

@@ -125,6 +125,58 @@ async fn feedback_that_is_early_or_wrong() {
 }
 
 #[tokio::test]
+async fn feedback_that_is_late_says_when_it_was_said() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let at = Timestamp::from_second(llmops_domain::clock::now().as_second() - 3600).unwrap();
+        let said = json!({"request_id": "req_1", "thumb": "up", "at": at, "idempotency_key": "a"});
+        let received = ops.feedback().submit(&said).await.unwrap();
+        assert_eq!(ops.feedback().get(received.ids[0].as_str()).await.unwrap().at, at);
+        assert_eq!(ops.feedback().submit(&said).await.unwrap().duplicates, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn hard_examples_ask_each_question_once() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let other =
+            json!({"model": "bot", "messages": [{"role": "user", "content": "Do you ship to Malta, and how fast?"}]});
+        let other = json!({"request_body": other.to_string(), "response_body": "No idea."});
+        let wrong = json!({"response_body": "Delivery is always free, wherever you live, and takes a day."});
+        put(&ops, &[record("req_1", json!({})), record("req_2", wrong), record("req_3", other)]).await;
+        let make = |dataset: &str| {
+            let request = serde_json::from_value(json!({"dataset": dataset})).unwrap();
+            let feedback = ops.feedback();
+            async move { feedback.hard_examples(request).await }
+        };
+        assert!(matches!(make("hard").await.unwrap_err(), Error::Conflict { .. }));
+        for id in ["req_1", "req_2"] {
+            ops.feedback().submit(&json!({"request_id": id, "thumb": "down"})).await.unwrap();
+        }
+        let made = make("hard").await.unwrap();
+        assert_eq!((made.dataset.version.sample_count, made.counts.examples, made.counts.duplicates), (1, 1, 1));
+
+        // The other question comes to it; what it asks already is not asked again, whichever answer was complained of.
+        ops.feedback()
+            .submit(&json!({"request_id": "req_3", "thumb": "down", "correction": "Yes: four days."}))
+            .await
+            .unwrap();
+        ops.feedback()
+            .submit(&json!({"request_id": "req_1", "thumb": "down", "comment": "still wrong"}))
+            .await
+            .unwrap();
+        let made = make("hard").await.unwrap();
+        assert_eq!((made.dataset.version.sample_count, made.counts.examples), (2, 1));
+        let stored = ops.datasets().version("hard", &VersionSelector::Latest).await.unwrap();
+        let samples = ops.datasets().get_samples(&stored, 0, 10).await.unwrap();
+        assert_eq!(samples[1].1.expected_output, ["Yes: four days."]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn experiments_hear_of_feedback_on_their_variants() {
     on_backends(async |store| {
         let ops = installation(store, &Scripted::new(right));

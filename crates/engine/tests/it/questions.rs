@@ -47,6 +47,20 @@ fn numbers(result: &ExperimentResult) -> Value {
     }))
 }
 
+/// What a unit did on a day, counted from the clock's; today's has no time of its own.
+fn observed(unit: &str, n: usize, (metric, value, day): (&str, f64, i64)) -> Observation {
+    let now = Timestamp::from_second(1_800_000_000).unwrap();
+    let at = Timestamp::from_second(now.as_second() + day * 86_400 - 90_000).unwrap();
+    Observation {
+        unit: Some(unit.to_owned()),
+        variant: None,
+        metric: metric.to_owned(),
+        value,
+        at: Some(at).filter(|at| *at <= now),
+        idempotency_key: Some(n.to_string()),
+    }
+}
+
 #[tokio::test]
 async fn the_rows_say_what_the_sums_say_and_more() {
     on_backends(async |store| {
@@ -75,19 +89,9 @@ async fn the_rows_say_what_the_sums_say_and_more() {
                 ("latency", f64::from(100 + i % 90), 0),
                 ("rating", f64::from(1 + (i + u32::from(treated > 0.0)) % 5), 0),
             ];
-            for (n, (metric, value, day)) in rows.into_iter().enumerate() {
-                let at = Timestamp::from_second(1_800_000_000 + day * 86_400 - 90_000).unwrap();
-                let observation = Observation {
-                    unit: Some(unit.clone()),
-                    variant: None,
-                    metric: metric.to_owned(),
-                    value,
-                    at: Some(at),
-                    idempotency_key: Some(n.to_string()),
-                };
-                let at = observation.at.filter(|at| *at <= Timestamp::from_second(1_800_000_000).unwrap());
+            for (n, row) in rows.into_iter().enumerate() {
                 line += 1;
-                import.push(line, Observation { at, ..observation }).await.unwrap();
+                import.push(line, observed(&unit, n, row)).await.unwrap();
             }
         }
         import.finish().await.unwrap();
