@@ -6465,6 +6465,16 @@ class PutApplied(TypedDict):
     """Its name."""
 
 
+class QualityLimits(TypedDict):
+    """Minima of the gate, from 0 to 1."""
+
+    category_min: float
+    """Of each category, where there is no baseline."""
+
+    overall_min: float
+    """Of the overall score."""
+
+
 class QualityPoint(TypedDict):
     """A run in a series over time: its scores and what they are the scores of."""
 
@@ -6522,6 +6532,12 @@ class QualitySeries(TypedDict):
 
     datasets: List[EvaluatedDataset]
     """All datasets that have completed runs, the one evaluated last first; at most 100."""
+
+    limits: QualityLimits
+    """The limits that the configuration sets. Those of a suite may be others."""
+
+    mlflow: NotRequired[Union[str, None]]
+    """Where MLflow is, if the server's `MLFLOW_TRACKING_URI` names a server."""
 
     points: List[QualityPoint]
     """Completed runs, oldest first; at most the newest 500."""
