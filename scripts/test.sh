@@ -19,10 +19,8 @@ if have node; then
 fi
 
 step "Clippy and build"
-# What makes the next build faster makes the first one slower.
-[ -d "${CARGO_TARGET_DIR:-target}/debug/incremental" ] || export CARGO_INCREMENTAL=0
-# For all that is built from here on, so that it is built once.
-export RUSTC_WORKSPACE_WRAPPER=$PWD/scripts/clippy-rustc
+# For all that is built from here on, so that it is built once. What makes the next build faster makes the first one slower.
+export RUSTC_WORKSPACE_WRAPPER=$PWD/scripts/clippy-rustc CARGO_INCREMENTAL=0
 cargo test --locked --workspace --all-targets --no-run
 
 step "Tests"
