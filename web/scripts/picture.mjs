@@ -1,4 +1,4 @@
-// picture.mjs FILE [PAGE]: takes a picture of the dashboard of the server that LLMOPS_URL and LLMOPS_API_KEY name.
+// picture.mjs FILE [PAGE]: takes a picture of the dashboard of the server that LLMOPS_URL names; LLMOPS_API_KEY where it needs one.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,10 +15,12 @@ const browser = await chromium.launchPersistentContext(profile, {
 });
 try {
   const page = await browser.newPage();
-  await page.goto(process.env.LLMOPS_URL + "/");
-  await page.getByLabel("Key").fill(process.env.LLMOPS_API_KEY);
-  await page.getByRole("button", { name: "Sign in" }).click();
-  await page.locator("main h1").first().waitFor();
+  if (process.env.LLMOPS_API_KEY) {
+    await page.goto(process.env.LLMOPS_URL + "/");
+    await page.getByLabel("Key").fill(process.env.LLMOPS_API_KEY);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.locator("main h1").first().waitFor();
+  }
   await page.goto(process.env.LLMOPS_URL + path);
   await page.locator("main h1").first().waitFor();
   await page.waitForTimeout(1500);
