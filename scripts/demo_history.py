@@ -20,6 +20,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 from seed_dashboard import BOT, DAY, SCORING as SEED_SCORING, Api, wait
@@ -67,20 +68,21 @@ class Customers:
 
     def __init__(self, rng):
         self.rng = rng
+        # A connection for each thread of a pool.
+        self.local = threading.local()
         lines = (BOT / "datasets" / "golden.jsonl").read_text().splitlines()
         self.questions = [json.loads(line)["prompt"] for line in lines if '"prompt"' in line]
 
     def call(self, api, question, user):
         """One call of the gateway: what the caller learns of it."""
-        host = api.base.removeprefix("http://")
-        connection = http.client.HTTPConnection(host, timeout=30)
+        connection = getattr(self.local, "connection", None)
+        if connection is None:
+            connection = self.local.connection = http.client.HTTPConnection(api.base.removeprefix("http://"), timeout=30)
         body = json.dumps({"model": "support-bot", "messages": [{"role": "user", "content": question}], "user": user})
         connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
         answer = connection.getresponse()
         answer.read()
-        found = answer.headers.get("x-llmops-request-id"), answer.status
-        connection.close()
-        return found
+        return answer.headers.get("x-llmops-request-id"), answer.status
 
     def traffic(self, api, calls):
         """Questions of customers, and what some of them say of the answers."""
@@ -89,7 +91,8 @@ class Customers:
         with concurrent.futures.ThreadPoolExecutor(24) as pool:
             answers = list(pool.map(lambda one: self.call(api, *one), asked))
             said = [self.said(request) for request, status in answers if status == 200 and self.rng.random() < 0.3]
-            list(pool.map(lambda one: api.post("/api/v1/feedback", one), said))
+        if said:
+            api.post("/api/v1/feedback", said)
 
     def said(self, request):
         """What a customer says of an answer."""
