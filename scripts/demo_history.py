@@ -27,9 +27,9 @@ from seed_dashboard import BOT, DAY, SCORING as SEED_SCORING, Api, wait
 
 DAYS = 14
 MORNING, EVENING = 9, 18
-CALLS = 24
+CALLS = 18
 # A canary is judged by many calls.
-MORE = 120
+MORE = 80
 # The judges have a provider of their own, which answers at once.
 SCORING = json.loads(json.dumps(SEED_SCORING).replace("sim/judge", "judge/judge"))
 REGRESSION, REPAIR, EXPERIMENT, CANARY = 6, 7, 8, 12
@@ -88,7 +88,7 @@ class Customers:
         """Questions of customers, and what some of them say of the answers."""
         asked = [(self.rng.choice(self.questions if self.rng.random() < 0.85 else OTHERS), f"user-{self.rng.randrange(90)}")
                  for _ in range(calls)]
-        with concurrent.futures.ThreadPoolExecutor(24) as pool:
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
             answers = list(pool.map(lambda one: self.call(api, *one), asked))
             said = [self.said(request) for request, status in answers if status == 200 and self.rng.random() < 0.3]
         if said:
