@@ -92,11 +92,6 @@ impl Recordings {
         Some(call.into_recorded())
     }
 
-    /// Calls that ended and have no record yet.
-    pub fn waiting(&self) -> u64 {
-        self.waiting.load(Ordering::Relaxed)
-    }
-
     /// The next record, if a call has ended already.
     pub fn try_next(&mut self) -> Option<Recorded> {
         let call = self.receiver.try_recv().ok()?;

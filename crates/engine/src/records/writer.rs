@@ -22,7 +22,7 @@ const BATCH: usize = 2_000;
 /// Longest that the store may take for a batch before records go to files.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Records that wait in memory for a store that is slower than they come: a file is quicker, and memory has an end.
-const MOST_WAITING: usize = 4_000;
+const MOST_WAITING: usize = 8_000;
 /// How often a store that was away is tried.
 const RETRY: Duration = Duration::from_secs(1);
 

@@ -52,13 +52,13 @@ async fn every_record_is_stored_once() {
     on_backends(async |store| {
         let ops = installation(store, &Scripted::new(right));
         let writer = ops.record_writer(None);
-        for number in 0..3_000 {
+        for number in 0..5_000 {
             writer.submit(ProjectId::default_project(), record(number));
         }
         writer.flush().await;
-        assert_eq!((writer.counts().written(), writer.counts().lost()), (3_000, 0));
+        assert_eq!((writer.counts().written(), writer.counts().lost()), (5_000, 0));
         let newest = ops.records().list(&RecordFilter::default(), 1).await.unwrap();
-        assert_eq!(newest[0], record(2_999));
+        assert_eq!(newest[0], record(4_999));
     })
     .await;
 }
@@ -69,20 +69,20 @@ async fn what_comes_too_fast_goes_by_way_of_files() {
         let folder = tempfile::tempdir().unwrap();
         let ops = installation(store, &Scripted::new(right));
         let writer = ops.record_writer(Some(folder.path().to_owned()));
-        // Nothing is written before the first pause, and 4,000 may wait.
-        for number in 0..6_000 {
+        // Nothing is written before the first pause, and 8,000 may wait.
+        for number in 0..12_000 {
             writer.submit(ProjectId::default_project(), record(number));
         }
         writer.flush().await;
-        assert_eq!(writer.counts().spilled(), 2_000);
-        while writer.counts().written() < 6_000 {
+        assert_eq!(writer.counts().spilled(), 4_000);
+        while writer.counts().written() < 12_000 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         writer.flush().await;
-        assert_eq!((writer.counts().written(), writer.counts().lost()), (6_000, 0));
+        assert_eq!((writer.counts().written(), writer.counts().lost()), (12_000, 0));
         assert_eq!(writer.counts().waiting(), 0);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left to store");
-        assert_eq!(ops.records().get(&record(5_999).id).await.unwrap(), record(5_999));
+        assert_eq!(ops.records().get(&record(11_999).id).await.unwrap(), record(11_999));
     })
     .await;
 }

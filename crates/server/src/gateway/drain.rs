@@ -15,9 +15,7 @@ use super::faces::{Faces, tell};
 use super::trace;
 
 /// Between two looks at what has ended: who pauses is not woken by every call.
-const PAUSE: Duration = Duration::from_millis(5);
-/// Where fewer calls wait for their records, there is time to let others go first.
-const FEW: u64 = 64;
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Looks at finished calls, one after the other.
 pub(super) struct Drain {
@@ -46,9 +44,6 @@ impl Drain {
         while let Some(first) = recordings.blocking_next() {
             self.one(first);
             while let Some(next) = recordings.try_next() {
-                if recordings.waiting() < FEW {
-                    std::thread::yield_now();
-                }
                 self.one(next);
             }
             std::thread::sleep(PAUSE);
