@@ -23,7 +23,7 @@ import sys
 import threading
 import time
 
-from seed_dashboard import BOT, DAY, SCORING as SEED_SCORING, Api, wait
+from seed_dashboard import BOT, DAY, SCORING as SEED_SCORING, Api, calibrate, wait
 
 DAYS = 14
 MORNING, EVENING = 9, 18
@@ -215,17 +215,6 @@ class Past:
                        "judge": {"model": "judge/judge", "both_orders": True}, "bodies": "keep",
                        "promote": {"net_win": 0.02, "approval": True}}})
 
-    def calibrate(self, api, run):
-        """Two people label answers of a run, and agree with its judge on most of them."""
-        labels = []
-        for result in api.get(f"/api/v1/runs/{run}/results?limit=200")["items"]:
-            if result["outcome"]["status"] != "scored" or self.rng.random() < 0.2:
-                continue
-            good = (result["outcome"]["scores"]["judge"]["score"] >= 0.7) == (self.rng.random() < 0.93)
-            labels += [{"sample_id": result["sample_id"], "rater": rater, "score": int(good == (self.rng.random() < 0.96))}
-                       for rater in ("dana", "lee")]
-        api.post("/api/v1/judges/calibrations", {"run": run, "metric": "judge", "labels": labels})
-
     def incident(self, api):
         opened = api.post("/api/v1/incidents", {
             "deployment": "support-bot", "title": "The bot reads out other customers' addresses", "rollback": True})["incident"]
@@ -281,7 +270,7 @@ class Past:
                 if run:
                     self.decide(api, run, day)
                 if run and day == REGRESSION:
-                    self.calibrate(api, run)
+                    calibrate(api, run, self.rng)
 
     def schedule(self, api):
         api.post("/api/v1/schedules", {

@@ -295,17 +295,16 @@ def experiment(api):
     return answer
 
 
-def calibrations(api, run):
+def calibrate(api, run, rng):
     """Two people label answers of a run; they agree with its judge on most of them."""
-    rng = random.Random(3)
     labels = []
-    for result in api.get(f"/api/v1/runs/{run['id']}/results?limit=200")["items"]:
+    for result in api.get(f"/api/v1/runs/{run}/results?limit=200")["items"]:
         if result["outcome"]["status"] != "scored" or rng.random() < 0.2:
             continue
         good = (result["outcome"]["scores"]["judge"]["score"] >= 0.7) == (rng.random() < 0.92)
         for rater in ("dana", "lee"):
             labels.append({"sample_id": result["sample_id"], "rater": rater, "score": int(good == (rng.random() < 0.95))})
-    api.post("/api/v1/judges/calibrations", {"run": run["id"], "metric": "judge", "labels": labels})
+    api.post("/api/v1/judges/calibrations", {"run": run, "metric": "judge", "labels": labels})
 
 
 def releases(api, run):
@@ -366,7 +365,7 @@ def main():
     feedback(api)
     canaries(api)
     experiment(api)
-    calibrations(api, made[-1])
+    calibrate(api, made[-1]["id"], random.Random(3))
     releases(api, made[0])
     incidents(api)
     alerts(api, made[-1]["id"])

@@ -4,6 +4,7 @@ import { Link, Outlet, useMatches, useRouter, useRouterState } from "@tanstack/r
 import type { ReactNode } from "react";
 import { createContext, useContext, useEffect, useState } from "react";
 import { api, ok } from "./api/client";
+import { openIncidents, openReleases, promotions } from "./api/open";
 import { useLive } from "./api/live";
 import { sentence } from "./lib/format";
 import { Palette, Shortcuts } from "./palette";
@@ -213,14 +214,13 @@ function ThemeSwitch() {
 
 /** What of the deployments waits for a person: open incidents, promotions and releases to approve. */
 function useWaiting(): number {
-  const query = { params: { query: { limit: 100 } } };
-  const incidents = useQuery({ queryKey: ["incidents", "first"], queryFn: () => ok(api.GET("/api/v1/incidents", query)), staleTime: 30_000 });
-  const approvals = useQuery({ queryKey: ["deployments", "approvals"], queryFn: () => ok(api.GET("/api/v1/approvals", query)), staleTime: 30_000 });
-  const releases = useQuery({ queryKey: ["releases", "first"], queryFn: () => ok(api.GET("/api/v1/releases", query)), staleTime: 30_000 });
+  const incidents = useQuery({ ...openIncidents, staleTime: 30_000 });
+  const approvals = useQuery({ ...promotions, staleTime: 30_000 });
+  const releases = useQuery({ ...openReleases, staleTime: 30_000 });
   return (
-    (incidents.data?.items.filter((one) => !one.closed_at).length ?? 0) +
+    (incidents.data?.items.length ?? 0) +
     (approvals.data?.items.filter((one) => one.status === "pending").length ?? 0) +
-    (releases.data?.items.filter((one) => one.status === "open" && one.step === "approval").length ?? 0)
+    (releases.data?.items.filter((one) => one.step === "approval").length ?? 0)
   );
 }
 

@@ -132,6 +132,7 @@ impl Project {
             outbound: self.config.outbound.clone(),
             experiments: ExperimentOptions::new(&self.config.operations),
             alerts: AlertOptions::new(&self.config, self.folder.clone()),
+            gate: self.config.gate.clone(),
             models: self.model_options(),
             ..options
         }

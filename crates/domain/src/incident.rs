@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::feedback::page_limit;
 use crate::id::IncidentId;
 use crate::run::Estimate;
 use crate::scorecard::format::{self, short_line};
@@ -27,6 +28,29 @@ pub enum Measure {
         /// The manifest that is live since.
         to: String,
     },
+}
+
+/// Which incidents are meant. Everything that is set must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct IncidentFilter {
+    /// Of this deployment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<String>,
+    /// In this environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// Open ones, or closed ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open: Option<bool>,
+    /// Where the page before ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Items on the page, 1 to 500.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "page_limit")]
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<u32>,
 }
 
 /// What somebody wrote down.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::canary::{CanaryPolicy, CanaryState};
+use crate::feedback::page_limit;
 use crate::hash::ContentHash;
 use crate::id::{KeyId, ReleaseId};
 
@@ -69,6 +70,27 @@ impl ReleaseStatus {
     }
 }
 
+/// What can happen to a release.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleaseEventKind {
+    /// It was begun.
+    Begun,
+    /// It waits at the step.
+    Waits,
+    /// The step passed by its evidence.
+    Passed,
+    /// A person let the step pass without.
+    Waived,
+    /// A person allowed it.
+    Approved,
+    /// Somebody gave it up.
+    Cancelled,
+    /// Written before events said what they are: the text does.
+    #[default]
+    Noted,
+}
+
 /// One thing that happened to a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ReleaseEvent {
@@ -77,10 +99,33 @@ pub struct ReleaseEvent {
     pub at: Timestamp,
     /// At which step.
     pub step: ReleaseStep,
+    /// What happened.
+    #[serde(default)]
+    pub kind: ReleaseEventKind,
     /// Who.
     pub by: String,
-    /// What.
+    /// What is waited for, the evidence, or the reason; may be empty.
     pub text: String,
+}
+
+/// Which releases are meant. Everything that is set must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct ReleaseFilter {
+    /// Of this deployment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<String>,
+    /// On their way, or not any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open: Option<bool>,
+    /// Where the page before ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Items on the page, 1 to 500.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "page_limit")]
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<u32>,
 }
 
 /// A release.

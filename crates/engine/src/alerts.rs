@@ -24,7 +24,6 @@ use llmops_domain::alert::{
 use llmops_domain::config::channels::ChannelConfig;
 use llmops_domain::config::{AlertsConfig, Config};
 use llmops_domain::event::{Event, EventFilter, EventType};
-use llmops_domain::gate::GateConfig;
 use llmops_domain::id::{AlertId, ProjectId, sortable};
 use llmops_storage::{Raise, Route};
 
@@ -45,8 +44,8 @@ pub struct AlertOptions {
     pub rules: AlertsConfig,
     /// Minima by name: `pass_rate`, `overall`, a metric's or a category's name.
     pub thresholds: BTreeMap<String, f64>,
-    /// The limits of the gate: its minimum of a category is that of rolling means too, where the rules name none.
-    pub gate: GateConfig,
+    /// The minimum of a category's rolling mean, where the rules name none.
+    pub category_min: f64,
     /// Least time between two notifications of one topic.
     pub cooldown: Duration,
     /// Who is told, by name.
@@ -63,7 +62,7 @@ impl AlertOptions {
         Self {
             rules: config.alerts.clone(),
             thresholds: config.operations.alert_thresholds.clone(),
-            gate: config.gate.clone(),
+            category_min: config.gate.category_min,
             cooldown: config.operations.alert_cooldown.0,
             channels: config.channels.clone(),
             unset: config.unset_channels.clone(),

@@ -98,6 +98,41 @@ impl DatasetManager {
 
     /// A new version with these samples added to the newest one. A sample whose id exists takes its place.
     pub async fn add_samples(&self, name: &str, samples: Vec<Sample>) -> Result<ImportedDataset, Error> {
+        Ok(self.add(name, None, samples, &mut HashMap::new()).await?.0)
+    }
+
+    /// The same for questions of live traffic, where people ask alike: what comes twice, or is asked by the dataset already, is
+    /// left out, and counted beside the dataset. One that is missing is made as `new` says.
+    pub(crate) async fn add_questions(
+        &self,
+        name: &str,
+        new: (DatasetType, &str),
+        samples: Vec<Sample>,
+    ) -> Result<(ImportedDataset, u64), Error> {
+        let (mut asked, mut once) = (HashMap::new(), Vec::with_capacity(samples.len()));
+        let mut left_out = 0;
+        for sample in samples {
+            let question = sample.question_hash().map_err(|error| Error::invalid(error.to_string()))?;
+            if let Entry::Vacant(vacant) = asked.entry(question) {
+                vacant.insert(sample.id.clone());
+                once.push(sample);
+            } else {
+                left_out += 1;
+            }
+        }
+        let (dataset, known) = self.add(name, Some(new), once, &mut asked).await?;
+        Ok((dataset, left_out + known))
+    }
+
+    /// Of the samples, those are left out, and counted, whose question is among those `asked` (with the sample's id) and stands in
+    /// the dataset under another id.
+    async fn add(
+        &self,
+        name: &str,
+        new: Option<(DatasetType, &str)>,
+        samples: Vec<Sample>,
+        asked: &mut HashMap<ContentHash, String>,
+    ) -> Result<(ImportedDataset, u64), Error> {
         let mut added: HashMap<String, Sample> = HashMap::with_capacity(samples.len());
         let order: Vec<String> = samples.iter().map(|s| s.id.clone()).collect();
         added.extend(samples.into_iter().map(|s| (s.id.clone(), s)));
@@ -106,13 +141,20 @@ impl DatasetManager {
             Err(Error::NotFound { .. }) => None,
             Err(error) => return Err(error),
         };
-        let mut import = self.create(name, None, None).await?;
-        let mut from = 0;
+        let (kind, about) = new.filter(|_| existing.is_none()).unzip();
+        let mut import = self.create(name, kind, about).await?;
+        let (mut from, mut left_out) = (0, 0);
         while let Some(version) = &existing {
             let page = self.get_samples(version, from, 500).await?;
             let Some((last, _)) = page.last() else { break };
             from = last + 1;
             for (_, sample) in page {
+                let known = if asked.is_empty() { None } else { sample.question_hash().ok() };
+                if let Some(id) = known.and_then(|question| asked.remove(&question))
+                    && id != sample.id
+                {
+                    left_out += u64::from(added.remove(&id).is_some());
+                }
                 let sample = added.remove(&sample.id).unwrap_or(sample);
                 import.push(None, sample).await?;
             }
@@ -122,7 +164,7 @@ impl DatasetManager {
                 import.push(None, sample).await?;
             }
         }
-        import.finish().await
+        Ok((import.finish().await?, left_out))
     }
 
     /// What differs between two versions.

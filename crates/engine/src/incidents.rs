@@ -13,7 +13,7 @@ use llmops_domain::event::Event;
 use llmops_domain::feedback::{Feedback, FeedbackFilter, Sentiment};
 use llmops_domain::id::{IncidentId, ProjectId};
 use llmops_domain::incident::{
-    Impact, Incident, IncidentNote, Measure, Timeline, TimelineEntry, TimelineKind, post_mortem,
+    Impact, Incident, IncidentFilter, IncidentNote, Measure, Timeline, TimelineEntry, TimelineKind, post_mortem,
 };
 use llmops_domain::record::RequestRecord;
 use llmops_domain::review::{answer_text, asked};
@@ -148,8 +148,8 @@ impl Incidents {
     }
 
     /// Incidents, the newest first.
-    pub async fn list(&self, before: Option<&str>, limit: u32) -> Result<Vec<Incident>, Error> {
-        Ok(self.services.store.list_incidents(&self.project, before, limit).await?)
+    pub async fn list(&self, filter: &IncidentFilter, limit: u32) -> Result<Vec<Incident>, Error> {
+        Ok(self.services.store.list_incidents(&self.project, filter, limit).await?)
     }
 
     /// Writes something down.
@@ -271,7 +271,7 @@ impl Incidents {
         if !samples.is_empty() {
             let name = request.dataset.unwrap_or_else(|| incident.id.as_str().replace('_', "-"));
             let about = format!("Inputs that failed in {}", incident.name());
-            self.put_dataset(&name, &about, samples).await?;
+            self.ops().datasets().add_questions(&name, (DatasetType::Regression, &about), samples).await?;
             incident.dataset = Some(name);
         }
         incident.closed_at = Some(now);
@@ -318,20 +318,6 @@ impl Incidents {
             }
         }
         Ok((samples, without_text))
-    }
-
-    async fn put_dataset(&self, name: &str, about: &str, samples: Vec<Sample>) -> Result<(), Error> {
-        let datasets = self.ops().datasets();
-        if datasets.get(name).await.is_ok() {
-            datasets.add_samples(name, samples).await?;
-            return Ok(());
-        }
-        let mut import = datasets.create(name, Some(DatasetType::Regression), Some(about)).await?;
-        for sample in samples {
-            import.push(None, sample).await?;
-        }
-        import.finish().await?;
-        Ok(())
     }
 }
 

@@ -68,6 +68,7 @@ use llmops_domain::apply::{AppliedPiece, PieceKind};
 use llmops_domain::config::OutboundConfig;
 use llmops_domain::config::providers::{ProviderConfig, SimulatorConfig};
 use llmops_domain::deployment::LiveDeployment;
+use llmops_domain::gate::GateConfig;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 use llmops_providers::Providers;
@@ -118,6 +119,8 @@ pub struct Options {
     pub experiments: ExperimentOptions,
     /// What raises alerts and who is told.
     pub alerts: AlertOptions,
+    /// The limits of the gate, for whoever looks at scores.
+    pub gate: GateConfig,
     /// Where runs are queued for workers. Absent: whoever starts a run works on it in its own process.
     pub queue: Option<Arc<dyn jobs::Queue>>,
     /// Where is counted what keys and deployments spend. Absent: in the store.
@@ -138,6 +141,7 @@ impl Default for Options {
             outbound: OutboundConfig::default(),
             experiments: ExperimentOptions::default(),
             alerts: AlertOptions::default(),
+            gate: GateConfig::default(),
             queue: None,
             spending: None,
             patience: Duration::from_secs(30),

@@ -90,7 +90,7 @@ impl OverviewReader {
         if !(1..=366).contains(&days) {
             return Err(Error::invalid("days: expected 1 to 366"));
         }
-        let gate = &self.services.options.alerts.gate;
+        let gate = &self.services.options.gate;
         let limits = QualityLimits { overall_min: gate.overall_min, category_min: gate.category_min };
         let evaluated = self.services.store.evaluated_datasets(&self.project, MOST_DATASETS).await?;
         let datasets: Vec<_> = evaluated.into_iter().map(|(name, runs)| EvaluatedDataset { name, runs }).collect();

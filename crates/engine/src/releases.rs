@@ -15,10 +15,11 @@ use llmops_domain::experiment::{ExperimentSpec, ExperimentStatus, MetricSpec, Va
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{ProjectId, ReleaseId};
 use llmops_domain::release::{
-    EXPERIMENT_SHARE, Evidence, Release, ReleaseEvent, ReleaseStatus, ReleaseStep, Verdict, Winner, next_step,
+    EXPERIMENT_SHARE, Evidence, Release, ReleaseEvent, ReleaseEventKind, ReleaseFilter, ReleaseStatus, ReleaseStep,
+    Verdict, Winner, next_step,
 };
 use llmops_stats::proportion::{Rate, wilson};
-use llmops_storage::CallsOf;
+use llmops_storage::{CallsOf, StoreError};
 
 use crate::{Deployments, Error, LlmOps, Services};
 
@@ -103,8 +104,20 @@ impl Releases {
             created_key: actor.key.clone(),
             history: Vec::new(),
         };
-        let release = self.put(release, "the release was begun").await?;
+        let release = self.put(release, ReleaseStep::Gate, (ReleaseEventKind::Begun, "")).await?;
         self.walk(release).await
+    }
+
+    /// The release of a deployment that is on its way; or any, by its id.
+    pub async fn find(&self, which: &str) -> Result<Release, Error> {
+        let missing = match self.get(which).await {
+            Err(missing @ Error::NotFound { .. }) => missing,
+            found => return found,
+        };
+        match self.services.store.get_release(&self.project, which).await {
+            Err(StoreError::NotFound { .. }) => Err(missing),
+            found => Ok(found?),
+        }
     }
 
     /// The release of a deployment that is on its way.
@@ -117,8 +130,8 @@ impl Releases {
     }
 
     /// Releases, the newest first.
-    pub async fn list(&self, before: Option<&str>, limit: u32) -> Result<Vec<Release>, Error> {
-        Ok(self.services.store.list_releases(&self.project, before, limit).await?)
+    pub async fn list(&self, filter: &ReleaseFilter, limit: u32) -> Result<Vec<Release>, Error> {
+        Ok(self.services.store.list_releases(&self.project, filter, limit).await?)
     }
 
     /// Goes on as far as it can.
@@ -145,7 +158,7 @@ impl Releases {
             });
         }
         release.waived = Some(request.step);
-        let release = self.put(release, &format!("let pass: {}", request.reason)).await?;
+        let release = self.put(release, request.step, (ReleaseEventKind::Waived, &request.reason)).await?;
         self.walk(release).await
     }
 
@@ -172,7 +185,7 @@ impl Releases {
             )));
         }
         release.approved_by = Some(actor.name.clone());
-        let release = self.put(release, "allowed").await?;
+        let release = self.put(release, ReleaseStep::Approval, (ReleaseEventKind::Approved, "")).await?;
         self.walk(release).await
     }
 
@@ -183,13 +196,14 @@ impl Releases {
         self.end_experiment(&release, None).await?;
         release.status = ReleaseStatus::Cancelled;
         release.waiting = None;
-        let why = if reason.trim().is_empty() { String::new() } else { format!(": {reason}") };
-        self.put(release, &format!("given up{why}")).await
+        let step = release.step;
+        self.put(release, step, (ReleaseEventKind::Cancelled, reason.trim())).await
     }
 
     /// Does what each step needs, looks whether it passes, and goes on until one does not.
     async fn walk(&self, mut release: Release) -> Result<Release, Error> {
         while release.status == ReleaseStatus::Open {
+            let step = release.step;
             // Each is a whole use case: boxed, so that they do not lie on the stack of whoever walks.
             Box::pin(self.prepare(&mut release)).await?;
             let known = Box::pin(self.evidence(&release)).await?;
@@ -199,17 +213,16 @@ impl Releases {
                         return Ok(release);
                     }
                     release.waiting = Some(why.clone());
-                    return self.put(release, &format!("waits: {why}")).await;
+                    return self.put(release, step, (ReleaseEventKind::Waits, &why)).await;
                 }
                 Verdict::Pass(why) => {
                     Box::pin(self.pass(&mut release)).await?;
                     release.waiting = None;
-                    let passed = release.step;
-                    match passed.next() {
+                    match step.next() {
                         Some(next) => release.step = next,
                         None => release.status = ReleaseStatus::Released,
                     }
-                    release = self.put(release, &format!("{} passed: {why}", passed.as_str())).await?;
+                    release = self.put(release, step, (ReleaseEventKind::Passed, &why)).await?;
                 }
             }
         }
@@ -407,11 +420,17 @@ impl Releases {
         Ok(self.live(name).await?.is_some_and(|live| live.settings.require_approval))
     }
 
-    async fn put(&self, mut release: Release, text: &str) -> Result<Release, Error> {
+    async fn put(
+        &self,
+        mut release: Release,
+        step: ReleaseStep,
+        (kind, text): (ReleaseEventKind, &str),
+    ) -> Result<Release, Error> {
         release.revision += 1;
         release.history.push(ReleaseEvent {
             at: self.services.clock.now(),
-            step: release.step,
+            step,
+            kind,
             by: self.services.store.actor().name.clone(),
             text: text.to_owned(),
         });

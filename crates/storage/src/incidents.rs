@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use llmops_domain::id::{ProjectId, sortable};
-use llmops_domain::incident::Incident;
+use llmops_domain::incident::{Incident, IncidentFilter};
 use llmops_domain::record::RequestRecord;
 
 use crate::audit::{Change, record};
@@ -128,13 +128,25 @@ impl Store {
     pub async fn list_incidents(
         &self,
         project: &ProjectId,
-        before: Option<&str>,
+        filter: &IncidentFilter,
         limit: u32,
     ) -> Result<Vec<Incident>, StoreError> {
         let sql = "SELECT document FROM incidents WHERE project_id = $1 AND ($2 IS NULL OR id < $2) \
-                   ORDER BY id DESC LIMIT $3";
+                   AND ($3 IS NULL OR deployment = $3) AND ($4 IS NULL OR environment = $4) \
+                   AND ($5 IS NULL OR (closed_at IS NULL) = $5) ORDER BY id DESC LIMIT $6";
         let mut conn = self.read().await?;
-        let rows = fetch!(fetch_all, conn, (String,), sql, project.as_str(), before, i64::from(limit))?;
+        let rows = fetch!(
+            fetch_all,
+            conn,
+            (String,),
+            sql,
+            project.as_str(),
+            filter.cursor.as_deref(),
+            filter.deployment.as_deref(),
+            filter.environment.as_deref(),
+            filter.open,
+            i64::from(limit)
+        )?;
         rows.iter().map(|(text,)| decode("an incident", text)).collect()
     }
 

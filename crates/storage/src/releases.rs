@@ -2,7 +2,7 @@
 
 use llmops_domain::approval::{Approval, ApprovalStatus};
 use llmops_domain::id::ProjectId;
-use llmops_domain::release::Release;
+use llmops_domain::release::{Release, ReleaseFilter};
 
 use crate::audit::{Change, record};
 use crate::db::{big, check_name, decode, encode, execute, fetch, micros};
@@ -133,17 +133,38 @@ impl Store {
         row.map(|(text,)| decode("a release", &text)).transpose()
     }
 
-    /// Releases, the newest first, before the id `before`.
+    /// A release by its id.
+    pub async fn get_release(&self, project: &ProjectId, id: &str) -> Result<Release, StoreError> {
+        let sql = "SELECT document FROM releases WHERE project_id = $1 AND id = $2";
+        let mut conn = self.read().await?;
+        let row = fetch!(fetch_optional, conn, (String,), sql, project.as_str(), id)?;
+        let (text,) = row.ok_or_else(|| StoreError::not_found("release", id))?;
+        decode("a release", &text)
+    }
+
+    /// Releases, the newest first.
     pub async fn list_releases(
         &self,
         project: &ProjectId,
-        before: Option<&str>,
+        filter: &ReleaseFilter,
         limit: u32,
     ) -> Result<Vec<Release>, StoreError> {
         let sql = "SELECT document FROM releases WHERE project_id = $1 AND ($2 IS NULL OR id < $2) \
-                   ORDER BY id DESC LIMIT $3";
+                   AND ($3 IS NULL OR deployment = $3) AND ($4 IS NULL OR (status = 'open') = $4) \
+                   ORDER BY id DESC LIMIT $5";
         let mut conn = self.read().await?;
-        let rows = fetch!(fetch_all, conn, (String,), sql, project.as_str(), before, i64::from(limit))?;
+        let (cursor, deployment) = (filter.cursor.as_deref(), filter.deployment.as_deref());
+        let rows = fetch!(
+            fetch_all,
+            conn,
+            (String,),
+            sql,
+            project.as_str(),
+            cursor,
+            deployment,
+            filter.open,
+            i64::from(limit)
+        )?;
         rows.iter().map(|(text,)| decode("a release", text)).collect()
     }
 }

@@ -364,7 +364,7 @@ class Api:
         return self._transport.call("GET", f"/api/v1/records/{_segment(id)}")
 
     def get_release(self, deployment: str) -> t.Release:
-        """The release of a deployment that is on its way."""
+        """The release of a deployment that is on its way; or any, by its id."""
         return self._transport.call("GET", f"/api/v1/releases/{_segment(deployment)}")
 
     def get_review(self, id: str) -> t.ReviewItem:
@@ -669,9 +669,21 @@ class Api:
             query={"cursor": cursor, "limit": limit},
         )
 
-    def list_incidents(self, *, cursor: Union[str, None] = None, limit: Union[int, None] = None) -> t.PageIncident:
+    def list_incidents(
+        self,
+        *,
+        deployment: Union[str, None] = None,
+        environment: Union[str, None] = None,
+        open: Union[bool, None] = None,
+        cursor: Union[str, None] = None,
+        limit: Union[int, None] = None,
+    ) -> t.PageIncident:
         """Incidents, the newest first."""
-        return self._transport.call("GET", "/api/v1/incidents", query={"cursor": cursor, "limit": limit})
+        return self._transport.call(
+            "GET",
+            "/api/v1/incidents",
+            query={"deployment": deployment, "environment": environment, "open": open, "cursor": cursor, "limit": limit},
+        )
 
     def list_keys(
         self,
@@ -727,9 +739,20 @@ class Api:
             query={"deployment": deployment, "environment": environment, "manifest": manifest, "model": model, "outcome": outcome, "user": user, "session": session, "soft_failed": soft_failed, "start_time": start_time, "end_time": end_time, "cursor": cursor, "after": after, "limit": limit},
         )
 
-    def list_releases(self, *, cursor: Union[str, None] = None, limit: Union[int, None] = None) -> t.PageRelease:
+    def list_releases(
+        self,
+        *,
+        deployment: Union[str, None] = None,
+        open: Union[bool, None] = None,
+        cursor: Union[str, None] = None,
+        limit: Union[int, None] = None,
+    ) -> t.PageRelease:
         """Releases, the newest first."""
-        return self._transport.call("GET", "/api/v1/releases", query={"cursor": cursor, "limit": limit})
+        return self._transport.call(
+            "GET",
+            "/api/v1/releases",
+            query={"deployment": deployment, "open": open, "cursor": cursor, "limit": limit},
+        )
 
     def list_results(
         self,
@@ -1364,7 +1387,7 @@ class AsyncApi:
         return await self._transport.call("GET", f"/api/v1/records/{_segment(id)}")
 
     async def get_release(self, deployment: str) -> t.Release:
-        """The release of a deployment that is on its way."""
+        """The release of a deployment that is on its way; or any, by its id."""
         return await self._transport.call("GET", f"/api/v1/releases/{_segment(deployment)}")
 
     async def get_review(self, id: str) -> t.ReviewItem:
@@ -1687,11 +1710,18 @@ class AsyncApi:
     async def list_incidents(
         self,
         *,
+        deployment: Union[str, None] = None,
+        environment: Union[str, None] = None,
+        open: Union[bool, None] = None,
         cursor: Union[str, None] = None,
         limit: Union[int, None] = None,
     ) -> t.PageIncident:
         """Incidents, the newest first."""
-        return await self._transport.call("GET", "/api/v1/incidents", query={"cursor": cursor, "limit": limit})
+        return await self._transport.call(
+            "GET",
+            "/api/v1/incidents",
+            query={"deployment": deployment, "environment": environment, "open": open, "cursor": cursor, "limit": limit},
+        )
 
     async def list_keys(
         self,
@@ -1752,9 +1782,20 @@ class AsyncApi:
             query={"deployment": deployment, "environment": environment, "manifest": manifest, "model": model, "outcome": outcome, "user": user, "session": session, "soft_failed": soft_failed, "start_time": start_time, "end_time": end_time, "cursor": cursor, "after": after, "limit": limit},
         )
 
-    async def list_releases(self, *, cursor: Union[str, None] = None, limit: Union[int, None] = None) -> t.PageRelease:
+    async def list_releases(
+        self,
+        *,
+        deployment: Union[str, None] = None,
+        open: Union[bool, None] = None,
+        cursor: Union[str, None] = None,
+        limit: Union[int, None] = None,
+    ) -> t.PageRelease:
         """Releases, the newest first."""
-        return await self._transport.call("GET", "/api/v1/releases", query={"cursor": cursor, "limit": limit})
+        return await self._transport.call(
+            "GET",
+            "/api/v1/releases",
+            query={"deployment": deployment, "open": open, "cursor": cursor, "limit": limit},
+        )
 
     async def list_results(
         self,

@@ -6744,11 +6744,18 @@ class ReleaseEvent(TypedDict):
     by: str
     """Who."""
 
+    kind: NotRequired[ReleaseEventKind]
+    """What happened."""
+
     step: ReleaseStep
     """At which step."""
 
     text: str
-    """What."""
+    """What is waited for, the evidence, or the reason; may be empty."""
+
+
+# What can happen to a release.
+ReleaseEventKind = Literal['begun', 'waits', 'passed', 'waived', 'approved', 'cancelled', 'noted']
 
 
 # A release: a manifest on its way to production.

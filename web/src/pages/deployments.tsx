@@ -1,7 +1,8 @@
-import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { Link, getRouteApi } from "@tanstack/react-router";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
+import { openIncidents, openReleases } from "../api/open";
 import { Ago, Badge, Card, Empty, PageHead } from "../ui/base";
 import { ManifestLine } from "../ui/manifest";
 import { Hash, PART } from "../ui/parts";
@@ -9,7 +10,7 @@ import type { Column } from "../ui/table";
 import { Table } from "../ui/table";
 import { Canaries } from "./canary";
 import { Incidents } from "./incidents";
-import { Releases, releasesQuery } from "./releases";
+import { Releases } from "./releases";
 import { Waiting } from "./waiting";
 
 const route = getRouteApi("/deployments");
@@ -17,12 +18,9 @@ type Deployment = Schemas["Deployment"];
 
 export function DeploymentsPage() {
   const { tab = "live" } = route.useSearch();
-  const releases = useInfiniteQuery(releasesQuery);
-  const incidents = useQuery({ queryKey: ["incidents", "first"], queryFn: () => ok(api.GET("/api/v1/incidents", { params: { query: { limit: 100 } } })) });
-  const open: Record<string, number> = {
-    releases: releases.data?.pages.flatMap((page) => page.items).filter((one) => one.status === "open").length ?? 0,
-    incidents: incidents.data?.items.filter((one) => !one.closed_at).length ?? 0,
-  };
+  const releases = useQuery(openReleases);
+  const incidents = useQuery(openIncidents);
+  const open: Record<string, number> = { releases: releases.data?.items.length ?? 0, incidents: incidents.data?.items.length ?? 0 };
   return (
     <>
       <PageHead title="Deployments" lead="Names that live traffic calls. Each points to one exact manifest, with its whole history." />

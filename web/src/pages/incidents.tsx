@@ -3,6 +3,7 @@ import { Link, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
+import type { Place } from "../api/open";
 import { took } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Callout, Card, Empty, Field, Problem } from "../ui/base";
@@ -11,9 +12,6 @@ import type { Column } from "../ui/table";
 import { ListFoot, Table } from "../ui/table";
 
 type Incident = Schemas["Incident"];
-type Place = { deployment?: string | undefined; environment?: string | undefined };
-
-const fits = (place: Place, one: Incident) => (!place.deployment || one.deployment === place.deployment) && (!place.environment || one.environment === place.environment);
 
 /** What an incident is called where nobody named it. */
 export const titleOf = (incident: Incident): string => incident.title ?? `Incident on ${incident.deployment}`;
@@ -33,12 +31,12 @@ export function Incidents({ deployment, environment }: Place) {
   const refusal = useRefusal();
   const [opening, setOpening] = useState(false);
   const incidents = useInfiniteQuery({
-    queryKey: ["incidents", "list"],
+    queryKey: ["incidents", "list", deployment, environment],
     initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam }) => ok(api.GET("/api/v1/incidents", { params: { query: { limit: 100, cursor: pageParam } } })),
+    queryFn: ({ pageParam }) => ok(api.GET("/api/v1/incidents", { params: { query: { deployment, environment, limit: 100, cursor: pageParam } } })),
     getNextPageParam: (last) => last.next_cursor ?? undefined,
   });
-  const rows = incidents.data?.pages.flatMap((page) => page.items).filter((one) => fits({ deployment, environment }, one));
+  const rows = incidents.data?.pages.flatMap((page) => page.items);
   // A deployment that never had one needs no empty list of them.
   if (deployment && !rows?.length) return null;
   const columns: Column<Incident>[] = [

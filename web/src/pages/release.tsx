@@ -1,21 +1,23 @@
-import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, getRouteApi } from "@tanstack/react-router";
 import type { ReactNode } from "react";
-import { useEffect, useState } from "react";
+import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { sentence, short } from "../lib/format";
 import { useRefusal, useSession } from "../session";
-import { Ago, Badge, Button, Callout, Card, Coming, Dot, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
+import { Ago, Badge, Button, Callout, Card, Coming, Dot, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { useCrumb } from "../ui/crumb";
 import { Icon } from "../ui/icons";
 import { Confirm, useSay } from "../ui/layers";
 import { ManifestDiff, ManifestLine } from "../ui/manifest";
 import type { Release, Step } from "./releases";
-import { ReleaseState, STEPS, releasesQuery } from "./releases";
+import { ReleaseState, STEPS } from "./releases";
 
 const route = getRouteApi("/releases/$id");
+type Happened = Schemas["ReleaseEvent"];
+type Kind = Schemas["ReleaseEventKind"];
 
 const NEEDS: Record<Step, string> = {
   gate: "A run of exactly this manifest passed its gate lately.",
@@ -25,26 +27,15 @@ const NEEDS: Record<Step, string> = {
   production: "It answers everybody.",
 };
 
-/** A release by its id: the list is read on until it is there. */
-function useRelease(id: string) {
-  const list = useInfiniteQuery(releasesQuery);
-  const found = list.data?.pages.flatMap((page) => page.items).find((one) => one.id === id);
-  const { hasNextPage, isFetching, fetchNextPage } = list;
-  useEffect(() => {
-    if (!found && hasNextPage && !isFetching) void fetchNextPage();
-  }, [found, hasNextPage, isFetching, fetchNextPage]);
-  return { release: found, error: list.error, again: () => void list.refetch(), missing: list.isSuccess && !found && !hasNextPage };
-}
-
 export function ReleasePage() {
   const { id } = route.useParams();
   const { diff } = route.useSearch();
   const navigate = route.useNavigate();
-  const { release, error, again, missing } = useRelease(id);
+  const found = useQuery({ queryKey: ["releases", id], queryFn: () => ok(api.GET("/api/v1/releases/{deployment}", { params: { path: { deployment: id } } })) });
+  const release = found.data;
   const live = useQuery({ queryKey: ["deployments", release?.deployment, "production"], enabled: Boolean(release), retry: false, queryFn: () => ok(api.GET("/api/v1/deployments/{name}", { params: { path: { name: release?.deployment ?? "" }, query: { environment: "production" } } })) });
   useCrumb(release && `Release of ${release.deployment}`);
-  if (error && !release) return <Problem error={error} retry={again} />;
-  if (missing) return <><PageHead title="There is no such release" /><Empty title="Nothing is here" action={<Link className="btn" to="/deployments" search={{ tab: "releases" }}>To the releases</Link>}>The address is wrong, or the release is of another project.</Empty></>;
+  if (found.isError && !release) return <Problem error={found.error} retry={() => void found.refetch()} />;
   const differs = release && live.data && live.data.manifest !== release.manifest;
   return (
     <>
@@ -93,17 +84,18 @@ function Standing({ release }: { release: Release }) {
   );
 }
 
-const PASSED = /^([a-z]+) passed: /;
+const HAPPENED: Record<Kind, [Tone, string]> = {
+  begun: ["plain", "the release was begun"],
+  waits: ["info", "waits"],
+  passed: ["good", "passed"],
+  waived: ["warn", "let pass"],
+  approved: ["good", "approved"],
+  cancelled: ["bad", "given up"],
+  noted: ["plain", ""],
+};
 
-/** The step that an event is of: that one passed is written down at the next one. */
-const stepOf = (event: Schemas["ReleaseEvent"]): string => PASSED.exec(event.text)?.[1] ?? event.step;
-
-/** Why a step passed: by its evidence, or because a person said so. */
-function passedBy(release: Release, step: Step): { text: string; waived: boolean } | null {
-  const waived = release.history.find((event) => event.step === step && event.text.startsWith("let pass"));
-  const passed = waived ?? release.history.find((event) => event.text.startsWith(`${step} passed: `));
-  return passed ? { text: passed.text.replace(PASSED, "").replace(/^let pass: /, ""), waived: passed === waived } : null;
-}
+/** Why a step passed: because a person said so, or by its evidence. */
+const passedBy = ({ history }: Release, step: Step): Happened | undefined => (["waived", "passed"] as Kind[]).flatMap((kind) => history.filter((event) => event.step === step && event.kind === kind))[0];
 
 /** What is waited for, without the commands that stand as buttons here. */
 const awaited = (text: string): string => text.replace(/(?:: wait and run|,? then|:) llmops release .*$/s, "");
@@ -114,7 +106,7 @@ function Steps({ release }: { release: Release }) {
     <ol className="stages" aria-label="Steps">
       {STEPS.map((step, i) => {
         const passed = i < at ? passedBy(release, step) : null;
-        const [state, tone]: [string, Tone] = i < at ? [passed?.waived ? "Let pass" : "Passed", passed?.waived ? "warn" : "good"] : i > at ? ["To come", "plain"] : release.status === "open" ? ["Now", "info"] : ["Given up here", "bad"];
+        const [state, tone]: [string, Tone] = i < at ? [passed?.kind === "waived" ? "Let pass" : "Passed", passed?.kind === "waived" ? "warn" : "good"] : i > at ? ["To come", "plain"] : release.status === "open" ? ["Now", "info"] : ["Given up here", "bad"];
         return (
           <li key={step} className="card" aria-current={i === at && release.status === "open" ? "step" : undefined} data-state={i < at ? "done" : i === at ? "now" : "open"}>
             <div className="row between"><h2>{sentence(step)}</h2><Badge tone={tone}>{state}</Badge></div>
@@ -130,14 +122,14 @@ function Steps({ release }: { release: Release }) {
 
 function History({ release }: { release: Release }) {
   const events = [...release.history].reverse();
-  const tone = (text: string): Tone => (text.startsWith("waits") ? "info" : text.startsWith("given up") ? "bad" : text.startsWith("let pass") ? "warn" : text.includes(" passed: ") || text === "allowed" ? "good" : "plain");
+  const told = ({ kind = "noted", text }: Happened) => sentence([HAPPENED[kind][1], awaited(text)].filter(Boolean).join(": "));
   return (
     <Card title="What happened" flush>
       <ul className="feed scroll" tabIndex={0} aria-label="What happened">
         {events.map((event, i) => (
           <li key={i}>
-            <Dot tone={tone(event.text)} />
-            <div className="grow"><div className="wrap-any"><Told text={sentence(awaited(event.text.replace(PASSED, "passed: ")))} /></div><div className="faint small">{sentence(stepOf(event))} · {event.by}</div></div>
+            <Dot tone={HAPPENED[event.kind ?? "noted"][0]} />
+            <div className="grow"><div className="wrap-any"><Told text={told(event)} /></div><div className="faint small">{sentence(event.step)} · {event.by}</div></div>
             <time dateTime={event.at} className="num">{short(event.at)}</time>
           </li>
         ))}

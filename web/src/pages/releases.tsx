@@ -35,19 +35,17 @@ export function Way({ of }: { of: Release }) {
   );
 }
 
-export const releasesQuery = {
-  queryKey: ["releases", "list"],
-  initialPageParam: undefined as string | undefined,
-  queryFn: ({ pageParam }: { pageParam: string | undefined }) => ok(api.GET("/api/v1/releases", { params: { query: { limit: 100, cursor: pageParam } } })),
-  getNextPageParam: (last: Schemas["Page_Release"]) => last.next_cursor ?? undefined,
-};
-
 /** All releases, or those of a deployment. */
 export function Releases({ deployment }: { deployment?: string }) {
   const refusal = useRefusal();
   const [beginning, setBeginning] = useState(false);
-  const releases = useInfiniteQuery(releasesQuery);
-  const rows = releases.data?.pages.flatMap((page) => page.items).filter((one) => !deployment || one.deployment === deployment);
+  const releases = useInfiniteQuery({
+    queryKey: ["releases", "list", deployment],
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ pageParam }) => ok(api.GET("/api/v1/releases", { params: { query: { deployment, limit: 100, cursor: pageParam } } })),
+    getNextPageParam: (last) => last.next_cursor ?? undefined,
+  });
+  const rows = releases.data?.pages.flatMap((page) => page.items);
   if (deployment && !rows?.length) return null;
   const columns: Column<Release>[] = [
     { head: "Release", cell: (one) => <Link className="cover wrap-any" to="/releases/$id" params={{ id: one.id }}>{one.label}</Link> },

@@ -1,21 +1,15 @@
 // What stands in the way of a deployment: promotions that wait for a second key, open incidents, releases under way.
-import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { api, ok } from "../api/client";
+import type { Place } from "../api/open";
+import { fits, openIncidents, openReleases, promotions } from "../api/open";
 import { useRefusal, useSession } from "../session";
 import { Ago, Button, Callout, Skeleton } from "../ui/base";
 import { useSay } from "../ui/layers";
 import { ManifestLine } from "../ui/manifest";
 import { titleOf } from "./incidents";
-import { releasesQuery } from "./releases";
-
-interface Place {
-  deployment?: string | undefined;
-  environment?: string | undefined;
-}
-
-const fits = ({ deployment, environment }: Place, one: Required<Place>) => (!deployment || one.deployment === deployment) && (!environment || one.environment === environment);
 
 /** It stands above what it is about, which waits for it: nothing moves when it comes. */
 export function Waiting({ children, ...place }: Place & { children: ReactNode }) {
@@ -23,9 +17,9 @@ export function Waiting({ children, ...place }: Place & { children: ReactNode })
   const session = useSession();
   const refusal = useRefusal();
   const { say, refused } = useSay();
-  const approvals = useQuery({ queryKey: ["deployments", "approvals"], queryFn: () => ok(api.GET("/api/v1/approvals", { params: { query: { limit: 100 } } })) });
-  const incidents = useQuery({ queryKey: ["incidents", "first"], queryFn: () => ok(api.GET("/api/v1/incidents", { params: { query: { limit: 100 } } })) });
-  const releases = useInfiniteQuery(releasesQuery);
+  const approvals = useQuery(promotions);
+  const incidents = useQuery(openIncidents);
+  const releases = useQuery(openReleases);
   const decide = useMutation({
     mutationFn: async ({ approval, what }: { approval: string; what: "approve" | "reject" }): Promise<unknown> => ok(api.POST(`/api/v1/approvals/{approval}/${what}`, { params: { path: { approval } } })),
     onSuccess: (_, { what }) => {
@@ -34,11 +28,11 @@ export function Waiting({ children, ...place }: Place & { children: ReactNode })
     },
     onError: refused,
   });
-  const under = releases.data?.pages.flatMap((page) => page.items).filter((one) => one.status === "open" && fits(place, { deployment: one.deployment, environment: "production" }));
+  const under = releases.data?.items.filter((one) => fits(place, { deployment: one.deployment, environment: "production" }));
   if (approvals.isPending || incidents.isPending || releases.isPending) return <Skeleton height={420} />;
   return (
     <>
-      {incidents.data?.items.filter((one) => !one.closed_at && fits(place, one)).map((one) => (
+      {incidents.data?.items.filter((one) => fits(place, one)).map((one) => (
         <Callout key={one.id} tone="bad" action={<Link className="btn small" to="/incidents/$id" params={{ id: one.id }}>To the incident</Link>}>
           <strong>{titleOf(one)}.</strong> An incident is open on {one.deployment} in {one.environment}, since <Ago time={one.opened_at} />, by {one.opened_by}. Nothing is promoted there until it is closed.
         </Callout>

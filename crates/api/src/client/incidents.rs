@@ -1,11 +1,11 @@
 //! Incidents.
 
 use http::Method;
-use llmops_domain::incident::{Incident, Timeline};
+use llmops_domain::incident::{Incident, IncidentFilter, Timeline};
 
 use super::{Client, ClientError, segment};
 use crate::incidents::{AddNote, CloseIncident, ClosedIncident, OpenIncident, OpenedIncident};
-use crate::page::{Page, PageQuery};
+use crate::page::Page;
 
 impl Client {
     /// Opens an incident.
@@ -14,8 +14,8 @@ impl Client {
     }
 
     /// Incidents, the newest first.
-    pub async fn list_incidents(&self, page: &PageQuery) -> Result<Page<Incident>, ClientError> {
-        self.get_with("/api/v1/incidents", page).await
+    pub async fn list_incidents(&self, filter: &IncidentFilter) -> Result<Page<Incident>, ClientError> {
+        self.get_with("/api/v1/incidents", filter).await
     }
 
     /// What happened around an incident.

@@ -2,7 +2,7 @@
 
 use http::Method;
 use llmops_domain::approval::Approval;
-use llmops_domain::release::Release;
+use llmops_domain::release::{Release, ReleaseFilter};
 
 use super::{Client, ClientError, segment};
 use crate::deployments::Deployed;
@@ -21,8 +21,8 @@ impl Client {
     }
 
     /// Releases, the newest first.
-    pub async fn list_releases(&self, page: &PageQuery) -> Result<Page<Release>, ClientError> {
-        self.get_with("/api/v1/releases", page).await
+    pub async fn list_releases(&self, filter: &ReleaseFilter) -> Result<Page<Release>, ClientError> {
+        self.get_with("/api/v1/releases", filter).await
     }
 
     /// Goes on as far as it can.

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use llmops_api::incidents::{AddNote, CloseIncident, ClosedIncident, OpenIncident, OpenedIncident};
-use llmops_api::page::PageQuery;
 use llmops_domain::deployment::DEFAULT_ENVIRONMENT;
-use llmops_domain::incident::{Incident, Timeline, TimelineKind};
+use llmops_domain::incident::{Incident, IncidentFilter, Timeline, TimelineKind};
 use llmops_domain::scorecard::format::count;
 
 use super::Context;
@@ -87,7 +86,8 @@ pub(crate) async fn run(context: &Context, command: IncidentCommand) -> Outcome 
             Err(failure.problems(opened.failed))
         }
         IncidentCommand::List { limit } => {
-            let page = client.list_incidents(&PageQuery { cursor: None, limit: Some(limit) }).await?;
+            let page =
+                client.list_incidents(&IncidentFilter { limit: Some(limit), ..IncidentFilter::default() }).await?;
             context.show(&page, || list(context, &page.items))
         }
         IncidentCommand::Show { which } => {

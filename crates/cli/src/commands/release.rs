@@ -7,7 +7,7 @@ use llmops_api::page::PageQuery;
 use llmops_api::releases::{CancelRelease, StartRelease, WaiveStep};
 use llmops_api::{Client, ErrorCode};
 use llmops_domain::approval::{Approval, ApprovalStatus};
-use llmops_domain::release::{Release, ReleaseStatus, ReleaseStep};
+use llmops_domain::release::{Release, ReleaseFilter, ReleaseStatus, ReleaseStep};
 
 use super::Context;
 use super::canary::read_policy;
@@ -79,7 +79,7 @@ pub(crate) enum ApprovalCommand {
 pub(crate) async fn run(context: &Context, args: ReleaseArgs) -> Outcome {
     let client = Project::find(&context.global, &context.ui)?.client(&context.global).await?;
     let Some(name) = args.name.clone() else {
-        let page = client.list_releases(&PageQuery { cursor: None, limit: Some(50) }).await?;
+        let page = client.list_releases(&ReleaseFilter { limit: Some(50), ..ReleaseFilter::default() }).await?;
         return context.show(&page, || list(context, &page.items));
     };
     let release = act(&client, &name, args).await?;

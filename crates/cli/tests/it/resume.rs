@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::project::{PROMPT, Project, SimulatorProcess, config, samples};
 
-const SAMPLES: usize = 2_000;
+const SAMPLES: usize = 5_000;
 const CONCURRENCY: usize = 16;
 
 fn project(dataset: &str, port: u16) -> Project {

@@ -49,7 +49,7 @@ async fn review(services: &Arc<Services>, claimed: &PendingReview) -> Result<(),
         drift: &drift::detect(&run, &history, options.rules.anomaly_rate)?,
         rules: &options.rules,
         thresholds: &options.thresholds,
-        category_min: options.rules.category_min.unwrap_or(options.gate.category_min),
+        category_min: options.rules.category_min.unwrap_or(options.category_min),
     });
     let alerts = AlertManager::new(services.clone(), claimed.project.clone());
     if !found.resolve.is_empty() {

@@ -8,7 +8,7 @@ use llmops_domain::alert::{AlertDraft, AlertType, Severity};
 use llmops_domain::canary::{
     Action, Canary, CanaryState, Decision, LoggedDecision, PairVerdict, Phase, ShadowPair, Situation, decide,
 };
-use llmops_domain::dataset::Sample;
+use llmops_domain::dataset::{DatasetType, Sample};
 use llmops_storage::{CanaryStep, CanarySums, Change, PairFilter, StoreError};
 use serde_json::json;
 
@@ -211,8 +211,9 @@ impl Canaries {
             samples.extend(page.iter().filter_map(|pair| sample_of(canary, pair)));
         }
         if !samples.is_empty() {
+            let about = format!("Questions that a candidate for {} answered worse", canary.deployment);
             crate::DatasetManager::new(self.services.clone(), self.project.clone())
-                .add_samples(&dataset, samples)
+                .add_questions(&dataset, (DatasetType::default(), &about), samples)
                 .await?;
         }
         Ok(())

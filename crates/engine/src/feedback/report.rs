@@ -152,8 +152,8 @@ impl FeedbackManager {
         }
     }
 
-    /// The embedding model: the one that is asked for, which the configuration's metrics name or which is on this machine, else the first that the configuration's metrics name and that is on
-    /// this machine; else why there is none.
+    /// The embedding model: the one that is asked for, which the configuration's metrics name or which is on this machine; else
+    /// the first that the metrics name and that is on this machine; else why there is none.
     async fn embedder(&self, model: Option<&str>) -> Result<(Option<std::sync::Arc<Embedder>>, String), Error> {
         let models = &self.services.models;
         if let Some(model) = model {

@@ -198,6 +198,13 @@ async fn a_harmful_candidate_is_aborted_with_a_critical_alert_and_its_losses_bec
         policy.guardrails.score_tolerance = None;
         let canary = start(&ops, "worse", policy).await;
         let (worker, sampler) = (worker(&ops), ops.canary_sampler());
+        // Many ask alike.
+        for _ in 0..3 {
+            let (record, mut seen) = call(&canary, None, "");
+            seen.request =
+                json!({"messages": [{"role": "user", "content": "Who asks twice?"}]}).to_string().into_bytes();
+            sampler.offer(ops.project(), &record, seen);
+        }
         traffic(&ops, &sampler, &canary, 60);
         let aborted = until(&ops, &["aborted"]).await;
         assert_eq!(aborted.state, CanaryState::Aborted { cause: AbortCause::NetLoss });
@@ -209,6 +216,7 @@ async fn a_harmful_candidate_is_aborted_with_a_critical_alert_and_its_losses_bec
         let lost = ops.datasets().version("bot-lost", &llmops_storage::VersionSelector::Latest).await.unwrap();
         let samples = ops.datasets().get_samples(&lost, 0, 100).await.unwrap();
         assert!(samples.len() >= 30);
+        assert_eq!(samples.iter().filter(|(_, sample)| sample.input == "Who asks twice?").count(), 1);
         let sample = &samples[0].1;
         assert_eq!(sample.expected_output, ["a fair answer"]);
         assert_eq!(sample.metadata["candidate_answer"], "a worse answer");

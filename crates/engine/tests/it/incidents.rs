@@ -128,6 +128,14 @@ async fn it_ends_with_a_post_mortem_and_the_inputs_that_failed() {
         assert_eq!((samples.len(), right.len()), (2, 1));
         let again = ops.incidents().close(incident.id.as_str(), CloseIncident::default()).await;
         assert!(matches!(again, Err(Error::Conflict { .. })));
+
+        // The next one fails on the same questions, in other calls: the dataset asks them already.
+        let more = call(5, "When do you open?", true);
+        ops.store().append_records(&[(ProjectId::default_project(), more)]).await.unwrap();
+        ops.incidents().open(open()).await.unwrap();
+        let into = CloseIncident { dataset: Some(dataset.clone()), ..CloseIncident::default() };
+        ops.incidents().close("bot", into).await.unwrap();
+        assert_eq!(ops.datasets().version(&dataset, &VersionSelector::Latest).await.unwrap().version.sample_count, 2);
     })
     .await;
 }

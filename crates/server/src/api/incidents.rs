@@ -7,7 +7,7 @@ use llmops_api::Page;
 use llmops_api::error::ErrorResponse;
 use llmops_api::incidents::{AddNote, CloseIncident, ClosedIncident, OpenIncident, OpenedIncident};
 use llmops_api::page::PageQuery;
-use llmops_domain::incident::{Incident, Timeline};
+use llmops_domain::incident::{Incident, IncidentFilter, Timeline};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -25,11 +25,12 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
 }
 
 /// Incidents, the newest first.
-#[utoipa::path(get, path = "/api/v1/incidents", operation_id = "list_incidents", tag = "incidents", params(PageQuery),
+#[utoipa::path(get, path = "/api/v1/incidents", operation_id = "list_incidents", tag = "incidents", params(IncidentFilter),
     responses((status = 200, body = Page<Incident>), (status = 400, body = ErrorResponse)))]
-async fn list(Viewer(ops): Viewer, Query(query): Query<PageQuery>) -> Result<Answer<Page<Incident>>, ApiError> {
-    let items = ops.incidents().list(query.cursor.as_deref(), query.limit() + 1).await?;
-    Ok(Answer(page(items, query.limit(), |incident| incident.id.to_string())))
+async fn list(Viewer(ops): Viewer, Query(filter): Query<IncidentFilter>) -> Result<Answer<Page<Incident>>, ApiError> {
+    let limit = PageQuery { cursor: None, limit: filter.limit }.limit();
+    let items = ops.incidents().list(&filter, limit + 1).await?;
+    Ok(Answer(page(items, limit, |incident| incident.id.to_string())))
 }
 
 /// Opens an incident: from now on nothing is promoted to the deployment. Switches the safe mode on or rolls back, where told so.

@@ -9,7 +9,7 @@ use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
 use llmops_api::releases::{CancelRelease, StartRelease, WaiveStep};
 use llmops_domain::approval::Approval;
-use llmops_domain::release::Release;
+use llmops_domain::release::{Release, ReleaseFilter};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -31,19 +31,20 @@ pub(crate) fn router() -> OpenApiRouter<LlmOps> {
 }
 
 /// Releases, the newest first.
-#[utoipa::path(get, path = "/api/v1/releases", operation_id = "list_releases", tag = "releases", params(PageQuery),
+#[utoipa::path(get, path = "/api/v1/releases", operation_id = "list_releases", tag = "releases", params(ReleaseFilter),
     responses((status = 200, body = Page<Release>), (status = 400, body = ErrorResponse)))]
-async fn list(Viewer(ops): Viewer, Query(query): Query<PageQuery>) -> Result<Answer<Page<Release>>, ApiError> {
-    let items = ops.releases().list(query.cursor.as_deref(), query.limit() + 1).await?;
-    Ok(Answer(page(items, query.limit(), |release| release.id.to_string())))
+async fn list(Viewer(ops): Viewer, Query(filter): Query<ReleaseFilter>) -> Result<Answer<Page<Release>>, ApiError> {
+    let limit = PageQuery { cursor: None, limit: filter.limit }.limit();
+    let items = ops.releases().list(&filter, limit + 1).await?;
+    Ok(Answer(page(items, limit, |release| release.id.to_string())))
 }
 
-/// The release of a deployment that is on its way.
+/// The release of a deployment that is on its way; or any, by its id.
 #[utoipa::path(get, path = "/api/v1/releases/{deployment}", operation_id = "get_release", tag = "releases",
     params(("deployment" = String, Path)),
     responses((status = 200, body = Release), (status = 404, body = ErrorResponse)))]
 async fn get(Viewer(ops): Viewer, Path(name): Path<String>) -> Result<Answer<Release>, ApiError> {
-    Ok(Answer(ops.releases().get(&name).await?))
+    Ok(Answer(ops.releases().find(&name).await?))
 }
 
 /// Begins a release: gate, staging, an experiment on a tenth of the users, approval, production. It walks as far as it can, and

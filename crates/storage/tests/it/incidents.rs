@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 use llmops_domain::id::{ProjectId, sortable};
-use llmops_domain::incident::Incident;
+use llmops_domain::incident::{Incident, IncidentFilter};
 use llmops_domain::record::RequestRecord;
 use llmops_storage::{CallsOf, StoreError};
 use llmops_testing::on_backends;
@@ -40,8 +40,18 @@ async fn one_incident_is_open_at_a_time() {
         store.update_incident(&project(), &closed).await.unwrap();
         assert!(matches!(store.update_incident(&project(), &closed).await, Err(StoreError::Conflict(_))));
         assert_eq!(store.get_incident(&project(), "inc_1").await.unwrap(), closed);
-        let listed = store.list_incidents(&project(), None, 10).await.unwrap();
-        assert_eq!(listed.iter().map(|i| i.id.as_str()).collect::<Vec<_>>(), ["inc_3", "inc_1"]);
+        let check = async |filter: IncidentFilter, expected: &[&str]| {
+            let listed = store.list_incidents(&project(), &filter, 10).await.unwrap();
+            assert_eq!(listed.iter().map(|i| i.id.as_str()).collect::<Vec<_>>(), expected, "{filter:?}");
+        };
+        let of =
+            |deployment: &str| IncidentFilter { deployment: Some(deployment.to_owned()), ..IncidentFilter::default() };
+        check(IncidentFilter::default(), &["inc_3", "inc_1"]).await;
+        check(IncidentFilter { open: Some(true), ..of("bot") }, &["inc_3"]).await;
+        check(IncidentFilter { open: Some(false), ..of("bot") }, &["inc_1"]).await;
+        check(IncidentFilter { environment: Some("production".to_owned()), ..of("bot") }, &["inc_1"]).await;
+        check(IncidentFilter { cursor: Some("inc_3".to_owned()), ..of("bot") }, &["inc_1"]).await;
+        check(of("other"), &[]).await;
         store.open_incident(&project(), &incident("inc_4", "production")).await.unwrap();
     })
     .await;

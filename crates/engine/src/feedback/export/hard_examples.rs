@@ -7,12 +7,11 @@ use llmops_domain::dataset::{DatasetType, Sample};
 use llmops_domain::feedback::{Feedback, Sentiment};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::near_duplicates::NearDuplicates;
-use llmops_storage::VersionSelector;
 use serde_json::json;
 
 use super::{Example, FeedbackManager, Kept, Sieve, Walk};
+use crate::Error;
 use crate::datasets::DatasetManager;
-use crate::{Error, LlmOps};
 
 /// Samples by what they ask: a dataset asks nothing twice.
 type Questions = HashMap<ContentHash, Sample>;
@@ -25,25 +24,18 @@ impl FeedbackManager {
     /// [`Error::Conflict`] when there are none; those of an import.
     pub async fn hard_examples(&self, request: HardExamples) -> Result<HardExamplesMade, Error> {
         let mut counts = ExportCounts::default();
-        let mut found = self.hard_questions(&request, &mut counts).await?;
+        let found = self.hard_questions(&request, &mut counts).await?;
         if found.is_empty() {
             return Err(Error::Conflict {
                 message: "there is no negative feedback whose question was kept".to_owned(),
                 hint: Some("a deployment keeps questions with `bodies: full`".to_owned()),
             });
         }
-        let ops = LlmOps { services: self.services.clone(), project: self.project.clone() };
-        let datasets = ops.datasets();
-        let dataset = if remove_known(&datasets, &request.dataset, &mut found, &mut counts).await? {
-            datasets.add_samples(&request.dataset, in_order(found)).await?
-        } else {
-            let about = Some("Questions whose answers users found bad");
-            let mut import = datasets.create(&request.dataset, Some(DatasetType::User), about).await?;
-            for sample in in_order(found) {
-                import.push(None, sample).await?;
-            }
-            import.finish().await?
-        };
+        let datasets = DatasetManager::new(self.services.clone(), self.project.clone());
+        let new = (DatasetType::User, "Questions whose answers users found bad");
+        let (dataset, known) = datasets.add_questions(&request.dataset, new, in_order(found)).await?;
+        counts.duplicates += known;
+        counts.examples -= known;
         Ok(HardExamplesMade { dataset, counts })
     }
 
@@ -85,34 +77,6 @@ impl FeedbackManager {
             }
         }
         Ok(found)
-    }
-}
-
-/// Takes out what the dataset asks already. False: there is no such dataset.
-async fn remove_known(
-    datasets: &DatasetManager,
-    name: &str,
-    found: &mut Questions,
-    counts: &mut ExportCounts,
-) -> Result<bool, Error> {
-    let version = match datasets.version(name, &VersionSelector::Latest).await {
-        Ok(version) => version,
-        Err(Error::NotFound { .. }) => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    let mut from = 0;
-    loop {
-        let page = datasets.get_samples(&version, from, 500).await?;
-        let Some((last, _)) = page.last() else { return Ok(true) };
-        from = last + 1;
-        for (_, known) in &page {
-            let asked = question(known)?;
-            if found.get(&asked).is_some_and(|sample| sample.id != known.id) {
-                found.remove(&asked);
-                counts.duplicates += 1;
-                counts.examples -= 1;
-            }
-        }
     }
 }
 
