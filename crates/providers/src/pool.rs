@@ -4,6 +4,8 @@
 //! Where an answer costs its provider little, that is a good part of what a call through here costs. Here whoever waits for
 //! an answer moves the bytes of its connection: one task from the request to the last byte. A connection that waits for its
 //! next request is looked at when it is taken.
+//!
+//! A connection is used by the runtime that made it, whose threads are the ones that hear of its bytes. Servers have several.
 
 use std::collections::HashMap;
 use std::pin::{Pin, pin};
@@ -20,6 +22,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::rt::{Read, Write};
+use tokio::runtime::{Handle, Id};
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -46,7 +49,9 @@ pub(crate) struct Pool<C> {
 
 /// Connections that wait for a request.
 #[derive(Default)]
-struct Idle(Mutex<HashMap<Authority, Vec<Waiting>>>);
+struct Idle(Mutex<HashMap<Id, Places>>);
+
+type Places = HashMap<Authority, Vec<Waiting>>;
 
 struct Waiting {
     link: Link,
@@ -58,6 +63,8 @@ struct Link {
     sender: SendRequest<Full<Bytes>>,
     /// What moves bytes between the socket and the sender's channels; absent once the connection has ended.
     driver: Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
+    /// The runtime that it belongs to.
+    runtime: Id,
 }
 
 /// The body of an answer. Polling it drives its connection, which returns to its pool with the last byte; one that is dropped
@@ -94,12 +101,13 @@ where
             let host = host(&uri, &place).map_err(|error| SendError::Connect(error.into()))?;
             request.headers_mut().insert(HOST, host);
         }
+        let runtime = Handle::current().id();
         loop {
-            let kept = self.idle.take(&place);
+            let kept = self.idle.take(runtime, &place);
             let is_new = kept.is_none();
             let mut link = match kept {
                 Some(link) => link,
-                None => self.connect(uri.clone()).await?,
+                None => self.connect(runtime, uri.clone()).await?,
             };
             match link.ask(request).await {
                 Ok(response) => {
@@ -120,7 +128,7 @@ where
         }
     }
 
-    async fn connect(&self, uri: Uri) -> Result<Link, SendError> {
+    async fn connect(&self, runtime: Id, uri: Uri) -> Result<Link, SendError> {
         self.reaper.call_once(|| {
             tokio::spawn(reap(Arc::downgrade(&self.idle)));
         });
@@ -129,7 +137,7 @@ where
         std::future::poll_fn(|cx| connector.poll_ready(cx)).await.map_err(failed)?;
         let stream = connector.call(uri).await.map_err(failed)?;
         let (sender, connection) = http1::handshake(stream).await.map_err(SendError::Cut)?;
-        Ok(Link { sender, driver: Some(Box::pin(connection)) })
+        Ok(Link { sender, driver: Some(Box::pin(connection)), runtime })
     }
 }
 
@@ -172,10 +180,10 @@ impl Link {
 }
 
 impl Idle {
-    /// The connection to a place that was used last.
-    fn take(&self, place: &Authority) -> Option<Link> {
+    /// The connection of a runtime to a place that was used last.
+    fn take(&self, runtime: Id, place: &Authority) -> Option<Link> {
         loop {
-            let Waiting { mut link, since } = self.all().get_mut(place)?.pop()?;
+            let Waiting { mut link, since } = self.all().get_mut(&runtime)?.get_mut(place)?.pop()?;
             if since.elapsed() < IDLE_TIMEOUT && link.is_idle() {
                 return Some(link);
             }
@@ -185,21 +193,25 @@ impl Idle {
     fn put(&self, place: &Authority, link: Link) {
         let waiting = Waiting { link, since: Instant::now() };
         let mut all = self.all();
-        match all.get_mut(place) {
+        let places = all.entry(waiting.link.runtime).or_default();
+        match places.get_mut(place) {
             Some(here) => here.push(waiting),
-            None => drop(all.insert(place.clone(), vec![waiting])),
+            None => drop(places.insert(place.clone(), vec![waiting])),
         }
     }
 
     /// Closes those that wait for too long.
     fn close_old(&self) {
-        self.all().retain(|_, here| {
-            here.retain(|waiting| waiting.since.elapsed() < IDLE_TIMEOUT);
-            !here.is_empty()
+        self.all().retain(|_, places| {
+            places.retain(|_, here| {
+                here.retain(|waiting| waiting.since.elapsed() < IDLE_TIMEOUT);
+                !here.is_empty()
+            });
+            !places.is_empty()
         });
     }
 
-    fn all(&self) -> std::sync::MutexGuard<'_, HashMap<Authority, Vec<Waiting>>> {
+    fn all(&self) -> std::sync::MutexGuard<'_, HashMap<Id, Places>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

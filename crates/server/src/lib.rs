@@ -14,6 +14,7 @@ pub mod gateway;
 mod headers;
 mod health;
 mod idempotency;
+mod lanes;
 mod listen;
 pub mod metrics;
 mod ofrep;

@@ -1,24 +1,31 @@
 //! Connections: accepted until the server is told to stop, ended in order then, and cut when their time is up.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
+use axum::response::Response;
+use futures::future::join_all;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::JoinError;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 use tower::ServiceExt as _;
 
 use crate::gateway::Doors;
+use crate::lanes::{self, Connection, Deadline, Entry, Lane};
 use crate::rounds::Rounds;
 
 /// Pause after a connection could not be accepted because the process has no more files to open.
@@ -31,56 +38,70 @@ pub struct ListenOptions {
     pub header_timeout: Duration,
 }
 
-/// Connections that are being served.
+/// Connections that are being served. The threads that serve them end when this is dropped.
 #[derive(Debug)]
 pub struct Listening {
-    stop: watch::Sender<bool>,
-    accepting: tokio::task::JoinHandle<JoinSet<()>>,
+    stop: watch::Sender<Option<Instant>>,
+    lanes: Vec<Lane>,
 }
 
-/// What everybody meets who connects. Clones share it.
+/// What everybody meets who connects.
 #[derive(Debug, Clone)]
 struct House {
     doors: Doors,
     router: Router,
     options: ListenOptions,
+    /// Where the router's handlers run. They may take their time, which calls of the gateway shall not feel.
+    runtime: Handle,
 }
 
 /// Begins to serve the gateway's doors, and a router beside them, to everybody who connects.
-pub fn listen(listener: TcpListener, doors: Doors, router: Router, options: ListenOptions) -> Listening {
-    let (stop, stopped) = watch::channel(false);
-    let house = House { doors, router, options };
-    Listening { stop, accepting: tokio::spawn(accept(listener, house, stopped)) }
+///
+/// # Errors
+/// When no thread can be started.
+pub fn listen(
+    listener: TcpListener,
+    doors: Doors,
+    router: Router,
+    options: ListenOptions,
+) -> std::io::Result<Listening> {
+    let (stop, deadline) = watch::channel(None);
+    let house = House { doors, router, options, runtime: Handle::current() };
+    let count = available_parallelism().map_or(1, usize::from);
+    let (entries, lanes): (Vec<_>, _) = (0..count)
+        .map(|number| {
+            // Each thread has its own: what all of them count on, all of them wait for.
+            let (house, stop) = (Arc::new(house.clone()), deadline.clone());
+            let serve = move |connection| Rounds::new(serve(connection, house.clone(), stop.clone()));
+            lanes::begin(number, deadline.clone(), serve)
+        })
+        .collect::<std::io::Result<Vec<_>>>()?
+        .into_iter()
+        .unzip();
+    tokio::spawn(accept(listener, entries, deadline));
+    Ok(Listening { stop, lanes })
 }
 
 impl Listening {
     /// Takes no more connections, lets requests under way end, at most so long, and cuts the rest. Answers with the number of
     /// connections that were cut.
-    pub async fn stop(self, patience: Duration) -> usize {
-        self.stop.send_replace(true);
-        let Ok(mut connections) = self.accepting.await else { return 0 };
-        let all = async { while connections.join_next().await.is_some() {} };
-        if tokio::time::timeout(patience, all).await.is_ok() {
-            return 0;
-        }
-        let cut = connections.len();
-        // What they held is dropped before this answers: calls that are cut have their records then.
-        connections.shutdown().await;
-        cut
+    pub async fn stop(&mut self, patience: Duration) -> usize {
+        self.stop.send_replace(Some(Instant::now() + patience));
+        join_all(self.lanes.iter_mut().map(Lane::ended)).await.into_iter().sum()
     }
 }
 
-async fn accept(listener: TcpListener, house: House, mut stopped: watch::Receiver<bool>) -> JoinSet<()> {
-    let mut connections = JoinSet::new();
+async fn accept(listener: TcpListener, lanes: Vec<Entry>, mut stopped: Deadline) {
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stopped.wait_for(|stop| *stop) => return connections,
+            accepted = listener.accept() => accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))),
+            _ = stopped.wait_for(Option::is_some) => return,
         };
-        while connections.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, peer)) => {
-                connections.spawn(Rounds::new(serve(stream, peer, house.clone(), stopped.clone())));
+            Ok(connection) => {
+                if let Some(lane) = lanes.iter().min_by_key(|lane| lane.open()) {
+                    lane.put(connection);
+                }
             }
             // A client that left before it was accepted.
             Err(error) if is_clients(&error) => {}
@@ -97,32 +118,32 @@ fn is_clients(error: &std::io::Error) -> bool {
     matches!(error.kind(), E::ConnectionRefused | E::ConnectionAborted | E::ConnectionReset)
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, house: House, mut stopped: watch::Receiver<bool>) {
+async fn serve((stream, peer): Connection, house: Arc<House>, mut stopped: Deadline) {
+    let stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => return tracing::error!(%error, "a connection cannot be served"),
+    };
     // A small answer must not wait for the next one.
     drop(stream.set_nodelay(true));
-    let House { doors, router, options } = house;
+    let timeout = house.options.header_timeout;
     let service = service_fn(move |request: Request<Incoming>| {
-        let door = Doors::at(request.uri().path());
-        let (doors, router) = (doors.clone(), router.clone());
+        let house = house.clone();
         async move {
-            if let Some(door) = door {
-                return Ok(doors.answer(door, request).await);
+            match Doors::at(request.uri().path()) {
+                Some(door) => Ok(house.doors.answer(door, request).await),
+                None => house.route(peer, request).await,
             }
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(ConnectInfo(peer));
-            let answering: Result<_, Infallible> = Box::pin(router.oneshot(request)).await;
-            answering
         }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(options.header_timeout)
+        .header_read_timeout(timeout)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let stop = async move {
         // The sender is gone only with the whole server.
-        drop(stopped.wait_for(|stop| *stop).await);
+        drop(stopped.wait_for(Option::is_some).await);
     };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -133,5 +154,16 @@ async fn serve(stream: TcpStream, peer: SocketAddr, house: House, mut stopped: w
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "a connection ended early");
+    }
+}
+
+impl House {
+    /// Answers by the router. A client that leaves ends it; a handler that panics ends the connection.
+    async fn route(&self, peer: SocketAddr, request: Request<Incoming>) -> Result<Response, JoinError> {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let answering = self.runtime.spawn(self.router.clone().oneshot(request));
+        let Ok(response) = AbortOnDropHandle::new(answering).await?;
+        Ok(response)
     }
 }

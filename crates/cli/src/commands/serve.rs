@@ -90,7 +90,8 @@ pub(crate) async fn run(context: &Context, args: &ServeArgs) -> Outcome {
         .map_err(|e| Failure::because(Kind::Undecided, "the gateway cannot start", &e))?;
     let router = llmops_server::server(ops.clone(), options);
     let options = ListenOptions { header_timeout: config.header_timeout.0 };
-    let listening = llmops_server::listen(listener, doors, router, options);
+    let listening = llmops_server::listen(listener, doors, router, options)
+        .map_err(|e| Failure::because(Kind::Undecided, "no connection can be served", &e))?;
     // It answers from here on; what follows may take a while where datasets are large.
     let told_to_stop = tokio::spawn(shutdown());
     let background = Background::start(&project, args, &ops, reloader).await;
@@ -112,7 +113,7 @@ struct Running {
 
 /// Ends a server in order: no new work, what is under way ends, what is in memory reaches the disk. A second signal ends it at
 /// once.
-async fn end(context: &Context, project: &Project, running: Running) {
+async fn end(context: &Context, project: &Project, mut running: Running) {
     let config = &project.config.server;
     running.ops.readiness().enter(Phase::Stopping);
     context.note("stopping: what is under way still ends …");

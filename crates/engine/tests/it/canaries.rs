@@ -215,7 +215,8 @@ async fn a_harmful_candidate_is_aborted_with_a_critical_alert_and_its_losses_bec
         assert!(critical.1.contains("even its upper bound"), "{raised:?}");
         let lost = ops.datasets().version("bot-lost", &llmops_storage::VersionSelector::Latest).await.unwrap();
         let samples = ops.datasets().get_samples(&lost, 0, 100).await.unwrap();
-        assert!(samples.len() >= 30);
+        // Thirty pairs at the least, three of them alike.
+        assert!(samples.len() >= 28, "{}", samples.len());
         assert_eq!(samples.iter().filter(|(_, sample)| sample.input == "Who asks twice?").count(), 1);
         let sample = &samples[0].1;
         assert_eq!(sample.expected_output, ["a fair answer"]);
