@@ -35,6 +35,15 @@ if [ "${CI:-}" != true ]; then
   have python3 || apt_install python3 "the history of the demo"
   say "Two weeks of simulated history for the dashboard …"
   python3 "$root/scripts/demo_history.py" "$binary" "$project"
+  "$binary" --config live.yaml --quiet serve --dev --listen "127.0.0.1:$port" 2>.llmops/demo.log &
+  server=$!
+  trap 'kill "$server" 2>/dev/null; wait' EXIT
+  trap 'exit 0' INT TERM
+  until (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
+    kill -0 "$server" 2>/dev/null || fail "the server did not start: $(cat .llmops/demo.log)"
+    sleep 0.05
+  done
+  say "The dashboard is at http://localhost:$port. What follows appears there, too."
 fi
 
 SECONDS=0
@@ -70,16 +79,9 @@ Next:
 END
 [ "${CI:-}" != true ] || exit 0
 
-"$binary" --config live.yaml --quiet serve --dev --listen "127.0.0.1:$port" 2>.llmops/demo.log &
-server=$!
 python3 "$root/scripts/demo_traffic.py" "http://127.0.0.1:$port" 2>>.llmops/demo.log &
 traffic=$!
 trap 'kill "$traffic" "$server" 2>/dev/null; wait' EXIT
-trap 'exit 0' INT TERM
-until (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
-  kill -0 "$server" 2>/dev/null || fail "the server did not start: $(cat .llmops/demo.log)"
-  sleep 0.05
-done
 say "The dashboard is at http://localhost:$port: two weeks of history, marked as simulated, and some live traffic." \
   "Ctrl-C ends it."
 wait "$server"
