@@ -1,9 +1,12 @@
 //! What an answer says: read from the bytes that the caller already has.
 
+use std::borrow::Cow;
+
 use llmops_domain::chat::Usage;
 use llmops_domain::record::Door;
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// What is read of an answer.
 #[derive(Debug, Default, PartialEq)]
@@ -34,9 +37,9 @@ impl Answer {
         calls.map(|(name, arguments)| format!("{name}({arguments})")).collect::<Vec<_>>().join("\n")
     }
 
-    fn take(&mut self, piece: Piece) {
-        self.model = piece.model.or(self.model.take());
-        self.fingerprint = piece.system_fingerprint.or(self.fingerprint.take());
+    fn take(&mut self, piece: Piece<'_>) {
+        keep(&mut self.model, piece.model);
+        keep(&mut self.fingerprint, piece.system_fingerprint);
         if let Some(usage) = piece.usage {
             let before = self.usage.unwrap_or_default();
             let prompt = usage.prompt_tokens.or(usage.input_tokens);
@@ -52,19 +55,19 @@ impl Answer {
                 Some(message.or_else(|| error.as_str().map(str::to_owned)).unwrap_or_else(|| error.to_string()));
         }
         for choice in piece.choices.into_iter().flatten().filter(|choice| choice.index.unwrap_or(0) == 0) {
-            self.finish_reason = choice.finish_reason.or(self.finish_reason.take());
+            keep(&mut self.finish_reason, choice.finish_reason);
             if let Some(said) = choice.message.or(choice.delta) {
                 self.say(said);
             }
         }
         // Anthropic's format, whole and streamed.
-        self.finish_reason = piece.stop_reason.or(self.finish_reason.take());
+        keep(&mut self.finish_reason, piece.stop_reason);
         for block in piece.content.into_iter().flatten().chain(piece.content_block) {
             self.block(block);
         }
         if let Some(delta) = piece.delta {
-            self.finish_reason = delta.stop_reason.or(self.finish_reason.take());
-            self.text.push_str(delta.text.as_deref().unwrap_or_default());
+            keep(&mut self.finish_reason, delta.stop_reason);
+            self.text.push_str(delta.text.as_ref().map_or("", |text| &text.0));
             if let (Some(more), Some(last)) = (delta.partial_json, self.arguments.last_mut()) {
                 last.push_str(&more);
             }
@@ -74,16 +77,15 @@ impl Answer {
         }
     }
 
-    fn say(&mut self, said: Said) {
-        match said.content {
-            Some(Value::String(text)) => self.text.push_str(&text),
-            Some(Value::Array(parts)) => {
-                let texts = parts.iter().filter_map(|part| part.get("text")?.as_str());
-                texts.for_each(|text| self.text.push_str(text));
-            }
-            _ => {}
+    fn say(&mut self, said: Said<'_>) {
+        let content = said.content.map_or("", RawValue::get);
+        if let Ok(Text(text)) = serde_json::from_str(content) {
+            self.text.push_str(&text);
+        } else if let Ok(parts) = serde_json::from_str::<Vec<Value>>(content) {
+            let texts = parts.iter().filter_map(|part| part.get("text")?.as_str());
+            texts.for_each(|text| self.text.push_str(text));
         }
-        if let Some(refusal) = said.refusal {
+        if let Some(Text(refusal)) = said.refusal {
             self.is_refusal = true;
             self.text.push_str(&refusal);
         }
@@ -116,20 +118,38 @@ impl Answer {
     }
 }
 
+/// What was said last counts. Most pieces of a stream say what the ones before them said.
+fn keep(known: &mut Option<String>, said: Option<Text<'_>>) {
+    if let Some(Text(said)) = said
+        && known.as_deref() != Some(&*said)
+    {
+        *known = Some(said.into_owned());
+    }
+}
+
+/// A text, borrowed where it has no escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
 /// A whole answer, or one event of a streamed one, in either format. Everything may be missing.
 #[derive(Deserialize, Default)]
-#[serde(default)]
-struct Piece {
-    model: Option<String>,
-    system_fingerprint: Option<String>,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Piece<'a> {
+    #[serde(borrow)]
+    model: Option<Text<'a>>,
+    #[serde(borrow)]
+    system_fingerprint: Option<Text<'a>>,
     usage: Option<WireUsage>,
-    choices: Option<Vec<Choice>>,
+    #[serde(borrow)]
+    choices: Option<Vec<Choice<'a>>>,
     error: Option<Value>,
     content: Option<Vec<Block>>,
     content_block: Option<Block>,
-    delta: Option<AnthropicDelta>,
-    stop_reason: Option<String>,
-    message: Option<Box<Piece>>,
+    #[serde(borrow)]
+    delta: Option<AnthropicDelta<'a>>,
+    #[serde(borrow)]
+    stop_reason: Option<Text<'a>>,
+    message: Option<Box<Piece<'a>>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -143,22 +163,25 @@ struct WireUsage {
 }
 
 #[derive(Deserialize)]
-struct Choice {
+struct Choice<'a> {
     #[serde(default)]
     index: Option<u32>,
-    #[serde(default)]
-    message: Option<Said>,
-    #[serde(default)]
-    delta: Option<Said>,
-    #[serde(default)]
-    finish_reason: Option<String>,
+    #[serde(default, borrow)]
+    message: Option<Said<'a>>,
+    #[serde(default, borrow)]
+    delta: Option<Said<'a>>,
+    #[serde(default, borrow)]
+    finish_reason: Option<Text<'a>>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Said {
-    content: Option<Value>,
-    refusal: Option<String>,
+struct Said<'a> {
+    /// A text, or a list of parts.
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    refusal: Option<Text<'a>>,
     tool_calls: Option<Vec<WireCall>>,
 }
 
@@ -191,17 +214,19 @@ struct Block {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct AnthropicDelta {
-    text: Option<String>,
+struct AnthropicDelta<'a> {
+    #[serde(borrow)]
+    text: Option<Text<'a>>,
     partial_json: Option<String>,
-    stop_reason: Option<String>,
+    #[serde(borrow)]
+    stop_reason: Option<Text<'a>>,
 }
 
 /// Reads an answer. What cannot be read is left out: the caller has it as it was.
 pub(crate) fn read(door: Door, stream: bool, body: &[u8]) -> Answer {
     let mut answer = Answer::default();
     if door == Door::Embeddings || !stream || !looks_streamed(body) {
-        if let Ok(piece) = serde_json::from_slice::<Piece>(body) {
+        if let Ok(piece) = serde_json::from_slice::<Piece<'_>>(body) {
             answer.take(piece);
         }
         return answer;
@@ -209,7 +234,7 @@ pub(crate) fn read(door: Door, stream: bool, body: &[u8]) -> Answer {
     for line in body.split(|byte| *byte == b'\n') {
         let Some(data) = line.strip_prefix(b"data:") else { continue };
         // Comments, keep-alives and `[DONE]` are no objects.
-        if let Ok(piece) = serde_json::from_slice::<Piece>(data.trim_ascii()) {
+        if let Ok(piece) = serde_json::from_slice::<Piece<'_>>(data.trim_ascii()) {
             answer.take(piece);
         }
     }
@@ -289,6 +314,19 @@ mod tests {
         assert_eq!((&*answer.text, answer.finish_reason.as_deref()), ("hi", Some("stop")));
         assert_eq!(answer.usage, Some(Usage { prompt_tokens: 3, completion_tokens: 1 }));
         assert_eq!((answer.model.as_deref(), answer.fingerprint.as_deref()), (Some("m-1"), Some("fp")));
+    }
+
+    #[test]
+    fn reads_texts_with_escapes_and_in_parts() {
+        let check = |content: &str, expected: &str| {
+            let body = format!(r#"{{"mod\u0065l": "m\n", "choices": [{{"message": {{"content": {content}}}}}]}}"#);
+            let answer = read(Door::Chat, false, body.as_bytes());
+            assert_eq!((&*answer.text, answer.model.as_deref()), (expected, Some("m\n")), "{content}");
+        };
+        check(r#""a \"b\" \u00e9\ud83d\ude00""#, "a \"b\" é😀");
+        check(r#"[{"type": "text", "text": "a"}, {"type": "image"}, {"type": "text", "text": "\u0062"}]"#, "ab");
+        check("null", "");
+        check("{\"text\": 3}", "");
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 use llmops_domain::id::ProjectId;
-use llmops_domain::record::{RecordFilter, RequestRecord};
+use llmops_domain::record::{CallOutcome, RecordFilter, RequestRecord};
+use sqlx::AssertSqlSafe;
 
 use crate::bulk::{Insert, insert_rows};
 use crate::db::{Tx, big, decode, execute, fetch, micros};
@@ -66,29 +67,43 @@ impl Store {
         filter: &RecordFilter,
         limit: u32,
     ) -> Result<Vec<RequestRecord>, StoreError> {
-        let sql = "SELECT document FROM request_records WHERE project_id = $1 \
-                   AND ($2 IS NULL OR deployment = $2) AND ($3 IS NULL OR environment = $3) \
-                   AND ($4 IS NULL OR manifest = $4) AND ($5 IS NULL OR model = $5) AND ($6 IS NULL OR outcome = $6) \
-                   AND ($7 IS NULL OR user_id = $7) AND ($8 IS NULL OR session = $8) AND soft_failures >= $9 \
-                   AND at >= $10 AND at < $11 AND ($12 IS NULL OR id < $12) AND ($13 IS NULL OR id > $13) \
-                   ORDER BY id DESC LIMIT $14";
+        // A condition that may be absent hides the index that answers it from SQLite's planner.
+        let is_failure = filter.outcome.is_some_and(|outcome| outcome != CallOutcome::Ok);
+        let conditions = [
+            (filter.deployment.is_some(), " AND deployment = $2"),
+            (filter.environment.is_some(), " AND environment = $3"),
+            (filter.manifest.is_some(), " AND manifest = $4"),
+            (filter.model.is_some(), " AND model = $5"),
+            (filter.outcome.is_some(), " AND outcome = $6"),
+            (is_failure, " AND outcome <> 'ok'"),
+            (filter.user.is_some(), " AND user_id = $7"),
+            (filter.session.is_some(), " AND session = $8"),
+            (filter.soft_failed == Some(true), " AND soft_failures > 0"),
+            (filter.start_time.is_some(), " AND at >= $9"),
+            (filter.end_time.is_some(), " AND at < $10"),
+            (filter.cursor.is_some(), " AND id < $11"),
+            (filter.after.is_some(), " AND id > $12"),
+        ];
+        let conditions: String = conditions.iter().filter(|(is_set, _)| *is_set).map(|(_, text)| *text).collect();
+        let sql = format!(
+            "SELECT document FROM request_records WHERE project_id = $1{conditions} ORDER BY id DESC LIMIT $13"
+        );
         let mut conn = self.read().await?;
         let rows = fetch!(
             fetch_all,
             conn,
             (String,),
-            sql,
+            AssertSqlSafe(sql.clone()),
             project.as_str(),
             filter.deployment.as_deref(),
             filter.environment.as_deref(),
             filter.manifest.as_deref(),
             filter.model.as_deref(),
-            filter.outcome.map(llmops_domain::record::CallOutcome::as_str),
+            filter.outcome.map(CallOutcome::as_str),
             filter.user.as_deref(),
             filter.session.as_deref(),
-            i64::from(filter.soft_failed.unwrap_or(false)),
-            filter.start_time.map_or(i64::MIN, micros),
-            filter.end_time.map_or(i64::MAX, micros),
+            filter.start_time.map(micros),
+            filter.end_time.map(micros),
             filter.cursor.as_deref(),
             filter.after.as_deref(),
             i64::from(limit)

@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
 
 use llmops_domain::chat::Usage;
+use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::{CallAttempt, CallOutcome, Door, RecordFilter, RequestRecord};
 use llmops_domain::soft_failure::{SoftFailure, SoftFailureKind};
 use llmops_storage::{StoreError, StoredHour};
 use llmops_testing::on_backends;
+use serde_json::json;
 
 use crate::support::{at, project};
 
@@ -56,7 +58,10 @@ async fn records_are_found_by_what_is_asked() {
         failed.outcome = CallOutcome::UpstreamError;
         let mut soft = record(4, "ana");
         soft.soft_failures = vec![SoftFailure { kind: SoftFailureKind::Empty, detail: "nothing".to_owned() }];
-        let all = [record(1, "ana"), record(2, "ben"), failed, soft].map(|record| (project(), record)).to_vec();
+        let mut placed = record(2, "ben");
+        (placed.deployment, placed.environment) = (Some("desk".to_owned()), Some("staging".to_owned()));
+        (placed.session, placed.manifest) = (Some("s-2".to_owned()), Some(ContentHash::of_bytes(b"m")));
+        let all = [record(1, "ana"), placed, failed, soft].map(|record| (project(), record)).to_vec();
         store.append_records(&all).await.unwrap();
         // A batch may come again.
         store.append_records(&all[1..]).await.unwrap();
@@ -65,16 +70,22 @@ async fn records_are_found_by_what_is_asked() {
         let found = find(RecordFilter::default()).await;
         assert_eq!(ids(&found), ["4", "3", "2", "1"]);
         assert_eq!(found[3], all[0].1);
-        assert_eq!(ids(&find(RecordFilter { user: Some("ben".to_owned()), ..Default::default() }).await), ["3", "2"]);
-        let outcome = Some(CallOutcome::UpstreamError);
-        assert_eq!(ids(&find(RecordFilter { outcome, ..Default::default() }).await), ["3"]);
-        assert_eq!(ids(&find(RecordFilter { soft_failed: Some(true), ..Default::default() }).await), ["4"]);
-        let (start_time, end_time) = (Some(at(2)), Some(at(4)));
-        assert_eq!(ids(&find(RecordFilter { start_time, end_time, ..Default::default() }).await), ["3", "2"]);
-        let cursor = Some(found[1].id.clone());
-        assert_eq!(ids(&find(RecordFilter { cursor, ..Default::default() }).await), ["2", "1"]);
-        let after = Some(found[2].id.clone());
-        assert_eq!(ids(&find(RecordFilter { after, ..Default::default() }).await), ["4", "3"]);
+        let check = async |filter: serde_json::Value, expected: &[&str]| {
+            let found = find(serde_json::from_value(filter.clone()).unwrap()).await;
+            assert_eq!(ids(&found), expected, "{filter}");
+        };
+        check(json!({"user": "ben"}), &["3", "2"]).await;
+        check(json!({"user": "nobody"}), &[]).await;
+        check(json!({"outcome": "upstream_error"}), &["3"]).await;
+        check(json!({"outcome": "ok", "user": "ben"}), &["2"]).await;
+        check(json!({"soft_failed": true}), &["4"]).await;
+        check(json!({"soft_failed": false}), &["4", "3", "2", "1"]).await;
+        check(json!({"deployment": "desk", "environment": "staging"}), &["2"]).await;
+        check(json!({"model": "sim/small", "session": "s-2", "manifest": ContentHash::of_bytes(b"m")}), &["2"]).await;
+        check(json!({"model": "sim/large"}), &[]).await;
+        check(json!({"start_time": at(2), "end_time": at(4)}), &["3", "2"]).await;
+        check(json!({"cursor": found[1].id}), &["2", "1"]).await;
+        check(json!({"after": found[2].id}), &["4", "3"]).await;
         let other = ProjectId("other".to_owned());
         assert_eq!(store.list_records(&other, &RecordFilter::default(), 10).await.unwrap(), []);
 
@@ -123,7 +134,10 @@ async fn traffic_adds_up_by_hour_and_counts_no_record_twice() {
         soft.deployment = None;
         soft.environment = None;
         soft.soft_failures = vec![SoftFailure { kind: SoftFailureKind::Empty, detail: "nothing".to_owned() }];
-        let all = [record(1, "ana"), record(2, "ben"), failed, soft].map(|record| (project(), record)).to_vec();
+        let mut placed = record(2, "ben");
+        (placed.deployment, placed.environment) = (Some("desk".to_owned()), Some("staging".to_owned()));
+        (placed.session, placed.manifest) = (Some("s-2".to_owned()), Some(ContentHash::of_bytes(b"m")));
+        let all = [record(1, "ana"), placed, failed, soft].map(|record| (project(), record)).to_vec();
         store.append_records(&all[..2]).await.unwrap();
         // A batch may come again, with new records in it, and with one twice.
         let repeated = [all.clone(), all[3..].to_vec()].concat();
