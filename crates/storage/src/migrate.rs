@@ -45,6 +45,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(21, "0021_review"),
     migration!(30, "0030_traffic"),
     migration!(31, "0031_records_by_row"),
+    migration!(32, "0032_find_records"),
 ];
 
 /// Marks a SQLite file as ours (`PRAGMA application_id`): the letters "llmo".
@@ -187,6 +188,18 @@ mod tests {
     #[test]
     fn versions_rise() {
         assert!(MIGRATIONS.is_sorted_by(|a, b| a.version < b.version));
+    }
+
+    #[test]
+    fn every_file_is_listed() {
+        for dialect in ["sqlite", "postgres"] {
+            let folder = format!("{}/migrations/{dialect}", env!("CARGO_MANIFEST_DIR"));
+            let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+            let mut files: Vec<_> = files.collect();
+            files.sort_unstable();
+            let listed: Vec<_> = MIGRATIONS.iter().map(|migration| format!("{}.sql", migration.name)).collect();
+            assert_eq!(files, listed, "{dialect}");
+        }
     }
 
     #[test]
