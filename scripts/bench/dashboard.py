@@ -121,9 +121,10 @@ def paths():
         "/api/v1/experiments?limit=50", f"/api/v1/experiments/{experiment}", f"/api/v1/experiments/{experiment}/results",
         "/api/v1/deployments?limit=200", "/api/v1/deployments/support-bot/history", f"/api/v1/manifests/{manifest}",
         "/api/v1/traffic?hours=24", "/api/v1/traffic?hours=720", "/api/v1/records?limit=50",
-        "/api/v1/records?limit=50&soft_failed=true", "/api/v1/records?limit=50&user=user-17",
-        *(f"/api/v1/records?limit=50&{rare}" for rare in (
-            "user=nobody", "session=none", "deployment=none", "model=none/none", "outcome=upstream_error")), f"/api/v1/records/{record}",
+        *(f"/api/v1/records?limit=50&{filter}" for filter in (
+            "soft_failed=true", "user=user-17", "user=nobody", "session=none", "deployment=none", "model=none/none",
+            "outcome=upstream_error")),
+        f"/api/v1/records/{record}",
         "/api/v1/alerts?limit=50", "/api/v1/schedules?limit=200", "/api/v1/providers", "/api/v1/keys?limit=100",
         "/api/v1/audit?limit=50", "/api/v1/baselines", "/api/v1/channels",
     ]

@@ -221,18 +221,9 @@ pub struct FeedbackFilter {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// Items on the page, 1 to 500.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "page_limit")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "crate::page::limit")]
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
-}
-
-pub(crate) fn page_limit<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    match Option::<u32>::deserialize(deserializer)? {
-        Some(limit) if !(1..=500).contains(&limit) => {
-            Err(serde::de::Error::custom(format!("limit is {limit}: expected 1 to 500")))
-        }
-        limit => Ok(limit),
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::feedback::page_limit;
 use crate::id::IncidentId;
 use crate::run::Estimate;
 use crate::scorecard::format::{self, short_line};
@@ -48,7 +47,7 @@ pub struct IncidentFilter {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// Items on the page, 1 to 500.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "page_limit")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "crate::page::limit")]
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
 }

@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::canary::{CanaryPolicy, CanaryState};
-use crate::feedback::page_limit;
 use crate::hash::ContentHash;
 use crate::id::{KeyId, ReleaseId};
 
@@ -123,7 +122,7 @@ pub struct ReleaseFilter {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// Items on the page, 1 to 500.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "page_limit")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "crate::page::limit")]
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
 }

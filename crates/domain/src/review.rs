@@ -393,7 +393,7 @@ pub struct ReviewFilter {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// Items on the page, 1 to 500.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "crate::feedback::page_limit")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "crate::page::limit")]
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
 }

@@ -78,12 +78,18 @@ impl Answer {
     }
 
     fn say(&mut self, said: Said<'_>) {
-        let content = said.content.map_or("", RawValue::get);
-        if let Ok(Text(text)) = serde_json::from_str(content) {
-            self.text.push_str(&text);
-        } else if let Ok(parts) = serde_json::from_str::<Vec<Value>>(content) {
-            let texts = parts.iter().filter_map(|part| part.get("text")?.as_str());
-            texts.for_each(|text| self.text.push_str(text));
+        match said.content.map(RawValue::get) {
+            Some(content) if content.starts_with('[') => {
+                let parts: Vec<Value> = serde_json::from_str(content).unwrap_or_default();
+                let texts = parts.iter().filter_map(|part| part.get("text")?.as_str());
+                texts.for_each(|text| self.text.push_str(text));
+            }
+            Some(content) if content.starts_with('"') => {
+                if let Ok(Text(text)) = serde_json::from_str(content) {
+                    self.text.push_str(&text);
+                }
+            }
+            _ => {}
         }
         if let Some(Text(refusal)) = said.refusal {
             self.is_refusal = true;

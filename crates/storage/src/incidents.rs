@@ -124,7 +124,7 @@ impl Store {
         decode("an incident", &text)
     }
 
-    /// Incidents, the newest first, before the id `before`.
+    /// Incidents, the newest first.
     pub async fn list_incidents(
         &self,
         project: &ProjectId,
