@@ -8,6 +8,7 @@ use std::sync::Arc;
 use llmops_api::deployments::Erased;
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::{RecordFilter, RequestRecord};
+use llmops_storage::RecordRow;
 
 use crate::{Error, Services};
 
@@ -42,9 +43,9 @@ impl Records {
             let target = self.services.providers.resolve(&record.model).ok();
             record.cost = target.filter(|_| !record.usage_estimated).and_then(|target| target.cost(record.usage));
         }
-        let owned: Vec<_> = records.into_iter().map(|record| (self.project.clone(), record)).collect();
-        for batch in owned.chunks(BATCH) {
-            self.services.store.append_records(batch).await?;
+        let rows = records.into_iter().map(|record| RecordRow::new(self.project.clone(), record));
+        for batch in rows.collect::<Result<Vec<_>, _>>()?.chunks(BATCH) {
+            self.services.store.append_record_rows(batch).await?;
         }
         Ok(())
     }

@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
+use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::{CallOutcome, RecordFilter, RequestRecord};
+use llmops_domain::traffic::{TrafficSums, latency_class};
 use sqlx::AssertSqlSafe;
 
 use crate::bulk::{Insert, insert_rows};
@@ -18,31 +20,103 @@ const INSERT: Insert = Insert {
     tail: "ON CONFLICT DO NOTHING",
 };
 
-/// A row and its document.
-struct Row<'a> {
-    project: &'a ProjectId,
-    record: &'a RequestRecord,
+/// Rows of one statement where a batch is small: SQLite's thread is done with them in a tenth of a millisecond. Somebody may wait
+/// for its processor, which the kernel does not take away before.
+const FEW: usize = 16;
+/// A batch that is not small: calls come so quickly that they wait for a processor anyway.
+const MANY: usize = 512;
+
+/// A record as it is stored: its columns, its document, and what it adds to the sums of its hour. Made once, where the record
+/// is at hand, so that the one who stores only hands it on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordRow {
+    project: ProjectId,
+    id: String,
+    /// Microseconds since 1970.
+    at: i64,
+    deployment: Option<String>,
+    environment: Option<String>,
+    manifest: Option<ContentHash>,
+    model: String,
     outcome: &'static str,
+    user: Option<String>,
+    session: Option<String>,
+    soft_failures: i64,
+    trace_id: Option<String>,
     document: String,
+    sums: TrafficSums,
+    latency_class: i64,
+}
+
+impl RecordRow {
+    /// The row of a record.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for numbers that are none.
+    pub fn new(project: ProjectId, record: RequestRecord) -> Result<Self, StoreError> {
+        // PostgreSQL has no NUL in texts; a body may have one, escaped, and loses it.
+        let mut document = encode_record(&record)?;
+        if document.contains("\\u0000") {
+            document = document.replace("\\u0000", "\u{FFFD}");
+        }
+        Ok(Self {
+            project,
+            at: micros(record.at),
+            outcome: record.outcome.as_str(),
+            soft_failures: big(record.soft_failures.len() as u64),
+            sums: TrafficSums::of(&record),
+            latency_class: latency_class(record.total_ms),
+            id: record.id,
+            deployment: record.deployment,
+            environment: record.environment,
+            manifest: record.manifest,
+            model: record.model,
+            user: record.user,
+            session: record.session,
+            trace_id: record.trace_id,
+            document,
+        })
+    }
+
+    /// Whose it is.
+    pub fn project(&self) -> &ProjectId {
+        &self.project
+    }
+
+    /// The record's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The record, as JSON.
+    pub fn document(&self) -> &str {
+        &self.document
+    }
+
+    /// What the sums of its hour are kept by, what it adds to them, and the class of its latency.
+    pub(crate) fn traffic(&self) -> (traffic::Slot<'_>, &TrafficSums, i64) {
+        let (deployment, environment) = (self.deployment.as_deref(), self.environment.as_deref());
+        let hour = self.at.div_euclid(traffic::MICROS_PER_HOUR);
+        let slot = (self.project.as_str(), hour, deployment.unwrap_or_default(), environment.unwrap_or_default());
+        (slot, &self.sums, self.latency_class)
+    }
 }
 
 impl Store {
     /// Appends records in one transaction. Those that are there already stay as they are, so that a batch may be repeated.
     pub async fn append_records(&self, records: &[(ProjectId, RequestRecord)]) -> Result<(), StoreError> {
-        let mut rows = Vec::with_capacity(records.len());
-        for (project, record) in records {
-            // PostgreSQL has no NUL in texts; a body may have one, escaped, and loses it.
-            let mut document = encode_record(record)?;
-            if document.contains("\\u0000") {
-                document = document.replace("\\u0000", "\u{FFFD}");
-            }
-            rows.push(Row { project, record, outcome: record.outcome.as_str(), document });
-        }
-        rows.sort_by(|a, b| (a.project, &a.record.id).cmp(&(b.project, &b.record.id)));
+        let rows = records.iter().cloned().map(|(project, record)| RecordRow::new(project, record));
+        self.append_record_rows(&rows.collect::<Result<Vec<_>, _>>()?).await
+    }
+
+    /// The same for records that have been made ready.
+    pub async fn append_record_rows(&self, rows: &[RecordRow]) -> Result<(), StoreError> {
+        let mut sorted: Vec<&RecordRow> = rows.iter().collect();
+        sorted.sort_by(|a, b| (&a.project, &a.id).cmp(&(&b.project, &b.id)));
         let mut tx = self.write().await?;
-        let inserted = insert_records(&mut tx, &rows).await?;
+        let inserted = insert_records(&mut tx, &sorted).await?;
         if inserted == rows.len() as u64 {
-            traffic::add(&mut tx, &records.iter().collect::<Vec<_>>()).await?;
+            traffic::add(&mut tx, &sorted).await?;
             return tx.commit().await;
         }
         // Some are there already. That is rare, and they must not count twice.
@@ -50,12 +124,12 @@ impl Store {
         let mut tx = self.write().await?;
         let mut fresh = Vec::new();
         let mut seen = HashSet::new();
-        for record in records {
-            if seen.insert((&record.0, &record.1.id)) && !exists(&mut tx, record).await? {
-                fresh.push(record);
+        for row in rows {
+            if seen.insert((&row.project, &row.id)) && !exists(&mut tx, row).await? {
+                fresh.push(row);
             }
         }
-        insert_records(&mut tx, &rows).await?;
+        insert_records(&mut tx, &sorted).await?;
         traffic::add(&mut tx, &fresh).await?;
         tx.commit().await
     }
@@ -140,31 +214,40 @@ impl Store {
     }
 }
 
-async fn insert_records(tx: &mut Tx, rows: &[Row<'_>]) -> Result<u64, StoreError> {
+async fn insert_records(tx: &mut Tx, rows: &[&RecordRow]) -> Result<u64, StoreError> {
+    let at_once = if matches!(tx, Tx::Sqlite(_)) && rows.len() <= MANY { FEW } else { rows.len().max(1) };
+    let mut inserted = 0;
+    for rows in rows.chunks(at_once) {
+        inserted += insert_together(tx, rows).await?;
+    }
+    Ok(inserted)
+}
+
+async fn insert_together(tx: &mut Tx, rows: &[&RecordRow]) -> Result<u64, StoreError> {
     insert_rows!(
         tx,
         INSERT,
         rows,
         |row| row.project.as_str(),
-        &*row.record.id,
-        micros(row.record.at),
-        row.record.deployment.as_deref(),
-        row.record.environment.as_deref(),
-        row.record.manifest.as_ref().map(llmops_domain::hash::ContentHash::as_str),
-        &*row.record.model,
+        &*row.id,
+        row.at,
+        row.deployment.as_deref(),
+        row.environment.as_deref(),
+        row.manifest.as_ref().map(ContentHash::as_str),
+        &*row.model,
         row.outcome,
-        row.record.user.as_deref(),
-        row.record.session.as_deref(),
-        big(row.record.soft_failures.len() as u64),
-        row.record.trace_id.as_deref(),
+        row.user.as_deref(),
+        row.session.as_deref(),
+        row.soft_failures,
+        row.trace_id.as_deref(),
         &*row.document
     )
     .await
 }
 
-async fn exists(tx: &mut Tx, (project, record): &(ProjectId, RequestRecord)) -> Result<bool, StoreError> {
+async fn exists(tx: &mut Tx, row: &RecordRow) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM request_records WHERE project_id = $1 AND id = $2";
-    Ok(fetch!(fetch_optional, tx, (i32,), sql, project.as_str(), &*record.id)?.is_some())
+    Ok(fetch!(fetch_optional, tx, (i32,), sql, row.project.as_str(), &*row.id)?.is_some())
 }
 
 /// The document of a record. It is not read again, as other documents are before they are stored: there are thousands a second.

@@ -28,7 +28,7 @@ const WRITER_TIMEOUT: Duration = Duration::from_mins(1);
 /// Bytes of a page.
 const PAGE: u32 = 16 << 10;
 /// KiB of pages that the writing connection keeps: an import shall not read its indexes again with every batch.
-const WRITER_CACHE: u32 = 16 << 10;
+const WRITER_CACHE: u32 = 8 << 10;
 /// KiB of pages that a reading connection keeps.
 const READER_CACHE: u32 = 4 << 10;
 /// SQLite connections that read beside the one that writes.

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use llmops_domain::id::ProjectId;
-use llmops_domain::record::RequestRecord;
-use llmops_domain::traffic::{TrafficSums, latency_class};
+use llmops_domain::traffic::TrafficSums;
 
 use crate::bulk::{Insert, insert_rows};
 use crate::db::{Tx, big, count, fetch, micros, row, time};
+use crate::records::RecordRow;
 use crate::{Store, StoreError};
 
-const MICROS_PER_HOUR: i64 = 3_600_000_000;
+pub(crate) const MICROS_PER_HOUR: i64 = 3_600_000_000;
 
 const ADD_HOURS: Insert = Insert {
     head: "INSERT INTO traffic_hours (project_id, hour, deployment, environment, calls, failed, soft_failed, priced, cost, \
@@ -34,18 +34,16 @@ const ADD_LATENCIES: Insert = Insert {
 
 /// What sums are kept of: project, hour, deployment, environment. Its order is that of every writer, so that no two wait
 /// for each other.
-type Slot<'a> = (&'a str, i64, &'a str, &'a str);
+pub(crate) type Slot<'a> = (&'a str, i64, &'a str, &'a str);
 
 /// Adds records that were just inserted.
-pub(crate) async fn add(tx: &mut Tx, records: &[&(ProjectId, RequestRecord)]) -> Result<(), StoreError> {
+pub(crate) async fn add(tx: &mut Tx, rows: &[&RecordRow]) -> Result<(), StoreError> {
     let mut hours = BTreeMap::<Slot<'_>, TrafficSums>::new();
     let mut latencies = BTreeMap::<(Slot<'_>, i64), i64>::new();
-    for (project, record) in records {
-        let hour = micros(record.at).div_euclid(MICROS_PER_HOUR);
-        let (deployment, environment) = (record.deployment.as_deref(), record.environment.as_deref());
-        let slot = (project.as_str(), hour, deployment.unwrap_or_default(), environment.unwrap_or_default());
-        hours.entry(slot).or_default().add(&TrafficSums::of(record));
-        *latencies.entry((slot, latency_class(record.total_ms))).or_default() += 1;
+    for row in rows {
+        let (slot, sums, class) = row.traffic();
+        hours.entry(slot).or_default().add(sums);
+        *latencies.entry((slot, class)).or_default() += 1;
     }
     let hours: Vec<_> = hours.into_iter().collect();
     insert_rows!(

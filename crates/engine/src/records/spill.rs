@@ -8,27 +8,24 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::RequestRecord;
-use serde::{Deserialize, Serialize};
+use llmops_storage::RecordRow;
+use serde::Deserialize;
 
 /// The ending of a file's name.
 const FINISHED: &str = "ndjson";
 /// The same while the file is written.
 const UNFINISHED: &str = "part";
 
-type Owned = (ProjectId, RequestRecord);
-
 /// A line of a file.
-#[derive(Serialize)]
-struct Line<'a> {
-    project: &'a ProjectId,
-    record: &'a RequestRecord,
-}
-
-/// The same, read.
 #[derive(Deserialize)]
-struct OwnedLine {
+struct Line {
     project: ProjectId,
     record: RequestRecord,
+}
+
+fn read_line(line: &[u8]) -> Result<RecordRow, String> {
+    let Line { project, record } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    RecordRow::new(project, record).map_err(|error| error.to_string())
 }
 
 /// The records of this process that wait. Whoever puts some aside need not be the one who stores them.
@@ -53,7 +50,7 @@ pub(super) struct Piece {
 
 #[derive(Debug, Clone)]
 enum Place {
-    Memory(Vec<Owned>),
+    Memory(Vec<RecordRow>),
     File(PathBuf),
 }
 
@@ -64,15 +61,15 @@ impl Piece {
     }
 
     /// The records.
-    pub(super) fn read(&self) -> io::Result<Vec<Owned>> {
+    pub(super) fn read(&self) -> io::Result<Vec<RecordRow>> {
         let path = match &self.place {
             Place::Memory(records) => return Ok(records.clone()),
             Place::File(path) => path,
         };
         let mut records = Vec::new();
         for line in std::fs::read(path)?.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            match serde_json::from_slice::<OwnedLine>(line) {
-                Ok(OwnedLine { project, record }) => records.push((project, record)),
+            match read_line(line) {
+                Ok(row) => records.push(row),
                 Err(error) => tracing::warn!(%error, "a record that was put aside cannot be read"),
             }
         }
@@ -140,16 +137,19 @@ impl Spill {
     }
 
     /// Puts records aside, on disk before it answers.
-    pub(super) fn put(&self, records: Vec<Owned>) -> io::Result<()> {
+    pub(super) fn put(&self, records: Vec<RecordRow>) -> io::Result<()> {
         let count = records.len() as u64;
         let Some(folder) = &self.folder else {
             self.add(Piece { count, place: Place::Memory(records) });
             return Ok(());
         };
         let mut text = Vec::with_capacity(records.len() * 1024);
-        for (project, record) in &records {
-            serde_json::to_writer(&mut text, &Line { project, record }).map_err(io::Error::other)?;
-            text.push(b'\n');
+        for row in &records {
+            text.extend_from_slice(b"{\"project\":");
+            serde_json::to_writer(&mut text, row.project()).map_err(io::Error::other)?;
+            text.extend_from_slice(b",\"record\":");
+            text.extend_from_slice(row.document().as_bytes());
+            text.extend_from_slice(b"}\n");
         }
         std::fs::create_dir_all(folder)?;
         let path = self.next_path(folder);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::RequestRecord;
-use llmops_storage::{Store, StoreError};
+use llmops_storage::{RecordRow, Store, StoreError};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -26,10 +26,8 @@ const MOST_WAITING: usize = 8_000;
 /// How often a store that was away is tried.
 const RETRY: Duration = Duration::from_secs(1);
 
-type Owned = (ProjectId, RequestRecord);
-
 enum Message {
-    Record(Box<Owned>),
+    Record(Box<RecordRow>),
     Flush(oneshot::Sender<()>),
 }
 
@@ -124,7 +122,15 @@ impl RecordWriter {
 
     /// Hands over a record. It is written within the flush interval, to the store or to a file.
     pub fn submit(&self, project: ProjectId, record: RequestRecord) {
-        let message = Message::Record(Box::new((project, record)));
+        // Here and not where it is written: whoever made the record has it at hand.
+        let row = match RecordRow::new(project, record) {
+            Ok(row) => row,
+            Err(error) => {
+                self.counts.lost.fetch_add(1, Ordering::Relaxed);
+                return tracing::error!(%error, "a request record cannot be stored");
+            }
+        };
+        let message = Message::Record(Box::new(row));
         let sent = if self.queue.length.load(Ordering::Relaxed) < MOST_WAITING {
             self.queue.length.fetch_add(1, Ordering::Relaxed);
             self.queue.sender.send(message)
@@ -175,7 +181,7 @@ async fn put_aside_overflow(
     }
 }
 
-fn put_aside(spill: &Spill, counts: &RecordCounts, batch: Vec<Owned>) {
+fn put_aside(spill: &Spill, counts: &RecordCounts, batch: Vec<RecordRow>) {
     let count = batch.len() as u64;
     if count == 0 {
         return;
@@ -246,7 +252,7 @@ impl Task {
         }
     }
 
-    async fn write(&mut self, batch: Vec<Owned>) {
+    async fn write(&mut self, batch: Vec<RecordRow>) {
         if batch.is_empty() {
             return;
         }
@@ -261,8 +267,8 @@ impl Task {
         }
     }
 
-    async fn append(&mut self, batch: &[Owned]) -> Result<(), Failure> {
-        let failure = match tokio::time::timeout(PATIENCE, self.store.append_records(batch)).await {
+    async fn append(&mut self, batch: &[RecordRow]) -> Result<(), Failure> {
+        let failure = match tokio::time::timeout(PATIENCE, self.store.append_record_rows(batch)).await {
             Ok(Ok(())) => {
                 self.counts.written.fetch_add(batch.len() as u64, Ordering::Relaxed);
                 self.next_try = None;
@@ -281,7 +287,7 @@ impl Task {
     }
 
     /// One record that the store refuses shall not take the others along.
-    async fn one_by_one(&mut self, batch: Vec<Owned>, error: &StoreError) {
+    async fn one_by_one(&mut self, batch: Vec<RecordRow>, error: &StoreError) {
         tracing::warn!(%error, "a batch of request records was refused and is written one by one");
         for record in batch {
             match self.append(std::slice::from_ref(&record)).await {
@@ -289,7 +295,7 @@ impl Task {
                 Err(Failure::Away) => put_aside(&self.spill, &self.counts, vec![record]),
                 Err(Failure::Refused(error)) => {
                     self.counts.lost.fetch_add(1, Ordering::Relaxed);
-                    tracing::error!(record = %record.1.id, %error, "a request record cannot be stored");
+                    tracing::error!(record = record.id(), %error, "a request record cannot be stored");
                 }
             }
         }
@@ -334,7 +340,7 @@ async fn collect(
     first: Message,
     receiver: &mut mpsc::UnboundedReceiver<Message>,
     hurry: &Notify,
-) -> (Vec<Owned>, Vec<oneshot::Sender<()>>) {
+) -> (Vec<RecordRow>, Vec<oneshot::Sender<()>>) {
     if receiver.len() < BATCH && !matches!(first, Message::Flush(_)) {
         // Either way it is time.
         let _ = timeout_at(Instant::now() + FLUSH_INTERVAL, hurry.notified()).await;
