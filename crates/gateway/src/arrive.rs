@@ -1,6 +1,8 @@
 //! From one candidate to an answer in the caller's format: bytes as they are where both speak it, translated where they do
 //! not, written where the provider is in process.
 
+use std::pin::pin;
+
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
@@ -148,7 +150,8 @@ pub(crate) async fn ask(context: Context<'_>, way: Way<'_>, whole: bool) -> Resu
         }
     };
     // What is rare is boxed: a call is moved from future to future, with room for the largest branch.
-    match call::ask(&place, context.headers, context.patience, context.attempts).await {
+    let reply = pin!(call::ask(&place, context.headers, context.patience, context.attempts)).await;
+    match reply {
         Reply::Failure(error) => Err(Miss::Failure(error)),
         Reply::Refusal(opened) => {
             let refused = Box::pin(error_of(context, opened, &place, translate)).await;

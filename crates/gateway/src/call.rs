@@ -1,6 +1,7 @@
 //! Attempts: one provider after the other, again and again, until the first byte of an answer. After it nothing is
 //! tried again, because the caller may have it.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -123,7 +124,7 @@ pub(crate) fn outgoing(theirs: &HeaderMap) -> HeaderMap {
 pub(crate) async fn ask(place: &Place<'_>, headers: &HeaderMap, patience: Patience, attempts: &Attempts) -> Reply {
     for tries_left in (0..=patience.retries).rev() {
         let pending = attempts.begin(place.model);
-        let attempt = attempt(place, headers, patience.wait()).await;
+        let attempt = pin!(attempt(place, headers, patience.wait())).await;
         match &attempt {
             Ok(opened) => pending.end(Some(opened.status.as_u16()), None),
             Err(error) => pending.end(None, Some(error.to_string())),
@@ -178,7 +179,8 @@ pub(crate) fn refusal(error: &ProviderError, watch: &mut CallWatch) -> GatewayEr
 
 /// Sends the request and waits for the first piece of the answer.
 async fn attempt(place: &Place<'_>, headers: &HeaderMap, first_byte: Duration) -> Result<Opened, ProviderError> {
-    let opened = tokio::time::timeout(first_byte, open(place, headers)).await;
+    let opening = pin!(open(place, headers));
+    let opened = tokio::time::timeout(first_byte, opening).await;
     opened.unwrap_or(Err(ProviderError::Timeout { after: first_byte }))
 }
 
@@ -191,7 +193,7 @@ async fn open(place: &Place<'_>, headers: &HeaderMap) -> Result<Opened, Provider
     for (name, value) in &place.endpoint.headers {
         outgoing.insert(name.clone(), value.clone());
     }
-    let response = place.upstream.client().open(place.endpoint, request).await?;
+    let response = pin!(place.upstream.client().open(place.endpoint, request)).await?;
     let (mut parts, mut rest) = response.into_parts();
     let first = match next_piece(&mut rest).await {
         None => None,

@@ -1,5 +1,6 @@
 //! The doors of the gateway.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -126,7 +127,8 @@ impl Gateway {
                     call.traceparent = text(&parts.headers, "traceparent").map(str::to_owned);
                 });
                 match Asked::read(door, &body, &parts.headers, &caller.project) {
-                    Ok(asked) => self.answer(&caller, asked, watch).await,
+                    // Pinned in place, here and below: what is awaited by value is copied once a level, and it is large.
+                    Ok(asked) => pin!(self.answer(&caller, asked, watch)).await,
                     Err(error) => refuse(error, watch, door),
                 }
             }
@@ -169,7 +171,7 @@ impl Gateway {
                     }
                 }
                 let route = canary::choose(route, &asked.said, &mut watch);
-                serve::deployed(&*self.assign, &asked, &route, watch).await
+                pin!(serve::deployed(&*self.assign, &asked, &route, watch)).await
             }
             Some(Err(error)) => {
                 tracing::warn!(%error, "a deployment was called that cannot answer");

@@ -1,5 +1,6 @@
 //! A call to a deployment, from the variant that answers to the answer.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,7 +66,8 @@ pub(crate) async fn deployed(
     let mut answer = if let Some(text) = &route.fixed_answer {
         fixed(asked, text, watch)
     } else {
-        match answer_from_candidates(asked, &route, watch).await {
+        let answered = pin!(answer_from_candidates(asked, &route, watch)).await;
+        match answered {
             Ok(answer) => answer,
             Err((error, watch)) => refuse(error, watch, asked.door),
         }
@@ -143,7 +145,7 @@ async fn answer_from_candidates(asked: &Asked<'_>, route: &Route, watch: CallWat
         attempts: watch.attempts(),
         id: watch.id().to_owned(),
     };
-    serving.answer(watch).await
+    pin!(serving.answer(watch)).await
 }
 
 /// A call under way.
@@ -174,7 +176,8 @@ impl Serving<'_> {
             return Ok(with_header(response, CACHE, "hit"));
         }
         let is_guarded = !self.asked.stream && !self.route.guard.config().actions.is_empty();
-        let (position, arrived) = match self.first_of(0, is_guarded, &mut watch).await {
+        let found = pin!(self.first_of(0, is_guarded, &mut watch)).await;
+        let (position, arrived) = match found {
             Ok(found) => found,
             Err(error) => return Err((error, watch)),
         };
@@ -227,7 +230,7 @@ impl Serving<'_> {
         let mut last = None;
         let mut position = from;
         while position < self.order.len() {
-            let (at, arrived) = self.hedged(position, whole, watch).await;
+            let (at, arrived) = pin!(self.hedged(position, whole, watch)).await;
             match arrived {
                 Ok(arrived) => return Ok((at, arrived)),
                 // What is wrong with the request is wrong everywhere.
@@ -257,7 +260,7 @@ impl Serving<'_> {
                 Err(error) => return (position, Err(Miss::Refused(error))),
             };
             note(candidate, way.body(), watch);
-            return (position, arrive::ask(self.context(), way, whole).await);
+            return (position, pin!(arrive::ask(self.context(), way, whole)).await);
         };
         Box::pin(self.raced(position, delay.0, whole, watch)).await
     }
@@ -270,12 +273,12 @@ impl Serving<'_> {
         watch: &mut CallWatch,
     ) -> (usize, Result<Arrived, Miss>) {
         let next = position + 1;
-        let mut first = std::pin::pin!(self.ask_at(position, whole));
+        let mut first = pin!(self.ask_at(position, whole));
         if let Ok(arrived) = tokio::time::timeout(delay, &mut first).await {
             self.note_at(position, watch);
             return (position, arrived);
         }
-        let mut second = std::pin::pin!(self.ask_at(next, whole));
+        let mut second = pin!(self.ask_at(next, whole));
         // Whoever answers first is taken; the other one is dropped, which cancels it, unless the first word was a failure.
         let (at, arrived) = tokio::select! {
             arrived = &mut first => match arrived {

@@ -1,5 +1,6 @@
 //! One pooled HTTP client for all providers.
 
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -102,7 +103,7 @@ impl HttpClient {
         let response = if request.uri().scheme() == Some(&http::uri::Scheme::HTTPS) {
             self.tls()?.request(request).await
         } else {
-            self.plain.request(request).await
+            pin!(self.plain.request(request)).await
         };
         response.map_err(|error| send_error(endpoint, error))
     }

@@ -7,7 +7,6 @@
 //!
 //! A connection is used by the runtime that made it, whose threads are the ones that hear of its bytes. Servers have several.
 
-use std::collections::HashMap;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
@@ -49,9 +48,13 @@ pub(crate) struct Pool<C> {
 
 /// Connections that wait for a request.
 #[derive(Default)]
-struct Idle(Mutex<HashMap<Id, Places>>);
+struct Idle(Mutex<Vec<Places>>);
 
-type Places = HashMap<Authority, Vec<Waiting>>;
+/// Those of a runtime, by host and port. Runtimes and places are few: looking through them is quicker than hashing.
+struct Places {
+    runtime: Id,
+    places: Vec<(Authority, Vec<Waiting>)>,
+}
 
 struct Waiting {
     link: Link,
@@ -65,6 +68,8 @@ struct Link {
     driver: Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
     /// The runtime that it belongs to.
     runtime: Id,
+    /// What its requests say in the header `host`.
+    host: HeaderValue,
 }
 
 /// The body of an answer. Polling it drives its connection, which returns to its pool with the last byte; one that is dropped
@@ -97,18 +102,19 @@ where
             return Err(SendError::Connect("the address names no host".into()));
         };
         *request.uri_mut() = uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/")).into();
-        if !request.headers().contains_key(HOST) {
-            let host = host(&uri, &place).map_err(|error| SendError::Connect(error.into()))?;
-            request.headers_mut().insert(HOST, host);
-        }
+        let has_host = request.headers().contains_key(HOST);
         let runtime = Handle::current().id();
         loop {
             let kept = self.idle.take(runtime, &place);
             let is_new = kept.is_none();
             let mut link = match kept {
                 Some(link) => link,
-                None => self.connect(runtime, uri.clone()).await?,
+                // It is rare, and large: boxed, it is no part of what every call is moved with.
+                None => Box::pin(self.connect(runtime, uri.clone())).await?,
             };
+            if !has_host {
+                request.headers_mut().insert(HOST, link.host.clone());
+            }
             match link.ask(request).await {
                 Ok(response) => {
                     let home = self.idle.clone();
@@ -132,21 +138,23 @@ where
         self.reaper.call_once(|| {
             tokio::spawn(reap(Arc::downgrade(&self.idle)));
         });
+        let host = host(&uri).map_err(|error| SendError::Connect(error.into()))?;
         let mut connector = self.connector.clone();
         let failed = |error: C::Error| SendError::Connect(error.into());
         std::future::poll_fn(|cx| connector.poll_ready(cx)).await.map_err(failed)?;
         let stream = connector.call(uri).await.map_err(failed)?;
         let (sender, connection) = http1::handshake(stream).await.map_err(SendError::Cut)?;
-        Ok(Link { sender, driver: Some(Box::pin(connection)), runtime })
+        Ok(Link { sender, driver: Some(Box::pin(connection)), runtime, host })
     }
 }
 
 /// The value of the header that names the host; a port that the scheme implies is left out.
-fn host(uri: &Uri, place: &Authority) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
+fn host(uri: &Uri) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
     let implied = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
-    match place.port_u16() {
-        Some(port) if port != implied => HeaderValue::try_from(format!("{}:{port}", place.host())),
-        _ => HeaderValue::from_str(place.host()),
+    let host = uri.host().unwrap_or_default();
+    match uri.port_u16() {
+        Some(port) if port != implied => HeaderValue::try_from(format!("{host}:{port}")),
+        _ => HeaderValue::from_str(host),
     }
 }
 
@@ -183,7 +191,7 @@ impl Idle {
     /// The connection of a runtime to a place that was used last.
     fn take(&self, runtime: Id, place: &Authority) -> Option<Link> {
         loop {
-            let Waiting { mut link, since } = self.all().get_mut(&runtime)?.get_mut(place)?.pop()?;
+            let Waiting { mut link, since } = here(&mut self.all(), runtime, place)?.pop()?;
             if since.elapsed() < IDLE_TIMEOUT && link.is_idle() {
                 return Some(link);
             }
@@ -191,29 +199,39 @@ impl Idle {
     }
 
     fn put(&self, place: &Authority, link: Link) {
+        let runtime = link.runtime;
         let waiting = Waiting { link, since: Instant::now() };
         let mut all = self.all();
-        let places = all.entry(waiting.link.runtime).or_default();
-        match places.get_mut(place) {
-            Some(here) => here.push(waiting),
-            None => drop(places.insert(place.clone(), vec![waiting])),
+        if let Some(here) = here(&mut all, runtime, place) {
+            return here.push(waiting);
+        }
+        let new = (place.clone(), vec![waiting]);
+        match all.iter_mut().find(|places| places.runtime == runtime) {
+            Some(places) => places.places.push(new),
+            None => all.push(Places { runtime, places: vec![new] }),
         }
     }
 
     /// Closes those that wait for too long.
     fn close_old(&self) {
-        self.all().retain(|_, places| {
-            places.retain(|_, here| {
+        self.all().retain_mut(|all| {
+            all.places.retain_mut(|(_, here)| {
                 here.retain(|waiting| waiting.since.elapsed() < IDLE_TIMEOUT);
                 !here.is_empty()
             });
-            !places.is_empty()
+            !all.places.is_empty()
         });
     }
 
-    fn all(&self) -> std::sync::MutexGuard<'_, HashMap<Id, Places>> {
+    fn all(&self) -> std::sync::MutexGuard<'_, Vec<Places>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a runtime has for a place.
+fn here<'a>(all: &'a mut [Places], runtime: Id, place: &Authority) -> Option<&'a mut Vec<Waiting>> {
+    let places = &mut all.iter_mut().find(|places| places.runtime == runtime)?.places;
+    places.iter_mut().find(|(known, _)| known == place).map(|(_, here)| here)
 }
 
 /// Closes connections that nobody asks for, until the pool is gone.

@@ -1,6 +1,7 @@
 //! The gateway's doors: told from the paths of the API before a router looks at them, because a call costs little more than
 //! what a router does for it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,7 +27,7 @@ const DOORS: [(&str, Method); 5] = [
 
 /// A gateway and the meters of its doors. Clones share everything.
 #[derive(Debug, Clone)]
-pub struct Doors(Arc<Inner>);
+pub(crate) struct Doors(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -51,7 +52,7 @@ impl Doors {
     /// Answers at a door.
     pub(crate) async fn answer(&self, door: usize, request: Request<Incoming>) -> Response {
         let started = Instant::now();
-        let answer = self.0.gateway.handle(request).await;
+        let answer = pin!(self.0.gateway.handle(request)).await;
         self.0.meters[door].note(answer.status(), started.elapsed());
         answer.map(Body::new)
     }
