@@ -6,16 +6,25 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// Writes 48 bits of milliseconds and 40 bits of randomness in Crockford's base 32 (18 characters).
 pub fn sortable(unix_millis: i64, random: u64) -> String {
+    prefixed("", unix_millis, random)
+}
+
+/// An id of a request record: `req_` and [`sortable`].
+pub fn request(unix_millis: i64, random: u64) -> String {
+    prefixed("req_", unix_millis, random)
+}
+
+fn prefixed(prefix: &str, unix_millis: i64, random: u64) -> String {
     let time = u128::try_from(unix_millis.max(0)).unwrap_or(0) & 0xFFFF_FFFF_FFFF;
     let bits = (time << 40) | u128::from(random & 0xFF_FFFF_FFFF);
+    let mut id = String::with_capacity(prefix.len() + 18);
+    id.push_str(prefix);
     // 88 bits in 18 characters of 5 bits; the first carries the three highest.
-    (0..18)
-        .rev()
-        .map(|i| {
-            let digit = usize::try_from((bits >> (5 * i)) & 31).unwrap_or(0);
-            char::from(ALPHABET[digit])
-        })
-        .collect()
+    for i in (0..18).rev() {
+        let digit = usize::try_from((bits >> (5 * i)) & 31).unwrap_or(0);
+        id.push(char::from(ALPHABET[digit]));
+    }
+    id
 }
 
 macro_rules! id {

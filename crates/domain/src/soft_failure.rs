@@ -265,14 +265,18 @@ fn validator(response_format: &Value) -> Option<jsonschema::Validator> {
 
 /// The [`LOOP_WORDS`] words that stand [`LOOP_TIMES`] times in a row.
 fn looped(text: &str) -> Option<String> {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let span = LOOP_WORDS * LOOP_TIMES;
-    if words.len() < span {
-        return None;
+    let mut last = [""; LOOP_WORDS];
+    // Words in a row that are each what the word of one loop before was.
+    let mut repeated = 0;
+    for (at, word) in text.split_whitespace().enumerate() {
+        let before = std::mem::replace(&mut last[at % LOOP_WORDS], word);
+        repeated = if before == word { repeated + 1 } else { 0 };
+        if repeated == LOOP_WORDS * (LOOP_TIMES - 1) {
+            last.rotate_left((at + 1) % LOOP_WORDS);
+            return Some(last.join(" "));
+        }
     }
-    let repeats = |window: &[&str]| window[LOOP_WORDS..].iter().zip(window).all(|(later, earlier)| later == earlier);
-    let window = words.windows(span).find(|window| repeats(window))?;
-    Some(window[..LOOP_WORDS].join(" "))
+    None
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use llmops_domain::id::ProjectId;
 use llmops_domain::meter::{Counter, Gauge, Histogram, SLOW};
 use llmops_domain::record::RequestRecord;
 use llmops_domain::run::{Outcome, SampleResult};
-use serde::Serialize;
 
 use crate::RecordCounts;
 
@@ -57,7 +56,7 @@ pub struct CallLabels {
 #[derive(Debug)]
 pub struct CallSeries {
     /// Calls by how they ended.
-    pub outcomes: BTreeMap<String, u64>,
+    pub outcomes: BTreeMap<&'static str, u64>,
     /// How long they took, to the last byte.
     pub total: Histogram,
     /// How long until the first byte.
@@ -69,7 +68,7 @@ pub struct CallSeries {
     /// USD, where the model has a price.
     pub cost: f64,
     /// Soft failures by their kind.
-    pub soft_failures: BTreeMap<String, u64>,
+    pub soft_failures: BTreeMap<&'static str, u64>,
 }
 
 impl Default for CallSeries {
@@ -86,27 +85,46 @@ impl Default for CallSeries {
     }
 }
 
+impl CallLabels {
+    fn as_texts(&self) -> [&str; 3] {
+        [&self.project, &self.deployment, &self.environment]
+    }
+}
+
 /// What was counted of calls, by deployment. It is fed with request records, off the path of the calls.
 #[derive(Debug, Default)]
 pub struct CallMeters {
-    by_deployment: Mutex<BTreeMap<CallLabels, CallSeries>>,
+    /// In the order of their labels. Those of a record are not copied to be looked up: there are thousands a second.
+    by_deployment: Mutex<Vec<(CallLabels, CallSeries)>>,
+}
+
+/// The series with these labels.
+fn series_of<'a>(all: &'a mut Vec<(CallLabels, CallSeries)>, labels: [&str; 3]) -> &'a mut CallSeries {
+    let find = |all: &[(CallLabels, CallSeries)], labels| all.binary_search_by(|(l, _)| l.as_texts().cmp(&labels));
+    let at = find(all, labels).or_else(|place| {
+        if all.len() < MAX_DEPLOYMENTS {
+            Err((place, labels))
+        } else {
+            let other = [OTHER, OTHER, ""];
+            find(all, other).map_err(|place| (place, other))
+        }
+    });
+    let at = at.unwrap_or_else(|(place, labels)| {
+        let [project, deployment, environment] = labels.map(str::to_owned);
+        all.insert(place, (CallLabels { project, deployment, environment }, CallSeries::default()));
+        place
+    });
+    &mut all[at].1
 }
 
 impl CallMeters {
     /// Counts a call that has ended.
     pub fn note(&self, project: &ProjectId, record: &RequestRecord) {
         let mut all = self.by_deployment.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut labels = CallLabels {
-            project: project.to_string(),
-            deployment: record.deployment.as_deref().unwrap_or(DIRECT).to_owned(),
-            environment: record.environment.clone().unwrap_or_default(),
-        };
-        if all.len() >= MAX_DEPLOYMENTS && !all.contains_key(&labels) {
-            let (deployment, environment) = (OTHER.to_owned(), String::new());
-            labels = CallLabels { project: OTHER.to_owned(), deployment, environment };
-        }
-        let series = all.entry(labels).or_default();
-        *series.outcomes.entry(name_of(&record.outcome)).or_default() += 1;
+        let deployment = record.deployment.as_deref().unwrap_or(DIRECT);
+        let environment = record.environment.as_deref().unwrap_or_default();
+        let series = series_of(&mut all, [project.as_str(), deployment, environment]);
+        *series.outcomes.entry(record.outcome.as_str()).or_default() += 1;
         series.total.observe(record.total_ms / 1000.0);
         if let Some(first_byte) = record.first_byte_ms {
             series.first_byte.observe(first_byte / 1000.0);
@@ -115,7 +133,7 @@ impl CallMeters {
         series.completion_tokens += record.usage.completion_tokens;
         series.cost += record.cost.unwrap_or(0.0);
         for failure in &record.soft_failures {
-            *series.soft_failures.entry(name_of(&failure.kind)).or_default() += 1;
+            *series.soft_failures.entry(failure.kind.as_str()).or_default() += 1;
         }
     }
 
@@ -128,10 +146,22 @@ impl CallMeters {
     }
 }
 
-/// The name of a plain variant on the wire.
-fn name_of<T: Serialize>(variant: &T) -> String {
-    match serde_json::to_value(variant) {
-        Ok(serde_json::Value::String(name)) => name,
-        _ => String::new(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deployments_beyond_the_limit_count_together() {
+        let mut all = Vec::new();
+        for round in 1..=2 {
+            for number in 0..MAX_DEPLOYMENTS + 5 {
+                let name = format!("bot-{number}");
+                series_of(&mut all, ["default", &name, "production"]).prompt_tokens += 1;
+            }
+            let counts: Vec<u64> = all.iter().map(|(_, series)| series.prompt_tokens).collect();
+            let other = series_of(&mut all, [OTHER, OTHER, ""]).prompt_tokens;
+            assert_eq!((other, counts.len(), counts.iter().sum::<u64>()), (5 * round, 201, 205 * round));
+            assert!(all.is_sorted_by_key(|(labels, _)| labels.clone()), "they are found by their order");
+        }
     }
 }

@@ -4,7 +4,7 @@
 mod checks;
 mod rate;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,7 +35,9 @@ const WAITING_CHECKS: usize = 1024;
 /// Minutes that counts are kept: five weeks.
 const KEPT_MINUTES: i64 = 5 * 7 * 24 * 60;
 
-type Counts = HashMap<(ProjectId, String, String, i64), (u64, u64)>;
+/// Calls by minute, then by project, deployment and environment, in their order. Those of a record are not copied to be looked
+/// up: there are thousands a second.
+type Counts = BTreeMap<i64, Vec<MinuteCalls>>;
 
 /// Looks at answers after their callers have them. Clones share everything.
 #[derive(Clone)]
@@ -50,6 +52,10 @@ impl std::fmt::Debug for Guards {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Guards")
     }
+}
+
+fn minute_of(record: &RequestRecord) -> i64 {
+    record.at.as_second().div_euclid(60)
 }
 
 impl Guards {
@@ -68,19 +74,31 @@ impl Guards {
         if record.outcome != CallOutcome::Ok || record.cached {
             return;
         }
-        let minute = record.at.as_second().div_euclid(60);
         self.add(
-            (project.clone(), deployment.clone(), environment.clone(), minute),
-            1,
-            !record.soft_failures.is_empty(),
+            project,
+            (deployment, environment, minute_of(record)),
+            (1, u64::from(!record.soft_failures.is_empty())),
         );
     }
 
-    fn add(&self, key: (ProjectId, String, String, i64), calls: u64, failed: bool) {
+    /// Adds calls, and how many of them failed, to those of a deployment, an environment and a minute.
+    fn add(
+        &self,
+        project: &ProjectId,
+        (deployment, environment, minute): (&str, &str, i64),
+        (calls, soft_failed): (u64, u64),
+    ) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(key).or_default();
-        count.0 += calls;
-        count.1 += u64::from(failed);
+        let counts = counts.entry(minute).or_default();
+        let key = (project, deployment, environment);
+        let found = counts.binary_search_by(|c| (&c.project, &*c.deployment, &*c.environment).cmp(&key));
+        let at = found.unwrap_or_else(|place| {
+            let (project, deployment, environment) = (project.clone(), deployment.to_owned(), environment.to_owned());
+            counts.insert(place, MinuteCalls { project, deployment, environment, minute, calls: 0, soft_failed: 0 });
+            place
+        });
+        counts[at].calls += calls;
+        counts[at].soft_failed += soft_failed;
     }
 
     /// Whether a slow check wants to look at a call: drawn anew for each. What has no answer is not looked at.
@@ -114,13 +132,8 @@ impl Guards {
             let found = checks::run(&guards.services, &guard, (deployment.as_str(), &request, answer.as_str())).await;
             if record.soft_failures.is_empty() && !found.is_empty() {
                 // It was counted as a call already.
-                let key = (
-                    project.clone(),
-                    deployment,
-                    record.environment.clone().unwrap_or_default(),
-                    record.at.as_second().div_euclid(60),
-                );
-                guards.add(key, 0, true);
+                let environment = record.environment.as_deref().unwrap_or_default();
+                guards.add(&project, (&deployment, environment, minute_of(&record)), (0, 1));
             }
             record.soft_failures.extend(found);
             then(project, record);
@@ -133,24 +146,12 @@ impl Guards {
         if counts.is_empty() {
             return;
         }
-        let rows: Vec<MinuteCalls> = counts
-            .iter()
-            .map(|((project, deployment, environment, minute), (calls, soft_failed))| MinuteCalls {
-                project: project.clone(),
-                deployment: deployment.clone(),
-                environment: environment.clone(),
-                minute: *minute,
-                calls: *calls,
-                soft_failed: *soft_failed,
-            })
-            .collect();
-        if let Err(error) = self.services.store.add_calls(&rows).await {
+        let counts: Vec<MinuteCalls> = counts.into_values().flatten().collect();
+        if let Err(error) = self.services.store.add_calls(&counts).await {
             tracing::warn!(%error, "counts of calls wait for the store");
-            let mut waiting = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-            for (key, (calls, failed)) in counts {
-                let count = waiting.entry(key).or_default();
-                count.0 += calls;
-                count.1 += failed;
+            for known in counts {
+                let slot = (&*known.deployment, &*known.environment, known.minute);
+                self.add(&known.project, slot, (known.calls, known.soft_failed));
             }
         }
     }

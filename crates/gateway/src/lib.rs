@@ -53,5 +53,5 @@ pub use assign::{Assign, BoxFuture, Subject};
 pub use body::GatewayBody;
 pub use gateway::{Caller, Gatekeeper, Gateway};
 pub use limits::{Ledger, Limiter, LocalLedger};
-pub use recorder::{Recorded, Recorder};
+pub use recorder::{Ended, Recorded, Recorder, Recordings};
 pub use snapshot::{Rankable, Snapshot, SnapshotError};

@@ -1,8 +1,8 @@
 //! From a call to its request record, off the path: the hot path hands over what it saw, the record is made by whoever
 //! reads the channel.
 
+use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -58,45 +58,41 @@ impl Recorded {
 
 /// The gateway's end of the channel.
 #[derive(Debug, Clone)]
-pub struct Recorder {
-    sender: mpsc::UnboundedSender<Box<Call>>,
-    waiting: Arc<AtomicU64>,
-}
+pub struct Recorder(mpsc::UnboundedSender<Box<Call>>);
 
-/// The other end: finished calls, made into records as they are asked for.
+/// The other end: calls that have ended.
 #[derive(Debug)]
-pub struct Recordings {
-    receiver: mpsc::UnboundedReceiver<Box<Call>>,
-    waiting: Arc<AtomicU64>,
-}
+pub struct Recordings(mpsc::UnboundedReceiver<Box<Call>>);
+
+/// A call that has ended and has no record yet.
+#[derive(Debug)]
+pub struct Ended(Box<Call>);
 
 impl Recorder {
-    /// A channel. It has no limit of its own: a call that happened has a record, so whoever reads must keep up or spill.
+    /// A channel. It has no limit of its own: a call that happened has a record, so whoever reads must keep up.
     pub fn channel() -> (Self, Recordings) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let waiting = Arc::new(AtomicU64::new(0));
-        (Self { sender, waiting: waiting.clone() }, Recordings { receiver, waiting })
-    }
-
-    /// Calls that ended and have no record yet.
-    pub fn waiting(&self) -> u64 {
-        self.waiting.load(Ordering::Relaxed)
+        (Self(sender), Recordings(receiver))
     }
 }
 
 impl Recordings {
-    /// The next record; nothing when the gateway is gone and all calls have ended. For a thread that is not the runtime's.
-    pub fn blocking_next(&mut self) -> Option<Recorded> {
-        let call = self.receiver.blocking_recv()?;
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        Some(call.into_recorded())
+    /// The next call that has ended; nothing when the gateway is gone and all its calls have ended.
+    pub async fn next(&mut self) -> Option<Ended> {
+        self.0.recv().await.map(Ended)
+    }
+}
+
+impl Ended {
+    /// Bytes that making the record reads.
+    pub fn size(&self) -> usize {
+        self.0.asked.len() + self.0.request.len() + self.0.captured.len()
     }
 
-    /// The next record, if a call has ended already.
-    pub fn try_next(&mut self) -> Option<Recorded> {
-        let call = self.receiver.try_recv().ok()?;
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        Some(call.into_recorded())
+    /// Makes the record: reads the answer, checks it, and takes out of the bodies what shall not be kept. For a few kilobytes
+    /// this takes some microseconds; a record of megabytes is nothing for a thread that others wait for.
+    pub fn into_recorded(self) -> Recorded {
+        self.0.into_recorded()
     }
 }
 
@@ -117,8 +113,12 @@ struct Captured {
 }
 
 impl Captured {
+    fn len(&self) -> usize {
+        self.first.len() + self.more.len()
+    }
+
     fn add(&mut self, data: &Bytes) {
-        if self.first.len() + self.more.len() + data.len() > MAX_CAPTURED {
+        if self.len() + data.len() > MAX_CAPTURED {
             self.is_too_long = true;
         } else if self.first.is_empty() && self.more.is_empty() && data.len() >= LARGE {
             self.first = data.clone();
@@ -195,7 +195,7 @@ impl CallWatch {
     pub(crate) fn begin(recorder: &Recorder, project: ProjectId, key: Option<String>, door: Door) -> Self {
         let at = llmops_domain::clock::now();
         let call = Call {
-            id: format!("req_{}", id::sortable(at.as_millisecond(), rand::random())),
+            id: id::request(at.as_millisecond(), rand::random()),
             project,
             key,
             door,
@@ -275,11 +275,8 @@ impl CallWatch {
 impl Drop for CallWatch {
     fn drop(&mut self) {
         if let Some(call) = self.call.take() {
-            self.recorder.waiting.fetch_add(1, Ordering::Relaxed);
             // Without a reader the process is ending, and nobody is left to keep records.
-            if self.recorder.sender.send(call).is_err() {
-                self.recorder.waiting.fetch_sub(1, Ordering::Relaxed);
-            }
+            drop(self.recorder.0.send(call));
         }
     }
 }
@@ -337,7 +334,7 @@ impl Call {
             cached: self.cached,
             attempts: self.attempts.take(),
             request_body: kept(policy, || asked_text(&self.asked, settings.is_some_and(|s| s.hash_users))),
-            response_body: kept(policy, || shown.clone()),
+            response_body: kept(policy, || Cow::Borrowed(&shown)),
             model: self.model,
             model_answered: answer.model,
             fingerprint: answer.fingerprint,
@@ -427,16 +424,16 @@ impl Call {
 }
 
 /// What the caller sent, as text. Where users are kept as hashes, the fields that name them hold hashes too.
-fn asked_text(body: &[u8], hash_users: bool) -> String {
+fn asked_text(body: &[u8], hash_users: bool) -> Cow<'_, str> {
     if hash_users && let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(body) {
         for place in ["/user", "/llmops/user", "/metadata/user_id"] {
             if let Some(serde_json::Value::String(user)) = value.pointer_mut(place) {
                 *user = ContentHash::of_bytes(user.as_bytes()).to_string();
             }
         }
-        return value.to_string();
+        return Cow::Owned(value.to_string());
     }
-    String::from_utf8_lossy(body).into_owned()
+    String::from_utf8_lossy(body)
 }
 
 /// Everything that is wrong with an answer.
@@ -453,10 +450,10 @@ pub(crate) fn guarded(route: &Route, request: &[u8], answer: &Answer) -> Vec<Sof
     })
 }
 
-fn kept(policy: BodyPolicy, text: impl FnOnce() -> String) -> Option<String> {
+fn kept<'a>(policy: BodyPolicy, text: impl FnOnce() -> Cow<'a, str>) -> Option<String> {
     Some(match policy {
         BodyPolicy::None => return None,
-        BodyPolicy::Raw => text(),
+        BodyPolicy::Raw => text().into_owned(),
         BodyPolicy::Full => redact(&text()).into_owned(),
         BodyPolicy::Hashed => ContentHash::of_bytes(text().as_bytes()).to_string(),
     })

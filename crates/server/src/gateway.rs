@@ -9,16 +9,15 @@ mod trace;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use llmops::{Access, CanarySampler, LlmOps, RecordWriter};
+use llmops::{Access, LlmOps};
 use llmops_domain::access::Role;
 use llmops_domain::id::ProjectId;
-use llmops_gateway::{Caller, Gatekeeper, Gateway, Limiter, Recorder};
+use llmops_gateway::{Caller, Gatekeeper, Gateway, Limiter, Recorder, Snapshot};
 use tokio::task::JoinHandle;
 
-pub use self::doors::Doors;
+pub(crate) use self::doors::Doors;
 use self::drain::Drain;
 use self::experiments::{Book, Experiments};
 
@@ -55,25 +54,46 @@ impl Gatekeeper for KeyGatekeeper {
     }
 }
 
-/// A running gateway.
+/// A running gateway. Every thread that serves connections gets doors of its own.
+#[derive(Clone)]
+pub struct GatewayService {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    gatekeeper: Arc<dyn Gatekeeper>,
+    limiter: Limiter,
+    experiments: Arc<Experiments>,
+    drain: Arc<Drain>,
+}
+
+impl std::fmt::Debug for GatewayService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GatewayService").finish_non_exhaustive()
+    }
+}
+
+impl GatewayService {
+    /// Doors, and what reads the calls that came through them. It ends when the doors are gone and all their calls have ended,
+    /// and belongs into the runtime that serves them.
+    pub(crate) fn doors(&self) -> (Doors, impl Future<Output = ()> + Send + use<>) {
+        let (recorder, recordings) = Recorder::channel();
+        let gateway = Gateway::new(self.snapshot.clone(), self.gatekeeper.clone(), recorder)
+            .with_limiter(self.limiter.clone())
+            .with_experiments(self.experiments.clone());
+        (Doors::new(gateway), self.drain.clone().run(recordings))
+    }
+}
+
+/// What a running gateway does beside answering.
 #[derive(Debug)]
 pub struct GatewayTasks {
     followers: Vec<JoinHandle<()>>,
-    drain: JoinHandle<()>,
-    writer: RecordWriter,
-    sampler: CanarySampler,
+    drain: Arc<Drain>,
 }
 
 impl GatewayTasks {
     /// Ends the tasks and waits until every record is in the store or in the file. Call it when no call is under way.
     pub async fn shut_down(self) {
         self.followers.iter().for_each(JoinHandle::abort);
-        // The drain ends by itself when the last gateway is dropped; a call that is still under way keeps it.
-        if tokio::time::timeout(Duration::from_secs(5), self.drain).await.is_err() {
-            tracing::warn!("calls were still under way when the gateway was shut down");
-        }
-        self.writer.flush().await;
-        self.sampler.flush().await;
+        self.drain.finish().await;
     }
 }
 
@@ -85,25 +105,20 @@ pub async fn start(
     ops: &LlmOps,
     gatekeeper: Arc<dyn Gatekeeper>,
     spill_folder: Option<PathBuf>,
-) -> Result<(Doors, GatewayTasks), llmops::Error> {
+) -> Result<(GatewayService, GatewayTasks), llmops::Error> {
     let revision = ops.gateway_revision().await?;
     let snapshot = Arc::new(ArcSwap::from_pointee(follow::build(ops).await?));
-    let (recorder, recordings) = Recorder::channel();
     let writer = ops.record_writer(spill_folder);
     let limiter = Limiter::new(Arc::new(Book(ops.spending())));
     let guards = ops.guards();
-    let sampler = ops.canary_sampler();
-    let drain = Drain::new(ops.clone(), writer.clone(), limiter.clone(), guards.clone());
-    let drain = drain.with_sampler(sampler.clone());
-    let drain = tokio::task::spawn_blocking(move || drain.run(recordings));
+    let drain = Arc::new(Drain::new(ops.clone(), writer, limiter.clone(), guards.clone()));
     let known = (revision, ops.shared_providers());
     let followers = vec![
         tokio::spawn(follow::changes(ops.clone(), snapshot.clone(), known)),
         tokio::spawn(follow::ranking(ops.clone(), snapshot.clone())),
         tokio::spawn(guards.watch()),
     ];
-    let gateway = Gateway::new(snapshot, gatekeeper, recorder)
-        .with_limiter(limiter)
-        .with_experiments(Arc::new(Experiments(ops.clone())));
-    Ok((Doors::new(gateway), GatewayTasks { followers, drain, writer, sampler }))
+    let experiments = Arc::new(Experiments(ops.clone()));
+    let service = GatewayService { snapshot, gatekeeper, limiter, experiments, drain: drain.clone() };
+    Ok((service, GatewayTasks { followers, drain }))
 }

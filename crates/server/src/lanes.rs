@@ -37,11 +37,17 @@ pub(crate) struct Lane {
     _stays: oneshot::Sender<()>,
 }
 
-/// Begins a thread that serves what comes through its entry by `serve`.
+/// Begins a thread that serves what comes through its entry by `serve`, and does `beside` meanwhile, which must end when
+/// `serve` and all that it began is gone.
 ///
 /// # Errors
 /// When there is no thread, or no runtime, to be had.
-pub(crate) fn begin<S, F>(number: usize, deadline: Deadline, serve: S) -> std::io::Result<(Entry, Lane)>
+pub(crate) fn begin<S, F>(
+    number: usize,
+    deadline: Deadline,
+    serve: S,
+    beside: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<(Entry, Lane)>
 where
     S: Fn(Connection) -> F + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
@@ -54,7 +60,11 @@ where
     let entry = Entry { connections, open: open.clone() };
     thread::Builder::new().name(format!("connections-{number}")).spawn(move || {
         runtime.block_on(async move {
+            let beside = tokio::spawn(beside);
             let cut = run(receiver, deadline, &open, serve).await;
+            if let Err(error) = beside.await {
+                tracing::error!(%error, "what was done beside the connections broke off");
+            }
             // Whoever does not listen does not want to know.
             let _ = end.send(cut);
             // An error says that the lane was dropped: that is what is waited for.

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tower::ServiceExt as _;
 
-use crate::gateway::Doors;
+use crate::gateway::{Doors, GatewayService};
 use crate::lanes::{self, Connection, Deadline, Entry, Lane};
 use crate::rounds::Rounds;
 
@@ -46,7 +46,7 @@ pub struct Listening {
 }
 
 /// What everybody meets who connects.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct House {
     doors: Doors,
     router: Router,
@@ -61,19 +61,21 @@ struct House {
 /// When no thread can be started.
 pub fn listen(
     listener: TcpListener,
-    doors: Doors,
-    router: Router,
+    gateway: &GatewayService,
+    router: &Router,
     options: ListenOptions,
 ) -> std::io::Result<Listening> {
     let (stop, deadline) = watch::channel(None);
-    let house = House { doors, router, options, runtime: Handle::current() };
+    let runtime = Handle::current();
     let count = available_parallelism().map_or(1, usize::from);
     let (entries, lanes): (Vec<_>, _) = (0..count)
         .map(|number| {
             // Each thread has its own: what all of them count on, all of them wait for.
-            let (house, stop) = (Arc::new(house.clone()), deadline.clone());
+            let (doors, reading) = gateway.doors();
+            let house = Arc::new(House { doors, router: router.clone(), options, runtime: runtime.clone() });
+            let stop = deadline.clone();
             let serve = move |connection| Rounds::new(serve(connection, house.clone(), stop.clone()));
-            lanes::begin(number, deadline.clone(), serve)
+            lanes::begin(number, deadline.clone(), serve, reading)
         })
         .collect::<std::io::Result<Vec<_>>>()?
         .into_iter()
@@ -130,7 +132,7 @@ async fn serve((stream, peer): Connection, house: Arc<House>, mut stopped: Deadl
         let house = house.clone();
         async move {
             match Doors::at(request.uri().path()) {
-                Some(door) => Ok(house.doors.answer(door, request).await),
+                Some(door) => Ok(pin!(house.doors.answer(door, request)).await),
                 None => house.route(peer, request).await,
             }
         }

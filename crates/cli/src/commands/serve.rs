@@ -85,12 +85,12 @@ pub(crate) async fn run(context: &Context, args: &ServeArgs) -> Outcome {
     };
     let gatekeeper = Arc::new(KeyGatekeeper::new(&ops, args.dev));
     let spill = project.folder.join(STATE_FOLDER).join("spill");
-    let (doors, tasks) = llmops_server::gateway::start(&ops, gatekeeper, Some(spill))
+    let (gateway, tasks) = llmops_server::gateway::start(&ops, gatekeeper, Some(spill))
         .await
         .map_err(|e| Failure::because(Kind::Undecided, "the gateway cannot start", &e))?;
     let router = llmops_server::server(ops.clone(), options);
     let options = ListenOptions { header_timeout: config.header_timeout.0 };
-    let listening = llmops_server::listen(listener, doors, router, options)
+    let listening = llmops_server::listen(listener, &gateway, &router, options)
         .map_err(|e| Failure::because(Kind::Undecided, "no connection can be served", &e))?;
     // It answers from here on; what follows may take a while where datasets are large.
     let told_to_stop = tokio::spawn(shutdown());

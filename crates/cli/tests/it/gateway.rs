@@ -151,3 +151,27 @@ fn a_deployment_answers_and_is_rolled_back() {
     server.kill().unwrap();
     server.wait().unwrap();
 }
+
+#[test]
+fn calls_of_many_bytes_have_records_though_the_server_is_stopped_after_them() {
+    let project = Project::new(&[("llmops.yaml", CONFIG), ("answers.jsonl", ANSWERS)]);
+    let (mut server, address) = serve(&project);
+    let url = format!("http://{address}");
+    assert_eq!(project.run(&["deploy", "bot", "--model", "sim/small", "--server", &url]).code, 0);
+    let ask = |user: &str, length: usize| {
+        let messages = json!([{"role": "user", "content": "x".repeat(length)}]);
+        chat(&address, &json!({"model": "bot", "messages": messages, "user": user})).0
+    };
+    while !ask("first", 1).contains(" 200 ") {}
+    for user in ["large", "small"] {
+        assert!(ask(user, if user == "large" { 500_000 } else { 5 }).contains(" 200 "));
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&server), rustix::process::Signal::TERM).unwrap();
+    assert!(server.wait().unwrap().success());
+    for (user, length) in [("large", 500_000), ("small", 5)] {
+        let said = project.run(&["records", "query", "--user", user, "--json"]);
+        let records: Value = serde_json::from_str(&said.out).unwrap();
+        let request = records["items"][0]["request_body"].as_str().unwrap();
+        assert!(request.contains(&"x".repeat(length)) && records["items"].as_array().unwrap().len() == 1, "{user}");
+    }
+}

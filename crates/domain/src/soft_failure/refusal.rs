@@ -54,7 +54,10 @@ pub(super) fn phrase(text: &str) -> Option<&'static str> {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let beginning = text[..end].to_lowercase().replace('’', "'");
+    let mut beginning = text[..end].to_lowercase();
+    if beginning.contains('’') {
+        beginning = beginning.replace('’', "'");
+    }
     let sentence = beginning.split(['.', '!', '?', '\n']).next().unwrap_or_default();
     let found = ANY.as_ref()?.find(sentence)?;
     PHRASES.into_iter().find(|phrase| *phrase == found.as_str())

@@ -16,8 +16,7 @@ use llmops_domain::id::ProjectId;
 use llmops_domain::manifest::Manifest;
 use llmops_domain::prompt::PromptBody;
 use llmops_domain::record::RequestRecord;
-use llmops_gateway::recorder::Recordings;
-use llmops_gateway::{Assign, BoxFuture, Caller, Gatekeeper, Gateway, Recorder, Snapshot, Subject};
+use llmops_gateway::{Assign, BoxFuture, Caller, Gatekeeper, Gateway, Recorder, Recordings, Snapshot, Subject};
 use llmops_providers::Providers;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -292,15 +291,8 @@ impl Fixture {
 
     /// The record of the next call that has ended.
     pub(crate) async fn record(&mut self) -> RequestRecord {
-        let next = async {
-            loop {
-                if let Some(recorded) = self.recordings.try_next() {
-                    return recorded.record;
-                }
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(10), next).await.expect("a record")
+        let next = tokio::time::timeout(Duration::from_secs(10), self.recordings.next());
+        next.await.expect("a record").expect("a gateway").into_recorded().record
     }
 }
 

@@ -1,59 +1,90 @@
 //! What becomes of a call when it is over: its record, its price, what it tells of the provider's health and of the model
 //! behind the manifest.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use llmops::{CanarySampler, Guards, LlmOps, RecordWriter};
+use llmops::{CanarySampler, Guards, LlmOps, Models, RecordWriter};
 use llmops_domain::id::ProjectId;
 use llmops_domain::limits::millionths;
 use llmops_domain::record::RequestRecord;
-use llmops_gateway::recorder::Recordings;
-use llmops_gateway::{Limiter, Recorded};
+use llmops_gateway::{Ended, Limiter, Recorded, Recordings};
 use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 
 use super::faces::{Faces, tell};
 use super::trace;
 
-/// Between two looks at what has ended: who pauses is not woken by every call.
-const PAUSE: Duration = Duration::from_millis(1);
+/// Calls with more bytes than this are read aside: the thread of their connection has others to serve.
+const LARGE: usize = 64 * 1024;
+/// Longest that calls that are read aside may take when the gateway ends.
+const LAST_CALLS: Duration = Duration::from_secs(5);
 
-/// Looks at finished calls, one after the other.
+/// Looks at calls that have ended. Whoever serves a call also reads it afterwards, when its caller has the answer: nobody
+/// has to be woken for it, and its bytes are near.
 pub(super) struct Drain {
     ops: LlmOps,
+    models: Models,
     writer: RecordWriter,
     limiter: Limiter,
     guards: Guards,
-    faces: Faces,
+    faces: Mutex<Faces>,
     /// Draws requests for canaries.
-    sampler: Option<CanarySampler>,
+    sampler: CanarySampler,
+    /// Where what takes its time is done.
+    runtime: Handle,
+    aside: TaskTracker,
+}
+
+impl std::fmt::Debug for Drain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Drain").finish_non_exhaustive()
+    }
 }
 
 impl Drain {
+    /// To be called in the server's own runtime.
     pub(super) fn new(ops: LlmOps, writer: RecordWriter, limiter: Limiter, guards: Guards) -> Self {
-        Self { ops, writer, limiter, guards, faces: Faces::default(), sampler: None }
+        let (models, sampler) = (ops.models(), ops.canary_sampler());
+        let (runtime, aside) = (Handle::current(), TaskTracker::new());
+        Self { ops, models, writer, limiter, guards, faces: Mutex::default(), sampler, runtime, aside }
     }
 
-    /// With canaries looking on.
-    pub(super) fn with_sampler(self, sampler: CanarySampler) -> Self {
-        Self { sampler: Some(sampler), ..self }
-    }
-
-    /// Until the gateway is gone and all its calls have ended. This wants a thread of its own: reading answers takes time,
-    /// and calls shall not wait for it.
-    pub(super) fn run(mut self, mut recordings: Recordings) {
-        while let Some(first) = recordings.blocking_next() {
-            self.one(first);
-            while let Some(next) = recordings.try_next() {
-                self.one(next);
+    /// Until the gateway whose calls these are is gone and all of them have ended.
+    pub(super) async fn run(self: Arc<Self>, mut recordings: Recordings) {
+        while let Some(ended) = recordings.next().await {
+            if ended.size() <= LARGE {
+                self.one_alone(ended);
+                continue;
             }
-            std::thread::sleep(PAUSE);
+            let drain = self.clone();
+            self.aside.spawn_blocking_on(move || drain.one_alone(ended), &self.runtime);
         }
-        Handle::current().block_on(self.guards.flush());
     }
 
-    fn one(&mut self, mut recorded: Recorded) {
-        if let (Some(sampler), Some(seen)) = (&self.sampler, recorded.seen.take()) {
-            sampler.offer(&recorded.project, &recorded.record, *seen);
+    /// Whatever goes wrong with a call, the ones after it have their records.
+    fn one_alone(&self, ended: Ended) {
+        if catch_unwind(AssertUnwindSafe(|| self.one(ended))).is_err() {
+            tracing::error!("a call has no record: reading it broke off");
+        }
+    }
+
+    /// Waits for what was put aside, and until all of it is in the store or in a file. Call it when no call is under way.
+    pub(super) async fn finish(&self) {
+        self.aside.close();
+        if tokio::time::timeout(LAST_CALLS, self.aside.wait()).await.is_err() {
+            tracing::warn!("calls were still being read when the gateway was shut down");
+        }
+        self.guards.flush().await;
+        self.writer.flush().await;
+        self.sampler.flush().await;
+    }
+
+    fn one(&self, ended: Ended) {
+        let mut recorded = ended.into_recorded();
+        if let Some(seen) = recorded.seen.take() {
+            self.sampler.offer(&recorded.project, &recorded.record, *seen);
         }
         let (project, record) = (&recorded.project, &recorded.record);
         self.ops.meters().calls.note(project, record);
@@ -63,10 +94,11 @@ impl Drain {
         }
         self.charge(project, record);
         for attempt in &record.attempts {
-            self.ops.models().note(attempt);
+            self.models.note(attempt);
         }
-        if let Some((before, now)) = self.faces.changed(project, record) {
-            tokio::spawn(tell(self.ops.for_project(project.clone()), record.clone(), before, now));
+        let changed = self.faces.lock().unwrap_or_else(PoisonError::into_inner).changed(project, record);
+        if let Some((before, now)) = changed {
+            self.runtime.spawn(tell(self.ops.for_project(project.clone()), record.clone(), before, now));
         }
         self.guards.count(project, record);
         let guard = recorded.guard().filter(|guard| guard.http.is_some() || guard.judge.is_some()).cloned();
@@ -75,6 +107,7 @@ impl Drain {
             Some(guard) if self.guards.wants(&guard, &recorded.record) => {
                 let Recorded { project, record, request, answer, .. } = recorded;
                 let writer = self.writer.clone();
+                let _runtime = self.runtime.enter();
                 self.guards.look(guard, project, (record, request, answer), move |project, record| {
                     writer.submit(project, record);
                 });
@@ -90,10 +123,10 @@ impl Drain {
         let tokens = record.usage.prompt_tokens + record.usage.completion_tokens;
         let cost = record.cost.map_or(0, millionths);
         if let Some(key) = &record.key {
-            self.limiter.charge(project, &format!("key/{key}"), tokens, cost);
+            self.limiter.charge(project, || format!("key/{key}"), tokens, cost);
         }
         if let (Some(name), Some(environment)) = (&record.deployment, &record.environment) {
-            self.limiter.charge(project, &format!("deployment/{name}@{environment}"), tokens, cost);
+            self.limiter.charge(project, || format!("deployment/{name}@{environment}"), tokens, cost);
         }
     }
 }
