@@ -282,7 +282,7 @@ pub(crate) fn asks(request: &[u8], with_tools: bool) -> Asks {
 }
 
 fn has_field(bytes: &[u8], name: &[u8]) -> bool {
-    bytes.windows(name.len()).any(|window| window == name)
+    memchr::memmem::find(bytes, name).is_some()
 }
 
 /// Characters of the texts in a request, to estimate tokens by.
