@@ -115,7 +115,7 @@ impl Span {
         let hash = Sha256::digest(format!("{}/{}", self.trace_id, self.span_id).as_bytes());
         let mut bits = [0; 8];
         bits.copy_from_slice(&hash[..8]);
-        format!("req_{}", id::sortable(at.as_millisecond(), u64::from_be_bytes(bits)))
+        id::request(at.as_millisecond(), u64::from_be_bytes(bits))
     }
 
     fn status(&self) -> u16 {

@@ -55,7 +55,6 @@ impl Gatekeeper for KeyGatekeeper {
 }
 
 /// A running gateway. Every thread that serves connections gets doors of its own.
-#[derive(Clone)]
 pub struct GatewayService {
     snapshot: Arc<ArcSwap<Snapshot>>,
     gatekeeper: Arc<dyn Gatekeeper>,

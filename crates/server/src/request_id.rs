@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use llmops::LlmOps;
 use llmops::telemetry::{Span, SpanId, SpanKind, TraceContext};
-use llmops_domain::id::sortable;
+use llmops_domain::id;
 use tracing::Instrument as _;
 
 use crate::caller::Known;
@@ -30,7 +30,7 @@ pub(crate) async fn name(State(ops): State<LlmOps>, mut request: Request, next: 
     let given = request.headers().get(&HEADER).and_then(|value| value.to_str().ok()).filter(|id| is_plain(id));
     let id: Arc<str> = match given {
         Some(id) => id.into(),
-        None => format!("req_{}", sortable(llmops_domain::clock::now().as_millisecond(), ops.random())).into(),
+        None => id::request(llmops_domain::clock::now().as_millisecond(), ops.random()).into(),
     };
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);

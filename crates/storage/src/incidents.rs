@@ -1,7 +1,7 @@
 //! Incidents, and what happened around them.
 
 use jiff::Timestamp;
-use llmops_domain::id::{ProjectId, sortable};
+use llmops_domain::id::{self, ProjectId};
 use llmops_domain::incident::{Incident, IncidentFilter};
 use llmops_domain::record::RequestRecord;
 
@@ -42,7 +42,7 @@ pub struct CallsOf<'a> {
 impl CallsOf<'_> {
     /// The id that comes before those of the first calls: ids begin with the time.
     fn first_id(&self) -> String {
-        format!("req_{}", sortable(self.from.as_millisecond(), 0))
+        id::request(self.from.as_millisecond(), 0)
     }
 }
 

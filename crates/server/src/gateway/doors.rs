@@ -25,19 +25,16 @@ const DOORS: [(&str, Method); 5] = [
     ("/v1/models/{model}", Method::GET),
 ];
 
-/// A gateway and the meters of its doors. Clones share everything.
-#[derive(Debug, Clone)]
-pub(crate) struct Doors(Arc<Inner>);
-
+/// A gateway and the meters of its doors.
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Doors {
     gateway: Gateway,
     meters: [Arc<RouteMeter>; DOORS.len()],
 }
 
 impl Doors {
     pub(super) fn new(gateway: Gateway) -> Self {
-        Self(Arc::new(Inner { gateway, meters: DOORS.map(|(path, method)| meters().route(path, &method)) }))
+        Self { gateway, meters: DOORS.map(|(path, method)| meters().route(path, &method)) }
     }
 
     /// The number of the door at a path, if there is one.
@@ -52,8 +49,8 @@ impl Doors {
     /// Answers at a door.
     pub(crate) async fn answer(&self, door: usize, request: Request<Incoming>) -> Response {
         let started = Instant::now();
-        let answer = pin!(self.0.gateway.handle(request)).await;
-        self.0.meters[door].note(answer.status(), started.elapsed());
+        let answer = pin!(self.gateway.handle(request)).await;
+        self.meters[door].note(answer.status(), started.elapsed());
         answer.map(Body::new)
     }
 }
