@@ -43,7 +43,7 @@ impl Records {
             let target = self.services.providers.resolve(&record.model).ok();
             record.cost = target.filter(|_| !record.usage_estimated).and_then(|target| target.cost(record.usage));
         }
-        let rows = records.into_iter().map(|record| RecordRow::new(self.project.clone(), record));
+        let rows = records.iter().map(|record| RecordRow::new(&self.project, record));
         for batch in rows.collect::<Result<Vec<_>, _>>()?.chunks(BATCH) {
             self.services.store.append_record_rows(batch).await?;
         }

@@ -1,6 +1,9 @@
 //! Request records: appended in batches, read in pages, newest first.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use llmops_domain::hash::ContentHash;
@@ -9,43 +12,132 @@ use llmops_domain::record::{CallOutcome, RecordFilter, RequestRecord};
 use llmops_domain::traffic::{TrafficSums, latency_class};
 use sqlx::AssertSqlSafe;
 
-use crate::bulk::{Insert, insert_rows};
+use crate::bulk::{Insert, Texts, insert_rows};
 use crate::db::{Tx, big, decode, execute, fetch, micros};
 use crate::{Store, StoreError, traffic};
 
-const INSERT: Insert = Insert {
+static INSERT: Insert = Insert {
     head: "INSERT INTO request_records (project_id, id, at, deployment, environment, manifest, model, outcome, user_id, \
            session, soft_failures, trace_id, document) VALUES",
     columns: 13,
     tail: "ON CONFLICT DO NOTHING",
+    texts: Texts::new(),
 };
 
 /// Rows of one statement where a batch is small: SQLite's thread is done with them in a tenth of a millisecond. Somebody may wait
 /// for its processor, which the kernel does not take away before.
 const FEW: usize = 16;
 /// A batch that is not small: calls come so quickly that they wait for a processor anyway.
-const MANY: usize = 512;
+const MANY: usize = 1024;
 
 /// A record as it is stored: its columns, its document, and what it adds to the sums of its hour. Made once, where the record
-/// is at hand, so that the one who stores only hands it on.
+/// is at hand. Its texts are shared, so that the one who stores hands them on without copies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordRow {
-    project: ProjectId,
-    id: String,
+    common: Arc<Common>,
+    id: Arc<str>,
     /// Microseconds since 1970.
     at: i64,
-    deployment: Option<String>,
-    environment: Option<String>,
-    manifest: Option<ContentHash>,
-    model: String,
-    outcome: &'static str,
-    user: Option<String>,
-    session: Option<String>,
+    user: Option<Arc<str>>,
+    session: Option<Arc<str>>,
     soft_failures: i64,
-    trace_id: Option<String>,
-    document: String,
+    trace_id: Option<Arc<str>>,
+    document: Arc<str>,
     sums: TrafficSums,
     latency_class: i64,
+}
+
+/// What a deployment's calls have in common.
+#[derive(Debug, PartialEq)]
+struct Common {
+    project: Arc<str>,
+    deployment: Option<Arc<str>>,
+    environment: Option<Arc<str>>,
+    manifest: Option<Arc<str>>,
+    model: Arc<str>,
+    outcome: Arc<str>,
+}
+
+impl Common {
+    fn of(project: &ProjectId, record: &RequestRecord) -> Self {
+        Self {
+            project: project.as_str().into(),
+            deployment: shared(record.deployment.as_deref()),
+            environment: shared(record.environment.as_deref()),
+            manifest: record.manifest.as_ref().map(|hash| hash.as_str().into()),
+            model: (&*record.model).into(),
+            outcome: record.outcome.as_str().into(),
+        }
+    }
+
+    fn is_of(&self, project: &ProjectId, record: &RequestRecord) -> bool {
+        &*self.project == project.as_str()
+            && self.deployment.as_deref() == record.deployment.as_deref()
+            && self.environment.as_deref() == record.environment.as_deref()
+            && self.manifest.as_deref() == record.manifest.as_ref().map(ContentHash::as_str)
+            && *self.model == *record.model
+            && &*self.outcome == record.outcome.as_str()
+    }
+}
+
+fn shared(text: Option<&str>) -> Option<Arc<str>> {
+    text.map(Arc::from)
+}
+
+/// What a thread that makes rows keeps from one to the next.
+#[derive(Default)]
+struct Bench {
+    /// Where documents are written.
+    document: Vec<u8>,
+    /// What the last rows had in common: most of the next ones have it, too.
+    common: Vec<Arc<Common>>,
+    /// Which of these is replaced next.
+    oldest: usize,
+}
+
+/// How many of these a thread remembers.
+const MOST_COMMON: usize = 32;
+/// A document that was larger leaves no room behind for the next one.
+const LARGE_DOCUMENT: usize = 64 << 10;
+
+thread_local! {
+    static BENCH: RefCell<Bench> = RefCell::default();
+}
+
+impl Bench {
+    fn common(&mut self, project: &ProjectId, record: &RequestRecord) -> Arc<Common> {
+        if let Some(known) = self.common.iter().find(|known| known.is_of(project, record)) {
+            return known.clone();
+        }
+        let new = Arc::new(Common::of(project, record));
+        if self.common.len() < MOST_COMMON {
+            self.common.push(new.clone());
+        } else {
+            self.common[self.oldest] = new.clone();
+            self.oldest = (self.oldest + 1) % MOST_COMMON;
+        }
+        new
+    }
+
+    /// The document of a record. It is not read again, as other documents are before they are stored: there are thousands a
+    /// second.
+    fn document(&mut self, record: &RequestRecord) -> Result<Arc<str>, StoreError> {
+        self.document.clear();
+        let written = if record.is_finite() { self.write(record).ok() } else { None };
+        if self.document.capacity() > LARGE_DOCUMENT {
+            self.document = Vec::new();
+        }
+        written
+            .ok_or_else(|| StoreError::Invalid(format!("the request record {} has a number that is none", record.id)))
+    }
+
+    fn write(&mut self, record: &RequestRecord) -> io::Result<Arc<str>> {
+        serde_json::to_writer(&mut self.document, record)?;
+        let text = std::str::from_utf8(&self.document).map_err(io::Error::other)?;
+        // PostgreSQL has no NUL in texts; a body may have one, escaped, and loses it.
+        let has_nul = text.contains("\\u0000");
+        Ok(if has_nul { text.replace("\\u0000", "\u{FFFD}").into() } else { text.into() })
+    }
 }
 
 impl RecordRow {
@@ -53,34 +145,31 @@ impl RecordRow {
     ///
     /// # Errors
     /// [`StoreError::Invalid`] for numbers that are none.
-    pub fn new(project: ProjectId, record: RequestRecord) -> Result<Self, StoreError> {
-        // PostgreSQL has no NUL in texts; a body may have one, escaped, and loses it.
-        let mut document = encode_record(&record)?;
-        if document.contains("\\u0000") {
-            document = document.replace("\\u0000", "\u{FFFD}");
-        }
-        Ok(Self {
-            project,
-            at: micros(record.at),
-            outcome: record.outcome.as_str(),
-            soft_failures: big(record.soft_failures.len() as u64),
-            sums: TrafficSums::of(&record),
-            latency_class: latency_class(record.total_ms),
-            id: record.id,
-            deployment: record.deployment,
-            environment: record.environment,
-            manifest: record.manifest,
-            model: record.model,
-            user: record.user,
-            session: record.session,
-            trace_id: record.trace_id,
-            document,
+    pub fn new(project: &ProjectId, record: &RequestRecord) -> Result<Self, StoreError> {
+        BENCH.with_borrow_mut(|bench| {
+            Ok(Self {
+                document: bench.document(record)?,
+                common: bench.common(project, record),
+                id: Arc::from(&*record.id),
+                at: micros(record.at),
+                user: shared(record.user.as_deref()),
+                session: shared(record.session.as_deref()),
+                soft_failures: big(record.soft_failures.len() as u64),
+                trace_id: shared(record.trace_id.as_deref()),
+                sums: TrafficSums::of(record),
+                latency_class: latency_class(record.total_ms),
+            })
         })
     }
 
     /// Whose it is.
-    pub fn project(&self) -> &ProjectId {
-        &self.project
+    pub fn project(&self) -> &str {
+        &self.common.project
+    }
+
+    /// What no two of them have.
+    fn key(&self) -> (&str, &str) {
+        (self.project(), self.id())
     }
 
     /// The record's id.
@@ -95,9 +184,10 @@ impl RecordRow {
 
     /// What the sums of its hour are kept by, what it adds to them, and the class of its latency.
     pub(crate) fn traffic(&self) -> (traffic::Slot<'_>, &TrafficSums, i64) {
-        let (deployment, environment) = (self.deployment.as_deref(), self.environment.as_deref());
+        let Common { project, deployment, environment, .. } = &*self.common;
+        let (deployment, environment) = (deployment.as_deref(), environment.as_deref());
         let hour = self.at.div_euclid(traffic::MICROS_PER_HOUR);
-        let slot = (self.project.as_str(), hour, deployment.unwrap_or_default(), environment.unwrap_or_default());
+        let slot = (&**project, hour, deployment.unwrap_or_default(), environment.unwrap_or_default());
         (slot, &self.sums, self.latency_class)
     }
 }
@@ -105,14 +195,14 @@ impl RecordRow {
 impl Store {
     /// Appends records in one transaction. Those that are there already stay as they are, so that a batch may be repeated.
     pub async fn append_records(&self, records: &[(ProjectId, RequestRecord)]) -> Result<(), StoreError> {
-        let rows = records.iter().cloned().map(|(project, record)| RecordRow::new(project, record));
+        let rows = records.iter().map(|(project, record)| RecordRow::new(project, record));
         self.append_record_rows(&rows.collect::<Result<Vec<_>, _>>()?).await
     }
 
     /// The same for records that have been made ready.
     pub async fn append_record_rows(&self, rows: &[RecordRow]) -> Result<(), StoreError> {
         let mut sorted: Vec<&RecordRow> = rows.iter().collect();
-        sorted.sort_by(|a, b| (&a.project, &a.id).cmp(&(&b.project, &b.id)));
+        sorted.sort_by(|a, b| a.key().cmp(&b.key()));
         let mut tx = self.write().await?;
         let inserted = insert_records(&mut tx, &sorted).await?;
         if inserted == rows.len() as u64 {
@@ -125,7 +215,7 @@ impl Store {
         let mut fresh = Vec::new();
         let mut seen = HashSet::new();
         for row in rows {
-            if seen.insert((&row.project, &row.id)) && !exists(&mut tx, row).await? {
+            if seen.insert(row.key()) && !exists(&mut tx, row).await? {
                 fresh.push(row);
             }
         }
@@ -228,30 +318,63 @@ async fn insert_together(tx: &mut Tx, rows: &[&RecordRow]) -> Result<u64, StoreE
         tx,
         INSERT,
         rows,
-        |row| row.project.as_str(),
-        &*row.id,
+        |row| row.common.project.clone(),
+        row.id.clone(),
         row.at,
-        row.deployment.as_deref(),
-        row.environment.as_deref(),
-        row.manifest.as_ref().map(ContentHash::as_str),
-        &*row.model,
-        row.outcome,
-        row.user.as_deref(),
-        row.session.as_deref(),
+        row.common.deployment.clone(),
+        row.common.environment.clone(),
+        row.common.manifest.clone(),
+        row.common.model.clone(),
+        row.common.outcome.clone(),
+        row.user.clone(),
+        row.session.clone(),
         row.soft_failures,
-        row.trace_id.as_deref(),
-        &*row.document
+        row.trace_id.clone(),
+        row.document.clone()
     )
     .await
 }
 
 async fn exists(tx: &mut Tx, row: &RecordRow) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM request_records WHERE project_id = $1 AND id = $2";
-    Ok(fetch!(fetch_optional, tx, (i32,), sql, row.project.as_str(), &*row.id)?.is_some())
+    Ok(fetch!(fetch_optional, tx, (i32,), sql, row.project(), row.id())?.is_some())
 }
 
-/// The document of a record. It is not read again, as other documents are before they are stored: there are thousands a second.
-fn encode_record(record: &RequestRecord) -> Result<String, StoreError> {
-    let text = record.is_finite().then(|| serde_json::to_string(record).ok()).flatten();
-    text.ok_or_else(|| StoreError::Invalid(format!("the request record {} has a number that is none", record.id)))
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn row(deployment: &str, answer: &str) -> RecordRow {
+        let record = serde_json::from_value(json!({"id": "req_1", "at": "2026-01-01T00:00:00Z", "door": "chat",
+            "model": "sim/small", "stream": false, "deployment": deployment, "environment": "production",
+            "total_ms": 1.0, "status": 200, "outcome": "ok", "attempts": [],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 1}, "response_body": answer}));
+        RecordRow::new(&ProjectId::default_project(), &record.unwrap()).unwrap()
+    }
+
+    #[test]
+    fn rows_of_a_deployment_share_what_they_have_in_common() {
+        let (first, second, other) = (row("bot", "a"), row("bot", "b"), row("tob", "a"));
+        assert!(Arc::ptr_eq(&first.common, &second.common));
+        assert_eq!(other.common.deployment.as_deref(), Some("tob"));
+        // However many there are, each row has its own deployment's.
+        for number in 0..3 * MOST_COMMON {
+            let name = format!("bot-{number}");
+            assert_eq!(row(&name, "a").common.deployment.as_deref(), Some(&*name));
+        }
+        BENCH.with_borrow(|bench| assert_eq!(bench.common.len(), MOST_COMMON));
+        assert_eq!(row("bot", "a"), first);
+    }
+
+    #[test]
+    fn a_document_is_one_records_alone() {
+        let large = "x".repeat(2 * LARGE_DOCUMENT);
+        for answer in ["a", &large, "", "a\u{0}b", "é😀\\"] {
+            let read: RequestRecord = serde_json::from_str(row("bot", answer).document()).unwrap();
+            assert_eq!(read.response_body.as_deref(), Some(&*answer.replace('\0', "\u{FFFD}")));
+        }
+        BENCH.with_borrow(|bench| assert!(bench.document.capacity() <= LARGE_DOCUMENT));
+    }
 }

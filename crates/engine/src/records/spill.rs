@@ -25,7 +25,7 @@ struct Line {
 
 fn read_line(line: &[u8]) -> Result<RecordRow, String> {
     let Line { project, record } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-    RecordRow::new(project, record).map_err(|error| error.to_string())
+    RecordRow::new(&project, &record).map_err(|error| error.to_string())
 }
 
 /// The records of this process that wait. Whoever puts some aside need not be the one who stores them.

@@ -27,7 +27,7 @@ const MOST_WAITING: usize = 8_000;
 const RETRY: Duration = Duration::from_secs(1);
 
 enum Message {
-    Record(Box<RecordRow>),
+    Record(RecordRow),
     Flush(oneshot::Sender<()>),
 }
 
@@ -121,7 +121,7 @@ impl RecordWriter {
     }
 
     /// Hands over a record. It is written within the flush interval, to the store or to a file.
-    pub fn submit(&self, project: ProjectId, record: RequestRecord) {
+    pub fn submit(&self, project: &ProjectId, record: &RequestRecord) {
         // Here and not where it is written: whoever made the record has it at hand.
         let row = match RecordRow::new(project, record) {
             Ok(row) => row,
@@ -130,7 +130,7 @@ impl RecordWriter {
                 return tracing::error!(%error, "a request record cannot be stored");
             }
         };
-        let message = Message::Record(Box::new(row));
+        let message = Message::Record(row);
         let sent = if self.queue.length.load(Ordering::Relaxed) < MOST_WAITING {
             self.queue.length.fetch_add(1, Ordering::Relaxed);
             self.queue.sender.send(message)
@@ -345,11 +345,11 @@ async fn collect(
         // Either way it is time.
         let _ = timeout_at(Instant::now() + FLUSH_INTERVAL, hurry.notified()).await;
     }
-    let (mut batch, mut flushed) = (Vec::new(), Vec::new());
+    let (mut batch, mut flushed) = (Vec::with_capacity((receiver.len() + 1).min(BATCH)), Vec::new());
     let mut next = Some(first);
     while let Some(message) = next {
         match message {
-            Message::Record(record) => batch.push(*record),
+            Message::Record(row) => batch.push(row),
             Message::Flush(done) => flushed.push(done),
         }
         next = if batch.len() < BATCH { receiver.try_recv().ok() } else { None };

@@ -53,7 +53,7 @@ async fn every_record_is_stored_once() {
         let ops = installation(store, &Scripted::new(right));
         let writer = ops.record_writer(None);
         for number in 0..5_000 {
-            writer.submit(ProjectId::default_project(), record(number));
+            writer.submit(&ProjectId::default_project(), &record(number));
         }
         writer.flush().await;
         assert_eq!((writer.counts().written(), writer.counts().lost()), (5_000, 0));
@@ -71,7 +71,7 @@ async fn what_comes_too_fast_goes_by_way_of_files() {
         let writer = ops.record_writer(Some(folder.path().to_owned()));
         // Nothing is written before the first pause, and 8,000 may wait.
         for number in 0..12_000 {
-            writer.submit(ProjectId::default_project(), record(number));
+            writer.submit(&ProjectId::default_project(), &record(number));
         }
         writer.flush().await;
         assert_eq!(writer.counts().spilled(), 4_000);

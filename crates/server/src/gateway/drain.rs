@@ -109,10 +109,10 @@ impl Drain {
                 let writer = self.writer.clone();
                 let _runtime = self.runtime.enter();
                 self.guards.look(guard, project, (record, request, answer), move |project, record| {
-                    writer.submit(project, record);
+                    writer.submit(&project, &record);
                 });
             }
-            _ => self.writer.submit(recorded.project, recorded.record),
+            _ => self.writer.submit(&recorded.project, &recorded.record),
         }
     }
 
