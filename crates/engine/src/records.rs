@@ -8,7 +8,7 @@ use std::sync::Arc;
 use llmops_api::deployments::Erased;
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::{RecordFilter, RequestRecord};
-use llmops_storage::RecordRow;
+use llmops_storage::{Pace, RecordRow};
 
 use crate::{Error, Services};
 
@@ -45,7 +45,7 @@ impl Records {
         }
         let rows = records.iter().map(|record| RecordRow::new(&self.project, record));
         for batch in rows.collect::<Result<Vec<_>, _>>()?.chunks(BATCH) {
-            self.services.store.append_record_rows(batch).await?;
+            self.services.store.append_record_rows(batch, Pace::Quick).await?;
         }
         Ok(())
     }

@@ -80,7 +80,7 @@ pub use news::News;
 pub use overview::RunCounts;
 pub use portable::{Export, Restore, Table};
 pub use prompts::{Activation, CreatedPrompt};
-pub use records::RecordRow;
+pub use records::{Pace, RecordRow};
 pub use results::{Measured, PairedPage, PairedSample, ResultCursor, ResultFilter, ResultOrder, Side};
 pub use retention::{AGING, AgingKind};
 pub use runs::{RunKey, StatusChange};

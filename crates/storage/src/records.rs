@@ -24,11 +24,18 @@ static INSERT: Insert = Insert {
     texts: Texts::new(),
 };
 
-/// Rows of one statement where a batch is small: SQLite's thread is done with them in a tenth of a millisecond. Somebody may wait
-/// for its processor, which the kernel does not take away before.
-const FEW: usize = 16;
-/// A batch that is not small: calls come so quickly that they wait for a processor anyway.
-const MANY: usize = 1024;
+/// How a batch is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// By short statements: SQLite's thread is done with each in less than a tenth of a millisecond. Somebody may wait for its
+    /// processor, which the kernel does not take away before.
+    Gentle,
+    /// By long ones, which take less in all.
+    Quick,
+}
+
+/// Rows of a short statement.
+const FEW: usize = 8;
 
 /// A record as it is stored: its columns, its document, and what it adds to the sums of its hour. Made once, where the record
 /// is at hand. Its texts are shared, so that the one who stores hands them on without copies.
@@ -196,15 +203,15 @@ impl Store {
     /// Appends records in one transaction. Those that are there already stay as they are, so that a batch may be repeated.
     pub async fn append_records(&self, records: &[(ProjectId, RequestRecord)]) -> Result<(), StoreError> {
         let rows = records.iter().map(|(project, record)| RecordRow::new(project, record));
-        self.append_record_rows(&rows.collect::<Result<Vec<_>, _>>()?).await
+        self.append_record_rows(&rows.collect::<Result<Vec<_>, _>>()?, Pace::Quick).await
     }
 
     /// The same for records that have been made ready.
-    pub async fn append_record_rows(&self, rows: &[RecordRow]) -> Result<(), StoreError> {
+    pub async fn append_record_rows(&self, rows: &[RecordRow], pace: Pace) -> Result<(), StoreError> {
         let mut sorted: Vec<&RecordRow> = rows.iter().collect();
         sorted.sort_by(|a, b| a.key().cmp(&b.key()));
         let mut tx = self.write().await?;
-        let inserted = insert_records(&mut tx, &sorted).await?;
+        let inserted = insert_records(&mut tx, &sorted, pace).await?;
         if inserted == rows.len() as u64 {
             traffic::add(&mut tx, &sorted).await?;
             return tx.commit().await;
@@ -219,7 +226,7 @@ impl Store {
                 fresh.push(row);
             }
         }
-        insert_records(&mut tx, &sorted).await?;
+        insert_records(&mut tx, &sorted, pace).await?;
         traffic::add(&mut tx, &fresh).await?;
         tx.commit().await
     }
@@ -304,8 +311,9 @@ impl Store {
     }
 }
 
-async fn insert_records(tx: &mut Tx, rows: &[&RecordRow]) -> Result<u64, StoreError> {
-    let at_once = if matches!(tx, Tx::Sqlite(_)) && rows.len() <= MANY { FEW } else { rows.len().max(1) };
+async fn insert_records(tx: &mut Tx, rows: &[&RecordRow], pace: Pace) -> Result<u64, StoreError> {
+    let is_gentle = matches!(tx, Tx::Sqlite(_)) && pace == Pace::Gentle;
+    let at_once = if is_gentle { FEW } else { rows.len().max(1) };
     let mut inserted = 0;
     for rows in rows.chunks(at_once) {
         inserted += insert_together(tx, rows).await?;

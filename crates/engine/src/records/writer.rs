@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::RequestRecord;
-use llmops_storage::{RecordRow, Store, StoreError};
+use llmops_storage::{Pace, RecordRow, Store, StoreError};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -19,6 +19,8 @@ use super::spill::Spill;
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 /// Most records of a batch.
 const BATCH: usize = 2_000;
+/// A batch of more is stored quickly: calls come so fast that they wait for a processor anyway.
+const MANY: usize = 1_000;
 /// Longest that the store may take for a batch before records go to files.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Records that wait in memory for a store that is slower than they come: a file is quicker, and memory has an end.
@@ -260,15 +262,16 @@ impl Task {
             put_aside(&self.spill, &self.counts, batch);
             return;
         }
-        match self.append(&batch).await {
+        let pace = if batch.len() > MANY { Pace::Quick } else { Pace::Gentle };
+        match self.append(&batch, pace).await {
             Ok(()) => {}
             Err(Failure::Away) => put_aside(&self.spill, &self.counts, batch),
             Err(Failure::Refused(error)) => self.one_by_one(batch, &error).await,
         }
     }
 
-    async fn append(&mut self, batch: &[RecordRow]) -> Result<(), Failure> {
-        let failure = match tokio::time::timeout(PATIENCE, self.store.append_record_rows(batch)).await {
+    async fn append(&mut self, batch: &[RecordRow], pace: Pace) -> Result<(), Failure> {
+        let failure = match tokio::time::timeout(PATIENCE, self.store.append_record_rows(batch, pace)).await {
             Ok(Ok(())) => {
                 self.counts.written.fetch_add(batch.len() as u64, Ordering::Relaxed);
                 self.next_try = None;
@@ -290,7 +293,7 @@ impl Task {
     async fn one_by_one(&mut self, batch: Vec<RecordRow>, error: &StoreError) {
         tracing::warn!(%error, "a batch of request records was refused and is written one by one");
         for record in batch {
-            match self.append(std::slice::from_ref(&record)).await {
+            match self.append(std::slice::from_ref(&record), Pace::Gentle).await {
                 Ok(()) => {}
                 Err(Failure::Away) => put_aside(&self.spill, &self.counts, vec![record]),
                 Err(Failure::Refused(error)) => {
@@ -313,7 +316,8 @@ impl Task {
                 return true;
             }
         };
-        match self.append(&records).await {
+        // Nobody waits for these, but calls may wait for the processor.
+        match self.append(&records, Pace::Gentle).await {
             Ok(()) => {}
             Err(Failure::Away) => return false,
             Err(Failure::Refused(error)) => self.one_by_one(records, &error).await,
