@@ -15,14 +15,37 @@ pub(crate) struct Insert {
     pub(crate) columns: usize,
     /// Behind the rows.
     pub(crate) tail: &'static str,
-    /// What was written already.
-    pub(crate) texts: Texts,
 }
 
-/// Texts of an INSERT, by the binary logarithm of their number of rows: for SQLite, and for PostgreSQL.
+impl Insert {
+    /// The text for so many rows. PostgreSQL needs numbers; SQLite looks numbered parameters up by name, one after the
+    /// other, which takes longer than the insert.
+    pub(crate) fn text(&self, rows: usize, numbered: bool) -> String {
+        let mut sql = String::with_capacity(self.head.len() + self.tail.len() + rows * self.columns * 6);
+        sql.push_str(self.head);
+        for row in 0..rows {
+            sql.push_str(if row == 0 { " (" } else { ", (" });
+            for column in 0..self.columns {
+                let comma = if column == 0 { "" } else { "," };
+                let written = if numbered {
+                    write!(sql, "{comma}${}", row * self.columns + column + 1)
+                } else {
+                    write!(sql, "{comma}?")
+                };
+                debug_assert!(written.is_ok(), "a String takes any text");
+            }
+            sql.push(')');
+        }
+        sql.push(' ');
+        sql.push_str(self.tail);
+        sql
+    }
+}
+
+/// Texts of an INSERT that were written already, by the binary logarithm of their number of rows: for SQLite, and for PostgreSQL.
 pub(crate) struct Texts([[OnceLock<Arc<str>>; LENGTHS]; 2]);
 
-/// Numbers of rows that a statement may have.
+/// Numbers of rows that a piece may have.
 const LENGTHS: usize = MOST_ROWS.ilog2() as usize + 1;
 
 impl Texts {
@@ -30,38 +53,13 @@ impl Texts {
     pub(crate) const fn new() -> Self {
         Self([const { [const { OnceLock::new() }; LENGTHS] }; 2])
     }
-}
 
-impl Insert {
-    /// The text for as many rows as a piece has, see [`pieces`].
-    pub(crate) fn text(&self, rows: usize, numbered: bool) -> Arc<str> {
-        let kept = &self.texts.0[usize::from(numbered)][rows.ilog2() as usize];
-        kept.get_or_init(|| values_query(self.head, (rows, self.columns, numbered), self.tail).into()).clone()
+    /// The text for as many rows as a piece has, see [`pieces`]. All are of one INSERT.
+    pub(crate) fn get(&self, insert: &Insert, rows: usize, numbered: bool) -> Arc<str> {
+        debug_assert!(rows.is_power_of_two(), "{rows} rows are no piece");
+        let kept = &self.0[usize::from(numbered)][rows.ilog2() as usize];
+        kept.get_or_init(|| insert.text(rows, numbered).into()).clone()
     }
-}
-
-/// `HEAD (?,?), (?,?) TAIL`. Columns of such a list are named column1, column2 … by both dialects. PostgreSQL needs numbers;
-/// SQLite looks numbered parameters up by name, one after the other, which takes longer than the insert.
-pub(crate) fn values_query(
-    head: &'static str,
-    (rows, columns, numbered): (usize, usize, bool),
-    tail: &'static str,
-) -> String {
-    let mut sql = String::with_capacity(head.len() + tail.len() + rows * columns * 6);
-    sql.push_str(head);
-    for row in 0..rows {
-        sql.push_str(if row == 0 { " (" } else { ", (" });
-        for column in 0..columns {
-            let comma = if column == 0 { "" } else { "," };
-            let written =
-                if numbered { write!(sql, "{comma}${}", row * columns + column + 1) } else { write!(sql, "{comma}?") };
-            debug_assert!(written.is_ok(), "a String takes any text");
-        }
-        sql.push(')');
-    }
-    sql.push(' ');
-    sql.push_str(tail);
-    sql
 }
 
 /// Cuts rows into pieces whose lengths are powers of two, so that a handful of prepared statements serves any number.
@@ -78,18 +76,19 @@ pub(crate) fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
 macro_rules! insert_rows {
     ($tx:expr, $insert:expr, $rows:expr, |$row:ident| $($bind:expr),+ $(,)?) => {
         async {
+            static TEXTS: $crate::bulk::Texts = $crate::bulk::Texts::new();
             let mut inserted = 0;
             for piece in $crate::bulk::pieces($rows) {
                 let done = match $tx.raw() {
                     $crate::db::Raw::Sqlite(c) => {
-                        let mut query = sqlx::query(sqlx::AssertSqlSafe($insert.text(piece.len(), false)));
+                        let mut query = sqlx::query(sqlx::AssertSqlSafe(TEXTS.get(&$insert, piece.len(), false)));
                         for $row in piece {
                             query = query$(.bind($bind))+;
                         }
                         query.execute(c).await.map(|done| done.rows_affected())
                     }
                     $crate::db::Raw::Postgres(c) => {
-                        let mut query = sqlx::query(sqlx::AssertSqlSafe($insert.text(piece.len(), true)));
+                        let mut query = sqlx::query(sqlx::AssertSqlSafe(TEXTS.get(&$insert, piece.len(), true)));
                         for $row in piece {
                             query = query$(.bind($bind))+;
                         }
@@ -111,15 +110,13 @@ mod tests {
 
     #[test]
     fn writes_rows() {
-        let (head, tail) = ("INSERT INTO t (a, b) VALUES", "ON CONFLICT DO NOTHING");
-        let insert = Insert { head, columns: 2, tail, texts: Texts::new() };
-        for _ in 0..2 {
-            let check = |rows, numbered, expected: &str| assert_eq!(&*insert.text(rows, numbered), expected);
-            check(2, true, "INSERT INTO t (a, b) VALUES ($1,$2), ($3,$4) ON CONFLICT DO NOTHING");
-            check(1, false, "INSERT INTO t (a, b) VALUES (?,?) ON CONFLICT DO NOTHING");
-            check(1, true, "INSERT INTO t (a, b) VALUES ($1,$2) ON CONFLICT DO NOTHING");
+        let insert = Insert { head: "INSERT INTO t (a, b) VALUES", columns: 2, tail: "ON CONFLICT DO NOTHING" };
+        assert_eq!(insert.text(2, true), "INSERT INTO t (a, b) VALUES ($1,$2), ($3,$4) ON CONFLICT DO NOTHING");
+        assert_eq!(insert.text(1, false), "INSERT INTO t (a, b) VALUES (?,?) ON CONFLICT DO NOTHING");
+        let texts = Texts::new();
+        for (rows, numbered) in [(1, false), (1, true), (2, true), (MOST_ROWS, true), (1, false), (MOST_ROWS, true)] {
+            assert_eq!(&*texts.get(&insert, rows, numbered), insert.text(rows, numbered));
         }
-        assert!(insert.text(MOST_ROWS, true).contains("$256)"));
     }
 
     #[test]

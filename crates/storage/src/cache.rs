@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 
-use crate::bulk::{Insert, Texts, insert_rows};
+use crate::bulk::{Insert, insert_rows};
 use crate::db::{Conn, Raw, Tx, big, fetch, hash_bytes, micros};
 use crate::{CacheLimits, Store, StoreError};
 
@@ -86,11 +86,10 @@ async fn fetch_many(
     Ok(rows?)
 }
 
-static INSERT: Insert = Insert {
+const INSERT: Insert = Insert {
     head: "INSERT INTO response_cache (project_id, hash, created_at, body) VALUES",
     columns: 4,
     tail: "ON CONFLICT DO NOTHING",
-    texts: Texts::new(),
 };
 
 /// Inserts answers and says how many had none before.

@@ -5,17 +5,16 @@ use std::collections::{BTreeMap, HashSet};
 use llmops_domain::experiment::assignment::Exposure;
 use serde::{Deserialize, Serialize};
 
-use crate::bulk::{Insert, Texts, pieces};
+use crate::bulk::{Insert, pieces};
 use crate::db::{Raw, Tx, big, check_name, count, execute, fetch};
 use crate::{ExperimentKey, Store, StoreError};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
-static INSERT_UNITS: Insert = Insert {
+const INSERT_UNITS: Insert = Insert {
     head: "INSERT INTO experiment_units (experiment_key, unit, project_id, variant, epoch, at, segments) VALUES",
     columns: 7,
     tail: "ON CONFLICT DO NOTHING RETURNING experiment_key, unit",
-    texts: Texts::new(),
 };
 
 /// What is stored of a unit.

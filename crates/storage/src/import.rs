@@ -10,7 +10,7 @@ use llmops_domain::id::{DatasetId, ProjectId};
 use sha2::{Digest, Sha256};
 
 use crate::audit::{Change, record};
-use crate::bulk::{Insert, Texts, insert_rows};
+use crate::bulk::{Insert, insert_rows};
 use crate::datasets::{VERSION, VersionRow};
 use crate::db::{Pools, Raw, Tx, check_name, encode, execute, fetch, hash_bytes, micros, prose};
 use crate::{Store, StoreError};
@@ -25,17 +25,12 @@ const STALE: SignedDuration = SignedDuration::from_hours(1);
 const DELETE_ROWS: i64 = 50_000;
 
 const VERSION_HASH: &str = "SELECT hash FROM dataset_versions WHERE key = $1";
-static INSERT_SAMPLES: Insert = Insert {
-    head: "INSERT INTO samples (project_id, hash, body) VALUES",
-    columns: 3,
-    tail: "ON CONFLICT DO NOTHING",
-    texts: Texts::new(),
-};
-static INSERT_MEMBERS: Insert = Insert {
+const INSERT_SAMPLES: Insert =
+    Insert { head: "INSERT INTO samples (project_id, hash, body) VALUES", columns: 3, tail: "ON CONFLICT DO NOTHING" };
+const INSERT_MEMBERS: Insert = Insert {
     head: "INSERT INTO dataset_version_samples (version_key, ordinal, project_id, sample_id, category, hash) VALUES",
     columns: 6,
     tail: "",
-    texts: Texts::new(),
 };
 
 /// An import under way. Nothing of it is visible before [`Import::finish`]; dropping it removes what was staged.

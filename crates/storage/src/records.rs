@@ -12,16 +12,15 @@ use llmops_domain::record::{CallOutcome, RecordFilter, RequestRecord};
 use llmops_domain::traffic::{TrafficSums, latency_class};
 use sqlx::AssertSqlSafe;
 
-use crate::bulk::{Insert, Texts, insert_rows};
+use crate::bulk::{Insert, insert_rows};
 use crate::db::{Tx, big, decode, execute, fetch, micros};
 use crate::{Store, StoreError, traffic};
 
-static INSERT: Insert = Insert {
+const INSERT: Insert = Insert {
     head: "INSERT INTO request_records (project_id, id, at, deployment, environment, manifest, model, outcome, user_id, \
            session, soft_failures, trace_id, document) VALUES",
     columns: 13,
     tail: "ON CONFLICT DO NOTHING",
-    texts: Texts::new(),
 };
 
 /// How a batch is stored.
@@ -93,7 +92,7 @@ fn shared(text: Option<&str>) -> Option<Arc<str>> {
 
 /// What a thread that makes rows keeps from one to the next.
 #[derive(Default)]
-struct Bench {
+struct Scratch {
     /// Where documents are written.
     document: Vec<u8>,
     /// What the last rows had in common: most of the next ones have it, too.
@@ -108,10 +107,10 @@ const MOST_COMMON: usize = 32;
 const LARGE_DOCUMENT: usize = 64 << 10;
 
 thread_local! {
-    static BENCH: RefCell<Bench> = RefCell::default();
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-impl Bench {
+impl Scratch {
     fn common(&mut self, project: &ProjectId, record: &RequestRecord) -> Arc<Common> {
         if let Some(known) = self.common.iter().find(|known| known.is_of(project, record)) {
             return known.clone();
@@ -153,10 +152,10 @@ impl RecordRow {
     /// # Errors
     /// [`StoreError::Invalid`] for numbers that are none.
     pub fn new(project: &ProjectId, record: &RequestRecord) -> Result<Self, StoreError> {
-        BENCH.with_borrow_mut(|bench| {
+        SCRATCH.with_borrow_mut(|scratch| {
             Ok(Self {
-                document: bench.document(record)?,
-                common: bench.common(project, record),
+                document: scratch.document(record)?,
+                common: scratch.common(project, record),
                 id: Arc::from(&*record.id),
                 at: micros(record.at),
                 user: shared(record.user.as_deref()),
@@ -372,7 +371,7 @@ mod tests {
             let name = format!("bot-{number}");
             assert_eq!(row(&name, "a").common.deployment.as_deref(), Some(&*name));
         }
-        BENCH.with_borrow(|bench| assert_eq!(bench.common.len(), MOST_COMMON));
+        SCRATCH.with_borrow(|scratch| assert_eq!(scratch.common.len(), MOST_COMMON));
         assert_eq!(row("bot", "a"), first);
     }
 
@@ -383,6 +382,6 @@ mod tests {
             let read: RequestRecord = serde_json::from_str(row("bot", answer).document()).unwrap();
             assert_eq!(read.response_body.as_deref(), Some(&*answer.replace('\0', "\u{FFFD}")));
         }
-        BENCH.with_borrow(|bench| assert!(bench.document.capacity() <= LARGE_DOCUMENT));
+        SCRATCH.with_borrow(|scratch| assert!(scratch.document.capacity() <= LARGE_DOCUMENT));
     }
 }

@@ -9,7 +9,7 @@ use llmops_domain::id::{ProjectId, RunId};
 use llmops_domain::run::{EvaluationFilter, EvaluationRun, Progress, RunResults, RunStatus};
 
 use crate::audit::{Change, record};
-use crate::bulk::{Insert, Texts, insert_rows};
+use crate::bulk::{Insert, insert_rows};
 use crate::db::{
     Conn, Tx, big, check_name, count, decode, encode, execute, fetch, micros, prefix_end, prose, row, time,
 };
@@ -20,11 +20,10 @@ const DEFAULT_LIMIT: u32 = 50;
 /// Most runs of a page.
 const MOST_RUNS: u32 = 1000;
 
-static INSERT_SHARDS: Insert = Insert {
+const INSERT_SHARDS: Insert = Insert {
     head: "INSERT INTO shards (run_key, shard, project_id, start_pair, end_pair) VALUES",
     columns: 5,
     tail: "",
-    texts: Texts::new(),
 };
 
 /// Names a run inside the store, for the calls that are made once per batch or shard. Found with [`Store::run_key`].

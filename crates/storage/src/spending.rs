@@ -3,16 +3,15 @@
 use llmops_domain::id::ProjectId;
 use llmops_domain::limits::Account;
 
-use crate::bulk::{Insert, Texts, insert_rows};
+use crate::bulk::{Insert, insert_rows};
 use crate::db::{big, count, execute, fetch};
 use crate::{Store, StoreError};
 
-static ADD_CALLS: Insert = Insert {
+const ADD_CALLS: Insert = Insert {
     head: "INSERT INTO call_counts (project_id, deployment, environment, minute, calls, soft_failed) VALUES",
     columns: 6,
     tail: "ON CONFLICT (project_id, deployment, environment, minute) DO UPDATE SET \
            calls = call_counts.calls + excluded.calls, soft_failed = call_counts.soft_failed + excluded.soft_failed",
-    texts: Texts::new(),
 };
 
 /// Calls of one deployment in one minute.

@@ -6,14 +6,14 @@ use jiff::Timestamp;
 use llmops_domain::id::ProjectId;
 use llmops_domain::traffic::TrafficSums;
 
-use crate::bulk::{Insert, Texts, insert_rows};
+use crate::bulk::{Insert, insert_rows};
 use crate::db::{Tx, big, count, fetch, micros, row, time};
 use crate::records::RecordRow;
 use crate::{Store, StoreError};
 
 pub(crate) const MICROS_PER_HOUR: i64 = 3_600_000_000;
 
-static ADD_HOURS: Insert = Insert {
+const ADD_HOURS: Insert = Insert {
     head: "INSERT INTO traffic_hours (project_id, hour, deployment, environment, calls, failed, soft_failed, priced, cost, \
            prompt_tokens, completion_tokens) VALUES",
     columns: 11,
@@ -23,15 +23,13 @@ static ADD_HOURS: Insert = Insert {
            priced = traffic_hours.priced + excluded.priced, cost = traffic_hours.cost + excluded.cost, \
            prompt_tokens = traffic_hours.prompt_tokens + excluded.prompt_tokens, \
            completion_tokens = traffic_hours.completion_tokens + excluded.completion_tokens",
-    texts: Texts::new(),
 };
 
-static ADD_LATENCIES: Insert = Insert {
+const ADD_LATENCIES: Insert = Insert {
     head: "INSERT INTO traffic_latencies (project_id, hour, deployment, environment, class, calls) VALUES",
     columns: 6,
     tail: "ON CONFLICT (project_id, hour, deployment, environment, class) DO UPDATE SET \
            calls = traffic_latencies.calls + excluded.calls",
-    texts: Texts::new(),
 };
 
 /// What sums are kept of: project, hour, deployment, environment. Its order is that of every writer, so that no two wait

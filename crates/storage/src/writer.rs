@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use llmops_domain::run::{Outcome, SampleResult};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use crate::bulk::{Insert, Texts, insert_rows};
+use crate::bulk::{Insert, insert_rows};
 use crate::cache::CacheRow;
 use crate::db::{Pools, Tx, big, check_name, execute};
 use crate::observations::{Batch, NewObservation, ObservedExperiment, Recorded};
@@ -27,12 +27,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-static INSERT_RESULTS: Insert = Insert {
+const INSERT_RESULTS: Insert = Insert {
     head: "INSERT INTO results \
            (run_key, ordinal, trial, project_id, sample_id, category, passed, composite, measured, answer) VALUES",
     columns: 10,
     tail: "ON CONFLICT DO NOTHING",
-    texts: Texts::new(),
 };
 
 /// A sample result as its row.

@@ -9,14 +9,13 @@ use super::sums::put_sums;
 use super::units::Units;
 use super::{NewObservation, ObservedExperiment, Recorded};
 use crate::StoreError;
-use crate::bulk::{Insert, Texts, insert_rows, pieces, values_query};
+use crate::bulk::{Insert, insert_rows, pieces};
 use crate::db::{Raw, Tx, big, fetch};
 
-static INSERT_ROWS: Insert = Insert {
+const INSERT_ROWS: Insert = Insert {
     head: "INSERT INTO observations (unit_key, digest, project_id, metric, value, at) VALUES",
     columns: 6,
     tail: "ON CONFLICT DO NOTHING",
-    texts: Texts::new(),
 };
 /// A row to insert.
 struct ObservationRow<'a> {
@@ -145,6 +144,15 @@ async fn known_rows(
         });
     }
     Ok(known)
+}
+
+/// `HEAD (?,?), (?,?) TAIL`. Columns of such a list are named column1, column2 … by both dialects.
+pub(super) fn values_query(
+    head: &'static str,
+    (rows, columns, numbered): (usize, usize, bool),
+    tail: &'static str,
+) -> String {
+    Insert { head, columns, tail }.text(rows, numbered)
 }
 
 async fn insert(tx: &mut Tx, experiment: &ObservedExperiment, rows: &[&ObservationRow<'_>]) -> Result<(), StoreError> {

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::apply::values_query;
 use super::sums::add_deltas;
 use super::unit::{UnitState, name_hash};
 use super::units::{UnitRow, Units};
 use super::{AllSums, ObservedExperiment};
-use crate::bulk::values_query;
 use crate::db::{Conn, Raw, count, fetch};
 use crate::{Store, StoreError};
 

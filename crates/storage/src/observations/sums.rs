@@ -10,14 +10,13 @@ use llmops_stats::unit_sums::UnitValue;
 use super::units::UnitRow;
 use super::{ALL, EXAMPLES, MetricSums, ObservedExperiment, Sums, UNITS, UnitCount, decode_sums, keeps_sketch};
 use crate::StoreError;
-use crate::bulk::{Insert, Texts, insert_rows};
+use crate::bulk::{Insert, insert_rows};
 use crate::db::{Tx, big, count, fetch};
 
-static PUT_SUMS: Insert = Insert {
+const PUT_SUMS: Insert = Insert {
     head: "INSERT INTO observation_sums (experiment_key, slice, variant, metric, project_id, state) VALUES",
     columns: 6,
     tail: "ON CONFLICT (experiment_key, slice, variant, metric) DO UPDATE SET state = excluded.state",
-    texts: Texts::new(),
 };
 
 type Place = (String, usize, String);

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::apply::hash;
+use super::apply::{hash, values_query};
 use super::sums::Deltas;
 use super::unit::{UnitState, name_hash};
 use super::{ALL, ALLOCATION, NewObservation, ObservedExperiment, PARTS, unit_value};
 use crate::StoreError;
-use crate::bulk::{Insert, Texts, insert_rows, pieces, values_query};
+use crate::bulk::{Insert, insert_rows, pieces};
 use crate::db::{Raw, Tx, big, count, fetch};
 
 /// Units that are looked up by one statement.
@@ -18,12 +18,11 @@ const LOOKUP: usize = 256;
 /// Begins the name of a unit that stands for a single observation without unit. No name of a real one begins so.
 const NAMELESS: char = '\u{1}';
 
-static INSERT_UNITS: Insert = Insert {
+const INSERT_UNITS: Insert = Insert {
     head: "INSERT INTO observed_units \
            (key, experiment_key, unit, project_id, variant, several, segments, state, epoch) VALUES",
     columns: 9,
     tail: "",
-    texts: Texts::new(),
 };
 /// One unit of the batch.
 pub(super) struct UnitRow {
