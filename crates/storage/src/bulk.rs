@@ -20,9 +20,15 @@ pub(crate) struct Insert {
 impl Insert {
     /// The text for so many rows. PostgreSQL needs numbers; SQLite looks numbered parameters up by name, one after the
     /// other, which takes longer than the insert.
+    ///
+    /// SQLite is told that a row which is refused need not take back the rows before it: whoever inserts gives the transaction
+    /// up then. To be able to, it would first copy every page that the statement changes into a file.
     pub(crate) fn text(&self, rows: usize, numbered: bool) -> String {
-        let mut sql = String::with_capacity(self.head.len() + self.tail.len() + rows * self.columns * 6);
-        sql.push_str(self.head);
+        let mut sql = String::with_capacity(self.head.len() + self.tail.len() + rows * self.columns * 6 + 16);
+        match self.head.strip_prefix("INSERT ") {
+            Some(into) if !numbered => sql.extend(["INSERT OR FAIL ", into]),
+            _ => sql.push_str(self.head),
+        }
         for row in 0..rows {
             sql.push_str(if row == 0 { " (" } else { ", (" });
             for column in 0..self.columns {
@@ -107,16 +113,37 @@ pub(crate) use insert_rows;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::{execute, fetch};
 
     #[test]
     fn writes_rows() {
         let insert = Insert { head: "INSERT INTO t (a, b) VALUES", columns: 2, tail: "ON CONFLICT DO NOTHING" };
         assert_eq!(insert.text(2, true), "INSERT INTO t (a, b) VALUES ($1,$2), ($3,$4) ON CONFLICT DO NOTHING");
-        assert_eq!(insert.text(1, false), "INSERT INTO t (a, b) VALUES (?,?) ON CONFLICT DO NOTHING");
+        assert_eq!(insert.text(1, false), "INSERT OR FAIL INTO t (a, b) VALUES (?,?) ON CONFLICT DO NOTHING");
         let texts = Texts::new();
         for (rows, numbered) in [(1, false), (1, true), (2, true), (MOST_ROWS, true), (1, false), (MOST_ROWS, true)] {
             assert_eq!(&*texts.get(&insert, rows, numbered), insert.text(rows, numbered));
         }
+    }
+
+    #[tokio::test]
+    async fn a_refused_row_leaves_none_behind() {
+        const REFUSING: Insert = Insert { head: "INSERT INTO refusing (number) VALUES", columns: 1, tail: "" };
+        let store = crate::Store::in_memory().await.unwrap();
+        let mut tx = store.write().await.unwrap();
+        execute!(tx, "CREATE TABLE refusing (number BIGINT NOT NULL CHECK (number > 0))").unwrap();
+        tx.commit().await.unwrap();
+        let mut inserted = Vec::new();
+        for numbers in [&[1_i64, 2, -3, 4][..], &[5, 6]] {
+            let mut tx = store.write().await.unwrap();
+            let done = insert_rows!(tx, REFUSING, numbers, |number| *number).await;
+            inserted.push(done.clone().ok());
+            // As every caller does, by `?`.
+            if done.is_ok() { tx.commit().await.unwrap() } else { drop(tx) }
+        }
+        let mut conn = store.read().await.unwrap();
+        let kept = fetch!(fetch_all, conn, (i64,), "SELECT number FROM refusing ORDER BY number").unwrap();
+        assert_eq!((inserted, kept), (vec![None, Some(2)], vec![(5,), (6,)]));
     }
 
     #[test]
