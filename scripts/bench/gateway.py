@@ -26,6 +26,8 @@ import urllib.request
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 KEY = "llmops-bench-key-0123456789abcdef0123456789abcdef"
 CONNECTIONS = (1, 32, 256)
+# Seconds after a load in which a gateway may finish what it put off, before something else is measured.
+SETTLE = 4
 
 CONFIG = """\
 version: 1
@@ -237,6 +239,7 @@ def measure(stand: Stand, name: str) -> dict:
         share = stand.args.seconds / (stand.args.seconds + min(1.0, stand.args.seconds))
         one["cpu_us"] = (cpu(processes) - before) * share * 1e6 / max(one["requests"], 1)
         figures[connections] = one
+    time.sleep(SETTLE)
     stream = stand.request(path, model, stream=True)
     figures["stream"] = stand.bench("load", address, stream, 1, stand.args.seconds / 2)
     if name.startswith("llmops"):
