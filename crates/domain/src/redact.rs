@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
+use serde::de::IgnoredAny;
 
 /// All kinds in one expression: the text is read once. The groups are tried in this order at each place.
 ///
@@ -32,14 +33,29 @@ static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
-/// The text with everything personal or secret that is found in it replaced by its kind.
+/// The text with everything personal or secret that is found in it replaced by its kind. JSON stays JSON: its strings are
+/// looked at as what they say, for in `"\n4111…"` the `n` is no letter before the number.
 ///
 /// ```
 /// use llmops_domain::redact::redact;
 ///
 /// assert_eq!(redact("Write to ana@example.org or +49 30 1234567."), "Write to [email] or [phone].");
+/// assert_eq!(redact(r#"{"to": "me:\nana@example.org"}"#), r#"{"to": "me:\n[email]"}"#);
 /// ```
 pub fn redact(text: &str) -> Cow<'_, str> {
+    if !text.contains('\\')
+        && let unchanged @ Cow::Borrowed(_) = in_text(text)
+    {
+        return unchanged;
+    }
+    if is_json(text) { Cow::Owned(in_json(text)) } else { in_text(text) }
+}
+
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+fn in_text(text: &str) -> Cow<'_, str> {
     let Some(pattern) = PATTERN.as_ref() else { return Cow::Borrowed(text) };
     pattern.replace_all(text, |found: &Captures<'_>| {
         let kind = ["key", "email", "card", "phone"].into_iter().find(|kind| found.name(kind).is_some());
@@ -49,6 +65,48 @@ pub fn redact(text: &str) -> Cow<'_, str> {
             None => found[0].to_owned(),
         }
     })
+}
+
+/// Replaces in the strings of a JSON text, and what is between them only where it is a number.
+fn in_json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find('"') {
+        let (between, from) = rest.split_at(start);
+        let (string, behind) = from.split_at(end_of_string(from));
+        // A number that is replaced becomes a string.
+        out.push_str(&in_text(between).replace("[card]", "\"[card]\""));
+        out.push_str(&in_string(string));
+        rest = behind;
+    }
+    out.push_str(&in_text(rest).replace("[card]", "\"[card]\""));
+    out
+}
+
+/// Where a JSON string ends that the text begins with.
+fn end_of_string(text: &str) -> usize {
+    let mut is_escaped = false;
+    for (at, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// Replaces in a JSON string, given with its quotes. What a string holds may be JSON itself, as the arguments of a call are.
+fn in_string(string: &str) -> Cow<'_, str> {
+    if !string.contains('\\') {
+        return in_text(string);
+    }
+    let Ok(said) = serde_json::from_str::<String>(string) else { return in_text(string) };
+    match redact(&said) {
+        Cow::Owned(redacted) if redacted != said => Cow::Owned(serde_json::Value::from(redacted).to_string()),
+        _ => Cow::Borrowed(string),
+    }
 }
 
 /// Whether something in the text was replaced.
@@ -91,6 +149,23 @@ mod tests {
         check("電話+81-90-1234-5678まで", "電話[phone]まで");
         check("鍵sk-proj-abcdefghijklmnop1234。", "鍵[key]。");
         check("+٩٦٦ ٥٠ ١٢٣ ٤٥٦٧ و ٠٥٠-١٢٣-٤٥٦٧", "[phone] و [phone]");
+    }
+
+    #[test]
+    fn json_stays_json() {
+        check(
+            r#"{"a": "to:\nana@example.org", "n": 4111111111111111, "b": "\n4111 1111 1111 1111"}"#,
+            r#"{"a": "to:\n[email]", "n": "[card]", "b": "\n[card]"}"#,
+        );
+        check(r#"["\nsk-proj-abcdefghijklmnop1234", "\u30c94111111111111111"]"#, r#"["\n[key]", "ド[card]"]"#);
+        // What nothing is replaced in stays as it was written.
+        check(r#"{ "a":"x\/y \u00e9 \" \\" , "n":1.0}"#, r#"{ "a":"x\/y \u00e9 \" \\" , "n":1.0}"#);
+        let arguments = serde_json::json!({"to": "you\nana@example.org"}).to_string();
+        let redacted = redact(&serde_json::json!([{"arguments": arguments}]).to_string()).into_owned();
+        let read: serde_json::Value = serde_json::from_str(&redacted).unwrap();
+        assert_eq!(read[0]["arguments"], r#"{"to":"you\n[email]"}"#);
+        // Not JSON, though it begins like it.
+        check(r#"[1] mail:\ ana@example.org, "4111111111111111""#, r#"[1] mail:\ [email], "[card]""#);
     }
 
     #[test]
