@@ -13,7 +13,7 @@ use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{AlertId, ProjectId, RunId};
 
 use crate::audit::{Change, record};
-use crate::db::{Tx, check_name, count, decode, encode, execute, fetch, micros, only, prefix_end, time};
+use crate::db::{Tx, check_name, count, decode, encode, execute, fetch, micros, only, prefix_end, time, without_nul};
 use crate::{Store, StoreError, events};
 
 /// Alerts of a page where the filter names no limit.
@@ -425,8 +425,7 @@ async fn update(tx: &mut Tx, project: &ProjectId, alert: &Alert) -> Result<(), S
 }
 
 fn document_of(alert: &Alert) -> Result<String, StoreError> {
-    // PostgreSQL would take it in a document; tools that read it would not.
-    encode("the alert", alert).map(|text| text.replace("\\u0000", "\\ufffd"))
+    encode("the alert", alert).map(|text| without_nul(&text).into_owned())
 }
 
 /// Notes for each channel that wants it what it shall be told.

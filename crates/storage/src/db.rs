@@ -3,6 +3,7 @@
 //! Texts use `$1` placeholders and the words that both dialects know (`ON CONFLICT`, `RETURNING`, row values). A sum of
 //! integers is cast to BIGINT, because PostgreSQL makes it NUMERIC. Whole rows are tuples or structs made by `row!`.
 
+use std::borrow::Cow;
 use std::future::Future;
 
 use jiff::Timestamp;
@@ -245,6 +246,25 @@ pub(crate) fn prose(text: &str) -> String {
     text.replace('\0', "\u{FFFD}")
 }
 
+/// A document with the NULs in its strings made visible. Both databases would keep them, escaped as they are; tools that read
+/// them would not. `\\u0000` is none: a backslash and five letters, as somebody who asks about JSON writes them.
+pub(crate) fn without_nul(document: &str) -> Cow<'_, str> {
+    let (mut out, mut rest) = (String::new(), 0);
+    for (at, escape) in document.match_indices("\\u0000") {
+        let escaping = document[..at].bytes().rev().take_while(|byte| *byte == b'\\').count();
+        if escaping % 2 == 0 {
+            out.push_str(&document[rest..at]);
+            out.push('\u{FFFD}');
+            rest = at + escape.len();
+        }
+    }
+    if rest == 0 {
+        return Cow::Borrowed(document);
+    }
+    out.push_str(&document[rest..]);
+    Cow::Owned(out)
+}
+
 /// The 32 bytes of a hash, for tables with millions of them.
 pub(crate) fn hash_bytes(hash: &ContentHash) -> Result<Vec<u8>, StoreError> {
     let bytes = hex::decode(hash.as_str()).ok().filter(|bytes| bytes.len() == 32);
@@ -276,5 +296,19 @@ pub(crate) fn only<T>(mut rows: Vec<T>, what: &'static str, prefix: &str) -> Res
         (Some(row), None) => Ok(row),
         (None, _) => Err(StoreError::not_found(what, prefix)),
         (Some(_), Some(_)) => Err(StoreError::ambiguous(what, prefix)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nul_is_made_visible_and_nothing_else_is_touched() {
+        for text in ["", "plain", "\0", "a\0\0b", r"\u0000", "\\\0", "\\\\\0\\u0000\0", "\u{FFFD}\0é"] {
+            let document = serde_json::to_string(text).unwrap();
+            let read: String = serde_json::from_str(&without_nul(&document)).unwrap();
+            assert_eq!(read, prose(text), "{document}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use llmops_domain::incident::{Incident, IncidentFilter};
 use llmops_domain::record::RequestRecord;
 
 use crate::audit::{Change, record};
-use crate::db::{check_name, count, decode, encode, execute, fetch, micros, time};
+use crate::db::{check_name, count, decode, encode, execute, fetch, micros, time, without_nul};
 use crate::{Store, StoreError};
 
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
@@ -211,5 +211,5 @@ impl Store {
 }
 
 fn document(incident: &Incident) -> Result<String, StoreError> {
-    Ok(encode("an incident", incident)?.replace("\\u0000", "\u{FFFD}"))
+    encode("an incident", incident).map(|text| without_nul(&text).into_owned())
 }

@@ -13,7 +13,7 @@ use llmops_domain::traffic::{TrafficSums, latency_class};
 use sqlx::AssertSqlSafe;
 
 use crate::bulk::{Insert, insert_rows};
-use crate::db::{Tx, big, decode, execute, fetch, micros};
+use crate::db::{Tx, big, decode, execute, fetch, micros, prose, without_nul};
 use crate::{Store, StoreError, traffic};
 
 const INSERT: Insert = Insert {
@@ -71,7 +71,7 @@ impl Common {
             deployment: shared(record.deployment.as_deref()),
             environment: shared(record.environment.as_deref()),
             manifest: record.manifest.as_ref().map(|hash| hash.as_str().into()),
-            model: (&*record.model).into(),
+            model: column(&record.model),
             outcome: record.outcome.as_str().into(),
         }
     }
@@ -87,7 +87,12 @@ impl Common {
 }
 
 fn shared(text: Option<&str>) -> Option<Arc<str>> {
-    text.map(Arc::from)
+    text.map(column)
+}
+
+/// Callers name users, sessions and models, and PostgreSQL has no NUL in texts: one would keep a whole batch from being stored.
+fn column(text: &str) -> Arc<str> {
+    if text.contains('\0') { prose(text).into() } else { text.into() }
 }
 
 /// What a thread that makes rows keeps from one to the next.
@@ -140,9 +145,7 @@ impl Scratch {
     fn write(&mut self, record: &RequestRecord) -> io::Result<Arc<str>> {
         serde_json::to_writer(&mut self.document, record)?;
         let text = std::str::from_utf8(&self.document).map_err(io::Error::other)?;
-        // PostgreSQL has no NUL in texts; a body may have one, escaped, and loses it.
-        let has_nul = text.contains("\\u0000");
-        Ok(if has_nul { text.replace("\\u0000", "\u{FFFD}").into() } else { text.into() })
+        Ok(without_nul(text).into())
     }
 }
 
@@ -270,8 +273,8 @@ impl Store {
             filter.manifest.as_deref(),
             filter.model.as_deref(),
             filter.outcome.map(CallOutcome::as_str),
-            filter.user.as_deref(),
-            filter.session.as_deref(),
+            filter.user.as_deref().map(prose),
+            filter.session.as_deref().map(prose),
             filter.start_time.map(micros),
             filter.end_time.map(micros),
             filter.cursor.as_deref(),
@@ -294,7 +297,7 @@ impl Store {
     pub async fn erase_records_of_user(&self, project: &ProjectId, user: &str) -> Result<u64, StoreError> {
         let sql = "DELETE FROM request_records WHERE project_id = $1 AND user_id = $2";
         let mut tx = self.write().await?;
-        let erased = execute!(tx, sql, project.as_str(), user)?;
+        let erased = execute!(tx, sql, project.as_str(), prose(user))?;
         tx.commit().await?;
         Ok(erased)
     }

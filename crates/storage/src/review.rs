@@ -6,7 +6,7 @@ use llmops_domain::record::RequestRecord;
 use llmops_domain::review::{ReviewFilter, ReviewItem, ReviewReason, ReviewStatus};
 
 use crate::audit::{Change, record};
-use crate::db::{check_name, count, decode, encode, execute, fetch, micros};
+use crate::db::{check_name, count, decode, encode, execute, fetch, micros, without_nul};
 use crate::{Store, StoreError};
 
 impl Store {
@@ -177,5 +177,5 @@ impl Store {
 }
 
 fn document(item: &ReviewItem) -> Result<String, StoreError> {
-    Ok(encode("a review item", item)?.replace("\\u0000", "\u{FFFD}"))
+    encode("a review item", item).map(|text| without_nul(&text).into_owned())
 }

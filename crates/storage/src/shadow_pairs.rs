@@ -5,7 +5,7 @@ use llmops_domain::canary::{ClusterTotals, Evidence, PairStatus, PairVerdict, Sh
 use llmops_domain::id::{CanaryId, ProjectId};
 
 use crate::canaries::{hour, key_of, lock, skip};
-use crate::db::{Tx, check_name, decode, encode, execute, fetch, micros};
+use crate::db::{Tx, check_name, decode, encode, execute, fetch, micros, without_nul};
 use crate::{Store, StoreError};
 
 /// Which pairs are meant. Everything that is set must hold.
@@ -213,7 +213,6 @@ async fn add_up(
     Ok(())
 }
 
-/// PostgreSQL has no NUL in texts; a prompt may have one, escaped, and loses it.
 fn document(pair: &ShadowPair) -> Result<String, StoreError> {
-    Ok(encode("a pair", pair)?.replace("\\u0000", "\u{FFFD}"))
+    encode("a pair", pair).map(|text| without_nul(&text).into_owned())
 }

@@ -6,7 +6,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use llmops_domain::experiment::assignment::Exposure;
@@ -34,7 +34,8 @@ enum Work {
 /// What was handed over, and the way to the writer.
 pub(crate) struct Exposures {
     hasher: RandomState,
-    seen: Box<[AtomicU64]>,
+    /// Made when the first unit is asked for: two megabytes are much to a server without experiments.
+    seen: LazyLock<Box<[AtomicU64]>>,
     known: Mutex<Known>,
     queue: mpsc::UnboundedSender<Work>,
     waiting: std::sync::Arc<AtomicUsize>,
@@ -54,7 +55,7 @@ impl Exposures {
         let (queue, receiver) = mpsc::unbounded_channel();
         Self {
             hasher: RandomState::new(),
-            seen: (0..SEEN).map(|_| AtomicU64::new(0)).collect(),
+            seen: LazyLock::new(|| (0..SEEN).map(|_| AtomicU64::new(0)).collect()),
             known: Mutex::default(),
             queue,
             waiting: std::sync::Arc::default(),

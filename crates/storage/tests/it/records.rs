@@ -112,12 +112,30 @@ async fn records_go_by_user_and_by_age() {
 }
 
 #[tokio::test]
-async fn a_nul_in_a_body_does_not_stop_a_batch() {
+async fn a_nul_does_not_stop_a_batch() {
     on_backends(async |store| {
-        let odd = RequestRecord { request_body: Some("a\0b".to_owned()), ..record(1, "ana") };
+        let mut odd = RequestRecord { request_body: Some("a\0b".to_owned()), ..record(1, "a\0na") };
+        (odd.session, odd.trace_id, odd.model) = (Some("\0".to_owned()), Some("t\0".to_owned()), "sim/\0".to_owned());
         store.append_records(&[(project(), odd), (project(), record(2, "ana"))]).await.unwrap();
         let stored = store.list_records(&project(), &RecordFilter::default(), 10).await.unwrap();
         assert_eq!(stored[1].request_body.as_deref(), Some("a\u{FFFD}b"));
+        let theirs = RecordFilter { user: Some("a\0na".to_owned()), ..RecordFilter::default() };
+        assert_eq!(ids(&store.list_records(&project(), &theirs, 10).await.unwrap()), ["1"]);
+        assert_eq!(store.erase_records_of_user(&project(), "a\0na").await.unwrap(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_about_escapes_is_stored_as_it_is() {
+    let bodies = [r"what is \u0000 in JSON?", r"\\u0000", r"\\\u0000\", r#"{"text": "\u0000"}"#];
+    on_backends(async |store| {
+        for (number, body) in bodies.into_iter().enumerate() {
+            let number = i64::try_from(number).unwrap();
+            let asked = RequestRecord { request_body: Some(body.to_owned()), ..record(number, "ana") };
+            store.append_records(&[(project(), asked.clone())]).await.unwrap();
+            assert_eq!(store.get_record(&project(), &asked.id).await.unwrap(), asked);
+        }
     })
     .await;
 }
