@@ -21,6 +21,15 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// The command, for which a variable of the environment that is empty is as good as absent: that is how CI systems pass on what
+/// was never set.
+pub(crate) fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &clap::Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|arg| if is_empty(&arg) { arg.env(None::<&'static str>) } else { arg })
+        .mut_subcommands(without_empty_variables)
+}
+
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct GlobalArgs {

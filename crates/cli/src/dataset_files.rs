@@ -10,6 +10,8 @@ use serde_json::Value;
 
 /// Longest line that is read.
 const MAX_LINE: u64 = 8 << 20;
+/// What some editors begin files with.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// The format of a file with samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -36,6 +38,14 @@ pub(crate) enum ReadError {
     /// A line without end.
     #[error("line {0} is longer than {MAX_LINE} bytes")]
     LongLine(u64),
+    /// A line that is no text.
+    #[error("line {line} is no UTF-8 text, from its byte {byte} on: save the file as UTF-8")]
+    NotUtf8 {
+        /// Counted from 1.
+        line: u64,
+        /// Of the line, counted from 1.
+        byte: usize,
+    },
     /// Not JSON, or no list of objects.
     #[error("not a JSON list of objects: {0}")]
     Json(#[from] serde_json::Error),
@@ -90,8 +100,9 @@ fn read_lines<E: From<ReadError>>(mut file: impl BufRead, each: Each<'_, E>) -> 
         if line.len() as u64 > MAX_LINE {
             return Err(ReadError::LongLine(number).into());
         }
-        let text = String::from_utf8_lossy(&line);
-        let text = if number == 1 { text.trim_start_matches('\u{feff}') } else { &text };
+        let text = std::str::from_utf8(&line)
+            .map_err(|error| ReadError::NotUtf8 { line: number, byte: error.valid_up_to() + 1 })?;
+        let text = if number == 1 { text.trim_start_matches(BYTE_ORDER_MARK) } else { text };
         if !text.trim().is_empty() {
             each(number, Record::Line(text.trim()))?;
         }
@@ -102,7 +113,7 @@ fn read_lines<E: From<ReadError>>(mut file: impl BufRead, each: Each<'_, E>) -> 
 fn read_csv<E: From<ReadError>>(file: impl Read, each: Each<'_, E>) -> Result<(), E> {
     let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(file);
     let header = reader.headers().map_err(ReadError::Csv)?.clone();
-    let names: Vec<&str> = header.iter().map(|name| name.trim_start_matches('\u{feff}').trim()).collect();
+    let names: Vec<&str> = header.iter().map(|name| name.trim_start_matches(BYTE_ORDER_MARK).trim()).collect();
     let mut row = csv::StringRecord::new();
     while reader.read_record(&mut row).map_err(ReadError::Csv)? {
         let line = row.position().map_or(0, csv::Position::line);
@@ -123,7 +134,11 @@ fn read_parquet<E: From<ReadError>>(file: File, each: Each<'_, E>) -> Result<(),
 }
 
 /// Reads a JSON list element by element; serde's own list would hold all of it.
-fn read_list<E: From<ReadError>>(file: impl Read, each: Each<'_, E>) -> Result<(), E> {
+fn read_list<E: From<ReadError>>(mut file: impl BufRead, each: Each<'_, E>) -> Result<(), E> {
+    let mark = BYTE_ORDER_MARK.encode_utf8(&mut [0; 4]).len();
+    if file.fill_buf().map_err(ReadError::Io)?.starts_with(BYTE_ORDER_MARK.encode_utf8(&mut [0; 4]).as_bytes()) {
+        file.consume(mark);
+    }
     let mut failure = None;
     let mut deserializer = serde_json::Deserializer::from_reader(file);
     let read = Elements { each, failure: &mut failure }.deserialize(&mut deserializer);

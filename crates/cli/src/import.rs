@@ -56,9 +56,14 @@ impl Seen {
         }
     }
 
+    /// Whether there are samples, none of which has the variable.
+    fn is_unseen(&self, name: &str) -> bool {
+        self.samples > 0 && !self.variables.contains_key(name)
+    }
+
     /// The declaration of a variable. One that some sample does not have is empty there.
     fn declare(&self, name: &str) -> Value {
-        let (kind, count) = self.variables.get(name).copied().unwrap_or((Some("string"), self.samples));
+        let (kind, count) = self.variables.get(name).copied().unwrap_or((Some("string"), 0));
         let kind = kind.unwrap_or("string");
         if count >= self.samples {
             return json!({"name": name, "type": kind, "required": true});
@@ -68,6 +73,16 @@ impl Seen {
         }
         json!({"name": name, "type": kind, "required": false})
     }
+}
+
+/// Whether a template says what to do without the variable: `{{ name | default("x") }}`, `{% if name is defined %}`.
+fn expects_absence(template: &str, name: &str) -> bool {
+    template.match_indices(name).any(|(at, _)| {
+        let rest = template[at + name.len()..].trim_start();
+        let filter = rest.strip_prefix('|').map(str::trim_start);
+        filter.is_some_and(|filter| filter.starts_with("default"))
+            || ["is defined", "is not defined", "is undefined"].iter().any(|test| rest.starts_with(test))
+    })
 }
 
 /// Something that could not be carried over as it was, or that a reader should look at.
@@ -112,11 +127,19 @@ impl Imported {
     /// Adds a prompt's file, declaring the variables that its templates use as the samples have them.
     fn prompt(&mut self, place: &str, path: &str, mut prompt: Map<String, Value>, seen: &Seen) {
         let variables = self.variables(place, &prompt);
-        let declared: Vec<Value> = variables
-            .iter()
-            .filter(|name| !matches!(name.as_str(), "input" | "context"))
-            .map(|name| seen.declare(name))
-            .collect();
+        let templates = Value::Object(prompt.clone()).to_string();
+        let mut declared = Vec::new();
+        for name in variables.iter().filter(|name| !matches!(name.as_str(), "input" | "context")) {
+            let mut variable = seen.declare(name);
+            if seen.is_unseen(name) {
+                self.note(place, format!("no sample has a value for `{name}`: it is empty"));
+                if expects_absence(&templates, name) {
+                    // A default here would hide the template's own.
+                    variable = json!({"name": name, "type": "string", "required": false});
+                }
+            }
+            declared.push(variable);
+        }
         if !declared.is_empty() && !prompt.contains_key("variables") {
             prompt.insert("variables".to_owned(), declared.into());
         }

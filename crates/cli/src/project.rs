@@ -97,8 +97,17 @@ impl Project {
     /// A client of the server where one is named, else of a router in this process over the project's store.
     pub(crate) async fn client(&self, global: &GlobalArgs) -> Outcome<Client> {
         if let Some(server) = &global.server {
-            let client = crate::http::client()?;
-            return Ok(Client::http(client, server, global.api_key.clone()));
+            let server = server.trim();
+            if !["http://", "https://"].iter().any(|scheme| server.starts_with(scheme)) {
+                let hint = format!("write http://HOST:PORT or https://HOST, such as http://{server}");
+                return Err(Failure::usage(format!("`{server}` is no address of a server")).hint(hint));
+            }
+            // A line's end comes along where a secret is read from a file.
+            let key = global.api_key.as_deref().map(str::trim);
+            if key.is_some_and(|key| !key.chars().all(|c| c.is_ascii_graphic())) {
+                return Err(Failure::usage("the key for the server has characters that no key has"));
+            }
+            return Ok(Client::http(crate::http::client()?, server, key.map(str::to_owned)));
         }
         Ok(local::client(llmops_server::router(self.open(global).await?)))
     }

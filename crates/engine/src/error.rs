@@ -153,8 +153,13 @@ fn store_body(error: &StoreError) -> ErrorBody {
         StoreError::Transition(_) => ErrorCode::InvalidTransition,
         StoreError::Invalid(_) => ErrorCode::InvalidContent,
         StoreError::Unavailable(_) => {
-            return ErrorBody::new(ErrorCode::StoreUnavailable, "the store cannot be reached at the moment")
-                .hint("send the request again after the time that `retry-after` names");
+            let message = "the store cannot be reached at the moment";
+            return match error.file_trouble() {
+                Some(trouble) => ErrorBody::new(ErrorCode::StoreUnavailable, format!("{message}: {trouble}"))
+                    .hint("look after the disk and the folder of the store, then try again"),
+                None => ErrorBody::new(ErrorCode::StoreUnavailable, message)
+                    .hint("try again in a moment; over HTTP, `retry-after` says when"),
+            };
         }
         StoreError::Open(_) | StoreError::Corrupt(_) | StoreError::Db(_) => {
             return ErrorBody::new(ErrorCode::Internal, "the store failed");

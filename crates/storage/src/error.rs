@@ -103,6 +103,19 @@ impl StoreError {
         }
     }
 
+    /// What keeps SQLite from its file, where that is what is wrong: nobody mends it by waiting.
+    pub fn file_trouble(&self) -> Option<&'static str> {
+        let Self::Unavailable(error) = self else { return None };
+        let code = error.as_database_error()?.code()?;
+        match code.parse::<u32>().ok()? & 0xFF {
+            8 => Some("its file is read-only"),
+            10 => Some("its disk does not read or write"),
+            13 => Some("its disk is full"),
+            14 => Some("its file cannot be opened"),
+            _ => None,
+        }
+    }
+
     /// Whether the same call may succeed later: the store is away, and was not closed by us.
     pub(crate) fn may_pass(&self) -> bool {
         let closed = |e: &sqlx::Error| matches!(e, sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed);

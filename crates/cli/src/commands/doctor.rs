@@ -188,6 +188,10 @@ async fn store(installation: &Installation<'_>) -> Vec<Finding> {
     if global.server.is_none() && global.database.is_none() {
         let path = project.folder.join(STATE_FOLDER).join("llmops.db");
         if !path.exists() {
+            let place = path.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(&project.folder);
+            if let Err(error) = rustix::fs::access(place, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
+                return vec![Finding::fail(format!("{} cannot be made: {error}", path.display()))];
+            }
             return vec![Finding::ok(format!(
                 "{} does not exist yet; the first command that needs it makes it",
                 path.display()

@@ -80,14 +80,20 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N")]
     tokens_per_day: Option<u64>,
     /// USD in a minute, by the price table
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", value_parser = usd)]
     cost_per_minute: Option<f64>,
     /// USD in a day
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", value_parser = usd)]
     cost_per_day: Option<f64>,
     /// USD in a calendar month: the budget
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", value_parser = usd)]
     cost_per_month: Option<f64>,
+}
+
+/// JSON has no NaN and no infinity: the limit would be lost on the way.
+fn usd(text: &str) -> Result<f64, String> {
+    let usd: f64 = text.parse().map_err(|_| "expected a number of USD, such as 2.50".to_owned())?;
+    if usd.is_finite() { Ok(usd) } else { Err("expected a finite number of USD".to_owned()) }
 }
 
 impl From<LimitArgs> for Limits {

@@ -333,7 +333,9 @@ impl Reader {
         let given = input.get("messages").and_then(Value::as_array).cloned().unwrap_or_default();
         for message in &given {
             let role = message.get("role").map_or_else(|| "user".to_owned(), as_text);
-            let (text, arguments) = content(message.get("content").unwrap_or(&Value::Null));
+            let blocks = message.get("content").unwrap_or(&Value::Null);
+            self.note_left_out(place, blocks);
+            let (text, arguments) = content(blocks);
             variables.extend(arguments);
             if !text.is_empty() {
                 messages.push(json!({"role": role, "content": text}));
@@ -350,6 +352,7 @@ impl Reader {
         if !variables.is_empty() {
             sample.insert("variables".to_owned(), Value::Object(variables));
         }
+        self.note_left_out(place, line.get("output").unwrap_or(&Value::Null));
         if let Some(expected) = line.get("output").map(output).filter(|text| !text.is_empty()) {
             sample.insert("expected_output".to_owned(), json!([expected]));
         }
@@ -358,6 +361,16 @@ impl Reader {
         }
         sample.insert("source".to_owned(), "tensorzero".into());
         sample
+    }
+
+    /// Blocks that hold no text, such as calls of tools: the sample asks without them.
+    fn note_left_out(&mut self, place: &str, blocks: &Value) {
+        for block in blocks.as_array().into_iter().flatten() {
+            let kind = block.get("type").and_then(Value::as_str).unwrap_or("text");
+            if !matches!(kind, "text" | "raw_text" | "template") {
+                self.imported.note(place, format!("a block `{kind}` is left out: the sample is asked without it"));
+            }
+        }
     }
 }
 

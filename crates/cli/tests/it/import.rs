@@ -124,6 +124,37 @@ fn langfuses_exports_become_prompts_and_a_dataset() {
 }
 
 #[test]
+fn promptfoos_variables_may_be_absent_and_hold_others() {
+    let config = r#"
+prompts: ["{{ greeting }}, {{ place | default('here') }}: {{ q }}"]
+providers: [echo]
+tests: [{vars: {lang: pt, q: "L {{lang}} of {{ n }}, {{ other }}", n: 2}, assert: [{type: contains, value: "here: L pt of 2"}]}]
+"#;
+    let project = Project::new(&[("p.yaml", config)]);
+    let imported = import(&project, &["promptfoo", "p.yaml"]);
+    let found = notes(&imported);
+    holds(&found, &["no sample has a value for `greeting`: it is empty", "no sample has a value for `place`"]);
+    let made = project.path("made/llmops.yaml").display().to_string();
+    let samples = lines(&project, "made/datasets/tests.jsonl");
+    assert_eq!(samples[0]["variables"]["q"], "L pt of 2, {{ other }}");
+    project.expect(0, &["--config", &made, "eval", "--output", "scores.json"]);
+    assert_eq!(serde_json::from_str::<Value>(&project.read("scores.json")).unwrap()["pass_rate"], 1.0);
+}
+
+#[test]
+fn tensorzeros_blocks_without_text_are_named() {
+    let toml =
+        "[functions.f]\ntype=\"chat\"\n[functions.f.variants.o]\ntype=\"chat_completion\"\nmodel=\"dummy::good\"\n";
+    let sample = r#"{"function_name": "f", "input": {"messages": [
+        {"role": "user", "content": "tempo?"},
+        {"role": "assistant", "content": [{"type": "tool_call", "id": "1", "name": "clima", "arguments": "{}"}]}]},
+        "output": [{"type": "text", "text": "Sol"}]}"#;
+    let project = Project::new(&[("t.toml", toml), ("d.jsonl", &sample.replace('\n', ""))]);
+    let imported = import(&project, &["tensorzero", "t.toml", "--dataset", "d.jsonl"]);
+    holds(&notes(&imported), &["a block `tool_call` is left out"]);
+}
+
+#[test]
 fn tensorzeros_functions_become_prompts_and_targets() {
     let project = Project::new(&[]);
     let config = fixture("tensorzero/tensorzero.toml");
@@ -175,4 +206,34 @@ fn what_is_there_is_kept_and_what_is_wrong_is_named() {
     check(&["import", "promptfoo", "nowhere.yaml", "--output", "x"], "nowhere.yaml");
     check(&["import", "tensorzero", "broken.toml", "--output", "x"], "no TOML");
     check(&["import", "langfuse", "none.json", "--output", "x"], "neither a prompt nor an item");
+}
+
+#[test]
+fn text_that_is_none_is_no_dataset_and_a_mark_at_its_begin_is_no_text() {
+    let project = Project::new(&[
+        ("marked.json", "\u{feff}[{\"id\": \"1\", \"input\": \"What is this thing?\"}]"),
+        ("marked.jsonl", "\u{feff}{\"id\": \"1\", \"input\": \"What is this thing?\"}\n"),
+    ]);
+    for file in ["marked.json", "marked.jsonl"] {
+        project.expect(0, &["dataset", "import", file]);
+    }
+    std::fs::write(
+        project.path("latin.jsonl"),
+        b"{\"id\": \"1\", \"input\": \"What?\"}\n{\"input\": \"Qual \xe9?\"}\n",
+    )
+    .unwrap();
+    let said = project.expect(1, &["dataset", "import", "latin.jsonl"]);
+    assert!(said.err.contains("line 2 is no UTF-8 text, from its byte 17 on"), "{}", said.err);
+}
+
+#[test]
+fn empty_variables_are_absent_and_addresses_are_looked_at() {
+    let project = Project::new(&[]);
+    let mut command = project.command(&["run", "list"]);
+    for name in ["LLMOPS_SERVER", "LLMOPS_DATABASE_URL", "LLMOPS_API_KEY", "LLMOPS_QUEUE_LEASE"] {
+        command.env(name, "");
+    }
+    assert!(command.output().unwrap().status.success());
+    let said = project.expect(2, &["run", "list", "--server", "localhost:21400"]);
+    assert!(said.err.contains("such as http://localhost:21400"), "{}", said.err);
 }

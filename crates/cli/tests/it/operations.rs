@@ -186,6 +186,13 @@ fn the_configuration_is_read_again() {
     while ask() != "one" {
         assert!(begun.elapsed() < Duration::from_secs(20), "the signal changed nothing");
     }
+    project.expect(0, &["deploy", "bot", "--model", "sim/m"]);
+    project.write("llmops.yaml", &yaml("").replace("sim:", "simulated:"));
+    let (status, body) = reload();
+    assert_eq!(
+        (status, &body["error"]["problems"][0]["message"]),
+        (422, &json!("bot in production is answered by sim/m"))
+    );
     server.signal("TERM");
     assert_eq!(server.ended(), 0);
 }

@@ -77,7 +77,7 @@ pub fn scores_json_schema() -> schemars::Schema {
 }
 
 fn put_interval(intervals: &mut BTreeMap<String, [f64; 2]>, name: &str, of: &Estimate) {
-    if of.lower.is_finite() && of.upper.is_finite() {
+    if format::has_interval(of) {
         intervals.insert(name.to_owned(), [of.lower, of.upper]);
     }
 }
@@ -298,11 +298,16 @@ pub fn headline(report: &GateReport) -> String {
     }
 }
 
-/// How many samples passed: `34 of 50 samples passed (68.0 %), 2 errored`; null before there are results.
+/// How many samples passed: `34 of 50 samples passed (68.0 %), 2 errored`. With several trials a sample passes when all of its
+/// trials do, and the rate is one of trials: `1 of 8 samples passed every time, 37.5 % of trials`.
 pub fn passed_text(results: &RunResults) -> String {
     let mut text = format!("{} of {} passed", results.passed_samples, format::count(results.total_samples, "sample"));
-    if results.pass_rate.value.is_finite() && results.pass_rate.n > 0 {
-        let _ = write!(text, " ({})", format::percent(results.pass_rate.value));
+    let rate = results.pass_rate;
+    if rate.value.is_finite() && rate.n > 0 {
+        let is_of_samples = (rate.value * rate.n as f64 - results.passed_samples as f64).abs() < 0.5;
+        let percent = format::percent(rate.value);
+        let _ =
+            if is_of_samples { write!(text, " ({percent})") } else { write!(text, " every time, {percent} of trials") };
     }
     if results.errored_samples > 0 {
         let _ = write!(text, ", {} errored", results.errored_samples);

@@ -262,7 +262,8 @@ fn estimate(mean: &ClusterMean, bounded: bool) -> Result<Option<Estimate>, Error
         return Ok(None);
     }
     // Trials of one sample are no independent observations: samples count.
-    Ok(Some(Estimate { n: mean.clusters(), ..to_domain(&mean.estimate(LEVEL)?, bounded) }))
+    let of_samples = llmops_stats::Estimate { n: mean.clusters(), ..mean.estimate(LEVEL)? };
+    Ok(Some(to_domain(&of_samples, bounded)))
 }
 
 /// Wilson's interval where every sample has one trial (the t-interval has no width at 0 % and 100 %), else clustered.
@@ -277,9 +278,11 @@ fn pass_rate(passes: &ClusterMean, single: bool) -> Result<Option<Estimate>, Err
     Ok(Some(to_domain(&proportion::wilson(rate, LEVEL)?, true)))
 }
 
-/// A statistics estimate as the API shows it; scores keep to [0, 1].
+/// A statistics estimate as the API shows it; scores keep to [0, 1]. Several samples without an interval are a mean of parts of
+/// which one has a single sample: nothing but these ends is known of it.
 pub(crate) fn to_domain(estimate: &llmops_stats::Estimate, bounded: bool) -> Estimate {
-    let (lower, upper) = estimate.interval.map_or((estimate.value, estimate.value), |i| (i.low, i.high));
+    let unknown = if bounded && estimate.n > 1 { (0.0, 1.0) } else { (estimate.value, estimate.value) };
+    let (lower, upper) = estimate.interval.map_or(unknown, |i| (i.low, i.high));
     let clamp = |x: f64| if bounded { x.clamp(0.0, 1.0) } else { x };
     Estimate { value: estimate.value, n: estimate.n, lower: clamp(lower), upper: clamp(upper) }
 }

@@ -138,6 +138,9 @@ impl TextScorer {
             Self::Levenshtein => needs_reference(levenshtein(output, references)),
             Self::TokenF1 => needs_reference(token_f1(output, references)),
             Self::Rouge(rouge) => {
+                if let Some(unseen) = references.iter().find(|reference| !has_rouge_token(reference)) {
+                    return Err(no_rouge_token(name, unseen));
+                }
                 let best = references
                     .iter()
                     .map(|reference| rouge.score_pair(&mut scratch.rouge, output, reference)[0].f1)
@@ -152,6 +155,22 @@ impl TextScorer {
             Self::Agent(agent) => agent.score(name, scored),
         }
     }
+}
+
+/// Whether ROUGE sees anything of the text: its tokens are runs of ASCII letters and digits. Of nothing it sees nothing, rightly.
+fn has_rouge_token(text: &str) -> bool {
+    text.trim().is_empty() || text.bytes().any(|byte| byte.is_ascii_alphanumeric())
+}
+
+fn no_rouge_token(name: &str, reference: &str) -> ScoreError {
+    let start: String = reference.trim().chars().take(40).collect();
+    ScoreError::new(
+        format!("{name}: the expected output has no letters a to z and no digits"),
+        format!(
+            "`{name}` sees only the letters a to z and digits, and the expected output `{start}` has none: use `chrf`, \
+             `token_f1` or an embedding for this language"
+        ),
+    )
 }
 
 fn plain(score: f64) -> MetricScore {
@@ -172,4 +191,19 @@ fn score_refusal(expect: Option<RefusalExpectation>, output: &str, references: &
         _ => None,
     };
     MetricScore { score: if reason.is_none() { 1.0 } else { 0.0 }, reason, detail: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_rouge_sees_something_of() {
+        let check = |text: &str, expected: bool| assert_eq!(has_rouge_token(text), expected, "{text}");
+        check("free shipping", true);
+        check("送料は30日間無料です。", true);
+        check("送料は無料です。", false);
+        check("Доставка бесплатна.", false);
+        check("", true);
+    }
 }

@@ -124,6 +124,7 @@ impl Reloader {
             let message = format!("{CONFIG_FILE} is {}", if next.has_config { "new" } else { "gone" });
             return Err(ErrorBody::new(ErrorCode::InvalidContent, message).hint("start the server again"));
         }
+        self.refuse_orphans(&before.config, &next.config).await?;
         let (options, providers) = next.reconfigured().map_err(told)?;
         // What needs a restart is as it was, for whoever looks.
         next.config.server = before.config.server.clone();
@@ -140,6 +141,30 @@ impl Reloader {
         self.start_probes();
         self.keep_schedules().await;
         Ok(answer)
+    }
+
+    /// Refuses a configuration without a provider that answers for a live deployment: its calls would fail from now on.
+    async fn refuse_orphans(&self, before: &Config, next: &Config) -> Result<(), ErrorBody> {
+        let live = self.ops.live_deployments().await.map_err(|error| error.to_body())?;
+        let orphan = |model: &str| {
+            let provider = model.split('/').next().unwrap_or_default();
+            before.providers.contains_key(provider) && !next.providers.contains_key(provider)
+        };
+        let problems: Vec<Problem> = live
+            .iter()
+            .filter(|live| orphan(&live.manifest.model))
+            .map(|live| {
+                let (name, environment) = (&live.deployment.name, &live.deployment.environment);
+                let message = format!("{name} in {environment} is answered by {}", live.manifest.model);
+                Problem { line: None, field: Some("providers".to_owned()), message }
+            })
+            .collect();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let message = format!("{CONFIG_FILE} leaves out providers of live deployments, and the old one stays");
+        let hint = "deploy another model in their place first, or start the server again if they may fail";
+        Err(ErrorBody { problems, ..ErrorBody::new(ErrorCode::InvalidContent, message).hint(hint) })
     }
 
     /// Ends what it started.
@@ -162,11 +187,15 @@ fn changes(before: &Config, next: &Config) -> (Vec<String>, Vec<String>) {
         Ok(Value::Object(sections)) => sections,
         _ => serde_json::Map::new(),
     };
+    // Secrets are not written out: a section may differ in them alone.
+    let in_secrets =
+        [("providers", before.providers != next.providers), ("channels", before.channels != next.channels)];
+    let differs = |name: &str| in_secrets.contains(&(name, true));
     let (before, next) = (sections(before), sections(next));
     let mut names: Vec<&String> = before.keys().chain(next.keys()).collect();
     names.sort();
     names.dedup();
-    let changed = names.into_iter().filter(|name| before.get(*name) != next.get(*name)).cloned();
+    let changed = names.into_iter().filter(|name| before.get(*name) != next.get(*name) || differs(name)).cloned();
     changed.partition(|name| !RESTART.contains(&name.as_str()))
 }
 
@@ -196,6 +225,12 @@ mod tests {
             );
         };
         check("version: 1\nproject: p\n", &[], &[]);
+        let secret = |key: &str| {
+            config(&format!(
+                "providers: {{a: {{kind: openai, api_key: {key}}}}}\nchannels: {{b: {{kind: slack, url: 'https://h/{key}'}}}}\n"
+            ))
+        };
+        assert_eq!(changes(&secret("old"), &secret("new")).0, ["channels", "providers"]);
         check(
             "version: 1\nproject: p\nproviders: {a: {kind: simulator}}\ngate: {overall_min: 0.9}\n",
             &["gate", "providers"],

@@ -12,6 +12,10 @@ use crate::project::read_text;
 
 /// Most tests that lists of values may become.
 const MAX_CASES: usize = 100_000;
+/// How often values are put into values.
+const ROUNDS: usize = 5;
+/// A value that grew longer than this is put in no more.
+const LONG: usize = 1 << 20;
 
 /// A test, or what is laid under all of them.
 #[derive(Debug, Clone, Default)]
@@ -58,7 +62,7 @@ impl Reader {
         let mut cases = Vec::new();
         for case in found {
             let case = case.over(default);
-            cases.extend(case.combinations());
+            cases.extend(case.combinations().into_iter().map(Case::resolved));
             if cases.len() > MAX_CASES {
                 return Err(Failure::usage(format!("the lists of values make more than {MAX_CASES} tests")));
             }
@@ -290,6 +294,24 @@ impl Case {
         }
     }
 
+    /// The test with the variables in the values of its variables put in, as promptfoo does, which goes as many rounds.
+    fn resolved(mut self) -> Self {
+        for _ in 0..ROUNDS {
+            let before = self.vars.clone();
+            for value in self.vars.values_mut() {
+                if let Value::String(text) = value
+                    && text.len() < LONG
+                {
+                    *text = filled(text, &before);
+                }
+            }
+            if self.vars == before {
+                break;
+            }
+        }
+        self
+    }
+
     /// A test for each combination of the values that are lists.
     fn combinations(self) -> Vec<Self> {
         let mut cases = vec![self.clone()];
@@ -313,6 +335,23 @@ impl Case {
         }
         cases
     }
+}
+
+/// The text with each `{{ name }}` of a variable with a plain value replaced by it. Whatever else stands in braces stays.
+fn filled(text: &str, vars: &Map<String, Value>) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, inner, behind)) = rest
+        .split_once("{{")
+        .and_then(|(before, from)| from.split_once("}}").map(|(inner, behind)| (before, inner, behind)))
+    {
+        out.push_str(before);
+        match vars.get(inner.trim()) {
+            Some(value @ (Value::String(_) | Value::Number(_) | Value::Bool(_))) => out.push_str(&as_text(value)),
+            _ => out.extend(["{{", inner, "}}"]),
+        }
+        rest = behind;
+    }
+    out + rest
 }
 
 /// A test as a sample.
