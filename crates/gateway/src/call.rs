@@ -11,14 +11,17 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 use llmops_domain::record::CallOutcome;
 use llmops_providers::ProviderError;
-use llmops_providers::http_client::{AnswerBody, Endpoint, MAX_RESPONSE_BYTES, retry_after};
+use llmops_providers::http_client::{Endpoint, MAX_RESPONSE_BYTES, retry_after};
+use llmops_providers::secrets::Secrets;
 use llmops_providers::upstream::Upstream;
 use tokio::time::Instant;
 
 use crate::attempts::Attempts;
 use crate::error::GatewayError;
 use crate::gateway::let_go;
+use crate::incoming::{Incoming, Unreadable};
 use crate::recorder::CallWatch;
+use crate::unpack::UnpackError;
 
 /// The most that is waited before an attempt, without a word of the provider; half of it is drawn at random.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -90,9 +93,9 @@ impl Patience {
 pub(crate) struct Opened {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    /// Its first piece; absent where the body is empty.
+    /// Its first piece; absent where the body is empty, and where it is an error.
     pub(crate) first: Option<Bytes>,
-    pub(crate) rest: AnswerBody,
+    pub(crate) rest: Incoming,
 }
 
 /// What asking a place came to.
@@ -194,22 +197,32 @@ async fn open(place: &Place<'_>, headers: &HeaderMap) -> Result<Opened, Provider
         outgoing.insert(name.clone(), value.clone());
     }
     let response = pin!(place.upstream.client().open(place.endpoint, request)).await?;
-    let (mut parts, mut rest) = response.into_parts();
-    let first = match next_piece(&mut rest).await {
-        None => None,
-        Some(Ok(piece)) => Some(let_go(piece)),
-        Some(Err(error)) => {
-            return Err(ProviderError::Cut { endpoint: place.endpoint.name(), cause: error.to_string() });
-        }
-    };
-    if parts.status.is_success() && !is_plausible(first.as_deref().unwrap_or_default(), rest.is_end_stream()) {
-        let message = "neither JSON nor a stream of events";
-        return Err(place.endpoint.format_error(message, first.as_deref().unwrap_or_default()));
-    }
+    let (mut parts, body) = response.into_parts();
     for name in NOT_ANSWERED {
         parts.headers.remove(name);
     }
+    if !parts.status.is_success() {
+        let rest = Incoming::new(&mut parts.headers, body, Secrets::default());
+        return Ok(Opened { status: parts.status, headers: parts.headers, first: None, rest });
+    }
+    let mut rest = Incoming::new(&mut parts.headers, body, place.endpoint.secrets.clone());
+    let first = match next_piece(&mut rest).await {
+        None => None,
+        Some(Ok(piece)) => Some(let_go(piece)),
+        Some(Err(error)) => return Err(unreadable(&error, place.endpoint)),
+    };
+    if !is_plausible(first.as_deref().unwrap_or_default(), rest.is_end_stream()) {
+        let message = "neither JSON nor a stream of events";
+        return Err(place.endpoint.format_error(message, first.as_deref().unwrap_or_default()));
+    }
     Ok(Opened { status: parts.status, headers: parts.headers, first, rest })
+}
+
+fn unreadable(error: &Unreadable, endpoint: &Endpoint) -> ProviderError {
+    match error {
+        Unreadable::BrokenOff(error) => ProviderError::Cut { endpoint: endpoint.name(), cause: error.to_string() },
+        Unreadable::Packed(error) => endpoint.format_error(error.to_string(), b""),
+    }
 }
 
 /// Whether the beginning of a success looks like one: JSON, or a stream of events. What is garbage from its first byte on
@@ -232,7 +245,7 @@ fn is_plausible(first: &[u8], is_all: bool) -> bool {
     }
 }
 
-async fn next_piece(body: &mut AnswerBody) -> Option<Result<Bytes, hyper::Error>> {
+async fn next_piece(body: &mut Incoming) -> Option<Result<Bytes, Unreadable>> {
     loop {
         match body.frame().await? {
             Ok(frame) => {
@@ -247,26 +260,31 @@ async fn next_piece(body: &mut AnswerBody) -> Option<Result<Bytes, hyper::Error>
     }
 }
 
-/// The whole body of an error, with what must not be seen taken out of it.
-pub(crate) async fn whole_error(mut opened: Opened, endpoint: &Endpoint, deadline: Instant) -> (Response<()>, Bytes) {
-    let mut body = opened.first.take().map(|first| first.to_vec()).unwrap_or_default();
-    // An error that hangs is as good as what is there of it.
+/// The whole body of an error, with what must not be seen taken out of it, or why it cannot be read.
+pub(crate) async fn whole_error(
+    mut opened: Opened,
+    endpoint: &Endpoint,
+    deadline: Instant,
+) -> (Response<()>, Result<Bytes, UnpackError>) {
+    let mut body = Vec::new();
+    // An error that hangs or breaks off is as good as what is there of it.
     let deadline = deadline.min(Instant::now() + ERROR_PATIENCE);
-    while let Ok(Some(Ok(piece))) = tokio::time::timeout_at(deadline, next_piece(&mut opened.rest)).await {
-        body.extend_from_slice(&piece);
-        if body.len() > MAX_ERROR {
-            break;
+    let read = loop {
+        match tokio::time::timeout_at(deadline, next_piece(&mut opened.rest)).await {
+            Ok(Some(Ok(piece))) if body.len() < MAX_ERROR => body.extend_from_slice(&piece),
+            Ok(Some(Err(Unreadable::Packed(error)))) => break Err(error),
+            _ => break Ok(()),
         }
-    }
-    let body = match String::from_utf8(body) {
+    };
+    let redacted = |body| match String::from_utf8(body) {
         Ok(text) => Bytes::from(endpoint.redact(text)),
-        Err(error) => Bytes::from(error.into_bytes()),
+        Err(error) => endpoint.secrets.cover(error.into_bytes().into()),
     };
     let mut response = Response::new(());
     *response.status_mut() = opened.status;
     *response.headers_mut() = opened.headers;
     response.headers_mut().remove(header::CONTENT_LENGTH);
-    (response, body)
+    (response, read.map(|()| redacted(body)))
 }
 
 /// The whole body, until the deadline.
@@ -278,8 +296,7 @@ pub(crate) async fn whole(opened: &mut Opened, endpoint: &Endpoint, deadline: In
     let reading = async {
         let mut body = first.to_vec();
         while let Some(piece) = next_piece(&mut opened.rest).await {
-            let cut = |error: hyper::Error| ProviderError::Cut { endpoint: endpoint.name(), cause: error.to_string() };
-            body.extend_from_slice(&piece.map_err(cut)?);
+            body.extend_from_slice(&piece.map_err(|error| unreadable(&error, endpoint))?);
             if body.len() > MAX_RESPONSE_BYTES {
                 return Err(ProviderError::TooLarge { endpoint: endpoint.name(), limit: MAX_RESPONSE_BYTES });
             }

@@ -33,6 +33,8 @@ pub(crate) const PROVIDER_KEY: &str = "sk-provider-0123456789";
 pub(crate) enum Step {
     /// Sends these bytes.
     Send(String),
+    /// Sends bytes that are no text.
+    SendRaw(Vec<u8>),
     /// Waits until the test says go on.
     Wait,
     /// Closes with a reset where there is something unread, else in order.
@@ -108,6 +110,11 @@ async fn play(
             match step {
                 Step::Send(bytes) => {
                     if stream.write_all(bytes.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+                Step::SendRaw(bytes) => {
+                    if stream.write_all(bytes).await.is_err() {
                         return;
                     }
                 }
