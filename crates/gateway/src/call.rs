@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 use llmops_domain::record::CallOutcome;
@@ -32,8 +32,16 @@ const ERROR_PATIENCE: Duration = Duration::from_secs(5);
 /// Most bytes of an error that are read to look for keys in it.
 const MAX_ERROR: usize = 1 << 20;
 
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+/// Prefix of the headers in which the gateway is told something, and tells.
+const OURS: &str = "x-llmops-";
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Bodies are read for the records, so they come as they are.
+const PLAIN: HeaderValue = HeaderValue::from_static("identity");
+
 /// Headers of the caller that go no further: those of the connection, those that say who calls, and ours.
-const KEPT_BACK: [HeaderName; 14] = [
+const KEPT_BACK: [HeaderName; 18] = [
     header::AUTHORIZATION,
     header::COOKIE,
     header::HOST,
@@ -46,16 +54,22 @@ const KEPT_BACK: [HeaderName; 14] = [
     header::EXPECT,
     header::PROXY_AUTHORIZATION,
     header::FORWARDED,
-    // Bodies are read for the records, so they come as they are.
-    header::ACCEPT_ENCODING,
     header::ORIGIN,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    // What is sent is ours, and said below.
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::ACCEPT_ENCODING,
 ];
 const KEPT_BACK_NAMES: [&str; 4] = ["x-api-key", "api-key", "x-goog-api-key", "x-real-ip"];
-const KEPT_BACK_PREFIXES: [&str; 3] = ["x-llmops-", "x-forwarded-", "sec-"];
+const KEPT_BACK_PREFIXES: [&str; 3] = [OURS, "x-forwarded-", "sec-"];
 
 /// Headers of the provider that go no further.
-const NOT_ANSWERED: [HeaderName; 6] = [
+const NOT_ANSWERED: [HeaderName; 8] = [
     header::CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
     header::TRANSFER_ENCODING,
     header::TRAILER,
     header::UPGRADE,
@@ -120,7 +134,36 @@ pub(crate) fn outgoing(theirs: &HeaderMap) -> HeaderMap {
             headers.append(name.clone(), value.clone());
         }
     }
+    for value in theirs.get_all(header::CONNECTION) {
+        remove_named(value, &mut headers);
+    }
+    headers.insert(header::CONTENT_TYPE, JSON);
+    headers.insert(header::ACCEPT_ENCODING, PLAIN);
     headers
+}
+
+/// Removes the headers that a value of `connection` says to be about the connection.
+fn remove_named(connection: &HeaderValue, headers: &mut HeaderMap) {
+    for name in connection.to_str().unwrap_or_default().split(',') {
+        headers.remove(name.trim());
+    }
+}
+
+/// Leaves only those headers of a provider that are the caller's business.
+fn for_the_caller(headers: &mut HeaderMap) {
+    let names_none = |value: &&HeaderValue| matches!(value.as_bytes(), b"keep-alive" | b"Keep-Alive" | b"close");
+    let naming: Vec<_> =
+        headers.get_all(header::CONNECTION).iter().filter(|value| !names_none(value)).cloned().collect();
+    for value in &naming {
+        remove_named(value, headers);
+    }
+    for name in NOT_ANSWERED {
+        headers.remove(name);
+    }
+    // A provider may be another gateway, whose guard and cache are not this one's.
+    while let Some(name) = headers.keys().find(|name| name.as_str().starts_with(OURS)).cloned() {
+        headers.remove(name);
+    }
 }
 
 /// Asks one place until an answer begins or there is no use in asking it again. Every attempt is noted.
@@ -198,9 +241,7 @@ async fn open(place: &Place<'_>, headers: &HeaderMap) -> Result<Opened, Provider
     }
     let response = pin!(place.upstream.client().open(place.endpoint, request)).await?;
     let (mut parts, body) = response.into_parts();
-    for name in NOT_ANSWERED {
-        parts.headers.remove(name);
-    }
+    for_the_caller(&mut parts.headers);
     if !parts.status.is_success() {
         let rest = Incoming::new(&mut parts.headers, body, Secrets::default());
         return Ok(Opened { status: parts.status, headers: parts.headers, first: None, rest });
