@@ -199,8 +199,8 @@ fn json_headers(mut headers: HeaderMap) -> HeaderMap {
 async fn translated(context: Context<'_>, mut opened: Opened, place: &Place<'_>) -> Result<Arrived, Miss> {
     let head = context.head(place.model);
     let asked = context.asked;
-    let is_stream = |value: &HeaderValue| value.as_bytes().starts_with(b"text/event-stream");
-    if asked.stream && opened.headers.get(CONTENT_TYPE).is_some_and(is_stream) {
+    opened.first = opened.first.map(|first| first.slice_ref(call::without_mark(&first)));
+    if asked.stream && call::is_event_stream(&opened.headers) {
         let translation = Translation::new(place.upstream.reader(), EventWriter::new(asked.door, head));
         let mut headers = opened.headers;
         headers.remove(CONTENT_LENGTH);

@@ -124,7 +124,7 @@ pub(crate) enum Reply {
 
 /// The headers that go to a provider.
 pub(crate) fn outgoing(theirs: &HeaderMap) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(theirs.len());
+    let mut headers = HeaderMap::with_capacity(theirs.len() + 2);
     for (name, value) in theirs {
         let text = name.as_str();
         let is_kept_back = KEPT_BACK.contains(name)
@@ -219,6 +219,7 @@ pub(crate) fn refusal(error: &ProviderError, watch: &mut CallWatch) -> GatewayEr
         ProviderError::Timeout { .. } => GatewayError::unavailable(true),
         ProviderError::Status { code: 400 | 422, message, .. } => GatewayError::bad_request(message.clone()),
         ProviderError::Config(_) => GatewayError::misconfigured("the model provider is not set up for this"),
+        ProviderError::Format { .. } | ProviderError::TooLarge { .. } => GatewayError::unreadable(),
         _ => GatewayError::unavailable(false),
     }
 }
@@ -252,7 +253,7 @@ async fn open(place: &Place<'_>, headers: &HeaderMap) -> Result<Opened, Provider
         Some(Ok(piece)) => Some(let_go(piece)),
         Some(Err(error)) => return Err(unreadable(&error, place.endpoint)),
     };
-    if !is_plausible(first.as_deref().unwrap_or_default(), rest.is_end_stream()) {
+    if !is_plausible(first.as_deref().unwrap_or_default(), rest.is_end_stream(), &parts.headers) {
         let message = "neither JSON nor a stream of events";
         return Err(place.endpoint.format_error(message, first.as_deref().unwrap_or_default()));
     }
@@ -268,22 +269,32 @@ fn unreadable(error: &Unreadable, endpoint: &Endpoint) -> ProviderError {
 
 /// Whether the beginning of a success looks like one: JSON, or a stream of events. What is garbage from its first byte on
 /// is not handed to the caller.
-fn is_plausible(first: &[u8], is_all: bool) -> bool {
-    let text = first.trim_ascii_start();
-    let is_event = [&b"data:"[..], b"event:", b"id:", b"retry:", b":"].iter().any(|field| text.starts_with(field));
+fn is_plausible(first: &[u8], is_all: bool, headers: &HeaderMap) -> bool {
+    let text = without_mark(first).trim_ascii_start();
     match text.first() {
-        _ if is_event => true,
         Some(b'{' | b'[') if is_all => serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok(),
-        Some(b'{' | b'[') => true,
+        Some(b'{' | b'[' | b':') => true,
         // White space alone says nothing yet.
         None => !is_all && !first.is_empty(),
+        // A stream that says that it is one may have fields that nobody knows.
+        Some(letter) if letter.is_ascii_alphabetic() && is_event_stream(headers) => true,
         // The name of an event's field may come in pieces.
-        Some(_) => {
-            !is_all
-                && text.len() < 6
-                && [&b"data:"[..], b"event:", b"id:", b"retry:"].iter().any(|f| f.starts_with(text))
-        }
+        Some(_) => [&b"data:"[..], b"event:", b"id:", b"retry:"]
+            .iter()
+            .any(|field| text.starts_with(field) || !is_all && field.starts_with(text)),
     }
+}
+
+/// The bytes without the mark of Unicode that they may begin with.
+pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// Whether the headers say that a stream of events is below them.
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
+    const KIND: &[u8] = b"text/event-stream";
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.as_bytes().get(..KIND.len()));
+    kind.is_some_and(|kind| kind.eq_ignore_ascii_case(KIND))
 }
 
 async fn next_piece(body: &mut Incoming) -> Option<Result<Bytes, Unreadable>> {
@@ -360,19 +371,37 @@ mod tests {
 
     #[test]
     fn garbage_is_told_from_answers() {
-        let check = |first: &str, is_all: bool, expected: bool| {
-            assert_eq!(is_plausible(first.as_bytes(), is_all), expected, "{first:?} {is_all}");
+        let check_of = |kind: &'static str, first: &str, is_all: bool, expected: bool| {
+            let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(kind))].into_iter().collect();
+            assert_eq!(is_plausible(first.as_bytes(), is_all, &headers), expected, "{kind} {first:?} {is_all}");
         };
+        let check = |first: &str, is_all: bool, expected: bool| check_of("application/json", first, is_all, expected);
         check("{\"a\": 1}", true, true);
         check("{\"a\": 1", true, false);
         check("{\"a\": 1", false, true);
+        check("\u{feff}{\"a\": 1}", true, true);
+        check("\u{feff}", false, true);
+        check("\u{feff}", true, false);
         check("data: {}\n\n", true, true);
+        check("\u{feff}data: {}\n\n", false, true);
         check(": ping\n\n", false, true);
         check("da", false, true);
         check("da", true, false);
+        check("dada", false, false);
         check("\n", false, true);
         check("", true, false);
         check("<html>", false, false);
         check("\u{1}\u{2}garbage", true, false);
+        check("foo: bar\ndata: {}\n\n", false, false);
+        let check = |first: &str, expected: bool| {
+            for kind in ["text/event-stream", "Text/Event-Stream; charset=utf-8"] {
+                check_of(kind, first, false, expected);
+            }
+        };
+        check("foo: bar\ndata: {}\n\n", true);
+        check("f", true);
+        check("<html>", false);
+        check("\u{1}\u{2}garbage", false);
+        check_of("text/event", "foo: bar\ndata: {}\n\n", false, false);
     }
 }

@@ -99,6 +99,12 @@ impl GatewayError {
         Self { retry_after: Some(1), ..Self::new(status, "api_error", code, message) }
     }
 
+    /// There was an answer, which is none.
+    pub(crate) fn unreadable() -> Self {
+        let message = "the model provider sent an answer that cannot be read";
+        Self::new(StatusCode::BAD_GATEWAY, "api_error", "upstream_unreadable", message)
+    }
+
     pub(crate) fn misconfigured(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_GATEWAY, "api_error", "provider_misconfigured", message)
     }

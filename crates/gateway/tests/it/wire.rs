@@ -129,6 +129,65 @@ async fn keys_in_streams_are_covered_wherever_pieces_end() {
     assert_eq!(split(&answer).1, whole.replace(PROVIDER_KEY, &"*".repeat(PROVIDER_KEY.len())));
 }
 
+#[tokio::test]
+async fn headers_of_one_connection_stay_on_it() {
+    let headers = "content-type: application/json\r\nconnection: keep-alive, x-hop\r\nkeep-alive: timeout=5\r\nx-hop: \
+                   1\r\nproxy-connection: x\r\nx-llmops-guard: replace\r\nx-llmops-cache: hit\r\nx-other: 1\r\n";
+    let provider = Provider::start(vec![vec![response(200, headers, ANSWER.as_bytes())]]).await;
+    let gateway = Fixture::start(&[("local", &provider.url)], Vec::new()).await;
+    let body = r#"{"model":"local/m","messages":[]}"#;
+    let sent = "connection: x-mine\r\nx-mine: 1\r\nkeep-alive: 5\r\nproxy-connection: keep-alive\r\nx-other: 1\r\n";
+    let answer = gateway.post("/v1/chat/completions", sent, body).await;
+    assert_eq!(split(&answer).1, ANSWER);
+    for (text, name) in [(&answer, "x-hop"), (&answer, "x-llmops-guard"), (&answer, "x-llmops-cache")] {
+        assert_eq!(header(text, name), None, "{name}");
+    }
+    let asked = &provider.requests()[0];
+    assert_eq!(header(asked, "x-mine"), None);
+    for text in [&answer, asked] {
+        assert_eq!(header(text, "keep-alive"), None, "{text}");
+        assert_eq!(header(text, "proxy-connection"), None, "{text}");
+        assert_eq!(header(text, "x-other").as_deref(), Some("1"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_are_json_whatever_the_caller_calls_them() {
+    let provider = Provider::answering(ANSWER).await;
+    let gateway = Fixture::start(&[("local", &provider.url)], Vec::new()).await;
+    let form = "content-type: application/x-www-form-urlencoded\r\ncontent-encoding: identity\r\n";
+    gateway.post("/v1/chat/completions", form, r#"{"model":"local/m","messages":[]}"#).await;
+    let asked = &provider.requests()[0];
+    let types: Vec<_> = asked.lines().filter(|line| line.starts_with("content-type")).collect();
+    assert_eq!(types, ["content-type: application/json"]);
+    assert_eq!(header(asked, "content-encoding"), None);
+}
+
+#[tokio::test]
+async fn answers_may_begin_with_a_mark_or_with_fields_that_nobody_knows() {
+    let marked = format!("\u{feff}{ANSWER}");
+    let json = "content-type: application/json\r\n";
+    let provider = Provider::start(vec![vec![response(200, json, marked.as_bytes())]]).await;
+    let mut gateway = Fixture::start(&[("local", &provider.url)], Vec::new()).await;
+    let answer = gateway.chat(&json!({"model": "local/m", "messages": []})).await;
+    assert_eq!(split(&answer), (200, &*marked));
+    assert_eq!(gateway.record().await.usage.prompt_tokens, 9);
+    let answer = answered("/v1/messages", vec![response(200, json, marked.as_bytes())], false).await;
+    assert!(split(&answer).0 == 200 && answer.contains("Hello."), "{answer}");
+
+    let head = "content-type: text/event-stream\r\n";
+    let event = "data: {\"choices\":[{\"delta\":{\"content\":\"Hello\"},\"finish_reason\":\"stop\"}]}\n\n";
+    for before in ["\u{feff}", "server: x\n", "\u{feff}x\n"] {
+        let events = format!("{before}{event}");
+        let answer = answered("/v1/chat/completions", vec![response(200, head, events.as_bytes())], true).await;
+        assert_eq!(split(&answer), (200, &*events));
+        let answer = answered("/v1/messages", vec![response(200, head, events.as_bytes())], true).await;
+        assert!(answer.contains("\"text\":\"Hello\""), "{before:?}: {answer}");
+    }
+    let answer = answered("/v1/chat/completions", vec![response(200, json, b"<html>")], false).await;
+    assert!(split(&answer).0 == 502 && answer.contains("sent an answer that cannot be read"), "{answer}");
+}
+
 /// The data of a chunked body.
 fn chunks(mut body: &str) -> String {
     let mut all = String::new();
