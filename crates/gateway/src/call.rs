@@ -173,7 +173,10 @@ pub(crate) async fn ask(place: &Place<'_>, headers: &HeaderMap, patience: Patien
         let attempt = pin!(attempt(place, headers, patience.wait())).await;
         match &attempt {
             Ok(opened) => pending.end(Some(opened.status.as_u16()), None),
-            Err(error) => pending.end(None, Some(error.to_string())),
+            Err(error) => {
+                let status = if let ProviderError::Status { code, .. } = error { Some(*code) } else { None };
+                pending.end(status, Some(error.to_string()));
+            }
         }
         let give_up = tries_left == 0 || patience.wait().is_zero();
         let pause = match attempt {
@@ -219,6 +222,9 @@ pub(crate) fn refusal(error: &ProviderError, watch: &mut CallWatch) -> GatewayEr
         ProviderError::Timeout { .. } => GatewayError::unavailable(true),
         ProviderError::Status { code: 400 | 422, message, .. } => GatewayError::bad_request(message.clone()),
         ProviderError::Config(_) => GatewayError::misconfigured("the model provider is not set up for this"),
+        ProviderError::Status { code: 300..=399, .. } => GatewayError::misconfigured(
+            "the model provider redirects to another address, which is not followed: its `base_url` must name that one",
+        ),
         ProviderError::Format { .. } | ProviderError::TooLarge { .. } => GatewayError::unreadable(),
         _ => GatewayError::unavailable(false),
     }
@@ -242,6 +248,11 @@ async fn open(place: &Place<'_>, headers: &HeaderMap) -> Result<Opened, Provider
     }
     let response = pin!(place.upstream.client().open(place.endpoint, request)).await?;
     let (mut parts, body) = response.into_parts();
+    if parts.status.is_redirection() {
+        // Whoever follows it, we or the caller's client, hands keys and questions to an address that nobody configured.
+        let (code, message) = (parts.status.as_u16(), "it redirects to another address".to_owned());
+        return Err(ProviderError::Status { endpoint: place.endpoint.name(), code, message, retry_after: None });
+    }
     for_the_caller(&mut parts.headers);
     if !parts.status.is_success() {
         let rest = Incoming::new(&mut parts.headers, body, Secrets::default());

@@ -4,10 +4,13 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use llmops_domain::deployment::DeploymentSettings;
 use llmops_domain::record::CallOutcome;
 use serde_json::{Value, json};
 
-use crate::support::{ANSWER, Fixture, PROVIDER_KEY, Provider, STREAM_HEAD, Step, header, json_response, piece, split};
+use crate::support::{
+    ANSWER, Fixture, PROVIDER_KEY, Provider, STREAM_HEAD, Step, deployment, header, json_response, piece, split,
+};
 
 fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -186,6 +189,31 @@ async fn answers_may_begin_with_a_mark_or_with_fields_that_nobody_knows() {
     }
     let answer = answered("/v1/chat/completions", vec![response(200, json, b"<html>")], false).await;
     assert!(split(&answer).0 == 502 && answer.contains("sent an answer that cannot be read"), "{answer}");
+}
+
+#[tokio::test]
+async fn redirects_are_nobodys() {
+    for status in [301, 302, 304, 307, 308] {
+        let elsewhere = "location: http://elsewhere.example/v1\r\n";
+        let redirects = vec![response(status, elsewhere, b""), Step::Close];
+        let (moved, healthy) = (Provider::start(vec![redirects]).await, Provider::answering(ANSWER).await);
+        let fallbacks = DeploymentSettings { fallbacks: vec!["b/m".to_owned()], ..DeploymentSettings::default() };
+        let bot = deployment("a/m", json!({}), fallbacks);
+        let mut gateway = Fixture::start(&[("a", &moved.url), ("b", &healthy.url)], vec![bot]).await;
+
+        let answer = gateway.chat(&json!({"model": "a/m", "messages": []})).await;
+        assert!(split(&answer).0 == 502 && answer.contains("`base_url`"), "{answer}");
+        assert!(!answer.contains("elsewhere"), "{answer}");
+        assert_eq!(moved.requests().len(), 1, "{status} is not tried again");
+        let record = gateway.record().await;
+        assert_eq!((record.outcome, record.status), (CallOutcome::UpstreamError, 502));
+        assert_eq!((record.usage.prompt_tokens, record.soft_failures), (0, Vec::new()));
+        assert_eq!(record.attempts[0].status, Some(status));
+        assert!(record.error.unwrap().contains("redirects"));
+
+        let answer = gateway.chat(&json!({"model": "bot", "messages": [{"role": "user", "content": "hi"}]})).await;
+        assert_eq!(split(&answer), (200, ANSWER), "somebody else is asked");
+    }
 }
 
 /// The data of a chunked body.
