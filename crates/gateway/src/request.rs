@@ -83,7 +83,11 @@ struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// What a caller tells llmops, in the body's `llmops` field or in `x-llmops-*` headers. The body wins.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    expecting = "an object with `variables`, `user`, `session`, `tags` or `environment`"
+)]
 pub(crate) struct Extension {
     /// Values of the prompt's variables.
     pub(crate) variables: BTreeMap<String, Value>,
@@ -184,6 +188,12 @@ mod tests {
         assert!(fields.text("model").unwrap_err().to_string().contains("`model`"));
         let error = Extension::read(&fields, &HeaderMap::new()).unwrap_err().to_string();
         assert!(error.contains("unknown field `vars`"), "{error}");
+        let fields = Fields::parse(br#"{"llmops": "x"}"#).unwrap();
+        let error = Extension::read(&fields, &HeaderMap::new()).unwrap_err().to_string();
+        assert!(
+            error.starts_with(r#"`llmops`: invalid type: string "x", expected an object with `variables`"#),
+            "{error}"
+        );
     }
 
     #[test]

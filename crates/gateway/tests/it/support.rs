@@ -271,11 +271,15 @@ impl Fixture {
         Self { address, recordings }
     }
 
-    /// Opens a connection and sends a request.
+    /// Opens a connection and posts a request.
     pub(crate) async fn open(&self, path: &str, headers: &str, body: &str) -> TcpStream {
+        self.open_with("POST", path, headers, body).await
+    }
+
+    async fn open_with(&self, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let request = format!(
-            "POST {path} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {KEY}\r\ncontent-type: \
+            "{method} {path} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {KEY}\r\ncontent-type: \
              application/json\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n{body}",
             body.len()
         );
@@ -285,7 +289,12 @@ impl Fixture {
 
     /// Sends a request and reads the whole answer, as it came.
     pub(crate) async fn post(&self, path: &str, headers: &str, body: &str) -> String {
-        let mut stream = self.open(path, headers, body).await;
+        self.send("POST", path, headers, body).await
+    }
+
+    /// The same with any method.
+    pub(crate) async fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
+        let mut stream = self.open_with(method, path, headers, body).await;
         let mut answer = Vec::new();
         // A connection that breaks ends the answer, too.
         let _ = stream.read_to_end(&mut answer).await;
