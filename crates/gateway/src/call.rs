@@ -107,7 +107,7 @@ impl Patience {
 pub(crate) struct Opened {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    /// Its first piece; absent where the body is empty, and where it is an error.
+    /// Its first piece; absent where the body is empty, and where it is an error that cannot be read yet.
     pub(crate) first: Option<Bytes>,
     pub(crate) rest: Incoming,
 }
@@ -255,8 +255,10 @@ async fn open(place: &Place<'_>, headers: &HeaderMap) -> Result<Opened, Provider
     }
     for_the_caller(&mut parts.headers);
     if !parts.status.is_success() {
-        let rest = Incoming::new(&mut parts.headers, body, Secrets::default());
-        return Ok(Opened { status: parts.status, headers: parts.headers, first: None, rest });
+        let mut rest = Incoming::new(&mut parts.headers, body, Secrets::default());
+        // Most errors are one piece: with it, the connection may serve the next attempt.
+        let first = if rest.is_packed() { None } else { next_piece(&mut rest).await.and_then(Result::ok) };
+        return Ok(Opened { status: parts.status, headers: parts.headers, first, rest });
     }
     let mut rest = Incoming::new(&mut parts.headers, body, place.endpoint.secrets.clone());
     let first = match next_piece(&mut rest).await {
@@ -329,7 +331,7 @@ pub(crate) async fn whole_error(
     endpoint: &Endpoint,
     deadline: Instant,
 ) -> (Response<()>, Result<Bytes, UnpackError>) {
-    let mut body = Vec::new();
+    let mut body = opened.first.take().map(|first| first.to_vec()).unwrap_or_default();
     // An error that hangs or breaks off is as good as what is there of it.
     let deadline = deadline.min(Instant::now() + ERROR_PATIENCE);
     let read = loop {

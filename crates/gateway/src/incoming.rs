@@ -67,7 +67,8 @@ impl Incoming {
         self.rare.as_ref().map_or(0, |rare| rare.held.len())
     }
 
-    fn is_packed(&self) -> bool {
+    /// Whether it comes packed.
+    pub(crate) fn is_packed(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| rare.unpacker.is_some())
     }
 }

@@ -216,6 +216,17 @@ async fn redirects_are_nobodys() {
     }
 }
 
+#[tokio::test]
+async fn the_connection_of_a_refusal_serves_the_next_attempt() {
+    let refusal = Step::Send(json_response(503, "", r#"{"error":{"message":"busy"}}"#));
+    let other = vec![Step::Send(json_response(200, "", ANSWER))];
+    let provider = Provider::start(vec![vec![refusal], other]).await;
+    let gateway = Fixture::start(&[("local", &provider.url)], Vec::new()).await;
+    let answer = gateway.chat(&json!({"model": "local/m", "messages": []})).await;
+    assert_eq!(split(&answer), (503, r#"{"error":{"message":"busy"}}"#), "another connection answers otherwise");
+    assert_eq!(provider.requests().len(), 2);
+}
+
 /// The data of a chunked body.
 fn chunks(mut body: &str) -> String {
     let mut all = String::new();
