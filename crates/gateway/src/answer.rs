@@ -8,6 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::call::without_mark;
+
 /// What is read of an answer.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Answer {
@@ -230,6 +232,7 @@ struct AnthropicDelta<'a> {
 
 /// Reads an answer. What cannot be read is left out: the caller has it as it was.
 pub(crate) fn read(door: Door, stream: bool, body: &[u8]) -> Answer {
+    let body = without_mark(body);
     let mut answer = Answer::default();
     if door == Door::Embeddings || !stream || !looks_streamed(body) {
         if let Ok(piece) = serde_json::from_slice::<Piece<'_>>(body) {

@@ -8,7 +8,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use llmops_domain::chat::{ChatRequest, ChatResponse, Usage};
 use llmops_domain::record::Door;
-use llmops_providers::http_client::{AnswerBody, error_message};
+use llmops_providers::http_client::error_message;
 use llmops_providers::upstream::Dialect;
 use llmops_providers::{ProviderError, Target};
 use tokio::time::Instant;
@@ -18,6 +18,7 @@ use crate::attempts::Attempts;
 use crate::body::{GatewayBody, Translation};
 use crate::call::{self, Opened, Patience, Place, Reply};
 use crate::error::{GatewayError, error_body};
+use crate::incoming::Incoming;
 use crate::recorder::{CallWatch, End};
 use crate::reply::Answer;
 use crate::request::Fields;
@@ -54,7 +55,7 @@ pub(crate) struct Arrived {
 
 enum Content {
     Whole(Bytes),
-    Stream { first: Option<Bytes>, rest: AnswerBody, translation: Option<Box<Translation>> },
+    Stream { first: Option<Bytes>, rest: Incoming, translation: Option<Box<Translation>> },
 }
 
 /// Why a candidate gave no answer.
@@ -178,10 +179,13 @@ pub(crate) async fn ask(context: Context<'_>, way: Way<'_>, whole: bool) -> Resu
 async fn error_of(context: Context<'_>, opened: Opened, place: &Place<'_>, translate: bool) -> Arrived {
     let (response, body) = call::whole_error(opened, place.endpoint, context.patience.deadline).await;
     let (parts, ()) = response.into_parts();
-    if !translate {
-        return Arrived { status: parts.status, headers: parts.headers, content: Content::Whole(body) };
-    }
-    let message = place.endpoint.redact(error_message(&body));
+    let message = match body {
+        Ok(body) if !translate => {
+            return Arrived { status: parts.status, headers: parts.headers, content: Content::Whole(body) };
+        }
+        Ok(body) => place.endpoint.redact(error_message(&body)),
+        Err(why) => format!("the model provider's error cannot be read: {why}"),
+    };
     let body = error_body(context.asked.door, parts.status, &message);
     Arrived { status: parts.status, headers: json_headers(parts.headers), content: Content::Whole(body) }
 }
@@ -195,8 +199,8 @@ fn json_headers(mut headers: HeaderMap) -> HeaderMap {
 async fn translated(context: Context<'_>, mut opened: Opened, place: &Place<'_>) -> Result<Arrived, Miss> {
     let head = context.head(place.model);
     let asked = context.asked;
-    let is_stream = |value: &HeaderValue| value.as_bytes().starts_with(b"text/event-stream");
-    if asked.stream && opened.headers.get(CONTENT_TYPE).is_some_and(is_stream) {
+    opened.first = opened.first.map(|first| first.slice_ref(call::without_mark(&first)));
+    if asked.stream && call::is_event_stream(&opened.headers) {
         let translation = Translation::new(place.upstream.reader(), EventWriter::new(asked.door, head));
         let mut headers = opened.headers;
         headers.remove(CONTENT_LENGTH);

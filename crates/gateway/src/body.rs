@@ -8,9 +8,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use llmops_providers::http_client::AnswerBody;
 use llmops_providers::stream::{Events, StreamReader};
 
+use crate::incoming::{Incoming, Unreadable};
 use crate::recorder::{CallWatch, End};
 use crate::write::EventWriter;
 
@@ -29,12 +29,12 @@ enum Kind {
 /// A provider's body, whose first piece was waited for already.
 struct Forwarded {
     first: Option<Bytes>,
-    upstream: AnswerBody,
+    upstream: Incoming,
     deadline: Pin<Box<Sleep>>,
     watch: CallWatch,
     translation: Option<Box<Translation>>,
     /// What ended the provider's body before its time, until the caller has what came before it.
-    broken: Option<hyper::Error>,
+    broken: Option<Unreadable>,
 }
 
 /// From the provider's format of a stream to the caller's.
@@ -93,12 +93,7 @@ impl GatewayBody {
     }
 
     /// The provider's body, until the deadline.
-    pub(crate) fn forwarded(
-        first: Option<Bytes>,
-        upstream: AnswerBody,
-        deadline: Instant,
-        mut watch: CallWatch,
-    ) -> Self {
+    pub(crate) fn forwarded(first: Option<Bytes>, upstream: Incoming, deadline: Instant, mut watch: CallWatch) -> Self {
         if first.is_none() {
             watch.end(End::Complete);
         }
@@ -108,7 +103,7 @@ impl GatewayBody {
     /// The provider's stream, translated, until the deadline.
     pub(crate) fn translated(
         first: Option<Bytes>,
-        upstream: AnswerBody,
+        upstream: Incoming,
         deadline: Instant,
         watch: CallWatch,
         translation: Box<Translation>,
@@ -118,7 +113,7 @@ impl GatewayBody {
 
     fn stream(
         first: Option<Bytes>,
-        upstream: AnswerBody,
+        upstream: Incoming,
         deadline: Instant,
         watch: CallWatch,
         translation: Option<Box<Translation>>,
@@ -173,7 +168,7 @@ impl Forwarded {
 
     /// A connection that has nothing to write now writes what it holds back; one whose body fails is closed without. So the
     /// failure comes a poll later than the last piece.
-    fn breaks(&mut self, error: hyper::Error, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn breaks(&mut self, error: Unreadable, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.watch.end(End::Cut(format!("the provider's answer broke off: {error}")));
         self.broken = Some(error);
         cx.waker().wake_by_ref();

@@ -6,19 +6,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 use llmops_domain::record::CallOutcome;
 use llmops_providers::ProviderError;
-use llmops_providers::http_client::{AnswerBody, Endpoint, MAX_RESPONSE_BYTES, retry_after};
+use llmops_providers::http_client::{Endpoint, MAX_RESPONSE_BYTES, retry_after};
+use llmops_providers::secrets::Secrets;
 use llmops_providers::upstream::Upstream;
 use tokio::time::Instant;
 
 use crate::attempts::Attempts;
 use crate::error::GatewayError;
 use crate::gateway::let_go;
+use crate::incoming::{Incoming, Unreadable};
 use crate::recorder::CallWatch;
+use crate::unpack::UnpackError;
 
 /// The most that is waited before an attempt, without a word of the provider; half of it is drawn at random.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -29,8 +32,16 @@ const ERROR_PATIENCE: Duration = Duration::from_secs(5);
 /// Most bytes of an error that are read to look for keys in it.
 const MAX_ERROR: usize = 1 << 20;
 
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+/// Prefix of the headers in which the gateway is told something, and tells.
+const OURS: &str = "x-llmops-";
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Bodies are read for the records, so they come as they are.
+const PLAIN: HeaderValue = HeaderValue::from_static("identity");
+
 /// Headers of the caller that go no further: those of the connection, those that say who calls, and ours.
-const KEPT_BACK: [HeaderName; 14] = [
+const KEPT_BACK: [HeaderName; 18] = [
     header::AUTHORIZATION,
     header::COOKIE,
     header::HOST,
@@ -43,16 +54,22 @@ const KEPT_BACK: [HeaderName; 14] = [
     header::EXPECT,
     header::PROXY_AUTHORIZATION,
     header::FORWARDED,
-    // Bodies are read for the records, so they come as they are.
-    header::ACCEPT_ENCODING,
     header::ORIGIN,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    // What is sent is ours, and said below.
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::ACCEPT_ENCODING,
 ];
 const KEPT_BACK_NAMES: [&str; 4] = ["x-api-key", "api-key", "x-goog-api-key", "x-real-ip"];
-const KEPT_BACK_PREFIXES: [&str; 3] = ["x-llmops-", "x-forwarded-", "sec-"];
+const KEPT_BACK_PREFIXES: [&str; 3] = [OURS, "x-forwarded-", "sec-"];
 
 /// Headers of the provider that go no further.
-const NOT_ANSWERED: [HeaderName; 6] = [
+const NOT_ANSWERED: [HeaderName; 8] = [
     header::CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
     header::TRANSFER_ENCODING,
     header::TRAILER,
     header::UPGRADE,
@@ -90,9 +107,9 @@ impl Patience {
 pub(crate) struct Opened {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    /// Its first piece; absent where the body is empty.
+    /// Its first piece; absent where the body is empty, and where it is an error that cannot be read yet.
     pub(crate) first: Option<Bytes>,
-    pub(crate) rest: AnswerBody,
+    pub(crate) rest: Incoming,
 }
 
 /// What asking a place came to.
@@ -107,7 +124,7 @@ pub(crate) enum Reply {
 
 /// The headers that go to a provider.
 pub(crate) fn outgoing(theirs: &HeaderMap) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(theirs.len());
+    let mut headers = HeaderMap::with_capacity(theirs.len() + 2);
     for (name, value) in theirs {
         let text = name.as_str();
         let is_kept_back = KEPT_BACK.contains(name)
@@ -117,7 +134,36 @@ pub(crate) fn outgoing(theirs: &HeaderMap) -> HeaderMap {
             headers.append(name.clone(), value.clone());
         }
     }
+    for value in theirs.get_all(header::CONNECTION) {
+        remove_named(value, &mut headers);
+    }
+    headers.insert(header::CONTENT_TYPE, JSON);
+    headers.insert(header::ACCEPT_ENCODING, PLAIN);
     headers
+}
+
+/// Removes the headers that a value of `connection` says to be about the connection.
+fn remove_named(connection: &HeaderValue, headers: &mut HeaderMap) {
+    for name in connection.to_str().unwrap_or_default().split(',') {
+        headers.remove(name.trim());
+    }
+}
+
+/// Leaves only those headers of a provider that are the caller's business.
+fn for_the_caller(headers: &mut HeaderMap) {
+    let names_none = |value: &&HeaderValue| matches!(value.as_bytes(), b"keep-alive" | b"Keep-Alive" | b"close");
+    let naming: Vec<_> =
+        headers.get_all(header::CONNECTION).iter().filter(|value| !names_none(value)).cloned().collect();
+    for value in &naming {
+        remove_named(value, headers);
+    }
+    for name in NOT_ANSWERED {
+        headers.remove(name);
+    }
+    // A provider may be another gateway, whose guard and cache are not this one's.
+    while let Some(name) = headers.keys().find(|name| name.as_str().starts_with(OURS)).cloned() {
+        headers.remove(name);
+    }
 }
 
 /// Asks one place until an answer begins or there is no use in asking it again. Every attempt is noted.
@@ -127,7 +173,10 @@ pub(crate) async fn ask(place: &Place<'_>, headers: &HeaderMap, patience: Patien
         let attempt = pin!(attempt(place, headers, patience.wait())).await;
         match &attempt {
             Ok(opened) => pending.end(Some(opened.status.as_u16()), None),
-            Err(error) => pending.end(None, Some(error.to_string())),
+            Err(error) => {
+                let status = if let ProviderError::Status { code, .. } = error { Some(*code) } else { None };
+                pending.end(status, Some(error.to_string()));
+            }
         }
         let give_up = tries_left == 0 || patience.wait().is_zero();
         let pause = match attempt {
@@ -173,6 +222,10 @@ pub(crate) fn refusal(error: &ProviderError, watch: &mut CallWatch) -> GatewayEr
         ProviderError::Timeout { .. } => GatewayError::unavailable(true),
         ProviderError::Status { code: 400 | 422, message, .. } => GatewayError::bad_request(message.clone()),
         ProviderError::Config(_) => GatewayError::misconfigured("the model provider is not set up for this"),
+        ProviderError::Status { code: 300..=399, .. } => GatewayError::misconfigured(
+            "the model provider redirects to another address, which is not followed: its `base_url` must name that one",
+        ),
+        ProviderError::Format { .. } | ProviderError::TooLarge { .. } => GatewayError::unreadable(),
         _ => GatewayError::unavailable(false),
     }
 }
@@ -194,45 +247,70 @@ async fn open(place: &Place<'_>, headers: &HeaderMap) -> Result<Opened, Provider
         outgoing.insert(name.clone(), value.clone());
     }
     let response = pin!(place.upstream.client().open(place.endpoint, request)).await?;
-    let (mut parts, mut rest) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
+    if parts.status.is_redirection() {
+        // Whoever follows it, we or the caller's client, hands keys and questions to an address that nobody configured.
+        let (code, message) = (parts.status.as_u16(), "it redirects to another address".to_owned());
+        return Err(ProviderError::Status { endpoint: place.endpoint.name(), code, message, retry_after: None });
+    }
+    for_the_caller(&mut parts.headers);
+    if !parts.status.is_success() {
+        let mut rest = Incoming::new(&mut parts.headers, body, Secrets::default());
+        // Most errors are one piece: with it, the connection may serve the next attempt.
+        let first = if rest.is_packed() { None } else { next_piece(&mut rest).await.and_then(Result::ok) };
+        return Ok(Opened { status: parts.status, headers: parts.headers, first, rest });
+    }
+    let mut rest = Incoming::new(&mut parts.headers, body, place.endpoint.secrets.clone());
     let first = match next_piece(&mut rest).await {
         None => None,
         Some(Ok(piece)) => Some(let_go(piece)),
-        Some(Err(error)) => {
-            return Err(ProviderError::Cut { endpoint: place.endpoint.name(), cause: error.to_string() });
-        }
+        Some(Err(error)) => return Err(unreadable(&error, place.endpoint)),
     };
-    if parts.status.is_success() && !is_plausible(first.as_deref().unwrap_or_default(), rest.is_end_stream()) {
+    if !is_plausible(first.as_deref().unwrap_or_default(), rest.is_end_stream(), &parts.headers) {
         let message = "neither JSON nor a stream of events";
         return Err(place.endpoint.format_error(message, first.as_deref().unwrap_or_default()));
-    }
-    for name in NOT_ANSWERED {
-        parts.headers.remove(name);
     }
     Ok(Opened { status: parts.status, headers: parts.headers, first, rest })
 }
 
-/// Whether the beginning of a success looks like one: JSON, or a stream of events. What is garbage from its first byte on
-/// is not handed to the caller.
-fn is_plausible(first: &[u8], is_all: bool) -> bool {
-    let text = first.trim_ascii_start();
-    let is_event = [&b"data:"[..], b"event:", b"id:", b"retry:", b":"].iter().any(|field| text.starts_with(field));
-    match text.first() {
-        _ if is_event => true,
-        Some(b'{' | b'[') if is_all => serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok(),
-        Some(b'{' | b'[') => true,
-        // White space alone says nothing yet.
-        None => !is_all && !first.is_empty(),
-        // The name of an event's field may come in pieces.
-        Some(_) => {
-            !is_all
-                && text.len() < 6
-                && [&b"data:"[..], b"event:", b"id:", b"retry:"].iter().any(|f| f.starts_with(text))
-        }
+fn unreadable(error: &Unreadable, endpoint: &Endpoint) -> ProviderError {
+    match error {
+        Unreadable::BrokenOff(error) => ProviderError::Cut { endpoint: endpoint.name(), cause: error.to_string() },
+        Unreadable::Packed(error) => endpoint.format_error(error.to_string(), b""),
     }
 }
 
-async fn next_piece(body: &mut AnswerBody) -> Option<Result<Bytes, hyper::Error>> {
+/// Whether the beginning of a success looks like one: JSON, or a stream of events. What is garbage from its first byte on
+/// is not handed to the caller.
+fn is_plausible(first: &[u8], is_all: bool, headers: &HeaderMap) -> bool {
+    let text = without_mark(first).trim_ascii_start();
+    match text.first() {
+        Some(b'{' | b'[') if is_all => serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok(),
+        Some(b'{' | b'[' | b':') => true,
+        // White space alone says nothing yet.
+        None => !is_all && !first.is_empty(),
+        // A stream that says that it is one may have fields that nobody knows.
+        Some(letter) if letter.is_ascii_alphabetic() && is_event_stream(headers) => true,
+        // The name of an event's field may come in pieces.
+        Some(_) => [&b"data:"[..], b"event:", b"id:", b"retry:"]
+            .iter()
+            .any(|field| text.starts_with(field) || !is_all && field.starts_with(text)),
+    }
+}
+
+/// The bytes without the mark of Unicode that they may begin with.
+pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// Whether the headers say that a stream of events is below them.
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
+    const KIND: &[u8] = b"text/event-stream";
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.as_bytes().get(..KIND.len()));
+    kind.is_some_and(|kind| kind.eq_ignore_ascii_case(KIND))
+}
+
+async fn next_piece(body: &mut Incoming) -> Option<Result<Bytes, Unreadable>> {
     loop {
         match body.frame().await? {
             Ok(frame) => {
@@ -247,26 +325,31 @@ async fn next_piece(body: &mut AnswerBody) -> Option<Result<Bytes, hyper::Error>
     }
 }
 
-/// The whole body of an error, with what must not be seen taken out of it.
-pub(crate) async fn whole_error(mut opened: Opened, endpoint: &Endpoint, deadline: Instant) -> (Response<()>, Bytes) {
+/// The whole body of an error, with what must not be seen taken out of it, or why it cannot be read.
+pub(crate) async fn whole_error(
+    mut opened: Opened,
+    endpoint: &Endpoint,
+    deadline: Instant,
+) -> (Response<()>, Result<Bytes, UnpackError>) {
     let mut body = opened.first.take().map(|first| first.to_vec()).unwrap_or_default();
-    // An error that hangs is as good as what is there of it.
+    // An error that hangs or breaks off is as good as what is there of it.
     let deadline = deadline.min(Instant::now() + ERROR_PATIENCE);
-    while let Ok(Some(Ok(piece))) = tokio::time::timeout_at(deadline, next_piece(&mut opened.rest)).await {
-        body.extend_from_slice(&piece);
-        if body.len() > MAX_ERROR {
-            break;
+    let read = loop {
+        match tokio::time::timeout_at(deadline, next_piece(&mut opened.rest)).await {
+            Ok(Some(Ok(piece))) if body.len() < MAX_ERROR => body.extend_from_slice(&piece),
+            Ok(Some(Err(Unreadable::Packed(error)))) => break Err(error),
+            _ => break Ok(()),
         }
-    }
-    let body = match String::from_utf8(body) {
+    };
+    let redacted = |body| match String::from_utf8(body) {
         Ok(text) => Bytes::from(endpoint.redact(text)),
-        Err(error) => Bytes::from(error.into_bytes()),
+        Err(error) => endpoint.secrets.cover(error.into_bytes().into()),
     };
     let mut response = Response::new(());
     *response.status_mut() = opened.status;
     *response.headers_mut() = opened.headers;
     response.headers_mut().remove(header::CONTENT_LENGTH);
-    (response, body)
+    (response, read.map(|()| redacted(body)))
 }
 
 /// The whole body, until the deadline.
@@ -278,8 +361,7 @@ pub(crate) async fn whole(opened: &mut Opened, endpoint: &Endpoint, deadline: In
     let reading = async {
         let mut body = first.to_vec();
         while let Some(piece) = next_piece(&mut opened.rest).await {
-            let cut = |error: hyper::Error| ProviderError::Cut { endpoint: endpoint.name(), cause: error.to_string() };
-            body.extend_from_slice(&piece.map_err(cut)?);
+            body.extend_from_slice(&piece.map_err(|error| unreadable(&error, endpoint))?);
             if body.len() > MAX_RESPONSE_BYTES {
                 return Err(ProviderError::TooLarge { endpoint: endpoint.name(), limit: MAX_RESPONSE_BYTES });
             }
@@ -302,19 +384,37 @@ mod tests {
 
     #[test]
     fn garbage_is_told_from_answers() {
-        let check = |first: &str, is_all: bool, expected: bool| {
-            assert_eq!(is_plausible(first.as_bytes(), is_all), expected, "{first:?} {is_all}");
+        let check_of = |kind: &'static str, first: &str, is_all: bool, expected: bool| {
+            let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(kind))].into_iter().collect();
+            assert_eq!(is_plausible(first.as_bytes(), is_all, &headers), expected, "{kind} {first:?} {is_all}");
         };
+        let check = |first: &str, is_all: bool, expected: bool| check_of("application/json", first, is_all, expected);
         check("{\"a\": 1}", true, true);
         check("{\"a\": 1", true, false);
         check("{\"a\": 1", false, true);
+        check("\u{feff}{\"a\": 1}", true, true);
+        check("\u{feff}", false, true);
+        check("\u{feff}", true, false);
         check("data: {}\n\n", true, true);
+        check("\u{feff}data: {}\n\n", false, true);
         check(": ping\n\n", false, true);
         check("da", false, true);
         check("da", true, false);
+        check("dada", false, false);
         check("\n", false, true);
         check("", true, false);
         check("<html>", false, false);
         check("\u{1}\u{2}garbage", true, false);
+        check("foo: bar\ndata: {}\n\n", false, false);
+        let check = |first: &str, expected: bool| {
+            for kind in ["text/event-stream", "Text/Event-Stream; charset=utf-8"] {
+                check_of(kind, first, false, expected);
+            }
+        };
+        check("foo: bar\ndata: {}\n\n", true);
+        check("f", true);
+        check("<html>", false);
+        check("\u{1}\u{2}garbage", false);
+        check_of("text/event", "foo: bar\ndata: {}\n\n", false, false);
     }
 }

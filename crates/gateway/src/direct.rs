@@ -73,6 +73,10 @@ async fn ask(
     let converted = converted.as_deref().map(Fields::parse).transpose().map_err(Miss::Refused)?;
     let embeddings;
     let way = if asked.door == Door::Embeddings {
+        if !arrive::is_native(asked.door, candidate) {
+            let message = format!("the provider of `{}` has no embeddings in OpenAI's format", candidate.name);
+            return Err(Miss::Refused(GatewayError::bad_request(message).at("model")));
+        }
         let model = candidate.target.model();
         embeddings = snapshot
             .endpoint(&candidate.target, Purpose::Embeddings)

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use llmops_domain::limits::Spending;
 use llmops_domain::record::Door;
 use serde_json::{Value, json};
@@ -12,16 +12,21 @@ use crate::limits::Exceeded;
 
 /// An error of a provider whose format is another one than the door's, in that of the door.
 pub(crate) fn error_body(door: Door, status: StatusCode, message: &str) -> Bytes {
-    let kind = match status.as_u16() {
-        400 | 413 | 422 => "invalid_request_error",
+    let kind = kind(status);
+    shaped(door, &json!({"message": message, "type": kind, "param": null, "code": status.as_u16().to_string()}))
+}
+
+/// Anthropic's type of the errors with a status.
+fn kind(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        400 | 405 | 413 | 415 | 422 => "invalid_request_error",
         401 => "authentication_error",
         403 => "permission_error",
         404 => "not_found_error",
         429 => "rate_limit_error",
         529 => "overloaded_error",
         _ => "api_error",
-    };
-    shaped(door, &json!({"message": message, "type": kind, "param": null, "code": status.as_u16().to_string()}))
+    }
 }
 
 /// OpenAI's error object; Anthropic's has less.
@@ -76,6 +81,17 @@ impl GatewayError {
         Self::new(StatusCode::NOT_FOUND, "invalid_request_error", "not_found", message)
     }
 
+    pub(crate) fn wrong_method(path: &str, method: &Method) -> Self {
+        let message = format!("{path} takes {method} only");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", "method_not_allowed", message)
+    }
+
+    /// The body has a `content-encoding`.
+    pub(crate) fn packed() -> Self {
+        let message = "the request's body is packed: send it as it is, without content-encoding";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request_error", "unsupported_media_type", message)
+    }
+
     pub(crate) fn too_large(limit: usize) -> Self {
         let message = format!("the request is larger than {} MB", limit >> 20);
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", "too_large", message)
@@ -99,6 +115,12 @@ impl GatewayError {
         Self { retry_after: Some(1), ..Self::new(status, "api_error", code, message) }
     }
 
+    /// There was an answer, which is none.
+    pub(crate) fn unreadable() -> Self {
+        let message = "the model provider sent an answer that cannot be read";
+        Self::new(StatusCode::BAD_GATEWAY, "api_error", "upstream_unreadable", message)
+    }
+
     pub(crate) fn misconfigured(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_GATEWAY, "api_error", "provider_misconfigured", message)
     }
@@ -112,7 +134,8 @@ impl GatewayError {
 
     /// The answer, in the format of the door.
     pub(crate) fn into_response(self, door: Door) -> Response<GatewayBody> {
-        let (kind, message) = (self.kind, &self.message);
+        let message = &self.message;
+        let kind = if door == Door::Messages { kind(self.status) } else { self.kind };
         let body = shaped(door, &json!({"message": message, "type": kind, "param": self.param, "code": self.code}));
         let mut response = Response::new(GatewayBody::whole(body));
         *response.status_mut() = self.status;

@@ -1,11 +1,12 @@
 //! The doors of the gateway.
 
+use std::borrow::Cow;
 use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::HeaderName;
+use http::header::{ALLOW, HeaderName};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -25,6 +26,7 @@ use crate::reply::{Answer, json_answer, model_object, refuse, with_header};
 use crate::request::Extension;
 use crate::serve;
 use crate::snapshot::Snapshot;
+use crate::unpack;
 
 /// Largest request.
 pub const MAX_REQUEST: usize = 32 << 20;
@@ -109,17 +111,29 @@ impl Gateway {
         let Some(caller) = self.gatekeeper.admit(secret(&parts.headers)) else {
             return GatewayError::unauthenticated().into_response(door);
         };
-        match (&parts.method, path) {
-            (&Method::GET, "/v1/models") => return self.models(&caller),
-            (&Method::POST, "/v1/chat/completions" | "/v1/embeddings" | "/v1/messages") => {}
-            (&Method::GET, _) if path.strip_prefix("/v1/models/").is_some() => {
-                return self.model(&caller, path.strip_prefix("/v1/models/").unwrap_or_default());
-            }
+        let model = path.strip_prefix("/v1/models/");
+        let method = match path {
+            "/v1/chat/completions" | "/v1/embeddings" | "/v1/messages" => Method::POST,
+            "/v1/models" => Method::GET,
+            _ if model.is_some() => Method::GET,
             _ => return GatewayError::no_route(path).into_response(door),
+        };
+        if parts.method != method {
+            let refused = GatewayError::wrong_method(path, &method).into_response(door);
+            return with_header(refused, ALLOW, method.as_str());
+        }
+        match model {
+            Some(name) => return self.model(&caller, &decoded(name)),
+            None if method == Method::GET => return self.models(&caller),
+            None => {}
         }
         let mut watch = CallWatch::begin(&self.recorder, caller.project.clone(), caller.key.clone(), door);
         let id = watch.id().to_owned();
-        let answer = match read_body(body).await {
+        let read = match unpack::encoding(&parts.headers) {
+            None => read_body(body).await,
+            Some(_) => Err(GatewayError::packed()),
+        };
+        let answer = match read {
             Ok(body) => {
                 watch.with(|call| {
                     (call.asked, call.request) = (body.clone(), body.clone());
@@ -211,6 +225,19 @@ where
     }
 }
 
+/// A part of a path as it was before it was escaped, such as `bot%40staging`; as it is where it has escapes that are none.
+fn decoded(part: &str) -> Cow<'_, str> {
+    let mut pieces = part.split('%');
+    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        let byte = piece.get(..2).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        let Some(Ok(byte)) = byte.map(|digits| u8::from_str_radix(digits, 16)) else { return Cow::Borrowed(part) };
+        bytes.push(byte);
+        bytes.extend_from_slice(&piece.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).map_or(Cow::Borrowed(part), Cow::Owned)
+}
+
 /// Bytes that are a part of the buffer that a connection reads into keep all of it, and the connection needs another one.
 /// Few bytes are copied instead.
 pub(crate) fn let_go(bytes: Bytes) -> Bytes {
@@ -232,4 +259,21 @@ fn secret(headers: &HeaderMap) -> Option<&str> {
         .or_else(|| text(headers, "x-api-key"))
         .or_else(|| text(headers, "api-key"))
         .filter(|secret| !secret.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_paths() {
+        let check = |part: &str, expected: &str| assert_eq!(decoded(part), expected, "{part}");
+        check("bot", "bot");
+        check("bot@staging", "bot@staging");
+        check("bot%40staging", "bot@staging");
+        check("Zo%C3%ab%25", "Zoë%");
+        for none in ["", "a%", "a%4", "a%4x", "a%+4", "a%é", "a%ff"] {
+            check(none, none);
+        }
+    }
 }

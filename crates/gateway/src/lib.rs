@@ -2,7 +2,7 @@
 //!
 //! A request's `model` names a deployment, whose manifest decides the answer, or a model as `provider/model`, which is
 //! forwarded. Bytes are forwarded, not re-modelled: of a request only the top level is read, and its values are handed on
-//! as they were written; of an answer nothing is changed at all.
+//! as they were written; of an answer nothing is changed but that it is unpacked and the provider's key is covered.
 //!
 //! | module | what it does |
 //! | --- | --- |
@@ -15,6 +15,7 @@
 //! | `rewrite` | the body that goes to a provider of the caller's format |
 //! | `messages`, `typed` | requests said in another format |
 //! | `call`, `attempts` | attempts: retries before the first byte, each of them noted |
+//! | `incoming`, `unpack` | the provider's answer as it is read: unpacked, without its key |
 //! | `body`, `write` | the answer on its way to the caller, watched, and translated where the formats differ |
 //! | `cache` | answers that are kept for equal requests |
 //! | `canary` | who is answered by a candidate, and what is handed over to compare |
@@ -38,6 +39,7 @@ mod canary;
 mod direct;
 mod error;
 pub mod gateway;
+mod incoming;
 pub mod limits;
 mod messages;
 pub mod recorder;
@@ -47,6 +49,7 @@ mod rewrite;
 mod serve;
 pub mod snapshot;
 mod typed;
+mod unpack;
 mod write;
 
 pub use assign::{Assign, BoxFuture, Subject};

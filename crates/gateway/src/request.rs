@@ -83,7 +83,11 @@ struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// What a caller tells llmops, in the body's `llmops` field or in `x-llmops-*` headers. The body wins.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    expecting = "an object with `variables`, `user`, `session`, `tags` or `environment`"
+)]
 pub(crate) struct Extension {
     /// Values of the prompt's variables.
     pub(crate) variables: BTreeMap<String, Value>,
@@ -101,18 +105,18 @@ impl Extension {
     /// Reads what the caller says in body and headers.
     pub(crate) fn read(fields: &Fields<'_>, headers: &HeaderMap) -> Result<Self, GatewayError> {
         let mut said: Self = fields.read(EXTENSION)?.unwrap_or_default();
-        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        said.user = said.user.or_else(|| header("x-llmops-user"));
-        said.session = said.session.or_else(|| header("x-llmops-session"));
-        said.environment = said.environment.or_else(|| header("x-llmops-environment"));
-        if let Some(text) = header("x-llmops-variables") {
-            let more: BTreeMap<String, Value> = serde_json::from_str(&text)
+        said.user = either(said.user, headers, "x-llmops-user")?;
+        said.session = either(said.session, headers, "x-llmops-session")?;
+        said.environment = either(said.environment, headers, "x-llmops-environment")?;
+        if let Some(text) = header(headers, "x-llmops-variables")? {
+            let more: BTreeMap<String, Value> = serde_json::from_str(text)
                 .map_err(|error| GatewayError::bad_request(format!("x-llmops-variables is no JSON object: {error}")))?;
             for (name, value) in more {
                 said.variables.entry(name).or_insert(value);
             }
         }
-        for pair in header("x-llmops-tags").iter().flat_map(|text| text.split(',')).filter(|p| !p.trim().is_empty()) {
+        let tags = header(headers, "x-llmops-tags")?.unwrap_or_default();
+        for pair in tags.split(',').filter(|pair| !pair.trim().is_empty()) {
             let (name, value) = pair.split_once('=').ok_or_else(|| {
                 GatewayError::bad_request(format!("x-llmops-tags: `{}` is not NAME=VALUE", pair.trim()))
             })?;
@@ -124,6 +128,20 @@ impl Extension {
         }
         Ok(said)
     }
+}
+
+/// What the body says, else the header.
+fn either(said: Option<String>, headers: &HeaderMap, name: &str) -> Result<Option<String>, GatewayError> {
+    Ok(match said {
+        None => header(headers, name)?.map(str::to_owned),
+        said => said,
+    })
+}
+
+/// The text of a header, in which letters of any script may stand.
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, GatewayError> {
+    let text = headers.get(name).map(|value| std::str::from_utf8(value.as_bytes())).transpose();
+    text.map_err(|_| GatewayError::bad_request(format!("the header {name} is not UTF-8")))
 }
 
 /// The trace that a request belongs to, as W3C's `traceparent` says it.
@@ -138,7 +156,8 @@ mod tests {
     use super::*;
 
     fn check(body: &str, headers: &[(&'static str, &'static str)], expected: &Extension) {
-        let headers = headers.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect();
+        let value = |value: &str| http::HeaderValue::from_bytes(value.as_bytes()).unwrap();
+        let headers = headers.iter().map(|(n, v)| (n.parse().unwrap(), value(v))).collect();
         assert_eq!(&Extension::read(&Fields::parse(body.as_bytes()).unwrap(), &headers).unwrap(), expected, "{body}");
     }
 
@@ -169,6 +188,12 @@ mod tests {
         assert!(fields.text("model").unwrap_err().to_string().contains("`model`"));
         let error = Extension::read(&fields, &HeaderMap::new()).unwrap_err().to_string();
         assert!(error.contains("unknown field `vars`"), "{error}");
+        let fields = Fields::parse(br#"{"llmops": "x"}"#).unwrap();
+        let error = Extension::read(&fields, &HeaderMap::new()).unwrap_err().to_string();
+        assert!(
+            error.starts_with(r#"`llmops`: invalid type: string "x", expected an object with `variables`"#),
+            "{error}"
+        );
     }
 
     #[test]
@@ -195,5 +220,30 @@ mod tests {
         let tags = [("team", "a b"), ("x", "1")].map(|(k, v)| (k.to_owned(), v.to_owned()));
         let said = Extension { tags: tags.into(), ..Extension::default() };
         check(r#"{"llmops": {"tags": {"x": "1"}}}"#, &[("x-llmops-tags", "x=2, team=a b")], &said);
+    }
+
+    #[test]
+    fn headers_have_letters_of_any_script() {
+        let said = Extension {
+            user: Some("Zoë".to_owned()),
+            session: Some("セッション".to_owned()),
+            variables: [("name".to_owned(), Value::from("Zoë"))].into(),
+            tags: [("équipe".to_owned(), "ä".to_owned())].into(),
+            environment: None,
+        };
+        let headers = [
+            ("x-llmops-user", "Zoë"),
+            ("x-llmops-session", "セッション"),
+            ("x-llmops-variables", r#"{"name": "Zoë"}"#),
+            ("x-llmops-tags", "équipe=ä"),
+        ];
+        check("{}", &headers, &said);
+        for name in ["user", "session", "environment", "variables", "tags"] {
+            let name = format!("x-llmops-{name}");
+            let latin = http::HeaderValue::from_bytes(b"Zo\xeb").unwrap();
+            let headers = [(name.parse().unwrap(), latin)].into_iter().collect();
+            let error = Extension::read(&Fields::parse(b"{}").unwrap(), &headers).unwrap_err().to_string();
+            assert_eq!(error, format!("the header {name} is not UTF-8"));
+        }
     }
 }

@@ -16,6 +16,7 @@ use crate::connector::{Connector, ProxySettings};
 use crate::excerpt;
 use crate::pool::{Pool, SendError};
 use crate::provider::ProviderError;
+use crate::secrets::Secrets;
 
 pub use crate::pool::AnswerBody;
 
@@ -40,7 +41,7 @@ pub struct Endpoint {
     /// Headers of every request.
     pub headers: HeaderMap,
     /// Texts that must not appear in messages, even if the provider sends them back.
-    pub secrets: Vec<String>,
+    pub secrets: Secrets,
 }
 
 /// A complete answer with a success status.
@@ -135,7 +136,7 @@ impl Endpoint {
             return Err(wrong("it must begin with http:// or https:// and name a host"));
         }
         let uri: Uri = parsed.as_str().parse().map_err(|_| wrong("it has characters that no address has"))?;
-        Ok(Self { uri, headers: HeaderMap::new(), secrets: Vec::new() })
+        Ok(Self { uri, headers: HeaderMap::new(), secrets: Secrets::default() })
     }
 
     /// The same headers and secrets at another address.
@@ -168,7 +169,7 @@ impl Endpoint {
     pub fn secret_header(mut self, name: &str, value: &str, secret: &str) -> Result<Self, ProviderError> {
         // Short values are not secrets, and replacing them would garble messages.
         if secret.len() >= 8 {
-            self.secrets.push(secret.to_owned());
+            self.secrets.add(secret);
         }
         self.header(name, value)
     }
@@ -185,7 +186,7 @@ impl Endpoint {
 
     /// `text` without the endpoint's secrets.
     pub fn redact(&self, text: String) -> String {
-        self.secrets.iter().fold(text, |text, secret| text.replace(secret.as_str(), "***"))
+        self.secrets.redact(text)
     }
 
     /// A `Format` error about `body`.

@@ -62,6 +62,7 @@ pub mod provider;
 pub mod registry;
 mod remote;
 pub mod retry;
+pub mod secrets;
 pub mod simulator;
 pub mod stream;
 #[cfg(test)]

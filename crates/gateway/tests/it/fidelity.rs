@@ -1,10 +1,11 @@
 //! What goes through is what was sent.
 
+use llmops_domain::deployment::DeploymentSettings;
 use llmops_domain::record::CallOutcome;
 use serde_json::json;
 
 use crate::support::{
-    ANSWER, Fixture, KEY, PROVIDER_KEY, Provider, STREAM_HEAD, Step, header, json_response, piece, split,
+    ANSWER, Fixture, KEY, PROVIDER_KEY, Provider, STREAM_HEAD, Step, deployment, header, json_response, piece, split,
 };
 
 #[tokio::test]
@@ -27,10 +28,11 @@ async fn a_request_is_forwarded_as_it_was_written() {
     assert_eq!(header(sent, "authorization").unwrap(), format!("Bearer {PROVIDER_KEY}"));
     assert_eq!(header(sent, "idempotency-key").as_deref(), Some("k-1"));
     assert_eq!(header(sent, "openai-beta").as_deref(), Some("x=1"));
-    for kept_back in ["x-llmops-session", "x-api-key", "cookie", "accept-encoding", "x-forwarded-for"] {
+    for kept_back in ["x-llmops-session", "x-api-key", "cookie", "x-forwarded-for"] {
         assert_eq!(header(sent, kept_back), None, "{kept_back}");
     }
     assert!(!sent.contains(KEY));
+    assert_eq!(header(sent, "accept-encoding").as_deref(), Some("identity"));
 
     let record = gateway.record().await;
     assert_eq!(header(&answer, "x-llmops-request-id").as_deref(), Some(&*record.id));
@@ -158,12 +160,54 @@ async fn what_the_gateway_refuses_itself() {
         assert_eq!(split(&answer).0, status, "{answer}");
         assert!(answer.contains(message), "{answer}");
     }
+    let packed = gateway.post("/v1/chat/completions", "content-encoding: gzip\r\n", "{}").await;
+    assert!(split(&packed).0 == 415 && packed.contains("without content-encoding"), "{packed}");
+    let unknown = gateway.post("/v1/messages", "", r#"{"model":"bot","messages":[]}"#).await;
+    assert!(split(&unknown).0 == 404 && unknown.contains(r#""type":"not_found_error""#), "{unknown}");
     let refused = gateway.post("/v1/messages", "", "{}").await;
     assert!(
         split(&refused).1.starts_with(r#"{"error":{"message":"#) || refused.contains(r#""type":"error""#),
         "{refused}"
     );
     assert_eq!(provider.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn doors_take_their_methods_only() {
+    let gateway = Fixture::start(&[], Vec::new()).await;
+    for (method, path, allowed) in [
+        ("GET", "/v1/chat/completions", "POST"),
+        ("PUT", "/v1/embeddings", "POST"),
+        ("DELETE", "/v1/messages", "POST"),
+        ("POST", "/v1/models", "GET"),
+        ("DELETE", "/v1/models/bot", "GET"),
+    ] {
+        let answer = gateway.send(method, path, "", "{}").await;
+        assert_eq!(split(&answer).0, 405, "{answer}");
+        assert_eq!(header(&answer, "allow").as_deref(), Some(allowed), "{answer}");
+        assert!(answer.contains(&format!("{path} takes {allowed} only")), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn models_are_found_by_escaped_names() {
+    let bot = deployment("local/m", json!({}), DeploymentSettings::default());
+    let gateway = Fixture::start(&[("local", "http://127.0.0.1:1/v1")], vec![bot]).await;
+    for (name, status) in [("bot", 200), ("bot@production", 200), ("bot%40production", 200), ("bot%40staging", 404)] {
+        let answer = gateway.send("GET", &format!("/v1/models/{name}"), "", "").await;
+        assert_eq!(split(&answer).0, status, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn providers_of_other_formats_have_no_embeddings() {
+    let url = "http://127.0.0.1:1/v1";
+    let gateway = Fixture::start(&[("anthropic", url), ("gemini", url)], Vec::new()).await;
+    for model in ["anthropic/e", "gemini/e"] {
+        let answer = gateway.post("/v1/embeddings", "", &json!({"model": model, "input": "a"}).to_string()).await;
+        assert!(split(&answer).0 == 400 && answer.contains("has no embeddings"), "{answer}");
+        assert!(answer.contains(r#""param":"model""#), "{answer}");
+    }
 }
 
 async fn read_some(stream: &mut tokio::net::TcpStream) -> String {

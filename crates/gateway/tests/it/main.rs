@@ -8,3 +8,4 @@ mod faults;
 mod fidelity;
 mod support;
 mod translation;
+mod wire;

@@ -33,6 +33,8 @@ pub(crate) const PROVIDER_KEY: &str = "sk-provider-0123456789";
 pub(crate) enum Step {
     /// Sends these bytes.
     Send(String),
+    /// Sends bytes that are no text.
+    SendRaw(Vec<u8>),
     /// Waits until the test says go on.
     Wait,
     /// Closes with a reset where there is something unread, else in order.
@@ -108,6 +110,11 @@ async fn play(
             match step {
                 Step::Send(bytes) => {
                     if stream.write_all(bytes.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+                Step::SendRaw(bytes) => {
+                    if stream.write_all(bytes).await.is_err() {
                         return;
                     }
                 }
@@ -264,11 +271,15 @@ impl Fixture {
         Self { address, recordings }
     }
 
-    /// Opens a connection and sends a request.
+    /// Opens a connection and posts a request.
     pub(crate) async fn open(&self, path: &str, headers: &str, body: &str) -> TcpStream {
+        self.open_with("POST", path, headers, body).await
+    }
+
+    async fn open_with(&self, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let request = format!(
-            "POST {path} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {KEY}\r\ncontent-type: \
+            "{method} {path} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {KEY}\r\ncontent-type: \
              application/json\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n{body}",
             body.len()
         );
@@ -278,7 +289,12 @@ impl Fixture {
 
     /// Sends a request and reads the whole answer, as it came.
     pub(crate) async fn post(&self, path: &str, headers: &str, body: &str) -> String {
-        let mut stream = self.open(path, headers, body).await;
+        self.send("POST", path, headers, body).await
+    }
+
+    /// The same with any method.
+    pub(crate) async fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
+        let mut stream = self.open_with(method, path, headers, body).await;
         let mut answer = Vec::new();
         // A connection that breaks ends the answer, too.
         let _ = stream.read_to_end(&mut answer).await;

@@ -1,0 +1,99 @@
+//! Texts that a provider must not get to say again, such as its own key.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use memchr::memchr;
+use memchr::memmem::Finder;
+
+/// What stands for a secret in a message.
+const REDACTED: &str = "***";
+
+/// The secrets of an endpoint. Clones share them, and nothing prints them.
+#[derive(Clone, Default)]
+pub struct Secrets(Arc<[Secret]>);
+
+#[derive(Clone)]
+struct Secret {
+    text: Box<str>,
+    finder: Finder<'static>,
+}
+
+impl Secrets {
+    /// Adds one.
+    pub(crate) fn add(&mut self, secret: &str) {
+        let secret = Secret { text: secret.into(), finder: Finder::new(secret).into_owned() };
+        self.0 = self.0.iter().cloned().chain([secret]).collect();
+    }
+
+    /// `text` without them.
+    pub fn redact(&self, text: String) -> String {
+        self.0.iter().fold(text, |text, secret| text.replace(&*secret.text, REDACTED))
+    }
+
+    /// `bytes` with as many asterisks where a secret was: how many bytes come may have been said already. Nothing is copied
+    /// where there is none.
+    pub fn cover(&self, bytes: Bytes) -> Bytes {
+        self.0.iter().fold(bytes, |bytes, secret| {
+            let Some(first) = secret.finder.find(&bytes) else { return bytes };
+            let mut covered = bytes.to_vec();
+            let length = secret.text.len();
+            let mut next = Some(first);
+            while let Some(at) = next {
+                covered[at..at + length].fill(b'*');
+                next = secret.finder.find(&covered[at + length..]).map(|more| at + length + more);
+            }
+            covered.into()
+        })
+    }
+
+    /// How many bytes at the end of `bytes` may be the beginning of a secret.
+    pub fn begun(&self, bytes: &[u8]) -> usize {
+        let Some(last) = bytes.last() else { return 0 };
+        let begun = |secret: &Secret| {
+            let secret = secret.text.as_bytes();
+            // Most pieces of a stream end with a character that is in no key.
+            memchr(*last, secret)?;
+            (1..secret.len()).rev().find(|length| bytes.ends_with(&secret[..*length]))
+        };
+        self.0.iter().filter_map(begun).max().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets() -> Secrets {
+        let mut secrets = Secrets::default();
+        secrets.add("sk-12345678");
+        secrets.add("aabaabaa");
+        secrets
+    }
+
+    #[test]
+    fn secrets_are_covered_wherever_they_stand() {
+        let check = |bytes: &'static str, expected: &str| {
+            let covered = secrets().cover(Bytes::from_static(bytes.as_bytes()));
+            assert_eq!(covered, expected.as_bytes(), "{bytes}");
+        };
+        check("", "");
+        check("sk-1234567", "sk-1234567");
+        check("sk-12345678", "***********");
+        check("é sk-12345678sk-12345678, sk-12345678", "é **********************, ***********");
+        check("aabaabaabaabaa sk-12345678", "********baabaa ***********");
+        assert_eq!(secrets().redact("sk-12345678 aabaabaa".to_owned()), "*** ***");
+    }
+
+    #[test]
+    fn secrets_that_have_only_begun() {
+        let check = |bytes: &str, expected: usize| assert_eq!(secrets().begun(bytes.as_bytes()), expected, "{bytes}");
+        check("", 0);
+        check("data: {}\n\n", 0);
+        check("8", 0);
+        check("the s", 1);
+        check("the sk-1234567", 10);
+        check("the sk-12345678", 0);
+        check("aabaabaabaaba", 7);
+    }
+}
