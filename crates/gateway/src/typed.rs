@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::error::GatewayError;
 use crate::request::Fields;
-use crate::rewrite::Conversation;
+use crate::rewrite::{self, Conversation};
 use crate::snapshot::Route;
 
 /// The caller's fields as parameters.
@@ -74,24 +74,13 @@ pub(crate) fn deployed(
     model: &str,
 ) -> Result<ChatRequest, GatewayError> {
     let theirs = parameters(fields)?;
-    let allowed = |name: &str| route.deployment.settings.allow_override.iter().any(|a| a == name);
+    let allowed = |name: &str| rewrite::is_allowed(&route.deployment.settings, name);
     let mut request = ChatRequest {
         model: model.to_owned(),
         messages: messages(conversation.texts())?,
+        parameters: route.target.parameters_for_call(&theirs, allowed),
         ..route.target.bare_request()
     };
-    let ours = std::mem::take(&mut request.parameters);
-    let mut merged = theirs.clone().overlaid(&ours);
-    if allowed("temperature") {
-        merged.temperature = theirs.temperature.or(merged.temperature);
-    }
-    if allowed("top_p") {
-        merged.top_p = theirs.top_p.or(merged.top_p);
-    }
-    if allowed("max_tokens") {
-        merged.max_tokens = theirs.max_tokens.or(merged.max_tokens);
-    }
-    request.parameters = merged;
     if request.tools.is_empty() || allowed("tools") {
         request.tools = fields.read("tools")?.unwrap_or(request.tools);
     }
