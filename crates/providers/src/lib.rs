@@ -66,7 +66,8 @@ pub mod simulator;
 pub mod stream;
 #[cfg(test)]
 mod test_support;
-mod translate;
+mod text;
+pub mod translate;
 pub mod upstream;
 
 pub use connector::ProxySettings;
