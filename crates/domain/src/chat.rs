@@ -148,6 +148,32 @@ impl Parameters {
         self.extra_body.extend(over.extra_body.iter().map(|(k, v)| (k.clone(), v.clone())));
         self
     }
+
+    /// Whether a temperature, or what stands for one, is named.
+    pub fn chooses_randomness(&self) -> bool {
+        self.temperature.is_some() || self.top_p.is_some()
+    }
+
+    /// Takes over what `theirs` sets under the names that are `allowed`.
+    pub fn let_win(&mut self, theirs: &Parameters, allowed: impl Fn(&str) -> bool) {
+        fn take<T: Clone>(own: &mut Option<T>, theirs: Option<&T>, is_allowed: bool) {
+            if let Some(value) = theirs.filter(|_| is_allowed) {
+                *own = Some(value.clone());
+            }
+        }
+        take(&mut self.temperature, theirs.temperature.as_ref(), allowed("temperature"));
+        take(&mut self.top_p, theirs.top_p.as_ref(), allowed("top_p"));
+        take(&mut self.max_tokens, theirs.max_tokens.as_ref(), allowed("max_tokens"));
+        take(&mut self.seed, theirs.seed.as_ref(), allowed("seed"));
+        take(&mut self.presence_penalty, theirs.presence_penalty.as_ref(), allowed("presence_penalty"));
+        take(&mut self.frequency_penalty, theirs.frequency_penalty.as_ref(), allowed("frequency_penalty"));
+        if allowed("stop") && !theirs.stop.is_empty() {
+            self.stop.clone_from(&theirs.stop);
+        }
+        for (name, value) in theirs.extra_body.iter().filter(|(name, _)| allowed(name)) {
+            self.extra_body.insert(name.clone(), value.clone());
+        }
+    }
 }
 
 /// What a provider is asked.

@@ -8,6 +8,9 @@ use crate::chat::Parameters;
 use crate::hash::ContentHash;
 use crate::prompt::{Example, PostProcessing, PromptVersion};
 
+/// The temperature of a manifest where nobody names one: an evaluation that cannot be repeated decides nothing.
+pub(crate) const DEFAULT_TEMPERATURE: f64 = 0.0;
+
 /// Everything that decides an answer. It is resolved: it does not depend on what is active later.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
 pub struct Manifest {
@@ -54,12 +57,12 @@ pub struct Manifest {
 
 impl Manifest {
     /// Resolves a prompt version and a model to a manifest. `parameters` are laid over the prompt's; the temperature is
-    /// 0 where neither names one, because an evaluation that cannot be repeated decides nothing.
+    /// 0 where neither names one.
     pub fn resolve(prompt: Option<&PromptVersion>, model: &str, parameters: &Parameters) -> Self {
         let body = prompt.map(|p| p.body.clone()).unwrap_or_default();
         let mut parameters = body.parameters.overlaid(parameters);
         let stop = std::mem::take(&mut parameters.stop);
-        parameters.temperature = parameters.temperature.or(Some(0.0));
+        parameters.temperature = parameters.temperature.or(Some(DEFAULT_TEMPERATURE));
         Self {
             model: model.to_owned(),
             model_version: None,

@@ -96,7 +96,7 @@ pub(crate) fn deployed<'a>(
         return Ok(Way::InProcess { target: &candidate.target, name, request });
     };
     let body = if translate && forward.upstream.dialect() != Dialect::OpenAi {
-        let request = typed::deployed(fields, route, conversation, model)?;
+        let request = typed::translated(fields, typed::deployed(fields, route, conversation, model)?)?;
         written(forward.upstream.body(&request, asked.stream))?
     } else {
         rewrite::deployed(fields, route, conversation, forward, model)?
@@ -122,7 +122,8 @@ pub(crate) fn direct<'a>(
     } else if forward.upstream.dialect() == Dialect::OpenAi {
         rewrite::direct(openai, model)?
     } else {
-        written(forward.upstream.body(&typed::direct(openai, model)?, asked.stream))?
+        let request = typed::translated(openai, typed::direct(openai, model)?)?;
+        written(forward.upstream.body(&request, asked.stream))?
     };
     let endpoint = forward.endpoint(asked.stream);
     Ok(Way::Network { place: Place { model: name, upstream: &forward.upstream, endpoint, body }, translate })
@@ -210,8 +211,19 @@ async fn translated(context: Context<'_>, mut opened: Opened, place: &Place<'_>)
     }
     let body = call::whole(&mut opened, place.endpoint, context.patience.deadline).await.map_err(Miss::Failure)?;
     let model = place.model.split_once('/').map_or(place.model, |(_, model)| model);
-    let answer = place.upstream.answer(place.endpoint, model, &body).map_err(Miss::Failure)?;
-    Ok(context.written(json_headers(opened.headers), head, &answer))
+    match place.upstream.answer(place.endpoint, model, &body) {
+        Ok(answer) => Ok(context.written(json_headers(opened.headers), head, &answer)),
+        Err(error) => failed_inside(context, opened.headers, error),
+    }
+}
+
+/// An error inside a success is the caller's like any other, and somebody else may be asked where that helps.
+fn failed_inside(context: Context<'_>, headers: HeaderMap, error: ProviderError) -> Result<Arrived, Miss> {
+    let ProviderError::Status { code, message, .. } = &error else { return Err(Miss::Failure(error)) };
+    let status = StatusCode::from_u16(*code).unwrap_or(StatusCode::BAD_GATEWAY);
+    let content = Content::Whole(error_body(context.asked.door, status, message));
+    let arrived = Arrived { status, headers: json_headers(headers), content };
+    if error.is_retryable() { Err(Miss::Refusal(Box::new(arrived))) } else { Ok(arrived) }
 }
 
 /// Asks a provider that lives in this process.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use llmops_providers::stream::{Events, StreamReader};
+use llmops_providers::stream::{Events, Piece, StreamReader};
 
 use crate::incoming::{Incoming, Unreadable};
 use crate::recorder::{CallWatch, End};
@@ -56,6 +56,9 @@ impl Translation {
         let mut out = Vec::new();
         for event in self.events.push(bytes) {
             self.reader.read(&event).into_iter().for_each(|piece| self.writer.write(piece, &mut out));
+        }
+        if let Some(failure) = self.events.failure() {
+            self.writer.write(Piece::Error(failure), &mut out);
         }
         Bytes::from(out)
     }

@@ -2,6 +2,8 @@
 //! it.
 
 use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::error::GatewayError;
@@ -42,18 +44,33 @@ pub(crate) fn to_openai(fields: &Fields<'_>) -> Result<Bytes, GatewayError> {
     Ok(Bytes::from(Value::Object(body).to_string()))
 }
 
+/// What is read of a message.
+#[derive(Deserialize)]
+struct Said<'a> {
+    #[serde(default)]
+    role: Option<String>,
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+}
+
 fn messages(fields: &Fields<'_>) -> Result<Vec<Value>, GatewayError> {
     let mut messages = Vec::new();
     let system = fields.read::<Value>("system")?.map(|system| plain_text(&system)).filter(|text| !text.is_empty());
     messages.extend(system.map(|text| json!({"role": "system", "content": text})));
-    for (i, message) in fields.read::<Vec<Value>>("messages")?.unwrap_or_default().iter().enumerate() {
+    for (i, said) in fields.read::<Vec<Said<'_>>>("messages")?.unwrap_or_default().into_iter().enumerate() {
         let wrong = |what: &str| GatewayError::bad_request(format!("messages[{i}]: {what}")).at("messages");
-        let role = message["role"].as_str().ok_or_else(|| wrong("`role` is missing: expected user or assistant"))?;
-        match (&message["content"], role) {
-            (Value::String(text), _) => messages.push(json!({"role": role, "content": text})),
-            (Value::Array(blocks), "assistant") => messages.push(assistant(blocks)),
-            (Value::Array(blocks), _) => messages.extend(user(role, blocks)),
-            _ => return Err(wrong("`content` is missing: expected a text or a list of blocks")),
+        let role = said.role.ok_or_else(|| wrong("`role` is missing: expected user or assistant"))?;
+        let content = said.content.map_or("", RawValue::get);
+        if content.starts_with('"') {
+            let text: Value = serde_json::from_str(content).map_err(|error| wrong(&error.to_string()))?;
+            messages.push(json!({"role": role, "content": text}));
+            continue;
+        }
+        let blocks: Vec<&RawValue> = serde_json::from_str(content)
+            .map_err(|_| wrong("`content` is missing: expected a text or a list of blocks"))?;
+        match role.as_str() {
+            "assistant" => messages.push(assistant(&blocks).map_err(|what| wrong(&what))?),
+            _ => messages.extend(user(&role, &blocks).map_err(|what| wrong(&what))?),
         }
     }
     Ok(messages)
@@ -70,58 +87,105 @@ fn plain_text(value: &Value) -> String {
     }
 }
 
-fn assistant(blocks: &[Value]) -> Value {
-    let texts: String = blocks.iter().filter(|b| b["type"] == "text").filter_map(|b| b["text"].as_str()).collect();
-    let calls: Vec<Value> = blocks
-        .iter()
-        .filter(|block| block["type"] == "tool_use")
-        .map(|block| {
-            let arguments = if block["input"].is_null() { "{}".to_owned() } else { block["input"].to_string() };
-            let function = json!({"name": block["name"], "arguments": arguments});
-            json!({"id": block["id"], "type": "function", "function": function})
-        })
-        .collect();
-    let content = if texts.is_empty() && !calls.is_empty() { Value::Null } else { texts.into() };
+fn read(block: &RawValue) -> Result<Value, String> {
+    serde_json::from_str(block.get()).map_err(|error| error.to_string())
+}
+
+fn assistant(blocks: &[&RawValue]) -> Result<Value, String> {
+    let mut text = String::new();
+    let mut calls = Vec::new();
+    for raw in blocks {
+        let block = read(raw)?;
+        match block["type"].as_str().unwrap_or_default() {
+            "text" => text.push_str(block["text"].as_str().unwrap_or_default()),
+            "tool_use" => {
+                let function = json!({"name": block["name"], "arguments": input(raw)?});
+                calls.push(json!({"id": block["id"], "type": "function", "function": function}));
+            }
+            // A model's thoughts are for itself.
+            "thinking" | "redacted_thinking" => {}
+            kind => return Err(unsaid(kind)),
+        }
+    }
+    let content = if text.is_empty() && !calls.is_empty() { Value::Null } else { text.into() };
     let mut message = json!({"role": "assistant", "content": content});
     if !calls.is_empty() {
         message["tool_calls"] = calls.into();
     }
-    message
+    Ok(message)
 }
 
-/// What tools answered comes first, each in a message of its own; the rest is what the user says.
-fn user(role: &str, blocks: &[Value]) -> Vec<Value> {
+/// The input of a call as it was written: a number may be larger than any that is read.
+fn input(block: &RawValue) -> Result<String, String> {
+    #[derive(Deserialize)]
+    struct Call<'a> {
+        #[serde(borrow, default)]
+        input: Option<&'a RawValue>,
+    }
+    let call: Call<'_> = serde_json::from_str(block.get()).map_err(|error| error.to_string())?;
+    Ok(call.input.map_or("{}", RawValue::get).to_owned())
+}
+
+/// What tools answered comes first, each in a message of its own; the rest is what the user says. A tool's message has text
+/// only, so its pictures and documents are among what the user says.
+fn user(role: &str, blocks: &[&RawValue]) -> Result<Vec<Value>, String> {
     let mut messages = Vec::new();
     let mut parts = Vec::new();
-    for block in blocks {
-        match block["type"].as_str() {
-            Some("tool_result") => {
-                let mut text = plain_text(&block["content"]);
-                if block["is_error"] == true {
-                    text.insert_str(0, "Error: ");
-                }
-                messages.push(json!({"role": "tool", "tool_call_id": block["tool_use_id"], "content": text}));
-            }
-            Some("text") => parts.push(json!({"type": "text", "text": block["text"]})),
-            Some("image") => parts.extend(image(&block["source"])),
-            _ => {}
+    for raw in blocks {
+        let block = read(raw)?;
+        if block["type"] != "tool_result" {
+            add_parts(&block, &mut parts)?;
+            continue;
         }
+        let mut text = plain_text(&block["content"]);
+        if block["is_error"] == true {
+            text.insert_str(0, "Error: ");
+        }
+        for shown in block["content"].as_array().into_iter().flatten().filter(|shown| shown["type"] != "text") {
+            add_parts(shown, &mut parts)?;
+        }
+        messages.push(json!({"role": "tool", "tool_call_id": block["tool_use_id"], "content": text}));
     }
     match parts.as_slice() {
         [] => {}
         [one] if one["type"] == "text" => messages.push(json!({"role": role, "content": one["text"]})),
         _ => messages.push(json!({"role": role, "content": parts})),
     }
-    messages
+    Ok(messages)
 }
 
-fn image(source: &Value) -> Option<Value> {
-    let url = match source["type"].as_str()? {
-        "url" => source["url"].as_str()?.to_owned(),
-        "base64" => format!("data:{};base64,{}", source["media_type"].as_str()?, source["data"].as_str()?),
-        _ => return None,
-    };
-    Some(json!({"type": "image_url", "image_url": {"url": url}}))
+/// A block as parts of OpenAI's content.
+fn add_parts(block: &Value, parts: &mut Vec<Value>) -> Result<(), String> {
+    let source = &block["source"];
+    let (kind, from) = (block["type"].as_str().unwrap_or_default(), source["type"].as_str().unwrap_or_default());
+    match (kind, from) {
+        ("text", _) => parts.push(json!({"type": "text", "text": block["text"]})),
+        ("image", "url") => parts.push(json!({"type": "image_url", "image_url": {"url": source["url"]}})),
+        ("image", "base64") => parts.push(json!({"type": "image_url", "image_url": {"url": embedded(source)}})),
+        ("document", "base64") => {
+            let name = block["title"].as_str().unwrap_or("document.pdf");
+            parts.push(json!({"type": "file", "file": {"filename": name, "file_data": embedded(source)}}));
+        }
+        ("document", "text") => parts.push(json!({"type": "text", "text": source["data"]})),
+        ("document", "content") => match &source["content"] {
+            Value::Array(blocks) => blocks.iter().try_for_each(|block| add_parts(block, parts))?,
+            text => parts.push(json!({"type": "text", "text": text})),
+        },
+        ("image" | "document", from) => return Err(unsaid(&format!("{kind}` with a source of the type `{from}"))),
+        (kind, _) => return Err(unsaid(kind)),
+    }
+    Ok(())
+}
+
+fn embedded(source: &Value) -> String {
+    let text = |name: &str| source[name].as_str().unwrap_or_default();
+    format!("data:{};base64,{}", text("media_type"), text("data"))
+}
+
+fn unsaid(kind: &str) -> String {
+    format!(
+        "a block of the type `{kind}` cannot be said to the model provider behind this name, which speaks another format"
+    )
 }
 
 /// Tools of the caller; those that Anthropic runs itself have no counterpart.
@@ -189,6 +253,34 @@ mod tests {
     }
 
     #[test]
+    fn blocks_of_users_and_tools() {
+        let check = |role: &str, content: &str, expected: Value| {
+            let body = format!(r#"{{"messages": [{{"role": "{role}", "content": {content}}}]}}"#);
+            let said = to_openai(&Fields::parse(body.as_bytes()).unwrap()).unwrap();
+            assert_eq!(serde_json::from_slice::<Value>(&said).unwrap()["messages"], expected, "{content}");
+        };
+        let pdf =
+            r#"{"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AA=="}}"#;
+        let file = json!({"type": "file", "file": {
+            "filename": "document.pdf", "file_data": "data:application/pdf;base64,AA=="}});
+        check("user", &format!("[{pdf}]"), json!([{"role": "user", "content": [file]}]));
+        let text = r#"[{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "hello"}}]"#;
+        check("user", text, json!([{"role": "user", "content": "hello"}]));
+        let parts =
+            r#"[{"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "a"}]}}]"#;
+        check("user", parts, json!([{"role": "user", "content": "a"}]));
+        let seen = r#"[{"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "see"},
+            {"type": "image", "source": {"type": "url", "url": "https://x"}}]}]"#;
+        let image = json!([{"type": "image_url", "image_url": {"url": "https://x"}}]);
+        let tool = json!({"role": "tool", "tool_call_id": "t", "content": "see"});
+        check("user", seen, json!([tool, {"role": "user", "content": image}]));
+        let call = r#"[{"type": "tool_use", "id": "t", "name": "f", "input": {"id": 12345678901234567890123}}]"#;
+        let function = json!({"name": "f", "arguments": "{\"id\": 12345678901234567890123}"});
+        let calls = json!([{"id": "t", "type": "function", "function": function}]);
+        check("assistant", call, json!([{"role": "assistant", "content": null, "tool_calls": calls}]));
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let check = |body: &str, part: &str| {
             let error = to_openai(&Fields::parse(body.as_bytes()).unwrap()).unwrap_err().to_string();
@@ -197,5 +289,13 @@ mod tests {
         check(r#"{"messages": [{"content": "a"}]}"#, "messages[0]: `role` is missing");
         check(r#"{"messages": [{"role": "user"}]}"#, "messages[0]: `content` is missing");
         check(r#"{"messages": 3}"#, "`messages`");
+        let blocks =
+            |role: &str, block: &str| format!(r#"{{"messages": [{{"role": "{role}", "content": [{block}]}}]}}"#);
+        check(&blocks("user", r#"{"type": "new_one"}"#), "messages[0]: a block of the type `new_one`");
+        check(&blocks("assistant", r#"{"type": "server_tool_use"}"#), "`server_tool_use`");
+        let document = r#"{"type": "document", "source": {"type": "url", "url": "https://x"}}"#;
+        check(&blocks("user", document), "`document` with a source of the type `url`");
+        let result = format!(r#"{{"type": "tool_result", "tool_use_id": "t", "content": [{document}]}}"#);
+        check(&blocks("user", &result), "`document` with a source of the type `url`");
     }
 }

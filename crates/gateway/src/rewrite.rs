@@ -4,18 +4,21 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use llmops_domain::chat::{Message, Role};
-use llmops_domain::deployment::SystemMerge;
+use llmops_domain::deployment::{DeploymentSettings, SystemMerge};
 use llmops_domain::render::RenderError;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::error::GatewayError;
 use crate::request::{EXTENSION, Extension, Fields};
 use crate::snapshot::{Forward, Route};
 
-/// Fields that say the same: where the manifest sets one, the caller's other would contradict it.
-const TWINS: [(&str, &str); 2] = [("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens")];
+/// Fields that say the same, in one format or another: where the manifest sets one, the caller's other would contradict it.
+const TWINS: [(&str, &str); 3] =
+    [("max_tokens", "max_completion_tokens"), ("stop", "stop_sequences"), ("seed", "random_seed")];
+
+/// Who says one of these chooses how random answers are. Some models refuse a temperature beside them.
+const RANDOMNESS: [&str; 2] = ["top_p", "thinking"];
 
 /// The caller's fields for another model name.
 pub(crate) fn direct(fields: &Fields<'_>, model: &str) -> Result<Bytes, GatewayError> {
@@ -30,7 +33,7 @@ pub(crate) fn direct(fields: &Fields<'_>, model: &str) -> Result<Bytes, GatewayE
 /// The messages of a call to a deployment, as JSON texts.
 #[derive(Debug)]
 pub(crate) struct Conversation {
-    /// The deployment's system text with the caller's, where the format has it apart and the deployment has one.
+    /// The deployment's system text with the caller's, as JSON, where the format has it apart and the deployment has one.
     pub(crate) system: Option<String>,
     /// The rest, or all, in order.
     messages: Vec<String>,
@@ -96,8 +99,7 @@ impl Conversation {
         }
         conversation.messages.extend(theirs.into_iter().map(|(_, raw)| raw.get().to_owned()));
         if !system.is_empty() {
-            system.extend(their_system.filter(|_| keeps_theirs));
-            conversation.system = Some(system.join("\n\n"));
+            conversation.system = Some(joined_system(&system.join("\n\n"), their_system.filter(|_| keeps_theirs))?);
         }
         if conversation.messages.is_empty() {
             return Err(
@@ -118,16 +120,35 @@ impl Conversation {
     }
 }
 
-/// The `system` field of Anthropic's format: a text, or text blocks.
-fn apart_system(fields: &Fields<'_>) -> Result<Option<String>, GatewayError> {
-    let Some(value): Option<Value> = fields.read("system")? else { return Ok(None) };
-    Ok(Some(match &value {
-        Value::String(text) => text.clone(),
-        Value::Array(blocks) => {
-            blocks.iter().filter_map(|block| block.get("text")?.as_str()).collect::<Vec<_>>().join("\n\n")
+/// The `system` field of Anthropic's format.
+enum System<'a> {
+    Text(String),
+    /// Text blocks, which may be marked for the provider's cache.
+    Blocks(Vec<&'a RawValue>),
+}
+
+fn apart_system<'a>(fields: &Fields<'a>) -> Result<Option<System<'a>>, GatewayError> {
+    let Some(raw) = fields.get("system") else { return Ok(None) };
+    let read = if raw.get().starts_with('"') {
+        serde_json::from_str(raw.get()).map(System::Text)
+    } else {
+        serde_json::from_str(raw.get()).map(System::Blocks)
+    };
+    let wrong = |_| GatewayError::bad_request("`system`: expected a text or a list of text blocks").at("system");
+    read.map(Some).map_err(wrong)
+}
+
+/// Our system text before theirs, as JSON. Their blocks stay as they were written.
+fn joined_system(ours: &str, theirs: Option<System<'_>>) -> Result<String, GatewayError> {
+    match theirs {
+        None => to_json(&ours),
+        Some(System::Text(theirs)) => to_json(&format!("{ours}\n\n{theirs}")),
+        Some(System::Blocks(blocks)) => {
+            let first = to_json(&serde_json::json!({"type": "text", "text": ours}))?;
+            let all: Vec<&str> = std::iter::once(&*first).chain(blocks.iter().map(|block| block.get())).collect();
+            Ok(format!("[{}]", all.join(",")))
         }
-        _ => return Err(GatewayError::bad_request("`system`: expected a text or a list of text blocks").at("system")),
-    }))
+    }
 }
 
 fn has_system(messages: &[Message]) -> bool {
@@ -170,18 +191,23 @@ pub(crate) fn deployed(
     let mut body = Writer::new();
     body.text("model", model)?;
     if let Some(system) = &conversation.system {
-        body.text("system", system)?;
+        body.raw("system", system)?;
     }
     body.raw("messages", &conversation.to_json())?;
     let settings = &route.deployment.settings;
-    let overridden = |name: &str| {
-        settings.allow_override.iter().any(|allowed| allowed == name)
-            && (fields.get(name).is_some() || twin(name).is_some_and(|twin| fields.get(twin).is_some()))
-    };
+    let says = |name: &str| fields.get(name).is_some() || twin(name).is_some_and(|twin| fields.get(twin).is_some());
+    let overridden = |name: &str| says(name) && is_allowed(settings, name);
     for (name, value) in forward.fixed.iter().filter(|(name, _)| !overridden(name)) {
         body.raw(name, value.get())?;
     }
-    let decided = |name: &str| forward.fixed.iter().any(|(fixed, _)| fixed == name && !overridden(fixed));
+    let open = |name: &str| !says(name) && (name != "temperature" || !RANDOMNESS.into_iter().any(says));
+    for (name, value) in forward.defaults.iter().filter(|(name, _)| open(name)) {
+        body.raw(name, value.get())?;
+    }
+    let decided = |name: &str| {
+        forward.fixed.iter().any(|(fixed, _)| fixed == name && !overridden(fixed))
+            || forward.defaults.iter().any(|(default, _)| default == name && open(default))
+    };
     for (name, value) in fields.iter() {
         let ours = matches!(name, "model" | "messages" | EXTENSION)
             || (name == "system" && conversation.system.is_some())
@@ -195,7 +221,16 @@ pub(crate) fn deployed(
 }
 
 fn twin(name: &str) -> Option<&'static str> {
-    TWINS.iter().find(|(one, _)| *one == name).map(|(_, other)| *other)
+    TWINS.iter().find_map(|(one, other)| match name {
+        _ if name == *one => Some(*other),
+        _ if name == *other => Some(*one),
+        _ => None,
+    })
+}
+
+/// Whether the caller wins over the manifest in a field, by any name that it has.
+pub(crate) fn is_allowed(settings: &DeploymentSettings, name: &str) -> bool {
+    settings.allow_override.iter().any(|allowed| allowed == name || twin(allowed) == Some(name))
 }
 
 fn to_json<T: serde::Serialize>(value: &T) -> Result<String, GatewayError> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use llmops_domain::canary::LiveCanary;
+use llmops_domain::chat::ChatRequest;
 use llmops_domain::deployment::{Choose, DEFAULT_ENVIRONMENT, Deployment, LiveDeployment, LiveVariant};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
@@ -111,7 +112,9 @@ pub(crate) struct Forward {
     /// The address for streams, where it is another one.
     stream_endpoint: Option<Endpoint>,
     /// The fields that the manifest decides, as they stand in bodies.
-    pub(crate) fixed: Vec<(String, Box<RawValue>)>,
+    pub(crate) fixed: RawFields,
+    /// Fields that nobody chose: a body has them where the caller says nothing else.
+    pub(crate) defaults: RawFields,
 }
 
 impl std::fmt::Debug for Forward {
@@ -277,19 +280,32 @@ impl Snapshot {
 
 fn forward(upstream: &Upstream, target: &Target, manifest: Option<&CompiledTarget>) -> Result<Forward, String> {
     let endpoint = upstream.endpoint(Purpose::Chat, target.model()).map_err(|error| error.to_string())?;
-    let fixed = match manifest {
-        None => Vec::new(),
-        Some(manifest) => {
-            let request =
-                llmops_domain::chat::ChatRequest { model: target.model().to_owned(), ..manifest.bare_request() };
-            let fields = upstream.settings(&request).map_err(|error| error.to_string())?;
-            let raw = |(name, value)| Ok((name, serde_json::value::to_raw_value(&value)?));
-            fields.into_iter().map(raw).collect::<Result<_, serde_json::Error>>().map_err(|e| e.to_string())?
-        }
+    let (defaults, fixed) = match manifest {
+        None => (Vec::new(), Vec::new()),
+        Some(manifest) => settings(upstream, target, manifest)?,
     };
     let stream = upstream.endpoint(Purpose::Stream, target.model()).map_err(|error| error.to_string())?;
     let stream_endpoint = (stream.uri != endpoint.uri).then_some(stream);
-    Ok(Forward { upstream: upstream.clone(), endpoint, stream_endpoint, fixed })
+    Ok(Forward { upstream: upstream.clone(), endpoint, stream_endpoint, fixed, defaults })
+}
+
+/// Fields of a body by name, each as it is written there.
+type RawFields = Vec<(String, Box<RawValue>)>;
+
+/// What a manifest says in the provider's words: what nobody chose, and what it decides.
+fn settings(upstream: &Upstream, target: &Target, manifest: &CompiledTarget) -> Result<(RawFields, RawFields), String> {
+    let request = ChatRequest { model: target.model().to_owned(), ..manifest.bare_request() };
+    let fields = upstream.settings(&request).map_err(|error| error.to_string())?;
+    let raw = |(name, value)| Ok((name, serde_json::value::to_raw_value(&value)?));
+    let fields: RawFields =
+        fields.into_iter().map(raw).collect::<Result<_, serde_json::Error>>().map_err(|e| e.to_string())?;
+    let parameters = &request.parameters;
+    Ok(fields.into_iter().partition(|(name, _)| match name.as_str() {
+        "temperature" => manifest.has_default_temperature(),
+        // Some providers insist on a limit and get one.
+        "max_tokens" => parameters.max_tokens.is_none() && !parameters.extra_body.contains_key("max_tokens"),
+        _ => false,
+    }))
 }
 
 impl Forward {

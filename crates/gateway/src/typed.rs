@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::error::GatewayError;
 use crate::request::Fields;
-use crate::rewrite::Conversation;
+use crate::rewrite::{self, Conversation};
 use crate::snapshot::Route;
 
 /// The caller's fields as parameters.
@@ -28,11 +28,53 @@ fn parameters(fields: &Fields<'_>) -> Result<Parameters, GatewayError> {
         Some(list) => serde_json::from_value(list)
             .map_err(|error| GatewayError::bad_request(format!("`stop`: {error}")).at("stop"))?,
     };
-    // Each provider has words of its own for it.
-    if let Some(choice) = fields.read("tool_choice")? {
-        parameters.extra_body.insert("tool_choice".to_owned(), choice);
+    // Each provider has words of its own for these.
+    for name in ["tool_choice", "parallel_tool_calls"] {
+        if let Some(value) = fields.read(name)? {
+            parameters.extra_body.insert(name.to_owned(), value);
+        }
     }
     Ok(parameters)
+}
+
+/// Completes a request that is going to be translated: the caller's user has a counterpart somewhere, and what has none
+/// anywhere is refused. Hints that leave the answer what it is, such as `service_tier`, are left out.
+pub(crate) fn translated(fields: &Fields<'_>, mut request: ChatRequest) -> Result<ChatRequest, GatewayError> {
+    for name in UNTRANSLATED {
+        if let Some(value) = fields.read::<Value>(name)?.filter(|value| asks_for_something(name, value)) {
+            let message = format!(
+                "`{name}`: {value} cannot be said to the model provider behind this name, which speaks another format: leave \
+                 it out"
+            );
+            return Err(GatewayError::bad_request(message).at(name));
+        }
+    }
+    if let Some(at) = request.tools.iter().position(|tool| tool.get("function").is_none()) {
+        let kind = request.tools[at]["type"].as_str().unwrap_or_default();
+        let message = format!(
+            "tools[{at}]: a tool of the type `{kind}` cannot be said to the model provider behind this name: use `function`"
+        );
+        return Err(GatewayError::bad_request(message).at("tools"));
+    }
+    if let Some(user) = fields.read("user")? {
+        request.parameters.extra_body.entry("user".to_owned()).or_insert(user);
+    }
+    Ok(request)
+}
+
+/// Fields without a counterpart in any other format.
+const UNTRANSLATED: [&str; 6] = ["n", "logprobs", "logit_bias", "modalities", "functions", "web_search_options"];
+
+/// Whether a field says more than its default.
+fn asks_for_something(name: &str, value: &Value) -> bool {
+    match name {
+        "n" => value.as_f64() != Some(1.0),
+        "logprobs" => *value == Value::Bool(true),
+        "modalities" => value.as_array().is_none_or(|all| all.iter().any(|one| one != "text")),
+        "logit_bias" => value.as_object().is_none_or(|tokens| !tokens.is_empty()),
+        "functions" => value.as_array().is_none_or(|all| !all.is_empty()),
+        _ => true,
+    }
 }
 
 /// Messages as types. What a translated format cannot say is left out, as the translation would.
@@ -74,24 +116,13 @@ pub(crate) fn deployed(
     model: &str,
 ) -> Result<ChatRequest, GatewayError> {
     let theirs = parameters(fields)?;
-    let allowed = |name: &str| route.deployment.settings.allow_override.iter().any(|a| a == name);
+    let allowed = |name: &str| rewrite::is_allowed(&route.deployment.settings, name);
     let mut request = ChatRequest {
         model: model.to_owned(),
         messages: messages(conversation.texts())?,
+        parameters: route.target.parameters_for_call(&theirs, allowed),
         ..route.target.bare_request()
     };
-    let ours = std::mem::take(&mut request.parameters);
-    let mut merged = theirs.clone().overlaid(&ours);
-    if allowed("temperature") {
-        merged.temperature = theirs.temperature.or(merged.temperature);
-    }
-    if allowed("top_p") {
-        merged.top_p = theirs.top_p.or(merged.top_p);
-    }
-    if allowed("max_tokens") {
-        merged.max_tokens = theirs.max_tokens.or(merged.max_tokens);
-    }
-    request.parameters = merged;
     if request.tools.is_empty() || allowed("tools") {
         request.tools = fields.read("tools")?.unwrap_or(request.tools);
     }

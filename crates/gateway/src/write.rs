@@ -1,9 +1,15 @@
 //! Answers written in the format of the door: whole, or as a stream of events.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use llmops_domain::chat::{ChatResponse, Usage};
 use llmops_domain::record::Door;
 use llmops_providers::stream::{Piece, pieces};
+use llmops_providers::translate::arguments_object;
+use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 /// What identifies an answer.
@@ -35,11 +41,10 @@ pub(crate) fn answer(door: Door, stream: bool, head: Head, answer: &ChatResponse
 /// A whole answer.
 pub(crate) fn whole(door: Door, head: &Head, answer: &ChatResponse) -> Bytes {
     let model = if answer.model.is_empty() { &head.model } else { &answer.model };
-    let body = match door {
+    match door {
         Door::Messages => message(head, model, answer),
-        Door::Chat | Door::Embeddings => completion(head, model, answer),
-    };
-    Bytes::from(body.to_string())
+        Door::Chat | Door::Embeddings => Bytes::from(completion(head, model, answer).to_string()),
+    }
 }
 
 fn completion(head: &Head, model: &str, answer: &ChatResponse) -> Value {
@@ -68,27 +73,49 @@ fn openai_usage(usage: Usage) -> Value {
     })
 }
 
-fn message(head: &Head, model: &str, answer: &ChatResponse) -> Value {
+/// Anthropic's message.
+#[derive(Serialize)]
+struct Message<'a> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    role: &'static str,
+    model: &'a str,
+    content: Vec<Block<'a>>,
+    stop_reason: &'a str,
+    stop_sequence: Option<&'a str>,
+    usage: Value,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Block<'a> {
+    Text { text: &'a str },
+    ToolUse { id: &'a str, name: &'a str, input: Box<RawValue> },
+}
+
+fn message(head: &Head, model: &str, answer: &ChatResponse) -> Bytes {
     let mut content = Vec::new();
     if !answer.text.is_empty() || answer.tool_calls.is_empty() {
-        content.push(json!({"type": "text", "text": answer.text}));
+        content.push(Block::Text { text: &answer.text });
     }
-    for call in &answer.tool_calls {
-        let input = serde_json::from_str(&call.function.arguments).ok().filter(Value::is_object);
-        let input = input.unwrap_or_else(|| json!({}));
-        content.push(json!({"type": "tool_use", "id": call.id, "name": call.function.name, "input": input}));
-    }
+    content.extend(answer.tool_calls.iter().map(|call| Block::ToolUse {
+        id: &call.id,
+        name: &call.function.name,
+        input: arguments_object(&call.function.arguments),
+    }));
     let default = if answer.tool_calls.is_empty() { "stop" } else { "tool_calls" };
-    json!({
-        "id": head.id,
-        "type": "message",
-        "role": "assistant",
-        "model": model,
-        "content": content,
-        "stop_reason": stop_reason(answer.finish_reason.as_deref().unwrap_or(default)),
-        "stop_sequence": null,
-        "usage": {"input_tokens": answer.usage.prompt_tokens, "output_tokens": answer.usage.completion_tokens},
-    })
+    let message = Message {
+        id: &head.id,
+        kind: "message",
+        role: "assistant",
+        model,
+        content,
+        stop_reason: stop_reason(answer.finish_reason.as_deref().unwrap_or(default)),
+        stop_sequence: None,
+        usage: json!({"input_tokens": answer.usage.prompt_tokens, "output_tokens": answer.usage.completion_tokens}),
+    };
+    Bytes::from(serde_json::to_vec(&message).unwrap_or_default())
 }
 
 /// Anthropic's word for OpenAI's.
@@ -119,11 +146,24 @@ enum Format {
     Anthropic(Blocks),
 }
 
-/// Anthropic's blocks: one is open at a time.
+/// Anthropic's blocks: one is open at a time. What comes while a call is open whose arguments are not whole yet waits, since
+/// some providers write several calls at once.
 #[derive(Debug, Default)]
 struct Blocks {
     open: Option<Open>,
+    /// The arguments so far of the call that is open.
+    arguments: String,
+    waiting: VecDeque<Waiting>,
     count: usize,
+}
+
+/// A block that cannot begin yet.
+#[derive(Debug)]
+struct Waiting {
+    what: Open,
+    block: Value,
+    /// What is in it so far.
+    text: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +184,8 @@ impl EventWriter {
     /// Adds the events that say a piece.
     pub(crate) fn write(&mut self, piece: Piece, out: &mut Vec<u8>) {
         match piece {
+            // Nothing follows the word that the stream broke off.
+            _ if self.has_failed => {}
             Piece::Model(model) if !model.is_empty() && !self.has_begun => self.head.model = model,
             Piece::Model(_) => {}
             Piece::Usage(usage) => self.usage = usage,
@@ -179,7 +221,7 @@ impl EventWriter {
                 out.extend_from_slice(b"data: [DONE]\n\n");
             }
             Format::Anthropic(blocks) => {
-                blocks.close(out);
+                blocks.finish(out);
                 let usage = json!({
                     "input_tokens": self.usage.prompt_tokens, "output_tokens": self.usage.completion_tokens,
                 });
@@ -256,38 +298,83 @@ impl Blocks {
     fn write(&mut self, said: Piece, out: &mut Vec<u8>) {
         match said {
             Piece::Text(text) => {
-                self.open(Open::Text, &json!({"type": "text", "text": ""}), out);
-                self.delta(&json!({"type": "text_delta", "text": text}), out);
+                let current = self.waiting.back().map(|waiting| waiting.what).or(self.open);
+                if current != Some(Open::Text) {
+                    self.begin(Open::Text, json!({"type": "text", "text": ""}), out);
+                }
+                self.go_on(Open::Text, &text, out);
             }
             Piece::Call { index, id, name } => {
                 let block = json!({"type": "tool_use", "id": id, "name": name, "input": {}});
-                self.open(Open::Call(index), &block, out);
+                self.begin(Open::Call(index), block, out);
             }
-            // Pieces of a call that another one interrupted have no block any more.
-            Piece::Arguments { index, text } if self.open == Some(Open::Call(index)) => {
-                self.delta(&json!({"type": "input_json_delta", "partial_json": text}), out);
-            }
-            _ => {}
+            Piece::Arguments { index, text } => self.go_on(Open::Call(index), &text, out),
+            Piece::Model(_) | Piece::Finish(_) | Piece::Usage(_) | Piece::Error(_) => {}
         }
     }
 
-    fn open(&mut self, what: Open, block: &Value, out: &mut Vec<u8>) {
-        if self.open == Some(what) {
-            return;
+    /// Begins a block, as soon as there is room for it.
+    fn begin(&mut self, what: Open, block: Value, out: &mut Vec<u8>) {
+        self.waiting.push_back(Waiting { what, block, text: String::new() });
+        self.advance(out);
+    }
+
+    /// Adds to a block that is open or waits. To one that was whole there is nothing to add.
+    fn go_on(&mut self, what: Open, text: &str, out: &mut Vec<u8>) {
+        if let Some(waiting) = self.waiting.iter_mut().rev().find(|waiting| waiting.what == what) {
+            waiting.text.push_str(text);
+        } else if self.open == Some(what) {
+            self.delta(text, out);
+            self.advance(out);
         }
+    }
+
+    /// Opens what waits, while nothing is open that more may come for.
+    fn advance(&mut self, out: &mut Vec<u8>) {
+        while !self.waiting.is_empty() && self.is_whole() {
+            self.open_next(out);
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        let is_json = |text: &str| text.ends_with('}') && serde_json::from_str::<IgnoredAny>(text).is_ok();
+        !matches!(self.open, Some(Open::Call(_))) || is_json(self.arguments.trim_end())
+    }
+
+    fn open_next(&mut self, out: &mut Vec<u8>) {
+        let Some(Waiting { what, block, text }) = self.waiting.pop_front() else { return };
         self.close(out);
         self.open = Some(what);
         let start = json!({"type": "content_block_start", "index": self.count, "content_block": block});
         named("content_block_start", &start, out);
+        if !text.is_empty() {
+            self.delta(&text, out);
+        }
     }
 
-    fn delta(&self, delta: &Value, out: &mut Vec<u8>) {
+    /// More of the block that is open.
+    fn delta(&mut self, text: &str, out: &mut Vec<u8>) {
+        let delta = if self.open == Some(Open::Text) {
+            json!({"type": "text_delta", "text": text})
+        } else {
+            self.arguments.push_str(text);
+            json!({"type": "input_json_delta", "partial_json": text})
+        };
         let event = json!({"type": "content_block_delta", "index": self.count, "delta": delta});
         named("content_block_delta", &event, out);
     }
 
+    /// Writes what waits still, and ends the last block.
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        while !self.waiting.is_empty() {
+            self.open_next(out);
+        }
+        self.close(out);
+    }
+
     fn close(&mut self, out: &mut Vec<u8>) {
         if self.open.take().is_some() {
+            self.arguments.clear();
             named("content_block_stop", &json!({"type": "content_block_stop", "index": self.count}), out);
             self.count += 1;
         }
@@ -388,6 +475,55 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn anthropics_blocks_of_calls_at_once() {
+        let call = |index, name: &str| Piece::Call { index, id: format!("id{index}"), name: name.to_owned() };
+        let more = |index, text: &str| Piece::Arguments { index, text: text.to_owned() };
+        let say = |text: &str| Piece::Text(text.to_owned());
+        let check = |pieces: Vec<Piece>, expected: &str| {
+            let mut writer = EventWriter::new(Door::Messages, head());
+            let mut out = Vec::new();
+            pieces.into_iter().for_each(|piece| writer.write(piece, &mut out));
+            writer.finish(&mut out);
+            let mut said = String::new();
+            for event in String::from_utf8(out).unwrap().lines().filter_map(|line| line.strip_prefix("data: ")) {
+                let event: Value = serde_json::from_str(event).unwrap();
+                let block = &event["content_block"];
+                let delta = ["text", "partial_json"].iter().find_map(|name| event["delta"][name].as_str());
+                match event["type"].as_str().unwrap() {
+                    "content_block_start" => said += block["name"].as_str().unwrap_or("text"),
+                    "content_block_delta" => said += &format!("<{}>", delta.unwrap()),
+                    "content_block_stop" => said += &format!("#{} ", event["index"]),
+                    _ => {}
+                }
+            }
+            assert_eq!(said, expected);
+        };
+        let (f, g) = (|| call(0, "f"), || call(1, "g"));
+        check(
+            vec![say("a"), f(), more(0, "{\"x\""), more(0, ":1}"), g(), more(1, "{"), more(1, "}")],
+            r#"text<a>#0 f<{"x"><:1}>#1 g<{><}>#2 "#,
+        );
+        check(vec![f(), g(), more(0, "{\"x\":1}"), more(1, "{"), more(1, "}")], r#"f<{"x":1}>#0 g<{><}>#1 "#);
+        check(vec![f(), g(), more(1, "{"), more(0, "{"), more(1, "}"), more(0, "}")], "f<{><}>#0 g<{}>#1 ");
+        check(vec![f(), more(0, "{"), say("a"), say("b"), more(0, "}"), say("c")], "f<{><}>#0 text<ab><c>#1 ");
+        check(vec![f(), more(0, "{"), g(), more(1, "{}")], "f<{>#0 g<{}>#1 ");
+    }
+
+    #[test]
+    fn whole_arguments_are_what_the_model_wrote() {
+        let check = |arguments: &str, expected: &str| {
+            let mut answer = asked();
+            answer.tool_calls[0].function.arguments = arguments.to_owned();
+            let body = String::from_utf8(whole(Door::Messages, &head(), &answer).to_vec()).unwrap();
+            assert!(body.contains(&format!(r#""name":"f","input":{expected}}}"#)), "{arguments}: {body}");
+        };
+        check(r#"{"id": 12345678901234567890123}"#, r#"{"id": 12345678901234567890123}"#);
+        check("", "{}");
+        check(r#"{"x": "tru"#, r#"{"arguments":"{\"x\": \"tru"}"#);
+        check("[1]", r#"{"arguments":"[1]"}"#);
     }
 
     #[test]

@@ -9,13 +9,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use llmops_domain::chat::{ChatRequest, ChatResponse, FunctionCall, ToolCall, Usage};
 use llmops_domain::config::providers::RemoteConfig;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
 use crate::http_client::{Endpoint, HttpClient};
 use crate::kinds::Kind;
 use crate::provider::{ChatProvider, ProviderError};
 use crate::remote;
+use crate::text::Text;
 use crate::translate::{self, Format, Object, Part, Speaker, Turn};
 
 const API_VERSION: &str = "2023-06-01";
@@ -52,9 +54,9 @@ pub(crate) fn endpoint(kind: &Kind, config: &RemoteConfig) -> Result<Endpoint, P
 }
 
 /// The fields that parameters, tools and response format become, by name.
-pub(crate) fn settings(request: &ChatRequest) -> serde_json::Map<String, Value> {
-    let Value::Object(mut fields) = body(request) else { return serde_json::Map::new() };
-    for name in ["model", "messages", "system"] {
+pub(crate) fn settings(request: &ChatRequest) -> Map<String, Value> {
+    let mut fields = fields(request);
+    for name in ["model", "system"] {
         fields.remove(name);
     }
     fields
@@ -63,7 +65,7 @@ pub(crate) fn settings(request: &ChatRequest) -> serde_json::Map<String, Value> 
 #[async_trait]
 impl ChatProvider for AnthropicProvider {
     async fn chat(&self, request: &ChatRequest) -> Result<ChatResponse, ProviderError> {
-        let body = body(request).to_string().into_bytes();
+        let body = body(request, false)?;
         let reply = self.client.post_json(&self.endpoint, body).await?;
         read(&self.endpoint, &reply.body, reply.latency_ms)
     }
@@ -75,17 +77,28 @@ pub(crate) fn read(endpoint: &Endpoint, body: &[u8], latency_ms: f64) -> Result<
 }
 
 /// A request in the API's format.
-pub(crate) fn body(request: &ChatRequest) -> Value {
+pub(crate) fn body(request: &ChatRequest, stream: bool) -> Result<Vec<u8>, ProviderError> {
+    let mut fields = fields(request);
+    if stream {
+        fields.insert("stream".to_owned(), true.into());
+    }
+    let messages = translate::turns(request)?.into_iter().map(message).collect::<Result<Vec<_>, _>>()?;
+    translate::written(&fields, "messages", &messages)
+}
+
+/// Everything but the messages.
+fn fields(request: &ChatRequest) -> Map<String, Value> {
     let parameters = &request.parameters;
     let mut body = Object::default();
     body.put("model", request.model.as_str());
     body.put("max_tokens", parameters.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS));
     let mut system = translate::system(request);
     let mut tools: Vec<Value> = translate::functions(request).map(|function| tool(&function)).collect();
+    let mut forced = None;
     match translate::format(request) {
         Format::Schema(schema) if tools.is_empty() => {
             tools.push(json!({"name": ANSWER_TOOL, "description": "Gives the answer.", "input_schema": schema}));
-            body.put("tool_choice", json!({"type": "tool", "name": ANSWER_TOOL}));
+            forced = Some(translate::Choice::Function(ANSWER_TOOL));
         }
         Format::Schema(schema) => {
             append(&mut system, &format!("{JSON_INSTRUCTION} It must conform to this JSON schema: {schema}"));
@@ -94,16 +107,30 @@ pub(crate) fn body(request: &ChatRequest) -> Value {
         Format::Text => {}
     }
     body.put_some("system", system);
-    body.put("messages", translate::turns(request).iter().map(message).collect::<Vec<_>>());
     body.put_some("temperature", parameters.temperature);
     body.put_some("top_p", parameters.top_p.filter(|top_p| *top_p < 1.0));
     body.put_some("stop_sequences", (!parameters.stop.is_empty()).then(|| parameters.stop.clone()));
-    body.put_some("tools", (!tools.is_empty()).then_some(tools));
-    body.overlay(&parameters.extra_body);
-    if let Some(choice) = translate::choice(request) {
-        body.put("tool_choice", tool_choice(&choice));
+    let has_tools = !tools.is_empty();
+    body.put_some("tools", has_tools.then_some(tools));
+    body.put_some("tool_choice", forced.map(|choice| tool_choice(&choice)));
+    if let Some(Value::String(user)) = parameters.extra_body.get("user") {
+        body.put("metadata", json!({"user_id": user}));
     }
-    body.into()
+    body.overlay(&parameters.extra_body);
+    body.remove("user");
+    body.remove("parallel_tool_calls");
+    // A choice of the caller is one among their own tools, and leaves the answer's tool alone.
+    if let Some(theirs) = translate::choice(request) {
+        body.put("tool_choice", tool_choice(&forced.unwrap_or(theirs)));
+    }
+    if translate::one_call_at_most(request) && has_tools {
+        let mut choice = body.remove("tool_choice").unwrap_or_else(|| tool_choice(&translate::Choice::Auto));
+        if choice["type"] != "none" {
+            choice["disable_parallel_tool_use"] = true.into();
+        }
+        body.put("tool_choice", choice);
+    }
+    body.into_map()
 }
 
 /// Which tool must be called, in the API's words.
@@ -131,30 +158,73 @@ fn tool(function: &translate::Function<'_>) -> Value {
     tool.into()
 }
 
-fn message(turn: &Turn<'_>) -> Value {
+#[derive(Serialize)]
+struct OutgoingMessage<'a> {
+    role: &'static str,
+    content: OutgoingContent<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum OutgoingContent<'a> {
+    Text(Value),
+    Blocks(Vec<OutgoingBlock<'a>>),
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum OutgoingBlock<'a> {
+    Plain(Value),
+    Call {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        id: &'a str,
+        name: &'a str,
+        input: Box<RawValue>,
+    },
+}
+
+fn message(turn: Turn<'_>) -> Result<OutgoingMessage<'_>, ProviderError> {
     let role = match turn.speaker {
         Speaker::User => "user",
         Speaker::Assistant => "assistant",
     };
     // The plain form for the plain case keeps requests readable.
     if let [Part::Text(text)] = turn.parts.as_slice() {
-        return json!({"role": role, "content": text});
+        return Ok(OutgoingMessage { role, content: OutgoingContent::Text(text.as_ref().into()) });
     }
-    json!({"role": role, "content": turn.parts.iter().map(block).collect::<Vec<_>>()})
+    let blocks = turn.parts.into_iter().map(block).collect::<Result<_, _>>()?;
+    Ok(OutgoingMessage { role, content: OutgoingContent::Blocks(blocks) })
 }
 
-fn block(part: &Part<'_>) -> Value {
-    match part {
+fn block(part: Part<'_>) -> Result<OutgoingBlock<'_>, ProviderError> {
+    Ok(OutgoingBlock::Plain(match part {
         Part::Text(text) => json!({"type": "text", "text": text}),
         Part::ImageUrl(url) => json!({"type": "image", "source": {"type": "url", "url": url}}),
         Part::ImageData { media_type, data } => {
             json!({"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}})
         }
+        Part::File { media_type: media_type @ "application/pdf", data, name } => {
+            let source = json!({"type": "base64", "media_type": media_type, "data": data});
+            let mut document = json!({"type": "document", "source": source});
+            if let Some(name) = name {
+                document["title"] = name.into();
+            }
+            document
+        }
+        Part::File { media_type, .. } => {
+            return Err(translate::unsaid(format!(
+                "`messages`: a file of the type `{media_type}` cannot be said to Anthropic, which takes application/pdf"
+            )));
+        }
+        Part::Audio { .. } => {
+            return Err(translate::unsaid("`messages`: Anthropic takes no `input_audio`: send its text"));
+        }
         Part::ToolCall { id, name, arguments } => {
-            json!({"type": "tool_use", "id": id, "name": name, "input": arguments})
+            return Ok(OutgoingBlock::Call { kind: "tool_use", id, name, input: arguments });
         }
         Part::ToolResult { id, text, .. } => json!({"type": "tool_result", "tool_use_id": id, "content": text}),
-    }
+    }))
 }
 
 #[derive(Deserialize)]
@@ -168,21 +238,16 @@ struct Body {
     usage: WireUsage,
 }
 
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Block {
-    Text {
-        text: String,
-    },
-    ToolUse {
-        id: String,
-        name: String,
-        #[serde(default)]
-        input: Value,
-    },
-    /// Thinking and whatever will be added.
-    #[serde(other)]
-    Other,
+/// A block of any kind: thinking and whatever will be added, too.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Block {
+    #[serde(rename = "type")]
+    kind: String,
+    text: Text,
+    id: String,
+    name: String,
+    input: Option<Box<RawValue>>,
 }
 
 /// Tokens read from and written to the cache are not part of `input_tokens`.
@@ -212,18 +277,20 @@ fn response(body: Body, latency_ms: f64) -> ChatResponse {
     let mut tool_calls = Vec::new();
     let mut structured = false;
     for block in body.content {
-        match block {
-            Block::Text { text: piece } => text.push_str(&piece),
-            Block::ToolUse { name, input, .. } if name == ANSWER_TOOL => {
+        let input = || block.input.as_deref().map_or_else(|| "{}".to_owned(), translate::compact);
+        match block.kind.as_str() {
+            // Words beside the answer would spoil the JSON.
+            "text" if structured => {}
+            "text" => text.push_str(&block.text.into_string()),
+            "tool_use" if block.name == ANSWER_TOOL => {
                 structured = true;
-                // Words beside the answer would spoil the JSON.
-                text = input.to_string();
+                text = input();
             }
-            Block::ToolUse { id, name, input } => {
-                let function = FunctionCall { name, arguments: input.to_string() };
-                tool_calls.push(ToolCall { id, kind: "function".to_owned(), function });
+            "tool_use" => {
+                let function = FunctionCall { arguments: input(), name: block.name };
+                tool_calls.push(ToolCall { id: block.id, kind: "function".to_owned(), function });
             }
-            Block::Other => {}
+            _ => {}
         }
     }
     ChatResponse {

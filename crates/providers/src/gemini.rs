@@ -8,14 +8,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use llmops_domain::chat::{ChatRequest, ChatResponse, FunctionCall, ToolCall, Usage};
 use llmops_domain::config::providers::RemoteConfig;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
 use crate::http_client::{Endpoint, HttpClient};
 use crate::kinds::Kind;
 use crate::provider::{ChatProvider, ProviderError};
 use crate::remote;
-use crate::translate::{self, Format, Object, Part, Speaker, Turn};
+use crate::text::Text;
+use crate::translate::{self, Format, Object, Part, Speaker};
+
+/// What stands between a call's id and the signature of the thoughts before it.
+const SIGNATURE: &str = "__thought__";
 
 /// A client of the Gemini API.
 pub struct GeminiProvider {
@@ -78,7 +83,7 @@ impl GeminiProvider {
 impl ChatProvider for GeminiProvider {
     async fn chat(&self, request: &ChatRequest) -> Result<ChatResponse, ProviderError> {
         let endpoint = self.endpoint.at(&url(&self.base, &request.model, Method::Whole)?)?;
-        let body = body(request).to_string().into_bytes();
+        let body = body(request)?;
         let reply = self.client.post_json(&endpoint, body).await?;
         read(&endpoint, &reply.body, &request.model, reply.latency_ms)
     }
@@ -95,16 +100,27 @@ pub(crate) fn read(
 }
 
 /// The fields that parameters, tools and response format become, by name.
-pub(crate) fn settings(request: &ChatRequest) -> serde_json::Map<String, Value> {
-    let Value::Object(mut fields) = body(request) else { return serde_json::Map::new() };
-    for name in ["contents", "systemInstruction"] {
-        fields.remove(name);
-    }
-    fields
+pub(crate) fn settings(request: &ChatRequest) -> Result<Map<String, Value>, ProviderError> {
+    let mut fields = fields(request)?;
+    fields.remove("systemInstruction");
+    Ok(fields)
 }
 
 /// A request in the API's format.
-pub(crate) fn body(request: &ChatRequest) -> Value {
+pub(crate) fn body(request: &ChatRequest) -> Result<Vec<u8>, ProviderError> {
+    let mut contents = Vec::new();
+    for turn in translate::turns(request)? {
+        let role = match turn.speaker {
+            Speaker::User => "user",
+            Speaker::Assistant => "model",
+        };
+        contents.push(OutgoingTurn { role, parts: turn.parts.into_iter().map(part).collect() });
+    }
+    translate::written(&fields(request)?, "contents", &contents)
+}
+
+/// Everything but the messages.
+fn fields(request: &ChatRequest) -> Result<Map<String, Value>, ProviderError> {
     let parameters = &request.parameters;
     let mut config = Object::default();
     config.put_some("temperature", parameters.temperature);
@@ -124,7 +140,6 @@ pub(crate) fn body(request: &ChatRequest) -> Value {
     }
     let mut body = Object::default();
     body.put_some("systemInstruction", translate::system(request).map(|text| json!({"parts": [{"text": text}]})));
-    body.put("contents", translate::turns(request).iter().map(content).collect::<Vec<_>>());
     let functions: Vec<Value> = translate::functions(request).map(|function| declaration(&function)).collect();
     body.put_some("tools", (!functions.is_empty()).then(|| json!([{"functionDeclarations": functions}])));
     if !config.is_empty() {
@@ -132,10 +147,16 @@ pub(crate) fn body(request: &ChatRequest) -> Value {
     }
     body.overlay(&parameters.extra_body);
     if let Some(choice) = translate::choice(request) {
-        body.overlay([(&"tool_choice".to_owned(), &Value::Null)]);
+        body.remove("tool_choice");
         body.put("toolConfig", json!({"functionCallingConfig": calling(&choice)}));
     }
-    body.into()
+    if translate::one_call_at_most(request) {
+        return Err(translate::unsaid("`parallel_tool_calls: false` cannot be said to Gemini: leave it out"));
+    }
+    // The API knows no end users, and calls functions in parallel as it likes.
+    body.remove("parallel_tool_calls");
+    body.remove("user");
+    Ok(body.into_map())
 }
 
 /// Which function must be called, in the API's words.
@@ -156,26 +177,68 @@ fn declaration(function: &translate::Function<'_>) -> Value {
     declaration.into()
 }
 
-fn content(turn: &Turn<'_>) -> Value {
-    let role = match turn.speaker {
-        Speaker::User => "user",
-        Speaker::Assistant => "model",
-    };
-    json!({"role": role, "parts": turn.parts.iter().map(part).collect::<Vec<_>>()})
+#[derive(Serialize)]
+struct OutgoingTurn<'a> {
+    role: &'static str,
+    parts: Vec<OutgoingPart<'a>>,
 }
 
-fn part(part: &Part<'_>) -> Value {
-    match part {
+#[derive(Serialize)]
+#[serde(untagged)]
+enum OutgoingPart<'a> {
+    Plain(Value),
+    #[serde(rename_all = "camelCase")]
+    Call {
+        function_call: OutgoingCall<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        thought_signature: Option<String>,
+    },
+    #[serde(rename_all = "camelCase")]
+    Result {
+        function_response: OutgoingResult<'a>,
+    },
+}
+
+#[derive(Serialize)]
+struct OutgoingCall<'a> {
+    name: &'a str,
+    args: Box<RawValue>,
+}
+
+#[derive(Serialize)]
+struct OutgoingResult<'a> {
+    name: &'a str,
+    response: Response,
+}
+
+/// The API wants an object; what is none is put into one.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Response {
+    Object(Box<RawValue>),
+    Text { result: String },
+}
+
+fn part(part: Part<'_>) -> OutgoingPart<'_> {
+    OutgoingPart::Plain(match part {
         Part::Text(text) => json!({"text": text}),
         Part::ImageUrl(url) => json!({"fileData": {"fileUri": url}}),
-        Part::ImageData { media_type, data } => json!({"inlineData": {"mimeType": media_type, "data": data}}),
-        Part::ToolCall { name, arguments, .. } => json!({"functionCall": {"name": name, "args": arguments}}),
-        Part::ToolResult { name, text, .. } => {
-            // The API wants an object; what is none is put into one.
-            let result = serde_json::from_str::<Value>(text).ok().filter(Value::is_object);
-            json!({"functionResponse": {"name": name, "response": result.unwrap_or_else(|| json!({"result": text}))}})
+        Part::ImageData { media_type, data } | Part::File { media_type, data, .. } => {
+            json!({"inlineData": {"mimeType": media_type, "data": data}})
         }
-    }
+        Part::Audio { format, data } => json!({"inlineData": {"mimeType": format!("audio/{format}"), "data": data}}),
+        Part::ToolCall { id, name, arguments } => {
+            let function_call = OutgoingCall { name, args: arguments };
+            return OutgoingPart::Call { function_call, thought_signature: signature(id) };
+        }
+        Part::ToolResult { name, text, .. } => {
+            let response = match translate::raw_object(&text) {
+                Some(object) => Response::Object(object),
+                None => Response::Text { result: text.into_owned() },
+            };
+            return OutgoingPart::Result { function_response: OutgoingResult { name, response } };
+        }
+    })
 }
 
 #[derive(Deserialize)]
@@ -220,9 +283,11 @@ pub(crate) struct Content {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WirePart {
     #[serde(default)]
-    pub(crate) text: Option<String>,
+    pub(crate) text: Option<Text>,
     #[serde(default)]
     pub(crate) thought: bool,
+    #[serde(default)]
+    pub(crate) thought_signature: Option<String>,
     #[serde(default)]
     pub(crate) function_call: Option<WireCall>,
 }
@@ -230,10 +295,40 @@ pub(crate) struct WirePart {
 #[derive(Deserialize)]
 pub(crate) struct WireCall {
     #[serde(default)]
-    pub(crate) id: Option<String>,
-    pub(crate) name: String,
+    id: Option<String>,
+    name: String,
     #[serde(default)]
-    pub(crate) args: Option<Value>,
+    args: Option<Box<RawValue>>,
+}
+
+impl WireCall {
+    /// The call in OpenAI's shape. Newer models want the signature of their thoughts back with the call; callers hand
+    /// back nothing but the id for certain, so the signature is a part of that.
+    pub(crate) fn read(self, signature: Option<&str>) -> ToolCall {
+        let id = self.id.filter(|id| !id.is_empty()).unwrap_or_else(translate::new_call_id);
+        let arguments = self.args.map_or_else(|| "{}".to_owned(), |args| translate::compact(&args));
+        ToolCall {
+            id: signature.map_or_else(|| id.clone(), |signature| signed(&id, signature)),
+            kind: "function".to_owned(),
+            function: FunctionCall { name: self.name, arguments },
+        }
+    }
+}
+
+/// An id with a signature in base 64, in letters that every provider takes in an id.
+fn signed(id: &str, signature: &str) -> String {
+    let signature = signature.trim_end_matches('=').replace('+', "-").replace('/', "_");
+    format!("{id}{SIGNATURE}{signature}")
+}
+
+/// The signature in a call's id, as the API wrote it.
+fn signature(id: &str) -> Option<String> {
+    let (_, signature) = id.split_once(SIGNATURE)?;
+    let mut signature = signature.replace('-', "+").replace('_', "/");
+    while !signature.len().is_multiple_of(4) {
+        signature.push('=');
+    }
+    Some(signature)
 }
 
 #[derive(Deserialize, Default)]
@@ -271,15 +366,10 @@ fn response(
     let mut tool_calls: Vec<ToolCall> = Vec::new();
     for part in content.map(|content| content.parts).unwrap_or_default() {
         if let Some(piece) = part.text.filter(|_| !part.thought) {
-            text.push_str(&piece);
+            text.push_str(&piece.into_string());
         }
         if let Some(call) = part.function_call {
-            let arguments = call.args.unwrap_or_else(|| json!({})).to_string();
-            tool_calls.push(ToolCall {
-                id: call.id.unwrap_or_else(|| format!("call_{}", tool_calls.len())),
-                kind: "function".to_owned(),
-                function: FunctionCall { name: call.name, arguments },
-            });
+            tool_calls.push(call.read(part.thought_signature.as_deref()));
         }
     }
     Ok(ChatResponse {

@@ -67,7 +67,8 @@ pub mod simulator;
 pub mod stream;
 #[cfg(test)]
 mod test_support;
-mod translate;
+mod text;
+pub mod translate;
 pub mod upstream;
 
 pub use connector::ProxySettings;

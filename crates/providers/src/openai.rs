@@ -2,21 +2,20 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use llmops_domain::chat::{ChatRequest, ChatResponse, ToolCall, Usage};
+use llmops_domain::chat::{ChatRequest, ChatResponse, FunctionCall, ToolCall, Usage};
 use llmops_domain::config::providers::RemoteConfig;
-use serde::de::{self, SeqAccess, Visitor};
 use serde::ser::SerializeMap;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::http_client::{Endpoint, HttpClient};
 use crate::kinds::{self, Kind};
 use crate::provider::{ChatProvider, ProviderError};
 use crate::remote;
+use crate::text::{Arguments, Text};
 
 /// Azure's version of the API where none is configured.
 const AZURE_API_VERSION: &str = "2024-10-21";
@@ -215,14 +214,39 @@ struct Choice {
     finish_reason: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct WireMessage {
+    content: Option<Text>,
+    refusal: Option<Text>,
+    tool_calls: Option<Vec<WireCall>>,
+}
+
+#[derive(Deserialize)]
+struct WireCall {
     #[serde(default)]
-    content: Text,
+    id: Option<String>,
+    function: WireFunction,
+}
+
+#[derive(Deserialize)]
+struct WireFunction {
+    name: String,
     #[serde(default)]
-    refusal: Option<String>,
-    #[serde(default)]
-    tool_calls: Option<Vec<ToolCall>>,
+    arguments: Option<Arguments>,
+}
+
+impl WireCall {
+    fn read(self) -> ToolCall {
+        ToolCall {
+            id: self.id.unwrap_or_default(),
+            kind: "function".to_owned(),
+            function: FunctionCall {
+                name: self.function.name,
+                arguments: self.function.arguments.unwrap_or_default().0.into_string(),
+            },
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -231,55 +255,6 @@ struct WireUsage {
     prompt_tokens: Option<u64>,
     #[serde(default)]
     completion_tokens: Option<u64>,
-}
-
-/// The text of a message's content: a string, null, or parts of which those of type `text` count.
-#[derive(Default)]
-struct Text(String);
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextVisitor).map(Text)
-    }
-}
-
-struct TextVisitor;
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("text, a list of content parts, or null")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
-        Ok(text.to_owned())
-    }
-
-    fn visit_string<E: de::Error>(self, text: String) -> Result<String, E> {
-        Ok(text)
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<String, E> {
-        Ok(String::new())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<String, A::Error> {
-        #[derive(Deserialize)]
-        struct Part {
-            #[serde(rename = "type", default)]
-            kind: String,
-            #[serde(default)]
-            text: Option<String>,
-        }
-        let mut text = String::new();
-        while let Some(part) = parts.next_element::<Part>()? {
-            if matches!(part.kind.as_str(), "text" | "output_text") {
-                text.push_str(part.text.as_deref().unwrap_or_default());
-            }
-        }
-        Ok(text)
-    }
 }
 
 fn response(endpoint: &Endpoint, body: Body, raw: &[u8], latency_ms: f64) -> Result<ChatResponse, ProviderError> {
@@ -293,17 +268,17 @@ fn response(endpoint: &Endpoint, body: Body, raw: &[u8], latency_ms: f64) -> Res
     let choice = choices.swap_remove(0);
     let message = choice.message.ok_or_else(|| endpoint.format_error("there is no `choices[0].message`", raw))?;
     // A model that declines a structured answer says so beside an empty content.
-    let text = match message.refusal {
-        Some(refusal) if message.content.0.is_empty() => refusal,
-        _ => message.content.0,
-    };
+    let mut text = message.content.unwrap_or_default().into_string();
+    if text.is_empty() {
+        text = message.refusal.unwrap_or_default().into_string();
+    }
     let usage = body.usage.map_or_else(Usage::default, |usage| Usage {
         prompt_tokens: usage.prompt_tokens.unwrap_or_default(),
         completion_tokens: usage.completion_tokens.unwrap_or_default(),
     });
     Ok(ChatResponse {
         text,
-        tool_calls: message.tool_calls.unwrap_or_default(),
+        tool_calls: message.tool_calls.into_iter().flatten().map(WireCall::read).collect(),
         finish_reason: choice.finish_reason,
         model: body.model.unwrap_or_default(),
         usage,

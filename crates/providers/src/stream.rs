@@ -7,13 +7,14 @@ mod anthropic;
 mod gemini;
 mod openai;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use llmops_domain::chat::{ChatResponse, Usage};
 
+use crate::http_client::MAX_RESPONSE_BYTES;
 use crate::upstream::Dialect;
 
-/// Longest event that is waited for: no provider writes longer ones.
-const MAX_EVENT: usize = 8 << 20;
+/// Longest event that is waited for: as much as a whole answer may have.
+const MAX_EVENT: usize = MAX_RESPONSE_BYTES;
 
 /// A piece of a streamed answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,10 +64,17 @@ pub fn pieces(answer: &ChatResponse) -> Vec<Piece> {
     pieces
 }
 
-/// Cuts a stream of server-sent events into the data of its events.
+/// Cuts a stream of server-sent events into the data of its events. Lines end in LF, CR or both.
 #[derive(Debug, Default)]
 pub struct Events {
-    rest: BytesMut,
+    /// The line under way.
+    line: Vec<u8>,
+    /// The data of the event under way; absent before its first `data` line.
+    data: Option<Vec<u8>>,
+    has_begun: bool,
+    /// Whether the last byte was a CR: an LF after it belongs to the same line end.
+    after_return: bool,
+    is_too_large: bool,
 }
 
 impl Events {
@@ -81,45 +89,71 @@ impl Events {
     /// assert_eq!(events.push(b":1}\r\n\r\ndata: [DONE]\n\n"), ["{\"a\":1}", "[DONE]"]);
     /// ```
     pub fn push(&mut self, bytes: &[u8]) -> Vec<Bytes> {
-        self.rest.extend_from_slice(bytes);
         let mut events = Vec::new();
-        while let Some(end) = event_end(&self.rest) {
-            events.extend(data(&self.rest.split_to(end)));
+        let mut rest = bytes;
+        while let Some(at) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+            let is_second_half = at == 0 && rest[0] == b'\n' && self.after_return;
+            self.after_return = rest[at] == b'\r';
+            if !is_second_half {
+                self.add(&rest[..at]);
+                events.extend(self.end_line());
+            }
+            rest = &rest[at + 1..];
         }
-        if self.rest.len() > MAX_EVENT {
-            self.rest.clear();
+        if !rest.is_empty() {
+            self.after_return = false;
+            self.add(rest);
         }
         events
     }
 
     /// The data of a last event that no empty line ended.
     pub fn finish(&mut self) -> Option<Bytes> {
-        data(&std::mem::take(&mut self.rest))
+        let event = self.end_line();
+        event.or_else(|| self.data.take().map(Bytes::from))
     }
-}
 
-/// The bytes of the first event, the empty line after it included.
-fn event_end(bytes: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    while let Some(at) = bytes[from..].iter().position(|byte| *byte == b'\n').map(|at| from + at) {
-        match &bytes[at + 1..] {
-            [b'\n', ..] => return Some(at + 2),
-            [b'\r', b'\n', ..] => return Some(at + 3),
-            _ => from = at + 1,
+    /// Why nothing comes any more: an event is larger than any answer may be.
+    pub fn failure(&self) -> Option<String> {
+        self.is_too_large.then(|| format!("the model provider sent an event of more than {} MB", MAX_EVENT >> 20))
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        let size = self.line.len() + self.data.as_ref().map_or(0, Vec::len) + bytes.len();
+        self.is_too_large |= size > MAX_EVENT;
+        if self.is_too_large {
+            (self.line, self.data) = (Vec::new(), None);
+        } else {
+            self.line.extend_from_slice(bytes);
         }
     }
-    None
-}
 
-/// The `data:` lines of one event, joined.
-fn data(event: &[u8]) -> Option<Bytes> {
-    let line = |line: &[u8]| {
-        let value = line.strip_prefix(b"data:")?;
-        let value = value.strip_suffix(b"\r").unwrap_or(value);
-        Some(value.strip_prefix(b" ").unwrap_or(value).to_vec())
-    };
-    let lines: Vec<Vec<u8>> = event.split(|byte| *byte == b'\n').filter_map(line).collect();
-    (!lines.is_empty()).then(|| Bytes::from(lines.join(&b'\n')))
+    /// Reads the line under way. An empty one ends the event.
+    fn end_line(&mut self) -> Option<Bytes> {
+        let mut line = &self.line[..];
+        if !std::mem::replace(&mut self.has_begun, true) {
+            line = line.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(line);
+        }
+        if line.is_empty() {
+            return self.data.take().map(Bytes::from);
+        }
+        let value = match line.strip_prefix(b"data") {
+            Some([]) => Some(&[][..]),
+            Some([b':', value @ ..]) => Some(value.strip_prefix(b" ").unwrap_or(value)),
+            _ => None,
+        };
+        if let Some(value) = value {
+            match &mut self.data {
+                Some(data) => {
+                    data.push(b'\n');
+                    data.extend_from_slice(value);
+                }
+                None => self.data = Some(value.to_vec()),
+            }
+        }
+        self.line.clear();
+        None
+    }
 }
 
 /// Knows what the events of one stream mean.
@@ -202,6 +236,87 @@ mod tests {
     }
 
     #[test]
+    fn lines_end_in_many_ways() {
+        let check = |stream: &str| {
+            for size in 1..stream.len() {
+                let mut events = Events::default();
+                let all: Vec<Bytes> = stream.as_bytes().chunks(size).flat_map(|piece| events.push(piece)).collect();
+                assert_eq!(all, ["one", "two\nthree"], "{stream:?} by {size}");
+                assert_eq!((events.finish(), events.failure()), (None, None));
+            }
+        };
+        let stream = ": hi\nevent: x\ndata: one\n\ndata\u{A0}: y\ndata:two\ndata: three\nid: 1\n\n";
+        check(stream);
+        check(&stream.replace('\n', "\r\n"));
+        check(&stream.replace('\n', "\r"));
+        check(&format!("\u{FEFF}{}", stream.replace(": hi\nevent: x\n", "")));
+        let mut events = Events::default();
+        assert_eq!(events.push(b"data: now\r\r"), ["now"], "nothing is waited for");
+    }
+
+    #[test]
+    fn an_endless_event_is_a_failure() {
+        let mut events = Events::default();
+        let piece = vec![b'x'; 1 << 20];
+        let mut pushed = events.push(b"data: ");
+        pushed.extend((0..MAX_EVENT >> 20).flat_map(|_| events.push(&piece)));
+        pushed.extend(events.push(b"\n\ndata: small\n\n"));
+        assert!(pushed.is_empty());
+        assert_eq!(events.failure().unwrap(), "the model provider sent an event of more than 32 MB");
+    }
+
+    #[test]
+    fn characters_in_two_pieces() {
+        let openai = |text: &str| format!(r#"{{"choices":[{{"delta":{{"content":{text}}}}}]}}"#);
+        let events = [r#""A\ud83d""#, r#""\ude00B""#, r#"[{"type":"text","text":"C"}]"#].map(openai);
+        let pieces = read(Dialect::OpenAi, &events.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(pieces, [text("A"), text("😀B"), text("C")]);
+        let anthropic = |kind: &str, name: &str, text: &str| {
+            format!(r#"{{"type":"content_block_delta","delta":{{"type":"{kind}","{name}":"{text}"}}}}"#)
+        };
+        let events = [
+            anthropic("text_delta", "text", r"A\ud83d"),
+            anthropic("text_delta", "text", r"\ude00B"),
+            r#"{"type":"content_block_start","content_block":{"type":"tool_use","id":"t1","name":"f"}}"#.to_owned(),
+            anthropic("input_json_delta", "partial_json", r"\ud83d"),
+            anthropic("input_json_delta", "partial_json", r"x"),
+        ];
+        let pieces = read(Dialect::Anthropic, &events.iter().map(String::as_str).collect::<Vec<_>>());
+        let all = [text("A"), text("😀B"), call(0, "t1", "f"), arguments(0, "\u{FFFD}x")];
+        assert_eq!(pieces, all);
+        let gemini = |text: &str| format!(r#"{{"candidates":[{{"content":{{"parts":[{{"text":"{text}"}}]}}}}]}}"#);
+        let pieces = read(Dialect::Gemini, &[&gemini(r"A\ud83d"), &gemini(r"\ude00B")]);
+        assert_eq!(pieces, [text("A"), text("😀B")]);
+    }
+
+    #[test]
+    fn calls_are_told_apart() {
+        let check = |calls: &[&str], expected: &[Piece]| {
+            let events = calls.iter().map(|call| format!(r#"{{"choices":[{{"delta":{{"tool_calls":[{call}]}}}}]}}"#));
+            let events: Vec<String> = events.collect();
+            let pieces = read(Dialect::OpenAi, &events.iter().map(String::as_str).collect::<Vec<_>>());
+            assert_eq!(pieces, expected, "{calls:?}");
+        };
+        // The name again, and empty.
+        let repeated = [
+            r#"{"index":0,"id":"a","function":{"name":"f","arguments":"{"}}"#,
+            r#"{"index":0,"id":"a","function":{"name":"f","arguments":"\"x\""}}"#,
+            r#"{"index":0,"id":"","function":{"name":"","arguments":":1}"}}"#,
+            r#"{"index":0,"id":"b","function":{"arguments":" "}}"#,
+        ];
+        let one = [call(0, "a", "f"), arguments(0, "{"), arguments(0, "\"x\""), arguments(0, ":1}"), arguments(0, " ")];
+        check(&repeated, &one);
+        // Every call under one number, or under none.
+        let whole = |id: &str, number: &str| {
+            format!(r#"{{{number}"id":"{id}","function":{{"name":"f","arguments":{{"x": 1}}}}}}"#)
+        };
+        for number in ["", r#""index":0,"#] {
+            let two = [call(0, "a", "f"), arguments(0, "{\"x\":1}"), call(1, "b", "f"), arguments(1, "{\"x\":1}")];
+            check(&[&whole("a", number), &whole("b", number)], &two);
+        }
+    }
+
+    #[test]
     fn openai() {
         let pieces = read(
             Dialect::OpenAi,
@@ -272,14 +387,14 @@ mod tests {
             Dialect::Gemini,
             &[
                 r#"{"candidates":[{"content":{"parts":[{"text":"h"},{"text":"secret","thought":true}]}}],"modelVersion":"g-1"}"#,
-                r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"a":1}}}]},"finishReason":"STOP"}],
+                r#"{"candidates":[{"content":{"parts":[{"functionCall":{"id":"c1","name":"f","args":{"a": 1}},"thoughtSignature":"s+w="}]},"finishReason":"STOP"}],
                     "usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":2,"thoughtsTokenCount":1},"modelVersion":"g-1"}"#,
             ],
         );
         let expected = [
             Piece::Model("g-1".to_owned()),
             text("h"),
-            call(0, "call_0", "f"),
+            call(0, "c1__thought__s-w", "f"),
             arguments(0, "{\"a\":1}"),
             finish("tool_calls"),
             usage(3, 3),

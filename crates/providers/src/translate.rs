@@ -3,7 +3,12 @@
 use std::borrow::Cow;
 
 use llmops_domain::chat::{ChatRequest, Message, Role};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
+
+use crate::provider::ProviderError;
 
 /// Whose turn it is. Tool results belong to the user's turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,11 +35,22 @@ pub(crate) enum Part<'a> {
         media_type: &'a str,
         data: &'a str,
     },
-    /// A call that the model made.
+    /// A file in base 64.
+    File {
+        media_type: &'a str,
+        data: &'a str,
+        name: Option<&'a str>,
+    },
+    /// Sound in base 64, with OpenAI's name of its format.
+    Audio {
+        format: &'a str,
+        data: &'a str,
+    },
+    /// A call that the model made. Its arguments are an object, as it was written: numbers of any size.
     ToolCall {
         id: &'a str,
         name: &'a str,
-        arguments: Value,
+        arguments: Box<RawValue>,
     },
     /// What a tool answered.
     ToolResult {
@@ -52,69 +68,150 @@ pub(crate) fn system(request: &ChatRequest) -> Option<String> {
 }
 
 /// All other messages, those of one side in a row together. Empty texts are left out: providers refuse them.
-pub(crate) fn turns(request: &ChatRequest) -> Vec<Turn<'_>> {
+///
+/// # Errors
+/// `Config` with the part of a message that has no counterpart.
+pub(crate) fn turns(request: &ChatRequest) -> Result<Vec<Turn<'_>>, ProviderError> {
     let mut turns: Vec<Turn<'_>> = Vec::new();
-    for message in request.messages.iter().filter(|message| !is_system(message)) {
+    for (at, message) in request.messages.iter().enumerate().filter(|(_, message)| !is_system(message)) {
         let speaker = if message.role == Role::Assistant { Speaker::Assistant } else { Speaker::User };
-        let parts = parts(request, message);
+        let parts = parts(&request.messages[..at], message)?;
         match turns.last_mut() {
             Some(last) if last.speaker == speaker => last.parts.extend(parts),
             _ => turns.push(Turn { speaker, parts }),
         }
     }
     turns.retain(|turn| !turn.parts.is_empty());
-    turns
+    Ok(turns)
 }
 
 fn is_system(message: &Message) -> bool {
     matches!(message.role, Role::System | Role::Developer)
 }
 
-fn parts<'a>(request: &'a ChatRequest, message: &'a Message) -> Vec<Part<'a>> {
+fn parts<'a>(before: &'a [Message], message: &'a Message) -> Result<Vec<Part<'a>>, ProviderError> {
     if message.role == Role::Tool {
         let id = message.tool_call_id.as_deref().unwrap_or_default();
-        return vec![Part::ToolResult { id, name: called_name(request, id), text: message.as_text() }];
+        return Ok(vec![Part::ToolResult { id, name: called_name(before, id), text: message.as_text() }]);
     }
     let mut parts = match &message.content {
-        Value::Array(list) => list.iter().filter_map(content_part).collect(),
+        Value::Array(list) => list.iter().map(content_part).collect::<Result<Vec<_>, _>>()?,
         _ => vec![Part::Text(message.as_text())],
     };
     parts.retain(|part| !matches!(part, Part::Text(text) if text.is_empty()));
     parts.extend(message.tool_calls.iter().map(|call| Part::ToolCall {
         id: &call.id,
         name: &call.function.name,
-        arguments: arguments(&call.function.arguments),
+        arguments: arguments_object(&call.function.arguments),
     }));
-    parts
+    Ok(parts)
 }
 
-fn content_part(part: &Value) -> Option<Part<'_>> {
-    if let Some(text) = part.get("text").and_then(Value::as_str) {
-        return Some(Part::Text(Cow::Borrowed(text)));
+fn content_part(part: &Value) -> Result<Part<'_>, ProviderError> {
+    let text = |pointer: &str| part.pointer(pointer).and_then(Value::as_str);
+    if let Some(text) = text("/text").or_else(|| text("/refusal")) {
+        return Ok(Part::Text(Cow::Borrowed(text)));
     }
-    let url = part.pointer("/image_url/url")?.as_str()?;
-    let embedded = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
-    Some(match embedded {
-        Some((media_type, data)) => Part::ImageData { media_type, data },
-        None => Part::ImageUrl(url),
+    let read = match text("/type").unwrap_or("image_url") {
+        "image_url" => text("/image_url/url").map(|url| match embedded(url) {
+            Some((media_type, data)) => Part::ImageData { media_type, data },
+            None => Part::ImageUrl(url),
+        }),
+        "file" => text("/file/file_data").and_then(embedded).map(|(media_type, data)| Part::File {
+            media_type,
+            data,
+            name: text("/file/filename"),
+        }),
+        "input_audio" => text("/input_audio/data")
+            .zip(text("/input_audio/format"))
+            .map(|(data, format)| Part::Audio { format, data }),
+        _ => None,
+    };
+    read.ok_or_else(|| {
+        let kind = text("/type").unwrap_or_default();
+        unsaid(format!(
+            "`messages`: a content part of the type `{kind}` cannot be said to this model provider as it is: use text, \
+             `image_url`, or a `file` with `file_data` as `data:TYPE;base64,…`"
+        ))
     })
 }
 
-/// The name of the function that the call `id` asked for.
-fn called_name<'a>(request: &'a ChatRequest, id: &str) -> &'a str {
-    let mut calls = request.messages.iter().flat_map(|message| &message.tool_calls);
+/// Media type and content of a `data:` address.
+fn embedded(url: &str) -> Option<(&str, &str)> {
+    url.strip_prefix("data:")?.split_once(";base64,")
+}
+
+/// What a request says and the provider's format does not.
+pub(crate) fn unsaid(message: impl Into<String>) -> ProviderError {
+    ProviderError::Config(message.into())
+}
+
+/// The name of the function that the call `id` asked for: the last one, since some providers use ids again.
+fn called_name<'a>(before: &'a [Message], id: &str) -> &'a str {
+    let mut calls = before.iter().flat_map(|message| &message.tool_calls).rev();
     calls.find(|call| call.id == id).map_or("", |call| &call.function.name)
 }
 
-/// Arguments as an object. What is none, because the model wrote broken JSON, is kept under a name of its own.
-fn arguments(text: &str) -> Value {
-    if text.trim().is_empty() {
-        return Value::Object(Map::new());
+/// An id for a call whose provider gives none, unlike that of any other call.
+pub(crate) fn new_call_id() -> String {
+    format!("call_{:016x}", rand::random::<u64>())
+}
+
+/// The arguments of a call as an object, as they were written. What is none, because the model wrote broken JSON, is kept
+/// under a name of its own.
+pub fn arguments_object(text: &str) -> Box<RawValue> {
+    #[derive(Serialize)]
+    struct Broken<'a> {
+        #[serde(skip_serializing_if = "str::is_empty")]
+        arguments: &'a str,
     }
-    match serde_json::from_str(text) {
-        Ok(object @ Value::Object(_)) => object,
-        _ => Value::Object(Map::from_iter([("arguments".to_owned(), text.into())])),
+    let broken = || to_raw_value(&Broken { arguments: text.trim() }).ok();
+    raw_object(text).or_else(broken).unwrap_or_else(|| RawValue::NULL.to_owned())
+}
+
+/// A JSON object, as it was written; nothing where the text is none.
+pub(crate) fn raw_object(text: &str) -> Option<Box<RawValue>> {
+    serde_json::from_str::<Box<RawValue>>(text).ok().filter(|raw| raw.get().starts_with('{'))
+}
+
+/// JSON without the white space between its parts. Unlike a value that is read and written, it keeps every number.
+pub(crate) fn compact(raw: &RawValue) -> String {
+    let (mut is_in_text, mut is_escaped) = (false, false);
+    let is_kept = |letter: &char| {
+        let keeps = is_in_text || !letter.is_ascii_whitespace();
+        if !is_escaped && *letter == '"' {
+            is_in_text = !is_in_text;
+        }
+        is_escaped = is_in_text && *letter == '\\' && !is_escaped;
+        keeps
+    };
+    raw.get().chars().filter(is_kept).collect()
+}
+
+/// A body: fields, and a list that is written as it is.
+///
+/// # Errors
+/// `Config` when something has no JSON form.
+pub(crate) fn written<T: Serialize>(
+    fields: &Map<String, Value>,
+    list: &'static str,
+    items: &[T],
+) -> Result<Vec<u8>, ProviderError> {
+    struct Body<'a, T>(&'a Map<String, Value>, &'static str, &'a [T]);
+    impl<T: Serialize> Serialize for Body<'_, T> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let mut map = serializer.serialize_map(None)?;
+            for (name, value) in self.0 {
+                map.serialize_entry(name, value)?;
+            }
+            if !self.0.contains_key(self.1) {
+                map.serialize_entry(self.1, self.2)?;
+            }
+            map.end()
+        }
     }
+    serde_json::to_vec(&Body(fields, list, items))
+        .map_err(|error| unsaid(format!("the request cannot be written as JSON: {error}")))
 }
 
 /// A function of OpenAI's `tools` list: name, description, schema of the parameters.
@@ -154,6 +251,11 @@ pub(crate) fn choice(request: &ChatRequest) -> Option<Choice<'_>> {
         Some("required") => Some(Choice::Required),
         _ => Some(Choice::Function(choice.pointer("/function/name")?.as_str()?)),
     }
+}
+
+/// Whether OpenAI's `parallel_tool_calls` says that one tool at most may be called.
+pub(crate) fn one_call_at_most(request: &ChatRequest) -> bool {
+    request.parameters.extra_body.get("parallel_tool_calls").is_some_and(|parallel| parallel == false)
 }
 
 /// What `response_format` asks for.
@@ -201,8 +303,16 @@ impl Object {
         }
     }
 
+    pub(crate) fn remove(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    pub(crate) fn into_map(self) -> Map<String, Value> {
+        self.0
     }
 }
 

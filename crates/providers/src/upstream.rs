@@ -101,27 +101,25 @@ impl Upstream {
         match self.dialect {
             Dialect::OpenAi => openai::settings(self.kind, request),
             Dialect::Anthropic => Ok(anthropic::settings(request)),
-            Dialect::Gemini => Ok(gemini::settings(request)),
+            Dialect::Gemini => gemini::settings(request),
         }
     }
 
     /// A whole request in this provider's format.
     ///
     /// # Errors
-    /// `Config` when a parameter has no JSON form.
+    /// `Config` when a parameter has no JSON form, or the format cannot say something of the request.
     pub fn body(&self, request: &ChatRequest, stream: bool) -> Result<Vec<u8>, ProviderError> {
-        let mut body = match self.dialect {
+        let mut body: Value = match self.dialect {
             // Gemini says in its address whether it streams.
-            Dialect::Gemini => return Ok(gemini::body(request).to_string().into_bytes()),
-            Dialect::Anthropic => anthropic::body(request),
+            Dialect::Gemini => return gemini::body(request),
+            Dialect::Anthropic => return anthropic::body(request, stream),
             Dialect::OpenAi => serde_json::from_slice(&openai::body(self.kind, request)?)
                 .map_err(|error| ProviderError::Config(format!("the request cannot be written as JSON: {error}")))?,
         };
         if stream {
             body["stream"] = true.into();
-            if self.dialect == Dialect::OpenAi {
-                body["stream_options"] = serde_json::json!({"include_usage": true});
-            }
+            body["stream_options"] = serde_json::json!({"include_usage": true});
         }
         Ok(body.to_string().into_bytes())
     }

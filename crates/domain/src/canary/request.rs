@@ -109,16 +109,7 @@ pub fn candidate_request(
     messages.splice(at..at, theirs);
     let bare = target.bare_request();
     let allowed = |name: &str| settings.allow_override.iter().any(|allowed| allowed == name);
-    let mut parameters = texts.parameters.clone().overlaid(&bare.parameters);
-    if allowed("temperature") {
-        parameters.temperature = texts.parameters.temperature.or(parameters.temperature);
-    }
-    if allowed("top_p") {
-        parameters.top_p = texts.parameters.top_p.or(parameters.top_p);
-    }
-    if allowed("max_tokens") {
-        parameters.max_tokens = texts.parameters.max_tokens.or(parameters.max_tokens);
-    }
+    let parameters = target.parameters_for_call(&texts.parameters, allowed);
     let tools = if bare.tools.is_empty() || allowed("tools") && !texts.tools.is_empty() {
         texts.tools.clone()
     } else {
@@ -135,6 +126,7 @@ pub fn candidate_request(
 mod tests {
     use super::*;
     use crate::manifest::Manifest;
+    use crate::prompt::PromptBody;
 
     fn read(body: &str) -> Option<ShadowTexts> {
         ShadowTexts::read(body.as_bytes(), BTreeMap::new(), "yes")
@@ -192,5 +184,27 @@ mod tests {
         assert_eq!(request.parameters.temperature, Some(1.0));
         let request = candidate_request(&target(None), &texts, &settings).unwrap();
         assert_eq!(said(&request), "system: Theirs. | user: Hi");
+    }
+
+    #[test]
+    fn who_decides_a_parameter() {
+        let check = |ours: &str, prompt: Option<&str>, theirs: &str, allowed: &[&str], expected: &str| {
+            let read = |text: &str| serde_json::from_str::<Parameters>(text).unwrap();
+            let body = prompt.map(|text| PromptBody { parameters: read(text), ..PromptBody::default() });
+            let target = CompiledTarget::compile(Manifest::resolve(None, "sim/m", &read(ours)), body.as_ref()).unwrap();
+            let merged = target.parameters_for_call(&read(theirs), |name| allowed.contains(&name));
+            assert_eq!(serde_json::to_string(&merged).unwrap(), expected, "{ours} {prompt:?} {theirs} {allowed:?}");
+        };
+        check("{}", None, "{}", &[], r#"{"temperature":0.0}"#);
+        check("{}", None, r#"{"temperature":0.9}"#, &[], r#"{"temperature":0.9}"#);
+        check("{}", Some("{}"), r#"{"temperature":0.9}"#, &[], r#"{"temperature":0.9}"#);
+        check("{}", Some("{}"), r#"{"top_p":0.9}"#, &[], r#"{"top_p":0.9}"#);
+        check("{}", Some(r#"{"temperature":0.0}"#), r#"{"temperature":0.9}"#, &[], r#"{"temperature":0.0}"#);
+        check(r#"{"temperature":0.3}"#, Some("{}"), r#"{"temperature":0.9}"#, &[], r#"{"temperature":0.3}"#);
+        check(r#"{"temperature":0.3}"#, None, r#"{"temperature":0.9}"#, &["temperature"], r#"{"temperature":0.9}"#);
+        let (ours, theirs) = (r#"{"temperature":0.3,"seed":1}"#, r#"{"stop":["A"],"seed":2}"#);
+        check(ours, None, theirs, &["top_p"], r#"{"temperature":0.3,"stop":["A"],"seed":1}"#);
+        check(ours, None, theirs, &["seed", "stop"], r#"{"temperature":0.3,"stop":["A"],"seed":2}"#);
+        check(ours, None, r#"{"extra_body":{"x":1}}"#, &["x"], r#"{"temperature":0.3,"seed":1,"extra_body":{"x":1}}"#);
     }
 }

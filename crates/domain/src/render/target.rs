@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{CONTEXT, CompiledPrompt, Extra, Frame, INPUT, RenderError};
 use crate::chat::{ChatRequest, Message, Parameters, RequestOrigin, Role};
 use crate::dataset::Sample;
-use crate::manifest::Manifest;
+use crate::manifest::{DEFAULT_TEMPERATURE, Manifest};
 use crate::post_process::PostProcessor;
 use crate::prompt::PromptBody;
 
@@ -18,6 +18,7 @@ pub struct CompiledTarget {
     prompt: CompiledPrompt,
     /// The manifest's parameters with its stop sequences, as requests carry them.
     parameters: Parameters,
+    has_default_temperature: bool,
 }
 
 impl CompiledTarget {
@@ -39,7 +40,11 @@ impl CompiledTarget {
         };
         let mut parameters = manifest.parameters.clone();
         parameters.stop.clone_from(&manifest.stop);
-        Ok(Self { prompt: CompiledPrompt::compile(&body)?, manifest, parameters })
+        // A resolved manifest does not say who named its temperature, but its prompt says whether it did.
+        let has_default_temperature = parameters.temperature == Some(DEFAULT_TEMPERATURE)
+            && !parameters.extra_body.contains_key("temperature")
+            && prompt.is_none_or(|prompt| prompt.parameters.temperature.is_none());
+        Ok(Self { prompt: CompiledPrompt::compile(&body)?, manifest, parameters, has_default_temperature })
     }
 
     /// The manifest.
@@ -124,6 +129,24 @@ impl CompiledTarget {
             response_format: self.manifest.response_format.clone(),
             origin: RequestOrigin::default(),
         }
+    }
+
+    /// Whether the temperature is the one that a manifest has where its prompt names none. Evaluations use it; a caller who
+    /// names another gets that.
+    pub fn has_default_temperature(&self) -> bool {
+        self.has_default_temperature
+    }
+
+    /// The parameters of a call whose caller wants `theirs`: the manifest decides what it names, except for the names that
+    /// are `allowed`.
+    pub fn parameters_for_call(&self, theirs: &Parameters, allowed: impl Fn(&str) -> bool) -> Parameters {
+        let mut ours = self.parameters.clone();
+        if self.has_default_temperature && theirs.chooses_randomness() {
+            ours.temperature = None;
+        }
+        let mut merged = theirs.clone().overlaid(&ours);
+        merged.let_win(theirs, allowed);
+        merged
     }
 
     /// Sets a variable that a sample has a field for. The field wins over a variable of that name. An empty field is an

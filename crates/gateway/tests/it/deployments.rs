@@ -87,6 +87,85 @@ async fn its_parameters_win_unless_it_allows_otherwise() {
 }
 
 #[tokio::test]
+async fn what_nobody_chose_is_the_callers() {
+    let check = async |door: &str, prompt: Value, theirs: Value, expected: Value| {
+        let provider = Provider::answering(ANSWER).await;
+        let (name, path) =
+            if door == "messages" { ("anthropic", "/v1/messages") } else { ("local", "/v1/chat/completions") };
+        let mut bot = deployment(&format!("{name}/m"), prompt, DeploymentSettings::default());
+        // As a manifest is resolved.
+        bot.manifest.parameters.temperature.get_or_insert(0.0);
+        let gateway = Fixture::start(&[(name, &provider.url)], vec![bot]).await;
+        let mut call = json!({"model": "bot", "messages": [said("user", "hi")]});
+        call.as_object_mut().unwrap().extend(theirs.as_object().unwrap().clone());
+        gateway.post(path, "", &call.to_string()).await;
+        let sent = provider.body();
+        let mut sent: Value = serde_json::from_str(&sent).unwrap_or_else(|error| panic!("{error}: {sent}"));
+        sent.as_object_mut().unwrap().retain(|name, _| name != "model" && name != "messages");
+        assert_eq!(sent, expected, "{door} {theirs}");
+    };
+    check("messages", json!({}), json!({}), json!({"temperature": 0.0, "max_tokens": 4096})).await;
+    let theirs = json!({"max_tokens": 17, "temperature": 0.9});
+    check("messages", json!({}), theirs.clone(), theirs).await;
+    let thinks = json!({"max_tokens": 17, "thinking": {"type": "enabled", "budget_tokens": 1024}});
+    check("messages", json!({}), thinks.clone(), thinks).await;
+    let prompt = json!({"parameters": {"temperature": 0.0, "max_tokens": 8}});
+    let theirs = json!({"max_tokens": 17, "temperature": 0.9});
+    check("messages", prompt, theirs, json!({"temperature": 0.0, "max_tokens": 8})).await;
+    check("chat", json!({}), json!({}), json!({"temperature": 0.0})).await;
+    check("chat", json!({}), json!({"temperature": null}), json!({"temperature": 0.0})).await;
+    check("chat", json!({}), json!({"temperature": 1.0}), json!({"temperature": 1.0})).await;
+    check("chat", json!({}), json!({"top_p": 0.5}), json!({"top_p": 0.5})).await;
+}
+
+#[tokio::test]
+async fn system_texts_apart_are_joined_as_they_were_written() {
+    let check = async |theirs: &str, expected: &str| {
+        let provider = Provider::answering(ANSWER).await;
+        let bot = deployment("anthropic/m", json!({"system": "Be kind."}), DeploymentSettings::default());
+        let gateway = Fixture::start(&[("anthropic", &provider.url)], vec![bot]).await;
+        let body = format!(r#"{{"model":"bot","max_tokens":1,"messages":[{{"role":"user","content":"a"}}]{theirs}}}"#);
+        let answer = gateway.post("/v1/messages", "", &body).await;
+        let requests = provider.requests();
+        let sent = requests.first().map_or(&*answer, |request| request.as_str());
+        assert!(sent.contains(expected), "{theirs}: {sent}");
+    };
+    check("", r#""system":"Be kind.","#).await;
+    check(r#","system":"Be brief.""#, r#""system":"Be kind.\n\nBe brief.","#).await;
+    check(
+        r#","system":[{"type":"text","text":"S", "cache_control":{"type":"ephemeral"}}]"#,
+        r#""system":[{"type":"text","text":"Be kind."},{"type":"text","text":"S", "cache_control":{"type":"ephemeral"}}],"#,
+    )
+    .await;
+    check(r#","system":3"#, "`system`: expected a text or a list of text blocks").await;
+}
+
+#[tokio::test]
+async fn what_callers_may_override_has_many_names() {
+    let check = async |model: &str, path: &str, theirs: Value, names: [&str; 2]| {
+        let provider = Provider::answering(ANSWER).await;
+        let prompt = json!({"parameters": {"stop": ["OURS"], "seed": 1, "max_tokens": 5}});
+        let allow_override = ["stop", "seed"].map(str::to_owned).to_vec();
+        let settings = DeploymentSettings { allow_override, ..DeploymentSettings::default() };
+        let mut bot = deployment(model, prompt, settings);
+        bot.manifest.stop = std::mem::take(&mut bot.manifest.parameters.stop);
+        let gateway = Fixture::start(&[(model.split_once('/').unwrap().0, &provider.url)], vec![bot]).await;
+        let mut call = json!({"model": "bot", "messages": [said("user", "hi")], "max_tokens": 9});
+        call.as_object_mut().unwrap().extend(theirs.as_object().unwrap().clone());
+        gateway.post(path, "", &call.to_string()).await;
+        let sent: Value = serde_json::from_str(&provider.body()).unwrap();
+        let config = if model.starts_with("gemini") { &sent["generationConfig"] } else { &sent };
+        assert_eq!((&config[names[0]], &config[names[1]]), (&json!(["THEIRS"]), &json!(5)), "{model} {path}: {sent}");
+    };
+    let theirs = json!({"stop": ["THEIRS"], "seed": 2});
+    check("local/m", "/v1/chat/completions", theirs.clone(), ["stop", "max_tokens"]).await;
+    check("anthropic/m", "/v1/chat/completions", theirs.clone(), ["stop_sequences", "max_tokens"]).await;
+    check("gemini/m", "/v1/chat/completions", theirs, ["stopSequences", "maxOutputTokens"]).await;
+    check("anthropic/m", "/v1/messages", json!({"stop_sequences": ["THEIRS"]}), ["stop_sequences", "max_tokens"]).await;
+    check("local/m", "/v1/messages", json!({"stop_sequences": ["THEIRS"]}), ["stop", "max_tokens"]).await;
+}
+
+#[tokio::test]
 async fn answers_say_what_answered_and_records_what_was_wrong() {
     let provider =
         Provider::answering(&ANSWER.replace("Hello.", "Mail ana@example.org").replace("stop", "length")).await;

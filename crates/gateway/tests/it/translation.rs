@@ -146,6 +146,91 @@ async fn errors_keep_their_status_and_change_their_shape() {
 }
 
 #[tokio::test]
+async fn an_error_inside_a_success_is_an_error() {
+    let check = async |error: &str, status: u16, kind: &str, message: &str| {
+        let provider = Provider::answering(&format!(r#"{{"error":{error}}}"#)).await;
+        let mut gateway = Fixture::start(&[("local", &provider.url)], Vec::new()).await;
+        let call = json!({"model": "local/m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+        let answer = gateway.post("/v1/messages", "", &call.to_string()).await;
+        let body: Value = serde_json::from_str(split(&answer).1).unwrap();
+        let expected = json!({"type": "error", "error": {"type": kind, "message": message}});
+        assert_eq!((split(&answer).0, &body), (status, &expected), "{answer}");
+        let record = gateway.record().await;
+        assert_eq!((record.outcome, record.status), (CallOutcome::UpstreamError, status));
+    };
+    check(r#"{"message":"slow down","code":429}"#, 429, "rate_limit_error", "slow down").await;
+    check(r#"{"message":"too long","code":400}"#, 400, "invalid_request_error", "too long").await;
+    check(r#"{"message":"broken"}"#, 502, "api_error", "broken").await;
+}
+
+#[tokio::test]
+async fn what_another_format_cannot_say_is_refused_by_name() {
+    let check = async |model: &str, theirs: Value, expected: &str| {
+        let provider = Provider::answering(CLAUDE).await;
+        let gateway = Fixture::start(&[("anthropic", &provider.url), ("gemini", &provider.url)], Vec::new()).await;
+        let mut call = json!({"model": model, "messages": [{"role": "user", "content": "hi"}]});
+        call.as_object_mut().unwrap().extend(theirs.as_object().unwrap().clone());
+        let answer = gateway.chat(&call).await;
+        assert_eq!(split(&answer).0, 400, "{theirs}: {answer}");
+        assert!(answer.contains(expected), "{theirs}: {answer}");
+        assert!(provider.requests().is_empty());
+    };
+    for model in ["anthropic/c", "gemini/g"] {
+        check(model, json!({"n": 2}), r#""param":"n""#).await;
+        check(model, json!({"logprobs": true}), r#""param":"logprobs""#).await;
+        check(model, json!({"logit_bias": {"50256": -100}}), r#""param":"logit_bias""#).await;
+        check(model, json!({"modalities": ["text", "audio"]}), r#""param":"modalities""#).await;
+        check(model, json!({"functions": [{"name": "f"}]}), r#""param":"functions""#).await;
+        check(
+            model,
+            json!({"tools": [{"type": "custom", "custom": {"name": "f"}}]}),
+            "tools[0]: a tool of the type `custom`",
+        )
+        .await;
+        let part = json!({"role": "user", "content": [{"type": "video_url", "video_url": {"url": "https://x"}}]});
+        check(model, json!({"messages": [part]}), "a content part of the type `video_url`").await;
+    }
+    let sound = json!([{"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}]);
+    check("anthropic/c", json!({"messages": [{"role": "user", "content": sound}]}), "input_audio").await;
+    check("gemini/g", json!({"parallel_tool_calls": false}), "parallel_tool_calls").await;
+}
+
+#[tokio::test]
+async fn what_says_nothing_is_taken() {
+    let provider = Provider::answering(CLAUDE).await;
+    let gateway = Fixture::start(&[("anthropic", &provider.url)], Vec::new()).await;
+    let call = json!({"model": "anthropic/c", "messages": [{"role": "user", "content": "hi"}], "n": 1, "logprobs": false,
+        "logit_bias": {}, "modalities": ["text"], "functions": [], "user": "ana", "service_tier": "auto",
+        "parallel_tool_calls": false, "tools": tools()});
+    let answer = gateway.chat(&call).await;
+    assert_eq!(split(&answer).0, 200, "{answer}");
+    let sent: Value = serde_json::from_str(&provider.body()).unwrap();
+    assert_eq!(sent["metadata"], json!({"user_id": "ana"}));
+    assert_eq!(sent["tool_choice"], json!({"type": "auto", "disable_parallel_tool_use": true}));
+    for left_out in
+        ["n", "logprobs", "logit_bias", "modalities", "functions", "user", "service_tier", "parallel_tool_calls"]
+    {
+        assert!(sent.get(left_out).is_none(), "{left_out}: {sent}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_whose_lines_end_in_cr_is_translated() {
+    let events = [
+        r#"{"choices":[{"index":0,"delta":{"content":"Hé"}}]}"#,
+        r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+        "[DONE]",
+    ];
+    let text: String = events.iter().map(|event| format!("data: {event}\r\r")).collect();
+    let provider = Provider::start(vec![vec![Step::Send(format!("{STREAM_HEAD}{}0\r\n\r\n", piece(&text)))]]).await;
+    let gateway = Fixture::start(&[("local", &provider.url)], Vec::new()).await;
+    let call = json!({"model": "local/m", "max_tokens": 9, "stream": true,
+        "messages": [{"role": "user", "content": "hi"}]});
+    let answer = gateway.post("/v1/messages", "", &call.to_string()).await;
+    assert!(answer.contains(r#""text":"Hé""#) && answer.contains("message_stop"), "{answer}");
+}
+
+#[tokio::test]
 async fn an_error_inside_a_translated_stream_is_surfaced() {
     let provider = Provider::start(vec![stream(&[
         r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hel"}}"#,

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Piece, error_text};
 use crate::anthropic::{ANSWER_TOOL, WireUsage, finish_reason};
+use crate::text::{Halves, Text};
 
 /// What the block under way is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,88 +25,65 @@ pub(super) struct Reader {
     block: Block,
     calls: usize,
     is_structured: bool,
+    /// Of the text or the input of the block under way.
+    halves: Halves,
     usage: Usage,
 }
 
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Event {
-    MessageStart {
-        message: Start,
-    },
-    ContentBlockStart {
-        content_block: Beginning,
-    },
-    ContentBlockDelta {
-        delta: Delta,
-    },
-    MessageDelta {
-        #[serde(default)]
-        delta: Stop,
-        #[serde(default)]
-        usage: Option<WireUsage>,
-    },
-    Error {
-        error: Value,
-    },
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Deserialize)]
-struct Start {
-    #[serde(default)]
-    model: String,
-    #[serde(default)]
-    usage: WireUsage,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Beginning {
-    Text {
-        #[serde(default)]
-        text: String,
-    },
-    ToolUse {
-        id: String,
-        name: String,
-    },
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type")]
-enum Delta {
-    #[serde(rename = "text_delta")]
-    Text { text: String },
-    #[serde(rename = "input_json_delta")]
-    InputJson { partial_json: String },
-    #[serde(other)]
-    Other,
+/// Every kind of event in one: serde reads what has a tag through a form that knows no halves of characters.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Event {
+    #[serde(rename = "type")]
+    kind: String,
+    message: Start,
+    content_block: Beginning,
+    delta: Delta,
+    usage: Option<WireUsage>,
+    error: Value,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Stop {
+struct Start {
+    model: String,
+    usage: WireUsage,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Beginning {
+    #[serde(rename = "type")]
+    kind: String,
+    text: Option<Text>,
+    id: String,
+    name: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Delta {
+    #[serde(rename = "type")]
+    kind: String,
+    text: Option<Text>,
+    partial_json: Option<Text>,
     stop_reason: Option<String>,
 }
 
 impl Reader {
     pub(super) fn read(&mut self, data: &[u8]) -> Vec<Piece> {
         let Ok(event) = serde_json::from_slice::<Event>(data) else { return Vec::new() };
-        match event {
-            Event::MessageStart { message } => {
-                self.usage = message.usage.total();
-                vec![Piece::Model(message.model), Piece::Usage(self.usage)]
+        match event.kind.as_str() {
+            "message_start" => {
+                self.usage = event.message.usage.total();
+                vec![Piece::Model(event.message.model), Piece::Usage(self.usage)]
             }
-            Event::ContentBlockStart { content_block } => self.begin(content_block),
-            Event::ContentBlockDelta { delta } => self.go_on(delta),
-            Event::MessageDelta { delta, usage } => {
-                let reason = delta.stop_reason.map(|reason| finish_reason(reason, self.is_structured));
+            "content_block_start" => self.begin(event.content_block),
+            "content_block_delta" => self.go_on(event.delta),
+            "message_delta" => {
+                let reason = event.delta.stop_reason.map(|reason| finish_reason(reason, self.is_structured));
                 let mut pieces: Vec<Piece> = reason.map(Piece::Finish).into_iter().collect();
-                if let Some(usage) = usage.map(|usage| usage.total()) {
+                if let Some(usage) = event.usage.map(|usage| usage.total()) {
                     // The tokens read are told at the beginning, and by some servers at the end again.
                     self.usage.prompt_tokens = self.usage.prompt_tokens.max(usage.prompt_tokens);
                     self.usage.completion_tokens = usage.completion_tokens;
@@ -113,38 +91,43 @@ impl Reader {
                 }
                 pieces
             }
-            Event::Error { error } => vec![Piece::Error(error_text(&error))],
-            Event::Other => Vec::new(),
+            "error" => vec![Piece::Error(error_text(&event.error))],
+            _ => Vec::new(),
         }
     }
 
     fn begin(&mut self, block: Beginning) -> Vec<Piece> {
-        self.block = Block::Other;
-        match block {
-            Beginning::Text { text } if !text.is_empty() => vec![Piece::Text(text)],
-            Beginning::ToolUse { name, .. } if name == ANSWER_TOOL => {
+        (self.block, self.halves) = (Block::Other, Halves::default());
+        match block.kind.as_str() {
+            "text" => self.text(block.text),
+            "tool_use" if block.name == ANSWER_TOOL => {
                 (self.block, self.is_structured) = (Block::Answer, true);
                 Vec::new()
             }
-            Beginning::ToolUse { id, name } => {
+            "tool_use" => {
                 let index = self.calls;
                 self.calls += 1;
                 self.block = Block::Call(index);
-                vec![Piece::Call { index, id, name }]
+                vec![Piece::Call { index, id: block.id, name: block.name }]
             }
-            Beginning::Text { .. } | Beginning::Other => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
     fn go_on(&mut self, delta: Delta) -> Vec<Piece> {
-        match (delta, self.block) {
-            (Delta::Text { text }, _) if !text.is_empty() => vec![Piece::Text(text)],
-            (Delta::InputJson { partial_json }, _) if partial_json.is_empty() => Vec::new(),
-            (Delta::InputJson { partial_json }, Block::Call(index)) => {
-                vec![Piece::Arguments { index, text: partial_json }]
+        match (delta.kind.as_str(), self.block) {
+            ("text_delta", _) => self.text(delta.text),
+            ("input_json_delta", Block::Answer) => self.text(delta.partial_json),
+            ("input_json_delta", Block::Call(index)) => {
+                let text = self.halves.join(delta.partial_json.unwrap_or_default());
+                if text.is_empty() { Vec::new() } else { vec![Piece::Arguments { index, text }] }
             }
-            (Delta::InputJson { partial_json }, Block::Answer) => vec![Piece::Text(partial_json)],
             _ => Vec::new(),
         }
+    }
+
+    fn text(&mut self, text: Option<Text>) -> Vec<Piece> {
+        let text = self.halves.join(text.unwrap_or_default());
+        if text.is_empty() { Vec::new() } else { vec![Piece::Text(text)] }
     }
 }

@@ -1,14 +1,14 @@
 //! Gemini's `streamGenerateContent`: every event is an answer of its own, with what is new.
 
-use serde_json::json;
-
 use super::{Piece, error_text};
 use crate::gemini::{Body, finish_reason};
+use crate::text::Halves;
 
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     model_known: bool,
     calls: usize,
+    text: Halves,
 }
 
 impl Reader {
@@ -20,14 +20,14 @@ impl Reader {
         }
         for candidate in body.candidates.into_iter().take(1) {
             for part in candidate.content.map(|content| content.parts).unwrap_or_default() {
-                pieces.extend(part.text.filter(|text| !part.thought && !text.is_empty()).map(Piece::Text));
+                let text = part.text.filter(|_| !part.thought).map(|text| self.text.join(text));
+                pieces.extend(text.filter(|text| !text.is_empty()).map(Piece::Text));
                 if let Some(call) = part.function_call {
                     let index = self.calls;
                     self.calls += 1;
-                    let id = call.id.unwrap_or_else(|| format!("call_{index}"));
-                    pieces.push(Piece::Call { index, id, name: call.name });
-                    let text = call.args.unwrap_or_else(|| json!({})).to_string();
-                    pieces.push(Piece::Arguments { index, text });
+                    let call = call.read(part.thought_signature.as_deref());
+                    pieces.push(Piece::Call { index, id: call.id, name: call.function.name });
+                    pieces.push(Piece::Arguments { index, text: call.function.arguments });
                 }
             }
             let reason = candidate.finish_reason.map(|reason| finish_reason(&reason, self.calls > 0));

@@ -5,10 +5,24 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Piece, error_text};
+use crate::text::{Arguments, Halves, Text};
+use crate::translate::new_call_id;
 
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     model_known: bool,
+    text: Halves,
+    /// The calls so far, in the order in which they began.
+    calls: Vec<Known>,
+}
+
+/// A call that has begun.
+#[derive(Debug)]
+struct Known {
+    /// Its number in the stream: some servers give every call the same one.
+    number: usize,
+    id: String,
+    arguments: Halves,
 }
 
 #[derive(Deserialize, Default)]
@@ -31,8 +45,8 @@ struct Choice {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Delta {
-    content: Option<String>,
-    refusal: Option<String>,
+    content: Option<Text>,
+    refusal: Option<Text>,
     tool_calls: Option<Vec<Call>>,
 }
 
@@ -48,7 +62,7 @@ struct Call {
 #[serde(default)]
 struct Function {
     name: Option<String>,
-    arguments: Option<String>,
+    arguments: Option<Arguments>,
 }
 
 #[derive(Deserialize, Default)]
@@ -69,17 +83,11 @@ impl Reader {
         // The translated formats have one answer.
         for choice in chunk.choices.into_iter().flatten().filter(|choice| choice.index.unwrap_or(0) == 0) {
             let delta = choice.delta.unwrap_or_default();
-            let texts = [delta.content, delta.refusal].into_iter().flatten().filter(|text| !text.is_empty());
-            pieces.extend(texts.map(Piece::Text));
+            for text in [delta.content, delta.refusal].into_iter().flatten() {
+                pieces.extend(Some(self.text.join(text)).filter(|text| !text.is_empty()).map(Piece::Text));
+            }
             for (position, call) in delta.tool_calls.into_iter().flatten().enumerate() {
-                let index = call.index.unwrap_or(position);
-                let function = call.function.unwrap_or_default();
-                if let Some(name) = function.name {
-                    pieces.push(Piece::Call { index, id: call.id.unwrap_or_else(|| format!("call_{index}")), name });
-                }
-                if let Some(text) = function.arguments.filter(|text| !text.is_empty()) {
-                    pieces.push(Piece::Arguments { index, text });
-                }
+                self.go_on(call, position, &mut pieces);
             }
             pieces.extend(choice.finish_reason.map(Piece::Finish));
         }
@@ -92,5 +100,33 @@ impl Reader {
         }
         pieces.extend(chunk.error.filter(|error| !error.is_null()).map(|error| Piece::Error(error_text(&error))));
         pieces
+    }
+
+    /// More of a call, or its beginning: a name comes once, but some servers repeat it.
+    fn go_on(&mut self, call: Call, position: usize, pieces: &mut Vec<Piece>) {
+        let number = call.index.unwrap_or(position);
+        let function = call.function.unwrap_or_default();
+        let id = call.id.filter(|id| !id.is_empty());
+        let known = self.calls.iter().rposition(|known| known.number == number);
+        let known = known.filter(|at| id.as_ref().is_none_or(|id| *id == self.calls[*at].id));
+        let index = match (known, function.name.filter(|name| !name.is_empty())) {
+            (Some(at), _) => at,
+            (None, Some(name)) => {
+                let id = id.unwrap_or_else(new_call_id);
+                let index = self.calls.len();
+                pieces.push(Piece::Call { index, id: id.clone(), name });
+                self.calls.push(Known { number, id, arguments: Halves::default() });
+                index
+            }
+            // Another id without a name is the same call still.
+            (None, None) => match self.calls.iter().rposition(|known| known.number == number) {
+                Some(at) => at,
+                None => return,
+            },
+        };
+        if let Some(Arguments(text)) = function.arguments {
+            let text = self.calls[index].arguments.join(text);
+            pieces.extend((!text.is_empty()).then_some(Piece::Arguments { index, text }));
+        }
     }
 }

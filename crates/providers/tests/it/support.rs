@@ -48,6 +48,8 @@ pub(crate) struct Received {
     /// Request line and headers.
     pub(crate) head: String,
     pub(crate) body: Value,
+    /// The body as it was written.
+    pub(crate) text: String,
 }
 
 /// A server that plays a list, one entry a request; the last is played again and again.
@@ -115,8 +117,8 @@ async fn read_request(stream: &mut TcpStream) -> Option<Received> {
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
         if body.len() >= length {
-            let body = serde_json::from_str(body).unwrap_or(Value::String(body.to_owned()));
-            return Some(Received { head: head.to_owned(), body });
+            let json = serde_json::from_str(body).unwrap_or(Value::String(body.to_owned()));
+            return Some(Received { head: head.to_owned(), body: json, text: body.to_owned() });
         }
     }
 }

@@ -76,11 +76,11 @@ async fn anthropic() {
     model: "model-1"
     max_tokens: 64
     system: "Be kind.\n\nBe brief."
-    messages: [{"role":"user","content":"Weather in Oslo?"},{"role":"assistant","content":[{"type":"tool_use","id":"call_1","name":"weather","input":{"city":"Oslo"}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"call_1","content":"4 degrees"},{"type":"text","text":"What is this?"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAA"}},{"type":"image","source":{"type":"url","url":"https://x/y.png"}}]}]
     temperature: 0.0
     stop_sequences: ["END"]
     tools: [{"name":"weather","description":"The weather","input_schema":{"type":"object"}}]
     top_k: 3
+    messages: [{"role":"user","content":"Weather in Oslo?"},{"role":"assistant","content":[{"type":"tool_use","id":"call_1","name":"weather","input":{"city":"Oslo"}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"call_1","content":"4 degrees"},{"type":"text","text":"What is this?"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAA"}},{"type":"image","source":{"type":"url","url":"https://x/y.png"}}]}]
     "#);
     assert_eq!(
         read,
@@ -124,7 +124,8 @@ async fn anthropic_reasons_to_stop() {
 #[tokio::test]
 async fn gemini() {
     let answer = r#"{"candidates": [{"content": {"role": "model", "parts": [{"text": "hm", "thought": true},
-        {"text": "Let me see."}, {"functionCall": {"name": "weather", "args": {"city": "Oslo"}}, "thoughtSignature": "s"}]},
+        {"text": "Let me see."}, {"functionCall": {"id": "c1", "name": "weather", "args": {
+        "city": "Oslo", "id": 12345678901234567890123}}, "thoughtSignature": "s+/="}]},
         "finishReason": "STOP", "index": 0}], "usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 5,
         "thoughtsTokenCount": 7, "totalTokenCount": 22}, "modelVersion": "gemini-x"}"#;
     let (head, body, read) = exchange(ProviderConfig::Gemini, &rich(), answer).await;
@@ -132,15 +133,134 @@ async fn gemini() {
     assert!(head.contains("x-goog-api-key: sk-very-secret"), "{head}");
     insta::assert_snapshot!(fields(&body), @r#"
     systemInstruction: {"parts":[{"text":"Be kind.\n\nBe brief."}]}
-    contents: [{"role":"user","parts":[{"text":"Weather in Oslo?"}]},{"role":"model","parts":[{"functionCall":{"name":"weather","args":{"city":"Oslo"}}}]},{"role":"user","parts":[{"functionResponse":{"name":"weather","response":{"result":"4 degrees"}}},{"text":"What is this?"},{"inlineData":{"mimeType":"image/png","data":"AAAA"}},{"fileData":{"fileUri":"https://x/y.png"}}]}]
     tools: [{"functionDeclarations":[{"name":"weather","description":"The weather","parametersJsonSchema":{"type":"object"}}]}]
     generationConfig: {"temperature":0.0,"topP":1.0,"maxOutputTokens":64,"stopSequences":["END"],"seed":5}
     top_k: 3
+    contents: [{"role":"user","parts":[{"text":"Weather in Oslo?"}]},{"role":"model","parts":[{"functionCall":{"name":"weather","args":{"city":"Oslo"}}}]},{"role":"user","parts":[{"functionResponse":{"name":"weather","response":{"result":"4 degrees"}}},{"text":"What is this?"},{"inlineData":{"mimeType":"image/png","data":"AAAA"}},{"fileData":{"fileUri":"https://x/y.png"}}]}]
     "#);
     assert_eq!(
         read,
-        json!(["Let me see.", "tool_calls", "gemini-x", [10, 12], [["call_0", "weather", r#"{"city":"Oslo"}"#]]])
+        json!([
+            "Let me see.",
+            "tool_calls",
+            "gemini-x",
+            [10, 12],
+            [["c1__thought__s-_", "weather", r#"{"city":"Oslo","id":12345678901234567890123}"#]]
+        ])
     );
+}
+
+/// A conversation in which one tool after the other was called, under these ids.
+fn calls_in_turn(ids: [&str; 2], arguments: &str) -> ChatRequest {
+    let call = |(id, name): (&str, &str)| {
+        let function = FunctionCall { name: name.to_owned(), arguments: arguments.to_owned() };
+        let call = ToolCall { id: id.to_owned(), kind: "function".to_owned(), function };
+        let result = Message::text(Role::Tool, format!("of {name}"));
+        [
+            Message { tool_calls: vec![call], ..Message::text(Role::Assistant, "") },
+            Message { tool_call_id: Some(id.to_owned()), ..result },
+        ]
+    };
+    let messages = ids.into_iter().zip(["f", "g"]).flat_map(call);
+    request("m", std::iter::once(Message::text(Role::User, "x")).chain(messages).collect())
+}
+
+#[tokio::test]
+async fn gemini_knows_its_calls_again() {
+    let answer = r#"{"candidates": [{"content": {"parts": [{"functionCall": {"name": "f"}}, {"functionCall": {"name": "f"}}]}}]}"#;
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let (_, _, read) = exchange(ProviderConfig::Gemini, &user("x"), answer).await;
+        ids.extend(read[4].as_array().unwrap().iter().map(|call| call[0].to_string()));
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 4, "{ids:?}");
+
+    // Under one id each, as an earlier answer may have had them.
+    let asked = calls_in_turn(["call_0", "call_0"], "{}");
+    let (_, body, _) = exchange(ProviderConfig::Gemini, &asked, answer).await;
+    let named = |at: usize| body["contents"][at]["parts"][0]["functionResponse"].clone();
+    assert_eq!(named(2), json!({"name": "f", "response": {"result": "of f"}}));
+    assert_eq!(named(4), json!({"name": "g", "response": {"result": "of g"}}));
+
+    let asked = calls_in_turn(["c1__thought__s-_", "c2__thought__abcd"], "{}");
+    let (_, body, _) = exchange(ProviderConfig::Gemini, &asked, answer).await;
+    let signature = |at: usize| body["contents"][at]["parts"][0]["thoughtSignature"].clone();
+    assert_eq!((signature(1), signature(3)), (json!("s+/="), json!("abcd")));
+    assert_eq!(body["contents"][4]["parts"][0]["functionResponse"]["name"], "g");
+}
+
+#[tokio::test]
+async fn arguments_are_sent_as_they_were_written() {
+    for (config, answer) in [
+        (ProviderConfig::Anthropic as fn(RemoteConfig) -> ProviderConfig, r#"{"content": []}"#),
+        (ProviderConfig::Gemini, r#"{"candidates": [{}]}"#),
+    ] {
+        let server = FakeServer::start(vec![Play::json(answer)]).await;
+        let number = "12345678901234567890123";
+        let asked = calls_in_turn(["a", "b"], &format!(r#"{{"id": {number}}}"#));
+        ask(config(remote(&server.url())), &asked).await.unwrap();
+        assert!(server.received()[0].text.contains(&format!(r#"{{"id": {number}}}"#)), "{}", server.received()[0].text);
+    }
+}
+
+#[tokio::test]
+async fn files_and_sounds() {
+    let ask_with = async |config: fn(RemoteConfig) -> ProviderConfig, part: Value, answer: &str| {
+        let server = FakeServer::start(vec![Play::json(answer)]).await;
+        let asked = request("m", vec![Message { content: json!([part]), ..Message::text(Role::User, "") }]);
+        match ask(config(remote(&server.url())), &asked).await {
+            Ok(_) => server.received()[0].body.clone(),
+            Err(error) => json!(error.to_string()),
+        }
+    };
+    let (claude, gemini) = (r#"{"content": []}"#, r#"{"candidates": [{}]}"#);
+    let pdf = json!({"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AA=="}});
+    let sound = json!({"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}});
+    let body = ask_with(ProviderConfig::Anthropic, pdf.clone(), claude).await;
+    let source = json!({"type": "base64", "media_type": "application/pdf", "data": "AA=="});
+    let document = json!([{"type": "document", "source": source, "title": "a.pdf"}]);
+    assert_eq!(body["messages"][0]["content"], document);
+    let body = ask_with(ProviderConfig::Gemini, pdf, gemini).await;
+    let data = json!([{"inlineData": {"mimeType": "application/pdf", "data": "AA=="}}]);
+    assert_eq!(body["contents"][0]["parts"], data);
+    let body = ask_with(ProviderConfig::Gemini, sound.clone(), gemini).await;
+    assert_eq!(body["contents"][0]["parts"], json!([{"inlineData": {"mimeType": "audio/wav", "data": "AA=="}}]));
+
+    let check = async |part: Value, expected: &str| {
+        let error = ask_with(ProviderConfig::Anthropic, part.clone(), claude).await.to_string();
+        assert!(error.contains(expected), "{part}: {error}");
+    };
+    check(sound, "input_audio").await;
+    check(json!({"type": "file", "file": {"file_id": "f1"}}), "type `file`").await;
+    check(json!({"type": "file", "file": {"file_data": "data:text/csv;base64,AA=="}}), "type `text/csv`").await;
+    check(json!({"type": "video_url", "video_url": {"url": "https://x"}}), "type `video_url`").await;
+}
+
+#[tokio::test]
+async fn a_choice_of_tools_leaves_the_answers_tool_alone() {
+    let check = async |response_format: Value, extra: Value, expected: Value| {
+        let mut asked = user("x");
+        asked.response_format = Some(response_format).filter(|format| !format.is_null());
+        asked.parameters.extra_body = serde_json::from_value(extra.clone()).unwrap();
+        if asked.response_format.is_none() {
+            asked.tools = vec![json!({"type": "function", "function": {"name": "f"}})];
+        }
+        let (_, body, _) = exchange(ProviderConfig::Anthropic, &asked, r#"{"content": []}"#).await;
+        assert_eq!(json!([body["tool_choice"], body["metadata"]]), expected, "{extra}");
+        assert!(body.get("user").is_none() && body.get("parallel_tool_calls").is_none(), "{body}");
+    };
+    let schema = json!({"type": "json_schema", "json_schema": {"schema": {"type": "object"}}});
+    let forced = json!({"type": "tool", "name": "give_answer"});
+    check(schema, json!({"tool_choice": "auto"}), json!([forced, null])).await;
+    let auto = json!({"type": "auto", "disable_parallel_tool_use": true});
+    let user = json!({"user_id": "u"});
+    check(Value::Null, json!({"parallel_tool_calls": false, "user": "u"}), json!([auto, user])).await;
+    let any = json!({"tool_choice": "required", "parallel_tool_calls": true});
+    check(Value::Null, any, json!([{"type": "any"}, null])).await;
+    let none = json!({"tool_choice": "none", "parallel_tool_calls": false});
+    check(Value::Null, none, json!([{"type": "none"}, null])).await;
 }
 
 #[tokio::test]
