@@ -35,6 +35,7 @@ mod body;
 mod cache;
 mod call;
 mod canary;
+mod captured;
 mod direct;
 mod error;
 pub mod gateway;
@@ -46,6 +47,7 @@ mod request;
 mod rewrite;
 mod serve;
 pub mod snapshot;
+mod told;
 mod typed;
 mod write;
 

@@ -6,5 +6,6 @@ mod choices;
 mod deployments;
 mod faults;
 mod fidelity;
+mod records;
 mod support;
 mod translation;
