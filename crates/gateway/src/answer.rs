@@ -1,13 +1,18 @@
 //! What an answer says: read from the bytes that the caller already has.
 
+mod events;
+mod odd;
+
 use std::borrow::Cow;
 
 use llmops_domain::chat::Usage;
-use llmops_domain::record::Door;
+use llmops_providers::http_client::error_message;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use self::events::Events;
 use crate::call::without_mark;
 
 /// What is read of an answer.
@@ -17,8 +22,8 @@ pub(crate) struct Answer {
     pub(crate) text: String,
     /// Names of the tools that it wants called.
     pub(crate) called_tools: Vec<String>,
-    /// Arguments of these calls, for those who read the record.
-    arguments: Vec<String>,
+    /// These calls, for those who read the record.
+    calls: Vec<Call>,
     pub(crate) finish_reason: Option<String>,
     pub(crate) model: Option<String>,
     pub(crate) fingerprint: Option<String>,
@@ -27,6 +32,18 @@ pub(crate) struct Answer {
     pub(crate) is_refusal: bool,
     /// An error inside it.
     pub(crate) error: Option<String>,
+    /// Whether there is something in it that is neither text nor a call, or that could not be read.
+    pub(crate) is_opaque: bool,
+    /// Whether it stopped before its end.
+    pub(crate) is_cut: bool,
+}
+
+/// A call of a tool.
+#[derive(Debug, Default, PartialEq)]
+struct Call {
+    index: Option<usize>,
+    id: Option<String>,
+    arguments: String,
 }
 
 impl Answer {
@@ -35,21 +52,33 @@ impl Answer {
         if !self.text.is_empty() || self.called_tools.is_empty() {
             return self.text.clone();
         }
-        let calls = self.called_tools.iter().zip(&self.arguments);
-        calls.map(|(name, arguments)| format!("{name}({arguments})")).collect::<Vec<_>>().join("\n")
+        let calls = self.called_tools.iter().zip(&self.calls);
+        calls.map(|(name, call)| format!("{name}({})", call.arguments)).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Characters that the model wrote, to estimate tokens by.
+    pub(crate) fn chars(&self) -> usize {
+        let calls = self.called_tools.iter().chain(self.calls.iter().map(|call| &call.arguments));
+        std::iter::once(&self.text).chain(calls).map(|text| text.chars().count()).sum()
+    }
+
+    /// Reads a whole answer, or one event.
+    fn read(&mut self, json: &[u8]) {
+        if let Ok(piece) = serde_json::from_slice::<Piece<'_>>(json) {
+            return self.take(piece);
+        }
+        let fitting = odd::fitting(json);
+        match fitting.as_deref().map(serde_json::from_str::<Piece<'_>>) {
+            Some(Ok(piece)) => self.take(piece),
+            _ => self.is_opaque = true,
+        }
     }
 
     fn take(&mut self, piece: Piece<'_>) {
         keep(&mut self.model, piece.model);
         keep(&mut self.fingerprint, piece.system_fingerprint);
         if let Some(usage) = piece.usage {
-            let before = self.usage.unwrap_or_default();
-            let prompt = usage.prompt_tokens.or(usage.input_tokens);
-            let completion = usage.completion_tokens.or(usage.output_tokens);
-            self.usage = Some(Usage {
-                prompt_tokens: prompt.unwrap_or(before.prompt_tokens),
-                completion_tokens: completion.unwrap_or(before.completion_tokens),
-            });
+            self.usage = usage.after(self.usage);
         }
         if let Some(error) = piece.error.filter(|error| !error.is_null()) {
             let message = error.get("message").and_then(Value::as_str).map(str::to_owned);
@@ -57,21 +86,26 @@ impl Answer {
                 Some(message.or_else(|| error.as_str().map(str::to_owned)).unwrap_or_else(|| error.to_string()));
         }
         for choice in piece.choices.into_iter().flatten().filter(|choice| choice.index.unwrap_or(0) == 0) {
-            keep(&mut self.finish_reason, choice.finish_reason);
+            // Some servers say with every piece that there is no reason yet.
+            let reason = choice.finish_reason.filter(|reason| !reason.0.is_empty());
+            self.is_cut &= reason.is_none();
+            keep(&mut self.finish_reason, reason);
             if let Some(said) = choice.message.or(choice.delta) {
                 self.say(said);
             }
         }
         // Anthropic's format, whole and streamed.
+        self.is_cut &= piece.stop_reason.is_none() && piece.kind.is_none_or(|kind| kind.0 != "message_stop");
         keep(&mut self.finish_reason, piece.stop_reason);
         for block in piece.content.into_iter().flatten().chain(piece.content_block) {
             self.block(block);
         }
         if let Some(delta) = piece.delta {
+            self.is_cut &= delta.stop_reason.is_none();
             keep(&mut self.finish_reason, delta.stop_reason);
             self.text.push_str(delta.text.as_ref().map_or("", |text| &text.0));
-            if let (Some(more), Some(last)) = (delta.partial_json, self.arguments.last_mut()) {
-                last.push_str(&more);
+            if let (Some(more), Some(last)) = (delta.partial_json, self.calls.last_mut()) {
+                last.arguments.push_str(&more);
             }
         }
         if let Some(message) = piece.message {
@@ -80,34 +114,64 @@ impl Answer {
     }
 
     fn say(&mut self, said: Said<'_>) {
+        let before = self.text.len();
         match said.content.map(RawValue::get) {
-            Some(content) if content.starts_with('[') => {
-                let parts: Vec<Value> = serde_json::from_str(content).unwrap_or_default();
-                let texts = parts.iter().filter_map(|part| part.get("text")?.as_str());
-                texts.for_each(|text| self.text.push_str(text));
-            }
-            Some(content) if content.starts_with('"') => {
-                if let Ok(Text(text)) = serde_json::from_str(content) {
-                    self.text.push_str(&text);
-                }
-            }
-            _ => {}
+            Some(content) if content.starts_with('[') => self.parts(content),
+            Some(content) if content.starts_with('"') => self.text.push_str(&text_of(content)),
+            None => {}
+            Some(_) => self.is_opaque = true,
         }
         if let Some(Text(refusal)) = said.refusal {
             self.is_refusal = true;
             self.text.push_str(&refusal);
         }
-        for call in said.tool_calls.into_iter().flatten() {
-            let function = call.function.unwrap_or_default();
-            if let Some(name) = function.name {
-                self.called_tools.push(name);
-                self.arguments.push(function.arguments.unwrap_or_default());
-                continue;
+        // What is spoken stands beside an empty content.
+        if let Some(Text(transcript)) =
+            said.audio.and_then(|audio| audio.transcript).filter(|_| self.text.len() == before)
+        {
+            self.text.push_str(&transcript);
+        }
+        let only = said.function_call.map(|function| WireCall {
+            index: Some(0),
+            function: Some(function),
+            ..WireCall::default()
+        });
+        for call in said.tool_calls.into_iter().flatten().chain(only) {
+            self.call(call);
+        }
+    }
+
+    fn parts(&mut self, content: &str) {
+        let parts = odd::value(content.as_bytes());
+        for part in parts.as_ref().and_then(Value::as_array).into_iter().flatten() {
+            match part.get("text").and_then(Value::as_str) {
+                Some(text) => self.text.push_str(text),
+                // Thoughts are no answer.
+                None => self.is_opaque |= part.get("type").is_none_or(|kind| kind != "thinking"),
             }
-            // The pieces of a streamed call follow its name, by the call's index.
-            let at = call.index.unwrap_or_else(|| self.arguments.len().saturating_sub(1));
-            if let (Some(more), Some(arguments)) = (function.arguments, self.arguments.get_mut(at)) {
-                arguments.push_str(&more);
+        }
+    }
+
+    /// A call, or more of one: a streamed call is named at its beginning, and by some providers with every piece.
+    fn call(&mut self, call: WireCall<'_>) {
+        let function = call.function.or(call.custom).unwrap_or_default();
+        let name = function.name.unwrap_or_default();
+        let id = call.id.filter(|id| !id.is_empty());
+        let arguments = function.arguments.map(RawValue::get).map(text_of).unwrap_or_default();
+        let known = self.calls.iter().rposition(|known| {
+            let may_be = name.is_empty() || known.id.is_none() || id.is_none() || known.id == id;
+            match call.index {
+                Some(index) => known.index == Some(index) && may_be,
+                // Calls without places are whole, or go on under their id.
+                None => name.is_empty() || (id.is_some() && known.id == id),
+            }
+        });
+        match known {
+            Some(at) => self.calls[at].arguments.push_str(&arguments),
+            None if name.is_empty() => self.is_opaque = true,
+            None => {
+                self.called_tools.push(name);
+                self.calls.push(Call { index: call.index, id, arguments: arguments.into_owned() });
             }
         }
     }
@@ -119,9 +183,11 @@ impl Answer {
                 self.called_tools.push(block.name.unwrap_or_default());
                 // A streamed block begins with an empty input, whose pieces follow.
                 let input = block.input.filter(|input| input.as_object().is_none_or(|fields| !fields.is_empty()));
-                self.arguments.push(input.map(|input| input.to_string()).unwrap_or_default());
+                let arguments = input.map(|input| input.to_string()).unwrap_or_default();
+                self.calls.push(Call { arguments, ..Call::default() });
             }
-            _ => {}
+            "thinking" | "redacted_thinking" => {}
+            _ => self.is_opaque = true,
         }
     }
 }
@@ -135,6 +201,17 @@ fn keep(known: &mut Option<String>, said: Option<Text<'_>>) {
     }
 }
 
+/// What a JSON string says; what is no string stays as it is.
+fn text_of(json: &str) -> Cow<'_, str> {
+    match serde_json::from_str(json) {
+        Ok(Text(text)) => text,
+        Err(_) => match odd::value(json.as_bytes()) {
+            Some(Value::String(text)) => Cow::Owned(text),
+            _ => Cow::Borrowed(json),
+        },
+    }
+}
+
 /// A text, borrowed where it has no escapes.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -143,6 +220,8 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 #[derive(Deserialize, Default)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Piece<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Option<Text<'a>>,
     #[serde(borrow)]
     model: Option<Text<'a>>,
     #[serde(borrow)]
@@ -162,12 +241,37 @@ struct Piece<'a> {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-#[expect(clippy::struct_field_names, reason = "the names of the two formats")]
 struct WireUsage {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
+    #[serde(rename = "input_tokens")]
+    input: Option<u64>,
+    #[serde(rename = "output_tokens")]
+    output: Option<u64>,
+    /// Tokens of Anthropic's cache are not part of its `input_tokens`.
+    #[serde(rename = "cache_creation_input_tokens")]
+    cache_written: Option<u64>,
+    #[serde(rename = "cache_read_input_tokens")]
+    cache_read: Option<u64>,
+}
+
+impl WireUsage {
+    /// What is known after it, where this was known before; nothing where nothing was counted.
+    fn after(&self, before: Option<Usage>) -> Option<Usage> {
+        let known = before.unwrap_or_default();
+        let read = [self.input, self.cache_written, self.cache_read];
+        let all_read = read.iter().any(Option::is_some).then(|| read.iter().flatten().sum::<u64>());
+        // Anthropic counts what it read at the beginning of a stream, and at its end not always all of it again.
+        let prompt = self.prompt_tokens.or(all_read.map(|tokens| tokens.max(known.prompt_tokens)));
+        let completion = self.completion_tokens.or(self.output);
+        if prompt.is_none() && completion.is_none() {
+            return before;
+        }
+        Some(Usage {
+            prompt_tokens: prompt.unwrap_or(known.prompt_tokens),
+            completion_tokens: completion.unwrap_or(known.completion_tokens),
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -190,22 +294,41 @@ struct Said<'a> {
     content: Option<&'a RawValue>,
     #[serde(borrow)]
     refusal: Option<Text<'a>>,
-    tool_calls: Option<Vec<WireCall>>,
-}
-
-#[derive(Deserialize)]
-struct WireCall {
-    #[serde(default)]
-    index: Option<usize>,
-    #[serde(default)]
-    function: Option<WireFunction>,
+    #[serde(borrow)]
+    audio: Option<Audio<'a>>,
+    #[serde(borrow)]
+    tool_calls: Option<Vec<WireCall<'a>>>,
+    /// The only call, in the words of 2023.
+    #[serde(borrow)]
+    function_call: Option<WireFunction<'a>>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct WireFunction {
+struct Audio<'a> {
+    #[serde(borrow)]
+    transcript: Option<Text<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct WireCall<'a> {
+    index: Option<usize>,
+    id: Option<String>,
+    #[serde(borrow)]
+    function: Option<WireFunction<'a>>,
+    /// A tool whose input is free text.
+    #[serde(borrow)]
+    custom: Option<WireFunction<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct WireFunction<'a> {
     name: Option<String>,
-    arguments: Option<String>,
+    /// A text, of some servers the object itself.
+    #[serde(borrow, alias = "input")]
+    arguments: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -230,29 +353,49 @@ struct AnthropicDelta<'a> {
     stop_reason: Option<Text<'a>>,
 }
 
-/// Reads an answer. What cannot be read is left out: the caller has it as it was.
-pub(crate) fn read(door: Door, stream: bool, body: &[u8]) -> Answer {
-    let body = without_mark(body);
+/// Reads an answer, whichever way it was asked for: providers answer with a stream where none was wanted, and the other way
+/// round. What cannot be read is left out: the caller has it as it was.
+pub(crate) fn read(body: &[u8]) -> Answer {
     let mut answer = Answer::default();
-    if door == Door::Embeddings || !stream || !looks_streamed(body) {
-        if let Ok(piece) = serde_json::from_slice::<Piece<'_>>(body) {
-            answer.take(piece);
-        }
+    let body = without_mark(body);
+    if !looks_streamed(body) {
+        answer.read(body);
+        answer.is_cut = answer.is_opaque && serde_json::from_slice::<IgnoredAny>(body).is_err();
         return answer;
     }
-    for line in body.split(|byte| *byte == b'\n') {
-        let Some(data) = line.strip_prefix(b"data:") else { continue };
-        // Comments, keep-alives and `[DONE]` are no objects.
-        if let Ok(piece) = serde_json::from_slice::<Piece<'_>>(data.trim_ascii()) {
-            answer.take(piece);
+    answer.is_cut = true;
+    for event in Events(body) {
+        // What follows the end is nobody's any more.
+        if &*event.data == b"[DONE]" {
+            answer.is_cut = false;
+            break;
+        }
+        if !event.data.is_empty() {
+            answer.read(&event.data);
+        }
+        if event.name == b"error" && answer.error.is_none() {
+            answer.error = Some(error_message(&event.data));
         }
     }
     answer
 }
 
+/// Reads an answer of which the middle is missing: the events that are there, or else what was counted.
+pub(crate) fn read_ends(ends: &[u8]) -> Answer {
+    if looks_streamed(ends) {
+        return read(ends);
+    }
+    // Counts stand behind the answer, or before it.
+    let counts = memchr::memmem::rfind_iter(ends, b"\"usage\"").filter_map(|at| {
+        let value = ends[at..].strip_prefix(b"\"usage\"")?.trim_ascii_start().strip_prefix(b":")?;
+        serde_json::Deserializer::from_slice(value).into_iter::<WireUsage>().next()?.ok()?.after(None)
+    });
+    Answer { usage: counts.into_iter().next(), is_opaque: true, ..Answer::default() }
+}
+
 /// Whether a body is a stream of events: an error may be a whole answer even where a stream was asked for.
 fn looks_streamed(body: &[u8]) -> bool {
-    !body.trim_ascii_start().starts_with(b"{")
+    !matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
 /// What a request says about the answer that it wants.
@@ -312,14 +455,14 @@ mod tests {
 
     fn streamed(events: &[&str]) -> Answer {
         let body: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
-        read(Door::Chat, true, body.as_bytes())
+        read(body.as_bytes())
     }
 
     #[test]
     fn reads_a_whole_answer() {
         let body = r#"{"model": "m-1", "system_fingerprint": "fp", "choices": [{"message": {"content": "hi"}, "finish_reason":
             "stop"}], "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}}"#;
-        let answer = read(Door::Chat, false, body.as_bytes());
+        let answer = read(body.as_bytes());
         assert_eq!((&*answer.text, answer.finish_reason.as_deref()), ("hi", Some("stop")));
         assert_eq!(answer.usage, Some(Usage { prompt_tokens: 3, completion_tokens: 1 }));
         assert_eq!((answer.model.as_deref(), answer.fingerprint.as_deref()), (Some("m-1"), Some("fp")));
@@ -329,7 +472,7 @@ mod tests {
     fn reads_texts_with_escapes_and_in_parts() {
         let check = |content: &str, expected: &str| {
             let body = format!(r#"{{"mod\u0065l": "m\n", "choices": [{{"message": {{"content": {content}}}}}]}}"#);
-            let answer = read(Door::Chat, false, body.as_bytes());
+            let answer = read(body.as_bytes());
             assert_eq!((&*answer.text, answer.model.as_deref()), (expected, Some("m\n")), "{content}");
         };
         check(r#""a \"b\" \u00e9\ud83d\ude00""#, "a \"b\" é😀");
@@ -349,7 +492,7 @@ mod tests {
         ]);
         assert_eq!(answer.text, "Héllo");
         assert_eq!(answer.usage.unwrap().completion_tokens, 2);
-        let commented = read(Door::Chat, true, b": ping\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n");
+        let commented = read(b": ping\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n");
         assert_eq!(commented.text, "a");
     }
 
@@ -365,9 +508,137 @@ mod tests {
     }
 
     #[test]
+    fn reads_what_strict_readers_refuse() {
+        let check = |body: &str, shown: &str, usage: (u64, u64)| {
+            let answer = read(body.as_bytes());
+            let (prompt_tokens, completion_tokens) = usage;
+            let expected = (usage != (0, 0)).then_some(Usage { prompt_tokens, completion_tokens });
+            assert_eq!((&*answer.shown(), answer.usage), (shown, expected), "{body}");
+            assert!(!answer.is_opaque, "{body}");
+        };
+        let message =
+            |message: &str| format!(r#"{{"choices": [{{"message": {message}}}], "usage": {{"prompt_tokens": 3}}}}"#);
+        let counted = |usage: &str| format!(r#"{{"choices": [{{"message": {{"content": "a"}}}}], "usage": {usage}}}"#);
+        check(&counted(r#"{"prompt_tokens": 3.0, "completion_tokens": 1e1}"#), "a", (3, 10));
+        check(&counted(r#"{"prompt_tokens": "3", "completion_tokens": 1}"#), "a", (0, 1));
+        check(&counted("[]"), "a", (0, 0));
+        check(&counted("{}"), "a", (0, 0));
+        check(&counted(r#"{"prompt_tokens": 1, "prompt_tokens": 2}, "usage": {"prompt_tokens": 3}"#), "a", (3, 0));
+        check(&format!("{}, \"message\": \"m\", \"model\": 3}}", counted("null").trim_end_matches('}')), "a", (0, 0));
+        check(&message(r#"{"content": "a\ud83d b"}"#), "a\u{fffd} b", (3, 0));
+        check(&message(r#"{"content": "a", "refusal": 3, "role": 7}"#), "a", (3, 0));
+        check(&message(r#"{"content": "b", "content": "a"}"#), "a", (3, 0));
+        check(&message(r#"{"content": [{"type": "thinking"}, {"text": "a\ude00"}]}"#), "a\u{fffd}", (3, 0));
+        check(&message(r#"{"content": null, "audio": {"id": "x", "data": "UklG", "transcript": "a"}}"#), "a", (3, 0));
+        check(&message(r#"{"function_call": {"name": "f", "arguments": "{}"}}"#), "f({})", (3, 0));
+        let called = |call: &str| message(&format!(r#"{{"content": null, "tool_calls": [{call}]}}"#));
+        check(&called(r#"{"id": "1", "type": "custom", "custom": {"name": "f", "input": "a b"}}"#), "f(a b)", (3, 0));
+        check(&called(r#"{"id": 1, "function": {"name": "f", "arguments": {"a": 1}}}"#), r#"f({"a":1})"#, (3, 0));
+        check(
+            &called(r#"{"function": {"name": "f", "arguments": "{\"a\": \"\ud83d\"}"}}"#),
+            "f({\"a\": \"\u{fffd}\"})",
+            (3, 0),
+        );
+        check(&format!("\u{feff}{}", counted(r#"{"prompt_tokens": 3}"#)), "a", (3, 0));
+        let anthropic = r#"{"content": [{"type": "text", "text": "a\ud83d"}], "usage": {"input_tokens": 2.0}}"#;
+        check(anthropic, "a\u{fffd}", (2, 0));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_empty() {
+        let check = |body: &str, expected: bool| assert_eq!(read(body.as_bytes()).is_opaque, expected, "{body}");
+        check("{\"choices\": [", true);
+        check(r#"{"choices": [{"message": {"content": {"a": 1}}}]}"#, true);
+        check(r#"{"choices": [{"message": {"content": [{"type": "image_url"}]}}]}"#, true);
+        check(r#"{"content": [{"type": "server_tool_use", "name": "web_search"}]}"#, true);
+        check("data: {\"choices\"\n\ndata: [DONE]\n\n", true);
+        check(r#"{"choices": [{"message": {"content": ""}}]}"#, false);
+        check(r#"{"choices": [{"message": {"content": []}}]}"#, false);
+        check(r#"{"content": [{"type": "thinking", "thinking": "hm"}]}"#, false);
+        check("data: {\"choices\": []}\n\ndata: [DONE]\n\n", false);
+    }
+
+    #[test]
+    fn streamed_calls_begin_once() {
+        let check = |deltas: &[&str], expected: &str| {
+            let events = deltas.iter().map(|delta| format!(r#"{{"choices": [{{"delta": {delta}}}]}}"#));
+            let events: Vec<String> = events.collect();
+            let answer = streamed(&events.iter().map(String::as_str).collect::<Vec<_>>());
+            assert_eq!((answer.shown().as_str(), answer.is_opaque), (expected, false), "{deltas:?}");
+        };
+        for name in ["f", ""] {
+            let more =
+                format!(r#"{{"tool_calls": [{{"index": 0, "function": {{"name": "{name}", "arguments": ":1}}"}}}}]}}"#);
+            let begin =
+                r#"{"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": "{\"x\""}}]}"#;
+            check(&[begin, &more], r#"f({"x":1})"#);
+        }
+        let call = |place: &str, name: &str| {
+            format!(r#"{{"tool_calls": [{{{place}, "function": {{"name": "{name}", "arguments": "1"}}}}]}}"#)
+        };
+        check(&[&call(r#""index": 0"#, "f"), &call(r#""index": 1"#, "g"), &call(r#""index": 0"#, "f")], "f(11)\ng(1)");
+        // Calls that all have the first place are told apart by their ids.
+        check(&[&call(r#""index": 0, "id": "a""#, "f"), &call(r#""index": 0, "id": "b""#, "f")], "f(1)\nf(1)");
+        check(&[&call(r#""id": "a""#, "f"), &call(r#""id": "b""#, "g"), &call(r#""id": "a""#, "f")], "f(11)\ng(1)");
+        check(
+            &[r#"{"function_call": {"name": "f", "arguments": ""}}"#, r#"{"function_call": {"arguments": "1"}}"#],
+            "f(1)",
+        );
+        check(&[r#"{"content": "a"}"#, r#"{"audio": {"transcript": "b"}}"#], "ab");
+    }
+
+    #[test]
+    fn tells_where_a_stream_ends() {
+        let check = |stream: &str, is_cut: bool| assert_eq!(read(stream.as_bytes()).is_cut, is_cut, "{stream}");
+        let text = r#"data: {"choices": [{"delta": {"content": "Hel"}, "finish_reason": null}]}"#;
+        check(&format!("{text}\n\n"), true);
+        check(": ping\n\n", true);
+        check(&format!("{text}\n\ndata: [DONE]\n\n"), false);
+        check(r#"data: {"choices": [{"delta": {"content": "lo"}, "finish_reason": "stop"}]}"#, false);
+        check(r#"data: {"choices": [{"delta": {"content": "lo"}, "finish_reason": ""}]}"#, true);
+        check(r#"data: {"type": "message_start", "message": {"content": [], "stop_reason": null}}"#, true);
+        check(r#"data: {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}"#, false);
+        check("event: message_stop\ndata: {\"type\": \"message_stop\"}\n\n", false);
+        check(r#"{"choices": []}"#, false);
+        check(r#"{"choices": [{"message": {"content": "Hel"#, true);
+        check(r#"{"choices": [{"message": {"content": "Hel\ud83d"}}]}"#, false);
+        let after = format!("{text}\n\ndata: [DONE]\n\ndata: {{\"usage\": {{\"prompt_tokens\": 1}}}}\n\n");
+        assert_eq!(read(after.as_bytes()).usage, None);
+    }
+
+    #[test]
+    fn reads_the_ends_of_what_is_too_long() {
+        let check = |ends: &str, expected: Option<u64>| {
+            assert_eq!(read_ends(ends.as_bytes()).usage.map(|usage| usage.prompt_tokens), expected, "{ends}");
+        };
+        check(r#"{"data": [[0.1, 0.2], "usage" : {"prompt_tokens": 7, "total_tokens": 7}, "model": "m"}"#, Some(7));
+        check(r#"{"usage": {"prompt_tokens": 7}, "data": [[0.1, 0.2], "#, Some(7));
+        check(r#"{"text": "\"usage\": {\"prompt_tokens\": 7}", "data": [[0."#, None);
+        check("data: {\"cho\n\n\ndata: {\"usage\": {\"prompt_tokens\": 7}}\n\n", Some(7));
+    }
+
+    #[test]
+    fn tokens_of_anthropics_cache_are_read_tokens() {
+        let body = r#"{"content": [], "usage": {"input_tokens": 10, "cache_creation_input_tokens": 100, "cache_read_input_tokens":
+            1000, "output_tokens": 5}}"#;
+        let expected = Some(Usage { prompt_tokens: 1110, completion_tokens: 5 });
+        assert_eq!(read(body.as_bytes()).usage, expected);
+        let start =
+            r#"{"type": "message_start", "message": {"usage": {"input_tokens": 10, "cache_creation_input_tokens": 100,
+            "cache_read_input_tokens": 1000, "output_tokens": 1}}}"#
+                .replace('\n', "");
+        for end in [r#"{"usage": {"output_tokens": 5}}"#, r#"{"usage": {"input_tokens": 10, "output_tokens": 5}}"#] {
+            assert_eq!(streamed(&[&start, end]).usage, expected, "{end}");
+        }
+    }
+
+    #[test]
     fn reads_errors_inside_a_success() {
+        let named = read(b"event: error\ndata: {\"message\": \"busy\"}\n\n");
+        assert_eq!(named.error.as_deref(), Some("busy"));
+
         assert_eq!(streamed(&[r#"{"error": {"message": "overloaded", "code": 502}}"#]).error.unwrap(), "overloaded");
-        let whole = read(Door::Chat, true, br#"{"error": "no such model"}"#);
+        let whole = read(br#"{"error": "no such model"}"#);
         assert_eq!(whole.error.unwrap(), "no such model");
     }
 
@@ -375,7 +646,7 @@ mod tests {
     fn reads_anthropics_format() {
         let body = r#"{"model": "claude", "content": [{"type": "text", "text": "hi"}, {"type": "tool_use", "name": "f",
             "input": {"a": 1}}], "stop_reason": "tool_use", "usage": {"input_tokens": 4, "output_tokens": 2}}"#;
-        let answer = read(Door::Messages, false, body.as_bytes());
+        let answer = read(body.as_bytes());
         assert_eq!((&*answer.text, answer.called_tools.len()), ("hi", 1));
         assert_eq!(answer.usage, Some(Usage { prompt_tokens: 4, completion_tokens: 2 }));
         let events = [
@@ -385,7 +656,7 @@ mod tests {
             r#"{"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}}"#,
         ];
         let body: String = events.iter().map(|event| format!("event: x\ndata: {event}\n\n")).collect();
-        let answer = read(Door::Messages, true, body.as_bytes());
+        let answer = read(body.as_bytes());
         assert_eq!((&*answer.text, answer.finish_reason.as_deref()), ("hi", Some("end_turn")));
         assert_eq!(answer.usage, Some(Usage { prompt_tokens: 4, completion_tokens: 7 }));
     }

@@ -13,6 +13,7 @@ use llmops_providers::upstream::Dialect;
 use llmops_providers::{ProviderError, Target};
 use tokio::time::Instant;
 
+use crate::answer;
 use crate::asked::Asked;
 use crate::attempts::Attempts;
 use crate::body::{GatewayBody, Translation};
@@ -24,6 +25,7 @@ use crate::reply::Answer;
 use crate::request::Fields;
 use crate::rewrite::{self, Conversation};
 use crate::snapshot::{Candidate, Route};
+use crate::told::Told;
 use crate::typed;
 use crate::write::{self, EventWriter, Head};
 
@@ -51,6 +53,8 @@ pub(crate) struct Arrived {
     status: StatusCode,
     headers: HeaderMap,
     content: Content,
+    /// What the provider said, where this is a translation of it.
+    told: Option<Told>,
 }
 
 enum Content {
@@ -168,10 +172,15 @@ pub(crate) async fn ask(context: Context<'_>, way: Way<'_>, whole: bool) -> Resu
             if whole || call::is_over(&opened) {
                 let body =
                     call::whole(&mut opened, place.endpoint, context.patience.deadline).await.map_err(Miss::Failure)?;
-                return Ok(Arrived { status: opened.status, headers: opened.headers, content: Content::Whole(body) });
+                return Ok(Arrived {
+                    status: opened.status,
+                    headers: opened.headers,
+                    content: Content::Whole(body),
+                    told: None,
+                });
             }
             let content = Content::Stream { first: opened.first, rest: opened.rest, translation: None };
-            Ok(Arrived { status: opened.status, headers: opened.headers, content })
+            Ok(Arrived { status: opened.status, headers: opened.headers, content, told: None })
         }
     }
 }
@@ -182,13 +191,13 @@ async fn error_of(context: Context<'_>, opened: Opened, place: &Place<'_>, trans
     let (parts, ()) = response.into_parts();
     let message = match body {
         Ok(body) if !translate => {
-            return Arrived { status: parts.status, headers: parts.headers, content: Content::Whole(body) };
+            return Arrived { status: parts.status, headers: parts.headers, content: Content::Whole(body), told: None };
         }
         Ok(body) => place.endpoint.redact(error_message(&body)),
         Err(why) => format!("the model provider's error cannot be read: {why}"),
     };
     let body = error_body(context.asked.door, parts.status, &message);
-    Arrived { status: parts.status, headers: json_headers(parts.headers), content: Content::Whole(body) }
+    Arrived { status: parts.status, headers: json_headers(parts.headers), content: Content::Whole(body), told: None }
 }
 
 fn json_headers(mut headers: HeaderMap) -> HeaderMap {
@@ -207,11 +216,10 @@ async fn translated(context: Context<'_>, mut opened: Opened, place: &Place<'_>)
         headers.remove(CONTENT_LENGTH);
         let content =
             Content::Stream { first: opened.first, rest: opened.rest, translation: Some(Box::new(translation)) };
-        return Ok(Arrived { status: opened.status, headers, content });
+        return Ok(Arrived { status: opened.status, headers, content, told: Some(Told::default()) });
     }
     let body = call::whole(&mut opened, place.endpoint, context.patience.deadline).await.map_err(Miss::Failure)?;
-    let model = place.model.split_once('/').map_or(place.model, |(_, model)| model);
-    match place.upstream.answer(place.endpoint, model, &body) {
+    match place.upstream.answer(place.endpoint, &body) {
         Ok(answer) => Ok(context.written(json_headers(opened.headers), head, &answer)),
         Err(error) => failed_inside(context, opened.headers, error),
     }
@@ -222,7 +230,7 @@ fn failed_inside(context: Context<'_>, headers: HeaderMap, error: ProviderError)
     let ProviderError::Status { code, message, .. } = &error else { return Err(Miss::Failure(error)) };
     let status = StatusCode::from_u16(*code).unwrap_or(StatusCode::BAD_GATEWAY);
     let content = Content::Whole(error_body(context.asked.door, status, message));
-    let arrived = Arrived { status, headers: json_headers(headers), content };
+    let arrived = Arrived { status, headers: json_headers(headers), content, told: None };
     if error.is_retryable() { Err(Miss::Refusal(Box::new(arrived))) } else { Ok(arrived) }
 }
 
@@ -252,12 +260,11 @@ async fn in_process(context: Context<'_>, target: &Target, name: &str, request: 
 
 impl Context<'_> {
     fn head(&self, model: &str) -> Head {
-        let options = self.asked.fields.read::<serde_json::Value>("stream_options").ok().flatten();
         Head {
             id: self.id.to_owned(),
             created: llmops_domain::clock::now().as_second(),
             model: model.split_once('/').map_or(model, |(_, model)| model).to_owned(),
-            include_usage: options.is_some_and(|options| options["include_usage"] == true),
+            include_usage: self.asked.wants_usage(),
         }
     }
 
@@ -265,7 +272,7 @@ impl Context<'_> {
         let (body, kind) = write::answer(self.asked.door, self.asked.stream, head, answer);
         headers.remove(CONTENT_LENGTH);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        Arrived { status: StatusCode::OK, headers, content: Content::Whole(body) }
+        Arrived { status: StatusCode::OK, headers, content: Content::Whole(body), told: Some(Told::of(answer)) }
     }
 }
 
@@ -288,7 +295,7 @@ impl Arrived {
         if asked.stream {
             headers.insert(HeaderName::from_static("cache-control"), HeaderValue::from_static("no-cache"));
         }
-        Self { status: StatusCode::OK, headers, content: Content::Whole(body) }
+        Self { status: StatusCode::OK, headers, content: Content::Whole(body), told: Some(Told::free()) }
     }
 
     /// Whether it is an answer.
@@ -304,9 +311,24 @@ impl Arrived {
         }
     }
 
+    /// What it says, where all of it is there.
+    pub(crate) fn read(&self) -> Option<answer::Answer> {
+        let mut read = answer::read(self.body()?);
+        if let Some(told) = &self.told {
+            told.correct(&mut read);
+        }
+        Some(read)
+    }
+
     /// Hands it to the caller.
     pub(crate) fn hand_on(self, deadline: Instant, mut watch: CallWatch) -> Answer {
-        watch.with(|call| call.status = self.status.as_u16());
+        watch.with(|call| {
+            call.status = self.status.as_u16();
+            call.told = self.told;
+            if let Some(fill) = &mut call.fill {
+                fill.kind = self.headers.get(CONTENT_TYPE).cloned();
+            }
+        });
         let body = match self.content {
             Content::Whole(body) => {
                 watch.capture(&body);

@@ -35,4 +35,10 @@ impl<'a> Asked<'a> {
         let stream = fields.read("stream")?.unwrap_or(false);
         Ok(Self { door, fields, headers, project, model, said, stream })
     }
+
+    /// Whether a stream ends with its counts: OpenAI's clients ask for it.
+    pub(crate) fn wants_usage(&self) -> bool {
+        let options = self.fields.read::<serde_json::Value>("stream_options").ok().flatten();
+        options.is_some_and(|options| options["include_usage"] == true)
+    }
 }

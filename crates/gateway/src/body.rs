@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep};
 use llmops_providers::stream::{Events, Piece, StreamReader};
 
 use crate::incoming::{Incoming, Unreadable};
-use crate::recorder::{CallWatch, End};
+use crate::recorder::{CUT, CallWatch, End};
 use crate::write::EventWriter;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -52,10 +52,10 @@ impl Translation {
     }
 
     /// What the caller gets for these bytes; nothing while an event is incomplete.
-    fn push(&mut self, bytes: &[u8]) -> Bytes {
+    fn push(&mut self, bytes: &[u8], watch: &mut CallWatch) -> Bytes {
         let mut out = Vec::new();
         for event in self.events.push(bytes) {
-            self.reader.read(&event).into_iter().for_each(|piece| self.writer.write(piece, &mut out));
+            self.translate(&event, watch, &mut out);
         }
         if let Some(failure) = self.events.failure() {
             self.writer.write(Piece::Error(failure), &mut out);
@@ -63,17 +63,46 @@ impl Translation {
         Bytes::from(out)
     }
 
-    /// The end of the caller's stream, once.
-    fn finish(&mut self) -> Bytes {
+    /// The end of the caller's stream: its last event, or the word that the provider's broke off.
+    fn finish(&mut self, watch: &mut CallWatch) -> Bytes {
         let mut out = Vec::new();
-        if !std::mem::replace(&mut self.has_ended, true) {
-            if let Some(event) = self.events.finish() {
-                self.reader.read(&event).into_iter().for_each(|piece| self.writer.write(piece, &mut out));
-            }
-            self.writer.finish(&mut out);
+        self.has_ended = true;
+        if let Some(event) = self.events.finish() {
+            self.translate(&event, watch, &mut out);
         }
-        Bytes::from(out)
+        let end = if self.writer.is_cut() { End::Cut(CUT.to_owned()) } else { End::Complete };
+        self.writer.finish(&mut out);
+        let out = Bytes::from(out);
+        watch.capture(&out);
+        watch.end(end);
+        out
     }
+
+    fn translate(&mut self, event: &[u8], watch: &mut CallWatch, out: &mut Vec<u8>) {
+        // What follows the end is nobody's any more.
+        if self.writer.has_ended() {
+            return;
+        }
+        let pieces = self.reader.read(event);
+        if pieces.is_empty() && is_end(event) {
+            self.writer.end();
+        }
+        for piece in pieces {
+            watch.hear(&piece);
+            self.writer.write(piece, out);
+        }
+    }
+}
+
+/// Whether an event is a format's last one.
+fn is_end(event: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Kind<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: std::borrow::Cow<'a, str>,
+    }
+    event.trim_ascii() == b"[DONE]"
+        || serde_json::from_slice::<Kind<'_>>(event).is_ok_and(|event| event.kind == "message_stop")
 }
 
 impl std::fmt::Debug for Forwarded {
@@ -144,18 +173,16 @@ impl Forwarded {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         loop {
             let data = if let Some(first) = self.first.take() {
-                translation.push(&first)
+                translation.push(&first, &mut self.watch)
             } else {
                 match Pin::new(&mut self.upstream).poll_frame(cx) {
                     Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                        Ok(data) => translation.push(&data),
+                        Ok(data) => translation.push(&data, &mut self.watch),
                         Err(_trailers) => continue,
                     },
                     Poll::Ready(None) if translation.has_ended => return Poll::Ready(None),
                     Poll::Ready(None) => {
-                        let last = translation.finish();
-                        self.watch.capture(&last);
-                        self.watch.end(End::Complete);
+                        let last = translation.finish(&mut self.watch);
                         return Poll::Ready((!last.is_empty()).then(|| Ok(Frame::data(last))));
                     }
                     Poll::Ready(Some(Err(error))) => return self.breaks(error, cx),
@@ -195,7 +222,11 @@ impl Forwarded {
         match Pin::new(&mut self.upstream).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(match frame.into_data() {
                 Ok(data) => Some(Ok(Frame::data(self.seen(data)))),
-                Err(trailers) => Some(Ok(trailers)),
+                Err(trailers) => {
+                    // They are the last that comes, and the server does not ask again after them.
+                    self.watch.end(End::Complete);
+                    Some(Ok(trailers))
+                }
             }),
             Poll::Ready(Some(Err(error))) => self.breaks(error, cx),
             Poll::Ready(None) => {

@@ -11,6 +11,8 @@ use llmops_domain::deployment::CacheSettings;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::record::Door;
 
+use crate::told::Told;
+
 /// Largest answer that is kept.
 const MOST_BYTES: usize = 1 << 20;
 /// Most bytes of all answers of one deployment.
@@ -36,7 +38,9 @@ struct Kept {
 #[derive(Debug, Clone)]
 pub(crate) struct KeptAnswer {
     pub(crate) body: Bytes,
-    pub(crate) kind: HeaderValue,
+    pub(crate) kind: Option<HeaderValue>,
+    /// What the provider said, where this is a translation of it.
+    pub(crate) told: Option<Told>,
     at: Instant,
 }
 
@@ -45,17 +49,20 @@ pub(crate) struct KeptAnswer {
 pub(crate) struct Fill {
     cache: Arc<AnswerCache>,
     key: ContentHash,
-    pub(crate) kind: HeaderValue,
+    /// The answer's content type, as soon as there is an answer.
+    pub(crate) kind: Option<HeaderValue>,
 }
 
-/// What an answer depends on: the manifest, the format, and the body that the provider gets.
-pub(crate) fn key(manifest: &ContentHash, door: Door, body: &[u8]) -> ContentHash {
+/// What an answer depends on: the manifest, the format, whether it is a stream and ends with its counts, and the body that
+/// the provider gets, in which not every format says so.
+pub(crate) fn key(manifest: &ContentHash, door: Door, (stream, usage): (bool, bool), body: &[u8]) -> ContentHash {
     let door: &[u8] = match door {
         Door::Chat => b"chat",
         Door::Embeddings => b"embeddings",
         Door::Messages => b"messages",
     };
-    ContentHash::of_bytes(&[manifest.as_str().as_bytes(), b"\n", door, b"\n", body].concat())
+    let shape = [b'0' + u8::from(stream), b'0' + u8::from(usage)];
+    ContentHash::of_bytes(&[manifest.as_str().as_bytes(), b"\n", door, b"\n", &shape, b"\n", body].concat())
 }
 
 impl AnswerCache {
@@ -72,14 +79,14 @@ impl AnswerCache {
     }
 
     /// Where the answer to a request goes.
-    pub(crate) fn fill(self: &Arc<Self>, key: ContentHash, kind: HeaderValue) -> Fill {
-        Fill { cache: self.clone(), key, kind }
+    pub(crate) fn fill(self: &Arc<Self>, key: ContentHash) -> Fill {
+        Fill { cache: self.clone(), key, kind: None }
     }
 }
 
 impl Fill {
     /// Keeps an answer.
-    pub(crate) fn put(self, body: Bytes) {
+    pub(crate) fn put(self, body: Bytes, told: Option<Told>) {
         if body.is_empty() || body.len() > MOST_BYTES {
             return;
         }
@@ -90,7 +97,7 @@ impl Fill {
             kept.young_bytes = 0;
         }
         kept.young_bytes += body.len();
-        let answer = KeptAnswer { body, kind: self.kind, at: Instant::now() };
+        let answer = KeptAnswer { body, kind: self.kind, told, at: Instant::now() };
         if let Some(before) = kept.young.insert(self.key, answer) {
             kept.young_bytes -= before.body.len();
         }
@@ -103,7 +110,7 @@ mod tests {
 
     fn put(cache: &Arc<AnswerCache>, name: &str) {
         let key = ContentHash::of_bytes(name.as_bytes());
-        cache.fill(key, HeaderValue::from_static("text/plain")).put(Bytes::from(name.to_owned()));
+        cache.fill(key).put(Bytes::from(name.to_owned()), None);
     }
 
     fn has(cache: &AnswerCache, name: &str) -> bool {
@@ -134,7 +141,11 @@ mod tests {
     #[test]
     fn keys_tell_formats_apart() {
         let manifest = ContentHash::of_bytes(b"m");
-        assert_ne!(key(&manifest, Door::Chat, b"x"), key(&manifest, Door::Messages, b"x"));
-        assert_ne!(key(&manifest, Door::Chat, b"x"), key(&manifest, Door::Chat, b"y"));
+        let known = key(&manifest, Door::Chat, (true, false), b"x");
+        assert_eq!(known, key(&manifest, Door::Chat, (true, false), b"x"));
+        assert_ne!(known, key(&manifest, Door::Messages, (true, false), b"x"));
+        assert_ne!(known, key(&manifest, Door::Chat, (false, false), b"x"));
+        assert_ne!(known, key(&manifest, Door::Chat, (true, true), b"x"));
+        assert_ne!(known, key(&manifest, Door::Chat, (true, false), b"y"));
     }
 }

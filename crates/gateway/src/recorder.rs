@@ -13,21 +13,21 @@ use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{self, ProjectId};
 use llmops_domain::record::{BodyPolicy, CallOutcome, Door, RequestRecord};
 use llmops_domain::redact::redact;
-use llmops_domain::soft_failure::{GuardAction, GuardConfig, GuardedAnswer, SoftFailure};
+use llmops_domain::soft_failure::{GuardAction, GuardConfig, GuardedAnswer, SoftFailure, SoftFailureKind};
 use llmops_providers::Target;
+use llmops_providers::http_client::error_message;
+use llmops_providers::stream::Piece;
 use tokio::sync::mpsc;
 
 use crate::answer::{self, Answer};
 use crate::attempts::Attempts;
 use crate::cache::Fill;
 use crate::canary::{self, Heard};
+use crate::captured::Captured;
 use crate::request::Extension;
 use crate::snapshot::Route;
+use crate::told::Told;
 
-/// Pieces smaller than this are copied.
-const LARGE: usize = 256;
-/// Most bytes of an answer that are kept to be read afterwards.
-const MAX_CAPTURED: usize = 4 << 20;
 /// Characters of a token, roughly, where a provider counts none.
 const CHARS_PER_TOKEN: usize = 4;
 
@@ -96,44 +96,14 @@ impl Ended {
     }
 }
 
+/// Why a stream that stopped without its end broke off.
+pub(crate) const CUT: &str = "the model provider's answer stopped before its end";
+
 /// How a call ended, as its body saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
     Complete,
     Cut(String),
-}
-
-/// What was seen of an answer. One that came in one piece is kept as it is; pieces are copied together, because each of them
-/// would keep the whole buffer that it was read into.
-#[derive(Debug, Default)]
-struct Captured {
-    first: Bytes,
-    more: Vec<u8>,
-    is_too_long: bool,
-}
-
-impl Captured {
-    fn len(&self) -> usize {
-        self.first.len() + self.more.len()
-    }
-
-    fn add(&mut self, data: &Bytes) {
-        if self.len() + data.len() > MAX_CAPTURED {
-            self.is_too_long = true;
-        } else if self.first.is_empty() && self.more.is_empty() && data.len() >= LARGE {
-            self.first = data.clone();
-        } else {
-            if !self.first.is_empty() {
-                self.more.extend_from_slice(&std::mem::take(&mut self.first));
-            }
-            self.more.extend_from_slice(data);
-        }
-    }
-
-    /// All of it.
-    fn take(&mut self) -> Bytes {
-        if self.more.is_empty() { std::mem::take(&mut self.first) } else { std::mem::take(&mut self.more).into() }
-    }
 }
 
 /// Everything that is seen of one call.
@@ -159,6 +129,8 @@ pub(crate) struct Call {
     /// Where the answer is kept for equal requests.
     pub(crate) fill: Option<Fill>,
     pub(crate) cached: bool,
+    /// What the provider said, where the caller's answer is a translation of it.
+    pub(crate) told: Option<Told>,
     /// The model asked last.
     pub(crate) model: String,
     pub(crate) target: Option<Target>,
@@ -210,6 +182,7 @@ impl CallWatch {
             discarded: Usage::default(),
             fill: None,
             cached: false,
+            told: None,
             model: String::new(),
             target: None,
             attempts: Attempts::default(),
@@ -261,6 +234,11 @@ impl CallWatch {
         });
     }
 
+    /// Notes a piece of what the provider says, where the caller gets it translated.
+    pub(crate) fn hear(&mut self, piece: &Piece) {
+        self.with(|call| call.told.get_or_insert_default().hear(piece));
+    }
+
     /// Notes how the answer ended; the first word counts.
     pub(crate) fn end(&mut self, end: End) {
         self.with(|call| {
@@ -288,7 +266,10 @@ fn ms(since: Instant) -> f64 {
 impl Call {
     fn into_recorded(mut self: Box<Self>) -> Recorded {
         let captured = self.captured.take();
-        let answer = answer::read(self.door, self.stream, &captured);
+        let mut answer = self.captured.read(&captured);
+        if let Some(told) = &self.told {
+            told.correct(&mut answer);
+        }
         let outcome = self.outcome(&answer);
         let (usage, usage_estimated) = self.usage(&answer, outcome);
         let soft_failures = self.soft_failures(&answer, outcome);
@@ -299,7 +280,7 @@ impl Call {
             && soft_failures.is_empty()
             && !self.captured.is_too_long
         {
-            fill.put(captured);
+            fill.put(captured.clone(), self.told.take());
         }
         let heard = self.heard.take();
         let seen =
@@ -328,7 +309,7 @@ impl Call {
             total_ms: self.ended_ms.unwrap_or_else(|| ms(self.started)),
             status: self.status,
             outcome,
-            error: self.error_text(&answer, outcome),
+            error: self.error_text(&answer, outcome, &captured),
             soft_failures,
             guard: std::mem::take(&mut self.guard),
             cached: self.cached,
@@ -373,19 +354,27 @@ impl Call {
             None => CallOutcome::Cancelled,
             Some(End::Cut(_)) => CallOutcome::Cut,
             Some(End::Complete) if self.status >= 400 || answer.error.is_some() => CallOutcome::UpstreamError,
+            Some(End::Complete) if answer.is_cut => CallOutcome::Cut,
             Some(End::Complete) => CallOutcome::Ok,
         }
     }
 
-    fn error_text(&self, answer: &Answer, outcome: CallOutcome) -> Option<String> {
-        if outcome == CallOutcome::Ok {
-            return None;
-        }
-        let cut = match &self.end {
-            Some(End::Cut(why)) => Some(why.clone()),
-            _ => None,
+    /// What went wrong, without what nobody may read: providers repeat keys, and what their callers sent.
+    fn error_text(&self, answer: &Answer, outcome: CallOutcome, body: &[u8]) -> Option<String> {
+        let text = match (&self.error, &self.end) {
+            _ if outcome == CallOutcome::Ok => return None,
+            (Some(error), _) => error.clone(),
+            (None, Some(End::Cut(why))) => why.clone(),
+            _ if answer.error.is_some() => answer.error.clone()?,
+            _ if outcome == CallOutcome::Cut => CUT.to_owned(),
+            _ if outcome == CallOutcome::UpstreamError && !body.is_empty() => error_message(body),
+            _ => return None,
         };
-        self.error.clone().or(cut).or_else(|| answer.error.clone())
+        let text = match &self.target {
+            Some(target) => target.redact(text),
+            None => text,
+        };
+        Some(redact(&text).into_owned())
     }
 
     /// The provider's count, else an estimate from the text.
@@ -400,15 +389,19 @@ impl Call {
     }
 
     fn own_usage(&self, answer: &Answer, outcome: CallOutcome) -> (Usage, bool) {
+        let tokens = |chars: usize| chars.div_ceil(CHARS_PER_TOKEN) as u64;
         if let Some(usage) = answer.usage {
-            return (usage, false);
+            // What Anthropic counts at the beginning of a stream says nothing of one that stopped before its end.
+            let has_stopped = matches!(outcome, CallOutcome::Cut | CallOutcome::Cancelled);
+            let written = if has_stopped { tokens(answer.chars()) } else { 0 };
+            let completion_tokens = usage.completion_tokens.max(written);
+            return (Usage { completion_tokens, ..usage }, written > usage.completion_tokens);
         }
         if matches!(outcome, CallOutcome::Refused | CallOutcome::Unavailable) || self.status >= 400 {
             return (Usage::default(), false);
         }
-        let tokens = |chars: usize| chars.div_ceil(CHARS_PER_TOKEN) as u64;
         let prompt_tokens = tokens(answer::prompt_chars(&self.request));
-        (Usage { prompt_tokens, completion_tokens: tokens(answer.text.chars().count()) }, true)
+        (Usage { prompt_tokens, completion_tokens: tokens(answer.chars()) }, true)
     }
 
     /// The deployment's policy; calls beyond its sampling keep no bodies. Without a deployment nothing but hashes is kept:
@@ -441,14 +434,17 @@ fn asked_text(body: &[u8], hash_users: bool) -> Cow<'_, str> {
 pub(crate) fn guarded(route: &Route, request: &[u8], answer: &Answer) -> Vec<SoftFailure> {
     // The request is read once more only where it has something to say.
     let asks = answer::asks(request, !answer.called_tools.is_empty());
-    route.guard.check(GuardedAnswer {
+    let mut found = route.guard.check(GuardedAnswer {
         text: &answer.text,
         finish_reason: answer.finish_reason.as_deref(),
         called_tools: &answer.called_tools,
         offered_tools: asks.tools.as_deref(),
         is_refusal: answer.is_refusal,
         response_format: asks.response_format.as_ref(),
-    })
+    });
+    // Pictures are an answer, and so may be what could not be read.
+    found.retain(|failure| failure.kind != SoftFailureKind::Empty || !answer.is_opaque);
+    found
 }
 
 fn kept<'a>(policy: BodyPolicy, text: impl FnOnce() -> Cow<'a, str>) -> Option<String> {

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName};
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderMap, Response};
 use llmops_domain::record::Door;
 use llmops_domain::soft_failure::{GuardAction, SoftFailure};
 use tokio::time::Instant;
 
-use crate::answer;
 use crate::arrive::{self, Arrived, Context, Miss, Way};
 use crate::asked::Asked;
 use crate::assign::{self, Assign, Subject};
@@ -168,11 +167,14 @@ impl Serving<'_> {
             Ok(kept) => kept,
             Err(error) => return Err((error, watch)),
         } {
-            watch.with(|call| call.status = 200);
+            watch.with(|call| {
+                call.status = 200;
+                call.told = kept.told;
+            });
             watch.capture(&kept.body);
             watch.end(End::Complete);
             let mut response = Response::new(GatewayBody::whole(kept.body));
-            response.headers_mut().insert(CONTENT_TYPE, kept.kind);
+            response.headers_mut().extend(kept.kind.map(|kind| (CONTENT_TYPE, kind)));
             return Ok(with_header(response, CACHE, "hit"));
         }
         let is_guarded = !self.asked.stream && !self.route.guard.config().actions.is_empty();
@@ -195,7 +197,8 @@ impl Serving<'_> {
         let Some(cache) = &self.route.cache else { return Ok(None) };
         let first = &self.route.candidates[self.order[0]];
         let body = self.way(first)?.body();
-        let key = cache::key(&self.route.manifest_id, self.asked.door, &body);
+        let shape = (self.asked.stream, self.asked.wants_usage());
+        let key = cache::key(&self.route.manifest_id, self.asked.door, shape, &body);
         if let Some(kept) = cache.get(&key) {
             watch.with(|call| {
                 call.cached = true;
@@ -203,8 +206,7 @@ impl Serving<'_> {
             });
             return Ok(Some(kept));
         }
-        let kind = if self.asked.stream { "text/event-stream" } else { "application/json" };
-        watch.with(|call| call.fill = Some(cache.fill(key, HeaderValue::from_static(kind))));
+        watch.with(|call| call.fill = Some(cache.fill(key)));
         Ok(None)
     }
 
@@ -338,7 +340,7 @@ impl Serving<'_> {
             };
             // Where nobody else answers, the answer that is there is better than none.
             let Some((at, next)) = next.filter(|(_, next)| next.is_success()) else { continue };
-            self.discard(&arrived, failures, *action, watch);
+            discard(&arrived, failures, *action, watch);
             taken.push(name_of(*action));
             (position, arrived) = (at, next);
         }
@@ -347,30 +349,27 @@ impl Serving<'_> {
     }
 
     fn failures(&self, arrived: &Arrived, watch: &CallWatch) -> Vec<SoftFailure> {
-        match arrived.body().filter(|_| arrived.is_success()) {
-            Some(body) => {
-                let read = answer::read(self.asked.door, false, body);
-                guarded(self.route, &watch.request(), &read)
-            }
+        match arrived.read().filter(|_| arrived.is_success()) {
+            Some(read) => guarded(self.route, &watch.request(), &read),
             None => Vec::new(),
         }
     }
+}
 
-    /// Notes an answer that the caller does not get: what was wrong with it, and what it cost.
-    fn discard(&self, arrived: &Arrived, failures: Vec<SoftFailure>, action: GuardAction, watch: &mut CallWatch) {
-        let usage = arrived.body().and_then(|body| answer::read(self.asked.door, false, body).usage);
-        watch.with(|call| {
-            call.guard.push(action);
-            if call.found.is_empty() {
-                call.found = failures;
-            }
-            let usage = usage.unwrap_or_default();
-            call.discarded.prompt_tokens += usage.prompt_tokens;
-            call.discarded.completion_tokens += usage.completion_tokens;
-            // A safe answer is not what the model says to such a request.
-            call.fill = call.fill.take().filter(|_| action != GuardAction::Replace);
-        });
-    }
+/// Notes an answer that the caller does not get: what was wrong with it, and what it cost.
+fn discard(arrived: &Arrived, failures: Vec<SoftFailure>, action: GuardAction, watch: &mut CallWatch) {
+    let usage = arrived.read().and_then(|read| read.usage);
+    watch.with(|call| {
+        call.guard.push(action);
+        if call.found.is_empty() {
+            call.found = failures;
+        }
+        let usage = usage.unwrap_or_default();
+        call.discarded.prompt_tokens += usage.prompt_tokens;
+        call.discarded.completion_tokens += usage.completion_tokens;
+        // A safe answer is not what the model says to such a request.
+        call.fill = call.fill.take().filter(|_| action != GuardAction::Replace);
+    });
 }
 
 fn note(candidate: &Candidate, body: Bytes, watch: &mut CallWatch) {

@@ -12,6 +12,8 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::recorder::CUT;
+
 /// What identifies an answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
@@ -137,6 +139,7 @@ pub(crate) struct EventWriter {
     finish_reason: Option<String>,
     has_begun: bool,
     has_failed: bool,
+    has_ended: bool,
     format: Format,
 }
 
@@ -178,7 +181,15 @@ impl EventWriter {
             Door::Messages => Format::Anthropic(Blocks::default()),
             Door::Chat | Door::Embeddings => Format::OpenAi,
         };
-        Self { head, usage: Usage::default(), finish_reason: None, has_begun: false, has_failed: false, format }
+        Self {
+            head,
+            usage: Usage::default(),
+            finish_reason: None,
+            has_begun: false,
+            has_failed: false,
+            has_ended: false,
+            format,
+        }
     }
 
     /// Adds the events that say a piece.
@@ -204,8 +215,27 @@ impl EventWriter {
         }
     }
 
-    /// Ends the stream. One that failed ends without the word that all is well.
+    /// Notes that the provider said that this is all.
+    pub(crate) fn end(&mut self) {
+        self.has_ended = true;
+    }
+
+    /// Whether the provider said so.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Whether neither a reason to stop, nor an error, nor the end was said so far.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.finish_reason.is_none() && !self.has_failed && !self.has_ended
+    }
+
+    /// Ends the stream. One that failed or broke off ends without the word that all is well.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
+        if self.is_cut() {
+            self.error(CUT, out);
+            return;
+        }
         if self.has_failed {
             return;
         }
@@ -485,7 +515,9 @@ mod tests {
         let check = |pieces: Vec<Piece>, expected: &str| {
             let mut writer = EventWriter::new(Door::Messages, head());
             let mut out = Vec::new();
-            pieces.into_iter().for_each(|piece| writer.write(piece, &mut out));
+            for piece in pieces.into_iter().chain([Piece::Finish("stop".to_owned())]) {
+                writer.write(piece, &mut out);
+            }
             writer.finish(&mut out);
             let mut said = String::new();
             for event in String::from_utf8(out).unwrap().lines().filter_map(|line| line.strip_prefix("data: ")) {

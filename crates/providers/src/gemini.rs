@@ -85,18 +85,13 @@ impl ChatProvider for GeminiProvider {
         let endpoint = self.endpoint.at(&url(&self.base, &request.model, Method::Whole)?)?;
         let body = body(request)?;
         let reply = self.client.post_json(&endpoint, body).await?;
-        read(&endpoint, &reply.body, &request.model, reply.latency_ms)
+        read(&endpoint, &reply.body, reply.latency_ms)
     }
 }
 
-/// Reads a whole answer of the model that was asked.
-pub(crate) fn read(
-    endpoint: &Endpoint,
-    body: &[u8],
-    model: &str,
-    latency_ms: f64,
-) -> Result<ChatResponse, ProviderError> {
-    response(endpoint, endpoint.parse(body)?, body, model, latency_ms)
+/// Reads a whole answer.
+pub(crate) fn read(endpoint: &Endpoint, body: &[u8], latency_ms: f64) -> Result<ChatResponse, ProviderError> {
+    response(endpoint, endpoint.parse(body)?, body, latency_ms)
 }
 
 /// The fields that parameters, tools and response format become, by name.
@@ -349,13 +344,7 @@ impl WireUsage {
     }
 }
 
-fn response(
-    endpoint: &Endpoint,
-    mut body: Body,
-    raw: &[u8],
-    model: &str,
-    latency_ms: f64,
-) -> Result<ChatResponse, ProviderError> {
+fn response(endpoint: &Endpoint, mut body: Body, raw: &[u8], latency_ms: f64) -> Result<ChatResponse, ProviderError> {
     let blocked = body.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some());
     let candidate = if body.candidates.is_empty() { None } else { Some(body.candidates.swap_remove(0)) };
     if candidate.is_none() && !blocked {
@@ -380,7 +369,7 @@ fn response(
         },
         text,
         tool_calls,
-        model: body.model_version.unwrap_or_else(|| model.to_owned()),
+        model: body.model_version.unwrap_or_default(),
         usage: body.usage_metadata.unwrap_or_default().total(),
         latency_ms,
     })

@@ -24,6 +24,7 @@ use crate::limiter::{Limiter, Outcome};
 use crate::openai::OpenAiProvider;
 use crate::outputs::Outputs;
 use crate::provider::{ChatProvider, ProviderError};
+use crate::remote;
 use crate::retry::Retry;
 use crate::simulator::{self, Simulator};
 use crate::upstream::Upstream;
@@ -273,6 +274,19 @@ impl Target {
     /// The number of calls that the provider bears at a time, as far as that is known now.
     pub fn concurrency(&self) -> Option<usize> {
         self.entry.limits.as_ref().map(|limits| limits.limiter.limit())
+    }
+
+    /// `text` without the provider's secrets.
+    pub fn redact(&self, text: String) -> String {
+        let config = self.entry.config.as_deref().and_then(kinds::remote);
+        let endpoint = config.and_then(|(kind, config)| {
+            let url = remote::base_url(kind, config).ok()?;
+            remote::endpoint(kind, config, &url).ok()
+        });
+        match endpoint {
+            Some(endpoint) => endpoint.redact(text),
+            None => text,
+        }
     }
 
     /// USD for these tokens.

@@ -124,15 +124,15 @@ impl Upstream {
         Ok(body.to_string().into_bytes())
     }
 
-    /// Reads a whole answer of `model`. `endpoint` names the other side in errors.
+    /// Reads a whole answer. `endpoint` names the other side in errors.
     ///
     /// # Errors
     /// `Format` when it is not what the format promises; `Status` for an error inside a success.
-    pub fn answer(&self, endpoint: &Endpoint, model: &str, body: &[u8]) -> Result<ChatResponse, ProviderError> {
+    pub fn answer(&self, endpoint: &Endpoint, body: &[u8]) -> Result<ChatResponse, ProviderError> {
         match self.dialect {
             Dialect::OpenAi => openai::read(endpoint, body, 0.0),
             Dialect::Anthropic => anthropic::read(endpoint, body, 0.0),
-            Dialect::Gemini => gemini::read(endpoint, body, model, 0.0),
+            Dialect::Gemini => gemini::read(endpoint, body, 0.0),
         }
     }
 

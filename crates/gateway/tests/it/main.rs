@@ -6,6 +6,7 @@ mod choices;
 mod deployments;
 mod faults;
 mod fidelity;
+mod records;
 mod support;
 mod translation;
 mod wire;

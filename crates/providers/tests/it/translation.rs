@@ -277,7 +277,7 @@ async fn gemini_formats_and_filters() {
         "temperature": 0.5, "topK": 1, "responseMimeType": "application/json", "responseJsonSchema": {"type": "array"}
     });
     assert_eq!(body["generationConfig"], config);
-    assert_eq!(read, json!(["", "content_filter", "tunedModels/mine", [3, 0], []]));
+    assert_eq!(read, json!(["", "content_filter", "", [3, 0], []]));
     for (reason, expected) in
         [("MAX_TOKENS", "length"), ("RECITATION", "content_filter"), ("STOP", "stop"), ("NEW_ONE", "new_one")]
     {
