@@ -64,7 +64,7 @@ enum Content {
 
 /// Why a candidate gave no answer.
 pub(crate) enum Miss {
-    /// It refuses for now; others may not.
+    /// It refuses for now, or refuses us; others may not.
     Refusal(Box<Arrived>),
     /// Nothing came.
     Failure(ProviderError),

@@ -116,7 +116,7 @@ pub(crate) struct Opened {
 pub(crate) enum Reply {
     /// An answer, or an error that is the caller's: asking anybody else would not help.
     Answer(Opened),
-    /// The provider refuses for now: somebody else may not.
+    /// The provider refuses for now, or refuses us: somebody else may not.
     Refusal(Opened),
     /// There was no answer.
     Failure(ProviderError),
@@ -180,6 +180,7 @@ pub(crate) async fn ask(place: &Place<'_>, headers: &HeaderMap, patience: Patien
         }
         let give_up = tries_left == 0 || patience.wait().is_zero();
         let pause = match attempt {
+            Ok(opened) if refuses_us(opened.status) => return Reply::Refusal(opened),
             Ok(opened) if !is_worth_repeating(opened.status) => return Reply::Answer(opened),
             Ok(opened) => {
                 let asked = retry_after(&opened.headers, std::time::SystemTime::now());
@@ -206,6 +207,12 @@ fn is_worth_repeating(status: StatusCode) -> bool {
     ProviderError::Status { endpoint: String::new(), code: status.as_u16(), message: String::new(), retry_after: None }
         .is_retryable()
         && !status.is_success()
+}
+
+/// Statuses with which a provider says something about our account or its models, and nothing about the request: another place
+/// may answer it.
+fn refuses_us(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 401..=404)
 }
 
 /// Notes that no provider answered, and says so to the caller.

@@ -231,7 +231,8 @@ impl Serving<'_> {
     ) -> Result<(usize, Arrived), GatewayError> {
         let mut last = None;
         let mut position = from;
-        while position < self.order.len() {
+        // When the time is over nobody else could answer.
+        while position < self.order.len() && Instant::now() < self.patience.deadline {
             let (at, arrived) = pin!(self.hedged(position, whole, watch)).await;
             match arrived {
                 Ok(arrived) => return Ok((at, arrived)),
@@ -246,7 +247,7 @@ impl Serving<'_> {
             Some(Miss::Refusal(arrived)) => Ok((self.order.len() - 1, *arrived)),
             Some(Miss::Failure(error)) => Err(call::refusal(&error, watch)),
             Some(Miss::Refused(error)) => Err(error),
-            None => Err(GatewayError::unavailable(false)),
+            None => Err(GatewayError::unavailable(Instant::now() >= self.patience.deadline)),
         }
     }
 

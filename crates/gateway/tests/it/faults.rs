@@ -46,6 +46,41 @@ async fn fallbacks_are_asked_in_their_order() {
 }
 
 #[tokio::test]
+async fn a_provider_that_refuses_us_is_passed_by() {
+    for (status, expected, asked) in [(401, 200, 1), (402, 200, 1), (403, 200, 1), (404, 200, 1), (400, 400, 0)] {
+        let (refusing, healthy) = (Provider::start(vec![failing(status)]).await, Provider::start(vec![ok()]).await);
+        let settings = DeploymentSettings { fallbacks: vec!["b/m".to_owned()], ..DeploymentSettings::default() };
+        let bot = deployment("a/m", json!({}), settings);
+        let gateway = Fixture::start(&[("a", &refusing.url), ("b", &healthy.url)], vec![bot]).await;
+        let answer = gateway.chat(&json!({"model": "bot", "messages": [{"role": "user", "content": "hi"}]})).await;
+        assert_eq!(split(&answer).0, expected, "{status}");
+        assert_eq!((refusing.requests().len(), healthy.requests().len()), (1, asked), "{status}");
+        // Where nobody else is left, the provider's own words are the caller's.
+        let answer = gateway.chat(&json!({"model": "a/m", "messages": []})).await;
+        assert_eq!(split(&answer), (status, r#"{"error":{"message":"broken"}}"#));
+        assert_eq!(refusing.requests().len(), 2, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_asked_when_the_time_is_over() {
+    let hanging = Provider::start(vec![vec![Step::UntilClosed]]).await;
+    let settings = DeploymentSettings {
+        fallbacks: vec!["b/m".to_owned()],
+        retries: 0,
+        timeout_total: "50ms".parse().unwrap(),
+        ..DeploymentSettings::default()
+    };
+    let bot = deployment("a/m", json!({}), settings);
+    let mut gateway = Fixture::start(&[("a", &hanging.url), ("b", &hanging.url)], vec![bot]).await;
+    let answer = gateway.chat(&json!({"model": "bot", "messages": [{"role": "user", "content": "hi"}]})).await;
+    assert_eq!(split(&answer).0, 504);
+    let record = gateway.record().await;
+    assert_eq!((record.outcome, &*record.model), (CallOutcome::Unavailable, "a/m"));
+    assert_eq!(record.attempts.len(), 1, "{:?}", record.attempts);
+}
+
+#[tokio::test]
 async fn the_last_error_is_the_callers_where_all_fail() {
     let provider = Provider::start(vec![failing(503)]).await;
     let mut gateway = Fixture::start(&[("local", &provider.url)], Vec::new()).await;
