@@ -126,6 +126,8 @@ pub(crate) struct Call {
     pub(crate) found: Vec<SoftFailure>,
     /// Tokens of answers that the caller did not get.
     pub(crate) discarded: Usage,
+    /// USD for them, at the prices of the models that gave them.
+    pub(crate) discarded_cost: Option<f64>,
     /// Where the answer is kept for equal requests.
     pub(crate) fill: Option<Fill>,
     pub(crate) cached: bool,
@@ -155,6 +157,16 @@ pub(crate) struct Call {
     ended_ms: Option<f64>,
 }
 
+/// Who gives the answer that a call has so far.
+#[derive(Debug)]
+pub(crate) struct Answering {
+    pub(crate) target: Option<Target>,
+    model: String,
+    request: Bytes,
+    error: Option<String>,
+    outcome: Option<CallOutcome>,
+}
+
 /// A call under way. When it is dropped, by whatever way, the call has ended and its record is made.
 #[derive(Debug)]
 pub(crate) struct CallWatch {
@@ -180,6 +192,7 @@ impl CallWatch {
             guard: Vec::new(),
             found: Vec::new(),
             discarded: Usage::default(),
+            discarded_cost: None,
             fill: None,
             cached: false,
             told: None,
@@ -207,6 +220,27 @@ impl CallWatch {
         if let Some(call) = &mut self.call {
             note(call);
         }
+    }
+
+    /// Who gives the answer that is there.
+    pub(crate) fn answering(&self) -> Answering {
+        let call = self.call.as_deref();
+        Answering {
+            target: call.and_then(|call| call.target.clone()),
+            model: call.map(|call| call.model.clone()).unwrap_or_default(),
+            request: self.request(),
+            error: call.and_then(|call| call.error.clone()),
+            outcome: call.and_then(|call| call.outcome),
+        }
+    }
+
+    /// Goes back to an answer that was there before others were asked, in vain.
+    pub(crate) fn restore(&mut self, before: Answering) {
+        self.with(|call| {
+            let Answering { target, model, request, error, outcome } = before;
+            (call.target, call.model, call.request) = (target, model, request);
+            (call.error, call.outcome) = (error, outcome);
+        });
     }
 
     /// The id that the answer carries.
@@ -259,6 +293,11 @@ impl Drop for CallWatch {
     }
 }
 
+/// The sum of costs, as far as they are known.
+pub(crate) fn plus(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    a.into_iter().chain(b).reduce(|a, b| a + b)
+}
+
 fn ms(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1000.0
 }
@@ -271,7 +310,8 @@ impl Call {
             told.correct(&mut answer);
         }
         let outcome = self.outcome(&answer);
-        let (usage, usage_estimated) = self.usage(&answer, outcome);
+        let (own_usage, usage_estimated) = self.own_usage(&answer, outcome);
+        let (usage, cost) = (self.with_discarded(own_usage), self.cost(own_usage));
         let soft_failures = self.soft_failures(&answer, outcome);
         let settings = self.route.as_ref().map(|route| &route.deployment.settings);
         let policy = self.body_policy();
@@ -304,7 +344,7 @@ impl Call {
             tags: std::mem::take(&mut self.said.tags),
             usage,
             usage_estimated,
-            cost: self.target.as_ref().filter(|_| !self.cached).and_then(|target| target.cost(usage)),
+            cost,
             first_byte_ms: self.first_byte_ms,
             total_ms: self.ended_ms.unwrap_or_else(|| ms(self.started)),
             status: self.status,
@@ -377,17 +417,21 @@ impl Call {
         Some(redact(&text).into_owned())
     }
 
-    /// The provider's count, else an estimate from the text.
-    fn usage(&self, answer: &Answer, outcome: CallOutcome) -> (Usage, bool) {
-        let (usage, estimated) = self.own_usage(answer, outcome);
+    fn with_discarded(&self, usage: Usage) -> Usage {
         let discarded = self.discarded;
-        let all = Usage {
+        Usage {
             prompt_tokens: usage.prompt_tokens + discarded.prompt_tokens,
             completion_tokens: usage.completion_tokens + discarded.completion_tokens,
-        };
-        (all, estimated)
+        }
     }
 
+    /// USD for the answer with these tokens, and for those that were discarded.
+    fn cost(&self, usage: Usage) -> Option<f64> {
+        let target = self.target.as_ref().filter(|_| !self.cached)?;
+        plus(self.discarded_cost, target.cost(usage))
+    }
+
+    /// The provider's count, else an estimate from the text.
     fn own_usage(&self, answer: &Answer, outcome: CallOutcome) -> (Usage, bool) {
         let tokens = |chars: usize| chars.div_ceil(CHARS_PER_TOKEN) as u64;
         if let Some(usage) = answer.usage {

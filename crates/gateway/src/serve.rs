@@ -20,7 +20,7 @@ use crate::cache;
 use crate::call::{self, Patience};
 use crate::error::GatewayError;
 use crate::messages;
-use crate::recorder::{CallWatch, End, guarded};
+use crate::recorder::{Answering, CallWatch, End, guarded, plus};
 use crate::reply::{Answer, fixed, refuse, with_header};
 use crate::request::Fields;
 use crate::rewrite::Conversation;
@@ -331,6 +331,7 @@ impl Serving<'_> {
             if !failures.iter().any(|failure| config.acts_on(failure.kind)) {
                 break;
             }
+            let before = watch.answering();
             let next = match action {
                 GuardAction::Retry => self.first_of(position, true, watch).await.ok(),
                 GuardAction::FallBack => self.first_of(position + 1, true, watch).await.ok(),
@@ -340,8 +341,11 @@ impl Serving<'_> {
                 }
             };
             // Where nobody else answers, the answer that is there is better than none.
-            let Some((at, next)) = next.filter(|(_, next)| next.is_success()) else { continue };
-            discard(&arrived, failures, *action, watch);
+            let Some((at, next)) = next.filter(|(_, next)| next.is_success()) else {
+                watch.restore(before);
+                continue;
+            };
+            discard((&arrived, &before), failures, *action, watch);
             taken.push(name_of(*action));
             (position, arrived) = (at, next);
         }
@@ -358,7 +362,12 @@ impl Serving<'_> {
 }
 
 /// Notes an answer that the caller does not get: what was wrong with it, and what it cost.
-fn discard(arrived: &Arrived, failures: Vec<SoftFailure>, action: GuardAction, watch: &mut CallWatch) {
+fn discard(
+    (arrived, by): (&Arrived, &Answering),
+    failures: Vec<SoftFailure>,
+    action: GuardAction,
+    watch: &mut CallWatch,
+) {
     let usage = arrived.read().and_then(|read| read.usage);
     watch.with(|call| {
         call.guard.push(action);
@@ -368,6 +377,7 @@ fn discard(arrived: &Arrived, failures: Vec<SoftFailure>, action: GuardAction, w
         let usage = usage.unwrap_or_default();
         call.discarded.prompt_tokens += usage.prompt_tokens;
         call.discarded.completion_tokens += usage.completion_tokens;
+        call.discarded_cost = plus(call.discarded_cost, by.target.as_ref().and_then(|target| target.cost(usage)));
         // A safe answer is not what the model says to such a request.
         call.fill = call.fill.take().filter(|_| action != GuardAction::Replace);
     });

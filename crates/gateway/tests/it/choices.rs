@@ -151,3 +151,60 @@ async fn the_guard_acts_before_the_caller_has_the_answer() {
         }
     }
 }
+
+fn reset() -> Vec<Step> {
+    vec![Step::Close]
+}
+
+fn refusing(status: u16) -> Vec<Step> {
+    vec![Step::Send(json_response(status, "", r#"{"error":{"message":"no"}}"#)), Step::Close]
+}
+
+#[tokio::test]
+async fn an_action_in_vain_leaves_the_answer_that_is_there() {
+    use GuardAction::{FallBack, Replace, Retry};
+    for (actions, then, of_b, expected) in [
+        (vec![Retry], reset(), reset(), "Hello"),
+        (vec![Retry], refusing(500), refusing(400), "Hello"),
+        (vec![FallBack], answering("Fine"), refusing(400), "Hello"),
+        (vec![FallBack], answering("Fine"), refusing(401), "Hello"),
+        (vec![Retry, Replace], reset(), reset(), "Please call us."),
+    ] {
+        let a = Provider::start(vec![answering("Hello"), then.clone()]).await;
+        let b = Provider::start(vec![of_b.clone()]).await;
+        let settings = DeploymentSettings { retries: 0, ..guarded(&actions) };
+        let bot = deployment("a/m", json!({}), settings);
+        let prices = [("a/m", 1.0, 1.0), ("b/m", 100.0, 100.0)];
+        let mut gateway = Fixture::start_with_prices(&[("a", &a.url), ("b", &b.url)], &prices, vec![bot]).await;
+        let answer = gateway.chat(&call("hi")).await;
+        assert_eq!(split(&answer).0, 200, "{actions:?} {then:?}");
+        assert!(answer.contains(expected), "{actions:?} {then:?}: {answer}");
+        let record = gateway.record().await;
+        assert_eq!((record.outcome, record.error.as_deref()), (CallOutcome::Ok, None), "{actions:?} {then:?}");
+        assert_eq!((&*record.model, record.cost), ("a/m", Some(11e-6)), "{actions:?} {then:?}");
+        assert_eq!(record.soft_failures.len(), 1, "{actions:?} {then:?}: {:?}", record.soft_failures);
+    }
+}
+
+#[tokio::test]
+async fn discarded_answers_cost_what_their_own_models_take() {
+    let a = Provider::start(vec![answering("Hello")]).await;
+    let b = Provider::start(vec![answering("Fine")]).await;
+    let bot = deployment("a/m", json!({}), guarded(&[GuardAction::FallBack]));
+    for (prices, expected) in [
+        (vec![("a/m", 1.0, 10.0), ("b/m", 1000.0, 10_000.0)], Some(29_029e-6)),
+        (vec![("b/m", 1000.0, 10_000.0)], Some(29_000e-6)),
+        (vec![("a/m", 1.0, 10.0)], Some(29e-6)),
+        (vec![], None),
+    ] {
+        let providers = [("a", &*a.url), ("b", &*b.url)];
+        let mut gateway = Fixture::start_with_prices(&providers, &prices, vec![bot.clone()]).await;
+        assert!(gateway.chat(&call("hi")).await.contains("Fine"), "{prices:?}");
+        let cost = gateway.record().await.cost;
+        let is_equal = match (cost, expected) {
+            (Some(cost), Some(expected)) => (cost - expected).abs() < 1e-12,
+            (cost, expected) => cost == expected,
+        };
+        assert!(is_equal, "{prices:?}: {cost:?}");
+    }
+}

@@ -10,7 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use llmops_domain::chat::Parameters;
-use llmops_domain::config::providers::ProviderConfig;
+use llmops_domain::config::providers::{Price, ProviderConfig};
 use llmops_domain::deployment::{Deployment, DeploymentSettings, LiveDeployment};
 use llmops_domain::id::ProjectId;
 use llmops_domain::manifest::Manifest;
@@ -242,13 +242,25 @@ pub(crate) fn deployment(model: &str, prompt: Value, settings: DeploymentSetting
 impl Fixture {
     /// Providers by name and address; deployments.
     pub(crate) async fn start(providers: &[(&str, &str)], deployments: Vec<LiveDeployment>) -> Self {
+        Self::start_with_prices(providers, &[], deployments).await
+    }
+
+    /// The same with prices of models: USD for a million tokens of prompts, and of answers.
+    pub(crate) async fn start_with_prices(
+        providers: &[(&str, &str)],
+        prices: &[(&str, f64, f64)],
+        deployments: Vec<LiveDeployment>,
+    ) -> Self {
+        let price =
+            |(model, input, output): &(&str, f64, f64)| ((*model).to_owned(), Price { input: *input, output: *output });
+        let prices = prices.iter().map(price).collect();
         let config = |(name, url): &(&str, &str)| {
             let kind = ["anthropic", "gemini"].into_iter().find(|kind| name.starts_with(kind)).unwrap_or("openai");
             let config = json!({"kind": kind, "base_url": url, "api_key": PROVIDER_KEY, "retries": 0});
             ((*name).to_owned(), serde_json::from_value::<ProviderConfig>(config).unwrap())
         };
         let configs: BTreeMap<_, _> = providers.iter().map(config).collect();
-        let providers = Providers::new(&configs, &BTreeMap::new(), Path::new(".")).unwrap();
+        let providers = Providers::new(&configs, &prices, Path::new(".")).unwrap();
         let (snapshot, errors) = Snapshot::new(Arc::new(providers), deployments);
         assert_eq!(errors, []);
         let (recorder, recordings) = Recorder::channel();
