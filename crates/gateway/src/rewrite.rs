@@ -6,8 +6,9 @@ use bytes::Bytes;
 use llmops_domain::chat::{Message, Role};
 use llmops_domain::deployment::{DeploymentSettings, SystemMerge};
 use llmops_domain::render::RenderError;
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
 
 use crate::error::GatewayError;
 use crate::request::{EXTENSION, Extension, Fields};
@@ -47,14 +48,53 @@ struct Said<'a> {
     content: Option<&'a RawValue>,
 }
 
-impl Said<'_> {
+/// What a user says.
+struct Spoken<'a> {
+    text: String,
+    /// The parts of it that are no text, such as images.
+    others: Vec<&'a RawValue>,
+}
+
+/// What is read of a part of a content.
+#[derive(Deserialize)]
+struct Part<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(default)]
+    text: Option<String>,
+}
+
+/// A message of several parts.
+#[derive(Serialize)]
+struct InParts<'a> {
+    role: Role,
+    content: Vec<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+}
+
+impl<'a> Said<'a> {
     fn is_system(&self) -> bool {
         matches!(&*self.role, "system" | "developer")
     }
 
-    /// The content where it is a plain text.
-    fn text(&self) -> Option<String> {
-        serde_json::from_str(self.content?.get()).ok()
+    /// The content where a template may wrap it: the result of a tool may not, since it belongs to the call before it.
+    fn spoken(&self) -> Option<Spoken<'a>> {
+        let content = self.content?.get();
+        if let Ok(text) = serde_json::from_str(content) {
+            return Some(Spoken { text, others: Vec::new() });
+        }
+        let parts: Vec<&RawValue> = serde_json::from_str(content).ok()?;
+        let mut spoken = Spoken { text: String::new(), others: Vec::new() };
+        for part in &parts {
+            let read: Part<'_> = serde_json::from_str(part.get()).ok()?;
+            match (&*read.kind, read.text) {
+                ("text", Some(text)) => spoken.text.push_str(&text),
+                ("tool_result", _) => return None,
+                _ => spoken.others.push(part),
+            }
+        }
+        (!parts.is_empty()).then_some(spoken)
     }
 }
 
@@ -74,14 +114,16 @@ impl Conversation {
                 .map_err(|error| GatewayError::bad_request(format!("messages[{i}]: {error}")).at("messages"))?;
             theirs.push((read, message));
         }
-        let last_user = theirs.last().filter(|(said, _)| said.role == "user").and_then(|(said, _)| said.text());
+        let last_user = theirs.last().filter(|(said, _)| said.role == "user").and_then(|(said, _)| said.spoken());
         let (frame, taken) = route
             .target
-            .frame_for_call(said.variables.clone(), last_user.as_deref())
+            .frame_for_call(said.variables.clone(), last_user.as_ref().map(|spoken| &*spoken.text))
             .map_err(|error| variables_error(&error))?;
         if taken {
             theirs.pop();
         }
+        // What is beside a text that was taken goes with the message that wraps the text, else alone.
+        let beside = last_user.filter(|_| taken).map(|spoken| spoken.others).unwrap_or_default();
         let their_system = if system_apart { apart_system(fields)? } else { None };
         merge_system(route, &frame.messages, &mut theirs, their_system.is_some())?;
         let keeps_theirs = route.deployment.settings.merge == SystemMerge::Keep || !has_system(&frame.messages);
@@ -93,11 +135,16 @@ impl Conversation {
             }
             if system_apart && matches!(message.role, Role::System | Role::Developer) {
                 system.push(message.as_text().into_owned());
+            } else if i == frame.conversation_at && !beside.is_empty() {
+                conversation.messages.push(with_parts(message, &beside)?);
             } else {
                 conversation.messages.push(to_json(message)?);
             }
         }
         conversation.messages.extend(theirs.into_iter().map(|(_, raw)| raw.get().to_owned()));
+        if frame.conversation_at >= frame.messages.len() && !beside.is_empty() {
+            conversation.messages.push(with_parts(&Message::text(Role::User, ""), &beside)?);
+        }
         if !system.is_empty() {
             conversation.system = Some(joined_system(&system.join("\n\n"), their_system.filter(|_| keeps_theirs))?);
         }
@@ -170,6 +217,20 @@ fn merge_system(
         SystemMerge::Keep | SystemMerge::Replace | SystemMerge::Refuse => {}
     }
     Ok(())
+}
+
+/// A message with further parts behind its own content.
+fn with_parts(message: &Message, further: &[&RawValue]) -> Result<String, GatewayError> {
+    let own = match &message.content {
+        Value::Array(parts) => parts.clone(),
+        // Some providers refuse texts without a letter.
+        _ if message.as_text().is_empty() => Vec::new(),
+        text => vec![json!({"type": "text", "text": text})],
+    };
+    let no_json = |error: serde_json::Error| GatewayError::bad_request(format!("no JSON form: {error}"));
+    let own = own.iter().map(to_raw_value).collect::<Result<Vec<_>, _>>().map_err(no_json)?;
+    let content = own.iter().map(|part| &**part).chain(further.iter().copied()).collect();
+    to_json(&InParts { role: message.role, content, name: message.name.as_deref() })
 }
 
 fn variables_error(error: &RenderError) -> GatewayError {

@@ -65,6 +65,37 @@ async fn variables_fill_its_template() {
 }
 
 #[tokio::test]
+async fn a_template_wraps_what_is_said_in_parts() {
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,aaaa"}});
+    let result = json!({"type": "tool_result", "tool_use_id": "t1", "content": "x"});
+    let check = async |prompt: &Value, content: Value, expected: Value| {
+        for (model, path) in [("local/m", "/v1/chat/completions"), ("anthropic/m", "/v1/messages")] {
+            let provider = Provider::answering(ANSWER).await;
+            let bot = deployment(model, prompt.clone(), DeploymentSettings::default());
+            let name = model.split_once('/').unwrap().0;
+            let gateway = Fixture::start(&[(name, &provider.url)], vec![bot]).await;
+            let call = json!({"model": "bot", "max_tokens": 5, "messages": [{"role": "user", "content": content}]});
+            gateway.post(path, "", &call.to_string()).await;
+            let sent: Value = serde_json::from_str(&provider.body()).unwrap();
+            let messages: Vec<_> =
+                sent["messages"].as_array().unwrap().iter().filter(|m| m["role"] == "user").collect();
+            let contents: Vec<_> = messages.iter().map(|message| message["content"].clone()).collect();
+            assert_eq!(Value::from(contents), expected, "{path} {content}");
+        }
+    };
+    let prompt = json!({"content": "Q: {{ input }}"});
+    check(&prompt, json!([text("Where?")]), json!(["Q: Where?"])).await;
+    check(&prompt, json!([text("Where"), text(" is it?")]), json!(["Q: Where is it?"])).await;
+    check(&prompt, json!([image, text("Where?")]), json!([[text("Q: Where?"), image]])).await;
+    check(&prompt, json!([image]), json!([[text("Q: "), image]])).await;
+    check(&prompt, json!([text("And?"), result]), json!(["Q: ", [text("And?"), result]])).await;
+    check(&json!({"content": "{{ input }}"}), json!([image]), json!([[image]])).await;
+    check(&json!({"system": "Of {{ input }}."}), json!([text("a"), image]), json!([[image]])).await;
+    check(&json!({"system": "Be kind."}), json!([text("a"), image]), json!([[text("a"), image]])).await;
+}
+
+#[tokio::test]
 async fn its_parameters_win_unless_it_allows_otherwise() {
     let prompt = json!({"parameters": {"temperature": 0.0, "max_tokens": 100, "extra_body": {"service_tier": "flex"}}});
     let call = json!({
