@@ -4,6 +4,7 @@
 //! gateway, after the caller has it, or before where the deployment wants something done about it ([`GuardAction`]).
 
 mod language;
+mod loops;
 mod refusal;
 mod settings;
 
@@ -115,6 +116,11 @@ pub enum GuardError {
     },
 }
 
+/// Everything that is wrong with a guard.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct InvalidGuard(pub Vec<GuardError>);
+
 /// What a guard looks at.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct GuardedAnswer<'a> {
@@ -132,28 +138,36 @@ pub struct GuardedAnswer<'a> {
     pub response_format: Option<&'a Value>,
 }
 
-/// Words of a loop.
-const LOOP_WORDS: usize = 8;
-/// Times that the words stand in a row.
-const LOOP_TIMES: usize = 3;
-
 impl Guard {
     /// Compiles the patterns. `response_format` is the manifest's: answers must be of its JSON schema.
     ///
     /// # Errors
-    /// The first thing that is wrong with the configuration.
-    pub fn compile(config: &GuardConfig, response_format: Option<&Value>) -> Result<Self, GuardError> {
-        config.check()?;
-        let all = |field: &'static str, patterns: &[String]| {
-            let one = |(index, pattern): (usize, &String)| {
-                Regex::new(pattern).map_err(|e| GuardError::Pattern { field, index, message: e.to_string() })
-            };
-            patterns.iter().enumerate().map(one).collect::<Result<Vec<_>, _>>()
+    /// Every pattern and language that cannot be compiled. What else makes no sense, [`GuardConfig::problems`] says.
+    pub fn compile(config: &GuardConfig, response_format: Option<&Value>) -> Result<Self, InvalidGuard> {
+        let mut errors = Vec::new();
+        let mut all = |field: &'static str, patterns: &[String]| {
+            let mut compiled = Vec::with_capacity(patterns.len());
+            for (index, pattern) in patterns.iter().enumerate() {
+                match Regex::new(pattern) {
+                    Ok(regex) => compiled.push(regex),
+                    Err(e) => errors.push(GuardError::Pattern { field, index, message: e.to_string() }),
+                }
+            }
+            compiled
         };
+        let (required, forbidden) = (all("required", &config.required), all("forbidden", &config.forbidden));
+        let language = config.language.as_deref().map(language::by_code).transpose();
+        let language = language.unwrap_or_else(|error| {
+            errors.push(error);
+            None
+        });
+        if !errors.is_empty() {
+            return Err(InvalidGuard(errors));
+        }
         Ok(Self {
-            required: all("required", &config.required)?,
-            forbidden: all("forbidden", &config.forbidden)?,
-            language: config.language.as_deref().map(language::by_code).transpose()?,
+            required,
+            forbidden,
+            language,
             schema: response_format.filter(|_| config.schema).and_then(validator).map(std::sync::Arc::new),
             config: config.clone(),
         })
@@ -177,7 +191,7 @@ impl Guard {
         let mut add = |kind, detail: String| found.push(SoftFailure { kind, detail });
         let config = &self.config;
         let text = answer.text.trim();
-        if text.is_empty() {
+        if text.chars().all(is_invisible) {
             // A tool call without text is an answer.
             if config.empty && answer.called_tools.is_empty() {
                 add(SoftFailureKind::Empty, "no text and no tool call".to_owned());
@@ -227,7 +241,7 @@ impl Guard {
             add(SoftFailureKind::Forbidden, format!("`{pattern}` matches"));
         }
         if config.repetition
-            && let Some(words) = looped(text)
+            && let Some(words) = loops::looped(text)
         {
             add(SoftFailureKind::Repetition, format!("again and again: {words}"));
         }
@@ -263,20 +277,11 @@ fn validator(response_format: &Value) -> Option<jsonschema::Validator> {
     jsonschema::validator_for(response_format.pointer("/json_schema/schema")?).ok()
 }
 
-/// The [`LOOP_WORDS`] words that stand [`LOOP_TIMES`] times in a row.
-fn looped(text: &str) -> Option<String> {
-    let mut last = [""; LOOP_WORDS];
-    // Words in a row that are each what the word of one loop before was.
-    let mut repeated = 0;
-    for (at, word) in text.split_whitespace().enumerate() {
-        let before = std::mem::replace(&mut last[at % LOOP_WORDS], word);
-        repeated = if before == word { repeated + 1 } else { 0 };
-        if repeated == LOOP_WORDS * (LOOP_TIMES - 1) {
-            last.rotate_left((at + 1) % LOOP_WORDS);
-            return Some(last.join(" "));
-        }
-    }
-    None
+/// Whether a character shows nothing: white space, controls, and what joins, breaks or turns the text around it.
+fn is_invisible(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -307,14 +312,15 @@ mod tests {
     }
 
     #[test]
-    fn loops() {
-        let check = |words: &str, times: usize, expected: &[SoftFailureKind]| {
-            assert_eq!(kinds(&GuardConfig::default(), text(&words.repeat(times))), expected, "{words} × {times}");
+    fn texts_that_show_nothing_and_texts_that_go_round() {
+        let check = |answer: &str, expected: &[SoftFailureKind]| {
+            assert_eq!(kinds(&GuardConfig::default(), text(answer)), expected, "{answer:?}");
         };
-        check("I am sorry but I cannot do that, ", 3, &[SoftFailureKind::Repetition]);
-        check("I am sorry but I cannot do that, ", 2, &[]);
-        check("ha ", 24, &[SoftFailureKind::Repetition]);
-        check("ha ", 23, &[]);
+        for invisible in ['\0', '\u{200b}', '\u{200e}', '\u{200f}', '\u{2060}', '\u{feff}'] {
+            check(&format!(" {invisible}{invisible}\n"), &[SoftFailureKind::Empty]);
+            check(&format!("{invisible}Yes."), &[]);
+        }
+        check(&"ha ".repeat(24), &[SoftFailureKind::Repetition]);
     }
 
     #[test]
@@ -346,6 +352,26 @@ mod tests {
     }
 
     #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let config = GuardConfig {
+            required: vec!["[".to_owned()],
+            forbidden: vec!["(".to_owned()],
+            language: Some("xx".to_owned()),
+            min_chars: Some(10),
+            max_chars: Some(5),
+            ..GuardConfig::default()
+        };
+        let problems: Vec<String> = config.problems().iter().map(ToString::to_string).collect();
+        for (problem, begin) in
+            problems.iter().zip(["guard.min_chars: ", "guard.required[0] ", "guard.forbidden[0] ", "guard.language: "])
+        {
+            assert!(problem.starts_with(begin), "{problem}");
+        }
+        assert_eq!(problems.len(), 4);
+        assert_eq!(GuardConfig::default().problems(), []);
+    }
+
+    #[test]
     fn refusals() {
         let check = |words: &str, expected: bool| {
             let found = kinds(&GuardConfig::default(), text(words));
@@ -355,6 +381,15 @@ mod tests {
         check("I’m sorry, but I can’t assist with this request.", true);
         check("As an AI language model, I do not have opinions.", true);
         check("Es tut mir leid, aber dabei kann ich nicht helfen.", true);
+        check("Entschuldigung, das kann ich leider nicht tun.", true);
+        check("申し訳ありませんが、そのご質問にはお答えできません。", true);
+        check("抱歉，我无法回答这个问题。", true);
+        check("對不起，我不能協助您完成此要求。", true);
+        check("Извините, но я не могу помочь с этим.", true);
+        check("К сожалению, я не могу выполнить эту просьбу.", true);
+        check("عذرًا، لا أستطيع مساعدتك في هذا الطلب.", true);
+        check("您的包裹周一到达。抱歉，我无法说得更准确。", false);
+        check("Ваша посылка прибудет в понедельник.", false);
         check("I can help with that: parcels arrive on Monday.", false);
         check("Sorry for the delay! Your parcel arrives on Monday.", false);
         check("Parcels arrive on Monday. If not, I cannot help you further.", false);
@@ -389,6 +424,12 @@ mod tests {
         assert_eq!(kinds(&config, text(english)), [SoftFailureKind::WrongLanguage]);
         assert_eq!(kinds(&config, text(german)), []);
         assert_eq!(kinds(&config, text("OK!")), [], "too short to tell");
+        for code in ["DE", "de-AT", "de_CH", "deu", "pt-BR", "ka", "hy", "mk", "te", "af", "eo"] {
+            let config = GuardConfig { language: Some(code.to_owned()), ..GuardConfig::default() };
+            let expected: &[_] =
+                if code.to_lowercase().starts_with("de") { &[] } else { &[SoftFailureKind::WrongLanguage] };
+            assert_eq!(kinds(&config, text(german)), expected, "{code}");
+        }
         let unknown = GuardConfig { language: Some("xx".to_owned()), ..GuardConfig::default() };
         assert!(Guard::compile(&unknown, None).unwrap_err().to_string().contains("guard.language"));
     }

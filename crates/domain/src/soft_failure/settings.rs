@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{GuardError, SoftFailureKind};
+use super::{Guard, GuardError, InvalidGuard, SoftFailureKind};
 use crate::config::duration::HumanDuration;
 
 /// Which answers count as soft failures. Without any key, empty and truncated answers, refusals, loops, unknown tools and
@@ -16,7 +16,8 @@ pub struct GuardConfig {
     pub empty: bool,
     /// An answer that ended at the token limit.
     pub truncated: bool,
-    /// The same eight words three times in a row, or more.
+    /// The same one to sixteen words again and again: three times, and 24 words, in a row or more. Where a script has no
+    /// spaces, 96 characters.
     pub repetition: bool,
     /// A call of a tool that the request does not offer.
     pub unknown_tool: bool,
@@ -38,7 +39,7 @@ pub struct GuardConfig {
     /// Regular expressions of which none may match.
     #[schemars(length(max = 32))]
     pub forbidden: Vec<String>,
-    /// The language that answers are in: `en`, `de`, `zh` … Short answers are not looked at.
+    /// The language that answers are in: `en`, `de`, `pt-BR` … Regions are not told apart, and short answers not looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
     /// An endpoint of your own that looks at answers, after the caller has them.
@@ -184,26 +185,40 @@ impl GuardConfig {
         !self.actions.is_empty() && (self.act_on.is_empty() || self.act_on.contains(&kind))
     }
 
-    /// Refuses what makes no sense.
-    pub(super) fn check(&self) -> Result<(), GuardError> {
-        let wrong = |field, message: &str| Err(GuardError::Value { field, message: message.to_owned() });
+    /// All that makes no sense.
+    pub fn problems(&self) -> Vec<GuardError> {
+        let mut problems = self.wrong_values();
+        if let Err(InvalidGuard(errors)) = Guard::compile(self, None) {
+            problems.extend(errors);
+        }
+        problems
+    }
+
+    fn wrong_values(&self) -> Vec<GuardError> {
+        let mut problems = Vec::new();
+        let mut refuse = |field, message: String| problems.push(GuardError::Value { field, message });
         if self.actions.contains(&GuardAction::Replace) && self.safe_answer.as_deref().is_none_or(str::is_empty) {
-            return wrong("safe_answer", "`replace` needs the answer that is given instead");
+            refuse("safe_answer", "`replace` needs the answer that is given instead".to_owned());
         }
         if self.act_on.iter().any(|kind| matches!(kind, SoftFailureKind::HttpCheck | SoftFailureKind::Judge)) {
-            return wrong("act_on", "`http_check` and `judge` look at answers that the caller has already");
+            refuse("act_on", "`http_check` and `judge` look at answers that the caller has already".to_owned());
+        }
+        if let (Some(min), Some(max)) = (self.min_chars, self.max_chars)
+            && min > max
+        {
+            refuse("min_chars", format!("no answer has at least {min} and at most {max} characters (`max_chars`)"));
         }
         let share = |share: f64| (0.0..=1.0).contains(&share);
         if !share(self.alert.rate) || self.alert.window.0.is_zero() {
-            return wrong("alert", "the rate lies between 0 and 1, and the window is longer than 0");
+            refuse("alert", "the rate lies between 0 and 1, and the window is longer than 0".to_owned());
         }
         if self.http.as_ref().is_some_and(|check| !share(check.sampling) || check.timeout.0.is_zero()) {
-            return wrong("http", "the sampling lies between 0 and 1, and the timeout is longer than 0");
+            refuse("http", "the sampling lies between 0 and 1, and the timeout is longer than 0".to_owned());
         }
         if self.judge.as_ref().is_some_and(|check| !share(check.sampling) || !share(check.threshold)) {
-            return wrong("judge", "sampling and threshold lie between 0 and 1");
+            refuse("judge", "sampling and threshold lie between 0 and 1".to_owned());
         }
-        Ok(())
+        problems
     }
 }
 
@@ -213,10 +228,12 @@ mod tests {
 
     fn check(yaml: &str, expected: Result<(), &str>) {
         let config: GuardConfig = serde_json::from_value(serde_json::from_str(yaml).unwrap()).unwrap();
-        let found = config.check().map_err(|error| error.to_string());
+        let found = config.problems();
         match expected {
-            Ok(()) => assert_eq!(found, Ok(()), "{yaml}"),
-            Err(part) => assert!(found.unwrap_err().contains(part), "{yaml}"),
+            Ok(()) => assert_eq!(found, [], "{yaml}"),
+            Err(part) => {
+                assert!(found.len() == 1 && found[0].to_string().contains(part), "{yaml}: {found:?}");
+            }
         }
     }
 
@@ -226,6 +243,9 @@ mod tests {
         check(r#"{"actions": ["retry", "replace"], "safe_answer": "Please call us."}"#, Ok(()));
         check(r#"{"actions": ["replace"]}"#, Err("guard.safe_answer"));
         check(r#"{"act_on": ["judge"]}"#, Err("guard.act_on"));
+        check(r#"{"min_chars": 5, "max_chars": 5}"#, Ok(()));
+        check(r#"{"min_chars": 6, "max_chars": 5}"#, Err("guard.min_chars"));
+        check(r#"{"language": "tlh"}"#, Err("guard.language"));
         check(r#"{"alert": {"rate": 1.5}}"#, Err("guard.alert"));
         check(r#"{"judge": {"model": "a/b", "threshold": 2}}"#, Err("guard.judge"));
         check(r#"{"http": {"url": "http://x/", "timeout": "0s"}}"#, Err("guard.http"));
