@@ -16,7 +16,7 @@ use crate::limits::Limits;
 use crate::manifest::Manifest;
 use crate::prompt::PromptBody;
 use crate::record::BodyPolicy;
-use crate::soft_failure::GuardConfig;
+use crate::soft_failure::{GuardAction, GuardConfig};
 
 /// The environment of a deployment that names none.
 pub const DEFAULT_ENVIRONMENT: &str = "production";
@@ -225,6 +225,32 @@ pub struct DeploymentSettings {
     pub when_model_changes: Option<String>,
 }
 
+impl DeploymentSettings {
+    /// All that makes no sense, whatever the manifest.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems: Vec<String> = self.guard.problems().iter().map(ToString::to_string).collect();
+        if let Err(error) = self.limits.all() {
+            problems.push(format!("limits.{error}"));
+        }
+        for (name, time) in [("timeout_first_byte", self.timeout_first_byte), ("timeout_total", self.timeout_total)] {
+            if time.0.is_zero() {
+                problems.push(format!("{name}: it is 0, in which nobody answers: expected a time such as 60s"));
+            }
+        }
+        if self.hedge_after.is_some_and(|time| time.0.is_zero()) {
+            problems.push(
+                "hedge_after: it is 0, so that every call would be paid for twice: expected a time such as 2s, or \
+                 nothing where one place is enough"
+                    .to_owned(),
+            );
+        }
+        if self.guard.actions.contains(&GuardAction::FallBack) && self.fallbacks.is_empty() {
+            problems.push("guard.actions: `fall_back` needs `fallbacks` that can be asked".to_owned());
+        }
+        problems
+    }
+}
+
 impl Default for DeploymentSettings {
     fn default() -> Self {
         Self {
@@ -356,6 +382,25 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: Result<&str, RollbackError>) {
         assert_eq!(rollback_target(&history(text), None), expected.map(hash), "{text}");
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_named() {
+        let check = |settings: &str, expected: &[&str]| {
+            let settings: DeploymentSettings = serde_json::from_str(settings).unwrap();
+            let problems = settings.problems();
+            assert_eq!(problems.len(), expected.len(), "{problems:?}");
+            assert!(problems.iter().zip(expected).all(|(problem, begin)| problem.starts_with(begin)), "{problems:?}");
+        };
+        check("{}", &[]);
+        check(r#"{"timeout_first_byte": "0s"}"#, &["timeout_first_byte: it is 0"]);
+        check(r#"{"timeout_total": "0s", "hedge_after": "0s"}"#, &["timeout_total: ", "hedge_after: it is 0"]);
+        check(r#"{"guard": {"actions": ["fall_back"]}}"#, &["guard.actions: `fall_back` needs `fallbacks`"]);
+        check(r#"{"guard": {"actions": ["fall_back"]}, "fallbacks": ["a/m"]}"#, &[]);
+        check(
+            r#"{"guard": {"min_chars": 9, "max_chars": 5, "language": "xx"}, "limits": {"cost_per_day": 0}}"#,
+            &["guard.min_chars: ", "guard.language: ", "limits.cost_per_day: "],
+        );
     }
 
     #[test]

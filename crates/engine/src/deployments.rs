@@ -19,7 +19,7 @@ use llmops_domain::manifest::Manifest;
 use llmops_domain::prompt::PromptBody;
 use llmops_domain::render::CompiledTarget;
 use llmops_domain::run::EvaluationFilter;
-use llmops_domain::soft_failure::Guard;
+use llmops_providers::http_client::Endpoint;
 use llmops_storage::StoreError;
 
 use crate::canary::Canaries;
@@ -248,11 +248,9 @@ impl Deployments {
     /// Refuses what could not answer.
     async fn check(&self, manifest: &Manifest, settings: &DeploymentSettings) -> Result<(), Error> {
         let mut problems = self.problems(manifest, settings).await?;
-        if let Err(error) = Guard::compile(&settings.guard, None) {
-            problems.push(error.to_string());
-        }
-        if let Err(error) = settings.limits.all() {
-            problems.push(format!("limits.{error}"));
+        problems.extend(settings.problems());
+        if let Some(Err(error)) = settings.guard.http.as_ref().map(|check| Endpoint::new(&check.url)) {
+            problems.push(format!("guard.http.url: {error}"));
         }
         let judge = settings.guard.judge.as_ref().map(|judge| judge.model.as_str());
         if let Some(Err(error)) = judge.map(|model| self.services.providers.resolve(model)) {
