@@ -156,10 +156,18 @@ impl Limits {
     }
 }
 
-/// USD in millionths, at least one where anything was spent.
+/// USD in millionths, at least one where there is anything.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
-pub fn millionths(usd: f64) -> u64 {
+fn millionths(usd: f64) -> u64 {
     (usd.clamp(0.0, MOST_COST) * 1e6).ceil() as u64
+}
+
+/// What a call cost, from USD to billionths: calls of small models cost less than a millionth. At least one where anything
+/// was spent.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
+pub fn billionths(usd: f64) -> u64 {
+    let billionths = (usd.clamp(0.0, MOST_COST) * 1e9).round() as u64;
+    billionths.max(u64::from(usd > 0.0))
 }
 
 impl Spending {
@@ -252,7 +260,7 @@ mod tests {
         let limits = Limits { tokens_per_day: Some(1000), cost_per_month: Some(12.5), ..Limits::default() };
         let texts: Vec<String> = limits.all().unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(texts, ["1000 tokens in a day", "12.5 USD in a month"]);
-        assert_eq!(millionths(0.000_000_1), 1);
-        assert_eq!(millionths(0.0), 0);
+        assert_eq!((millionths(0.000_000_1), millionths(0.0)), (1, 0));
+        assert_eq!([1.5e-7, 0.012, 1e-12, 0.0, -1.0, f64::NAN].map(billionths), [150, 12_000_000, 1, 0, 0, 0]);
     }
 }

@@ -179,6 +179,7 @@ pub(crate) struct Services {
     pub(crate) experiments: Arc<experiments::live::Live>,
     pub(crate) meters: Arc<Meters>,
     pub(crate) readiness: Arc<Readiness>,
+    pub(crate) guard_state: soft_failures::GuardState,
     /// The name of this process as a lease holder.
     pub(crate) owner: String,
 }
@@ -234,6 +235,7 @@ impl LlmOps {
             with_builtin_prompts: Arc::default(),
             meters: Arc::default(),
             readiness: Arc::default(),
+            guard_state: soft_failures::GuardState::default(),
         };
         Self { services: Arc::new(services), project: ProjectId::default_project() }
     }

@@ -7,6 +7,7 @@ use llmops_domain::id::ProjectId;
 use llmops_domain::meter::{Counter, Gauge, Histogram, SLOW};
 use llmops_domain::record::RequestRecord;
 use llmops_domain::run::{Outcome, SampleResult};
+use llmops_domain::soft_failure::SoftFailure;
 
 use crate::RecordCounts;
 
@@ -117,13 +118,23 @@ fn series_of<'a>(all: &'a mut Vec<(CallLabels, CallSeries)>, labels: [&str; 3]) 
     &mut all[at].1
 }
 
+/// Project, deployment and environment of a call.
+fn labels<'a>(project: &'a ProjectId, record: &'a RequestRecord) -> [&'a str; 3] {
+    let deployment = record.deployment.as_deref().unwrap_or(DIRECT);
+    [project.as_str(), deployment, record.environment.as_deref().unwrap_or_default()]
+}
+
+fn count_found(series: &mut CallSeries, found: &[SoftFailure]) {
+    for failure in found {
+        *series.soft_failures.entry(failure.kind.as_str()).or_default() += 1;
+    }
+}
+
 impl CallMeters {
     /// Counts a call that has ended.
     pub fn note(&self, project: &ProjectId, record: &RequestRecord) {
         let mut all = self.by_deployment.lock().unwrap_or_else(PoisonError::into_inner);
-        let deployment = record.deployment.as_deref().unwrap_or(DIRECT);
-        let environment = record.environment.as_deref().unwrap_or_default();
-        let series = series_of(&mut all, [project.as_str(), deployment, environment]);
+        let series = series_of(&mut all, labels(project, record));
         *series.outcomes.entry(record.outcome.as_str()).or_default() += 1;
         series.total.observe(record.total_ms / 1000.0);
         if let Some(first_byte) = record.first_byte_ms {
@@ -132,9 +143,13 @@ impl CallMeters {
         series.prompt_tokens += record.usage.prompt_tokens;
         series.completion_tokens += record.usage.completion_tokens;
         series.cost += record.cost.unwrap_or(0.0);
-        for failure in &record.soft_failures {
-            *series.soft_failures.entry(failure.kind.as_str()).or_default() += 1;
-        }
+        count_found(series, &record.soft_failures);
+    }
+
+    /// Counts what is found in an answer when its call was counted already.
+    pub fn note_found(&self, project: &ProjectId, record: &RequestRecord, found: &[SoftFailure]) {
+        let mut all = self.by_deployment.lock().unwrap_or_else(PoisonError::into_inner);
+        count_found(series_of(&mut all, labels(project, record)), found);
     }
 
     /// Shows every series, by its labels.
@@ -148,7 +163,28 @@ impl CallMeters {
 
 #[cfg(test)]
 mod tests {
+    use llmops_domain::soft_failure::SoftFailureKind;
+
     use super::*;
+
+    #[test]
+    fn what_slow_checks_find_is_counted_without_another_call() {
+        let (meters, project) = (CallMeters::default(), ProjectId::default_project());
+        let mut record: RequestRecord = serde_json::from_value(serde_json::json!({"id": "req_1",
+            "at": "2026-01-01T00:00:00Z", "door": "chat", "model": "sim/small", "stream": false, "deployment": "bot",
+            "environment": "production", "total_ms": 1.0, "status": 200, "outcome": "ok", "attempts": [],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 1}}))
+        .unwrap();
+        meters.note(&project, &record);
+        let judged = SoftFailure { kind: SoftFailureKind::Judge, detail: "rude".to_owned() };
+        record.soft_failures.push(judged);
+        meters.note_found(&project, &record, &record.soft_failures);
+        let mut seen = Vec::new();
+        meters.each(|labels, series| {
+            seen.push((labels.deployment.clone(), series.outcomes["ok"], series.soft_failures["judge"]));
+        });
+        assert_eq!(seen, [("bot".to_owned(), 1, 1)]);
+    }
 
     #[test]
     fn deployments_beyond_the_limit_count_together() {

@@ -39,13 +39,27 @@ const KEPT_MINUTES: i64 = 5 * 7 * 24 * 60;
 /// up: there are thousands a second.
 type Counts = BTreeMap<i64, Vec<MinuteCalls>>;
 
-/// Looks at answers after their callers have them. Clones share everything.
+/// What all that looks at answers in this process shares.
 #[derive(Clone)]
-pub struct Guards {
-    services: Arc<Services>,
+pub(crate) struct GuardState {
+    /// Counts that are not in the store yet.
     counts: Arc<Mutex<Counts>>,
     running: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+}
+
+impl Default for GuardState {
+    fn default() -> Self {
+        let (running, waiting) = (Semaphore::new(CHECKS), Semaphore::new(WAITING_CHECKS));
+        Self { counts: Arc::default(), running: Arc::new(running), waiting: Arc::new(waiting) }
+    }
+}
+
+/// Looks at answers after their callers have them. All of one process share everything.
+#[derive(Clone)]
+pub struct Guards {
+    services: Arc<Services>,
+    state: GuardState,
 }
 
 impl std::fmt::Debug for Guards {
@@ -60,12 +74,8 @@ fn minute_of(record: &RequestRecord) -> i64 {
 
 impl Guards {
     pub(crate) fn new(services: Arc<Services>) -> Self {
-        Self {
-            services,
-            counts: Arc::default(),
-            running: Arc::new(Semaphore::new(CHECKS)),
-            waiting: Arc::new(Semaphore::new(WAITING_CHECKS)),
-        }
+        let state = services.guard_state.clone();
+        Self { services, state }
     }
 
     /// Counts a call of a deployment.
@@ -88,7 +98,7 @@ impl Guards {
         (deployment, environment, minute): (&str, &str, i64),
         (calls, soft_failed): (u64, u64),
     ) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.state.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = counts.entry(minute).or_default();
         let key = (project, deployment, environment);
         let found = counts.binary_search_by(|c| (&c.project, &*c.deployment, &*c.environment).cmp(&key));
@@ -119,7 +129,7 @@ impl Guards {
         (mut record, request, answer): (RequestRecord, Bytes, String),
         then: impl FnOnce(ProjectId, RequestRecord) + Send + 'static,
     ) {
-        let Ok(place) = self.waiting.clone().try_acquire_owned() else {
+        let Ok(place) = self.state.waiting.clone().try_acquire_owned() else {
             tracing::warn!("answers come faster than the guard's slow checks look at them: this one goes unchecked");
             then(project, record);
             return;
@@ -127,7 +137,7 @@ impl Guards {
         let guards = self.clone();
         tokio::spawn(async move {
             let _place = place;
-            let Ok(_running) = guards.running.acquire().await else { return };
+            let Ok(_running) = guards.state.running.acquire().await else { return };
             let deployment = record.deployment.clone().unwrap_or_default();
             let found = checks::run(&guards.services, &guard, (deployment.as_str(), &request, answer.as_str())).await;
             if record.soft_failures.is_empty() && !found.is_empty() {
@@ -142,7 +152,7 @@ impl Guards {
 
     /// Writes the counts.
     pub async fn flush(&self) {
-        let counts = std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner));
+        let counts = std::mem::take(&mut *self.state.counts.lock().unwrap_or_else(PoisonError::into_inner));
         if counts.is_empty() {
             return;
         }

@@ -71,6 +71,8 @@ struct State {
     end: i64,
     granted: u64,
     used: u64,
+    /// Billionths of a USD that were spent and are no millionth yet.
+    carried: u64,
     /// Nothing more is granted in this window.
     is_exhausted: bool,
 }
@@ -111,6 +113,15 @@ impl Meter {
 
     fn spend(&self, now: Timestamp, amount: u64) {
         self.with(now, |state| state.used = state.used.saturating_add(amount));
+    }
+
+    /// Spends money, of which whole millionths are counted.
+    fn spend_billionths(&self, now: Timestamp, billionths: u64) {
+        self.with(now, |state| {
+            let all = state.carried.saturating_add(billionths);
+            state.used = state.used.saturating_add(all / 1000);
+            state.carried = all % 1000;
+        });
     }
 
     /// Gets the next slice, unless somebody else got it meanwhile.
@@ -200,7 +211,7 @@ impl Limiter {
         Ok(())
     }
 
-    /// Charges what a call cost: tokens, and millionths of a USD. It does not wait.
+    /// Charges what a call cost: tokens, and billionths of a USD. It does not wait.
     pub fn charge(&self, project: &ProjectId, spender: impl FnOnce() -> String, tokens: u64, cost: u64) {
         let known = self.spenders.read().unwrap_or_else(PoisonError::into_inner);
         // Most installations limit nobody.
@@ -211,15 +222,11 @@ impl Limiter {
         drop(known);
         let now = llmops_domain::clock::now();
         for meter in &spender.meters {
-            let amount = match meter.limit.spending {
-                Spending::Requests => 0,
-                Spending::Tokens => tokens,
-                Spending::Cost => cost,
-            };
-            if amount == 0 {
-                continue;
+            match meter.limit.spending {
+                Spending::Tokens if tokens > 0 => meter.spend(now, tokens),
+                Spending::Cost if cost > 0 => meter.spend_billionths(now, cost),
+                _ => continue,
             }
-            meter.spend(now, amount);
             if !matches!(meter.look(now), Look::Left(false)) {
                 self.refill_behind(meter, now);
             }
@@ -329,6 +336,19 @@ mod tests {
         assert_eq!((refused.limit.spending, refused.whose), (Spending::Tokens, "key"));
         assert!((1..=86_400).contains(&refused.retry_after));
         assert_eq!(admitted(&limiter, &Limits::default(), 1).await, 1, "no limit, no refusal");
+    }
+
+    #[tokio::test]
+    async fn what_is_less_than_a_millionth_adds_up() {
+        let limiter = Limiter::new(Arc::new(LocalLedger::default()));
+        let limits = Limits { cost_per_day: Some(0.000_02), ..Limits::default() };
+        let mut calls = 0;
+        while admitted(&limiter, &limits, 1).await == 1 {
+            calls += 1;
+            limiter.charge(&project(), || "key/k".to_owned(), 0, 150);
+        }
+        // 133 of them cost less than the limit, and the next one passes it.
+        assert_eq!(calls, 134);
     }
 
     struct Away;

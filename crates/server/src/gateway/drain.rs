@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use llmops::{CanarySampler, Guards, LlmOps, Models, RecordWriter};
 use llmops_domain::id::ProjectId;
-use llmops_domain::limits::millionths;
+use llmops_domain::limits::billionths;
 use llmops_domain::record::RequestRecord;
 use llmops_gateway::{Ended, Limiter, Recorded, Recordings};
 use tokio::runtime::Handle;
@@ -106,9 +106,11 @@ impl Drain {
             // The checks that take time have the record until they are done.
             Some(guard) if self.guards.wants(&guard, &recorded.record) => {
                 let Recorded { project, record, request, answer, .. } = recorded;
-                let writer = self.writer.clone();
+                let (writer, meters, known) =
+                    (self.writer.clone(), self.ops.meters().clone(), record.soft_failures.len());
                 let _runtime = self.runtime.enter();
                 self.guards.look(guard, project, (record, request, answer), move |project, record| {
+                    meters.calls.note_found(&project, &record, &record.soft_failures[known..]);
                     writer.submit(&project, &record);
                 });
             }
@@ -121,7 +123,7 @@ impl Drain {
             return;
         }
         let tokens = record.usage.prompt_tokens + record.usage.completion_tokens;
-        let cost = record.cost.map_or(0, millionths);
+        let cost = record.cost.map_or(0, billionths);
         if let Some(key) = &record.key {
             self.limiter.charge(project, || format!("key/{key}"), tokens, cost);
         }
