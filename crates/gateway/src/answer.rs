@@ -401,7 +401,7 @@ fn looks_streamed(body: &[u8]) -> bool {
 /// What a request says about the answer that it wants.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Asks {
-    /// Names of the tools that it offers; absent where it offers none, or nobody called one.
+    /// Names of the tools that it offers; absent where they have no names, or nobody called one.
     pub(crate) tools: Option<Vec<String>>,
     pub(crate) response_format: Option<Value>,
 }
@@ -410,8 +410,9 @@ pub(crate) struct Asks {
 pub(crate) fn asks(request: &[u8], with_tools: bool) -> Asks {
     #[derive(Deserialize)]
     struct Wants {
-        #[serde(default)]
-        tools: Vec<Value>,
+        tools: Option<Vec<Value>>,
+        /// Tools in the words of 2023.
+        functions: Option<Vec<Value>>,
         #[serde(default)]
         response_format: Option<Value>,
     }
@@ -422,9 +423,11 @@ pub(crate) fn asks(request: &[u8], with_tools: bool) -> Asks {
     // OpenAI's and Anthropic's places of a name, then Gemini's.
     let name = |tool: &Value| tool.pointer("/function/name").or_else(|| tool.get("name"))?.as_str().map(str::to_owned);
     let declared = |tool: &Value| tool.get("functionDeclarations").and_then(Value::as_array).cloned();
-    let mut names: Vec<String> = wants.tools.iter().filter_map(name).collect();
-    names.extend(wants.tools.iter().filter_map(declared).flatten().filter_map(|function| name(&function)));
-    Asks { tools: (!names.is_empty()).then_some(names), response_format: wants.response_format }
+    let tools: Vec<Value> = wants.tools.into_iter().chain(wants.functions).flatten().collect();
+    let mut names: Vec<String> = tools.iter().filter_map(name).collect();
+    names.extend(tools.iter().filter_map(declared).flatten().filter_map(|function| name(&function)));
+    let is_known = with_tools && (tools.is_empty() || !names.is_empty());
+    Asks { tools: is_known.then_some(names), response_format: wants.response_format }
 }
 
 fn has_field(bytes: &[u8], name: &[u8]) -> bool {
@@ -668,7 +671,15 @@ mod tests {
         assert_eq!(prompt_chars(request.as_bytes()), 6);
         let offered = asks(br#"{"tools": [{"function": {"name": "f"}}, {"name": "g"}]}"#, true);
         assert_eq!(offered.tools.unwrap(), ["f", "g"]);
-        assert_eq!(asks(b"{}", true), Asks::default());
+        let check = |request: &str, expected: Option<&[&str]>| {
+            let found = asks(request.as_bytes(), true).tools;
+            assert_eq!(found, expected.map(|names| names.iter().copied().map(str::to_owned).collect()), "{request}");
+        };
+        check("{}", Some(&[]));
+        check(r#"{"tools": null}"#, Some(&[]));
+        check(r#"{"functions": [{"name": "f"}]}"#, Some(&["f"]));
+        check(r#"{"tools": [{"type": "mcp"}]}"#, None);
+        check("no JSON", None);
         let format = asks(br#"{"response_format": {"type": "json_schema"}}"#, false).response_format;
         assert_eq!(format.unwrap()["type"], "json_schema");
     }
