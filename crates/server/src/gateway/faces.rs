@@ -73,6 +73,14 @@ impl Faces {
     }
 }
 
+/// Channels are told of one answering model behind a manifest once in a cooldown, whatever its fingerprints, and of another
+/// one at once.
+fn keys(record: &RequestRecord, now: &str) -> AlertKeys {
+    let manifest = record.manifest.as_ref().map(ContentHash::short);
+    let scope = json!([record.deployment.as_deref().unwrap_or_default(), record.environment]);
+    AlertKeys::new("deployment", &scope, &json!(["model", manifest, record.model_answered]), &json!(now))
+}
+
 /// Raises the alert, unless records know this face already.
 pub(super) async fn tell(ops: LlmOps, record: RequestRecord, before: Option<String>, now: String) {
     let before = if let Some(before) = before {
@@ -94,7 +102,7 @@ pub(super) async fn tell(ops: LlmOps, record: RequestRecord, before: Option<Stri
     let deployment = record.deployment.clone().unwrap_or_default();
     let manifest = record.manifest.as_ref().map(|hash| hash.short().to_owned()).unwrap_or_default();
     let message = format!("{deployment}: the model behind the manifest {manifest} changed from {before} to {now}");
-    let (scope, topic) = (json!([deployment, record.environment]), json!(["model", manifest]));
+    let keys = keys(&record, &now);
     let metadata = json!({"manifest": record.manifest, "model": record.model, "before": before, "now": now,
         "record": record.id, "environment": record.environment});
     let draft = AlertDraft {
@@ -107,7 +115,7 @@ pub(super) async fn tell(ops: LlmOps, record: RequestRecord, before: Option<Stri
         threshold: None,
         actual_value: None,
         metadata: if let serde_json::Value::Object(fields) = metadata { fields } else { Map::new() },
-        keys: AlertKeys::new("deployment", &scope, &topic, &json!(now)),
+        keys,
     };
     if let Err(error) = ops.alerts().create_all(vec![draft]).await {
         tracing::warn!(%error, "an alert about a changed model could not be raised");
@@ -153,6 +161,18 @@ mod tests {
         assert_eq!(changed("fp_1"), None);
         assert_eq!(changed("fp_2"), Some((Some("small-2026 (fp_1)".to_owned()), "small-2026 (fp_2)".to_owned())));
         assert_eq!(changed("fp_1"), None, "both are known");
+    }
+
+    #[test]
+    fn another_model_is_another_topic() {
+        let manifest = "a".repeat(64);
+        let keys = |model: &str, fingerprint: &str| {
+            let record = RequestRecord { model_answered: Some(model.to_owned()), ..record(&manifest, fingerprint) };
+            super::keys(&record, &face(&record).unwrap())
+        };
+        let (first, second, other) = (keys("m-1", "fp_1"), keys("m-1", "fp_2"), keys("m-2", "fp_1"));
+        assert!(first.topic == second.topic && first.fingerprint != second.fingerprint);
+        assert!(other.topic != first.topic && other.scope == first.scope);
     }
 
     #[tokio::test]
