@@ -191,7 +191,7 @@ fn joined_system(ours: &str, theirs: Option<System<'_>>) -> Result<String, Gatew
         None => to_json(&ours),
         Some(System::Text(theirs)) => to_json(&format!("{ours}\n\n{theirs}")),
         Some(System::Blocks(blocks)) => {
-            let first = to_json(&serde_json::json!({"type": "text", "text": ours}))?;
+            let first = to_json(&json!({"type": "text", "text": ours}))?;
             let all: Vec<&str> = std::iter::once(&*first).chain(blocks.iter().map(|block| block.get())).collect();
             Ok(format!("[{}]", all.join(",")))
         }

@@ -8,7 +8,9 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 use llmops_domain::canary::LiveCanary;
 use llmops_domain::chat::ChatRequest;
-use llmops_domain::deployment::{Choose, DEFAULT_ENVIRONMENT, Deployment, LiveDeployment, LiveVariant};
+use llmops_domain::deployment::{
+    Choose, DEFAULT_ENVIRONMENT, Deployment, DeploymentSettings, LiveDeployment, LiveVariant,
+};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 use llmops_domain::render::CompiledTarget;
@@ -39,7 +41,12 @@ pub struct Snapshot {
     routes: HashMap<ProjectId, HashMap<String, Result<Arc<Route>, SnapshotError>>>,
     providers: Arc<Providers>,
     upstreams: HashMap<String, Upstream>,
+    /// Kept answers, by project, deployment with environment, and manifest.
+    caches: HashMap<CacheOf, (DeploymentSettings, Arc<AnswerCache>)>,
 }
+
+/// Whose answers are kept.
+type CacheOf = (ProjectId, String, ContentHash);
 
 /// A compiled deployment.
 #[derive(Debug)]
@@ -128,9 +135,26 @@ impl Snapshot {
     /// Compiles everything once. A deployment that cannot answer fails alone, at its own calls; all such are the second
     /// value.
     pub fn new(providers: Arc<Providers>, deployments: Vec<LiveDeployment>) -> (Self, Vec<SnapshotError>) {
+        Self::with_caches(HashMap::new(), providers, deployments)
+    }
+
+    /// The same in the place of this one: deployments whose manifest and settings stay have the answers that were kept, as long
+    /// as the providers stay, too.
+    pub fn next(&self, providers: Arc<Providers>, deployments: Vec<LiveDeployment>) -> (Self, Vec<SnapshotError>) {
+        let is_same = Arc::ptr_eq(&self.providers, &providers);
+        let caches = if is_same { self.caches.clone() } else { HashMap::new() };
+        Self::with_caches(caches, providers, deployments)
+    }
+
+    fn with_caches(
+        before: HashMap<CacheOf, (DeploymentSettings, Arc<AnswerCache>)>,
+        providers: Arc<Providers>,
+        deployments: Vec<LiveDeployment>,
+    ) -> (Self, Vec<SnapshotError>) {
         let names = providers.names().map(str::to_owned).collect::<Vec<_>>();
         let upstreams = names.into_iter().filter_map(|name| Some((name.clone(), providers.upstream(&name)?))).collect();
-        let mut snapshot = Self { routes: HashMap::new(), providers, upstreams };
+        let mut snapshot = Self { routes: HashMap::new(), providers, upstreams, caches: before };
+        let mut caches = HashMap::new();
         let mut errors = Vec::new();
         for live in deployments {
             let (project, name) = (live.project.clone(), live.deployment.name.clone());
@@ -140,13 +164,29 @@ impl Snapshot {
                 .map(Arc::new)
                 .map_err(|message| SnapshotError { deployment: format!("{name}@{environment}"), message });
             errors.extend(route.as_ref().err().cloned());
+            for route in route.iter().flat_map(|route| with_others(route)) {
+                if let Some(cache) = &route.cache {
+                    let settings = route.deployment.settings.clone();
+                    caches.insert(cache_of(&project, &route.deployment, &route.manifest_id), (settings, cache.clone()));
+                }
+            }
             let routes = snapshot.routes.entry(project).or_default();
             if environment == DEFAULT_ENVIRONMENT {
                 routes.insert(name.clone(), route.clone());
             }
             routes.insert(format!("{name}@{environment}"), route);
         }
+        snapshot.caches = caches;
         (snapshot, errors)
+    }
+
+    /// Where a deployment keeps answers, if it does: where it kept them before, unless something about it is new.
+    fn cache(&self, live: &LiveDeployment) -> Option<Arc<AnswerCache>> {
+        let settings = &live.deployment.settings;
+        let wanted = settings.cache.as_ref()?;
+        let before = self.caches.get(&cache_of(&live.project, &live.deployment, &live.manifest_id));
+        let before = before.filter(|(known, _)| known == settings);
+        Some(before.map_or_else(|| Arc::new(AnswerCache::new(wanted)), |(_, cache)| cache.clone()))
     }
 
     fn compile(&self, mut live: LiveDeployment) -> Result<Route, String> {
@@ -171,6 +211,7 @@ impl Snapshot {
     }
 
     fn compile_one(&self, live: LiveDeployment) -> Result<Route, String> {
+        let cache = self.cache(&live);
         let response_format = live.manifest.response_format.as_ref();
         let guard =
             Guard::compile(&live.deployment.settings.guard, response_format).map_err(|error| error.to_string())?;
@@ -183,7 +224,7 @@ impl Snapshot {
         let (deployment, manifest_id, fixed_answer) = (live.deployment, live.manifest_id, live.fixed_answer);
         Ok(Route {
             ranking: ArcSwap::from_pointee((0..candidates.len()).collect()),
-            cache: deployment.settings.cache.as_ref().map(AnswerCache::new).map(Arc::new),
+            cache,
             manifest_header: HeaderValue::from_str(manifest_id.as_str()).ok(),
             name_header: HeaderValue::from_str(&deployment.name).ok(),
             variants: Vec::new(),
@@ -204,9 +245,7 @@ impl Snapshot {
             // A deployment stands under two names.
             let named =
                 routes.iter().filter(|(name, _)| name.contains('@')).filter_map(|(_, route)| route.as_ref().ok());
-            let with_variants = named.flat_map(|route| {
-                std::iter::once(route).chain(route.variants.iter().filter_map(|variant| variant.route.as_ref()))
-            });
+            let with_variants = named.flat_map(with_variants);
             let ranked = with_variants
                 .filter(|route| route.deployment.settings.choose == Choose::Verifier && route.candidates.len() > 1);
             all.extend(ranked.map(|route| Rankable(route.clone(), project.clone())));
@@ -276,6 +315,21 @@ impl Snapshot {
     pub fn providers(&self) -> &Arc<Providers> {
         &self.providers
     }
+}
+
+/// A route, and those of its variants that have their own.
+fn with_variants(route: &Arc<Route>) -> impl Iterator<Item = &Arc<Route>> {
+    std::iter::once(route).chain(route.variants.iter().filter_map(|variant| variant.route.as_ref()))
+}
+
+/// The same with the candidate of its canary.
+fn with_others(route: &Arc<Route>) -> impl Iterator<Item = &Arc<Route>> {
+    let exposed = route.canary.as_ref().and_then(|canary| canary.exposed.as_ref());
+    with_variants(route).chain(exposed.map(|(_, candidate)| candidate))
+}
+
+fn cache_of(project: &ProjectId, deployment: &Deployment, manifest: &ContentHash) -> CacheOf {
+    (project.clone(), format!("{}@{}", deployment.name, deployment.environment), manifest.clone())
 }
 
 fn forward(upstream: &Upstream, target: &Target, manifest: Option<&CompiledTarget>) -> Result<Forward, String> {

@@ -106,7 +106,7 @@ pub async fn start(
     spill_folder: Option<PathBuf>,
 ) -> Result<(GatewayService, GatewayTasks), llmops::Error> {
     let revision = ops.gateway_revision().await?;
-    let snapshot = Arc::new(ArcSwap::from_pointee(follow::build(ops).await?));
+    let snapshot = Arc::new(ArcSwap::from_pointee(follow::build(ops, None).await?));
     let writer = ops.record_writer(spill_folder);
     let limiter = Limiter::new(Arc::new(Book(ops.spending())));
     let guards = ops.guards();

@@ -28,7 +28,7 @@ pub(super) async fn changes(ops: LlmOps, snapshot: Arc<ArcSwap<Snapshot>>, mut k
             ops.readiness().gateway_is_fresh(llmops_domain::clock::now());
             continue;
         }
-        match build(&ops).await {
+        match build(&ops, Some(&snapshot.load_full())).await {
             Ok(next) => {
                 snapshot.store(Arc::new(next));
                 rank_all(&ops, &snapshot).await;
@@ -40,9 +40,13 @@ pub(super) async fn changes(ops: LlmOps, snapshot: Arc<ArcSwap<Snapshot>>, mut k
     }
 }
 
-/// Compiles what is live.
-pub(super) async fn build(ops: &LlmOps) -> Result<Snapshot, llmops::Error> {
-    let (snapshot, errors) = Snapshot::new(ops.shared_providers(), ops.live_deployments().await?);
+/// Compiles what is live, in the place of what was before.
+pub(super) async fn build(ops: &LlmOps, before: Option<&Snapshot>) -> Result<Snapshot, llmops::Error> {
+    let (providers, live) = (ops.shared_providers(), ops.live_deployments().await?);
+    let (snapshot, errors) = match before {
+        Some(before) => before.next(providers, live),
+        None => Snapshot::new(providers, live),
+    };
     for error in errors {
         tracing::error!(%error, "a deployment is not served");
     }
