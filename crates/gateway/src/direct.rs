@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use llmops_domain::deployment::DEFAULT_ENVIRONMENT;
 use llmops_domain::record::Door;
 use llmops_providers::upstream::Purpose;
 use tokio::time::Instant;
@@ -29,14 +30,34 @@ pub(crate) fn candidate(snapshot: &Snapshot, caller: &Caller, asked: &Asked<'_>)
     let is_direct =
         name.split_once('/').is_some_and(|(provider, _)| snapshot.providers().names().any(|n| n == provider));
     if !is_direct {
-        let hint = snapshot.nearest(&caller.project, name).map(|near| format!("; did you mean `{near}`?"));
-        let message = format!("there is no deployment `{name}`{}", hint.unwrap_or_default());
-        return Err(GatewayError::not_found(message).at("model"));
+        return Err(GatewayError::not_found(no_deployment(snapshot, caller, asked)).at("model"));
     }
     if !caller.may_pass_through {
         return Err(GatewayError::forbidden(format!("this key may call deployments only, not `{name}` directly")));
     }
     snapshot.candidate(name, None).map_err(GatewayError::misconfigured)
+}
+
+/// Says that there is no such deployment, and what there is.
+fn no_deployment(snapshot: &Snapshot, caller: &Caller, asked: &Asked<'_>) -> String {
+    let (name, environment) = match asked.model.split_once('@') {
+        Some((name, environment)) => (name, Some(environment)),
+        None => (&*asked.model, asked.said.environment.as_deref()),
+    };
+    let names = snapshot.names(&caller.project);
+    let environments: Vec<_> = names.iter().filter_map(|known| known.strip_prefix(name)?.strip_prefix('@')).collect();
+    match environment.unwrap_or(DEFAULT_ENVIRONMENT) {
+        missing if !environments.is_empty() => {
+            format!(
+                "the deployment `{name}` is not in the environment `{missing}`, but in: {}",
+                environments.join(", ")
+            )
+        }
+        _ => {
+            let hint = snapshot.nearest(&caller.project, name).map(|near| format!("; did you mean `{near}`?"));
+            format!("there is no deployment `{name}`{}", hint.unwrap_or_default())
+        }
+    }
 }
 
 /// Asks it.

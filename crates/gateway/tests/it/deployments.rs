@@ -236,6 +236,29 @@ async fn bodies_are_kept_by_policy() {
 }
 
 #[tokio::test]
+async fn who_names_a_wrong_environment_hears_of_the_right_ones() {
+    let in_environment = |name: &str| {
+        let mut bot = deployment("local/m", json!({}), DeploymentSettings::default());
+        bot.deployment.environment = name.to_owned();
+        bot
+    };
+    let deployments = ["production", "dev"].map(in_environment).to_vec();
+    let gateway = Fixture::start(&[("local", "http://127.0.0.1:9/v1")], deployments).await;
+    let missing = "the deployment `bot` is not in the environment `staging`, but in: dev, production";
+    for (model, environment, expected) in [
+        ("bot", Some("staging"), missing),
+        ("bot@staging", None, missing),
+        ("bots", Some("staging"), "there is no deployment `bots`; did you mean `bot`?"),
+        ("bots@dev", None, "there is no deployment `bots`; did you mean `bot`?"),
+    ] {
+        let answer =
+            gateway.chat(&json!({"model": model, "messages": [], "llmops": {"environment": environment}})).await;
+        let body: Value = serde_json::from_str(split(&answer).1).unwrap();
+        assert_eq!((split(&answer).0, &body["error"]["message"]), (404, &json!(expected)), "{model}");
+    }
+}
+
+#[tokio::test]
 async fn a_prepared_answer_needs_no_provider() {
     let mut bot = deployment("local/m", json!({}), DeploymentSettings::default());
     bot.fixed_answer = Some("We are being repaired.".to_owned());
