@@ -77,6 +77,11 @@ impl PostProcessor {
         if errors.is_empty() { Ok(Self(compiled)) } else { Err(errors) }
     }
 
+    /// Whether there are no steps.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Applies all steps in order. Without steps the answer is borrowed as it is.
     ///
     /// # Errors

@@ -303,6 +303,13 @@ impl Arrived {
         self.status.is_success()
     }
 
+    /// The same with another body.
+    pub(crate) fn with_body(mut self, body: Bytes) -> Self {
+        self.headers.remove(CONTENT_LENGTH);
+        self.content = Content::Whole(body);
+        self
+    }
+
     /// All of it, where it is there.
     pub(crate) fn body(&self) -> Option<&Bytes> {
         match &self.content {

@@ -19,6 +19,7 @@
 //! | `body`, `write` | the answer on its way to the caller, watched, and translated where the formats differ |
 //! | `cache` | answers that are kept for equal requests |
 //! | `canary` | who is answered by a candidate, and what is handed over to compare |
+//! | `post` | the manifest's steps for answers, applied to whole ones |
 //! | `reply` | answers that the gateway makes itself |
 //! | `answer` | what an answer says, read when the caller has it |
 //! | [`recorder`] | from a finished call to its request record, off the path |
@@ -43,6 +44,7 @@ pub mod gateway;
 mod incoming;
 pub mod limits;
 mod messages;
+mod post;
 pub mod recorder;
 mod reply;
 mod request;

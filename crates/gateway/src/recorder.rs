@@ -124,6 +124,8 @@ pub(crate) struct Call {
     pub(crate) guard: Vec<GuardAction>,
     /// What the guard found in an answer that the caller did not get.
     pub(crate) found: Vec<SoftFailure>,
+    /// The step of the manifest that the caller's answer does not fit.
+    pub(crate) misfit: Option<SoftFailure>,
     /// Tokens of answers that the caller did not get.
     pub(crate) discarded: Usage,
     /// USD for them, at the prices of the models that gave them.
@@ -191,6 +193,7 @@ impl CallWatch {
             variant: None,
             guard: Vec::new(),
             found: Vec::new(),
+            misfit: None,
             discarded: Usage::default(),
             discarded_cost: None,
             fill: None,
@@ -251,6 +254,11 @@ impl CallWatch {
     /// The body that the provider got.
     pub(crate) fn request(&self) -> Bytes {
         self.call.as_ref().map(|call| call.request.clone()).unwrap_or_default()
+    }
+
+    /// The step of the manifest that the answer does not fit.
+    pub(crate) fn misfit(&self) -> Option<SoftFailure> {
+        self.call.as_ref().and_then(|call| call.misfit.clone())
     }
 
     /// The attempts of the call.
@@ -380,7 +388,9 @@ impl Call {
             _ if !self.found.is_empty() => std::mem::take(&mut self.found),
             // A kept answer was looked at when it came.
             Some(route) if outcome == CallOutcome::Ok && self.door != Door::Embeddings && !self.cached => {
-                guarded(route, &self.request, answer)
+                let mut found = guarded(route, &self.request, answer);
+                found.extend(self.misfit.take());
+                found
             }
             _ => Vec::new(),
         }

@@ -20,6 +20,7 @@ use crate::cache;
 use crate::call::{self, Patience};
 use crate::error::GatewayError;
 use crate::messages;
+use crate::post;
 use crate::recorder::{Answering, CallWatch, End, guarded, plus};
 use crate::reply::{Answer, fixed, refuse, with_header};
 use crate::request::Fields;
@@ -178,11 +179,13 @@ impl Serving<'_> {
             return Ok(with_header(response, CACHE, "hit"));
         }
         let is_guarded = !self.asked.stream && !self.route.guard.config().actions.is_empty();
-        let found = pin!(self.first_of(0, is_guarded, &mut watch)).await;
+        let is_whole = is_guarded || self.is_processed();
+        let found = pin!(self.first_of(0, is_whole, &mut watch)).await;
         let (position, arrived) = match found {
             Ok(found) => found,
             Err(error) => return Err((error, watch)),
         };
+        let arrived = self.processed(arrived, &mut watch);
         let (arrived, guard) =
             if is_guarded { Box::pin(self.guarded(position, arrived, &mut watch)).await } else { (arrived, None) };
         let mut answer = arrived.hand_on(self.patience.deadline, watch);
@@ -347,15 +350,41 @@ impl Serving<'_> {
             };
             discard((&arrived, &before), failures, *action, watch);
             taken.push(name_of(*action));
-            (position, arrived) = (at, next);
+            let is_ours = *action == GuardAction::Replace;
+            (position, arrived) = (at, if is_ours { next } else { self.processed(next, watch) });
         }
         let header = (!taken.is_empty()).then(|| taken.join(", "));
         (arrived, header)
     }
 
+    /// Whether the manifest has steps for this answer. Streams are handed on as they come.
+    fn is_processed(&self) -> bool {
+        !self.asked.stream && !self.route.target.post_processor().is_empty()
+    }
+
+    /// An answer with the manifest's steps applied. One that they do not fit stays as it is, and this is noted.
+    fn processed(&self, arrived: Arrived, watch: &mut CallWatch) -> Arrived {
+        if !self.is_processed() || !arrived.is_success() {
+            return arrived;
+        }
+        let steps = self.route.target.post_processor();
+        match arrived.body().map(|body| post::process(steps, self.asked.door, body)) {
+            Some(Ok(Some(body))) => arrived.with_body(body),
+            Some(Err(error)) => {
+                watch.with(|call| call.misfit = Some(post::misfit(&error)));
+                arrived
+            }
+            Some(Ok(None)) | None => arrived,
+        }
+    }
+
     fn failures(&self, arrived: &Arrived, watch: &CallWatch) -> Vec<SoftFailure> {
         match arrived.read().filter(|_| arrived.is_success()) {
-            Some(read) => guarded(self.route, &watch.request(), &read),
+            Some(read) => {
+                let mut found = guarded(self.route, &watch.request(), &read);
+                found.extend(watch.misfit());
+                found
+            }
             None => Vec::new(),
         }
     }
@@ -371,6 +400,7 @@ fn discard(
     let usage = arrived.read().and_then(|read| read.usage);
     watch.with(|call| {
         call.guard.push(action);
+        call.misfit = None;
         if call.found.is_empty() {
             call.found = failures;
         }

@@ -54,6 +54,31 @@ async fn equal_requests_are_answered_once_where_the_deployment_keeps_answers() {
 }
 
 #[tokio::test]
+async fn kept_answers_stay_while_manifest_and_settings_do() {
+    let provider = Provider::answering(ANSWER).await;
+    let settings = DeploymentSettings { cache: Some(CacheSettings::default()), ..DeploymentSettings::default() };
+    let bot = deployment("local/m", json!({}), settings.clone());
+    let mut other = deployment("local/m", json!({"system": "Be brief."}), settings.clone());
+    other.deployment.name = "other".to_owned();
+    let stricter =
+        DeploymentSettings { guard: GuardConfig { json: true, ..GuardConfig::default() }, ..settings.clone() };
+    let mut gateway = Fixture::start(&[("local", &provider.url)], vec![bot.clone()]).await;
+    for (deployments, expected) in [
+        (vec![bot.clone()], "miss"),
+        (vec![bot.clone()], "hit"),
+        (vec![bot.clone(), other.clone()], "hit"),
+        (vec![deployment("local/m", json!({"system": "Be kind."}), settings)], "miss"),
+        (vec![bot, other], "miss"),
+        (vec![deployment("local/m", json!({}), stricter)], "miss"),
+    ] {
+        gateway.deploy(deployments);
+        let answer = gateway.chat(&call("hi")).await;
+        assert_eq!(header(&answer, "x-llmops-cache").as_deref(), Some(expected));
+        gateway.record().await;
+    }
+}
+
+#[tokio::test]
 async fn a_limit_refuses_in_the_format_of_the_door() {
     let provider = Provider::answering(ANSWER).await;
     let limits = Limits { requests_per_day: Some(2), ..Limits::default() };
@@ -206,5 +231,36 @@ async fn discarded_answers_cost_what_their_own_models_take() {
             (cost, expected) => cost == expected,
         };
         assert!(is_equal, "{prices:?}: {cost:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_manifests_steps_are_applied_to_whole_answers() {
+    let provider = Provider::start(vec![answering(r"```json\n{}\n```")]).await;
+    let prompt = json!({"post_processing": ["trim", "strip_fences"]});
+    let guard = GuardConfig { json: true, ..GuardConfig::default() };
+    let settings = DeploymentSettings { guard, ..DeploymentSettings::default() };
+    let bot = deployment("local/m", prompt, settings);
+    let mut gateway = Fixture::start(&[("local", &provider.url)], vec![bot]).await;
+    let answer = gateway.chat(&call("hi")).await;
+    assert_eq!(split(&answer), (200, &*ANSWER.replace("Hello.", "{}")));
+    let record = gateway.record().await;
+    assert_eq!((record.response_body.as_deref(), record.soft_failures), (Some("{}"), Vec::new()));
+    let mut streamed = call("hi");
+    streamed["stream"] = json!(true);
+    assert_eq!(split(&gateway.chat(&streamed).await), (200, &*ANSWER.replace("Hello.", r"```json\n{}\n```")));
+}
+
+#[tokio::test]
+async fn an_answer_that_a_step_does_not_fit_is_a_soft_failure() {
+    for (actions, text, found) in [(vec![], "Hello", 2), (vec![GuardAction::Retry], "Fine", 2)] {
+        let provider = Provider::start(vec![answering("Hello"), answering(r#"{\"a\": \"Fine\"}"#)]).await;
+        let prompt = json!({"post_processing": [{"json_path": "$.a"}]});
+        let settings = DeploymentSettings { fallbacks: Vec::new(), ..guarded(&actions) };
+        let bot = deployment("local/m", prompt, settings);
+        let mut gateway = Fixture::start(&[("local", &provider.url)], vec![bot]).await;
+        assert_eq!(split(&gateway.chat(&call("hi")).await), (200, &*ANSWER.replace("Hello.", text)), "{actions:?}");
+        let kinds: Vec<_> = gateway.record().await.soft_failures.iter().map(|failure| failure.kind).collect();
+        assert!(kinds.contains(&SoftFailureKind::NotJson) && kinds.len() == found, "{actions:?}: {kinds:?}");
     }
 }

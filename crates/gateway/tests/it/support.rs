@@ -203,6 +203,7 @@ impl Assign for ByUser {
 /// A gateway on a socket.
 pub(crate) struct Fixture {
     address: std::net::SocketAddr,
+    snapshot: Arc<arc_swap::ArcSwap<Snapshot>>,
     recordings: Recordings,
 }
 
@@ -214,6 +215,7 @@ pub(crate) fn deployment(model: &str, prompt: Value, settings: DeploymentSetting
     manifest.system.clone_from(&prompt.system);
     manifest.examples.clone_from(&prompt.examples);
     manifest.tools.clone_from(&prompt.tools);
+    manifest.post_processing.clone_from(&prompt.post_processing);
     let manifest_id = manifest.id().unwrap();
     let deployment = Deployment {
         name: "bot".to_owned(),
@@ -264,8 +266,8 @@ impl Fixture {
         let (snapshot, errors) = Snapshot::new(Arc::new(providers), deployments);
         assert_eq!(errors, []);
         let (recorder, recordings) = Recorder::channel();
-        let gateway = Gateway::new(Arc::new(arc_swap::ArcSwap::from_pointee(snapshot)), Arc::new(OneKey), recorder)
-            .with_experiments(Arc::new(ByUser));
+        let snapshot = Arc::new(arc_swap::ArcSwap::from_pointee(snapshot));
+        let gateway = Gateway::new(snapshot.clone(), Arc::new(OneKey), recorder).with_experiments(Arc::new(ByUser));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
@@ -280,7 +282,15 @@ impl Fixture {
                 });
             }
         });
-        Self { address, recordings }
+        Self { address, snapshot, recordings }
+    }
+
+    /// Answers from these deployments from now on.
+    pub(crate) fn deploy(&self, deployments: Vec<LiveDeployment>) {
+        let before = self.snapshot.load_full();
+        let (next, errors) = before.next(before.providers().clone(), deployments);
+        assert_eq!(errors, []);
+        self.snapshot.store(Arc::new(next));
     }
 
     /// Opens a connection and posts a request.
