@@ -28,8 +28,10 @@ impl Services {
         let since = self.clock.now().checked_sub(WAIT).unwrap_or(jiff::Timestamp::MIN);
         for (project, subject, record) in self.store.feedback_to_join(since, BATCH).await? {
             let manager = FeedbackManager::new(self.clone(), project);
-            let context = Contexts::new(&manager).of_record(record).await?;
-            self.store.join_feedback(&manager.project, &subject, &context).await?;
+            let mut contexts = Contexts::new(&manager);
+            let context = contexts.of_record(record).await?;
+            let hides_users = contexts.hides_users(&context).await?;
+            self.store.join_feedback(&manager.project, &subject, &context, hides_users).await?;
         }
         let mut settled = 0;
         loop {
