@@ -6,7 +6,7 @@ use llmops_domain::id::FeedbackId;
 use llmops_domain::review::ReviewItem;
 use llmops_domain::run::Estimate;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::Problem;
 use crate::datasets::ImportedDataset;
@@ -167,7 +167,7 @@ pub enum ExportFormat {
 pub enum SubmitFeedback {
     /// Many pieces, each with the fields of one: those that are wrong are refused with their position, and the rest is taken.
     #[schema(value_type = Vec<Object>)]
-    Many(Vec<Map<String, Value>>),
+    Many(Vec<Value>),
     /// One piece. It is read by hand, so that everything that is wrong is told at once.
     #[schema(value_type = FeedbackBody)]
     One(Value),

@@ -127,14 +127,19 @@ impl FeedbackBody {
 
     /// Whether it finds the answer good; nothing where it does not say. The thumb decides, then the rating.
     pub fn sentiment(&self) -> Option<Sentiment> {
-        match (self.thumb, self.rating) {
-            (Some(Thumb::Up), _) => Some(Sentiment::Positive),
-            (Some(Thumb::Down), _) => Some(Sentiment::Negative),
-            (None, Some(rating)) if rating.share() <= LOW_RATING => Some(Sentiment::Negative),
-            (None, Some(rating)) if rating.share() >= HIGH_RATING => Some(Sentiment::Positive),
-            (None, Some(_)) => Some(Sentiment::Neutral),
-            (None, None) => self.correction.as_ref().map(|_| Sentiment::Negative),
-        }
+        sentiment(self.thumb, self.rating.map(|rating| rating.share()), self.correction.is_some())
+    }
+}
+
+/// Whether an answer with this thumb, this rating as a share of its scale, and perhaps a correction was found good.
+fn sentiment(thumb: Option<Thumb>, rating: Option<f64>, corrected: bool) -> Option<Sentiment> {
+    match (thumb, rating) {
+        (Some(Thumb::Up), _) => Some(Sentiment::Positive),
+        (Some(Thumb::Down), _) => Some(Sentiment::Negative),
+        (None, Some(share)) if share <= LOW_RATING => Some(Sentiment::Negative),
+        (None, Some(share)) if share >= HIGH_RATING => Some(Sentiment::Positive),
+        (None, Some(_)) => Some(Sentiment::Neutral),
+        (None, None) => corrected.then_some(Sentiment::Negative),
     }
 }
 
@@ -189,6 +194,21 @@ pub struct Feedback {
     /// The answer that it is about; absent while its record is not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<FeedbackContext>,
+}
+
+impl Feedback {
+    /// What names the answer: the record where it was found, however the feedback named it; else as
+    /// [`FeedbackBody::subject`] does.
+    pub fn subject(&self) -> String {
+        self.context.as_ref().map_or_else(|| self.body.subject(), |context| context.request_id.clone())
+    }
+
+    /// Puts the SHA-256 of the user's id in its place, as records of deployments that hash their users have it.
+    pub fn hash_user(&mut self) {
+        if let Some(user) = self.body.user.as_mut().filter(|user| ContentHash::parse(user).is_none()) {
+            *user = ContentHash::of_bytes(user.as_bytes()).to_string();
+        }
+    }
 }
 
 /// Which feedback is meant. Everything that is set must hold.

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-pub use asked::{Asked, NotAsked, answer_text, asked};
+pub use asked::{Asked, NotAsked, answer_in_words, answer_text, asked};
 
 use crate::chat::Message;
 use crate::dataset::Sample;
@@ -307,6 +307,23 @@ impl ReviewItem {
             self.item.detail = format!("{}; {}", self.item.detail, new.detail);
         }
         self
+    }
+
+    /// The item without what users said of the answer, which was erased. What a person decided stays.
+    #[must_use]
+    pub fn without_words(mut self) -> Self {
+        self.item.suggestion = None;
+        "what was said of it was erased".clone_into(&mut self.item.detail);
+        self
+    }
+
+    /// Whether somebody decided just what this asks for.
+    pub fn is_decided_so(&self, request: &Decide) -> bool {
+        let open = Self { status: ReviewStatus::Open, ..self.clone() };
+        self.decision.as_ref().is_some_and(|decision| {
+            let wanted = open.decide(request).ok().and_then(|(_, answer)| answer);
+            decision.action == request.action && decision.label == request.label && decision.answer == wanted
+        })
     }
 
     /// What a decision makes of the item: the status and, for `accept` and `correct`, the good answer.

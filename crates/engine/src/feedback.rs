@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use llmops_api::Problem;
 use llmops_api::feedback::{FeedbackSummary, FeedbackSummaryRow, ReceivedFeedback, SummaryBy, SummaryQuery};
 use llmops_domain::feedback::{self, Feedback, FeedbackContext, FeedbackFilter, FeedbackTally};
+use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{FeedbackId, ProjectId};
 use llmops_domain::record::RequestRecord;
 use llmops_domain::redact::redact;
@@ -35,6 +36,8 @@ const MAX_PROBLEMS: usize = 100;
 pub const MAX_BULK: usize = 1_000;
 /// How far ahead of this clock feedback may be, for clocks that differ.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);
+/// Feedback is not older than this, 2000-01-01T00:00:00Z: it is a time that nobody set.
+const EARLIEST: i64 = 946_684_800;
 /// Days of a summary that names no beginning.
 const DEFAULT_DAYS: i64 = 30;
 /// Level of intervals.
@@ -90,6 +93,11 @@ impl FeedbackManager {
             match self.read(value) {
                 Ok(mut feedback) => {
                     feedback.context = contexts.of_feedback(&feedback).await?;
+                    if let Some(context) = &feedback.context
+                        && contexts.hides_users(context).await?
+                    {
+                        feedback.hash_user();
+                    }
                     good.push(feedback);
                     lines.push(line);
                 }
@@ -129,6 +137,10 @@ impl FeedbackManager {
         let at = body.at.take().unwrap_or(now);
         if at > now.checked_add(AHEAD).unwrap_or(Timestamp::MAX) {
             return Err(vec![("at".to_owned(), "it lies more than a day ahead".to_owned())]);
+        }
+        if at.as_second() < EARLIEST {
+            let message = "it lies before 2000: expected when it was said, or no such field";
+            return Err(vec![("at".to_owned(), message.to_owned())]);
         }
         for text in [&mut body.comment, &mut body.correction].into_iter().flatten() {
             *text = redact(text).into_owned();
@@ -235,11 +247,13 @@ pub(crate) fn row(name: String, tally: &FeedbackTally) -> Result<FeedbackSummary
 pub(crate) struct Contexts<'a> {
     manager: &'a FeedbackManager,
     prompts: BTreeMap<String, Option<String>>,
+    /// Whether deployments hash their users, by name and environment.
+    hashing: BTreeMap<(String, String), bool>,
 }
 
 impl<'a> Contexts<'a> {
     pub(crate) fn new(manager: &'a FeedbackManager) -> Self {
-        Self { manager, prompts: BTreeMap::new() }
+        Self { manager, prompts: BTreeMap::new(), hashing: BTreeMap::new() }
     }
 
     /// The answer that feedback is about, where its record is there.
@@ -251,7 +265,7 @@ impl<'a> Contexts<'a> {
                 Err(StoreError::NotFound { .. }) => None,
                 Err(error) => return Err(error.into()),
             },
-            (None, Some(trace)) => store.record_of_trace(project, &trace.to_ascii_lowercase()).await?,
+            (None, Some(trace)) => store.record_of_trace(project, trace).await?,
             (None, None) => None,
         };
         match record {
@@ -278,6 +292,22 @@ impl<'a> Contexts<'a> {
             session: record.session,
             tags: record.tags,
         })
+    }
+
+    /// Whether users are kept as hashes where the answer came from: by the record's own, or by the deployment's settings.
+    pub(crate) async fn hides_users(&mut self, context: &FeedbackContext) -> Result<bool, Error> {
+        if context.user.as_deref().is_some_and(|user| ContentHash::parse(user).is_some()) {
+            return Ok(true);
+        }
+        let (Some(name), Some(environment)) = (&context.deployment, &context.environment) else { return Ok(false) };
+        let place = (name.clone(), environment.clone());
+        if let Some(known) = self.hashing.get(&place) {
+            return Ok(*known);
+        }
+        let found = self.manager.services.store.find_deployment(&self.manager.project, name, environment).await?;
+        let hides = found.is_some_and(|deployment| deployment.settings.hash_users);
+        self.hashing.insert(place, hides);
+        Ok(hides)
     }
 
     async fn prompt(&mut self, manifest: &str) -> Result<Option<String>, Error> {

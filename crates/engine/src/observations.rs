@@ -48,12 +48,35 @@ impl ExperimentManager {
         experiment: &str,
         observation: Observation,
     ) -> Result<RecordedObservations, Error> {
+        self.record_one(experiment, observation, false).await
+    }
+
+    /// Records one value that somebody may think better of: with the same key, unit and metric again, the new value takes the
+    /// place of the one before.
+    ///
+    /// # Errors
+    /// As [`Self::record_metric`].
+    pub(crate) async fn record_last_word(
+        &self,
+        experiment: &str,
+        observation: Observation,
+    ) -> Result<RecordedObservations, Error> {
+        self.record_one(experiment, observation, true).await
+    }
+
+    async fn record_one(
+        &self,
+        experiment: &str,
+        observation: Observation,
+        replaces: bool,
+    ) -> Result<RecordedObservations, Error> {
         let target = self.target(experiment).await?;
         let new = target.check(&self.services, observation);
         let new = new.map_err(|problems| {
             let problems = problems.iter().map(|p| problem(None, p)).collect();
             Error::Invalid { message: "the observation cannot be recorded".to_owned(), problems, hint: None }
         })?;
+        let new = NewObservation { replaces, ..new };
         let unit = new.unit.clone();
         let recorded = self.services.store.record_observations(&target.observed, vec![new]).await?;
         if !recorded.unassigned.is_empty() {
@@ -207,6 +230,7 @@ impl Target {
             at,
             is_dated: observation.at.is_some(),
             key: observation.idempotency_key,
+            replaces: false,
         })
     }
 }

@@ -82,8 +82,12 @@ impl ReviewQueue {
     pub async fn decide(&self, id: &str, request: Decide) -> Result<Decided, Error> {
         let mut item = self.get(id).await?;
         if is_half_done(&item) {
-            // Whoever decided could not add the sample: that is all there is to do.
-            return self.add_sample(item).await;
+            // Whoever decided could not add the sample: that is done for them, and is an answer to the same decision alone.
+            let decided = self.add_sample(item).await?;
+            if decided.item.is_decided_so(&request) {
+                return Ok(decided);
+            }
+            item = decided.item;
         }
         let (status, answer) = item.decide(&request).map_err(|error| invalid(&error))?;
         let by = self.services.store.actor().name.clone();

@@ -1,9 +1,14 @@
 //! Feedback: rows, the opinion on each answer, and sums over opinions, kept up to date in one transaction.
 
+mod erase;
+mod join;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use llmops_domain::feedback::{Feedback, FeedbackContext, FeedbackFilter, FeedbackTally, Opinion, Sentiment, slices};
+use llmops_domain::feedback::{
+    Feedback, FeedbackBody, FeedbackContext, FeedbackFilter, FeedbackTally, Opinion, Sentiment, slices,
+};
 use llmops_domain::id::{FeedbackId, ProjectId};
 use llmops_domain::record::RequestRecord;
 
@@ -112,7 +117,7 @@ impl Store {
         feedback: &[Feedback],
     ) -> Result<Vec<StoredFeedback>, StoreError> {
         // Subjects in one order, because replicas lock them.
-        let mut order: Vec<(String, usize)> = feedback.iter().enumerate().map(|(i, f)| (f.body.subject(), i)).collect();
+        let mut order: Vec<(String, usize)> = feedback.iter().enumerate().map(|(i, f)| (f.subject(), i)).collect();
         order.sort();
         let mut stored = vec![None; feedback.len()];
         let mut sums = Sums::new();
@@ -176,6 +181,14 @@ impl Store {
         row.ok_or_else(|| StoreError::not_found("feedback", id))?.into_feedback()
     }
 
+    /// The opinion on an answer, by [`Feedback::subject`]; nothing where nobody said anything.
+    pub async fn opinion(&self, project: &ProjectId, subject: &str) -> Result<Option<Opinion>, StoreError> {
+        let sql = "SELECT opinion, context FROM feedback_subjects WHERE project_id = $1 AND subject = $2";
+        let mut conn = self.read().await?;
+        let row = fetch!(fetch_optional, conn, SubjectRow, sql, project.as_str(), subject)?;
+        Ok(row.map(SubjectRow::into_subject).transpose()?.map(|subject| subject.opinion))
+    }
+
     /// Sums by slice of one kind (`prompt`, `tag`; `all` for the whole), over the days from `days.0` to `days.1`
     /// inclusive (days since 1970, UTC), of one deployment or of all; with `by_day`, each day apart.
     pub async fn feedback_sums(
@@ -199,27 +212,6 @@ impl Store {
         Ok(rows.into_iter().map(SumRow::into_parts).collect())
     }
 
-    /// Answers that were said something of since `since`, before their record was there, and whose record is there now,
-    /// in all projects.
-    pub async fn feedback_to_join(
-        &self,
-        since: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<(ProjectId, String, RequestRecord)>, StoreError> {
-        let sql = "SELECT s.project_id, s.subject, r.document FROM feedback_subjects s JOIN request_records r \
-                   ON r.project_id = s.project_id AND r.id = s.request_id \
-                   WHERE s.context IS NULL AND s.first_at >= $1 AND s.request_id IS NOT NULL \
-                   UNION ALL SELECT s.project_id, s.subject, r.document FROM feedback_subjects s JOIN request_records r \
-                   ON r.project_id = s.project_id AND r.trace_id = s.trace_id \
-                   WHERE s.context IS NULL AND s.first_at >= $1 AND s.request_id IS NULL LIMIT $2";
-        let mut conn = self.read().await?;
-        let rows = fetch!(fetch_all, conn, (String, String, String), sql, micros(since), i64::from(limit))?;
-        let read = |(project, subject, document): (String, String, String)| {
-            Ok((ProjectId(project), subject, decode("a request record", &document)?))
-        };
-        rows.into_iter().map(read).collect()
-    }
-
     /// The newest record of a trace.
     pub async fn record_of_trace(&self, project: &ProjectId, trace: &str) -> Result<Option<RequestRecord>, StoreError> {
         let sql =
@@ -227,27 +219,6 @@ impl Store {
         let mut conn = self.read().await?;
         let row = fetch!(fetch_optional, conn, (String,), sql, project.as_str(), trace)?;
         row.map(|(document,)| decode("a request record", &document)).transpose()
-    }
-
-    /// Says what an answer was, once its record is there; the sums follow. An answer that has a context keeps it.
-    pub async fn join_feedback(
-        &self,
-        project: &ProjectId,
-        subject: &str,
-        context: &FeedbackContext,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        let name = Name { project, subject };
-        let Some(mut known) = lock(&mut tx, &name).await?.filter(|known| known.context.is_none()) else {
-            return Ok(());
-        };
-        let mut sums = Sums::new();
-        known.add_to(&mut sums, FeedbackTally::negated);
-        known.context = Some(context.clone());
-        known.add_to(&mut sums, |tally| tally);
-        put(&mut tx, &name, None, &known).await?;
-        apply(&mut tx, project, sums).await?;
-        tx.commit().await
     }
 
     /// Feedback with a context that experiments and the review queue have not heard of, in all projects.
@@ -271,33 +242,6 @@ impl Store {
             execute!(tx, sql, project.as_str(), id.as_str())?;
         }
         tx.commit().await
-    }
-
-    /// Deletes what a user said, what was said of the user's answers, and the review items about them. Sums forget them
-    /// too. Answers with the numbers of feedback and items.
-    pub async fn erase_feedback_of_user(&self, project: &ProjectId, user: &str) -> Result<(u64, u64), StoreError> {
-        let mut tx = self.write().await?;
-        let sql = "SELECT subject FROM feedback_subjects WHERE project_id = $1 AND user_id = $2 \
-                   UNION SELECT subject FROM feedback WHERE project_id = $1 AND user_id = $2 ORDER BY 1";
-        let subjects = fetch!(fetch_all, tx, (String,), sql, project.as_str(), user)?;
-        let (mut sums, mut erased, mut items) = (Sums::new(), 0, 0);
-        for (subject,) in &subjects {
-            let name = Name { project, subject };
-            if let Some(known) = lock(&mut tx, &name).await? {
-                known.add_to(&mut sums, FeedbackTally::negated);
-            }
-            let sql = "DELETE FROM feedback WHERE project_id = $1 AND subject = $2";
-            erased += execute!(tx, sql, project.as_str(), subject)?;
-            let sql = "DELETE FROM feedback_subjects WHERE project_id = $1 AND subject = $2";
-            execute!(tx, sql, project.as_str(), subject)?;
-            let sql = "DELETE FROM review_items WHERE project_id = $1 AND request_id = $2";
-            items += execute!(tx, sql, project.as_str(), subject)?;
-        }
-        items +=
-            execute!(tx, "DELETE FROM review_items WHERE project_id = $1 AND user_id = $2", project.as_str(), user)?;
-        apply(&mut tx, project, sums).await?;
-        tx.commit().await?;
-        Ok((erased, items))
     }
 }
 
@@ -367,8 +311,17 @@ async fn insert(tx: &mut Tx, name: &Name<'_>, feedback: &Feedback) -> Result<Sto
 
 /// Moves the opinion on an answer on, and notes what that changes in the sums.
 async fn count_one(tx: &mut Tx, name: &Name<'_>, one: &Feedback, sums: &mut Sums) -> Result<(), StoreError> {
-    // The row is made before it is read, so that two who are first wait for each other.
-    let empty = Subject::default();
+    begin(tx, name, &one.body, one.at).await?;
+    let known = lock(tx, name).await?.unwrap_or_default();
+    known.add_to(sums, FeedbackTally::negated);
+    let context = known.context.or_else(|| one.context.clone());
+    let next = Subject { opinion: known.opinion.with(one), context };
+    next.add_to(sums, |tally| tally);
+    put(tx, name, &next).await
+}
+
+/// Makes the row of an answer before it is read, so that two who are first wait for each other.
+async fn begin(tx: &mut Tx, name: &Name<'_>, body: &FeedbackBody, at: Timestamp) -> Result<(), StoreError> {
     let sql = "INSERT INTO feedback_subjects (project_id, subject, request_id, trace_id, first_at, opinion) \
                VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
     execute!(
@@ -376,17 +329,12 @@ async fn count_one(tx: &mut Tx, name: &Name<'_>, one: &Feedback, sums: &mut Sums
         sql,
         name.project.as_str(),
         name.subject,
-        one.body.request_id.as_deref(),
-        one.body.trace_id.as_deref(),
-        micros(one.at),
-        encode("an opinion", &empty.opinion)?
+        body.request_id.as_deref(),
+        body.trace_id.as_deref(),
+        micros(at),
+        encode("an opinion", &Opinion::default())?
     )?;
-    let known = lock(tx, name).await?.unwrap_or_default();
-    known.add_to(sums, FeedbackTally::negated);
-    let context = known.context.or_else(|| one.context.clone());
-    let next = Subject { opinion: known.opinion.with(one), context };
-    next.add_to(sums, |tally| tally);
-    put(tx, name, one.body.user.as_deref(), &next).await
+    Ok(())
 }
 
 /// Reads the opinion on an answer and keeps others from changing it.
@@ -399,7 +347,7 @@ async fn lock(tx: &mut Tx, name: &Name<'_>) -> Result<Option<Subject>, StoreErro
     row.map(SubjectRow::into_subject).transpose()
 }
 
-async fn put(tx: &mut Tx, name: &Name<'_>, user: Option<&str>, subject: &Subject) -> Result<(), StoreError> {
+async fn put(tx: &mut Tx, name: &Name<'_>, subject: &Subject) -> Result<(), StoreError> {
     let context = subject.context.as_ref();
     let sql = "UPDATE feedback_subjects SET opinion = $3, context = $4, first_at = $5, deployment = $6, \
                user_id = COALESCE($7, user_id), request_id = COALESCE(request_id, $8) \
@@ -413,7 +361,7 @@ async fn put(tx: &mut Tx, name: &Name<'_>, user: Option<&str>, subject: &Subject
         context.map(|context| encode("what feedback is about", context)).transpose()?,
         subject.opinion.first_at.map_or(0, micros),
         context.and_then(|context| context.deployment.as_deref()),
-        context.and_then(|context| context.user.as_deref()).or(user),
+        context.and_then(|context| context.user.as_deref()),
         context.map(|context| context.request_id.as_str())
     )?;
     Ok(())

@@ -98,6 +98,8 @@ pub struct NewObservation {
     pub is_dated: bool,
     /// The same key, unit and metric again is the same observation.
     pub key: Option<String>,
+    /// Whether its value takes the place of the one that the same observation had before. When it was observed stays.
+    pub replaces: bool,
 }
 
 /// What became of observations.

@@ -61,7 +61,8 @@ pub fn read(value: &Value) -> Result<FeedbackBody, Vec<FeedbackProblem>> {
     }
     let body = FeedbackBody {
         request_id: reader.name(map, "request_id"),
-        trace_id: reader.name(map, "trace_id"),
+        // As records have it: hex digits are the same in either case.
+        trace_id: reader.name(map, "trace_id").map(|trace| trace.to_ascii_lowercase()),
         thumb: reader.thumb(map),
         rating: reader.rating(map),
         label: reader.text(map, "label", MAX_LABEL),
@@ -258,6 +259,8 @@ mod tests {
         let body = read(&serde_json::from_str(text).unwrap()).unwrap();
         assert_eq!(body.rating.unwrap().share(), 0.8);
         assert_eq!(body, serde_json::from_str(text).unwrap());
+        let upper = read(&serde_json::json!({"trace_id": "4BF92F35", "thumb": "up"})).unwrap();
+        assert_eq!(upper.subject(), "trace:4bf92f35");
         check(r#"{"trace_id": "4bf92f35", "rating": {"value": 0, "scale": 10}, "comment": null}"#, &[]);
         check(r#"{"request_id": "r", "signals": {"copied": true}, "at": "2026-11-26T10:00:00Z"}"#, &[]);
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Feedback, FeedbackContext, Thumb};
+use super::{Feedback, FeedbackContext, Sentiment, Thumb};
 
 /// Most tags of a request that make slices of their own.
 const MAX_TAGS: usize = 8;
@@ -42,6 +42,23 @@ impl Opinion {
         self
     }
 
+    /// The opinion on an answer that went by two names.
+    #[must_use]
+    pub fn merged(self, other: &Self) -> Self {
+        Self {
+            first_at: [self.first_at, other.first_at].into_iter().flatten().min(),
+            thumb: last(self.thumb, other.thumb),
+            rating: last(self.rating, other.rating),
+            corrected: self.corrected || other.corrected,
+            commented: self.commented || other.commented,
+        }
+    }
+
+    /// Whether the answer was found good, by the last words on it; nothing where nobody says.
+    pub fn sentiment(&self) -> Option<Sentiment> {
+        super::sentiment(self.thumb.map(|(_, thumb)| thumb), self.rating.map(|(_, share)| share), self.corrected)
+    }
+
     /// What it adds to the sums.
     pub fn tally(&self) -> FeedbackTally {
         let rating = self.rating.map(|(_, share)| share);
@@ -55,6 +72,14 @@ impl Opinion {
             corrections: i64::from(self.corrected),
             comments: i64::from(self.commented),
         }
+    }
+}
+
+/// Of two words where there are two, the one said later.
+fn last<T>(one: Option<(Timestamp, T)>, other: Option<(Timestamp, T)>) -> Option<(Timestamp, T)> {
+    match other {
+        Some(other) => Some(later(one, other)),
+        None => one,
     }
 }
 
@@ -168,6 +193,20 @@ mod tests {
         let tally = opinions[0].tally();
         assert_eq!((tally.requests, tally.thumbs, tally.ups, tally.rated), (1, 1, 1, 1));
         assert_eq!(tally.rating_sum, 0.8);
+    }
+
+    #[test]
+    fn an_answer_with_two_names_has_one_opinion() {
+        let words = [said(2, Some(Thumb::Down), None), said(3, None, Some(4.0)), said(1, Some(Thumb::Up), Some(1.0))];
+        let whole = words.iter().fold(Opinion::default(), Opinion::with);
+        for split in 0..=words.len() {
+            let (one, other) = words.split_at(split);
+            let [one, other] = [one, other].map(|part| part.iter().fold(Opinion::default(), Opinion::with));
+            assert_eq!(one.clone().merged(&other), whole);
+            assert_eq!(other.merged(&one), whole);
+        }
+        assert_eq!(whole.sentiment(), Some(Sentiment::Negative));
+        assert_eq!(Opinion::default().sentiment(), None);
     }
 
     #[test]

@@ -48,7 +48,9 @@ pub fn asked(record: &RequestRecord) -> Result<Asked, NotAsked> {
     let variables = body.pointer("/llmops/variables").and_then(Value::as_object);
     let variables = variables.map(|map| map.iter().map(|(k, v)| (k.clone(), v.clone())).collect()).unwrap_or_default();
     let mut asked = Asked { input: String::new(), messages, variables };
-    let ends_with_words = |m: &Message| m.role == Role::User && !m.as_text().trim().is_empty();
+    // A question with an image is more than its text: it stays a message.
+    let is_words = |m: &Message| m.content.as_array().is_none_or(|parts| parts.iter().all(is_text));
+    let ends_with_words = |m: &Message| m.role == Role::User && is_words(m) && !m.as_text().trim().is_empty();
     if asked.messages.last().is_some_and(ends_with_words)
         && let Some(last) = asked.messages.pop()
     {
@@ -63,6 +65,18 @@ pub fn answer_text(record: &RequestRecord) -> Option<&str> {
     // A deployment that keeps hashes keeps them of both bodies.
     let is_hash = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
     (!is_hash).then_some(text)
+}
+
+/// The answer as it was said to a person: none where the record keeps none, or the model called tools, for whose calls the
+/// record has no more than a text to read.
+pub fn answer_in_words(record: &RequestRecord) -> Option<&str> {
+    let calls = ["tool_calls", "function_call", "tool_use"];
+    let is_call = record.finish_reason.as_deref().is_some_and(|reason| calls.contains(&reason));
+    answer_text(record).filter(|_| !is_call)
+}
+
+fn is_text(part: &Value) -> bool {
+    part.get("type").is_none_or(|kind| kind == "text")
 }
 
 /// A message with the fields that we know; what is none is left out.
@@ -124,6 +138,9 @@ mod tests {
             &format!(r#"{{"system": [{{"type": "text", "text": "S"}}], "messages": [{hi}]}}"#),
             Ok(("Hi", &["system: S"])),
         );
+        let image = r#"{"role": "user", "content": [{"type": "text", "text": "What is it?"},
+            {"type": "image_url", "image_url": {"url": "https://example.org/cat.png"}}]}"#;
+        check(Door::Chat, &format!(r#"{{"messages": [{image}]}}"#), Ok(("", &["user: What is it?"])));
     }
 
     #[test]

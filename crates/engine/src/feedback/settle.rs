@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use llmops_domain::experiment::observation::Observation;
-use llmops_domain::feedback::{Feedback, FeedbackContext, Sentiment, Thumb};
+use llmops_domain::feedback::{Feedback, FeedbackContext, Opinion, Sentiment, Thumb};
 use llmops_domain::record::RequestRecord;
 use llmops_domain::review::{NewReviewItem, ReviewReason, answer_text, asked};
 use llmops_storage::StoreError;
@@ -28,8 +28,10 @@ impl Services {
         let since = self.clock.now().checked_sub(WAIT).unwrap_or(jiff::Timestamp::MIN);
         for (project, subject, record) in self.store.feedback_to_join(since, BATCH).await? {
             let manager = FeedbackManager::new(self.clone(), project);
-            let context = Contexts::new(&manager).of_record(record).await?;
-            self.store.join_feedback(&manager.project, &subject, &context).await?;
+            let mut contexts = Contexts::new(&manager);
+            let context = contexts.of_record(record).await?;
+            let hides_users = contexts.hides_users(&context).await?;
+            self.store.join_feedback(&manager.project, &subject, &context, hides_users).await?;
         }
         let mut settled = 0;
         loop {
@@ -72,16 +74,18 @@ impl FeedbackManager {
             };
             experiment.spec.metrics.iter().any(names)
         };
-        for (metric, value) in values(feedback).into_iter().filter(|(metric, _)| measured(metric)) {
+        // What is thought of the answer by now, whichever word is settled first.
+        let opinion = self.services.store.opinion(&self.project, &feedback.subject()).await?.unwrap_or_default();
+        for (metric, value) in values(&opinion, feedback).into_iter().filter(|(metric, _)| measured(metric)) {
             let observation = Observation {
                 unit: context.user.clone().or_else(|| context.session.clone()).or(Some(context.request_id.clone())),
                 variant: Some(variant.to_owned()),
                 metric,
                 value,
                 at: Some(feedback.at),
-                idempotency_key: Some(feedback.id.to_string()),
+                idempotency_key: Some(format!("feedback/{}", context.request_id)),
             };
-            match experiments.record_metric(name, observation).await {
+            match experiments.record_last_word(name, observation).await {
                 Ok(_) => {}
                 Err(error @ Error::Store(StoreError::Unavailable(_))) => return Err(error),
                 Err(error) => tracing::debug!(experiment = name, %error, "feedback is no observation"),
@@ -150,23 +154,21 @@ fn detail(feedback: &Feedback) -> String {
     parts.join(", ")
 }
 
-/// What feedback says in numbers, by the names of metrics: `feedback_thumb` (1 up, 0 down), `feedback_rating` (a share of the
-/// scale), `feedback_correction` (1), and `feedback_NAME` for each signal that is a number or true or false.
-fn values(feedback: &Feedback) -> Vec<(String, f64)> {
-    let body = &feedback.body;
+/// What is thought of an answer in numbers, by the names of metrics: `feedback_thumb` (1 up, 0 down), `feedback_rating` (a share
+/// of the scale), `feedback_correction` (1 or 0), and `feedback_NAME` for each signal that is a number or true or false.
+fn values(opinion: &Opinion, feedback: &Feedback) -> Vec<(String, f64)> {
+    let number = |is_true: bool| if is_true { 1.0 } else { 0.0 };
     let mut values = Vec::new();
-    if let Some(thumb) = body.thumb {
-        values.push(("feedback_thumb".to_owned(), if thumb == Thumb::Up { 1.0 } else { 0.0 }));
+    if let Some((_, thumb)) = opinion.thumb {
+        values.push(("feedback_thumb".to_owned(), number(thumb == Thumb::Up)));
     }
-    if let Some(rating) = body.rating {
-        values.push(("feedback_rating".to_owned(), rating.share()));
+    if let Some((_, share)) = opinion.rating {
+        values.push(("feedback_rating".to_owned(), share));
     }
-    if body.correction.is_some() {
-        values.push(("feedback_correction".to_owned(), 1.0));
-    }
-    for (name, signal) in &body.signals {
+    values.push(("feedback_correction".to_owned(), number(opinion.corrected)));
+    for (name, signal) in &feedback.body.signals {
         let number = match signal {
-            Value::Bool(is_true) => Some(if *is_true { 1.0 } else { 0.0 }),
+            Value::Bool(is_true) => Some(number(*is_true)),
             other => other.as_f64(),
         };
         values.extend(number.map(|number| (format!("feedback_{name}"), number)));
@@ -191,7 +193,7 @@ mod tests {
         let feedback = Feedback { id: "fb_1".into(), at, sentiment: body.sentiment(), body, context: None };
         let expected = format!("a thumb down, rated 2 of 5, price, a correction, “{}…”", "x".repeat(200));
         assert_eq!(detail(&feedback), expected);
-        let values = values(&feedback);
+        let values = values(&Opinion::default().with(&feedback), &feedback);
         let named: Vec<(&str, f64)> = values.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         assert_eq!(
             named,

@@ -14,7 +14,6 @@ use llmops_api::feedback::{
 };
 use llmops_api::page::PageQuery;
 use llmops_domain::feedback::{Feedback, FeedbackFilter, FeedbackReport};
-use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -46,10 +45,7 @@ async fn submit(
     JsonOrList(body): JsonOrList<SubmitFeedback>,
 ) -> Result<(StatusCode, Answer<ReceivedFeedback>), ApiError> {
     let received = match body {
-        SubmitFeedback::Many(list) => {
-            let list: Vec<_> = list.into_iter().map(Value::Object).collect();
-            ops.feedback().submit_all(&list).await?
-        }
+        SubmitFeedback::Many(list) => ops.feedback().submit_all(&list).await?,
         SubmitFeedback::One(one) => ops.feedback().submit(&one).await?,
     };
     Ok((if received.accepted > 0 { StatusCode::CREATED } else { StatusCode::OK }, Answer(received)))

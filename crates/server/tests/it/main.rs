@@ -5,6 +5,7 @@ mod access;
 mod alerts;
 mod audit;
 mod document;
+mod feedback;
 mod idempotency;
 mod metrics;
 mod outage;

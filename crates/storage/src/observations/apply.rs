@@ -1,6 +1,7 @@
 //! Applies a batch of observations: rows, units and sums, in the writer's transaction.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -10,7 +11,7 @@ use super::units::Units;
 use super::{NewObservation, ObservedExperiment, Recorded};
 use crate::StoreError;
 use crate::bulk::{Insert, insert_rows, pieces};
-use crate::db::{Raw, Tx, big, fetch};
+use crate::db::{Raw, Tx, big, execute, fetch};
 
 const INSERT_ROWS: Insert = Insert {
     head: "INSERT INTO observations (unit_key, digest, project_id, metric, value, at) VALUES",
@@ -45,33 +46,54 @@ pub(crate) async fn apply(tx: &mut Tx, batches: &[&Batch]) -> Result<Vec<Recorde
     let (mut units, places) = Units::load(tx, experiment, &all).await?;
     let mut recorded = vec![Recorded::default(); batches.len()];
     let mut rows: Vec<(ObservationRow<'_>, usize, usize)> = Vec::with_capacity(all.len());
-    let mut seen: HashSet<(i64, i64)> = HashSet::with_capacity(all.len());
+    let mut seen: HashMap<(i64, i64), usize> = HashMap::with_capacity(all.len());
     for (position, (&(batch, i, observation), place)) in all.iter().zip(&places).enumerate() {
         let Some(place) = *place else {
             recorded[batch].unassigned.push(i);
             continue;
         };
         let row = row(units.rows[place].key, observation);
-        if seen.insert((row.unit_key, row.digest)) {
-            rows.push((row, position, place));
-        } else {
-            recorded[batch].duplicates += 1;
+        match seen.entry((row.unit_key, row.digest)) {
+            Entry::Vacant(first) => {
+                first.insert(rows.len());
+                rows.push((row, position, place));
+            }
+            Entry::Occupied(first) => {
+                let known = &mut rows[*first.get()];
+                let other = if observation.replaces { all[known.1].0 } else { batch };
+                recorded[other].duplicates += 1;
+                if observation.replaces {
+                    *known = (row, position, place);
+                }
+            }
         }
     }
     rows.sort_by_key(|(row, ..)| (row.unit_key, row.digest));
     let known = known_rows(tx, &units, &all, &rows).await?;
     let names: HashMap<&str, usize> = experiment.names().into_iter().enumerate().map(|(i, name)| (name, i)).collect();
+    let mut replaced = Vec::new();
     rows.retain(|(row, position, place)| {
         let (batch, _, observation) = all[*position];
-        let is_new = !known.contains(&(row.unit_key, row.digest));
-        if is_new {
-            recorded[batch].accepted += 1;
-            units.rows[*place].observe(&names, observation);
-        } else {
-            recorded[batch].duplicates += 1;
+        let before = known.get(&(row.unit_key, row.digest));
+        match before {
+            None => {
+                recorded[batch].accepted += 1;
+                units.rows[*place].observe(&names, observation);
+            }
+            Some(before) => {
+                recorded[batch].duplicates += 1;
+                if observation.replaces && *before != row.value {
+                    units.rows[*place].replace(&names, observation, *before);
+                    replaced.push((row.unit_key, row.digest, row.value));
+                }
+            }
         }
-        is_new
+        before.is_none()
     });
+    for (unit, digest, value) in replaced {
+        let sql = "UPDATE observations SET value = $3 WHERE unit_key = $1 AND digest = $2";
+        execute!(tx, sql, unit, digest, value)?;
+    }
     units.store(tx, experiment).await?;
     insert(tx, experiment, &rows.iter().map(|(row, ..)| row).collect::<Vec<_>>()).await?;
     let deltas = units.deltas(experiment);
@@ -110,38 +132,39 @@ fn row(unit_key: i64, observation: &NewObservation) -> ObservationRow<'_> {
     ObservationRow { unit_key, digest, metric, value: *value, at: *at }
 }
 
-/// Rows that are there already. Asked for are those alone that may be: of known units, with a key or a time.
+/// Rows that are there already, with their values. Asked for are those alone that may be: of known units, with a key or a time.
 async fn known_rows(
     tx: &mut Tx,
     units: &Units,
     all: &[(usize, usize, &NewObservation)],
     rows: &[(ObservationRow<'_>, usize, usize)],
-) -> Result<HashSet<(i64, i64)>, StoreError> {
+) -> Result<HashMap<(i64, i64), f64>, StoreError> {
     let may_be = |(_, position, place): &&(ObservationRow<'_>, usize, usize)| {
         let observation = all[*position].2;
         !units.rows[*place].is_new && (observation.key.is_some() || observation.is_dated)
     };
     let asked: Vec<(i64, i64)> = rows.iter().filter(may_be).map(|(row, ..)| (row.unit_key, row.digest)).collect();
-    let mut known = HashSet::new();
+    let mut known = HashMap::new();
     for piece in pieces(&asked) {
         let sql = values_query(
-            "SELECT o.unit_key, o.digest FROM (VALUES",
+            "SELECT o.unit_key, o.digest, o.value FROM (VALUES",
             (piece.len(), 2, matches!(tx, Tx::Postgres(_))),
             ") AS v JOIN observations AS o ON o.unit_key = v.column1 AND o.digest = v.column2",
         );
         macro_rules! run {
             ($conn:expr) => {{
-                let mut query = sqlx::query_as::<_, (i64, i64)>(sqlx::AssertSqlSafe(sql));
+                let mut query = sqlx::query_as::<_, (i64, i64, f64)>(sqlx::AssertSqlSafe(sql));
                 for (unit, digest) in piece {
                     query = query.bind(unit).bind(digest);
                 }
                 query.fetch_all($conn).await?
             }};
         }
-        known.extend(match tx.raw() {
+        let found = match tx.raw() {
             Raw::Sqlite(conn) => run!(conn),
             Raw::Postgres(conn) => run!(conn),
-        });
+        };
+        known.extend(found.into_iter().map(|(unit, digest, value)| ((unit, digest), value)));
     }
     Ok(known)
 }

@@ -83,6 +83,14 @@ impl UnitState {
         }
     }
 
+    /// Puts the value of an observation in the place of the one that it had before.
+    pub(super) fn replace(&mut self, hash: u64, before: f64, value: f64) {
+        if let Some((_, cluster)) = self.clusters.iter_mut().find(|(known, _)| *known == hash) {
+            cluster.sum.add(-before);
+            cluster.sum.add(value);
+        }
+    }
+
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(8 + CLUSTER * self.clusters.len());
         bytes.extend(self.first.to_le_bytes());

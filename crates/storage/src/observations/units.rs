@@ -222,6 +222,14 @@ impl UnitRow {
         }
     }
 
+    /// Takes up a new value of an observation that is known.
+    pub(super) fn replace(&mut self, names: &HashMap<&str, usize>, observation: &NewObservation, before: f64) {
+        self.state.replace(name_hash(&observation.metric), before, observation.value);
+        if let Some(&name) = names.get(observation.metric.as_str()) {
+            self.values.push((name, observation.value));
+        }
+    }
+
     pub(super) fn is_named(&self) -> bool {
         !self.name.starts_with(NAMELESS)
     }

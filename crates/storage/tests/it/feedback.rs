@@ -1,6 +1,7 @@
 use llmops_domain::feedback::{Feedback, FeedbackContext, FeedbackFilter, Sentiment};
-use llmops_domain::id::{FeedbackId, ProjectId};
+use llmops_domain::id::{FeedbackId, ProjectId, ReviewId};
 use llmops_domain::record::RequestRecord;
+use llmops_domain::review::{NewReviewItem, ReviewItem, ReviewReason, ReviewStatus};
 use llmops_storage::{Store, StoredFeedback};
 use llmops_testing::on_backends;
 use serde_json::{Value, json};
@@ -95,11 +96,14 @@ async fn feedback_waits_for_its_record_and_is_settled_once() {
         let subjects: Vec<&str> = ready.iter().map(|(_, subject, _)| subject.as_str()).collect();
         assert_eq!(subjects, ["req_1", "trace:4bf92f3577b34da6a3ce929d0e0e4736"]);
         for (owner, subject, record) in &ready {
-            store.join_feedback(owner, subject, &context(&record.id)).await.unwrap();
-            store.join_feedback(owner, subject, &context("req_other")).await.unwrap();
+            store.join_feedback(owner, subject, &context(&record.id), false).await.unwrap();
+            store.join_feedback(owner, subject, &context("req_other"), false).await.unwrap();
         }
-        assert_eq!(sums(store, None, "prompt").await, ["prompt/bot@1.0.0 2 1/2 –"]);
-        assert_eq!(sums(store, Some("bot"), "all").await, ["all 2 1/2 –"]);
+        // The request and its trace are one answer, of which the last thumb counts.
+        assert_eq!(sums(store, None, "prompt").await, ["prompt/bot@1.0.0 1 0/1 –"]);
+        assert_eq!(sums(store, Some("bot"), "all").await, ["all 1 0/1 –"]);
+        assert_eq!(store.opinion(&project(), "req_1").await.unwrap().unwrap().sentiment(), Some(Sentiment::Negative));
+        assert_eq!(store.opinion(&project(), subjects[1]).await.unwrap(), None);
         assert_eq!(sums(store, Some("bat"), "all").await, [""; 0]);
 
         let waiting = store.unsettled_feedback(10).await.unwrap();
@@ -133,6 +137,89 @@ async fn what_is_erased_leaves_the_sums() {
         assert_eq!(store.erase_feedback_of_user(&project(), "ana").await.unwrap(), (2, 0));
         assert_eq!(sums(store, None, "all").await, ["all 1 1/1 –"]);
         assert_eq!(store.list_feedback(&project(), &FeedbackFilter::default(), 10).await.unwrap().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_a_traces_records_the_newest_is_meant() {
+    on_backends(async |store| {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let early = said("fb_1", 1, json!({"trace_id": trace.to_uppercase(), "thumb": "up", "user": "ben"}));
+        store.add_feedback(&project(), &[early]).await.unwrap();
+        let records = ["req_2", "req_3", "req_1"].map(|id| (project(), record(id, "ana")));
+        store.append_records(&records).await.unwrap();
+        let ready = store.feedback_to_join(at(-10), 10).await.unwrap();
+        let found: Vec<(&str, &str)> =
+            ready.iter().map(|(_, subject, record)| (subject.as_str(), record.id.as_str())).collect();
+        let subject = format!("trace:{trace}");
+        assert_eq!(found, [(subject.as_str(), "req_3")]);
+        assert_eq!(store.record_of_trace(&project(), trace).await.unwrap().unwrap().id, "req_3");
+
+        // Users are hashed where the record's is; what comes later by the trace is about the same answer.
+        store.join_feedback(&project(), &subject, &context("req_3"), true).await.unwrap();
+        let hashed = llmops_domain::hash::ContentHash::of_bytes(b"ben").to_string();
+        let kept = store.get_feedback(&project(), "fb_1").await.unwrap();
+        assert_eq!(kept.body.user.as_deref(), Some(hashed.as_str()));
+        let mut late = said("fb_2", 2, json!({"trace_id": trace, "thumb": "down"}));
+        late.context = Some(context("req_3"));
+        store.add_feedback(&project(), &[late]).await.unwrap();
+        assert_eq!(sums(store, None, "all").await, ["all 1 0/1 –"]);
+        assert_eq!(store.erase_feedback_of_user(&project(), &hashed).await.unwrap(), (1, 0));
+        assert_eq!(sums(store, None, "all").await, ["all 1 0/1 –"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_is_erased_takes_nobody_elses_words_along() {
+    on_backends(async |store| {
+        let by = |id: &str, second: i64, user: &str, thumb: &str, request: &str| {
+            let body = json!({"request_id": request, "thumb": thumb, "user": user, "correction": format!("of {user}")});
+            let mut feedback = said(id, second, body);
+            feedback.context = Some(FeedbackContext { user: None, ..context(request) });
+            feedback
+        };
+        let all = [by("fb_1", 1, "ana", "up", "req_1"), by("fb_2", 2, "ben", "down", "req_1")];
+        let waiting = ["ana", "ben"].map(|user| {
+            let body = json!({"request_id": "req_2", "thumb": "up", "user": user});
+            said(&format!("fb_{user}"), 3, body)
+        });
+        store.add_feedback(&project(), &[all.as_slice(), &waiting].concat()).await.unwrap();
+        store.settle_feedback(&project(), &["fb_1".into(), "fb_2".into()]).await.unwrap();
+        let item = |reason, id: &str, request: &str, status| {
+            let item = NewReviewItem {
+                request_id: Some(request.to_owned()),
+                suggestion: Some("of ben".to_owned()),
+                ..NewReviewItem::new(reason, format!("request/{request}"), "“words of ben”")
+            };
+            ReviewItem { id: ReviewId(id.to_owned()), created_at: at(5), status, item, decision: None }
+        };
+        let open = item(ReviewReason::Correction, "rev_1", "req_1", ReviewStatus::Open);
+        store.add_review(&project(), &open).await.unwrap();
+        assert_eq!(sums(store, None, "all").await, ["all 2 1/2 –"]);
+
+        assert_eq!(store.erase_feedback_of_user(&project(), "ben").await.unwrap(), (2, 1));
+        assert_eq!(sums(store, None, "all").await, ["all 2 2/2 –"]);
+        let left = store.list_feedback(&project(), &FeedbackFilter::default(), 10).await.unwrap();
+        assert_eq!(left.iter().map(|f| f.id.as_str()).collect::<Vec<_>>(), ["fb_ana", "fb_1"]);
+        let again = store.unsettled_feedback(10).await.unwrap();
+        assert_eq!(
+            again.iter().map(|(_, f)| f.id.as_str()).collect::<Vec<_>>(),
+            ["fb_1"],
+            "the queue hears of it again"
+        );
+
+        // A decision stays, without the words.
+        store
+            .add_review(&project(), &item(ReviewReason::Correction, "rev_2", "req_1", ReviewStatus::Dismissed))
+            .await
+            .unwrap();
+        assert_eq!(store.erase_feedback_of_user(&project(), "ana").await.unwrap(), (2, 0));
+        let kept = store.get_review(&project(), "rev_2").await.unwrap();
+        assert_eq!((kept.status, kept.item.suggestion), (ReviewStatus::Dismissed, None));
+        assert!(!kept.item.detail.contains("words"), "{}", kept.item.detail);
+        assert_eq!(sums(store, None, "all").await, [""; 0]);
     })
     .await;
 }

@@ -37,6 +37,7 @@ fn observed(unit: &str, variant: usize, metric: &str, value: f64, second: i64) -
         at: at(second).as_microsecond(),
         is_dated: true,
         key: None,
+        replaces: false,
     }
 }
 
@@ -144,6 +145,32 @@ async fn the_same_observation_counts_once() {
         let bare = NewObservation { is_dated: false, ..dated };
         assert_eq!(count(vec![bare.clone(), bare]).await, (2, 0), "without key and time, nothing is the same");
         assert_eq!(metric(&sums(store, &key).await, "all", 0, "rating").observations, 5);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_value_takes_the_place_of_the_one_before() {
+    on_backends(async |store| {
+        let (experiment, key) = experiment(store, "replaced").await;
+        let said = |key: &str, value: f64, second: i64| NewObservation {
+            key: Some(key.to_owned()),
+            replaces: true,
+            ..observed("u", 0, "quality", value, second)
+        };
+        let check = async |rows: Vec<NewObservation>, expected: (u64, u64), mean: f64| {
+            let recorded = store.record_observations(&experiment, rows).await.unwrap();
+            assert_eq!((recorded.accepted, recorded.duplicates), expected);
+            let kept = metric(&sums(store, &key).await, "all", 0, "quality").sums;
+            assert_eq!((kept.units(), kept.moments().unwrap().mean()), (1, Some(mean)));
+            let everything = |_: &str| Some(String::new());
+            let (again, _) = store.recompute_sums(&experiment, &RowChoice::default(), everything).await.unwrap();
+            assert_eq!(metric(&again, "all", 0, "quality").sums, kept);
+        };
+        check(vec![said("a", 0.0, 1)], (1, 0), 0.0).await;
+        check(vec![said("a", 1.0, 2)], (0, 1), 1.0).await;
+        check(vec![said("a", 1.0, 2)], (0, 1), 1.0).await;
+        check(vec![said("b", 0.0, 3), said("b", 0.25, 4), said("a", 0.25, 5)], (1, 2), 0.25).await;
     })
     .await;
 }
