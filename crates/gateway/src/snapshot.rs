@@ -164,7 +164,7 @@ impl Snapshot {
                 .map(Arc::new)
                 .map_err(|message| SnapshotError { deployment: format!("{name}@{environment}"), message });
             errors.extend(route.as_ref().err().cloned());
-            for route in route.iter().flat_map(|route| with_others(route)) {
+            for route in route.iter().flat_map(with_others) {
                 if let Some(cache) = &route.cache {
                     let settings = route.deployment.settings.clone();
                     caches.insert(cache_of(&project, &route.deployment, &route.manifest_id), (settings, cache.clone()));
