@@ -4,23 +4,25 @@
 //! memory holds ids and signatures, never texts.
 
 mod hard_examples;
+mod walk;
 
 use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 use llmops_api::feedback::{ExportCounts, ExportFormat, ExportQuery, MAX_EXAMPLES};
 use llmops_domain::chat::{Message, Role};
-use llmops_domain::dataset::Sample;
-use llmops_domain::feedback::{Feedback, FeedbackFilter, Sentiment};
+use llmops_domain::deployment::SystemMerge;
+use llmops_domain::feedback::Feedback;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::near_duplicates::NearDuplicates;
 use llmops_domain::redact::{has_placeholder, redact};
 use llmops_domain::render::CompiledTarget;
-use llmops_domain::review::{Asked, ReviewFilter, ReviewItem, ReviewReason, ReviewStatus, answer_text, asked};
+use llmops_domain::review::Asked;
 use llmops_storage::StoreError;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use self::walk::Walk;
 use super::FeedbackManager;
 use crate::{Error, LlmOps};
 
@@ -37,6 +39,10 @@ struct Example {
     key: String,
     asked: Asked,
     manifest: Option<ContentHash>,
+    /// The deployment that was called, and its environment.
+    deployment: Option<(String, String)>,
+    /// What the model said, or called.
+    output: Option<String>,
     /// The good answer.
     good: Option<String>,
     /// The bad answer.
@@ -60,7 +66,8 @@ struct Sieve<'a> {
 
 impl Sieve<'_> {
     fn judge(&mut self, example: &Example) -> Kept {
-        if example.asked.input.is_empty() && example.asked.messages.is_empty() {
+        let is_foreign = self.query.format != ExportFormat::Jsonl && example.asked.messages.iter().any(is_foreign);
+        if example.asked.input.is_empty() && example.asked.messages.is_empty() || is_foreign {
             return Kept::No(|counts| &mut counts.without_text);
         }
         let complete = match self.query.format {
@@ -71,13 +78,14 @@ impl Sieve<'_> {
         if !complete {
             return Kept::No(|counts| &mut counts.without_answer);
         }
-        let text = all_text(example);
-        if redact(&text) != text.as_str() {
+        let written = everything(example);
+        if redact(&written) != written.as_str() {
             return Kept::No(|counts| &mut counts.secrets);
         }
-        if !self.query.redacted && has_placeholder(&text) {
+        if !self.query.redacted && has_placeholder(&written) {
             return Kept::No(|counts| &mut counts.redacted);
         }
+        let text = all_text(example);
         // The same question with two answers teaches twice in the formats with answers, and not in a list of words.
         if !self.seen.insert(&text) {
             return Kept::No(|counts| &mut counts.duplicates);
@@ -86,7 +94,25 @@ impl Sieve<'_> {
     }
 }
 
-/// Everything of an example that would be exported, as one text.
+/// Whether a message has a part that OpenAI's format has not, such as Anthropic's `tool_result`.
+fn is_foreign(message: &Message) -> bool {
+    const KNOWN: [&str; 5] = ["text", "image_url", "input_audio", "file", "refusal"];
+    let has = |part: &Value| part.get("type").and_then(Value::as_str).is_some_and(|kind| KNOWN.contains(&kind));
+    message.content.as_array().is_some_and(|parts| !parts.iter().all(has))
+}
+
+/// Everything of an example that callers and users wrote, and models answered, as JSON: what is personal may be anywhere, in
+/// the arguments of a call or in the name of a user. The deployment's own messages are its author's business.
+fn everything(example: &Example) -> String {
+    let Asked { input, messages, variables } = &example.asked;
+    json!({
+        "feedback": example.feedback, "input": input, "messages": messages, "variables": variables,
+        "output": example.output, "good": example.good, "bad": example.bad,
+    })
+    .to_string()
+}
+
+/// The words of an example as one text, for near-duplicates.
 fn all_text(example: &Example) -> String {
     let messages = example.asked.messages.iter().map(|message| message.as_text().into_owned());
     let said = example.feedback.as_ref().map(|feedback| {
@@ -154,7 +180,7 @@ impl FeedbackManager {
         mut kept: HashSet<String>,
         sender: &mpsc::Sender<Result<String, Error>>,
     ) -> Result<(), Error> {
-        let mut targets = Targets { manager: self, compiled: BTreeMap::new() };
+        let mut targets = Targets { manager: self, compiled: BTreeMap::new(), merges: BTreeMap::new() };
         let mut walk = Walk::new(self, query.clone());
         while !kept.is_empty() {
             let Some(example) = walk.next().await? else { break };
@@ -173,147 +199,14 @@ impl FeedbackManager {
     fn until(&self, query: &ExportQuery) -> Timestamp {
         query.end_time.unwrap_or_else(|| self.services.clock.now())
     }
-
-    /// The example of a piece of feedback; nothing where it makes none in this format, or its answer had its turn.
-    async fn example(
-        &self,
-        query: &ExportQuery,
-        feedback: Feedback,
-        requests: &mut HashSet<String>,
-    ) -> Result<Option<Example>, Error> {
-        let body = &feedback.body;
-        let good = feedback.sentiment == Some(Sentiment::Positive);
-        let wanted = match query.format {
-            ExportFormat::OpenaiFt => good || body.correction.is_some(),
-            ExportFormat::Preference => body.correction.is_some(),
-            ExportFormat::Jsonl => true,
-        };
-        if !wanted || (query.format != ExportFormat::Jsonl && !requests.insert(body.subject())) {
-            return Ok(None);
-        }
-        let record = match &feedback.context {
-            Some(context) => match self.services.store.get_record(&self.project, &context.request_id).await {
-                Ok(record) => Some(record),
-                Err(StoreError::NotFound { .. }) => None,
-                Err(error) => return Err(error.into()),
-            },
-            None => None,
-        };
-        let output = record.as_ref().and_then(|record| answer_text(record)).map(str::to_owned);
-        let question = record.as_ref().and_then(|record| asked(record).ok()).unwrap_or_default();
-        let (best, worst) = match &body.correction {
-            Some(correction) => (Some(correction.clone()), output),
-            None if good => (output, None),
-            None => (None, output),
-        };
-        Ok(Some(Example {
-            key: feedback.id.to_string(),
-            asked: question,
-            manifest: record.and_then(|record| record.manifest),
-            good: best,
-            bad: worst,
-            feedback: (query.format == ExportFormat::Jsonl).then(|| Box::new(feedback)),
-        }))
-    }
-}
-
-/// All examples: those of feedback, newest first, then those of the review queue.
-struct Walk<'a> {
-    manager: &'a FeedbackManager,
-    query: ExportQuery,
-    /// Where the feedback is that comes next; nothing behind its end.
-    feedback: Option<FeedbackFilter>,
-    reviews: Option<ReviewFilter>,
-    said: std::vec::IntoIter<Feedback>,
-    items: std::vec::IntoIter<ReviewItem>,
-    /// Answers that had their turn.
-    requests: HashSet<String>,
-}
-
-impl<'a> Walk<'a> {
-    fn new(manager: &'a FeedbackManager, query: ExportQuery) -> Self {
-        let feedback = FeedbackFilter {
-            deployment: query.deployment.clone(),
-            start_time: query.start_time,
-            end_time: query.end_time,
-            ..FeedbackFilter::default()
-        };
-        // The plain format is a list of what was said, and nobody says anything in the queue.
-        let has_reviews = query.format != ExportFormat::Jsonl;
-        let reviews = ReviewFilter { deployment: query.deployment.clone(), ..ReviewFilter::default() };
-        Self {
-            manager,
-            query,
-            feedback: Some(feedback),
-            reviews: has_reviews.then_some(reviews),
-            said: Vec::new().into_iter(),
-            items: Vec::new().into_iter(),
-            requests: HashSet::new(),
-        }
-    }
-
-    async fn next(&mut self) -> Result<Option<Example>, Error> {
-        loop {
-            if let Some(feedback) = self.said.next() {
-                let found = self.manager.example(&self.query, feedback, &mut self.requests).await?;
-                if found.is_some() {
-                    return Ok(found);
-                }
-            } else if let Some(filter) = &mut self.feedback {
-                let page = self.manager.list(filter, PAGE).await?;
-                filter.cursor = page.last().map(|last| last.id.to_string());
-                if page.is_empty() {
-                    self.feedback = None;
-                }
-                self.said = page.into_iter();
-            } else if let Some(item) = self.items.next() {
-                let found = if is_within(&self.query, item.created_at) { of_review(item) } else { None };
-                if found.is_some() {
-                    return Ok(found);
-                }
-            } else if let Some(filter) = &mut self.reviews {
-                let page = self.manager.services.store.list_reviews(&self.manager.project, filter, PAGE).await?;
-                filter.cursor = page.last().map(|last| last.id.to_string());
-                if page.is_empty() {
-                    self.reviews = None;
-                }
-                self.items = page.into_iter();
-            } else {
-                return Ok(None);
-            }
-        }
-    }
-}
-
-fn is_within(query: &ExportQuery, at: Timestamp) -> bool {
-    query.start_time.is_none_or(|start| at >= start) && query.end_time.is_none_or(|end| at < end)
-}
-
-/// The example of a decided item, or of a lost comparison, which a judge decided.
-fn of_review(item: ReviewItem) -> Option<Example> {
-    let lost = item.item.reason == ReviewReason::ShadowLoss && item.status != ReviewStatus::Dismissed;
-    let decided = item.decision.as_ref().and_then(|decision| decision.answer.clone());
-    let good = match (decided, lost) {
-        (Some(answer), _) => Some(answer),
-        (None, true) => item.item.suggestion.clone(),
-        (None, false) => return None,
-    };
-    let sample = item.decision.and_then(|decision| decision.sample);
-    let input = sample.map_or(item.item.input, |sample| sample.input);
-    Some(Example {
-        key: item.id.to_string(),
-        asked: Asked { input, messages: item.item.messages, variables: item.item.variables },
-        manifest: item.item.manifest,
-        bad: item.item.output.filter(|output| Some(output) != good.as_ref()),
-        good,
-        feedback: None,
-    })
 }
 
 /// The manifests of examples, compiled once.
 struct Targets<'a> {
     manager: &'a FeedbackManager,
     compiled: BTreeMap<ContentHash, Option<CompiledTarget>>,
+    /// What deployments do with a caller's system message.
+    merges: BTreeMap<(String, String), SystemMerge>,
 }
 
 impl Targets<'_> {
@@ -323,7 +216,7 @@ impl Targets<'_> {
         let value = match query.format {
             ExportFormat::Jsonl => json!({
                 "feedback": example.feedback, "input": example.asked.input, "messages": example.asked.messages,
-                "variables": example.asked.variables, "output": example.bad.or(example.good),
+                "variables": example.asked.variables, "output": example.output,
             }),
             ExportFormat::OpenaiFt => {
                 let mut messages = self.messages(&example).await?;
@@ -348,15 +241,35 @@ impl Targets<'_> {
             let target = self.compile(manifest).await?;
             self.compiled.insert(manifest.clone(), target);
         }
+        let merge = self.merge(example.deployment.as_ref()).await?;
         let Some(Some(target)) = self.compiled.get(manifest) else { return Ok(bare) };
-        let sample = Sample {
-            id: example.key.clone(),
-            input: input.clone(),
-            messages: messages.clone(),
-            variables: variables.clone(),
-            ..Sample::default()
-        };
-        Ok(target.request_for_sample(&sample, 0).map_or(bare, |request| request.messages))
+        let last_user = Some(input.as_str()).filter(|input| !input.is_empty());
+        let Ok((frame, taken)) = target.frame_for_call(variables.clone(), last_user) else { return Ok(bare) };
+        if taken {
+            bare.pop();
+        }
+        let is_system = |message: &Message| matches!(message.role, Role::System | Role::Developer);
+        let mut framed = frame.messages;
+        if merge == SystemMerge::Replace && framed.iter().any(is_system) {
+            bare.retain(|message| !is_system(message));
+        }
+        let at = frame.conversation_at.min(framed.len());
+        framed.splice(at..at, bare);
+        // A template around the user's words says nothing where a conversation ends with others: trainers take no such message.
+        framed.retain(|message| message.role != Role::User || message.content.as_str() != Some(""));
+        Ok(framed)
+    }
+
+    async fn merge(&mut self, deployment: Option<&(String, String)>) -> Result<SystemMerge, Error> {
+        let Some(place) = deployment else { return Ok(SystemMerge::default()) };
+        if let Some(known) = self.merges.get(place) {
+            return Ok(*known);
+        }
+        let FeedbackManager { services, project } = self.manager;
+        let found = services.store.find_deployment(project, &place.0, &place.1).await?;
+        let merge = found.map_or_else(SystemMerge::default, |deployment| deployment.settings.merge);
+        self.merges.insert(place.clone(), merge);
+        Ok(merge)
     }
 
     async fn compile(&self, hash: &ContentHash) -> Result<Option<CompiledTarget>, Error> {

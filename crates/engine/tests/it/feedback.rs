@@ -2,11 +2,13 @@
 
 use jiff::Timestamp;
 use llmops::domain::dataset::DatasetType;
+use llmops::domain::feedback::FeedbackFilter;
+use llmops::domain::hash::ContentHash;
 use llmops::domain::id::ProjectId;
 use llmops::domain::record::RequestRecord;
-use llmops::domain::review::{Decide, ReviewFilter, ReviewReason, ReviewStatus};
+use llmops::domain::review::{Decide, ReviewFilter, ReviewItem, ReviewReason, ReviewStatus};
 use llmops::{Error, LlmOps};
-use llmops_api::feedback::{SummaryBy, SummaryQuery};
+use llmops_api::feedback::{ExportCounts, SummaryBy, SummaryQuery};
 use llmops_api::observations::ResultsQuery;
 use llmops_storage::VersionSelector;
 use llmops_testing::on_backends;
@@ -98,13 +100,15 @@ async fn feedback_that_is_early_or_wrong() {
             json!({"request_id": "req_1", "thumb": "down", "idempotency_key": "a"}),
             json!({"request_id": "req_1", "thumb": "up", "at": "2999-01-01T00:00:00Z"}),
             json!({"request_id": "req_1", "thumb": "up", "idempotency_key": "a"}),
+            json!({"request_id": "req_1", "thumb": "up", "at": "0001-01-01T00:00:00Z"}),
+            json!(5),
         ];
         let received = ops.feedback().submit_all(&all).await.unwrap();
-        assert_eq!((received.accepted, received.duplicates, received.refused), (1, 1, 3));
+        assert_eq!((received.accepted, received.duplicates, received.refused), (1, 1, 5));
         assert_eq!(received.ids.len(), 2);
         let lines: Vec<_> =
             received.problems.iter().map(|p| (p.line.unwrap(), p.field.as_deref().unwrap_or_default())).collect();
-        assert_eq!(lines, [(2, "thumbs"), (2, ""), (4, "at"), (5, "idempotency_key")].map(|(l, f)| (l, f)));
+        assert_eq!(lines, [(2, "thumbs"), (2, ""), (4, "at"), (6, "at"), (7, ""), (5, "idempotency_key")]);
         let clash = ops.feedback().submit(&all[4]).await.unwrap_err();
         assert!(matches!(clash, Error::Conflict { .. }), "{clash}");
         assert!(ops.feedback().submit_all(&vec![Value::Null; 1_001]).await.is_err());
@@ -176,12 +180,161 @@ async fn hard_examples_ask_each_question_once() {
     .await;
 }
 
+/// The export of a format: its lines, and its counts.
+async fn exported(ops: &LlmOps, format: &str) -> (Vec<Value>, ExportCounts) {
+    let query = serde_json::from_value(json!({"format": format})).unwrap();
+    let (counts, mut lines) = ops.feedback().export(query).await.unwrap();
+    let mut found = Vec::new();
+    while let Some(line) = lines.recv().await {
+        found.push(serde_json::from_str(&line.unwrap()).unwrap());
+    }
+    assert_eq!(counts.examples, found.len() as u64);
+    (found, counts)
+}
+
+/// Feedback, in this order, on the answer `5.90` to a question, and then what the conversations for fine-tuning end with.
+async fn check_learnt(said: &[Value], decision: Option<Value>, expected: &[&str]) {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        put(&ops, &[record("req_1", json!({"trace_id": TRACE}))]).await;
+        for one in said {
+            let mut one = one.clone();
+            if one.get("trace_id").is_none() {
+                one["request_id"] = json!("req_1");
+            }
+            ops.feedback().submit(&one).await.unwrap();
+        }
+        if let Some(decision) = &decision {
+            ops.reviews().decide("latest", decide(decision.clone())).await.unwrap();
+        }
+        let (lines, _) = exported(&ops, "openai-ft").await;
+        let answers: Vec<&str> = lines.iter().map(|line| line["messages"][1]["content"].as_str().unwrap()).collect();
+        assert_eq!(answers, expected, "{said:?} {decision:?}");
+    })
+    .await;
+}
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+#[tokio::test]
+async fn the_last_word_on_an_answer_is_what_is_learnt() {
+    let (up, down) = (json!({"thumb": "up"}), json!({"thumb": "down"}));
+    check_learnt(&[down.clone(), up.clone()], None, &["5.90"]).await;
+    check_learnt(&[up.clone(), down.clone()], None, &[]).await;
+    check_learnt(&[up.clone(), json!({"trace_id": TRACE.to_uppercase(), "thumb": "down"})], None, &[]).await;
+    let wrong = json!({"thumb": "down", "correction": "WRONG"});
+    check_learnt(&[up, wrong.clone()], None, &["WRONG"]).await;
+    check_learnt(std::slice::from_ref(&wrong), Some(json!({"action": "dismiss"})), &[]).await;
+    check_learnt(std::slice::from_ref(&wrong), Some(json!({"action": "label", "label": "price"})), &[]).await;
+    check_learnt(std::slice::from_ref(&wrong), Some(json!({"action": "correct", "answer": "4.90"})), &["4.90"]).await;
+    check_learnt(&[wrong], Some(json!({"action": "accept"})), &["WRONG"]).await;
+    check_learnt(&[down], Some(json!({"action": "accept"})), &["5.90"]).await;
+}
+
+/// What becomes of a request that was found good, by the member of the counts that its example is counted in.
+async fn check_kept(messages: Value, more: Value, said: Value, expected: &str) {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let mut more = more.clone();
+        more["request_body"] = json!(json!({"model": "bot", "messages": messages}).to_string());
+        put(&ops, &[record("req_1", more)]).await;
+        let mut said = said.clone();
+        said["request_id"] = json!("req_1");
+        ops.feedback().submit(&said).await.unwrap();
+        for format in ["openai-ft", "jsonl"] {
+            let (_, counts) = exported(&ops, format).await;
+            let counts = serde_json::to_value(counts).unwrap();
+            let expected =
+                expected.split_once('|').map_or(expected, |(ft, all)| if format == "jsonl" { all } else { ft });
+            assert_eq!(counts[expected], 1, "{format}: {counts}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn secrets_are_found_wherever_they_are() {
+    let up = json!({"thumb": "up"});
+    let calls = |arguments: &str| {
+        json!([{"role": "user", "content": "Write to her"}, {"role": "assistant", "content": null, "tool_calls":
+            [{"id": "c1", "type": "function", "function": {"name": "mail", "arguments": arguments}}]},
+            {"role": "tool", "tool_call_id": "c1", "content": "sent"}])
+    };
+    check_kept(calls(r#"{"to": "her"}"#), json!({}), up.clone(), "examples").await;
+    check_kept(calls(r#"{"to": "ana@example.org"}"#), json!({}), up.clone(), "secrets").await;
+    check_kept(calls(r#"{"to": "[email]"}"#), json!({}), up.clone(), "redacted").await;
+    let hello = json!([{"role": "user", "content": "Hello"}]);
+    let mail = json!({"thumb": "up", "user": "ana@example.org"});
+    check_kept(hello.clone(), json!({}), mail, "examples|secrets").await;
+    let signal = json!({"thumb": "up", "signals": {"address": "ana@example.org"}});
+    check_kept(hello, json!({}), signal, "examples|secrets").await;
+}
+
+#[tokio::test]
+async fn what_is_no_conversation_of_texts_is_left_out() {
+    let up = json!({"thumb": "up"});
+    let hello = json!([{"role": "user", "content": "Hello"}]);
+    let call = json!({"response_body": "look({\"q\":1})", "finish_reason": "tool_calls"});
+    check_kept(hello.clone(), call.clone(), up.clone(), "without_answer|examples").await;
+    check_kept(hello, call, json!({"correction": "Good day"}), "examples").await;
+    let result = json!([{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "4"}]}]);
+    check_kept(result, json!({"door": "messages"}), up, "without_text|examples").await;
+}
+
+#[tokio::test]
+async fn a_reviewer_is_not_told_that_somebody_elses_decision_is_theirs() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        put(&ops, &[record("req_1", json!({}))]).await;
+        ops.feedback().submit(&json!({"request_id": "req_1", "thumb": "down"})).await.unwrap();
+        let item = ops.reviews().get("latest").await.unwrap();
+        // Somebody decided, and their process ended before the sample was in the dataset.
+        let request = decide(json!({"action": "correct", "answer": "4.90"}));
+        let sample = item.sample(&request, "4.90", "dana").unwrap();
+        let decision = json!({"action": "correct", "at": Timestamp::UNIX_EPOCH, "by": "dana", "answer": "4.90",
+            "dataset": "golden", "sample": sample});
+        let decision = Some(serde_json::from_value(decision).unwrap());
+        let half = ReviewItem { status: ReviewStatus::Corrected, decision, ..item };
+        ops.store().decide_review(&ProjectId::default_project(), &half).await.unwrap();
+        let id = half.id.to_string();
+        for other in [json!({"action": "dismiss"}), json!({"action": "correct", "answer": "9.99"})] {
+            let late = ops.reviews().decide(&id, decide(other)).await.unwrap_err();
+            assert!(matches!(&late, Error::Conflict { message, .. } if message.contains("dana decided")), "{late}");
+        }
+        assert_eq!(ops.datasets().version("golden", &VersionSelector::Latest).await.unwrap().version.sample_count, 1);
+        ops.store().complete_review(&ProjectId::default_project(), &half).await.unwrap();
+        let same = ops.reviews().decide(&id, request).await.unwrap();
+        assert_eq!((same.item.status, same.item.decision.unwrap().by.as_str()), (ReviewStatus::Corrected, "dana"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn users_are_hashed_where_the_record_has_hashes() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let hashed = |user: &str| ContentHash::of_bytes(user.as_bytes()).to_string();
+        let early = json!({"request_id": "req_1", "thumb": "up", "user": "ben", "idempotency_key": "a"});
+        ops.feedback().submit(&early).await.unwrap();
+        put(&ops, &[record("req_1", json!({"user": hashed("ana")}))]).await;
+        ops.tend_feedback().await.unwrap();
+        assert_eq!(ops.feedback().submit(&early).await.unwrap().duplicates, 1);
+        ops.feedback().submit(&json!({"request_id": "req_1", "thumb": "up", "user": "cleo"})).await.unwrap();
+        let all = ops.feedback().list(&FeedbackFilter::default(), 10).await.unwrap();
+        let users: Vec<String> = all.into_iter().filter_map(|feedback| feedback.body.user).collect();
+        assert_eq!(users, [hashed("cleo"), hashed("ben")]);
+        assert_eq!(ops.records().erase_user("cleo").await.unwrap().feedback, 1);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn experiments_hear_of_feedback_on_their_variants() {
     on_backends(async |store| {
         let ops = installation(store, &Scripted::new(right));
         let spec = json!({"name": "tone", "variants": [{"id": "control"}, {"id": "warm"}],
-            "metrics": [{"name": "feedback_thumb"}, {"name": "feedback_copied"}], "target_metric": "feedback_thumb"});
+            "metrics": [{"name": "feedback_thumb"}, {"name": "feedback_copied"}, {"name": "feedback_correction"}],
+            "target_metric": "feedback_thumb"});
         let experiment = ops.experiments().create(serde_json::from_value(spec).unwrap()).await.unwrap();
         ops.experiments().start(experiment.id.as_str()).await.unwrap();
         let variant = |name: &str| json!({"variant": format!("{}/{name}", experiment.id), "user": name});
@@ -198,6 +351,14 @@ async fn experiments_hear_of_feedback_on_their_variants() {
         assert_eq!(results.total_samples, 2);
         assert_eq!([mean("control", "feedback_thumb"), mean("warm", "feedback_thumb")], [0.0, 1.0]);
         assert_eq!(mean("warm", "feedback_copied"), 1.0);
+        assert_eq!([mean("control", "feedback_correction"), mean("warm", "feedback_correction")], [0.0, 0.0]);
+
+        // Somebody thinks better of it: the last word counts, and not half of it.
+        ops.feedback().submit(&json!({"request_id": "req_1", "thumb": "up", "correction": "4.90"})).await.unwrap();
+        let results = ops.experiments().get_results(experiment.id.as_str(), &ResultsQuery::default()).await.unwrap();
+        let mean = |variant: &str, metric: &str| results.variant_results[variant].metric_values[metric];
+        assert_eq!(results.total_samples, 2);
+        assert_eq!([mean("control", "feedback_thumb"), mean("control", "feedback_correction")], [1.0, 1.0]);
     })
     .await;
 }

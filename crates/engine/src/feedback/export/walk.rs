@@ -1,0 +1,228 @@
+//! The examples that feedback and the review queue hold, one after the other.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use llmops_api::feedback::{ExportFormat, ExportQuery};
+use llmops_domain::deployment::DEFAULT_ENVIRONMENT;
+use llmops_domain::feedback::{Feedback, FeedbackFilter, Sentiment};
+use llmops_domain::record::RequestRecord;
+use llmops_domain::review::{
+    Asked, ReviewAction, ReviewFilter, ReviewItem, ReviewReason, ReviewStatus, answer_in_words, answer_text, asked,
+};
+use llmops_storage::StoreError;
+
+use super::{Example, FeedbackManager, PAGE};
+use crate::Error;
+
+/// All examples, each kind newest first: decisions of the review queue, then feedback on answers that nobody decided on, then
+/// comparisons that a judge decided, of answers that nobody said anything against.
+pub(super) struct Walk<'a> {
+    manager: &'a FeedbackManager,
+    query: ExportQuery,
+    /// Where the decisions are that come next; nothing behind their end.
+    decided: Option<ReviewFilter>,
+    feedback: Option<FeedbackFilter>,
+    lost: Option<ReviewFilter>,
+    said: std::vec::IntoIter<Feedback>,
+    items: std::vec::IntoIter<ReviewItem>,
+    /// Answers that had their turn.
+    requests: HashSet<String>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(manager: &'a FeedbackManager, query: ExportQuery) -> Self {
+        let feedback = FeedbackFilter {
+            deployment: query.deployment.clone(),
+            start_time: query.start_time,
+            end_time: query.end_time,
+            ..FeedbackFilter::default()
+        };
+        // The plain format is a list of what was said, and nobody says anything in the queue.
+        let has_reviews = query.format != ExportFormat::Jsonl;
+        let decided = ReviewFilter { deployment: query.deployment.clone(), ..ReviewFilter::default() };
+        let lost = ReviewFilter {
+            status: Some(ReviewStatus::Open),
+            reason: Some(ReviewReason::ShadowLoss),
+            ..decided.clone()
+        };
+        Self {
+            manager,
+            query,
+            decided: has_reviews.then_some(decided),
+            feedback: Some(feedback),
+            lost: has_reviews.then_some(lost),
+            said: Vec::new().into_iter(),
+            items: Vec::new().into_iter(),
+            requests: HashSet::new(),
+        }
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<Example>, Error> {
+        loop {
+            let found = if let Some(item) = self.items.next() {
+                if self.decided.is_some() { self.of_decision(item).await? } else { self.of_loss(item).await? }
+            } else if let Some(filter) = &mut self.decided {
+                let page = self.manager.reviews(filter).await?;
+                if page.is_empty() {
+                    self.decided = None;
+                }
+                self.items = page.into_iter();
+                None
+            } else if let Some(feedback) = self.said.next() {
+                self.of_feedback(feedback).await?
+            } else if let Some(filter) = &mut self.feedback {
+                let page = self.manager.list(filter, PAGE).await?;
+                filter.cursor = page.last().map(|last| last.id.to_string());
+                if page.is_empty() {
+                    self.feedback = None;
+                }
+                self.said = page.into_iter();
+                None
+            } else if let Some(filter) = &mut self.lost {
+                let page = self.manager.reviews(filter).await?;
+                if page.is_empty() {
+                    self.lost = None;
+                }
+                self.items = page.into_iter();
+                None
+            } else {
+                return Ok(None);
+            };
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// The example of an item that somebody decided on. A decision is the last word on its answer, also where nothing is to be
+    /// learnt by it; only a comparison without a decision for an answer says nothing of the answer that users saw.
+    async fn of_decision(&mut self, item: ReviewItem) -> Result<Option<Example>, Error> {
+        let Some(decision) = item.decision.as_ref().filter(|_| item.status != ReviewStatus::Open) else {
+            return Ok(None);
+        };
+        let answer = decision.answer.clone();
+        if answer.is_some() || item.item.reason != ReviewReason::ShadowLoss {
+            self.requests.extend(item.item.request_id.clone());
+        }
+        let Some(answer) = answer.filter(|_| is_within(&self.query, item.created_at)) else { return Ok(None) };
+        // What the model answered may be a call, which is no text to learn.
+        let is_own = decision.action == ReviewAction::Accept && item.item.output.as_ref() == Some(&answer);
+        let words = if item.item.reason == ReviewReason::ShadowLoss {
+            item.item.output.clone()
+        } else {
+            self.manager.words(item.item.request_id.as_deref(), item.item.output.clone()).await?
+        };
+        let good = if is_own { words.clone() } else { Some(answer) };
+        Ok(Some(of_item(item, good, words)))
+    }
+
+    /// The example of a comparison that a judge decided. What people say of the answer that won counts more.
+    async fn of_loss(&mut self, item: ReviewItem) -> Result<Option<Example>, Error> {
+        if !is_within(&self.query, item.created_at) {
+            return Ok(None);
+        }
+        if let Some(request) = &item.item.request_id {
+            let opinion = self.manager.services.store.opinion(&self.manager.project, request).await?;
+            let is_bad = opinion.is_some_and(|opinion| opinion.sentiment() == Some(Sentiment::Negative));
+            if is_bad || self.requests.contains(request) {
+                return Ok(None);
+            }
+        }
+        let good = self.manager.words(item.item.request_id.as_deref(), item.item.suggestion.clone()).await?;
+        let bad = item.item.output.clone();
+        Ok(Some(of_item(item, good, bad)))
+    }
+
+    /// The example of a piece of feedback; nothing where it makes none in this format, or its answer had its turn.
+    async fn of_feedback(&mut self, feedback: Feedback) -> Result<Option<Example>, Error> {
+        let (manager, body) = (self.manager, &feedback.body);
+        let good = feedback.sentiment == Some(Sentiment::Positive);
+        let wanted = match self.query.format {
+            ExportFormat::OpenaiFt => good || body.correction.is_some(),
+            ExportFormat::Preference => body.correction.is_some(),
+            ExportFormat::Jsonl => true,
+        };
+        let subject = feedback.subject();
+        let is_plain = self.query.format == ExportFormat::Jsonl;
+        if !wanted || (!is_plain && self.requests.contains(&subject)) {
+            return Ok(None);
+        }
+        if !is_plain && body.correction.is_none() {
+            // Whoever praised an answer may have thought better of it.
+            let opinion = manager.services.store.opinion(&manager.project, &subject).await?;
+            if opinion.is_some_and(|opinion| opinion.sentiment() != Some(Sentiment::Positive)) {
+                return Ok(None);
+            }
+        }
+        if !is_plain {
+            self.requests.insert(subject);
+        }
+        let record = match &feedback.context {
+            Some(context) => manager.record(&context.request_id).await?,
+            None => None,
+        };
+        let words = record.as_ref().and_then(answer_in_words).map(str::to_owned);
+        let (best, worst) = match &body.correction {
+            Some(correction) => (Some(correction.clone()), words),
+            None if good => (words, None),
+            None => (None, words),
+        };
+        Ok(Some(Example {
+            key: feedback.id.to_string(),
+            asked: record.as_ref().and_then(|record| asked(record).ok()).unwrap_or_default(),
+            deployment: record.as_ref().and_then(|record| record.deployment.clone().zip(record.environment.clone())),
+            output: record.as_ref().and_then(answer_text).map(str::to_owned),
+            manifest: record.and_then(|record| record.manifest),
+            good: best,
+            bad: worst,
+            feedback: is_plain.then(|| Box::new(feedback)),
+        }))
+    }
+}
+
+impl FeedbackManager {
+    /// The next page of items.
+    async fn reviews(&self, filter: &mut ReviewFilter) -> Result<Vec<ReviewItem>, Error> {
+        let page = self.services.store.list_reviews(&self.project, filter, PAGE).await?;
+        filter.cursor = page.last().map(|last| last.id.to_string());
+        Ok(page)
+    }
+
+    /// The record of an answer; nothing where it is gone.
+    async fn record(&self, request: &str) -> Result<Option<RequestRecord>, Error> {
+        match self.services.store.get_record(&self.project, request).await {
+            Ok(record) => Ok(Some(record)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What a request was answered, where those are words and no calls as far as its record says.
+    async fn words(&self, request: Option<&str>, answer: Option<String>) -> Result<Option<String>, Error> {
+        let Some(request) = request.filter(|_| answer.is_some()) else { return Ok(answer) };
+        let record = self.record(request).await?;
+        let is_call = record.is_some_and(|record| answer_text(&record).is_some() && answer_in_words(&record).is_none());
+        Ok(answer.filter(|_| !is_call))
+    }
+}
+
+fn is_within(query: &ExportQuery, at: Timestamp) -> bool {
+    query.start_time.is_none_or(|start| at >= start) && query.end_time.is_none_or(|end| at < end)
+}
+
+/// The example of an item of the queue with its good answer and its bad one.
+fn of_item(item: ReviewItem, good: Option<String>, bad: Option<String>) -> Example {
+    let sample = item.decision.and_then(|decision| decision.sample);
+    let input = sample.map_or(item.item.input, |sample| sample.input);
+    Example {
+        key: item.id.to_string(),
+        asked: Asked { input, messages: item.item.messages, variables: item.item.variables },
+        manifest: item.item.manifest,
+        deployment: item.item.deployment.map(|name| (name, DEFAULT_ENVIRONMENT.to_owned())),
+        output: item.item.output,
+        bad: bad.filter(|bad| Some(bad) != good.as_ref()),
+        good,
+        feedback: None,
+    }
+}
