@@ -226,7 +226,7 @@ async fn the_last_word_on_an_answer_is_what_is_learnt() {
     check_learnt(&[up, wrong.clone()], None, &["WRONG"]).await;
     check_learnt(std::slice::from_ref(&wrong), Some(json!({"action": "dismiss"})), &[]).await;
     check_learnt(std::slice::from_ref(&wrong), Some(json!({"action": "label", "label": "price"})), &[]).await;
-    check_learnt(&[wrong.clone()], Some(json!({"action": "correct", "answer": "4.90"})), &["4.90"]).await;
+    check_learnt(std::slice::from_ref(&wrong), Some(json!({"action": "correct", "answer": "4.90"})), &["4.90"]).await;
     check_learnt(&[wrong], Some(json!({"action": "accept"})), &["WRONG"]).await;
     check_learnt(&[down], Some(json!({"action": "accept"})), &["5.90"]).await;
 }
