@@ -8,6 +8,7 @@ use llmops_domain::id::{FeedbackId, ProjectId};
 use llmops_domain::record::RequestRecord;
 
 use crate::db::{Tx, check_name, decode, encode, execute, fetch, micros, row};
+use crate::records::readable;
 use crate::{Store, StoreError};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -206,27 +207,27 @@ impl Store {
         since: Timestamp,
         limit: u32,
     ) -> Result<Vec<(ProjectId, String, RequestRecord)>, StoreError> {
-        let sql = "SELECT s.project_id, s.subject, r.document FROM feedback_subjects s JOIN request_records r \
+        let sql = "SELECT s.project_id, s.subject, r.id, r.document FROM feedback_subjects s JOIN request_records r \
                    ON r.project_id = s.project_id AND r.id = s.request_id \
                    WHERE s.context IS NULL AND s.first_at >= $1 AND s.request_id IS NOT NULL \
-                   UNION ALL SELECT s.project_id, s.subject, r.document FROM feedback_subjects s JOIN request_records r \
+                   UNION ALL SELECT s.project_id, s.subject, r.id, r.document FROM feedback_subjects s JOIN request_records r \
                    ON r.project_id = s.project_id AND r.trace_id = s.trace_id \
                    WHERE s.context IS NULL AND s.first_at >= $1 AND s.request_id IS NULL LIMIT $2";
         let mut conn = self.read().await?;
-        let rows = fetch!(fetch_all, conn, (String, String, String), sql, micros(since), i64::from(limit))?;
-        let read = |(project, subject, document): (String, String, String)| {
-            Ok((ProjectId(project), subject, decode("a request record", &document)?))
+        let rows = fetch!(fetch_all, conn, (String, String, String, String), sql, micros(since), i64::from(limit))?;
+        let read = |(project, subject, id, document): (String, String, String, String)| {
+            Some((ProjectId(project), subject, readable(&id, &document)?))
         };
-        rows.into_iter().map(read).collect()
+        Ok(rows.into_iter().filter_map(read).collect())
     }
 
     /// The newest record of a trace.
     pub async fn record_of_trace(&self, project: &ProjectId, trace: &str) -> Result<Option<RequestRecord>, StoreError> {
         let sql =
-            "SELECT document FROM request_records WHERE project_id = $1 AND trace_id = $2 ORDER BY id DESC LIMIT 1";
+            "SELECT id, document FROM request_records WHERE project_id = $1 AND trace_id = $2 ORDER BY id DESC LIMIT 1";
         let mut conn = self.read().await?;
-        let row = fetch!(fetch_optional, conn, (String,), sql, project.as_str(), trace)?;
-        row.map(|(document,)| decode("a request record", &document)).transpose()
+        let row = fetch!(fetch_optional, conn, (String, String), sql, project.as_str(), trace)?;
+        Ok(row.and_then(|(id, document)| readable(&id, &document)))
     }
 
     /// Says what an answer was, once its record is there; the sums follow. An answer that has a context keeps it.
