@@ -7,6 +7,7 @@ mod audit;
 mod document;
 mod idempotency;
 mod metrics;
+mod otlp;
 mod outage;
 mod overview;
 mod session;
