@@ -254,3 +254,16 @@ pub struct Usage {
     #[serde(default)]
     pub completion_tokens: u64,
 }
+
+/// What counts of tokens are cut to: no call has as many, and sums of any number of calls fit the databases' 64 bits.
+pub const MOST_TOKENS: u64 = 1 << 32;
+
+impl Usage {
+    /// The counts, each at most [`MOST_TOKENS`]: providers and applications report what they like.
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        let [prompt_tokens, completion_tokens] =
+            [self.prompt_tokens, self.completion_tokens].map(|tokens| tokens.min(MOST_TOKENS));
+        Self { prompt_tokens, completion_tokens }
+    }
+}

@@ -1,13 +1,15 @@
 //! Spans of applications that call models themselves, by OpenTelemetry's semantic conventions for generative AI: what of them
-//! is a request record.
+//! is a request record. The names that `OpenLLMetry` and `OpenInference` gave to the same before are read, too.
+
+mod said;
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::chat::Usage;
+use crate::chat::{MOST_TOKENS, Usage};
 use crate::id;
 use crate::record::{CallAttempt, CallOutcome, Door, RequestRecord};
 use crate::redact::redact;
@@ -19,6 +21,32 @@ const LABELS: [(&str, &str); 4] = [
     ("gen_ai.agent.name", "agent"),
     ("gen_ai.tool.name", "tool"),
 ];
+
+/// How far ahead the clock of an application may be.
+const AHEAD: SignedDuration = SignedDuration::from_hours(24);
+/// The start of the year 2000: what began before was written in another unit than nanoseconds, or not at all.
+const EARLIEST: Timestamp = Timestamp::constant(946_684_800, 0);
+
+/// Why a span of a model call gives no record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpanError {
+    /// Its ids are none, so that it could not be told from others.
+    #[error(
+        "a span has the trace id `{trace}` and the span id `{span}`: expected 32 and 16 hex digits, not all of them 0"
+    )]
+    Ids {
+        /// The trace's id, or the beginning of it.
+        trace: String,
+        /// The span's, likewise.
+        span: String,
+    },
+    /// It has no time that is one.
+    #[error("the span `{0}` began before the year 2000: expected a start in nanoseconds since 1970")]
+    Early(String),
+    /// It would stay the newest record for ever.
+    #[error("the span `{0}` begins more than a day from now: look at the clock of the application")]
+    Ahead(String),
+}
 
 /// A span, as far as it is looked at.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -38,39 +66,71 @@ pub struct Span {
 }
 
 impl Span {
-    fn text(&self, names: &[&str]) -> Option<&str> {
-        names.iter().find_map(|name| self.attributes.get(*name)?.as_str()).filter(|text| !text.is_empty())
+    /// The first of these attributes that says anything: a text, or a number as one.
+    fn text(&self, names: &[&str]) -> Option<String> {
+        let text = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        names.iter().filter_map(|name| text(self.attributes.get(*name)?)).find(|text| !text.trim().is_empty())
     }
 
     fn count(&self, names: &[&str]) -> Option<u64> {
-        names.iter().find_map(|name| self.attributes.get(*name)?.as_u64())
+        names.iter().find_map(|name| whole(self.attributes.get(*name)?))
     }
 
-    /// A text, or the JSON of what is none.
-    fn content(&self, names: &[&str]) -> Option<String> {
-        let value = names.iter().find_map(|name| self.attributes.get(*name))?;
-        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    fn is_true(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.attributes.get(*name) == Some(&Value::Bool(true)))
+    }
+
+    /// What was called; nothing where the span tells of something else.
+    fn door(&self) -> Option<Door> {
+        let names = ["gen_ai.operation.name", "openinference.span.kind", "llm.request.type"];
+        match self.text(&names).as_deref() {
+            Some("embeddings" | "EMBEDDING" | "embedding") => Some(Door::Embeddings),
+            Some("chat" | "text_completion" | "generate_content" | "LLM" | "completion" | "unknown") | None => {
+                Some(Door::Chat)
+            }
+            // Agents and tools have spans of their own around those of the model calls.
+            Some(_) => None,
+        }
+    }
+
+    /// When it began, and its ids, where they are what they should be.
+    fn check(&self, now: Timestamp) -> Result<Timestamp, SpanError> {
+        if !is_id(&self.trace_id, 32) || !is_id(&self.span_id, 16) {
+            let [trace, span] = [&self.trace_id, &self.span_id].map(|id| id.chars().take(32).collect());
+            return Err(SpanError::Ids { trace, span });
+        }
+        // 64 bits of nanoseconds end in the year 2554.
+        let at = i64::try_from(self.start / 1000).ok().and_then(|micros| Timestamp::from_microsecond(micros).ok());
+        match at {
+            Some(at) if at < EARLIEST => Err(SpanError::Early(self.span_id.clone())),
+            Some(at) if at <= now.checked_add(AHEAD).unwrap_or(Timestamp::MAX) => Ok(at),
+            _ => Err(SpanError::Ahead(self.span_id.clone())),
+        }
     }
 
     /// The record of the model call that this span tells of; nothing where it tells of something else. The same span gives
-    /// the same record, so that one that is sent twice is stored once. Contents are redacted.
-    pub fn to_record(&self) -> Option<RequestRecord> {
-        let operation = self.text(&["gen_ai.operation.name"]);
-        let door = match operation {
-            Some("embeddings") => Door::Embeddings,
-            Some("chat" | "text_completion" | "generate_content") | None => Door::Chat,
-            // Agents and tools have spans of their own around those of the model calls.
-            Some(_) => return None,
-        };
-        let model = self.text(&["gen_ai.request.model", "gen_ai.response.model"])?;
-        let provider = self.text(&["gen_ai.provider.name", "gen_ai.system"]).unwrap_or("unknown");
-        let at = Timestamp::from_microsecond(i64::try_from(self.start / 1000).ok()?).ok()?;
-        let ms = self.end.saturating_sub(self.start) as f64 / 1e6;
+    /// the same record, so that one that is sent twice is stored once. Contents and errors are redacted.
+    ///
+    /// # Errors
+    /// [`SpanError`] where it tells of a model call, and its ids or its start are none.
+    pub fn to_record(&self, now: Timestamp) -> Result<Option<RequestRecord>, SpanError> {
+        let models = ["gen_ai.request.model", "gen_ai.response.model", "llm.model_name", "embedding.model_name"];
+        let (Some(door), Some(model)) = (self.door(), self.text(&models)) else { return Ok(None) };
+        let at = self.check(now)?;
+        let provider = self.text(&["gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system"]);
+        // Prices are found by the names of the conventions, which are in small letters: some write `OpenAI`.
+        let provider = provider.map_or_else(|| "unknown".to_owned(), |name| name.to_lowercase());
         let model = format!("{provider}/{model}");
-        let status = self.status();
-        let usage = self.usage();
-        let attempt = CallAttempt { model: model.clone(), status: Some(status), error: self.error.clone(), ms };
-        Some(RequestRecord {
+        let ms = self.end.saturating_sub(self.start) as f64 / 1e6;
+        let (status, usage) = (self.status(), self.usage());
+        let error = self.error.as_deref().map(|text| redact(text).into_owned());
+        let attempt = CallAttempt { model: model.clone(), status: Some(status), error: error.clone(), ms };
+        let request_body = if door == Door::Embeddings { self.embedded() } else { self.asked() };
+        Ok(Some(RequestRecord {
             id: self.record_id(at),
             at,
             door,
@@ -80,14 +140,13 @@ impl Span {
             manifest: None,
             variant: None,
             model,
-            model_answered: self.text(&["gen_ai.response.model"]).map(str::to_owned),
+            model_answered: self.text(&["gen_ai.response.model"]),
             fingerprint: self
-                .text(&["openai.response.system_fingerprint", "gen_ai.openai.response.system_fingerprint"])
-                .map(str::to_owned),
-            stream: self.attributes.get("gen_ai.request.stream") == Some(&Value::Bool(true)),
-            user: self.text(&["user.id", "enduser.id"]).map(str::to_owned),
-            session: self.text(&["gen_ai.conversation.id", "session.id"]).map(str::to_owned),
-            trace_id: (!self.trace_id.is_empty()).then(|| self.trace_id.clone()),
+                .text(&["openai.response.system_fingerprint", "gen_ai.openai.response.system_fingerprint"]),
+            stream: self.is_true(&["gen_ai.request.stream", "llm.is_streaming"]),
+            user: self.text(&["user.id", "enduser.id"]),
+            session: self.text(&["gen_ai.conversation.id", "session.id"]),
+            trace_id: Some(self.trace_id.clone()),
             tags: self.labels(),
             usage: usage.unwrap_or_default(),
             usage_estimated: usage.is_none(),
@@ -95,20 +154,16 @@ impl Span {
             first_byte_ms: self.first_byte_ms(),
             total_ms: ms,
             status,
-            outcome: if self.error.is_some() { CallOutcome::UpstreamError } else { CallOutcome::Ok },
-            error: self.error.clone(),
+            outcome: if error.is_some() { CallOutcome::UpstreamError } else { CallOutcome::Ok },
+            error,
             finish_reason: self.finish_reason(),
             soft_failures: Vec::new(),
             guard: Vec::new(),
             cached: false,
             attempts: vec![attempt],
-            request_body: self
-                .content(&["gen_ai.input.messages", "gen_ai.prompt", "input.value"])
-                .map(|text| redact(&text).into_owned()),
-            response_body: self
-                .content(&["gen_ai.output.messages", "gen_ai.completion", "output.value"])
-                .map(|text| redact(&text).into_owned()),
-        })
+            request_body: request_body.map(|text| redact(&text).into_owned()),
+            response_body: self.answered().map(|text| redact(&text).into_owned()),
+        }))
     }
 
     fn record_id(&self, at: Timestamp) -> String {
@@ -124,10 +179,11 @@ impl Span {
     }
 
     fn usage(&self) -> Option<Usage> {
-        let prompt = self.count(&["gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"]);
-        let completion = self.count(&["gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"]);
+        let prompt = self.count(&["gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt"]);
+        let completion =
+            self.count(&["gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "llm.token_count.completion"]);
         (prompt.is_some() || completion.is_some())
-            .then(|| Usage { prompt_tokens: prompt.unwrap_or(0), completion_tokens: completion.unwrap_or(0) })
+            .then(|| Usage { prompt_tokens: prompt.unwrap_or(0), completion_tokens: completion.unwrap_or(0) }.bounded())
     }
 
     fn first_byte_ms(&self) -> Option<f64> {
@@ -136,15 +192,35 @@ impl Span {
     }
 
     fn finish_reason(&self) -> Option<String> {
-        let reasons = self.attributes.get("gen_ai.response.finish_reasons")?;
-        let first = reasons.as_array().and_then(|reasons| reasons.first()).unwrap_or(reasons);
-        first.as_str().map(str::to_owned)
+        let reasons = self.attributes.get("gen_ai.response.finish_reasons");
+        let first = reasons.map(|reasons| reasons.as_array().and_then(|all| all.first()).unwrap_or(reasons));
+        let first = first.and_then(Value::as_str).map(str::to_owned).or_else(|| self.finish_reason_of_answer())?;
+        // The conventions name one call; records say what OpenAI says.
+        Some(if first == "tool_call" { "tool_calls".to_owned() } else { first })
     }
 
     fn labels(&self) -> BTreeMap<String, String> {
-        let label = |(name, label): (&str, &str)| Some((label.to_owned(), self.text(&[name])?.to_owned()));
+        let label = |(name, label): (&str, &str)| Some((label.to_owned(), self.text(&[name])?));
         LABELS.into_iter().filter_map(label).collect()
     }
+}
+
+/// A count that may be written as a text, or as a number with a fraction of 0.
+fn whole(value: &Value) -> Option<u64> {
+    let count = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
+    count.or_else(|| {
+        let number = value.as_f64().filter(|number| *number >= 0.0 && number.fract() == 0.0)?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is whole, and cut to what fits"
+        )]
+        Some(number.min(MOST_TOKENS as f64) as u64)
+    })
+}
+
+fn is_id(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit()) && text.bytes().any(|b| b != b'0')
 }
 
 #[cfg(test)]
@@ -164,6 +240,14 @@ mod tests {
         }
     }
 
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_764_000_000).unwrap()
+    }
+
+    fn record(attributes: &Value) -> RequestRecord {
+        span(attributes).to_record(now()).unwrap().unwrap()
+    }
+
     #[test]
     fn a_chat_is_a_record() {
         let span = span(&json!({
@@ -172,28 +256,32 @@ mod tests {
             "gen_ai.response.finish_reasons": ["stop"], "gen_ai.conversation.id": "c1", "user.id": "ana",
             "service.name": "shop", "gen_ai.input.messages": "[{\"role\":\"user\",\"content\":\"ana@example.org\"}]",
         }));
-        let record = span.to_record().unwrap();
+        let record = span.to_record(now()).unwrap().unwrap();
         assert_eq!((&*record.model, record.model_answered.as_deref()), ("openai/gpt-4o", Some("gpt-4o-2024-08-06")));
         assert_eq!(record.usage, Usage { prompt_tokens: 9, completion_tokens: 2 });
         assert_eq!((record.total_ms, record.status, record.outcome), (250.0, 200, CallOutcome::Ok));
         assert_eq!((record.user.as_deref(), record.session.as_deref()), (Some("ana"), Some("c1")));
         assert_eq!(record.tags["service"], "shop");
         assert!(record.request_body.as_deref().unwrap().contains("[email]"));
-        assert_eq!(record.id, span.to_record().unwrap().id, "the same span is the same record");
+        assert_eq!(record.id, span.to_record(now()).unwrap().unwrap().id, "the same span is the same record");
     }
 
     #[test]
     fn older_names_and_failures() {
         let failed = Span {
-            error: Some("rate limited".to_owned()),
+            error: Some("rate limited: key sk-proj-abcdefghijklmnop1234 of ana@example.org".to_owned()),
             ..span(&json!({
                 "gen_ai.system": "anthropic", "gen_ai.request.model": "claude", "gen_ai.usage.prompt_tokens": 3,
                 "http.response.status_code": 429,
             }))
         };
-        let record = failed.to_record().unwrap();
+        let record = failed.to_record(now()).unwrap().unwrap();
         assert_eq!((&*record.model, record.status, record.usage.prompt_tokens), ("anthropic/claude", 429, 3));
-        assert_eq!((record.outcome, record.error.as_deref()), (CallOutcome::UpstreamError, Some("rate limited")));
+        assert_eq!(
+            (record.outcome, record.error.as_deref()),
+            (CallOutcome::UpstreamError, Some("rate limited: key [key] of [email]"))
+        );
+        assert_eq!(record.attempts[0].error, record.error);
     }
 
     #[test]
@@ -205,10 +293,65 @@ mod tests {
             json!({"gen_ai.operation.name": "invoke_agent", "gen_ai.request.model": "m"}),
             json!({"gen_ai.operation.name": "chat"}),
         ] {
-            assert_eq!(span(&attributes).to_record(), None, "{attributes}");
+            assert_eq!(span(&attributes).to_record(now()), Ok(None), "{attributes}");
         }
-        let embedding = span(&json!({"gen_ai.operation.name": "embeddings", "gen_ai.request.model": "e"}));
-        let record = embedding.to_record().unwrap();
+        let record = record(&json!({"gen_ai.operation.name": "embeddings", "gen_ai.request.model": "e"}));
         assert_eq!((record.door, &*record.model, record.usage_estimated), (Door::Embeddings, "unknown/e", true));
+    }
+
+    #[test]
+    fn spans_without_ids_or_time_are_refused() {
+        let call = span(&json!({"gen_ai.request.model": "m"}));
+        let second = 1_000_000_000;
+        let check = |span: Span, expected: &str| {
+            let refused = span.to_record(now()).unwrap_err().to_string();
+            assert!(refused.contains(expected), "{refused}");
+            // What tells of no model call is nobody's concern.
+            assert_eq!(Span { attributes: Map::new(), ..span }.to_record(now()), Ok(None));
+        };
+        check(Span { trace_id: String::new(), ..call.clone() }, "trace id ``");
+        check(Span { trace_id: "0".repeat(32), ..call.clone() }, "not all of them 0");
+        check(Span { trace_id: "z".repeat(90), ..call.clone() }, &format!("`{}`", "z".repeat(32)));
+        check(Span { span_id: "00f067aa".to_owned(), ..call.clone() }, "span id `00f067aa`");
+        check(Span { start: 0, ..call.clone() }, "before the year 2000");
+        check(Span { start: 1_764_000_000_000, ..call.clone() }, "nanoseconds");
+        check(Span { start: 7_258_118_400 * second, ..call.clone() }, "more than a day");
+        check(Span { start: u64::MAX, ..call.clone() }, "more than a day");
+        let soon = Span { start: call.start + 23 * 3600 * second, ..call };
+        assert!(soon.to_record(now()).unwrap().is_some());
+    }
+
+    #[test]
+    fn values_of_other_types_are_read() {
+        let record = record(&json!({
+            "gen_ai.provider.name": "", "gen_ai.system": "OpenAI", "gen_ai.request.model": "gpt-4o", "user.id": 42,
+            "gen_ai.usage.input_tokens": 9.0, "gen_ai.usage.output_tokens": "2", "gen_ai.prompt": null,
+            "gen_ai.completion": " ", "llm.is_streaming": true,
+        }));
+        assert_eq!((&*record.model, record.user.as_deref(), record.stream), ("openai/gpt-4o", Some("42"), true));
+        assert_eq!(record.usage, Usage { prompt_tokens: 9, completion_tokens: 2 });
+        assert_eq!((record.request_body, record.response_body), (None, None));
+    }
+
+    #[test]
+    fn absurd_counts_are_cut() {
+        for count in [json!(u64::MAX), json!(i64::MAX), json!(1e300), json!(i64::MAX.to_string())] {
+            let record = record(&json!({"gen_ai.request.model": "m", "gen_ai.usage.input_tokens": count}));
+            assert_eq!(record.usage.prompt_tokens, MOST_TOKENS, "{count}");
+        }
+        for none in [json!(-1), json!(1.5), json!("many"), json!([3])] {
+            assert!(record(&json!({"gen_ai.request.model": "m", "gen_ai.usage.input_tokens": none})).usage_estimated);
+        }
+    }
+
+    #[test]
+    fn spans_of_openinference() {
+        let llm = json!({"openinference.span.kind": "LLM", "llm.provider": "openai", "llm.model_name": "gpt-4o",
+            "llm.token_count.prompt": 7, "llm.token_count.completion": 3, "session.id": "s"});
+        let record = record(&llm);
+        assert_eq!((&*record.model, record.door, record.session.as_deref()), ("openai/gpt-4o", Door::Chat, Some("s")));
+        assert_eq!(record.usage, Usage { prompt_tokens: 7, completion_tokens: 3 });
+        let chain = json!({"openinference.span.kind": "CHAIN", "llm.model_name": "gpt-4o"});
+        assert_eq!(span(&chain).to_record(now()), Ok(None));
     }
 }

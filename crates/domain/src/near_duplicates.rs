@@ -93,7 +93,7 @@ fn hash_of(band: &[u32]) -> u64 {
 }
 
 /// The words of a text, lower-cased.
-pub(crate) fn words(text: &str) -> Vec<String> {
+fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     for c in text.chars().flat_map(char::to_lowercase) {

@@ -60,6 +60,7 @@ pub struct TrafficSums {
 impl TrafficSums {
     /// The sums of one call.
     pub fn of(record: &RequestRecord) -> Self {
+        let usage = record.usage.bounded();
         let failed = !matches!(record.outcome, CallOutcome::Ok | CallOutcome::Cancelled | CallOutcome::Refused);
         Self {
             calls: 1,
@@ -67,8 +68,8 @@ impl TrafficSums {
             soft_failed: (!record.soft_failures.is_empty()).into(),
             priced: record.cost.is_some().into(),
             cost: record.cost.unwrap_or(0.0),
-            prompt_tokens: record.usage.prompt_tokens,
-            completion_tokens: record.usage.completion_tokens,
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
         }
     }
 

@@ -260,11 +260,7 @@ impl<'a> Contexts<'a> {
     async fn of_feedback(&mut self, feedback: &Feedback) -> Result<Option<FeedbackContext>, Error> {
         let (store, project) = (&self.manager.services.store, &self.manager.project);
         let record = match (&feedback.body.request_id, &feedback.body.trace_id) {
-            (Some(request), _) => match store.get_record(project, request).await {
-                Ok(record) => Some(record),
-                Err(StoreError::NotFound { .. }) => None,
-                Err(error) => return Err(error.into()),
-            },
+            (Some(request), _) => store.find_record(project, request).await?,
             (None, Some(trace)) => store.record_of_trace(project, trace).await?,
             (None, None) => None,
         };

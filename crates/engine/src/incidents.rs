@@ -301,11 +301,7 @@ impl Incidents {
             if records.iter().any(|record| record.id == context.request_id) {
                 continue;
             }
-            match store.get_record(&self.project, &context.request_id).await {
-                Ok(record) => records.push(record),
-                Err(StoreError::NotFound { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+            records.extend(store.find_record(&self.project, &context.request_id).await?);
         }
         let (mut samples, mut questions, mut without_text) = (Vec::new(), std::collections::BTreeSet::new(), 0);
         for record in records {

@@ -52,7 +52,7 @@ impl OverviewReader {
         let (store, project) = (&self.services.store, &self.project);
         let at = self.services.clock.now();
         let since = before(at, 24);
-        let hours = store.traffic_since(project, (None, None), before(at, 48)).await?;
+        let hours = store.traffic_between(project, (None, None), (before(at, 48), at)).await?;
         let (earlier, latest): (Vec<_>, Vec<_>) = hours.into_iter().partition(|hour| hour.at < since);
         let events = store.events_since(project, since, MOST_EVENTS).await?;
         let prompts = store.prompts_since(project, since, MOST_HEADS).await?;
@@ -120,7 +120,7 @@ impl OverviewReader {
         let at = self.services.clock.now();
         let from = before(at, hours);
         let of = (filter.deployment.as_deref(), filter.environment.as_deref());
-        traffic(&self.services.store.traffic_since(&self.project, of, from).await?, from, at)
+        traffic(&self.services.store.traffic_between(&self.project, of, (from, at)).await?, from, at)
     }
 
     async fn trend(&self) -> Result<Vec<QualityPoint>, Error> {

@@ -6,6 +6,7 @@ mod writer;
 use std::sync::Arc;
 
 use llmops_api::deployments::Erased;
+use llmops_domain::genai_span::{Span, SpanError};
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::{RecordFilter, RequestRecord};
 use llmops_storage::{Pace, RecordRow};
@@ -34,20 +35,27 @@ impl Records {
         Ok(self.services.store.list_records(&self.project, filter, limit).await?)
     }
 
-    /// Takes in records that others made, with their costs by the price table. Those that are there already stay as they are.
-    pub async fn take_in(&self, mut records: Vec<RequestRecord>) -> Result<(), Error> {
-        if records.is_empty() {
-            return Ok(());
+    /// Takes in the spans of model calls as records, with their costs by the price table; those that are there already stay as
+    /// they are, and other spans are left out. Answers why spans of model calls were refused.
+    pub async fn take_in(&self, spans: &[Span]) -> Result<Vec<SpanError>, Error> {
+        let now = self.services.clock.now();
+        let (mut rows, mut refused) = (Vec::new(), Vec::new());
+        for span in spans {
+            match span.to_record(now) {
+                Ok(Some(mut record)) => {
+                    let target = self.services.providers.resolve(&record.model).ok();
+                    record.cost =
+                        target.filter(|_| !record.usage_estimated).and_then(|target| target.cost(record.usage));
+                    rows.push(RecordRow::new(&self.project, &record)?);
+                }
+                Ok(None) => {}
+                Err(error) => refused.push(error),
+            }
         }
-        for record in &mut records {
-            let target = self.services.providers.resolve(&record.model).ok();
-            record.cost = target.filter(|_| !record.usage_estimated).and_then(|target| target.cost(record.usage));
-        }
-        let rows = records.iter().map(|record| RecordRow::new(&self.project, record));
-        for batch in rows.collect::<Result<Vec<_>, _>>()?.chunks(BATCH) {
+        for batch in rows.chunks(BATCH) {
             self.services.store.append_record_rows(batch, Pace::Quick).await?;
         }
-        Ok(())
+        Ok(refused)
     }
 
     /// One record.

@@ -14,7 +14,6 @@ use flate2::read::MultiGzDecoder;
 use llmops::LlmOps;
 use llmops_api::error::ErrorResponse;
 use llmops_api::{ErrorBody, ErrorCode};
-use llmops_domain::genai_span::Span;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -49,14 +48,35 @@ async fn traces(Editor(ops): Editor, headers: HeaderMap, body: Bytes) -> Result<
     let body = unpacked(&headers, body)?;
     let spans = if is_json { json::spans(&body) } else { protobuf::spans(&body) };
     let spans = spans.map_err(|message| bad_request(format!("the spans cannot be read: {message}")))?;
-    let records = spans.iter().filter_map(Span::to_record).collect();
-    ops.records().take_in(records).await?;
-    // An empty message says that everything was taken.
+    let (mut good, mut refused) = (Vec::with_capacity(spans.len()), Vec::new());
+    for span in spans {
+        match span {
+            Ok(span) => good.push(span),
+            Err(message) => refused.push(format!("a span cannot be read: {message}")),
+        }
+    }
+    let not_taken = ops.records().take_in(&good).await?;
+    refused.extend(not_taken.iter().map(ToString::to_string));
+    let refused = Refused::of(&refused);
     Ok(if is_json {
-        (StatusCode::OK, axum::Json(serde_json::json!({}))).into_response()
+        (StatusCode::OK, axum::Json(json::answer(refused.as_ref()))).into_response()
     } else {
-        (StatusCode::OK, [(CONTENT_TYPE, PROTOBUF)], Bytes::new()).into_response()
+        (StatusCode::OK, [(CONTENT_TYPE, PROTOBUF)], protobuf::answer(refused.as_ref())).into_response()
     })
+}
+
+/// Spans that were not taken, which `partialSuccess` tells; without it everything was taken.
+struct Refused {
+    spans: usize,
+    message: String,
+}
+
+impl Refused {
+    fn of(messages: &[String]) -> Option<Self> {
+        let first = messages.first()?;
+        let message = if messages.len() == 1 { first.clone() } else { format!("{first} (the first of several)") };
+        Some(Self { spans: messages.len(), message })
+    }
 }
 
 fn bad_request(message: impl Into<String>) -> ApiError {

@@ -13,6 +13,7 @@ use llmops_domain::id::{FeedbackId, ProjectId};
 use llmops_domain::record::RequestRecord;
 
 use crate::db::{Tx, check_name, decode, encode, execute, fetch, micros, row};
+use crate::records::readable;
 use crate::{Store, StoreError};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -215,10 +216,10 @@ impl Store {
     /// The newest record of a trace.
     pub async fn record_of_trace(&self, project: &ProjectId, trace: &str) -> Result<Option<RequestRecord>, StoreError> {
         let sql =
-            "SELECT document FROM request_records WHERE project_id = $1 AND trace_id = $2 ORDER BY id DESC LIMIT 1";
+            "SELECT id, document FROM request_records WHERE project_id = $1 AND trace_id = $2 ORDER BY id DESC LIMIT 1";
         let mut conn = self.read().await?;
-        let row = fetch!(fetch_optional, conn, (String,), sql, project.as_str(), trace)?;
-        row.map(|(document,)| decode("a request record", &document)).transpose()
+        let row = fetch!(fetch_optional, conn, (String, String), sql, project.as_str(), trace)?;
+        Ok(row.and_then(|(id, document)| readable(&id, &document)))
     }
 
     /// Feedback with a context that experiments and the review queue have not heard of, in all projects.

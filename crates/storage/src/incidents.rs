@@ -7,6 +7,7 @@ use llmops_domain::record::RequestRecord;
 
 use crate::audit::{Change, record};
 use crate::db::{check_name, count, decode, encode, execute, fetch, micros, time, without_nul};
+use crate::records::readable;
 use crate::{Store, StoreError};
 
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
@@ -189,14 +190,14 @@ impl Store {
         of: CallsOf<'_>,
         limit: u32,
     ) -> Result<Vec<RequestRecord>, StoreError> {
-        let sql = "SELECT document FROM request_records WHERE project_id = $1 AND id >= $2 AND deployment = $3 \
+        let sql = "SELECT id, document FROM request_records WHERE project_id = $1 AND id >= $2 AND deployment = $3 \
                    AND environment = $4 AND at < $5 AND ($7 IS NULL OR manifest = $7) AND (soft_failures > 0 OR outcome NOT IN ('ok', 'cancelled')) \
                    ORDER BY id DESC LIMIT $6";
         let mut conn = self.read().await?;
         let rows = fetch!(
             fetch_all,
             conn,
-            (String,),
+            (String, String),
             sql,
             project.as_str(),
             of.first_id(),
@@ -206,7 +207,7 @@ impl Store {
             i64::from(limit),
             of.manifest
         )?;
-        rows.iter().map(|(text,)| decode("a request record", text)).collect()
+        Ok(rows.iter().filter_map(|(id, document)| readable(id, document)).collect())
     }
 }
 

@@ -233,13 +233,35 @@ impl Store {
         tx.commit().await
     }
 
-    /// Records of a project, newest first.
+    /// Records of a project, newest first, without those that cannot be read.
     pub async fn list_records(
         &self,
         project: &ProjectId,
         filter: &RecordFilter,
         limit: u32,
     ) -> Result<Vec<RequestRecord>, StoreError> {
+        let mut filter = filter.clone();
+        let mut records = Vec::new();
+        let mut missing = limit;
+        // A page that is not full is the last one: those that were left out are made up for.
+        while missing > 0 {
+            let rows = self.record_documents(project, &filter, missing).await?;
+            records.extend(rows.iter().filter_map(|(id, document)| readable(id, document)));
+            let is_last = rows.len() < missing as usize;
+            let Some((oldest, _)) = rows.into_iter().next_back().filter(|_| !is_last) else { break };
+            filter.cursor = Some(oldest);
+            missing = limit.saturating_sub(u32::try_from(records.len()).unwrap_or(u32::MAX));
+        }
+        Ok(records)
+    }
+
+    /// Ids and documents of records, newest first.
+    async fn record_documents(
+        &self,
+        project: &ProjectId,
+        filter: &RecordFilter,
+        limit: u32,
+    ) -> Result<Vec<(String, String)>, StoreError> {
         // A condition that may be absent hides the index that answers it from SQLite's planner.
         let is_failure = filter.outcome.is_some_and(|outcome| outcome != CallOutcome::Ok);
         let conditions = [
@@ -259,13 +281,13 @@ impl Store {
         ];
         let conditions: String = conditions.iter().filter(|(is_set, _)| *is_set).map(|(_, text)| *text).collect();
         let sql = format!(
-            "SELECT document FROM request_records WHERE project_id = $1{conditions} ORDER BY id DESC LIMIT $13"
+            "SELECT id, document FROM request_records WHERE project_id = $1{conditions} ORDER BY id DESC LIMIT $13"
         );
         let mut conn = self.read().await?;
-        let rows = fetch!(
+        fetch!(
             fetch_all,
             conn,
-            (String,),
+            (String, String),
             AssertSqlSafe(sql.clone()),
             project.as_str(),
             filter.deployment.as_deref(),
@@ -280,17 +302,28 @@ impl Store {
             filter.cursor.as_deref(),
             filter.after.as_deref(),
             i64::from(limit)
-        )?;
-        rows.iter().map(|(document,)| decode("a request record", document)).collect()
+        )
+    }
+
+    /// One record by its id; nothing where there is none, or none that can be read.
+    pub async fn find_record(&self, project: &ProjectId, id: &str) -> Result<Option<RequestRecord>, StoreError> {
+        Ok(self.record_document(project, id).await?.and_then(|document| readable(id, &document)))
     }
 
     /// One record by its id.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where there is none, [`StoreError::Corrupt`] where it cannot be read.
     pub async fn get_record(&self, project: &ProjectId, id: &str) -> Result<RequestRecord, StoreError> {
+        let document = self.record_document(project, id).await?.ok_or_else(|| StoreError::not_found("record", id))?;
+        decode("a request record", &document)
+    }
+
+    async fn record_document(&self, project: &ProjectId, id: &str) -> Result<Option<String>, StoreError> {
         let sql = "SELECT document FROM request_records WHERE project_id = $1 AND id = $2";
         let mut conn = self.read().await?;
         let row = fetch!(fetch_optional, conn, (String,), sql, project.as_str(), id)?;
-        let (document,) = row.ok_or_else(|| StoreError::not_found("record", id))?;
-        decode("a request record", &document)
+        Ok(row.map(|(document,)| document))
     }
 
     /// Deletes every record of a user and answers with their number.
@@ -310,6 +343,17 @@ impl Store {
         let expired = execute!(tx, sql, micros(before), i64::from(limit))?;
         tx.commit().await?;
         Ok(expired)
+    }
+}
+
+/// A record of many. One that cannot be read must not keep the others from their reader: it is left out, and the log says so.
+pub(crate) fn readable(id: &str, document: &str) -> Option<RequestRecord> {
+    match decode("a request record", document) {
+        Ok(record) => Some(record),
+        Err(error) => {
+            tracing::warn!(record = id, %error, "a request record cannot be read and is left out");
+            None
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use llmops_domain::review::{ReviewFilter, ReviewItem, ReviewReason, ReviewStatus
 
 use crate::audit::{Change, record};
 use crate::db::{check_name, count, decode, encode, execute, fetch, micros, without_nul};
+use crate::records::readable;
 use crate::{Store, StoreError};
 
 impl Store {
@@ -145,7 +146,8 @@ impl Store {
         Ok(rows.into_iter().map(|(project, position)| (ProjectId(project), position)).collect())
     }
 
-    /// Records with soft failures behind a record's id and before a time, in the order of their ids.
+    /// Records with soft failures behind a record's id and before a time, in the order of their ids, without those that cannot
+    /// be read.
     pub async fn soft_failures_after(
         &self,
         project: &ProjectId,
@@ -153,11 +155,19 @@ impl Store {
         until: Timestamp,
         limit: u32,
     ) -> Result<Vec<RequestRecord>, StoreError> {
-        let sql = "SELECT document FROM request_records WHERE project_id = $1 AND soft_failures > 0 AND id > $2 \
+        let sql = "SELECT id, document FROM request_records WHERE project_id = $1 AND soft_failures > 0 AND id > $2 \
                    AND at < $3 ORDER BY id LIMIT $4";
+        let (project, until) = (project.as_str(), micros(until));
+        let (mut after, mut records) = (after.to_owned(), Vec::new());
         let mut conn = self.read().await?;
-        let rows = fetch!(fetch_all, conn, (String,), sql, project.as_str(), after, micros(until), i64::from(limit))?;
-        rows.iter().map(|(text,)| decode("a request record", text)).collect()
+        // An empty answer says that there are no more: one where none can be read must not say so.
+        while records.is_empty() {
+            let rows = fetch!(fetch_all, conn, (String, String), sql, project, &after, until, i64::from(limit))?;
+            let Some((last, _)) = rows.last() else { break };
+            after.clone_from(last);
+            records.extend(rows.iter().filter_map(|(id, document)| readable(id, document)));
+        }
+        Ok(records)
     }
 
     /// Notes how far a project has been looked through.

@@ -109,27 +109,27 @@ impl HourRow {
 }
 
 impl Store {
-    /// The hours from the one that holds `since` on, in order; those without calls are left out.
-    pub async fn traffic_since(
+    /// The hours from the one that holds `from` to the one that holds `to`, in order; those without calls are left out.
+    pub async fn traffic_between(
         &self,
         project: &ProjectId,
         (deployment, environment): (Option<&str>, Option<&str>),
-        since: Timestamp,
+        (from, to): (Timestamp, Timestamp),
     ) -> Result<Vec<StoredHour>, StoreError> {
-        let first = micros(since).div_euclid(MICROS_PER_HOUR);
+        let [first, last] = [from, to].map(|at| micros(at).div_euclid(MICROS_PER_HOUR));
         let hours = "SELECT hour, CAST(SUM(calls) AS BIGINT) AS calls, CAST(SUM(failed) AS BIGINT) AS failed, \
                      CAST(SUM(soft_failed) AS BIGINT) AS soft_failed, CAST(SUM(priced) AS BIGINT) AS priced, \
                      SUM(cost) AS cost, CAST(SUM(prompt_tokens) AS BIGINT) AS prompt_tokens, \
                      CAST(SUM(completion_tokens) AS BIGINT) AS completion_tokens FROM traffic_hours \
-                     WHERE project_id = $1 AND hour >= $2 AND ($3 IS NULL OR deployment = $3) \
+                     WHERE project_id = $1 AND hour >= $2 AND hour <= $5 AND ($3 IS NULL OR deployment = $3) \
                      AND ($4 IS NULL OR environment = $4) GROUP BY hour ORDER BY hour";
         let classes = "SELECT hour, class, CAST(SUM(calls) AS BIGINT) FROM traffic_latencies \
-                       WHERE project_id = $1 AND hour >= $2 AND ($3 IS NULL OR deployment = $3) \
+                       WHERE project_id = $1 AND hour >= $2 AND hour <= $5 AND ($3 IS NULL OR deployment = $3) \
                        AND ($4 IS NULL OR environment = $4) GROUP BY hour, class ORDER BY hour, class";
         let id = project.as_str();
         let mut conn = self.read().await?;
-        let hours = fetch!(fetch_all, conn, HourRow, hours, id, first, deployment, environment)?;
-        let classes = fetch!(fetch_all, conn, (i64, i64, i64), classes, id, first, deployment, environment)?;
+        let hours = fetch!(fetch_all, conn, HourRow, hours, id, first, deployment, environment, last)?;
+        let classes = fetch!(fetch_all, conn, (i64, i64, i64), classes, id, first, deployment, environment, last)?;
         let mut latencies = BTreeMap::<i64, Vec<(i64, u64)>>::new();
         for (hour, class, calls) in classes {
             latencies.entry(hour).or_default().push((class, count(calls)?));

@@ -1,10 +1,10 @@
 //! `llmops records`: what the gateway keeps of its calls.
 
 mod table;
+mod tail;
 
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use llmops_api::Client;
@@ -17,8 +17,6 @@ use crate::failure::{Failure, Kind, Outcome};
 use crate::project::Project;
 use crate::terminal::{self, Cell, Column, Tone};
 
-/// How often a followed list is asked for what is new.
-const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 /// Records asked for at a time.
 const PAGE: u32 = 500;
 /// Records of one group of rows of a Parquet file, at least.
@@ -157,7 +155,7 @@ pub(crate) async fn run(context: &Context, command: RecordsCommand) -> Outcome {
             let records = client.list_records(&RecordFilter { limit: Some(limit), ..which.into() }).await?;
             context.show(&records, || list(context, &records.items))
         }
-        RecordsCommand::Tail { which } => tail(context, &client, which.into()).await,
+        RecordsCommand::Tail { which } => tail::run(context, &client, which.into()).await,
         RecordsCommand::Show { id } => {
             let record = client.get_record(&id).await?;
             context.print(&super::json(&record)?)
@@ -202,7 +200,7 @@ fn list(context: &Context, records: &[RequestRecord]) -> String {
 }
 
 fn row(record: &RequestRecord) -> Vec<Cell> {
-    let tokens = record.usage.prompt_tokens + record.usage.completion_tokens;
+    let tokens = record.usage.prompt_tokens.saturating_add(record.usage.completion_tokens);
     let estimated = if record.usage_estimated { "~" } else { "" };
     vec![
         record.at.strftime("%m-%d %H:%M:%S").to_string().into(),
@@ -230,43 +228,6 @@ fn ended(record: &RequestRecord) -> Cell {
         CallOutcome::Cancelled => Cell::toned(Tone::Plain, "cancelled"),
         CallOutcome::Refused => Cell::toned(Tone::Warn, format!("refused {status}")),
     }
-}
-
-async fn tail(context: &Context, client: &Client, mut filter: RecordFilter) -> Outcome {
-    let newest = client.list_records(&RecordFilter { limit: Some(1), ..filter.clone() }).await?;
-    filter.after = newest.items.first().map(|record| record.id.clone());
-    filter.limit = Some(PAGE);
-    context.note("waiting for new records; Ctrl-C ends it");
-    loop {
-        let page = client.list_records(&filter).await?;
-        for record in page.items.iter().rev() {
-            let line = if context.global.json {
-                serde_json::to_string(record).map_err(|e| Failure::because(Kind::Undecided, "no JSON form", &e))?
-            } else {
-                line(record)
-            };
-            context.print(&line)?;
-        }
-        if let Some(record) = page.items.first() {
-            filter.after = Some(record.id.clone());
-        }
-        tokio::time::sleep(FOLLOW_EVERY).await;
-    }
-}
-
-/// One record on one line.
-fn line(record: &RequestRecord) -> String {
-    let tokens = record.usage.prompt_tokens + record.usage.completion_tokens;
-    format!(
-        "{} {} {} {} {} {:.1} ms {tokens} tokens{}",
-        record.at.strftime("%H:%M:%S"),
-        record.id,
-        record.deployment.as_deref().unwrap_or("–"),
-        record.model,
-        record.status,
-        record.total_ms,
-        record.soft_failures.iter().map(|f| format!("; {}", f.detail)).collect::<String>()
-    )
 }
 
 async fn export(context: &Context, client: &Client, mut filter: RecordFilter, output: Option<PathBuf>) -> Outcome {

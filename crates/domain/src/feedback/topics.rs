@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
-
-use crate::near_duplicates::words;
+use unicode_segmentation::UnicodeSegmentation as _;
 
 /// Words of a label.
 const LABEL_WORDS: usize = 3;
@@ -87,13 +86,58 @@ pub fn word_cosine(a: &BTreeMap<u32, f64>, b: &BTreeMap<u32, f64>) -> f64 {
     few.iter().filter_map(|(id, weight)| Some(weight * many.get(id)?)).sum()
 }
 
-/// The words of a text that say what it is about, with the ending of a plural off.
+/// The words of a text that say what it is about.
 fn telling(text: &str) -> impl Iterator<Item = String> {
     let is_empty = |word: &str| EMPTY_WORDS.split_whitespace().any(|known| known == word);
     words(text).into_iter().filter(move |word| {
         let is_word = word.chars().any(char::is_alphabetic);
         is_word && (word.chars().count() > 1 || !word.is_ascii()) && !is_empty(word)
     })
+}
+
+/// What a character is part of, by how its script writes words.
+#[derive(Clone, Copy, PartialEq)]
+enum Script {
+    /// Chinese, or Korean with its particles: two characters in a row say something.
+    Dense,
+    /// Hiragana: the grammar of Japanese, and few words.
+    Hiragana,
+    /// Katakana: words of Japanese that end where another script begins.
+    Katakana,
+    /// Everything else that is written in letters or digits.
+    Letters,
+    /// What stands between words.
+    Gap,
+}
+
+impl Script {
+    fn of(character: &str) -> Self {
+        let Some(first) = character.chars().next() else { return Self::Gap };
+        match u32::from(first) {
+            0x3041..=0x309F => Self::Hiragana,
+            0x30A1..=0x30FA | 0x30FC..=0x30FF => Self::Katakana,
+            0x3400..=0x4DBF | 0x4E00..=0x9FFF | 0xAC00..=0xD7AF | 0x2_0000..=0x3_134F => Self::Dense,
+            _ if first.is_alphanumeric() => Self::Letters,
+            _ => Self::Gap,
+        }
+    }
+}
+
+/// The words of a text, lower-cased. A character keeps its marks, without which Thai or Hindi would fall to pieces.
+fn words(text: &str) -> Vec<String> {
+    let text = text.to_lowercase();
+    let characters: Vec<&str> = text.graphemes(true).collect();
+    let (mut words, mut hiragana) = (Vec::new(), Vec::new());
+    for run in characters.chunk_by(|a, b| Script::of(a) == Script::of(b)) {
+        match Script::of(run[0]) {
+            Script::Dense if run.len() > 1 => words.extend(run.windows(2).map(<[&str]>::concat)),
+            Script::Dense | Script::Katakana | Script::Letters => words.push(run.concat()),
+            Script::Hiragana => hiragana.push(run.concat()),
+            Script::Gap => {}
+        }
+    }
+    // Beside other words it is endings and particles, which any two texts have in common.
+    if words.is_empty() { hiragana } else { words }
 }
 
 /// Groups `count` texts: the two most similar groups become one, until none are as similar as `threshold` on average
@@ -134,7 +178,9 @@ pub fn cluster(count: usize, similarity: impl Fn(usize, usize) -> f64, threshold
 
 /// Groups texts into topics with readable labels. `similarity` is between 0 and 1, by position.
 pub fn topics(method: String, texts: &[String], similarity: impl Fn(usize, usize) -> f64, threshold: f64) -> Topics {
-    let groups = cluster(texts.len(), &similarity, threshold);
+    // Texts without words, such as the same emoji twice, are as alike as any two that are equal.
+    let similarity = |a: usize, b: usize| if texts[a] == texts[b] { 1.0 } else { similarity(a, b) };
+    let groups = cluster(texts.len(), similarity, threshold);
     let alone = groups.iter().filter(|group| group.len() < FEWEST).count() as u64;
     let groups: Vec<Vec<usize>> = groups.into_iter().filter(|group| group.len() >= FEWEST).collect();
     let labels = labels(texts, &groups);
@@ -171,9 +217,15 @@ fn labels(texts: &[String], groups: &[Vec<usize>]) -> Vec<String> {
         let mut words: Vec<(f64, String)> = here.into_iter().map(weigh).collect();
         words.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
         let words: Vec<String> = words.into_iter().take(LABEL_WORDS).map(|(_, word)| word).collect();
-        if words.is_empty() { "(no words)".to_owned() } else { words.join(", ") }
+        if words.is_empty() { wordless(texts, group) } else { words.join(", ") }
     };
     groups.iter().map(label).collect()
+}
+
+/// The label of a group without words: what it says instead.
+fn wordless(texts: &[String], group: &[usize]) -> String {
+    let said = group.iter().map(|place| excerpt(&texts[*place])).find(|said| !said.is_empty());
+    said.unwrap_or_else(|| "(no words)".to_owned())
 }
 
 /// The texts of a group that are most similar to the others.
@@ -238,5 +290,30 @@ mod tests {
         assert_eq!(found.topics.len(), 1);
         assert_eq!(found.topics[0].label, "四");
         assert_eq!(super::topics(String::new(), &[], |_, _| 0.0, 0.5).topics, []);
+    }
+
+    #[test]
+    fn words_of_every_script() {
+        let check = |text: &str, expected: &[&str]| assert_eq!(telling(text).collect::<Vec<_>>(), expected, "{text}");
+        check("Don't ship PLANTS, please: 12 of v2!", &["ship", "plants", "please", "v2"]);
+        check("配送料が高いです", &["配送", "送料", "高"]);
+        check("サイズが違う", &["サイズ", "違"]);
+        check("ひどい", &["ひどい"]);
+        check("价格错误", &["价格", "格错", "错误"]);
+        check("배송이 늦어요", &["배송", "송이", "늦어", "어요"]);
+        check("ค่าส่งแพงมาก", &["ค่าส่งแพงมาก"]);
+        check("क़ीमत ग़लत है", &["क़ीमत", "ग़लत", "है"]);
+        check("👎🏽 👎🏽", &[]);
+    }
+
+    #[test]
+    fn topics_of_every_script() {
+        let check = |texts: &[&str], label: &str| {
+            let shown: Vec<(String, u64)> = found(texts).topics.into_iter().map(|t| (t.label, t.count)).collect();
+            assert_eq!(shown, [(label.to_owned(), texts.len() as u64)]);
+        };
+        check(&["配送料が間違っています", "配送料は違いますよ"], "送料, 配送, 違");
+        check(&["👎", "👎", "👎"], "👎");
+        check(&["ค่าส่งผิด", "ค่าส่งผิด"], "ค่าส่งผิด");
     }
 }

@@ -83,12 +83,8 @@ impl Canaries {
         if store.count_open_reviews(&self.project, reason, deployment).await? >= MOST_LOSSES {
             return Ok(());
         }
-        let user = match store.get_record(&self.project, &pair.id).await {
-            Ok(record) => record.user,
-            // Records come in batches, a little later than pairs, and may be sampled.
-            Err(StoreError::NotFound { .. }) => None,
-            Err(error) => return Err(error.into()),
-        };
+        // Records come in batches, a little later than pairs, and may be sampled.
+        let user = store.find_record(&self.project, &pair.id).await?.and_then(|record| record.user);
         let queue = crate::review::ReviewQueue::new(self.services.clone(), self.project.clone());
         queue.add(NewReviewItem { user, ..item }).await?;
         Ok(())

@@ -1,5 +1,7 @@
 //! The report on feedback, and what complaints are about.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use llmops_api::feedback::{ReportQuery, SummaryBy};
 use llmops_domain::config::channels::ChannelConfig;
@@ -11,7 +13,6 @@ use llmops_domain::review::asked;
 use llmops_domain::run::Estimate;
 use llmops_metrics::embedding_similarity::cosine;
 use llmops_stats::proportion::{Rate, newcombe};
-use llmops_storage::StoreError;
 
 use super::{FeedbackManager, LEVEL, SECONDS_PER_DAY, day_name, day_of, row};
 use crate::alerts::send_report;
@@ -122,34 +123,39 @@ impl FeedbackManager {
             end_time: Some(start(last + 1)),
             ..FeedbackFilter::default()
         };
-        let mut texts = Vec::new();
-        while texts.len() < MOST_TEXTS {
+        // One an answer, however many people rated it.
+        let (mut complaints, mut known) = (Vec::<(Feedback, Option<String>)>::new(), HashMap::new());
+        while complaints.len() < MOST_TEXTS {
             let page = self.list(&filter, PAGE).await?;
             let Some(oldest) = page.last() else { break };
             filter.cursor = Some(oldest.id.to_string());
-            for feedback in &page {
-                texts.extend(self.complaint(feedback).await?);
+            for feedback in page {
+                let words = own_words(&feedback);
+                let place = *known.entry(answer_of(&feedback)).or_insert(complaints.len());
+                match complaints.get_mut(place) {
+                    Some((_, said)) => *said = said.take().or(words),
+                    None => complaints.push((feedback, words)),
+                }
             }
         }
-        texts.truncate(MOST_TEXTS);
+        let mut texts = Vec::new();
+        for (feedback, words) in complaints.into_iter().take(MOST_TEXTS) {
+            texts.extend(match words {
+                Some(words) => Some(words),
+                None => self.question(&feedback).await?,
+            });
+        }
         let (embedder, why_not) = self.embedder(model).await?;
         tokio::task::spawn_blocking(move || group(&texts, embedder.as_deref(), &why_not))
             .await
             .map_err(|_| Error::Internal("the thread that groups complaints has died".to_owned()))
     }
 
-    /// What a complaint says: the comment, else the label, else the question that was answered badly.
-    async fn complaint(&self, feedback: &Feedback) -> Result<Option<String>, Error> {
-        let body = &feedback.body;
-        if let Some(text) = body.comment.clone().or_else(|| body.label.as_ref().map(|label| label.replace('_', " "))) {
-            return Ok(Some(text));
-        }
+    /// The question that was answered badly: what a complaint without words is about.
+    async fn question(&self, feedback: &Feedback) -> Result<Option<String>, Error> {
         let Some(context) = &feedback.context else { return Ok(None) };
-        match self.services.store.get_record(&self.project, &context.request_id).await {
-            Ok(record) => Ok(asked(&record).ok().map(|asked| asked.input).filter(|input| !input.is_empty())),
-            Err(StoreError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        let record = self.services.store.find_record(&self.project, &context.request_id).await?;
+        Ok(record.and_then(|record| asked(&record).ok()).map(|asked| asked.input).filter(|input| !input.is_empty()))
     }
 
     /// The embedding model: the one that is asked for, which the configuration's metrics name or which is on this machine; else
@@ -177,6 +183,17 @@ impl FeedbackManager {
             Err(error) => Ok((None, error.to_string())),
         }
     }
+}
+
+/// What a complaint says itself: the comment, else the label.
+fn own_words(feedback: &Feedback) -> Option<String> {
+    let body = &feedback.body;
+    body.comment.clone().or_else(|| body.label.as_ref().map(|label| label.replace('_', " ")))
+}
+
+/// The answer that feedback is about, by one name whether it came by the request or by its trace.
+fn answer_of(feedback: &Feedback) -> String {
+    feedback.context.as_ref().map_or_else(|| feedback.body.subject(), |context| context.request_id.clone())
 }
 
 fn group(texts: &[String], embedder: Option<&Embedder>, why_not: &str) -> Topics {

@@ -100,11 +100,9 @@ impl FeedbackManager {
         if feedback.sentiment != Some(Sentiment::Negative) && body.correction.is_none() {
             return Ok(());
         }
-        let record = match self.services.store.get_record(&self.project, &context.request_id).await {
-            Ok(record) => record,
-            // Erased meanwhile: nobody shall look at it any more.
-            Err(StoreError::NotFound { .. }) => return Ok(()),
-            Err(error) => return Err(error.into()),
+        // Erased meanwhile: nobody shall look at it any more.
+        let Some(record) = self.services.store.find_record(&self.project, &context.request_id).await? else {
+            return Ok(());
         };
         let reason = if body.correction.is_some() { ReviewReason::Correction } else { ReviewReason::LowRating };
         let item =

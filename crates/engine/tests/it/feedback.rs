@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use llmops::domain::dataset::DatasetType;
 use llmops::domain::feedback::FeedbackFilter;
+use llmops::domain::genai_span::{Span, SpanError};
 use llmops::domain::hash::ContentHash;
 use llmops::domain::id::ProjectId;
 use llmops::domain::record::RequestRecord;
@@ -86,6 +87,55 @@ async fn a_correction_becomes_a_sample_once() {
         let replaced = ops.reviews().decide("latest", decide(same)).await.unwrap();
         assert_eq!(replaced.dataset.unwrap().version.sample_count, 1);
         assert!(ops.reviews().get("latest").await.unwrap_err().to_string().contains("open review item"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_call_of_a_span_becomes_a_sample() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let start = u64::try_from(llmops_domain::clock::now().as_second() - 60).unwrap() * 1_000_000_000;
+        let attributes = json!({"gen_ai.operation.name": "chat", "gen_ai.request.model": "m",
+            "gen_ai.input.messages": r#"[{"role": "user", "parts": [{"type": "text", "content": "What is delivery?"}]}]"#,
+            "gen_ai.output.messages": r#"[{"role": "assistant", "parts": [{"type": "text", "content": "5.90"}]}]"#});
+        let span = Span {
+            trace_id: trace.to_owned(),
+            span_id: "00f067aa0ba902b7".to_owned(),
+            start,
+            end: start + 5_000_000,
+            error: None,
+            attributes: attributes.as_object().cloned().unwrap(),
+        };
+        let late = Span { span_id: "00f067aa0ba902b8".to_owned(), start: 0, ..span.clone() };
+        let refused = ops.records().take_in(&[span, late]).await.unwrap();
+        assert_eq!(refused, [SpanError::Early("00f067aa0ba902b8".to_owned())]);
+        ops.feedback().submit(&json!({"trace_id": trace, "correction": "4.90"})).await.unwrap();
+        let item = ops.reviews().get("latest").await.unwrap();
+        assert_eq!((item.item.input.as_str(), item.item.output.as_deref()), ("What is delivery?", Some("5.90")));
+        let decided = ops.reviews().decide("latest", decide(json!({"action": "accept"}))).await.unwrap();
+        assert_eq!(decided.dataset.unwrap().version.sample_count, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_is_one_complaint() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        put(&ops, &[record("req_1", json!({})), record("req_2", json!({})), record("req_3", json!({}))]).await;
+        let all = [
+            json!({"request_id": "req_1", "thumb": "down", "comment": "the price is wrong"}),
+            json!({"request_id": "req_1", "rating": {"value": 1, "scale": 5}}),
+            json!({"request_id": "req_1", "thumb": "down"}),
+            json!({"request_id": "req_2", "thumb": "down", "comment": "wrong price"}),
+            json!({"request_id": "req_3", "thumb": "down"}),
+        ];
+        ops.feedback().submit_all(&all).await.unwrap();
+        let today = llmops_domain::clock::now().as_second().div_euclid(86_400);
+        let topics = ops.feedback().topics(Some("bot"), (today - 1, today), None).await.unwrap();
+        assert_eq!((topics.texts, topics.alone, topics.topics[0].count), (3, 1, 2), "{topics:?}");
     })
     .await;
 }

@@ -3,6 +3,8 @@
 use llmops_domain::genai_span::Span;
 use serde_json::{Map, Value};
 
+use super::Refused;
+
 /// How deep values may be nested.
 const DEEPEST: usize = 16;
 
@@ -165,8 +167,8 @@ fn status(bytes: &[u8]) -> Read<Option<String>> {
     Ok(is_error.then_some(said))
 }
 
-/// The spans of a request.
-pub(super) fn spans(body: &[u8]) -> Read<Vec<Span>> {
+/// The spans of a request, each of them or what is wrong with it.
+pub(super) fn spans(body: &[u8]) -> Read<Vec<Read<Span>>> {
     let mut spans = Vec::new();
     let mut request = Message(body);
     while let Some((field, wire)) = request.next()? {
@@ -184,12 +186,40 @@ pub(super) fn spans(body: &[u8]) -> Read<Vec<Span>> {
             let mut scope = Message(scope);
             while let Some((field, wire)) = scope.next()? {
                 if let (2, Wire::Bytes(bytes)) = (field, wire) {
-                    spans.push(span(bytes, &resource)?);
+                    spans.push(span(bytes, &resource));
                 }
             }
         }
     }
     Ok(spans)
+}
+
+fn push_number(mut number: usize, to: &mut Vec<u8>) {
+    while number > 0x7F {
+        to.push(0x80 | (number & 0x7F).to_le_bytes()[0]);
+        number >>= 7;
+    }
+    to.push(number.to_le_bytes()[0]);
+}
+
+/// The field `number` of a message, below 16.
+fn push_bytes(number: u8, bytes: &[u8], to: &mut Vec<u8>) {
+    to.push((number << 3) | 2);
+    push_number(bytes.len(), to);
+    to.extend_from_slice(bytes);
+}
+
+/// The answer to a request: an empty message where everything was taken.
+pub(super) fn answer(refused: Option<&Refused>) -> Vec<u8> {
+    let mut answer = Vec::new();
+    if let Some(Refused { spans, message }) = refused {
+        // `rejected_spans` is a number in field 1, `error_message` a text in field 2.
+        let mut partial_success = vec![1 << 3];
+        push_number(*spans, &mut partial_success);
+        push_bytes(2, message.as_bytes(), &mut partial_success);
+        push_bytes(1, &partial_success, &mut answer);
+    }
+    answer
 }
 
 #[cfg(test)]
@@ -234,7 +264,7 @@ mod tests {
         };
         let resource = bytes(1, &bytes(1, &pair("service.name", &bytes(1, b"shop"))));
         let body = long(1, &[resource, long(2, &long(2, &one))].concat());
-        let spans = spans(&body).unwrap();
+        let spans: Vec<Span> = spans(&body).unwrap().into_iter().map(Result::unwrap).collect();
         assert_eq!(spans.len(), 1);
         assert_eq!((&*spans[0].trace_id, &*spans[0].span_id), ("4b".repeat(16).as_str(), "0707070707070707"));
         assert_eq!((spans[0].start, spans[0].end, spans[0].error.as_deref()), (5, 9, Some("broken")));
@@ -251,5 +281,26 @@ mod tests {
         }
         let deep = (0..20).fold(vec![0x10, 1], |inner, _| bytes(5, &bytes(1, &inner)));
         assert!(any_value(&deep, 0).unwrap_err().contains("deeper"));
+    }
+
+    #[test]
+    fn a_wrong_span_is_one_span() {
+        let good = bytes(2, &bytes(1, &[0x4B; 16]));
+        let wrong = bytes(2, &[0x0F]);
+        let body = bytes(1, &bytes(2, &[good.clone(), wrong, good].concat()));
+        assert_eq!(spans(&body).unwrap().iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+    }
+
+    #[test]
+    fn what_was_refused_is_told() {
+        assert_eq!(answer(None), b"");
+        let message = "m".repeat(200);
+        let told = answer(Some(&Refused { spans: 300, message: message.clone() }));
+        let mut outer = Message(&told);
+        let Ok(Some((1, Wire::Bytes(inner)))) = outer.next() else { panic!("{told:?}") };
+        let mut inner = Message(inner);
+        assert_eq!(inner.next(), Ok(Some((1, Wire::Number(300)))));
+        assert_eq!(inner.next(), Ok(Some((2, Wire::Bytes(message.as_bytes())))));
+        assert_eq!((inner.next(), outer.next()), (Ok(None), Ok(None)));
     }
 }

@@ -8,6 +8,7 @@ mod document;
 mod feedback;
 mod idempotency;
 mod metrics;
+mod otlp;
 mod outage;
 mod overview;
 mod session;

@@ -7,6 +7,7 @@ use llmops_domain::record::RequestRecord;
 
 use super::{Name, Sums, apply, begin, lock, put};
 use crate::db::{Tx, decode, encode, execute, fetch, micros};
+use crate::records::readable;
 use crate::{Store, StoreError};
 
 impl Store {
@@ -17,19 +18,19 @@ impl Store {
         since: Timestamp,
         limit: u32,
     ) -> Result<Vec<(ProjectId, String, RequestRecord)>, StoreError> {
-        let sql = "SELECT s.project_id, s.subject, r.document FROM feedback_subjects s JOIN request_records r \
+        let sql = "SELECT s.project_id, s.subject, r.id, r.document FROM feedback_subjects s JOIN request_records r \
                    ON r.project_id = s.project_id AND r.id = s.request_id \
                    WHERE s.context IS NULL AND s.first_at >= $1 AND s.request_id IS NOT NULL \
-                   UNION ALL SELECT s.project_id, s.subject, r.document FROM feedback_subjects s JOIN request_records r \
+                   UNION ALL SELECT s.project_id, s.subject, r.id, r.document FROM feedback_subjects s JOIN request_records r \
                    ON r.project_id = s.project_id AND r.trace_id = s.trace_id AND r.id = (SELECT MAX(n.id) \
                    FROM request_records n WHERE n.project_id = s.project_id AND n.trace_id = s.trace_id) \
                    WHERE s.context IS NULL AND s.first_at >= $1 AND s.request_id IS NULL LIMIT $2";
         let mut conn = self.read().await?;
-        let rows = fetch!(fetch_all, conn, (String, String, String), sql, micros(since), i64::from(limit))?;
-        let read = |(project, subject, document): (String, String, String)| {
-            Ok((ProjectId(project), subject, decode("a request record", &document)?))
+        let rows = fetch!(fetch_all, conn, (String, String, String, String), sql, micros(since), i64::from(limit))?;
+        let read = |(project, subject, id, document): (String, String, String, String)| {
+            Some((ProjectId(project), subject, readable(&id, &document)?))
         };
-        rows.into_iter().map(read).collect()
+        Ok(rows.into_iter().filter_map(read).collect())
     }
 
     /// Says what an answer was, once its record is there; the sums follow. What was said of its trace joins what was said of

@@ -6,7 +6,7 @@ use llmops_storage::{Store, StoredFeedback};
 use llmops_testing::on_backends;
 use serde_json::{Value, json};
 
-use crate::support::{at, project};
+use crate::support::{at, execute, project};
 
 /// Feedback as it is stored: `id` names it, `second` is when it was said.
 #[expect(clippy::needless_pass_by_value, reason = "callers make it on the spot")]
@@ -112,6 +112,27 @@ async fn feedback_waits_for_its_record_and_is_settled_once() {
         let ids: Vec<FeedbackId> = waiting.iter().map(|(_, feedback)| feedback.id.clone()).collect();
         store.settle_feedback(&project(), &ids).await.unwrap();
         assert!(store.unsettled_feedback(10).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_keeps_no_other_from_its_feedback() {
+    on_backends(async |store| {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let about = [json!({"request_id": "req_1", "thumb": "up"}), json!({"request_id": "req_2", "thumb": "up"})];
+        let about = [&about[0], &about[1], &json!({"trace_id": trace, "thumb": "up"})];
+        let said: Vec<Feedback> =
+            ["fb_1", "fb_2", "fb_3"].iter().zip(about).map(|(id, body)| said(id, 1, body.clone())).collect();
+        store.add_feedback(&project(), &said).await.unwrap();
+        let owned = ["req_1", "req_2"].map(|id| (project(), record(id, "ana")));
+        store.append_records(&owned).await.unwrap();
+        execute(store, "UPDATE request_records SET document = '[' WHERE id = 'req_1'").await;
+        let ready = store.feedback_to_join(at(-10), 10).await.unwrap();
+        assert!(ready.iter().all(|(_, _, record)| record.id == "req_2"));
+        assert!(ready.iter().any(|(_, subject, _)| subject == "req_2"));
+        execute(store, "UPDATE request_records SET document = '['").await;
+        assert_eq!(store.record_of_trace(&project(), trace).await.unwrap(), None);
     })
     .await;
 }

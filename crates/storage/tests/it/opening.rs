@@ -2,7 +2,7 @@ use llmops_storage::{Store, StoreError};
 use llmops_testing::{Backend, TestStore};
 use tempfile::TempDir;
 
-use crate::support::{import, project};
+use crate::support::{execute, import, project};
 
 async fn refusal(url: &str) -> String {
     match Store::open(url).await {
@@ -47,16 +47,7 @@ async fn a_newer_schema_is_refused() {
     for backend in [Backend::Sqlite, Backend::Postgres] {
         let store = TestStore::new(backend).await;
         let sql = "INSERT INTO llmops_schema (version, name, applied_at) VALUES (9999, 'future', 0)";
-        match backend {
-            Backend::Sqlite => {
-                let pool = sqlx::SqlitePool::connect(store.url()).await.unwrap();
-                sqlx::query(sql).execute(&pool).await.unwrap();
-            }
-            Backend::Postgres => {
-                let pool = sqlx::PgPool::connect(store.url()).await.unwrap();
-                sqlx::query(sql).execute(&pool).await.unwrap();
-            }
-        }
+        execute(&store, sql).await;
         let message = refusal(store.url()).await;
         assert!(message.contains("made by a newer version of llmops"), "{message}");
         store.remove().await;

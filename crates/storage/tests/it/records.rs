@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use llmops_domain::chat::Usage;
+use llmops_domain::chat::{MOST_TOKENS, Usage};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::{CallAttempt, CallOutcome, Door, RecordFilter, RequestRecord};
@@ -9,7 +9,7 @@ use llmops_storage::{StoreError, StoredHour};
 use llmops_testing::on_backends;
 use serde_json::json;
 
-use crate::support::{at, project};
+use crate::support::{at, execute, project};
 
 fn record(number: i64, user: &str) -> RequestRecord {
     RequestRecord {
@@ -141,6 +141,40 @@ async fn a_body_about_escapes_is_stored_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_record_that_cannot_be_read_hides_no_other() {
+    on_backends(async |store| {
+        let all: Vec<_> = (1..=5).map(|number| (project(), record(number, "ana"))).collect();
+        store.append_records(&all).await.unwrap();
+        execute(store, "UPDATE request_records SET document = '{\"id\": 4}' WHERE id LIKE '%4' OR id LIKE '%3'").await;
+        let page = async |limit| store.list_records(&project(), &RecordFilter::default(), limit).await.unwrap();
+        assert_eq!(ids(&page(10).await), ["5", "2", "1"]);
+        // A page that is short would end a list.
+        assert_eq!(ids(&page(2).await), ["5", "2"]);
+        assert_eq!(ids(&page(1).await), ["5"]);
+        let unreadable = store.get_record(&project(), &all[3].1.id).await;
+        assert!(matches!(unreadable, Err(StoreError::Corrupt(_))), "{unreadable:?}");
+        assert_eq!(store.find_record(&project(), &all[3].1.id).await.unwrap(), None);
+        assert_eq!(store.find_record(&project(), &all[4].1.id).await.unwrap().unwrap(), all[4].1);
+        assert_eq!(store.find_record(&project(), "req_none").await.unwrap(), None);
+        assert_eq!(store.erase_records_of_user(&project(), "ana").await.unwrap(), 5);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn absurd_counts_of_tokens_stop_no_batch() {
+    on_backends(async |store| {
+        let usage = Usage { prompt_tokens: 9_223_372_036_854_775_000, completion_tokens: u64::MAX };
+        let absurd = |number| (project(), RequestRecord { usage, ..record(number, "ana") });
+        store.append_records(&[absurd(1), absurd(2)]).await.unwrap();
+        store.append_records(&[absurd(3), (project(), record(4, "ben"))]).await.unwrap();
+        let hours = store.traffic_between(&project(), (None, None), (at(0), at(10))).await.unwrap();
+        assert_eq!((hours[0].sums.calls, hours[0].sums.prompt_tokens), (4, 3 * MOST_TOKENS + 3));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn traffic_adds_up_by_hour_and_counts_no_record_twice() {
     on_backends(async |store| {
         let hour = 3600;
@@ -161,16 +195,20 @@ async fn traffic_adds_up_by_hour_and_counts_no_record_twice() {
         let repeated = [all.clone(), all[3..].to_vec()].concat();
         store.append_records(&repeated).await.unwrap();
 
-        let hours = store.traffic_since(&project(), (None, None), at(0)).await.unwrap();
+        let hours = store.traffic_between(&project(), (None, None), (at(0), at(hour))).await.unwrap();
         let told = |hour: &StoredHour| (hour.sums.calls, hour.sums.failed, hour.sums.soft_failed, hour.sums.priced);
         assert_eq!(hours.iter().map(told).collect::<Vec<_>>(), [(2, 0, 0, 2), (2, 1, 1, 1)]);
         assert_eq!(hours[0].sums.cost, 0.5);
         assert_eq!(hours[1].sums.prompt_tokens, 6);
         assert_eq!(hours[1].latencies.iter().map(|(_, calls)| calls).sum::<u64>(), 2);
-        let bot = store.traffic_since(&project(), (Some("bot"), Some("production")), at(hour)).await.unwrap();
+        let bot =
+            store.traffic_between(&project(), (Some("bot"), Some("production")), (at(hour), at(hour))).await.unwrap();
         assert_eq!(bot.iter().map(told).collect::<Vec<_>>(), [(1, 1, 0, 0)]);
+        // What comes later is in no stretch that ends before.
+        let first = store.traffic_between(&project(), (None, None), (at(0), at(0))).await.unwrap();
+        assert_eq!(first.iter().map(told).collect::<Vec<_>>(), [(2, 0, 0, 2)]);
         let other = ProjectId("other".to_owned());
-        assert_eq!(store.traffic_since(&other, (None, None), at(0)).await.unwrap(), []);
+        assert_eq!(store.traffic_between(&other, (None, None), (at(0), at(hour))).await.unwrap(), []);
     })
     .await;
 }
