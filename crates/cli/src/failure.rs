@@ -90,6 +90,7 @@ impl From<ClientError> for Failure {
         let kind = match error.code() {
             Some(code) if code.is_temporary() || code == ErrorCode::Internal => Kind::Undecided,
             Some(_) => Kind::Usage,
+            None if matches!(error, ClientError::Name(_)) => Kind::Usage,
             None => Kind::Undecided,
         };
         match error {

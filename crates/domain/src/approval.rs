@@ -47,8 +47,12 @@ pub struct Approval {
     pub environment: String,
     /// The manifest that shall answer.
     pub manifest: ContentHash,
-    /// The settings that shall hold.
-    pub settings: DeploymentSettings,
+    /// The settings that shall hold; absent: those that hold when it is allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<DeploymentSettings>,
+    /// The hash of the settings that held when others were asked for: what was changed since is not taken back unseen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings_before: Option<ContentHash>,
     /// Why, in the words of who asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -92,6 +96,16 @@ pub enum ApprovalError {
     /// The same key asked for it.
     #[error("{0} asked for this promotion, and somebody else has to allow it")]
     SameKey(String),
+    /// The settings that it replaces are others by now.
+    #[error("the settings of {deployment} in {environment} were changed since the promotion {id} was asked for")]
+    Outdated {
+        /// Which.
+        id: ApprovalId,
+        /// The deployment.
+        deployment: String,
+        /// Its environment.
+        environment: String,
+    },
 }
 
 impl Approval {
@@ -103,6 +117,26 @@ impl Approval {
         self.is_pending()?;
         let is_same = is_same(&self.requested_by, self.requested_key.as_ref(), actor);
         if is_same { Err(ApprovalError::SameKey(self.requested_by.clone())) } else { Ok(()) }
+    }
+
+    /// Whether the settings that it replaces are still those that hold.
+    ///
+    /// # Errors
+    /// [`ApprovalError::Outdated`].
+    pub fn replaces(&self, settings: Option<&ContentHash>) -> Result<(), ApprovalError> {
+        let (Some(_), Some(before)) = (&self.settings, &self.settings_before) else { return Ok(()) };
+        if Some(before) == settings {
+            return Ok(());
+        }
+        let (id, deployment, environment) = (self.id.clone(), self.deployment.clone(), self.environment.clone());
+        Err(ApprovalError::Outdated { id, deployment, environment })
+    }
+
+    /// Whether it asks for the same as another one.
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        (&self.deployment, &self.environment, &self.manifest)
+            == (&other.deployment, &other.environment, &other.manifest)
+            && (&self.settings, &self.settings_before) == (&other.settings, &other.settings_before)
     }
 
     /// Whether it can still be decided.
@@ -128,7 +162,8 @@ mod tests {
             deployment: "bot".to_owned(),
             environment: "production".to_owned(),
             manifest: ContentHash::of_bytes(b"m"),
-            settings: DeploymentSettings::default(),
+            settings: None,
+            settings_before: None,
             reason: None,
             created_at: Timestamp::UNIX_EPOCH,
             requested_by: name.to_owned(),

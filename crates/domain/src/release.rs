@@ -195,6 +195,10 @@ pub struct Evidence {
     pub is_first: bool,
     /// Whether somebody else than who began the release has to allow it.
     pub second_key: bool,
+    /// What stands in the way of the step's beginning, and how to mend it; absent where it has begun.
+    pub blocked: Option<String>,
+    /// Whether the experiment ended before the release did: what is live changed below it.
+    pub interrupted: bool,
 }
 
 /// Who won an experiment.
@@ -228,6 +232,9 @@ pub fn next_step(release: &Release, known: &Evidence) -> Verdict {
     if release.waived == Some(release.step) {
         return Verdict::Pass("a person let it pass".to_owned());
     }
+    if let Some(why) = &known.blocked {
+        return Verdict::Wait(why.clone());
+    }
     match release.step {
         ReleaseStep::Gate => match &known.passing_run {
             Some(run) => Verdict::Pass(format!("the run {run} passed the gate")),
@@ -243,6 +250,9 @@ pub fn next_step(release: &Release, known: &Evidence) -> Verdict {
         ReleaseStep::Experiment if known.is_first => {
             Verdict::Pass("nothing is live that it could be compared with".to_owned())
         }
+        ReleaseStep::Experiment if known.interrupted => Verdict::Wait(format!(
+            "what is live changed, and the experiment ended: llmops release {name} --cancel, or --waive experiment with a reason"
+        )),
         ReleaseStep::Experiment => match known.winner {
             Some(Winner::Candidate) => Verdict::Pass("the candidate won the experiment".to_owned()),
             Some(Winner::Control) => Verdict::Wait(format!(
@@ -264,7 +274,8 @@ pub fn next_step(release: &Release, known: &Evidence) -> Verdict {
                 } else {
                     "a person".to_owned()
                 };
-                Verdict::Wait(format!("{who} has to allow it: llmops release {name} --approve"))
+                let changed = if known.interrupted { "what is live changed since the experiment; " } else { "" };
+                Verdict::Wait(format!("{changed}{who} has to allow it: llmops release {name} --approve"))
             }
         }
         ReleaseStep::Production => Verdict::Pass("it answers everybody".to_owned()),
@@ -376,6 +387,15 @@ mod tests {
         let won = |winner| Evidence { winner: Some(winner), ..Evidence::default() };
         check(&at(ReleaseStep::Experiment), &won(Winner::Candidate), "pass:");
         check(&at(ReleaseStep::Experiment), &won(Winner::Control), "wait: what is live won");
+        let interrupted = Evidence { interrupted: true, ..won(Winner::Candidate) };
+        check(&at(ReleaseStep::Experiment), &interrupted, "wait: what is live changed, and the experiment ended");
+        check(
+            &at(ReleaseStep::Approval),
+            &interrupted,
+            "wait: what is live changed since the experiment; a person has",
+        );
+        let blocked = Evidence { blocked: Some("bot is frozen".to_owned()), ..won(Winner::Candidate) };
+        check(&at(ReleaseStep::Experiment), &blocked, "wait: bot is frozen");
         check(&at(ReleaseStep::Approval), &none, "wait: a person has to allow it");
         let second = Evidence { second_key: true, ..Evidence::default() };
         check(&at(ReleaseStep::Approval), &second, "wait: somebody else than dana has to allow it");
@@ -388,6 +408,11 @@ mod tests {
     fn a_person_may_let_one_step_pass() {
         let waived = Release { waived: Some(ReleaseStep::Staging), ..at(ReleaseStep::Staging) };
         check(&waived, &Evidence::default(), "pass: a person let it pass");
+        check(
+            &waived,
+            &Evidence { blocked: Some("no".to_owned()), ..Evidence::default() },
+            "pass: a person let it pass",
+        );
         let later = Release { step: ReleaseStep::Experiment, ..waived };
         check(&later, &Evidence::default(), "wait:");
     }

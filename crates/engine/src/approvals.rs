@@ -9,12 +9,12 @@ use llmops_domain::id::ApprovalId;
 use crate::{Deployments, Error};
 
 impl Deployments {
-    /// Keeps a promotion until a second key allows it. What is live stays live.
+    /// Keeps a promotion until a second key allows it. What is live stays live. Asked for again, it is the one that waits.
     pub(crate) async fn ask_for_approval(
         &self,
         before: Deployment,
         manifest: ContentHash,
-        settings: DeploymentSettings,
+        settings: Option<DeploymentSettings>,
         reason: Option<String>,
     ) -> Result<Deployed, Error> {
         let (services, actor) = (&self.services, self.services.store.actor());
@@ -25,6 +25,7 @@ impl Deployments {
             deployment: before.name.clone(),
             environment: before.environment.clone(),
             manifest,
+            settings_before: settings.as_ref().map(|_| hash_of(&before.settings)).transpose()?,
             settings,
             reason,
             created_at: now,
@@ -33,7 +34,14 @@ impl Deployments {
             decided_by: None,
             decided_at: None,
         };
-        services.store.put_approval(&self.project, &approval).await?;
+        let waiting =
+            services.store.find_pending_approval(&self.project, &approval.deployment, &approval.environment).await?;
+        let approval = if let Some(waiting) = waiting.filter(|waiting| waiting.asks_the_same(&approval)) {
+            waiting
+        } else {
+            services.store.put_approval(&self.project, &approval).await?;
+            approval
+        };
         let (live, manifest) = self.manifest(before.manifest.as_str()).await?;
         let notices =
             vec![format!("nothing changed yet: it waits for a second key, llmops approval approve {}", approval.id)];
@@ -49,14 +57,19 @@ impl Deployments {
     /// Allows a promotion that another key asked for, and carries it out. What it needs is looked at once more.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for the key that asked; [`Error::Conflict`] when it was decided; those of a deployment.
+    /// [`Error::Forbidden`] for the key that asked; [`Error::Conflict`] when it was decided, or brings settings in place of others
+    /// than those that hold; those of a deployment.
     pub async fn approve(&self, id: &str) -> Result<Deployed, Error> {
         let approval = self.services.store.get_approval(&self.project, id).await?;
         approval.may_approve(self.services.store.actor()).map_err(|error| refused(&error))?;
+        if approval.settings.is_some() {
+            let now = self.get(&approval.deployment, Some(&approval.environment)).await?;
+            approval.replaces(Some(&hash_of(&now.settings)?)).map_err(|error| refused(&error))?;
+        }
         let request = Deploy {
             environment: Some(approval.environment.clone()),
             manifest_hash: Some(approval.manifest.to_string()),
-            settings: Some(approval.settings.clone()),
+            settings: approval.settings.clone(),
             reason: approval
                 .reason
                 .clone()
@@ -92,5 +105,14 @@ fn refused(error: &ApprovalError) -> Error {
     match error {
         ApprovalError::Decided { .. } => Error::Conflict { message, hint: None },
         ApprovalError::SameKey(_) => Error::Forbidden(message),
+        ApprovalError::Outdated { .. } => {
+            let hint =
+                "ask again with settings that keep what was changed: llmops deploy NAME --settings FILE".to_owned();
+            Error::Conflict { message, hint: Some(hint) }
+        }
     }
+}
+
+fn hash_of(settings: &DeploymentSettings) -> Result<ContentHash, Error> {
+    ContentHash::of_json(settings).map_err(|error| Error::Internal(format!("settings have no JSON form: {error}")))
 }

@@ -1,18 +1,18 @@
 //! `Deployments`: what answers live traffic, and going back to what did.
 
+mod change;
 mod rehearse;
 mod resolve;
 mod variants;
 
 use std::sync::Arc;
 
-use llmops_api::deployments::{Deploy, Deployed, Rollback, SoftFailureRate, SwitchSafeMode};
+use llmops_api::deployments::SoftFailureRate;
 use llmops_domain::canary::LiveCanary;
 use llmops_domain::config::duration::HumanDuration;
 use llmops_domain::deployment::{
-    self, DEFAULT_ENVIRONMENT, Deployment, DeploymentAction, DeploymentChange, DeploymentSettings, LiveDeployment,
+    DEFAULT_ENVIRONMENT, Deployment, DeploymentChange, DeploymentSettings, LiveDeployment,
 };
-use llmops_domain::event::Event;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{ProjectId, RunId};
 use llmops_domain::manifest::Manifest;
@@ -23,12 +23,13 @@ use llmops_providers::http_client::Endpoint;
 use llmops_storage::StoreError;
 
 use crate::canary::Canaries;
-use crate::evaluator::BASELINE_TAG;
 use crate::gate::PASSED_TAG;
 use crate::prompts::PromptRegistry;
 use crate::soft_failures::Guards;
 use crate::{Error, Services};
 
+/// What a safe mode says that is on and has nothing prepared.
+const UNPREPARED_ANSWER: &str = "This service is not available at the moment.";
 /// Runs that are looked through for one of a manifest.
 const PASSING_RUNS: u32 = 200;
 
@@ -80,169 +81,6 @@ impl Deployments {
     /// A stored manifest by the beginning of its hash.
     pub async fn manifest(&self, prefix: &str) -> Result<(ContentHash, Manifest), Error> {
         Ok(self.services.store.get_manifest(&self.project, prefix).await?)
-    }
-
-    /// Points a deployment to a manifest, and makes the deployment where there is none. One that asks for a second key stays as
-    /// it is until another key allows it.
-    pub async fn deploy(&self, name: &str, request: Deploy) -> Result<Deployed, Error> {
-        self.deploy_as(name, request, false).await
-    }
-
-    /// The same, allowed already.
-    pub(crate) async fn deploy_approved(&self, name: &str, request: Deploy) -> Result<Deployed, Error> {
-        self.deploy_as(name, request, true).await
-    }
-
-    async fn deploy_as(&self, name: &str, request: Deploy, approved: bool) -> Result<Deployed, Error> {
-        check_names(name, request.environment.as_deref())?;
-        let environment = request.environment.clone().unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
-        let before = self.services.store.find_deployment(&self.project, name, &environment).await?;
-        let settings = request.settings.clone().or_else(|| before.as_ref().map(|d| d.settings.clone()));
-        let settings = settings.unwrap_or_default();
-        let reason = request.reason.clone();
-        let manifest = Box::pin(self.resolve(request, before.as_ref())).await?;
-        self.check(&manifest, &settings).await?;
-        let hash = self.services.store.put_manifest(&self.project, &manifest).await?;
-        // What answers already was let through when it came.
-        let comes = before.as_ref().is_none_or(|d| d.manifest != hash);
-        if comes && environment == DEFAULT_ENVIRONMENT && settings.require_gate {
-            self.require_gate(&hash, &settings).await?;
-        }
-        let unchanged = before.as_ref().is_some_and(|d| d.manifest == hash && d.settings == settings);
-        if let Some(deployment) = before.clone().filter(|_| unchanged) {
-            let previous = Some(hash);
-            return Ok(Deployed {
-                deployment,
-                manifest,
-                previous,
-                changed: false,
-                notices: Vec::new(),
-                approval: None,
-            });
-        }
-        let action = if comes { DeploymentAction::Deploy } else { DeploymentAction::Configure };
-        if action == DeploymentAction::Deploy {
-            self.refuse_in_an_incident(name, &environment).await?;
-        }
-        // Who could take the demand away alone could do everything alone.
-        let asks = |d: &Deployment| {
-            d.settings.require_approval && (action == DeploymentAction::Deploy || !settings.require_approval)
-        };
-        if let Some(before) = before.clone().filter(|before| !approved && asks(before)) {
-            return self.ask_for_approval(before, hash, settings, reason).await;
-        }
-        let previous = before.as_ref().map(|d| d.manifest.clone());
-        let now = self.services.clock.now();
-        let next = match before {
-            Some(before) => Deployment { manifest: hash, settings, ..before },
-            None => Deployment {
-                name: name.to_owned(),
-                environment,
-                manifest: hash,
-                revision: 0,
-                safe_mode: false,
-                settings,
-                created_at: now,
-                updated_at: now,
-                updated_by: None,
-            },
-        };
-        let notices = self.notices(previous.as_ref(), &manifest).await?;
-        let deployment = self.change(next, action, previous.clone(), reason).await?;
-        self.follow_with_the_baseline(&deployment).await?;
-        Ok(Deployed { deployment, manifest, previous, changed: true, notices, approval: None })
-    }
-
-    /// What is live in production is what the next gate compares with: the run that let it through.
-    async fn follow_with_the_baseline(&self, deployment: &Deployment) -> Result<(), Error> {
-        if deployment.environment != DEFAULT_ENVIRONMENT {
-            return Ok(());
-        }
-        if let Some(run) = self.passing_run(&deployment.manifest, &deployment.settings).await? {
-            let now = self.services.clock.now();
-            self.services.store.tag_run(&self.project, &run, BASELINE_TAG, now).await?;
-        }
-        Ok(())
-    }
-
-    /// Points a deployment to a manifest that was live before: the one before the present one, or the one named.
-    pub async fn rollback(&self, name: &str, request: Rollback) -> Result<Deployed, Error> {
-        let before = self.get(name, request.environment.as_deref()).await?;
-        let history = self.services.store.deployment_history(&self.project, name, &before.environment).await?;
-        let target = deployment::rollback_target(&history, request.to.as_deref()).map_err(|error| Error::Conflict {
-            message: format!("cannot roll back {name} in {}: {error}", before.environment),
-            hint: Some(format!("llmops history {name} lists what was live")),
-        })?;
-        let (hash, manifest) = self.services.store.get_manifest(&self.project, target.as_str()).await?;
-        let previous = before.manifest.clone();
-        let notices = self.notices(Some(&previous), &manifest).await?;
-        let next = Deployment { manifest: hash, ..before };
-        let deployment = self.change(next, DeploymentAction::Rollback, Some(previous.clone()), request.reason).await?;
-        Ok(Deployed { deployment, manifest, previous: Some(previous), changed: true, notices, approval: None })
-    }
-
-    /// Switches the safe mode on or off.
-    pub async fn safe_mode(&self, name: &str, request: SwitchSafeMode) -> Result<Deployment, Error> {
-        let mut next = self.get(name, request.environment.as_deref()).await?;
-        if let Some(answer) = request.answer {
-            next.settings.safe_mode.answer = Some(answer);
-            next.settings.safe_mode.manifest = None;
-        }
-        if request.on && !next.settings.safe_mode.is_prepared() {
-            return Err(Error::Conflict {
-                message: format!("{name} has no safe mode prepared"),
-                hint: Some("name a fixed answer: llmops safe-mode NAME on --answer TEXT".to_owned()),
-            });
-        }
-        if next.safe_mode == request.on {
-            return Ok(next);
-        }
-        next.safe_mode = request.on;
-        let action = if request.on { DeploymentAction::SafeModeOn } else { DeploymentAction::SafeModeOff };
-        let manifest = next.manifest.clone();
-        self.change(next, action, Some(manifest), request.reason).await
-    }
-
-    /// Changes how calls are handled, and nothing else.
-    pub(crate) async fn configure(
-        &self,
-        before: Deployment,
-        settings: DeploymentSettings,
-        reason: String,
-    ) -> Result<Deployment, Error> {
-        let from = Some(before.manifest.clone());
-        self.change(Deployment { settings, ..before }, DeploymentAction::Configure, from, Some(reason)).await
-    }
-
-    async fn change(
-        &self,
-        next: Deployment,
-        action: DeploymentAction,
-        from: Option<ContentHash>,
-        reason: Option<String>,
-    ) -> Result<Deployment, Error> {
-        let now = self.services.clock.now();
-        let next = Deployment { revision: next.revision + 1, updated_at: now, ..next };
-        let change = DeploymentChange {
-            revision: next.revision,
-            action,
-            from,
-            to: next.manifest.clone(),
-            at: now,
-            by: next.updated_by.clone(),
-            reason,
-        };
-        self.services.store.change_deployment(&self.project, &next, &change).await?;
-        let action = serde_json::to_value(action).ok().and_then(|v| v.as_str().map(str::to_owned));
-        let news = Event::Deployment {
-            deployment: next.name.clone(),
-            environment: next.environment.clone(),
-            action: action.unwrap_or_default(),
-            manifest: Some(next.manifest.to_string()),
-            previous: change.from.map(|hash| hash.to_string()),
-        };
-        self.services.events.publish(&self.project, news).await?;
-        Ok(next)
     }
 
     /// Refuses what could not answer.
@@ -307,28 +145,8 @@ impl Deployments {
         Ok(Some(self.prompts.resolve(&format!("{name}@{}", hash.as_str())).await?.body))
     }
 
-    /// What changes beside prompt and model.
-    async fn notices(&self, before: Option<&ContentHash>, after: &Manifest) -> Result<Vec<String>, Error> {
-        let Some(before) = before else { return Ok(Vec::new()) };
-        let (_, before) = self.services.store.get_manifest(&self.project, before.as_str()).await?;
-        let mut notices = Vec::new();
-        if let (Some(prompt), None) = (before.prompt_label(), &after.prompt) {
-            notices.push(format!("{prompt} is no longer used: the input goes to the model as it is"));
-        }
-        let (old, new) = (&before.retriever_index_version, &after.retriever_index_version);
-        if old != new {
-            let name = |index: &Option<String>| index.clone().unwrap_or_else(|| "none".to_owned());
-            notices.push(format!(
-                "the retriever's index changes from {} to {}: switch the retriever too, it does not follow by itself",
-                name(old),
-                name(new)
-            ));
-        }
-        Ok(notices)
-    }
-
     /// Refuses to promote anything while somebody looks into what is wrong.
-    async fn refuse_in_an_incident(&self, name: &str, environment: &str) -> Result<(), Error> {
+    pub(crate) async fn refuse_in_an_incident(&self, name: &str, environment: &str) -> Result<(), Error> {
         match self.services.store.find_open_incident(&self.project, name, environment).await? {
             None => Ok(()),
             Some(incident) => Err(Error::Conflict {
@@ -400,14 +218,16 @@ impl Deployments {
 
     async fn point(&self, deployment: Deployment) -> Result<LiveDeployment, Error> {
         let safe = deployment.settings.safe_mode.clone();
-        let wanted = match safe.manifest.filter(|_| deployment.safe_mode) {
-            Some(strict) => strict,
-            None => deployment.manifest.clone(),
+        let (wanted, fixed_answer) = match (deployment.safe_mode, safe.manifest) {
+            (false, _) => (deployment.manifest.clone(), None),
+            (true, Some(strict)) => (strict, None),
+            // A safe mode that is on lets nothing through, also when there is nothing to answer with.
+            (true, None) => {
+                (deployment.manifest.clone(), Some(safe.answer.unwrap_or_else(|| UNPREPARED_ANSWER.to_owned())))
+            }
         };
         let (manifest_id, manifest) = self.services.store.get_manifest(&self.project, wanted.as_str()).await?;
         let prompt = self.prompt_body(&manifest).await?;
-        let fixed = deployment.settings.safe_mode.manifest.is_none() && deployment.safe_mode;
-        let fixed_answer = safe.answer.filter(|_| fixed);
         let variants = if deployment.safe_mode {
             Vec::new()
         } else {
@@ -428,11 +248,12 @@ impl Deployments {
 
 /// A name stands in `model`, where `/` names a provider and `@` an environment.
 fn check_names(name: &str, environment: Option<&str>) -> Result<(), Error> {
-    for (what, text) in std::iter::once(("deployment", name)).chain(environment.map(|e| ("environment", e))) {
+    for (what, text) in std::iter::once(("a deployment", name)).chain(environment.map(|e| ("an environment", e))) {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if text.is_empty() || text.len() > 128 || !text.chars().all(fits) {
+        // In an address, `.` and `..` are the folder and the one above it.
+        if text.is_empty() || text.len() > 128 || !text.chars().all(fits) || matches!(text, "." | "..") {
             return Err(Error::invalid(format!(
-                "`{text}` cannot be the name of a {what}: use 1 to 128 letters, digits, `-`, `_` and `.`"
+                "`{text}` cannot be the name of {what}: use 1 to 128 letters, digits, `-`, `_` and `.`, and not `.` or `..` alone"
             )));
         }
     }

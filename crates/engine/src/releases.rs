@@ -1,6 +1,8 @@
 //! Releases: one manifest walks gate, staging, experiment, approval and production. It stops where a person must decide, and
 //! goes on from there whenever it is asked to.
 
+mod experiment;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -10,26 +12,22 @@ use llmops_api::observations::ResultsQuery;
 use llmops_api::releases::{StartRelease, WaiveStep};
 use llmops_domain::approval::is_same;
 use llmops_domain::chat::Parameters;
-use llmops_domain::deployment::{DEFAULT_ENVIRONMENT, Deployment, DeploymentSettings};
-use llmops_domain::experiment::{ExperimentSpec, ExperimentStatus, MetricSpec, Variant};
-use llmops_domain::hash::ContentHash;
+use llmops_domain::deployment::{DEFAULT_ENVIRONMENT, Deployment};
 use llmops_domain::id::{ProjectId, ReleaseId};
 use llmops_domain::release::{
-    EXPERIMENT_SHARE, Evidence, Release, ReleaseEvent, ReleaseEventKind, ReleaseFilter, ReleaseStatus, ReleaseStep,
-    Verdict, Winner, next_step,
+    Evidence, Release, ReleaseEvent, ReleaseEventKind, ReleaseFilter, ReleaseStatus, ReleaseStep, Verdict, Winner,
+    next_step,
 };
 use llmops_stats::proportion::{Rate, wilson};
 use llmops_storage::{CallsOf, StoreError};
+
+pub(crate) use experiment::experiment_key;
+use experiment::{CANDIDATE, CONTROL, Ending};
 
 use crate::{Deployments, Error, LlmOps, Services};
 
 /// The environment of the second step.
 const STAGING: &str = "staging";
-/// The variants of a release's experiment.
-const CONTROL: &str = "control";
-const CANDIDATE: &str = "candidate";
-/// What the experiment measures: what users say.
-const METRIC: &str = "feedback_thumb";
 
 /// The releases of a project: start, get, list, advance, waive, approve, cancel.
 #[derive(Debug, Clone)]
@@ -142,7 +140,8 @@ impl Releases {
     /// Lets the present step pass without its evidence, by a person who says why, and goes on.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the release is at another step; [`Error::Invalid`] without a reason, or for approval and production.
+    /// [`Error::Conflict`] when the release is at another step, or production asks for the gate anyway; [`Error::Invalid`] without a
+    /// reason, or for approval and production.
     pub async fn waive(&self, name: &str, request: WaiveStep) -> Result<Release, Error> {
         let mut release = self.get(name).await?;
         if request.reason.trim().is_empty() {
@@ -155,6 +154,15 @@ impl Releases {
             return Err(Error::Conflict {
                 message: format!("the release of {name} is at the step {}", release.step.as_str()),
                 hint: None,
+            });
+        }
+        let live = self.live(name).await?;
+        if request.step == ReleaseStep::Gate && live.is_some_and(|live| live.settings.require_gate) {
+            return Err(Error::Conflict {
+                message: format!("{name} takes no manifest to production without a passing run (require_gate)"),
+                hint: Some(
+                    "evaluate exactly this prompt and model, then gate it: llmops eval && llmops gate".to_owned(),
+                ),
             });
         }
         release.waived = Some(request.step);
@@ -193,7 +201,7 @@ impl Releases {
     pub async fn cancel(&self, name: &str, reason: &str) -> Result<Release, Error> {
         let mut release = self.get(name).await?;
         self.end_canary(&release).await?;
-        self.end_experiment(&release, None).await?;
+        self.end_experiment(&release, Ending::GivenUp).await?;
         release.status = ReleaseStatus::Cancelled;
         release.waiting = None;
         let step = release.step;
@@ -205,8 +213,8 @@ impl Releases {
         while release.status == ReleaseStatus::Open {
             let step = release.step;
             // Each is a whole use case: boxed, so that they do not lie on the stack of whoever walks.
-            Box::pin(self.prepare(&mut release)).await?;
-            let known = Box::pin(self.evidence(&release)).await?;
+            let blocked = Box::pin(self.prepare(&mut release)).await?;
+            let known = Evidence { blocked, ..Box::pin(self.evidence(&release)).await? };
             match next_step(&release, &known) {
                 Verdict::Wait(why) => {
                     if release.waiting.as_ref() == Some(&why) {
@@ -229,39 +237,35 @@ impl Releases {
         Ok(release)
     }
 
-    /// What a step needs before it can be looked at. Doing it twice changes nothing.
-    async fn prepare(&self, release: &mut Release) -> Result<(), Error> {
+    /// What a step needs before it can be looked at, or what stands in its way. Doing it twice changes nothing.
+    async fn prepare(&self, release: &mut Release) -> Result<Option<String>, Error> {
         match release.step {
-            ReleaseStep::Staging if release.canary.is_some() => Ok(()),
+            step if release.waived == Some(step) => Ok(None),
+            ReleaseStep::Staging if release.canary.is_some() => Ok(None),
             ReleaseStep::Staging => self.enter_staging(release).await,
-            ReleaseStep::Experiment if release.experiment.is_none() => {
-                // A first release has nothing to be compared with.
-                if let Some(live) = self.live(&release.deployment).await? {
-                    release.experiment = Some(self.experiment(release, &live.manifest).await?);
-                }
-                Ok(())
-            }
+            ReleaseStep::Experiment if release.experiment.is_none() => self.enter_experiment(release).await,
             ReleaseStep::Production => self.deploy(release, DEFAULT_ENVIRONMENT).await,
-            _ => Ok(()),
+            _ => Ok(None),
         }
     }
 
     /// What follows from a step that passed.
     async fn pass(&self, release: &mut Release) -> Result<(), Error> {
         if release.step == ReleaseStep::Approval {
-            self.end_experiment(release, Some(CANDIDATE)).await?;
+            let is_waived = release.waived == Some(ReleaseStep::Experiment);
+            self.end_experiment(release, if is_waived { Ending::Undecided } else { Ending::Won }).await?;
         }
         Ok(())
     }
 
     /// Puts the manifest beside what answers in staging, where a policy says how to compare them; else it answers there.
-    async fn enter_staging(&self, release: &mut Release) -> Result<(), Error> {
+    async fn enter_staging(&self, release: &mut Release) -> Result<Option<String>, Error> {
         let there = self.services.store.find_deployment(&self.project, &release.deployment, STAGING).await?;
         let (Some(policy), Some(there)) = (&release.policy, there) else {
             return self.deploy(release, STAGING).await;
         };
         if there.manifest == release.manifest {
-            return Ok(());
+            return Ok(None);
         }
         let canaries = self.ops().canaries();
         let request = StartCanary {
@@ -288,7 +292,7 @@ impl Releases {
             }
             Err(error) => return Err(error),
         });
-        Ok(())
+        Ok(None)
     }
 
     async fn end_canary(&self, release: &Release) -> Result<(), Error> {
@@ -301,65 +305,24 @@ impl Releases {
         canaries.abort(id, ChangeCanary { environment: None, reason }).await.map(drop)
     }
 
-    async fn deploy(&self, release: &Release, environment: &str) -> Result<(), Error> {
+    /// Lets it answer in an environment; or says who has to allow that.
+    async fn deploy(&self, release: &Release, environment: &str) -> Result<Option<String>, Error> {
+        let name = &release.deployment;
         let request = Deploy {
             environment: Some(environment.to_owned()),
             manifest_hash: Some(release.manifest.to_string()),
             reason: Some(format!("release {}", release.id)),
             ..Deploy::default()
         };
-        // The release has its own step for a second key.
-        self.deployments().deploy_approved(&release.deployment, request).await.map(drop)
-    }
-
-    /// Makes and starts the experiment: a tenth of the users for the candidate, the rest for what is live.
-    async fn experiment(&self, release: &Release, live: &ContentHash) -> Result<String, Error> {
-        let variant = |id: &str, manifest: &ContentHash| Variant {
-            id: id.to_owned(),
-            manifest: Some(manifest.to_string()),
-            is_control: id == CONTROL,
-            ..Variant::default()
-        };
-        let split = [(CONTROL.to_owned(), 1.0 - EXPERIMENT_SHARE), (CANDIDATE.to_owned(), EXPERIMENT_SHARE)];
-        let spec = ExperimentSpec {
-            name: release.id.as_str().replace('_', "-"),
-            variants: vec![variant(CONTROL, live), variant(CANDIDATE, &release.manifest)],
-            traffic_split: split.into_iter().collect(),
-            metrics: vec![MetricSpec::named(METRIC)],
-            target_metric: Some(METRIC.to_owned()),
-            ..ExperimentSpec::default()
-        };
-        let experiments = self.ops().experiments();
-        let made = experiments.create(spec).await?;
-        experiments.start(made.id.as_str()).await?;
-        self.route(release, Some(made.spec.key)).await?;
-        Ok(made.id.0)
-    }
-
-    /// Lets the gateway assign the deployment's users by an experiment, or by none any more.
-    async fn route(&self, release: &Release, experiment: Option<String>) -> Result<(), Error> {
-        let Some(live) = self.live(&release.deployment).await?.filter(|live| live.settings.experiment != experiment)
-        else {
-            return Ok(());
-        };
-        let settings = DeploymentSettings { experiment, ..live.settings.clone() };
-        self.deployments().configure(live, settings, format!("release {}", release.id)).await.map(drop)
-    }
-
-    /// Completes the experiment with a winner, or cancels it.
-    async fn end_experiment(&self, release: &Release, winner: Option<&str>) -> Result<(), Error> {
-        let Some(id) = &release.experiment else { return Ok(()) };
-        self.route(release, None).await?;
-        let experiments = self.ops().experiments();
-        let status = experiments.get(id).await?.status;
-        if matches!(status, ExperimentStatus::Completed | ExperimentStatus::Cancelled) {
-            return Ok(());
+        if environment == DEFAULT_ENVIRONMENT {
+            // The release has its own step for the second key of production.
+            return self.deployments().deploy_approved(name, request).await.map(|_| None);
         }
-        match winner {
-            Some(winner) => experiments.complete(id, Some(winner)).await?,
-            None => experiments.cancel(id).await?,
-        };
-        Ok(())
+        let deployed = self.deployments().deploy(name, request).await?;
+        Ok(deployed.approval.map(|approval| {
+            let id = &approval.id;
+            format!("{environment} asks for a second key: llmops approval approve {id}, then llmops release {name}")
+        }))
     }
 
     async fn evidence(&self, release: &Release) -> Result<Evidence, Error> {
@@ -373,6 +336,7 @@ impl Releases {
             ReleaseStep::Staging => self.staging(release, &mut known).await?,
             ReleaseStep::Experiment => {
                 let Some(id) = &release.experiment else { return Ok(Evidence { is_first: true, ..known }) };
+                known.interrupted = !self.is_routed(release).await?;
                 let results = self.ops().experiments().get_results(id, &ResultsQuery::default()).await?;
                 known.winner = match results.winner.as_deref() {
                     Some(CANDIDATE) => Some(Winner::Candidate),
@@ -381,7 +345,10 @@ impl Releases {
                 };
                 known.recommendation = Some(results.recommendation);
             }
-            ReleaseStep::Approval => known.second_key = self.needs_second_key(&release.deployment).await?,
+            ReleaseStep::Approval => {
+                known.second_key = self.needs_second_key(&release.deployment).await?;
+                known.interrupted = release.experiment.is_some() && !self.is_routed(release).await?;
+            }
             ReleaseStep::Production => {}
         }
         Ok(known)

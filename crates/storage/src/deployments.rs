@@ -1,7 +1,10 @@
 //! Deployments: pointers to manifests, and every change of them.
 
-use llmops_domain::deployment::{Deployment, DeploymentChange};
+use std::collections::BTreeSet;
+
+use llmops_domain::deployment::{Deployment, DeploymentChange, DeploymentSettings};
 use llmops_domain::id::ProjectId;
+use serde_json::{Map, Value, json};
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
 use crate::audit::{Change, record};
@@ -170,6 +173,9 @@ impl Store {
         let settings = encode("the deployment's settings", &deployment.settings)?;
         let (name, environment) = (&deployment.name, &deployment.environment);
         let mut tx = self.write().await?;
+        let sql = select!("", "WHERE project_id = $1 AND name = $2 AND environment = $3");
+        let before = fetch!(fetch_optional, tx, DeploymentRow, sql, project.as_str(), name, environment)?;
+        let before = before.map(DeploymentRow::into_deployment).transpose()?;
         let sql = "INSERT INTO deployments (project_id, name, environment, manifest, revision, safe_mode, settings, \
                    created_at, updated_at, updated_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
                    ON CONFLICT (project_id, name, environment) DO UPDATE SET manifest = excluded.manifest, \
@@ -211,10 +217,47 @@ impl Store {
             change.by.as_deref(),
             change.reason.as_deref().map(prose)
         )?;
-        let moved = Change::new("deployment.moved", format!("{name} in {environment}"))
-            .before(change.from.as_ref().map(|manifest| serde_json::json!({"manifest": manifest})))
-            .after(serde_json::json!({"manifest": change.to, "action": change.action, "reason": change.reason}));
+        let (was, is) = differences(before.as_ref(), deployment);
+        let moved =
+            Change::new("deployment.moved", format!("{name} in {environment}")).before(was).after(with_why(is, change));
         record(&mut tx, self.actor(), project, &moved).await?;
         tx.commit().await
     }
+}
+
+/// What of a deployment a change replaces, and by what. Of the settings, these are the fields that differ; of a new deployment,
+/// those that are not as they are by default.
+fn differences(before: Option<&Deployment>, after: &Deployment) -> (Option<Value>, Map<String, Value>) {
+    let defaults = DeploymentSettings::default();
+    let (was, is) = (fields(before.map_or(&defaults, |before| &before.settings)), fields(&after.settings));
+    let differs = |name: &&String| was.get(*name) != is.get(*name);
+    let names: BTreeSet<&String> = was.keys().chain(is.keys()).filter(differs).collect();
+    let chosen = |from: &Map<String, Value>| -> Map<String, Value> {
+        names.iter().map(|name| ((*name).clone(), from.get(*name).cloned().unwrap_or_default())).collect()
+    };
+    let switched = before.map_or(after.safe_mode, |before| before.safe_mode != after.safe_mode);
+    let shown = |deployment: &Deployment, settings: Map<String, Value>| {
+        let mut shown = Map::from_iter([("manifest".to_owned(), json!(deployment.manifest))]);
+        if switched {
+            shown.insert("safe_mode".to_owned(), deployment.safe_mode.into());
+        }
+        if !settings.is_empty() {
+            shown.insert("settings".to_owned(), settings.into());
+        }
+        shown
+    };
+    (before.map(|before| shown(before, chosen(&was)).into()), shown(after, chosen(&is)))
+}
+
+fn fields(settings: &DeploymentSettings) -> Map<String, Value> {
+    match serde_json::to_value(settings) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    }
+}
+
+fn with_why(mut after: Map<String, Value>, change: &DeploymentChange) -> Map<String, Value> {
+    after.insert("action".to_owned(), json!(change.action));
+    after.insert("reason".to_owned(), json!(change.reason));
+    after
 }

@@ -41,6 +41,20 @@ impl Store {
         tx.commit().await
     }
 
+    /// The promotion of a deployment that waits for a second key.
+    pub async fn find_pending_approval(
+        &self,
+        project: &ProjectId,
+        deployment: &str,
+        environment: &str,
+    ) -> Result<Option<Approval>, StoreError> {
+        let sql = "SELECT document FROM approvals WHERE project_id = $1 AND deployment = $2 AND environment = $3 \
+                   AND status = 'pending'";
+        let mut conn = self.read().await?;
+        let row = fetch!(fetch_optional, conn, (String,), sql, project.as_str(), deployment, environment)?;
+        row.map(|(text,)| decode("an approval", &text)).transpose()
+    }
+
     /// One promotion by its id, or by a beginning of it that fits no other.
     pub async fn get_approval(&self, project: &ProjectId, id: &str) -> Result<Approval, StoreError> {
         check_name("the approval's id", id)?;

@@ -52,6 +52,9 @@ pub enum ClientError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Nothing can be asked for by this name.
+    #[error("nothing has the name `{0}`: in an address it means the folder or the one above it")]
+    Name(String),
     /// What answered is not the llmops API.
     #[error("the answer to {path} is not the llmops API's: {detail}")]
     Protocol {
@@ -195,6 +198,12 @@ impl Client {
         content_type: &str,
         body: Body,
     ) -> Result<Response<Body>, ClientError> {
+        // An address is shortened by them on its way, escaped or not, and would lead to something else.
+        if let Some(name) =
+            path.split('?').next().and_then(|path| path.split('/').find(|one| matches!(*one, "." | "..")))
+        {
+            return Err(ClientError::Name(name.to_owned()));
+        }
         match &self.transport {
             Transport::Local(service) => {
                 let request = Request::builder()

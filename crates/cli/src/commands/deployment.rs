@@ -7,7 +7,9 @@ use llmops_api::Client;
 use llmops_api::deployments::{Deploy, Deployed, EnvironmentQuery, Rehearsal, Rollback, SwitchSafeMode};
 use llmops_api::page::PageQuery;
 use llmops_domain::chat::Parameters;
-use llmops_domain::deployment::{Deployment, DeploymentAction, DeploymentChange, DeploymentSettings};
+use llmops_domain::deployment::{
+    DEFAULT_ENVIRONMENT, Deployment, DeploymentAction, DeploymentChange, DeploymentSettings,
+};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::manifest::Manifest;
 use llmops_domain::yaml::{Document, Schema};
@@ -155,7 +157,11 @@ fn describe(deployed: &Deployed) -> String {
         Some(previous) if *previous == deployment.manifest => format!("{place} has new settings; {what} still answers"),
         Some(previous) => format!("{place} answers with {what} now, instead of {}", previous.short()),
         None => {
-            format!("{place} answers with {what} now. Applications name it as their model: \"{}\"", deployment.name)
+            let model = match deployment.environment.as_str() {
+                DEFAULT_ENVIRONMENT => deployment.name.clone(),
+                environment => format!("{}@{environment}", deployment.name),
+            };
+            format!("{place} answers with {what} now. Applications name it as their model: \"{model}\"")
         }
     };
     for notice in &deployed.notices {

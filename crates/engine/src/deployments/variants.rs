@@ -28,6 +28,30 @@ impl Deployments {
         Ok(variants)
     }
 
+    /// The manifests with which a running experiment answers, other than the deployment's own.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] while it does not run: what its variants are can still change.
+    pub(super) async fn manifests_of_variants(
+        &self,
+        key: &str,
+        own: (&ContentHash, &Manifest),
+    ) -> Result<Vec<ContentHash>, Error> {
+        let flags = self.services.experiments.flags(&self.project).await?;
+        let flag = flags.find(key).ok_or_else(|| Error::Conflict {
+            message: format!(
+                "no experiment `{key}` runs, so that nobody knows whether its manifests passed their gates"
+            ),
+            hint: Some(format!("llmops experiment start {key}, then deploy these settings")),
+        })?;
+        let mut manifests = Vec::new();
+        for variant in &flag.experiment.spec.variants {
+            manifests.push(self.manifest_of(variant, own).await?.0);
+        }
+        manifests.retain(|hash| hash != own.0);
+        Ok(manifests)
+    }
+
     /// The manifest of a variant: the one that it names, else the deployment's own with what the variant changes.
     async fn manifest_of(
         &self,

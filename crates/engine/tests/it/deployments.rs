@@ -2,12 +2,17 @@
 
 use std::sync::atomic::Ordering;
 
-use llmops::domain::deployment::{DeploymentAction, DeploymentSettings};
+use llmops::domain::access::Actor;
+use llmops::domain::deployment::{Deployment, DeploymentAction, DeploymentChange, DeploymentSettings, SafeMode};
 use llmops::domain::gate::GateConfig;
+use llmops::domain::hash::ContentHash;
+use llmops::domain::id::ProjectId;
 use llmops::evaluator::RunRef;
 use llmops::{Error, LlmOps};
 use llmops_api::deployments::{Deploy, Rollback, SwitchSafeMode};
+use llmops_api::incidents::OpenIncident;
 use llmops_api::prompts::{BumpMode, PushPrompt};
+use llmops_storage::AuditFilter;
 use llmops_testing::on_backends;
 use serde_json::json;
 
@@ -76,6 +81,12 @@ async fn what_cannot_answer_is_not_deployed() {
                 "leave `prompt` and `model` out",
             ),
             ("a/b", model("one"), "cannot be the name of a deployment"),
+            ("..", model("one"), "cannot be the name of a deployment"),
+            (
+                "bot",
+                Deploy { environment: Some(".".to_owned()), ..model("one") },
+                "cannot be the name of an environment",
+            ),
             ("bot", Deploy { settings: Some(required), ..model("one") }, "`model_version` is not set"),
         ] {
             let error = deployments.deploy(name, request).await.unwrap_err();
@@ -167,6 +178,183 @@ async fn safe_mode_answers_instead() {
         deployments.safe_mode("bot", switch(false, None)).await.unwrap();
         assert_eq!(ops.live_deployments().await.unwrap()[0].fixed_answer, None);
         assert!(deployments.safe_mode("bot", switch(true, None)).await.unwrap().safe_mode, "it stays prepared");
+
+        let answers = async |expected: &str| {
+            let live = ops.live_deployments().await.unwrap();
+            assert_eq!(live[0].fixed_answer.as_deref(), Some(expected));
+        };
+        deployments.safe_mode("bot", switch(true, Some("Closed today."))).await.unwrap();
+        answers("Closed today.").await;
+        let revision = deployments.get("bot", None).await.unwrap().revision;
+        deployments.safe_mode("bot", switch(true, Some("Closed today."))).await.unwrap();
+        assert_eq!(deployments.get("bot", None).await.unwrap().revision, revision, "the same again changes nothing");
+        // Settings about something else do not switch it off unseen; those that prepare another answer hold.
+        let settings = |answer: Option<&str>| {
+            let safe_mode = SafeMode { manifest: None, answer: answer.map(str::to_owned) };
+            Deploy {
+                settings: Some(DeploymentSettings { retries: 3, safe_mode, ..DeploymentSettings::default() }),
+                ..Deploy::default()
+            }
+        };
+        assert_eq!(deployments.deploy("bot", settings(None)).await.unwrap().deployment.settings.retries, 3);
+        answers("Closed today.").await;
+        deployments.deploy("bot", settings(Some("Back at nine."))).await.unwrap();
+        answers("Back at nine.").await;
+        // A store of an earlier version may hold one that is on with nothing prepared: it lets nothing through.
+        let on = deployments.get("bot", None).await.unwrap();
+        let bare = Deployment { revision: on.revision + 1, settings: DeploymentSettings::default(), ..on };
+        let change = deployments.history("bot", None).await.unwrap().pop().unwrap();
+        let change = DeploymentChange { revision: bare.revision, ..change };
+        store.change_deployment(&ProjectId::default_project(), &bare, &change).await.unwrap();
+        answers("This service is not available at the moment.").await;
+    })
+    .await;
+}
+
+/// An experiment that answers nearly everybody by another model.
+async fn bypass(ops: &LlmOps, manifest: Option<&ContentHash>) {
+    let mut variants = json!([{"id": "control"}, {"id": "other", "model_name": "test/other"}]);
+    if let Some(manifest) = manifest {
+        variants[1] = json!({"id": "other", "manifest": manifest});
+    }
+    let split = json!({"control": 0.01, "other": 0.99});
+    let spec =
+        json!({"name": "bypass", "variants": variants, "traffic_split": split, "metrics": [{"name": "quality"}]});
+    let made = ops.experiments().create(serde_json::from_value(spec).unwrap()).await.unwrap();
+    ops.experiments().start(made.id.as_str()).await.unwrap();
+}
+
+/// The models with which the variants of the deployment in production answer.
+async fn variants(ops: &LlmOps) -> Vec<String> {
+    let live = ops.live_deployments().await.unwrap();
+    let production = live.iter().find(|d| d.deployment.environment == "production").unwrap();
+    production.variants.iter().map(|variant| variant.manifest.model.clone()).collect()
+}
+
+#[tokio::test]
+async fn a_rollback_answers_everybody() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let deployments = ops.deployments();
+        let first = deployments.deploy("bot", model("one")).await.unwrap().deployment.manifest;
+        let routed = || DeploymentSettings { experiment: Some("bypass".to_owned()), ..DeploymentSettings::default() };
+        bypass(&ops, Some(&first)).await;
+        deployments.deploy("bot", Deploy { settings: Some(routed()), ..Deploy::default() }).await.unwrap();
+        // Nothing else was live: the way back is from the variants.
+        let back = deployments.rollback("bot", Rollback::default()).await.unwrap();
+        assert!(back.notices[0].contains("bypass assigns nobody any more"), "{:?}", back.notices);
+        assert_eq!((back.deployment.manifest, variants(&ops).await), (first, Vec::new()));
+        deployments.deploy("bot", Deploy { settings: Some(routed()), ..Deploy::default() }).await.unwrap();
+        let second = deployments.deploy("bot", model("two")).await.unwrap();
+        assert!(second.notices[0].contains("the experiment bypass goes on"), "{:?}", second.notices);
+        assert_eq!(variants(&ops).await, ["test/two", "test/one"]);
+        deployments.rollback("bot", Rollback::default()).await.unwrap();
+        assert_eq!((live_model(&ops).await.as_str(), variants(&ops).await), ("test/one", Vec::new()));
+        assert!(deployments.rollback("bot", Rollback::default()).await.is_err(), "there is nothing to go back from");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_experiment_is_no_way_around_what_a_promotion_needs() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        bypass(&ops, None).await;
+        let refused = async |name: &str, settings: DeploymentSettings, expected: &str| {
+            let settings = DeploymentSettings { experiment: Some("bypass".to_owned()), ..settings };
+            let asked = Deploy { settings: Some(settings), ..Deploy::default() };
+            match ops.deployments().deploy(name, asked).await {
+                Ok(deployed) => assert!(!deployed.changed && deployed.notices[0].contains(expected), "{deployed:?}"),
+                Err(error) => assert!(error.to_string().contains(expected), "{error}"),
+            }
+            assert_eq!(ops.deployments().get(name, None).await.unwrap().settings.experiment, None);
+        };
+        for (name, settings, expected) in [
+            ("approved", DeploymentSettings { require_approval: true, ..Default::default() }, "second key"),
+            ("frozen", DeploymentSettings::default(), "is frozen by the incident"),
+        ] {
+            ops.deployments().deploy(name, Deploy { settings: Some(settings.clone()), ..model("one") }).await.unwrap();
+            let incident = OpenIncident { deployment: "frozen".to_owned(), ..OpenIncident::default() };
+            if name == "frozen" {
+                ops.incidents().open(incident).await.unwrap();
+            }
+            refused(name, settings, expected).await;
+        }
+        ops.deployments().deploy("gated", model("one")).await.unwrap();
+        let gated = DeploymentSettings { require_gate: true, ..DeploymentSettings::default() };
+        let asked = Deploy { settings: Some(gated.clone()), ..Deploy::default() };
+        ops.deployments().deploy("gated", asked).await.unwrap();
+        refused("gated", gated.clone(), "no completed run").await;
+        ops.experiments().cancel("bypass").await.unwrap();
+        refused("gated", gated, "no experiment `bypass` runs").await;
+        // Any settings are free where nothing of this is asked for.
+        ops.deployments().deploy("free", model("one")).await.unwrap();
+        let routed = DeploymentSettings { experiment: Some("bypass".to_owned()), ..DeploymentSettings::default() };
+        let asked = Deploy { settings: Some(routed), ..Deploy::default() };
+        assert!(ops.deployments().deploy("free", asked).await.unwrap().changed);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn settings_do_not_take_a_demand_away_and_deploy_what_it_keeps_out() {
+    on_backends(async |store| {
+        let deployments = installation(store, &Scripted::new(right)).deployments();
+        let gated = DeploymentSettings { require_gate: true, ..DeploymentSettings::default() };
+        let with = |settings: DeploymentSettings, request: Deploy| Deploy { settings: Some(settings), ..request };
+        deployments.deploy("bot", model("one")).await.unwrap();
+        deployments.deploy("bot", with(gated.clone(), Deploy::default())).await.unwrap();
+        for settings in [DeploymentSettings::default(), gated] {
+            let refused = deployments.deploy("bot", with(settings, model("two"))).await.unwrap_err();
+            assert!(refused.to_string().contains("no completed run"), "{refused}");
+        }
+        let free = deployments.deploy("bot", with(DeploymentSettings::default(), Deploy::default())).await.unwrap();
+        assert_eq!(free.notices, ["`require_gate` was on, and the new settings switch it off"]);
+        // The demand for a second key holds for what comes with it.
+        let asking = DeploymentSettings { require_approval: true, ..DeploymentSettings::default() };
+        let waits = deployments.deploy("bot", with(asking, model("two"))).await.unwrap();
+        assert!(waits.approval.is_some() && !waits.changed, "{waits:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_changed_what_is_kept() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let dana = ops.for_actor(ProjectId::default_project(), Actor::part("dana")).deployments();
+        let gated = DeploymentSettings { require_gate: true, ..DeploymentSettings::default() };
+        let first = dana.deploy("bot", model("one")).await.unwrap().deployment;
+        dana.deploy("bot", Deploy { settings: Some(gated), ..Deploy::default() }).await.unwrap();
+        let answer = Some("Back soon.".to_owned());
+        let switch = SwitchSafeMode { environment: None, on: true, answer, reason: Some("prices".to_owned()) };
+        let last = dana.safe_mode("bot", switch).await.unwrap();
+        assert_eq!((first.updated_by.as_deref(), last.updated_by.as_deref()), (Some("dana"), Some("dana")));
+        let history = dana.history("bot", None).await.unwrap();
+        assert!(history.iter().all(|change| change.by.as_deref() == Some("dana")), "{history:?}");
+        let filter = AuditFilter { action: Some("deployment.moved".to_owned()), ..AuditFilter::default() };
+        let kept = store.list_audit(&ProjectId::default_project(), &filter, 10).await.unwrap();
+        let kept: Vec<_> = kept.into_iter().rev().map(|record| (record.actor, record.before, record.after)).collect();
+        let (by, manifest) = ("dana".to_owned(), &first.manifest);
+        let expected = [
+            (
+                by.clone(),
+                serde_json::Value::Null,
+                json!({"manifest": manifest, "action": "deploy", "reason": null}),
+            ),
+            (
+                by.clone(),
+                json!({"manifest": manifest, "settings": {"require_gate": false}}),
+                json!({"manifest": manifest, "settings": {"require_gate": true}, "action": "configure", "reason": null}),
+            ),
+            (
+                by,
+                json!({"manifest": manifest, "safe_mode": false, "settings": {"safe_mode": {}}}),
+                json!({"manifest": manifest, "safe_mode": true, "settings": {"safe_mode": {"answer": "Back soon."}},
+                    "action": "safe_mode_on", "reason": "prices"}),
+            ),
+        ];
+        assert_eq!(kept, expected);
     })
     .await;
 }

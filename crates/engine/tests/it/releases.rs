@@ -15,7 +15,8 @@ use llmops::domain::release::{Release, ReleaseFilter, ReleaseStatus, ReleaseStep
 use llmops::evaluator::RunRef;
 use llmops::{Error, LlmOps};
 use llmops_api::canaries::ChangeCanary;
-use llmops_api::deployments::Deploy;
+use llmops_api::deployments::{Deploy, Rollback};
+use llmops_api::incidents::{CloseIncident, OpenIncident};
 use llmops_api::releases::{StartRelease, WaiveStep};
 use llmops_testing::on_backends;
 use serde_json::json;
@@ -116,7 +117,8 @@ async fn a_release_stops_where_evidence_or_a_person_is_missing() {
         assert_eq!((released.status, released.approved_by.as_deref()), (ReleaseStatus::Released, Some("ben")));
         let live = ops.deployments().get("bot", None).await.unwrap();
         assert_eq!((live.manifest, live.settings.experiment), (released.manifest.clone(), None));
-        assert_eq!(ops.experiments().get(&experiment).await.unwrap().status, ExperimentStatus::Completed);
+        let ended = ops.experiments().get(&experiment).await.unwrap();
+        assert_eq!((ended.status, ended.winner), (ExperimentStatus::Completed, None), "nobody knows who won");
         assert_eq!(ops.evaluator().baseline("golden").await.unwrap().unwrap().id, run.id, "the run is the baseline");
         assert!(matches!(ops.releases().get("bot").await, Err(Error::NotFound { .. })));
         is_kept_and_found(&ops, released).await;
@@ -211,7 +213,201 @@ async fn a_second_key_allows_a_promotion() {
         assert_eq!(ben.deployments().reject(&id(&fourth)).await.unwrap().status, ApprovalStatus::Rejected);
         assert_eq!(ops.deployments().get("bot", None).await.unwrap().manifest, deployed.deployment.manifest);
         // The way back needs nobody.
-        ci.deployments().rollback("bot", llmops_api::deployments::Rollback::default()).await.unwrap();
+        ci.deployments().rollback("bot", Rollback::default()).await.unwrap();
+    })
+    .await;
+}
+
+fn releasing(name: &str) -> StartRelease {
+    StartRelease { model: Some(format!("test/{name}")), ..StartRelease::default() }
+}
+
+fn waiving(step: ReleaseStep) -> WaiveStep {
+    WaiveStep { step, reason: "a try".to_owned() }
+}
+
+/// A release of `test/three` on its way to the step of the experiment, if nothing stands in its way.
+async fn released_to_experiment(ops: &LlmOps) -> Release {
+    ops.releases().start("bot", releasing("three")).await.unwrap();
+    ops.releases().waive("bot", waiving(ReleaseStep::Gate)).await.unwrap();
+    ops.releases().waive("bot", waiving(ReleaseStep::Staging)).await.unwrap()
+}
+
+/// The model that answers in production, and those of the variants.
+async fn answering(ops: &LlmOps) -> Vec<String> {
+    let live = ops.live_deployments().await.unwrap();
+    let production = live.iter().find(|live| live.deployment.environment == "production").unwrap();
+    let variants = production.variants.iter().map(|variant| variant.manifest.model.clone());
+    std::iter::once(production.manifest.model.clone()).chain(variants).collect()
+}
+
+/// What another change of production does to the experiment of a release.
+async fn interrupts(change: impl AsyncFn(&LlmOps), expected: &str) {
+    on_backends(async |store| {
+        let ops = &installation(store, &Scripted::new(right));
+        ops.deployments().deploy("bot", model("one")).await.unwrap();
+        ops.deployments().deploy("bot", model("two")).await.unwrap();
+        let release = released_to_experiment(ops).await;
+        assert_eq!(answering(ops).await, ["test/two", "test/two", "test/three"]);
+        change(ops).await;
+        assert_eq!(answering(ops).await, [expected], "everybody gets what is live");
+        let waits_for = "what is live changed, and the experiment ended";
+        waits(&ops.releases().get("bot").await.unwrap(), ReleaseStep::Experiment, waits_for);
+        waits(&ops.releases().advance("bot").await.unwrap(), ReleaseStep::Experiment, waits_for);
+        let experiment = ops.experiments().get(&release.experiment.unwrap()).await.unwrap();
+        assert_eq!(experiment.status, ExperimentStatus::Cancelled);
+        // A person may go on all the same.
+        let waived = ops.releases().waive("bot", waiving(ReleaseStep::Experiment)).await.unwrap();
+        waits(&waived, ReleaseStep::Approval, "what is live changed since the experiment; a person has to allow it");
+        assert_eq!(ops.releases().approve("bot").await.unwrap().status, ReleaseStatus::Released);
+        assert_eq!(answering(ops).await, ["test/three"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_becomes_live_below_a_release_answers_everybody() {
+    let rollback = async |ops: &LlmOps| {
+        let back = ops.deployments().rollback("bot", Rollback::default()).await.unwrap();
+        assert!(back.notices[0].contains("and the release waits"), "{:?}", back.notices);
+    };
+    interrupts(rollback, "test/one").await;
+    let incident = async |ops: &LlmOps| {
+        let open = OpenIncident { deployment: "bot".to_owned(), rollback: true, ..OpenIncident::default() };
+        assert_eq!(ops.incidents().open(open).await.unwrap().failed, Vec::<String>::new());
+        ops.incidents().close("bot", CloseIncident::default()).await.unwrap();
+    };
+    interrupts(incident, "test/one").await;
+    let deploy = async |ops: &LlmOps| {
+        let deployed = ops.deployments().deploy("bot", model("four")).await.unwrap();
+        assert!(deployed.notices[0].contains("and the release waits"), "{:?}", deployed.notices);
+    };
+    interrupts(deploy, "test/four").await;
+}
+
+#[tokio::test]
+async fn settings_leave_the_experiment_of_a_release() {
+    on_backends(async |store| {
+        let ops = &installation(store, &Scripted::new(right));
+        ops.deployments().deploy("bot", model("one")).await.unwrap();
+        released_to_experiment(ops).await;
+        let settings = Some(DeploymentSettings { retries: 3, ..DeploymentSettings::default() });
+        let configured = ops.deployments().deploy("bot", Deploy { settings, ..Deploy::default() }).await.unwrap();
+        assert_eq!(configured.deployment.settings.retries, 3);
+        assert_eq!(answering(ops).await, ["test/one", "test/one", "test/three"]);
+        waits(&ops.releases().advance("bot").await.unwrap(), ReleaseStep::Experiment, "has not concluded");
+        ops.releases().cancel("bot", "").await.unwrap();
+        assert_eq!(answering(ops).await, ["test/one"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_release_exposes_nobody_during_an_incident() {
+    on_backends(async |store| {
+        let ops = &installation(store, &Scripted::new(right));
+        ops.deployments().deploy("bot", model("one")).await.unwrap();
+        let open = OpenIncident { deployment: "bot".to_owned(), ..OpenIncident::default() };
+        ops.incidents().open(open).await.unwrap();
+        let release = released_to_experiment(ops).await;
+        waits(&release, ReleaseStep::Experiment, "is frozen by the incident");
+        assert_eq!((release.experiment, answering(ops).await), (None, vec!["test/one".to_owned()]));
+        ops.incidents().close("bot", CloseIncident::default()).await.unwrap();
+        waits(&ops.releases().advance("bot").await.unwrap(), ReleaseStep::Experiment, "has not concluded");
+        assert_eq!(answering(ops).await, ["test/one", "test/one", "test/three"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_release_leaves_the_experiment_of_somebody_else() {
+    on_backends(async |store| {
+        let ops = &installation(store, &Scripted::new(right));
+        let spec = json!({"name": "mine", "variants": [{"id": "control"}, {"id": "b", "model_name": "test/two"}],
+            "metrics": [{"name": "quality"}]});
+        let mine = ops.experiments().create(serde_json::from_value(spec).unwrap()).await.unwrap();
+        ops.experiments().start(mine.id.as_str()).await.unwrap();
+        let settings =
+            Some(DeploymentSettings { experiment: Some("mine".to_owned()), ..DeploymentSettings::default() });
+        ops.deployments().deploy("bot", Deploy { settings, ..model("one") }).await.unwrap();
+        let release = released_to_experiment(ops).await;
+        waits(&release, ReleaseStep::Experiment, "the experiment mine assigns the users of bot");
+        assert_eq!(answering(ops).await, ["test/one", "test/one", "test/two"]);
+        ops.releases().cancel("bot", "").await.unwrap();
+        assert_eq!(answering(ops).await, ["test/one", "test/one", "test/two"]);
+        // One that ended is in nobody's way, and a person may go around one that runs.
+        released_to_experiment(ops).await;
+        let waived = ops.releases().waive("bot", waiving(ReleaseStep::Experiment)).await.unwrap();
+        waits(&waived, ReleaseStep::Approval, "a person has to allow it");
+        ops.releases().cancel("bot", "").await.unwrap();
+        released_to_experiment(ops).await;
+        ops.experiments().complete("mine", None).await.unwrap();
+        waits(&ops.releases().advance("bot").await.unwrap(), ReleaseStep::Experiment, "has not concluded");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn staging_asks_for_its_own_second_key() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let (dana, ben) = (as_key(&ops, "dana"), as_key(&ops, "ben"));
+        ops.deployments().deploy("bot", model("one")).await.unwrap();
+        let staging = Deploy { environment: Some("staging".to_owned()), settings: Some(asking()), ..model("one") };
+        ops.deployments().deploy("bot", staging).await.unwrap();
+        dana.releases().start("bot", releasing("three")).await.unwrap();
+        let release = dana.releases().waive("bot", waiving(ReleaseStep::Gate)).await.unwrap();
+        waits(&release, ReleaseStep::Staging, "staging asks for a second key: llmops approval approve");
+        let there = ops.deployments().get("bot", Some("staging")).await.unwrap();
+        assert_ne!(there.manifest, release.manifest);
+        assert_eq!(dana.releases().advance("bot").await.unwrap(), release, "asking again asks for nothing else");
+        let asked = ops.deployments().approvals(None, 10).await.unwrap();
+        assert_eq!((asked.len(), asked[0].requested_by.as_str()), (1, "dana"));
+        assert!(matches!(dana.deployments().approve(asked[0].id.as_str()).await, Err(Error::Forbidden(_))));
+        ben.deployments().approve(asked[0].id.as_str()).await.unwrap();
+        waits(&dana.releases().advance("bot").await.unwrap(), ReleaseStep::Staging, "0 of 20 calls");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_gate_that_production_asks_for_is_not_let_pass() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        ops.deployments().deploy("bot", model("one")).await.unwrap();
+        let gated = Some(DeploymentSettings { require_gate: true, ..DeploymentSettings::default() });
+        ops.deployments().deploy("bot", Deploy { settings: gated, ..Deploy::default() }).await.unwrap();
+        ops.releases().start("bot", releasing("three")).await.unwrap();
+        let refused = ops.releases().waive("bot", waiving(ReleaseStep::Gate)).await.unwrap_err();
+        assert!(refused.to_string().contains("require_gate"), "{refused}");
+        waits(&ops.releases().get("bot").await.unwrap(), ReleaseStep::Gate, "no run of test/three");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_approval_takes_no_settings_back() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let (ci, ben) = (as_key(&ops, "ci"), as_key(&ops, "ben"));
+        let with =
+            |retries, request: Deploy| Deploy { settings: Some(DeploymentSettings { retries, ..asking() }), ..request };
+        let asked = async |request: Deploy| ci.deployments().deploy("bot", request).await.unwrap().approval.unwrap();
+        ci.deployments().deploy("bot", with(1, model("one"))).await.unwrap();
+        // One that names no settings keeps those that hold when it is allowed.
+        let two = asked(model("two")).await;
+        ci.deployments().deploy("bot", with(2, Deploy::default())).await.unwrap();
+        let deployed = ben.deployments().approve(two.id.as_str()).await.unwrap();
+        assert_eq!((deployed.manifest.model.as_str(), deployed.deployment.settings.retries), ("test/two", 2));
+        // One that names some is asked for again when others hold by now.
+        let three = asked(with(3, model("three"))).await;
+        ci.deployments().deploy("bot", with(4, Deploy::default())).await.unwrap();
+        let refused = ben.deployments().approve(three.id.as_str()).await.unwrap_err();
+        assert!(refused.to_string().contains("were changed since the promotion"), "{refused}");
+        assert_eq!(ops.deployments().get("bot", None).await.unwrap().settings.retries, 4);
+        let again = asked(with(5, model("three"))).await;
+        let deployed = ben.deployments().approve(again.id.as_str()).await.unwrap();
+        assert_eq!((deployed.manifest.model.as_str(), deployed.deployment.settings.retries), ("test/three", 5));
     })
     .await;
 }

@@ -1,0 +1,355 @@
+//! Changes of a deployment: another manifest or other settings, going back, and the safe mode.
+
+use llmops_api::deployments::{Deploy, Deployed, Rollback, SwitchSafeMode};
+use llmops_domain::deployment::{
+    self, DEFAULT_ENVIRONMENT, Deployment, DeploymentAction, DeploymentChange, DeploymentSettings, RollbackError,
+};
+use llmops_domain::event::Event;
+use llmops_domain::hash::ContentHash;
+use llmops_domain::manifest::Manifest;
+use llmops_domain::release::Release;
+
+use super::{Deployments, check_names};
+use crate::evaluator::BASELINE_TAG;
+use crate::{Error, LlmOps, Releases, releases};
+
+/// What a deployment shall become.
+struct Wish {
+    environment: String,
+    before: Option<Deployment>,
+    manifest: Manifest,
+    hash: ContentHash,
+    settings: DeploymentSettings,
+    /// The release whose experiment ends by it.
+    interrupted: Option<Release>,
+}
+
+impl Wish {
+    /// Whether another manifest answers.
+    fn comes(&self) -> bool {
+        self.before.as_ref().is_none_or(|before| before.manifest != self.hash)
+    }
+
+    /// Whether the variants of another experiment answer: other manifests, by the way of the settings.
+    fn opens(&self) -> bool {
+        let before = self.before.as_ref().and_then(|before| before.settings.experiment.as_ref());
+        self.settings.experiment.is_some() && self.settings.experiment.as_ref() != before
+    }
+
+    fn promotes(&self) -> bool {
+        self.comes() || self.opens()
+    }
+
+    fn changes_nothing(&self) -> bool {
+        self.before.as_ref().is_some_and(|before| before.manifest == self.hash && before.settings == self.settings)
+    }
+
+    /// Whether a second key has to allow it. Who could take the demand away alone could do everything alone.
+    fn asks_for_approval(&self, before: &DeploymentSettings) -> bool {
+        let (was, will) = (before.require_approval, self.settings.require_approval);
+        (was && !will) || (will && self.promotes())
+    }
+
+    /// What a person should know about the settings that change.
+    fn notices(&self) -> Vec<String> {
+        let Some(before) = self.before.as_ref().map(|before| &before.settings) else { return Vec::new() };
+        let mut notices = Vec::new();
+        for (name, was, will) in [
+            ("require_gate", before.require_gate, self.settings.require_gate),
+            ("require_approval", before.require_approval, self.settings.require_approval),
+        ] {
+            if was && !will {
+                notices.push(format!("`{name}` was on, and the new settings switch it off"));
+            }
+        }
+        if let Some(key) = self.settings.experiment.as_ref().filter(|_| self.comes()) {
+            notices.push(format!("the experiment {key} goes on: its variants answer the users that it assigns"));
+        }
+        notices.extend(self.interrupted.as_ref().map(interruption));
+        notices
+    }
+}
+
+fn interruption(release: &Release) -> String {
+    format!(
+        "the experiment of the release {} ended, and the release waits: llmops release {}",
+        release.id, release.deployment
+    )
+}
+
+/// The settings that hold afterwards. While the safe mode is on, it keeps what it answers with where new settings prepare
+/// nothing: they are about something else.
+fn settings_after(before: Option<&Deployment>, asked: Option<DeploymentSettings>) -> DeploymentSettings {
+    match (before, asked) {
+        (None, asked) => asked.unwrap_or_default(),
+        (Some(before), None) => before.settings.clone(),
+        (Some(before), Some(mut settings)) => {
+            if before.safe_mode && !settings.safe_mode.is_prepared() {
+                settings.safe_mode = before.settings.safe_mode.clone();
+            }
+            settings
+        }
+    }
+}
+
+impl Deployments {
+    /// Points a deployment to a manifest, and makes the deployment where there is none. One that asks for a second key stays as
+    /// it is until another key allows it.
+    pub async fn deploy(&self, name: &str, request: Deploy) -> Result<Deployed, Error> {
+        self.deploy_as(name, request, false).await
+    }
+
+    /// The same, allowed already.
+    pub(crate) async fn deploy_approved(&self, name: &str, request: Deploy) -> Result<Deployed, Error> {
+        self.deploy_as(name, request, true).await
+    }
+
+    async fn deploy_as(&self, name: &str, request: Deploy, approved: bool) -> Result<Deployed, Error> {
+        check_names(name, request.environment.as_deref())?;
+        let (asked, reason) = (request.settings.clone(), request.reason.clone());
+        let wish = self.wish(name, request).await?;
+        if let Some(deployment) = wish.before.clone().filter(|_| wish.changes_nothing()) {
+            let (manifest, previous) = (wish.manifest, Some(wish.hash));
+            return Ok(Deployed {
+                deployment,
+                manifest,
+                previous,
+                changed: false,
+                notices: Vec::new(),
+                approval: None,
+            });
+        }
+        if wish.promotes() {
+            self.refuse_in_an_incident(name, &wish.environment).await?;
+        }
+        self.pass_gates(&wish).await?;
+        let unasked = wish.before.clone().filter(|before| !approved && wish.asks_for_approval(&before.settings));
+        if let Some(before) = unasked {
+            return self.ask_for_approval(before, wish.hash, asked, reason).await;
+        }
+        let action = if wish.comes() { DeploymentAction::Deploy } else { DeploymentAction::Configure };
+        let previous = wish.before.as_ref().map(|before| before.manifest.clone());
+        let mut notices = self.notices(previous.as_ref(), &wish.manifest).await?;
+        notices.extend(wish.notices());
+        let Wish { environment, before, manifest, hash, settings, interrupted } = wish;
+        let now = self.services.clock.now();
+        let next = match before {
+            Some(before) => Deployment { manifest: hash, settings, ..before },
+            None => Deployment {
+                name: name.to_owned(),
+                environment,
+                manifest: hash,
+                revision: 0,
+                safe_mode: false,
+                settings,
+                created_at: now,
+                updated_at: now,
+                updated_by: None,
+            },
+        };
+        let deployment = self.change(next, action, previous.clone(), reason).await?;
+        self.interrupt(interrupted).await;
+        self.follow_with_the_baseline(&deployment).await?;
+        Ok(Deployed { deployment, manifest, previous, changed: true, notices, approval: None })
+    }
+
+    /// What a request makes of a deployment, if it could answer.
+    async fn wish(&self, name: &str, request: Deploy) -> Result<Wish, Error> {
+        let environment = request.environment.clone().unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
+        let before = self.services.store.find_deployment(&self.project, name, &environment).await?;
+        let settings = settings_after(before.as_ref(), request.settings.clone());
+        let manifest = Box::pin(self.resolve(request, before.as_ref())).await?;
+        self.check(&manifest, &settings).await?;
+        let hash = self.services.store.put_manifest(&self.project, &manifest).await?;
+        let release = match &before {
+            Some(before) => self.releases().that_routes(before).await?,
+            None => None,
+        };
+        let mut wish = Wish { environment, before, manifest, hash, settings, interrupted: None };
+        if let Some(release) = release {
+            let key = Some(releases::experiment_key(&release));
+            if wish.comes() {
+                // It compares with what is live no longer.
+                wish.settings.experiment = wish.settings.experiment.take().filter(|named| Some(named) != key.as_ref());
+            } else if wish.settings.experiment.is_none() {
+                // The release named it, not the settings, and takes it away in its time.
+                wish.settings.experiment.clone_from(&key);
+            }
+            wish.interrupted = Some(release).filter(|_| wish.settings.experiment != key);
+        }
+        Ok(wish)
+    }
+
+    /// Refuses manifests that come to production without a passing run, where that is asked for. What was asked for before
+    /// counts, too: else one command could take the demand away and deploy what it keeps out.
+    async fn pass_gates(&self, wish: &Wish) -> Result<(), Error> {
+        if wish.environment != DEFAULT_ENVIRONMENT {
+            return Ok(());
+        }
+        let before = wish.before.as_ref().map(|before| &before.settings);
+        let asking: Vec<_> = before.into_iter().chain([&wish.settings]).filter(|s| s.require_gate).collect();
+        if asking.is_empty() {
+            return Ok(());
+        }
+        // What answers already was let through when it came.
+        let mut coming = if wish.comes() { vec![wish.hash.clone()] } else { Vec::new() };
+        if let Some(key) = wish.settings.experiment.as_deref().filter(|_| wish.opens()) {
+            coming.extend(self.manifests_of_variants(key, (&wish.hash, &wish.manifest)).await?);
+        }
+        for hash in &coming {
+            for settings in &asking {
+                self.require_gate(hash, settings).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is live in production is what the next gate compares with: the run that let it through.
+    async fn follow_with_the_baseline(&self, deployment: &Deployment) -> Result<(), Error> {
+        if deployment.environment != DEFAULT_ENVIRONMENT {
+            return Ok(());
+        }
+        if let Some(run) = self.passing_run(&deployment.manifest, &deployment.settings).await? {
+            let now = self.services.clock.now();
+            self.services.store.tag_run(&self.project, &run, BASELINE_TAG, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Points a deployment to a manifest that was live before: the one before the present one, or the one named. It answers
+    /// everybody: an experiment assigns nobody any more.
+    pub async fn rollback(&self, name: &str, request: Rollback) -> Result<Deployed, Error> {
+        let before = self.get(name, request.environment.as_deref()).await?;
+        let history = self.services.store.deployment_history(&self.project, name, &before.environment).await?;
+        let target = match deployment::rollback_target(&history, request.to.as_deref()) {
+            // Then the way back is from the variants to what is live.
+            Err(RollbackError::NothingEarlier | RollbackError::AlreadyLive(_))
+                if before.settings.experiment.is_some() =>
+            {
+                before.manifest.clone()
+            }
+            found => found.map_err(|error| Error::Conflict {
+                message: format!("cannot roll back {name} in {}: {error}", before.environment),
+                hint: Some(format!("llmops history {name} lists what was live")),
+            })?,
+        };
+        let (hash, manifest) = self.services.store.get_manifest(&self.project, target.as_str()).await?;
+        let previous = before.manifest.clone();
+        let mut notices = self.notices(Some(&previous), &manifest).await?;
+        let release = self.releases().that_routes(&before).await?;
+        match (&release, &before.settings.experiment) {
+            (Some(release), _) => notices.push(interruption(release)),
+            (None, Some(key)) => notices.push(format!(
+                "the experiment {key} assigns nobody any more: settings with `experiment: {key}` let it again"
+            )),
+            (None, None) => {}
+        }
+        let settings = DeploymentSettings { experiment: None, ..before.settings.clone() };
+        let next = Deployment { manifest: hash, settings, ..before };
+        let deployment = self.change(next, DeploymentAction::Rollback, Some(previous.clone()), request.reason).await?;
+        self.interrupt(release).await;
+        Ok(Deployed { deployment, manifest, previous: Some(previous), changed: true, notices, approval: None })
+    }
+
+    /// Switches the safe mode on or off, and changes what it answers with.
+    pub async fn safe_mode(&self, name: &str, request: SwitchSafeMode) -> Result<Deployment, Error> {
+        let before = self.get(name, request.environment.as_deref()).await?;
+        let mut next = Deployment { safe_mode: request.on, ..before.clone() };
+        if let Some(answer) = request.answer {
+            next.settings.safe_mode.answer = Some(answer);
+            next.settings.safe_mode.manifest = None;
+        }
+        if request.on && !next.settings.safe_mode.is_prepared() {
+            return Err(Error::Conflict {
+                message: format!("{name} has no safe mode prepared"),
+                hint: Some("name a fixed answer: llmops safe-mode NAME on --answer TEXT".to_owned()),
+            });
+        }
+        if next == before {
+            return Ok(next);
+        }
+        let action = match (before.safe_mode, request.on) {
+            (_, true) => DeploymentAction::SafeModeOn,
+            (true, false) => DeploymentAction::SafeModeOff,
+            (false, false) => DeploymentAction::Configure,
+        };
+        self.change(next, action, Some(before.manifest), request.reason).await
+    }
+
+    /// Changes how calls are handled, and nothing else.
+    pub(crate) async fn configure(
+        &self,
+        before: Deployment,
+        settings: DeploymentSettings,
+        reason: String,
+    ) -> Result<Deployment, Error> {
+        let from = Some(before.manifest.clone());
+        self.change(Deployment { settings, ..before }, DeploymentAction::Configure, from, Some(reason)).await
+    }
+
+    async fn change(
+        &self,
+        next: Deployment,
+        action: DeploymentAction,
+        from: Option<ContentHash>,
+        reason: Option<String>,
+    ) -> Result<Deployment, Error> {
+        let now = self.services.clock.now();
+        let by = Some(self.services.store.actor().name.clone());
+        let next = Deployment { revision: next.revision + 1, updated_at: now, updated_by: by, ..next };
+        let change = DeploymentChange {
+            revision: next.revision,
+            action,
+            from,
+            to: next.manifest.clone(),
+            at: now,
+            by: next.updated_by.clone(),
+            reason,
+        };
+        self.services.store.change_deployment(&self.project, &next, &change).await?;
+        let action = serde_json::to_value(action).ok().and_then(|v| v.as_str().map(str::to_owned));
+        let news = Event::Deployment {
+            deployment: next.name.clone(),
+            environment: next.environment.clone(),
+            action: action.unwrap_or_default(),
+            manifest: Some(next.manifest.to_string()),
+            previous: change.from.map(|hash| hash.to_string()),
+        };
+        self.services.events.publish(&self.project, news).await?;
+        Ok(next)
+    }
+
+    fn releases(&self) -> Releases {
+        LlmOps { services: self.services.clone(), project: self.project.clone() }.releases()
+    }
+
+    /// Ends the experiment of a release whose deployment just changed. No user is assigned by it any more, so that what fails
+    /// here does not undo the change.
+    async fn interrupt(&self, release: Option<Release>) {
+        let Some(release) = release else { return };
+        let id = release.id.clone();
+        if let Err(error) = Box::pin(self.releases().interrupt(release)).await {
+            tracing::warn!(release = %id, %error, "the experiment of a release could not be ended");
+        }
+    }
+
+    /// What changes beside prompt and model.
+    async fn notices(&self, before: Option<&ContentHash>, after: &Manifest) -> Result<Vec<String>, Error> {
+        let Some(before) = before else { return Ok(Vec::new()) };
+        let (_, before) = self.services.store.get_manifest(&self.project, before.as_str()).await?;
+        let mut notices = Vec::new();
+        if let (Some(prompt), None) = (before.prompt_label(), &after.prompt) {
+            notices.push(format!("{prompt} is no longer used: the input goes to the model as it is"));
+        }
+        let (old, new) = (&before.retriever_index_version, &after.retriever_index_version);
+        if old != new {
+            let name = |index: &Option<String>| index.clone().unwrap_or_else(|| "none".to_owned());
+            notices.push(format!(
+                "the retriever's index changes from {} to {}: switch the retriever too, it does not follow by itself",
+                name(old),
+                name(new)
+            ));
+        }
+        Ok(notices)
+    }
+}
