@@ -2,6 +2,7 @@
 
 mod rehearse;
 mod resolve;
+mod settings;
 mod variants;
 
 use std::sync::Arc;
@@ -97,6 +98,11 @@ impl Deployments {
         check_names(name, request.environment.as_deref())?;
         let environment = request.environment.clone().unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
         let before = self.services.store.find_deployment(&self.project, name, &environment).await?;
+        let mut notices = Vec::new();
+        if let Some(sent) = &request.settings {
+            settings::check_settings(sent)?;
+            notices.extend(self.absent_parts(sent).await?);
+        }
         let settings = request.settings.clone().or_else(|| before.as_ref().map(|d| d.settings.clone()));
         let settings = settings.unwrap_or_default();
         let reason = request.reason.clone();
@@ -147,7 +153,7 @@ impl Deployments {
                 updated_by: None,
             },
         };
-        let notices = self.notices(previous.as_ref(), &manifest).await?;
+        notices.extend(self.notices(previous.as_ref(), &manifest).await?);
         let deployment = self.change(next, action, previous.clone(), reason).await?;
         self.follow_with_the_baseline(&deployment).await?;
         Ok(Deployed { deployment, manifest, previous, changed: true, notices, approval: None })
@@ -285,6 +291,9 @@ impl Deployments {
                 Some(_) => {}
             }
         }
+        if let (Some(prompt), None) = (&manifest.prompt, &manifest.prompt_hash) {
+            problems.push(format!("the manifest names the prompt {prompt} without its hash: it would not be used"));
+        }
         match self.prompt_body(manifest).await {
             Err(error @ (Error::NotFound { .. } | Error::Invalid { .. })) => problems.push(error.to_string()),
             Err(error) => return Err(error),
@@ -330,7 +339,7 @@ impl Deployments {
     }
 
     /// Refuses to promote anything while somebody looks into what is wrong.
-    async fn refuse_in_an_incident(&self, name: &str, environment: &str) -> Result<(), Error> {
+    pub(crate) async fn refuse_in_an_incident(&self, name: &str, environment: &str) -> Result<(), Error> {
         match self.services.store.find_open_incident(&self.project, name, environment).await? {
             None => Ok(()),
             Some(incident) => Err(Error::Conflict {

@@ -9,7 +9,7 @@ use llmops_api::page::PageQuery;
 use llmops_domain::chat::Parameters;
 use llmops_domain::deployment::{Deployment, DeploymentAction, DeploymentChange, DeploymentSettings};
 use llmops_domain::hash::ContentHash;
-use llmops_domain::manifest::Manifest;
+use llmops_domain::manifest::{self, Manifest};
 use llmops_domain::yaml::{Document, Schema};
 
 use super::Context;
@@ -176,7 +176,7 @@ fn label(manifest: &Manifest) -> String {
 
 pub(crate) fn read_manifest(path: &str) -> Outcome<Manifest> {
     let text = read_text(std::path::Path::new(path))?;
-    serde_json::from_str(&text).map_err(|e| Failure::usage(format!("{path}: no manifest: {e}")))
+    manifest::parse(&text, path).map_err(|problems| Failure::of_file(Kind::Usage, path, &problems))
 }
 
 fn read_settings(path: &std::path::Path) -> Outcome<DeploymentSettings> {
