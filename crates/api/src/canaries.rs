@@ -6,7 +6,7 @@ use llmops_domain::canary::{
     Canary, CanaryPolicy, Decision, Evidence, PairStatus, PairVerdict, Situation, StageEvidence,
 };
 use llmops_domain::chat::Parameters;
-use llmops_domain::manifest::Manifest;
+use llmops_domain::manifest::{Manifest, deserialize_sent};
 use serde::{Deserialize, Serialize};
 
 /// Puts a candidate beside what a deployment answers with: a manifest that is given, one that is stored, or one resolved
@@ -20,7 +20,7 @@ pub struct StartCanary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
     /// The candidate as it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_sent")]
     pub manifest: Option<Manifest>,
     /// The beginning of a stored manifest's hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,7 @@ use llmops_domain::chat::Parameters;
 use llmops_domain::config::duration::HumanDuration;
 use llmops_domain::deployment::{Deployment, DeploymentSettings};
 use llmops_domain::hash::ContentHash;
-use llmops_domain::manifest::Manifest;
+use llmops_domain::manifest::{Manifest, deserialize_sent};
 use serde::{Deserialize, Serialize};
 
 /// Points a deployment to a manifest: one that is given, one that is stored, or one resolved from prompt and model. Where none
@@ -17,7 +17,7 @@ pub struct Deploy {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
     /// A manifest as it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_sent")]
     pub manifest: Option<Manifest>,
     /// The beginning of a stored manifest's hash.
     #[serde(skip_serializing_if = "Option::is_none")]

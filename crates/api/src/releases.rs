@@ -1,7 +1,7 @@
 //! Releases on the wire.
 
 use llmops_domain::canary::CanaryPolicy;
-use llmops_domain::manifest::Manifest;
+use llmops_domain::manifest::{Manifest, deserialize_sent};
 use llmops_domain::release::ReleaseStep;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct StartRelease {
     /// A manifest as it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_sent")]
     pub manifest: Option<Manifest>,
     /// The beginning of a stored manifest's hash.
     #[serde(skip_serializing_if = "Option::is_none")]

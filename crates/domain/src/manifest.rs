@@ -1,12 +1,16 @@
 //! The manifest: the immutable, content-addressed unit that is evaluated and deployed.
 
+use std::sync::LazyLock;
+
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::chat::Parameters;
 use crate::hash::ContentHash;
 use crate::prompt::{Example, PostProcessing, PromptVersion};
+use crate::yaml::{Document, Problem, Schema};
 
 /// The temperature of a manifest where nobody names one: an evaluation that cannot be repeated decides nothing.
 pub(crate) const DEFAULT_TEMPERATURE: f64 = 0.0;
@@ -80,6 +84,24 @@ impl Manifest {
         }
     }
 
+    /// A manifest that somebody wrote by hand, with the version and hash of the prompt that it names. What it leaves out is
+    /// the prompt's own; the temperature is 0 where neither names one.
+    #[must_use]
+    pub fn filled_from(self, prompt: &PromptVersion) -> Self {
+        let parameters = Parameters { stop: self.stop, ..self.parameters };
+        let own = Self::resolve(Some(prompt), &self.model, &parameters);
+        Self {
+            model_version: self.model_version,
+            system: self.system.or(own.system),
+            examples: if self.examples.is_empty() { own.examples } else { self.examples },
+            tools: if self.tools.is_empty() { own.tools } else { self.tools },
+            response_format: self.response_format.or(own.response_format),
+            post_processing: if self.post_processing.is_empty() { own.post_processing } else { self.post_processing },
+            retriever_index_version: self.retriever_index_version,
+            ..own
+        }
+    }
+
     /// The manifest's id: the hash of its canonical JSON.
     ///
     /// # Errors
@@ -91,5 +113,91 @@ impl Manifest {
     /// `NAME@VERSION` of the prompt, or null.
     pub fn prompt_label(&self) -> Option<String> {
         Some(format!("{}@{}", self.prompt.as_ref()?, self.prompt_version.as_deref().unwrap_or("?")))
+    }
+}
+
+static SCHEMA: LazyLock<Schema> = LazyLock::new(Schema::of::<Manifest>);
+
+/// Reads a manifest file, JSON or YAML. Other than in a stored manifest, a key that means nothing is a mistake.
+///
+/// # Errors
+/// With every mistake of the file, by line.
+pub fn parse(text: &str, file: &str) -> Result<Manifest, Vec<Problem>> {
+    let document = match Document::parse(text, file) {
+        Ok(document) => document,
+        // Some JSON is no YAML: emojis may be written as pairs of `\u` escapes.
+        Err(problems) => match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
+            Ok(value) => Document::of_value(value, file),
+            Err(_) => return Err(problems),
+        },
+    };
+    document.decode(&SCHEMA)
+}
+
+/// Reads a manifest in a request, as strictly as one in a file.
+///
+/// # Errors
+/// With every mistake of the manifest.
+pub fn deserialize_sent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Manifest>, D::Error> {
+    let Some(value) = Option::<Value>::deserialize(deserializer)? else { return Ok(None) };
+    let decoded = Document::of_value(value, "manifest").decode(&SCHEMA);
+    decoded.map(Some).map_err(|problems: Vec<Problem>| {
+        D::Error::custom(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str) -> String {
+        let found = parse(text, "m.json").unwrap_err();
+        found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_file_is_read_strictly() {
+        let manifest = parse("\u{feff}{\"model\": \"up/prod\", \"system\": \"\\ud83d\\ude00\"}", "m.json").unwrap();
+        assert_eq!((manifest.model.as_str(), manifest.system.as_deref()), ("up/prod", Some("😀")));
+        assert_eq!(parse("model: up/prod\n", "m.yaml").unwrap().model, "up/prod");
+        let whole = serde_json::to_string(&manifest).unwrap();
+        assert_eq!(parse(&whole, "m.json").unwrap(), manifest, "what is shown can be given again");
+        let found = problems("{\"sytem\": \"x\",\n\"Prompt\": \"bot\", \"model\": 3}");
+        for expected in
+            ["m.json:1:2: sytem: unknown key; did you mean system?", "m.json:2:1: Prompt", "model: expected"]
+        {
+            assert!(found.contains(expected), "{expected}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_read_as_strictly_as_a_file() {
+        #[derive(Debug, Deserialize)]
+        struct Request {
+            #[serde(default, deserialize_with = "deserialize_sent")]
+            manifest: Option<Manifest>,
+        }
+        let read = |text: &str| serde_json::from_str::<Request>(text).map(|request| request.manifest.map(|m| m.model));
+        assert_eq!(read("{}").unwrap(), None);
+        assert_eq!(read(r#"{"manifest": null}"#).unwrap(), None);
+        assert_eq!(read(r#"{"manifest": {"model": "m"}}"#).unwrap().as_deref(), Some("m"));
+        let wrong = read(r#"{"manifest": {"model": "m", "sytem": "x"}}"#).unwrap_err().to_string();
+        assert!(wrong.contains("manifest: sytem: unknown key"), "{wrong}");
+    }
+
+    #[test]
+    fn what_a_manifest_leaves_out_is_its_prompts_own() {
+        let prompt: PromptVersion = serde_json::from_value(serde_json::json!({
+            "name": "bot", "version": "1.0.0", "hash": "a".repeat(64), "created_at": "2026-01-01T00:00:00Z",
+            "content": "{{ input }}", "system": "Be kind.", "parameters": {"top_p": 0.5},
+        }))
+        .unwrap();
+        let written = parse(r#"{"model": "m", "prompt": "bot", "parameters": {"temperature": 1}}"#, "m.json").unwrap();
+        let filled = written.clone().filled_from(&prompt);
+        assert_eq!(filled.prompt_label().as_deref(), Some("bot@1.0.0"));
+        assert_eq!((filled.prompt_hash.as_ref(), filled.system.as_deref()), (Some(&prompt.hash), Some("Be kind.")));
+        assert_eq!((filled.parameters.temperature, filled.parameters.top_p), (Some(1.0), Some(0.5)));
+        let other = Manifest { system: Some("Be brief.".to_owned()), ..written }.filled_from(&prompt);
+        assert_eq!(other.system.as_deref(), Some("Be brief."));
     }
 }

@@ -16,4 +16,4 @@ pub use problem::Problem;
 pub(crate) use problem::{escape, shorten};
 pub use schema::Schema;
 pub(crate) use schema::strict;
-pub use validate::validate;
+pub use validate::{validate, validate_value};

@@ -277,6 +277,9 @@ impl Canaries {
         action: &'static str,
     ) -> Result<Canary, Error> {
         let mut next = canary.moved(to, self.services.clock.now()).map_err(|error| conflict(&error))?;
+        if matches!(next.state, CanaryState::Exposing { .. }) {
+            self.deployments().refuse_in_an_incident(&canary.deployment, &canary.environment).await?;
+        }
         next.note.clone_from(&reason);
         let audit = Change::new(action, canary.place())
             .before(serde_json::json!({"canary": canary.id, "state": canary.state}))
@@ -345,7 +348,7 @@ fn conflict(error: &llmops_domain::canary::InvalidCanaryStep) -> Error {
 }
 
 pub(crate) fn check_policy(policy: &CanaryPolicy) -> Result<(), Error> {
-    let problems = policy.problems();
+    let problems = policy.all_problems();
     if problems.is_empty() {
         return Ok(());
     }

@@ -3,6 +3,7 @@
 mod change;
 mod rehearse;
 mod resolve;
+mod settings;
 mod variants;
 
 use std::sync::Arc;
@@ -120,6 +121,9 @@ impl Deployments {
                 }
                 Some(_) => {}
             }
+        }
+        if let (Some(prompt), None) = (&manifest.prompt, &manifest.prompt_hash) {
+            problems.push(format!("the manifest names the prompt {prompt} without its hash: it would not be used"));
         }
         match self.prompt_body(manifest).await {
             Err(error @ (Error::NotFound { .. } | Error::Invalid { .. })) => problems.push(error.to_string()),

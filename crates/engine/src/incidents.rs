@@ -1,6 +1,7 @@
 //! Incidents: opened when something is wrong with a deployment, closed with what is to be learnt from it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -29,6 +30,8 @@ use crate::{Error, LlmOps, Services};
 const BEFORE: SignedDuration = SignedDuration::from_hours(24);
 /// Most changes, alerts and complaints of a timeline.
 const MOST_ENTRIES: u32 = 200;
+/// Most changes of the deployment itself in a timeline.
+const MOST_OWN_CHANGES: u32 = 1_000;
 /// Most failing inputs that become samples.
 const MOST_SAMPLES: u32 = 500;
 /// Longest title, note and resolution, in characters.
@@ -98,7 +101,9 @@ impl Incidents {
             }
         }
         if !incident.measures.is_empty() {
-            self.services.store.update_incident(&self.project, &incident).await?;
+            let measures = std::mem::take(&mut incident.measures);
+            let write = |incident: &mut Incident| incident.measures = measures;
+            incident = self.services.store.change_incident(&self.project, &incident.id, write).await?;
         }
         Ok(OpenedIncident { incident, failed })
     }
@@ -155,25 +160,26 @@ impl Incidents {
     /// Writes something down.
     pub async fn note(&self, which: &str, text: &str) -> Result<Incident, Error> {
         let text = checked("text", Some(text.to_owned()))?.ok_or_else(|| Error::invalid("the note is empty"))?;
-        let mut incident = self.get(which).await?;
+        let incident = self.get(which).await?;
         let by = self.services.store.actor().name.clone();
-        incident.notes.push(IncidentNote { at: self.services.clock.now(), by, text });
-        self.services.store.update_incident(&self.project, &incident).await?;
-        Ok(incident)
+        let note = IncidentNote { at: self.services.clock.now(), by, text };
+        let write = |incident: &mut Incident| incident.notes.push(note);
+        Ok(self.services.store.change_incident(&self.project, &incident.id, write).await?)
     }
 
     /// What happened around an incident, from a day before it on: changes, alerts, calls by the hour, complaints, notes.
     pub async fn timeline(&self, which: &str) -> Result<Timeline, Error> {
         let incident = self.get(which).await?;
-        self.timeline_of(incident).await
+        Ok(with_notes(self.without_notes(incident).await?))
     }
 
-    async fn timeline_of(&self, incident: Incident) -> Result<Timeline, Error> {
+    /// The timeline of an incident, its notes left out: until it is closed, more of them may come.
+    async fn without_notes(&self, incident: Incident) -> Result<Timeline, Error> {
         let from = incident.opened_at.checked_sub(BEFORE).unwrap_or(Timestamp::MIN);
         // What happened in the moment of the end belongs to it.
         let end = incident.closed_at.unwrap_or_else(|| self.services.clock.now());
         let until = end.checked_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX);
-        let mut entries = self.changes(from, until).await?;
+        let mut entries = self.changes(&incident, from, until).await?;
         entries.extend(self.alerts(from, until).await?);
         let of = calls_of(&incident, from, until);
         let hours = self.services.store.calls_by_hour(&self.project, of).await?;
@@ -193,13 +199,6 @@ impl Incidents {
             text: complaint(feedback),
             by: None,
         }));
-        entries.extend(incident.notes.iter().map(|note| TimelineEntry {
-            at: note.at,
-            kind: TimelineKind::Note,
-            text: note.text.clone(),
-            by: Some(note.by.clone()),
-        }));
-        entries.sort_by(|a, b| (a.at, a.kind, &a.text).cmp(&(b.at, b.kind, &b.text)));
         let sum = |count: fn(&llmops_storage::HourOfCalls) -> u64| hours.iter().map(count).sum::<u64>();
         let calls = sum(|hour| hour.calls);
         let impact = Impact {
@@ -211,9 +210,23 @@ impl Incidents {
         Ok(Timeline { incident, from, entries, impact })
     }
 
-    async fn changes(&self, from: Timestamp, until: Timestamp) -> Result<Vec<TimelineEntry>, Error> {
-        let filter = AuditFilter { start_time: Some(from), end_time: Some(until), ..AuditFilter::default() };
-        let changes = self.services.store.list_audit(&self.project, &filter, MOST_ENTRIES).await?;
+    /// What was changed in the project: first of all the deployment itself and its canaries, then as much else as fits.
+    async fn changes(
+        &self,
+        incident: &Incident,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<TimelineEntry>, Error> {
+        let all = AuditFilter { start_time: Some(from), end_time: Some(until), ..AuditFilter::default() };
+        let target = Some(format!("{} in {}", incident.deployment, incident.environment));
+        let store = &self.services.store;
+        let own = AuditFilter { target: target.clone(), ..all.clone() };
+        let mut changes = store.list_audit(&self.project, &own, MOST_OWN_CHANGES).await?;
+        // One more than is shown tells whether any are left out.
+        let others = store.list_audit(&self.project, &all, MOST_ENTRIES + 1).await?;
+        let is_cut = others.len() > MOST_ENTRIES as usize;
+        let others = others.into_iter().take(MOST_ENTRIES as usize);
+        changes.extend(others.filter(|change| target.as_ref() != Some(&change.target)));
         let entry = |change: llmops_domain::access::AuditRecord| {
             let why = change.after.get("reason").and_then(serde_json::Value::as_str);
             let why = why.map(|reason| format!(" ({reason})")).unwrap_or_default();
@@ -225,7 +238,14 @@ impl Incidents {
             }
         };
         // What llmops puts into a new registry by itself is no change of anybody's.
-        Ok(changes.into_iter().filter(|change| change.actor != "llmops").map(entry).collect())
+        let mut entries: Vec<_> = changes.into_iter().filter(|change| change.actor != "llmops").map(entry).collect();
+        entries.extend(is_cut.then(|| TimelineEntry {
+            at: from,
+            kind: TimelineKind::Change,
+            text: format!("earlier changes of other things are left out: there were more than {MOST_ENTRIES} changes"),
+            by: None,
+        }));
+        Ok(entries)
     }
 
     async fn alerts(&self, from: Timestamp, until: Timestamp) -> Result<Vec<TimelineEntry>, Error> {
@@ -245,15 +265,31 @@ impl Incidents {
         Ok(alerts.into_iter().map(entry).collect())
     }
 
+    /// What users found bad of the deployment in the incident's environment, the newest first.
     async fn complaints(&self, incident: &Incident, from: Timestamp, until: Timestamp) -> Result<Vec<Feedback>, Error> {
-        let filter = FeedbackFilter {
+        let mut filter = FeedbackFilter {
             deployment: Some(incident.deployment.clone()),
             sentiment: Some(Sentiment::Negative),
             start_time: Some(from),
             end_time: Some(until),
             ..FeedbackFilter::default()
         };
-        Ok(self.services.store.list_feedback(&self.project, &filter, MOST_ENTRIES).await?)
+        let is_of_it = |feedback: &Feedback| {
+            let environment = feedback.context.as_ref().and_then(|context| context.environment.as_deref());
+            environment == Some(incident.environment.as_str())
+        };
+        let most = MOST_ENTRIES as usize;
+        let mut found = Vec::new();
+        loop {
+            let page = self.services.store.list_feedback(&self.project, &filter, MOST_ENTRIES).await?;
+            let is_last = page.len() < most;
+            filter.cursor = page.last().map(|feedback| feedback.id.to_string());
+            found.extend(page.into_iter().filter(is_of_it));
+            if is_last || found.len() >= most {
+                found.truncate(most);
+                return Ok(found);
+            }
+        }
     }
 
     /// Closes an incident: promotions are possible again, the inputs that failed become a regression dataset, and a draft of
@@ -263,6 +299,7 @@ impl Incidents {
         if incident.closed_at.is_some() {
             return Err(Error::Conflict { message: format!("the incident {} is closed", incident.id), hint: None });
         }
+        let id = incident.id.clone();
         incident.resolution = checked("resolution", request.resolution)?;
         let now = self.services.clock.now();
         let (samples, without_text) = self.failing_inputs(&incident, now).await?;
@@ -276,9 +313,16 @@ impl Incidents {
         }
         incident.closed_at = Some(now);
         incident.closed_by = Some(self.services.store.actor().name.clone());
-        let mut timeline = self.timeline_of(incident).await?;
-        timeline.incident.post_mortem = Some(post_mortem(&timeline));
-        self.services.store.update_incident(&self.project, &timeline.incident).await?;
+        let mut timeline = self.without_notes(incident).await?;
+        let end = |open: &mut Incident| {
+            // What others wrote down meanwhile belongs to it.
+            timeline.incident.measures.clone_from(&open.measures);
+            timeline.incident.notes.clone_from(&open.notes);
+            timeline = with_notes(timeline.clone());
+            timeline.incident.post_mortem = Some(post_mortem(&timeline));
+            open.clone_from(&timeline.incident);
+        };
+        self.services.store.change_incident(&self.project, &id, end).await?;
         self.publish(&timeline.incident, "closed").await?;
         let (name, environment) = (&timeline.incident.deployment, &timeline.incident.environment);
         let deployment = self.services.store.find_deployment(&self.project, name, environment).await?;
@@ -303,18 +347,39 @@ impl Incidents {
             }
             records.extend(store.find_record(&self.project, &context.request_id).await?);
         }
-        let (mut samples, mut questions, mut without_text) = (Vec::new(), std::collections::BTreeSet::new(), 0);
+        let (mut samples, mut questions, mut without_text) = (Vec::<Sample>::new(), BTreeMap::new(), 0);
         for record in records {
             let Some(sample) = failing(&record, corrections.get(&record.id)) else {
                 without_text += 1;
                 continue;
             };
-            if sample.question_hash().is_ok_and(|question| questions.insert(question)) {
-                samples.push(sample);
+            let Ok(question) = sample.question_hash() else { continue };
+            match questions.entry(question) {
+                Entry::Vacant(place) => {
+                    place.insert(samples.len());
+                    samples.push(sample);
+                }
+                // The right answer to another call with the same question is the right one here too.
+                Entry::Occupied(place) if samples[*place.get()].expected_output.is_empty() => {
+                    samples[*place.get()].expected_output = sample.expected_output;
+                }
+                Entry::Occupied(_) => {}
             }
         }
         Ok((samples, without_text))
     }
+}
+
+/// A timeline with the incident's notes, in order.
+fn with_notes(mut timeline: Timeline) -> Timeline {
+    timeline.entries.extend(timeline.incident.notes.iter().map(|note| TimelineEntry {
+        at: note.at,
+        kind: TimelineKind::Note,
+        text: note.text.clone(),
+        by: Some(note.by.clone()),
+    }));
+    timeline.entries.sort_by(|a, b| (a.at, a.kind, &a.text).cmp(&(b.at, b.kind, &b.text)));
+    timeline
 }
 
 fn calls_of(incident: &Incident, from: Timestamp, until: Timestamp) -> CallsOf<'_> {

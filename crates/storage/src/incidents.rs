@@ -1,7 +1,7 @@
 //! Incidents, and what happened around them.
 
 use jiff::Timestamp;
-use llmops_domain::id::{self, ProjectId};
+use llmops_domain::id::{self, IncidentId, ProjectId};
 use llmops_domain::incident::{Incident, IncidentFilter};
 use llmops_domain::record::RequestRecord;
 
@@ -83,22 +83,39 @@ impl Store {
         tx.commit().await
     }
 
-    /// Writes an incident as it is now. Closing it is recorded.
-    pub async fn update_incident(&self, project: &ProjectId, incident: &Incident) -> Result<(), StoreError> {
-        let sql = "UPDATE incidents SET closed_at = $3, document = $4 WHERE project_id = $1 AND id = $2 \
-                   AND closed_at IS NULL";
-        let closed_at = incident.closed_at.map(micros);
+    /// Changes an open incident as it is now, in one transaction: of several people who write at once, each one's words
+    /// stay. Closing it is recorded.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] without such an incident; [`StoreError::Conflict`] when it is closed.
+    pub async fn change_incident(
+        &self,
+        project: &ProjectId,
+        id: &IncidentId,
+        change: impl FnOnce(&mut Incident) + Send,
+    ) -> Result<Incident, StoreError> {
         let mut tx = self.write().await?;
-        let changed = execute!(tx, sql, project.as_str(), incident.id.as_str(), closed_at, document(incident)?)?;
-        if changed == 0 {
-            return Err(StoreError::Conflict(format!("the incident {} is closed", incident.id)));
+        let sql = tx.dialect(
+            "SELECT document FROM incidents WHERE project_id = $1 AND id = $2",
+            "SELECT document FROM incidents WHERE project_id = $1 AND id = $2 FOR UPDATE",
+        );
+        let row = fetch!(fetch_optional, tx, (String,), sql, project.as_str(), id.as_str())?;
+        let (text,) = row.ok_or_else(|| StoreError::not_found("incident", id.as_str()))?;
+        let mut incident: Incident = decode("an incident", &text)?;
+        if incident.closed_at.is_some() {
+            return Err(StoreError::Conflict(format!("the incident {id} is closed")));
         }
+        change(&mut incident);
+        let sql = "UPDATE incidents SET closed_at = $3, document = $4 WHERE project_id = $1 AND id = $2";
+        let closed_at = incident.closed_at.map(micros);
+        execute!(tx, sql, project.as_str(), id.as_str(), closed_at, document(&incident)?)?;
         if incident.closed_at.is_some() {
             let change = Change::new("incident.closed", incident.id.as_str())
                 .after(serde_json::json!({"resolution": incident.resolution, "dataset": incident.dataset}));
             record(&mut tx, self.actor(), project, &change).await?;
         }
-        tx.commit().await
+        tx.commit().await?;
+        Ok(incident)
     }
 
     /// The incident that is open for a deployment.

@@ -71,8 +71,9 @@ impl Store {
         row.map(|(document,)| decode("a pair", &document)).transpose()
     }
 
-    /// Settles a pair and adds it to the canary's sums, in one transaction. Nothing happens, and nothing is answered,
-    /// where it was settled before or its canary is over. A pair that never waited in the store is settled too.
+    /// Settles a pair and adds it to the canary's sums, in one transaction. Nothing happens, and nothing is answered, where
+    /// it was settled before; nor where its canary is over, but then what it cost is counted, for it is spent. A pair that
+    /// never waited in the store is settled too.
     pub async fn settle_shadow_pair(
         &self,
         project: &ProjectId,
@@ -87,8 +88,15 @@ impl Store {
         let (over,) = fetch!(fetch_one, tx, (i64,), sql, key)?;
         let sql = "SELECT COUNT(*) FROM shadow_pairs WHERE canary_key = $1 AND id = $2 AND status <> 'waiting'";
         let (before,) = fetch!(fetch_one, tx, (i64,), sql, key, &pair.id)?;
-        if over + before > 0 {
+        if before > 0 {
             tx.rollback().await?;
+            return Ok(None);
+        }
+        if over > 0 {
+            evidence.spent += pair.spent();
+            write_sums(&mut tx, key, &evidence).await?;
+            spend(&mut tx, project, key, (pair, now)).await?;
+            tx.commit().await?;
             return Ok(None);
         }
         let pair = ShadowPair { number: Some(evidence.asked + 1), ..pair.clone() };
@@ -205,8 +213,23 @@ async fn add_up(
     let sql = "INSERT INTO canary_clusters (canary_key, cluster, project_id, document) VALUES ($1, $2, $3, $4) \
                ON CONFLICT (canary_key, cluster) DO UPDATE SET document = excluded.document";
     execute!(tx, sql, key, &pair.cluster, project.as_str(), encode("a cluster's sums", &cluster)?)?;
+    write_sums(tx, key, evidence).await?;
+    spend(tx, project, key, (pair, now)).await
+}
+
+async fn write_sums(tx: &mut Tx, key: i64, evidence: &Evidence) -> Result<(), StoreError> {
     let sql = "UPDATE canary_evidence SET document = $2 WHERE canary_key = $1";
     execute!(tx, sql, key, encode("a canary's sums", evidence)?)?;
+    Ok(())
+}
+
+/// Counts what a pair cost in the hour of now.
+async fn spend(
+    tx: &mut Tx,
+    project: &ProjectId,
+    key: i64,
+    (pair, now): (&ShadowPair, Timestamp),
+) -> Result<(), StoreError> {
     let sql = "INSERT INTO canary_spending (canary_key, hour, project_id, usd) VALUES ($1, $2, $3, $4) \
                ON CONFLICT (canary_key, hour) DO UPDATE SET usd = canary_spending.usd + excluded.usd";
     execute!(tx, sql, key, hour(now), project.as_str(), pair.spent())?;

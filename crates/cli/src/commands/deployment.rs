@@ -11,7 +11,7 @@ use llmops_domain::deployment::{
     DEFAULT_ENVIRONMENT, Deployment, DeploymentAction, DeploymentChange, DeploymentSettings,
 };
 use llmops_domain::hash::ContentHash;
-use llmops_domain::manifest::Manifest;
+use llmops_domain::manifest::{self, Manifest};
 use llmops_domain::yaml::{Document, Schema};
 
 use super::Context;
@@ -182,7 +182,7 @@ fn label(manifest: &Manifest) -> String {
 
 pub(crate) fn read_manifest(path: &str) -> Outcome<Manifest> {
     let text = read_text(std::path::Path::new(path))?;
-    serde_json::from_str(&text).map_err(|e| Failure::usage(format!("{path}: no manifest: {e}")))
+    manifest::parse(&text, path).map_err(|problems| Failure::of_file(Kind::Usage, path, &problems))
 }
 
 fn read_settings(path: &std::path::Path) -> Outcome<DeploymentSettings> {

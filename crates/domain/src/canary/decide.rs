@@ -238,9 +238,10 @@ pub fn decide(policy: &CanaryPolicy, situation: &Situation) -> Decision {
     let limit = policy.warn.loss_rate;
     let warned = situation.measures.loss_rate.filter(|rate| rate.low > limit.0);
     let mut decision = match warned {
-        Some(rate) => {
-            done(Action::Warn, format!("it loses {} of the pairs, and more than {limit} beyond doubt", shown(&rate)))
-        }
+        Some(rate) => done(
+            Action::Warn,
+            format!("it loses {} of the pairs, and more than {limit} beyond doubt", shown(&rate, 0.0)),
+        ),
         None => done(Action::Hold, format!("open: {}", open.join(", "))),
     };
     decision.estimate = conclusion(policy, situation);
@@ -268,7 +269,7 @@ fn abort(policy: &CanaryPolicy, situation: &Situation) -> Option<(AbortCause, St
     (net.high < policy.abort.net_win_upper).then(|| {
         let message = format!(
             "the net win rate is {}: even its upper bound is below {}",
-            shown(&net),
+            shown(&net, -1.0),
             percent(policy.abort.net_win_upper)
         );
         (AbortCause::NetLoss, message)
@@ -287,7 +288,7 @@ fn forward(policy: &CanaryPolicy, situation: &Situation) -> Action {
 }
 
 fn praise(situation: &Situation, action: Action) -> String {
-    let net = situation.measures.net_win.as_ref().map(shown).unwrap_or_default();
+    let net = situation.measures.net_win.as_ref().map(|net| shown(net, -1.0)).unwrap_or_default();
     match (&situation.phase, action) {
         (Phase::Exposure { stage, requests, .. }, _) => {
             format!("{requests} requests at stage {} kept every guardrail", stage + 1)
@@ -318,9 +319,39 @@ fn checks(policy: &CanaryPolicy, situation: &Situation) -> Vec<Check> {
                 };
                 Check { name: measure.guardrail.to_string(), status, message: describe(measure) }
             }));
+            all.extend(unmeasured_at_a_stage(policy, &situation.measures, guardrails));
             all
         }
     }
+}
+
+/// The guardrails that nothing can be said of at a stage: too few users of one arm were answered. No user is exposed
+/// further before they are measured, but for those that can never be.
+fn unmeasured_at_a_stage(policy: &CanaryPolicy, shadow: &Measures, known: &[GuardrailMeasure]) -> Vec<Check> {
+    let is_open = |guardrail: &Guardrail| {
+        // Scores come from the judge, who sees no answers of a stage.
+        *guardrail != Guardrail::ScoreTolerance
+            && policy.limit(*guardrail).is_some()
+            && !known.iter().any(|measure| measure.guardrail == *guardrail)
+    };
+    let too_few = "too few requests of one arm yet to say anything";
+    let of = |guardrail: Guardrail| {
+        let never = shadow.unmeasured.contains(&guardrail);
+        if never {
+            unknown(guardrail, CheckStatus::Unmeasured, NEVER)
+        } else {
+            unknown(guardrail, CheckStatus::Open, too_few)
+        }
+    };
+    Guardrail::ALL.into_iter().filter(is_open).map(of).collect()
+}
+
+/// Why a guardrail is left out for good, such as costs without prices.
+const NEVER: &str = "cannot be measured here, and decides nothing";
+
+/// A guardrail without a number.
+fn unknown(guardrail: Guardrail, status: CheckStatus, message: &str) -> Check {
+    Check { name: guardrail.to_string(), status, message: message.to_owned() }
 }
 
 fn shadow_checks(policy: &CanaryPolicy, situation: &Situation) -> Vec<Check> {
@@ -339,14 +370,9 @@ fn shadow_checks(policy: &CanaryPolicy, situation: &Situation) -> Vec<Check> {
         };
         Check { name: measure.guardrail.to_string(), status, message: describe(measure) }
     }));
-    let without = |guardrail: &Guardrail, status, message: &str| Check {
-        name: guardrail.to_string(),
-        status,
-        message: message.to_owned(),
-    };
-    all.extend(measures.awaited.iter().map(|g| without(g, CheckStatus::Open, "too few pairs yet to say anything")));
-    let no_price = "cannot be measured here, and decides nothing";
-    all.extend(measures.unmeasured.iter().map(|g| without(g, CheckStatus::Unmeasured, no_price)));
+    let too_few = "too few pairs yet to say anything";
+    all.extend(measures.awaited.iter().map(|guardrail| unknown(*guardrail, CheckStatus::Open, too_few)));
+    all.extend(measures.unmeasured.iter().map(|guardrail| unknown(*guardrail, CheckStatus::Unmeasured, NEVER)));
     all
 }
 
@@ -364,7 +390,7 @@ fn net_win_check(policy: &CanaryPolicy, situation: &Situation) -> Check {
     } else {
         CheckStatus::Open
     };
-    let message = format!("{}; wanted: more than {limit} with a lower bound above 0", shown(&net));
+    let message = format!("{}; wanted: more than {limit} with a lower bound above 0", shown(&net, -1.0));
     Check { name, status, message }
 }
 
@@ -386,18 +412,23 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-/// A rate with its bounds.
-fn shown(measure: &Measure) -> String {
-    format!("{} ({} to {})", percent(measure.value), percent(measure.low), percent(measure.high))
+/// A rate with its bounds, which end where the rate itself can go: `least` is −1 for differences, else 0.
+fn shown(measure: &Measure, least: f64) -> String {
+    let bound = |bound: f64| percent(bound.clamp(least, 1.0));
+    format!("{} ({} to {})", percent(measure.value), bound(measure.low), bound(measure.high))
 }
 
 /// A guardrail with every number.
 fn describe(measure: &GuardrailMeasure) -> String {
     let GuardrailMeasure { value, limit, tested, bound, .. } = measure;
     let mut text = match measure.guardrail {
-        Guardrail::ErrorRate => format!("{} of the requests fail, at most {} may", shown(tested), percent(*limit)),
+        // Of exposed users it is the difference to production.
+        Guardrail::ErrorRate => {
+            let least = if tested.value < 0.0 { -1.0 } else { 0.0 };
+            format!("{} of the requests fail, at most {} may", shown(tested, least), percent(*limit))
+        }
         Guardrail::SoftFailures => {
-            format!("soft failures differ by {}, at most {} may", shown(tested), percent(*limit))
+            format!("soft failures differ by {}, at most {} may", shown(tested, -1.0), percent(*limit))
         }
         Guardrail::ScoreTolerance => {
             let (low, high) = (tested.low, tested.high);
@@ -410,7 +441,7 @@ fn describe(measure: &GuardrailMeasure) -> String {
         Guardrail::LatencyP95 => format!(
             "its 95th percentile is {value:.2} × production's, at most {limit} × it may be; {} of its answers are slower \
              than that, {} may",
-            shown(tested),
+            shown(tested, 0.0),
             percent(*bound)
         ),
     };
@@ -541,6 +572,7 @@ mod tests {
     fn approval_and_stages_come_before_the_promotion() {
         let mut policy = CanaryPolicy::with_judge("sim/judge");
         policy.stages = vec![Share(0.01), Share(0.25), Share(1.0)];
+        (policy.guardrails.latency_p95, policy.guardrails.cost) = (None, None);
         let better = situation(0.25, 0.1);
         check(&policy, &better, Action::Expose(0));
         let at = |stage, seconds, requests, broken: bool| Situation {
@@ -560,6 +592,28 @@ mod tests {
         policy.promote.approval = true;
         check(&policy, &better, Action::AskApproval);
         check(&policy, &at(1, 3600, 100, false), Action::Promote);
+    }
+
+    #[test]
+    fn a_stage_waits_for_every_guardrail_that_can_be_measured() {
+        let mut policy = CanaryPolicy::with_judge("sim/judge");
+        policy.stages = vec![Share(0.9), Share(1.0)];
+        let at = |guardrails: Vec<GuardrailMeasure>, unmeasured: Vec<Guardrail>| {
+            let mut situation = situation(0.25, 0.1);
+            situation.measures.loss_rate = None;
+            situation.measures.unmeasured = unmeasured;
+            situation.phase = Phase::Exposure { stage: 0, seconds: 7200, requests: 500, guardrails };
+            situation
+        };
+        let kept = |name: Guardrail| guardrail(name, 0.0, 0.1, 0.01);
+        check(&policy, &at(Vec::new(), Vec::new()), Action::Hold);
+        check(&policy, &at(vec![kept(Guardrail::ErrorRate)], Vec::new()), Action::Hold);
+        let seen = vec![kept(Guardrail::ErrorRate), kept(Guardrail::LatencyP95)];
+        check(&policy, &at(seen.clone(), Vec::new()), Action::Hold);
+        check(&policy, &at(seen.clone(), vec![Guardrail::Cost]), Action::Promote);
+        check(&policy, &at([seen, vec![kept(Guardrail::Cost)]].concat(), Vec::new()), Action::Promote);
+        let held = decide(&policy, &at(Vec::new(), vec![Guardrail::Cost]));
+        assert_eq!(held.message, "open: error_rate, latency_p95");
     }
 
     #[test]

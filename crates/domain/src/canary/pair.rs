@@ -392,7 +392,7 @@ pub enum SkipReason {
     HourlyBudget,
     /// Too many pairs wait in memory, because the store is away or texts may not be written.
     Busy,
-    /// The pair waited when the canary ended.
+    /// The pair waited when the canary ended, or only in memory when it was paused.
     Ended,
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::config::duration::HumanDuration;
-use crate::yaml::{Document, Problem, Schema};
+use crate::yaml::{Document, Problem, Schema, validate_value};
 
 /// A share: a fraction such as `0.05`, or a percentage such as `5%`.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
@@ -427,10 +427,19 @@ impl CanaryPolicy {
         if self.stages.first().is_some_and(|first| first.0 <= 0.0) {
             add("stages[0]", "nobody would be exposed: expected more than 0".to_owned());
         }
+        if self.losses.as_ref().is_some_and(|name| name.chars().any(char::is_control)) {
+            add("losses", "the name of a dataset has no control characters".to_owned());
+        }
         if self.losses.is_some() && self.bodies != BodyHandling::Keep {
             add("losses", "prompts are not kept, so lost pairs cannot become samples: write `bodies: keep`".to_owned());
         }
         found
+    }
+
+    /// The same, and what the schema says of a policy that was read from no file.
+    pub fn all_problems(&self) -> Vec<(String, String)> {
+        let of_schema = validate_value(self, "policy", &SCHEMA);
+        of_schema.into_iter().map(|problem| (problem.field, problem.message)).chain(self.problems()).collect()
     }
 
     /// The limit of a guardrail; none where it is switched off.
@@ -548,6 +557,31 @@ mod tests {
                 "policy.yaml:6: stages[1]",
             ],
         );
+    }
+
+    #[test]
+    fn a_policy_from_no_file_has_the_same_ranges() {
+        let check = |body: Value, expected: &[&str]| {
+            let mut policy = serde_json::json!({"judge": {"model": "sim/judge"}, "bodies": "keep"});
+            policy.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+            let policy: CanaryPolicy = serde_json::from_value(policy).unwrap();
+            let fields: Vec<String> = policy.all_problems().into_iter().map(|(field, _)| field).collect();
+            assert_eq!(fields, expected, "{body}");
+        };
+        check(serde_json::json!({}), &[]);
+        check(
+            serde_json::json!({"min_samples": 0, "stage": {"min_samples": 0}}),
+            &["min_samples", "stage.min_samples"],
+        );
+        check(
+            serde_json::json!({"guardrails": {"latency_p95": -5, "cost": 0}}),
+            &["guardrails.latency_p95", "guardrails.cost"],
+        );
+        check(serde_json::json!({"budget": {"total": -1}}), &["budget.total"]);
+        check(serde_json::json!({"abort": {"net_win_upper": -7}}), &["abort.net_win_upper"]);
+        check(serde_json::json!({"stages": (1..=59).map(|i| f64::from(i) / 100.0).collect::<Vec<_>>()}), &["stages"]);
+        check(serde_json::json!({"losses": ""}), &["losses"]);
+        check(serde_json::json!({"losses": "a\u{0}b"}), &["losses"]);
     }
 
     #[test]

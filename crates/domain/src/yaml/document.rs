@@ -56,6 +56,18 @@ impl Document {
         Builder::new(file, None).build(text)
     }
 
+    /// What came another way than as a text: it has no lines.
+    pub fn of_value(value: Value, file: &str) -> Self {
+        Self {
+            file: file.to_owned(),
+            value,
+            positions: HashMap::new(),
+            expanded: HashMap::new(),
+            unset: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
     /// Reads YAML and expands `${NAME}`, `${NAME:-default}` and `$$` in its scalars (not in keys).
     ///
     /// # Errors

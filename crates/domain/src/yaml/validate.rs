@@ -24,6 +24,14 @@ pub fn validate(document: &Document, schema: &Schema) -> Vec<Problem> {
     problems
 }
 
+/// Every mistake of something that came another way than from a file, such as over HTTP, called `name` in messages.
+pub fn validate_value(value: &impl serde::Serialize, name: &str, schema: &Schema) -> Vec<Problem> {
+    match serde_json::to_value(value) {
+        Ok(value) => validate(&Document::of_value(value, name), schema),
+        Err(error) => vec![Document::of_value(Value::Null, name).problem("", error.to_string(), None)],
+    }
+}
+
 struct Translator<'a> {
     document: &'a Document,
     schema: &'a Schema,

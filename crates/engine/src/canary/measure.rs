@@ -71,11 +71,19 @@ pub fn measure(policy: &CanaryPolicy, evidence: &Evidence) -> Measures {
     measures
 }
 
-/// What users saw at one stage says of the guardrails: the arms are different users, so their spreads add up.
+/// What users saw at one stage says of the guardrails: the arms are different users, so their spreads add up. While
+/// production answers too few of them to be compared with, the candidate's errors are measured alone.
 pub fn measure_stage(policy: &CanaryPolicy, seen: &StageEvidence) -> Vec<GuardrailMeasure> {
     let (production, candidate) = (&seen.production, &seen.candidate);
-    if candidate.requests < BURN_IN || production.requests < BURN_IN {
+    if candidate.requests < BURN_IN {
         return Vec::new();
+    }
+    if production.requests < BURN_IN {
+        return policy
+            .limit(Guardrail::ErrorRate)
+            .and_then(|limit| errors_alone(limit, candidate))
+            .into_iter()
+            .collect();
     }
     let mut measures = Vec::new();
     let share = |count: u64, of: u64| (count as f64 / of.max(1) as f64, of as f64);
@@ -96,9 +104,7 @@ pub fn measure_stage(policy: &CanaryPolicy, seen: &StageEvidence) -> Vec<Guardra
         if n < 1.0 || m < 1.0 {
             continue;
         }
-        // With one failure more than were seen, so that none seen is not taken for none possible.
-        let variance = |rate: f64, n: f64| (rate * (1.0 - rate) + 1.0 / n) / n;
-        let se = (variance(of_candidate, n) + variance(of_production, m)).sqrt();
+        let se = (variance_of_share(of_candidate, n) + variance_of_share(of_production, m)).sqrt();
         let tested = bounds(harmonic(n, m), of_candidate - of_production, se, GUARDRAIL, limit);
         measures.extend(tested.map(|tested| plain(guardrail, limit, tested)));
     }
@@ -106,6 +112,19 @@ pub fn measure_stage(policy: &CanaryPolicy, seen: &StageEvidence) -> Vec<Guardra
     let effective = (production.latency.count() as f64, candidate.latency.count() as f64);
     measures.extend(latency(policy, (&production.latency, &candidate.latency), effective));
     measures
+}
+
+/// The share of an arm's requests without an answer, held against the limit as it is.
+fn errors_alone(limit: f64, arm: &Arm) -> Option<GuardrailMeasure> {
+    let n = arm.requests as f64;
+    let rate = arm.errors as f64 / n;
+    let tested = bounds(n, rate, variance_of_share(rate, n).sqrt(), GUARDRAIL, limit)?;
+    Some(plain(Guardrail::ErrorRate, limit, tested))
+}
+
+/// With one more than were seen, so that none seen is not taken for none possible.
+fn variance_of_share(share: f64, n: f64) -> f64 {
+    (share * (1.0 - share) + 1.0 / n) / n
 }
 
 fn plain(guardrail: Guardrail, limit: f64, tested: Measure) -> GuardrailMeasure {
@@ -178,9 +197,7 @@ fn latency(
     let slack = policy.guardrails.latency_slack.0.as_secs_f64() * 1000.0;
     let beyond = candidate.share_above((limit * theirs).max(theirs + slack))?;
     let density = (beyond / BEYOND_P95).min(1.0);
-    // With one answer more than were seen, so that none seen is not taken for none possible.
-    let own = (beyond * (1.0 - beyond) + 1.0 / m) / m;
-    let variance = own + density * density * BEYOND_P95 * (1.0 - BEYOND_P95) / n;
+    let variance = variance_of_share(beyond, m) + density * density * BEYOND_P95 * (1.0 - BEYOND_P95) / n;
     let tested = bounds(harmonic(n, m), beyond, variance.sqrt(), GUARDRAIL, BEYOND_P95)?;
     Some(GuardrailMeasure { guardrail: Guardrail::LatencyP95, value: ours / theirs, limit, tested, bound: BEYOND_P95 })
 }
@@ -209,4 +226,26 @@ fn harmonic(n: f64, m: f64) -> f64 {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, between 0 and 1e15")]
 fn whole(number: f64) -> u64 {
     number.clamp(0.0, 1e15).ceil() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_enough_users_of_production_errors_are_measured_alone() {
+        let policy = CanaryPolicy::with_judge("sim/judge");
+        let check = |errors: u64, requests: u64, expected: Option<(bool, bool)>| {
+            let arm = |requests, errors| Arm { requests, errors, ..Arm::default() };
+            let seen = StageEvidence { production: arm(10, 0), candidate: arm(requests, errors) };
+            let measured = measure_stage(&policy, &seen);
+            assert!(measured.iter().all(|m| m.guardrail == Guardrail::ErrorRate), "{measured:?}");
+            let found = measured.first().map(|m| (m.is_broken(), m.tested.value <= m.bound));
+            assert_eq!(found, expected, "{errors} of {requests}");
+        };
+        check(70, 70, Some((true, false)));
+        check(0, 70, Some((false, true)));
+        check(2, 70, Some((false, false)));
+        check(29, 29, None);
+    }
 }

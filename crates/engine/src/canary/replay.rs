@@ -37,6 +37,9 @@ pub fn replay(policy: &CanaryPolicy, log: &[LoggedDecision], pairs: &[ShadowPair
     let mut clusters: BTreeMap<&str, ClusterTotals> = BTreeMap::new();
     let mut evidence = Evidence::default();
     let mut replayed = Vec::with_capacity(log.len());
+    // Of two decisions at the same moment the one with fewer pairs may have been written last.
+    let mut log: Vec<&LoggedDecision> = log.iter().collect();
+    log.sort_by_key(|entry| entry.situation.asked);
     for entry in log {
         let asked = entry.situation.asked;
         while let Some((_, pair)) = settled.next_if(|(number, _)| *number <= asked) {

@@ -168,8 +168,7 @@ impl Inner {
         if !allow.tools && (seen.calls_tools || texts.has_tools()) {
             return Err(SkipReason::Tools);
         }
-        let question = texts.question();
-        if !allow.redacted && (is_redacted(&question) || is_redacted(&seen.answer)) {
+        if !allow.redacted && is_redacted(&texts) {
             return Err(SkipReason::Redacted);
         }
         let spent = self.counts().spent.get(&canary.id).copied().unwrap_or(0.0);
@@ -192,7 +191,7 @@ impl Inner {
             cluster: named("user", &record.user)
                 .or_else(|| named("session", &record.session))
                 .unwrap_or_else(|| cluster("request", &record.id)),
-            prompt_hash: prompt_hash(question.as_bytes()),
+            prompt_hash: prompt_hash(texts.question().as_bytes()),
             status: PairStatus::Waiting,
             number: None,
             production: SeenAnswer {
@@ -243,8 +242,10 @@ impl Inner {
     }
 }
 
-fn is_redacted(text: &str) -> bool {
-    redact(text) != text
+/// Whether records would redact something of what the candidate would be asked: messages, variables and tools, and the
+/// answer too. What cannot be written as JSON is taken for redacted.
+fn is_redacted(texts: &ShadowTexts) -> bool {
+    serde_json::to_string(texts).map_or(true, |text| redact(&text) != text)
 }
 
 async fn run(inner: Arc<Inner>, mut receiver: mpsc::UnboundedReceiver<Message>) {
@@ -341,13 +342,16 @@ impl Inner {
             let place = inner.places.clone().acquire_owned().await;
             let canaries = Canaries::by_itself(&inner.services, drawn.project.clone());
             let done = match place {
-                Ok(_place) => canaries.settle(&drawn.canary, drawn.pair, false).await,
+                Ok(_place) => canaries.settle_from_memory(&drawn.canary.id, drawn.pair).await,
                 Err(_) => Err(Error::Internal("the places for pairs are gone".to_owned())),
             };
-            if let Err(error) = done {
+            let left_out = done.unwrap_or_else(|error| {
                 let temporary = shadow::is_temporary(&error);
                 tracing::warn!(canary = %drawn.canary.id, temporary, %error, "a pair from memory could not be judged");
-                inner.skip((drawn.project, drawn.canary.id.clone()), SkipReason::Busy);
+                Some(SkipReason::Busy)
+            });
+            if let Some(reason) = left_out {
+                inner.skip((drawn.project, drawn.canary.id.clone()), reason);
             }
             inner.in_memory.fetch_sub(1, Ordering::Relaxed);
         });

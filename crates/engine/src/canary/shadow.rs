@@ -30,48 +30,66 @@ struct Answered {
 
 impl Canaries {
     /// Answers and judges a pair that waits, and decides. Nothing happens where it does not wait any more.
-    pub(crate) async fn work_on_pair(&self, id: &CanaryId, pair: &str) -> Result<(), Error> {
+    pub(crate) async fn work_on_pair(&self, id: &CanaryId, pair_id: &str) -> Result<(), Error> {
         let canary = match self.get(id.as_str(), None).await {
             Ok(canary) => canary,
             Err(Error::NotFound { .. }) => return Ok(()),
             Err(error) => return Err(error),
         };
-        let found = self.services.store.find_shadow_pair(&self.project, id, pair).await?;
+        let found = self.services.store.find_shadow_pair(&self.project, id, pair_id).await?;
         let Some(pair) = found.filter(|pair| pair.status == PairStatus::Waiting) else { return Ok(()) };
-        self.settle(&canary, pair, canary.policy.bodies == BodyHandling::Keep).await
-    }
-
-    /// Answers, judges and settles a pair, and decides. Texts stay with it where they may.
-    pub(crate) async fn settle(&self, canary: &Canary, pair: ShadowPair, keep_texts: bool) -> Result<(), Error> {
         if !canary.state.is_under_way() {
             // Of a pause: nothing is asked until it ends. The pair waits, and is found again then.
             return Ok(());
         }
+        let keep_texts = canary.policy.bodies == BodyHandling::Keep;
+        if let Some(reason) = self.settle(&canary, pair, keep_texts).await? {
+            self.services.store.drop_shadow_pair(&self.project, id, pair_id, reason).await?;
+        }
+        Ok(())
+    }
+
+    /// The same for a pair that waits in memory only, or why it is left out. It may have waited long: what counts is the
+    /// canary as it is now.
+    pub(super) async fn settle_from_memory(
+        &self,
+        id: &CanaryId,
+        pair: ShadowPair,
+    ) -> Result<Option<SkipReason>, Error> {
+        let canary = self.get(id.as_str(), None).await?;
+        if !canary.state.is_under_way() {
+            return Ok(Some(SkipReason::Ended));
+        }
+        self.settle(&canary, pair, false).await
+    }
+
+    /// Answers, judges and settles a pair, and decides; or says why the pair is left out. Texts stay with it where they may.
+    async fn settle(&self, canary: &Canary, pair: ShadowPair, keep_texts: bool) -> Result<Option<SkipReason>, Error> {
         let now = self.services.clock.now();
         let spent = self.services.store.canary_spending(now).await?.remove(&canary.id).unwrap_or(0.0);
         if spent >= canary.policy.budget.per_hour {
-            self.services.store.drop_shadow_pair(&self.project, &canary.id, &pair.id, SkipReason::HourlyBudget).await?;
-            return Ok(());
+            return Ok(Some(SkipReason::HourlyBudget));
         }
         let Some(deployment) = self.unchanged(canary).await? else {
-            self.decide(canary, false).await?;
-            return Ok(());
+            self.decide(canary, None).await?;
+            return Ok(Some(SkipReason::Ended));
         };
         let outcome = self.outcome(canary, &deployment, &pair).await?;
         let settled = pair.settled(outcome, keep_texts);
         let now = self.services.clock.now();
-        if self.services.store.settle_shadow_pair(&self.project, &canary.id, &settled, now).await?.is_none() {
-            return Ok(());
-        }
-        if let Err(error) = self.review_loss(canary, &settled).await {
+        let store = &self.services.store;
+        let Some(settled) = store.settle_shadow_pair(&self.project, &canary.id, &settled, now).await? else {
+            return Ok(None);
+        };
+        if let Err(error) = self.review_loss(canary, &settled.pair).await {
             tracing::warn!(canary = %canary.id, %error, "a lost pair did not come into the review queue");
         }
         // Decide on the canary as it is now: somebody may have paused it while the judge was thinking.
         let canary = self.get(canary.id.as_str(), None).await?;
         if canary.state.is_under_way() {
-            self.decide(&canary, true).await?;
+            self.decide(&canary, Some(settled.evidence)).await?;
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Brings a pair that the candidate lost into the review queue, where its texts are kept. A person may see it otherwise

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use llmops_api::deployments::{Deploy, Deployed};
 use llmops_domain::alert::{AlertDraft, AlertType, Severity};
 use llmops_domain::canary::{
-    Action, Canary, CanaryState, Decision, LoggedDecision, PairVerdict, Phase, ShadowPair, Situation, decide,
+    Action, Canary, CanaryState, Decision, Evidence, LoggedDecision, PairVerdict, Phase, ShadowPair, Situation, decide,
 };
 use llmops_domain::dataset::{DatasetType, Sample};
 use llmops_storage::{CanaryStep, CanarySums, Change, PairFilter, StoreError};
@@ -56,16 +56,20 @@ impl Canaries {
         })
     }
 
-    /// Decides on a canary with its present sums. `settled`: a pair was settled just now, so that the log may want the
-    /// decision even if nothing follows from it.
-    pub(crate) async fn decide(&self, canary: &Canary, settled: bool) -> Result<Action, Error> {
-        let sums = self.services.store.canary_sums(&self.project, &canary.id, self.services.clock.now()).await?;
+    /// Decides on a canary. `settled`: what its pairs added up to with one that was settled just now; then the log may want
+    /// the decision even if nothing follows from it. Absent: nothing was settled, and the present sums count.
+    pub(crate) async fn decide(&self, canary: &Canary, settled: Option<Evidence>) -> Result<Action, Error> {
+        let mut sums = self.services.store.canary_sums(&self.project, &canary.id, self.services.clock.now()).await?;
+        // Other pairs may be settled meanwhile; with the sums of its own number each pair is looked at exactly once.
+        let is_logged = settled.as_ref().is_some_and(|evidence| evidence.asked.is_multiple_of(LOG_EVERY));
+        sums.evidence = settled.unwrap_or(sums.evidence);
         let situation = self.situation(canary, &sums).await?;
         let decision = decide(&canary.policy, &situation);
         let action = decision.action;
-        let logged =
-            LoggedDecision { number: 0, at: self.services.clock.now(), acted: !canary.dry_run, situation, decision };
-        if !action.is_hold() {
+        let is_frozen = matches!(action, Action::Expose(_)) && !canary.dry_run && self.is_frozen(canary).await?;
+        let acted = !canary.dry_run && !is_frozen;
+        let logged = LoggedDecision { number: 0, at: self.services.clock.now(), acted, situation, decision };
+        if !action.is_hold() && !is_frozen {
             match self.act(canary, logged).await {
                 // Somebody else was faster, or a person: what they wrote holds.
                 Err(Error::Store(StoreError::Conflict(_))) => {}
@@ -74,13 +78,19 @@ impl Canaries {
             return Ok(action);
         }
         // One settled pair brought the count to this number, so one process writes it down.
-        if settled && logged.situation.asked.is_multiple_of(LOG_EVERY) {
+        if is_logged {
             self.services.store.log_canary_decision(&self.project, &canary.id, &logged).await?;
             if action == Action::Warn {
                 self.alert(canary, Severity::Warning, "loss_rate", &logged.decision).await?;
             }
         }
         Ok(action)
+    }
+
+    /// Whether an incident keeps its deployment as it is, so that no further users see the candidate.
+    async fn is_frozen(&self, canary: &Canary) -> Result<bool, Error> {
+        let (name, environment) = (&canary.deployment, &canary.environment);
+        Ok(self.services.store.find_open_incident(&self.project, name, environment).await?.is_some())
     }
 
     /// Does what was decided.
@@ -257,7 +267,7 @@ pub(crate) async fn tick(services: &Arc<Services>) -> Result<(), Error> {
         let done = if canary.state == CanaryState::Promoting {
             one.finish_promotion(canary.clone()).await.map(drop)
         } else {
-            one.decide(&canary, false).await.map(drop)
+            one.decide(&canary, None).await.map(drop)
         };
         if let Err(error) = done {
             tracing::warn!(canary = %canary.id, %error, "could not look after a canary");

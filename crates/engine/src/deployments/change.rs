@@ -9,6 +9,7 @@ use llmops_domain::hash::ContentHash;
 use llmops_domain::manifest::Manifest;
 use llmops_domain::release::Release;
 
+use super::settings::check_settings;
 use super::{Deployments, check_names};
 use crate::evaluator::BASELINE_TAG;
 use crate::{Error, LlmOps, Releases, releases};
@@ -107,6 +108,9 @@ impl Deployments {
     async fn deploy_as(&self, name: &str, request: Deploy, approved: bool) -> Result<Deployed, Error> {
         check_names(name, request.environment.as_deref())?;
         let (asked, reason) = (request.settings.clone(), request.reason.clone());
+        if let Some(settings) = &asked {
+            check_settings(settings)?;
+        }
         let wish = self.wish(name, request).await?;
         if let Some(deployment) = wish.before.clone().filter(|_| wish.changes_nothing()) {
             let (manifest, previous) = (wish.manifest, Some(wish.hash));
@@ -131,6 +135,9 @@ impl Deployments {
         let previous = wish.before.as_ref().map(|before| before.manifest.clone());
         let mut notices = self.notices(previous.as_ref(), &wish.manifest).await?;
         notices.extend(wish.notices());
+        if let Some(settings) = &asked {
+            notices.extend(self.absent_parts(settings).await?);
+        }
         let Wish { environment, before, manifest, hash, settings, interrupted } = wish;
         let now = self.services.clock.now();
         let next = match before {

@@ -60,7 +60,7 @@ impl Deployments {
                     "a manifest names prompt and model already: leave `prompt` and `model` out",
                 ));
             }
-            (Some(manifest), None) => return Ok(manifest.clone()),
+            (Some(manifest), None) => return self.with_its_prompt(manifest.clone()).await,
             (None, Some(prefix)) => return Ok(self.manifest(prefix).await?.1),
             (None, None) => {}
         }
@@ -91,6 +91,29 @@ impl Deployments {
                 Err(Error::invalid("no model: the prompt names none").with_hint("add --model PROVIDER/MODEL"))
             }
         }
+    }
+
+    /// A manifest that somebody wrote: the prompt that it names must be there, and be pinned by its hash.
+    async fn with_its_prompt(&self, manifest: Manifest) -> Result<Manifest, Error> {
+        let Some(name) = &manifest.prompt else {
+            if manifest.prompt_version.is_some() || manifest.prompt_hash.is_some() {
+                return Err(Error::invalid("the manifest names the version of a prompt, but no prompt: add `prompt`"));
+            }
+            return Ok(manifest);
+        };
+        let Some(hash) = &manifest.prompt_hash else {
+            let version = manifest.prompt_version.as_ref().map(|version| format!("@{version}")).unwrap_or_default();
+            let prompt = self.prompts.resolve(&format!("{name}{version}")).await?;
+            return Ok(manifest.filled_from(&prompt));
+        };
+        let prompt = self.prompts.resolve(&format!("{name}@{hash}")).await?;
+        let version = prompt.version.to_string();
+        if let Some(named) = manifest.prompt_version.as_ref().filter(|named| **named != version) {
+            return Err(Error::invalid(format!(
+                "the manifest's prompt_hash is that of {name}@{version}, but its prompt_version is {named}: leave one out"
+            )));
+        }
+        Ok(Manifest { prompt_version: Some(version), prompt_hash: Some(prompt.hash), ..manifest })
     }
 
     /// What is live, with what a request names in place of its own.

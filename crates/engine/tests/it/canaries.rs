@@ -22,6 +22,7 @@ use llmops::{CanarySampler, Error, LlmOps, Options};
 use llmops_api::canaries::{ChangeCanary, StartCanary};
 use llmops_api::deployments::Deploy;
 use llmops_api::feedback::{ExportFormat, ExportQuery};
+use llmops_api::incidents::{CloseIncident, OpenIncident};
 use llmops_storage::{PairFilter, Store};
 use llmops_testing::on_backends;
 use serde_json::{Value, json};
@@ -287,14 +288,21 @@ async fn what_makes_no_pair_is_counted_with_the_reason() {
         };
         offer(&|record, _| record.outcome = CallOutcome::Cut);
         offer(&|_, seen| seen.answer = "write to ana@example.org".to_owned());
+        offer(&|_, seen| {
+            seen.variables = BTreeMap::from([("email".to_owned(), json!("jane.doe@example.com"))]);
+        });
         offer(&|_, seen| seen.calls_tools = true);
+        offer(&|_, seen| {
+            let body = json!({"messages": [{"role": "user", "content": "Pay"}], "functions": [{"name": "pay"}]});
+            seen.request = body.to_string().into_bytes();
+        });
         offer(&|_, seen| seen.request = b"{}".to_vec());
         offer(&|record, _| record.manifest = Some(llmops::domain::hash::ContentHash::of_bytes(b"other")));
         offer(&|record, _| record.manifest = Some(canary.candidate.clone()));
         offer(&|record, _| record.door = Door::Embeddings);
         sampler.flush().await;
         let report = ops.canaries().report("bot", None).await.unwrap();
-        let expected = [("no_answer", 1), ("other_manifest", 1), ("redacted", 1), ("tools", 1), ("unreadable", 1)];
+        let expected = [("no_answer", 1), ("other_manifest", 1), ("redacted", 2), ("tools", 2), ("unreadable", 1)];
         let expected: BTreeMap<String, u64> = expected.map(|(reason, n)| (reason.to_owned(), n)).into();
         assert_eq!((report.skipped, report.waiting), (expected, 0));
     })
@@ -328,6 +336,42 @@ async fn texts_that_may_not_be_written_are_judged_from_memory() {
         assert_eq!(report.evidence.net_win.clusters, 1, "one user, one cluster");
         assert_eq!(ops.records().erase_user("ana").await.unwrap().shadow_pairs, 10);
         assert!(ops.canaries().pairs(&canary, &PairFilter::default(), 500).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_waits_in_memory_is_not_asked_after_an_abort_or_beyond_the_budget() {
+    on_backends(async |store| {
+        let provider = Scripted::new(answers);
+        let ops = installation_with(store, &provider, Options::default());
+        let sampler = ops.canary_sampler();
+        let skipped = async |reason: &str, calls: u64| {
+            for _ in 0..600 {
+                sampler.flush().await;
+                if ops.canaries().report("bot", None).await.unwrap().skipped.get(reason) == Some(&calls) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            panic!("{:#?}", ops.canaries().report("bot", None).await.unwrap());
+        };
+        let mut policy = policy();
+        policy.bodies = BodyHandling::Hashed;
+        // What gateways know of it is a second old.
+        let canary = start(&ops, "better", policy.clone()).await;
+        ops.canaries().abort("bot", ChangeCanary::default()).await.unwrap();
+        traffic(&ops, &sampler, &canary, 10);
+        skipped("ended", 10).await;
+        assert_eq!(provider.calls(), 0);
+        policy.budget.per_hour = 0.0;
+        let canary = start_beside(&ops, "better", policy).await.unwrap();
+        // As gateways knew it before the money was spent.
+        let mut rich = canary.clone();
+        rich.policy.budget.per_hour = 1.0;
+        traffic(&ops, &sampler, &rich, 10);
+        skipped("hourly_budget", 10).await;
+        assert_eq!(provider.calls(), 0);
     })
     .await;
 }
@@ -440,6 +484,43 @@ async fn stages_expose_users_and_guardrails_take_them_back() {
 }
 
 #[tokio::test]
+async fn an_incident_keeps_further_users_from_the_candidate() {
+    on_backends(async |store| {
+        let ops = installation(store);
+        let mut policy = policy();
+        policy.stages = vec![Share(0.01), Share(1.0)];
+        let canary = start(&ops, "better", policy).await;
+        let incident = OpenIncident { deployment: "bot".to_owned(), ..OpenIncident::default() };
+        ops.incidents().open(incident).await.unwrap();
+        let (worker, sampler) = (worker(&ops), ops.canary_sampler());
+        traffic(&ops, &sampler, &canary, 100);
+        let mut log = Vec::new();
+        for _ in 0..600 {
+            log = ops.canaries().decisions(&canary, 0, 100).await.unwrap();
+            if log.len() == 4 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let report = ops.canaries().report("bot", None).await.unwrap();
+        assert_eq!((report.decision.action, report.canary.state), (Action::Expose(0), CanaryState::Shadowing));
+        let logged: Vec<(u64, bool)> = log.iter().map(|entry| (entry.situation.asked, entry.acted)).collect();
+        assert_eq!(logged.len(), 4, "one entry for each 25 pairs: {logged:?}");
+        assert!(log.iter().all(|entry| entry.acted == entry.decision.action.is_hold()), "{logged:?}");
+        ops.incidents().close("bot", CloseIncident::default()).await.unwrap();
+        until(&ops, &["exposing"]).await;
+
+        ops.canaries().pause("bot", ChangeCanary::default()).await.unwrap();
+        let incident = OpenIncident { deployment: "bot".to_owned(), ..OpenIncident::default() };
+        ops.incidents().open(incident).await.unwrap();
+        let frozen = ops.canaries().resume("bot", ChangeCanary::default()).await.unwrap_err();
+        assert!(frozen.to_string().contains("is frozen by the incident"), "{frozen}");
+        worker.stop(Duration::from_secs(5)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_dry_run_decides_and_changes_nothing() {
     on_backends(async |store| {
         let ops = installation(store);
@@ -493,6 +574,10 @@ async fn people_pause_resume_promote_and_what_goes_live_meanwhile_ends_it() {
         wrong.stages = vec![Share(0.5), Share(0.1)];
         let wrong = start_beside(&ops, "better", wrong).await.unwrap_err();
         assert!(wrong.to_string().contains("policy.stages[1]"), "{wrong}");
+        let mut wrong = policy();
+        wrong.stage.min_samples = 0;
+        let wrong = start_beside(&ops, "better", wrong).await.unwrap_err();
+        assert!(wrong.to_string().contains("policy.stage.min_samples: must be"), "{wrong}");
         let settings = DeploymentSettings { required_fields: vec!["model_version".to_owned()], ..Default::default() };
         let unfit = Deploy {
             settings: Some(settings),

@@ -98,6 +98,67 @@ async fn what_cannot_answer_is_not_deployed() {
 }
 
 #[tokio::test]
+async fn a_manifest_that_names_a_prompt_uses_it() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let deployments = ops.deployments();
+        push_prompt(&ops, "1.0.0", json!({"system": "Be kind."})).await;
+        push_prompt(&ops, "1.1.0", json!({})).await;
+        let deploy = async |manifest: serde_json::Value| {
+            let request: Deploy = serde_json::from_value(json!({"manifest": manifest})).unwrap();
+            deployments.deploy("bot", request).await
+        };
+        let check = async |manifest: serde_json::Value, version: &str, system: Option<&str>| {
+            let deployed = deploy(manifest).await.unwrap();
+            assert_eq!(deployed.manifest.prompt_label().as_deref(), Some(version));
+            assert_eq!(deployed.manifest.system.as_deref(), system);
+            let live = ops.live_deployments().await.unwrap();
+            assert!(live[0].prompt.is_some(), "the prompt is used: {:?}", deployed.manifest);
+            deployed.manifest
+        };
+        let named = json!({"model": "test/one", "prompt": "bot", "prompt_version": "1.0.0"});
+        let first = check(named, "bot@1.0.0", Some("Be kind.")).await;
+        check(json!({"model": "test/one", "prompt": "bot"}), "bot@1.1.0", None).await;
+        check(serde_json::to_value(&first).unwrap(), "bot@1.0.0", Some("Be kind.")).await;
+        let refused = async |manifest: serde_json::Value, expected: &str| {
+            let error = deploy(manifest).await.unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        };
+        refused(json!({"model": "test/one", "prompt": "nosuchprompt"}), "nosuchprompt").await;
+        refused(json!({"model": "test/one", "prompt": "bot", "prompt_version": "9.0.0"}), "9.0.0").await;
+        refused(json!({"model": "test/one", "prompt_version": "1.0.0"}), "but no prompt").await;
+        let hash = &first.prompt_hash;
+        let other = json!({"model": "test/one", "prompt": "bot", "prompt_hash": hash, "prompt_version": "1.1.0"});
+        refused(other, "is that of bot@1.0.0, but its prompt_version is 1.1.0").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn settings_have_the_ranges_of_files_however_they_come() {
+    on_backends(async |store| {
+        let deployments = installation(store, &Scripted::new(right)).deployments();
+        let default = DeploymentSettings::default();
+        for (settings, expected) in [
+            (DeploymentSettings { body_sampling: 5.0, ..default.clone() }, "settings: body_sampling: must be"),
+            (DeploymentSettings { body_sampling: -1.0, ..default.clone() }, "settings: body_sampling: must be"),
+            (DeploymentSettings { retries: 100_000, ..default.clone() }, "settings: retries: must be"),
+            (DeploymentSettings { fallbacks: vec!["test/m".to_owned(); 50], ..default.clone() }, "settings: fallbacks"),
+        ] {
+            let error =
+                deployments.deploy("bot", Deploy { settings: Some(settings), ..model("one") }).await.unwrap_err();
+            assert!(matches!(error, Error::Invalid { .. }) && error.to_string().contains(expected), "{error}");
+        }
+        let experiment = Some("nope".to_owned());
+        let settings = DeploymentSettings { experiment, when_model_changes: Some("nosuch".to_owned()), ..default };
+        let deployed = deployments.deploy("bot", Deploy { settings: Some(settings), ..model("one") }).await.unwrap();
+        let notices = deployed.notices.join("; ");
+        assert!(notices.contains("no experiment nope yet") && notices.contains("no schedule nosuch yet"), "{notices}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_a_request_does_not_name_stays() {
     on_backends(async |store| {
         let ops = installation(store, &Scripted::new(right));

@@ -8,7 +8,7 @@ use llmops::domain::record::RequestRecord;
 use llmops::{Error, LlmOps};
 use llmops_api::deployments::{Deploy, Rollback};
 use llmops_api::incidents::{CloseIncident, OpenIncident};
-use llmops_storage::VersionSelector;
+use llmops_storage::{Change, VersionSelector};
 use llmops_testing::on_backends;
 use serde_json::json;
 
@@ -136,6 +136,88 @@ async fn it_ends_with_a_post_mortem_and_the_inputs_that_failed() {
         let into = CloseIncident { dataset: Some(dataset.clone()), ..CloseIncident::default() };
         ops.incidents().close("bot", into).await.unwrap();
         assert_eq!(ops.datasets().version(&dataset, &VersionSelector::Latest).await.unwrap().version.sample_count, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn notes_of_many_people_at_once_all_stay() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        deployed(&ops).await;
+        ops.incidents().open(open()).await.unwrap();
+        let notes = (0..20).map(|i| {
+            let ops = ops.clone();
+            tokio::spawn(async move { ops.incidents().note("bot", &format!("note {i}")).await.unwrap() })
+        });
+        for note in notes.collect::<Vec<_>>() {
+            note.await.unwrap();
+        }
+        assert_eq!(ops.incidents().get("bot").await.unwrap().notes.len(), 20);
+        let closed = ops.incidents().close("bot", CloseIncident::default()).await.unwrap();
+        let kept = ops.incidents().get(closed.timeline.incident.id.as_str()).await.unwrap();
+        assert_eq!((kept.notes.len(), kept.post_mortem.unwrap().matches("note ").count()), (20, 20));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn complaints_are_those_of_its_environment() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        deployed(&ops).await;
+        let staging = Some("staging".to_owned());
+        ops.deployments().deploy("bot", Deploy { environment: staging.clone(), ..model("three") }).await.unwrap();
+        let live = call(1, "When do you open?", false);
+        let staged = RequestRecord { environment: staging.clone(), ..call(2, "Where are you?", false) };
+        let owned: Vec<_> =
+            [&live, &staged].map(|call| (ProjectId::default_project(), call.clone())).into_iter().collect();
+        ops.store().append_records(&owned).await.unwrap();
+        for call in [&live, &staged] {
+            ops.feedback().submit(&json!({"request_id": call.id, "thumb": "down"})).await.unwrap();
+        }
+        ops.incidents().open(OpenIncident { environment: staging, ..open() }).await.unwrap();
+        let closed = ops.incidents().close("bot@staging", CloseIncident::default()).await.unwrap();
+        assert_eq!((closed.samples, closed.timeline.impact.complaints), (1, 1));
+        let dataset = closed.timeline.incident.dataset.unwrap();
+        let version = ops.datasets().version(&dataset, &VersionSelector::Latest).await.unwrap();
+        let samples = ops.datasets().get_samples(&version, 0, 10).await.unwrap();
+        assert_eq!(samples[0].1.input, "Where are you?");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_correction_of_one_call_answers_the_question_of_all() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        deployed(&ops).await;
+        let calls = [call(1, "When do you open?", true), call(2, "When do you open?", true)];
+        let owned: Vec<_> = calls.iter().map(|call| (ProjectId::default_project(), call.clone())).collect();
+        ops.store().append_records(&owned).await.unwrap();
+        let said = json!({"request_id": calls[0].id, "thumb": "down", "correction": "At nine."});
+        ops.feedback().submit(&said).await.unwrap();
+        ops.incidents().open(open()).await.unwrap();
+        let closed = ops.incidents().close("bot", CloseIncident::default()).await.unwrap();
+        assert_eq!((closed.samples, closed.with_answer), (1, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_timeline_keeps_the_deployments_own_changes_whatever_else_changed() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        deployed(&ops).await;
+        for i in 0..201 {
+            let change = Change::new("prompt.activated", format!("prompt-{i}"));
+            ops.store().audit(&ProjectId::default_project(), &change).await.unwrap();
+        }
+        ops.incidents().open(open()).await.unwrap();
+        let timeline = ops.incidents().timeline("bot").await.unwrap();
+        let has = |text: &str| timeline.entries.iter().filter(|entry| entry.text.contains(text)).count();
+        assert_eq!(has("deployment.moved bot in production"), 2);
+        assert_eq!(has("are left out: there were more than 200 changes"), 1);
     })
     .await;
 }

@@ -132,6 +132,20 @@ async fn a_deployment_has_one_canary_at_a_time() {
 }
 
 #[tokio::test]
+async fn what_a_pair_cost_is_counted_even_when_its_canary_is_over() {
+    on_backends(async |store| {
+        let canary = canary("canary_1", "bot");
+        store.create_canary(&project(), &canary).await.unwrap();
+        step(store, &canary, CanaryState::Aborted { cause: AbortCause::Person }).await.unwrap();
+        let late = judged(waiting("r1", "u1"), PairVerdict::Win);
+        assert_eq!(store.settle_shadow_pair(&project(), &canary.id, &late, at(20)).await.unwrap(), None);
+        let sums = store.canary_sums(&project(), &canary.id, at(20)).await.unwrap();
+        assert_eq!((sums.evidence.asked, sums.evidence.spent, sums.spent_this_hour), (0, 0.625, 0.625));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_pair_is_settled_once_and_its_canary_adds_up() {
     on_backends(async |store| {
         let canary = canary("canary_1", "bot");

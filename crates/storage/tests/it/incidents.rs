@@ -36,9 +36,13 @@ async fn one_incident_is_open_at_a_time() {
         assert_eq!((found.id.as_str(), found.title.as_deref()), ("inc_1", Some("a\u{FFFD}b")));
         let elsewhere = ProjectId("other".to_owned());
         assert_eq!(store.find_open_incident(&elsewhere, "bot", "production").await.unwrap(), None);
-        let closed = Incident { closed_at: Some(at(9)), ..found };
-        store.update_incident(&project(), &closed).await.unwrap();
-        assert!(matches!(store.update_incident(&project(), &closed).await, Err(StoreError::Conflict(_))));
+        let close = |incident: &mut Incident| incident.closed_at = Some(at(9));
+        let closed = store.change_incident(&project(), &found.id, close).await.unwrap();
+        assert_eq!(closed, Incident { closed_at: Some(at(9)), ..found });
+        let again = store.change_incident(&project(), &closed.id, close).await;
+        assert!(matches!(again, Err(StoreError::Conflict(_))), "{again:?}");
+        let absent = store.change_incident(&project(), &"inc_9".into(), close).await;
+        assert!(matches!(absent, Err(StoreError::NotFound { .. })), "{absent:?}");
         assert_eq!(store.get_incident(&project(), "inc_1").await.unwrap(), closed);
         let check = async |filter: IncidentFilter, expected: &[&str]| {
             let listed = store.list_incidents(&project(), &filter, 10).await.unwrap();
