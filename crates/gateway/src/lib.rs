@@ -33,6 +33,7 @@ mod arrive;
 mod asked;
 pub mod assign;
 mod attempts;
+mod bodies;
 mod body;
 mod cache;
 mod call;

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 use crate::answer::{self, Answer};
 use crate::attempts::Attempts;
+use crate::bodies::{asked_text, kept};
 use crate::cache::Fill;
 use crate::canary::{self, Heard};
 use crate::captured::Captured;
@@ -470,20 +471,6 @@ impl Call {
     }
 }
 
-/// What the caller sent, as text. Where users are kept as hashes, the fields that name them hold hashes too.
-fn asked_text(body: &[u8], hash_users: bool) -> Cow<'_, str> {
-    if hash_users && let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(body) {
-        for place in ["/user", "/llmops/user", "/metadata/user_id"] {
-            if let Some(serde_json::Value::String(user)) = value.pointer_mut(place) {
-                *user = ContentHash::of_bytes(user.as_bytes()).to_string();
-            }
-        }
-        return Cow::Owned(value.to_string());
-    }
-    // Nearly all bodies are UTF-8 as they are, which is told faster than by looking for what is not.
-    std::str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed)
-}
-
 /// Everything that is wrong with an answer.
 pub(crate) fn guarded(route: &Route, request: &[u8], answer: &Answer) -> Vec<SoftFailure> {
     // The request is read once more only where it has something to say.
@@ -499,13 +486,4 @@ pub(crate) fn guarded(route: &Route, request: &[u8], answer: &Answer) -> Vec<Sof
     // Pictures are an answer, and so may be what could not be read.
     found.retain(|failure| failure.kind != SoftFailureKind::Empty || !answer.is_opaque);
     found
-}
-
-fn kept<'a>(policy: BodyPolicy, text: impl FnOnce() -> Cow<'a, str>) -> Option<String> {
-    Some(match policy {
-        BodyPolicy::None => return None,
-        BodyPolicy::Raw => text().into_owned(),
-        BodyPolicy::Full => redact(&text()).into_owned(),
-        BodyPolicy::Hashed => ContentHash::of_bytes(text().as_bytes()).to_string(),
-    })
 }
