@@ -123,7 +123,9 @@ impl Deployments {
             }
         }
         if let (Some(prompt), None) = (&manifest.prompt, &manifest.prompt_hash) {
-            problems.push(format!("the manifest names the prompt {prompt} without its hash: it would not be used"));
+            problems.push(format!(
+                "the manifest names the prompt {prompt} without its hash, so it would not be used: deploy {prompt}@VERSION"
+            ));
         }
         match self.prompt_body(manifest).await {
             Err(error @ (Error::NotFound { .. } | Error::Invalid { .. })) => problems.push(error.to_string()),
