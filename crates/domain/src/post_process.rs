@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::json_path::{JsonPath, JsonPathError};
 use crate::prompt::PostProcessing;
+use crate::soft_failure::{SoftFailure, SoftFailureKind};
 
 /// The steps of a manifest, compiled once.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +60,18 @@ pub enum PostProcessError {
         /// The expression.
         pattern: String,
     },
+}
+
+impl PostProcessError {
+    /// What a record says of such an answer.
+    pub fn soft_failure(&self) -> SoftFailure {
+        let kind = match self {
+            Self::NoJson { .. } => SoftFailureKind::NotJson,
+            Self::NoValue { .. } => SoftFailureKind::OffSchema,
+            Self::NoMatch { .. } => SoftFailureKind::RequiredMissing,
+        };
+        SoftFailure { kind, detail: format!("post_processing: {self}") }
+    }
 }
 
 impl PostProcessor {

@@ -421,7 +421,10 @@ pub(crate) fn asks(request: &[u8], with_tools: bool) -> Asks {
     }
     let Ok(wants) = serde_json::from_slice::<Wants>(request) else { return Asks::default() };
     // OpenAI's and Anthropic's places of a name, then Gemini's.
-    let name = |tool: &Value| tool.pointer("/function/name").or_else(|| tool.get("name"))?.as_str().map(str::to_owned);
+    let name = |tool: &Value| {
+        let of_openai = tool.pointer("/function/name").or_else(|| tool.pointer("/custom/name"));
+        of_openai.or_else(|| tool.get("name"))?.as_str().map(str::to_owned)
+    };
     let declared = |tool: &Value| tool.get("functionDeclarations").and_then(Value::as_array).cloned();
     let tools: Vec<Value> = wants.tools.into_iter().chain(wants.functions).flatten().collect();
     let mut names: Vec<String> = tools.iter().filter_map(name).collect();
@@ -678,6 +681,7 @@ mod tests {
         check("{}", Some(&[]));
         check(r#"{"tools": null}"#, Some(&[]));
         check(r#"{"functions": [{"name": "f"}]}"#, Some(&["f"]));
+        check(r#"{"tools": [{"type": "custom", "custom": {"name": "f"}}]}"#, Some(&["f"]));
         check(r#"{"tools": [{"type": "mcp"}]}"#, None);
         check("no JSON", None);
         let format = asks(br#"{"response_format": {"type": "json_schema"}}"#, false).response_format;

@@ -43,13 +43,18 @@ pub(crate) fn choose(route: &Arc<Route>, said: &Extension, watch: &mut CallWatch
 }
 
 /// What is handed over of a call that is over.
-pub(crate) fn seen(route: &Route, heard: Heard, asked: &[u8], answer: &Answer) -> Option<SeenCall> {
+pub(crate) fn seen(route: &Route, heard: Heard, (asked, stream): (&[u8], bool), answer: &Answer) -> Option<SeenCall> {
     let running = route.canary.as_ref()?;
+    let mut text = answer.text.clone();
+    // Callers got streams as they came; the candidate's answer is processed, and one that does not fit is told there.
+    if stream {
+        route.target.post_process(&mut text).unwrap_or_default();
+    }
     Some(SeenCall {
         canary: running.canary.clone(),
         request: asked.to_vec(),
         variables: heard.0,
-        answer: answer.text.clone(),
+        answer: text,
         calls_tools: !answer.called_tools.is_empty(),
         record_bodies: route.deployment.settings.bodies,
     })

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use llmops_domain::post_process::{PostProcessError, PostProcessor};
 use llmops_domain::record::Door;
-use llmops_domain::soft_failure::{SoftFailure, SoftFailureKind};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -25,16 +24,6 @@ pub(crate) fn process(steps: &PostProcessor, door: Door, body: &[u8]) -> Result<
         Door::Chat => field(body, "choices", |choices| items(choices, |choice| field(choice, "message", content)))?,
     };
     Ok(edited.map(Bytes::from))
-}
-
-/// What a record says of an answer that a step does not fit.
-pub(crate) fn misfit(error: &PostProcessError) -> SoftFailure {
-    let kind = match error {
-        PostProcessError::NoJson { .. } => SoftFailureKind::NotJson,
-        PostProcessError::NoValue { .. } => SoftFailureKind::OffSchema,
-        PostProcessError::NoMatch { .. } => SoftFailureKind::RequiredMissing,
-    };
-    SoftFailure { kind, detail: format!("post_processing: {error}") }
 }
 
 /// An object with one of its fields edited.
@@ -105,7 +94,7 @@ mod tests {
         let steps = PostProcessor::compile(&serde_json::from_str::<Vec<_>>(steps).unwrap()).unwrap();
         let found = process(&steps, door, body.as_bytes());
         let found = found.map(|found| found.map_or(body.to_owned(), |new| String::from_utf8(new.to_vec()).unwrap()));
-        let found = found.map_err(|error| misfit(&error).kind.as_str());
+        let found = found.map_err(|error| error.soft_failure().kind.as_str());
         assert_eq!(found.as_deref().map_err(|kind| *kind), expected, "{body}");
     }
 

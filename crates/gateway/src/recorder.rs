@@ -332,8 +332,9 @@ impl Call {
             fill.put(captured.clone(), self.told.take());
         }
         let heard = self.heard.take();
-        let seen =
-            heard.and_then(|heard| canary::seen(self.route.as_deref()?, heard, &self.asked, &answer)).map(Box::new);
+        let seen = heard
+            .and_then(|heard| canary::seen(self.route.as_deref()?, heard, (&self.asked, self.stream), &answer))
+            .map(Box::new);
         let hashed = |user: String| match settings {
             Some(settings) if settings.hash_users => ContentHash::of_bytes(user.as_bytes()).to_string(),
             _ => user,

@@ -371,7 +371,7 @@ impl Serving<'_> {
         match arrived.body().map(|body| post::process(steps, self.asked.door, body)) {
             Some(Ok(Some(body))) => arrived.with_body(body),
             Some(Err(error)) => {
-                watch.with(|call| call.misfit = Some(post::misfit(&error)));
+                watch.with(|call| call.misfit = Some(error.soft_failure()));
                 arrived
             }
             Some(Ok(None)) | None => arrived,

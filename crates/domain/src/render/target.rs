@@ -8,7 +8,7 @@ use super::{CONTEXT, CompiledPrompt, Extra, Frame, INPUT, RenderError};
 use crate::chat::{ChatRequest, Message, Parameters, RequestOrigin, Role};
 use crate::dataset::Sample;
 use crate::manifest::{DEFAULT_TEMPERATURE, Manifest};
-use crate::post_process::PostProcessor;
+use crate::post_process::{PostProcessError, PostProcessor};
 use crate::prompt::PromptBody;
 
 /// A manifest and its prompt, compiled once for all samples of a run.
@@ -60,6 +60,17 @@ impl CompiledTarget {
     /// The steps for the answers.
     pub fn post_processor(&self) -> &PostProcessor {
         self.prompt.post_processor()
+    }
+
+    /// Applies the steps to a text. An empty text, beside calls of tools, has nothing to apply them to.
+    ///
+    /// # Errors
+    /// When the text does not fit a step: it stays as it is.
+    pub fn post_process(&self, text: &mut String) -> Result<(), PostProcessError> {
+        if !text.is_empty() {
+            *text = self.post_processor().apply(text)?.into_owned();
+        }
+        Ok(())
     }
 
     /// The provider's name: the part of the model before the first `/`, empty where there is none.

@@ -166,9 +166,9 @@ impl Canaries {
         let model = manifest.model.clone();
         let prompt = deployments.prompt_body(&manifest).await?;
         let asked = CompiledTarget::compile(manifest, prompt.as_ref())
-            .and_then(|target| candidate_request(&target, texts, &deployment.settings));
-        let request = match asked {
-            Ok(request) => request,
+            .and_then(|target| Ok((candidate_request(&target, texts, &deployment.settings)?, target)));
+        let (request, compiled) = match asked {
+            Ok(asked) => asked,
             Err(error) => return Ok(Err(format!("the candidate's prompt cannot be rendered: {error}"))),
         };
         let target = self.services.providers.resolve(&model)?;
@@ -178,7 +178,9 @@ impl Canaries {
             Err(error) => return Ok(Err(error.to_string())),
         };
         let waited = started.elapsed().as_secs_f64() * 1000.0;
-        let response = answer.response;
+        let mut response = answer.response;
+        // As the gateway does with the answers that callers get.
+        let misfit = compiled.post_process(&mut response.text).err();
         let called: Vec<String> = response.tool_calls.iter().map(|call| call.function.name.clone()).collect();
         let offered: Vec<String> = request
             .tools
@@ -190,10 +192,11 @@ impl Canaries {
             text: &response.text,
             finish_reason: response.finish_reason.as_deref(),
             called_tools: &called,
-            offered_tools: (!offered.is_empty()).then_some(offered.as_slice()),
+            offered_tools: (request.tools.is_empty() || !offered.is_empty()).then_some(offered.as_slice()),
             ..GuardedAnswer::default()
         });
-        let mut soft_failures: Vec<_> = found.into_iter().map(|failure| failure.kind).collect();
+        let misfit = misfit.map(|error| error.soft_failure());
+        let mut soft_failures: Vec<_> = found.into_iter().chain(misfit).map(|failure| failure.kind).collect();
         soft_failures.dedup();
         // The time of the call that succeeded, as far as it is known: waiting in our own line is not the candidate's.
         let latency_ms = if response.latency_ms > 0.0 { response.latency_ms } else { waited };

@@ -132,7 +132,9 @@ async fn a_guard_lets_pass_what_it_cannot_read() {
         let settings = DeploymentSettings { guard, ..DeploymentSettings::default() };
         let mut gateway =
             Fixture::start(&[("local", &provider.url)], vec![deployment("local/m", json!({}), settings)]).await;
-        let answer = gateway.chat(&call("bot", false)).await;
+        let mut call = call("bot", false);
+        call["tools"] = json!([{"type": "custom", "custom": {"name": "f"}}]);
+        let answer = gateway.chat(&call).await;
         assert_eq!(split(&answer), (200, body));
         assert_eq!(gateway.record().await.soft_failures, [], "{body}");
     }
