@@ -335,10 +335,8 @@ impl Call {
         let seen = heard
             .and_then(|heard| canary::seen(self.route.as_deref()?, heard, (&self.asked, self.stream), &answer))
             .map(Box::new);
-        let hashed = |user: String| match settings {
-            Some(settings) if settings.hash_users => ContentHash::of_bytes(user.as_bytes()).to_string(),
-            _ => user,
-        };
+        let hides_users = settings.is_some_and(|settings| settings.hash_users);
+        let hashed = |user: String| if hides_users { ContentHash::of_bytes(user.as_bytes()).to_string() } else { user };
         let shown = answer.shown();
         let record = RequestRecord {
             at: self.at,
@@ -364,7 +362,7 @@ impl Call {
             guard: std::mem::take(&mut self.guard),
             cached: self.cached,
             attempts: self.attempts.take(),
-            request_body: kept(policy, || asked_text(&self.asked, settings.is_some_and(|s| s.hash_users))),
+            request_body: kept(policy, || asked_text(&self.asked, hides_users)),
             response_body: kept(policy, || Cow::Borrowed(&shown)),
             model: self.model,
             model_answered: answer.model,
