@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use llmops::LlmOps;
 use llmops::domain::chat::Usage;
 use llmops::domain::id::ProjectId;
 use llmops::domain::record::{CallOutcome, Door, RecordFilter, RequestRecord};
+use llmops_api::deployments::Deploy;
 use llmops_testing::on_backends;
 
 use crate::scripted::{Scripted, installation, right};
@@ -61,6 +63,21 @@ async fn every_record_is_stored_once() {
         assert_eq!(newest[0], record(4_999));
     })
     .await;
+}
+
+#[tokio::test]
+async fn rates_have_the_calls_that_were_just_counted() {
+    let ops = LlmOps::in_memory().await.unwrap();
+    let deploy = Deploy { model: Some("sim/small".to_owned()), ..Deploy::default() };
+    ops.deployments().deploy("bot", deploy).await.unwrap();
+    let (deployment, environment) = (Some("bot".to_owned()), Some("production".to_owned()));
+    let record = RequestRecord { deployment, environment, at: llmops::domain::clock::now(), ..record(1) };
+    let gateways = ops.guards();
+    for _ in 0..3 {
+        gateways.count(&ProjectId::default_project(), &record);
+    }
+    let rate = ops.deployments().soft_failures("bot", None, None).await.unwrap();
+    assert_eq!((rate.calls, rate.soft_failed), (3, 0));
 }
 
 #[tokio::test]
