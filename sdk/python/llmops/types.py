@@ -337,8 +337,9 @@ class Approval(TypedDict):
 
     requested_key: NotRequired[Union[KeyId, None]]
 
-    settings: DeploymentSettings
-    """The settings that shall hold."""
+    settings: NotRequired[Union[DeploymentSettings, None]]
+
+    settings_before: NotRequired[Union[ContentHash, None]]
 
     status: ApprovalStatus
     """Where it stands."""
@@ -1956,7 +1957,7 @@ class Estimate(TypedDict):
     """A value with the number of observations behind it and its 95 % interval."""
 
     lower: float
-    """Lower end of the 95 % interval; equal to the value where no interval exists (n < 2)."""
+    """Lower end of the 95 % interval; equal to the value where no interval exists (n < 2). A mean of categories of which one has a single sample can lie anywhere: from 0 to 1."""
 
     n: int
     """Independent observations (samples, not trials)."""
@@ -3090,7 +3091,7 @@ class GuardConfig(TypedDict):
     judge: NotRequired[Union[JudgeCheck, None]]
 
     language: NotRequired[Union[str, None]]
-    """The language that answers are in: `en`, `de`, `zh` … Short answers are not looked at."""
+    """The language that answers are in: `en`, `de`, `pt-BR` … Regions are not told apart, and short answers not looked at."""
 
     max_chars: NotRequired[Union[int, None]]
     """Most characters."""
@@ -3102,7 +3103,7 @@ class GuardConfig(TypedDict):
     """An answer that begins with a refusal, or that the provider's filter ended."""
 
     repetition: NotRequired[bool]
-    """The same eight words three times in a row, or more."""
+    """The same one to sixteen words again and again: three times, and 24 words, in a row or more. Where a script has no spaces, 96 characters."""
 
     required: NotRequired[List[str]]
     """Regular expressions of which each must match."""
@@ -4467,8 +4468,9 @@ class PageApprovalItemsItem(TypedDict):
 
     requested_key: NotRequired[Union[KeyId, None]]
 
-    settings: DeploymentSettings
-    """The settings that shall hold."""
+    settings: NotRequired[Union[DeploymentSettings, None]]
+
+    settings_before: NotRequired[Union[ContentHash, None]]
 
     status: ApprovalStatus
     """Where it stands."""
