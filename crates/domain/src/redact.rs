@@ -75,12 +75,31 @@ fn in_json(text: &str) -> String {
         let (between, from) = rest.split_at(start);
         let (string, behind) = from.split_at(end_of_string(from));
         // A number that is replaced becomes a string.
-        out.push_str(&in_text(between).replace("[card]", "\"[card]\""));
+        in_numbers(between, &mut out);
         out.push_str(&in_string(string));
         rest = behind;
     }
-    out.push_str(&in_text(rest).replace("[card]", "\"[card]\""));
+    in_numbers(rest, &mut out);
     out
+}
+
+/// Replaces card numbers among what stands between JSON's strings. The digits of a fraction or an exponent are none, and what is
+/// replaced becomes a string.
+fn in_numbers(between: &str, out: &mut String) {
+    if between.bytes().filter(u8::is_ascii_digit).count() < FEWEST_DIGITS {
+        return out.push_str(between);
+    }
+    let is_part = |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | 'e' | 'E');
+    let mut rest = between;
+    while let Some(start) = rest.find(is_part) {
+        let (before, from) = rest.split_at(start);
+        let (number, behind) = from.split_at(from.find(|c| !is_part(c)).unwrap_or(from.len()));
+        out.push_str(before);
+        let is_whole = number.bytes().all(|byte| byte.is_ascii_digit());
+        out.push_str(if is_whole && is_card(number) { "\"[card]\"" } else { number });
+        rest = behind;
+    }
+    out.push_str(rest);
 }
 
 /// Where a JSON string ends that the text begins with.
@@ -114,12 +133,15 @@ pub fn has_placeholder(text: &str) -> bool {
     ["[key]", "[email]", "[card]", "[phone]"].iter().any(|placeholder| text.contains(placeholder))
 }
 
+/// Digits of the shortest card numbers.
+const FEWEST_DIGITS: usize = 13;
+
 /// Luhn's check, as card numbers pass it (ISO/IEC 7812-1, annex B).
 fn is_card(text: &str) -> bool {
     let digits: Vec<u32> = text.chars().rev().filter_map(|c| c.to_digit(10)).collect();
     let doubled = |digit: u32| if digit > 4 { 2 * digit - 9 } else { 2 * digit };
     let sum: u32 = digits.iter().enumerate().map(|(i, &d)| if i % 2 == 1 { doubled(d) } else { d }).sum();
-    (13..=19).contains(&digits.len()) && sum.is_multiple_of(10) && digits.iter().any(|d| *d != 0)
+    (FEWEST_DIGITS..=19).contains(&digits.len()) && sum.is_multiple_of(10) && digits.iter().any(|d| *d != 0)
 }
 
 #[cfg(test)]
@@ -159,6 +181,11 @@ mod tests {
         );
         check(r#"["\nsk-proj-abcdefghijklmnop1234", "\u30c94111111111111111"]"#, r#"["\n[key]", "ド[card]"]"#);
         // What nothing is replaced in stays as it was written.
+        check(
+            r#"{"a": "\n", "p": [0.4111111111111111, -4111111111111111, 4111111111111111.5, 4111111111111111e2]}"#,
+            r#"{"a": "\n", "p": [0.4111111111111111, -4111111111111111, 4111111111111111.5, 4111111111111111e2]}"#,
+        );
+        check(r#"{"p": [0.4111111111111111, 4111111111111111]}"#, r#"{"p": [0.4111111111111111, "[card]"]}"#);
         check(r#"{ "a":"x\/y \u00e9 \" \\" , "n":1.0}"#, r#"{ "a":"x\/y \u00e9 \" \\" , "n":1.0}"#);
         let arguments = serde_json::json!({"to": "you\nana@example.org"}).to_string();
         let redacted = redact(&serde_json::json!([{"arguments": arguments}]).to_string()).into_owned();

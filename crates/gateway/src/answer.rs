@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use llmops_domain::chat::Usage;
 use llmops_providers::http_client::error_message;
+use llmops_providers::stream::goes_on;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -158,14 +159,9 @@ impl Answer {
         let name = function.name.unwrap_or_default();
         let id = call.id.filter(|id| !id.is_empty());
         let arguments = function.arguments.map(RawValue::get).map(text_of).unwrap_or_default();
-        let known = self.calls.iter().rposition(|known| {
-            let may_be = name.is_empty() || known.id.is_none() || id.is_none() || known.id == id;
-            match call.index {
-                Some(index) => known.index == Some(index) && may_be,
-                // Calls without places are whole, or go on under their id.
-                None => name.is_empty() || (id.is_some() && known.id == id),
-            }
-        });
+        let piece = (call.index, id.as_deref());
+        let known =
+            self.calls.iter().rposition(|known| goes_on((known.index, known.id.as_deref()), piece, !name.is_empty()));
         match known {
             Some(at) => self.calls[at].arguments.push_str(&arguments),
             None if name.is_empty() => self.is_opaque = true,
@@ -260,17 +256,19 @@ impl WireUsage {
     fn after(&self, before: Option<Usage>) -> Option<Usage> {
         let known = before.unwrap_or_default();
         let read = [self.input, self.cache_written, self.cache_read];
-        let all_read = read.iter().any(Option::is_some).then(|| read.iter().flatten().sum::<u64>());
+        let sum = |sum: u64, tokens: &u64| sum.saturating_add(*tokens);
+        let all_read = read.iter().any(Option::is_some).then(|| read.iter().flatten().fold(0, sum));
         // Anthropic counts what it read at the beginning of a stream, and at its end not always all of it again.
         let prompt = self.prompt_tokens.or(all_read.map(|tokens| tokens.max(known.prompt_tokens)));
         let completion = self.completion_tokens.or(self.output);
         if prompt.is_none() && completion.is_none() {
             return before;
         }
-        Some(Usage {
+        let usage = Usage {
             prompt_tokens: prompt.unwrap_or(known.prompt_tokens),
             completion_tokens: completion.unwrap_or(known.completion_tokens),
-        })
+        };
+        Some(usage.bounded())
     }
 }
 

@@ -209,7 +209,6 @@ fn json_headers(mut headers: HeaderMap) -> HeaderMap {
 async fn translated(context: Context<'_>, mut opened: Opened, place: &Place<'_>) -> Result<Arrived, Miss> {
     let head = context.head(place.model);
     let asked = context.asked;
-    opened.first = opened.first.map(|first| first.slice_ref(call::without_mark(&first)));
     if asked.stream && call::is_event_stream(&opened.headers) {
         let translation = Translation::new(place.upstream.reader(), EventWriter::new(asked.door, head));
         let mut headers = opened.headers;
@@ -219,7 +218,7 @@ async fn translated(context: Context<'_>, mut opened: Opened, place: &Place<'_>)
         return Ok(Arrived { status: opened.status, headers, content, told: Some(Told::default()) });
     }
     let body = call::whole(&mut opened, place.endpoint, context.patience.deadline).await.map_err(Miss::Failure)?;
-    match place.upstream.answer(place.endpoint, &body) {
+    match place.upstream.answer(place.endpoint, call::without_mark(&body)) {
         Ok(answer) => Ok(context.written(json_headers(opened.headers), head, &answer)),
         Err(error) => failed_inside(context, opened.headers, error),
     }

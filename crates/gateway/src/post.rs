@@ -6,6 +6,7 @@ use llmops_domain::record::Door;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::call::without_mark;
 use crate::request::Fields;
 
 /// A part of a body as it is now; nothing where it stays.
@@ -16,7 +17,7 @@ type Edited = Result<Option<String>, PostProcessError>;
 /// # Errors
 /// A step that the answer does not fit: the body stays as it is.
 pub(crate) fn process(steps: &PostProcessor, door: Door, body: &[u8]) -> Result<Option<Bytes>, PostProcessError> {
-    let Ok(body) = std::str::from_utf8(body) else { return Ok(None) };
+    let Ok(body) = std::str::from_utf8(without_mark(body)) else { return Ok(None) };
     let content = |object: &str| field(object, "content", |content| text(steps, content));
     let edited = match door {
         Door::Embeddings => None,

@@ -47,7 +47,7 @@ impl Told {
 }
 
 fn counted(usage: Usage) -> Option<Usage> {
-    (usage != Usage::default()).then_some(usage)
+    (usage != Usage::default()).then(|| usage.bounded())
 }
 
 fn named(model: &str) -> Option<String> {

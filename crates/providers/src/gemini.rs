@@ -340,7 +340,7 @@ pub(crate) struct WireUsage {
 impl WireUsage {
     /// Tokens read and written.
     pub(crate) fn total(&self) -> Usage {
-        Usage { prompt_tokens: self.prompt, completion_tokens: self.candidates + self.thoughts }
+        Usage { prompt_tokens: self.prompt, completion_tokens: self.candidates.saturating_add(self.thoughts) }
     }
 }
 

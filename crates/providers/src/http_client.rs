@@ -162,14 +162,16 @@ impl Endpoint {
         Ok(self)
     }
 
-    /// Adds a header whose value, or the part `secret` of it, is kept out of messages.
+    /// Adds a header whose value, or the part `secret` of it, is kept out of messages, and out of answers where it is a key: one
+    /// of a header for keys, and no placeholder such as `not-needed`, which answers may well say.
     ///
     /// # Errors
     /// As [`Endpoint::header`].
     pub fn secret_header(mut self, name: &str, value: &str, secret: &str) -> Result<Self, ProviderError> {
         // Short values are not secrets, and replacing them would garble messages.
         if secret.len() >= 8 {
-            self.secrets.add(secret);
+            let is_key = secret.len() >= SHORTEST_KEY && KEY_HEADERS.iter().any(|key| name.eq_ignore_ascii_case(key));
+            self.secrets.add(secret, is_key);
         }
         self.header(name, value)
     }
@@ -207,6 +209,11 @@ impl Endpoint {
             .map_err(|error| self.format_error(format!("not the expected JSON ({error})"), body))
     }
 }
+
+/// Headers in which providers are told a key.
+const KEY_HEADERS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
+/// No provider gives out shorter keys.
+const SHORTEST_KEY: usize = 16;
 
 fn without_query(url: &str) -> &str {
     let end = url.find(['?', '#']).unwrap_or(url.len());
@@ -342,5 +349,17 @@ mod tests {
         let error = endpoint.format_error("odd", b"you sent sk-12345678");
         assert!(!format!("{error:?} {error}").contains("sk-12345678"));
         assert!(Endpoint::new("http://h/").unwrap().header("x", "a\nb").is_err());
+    }
+
+    #[test]
+    fn answers_may_hold_what_is_no_key() {
+        let check = |header: &str, secret: &str, expected: &str| {
+            let endpoint = Endpoint::new("http://h/").unwrap().secret_header(header, secret, secret).unwrap();
+            let answer = bytes::Bytes::from(format!("I am {secret}."));
+            assert_eq!(endpoint.secrets.cover(answer), expected, "{header}");
+        };
+        check("Authorization", "sk-1234567890123", "I am ****************.");
+        check("x-api-key", "not-needed", "I am not-needed.");
+        check("x-title", "Acme Support Berlin", "I am Acme Support Berlin.");
     }
 }

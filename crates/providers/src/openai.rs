@@ -16,6 +16,7 @@ use crate::kinds::{self, Kind};
 use crate::provider::{ChatProvider, ProviderError};
 use crate::remote;
 use crate::text::{Arguments, Text};
+use crate::translate::new_call_id;
 
 /// Azure's version of the API where none is configured.
 const AZURE_API_VERSION: &str = "2024-10-21";
@@ -239,7 +240,7 @@ struct WireFunction {
 impl WireCall {
     fn read(self) -> ToolCall {
         ToolCall {
-            id: self.id.unwrap_or_default(),
+            id: self.id.filter(|id| !id.is_empty()).unwrap_or_else(new_call_id),
             kind: "function".to_owned(),
             function: FunctionCall {
                 name: self.function.name,

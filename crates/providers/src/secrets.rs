@@ -16,13 +16,15 @@ pub struct Secrets(Arc<[Secret]>);
 #[derive(Clone)]
 struct Secret {
     text: Box<str>,
+    /// Whether answers must not hold it either. Other secrets may be words that answers use, such as the name of a team.
+    is_key: bool,
     finder: Finder<'static>,
 }
 
 impl Secrets {
-    /// Adds one.
-    pub(crate) fn add(&mut self, secret: &str) {
-        let secret = Secret { text: secret.into(), finder: Finder::new(secret).into_owned() };
+    /// Adds one; a key is looked for in answers, too.
+    pub(crate) fn add(&mut self, secret: &str, is_key: bool) {
+        let secret = Secret { text: secret.into(), is_key, finder: Finder::new(secret).into_owned() };
         self.0 = self.0.iter().cloned().chain([secret]).collect();
     }
 
@@ -31,10 +33,10 @@ impl Secrets {
         self.0.iter().fold(text, |text, secret| text.replace(&*secret.text, REDACTED))
     }
 
-    /// `bytes` with as many asterisks where a secret was: how many bytes come may have been said already. Nothing is copied
+    /// `bytes` with as many asterisks where a key was: how many bytes come may have been said already. Nothing is copied
     /// where there is none.
     pub fn cover(&self, bytes: Bytes) -> Bytes {
-        self.0.iter().fold(bytes, |bytes, secret| {
+        self.keys().fold(bytes, |bytes, secret| {
             let Some(first) = secret.finder.find(&bytes) else { return bytes };
             let mut covered = bytes.to_vec();
             let length = secret.text.len();
@@ -47,7 +49,7 @@ impl Secrets {
         })
     }
 
-    /// How many bytes at the end of `bytes` may be the beginning of a secret.
+    /// How many bytes at the end of `bytes` may be the beginning of a key.
     pub fn begun(&self, bytes: &[u8]) -> usize {
         let Some(last) = bytes.last() else { return 0 };
         let begun = |secret: &Secret| {
@@ -56,7 +58,11 @@ impl Secrets {
             memchr(*last, secret)?;
             (1..secret.len()).rev().find(|length| bytes.ends_with(&secret[..*length]))
         };
-        self.0.iter().filter_map(begun).max().unwrap_or(0)
+        self.keys().filter_map(begun).max().unwrap_or(0)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &Secret> {
+        self.0.iter().filter(|secret| secret.is_key)
     }
 }
 
@@ -66,8 +72,9 @@ mod tests {
 
     fn secrets() -> Secrets {
         let mut secrets = Secrets::default();
-        secrets.add("sk-12345678");
-        secrets.add("aabaabaa");
+        secrets.add("sk-12345678", true);
+        secrets.add("aabaabaa", true);
+        secrets.add("Acme Support", false);
         secrets
     }
 
@@ -79,10 +86,11 @@ mod tests {
         };
         check("", "");
         check("sk-1234567", "sk-1234567");
+        check("Welcome to Acme Support", "Welcome to Acme Support");
         check("sk-12345678", "***********");
         check("é sk-12345678sk-12345678, sk-12345678", "é **********************, ***********");
         check("aabaabaabaabaa sk-12345678", "********baabaa ***********");
-        assert_eq!(secrets().redact("sk-12345678 aabaabaa".to_owned()), "*** ***");
+        assert_eq!(secrets().redact("sk-12345678 aabaabaa Acme Support".to_owned()), "*** *** ***");
     }
 
     #[test]

@@ -135,6 +135,7 @@ impl Events {
             line = line.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(line);
         }
         if line.is_empty() {
+            self.line.clear();
             return self.data.take().map(Bytes::from);
         }
         let value = match line.strip_prefix(b"data") {
@@ -153,6 +154,17 @@ impl Events {
         }
         self.line.clear();
         None
+    }
+}
+
+/// Whether a piece of a streamed call goes on with a known one; both are given with the place and the id that they came with. A
+/// call is named at its beginning, and by some servers with every piece; some give every call the same place. Calls without
+/// places are whole, or go on under their id.
+pub fn goes_on(known: (Option<usize>, Option<&str>), piece: (Option<usize>, Option<&str>), is_named: bool) -> bool {
+    let ((known_place, known_id), (place, id)) = (known, piece);
+    match place {
+        Some(_) => known_place == place && (!is_named || known_id.is_none() || id.is_none() || known_id == id),
+        None => !is_named || (id.is_some() && known_id == id),
     }
 }
 
@@ -250,6 +262,7 @@ mod tests {
         check(&stream.replace('\n', "\r\n"));
         check(&stream.replace('\n', "\r"));
         check(&format!("\u{FEFF}{}", stream.replace(": hi\nevent: x\n", "")));
+        check(&format!("\u{FEFF}\n\n{stream}"));
         let mut events = Events::default();
         assert_eq!(events.push(b"data: now\r\r"), ["now"], "nothing is waited for");
     }
@@ -313,6 +326,8 @@ mod tests {
         for number in ["", r#""index":0,"#] {
             let two = [call(0, "a", "f"), arguments(0, "{\"x\":1}"), call(1, "b", "f"), arguments(1, "{\"x\":1}")];
             check(&[&whole("a", number), &whole("b", number)], &two);
+            let more = two.into_iter().chain([arguments(0, "{\"x\":1}")]).collect::<Vec<_>>();
+            check(&[&whole("a", number), &whole("b", number), &whole("a", number)], &more);
         }
     }
 

@@ -92,13 +92,12 @@ impl StoreError {
         }
     }
 
-    /// The low byte of SQLite's extended code is the kind of error.
     fn from_sqlite(code: &str, error: sqlx::Error) -> Self {
-        match code.parse::<u32>().map(|code| code & 0xFF) {
+        match sqlite_kind(code) {
             // busy, locked, read-only, I/O, full, cannot open
-            Ok(5 | 6 | 8 | 10 | 13 | 14) => Self::Unavailable(Arc::new(error)),
+            Some(5 | 6 | 8 | 10 | 13 | 14) => Self::Unavailable(Arc::new(error)),
             // corrupt, not a database
-            Ok(11 | 26) => Self::Corrupt(error.to_string()),
+            Some(11 | 26) => Self::Corrupt(error.to_string()),
             _ => Self::Db(Arc::new(error)),
         }
     }
@@ -106,8 +105,11 @@ impl StoreError {
     /// What keeps SQLite from its file, where that is what is wrong: nobody mends it by waiting.
     pub fn file_trouble(&self) -> Option<&'static str> {
         let Self::Unavailable(error) = self else { return None };
-        let code = error.as_database_error()?.code()?;
-        match code.parse::<u32>().ok()? & 0xFF {
+        let error = error.as_database_error()?;
+        if error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
+            return None;
+        }
+        match sqlite_kind(&error.code()?)? {
             8 => Some("its file is read-only"),
             10 => Some("its disk does not read or write"),
             13 => Some("its disk is full"),
@@ -144,4 +146,9 @@ impl StoreError {
     pub(crate) fn is_unique_violation(&self) -> bool {
         matches!(self, Self::Db(error) if error.as_database_error().is_some_and(DatabaseError::is_unique_violation))
     }
+}
+
+/// The low byte of SQLite's extended code is the kind of error.
+fn sqlite_kind(code: &str) -> Option<u32> {
+    Some(code.parse::<u32>().ok()? & 0xFF)
 }

@@ -131,7 +131,7 @@ impl FeedbackManager {
             filter.cursor = Some(oldest.id.to_string());
             for feedback in page {
                 let words = own_words(&feedback);
-                let place = *known.entry(answer_of(&feedback)).or_insert(complaints.len());
+                let place = *known.entry(feedback.subject()).or_insert(complaints.len());
                 match complaints.get_mut(place) {
                     Some((_, said)) => *said = said.take().or(words),
                     None => complaints.push((feedback, words)),
@@ -189,11 +189,6 @@ impl FeedbackManager {
 fn own_words(feedback: &Feedback) -> Option<String> {
     let body = &feedback.body;
     body.comment.clone().or_else(|| body.label.as_ref().map(|label| label.replace('_', " ")))
-}
-
-/// The answer that feedback is about, by one name whether it came by the request or by its trace.
-fn answer_of(feedback: &Feedback) -> String {
-    feedback.context.as_ref().map_or_else(|| feedback.body.subject(), |context| context.request_id.clone())
 }
 
 fn group(texts: &[String], embedder: Option<&Embedder>, why_not: &str) -> Topics {

@@ -4,7 +4,7 @@ use llmops_domain::chat::Usage;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Piece, error_text};
+use super::{Piece, error_text, goes_on};
 use crate::text::{Arguments, Halves, Text};
 use crate::translate::new_call_id;
 
@@ -20,8 +20,9 @@ pub(super) struct Reader {
 #[derive(Debug)]
 struct Known {
     /// Its number in the stream: some servers give every call the same one.
-    number: usize,
-    id: String,
+    number: Option<usize>,
+    /// The id that it came with.
+    id: Option<String>,
     arguments: Halves,
 }
 
@@ -86,8 +87,8 @@ impl Reader {
             for text in [delta.content, delta.refusal].into_iter().flatten() {
                 pieces.extend(Some(self.text.join(text)).filter(|text| !text.is_empty()).map(Piece::Text));
             }
-            for (position, call) in delta.tool_calls.into_iter().flatten().enumerate() {
-                self.go_on(call, position, &mut pieces);
+            for call in delta.tool_calls.into_iter().flatten() {
+                self.go_on(call, &mut pieces);
             }
             pieces.extend(choice.finish_reason.map(Piece::Finish));
         }
@@ -103,26 +104,22 @@ impl Reader {
     }
 
     /// More of a call, or its beginning: a name comes once, but some servers repeat it.
-    fn go_on(&mut self, call: Call, position: usize, pieces: &mut Vec<Piece>) {
-        let number = call.index.unwrap_or(position);
+    fn go_on(&mut self, call: Call, pieces: &mut Vec<Piece>) {
         let function = call.function.unwrap_or_default();
         let id = call.id.filter(|id| !id.is_empty());
-        let known = self.calls.iter().rposition(|known| known.number == number);
-        let known = known.filter(|at| id.as_ref().is_none_or(|id| *id == self.calls[*at].id));
-        let index = match (known, function.name.filter(|name| !name.is_empty())) {
+        let name = function.name.filter(|name| !name.is_empty());
+        let piece = (call.index, id.as_deref());
+        let known =
+            self.calls.iter().rposition(|known| goes_on((known.number, known.id.as_deref()), piece, name.is_some()));
+        let index = match (known, name) {
             (Some(at), _) => at,
             (None, Some(name)) => {
-                let id = id.unwrap_or_else(new_call_id);
                 let index = self.calls.len();
-                pieces.push(Piece::Call { index, id: id.clone(), name });
-                self.calls.push(Known { number, id, arguments: Halves::default() });
+                pieces.push(Piece::Call { index, id: id.clone().unwrap_or_else(new_call_id), name });
+                self.calls.push(Known { number: call.index, id, arguments: Halves::default() });
                 index
             }
-            // Another id without a name is the same call still.
-            (None, None) => match self.calls.iter().rposition(|known| known.number == number) {
-                Some(at) => at,
-                None => return,
-            },
+            (None, None) => return,
         };
         if let Some(Arguments(text)) = function.arguments {
             let text = self.calls[index].arguments.join(text);

@@ -91,9 +91,9 @@ pub(super) fn spans(body: &[u8]) -> Result<Vec<Result<Span, String>>, String> {
     let mut spans = Vec::new();
     for of_resource in list(&request, "resourceSpans")? {
         let mut resource = Map::new();
-        attributes(&of_resource["resource"], &mut resource)?;
+        let read = attributes(&of_resource["resource"], &mut resource);
         for scope in list(of_resource, "scopeSpans")? {
-            spans.extend(list(scope, "spans")?.iter().map(|one| span(one, &resource)));
+            spans.extend(list(scope, "spans")?.iter().map(|one| read.clone().and_then(|()| span(one, &resource))));
         }
     }
     Ok(spans)

@@ -10,6 +10,7 @@ use llmops_api::{ErrorBody, ErrorCode, Problem};
 use llmops_domain::access::Actor;
 use llmops_domain::config::Config;
 use llmops_domain::config::operations::RetentionConfig;
+use llmops_domain::deployment::LiveDeployment;
 use llmops_domain::id::ProjectId;
 use llmops_server::api::config::Reload;
 use llmops_storage::Change;
@@ -146,19 +147,17 @@ impl Reloader {
     /// Refuses a configuration without a provider that answers for a live deployment: its calls would fail from now on.
     async fn refuse_orphans(&self, before: &Config, next: &Config) -> Result<(), ErrorBody> {
         let live = self.ops.live_deployments().await.map_err(|error| error.to_body())?;
-        let orphan = |model: &str| {
+        let orphan = |model: &&String| {
             let provider = model.split('/').next().unwrap_or_default();
             before.providers.contains_key(provider) && !next.providers.contains_key(provider)
         };
-        let problems: Vec<Problem> = live
-            .iter()
-            .filter(|live| orphan(&live.manifest.model))
-            .map(|live| {
-                let (name, environment) = (&live.deployment.name, &live.deployment.environment);
-                let message = format!("{name} in {environment} is answered by {}", live.manifest.model);
-                Problem { line: None, field: Some("providers".to_owned()), message }
-            })
-            .collect();
+        let problem = |live: &LiveDeployment, model: &String| {
+            let (name, environment) = (&live.deployment.name, &live.deployment.environment);
+            let message = format!("{name} in {environment} is answered by {model}");
+            Problem { line: None, field: Some("providers".to_owned()), message }
+        };
+        let problems: Vec<Problem> =
+            live.iter().flat_map(|live| models_of(live).filter(orphan).map(|model| problem(live, model))).collect();
         if problems.is_empty() {
             return Ok(());
         }
@@ -179,6 +178,15 @@ impl Reload for Reloader {
     fn reload(&self, ops: LlmOps) -> BoxFuture<'_, Result<Reloaded, ErrorBody>> {
         self.read_again(ops).boxed()
     }
+}
+
+/// The models that users of a deployment may be answered by: its own, its variants', its exposed candidate's, its fallbacks.
+fn models_of(live: &LiveDeployment) -> impl Iterator<Item = &String> {
+    let exposed = live.canary.as_ref().and_then(|canary| canary.exposure.as_ref());
+    std::iter::once(&live.manifest.model)
+        .chain(live.variants.iter().map(|variant| &variant.manifest.model))
+        .chain(exposed.map(|exposure| &exposure.manifest.model))
+        .chain(&live.deployment.settings.fallbacks)
 }
 
 /// The sections that differ: those that can hold at once, and the others.

@@ -6,11 +6,9 @@ use jiff::Timestamp;
 use llmops_api::feedback::{ExportFormat, ExportQuery};
 use llmops_domain::deployment::DEFAULT_ENVIRONMENT;
 use llmops_domain::feedback::{Feedback, FeedbackFilter, Sentiment};
-use llmops_domain::record::RequestRecord;
 use llmops_domain::review::{
     Asked, ReviewAction, ReviewFilter, ReviewItem, ReviewReason, ReviewStatus, answer_in_words, answer_text, asked,
 };
-use llmops_storage::StoreError;
 
 use super::{Example, FeedbackManager, PAGE};
 use crate::Error;
@@ -159,7 +157,7 @@ impl<'a> Walk<'a> {
             self.requests.insert(subject);
         }
         let record = match &feedback.context {
-            Some(context) => manager.record(&context.request_id).await?,
+            Some(context) => manager.services.store.find_record(&manager.project, &context.request_id).await?,
             None => None,
         };
         let words = record.as_ref().and_then(answer_in_words).map(str::to_owned);
@@ -189,19 +187,10 @@ impl FeedbackManager {
         Ok(page)
     }
 
-    /// The record of an answer; nothing where it is gone.
-    async fn record(&self, request: &str) -> Result<Option<RequestRecord>, Error> {
-        match self.services.store.get_record(&self.project, request).await {
-            Ok(record) => Ok(Some(record)),
-            Err(StoreError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// What a request was answered, where those are words and no calls as far as its record says.
     async fn words(&self, request: Option<&str>, answer: Option<String>) -> Result<Option<String>, Error> {
         let Some(request) = request.filter(|_| answer.is_some()) else { return Ok(answer) };
-        let record = self.record(request).await?;
+        let record = self.services.store.find_record(&self.project, request).await?;
         let is_call = record.is_some_and(|record| answer_text(&record).is_some() && answer_in_words(&record).is_none());
         Ok(answer.filter(|_| !is_call))
     }
