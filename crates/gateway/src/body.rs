@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -15,6 +16,9 @@ use crate::recorder::{CUT, CallWatch, End};
 use crate::write::EventWriter;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How long a provider that said that this is all may take to end its body: its connection can be used again then.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
 
 /// The body of a gateway's answer.
 #[derive(Debug)]
@@ -60,22 +64,28 @@ impl Translation {
         if let Some(failure) = self.events.failure() {
             self.writer.write(Piece::Error(failure), &mut out);
         }
+        if self.writer.has_ended() && !self.has_ended {
+            self.end(watch, &mut out);
+        }
         Bytes::from(out)
     }
 
-    /// The end of the caller's stream: its last event, or the word that the provider's broke off.
+    /// The rest of the caller's stream, when the provider's bytes have ended.
     fn finish(&mut self, watch: &mut CallWatch) -> Bytes {
         let mut out = Vec::new();
-        self.has_ended = true;
         if let Some(event) = self.events.finish() {
             self.translate(&event, watch, &mut out);
         }
+        self.end(watch, &mut out);
+        Bytes::from(out)
+    }
+
+    /// Ends the caller's stream: with its last event, or the word that the provider's broke off.
+    fn end(&mut self, watch: &mut CallWatch, out: &mut Vec<u8>) {
+        self.has_ended = true;
         let end = if self.writer.is_cut() { End::Cut(CUT.to_owned()) } else { End::Complete };
-        self.writer.finish(&mut out);
-        let out = Bytes::from(out);
-        watch.capture(&out);
+        self.writer.finish(out);
         watch.end(end);
-        out
     }
 
     fn translate(&mut self, event: &[u8], watch: &mut CallWatch, out: &mut Vec<u8>) {
@@ -83,26 +93,11 @@ impl Translation {
         if self.writer.has_ended() {
             return;
         }
-        let pieces = self.reader.read(event);
-        if pieces.is_empty() && is_end(event) {
-            self.writer.end();
-        }
-        for piece in pieces {
+        for piece in self.reader.read(event) {
             watch.hear(&piece);
             self.writer.write(piece, out);
         }
     }
-}
-
-/// Whether an event is a format's last one.
-fn is_end(event: &[u8]) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Kind<'a> {
-        #[serde(rename = "type", borrow)]
-        kind: std::borrow::Cow<'a, str>,
-    }
-    event.trim_ascii() == b"[DONE]"
-        || serde_json::from_slice::<Kind<'_>>(event).is_ok_and(|event| event.kind == "message_stop")
 }
 
 impl std::fmt::Debug for Forwarded {
@@ -181,14 +176,18 @@ impl Forwarded {
                         Err(_trailers) => continue,
                     },
                     Poll::Ready(None) if translation.has_ended => return Poll::Ready(None),
-                    Poll::Ready(None) => {
-                        let last = translation.finish(&mut self.watch);
-                        return Poll::Ready((!last.is_empty()).then(|| Ok(Frame::data(last))));
-                    }
+                    Poll::Ready(None) => translation.finish(&mut self.watch),
+                    // Whatever became of the provider's connection then, the caller has all.
+                    Poll::Ready(Some(Err(_))) if translation.has_ended => return Poll::Ready(None),
                     Poll::Ready(Some(Err(error))) => return self.breaks(error, cx),
+                    Poll::Pending if translation.has_ended => return self.deadline.as_mut().poll(cx).map(|()| None),
                     Poll::Pending => return self.poll_deadline(cx),
                 }
             };
+            if translation.has_ended {
+                let soon = (Instant::now() + LAST_MOMENT).min(self.deadline.deadline());
+                self.deadline.as_mut().reset(soon);
+            }
             if !data.is_empty() {
                 self.watch.capture(&data);
                 return Poll::Ready(Some(Ok(Frame::data(data))));

@@ -8,7 +8,6 @@ use llmops_domain::record::Door;
 use llmops_providers::stream::{Piece, pieces};
 use llmops_providers::translate::arguments_object;
 use serde::Serialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -154,10 +153,40 @@ enum Format {
 #[derive(Debug, Default)]
 struct Blocks {
     open: Option<Open>,
-    /// The arguments so far of the call that is open.
-    arguments: String,
+    /// How far the arguments of the call that is open have come.
+    arguments: Nesting,
     waiting: VecDeque<Waiting>,
     count: usize,
+}
+
+/// How deep a text of JSON that comes in pieces is inside its objects and lists.
+#[derive(Debug, Default)]
+struct Nesting {
+    has_begun: bool,
+    depth: usize,
+    in_text: bool,
+    is_escaped: bool,
+}
+
+impl Nesting {
+    fn add(&mut self, json: &str) {
+        for byte in json.bytes() {
+            match byte {
+                _ if self.is_escaped => self.is_escaped = false,
+                b'\\' => self.is_escaped = self.in_text,
+                b'"' => self.in_text = !self.in_text,
+                _ if self.in_text => {}
+                b'{' | b'[' => (self.has_begun, self.depth) = (true, self.depth + 1),
+                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether what began has ended.
+    fn is_whole(&self) -> bool {
+        self.has_begun && self.depth == 0
+    }
 }
 
 /// A block that cannot begin yet.
@@ -199,6 +228,7 @@ impl EventWriter {
             _ if self.has_failed => {}
             Piece::Model(model) if !model.is_empty() && !self.has_begun => self.head.model = model,
             Piece::Model(_) => {}
+            Piece::End => self.has_ended = true,
             Piece::Usage(usage) => self.usage = usage,
             Piece::Finish(reason) => self.finish_reason = Some(reason),
             Piece::Error(message) => {
@@ -215,12 +245,7 @@ impl EventWriter {
         }
     }
 
-    /// Notes that the provider said that this is all.
-    pub(crate) fn end(&mut self) {
-        self.has_ended = true;
-    }
-
-    /// Whether the provider said so.
+    /// Whether the provider said that this is all.
     pub(crate) fn has_ended(&self) -> bool {
         self.has_ended
     }
@@ -306,7 +331,7 @@ impl EventWriter {
             Piece::Arguments { index, text } => {
                 json!({"tool_calls": [{"index": index, "function": {"arguments": text}}]})
             }
-            Piece::Model(_) | Piece::Finish(_) | Piece::Usage(_) | Piece::Error(_) => return,
+            Piece::Model(_) | Piece::Finish(_) | Piece::Usage(_) | Piece::Error(_) | Piece::End => return,
         };
         self.event(&json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": null}]), None, out);
     }
@@ -339,7 +364,7 @@ impl Blocks {
                 self.begin(Open::Call(index), block, out);
             }
             Piece::Arguments { index, text } => self.go_on(Open::Call(index), &text, out),
-            Piece::Model(_) | Piece::Finish(_) | Piece::Usage(_) | Piece::Error(_) => {}
+            Piece::Model(_) | Piece::Finish(_) | Piece::Usage(_) | Piece::Error(_) | Piece::End => {}
         }
     }
 
@@ -367,8 +392,7 @@ impl Blocks {
     }
 
     fn is_whole(&self) -> bool {
-        let is_json = |text: &str| text.ends_with('}') && serde_json::from_str::<IgnoredAny>(text).is_ok();
-        !matches!(self.open, Some(Open::Call(_))) || is_json(self.arguments.trim_end())
+        !matches!(self.open, Some(Open::Call(_))) || self.arguments.is_whole()
     }
 
     fn open_next(&mut self, out: &mut Vec<u8>) {
@@ -387,7 +411,7 @@ impl Blocks {
         let delta = if self.open == Some(Open::Text) {
             json!({"type": "text_delta", "text": text})
         } else {
-            self.arguments.push_str(text);
+            self.arguments.add(text);
             json!({"type": "input_json_delta", "partial_json": text})
         };
         let event = json!({"type": "content_block_delta", "index": self.count, "delta": delta});
@@ -404,7 +428,7 @@ impl Blocks {
 
     fn close(&mut self, out: &mut Vec<u8>) {
         if self.open.take().is_some() {
-            self.arguments.clear();
+            self.arguments = Nesting::default();
             named("content_block_stop", &json!({"type": "content_block_stop", "index": self.count}), out);
             self.count += 1;
         }
@@ -542,6 +566,8 @@ mod tests {
         check(vec![f(), g(), more(1, "{"), more(0, "{"), more(1, "}"), more(0, "}")], "f<{><}>#0 g<{}>#1 ");
         check(vec![f(), more(0, "{"), say("a"), say("b"), more(0, "}"), say("c")], "f<{><}>#0 text<ab><c>#1 ");
         check(vec![f(), more(0, "{"), g(), more(1, "{}")], "f<{>#0 g<{}>#1 ");
+        let pieces = vec![f(), more(0, r#"{"a":"}\"#), g(), more(1, "{}"), more(0, r#""]}","b":[{}"#), more(0, "]}")];
+        check(pieces, r#"f<{"a":"}\><"]}","b":[{}><]}>#0 g<{}>#1 "#);
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub enum Piece {
     Usage(Usage),
     /// The provider gives up in the middle: its words.
     Error(String),
+    /// The provider says that this is all.
+    End,
 }
 
 /// The pieces of an answer that came whole.
@@ -191,6 +193,10 @@ impl StreamReader {
 
     /// What an event's data says. What cannot be read says nothing: providers add events as they please.
     pub fn read(&mut self, data: &[u8]) -> Vec<Piece> {
+        // OpenAI's word, which servers of other formats say as well.
+        if data.trim_ascii() == b"[DONE]" {
+            return vec![Piece::End];
+        }
         match &mut self.0 {
             Format::OpenAi(reader) => reader.read(data),
             Format::Anthropic(reader) => reader.read(data),
@@ -347,9 +353,8 @@ mod tests {
         );
         let model = Piece::Model("m-1".to_owned());
         let error = Piece::Error("overloaded".to_owned());
-        let expected =
-            [model, text("Hé"), call(0, "c1", "f"), arguments(0, "{}"), finish("tool_calls"), usage(5, 2), error];
-        assert_eq!(pieces, expected);
+        let said = [model, text("Hé"), call(0, "c1", "f"), arguments(0, "{}"), finish("tool_calls"), usage(5, 2)];
+        assert_eq!(pieces, [&said[..], &[Piece::End, error]].concat());
     }
 
     #[test]
@@ -376,6 +381,7 @@ mod tests {
             arguments(0, "{\"a\":1}"),
             finish("tool_calls"),
             usage(7, 7),
+            Piece::End,
         ];
         assert_eq!(pieces, expected);
         let failed =
@@ -422,7 +428,8 @@ mod tests {
     #[test]
     fn what_cannot_be_read_says_nothing() {
         for dialect in [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini] {
-            assert_eq!(read(dialect, &["", "[DONE]", "{", "[]", "{}", r#"{"type":"ping"}"#, "null"]), []);
+            assert_eq!(read(dialect, &[" [DONE]"]), [Piece::End]);
+            assert_eq!(read(dialect, &["", "{", "[]", "{}", r#"{"type":"ping"}"#, "null"]), []);
         }
     }
 }

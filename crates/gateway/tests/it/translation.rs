@@ -231,6 +231,26 @@ async fn a_stream_whose_lines_end_in_cr_is_translated() {
 }
 
 #[tokio::test]
+async fn a_translated_stream_ends_with_its_last_event_though_the_provider_stays() {
+    let mut steps = stream(&[
+        r#"{"choices":[{"index":0,"delta":{"content":"Hello"},"finish_reason":"stop"}]}"#,
+        "[DONE]",
+        r#"{"choices":[{"index":0,"delta":{"content":"unheard"}}]}"#,
+    ]);
+    steps.pop();
+    steps.push(Step::UntilClosed);
+    let mut provider = Provider::start(vec![steps]).await;
+    let mut gateway = Fixture::start(&[("local", &provider.url)], Vec::new()).await;
+    let call = json!({"model": "local/m", "max_tokens": 9, "stream": true,
+        "messages": [{"role": "user", "content": "hi"}]});
+    let answer = gateway.post("/v1/messages", "", &call.to_string()).await;
+    assert!(answer.contains("message_stop") && !answer.contains("unheard"), "{answer}");
+    assert!(answer.ends_with("0\r\n\r\n"), "{answer}");
+    provider.was_closed().await;
+    assert_eq!(gateway.record().await.outcome, CallOutcome::Ok);
+}
+
+#[tokio::test]
 async fn an_error_inside_a_translated_stream_is_surfaced() {
     let provider = Provider::start(vec![stream(&[
         r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hel"}}"#,

@@ -92,6 +92,7 @@ impl Reader {
                 pieces
             }
             "error" => vec![Piece::Error(error_text(&event.error))],
+            "message_stop" => vec![Piece::End],
             _ => Vec::new(),
         }
     }
