@@ -175,10 +175,9 @@ impl Forwarded {
                         Ok(data) => translation.push(&data, &mut self.watch),
                         Err(_trailers) => continue,
                     },
-                    Poll::Ready(None) if translation.has_ended => return Poll::Ready(None),
+                    // Whatever becomes of the provider's connection then, the caller has all.
+                    Poll::Ready(None | Some(Err(_))) if translation.has_ended => return Poll::Ready(None),
                     Poll::Ready(None) => translation.finish(&mut self.watch),
-                    // Whatever became of the provider's connection then, the caller has all.
-                    Poll::Ready(Some(Err(_))) if translation.has_ended => return Poll::Ready(None),
                     Poll::Ready(Some(Err(error))) => return self.breaks(error, cx),
                     Poll::Pending if translation.has_ended => return self.deadline.as_mut().poll(cx).map(|()| None),
                     Poll::Pending => return self.poll_deadline(cx),

@@ -1,18 +1,17 @@
 //! Health of the process.
 
+use crate::routes::{Routes, routes};
 use axum::Json;
 use axum::extract::State;
 use llmops::{LlmOps, ReadyCheck};
 use llmops_api::{ErrorBody, ErrorCode, Problem};
 use serde::{Deserialize, Serialize};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::ApiError;
 use crate::extract::Query;
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready))
+pub(crate) fn router() -> Routes {
+    Routes::new().routes(routes!(live)).routes(routes!(ready))
 }
 
 /// How the process is.

@@ -24,6 +24,7 @@ mod otlp;
 mod patience;
 mod request_id;
 mod rounds;
+mod routes;
 mod throttle;
 
 use std::sync::Arc;
@@ -35,13 +36,13 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use llmops::LlmOps;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
 
 use caller::Door;
 pub use caller::ServerOptions;
 pub use error::ApiError;
 pub use listen::{ListenOptions, Listening, listen};
 pub use openapi::openapi;
+use routes::Routes;
 
 /// Largest body of a request that is read whole. Uploads of datasets are streams and have no such limit.
 pub(crate) const MAX_BODY: usize = 8 << 20;
@@ -85,8 +86,8 @@ pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
 )]
 struct ApiDoc;
 
-fn api_router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::with_openapi(ApiDoc::openapi())
+fn api_router() -> Routes {
+    Routes::new()
         .merge(api::prompts::router())
         .merge(api::datasets::router())
         .merge(api::judges::router())
@@ -139,8 +140,8 @@ pub fn server(ops: LlmOps, options: ServerOptions) -> Router {
 }
 
 fn routes(ops: &LlmOps) -> Router {
-    let (router, _) = api_router().split_for_parts();
-    router
+    api_router()
+        .into_router()
         .merge(docs::router().with_state(()))
         .fallback(dashboard::serve)
         .method_not_allowed_fallback(error::no_method)

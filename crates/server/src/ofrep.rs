@@ -4,6 +4,7 @@
 //! value with the reason `DEFAULT` (or `DISABLED` while the experiment is paused, and when it ended without a winner) and is not
 //! counted. Evaluating counts the unit's exposure, in bulk too: the protocol does not tell which values are used.
 
+use crate::routes::{Routes, routes};
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,8 +15,6 @@ use llmops_domain::experiment::Unit;
 use llmops_domain::hash::ContentHash;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::api::experiments::matches_etag;
 use crate::extract::{Path, Viewer};
@@ -23,8 +22,8 @@ use crate::extract::{Path, Viewer};
 /// Most bytes of a targeting key.
 const LONGEST_KEY: usize = 1024;
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new().routes(routes!(evaluate)).routes(routes!(evaluate_all))
+pub(crate) fn router() -> Routes {
+    Routes::new().routes(routes!(evaluate)).routes(routes!(evaluate_all))
 }
 
 /// What a flag is evaluated for.

@@ -71,7 +71,7 @@ const ROLES: &[(&str, Role)] = &[
 
 /// The OpenAPI 3.1 document of the API.
 pub fn openapi() -> OpenApi {
-    let mut document = crate::api_router().split_for_parts().1;
+    let mut document = crate::api_router().describe(<crate::ApiDoc as utoipa::OpenApi>::openapi());
     let components = document.components.get_or_insert_default();
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A key of the API")).build();
     components.add_security_scheme("key", SecurityScheme::Http(bearer));

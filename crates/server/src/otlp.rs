@@ -6,16 +6,14 @@ mod protobuf;
 
 use std::io::Read as _;
 
+use crate::routes::{Routes, routes};
 use axum::body::Bytes;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use flate2::read::MultiGzDecoder;
-use llmops::LlmOps;
 use llmops_api::error::ErrorResponse;
 use llmops_api::{ErrorBody, ErrorCode};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::ApiError;
 use crate::extract::Editor;
@@ -24,8 +22,8 @@ const PROTOBUF: &str = "application/x-protobuf";
 /// Largest request when it is unpacked.
 const MOST_BYTES: u64 = 64 << 20;
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new().routes(routes!(traces))
+pub(crate) fn router() -> Routes {
+    Routes::new().routes(routes!(traces))
 }
 
 /// Takes spans by OpenTelemetry's protocol, as protobuf or JSON, packed with gzip or not. Spans of model calls (`gen_ai.*`)

@@ -1,23 +1,21 @@
 //! `/api/v1/alerts`, `/api/v1/silences`
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
 use axum::http::StatusCode;
-use llmops::LlmOps;
 use llmops_api::Page;
 use llmops_api::alerts::{AlertQuery, AlertStatus, CreateAlert, CreateSilence, RaisedAlert};
 use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
 use llmops_domain::alert::{Alert, AlertDraft, AlertFilter, Silence};
 use llmops_domain::id::AlertId;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::{bad_request, page, time};
 use crate::ApiError;
 use crate::extract::{Editor, Json, Path, Query, Viewer};
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Routes {
+    Routes::new()
         .routes(routes!(list, create))
         .routes(routes!(get))
         .routes(routes!(acknowledge))

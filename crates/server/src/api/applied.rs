@@ -1,22 +1,20 @@
 //! `/api/v1/applied`
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
 use axum::http::StatusCode;
-use llmops::LlmOps;
 use llmops_api::Page;
 use llmops_api::applied::PutApplied;
 use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
 use llmops_domain::apply::AppliedPiece;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::{bad_request, page};
 use crate::ApiError;
 use crate::extract::{Editor, Json, Query, Viewer};
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new().routes(routes!(list, put))
+pub(crate) fn router() -> Routes {
+    Routes::new().routes(routes!(list, put))
 }
 
 /// What `llmops apply` brought here last, piece by piece: whoever applies again sees by it what was edited elsewhere.

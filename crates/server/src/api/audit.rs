@@ -1,21 +1,19 @@
 //! `/api/v1/audit`
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
-use llmops::LlmOps;
 use llmops_api::Page;
 use llmops_api::access::AuditQuery;
 use llmops_api::page::PageQuery;
 use llmops_domain::access::AuditRecord;
 use llmops_storage::AuditFilter;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::{bad_request, page, time};
 use crate::ApiError;
 use crate::extract::{Admin, Query};
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new().routes(routes!(list))
+pub(crate) fn router() -> Routes {
+    Routes::new().routes(routes!(list))
 }
 
 /// Changes of configuration, the newest first: who, what, before and after.

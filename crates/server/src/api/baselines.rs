@@ -1,20 +1,18 @@
 //! `/api/v1/baselines`
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
-use llmops::LlmOps;
 use llmops::evaluator::RunRef;
 use llmops_api::Page;
 use llmops_api::error::ErrorResponse;
 use llmops_api::page::MAX_PAGE;
 use llmops_api::runs::{Baseline, PromoteBaseline};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::ApiError;
 use crate::extract::{Editor, Json, Viewer};
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new().routes(routes!(list, promote))
+pub(crate) fn router() -> Routes {
+    Routes::new().routes(routes!(list, promote))
 }
 
 /// The baseline of every dataset that has one.

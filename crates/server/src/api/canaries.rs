@@ -1,11 +1,12 @@
 //! `/api/v1/canaries`
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
 use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use llmops::{Canaries, LlmOps};
+use llmops::Canaries;
 use llmops_api::Page;
 use llmops_api::canaries::{CanaryQuery, CanaryReport, ChangeCanary, PairQuery, StartCanary, StartedCanary};
 use llmops_api::deployments::EnvironmentQuery;
@@ -13,8 +14,6 @@ use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
 use llmops_domain::canary::{Canary, LoggedDecision, PairStatus, ShadowPair, ShadowRow};
 use llmops_storage::PairFilter;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::{bad_request, page};
 use crate::ApiError;
@@ -23,8 +22,8 @@ use crate::extract::{Json, Operator, Path, Query, Viewer};
 /// Pairs that are exported at a time.
 const EXPORT_PAGE: u32 = 200;
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Routes {
+    Routes::new()
         .routes(routes!(list, start))
         .routes(routes!(report))
         .routes(routes!(pairs))

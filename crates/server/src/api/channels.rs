@@ -1,21 +1,19 @@
 //! `/api/v1/channels`, `/api/v1/deliveries`
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
-use llmops::LlmOps;
 use llmops_api::Page;
 use llmops_api::alerts::{Channel, DeliveryQuery, TestChannels, TestedChannel};
 use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
 use llmops_domain::alert::Delivery;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::page;
 use crate::ApiError;
 use crate::extract::{Editor, Json, Path, Query, Viewer};
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(test)).routes(routes!(deliveries)).routes(routes!(replay))
+pub(crate) fn router() -> Routes {
+    Routes::new().routes(routes!(list)).routes(routes!(test)).routes(routes!(deliveries)).routes(routes!(replay))
 }
 
 /// Who is told of alerts. Addresses and secrets are not shown.

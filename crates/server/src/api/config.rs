@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
 use axum::extract::Request;
 use futures::future::BoxFuture;
@@ -10,8 +11,6 @@ use llmops_api::config::Reloaded;
 use llmops_api::error::ErrorResponse;
 use llmops_api::{ErrorBody, ErrorCode};
 use llmops_domain::id::ProjectId;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::ApiError;
 use crate::caller::Door;
@@ -24,8 +23,8 @@ pub trait Reload: Send + Sync + std::fmt::Debug {
     fn reload(&self, ops: LlmOps) -> BoxFuture<'_, Result<Reloaded, ErrorBody>>;
 }
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new().routes(routes!(reload))
+pub(crate) fn router() -> Routes {
+    Routes::new().routes(routes!(reload))
 }
 
 /// Reads the configuration file of this process again, as SIGHUP does. It is checked first: what is wrong comes all at once

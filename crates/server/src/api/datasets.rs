@@ -1,20 +1,18 @@
 //! `/api/v1/datasets`
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
 use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use llmops::LlmOps;
 use llmops::datasets::{DatasetImport, DatasetManager, read_version};
 use llmops_api::Page;
 use llmops_api::datasets::{DiffQuery, ImportQuery, ImportedDataset, SampleAt};
 use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
 use llmops_domain::dataset::{Dataset, DatasetDiff, DatasetVersion, Sample};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::{bad_request, page};
 use crate::ApiError;
@@ -25,8 +23,8 @@ const MAX_LINE: usize = 8 << 20;
 /// Samples read at a time for an export.
 const EXPORT_PAGE: u32 = 500;
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Routes {
+    Routes::new()
         .routes(routes!(list))
         .routes(routes!(get))
         .routes(routes!(versions, import))

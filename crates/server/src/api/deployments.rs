@@ -1,7 +1,7 @@
 //! `/api/v1/deployments` and `/api/v1/manifests`
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
-use llmops::LlmOps;
 use llmops_api::Page;
 use llmops_api::deployments::{
     Deploy, Deployed, EnvironmentQuery, Rehearsal, Rollback, SoftFailureQuery, SoftFailureRate, SwitchSafeMode,
@@ -10,15 +10,13 @@ use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
 use llmops_domain::deployment::{Deployment, DeploymentChange};
 use llmops_domain::manifest::Manifest;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::{bad_request, page};
 use crate::ApiError;
 use crate::extract::{Json, Operator, Path, Query, Viewer};
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Routes {
+    Routes::new()
         .routes(routes!(list))
         .routes(routes!(get))
         .routes(routes!(deploy))

@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use crate::routes::{Routes, routes};
 use axum::extract::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
@@ -18,8 +19,6 @@ use llmops_api::error::ErrorResponse;
 use llmops_api::events::EventQuery;
 use llmops_domain::event::{EventFilter, StoredEvent};
 use tokio::sync::mpsc;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::bad_request;
 use crate::ApiError;
@@ -34,8 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Pause before events that could not be read are asked for again.
 const RETRY: Duration = Duration::from_secs(1);
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new().routes(routes!(stream)).routes(routes!(socket))
+pub(crate) fn router() -> Routes {
+    Routes::new().routes(routes!(stream)).routes(routes!(socket))
 }
 
 /// Events as they happen, as server-sent events: `id`, `event` (the type) and `data` (the event as JSON). Comments are

@@ -1,9 +1,9 @@
 //! `/api/v1/experiments`
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use llmops::LlmOps;
 use llmops_api::Page;
 use llmops_api::error::ErrorResponse;
 use llmops_api::experiments::{
@@ -12,15 +12,13 @@ use llmops_api::experiments::{
 use llmops_api::page::PageQuery;
 use llmops_domain::experiment::{Experiment, ExperimentSpec};
 use serde_json::{Map, Value};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::{bad_request, page};
 use crate::ApiError;
 use crate::extract::{Editor, Json, Operator, Path, Query, Viewer};
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Routes {
+    Routes::new()
         .routes(routes!(list, create))
         .routes(routes!(create_prompt))
         .routes(routes!(create_model))

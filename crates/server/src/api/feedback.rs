@@ -1,11 +1,11 @@
 //! `/api/v1/feedback`
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
 use axum::body::Body;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use bytes::Bytes;
-use llmops::LlmOps;
 use llmops_api::Page;
 use llmops_api::error::ErrorResponse;
 use llmops_api::feedback::{
@@ -14,15 +14,13 @@ use llmops_api::feedback::{
 };
 use llmops_api::page::PageQuery;
 use llmops_domain::feedback::{Feedback, FeedbackFilter, FeedbackReport};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::page;
 use crate::ApiError;
 use crate::extract::{Editor, Json, JsonOrList, Operator, Path, Query, Viewer};
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Routes {
+    Routes::new()
         .routes(routes!(submit, list))
         .routes(routes!(summary))
         .routes(routes!(export))

@@ -1,22 +1,20 @@
 //! `/api/v1/incidents`
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
 use axum::http::StatusCode;
-use llmops::LlmOps;
 use llmops_api::Page;
 use llmops_api::error::ErrorResponse;
 use llmops_api::incidents::{AddNote, CloseIncident, ClosedIncident, OpenIncident, OpenedIncident};
 use llmops_api::page::PageQuery;
 use llmops_domain::incident::{Incident, IncidentFilter, Timeline};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::page;
 use crate::ApiError;
 use crate::extract::{Json, Operator, Path, Query, Viewer};
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Routes {
+    Routes::new()
         .routes(routes!(list, open))
         .routes(routes!(get))
         .routes(routes!(timeline))

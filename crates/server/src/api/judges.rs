@@ -1,23 +1,21 @@
 //! `/api/v1/judges`
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
 use axum::http::StatusCode;
-use llmops::LlmOps;
 use llmops::evaluator::{CalibrationRequest, RunRef};
 use llmops_api::Page;
 use llmops_api::error::ErrorResponse;
 use llmops_api::judges::{CalibrateJudge, CalibrationQuery};
 use llmops_api::page::PageQuery;
 use llmops_domain::calibration::{CalibrationFilter, JudgeCalibration};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::page;
 use crate::ApiError;
 use crate::extract::{Editor, Json, Path, Query, Viewer};
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new().routes(routes!(list, calibrate)).routes(routes!(get))
+pub(crate) fn router() -> Routes {
+    Routes::new().routes(routes!(list, calibrate)).routes(routes!(get))
 }
 
 /// Calibrations of judges against people, newest first.

@@ -1,23 +1,21 @@
 //! `/api/v1/keys`
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
 use axum::http::StatusCode;
-use llmops::LlmOps;
 use llmops_api::Page;
 use llmops_api::access::{CreateKey, CreatedKey, KeyProject, KeyQuery};
 use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
 use llmops_domain::access::ApiKey;
 use llmops_domain::limits::Limits;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::page;
 use crate::ApiError;
 use crate::extract::{Admin, Json, Path, Query};
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(get, revoke)).routes(routes!(limit))
+pub(crate) fn router() -> Routes {
+    Routes::new().routes(routes!(list, create)).routes(routes!(get, revoke)).routes(routes!(limit))
 }
 
 /// The keys of a project, the oldest first, revoked ones too. Secrets are not among what is known of them.

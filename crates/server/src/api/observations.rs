@@ -2,12 +2,12 @@
 
 use std::io::{self, Read};
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
 use axum::body::{Body, BodyDataStream};
 use axum::http::StatusCode;
 use bytes::{Buf as _, Bytes};
 use futures::StreamExt;
-use llmops::LlmOps;
 use llmops::observation_rows::{BadRow, ReadError, Row, Rows};
 use llmops_api::Page;
 use llmops_api::error::ErrorResponse;
@@ -17,8 +17,6 @@ use llmops_domain::experiment::observation::Observation;
 use llmops_domain::experiment::result::ExperimentResult;
 use llmops_domain::experiment::{AskedQuestion, Question};
 use tokio::sync::mpsc;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::{bad_request, page};
 use crate::ApiError;
@@ -27,8 +25,8 @@ use crate::extract::{Editor, Json, Path, Query, Viewer};
 /// Rows that are handed over together.
 const CHUNK: usize = 512;
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Routes {
+    Routes::new()
         .routes(routes!(record))
         .routes(routes!(import))
         .routes(routes!(results))

@@ -1,19 +1,17 @@
 //! `/api/v1/overview`, `/api/v1/quality`, `/api/v1/traffic`: what a person looks at first, in one answer each.
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
 use hyper::http::Uri;
-use llmops::LlmOps;
 use llmops_api::error::ErrorResponse;
 use llmops_api::overview::{Overview, QualityQuery, QualitySeries};
 use llmops_domain::traffic::{Traffic, TrafficFilter};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::ApiError;
 use crate::extract::{Query, Viewer};
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new().routes(routes!(overview)).routes(routes!(quality)).routes(routes!(traffic))
+pub(crate) fn router() -> Routes {
+    Routes::new().routes(routes!(overview)).routes(routes!(quality)).routes(routes!(traffic))
 }
 
 /// The state of the project at a glance, and what changed since yesterday.

@@ -1,22 +1,20 @@
 //! `/api/v1/projects`
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
 use axum::http::StatusCode;
-use llmops::LlmOps;
 use llmops_api::Page;
 use llmops_api::access::CreateProject;
 use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
 use llmops_domain::access::Project;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::page;
 use crate::ApiError;
 use crate::extract::{Admin, Json, Path, Query, Viewer};
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(get))
+pub(crate) fn router() -> Routes {
+    Routes::new().routes(routes!(list, create)).routes(routes!(get))
 }
 
 /// The projects that the caller may know of, by id: all of them for keys of the project `default`, else its own.

@@ -1,9 +1,9 @@
 //! `/api/v1/prompts`
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use llmops::LlmOps;
 use llmops::prompts::read_selector;
 use llmops_api::Page;
 use llmops_api::error::ErrorResponse;
@@ -11,15 +11,13 @@ use llmops_api::page::PageQuery;
 use llmops_api::prompts::{CompareQuery, PushPrompt, PushedPrompt, RenderPrompt, RenderedPrompt};
 use llmops_domain::prompt::{PromptSelector, PromptVersion};
 use llmops_domain::prompt_diff::PromptDiff;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::page;
 use crate::extract::{Editor, Json, Path, Query, Viewer};
 use crate::{ApiError, etag};
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Routes {
+    Routes::new()
         .routes(routes!(list, push))
         .routes(routes!(get))
         .routes(routes!(versions))

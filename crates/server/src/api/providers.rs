@@ -1,13 +1,11 @@
 //! `/api/v1/providers`: the models of the configured providers.
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
-use llmops::LlmOps;
 use llmops_api::error::ErrorResponse;
 use llmops_api::models::{CheckModels, SetModelScore};
 use llmops_api::{ErrorBody, ErrorCode, Page};
 use llmops_domain::verifier::ModelStatus;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::bad_request;
 use crate::ApiError;
@@ -16,8 +14,8 @@ use crate::extract::{Editor, Json, Viewer};
 /// Models that one request may check.
 const MOST_CHECKED: usize = 100;
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(check)).routes(routes!(score))
+pub(crate) fn router() -> Routes {
+    Routes::new().routes(routes!(list)).routes(routes!(check)).routes(routes!(score))
 }
 
 /// The models that runs, scores and prices know: health, score, price. Health is that of the process that answers.

@@ -1,21 +1,19 @@
 //! `/api/v1/records`
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
-use llmops::LlmOps;
 use llmops_api::Page;
 use llmops_api::deployments::{Erased, ErasureQuery};
 use llmops_api::error::ErrorResponse;
 use llmops_api::page::{MAX_PAGE, PageQuery};
 use llmops_domain::record::{RecordFilter, RequestRecord};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::{bad_request, page};
 use crate::ApiError;
 use crate::extract::{Admin, Json, Path, Query, Viewer};
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get)).routes(routes!(erase))
+pub(crate) fn router() -> Routes {
+    Routes::new().routes(routes!(list)).routes(routes!(get)).routes(routes!(erase))
 }
 
 /// Request records, newest first.

@@ -1,8 +1,8 @@
 //! `/api/v1/releases` and `/api/v1/approvals`
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
 use axum::http::StatusCode;
-use llmops::LlmOps;
 use llmops_api::Page;
 use llmops_api::deployments::Deployed;
 use llmops_api::error::ErrorResponse;
@@ -10,15 +10,13 @@ use llmops_api::page::PageQuery;
 use llmops_api::releases::{CancelRelease, StartRelease, WaiveStep};
 use llmops_domain::approval::Approval;
 use llmops_domain::release::{Release, ReleaseFilter};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::page;
 use crate::ApiError;
 use crate::extract::{Json, Operator, Path, Query, Viewer};
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Routes {
+    Routes::new()
         .routes(routes!(list))
         .routes(routes!(get, start))
         .routes(routes!(advance))

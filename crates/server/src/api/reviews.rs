@@ -1,22 +1,20 @@
 //! `/api/v1/reviews`
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
-use llmops::LlmOps;
 use llmops::evaluator::RunRef;
 use llmops_api::Page;
 use llmops_api::error::ErrorResponse;
 use llmops_api::feedback::{CollectReviews, CollectedReviews, Decided};
 use llmops_api::page::PageQuery;
 use llmops_domain::review::{Decide, ReviewFilter, ReviewItem};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::page;
 use crate::ApiError;
 use crate::extract::{Editor, Json, Path, Query, Viewer};
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get)).routes(routes!(decide)).routes(routes!(collect))
+pub(crate) fn router() -> Routes {
+    Routes::new().routes(routes!(list)).routes(routes!(get)).routes(routes!(decide)).routes(routes!(collect))
 }
 
 /// Items of the review queue, newest first.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
 use axum::http::StatusCode;
 use llmops::Against;
-use llmops::LlmOps;
 use llmops::evaluator::RunRef;
 use llmops_api::Page;
 use llmops_api::error::ErrorResponse;
@@ -16,15 +16,13 @@ use llmops_domain::gate::GateReport;
 use llmops_domain::id::RunId;
 use llmops_domain::run::{EvaluationFilter, EvaluationRun, SampleResult, ScoreDistribution};
 use llmops_storage::{ResultCursor, ResultFilter, ResultOrder};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::{bad_request, page, time};
 use crate::extract::{Editor, Json, Path, Query, Viewer};
 use crate::{ApiError, MAX_WAIT};
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Routes {
+    Routes::new()
         .routes(routes!(list, create))
         .routes(routes!(get))
         .routes(routes!(start))

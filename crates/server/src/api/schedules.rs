@@ -1,14 +1,12 @@
 //! `/api/v1/schedules`
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
 use axum::http::StatusCode;
-use llmops::LlmOps;
 use llmops_api::Page;
 use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
 use llmops_api::schedules::{Firing, Preview, PreviewQuery, Schedule, ScheduleSpec};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::{bad_request, page};
 use crate::ApiError;
@@ -17,8 +15,8 @@ use crate::extract::{Json, Operator, Path, Query, Viewer};
 /// Firings of a preview when the caller names no number.
 const DEFAULT_PREVIEW: u32 = 5;
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Routes {
+    Routes::new()
         .routes(routes!(list, put))
         .routes(routes!(get, delete))
         .routes(routes!(pause))

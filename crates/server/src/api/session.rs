@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::routes::{Routes, routes};
 use axum::Extension;
 use axum::Json as Answer;
 use axum::extract::State;
@@ -12,15 +13,13 @@ use llmops::LlmOps;
 use llmops_api::access::{Session, SignIn};
 use llmops_api::error::ErrorResponse;
 use llmops_api::{ErrorBody, ErrorCode};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::caller::{Client, Door, throttled};
 use crate::extract::{Json, principal};
 use crate::{ApiError, cookie, origin};
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new().routes(routes!(get, sign_in, sign_out))
+pub(crate) fn router() -> Routes {
+    Routes::new().routes(routes!(get, sign_in, sign_out))
 }
 
 /// Who the caller is, by key or by cookie.

@@ -1,17 +1,15 @@
 //! `/api/v1/playground`, `/api/v1/experiments/power`: trying things out.
 
+use crate::routes::{Routes, routes};
 use axum::Json as Answer;
-use llmops::LlmOps;
 use llmops_api::error::ErrorResponse;
 use llmops_api::workbench::{PlanExperiment, PlannedExperiment, PlayPrompt, PlayedPrompt};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::ApiError;
 use crate::extract::{Editor, Json, Viewer};
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new().routes(routes!(play)).routes(routes!(power))
+pub(crate) fn router() -> Routes {
+    Routes::new().routes(routes!(play)).routes(routes!(power))
 }
 
 /// Asks a model once with a prompt version, as a run would. Nothing is kept of it.

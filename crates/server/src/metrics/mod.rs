@@ -10,14 +10,13 @@ mod text;
 
 use std::time::Duration;
 
+use crate::routes::{Routes, routes};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use llmops::LlmOps;
 use llmops::jobs::JobCounts;
 use llmops_storage::StoreStatus;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 pub use families::{FAMILIES, Family, Kind};
 
@@ -29,8 +28,8 @@ use text::Exposition;
 /// Longest that store and queue may take to say what they hold.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-pub(crate) fn router() -> OpenApiRouter<LlmOps> {
-    OpenApiRouter::new().routes(routes!(metrics))
+pub(crate) fn router() -> Routes {
+    Routes::new().routes(routes!(metrics))
 }
 
 /// Everything that families are read from, as it is at one time.
