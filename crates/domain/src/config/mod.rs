@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::gate::GateConfig;
-use crate::yaml::{Document, Problem, Schema};
+use crate::yaml::{Document, Problem, Schema, Unset};
 
 pub use alerts::AlertsConfig;
 pub use automatic::Automatic;
@@ -142,7 +142,7 @@ impl Config {
     ) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         let mut document = Document::parse_with_env(text, file, &env)?;
         let unset_variables = take_unset_keys(&mut document);
-        let unset_channels = take_unset_channels(&document);
+        let unset_channels = take_unset_channels(&mut document);
         let may_wait = |pointer: &str| name_in("providers", pointer).or_else(|| name_in("channels", pointer)).is_some();
         let unset = document.unset.iter().filter(|unset| !may_wait(&unset.pointer));
         let mut errors: Vec<Problem> = unset.map(|unset| document.unset_problem(unset)).collect();
@@ -194,9 +194,16 @@ fn take_unset_keys(document: &mut Document) -> BTreeMap<String, Vec<String>> {
     missing
 }
 
-/// Variables that are not set in channels are no mistake either: `llmops eval` does without them.
-fn take_unset_channels(document: &Document) -> BTreeMap<String, Vec<String>> {
+/// Variables that are not set in channels, or set and empty, are no mistake either: `llmops eval` does without them.
+fn take_unset_channels(document: &mut Document) -> BTreeMap<String, Vec<String>> {
     let mut missing: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (pointer, variables) in &document.expanded {
+        let is_empty = document.value.pointer(pointer).and_then(Value::as_str).is_some_and(str::is_empty);
+        if is_empty && name_in("channels", pointer).is_some() {
+            let unset = |variable: &String| Unset { pointer: pointer.clone(), variable: variable.clone() };
+            document.unset.extend(variables.iter().map(unset));
+        }
+    }
     for unset in &document.unset {
         if let Some(name) = name_in("channels", &unset.pointer) {
             missing.entry(name).or_default().push(unset.variable.clone());

@@ -108,6 +108,19 @@ fn the_documented_example() {
 }
 
 #[test]
+fn a_secret_of_a_channel_that_is_empty_is_not_set() {
+    let text = "version: 1\nproject: x\nchannels: {slack: {kind: slack, url: \"${SLACK_URL}\"}}\n";
+    let named = |value: Option<&str>| {
+        let value = value.map(str::to_owned);
+        let (config, _) = Config::parse(text, "llmops.yaml", |_| value.clone()).unwrap();
+        config.unset_channels.get("slack").cloned()
+    };
+    assert_eq!(named(None), Some(vec!["SLACK_URL".to_owned()]));
+    assert_eq!(named(Some("")), Some(vec!["SLACK_URL".to_owned()]));
+    assert_eq!(named(Some("https://hooks.example.com/x")), None);
+}
+
+#[test]
 fn the_default_file() {
     insta::assert_snapshot!(check(DEFAULT_YAML), @"fine");
     // What is commented out is valid too, and every comment that shows a default shows the default.
