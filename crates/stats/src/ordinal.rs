@@ -4,6 +4,7 @@
 use crate::dist::normal_critical;
 use crate::error::{Result, StatsError, check_count, check_open_unit, is_usable};
 use crate::mann_whitney::{RankMethod, asymptotic_p, lower_cut, mann_whitney};
+use crate::ranks::{kth_by_counting, median_by_counting};
 use crate::result::{Estimate, Interval, Method, TestOptions, TestResult};
 
 /// Up to this many values they are listed and given to [`mann_whitney`], which has an exact distribution for few.
@@ -158,29 +159,26 @@ impl Tallied {
     }
 }
 
-/// The Hodges-Lehmann shift with its interval: the median, and the `cut`-th smallest and largest, of all differences.
+/// The Hodges-Lehmann shift with its interval: the median, and the `cut`-th smallest and largest, of all differences, which
+/// are counted and not listed.
 fn shift(before: &Tallied, after: &Tallied, cut: u64, level: f64) -> (f64, Option<Interval>) {
-    let mut differences: Vec<(f64, u128)> = after
-        .values
-        .iter()
-        .flat_map(|&(y, m)| before.values.iter().map(move |&(x, n)| (y - x, u128::from(m) * u128::from(n))))
-        .collect();
-    differences.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let pairs: u128 = differences.iter().map(|(_, n)| n).sum();
-    let kth = |k: u128| {
-        let mut seen = 0;
-        differences
-            .iter()
-            .find(|(_, n)| {
-                seen += n;
-                seen >= k
-            })
-            .map_or(0.0, |(difference, _)| *difference)
+    let at_most = |limit: f64| {
+        // Larger values after need larger ones before to stay below the limit: one pass over both.
+        let (mut count, mut first) = (0, 0);
+        for &(value, n) in &after.values {
+            while before.values.get(first).is_some_and(|(other, _)| value - other > limit) {
+                first += 1;
+            }
+            count += n * (before.n - before.before.get(first).copied().unwrap_or(before.n));
+        }
+        count
     };
-    let median = f64::midpoint(kth(pairs.div_ceil(2)), kth(pairs / 2 + 1));
-    let interval = (cut > 0).then(|| {
-        let cut = u128::from(cut);
-        Interval { low: kth(cut), high: kth(pairs + 1 - cut), level }
+    let pairs = before.n * after.n;
+    let effect = median_by_counting(pairs, at_most);
+    let interval = (cut > 0).then(|| Interval {
+        low: kth_by_counting(cut, at_most),
+        high: kth_by_counting(pairs + 1 - cut, at_most),
+        level,
     });
-    (median, interval)
+    (effect, interval)
 }
