@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, AsyncIterable, Dict, Iterable, Mapping, Optional, Union
+from typing import Any, AsyncIterable, AsyncIterator, Dict, Iterable, Iterator, Mapping, Optional, Union
 
 import httpx
 
@@ -15,6 +15,8 @@ Content = Union[str, bytes, Iterable[bytes], AsyncIterable[bytes]]
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 VERSION = "0.1.0"
+#: Seconds without a sign of life after which a stream of events is gone; the server gives one every 15.
+SILENCE = 60.0
 
 
 class Settings:
@@ -24,6 +26,11 @@ class Settings:
         self.base_url = (base_url or os.environ.get("LLMOPS_SERVER") or DEFAULT_URL).rstrip("/")
         self.api_key = api_key or os.environ.get("LLMOPS_API_KEY") or None
         self.timeout = timeout
+
+    @property
+    def scope(self) -> str:
+        """What answers belong to: a server, and the project of a key."""
+        return f"{self.base_url}\n{self.api_key or ''}"
 
     def headers(self) -> Dict[str, str]:
         headers = {"user-agent": f"llmops-python/{VERSION}"}
@@ -86,13 +93,34 @@ class Transport:
         headers = {**self.settings.headers(), **parts.pop("headers", {})}
         try:
             response = self._client.request(method, self.settings.base_url + path, headers=headers, **parts)
-        except httpx.TransportError as error:
+        # Also an answer that cannot be unpacked, or that sends elsewhere without end.
+        except httpx.RequestError as error:
             raise Unreachable(self.settings.base_url, error) from error
         return _read(response, as_text)
 
     @property
     def is_closed(self) -> bool:
         return self._client.is_closed
+
+    @property
+    def patience(self) -> Optional[float]:
+        """Seconds that an answer may take; without an end where absent."""
+        return self._client.timeout.read
+
+    def lines(self, path: str, query: Mapping[str, Any]) -> Iterator[str]:
+        """The lines of an answer that does not end by itself."""
+        headers, params = self.settings.headers(), _request(query, None, None, None).get("params")
+        timeout = httpx.Timeout(self.settings.timeout, read=SILENCE)
+        try:
+            with self._client.stream(
+                "GET", self.settings.base_url + path, params=params, headers=headers, timeout=timeout
+            ) as response:
+                if not response.is_success:
+                    response.read()
+                    raise ApiError.of(response)
+                yield from response.iter_lines()
+        except httpx.RequestError as error:
+            raise Unreachable(self.settings.base_url, error) from error
 
     def close(self) -> None:
         if self._own:
@@ -122,9 +150,31 @@ class AsyncTransport:
         headers = {**self.settings.headers(), **parts.pop("headers", {})}
         try:
             response = await self._client.request(method, self.settings.base_url + path, headers=headers, **parts)
-        except httpx.TransportError as error:
+        # Also an answer that cannot be unpacked, or that sends elsewhere without end.
+        except httpx.RequestError as error:
             raise Unreachable(self.settings.base_url, error) from error
         return _read(response, as_text)
+
+    @property
+    def patience(self) -> Optional[float]:
+        """Seconds that an answer may take; without an end where absent."""
+        return self._client.timeout.read
+
+    async def lines(self, path: str, query: Mapping[str, Any]) -> AsyncIterator[str]:
+        """The lines of an answer that does not end by itself."""
+        headers, params = self.settings.headers(), _request(query, None, None, None).get("params")
+        timeout = httpx.Timeout(self.settings.timeout, read=SILENCE)
+        try:
+            async with self._client.stream(
+                "GET", self.settings.base_url + path, params=params, headers=headers, timeout=timeout
+            ) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise ApiError.of(response)
+                async for line in response.aiter_lines():
+                    yield line
+        except httpx.RequestError as error:
+            raise Unreachable(self.settings.base_url, error) from error
 
     async def close(self) -> None:
         if self._own:

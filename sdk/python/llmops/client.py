@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from pathlib import Path
-from typing import Any, AsyncIterator, Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple, Union
+from typing import Any, AsyncIterator, Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple, Union, cast
 
 import httpx
 
@@ -15,7 +15,7 @@ from . import types as t
 from ._http import AsyncTransport, Settings, Transport
 from .api import Api, AsyncApi
 from .errors import LlmopsError
-from .prompts import Fallback, Key, Message, Prompt, PromptCache, fallback_prompt, unavailable
+from .prompts import Fallback, Key, Message, Prompt, PromptCache, unavailable
 
 #: A rating: how many of how many, such as ``(4, 5)``.
 Rating = Tuple[float, float]
@@ -50,13 +50,39 @@ def _feedback_body(
     return body
 
 
-def _observation(variant: str, metric: str, value: float, unit: str, at: Optional[str], key: Optional[str]) -> Any:
-    body: Dict[str, Any] = {"unit": unit, "variant": variant, "metric": metric, "value": value}
-    if at is not None:
-        body["at"] = at
-    if key is not None:
-        body["idempotency_key"] = key
-    return body
+def _observation(
+    unit: Optional[str], variant: Optional[str], metric: str, value: float, at: Optional[str], key: Optional[str]
+) -> Any:
+    if unit is None and variant is None:
+        raise ValueError("an observation names its unit, its variant, or both")
+    said = {"unit": unit, "variant": variant, "metric": metric, "value": value, "at": at, "idempotency_key": key}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _flag_value(answer: Any, default: Any) -> Any:
+    return cast(Dict[str, Any], answer).get("value", default) if isinstance(answer, dict) else default
+
+
+def _look_ms(patience: Optional[float], left: float) -> int:
+    """Milliseconds that one look at a run may wait for its end: the answer must come before the caller gives up."""
+    longest = _LOOK_MS if patience is None else min(_LOOK_MS, patience * 500)
+    return int(min(longest, left * 1000))
+
+
+class _Events:
+    """Reads the lines of server-sent events."""
+
+    def __init__(self) -> None:
+        self._data: List[str] = []
+
+    def event(self, line: str) -> Optional[t.StoredEvent]:
+        """The event that this line ends."""
+        if line.startswith("data:"):
+            self._data.append(line[5:].strip())
+        if line or not self._data:
+            return None
+        data, self._data = "\n".join(self._data), []
+        return cast(t.StoredEvent, json.loads(data))
 
 
 def _lines(samples: Iterable[Mapping[str, Any]]) -> bytes:
@@ -84,8 +110,9 @@ class Client:
         #: Every operation of the server.
         self.api = Api(self._transport)
         #: The prompts that were fetched.
-        self.prompts = PromptCache(prompt_ttl, cache_dir)
+        self.prompts = PromptCache(prompt_ttl, cache_dir, scope=self.settings.scope)
         self._lock = threading.Lock()
+        self._fetching: Dict[Key, threading.Lock] = {}
         self._refreshing: Set[Key] = set()
 
     def __enter__(self) -> "Client":
@@ -107,29 +134,50 @@ class Client:
     def prompt(self, name: str, version: str = "active", *, fallback: Optional[Fallback] = None) -> Prompt:
         """A version of a prompt: from memory while it is fresh; a stale one at once, while it is fetched anew.
 
-        When the server cannot be reached, what is in memory, on disk (``cache_dir``) or in ``fallback`` answers, in this
-        order. An answer of the server, such as that there is no such prompt, is raised.
+        When the server cannot be reached, or something else answers in its place, what is in memory, on disk
+        (``cache_dir``) or in ``fallback`` answers, in this order, for some seconds without asking again. An answer of the
+        server, such as that there is no such prompt, is raised.
         """
         key = (name, version)
-        found = self.prompts.get(key)
+        found = self._at_once(key, fallback)
         if found is not None:
-            if found.origin == "stale":
-                self._refresh(key)
             return found
-        try:
-            return Prompt(self._fetch(key), "server")
-        except LlmopsError as error:
-            if not unavailable(error):
-                raise
-            at_hand = self.prompts.on_disk(key)
-            if at_hand is None and fallback is not None:
-                at_hand = fallback_prompt(name, fallback)
-            if at_hand is None:
-                raise
-            return at_hand
+        began = time.monotonic()
+        with self._lock:
+            fetching = self._fetching.setdefault(key, threading.Lock())
+        # One asks, and the others take what it is told.
+        with fetching:
+            found = self._at_once(key, fallback)
+            if found is not None:
+                return found
+            failure = self.prompts.failure(key, time.monotonic() - began)
+            if failure is not None:
+                raise failure
+            try:
+                return Prompt(self._fetch(key), "server")
+            except LlmopsError as error:
+                if not unavailable(error):
+                    raise
+                at_hand = self.prompts.stand_in(key, fallback)
+                if at_hand is None:
+                    raise
+                return at_hand
+
+    def _at_once(self, key: Key, fallback: Optional[Fallback]) -> Optional[Prompt]:
+        found = self.prompts.get(key)
+        if found is None:
+            return self.prompts.stand_in(key, fallback) if self.prompts.failure(key) else None
+        if found.origin == "stale" and not self.prompts.failure(key):
+            self._refresh(key)
+        return found
 
     def _fetch(self, key: Key) -> t.PromptVersion:
-        version = self.api.get_prompt_version(*key)
+        try:
+            version = self.api.get_prompt_version(*key)
+        except LlmopsError as error:
+            if unavailable(error):
+                self.prompts.failed(key, error)
+            raise
         self.prompts.put(key, version)
         return version
 
@@ -178,24 +226,24 @@ class Client:
         """The value of an experiment as an OpenFeature flag; ``default`` when it cannot be had."""
         context = {"targetingKey": unit, **(attributes or {})}
         try:
-            answer = self.api.evaluate_flag(key, {"context": context})  # type: ignore[arg-type]
-        except LlmopsError:
+            return _flag_value(self.api.evaluate_flag(key, {"context": context}), default)  # type: ignore[arg-type]
+        # Whatever is wrong with the attributes, the client or the answer: a flag has its default.
+        except Exception:
             return default
-        return answer.get("value", default)
 
     def observe(
         self,
         experiment: str,
         *,
-        unit: str,
-        variant: str,
         metric: str,
         value: float,
+        unit: Optional[str] = None,
+        variant: Optional[str] = None,
         at: Optional[str] = None,
         idempotency_key: Optional[str] = None,
     ) -> t.RecordedObservations:
-        """Records one value of one metric. When it returns, the value is on disk."""
-        body = _observation(variant, metric, value, unit, at, idempotency_key)
+        """Records one value of one metric, of a unit, a variant, or both. When it returns, the value is on disk."""
+        body = _observation(unit, variant, metric, value, at, idempotency_key)
         return self.api.record_metric(experiment, body)
 
     def feedback(
@@ -233,12 +281,23 @@ class Client:
             if not cursor:
                 return
 
+    def events(self, types: Optional[str] = None, after: Optional[int] = None) -> Iterator[t.StoredEvent]:
+        """Events as they happen, until the loop ends; ``types`` such as ``alert,run.completed``.
+
+        ``after`` begins behind the event with this ``id``: whoever lost the connection goes on where it was lost.
+        """
+        reader = _Events()
+        for line in self._transport.lines("/api/v1/events", {"types": types, "after": after}):
+            event = reader.event(line)
+            if event is not None:
+                yield event
+
     def wait(self, run: str = "latest", timeout: float = 600.0) -> t.EvaluationRun:
         """The run once it has ended; ``TimeoutError`` when that takes longer than ``timeout`` seconds."""
         end = time.monotonic() + timeout
         while True:
             left = max(0.0, end - time.monotonic())
-            found = self.api.get_run(run, wait_ms=min(_LOOK_MS, int(left * 1000)))
+            found = self.api.get_run(run, wait_ms=_look_ms(self._transport.patience, left))
             if found["status"] in ("completed", "failed", "cancelled"):
                 return found
             if left <= 0:
@@ -275,7 +334,8 @@ class AsyncClient:
         #: Every operation of the server.
         self.api = AsyncApi(self._transport)
         #: The prompts that were fetched.
-        self.prompts = PromptCache(prompt_ttl, cache_dir)
+        self.prompts = PromptCache(prompt_ttl, cache_dir, scope=self.settings.scope)
+        self._fetching: Dict[Key, asyncio.Lock] = {}
         self._refreshing: Dict[Key, "asyncio.Task[None]"] = {}
 
     async def __aenter__(self) -> "AsyncClient":
@@ -297,27 +357,45 @@ class AsyncClient:
     async def prompt(self, name: str, version: str = "active", *, fallback: Optional[Fallback] = None) -> Prompt:
         """A version of a prompt, as :meth:`Client.prompt` finds it."""
         key = (name, version)
-        found = self.prompts.get(key)
+        found = self._at_once(key, fallback)
         if found is not None:
-            if found.origin == "stale" and key not in self._refreshing:
-                task = asyncio.ensure_future(self._refresh(key))
-                self._refreshing[key] = task
-                task.add_done_callback(lambda _: self._refreshing.pop(key, None))
             return found
-        try:
-            return Prompt(await self._fetch(key), "server")
-        except LlmopsError as error:
-            if not unavailable(error):
-                raise
-            at_hand = self.prompts.on_disk(key)
-            if at_hand is None and fallback is not None:
-                at_hand = fallback_prompt(name, fallback)
-            if at_hand is None:
-                raise
-            return at_hand
+        began = time.monotonic()
+        # One asks, and the others take what it is told.
+        async with self._fetching.setdefault(key, asyncio.Lock()):
+            found = self._at_once(key, fallback)
+            if found is not None:
+                return found
+            failure = self.prompts.failure(key, time.monotonic() - began)
+            if failure is not None:
+                raise failure
+            try:
+                return Prompt(await self._fetch(key), "server")
+            except LlmopsError as error:
+                if not unavailable(error):
+                    raise
+                at_hand = self.prompts.stand_in(key, fallback)
+                if at_hand is None:
+                    raise
+                return at_hand
+
+    def _at_once(self, key: Key, fallback: Optional[Fallback]) -> Optional[Prompt]:
+        found = self.prompts.get(key)
+        if found is None:
+            return self.prompts.stand_in(key, fallback) if self.prompts.failure(key) else None
+        if found.origin == "stale" and key not in self._refreshing and not self.prompts.failure(key):
+            task = asyncio.ensure_future(self._refresh(key))
+            self._refreshing[key] = task
+            task.add_done_callback(lambda _: self._refreshing.pop(key, None))
+        return found
 
     async def _fetch(self, key: Key) -> t.PromptVersion:
-        version = await self.api.get_prompt_version(*key)
+        try:
+            version = await self.api.get_prompt_version(*key)
+        except LlmopsError as error:
+            if unavailable(error):
+                self.prompts.failed(key, error)
+            raise
         self.prompts.put(key, version)
         return version
 
@@ -352,24 +430,24 @@ class AsyncClient:
         """The value of an experiment as an OpenFeature flag; ``default`` when it cannot be had."""
         context = {"targetingKey": unit, **(attributes or {})}
         try:
-            answer = await self.api.evaluate_flag(key, {"context": context})  # type: ignore[arg-type]
-        except LlmopsError:
+            return _flag_value(await self.api.evaluate_flag(key, {"context": context}), default)  # type: ignore[arg-type]
+        # Whatever is wrong with the attributes, the client or the answer: a flag has its default.
+        except Exception:
             return default
-        return answer.get("value", default)
 
     async def observe(
         self,
         experiment: str,
         *,
-        unit: str,
-        variant: str,
         metric: str,
         value: float,
+        unit: Optional[str] = None,
+        variant: Optional[str] = None,
         at: Optional[str] = None,
         idempotency_key: Optional[str] = None,
     ) -> t.RecordedObservations:
-        """Records one value of one metric. When it returns, the value is on disk."""
-        body = _observation(variant, metric, value, unit, at, idempotency_key)
+        """Records one value of one metric, of a unit, a variant, or both. When it returns, the value is on disk."""
+        body = _observation(unit, variant, metric, value, at, idempotency_key)
         return await self.api.record_metric(experiment, body)
 
     async def feedback(
@@ -403,12 +481,20 @@ class AsyncClient:
             if not cursor:
                 return
 
+    async def events(self, types: Optional[str] = None, after: Optional[int] = None) -> AsyncIterator[t.StoredEvent]:
+        """Events as they happen, as :meth:`Client.events` gives them."""
+        reader = _Events()
+        async for line in self._transport.lines("/api/v1/events", {"types": types, "after": after}):
+            event = reader.event(line)
+            if event is not None:
+                yield event
+
     async def wait(self, run: str = "latest", timeout: float = 600.0) -> t.EvaluationRun:
         """The run once it has ended; ``TimeoutError`` when that takes longer than ``timeout`` seconds."""
         end = time.monotonic() + timeout
         while True:
             left = max(0.0, end - time.monotonic())
-            found = await self.api.get_run(run, wait_ms=min(_LOOK_MS, int(left * 1000)))
+            found = await self.api.get_run(run, wait_ms=_look_ms(self._transport.patience, left))
             if found["status"] in ("completed", "failed", "cancelled"):
                 return found
             if left <= 0:

@@ -47,7 +47,7 @@ class ApiError(LlmopsError):
         try:
             error = response.json()["error"]
             return cls(response.status_code, error["code"], error["message"], error.get("hint"), error.get("problems"))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return cls.protocol(response)
 
     @classmethod
@@ -59,6 +59,11 @@ class ApiError(LlmopsError):
     def is_temporary(self) -> bool:
         """Whether the same call may go through later."""
         return self.status in (408, 429) or self.status >= 500
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the answer is not llmops's, but that of something in between, such as a proxy's page."""
+        return self.code == "protocol"
 
 
 class RenderError(LlmopsError):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple, Union, cast
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional, Set, Tuple, Union, cast
+from urllib.parse import quote
 
 from .errors import ApiError, LlmopsError, RenderError, Unreachable
+from .rendering import bind, names_in, printed, render
 
 if TYPE_CHECKING:
     from .types import PromptVersion
@@ -19,7 +21,8 @@ Message = Dict[str, Any]
 #: What stands in for a prompt that cannot be had: its text, its messages, or all of it.
 Fallback = Union[str, List[Message], Mapping[str, Any]]
 
-_PLACEHOLDER = re.compile(r"\{\{-?\s*([A-Za-z_][A-Za-z0-9_]*)\s*-?\}\}")
+#: Seconds after a failure in which what stands in answers without asking the server again.
+_REST = 5.0
 
 
 @dataclass(frozen=True)
@@ -57,92 +60,57 @@ class Prompt:
     def render(self, **variables: Any) -> List[Message]:
         """The messages for these values, rendered here: no request is made.
 
-        Placeholders such as ``{{ name }}`` need nothing else; templates with statements or filters need Jinja2
-        (``pip install llmops[jinja]``). ``Client.render`` lets the server do it.
+        Values are checked as the server checks them. Placeholders such as ``{{ name }}`` need nothing else; templates
+        with statements or filters need Jinja2 (``pip install llmops[jinja]``), whose filters differ from the server's in
+        corners. ``Client.render`` lets the server do it.
         """
         body: Dict[str, Any] = dict(self.version)
-        values = _bind(body.get("variables") or [], variables)
-        texts: List[str] = []
+        used = _names(body)
+        declared = body.get("variables")
+        # What a caller holds ready declares nothing, or as much as it likes.
+        is_fallback = self.origin == "fallback" and not declared
+        values = dict(variables) if is_fallback else bind(declared or [], variables, used)
 
-        def render(content: Any) -> Any:
+        def rendered(content: Any) -> Any:
             if isinstance(content, str):
-                texts.append(content)
-                return _template(content, values)
+                return render(content, values)
             if isinstance(content, list):
-                return [render(part) for part in cast(List[Any], content)]
+                return [rendered(part) for part in cast(List[Any], content)]
             if isinstance(content, dict):
-                return {key: render(part) for key, part in cast(Dict[str, Any], content).items()}
+                return {key: rendered(part) for key, part in cast(Dict[str, Any], content).items()}
             return content
 
         messages: List[Message] = []
         if body.get("system") is not None:
-            messages.append({"role": "system", "content": render(body["system"])})
+            messages.append({"role": "system", "content": rendered(body["system"])})
         for example in body.get("examples") or []:
             messages.append({"role": "user", "content": example["input"]})
             messages.append({"role": "assistant", "content": example["output"]})
-        if body.get("content") is not None:
-            messages.append({"role": "user", "content": render(body["content"])})
         for message in body.get("messages") or []:
-            messages.append({**message, "content": render(message.get("content"))})
+            messages.append({**message, "content": rendered(message.get("content"))})
+        if body.get("content") is not None:
+            messages.append({"role": "user", "content": rendered(body["content"])})
         given = values.get("input")
-        if given not in (None, "") and not any(_uses(text, "input") for text in texts):
-            messages.append({"role": "user", "content": given if isinstance(given, str) else json.dumps(given)})
+        if given not in (None, "") and "input" not in used:
+            messages.append({"role": "user", "content": printed(given)})
         if not messages:
             raise RenderError(f"{self.label}: there is nothing to send: no text, no input and no message")
         return messages
 
 
-def _bind(declared: Any, given: Mapping[str, Any]) -> Dict[str, Any]:
-    """The values of a prompt's variables: those that are given, then defaults."""
-    values = dict(given)
-    missing = []
-    for variable in declared:
-        name = variable["name"]
-        if values.get(name) is None and variable.get("default") is not None:
-            values[name] = variable["default"]
-        if values.get(name) is None and variable.get("required"):
-            missing.append(name)
-    if missing:
-        raise RenderError(f"values are missing for: {', '.join(missing)}")
-    return values
+def _names(body: Mapping[str, Any]) -> Set[str]:
+    """The variables that a prompt's templates use."""
 
+    def texts(content: Any) -> Iterator[str]:
+        if isinstance(content, str):
+            yield content
+        elif isinstance(content, (list, dict)):
+            parts = cast(Dict[str, Any], content).values() if isinstance(content, dict) else cast(List[Any], content)
+            for part in parts:
+                yield from texts(part)
 
-def _uses(text: str, name: str) -> bool:
-    return re.search(r"\{[{%][^}]*\b" + re.escape(name) + r"\b", text) is not None
-
-
-def _template(text: str, values: Mapping[str, Any]) -> str:
-    rest = _PLACEHOLDER.sub("", text)
-    if "{{" in rest or "{%" in rest or "{#" in rest:
-        return _jinja(text, values)
-
-    def value(match: "re.Match[str]") -> str:
-        name = match[1]
-        if name not in values:
-            raise RenderError(f"the template uses `{name}`, and there is no value for it")
-        found = values[name]
-        if found is None:
-            return ""
-        if isinstance(found, bool):
-            return "true" if found else "false"
-        return found if isinstance(found, str) else json.dumps(found) if isinstance(found, (list, dict)) else str(found)
-
-    return _PLACEHOLDER.sub(value, text)
-
-
-def _jinja(text: str, values: Mapping[str, Any]) -> str:
-    try:
-        import jinja2
-        import jinja2.sandbox
-    except ImportError as error:
-        raise RenderError("this template needs Jinja2: pip install llmops[jinja], or let the server render") from error
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True
-    )
-    try:
-        return environment.from_string(text).render(values)
-    except jinja2.TemplateError as error:
-        raise RenderError(str(error)) from error
+    contents = [body.get("system"), body.get("content"), *(m.get("content") for m in body.get("messages") or [])]
+    return {name for content in contents for text in texts(content) for name in names_in(text)}
 
 
 @dataclass
@@ -158,7 +126,8 @@ class PromptCache:
     """Versions that were fetched, in memory and on disk.
 
     An entry is fresh for ``ttl`` seconds. A stale one is still answered, while it is fetched anew; what the server
-    cannot answer is answered from what is there. Pinned versions never change and are never stale.
+    cannot answer is answered from what is there, for some seconds without asking again. Pinned versions never change and
+    are never stale. ``scope`` keeps what one server, or one key's project, answers apart from others on the same disk.
     """
 
     def __init__(
@@ -166,11 +135,13 @@ class PromptCache:
         ttl: float = 60.0,
         directory: Union[str, Path, None] = None,
         clock: Callable[[], float] = time.monotonic,
+        scope: str = "",
     ) -> None:
         self.ttl = ttl
-        self._directory = Path(directory) if directory is not None else None
+        self._directory = Path(directory) / _digest(scope) if directory is not None else None
         self._clock = clock
         self._entries: Dict[Key, _Entry] = {}
+        self._failures: Dict[Key, Tuple[float, LlmopsError]] = {}
 
     def get(self, key: Key) -> Optional[Prompt]:
         """What is in memory; its origin is `cache` or `stale`."""
@@ -182,6 +153,7 @@ class PromptCache:
 
     def put(self, key: Key, version: "PromptVersion") -> None:
         self._entries[key] = _Entry(version, self._clock())
+        self._failures.pop(key, None)
         path = self._path(key)
         if path is not None:
             try:
@@ -202,15 +174,32 @@ class PromptCache:
         except (OSError, ValueError):
             return None
 
+    def failed(self, key: Key, error: LlmopsError) -> None:
+        """Notes that the server could not be asked."""
+        self._failures[key] = (self._clock(), error)
+
+    def failure(self, key: Key, within: float = _REST) -> Optional[LlmopsError]:
+        """Why the server could not be asked, where that was less than ``within`` seconds ago."""
+        at, error = self._failures.get(key, (0.0, None))
+        return error if error is not None and self._clock() - at < within else None
+
+    def stand_in(self, key: Key, fallback: Optional[Fallback]) -> Optional[Prompt]:
+        """What answers when the server does not: the copy on disk, or what the caller holds ready."""
+        at_hand = self.on_disk(key)
+        if at_hand is None and fallback is not None:
+            at_hand = fallback_prompt(key[0], fallback)
+        return at_hand
+
     def _path(self, key: Key) -> Optional[Path]:
-        if self._directory is None:
-            return None
-        name = re.sub(r"[^A-Za-z0-9._-]", "_", "@".join(key))
-        return self._directory / f"{name}.json"
+        return None if self._directory is None else self._directory / f"{quote('@'.join(key), safe='@')}.json"
+
+
+def _digest(scope: str) -> str:
+    return hashlib.sha256(scope.encode()).hexdigest()[:16]
 
 
 def _is_pinned(key: Key) -> bool:
-    return key[1] != "active"
+    return key[1] not in ("active", "latest")
 
 
 def fallback_prompt(name: str, fallback: Fallback) -> Prompt:
@@ -227,4 +216,4 @@ def fallback_prompt(name: str, fallback: Fallback) -> Prompt:
 
 def unavailable(error: LlmopsError) -> bool:
     """Whether an error says nothing about the prompt: then what is at hand may stand in."""
-    return isinstance(error, Unreachable) or (isinstance(error, ApiError) and error.is_temporary)
+    return isinstance(error, Unreachable) or (isinstance(error, ApiError) and (error.is_temporary or error.is_foreign))

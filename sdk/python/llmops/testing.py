@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Union
 
@@ -28,28 +29,33 @@ def assert_gate(
 ) -> Dict[str, Any]:
     """Evaluates a suite of the project in a folder with the ``llmops`` command, and gates the run.
 
-    Answers with the content of ``scores.json`` when the gate passes; raises :class:`~llmops.errors.GateFailed`, an
+    ``scores.json`` and ``gate.html`` are left in ``reports``, else in ``.llmops/pytest/SUITE`` of the project. Answers with the
+    content of the former when the gate passes; raises :class:`~llmops.errors.GateFailed`, an
     assertion that failed, with the checks that did not hold, when it does not. ``inconclusive`` says what becomes of a
     gate that cannot decide: ``fail``, ``skip`` (of the pytest test) or ``pass``.
     """
     if inconclusive not in ("fail", "skip", "pass"):
         raise ValueError(f"inconclusive is `fail`, `skip` or `pass`, not {inconclusive!r}")
     command = _find(binary)
-    folder = Path(reports) if reports is not None else Path(project) / ".llmops" / "pytest"
+    folder = Path(reports) if reports is not None else Path(project) / ".llmops" / "pytest" / (suite or "default")
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    scores = folder / "scores.json"
-    scores.unlink(missing_ok=True)
-    evaluated = _run(command, ["eval", *([suite] if suite else []), "--output", str(scores)], project, env)
-    if not scores.exists():
-        raise LlmopsError(f"the evaluation came to no scores (exit {evaluated.returncode}):\n{evaluated.stderr}")
-    run = json.loads(scores.read_text(encoding="utf-8"))["run"]
-    arguments = ["gate", run, "--output", str(scores), "--report", str(folder / "gate.html")]
-    arguments += ["--baseline", baseline] if baseline else []
-    gated = _run(command, arguments, project, env)
-    if gated.returncode not in (_YES, _NO, _UNDECIDED):
-        raise LlmopsError(f"the gate did not run (exit {gated.returncode}):\n{gated.stderr}")
-    found: Dict[str, Any] = json.loads(scores.read_text(encoding="utf-8"))
+    # Tests that run at once each have files of their own, until they are whole.
+    with tempfile.TemporaryDirectory(prefix=".gate-", dir=folder) as own:
+        scores, report = Path(own) / "scores.json", Path(own) / "gate.html"
+        evaluated = _run(command, ["eval", *([suite] if suite else []), "--output", str(scores)], project, env)
+        if not scores.exists():
+            raise LlmopsError(f"the evaluation came to no scores (exit {evaluated.returncode}):\n{evaluated.stderr}")
+        run = json.loads(scores.read_text(encoding="utf-8"))["run"]
+        arguments = ["gate", run, "--output", str(scores), "--report", str(report)]
+        arguments += ["--baseline", baseline] if baseline else []
+        gated = _run(command, arguments, project, env)
+        if gated.returncode not in (_YES, _NO, _UNDECIDED):
+            raise LlmopsError(f"the gate did not run (exit {gated.returncode}):\n{gated.stderr}")
+        found: Dict[str, Any] = json.loads(scores.read_text(encoding="utf-8"))
+        for file in (scores, report):
+            if file.exists():
+                file.replace(folder / file.name)
     _judge(found.get("verdict", "inconclusive"), found.get("checks", []), inconclusive)
     return found
 

@@ -135,3 +135,51 @@ def test_the_asynchronous_client_does_the_same(server: Server, seeded: None) -> 
                 await client.deployment("nothing")
 
     asyncio.run(story())
+
+
+def test_flags_never_raise() -> None:
+    def odd(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=["no", "object"])
+
+    client = Client("http://flags.test", KEY, http=httpx.Client(transport=httpx.MockTransport(odd)))
+    assert client.flag("f", "u", default="d") == "d"
+    assert client.flag("f", "u", default="d", attributes={"n": float("nan"), "at": object()}) == "d"
+    assert Client("http://127.0.0.1:9", "schlüssel").flag("f", "u", default=1) == 1
+    with Client("http://127.0.0.1:9", KEY) as closed:
+        pass
+    assert closed.flag("f", "u", default=None) is None
+
+
+def test_observations_name_a_unit_or_a_variant(client: Client) -> None:
+    with pytest.raises(ValueError):
+        client.observe("greeting", metric="solved", value=1)
+    # Whoever was assigned is known: the variant need not be said.
+    client.assign("greeting", "user-8")
+    assert client.observe("greeting", unit="user-8", metric="solved", value=1)["accepted"] == 1
+
+
+def test_an_impatient_client_waits_in_short_looks(server: Server) -> None:
+    looks: list[int] = []
+
+    def running(request: httpx.Request) -> httpx.Response:
+        looks.append(int(request.url.params["wait_ms"]))
+        status = "completed" if len(looks) > 1 else "running"
+        return httpx.Response(200, json={"id": "r", "status": status})
+
+    http = httpx.Client(transport=httpx.MockTransport(running), timeout=5)
+    assert Client("http://runs.test", KEY, http=http).wait("r", timeout=60)["status"] == "completed"
+    assert looks == [2500, 2500]
+
+
+def test_events_come_as_they_happen(server: Server, client: Client) -> None:
+    client.api.create_alert({"type": "anomaly", "message": "Look here", "severity": "info", "source": "test"})  # type: ignore[arg-type]
+    found = next(event for event in client.events(types="alert", after=0))
+    assert found["type"].startswith("alert")
+
+    async def asynchronously() -> str:
+        async with AsyncClient(server.url, KEY) as other:
+            async for event in other.events(types="alert", after=0):
+                return event["type"]
+        raise AssertionError
+
+    assert asyncio.run(asynchronously()) == found["type"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,20 @@ def test_the_fixture_gates_in_a_suite_of_its_own(project: Path) -> None:
     lower(project)
     bad = run()
     assert bad.returncode == 1 and "the gate's verdict is fail" in bad.stdout, bad.stdout
+
+
+def test_gates_that_run_at_once_do_not_read_each_other(project: Path) -> None:
+    other = project.parent / f"{project.name}-worse"
+    shutil.copytree(project, other)
+    lower(other)
+    reports = project.parent / f"{project.name}-reports"
+
+    def verdict(folder: Path) -> str:
+        try:
+            return str(assert_gate(project=folder, binary=binary(), reports=reports)["verdict"])
+        except GateFailed as failed:
+            return failed.verdict
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(verdict, [project, other] * 3)) == ["pass", "fail"] * 3
+    assert (reports / "scores.json").exists() and (reports / "gate.html").exists()

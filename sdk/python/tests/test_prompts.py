@@ -6,6 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from conftest import KEY, Server
@@ -42,8 +43,9 @@ def test_rendering_here_equals_the_servers(client: Client, name: str) -> None:
 
 
 def test_rendering_says_what_is_missing() -> None:
-    prompt = fallback_prompt("p", {"content": "{{ a }}{{ b }}", "variables": [{"name": "a", "required": True}]})
-    with pytest.raises(RenderError, match="missing for: a"):
+    variables = [{"name": "a", "required": True}, {"name": "b"}]
+    prompt = fallback_prompt("p", {"content": "{{ a }}{{ b }}", "variables": variables})
+    with pytest.raises(RenderError, match="a: it is required"):
         prompt.render(b="x")
     with pytest.raises(RenderError, match="`b`"):
         prompt.render(a="x")
@@ -116,3 +118,92 @@ def test_without_a_server_what_is_at_hand_answers(tmp_path: Path) -> None:
                 await client.prompt("other")
 
     asyncio.run(asynchronously())
+
+
+#: Templates, a variable's declaration, and values: what is rendered here is what the server renders, errors too.
+CASES = [
+    ("Valor: {{ v }}", {"type": "array"}, ["á", 1, 2.0, True, None]),
+    ("{{ v }}", {"type": "object"}, {"a": "é", "b": [1e-7, 1e-5, 1e20, 0.1]}),
+    ("a {{- v -}} b", {"type": "bool"}, True),
+    ("{% if v %}x{% endif %}{{ v }}", {"type": "bool"}, True),
+    ("{{ v | tojson }}", {"type": "string"}, "olá <b>"),
+    ("{{ v | join(', ') }}", {"type": "array"}, ["á", 1, True, None, ["x"]]),
+    ("{{ v | round(1) }}", {"type": "array"}, [1]),
+    ("{% for x in v %}{{ loop.index }}={{ x }};{% endfor %}", {"type": "array"}, [1.5, False, {"k": "ü"}]),
+    ("{{ v }}", {"type": "int"}, 7.0),
+    ("{{ v }}", {"type": "int"}, "12"),
+    ("{{ v }}", {"type": "int"}, "abc"),
+    ("{{ v }}", {"type": "int"}, True),
+    ("{{ v }}", {"type": "int"}, 2**64),
+    ("{{ v }}", {"type": "float"}, "3.25"),
+    *(("{{ v }} {{ [v] }}", {"type": "float"}, x) for x in (1e20, 1e16, 123456789012345680.0, 1e-7, -1e-5, 0.1, 7.0, -0.0)),
+    ("{{ v }}", {"type": "bool"}, "yes"),
+    ("{{ v }}", {"type": "array"}, "[1, 2]"),
+    ("{{ v }}", {"type": "object"}, []),
+    ("{{ v }}", {"type": "string"}, 5),
+    ("{{ v }}", {"type": "string", "default": "d"}, None),
+    ("{{ v }}", {"type": "string", "validation": "[a-z]+"}, "x1"),
+    ("{{ v }}", {"type": "string", "validation": ".+"}, "two\nlines"),
+    ("{{ v }}", {"type": "int", "validation": ["1", 2]}, "2"),
+    ("{{ v }}", {"type": "int", "validation": [1]}, 1.0),
+]
+
+
+@pytest.mark.parametrize("case", range(len(CASES)))
+def test_values_are_checked_and_printed_as_the_server_does(client: Client, case: int) -> None:
+    template, declaration, value = CASES[case]
+    name = f"case-{case}"
+    variables = [{"name": "v", **declaration}]
+    client.api.push_prompt({"prompt": {"name": name, "version": "1.0.0", "content": template, "variables": variables}})  # type: ignore[typeddict-item]
+    prompt = client.prompt(name)
+    try:
+        expected = client.render(name, {"v": value})
+    except ApiError:
+        with pytest.raises(RenderError):
+            prompt.render(v=value)
+        return
+    assert prompt.render(v=value) == expected
+
+
+def test_other_names_are_no_variables() -> None:
+    prompt = Prompt({"name": "p", "version": "1.0.0", "content": "{{ v }}", "variables": [{"name": "v"}]}, "server")  # type: ignore[typeddict-item]
+    with pytest.raises(RenderError, match="w: the prompt has no such variable"):
+        prompt.render(v="x", w="y")
+    undeclared = Prompt({"name": "p", "version": "1.0.0", "content": "{{ v }}"}, "server")  # type: ignore[typeddict-item]
+    with pytest.raises(RenderError, match="does not declare"):
+        undeclared.render(v="x")
+
+
+def test_latest_is_no_pinned_version() -> None:
+    now = [0.0]
+    cache = PromptCache(ttl=10, clock=lambda: now[0])
+    cache.put(("p", "latest"), {"name": "p"})  # type: ignore[typeddict-item]
+    now[0] = 10.0
+    found = cache.get(("p", "latest"))
+    assert found is not None and found.origin == "stale"
+
+
+def test_what_is_between_is_not_the_server(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def page(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return httpx.Response(200, text="<html>Sign in</html>")
+
+    http = httpx.Client(transport=httpx.MockTransport(page))
+    with Client("http://proxy.test", KEY, http=http, cache_dir=tmp_path) as client:
+        for _ in range(3):
+            assert client.prompt("p", fallback="Hi").origin == "fallback"
+        assert len(asked) == 1, "a failure is remembered for some seconds"
+        with pytest.raises(ApiError):
+            client.prompt("q")
+
+
+def test_copies_on_disk_belong_to_a_server_and_a_key(tmp_path: Path) -> None:
+    def of(scope: str) -> PromptCache:
+        return PromptCache(directory=tmp_path, scope=scope)
+
+    of("a").put(("menü", "active"), {"name": "menü"})  # type: ignore[typeddict-item]
+    assert of("a").on_disk(("menü", "active")) is not None
+    assert of("a").on_disk(("menä", "active")) is None
+    assert of("b").on_disk(("menü", "active")) is None
