@@ -17,8 +17,8 @@ use crate::{Error, LlmOps, Services};
 
 /// How long feedback waits for its record.
 const WAIT: SignedDuration = SignedDuration::from_hours(24 * 7);
-/// How far the clocks of replicas may differ.
-const SKEW: SignedDuration = SignedDuration::from_secs(10);
+/// Seconds by which the clocks of replicas may differ.
+const SKEW: i64 = 10;
 /// Answers joined, and feedback settled, at a time.
 const BATCH: u32 = 200;
 /// Characters of a comment that the review queue shows.
@@ -114,8 +114,11 @@ impl FeedbackManager {
                 }
             }
             known.retain(|experiment| experiment.spec.variant_index(variant).is_some());
-            let ran = |skew| known.iter().position(|experiment| ran_at(experiment, at, skew));
-            if let Some(found) = ran(SignedDuration::ZERO).or_else(|| ran(SKEW)) {
+            // Clocks differ a little. What had begun already is likelier than what had not.
+            let skews = [(0, 0), (0, SKEW), (SKEW, 0)]
+                .map(|(a, b)| (SignedDuration::from_secs(a), SignedDuration::from_secs(b)));
+            let ran = |skew: &_| known.iter().position(|experiment| ran_at(experiment, at, *skew));
+            if let Some(found) = skews.iter().find_map(ran) {
                 return Ok(Some((known.swap_remove(found), variant.to_owned())));
             }
         }
@@ -140,10 +143,10 @@ impl FeedbackManager {
     }
 }
 
-/// Whether an experiment assigned callers at this time, give or take how far clocks differ.
-fn ran_at(experiment: &Experiment, at: Timestamp, skew: SignedDuration) -> bool {
-    let has_begun = experiment.start_time.is_some_and(|start| at.duration_since(start) >= -skew);
-    has_begun && experiment.end_time.is_none_or(|end| at.duration_since(end) <= skew)
+/// Whether an experiment assigned callers at this time, or so long before its start and after its end.
+fn ran_at(experiment: &Experiment, at: Timestamp, (before, after): (SignedDuration, SignedDuration)) -> bool {
+    let has_begun = experiment.start_time.is_some_and(|start| start.duration_since(at) <= before);
+    has_begun && experiment.end_time.is_none_or(|end| at.duration_since(end) <= after)
 }
 
 /// The unit that was assigned, as far as the record tells.

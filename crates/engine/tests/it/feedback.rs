@@ -435,7 +435,7 @@ async fn feedback_counts_for_the_experiment_that_gave_the_answer() {
         put(
             &ops,
             &[
-                record("req_1", answered("a", first.start_time)),
+                record("req_1", answered("a", first.end_time)),
                 record("req_2", answered("b", Some(llmops_domain::clock::now()))),
                 record("req_3", answered("b", Some(earlier))),
                 record("req_4", answered("c", second.start_time)),
