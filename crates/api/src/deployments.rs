@@ -167,7 +167,7 @@ pub struct ErasureQuery {
     pub user: String,
 }
 
-/// What was deleted.
+/// What was deleted. Of experiments, only the name and the attributes of the user's units are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Erased {
     /// Records.

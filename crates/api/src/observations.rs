@@ -22,8 +22,9 @@ pub struct RecordedObservations {
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub struct ImportObservationsQuery {
-    /// A name of the body, such as the hash of a file: a line without a key gets SOURCE:LINE as its key, so that sending the
-    /// same body again counts nothing twice.
+    /// A name of the body, such as that of a file. A line without key (and without unit or time) gets one: of this name, what the
+    /// line says, and how many lines before it say the same. So the same body again counts nothing twice, also after lines were
+    /// mended or added. Bodies with other lines of the same meaning need other names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
 }

@@ -172,6 +172,18 @@ impl ExperimentManager {
         self.save(next).await
     }
 
+    /// Whether changes would move live traffic: the split or coverage of an experiment that is running or paused. With the revision that
+    /// was looked at.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub async fn moves_traffic(&self, experiment: &str, changes: &Map<String, Value>) -> Result<(bool, u64), Error> {
+        let current = self.get(experiment).await?;
+        let next = current.revise(merge(&current.spec, changes)?.checked()?, self.services.clock.now())?;
+        let moves = current.status.is_live() && next.allocations.len() > current.allocations.len();
+        Ok((moves, current.revision))
+    }
+
     /// Waits until every exposure so far is stored.
     pub async fn flush(&self) {
         self.services.experiments.exposures.flush().await;

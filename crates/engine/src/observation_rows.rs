@@ -1,14 +1,17 @@
 //! Observations in a file or a request's body: CSV with a header, or a JSON object a line.
 
-use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read};
+mod lines;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Read};
 
 use llmops_domain::experiment::observation::{Observation, ObservationProblem, read_time, read_value};
+use llmops_domain::hash::ContentHash;
 use llmops_domain::suggest;
 use serde_json::Value;
 
-/// Longest line that is read, in bytes.
-const MAX_LINE: u64 = 1 << 20;
+use lines::{Lines, MAX_LINE};
+
 /// Names of fields, in the order of a table.
 pub const FIELDS: [&str; 6] = ["unit", "variant", "metric", "value", "at", "idempotency_key"];
 
@@ -38,14 +41,6 @@ pub enum ReadError {
     /// The source broke off.
     #[error("cannot read on: {0}")]
     Io(#[from] io::Error),
-    /// Not a table.
-    #[error("line {line}: {message}")]
-    Csv {
-        /// Line, from 1.
-        line: u64,
-        /// What is wrong.
-        message: String,
-    },
     /// The header lacks columns.
     #[error("the header lacks {0}")]
     Header(String),
@@ -55,21 +50,10 @@ pub enum ReadError {
 }
 
 /// Reads rows one after the other, in memory for one.
-pub enum Rows<R> {
-    /// A table.
-    Csv {
-        /// The reader.
-        reader: Box<csv::Reader<BufReader<R>>>,
-        /// What each column is.
-        columns: Vec<Column>,
-    },
-    /// JSON lines.
-    Lines {
-        /// The input.
-        input: BufReader<R>,
-        /// Lines read.
-        line: u64,
-    },
+pub struct Rows<R> {
+    lines: Lines<R>,
+    /// What each column of a table is; nothing for JSON lines.
+    columns: Option<Vec<Column>>,
 }
 
 /// A column of a table.
@@ -87,82 +71,91 @@ impl<R: Read> Rows<R> {
     /// # Errors
     /// [`ReadError`] when it is empty or the header lacks a column.
     pub fn new(input: R, needed: &[&str]) -> Result<Self, ReadError> {
-        let mut input = BufReader::with_capacity(1 << 16, input);
-        let start = loop {
-            let buffer = input.fill_buf()?;
-            if buffer.is_empty() {
-                return Err(ReadError::Empty);
+        let mut lines = Lines::new(input);
+        let (line, text) = loop {
+            let Some((line, text)) = lines.next()? else { return Err(ReadError::Empty) };
+            let text = text.ok_or_else(|| ReadError::Header(format!("an end: it is longer than {MAX_LINE} bytes")))?;
+            let text = text.strip_prefix("\u{feff}".as_bytes()).map_or_else(|| text.clone(), <[u8]>::to_vec);
+            if !text.trim_ascii().is_empty() {
+                break (line, text);
             }
-            let mark = buffer.strip_prefix("\u{feff}".as_bytes()).map_or(0, |_| 3);
-            if let Some(i) = buffer[mark..].iter().position(|byte| !byte.is_ascii_whitespace()) {
-                break (buffer[mark + i], mark);
-            }
-            // Blank lines before a table do no harm; they are skipped by the table's reader too.
-            let n = buffer.len();
-            input.consume(n);
         };
-        input.consume(start.1);
-        if start.0 == b'{' {
-            return Ok(Self::Lines { input, line: 0 });
+        if text.trim_ascii_start().starts_with(b"{") {
+            lines.give_back((line, Some(text)));
+            return Ok(Self { lines, columns: None });
         }
-        let mut reader = csv::ReaderBuilder::new()
-            .flexible(true)
-            .trim(csv::Trim::Headers)
-            .buffer_capacity(1 << 16)
-            .from_reader(input);
-        let header = reader.headers().map_err(|e| csv_error(&e))?.clone();
-        let columns = columns(&header, needed)?;
-        Ok(Self::Csv { reader: Box::new(reader), columns })
+        let header = lines.record((line, &text), |_| true)?;
+        let header = header.ok_or_else(|| ReadError::Header("a quote: a quoted name does not end".to_owned()))?;
+        let name = |cell: Vec<u8>| String::from_utf8(cell).map(|name| name.trim().to_owned());
+        let header = header.into_iter().map(name).collect::<Result<Vec<_>, _>>();
+        let header = header.map_err(|_| ReadError::Header("names that can be read: it is not UTF-8".to_owned()))?;
+        Ok(Self { lines, columns: Some(columns(&header, needed)?) })
     }
 
-    /// The next row; `None` at the end.
+    /// The next row; `None` at the end. A line that cannot be read is a row that is refused, and those behind it are read.
     ///
     /// # Errors
-    /// [`ReadError`] when nothing behind can be read either.
+    /// [`ReadError::Io`].
     pub fn next_row(&mut self) -> Result<Option<Result<Row, BadRow>>, ReadError> {
-        match self {
-            Self::Csv { reader, columns } => {
-                let mut record = csv::StringRecord::new();
-                if !reader.read_record(&mut record).map_err(|e| csv_error(&e))? {
-                    return Ok(None);
-                }
-                let line = record.position().map_or(0, csv::Position::line);
-                Ok(Some(row_of_cells(line, &record, columns)))
-            }
-            Self::Lines { input, line } => loop {
-                let mut text = Vec::new();
-                *line += 1;
-                if input.by_ref().take(MAX_LINE + 1).read_until(b'\n', &mut text)? == 0 {
-                    return Ok(None);
-                }
-                if text.len() as u64 > MAX_LINE {
-                    let message = format!("it is longer than {MAX_LINE} bytes");
-                    return Err(ReadError::Csv { line: *line, message });
-                }
-                if !text.trim_ascii().is_empty() {
-                    return Ok(Some(row_of_json(*line, text.trim_ascii())));
-                }
-            },
+        let Some((line, text)) = self.lines.next()? else { return Ok(None) };
+        let bad =
+            |message: String| Ok(Some(Err(BadRow { line, problems: vec![ObservationProblem::new("line", message)] })));
+        let Some(text) = text else { return bad(format!("it is longer than {MAX_LINE} bytes")) };
+        let Some(columns) = &self.columns else { return Ok(Some(row_of_json(line, text.trim_ascii()))) };
+        // Line ends are for texts beside the observation: in its own cells they tell that a quote is missing.
+        let fits = |cells: &[Vec<u8>]| {
+            let holds =
+                |(column, cell): (&Column, &Vec<u8>)| matches!(column, Column::Other(_)) || !cell.contains(&b'\n');
+            cells.len() == columns.len() && columns.iter().zip(cells).all(holds)
+        };
+        let Some(cells) = self.lines.record((line, &text), fits)? else {
+            return bad("a quoted cell does not end in it: is a quote missing?".to_owned());
+        };
+        match cells.into_iter().map(String::from_utf8).collect::<Result<Vec<_>, _>>() {
+            Ok(cells) => Ok(Some(row_of_cells(line, &cells, columns))),
+            Err(_) => bad("it is not UTF-8".to_owned()),
         }
     }
 }
 
-fn csv_error(error: &csv::Error) -> ReadError {
-    let line = error.position().map_or(1, csv::Position::line);
-    let message = match error.kind() {
-        csv::ErrorKind::Utf8 { .. } => "it is not UTF-8".to_owned(),
-        csv::ErrorKind::Io(e) => return ReadError::Io(io::Error::new(e.kind(), e.to_string())),
-        _ => format!("it is no table: {error}"),
-    };
-    ReadError::Csv { line, message }
+/// Keys for lines without one, so that a text that comes again counts nothing twice, also where lines were added or mended since: of
+/// a source's name, what a line says, and how many lines before it say the same.
+#[derive(Debug)]
+pub struct LineKeys {
+    source: String,
+    /// How often each line came, by the beginning of its hash.
+    seen: HashMap<u64, u32>,
 }
 
-fn columns(header: &csv::StringRecord, needed: &[&str]) -> Result<Vec<Column>, ReadError> {
+impl LineKeys {
+    /// For the lines of one text. Lines of sources with other names are others, though they say the same.
+    pub fn new(source: String) -> Self {
+        Self { source, seen: HashMap::new() }
+    }
+
+    /// The key of a row, where it needs one: with a key of its own, or a unit and a time, it is told apart already.
+    pub fn key(&mut self, row: &Row) -> Option<String> {
+        let Row { observation: o, others, .. } = row;
+        if o.idempotency_key.is_some() || (o.unit.is_some() && o.at.is_some()) {
+            return None;
+        }
+        let at = o.at.map(jiff::Timestamp::as_microsecond);
+        let said = serde_json::json!([self.source, o.unit, o.variant, o.metric, o.value, at, others]).to_string();
+        let hash = ContentHash::of_bytes(said.as_bytes());
+        // 128 bits in the key; 64 do to count, where a chance meeting changes nothing but the number.
+        let short = &hash.as_str()[..32];
+        let seen = self.seen.entry(u64::from_str_radix(&short[..16], 16).unwrap_or_default()).or_default();
+        *seen += 1;
+        Some(format!("line/{short}/{seen}"))
+    }
+}
+
+fn columns(header: &[String], needed: &[&str]) -> Result<Vec<Column>, ReadError> {
     let column = |name: &str| {
         let folded = name.to_lowercase();
         FIELDS.iter().position(|field| *field == folded).map_or_else(|| Column::Other(name.to_owned()), Column::Field)
     };
-    let columns: Vec<Column> = header.iter().map(column).collect();
+    let columns: Vec<Column> = header.iter().map(|name| column(name)).collect();
     let others = columns.iter().filter_map(|column| match column {
         Column::Other(name) => Some(name.as_str()),
         Column::Field(_) => None,
@@ -180,7 +173,7 @@ fn columns(header: &csv::StringRecord, needed: &[&str]) -> Result<Vec<Column>, R
         return Err(ReadError::Header(format!(
             "{}: expected the columns unit,variant,metric,value[,at], there are {}",
             lacking.join(", "),
-            if header.is_empty() { "none".to_owned() } else { header.iter().collect::<Vec<_>>().join(",") }
+            header.join(",")
         )));
     }
     for (i, column) in columns.iter().enumerate() {
@@ -193,7 +186,7 @@ fn columns(header: &csv::StringRecord, needed: &[&str]) -> Result<Vec<Column>, R
     Ok(columns)
 }
 
-fn row_of_cells(line: u64, record: &csv::StringRecord, columns: &[Column]) -> Result<Row, BadRow> {
+fn row_of_cells(line: u64, record: &[String], columns: &[Column]) -> Result<Row, BadRow> {
     let mut problems = Vec::new();
     if record.len() != columns.len() {
         let message = format!("the line has {} cells, the header {}", record.len(), columns.len());
@@ -203,7 +196,7 @@ fn row_of_cells(line: u64, record: &csv::StringRecord, columns: &[Column]) -> Re
     let mut others = BTreeMap::new();
     for (cell, column) in record.iter().zip(columns) {
         match column {
-            Column::Field(field) => fields[*field] = Some(cell).filter(|cell| !cell.trim().is_empty()),
+            Column::Field(field) => fields[*field] = Some(cell.as_str()).filter(|cell| !cell.trim().is_empty()),
             Column::Other(name) => {
                 others.insert(name.clone(), cell.trim().to_owned());
             }
@@ -265,9 +258,16 @@ fn row_of_json(line: u64, text: &[u8]) -> Result<Row, BadRow> {
         known && !value.is_null()
     });
     let mut problems = Vec::new();
+    let is_blurred = |n: &serde_json::Number| n.is_f64() && n.as_f64().is_some_and(|n| n.abs() >= 9e15);
     let mut text_of = |field: &'static str| match object.get(field) {
         None => None,
         Some(Value::String(text)) => Some(text.clone()),
+        // Beyond 64 bits the last digits are not read, and two ids would be one.
+        Some(Value::Number(number)) if is_blurred(number) => {
+            let message = "it has more than 64 bits, which are not read whole: write it in quotes";
+            problems.push(ObservationProblem::new(field, message));
+            None
+        }
         // Ids are often numbers.
         Some(Value::Number(number)) => Some(number.to_string()),
         Some(_) => {
@@ -363,6 +363,56 @@ mod tests {
         assert!(told("")[0].starts_with("it is empty"));
         assert!(told("unit,variant,metric,value,unit\n")[0].contains("twice"));
         assert_eq!(told("\u{feff}Unit,Variant,Metric,Value\nu,A,m,1\n").len(), 1);
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_takes_no_other_with_it() {
+        let check = |text: &[u8], expected: &[&str]| {
+            let mut rows = Rows::new(text, &FIELDS[..4]).unwrap();
+            let rows = std::iter::from_fn(|| rows.next_row().unwrap()).map(|row| match row {
+                Ok(row) => format!("{}: {}", row.line, row.observation.unit.unwrap()),
+                Err(bad) => format!("{}: {}", bad.line, bad.problems[0]),
+            });
+            assert_eq!(rows.collect::<Vec<_>>(), expected);
+        };
+        let open = "3: line: a quoted cell does not end in it: is a quote missing?";
+        check(b"unit,variant,metric,value\na,A,m,1\nb,\"A,m,1\nc,A,m,1\nd,A,m,1\n", &["2: a", open, "4: c", "5: d"]);
+        // The quote of another line would make a unit of all between.
+        check(
+            b"unit,variant,metric,value\na,A,m,1\n\"b,A,m,1\nc,A,m,1\n\"d\",A,m,1\n",
+            &["2: a", open, "4: c", "5: d"],
+        );
+        check(b"unit,variant,metric,value,note\na,A,m,1,\"two\nlines\"\nb,A,m,1,x\n", &["2: a", "4: b"]);
+        check(
+            b"unit,variant,metric,value\na,A,m,1\n\xff,A,m,1\nc,A,m,1\n",
+            &["2: a", "3: line: it is not UTF-8", "4: c"],
+        );
+        let long = format!("unit,variant,metric,value\n{},A,m,1\nc,A,m,1\n", "u".repeat(MAX_LINE));
+        check(long.as_bytes(), &["2: line: it is longer than 1048576 bytes", "3: c"]);
+        let row = |unit: &str| format!("{{\"unit\":\"{unit}\",\"variant\":\"A\",\"metric\":\"m\",\"value\":1}}\n");
+        let json = [row("a"), row(&"u".repeat(MAX_LINE)), row("c")].concat();
+        check(json.as_bytes(), &["1: a", "2: line: it is longer than 1048576 bytes", "3: c"]);
+        let id = r#"{"unit": 12345678901234567890123, "variant": "A", "metric": "m", "value": 1}"#;
+        check(id.as_bytes(), &["1: unit: it has more than 64 bits, which are not read whole: write it in quotes"]);
+    }
+
+    #[test]
+    fn lines_have_keys_that_stay() {
+        let keys = |source: &str, text: &str| {
+            let mut keys = LineKeys::new(source.to_owned());
+            let rows = read(text).unwrap();
+            rows.into_iter().map(|row| keys.key(&row.unwrap())).collect::<Vec<_>>()
+        };
+        let before = keys("a.csv", "unit,variant,metric,value\nu,A,m,1\nu,A,m,1\nv,A,m,2\n");
+        let after = keys("a.csv", "unit,variant,metric,value\r\nw,A,m,7\r\nu,A,m,1\r\nv,A,m,2\r\nu,A,m,1.0\r\n");
+        assert_eq!([&before[0], &before[1], &before[2]], [&after[1], &after[3], &after[2]]);
+        assert_ne!(before[0], before[1], "an equal line is another observation");
+        assert_ne!(before, keys("b.csv", "unit,variant,metric,value\nu,A,m,1\nu,A,m,1\nv,A,m,2\n"));
+        assert_eq!(keys("a.csv", "unit,variant,metric,value,at\nu,A,m,1,2026-11-26\n"), [None]);
+        let own = r#"{"unit": "u", "variant": "A", "metric": "m", "value": 1, "idempotency_key": "k"}"#;
+        assert_eq!(keys("a.csv", own), [None]);
+        let nameless = r#"{"variant": "A", "metric": "m", "value": 1, "at": "2026-11-26"}"#;
+        assert!(keys("a.csv", nameless)[0].is_some(), "without unit, the time tells nothing apart");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use llmops_api::observations::{RecordedObservations, ResultsQuery};
 use llmops_domain::experiment::assignment::Decision;
 use llmops_domain::experiment::observation::{Observation, ObservationProblem};
 use llmops_domain::experiment::result::{Excluded, ExperimentResult};
-use llmops_domain::experiment::{Experiment, ExperimentStatus, MetricSpec};
+use llmops_domain::experiment::{Experiment, ExperimentStatus, MetricKind, MetricSpec};
 use llmops_domain::suggest;
 use llmops_stats::sketch::Sketch;
 use llmops_storage::observations::{
@@ -26,6 +26,8 @@ use crate::{Error, Services};
 const BATCH: usize = 4096;
 /// Problems that are told one by one.
 const MAX_PROBLEMS: usize = 100;
+/// Largest size of a value. Sums are kept to 106 bits: what such a value leaves in a sum of squares is less than 1e-7.
+const LARGEST: f64 = 1e12;
 /// How far ahead of this clock an observation may be, for clocks that differ.
 const AHEAD_MICROS: i64 = 24 * 3600 * 1_000_000;
 
@@ -104,11 +106,15 @@ impl ExperimentManager {
 
     async fn target(&self, experiment: &str) -> Result<Target, Error> {
         let flag = self.flags().await?.find(experiment).cloned();
-        let (key, experiment, flag) = if let Some(flag) = flag {
-            (flag.key.clone(), flag.experiment.clone(), Some(flag))
+        // A key means the one that is live, else the newest: of what is over, another may have the key by now.
+        let is_known =
+            |flag: &&Arc<Flag>| flag.experiment.status.is_live() || flag.experiment.id.as_str() == experiment;
+        let (key, experiment, flag) = if let Some(flag) = flag.as_ref().filter(is_known) {
+            (flag.key.clone(), flag.experiment.clone(), Some(flag.clone()))
         } else {
             let StoredExperiment { key, experiment } = self.stored(experiment).await?;
-            (key, experiment, None)
+            let flag = flag.filter(|flag| flag.experiment.id == experiment.id);
+            (key, experiment, flag)
         };
         let refused = match experiment.status {
             ExperimentStatus::Draft => Some("is a draft, which nobody takes part in yet: start it first"),
@@ -163,7 +169,8 @@ impl ExperimentManager {
         exposures: &[ExposureCount],
     ) -> Result<(Plan, Observed), Error> {
         let plan = plan(&self.services, experiment, exposures)?;
-        let observed = observed(&plan, sums, exposures);
+        let mut observed = observed(&plan, sums, exposures);
+        observed.notices.extend(experiment.split_notices());
         Ok((plan, observed))
     }
 
@@ -207,6 +214,9 @@ impl Target {
             problems.push(problem);
             None
         });
+        if problems.iter().all(|problem| problem.field != "value") {
+            problems.extend(self.beyond(&observation.metric, observation.value));
+        }
         let now = services.clock.now().as_microsecond();
         let at = observation.at.map_or(now, jiff::Timestamp::as_microsecond);
         if at > now + AHEAD_MICROS {
@@ -221,9 +231,11 @@ impl Target {
                 _ => None,
             }
         });
+        // What is not sticky shows a unit what its hash says, whatever it was shown first.
+        let sees = assigned.filter(|_| !spec.sticky);
         Ok(NewObservation {
             unit: observation.unit,
-            variant,
+            variant: variant.or(sees),
             assigned,
             metric: observation.metric,
             value: observation.value,
@@ -232,6 +244,23 @@ impl Target {
             key: observation.idempotency_key,
             replaces: false,
         })
+    }
+}
+
+impl Target {
+    /// What is wrong with a value of this metric: sums of squares of larger ones would swallow all others, also after they were
+    /// taken out again, and each kind has its range.
+    fn beyond(&self, metric: &str, value: f64) -> Option<ObservationProblem> {
+        let kind = self.experiment.spec.metric(metric).map(MetricSpec::kind);
+        let expected = match kind {
+            Some(MetricKind::Binary) if !(0.0..=1.0).contains(&value) => {
+                "a binary metric has 0 or 1, or a share of them"
+            }
+            Some(MetricKind::Count) if value < 0.0 || value.fract() != 0.0 => "a count is a whole number from 0",
+            _ if value.abs() > LARGEST => "expected at most 1e12 in size: choose a larger unit",
+            _ => return None,
+        };
+        Some(ObservationProblem::new("value", format!("it is {value}: {expected}")))
     }
 }
 

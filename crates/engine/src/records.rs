@@ -63,12 +63,14 @@ impl Records {
         Ok(self.services.store.get_record(&self.project, id).await?)
     }
 
-    /// Deletes everything that is kept of a user's calls: records, pairs of canaries, feedback and items of the review queue. A deployment that
-    /// hashes its users has them under the SHA-256 of the id: both are deleted.
+    /// Deletes everything that is kept of a user's calls: records, pairs of canaries, feedback and items of the review queue. In
+    /// experiments the user's units lose name and attributes, and results stay as they are. A deployment that hashes its users has them under the SHA-256 of the id: both are deleted.
     pub async fn erase_user(&self, user: &str) -> Result<Erased, Error> {
         if user.is_empty() {
             return Err(Error::invalid("no user is named"));
         }
+        // Who is still to be written down would be written after this.
+        self.services.experiments.exposures.flush().await;
         let hashed = llmops_domain::hash::ContentHash::of_bytes(user.as_bytes());
         let (store, mut erased) = (&self.services.store, Erased::default());
         for name in [user, hashed.as_str()] {
@@ -81,6 +83,7 @@ impl Records {
             let (pairs, items) = store.erase_shadow_pairs(&self.project, &cluster).await?;
             erased.shadow_pairs += pairs;
             erased.review_items += items;
+            store.forget_unit(&self.project, name).await?;
         }
         Ok(erased)
     }

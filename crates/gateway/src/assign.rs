@@ -20,6 +20,8 @@ pub struct Subject<'a> {
     pub experiment: &'a str,
     /// `user`, `session`, the caller's labels, the deployment's name and environment.
     pub attributes: &'a Map<String, Value>,
+    /// Whether users are kept as hashes only.
+    pub hash_users: bool,
 }
 
 /// Decides which variant a caller gets.

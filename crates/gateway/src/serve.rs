@@ -41,7 +41,8 @@ async fn choose(assign: &dyn Assign, asked: &Asked<'_>, route: &Arc<Route>) -> (
         return (route.clone(), None);
     };
     let attributes = assign::attributes(&route.deployment, &asked.said);
-    let subject = Subject { project: asked.project, experiment, attributes: &attributes };
+    let hash_users = route.deployment.settings.hash_users;
+    let subject = Subject { project: asked.project, experiment, attributes: &attributes, hash_users };
     match assign.assign(subject).await.and_then(|at| route.variants.get(at)) {
         Some(variant) => {
             let own = variant.route.clone().unwrap_or_else(|| route.clone());

@@ -50,14 +50,38 @@ roles! {
     Admin,
 }
 
-fn scope(parts: &Parts, ops: &LlmOps, least: Role) -> Result<LlmOps, ApiError> {
-    let principal = principal(parts)?;
-    if principal.role < least {
-        let message = format!("this needs the role {least}; the key `{}` has {}", principal.name, principal.role);
-        return Err(ErrorBody::new(ErrorCode::Forbidden, message)
-            .hint("an admin makes keys: llmops key create NAME --role ROLE")
-            .into());
+/// Who calls, for handlers in which the content of the request decides on the role that it needs.
+pub(crate) struct Standing(Principal);
+
+impl Standing {
+    pub(crate) fn has(&self, least: Role) -> bool {
+        self.0.role >= least
     }
+
+    /// Refuses who has a weaker role.
+    pub(crate) fn needs(&self, least: Role) -> Result<(), ApiError> {
+        if self.has(least) {
+            return Ok(());
+        }
+        let message = format!("this needs the role {least}; the key `{}` has {}", self.0.name, self.0.role);
+        Err(ErrorBody::new(ErrorCode::Forbidden, message)
+            .hint("an admin makes keys: llmops key create NAME --role ROLE")
+            .into())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Standing {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        principal(parts).map(Self)
+    }
+}
+
+fn scope(parts: &Parts, ops: &LlmOps, least: Role) -> Result<LlmOps, ApiError> {
+    let standing = Standing(principal(parts)?);
+    standing.needs(least)?;
+    let Standing(principal) = standing;
     let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.to_string());
     let actor = Actor { name: principal.name, key: principal.key, request_id };
     Ok(ops.for_actor(principal.project, actor))

@@ -65,6 +65,45 @@ impl Sketch {
         Ok(())
     }
 
+    /// Takes a value out that was added before, whatever came between: the counts are as if it had never come. Without such a value
+    /// nothing changes.
+    ///
+    /// Errors: as [`Sketch::add`].
+    ///
+    /// ```
+    /// use llmops_stats::sketch::Sketch;
+    /// let mut sketch = Sketch::default();
+    /// sketch.add(-3.0).unwrap();
+    /// let before = sketch.clone();
+    /// sketch.add(9000.0).unwrap();
+    /// sketch.remove(9000.0).unwrap();
+    /// sketch.remove(9000.0).unwrap();
+    /// assert_eq!(sketch, before);
+    /// ```
+    pub fn remove(&mut self, value: f64) -> Result<()> {
+        if !is_usable(value) {
+            return Err(StatsError::NotFinite { index: usize::try_from(self.n).unwrap_or(usize::MAX) });
+        }
+        if value.abs() < SMALLEST {
+            self.n -= u64::from(self.zeros > 0);
+            self.zeros = self.zeros.saturating_sub(1);
+            return Ok(());
+        }
+        let side = if value > 0.0 { &mut self.positive } else { &mut self.negative };
+        let own = index(value.abs());
+        // The smallest sizes may have been poured together, into the first that is left.
+        let poured = side.first_key_value().map(|(first, _)| *first).filter(|first| side.len() >= MOST && own < *first);
+        let place = poured.unwrap_or(own);
+        if let Some(n) = side.get_mut(&place) {
+            *n -= 1;
+            self.n -= 1;
+            if *n == 0 {
+                side.remove(&place);
+            }
+        }
+        Ok(())
+    }
+
     /// Adds the values of another sketch.
     ///
     /// ```

@@ -97,6 +97,18 @@ impl Store {
         }
     }
 
+    /// The experiments with this flag key that were started, newest first, a hundred at most.
+    pub async fn started_experiments(&self, project: &ProjectId, key: &str) -> Result<Vec<Experiment>, StoreError> {
+        check_name("the experiment", key)?;
+        let sql = "SELECT key, project_id, document FROM experiments WHERE project_id = $1 AND flag_key = $2 \
+                   AND status <> 'draft' ORDER BY key DESC LIMIT 100";
+        let mut conn = self.read().await?;
+        let rows = fetch!(fetch_all, conn, Row, sql, project.as_str(), key)?;
+        let found = rows.into_iter().map(|row| Ok(stored(row)?.experiment)).collect::<Result<Vec<_>, StoreError>>()?;
+        // A draft that was cancelled never began.
+        Ok(found.into_iter().filter(|experiment| experiment.start_time.is_some()).collect())
+    }
+
     /// Replaces an experiment by the revision that follows it. Of experiments that go live at the same moment with parts of a
     /// namespace that overlap, one does.
     ///

@@ -4,6 +4,7 @@
 //! put in; the sums are exact to 106 bits, so late and out-of-order arrivals leave the same numbers as arrivals in order.
 
 mod apply;
+mod forget;
 mod recompute;
 mod sums;
 mod unit;
@@ -84,7 +85,7 @@ pub(crate) fn keeps_sketch(metric: &MetricSpec) -> bool {
 pub struct NewObservation {
     /// The unit; nothing where the observation is a unit of its own.
     pub unit: Option<String>,
-    /// Position of the variant that was named.
+    /// Position of the variant that was named, or that the unit sees now, where it may have seen another before.
     pub variant: Option<usize>,
     /// Position of the variant that the unit is assigned to by its hash, for units without exposure.
     pub assigned: Option<usize>,

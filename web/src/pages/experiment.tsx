@@ -111,7 +111,7 @@ function Results({ experiment, result }: { experiment: Experiment; result: Resul
         {result.missing.filter((one) => !result.recommendation.includes(one.message)).map((one) => <div key={one.what}>{sentence(one.message)}</div>)}
         {result.forecast && !result.recommendation.includes(result.forecast.message) && <div className="muted">{result.forecast.message}</div>}
       </Callout>
-      {result.notices.map((notice) => <Callout key={notice} tone="warn">{notice}</Callout>)}
+      {result.notices.filter((notice) => !experiment.notices?.includes(notice)).map((notice) => <Callout key={notice} tone="warn">{notice}</Callout>)}
       <div className="filters"><span className="segmented" role="group" aria-label="Metric">{metrics.map((one) => <button key={one} type="button" aria-pressed={one === metric} onClick={() => void navigate({ search: (old) => ({ ...old, metric: one === result.target_metric ? undefined : one }), replace: true })}>{sentence(words(one))}</button>)}</span><span className="faint">{plural(result.total_samples, "unit")} observed · computed <Ago time={result.computed_at} /> · {result.basis === "always_valid" ? "valid at every look" : "one look at the planned end"} · {Math.round((1 - result.alpha) * 100)} % intervals{result.correction !== "none" && `, p corrected (${result.correction})`}</span></div>
       <Variants experiment={experiment} result={result} metric={metric} />
       <div className="grid two">

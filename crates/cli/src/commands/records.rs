@@ -65,7 +65,7 @@ pub(crate) enum RecordsCommand {
         #[arg(long, value_name = "DURATION")]
         window: Option<HumanDuration>,
     },
-    /// Delete everything that is kept of a user's calls
+    /// Delete everything that is kept of a user's calls; in experiments, the user's name and attributes
     Erase {
         /// The end user, as the application names them
         #[arg(long, value_name = "ID")]

@@ -53,6 +53,13 @@ fn from_observations_to_a_winner() {
     {
         assert!(bad.err.contains(text), "{text:?} is not in\n{}", bad.err);
     }
+    // Mended and grown, the file counts its new lines alone.
+    writeln!(csv, "late,new,solved,oops").unwrap();
+    project.write("observations.csv", &csv);
+    project.expect(1, &["experiment", "import", id, "observations.csv"]);
+    project.write("observations.csv", &csv.replace("oops", "1").replace('\n', "\r\n"));
+    let mended = json(&project, &["experiment", "import", id, "observations.csv"]);
+    assert_eq!((&mended["accepted"], &mended["duplicates"]), (&1.into(), &4000.into()));
     project.expect(
         0,
         &["experiment", "record", id, "--metric", "solved", "--value", "1", "--unit", "late", "--variant", "new"],

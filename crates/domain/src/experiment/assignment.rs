@@ -12,13 +12,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::condition::Condition;
+use super::condition::{Condition, lookup};
 use super::{Allocation, Experiment, ExperimentStatus, Holdout, Namespace, Unit};
 
 const FNV_OFFSET: u32 = 0x811c_9dc5;
 const FNV_PRIME: u32 = 0x0100_0193;
 /// Most bytes of a unit in an experiment: what every database can index.
 const LONGEST_UNIT: usize = 1024;
+/// Most characters of the value of a segment. Callers choose them, and sums are found by them.
+const LONGEST_SEGMENT: usize = 200;
 
 /// FNV-1a over the UTF-16 code units of the text, as every client of GrowthBook computes it, going on from `state`.
 fn fnv32a(state: u32, text: &str) -> u32 {
@@ -208,7 +210,7 @@ impl Assigner {
             Unit::Session => &["session", "session_id"],
             Unit::Attribute(name) => &[name],
         };
-        match names.iter().find_map(|name| attributes.get(*name).filter(|value| !value.is_null()))? {
+        match names.iter().map(|name| attribute(attributes, name)).find(|value| !value.is_null())? {
             Value::String(text) => Some(text.as_str().into()),
             Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string().into()),
             _ => None,
@@ -266,9 +268,41 @@ impl Assigner {
         if self.segments.is_empty() {
             return String::new();
         }
-        let values = self.segments.iter().filter_map(|name| Some((name.clone(), attributes.get(name)?.clone())));
-        Value::Object(values.collect()).to_string()
+        let kept = |name: &String| Some((name.clone(), segment_value(attribute(attributes, name))?));
+        Value::Object(self.segments.iter().filter_map(kept).collect()).to_string()
     }
+}
+
+/// An attribute by its name, or by its path with dots, as conditions name it; null where there is none.
+fn attribute<'a>(attributes: &'a Map<String, Value>, name: &str) -> &'a Value {
+    match attributes.get(name) {
+        Some(value) => value,
+        None if name.contains('.') => lookup(attributes, &name.split('.').map(str::to_owned).collect::<Vec<_>>()),
+        None => &Value::Null,
+    }
+}
+
+/// An attribute as results are shown by it. Texts are cut to 200 characters, with the beginning of the hash of the whole behind, and
+/// control characters in them are replaced; lists and objects are kept where their JSON is not longer. So no caller makes a segment
+/// that cannot be stored.
+pub fn segment_value(value: &Value) -> Option<Value> {
+    let text = match value {
+        Value::String(text) => text,
+        Value::Null => return None,
+        other => return (other.to_string().len() <= LONGEST_SEGMENT).then(|| other.clone()),
+    };
+    let is_short = text.chars().nth(LONGEST_SEGMENT).is_none();
+    if is_short && !text.contains(char::is_control) {
+        return Some(value.clone());
+    }
+    let plain =
+        text.chars().take(LONGEST_SEGMENT).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
+    let plain: String = plain.collect();
+    if is_short {
+        return Some(plain.into());
+    }
+    let hash = crate::hash::ContentHash::of_bytes(text.as_bytes());
+    Some(format!("{plain}… {}", hash.short()).into())
 }
 
 #[cfg(test)]

@@ -119,6 +119,18 @@ impl Condition {
         self.0.is_empty()
     }
 
+    /// The attributes that it asks for, as they are written: those of every part of it.
+    pub fn attributes(&self) -> std::collections::BTreeSet<String> {
+        let of_all = |all: &[Self]| all.iter().flat_map(Self::attributes).collect();
+        let of_clause = |clause: &Clause| -> std::collections::BTreeSet<String> {
+            match clause {
+                Clause::All(all) | Clause::Any(all) | Clause::None(all) => of_all(all),
+                Clause::Attribute(path, _) => [path.join(".")].into(),
+            }
+        };
+        self.0.iter().flat_map(of_clause).collect()
+    }
+
     /// Whether the attributes meet it.
     pub fn holds(&self, attributes: &Map<String, Value>) -> bool {
         self.0.iter().all(|clause| match clause {
@@ -134,7 +146,7 @@ impl Condition {
 }
 
 /// The attribute at a path; null where there is none. A key that contains the dots itself comes first.
-fn lookup<'a>(attributes: &'a Map<String, Value>, path: &[String]) -> &'a Value {
+pub(super) fn lookup<'a>(attributes: &'a Map<String, Value>, path: &[String]) -> &'a Value {
     if path.len() > 1
         && let Some(value) = attributes.get(&path.join("."))
     {

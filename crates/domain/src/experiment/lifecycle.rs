@@ -260,7 +260,7 @@ impl Experiment {
             next.allocations.push(allocation);
         }
         if split_changed {
-            next.notices.push(split_notice(&next.spec, now));
+            next.notices.push(next.split_notice(now));
         }
         Ok(next)
     }
@@ -310,15 +310,23 @@ impl ExperimentSpec {
     }
 }
 
-fn split_notice(spec: &ExperimentSpec, now: Timestamp) -> String {
-    let keep = if spec.sticky {
-        "units that were assigned before keep their variant"
-    } else {
-        "units at the borders changed their variant, because the experiment is not sticky"
-    };
-    format!(
-        "the split changed at {now} while units were assigned: {keep}; results before and after differ in their mix"
-    )
+impl Experiment {
+    /// What a reader of its results should know of every change of the split by hand.
+    pub fn split_notices(&self) -> impl Iterator<Item = String> + '_ {
+        let changes = self.allocations.windows(2).filter(|two| two[0].weights != two[1].weights);
+        changes.filter(|two| two[1].step.is_none()).map(|two| self.split_notice(two[1].at))
+    }
+
+    fn split_notice(&self, at: Timestamp) -> String {
+        let keep = if self.spec.sticky {
+            "units that were assigned before keep their variant"
+        } else {
+            "units at the borders changed their variant, because the experiment is not sticky"
+        };
+        format!(
+            "the split changed at {at} while units were assigned: {keep}; results before and after differ in their mix"
+        )
+    }
 }
 
 #[cfg(test)]

@@ -136,11 +136,19 @@ impl Question {
         for (i, segment) in self.segments.iter().enumerate().filter(|(_, segment)| !kept.contains(segment)) {
             problems.push(SpecProblem::new(format!("segments[{i}]"), not_kept(segment, kept)));
         }
-        for name in self.condition.keys().filter(|name| !name.starts_with('$') && !kept.contains(name)) {
-            problems.push(SpecProblem::new(format!("where.{name}"), not_kept(name, kept)));
-        }
-        if let Err(errors) = condition::Condition::parse(&self.condition) {
-            problems.extend(errors.into_iter().map(|e| SpecProblem::new(format!("where.{}", e.path), e.message)));
+        match condition::Condition::parse(&self.condition) {
+            Ok(condition) => {
+                // A kept list or object may be asked for what is in it.
+                let is_kept = |name: &String| {
+                    kept.iter().any(|k| name.strip_prefix(k).is_some_and(|r| r.is_empty() || r.starts_with('.')))
+                };
+                for name in condition.attributes().iter().filter(|name| !is_kept(name)) {
+                    problems.push(SpecProblem::new(format!("where.{name}"), not_kept(name, kept)));
+                }
+            }
+            Err(errors) => {
+                problems.extend(errors.into_iter().map(|e| SpecProblem::new(format!("where.{}", e.path), e.message)));
+            }
         }
         if let (Some(from), Some(to)) = (self.from, self.to)
             && from >= to
@@ -192,6 +200,18 @@ mod tests {
         let spec = reads(r#"{"metrics": [{"name": "latency", "quantile": 0.5}], "segments": ["country"]}"#).unwrap();
         assert_eq!((spec.target_metric.as_deref(), spec.metrics[0].quantile), (Some("latency"), Some(0.5)));
         assert_eq!(spec.analysis.segments, ["country"]);
+    }
+
+    #[test]
+    fn attributes_that_are_not_kept_are_found_wherever_they_stand() {
+        let check = |condition: &str, expected: &[&str]| {
+            let told = reads(&format!(r#"{{"where": {condition}}}"#)).err().unwrap_or_default();
+            let fields: Vec<_> = told.lines().map(|line| line.split(": ").next().unwrap()).collect();
+            assert_eq!(fields, expected, "{condition}");
+        };
+        check(r#"{"$or": [{"country": "DE"}, {"city": "Ulm"}]}"#, &["where.city"]);
+        check(r#"{"$not": {"$and": [{"city": "Ulm"}, {"plan": "pro"}]}}"#, &["where.city", "where.plan"]);
+        check(r#"{"country": {"$in": ["DE"]}, "$or": [{"country.code": "DE"}]}"#, &[]);
     }
 
     #[test]

@@ -19,6 +19,8 @@ use crate::observation_rows::Row;
 /// Units that are named where they were left out.
 const EXAMPLES: usize = 5;
 const DAY: u64 = 86_400;
+/// Begins the name of a unit that stands for one observation without unit. No name of a real one begins so.
+const NAMELESS: char = '\u{1}';
 
 /// One unit's observations.
 struct UnitRows {
@@ -124,7 +126,10 @@ impl Collector {
     /// The field and what is wrong with it: a variant that is none of the declared ones, a covariate that is no number.
     pub fn add(&mut self, row: Row) -> Result<(), (&'static str, String)> {
         let Row { observation, others, .. } = row;
-        let variant = self.variant(observation.variant.as_deref().unwrap_or_default())?;
+        let Some(variant) = observation.variant.as_deref() else {
+            return Err(("variant", "missing: a file knows no assignments".to_owned()));
+        };
+        let variant = self.variant(variant)?;
         let covariate = match self.covariate.as_deref().and_then(|name| others.get(name)) {
             Some(text) => {
                 self.has_column = true;
@@ -134,8 +139,12 @@ impl Collector {
             None => None,
         };
         let metric = self.metric(&observation.metric);
-        let name = observation.unit.unwrap_or_default();
-        let unit = self.unit(name, variant);
+        let unit = match (observation.unit, &observation.idempotency_key) {
+            (Some(name), _) => self.unit(name, variant),
+            // Without unit, the observation is a unit of its own.
+            (None, Some(key)) => self.unit(format!("{NAMELESS}{} {key}", observation.metric), variant),
+            (None, None) => self.new_unit(String::new(), variant),
+        };
         self.rows += 1;
         if let Some(key) = observation.idempotency_key
             && !self.keys.insert((unit, metric, key))
@@ -198,6 +207,12 @@ impl Collector {
         if let Some(known) = self.unit_index.get(&name) {
             return *known;
         }
+        let unit = self.new_unit(name.clone(), variant);
+        self.unit_index.insert(name, unit);
+        unit
+    }
+
+    fn new_unit(&mut self, name: String, variant: usize) -> usize {
         self.units.push(UnitRows {
             variant,
             several: false,
@@ -206,8 +221,7 @@ impl Collector {
             covariate: None,
             segments: Vec::new(),
         });
-        self.names.push(name.clone());
-        self.unit_index.insert(name, self.units.len() - 1);
+        self.names.push(name);
         self.units.len() - 1
     }
 
@@ -416,4 +430,29 @@ fn add_unit(metric: &MetricSpec, arm: &mut ArmMetric, unit: UnitValue, values: &
         units.push(values.to_vec());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation_rows::Rows;
+
+    #[test]
+    fn without_unit_each_observation_is_one() {
+        let mut collector = Collector::new(Vec::new(), Vec::new(), None);
+        let text = r#"{"variant": "a", "metric": "m", "value": 1}
+            {"variant": "a", "metric": "m", "value": 2}
+            {"variant": "b", "metric": "m", "value": 3, "idempotency_key": "k"}
+            {"variant": "b", "metric": "m", "value": 3, "idempotency_key": "k"}
+            {"unit": "u", "metric": "m", "value": 4}"#;
+        let mut rows = Rows::new(text.as_bytes(), &[]).unwrap();
+        let mut told = Vec::new();
+        while let Some(row) = rows.next_row().unwrap() {
+            told.extend(collector.add(row.unwrap()).err());
+        }
+        assert_eq!(told, [("variant", "missing: a file knows no assignments".to_owned())]);
+        assert_eq!(collector.variants().unwrap(), ["a", "b"]);
+        assert_eq!(collector.unit_values(&MetricSpec::named("m")), [1.0, 2.0, 3.0]);
+        assert!(collector.units.iter().all(|unit| !unit.several));
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use llmops_api::experiments::{Assignment, AssignmentReason};
 use llmops_domain::experiment::ExperimentStatus;
 use llmops_domain::experiment::assignment::{Decision, Exclusion, Exposure};
+use llmops_domain::hash::ContentHash;
 use serde_json::{Map, Value};
 
 use super::ExperimentManager;
@@ -28,6 +29,19 @@ impl Assigned {
     /// Whether the unit takes part: only then do its observations count.
     pub fn is_included(self) -> bool {
         matches!(self.reason, AssignmentReason::Split | AssignmentReason::Sticky)
+    }
+}
+
+/// A unit: the name that decides what it gets, and the one that it is kept under, which are two where users are hidden.
+#[derive(Debug, Clone, Copy)]
+struct UnitName<'a> {
+    own: &'a str,
+    kept: &'a str,
+}
+
+impl<'a> From<&'a str> for UnitName<'a> {
+    fn from(name: &'a str) -> Self {
+        Self { own: name, kept: name }
     }
 }
 
@@ -66,7 +80,9 @@ impl ExperimentManager {
             },
         };
         let named = unit.map(Into::into).or_else(|| flag.assigner.unit_of(attributes));
-        let assigned = self.assign_in(&flag, named.as_deref(), attributes, Durability::Acknowledged).await?;
+        // What is over has its winner for everybody, also for who is nobody.
+        let unit = named.as_deref().unwrap_or_default().into();
+        let assigned = self.assign_in(&flag, unit, attributes, Durability::Acknowledged).await?;
         let spec = &flag.experiment.spec;
         Ok(Assignment {
             experiment: flag.experiment.id.clone(),
@@ -86,13 +102,29 @@ impl ExperimentManager {
         unit: Option<&str>,
         attributes: &Map<String, Value>,
     ) -> Result<Assigned, Error> {
+        self.assign_in(flag, unit.unwrap_or_default().into(), attributes, Durability::Batched).await
+    }
+
+    /// The same of a user of whom no more than the hash is kept, as records and feedback have it.
+    pub async fn evaluate_hidden(
+        &self,
+        flag: &Flag,
+        user: &str,
+        attributes: &Map<String, Value>,
+    ) -> Result<Assigned, Error> {
+        let hash = ContentHash::of_bytes(user.as_bytes());
+        let unit = UnitName { own: user, kept: hash.as_str() };
         self.assign_in(flag, unit, attributes, Durability::Batched).await
     }
 
     /// The variant of a unit without waiting for anything; none when the store must be asked ([`Self::evaluate`] does), which is so
     /// only for units at the border of a split that changed, and while the experiment is paused.
     pub fn evaluate_now(&self, flag: &Flag, unit: &str, attributes: &Map<String, Value>) -> Option<Assigned> {
-        let assigned = match flag.assigner.decide(unit, attributes) {
+        self.evaluate_at_once(flag, unit.into(), attributes)
+    }
+
+    fn evaluate_at_once(&self, flag: &Flag, unit: UnitName<'_>, attributes: &Map<String, Value>) -> Option<Assigned> {
+        let assigned = match flag.assigner.decide(unit.own, attributes) {
             Decision::Assigned(variant) => Assigned { variant: Some(variant), reason: AssignmentReason::Split },
             Decision::Excluded(exclusion) => Assigned::excluded(exclusion),
             Decision::Won(variant) => Assigned { variant: Some(variant), reason: AssignmentReason::Winner },
@@ -100,9 +132,9 @@ impl ExperimentManager {
         };
         let exposures = &self.services.experiments.exposures;
         if let (Some(variant), true) = (assigned.variant, assigned.is_included())
-            && !exposures.is_seen(&flag.key, unit)
+            && !exposures.is_seen(&flag.key, unit.kept)
         {
-            exposures.note(&flag.key, self.exposure(flag, unit, variant, attributes));
+            exposures.note(&flag.key, self.exposure(flag, unit.kept, variant, attributes));
         }
         Some(assigned)
     }
@@ -120,19 +152,19 @@ impl ExperimentManager {
     async fn assign_in(
         &self,
         flag: &Flag,
-        unit: Option<&str>,
+        unit: UnitName<'_>,
         attributes: &Map<String, Value>,
         durability: Durability,
     ) -> Result<Assigned, Error> {
         let exposures = &self.services.experiments.exposures;
-        // What is over has its winner for everybody, also for who is nobody.
-        let unit = unit.unwrap_or_default();
         if durability == Durability::Batched
-            && let Some(assigned) = self.evaluate_now(flag, unit, attributes)
+            && let Some(assigned) = self.evaluate_at_once(flag, unit, attributes)
         {
             return Ok(assigned);
         }
-        let (fresh, keep) = match flag.assigner.decide(unit, attributes) {
+        let decision = flag.assigner.decide(unit.own, attributes);
+        let unit = unit.kept;
+        let (fresh, keep) = match decision {
             Decision::Excluded(exclusion) => return Ok(Assigned::excluded(exclusion)),
             Decision::Won(index) => return Ok(Assigned { variant: Some(index), reason: AssignmentReason::Winner }),
             Decision::Assigned(variant) => {

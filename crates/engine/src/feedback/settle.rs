@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use llmops_domain::experiment::observation::Observation;
+use llmops_domain::experiment::{Experiment, Unit};
 use llmops_domain::feedback::{Feedback, FeedbackContext, Opinion, Sentiment, Thumb};
 use llmops_domain::record::RequestRecord;
 use llmops_domain::review::{NewReviewItem, ReviewReason, answer_text, asked};
@@ -16,6 +17,8 @@ use crate::{Error, LlmOps, Services};
 
 /// How long feedback waits for its record.
 const WAIT: SignedDuration = SignedDuration::from_hours(24 * 7);
+/// Seconds by which the clocks of replicas may differ.
+const SKEW: i64 = 10;
 /// Answers joined, and feedback settled, at a time.
 const BATCH: u32 = 200;
 /// Characters of a comment that the review queue shows.
@@ -25,7 +28,7 @@ impl Services {
     /// Joins feedback whose records came meanwhile, and does what follows from all that is joined, in all projects.
     /// Answers with the number of pieces of feedback that were settled.
     pub(crate) async fn settle_feedback(self: &Arc<Self>) -> Result<usize, Error> {
-        let since = self.clock.now().checked_sub(WAIT).unwrap_or(jiff::Timestamp::MIN);
+        let since = self.clock.now().checked_sub(WAIT).unwrap_or(Timestamp::MIN);
         for (project, subject, record) in self.store.feedback_to_join(since, BATCH).await? {
             let manager = FeedbackManager::new(self.clone(), project);
             let mut contexts = Contexts::new(&manager);
@@ -58,16 +61,13 @@ impl FeedbackManager {
 
     /// Tells the experiment that the answer took part in, where it measures what was said.
     async fn observe(&self, feedback: &Feedback, context: &FeedbackContext) -> Result<(), Error> {
-        let Some((name, variant)) = context.variant.as_deref().and_then(|both| both.split_once('/')) else {
-            return Ok(());
-        };
+        let Some(both) = &context.variant else { return Ok(()) };
         let ops = LlmOps { services: self.services.clone(), project: self.project.clone() };
         let experiments = ops.experiments();
-        let experiment = match experiments.get(name).await {
-            Ok(experiment) => experiment,
-            Err(Error::NotFound { .. }) => return Ok(()),
-            Err(error) => return Err(error),
-        };
+        let record = self.services.store.find_record(&self.project, &context.request_id).await?;
+        let at = record.map_or(feedback.at, |record| record.at);
+        let Some((experiment, variant)) = self.took_part(both, at).await? else { return Ok(()) };
+        let name = experiment.id.as_str();
         let measured = |metric: &str| {
             let names = |m: &llmops_domain::experiment::MetricSpec| {
                 m.name == metric || m.covariate.as_deref() == Some(metric) || m.denominator.as_deref() == Some(metric)
@@ -78,8 +78,8 @@ impl FeedbackManager {
         let opinion = self.services.store.opinion(&self.project, &feedback.subject()).await?.unwrap_or_default();
         for (metric, value) in values(&opinion, feedback).into_iter().filter(|(metric, _)| measured(metric)) {
             let observation = Observation {
-                unit: context.user.clone().or_else(|| context.session.clone()).or(Some(context.request_id.clone())),
-                variant: Some(variant.to_owned()),
+                unit: Some(unit(&experiment.spec.unit, context)),
+                variant: Some(variant.clone()),
                 metric,
                 value,
                 at: Some(feedback.at),
@@ -88,10 +88,41 @@ impl FeedbackManager {
             match experiments.record_last_word(name, observation).await {
                 Ok(_) => {}
                 Err(error @ Error::Store(StoreError::Unavailable(_))) => return Err(error),
-                Err(error) => tracing::debug!(experiment = name, %error, "feedback is no observation"),
+                // Cancelled, or over and unknown: nobody asks for it any more.
+                Err(error @ Error::Conflict { .. }) => {
+                    tracing::debug!(experiment = name, %error, "feedback is no observation");
+                }
+                Err(error) => tracing::warn!(experiment = name, %error, "feedback is no observation"),
             }
         }
         Ok(())
+    }
+
+    /// The experiment and the variant that gave an answer, by the record's `EXPERIMENT/VARIANT` and its time: of several with one key,
+    /// which follow each other, the one that ran then. Keys and ids of variants may have slashes themselves.
+    async fn took_part(&self, both: &str, at: Timestamp) -> Result<Option<(Experiment, String)>, Error> {
+        for (slash, _) in both.match_indices('/').filter(|_| !both.contains('\0')) {
+            let (name, variant) = (&both[..slash], &both[slash + 1..]);
+            let mut known = self.services.store.started_experiments(&self.project, name).await?;
+            if name.starts_with("exp_") {
+                match self.services.store.get_experiment(&self.project, name).await {
+                    Ok(stored) if stored.experiment.id.as_str() == name => {
+                        return Ok(Some((stored.experiment, variant.to_owned())));
+                    }
+                    Ok(_) | Err(StoreError::NotFound { .. } | StoreError::Ambiguous { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            known.retain(|experiment| experiment.spec.variant_index(variant).is_some());
+            // Clocks differ a little. What had begun already is likelier than what had not.
+            let skews = [(0, 0), (0, SKEW), (SKEW, 0)]
+                .map(|(a, b)| (SignedDuration::from_secs(a), SignedDuration::from_secs(b)));
+            let ran = |skew: &_| known.iter().position(|experiment| ran_at(experiment, at, *skew));
+            if let Some(found) = skews.iter().find_map(ran) {
+                return Ok(Some((known.swap_remove(found), variant.to_owned())));
+            }
+        }
+        Ok(None)
     }
 
     /// Puts the answer into the review queue, where it was found bad or corrected.
@@ -110,6 +141,23 @@ impl FeedbackManager {
         ReviewQueue::new(self.services.clone(), self.project.clone()).add(item).await?;
         Ok(())
     }
+}
+
+/// Whether an experiment assigned callers at this time, or so long before its start and after its end.
+fn ran_at(experiment: &Experiment, at: Timestamp, (before, after): (SignedDuration, SignedDuration)) -> bool {
+    let has_begun = experiment.start_time.is_some_and(|start| start.duration_since(at) <= before);
+    has_begun && experiment.end_time.is_none_or(|end| at.duration_since(end) <= after)
+}
+
+/// The unit that was assigned, as far as the record tells.
+fn unit(kind: &Unit, context: &FeedbackContext) -> String {
+    let (user, session) = (context.user.as_ref(), context.session.as_ref());
+    let named = match kind {
+        Unit::User => None,
+        Unit::Session => session,
+        Unit::Attribute(name) => context.tags.get(name),
+    };
+    named.or(user).or(session).unwrap_or(&context.request_id).clone()
 }
 
 /// An item of the review queue about the answer of a record.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use jiff::Timestamp;
+use llmops::domain::experiment::assignment::Decision;
 use llmops::domain::experiment::{ExperimentSpec, ExperimentStatus};
 use llmops::{Clock, Error, LlmOps, Options};
 use llmops_api::experiments::{Assignment, AssignmentReason};
@@ -194,6 +195,42 @@ async fn exposures_are_written_off_the_path() {
         let key = store.get_experiment(&llmops::domain::id::ProjectId::default_project(), &id).await.unwrap().key;
         let counts = store.exposure_counts(&key).await.unwrap();
         assert_eq!(counts.iter().map(|c| c.units).sum::<u64>(), 500);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn hidden_users_are_kept_by_their_hash() {
+    on_backends(async |store| {
+        let ops = replica(store, &Arc::default());
+        let manager = ops.experiments();
+        let id = manager.create(two("greeting")).await.unwrap().id.0;
+        manager.start(&id).await.unwrap();
+        let key = store.get_experiment(&project(), &id).await.unwrap().key;
+        let hash = |unit: &str| llmops::domain::hash::ContentHash::of_bytes(unit.as_bytes()).to_string();
+        let mut before = Vec::new();
+        for round in 0..2 {
+            let flags = manager.flags().await.unwrap();
+            let flag = flags.by_key("greeting").unwrap();
+            for unit in units(0..50) {
+                let hidden = manager.evaluate_hidden(flag, &unit, &Map::new()).await.unwrap().variant;
+                before.push(hidden);
+                if round == 0 {
+                    let own = flag.assigner.decide(&unit, &Map::new());
+                    assert!(matches!(own, Decision::Assigned(variant) if Some(variant) == hidden), "{unit}: {own:?}");
+                }
+            }
+            manager.flush().await;
+            for (unit, variant) in units(0..50).zip(&before) {
+                let stored = store.experiment_unit(&key, &hash(&unit)).await.unwrap();
+                assert_eq!(stored.map(|unit| unit.variant), *variant);
+                assert_eq!(store.experiment_unit(&key, &unit).await.unwrap(), None);
+            }
+            // At the border of a split that changed, what is kept decides.
+            let split = json!({"traffic_split": {"control": 10, "treatment": 90}});
+            manager.update(&id, split.as_object().unwrap(), None).await.unwrap();
+        }
+        assert_eq!(before[..50], before[50..]);
     })
     .await;
 }

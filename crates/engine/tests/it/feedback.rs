@@ -414,6 +414,48 @@ async fn experiments_hear_of_feedback_on_their_variants() {
 }
 
 #[tokio::test]
+async fn feedback_counts_for_the_experiment_that_gave_the_answer() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let experiments = ops.experiments();
+        let spec = json!({"name": "team/tone", "variants": [{"id": "a"}, {"id": "b"}], "metrics": ["feedback_thumb"],
+            "target_metric": "feedback_thumb"});
+        let mut ids = Vec::new();
+        for _ in 0..2 {
+            let made = experiments.create(serde_json::from_value(spec.clone()).unwrap()).await.unwrap();
+            if let Some(before) = ids.last() {
+                experiments.complete(before, None).await.unwrap();
+            }
+            ids.push(experiments.start(made.id.as_str()).await.unwrap().id.to_string());
+        }
+        let [first, second] = [experiments.get(&ids[0]).await.unwrap(), experiments.get(&ids[1]).await.unwrap()];
+        let answered =
+            |variant: &str, at: Option<Timestamp>| json!({"variant": format!("team/tone/{variant}"), "at": at});
+        let earlier = Timestamp::from_second(first.start_time.unwrap().as_second() - 3600).unwrap();
+        put(
+            &ops,
+            &[
+                record("req_1", answered("a", first.end_time)),
+                record("req_2", answered("b", Some(llmops_domain::clock::now()))),
+                record("req_3", answered("b", Some(earlier))),
+                record("req_4", answered("c", second.start_time)),
+            ],
+        )
+        .await;
+        let said: Vec<Value> = (1..=4).map(|i| json!({"request_id": format!("req_{i}"), "thumb": "up"})).collect();
+        ops.feedback().submit_all(&said).await.unwrap();
+        ops.tend_feedback().await.unwrap();
+        let query = ResultsQuery::default();
+        for (id, expected) in ids.iter().zip([["a", "b"], ["b", "a"]]) {
+            let results = experiments.get_results(id, &query).await.unwrap();
+            let counts = expected.map(|variant| results.variant_results[variant].sample_count);
+            assert_eq!((counts, results.excluded.units_in_several_variants), ([1, 0], 0), "{id}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn soft_failures_come_into_the_queue_and_users_leave_it() {
     on_backends(async |store| {
         let ops = installation(store, &Scripted::new(right));

@@ -10,12 +10,13 @@ use llmops_api::experiments::{
     AssignUnit, Assignment, CompleteExperiment, CreateModelExperiment, CreatePromptExperiment, ExperimentQuery,
 };
 use llmops_api::page::PageQuery;
+use llmops_domain::access::Role;
 use llmops_domain::experiment::{Experiment, ExperimentSpec};
 use serde_json::{Map, Value};
 
 use super::{bad_request, page};
 use crate::ApiError;
-use crate::extract::{Editor, Json, Operator, Path, Query, Viewer};
+use crate::extract::{Editor, Json, Operator, Path, Query, Standing, Viewer};
 
 pub(crate) fn router() -> Routes {
     Routes::new()
@@ -108,7 +109,8 @@ async fn get(Viewer(ops): Viewer, Path(experiment): Path<String>, headers: Heade
 
 /// Changes the fields that are given; null takes a field back to its default. A draft may become anything. While it is running or
 /// paused, name, description, metadata and split may change, and the coverage may rise; afterwards name, description and metadata.
-/// With `If-Match`, only if nobody changed it since.
+/// With `If-Match`, only if nobody changed it since. Editors do that; the split and coverage of what is running or paused move live
+/// traffic, and need an operator.
 #[utoipa::path(patch, path = "/api/v1/experiments/{experiment}", operation_id = "update_experiment",
     tag = "experiments", params(("experiment" = String, Path),
         ("If-Match" = Option<String>, Header, description = "The ETag of the experiment, as the caller saw it")),
@@ -117,11 +119,20 @@ async fn get(Viewer(ops): Viewer, Path(experiment): Path<String>, headers: Heade
         (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
 async fn update(
     Editor(ops): Editor,
+    standing: Standing,
     Path(experiment): Path<String>,
     headers: HeaderMap,
     Json(changes): Json<Map<String, Value>>,
 ) -> Result<Response, ApiError> {
-    let revision = expected_revision(&headers)?;
+    let mut revision = expected_revision(&headers)?;
+    if !standing.has(Role::Operator) {
+        let (moves, seen) = ops.experiments().moves_traffic(&experiment, &changes).await?;
+        if moves {
+            standing.needs(Role::Operator)?;
+        }
+        // What was looked at is what is changed.
+        revision = revision.or(Some(seen));
+    }
     Ok(tagged(StatusCode::OK, &ops.experiments().update(&experiment, &changes, revision).await?))
 }
 

@@ -8,7 +8,7 @@ use axum::body::{Body, BodyDataStream};
 use axum::http::StatusCode;
 use bytes::{Buf as _, Bytes};
 use futures::StreamExt;
-use llmops::observation_rows::{BadRow, ReadError, Row, Rows};
+use llmops::observation_rows::{BadRow, LineKeys, ReadError, Row, Rows};
 use llmops_api::Page;
 use llmops_api::error::ErrorResponse;
 use llmops_api::observations::{ImportObservationsQuery, RecordedObservations, ResultsQuery};
@@ -64,14 +64,15 @@ async fn import(
 ) -> Result<Answer<RecordedObservations>, ApiError> {
     let mut import = ops.experiments().import_observations(&experiment).await?;
     let (mut rows, reader) = read(body.into_data_stream());
+    let mut keys = query.source.map(LineKeys::new);
     while let Some(chunk) = rows.recv().await {
         for row in chunk {
             match row {
-                Ok(Row { line, mut observation, .. }) => {
-                    if let (None, Some(source)) = (&observation.idempotency_key, &query.source) {
-                        observation.idempotency_key = Some(format!("{source}:{line}"));
+                Ok(mut row) => {
+                    if let Some(key) = keys.as_mut().and_then(|keys| keys.key(&row)) {
+                        row.observation.idempotency_key = Some(key);
                     }
-                    import.push(line, observation).await?;
+                    import.push(row.line, row.observation).await?;
                 }
                 Err(BadRow { line, problems }) => import.refuse(line, &problems),
             }
@@ -157,15 +158,19 @@ fn read(mut body: BodyDataStream) -> (mpsc::Receiver<Chunk>, tokio::task::JoinHa
     let reader = tokio::task::spawn_blocking(move || {
         let mut rows = Rows::new(Parts { parts, rest: Bytes::new() }, &["metric", "value"])?;
         let mut chunk = Vec::with_capacity(CHUNK);
-        while let Some(row) = rows.next_row()? {
-            chunk.push(row);
+        let read = loop {
+            match rows.next_row() {
+                Ok(Some(row)) => chunk.push(row),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
             if chunk.len() == CHUNK && chunks.blocking_send(std::mem::take(&mut chunk)).is_err() {
                 return Ok(());
             }
-        }
-        // Who has gone does not want the rest.
+        };
+        // What was read before a fault counts. Who has gone does not want the rest.
         let _ = chunks.blocking_send(chunk);
-        Ok(())
+        read
     });
     (rows, reader)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use llmops::LlmOps;
 use llmops::spending::SpendingBook;
+use llmops_domain::experiment::Unit;
 use llmops_domain::limits::Account;
 use llmops_gateway::{Assign, BoxFuture, Ledger, Subject};
 
@@ -18,7 +19,13 @@ impl Assign for Experiments {
             let flags = experiments.flags().await.ok()?;
             let flag = flags.find(subject.experiment)?;
             let unit = flag.assigner.unit_of(subject.attributes);
-            let assigned = experiments.evaluate(flag, unit.as_deref(), subject.attributes).await;
+            let is_user = || subject.attributes.get("user").and_then(|user| user.as_str()) == unit.as_deref();
+            let assigned = match unit.as_deref() {
+                Some(user) if subject.hash_users && flag.experiment.spec.unit == Unit::User && is_user() => {
+                    experiments.evaluate_hidden(flag, user, subject.attributes).await
+                }
+                unit => experiments.evaluate(flag, unit, subject.attributes).await,
+            };
             let assigned = assigned
                 .inspect_err(|error| tracing::warn!(%error, "a caller could not be assigned and is answered without"))
                 .ok()?;

@@ -173,3 +173,22 @@ async fn every_answer_has_the_request_id_and_protects_browsers() {
         assert_eq!(said.header("x-content-type-options"), "nosniff", "{path}");
     }
 }
+
+#[tokio::test]
+async fn live_traffic_is_moved_by_operators() {
+    let server = Server::new().await;
+    let (editor, operator) = (server.key("default", Role::Editor).await, server.key("default", Role::Operator).await);
+    let spec = json!({"name": "tone", "variants": [{"id": "a"}, {"id": "b"}], "coverage": 0.5});
+    let made = server.post("/api/v1/experiments", &editor, &spec).await;
+    let path = format!("/api/v1/experiments/{}", made.json()["id"].as_str().unwrap());
+    let check = async |key: &str, changes: Value, status: u16| {
+        let said = server.call(&http::Method::PATCH, &path, key, &changes).await;
+        assert_eq!(said.status.as_u16(), status, "{changes}: {}", said.text);
+    };
+    check(&editor, json!({"traffic_split": {"a": 40, "b": 60}}), 200).await;
+    assert_eq!(server.post(&format!("{path}/start"), &operator, &json!({})).await.status, StatusCode::OK);
+    check(&editor, json!({"traffic_split": {"a": 1, "b": 99}}), 403).await;
+    check(&editor, json!({"coverage": 1.0}), 403).await;
+    check(&editor, json!({"description": "why", "traffic_split": {"a": 40, "b": 60}, "coverage": 0.5}), 200).await;
+    check(&operator, json!({"traffic_split": {"a": 1, "b": 99}, "coverage": 1.0}), 200).await;
+}

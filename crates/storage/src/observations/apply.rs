@@ -37,7 +37,7 @@ pub(crate) struct Batch {
 pub(crate) async fn apply(tx: &mut Tx, batches: &[&Batch]) -> Result<Vec<Recorded>, StoreError> {
     let Some(first) = batches.first() else { return Ok(Vec::new()) };
     let experiment = &*first.experiment;
-    lock(tx, experiment).await?;
+    lock(tx, experiment.number()).await?;
     let all: Vec<(usize, usize, &NewObservation)> = batches
         .iter()
         .enumerate()
@@ -90,6 +90,7 @@ pub(crate) async fn apply(tx: &mut Tx, batches: &[&Batch]) -> Result<Vec<Recorde
         }
         before.is_none()
     });
+    units.load_gone(tx, experiment).await?;
     for (unit, digest, value) in replaced {
         let sql = "UPDATE observations SET value = $3 WHERE unit_key = $1 AND digest = $2";
         execute!(tx, sql, unit, digest, value)?;
@@ -102,9 +103,9 @@ pub(crate) async fn apply(tx: &mut Tx, batches: &[&Batch]) -> Result<Vec<Recorde
 }
 
 /// Replicas keep the sums of an experiment one after the other. SQLite has one writer anyway.
-async fn lock(tx: &mut Tx, experiment: &ObservedExperiment) -> Result<(), StoreError> {
+pub(super) async fn lock(tx: &mut Tx, experiment: i64) -> Result<(), StoreError> {
     if let Tx::Postgres(_) = tx {
-        fetch!(fetch_all, tx, (), "SELECT pg_advisory_xact_lock(1819045231, CAST($1 AS INTEGER))", experiment.key.key)?;
+        fetch!(fetch_all, tx, (), "SELECT pg_advisory_xact_lock(1819045231, CAST($1 AS INTEGER))", experiment)?;
     }
     Ok(())
 }

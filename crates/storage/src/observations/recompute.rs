@@ -8,7 +8,7 @@ use super::sums::add_deltas;
 use super::unit::{UnitState, name_hash};
 use super::units::{UnitRow, Units};
 use super::{AllSums, ObservedExperiment};
-use crate::db::{Conn, Raw, count, fetch};
+use crate::db::{Raw, count, fetch};
 use crate::{Store, StoreError};
 
 /// Units of a page.
@@ -33,7 +33,8 @@ impl RowChoice {
 }
 
 type UnitFound = (i64, String, i64, i64, String);
-type RowFound = (i64, String, f64, i64);
+/// Unit, metric, value and time.
+pub(super) type RowFound = (i64, String, f64, i64);
 
 impl Store {
     /// The sums of an experiment as its observations make them, with the number of those that were read. `segments_of` gets the
@@ -62,7 +63,8 @@ impl Store {
                     units.push(UnitRow { several: several != 0, ..row });
                 }
             }
-            let rows = rows_of(&mut conn, &units).await?;
+            let keys: Vec<i64> = units.iter().map(|unit| unit.key).collect();
+            let rows = rows_of(conn.raw(), &keys).await?;
             // The connection is one of few, and the sums take their time.
             drop(conn);
             observations += observe(&mut units, experiment, choice, &rows);
@@ -72,26 +74,27 @@ impl Store {
     }
 }
 
-async fn rows_of(conn: &mut Conn, units: &[UnitRow]) -> Result<Vec<RowFound>, StoreError> {
+/// The observations of units.
+pub(super) async fn rows_of(mut raw: Raw<'_>, units: &[i64]) -> Result<Vec<RowFound>, StoreError> {
     let mut rows = Vec::new();
     for piece in crate::bulk::pieces(units) {
         let sql = values_query(
             "SELECT o.unit_key, o.metric, o.value, o.at FROM (VALUES",
-            (piece.len(), 1, matches!(conn, Conn::Postgres(_))),
+            (piece.len(), 1, matches!(raw, Raw::Postgres(_))),
             ") AS v JOIN observations AS o ON o.unit_key = v.column1",
         );
         macro_rules! run {
             ($conn:expr) => {{
                 let mut query = sqlx::query_as::<_, RowFound>(sqlx::AssertSqlSafe(sql));
                 for unit in piece {
-                    query = query.bind(unit.key);
+                    query = query.bind(*unit);
                 }
                 query.fetch_all($conn).await?
             }};
         }
-        rows.extend(match conn.raw() {
-            Raw::Sqlite(conn) => run!(conn),
-            Raw::Postgres(conn) => run!(conn),
+        rows.extend(match &mut raw {
+            Raw::Sqlite(conn) => run!(&mut **conn),
+            Raw::Postgres(conn) => run!(&mut **conn),
         });
     }
     Ok(rows)

@@ -27,7 +27,8 @@ pub(super) type Counted = Option<(UnitValue, u64)>;
 pub(super) struct Deltas {
     metrics: BTreeMap<Place, Vec<(Counted, Counted)>>,
     values: BTreeMap<Place, Vec<f64>>,
-    sketches: BTreeMap<Place, Vec<f64>>,
+    /// Values that are added, and those that are taken out.
+    sketches: BTreeMap<Place, (Vec<f64>, Vec<f64>)>,
     units: BTreeMap<usize, i64>,
     pub(super) excluded: Vec<String>,
     /// Metrics of which more than sums is kept.
@@ -53,7 +54,7 @@ impl Deltas {
         unit: &UnitRow,
         metric: &MetricSpec,
         (before, now): (Counted, Counted),
-        values: &[f64],
+        (values, gone): (&[f64], &[f64]),
     ) {
         let place = |slice: String| (slice, unit.variant, metric.name.clone());
         if !self.kept.contains_key(&metric.name) {
@@ -72,7 +73,9 @@ impl Deltas {
             }
         }
         if keeps_sketch(metric) {
-            self.sketches.entry(place(unit.part())).or_default().extend(values);
+            let (added, removed) = self.sketches.entry(place(unit.part())).or_default();
+            added.extend(values);
+            removed.extend(gone);
         }
     }
 }
@@ -165,16 +168,20 @@ pub(super) async fn put_sums(tx: &mut Tx, experiment: &ObservedExperiment, delta
 /// Changes the sums.
 pub(super) fn add_deltas(sums: &mut BTreeMap<Place, Sums>, deltas: Deltas) -> Result<(), StoreError> {
     for (place, changes) in &deltas.metrics {
+        let was_there = sums.contains_key(place);
         let entry = sums.entry(place.clone()).or_insert_with(|| Sums::Metric(MetricSums::default()));
         if let Sums::Metric(sums) = entry {
             let values = deltas.values.get(place).map(Vec::as_slice).unwrap_or_default();
-            change_sums(sums, deltas.kept.get(&place.2).copied().unwrap_or_default(), changes, values)?;
+            // From a slice that is not there nothing can be taken: the unit counted under a name that is no longer given.
+            let changes = changes.iter().map(|(before, now)| (before.filter(|_| was_there), *now)).collect::<Vec<_>>();
+            change_sums(sums, deltas.kept.get(&place.2).copied().unwrap_or_default(), &changes, values)?;
         }
     }
-    for (place, values) in &deltas.sketches {
+    for (place, (values, gone)) in &deltas.sketches {
         let entry = sums.entry(place.clone()).or_insert_with(|| Sums::Sketch(Sketch::default()));
         if let Sums::Sketch(sketch) = entry {
             values.iter().try_for_each(|value| sketch.add(*value)).map_err(|e| refused(&e))?;
+            gone.iter().try_for_each(|value| sketch.remove(*value)).map_err(|e| refused(&e))?;
         }
     }
     for (variant, change) in &deltas.units {

@@ -1,20 +1,24 @@
 //! The units of a batch: looked up, made, and written with what they count with.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use llmops_domain::experiment::assignment::segment_value;
 
 use super::apply::{hash, values_query};
+use super::recompute::rows_of;
 use super::sums::Deltas;
 use super::unit::{UnitState, name_hash};
-use super::{ALL, ALLOCATION, NewObservation, ObservedExperiment, PARTS, unit_value};
+use super::{ALL, ALLOCATION, NewObservation, ObservedExperiment, PARTS, keeps_sketch, unit_value};
 use crate::StoreError;
 use crate::bulk::{Insert, insert_rows, pieces};
 use crate::db::{Raw, Tx, big, count, fetch};
 
 /// Units that are looked up by one statement.
 const LOOKUP: usize = 256;
+/// Most bytes of a segment's value that are indexed as they are; those that are cut have fewer.
+const LONGEST_SEGMENT: usize = 1000;
 /// Begins the name of a unit that stands for a single observation without unit. No name of a real one begins so.
 const NAMELESS: char = '\u{1}';
 
@@ -40,6 +44,8 @@ pub(super) struct UnitRow {
     pub(super) is_new: bool,
     /// New observations, by metric.
     pub(super) values: Vec<(usize, f64)>,
+    /// Observations of before that count no more, by metric.
+    pub(super) gone: Vec<(usize, f64)>,
 }
 
 /// The name of the unit that an observation belongs to.
@@ -72,14 +78,17 @@ impl Units {
         let distinct: Vec<&str> = distinct.into_iter().collect();
         let mut units = Self { rows: Vec::with_capacity(distinct.len()) };
         let mut index: HashMap<String, usize> = HashMap::with_capacity(distinct.len());
+        // Of all: a unit may have been exposed after it was first recorded, and elsewhere.
+        let exposures = exposures(tx, experiment, &distinct).await?;
         for (key, name, variant, several, segments, state, epoch) in stored_units(tx, experiment, &distinct).await? {
-            let state = UnitState::from_bytes(&state)?;
+            let (state, variant) = (UnitState::from_bytes(&state)?, count(variant)?);
+            let is_elsewhere = exposures.get(&name).is_some_and(|exposed| exposed.0 != variant);
             index.insert(name.clone(), units.rows.len());
             units.rows.push(UnitRow {
                 key,
                 name,
-                variant: count(variant)?,
-                several: several != 0,
+                variant,
+                several: several != 0 || is_elsewhere,
                 segments,
                 epoch: usize::try_from(epoch).ok().filter(|_| experiment.by_allocation),
                 old: state.clone(),
@@ -87,11 +96,11 @@ impl Units {
                 was_several: several != 0,
                 is_new: false,
                 values: Vec::new(),
+                gone: Vec::new(),
             });
         }
-        let missing: Vec<&str> = distinct.into_iter().filter(|name| !index.contains_key(*name)).collect();
-        let exposures = exposures(tx, experiment, &missing).await?;
-        let mut keys = new_keys(tx, missing.len()).await?;
+        let missing = distinct.into_iter().filter(|name| !index.contains_key(*name)).count();
+        let mut keys = new_keys(tx, missing).await?;
         let mut places = Vec::with_capacity(all.len());
         for (name, (.., observation)) in names.into_iter().zip(all) {
             let place = if let Some(place) = index.get(&name) {
@@ -113,6 +122,25 @@ impl Units {
             places.push(place);
         }
         Ok((units, places))
+    }
+
+    /// Reads what units were observed with that are left out from now on, as far as more than sums is kept of it.
+    pub(super) async fn load_gone(&mut self, tx: &mut Tx, experiment: &ObservedExperiment) -> Result<(), StoreError> {
+        let sketched: HashSet<&str> =
+            experiment.metrics.iter().filter(|m| keeps_sketch(m)).map(|m| m.name.as_str()).collect();
+        let left = self.rows.iter().enumerate().filter(|(_, u)| u.several && !u.was_several && !u.is_new);
+        let places: HashMap<i64, usize> = left.map(|(place, unit)| (unit.key, place)).collect();
+        if sketched.is_empty() || places.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<i64> = places.keys().copied().collect();
+        for (unit, metric, value, _) in rows_of(tx.raw(), &keys).await? {
+            let name = experiment.names().into_iter().position(|name| name == metric);
+            if let Some((place, name)) = places.get(&unit).zip(name.filter(|_| sketched.contains(metric.as_str()))) {
+                self.rows[*place].gone.push((name, value));
+            }
+        }
+        Ok(())
     }
 
     /// Writes what changed of the units.
@@ -181,16 +209,15 @@ impl Units {
                     Some((value, state?.cluster(name_hash(&metric.name)).map_or(0, |cluster| cluster.n)))
                 };
                 let change = (of(before), of(now));
-                let values: Vec<f64> = unit
-                    .values
-                    .iter()
-                    .filter(|(name, _)| now.is_some() && names.get(*name) == Some(&metric.name))
-                    .map(|(_, value)| *value)
-                    .collect();
+                let of_metric = |values: &[(usize, f64)]| -> Vec<f64> {
+                    let own = values.iter().filter(|(name, _)| names.get(*name) == Some(&metric.name));
+                    own.map(|(_, value)| *value).collect()
+                };
+                let values = if now.is_some() { of_metric(&unit.values) } else { Vec::new() };
                 if change.0 == change.1 && values.is_empty() && unit.old.first == unit.state.first {
                     continue;
                 }
-                deltas.change(unit, metric, change, &values);
+                deltas.change(unit, metric, change, (&values, &of_metric(&unit.gone)));
             }
         }
         deltas
@@ -212,6 +239,7 @@ impl UnitRow {
             was_several: false,
             is_new: true,
             values: Vec::new(),
+            gone: Vec::new(),
         }
     }
 
@@ -227,6 +255,10 @@ impl UnitRow {
         self.state.replace(name_hash(&observation.metric), before, observation.value);
         if let Some(&name) = names.get(observation.metric.as_str()) {
             self.values.push((name, observation.value));
+            // Of a unit that is left out from now on, all that was stored goes.
+            if !self.several {
+                self.gone.push((name, before));
+            }
         }
     }
 
@@ -244,9 +276,14 @@ impl UnitRow {
             .map(|at| format!("day/{}", TimeZone::UTC.to_datetime(at).date()))
             .unwrap_or_default();
         let segments: BTreeMap<String, serde_json::Value> = serde_json::from_str(&self.segments).unwrap_or_default();
-        let named = segments.into_iter().map(|(name, value)| {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            format!("segment/{name}={value}")
+        let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let named = segments.into_iter().filter_map(|(name, value)| {
+            let mut shown = text(&value);
+            // Of an exposure that was stored before segments were kept short.
+            if shown.len() > LONGEST_SEGMENT || shown.contains('\0') {
+                shown = text(&segment_value(&value)?);
+            }
+            Some(format!("segment/{name}={shown}"))
         });
         let allocation = self.epoch.map(|epoch| format!("{ALLOCATION}{epoch}"));
         [ALL.to_owned(), day].into_iter().chain(named).chain(allocation).collect()

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+use llmops_domain::experiment::assignment::Exposure;
 use llmops_domain::experiment::{Experiment, ExperimentSpec};
 use llmops_domain::id::ExperimentId;
-use llmops_storage::Store;
 use llmops_storage::observations::{
     AllSums, MetricSums, NewObservation, ObservedExperiment, Recorded, RowChoice, SliceChoice, Sums,
 };
+use llmops_storage::{ExperimentKey, Store};
 use llmops_testing::on_backends;
 
 use crate::support::{at, project};
 
-async fn experiment(store: &Store, id: &str) -> (Arc<ObservedExperiment>, llmops_storage::ExperimentKey) {
+async fn experiment(store: &Store, id: &str) -> (Arc<ObservedExperiment>, ExperimentKey) {
     let spec: ExperimentSpec = serde_json::from_value(serde_json::json!({
         "name": id,
         "variants": [{"id": "control", "is_control": true}, {"id": "new"}],
@@ -41,7 +42,7 @@ fn observed(unit: &str, variant: usize, metric: &str, value: f64, second: i64) -
     }
 }
 
-async fn sums(store: &Store, key: &llmops_storage::ExperimentKey) -> AllSums {
+async fn sums(store: &Store, key: &ExperimentKey) -> AllSums {
     let mut sums = store.observation_sums(key, SliceChoice { segments: true, days: true }).await.unwrap();
     // A day whose units all turned out to have come earlier.
     sums.retain(|_, sums| !matches!(sums, Sums::Metric(sums) if sums.sums.units() == 0));
@@ -193,6 +194,126 @@ async fn a_unit_in_two_variants_is_taken_out() {
             }
             other => panic!("{other:?}"),
         }
+    })
+    .await;
+}
+
+/// How many single observations of latency the sketches of a variant hold, and how many of them are at most `value`.
+fn sketched(sums: &AllSums, variant: usize, value: f64) -> (u64, f64) {
+    let sketches = sums.iter().filter(|((_, of, metric), _)| *of == variant && metric == "latency");
+    sketches.fold((0, 0.0), |(n, below), (_, sums)| match sums {
+        Sums::Sketch(sketch) => (n + sketch.n(), below + sketch.below(value)),
+        _ => (n, below),
+    })
+}
+
+#[tokio::test]
+async fn what_a_unit_was_observed_with_leaves_the_quantiles_with_it() {
+    on_backends(async |store| {
+        let (experiment, key) = experiment(store, "sketched").await;
+        let check = async |rows: Vec<NewObservation>, expected: (u64, f64)| {
+            store.record_observations(&experiment, rows).await.unwrap();
+            let sums = sums(store, &key).await;
+            assert_eq!((sketched(&sums, 0, 500.0), sketched(&sums, 1, 500.0)), (expected, (0, 0.0)));
+        };
+        let seen =
+            |unit: &str, variant: usize, value: f64, second: i64| observed(unit, variant, "latency", value, second);
+        let said = |value: f64| NewObservation {
+            key: Some("k".to_owned()),
+            replaces: true,
+            ..observed("d", 0, "latency", value, 1)
+        };
+        check(vec![seen("a", 0, 100.0, 1), seen("b", 0, 9000.0, 1), seen("b", 0, 0.0, 2)], (3, 2.0)).await;
+        check(vec![said(9000.0)], (4, 2.0)).await;
+        check(vec![said(100.0)], (4, 3.0)).await;
+        // In another variant at once with a new value: the whole unit goes, and once.
+        check(vec![seen("b", 0, 8000.0, 3), seen("b", 1, 8000.0, 4), seen("c", 0, 7000.0, 1)], (3, 2.0)).await;
+        check(vec![said(6000.0), NewObservation { variant: Some(1), ..said(6000.0) }], (2, 1.0)).await;
+        check(vec![seen("b", 1, 9000.0, 5), seen("d", 0, 9000.0, 5)], (2, 1.0)).await;
+    })
+    .await;
+}
+
+fn exposed(key: &ExperimentKey, unit: &str, variant: usize, segments: &str) -> (ExperimentKey, Exposure) {
+    let at = at(0).as_microsecond();
+    (key.clone(), Exposure { unit: unit.into(), variant, epoch: 0, at, segments: segments.to_owned() })
+}
+
+#[tokio::test]
+async fn a_unit_that_is_exposed_elsewhere_after_it_was_recorded_is_left_out() {
+    on_backends(async |store| {
+        let (experiment, key) = experiment(store, "elsewhere").await;
+        let bare =
+            |unit: &str, second: i64| NewObservation { variant: None, ..observed(unit, 0, "quality", 2.0, second) };
+        let first = vec![observed("u", 0, "quality", 1.0, 1), observed("v", 0, "quality", 1.0, 1)];
+        store.record_observations(&experiment, first).await.unwrap();
+        store.insert_exposures(&[exposed(&key, "u", 1, ""), exposed(&key, "v", 0, "")]).await.unwrap();
+        store.record_observations(&experiment, vec![bare("u", 2), bare("v", 2)]).await.unwrap();
+        let sums = sums(store, &key).await;
+        let quality = metric(&sums, "all", 0, "quality");
+        assert_eq!((quality.sums.units(), quality.sums.moments().unwrap().mean()), (1, Some(1.5)));
+        assert!(!sums.contains_key(&("all".to_owned(), 1, "quality".to_owned())));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn segments_of_any_length_and_content_are_recorded() {
+    on_backends(async |store| {
+        let (experiment, key) = experiment(store, "segments").await;
+        // Not alike enough to be stored in less.
+        let long: String =
+            (0_u32..3000).map(|i| char::from_u32(0x4e00 + i.wrapping_mul(2_654_435_761) % 20_000).unwrap()).collect();
+        let segments = |country: &str| serde_json::json!({ "country": country }).to_string();
+        let exposures = [("a", long.as_str()), ("b", "D\0E"), ("c", "DE")];
+        let exposures = exposures.map(|(unit, country)| exposed(&key, unit, 0, &segments(country)));
+        store.insert_exposures(&exposures).await.unwrap();
+        let rows = ["a", "b", "c"].map(|unit| observed(unit, 0, "quality", 1.0, 1)).to_vec();
+        assert_eq!(store.record_observations(&experiment, rows).await.unwrap().accepted, 3);
+        let sums = sums(store, &key).await;
+        let slices: Vec<&str> =
+            sums.keys().map(|key| key.0.as_str()).filter(|slice| slice.starts_with("segment/")).collect();
+        assert_eq!(slices.len(), 3, "{slices:?}");
+        assert!(slices.contains(&"segment/country=DE") && slices.contains(&"segment/country=D\u{fffd}E"), "{slices:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_forgotten_unit_counts_on_without_its_name() {
+    on_backends(async |store| {
+        let (experiment, key) = experiment(store, "forgotten").await;
+        let segments = r#"{"country":"DE"}"#;
+        store.insert_exposures(&[exposed(&key, "ana", 0, segments), exposed(&key, "ben", 1, segments)]).await.unwrap();
+        let rows = [("ana", 0), ("ben", 1), ("ben", 0), ("cleo", 1)];
+        let rows = rows.map(|(unit, variant)| observed(unit, variant, "quality", 1.0, 1)).to_vec();
+        store.record_observations(&experiment, rows).await.unwrap();
+        let before = sums(store, &key).await;
+        let shown = async || {
+            let seen = std::sync::Mutex::new(Vec::new());
+            let segments_of = |segments: &str| {
+                seen.lock().unwrap().push(segments.to_owned());
+                Some(String::new())
+            };
+            store.recompute_sums(&experiment, &RowChoice::default(), segments_of).await.unwrap();
+            let mut seen = seen.into_inner().unwrap();
+            seen.sort();
+            seen
+        };
+        assert_eq!(shown().await, ["", segments, segments]);
+        for (unit, expected) in [("ana", 1), ("ana", 0), ("ben", 1), ("nobody", 0)] {
+            assert_eq!(store.forget_unit(&project(), unit).await.unwrap(), expected, "{unit}");
+            assert_eq!(store.experiment_unit(&key, unit).await.unwrap(), None);
+        }
+        assert_eq!(shown().await, ["", "", ""]);
+        let after = sums(store, &key).await;
+        let place = ("excluded".to_owned(), 0, String::new());
+        let left_out = |sums: &AllSums| match &sums[&place] {
+            Sums::Units(count) => (count.units, count.examples.clone()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((left_out(&before), left_out(&after)), ((1, vec!["ben".to_owned()]), (1, Vec::new())));
+        assert_eq!(metric(&after, "all", 0, "quality"), metric(&before, "all", 0, "quality"));
     })
     .await;
 }

@@ -7,7 +7,6 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 use llmops_api::observations::{ImportObservationsQuery, RecordedObservations, ResultsQuery};
 use llmops_domain::experiment::observation::{Observation, read_time};
-use llmops_domain::hash::ContentHash;
 use llmops_domain::scorecard::format;
 
 use super::super::Context;
@@ -48,7 +47,8 @@ pub(crate) struct RecordArgs {
 pub(crate) struct ImportArgs {
     /// The experiment: its id or key
     experiment: String,
-    /// CSV with the header unit,variant,metric,value[,at], or JSON Lines. The same file again counts nothing twice
+    /// CSV with the header unit,variant,metric,value[,at], or JSON Lines. A file of the same name again, also with lines mended or
+    /// added, counts nothing twice
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
@@ -95,8 +95,8 @@ pub(crate) async fn import(context: &Context, args: &ImportArgs) -> Outcome {
     let shown = args.file.display().to_string();
     let unreadable = |e: &std::io::Error| Failure::because(Kind::Usage, format!("cannot read {shown}"), e);
     let content = std::fs::read(&args.file).map_err(|e| unreadable(&e))?;
-    // The file's own name, so that sending it again counts nothing twice.
-    let source = ContentHash::of_bytes(&content).short().to_owned();
+    // Lines are known by the file's name and what they say: mended or longer, the file counts nothing twice.
+    let source = args.file.file_name().unwrap_or(args.file.as_os_str()).to_string_lossy().into_owned();
     let client = Project::find(&context.global, &context.ui)?.client(&context.global).await?;
     let content = bytes::Bytes::from(content);
     let parts: Vec<_> =

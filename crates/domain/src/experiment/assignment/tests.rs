@@ -136,4 +136,31 @@ fn units_and_segments_come_from_the_context() {
     assert_eq!(assigner.unit_of(&nobody()), None);
     let users = Assigner::new(&running(json!({"name": "e", "variants": [{}, {}]})));
     assert_eq!(users.unit_of(&context).as_deref(), Some("u"));
+    let mut spec = json!({"name": "e", "variants": [{}, {}], "unit": {"attribute": "org.id"}});
+    spec["analysis"] = json!({"segments": ["org.plan", "a.b"]});
+    let assigner = Assigner::new(&running(spec));
+    let context = json!({"org": {"id": "o1", "plan": "pro"}, "a.b": 7, "a": {"b": 8}}).as_object().cloned().unwrap();
+    assert_eq!(assigner.unit_of(&context).as_deref(), Some("o1"), "by its path, as in conditions");
+    assert_eq!(assigner.segments_of(&context), r#"{"a.b":7,"org.plan":"pro"}"#);
+}
+
+#[test]
+fn segments_can_be_stored_whatever_callers_say() {
+    let mut spec = json!({"name": "e", "variants": [{}, {}]});
+    spec["analysis"] = json!({"segments": ["s"]});
+    let assigner = Assigner::new(&running(spec));
+    let of = |value: Value| {
+        let kept = assigner.segments_of(json!({"s": value}).as_object().unwrap());
+        serde_json::from_str::<Value>(&kept).unwrap().get("s").cloned()
+    };
+    for same in [json!("DE"), json!(1.5), json!(true), json!(["a", "b"]), json!("ü".repeat(200))] {
+        assert_eq!(of(same.clone()), Some(same));
+    }
+    assert_eq!(of(json!("D\u{0}E\n")), Some(json!("D\u{fffd}E\u{fffd}")));
+    assert_eq!(of(json!(vec!["long"; 100])), None);
+    assert_eq!(of(Value::Null), None);
+    let cut = |text: String| of(json!(text)).unwrap().as_str().unwrap().to_owned();
+    let (one, other) = (cut("漢".repeat(3000)), cut("漢".repeat(2999)));
+    assert!(one.starts_with(&"漢".repeat(200)) && one.chars().count() < 220, "{one}");
+    assert_ne!(one, other, "another text is another segment");
 }

@@ -67,6 +67,7 @@ fn what_may_change_while_running() {
     spec.traffic_split = [("control".to_owned(), 0.9), ("treatment".to_owned(), 0.1)].into();
     let moved = wider.revise(spec.clone(), at(3)).unwrap();
     assert_eq!((moved.allocations.len(), moved.notices.len()), (3, 1));
+    assert_eq!(moved.split_notices().collect::<Vec<_>>(), moved.notices, "results say the same");
     spec.coverage = 0.1;
     spec.seed = "other".to_owned();
     spec.variants[0].model_name = Some("sim/other".to_owned());
