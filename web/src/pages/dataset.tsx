@@ -55,7 +55,7 @@ export function DatasetPage() {
           <nav className="tabs" aria-label="Parts of the dataset">
             {(["samples", "categories", "diff"] as const).map((key) => <Link key={key} to="/datasets/$name" params={{ name }} search={{ ...search, tab: key === "samples" ? undefined : key, sample: undefined }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{key === "diff" ? "Difference" : words(key)[0]?.toUpperCase() + words(key).slice(1)}</Link>)}
           </nav>
-          {versions.isError ? <Problem error={versions.error} /> : !shown || !all ? <Skeleton height={300} /> : tab === "categories" ? <Categories version={shown} /> : tab === "diff" ? <Difference name={name} version={shown} all={all} /> : <Samples name={name} version={shown} newest={shown === current} />}
+          {versions.isError && !all ? <Problem error={versions.error} /> : !shown || !all ? <Skeleton height={300} /> : tab === "categories" ? <Categories version={shown} /> : tab === "diff" ? <Difference name={name} version={shown} all={all} /> : <Samples name={name} version={shown} newest={shown === current} />}
         </div>
       </div>
       {importing && <Import name={name} onClose={() => setImporting(false)} />}
@@ -125,7 +125,7 @@ function SampleDialog({ name, version, id, newest, onClose }: { name: string; ve
   const no = newest ? refusal("editor") : "Only the current version is edited.";
   return (
     <Dialog title={id} shape="drawer" open onClose={onClose} footer={!editing && <><RemoveSample name={name} version={version} id={id} refused={no} onDone={onClose} /><Button icon="edit" refused={no} onClick={() => setEditing(true)}>Edit as a new version</Button></>}>
-      {sample.isError ? <Problem error={sample.error} /> : !sample.data ? <Skeleton height={200} /> : editing ? <Edit name={name} version={version} sample={sample.data} onDone={onClose} /> : (
+      {sample.isError && !sample.data ? <Problem error={sample.error} /> : !sample.data ? <Skeleton height={200} /> : editing ? <Edit name={name} version={version} sample={sample.data} onDone={onClose} /> : (
         <>
           <SampleInput sample={sample.data} />
           {sample.data.expected_output?.map((text, i) => <div key={i} className="message"><header>Expected{(sample.data.expected_output?.length ?? 0) > 1 && ` ${i + 1}`}</header><div>{text}</div></div>)}

@@ -50,7 +50,7 @@ export function ReviewPage() {
         <span className="segmented" role="group" aria-label="State">{STATES.map((one) => <button key={one} type="button" aria-pressed={status === one} onClick={() => set({ status: one === "open" ? undefined : one, item: undefined })}>{sentence(one)}</button>)}</span>
         <select className="select" aria-label="Reason" value={reason ?? ""} onChange={(event) => set({ reason: event.target.value || undefined, item: undefined })}><option value="">Any reason</option>{Object.entries(REASONS).map(([key, [, label]]) => <option key={key} value={key}>{label}</option>)}</select>
       </div>
-      {list.isError ? <Problem error={list.error} retry={() => void list.refetch()} /> : !items ? <Skeleton height={360} /> : !shown ? (
+      {list.isError && !items ? <Problem error={list.error} retry={() => void list.refetch()} /> : !items ? <Skeleton height={360} /> : !shown ? (
         <Card label="Review queue"><Empty title={status === "open" ? "The queue is empty" : "Nothing here"} command={status === "open" ? curl("/api/v1/feedback", { request_id: "…", thumb: "down" }) : undefined}>Thumbs down, corrections, soft failures and answers that judges are unsure of come here.</Empty></Card>
       ) : (
         <div className="with-aside">
