@@ -3,7 +3,7 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
-import { moment, score, sentence, words } from "../lib/format";
+import { figure, moment, sentence, words } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Card, Dot, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import { Dialog, useSay } from "../ui/layers";
@@ -111,7 +111,7 @@ function AlertDialog({ id, onClose }: { id: string; onClose: () => void }) {
           <div className="row wrap"><SeverityBadge of={alert.severity} /><Badge>{sentence(alert.type)}</Badge><AlertState of={alert} />{alert.count > 1 && <Badge outline>{alert.count} times</Badge>}</div>
           <dl className="facts">
             {alert.metric && <><dt>Metric</dt><dd>{sentence(words(alert.metric))}</dd></>}
-            {alert.actual_value != null && <><dt>Value</dt><dd className="num">{score(alert.actual_value)}{alert.threshold != null && <span className="muted"> against {score(alert.threshold)}</span>}</dd></>}
+            {alert.actual_value != null && <><dt>Value</dt><dd className="num">{figure(alert.actual_value)}{alert.threshold != null && <span className="muted"> against {figure(alert.threshold)}</span>}</dd></>}
             <dt>From</dt><dd><Source of={alert} /></dd>
             <dt>Raised</dt><dd>{moment(alert.created_at)}</dd>
             <dt>Last seen</dt><dd>{moment(alert.last_seen_at)}</dd>
