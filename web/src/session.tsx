@@ -59,6 +59,8 @@ export function SessionGate({ children }: { children: ReactNode }) {
   );
 }
 
+const who = ({ expires_at: _, ...session }: Session): string => JSON.stringify(session);
+
 /** The sign-in above the page that was open, which cannot be put aside. */
 function SignInAgain({ was }: { was: Session }) {
   const ref = useRef<HTMLDialogElement>(null);
@@ -77,7 +79,7 @@ function SignIn({ was }: { was?: Session }) {
     mutationFn: () => ok(api.POST("/api/v1/session", { body: { key: key.trim() } })),
     onSuccess: (session) => {
       // What another key was shown is not for this one.
-      if (was && (was.name !== session.name || was.role !== session.role || was.project !== session.project)) return window.location.reload();
+      if (was && who(was) !== who(session)) return window.location.reload();
       client.setQueryData(["session"], session);
       if (was) void client.invalidateQueries();
     },

@@ -10,11 +10,14 @@ export const score = (value: number | null | undefined): string => (value == nul
 const TWO = new Intl.NumberFormat("en-GB", { maximumSignificantDigits: 2 });
 const THREE = new Intl.NumberFormat("en-GB", { maximumSignificantDigits: 3 });
 
+/** Three digits that count; with a power of ten only where the noughts before them could not be counted. */
+const significant = (value: number): string => (value !== 0 && Math.abs(value) < 1e-9 ? value.toExponential(2) : THREE.format(value)).replaceAll("-", "−");
+
 /** A number of any size: three decimals, of small ones the first three digits that count. */
-export const figure = (value: number): string => (value !== 0 && Math.abs(value) < 0.1 ? THREE.format(value).replace("-", "−") : score(value));
+export const figure = (value: number): string => (value !== 0 && Math.abs(value) < 0.1 ? significant(value) : score(value));
 
 /** Three digits that count, whole numbers from a hundred on. */
-export const digits = (value: number): string => (Math.abs(value) >= 100 ? whole(value) : value !== 0 && Math.abs(value) < 0.001 ? THREE.format(value) : value.toPrecision(3)).replace("-", "−");
+export const digits = (value: number): string => (Math.abs(value) >= 100 ? whole(value) : value !== 0 && Math.abs(value) < 0.001 ? significant(value) : value.toPrecision(3)).replace("-", "−");
 
 /** A whole number with separators. */
 export const whole = (value: number): string => WHOLE.format(value);

@@ -3,7 +3,7 @@ import { wordDiff } from "./diff";
 import { ago, change, day, dayOf, digits, figure, money, ms, percent, sentence, signed, took, words, lasting } from "./format";
 import { drawn, readLabels } from "./labels";
 import { blocks, spans } from "./markdown";
-import { hourly } from "./traffic";
+import { hourly, hoursOf } from "./traffic";
 import { rolling, studentT, wilson } from "./stats";
 
 describe("differences", () => {
@@ -50,7 +50,7 @@ describe("numbers", () => {
     check(3_599_700, "1 h 0 min");
     check(3_700_000, "1 h 2 min");
   });
-  test("figures of any size", () => expect([0, 0.8125, 1523.2, 0.025, -0.0000012, 0.0000011].map(figure)).toEqual(["0.000", "0.813", "1,523.200", "0.025", "−0.0000012", "0.0000011"]));
+  test("figures of any size", () => expect([0, 0.8125, 1523.2, 0.025, -0.0000012, 0.0000011, -1e-12].map(figure)).toEqual(["0.000", "0.813", "1,523.200", "0.025", "−0.0000012", "0.0000011", "−1.00e−12"]));
   test("three digits that count", () => expect([0, 412.6, 1.2345, -0.05, 5.24e-7, -2.05e-7].map(digits)).toEqual(["0.00", "413", "1.23", "−0.0500", "0.000000524", "−0.000000205"]));
   test("changes, of which nothing is one", () => expect([0.02, -0.02, 0].map((v) => change(v, percent))).toEqual(["+2.0 %", "−2.0 %", "±0 %"]));
   test("days are those of UTC", () => expect(day(dayOf("2026-11-28"))).toBe("28 Nov"));
@@ -73,6 +73,7 @@ describe("numbers", () => {
 });
 
 describe("traffic", () => {
+  test("hours of an address", () => expect([undefined, "72", "48", "abc", "0", "-4", "1.5", "1e9", ""].map(hoursOf)).toEqual([24, 72, 48, 24, 24, 24, 24, 24, 24]));
   test("hours without calls stand in the row as well", () => {
     const hour = { at: "2026-11-20T11:00:00Z", calls: 3 } as never;
     const { x, hours } = hourly({ from: "2026-11-20T10:20:00Z", to: "2026-11-20T12:05:00Z", hours: [hour] } as never);

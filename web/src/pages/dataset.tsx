@@ -125,7 +125,7 @@ function SampleDialog({ name, version, id, newest, onClose }: { name: string; ve
   const no = newest ? refusal("editor") : "Only the current version is edited.";
   return (
     <Dialog title={id} shape="drawer" open onClose={onClose} footer={!editing && <><RemoveSample name={name} version={version} id={id} refused={no} onDone={onClose} /><Button icon="edit" refused={no} onClick={() => setEditing(true)}>Edit as a new version</Button></>}>
-      {sample.isError && !sample.data ? <Problem error={sample.error} /> : !sample.data ? <Skeleton height={200} /> : editing ? <Edit name={name} version={version} sample={sample.data} onDone={onClose} /> : (
+      {sample.isError ? <Problem error={sample.error} /> : !sample.data ? <Skeleton height={200} /> : editing ? <Edit name={name} version={version} sample={sample.data} onDone={onClose} /> : (
         <>
           <SampleInput sample={sample.data} />
           {sample.data.expected_output?.map((text, i) => <div key={i} className="message"><header>Expected{(sample.data.expected_output?.length ?? 0) > 1 && ` ${i + 1}`}</header><div>{text}</div></div>)}

@@ -50,7 +50,7 @@ export function ReviewPage() {
         <span className="segmented" role="group" aria-label="State">{STATES.map((one) => <button key={one} type="button" aria-pressed={status === one} onClick={() => set({ status: one === "open" ? undefined : one, item: undefined })}>{sentence(one)}</button>)}</span>
         <select className="select" aria-label="Reason" value={reason ?? ""} onChange={(event) => set({ reason: event.target.value || undefined, item: undefined })}><option value="">Any reason</option>{Object.entries(REASONS).map(([key, [, label]]) => <option key={key} value={key}>{label}</option>)}</select>
       </div>
-      {list.isError && !items ? <Problem error={list.error} retry={() => void list.refetch()} /> : !items ? <Skeleton height={360} /> : !shown ? (
+      {list.isError ? <Problem error={list.error} retry={() => void list.refetch()} /> : !items ? <Skeleton height={360} /> : !shown ? (
         <Card label="Review queue"><Empty title={status === "open" ? "The queue is empty" : "Nothing here"} command={status === "open" ? curl("/api/v1/feedback", { request_id: "…", thumb: "down" }) : undefined}>Thumbs down, corrections, soft failures and answers that judges are unsure of come here.</Empty></Card>
       ) : (
         <div className="with-aside">
@@ -98,18 +98,25 @@ function One({ item, move, after }: { item: Item; move: (step: number) => void; 
     },
   });
   const open = item.status === "open";
+  // Two presses may come before the first is drawn: one decision is sent, and another only after it failed.
+  const sent = useRef(false);
+  const send = (action: Action) => {
+    if (sent.current || ((action === "accept" || action === "correct") && answer.trim() === "")) return;
+    sent.current = true;
+    decide.mutate(action, { onError: () => void (sent.current = false) });
+  };
   useEffect(() => {
     const pressed = (event: KeyboardEvent) => {
       if (typing(event)) {
-        if (event.key === "Enter" && (event.metaKey || event.ctrlKey) && open && !no) decide.mutate("correct");
+        if (event.key === "Enter" && (event.metaKey || event.ctrlKey) && open && !no) send(answer === right ? "accept" : "correct");
         if (event.key === "Escape") (event.target as HTMLElement).blur();
         return;
       }
       if (event.key === "j") move(1);
       else if (event.key === "k") move(-1);
-      else if (!open || no || decide.isPending) return;
-      else if (event.key === "a") decide.mutate("accept");
-      else if (event.key === "d") decide.mutate("dismiss");
+      else if (!open || no) return;
+      else if (event.key === "a") send("accept");
+      else if (event.key === "d") send("dismiss");
       else if (event.key === "e") {
         event.preventDefault();
         field.current?.focus();
@@ -136,9 +143,9 @@ function One({ item, move, after }: { item: Item; move: (step: number) => void; 
               <Field label="Label">{(props) => <input {...props} className="input" value={label} onChange={(event) => setLabel(event.target.value)} placeholder="off-topic" />}</Field>
             </div>
             <div className="row wrap">
-              <Button kind="primary" refused={no} disabled={decide.isPending || answer.trim() === ""} onClick={() => decide.mutate(answer === right ? "accept" : "correct")}>{answer === right ? "Accept as a sample" : "Save the correction"}</Button>
-              <Button refused={no} disabled={decide.isPending || label.trim() === ""} onClick={() => decide.mutate("label")}>Label</Button>
-              <Button kind="quiet" refused={no} disabled={decide.isPending} onClick={() => decide.mutate("dismiss")}>Dismiss</Button>
+              <Button kind="primary" refused={no} disabled={decide.isPending || answer.trim() === ""} onClick={() => send(answer === right ? "accept" : "correct")}>{answer === right ? "Accept as a sample" : "Save the correction"}</Button>
+              <Button refused={no} disabled={decide.isPending || label.trim() === ""} onClick={() => send("label")}>Label</Button>
+              <Button kind="quiet" refused={no} disabled={decide.isPending} onClick={() => send("dismiss")}>Dismiss</Button>
               <span className="grow" />
               <span className="faint wide-only"><kbd>a</kbd> accept <kbd>e</kbd> edit <kbd>d</kbd> dismiss <kbd>j</kbd> <kbd>k</kbd> move</span>
             </div>
