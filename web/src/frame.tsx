@@ -115,7 +115,7 @@ export function Frame() {
             <span className="menu-button"><Button kind="quiet" icon="menu" aria-label="Menu" aria-expanded={menu} onClick={() => setMenu(!menu)} /></span>
             <Crumbs />
             <span className="grow" />
-            <Tip text={live ? "This page changes by itself" : "Not connected to the server’s events; trying again"}>
+            <Tip text={live ? "What changes elsewhere appears by itself" : "Not connected to the server’s events; trying again"}>
               <span className="live" data-on={live}><i aria-hidden="true" /><span className="wide-only">{live ? "Live" : "Offline"}</span><span className="sr">{live ? "" : "offline"}</span></span>
             </Tip>
             <Button kind="quiet" icon="search" aria-label="Search and commands" onClick={() => setPalette(true)} />

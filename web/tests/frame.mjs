@@ -208,3 +208,14 @@ test("a session that ends does not take what is being written with it", async ()
   await dialog.getByRole("button", { name: "Create" }).click();
   await page.waitForURL(/prompts\/after-the-session/);
 });
+
+test("a word without end is broken, and the page keeps its width", async () => {
+  await api("POST", "/api/v1/prompts", { prompt: { name: "long-words", content: "{{ input }}", description: "w".repeat(500) } });
+  for (const [width, height] of [[1280, 860], [390, 860]]) {
+    await page.setViewportSize({ width, height });
+    await go("/prompts/long-words");
+    await see("www", { exact: false });
+    assert.ok((await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)) <= 1, `at ${width} pixels`);
+  }
+  await page.setViewportSize({ width: 1280, height: 860 });
+});
