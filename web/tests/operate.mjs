@@ -83,7 +83,7 @@ test("a release: its steps, what it waits for, what differs; another one is begu
   await page.getByRole("menuitem", { name: "Release step by step…" }).click();
   const dialog = page.locator("dialog[open]");
   assert.ok(await dialog.getByRole("button", { name: "Begin the release" }).isDisabled(), "what is live already is not released");
-  await dialog.getByLabel("Prompt").selectOption("support-bot@1.0.0");
+  await dialog.getByRole("combobox", { name: "Prompt" }).selectOption("support-bot@1.0.0");
   await dialog.getByRole("button", { name: "Begin the release" }).click();
   await see("It waits at the step staging.");
   await click("Look and go on");

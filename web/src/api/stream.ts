@@ -23,7 +23,7 @@ const LONGEST_WAIT = 30_000;
  * Opens the stream while the page is seen, and answers how to end that.
  *
  * Browsers give one server six connections over HTTP/1.1, whatever the number of tabs: a hidden page gives its own back. A stream
- * that was answered with anything but 200 (a proxy’s 503) is closed by the browser for good: a new one is tried, less and less often.
+ * that was answered with anything but 200 (a 503 of a proxy) is closed by the browser for good: a new one is tried, less and less often.
  */
 export function follow(make: () => Source, told: Told, page: Page = document): () => void {
   let source: Source | null = null;
