@@ -7,7 +7,7 @@ import { PLACES, useTheme } from "./frame";
 import { ago, words } from "./lib/format";
 import type { IconName } from "./ui/icons";
 import { Icon } from "./ui/icons";
-import { Dialog } from "./ui/layers";
+import { Dialog, useModal } from "./ui/layers";
 
 interface Entry {
   group: string;
@@ -21,6 +21,7 @@ export function Palette({ open, onClose, onHelp }: { open: boolean; onClose: () 
   const ref = useRef<HTMLDialogElement>(null);
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
+  useModal(ref, open, (dialog) => dialog.querySelector("input")?.focus());
   const entries = useEntries(open, onHelp);
   const found = useMemo(() => {
     const parts = text.toLowerCase().split(/\s+/).filter(Boolean);
@@ -28,7 +29,6 @@ export function Palette({ open, onClose, onHelp }: { open: boolean; onClose: () 
   }, [entries, text]);
   useEffect(() => setAt(0), [text]);
   useEffect(() => {
-    if (open && !ref.current?.open) ref.current?.showModal();
     if (open) setText("");
   }, [open]);
   useEffect(() => document.getElementById(`palette-${at}`)?.scrollIntoView({ block: "nearest" }), [at]);

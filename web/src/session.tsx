@@ -1,15 +1,22 @@
 // Who uses the dashboard, and signing in with a key.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import type { ReactNode } from "react";
-import { createContext, useContext, useState } from "react";
+import { createContext, useContext, useRef, useState } from "react";
 import type { Role, Schemas } from "./api/client";
 import { Refusal, api, includes, ok } from "./api/client";
 import { Button, Field, Problem } from "./ui/base";
 import { Logo } from "./ui/icons";
+import { useModal } from "./ui/layers";
 
-const Current = createContext<Schemas["Session"] | null>(null);
+type Session = Schemas["Session"];
 
-export const useSession = () => useContext(Current);
+const Current = createContext<{ session: Session; over: boolean } | null>(null);
+
+/** Who is signed in, or was until the session ended: the page stays while they sign in again. */
+export const useSession = (): Session | null => useContext(Current)?.session ?? null;
+
+/** Whether the session ended since the page was opened. */
+export const useSessionOver = (): boolean => useContext(Current)?.over ?? false;
 
 /** Null when the role suffices, else why not. */
 export function useRefusal(): (needed: Role) => string | false {
@@ -36,40 +43,66 @@ export function SessionGate({ children }: { children: ReactNode }) {
     staleTime: 60_000,
     retry: (count, error) => !(error instanceof Refusal && error.status > 0) && count < 5,
   });
+  // Kept when the session ends, so that what is half written stays.
+  const [last, setLast] = useState<Session | null>(null);
+  if (session.data && session.data !== last) setLast(session.data);
+  const shown = session.data ?? last;
   if (session.isPending) return <div className="gate" aria-busy="true" />;
-  if (session.isError) return <div className="gate"><div className="stack loose" style={{ width: "min(460px, 100%)" }}><Problem error={session.error} retry={() => void session.refetch()} /></div></div>;
-  if (!session.data) return <SignIn />;
-  return <Current.Provider value={session.data}>{children}</Current.Provider>;
+  if (session.isError && !shown) return <div className="gate"><div className="stack loose" style={{ width: "min(460px, 100%)" }}><Problem error={session.error} retry={() => void session.refetch()} /></div></div>;
+  if (!shown) return <main className="gate"><SignIn /></main>;
+  const over = session.data === null;
+  return (
+    <Current.Provider value={{ session: shown, over }}>
+      {children}
+      {over && <SignInAgain was={shown} />}
+    </Current.Provider>
+  );
 }
 
-function SignIn() {
+const who = ({ expires_at: _, ...session }: Session): string => JSON.stringify(session);
+
+/** The sign-in above the page that was open, which cannot be put aside. */
+function SignInAgain({ was }: { was: Session }) {
+  const ref = useRef<HTMLDialogElement>(null);
+  useModal(ref, true);
+  return (
+    <dialog ref={ref} className="sign-in" aria-label="Sign in again" onCancel={(event) => event.preventDefault()} onClose={() => ref.current?.showModal()}>
+      <SignIn was={was} />
+    </dialog>
+  );
+}
+
+function SignIn({ was }: { was?: Session }) {
   const [key, setKey] = useState("");
   const client = useQueryClient();
   const signIn = useMutation({
     mutationFn: () => ok(api.POST("/api/v1/session", { body: { key: key.trim() } })),
-    onSuccess: (session) => client.setQueryData(["session"], session),
+    onSuccess: (session) => {
+      // What another key was shown is not for this one.
+      if (was && who(was) !== who(session)) return window.location.reload();
+      client.setQueryData(["session"], session);
+      if (was) void client.invalidateQueries();
+    },
   });
   return (
-    <main className="gate">
-      <form
-        className="card"
-        onSubmit={(event) => {
-          event.preventDefault();
-          signIn.mutate();
-        }}
-      >
-        <div className="brand" style={{ padding: 0 }}><Logo /> llmops</div>
-        <div className="stack tight">
-          <h1>Sign in with a key</h1>
-          <p className="muted">The server printed an admin’s key at its first start. An admin makes more with <code>llmops key create NAME --role ROLE</code>.</p>
-        </div>
-        <Field label="Key">
-          {(props) => <input {...props} className="input mono" type="password" autoComplete="current-password" autoFocus value={key} onChange={(event) => setKey(event.target.value)} placeholder="llmops_…" />}
-        </Field>
-        {signIn.isError && <Problem error={signIn.error} />}
-        <Button kind="primary" type="submit" disabled={signIn.isPending || key.trim() === ""}>{signIn.isPending ? "Signing in…" : "Sign in"}</Button>
-        <p className="faint">The session lasts twelve hours at most, in a cookie that no script can read.</p>
-      </form>
-    </main>
+    <form
+      className="card"
+      onSubmit={(event) => {
+        event.preventDefault();
+        signIn.mutate();
+      }}
+    >
+      <div className="brand" style={{ padding: 0 }}><Logo /> llmops</div>
+      <div className="stack tight">
+        <h1>{was ? "The session is over" : "Sign in with a key"}</h1>
+        <p className="muted">{was ? "Sign in again to go on: what you were writing stays." : <>The server printed an admin’s key at its first start. An admin makes more with <code>llmops key create NAME --role ROLE</code>.</>}</p>
+      </div>
+      <Field label="Key">
+        {(props) => <input {...props} className="input mono" type="password" autoComplete="current-password" autoFocus value={key} onChange={(event) => setKey(event.target.value)} placeholder="llmops_…" />}
+      </Field>
+      {signIn.isError && <Problem error={signIn.error} />}
+      <Button kind="primary" type="submit" disabled={signIn.isPending || key.trim() === ""}>{signIn.isPending ? "Signing in…" : "Sign in"}</Button>
+      <p className="faint">The session lasts twelve hours at most, in a cookie that no script can read.</p>
+    </form>
   );
 }

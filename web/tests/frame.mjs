@@ -119,3 +119,103 @@ test("pages are live: a run that starts elsewhere appears", async () => {
   await page.getByRole("link", { name: "seen at once" }).waitFor();
   assert.ok((await page.locator("tbody .cover").count()) > known);
 });
+
+test("a list that no event tells of is read again by itself", async () => {
+  const fresh = await browser.newPage();
+  await fresh.clock.install();
+  await fresh.goto(`${base}/prompts`);
+  await fresh.locator("[data-on=true]").waitFor();
+  await fresh.locator("tbody .cover").first().waitFor();
+  await api("POST", "/api/v1/prompts", { prompt: { name: "written-elsewhere", content: "{{ input }}" } });
+  await fresh.clock.fastForward(31_000);
+  await fresh.getByRole("link", { name: "written-elsewhere" }).waitFor();
+  await fresh.close();
+});
+
+test("events come again after a proxy has refused them, and a hidden page holds no connection", async () => {
+  await go("/runs");
+  await page.locator("[data-on=true]").waitFor();
+  let refused = 0;
+  await page.route("**/api/v1/events", (route) => {
+    refused += 1;
+    return route.fulfill({ status: 503, contentType: "text/html", body: "503" });
+  });
+  const turn = (hidden) => page.evaluate((hidden) => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
+  await turn(true);
+  await page.locator("[data-on=false]").waitFor();
+  assert.equal(refused, 0, "nothing is asked for while the page is hidden");
+  await turn(false);
+  await page.waitForResponse((answer) => answer.url().endsWith("/api/v1/events") && answer.status() === 503);
+  await page.unroute("**/api/v1/events");
+  await page.locator("[data-on=true]").waitFor();
+});
+
+test("a dialog: its scroll bar is a part of it, what was written is not lost by a slip, and the focus goes back", async () => {
+  await go("/prompts");
+  const opener = page.getByRole("button", { name: "New prompt" });
+  const dialog = page.locator("dialog[open]");
+  await opener.focus();
+  await page.keyboard.press("Enter");
+  await dialog.getByLabel("Name").fill("half-written");
+  await dialog.evaluate((element) => {
+    const { right, top } = element.getBoundingClientRect();
+    element.dispatchEvent(new MouseEvent("mousedown", { bubbles: true, clientX: right - 6, clientY: top + 60 }));
+  });
+  assert.equal(await dialog.getByText("What you wrote is not saved.").count(), 0);
+  await page.mouse.click(8, 8);
+  await dialog.getByText("What you wrote is not saved.").waitFor();
+  await dialog.getByRole("button", { name: "Stay" }).click();
+  assert.equal(await dialog.getByLabel("Name").inputValue(), "half-written");
+  await page.keyboard.press("Escape");
+  await dialog.getByRole("button", { name: "Close all the same" }).click();
+  await dialog.waitFor({ state: "detached" });
+  assert.ok(await opener.evaluate((button) => button === document.activeElement), "the focus is on the button again");
+  await page.keyboard.press("Enter");
+  await dialog.waitFor();
+  await page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "detached" });
+});
+
+test("Escape in a question above a drawer closes the question alone", async () => {
+  await go("/datasets/golden");
+  await page.locator("tbody .cover").first().click();
+  await page.locator("dialog[open]").getByRole("button", { name: "Remove", exact: true }).click();
+  await page.getByRole("dialog", { name: /^A version without/ }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog", { name: /^A version without/ }).waitFor({ state: "detached" });
+  assert.equal(await page.locator("dialog[open]").count(), 1);
+  assert.match(page.url(), /sample=/);
+  await page.keyboard.press("Escape");
+  await page.locator("dialog[open]").waitFor({ state: "detached" });
+});
+
+test("a session that ends does not take what is being written with it", async () => {
+  await go("/prompts");
+  await click("New prompt");
+  const dialog = page.getByRole("dialog", { name: "New prompt" });
+  await dialog.getByLabel("Name").fill("after-the-session");
+  await dialog.getByLabel("Template").fill("{{ input }}");
+  await browser.clearCookies();
+  await dialog.getByRole("button", { name: "Create" }).click();
+  const again = page.getByRole("dialog", { name: "Sign in again" });
+  await again.getByLabel("Key").fill(key);
+  await page.keyboard.press("Escape");
+  await again.getByRole("button", { name: "Sign in" }).click();
+  await again.waitFor({ state: "detached" });
+  await dialog.getByRole("button", { name: "Create" }).click();
+  await page.waitForURL(/prompts\/after-the-session/);
+});
+
+test("a word without end is broken, and the page keeps its width", async () => {
+  await api("POST", "/api/v1/prompts", { prompt: { name: "long-words", content: "{{ input }}", description: "w".repeat(500) } });
+  for (const [width, height] of [[1280, 860], [390, 860]]) {
+    await page.setViewportSize({ width, height });
+    await go("/prompts/long-words");
+    await see("www", { exact: false });
+    assert.ok((await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)) <= 1, `at ${width} pixels`);
+  }
+  await page.setViewportSize({ width: 1280, height: 860 });
+});

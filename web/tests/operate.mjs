@@ -83,7 +83,7 @@ test("a release: its steps, what it waits for, what differs; another one is begu
   await page.getByRole("menuitem", { name: "Release step by step…" }).click();
   const dialog = page.locator("dialog[open]");
   assert.ok(await dialog.getByRole("button", { name: "Begin the release" }).isDisabled(), "what is live already is not released");
-  await dialog.getByLabel("Prompt").selectOption("support-bot@1.0.0");
+  await dialog.getByRole("combobox", { name: "Prompt" }).selectOption("support-bot@1.0.0");
   await dialog.getByRole("button", { name: "Begin the release" }).click();
   await see("It waits at the step staging.");
   await click("Look and go on");
@@ -150,6 +150,38 @@ test("a bad answer becomes a golden sample, by keyboard", async () => {
   await see(/It is a sample of golden now, in version/);
   const samples = await api("GET", `/api/v1/datasets/golden/versions/${(await api("GET", "/api/v1/datasets/golden")).version}/samples?limit=200`);
   assert.ok(samples.items.some((sample) => sample.expected_output?.[0] === "Water a fern twice a week; keep the soil moist."), "the correction is the expected answer");
+});
+
+test("a decision that is pressed twice is sent once", async () => {
+  await go("/review");
+  const held = [];
+  await page.route("**/api/v1/reviews/*/decision", (route) => void held.push(route));
+  const answer = page.getByLabel("The right answer");
+  await answer.fill("");
+  await page.keyboard.press("Control+Enter");
+  await answer.fill("As it should be.");
+  await page.keyboard.press("Control+Enter");
+  await page.keyboard.press("Control+Enter");
+  // By its answer, what was asked before has arrived as well.
+  await page.evaluate(() => fetch("/healthz").then((answer) => answer.status));
+  assert.deepEqual(held.map((route) => route.request().postDataJSON().answer), ["As it should be."]);
+  await held[0].fulfill({ status: 503, contentType: "application/json", body: '{"error":{"code":"unavailable","message":"not now"}}' });
+  await see("not now");
+  await page.unroute("**/api/v1/reviews/*/decision");
+});
+
+test("a silence takes hours that are some", async () => {
+  await go("/alerts?tab=silences");
+  await click("New silence");
+  const dialog = page.locator("dialog[open]");
+  for (const hours of ["1,5", "-4", "1e9", ""]) {
+    await dialog.getByLabel("Hours").fill(hours);
+    await dialog.getByText(/^A number of hours up to 8,760/).waitFor();
+    assert.ok(await dialog.getByRole("button", { name: "Silence", exact: true }).isDisabled(), hours);
+  }
+  await dialog.getByLabel("Hours").fill("1.5");
+  assert.ok(await dialog.getByRole("button", { name: "Silence", exact: true }).isEnabled());
+  await dialog.getByRole("button", { name: "Cancel" }).click();
 });
 
 test("an alert is acknowledged and resolved", async () => {

@@ -1,8 +1,9 @@
-// Live pages: one stream of events, which marks what changed as stale.
+// Live pages: a stream of events, which marks what changed as stale; what has no events is read again from time to time.
 import type { QueryClient } from "@tanstack/react-query";
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import type { Run, Schemas } from "./client";
+import { follow } from "./stream";
 
 type Event = Schemas["StoredEvent"];
 
@@ -36,26 +37,40 @@ function apply(client: QueryClient, event: Event) {
   if ("run" in event && typeof event.run === "string") void client.invalidateQueries({ queryKey: ["run", event.run] });
 }
 
-/** Follows the events while mounted; answers whether the stream is open. */
-export function useLive(): boolean {
+/** Lists and sums that no event tells of are read again this often, while they are seen. */
+const EVERY = 30_000;
+
+/** Not among them: the pages of one prompt, one dataset and one item of the queue, which must not change under somebody's hands. */
+const SILENT = ["prompts", "datasets", "records", "traffic", "feedback", "keys", "audit", "providers", "channels", "deliveries", "silences"];
+
+/** Follows the events while somebody is signed in; answers whether the stream is open. */
+export function useLive(signedIn: boolean): boolean {
   const client = useQueryClient();
   const [open, setOpen] = useState(false);
   useEffect(() => {
-    const source = new EventSource("/api/v1/events");
-    let missed = false;
-    source.onopen = () => {
-      setOpen(true);
-      // What happened while nobody listened is unknown: everything shown is read again.
-      if (missed) void client.invalidateQueries();
-      missed = false;
-    };
-    source.onerror = () => {
-      setOpen(false);
-      missed = true;
-    };
+    if (!signedIn) return;
     const heard = (message: MessageEvent<string>) => apply(client, JSON.parse(message.data) as Event);
-    for (const type of TYPES) source.addEventListener(type, heard);
-    return () => source.close();
-  }, [client]);
+    const make = () => {
+      const source = new EventSource("/api/v1/events");
+      for (const type of TYPES) source.addEventListener(type, heard);
+      return source;
+    };
+    const stop = follow(make, {
+      open: setOpen,
+      // What happened while nobody listened is unknown: everything shown is read again.
+      missed: () => void client.invalidateQueries(),
+      // It may be the session that is over.
+      refused: () => void client.invalidateQueries({ queryKey: ["session"] }),
+    });
+    return () => {
+      stop();
+      setOpen(false);
+    };
+  }, [client, signedIn]);
+  useEffect(() => {
+    if (!open) return;
+    const timer = setInterval(() => void client.refetchQueries({ type: "active", stale: true, predicate: ({ queryKey }) => SILENT.includes(String(queryKey[0])) }), EVERY);
+    return () => clearInterval(timer);
+  }, [client, open]);
   return open;
 }

@@ -1,6 +1,6 @@
 // Differences with their intervals, one below the other, around no difference.
 import type { Schemas } from "../api/client";
-import { whole } from "../lib/format";
+import { change, whole } from "../lib/format";
 
 type Row = Schemas["Comparison"] & { slice?: string };
 
@@ -27,7 +27,7 @@ export function Forest({ comparisons, segments, show }: { comparisons: Row[]; se
                     <rect x={x(row.difference ?? 0)} y={row.slice ? 14 : 12.5} width={row.slice ? 6 : 9} height={row.slice ? 6 : 9} transform={`translate(${row.slice ? -3 : -4.5} 0)`} fill={colour} rx="1" />
                   </svg>
                 </td>
-                <td className="nowrap num right" style={{ paddingLeft: 12, width: 1 }}><div>{(row.difference ?? 0) > 0 ? "+" : ""}{show(row.difference ?? 0)}</div><div className="faint tiny">{show(row.interval?.low ?? 0)} to {show(row.interval?.high ?? 0)}</div></td>
+                <td className="nowrap num right" style={{ paddingLeft: 12, width: 1 }}><div>{change(row.difference ?? 0, show)}</div><div className="faint tiny">{show(row.interval?.low ?? 0)} to {show(row.interval?.high ?? 0)}</div></td>
               </tr>
             );
           })}

@@ -1,6 +1,6 @@
 // Every chart has a name, a legend in words and the same data as a table.
 import { Suspense, lazy, useState } from "react";
-import { sentence } from "../lib/format";
+import { day, sentence } from "../lib/format";
 import { Button, Skeleton } from "../ui/base";
 
 export interface Series {
@@ -36,6 +36,8 @@ export interface LineData {
   xLabel?: string;
   /** What the bands are; absent: 95 % intervals. */
   bounds?: string;
+  /** Whether places on the x axis are days of UTC, at their beginnings, which have no time of day. */
+  days?: boolean;
   /** How places on the x axis are written; absent: as time. */
   showX?: (x: number) => string;
   /** Whether lines break where nothing is known. */
@@ -81,13 +83,13 @@ function Legend({ data }: { data: LineData }) {
 }
 
 function DataTable({ label, data, height }: { label: string; data: LineData; height: number }) {
-  const place = data.showX ?? ((x: number) => new Date(x * 1000).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" }));
+  const place = data.showX ?? (data.days ? day : (x: number) => new Date(x * 1000).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" }));
   return (
     <div className="table-wrap" style={{ maxHeight: height, overflow: "auto" }} tabIndex={0} role="region" aria-label={`${label}, as a table`}>
       <table className="table compact">
         <thead>
           <tr>
-            <th scope="col">{data.xLabel ? sentence(data.xLabel) : data.showX ? "At" : "Time"}</th>
+            <th scope="col">{data.xLabel ? sentence(data.xLabel) : data.showX ? "At" : data.days ? "Day" : "Time"}</th>
             {data.series.map((series) => <th key={series.label} scope="col" className="right">{series.label}</th>)}
           </tr>
         </thead>

@@ -1,7 +1,7 @@
 // Lines with bands over time, drawn by uPlot. Loaded when a chart is shown.
 import { useEffect, useRef, useState } from "react";
 import uPlot from "uplot";
-import { moment } from "../lib/format";
+import { day, moment } from "../lib/format";
 import type { LineData, Series } from "./frame";
 import { describe } from "./frame";
 
@@ -47,7 +47,7 @@ export default function Plot({ label, data, height, onPick }: { label: string; d
       <div ref={box} role="img" aria-label={summary(label, data)} style={{ height }} />
       {at && (
         <div className="chart-tip" style={{ top: 4, ...(at.left > width / 2 ? { right: width - at.left + 12 } : { left: at.left + 64 }) }}>
-          <div className="faint">{data.xLabel && `${data.xLabel} `}{(data.showX ?? ((x: number) => moment(x * 1000)))(data.x[at.i] ?? 0)}</div>
+          <div className="faint">{data.xLabel && `${data.xLabel} `}{(data.showX ?? (data.days ? day : (x: number) => moment(x * 1000)))(data.x[at.i] ?? 0)}</div>
           {data.series.map((series) => (
             <div key={series.label} className="row tight">
               <i className="dot" style={{ background: `var(--series-${series.colour})` }} />
@@ -116,7 +116,6 @@ function options(data: LineData, width: number, height: number, hover: (at: { i:
   // A bar stands around its place: at the ends there must be room for half of it.
   const half = bars && data.x.length > 1 ? ((data.x[1] ?? 0) - (data.x[0] ?? 0)) * 0.6 : 0;
   const fixed: uPlot.Scale = { range: (_, low, high) => bounds(data, low, high) };
-  const showX = data.showX;
   return {
     width,
     height,
@@ -125,9 +124,10 @@ function options(data: LineData, width: number, height: number, hover: (at: { i:
     padding: [8, 10, 0, 0],
     legend: { show: false },
     cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false } },
-    scales: { x: { time: !showX, ...(bars ? { range: (_: uPlot, low: number, high: number): [number, number] => [low - half, high + half] } : {}) }, y: fixed },
+    ...(data.days ? { tzDate: (time: number) => uPlot.tzDate(new Date(time * 1000), "Etc/UTC") } : {}),
+    scales: { x: { time: !data.showX, ...(bars ? { range: (_: uPlot, low: number, high: number): [number, number] => [low - half, high + half] } : {}) }, y: fixed },
     axes: [
-      { ...axis, grid: { show: false }, size: 30, space: 80, ...(data.xLabel ? { label: data.xLabel, labelSize: 18, labelGap: 2, labelFont: axis.font } : {}), ...(showX ? { values: (_: uPlot, ticks: number[]) => ticks.map(showX) } : { values: timeTicks }) },
+      { ...axis, grid: { show: false }, size: 30, space: 80, ...(data.xLabel ? { label: data.xLabel, labelSize: 18, labelGap: 2, labelFont: axis.font } : {}), ...ticksOf(data) },
       { ...axis, size: 54, values: (_, ticks) => ticks.map((tick) => data.show(tick)) },
     ],
     hooks: {
@@ -135,6 +135,12 @@ function options(data: LineData, width: number, height: number, hover: (at: { i:
       drawClear: [(chart) => under(chart, data)],
     },
   };
+}
+
+/** How the x axis is divided and written. */
+function ticksOf({ showX, days }: LineData): Pick<uPlot.Axis, "values" | "incrs"> {
+  if (showX) return { values: (_, ticks) => ticks.map(showX) };
+  return days ? { values: (_, ticks) => ticks.map(day), incrs: [1, 2, 4, 7, 14, 28, 91, 364].map((n) => n * 86_400) } : { values: timeTicks };
 }
 
 /** Day and month on days, hours in between, in the reader's zone. */

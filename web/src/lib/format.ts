@@ -7,6 +7,18 @@ const COMPACT = new Intl.NumberFormat("en-GB", { notation: "compact", maximumFra
 /** Three decimals: the resolution at which scores are compared. */
 export const score = (value: number | null | undefined): string => (value == null ? "–" : SCORE.format(value).replace("-", "−"));
 
+const TWO = new Intl.NumberFormat("en-GB", { maximumSignificantDigits: 2 });
+const THREE = new Intl.NumberFormat("en-GB", { maximumSignificantDigits: 3 });
+
+/** Three digits that count; with a power of ten only where the noughts before them could not be counted. */
+const significant = (value: number): string => (value !== 0 && Math.abs(value) < 1e-9 ? value.toExponential(2) : THREE.format(value)).replaceAll("-", "−");
+
+/** A number of any size: three decimals, of small ones the first three digits that count. */
+export const figure = (value: number): string => (value !== 0 && Math.abs(value) < 0.1 ? significant(value) : score(value));
+
+/** Three digits that count, whole numbers from a hundred on. */
+export const digits = (value: number): string => (Math.abs(value) >= 100 ? whole(value) : value !== 0 && Math.abs(value) < 0.001 ? significant(value) : value.toPrecision(3)).replace("-", "−");
+
 /** A whole number with separators. */
 export const whole = (value: number): string => WHOLE.format(value);
 
@@ -18,7 +30,8 @@ export function percent(value: number | null | undefined): string {
   if (value == null) return "–";
   const share = value * 100;
   const size = Math.abs(share);
-  const digits = size === 0 || size >= 99.995 ? 0 : size < 1 ? 2 : 1;
+  // What is not quite all does not read as all.
+  const digits = size === 0 || size >= 99.995 ? 0 : size < 1 || (size >= 99.95 && size < 100) ? 2 : 1;
   return `${share.toFixed(digits).replace("-", "−")} %`;
 }
 
@@ -26,8 +39,8 @@ export function percent(value: number | null | undefined): string {
 export function money(value: number | null | undefined): string {
   if (value == null) return "–";
   if (value === 0) return "$0";
-  if (Math.abs(value) < 0.01) return `$${value.toPrecision(2)}`;
-  return `$${value.toLocaleString("en-GB", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
+  const size = Math.abs(value);
+  return `${value < 0 ? "−" : ""}$${size < 0.01 ? TWO.format(size) : size.toLocaleString("en-GB", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
 }
 
 /** A duration in milliseconds. */
@@ -35,10 +48,12 @@ export function ms(value: number | null | undefined): string {
   if (value == null) return "–";
   if (value === 0) return "0 ms";
   if (value < 1) return `${value.toFixed(2)} ms`;
-  if (value < 1000) return `${value.toFixed(value < 10 ? 1 : 0)} ms`;
-  if (value < 60_000) return `${(value / 1000).toFixed(value < 10_000 ? 2 : 1)} s`;
-  const minutes = Math.floor(value / 60_000);
-  if (minutes < 60) return `${minutes} min ${Math.round((value % 60_000) / 1000)} s`;
+  // Rounded first, then split: no part may come to a whole one of the next.
+  if (value < 999.5) return `${value.toFixed(value < 9.95 ? 1 : 0)} ms`;
+  if (value < 59_950) return `${(value / 1000).toFixed(value < 9_995 ? 2 : 1)} s`;
+  const seconds = Math.round(value / 1000);
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  const minutes = Math.round(value / 60_000);
   if (minutes >= 2880) return `${Math.floor(minutes / 1440)} d ${Math.floor((minutes % 1440) / 60)} h`;
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
@@ -46,7 +61,7 @@ export function ms(value: number | null | undefined): string {
 /** How long something lasted, from its two ends. */
 export function took(from: string, to: string): string {
   const size = new Date(to).getTime() - new Date(from).getTime();
-  return size < 60_000 ? `${Math.max(0, Math.round(size / 1000))} s` : ms(size);
+  return size < 59_500 ? `${Math.max(0, Math.round(size / 1000))} s` : ms(Math.max(60_000, size));
 }
 
 const SPAN: Record<string, string> = { ms: "ms", s: "s", m: "min", h: "h", d: "d" };
@@ -58,7 +73,10 @@ export const lasting = (text: string | null | undefined): string => (text ?? "�
 export const latency = (value: number | null | undefined): string => (value != null && value <= 1 ? "< 1 ms" : ms(value));
 
 /** A difference with its sign. */
-export const signed = (value: number, digits = 3): string => `${value > 0 ? "+" : value < 0 ? "−" : "±"}${Math.abs(value).toFixed(digits)}`;
+export const signed = (value: number, digits = 3): string => change(value, (size) => size.toFixed(digits));
+
+/** A difference with its sign, written as numbers of its kind are. */
+export const change = (value: number, show: (size: number) => string): string => `${value > 0 ? "+" : value < 0 ? "−" : "±"}${show(Math.abs(value))}`;
 
 /** The two ends of an interval. */
 export const range = (lower: number, upper: number, show: (value: number) => string = score): string => `${show(lower)} – ${show(upper)}`;
@@ -93,6 +111,10 @@ export function moment(time: string | number): string {
 export function short(time: string | number): string {
   return new Date(time).toLocaleString("en-GB", { day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit" });
 }
+
+/** A day of UTC, in seconds since 1970 and as it is written. Days are those of the server, wherever the reader is. */
+export const dayOf = (name: string): number => Date.parse(`${name}T00:00:00Z`) / 1000;
+export const day = (seconds: number): string => new Date(seconds * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
 
 /** The short form of a content hash. */
 export const hash = (value: string | null | undefined): string => value?.slice(0, 12) ?? "–";

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { wordDiff } from "./diff";
-import { ago, money, ms, percent, sentence, signed, took, words, lasting } from "./format";
+import { ago, change, day, dayOf, digits, figure, money, ms, percent, sentence, signed, took, words, lasting } from "./format";
 import { drawn, readLabels } from "./labels";
 import { blocks, spans } from "./markdown";
-import { hourly } from "./traffic";
+import { hourly, hoursOf } from "./traffic";
 import { rolling, studentT, wilson } from "./stats";
 
 describe("differences", () => {
@@ -31,12 +31,30 @@ describe("differences", () => {
 
 describe("numbers", () => {
   test("shares", () => {
-    expect([0, 0.0012, 0.5, 0.9999, 1].map(percent)).toEqual(["0 %", "0.12 %", "50.0 %", "100.0 %", "100 %"]);
+    expect([0, 0.0012, 0.5, 0.9994, 0.9995, 0.9999, 1].map(percent)).toEqual(["0 %", "0.12 %", "50.0 %", "99.9 %", "99.95 %", "99.99 %", "100 %"]);
     expect(percent(null)).toBe("–");
   });
-  test("money", () => expect([0, 0.00123, 0.5, 1234.5].map(money)).toEqual(["$0", "$0.0012", "$0.50", "$1,234.50"]));
-  test("durations", () => expect([0.2, 5, 840, 1500, 61_000, 3_700_000].map(ms)).toEqual(["0.20 ms", "5.0 ms", "840 ms", "1.50 s", "1 min 1 s", "1 h 1 min"]));
-  test("how long", () => expect([["2026-11-20T12:00:00Z", "2026-11-20T12:00:42Z"], ["2026-11-20T12:00:00Z", "2026-11-20T13:05:00Z"]].map(([from, to]) => took(from ?? "", to ?? ""))).toEqual(["42 s", "1 h 5 min"]));
+  test("money", () => expect([0, 0.00123, 0.000000524, -0.00123, 0.5, 1234.5].map(money)).toEqual(["$0", "$0.0012", "$0.00000052", "−$0.0012", "$0.50", "$1,234.50"]));
+  test("durations", () => {
+    const check = (value: number, expected: string) => expect(ms(value)).toBe(expected);
+    check(0.2, "0.20 ms");
+    check(5, "5.0 ms");
+    check(9.97, "10 ms");
+    check(840, "840 ms");
+    check(999.7, "1.00 s");
+    check(1500, "1.50 s");
+    check(9_997, "10.0 s");
+    check(59_970, "1 min 0 s");
+    check(61_000, "1 min 1 s");
+    check(119_700, "2 min 0 s");
+    check(3_599_700, "1 h 0 min");
+    check(3_700_000, "1 h 2 min");
+  });
+  test("figures of any size", () => expect([0, 0.8125, 1523.2, 0.025, -0.0000012, 0.0000011, -1e-12].map(figure)).toEqual(["0.000", "0.813", "1,523.200", "0.025", "−0.0000012", "0.0000011", "−1.00e−12"]));
+  test("three digits that count", () => expect([0, 412.6, 1.2345, -0.05, 5.24e-7, -2.05e-7].map(digits)).toEqual(["0.00", "413", "1.23", "−0.0500", "0.000000524", "−0.000000205"]));
+  test("changes, of which nothing is one", () => expect([0.02, -0.02, 0].map((v) => change(v, percent))).toEqual(["+2.0 %", "−2.0 %", "±0 %"]));
+  test("days are those of UTC", () => expect(day(dayOf("2026-11-28"))).toBe("28 Nov"));
+  test("how long", () => expect([["2026-11-20T12:00:00Z", "2026-11-20T12:00:42Z"], ["2026-11-20T12:00:00Z", "2026-11-20T12:00:59.700Z"], ["2026-11-20T12:00:00Z", "2026-11-20T13:05:00Z"]].map(([from, to]) => took(from ?? "", to ?? ""))).toEqual(["42 s", "1 min 0 s", "1 h 5 min"]));
   test("durations of configurations", () => expect(["10m", "1h30m", "7d", "500ms", null].map(lasting)).toEqual(["10 min", "1 h 30 min", "7 d", "500 ms", "–"]));
   test("names", () => expect(["rouge_l", "token_f1", "latency_p95", "it is -8.9 % of gpt-4 (-1 to 2)"].map(words)).toEqual(["ROUGE-L", "token F1", "latency p95", "it is −8.9 % of gpt-4 (−1 to 2)"]));
   test("sentences", () => expect(["open", "it is so", "support-bot fell", "a: b", "", "x/y is"].map(sentence)).toEqual(["Open", "It is so", "support-bot fell", "A: b", "", "x/y is"]));
@@ -55,6 +73,7 @@ describe("numbers", () => {
 });
 
 describe("traffic", () => {
+  test("hours of an address", () => expect([undefined, "72", "48", "abc", "0", "-4", "1.5", "1e9", ""].map(hoursOf)).toEqual([24, 72, 48, 24, 24, 24, 24, 24, 24]));
   test("hours without calls stand in the row as well", () => {
     const hour = { at: "2026-11-20T11:00:00Z", calls: 3 } as never;
     const { x, hours } = hourly({ from: "2026-11-20T10:20:00Z", to: "2026-11-20T12:05:00Z", hours: [hour] } as never);

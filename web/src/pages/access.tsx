@@ -86,7 +86,7 @@ function NewKey({ onClose }: { onClose: () => void }) {
     onSuccess: () => void client.invalidateQueries({ queryKey: ["keys"] }),
   });
   return (
-    <Dialog title={make.data ? "The new key" : "New key"} open onClose={onClose} footer={make.data ? <Button kind="primary" onClick={onClose}>Done</Button> : <><Button onClick={onClose}>Cancel</Button><Button kind="primary" disabled={!name || make.isPending} onClick={() => make.mutate()}>Create</Button></>}>
+    <Dialog title={make.data ? "The new key" : "New key"} open onClose={onClose} loses={make.data && "The key is not shown again."} footer={make.data ? <Button kind="primary" onClick={onClose}>Done</Button> : <><Button onClick={onClose}>Cancel</Button><Button kind="primary" disabled={!name || make.isPending} onClick={() => make.mutate()}>Create</Button></>}>
       {make.isError && <Problem error={make.error} />}
       {make.data ? (
         <><Callout tone="warn"><strong>This is the only time that it is shown.</strong> The store keeps its SHA-256.</Callout><Command>{make.data.secret}</Command></>

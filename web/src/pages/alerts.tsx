@@ -3,7 +3,7 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
-import { moment, score, sentence, words } from "../lib/format";
+import { figure, moment, sentence, whole, words } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Card, Dot, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import { Dialog, useSay } from "../ui/layers";
@@ -59,7 +59,7 @@ function List() {
   const act = useAct();
   const refusal = useRefusal();
   const columns: Column<Alert>[] = [
-    { head: "Alert", cell: (alert) => <div className="row top" style={{ gap: 10 }}><span style={{ marginTop: 6 }}><Dot tone={alert.resolved_at ? "plain" : severityTone(alert.severity)} /></span><div><Link className="cover" to="/alerts" search={{ ...search, alert: alert.id }} replace>{sentence(words(alert.message))}</Link><div className="faint small"><Source of={alert} />{alert.count > 1 && ` · ${alert.count} times`}</div></div></div> },
+    { head: "Alert", cell: (alert) => <div className="row top" style={{ gap: 10 }}><span style={{ marginTop: 6 }}><Dot tone={alert.resolved_at ? "plain" : severityTone(alert.severity)} /></span><div className="wrap-any" style={{ minWidth: 180 }}><Link className="cover" to="/alerts" search={{ ...search, alert: alert.id }} replace>{sentence(words(alert.message))}</Link><div className="faint small"><Source of={alert} />{alert.count > 1 && ` · ${alert.count} times`}</div></div></div> },
     { head: "Severity", cell: (alert) => <SeverityBadge of={alert.severity} /> },
     { head: "Type", wide: true, cell: (alert) => sentence(alert.type) },
     { head: "State", wide: true, cell: (alert) => <AlertState of={alert} /> },
@@ -111,7 +111,7 @@ function AlertDialog({ id, onClose }: { id: string; onClose: () => void }) {
           <div className="row wrap"><SeverityBadge of={alert.severity} /><Badge>{sentence(alert.type)}</Badge><AlertState of={alert} />{alert.count > 1 && <Badge outline>{alert.count} times</Badge>}</div>
           <dl className="facts">
             {alert.metric && <><dt>Metric</dt><dd>{sentence(words(alert.metric))}</dd></>}
-            {alert.actual_value != null && <><dt>Value</dt><dd className="num">{score(alert.actual_value)}{alert.threshold != null && <span className="muted"> against {score(alert.threshold)}</span>}</dd></>}
+            {alert.actual_value != null && <><dt>Value</dt><dd className="num">{figure(alert.actual_value)}{alert.threshold != null && <span className="muted"> against {figure(alert.threshold)}</span>}</dd></>}
             <dt>From</dt><dd><Source of={alert} /></dd>
             <dt>Raised</dt><dd>{moment(alert.created_at)}</dd>
             <dt>Last seen</dt><dd>{moment(alert.last_seen_at)}</dd>
@@ -164,6 +164,9 @@ function Matched({ of }: { of: Schemas["Matcher"] }) {
   return <span className="row wrap tight">{told.length === 0 ? "All" : told.map((one) => <Badge key={one} outline>{sentence(one)}</Badge>)}</span>;
 }
 
+/** The hours of a year: what should be silent for longer is better left out of the channel. */
+const YEAR = 8760;
+
 function Silences() {
   const silences = useQuery({ queryKey: ["silences"], queryFn: () => ok(api.GET("/api/v1/silences")) });
   const client = useQueryClient();
@@ -173,11 +176,13 @@ function Silences() {
   const [form, setForm] = useState({ hours: "4", comment: "", severity: "", metric: "", dataset: "" });
   const again = () => void client.invalidateQueries({ queryKey: ["silences"] });
   const remove = useMutation({ mutationFn: (silence: string) => ok(api.DELETE("/api/v1/silences/{silence}", { params: { path: { silence } } })), onSuccess: () => { again(); say("The silence is over."); }, onError: refused });
+  const hours = Number(form.hours);
   const make = useMutation({
-    mutationFn: () => ok(api.POST("/api/v1/silences", { body: { ends_at: new Date(Date.now() + Number(form.hours) * 3_600_000).toISOString(), comment: form.comment, matcher: { ...(form.severity ? { severities: [form.severity as Schemas["Severity"]] } : {}), ...(form.metric ? { metric: form.metric } : {}), ...(form.dataset ? { dataset: form.dataset } : {}) } } })),
+    mutationFn: () => ok(api.POST("/api/v1/silences", { body: { ends_at: new Date(Date.now() + hours * 3_600_000).toISOString(), comment: form.comment, matcher: { ...(form.severity ? { severities: [form.severity as Schemas["Severity"]] } : {}), ...(form.metric ? { metric: form.metric } : {}), ...(form.dataset ? { dataset: form.dataset } : {}) } } })),
     onSuccess: () => { setMaking(false); again(); say("Silenced."); },
   });
-  const text = (name: keyof typeof form, label: string, help?: string) => <Field label={label} help={help}>{(props) => <input {...props} className="input" value={form[name]} onChange={(event) => setForm({ ...form, [name]: event.target.value })} />}</Field>;
+  const wrong = form.hours.trim() !== "" && hours > 0 && hours <= YEAR ? null : `A number of hours up to ${whole(YEAR)}, such as 1.5`;
+  const text = (name: keyof typeof form, label: string, help?: string, error?: string | null) => <Field label={label} help={help} error={error}>{(props) => <input {...props} className="input" value={form[name]} onChange={(event) => setForm({ ...form, [name]: event.target.value })} />}</Field>;
   return (
     <Card title="Silences" flush aside={<Button small refused={refusal("editor")} onClick={() => setMaking(true)}>New silence</Button>}>
       <Table label="Silences" rows={silences.data?.items} id={(one) => one.id} error={silences.error} expected={2} columns={[
@@ -186,10 +191,10 @@ function Silences() {
         { head: "Until", right: true, cell: (one) => <Ago time={one.ends_at} /> },
         { head: <span className="sr">End</span>, right: true, cell: (one) => <Button small refused={refusal("editor")} onClick={() => remove.mutate(one.id)}>End</Button> },
       ]} empty={<Empty title="Nothing is silenced">A silence keeps channels quiet about alerts that fit, for a time. The alerts are raised all the same.</Empty>} />
-      <Dialog title="New silence" open={making} onClose={() => setMaking(false)} footer={<><Button onClick={() => setMaking(false)}>Cancel</Button><Button kind="primary" disabled={make.isPending || !Number(form.hours)} onClick={() => make.mutate()}>Silence</Button></>}>
+      <Dialog title="New silence" open={making} onClose={() => setMaking(false)} footer={<><Button onClick={() => setMaking(false)}>Cancel</Button><Button kind="primary" disabled={make.isPending || wrong !== null} onClick={() => make.mutate()}>Silence</Button></>}>
         {make.isError && <Problem error={make.error} />}
         <div className="grid two">
-          {text("hours", "Hours")}
+          {text("hours", "Hours", undefined, wrong)}
           <Field label="Severity">{(props) => <select {...props} className="select" value={form.severity} onChange={(event) => setForm({ ...form, severity: event.target.value })}><option value="">Any</option>{["critical", "warning", "info"].map((one) => <option key={one} value={one}>{sentence(one)}</option>)}</select>}</Field>
           {text("metric", "Metric or category", "Absent: any")}
           {text("dataset", "Dataset", "Absent: any")}

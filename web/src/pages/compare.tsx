@@ -3,7 +3,7 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import type { Run, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { Interval } from "../charts/frame";
-import { money, ms, score, sentence, signed, words } from "../lib/format";
+import { change, money, ms, score, sentence, signed, words } from "../lib/format";
 import { Badge, Button, Callout, Card, Empty, Est, PageHead, Problem, Skeleton } from "../ui/base";
 import { WordDiff } from "../ui/diff";
 import { Judgement } from "../ui/judgement";
@@ -111,7 +111,7 @@ function Changes({ title, changes, kind }: { title: string; changes: Record<stri
     { head: "Name", cell: ({ name }) => <span className="nowrap">{name ? sentence(words(name)) : "No category"}</span> },
     { head: "Before", right: true, cell: (one) => shown(one.name)(one.before) },
     { head: "After", right: true, cell: (one) => shown(one.name)(one.after) },
-    { head: "Change", right: true, cell: (one) => (shown(one.name) !== score ? <span className="num muted">{one.change < 0 ? "−" : one.change > 0 ? "+" : "±"}{shown(one.name)(Math.abs(one.change))}</span> : <Delta value={one.change} interval={one.interval} />) },
+    { head: "Change", right: true, cell: (one) => (shown(one.name) !== score ? <span className="num muted">{change(one.change, shown(one.name))}</span> : <Delta value={one.change} interval={one.interval} />) },
     {
       head: "Interval",
       block: true,

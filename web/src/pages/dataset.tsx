@@ -55,7 +55,7 @@ export function DatasetPage() {
           <nav className="tabs" aria-label="Parts of the dataset">
             {(["samples", "categories", "diff"] as const).map((key) => <Link key={key} to="/datasets/$name" params={{ name }} search={{ ...search, tab: key === "samples" ? undefined : key, sample: undefined }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{key === "diff" ? "Difference" : words(key)[0]?.toUpperCase() + words(key).slice(1)}</Link>)}
           </nav>
-          {versions.isError ? <Problem error={versions.error} /> : !shown || !all ? <Skeleton height={300} /> : tab === "categories" ? <Categories version={shown} /> : tab === "diff" ? <Difference name={name} version={shown} all={all} /> : <Samples name={name} version={shown} newest={shown === current} />}
+          {versions.isError && !all ? <Problem error={versions.error} /> : !shown || !all ? <Skeleton height={300} /> : tab === "categories" ? <Categories version={shown} /> : tab === "diff" ? <Difference name={name} version={shown} all={all} /> : <Samples name={name} version={shown} newest={shown === current} />}
         </div>
       </div>
       {importing && <Import name={name} onClose={() => setImporting(false)} />}

@@ -6,7 +6,7 @@ import { Refusal, api, ok } from "../api/client";
 import { Forest } from "../charts/forest";
 import type { LineData } from "../charts/frame";
 import { LineChart } from "../charts/frame";
-import { lasting, moment, percent, plural, score, sentence, whole, words } from "../lib/format";
+import { dayOf, lasting, moment, percent, plural, score, sentence, whole, words } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Callout, Card, Coming, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import { useCrumb } from "../ui/crumb";
@@ -143,7 +143,7 @@ function Cumulative({ result, metric }: { result: Result; metric: string }) {
     const show = shown(result.comparisons.find((one) => one.metric === metric) ?? { kind: "continuous" });
     const of = (slice: Schemas["Slice"], variant: string) => slice.comparisons.find((one) => one.metric === metric && one.variant === variant);
     return {
-      x: slices.map((slice) => new Date(`${slice.name.slice(-10)}T12:00:00Z`).getTime() / 1000),
+      x: slices.map((slice) => dayOf(slice.name.slice(-10))),
       series: variants.map((variant, i) => ({
         label: `${variant} − ${result.control}`,
         // Without an interval a difference says nothing yet.
@@ -155,6 +155,7 @@ function Cumulative({ result, metric }: { result: Result; metric: string }) {
         points: true,
       })),
       limits: [{ y: 0, label: "no difference" }],
+      days: true,
       show,
     };
   }, [result, metric]);

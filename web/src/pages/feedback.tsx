@@ -5,7 +5,7 @@ import type { Estimate, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import type { LineData } from "../charts/frame";
 import { LineChart } from "../charts/frame";
-import { compact, hash, percent, plural, range, sentence, signed, whole, words } from "../lib/format";
+import { compact, dayOf, hash, percent, plural, range, sentence, signed, whole, words } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Callout, Card, Empty, Est, Field, Problem, Skeleton } from "../ui/base";
 import { Dialog, Menu, useSay } from "../ui/layers";
@@ -86,10 +86,10 @@ function ByDay({ deployment, days }: { deployment: string | undefined; days: num
     const rows = [...(found.data?.rows ?? [])].filter((row) => row.thumbs_up).sort((a, b) => a.name.localeCompare(b.name));
     if (rows.length < 2) return null;
     return {
-      x: rows.map((row) => new Date(`${row.name}T12:00:00Z`).getTime() / 1000),
+      x: rows.map((row) => dayOf(row.name)),
       series: [{ label: "Thumbs up", colour: 2, points: true, values: rows.map((row) => row.thumbs_up?.value ?? null), lower: rows.map((row) => row.thumbs_up?.lower ?? null), upper: rows.map((row) => row.thumbs_up?.upper ?? null), n: rows.map((row) => row.thumbs_up?.n ?? null) }],
       show: percent,
-      showX: (x) => new Date(x * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short" }),
+      days: true,
       max: 1,
     };
   }, [found.data]);

@@ -96,7 +96,7 @@ function RunsStat({ data }: { data: Overview | undefined }) {
       to="/runs"
       name="Runs"
       loading={!data}
-      value={runs && (runs.running > 0 ? <>{runs.running}<small>running now</small></> : <>{runs.completed + runs.failed + runs.cancelled}<small>today</small></>)}
+      value={runs && (runs.running > 0 ? <>{runs.running}<small>running now</small></> : <>{runs.completed + runs.failed + runs.cancelled}<small>in 24 h</small></>)}
       note={runs && `${runs.completed} completed · ${runs.failed} failed · ${runs.pending} waiting`}
     />
   );

@@ -5,7 +5,7 @@ import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import type { LineData, Mark } from "../charts/frame";
 import { LineChart, heat } from "../charts/frame";
-import { plural, score, sentence, short, words } from "../lib/format";
+import { figure, plural, score, sentence, short, words } from "../lib/format";
 import { rolling } from "../lib/stats";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Card, Dot, Empty, PageHead, Problem, Skeleton, Tip } from "../ui/base";
@@ -170,7 +170,7 @@ function Drift() {
           {alerts.data.items.map((alert) => (
             <li key={alert.id}>
               <Dot tone={alert.resolved_at ? "plain" : severityTone(alert.severity)} />
-              <div className="grow"><Link className="hover-link wrap-any" to="/alerts" search={{ alert: alert.id }}>{sentence(words(alert.message))}</Link><div className="row wrap tight small">{alert.metric && <Badge>{sentence(words(alert.metric))}</Badge>}{alert.actual_value != null && <span className="muted num">{score(alert.actual_value)}{alert.threshold != null && ` · limit ${score(alert.threshold)}`}</span>}{alert.resolved_at && <Badge tone="good">Resolved</Badge>}</div></div>
+              <div className="grow"><Link className="hover-link wrap-any" to="/alerts" search={{ alert: alert.id }}>{sentence(words(alert.message))}</Link><div className="row wrap tight small">{alert.metric && <Badge>{sentence(words(alert.metric))}</Badge>}{alert.actual_value != null && <span className="muted num">{figure(alert.actual_value)}{alert.threshold != null && ` · limit ${figure(alert.threshold)}`}</span>}{alert.resolved_at && <Badge tone="good">Resolved</Badge>}</div></div>
               <span className="faint nowrap small" title={short(alert.created_at)}><Ago time={alert.created_at} /></span>
             </li>
           ))}

@@ -98,18 +98,25 @@ function One({ item, move, after }: { item: Item; move: (step: number) => void; 
     },
   });
   const open = item.status === "open";
+  // Two presses may come before the first is drawn: one decision is sent, and another only after it failed.
+  const sent = useRef(false);
+  const send = (action: Action) => {
+    if (sent.current || ((action === "accept" || action === "correct") && answer.trim() === "")) return;
+    sent.current = true;
+    decide.mutate(action, { onError: () => void (sent.current = false) });
+  };
   useEffect(() => {
     const pressed = (event: KeyboardEvent) => {
       if (typing(event)) {
-        if (event.key === "Enter" && (event.metaKey || event.ctrlKey) && open && !no) decide.mutate("correct");
+        if (event.key === "Enter" && (event.metaKey || event.ctrlKey) && open && !no) send(answer === right ? "accept" : "correct");
         if (event.key === "Escape") (event.target as HTMLElement).blur();
         return;
       }
       if (event.key === "j") move(1);
       else if (event.key === "k") move(-1);
-      else if (!open || no || decide.isPending) return;
-      else if (event.key === "a") decide.mutate("accept");
-      else if (event.key === "d") decide.mutate("dismiss");
+      else if (!open || no) return;
+      else if (event.key === "a") send("accept");
+      else if (event.key === "d") send("dismiss");
       else if (event.key === "e") {
         event.preventDefault();
         field.current?.focus();
@@ -136,9 +143,9 @@ function One({ item, move, after }: { item: Item; move: (step: number) => void; 
               <Field label="Label">{(props) => <input {...props} className="input" value={label} onChange={(event) => setLabel(event.target.value)} placeholder="off-topic" />}</Field>
             </div>
             <div className="row wrap">
-              <Button kind="primary" refused={no} disabled={decide.isPending || answer.trim() === ""} onClick={() => decide.mutate(answer === right ? "accept" : "correct")}>{answer === right ? "Accept as a sample" : "Save the correction"}</Button>
-              <Button refused={no} disabled={decide.isPending || label.trim() === ""} onClick={() => decide.mutate("label")}>Label</Button>
-              <Button kind="quiet" refused={no} disabled={decide.isPending} onClick={() => decide.mutate("dismiss")}>Dismiss</Button>
+              <Button kind="primary" refused={no} disabled={decide.isPending || answer.trim() === ""} onClick={() => send(answer === right ? "accept" : "correct")}>{answer === right ? "Accept as a sample" : "Save the correction"}</Button>
+              <Button refused={no} disabled={decide.isPending || label.trim() === ""} onClick={() => send("label")}>Label</Button>
+              <Button kind="quiet" refused={no} disabled={decide.isPending} onClick={() => send("dismiss")}>Dismiss</Button>
               <span className="grow" />
               <span className="faint wide-only"><kbd>a</kbd> accept <kbd>e</kbd> edit <kbd>d</kbd> dismiss <kbd>j</kbd> <kbd>k</kbd> move</span>
             </div>

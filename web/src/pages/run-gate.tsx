@@ -59,7 +59,8 @@ export function Gate({ run }: { run: Run }) {
   );
 }
 
-const CHECKS: Column<Schemas["Check"]>[] = [
+/** The columns of checks; `reach` is the largest difference that an interval holds, on either side. */
+const checks = (reach: number): Column<Schemas["Check"]>[] => [
   { head: "Check", block: true, cell: (check) => <><div className="strong">{check.name.split("/").map((part) => sentence(words(part))).join(" · ")}</div><div className="muted wrap-any small">{sentence(words(check.message))}</div></> },
   { head: "Verdict", cell: (check) => <Verdict of={check.status} /> },
   { head: "Baseline", right: true, cell: (check) => score(check.baseline) },
@@ -70,13 +71,14 @@ const CHECKS: Column<Schemas["Check"]>[] = [
     wide: true,
     width: 150,
     cell: (check) => (check.interval?.length === 2 && check.baseline != null && check.current != null ? (
-      <><Interval value={check.current - check.baseline} lower={check.interval[0] ?? 0} upper={check.interval[1] ?? 0} from={-0.3} to={0.3} limit={0} tone={check.status === "fail" ? "var(--bad)" : "var(--series-1)"} /><span className="faint num tiny nowrap">{score(check.interval[0])} to {score(check.interval[1])}{check.n != null && ` · n ${check.n}`}</span></>
+      <><Interval value={check.current - check.baseline} lower={check.interval[0] ?? 0} upper={check.interval[1] ?? 0} from={-reach} to={reach} limit={0} tone={check.status === "fail" ? "var(--bad)" : "var(--series-1)"} /><span className="faint num tiny nowrap">{score(check.interval[0])} to {score(check.interval[1])}{check.n != null && ` · n ${check.n}`}</span></>
     ) : <span className="faint">–</span>),
   },
   { head: "Limit", right: true, cell: (check) => check.limit ?? "–" },
 ];
 
 function Report({ report }: { report: Schemas["GateReport"] }) {
+  const reach = Math.max(0.02, ...report.checks.flatMap(({ interval, baseline, current }) => [...(interval ?? []), (current ?? 0) - (baseline ?? current ?? 0)]).map(Math.abs).filter((size) => size <= 1)) * 1.05;
   const tone = report.verdict === "pass" ? "good" : report.verdict === "fail" ? "bad" : "warn";
   return (
     <>
@@ -86,7 +88,7 @@ function Report({ report }: { report: Schemas["GateReport"] }) {
       </Callout>
       {report.notices.map((notice) => <Callout key={notice} tone="warn">{notice}</Callout>)}
       <Card title="Checks" flush>
-        <Table label="Checks of the gate" columns={CHECKS} rows={report.checks} id={(check) => check.name} />
+        <Table label="Checks of the gate" columns={checks(reach)} rows={report.checks} id={(check) => check.name} />
       </Card>
       {report.samples.length > 0 && (
         <Card title="Samples that explain it" aside={<span className="faint">the answer now, against the expected one</span>} flush>

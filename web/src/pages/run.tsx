@@ -144,6 +144,12 @@ function Progress({ run }: { run: Run }) {
   );
 }
 
+/** Why a run has results, but no overall score. */
+function noOverall({ spec, status, error }: Run): string {
+  if (!Object.values(spec.scoring.metrics).some((metric) => (metric.weight ?? 0) > 0)) return "No metric has a weight";
+  return status === "failed" || error ? "The run failed: it has none" : "No answer was scored";
+}
+
 function Summary({ run }: { run: Run }) {
   const results = run.results;
   if (!results) return run.status === "running" || run.status === "pending" ? <Empty title="Results come when the run is done">Samples that are done can be read already.</Empty> : <Empty title="This run has no results" command={`llmops eval --resume ${run.id}`}>It stopped before all samples were answered.</Empty>;
@@ -151,7 +157,7 @@ function Summary({ run }: { run: Run }) {
   return (
     <>
       <div className="grid cards">
-        <div className="card stat"><span className="name">Overall score</span><span className="value">{results.overall ? score(results.overall.value) : "–"}</span><span className="note">{results.overall ? `${score(results.overall.lower)}–${score(results.overall.upper)} · n ${results.overall.n}` : "No metric has a weight"}</span></div>
+        <div className="card stat"><span className="name">Overall score</span><span className="value">{results.overall ? score(results.overall.value) : "–"}</span><span className="note">{results.overall ? `${score(results.overall.lower)}–${score(results.overall.upper)} · n ${results.overall.n}` : noOverall(run)}</span></div>
         <div className="card stat"><span className="name">Samples that passed</span><span className="value">{percent(results.pass_rate.value)}<small>{results.passed_samples} of {results.total_samples - results.errored_samples}</small></span><span className="note">{percent(results.pass_rate.lower)}–{percent(results.pass_rate.upper)} · n {results.pass_rate.n}{results.errored_samples > 0 && <span className="bad"> · {results.errored_samples} errored</span>}</span></div>
         <div className="card stat"><span className="name">Latency</span><span className="value">{latency(results.latency?.p50_ms)}<small>median</small></span><span className="note">{results.latency ? `95 % below ${latency(results.latency.p95_ms)} · n ${results.latency.n}` : "Nothing was called"}</span></div>
         <div className="card stat"><span className="name">Cost</span><span className="value">{money(spend.target_cost + spend.judge_cost)}</span><span className="note">{money(spend.target_cost)} answers · {money(spend.judge_cost)} judges · {whole(spend.prompt_tokens + spend.completion_tokens)} tokens{spend.cached > 0 && ` · ${spend.cached} cached`}</span></div>

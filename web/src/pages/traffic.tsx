@@ -6,7 +6,7 @@ import { api, curl, ok } from "../api/client";
 import type { LineData } from "../charts/frame";
 import { LineChart } from "../charts/frame";
 import { moment, money, ms, percent, plural, sentence, whole, words } from "../lib/format";
-import { hourly } from "../lib/traffic";
+import { hourly, hoursOf } from "../lib/traffic";
 import { Ago, Badge, Button, Card, Copy, Empty, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { Dialog, useSay } from "../ui/layers";
@@ -43,7 +43,7 @@ function Calls() {
   const search = route.useSearch();
   const navigate = route.useNavigate();
   const { record: _, tab: __, by: ___, days: ____, hours: hoursText, ...filter } = search;
-  const hours = Number(hoursText ?? 24);
+  const hours = hoursOf(hoursText);
   const set = (part: Record<string, string | undefined>) => void navigate({ search: (old) => ({ ...old, ...part }), replace: true });
   const records = useInfiniteQuery({
     queryKey: ["records", filter],
@@ -87,7 +87,7 @@ function Calls() {
 }
 
 function Sums({ deployment, environment, hours, setHours }: { deployment: string | undefined; environment: string | undefined; hours: number; setHours: (hours: number) => void }) {
-  const traffic = useQuery({ queryKey: ["traffic", deployment, environment, hours], queryFn: () => ok(api.GET("/api/v1/traffic", { params: { query: { deployment, environment, hours } } })), refetchInterval: 60_000, placeholderData: (old) => old });
+  const traffic = useQuery({ queryKey: ["traffic", deployment, environment, hours], queryFn: () => ok(api.GET("/api/v1/traffic", { params: { query: { deployment, environment, hours } } })), placeholderData: (old) => old });
   const charts = useMemo((): [LineData, LineData] | null => {
     if (!traffic.data || traffic.data.hours.length === 0) return null;
     const { x, hours } = hourly(traffic.data);

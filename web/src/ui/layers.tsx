@@ -1,6 +1,6 @@
 // What lies above the page: dialogs, menus, toasts.
 import { DropdownMenu } from "radix-ui";
-import type { ReactNode } from "react";
+import type { KeyboardEvent, MouseEvent, ReactNode, RefObject, SyntheticEvent } from "react";
 import { createContext, useCallback, useContext, useEffect, useId, useRef, useState } from "react";
 import { Refusal } from "../api/client";
 import type { Tone } from "./base";
@@ -14,43 +14,103 @@ interface DialogProps {
   children: ReactNode;
   footer?: ReactNode;
   shape?: "wide" | "drawer";
+  /** What would be lost if it were closed; absent: what was written into its fields, if anything was. */
+  loses?: string | undefined;
+}
+
+/** What has the focus; of an item of a menu, the button of that menu, since the item goes away. */
+function focused(): Element | null {
+  const menu = document.activeElement?.closest("[role=menu]")?.getAttribute("aria-labelledby");
+  return menu ? document.getElementById(menu) : document.activeElement;
+}
+
+/** Shows a dialog above the page while it is open. When it is gone, the focus is again where it was before. */
+export function useModal(ref: RefObject<HTMLDialogElement | null>, open: boolean, begin?: (dialog: HTMLDialogElement) => void) {
+  const before = useRef<Element | null>(null);
+  const first = useRef(begin);
+  useEffect(() => {
+    const dialog = ref.current;
+    if (!open || !dialog) return;
+    if (!dialog.open) {
+      before.current = focused();
+      dialog.showModal();
+      first.current?.(dialog);
+    }
+    return () => {
+      // Somebody may have moved it on purpose, or the page may be another one.
+      if (!dialog.isConnected && document.activeElement === document.body && before.current instanceof HTMLElement) before.current.focus({ preventScroll: true });
+    };
+  }, [ref, open]);
+}
+
+const WRITTEN = "textarea, input:not([type=search], [type=checkbox], [type=radio], [type=file])";
+
+/** Asks before what was written into a dialog is lost by a click beside it, by Escape or by its cross. */
+function useAsking(ref: RefObject<HTMLDialogElement | null>, { open, onClose, loses }: Pick<DialogProps, "open" | "onClose" | "loses">) {
+  const written = useRef(new Set<HTMLInputElement | HTMLTextAreaElement>());
+  const [asking, setAsking] = useState(false);
+  useEffect(() => setAsking(false), [open]);
+  const lost = () => loses ?? ([...written.current].some((field) => field.isConnected && field.value.trim() !== "") ? "What you wrote is not saved." : undefined);
+  const own = (event: SyntheticEvent) => (event.target as Element).closest("dialog") === ref.current;
+  const leave = () => (lost() ? setAsking(true) : onClose());
+  return {
+    leave,
+    question: asking ? lost() : undefined,
+    stay: () => setAsking(false),
+    // A dialog that lies above this one, such as a question, is inside it: what happens there is not meant for this one.
+    handlers: {
+      onInput: (event: SyntheticEvent) => {
+        const field = event.target as HTMLInputElement;
+        if (own(event) && field.matches(WRITTEN)) written.current.add(field);
+      },
+      onKeyDown: (event: KeyboardEvent) => {
+        if (event.key !== "Escape" || event.defaultPrevented || !own(event)) return;
+        event.preventDefault();
+        leave();
+      },
+      onCancel: (event: SyntheticEvent) => {
+        if (event.target !== ref.current) return;
+        event.preventDefault();
+        leave();
+      },
+      onClose: (event: SyntheticEvent) => {
+        if (event.target === ref.current) onClose();
+      },
+      onMouseDown: (event: MouseEvent) => {
+        if (event.target !== ref.current) return;
+        // The scroll bar of a dialog is a part of it as well.
+        const { left, right, top, bottom } = ref.current.getBoundingClientRect();
+        if (event.clientX < left || event.clientX > right || event.clientY < top || event.clientY > bottom) leave();
+      },
+    },
+  };
 }
 
 /** The browser's own dialog: it keeps the focus inside, closes with Escape and makes the rest inert. */
-export function Dialog({ title, open, onClose, children, footer, shape }: DialogProps) {
+export function Dialog({ title, open, onClose, children, footer, shape, loses }: DialogProps) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useEffect(() => {
-    const dialog = ref.current;
-    if (open && dialog && !dialog.open) {
-      dialog.showModal();
-      // Where something is to be filled in, there; else on the title, so that reading begins at the top.
-      const field = dialog.querySelector<HTMLElement>(".body :is(input:not(.sr), textarea, select)");
-      (shape === "drawer" ? dialog.querySelector<HTMLElement>("h2") : (field ?? dialog.querySelector<HTMLElement>("h2")))?.focus();
-    }
-    if (!open && dialog?.open) dialog.close();
-  }, [open, shape]);
+  useModal(ref, open, (dialog) => {
+    // Where something is to be filled in, there; else on the title, so that reading begins at the top.
+    const field = dialog.querySelector<HTMLElement>(".body :is(input:not(.sr), textarea, select)");
+    (shape === "drawer" ? dialog.querySelector<HTMLElement>("h2") : (field ?? dialog.querySelector<HTMLElement>("h2")))?.focus();
+  });
+  const { leave, question, stay, handlers } = useAsking(ref, { open, onClose, loses });
   if (!open) return null;
   return (
-    <dialog
-      ref={ref}
-      className={shape}
-      aria-labelledby={id}
-      onClose={onClose}
-      onCancel={(event) => {
-        event.preventDefault();
-        onClose();
-      }}
-      onMouseDown={(event) => {
-        if (event.target === ref.current) onClose();
-      }}
-    >
+    <dialog ref={ref} className={shape} aria-labelledby={id} {...handlers}>
       <header>
         <h2 id={id} tabIndex={-1} className="grow wrap-any" style={{ outline: "none" }}>{title}</h2>
-        <Button kind="quiet" small icon="close" aria-label="Close" onClick={onClose} />
+        <Button kind="quiet" small icon="close" aria-label="Close" onClick={leave} />
       </header>
       <div className="body">{children}</div>
-      {footer && <footer>{footer}</footer>}
+      {question ? (
+        <footer role="alert">
+          <strong className="grow">{question}</strong>
+          <Button kind="danger" onClick={onClose}>Close all the same</Button>
+          <Button kind="primary" autoFocus onClick={stay}>Stay</Button>
+        </footer>
+      ) : footer && <footer>{footer}</footer>}
     </dialog>
   );
 }
