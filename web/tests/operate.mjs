@@ -170,6 +170,17 @@ test("a bad answer becomes a golden sample, by keyboard", async () => {
   assert.ok(samples.items.some((sample) => sample.expected_output?.[0] === "Water a fern twice a week; keep the soil moist."), "the correction is the expected answer");
 });
 
+test("a link to a review item that was decided leads to it and says so", async () => {
+  const open = (await api("GET", "/api/v1/reviews?status=open")).items[0];
+  await api("POST", `/api/v1/reviews/${open.id}/decision`, { action: "dismiss" });
+  await go(`/review?item=${open.id}`);
+  await see(/This item is dismissed by/);
+  await click("To the queue");
+  await page.waitForURL((url) => !url.search.includes("item="));
+  await go("/review?item=rev_nobody");
+  await see(/there is no/);
+});
+
 test("an alert is acknowledged and resolved", async () => {
   await go("/alerts?status=open&severity=critical");
   await page.getByRole("link", { name: "Refusal behavior fell below the baseline" }).click();
