@@ -18,6 +18,9 @@ export const useSession = (): Session | null => useContext(Current)?.session ?? 
 /** Whether the session ended since the page was opened. */
 export const useSessionOver = (): boolean => useContext(Current)?.over ?? false;
 
+/** Whether the reader is who did something, by the key, since names are not unique; without keys, by the name. */
+export const isOwn = (session: Schemas["Session"] | null, name: string, key: string | null | undefined): boolean => Boolean(session && (session.key ? key === session.key : !key && name === session.name));
+
 /** Null when the role suffices, else why not. */
 export function useRefusal(): (needed: Role) => string | false {
   const session = useSession();

@@ -1,7 +1,7 @@
 // The pages of Evaluate, and the overview: the main task of each.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { click, go, ids, page, see } from "./browser.mjs";
+import { api, base, click, go, ids, key, page, see } from "./browser.mjs";
 
 test("overview: what is, and what changed since yesterday", async () => {
   await go("/");
@@ -59,6 +59,15 @@ test("run: the gate says no and names samples", async () => {
   await see("The gate says no.");
   await page.getByRole("table", { name: "Checks of the gate" }).getByText("Max drop · Refusal behavior").waitFor();
   await see("Samples that explain it");
+});
+
+test("run: a limit of the gate that is empty is no 0", async () => {
+  await go(`/runs/${ids.worse}?tab=gate`);
+  await page.getByLabel("Least overall").fill("");
+  await see("A number is needed");
+  assert.ok(await page.getByRole("button", { name: "Decide", exact: true }).isDisabled());
+  await page.getByLabel("Least overall").fill("0,8");
+  await see(/decimals have a point/);
 });
 
 test("runs are compared, flips first", async () => {
@@ -131,6 +140,60 @@ test("datasets: a sample is added, and left out of the next version", async () =
   await see("No sample fits");
 });
 
+test("datasets: an edit does not undo what somebody else added meanwhile; samples of messages are edited as well", async () => {
+  const lines = [
+    { id: "asks", input: "Is it shared?", expected_output: "Yes." },
+    { id: "talks", messages: [{ role: "user", content: "Hello?" }], expected_output: "Hello." },
+  ];
+  const write = async (samples) => {
+    const body = samples.map((sample) => JSON.stringify(sample)).join("\n");
+    const answer = await fetch(`${base}/api/v1/datasets/shared/versions`, { method: "POST", headers: { authorization: `Bearer ${key}`, "content-type": "application/x-ndjson" }, body });
+    assert.ok(answer.ok, await answer.text());
+  };
+  await write(lines);
+  await go("/datasets/shared?sample=asks");
+  const dialog = page.locator("dialog[open]");
+  await dialog.getByRole("button", { name: "Edit as a new version" }).click();
+  await dialog.getByLabel("Expected").fill("Yes, by two people.");
+  await write([...lines, { id: "meanwhile", input: "Who was first?", expected_output: "The other one." }]);
+  await dialog.getByRole("button", { name: "Save as a new version" }).click();
+  await see("shared was changed meanwhile: nothing was written.");
+  assert.equal(await dialog.getByLabel("Expected").inputValue(), "Yes, by two people.", "what was written stays");
+  assert.equal((await api("GET", "/api/v1/datasets/shared")).sample_count, 3);
+
+  // What is added goes to what is current, also where the page has not seen that yet.
+  await go("/datasets/shared");
+  await click("Add a sample");
+  await write([...lines, { id: "again", input: "Who was second?", expected_output: "Nobody." }]);
+  await dialog.getByLabel("Id").fill("added");
+  await dialog.getByLabel("Input").fill("Is it kept?");
+  await dialog.getByRole("button", { name: "Save as a new version" }).click();
+  await see(/shared has the new version/);
+  for (const id of ["again", "added"]) await api("GET", `/api/v1/datasets/shared/versions/latest/samples/${id}`);
+
+  await go("/datasets/shared?sample=talks");
+  await dialog.getByRole("button", { name: "Edit as a new version" }).click();
+  await dialog.getByLabel("Expected").fill("Good day.");
+  await dialog.getByRole("button", { name: "Save as a new version" }).click();
+  await see(/shared has the new version/);
+  await go("/datasets/shared?version=00000000");
+  await see("shared has no version 00000000.");
+});
+
+test("prompts: one with a system message only gets a new version; a link to a version that is gone says so", async () => {
+  await api("POST", "/api/v1/prompts", { prompt: { name: "system-only", version: "1.0.0", system: "You are X." } });
+  await go("/prompts/system-only");
+  await click("New version");
+  const dialog = page.locator("dialog[open]");
+  await dialog.getByLabel("System message").fill("You are Y. {% for name in names %}{{ loop.index }}. {{ name }}{% endfor %}");
+  await dialog.getByRole("button", { name: "Save as a new version" }).click();
+  await page.waitForURL(/version=/);
+  const newest = (await api("GET", "/api/v1/prompts/system-only/versions")).items.find((one) => one.version !== "1.0.0");
+  assert.deepEqual(newest.variables.map(({ name, type }) => [name, type]), [["names", "array"]]);
+  await go("/prompts/system-only?version=9.9.9");
+  await see("system-only has no version 9.9.9.");
+});
+
 test("a run is made again, and what its judges are unsure of comes into the queue", async () => {
   await go(`/runs/${ids.worse}`);
   await click("More");
@@ -179,6 +242,18 @@ test("an experiment is planned with its size and created", async () => {
   await click("Create as a draft");
   await page.waitForURL(/\/experiments\/exp_/);
   await see("Nobody is assigned yet");
+});
+
+test("an experiment is not planned with numbers that cannot be read", async () => {
+  await go("/experiments/new");
+  await page.locator("#content").getByLabel("Name", { exact: true }).first().fill("Unread");
+  await click("Next");
+  await click("Next");
+  await page.getByLabel("Share of users that take part").fill("0,1");
+  await see(/decimals have a point/);
+  assert.ok(await page.getByRole("button", { name: "Next", exact: true }).isDisabled());
+  await click("Review");
+  assert.ok(await page.getByRole("button", { name: "Create as a draft" }).isDisabled());
 });
 
 test("a judge is compared with people: labels by keyboard, agreement with its interval", async () => {

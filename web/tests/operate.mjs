@@ -18,6 +18,24 @@ test("a deployment is rolled back, with a confirmation, and put into safe mode a
   await see("Safe mode is off.");
 });
 
+test("another version is deployed with the parameters that are live, and the dialog shows what changes", async () => {
+  const live = (await api("GET", "/api/v1/deployments/support-bot?environment=production")).manifest;
+  const { parameters, prompt_version } = await api("GET", `/api/v1/manifests/${live}`);
+  const other = (await api("GET", "/api/v1/prompts/support-bot/versions")).items.find((one) => one.version !== prompt_version);
+  await go("/deployments/support-bot?environment=production");
+  await click("Deploy");
+  const dialog = page.locator("dialog[open]");
+  await dialog.getByLabel("Prompt").selectOption(`support-bot@${other.version}`);
+  await dialog.getByText(`support-bot@${other.version}`, { exact: true }).last().waitFor();
+  const asked = page.waitForRequest(/\/deploy$/);
+  await page.route(/\/deploy$/, (route) => route.abort());
+  await dialog.getByRole("button", { name: "Deploy" }).click();
+  const { manifest } = (await asked).postDataJSON();
+  await page.unroute(/\/deploy$/);
+  assert.equal(manifest.prompt_version, other.version);
+  assert.deepEqual(manifest.parameters, parameters);
+});
+
 test("a canary: wins and losses with their bounds, conditions, pairs with their texts, the decision log", async () => {
   await go("/deployments");
   await page.getByRole("table", { name: "Canaries" }).getByRole("row", { name: /Shadowing/ }).getByRole("link", { name: "plant-care" }).click();
@@ -184,6 +202,17 @@ test("a silence takes hours that are some", async () => {
   await dialog.getByRole("button", { name: "Cancel" }).click();
 });
 
+test("a link to a review item that was decided leads to it and says so", async () => {
+  const open = (await api("GET", "/api/v1/reviews?status=open")).items[0];
+  await api("POST", `/api/v1/reviews/${open.id}/decision`, { action: "dismiss" });
+  await go(`/review?item=${open.id}`);
+  await see(/This item is dismissed by/);
+  await click("To the queue");
+  await page.waitForURL((url) => !url.search.includes("item="));
+  await go("/review?item=rev_nobody");
+  await see(/there is no/);
+});
+
 test("an alert is acknowledged and resolved", async () => {
   await go("/alerts?status=open&severity=critical");
   await page.getByRole("link", { name: "Refusal behavior fell below the baseline" }).click();
@@ -219,6 +248,18 @@ test("providers are checked", async () => {
   await go("/providers");
   await page.getByRole("row", { name: /sim\/support-small/ }).getByRole("button", { name: "Check" }).click();
   await see("sim/support-small answered.");
+});
+
+test("a key whose days cannot be read is not made", async () => {
+  await go("/access");
+  await click("New key");
+  const dialog = page.locator("dialog[open]");
+  await dialog.getByLabel("Name").fill("without-an-end");
+  for (const days of ["30 days", "30,5", "", "-1"]) {
+    await dialog.getByLabel("Days until it ends").fill(days);
+    await dialog.locator(".error").waitFor();
+    assert.ok(await dialog.getByRole("button", { name: "Create" }).isDisabled(), days);
+  }
 });
 
 test("a key is made and shown once, and revoked; the record of changes knows it", async () => {

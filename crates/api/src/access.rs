@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use llmops_domain::access::{ApiKey, Role};
-use llmops_domain::id::ProjectId;
+use llmops_domain::id::{KeyId, ProjectId};
 use llmops_domain::limits::Limits;
 use serde::{Deserialize, Serialize};
 
@@ -118,6 +118,9 @@ pub struct SignIn {
 pub struct Session {
     /// The name of the key; `local` where none is needed.
     pub name: String,
+    /// The id of the key: several may have one name. Null where none is needed.
+    #[serde(default)]
+    pub key: Option<KeyId>,
     /// The project whose rows the caller sees.
     pub project: ProjectId,
     /// What the caller may do.

@@ -15,6 +15,10 @@ pub struct ImportQuery {
     /// What it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// The version (its whole hash) whose samples were edited. Where another one is the dataset's current version by now, the
+    /// import is refused with 409, so that it does not undo what was changed meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
 }
 
 /// What became of an import.

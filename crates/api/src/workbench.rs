@@ -48,7 +48,7 @@ pub struct PlayedPrompt {
     pub cost: Option<f64>,
 }
 
-/// How large an experiment with two variants must be. With `sd` it compares means, without it rates.
+/// How large an experiment must be. With `sd` it compares means, without it rates.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlanExperiment {
@@ -69,6 +69,10 @@ pub struct PlanExperiment {
     /// Units that come a day, all variants together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units_per_day: Option<u64>,
+    /// Variants, the control among them, of the same size: 2 (the default) to 100. With more than two, each comparison with the
+    /// control is planned at `alpha` shared by all of them, which suffices for the correction (Holm) of the results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variants: Option<u32>,
 }
 
 /// The size of an experiment, for one look at its end.
@@ -76,7 +80,7 @@ pub struct PlanExperiment {
 pub struct PlannedExperiment {
     /// Units of each variant.
     pub n_per_variant: u64,
-    /// Units of both.
+    /// Units of all variants.
     pub n_total: u64,
     /// Days, where the units of a day are known.
     pub days: Option<u64>,

@@ -238,6 +238,16 @@ pub struct DatasetImport {
 }
 
 impl DatasetImport {
+    /// The samples are those of this version, edited: [`finish`](Self::finish) refuses them where another one is the newest by
+    /// then.
+    #[must_use]
+    pub fn replacing(mut self, version: Option<ContentHash>) -> Self {
+        if let Some(version) = version {
+            self.import.replacing(version);
+        }
+        self
+    }
+
     /// Adds a sample. What is wrong with it is kept for [`finish`](Self::finish), so that all problems are told at once.
     pub async fn push(&mut self, line: Option<u64>, sample: Sample) -> Result<(), Error> {
         self.samples += 1;

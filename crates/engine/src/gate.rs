@@ -27,13 +27,20 @@ pub enum Against<'a> {
 }
 
 impl ContinuousEvaluator {
-    /// Decides on a run: against `against` where it is named, else against the baseline of its dataset, else against the
-    /// absolute limits.
+    /// Decides on a run, and keeps the verdict: against `against` where it is named, else against the baseline of its dataset,
+    /// else against the absolute limits.
     pub async fn gate(&self, run: &RunRef, against: Option<&RunRef>, config: GateConfig) -> Result<GateReport, Error> {
-        self.gate_against(run, against.map_or(Against::Baseline, Against::Run), config).await
+        let report = self.gate_against(run, against.map_or(Against::Baseline, Against::Run), config).await?;
+        self.keep_verdict(&report).await?;
+        Ok(report)
     }
 
-    /// Decides on a run, compared with what is named.
+    /// Makes a verdict the run's: its tag, which deployments with `require_gate` go by, with the rules in the record of changes.
+    pub async fn keep_verdict(&self, report: &GateReport) -> Result<(), Error> {
+        Ok(self.services.store.keep_verdict(&self.project, report, self.services.clock.now()).await?)
+    }
+
+    /// Decides on a run, compared with what is named. Nothing is kept: see [`keep_verdict`](Self::keep_verdict).
     pub async fn gate_against(
         &self,
         run: &RunRef,
@@ -73,9 +80,6 @@ impl ContinuousEvaluator {
             paired: pairing.as_ref().and_then(|p| p.evidence.as_ref()),
             judges: &judges,
         });
-        let verdict = serde_json::to_value(decision.verdict).ok().and_then(|v| v.as_str().map(str::to_owned));
-        let tag = format!("gate={}", verdict.unwrap_or_default());
-        self.services.store.tag_run(&self.project, &run.id, &tag, self.services.clock.now()).await?;
         let failed = failed_categories(&decision.checks);
         let samples = self.explain(&run, baseline.as_ref(), pairing.as_ref(), &failed).await?;
         Ok(GateReport {

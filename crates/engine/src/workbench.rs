@@ -12,6 +12,9 @@ use llmops_stats::power::{ProportionMethod, Target, mean_difference_n, two_propo
 use crate::prompts::PromptRegistry;
 use crate::{Error, Services};
 
+/// Most variants of an experiment.
+const MOST_VARIANTS: u32 = 100;
+
 /// Tries prompts on models, and plans experiments.
 #[derive(Debug, Clone)]
 pub struct Workbench {
@@ -63,12 +66,18 @@ impl Workbench {
         })
     }
 
-    /// The size of an experiment with two variants.
+    /// The size of an experiment.
     ///
     /// # Errors
-    /// When there is no such experiment: a rate outside 0 to 1, a change of nothing.
+    /// When there is no such experiment: a rate outside 0 to 1, a change of nothing, one variant.
     pub fn plan(&self, request: &PlanExperiment) -> Result<PlannedExperiment, Error> {
-        let target = Target { alpha: request.alpha.unwrap_or(0.05), power: request.power.unwrap_or(0.8) };
+        let variants = request.variants.unwrap_or(2);
+        if !(2..=MOST_VARIANTS).contains(&variants) {
+            return Err(Error::invalid(format!("variants: expected 2 to {MOST_VARIANTS}")));
+        }
+        // Holm's first step takes alpha / m for each of m comparisons: with that, each has its power whatever the others show.
+        let alpha = request.alpha.unwrap_or(0.05) / f64::from(variants - 1);
+        let target = Target { alpha, power: request.power.unwrap_or(0.8) };
         let n = match (request.sd, request.baseline) {
             (Some(sd), _) => mean_difference_n(request.effect, sd, target),
             (None, Some(baseline)) => {
@@ -88,7 +97,7 @@ impl Workbench {
         let n_per_variant = n.map_err(|e| {
             Error::invalid(format!("there is no such experiment: {e}")).with_hint("a larger effect needs fewer units")
         })?;
-        let n_total = n_per_variant.saturating_mul(2);
+        let n_total = n_per_variant.saturating_mul(u64::from(variants));
         let days = request.units_per_day.filter(|units| *units > 0).map(|units| n_total.div_ceil(units));
         Ok(PlannedExperiment { n_per_variant, n_total, days })
     }

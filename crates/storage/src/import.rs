@@ -41,6 +41,8 @@ pub struct Import {
     name: String,
     kind: DatasetType,
     description: Option<String>,
+    /// The version that must be the newest when this one takes its place.
+    replaces: Option<ContentHash>,
     key: i64,
     /// Samples committed so far.
     committed: i64,
@@ -82,6 +84,7 @@ impl Store {
             name: name.to_owned(),
             kind,
             description: description.map(prose),
+            replaces: None,
             key,
             committed: 0,
             categories: BTreeMap::new(),
@@ -107,6 +110,12 @@ impl Store {
 }
 
 impl Import {
+    /// The samples are those of this version, edited: where another one is the dataset's newest when the import is finished, it
+    /// is refused instead of undoing what was changed meanwhile.
+    pub fn replacing(&mut self, version: ContentHash) {
+        self.replaces = Some(version);
+    }
+
     /// Adds samples, each with [`Sample::hash`], in the order they shall have. Slices of any length will do.
     ///
     /// # Errors
@@ -209,7 +218,8 @@ impl Import {
     /// imported before, that version becomes the newest again and the staged rows are dropped.
     ///
     /// # Errors
-    /// Those of [`Import::push`] for the last batch.
+    /// Those of [`Import::push`] for the last batch; [`StoreError::Conflict`] when it is [`replacing`](Import::replacing) a
+    /// version that is not the newest any more.
     pub async fn finish(mut self) -> Result<(DatasetVersion, bool), StoreError> {
         self.commit_batch().await?;
         let hash = self.hash_of_set().await?;
@@ -260,6 +270,16 @@ impl Import {
             "SELECT id, current_version FROM datasets WHERE project_id = $1 AND name = $2 FOR UPDATE",
         );
         let dataset = fetch!(fetch_optional, tx, (String, i64), sql, self.project.as_str(), &self.name)?;
+        let before = match &dataset {
+            Some((_, current)) => {
+                fetch!(fetch_optional, tx, (Option<String>,), VERSION_HASH, *current)?.and_then(|(hash,)| hash)
+            }
+            None => None,
+        };
+        if let Err(changed) = self.check_replaced(before.as_deref()) {
+            tx.rollback().await?;
+            return Err(changed);
+        }
         let (id, current) = match dataset {
             Some((id, current)) => (id, Some(current)),
             None => (self.insert_dataset(&mut tx, now).await?, None),
@@ -276,12 +296,6 @@ impl Import {
         execute!(tx, sql, &id, self.kind.as_str(), description, key, current == Some(key), now)?;
         let row = fetch!(fetch_one, tx, VersionRow, VERSION, key)?;
         if current != Some(key) {
-            let before = match current {
-                Some(current) => {
-                    fetch!(fetch_optional, tx, (Option<String>,), VERSION_HASH, current)?.and_then(|(h,)| h)
-                }
-                None => None,
-            };
             let change = Change::new("dataset.imported", &self.name)
                 .before(before.map(|hash| serde_json::json!({"version": hash})))
                 .after(serde_json::json!({"version": hash, "created": same.is_none()}));
@@ -289,6 +303,18 @@ impl Import {
         }
         tx.commit().await?;
         Ok((row, same.is_none()))
+    }
+
+    fn check_replaced(&self, current: Option<&str>) -> Result<(), StoreError> {
+        match (&self.replaces, current) {
+            (Some(edited), current) if current != Some(edited.as_str()) => Err(StoreError::Conflict(format!(
+                "the dataset `{}` was changed meanwhile: its version is {}, not {}; nothing was written",
+                self.name,
+                current.map_or("none", |hash| hash.get(..12).unwrap_or(hash)),
+                edited.short()
+            ))),
+            _ => Ok(()),
+        }
     }
 
     async fn insert_dataset(&self, tx: &mut Tx, now: i64) -> Result<String, StoreError> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use llmops_domain::event::RunNews;
+use llmops_domain::gate::GateReport;
 use llmops_domain::id::{ProjectId, RunId};
 use llmops_domain::run::{EvaluationFilter, EvaluationRun, Progress, RunResults, RunStatus};
 
@@ -19,6 +20,8 @@ use crate::{Store, StoreError, alerts, events};
 const DEFAULT_LIMIT: u32 = 50;
 /// Most runs of a page.
 const MOST_RUNS: u32 = 1000;
+/// The tag with what a run's gate said.
+const GATE_TAG: &str = "gate";
 
 const INSERT_SHARDS: Insert = Insert {
     head: "INSERT INTO shards (run_key, shard, project_id, start_pair, end_pair) VALUES",
@@ -275,6 +278,30 @@ impl Store {
         let change = Change::new("baseline.promoted", &run.dataset)
             .before(before.map(|run| serde_json::json!({"run": run.id})))
             .after(serde_json::json!({"run": run.id, "status": run.status}));
+        record(&mut tx, self.actor(), project, &change).await?;
+        tx.commit().await
+    }
+
+    /// Tags a run with what its gate said (`gate=pass`), and records the verdict before and the rules of this one.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such run.
+    pub async fn keep_verdict(
+        &self,
+        project: &ProjectId,
+        report: &GateReport,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let key = self.run_key(project, &report.run.id).await?;
+        let verdict = report.verdict.as_str();
+        let mut tx = self.write().await?;
+        let sql = "SELECT value FROM run_tags WHERE run_key = $1 AND name = $2";
+        let before = fetch!(fetch_optional, tx, (String,), sql, key.key, GATE_TAG)?;
+        insert_tag(&mut tx, (key.key, project), (GATE_TAG, verdict), at).await?;
+        let baseline = report.baseline.as_ref().map(|run| &run.id);
+        let change = Change::new("run.gated", report.run.id.as_str())
+            .before(before.map(|(verdict,)| serde_json::json!({"verdict": verdict})))
+            .after(serde_json::json!({"verdict": verdict, "baseline": baseline, "rules": report.config}));
         record(&mut tx, self.actor(), project, &change).await?;
         tx.commit().await
     }

@@ -1,8 +1,11 @@
 import { describe, expect, test } from "vitest";
+import { candidateOf, parametersOf } from "./candidate";
 import { wordDiff } from "./diff";
 import { ago, change, day, dayOf, digits, figure, money, ms, percent, sentence, signed, took, words, lasting } from "./format";
 import { drawn, readLabels } from "./labels";
 import { blocks, spans } from "./markdown";
+import { typed, wrongNumber } from "./numbers";
+import { variablesOf } from "./template";
 import { hourly, hoursOf } from "./traffic";
 import { rolling, studentT, wilson } from "./stats";
 
@@ -79,6 +82,67 @@ describe("traffic", () => {
     const { x, hours } = hourly({ from: "2026-11-20T10:20:00Z", to: "2026-11-20T12:05:00Z", hours: [hour] } as never);
     expect(x).toEqual([10, 11, 12].map((at) => Date.UTC(2026, 10, 20, at) / 1000));
     expect(hours).toEqual([null, hour, null]);
+  });
+});
+
+describe("numbers that people type", () => {
+  test("what stands there", () => expect(["", " ", "0", " 0.5 ", "-4", ".5", "1e3", "0,1", "30 days", "Infinity", "0x10", "1 000", "1e999"].map(typed)).toEqual([null, null, 0, 0.5, -4, 0.5, 1000, undefined, undefined, undefined, undefined, undefined, undefined]));
+  test("what is wrong", () => {
+    const check = (text: string, bounds: Parameters<typeof wrongNumber>[1], expected: string | null) => expect(wrongNumber(text, bounds)).toBe(expected);
+    check("", {}, null);
+    check("", { needed: true }, "A number is needed");
+    check("30 days", { needed: true }, "Not a number");
+    check("0,1", {}, "Not a number: decimals have a point, as in 0.5");
+    check("30.5", { whole: true }, "A whole number");
+    check("-1", { least: 0, most: 36_500 }, "From 0 to 36500");
+    check("-1", { least: 0 }, "0 or more");
+    check("0", { above: 0, most: 1 }, "More than 0");
+    check("2", { above: 0, most: 1 }, "1 at most");
+    check("0", { needed: true, least: 0, most: 1 }, null);
+  });
+});
+
+describe("variables of templates", () => {
+  const check = (text: string, expected: Record<string, string>) => expect(Object.fromEntries(variablesOf(text))).toEqual(expected);
+  test("what is put into the text", () => {
+    check("", {});
+    check("{{ a }} {{a}} {{- b.name -}} {{ c['d'] | default(e, true) | tojson(indent=2) }}", { a: "text", b: "text", c: "text", e: "text" });
+    check("{# {{ a }} #}{% raw %}{{ b }}{% endraw %}{{ 'c {{' ~ \"d\" ~ f }}", { f: "text" });
+    check("{{ range(n) }} {{ a if b is defined and not c else none }}", { n: "text", a: "text", b: "text", c: "text" });
+  });
+  test("what the template binds itself is none", () => {
+    check("{% for i in [1,2] %}{{ i }}{{ loop.index }}{% endfor %}", {});
+    check("{% for key, value in items | items %}{{ key }}{{ value }}{% endfor %}{{ key }}", { items: "list", key: "text" });
+    check("{% set x = y + 1 %}{{ x }}{% set z %}{{ x }}{% endset %}{{ z }}", { y: "text" });
+    check("{% with a = b, c = 1 %}{{ a }}{{ c }}{% endwith %}{{ c }}", { b: "text", c: "text" });
+    check("{% macro m(a, b='c') %}{{ a }}{{ b }}{{ d }}{% endmacro %}{{ m(e) }}", { d: "text", e: "text" });
+    check("{%- for doc in docs if doc.ok -%}{{ doc.text }}{% endfor %}", { docs: "list" });
+  });
+  test("conditions ask only", () => {
+    check("{% if premium and level == 'gold' %}{{ name }}{% elif trial %}{% endif %}", { premium: "condition", level: "condition", name: "text", trial: "condition" });
+    check("{% if name %}{{ name }}{% endif %}", { name: "text" });
+  });
+});
+
+describe("candidates", () => {
+  const live = { model: "sim/small", model_version: "v1", prompt: "p", prompt_version: "1.0.0", prompt_hash: "abc", system: "Be kind.", parameters: { temperature: 0.9, max_tokens: 77 }, retriever_index_version: "idx-3" } as never;
+  const check = (chosen: Parameters<typeof candidateOf>[1], expected: unknown) => expect(candidateOf(live, chosen)).toEqual(expected);
+  test("another version keeps what belongs to the deployment", () => {
+    check({ prompt: "p@2.0.0", model: "sim/small", keep: true }, { model: "sim/small", model_version: "v1", prompt: "p", prompt_version: "2.0.0", parameters: { temperature: 0.9, max_tokens: 77 }, retriever_index_version: "idx-3" });
+    check({ prompt: "p@2.0.0", model: "sim/large", keep: false }, { model: "sim/large", prompt: "p", prompt_version: "2.0.0", retriever_index_version: "idx-3" });
+    check({ prompt: "a/b", model: "sim/small", keep: false }, { model: "sim/small", model_version: "v1", prompt: "a/b", retriever_index_version: "idx-3" });
+    check({ prompt: "", model: "sim/small", keep: true }, { model: "sim/small", model_version: "v1", parameters: { temperature: 0.9, max_tokens: 77 }, retriever_index_version: "idx-3" });
+  });
+  test("another model changes nothing else", () => {
+    check({ prompt: "p@1.0.0", model: "sim/small", keep: true }, live);
+    check({ prompt: "p@1.0.0", model: "sim/large", keep: false }, { ...(live as object), model: "sim/large", model_version: undefined });
+  });
+  test("parameters as they will be", () => {
+    const own = { temperature: 0.2, max_tokens: 400, top_p: 0.5, stop: ["x"], seed: null };
+    expect(parametersOf(live, own, { prompt: "p@2.0.0", model: "m", keep: true })).toEqual({ temperature: 0.9, max_tokens: 77, top_p: 0.5 });
+    expect(parametersOf(live, own, { prompt: "p@2.0.0", model: "m", keep: false })).toEqual({ temperature: 0.2, max_tokens: 400, top_p: 0.5 });
+    expect(parametersOf(live, {}, { prompt: "p@2.0.0", model: "m", keep: false })).toEqual({ temperature: 0 });
+    expect(parametersOf(live, own, { prompt: "p@1.0.0", model: "m", keep: false })).toEqual({ temperature: 0.9, max_tokens: 77 });
   });
 });
 

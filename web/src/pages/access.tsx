@@ -4,7 +4,8 @@ import { useState } from "react";
 import type { Role, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { moment, sentence } from "../lib/format";
-import { useRefusal, useSession } from "../session";
+import { wrongNumber } from "../lib/numbers";
+import { isOwn, useRefusal, useSession } from "../session";
 import { Ago, Badge, Button, Callout, Card, Command, Empty, Field, PageHead, Problem } from "../ui/base";
 import { WordDiff } from "../ui/diff";
 import { Confirm, Dialog, useSay } from "../ui/layers";
@@ -61,7 +62,7 @@ function Keys() {
     { head: "Last used", wide: true, cell: (key) => (key.last_used_at ? <Ago time={key.last_used_at} /> : <span className="faint">never</span>) },
     { head: "Ends", wide: true, cell: (key) => (key.expires_at ? <Ago time={key.expires_at} /> : <span className="faint">never</span>) },
     { head: "Made", right: true, wide: true, cell: (key) => <><Ago time={key.created_at} /><div className="faint tiny">{key.created_by}</div></> },
-    { head: <span className="sr">Actions</span>, right: true, cell: (key) => !key.revoked_at && <span className="row tight" style={{ justifyContent: "flex-end" }}><Button small kind="quiet" aria-label={`Limits of ${key.name}`} onClick={() => setLimiting(key)}>Limits</Button><Button small kind="danger" refused={key.name === session?.name && "A key cannot revoke itself."} onClick={() => setEnding(key)}>Revoke</Button></span> },
+    { head: <span className="sr">Actions</span>, right: true, cell: (key) => !key.revoked_at && <span className="row tight" style={{ justifyContent: "flex-end" }}><Button small kind="quiet" aria-label={`Limits of ${key.name}`} onClick={() => setLimiting(key)}>Limits</Button><Button small kind="danger" refused={isOwn(session, key.name, key.id) && "A key cannot revoke itself."} onClick={() => setEnding(key)}>Revoke</Button></span> },
   ];
   return (
     <>
@@ -81,12 +82,14 @@ function NewKey({ onClose }: { onClose: () => void }) {
   const [role, setRole] = useState<Role>("viewer");
   const [days, setDays] = useState("90");
   const client = useQueryClient();
+  // Only a 0 that was typed is for ever.
+  const wrong = wrongNumber(days, { needed: true, least: 0, most: 36_500 });
   const make = useMutation({
-    mutationFn: () => ok(api.POST("/api/v1/keys", { body: { name, role, expires_at: Number(days) > 0 ? new Date(Date.now() + Number(days) * 86_400_000).toISOString() : null } })),
+    mutationFn: () => ok(api.POST("/api/v1/keys", { body: { name, role, expires_at: Number(days) === 0 ? null : new Date(Date.now() + Number(days) * 86_400_000).toISOString() } })),
     onSuccess: () => void client.invalidateQueries({ queryKey: ["keys"] }),
   });
   return (
-    <Dialog title={make.data ? "The new key" : "New key"} open onClose={onClose} loses={make.data && "The key is not shown again."} footer={make.data ? <Button kind="primary" onClick={onClose}>Done</Button> : <><Button onClick={onClose}>Cancel</Button><Button kind="primary" disabled={!name || make.isPending} onClick={() => make.mutate()}>Create</Button></>}>
+    <Dialog title={make.data ? "The new key" : "New key"} open onClose={onClose} loses={make.data && "The key is not shown again."} footer={make.data ? <Button kind="primary" onClick={onClose}>Done</Button> : <><Button onClick={onClose}>Cancel</Button><Button kind="primary" disabled={!name || wrong !== null || make.isPending} onClick={() => make.mutate()}>Create</Button></>}>
       {make.isError && <Problem error={make.error} />}
       {make.data ? (
         <><Callout tone="warn"><strong>This is the only time that it is shown.</strong> The store keeps its SHA-256.</Callout><Command>{make.data.secret}</Command></>
@@ -94,7 +97,7 @@ function NewKey({ onClose }: { onClose: () => void }) {
         <>
           <Field label="Name" help="What or who uses it">{(props) => <input {...props} className="input" value={name} onChange={(event) => setName(event.target.value)} placeholder="ci" autoFocus />}</Field>
           <Field label="Role" help={ROLES.find(([one]) => one === role)?.[1]}>{(props) => <select {...props} className="select" value={role} onChange={(event) => setRole(event.target.value as Role)}>{ROLES.map(([one]) => <option key={one} value={one}>{sentence(one)}</option>)}</select>}</Field>
-          <Field label="Days until it ends" help="0: never">{(props) => <input {...props} className="input num" inputMode="numeric" value={days} onChange={(event) => setDays(event.target.value)} />}</Field>
+          <Field label="Days until it ends" help="0: never" error={wrong}>{(props) => <input {...props} className="input num" inputMode="numeric" value={days} onChange={(event) => setDays(event.target.value)} />}</Field>
         </>
       )}
     </Dialog>

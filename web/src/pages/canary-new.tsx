@@ -26,14 +26,14 @@ export function NewCanary({ of, onClose }: { of: { name: string; environment: st
   const { say } = useSay();
   const taken = share(percent);
   const start = useMutation({
-    mutationFn: () => ok(api.POST("/api/v1/canaries", { body: { deployment: of.name, environment: of.environment, prompt: candidate.prompt || null, model: candidate.model, dry_run: dry, draft: true, policy: { share: taken ?? 0.1, judge: { model: judge }, min_samples: Number(pairs), promote: { approval }, budget: { total: Number(budget) } } } })),
+    mutationFn: () => ok(api.POST("/api/v1/canaries", { body: { deployment: of.name, environment: of.environment, manifest: candidate.manifest, dry_run: dry, draft: true, policy: { share: taken ?? 0.1, judge: { model: judge }, min_samples: Number(pairs), promote: { approval }, budget: { total: Number(budget) } } } })),
     onSuccess: ({ canary }) => {
       void client.invalidateQueries({ queryKey: ["canaries"] });
       say("The canary is a draft: look at its policy, then begin.");
       void navigate({ to: "/canaries/$id", params: { id: canary.id }, search: { tab: "policy" } });
     },
   });
-  const ready = candidate.changed && taken !== null && judge.includes("/") && Number(pairs) > 0 && Number(budget) > 0;
+  const ready = candidate.changed && candidate.manifest !== null && taken !== null && judge.includes("/") && Number(pairs) > 0 && Number(budget) > 0;
   const number = (label: string, help: string, value: string, set: (value: string) => void) => <Field label={label} help={help}>{(props) => <input {...props} className="input num" inputMode="decimal" value={value} onChange={(event) => set(event.target.value)} />}</Field>;
   return (
     <Dialog title={`New canary on ${of.name}`} open onClose={onClose} footer={<><Button onClick={onClose}>Cancel</Button><Button kind="primary" disabled={!ready || start.isPending} onClick={() => start.mutate()}>{start.isPending ? "Making…" : "Make a draft"}</Button></>}>

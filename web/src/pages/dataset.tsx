@@ -2,17 +2,17 @@ import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tansta
 import { Link, getRouteApi } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
 import type { Schemas } from "../api/client";
-import { api, ok } from "../api/client";
+import { Refusal, api, ok } from "../api/client";
 import { hash, plural, whole, sentence, words } from "../lib/format";
 import { useRefusal } from "../session";
-import { Ago, Badge, Bar, Button, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
+import { Ago, Badge, Bar, Button, Callout, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import { WordDiff } from "../ui/diff";
 import { Icon } from "../ui/icons";
 import { Confirm, Dialog, useSay } from "../ui/layers";
 import { Hash, PART } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { ListFoot, Table } from "../ui/table";
-import { Import, importLines } from "./datasets";
+import { Import, appendSample, importLines, readLines } from "./datasets";
 import { SampleInput } from "./run-samples";
 
 const route = getRouteApi("/datasets/$name");
@@ -30,7 +30,8 @@ export function DatasetPage() {
   const all = versions.data?.items;
   // Samples that were a version before make it the current one again: it is not always the newest.
   const current = all?.find((one) => one.version === dataset.data?.version) ?? all?.[0];
-  const shown = all?.find((one) => search.version && one.version.startsWith(search.version)) ?? current;
+  const linked = all?.find((one) => search.version && one.version.startsWith(search.version));
+  const shown = linked ?? current;
   const tab = search.tab ?? "samples";
   return (
     <>
@@ -55,6 +56,7 @@ export function DatasetPage() {
           <nav className="tabs" aria-label="Parts of the dataset">
             {(["samples", "categories", "diff"] as const).map((key) => <Link key={key} to="/datasets/$name" params={{ name }} search={{ ...search, tab: key === "samples" ? undefined : key, sample: undefined }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{key === "diff" ? "Difference" : words(key)[0]?.toUpperCase() + words(key).slice(1)}</Link>)}
           </nav>
+          {search.version && shown && !linked && <Callout tone="warn"><strong>{name} has no version {search.version}.</strong> These are the samples of {hash(shown.version)}, the current one.</Callout>}
           {versions.isError && !all ? <Problem error={versions.error} /> : !shown || !all ? <Skeleton height={300} /> : tab === "categories" ? <Categories version={shown} /> : tab === "diff" ? <Difference name={name} version={shown} all={all} /> : <Samples name={name} version={shown} newest={shown === current} />}
         </div>
       </div>
@@ -118,14 +120,16 @@ function Samples({ name, version, newest }: { name: string; version: Version; ne
   );
 }
 
-function SampleDialog({ name, version, id, newest, onClose }: { name: string; version: Version; id: string; newest: boolean; onClose: () => void }) {
+function SampleDialog({ name, version: shown, id, newest, onClose }: { name: string; version: Version; id: string; newest: boolean; onClose: () => void }) {
+  // What is edited stays the version that was read, whatever is current by now.
+  const [edited, setEdited] = useState<Version | null>(null);
+  const version = edited ?? shown;
   const sample = useQuery({ queryKey: ["sample", name, version.version, id], queryFn: () => ok(api.GET("/api/v1/datasets/{name}/versions/{version}/samples/{sample}", { params: { path: { name, version: version.version, sample: id } } })), staleTime: Number.POSITIVE_INFINITY });
-  const [editing, setEditing] = useState(false);
   const refusal = useRefusal();
   const no = newest ? refusal("editor") : "Only the current version is edited.";
   return (
-    <Dialog title={id} shape="drawer" open onClose={onClose} footer={!editing && <><RemoveSample name={name} version={version} id={id} refused={no} onDone={onClose} /><Button icon="edit" refused={no} onClick={() => setEditing(true)}>Edit as a new version</Button></>}>
-      {sample.isError ? <Problem error={sample.error} /> : !sample.data ? <Skeleton height={200} /> : editing ? <Edit name={name} version={version} sample={sample.data} onDone={onClose} /> : (
+    <Dialog title={id} shape="drawer" open onClose={onClose} footer={!edited && <><RemoveSample name={name} version={version} id={id} refused={no} onDone={onClose} /><Button icon="edit" refused={no} onClick={() => setEdited(shown)}>Edit as a new version</Button></>}>
+      {sample.isError ? <Problem error={sample.error} /> : !sample.data ? <Skeleton height={200} /> : edited ? <Edit name={name} version={version} sample={sample.data} onDone={onClose} /> : (
         <>
           <SampleInput sample={sample.data} />
           {sample.data.expected_output?.map((text, i) => <div key={i} className="message"><header>Expected{(sample.data.expected_output?.length ?? 0) > 1 && ` ${i + 1}`}</header><div>{text}</div></div>)}
@@ -136,17 +140,18 @@ function SampleDialog({ name, version, id, newest, onClose }: { name: string; ve
   );
 }
 
-/** The next version of a dataset: the lines of this one are read, changed, and sent. */
+/** The next version of a dataset: with a sample more, or the lines of this one changed, unless another one is current by then. */
 function useRewrite(name: string, version: Version, onDone: () => void) {
   const client = useQueryClient();
   const { say } = useSay();
   return useMutation({
-    mutationFn: async (change: (lines: string[]) => string[]) => {
-      const response = await fetch(`/api/v1/datasets/${encodeURIComponent(name)}/versions/${version.version}/export`);
-      if (!response.ok) throw new Error(`the version cannot be read: ${response.status}`);
-      const lines = (await response.text()).split("\n").filter(Boolean);
-      return importLines(name, `${change(lines).join("\n")}\n`);
+    mutationFn: async (change: Record<string, unknown> | ((lines: string[]) => string[])) => {
+      if (typeof change !== "function") return appendSample(name, change);
+      const lines = await readLines(name, version.version);
+      return importLines(name, `${change(lines).join("\n")}\n`, { replaces: version.version });
     },
+    // What is current may have changed: the list of versions shows it beside what is written here.
+    onError: () => void client.invalidateQueries({ queryKey: ["dataset", name] }),
     onSuccess: ({ version: fresh, created }) => {
       void client.invalidateQueries({ queryKey: ["dataset", name] });
       void client.invalidateQueries({ queryKey: ["datasets"] });
@@ -154,6 +159,17 @@ function useRewrite(name: string, version: Version, onDone: () => void) {
       onDone();
     },
   });
+}
+
+/** Why a version was not saved; where somebody else made one meanwhile, what to do. */
+function NotSaved({ error, name, version }: { error: unknown; name: string; version: Version }) {
+  if (!(error instanceof Refusal && error.status === 409)) return <Problem error={error} />;
+  return (
+    <Callout tone="bad">
+      <strong>{name} was changed meanwhile: nothing was written.</strong>
+      <div>Another person, the review queue or an import made a new version since {hash(version.version)} was read. What is written here would undo that. Copy it, open the current version among the versions, and change that one.</div>
+    </Callout>
+  );
 }
 
 const idOf = (line: string): string | undefined => (JSON.parse(line) as { id?: string }).id;
@@ -166,25 +182,27 @@ function Edit({ name, version, sample, onDone }: { name: string; version: Versio
   const [category, setCategory] = useState(sample?.category ?? "");
   const save = useRewrite(name, version, onDone);
   const before = sample?.expected_output?.[0] ?? "";
-  const changed = (): string => {
+  // Messages and variables ask as well as an input does.
+  const asks = Boolean(input.trim() || sample?.messages?.length || Object.keys(sample?.variables ?? {}).length);
+  const changed = (): Record<string, unknown> => {
     const { ordinal: _, ...plain } = sample ?? { id: id.trim(), source: "dashboard", ordinal: 0 };
-    return JSON.stringify({ ...plain, input, expected_output: expected ? [expected, ...(sample?.expected_output ?? []).slice(1)] : [], category: category || undefined });
+    return { ...plain, input, expected_output: expected ? [expected, ...(sample?.expected_output ?? []).slice(1)] : [], category: category || undefined };
   };
   return (
     <form
       className="stack loose"
       onSubmit={(event) => {
         event.preventDefault();
-        save.mutate((lines) => (sample ? lines.map((line) => (idOf(line) === sample.id ? changed() : line)) : [...lines, changed()]));
+        save.mutate(sample ? (lines) => lines.map((line) => (idOf(line) === sample.id ? JSON.stringify(changed()) : line)) : changed());
       }}
     >
-      {save.isError && <Problem error={save.error} />}
+      {save.isError && <NotSaved error={save.error} name={name} version={version} />}
       {!sample && <Field label="Id" help="One that no other sample has">{(props) => <input {...props} className="input mono" required value={id} onChange={(event) => setId(event.target.value)} placeholder="shipping-7" />}</Field>}
       <Field label="Input">{(props) => <textarea {...props} className="textarea" rows={5} value={input} onChange={(event) => setInput(event.target.value)} />}</Field>
       <Field label="Expected">{(props) => <textarea {...props} className="textarea" rows={6} value={expected} onChange={(event) => setExpected(event.target.value)} />}</Field>
       <Field label="Category">{(props) => <><input {...props} className="input" list="sample-categories" value={category} onChange={(event) => setCategory(event.target.value)} /><datalist id="sample-categories">{Object.keys(version.categories).filter(Boolean).map((one) => <option key={one} value={one} />)}</datalist></>}</Field>
       {sample && expected !== before && <div className="message"><header>What changes</header><div><WordDiff before={before} after={expected} /></div></div>}
-      <div className="row"><Button kind="primary" type="submit" disabled={save.isPending || !input.trim() || (!sample && !id.trim())}>{save.isPending ? "Saving…" : "Save as a new version"}</Button></div>
+      <div className="row"><Button kind="primary" type="submit" disabled={save.isPending || !asks || (!sample && !id.trim())}>{save.isPending ? "Saving…" : "Save as a new version"}</Button></div>
     </form>
   );
 }
@@ -196,7 +214,7 @@ function RemoveSample({ name, version, id, refused, onDone }: { name: string; ve
     <>
       <Button kind="danger" icon="trash" refused={refused || (version.sample_count < 2 && "A dataset has one sample at least.")} onClick={() => setAsked(true)}>Remove</Button>
       <Confirm title={`A version without ${id}?`} open={asked} onClose={() => setAsked(false)} onConfirm={() => remove.mutate((lines) => lines.filter((line) => idOf(line) !== id))} action="Save without it" danger busy={remove.isPending}>
-        {remove.isError && <Problem error={remove.error} />}
+        {remove.isError && <NotSaved error={remove.error} name={name} version={version} />}
         <p>{name} gets a new version that does not hold it. Versions before, and runs on them, stay as they are.</p>
       </Confirm>
     </>

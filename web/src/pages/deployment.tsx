@@ -137,11 +137,11 @@ function DeployDialog({ deployment, onClose, onDone }: { deployment: Deployment;
   const candidate = useCandidate(deployment.manifest);
   const [reason, setReason] = useState("");
   const deploy = useMutation({
-    mutationFn: () => ok(api.POST("/api/v1/deployments/{name}/deploy", { params: { path: { name: deployment.name } }, body: { environment: deployment.environment, prompt: candidate.prompt || null, model: candidate.model, reason: reason || null } })),
+    mutationFn: () => ok(api.POST("/api/v1/deployments/{name}/deploy", { params: { path: { name: deployment.name } }, body: { environment: deployment.environment, manifest: candidate.manifest, reason: reason || null } })),
     onSuccess: onDone,
   });
   return (
-    <Dialog title={`Deploy to ${deployment.name} in ${deployment.environment}`} open onClose={onClose} footer={<><Button onClick={onClose}>Cancel</Button><Button kind="primary" disabled={deploy.isPending || !candidate.model} onClick={() => deploy.mutate()}>{deploy.isPending ? "Deploying…" : "Deploy"}</Button></>}>
+    <Dialog title={`Deploy to ${deployment.name} in ${deployment.environment}`} open onClose={onClose} footer={<><Button onClick={onClose}>Cancel</Button><Button kind="primary" disabled={deploy.isPending || !candidate.manifest} onClick={() => deploy.mutate()}>{deploy.isPending ? "Deploying…" : "Deploy"}</Button></>}>
       {deploy.isError && <Problem error={deploy.error} />}
       <CandidateFields of={candidate} />
       <Reason value={reason} set={setReason} />

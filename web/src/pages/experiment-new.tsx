@@ -4,6 +4,7 @@ import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { percent, plural, whole } from "../lib/format";
+import { typed, wrongNumber } from "../lib/numbers";
 import { useRefusal } from "../session";
 import { Button, Callout, Card, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import { useCrumb } from "../ui/crumb";
@@ -49,7 +50,21 @@ const EMPTY: Draft = {
 };
 
 const STEPS = ["What is tested", "What is measured", "How long", "Review"];
-const number = (text: string): number | null => (text.trim() === "" || Number.isNaN(Number(text)) ? null : Number(text));
+const number = (text: string): number | null => typed(text) ?? null;
+
+/** What is wrong with the numbers of a draft, by field: nothing becomes a default because it could not be read. */
+function wrongOf(draft: Draft): Partial<Record<keyof Draft, string | null>> {
+  const binary = draft.kind === "binary";
+  return {
+    margin: draft.guardrail ? wrongNumber(draft.margin, { needed: true, least: 0 }) : null,
+    ...(binary ? { baseline: wrongNumber(draft.baseline, { needed: true, least: 0, most: 1 }) } : { sd: wrongNumber(draft.sd, { needed: true, above: 0 }) }),
+    effect: wrongNumber(draft.effect, { needed: true }) ?? (number(draft.effect) === 0 ? "A change, not 0" : null),
+    perDay: wrongNumber(draft.perDay, { whole: true, least: 1 }),
+    coverage: wrongNumber(draft.coverage, { needed: true, least: 0, most: 1 }),
+    days: wrongNumber(draft.days, { whole: true, least: 0 }),
+    alpha: wrongNumber(draft.alpha, { needed: true, above: 0, most: 0.5 }),
+  };
+}
 
 function specOf(draft: Draft, planned: number | undefined): Schemas["ExperimentSpec"] {
   return {
@@ -68,7 +83,7 @@ function specOf(draft: Draft, planned: number | undefined): Schemas["ExperimentS
     ],
     target_metric: draft.metric,
     coverage: number(draft.coverage) ?? 1,
-    analysis: { alpha: number(draft.alpha) ?? 0.05, min_duration: `${draft.days || 0}d`, ...(planned ? { planned_n: planned } : {}), ...(number(draft.perDay) ? { units_per_day: number(draft.perDay) } : {}) },
+    analysis: { alpha: number(draft.alpha) ?? 0.05, min_duration: `${number(draft.days) ?? 0}d`, ...(planned ? { planned_n: planned } : {}), ...(number(draft.perDay) ? { units_per_day: number(draft.perDay) } : {}) },
   };
 }
 
@@ -81,7 +96,8 @@ export function NewExperimentPage() {
   const refusal = useRefusal();
   const { say } = useSay();
   const set = (part: Partial<Draft>) => setDraft((old) => ({ ...old, ...part }));
-  const plan = usePlan(draft);
+  const wrong = wrongOf(draft);
+  const plan = usePlan(draft, wrong);
   const create = useMutation({
     mutationFn: () => ok(api.POST("/api/v1/experiments", { body: specOf(draft, plan.data?.n_per_variant) })),
     onSuccess: (experiment) => {
@@ -90,7 +106,10 @@ export function NewExperimentPage() {
       void navigate({ to: "/experiments/$id", params: { id: experiment.id } });
     },
   });
-  const ready = [draft.name !== "" && draft.variants.every((variant) => variant.name !== ""), draft.metric !== "", true, true][step];
+  const { margin, ...lasts } = wrong;
+  const filled = [draft.name.trim() !== "" && draft.variants.every((variant) => variant.name !== ""), draft.metric !== "" && !margin, !Object.values(lasts).some(Boolean)];
+  const missing = filled.indexOf(false);
+  const ready = step < 3 ? filled[step] : missing < 0;
   return (
     <>
       <PageHead title="New experiment" lead="What is written here is fixed before the first user is assigned. That is what makes the result mean something." />
@@ -105,21 +124,23 @@ export function NewExperimentPage() {
               else create.mutate();
             }}
           >
-            {step === 0 ? <What draft={draft} set={set} /> : step === 1 ? <Measured draft={draft} set={set} /> : step === 2 ? <Duration draft={draft} set={set} /> : <pre className="code" tabIndex={0}>{JSON.stringify(specOf(draft, plan.data?.n_per_variant), null, 2)}</pre>}
+            {step === 0 ? <What draft={draft} set={set} /> : step === 1 ? <Measured draft={draft} set={set} wrong={wrong} /> : step === 2 ? <Duration draft={draft} set={set} wrong={wrong} /> : <pre className="code" tabIndex={0}>{JSON.stringify(specOf(draft, plan.data?.n_per_variant), null, 2)}</pre>}
             {create.isError && <Problem error={create.error} />}
+            {step === 3 && missing >= 0 && <Callout tone="warn">Something is missing or cannot be read in “{STEPS[missing]}”.</Callout>}
             <div className="row">
               {step > 0 && <Button onClick={() => setStep(step - 1)}>Back</Button>}
               <Button kind="primary" type="submit" refused={step === 3 ? refusal("editor") : false} disabled={!ready || create.isPending}>{step < 3 ? "Next" : create.isPending ? "Creating…" : "Create as a draft"}</Button>
             </div>
           </form>
         </Card>
-        <Power draft={draft} plan={plan} />
+        <Power draft={draft} plan={plan} unread={Object.values(lasts).some(Boolean)} />
       </div>
     </>
   );
 }
 
 type Step = { draft: Draft; set: (part: Partial<Draft>) => void };
+type Wrong = { wrong: ReturnType<typeof wrongOf> };
 
 function What({ draft, set }: Step) {
   const prompts = useQuery({ queryKey: ["palette", "prompts"], queryFn: () => ok(api.GET("/api/v1/prompts", { params: { query: { limit: 200 } } })) });
@@ -145,7 +166,7 @@ function What({ draft, set }: Step) {
   );
 }
 
-function Measured({ draft, set }: Step) {
+function Measured({ draft, set, wrong }: Step & Wrong) {
   return (
     <>
       <div className="grid two">
@@ -157,14 +178,14 @@ function Measured({ draft, set }: Step) {
       </div>
       <div className="grid two">
         <Field label="Guardrail" help="A metric that may not become worse; absent: none">{(props) => <input {...props} className="input" value={draft.guardrail} onChange={(event) => set({ guardrail: event.target.value })} placeholder="error_rate" />}</Field>
-        {draft.guardrail && <Field label="Worse by at most" help="As an amount of the metric">{(props) => <input {...props} className="input num" inputMode="decimal" value={draft.margin} onChange={(event) => set({ margin: event.target.value })} />}</Field>}
+        {draft.guardrail && <Field label="Worse by at most" help="As an amount of the metric" error={wrong.margin}>{(props) => <input {...props} className="input num" inputMode="decimal" value={draft.margin} onChange={(event) => set({ margin: event.target.value })} />}</Field>}
       </div>
     </>
   );
 }
 
-function Duration({ draft, set }: Step) {
-  const input = (name: keyof Draft, label: string, help: string) => <Field label={label} help={help}>{(props) => <input {...props} className="input num" inputMode="decimal" value={draft[name] as string} onChange={(event) => set({ [name]: event.target.value })} />}</Field>;
+function Duration({ draft, set, wrong }: Step & Wrong) {
+  const input = (name: keyof Draft, label: string, help: string) => <Field label={label} help={help} error={wrong[name]}>{(props) => <input {...props} className="input num" inputMode="decimal" value={draft[name] as string} onChange={(event) => set({ [name]: event.target.value })} />}</Field>;
   return (
     <div className="grid two">
       {draft.kind === "binary" ? input("baseline", "Rate of today", "Between 0 and 1") : input("sd", "Standard deviation", "Of the metric, between users")}
@@ -177,28 +198,28 @@ function Duration({ draft, set }: Step) {
   );
 }
 
-function usePlan(draft: Draft) {
+function usePlan(draft: Draft, { margin: _, ...wrong }: ReturnType<typeof wrongOf>) {
   const binary = draft.kind === "binary";
   const effect = number(draft.effect);
-  const body = { effect: effect ?? 0, ...(binary ? { baseline: number(draft.baseline) } : { sd: number(draft.sd) }), alpha: number(draft.alpha), ...(number(draft.perDay) ? { units_per_day: Math.round((number(draft.perDay) ?? 0) * (number(draft.coverage) ?? 1)) } : {}) };
-  return useQuery({ queryKey: ["power", body], queryFn: () => ok(api.POST("/api/v1/experiments/power", { body })), placeholderData: (old) => old, retry: false, staleTime: Number.POSITIVE_INFINITY });
+  const body = { effect: effect ?? 0, ...(binary ? { baseline: number(draft.baseline) } : { sd: number(draft.sd) }), alpha: number(draft.alpha), variants: draft.variants.length, ...(number(draft.perDay) ? { units_per_day: Math.round((number(draft.perDay) ?? 0) * (number(draft.coverage) ?? 1)) } : {}) };
+  return useQuery({ queryKey: ["power", body], enabled: !Object.values(wrong).some(Boolean), queryFn: () => ok(api.POST("/api/v1/experiments/power", { body })), placeholderData: (old) => old, retry: false, staleTime: Number.POSITIVE_INFINITY });
 }
 
-function Power({ draft, plan }: { draft: Draft; plan: ReturnType<typeof usePlan> }) {
+function Power({ draft, plan, unread }: { draft: Draft; plan: ReturnType<typeof usePlan>; unread: boolean }) {
   const effect = number(draft.effect) ?? 0;
   return (
     <Card title="How many users it takes">
       <div className="stack loose" aria-live="polite">
-        {plan.isError ? <Problem error={plan.error} /> : !plan.data ? <Skeleton height={120} /> : (
+        {unread ? <p className="muted">A number in “{STEPS[2]}” is missing or cannot be read.</p> : plan.isError ? <Problem error={plan.error} /> : !plan.data ? <Skeleton height={120} /> : (
           <>
             <div className="stat" style={{ padding: 0, minHeight: 0 }}><span className="name">Users per variant</span><span className="value">{whole(plan.data.n_per_variant)}</span></div>
             <dl className="facts">
-              <dt>Both variants</dt><dd className="num">{whole(plan.data.n_total)}</dd>
+              <dt>{draft.variants.length === 2 ? "Both variants" : `All ${draft.variants.length} variants`}</dt><dd className="num">{whole(plan.data.n_total)}</dd>
               {plan.data.days != null && <><dt>Takes</dt><dd className="num">{plural(plan.data.days, "day")}</dd></>}
               <dt>Finds</dt><dd>{draft.kind === "binary" ? `a change from ${percent(number(draft.baseline))} to ${percent((number(draft.baseline) ?? 0) + effect)}` : `a difference of ${effect}`}, four times in five</dd>
             </dl>
             {plan.data.days != null && plan.data.days > 28 && <Callout tone="warn">More than four weeks: look for a larger change, or for a metric that varies less.</Callout>}
-            <p className="faint">For one look at the end. Results here may be looked at any day and stay true; that takes more users than one look at the end does.</p>
+            <p className="faint">For one look at the end. Results here may be looked at any day and stay true; that takes more users than one look at the end does.{draft.variants.length > 2 && " Each variant is compared with the control; the chance of a false conclusion is shared by these comparisons."}</p>
           </>
         )}
       </div>

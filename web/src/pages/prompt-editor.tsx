@@ -3,6 +3,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import type { Prompt, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
+import { variablesOf } from "../lib/template";
 import { Button, Callout, Field, Problem } from "../ui/base";
 import { Dialog, useSay } from "../ui/layers";
 
@@ -12,10 +13,22 @@ function bodyOf(prompt: Prompt): Schemas["PromptBody"] {
   return Object.fromEntries(Object.entries({ content, messages, system, examples, variables, model, parameters, post_processing, response_format, tools }).filter(([, value]) => value !== undefined && value !== null));
 }
 
-/** `{{ name }}` in a template: the variables that it uses, in order, without those every prompt has. */
-export function used(text: string): string[] {
-  const names = [...text.matchAll(/\{\{-?\s*([A-Za-z_][A-Za-z0-9_]*)/g)].map((match) => match[1] ?? "");
-  return [...new Set(names)].filter((name) => name !== "input" && name !== "context");
+/** All texts of messages that are written as JSON; what is no JSON yet is a text itself. */
+function textsOf(messages: string): string {
+  const texts = (value: unknown): string[] => (typeof value === "string" ? [value] : value && typeof value === "object" ? Object.values(value).flatMap(texts) : []);
+  try {
+    return texts(JSON.parse(messages)).join("\n");
+  } catch {
+    return messages;
+  }
+}
+
+/** The variables of the next version: those that are declared, without those that only the text before used, and new ones. */
+function declared(base: Schemas["PromptBody"], before: string, now: string): Schemas["Variable"][] {
+  const [old, used] = [variablesOf(before), variablesOf(now)];
+  const kept = (base.variables ?? []).filter(({ name }) => used.has(name) || !old.has(name) || JSON.stringify(base.examples ?? []).includes(name));
+  const fresh = [...used].filter(([name]) => name !== "input" && name !== "context" && !kept.some((one) => one.name === name));
+  return [...kept, ...fresh.map(([name, use]): Schemas["Variable"] => ({ name, type: use === "list" ? "array" : "string", required: use !== "condition" }))];
 }
 
 /** Writes a prompt's first version, or a new one that begins as a copy. */
@@ -31,14 +44,13 @@ export function PromptEditor({ from, tried, onClose }: { from?: Prompt; tried?: 
   const navigate = useNavigate();
   const { say } = useSay();
   const chat = Boolean(from?.messages);
+  const texts = chat ? textsOf(messages) : content;
   const save = useMutation({
     mutationFn: () => {
-      const base = from ? bodyOf(from) : {};
-      const declared = base.variables ?? [];
-      const fresh = used(`${system}\n${content}`).filter((variable) => !declared.some((one) => one.name === variable));
-      const variables: Schemas["Variable"][] = [...declared, ...fresh.map((variable): Schemas["Variable"] => ({ name: variable, type: "string", required: true }))];
-      const body: Schemas["PromptBody"] = { ...base, variables, ...(tried ? { parameters: { ...base.parameters, ...tried.parameters } } : {}), ...(chat ? { messages: JSON.parse(messages) as Schemas["Message"][] } : { content }), ...(system ? { system } : { system: null }), ...(model ? { model } : { model: null }) };
-      return ok(api.POST("/api/v1/prompts", { body: { prompt: { ...body, name, description: from?.description, tags: from?.tags, change: change || null, version: from ? null : "1.0.0" }, bump: from ? bump : "none" } }));
+      const { content: _, messages: __, ...base } = from ? bodyOf(from) : {};
+      const variables = declared(base, `${from?.system ?? ""}\n${from?.content ?? ""}\n${textsOf(JSON.stringify(from?.messages ?? []))}`, `${system}\n${texts}`);
+      const body: Schemas["PromptBody"] = { ...base, variables, ...(tried ? { parameters: { ...base.parameters, ...tried.parameters } } : {}), ...(chat ? { messages: JSON.parse(messages) as Schemas["Message"][] } : content.trim() ? { content } : {}), ...(system ? { system } : { system: null }), ...(model ? { model } : { model: null }) };
+      return ok(api.POST("/api/v1/prompts", { body: { prompt: { ...body, name: name.trim(), description: from?.description, tags: from?.tags, change: change || null, version: from ? null : "1.0.0" }, bump: from ? bump : "none" } }));
     },
     onSuccess: ({ prompt, created, reasons }) => {
       void client.invalidateQueries({ queryKey: ["prompts"] });
@@ -57,7 +69,7 @@ export function PromptEditor({ from, tried, onClose }: { from?: Prompt; tried?: 
       footer={
         <>
           <Button onClick={onClose}>Cancel</Button>
-          <Button kind="primary" disabled={save.isPending || !name || (!content && !messages)} onClick={() => save.mutate()}>{save.isPending ? "Saving…" : from ? "Save as a new version" : "Create"}</Button>
+          <Button kind="primary" disabled={save.isPending || !name.trim() || !(chat ? messages : system + content).trim()} onClick={() => save.mutate()}>{save.isPending ? "Saving…" : from ? "Save as a new version" : "Create"}</Button>
         </>
       }
     >
@@ -67,7 +79,7 @@ export function PromptEditor({ from, tried, onClose }: { from?: Prompt; tried?: 
       {chat ? (
         <Field label="Messages (JSON)">{(props) => <textarea {...props} className="textarea" rows={10} value={messages} onChange={(event) => setMessages(event.target.value)} />}</Field>
       ) : (
-        <Field label="Template" help={<>Variables stand in double braces: <code>{"{{language}}"}</code>. What is new among them becomes a required text. <code>{"{{input}}"}</code> is the sample’s input.</>}>
+        <Field label="Template" help={<>Variables stand in double braces: <code>{"{{language}}"}</code>. What is new among them becomes a required text, or a list where it is walked through. <code>{"{{input}}"}</code> is the sample’s input.</>}>
           {(props) => <textarea {...props} className="textarea" rows={8} value={content} onChange={(event) => setContent(event.target.value)} placeholder={"Answer the customer: {{input}}"} />}
         </Field>
       )}

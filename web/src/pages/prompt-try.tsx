@@ -3,10 +3,11 @@ import { useEffect, useState } from "react";
 import type { Prompt, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { hash, money, ms, whole } from "../lib/format";
+import { typed, wrongNumber } from "../lib/numbers";
 import { useRefusal } from "../session";
 import { Badge, Button, Callout, Card, Copy, Field, Problem, Skeleton } from "../ui/base";
 import { Dialog, useSay } from "../ui/layers";
-import { importLines } from "./datasets";
+import { appendSample } from "./datasets";
 import { PromptEditor } from "./prompt-editor";
 
 type Values = Record<string, string>;
@@ -20,8 +21,6 @@ export function read(type: Schemas["VariableType"] | undefined, text: string): u
     return text;
   }
 }
-
-const number = (text: string): number | null => (text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : null);
 
 const templates = (prompt: Prompt): string => [prompt.system, prompt.content, ...(prompt.messages ?? []).map((message) => JSON.stringify(message.content))].join("\n");
 
@@ -51,7 +50,9 @@ export function TryPrompt({ prompt }: { prompt: Prompt }) {
   const [tokens, setTokens] = useState("");
   const [saving, setSaving] = useState(false);
   const refusal = useRefusal();
-  const parameters: Schemas["Parameters"] = { ...(number(temperature) !== null ? { temperature: number(temperature) } : {}), ...(number(tokens) !== null ? { max_tokens: number(tokens) } : {}) };
+  const wrong = { temperature: wrongNumber(temperature, { least: 0, most: 2 }), tokens: wrongNumber(tokens, { whole: true, least: 1 }) };
+  const unread = wrong.temperature !== null || wrong.tokens !== null;
+  const parameters: Schemas["Parameters"] = { ...(typed(temperature) != null ? { temperature: typed(temperature) ?? null } : {}), ...(typed(tokens) != null ? { max_tokens: typed(tokens) ?? null } : {}) };
   const set = (name: string, value: string) => setValues((old) => ({ ...old, [name]: value }));
   const wraps = /\{\{-?\s*input\b/.test(templates(prompt));
   const models = useQuery({ queryKey: ["providers"], queryFn: () => ok(api.GET("/api/v1/providers")) });
@@ -61,7 +62,7 @@ export function TryPrompt({ prompt }: { prompt: Prompt }) {
       <form
         onSubmit={(event) => {
           event.preventDefault();
-          play.mutate();
+          if (!unread) play.mutate();
         }}
       >
         <Card title="Variables">
@@ -70,10 +71,10 @@ export function TryPrompt({ prompt }: { prompt: Prompt }) {
             {!prompt.variables?.some((variable) => variable.name === "input") && <Field label="input" help={wraps ? "Stands in the template" : "The user’s message, behind the prompt"}>{(props) => <textarea {...props} className="textarea auto" rows={2} value={values.input ?? ""} onChange={(event) => set("input", event.target.value)} placeholder="What a user would write" />}</Field>}
             <Field label="Model">{(props) => <><input {...props} className="input mono" list="known-models" value={model} onChange={(event) => setModel(event.target.value)} placeholder="provider/model" /><datalist id="known-models">{models.data?.items.map((one) => <option key={one.model} value={one.model} />)}</datalist></>}</Field>
             <div className="grid two">
-              <Field label="Temperature" help={`Of the version: ${prompt.parameters?.temperature ?? "the provider’s"}`}>{(props) => <input {...props} className="input num" inputMode="decimal" value={temperature} onChange={(event) => setTemperature(event.target.value)} />}</Field>
-              <Field label="Tokens at most" help={`Of the version: ${prompt.parameters?.max_tokens ?? "the provider’s"}`}>{(props) => <input {...props} className="input num" inputMode="numeric" value={tokens} onChange={(event) => setTokens(event.target.value)} />}</Field>
+              <Field label="Temperature" error={wrong.temperature} help={`Of the version: ${prompt.parameters?.temperature ?? "the provider’s"}`}>{(props) => <input {...props} className="input num" inputMode="decimal" value={temperature} onChange={(event) => setTemperature(event.target.value)} />}</Field>
+              <Field label="Tokens at most" error={wrong.tokens} help={`Of the version: ${prompt.parameters?.max_tokens ?? "the provider’s"}`}>{(props) => <input {...props} className="input num" inputMode="numeric" value={tokens} onChange={(event) => setTokens(event.target.value)} />}</Field>
             </div>
-            <div className="row wrap"><Button kind="primary" type="submit" icon="runs" refused={refusal("editor")} disabled={play.isPending || !model}>{play.isPending ? "Asking…" : "Ask the model"}</Button><Button refused={prompt.name.startsWith("llmops/") ? "Built-in prompts cannot be changed." : refusal("editor")} onClick={() => setSaving(true)}>Save as a version</Button><span className="faint">Nothing is kept of an answer.</span></div>
+            <div className="row wrap"><Button kind="primary" type="submit" icon="runs" refused={refusal("editor")} disabled={play.isPending || !model || unread}>{play.isPending ? "Asking…" : "Ask the model"}</Button><Button refused={prompt.name.startsWith("llmops/") ? "Built-in prompts cannot be changed." : refusal("editor")} disabled={unread} onClick={() => setSaving(true)}>Save as a version</Button><span className="faint">Nothing is kept of an answer.</span></div>
           </div>
         </Card>
       </form>
@@ -143,17 +144,6 @@ function Answer({ prompt, played, input, values }: { prompt: Prompt; played: Sch
   );
 }
 
-/** Appends a sample to a dataset: its newest version is read, one line added, and sent as the next version. */
-async function appendSample(dataset: string, version: string | null | undefined, sample: Record<string, unknown>): Promise<Schemas["ImportedDataset"]> {
-  let lines = "";
-  if (version) {
-    const response = await fetch(`/api/v1/datasets/${encodeURIComponent(dataset)}/versions/${version}/export`);
-    if (!response.ok) throw new Error(`the version cannot be read: ${response.status}`);
-    lines = (await response.text()).trimEnd();
-  }
-  return importLines(dataset, `${lines ? `${lines}\n` : ""}${JSON.stringify(sample)}\n`);
-}
-
 function SaveSample({ prompt, output, input, values, onClose }: { prompt: Prompt; output: string; input: string; values: Record<string, unknown>; onClose: () => void }) {
   const datasets = useQuery({ queryKey: ["datasets", "names"], queryFn: () => ok(api.GET("/api/v1/datasets", { params: { query: { limit: 200 } } })) });
   const [dataset, setDataset] = useState("");
@@ -163,7 +153,7 @@ function SaveSample({ prompt, output, input, values, onClose }: { prompt: Prompt
   const { say } = useSay();
   const chosen = datasets.data?.items.find((one) => one.name === (dataset || datasets.data.items[0]?.name));
   const save = useMutation({
-    mutationFn: () => appendSample(chosen?.name ?? "", chosen?.version, { id: `play-${Date.now().toString(36)}`, input, expected_output: [expected], variables: values, source: "playground", ...(category ? { category } : {}), metadata: { prompt: `${prompt.name}@${prompt.version}` } }),
+    mutationFn: () => appendSample(chosen?.name ?? "", { id: `play-${Date.now().toString(36)}`, input, expected_output: [expected], variables: values, source: "playground", ...(category ? { category } : {}), metadata: { prompt: `${prompt.name}@${prompt.version}` } }),
     onSuccess: ({ version }) => {
       void client.invalidateQueries({ queryKey: ["datasets"] });
       void client.invalidateQueries({ queryKey: ["dataset", chosen?.name] });

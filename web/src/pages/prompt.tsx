@@ -1,4 +1,4 @@
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, getRouteApi, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import type { Prompt, Run, Schemas } from "../api/client";
@@ -13,7 +13,7 @@ import { Hash, RunLink, RunStatus, Verdict, PART } from "../ui/parts";
 import { PromptEditor } from "./prompt-editor";
 import { TryPrompt } from "./prompt-try";
 import type { Column } from "../ui/table";
-import { Table } from "../ui/table";
+import { ListFoot, Table, useReadOn } from "../ui/table";
 
 const route = getRouteApi("/prompts/$name");
 const TABS = [
@@ -33,7 +33,8 @@ export function PromptPage() {
   if (versions.isError && !versions.data) return <Problem error={versions.error} retry={() => void versions.refetch()} />;
   const all = versions.data?.items;
   const active = all?.find((one) => one.is_active);
-  const shown = all?.find((one) => one.version === search.version || (search.version && one.hash.startsWith(search.version))) ?? active ?? all?.[0];
+  const linked = all?.find((one) => one.version === search.version || (search.version && one.hash.startsWith(search.version)));
+  const shown = linked ?? active ?? all?.[0];
   const tab = search.tab ?? "content";
   const deployed = (version: string) => overview.data?.deployments.filter((head) => head.prompt === `${name}@${version}`) ?? [];
   return (
@@ -61,6 +62,7 @@ export function PromptPage() {
           <nav className="tabs" aria-label="Parts of the version">
             {TABS.map(([key, label]) => <Link key={key} to="/prompts/$name" params={{ name }} search={{ ...search, tab: key === "content" ? undefined : key }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{label}</Link>)}
           </nav>
+          {search.version && shown && !linked && <Callout tone="warn"><strong>{name} has no version {search.version}.</strong> It may have been deleted. This is {shown.version}{shown.is_active ? ", the active one" : ""}.</Callout>}
           {!shown || !all ? <Skeleton height={360} /> : tab === "diff" ? <Difference prompt={shown} all={all} /> : tab === "try" ? <TryPrompt key={shown.hash} prompt={shown} /> : tab === "runs" ? <Runs prompt={shown} /> : <Content prompt={shown} deployed={deployed(shown.version)} />}
         </div>
       </div>
@@ -166,17 +168,23 @@ function Difference({ prompt, all }: { prompt: Prompt; all: Prompt[] }) {
   );
 }
 
-function useRunsOf(prompt: Prompt, enabled = true) {
-  return useQuery({
+/** Runs of a version, newest first, among those of its prompt: pages are read until `enough` of it were found, or all were. */
+function useRunsOf(prompt: Prompt, enough: (found: Run[]) => boolean, enabled = true) {
+  const pages = useInfiniteQuery({
     queryKey: ["runs", { prompt: prompt.name }, "all"],
     enabled,
-    queryFn: () => ok(api.GET("/api/v1/runs", { params: { query: { prompt: prompt.name, limit: 100 } } })),
-    select: (page) => page.items.filter((run) => run.prompt_version === prompt.version),
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ pageParam }) => ok(api.GET("/api/v1/runs", { params: { query: { prompt: prompt.name, limit: 100, cursor: pageParam } } })),
+    getNextPageParam: (last) => last.next_cursor ?? undefined,
   });
+  const found = pages.data?.pages.flatMap((page) => page.items).filter((run) => run.prompt_version === prompt.version);
+  useReadOn(pages, enabled && found !== undefined && !enough(found));
+  return { ...pages, found, complete: found !== undefined && (enough(found) || !pages.hasNextPage) };
 }
 
 function Runs({ prompt }: { prompt: Prompt }) {
-  const runs = useRunsOf(prompt);
+  const runs = useRunsOf(prompt, (found) => found.length >= 20);
+  const rows = runs.found?.length === 0 && !runs.complete ? undefined : runs.found;
   const columns: Column<Run>[] = [
     { head: "Run", cell: (run) => <Link className="cover" to="/runs/$run" params={{ run: run.id }}>{run.name}</Link> },
     { head: "Status", cell: (run) => <RunStatus run={run} /> },
@@ -187,7 +195,8 @@ function Runs({ prompt }: { prompt: Prompt }) {
   ];
   return (
     <Card title={`Runs of ${prompt.version}`} flush aside={<Evaluate prompt={prompt} />}>
-      <Table label="Runs" columns={columns} rows={runs.data} id={(run) => run.id} error={runs.error} expected={2} empty={<Empty title="This version was not evaluated yet" command={`llmops eval --target ${prompt.name}`} />} />
+      <Table label="Runs" columns={columns} rows={rows} id={(run) => run.id} error={runs.error} retry={() => void runs.refetch()} expected={2} empty={<Empty title="This version was not evaluated yet" command={`llmops eval --target ${prompt.name}`} />} />
+      {rows && rows.length > 0 && <ListFoot shown={rows.length} more={runs.hasNextPage} loading={runs.isFetchingNextPage} onMore={() => void runs.fetchNextPage()} what={rows.length === 1 ? "run" : "runs"} />}
     </Card>
   );
 }
@@ -241,8 +250,8 @@ function Activate({ prompt, active }: { prompt: Prompt; active: Prompt | undefin
   const refusal = useRefusal();
   const client = useQueryClient();
   const { say, refused } = useSay();
-  const runs = useRunsOf(prompt, open);
-  const gated = runs.data?.find((run) => run.tags?.gate);
+  const runs = useRunsOf(prompt, (found) => found.some((run) => run.tags?.gate), open);
+  const gated = runs.found?.find((run) => run.tags?.gate);
   const activate = useMutation({
     mutationFn: () => ok(api.POST("/api/v1/prompts/{name}/versions/{version}/activate", { params: { path: { name: prompt.name, version: prompt.version } } })),
     onSuccess: () => {
@@ -258,7 +267,7 @@ function Activate({ prompt, active }: { prompt: Prompt; active: Prompt | undefin
       <Button kind="primary" refused={prompt.name.startsWith("llmops/") ? "Built-in prompts cannot be changed." : refusal("editor")} onClick={() => setOpen(true)}>Activate</Button>
       <Confirm title={`Activate ${prompt.name}@${prompt.version}?`} open={open} onClose={() => setOpen(false)} onConfirm={() => activate.mutate()} action="Activate" busy={activate.isPending}>
         <p>Whoever asks for {prompt.name} without a version gets {prompt.version} instead of {active?.version ?? "none"}. Deployments stay where they point.</p>
-        {runs.isPending ? <Skeleton height={40} /> : gated ? (
+        {runs.isError && !gated ? <Problem error={runs.error} retry={() => void runs.refetch()} /> : !runs.complete ? <Skeleton height={40} /> : gated ? (
           <Callout tone={gated.tags?.gate === "pass" ? "good" : "bad"}><strong>The gate {gated.tags?.gate === "pass" ? "passed" : gated.tags?.gate === "fail" ? "failed" : "could not decide"}</strong> on run <RunLink run={gated.id} /> (<Ago time={gated.created_at} />): <Est of={gated.results?.overall} inline /></Callout>
         ) : (
           <Callout tone="warn"><strong>No gate has seen this version.</strong> Evaluate it first: <code>llmops eval</code>, then <code>llmops gate</code>.</Callout>

@@ -7,7 +7,7 @@ import { useRefusal } from "../session";
 import { Ago, Badge, Button, Card, Empty, PageHead } from "../ui/base";
 import { Icon } from "../ui/icons";
 import type { Column } from "../ui/table";
-import { ListFoot, Table } from "../ui/table";
+import { ListFoot, Table, useReadOn } from "../ui/table";
 import { PromptEditor } from "./prompt-editor";
 
 const route = getRouteApi("/prompts");
@@ -24,7 +24,10 @@ export function PromptsPage() {
     getNextPageParam: (last) => last.next_cursor ?? undefined,
   });
   const wanted = q.toLowerCase();
-  const rows = prompts.data?.pages.flatMap((page) => page.items).filter((prompt) => `${prompt.name} ${prompt.description ?? ""} ${prompt.tags?.join(" ") ?? ""} ${prompt.author ?? ""}`.toLowerCase().includes(wanted));
+  useReadOn(prompts, wanted !== "");
+  const fitting = prompts.data?.pages.flatMap((page) => page.items).filter((prompt) => `${prompt.name} ${prompt.description ?? ""} ${prompt.tags?.join(" ") ?? ""} ${prompt.author ?? ""}`.toLowerCase().includes(wanted));
+  // Nothing fits only once everything was read.
+  const rows = fitting?.length === 0 && prompts.hasNextPage ? undefined : fitting;
   const columns: Column<Prompt>[] = [
     { head: "Prompt", cell: (prompt) => <div className="stack tight" style={{ gap: 0 }}><span className="row tight"><Link className="cover truncate" to="/prompts/$name" params={{ name: prompt.name }}>{prompt.name}</Link>{prompt.name.startsWith("llmops/") && <Badge>Built in</Badge>}</span>{prompt.description && <span className="muted truncate" style={{ maxWidth: 330, fontSize: 12 }}>{prompt.description}</span>}</div> },
     { head: "Active version", cell: (prompt) => <span className="num">{prompt.version}</span> },
@@ -49,7 +52,7 @@ export function PromptsPage() {
           id={(prompt) => prompt.name}
           error={prompts.error}
           retry={() => void prompts.refetch()}
-          empty={q ? <Empty title={`Nothing has “${q}” in its name, tags or author`} /> : <Empty title="No prompts yet" command="llmops prompt push prompts/support-bot.yaml">A prompt is a template with typed variables. Write it in a file beside your code, or here.</Empty>}
+          empty={q ? <Empty title={`Nothing has “${q}” in its name, description, tags or author`} /> : <Empty title="No prompts yet" command="llmops prompt push prompts/support-bot.yaml">A prompt is a template with typed variables. Write it in a file beside your code, or here.</Empty>}
         />
         {rows && rows.length > 0 && <ListFoot shown={rows.length} more={prompts.hasNextPage} loading={prompts.isFetchingNextPage} onMore={() => void prompts.fetchNextPage()} what={rows.length === 1 ? "prompt" : "prompts"} />}
       </Card>

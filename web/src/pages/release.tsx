@@ -5,7 +5,7 @@ import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { sentence, short } from "../lib/format";
-import { useRefusal, useSession } from "../session";
+import { isOwn, useRefusal, useSession } from "../session";
 import { Ago, Badge, Button, Callout, Card, Coming, Dot, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { useCrumb } from "../ui/crumb";
@@ -170,7 +170,7 @@ function Actions({ release, secondKey }: { release: Release; secondKey: boolean 
     onError: refused,
   });
   const no = refusal("operator");
-  const own = secondKey && release.created_by === session?.name && "Another key than the one that began it must decide.";
+  const own = secondKey && isOwn(session, release.created_by, release.created_key) && "Another key than the one that began it must decide.";
   const canPass = step === "gate" || step === "staging" || step === "experiment";
   return (
     <>

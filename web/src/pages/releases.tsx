@@ -74,7 +74,7 @@ export function BeginRelease({ of, onClose }: { of?: string | undefined; onClose
   const navigate = useNavigate();
   const { say } = useSay();
   const begin = useMutation({
-    mutationFn: () => ok(api.POST("/api/v1/releases/{deployment}", { params: { path: { deployment: chosen } }, body: { prompt: candidate.prompt || null, model: candidate.model || null } })),
+    mutationFn: () => ok(api.POST("/api/v1/releases/{deployment}", { params: { path: { deployment: chosen } }, body: { manifest: candidate.manifest } })),
     onSuccess: (release) => {
       for (const key of ["releases", "deployments", "overview"]) void client.invalidateQueries({ queryKey: [key] });
       say(release.status === "released" ? "It is released." : `The release is at the step ${release.step}.`);
@@ -82,10 +82,10 @@ export function BeginRelease({ of, onClose }: { of?: string | undefined; onClose
     },
   });
   return (
-    <Dialog title={of ? `Release to ${of}` : "New release"} open onClose={onClose} footer={<><Button onClick={onClose}>Cancel</Button><Button kind="primary" disabled={begin.isPending || !chosen || !candidate.changed} onClick={() => begin.mutate()}>{begin.isPending ? "Beginning…" : "Begin the release"}</Button></>}>
+    <Dialog title={of ? `Release to ${of}` : "New release"} open onClose={onClose} footer={<><Button onClick={onClose}>Cancel</Button><Button kind="primary" disabled={begin.isPending || !chosen || !candidate.changed || !candidate.manifest} onClick={() => begin.mutate()}>{begin.isPending ? "Beginning…" : "Begin the release"}</Button></>}>
       {begin.isError && <Problem error={begin.error} />}
       {live?.length === 0 && <Callout tone="warn">Nothing is deployed to production yet. <code>llmops deploy</code> begins a deployment.</Callout>}
-      {!of && <Field label="Deployment">{(props) => <select {...props} className="select" value={chosen} onChange={(event) => { setName(event.target.value); candidate.setPrompt(null); candidate.setModel(null); }}>{live?.map((one) => <option key={one.name}>{one.name}</option>)}</select>}</Field>}
+      {!of && <Field label="Deployment">{(props) => <select {...props} className="select" value={chosen} onChange={(event) => { setName(event.target.value); candidate.reset(); }}>{live?.map((one) => <option key={one.name}>{one.name}</option>)}</select>}</Field>}
       <CandidateFields of={candidate} />
       {candidate.name && !candidate.changed && <p className="faint">This is what answers now. Choose another version or model.</p>}
       <ol className="numbered muted">

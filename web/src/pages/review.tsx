@@ -1,16 +1,16 @@
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, getRouteApi } from "@tanstack/react-router";
 import { useEffect, useRef, useState } from "react";
 import type { Schemas } from "../api/client";
 import { api, curl, ok } from "../api/client";
 import { hash, plural, sentence } from "../lib/format";
 import { useRefusal } from "../session";
-import { Ago, Badge, Button, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
+import { Ago, Badge, Button, Callout, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { WordDiff } from "../ui/diff";
 import { useSay } from "../ui/layers";
 import { Hash, MessageText } from "../ui/parts";
-import { typing } from "../ui/table";
+import { typing, useReadOn } from "../ui/table";
 
 const route = getRouteApi("/review");
 
@@ -31,10 +31,18 @@ export function ReviewPage() {
   const status = STATES.find((one) => one === search.status) ?? "open";
   const reason = search.reason && search.reason in REASONS ? (search.reason as Schemas["ReviewReason"]) : undefined;
   const set = (part: Record<string, string | undefined>) => void navigate({ search: (old) => ({ ...old, ...part }), replace: true });
-  const list = useQuery({ queryKey: ["review", status, reason], queryFn: () => ok(api.GET("/api/v1/reviews", { params: { query: { limit: 200, status, reason } } })) });
-  const items = list.data?.items;
-  const at = Math.max(0, items?.findIndex((item) => item.id === search.item) ?? 0);
-  const shown = items?.[at];
+  const list = useInfiniteQuery({
+    queryKey: ["review", status, reason],
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ pageParam }) => ok(api.GET("/api/v1/reviews", { params: { query: { limit: 200, status, reason, cursor: pageParam } } })),
+    getNextPageParam: (last) => last.next_cursor ?? undefined,
+  });
+  const items = list.data?.pages.flatMap((page) => page.items);
+  const at = search.item ? (items?.findIndex((item) => item.id === search.item) ?? -1) : 0;
+  // A link may lead to an item that was decided meanwhile, or stands further down: it is read by itself, never taken for another.
+  const linked = useQuery({ queryKey: ["review", "one", search.item], enabled: items !== undefined && at < 0, queryFn: () => ok(api.GET("/api/v1/reviews/{id}", { params: { path: { id: search.item ?? "" } } })) });
+  const shown = at < 0 ? linked.data : items?.[at];
+  useReadOn(list, items !== undefined && at >= items.length - 2);
   const move = (step: number) => {
     const next = items?.[at + step];
     if (next) set({ item: next.id });
@@ -42,7 +50,7 @@ export function ReviewPage() {
   return (
     <>
       <PageHead title="Review queue" lead="Answers that were rated low, corrected, failed or judged with doubt. What you decide becomes a sample of a dataset.">
-        <span className="faint num">{items && (items.length === 0 ? "" : `${at + 1} of ${items.length}`)}</span>
+        <span className="faint num">{items && items.length > 0 && at >= 0 && `${at + 1} of ${items.length}${list.hasNextPage ? " and more" : ""}`}</span>
         <Button disabled={at <= 0} onClick={() => move(-1)}>Previous</Button>
         <Button disabled={!items || at >= items.length - 1} onClick={() => move(1)}>Next</Button>
       </PageHead>
@@ -50,16 +58,23 @@ export function ReviewPage() {
         <span className="segmented" role="group" aria-label="State">{STATES.map((one) => <button key={one} type="button" aria-pressed={status === one} onClick={() => set({ status: one === "open" ? undefined : one, item: undefined })}>{sentence(one)}</button>)}</span>
         <select className="select" aria-label="Reason" value={reason ?? ""} onChange={(event) => set({ reason: event.target.value || undefined, item: undefined })}><option value="">Any reason</option>{Object.entries(REASONS).map(([key, [, label]]) => <option key={key} value={key}>{label}</option>)}</select>
       </div>
-      {list.isError ? <Problem error={list.error} retry={() => void list.refetch()} /> : !items ? <Skeleton height={360} /> : !shown ? (
+      {list.isError && !items ? <Problem error={list.error} retry={() => void list.refetch()} /> : !items || (at < 0 && linked.isPending) ? <Skeleton height={360} /> : at < 0 && linked.isError ? (
+        <Problem error={linked.error} retry={() => set({ item: undefined })} />
+      ) : !shown ? (
         <Card label="Review queue"><Empty title={status === "open" ? "The queue is empty" : "Nothing here"} command={status === "open" ? curl("/api/v1/feedback", { request_id: "…", thumb: "down" }) : undefined}>Thumbs down, corrections, soft failures and answers that judges are unsure of come here.</Empty></Card>
       ) : (
         <div className="with-aside">
-          <Card title={plural(items.length, "item")} flush>
+          <Card title={`${plural(items.length, "item")}${list.hasNextPage ? " and more" : ""}`} flush>
             <nav className="versions scroll" aria-label="Items">
+              {at < 0 && <Link to="/review" search={search} replace aria-current="true"><span><Reason of={shown.reason} /></span><span className="truncate">{shown.input || shown.detail}</span><span className="faint tiny">linked, not in this list</span></Link>}
               {items.map((item) => <Link key={item.id} to="/review" search={{ ...search, item: item.id }} replace aria-current={item === shown ? "true" : undefined}><span><Reason of={item.reason} /></span><span className="truncate">{item.input || item.detail}</span><span className="faint tiny">{item.deployment && `${item.deployment} · `}<Ago time={item.created_at} /></span></Link>)}
             </nav>
+            {list.hasNextPage && <div className="list-foot"><Button small disabled={list.isFetchingNextPage} onClick={() => void list.fetchNextPage()}>{list.isFetchingNextPage ? "Loading…" : "Load more"}</Button></div>}
           </Card>
-          <One key={shown.id} item={shown} move={move} after={() => set({ item: items[at + 1]?.id ?? items[at - 1]?.id })} />
+          <div className="stack spaced">
+            {at < 0 && shown.status !== status && <Callout tone="info" action={<Button small onClick={() => set({ item: undefined })}>To the queue</Button>}><strong>This item is {shown.status}{shown.decision?.by && ` by ${shown.decision.by}`}.</strong> The link leads to it all the same.</Callout>}
+            <One key={shown.id} item={shown} move={move} after={() => set({ item: items[at + 1]?.id ?? items[at - 1]?.id })} />
+          </div>
         </div>
       )}
     </>

@@ -1,36 +1,49 @@
-import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import type { Run, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { Interval } from "../charts/frame";
 import { percent, score, sentence, words } from "../lib/format";
+import { wrongNumber } from "../lib/numbers";
+import { useRefusal } from "../session";
 import { Badge, Button, Callout, Card, Empty, Field, Problem } from "../ui/base";
 import { WordDiff } from "../ui/diff";
 import { Delta, RunLink, Verdict } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { Table } from "../ui/table";
 
-/** The gate's decision on a run. It is asked for: its verdict becomes the run's tag. */
+const LIMITS = ["max_drop", "overall_min", "category_min"] as const;
+type Limit = (typeof LIMITS)[number];
+
+/** The gate's decision on a run. It is asked for: an editor's becomes the run's tag, a viewer's is only read. */
 export function Gate({ run }: { run: Run }) {
   const client = useQueryClient();
-  const [config, setConfig] = useState({ mode: "strict" as Schemas["GateMode"], overall_min: "0.8", category_min: "0.72", max_drop: "0.05" });
+  const keeps = !useRefusal()("editor");
+  // The rules of the server's configuration; what is changed here lies over them.
+  const rules = useQuery({ queryKey: ["gate", "rules", run.dataset], staleTime: 60_000, queryFn: () => ok(api.GET("/api/v1/quality", { params: { query: { dataset: run.dataset, days: 1 } } })), select: (series) => series.gate });
+  const [own, setOwn] = useState<Partial<Record<Limit, string>> & { mode?: Schemas["GateMode"] }>({});
+  const mode = own.mode ?? rules.data?.mode ?? "strict";
+  const limit = (name: Limit): string => own[name] ?? String(rules.data?.[name] ?? "");
+  const wrong = (name: Limit) => wrongNumber(limit(name), { needed: true, least: 0, most: 1 });
   const gate = useMutation({
     mutationFn: () =>
       ok(
         api.POST("/api/v1/runs/{run}/gate", {
           params: { path: { run: run.id } },
-          body: { config: { mode: config.mode, overall_min: Number(config.overall_min), category_min: Number(config.category_min), max_drop: Number(config.max_drop) } },
+          body: { config: { ...rules.data, mode, ...Object.fromEntries(LIMITS.map((name) => [name, Number(limit(name))])) } },
         }),
       ),
     onSuccess: (report) => {
+      if (!keeps) return;
       client.setQueryData(["run", run.id], { ...run, tags: { ...run.tags, gate: report.verdict } });
       void client.invalidateQueries({ queryKey: ["runs"] });
     },
   });
   const final = run.status === "completed" || run.status === "failed" || run.status === "cancelled";
-  const number = (name: "overall_min" | "category_min" | "max_drop", label: string, help: string) => (
-    <Field label={label} help={help}>{(props) => <input {...props} className="input num" type="number" min={0} max={1} step={0.01} value={config[name]} onChange={(event) => setConfig({ ...config, [name]: event.target.value })} />}</Field>
+  const unread = !rules.data || LIMITS.some((name) => wrong(name));
+  const number = (name: Limit, label: string, help: string) => (
+    <Field label={label} help={help} error={rules.data && wrong(name)}>{(props) => <input {...props} className="input num" inputMode="decimal" disabled={!rules.data} value={limit(name)} onChange={(event) => setOwn({ ...own, [name]: event.target.value })} />}</Field>
   );
   return (
     <>
@@ -39,20 +52,21 @@ export function Gate({ run }: { run: Run }) {
           className="stack loose"
           onSubmit={(event) => {
             event.preventDefault();
-            gate.mutate();
+            if (!unread) gate.mutate();
           }}
         >
           <div className="grid cards">
             <Field label="Mode" help="Noise-aware: a drop must also be significant">
-              {(props) => <select {...props} className="select" value={config.mode} onChange={(event) => setConfig({ ...config, mode: event.target.value as Schemas["GateMode"] })}><option value="strict">Strict</option><option value="noise_aware">Noise-aware</option></select>}
+              {(props) => <select {...props} className="select" disabled={!rules.data} value={mode} onChange={(event) => setOwn({ ...own, mode: event.target.value as Schemas["GateMode"] })}><option value="strict">Strict</option><option value="noise_aware">Noise-aware</option></select>}
             </Field>
             {number("max_drop", "Largest drop", "Of any category, against the baseline")}
             {number("overall_min", "Least overall", "What the whole must reach")}
             {number("category_min", "Least category", "Without a baseline")}
           </div>
-          <div className="row wrap"><Button kind="primary" type="submit" disabled={!final || gate.isPending}>{gate.isPending ? "Deciding…" : "Decide"}</Button><span className="faint grow" style={{ minWidth: 220 }}>{final ? <>In CI: <code>llmops gate {run.id}</code> with the rules of llmops.yaml. The verdict becomes the run’s tag.</> : "The run must be finished first."}</span></div>
+          <div className="row wrap"><Button kind="primary" type="submit" disabled={!final || unread || gate.isPending}>{gate.isPending ? "Deciding…" : keeps ? "Decide" : "Show the verdict"}</Button><span className="faint grow" style={{ minWidth: 220 }}>{final ? <>In CI: <code>llmops gate {run.id}</code> with the rules of llmops.yaml. {keeps ? "The verdict becomes the run’s tag, and is recorded with its rules." : "Your key reads only: the verdict is not kept."}</> : "The run must be finished first."}</span></div>
         </form>
       </Card>
+      {rules.isError && !rules.data && <Problem error={rules.error} retry={() => void rules.refetch()} />}
       {gate.isError && <Problem error={gate.error} />}
       {gate.data ? <Report report={gate.data} /> : <Empty title={run.tags?.gate ? "Decide again to see why" : "Checks and evidence appear here"}>Every check is shown with the baseline’s number, this run’s, the limit and the interval of the difference.</Empty>}
     </>

@@ -67,7 +67,7 @@ export function Samples({ run }: { run: Run }) {
         <Table label="Samples, worst first" columns={columns} rows={rows} id={(row) => `${row.ordinal}/${row.trial}`} error={results.error} retry={() => void results.refetch()} empty={<Empty title={status || category ? "No sample fits" : "No answers yet"}>{run.status === "running" ? "They appear as they are scored." : "Worst answers stand first."}</Empty>} />
         {rows && rows.length > 0 && <ListFoot shown={rows.length} more={results.hasNextPage} loading={results.isFetchingNextPage} onMore={() => void results.fetchNextPage()} what="answers, worst first" />}
       </Card>
-      {search.sample && <SampleDrawer run={run} sample={search.sample} order={rows?.map((row) => row.sample_id) ?? []} go={(sample) => set({ sample })} />}
+      {search.sample && <SampleDrawer run={run} sample={search.sample} order={[...new Set(rows?.map((row) => row.sample_id))]} go={(sample) => set({ sample })} />}
     </>
   );
 }

@@ -5,7 +5,7 @@ import type { ReactNode } from "react";
 import { api, ok } from "../api/client";
 import type { Place } from "../api/open";
 import { fits, openIncidents, openReleases, promotions } from "../api/open";
-import { useRefusal, useSession } from "../session";
+import { isOwn, useRefusal, useSession } from "../session";
 import { Ago, Button, Callout, Skeleton } from "../ui/base";
 import { useSay } from "../ui/layers";
 import { ManifestLine } from "../ui/manifest";
@@ -38,7 +38,7 @@ export function Waiting({ children, ...place }: Place & { children: ReactNode })
         </Callout>
       ))}
       {approvals.data?.items.filter((one) => one.status === "pending" && fits(place, one)).map((one) => {
-        const no = refusal("operator") || (one.requested_by === session?.name && "Another key than the one that asked must decide.");
+        const no = refusal("operator") || (isOwn(session, one.requested_by, one.requested_key) && "Another key than the one that asked must decide.");
         return (
           <Callout key={one.id} tone="warn" action={<span className="row wrap"><Button small refused={no} disabled={decide.isPending} onClick={() => decide.mutate({ approval: one.id, what: "reject" })}>Refuse</Button><Button small kind="primary" refused={no} disabled={decide.isPending} onClick={() => decide.mutate({ approval: one.id, what: "approve" })}>Approve</Button></span>}>
             <strong>{one.deployment} in {one.environment} waits for a second key.</strong> {one.requested_by} asked <Ago time={one.created_at} />{one.reason && `: ${one.reason}`}

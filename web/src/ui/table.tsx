@@ -99,6 +99,20 @@ function useRowKeys(ref: React.RefObject<HTMLTableElement | null>) {
   }, [ref]);
 }
 
+interface Paged {
+  hasNextPage: boolean;
+  isFetching: boolean;
+  isFetchNextPageError: boolean;
+  fetchNextPage: () => unknown;
+}
+
+/** Reads the pages that are left, one after the other, as long as they are wanted: a filter must have seen everything. */
+export function useReadOn({ hasNextPage, isFetching, isFetchNextPageError, fetchNextPage }: Paged, wanted: boolean) {
+  useEffect(() => {
+    if (wanted && hasNextPage && !isFetching && !isFetchNextPageError) void fetchNextPage();
+  }, [wanted, hasNextPage, isFetching, isFetchNextPageError, fetchNextPage]);
+}
+
 export function ListFoot({ shown, more, loading, onMore, what }: { shown: number; more: boolean; loading: boolean; onMore: () => void; what: string }) {
   return (
     <div className="list-foot">

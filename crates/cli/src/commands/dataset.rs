@@ -202,7 +202,8 @@ async fn import(client: &Client, context: &Context, name: &str, source: Source) 
         Err(error) if error.code() == Some(ErrorCode::NotFound) => {}
         Err(error) => return Err(error.into()),
     }
-    let query = ImportQuery { kind: Some(source.rules.kind), description: source.rules.description.clone() };
+    let query =
+        ImportQuery { kind: Some(source.rules.kind), description: source.rules.description.clone(), replaces: None };
     let (sender, receiver) = tokio::sync::mpsc::channel(WAITING);
     let reader = tokio::task::spawn_blocking(move || send(&source, &sender));
     let lines = futures::stream::unfold(receiver, |mut receiver| async {

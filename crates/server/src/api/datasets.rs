@@ -13,6 +13,7 @@ use llmops_api::datasets::{DiffQuery, ImportQuery, ImportedDataset, SampleAt};
 use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
 use llmops_domain::dataset::{Dataset, DatasetDiff, DatasetVersion, Sample};
+use llmops_domain::hash::ContentHash;
 
 use super::{bad_request, page};
 use crate::ApiError;
@@ -64,14 +65,18 @@ async fn versions(Viewer(ops): Viewer, Path(name): Path<String>) -> Result<Answe
     params(("name" = String, Path), ImportQuery),
     request_body(content((String = "application/x-ndjson"), (String = "text/plain"))),
     responses((status = 201, body = ImportedDataset), (status = 200, body = ImportedDataset),
-        (status = 422, body = ErrorResponse)))]
+        (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
 async fn import(
     Editor(ops): Editor,
     Path(name): Path<String>,
     Query(query): Query<ImportQuery>,
     body: Body,
 ) -> Result<(StatusCode, Answer<ImportedDataset>), ApiError> {
-    let mut import = ops.datasets().create(&name, query.kind, query.description.as_deref()).await?;
+    let replaces = query.replaces.as_deref().map(|hash| {
+        ContentHash::parse(hash).ok_or_else(|| bad_request("replaces: expected the 64 hex digits of a version"))
+    });
+    let import = ops.datasets().create(&name, query.kind, query.description.as_deref()).await?;
+    let mut import = import.replacing(replaces.transpose()?);
     read_lines(body, &mut import).await?;
     let imported = import.finish().await?;
     Ok((if imported.created { StatusCode::CREATED } else { StatusCode::OK }, Answer(imported)))

@@ -21,6 +21,9 @@ use super::{bad_request, page, time};
 use crate::extract::{Editor, Json, Path, Query, Viewer};
 use crate::{ApiError, MAX_WAIT};
 
+/// What a viewer is told of a verdict.
+const NOT_KEPT: &str = "this verdict is not kept as the run's: that needs a key with the role editor";
+
 pub(crate) fn router() -> Routes {
     Routes::new()
         .routes(routes!(list, create))
@@ -156,13 +159,15 @@ async fn compare(
     Ok(Answer(ops.evaluator().compare_runs(&before, &after).await?))
 }
 
-/// The verdict on a run, with its evidence.
+/// The verdict on a run, with its evidence. Asked for by an editor, it is kept: as the run's tag `gate`, which deployments with
+/// `require_gate` go by, and with its rules in the record of changes. A viewer reads it only.
 #[utoipa::path(post, path = "/api/v1/runs/{run}/gate", operation_id = "gate_run", tag = "runs",
     params(("run" = String, Path)), request_body = GateRequest,
     responses((status = 200, body = GateReport), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
 async fn gate(
     Viewer(ops): Viewer,
+    editor: Result<Editor, ApiError>,
     Path(run): Path<String>,
     Json(request): Json<GateRequest>,
 ) -> Result<Answer<GateReport>, ApiError> {
@@ -175,5 +180,9 @@ async fn gate(
     let run = RunRef::from(run.as_str());
     let mut report = ops.evaluator().gate_against(&run, against, request.config).await?;
     report.notices.extend(request.notices);
+    match editor {
+        Ok(Editor(ops)) => ops.evaluator().keep_verdict(&report).await?,
+        Err(_) => report.notices.push(NOT_KEPT.to_owned()),
+    }
     Ok(Answer(report))
 }

@@ -27,7 +27,13 @@ pub(crate) fn router() -> Routes {
     responses((status = 200, body = Session), (status = 401, body = ErrorResponse)))]
 async fn get(parts: Parts) -> Result<Answer<Session>, ApiError> {
     let caller = principal(&parts)?;
-    Ok(Answer(Session { name: caller.name, project: caller.project, role: caller.role, expires_at: caller.until }))
+    Ok(Answer(Session {
+        name: caller.name,
+        key: caller.key,
+        project: caller.project,
+        role: caller.role,
+        expires_at: caller.until,
+    }))
 }
 
 /// Signs in: a key for a cookie that lasts twelve hours at most. Attempts are limited.
@@ -56,7 +62,8 @@ async fn sign_in(
     };
     let (token, until) = ops.access().begin_session(&key).await?;
     let seconds = until.duration_since(llmops_domain::clock::now()).as_secs();
-    let session = Session { name: key.name, project: key.project, role: key.role, expires_at: Some(until) };
+    let session =
+        Session { name: key.name, key: Some(key.id), project: key.project, role: key.role, expires_at: Some(until) };
     Ok(with_cookie(Answer(session).into_response(), &token, seconds, client.https))
 }
 

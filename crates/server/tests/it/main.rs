@@ -7,6 +7,7 @@ mod audit;
 mod document;
 mod feedback;
 mod idempotency;
+mod kept;
 mod metrics;
 mod otlp;
 mod outage;

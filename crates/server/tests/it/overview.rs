@@ -50,6 +50,7 @@ async fn the_overview_tells_of_runs_prompts_and_deployments() {
         let quality = server.get("/api/v1/quality", &operator).await.json();
         assert_eq!((&quality["dataset"], &quality["datasets"][0]["runs"]), (&json!("d"), &json!(1)));
         assert_eq!(quality["points"][0]["categories"]["c"]["n"], 1);
+        assert_eq!((&quality["gate"]["max_drop"], &quality["gate"]["mode"]), (&json!(0.05), &json!("strict")));
         let spread = server.get(&format!("/api/v1/runs/{id}/distribution"), &operator).await.json();
         let counted = spread["bins"].as_array().unwrap().iter().map(|bin| bin["passed"].as_u64().unwrap());
         let failed = spread["bins"].as_array().unwrap().iter().map(|bin| bin["failed"].as_u64().unwrap());
@@ -108,9 +109,17 @@ async fn experiments_are_planned() {
     check(json!({"baseline": 0.6, "effect": 0.1, "units_per_day": 100}), sizes(356, Some(8))).await;
     // TTestIndPower().solve_power(0.5, power=0.8) is 63.8.
     check(json!({"effect": 5.0, "sd": 10.0}), sizes(64, None)).await;
-    for wrong in
-        [json!({"effect": 0.1}), json!({"baseline": 0.95, "effect": 0.1}), json!({"baseline": 0.5, "effect": 0.0})]
-    {
+    // The same with alpha=0.05 / 2 is 430.4, and with 0.05 / 3 for means 85.2.
+    let three = json!({"baseline": 0.6, "effect": 0.1, "units_per_day": 100, "variants": 3});
+    check(three, json!({"n_per_variant": 431, "n_total": 1293, "days": 13})).await;
+    let four = json!({"effect": 5.0, "sd": 10.0, "variants": 4});
+    check(four, json!({"n_per_variant": 86, "n_total": 344, "days": null})).await;
+    for wrong in [
+        json!({"effect": 0.1}),
+        json!({"baseline": 0.95, "effect": 0.1}),
+        json!({"baseline": 0.5, "effect": 0.0}),
+        json!({"baseline": 0.5, "effect": 0.1, "variants": 1}),
+    ] {
         let said = server.post("/api/v1/experiments/power", &viewer, &wrong).await;
         assert_eq!(said.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}: {}", said.text);
     }

@@ -49,7 +49,11 @@ pub(super) async fn import(
     name: Option<String>,
 ) -> Outcome<ImportedDataset> {
     let content = pack.content();
-    let query = ImportQuery { kind: Some(DatasetType::Benchmark), description: Some(content.description.to_owned()) };
+    let query = ImportQuery {
+        kind: Some(DatasetType::Benchmark),
+        description: Some(content.description.to_owned()),
+        replaces: None,
+    };
     let body = Bytes::from_static(content.samples.as_bytes());
     let lines = futures::stream::iter([Ok(body)]).boxed();
     let imported = client.import_dataset(name.as_deref().unwrap_or(content.name), &query, lines).await?;
