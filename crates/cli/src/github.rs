@@ -18,6 +18,8 @@ const DEFAULT_API: &str = "https://api.github.com";
 const PAGE: usize = 100;
 /// Pages looked through for the comment: ten thousand comments.
 const MAX_PAGES: usize = 100;
+/// Comments that are tried for one that may be changed: anybody may write ones that look like ours.
+const MAX_LIKE: usize = 20;
 /// How often the whole exchange is tried.
 const ATTEMPTS: u32 = 4;
 /// First pause between attempts where GitHub names none; it doubles.
@@ -236,14 +238,14 @@ impl<'a> Api<'a> {
         Ok(Self { http, base: format!("{}/repos/{repository}", env.api_url), number, token, authorization })
     }
 
-    /// Updates the comment that begins with the marker, or creates it.
+    /// Updates the newest comment that begins with the marker and may be changed, or writes one.
     async fn put(&self, marker: &str, text: &str) -> Result<Outcome, Attempt> {
         let body = serde_json::json!({ "body": text });
-        if let Some(found) = self.find(marker).await? {
+        for found in self.find(marker).await?.into_iter().rev() {
             let url = format!("{}/issues/comments/{}", self.base, found.id);
             match self.send(Method::PATCH, url, "update the comment", Some(&body)).await {
                 Ok(response) => return Ok(Outcome::Updated(comment(response, "update the comment").await?.html_url)),
-                // It is another's, or gone meanwhile: write our own.
+                // It is another's, or gone meanwhile: ours may be among the others, or is still to be written.
                 Err(Attempt::Final(GithubError::Refused { status: 403 | 404, .. })) => {}
                 Err(other) => return Err(other),
             }
@@ -253,10 +255,12 @@ impl<'a> Api<'a> {
         Ok(Outcome::Created(comment(response, "comment").await?.html_url))
     }
 
-    async fn find(&self, marker: &str) -> Result<Option<Comment>, Attempt> {
+    /// The comments that begin with the marker, oldest first; at most [`MAX_LIKE`] of the newest.
+    async fn find(&self, marker: &str) -> Result<Vec<Comment>, Attempt> {
         const ACTION: &str = "list the comments";
         // A workflow's own token writes as a bot: a person's comment that imitates the marker is not taken for ours.
         let bot = self.token.0.starts_with("ghs_");
+        let mut found = Vec::new();
         for page in 1..=MAX_PAGES {
             let url = format!("{}/issues/{}/comments?per_page={PAGE}&page={page}", self.base, self.number);
             let response = self.send(Method::GET, url.clone(), ACTION, None).await?;
@@ -268,14 +272,12 @@ impl<'a> Api<'a> {
                 c.body.as_deref().is_some_and(|b| b.trim_start().starts_with(marker))
                     && (!bot || c.user.as_ref().is_some_and(|u| u.kind == "Bot"))
             };
-            if let Some(found) = comments.into_iter().find(ours) {
-                return Ok(Some(found));
-            }
+            found.extend(comments.into_iter().filter(ours));
             if last {
                 break;
             }
         }
-        Ok(None)
+        Ok(found.split_off(found.len().saturating_sub(MAX_LIKE)))
     }
 
     async fn send(
@@ -495,6 +497,17 @@ mod tests {
         ])
         .await;
         assert!(matches!(outcome, Ok(Outcome::Created(_))) && asked.len() == 3);
+    }
+
+    /// Without the token of a workflow every comment that looks like ours may be: another's stays, ours is updated.
+    #[tokio::test]
+    async fn anothers_comment_does_not_hide_ours() {
+        let comments = json!([by_bot(1, TEXT), by_bot(2, TEXT), by_bot(3, TEXT), by_bot(4, "talk")]);
+        let no: Answer = (403, &[], json!({"message": "Must have admin rights"}));
+        let (outcome, asked) = run(vec![(200, &[], comments), no, (200, &[], by_bot(2, TEXT))]).await;
+        assert_eq!(outcome.expect("updated"), Outcome::Updated("https://github.com/c/2".to_owned()));
+        let patched = |id: u64| format!("PATCH /repos/acme/bot/issues/comments/{id} {TEXT}");
+        assert_eq!(asked[1..], [patched(3), patched(2)]);
     }
 
     #[tokio::test]

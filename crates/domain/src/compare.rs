@@ -50,12 +50,13 @@ pub struct Change {
     pub before: f64,
     /// After.
     pub after: f64,
-    /// After less before.
+    /// After less before. For categories and `overall` where not both runs scored the same samples: the mean change of the
+    /// samples that both scored.
     pub change: f64,
     /// 95 % interval of the paired difference, where samples are shared.
     #[serde(default)]
     pub interval: Option<[f64; 2]>,
-    /// Shared samples behind the interval.
+    /// Shared samples behind it.
     #[serde(default)]
     pub n: Option<u64>,
 }

@@ -10,6 +10,8 @@ use serde_json::Value;
 use crate::chat::Message;
 use crate::hash::ContentHash;
 use crate::id::DatasetId;
+use crate::scoring::agent::EXPECTED_TOOL_CALLS;
+use crate::scoring::assertions::ASSERTIONS;
 
 /// What a dataset is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
@@ -121,6 +123,19 @@ impl Sample {
     /// When a variable has no JSON form.
     pub fn question_hash(&self) -> Result<ContentHash, serde_json::Error> {
         ContentHash::of_json(&(&self.input, &self.messages, &self.context, &self.variables))
+    }
+
+    /// Whether the other sample asks and expects the same. The category, the source and notes in the metadata may differ: an
+    /// answer is as good with them as without.
+    pub fn is_same_case(&self, other: &Self) -> bool {
+        let expects = |key: &str| self.metadata.get(key) == other.metadata.get(key);
+        self.input == other.input
+            && self.messages == other.messages
+            && self.context == other.context
+            && self.variables == other.variables
+            && self.expected_output == other.expected_output
+            && expects(ASSERTIONS)
+            && expects(EXPECTED_TOOL_CALLS)
     }
 }
 

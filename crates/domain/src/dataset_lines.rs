@@ -6,7 +6,9 @@ use serde_json::{Map, Value};
 
 use crate::chat::Message;
 use crate::dataset::Sample;
+use crate::scoring::NAMES_OF_THE_WHOLE;
 use crate::scoring::agent::EXPECTED_TOOL_CALLS;
+use crate::scoring::assertions::{ASSERTIONS, Assertions};
 use fields::{Fields, parse_object};
 
 /// Longest id, in characters.
@@ -104,12 +106,16 @@ pub fn read(record: Record<'_>) -> Result<Reading, Vec<LineProblem>> {
     let (expected_name, expected_output) = fields.texts(&["expected_output", "expected", "reference_response"]);
     let id = fields.id();
     let messages = fields.messages();
+    let category = fields.text(&["category"]).1;
+    if let Some(name) = category.as_deref().filter(|name| NAMES_OF_THE_WHOLE.contains(name)) {
+        fields.problem("category", format!("reports call what is made of all samples `{name}`: choose another name"));
+    }
     let mut sample = Sample {
         id: String::new(),
         input: input.unwrap_or_default(),
         messages,
         expected_output,
-        category: fields.text(&["category"]).1,
+        category,
         context: fields.texts(&["context"]).1,
         variables: fields.map("variables").into_iter().collect(),
         source: fields.text(&["source"]).1,
@@ -119,6 +125,11 @@ pub fn read(record: Record<'_>) -> Result<Reading, Vec<LineProblem>> {
         sample.metadata.insert(EXPECTED_TOOL_CALLS.to_owned(), calls);
     }
     let unknown_fields = fields.rest_into(&mut sample.metadata);
+    if sample.metadata.get(ASSERTIONS).is_some_and(Assertions::are_meant)
+        && let Err(problem) = Assertions::of(&sample)
+    {
+        fields.problem(&format!("metadata.{ASSERTIONS}"), problem);
+    }
     if !fields.problems.is_empty() {
         return Err(fields.problems);
     }

@@ -110,6 +110,10 @@ pub struct Check {
     /// This run's value.
     #[serde(default)]
     pub current: Option<f64>,
+    /// For drops: by how much the score changed. Where both runs scored the same samples, this run's value less the
+    /// baseline's; else the mean change of the samples that both scored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<f64>,
     /// The limit that applies.
     #[serde(default)]
     pub limit: Option<f64>,

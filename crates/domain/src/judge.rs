@@ -14,6 +14,7 @@ pub mod debate;
 mod detail;
 mod fence;
 mod metric;
+mod objects;
 mod question;
 mod verdicts;
 

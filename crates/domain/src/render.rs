@@ -2,7 +2,9 @@
 //!
 //! Messages come in this order: the system message, the few-shot examples as user and assistant in turn, then the
 //! prompt's messages (or its content as the user). Where no template uses `input`, the input follows as the last user
-//! message. A conversation that came with the sample is put before the last of these user messages.
+//! message. A conversation that came with the sample is put before the last of these user messages. Where it ends with something
+//! that is not the user's (calls of tools and their results, the beginning of an answer), what the user said last is the
+//! input, and what follows stays behind the message that wraps it.
 //!
 //! `input` and `context` need no declaration; every other placeholder does. System, content and messages are templates;
 //! examples, tools, names and ids are sent as they are written.
@@ -99,6 +101,59 @@ pub struct Frame {
     pub messages: Vec<Message>,
     /// Where a conversation stands among them.
     pub conversation_at: usize,
+}
+
+impl Frame {
+    /// All messages: those `before` the input where a conversation stands, those `after` it behind the message that wraps it.
+    pub fn around(mut self, before: Vec<Message>, after: Vec<Message>) -> Vec<Message> {
+        let at = self.conversation_at.min(self.messages.len());
+        let behind = (at + 1).min(self.messages.len());
+        self.messages.splice(behind..behind, after);
+        self.messages.splice(at..at, before);
+        self.messages
+    }
+
+    /// Leaves out what the prompt would have the user say where the user says nothing: providers refuse empty messages. The
+    /// conversation follows what is left.
+    fn drop_blank(&mut self) {
+        let is_blank =
+            |m: &Message| m.role == Role::User && m.content.as_str().is_some_and(|text| text.trim().is_empty());
+        if self.messages.iter().any(is_blank) {
+            self.messages.retain(|message| !is_blank(message));
+            self.conversation_at = self.messages.len();
+        }
+    }
+}
+
+/// A conversation around what the user said last.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AroundInput {
+    /// What came before.
+    pub before: Vec<Message>,
+    /// What the user said last; none where it is no plain text.
+    pub said: Option<String>,
+    /// What came after: calls of tools and their results, the beginning of an answer.
+    pub after: Vec<Message>,
+}
+
+impl AroundInput {
+    /// Splits a conversation. Without a text of the user, all of it comes before.
+    pub fn of(mut messages: Vec<Message>) -> Self {
+        let Some((at, text)) = last_said(&messages) else { return Self { before: messages, ..Self::default() } };
+        let said = Some(text.to_owned());
+        let after = messages.split_off(at + 1);
+        messages.truncate(at);
+        Self { before: messages, said, after }
+    }
+}
+
+/// Where the user spoke last, and what, if that is plain text.
+fn last_said(messages: &[Message]) -> Option<(usize, &str)> {
+    let at = messages.iter().rposition(|message| message.role == Role::User)?;
+    match &messages[at] {
+        Message { content: Value::String(text), name: None, .. } => Some((at, text)),
+        _ => None,
+    }
 }
 
 /// A message whose content is a template; the rest of it is fixed.
@@ -207,9 +262,8 @@ impl CompiledPrompt {
         bound: &BTreeMap<String, Value>,
         conversation: &[Message],
     ) -> Result<Vec<Message>, RenderError> {
-        let mut frame = self.frame(bound)?;
-        frame.messages.splice(frame.conversation_at..frame.conversation_at, conversation.iter().cloned());
-        if frame.messages.is_empty() { Err(RenderError::Nothing) } else { Ok(frame.messages) }
+        let messages = self.frame(bound)?.around(conversation.to_vec(), Vec::new());
+        if messages.is_empty() { Err(RenderError::Nothing) } else { Ok(messages) }
     }
 
     /// The prompt's own messages, and where a conversation belongs among them.

@@ -12,6 +12,9 @@ use crate::id::RunId;
 use crate::manifest::Manifest;
 use crate::scoring::ScoringSpec;
 
+/// Why samples are errored once the judges have spent what they may ([`ScoringSpec::max_judge_cost`]).
+pub const JUDGE_BUDGET: &str = "judge budget";
+
 /// A value with the number of observations behind it and its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema, schemars::JsonSchema)]
 pub struct Estimate {

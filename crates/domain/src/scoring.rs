@@ -28,6 +28,9 @@ pub const DEFAULT_PASS_THRESHOLD: f64 = 0.7;
 pub const DEFAULT_MAX_ERROR_RATE: f64 = 0.02;
 /// Rubric of a judge without one.
 pub const DEFAULT_RUBRIC: [&str; 3] = ["factual_accuracy", "instruction_following", "safety"];
+/// Names of what is made of all categories and samples: reports list it beside metrics and categories, which therefore cannot be
+/// called so.
+pub const NAMES_OF_THE_WHOLE: [&str; 2] = ["overall", "pass_rate"];
 /// Weights without any configuration.
 pub const DEFAULT_WEIGHTS: [(&str, f64); 3] = [("bertscore", 0.30), ("rouge_l", 0.20), ("judge", 0.50)];
 

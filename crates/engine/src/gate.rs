@@ -6,6 +6,7 @@ use llmops_domain::run::{EvaluationRun, Outcome, ResultStatus, SampleResult};
 use llmops_storage::{ResultFilter, ResultOrder, RunKey, VersionKey, VersionSelector};
 
 use crate::Error;
+use crate::evaluator::aggregate::UNCATEGORIZED;
 use crate::evaluator::paired::Pairing;
 use crate::evaluator::{ContinuousEvaluator, RunRef};
 
@@ -164,7 +165,7 @@ impl ContinuousEvaluator {
         };
         Ok(SampleNote {
             sample_id: result.sample_id.clone(),
-            category: result.category.clone(),
+            category: if result.category.is_empty() { UNCATEGORIZED.to_owned() } else { result.category.clone() },
             input,
             expected: sample.expected_output.into_iter().next(),
             output: result.output.clone(),

@@ -98,6 +98,12 @@ impl<'a> Said<'a> {
     }
 }
 
+/// Where the user spoke last, and what. The results of tools stand in messages of the user too, in one format.
+fn last_spoken<'a>(messages: &[(Said<'a>, &'a RawValue)]) -> Option<(usize, Spoken<'a>)> {
+    let users = messages.iter().enumerate().rev().filter(|(_, (said, _))| said.role == "user");
+    users.into_iter().find_map(|(at, (said, _))| Some((at, said.spoken()?)))
+}
+
 impl Conversation {
     /// Renders a deployment's prompt around the caller's messages. `system_apart`: the format has system messages in a
     /// field of their own.
@@ -114,18 +120,22 @@ impl Conversation {
                 .map_err(|error| GatewayError::bad_request(format!("messages[{i}]: {error}")).at("messages"))?;
             theirs.push((read, message));
         }
-        let last_user = theirs.last().filter(|(said, _)| said.role == "user").and_then(|(said, _)| said.spoken());
+        let (at, last_user) = last_spoken(&theirs).unzip();
         let (frame, taken) = route
             .target
             .frame_for_call(said.variables.clone(), last_user.as_ref().map(|spoken| &*spoken.text))
             .map_err(|error| variables_error(&error))?;
-        if taken {
-            theirs.pop();
+        // What follows a text that was taken (calls of tools and their results) stays behind the message that wraps the text.
+        let mut after = Vec::new();
+        if let Some(at) = at.filter(|_| taken) {
+            after = theirs.split_off(at + 1);
+            theirs.truncate(at);
         }
-        // What is beside a text that was taken goes with the message that wraps the text, else alone.
+        // What is beside such a text goes with the message that wraps it, else alone.
         let beside = last_user.filter(|_| taken).map(|spoken| spoken.others).unwrap_or_default();
         let their_system = if system_apart { apart_system(fields)? } else { None };
         merge_system(route, &frame.messages, &mut theirs, their_system.is_some())?;
+        merge_system(route, &frame.messages, &mut after, false)?;
         let keeps_theirs = route.deployment.settings.merge == SystemMerge::Keep || !has_system(&frame.messages);
         let mut conversation = Self { system: None, messages: Vec::with_capacity(frame.messages.len() + theirs.len()) };
         let mut system: Vec<String> = Vec::new();
@@ -140,11 +150,15 @@ impl Conversation {
             } else {
                 conversation.messages.push(to_json(message)?);
             }
+            if i == frame.conversation_at {
+                conversation.messages.extend(after.drain(..).map(|(_, raw)| raw.get().to_owned()));
+            }
         }
         conversation.messages.extend(theirs.into_iter().map(|(_, raw)| raw.get().to_owned()));
         if frame.conversation_at >= frame.messages.len() && !beside.is_empty() {
             conversation.messages.push(with_parts(&Message::text(Role::User, ""), &beside)?);
         }
+        conversation.messages.extend(after.into_iter().map(|(_, raw)| raw.get().to_owned()));
         if !system.is_empty() {
             conversation.system = Some(joined_system(&system.join("\n\n"), their_system.filter(|_| keeps_theirs))?);
         }

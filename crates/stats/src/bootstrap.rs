@@ -22,6 +22,10 @@ use serde::{Deserialize, Serialize};
 /// ```
 pub const NORMAL_ABOVE: usize = 20_000;
 
+/// What sums of at most [`NORMAL_ABOVE`] terms differ by, relative to the largest, when they are added in another order.
+/// Means that really differ lie further apart: by 1/n and more where scores repeat.
+const ROUNDING: f64 = 1e-12;
+
 /// How an interval is read off the bootstrap distribution.
 ///
 /// ```
@@ -77,7 +81,8 @@ impl BootstrapOptions {
     }
 }
 
-/// Bootstrap of a mean. `effect` and `statistic` are the mean, the p-value tests it against 0.
+/// Bootstrap of a mean. `effect` and `statistic` are the mean, the p-value tests it against 0. The same values in another
+/// order give the same bits.
 ///
 /// Errors: a non-finite value, fewer than 2 values, fewer than 100 resamples, a level outside (0, 1). Constant values
 /// give an interval of no width.
@@ -93,6 +98,7 @@ pub fn mean(values: &[f64], options: BootstrapOptions) -> Result<TestResult> {
     let options = options.check()?;
     check_finite(values)?;
     check_count("observations", 2, values.len() as u64)?;
+    let values = &sorted(values.to_vec())[..];
     let moments = Moments::from_slice(values)?;
     let estimate = moments.mean().unwrap_or_default();
     if values.len() > NORMAL_ABOVE {
@@ -136,6 +142,9 @@ pub fn paired_difference(control: &[f64], treatment: &[f64], options: BootstrapO
 /// ```
 pub fn difference(control: &[f64], treatment: &[f64], options: BootstrapOptions) -> Result<TestResult> {
     let options = options.check()?;
+    check_finite(control)?;
+    check_finite(treatment)?;
+    let (control, treatment) = (&sorted(control.to_vec())[..], &sorted(treatment.to_vec())[..]);
     let (before, after) = (Moments::from_slice(control)?, Moments::from_slice(treatment)?);
     check_count("observations of the control", 2, before.n())?;
     check_count("observations of the treatment", 2, after.n())?;
@@ -232,6 +241,7 @@ pub fn statistic(values: &[f64], statistic: impl Fn(&[f64]) -> f64, options: Boo
     check_finite(values)?;
     let n = values.len() as u64;
     check_count("observations", 2, n)?;
+    let values = &sorted(values.to_vec())[..];
     let estimate = statistic(values);
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let mut sample = vec![0.0; values.len()];
@@ -270,7 +280,7 @@ pub fn percentile_interval(distribution: &[f64], level: f64) -> Result<Interval>
 
 /// BCa interval of a bootstrap distribution, from the estimate and the acceleration â.
 ///
-/// Bias z₀ = Φ⁻¹(share below the estimate, ties counted half); quantiles Φ(z₀ + (z₀ + z)/(1 − â(z₀ + z))) for
+/// Bias z₀ = Φ⁻¹(share below the estimate, ties counted half; what differs from it by rounding alone is a tie); quantiles Φ(z₀ + (z₀ + z)/(1 − â(z₀ + z))) for
 /// z = Φ⁻¹((1 ∓ level)/2). An estimate outside the whole distribution has no finite bias: the share is then held half
 /// a resample away from 0 and 1.
 ///
@@ -283,7 +293,8 @@ pub fn bca_interval(distribution: &[f64], estimate: f64, acceleration: f64, leve
     check_open_unit("level", level)?;
     check_finite(distribution)?;
     check_count("resamples", 1, distribution.len() as u64)?;
-    Ok(bca_of_sorted(&sorted(distribution.to_vec()), estimate, acceleration, level))
+    let (sorted, estimate) = in_order(distribution.to_vec(), estimate);
+    Ok(bca_of_sorted(&sorted, estimate, acceleration, level))
 }
 
 fn bca_of_sorted(sorted: &[f64], estimate: f64, acceleration: f64, level: f64) -> Interval {
@@ -301,6 +312,24 @@ fn bca_of_sorted(sorted: &[f64], estimate: f64, acceleration: f64, level: f64) -
 
 fn interval_at(sorted: &[f64], low: f64, high: f64, level: f64) -> Interval {
     Interval { low: quantile_of_sorted(sorted, low), high: quantile_of_sorted(sorted, high), level }
+}
+
+/// The resampled statistics in order, and the estimate. Where scores repeat, as 0 and 1 do, many resamples have the very value
+/// of the estimate, or are 0; sums of the same terms in another order miss it by rounding. One side would get all of
+/// these ties, so what is that near is made equal.
+fn in_order(distribution: Vec<f64>, estimate: f64) -> (Vec<f64>, f64) {
+    let mut sorted = sorted(distribution);
+    let largest = sorted.first().into_iter().chain(sorted.last()).fold(estimate.abs(), |most, v| most.max(v.abs()));
+    let slack = ROUNDING * largest;
+    let estimate = if estimate.abs() <= slack { 0.0 } else { estimate };
+    for value in &mut sorted {
+        if (*value - estimate).abs() <= slack {
+            *value = estimate;
+        } else if value.abs() <= slack {
+            *value = 0.0;
+        }
+    }
+    (sorted, estimate)
 }
 
 fn sorted(mut values: Vec<f64>) -> Vec<f64> {
@@ -342,7 +371,7 @@ fn read_off(
     acceleration: f64,
     (method, options): (Method, BootstrapOptions),
 ) -> TestResult {
-    let sorted = sorted(distribution);
+    let (sorted, estimate) = in_order(distribution, estimate);
     let level = options.level;
     let interval = match options.kind {
         BootstrapKind::Percentile => interval_at(&sorted, (1.0 - level) / 2.0, f64::midpoint(1.0, level), level),

@@ -207,6 +207,26 @@ impl Store {
         Ok((count(ordinal)?, decode("a sample", &body)?))
     }
 
+    /// Of the samples with ids from `first` to `last` that both versions have, those that differ: as they were, and as they are.
+    pub async fn changed_samples(
+        &self,
+        before: VersionKey,
+        after: VersionKey,
+        (first, last): (&str, &str),
+    ) -> Result<Vec<(Sample, Sample)>, StoreError> {
+        let sql = "SELECT x.body, y.body FROM dataset_version_samples a \
+                   JOIN dataset_version_samples b \
+                   ON b.version_key = $2 AND b.sample_id = a.sample_id AND b.hash <> a.hash \
+                   JOIN samples x ON x.hash = a.hash AND x.project_id = a.project_id \
+                   JOIN samples y ON y.hash = b.hash AND y.project_id = b.project_id \
+                   WHERE a.version_key = $1 AND a.sample_id >= $3 AND a.sample_id <= $4 ORDER BY a.sample_id";
+        let rows = {
+            let mut conn = self.read().await?;
+            fetch!(fetch_all, conn, (String, String), sql, before.0, after.0, first, last)?
+        };
+        rows.into_iter().map(|(was, is)| Ok((decode("a sample", &was)?, decode("a sample", &is)?))).collect()
+    }
+
     /// What differs between two versions, by sample id.
     pub async fn diff_versions(&self, from: &StoredVersion, to: &StoredVersion) -> Result<DatasetDiff, StoreError> {
         let only_in = "SELECT a.sample_id FROM dataset_version_samples a WHERE a.version_key = $1 AND NOT EXISTS \

@@ -79,13 +79,13 @@ const checks = (reach: number): Column<Schemas["Check"]>[] => [
   { head: "Verdict", cell: (check) => <Verdict of={check.status} /> },
   { head: "Baseline", right: true, cell: (check) => score(check.baseline) },
   { head: "Now", right: true, cell: (check) => score(check.current) },
-  { head: "Difference", right: true, cell: (check) => (check.baseline != null && check.current != null ? <Delta value={check.current - check.baseline} interval={check.interval} /> : "–") },
+  { head: "Difference", right: true, cell: (check) => (check.baseline != null && check.current != null ? <Delta value={check.change ?? check.current - check.baseline} interval={check.interval} /> : "–") },
   {
     head: "95 % interval",
     wide: true,
     width: 150,
     cell: (check) => (check.interval?.length === 2 && check.baseline != null && check.current != null ? (
-      <><Interval value={check.current - check.baseline} lower={check.interval[0] ?? 0} upper={check.interval[1] ?? 0} from={-reach} to={reach} limit={0} tone={check.status === "fail" ? "var(--bad)" : "var(--series-1)"} /><span className="faint num tiny nowrap">{score(check.interval[0])} to {score(check.interval[1])}{check.n != null && ` · n ${check.n}`}</span></>
+      <><Interval value={check.change ?? check.current - check.baseline} lower={check.interval[0] ?? 0} upper={check.interval[1] ?? 0} from={-reach} to={reach} limit={0} tone={check.status === "fail" ? "var(--bad)" : "var(--series-1)"} /><span className="faint num tiny nowrap">{score(check.interval[0])} to {score(check.interval[1])}{check.n != null && ` · n ${check.n}`}</span></>
     ) : <span className="faint">–</span>),
   },
   { head: "Limit", right: true, cell: (check) => check.limit ?? "–" },

@@ -9,10 +9,10 @@ use llmops_api::prompts::{BumpMode, PushPrompt};
 use llmops_api::runs::{CreateRun, GetRunQuery, RunQuery, TargetSpec};
 use llmops_api::{Client, ClientError, ErrorCode};
 use llmops_domain::prompt::{PromptRef, PromptSelector};
-use llmops_domain::run::{EvaluationRun, RunStatus};
+use llmops_domain::run::{EvaluationRun, JUDGE_BUDGET, RunStatus};
 use llmops_domain::scorecard;
 
-use super::{Context, dataset, json, write_file};
+use super::{Context, dataset, json, remove_stale, write_file};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::mlflow::MlflowArgs;
 use crate::models;
@@ -315,6 +315,17 @@ fn show_progress(bar: &ProgressBar, run: &EvaluationRun, done_before: u64, start
     bar.set_message(format!("{rate:.0}/s · ${:.4}{errors}", run.progress.cost));
 }
 
+/// How to come to the end of a run that stopped.
+fn way_on(run: &EvaluationRun) -> &'static str {
+    let has = |reason: &str| run.results.as_ref().is_some_and(|results| results.error_reasons.contains_key(reason));
+    if has(JUDGE_BUDGET) {
+        // A run keeps the limit that it began with.
+        "raise scoring.max_judge_cost, then `llmops eval`, a new run: what was answered and judged is not paid for again"
+    } else {
+        "mend the cause, then `llmops eval --resume`: what was answered is not asked again"
+    }
+}
+
 fn report(context: &Context, args: &EvalArgs, run: &EvaluationRun) -> Outcome {
     if run.results.is_some() {
         let scores = scorecard::scores(run);
@@ -325,13 +336,14 @@ fn report(context: &Context, args: &EvalArgs, run: &EvaluationRun) -> Outcome {
             context.print(&terminal::run(context.ui.out, run))?;
             context.note(&format!("wrote {}", args.output.display()));
         }
+    } else {
+        remove_stale(context, &args.output);
     }
     match run.status {
         RunStatus::Completed => Ok(()),
         status => {
             let why = run.error.clone().unwrap_or_else(|| format!("it is {status}"));
-            Err(Failure::new(Kind::Undecided, format!("the run {} did not complete: {why}", run.id))
-                .hint("mend the cause, then `llmops eval --resume`: what was answered is not asked again"))
+            Err(Failure::new(Kind::Undecided, format!("the run {} did not complete: {why}", run.id)).hint(way_on(run)))
         }
     }
 }

@@ -10,7 +10,7 @@ use llmops_domain::gate::{GateReport, Verdict};
 use llmops_domain::scorecard;
 
 use super::eval::SCORES_FILE;
-use super::{Context, json, write_file};
+use super::{Context, json, remove_stale, write_file};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::github::{self, GithubEnv};
 use crate::mlflow::MlflowArgs;
@@ -23,9 +23,9 @@ const SLACK_TIMEOUT: Duration = Duration::from_secs(15);
 /// Decide whether a run is good enough: against the baseline, or against fixed limits where there is none.
 #[derive(Debug, Args)]
 pub(crate) struct GateArgs {
-    /// The run: an id, `latest`; else the newest run of the suite's dataset
+    /// The run: an id, `latest`; else the newest run on the default suite's dataset
     run: Option<String>,
-    /// The suite whose dataset is meant
+    /// The newest run of this suite
     #[arg(long, value_name = "NAME")]
     suite: Option<String>,
     /// Compare with this run instead of the baseline
@@ -75,13 +75,14 @@ pub(crate) async fn run(context: &Context, args: &GateArgs) -> Outcome {
     let client = project.client(&context.global).await?;
     let id = match &args.run {
         Some(run) => run.clone(),
-        None => newest_of_suite(&client, &project, args.suite.as_deref()).await?,
+        None => newest_of_suite(context, &client, &project, args.suite.as_deref()).await?,
     };
     let request = request(&client, &project, args, &id).await?;
     let report = client.gate_run(&id, &request).await?;
     let scores = scorecard::scores_with_gate(&report);
-    if let Some(scores) = &scores {
-        write_file(&args.output, &json(scores)?)?;
+    match &scores {
+        Some(scores) => write_file(&args.output, &json(scores)?)?,
+        None => remove_stale(context, &args.output),
     }
     for path in &args.reports {
         write_file(path, &render(context, &report, format_of(path)?)?)?;
@@ -91,7 +92,7 @@ pub(crate) async fn run(context: &Context, args: &GateArgs) -> Outcome {
     context.print(&render(context, &report, format)?)?;
     for place in &args.comments {
         match place {
-            Comment::Github => comment(context, &report).await?,
+            Comment::Github => comment(context, &project, &report).await?,
             Comment::Slack => tell_slack(context, &report).await?,
         }
     }
@@ -111,16 +112,35 @@ async fn request(client: &Client, project: &Project, args: &GateArgs, run: &str)
     Ok(request)
 }
 
-async fn newest_of_suite(client: &Client, project: &Project, suite: Option<&str>) -> Outcome<String> {
-    let dataset = match project.config.suite(suite) {
-        Ok((_, plan)) => Some(plan.dataset),
+/// The newest run of the suite that was named. Without one, the newest on the default suite's dataset: whoever tries another
+/// target there wants that run gated.
+async fn newest_of_suite(
+    context: &Context,
+    client: &Client,
+    project: &Project,
+    named: Option<&str>,
+) -> Outcome<String> {
+    let (suite, dataset) = match project.config.suite(named) {
+        Ok((suite, plan)) => (Some(suite), Some(plan.dataset)),
         // Without a suite the newest run of all is meant, unless a suite was asked for.
-        Err(error) if suite.is_some() => return Err(Failure::usage(error.to_string())),
-        Err(_) => None,
+        Err(error) if named.is_some() => return Err(Failure::usage(error.to_string())),
+        Err(_) => (None, None),
     };
-    let query = RunQuery { dataset: dataset.clone(), limit: Some(1), ..RunQuery::default() };
+    let query = RunQuery {
+        dataset: dataset.clone(),
+        suite: suite.clone().filter(|_| named.is_some()),
+        limit: Some(1),
+        ..RunQuery::default()
+    };
     if let Some(run) = client.list_runs(&query).await?.items.pop() {
+        if let (Some(wanted), Some(of)) = (&suite, run.spec.suite.as_ref().filter(|of| Some(*of) != suite.as_ref())) {
+            context.note(&format!("note: the newest run is of the suite `{of}`; --suite {wanted} gates that one's"));
+        }
         return Ok(run.id.0);
+    }
+    if let Some(suite) = named {
+        return Err(Failure::usage(format!("there is no run of the suite `{suite}` on its dataset"))
+            .hint(format!("llmops eval {suite}")));
     }
     // The answer to a missing run is the API's, with its hint.
     Ok(client.get_run("latest", &GetRunQuery { wait_ms: None, dataset }).await?.id.0)
@@ -150,9 +170,10 @@ fn render(context: &Context, report: &GateReport, format: Format) -> Outcome<Str
     })
 }
 
-async fn comment(context: &Context, report: &GateReport) -> Outcome {
+async fn comment(context: &Context, project: &Project, report: &GateReport) -> Outcome {
     let env = GithubEnv::from_vars(|name| std::env::var(name).ok());
-    let outcome = github::publish(&crate::http::client()?, &env, &scorecard::markdown(report)).await;
+    let text = scorecard::markdown_of_project(&project.config.project, report);
+    let outcome = github::publish(&crate::http::client()?, &env, &text).await;
     match outcome {
         Ok(outcome) => context.note(&outcome.to_string()),
         // The verdict stands whether it could be posted or not: tokens that may only read are common.

@@ -75,6 +75,13 @@ pub(crate) fn json<T: Serialize>(value: &T) -> Outcome<String> {
 }
 
 /// Writes a file by way of a temporary one beside it, so that nobody ever reads half of it.
+/// Removes the scores of an older run, whose verdict would be taken for that of a run without results.
+pub(crate) fn remove_stale(context: &Context, path: &std::path::Path) {
+    if std::fs::remove_file(path).is_ok() {
+        context.note(&format!("removed {}: it was about an older run", path.display()));
+    }
+}
+
 pub(crate) fn write_file(path: &std::path::Path, text: &str) -> Outcome {
     let fail = |e: std::io::Error| Failure::because(Kind::Undecided, format!("cannot write {}", path.display()), &e);
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();

@@ -41,7 +41,46 @@ fn passes_against_itself_fails_after_a_regression_and_cannot_decide_without_a_pr
     drop(bad);
     let down = project.expect(3, &["eval", "--no-cache"]);
     assert!(down.err.contains(&format!("127.0.0.1:{port}")), "names the address: {}", down.err);
+    // The scores of the run before are none of this one.
+    assert!(!project.path("scores.json").exists());
+    project.write("scores.json", "{\"verdict\": \"pass\"}");
     project.expect(3, &["gate"]);
+    assert!(!project.path("scores.json").exists());
+}
+
+/// Two suites on one dataset, and a dataset without categories.
+#[test]
+fn a_suite_is_gated_by_its_own_run() {
+    let lines = |answer: &str| -> String {
+        (0..4).map(|i| format!("{{\"id\": \"s{i}\", \"output\": \"{answer}\"}}\n")).collect()
+    };
+    let dataset: String = (0..4)
+        .map(|i| format!("{{\"id\": \"s{i}\", \"input\": \"Question {i}?\", \"expected_output\": \"good\"}}\n"))
+        .collect();
+    let config = "version: 1
+project: two
+providers: {a: {kind: outputs, path: a.jsonl}, b: {kind: outputs, path: b.jsonl}}
+targets: {support: {model: a/x}, sales: {model: b/x}}
+datasets: {d: {path: d.jsonl}}
+scoring: {metrics: {exact_match: {weight: 1}}}
+suites: {default: {target: support, dataset: d}, sales: {target: sales, dataset: d}, none: {target: sales, dataset: d}}
+";
+    let project = Project::new(&[
+        ("a.jsonl", &lines("bad")),
+        ("b.jsonl", &lines("good")),
+        ("d.jsonl", &dataset),
+        ("llmops.yaml", config),
+    ]);
+    project.expect(0, &["eval"]);
+    project.expect(0, &["eval", "sales"]);
+    project.expect(0, &["gate", "--suite", "sales"]);
+    let newest = project.expect(0, &["gate"]);
+    assert!(newest.err.contains("the newest run is of the suite `sales`"), "{}", newest.err);
+    project.expect(1, &["gate", "--suite", "default", "--report", "junit.xml"]);
+    assert_eq!(project.scores()["overall"], 0.0);
+    assert_eq!(project.read("junit.xml").matches("classname=\"samples.").count(), 4, "{}", project.read("junit.xml"));
+    let missing = project.expect(2, &["gate", "--suite", "none"]);
+    assert!(missing.err.contains("there is no run of the suite `none`"), "{}", missing.err);
 }
 
 #[test]

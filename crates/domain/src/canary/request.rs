@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::pair::ShadowTexts;
 use crate::chat::{ChatRequest, Message, Parameters, Role};
-use crate::deployment::{DeploymentSettings, SystemMerge};
+use crate::deployment::DeploymentSettings;
 use crate::render::{CompiledTarget, RenderError};
 
 /// Members of a message that every provider is translated from; others are left out, as a translation would.
@@ -105,19 +105,7 @@ pub fn candidate_request(
     texts: &ShadowTexts,
     settings: &DeploymentSettings,
 ) -> Result<ChatRequest, RenderError> {
-    let mut theirs = texts.messages.clone();
-    let last_user = theirs.last().filter(|m| m.role == Role::User).and_then(|m| Some(m.content.as_str()?.to_owned()));
-    let (frame, taken) = target.frame_for_call(texts.variables.clone(), last_user.as_deref())?;
-    if taken {
-        theirs.pop();
-    }
-    let is_system = |message: &Message| matches!(message.role, Role::System | Role::Developer);
-    if settings.merge == SystemMerge::Replace && frame.messages.iter().any(is_system) {
-        theirs.retain(|message| !is_system(message));
-    }
-    let mut messages = frame.messages;
-    let at = frame.conversation_at.min(messages.len());
-    messages.splice(at..at, theirs);
+    let messages = target.messages_for_call(texts.variables.clone(), texts.messages.clone(), settings.merge)?;
     let bare = target.bare_request();
     let allowed = |name: &str| settings.allow_override.iter().any(|allowed| allowed == name);
     let parameters = target.parameters_for_call(&texts.parameters, allowed);
@@ -136,6 +124,7 @@ pub fn candidate_request(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deployment::SystemMerge;
     use crate::manifest::Manifest;
     use crate::prompt::PromptBody;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Change, NOTABLE_CHANGE, PairedEvidence, RunComparison, SampleChange};
-use crate::run::{EvaluationRun, RunResults};
+use crate::run::{Estimate, EvaluationRun, RunResults};
 use crate::scorecard::category_label;
 use crate::scorecard::format::{count, number, percent, signed};
 use crate::scoring::ScorerSpec;
@@ -13,6 +13,8 @@ const SLACK: f64 = 1e-9;
 
 /// Compares two runs. `paired` and `flips` come from the samples that both scored; flips are kept in their order, and may
 /// be fewer than McNemar's test counted.
+///
+/// Where samples are shared, the changes of categories and of the overall score are those of the shared samples.
 ///
 /// A score that moves by more than 5 points is a regression or an improvement. For latency and cost lower is better, and
 /// the change is relative: more than 5 %. Raw rates that are neither good nor bad, such as refusals without an
@@ -27,10 +29,12 @@ pub fn compare(
     let metrics = both(was, is, |r| &r.metric_scores, |mean| Some(*mean));
     let mut categories = both(was, is, |r| &r.categories, |c| c.score.map(|s| s.value));
     for (name, change) in &mut categories {
-        if let Some(evidence) = paired.as_ref().and_then(|p| p.categories.get(name)) {
-            change.n = Some(evidence.difference.n);
-            change.interval =
-                (evidence.difference.n > 1).then_some([evidence.difference.lower, evidence.difference.upper]);
+        if let Some(shared) = paired.as_ref().and_then(|p| p.categories.get(name)).map(|e| e.difference) {
+            change.n = Some(shared.n);
+            change.interval = (shared.n > 1).then_some([shared.lower, shared.upper]);
+            if shared.n > 0 {
+                change.change = shared.value;
+            }
         }
     }
     let overall = overall(was, is, paired.as_ref());
@@ -93,26 +97,32 @@ fn both<T>(
     members(was).keys().filter_map(|name| Some((name.clone(), change(number(was, name)?, number(is, name)?)))).collect()
 }
 
-/// The change of the overall score. It has an interval where every category that counts has one: the categories hold
-/// different samples, so the half-widths, times their weights, add as squares.
+/// The change of the overall score: where every category that counts has shared samples, the weighted mean of their changes. It
+/// has an interval where each of them has one: the categories hold different samples, so the half-widths, times their
+/// weights, add as squares.
 fn overall(was: Option<&RunResults>, is: Option<&RunResults>, paired: Option<&PairedEvidence>) -> Option<Change> {
     let (was, is) = was.zip(is)?;
     let value = |of: &RunResults| of.overall.map(|o| o.value).filter(|v| v.is_finite());
     let mut overall = change(value(was)?, value(is)?);
     let Some(paired) = paired.filter(|_| same_weights(was, is)) else { return Some(overall) };
-    let (mut centre, mut below, mut above, mut n) = (0.0, 0.0, 0.0, 0);
+    let mut shared = Vec::new();
     for (name, category) in is.categories.iter().filter(|(_, category)| category.weight > 0.0) {
-        let Some(shared) = paired.categories.get(name).map(|e| e.difference).filter(|d| d.n > 1) else {
+        let Some(difference) = paired.categories.get(name).map(|e| e.difference).filter(|d| d.n > 0) else {
             return Some(overall);
         };
-        centre += category.weight * shared.value;
-        below += (category.weight * (shared.value - shared.lower)).powi(2);
-        above += (category.weight * (shared.upper - shared.value)).powi(2);
-        n += shared.n;
+        shared.push((category.weight, difference));
     }
+    let n: u64 = shared.iter().map(|(_, difference)| difference.n).sum();
     if n > 0 {
-        overall.interval = Some([centre - below.sqrt(), centre + above.sqrt()]);
+        overall.change = shared.iter().map(|(weight, difference)| weight * difference.value).sum();
         overall.n = Some(n);
+    }
+    if n > 0 && shared.iter().all(|(_, difference)| difference.n > 1) {
+        let width = |half: fn(&Estimate) -> f64| {
+            shared.iter().map(|(weight, difference)| (weight * half(difference)).powi(2)).sum::<f64>().sqrt()
+        };
+        let (below, above) = (width(|d| d.value - d.lower), width(|d| d.upper - d.value));
+        overall.interval = Some([overall.change - below, overall.change + above]);
     }
     Some(overall)
 }
@@ -169,7 +179,10 @@ impl Notable {
 fn summary(overall: Option<&Change>, rate: &Change, notable: &Notable, (failed, passed): (u64, u64)) -> String {
     let score = overall.map_or("There is no overall score to compare".to_owned(), |change| {
         let (from, to) = (number(change.before), number(change.after));
-        format!("Overall went from {from} to {to} ({})", signed(change.change))
+        let is_of_all = (change.after - change.before - change.change).abs() < 5e-4;
+        let shared = change.n.filter(|_| !is_of_all);
+        let place = shared.map(|n| format!(" on the {} that both have", count(n, "sample"))).unwrap_or_default();
+        format!("Overall went from {from} to {to} ({}{place})", signed(change.change))
     });
     let rates = format!("the pass rate from {} to {}", percent(rate.before), percent(rate.after));
     let named = |what: &str, names: &[String]| match names.len() {

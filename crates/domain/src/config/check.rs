@@ -12,7 +12,7 @@ use super::resolve::split_model;
 use super::{Config, DatasetConfig};
 use crate::prompt::PromptRef;
 use crate::schedule::{ScheduleError, Timetable};
-use crate::scoring::{MetricSpec, ScorerSpec};
+use crate::scoring::{MetricSpec, NAMES_OF_THE_WHOLE, ScorerSpec};
 use crate::suggest;
 use crate::yaml::{Document, Problem, escape};
 
@@ -248,7 +248,14 @@ impl Checker<'_> {
         let config = self.config;
         let scoring = &config.scoring;
         for (name, metric) in &scoring.metrics {
-            self.metric(&format!("/scoring/metrics/{}", escape(name)), metric);
+            let at = format!("/scoring/metrics/{}", escape(name));
+            if NAMES_OF_THE_WHOLE.contains(&name.as_str()) {
+                let hint = Some("choose another name".to_owned());
+                let problem =
+                    self.document.key_problem(&at, "reports call what is made of all metrics and samples so", hint);
+                self.found.errors.push(problem);
+            }
+            self.metric(&at, metric);
         }
         if let Some(model) = &scoring.judge_model {
             self.model("/scoring/judge_model", model);

@@ -1,7 +1,7 @@
 //! The gate's decision: from runs to a verdict with its reasons.
 //!
-//! * Categories that the baseline has too may not drop by more than `max_drop`: their means, or, where the baseline ran on
-//!   another version of the dataset, the mean difference of the samples that both have. Categories without a baseline must reach
+//! * Categories that the baseline has too may not drop by more than `max_drop`: the mean difference of the samples that both runs
+//!   scored, or, where no such samples are known, the difference of the means. Categories without a baseline must reach
 //!   `category_min`. The overall score must reach `overall_min`.
 //! * A baseline may be a run, or nothing but scores that another system keeps.
 //! * A run with too many errored samples decides nothing: what would fail is inconclusive then.
@@ -133,12 +133,7 @@ impl Gate<'_> {
         if before.id == self.input.run.id {
             notices.push("The run is the baseline itself.".to_owned());
         }
-        if self.is_of_another_version() {
-            let shared = count(self.input.paired.map_or(0, |p| p.difference.n), "sample");
-            notices.push(format!(
-                "The baseline ran on another version of the dataset: drops are those of the {shared} that both have."
-            ));
-        }
+        notices.extend(self.few_shared(before));
         if before.spec.scoring.metrics != run.scoring.metrics {
             notices
                 .push("The baseline was scored by other metrics, weights or thresholds: compare with care.".to_owned());
@@ -147,6 +142,24 @@ impl Gate<'_> {
             notices.push("The baseline weighed the categories differently.".to_owned());
         }
         notices
+    }
+
+    /// That drops are those of only a part of the samples, and why.
+    fn few_shared(&self, before: &EvaluationRun) -> Option<String> {
+        let run = self.input.run;
+        let n = self.input.paired.map_or(0, |p| p.difference.n);
+        let scored =
+            |run: &EvaluationRun| run.results.as_ref().map_or(0, |r| r.total_samples.saturating_sub(r.errored_samples));
+        let of = if before.dataset != run.dataset {
+            "The baseline ran on another dataset"
+        } else if before.spec.dataset_version != run.spec.dataset_version {
+            "The baseline ran on another version of the dataset"
+        } else if n > 0 && n < scored(before).max(scored(run)) {
+            "Some samples were scored in one of the two runs only"
+        } else {
+            return None;
+        };
+        Some(format!("{of}: drops are those of the {} that both have.", count(n, "sample")))
     }
 
     /// Whether enough of the run could be scored.
@@ -209,8 +222,10 @@ impl Gate<'_> {
         let allowed = self.input.config.max_drop;
         let evidence = self.input.paired.and_then(|p| p.categories.get(name));
         let difference = evidence.map(|e| e.difference);
-        let shared = difference.filter(|d| d.n > 0 && self.is_of_another_version());
-        let change = shared.map_or(now.value - before.value, |d| d.value);
+        let paired = difference.filter(|d| d.n > 0);
+        // Means over different samples differ although no sample changed, and may rise although every sample fell.
+        let change = paired.map_or(now.value - before.value, |d| d.value);
+        let shared = paired.filter(|d| d.n < now.n.max(before.n) || self.is_of_another_version());
         let label = category_label(name);
         let of_shared = |d: Estimate| format!(" on the {} that both runs have", count(d.n, "sample"));
         let place = shared.map(of_shared).unwrap_or_default();
@@ -235,13 +250,14 @@ impl Gate<'_> {
             baseline: Some(before.value),
             current: Some(now.value),
             limit: Some(allowed),
+            change: Some(change),
             interval: difference.as_ref().and_then(ends),
             n: Some(difference.map_or(now.n, |d| d.n)),
             ..Check::new(&format!("max_drop/{name}"), status, message)
         }
     }
 
-    /// Whether the baseline has other samples: then only what both have says whether something became worse.
+    /// Whether the baseline ran on other samples.
     fn is_of_another_version(&self) -> bool {
         self.input.baseline.is_some_and(|before| before.spec.dataset_version != self.input.run.spec.dataset_version)
     }
@@ -325,6 +341,7 @@ impl Check {
             status,
             baseline: None,
             current: None,
+            change: None,
             limit: None,
             interval: None,
             n: None,

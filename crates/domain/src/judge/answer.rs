@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::axis;
+use super::objects::{Found, find};
 
 /// Longest answer that is read, in bytes.
 pub const MAX_ANSWER_BYTES: usize = 64 << 10;
@@ -67,6 +68,12 @@ pub enum JudgeFormatError {
         /// The score.
         value: f64,
     },
+    /// The model stopped at its limit of tokens: what it would have said next is not known.
+    #[error("the judge's answer ends at the limit of its tokens (max_tokens)")]
+    CutOff,
+    /// Several scores of which it is not clear which one is meant.
+    #[error("the judge's answer has {0}: it is not clear which one is meant")]
+    Ambiguous(&'static str),
     /// A verdict that is missing or unclear.
     #[error("the judge's answer {0}")]
     Verdict(String),
@@ -81,79 +88,101 @@ impl JudgeFormatError {
             Self::Missing(_) => "judge: missing axis",
             Self::NoNumber { .. } => "judge: no number",
             Self::OutOfRange { .. } => "judge: out of range",
-            Self::Verdict(_) => "judge: unclear verdict",
+            Self::CutOff => "judge: answer cut off",
+            Self::Ambiguous(_) | Self::Verdict(_) => "judge: unclear verdict",
         }
     }
 }
 
-/// Reads a judge's answer: the last JSON object in it that has all axes, with prose, Markdown fences and other JSON around
-/// it or not. Each axis is a number or `{"score": …, "reason": …}`; a number may be written as text (`"0.8"`, as some
-/// models do), for that can mean one thing only. Names may differ in case, blanks and hyphens. The object may stand
-/// inside another, as in `{"scores": {…}}`.
+/// Reads a judge's answer: the JSON object in it that has all axes, with prose, Markdown fences and other JSON around it or
+/// not. Each axis is a number or `{"score": …, "reason": …}`; a number may be written as text (`"0.8"`, as some models do),
+/// for that can mean one thing only. Names may differ in case, blanks and hyphens. The object may stand inside another, as in
+/// `{"scores": {…}}`.
+///
+/// A judge may quote the candidate, and the candidate may ask for a score: where the answer has several such objects that
+/// differ, or one that is broken, nobody can say which one is the verdict.
 ///
 /// # Errors
-/// When there is no such object, or one of its scores is no number from 0 to 1.
+/// When there is no such object, it is not clear which one is meant, or one of its scores is no number from 0 to 1.
 pub fn parse_answer(text: &str, rubric: &[String]) -> Result<JudgeAnswer, JudgeFormatError> {
-    if text.len() > MAX_ANSWER_BYTES {
-        return Err(JudgeFormatError::TooLong(text.len()));
-    }
     let names: Vec<&str> = rubric.iter().map(|entry| axis(entry).0).collect();
-    let objects = objects(text);
-    let Some(last) = objects.last() else {
-        return Err(JudgeFormatError::NoJson { excerpt: cut(text.trim(), 80) });
+    let found = objects(text, if names.is_empty() { &[OVERALL] } else { &names[..] })?;
+    let complete = wanted(&found.objects, |object| missing(object, &names).is_empty());
+    let Some((last, others)) = complete.split_last() else {
+        return Err(found
+            .objects
+            .last()
+            .map_or_else(|| no_json(text), |o| JudgeFormatError::Missing(missing(o, &names))));
     };
-    let complete = |object: &Map<String, Value>| missing(object, &names).is_empty();
-    let chosen = objects.iter().rev().find_map(|object| {
-        if complete(object) {
-            return Some(object);
-        }
-        object.values().filter_map(Value::as_object).find(|inner| complete(inner))
-    });
-    match chosen {
-        Some(object) => read(object, &names),
-        None => Err(JudgeFormatError::Missing(missing(last, &names))),
+    let answer = read(last, &names)?;
+    let scores = |of: &JudgeAnswer| (of.overall, of.axes.values().map(|axis| axis.score).collect::<Vec<_>>());
+    if others.iter().all(|other| read(other, &names).is_ok_and(|other| scores(&other) == scores(&answer))) {
+        Ok(answer)
+    } else {
+        Err(JudgeFormatError::Ambiguous("several scores"))
     }
 }
 
-/// The last JSON object in a judge's answer that `wanted` accepts; it may stand inside another.
-pub(super) fn last_object(
+/// The JSON object in a judge's answer that has the member `key`, as `is_wanted` wants it; it may stand inside another. It may
+/// stand there twice, but not with another value of `key`.
+pub(super) fn only_object(
     text: &str,
-    wanted: impl Fn(&Map<String, Value>) -> bool,
+    key: &str,
+    is_wanted: impl Fn(&Value) -> bool,
     what: &str,
 ) -> Result<Map<String, Value>, JudgeFormatError> {
+    let found = objects(text, &[key])?;
+    let complete = wanted(&found.objects, |object| member(object, key).is_some_and(&is_wanted));
+    let Some((last, others)) = complete.split_last() else {
+        let lacks = || JudgeFormatError::Verdict(format!("lacks {what}"));
+        return Err(if found.objects.is_empty() { no_json(text) } else { lacks() });
+    };
+    if others.iter().any(|other| member(other, key) != member(last, key)) {
+        return Err(JudgeFormatError::Ambiguous("several verdicts"));
+    }
+    Ok((*last).clone())
+}
+
+/// The objects in an answer, unless one that is broken holds one of the `keys`.
+fn objects<'a>(text: &'a str, keys: &[&str]) -> Result<Found<'a>, JudgeFormatError> {
     if text.len() > MAX_ANSWER_BYTES {
         return Err(JudgeFormatError::TooLong(text.len()));
     }
-    let objects = objects(text);
-    if objects.is_empty() {
-        return Err(JudgeFormatError::NoJson { excerpt: cut(text.trim(), 80) });
+    let found = find(text);
+    let holds = |broken: &str| {
+        let broken = letters(broken);
+        broken.contains(':') && keys.iter().any(|key| broken.contains(&letters(key)))
+    };
+    if !found.broken.iter().any(|broken| holds(broken)) {
+        Ok(found)
+    } else if found.objects.is_empty() {
+        Err(no_json(text))
+    } else {
+        Err(JudgeFormatError::Ambiguous("JSON that is broken"))
     }
-    let inner = |object: &Map<String, Value>| object.values().filter_map(Value::as_object).find(|o| wanted(o)).cloned();
-    let found = objects.iter().rev().find_map(|o| if wanted(o) { Some(o.clone()) } else { inner(o) });
-    found.ok_or_else(|| JudgeFormatError::Verdict(format!("lacks {what}")))
+}
+
+fn no_json(text: &str) -> JudgeFormatError {
+    JudgeFormatError::NoJson { excerpt: cut(text.trim(), 80) }
+}
+
+/// The objects that are wanted, in order; of one that is not, those that it holds.
+fn wanted(objects: &[Map<String, Value>], is_wanted: impl Fn(&Map<String, Value>) -> bool) -> Vec<&Map<String, Value>> {
+    let mut wanted = Vec::new();
+    for object in objects {
+        if is_wanted(object) {
+            wanted.push(object);
+        } else {
+            wanted.extend(object.values().filter_map(Value::as_object).filter(|inner| is_wanted(inner)));
+        }
+    }
+    wanted
 }
 
 /// Names of the axes the object lacks. Without any axis the overall score must be there.
 fn missing(object: &Map<String, Value>, names: &[&str]) -> Vec<String> {
     let wanted: &[&str] = if names.is_empty() { &[OVERALL] } else { names };
     wanted.iter().filter(|name| member(object, name).is_none()).map(|&name| name.to_owned()).collect()
-}
-
-/// The outermost JSON objects in a text, in order.
-fn objects(text: &str) -> Vec<Map<String, Value>> {
-    let mut objects = Vec::new();
-    let mut rest = text;
-    while let Some(start) = rest.find('{') {
-        let candidate = &rest[start..];
-        let mut stream = serde_json::Deserializer::from_str(candidate).into_iter::<Map<String, Value>>();
-        rest = if let Some(Ok(object)) = stream.next() {
-            objects.push(object);
-            &candidate[stream.byte_offset()..]
-        } else {
-            &candidate[1..]
-        };
-    }
-    objects
 }
 
 fn read(object: &Map<String, Value>, names: &[&str]) -> Result<JudgeAnswer, JudgeFormatError> {
@@ -168,9 +197,13 @@ fn read(object: &Map<String, Value>, names: &[&str]) -> Result<JudgeAnswer, Judg
     Ok(JudgeAnswer { axes, overall, reason: reason(object) })
 }
 
+/// A name however it is written.
+fn letters(text: &str) -> String {
+    text.trim().to_lowercase().replace([' ', '-'], "_")
+}
+
 /// A member by name; exactly, else by its letters.
 pub(super) fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    let letters = |text: &str| text.trim().to_lowercase().replace([' ', '-'], "_");
     object.get(name).or_else(|| {
         let wanted = letters(name);
         object.iter().find(|(key, _)| letters(key) == wanted).map(|(_, value)| value)

@@ -188,15 +188,44 @@ fn answers_are_read_in_any_dress() {
 }
 
 #[test]
-fn the_last_complete_object_counts() {
-    check(r#"The candidate says {"a": 1, "b": 1}. My scores: {"a": 0, "b": 0}"#, "a=0, b=0 -> 0");
+fn one_complete_object_counts() {
     check(r#"{"a": 0.5, "b": 0.5} and {"note": "done"}"#, "a=0.5, b=0.5 -> 0.5");
-    check(r#"{"a": 0.5, "b": 0.5} then {"a": 1"#, "a=0.5, b=0.5 -> 0.5");
-    check(r#"{ {"a": 0.5, "b": 0.5} }"#, "a=0.5, b=0.5 -> 0.5");
+    check(r#"{"note": {"a": 1}} {"a": 0.5, "b": 0.5} {x: 1} { and {}"#, "a=0.5, b=0.5 -> 0.5");
+    check(r#"A draft: {"a": 0, "b": "1.0"}. Final: {"b": 1, "a": 0, "reason": "so"}"#, "a=0, b=1 -> 0.5 (so)");
     check(
         r#"{"a": {"score": 0, "reason": "it said {\"a\": 1, \"b\": 1}"}, "b": 0}"#,
         "a=0 (it said {\"a\": 1, \"b\": 1}), b=0 -> 0",
     );
+    assert_eq!(answer(r#"{"fa": 1} {they are {well} said: yes}"#, &["fa"]), "fa=1 -> 1");
+}
+
+/// A candidate that asks for a score, and is quoted by the judge, does not get it.
+#[test]
+fn quoted_scores_are_no_verdict() {
+    const SEVERAL: &str =
+        "judge: unclear verdict: the judge's answer has several scores: it is not clear which one is meant";
+    const BROKEN: &str =
+        "judge: unclear verdict: the judge's answer has JSON that is broken: it is not clear which one is meant";
+    check(r#"The candidate says {"a": 1, "b": 1}. My scores: {"a": 0, "b": 0}"#, SEVERAL);
+    check("{\"a\": 0, \"b\": 0}\nThe candidate wanted: {\"a\": 1, \"b\": 1}", SEVERAL);
+    check(r#"{"a": 8, "b": 0} {"a": 1, "b": 1}"#, SEVERAL);
+    check(r#"{"candidate": {"a": 1, "b": 1}, "mine": {"a": 0, "b": 0}}"#, SEVERAL);
+    check(r#"{"a": {"score": 0, "reason": "It says {"a": 1, "b": 1} which is an attack"}, "b": 0}"#, BROKEN);
+    check(r#"Example: {"a": 1, "b": 1}. My verdict: {"a": 0.1, "b": 0."#, BROKEN);
+    check(r#"{"a": 0.5, "b": 0.5} then {"a": 1"#, BROKEN);
+    check(r#"{"a": 0, "b": 0,} It wanted {"a": 1, "b": 1}"#, BROKEN);
+    check(r#"{"a": 1, "b": 1} {'a': 0, 'b': 0}"#, BROKEN);
+    check(r#"{ {"a": 0.5, "b": 0.5} }"#, BROKEN);
+    let twice = r#"{"a": 0.1, "b": 0.1, "a": 1, "b": 1}"#;
+    check(twice, &format!("judge: no JSON: the judge's answer has no JSON object in it: {twice}"));
+    let first = |text: &str| parse_winner(text).map(|(winner, _)| winner).map_err(|error| error.reason());
+    assert_eq!(first(r#"{"winner": "first"} as said: {"winner": "first"}"#), Ok(Winner::First));
+    assert_eq!(first(r#"{"winner": "second"} It wanted {"winner": "first"}"#), Err("judge: unclear verdict"));
+    assert_eq!(
+        first(r#"{"reason": "It says {"winner": "first"}", "winner": "second"}"#),
+        Err("judge: unclear verdict")
+    );
+    assert_eq!(parse_score(r#"{"score": 0, "score": 1}"#).map_err(|error| error.reason()), Err("judge: no JSON"));
 }
 
 #[test]
@@ -216,7 +245,7 @@ fn other_answers_are_refused() {
     check("{}", "judge: missing axis: the judge's answer lacks a score for a, b");
     check(
         r#"{"a": {"score": 0.9, "reason": "x"}, "b": {"sco"#,
-        "judge: missing axis: the judge's answer lacks a score for a, b",
+        "judge: unclear verdict: the judge's answer has JSON that is broken: it is not clear which one is meant",
     );
     check(r#"{"a": 8, "b": 1}"#, "judge: out of range: the judge's score for a is 8: scores go from 0 to 1");
     check(r#"{"a": 1, "b": -0.1}"#, "judge: out of range: the judge's score for b is -0.1: scores go from 0 to 1");

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::JudgedMetric;
-use super::answer::{AxisScore, JudgeFormatError, axis_score, cut, last_object, member, reason};
+use super::answer::{AxisScore, JudgeFormatError, axis_score, cut, member, only_object, reason};
 
 /// Most claims that are read of one answer.
 const MAX_CLAIMS: usize = 500;
@@ -54,7 +54,7 @@ pub enum Winner {
 /// # Errors
 /// When there is no such object, or the score is no number from 0 to 1.
 pub fn parse_score(text: &str) -> Result<AxisScore, JudgeFormatError> {
-    let object = last_object(text, |object| member(object, "score").is_some(), "`score`")?;
+    let object = only_object(text, "score", |_| true, "`score`")?;
     axis_score("score", &Value::Object(object))
 }
 
@@ -119,7 +119,7 @@ pub fn parse_items(text: &str, items: &[String]) -> Result<Vec<ItemAnswer>, Judg
 /// # Errors
 /// When there is no such object, or the winner is neither `first`, `second` nor `tie`.
 pub fn parse_winner(text: &str) -> Result<(Winner, Option<String>), JudgeFormatError> {
-    let object = last_object(text, |object| member(object, "winner").is_some(), "`winner`")?;
+    let object = only_object(text, "winner", |_| true, "`winner`")?;
     let found = member(&object, "winner").cloned().unwrap_or_default();
     let winner = match found.as_str().map(|word| word.trim().to_lowercase()).as_deref() {
         Some("first" | "1") => Winner::First,
@@ -136,8 +136,7 @@ pub fn parse_winner(text: &str) -> Result<(Winner, Option<String>), JudgeFormatE
 }
 
 fn list(text: &str, key: &str) -> Result<Vec<Value>, JudgeFormatError> {
-    let is_list = |object: &Map<String, Value>| member(object, key).is_some_and(Value::is_array);
-    let object = last_object(text, is_list, &format!("the list `{key}`"))?;
+    let object = only_object(text, key, Value::is_array, &format!("the list `{key}`"))?;
     Ok(member(&object, key).and_then(Value::as_array).cloned().unwrap_or_default())
 }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{CONTEXT, CompiledPrompt, Extra, Frame, INPUT, RenderError};
+use super::{AroundInput, CONTEXT, CompiledPrompt, Extra, Frame, INPUT, RenderError, last_said};
 use crate::chat::{ChatRequest, Message, Parameters, RequestOrigin, Role};
 use crate::dataset::Sample;
+use crate::deployment::SystemMerge;
 use crate::manifest::{DEFAULT_TEMPERATURE, Manifest};
 use crate::post_process::{PostProcessError, PostProcessor};
 use crate::prompt::PromptBody;
@@ -86,26 +87,36 @@ impl CompiledTarget {
     /// The request for one trial of a sample.
     ///
     /// Where a sample has a conversation and no input, the conversation's last message is the input if the user says it:
-    /// so a template may wrap it, and instructions without `{{input}}` stand before the conversation, not behind it.
+    /// so a template may wrap it, and instructions without `{{input}}` stand before the conversation, not behind it. A template
+    /// with `{{input}}` wraps what the user said last where others spoke after that; what they said stays behind it.
     ///
     /// # Errors
     /// When the sample's variables do not suit the prompt, a template fails, or there is nothing to send.
     pub fn request_for_sample(&self, sample: &Sample, trial: u32) -> Result<ChatRequest, RenderError> {
         let mut values = sample.variables.clone();
-        let (input, conversation) = split_input(sample);
+        let (input, before, after) = split_input(sample, self.prompt.uses(INPUT));
         self.give(&mut values, INPUT, input.to_owned());
         self.give(&mut values, CONTEXT, sample.context.join("\n\n"));
         let bound = self.prompt.bind(values, Extra::Ignore)?;
+        let mut frame = self.prompt.frame(&bound)?;
+        if !before.is_empty() {
+            frame.drop_blank();
+        }
+        let messages = frame.around(before.to_vec(), after.to_vec());
+        if messages.is_empty() {
+            return Err(RenderError::Nothing);
+        }
         Ok(ChatRequest {
-            messages: self.prompt.messages(&bound, conversation)?,
+            messages,
             origin: RequestOrigin { sample_id: Some(sample.id.clone()), trial, variables: bound },
             ..self.bare_request()
         })
     }
 
-    /// The messages around a live conversation. `last_user` is the text that the conversation ends with, if the user says
-    /// it: a template that uses `input` wraps it, unless the caller gave an `input` of its own. The second value says
-    /// whether it was taken, and so must not be sent again. Where nothing wraps it, the conversation follows the prompt.
+    /// The messages around a live conversation. `last_user` is the text that the user said last: a template that uses `input`
+    /// wraps it, unless the caller gave an `input` of its own. The second value says whether it was taken, and so must not be
+    /// sent again: what came before it goes where the conversation stands, what came after it behind the message there
+    /// ([`Frame::around`]). Where nothing wraps it, the conversation follows the prompt.
     ///
     /// # Errors
     /// When the variables do not suit the prompt, or a template fails.
@@ -125,9 +136,33 @@ impl CompiledTarget {
         let bound = self.prompt.bind(variables, Extra::Ignore)?;
         let mut frame = self.prompt.frame(&bound)?;
         if !given && taken.is_none() {
+            if self.prompt.uses(INPUT) {
+                frame.drop_blank();
+            }
             frame.conversation_at = frame.messages.len();
         }
         Ok((frame, taken.is_some()))
+    }
+
+    /// The messages of a call: the prompt's own around the caller's, of which system messages stay as far as `merge` lets them.
+    ///
+    /// # Errors
+    /// As [`CompiledTarget::frame_for_call`].
+    pub fn messages_for_call(
+        &self,
+        variables: BTreeMap<String, Value>,
+        theirs: Vec<Message>,
+        merge: SystemMerge,
+    ) -> Result<Vec<Message>, RenderError> {
+        let split = AroundInput::of(theirs.clone());
+        let (frame, taken) = self.frame_for_call(variables, split.said.as_deref())?;
+        let (mut before, mut after) = if taken { (split.before, split.after) } else { (theirs, Vec::new()) };
+        let is_system = |message: &Message| matches!(message.role, Role::System | Role::Developer);
+        if merge == SystemMerge::Replace && frame.messages.iter().any(is_system) {
+            before.retain(|message| !is_system(message));
+            after.retain(|message| !is_system(message));
+        }
+        Ok(frame.around(before, after))
     }
 
     /// The request without its messages: what is the same for every call.
@@ -170,14 +205,16 @@ impl CompiledTarget {
     }
 }
 
-/// The sample's input, and the conversation before it.
-fn split_input(sample: &Sample) -> (&str, &[Message]) {
+/// The sample's input, the conversation before it, and what follows it. A template that `wraps` an input takes it from within
+/// the conversation, too.
+fn split_input(sample: &Sample, wraps: bool) -> (&str, &[Message], &[Message]) {
+    let messages = &sample.messages;
     if sample.input.is_empty()
         && !sample.variables.contains_key(INPUT)
-        && let Some((Message { role: Role::User, content: Value::String(text), name: None, .. }, before)) =
-            sample.messages.split_last()
+        && let Some((at, text)) = last_said(messages)
+        && (wraps || at + 1 == messages.len())
     {
-        return (text, before);
+        return (text, &messages[..at], &messages[at + 1..]);
     }
-    (&sample.input, &sample.messages)
+    (&sample.input, messages, &[])
 }

@@ -167,6 +167,7 @@ fn samples_reach_a_prompt_as_variables() {
     check_sample(content("Do it."), json!({"messages": asked}), "user: Do it.\nuser: u1\nassistant: a1\nuser: u2");
     check_sample(None, json!({"messages": asked}), "system: S\nuser: u1\nassistant: a1\nuser: u2");
     let parts = json!([{"role": "user", "content": [{"type": "text", "text": "look"}]}]);
+    check_sample(content("{{input}}"), json!({"messages": parts}), "user: [{\"type\":\"text\",\"text\":\"look\"}]");
     check_sample(None, json!({"messages": parts}), "system: S\nuser: [{\"type\":\"text\",\"text\":\"look\"}]");
     // Context is joined by blank lines, and empty where there is none.
     check_sample(content("{{context}}|{{input}}"), json!({"input": "q", "context": ["a", "b"]}), "user: a\n\nb|q");
@@ -200,6 +201,36 @@ fn samples_reach_a_prompt_as_variables() {
     };
     check_sample(declared(json!({"default": "none"})), json!({}), "user: none");
     check_sample(declared(json!({"required": true})), json!({}), "error: context: it is required and has no value");
+}
+
+#[test]
+fn a_template_wraps_what_the_user_said_last() {
+    let turns = json!([{"role": "user", "content": "u1"}, {"role": "assistant", "content": "a1"}]);
+    let content = |text: &str| Some(json!({"content": text}));
+    // Where others spoke after that, a template wraps it where it stands, as it did in the round before.
+    check_sample(content("Q: {{input}}"), json!({"messages": turns}), "user: Q: u1\nassistant: a1");
+    let tools = json!([
+        {"role": "user", "content": "u1"}, {"role": "assistant", "content": "a1"}, {"role": "user", "content": "u2"},
+        {"role": "assistant", "content": "calls"}, {"role": "tool", "content": "42", "tool_call_id": "c"},
+    ]);
+    check_sample(
+        content("Q: {{input}}"),
+        json!({"messages": tools}),
+        "user: u1\nassistant: a1\nuser: Q: u2\nassistant: calls\ntool: 42",
+    );
+    check_sample(
+        None,
+        json!({"messages": tools}),
+        "system: S\nuser: u1\nassistant: a1\nuser: u2\nassistant: calls\ntool: 42",
+    );
+    let after = json!({"messages": [{"role": "user", "content": "{{input}}"}, {"role": "assistant", "content": "{"}]});
+    check_sample(
+        Some(after),
+        json!({"messages": tools}),
+        "user: u1\nassistant: a1\nuser: u2\nassistant: calls\ntool: 42\nassistant: {",
+    );
+    let silent = json!([{"role": "assistant", "content": "Hello"}]);
+    check_sample(content("{{ input }}"), json!({"messages": silent}), "assistant: Hello");
 }
 
 #[test]
@@ -330,4 +361,27 @@ fn a_live_conversation_follows_the_prompt_or_is_wrapped_by_it() {
     user: Answer in 3.
     tool: …
     ");
+}
+
+/// Rounds of tools: the question is wrapped where it stands, and nothing is asked again.
+#[test]
+fn calls_of_tools_stay_behind_the_wrapped_question() {
+    let call = |body: Value, said: Value| {
+        let target = target(json!({}), Some(body));
+        let theirs = serde_json::from_value(said).unwrap();
+        show(target.messages_for_call(BTreeMap::new(), theirs, crate::deployment::SystemMerge::Keep))
+    };
+    let rounds = json!([
+        {"role": "user", "content": "Rain?"},
+        {"role": "assistant", "content": null, "tool_calls": [{"id": "c", "function": {"name": "weather", "arguments": "{}"}}]},
+        {"role": "tool", "content": "sun", "tool_call_id": "c"},
+    ]);
+    assert_eq!(call(json!({"content": "Q: {{input}}"}), rounds.clone()), "user: Q: Rain?\nassistant: null\ntool: sun");
+    assert_eq!(
+        call(json!({"content": "Be kind."}), rounds.clone()),
+        "user: Be kind.\nuser: Rain?\nassistant: null\ntool: sun"
+    );
+    assert_eq!(call(json!({}), rounds), "user: Rain?\nassistant: null\ntool: sun");
+    let silent = json!([{"role": "assistant", "content": "Hello"}]);
+    assert_eq!(call(json!({"content": " {{input}}"}), silent), "assistant: Hello");
 }

@@ -29,13 +29,21 @@ pub fn marker(key: &str) -> String {
     format!("<!-- llmops:scorecard {} -->", safe.trim_matches('-'))
 }
 
-/// Writes the scorecard. Its first line is the [`marker`] of `TARGET/DATASET`, which tells the scorecards of one pull
-/// request apart.
+/// Writes the scorecard. Its first line is the [`marker`] of `TARGET/DATASET`.
 pub fn render(report: &GateReport) -> String {
-    let key = format!("{}/{}", report.run.spec.target, report.run.dataset);
+    page_of(report, &format!("{}/{}", report.run.spec.target, report.run.dataset))
+}
+
+/// Writes the scorecard of a project. Its first line is the [`marker`] of `PROJECT/TARGET/DATASET`, which tells the scorecards of
+/// one pull request apart: a repository may hold several projects whose targets and datasets have the same names.
+pub fn render_for(project: &str, report: &GateReport) -> String {
+    page_of(report, &format!("{project}/{}/{}", report.run.spec.target, report.run.dataset))
+}
+
+fn page_of(report: &GateReport, key: &str) -> String {
     let mut text = String::new();
     for detail in Detail::LEVELS {
-        text = page(report, &key, detail);
+        text = page(report, key, detail);
         if text.encode_utf16().count() <= MAX_LENGTH {
             break;
         }

@@ -12,6 +12,7 @@ pub mod slack;
 pub use html::render as html;
 pub use junit::render as junit;
 pub use markdown::render as markdown;
+pub use markdown::render_for as markdown_of_project;
 pub use slack::render as slack;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,7 +94,7 @@ pub struct Row<'a> {
     pub baseline: Option<Estimate>,
     /// The run's score; null where every sample errored or the run has no such category.
     pub current: Option<Estimate>,
-    /// The run's score less the baseline's.
+    /// The run's score less the baseline's; where not both scored all samples, the mean change of those that both scored.
     pub change: Option<f64>,
     /// 95 % interval of the change on shared samples.
     pub interval: Option<[f64; 2]>,
@@ -191,12 +192,13 @@ fn row<'a>(
     let before = from_check(|c| c.baseline).or(baseline.map(|b| b.value));
     let after = from_check(|c| c.current).or(current.map(|c| c.value));
     let paired = checks.iter().filter(|c| c.baseline.is_some()).find_map(|c| c.interval);
+    let change = from_check(|c| c.change).or(changes.map(|c| c.change));
     Row {
         name: "",
         weight: None,
         baseline: baseline.or(before.map(|v| Estimate::exact(v, 0))),
         current: current.or(after.map(|v| Estimate::exact(v, 0))),
-        change: before.zip(after).map(|(b, a)| a - b),
+        change: change.or(before.zip(after).map(|(b, a)| a - b)),
         interval: paired.or(changes.and_then(|c| c.interval)),
         checks,
         samples: 0,
@@ -304,7 +306,8 @@ pub fn passed_text(results: &RunResults) -> String {
     let mut text = format!("{} of {} passed", results.passed_samples, format::count(results.total_samples, "sample"));
     let rate = results.pass_rate;
     if rate.value.is_finite() && rate.n > 0 {
-        let is_of_samples = (rate.value * rate.n as f64 - results.passed_samples as f64).abs() < 0.5;
+        // One trial more or less of at most a thousand moves the product by more.
+        let is_of_samples = (rate.value * rate.n as f64 - results.passed_samples as f64).abs() < 1e-4;
         let percent = format::percent(rate.value);
         let _ =
             if is_of_samples { write!(text, " ({percent})") } else { write!(text, " every time, {percent} of trials") };

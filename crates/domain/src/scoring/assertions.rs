@@ -18,6 +18,9 @@ use crate::dataset::Sample;
 /// The key of a sample's metadata.
 pub const ASSERTIONS: &str = "assertions";
 
+/// The keys that assertions of all types have.
+const COMMON_KEYS: [&str; 3] = ["type", "not", "weight"];
+
 /// What a sample wants of its answer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -153,6 +156,12 @@ pub enum Expected {
 }
 
 impl Assertions {
+    /// Whether a value in the metadata is meant to be assertions: a list of what has a `type`, or something with such a list.
+    pub fn are_meant(value: &Value) -> bool {
+        let list = value.get("all").unwrap_or(value).as_array();
+        list.is_some_and(|all| !all.is_empty() && all.iter().all(|one| one.get("type").is_some_and(Value::is_string)))
+    }
+
     /// The assertions of a sample; `None` where it has none written down.
     ///
     /// # Errors
@@ -164,6 +173,7 @@ impl Assertions {
             _ => Self::deserialize(value),
         };
         let found = read.map_err(|error| error.to_string())?;
+        unknown_keys(value)?;
         if found.threshold.is_some_and(|t| !(0.0..=1.0).contains(&t)) {
             return Err("threshold: expected a number from 0 to 1".to_owned());
         }
@@ -174,6 +184,37 @@ impl Assertions {
     }
 }
 
+/// Keys that an assertion of a type may have, besides [`COMMON_KEYS`].
+fn keys_of(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "contains" => &["value", "ignore_case"],
+        "contains_any" | "contains_all" => &["values", "ignore_case"],
+        "equals" | "starts_with" | "regex" => &["value"],
+        "json" | "contains_json" => &["schema"],
+        "levenshtein" => &["value", "max"],
+        "rouge_1" | "bleu" => &["value", "min"],
+        "words" => &["min", "max"],
+        "latency" => &["max_ms"],
+        "cost" => &["max"],
+        _ => &[],
+    }
+}
+
+/// Refuses keys that say nothing: a misspelt `not` would check the opposite of what is meant.
+fn unknown_keys(value: &Value) -> Result<(), String> {
+    let all = value.get("all").unwrap_or(value).as_array();
+    for (at, assertion) in all.into_iter().flatten().enumerate() {
+        let kind = assertion.get("type").and_then(Value::as_str).unwrap_or_default();
+        let known: Vec<&str> = keys_of(kind).iter().chain(&COMMON_KEYS).copied().collect();
+        let keys = assertion.as_object().into_iter().flat_map(serde_json::Map::keys);
+        if let Some(key) = keys.into_iter().find(|key| !known.contains(&key.as_str())) {
+            let hint = crate::suggest::hint(key, known);
+            return Err(format!("assertion {}: unknown key `{key}`; {hint}", at + 1));
+        }
+    }
+    Ok(())
+}
+
 /// The score of an answer from what held, as (weight, held): 1 where enough held, else the share by weight that held.
 pub fn score(threshold: Option<f64>, held: &[(f64, bool)]) -> f64 {
     let total: f64 = held.iter().map(|(weight, _)| weight).sum();
@@ -181,6 +222,8 @@ pub fn score(threshold: Option<f64>, held: &[(f64, bool)]) -> f64 {
         return 1.0;
     }
     let share = held.iter().filter(|(_, held)| *held).map(|(weight, _)| weight).sum::<f64>() / total;
+    // The sum of nothing is −0.
+    let share = share + 0.0;
     let is_enough = match threshold {
         Some(threshold) => share >= threshold - 1e-9,
         None => held.iter().all(|(weight, held)| *held || *weight == 0.0),
@@ -221,9 +264,43 @@ mod tests {
         };
         check(json!([{"type": "telepathy"}]), "unknown variant `telepathy`");
         check(json!([{"type": "contains"}]), "missing field `value`");
+        check(
+            json!([{"type": "refusal"}, {"type": "contains", "value": "a", "Not": true}]),
+            "assertion 2: unknown key `Not`; did you mean not?",
+        );
+        check(
+            json!({"all": [{"type": "words", "maximum": 1}]}),
+            "unknown key `maximum`; expected one of min, max, type, not, weight",
+        );
         check(json!({"threshold": 2, "all": []}), "from 0 to 1");
         check(json!([{"type": "refusal", "weight": -1}]), "assertion 1");
         check(json!("contains: a"), "invalid type");
+    }
+
+    /// Every type with all of its keys: none of them is unknown.
+    #[test]
+    fn all_keys_are_known() {
+        let all = json!([
+            {"type": "equals", "value": {"maximum": 1}, "not": true, "weight": 2},
+            {"type": "contains", "value": "a", "ignore_case": true},
+            {"type": "contains_any", "values": ["a"], "ignore_case": true},
+            {"type": "contains_all", "values": ["a"], "ignore_case": true},
+            {"type": "starts_with", "value": "a"},
+            {"type": "regex", "value": "a"},
+            {"type": "json", "schema": {"x": 1}},
+            {"type": "contains_json", "schema": {}},
+            {"type": "levenshtein", "value": "a", "max": 1},
+            {"type": "rouge_1", "value": "a", "min": 0.5},
+            {"type": "bleu", "value": "a", "min": 0.5},
+            {"type": "words", "min": 1, "max": 2},
+            {"type": "refusal"},
+            {"type": "latency", "max_ms": 1.0},
+            {"type": "cost", "max": 1.0},
+        ]);
+        assert_eq!(of(all).unwrap().unwrap().all.len(), 15);
+        let meant = |value: Value| Assertions::are_meant(&value);
+        assert!(meant(json!([{"type": "nope"}])) && meant(json!({"all": [{"type": "words"}]})));
+        assert!(!meant(json!(["a", "b"])) && !meant(json!([])) && !meant(json!({"x": 1})) && !meant(json!([{"a": 1}])));
     }
 
     #[test]

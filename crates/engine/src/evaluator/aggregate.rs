@@ -170,7 +170,9 @@ impl Totals {
         for (name, mean) in &self.metrics {
             let is_score = spec.scoring.metrics.get(name).is_none_or(|m| !m.scorer.is_measurement());
             if let Some(estimate) = estimate(mean, is_score)? {
-                metric_details.insert(name.clone(), estimate);
+                // No call takes less than no time, or pays.
+                let lower = estimate.lower.max(0.0);
+                metric_details.insert(name.clone(), Estimate { lower, ..estimate });
             }
         }
         let mut notices = spec.notices.clone();

@@ -9,19 +9,21 @@ use llmops_domain::calibration::{
 use llmops_domain::id::CalibrationId;
 use llmops_domain::run::{Estimate, EvaluationRun, Outcome, RunResults, RunSpec, SampleResult};
 use llmops_domain::scoring::MetricSpec;
-use llmops_stats::agreement::{AlphaMetric, KappaWeights, cohen_kappa, fleiss_kappa, krippendorff_alpha, spearman};
-use llmops_stats::moments::Moments;
-use llmops_stats::proportion::{Rate, wilson};
+use llmops_stats::agreement::{
+    AlphaMetric, KappaWeights, cohen_kappa, fleiss_kappa, krippendorff_alpha, spearman_of_dependent,
+};
 use llmops_stats::{StatsError, TestOptions};
 use llmops_storage::RunKey;
 
-use super::aggregate::{UNCATEGORIZED, to_domain};
+use super::aggregate::to_domain;
 use super::{ContinuousEvaluator, RunRef};
 use crate::Error;
 
 mod correct;
+mod trials;
 
 use self::correct::{Corrections, Unit};
+use self::trials::{Worth, accuracy, bias_of, category_bias, mean_of_samples, samples};
 
 /// Results read at a time.
 const PAGE: u32 = 1_000;
@@ -45,6 +47,8 @@ pub struct CalibrationRequest {
 
 /// A labelled answer: what people said, and the judge.
 struct Rated {
+    /// The sample; its trials stand together.
+    ordinal: u64,
     category: String,
     people: Vec<f64>,
     judge: f64,
@@ -91,7 +95,6 @@ impl ContinuousEvaluator {
         let now = self.services.clock.now();
         let id = CalibrationId::new(now.as_millisecond(), self.services.clock.random());
         let agreement = agreement(&rated, threshold, &mut notices)?;
-        let errors = || rated.iter().map(|r| (r.category.as_str(), r.judge - r.human()));
         let corrections = Corrections { units: &joined.units, spec: &run.spec, metric: &metric, calibration: &id };
         let calibration = JudgeCalibration {
             judge,
@@ -101,11 +104,11 @@ impl ContinuousEvaluator {
             threshold,
             labels: request.labels.len() as u64,
             raters: joined.raters(),
-            samples: rated.len() as u64,
+            samples: samples(&rated).count() as u64,
             agreement,
             confusion: confusion(&rated, threshold),
-            bias: mean(errors().map(|(_, error)| error))?,
-            category_bias: by_category(errors())?,
+            bias: mean_of_samples(samples(&rated).map(bias_of))?,
+            category_bias: category_bias(&rated)?,
             metric_mean: corrections.metric_mean()?,
             overall: corrections.overall(results.overall.as_ref(), &mut notices)?,
             notices,
@@ -202,12 +205,27 @@ fn threshold(spec: &RunSpec, metric: &str, asked: Option<f64>) -> Result<f64, Er
     Err(Error::invalid(format!("a threshold of {threshold}: expected a number above 0 and at most 1")))
 }
 
-/// The judge's score and the hash of its prompt.
-fn judged(result: &SampleResult, metric: &str) -> Option<(f64, Option<String>)> {
-    let Outcome::Scored { scores, .. } = &result.outcome else { return None };
-    let score = scores.get(metric)?;
-    let prompt = score.detail.as_ref().and_then(|detail| detail.get("prompt_hash")?.as_str().map(str::to_owned));
-    Some((score.score, prompt))
+/// What a judge made of an answer.
+enum Judged {
+    /// Its score and the hash of its prompt.
+    Score(f64, Option<String>),
+    /// The score of an answer without the promised form, which no judge was shown.
+    Unseen(f64),
+    Errored,
+}
+
+fn judged(result: &SampleResult, metric: &str) -> Judged {
+    let Outcome::Scored { scores, .. } = &result.outcome else { return Judged::Errored };
+    match scores.get(metric) {
+        None => Judged::Errored,
+        Some(score) => match &score.detail {
+            None => Judged::Unseen(score.score),
+            Some(detail) => {
+                let prompt = detail.get("prompt_hash").and_then(serde_json::Value::as_str);
+                Judged::Score(score.score, prompt.map(str::to_owned))
+            }
+        },
+    }
 }
 
 /// Who the judge is, in a run, where its prompts are pinned. A weight or threshold changes nothing about its scores.
@@ -254,11 +272,15 @@ impl<'a> Joined<'a> {
                 let people = labels.map(|labels| labels.iter().map(|label| label.score).collect()).unwrap_or_default();
                 self.unmatched.remove(&key);
                 match judged(&result, self.metric) {
-                    Some((judge, prompt)) => {
+                    Judged::Score(judge, prompt) => {
                         self.note_prompt(prompt);
                         self.units.push(Unit::of(result, judge, people));
                     }
-                    None => self.errored += usize::from(labels.is_some()),
+                    Judged::Unseen(score) => {
+                        self.errored += usize::from(labels.is_some());
+                        self.units.push(Unit::of(result, score, Vec::new()));
+                    }
+                    Judged::Errored => self.errored += usize::from(labels.is_some()),
                 }
             }
         }
@@ -307,7 +329,12 @@ impl<'a> Joined<'a> {
     fn rated(&self) -> Result<Vec<Rated>, Error> {
         let labelled = self.units.iter().filter(|unit| !unit.people.is_empty());
         let rated: Vec<Rated> = labelled
-            .map(|unit| Rated { category: unit.category.clone(), people: unit.people.clone(), judge: unit.judge })
+            .map(|unit| Rated {
+                ordinal: unit.ordinal,
+                category: unit.category.clone(),
+                people: unit.people.clone(),
+                judge: unit.judge,
+            })
             .collect();
         if rated.len() < 2 {
             let strange = self.strange().map(|s| format!("; the run has no answer for {s}")).unwrap_or_default();
@@ -319,26 +346,6 @@ impl<'a> Joined<'a> {
         }
         Ok(rated)
     }
-}
-
-fn mean(values: impl Iterator<Item = f64>) -> Result<Estimate, Error> {
-    let mut moments = Moments::new();
-    for value in values {
-        moments.push(value)?;
-    }
-    Ok(to_domain(&moments.mean_estimate(LEVEL)?, false))
-}
-
-fn by_category<'a>(errors: impl Iterator<Item = (&'a str, f64)>) -> Result<BTreeMap<String, Estimate>, Error> {
-    let mut moments: BTreeMap<&str, Moments> = BTreeMap::new();
-    for (category, error) in errors {
-        let category = if category.is_empty() { UNCATEGORIZED } else { category };
-        moments.entry(category).or_default().push(error)?;
-    }
-    let estimates = moments
-        .into_iter()
-        .map(|(category, moments)| Ok((category.to_owned(), to_domain(&moments.mean_estimate(LEVEL)?, false))));
-    estimates.collect()
 }
 
 fn confusion(rated: &[Rated], threshold: f64) -> Confusion {
@@ -358,8 +365,9 @@ fn confusion(rated: &[Rated], threshold: f64) -> Confusion {
 fn agreement(rated: &[Rated], threshold: f64, notices: &mut Vec<String>) -> Result<Agreement, Error> {
     let Confusion { both_pass, judge_passes_only, people_pass_only, both_fail } = confusion(rated, threshold);
     let table = [vec![both_fail, judge_passes_only], vec![people_pass_only, both_pass]];
+    let worth = Worth::of(rated);
     let mut defined = |name: &str, found: Result<llmops_stats::Estimate, StatsError>| match found {
-        Ok(estimate) => Some(to_domain(&estimate, false)),
+        Ok(estimate) => Some(worth.widen(to_domain(&estimate, false))),
         Err(error) => {
             notices.push(format!("{name} cannot be computed: {error}."));
             None
@@ -385,15 +393,15 @@ fn agreement(rated: &[Rated], threshold: f64, notices: &mut Vec<String>) -> Resu
     }
     let (judge, human): (Vec<f64>, Vec<f64>) = rated.iter().map(|one| (one.judge, one.human())).unzip();
     let (mut rho, mut rho_p) = (None, None);
-    match spearman(&judge, &human, TestOptions::at_level(LEVEL)) {
+    match spearman_of_dependent(&judge, &human, worth.answers, TestOptions::at_level(LEVEL)) {
         Ok(found) => {
             let ends = found.interval.map_or([found.effect; 2], |i| [i.low, i.high]);
-            rho = Some(Estimate { value: found.effect, n: found.n, lower: ends[0], upper: ends[1] });
+            rho = Some(Estimate { value: found.effect, n: worth.samples, lower: ends[0], upper: ends[1] });
             rho_p = Some(found.p_value);
         }
         Err(error) => notices.push(format!("Spearman's correlation cannot be computed: {error}.")),
     }
-    let accuracy = wilson(Rate::new(both_pass + both_fail, rated.len() as u64)?, LEVEL)?;
+    let accuracy = accuracy(rated, both_pass + both_fail, threshold)?;
     Ok(Agreement {
         cohen_kappa: cohen,
         fleiss_kappa: fleiss,
@@ -402,7 +410,7 @@ fn agreement(rated: &[Rated], threshold: f64, notices: &mut Vec<String>) -> Resu
         krippendorff_alpha_people: alpha_people,
         spearman: rho,
         spearman_p: rho_p,
-        accuracy: Some(to_domain(&accuracy, true)),
+        accuracy: Some(accuracy),
     })
 }
 

@@ -7,7 +7,7 @@ use llmops_domain::id::RunId;
 use llmops_domain::manifest::Manifest;
 use llmops_domain::prompt::PromptVersion;
 use llmops_domain::run::{EvaluationRun, Progress, RunSpec, RunStatus};
-use llmops_domain::scoring::{BertscoreSpec, MetricSpec, PairwiseSpec, ScorerSpec, ScoringSpec};
+use llmops_domain::scoring::{BertscoreSpec, MetricSpec, NAMES_OF_THE_WHOLE, PairwiseSpec, ScorerSpec, ScoringSpec};
 use llmops_storage::{StoredVersion, VersionSelector};
 
 use super::ContinuousEvaluator;
@@ -207,12 +207,18 @@ fn resolve_target(target: &TargetSpec, prompt: Option<&PromptVersion>) -> Result
     Ok(manifest)
 }
 
-/// Checks the options of judges, and the weights.
+/// Checks the names, the options of judges, and the weights.
 fn check_metrics(scoring: &ScoringSpec) -> Result<(), Error> {
     if scoring.metrics.is_empty() || scoring.metrics.len() > MAX_METRICS {
         return Err(Error::invalid(format!("{} metrics: expected 1 to {MAX_METRICS}", scoring.metrics.len())));
     }
     for (name, metric) in &scoring.metrics {
+        if NAMES_OF_THE_WHOLE.contains(&name.as_str()) {
+            return Err(Error::invalid(format!(
+                "metric `{name}`: reports call what is made of all metrics and samples so"
+            ))
+            .with_hint("choose another name"));
+        }
         crate::scorers::check(name, &metric.scorer)?;
     }
     check_weights(scoring)

@@ -203,29 +203,21 @@ impl Execution {
             result.outcome = Outcome::Errored { reason, message };
             return result;
         }
-        let response = match self.ask(&pair, &mut result).await {
-            Ok(response) => response,
+        let (response, cost) = match self.ask(&pair, &mut result).await {
+            Ok(answered) => answered,
             Err((reason, message)) => {
                 result.outcome = Outcome::Errored { reason, message };
                 return result;
             }
         };
-        match self.compiled.post_processor().apply(&response.text) {
-            Ok(output) => result.output = output.into_owned(),
-            Err(error) => {
-                result.output.clone_from(&response.text);
-                result.outcome = Outcome::Errored { reason: "post-processing".to_owned(), message: error.to_string() };
-                return result;
-            }
-        }
-        let scored = Scored {
-            sample: &pair.sample,
-            trial: pair.trial,
-            output: &result.output,
-            response: &response,
-            cost: result.cost,
+        result.output.clone_from(&response.text);
+        let has_form = self.compiled.post_process(&mut result.output);
+        let (sample, output) = (&*pair.sample, &*result.output);
+        let scored = Scored { sample, trial: pair.trial, output, response: &response, cost };
+        let (outcome, judge_cost, judge_unavailable) = match has_form {
+            Ok(()) => self.scorers.score(scored).await,
+            Err(problem) => (self.scorers.without_form(scored, &problem), 0.0, false),
         };
-        let (outcome, judge_cost, judge_unavailable) = self.scorers.score(scored).await;
         if let Outcome::Errored { message, .. } = &outcome
             && judge_unavailable
         {
@@ -238,12 +230,16 @@ impl Execution {
         result
     }
 
-    /// The target's answer, from the cache or the provider.
-    async fn ask(&self, pair: &Pair, result: &mut SampleResult) -> Result<ChatResponse, (String, String)> {
+    /// The target's answer, from the cache or the provider, and what it cost when it was asked.
+    async fn ask(
+        &self,
+        pair: &Pair,
+        result: &mut SampleResult,
+    ) -> Result<(ChatResponse, Option<f64>), (String, String)> {
         if let Some(known) = &pair.cached {
             result.usage = known.response.usage;
             result.latency_ms = known.response.latency_ms;
-            return Ok(known.response.clone());
+            return Ok((known.response.clone(), known.cost));
         }
         let request = pair.request.as_ref().map_err(|e| ("render".to_owned(), e.to_string()))?;
         let asked_at = self.services.clock.now();
@@ -260,7 +256,7 @@ impl Execution {
         if let Some(key) = &pair.key {
             self.cache.put(key, &answer).await;
         }
-        Ok(answer.response)
+        Ok((answer.response, answer.cost))
     }
 
     fn note_failure(&self, error: &ProviderError) -> (String, String) {

@@ -4,7 +4,7 @@
 //! and writes every pair's result as it comes; what has a result is never asked again. When no shard is left, the
 //! results are aggregated from the store, in the order of the samples.
 
-mod aggregate;
+pub(crate) mod aggregate;
 mod background;
 mod calibration;
 mod create;
@@ -25,7 +25,7 @@ use llmops_domain::render::CompiledTarget;
 use llmops_domain::run::{
     EvaluationFilter, EvaluationRun, RunResults, RunSpec, RunStatus, SampleResult, ScoreDistribution,
 };
-use llmops_storage::{ResultCursor, ResultFilter, RunKey, StatusChange, StoreError, VersionSelector};
+use llmops_storage::{ResultCursor, ResultFilter, RunKey, StatusChange, StoreError, VersionKey, VersionSelector};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use self::execution::{Execution, Stop, StopReason};
@@ -417,10 +417,29 @@ impl ContinuousEvaluator {
         }
         let store = &self.services.store;
         let keys = (store.run_key(&self.project, &before.id).await?, store.run_key(&self.project, &after.id).await?);
-        let mut pairing = paired::pair(store, &keys.0, &keys.1).await?;
+        let versions = self.versions_of(before, after).await?;
+        let mut pairing = paired::pair(store, &keys.0, &keys.1, versions).await?;
         let flips = std::mem::take(&mut pairing.flips);
         let comparison = compare::compare(before, after, pairing.evidence.clone(), flips);
         Ok((comparison, pairing))
+    }
+
+    /// The dataset versions of two runs, where they differ.
+    async fn versions_of(
+        &self,
+        before: &EvaluationRun,
+        after: &EvaluationRun,
+    ) -> Result<Option<paired::Versions>, Error> {
+        let [was, is] = [&before.spec, &after.spec];
+        if was.dataset_version == is.dataset_version {
+            return Ok(None);
+        }
+        Ok(Some((self.dataset_key(was).await?, self.dataset_key(is).await?)))
+    }
+
+    async fn dataset_key(&self, spec: &RunSpec) -> Result<VersionKey, Error> {
+        let selector = VersionSelector::from(&spec.dataset_version);
+        Ok(self.datasets.version(&spec.dataset, &selector).await?.key)
     }
 
     async fn prompt_of(&self, spec: &RunSpec) -> Result<Option<PromptVersion>, Error> {

@@ -1,6 +1,6 @@
 //! Paired statistics of two runs: what the samples they share say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use llmops_domain::compare::{CategoryEvidence, McNemarEvidence, PairedEvidence, SampleChange};
 use llmops_domain::run::Estimate;
@@ -9,7 +9,7 @@ use llmops_stats::mcnemar::{McNemarMethod, PairedTable, mcnemar};
 use llmops_stats::moments::Moments;
 use llmops_stats::power::{self, Target};
 use llmops_stats::{TestOptions, t_test};
-use llmops_storage::{PairedSample, RunKey, Store};
+use llmops_storage::{PairedSample, RunKey, Store, VersionKey};
 
 use super::aggregate::UNCATEGORIZED;
 use crate::Error;
@@ -37,15 +37,25 @@ struct Side {
     after: Vec<f64>,
 }
 
-/// Reads the samples that both runs scored, and tests the difference.
-pub(crate) async fn pair(store: &Store, before: &RunKey, after: &RunKey) -> Result<Pairing, Error> {
+/// The dataset versions of two runs, where they are not the same.
+pub(crate) type Versions = (VersionKey, VersionKey);
+
+/// Reads the samples that both runs scored, and tests the difference. A sample that asks or expects something else by now is
+/// another sample, whatever its id.
+pub(crate) async fn pair(
+    store: &Store,
+    before: &RunKey,
+    after: &RunKey,
+    versions: Option<Versions>,
+) -> Result<Pairing, Error> {
     let mut categories: BTreeMap<String, Side> = BTreeMap::new();
     let mut table = PairedTable::default();
     let (mut flips, mut falls) = (Keep::default(), Keep::default());
     let mut cursor: Option<String> = None;
     loop {
         let page = store.paired(before, after, cursor.as_deref(), PAGE).await?;
-        for pair in page.pairs {
+        let changed = changed(store, versions, &page.pairs).await?;
+        for pair in page.pairs.into_iter().filter(|pair| !changed.contains(&pair.sample_id)) {
             if let (Some(was), Some(is)) = (pair.before.composite, pair.after.composite) {
                 let name = if pair.category.is_empty() { UNCATEGORIZED.to_owned() } else { pair.category.clone() };
                 let side = categories.entry(name).or_default();
@@ -70,6 +80,15 @@ pub(crate) async fn pair(store: &Store, before: &RunKey, after: &RunKey) -> Resu
         }
     }
     Ok(Pairing { evidence: evidence(&categories, table)?, flips: flips.finish(), falls: falls.finish() })
+}
+
+/// The ids among these pairs that stand for something else in the other version.
+async fn changed(store: &Store, versions: Option<Versions>, pairs: &[PairedSample]) -> Result<BTreeSet<String>, Error> {
+    let (Some((before, after)), Some(first), Some(last)) = (versions, pairs.first(), pairs.last()) else {
+        return Ok(BTreeSet::new());
+    };
+    let changed = store.changed_samples(before, after, (&first.sample_id, &last.sample_id)).await?;
+    Ok(changed.into_iter().filter(|(was, is)| !was.is_same_case(is)).map(|(_, is)| is.id).collect())
 }
 
 fn evidence(categories: &BTreeMap<String, Side>, table: PairedTable) -> Result<Option<PairedEvidence>, Error> {

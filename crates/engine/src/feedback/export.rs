@@ -243,19 +243,9 @@ impl Targets<'_> {
         }
         let merge = self.merge(example.deployment.as_ref()).await?;
         let Some(Some(target)) = self.compiled.get(manifest) else { return Ok(bare) };
-        let last_user = Some(input.as_str()).filter(|input| !input.is_empty());
-        let Ok((frame, taken)) = target.frame_for_call(variables.clone(), last_user) else { return Ok(bare) };
-        if taken {
-            bare.pop();
-        }
-        let is_system = |message: &Message| matches!(message.role, Role::System | Role::Developer);
-        let mut framed = frame.messages;
-        if merge == SystemMerge::Replace && framed.iter().any(is_system) {
-            bare.retain(|message| !is_system(message));
-        }
-        let at = frame.conversation_at.min(framed.len());
-        framed.splice(at..at, bare);
-        // A template around the user's words says nothing where a conversation ends with others: trainers take no such message.
+        let framed = target.messages_for_call(variables.clone(), bare.clone(), merge);
+        let mut framed = framed.unwrap_or(bare);
+        // Trainers take no message without words.
         framed.retain(|message| message.role != Role::User || message.content.as_str() != Some(""));
         Ok(framed)
     }

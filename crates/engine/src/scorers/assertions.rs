@@ -28,6 +28,10 @@ pub(super) fn score(name: &str, scored: Scored<'_>, scratch: &mut TextScratch) -
         let message = format!("the sample `{id}` has no metadata.assertions, which `{name}` checks");
         return Err(ScoreError::new(format!("{name}: no assertions"), message));
     };
+    let limits_cost = |assertion: &Assertion| matches!(assertion.expected, Expected::Cost { .. });
+    if scored.cost.is_none() && of_sample.all.iter().any(limits_cost) {
+        return Err(super::no_price(name));
+    }
     let mut held = Vec::with_capacity(of_sample.all.len());
     let (mut unmet, mut detail) = (Vec::new(), Vec::new());
     for (at, assertion) in of_sample.all.iter().enumerate() {
@@ -51,7 +55,7 @@ fn holds(assertion: &Assertion, scored: Scored<'_>, scratch: &mut TextScratch) -
     };
     let found = match &assertion.expected {
         Expected::Equals { value: Value::String(text) } => output == text,
-        Expected::Equals { value } => serde_json::from_str::<Value>(output).is_ok_and(|answer| answer == *value),
+        Expected::Equals { value } => serde_json::from_str::<Value>(output).is_ok_and(|answer| is_same(&answer, value)),
         Expected::Contains { value, ignore_case } => {
             contains(Quantifier::All, std::slice::from_ref(value), *ignore_case)
         }
@@ -81,9 +85,21 @@ fn holds(assertion: &Assertion, scored: Scored<'_>, scratch: &mut TextScratch) -
         }
         Expected::Refusal {} => refusal_rule(output).is_some(),
         Expected::Latency { max_ms } => scored.response.latency_ms <= *max_ms,
-        Expected::Cost { max } => scored.cost <= *max,
+        Expected::Cost { max } => scored.cost.is_some_and(|cost| cost <= *max),
     };
     Ok(found != assertion.not)
+}
+
+/// Whether two JSON values are the same: 1 and 1.0 are the same number.
+fn is_same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a == b || ((a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64()),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| is_same(a, b)))
+        }
+        _ => a == b,
+    }
 }
 
 fn is_json(text: &str, schema: Option<&Value>) -> Result<bool, String> {
@@ -143,7 +159,7 @@ mod tests {
             ..Sample::default()
         };
         let response = ChatResponse { latency_ms: 120.0, ..ChatResponse::default() };
-        let scored = Scored { sample: &sample, trial: 0, output, response: &response, cost: 0.002 };
+        let scored = Scored { sample: &sample, trial: 0, output, response: &response, cost: Some(0.002) };
         let found = TextScratch::with(|scratch| score("assertions", scored, scratch)).unwrap();
         assert_eq!(found.score == 1.0, expected, "{sample:?} {output:?} {found:?}");
         assert_eq!(found.reason.is_none(), expected);
@@ -155,6 +171,10 @@ mod tests {
         check(json!({"type": "equals", "value": "a"}), "a ", false);
         check(json!({"type": "equals", "value": {"a": [1, 2]}}), "{\"a\": [1,2]}", true);
         check(json!({"type": "equals", "value": 4}), "4", true);
+        check(json!({"type": "equals", "value": 4}), "4.0", true);
+        check(json!({"type": "equals", "value": {"a": [1.0, {"b": 2}]}}), "{\"a\": [1, {\"b\": 2.0}]}", true);
+        check(json!({"type": "equals", "value": {"a": 1}}), "{\"a\": 1, \"b\": 1}", false);
+        check(json!({"type": "equals", "value": 9_007_199_254_740_993_i64}), "9007199254740992", false);
         check(json!({"type": "equals", "value": 4}), "four", false);
         check(json!({"type": "contains", "value": "ÄB"}), "xäbx", false);
         check(json!({"type": "contains", "value": "ÄB", "ignore_case": true}), "xäbx", true);
@@ -193,12 +213,18 @@ mod tests {
         let fails = |metadata: Value, expected: &str| {
             let metadata = serde_json::from_value(metadata).unwrap();
             let sample = Sample { id: "s".to_owned(), metadata, ..Sample::default() };
-            let scored = Scored { sample: &sample, trial: 0, output: "", response: &response, cost: 0.0 };
+            let scored = Scored { sample: &sample, trial: 0, output: "", response: &response, cost: None };
             let error = TextScratch::with(|scratch| score("assertions", scored, scratch)).unwrap_err();
             assert!(error.message.contains(expected), "{}", error.message);
         };
         fails(json!({}), "no metadata.assertions");
         fails(json!({"assertions": [{"type": "regex", "value": "("}]}), "assertion 1");
+        fails(json!({"assertions": [{"type": "cost", "max": 1}]}), "the model has no price");
+        let none = [(assertions::ASSERTIONS.to_owned(), json!([{"type": "refusal"}]))];
+        let sample = Sample { metadata: none.into(), ..Sample::default() };
+        let scored = Scored { sample: &sample, trial: 0, output: "yes", response: &response, cost: None };
+        let found = TextScratch::with(|scratch| score("assertions", scored, scratch)).unwrap();
+        assert!(found.score == 0.0 && found.score.is_sign_positive(), "{found:?}");
         fails(json!({"assertions": [{"type": "json", "schema": {"type": 3}}]}), "the schema is wrong");
     }
 }

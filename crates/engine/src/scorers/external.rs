@@ -190,7 +190,7 @@ fn question(scored: Scored<'_>) -> Value {
         "metadata": sample.metadata,
         "tool_calls": scored.response.tool_calls,
         "latency_ms": scored.response.latency_ms,
-        "cost": scored.cost,
+        "cost": scored.cost.unwrap_or_default(),
     })
 }
 

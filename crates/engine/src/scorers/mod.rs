@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use llmops_domain::chat::ChatResponse;
 use llmops_domain::dataset::Sample;
+use llmops_domain::post_process::PostProcessError;
 use llmops_domain::run::{MetricScore, Outcome};
 use llmops_domain::scoring::{self, ScorerSpec, ScoringSpec};
 use llmops_providers::outbound::Outbound;
@@ -48,8 +49,8 @@ pub(crate) struct Scored<'a> {
     pub(crate) output: &'a str,
     /// The answer as it came.
     pub(crate) response: &'a ChatResponse,
-    /// USD of the answer.
-    pub(crate) cost: f64,
+    /// USD that the answer cost when it was asked, whether it came from the cache by now or not; none where the model has no price.
+    pub(crate) cost: Option<f64>,
 }
 
 /// Why a sample has no score.
@@ -176,6 +177,29 @@ impl Scorers {
         (Outcome::Scored { scores, composite, passed, failures }, bill.total(), false)
     }
 
+    /// The outcome of an answer that is not of the form that post-processing needs. It is no answer to whoever asks for that form:
+    /// every score is 0 without a look, and what is measured is measured.
+    pub(crate) fn without_form(&self, scored: Scored<'_>, problem: &PostProcessError) -> Outcome {
+        let mut scores = BTreeMap::new();
+        for (name, _) in self.spec.metrics.iter().filter(|(_, metric)| metric.scorer.is_score()) {
+            let reason = Some(format!("post-processing: {problem}"));
+            scores.insert(name.clone(), MetricScore { score: 0.0, reason, detail: None });
+        }
+        for (name, scorer) in &self.by_name {
+            if let Scorer::Text(text) = scorer
+                && self.spec.metrics.get(name).is_some_and(|metric| metric.scorer.is_measurement())
+            {
+                match TextScratch::with(|scratch| text.score(name, scored, scratch)) {
+                    Ok(score) => drop(scores.insert(name.clone(), score)),
+                    Err(error) => return errored(error),
+                }
+            }
+        }
+        let composite = scoring::composite(&scores, &self.spec);
+        let kind = problem.soft_failure().kind.as_str();
+        Outcome::Scored { scores, composite, passed: false, failures: vec![format!("post-processing: {kind}")] }
+    }
+
     fn score_text(&self, scored: Scored<'_>, scores: &mut BTreeMap<String, MetricScore>) -> Result<(), ScoreError> {
         TextScratch::with(|scratch| {
             for (name, scorer) in &self.by_name {
@@ -186,6 +210,15 @@ impl Scorers {
             Ok(())
         })
     }
+}
+
+/// A limit on what an answer costs, and nobody knows.
+fn no_price(metric: &str) -> ScoreError {
+    let message = format!(
+        "`{metric}` limits what an answer costs, and the model has no price: add it under `prices` in llmops.yaml (0 where it \
+         is free)"
+    );
+    ScoreError::new(format!("{metric}: the model has no price"), message)
 }
 
 /// A metric compares with references, and the sample has none.

@@ -47,7 +47,7 @@ pub(super) enum TextScorer {
     TokenF1,
     Rouge(Rouge),
     Latency,
-    Cost,
+    Cost { limited: bool },
     Assertions,
     Refusal(Option<RefusalExpectation>),
     Compare(CompareScorer),
@@ -99,7 +99,7 @@ impl TextScorer {
             ScorerSpec::RougeL { stem } => rouge(RougeKind::L, *stem),
             ScorerSpec::RougeLsum { stem } => rouge(RougeKind::Lsum, *stem),
             ScorerSpec::Latency { .. } => Self::Latency,
-            ScorerSpec::Cost { .. } => Self::Cost,
+            ScorerSpec::Cost { max } => Self::Cost { limited: max.is_some() },
             ScorerSpec::Assertions {} => Self::Assertions,
             ScorerSpec::Refusal { expect } => Self::Refusal(*expect),
             other => match (CompareScorer::compile(name, other)?, AgentScorer::compile(name, other)?) {
@@ -148,7 +148,10 @@ impl TextScorer {
                 needs_reference(best)
             }
             Self::Latency => Ok(plain(scored.response.latency_ms)),
-            Self::Cost => Ok(plain(scored.cost)),
+            Self::Cost { limited } => match scored.cost {
+                None if *limited => Err(super::no_price(name)),
+                cost => Ok(plain(cost.unwrap_or_default())),
+            },
             Self::Assertions => super::assertions::score(name, scored, scratch),
             Self::Refusal(expect) => Ok(score_refusal(*expect, output, references)),
             Self::Compare(compare) => compare.score(name, output, scored.sample)?.ok_or_else(reference_needed),

@@ -4,7 +4,7 @@ use llmops::LlmOps;
 use llmops::domain::calibration::{CalibrationFilter, HumanLabel};
 use llmops::domain::chat::ChatRequest;
 use llmops::domain::gate::{GateConfig, GateReport, Verdict};
-use llmops::domain::run::EvaluationRun;
+use llmops::domain::run::{Estimate, EvaluationRun};
 use llmops::domain::scoring::ScoringSpec;
 use llmops::evaluator::{CalibrationRequest, RunRef};
 use llmops_testing::on_backends;
@@ -99,6 +99,42 @@ async fn a_judge_is_compared_with_people_and_corrected() {
         assert_eq!(gated(&ops, &other, 0.0).await.verdict, Verdict::Inconclusive);
     })
     .await;
+}
+
+/// Three equal answers to a question, labelled alike, say as much as one.
+#[tokio::test]
+async fn trials_of_a_sample_are_no_further_samples() {
+    let ops = installation(&llmops_storage::Store::in_memory().await.unwrap(), &Scripted::new(generous));
+    add_samples(&ops, SAMPLES).await;
+    let mut request = run("small", judged("quality"));
+    request.repeat = 3;
+    finish(&ops, request).await;
+    let found = async |labels| {
+        let request = CalibrationRequest { labels, ..CalibrationRequest::default() };
+        ops.evaluator().calibrate(&RunRef::Latest, request).await.unwrap()
+    };
+    let once: Vec<HumanLabel> = labels(0..SAMPLES)
+        .into_iter()
+        .enumerate()
+        .map(|(i, label)| HumanLabel { score: (label.score + 0.003 * (i % 7) as f64).min(1.0), ..label })
+        .collect();
+    let trials = (0..3).flat_map(|trial| once.iter().map(move |label| HumanLabel { trial, ..label.clone() })).collect();
+    let (once, thrice) = (found(once).await, found(trials).await);
+    assert_eq!((once.samples, thrice.samples, thrice.labels), (60, 60, 180));
+    let same = |a: Estimate, b: Estimate| {
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
+        assert!(
+            a.n == b.n && near(a.value, b.value) && near(a.lower, b.lower) && near(a.upper, b.upper),
+            "{a:?} {b:?}"
+        );
+    };
+    same(once.bias, thrice.bias);
+    same(once.category_bias["a"], thrice.category_bias["a"]);
+    same(once.agreement.cohen_kappa.unwrap(), thrice.agreement.cohen_kappa.unwrap());
+    same(once.agreement.spearman.unwrap(), thrice.agreement.spearman.unwrap());
+    assert!((once.agreement.spearman_p.unwrap() - thrice.agreement.spearman_p.unwrap()).abs() < 1e-12);
+    let accuracy = thrice.agreement.accuracy.unwrap();
+    assert!(accuracy.n == 60 && accuracy.upper - accuracy.lower > 0.1, "{accuracy:?}");
 }
 
 #[tokio::test]

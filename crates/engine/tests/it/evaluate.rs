@@ -3,9 +3,12 @@
 use std::sync::atomic::Ordering;
 
 use llmops::domain::chat::ChatRequest;
+use llmops::domain::gate::{GateConfig, Verdict};
 use llmops::domain::judge::parse_judge_request;
 use llmops::domain::run::{Outcome, RunStatus};
-use llmops::domain::scoring::{JudgeSpec, ScorerSpec};
+use llmops::domain::scoring::{JudgeSpec, MetricSpec, ScorerSpec};
+use llmops::evaluator::RunRef;
+use llmops_api::prompts::{BumpMode, PushPrompt};
 use llmops_testing::on_backends;
 
 use crate::scripted::{Scripted, add_samples, exact, finish, installation, right, run, scoring, wait};
@@ -99,6 +102,69 @@ async fn errors_are_never_scores() {
         assert!((results.overall.unwrap().value - 0.9).abs() < 1e-12, "the errored sample is not a zero");
         let sample = &ops.evaluator().results_of_sample(&done.id, "s0003").await.unwrap()[0];
         assert!(matches!(&sample.outcome, Outcome::Errored { reason, .. } if reason.starts_with("judge")));
+    })
+    .await;
+}
+
+/// The model answered, and whoever asked for another form has nothing: that is a failure of the prompt, which a gate must find.
+#[tokio::test]
+async fn answers_without_the_promised_form_fail() {
+    on_backends(async |store| {
+        let provider = Scripted::new(|request| match request.last_user_text().as_ref() {
+            "question 2?" => "answer 2, as you asked".to_owned(),
+            _ => serde_json::json!({ "a": right(request) }).to_string(),
+        });
+        let ops = installation(store, &provider);
+        add_samples(&ops, 10).await;
+        let prompt = serde_json::json!({"name": "form", "version": "1.0.0", "content": "{{input}}", "post_processing": [{"json_path": "$.a"}]});
+        let push = PushPrompt { prompt: serde_json::from_value(prompt).unwrap(), bump: BumpMode::None, activate: true };
+        ops.prompts().create(push).await.unwrap();
+        let mut scoring = exact();
+        let latency = MetricSpec { weight: None, threshold: None, scorer: ScorerSpec::Latency { max_ms: None } };
+        scoring.metrics.insert("latency".to_owned(), latency);
+        let mut request = run("m", scoring);
+        request.target.prompt = Some("form".to_owned());
+        let done = finish(&ops, request).await;
+        assert_eq!(done.status, RunStatus::Completed);
+        let results = done.results.unwrap();
+        assert_eq!((results.passed_samples, results.failed_samples, results.errored_samples), (9, 1, 0));
+        assert_eq!(results.failure_reasons["post-processing: not_json"], 1);
+        assert!((results.categories["a"].score.unwrap().value - 0.8).abs() < 1e-12);
+        let trial = ops.evaluator().results_of_sample(&done.id, "s0002").await.unwrap().remove(0);
+        assert_eq!(trial.output, "answer 2, as you asked");
+        let Outcome::Scored { scores, composite, passed, .. } = trial.outcome else { panic!("{:?}", trial.outcome) };
+        assert_eq!((scores["exact_match"].score, scores["latency"].score, composite, passed), (0.0, 5.0, Some(0.0), false));
+        let gated = ops.evaluator().gate(&RunRef::Latest, None, GateConfig { category_min: 0.9, ..GateConfig::default() });
+        assert_eq!(gated.await.unwrap().verdict, Verdict::Fail);
+    })
+    .await;
+}
+
+/// What an answer costs does not depend on whether somebody asked before.
+#[tokio::test]
+async fn limits_of_cost_hold_for_answers_from_the_cache() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        add_samples(&ops, 4).await;
+        let limited = |max| {
+            let mut scoring = exact();
+            let cost = MetricSpec { weight: None, threshold: None, scorer: ScorerSpec::Cost { max } };
+            scoring.metrics.insert("cost".to_owned(), cost);
+            scoring
+        };
+        for cached in [0, 4] {
+            // An answer costs three dollars.
+            let results = finish(&ops, run("priced", limited(Some(2.0)))).await.results.unwrap();
+            assert_eq!((results.spend.cached, results.passed_samples, results.failed_samples), (cached, 0, 4));
+            assert_eq!(
+                (results.metric_scores["cost"], results.spend.target_cost),
+                (3.0, if cached == 0 { 12.0 } else { 0.0 })
+            );
+        }
+        assert_eq!(finish(&ops, run("priced", limited(Some(3.0)))).await.results.unwrap().passed_samples, 4);
+        let unknown = finish(&ops, run("unpriced", limited(Some(2.0)))).await;
+        assert_eq!(unknown.results.unwrap().error_reasons["cost: the model has no price"], 4);
+        assert_eq!(finish(&ops, run("unpriced", limited(None))).await.results.unwrap().passed_samples, 4);
     })
     .await;
 }

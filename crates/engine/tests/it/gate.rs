@@ -1,5 +1,6 @@
 //! Gates: with and without a baseline, and when nothing can be decided.
 
+use llmops::domain::dataset::Sample;
 use llmops::domain::gate::{GateConfig, GateMode, Verdict};
 use llmops::evaluator::RunRef;
 use llmops_testing::on_backends;
@@ -34,6 +35,41 @@ async fn a_drop_fails_and_names_the_samples() {
         let paired = report.comparison.unwrap().paired.unwrap();
         assert_eq!(paired.mcnemar.unwrap().newly_failed, 10);
         assert!(paired.difference.upper < 0.0 && paired.minimum_detectable_effect.unwrap() > 0.0);
+    })
+    .await;
+}
+
+/// A sample that asks or expects something else by now is another sample, whatever its id.
+#[tokio::test]
+async fn changed_questions_are_not_compared() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        add_samples(&ops, 20).await;
+        finish(&ops, run("good", exact())).await;
+        ops.evaluator().promote(&LATEST, false).await.unwrap();
+        let sample = |i: usize, question: &str, expected: &str| Sample {
+            id: format!("s{i:04}"),
+            input: question.to_owned(),
+            expected_output: vec![expected.to_owned()],
+            category: Some("a".to_owned()),
+            source: Some("by hand".to_owned()),
+            ..Sample::default()
+        };
+        let changed = vec![
+            sample(0, "question 0?", "answer 0"),
+            sample(2, "question 200?", "another answer"),
+            sample(4, "question 4?", "another answer"),
+        ];
+        ops.datasets().add_samples("golden", changed).await.unwrap();
+        finish(&ops, run("good", exact())).await;
+        let config = GateConfig { overall_min: 0.0, ..GateConfig::default() };
+        let report = ops.evaluator().gate(&LATEST, None, config).await.unwrap();
+        let check = report.checks.iter().find(|c| c.name == "max_drop/a").unwrap();
+        assert_eq!((check.status, check.n, check.change), (Verdict::Pass, Some(8), Some(0.0)), "{}", check.message);
+        assert_eq!((check.baseline, check.current), (Some(1.0), Some(0.8)));
+        assert!(report.notices.iter().any(|n| n.ends_with("drops are those of the 18 samples that both have.")));
+        let compared = report.comparison.unwrap();
+        assert_eq!((compared.category_changes["a"].change, compared.newly_failed), (0.0, 0));
     })
     .await;
 }

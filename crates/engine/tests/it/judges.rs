@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use llmops::domain::chat::ChatRequest;
 use llmops::domain::config::providers::{CallLimits, JudgeMode, ProviderConfig, SimulatedJudge, SimulatorConfig};
@@ -314,6 +315,31 @@ async fn judges_take_prompts_of_the_registry_and_runs_pin_them() {
          judge cannot judge"
     );
     assert_eq!(refused(&ops, &judge("none")).await, "metric `judge`, key `prompt`: there is no prompt `none`");
+}
+
+/// A slip of a judge is not remembered, an answer that was read is.
+#[tokio::test]
+async fn only_answers_that_can_be_read_are_kept() {
+    let store = Store::in_memory().await.unwrap();
+    let broken = Arc::new(AtomicBool::new(true));
+    let says = broken.clone();
+    let provider = Scripted::new(move |request| match parse_judge_request(&request.last_user_text()) {
+        Some(_) if says.load(Ordering::SeqCst) => "8/10".to_owned(),
+        Some(_) => r#"{"quality": 0.8}"#.to_owned(),
+        None => target(request),
+    });
+    let ops = installation(&store, &provider);
+    add(&ops, &["Paris", "Berlin"]).await;
+    let judge = json!({"judge": {"weight": 1.0, "model": "test/j", "rubric": ["quality"], "retries": 1}});
+    let errored = evaluate(&ops, &judge).await;
+    assert_eq!(errored.results.unwrap().error_reasons["judge: no JSON"], 2);
+    // Two answers, and two tries for each of them.
+    assert_eq!(provider.calls(), 6);
+    broken.store(false, Ordering::SeqCst);
+    let mended = evaluate(&ops, &judge).await;
+    assert_eq!((mended.results.unwrap().errored_samples, provider.calls()), (0, 8));
+    let again = evaluate(&ops, &judge).await;
+    assert_eq!((again.results.unwrap().errored_samples, provider.calls()), (0, 8));
 }
 
 #[tokio::test]

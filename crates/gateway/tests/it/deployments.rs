@@ -95,6 +95,40 @@ async fn a_template_wraps_what_is_said_in_parts() {
     check(&json!({"system": "Be kind."}), json!([text("a"), image]), json!([[text("a"), image]])).await;
 }
 
+/// In the rounds of an agent the question is where it was, wrapped as it was: no message is made up, and none is empty.
+#[tokio::test]
+async fn a_template_wraps_the_question_in_every_round_of_tools() {
+    let call = json!({"id": "c1", "type": "function", "function": {"name": "rain", "arguments": "{}"}});
+    let openai = json!([
+        said("user", "Rain?"),
+        {"role": "assistant", "content": null, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "no"},
+    ]);
+    let anthropic = json!([
+        said("user", "Rain?"),
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "c1", "name": "rain", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "no"}]},
+    ]);
+    let prefilled = json!([said("user", "Rain?"), said("assistant", "{")]);
+    for (model, path, messages) in [
+        ("local/m", "/v1/chat/completions", &openai),
+        ("anthropic/m", "/v1/messages", &anthropic),
+        ("anthropic/m", "/v1/messages", &prefilled),
+    ] {
+        for (content, question) in [("{{ input }}", "Rain?"), ("Q: {{ input }}", "Q: Rain?")] {
+            let provider = Provider::answering(ANSWER).await;
+            let bot = deployment(model, json!({ "content": content }), DeploymentSettings::default());
+            let gateway = Fixture::start(&[(model.split_once('/').unwrap().0, &provider.url)], vec![bot]).await;
+            let call = json!({"model": "bot", "max_tokens": 5, "messages": messages});
+            gateway.post(path, "", &call.to_string()).await;
+            let sent: Value = serde_json::from_str(&provider.body()).unwrap();
+            let mut expected = messages.clone();
+            expected[0]["content"] = question.into();
+            assert_eq!(sent["messages"], expected, "{path} {content}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn its_parameters_win_unless_it_allows_otherwise() {
     let prompt = json!({"parameters": {"temperature": 0.0, "max_tokens": 100, "extra_body": {"service_tier": "flex"}}});

@@ -10,7 +10,7 @@ mod spearman;
 
 pub use kappa::{KappaWeights, cohen_kappa, confusion_matrix, fleiss_kappa};
 pub use krippendorff::{AlphaMetric, krippendorff_alpha};
-pub use spearman::spearman;
+pub use spearman::{spearman, spearman_of_dependent};
 
 use crate::dist::t_critical;
 use crate::result::{Estimate, Interval, Method};

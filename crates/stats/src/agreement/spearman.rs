@@ -20,18 +20,37 @@ use crate::result::{Interval, Method, TestOptions, TestResult, symmetric_p};
 /// assert!((result.p_value - 0.104_088).abs() < 1e-6);
 /// ```
 pub fn spearman(x: &[f64], y: &[f64], options: TestOptions) -> Result<TestResult> {
+    spearman_of_dependent(x, y, x.len() as f64, options)
+}
+
+/// The same for pairs that are not independent, such as several answers to one question: the p-value and the interval are
+/// those of as many pairs as they are worth (`effective`, at most all of them).
+///
+/// Errors: as [`spearman`].
+///
+/// ```
+/// use llmops_stats::{TestOptions, agreement::{spearman, spearman_of_dependent}};
+/// let (x, y) = ([1.0, 2.0, 3.0, 4.0, 5.0], [2.0, 1.0, 4.0, 3.0, 5.0]);
+/// let once = spearman(&x, &y, TestOptions::default()).unwrap();
+/// let twice = spearman_of_dependent(&[x, x].concat(), &[y, y].concat(), 5.0, TestOptions::default()).unwrap();
+/// assert!((once.p_value - twice.p_value).abs() < 1e-12);
+/// ```
+pub fn spearman_of_dependent(x: &[f64], y: &[f64], effective: f64, options: TestOptions) -> Result<TestResult> {
     let TestOptions { alternative, level } = options.check()?;
     check_pairs(x, y)?;
     check_count("pairs", 3, x.len() as u64)?;
+    if effective.is_nan() || effective <= 2.0 {
+        return Err(StatsError::TooFew { what: "independent pairs", needed: 3, got: 2 });
+    }
     let pairs = PairMoments::from_slices(&midranks(x).0, &midranks(y).0)?;
     let Some(rho) = pairs.correlation() else {
         return Err(StatsError::NoVariation { what: "the ratings of one side" });
     };
-    let n = x.len() as f64;
+    let n = effective.min(x.len() as f64);
     let df = n - 2.0;
     // At ρ = ±1 the tails of t are 0 and 1, which the infinite statistic gives by itself.
     let t = rho * (df / ((1.0 - rho) * (1.0 + rho)).max(f64::MIN_POSITIVE)).sqrt();
-    let interval = (x.len() > 3).then(|| {
+    let interval = (n > 3.0).then(|| {
         if rho.abs() >= 1.0 - 1e-15 {
             return Interval { low: rho, high: rho, level };
         }

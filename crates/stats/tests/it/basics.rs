@@ -148,3 +148,28 @@ fn bootstrap_intervals_are_read_off_as_defined() {
         interval_close(interval, expected[0], expected[1]);
     }
 }
+
+/// Scores that repeat: many resamples have the mean of the sample, and rounding must not put them all on one side of it.
+#[test]
+fn bootstrap_intervals_of_tied_scores_equal_scipy_in_any_order() {
+    let options = bootstrap::BootstrapOptions { resamples: 20_000, ..Default::default() };
+    for row in rows(&fixture("basics"), "tied") {
+        let [n, lost, won] = ["n", "lost", "won"].map(|name| usize::try_from(count(&row[name])).unwrap());
+        let mut values = vec![0.0; n];
+        values[..lost].fill(-1.0);
+        values[lost..lost + won].fill(1.0);
+        let found = bootstrap::mean(&values, options).unwrap();
+        interval_close(found.interval, number(&row["low"]), number(&row["high"]));
+        for _ in 0..n {
+            values.rotate_left(5);
+            values.swap(0, n / 2);
+            assert_eq!(bootstrap::mean(&values, options).unwrap(), found, "{values:?}");
+            let pairs = bootstrap::paired_difference(
+                &vec![0.5; n],
+                &values.iter().map(|v| v + 0.5).collect::<Vec<_>>(),
+                options,
+            );
+            assert_eq!(pairs.unwrap(), found);
+        }
+    }
+}

@@ -121,6 +121,21 @@ fn intervals_come_from_shared_samples() {
     assert_eq!((compared.category_changes["a"].interval, compared.metric_changes["overall"].interval), (None, None));
 }
 
+/// What a sample lost stays lost when another sample errors and the mean rises.
+#[test]
+fn changes_are_those_of_shared_samples() {
+    let (before, after) = (
+        run("run_1", Some(0.85), &[], &[("a", 0.8), ("b", 0.9)]),
+        run("run_2", Some(0.862), &[], &[("a", 0.824), ("b", 0.9)]),
+    );
+    let shared = evidence(&[("a", [-0.176, -0.176, -0.176], 4), ("b", [0.0, -0.01, 0.01], 40)]);
+    let compared = compare(&before, &after, Some(shared), Vec::new());
+    assert_eq!(compared.category_changes["a"].change, -0.176);
+    assert_eq!(compared.metric_changes["overall"].change, -0.088);
+    assert_eq!(compared.regressions, ["a", "overall"]);
+    insta::assert_snapshot!(compared.summary, @"Overall went from 0.850 to 0.862 (−0.088 on the 44 samples that both have), the pass rate from 85.0 % to 86.2 %; 2 regressions (a, overall), no improvements; 14 newly failing and 1 newly passing samples.");
+}
+
 #[test]
 fn runs_without_results_compare_to_nothing() {
     let before = run("run_1", Some(0.9), &[("rouge_l", 0.5)], &[("a", 0.9)]);

@@ -100,14 +100,15 @@ fn with_a_baseline_drops_decide() {
     pass error_rate: 0 of 100 answers errored (0.0 %); 2.0 % are allowed.
     pass overall_min: Overall is 0.850, at least 0.8.
     pass max_drop/a: a changed by −0.050; a drop of 0.05 is allowed.
-    fail max_drop/b: b dropped by 0.300 (from 0.900 to 0.600); at most 0.05 is allowed.
+    fail max_drop/b: b dropped by 0.300 on the 38 samples that both runs have; at most 0.05 is allowed.
     pass category_min/blank: blank is 0.900, at least 0.72. The baseline has no score for it.
     inconclusive max_drop/lost: lost has no score: nothing that counts for it could be scored, or no metric has a weight.
     fail category_min/new: new is 0.710, below 0.72. The baseline has no score for it.
+    Some samples were scored in one of the two runs only: drops are those of the 37 samples that both have.
     The baseline has categories that this run lacks: gone.
     "#);
     let check = decided.checks.iter().find(|c| c.name == "max_drop/b").unwrap();
-    insta::assert_snapshot!(serde_json::to_string(check).unwrap(), @r#"{"name":"max_drop/b","status":"fail","baseline":0.9,"current":0.6,"limit":0.05,"interval":[-0.4,-0.2],"n":38,"message":"b dropped by 0.300 (from 0.900 to 0.600); at most 0.05 is allowed."}"#);
+    insta::assert_snapshot!(serde_json::to_string(check).unwrap(), @r#"{"name":"max_drop/b","status":"fail","baseline":0.9,"current":0.6,"change":-0.3,"limit":0.05,"interval":[-0.4,-0.2],"n":38,"message":"b dropped by 0.300 on the 38 samples that both runs have; at most 0.05 is allowed."}"#);
 }
 
 #[test]
@@ -132,6 +133,29 @@ fn without_a_baseline_absolute_limits_decide() {
     pass category_min/a: a is 0.720, at least 0.72.
     The baseline has no results: only the absolute limits apply (overall at least 0.8, every category at least 0.72). `llmops baseline promote RUN` makes one.
     "#);
+}
+
+/// Four samples fell, and the one that was 0 errored: the mean rises although every sample that can be compared fell.
+#[test]
+fn a_sample_that_errors_hides_no_drop() {
+    let before = base(Some(0.9), &[("key", Some(0.8)), ("rest", Some(0.9))]);
+    let mut now = run(Some(0.9), &[("key", Some(0.824)), ("rest", Some(0.9))]);
+    now.results.as_mut().unwrap().errored_samples = 1;
+    let evidence = paired(&[("key", [-0.176, -0.176, -0.176], 39, None), ("rest", [0.0, -0.01, 0.01], 40, None)]);
+    let decided = decision(&GateConfig::default(), &now, Some(&before), Some(&evidence));
+    insta::assert_snapshot!(show(&decided), @r#"
+    FAIL
+    pass error_rate: 0 of 100 answers errored (0.0 %); 2.0 % are allowed.
+    pass overall_min: Overall is 0.900, at least 0.8.
+    fail max_drop/key: key dropped by 0.176 on the 39 samples that both runs have; at most 0.05 is allowed.
+    pass max_drop/rest: rest changed by 0.000; a drop of 0.05 is allowed.
+    Some samples were scored in one of the two runs only: drops are those of the 37 samples that both have.
+    "#);
+    assert_eq!(decided.checks.iter().find(|c| c.name == "max_drop/key").unwrap().change, Some(-0.176));
+    // The other way round: the mean falls although no sample did.
+    let easier = run(Some(0.9), &[("key", Some(0.7))]);
+    let evidence = paired(&[("key", [0.0, 0.0, 0.0], 39, None)]);
+    assert_eq!(decision(&GateConfig::default(), &easier, Some(&before), Some(&evidence)).verdict, Verdict::Pass);
 }
 
 #[test]
@@ -162,10 +186,11 @@ fn noise_decides_nothing() {
     FAIL
     pass error_rate: 0 of 100 answers errored (0.0 %); 2.0 % are allowed.
     inconclusive overall_min: Overall is 0.780, below 0.8, but 40 samples cannot tell it from noise: add samples or trials.
-    inconclusive max_drop/a: a dropped by 0.100, beyond 0.05, but 12 samples cannot tell it from noise: about 41 samples are needed.
-    fail max_drop/b: b dropped by 0.100 (from 0.900 to 0.800); at most 0.05 is allowed.
-    inconclusive max_drop/c: c dropped by 0.100, beyond 0.05, but 1 sample cannot tell it from noise: add samples or trials.
+    inconclusive max_drop/a: a dropped by 0.100 on the 12 samples that both runs have, beyond 0.05, but 12 samples cannot tell it from noise: about 41 samples are needed.
+    fail max_drop/b: b dropped by 0.100 on the 30 samples that both runs have; at most 0.05 is allowed.
+    inconclusive max_drop/c: c dropped by 0.100 on the 1 sample that both runs have, beyond 0.05, but 1 sample cannot tell it from noise: add samples or trials.
     inconclusive max_drop/d: d dropped by 0.100, beyond 0.05, but no samples are shared with the baseline that could show whether that is noise.
+    Some samples were scored in one of the two runs only: drops are those of the 37 samples that both have.
     "#);
     let low = run(Some(0.70), &[("a", Some(0.70))]);
     insta::assert_snapshot!(show(&decision(&noise_aware(), &low, None, None)), @r#"

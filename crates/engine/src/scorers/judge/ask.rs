@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use llmops_domain::chat::{ChatRequest, Message, Parameters, RequestOrigin};
+use llmops_domain::chat::{ChatRequest, ChatResponse, Message, Parameters, RequestOrigin};
 use llmops_domain::dataset::Sample;
+use llmops_domain::hash::ContentHash;
 use llmops_domain::judge::{JudgeFormatError, JudgeInput, JudgePrompt, JudgeTask};
 use llmops_domain::render::RenderError;
 use llmops_domain::scoring::JudgeCall;
-use llmops_providers::{Providers, Target};
+use llmops_providers::{Answer, Providers, Target};
 
 use super::super::{ScoreError, Scored};
 use super::JudgeBudget;
@@ -93,7 +94,8 @@ impl Asker {
         self.call.reference_free
     }
 
-    /// Asks until an answer can be read, as often as the retries allow.
+    /// Asks until an answer can be read, as often as the retries allow. An answer that was read is kept for the next run; one that
+    /// cannot be read is not, or that run would have nothing else.
     pub(super) async fn ask<T>(
         &self,
         (scored, bill): (Scored<'_>, &Bill),
@@ -103,12 +105,28 @@ impl Asker {
     ) -> Result<T, ScoreError> {
         let too_long = |error: RenderError| ScoreError::new("judge: request too long", error.to_string());
         let messages = prompt.messages(input, task).map_err(too_long)?;
+        let cache = &self.bench.cache;
+        let read = |response: &ChatResponse| match response.finish_reason.as_deref() {
+            Some("length") => Err(JudgeFormatError::CutOff),
+            _ => read(&prompt.clean(&response.text)),
+        };
+        let key = self.key(&self.request(scored, &messages, prompt, 0));
+        if let Some(key) = &key
+            && let Some(known) = cache.get(key).await
+            && let Ok(answer) = read(&known.response)
+        {
+            return Ok(answer);
+        }
         let mut last: Option<JudgeFormatError> = None;
         for attempt in 0..=self.call.retries {
-            let request = self.request(scored, &messages, prompt, attempt);
-            let text = self.answer(&request, bill).await?;
-            match read(&prompt.clean(&text)) {
-                Ok(answer) => return Ok(answer),
+            let called = self.ask_once(&self.request(scored, &messages, prompt, attempt), bill).await?;
+            match read(&called.response) {
+                Ok(answer) => {
+                    if let Some(key) = &key {
+                        cache.put(key, &called).await;
+                    }
+                    return Ok(answer);
+                }
                 Err(error) => last = Some(error),
             }
         }
@@ -128,7 +146,7 @@ impl Asker {
             parameters,
             tools: Vec::new(),
             response_format: None,
-            // A repeated question must not be answered from the cache with the same broken answer.
+            // A provider that remembers its answers must not give the same broken one again.
             origin: RequestOrigin {
                 sample_id: Some(scored.sample.id.clone()),
                 trial: scored.trial + attempt * TRIES_APART + self.twin * TWINS_APART,
@@ -137,15 +155,13 @@ impl Asker {
         }
     }
 
-    async fn answer(&self, request: &ChatRequest, bill: &Bill) -> Result<String, ScoreError> {
-        let Bench { providers, cache, budget } = &self.bench;
-        let key =
-            if self.target.is_cacheable() { cache.key(&self.model, self.target.fingerprint(), request) } else { None };
-        if let Some(key) = &key
-            && let Some(answer) = cache.get(key).await
-        {
-            return Ok(answer.response.text);
-        }
+    fn key(&self, request: &ChatRequest) -> Option<ContentHash> {
+        let cache = &self.bench.cache;
+        if self.target.is_cacheable() { cache.key(&self.model, self.target.fingerprint(), request) } else { None }
+    }
+
+    async fn ask_once(&self, request: &ChatRequest, bill: &Bill) -> Result<Answer, ScoreError> {
+        let Bench { providers, budget, .. } = &self.bench;
         let reservation = budget.reserve().await?;
         let answer = providers.chat(&self.target, request).await.map_err(|error| ScoreError {
             reason: format!("judge {}", error.reason()),
@@ -155,10 +171,7 @@ impl Asker {
         let cost = answer.cost.unwrap_or(0.0);
         reservation.settle(cost);
         bill.add(cost);
-        if let Some(key) = &key {
-            cache.put(key, &answer).await;
-        }
-        Ok(answer.response.text)
+        Ok(answer)
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use super::super::ScoreError;
 
 /// Why samples are errored once the judges have spent what they may.
-pub(crate) const BUDGET_REASON: &str = "judge budget";
+pub(crate) use llmops_domain::run::JUDGE_BUDGET as BUDGET_REASON;
 /// A call is expected to cost at most this many times the dearest one so far.
 const MARGIN: f64 = 2.0;
 

@@ -96,7 +96,7 @@ impl DebateEvaluator {
             usage: Usage::default(),
             latency_ms: 0.0,
         };
-        let scored = Scored { sample, trial: 0, output: answer, response: &response, cost: 0.0 };
+        let scored = Scored { sample, trial: 0, output: answer, response: &response, cost: None };
         let score = judge.score("debate", scored, &Bill::default()).await;
         score.map_err(|error| Error::Unscored { reason: error.reason, message: error.message })
     }

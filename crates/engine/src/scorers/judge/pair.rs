@@ -159,7 +159,7 @@ impl PairJudge {
 
 /// An answer as scorers take it.
 fn shown<'a>(sample: &'a Sample, response: &'a ChatResponse, output: &'a str) -> Scored<'a> {
-    Scored { sample, trial: 0, output, response, cost: 0.0 }
+    Scored { sample, trial: 0, output, response, cost: None }
 }
 
 /// The winner seen from the candidate.
