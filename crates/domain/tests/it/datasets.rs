@@ -176,6 +176,14 @@ fn inputs() {
 }
 
 #[test]
+fn fields_of_other_names_are_named() {
+    insta::assert_snapshot!(check("type: golden", &[
+        r#"{"pergunta": "Qual é o prazo?", "resposta": "30 dias"}"#,
+        r#"{"pergunta": "Qual é o preço?", "resposta": "30 reais"}"#
+    ]), @"");
+}
+
+#[test]
 fn references() {
     for kind in ["golden", "regression", "benchmark", "user"] {
         let report = validate(&rules(&format!("type: {kind}")), &[r#"{"id": "1", "prompt": "What is the capital?"}"#]);
