@@ -167,7 +167,7 @@ tests: [{vars: {input: hello}, assert: [{type: contains, value: a}]}]
             r#"X-Api-Key: "${X_API_KEY}""#,
             r#"Proxy-Authorization: "${PROXY_AUTHORIZATION}""#,
             r#"cookie: "${COOKIE}""#,
-            "accept: \"text/plain\"",
+            "accept: text/plain",
         ],
     );
     holds(
