@@ -9,6 +9,7 @@ use crate::commands::{
     import, incident, init, judge, key, mcp, project, prompt, provider, records, release, review, run, schedule,
     schema, score, serve, simulate, worker,
 };
+use crate::failure::Failure;
 
 /// Quality of LLM applications: versioned prompts, datasets, evaluation, a gate for CI.
 #[derive(Debug, Parser)]
@@ -28,6 +29,15 @@ pub(crate) fn without_empty_variables(command: clap::Command) -> clap::Command {
     command
         .mut_args(|arg| if is_empty(&arg) { arg.env(None::<&'static str>) } else { arg })
         .mut_subcommands(without_empty_variables)
+}
+
+/// What was typed wrong, as any other failure: for programs that read `--json`.
+pub(crate) fn failure(error: &clap::Error) -> Failure {
+    let text = error.to_string();
+    let (message, rest) = text.trim().split_once('\n').unwrap_or((text.trim(), ""));
+    let failure = Failure::usage(message.strip_prefix("error: ").unwrap_or(message));
+    let rest: Vec<&str> = rest.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    if rest.is_empty() { failure } else { failure.hint(rest.join("; ")) }
 }
 
 /// Options of every command.

@@ -1,12 +1,17 @@
 //! Files with samples: JSON Lines, JSON, CSV, Parquet. Each is read record by record, in constant memory.
 
+mod lines;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use llmops_domain::dataset_lines::Record;
+use llmops_domain::dataset_lines::{LineProblem, Record};
+use parquet::record::{Field, Row};
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::Value;
+
+use self::lines::Lines;
 
 /// Longest line that is read.
 const MAX_LINE: u64 = 8 << 20;
@@ -52,6 +57,16 @@ pub(crate) enum ReadError {
     /// Not CSV.
     #[error("not CSV: {0}")]
     Csv(#[from] csv::Error),
+    /// A table of one column whose name looks like several.
+    #[error(
+        "its header is one column, `{header}`: the cells are separated by {separator}, and CSV has commas between them"
+    )]
+    OtherSeparator {
+        /// The header.
+        header: String,
+        /// What separates the cells.
+        separator: &'static str,
+    },
     /// Not Parquet.
     #[error("not Parquet: {0}")]
     Parquet(#[from] parquet::errors::ParquetError),
@@ -111,12 +126,18 @@ fn read_lines<E: From<ReadError>>(mut file: impl BufRead, each: Each<'_, E>) -> 
 }
 
 fn read_csv<E: From<ReadError>>(file: impl Read, each: Each<'_, E>) -> Result<(), E> {
-    let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(file);
+    let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(Lines::new(file));
     let header = reader.headers().map_err(ReadError::Csv)?.clone();
     let names: Vec<&str> = header.iter().map(|name| name.trim_start_matches(BYTE_ORDER_MARK).trim()).collect();
+    if let [only] = names[..]
+        && let Some((_, separator)) = [(';', "`;`"), ('\t', "tabs")].into_iter().find(|(c, _)| only.contains(*c))
+    {
+        return Err(ReadError::OtherSeparator { header: only.chars().take(60).collect(), separator }.into());
+    }
     let mut row = csv::StringRecord::new();
     while reader.read_record(&mut row).map_err(ReadError::Csv)? {
-        let line = row.position().map_or(0, csv::Position::line);
+        let start = row.position().map_or(0, csv::Position::byte);
+        let line = reader.get_mut().line_from(start);
         let cells: Vec<(&str, &str)> = names.iter().copied().zip(row.iter()).collect();
         each(line, Record::Row(&cells))?;
     }
@@ -128,9 +149,31 @@ fn read_parquet<E: From<ReadError>>(file: File, each: Each<'_, E>) -> Result<(),
     let reader = SerializedFileReader::new(file).map_err(ReadError::Parquet)?;
     let rows = reader.get_row_iter(None).map_err(ReadError::Parquet)?;
     for (number, row) in (1..).zip(rows) {
-        each(number, Record::Object(row.map_err(ReadError::Parquet)?.to_json_value()))?;
+        let row = row.map_err(ReadError::Parquet)?;
+        // JSON has no such numbers: they would be gone.
+        let record = match row.get_column_iter().find(|(_, field)| holds_no_number(field)) {
+            Some((name, field)) => Record::Wrong(LineProblem::new(name, format!("expected a number, not {field}"))),
+            None => Record::Object(row.to_json_value()),
+        };
+        each(number, record)?;
     }
     Ok(())
+}
+
+/// Whether a field is or holds NaN or an infinity.
+fn holds_no_number(field: &Field) -> bool {
+    let row = |row: &Row| row.get_column_iter().any(|(_, field)| holds_no_number(field));
+    match field {
+        Field::Float16(number) => !number.is_finite(),
+        Field::Float(number) => !number.is_finite(),
+        Field::Double(number) => !number.is_finite(),
+        Field::Group(group) => row(group),
+        Field::ListInternal(list) => list.elements().iter().any(holds_no_number),
+        Field::MapInternal(map) => {
+            map.entries().iter().any(|(key, value)| holds_no_number(key) || holds_no_number(value))
+        }
+        _ => false,
+    }
 }
 
 /// Reads a JSON list element by element; serde's own list would hold all of it.
@@ -177,5 +220,50 @@ impl<'de, E> Visitor<'de> for Elements<'_, E> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use llmops_domain::dataset_lines;
+    use parquet::data_type::{ByteArray, ByteArrayType, DoubleType};
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+
+    use super::*;
+
+    /// A file with an input and a score for each sample.
+    fn parquet(scores: &[f64]) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let schema = parse_message_type("message m { required binary input (UTF8); required double score; }").unwrap();
+        let mut writer = SerializedFileWriter::new(file.reopen().unwrap(), Arc::new(schema), Arc::default()).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        let inputs: Vec<ByteArray> = (0..scores.len()).map(|n| format!("question {n}").as_str().into()).collect();
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<ByteArrayType>().write_batch(&inputs, None, None).unwrap();
+        column.close().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<DoubleType>().write_batch(scores, None, None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        writer.close().unwrap();
+        file
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_mistakes() {
+        let file = parquet(&[0.1, f64::NAN, f64::NEG_INFINITY]);
+        let mut found = Vec::new();
+        let read = read::<ReadError>(file.path(), Format::Parquet, |row, record| {
+            found.push(match dataset_lines::read(record) {
+                Ok(reading) => format!("{row} {}", reading.sample.metadata["score"]),
+                Err(problems) => format!("{row} {}", problems[0]),
+            });
+            Ok(())
+        });
+        assert!(read.is_ok());
+        assert_eq!(found, ["1 0.1", "2 score: expected a number, not NaN", "3 score: expected a number, not -inf"]);
     }
 }

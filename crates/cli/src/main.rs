@@ -35,8 +35,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const LAST_MOMENTS: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    let typed = args::without_empty_variables(Cli::command()).get_matches();
-    let cli = Cli::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
+    let typed = args::without_empty_variables(Cli::command()).try_get_matches();
+    let cli = match typed.and_then(|typed| Cli::from_arg_matches(&typed)) {
+        Ok(cli) => cli,
+        Err(error) if is_mistake(&error) && asks_for_json() => {
+            return end(&Ui::from_env(), true, &args::failure(&error));
+        }
+        Err(error) => error.exit(),
+    };
     let ui = Ui::from_env();
     let json = cli.global.json;
     // Servers and workers begin theirs when they know how it is to be written.
@@ -54,6 +60,16 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => end(&ui, json, &failure),
     }
+}
+
+/// Whether something was typed wrong; else help or the version was asked for, or nothing was typed at all.
+fn is_mistake(error: &clap::Error) -> bool {
+    error.use_stderr() && error.kind() != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+}
+
+/// Whether `--json` was typed: what was typed wrong is no command that could be asked.
+fn asks_for_json() -> bool {
+    std::env::args_os().skip(1).take_while(|argument| argument != "--").any(|argument| argument == "--json")
 }
 
 fn end(ui: &Ui, json: bool, failure: &Failure) -> ExitCode {

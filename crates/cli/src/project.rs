@@ -192,13 +192,26 @@ impl Project {
             .map_err(|e| Failure::because(Kind::Undecided, "cannot open the store", &e))
     }
 
-    /// Reads `prompts/NAME.yaml`; none when the file does not exist.
+    /// Reads `prompts/NAME.yaml`; none when the file does not exist. The prompt in it must have that name: it would be pushed
+    /// under one and asked for under the other.
     pub(crate) fn prompt_file(&self, name: &str) -> Outcome<Option<PromptSpec>> {
-        let path = self.folder.join("prompts").join(format!("{name}.yaml"));
+        let folder = self.folder.join("prompts");
+        let path = folder.join(format!("{name}.yaml"));
         if !path.exists() {
             return Ok(None);
         }
-        read_prompt(&path).map(Some)
+        let spec = read_prompt(&path)?;
+        if spec.name != name {
+            let other = folder.join(format!("{}.yaml", spec.name));
+            let hint = format!(
+                "write `name: {name}` in it; or call the file {} and name `{}` where `{name}` stands in llmops.yaml",
+                other.display(),
+                spec.name
+            );
+            let message = format!("{} holds the prompt `{}`, not `{name}`", path.display(), spec.name);
+            return Err(Failure::usage(message).hint(hint));
+        }
+        Ok(Some(spec))
     }
 
     /// All files of `prompts/`, by name.
@@ -226,8 +239,15 @@ pub(crate) fn read_prompt(path: &Path) -> Outcome<PromptSpec> {
 
 /// Reads a text file.
 pub(crate) fn read_text(path: &Path) -> Outcome<String> {
-    std::fs::read_to_string(path)
-        .map_err(|e| Failure::because(Kind::Usage, format!("cannot read {}", path.display()), &e))
+    let bytes = std::fs::read(path)
+        .map_err(|e| Failure::because(Kind::Usage, format!("cannot read {}", path.display()), &e))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.split(|byte| *byte == b'\n').count();
+        let byte = valid.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+        let what = format!("line {line} is no UTF-8 text, from its byte {byte} on");
+        Failure::usage(format!("{}: {what}", path.display())).hint("save the file as UTF-8")
+    })
 }
 
 fn search_upward() -> Outcome<Option<PathBuf>> {

@@ -40,6 +40,8 @@ pub enum Record<'a> {
     Object(Value),
     /// A row of a table: the header's names with the cells. An empty cell is an absent field.
     Row(&'a [(&'a str, &'a str)]),
+    /// A record with something that its file can hold and no sample, such as a number that is none.
+    Wrong(LineProblem),
 }
 
 /// A record that was understood.
@@ -69,7 +71,8 @@ pub struct LineProblem {
 }
 
 impl LineProblem {
-    pub(crate) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+    /// A problem without a hint.
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { field: field.into(), message: message.into(), hint: None }
     }
 }
@@ -97,6 +100,7 @@ pub fn read(record: Record<'_>) -> Result<Reading, Vec<LineProblem>> {
         Record::Line(text) => Fields::new(parse_object(text).map_err(|problem| vec![problem])?, false),
         Record::Object(Value::Object(map)) => Fields::new(map.into_iter().collect(), false),
         Record::Object(other) => return Err(vec![fields::not_an_object(&other)]),
+        Record::Wrong(problem) => return Err(vec![problem]),
         Record::Row(cells) => {
             let filled = cells.iter().filter(|(_, cell)| !cell.is_empty());
             Fields::new(filled.map(|(name, cell)| ((*name).to_owned(), Value::from(*cell))).collect(), true)

@@ -168,9 +168,9 @@ impl Validator {
         };
         if sample.messages.is_empty() && question.trim().is_empty() {
             // A prompt may be made of variables alone.
-            if sample.variables.is_empty() {
-                problems
-                    .push(LineProblem::new(field, "is missing: give `input` (or `prompt`), `messages` or `variables`"));
+            if asks_nothing(sample) {
+                let message = "is missing: give `input` (or `prompt`), `messages` or `variables`";
+                problems.push(LineProblem { hint: meant(reading), ..LineProblem::new(field, message) });
             }
             return;
         }
@@ -234,11 +234,30 @@ impl Validator {
             let message = format!("`{}` is the id of line {first} too", shorten(&sample.id));
             problems.push(LineProblem::new("id", message));
         }
-        if let Some(first) = asked {
+        // What asks nothing was told of already.
+        if let Some(first) = asked.filter(|_| !asks_nothing(sample)) {
             let field = if sample.input.is_empty() { "messages" } else { reading.input_name };
             problems.push(LineProblem::new(field, format!("asks the same as line {first}")));
         }
     }
+}
+
+/// Whether there is neither an input, nor a message, nor a variable.
+fn asks_nothing(sample: &Sample) -> bool {
+    sample.messages.is_empty() && sample.input.trim().is_empty() && sample.variables.is_empty()
+}
+
+/// Names of other people's fields: one of them may be what is meant.
+fn meant(reading: &Reading) -> Option<String> {
+    let known = &reading.unknown_fields;
+    if known.is_empty() || !reading.sample.input.is_empty() {
+        return None;
+    }
+    let mut names: Vec<String> = known.iter().take(5).map(|name| format!("`{}`", shorten(name))).collect();
+    if known.len() > names.len() {
+        names.push("…".to_owned());
+    }
+    Some(format!("the record has {}: rename the field that holds the question", names.join(", ")))
 }
 
 /// The first line of each text seen, by a 64-bit hash: 16 bytes a text. Two of a million texts share a hash once in

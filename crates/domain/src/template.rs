@@ -246,9 +246,6 @@ fn explain(error: &minijinja::Error, source: &str) -> TemplateError {
             TemplateProblem::TooMuch(format!("rendering takes more than {MAX_STEPS} steps: loop over less"))
         }
         ErrorKind::SyntaxError | ErrorKind::BadEscape => TemplateProblem::Syntax(detail()),
-        ErrorKind::UnknownFilter => {
-            TemplateProblem::Failed(format!("{}; known filters: {}", detail(), filters::names()))
-        }
         _ => TemplateProblem::Failed(detail()),
     };
     TemplateError { line, near, problem }

@@ -31,7 +31,8 @@ impl PromptRegistry {
         Self { services, project }
     }
 
-    /// Adds a version. Identical content is the version that exists; the same number with other content is a conflict.
+    /// Adds a version. Identical content is the version that exists; the same number with other content is a conflict, also
+    /// where the version of that number was deleted.
     pub async fn create(&self, push: PushPrompt) -> Result<PushedPrompt, Error> {
         let PushPrompt { prompt: spec, bump, activate } = push;
         if !PromptSpec::is_name(&spec.name) {
@@ -52,13 +53,19 @@ impl PromptRegistry {
         let warnings = compiled.push_warnings().to_vec();
         let hash = spec.body.hash().map_err(|e| Error::invalid(e.to_string()))?;
         let versions = self.services.store.list_prompt_versions(&self.project, &spec.name).await?;
-        let (version, reasons) = choose_version(&spec, bump, &versions)?;
+        let (mut version, reasons) = choose_version(&spec, bump, &versions)?;
+        let deleted = self.services.store.deleted_prompt_versions(&self.project, &spec.name).await?;
+        let is_gone = |version: &Version| deleted.iter().any(|(gone, of)| gone == version && *of != hash);
+        while bump != BumpMode::None && is_gone(&version) {
+            version = contract::Bump::Patch.apply(&version);
+        }
+        let is_gone = is_gone(&version);
         let candidate = self.to_version(spec, version, hash);
         let created = self.services.store.create_prompt(&self.project, &candidate).await;
         let (mut prompt, created) = match created {
             Ok(CreatedPrompt::Created(prompt)) => (prompt, true),
             Ok(CreatedPrompt::Existing(prompt)) => (prompt, false),
-            Err(StoreError::Conflict { .. }) => return Err(conflict(&candidate)),
+            Err(StoreError::Conflict { .. }) => return Err(conflict(&candidate, is_gone)),
             Err(error) => return Err(error.into()),
         };
         if activate && !prompt.is_active {
@@ -237,9 +244,10 @@ pub fn read_selector(text: &str) -> Result<PromptSelector, Error> {
     })
 }
 
-fn conflict(candidate: &PromptVersion) -> Error {
+fn conflict(candidate: &PromptVersion, is_gone: bool) -> Error {
+    let what = if is_gone { "had other content before it was deleted" } else { "exists with other content" };
     Error::Conflict {
-        message: format!("{}@{} exists with other content; versions never change", candidate.name, candidate.version),
+        message: format!("{}@{} {what}; versions never change", candidate.name, candidate.version),
         hint: Some("raise `version`, or push with --bump auto".to_owned()),
     }
 }

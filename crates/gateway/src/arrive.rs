@@ -96,7 +96,7 @@ pub(crate) fn deployed<'a>(
     let (name, model) = (&*candidate.name, candidate.target.model());
     let translate = !is_native(asked.door, candidate);
     let Some(forward) = &candidate.forward else {
-        let request = Box::new(typed::deployed(fields, route, conversation, model)?);
+        let request = Box::new(typed::translated(fields, typed::deployed(fields, route, conversation, model)?)?);
         return Ok(Way::InProcess { target: &candidate.target, name, request });
     };
     let body = if translate && forward.upstream.dialect() != Dialect::OpenAi {
@@ -117,7 +117,7 @@ pub(crate) fn direct<'a>(
 ) -> Result<Way<'a>, GatewayError> {
     let (name, model) = (&*candidate.name, candidate.target.model());
     let Some(forward) = &candidate.forward else {
-        let request = Box::new(typed::direct(openai, model)?);
+        let request = Box::new(typed::translated(openai, typed::direct(openai, model)?)?);
         return Ok(Way::InProcess { target: &candidate.target, name, request });
     };
     let translate = !is_native(asked.door, candidate);

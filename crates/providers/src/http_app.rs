@@ -17,8 +17,9 @@ use crate::remote;
 
 /// An application that answers.
 ///
-/// The body is a template over `input` (the sample's input, else the last user message), `messages`, `system` (the
-/// system messages, joined), `model`, `parameters` and the sample's variables. Where the answer is JSON but no text, it is taken as JSON.
+/// The body is a template over `input` (the sample's input, else the last user message), `prompt` (the text of the last user
+/// message, as the prompt renders it), `messages`, `system` (the system messages, joined), `model`, `parameters` and the
+/// sample's variables. Where the answer is JSON but no text, it is taken as JSON.
 pub struct HttpApp {
     client: Arc<HttpClient>,
     endpoint: Endpoint,
@@ -66,6 +67,7 @@ impl HttpApp {
             .collect();
         let own = [
             ("input", input),
+            ("prompt", request.last_user_text().into()),
             ("messages", json!(request.messages)),
             ("system", system.join("\n\n").into()),
             ("model", json!(request.model)),

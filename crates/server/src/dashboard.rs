@@ -31,11 +31,11 @@ pub(crate) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Respo
     }
     let first = path.split('/').next().unwrap_or_default();
     if !reads || NOT_PAGES.contains(&first) {
-        return no_route(uri).await.into_response();
+        return no_route(&uri, &headers);
     }
     match find("index.html", &headers) {
         Some(page) => page,
-        None => no_route(uri).await.into_response(),
+        None => no_route(&uri, &headers),
     }
 }
 

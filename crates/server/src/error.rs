@@ -1,10 +1,11 @@
 //! Errors as answers.
 
 use axum::Json;
-use axum::http::{Method, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use llmops_api::error::ErrorResponse;
 use llmops_api::{ErrorBody, ErrorCode};
+use serde_json::json;
 
 /// Any error of a handler, on its way to the caller.
 #[derive(Debug)]
@@ -41,9 +42,28 @@ impl IntoResponse for ApiError {
     }
 }
 
-pub(crate) async fn no_route(uri: Uri) -> ApiError {
+pub(crate) fn no_route(uri: &Uri, headers: &HeaderMap) -> Response {
+    if uri.path().starts_with("/v1/") {
+        return no_door(uri.path(), headers);
+    }
     let message = format!("there is nothing at {}", uri.path());
-    ErrorBody::new(ErrorCode::NotFound, message).hint("GET /openapi.json lists all paths").into()
+    ApiError(ErrorBody::new(ErrorCode::NotFound, message).hint("GET /openapi.json lists all paths")).into_response()
+}
+
+/// What clients of OpenAI and Anthropic ask for beside what the gateway has, in the shape that they read.
+fn no_door(path: &str, headers: &HeaderMap) -> Response {
+    let is_anthropics = headers.contains_key("anthropic-version") || path.starts_with("/v1/messages/");
+    let body = if is_anthropics {
+        let message = format!("the gateway has nothing at {path}: only /v1/messages and /v1/models");
+        json!({"type": "error", "error": {"type": "not_found_error", "message": message}})
+    } else {
+        let message = format!(
+            "the gateway has nothing at {path}: only /v1/chat/completions, /v1/embeddings and /v1/models; set the client to \
+             chat completions"
+        );
+        json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": "not_found"}})
+    };
+    (StatusCode::NOT_FOUND, Json(body)).into_response()
 }
 
 pub(crate) async fn no_method(method: Method, uri: Uri) -> ApiError {

@@ -73,7 +73,7 @@ impl Store {
     /// Stores a version. The same content under any number is the version that is there already.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when the number is taken by other content.
+    /// [`StoreError::Conflict`] when the number is taken by other content, or was before that was deleted.
     pub async fn create_prompt(
         &self,
         project: &ProjectId,
@@ -102,6 +102,13 @@ impl Store {
             return Err(StoreError::Conflict(format!(
                 "{name}@{number} exists with other content ({}): give the new content another version",
                 hash.get(..12).unwrap_or(&hash)
+            )));
+        }
+        let gone = read_deleted(fetch!(fetch_all, tx, (String,), DELETED, id, format!("{name}@"))?)?;
+        if let Some((_, hash)) = gone.iter().find(|(gone, hash)| *gone == prompt.version && *hash != prompt.hash) {
+            return Err(StoreError::Conflict(format!(
+                "{name}@{number} had other content ({}) before it was deleted: give the new content another version",
+                hash.short()
             )));
         }
         let insert = "INSERT INTO prompt_versions \
@@ -164,6 +171,17 @@ impl Store {
         let mut versions = rows.into_iter().map(PromptRow::into_version).collect::<Result<Vec<_>, _>>()?;
         versions.sort_by(|a, b| b.version.cmp(&a.version));
         Ok(versions)
+    }
+
+    /// Versions of a name that were deleted, with what they held: a number never stands for two contents.
+    pub async fn deleted_prompt_versions(
+        &self,
+        project: &ProjectId,
+        name: &str,
+    ) -> Result<Vec<(Version, ContentHash)>, StoreError> {
+        let mut conn = self.read().await?;
+        let rows = fetch!(fetch_all, conn, (String,), DELETED, project.as_str(), format!("{name}@"))?;
+        read_deleted(rows)
     }
 
     /// The active versions, by name, of names behind `after`.
@@ -282,6 +300,20 @@ async fn lock_prompt(tx: &mut Tx, project: &ProjectId, name: &str) -> Result<(),
         "SELECT version FROM prompt_versions WHERE project_id = $1 AND name = $2 ORDER BY version FOR UPDATE",
     );
     fetch!(fetch_all, tx, (String,), sql, project.as_str(), name).map(drop)
+}
+
+/// What the record of changes says of deleted versions of a name; `$2` is what references to them begin with.
+const DELETED: &str = "SELECT before FROM audit WHERE project_id = $1 AND action = 'prompt.deleted' \
+                       AND substr(target, 1, length($2)) = $2";
+
+fn read_deleted(rows: Vec<(String,)>) -> Result<Vec<(Version, ContentHash)>, StoreError> {
+    #[derive(serde::Deserialize)]
+    struct Deleted {
+        version: Version,
+        hash: ContentHash,
+    }
+    let read = |(before,): (String,)| decode::<Deleted>("a deleted prompt version", &before);
+    rows.into_iter().map(|row| read(row).map(|deleted| (deleted.version, deleted.hash))).collect()
 }
 
 async fn active_row(conn: &mut Conn, project: &ProjectId, name: &str) -> Result<PromptRow, StoreError> {

@@ -61,7 +61,8 @@ pub const AGING: &[AgingKind] = &[
         "project_id, hour, deployment, environment, class",
         "FROM traffic_latencies WHERE hour < $1 / 3600000000",
     ),
-    kind("audit", "audit", "key", "FROM audit WHERE at < $1"),
+    // Numbers of deleted versions of prompts stay known: none of them is given to another content.
+    kind("audit", "audit", "key", "FROM audit WHERE at < $1 AND action <> 'prompt.deleted'"),
     // Deleted by `Store::expire_observations`, which drops whole months.
     kind("observations", "observations", "unit_key, digest", "FROM observations WHERE at < $1"),
     // A gate compares with the samples of the baseline, however old it is.

@@ -48,9 +48,9 @@ pub(crate) enum DatasetCommand {
         /// The dataset's name; else the file's
         #[arg(long)]
         name: Option<String>,
-        /// golden, regression, benchmark or user
-        #[arg(long = "type", default_value = "user")]
-        kind: DatasetType,
+        /// golden, regression, benchmark or user; else what the dataset is already, and user for a new one
+        #[arg(long = "type")]
+        kind: Option<DatasetType>,
         /// What it is about
         #[arg(long)]
         description: Option<String>,
@@ -108,6 +108,10 @@ pub(crate) async fn run(context: &Context, command: DatasetCommand) -> Outcome {
             let of_file = || Some(file.file_stem()?.to_string_lossy().into_owned());
             let Some(name) = name.or_else(of_file) else {
                 return Err(Failure::usage("the file has no name: give one with --name"));
+            };
+            let kind = match kind {
+                Some(kind) => kind,
+                None => known(&client, &name).await?.map_or(DatasetType::User, |dataset| dataset.kind),
             };
             let rules = DatasetConfig { kind, description, ..DatasetConfig::permissive() };
             let imported = import(&client, context, &name, Source { path: file, format, rules }).await?;
@@ -195,7 +199,7 @@ async fn import(client: &Client, context: &Context, name: &str, source: Source) 
         context.note(&format!("warning: {warning}"));
     }
     match client.get_dataset_version(name, version.hash.as_str()).await {
-        Ok(known) if is_newest(client, name, &version.hash).await? => {
+        Ok(known) if is_as_it_stands(client, name, &version.hash, &source.rules).await? => {
             return Ok(ImportedDataset { version: known, created: false, warnings: Vec::new() });
         }
         Ok(_) => {}
@@ -217,9 +221,22 @@ async fn import(client: &Client, context: &Context, name: &str, source: Source) 
     }
 }
 
-/// An older version that is built again becomes the newest one: then it has to be registered again.
-async fn is_newest(client: &Client, name: &str, version: &ContentHash) -> Outcome<bool> {
-    Ok(client.get_dataset(name).await?.version.as_ref() == Some(version))
+/// Whether nothing is to be registered. An older version that is built again becomes the newest one, and another type or
+/// description becomes the dataset's.
+async fn is_as_it_stands(client: &Client, name: &str, version: &ContentHash, rules: &DatasetConfig) -> Outcome<bool> {
+    let dataset = client.get_dataset(name).await?;
+    Ok(dataset.version.as_ref() == Some(version)
+        && dataset.kind == rules.kind
+        && (rules.description.is_none() || dataset.description == rules.description))
+}
+
+/// The dataset, if there is one.
+async fn known(client: &Client, name: &str) -> Outcome<Option<Dataset>> {
+    match client.get_dataset(name).await {
+        Ok(dataset) => Ok(Some(dataset)),
+        Err(error) if error.code() == Some(ErrorCode::NotFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Runs work that waits for the disk where it does not hold others up.
@@ -362,6 +379,11 @@ fn diff_text(diff: &DatasetDiff) -> String {
 
 async fn export(client: &Client, context: &Context, dataset: &str, output: Option<&Path>) -> Outcome {
     let (name, version) = dataset.split_once('@').unwrap_or((dataset, "latest"));
+    // A name that promises another format would be believed, by `llmops dataset import` too.
+    if let Some(path) = output.filter(|path| !matches!(Format::of(path), Ok(Format::Jsonl) | Err(_))) {
+        return Err(Failure::usage(format!("{} would hold lines of JSON", path.display()))
+            .hint(format!("name it {}", path.with_extension("jsonl").display())));
+    }
     let mut lines = client.export_dataset(name, version).await?;
     let Some(path) = output else {
         let fail = |e: std::io::Error| Failure::because(Kind::Undecided, "the export broke off", &e);
@@ -373,10 +395,16 @@ async fn export(client: &Client, context: &Context, dataset: &str, output: Optio
     };
     let fail = |e: std::io::Error| Failure::because(Kind::Undecided, format!("cannot write {}", path.display()), &e);
     let mut file = tokio::fs::File::create(path).await.map_err(fail)?;
+    let mut samples = 0;
     while let Some(chunk) = lines.next().await {
-        file.write_all(&chunk.map_err(fail)?).await.map_err(fail)?;
+        let chunk = chunk.map_err(fail)?;
+        samples += chunk.split(|byte| *byte == b'\n').count() - 1;
+        file.write_all(&chunk).await.map_err(fail)?;
     }
     file.flush().await.map_err(fail)?;
     context.note(&format!("wrote {}", path.display()));
+    if context.global.json {
+        return context.show(&serde_json::json!({"file": path, "samples": samples}), String::new);
+    }
     Ok(())
 }

@@ -174,6 +174,12 @@ fn files(installation: &Installation<'_>) -> Vec<Finding> {
     };
     findings
         .extend(prompts.iter().filter_map(|path| read_prompt(path).err()).flat_map(|failure| Finding::of(&failure)));
+    if findings.is_empty() {
+        // A file that can be read may still hold another prompt than the one that a target asks it for.
+        let named = project.config.targets.values().filter_map(|target| target.prompt.as_deref());
+        let named: BTreeSet<&str> = named.filter(|name| !name.contains('@')).collect();
+        findings.extend(named.iter().filter_map(|name| project.prompt_file(name).err()).flat_map(|f| Finding::of(&f)));
+    }
     if findings.is_empty() && project.has_config {
         let (datasets, prompts) = (project.config.datasets.len(), prompts.len());
         let counts = [format::count(datasets as u64, "dataset file"), format::count(prompts as u64, "prompt file")];

@@ -26,25 +26,33 @@ const FILES: [(&str, &str); 5] = [
     (".gitignore", ".llmops/\nscores.json\n"),
 ];
 
+/// What to do with it.
+const NEXT: &str = "
+Next:
+  llmops eval                      evaluate the prompt on the dataset, offline
+  llmops baseline promote latest   make it what later runs are compared with
+  llmops gate                      decide whether the newest run is good enough
+";
+
 /// Runs the command. Files that exist are never touched.
 pub(crate) fn run(context: &Context, args: &InitArgs) -> Outcome {
     if args.folder.join(CONFIG_FILE).exists() {
         return Err(Failure::usage(format!("{} is there already", args.folder.join(CONFIG_FILE).display())));
     }
+    let (mut wrote, mut kept) = (Vec::new(), Vec::new());
     for (name, content) in FILES {
         let path = args.folder.join(name);
         if path.exists() {
             context.note(&format!("kept    {}", path.display()));
+            kept.push(path);
             continue;
         }
         write(&path, content)?;
         context.note(&format!("wrote   {}", path.display()));
+        wrote.push(path);
     }
-    context.print(
-        "\nNext:\n  llmops eval                      evaluate the prompt on the dataset, offline\n  \
-         llmops baseline promote latest   make it what later runs are compared with\n  \
-         llmops gate                      decide whether the newest run is good enough\n",
-    )
+    let value = serde_json::json!({"folder": args.folder, "wrote": wrote, "kept": kept});
+    context.show(&value, || NEXT.to_owned())
 }
 
 fn write(path: &Path, content: &str) -> Outcome {

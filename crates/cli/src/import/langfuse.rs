@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use llmops_domain::scorecard::format::count;
+use llmops_domain::template::RESERVED_NAMES;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -16,6 +17,13 @@ use crate::failure::{Failure, Outcome};
 
 /// The model where none is named.
 const SIMULATED: &str = "simulated";
+/// Words that templates read otherwise than as a variable.
+const WORDS: [&str; 13] =
+    ["and", "or", "not", "in", "is", "if", "else", "true", "false", "none", "True", "False", "None"];
+/// What stands in a prompt that another one is put into.
+const COMPOSED: &str = "@@@langfusePrompt:";
+/// Names of the field with the expected answer.
+const EXPECTED: [&str; 2] = ["expectedOutput", "expected_output"];
 /// The label of the version that is live.
 const LIVE: &str = "production";
 
@@ -103,9 +111,15 @@ fn records(path: &Path) -> Outcome<Vec<(String, Value)>> {
     Ok(records.into_iter().enumerate().map(|(at, record)| (format!("{shown}[{at}]"), record)).collect())
 }
 
-/// A cell of an export holds JSON; one that does not is a text.
+/// A cell of an export holds JSON; one that does not is a text. Numbers stay as they are written, and so does what an answer
+/// is expected to say: as numbers `4.90` and `4.9` would be the same.
 fn cell((name, text): (String, String)) -> (String, Value) {
-    let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    let is_expected = EXPECTED.contains(&name.as_str());
+    let value = match serde_json::from_str(&text) {
+        Ok(Value::Number(_)) | Err(_) => Value::String(text),
+        Ok(Value::Array(_) | Value::Object(_)) if is_expected => Value::String(text),
+        Ok(value) => value,
+    };
     (name, value)
 }
 
@@ -126,7 +140,9 @@ fn sort_in(imported: &mut Imported, found: &mut Found, stem: &str, place: String
 }
 
 fn version(record: &Value) -> u64 {
-    record.get("version").and_then(Value::as_u64).unwrap_or(1)
+    let version = record.get("version");
+    // A number in JSON, a text in a table.
+    version.and_then(|version| version.as_u64().or_else(|| version.as_str()?.trim().parse().ok())).unwrap_or(1)
 }
 
 fn labels(record: &Value) -> Vec<String> {
@@ -199,7 +215,10 @@ fn prompt_file(
             let mut ours = Vec::new();
             for (at, message) in messages.iter().enumerate() {
                 match (message.get("role").and_then(Value::as_str), message.get("content")) {
-                    (Some(role), Some(content)) => ours.push(json!({"role": role, "content": as_text(content)})),
+                    (Some(role), Some(content)) => {
+                        let content = template(imported, &format!("{place}.prompt[{at}]"), &as_text(content));
+                        ours.push(json!({"role": role, "content": content}));
+                    }
                     _ => imported.note(
                         format!("{place}.prompt[{at}]"),
                         "not carried over: placeholders for messages; a sample's `messages` come before the last one here",
@@ -208,7 +227,10 @@ fn prompt_file(
             }
             file.insert("messages".to_owned(), ours.into());
         }
-        Some(text) => drop(file.insert("content".to_owned(), as_text(text).into())),
+        Some(text) => {
+            let content = template(imported, place, &as_text(text));
+            file.insert("content".to_owned(), content.into());
+        }
         None => {}
     }
     let config = record.get("config").and_then(Value::as_object).cloned().unwrap_or_default();
@@ -228,6 +250,49 @@ fn prompt_file(
     }
     let model = config.get("model").or_else(|| config.get("model_name")).and_then(Value::as_str).map(str::to_owned);
     (file, model)
+}
+
+/// A text of Langfuse's as a template. Langfuse knows `{{name}}` and nothing else: other braces are text there, and so here.
+fn template(imported: &mut Imported, place: &str, text: &str) -> String {
+    if text.contains(COMPOSED) {
+        imported.note(place, "the prompt that it is composed of is not put in: copy its text");
+    }
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = ["{{", "{%", "{#"].iter().filter_map(|mark| rest.find(mark)).min() {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let (mark, behind) = from.split_at(2);
+        if mark == "{{" && behind.starts_with('{') {
+            // A brace before a variable, or before another brace.
+            out.push_str("{{ \"{\" }}");
+            rest = &from[1..];
+            continue;
+        }
+        let inside = if mark == "{{" { behind.split_once("}}") } else { None };
+        match inside.map(|(name, after)| (name.trim(), after)) {
+            Some((name, after)) if is_variable(name) => {
+                out.push_str(&from[..from.len() - after.len()]);
+                rest = after;
+            }
+            named => {
+                if let Some((name, _)) = named.filter(|(name, _)| !name.contains(['\n', '{', '"'])) {
+                    let what =
+                        format!("`{{{{{name}}}}}` is sent as text: variables are named by letters, digits and `_`");
+                    imported.note(place, what);
+                }
+                out.push_str(&format!("{{{{ \"{mark}\" }}}}"));
+                rest = behind;
+            }
+        }
+    }
+    out + rest
+}
+
+fn is_variable(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && !RESERVED_NAMES.contains(&name)
+        && !WORDS.contains(&name)
 }
 
 /// The model with its account, which is made: Langfuse names models without their providers.
@@ -272,7 +337,7 @@ fn sample(imported: &mut Imported, place: &str, item: &Value) -> Option<Map<Stri
         }
         other => drop(sample.insert("input".to_owned(), as_text(other).into())),
     }
-    let expected = ["expectedOutput", "expected_output"].iter().find_map(|name| item.get(*name));
+    let expected = EXPECTED.iter().find_map(|name| item.get(*name));
     match expected {
         None | Some(Value::Null) => {}
         Some(Value::String(text)) if text.trim().is_empty() => {}

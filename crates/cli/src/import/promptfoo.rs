@@ -6,6 +6,7 @@ mod prompts;
 mod providers;
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -25,6 +26,8 @@ const CARRIED: [&str; 7] = ["prompts", "providers", "targets", "tests", "default
 struct Reader {
     folder: PathBuf,
     imported: Imported,
+    /// Names of the environment variables that secrets of headers are to be put into, by the secret.
+    withheld: BTreeMap<String, String>,
 }
 
 /// Reads a configuration with the files that it names.
@@ -34,7 +37,7 @@ pub(crate) fn read(path: &Path) -> Outcome<Imported> {
         return Err(Failure::usage(format!("{} is no promptfoo configuration: expected a map", path.display())));
     };
     let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-    let mut reader = Reader { folder, imported: Imported::default() };
+    let mut reader = Reader { folder, imported: Imported::default(), withheld: BTreeMap::new() };
     reader.unknown_keys(config);
     let providers = config.get("providers").or_else(|| config.get("targets")).unwrap_or(&Value::Null);
     let (models, accounts) = reader.providers(providers);
@@ -107,6 +110,7 @@ impl Reader {
                 suites.insert(suite, json!({"target": name, "dataset": "tests"}));
             }
         }
+        self.chats_to_endpoints(parts);
         for prompt in &parts.prompts {
             let path = format!("prompts/{}.yaml", prompt.name);
             self.imported.prompt(&prompt.place, &path, prompt.file.clone(), &parts.seen);
@@ -129,6 +133,21 @@ impl Reader {
             (parts.judged.len() + parts.unjudged.len(), "sample"),
             (parts.assertions, "assertion"),
         ]);
+    }
+
+    /// promptfoo puts all messages of a chat into `{{prompt}}`, as JSON.
+    fn chats_to_endpoints(&mut self, parts: &Parts) {
+        let is_asked = |account: &Value| {
+            account["kind"] == "http" && account["body"].as_str().is_some_and(|body| body.contains("prompt"))
+        };
+        if !parts.accounts.values().any(is_asked) {
+            return;
+        }
+        for prompt in parts.prompts.iter().filter(|prompt| prompt.file.contains_key("messages")) {
+            let what = "endpoints are sent its last user message as `prompt`: `{{ messages | tojson }}` in their `body` \
+                        is all of them";
+            self.imported.note(&prompt.place, what);
+        }
     }
 
     fn datasets(&mut self, parts: &Parts) -> Map<String, Value> {

@@ -326,10 +326,13 @@ impl Reader {
         sample.insert("id".to_owned(), id.into());
         let mut variables = Map::new();
         let input = line.get("input").cloned().unwrap_or_default();
-        if let Some(arguments) = input.get("system").and_then(Value::as_object) {
-            variables.extend(arguments.clone());
-        }
         let mut messages: Vec<Value> = Vec::new();
+        match input.get("system") {
+            Some(Value::Object(arguments)) => variables.extend(arguments.clone()),
+            None | Some(Value::Null) => {}
+            // A function without a template takes the instructions themselves.
+            Some(text) => messages.push(json!({"role": "system", "content": as_text(text)})),
+        }
         let given = input.get("messages").and_then(Value::as_array).cloned().unwrap_or_default();
         for message in &given {
             let role = message.get("role").map_or_else(|| "user".to_owned(), as_text);

@@ -24,6 +24,29 @@ fn name_the_line_and_the_likely_key() {
 }
 
 #[test]
+fn a_prompt_file_holds_the_prompt_of_its_name() {
+    let (dataset, _) = samples(10);
+    let prompt = PROMPT.replacen("name: bot", "name: triagem", 1);
+    let project =
+        Project::new(&[("golden.jsonl", &dataset), ("prompts/bot.yaml", &prompt), ("llmops.yaml", &config(1))]);
+    for (code, command) in [(2, "eval"), (1, "doctor")] {
+        let said = project.expect(code, &[command]);
+        let text = said.out + &said.err;
+        for expected in ["prompts/bot.yaml holds the prompt `triagem`, not `bot`", "write `name: bot` in it"] {
+            assert!(text.contains(expected), "`{expected}` is missing in:\n{text}");
+        }
+    }
+}
+
+#[test]
+fn a_file_in_another_encoding_is_told_by_its_line() {
+    let project = Project::new(&[]);
+    std::fs::write(project.path("llmops.yaml"), b"version: 1\nproject: caf\xe9\n").unwrap();
+    let said = project.expect(2, &["eval"]);
+    assert!(said.err.contains("llmops.yaml: line 2 is no UTF-8 text, from its byte 13 on"), "{}", said.err);
+}
+
+#[test]
 fn a_prompt_file_is_told_all_its_mistakes() {
     let (dataset, _) = samples(10);
     let prompt = "name: bot\nversion: one\nsistem: Be brief.\ncontent: \"{{ input }}\"\n";

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::project::Project;
 
@@ -49,13 +49,14 @@ fn a_promptfoo_configuration_becomes_a_project_that_evaluates() {
     let imported = import(&project, &["promptfoo", &fixture("promptfoo/promptfooconfig.yaml")]);
     assert_eq!(carried(&imported), "4 prompts, 3 models, 16 samples, 37 assertions");
     let notes = notes(&imported);
-    assert_eq!(notes.lines().count(), 3, "{notes}");
+    assert_eq!(notes.lines().count(), 4, "{notes}");
     holds(
         &notes,
         &[
             "providers[3]: not carried over: `file://custom_provider.py` has no counterpart here",
             "tests[4].assert[0]: not carried over: `llm-rubric` asks a model about one sample",
             "tests[5].assert[0]: not carried over: `javascript` is a program",
+            "prompts[2]: endpoints are sent its last user message as `prompt`",
         ],
     );
     holds(
@@ -142,6 +143,112 @@ tests: [{vars: {lang: pt, q: "L {{lang}} of {{ n }}, {{ other }}", n: 2}, assert
 }
 
 #[test]
+fn promptfoos_endpoints_are_sent_the_prompt_and_secrets_stay_where_they_are() {
+    let config = r#"
+prompts: ["Translate: {{input}}"]
+providers:
+  - id: https://example.com/a
+    config:
+      headers: {Authorization: "Bearer sk-live-1", x-api-key: sk-live-2, accept: text/plain, cookie: "{{env.COOKIE}}"}
+      body: {q: "{{prompt}}"}
+  - {id: "openai:gpt-4o", config: {headers: {X-Api-Key: sk-live-2, Proxy-Authorization: sk-live-3}}}
+tests: [{vars: {input: hello}, assert: [{type: contains, value: a}]}]
+"#;
+    let project = Project::new(&[("p.yaml", config)]);
+    let found = notes(&import(&project, &["promptfoo", "p.yaml"]));
+    let made = project.read("made/llmops.yaml");
+    assert!(!made.contains("sk-live") && !found.contains("sk-live"), "{made}\n{found}");
+    holds(
+        &made,
+        &[
+            r#""{\"q\":{{ prompt | tojson }}}""#,
+            r#"Authorization: "Bearer ${AUTHORIZATION}""#,
+            r#"x-api-key: "${X_API_KEY}""#,
+            r#"X-Api-Key: "${X_API_KEY}""#,
+            r#"Proxy-Authorization: "${PROXY_AUTHORIZATION}""#,
+            r#"cookie: "${COOKIE}""#,
+            "accept: text/plain",
+        ],
+    );
+    holds(
+        &found,
+        &["providers[0].config.headers.Authorization: its secret was not copied: set the environment variable"],
+    );
+}
+
+#[test]
+fn promptfoos_tests_with_thresholds_stay_apart() {
+    let config = r#"
+prompts: ["{{q}}"]
+providers: [echo]
+tests:
+  - {description: A, threshold: 0.5, vars: {q: one}, assert: [{type: contains, value: one}, {type: contains, value: x}]}
+  - {description: B, threshold: 0.9, vars: {q: one}, assert: [{type: contains, value: one}, {type: contains, value: y}]}
+  - {description: C, threshold: 0.5, vars: {q: one}, assert: [{type: contains, value: one}, {type: contains, value: x}]}
+  - {description: D, vars: {q: two}, assert: [{type: contains, value: two}]}
+  - {description: E, vars: {q: two}, assert: [{type: contains, value: t}]}
+"#;
+    let project = Project::new(&[("p.yaml", config)]);
+    let found = notes(&import(&project, &["promptfoo", "p.yaml"]));
+    holds(
+        &found,
+        &[
+            "tests[1]: asks the same as the sample `a` with another threshold: a variable tells them apart",
+            "tests[2]: asks the same as the sample `a`, which stands for both",
+            "tests[4]: asks the same as the sample `d`: its assertions were added to that one",
+        ],
+    );
+    let samples = lines(&project, "made/datasets/tests.jsonl");
+    let threshold = |at: usize| samples[at]["metadata"]["assertions"]["threshold"].as_f64();
+    assert_eq!((samples.len(), threshold(0), threshold(1)), (3, Some(0.5), Some(0.9)));
+    let made = project.path("made/llmops.yaml").display().to_string();
+    project.expect(0, &["--config", &made, "eval", "--output", "scores.json"]);
+    assert_eq!(failed(&project, &made), ["b"]);
+}
+
+#[test]
+fn langfuses_cells_and_braces_stay_what_they_are() {
+    let items =
+        "id,input,expectedOutput,datasetName\n1,4.90,1e5,d\n2,4.9,\"{\"\"k\"\":4.90}\",d\n2,other,null,d\n3,,x,d\n";
+    let prompt = r##"[{"name": "p", "version": 1, "labels": ["production"], "config": {},
+        "prompt": "Use {# a #} of {{movie}} {{{movie}}}. {%raw%}x{%endraw%} {{no name}} {{"}]"##;
+    let item = r#"{"id": "m", "datasetName": "m", "input": {"movie": "Alien"}}"#;
+    let project = Project::new(&[("items.csv", items), ("p.json", prompt), ("m.jsonl", item)]);
+    let found = notes(&import(&project, &["langfuse", "items.csv", "p.json", "m.jsonl"]));
+    holds(
+        &found,
+        &[
+            "items.csv[2]: its id `2` is taken: it is called `2-2`",
+            "items.csv[3]: not carried over: it asks nothing",
+            "p.json[0]: `{{no name}}` is sent as text",
+        ],
+    );
+    let samples = lines(&project, "made/datasets/d.jsonl");
+    let inputs: Vec<&str> = samples.iter().map(|sample| sample["input"].as_str().unwrap()).collect();
+    assert_eq!(inputs, ["4.90", "4.9", "other"]);
+    assert_eq!(samples[0]["expected_output"][0], "1e5");
+    assert_eq!(samples[1]["expected_output"][0], "{\"k\":4.90}");
+    assert!(samples[2].get("expected_output").is_none(), "{}", samples[2]);
+    let made = project.path("made/llmops.yaml").display().to_string();
+    project.expect(0, &["--config", &made, "dataset", "build"]);
+    project.expect(0, &["--config", &made, "prompt", "push"]);
+    let said = project.expect(0, &["--config", &made, "prompt", "render", "p", "--var", "movie=Alien"]);
+    assert!(said.out.contains("Use {# a #} of Alien {Alien}. {%raw%}x{%endraw%} {{no name}} {{"), "{}", said.out);
+}
+
+#[test]
+fn tensorzeros_instructions_of_a_datapoint_are_kept() {
+    let toml =
+        "[functions.f]\ntype=\"chat\"\n[functions.f.variants.o]\ntype=\"chat_completion\"\nmodel=\"dummy::good\"\n";
+    let sample = r#"{"function_name": "f", "input": {"system": "Answer in Welsh.", "messages": [{"role": "user", "content": "Hi"}]}}"#;
+    let project = Project::new(&[("t.toml", toml), ("d.jsonl", sample)]);
+    import(&project, &["tensorzero", "t.toml", "--dataset", "d.jsonl"]);
+    let made = lines(&project, "made/datasets/d.jsonl");
+    assert_eq!(made[0]["messages"][0]["content"], "Answer in Welsh.");
+    assert_eq!((&made[0]["messages"][0]["role"], &made[0]["input"]), (&"system".into(), &"Hi".into()));
+}
+
+#[test]
 fn tensorzeros_blocks_without_text_are_named() {
     let toml =
         "[functions.f]\ntype=\"chat\"\n[functions.f.variants.o]\ntype=\"chat_completion\"\nmodel=\"dummy::good\"\n";
@@ -224,6 +331,51 @@ fn text_that_is_none_is_no_dataset_and_a_mark_at_its_begin_is_no_text() {
     .unwrap();
     let said = project.expect(1, &["dataset", "import", "latin.jsonl"]);
     assert!(said.err.contains("line 2 is no UTF-8 text, from its byte 17 on"), "{}", said.err);
+}
+
+#[test]
+fn datasets_say_what_is_wrong_and_take_what_is_said() {
+    let crlf = "id,input\r\na,first question\r\nb,second question\r\na,third question\r\n";
+    let project = Project::new(&[
+        ("crlf.csv", crlf),
+        ("semicolons.csv", "id;prompt;expected\n1;What is it?;That\n"),
+        ("good.jsonl", "{\"id\": \"1\", \"input\": \"What is this thing?\", \"expected_output\": \"That\"}\n"),
+    ]);
+    let said = project.expect(1, &["dataset", "import", "crlf.csv"]);
+    assert!(said.err.contains("crlf.csv:4: id: `a` is the id of line 2 too"), "{}", said.err);
+    let said = project.expect(1, &["dataset", "import", "semicolons.csv"]);
+    assert!(said.err.contains("`id;prompt;expected`: the cells are separated by `;`"), "{}", said.err);
+
+    project.expect(0, &["dataset", "import", "good.jsonl", "--name", "g"]);
+    let shown = |expected: &str| {
+        let said = project.expect(0, &["--json", "dataset", "show", "g"]);
+        let shown: Value = serde_json::from_str(&said.out).unwrap();
+        let text = format!("{} {}", shown["dataset"]["type"], shown["dataset"]["description"]);
+        assert_eq!(text, expected);
+    };
+    shown("\"user\" null");
+    project
+        .expect(0, &["dataset", "import", "good.jsonl", "--name", "g", "--type", "regression", "--description", "new"]);
+    shown("\"regression\" \"new\"");
+    project.expect(0, &["dataset", "import", "good.jsonl", "--name", "g"]);
+    shown("\"regression\" \"new\"");
+
+    let said = project.expect(2, &["dataset", "export", "g", "--output", "rt.csv"]);
+    assert!(said.err.contains("rt.csv would hold lines of JSON") && said.err.contains("rt.jsonl"), "{}", said.err);
+    let said = project.expect(0, &["--json", "dataset", "export", "g", "--output", "rt.jsonl"]);
+    assert_eq!(serde_json::from_str::<Value>(&said.out).unwrap(), json!({"file": "rt.jsonl", "samples": 1}));
+}
+
+#[test]
+fn programs_read_json_from_every_command() {
+    let project = Project::new(&[]);
+    let said = project.expect(0, &["--json", "init", "new"]);
+    let made: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((made["wrote"].as_array().unwrap().len(), made["wrote"][0].as_str()), (5, Some("new/llmops.yaml")));
+    let said = project.expect(2, &["run", "list", "--bogus", "--json"]);
+    let failure: Value = serde_json::from_str(&said.err).unwrap();
+    assert_eq!(failure["error"]["message"], "unexpected argument '--bogus' found");
+    assert!(project.expect(0, &["--json", "--version"]).out.starts_with("llmops "));
 }
 
 #[test]

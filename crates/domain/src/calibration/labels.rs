@@ -174,6 +174,7 @@ fn fields(record: Record<'_>) -> Result<Map<String, Value>, String> {
         }),
         Record::Object(Value::Object(fields)) => Ok(fields),
         Record::Object(_) => Err("no JSON object".to_owned()),
+        Record::Wrong(problem) => Err(problem.to_string()),
         Record::Row(cells) => {
             let filled = cells.iter().filter(|(_, cell)| !cell.trim().is_empty());
             Ok(filled.map(|(name, cell)| ((*name).to_owned(), Value::from(cell.trim()))).collect())

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::channels::ChannelConfig;
 use super::providers::{ProviderConfig, RemoteConfig};
 use super::resolve::split_model;
-use super::{Config, DatasetConfig};
+use super::{Config, DatasetConfig, SCHEMA};
 use crate::prompt::PromptRef;
 use crate::schedule::{ScheduleError, Timetable};
 use crate::scoring::{MetricSpec, NAMES_OF_THE_WHOLE, ScorerSpec};
@@ -51,6 +51,39 @@ pub(super) fn check(document: &Document, config: &Config) -> Findings {
     found.errors.sort_by_key(|p| (p.line, p.column));
     found.warnings.sort_by_key(|p| (p.line, p.column));
     found
+}
+
+/// Sections whose checks look at other sections.
+const LOOKS_AT: [(&str, &[&str]); 5] = [
+    ("prices", &["providers"]),
+    ("targets", &["providers"]),
+    ("scoring", &["providers", "prices", "targets"]),
+    ("suites", &["targets", "datasets"]),
+    ("operations", &["scoring", "suites", "gate", "datasets"]),
+];
+
+/// What is wrong in the sections beside those with mistakes of form: so that all mistakes of a file come at once. Sections
+/// that look at one with a mistake are left out: what they say may follow from it.
+pub(super) fn beside(document: &Document, mistakes: &[Problem]) -> Vec<Problem> {
+    let section = |problem: &Problem| problem.field.split(['.', '[']).next().unwrap_or_default().to_owned();
+    let faulty: Vec<String> = mistakes.iter().map(section).collect();
+    let mut whole = document.clone();
+    let Some(sections) = whole.value.as_object_mut() else { return Vec::new() };
+    let known = SCHEMA.as_json().get("properties");
+    if faulty.iter().any(|name| known.and_then(|known| known.get(name)).is_none()) {
+        // A section under a wrong name is missed by others.
+        return Vec::new();
+    }
+    sections.retain(|name, _| !faulty.contains(name));
+    whole.problems.clear();
+    let Ok(config) = whole.decode::<Config>(&SCHEMA) else { return Vec::new() };
+    let mut others = check(document, &config).errors;
+    others.retain(|problem| {
+        let name = section(problem);
+        let looks_at = LOOKS_AT.iter().find(|(of, _)| *of == name).map_or(&[][..], |(_, others)| others);
+        !faulty.contains(&name) && !looks_at.iter().any(|other| faulty.iter().any(|name| name == other))
+    });
+    others
 }
 
 struct Checker<'a> {

@@ -148,9 +148,10 @@ impl Config {
         let mut errors: Vec<Problem> = unset.map(|unset| document.unset_problem(unset)).collect();
         let mut config: Self = match document.decode(&SCHEMA) {
             Ok(config) if errors.is_empty() => config,
-            Ok(_) => return Err(errors),
-            Err(more) => {
-                errors.extend(more);
+            decoded => {
+                errors.extend(decoded.err().into_iter().flatten());
+                let others = check::beside(&document, &errors);
+                errors.extend(others);
                 errors.sort_by_key(|p| (p.line, p.column));
                 errors.dedup();
                 return Err(errors);

@@ -103,7 +103,8 @@ pub struct HttpConfig {
     /// Request headers.
     #[serde(default, skip_serializing)]
     pub headers: BTreeMap<String, String>,
-    /// Template of the body, over `input`, `messages`, `system`, `model`, `parameters` and the sample's variables.
+    /// Template of the body, over `input`, `prompt` (the last user message, as the prompt renders it), `messages`, `system`,
+    /// `model`, `parameters` and the sample's variables.
     #[serde(default = "default_body")]
     pub body: String,
     /// JSON path of the answer in the response; absent: the whole body is the answer.

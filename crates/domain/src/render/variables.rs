@@ -147,13 +147,13 @@ fn json_number(text: &str) -> Option<Number> {
 }
 
 fn whole(n: &Number) -> Option<Value> {
-    // Whole numbers beyond 2^53 have neighbours that read as the same float.
+    // From 2^53 on, whole numbers have neighbours that read as the same float.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if n.is_i64() || n.is_u64() {
         return Some(Value::Number(n.clone()));
     }
-    let float = n.as_f64().filter(|f| f.fract() == 0.0 && f.abs() <= EXACT)?;
-    #[expect(clippy::cast_possible_truncation, reason = "a whole number within ±2^53")]
+    let float = n.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < EXACT)?;
+    #[expect(clippy::cast_possible_truncation, reason = "a whole number below ±2^53")]
     Some(Value::from(float as i64))
 }
 
@@ -217,6 +217,7 @@ mod tests {
         accepts("int", json!(u64::MAX), json!(u64::MAX));
         accepts("int", json!(3.0), json!(3));
         accepts("int", json!("3e2"), json!(300));
+        accepts("int", json!("9007199254740991.0"), json!(9_007_199_254_740_991_i64));
         accepts("float", json!(3), json!(3));
         accepts("float", json!("3.25"), json!(3.25));
         accepts("bool", json!("false"), json!(false));
@@ -231,6 +232,7 @@ mod tests {
             "int",
             json!([3.5, "3.5", "+3", "03", " 3", "3 ", "", "three", "0x10", true, 1e300, "1e300", null, []]),
         );
+        refuses("int", json!(["9007199254740992.0", "9007199254740993.0", "-9007199254740993.0", 1e16]));
         refuses("float", json!(["", "NaN", "inf", "1,5", " 1", true, [], null]));
         refuses("bool", json!(["True", "yes", "1", 1, 0, null, ""]));
         refuses("array", json!(["{}", "1,2", {}, 1, null, "["]));

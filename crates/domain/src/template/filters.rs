@@ -102,9 +102,14 @@ known_filters! {
     "upper" => filters::upper,
 }
 
-/// The filters' names, for error messages.
-pub(super) fn names() -> String {
-    NAMES.join(", ")
+/// What is wrong with the name of a filter, if there is none of that name.
+pub(super) fn unknown_filter(name: &str) -> Option<String> {
+    (!NAMES.contains(&name)).then(|| format!("filter {name} is unknown; known filters: {}", NAMES.join(", ")))
+}
+
+/// The same of a test: what stands behind `is`.
+pub(super) fn unknown_test(name: &str) -> Option<String> {
+    (!TESTS.contains(&name)).then(|| format!("test {name} is unknown; known tests: {}", TESTS.join(", ")))
 }
 
 /// Adds filters, tests and `range`.
@@ -115,35 +120,45 @@ pub(super) fn register(environment: &mut Environment<'_>) {
     environment.add_function("range", functions::range);
 }
 
-fn register_tests(environment: &mut Environment<'_>) {
-    environment.add_test("boolean", tests::is_boolean);
-    environment.add_test("defined", tests::is_defined);
-    environment.add_test("divisibleby", tests::is_divisibleby);
-    environment.add_test("endingwith", tests::is_endingwith);
-    environment.add_test("eq", tests::is_eq);
-    environment.add_test("equalto", tests::is_eq);
-    environment.add_test("even", tests::is_even);
-    environment.add_test("false", tests::is_false);
-    environment.add_test("float", tests::is_float);
-    environment.add_test("ge", tests::is_ge);
-    environment.add_test("gt", tests::is_gt);
-    environment.add_test("in", tests::is_in);
-    environment.add_test("integer", tests::is_integer);
-    environment.add_test("iterable", tests::is_iterable);
-    environment.add_test("le", tests::is_le);
-    environment.add_test("lower", tests::is_lower);
-    environment.add_test("lt", tests::is_lt);
-    environment.add_test("mapping", tests::is_mapping);
-    environment.add_test("ne", tests::is_ne);
-    environment.add_test("none", tests::is_none);
-    environment.add_test("number", tests::is_number);
-    environment.add_test("odd", tests::is_odd);
-    environment.add_test("sequence", tests::is_sequence);
-    environment.add_test("startingwith", tests::is_startingwith);
-    environment.add_test("string", tests::is_string);
-    environment.add_test("true", tests::is_true);
-    environment.add_test("undefined", tests::is_undefined);
-    environment.add_test("upper", tests::is_upper);
+macro_rules! known_tests {
+    ($($name:literal => $test:expr),* $(,)?) => {
+        const TESTS: &[&str] = &[$($name),*];
+
+        fn register_tests(environment: &mut Environment<'_>) {
+            $(environment.add_test($name, $test);)*
+        }
+    };
+}
+
+known_tests! {
+    "boolean" => tests::is_boolean,
+    "defined" => tests::is_defined,
+    "divisibleby" => tests::is_divisibleby,
+    "endingwith" => tests::is_endingwith,
+    "eq" => tests::is_eq,
+    "equalto" => tests::is_eq,
+    "even" => tests::is_even,
+    "false" => tests::is_false,
+    "float" => tests::is_float,
+    "ge" => tests::is_ge,
+    "gt" => tests::is_gt,
+    "in" => tests::is_in,
+    "integer" => tests::is_integer,
+    "iterable" => tests::is_iterable,
+    "le" => tests::is_le,
+    "lower" => tests::is_lower,
+    "lt" => tests::is_lt,
+    "mapping" => tests::is_mapping,
+    "ne" => tests::is_ne,
+    "none" => tests::is_none,
+    "number" => tests::is_number,
+    "odd" => tests::is_odd,
+    "sequence" => tests::is_sequence,
+    "startingwith" => tests::is_startingwith,
+    "string" => tests::is_string,
+    "true" => tests::is_true,
+    "undefined" => tests::is_undefined,
+    "upper" => tests::is_upper,
 }
 
 /// A value as JSON, on one line or indented.

@@ -99,6 +99,24 @@ fn errors_name_line_and_text() {
 }
 
 #[test]
+fn names_of_filters_and_tests_are_looked_up_at_once() {
+    refused("a\n{% if y %}{{ x | truncate(5) }}{% endif %}", "line 2, near `truncate`: filter truncate is unknown");
+    refused("{% if a is weird %}b{% endif %}", "line 1, near `weird`: test weird is unknown; known tests: boolean,");
+    refused("{% if a is not weird %}b{% endif %}", "test weird is unknown");
+    refused("{{ x | map('shout') | join }}", "filter shout is unknown");
+    refused("{{ x | select('weird') | list }}", "test weird is unknown");
+    for known in [
+        "{{ x | map(attribute='n') | list }} {{ x | map('upper') | join }}",
+        "{{ x | selectattr('n', 'odd') | list }} {{ x | select('odd') | list }} {{ x | select | list }}",
+        "{% if a is defined and b is not none and c is in [1] and d is divisibleby 3 %}e{% endif %}",
+        "{{ user.is }} {{ user.truncate }} {{ 'is weird' }} {{ x['is'] }}",
+        "{% raw %}{{ x | truncate }}{% endraw %} a | truncate",
+    ] {
+        assert!(Template::compile(known).is_ok(), "{known}");
+    }
+}
+
+#[test]
 fn what_multiplies_data_is_refused() {
     refused("{{ a ~ b }}", "`~` cannot be used");
     refused("{{ 'x' * 1000000000 }}", "multiplication cannot be used");

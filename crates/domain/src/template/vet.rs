@@ -4,10 +4,13 @@
 //! and `"x" * 1000000000` makes one while it is compiled. So what multiplies data is refused: `~`, `*`, `**`, blocks that
 //! capture their output, macros, other templates, recursive loops. What remains can only multiply by naming several
 //! variables in the value that `set` or `for` binds; the product of these counts is limited.
+//!
+//! The engine looks names of filters and tests up when it comes to them, which may be on live traffic: here they are looked
+//! up at once.
 
 use minijinja::machinery::{Span, Token, tokenize};
 
-use super::{TemplateError, TemplateProblem, excerpt, explain, syntax};
+use super::{TemplateError, TemplateProblem, excerpt, explain, filters, syntax};
 
 /// Tags that prompts may use.
 const TAGS: [&str; 7] = ["if", "elif", "else", "endif", "for", "endfor", "set"];
@@ -68,8 +71,34 @@ impl<'a> Vetting<'a> {
             }
             _ => {}
         }
+        if let Some(unknown) = self.unknown_name(&token) {
+            let near = self.text.get(span.start_offset as usize..span.end_offset as usize).unwrap_or_default();
+            let at = error(self.text, span, TemplateProblem::Failed(unknown));
+            return Err(TemplateError { near: excerpt(near), ..at });
+        }
         self.tag.push(token);
         self.limits(span)
+    }
+
+    /// What is wrong with a token that names a filter or a test: `x | name`, `x is name`, `x is not name`, `x | map("name")`,
+    /// `x | select("name")`.
+    fn unknown_name(&self, token: &Token<'_>) -> Option<String> {
+        match (token, self.tag.as_slice()) {
+            (Token::Ident(name), [.., Token::Pipe])
+            | (Token::Str(name), [.., Token::Pipe, Token::Ident("map"), Token::ParenOpen]) => {
+                filters::unknown_filter(name)
+            }
+            (Token::Ident(name), [.., Token::Ident("is"), Token::Ident("not")])
+            | (Token::Str(name), [.., Token::Pipe, Token::Ident("select" | "reject"), Token::ParenOpen]) => {
+                filters::unknown_test(name)
+            }
+            (Token::Ident(name), [before @ .., Token::Ident("is")])
+                if *name != "not" && !matches!(before, [.., Token::Dot]) =>
+            {
+                filters::unknown_test(name)
+            }
+            _ => None,
+        }
     }
 
     fn limits(&self, span: Span) -> Result<(), TemplateError> {

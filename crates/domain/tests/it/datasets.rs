@@ -176,6 +176,23 @@ fn inputs() {
 }
 
 #[test]
+fn fields_of_other_names_are_named() {
+    insta::assert_snapshot!(check("type: golden", &[
+        r#"{"pergunta": "Qual é o prazo?", "resposta": "30 dias"}"#,
+        r#"{"pergunta": "Qual é o preço?", "resposta": "30 reais"}"#
+    ]), @r#"
+    0 fine {"": 2}
+    d.jsonl:1: input: is missing: give `input` (or `prompt`), `messages` or `variables`; the record has `pergunta`, `resposta`: rename the field that holds the question
+    d.jsonl:1: expected_output: is missing: samples of a golden dataset need one
+    d.jsonl:2: input: is missing: give `input` (or `prompt`), `messages` or `variables`; the record has `pergunta`, `resposta`: rename the field that holds the question
+    d.jsonl:2: expected_output: is missing: samples of a golden dataset need one
+    warning: d.jsonl:1: id: no id: it is derived from the content, and changes with it (2 samples in all)
+    warning: d.jsonl:1: pergunta: no field of a sample: kept in the metadata (2 samples in all)
+    warning: d.jsonl:1: resposta: no field of a sample: kept in the metadata (2 samples in all)
+    "#);
+}
+
+#[test]
 fn references() {
     for kind in ["golden", "regression", "benchmark", "user"] {
         let report = validate(&rules(&format!("type: {kind}")), &[r#"{"id": "1", "prompt": "What is the capital?"}"#]);

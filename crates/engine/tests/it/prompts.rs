@@ -63,6 +63,13 @@ async fn the_contract_decides_the_next_version() {
         assert!(matches!(prompts.delete("review", "2.0.0").await, Err(Error::Conflict { .. })));
         prompts.delete("review", "1.0.1").await.unwrap();
         assert_eq!(prompts.list("review").await.unwrap().len(), 2);
+        // The number of a deleted version stays its own.
+        let refused = prompts.create(push(Some("1.0.1"), "Look at {{ code }}", BumpMode::None)).await.unwrap_err();
+        assert!(refused.to_string().contains("review@1.0.1 had other content before it was deleted"), "{refused}");
+        prompts.create(push(None, "Look: {{ language }} {{ code }}", BumpMode::Auto)).await.unwrap();
+        prompts.delete("review", "2.0.1").await.unwrap();
+        let next = prompts.create(push(None, "See: {{ language }} {{ code }}", BumpMode::Auto)).await.unwrap();
+        assert_eq!(next.prompt.version.to_string(), "2.0.2");
     })
     .await;
 }

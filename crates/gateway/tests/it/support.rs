@@ -258,7 +258,10 @@ impl Fixture {
         let prices = prices.iter().map(price).collect();
         let config = |(name, url): &(&str, &str)| {
             let kind = ["anthropic", "gemini"].into_iter().find(|kind| name.starts_with(kind)).unwrap_or("openai");
-            let config = json!({"kind": kind, "base_url": url, "api_key": PROVIDER_KEY, "retries": 0});
+            let config = match *name {
+                "simulator" => json!({"kind": "simulator"}),
+                _ => json!({"kind": kind, "base_url": url, "api_key": PROVIDER_KEY, "retries": 0}),
+            };
             ((*name).to_owned(), serde_json::from_value::<ProviderConfig>(config).unwrap())
         };
         let configs: BTreeMap<_, _> = providers.iter().map(config).collect();

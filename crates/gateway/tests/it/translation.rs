@@ -167,7 +167,8 @@ async fn an_error_inside_a_success_is_an_error() {
 async fn what_another_format_cannot_say_is_refused_by_name() {
     let check = async |model: &str, theirs: Value, expected: &str| {
         let provider = Provider::answering(CLAUDE).await;
-        let gateway = Fixture::start(&[("anthropic", &provider.url), ("gemini", &provider.url)], Vec::new()).await;
+        let providers = [("anthropic", &*provider.url), ("gemini", &provider.url), ("simulator", "")];
+        let gateway = Fixture::start(&providers, Vec::new()).await;
         let mut call = json!({"model": model, "messages": [{"role": "user", "content": "hi"}]});
         call.as_object_mut().unwrap().extend(theirs.as_object().unwrap().clone());
         let answer = gateway.chat(&call).await;
@@ -175,9 +176,12 @@ async fn what_another_format_cannot_say_is_refused_by_name() {
         assert!(answer.contains(expected), "{theirs}: {answer}");
         assert!(provider.requests().is_empty());
     };
-    for model in ["anthropic/c", "gemini/g"] {
+    // Those in the process cannot be told it, either.
+    for model in ["anthropic/c", "gemini/g", "simulator/m"] {
         check(model, json!({"n": 2}), r#""param":"n""#).await;
         check(model, json!({"logprobs": true}), r#""param":"logprobs""#).await;
+    }
+    for model in ["anthropic/c", "gemini/g"] {
         check(model, json!({"logit_bias": {"50256": -100}}), r#""param":"logit_bias""#).await;
         check(model, json!({"modalities": ["text", "audio"]}), r#""param":"modalities""#).await;
         check(model, json!({"functions": [{"name": "f"}]}), r#""param":"functions""#).await;

@@ -65,6 +65,11 @@ impl RequestKey {
     }
 }
 
+/// Evenly spread bits of a text.
+pub(super) fn bits_of(text: &str) -> u64 {
+    fold(absorb(STEP, text.as_bytes()), FINAL)
+}
+
 /// Multiplies to 128 bits and folds the halves: every bit of the input reaches every bit of the result.
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);

@@ -3,6 +3,7 @@
 //! * **Answer.** The script's line whose input is the last user message, or the longest that is contained in it
 //!   ([`Script::parse`]); without one, a paraphrase of the message, wrapped as `{"answer": …}` where a JSON
 //!   `response_format` is asked for. `stop` and `max_tokens` are honoured.
+//!   What a JSON schema or a demanded call of a tool (`tool_choice`) asks for is made to fit it, unless the script answers.
 //! * **Quality.** A share of answers is made worse ([`Degradation`]). Judgements never are.
 //! * **Judge.** A request that carries a candidate between the fences of `llmops_domain::judge` is answered with what it
 //!   asks for: a rubric, claims, a checklist, the better of two answers, a revised score of a debate.
@@ -28,8 +29,10 @@ mod body;
 mod containment;
 mod degrade;
 mod draw;
+mod embeddings;
 mod fault;
 mod judge;
+mod made;
 mod paraphrase;
 mod request_log;
 mod script;
@@ -188,9 +191,15 @@ impl Simulator {
             answer.text.clone_from(&line.answer);
             answer.tool_calls.clone_from(&line.tool_calls);
         } else {
-            answer.text = paraphrase::paraphrase(key, message);
-            if wants_json(request) {
-                answer.text = serde_json::json!({ "answer": answer.text }).to_string();
+            let said = paraphrase::paraphrase(key, message);
+            if let Some(call) = made::demanded_call(request, &said) {
+                answer.tool_calls.push(call);
+            } else if let Some(schema) = made::answer_schema(request) {
+                answer.text = made::instance(schema, &said).to_string();
+            } else if wants_json(request) {
+                answer.text = serde_json::json!({ "answer": said }).to_string();
+            } else {
+                answer.text = said;
             }
         }
         if let Some(degradation) = answer.degradation {

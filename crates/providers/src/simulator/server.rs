@@ -1,7 +1,7 @@
 //! The simulator as a server that speaks OpenAI's chat format.
 //!
-//! `POST /v1/chat/completions` (whole or streamed), `GET /v1/models`, `GET /healthz`; the prefix `/v1` may be left out.
-//! Faults happen on the wire: connections hang, break before or in the middle of an answer, and carry garbage.
+//! `POST /v1/chat/completions` (whole or streamed, with several answers for `n`), `POST /v1/embeddings`, `GET /v1/models`,
+//! `GET /healthz`; the prefix `/v1` may be left out. Faults of completions happen on the wire: connections hang, break before or in the middle of an answer, and carry garbage.
 
 use std::io;
 use std::path::PathBuf;
@@ -25,10 +25,12 @@ use super::body::SimulatedBody;
 use super::fault::{GARBAGE, RATE_LIMIT_MESSAGE, SERVER_ERROR_MESSAGE};
 use super::request_log::{Entry, RequestLog};
 use super::wire::{self, Delivery, Head, Incoming};
-use super::{Fault, SimulatedAnswer, Simulator};
+use super::{Fault, SimulatedAnswer, Simulator, embeddings};
 
 /// Largest request.
 const MAX_REQUEST_BYTES: usize = 32 * 1024 * 1024;
+/// Most answers to one request, as at OpenAI.
+const MOST_CHOICES: u32 = 128;
 /// Pause after a connection could not be accepted, usually for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -110,7 +112,7 @@ impl Server {
         let path = request.uri().path();
         let path = path.strip_prefix("/v1").unwrap_or(path);
         let (allowed, method) = match path {
-            "/chat/completions" => ("POST", Method::POST),
+            "/chat/completions" | "/embeddings" => ("POST", Method::POST),
             "/models" | "/healthz" => ("GET", Method::GET),
             _ => return Ok(refuse(StatusCode::NOT_FOUND, "there is nothing at this path")),
         };
@@ -126,34 +128,50 @@ impl Server {
                 Ok(json(StatusCode::OK, wire::models(names)))
             }
             "/healthz" => Ok(json(StatusCode::OK, Bytes::from_static(b"{\"status\":\"ok\"}"))),
-            _ => self.complete(request.into_body()).await,
+            path => {
+                let is_chat = path == "/chat/completions";
+                let body = match Limited::new(request.into_body(), MAX_REQUEST_BYTES).collect().await {
+                    Ok(body) => body.to_bytes(),
+                    Err(error) if error.is::<LengthLimitError>() => {
+                        return Ok(refuse(StatusCode::PAYLOAD_TOO_LARGE, "the request is larger than 32 MB"));
+                    }
+                    Err(_) => return Err(Reset),
+                };
+                if is_chat { self.complete(&body).await } else { Ok(embed(&body)) }
+            }
         }
     }
 
-    async fn complete(&self, body: IncomingBody) -> Result<Reply, Reset> {
-        let body = match Limited::new(body, MAX_REQUEST_BYTES).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
-                return Ok(refuse(StatusCode::PAYLOAD_TOO_LARGE, "the request is larger than 32 MB"));
-            }
-            Err(_) => return Err(Reset),
-        };
-        let incoming: Incoming = match serde_json::from_slice(&body) {
+    async fn complete(&self, body: &[u8]) -> Result<Reply, Reset> {
+        let incoming: Incoming = match serde_json::from_slice(body) {
             Ok(incoming) => incoming,
             Err(error) => return Ok(refuse(StatusCode::BAD_REQUEST, &format!("the request cannot be read: {error}"))),
         };
-        let (request, delivery) = incoming.into_request();
+        let choices = incoming.choices();
+        if !(1..=MOST_CHOICES).contains(&choices) {
+            let message = format!("`n` is {choices}; it must lie between 1 and {MOST_CHOICES}");
+            return Ok(refuse(StatusCode::BAD_REQUEST, &message));
+        }
+        let (mut request, delivery) = incoming.into_request();
         let (answer, attempt) = self.simulator.next_answer(&request);
         self.log(&request, &answer, attempt, delivery);
-        self.deliver(&request, &answer, delivery).await
+        let mut answers = vec![answer];
+        for choice in 1..choices {
+            // Another answer to the same, as another trial is.
+            request.origin.trial = choice;
+            answers.push(self.simulator.answer(&request, attempt));
+        }
+        self.deliver(&request, &answers, delivery).await
     }
 
+    /// Latency and faults are those of the first answer.
     async fn deliver(
         &self,
         request: &ChatRequest,
-        answer: &SimulatedAnswer,
+        answers: &[SimulatedAnswer],
         delivery: Delivery,
     ) -> Result<Reply, Reset> {
+        let Some(answer) = answers.first() else { return Err(Reset) };
         let streams =
             delivery != Delivery::Whole && !matches!(answer.fault, Some(Fault::RateLimit | Fault::ServerError));
         // A stream spreads its latency over its pieces; everything else waits for it.
@@ -175,8 +193,11 @@ impl Server {
             _ => {}
         }
         Ok(match delivery {
-            Delivery::Whole => whole(head, answer),
-            Delivery::Stream { include_usage } => streamed(head, answer, include_usage),
+            Delivery::Whole => whole(head, answer.fault, answers),
+            Delivery::Stream { include_usage } => {
+                let pieces = wire::stream(head, answers, include_usage);
+                streamed(pieces, answer)
+            }
         })
     }
 
@@ -201,13 +222,20 @@ impl Server {
     }
 }
 
-fn whole(head: Head<'_>, answer: &SimulatedAnswer) -> Reply {
-    if answer.fault == Some(Fault::Garbage) {
+fn embed(body: &[u8]) -> Reply {
+    match embeddings::answer(body) {
+        Ok(answer) => json(StatusCode::OK, answer),
+        Err(why) => refuse(StatusCode::BAD_REQUEST, &why),
+    }
+}
+
+fn whole(head: Head<'_>, fault: Option<Fault>, answers: &[SimulatedAnswer]) -> Reply {
+    if fault == Some(Fault::Garbage) {
         return json(StatusCode::OK, Bytes::from_static(GARBAGE.as_bytes()));
     }
-    let body = wire::completion(head, answer);
+    let body = wire::completion(head, answers);
     let length = HeaderValue::from(body.len());
-    let paced = match answer.fault {
+    let paced = match fault {
         Some(Fault::Cut) => {
             let middle = body.len() / 2;
             SimulatedBody::cut(vec![body.slice(..middle), body.slice(middle..)])
@@ -221,8 +249,7 @@ fn whole(head: Head<'_>, answer: &SimulatedAnswer) -> Reply {
     reply
 }
 
-fn streamed(head: Head<'_>, answer: &SimulatedAnswer, include_usage: bool) -> Reply {
-    let pieces = wire::stream(head, answer, include_usage);
+fn streamed(pieces: Vec<Bytes>, answer: &SimulatedAnswer) -> Reply {
     let body = match answer.fault {
         Some(Fault::Cut) => SimulatedBody::cut(pieces),
         Some(Fault::Drip) => SimulatedBody::drip(&pieces),

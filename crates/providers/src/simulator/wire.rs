@@ -30,6 +30,12 @@ pub(super) struct Incoming {
     seed: Option<i64>,
     #[serde(default)]
     response_format: Option<Value>,
+    #[serde(default)]
+    tools: Option<Vec<Value>>,
+    #[serde(default)]
+    tool_choice: Option<Value>,
+    #[serde(default)]
+    n: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -60,6 +66,11 @@ pub(super) enum Delivery {
 }
 
 impl Incoming {
+    /// How many answers are asked for.
+    pub(super) fn choices(&self) -> u32 {
+        self.n.unwrap_or(1)
+    }
+
     pub(super) fn into_request(self) -> (ChatRequest, Delivery) {
         let message = |message: IncomingMessage| Message {
             role: message.role,
@@ -76,13 +87,14 @@ impl Incoming {
                 None => Vec::new(),
             },
             seed: self.seed,
+            extra_body: self.tool_choice.map(|choice| ("tool_choice".to_owned(), choice)).into_iter().collect(),
             ..Parameters::default()
         };
         let request = ChatRequest {
             model: self.model,
             messages: self.messages.into_iter().map(message).collect(),
             parameters,
-            tools: Vec::new(),
+            tools: self.tools.unwrap_or_default(),
             response_format: self.response_format,
             origin: RequestOrigin::default(),
         };
@@ -200,30 +212,53 @@ fn content(answer: &SimulatedAnswer) -> Option<&str> {
     (!answer.text.is_empty() || answer.tool_calls.is_empty()).then_some(answer.text.as_str())
 }
 
+/// What all answers to one request take: it is read once.
+fn usage(answers: &[SimulatedAnswer]) -> UsageField {
+    let prompt_tokens = answers.first().map_or(0, |answer| answer.usage.prompt_tokens);
+    let completion_tokens = answers.iter().map(|answer| answer.usage.completion_tokens).sum();
+    Usage { prompt_tokens, completion_tokens }.into()
+}
+
 /// A complete response.
-pub(super) fn completion(head: Head<'_>, answer: &SimulatedAnswer) -> Bytes {
-    let message =
-        OutgoingMessage { role: "assistant", content: content(answer), refusal: (), tool_calls: &answer.tool_calls };
-    let choice = Choice { index: 0, message, logprobs: (), finish_reason: answer.finish_reason };
+pub(super) fn completion(head: Head<'_>, answers: &[SimulatedAnswer]) -> Bytes {
+    let choices: Vec<Choice<'_>> = (0..).zip(answers).map(|(index, answer)| choice(index, answer)).collect();
     to_json(&Envelope {
         id: head.id,
         object: "chat.completion",
         created: head.created,
         model: head.model,
         system_fingerprint: FINGERPRINT,
-        choices: [choice],
-        usage: answer.usage.into(),
+        choices,
+        usage: usage(answers),
     })
 }
 
-/// A response as server-sent events: the role, the text in pieces, tool calls, the finish reason, the usage where it is
-/// asked for, and `[DONE]`.
-pub(super) fn stream(head: Head<'_>, answer: &SimulatedAnswer, include_usage: bool) -> Vec<Bytes> {
+fn choice(index: u32, answer: &SimulatedAnswer) -> Choice<'_> {
+    let message =
+        OutgoingMessage { role: "assistant", content: content(answer), refusal: (), tool_calls: &answer.tool_calls };
+    Choice { index, message, logprobs: (), finish_reason: answer.finish_reason }
+}
+
+/// A response as server-sent events: of each answer the role, the text in pieces, tool calls and the finish reason; then the
+/// usage where it is asked for, and `[DONE]`.
+pub(super) fn stream(head: Head<'_>, answers: &[SimulatedAnswer], include_usage: bool) -> Vec<Bytes> {
+    let mut events = Vec::new();
+    for (index, answer) in (0..).zip(answers) {
+        stream_one(&mut events, head, index, answer, include_usage);
+    }
+    if include_usage {
+        let none: [ChunkChoice<'_>; 0] = [];
+        events.push(event(&chunk(head, none, usage(answers))));
+    }
+    events.push(Bytes::from_static(b"data: [DONE]\n\n"));
+    events
+}
+
+fn stream_one(events: &mut Vec<Bytes>, head: Head<'_>, index: u32, answer: &SimulatedAnswer, include_usage: bool) {
     // With usage asked for, every chunk has the field, and it is null in all but the last.
     let usage = if include_usage { UsageField::Null } else { UsageField::Absent };
-    let mut events = Vec::new();
     let mut push = |delta, finish_reason| {
-        let choice = ChunkChoice { index: 0, delta, logprobs: (), finish_reason };
+        let choice = ChunkChoice { index, delta, logprobs: (), finish_reason };
         events.push(event(&chunk(head, [choice], usage)));
     };
     let first = Delta { role: Some("assistant"), content: content(answer).map(|_| ""), ..Delta::default() };
@@ -242,12 +277,6 @@ pub(super) fn stream(head: Head<'_>, answer: &SimulatedAnswer, include_usage: bo
         }
     }
     push(Delta::default(), Some(answer.finish_reason));
-    if include_usage {
-        let none: [ChunkChoice<'_>; 0] = [];
-        events.push(event(&chunk(head, none, answer.usage.into())));
-    }
-    events.push(Bytes::from_static(b"data: [DONE]\n\n"));
-    events
 }
 
 fn chunk<C>(head: Head<'_>, choices: C, usage: UsageField) -> Envelope<'_, C> {

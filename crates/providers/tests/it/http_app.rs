@@ -20,10 +20,12 @@ async fn the_body_is_rendered_and_the_answer_found() {
     let server =
         FakeServer::start(vec![Play::json(r#"{"data": [{"reply": "Hi \"you\""}], "n": {"a": 1}, "none": null}"#)])
             .await;
-    let body = r#"{"q": {{ input | tojson }}, "s": {{ system | tojson }}, "lang": {{ language | tojson }},
+    let body = r#"{"q": {{ input | tojson }}, "p": {{ prompt | tojson }}, "s": {{ system | tojson }}, "lang": {{ language | tojson }},
         "m": {{ messages | length }}, "model": "{{ model }}"}"#;
     let mut asked = request("m", vec![Message::text(Role::System, "Kind."), Message::text(Role::User, "say \"é\"\n")]);
     asked.origin.variables.insert("language".to_owned(), "de".into());
+    // What the sample asks; the prompt put words around it.
+    asked.origin.variables.insert("input".to_owned(), "é".into());
     let answer = async |path| ask(ProviderConfig::Http(app(&server.url(), body, path)), &asked).await;
     assert_eq!(answer(Some("$.data[0].reply")).await.unwrap().response.text, "Hi \"you\"");
     assert_eq!(answer(Some("$.n")).await.unwrap().response.text, r#"{"a":1}"#);
@@ -34,7 +36,7 @@ async fn the_body_is_rendered_and_the_answer_found() {
     let received = server.received().remove(0);
     assert!(received.head.starts_with("POST /chat?mode=test HTTP/1.1"), "{}", received.head);
     assert!(received.head.contains("x-key: app-secret-1"), "{}", received.head);
-    assert_eq!(received.body, json!({"q": "say \"é\"\n", "s": "Kind.", "lang": "de", "m": 2, "model": "m"}));
+    assert_eq!(received.body, json!({"q": "é", "p": "say \"é\"\n", "s": "Kind.", "lang": "de", "m": 2, "model": "m"}));
 }
 
 #[tokio::test]

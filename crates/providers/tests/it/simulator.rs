@@ -126,6 +126,42 @@ async fn streams() {
 }
 
 #[tokio::test]
+async fn what_is_asked_for_is_simulated() {
+    let url = simulator_server(SimulatorConfig::default(), SCRIPT, None).await;
+    let ask = async |fields: Value| {
+        let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "Where is my parcel?"}]});
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let reply = raw(&url, "POST", "/v1/chat/completions", &body.to_string()).await;
+        serde_json::from_str::<Value>(reply.split_once("\r\n\r\n").unwrap().1).unwrap()
+    };
+    let several = ask(json!({"n": 3})).await;
+    let choices = several["choices"].as_array().unwrap();
+    assert_eq!(choices.iter().map(|choice| choice["index"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(choices[0], ask(json!({})).await["choices"][0]);
+    assert_eq!(ask(json!({"n": 0})).await["error"]["message"], "`n` is 0; it must lie between 1 and 128");
+
+    let schema = json!({"type": "object", "properties": {"city": {"enum": ["Oslo"]}, "days": {"type": "integer"}}});
+    let format = json!({"type": "json_schema", "json_schema": {"name": "x", "schema": schema}});
+    let made = ask(json!({"response_format": format})).await;
+    assert_eq!(made["choices"][0]["message"]["content"], r#"{"city":"Oslo","days":1}"#);
+
+    let tool = |name: &str| json!({"type": "function", "function": {"name": name, "parameters": schema}});
+    let called = async |choice: Value| {
+        let answered = ask(json!({"tools": [tool("a"), tool("b")], "tool_choice": choice})).await;
+        answered["choices"][0]["message"]["tool_calls"][0]["function"].to_string()
+    };
+    let arguments = r#""arguments":"{\"city\":\"Oslo\",\"days\":1}""#;
+    assert_eq!(called(json!("required")).await, format!(r#"{{"name":"a",{arguments}}}"#));
+    let named = json!({"type": "function", "function": {"name": "b"}});
+    assert_eq!(called(named).await, format!(r#"{{"name":"b",{arguments}}}"#));
+    assert_eq!(called(json!("auto")).await, "null");
+
+    let reply = raw(&url, "POST", "/v1/embeddings", &json!({"model": "m", "input": ["a", "b"]}).to_string()).await;
+    let vectors: Value = serde_json::from_str(reply.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!(vectors["data"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn faults_on_the_wire() {
     let check = async |edit: fn(&mut FaultRates), reason: &str| {
         let config = faults(edit);

@@ -74,6 +74,21 @@ async fn no_route_answers_without_a_key() {
 }
 
 #[tokio::test]
+async fn what_the_gateway_lacks_is_told_in_the_format_of_the_caller() {
+    let server = Server::new().await;
+    for path in ["/v1/responses", "/v1/completions", "/v1/files"] {
+        let said = server.post(path, "", &json!({})).await;
+        assert_eq!((said.status, said.code().as_str()), (StatusCode::NOT_FOUND, "not_found"), "{path}");
+        let error = &said.json()["error"];
+        assert_eq!((&error["type"], &error["param"]), (&json!("invalid_request_error"), &Value::Null));
+        assert!(error["message"].as_str().unwrap().contains("set the client to chat completions"), "{}", said.text);
+    }
+    let said = server.post("/v1/messages/count_tokens", "", &json!({})).await;
+    assert_eq!((&said.json()["type"], &said.json()["error"]["type"]), (&json!("error"), &json!("not_found_error")));
+    assert_eq!(server.get("/api/v1/nothing", "").await.json()["error"]["hint"], "GET /openapi.json lists all paths");
+}
+
+#[tokio::test]
 async fn every_route_needs_the_role_that_the_document_names() {
     let server = Server::new().await;
     for role in Role::ALL {

@@ -61,6 +61,28 @@ async fn pushing_the_same_content_again_is_the_same_version() {
 }
 
 #[tokio::test]
+async fn the_number_of_a_deleted_version_stands_for_no_other_content() {
+    on_backends(async |store| {
+        push(store, "p", "1.0.0", "one").await;
+        push(store, "p", "1.1.0", "two").await;
+        // Another prompt's, whose name begins alike.
+        push(store, "p2", "1.0.0", "one").await;
+        push(store, "p2", "1.2.0", "three").await;
+        for (name, version) in [("p", "1.1.0"), ("p2", "1.2.0")] {
+            store.delete_prompt(&project(), name, &version.parse().unwrap()).await.unwrap();
+        }
+        let other = store.create_prompt(&project(), &prompt("p", "1.1.0", "other")).await.unwrap_err();
+        assert!(matches!(other, StoreError::Conflict(_)), "{other}");
+        assert!(other.to_string().starts_with("p@1.1.0 had other content ("), "{other}");
+        let gone = store.deleted_prompt_versions(&project(), "p").await.unwrap();
+        assert_eq!(gone, [("1.1.0".parse().unwrap(), prompt("p", "1.1.0", "two").hash)]);
+        assert!(matches!(push(store, "p", "1.1.0", "two").await, CreatedPrompt::Created(_)));
+        assert!(matches!(push(store, "p", "1.2.0", "other").await, CreatedPrompt::Created(_)));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn versions_are_selected_by_number_and_hash() {
     on_backends(async |store| {
         let one = push(store, "p", "1.0.0", "one").await.into_version();

@@ -106,6 +106,9 @@ pub(super) async fn export(context: &Context, client: &Client, args: ExportArgs)
     }
     out.flush().await.map_err(fail)?;
     context.note(&told(&counts));
+    if context.global.json && args.output.is_some() {
+        return context.show(&serde_json::json!({"file": args.output, "counts": counts}), String::new);
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Reader;
+use super::prompts::template;
 use crate::import::as_text;
 
 /// A model to ask.
@@ -61,6 +62,9 @@ const PARAMETERS: [(&str, &str); 9] = [
     ("frequency_penalty", "frequency_penalty"),
 ];
 
+/// Words in the names of headers that hold secrets.
+const SECRETS: [&str; 7] = ["authorization", "key", "token", "secret", "cookie", "password", "credential"];
+
 impl Reader {
     /// The models, and the `providers` section that they need.
     pub(super) fn providers(&mut self, value: &Value) -> (Vec<Model>, Map<String, Value>) {
@@ -103,7 +107,7 @@ impl Reader {
             // promptfoo hands the prompt over as the first argument.
             "exec" => json!({"kind": "command", "run": ["sh", "-c", format!("{name} \"$(cat)\"")]}),
             "http" => self.endpoint(place, id, &config),
-            _ => remote(kind, &config),
+            _ => self.remote(place, kind, &config),
         };
         let known_account = accounts.iter().find(|(_, known)| **known == account).map(|(name, _)| name.clone());
         let account_name = known_account.unwrap_or_else(|| self.imported.name("provider", kind));
@@ -129,17 +133,13 @@ impl Reader {
         let body = config.get("body").map_or_else(|| "{{ prompt }}".to_owned(), as_text);
         // Inside JSON the text must be written as JSON, with its own quotes.
         let quoted = ["\"{{prompt}}\"", "\"{{ prompt }}\""];
-        let mut template = quoted.iter().fold(body, |body, theirs| body.replace(theirs, "{{ input | tojson }}"));
-        for theirs in ["{{prompt}}", "{{ prompt }}"] {
-            template = template.replace(theirs, "{{ input }}");
-        }
-        let mut endpoint = json!({"kind": "http", "url": variables(&url), "body": template});
+        let body = quoted.iter().fold(template(&body), |body, theirs| body.replace(theirs, "{{ prompt | tojson }}"));
+        let mut endpoint = json!({"kind": "http", "url": variables(&url), "body": body});
         if let Some(method) = config.get("method") {
             endpoint["method"] = method.clone();
         }
-        if let Some(headers) = config.get("headers").and_then(Value::as_object) {
-            let headers = headers.iter().map(|(name, value)| (name.clone(), variables(&as_text(value)).into()));
-            endpoint["headers"] = Value::Object(headers.collect());
+        if let Some(headers) = self.headers(place, config) {
+            endpoint["headers"] = headers;
         }
         if let Some(transform) = config.get("transformResponse").or_else(|| config.get("responseParser")) {
             match as_text(transform).strip_prefix("json").filter(|path| is_json_path(path)) {
@@ -151,6 +151,64 @@ impl Reader {
             }
         }
         endpoint
+    }
+
+    /// The account of a provider on the network.
+    fn remote(&mut self, place: &str, kind: &str, config: &Map<String, Value>) -> Value {
+        let mut account = json!({"kind": kind});
+        let usual = KEYS.iter().find(|(of, _)| *of == kind).map(|(_, key)| (*key).to_owned());
+        let named = config.get("apiKeyEnvar").map(as_text).or(usual);
+        let key = match config.get("apiKey").map(as_text) {
+            Some(text) if text.contains("{{") => Some(variables(&text)),
+            // A key in the file stays there: what is made here can be committed.
+            _ => named.map(|name| format!("${{{name}}}")),
+        };
+        if let Some(key) = key {
+            account["api_key"] = key.into();
+        }
+        match (config.get("apiBaseUrl").map(as_text), config.get("apiHost").map(as_text)) {
+            (Some(url), _) => account["base_url"] = variables(&url).into(),
+            (None, Some(host)) => account["base_url"] = format!("https://{host}/v1").into(),
+            (None, None) => {}
+        }
+        for (theirs, ours) in [("organization", "organization"), ("apiVersion", "api_version")] {
+            if let Some(value) = config.get(theirs) {
+                account[ours] = as_text(value).into();
+            }
+        }
+        if let Some(headers) = self.headers(place, config) {
+            account["headers"] = headers;
+        }
+        account
+    }
+
+    /// The headers, but for the secrets in them: these stay in promptfoo's file, as keys do.
+    fn headers(&mut self, place: &str, config: &Map<String, Value>) -> Option<Value> {
+        let headers = config.get("headers").and_then(Value::as_object)?;
+        let mut ours = Map::new();
+        for (name, value) in headers {
+            let written = as_text(value);
+            let is_secret = SECRETS.iter().any(|word| name.to_lowercase().contains(word)) && !written.contains("{{");
+            let text = if is_secret { self.withheld(place, name, &written) } else { variables(&written) };
+            ours.insert(name.clone(), text.into());
+        }
+        Some(Value::Object(ours))
+    }
+
+    /// `${NAME}` in the place of a secret: `Bearer ${AUTHORIZATION}` for a bearer token. One secret has one name.
+    fn withheld(&mut self, place: &str, header: &str, written: &str) -> String {
+        let (scheme, secret) = match written.trim().split_once(' ') {
+            Some((scheme, secret)) if header.to_lowercase().ends_with("authorization") => {
+                (format!("{scheme} "), secret)
+            }
+            _ => (String::new(), written),
+        };
+        let known = self.withheld.get(secret).cloned();
+        let variable = known.unwrap_or_else(|| self.imported.name("variable", header).to_uppercase().replace('-', "_"));
+        self.withheld.insert(secret.to_owned(), variable.clone());
+        let what = format!("its secret was not copied: set the environment variable `{variable}` to it");
+        self.imported.note(format!("{place}.config.headers.{header}"), what);
+        format!("{scheme}${{{variable}}}")
     }
 
     /// Notes the options that nothing was made of.
@@ -205,36 +263,6 @@ fn split_id(id: &str) -> Option<(&'static str, &str)> {
         ["embedding", "embeddings", "image", "completion", "moderation", "realtime", "assistant", "transcription"];
     let is_other = model.split_once(':').is_some_and(|(word, _)| others.contains(&word));
     (!model.is_empty() && !is_other).then_some((kind, model))
-}
-
-/// The account of a provider on the network.
-fn remote(kind: &str, config: &Map<String, Value>) -> Value {
-    let mut account = json!({"kind": kind});
-    let usual = KEYS.iter().find(|(of, _)| *of == kind).map(|(_, key)| (*key).to_owned());
-    let named = config.get("apiKeyEnvar").map(as_text).or(usual);
-    let key = match config.get("apiKey").map(as_text) {
-        Some(text) if text.contains("{{") => Some(variables(&text)),
-        // A key in the file stays there: what is made here can be committed.
-        _ => named.map(|name| format!("${{{name}}}")),
-    };
-    if let Some(key) = key {
-        account["api_key"] = key.into();
-    }
-    match (config.get("apiBaseUrl").map(as_text), config.get("apiHost").map(as_text)) {
-        (Some(url), _) => account["base_url"] = variables(&url).into(),
-        (None, Some(host)) => account["base_url"] = format!("https://{host}/v1").into(),
-        (None, None) => {}
-    }
-    for (theirs, ours) in [("organization", "organization"), ("apiVersion", "api_version")] {
-        if let Some(value) = config.get(theirs) {
-            account[ours] = as_text(value).into();
-        }
-    }
-    if let Some(headers) = config.get("headers").and_then(Value::as_object) {
-        let headers = headers.iter().map(|(name, value)| (name.clone(), variables(&as_text(value)).into()));
-        account["headers"] = Value::Object(headers.collect());
-    }
-    account
 }
 
 /// `{{env.NAME}}` and `{{ env.NAME }}` as `${NAME}`.
