@@ -1,18 +1,25 @@
 #!/usr/bin/env python3
-"""sbom.py [FILE]: writes the software bill of materials of the llmops command as CycloneDX 1.6, from Cargo's own metadata.
+"""sbom.py [FILE]: writes the software bill of materials of the llmops command as CycloneDX 1.6, from Cargo's own metadata and
+the dashboard's package-lock.json.
 
-Components are the crates that are built into the command, for the platform it runs on; crates that only tests use are left
-out. The serial number follows from the content, so that the same Cargo.lock gives the same file.
+Components are the crates that are built into the command, for the platform it runs on, and the packages of npm that the
+dashboard in it is built of; what only tests and builds use is left out. The serial number follows from the content, so that the
+same lock files give the same file.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import subprocess
 import sys
 import uuid
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+DASHBOARD = Path("web/package-lock.json")
 
 
 def cargo(*arguments: str) -> str:
@@ -72,6 +79,69 @@ def component(package: dict[str, Any], sums: dict[tuple[str, str], str]) -> dict
     return found
 
 
+def npm_reference(name: str, version: str) -> str:
+    return f"pkg:npm/{quote(name, safe='/')}@{version}"
+
+
+def npm_component(name: str, package: dict[str, Any]) -> dict[str, Any]:
+    reference = npm_reference(name, package["version"])
+    found: dict[str, Any] = {
+        "type": "library",
+        "bom-ref": reference,
+        "name": name,
+        "version": package["version"],
+        "purl": reference,
+        "scope": "required",
+    }
+    if package.get("license"):
+        found["licenses"] = [{"expression": package["license"]}]
+    algorithm, _, digest = package.get("integrity", "").partition("-")
+    if digest:
+        content = base64.b64decode(digest).hex()
+        found["hashes"] = [{"alg": algorithm.upper().replace("SHA", "SHA-"), "content": content}]
+    return found
+
+
+def npm(lock: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The dashboard and the packages that it is built of, as components, and what each of them depends on."""
+    packages: dict[str, dict[str, Any]] = lock["packages"]
+
+    def place(of: str, name: str) -> str | None:
+        """Where Node finds a package from another: in its own folder, or in one above."""
+        while True:
+            at = f"{of}/node_modules/{name}".lstrip("/")
+            if at in packages:
+                return at
+            if not of:
+                return None
+            of = of.rpartition("node_modules/")[0].rstrip("/")
+
+    def is_built_in(at: str | None) -> bool:
+        return at is not None and not packages[at].get("dev") and not packages[at].get("devOptional")
+
+    root = packages[""]
+    references = {at: npm_reference(at.rpartition("node_modules/")[2] or root["name"], package["version"])
+                  for at, package in packages.items() if "version" in package}
+    components, dependencies, waiting, seen = [], [], [""], {""}
+    while waiting:
+        at = waiting.pop()
+        package = packages[at]
+        component = npm_component(at.rpartition("node_modules/")[2] or root["name"], package)
+        components.append(component)
+        fields = ("dependencies",) if at == "" else ("dependencies", "optionalDependencies", "peerDependencies")
+        names = {name for field in fields for name in package.get(field, {})}
+        used = {found for name in names if is_built_in(found := place(at, name))}
+        dependencies.append({"ref": component["bom-ref"], "dependsOn": sorted({references[one] for one in used})})
+        waiting.extend(used - seen)
+        seen |= used
+    # One version may lie in several folders.
+    unique = {component["bom-ref"]: component for component in components}
+    merged: dict[str, set[str]] = {}
+    for dependency in dependencies:
+        merged.setdefault(dependency["ref"], set()).update(dependency["dependsOn"])
+    return list(unique.values()), [{"ref": ref, "dependsOn": sorted(on)} for ref, on in merged.items()]
+
+
 def main() -> int:
     host = next(line.split(": ")[1] for line in subprocess.run(
         ["rustc", "-vV"], check=True, capture_output=True, text=True).stdout.splitlines() if line.startswith("host"))
@@ -79,18 +149,21 @@ def main() -> int:
     packages = {package["id"]: package for package in metadata["packages"]}
     root, edges = built_in(metadata)
     sums = checksums()
-    components = sorted((component(packages[p], sums) for p in edges if p != root), key=lambda c: c["bom-ref"])
     reference = {p: f"pkg:cargo/{packages[p]['name']}@{packages[p]['version']}" for p in edges}
+    dependencies = [{"ref": reference[p], "dependsOn": sorted(reference[d] for d in used)} for p, used in edges.items()]
+    dashboard, its_dependencies = npm(json.loads(DASHBOARD.read_text(encoding="utf-8")))
+    for dependency in dependencies:
+        if dependency["ref"] == reference[root]:
+            dependency["dependsOn"] = sorted([*dependency["dependsOn"], dashboard[0]["bom-ref"]])
+    crates = [component(packages[p], sums) for p in edges if p != root]
+    components = sorted([*crates, *dashboard], key=lambda c: c["bom-ref"])
     bom: dict[str, Any] = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "version": 1,
         "metadata": {"component": {**component(packages[root], sums), "type": "application", "name": "llmops"}},
         "components": components,
-        "dependencies": [
-            {"ref": reference[p], "dependsOn": sorted(reference[d] for d in used)}
-            for p, used in sorted(edges.items(), key=lambda item: reference[item[0]])
-        ],
+        "dependencies": sorted([*dependencies, *its_dependencies], key=lambda d: d["ref"]),
     }
     content = json.dumps(bom, sort_keys=True).encode()
     bom["serialNumber"] = f"urn:uuid:{uuid.UUID(bytes=hashlib.sha256(content).digest()[:16], version=4)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -174,6 +175,47 @@ def test_a_baseline_that_only_mlflow_knows_is_compared_by_its_scores(project: Pr
     worse = client.create_run(experiment, tags={"env": "production"})
     client.log_metric(worse.info.run_id, "mean_rating", 4.2)
     assert "neither overall_score nor cat_" in words(project.run("gate", code=None, **env).stdout)
+
+
+@pytest.mark.parametrize("category", ["退货", "tone & style", "खाता", "a/b:c", "🍰", "é" * 60])
+def test_categories_of_any_script_keep_their_baseline(project: Project, tracking: str, category: str) -> None:
+    for file in sorted((project.folder / "datasets").glob("*.jsonl")):
+        file.write_text(file.read_text().replace('"tone_consistency"', json.dumps(category, ensure_ascii=False)))
+    project.replace("llmops.yaml", "tone_consistency:", f"{json.dumps(category, ensure_ascii=False)}:")
+    env = {"MLFLOW_TRACKING_URI": tracking, "MLFLOW_EXPERIMENT_NAME": f"category {category.encode().hex()}"}
+    project.run("eval", **env)
+    score = project.scores()["categories"][category]
+    project.run("baseline", "promote", "latest", **env)
+    # Only MLflow still knows the run.
+    shutil.rmtree(project.folder / ".llmops")
+    project.run("eval")
+    project.run("gate", code=None, **env)
+    checks = {check["name"]: check for check in project.scores()["checks"]}
+    assert checks[f"max_drop/{category}"]["baseline"] == pytest.approx(score, abs=1e-12)
+
+
+def test_what_was_promoted_is_the_baseline(project: Project, tracking: str) -> None:
+    client = MlflowClient(tracking)
+    env = {"MLFLOW_TRACKING_URI": tracking, "MLFLOW_EXPERIMENT_NAME": "mixed"}
+    project.run("eval", **env)
+    foreign = client.create_run(client.get_experiment_by_name("mixed").experiment_id, tags={"env": "production"})
+    client.log_metric(foreign.info.run_id, "overall_score", 0.5)
+    assert foreign.info.run_id in words(project.run("gate", **env).stdout)
+    said = project.run("baseline", "promote", "latest", **env)
+    assert f"took env=production in MLflow from {foreign.info.run_id}" in said.stderr
+    assert "which is run_" in words(project.run("gate", **env).stdout)
+
+
+def test_experiments_that_are_not_there_and_that_are_deleted(project: Project, tracking: str) -> None:
+    client = MlflowClient(tracking)
+    project.run("eval")
+    said = project.run("gate", "--mlflow", tracking, "--mlflow-experiment", "nowhere")
+    assert "No run of MLflow's experiment `nowhere`" in words(said.stdout)
+    assert client.get_experiment_by_name("nowhere") is None
+    client.delete_experiment(client.create_experiment("gone"))
+    (project.folder / "scores.json").unlink()
+    said = project.run("eval", "--mlflow", tracking, "--mlflow-experiment", "gone", code=2)
+    assert "is deleted" in said.stderr and project.scores()["overall"] > 0
 
 
 def test_an_mlflow_that_is_away_stops_nothing(project: Project) -> None:

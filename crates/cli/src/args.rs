@@ -47,7 +47,15 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
     pub(crate) config: Option<PathBuf>,
     /// Work on this llmops server instead of the project's own store
-    #[arg(long, global = true, value_name = "URL", env = "LLMOPS_SERVER", help_heading = "Global options")]
+    // Its address may hold a password.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "LLMOPS_SERVER",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
     pub(crate) server: Option<String>,
     /// Key for the server
     #[arg(

@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use llmops_api::client::shown_address;
 use llmops_domain::scorecard::format::short_line;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LINK, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
@@ -243,7 +244,7 @@ impl<'a> Api<'a> {
         let body = serde_json::json!({ "body": text });
         for found in self.find(marker).await?.into_iter().rev() {
             let url = format!("{}/issues/comments/{}", self.base, found.id);
-            match self.send(Method::PATCH, url, "update the comment", Some(&body)).await {
+            match self.send(Method::PATCH, &url, "update the comment", Some(&body)).await {
                 Ok(response) => return Ok(Outcome::Updated(comment(response, "update the comment").await?.html_url)),
                 // It is another's, or gone meanwhile: ours may be among the others, or is still to be written.
                 Err(Attempt::Final(GithubError::Refused { status: 403 | 404, .. })) => {}
@@ -251,7 +252,7 @@ impl<'a> Api<'a> {
             }
         }
         let url = format!("{}/issues/{}/comments", self.base, self.number);
-        let response = self.send(Method::POST, url, "comment", Some(&body)).await?;
+        let response = self.send(Method::POST, &url, "comment", Some(&body)).await?;
         Ok(Outcome::Created(comment(response, "comment").await?.html_url))
     }
 
@@ -263,10 +264,10 @@ impl<'a> Api<'a> {
         let mut found = Vec::new();
         for page in 1..=MAX_PAGES {
             let url = format!("{}/issues/{}/comments?per_page={PAGE}&page={page}", self.base, self.number);
-            let response = self.send(Method::GET, url.clone(), ACTION, None).await?;
+            let response = self.send(Method::GET, &url, ACTION, None).await?;
             let link = response.headers().get(LINK).and_then(|l| l.to_str().ok());
             let linked = link.is_some_and(|l| l.contains("rel=\"next\""));
-            let comments: Vec<Comment> = response.json().await.map_err(|e| unreachable_at(ACTION, url, e))?;
+            let comments: Vec<Comment> = response.json().await.map_err(|e| unreachable_at(ACTION, &url, e))?;
             let last = comments.len() < PAGE && !linked;
             let ours = |c: &Comment| {
                 c.body.as_deref().is_some_and(|b| b.trim_start().starts_with(marker))
@@ -283,13 +284,13 @@ impl<'a> Api<'a> {
     async fn send(
         &self,
         method: Method,
-        url: String,
+        url: &str,
         action: &'static str,
         body: Option<&serde_json::Value>,
     ) -> Result<Response, Attempt> {
         let mut request = self
             .http
-            .request(method, &url)
+            .request(method, url)
             .timeout(TIMEOUT)
             .header(AUTHORIZATION, self.authorization.clone())
             .header(ACCEPT, "application/vnd.github+json")
@@ -339,26 +340,14 @@ fn is_rate_limit(headers: &HeaderMap, message: &str) -> bool {
 
 async fn comment(response: Response, action: &'static str) -> Result<Comment, Attempt> {
     let url = response.url().to_string();
-    response.json().await.map_err(|e| unreachable_at(action, url, e))
+    response.json().await.map_err(|e| unreachable_at(action, &url, e))
 }
 
-fn unreachable_at(action: &'static str, url: String, source: reqwest::Error) -> Attempt {
+fn unreachable_at(action: &'static str, url: &str, source: reqwest::Error) -> Attempt {
     // An address that does not parse or an answer that is no JSON stays so.
     let hopeless = source.is_builder() || source.is_decode();
-    let error = GithubError::Unreachable { action, url: without_credentials(url), source: source.without_url() };
+    let error = GithubError::Unreachable { action, url: shown_address(url), source: source.without_url() };
     if hopeless { Attempt::Final(error) } else { Attempt::Again { error, wanted: None } }
-}
-
-/// The address without the user and password that it may carry.
-fn without_credentials(url: String) -> String {
-    match reqwest::Url::parse(&url) {
-        Ok(mut parsed) if !parsed.username().is_empty() || parsed.password().is_some() => {
-            let _ = parsed.set_username("");
-            let _ = parsed.set_password(None);
-            parsed.to_string()
-        }
-        _ => url,
-    }
 }
 
 #[cfg(test)]

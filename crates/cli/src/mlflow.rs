@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use llmops_api::Client;
+use llmops_api::client::shown_address;
 use llmops_api::feedback::{SummaryBy, SummaryQuery};
 use llmops_api::runs::GetRunQuery;
 use llmops_domain::gate::ReferenceScores;
@@ -60,6 +61,12 @@ pub(crate) enum MlflowError {
     /// The answer is not MLflow's.
     #[error("the answer to `{action}` is not MLflow's: {detail}")]
     Protocol { action: &'static str, detail: String },
+    /// Nothing can be logged to an experiment that was deleted.
+    #[error(
+        "MLflow's experiment `{0}` is deleted: restore it there (`mlflow experiments restore`), or name another with \
+         --mlflow-experiment"
+    )]
+    Deleted(String),
     /// A file of the folder.
     #[error("cannot {action} {path}")]
     File {
@@ -68,6 +75,18 @@ pub(crate) enum MlflowError {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl MlflowError {
+    /// Whether it is MLflow that is away for now: nobody is there, the server is in trouble, or what stands in front of it
+    /// answers in its place.
+    fn is_away(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Protocol { .. } => true,
+            Self::Refused { status, .. } => *status == 429 || *status >= 500,
+            Self::Deleted(_) | Self::File { .. } => false,
+        }
+    }
 }
 
 /// A run as MLflow knows it.
@@ -108,10 +127,18 @@ impl Tracking {
         }
         let path = uri.strip_prefix("file://").or_else(|| uri.strip_prefix("file:")).unwrap_or(uri);
         if path.contains("://") {
-            return Err(Failure::usage(format!("`{uri}` is no place that runs can be logged to"))
+            return Err(Failure::usage(format!("`{}` is no place that runs can be logged to", shown_address(uri)))
                 .hint("--mlflow takes http://…, https://…, or a folder such as ./mlruns"));
         }
         Ok(Self::Folder(Folder::new(PathBuf::from(path))))
+    }
+
+    /// The experiment's id, where there is one.
+    async fn find(&self, name: &str) -> Result<Option<String>, MlflowError> {
+        match self {
+            Self::Server(server) => server.find(name).await,
+            Self::Folder(folder) => folder.find(name),
+        }
     }
 
     /// The experiment's id, made where there is none.
@@ -187,7 +214,7 @@ impl Mlflow {
                 }
                 Ok(())
             }
-            Err(error @ MlflowError::Unreachable { .. }) => {
+            Err(error) if error.is_away() => {
                 context.note(&format!("warning: {error}: the run goes to {} instead", self.fallback.display()));
                 let folder = Tracking::Folder(Folder::new(self.fallback.clone()));
                 let (tracked, _) = self.log_to(&folder, &content).await.map_err(|e| failed(&e))?;
@@ -216,17 +243,18 @@ impl Mlflow {
         content
     }
 
-    /// The baseline of a dataset: the newest run tagged `env=production`. What is compared with instead, and why, is
-    /// said in the notices.
-    pub(crate) async fn baseline(&self, client: &Client, dataset: &str) -> Outcome<FoundBaseline> {
+    /// What a run is compared with: the newest run about its dataset that is tagged `env=production`. What is compared with
+    /// instead, and why, is said in the notices. Nothing is changed in MLflow.
+    pub(crate) async fn baseline(&self, client: &Client, run: &EvaluationRun) -> Outcome<FoundBaseline> {
         let tracking = Tracking::open(&self.uri)?;
-        let found = match tracking.experiment(&self.experiment).await {
-            Ok(experiment) => tracking.tagged(&experiment, BASELINE_TAG).await,
+        let found = match tracking.find(&self.experiment).await {
+            Ok(Some(experiment)) => tracking.tagged(&experiment, BASELINE_TAG).await,
+            Ok(None) => Ok(Vec::new()),
             Err(error) => Err(error),
         };
         let here = "the baseline of this store, or else the absolute limits, apply instead";
         let tracked = match found {
-            Ok(runs) => runs.into_iter().find(|run| run.is_baseline_of(dataset)),
+            Ok(runs) => runs.into_iter().find(|tracked| tracked.is_baseline_of(&run.dataset)),
             Err(error) => {
                 let causes = failed(&error).chain.join(": ");
                 return Ok(FoundBaseline::none(format!("No baseline came from MLflow ({causes}): {here}.")));
@@ -243,7 +271,8 @@ impl Mlflow {
             let notice = format!("The baseline is {source}, which is {id} here.");
             return Ok(FoundBaseline { run: Some(id.to_owned()), scores: None, notice: Some(notice) });
         }
-        match content::reference(&source, &tracked.metrics) {
+        let categories = run.results.iter().flat_map(|results| results.categories.keys().map(String::as_str));
+        match content::reference(&source, &tracked.metrics, categories) {
             Some(scores) => Ok(FoundBaseline { run: None, scores: Some(scores), notice: None }),
             None => Ok(FoundBaseline::none(format!(
                 "The newest production run of MLflow, {}, has neither overall_score nor cat_… metrics: {here}.",
@@ -253,7 +282,7 @@ impl Mlflow {
     }
 
     /// Tags the run `env=production`, logging it first where MLflow does not know it, and takes the tag from newer runs
-    /// of the same dataset: the newest with the tag is the baseline.
+    /// that gates of the same dataset would compare with: the newest with the tag is the baseline.
     pub(crate) async fn promote(&self, context: &Context, client: &Client, run: &EvaluationRun) -> Outcome {
         let tracking = Tracking::open(&self.uri)?;
         let experiment = tracking.experiment(&self.experiment).await.map_err(|e| failed(&e))?;
@@ -264,12 +293,14 @@ impl Mlflow {
         };
         let before = tracking.tagged(&experiment, BASELINE_TAG).await.map_err(|e| failed(&e))?;
         let newer = |other: &&Tracked| {
-            other.id != tracked.id
-                && other.tag(DATASET_TAG) == Some(&run.dataset)
-                && other.start_time >= tracked.start_time
+            other.id != tracked.id && other.is_of(&run.dataset) && other.start_time >= tracked.start_time
         };
         for other in before.iter().filter(newer) {
             tracking.delete_tag(&experiment, &other.id, BASELINE_TAG.0).await.map_err(|e| failed(&e))?;
+            if other.tag(DATASET_TAG).is_none() {
+                let whose = "which is newer and names no dataset";
+                context.note(&format!("took env=production in MLflow from {}, {whose}", other.id));
+            }
         }
         tracking.set_tag(&experiment, &tracked.id, BASELINE_TAG).await.map_err(|e| failed(&e))?;
         context.note(&format!("tagged env=production in MLflow: {}", tracked.id));
@@ -305,7 +336,7 @@ impl FoundBaseline {
 
 fn failed(error: &MlflowError) -> Failure {
     let kind = match error {
-        MlflowError::Refused { status: 400..=499, .. } => Kind::Usage,
+        MlflowError::Refused { .. } | MlflowError::Deleted(_) if !error.is_away() => Kind::Usage,
         _ => Kind::Undecided,
     };
     Failure::because(kind, "MLflow did not take it", error)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use llmops::models::{HubSettings, Limit, ModelOptions};
 use llmops::{AlertOptions, ExperimentOptions, LlmOps, Options, OwnScorers};
 use llmops_api::Client;
+use llmops_api::client::shown_address;
 use llmops_domain::config::{Config, MetricFileKind};
 use llmops_domain::prompt::PromptSpec;
 use llmops_domain::prompt_file;
@@ -99,6 +100,7 @@ impl Project {
         if let Some(server) = &global.server {
             let server = server.trim();
             if !["http://", "https://"].iter().any(|scheme| server.starts_with(scheme)) {
+                let server = shown_address(server);
                 let hint = format!("write http://HOST:PORT or https://HOST, such as http://{server}");
                 return Err(Failure::usage(format!("`{server}` is no address of a server")).hint(hint));
             }

@@ -22,6 +22,25 @@ const LABELS: [(&str, &str); 4] = [
     ("gen_ai.tool.name", "tool"),
 ];
 
+/// Names of who asked. `traceloop.…` are what an application of `OpenLLMetry` says of itself; the others that it and the
+/// providers' libraries have are those of the parameter `user`.
+const USERS: [&str; 5] =
+    ["user.id", "enduser.id", "traceloop.association.properties.user_id", "gen_ai.user", "llm.user"];
+/// Names of the conversation.
+const SESSIONS: [&str; 3] = ["gen_ai.conversation.id", "session.id", "traceloop.association.properties.session_id"];
+
+/// Exceptions of the providers' libraries that are answers of the provider, and their statuses.
+const EXCEPTIONS: [(&str, u16); 8] = [
+    ("BadRequestError", 400),
+    ("AuthenticationError", 401),
+    ("PermissionDeniedError", 403),
+    ("NotFoundError", 404),
+    ("ConflictError", 409),
+    ("UnprocessableEntityError", 422),
+    ("RateLimitError", 429),
+    ("InternalServerError", 500),
+];
+
 /// How far ahead the clock of an application may be.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 /// The start of the year 2000: what began before was written in another unit than nanoseconds, or not at all.
@@ -118,8 +137,7 @@ impl Span {
     /// # Errors
     /// [`SpanError`] where it tells of a model call, and its ids or its start are none.
     pub fn to_record(&self, now: Timestamp) -> Result<Option<RequestRecord>, SpanError> {
-        let models = ["gen_ai.request.model", "gen_ai.response.model", "llm.model_name", "embedding.model_name"];
-        let (Some(door), Some(model)) = (self.door(), self.text(&models)) else { return Ok(None) };
+        let (Some(door), Some((model, model_answered))) = (self.door(), self.models()) else { return Ok(None) };
         let at = self.check(now)?;
         let provider = self.text(&["gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system"]);
         // Prices are found by the names of the conventions, which are in small letters: some write `OpenAI`.
@@ -129,7 +147,11 @@ impl Span {
         let (status, usage) = (self.status(), self.usage());
         let error = self.error.as_deref().map(|text| redact(text).into_owned());
         let attempt = CallAttempt { model: model.clone(), status: Some(status), error: error.clone(), ms };
-        let request_body = if door == Door::Embeddings { self.embedded() } else { self.asked() };
+        // Vectors are no words that anybody answered.
+        let (request_body, response_body) = match door {
+            Door::Embeddings => (self.embedded(), None),
+            Door::Chat | Door::Messages => (self.asked(), self.answered()),
+        };
         Ok(Some(RequestRecord {
             id: self.record_id(at),
             at,
@@ -140,12 +162,12 @@ impl Span {
             manifest: None,
             variant: None,
             model,
-            model_answered: self.text(&["gen_ai.response.model"]),
+            model_answered,
             fingerprint: self
                 .text(&["openai.response.system_fingerprint", "gen_ai.openai.response.system_fingerprint"]),
-            stream: self.is_true(&["gen_ai.request.stream", "llm.is_streaming"]),
-            user: self.text(&["user.id", "enduser.id"]),
-            session: self.text(&["gen_ai.conversation.id", "session.id"]),
+            stream: self.is_stream(),
+            user: self.text(&USERS).or_else(|| self.parameter(&["user"])),
+            session: self.text(&SESSIONS),
             trace_id: Some(self.trace_id.clone()),
             tags: self.labels(),
             usage: usage.unwrap_or_default(),
@@ -162,7 +184,7 @@ impl Span {
             cached: false,
             attempts: vec![attempt],
             request_body: request_body.map(|text| redact(&text).into_owned()),
-            response_body: self.answered().map(|text| redact(&text).into_owned()),
+            response_body: response_body.map(|text| redact(&text).into_owned()),
         }))
     }
 
@@ -173,9 +195,39 @@ impl Span {
         id::request(at.as_millisecond(), u64::from_be_bytes(bits))
     }
 
+    /// The model that was asked, and the one that answered where both are told. `OpenInference` tells the one that answered
+    /// by a name of its own, where the call did not fail, and the other among the parameters of the call.
+    fn models(&self) -> Option<(String, Option<String>)> {
+        let answered = self.text(&["gen_ai.response.model"]);
+        let named = self.text(&["llm.model_name", "embedding.model_name"]);
+        if let Some(asked) = self.text(&["gen_ai.request.model"]) {
+            return Some((asked, answered));
+        }
+        if let Some(asked) = self.parameter(&["model", "model_name"]) {
+            return Some((asked, answered.or(named)));
+        }
+        let asked = answered.clone().or(named).or_else(|| self.model_of_request())?;
+        Some((asked, answered))
+    }
+
+    fn is_stream(&self) -> bool {
+        self.is_true(&["gen_ai.request.stream", "gen_ai.is_streaming", "llm.is_streaming"])
+            || self.parameter(&["stream"]).is_some_and(|stream| stream == "true")
+    }
+
     fn status(&self) -> u16 {
         let told = self.count(&["http.response.status_code", "http.status_code"]).and_then(|s| u16::try_from(s).ok());
-        told.unwrap_or(if self.error.is_some() { 500 } else { 200 })
+        told.unwrap_or_else(|| if self.error.is_some() { self.status_of_error().unwrap_or(500) } else { 200 })
+    }
+
+    /// The status of a failed call by what the failure is called: a number, or an exception such as `openai.RateLimitError`.
+    fn status_of_error(&self) -> Option<u16> {
+        let status = |kind: String| {
+            let number = kind.parse().ok().filter(|status| (400..600).contains(status));
+            let class = kind.rsplit('.').next().unwrap_or_default();
+            number.or_else(|| EXCEPTIONS.iter().find(|(name, _)| *name == class).map(|(_, status)| *status))
+        };
+        ["error.type", "exception.type"].into_iter().find_map(|name| status(self.text(&[name])?))
     }
 
     fn usage(&self) -> Option<Usage> {
@@ -194,7 +246,10 @@ impl Span {
     fn finish_reason(&self) -> Option<String> {
         let reasons = self.attributes.get("gen_ai.response.finish_reasons");
         let first = reasons.map(|reasons| reasons.as_array().and_then(|all| all.first()).unwrap_or(reasons));
-        let first = first.and_then(Value::as_str).map(str::to_owned).or_else(|| self.finish_reason_of_answer())?;
+        let first = first.and_then(Value::as_str).map(str::to_owned);
+        let first = first
+            .or_else(|| self.text(&["llm.finish_reason", "llm.response.finish_reason"]))
+            .or_else(|| self.finish_reason_of_answer())?;
         // The conventions name one call; records say what OpenAI says.
         Some(if first == "tool_call" { "tool_calls".to_owned() } else { first })
     }
@@ -351,7 +406,70 @@ mod tests {
         let record = record(&llm);
         assert_eq!((&*record.model, record.door, record.session.as_deref()), ("openai/gpt-4o", Door::Chat, Some("s")));
         assert_eq!(record.usage, Usage { prompt_tokens: 7, completion_tokens: 3 });
-        let chain = json!({"openinference.span.kind": "CHAIN", "llm.model_name": "gpt-4o"});
+        let chain = json!({"openinference.span.kind": "CHAIN", "llm.model_name": "gpt-4o", "input.value": "{\"model\": \"m\"}"});
         assert_eq!(span(&chain).to_record(now()), Ok(None));
+    }
+
+    /// As the package `openinference-instrumentation-openai` 0.1 writes them.
+    #[test]
+    fn what_openinference_tells_among_the_parameters() {
+        let stream = record(&json!({"openinference.span.kind": "LLM", "llm.system": "openai",
+            "llm.model_name": "gpt-4o-mini-2024-07-18", "llm.finish_reason": "tool_calls",
+            "llm.invocation_parameters": r#"{"model": "gpt-4o-mini", "stream": true, "user": "maria"}"#}));
+        assert_eq!(
+            (&*stream.model, stream.model_answered.as_deref()),
+            ("openai/gpt-4o-mini", Some("gpt-4o-mini-2024-07-18"))
+        );
+        assert_eq!((stream.stream, stream.user.as_deref()), (true, Some("maria")));
+        assert_eq!(stream.finish_reason.as_deref(), Some("tool_calls"));
+
+        let failed = |attributes: Value| Span { error: Some("refused".to_owned()), ..span(&attributes) };
+        let limited = json!({"openinference.span.kind": "LLM", "llm.system": "openai", "exception.type": "openai.RateLimitError",
+            "llm.invocation_parameters": r#"{"model": "gpt-4o-mini"}"#, "user.id": "ana"});
+        let record = failed(limited).to_record(now()).unwrap().unwrap();
+        assert_eq!((&*record.model, record.model_answered, record.status), ("openai/gpt-4o-mini", None, 429));
+        assert_eq!((record.outcome, record.user.as_deref()), (CallOutcome::UpstreamError, Some("ana")));
+        let asked = json!({"openinference.span.kind": "LLM", "input.value": r#"{"model": "m", "messages": []}"#});
+        assert_eq!(failed(asked).to_record(now()).unwrap().unwrap().model, "unknown/m");
+        // Not everything with an input is a call of a model.
+        assert_eq!(span(&json!({"input.value": r#"{"model": "m"}"#})).to_record(now()), Ok(None));
+    }
+
+    #[test]
+    fn vectors_are_not_kept() {
+        let vectors = json!({"openinference.span.kind": "EMBEDDING", "llm.system": "openai", "embedding.model_name": "e",
+            "input.value": r#"{"input": ["a", "b"], "model": "e"}"#, "output.value": r#"{"data": [{"embedding": [0.1]}]}"#,
+            "embedding.embeddings.0.embedding.vector": [0.1]});
+        let kept = record(&vectors);
+        assert_eq!((&*kept.model, kept.door), ("openai/e", Door::Embeddings));
+        assert_eq!((kept.request_body.as_deref(), kept.response_body), (Some(r#"["a","b"]"#), None));
+    }
+
+    #[test]
+    fn users_and_failures_of_openllmetry() {
+        let of = |attributes: Value| {
+            let mut all = json!({"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"});
+            all.as_object_mut().unwrap().extend(attributes.as_object().unwrap().clone());
+            record(&all)
+        };
+        let user = |attributes: Value| of(attributes).user;
+        assert_eq!(user(json!({"gen_ai.user": "maria"})).as_deref(), Some("maria"));
+        assert_eq!(user(json!({"llm.user": "maria"})).as_deref(), Some("maria"));
+        let said = json!({"gen_ai.user": "all", "traceloop.association.properties.user_id": "maria",
+            "traceloop.association.properties.session_id": "s", "gen_ai.is_streaming": true});
+        let said = of(said);
+        assert_eq!((said.user.as_deref(), said.session.as_deref(), said.stream), (Some("maria"), Some("s"), true));
+
+        let check = |kind: &str, expected: u16| {
+            let attributes = json!({"gen_ai.request.model": "m", "error.type": kind});
+            let failed = Span { error: Some("failed".to_owned()), ..span(&attributes) };
+            assert_eq!(failed.to_record(now()).unwrap().unwrap().status, expected, "{kind}");
+        };
+        check("RateLimitError", 429);
+        check("anthropic.AuthenticationError", 401);
+        check("503", 503);
+        check("200", 500);
+        check("timeout", 500);
+        assert_eq!(of(json!({"error.type": "RateLimitError"})).status, 200);
     }
 }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-pub use asked::{Asked, NotAsked, answer_in_words, answer_text, asked};
+pub use asked::{Asked, NotAsked, answer_in_words, answer_text, asked, offered_tools};
 
 use crate::chat::Message;
 use crate::dataset::Sample;

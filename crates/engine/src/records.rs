@@ -35,7 +35,8 @@ impl Records {
         Ok(self.services.store.list_records(&self.project, filter, limit).await?)
     }
 
-    /// Takes in the spans of model calls as records, with their costs by the price table; those that are there already stay as
+    /// Takes in the spans of model calls as records, with their costs by the price table, which needs no provider that this
+    /// installation could call; those that are there already stay as
     /// they are, and other spans are left out. Answers why spans of model calls were refused.
     pub async fn take_in(&self, spans: &[Span]) -> Result<Vec<SpanError>, Error> {
         let now = self.services.clock.now();
@@ -43,9 +44,10 @@ impl Records {
         for span in spans {
             match span.to_record(now) {
                 Ok(Some(mut record)) => {
-                    let target = self.services.providers.resolve(&record.model).ok();
-                    record.cost =
-                        target.filter(|_| !record.usage_estimated).and_then(|target| target.cost(record.usage));
+                    if !record.usage_estimated {
+                        let answered = record.model_answered.as_deref();
+                        record.cost = self.services.providers.cost_by_table(&record.model, answered, record.usage);
+                    }
                     rows.push(RecordRow::new(&self.project, &record)?);
                 }
                 Ok(None) => {}

@@ -1,5 +1,7 @@
 //! The configured providers by name, with limits, retries and prices around each.
 
+mod prices;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -291,9 +293,7 @@ impl Target {
 
     /// USD for these tokens.
     pub fn cost(&self, usage: Usage) -> Option<f64> {
-        let price = self.price?;
-        let cost = usage.prompt_tokens as f64 * price.input + usage.completion_tokens as f64 * price.output;
-        Some(cost / 1e6)
+        Some(prices::cost(self.price?, usage))
     }
 
     /// See [`Providers::chat`].

@@ -1,5 +1,14 @@
 //! Feedback: rows, the opinion on each answer, and sums over opinions, kept up to date in one transaction.
 
+/// The order of records of a trace, which are called `n`: those of chats first, the newest before others. Feedback is on what
+/// was said, and an application that looks something up first has an embedding in the same trace. Which door it was stands at
+/// the beginning of the document.
+macro_rules! chats_first {
+    () => {
+        r#"CASE WHEN substr(n.document, 1, 200) LIKE '%"door":"embeddings"%' THEN 1 ELSE 0 END, n.id DESC"#
+    };
+}
+
 mod erase;
 mod join;
 
@@ -213,10 +222,13 @@ impl Store {
         Ok(rows.into_iter().map(SumRow::into_parts).collect())
     }
 
-    /// The newest record of a trace.
+    /// The record that is meant by a trace: the newest of a chat, or else the newest.
     pub async fn record_of_trace(&self, project: &ProjectId, trace: &str) -> Result<Option<RequestRecord>, StoreError> {
-        let sql =
-            "SELECT id, document FROM request_records WHERE project_id = $1 AND trace_id = $2 ORDER BY id DESC LIMIT 1";
+        let sql = concat!(
+            "SELECT id, document FROM request_records n WHERE project_id = $1 AND trace_id = $2 ORDER BY ",
+            chats_first!(),
+            " LIMIT 1"
+        );
         let mut conn = self.read().await?;
         let row = fetch!(fetch_optional, conn, (String, String), sql, project.as_str(), trace)?;
         Ok(row.and_then(|(id, document)| readable(&id, &document)))

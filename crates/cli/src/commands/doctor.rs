@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use clap::Args;
 use futures::future::BoxFuture;
 use llmops::models::{DEFAULT_MODEL, Found, Layer, Models, Quiet};
+use llmops_api::client::shown_address;
 use llmops_api::page::PageQuery;
 use llmops_domain::scorecard::format;
 use llmops_domain::scoring::{BertscoreSpec, ScorerSpec};
@@ -205,7 +206,7 @@ async fn store(installation: &Installation<'_>) -> Vec<Finding> {
         }
     }
     let what = match &global.server {
-        Some(server) => format!("the server {server}"),
+        Some(server) => format!("the server {}", shown_address(server)),
         None => "the store".to_owned(),
     };
     let answered = async {

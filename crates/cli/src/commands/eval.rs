@@ -75,10 +75,13 @@ pub(crate) async fn run(context: &Context, args: &EvalArgs) -> Outcome {
         None => start(&client, context, &project, args).await?,
     };
     let run = follow(&client, context, run).await?;
-    if let Some(mlflow) = args.mlflow.of(&project) {
-        mlflow.log(context, &client, &run).await?;
-    }
-    report(context, args, &run)
+    // The scores first: nothing that MLflow says takes them away.
+    let reported = report(context, args, &run);
+    let logged = match args.mlflow.of(&project) {
+        Some(mlflow) => mlflow.log(context, &client, &run).await,
+        None => Ok(()),
+    };
+    reported.and(logged)
 }
 
 /// Starts a suite's run as this command does, and does not wait for it.

@@ -105,7 +105,7 @@ async fn request(client: &Client, project: &Project, args: &GateArgs, run: &str)
         GateRequest { config: project.config.gate.clone(), baseline: args.baseline.clone(), ..GateRequest::default() };
     if let (Some(mlflow), None) = (args.mlflow.of(project), &args.baseline) {
         let run = client.get_run(run, &GetRunQuery { wait_ms: None, dataset: None }).await?;
-        let found = mlflow.baseline(client, &run.dataset).await?;
+        let found = mlflow.baseline(client, &run).await?;
         (request.baseline, request.reference) = (found.run, found.scores);
         request.notices.extend(found.notice);
     }

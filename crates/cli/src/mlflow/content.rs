@@ -1,12 +1,15 @@
 //! What of a run is logged, and under which names.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use llmops_domain::gate::ReferenceScores;
+use llmops_domain::hash::ContentHash;
 use llmops_domain::prompt::PromptVersion;
 use llmops_domain::run::{EvaluationRun, RunStatus};
 use llmops_domain::scorecard;
 use llmops_domain::scoring::ScorerSpec;
+use regex::Regex;
 use serde_json::Value;
 
 use super::{DATASET_TAG, RUN_TAG};
@@ -15,6 +18,10 @@ use super::{DATASET_TAG, RUN_TAG};
 const OVERALL: &str = "overall_score";
 /// Before the name of a category.
 const CATEGORY: &str = "cat_";
+/// Most bytes of a name, which is a file's in a folder; MLflow takes 250 characters.
+const MAX_NAME: usize = 250;
+/// Digits of the hash in a name that had to be changed.
+const NAME_HASH: usize = 8;
 /// Most bytes of a parameter that MLflow keeps.
 const MAX_PARAM: usize = 6000;
 /// Most bytes of a tag.
@@ -178,27 +185,51 @@ fn template(prompt: &PromptVersion) -> String {
     text.trim_end().to_owned() + "\n"
 }
 
-/// The scores of a run that gates can compare with.
-pub(super) fn reference(source: &str, metrics: &BTreeMap<String, f64>) -> Option<ReferenceScores> {
+/// The scores of a run that gates can compare with. Metrics of the categories that are named have these names, however they
+/// had to be written in MLflow; others have the names that they have there.
+pub(super) fn reference<'a>(
+    source: &str,
+    metrics: &BTreeMap<String, f64>,
+    categories: impl IntoIterator<Item = &'a str>,
+) -> Option<ReferenceScores> {
     let in_range = |value: &f64| (0.0..=1.0).contains(value);
     let overall = metrics.get(OVERALL).copied().filter(in_range);
-    let categories: BTreeMap<String, f64> = metrics
-        .iter()
-        .filter_map(|(name, value)| Some((name.strip_prefix(CATEGORY)?.to_owned(), *value)))
-        .filter(|(_, value)| in_range(value))
-        .collect();
+    let names: BTreeMap<String, &str> =
+        categories.into_iter().map(|name| (allowed(&format!("{CATEGORY}{name}")), name)).collect();
+    let category = |(metric, value): (&String, &f64)| {
+        let there = metric.strip_prefix(CATEGORY)?;
+        Some((names.get(metric).copied().unwrap_or(there).to_owned(), *value))
+    };
+    let categories: BTreeMap<String, f64> =
+        metrics.iter().filter_map(category).filter(|(_, value)| in_range(value)).collect();
     if overall.is_none() && categories.is_empty() {
         return None;
     }
     Some(ReferenceScores { source: source.to_owned(), overall, categories })
 }
 
-/// A name that MLflow takes: letters, digits, `_`, `-`, `.`, space, `:` and `/`; nothing that a folder cannot hold.
+/// A name that MLflow takes, and a folder can hold: letters and digits of any script, `_`, `-`, `.` and spaces. MLflow's own
+/// `:` and `/` mean something in file systems. What had to be changed ends with a part of the name's hash, so that different
+/// names stay different.
 fn allowed(name: &str) -> String {
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "_-. ".contains(c);
-    let name: String = name.chars().map(|c| if is_allowed(c) { c } else { '_' }).take(250).collect();
+    let written: String = name.chars().map(|c| if is_word(c) || "-. ".contains(c) { c } else { '_' }).collect();
     // Nothing but dots is a folder, and nothing at all is no name.
-    if name.chars().all(|c| c == '.') { format!("_{name}") } else { name }
+    if written == name && name.len() <= MAX_NAME && !name.chars().all(|c| c == '.') {
+        return written;
+    }
+    let hash = ContentHash::of_bytes(name.as_bytes());
+    let end = &hash.as_str()[..NAME_HASH];
+    format!("{}_{end}", cut(&written, MAX_NAME - NAME_HASH - 1))
+}
+
+/// Whether Python's `\w` has it, by which MLflow tells names. Marks such as vowel signs are none of it, though Unicode counts
+/// many of them as alphabetic.
+fn is_word(c: char) -> bool {
+    static WORD: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^[\p{L}\p{N}_]$").ok());
+    if c.is_ascii() {
+        return c.is_ascii_alphanumeric() || c == '_';
+    }
+    WORD.as_ref().is_some_and(|word| word.is_match(c.encode_utf8(&mut [0; 4])))
 }
 
 fn cut(text: &str, max: usize) -> String {
@@ -215,19 +246,47 @@ mod tests {
 
     #[test]
     fn names_are_what_mlflow_takes() {
-        let check = |name: &str, expected: &str| assert_eq!(allowed(name), expected);
+        let check = |name: &str, expected: &str| {
+            let written = allowed(name);
+            let hash = ContentHash::of_bytes(name.as_bytes());
+            let shown =
+                if written == name { &*written } else { written.strip_suffix(&hash.as_str()[..NAME_HASH]).unwrap() };
+            assert_eq!(shown.trim_end_matches('_'), expected.trim_end_matches('_'), "{name}");
+            assert!(written.len() <= MAX_NAME && !written.chars().all(|c| c == '.'), "{written}");
+        };
         check("factual_accuracy", "factual_accuracy");
-        check("tone & style", "tone _ style");
-        check("../../etc", ".._.._etc");
-        check("..", "_..");
-        check("größe", "gr__e");
+        check("größe", "größe");
+        check("退货", "退货");
+        check("tone & style", "tone _ style_");
+        check("tone / style", "tone _ style_");
+        check("../../etc", ".._.._etc_");
+        check("..", ".._");
         check("", "_");
+        // A vowel sign, a superscript that is a number, and a picture.
+        check("खाता", "ख_त__");
+        check("m²", "m²");
+        check("🍰", "__");
+        check(&"é".repeat(200), &"é".repeat(120));
+    }
+
+    #[test]
+    fn categories_are_found_by_their_own_names_and_stay_apart() {
+        let categories = ["desserts", "退货", "物流", "🍰", "🍕", "tone & style", "tone / style", "खाता", ".."];
+        let scores = categories.iter().zip(1_u32..).map(|(name, n)| (*name, f64::from(n) / 10.0));
+        let logged: BTreeMap<String, f64> =
+            scores.clone().map(|(name, score)| (allowed(&format!("{CATEGORY}{name}")), score)).collect();
+        assert_eq!(logged.len(), categories.len());
+        let found = reference("there", &logged, categories).unwrap();
+        assert_eq!(found.categories, scores.map(|(name, score)| (name.to_owned(), score)).collect());
+        // What another tool logged has the name that it gave.
+        let other = reference("there", &[("cat_物流".to_owned(), 0.5)].into(), ["退货"]).unwrap();
+        assert_eq!(other.categories, [("物流".to_owned(), 0.5)].into());
     }
 
     #[test]
     fn a_reference_needs_scores_between_0_and_1() {
         let of = |metrics: &[(&str, f64)]| {
-            reference("there", &metrics.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect())
+            reference("there", &metrics.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(), [])
         };
         assert_eq!(of(&[("mean_rating", 4.2)]), None);
         assert_eq!(of(&[("overall_score", 87.0), ("cat_tone", f64::NAN)]), None);

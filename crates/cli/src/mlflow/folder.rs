@@ -27,11 +27,16 @@ impl Folder {
         Self { root }
     }
 
+    /// The experiment's id, where there is one.
+    pub(super) fn find(&self, name: &str) -> Result<Option<String>, MlflowError> {
+        let found = folders(&self.root)?.into_iter().find(|folder| text_of(&meta(folder), "name") == Some(name));
+        Ok(found.map(|folder| file_name(&folder)))
+    }
+
+    /// The experiment's id, made where there is none.
     pub(super) fn experiment(&self, name: &str) -> Result<String, MlflowError> {
-        for folder in folders(&self.root)? {
-            if text_of(&meta(&folder), "name") == Some(name) {
-                return Ok(file_name(&folder));
-            }
+        if let Some(known) = self.find(name)? {
+            return Ok(known);
         }
         // The id follows from the name, so that two writers make the same one.
         let hash = ContentHash::of_bytes(name.as_bytes());
@@ -204,7 +209,9 @@ mod tests {
     fn what_is_logged_is_found_again() {
         let root = tempfile::tempdir().unwrap();
         let folder = Folder::new(root.path().join("mlruns"));
+        assert_eq!(folder.find("shop").unwrap(), None);
         let experiment = folder.experiment("shop").unwrap();
+        assert_eq!(folder.find("shop").unwrap().as_ref(), Some(&experiment));
         assert_eq!(folder.experiment("shop").unwrap(), experiment, "an experiment is made once");
         assert_ne!(folder.experiment("other").unwrap(), experiment);
         let old = folder.log(&experiment, &content("run_1", 10, 0.8)).unwrap();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use llmops_api::client::shown_address;
 use reqwest::{Method, RequestBuilder};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -106,7 +107,8 @@ impl Server {
         Ok(Self { client: crate::http::client()?, base, login: Login::from_env() })
     }
 
-    pub(super) async fn experiment(&self, name: &str) -> Result<String, MlflowError> {
+    /// The experiment's id, where there is one.
+    pub(super) async fn find(&self, name: &str) -> Result<Option<String>, MlflowError> {
         #[derive(Deserialize)]
         struct Answer {
             experiment: Experiment,
@@ -114,20 +116,29 @@ impl Server {
         #[derive(Deserialize)]
         struct Experiment {
             experiment_id: String,
+            #[serde(default)]
+            lifecycle_stage: String,
         }
+        let request = self.request(Method::GET, "experiments/get-by-name").query(&[("experiment_name", name)]);
+        match self.ask::<Answer>("find the experiment", request).await {
+            Ok(answer) if answer.experiment.lifecycle_stage == "deleted" => Err(MlflowError::Deleted(name.to_owned())),
+            Ok(answer) => Ok(Some(answer.experiment.experiment_id)),
+            Err(MlflowError::Refused { status: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The experiment's id, made where there is none.
+    pub(super) async fn experiment(&self, name: &str) -> Result<String, MlflowError> {
         #[derive(Deserialize)]
         struct Created {
             experiment_id: String,
         }
-        let request = self.request(Method::GET, "experiments/get-by-name").query(&[("experiment_name", name)]);
-        match self.ask::<Answer>("find the experiment", request).await {
-            Ok(answer) => Ok(answer.experiment.experiment_id),
-            Err(MlflowError::Refused { status: 404, .. }) => {
-                let request = self.request(Method::POST, "experiments/create").json(&json!({"name": name}));
-                Ok(self.ask::<Created>("make the experiment", request).await?.experiment_id)
-            }
-            Err(error) => Err(error),
+        if let Some(known) = self.find(name).await? {
+            return Ok(known);
         }
+        let request = self.request(Method::POST, "experiments/create").json(&json!({"name": name}));
+        Ok(self.ask::<Created>("make the experiment", request).await?.experiment_id)
     }
 
     pub(super) async fn log(&self, experiment: &str, content: &Content) -> Result<(Tracked, Vec<String>), MlflowError> {
@@ -236,8 +247,10 @@ impl Server {
     }
 
     async fn send(&self, action: &'static str, request: RequestBuilder) -> Result<String, MlflowError> {
-        let away =
-            |source: reqwest::Error| MlflowError::Unreachable { url: self.base.clone(), source: source.without_url() };
+        let away = |source: reqwest::Error| MlflowError::Unreachable {
+            url: shown_address(&self.base),
+            source: source.without_url(),
+        };
         let response = request.timeout(TIMEOUT).send().await.map_err(away)?;
         let status = response.status();
         let text = response.text().await.map_err(away)?;

@@ -76,7 +76,11 @@ pub fn decide(input: &GateInput<'_>) -> Decision {
             };
             checks.push(gate.category(name, category, before.as_ref()));
         }
-        notices.extend(baseline.and_then(|before| vanished(before, results)));
+        let before: Vec<&String> = match (baseline, input.reference) {
+            (Some(baseline), _) => baseline.categories.keys().collect(),
+            (None, reference) => reference.into_iter().flat_map(|r| r.categories.keys()).collect(),
+        };
+        notices.extend(vanished(&before, results));
     }
     checks.extend(gate.judge_kappa());
     if !is_usable {
@@ -386,13 +390,9 @@ fn beside(value: f64, limit: f64) -> String {
     if (value - limit).abs() < 5e-4 { format!("{value:.6}") } else { number(value) }
 }
 
-fn vanished(before: &RunResults, now: &RunResults) -> Option<String> {
-    let gone: Vec<&str> = before
-        .categories
-        .keys()
-        .filter(|name| !now.categories.contains_key(*name))
-        .map(|n| category_label(n))
-        .collect();
+fn vanished(before: &[&String], now: &RunResults) -> Option<String> {
+    let gone: Vec<&str> =
+        before.iter().filter(|name| !now.categories.contains_key(**name)).map(|name| category_label(name)).collect();
     (!gone.is_empty()).then(|| format!("The baseline has categories that this run lacks: {}.", gone.join(", ")))
 }
 

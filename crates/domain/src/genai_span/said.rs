@@ -54,7 +54,7 @@ impl Span {
     pub(super) fn asked(&self) -> Option<String> {
         let numbered = conversation(&self.numbered(&NUMBERED_ASKED)).filter(|_| self.content(&ASKED[..1]).is_none());
         if let Some(messages) = numbered {
-            return Some(json!({"messages": messages}).to_string());
+            return Some(self.with_tools(json!({"messages": messages})).to_string());
         }
         let value = self.content(&ASKED)?;
         let read = parsed(value);
@@ -76,12 +76,55 @@ impl Span {
             }
             _ => value.as_str().map(|text| json!({"messages": [{"role": "user", "content": text}]})),
         };
-        Some(body.map_or_else(|| as_text(value), |body| body.to_string()))
+        Some(body.map_or_else(|| as_text(value), |body| self.with_tools(body).to_string()))
     }
 
-    /// What was embedded: the text, or the JSON of what is none.
+    /// The request with the tools that it offered, which have attributes of their own.
+    fn with_tools(&self, mut request: Value) -> Value {
+        let told = self.content(&["gen_ai.tool.definitions"]).map(parsed);
+        let mut tools: Vec<Value> =
+            told.as_deref().and_then(Value::as_array).into_iter().flatten().filter_map(tool).collect();
+        let numbered = self.numbered(&["llm.tools."]);
+        tools.extend(numbered.iter().filter_map(|one| tool(&parsed(one.pointer("/tool/json_schema")?))));
+        if !tools.is_empty() && request.get("tools").is_none_or(Value::is_null) {
+            request["tools"] = tools.into();
+        }
+        request
+    }
+
+    /// What was embedded: the text, or the JSON of several or of what is none. It may be in messages, or in the whole request.
     pub(super) fn embedded(&self) -> Option<String> {
-        self.content(&ASKED).map(as_text)
+        let numbered: Vec<Value> = self.numbered(&["embedding.embeddings."]);
+        let texts: Vec<&Value> = numbered.iter().filter_map(|one| one.pointer("/embedding/text")).collect();
+        if !texts.is_empty() {
+            return Some(one_or_all(&texts));
+        }
+        let value = self.content(&ASKED)?;
+        let read = parsed(value);
+        let asked = match &*read {
+            Value::Array(items) if items.iter().all(is_message) => conversation(items).and_then(|messages| {
+                let contents: Vec<&Value> =
+                    messages.as_array()?.iter().filter_map(|message| message.get("content")).collect();
+                Some(one_or_all(&contents))
+            }),
+            Value::Object(fields) => fields.get("input").map(as_text),
+            _ => None,
+        };
+        Some(asked.unwrap_or_else(|| as_text(value)))
+    }
+
+    /// What the call was made with, by the first of these names that says anything, as `OpenInference` keeps it.
+    pub(super) fn parameter(&self, names: &[&str]) -> Option<String> {
+        let all = self.content(&["llm.invocation_parameters", "embedding.invocation_parameters"]).map(parsed)?;
+        let found = names.iter().filter_map(|name| all.get(name)).filter(|value| !value.is_null());
+        found.map(as_text).find(|text| !text.trim().is_empty())
+    }
+
+    /// The model in the request as a whole, which `OpenInference` keeps of calls.
+    pub(super) fn model_of_request(&self) -> Option<String> {
+        self.attributes.get("openinference.span.kind")?;
+        let request = self.content(&["input.value"]).map(parsed)?;
+        request.get("model")?.as_str().filter(|model| !model.trim().is_empty()).map(str::to_owned)
     }
 
     /// The text of the answer, or the calls of tools, written as the gateway writes them.
@@ -126,6 +169,14 @@ fn parsed(value: &Value) -> Cow<'_, Value> {
 
 fn as_text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// One text as it is, several values as JSON.
+fn one_or_all(values: &[&Value]) -> String {
+    match values {
+        [one] => as_text(one),
+        all => json!(all).to_string(),
+    }
 }
 
 fn is_message(value: &Value) -> bool {
@@ -268,6 +319,16 @@ fn call(said: &Value) -> Value {
         "function": {"name": text(function, "name"), "arguments": arguments.unwrap_or_default()}})
 }
 
+/// A tool in OpenAI's shape; the conventions have the function's fields beside its type.
+fn tool(said: &Value) -> Option<Value> {
+    if said.get("function").is_some_and(Value::is_object) {
+        return Some(said.clone());
+    }
+    let mut function = said.as_object().filter(|fields| fields.contains_key("name"))?.clone();
+    function.remove("type");
+    Some(json!({"type": "function", "function": function}))
+}
+
 /// A message as the gateway keeps an answer.
 fn shown(message: &Value) -> String {
     let Parts { content, calls, .. } = Parts::of(message.get("message").unwrap_or(message));
@@ -404,12 +465,34 @@ mod tests {
     }
 
     #[test]
+    fn tools_that_were_offered() {
+        let function = json!({"name": "look", "parameters": {"type": "object"}});
+        let check = |more: Value| {
+            let mut span = json!({"gen_ai.input.messages": "[{\"role\": \"user\", \"content\": \"Hi\"}]"});
+            span.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let tools = crate::review::offered_tools(&record(&span));
+            assert_eq!(Value::from(tools), json!([{"type": "function", "function": function}]), "{more}");
+        };
+        let flat = json!([{"type": "function", "name": "look", "parameters": {"type": "object"}}]);
+        check(json!({"gen_ai.tool.definitions": flat}));
+        check(json!({"gen_ai.tool.definitions": flat.to_string()}));
+        let whole = json!({"type": "function", "function": function});
+        check(json!({"llm.tools.0.tool.json_schema": whole.to_string(), "llm.tools.1.tool.json_schema": "no JSON"}));
+    }
+
+    #[test]
     fn what_was_embedded() {
         let body = |value: Value| {
             record(&json!({"gen_ai.operation.name": "embeddings", "gen_ai.input.messages": value})).request_body
         };
         assert_eq!(body(json!("a text")).as_deref(), Some("a text"));
         assert_eq!(body(json!(["a", "b"])).as_deref(), Some("[\"a\",\"b\"]"));
+        let message = |text: &str| json!({"role": "user", "parts": [{"type": "text", "content": text}]});
+        assert_eq!(body(json!([message("a text")])).as_deref(), Some("a text"));
+        assert_eq!(body(json!([message("a"), message("b")]).to_string().into()).as_deref(), Some("[\"a\",\"b\"]"));
+        let numbered = json!({"gen_ai.operation.name": "embeddings", "input.value": "{\"input\": [1, 2]}",
+            "embedding.embeddings.0.embedding.text": "a text", "embedding.embeddings.0.embedding.vector": [0.1]});
+        assert_eq!(record(&numbered).request_body.as_deref(), Some("a text"));
         assert_eq!(Door::Embeddings, record(&json!({"gen_ai.operation.name": "embeddings"})).door);
     }
 }

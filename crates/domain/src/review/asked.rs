@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::chat::{Message, Role};
 use crate::record::{Door, RequestRecord};
@@ -59,6 +59,25 @@ pub fn asked(record: &RequestRecord) -> Result<Asked, NotAsked> {
     if asked.input.is_empty() && asked.messages.is_empty() { Err(NotAsked::NotKept) } else { Ok(asked) }
 }
 
+/// The tools that the caller offered, in OpenAI's shape; none of those that have no place in it, and none where the record
+/// does not say.
+pub fn offered_tools(record: &RequestRecord) -> Vec<Value> {
+    let body: Option<Value> = record.request_body.as_deref().and_then(|body| serde_json::from_str(body).ok());
+    let tools = body.as_ref().and_then(|body| body.get("tools")?.as_array());
+    tools.into_iter().flatten().filter_map(tool).collect()
+}
+
+/// A tool in OpenAI's shape; Anthropic's is flat, and calls the schema otherwise.
+fn tool(tool: &Value) -> Option<Value> {
+    if tool.get("function").is_some_and(Value::is_object) {
+        return Some(tool.clone());
+    }
+    let mut function = Map::from_iter([("name".to_owned(), tool.get("name")?.clone())]);
+    function.insert("parameters".to_owned(), tool.get("input_schema")?.clone());
+    function.extend(tool.get("description").map(|text| ("description".to_owned(), text.clone())));
+    Some(json!({"type": "function", "function": function}))
+}
+
 /// The text of the answer, where the record keeps it.
 pub fn answer_text(record: &RequestRecord) -> Option<&str> {
     let text = record.response_body.as_deref().filter(|text| !text.trim().is_empty())?;
@@ -99,7 +118,6 @@ fn text_of(content: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use serde_json::json;
 
     use super::*;
     use crate::chat::Usage;
@@ -157,5 +175,20 @@ mod tests {
         check(Door::Chat, r#"{"messages": []}"#, Err(NotAsked::NotKept));
         check(Door::Chat, r#"{"messages": "x"}"#, Err(NotAsked::NotKept));
         check(Door::Embeddings, r#"{"input": "x"}"#, Err(NotAsked::NoChat));
+    }
+
+    #[test]
+    fn tools_are_those_that_were_offered() {
+        let check = |door: Door, body: Option<&str>, expected: Value| {
+            assert_eq!(Value::from(offered_tools(&record(door, body))), expected, "{body:?}");
+        };
+        let function = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
+        check(Door::Chat, Some(&json!({"messages": [], "tools": function}).to_string()), function);
+        let flat = r#"{"tools": [{"name": "f", "description": "d", "input_schema": {}}, {"type": "web_search", "name": "w"}]}"#;
+        let expected = json!([{"type": "function", "function": {"name": "f", "description": "d", "parameters": {}}}]);
+        check(Door::Messages, Some(flat), expected);
+        for none in [None, Some("{}"), Some(r#"{"tools": null}"#), Some("not kept")] {
+            check(Door::Chat, none, json!([]));
+        }
     }
 }

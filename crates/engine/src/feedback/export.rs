@@ -41,6 +41,8 @@ struct Example {
     manifest: Option<ContentHash>,
     /// The deployment that was called, and its environment.
     deployment: Option<(String, String)>,
+    /// The tools that the caller offered.
+    tools: Vec<Value>,
     /// What the model said, or called.
     output: Option<String>,
     /// The good answer.
@@ -221,14 +223,27 @@ impl Targets<'_> {
             ExportFormat::OpenaiFt => {
                 let mut messages = self.messages(&example).await?;
                 messages.push(good);
-                json!({"messages": plain(&messages)})
+                self.with_tools(json!({"messages": plain(&messages)}), example)
             }
             ExportFormat::Preference => {
                 let prompt = self.messages(&example).await?;
-                json!({"prompt": plain(&prompt), "chosen": plain(&[good]), "rejected": plain(&[bad])})
+                let pair = json!({"prompt": plain(&prompt), "chosen": plain(&[good]), "rejected": plain(&[bad])});
+                self.with_tools(pair, example)
             }
         };
         Ok(value.to_string())
+    }
+
+    /// The line with the tools that the model could call: the manifest's, or else the caller's. Whoever trains with calls needs
+    /// to know what was called.
+    fn with_tools(&self, mut line: Value, example: Example) -> Value {
+        let target = example.manifest.as_ref().and_then(|manifest| self.compiled.get(manifest)?.as_ref());
+        let own = target.map(|target| target.manifest().tools.clone()).filter(|tools| !tools.is_empty());
+        let tools = own.unwrap_or(example.tools);
+        if !tools.is_empty() {
+            line["tools"] = tools.into();
+        }
+        line
     }
 
     /// The conversation as the model saw it: with the deployment's own messages, where the manifest can still be rendered.
@@ -277,12 +292,13 @@ impl Targets<'_> {
     }
 }
 
-/// Messages with the fields that trainers take.
+/// Messages with the fields and the roles that trainers take: what `developer` says to newer models is their system message.
 fn plain(messages: &[Message]) -> Vec<Value> {
     messages
         .iter()
         .map(|message| {
-            let mut value = json!({"role": message.role.as_str(), "content": message.content});
+            let role = if message.role == Role::Developer { Role::System } else { message.role };
+            let mut value = json!({"role": role.as_str(), "content": message.content});
             if !message.tool_calls.is_empty() {
                 value["tool_calls"] = json!(message.tool_calls);
             }

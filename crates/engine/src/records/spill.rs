@@ -89,6 +89,20 @@ impl Spill {
         }
     }
 
+    /// Where records wait, for people.
+    pub(super) fn place(&self) -> String {
+        self.folder.as_ref().map_or_else(|| "memory".to_owned(), |folder| folder.display().to_string())
+    }
+
+    /// Tries whether records can be put aside. That is better known before the store is away.
+    pub(super) fn check(&self) -> io::Result<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        std::fs::create_dir_all(folder)?;
+        let path = folder.join(format!("{}.try", hex::encode(&self.owner)));
+        std::fs::write(&path, b"")?;
+        std::fs::remove_file(&path)
+    }
+
     /// Takes over what processes that are gone left behind.
     pub(super) fn adopt(&self) -> io::Result<()> {
         let Some(folder) = &self.folder else { return Ok(()) };
@@ -209,4 +223,21 @@ fn owner_of(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let (encoded, _number) = name.strip_prefix("records-")?.strip_suffix(".ndjson")?.split_once('-')?;
     String::from_utf8(hex::decode(encoded).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_that_take_no_files_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let spill = |folder: PathBuf| Spill::new(Some(folder), "host/1");
+        let good = folder.path().join("state/spill");
+        spill(good.clone()).check().unwrap();
+        assert_eq!(std::fs::read_dir(&good).unwrap().count(), 0, "nothing is left behind");
+        std::fs::write(good.join("file"), "").unwrap();
+        spill(good.join("file")).check().unwrap_err();
+        Spill::new(None, "host/1").check().unwrap();
+    }
 }

@@ -97,6 +97,10 @@ impl RecordWriter {
         let (sender, receiver) = mpsc::unbounded_channel();
         let queue = Queue { sender, length: Arc::default(), hurry: Arc::default() };
         let spill = Arc::new(Spill::new(folder, owner));
+        if let Err(error) = spill.check() {
+            let about = "request records cannot be put aside: they will be lost while the store is away";
+            tracing::warn!(folder = %spill.place(), %error, "{about}");
+        }
         if let Err(error) = spill.adopt() {
             tracing::error!(%error, "records that were put aside cannot be read");
         }

@@ -6,7 +6,7 @@ use llmops::domain::feedback::FeedbackFilter;
 use llmops::domain::genai_span::{Span, SpanError};
 use llmops::domain::hash::ContentHash;
 use llmops::domain::id::ProjectId;
-use llmops::domain::record::RequestRecord;
+use llmops::domain::record::{Door, RecordFilter, RequestRecord};
 use llmops::domain::review::{Decide, ReviewFilter, ReviewItem, ReviewReason, ReviewStatus};
 use llmops::{Error, LlmOps};
 use llmops_api::feedback::{ExportCounts, SummaryBy, SummaryQuery};
@@ -97,7 +97,8 @@ async fn the_call_of_a_span_becomes_a_sample() {
         let ops = installation(store, &Scripted::new(right));
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
         let start = u64::try_from(llmops_domain::clock::now().as_second() - 60).unwrap() * 1_000_000_000;
-        let attributes = json!({"gen_ai.operation.name": "chat", "gen_ai.request.model": "m",
+        let attributes = json!({"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o-2024-08-06",
+            "gen_ai.provider.name": "openai", "gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5,
             "gen_ai.input.messages": r#"[{"role": "user", "parts": [{"type": "text", "content": "What is delivery?"}]}]"#,
             "gen_ai.output.messages": r#"[{"role": "assistant", "parts": [{"type": "text", "content": "5.90"}]}]"#});
         let span = Span {
@@ -109,8 +110,18 @@ async fn the_call_of_a_span_becomes_a_sample() {
             attributes: attributes.as_object().cloned().unwrap(),
         };
         let late = Span { span_id: "00f067aa0ba902b8".to_owned(), start: 0, ..span.clone() };
-        let refused = ops.records().take_in(&[span, late]).await.unwrap();
+        let lookup = json!({"gen_ai.operation.name": "embeddings", "gen_ai.request.model": "e"});
+        let lookup = Span {
+            span_id: "00f067aa0ba902b9".to_owned(),
+            start: start + 10_000_000,
+            attributes: lookup.as_object().cloned().unwrap(),
+            ..span.clone()
+        };
+        let refused = ops.records().take_in(&[span, late, lookup]).await.unwrap();
         assert_eq!(refused, [SpanError::Early("00f067aa0ba902b8".to_owned())]);
+        let records = ops.records().list(&RecordFilter::default(), 10).await.unwrap();
+        let costs: Vec<_> = records.iter().map(|record| (record.door, record.cost)).collect();
+        assert_eq!(costs, [(Door::Embeddings, None), (Door::Chat, Some(0.02))]);
         ops.feedback().submit(&json!({"trace_id": trace, "correction": "4.90"})).await.unwrap();
         let item = ops.reviews().get("latest").await.unwrap();
         assert_eq!((item.item.input.as_str(), item.item.output.as_deref()), ("What is delivery?", Some("5.90")));
@@ -318,6 +329,33 @@ async fn secrets_are_found_wherever_they_are() {
     check_kept(hello.clone(), json!({}), mail, "examples|secrets").await;
     let signal = json!({"thumb": "up", "signals": {"address": "ana@example.org"}});
     check_kept(hello, json!({}), signal, "examples|secrets").await;
+}
+
+#[tokio::test]
+async fn conversations_with_tools_bring_them_along() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let tools = json!([{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]);
+        let call = json!([{"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}]);
+        let messages = json!([{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Delivery?"},
+            {"role": "assistant", "content": null, "tool_calls": call}, {"role": "tool", "tool_call_id": "c1", "content": "5.90"}]);
+        let body = json!({"model": "bot", "messages": messages, "tools": tools}).to_string();
+        put(&ops, &[record("req_1", json!({"request_body": body})), record("req_2", json!({"request_body": body}))]).await;
+        let learnt = async |expected: &str| {
+            let (lines, _) = exported(&ops, "openai-ft").await;
+            let roles: Vec<_> = lines[0]["messages"].as_array().unwrap().iter().map(|m| m["role"].clone()).collect();
+            assert_eq!(roles, ["system", "user", "assistant", "tool", "assistant"]);
+            assert_eq!((&lines[0]["messages"][4]["content"], &lines[0]["tools"]), (&json!(expected), &tools));
+        };
+        ops.feedback().submit(&json!({"request_id": "req_1", "thumb": "up"})).await.unwrap();
+        learnt("5.90").await;
+        ops.feedback().submit(&json!({"request_id": "req_1", "thumb": "down", "correction": "4.90"})).await.unwrap();
+        ops.reviews().decide("latest", decide(json!({"action": "accept"}))).await.unwrap();
+        learnt("4.90").await;
+        let (pairs, _) = exported(&ops, "preference").await;
+        assert_eq!((&pairs[0]["prompt"][0]["role"], &pairs[0]["tools"]), (&json!("system"), &tools));
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -81,7 +81,9 @@ pub(crate) fn installation_with(store: &Store, provider: &Arc<Scripted>, options
 /// The provider `test`.
 pub(crate) fn providers(provider: &Arc<Scripted>) -> Providers {
     let price = Price { input: 1000.0, output: 2000.0 };
-    let prices = BTreeMap::from([("test/priced".to_owned(), price), ("test/judge".to_owned(), price)]);
+    // The last has no provider here: applications call it, and send their spans.
+    let priced = ["test/priced", "test/judge", "openai/gpt-4o"];
+    let prices = priced.into_iter().map(|name| (name.to_owned(), price)).collect();
     let limits = CallLimits { retries: 0, ..CallLimits::default() };
     Providers::new(&BTreeMap::new(), &prices, Path::new(".")).unwrap().with_provider("test", provider.clone(), &limits)
 }

@@ -12,19 +12,22 @@ use crate::{Store, StoreError};
 
 impl Store {
     /// Answers that were said something of since `since`, before their record was there, and whose record is there now,
-    /// in all projects. Of several records of a trace it is the newest, as in [`Store::record_of_trace`].
+    /// in all projects. Of several records of a trace it is the one that [`Store::record_of_trace`] finds.
     pub async fn feedback_to_join(
         &self,
         since: Timestamp,
         limit: u32,
     ) -> Result<Vec<(ProjectId, String, RequestRecord)>, StoreError> {
-        let sql = "SELECT s.project_id, s.subject, r.id, r.document FROM feedback_subjects s JOIN request_records r \
-                   ON r.project_id = s.project_id AND r.id = s.request_id \
-                   WHERE s.context IS NULL AND s.first_at >= $1 AND s.request_id IS NOT NULL \
-                   UNION ALL SELECT s.project_id, s.subject, r.id, r.document FROM feedback_subjects s JOIN request_records r \
-                   ON r.project_id = s.project_id AND r.trace_id = s.trace_id AND r.id = (SELECT MAX(n.id) \
-                   FROM request_records n WHERE n.project_id = s.project_id AND n.trace_id = s.trace_id) \
-                   WHERE s.context IS NULL AND s.first_at >= $1 AND s.request_id IS NULL LIMIT $2";
+        let sql = concat!(
+            "SELECT s.project_id, s.subject, r.id, r.document FROM feedback_subjects s JOIN request_records r ",
+            "ON r.project_id = s.project_id AND r.id = s.request_id ",
+            "WHERE s.context IS NULL AND s.first_at >= $1 AND s.request_id IS NOT NULL ",
+            "UNION ALL SELECT s.project_id, s.subject, r.id, r.document FROM feedback_subjects s JOIN request_records r ",
+            "ON r.project_id = s.project_id AND r.trace_id = s.trace_id AND r.id = (SELECT n.id ",
+            "FROM request_records n WHERE n.project_id = s.project_id AND n.trace_id = s.trace_id ORDER BY ",
+            chats_first!(),
+            " LIMIT 1) WHERE s.context IS NULL AND s.first_at >= $1 AND s.request_id IS NULL LIMIT $2"
+        );
         let mut conn = self.read().await?;
         let rows = fetch!(fetch_all, conn, (String, String, String, String), sql, micros(since), i64::from(limit))?;
         let read = |(project, subject, id, document): (String, String, String, String)| {

@@ -1,6 +1,6 @@
 use llmops_domain::feedback::{Feedback, FeedbackContext, FeedbackFilter, Sentiment};
 use llmops_domain::id::{FeedbackId, ProjectId, ReviewId};
-use llmops_domain::record::RequestRecord;
+use llmops_domain::record::{Door, RequestRecord};
 use llmops_domain::review::{NewReviewItem, ReviewItem, ReviewReason, ReviewStatus};
 use llmops_storage::{Store, StoredFeedback};
 use llmops_testing::on_backends;
@@ -112,6 +112,28 @@ async fn feedback_waits_for_its_record_and_is_settled_once() {
         let ids: Vec<FeedbackId> = waiting.iter().map(|(_, feedback)| feedback.id.clone()).collect();
         store.settle_feedback(&project(), &ids).await.unwrap();
         assert!(store.unsettled_feedback(10).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_trace_is_said_of_its_chat() {
+    on_backends(async |store| {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        store.add_feedback(&project(), &[said("fb_1", 1, json!({"trace_id": trace, "thumb": "up"}))]).await.unwrap();
+        let check = async |record: RequestRecord, expected: &str| {
+            store.append_records(&[(project(), record)]).await.unwrap();
+            let found = store.record_of_trace(&project(), trace).await.unwrap().unwrap();
+            let ready = store.feedback_to_join(at(-10), 10).await.unwrap();
+            assert_eq!((found.id.as_str(), ready.len(), ready[0].2.id.as_str()), (expected, 1, expected));
+        };
+        let embedding = |id| RequestRecord { door: Door::Embeddings, ..record(id, "ana") };
+        check(embedding("req_1"), "req_1").await;
+        // What somebody said does not count as what was called.
+        let words = Some(r#""door":"embeddings""#.to_owned());
+        check(RequestRecord { request_body: words, ..record("req_2", "ana") }, "req_2").await;
+        check(embedding("req_3"), "req_2").await;
+        check(record("req_4", "ana"), "req_4").await;
     })
     .await;
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use llmops_api::client::shown_address;
 use llmops_api::{ClientError, ErrorBody};
 use llmops_domain::config::ChannelConfig;
 use llmops_domain::scorecard::format;
@@ -32,7 +33,7 @@ pub(super) async fn server(installation: &Installation<'_>) -> Vec<Finding> {
         Ok(client) => client,
         Err(failure) => return Finding::of(&failure),
     };
-    let mut findings = Vec::new();
+    let (mut findings, url) = (Vec::new(), shown_address(url));
     match client.ready().await {
         Ok(health) => {
             let version = health["version"].as_str().unwrap_or_default();

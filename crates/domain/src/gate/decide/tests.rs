@@ -271,7 +271,7 @@ fn scores_of_another_system_are_a_baseline() {
     let reference = ReferenceScores {
         source: "the MLflow run 4f1c".to_owned(),
         overall: Some(0.9),
-        categories: [("a".to_owned(), 0.9), ("b".to_owned(), 0.9)].into(),
+        categories: [("a".to_owned(), 0.9), ("b".to_owned(), 0.9), ("退货".to_owned(), 0.9)].into(),
     };
     let now = run(Some(0.86), &[("a", Some(0.86)), ("b", Some(0.8)), ("c", Some(0.8))]);
     let decided = |config: &GateConfig| {
@@ -286,6 +286,7 @@ fn scores_of_another_system_are_a_baseline() {
         "fail max_drop/b: b dropped by 0.100 (from 0.900 to 0.800); at most 0.05 is allowed.",
         "pass category_min/c: c is 0.800, at least 0.72. The baseline has no score for it.",
         "The baseline is the MLflow run 4f1c. Only its scores are known here: no sample is compared with its counterpart.",
+        "The baseline has categories that this run lacks: 退货.",
     ] {
         let line = line.replace("-0.040", &signed(-0.04));
         assert!(strict.lines().any(|found| found == line), "no {line:?} in\n{strict}");

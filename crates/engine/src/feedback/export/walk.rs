@@ -8,6 +8,7 @@ use llmops_domain::deployment::DEFAULT_ENVIRONMENT;
 use llmops_domain::feedback::{Feedback, FeedbackFilter, Sentiment};
 use llmops_domain::review::{
     Asked, ReviewAction, ReviewFilter, ReviewItem, ReviewReason, ReviewStatus, answer_in_words, answer_text, asked,
+    offered_tools,
 };
 
 use super::{Example, FeedbackManager, PAGE};
@@ -112,7 +113,7 @@ impl<'a> Walk<'a> {
             self.manager.words(item.item.request_id.as_deref(), item.item.output.clone()).await?
         };
         let good = if is_own { words.clone() } else { Some(answer) };
-        Ok(Some(of_item(item, good, words)))
+        Ok(Some(self.manager.of_item(item, good, words).await?))
     }
 
     /// The example of a comparison that a judge decided. What people say of the answer that won counts more.
@@ -129,7 +130,7 @@ impl<'a> Walk<'a> {
         }
         let good = self.manager.words(item.item.request_id.as_deref(), item.item.suggestion.clone()).await?;
         let bad = item.item.output.clone();
-        Ok(Some(of_item(item, good, bad)))
+        Ok(Some(self.manager.of_item(item, good, bad).await?))
     }
 
     /// The example of a piece of feedback; nothing where it makes none in this format, or its answer had its turn.
@@ -170,6 +171,7 @@ impl<'a> Walk<'a> {
             key: feedback.id.to_string(),
             asked: record.as_ref().and_then(|record| asked(record).ok()).unwrap_or_default(),
             deployment: record.as_ref().and_then(|record| record.deployment.clone().zip(record.environment.clone())),
+            tools: record.as_ref().map(offered_tools).unwrap_or_default(),
             output: record.as_ref().and_then(answer_text).map(str::to_owned),
             manifest: record.and_then(|record| record.manifest),
             good: best,
@@ -194,24 +196,29 @@ impl FeedbackManager {
         let is_call = record.is_some_and(|record| answer_text(&record).is_some() && answer_in_words(&record).is_none());
         Ok(answer.filter(|_| !is_call))
     }
+
+    /// The example of an item of the queue with its good answer and its bad one.
+    async fn of_item(&self, item: ReviewItem, good: Option<String>, bad: Option<String>) -> Result<Example, Error> {
+        let record = match &item.item.request_id {
+            Some(request) => self.services.store.find_record(&self.project, request).await?,
+            None => None,
+        };
+        let sample = item.decision.and_then(|decision| decision.sample);
+        let input = sample.map_or(item.item.input, |sample| sample.input);
+        Ok(Example {
+            key: item.id.to_string(),
+            asked: Asked { input, messages: item.item.messages, variables: item.item.variables },
+            manifest: item.item.manifest,
+            deployment: item.item.deployment.map(|name| (name, DEFAULT_ENVIRONMENT.to_owned())),
+            tools: record.as_ref().map(offered_tools).unwrap_or_default(),
+            output: item.item.output,
+            bad: bad.filter(|bad| Some(bad) != good.as_ref()),
+            good,
+            feedback: None,
+        })
+    }
 }
 
 fn is_within(query: &ExportQuery, at: Timestamp) -> bool {
     query.start_time.is_none_or(|start| at >= start) && query.end_time.is_none_or(|end| at < end)
-}
-
-/// The example of an item of the queue with its good answer and its bad one.
-fn of_item(item: ReviewItem, good: Option<String>, bad: Option<String>) -> Example {
-    let sample = item.decision.and_then(|decision| decision.sample);
-    let input = sample.map_or(item.item.input, |sample| sample.input);
-    Example {
-        key: item.id.to_string(),
-        asked: Asked { input, messages: item.item.messages, variables: item.item.variables },
-        manifest: item.item.manifest,
-        deployment: item.item.deployment.map(|name| (name, DEFAULT_ENVIRONMENT.to_owned())),
-        output: item.item.output,
-        bad: bad.filter(|bad| Some(bad) != good.as_ref()),
-        good,
-        feedback: None,
-    }
 }
