@@ -126,7 +126,7 @@ impl Imported {
 
     /// Adds a prompt's file, declaring the variables that its templates use as the samples have them.
     fn prompt(&mut self, place: &str, path: &str, mut prompt: Map<String, Value>, seen: &Seen) {
-        let variables = self.variables(place, &prompt);
+        let variables = variables(&prompt);
         let templates = Value::Object(prompt.clone()).to_string();
         let mut declared = Vec::new();
         for name in variables.iter().filter(|name| !matches!(name.as_str(), "input" | "context")) {
@@ -152,31 +152,27 @@ impl Imported {
         self.files.push((path.to_owned(), text));
     }
 
-    /// The variables that a prompt's templates use, in their order.
-    fn variables(&mut self, place: &str, prompt: &Map<String, Value>) -> Vec<String> {
-        let mut found: Vec<String> = Vec::new();
-        let messages = prompt.get("messages").and_then(Value::as_array).into_iter().flatten();
-        let texts = [prompt.get("system"), prompt.get("content")].into_iter().flatten();
-        for text in texts.chain(messages.filter_map(|message| message.get("content"))).filter_map(Value::as_str) {
-            match Template::compile(text) {
-                Ok(template) => {
-                    for name in template.placeholders() {
-                        if !found.iter().any(|known| known == name) {
-                            found.push(name.to_owned());
-                        }
-                    }
-                }
-                Err(error) => self.note(place, format!("the template is not one here: {error}")),
-            }
-        }
-        found
-    }
-
     /// Adds `llmops.yaml`.
     fn config(&mut self, source: &str, config: &Value) {
         let head = format!("# Made by `llmops import` from {source}. `llmops doctor` checks it.\n");
         self.files.insert(0, ("llmops.yaml".to_owned(), head + &yaml::write(config)));
     }
+}
+
+/// The variables that a prompt's templates use, in their order. What is no template here is told when the prompt is read.
+fn variables(prompt: &Map<String, Value>) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let messages = prompt.get("messages").and_then(Value::as_array).into_iter().flatten();
+    let texts = [prompt.get("system"), prompt.get("content")].into_iter().flatten();
+    let texts = texts.chain(messages.filter_map(|message| message.get("content"))).filter_map(Value::as_str);
+    for template in texts.filter_map(|text| Template::compile(text).ok()) {
+        for name in template.placeholders() {
+            if !found.iter().any(|known| known == name) {
+                found.push(name.to_owned());
+            }
+        }
+    }
+    found
 }
 
 /// What was carried over, in words.

@@ -177,6 +177,15 @@ tests: [{vars: {input: hello}, assert: [{type: contains, value: a}]}]
 }
 
 #[test]
+fn templates_that_are_none_here_are_named_once() {
+    let config = "prompts: [\"{{ q | truncate(5) }}\"]\nproviders: [echo]\ntests: [{vars: {q: a}}]\n";
+    let project = Project::new(&[("p.yaml", config)]);
+    let found = notes(&import(&project, &["promptfoo", "p.yaml"]));
+    holds(&found, &["prompts[0]: the prompt needs a hand: prompts/", "filter truncate is unknown"]);
+    assert_eq!(found.lines().count(), 1, "{found}");
+}
+
+#[test]
 fn promptfoos_tests_with_thresholds_stay_apart() {
     let config = r#"
 prompts: ["{{q}}"]
@@ -210,8 +219,8 @@ tests:
 fn langfuses_cells_and_braces_stay_what_they_are() {
     let items =
         "id,input,expectedOutput,datasetName\n1,4.90,1e5,d\n2,4.9,\"{\"\"k\"\":4.90}\",d\n2,other,null,d\n3,,x,d\n";
-    let prompt = r##"[{"name": "p", "version": 1, "labels": ["production"], "config": {},
-        "prompt": "Use {# a #} of {{movie}} {{{movie}}}. {%raw%}x{%endraw%} {{no name}} {{"}]"##;
+    let prompt = r#"[{"name": "p", "version": 1, "labels": ["production"], "config": {},
+        "prompt": "Use {# a #} of {{movie}} {{{movie}}}. {%raw%}x{%endraw%} {{no name}} {{"}]"#;
     let item = r#"{"id": "m", "datasetName": "m", "input": {"movie": "Alien"}}"#;
     let project = Project::new(&[("items.csv", items), ("p.json", prompt), ("m.jsonl", item)]);
     let found = notes(&import(&project, &["langfuse", "items.csv", "p.json", "m.jsonl"]));

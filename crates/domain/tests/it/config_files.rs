@@ -290,28 +290,28 @@ gate: {}
 
 #[test]
 fn mistakes_of_all_kinds_come_at_once() {
-    insta::assert_snapshot!(check(r#"
+    insta::assert_snapshot!(check("
 targets: {t: {model: sim/a}}
 datasets: {d: {path: d.jsonl}}
 providers: {sim: {kind: simulator}}
 scoring: {metrics: {rouge_l: {weight: 0.6}, token_f1: {weight: 0.5}}}
 suites: {default: {target: tt, dataset: d}}
 gate: {max_drop: 2, moed: strict}
-"#), @"
+"), @"
     llmops.yaml:5:11: scoring.metrics: the weights sum to 1.1, not 1
     llmops.yaml:6:28: suites.default.target: no target is named `tt`; did you mean t?
     llmops.yaml:7:18: gate.max_drop: must be from 0 to 1, not `2`
     llmops.yaml:7:21: gate.moed: unknown key; did you mean mode?
     ");
     // What names a section with a mistake is not judged by it, and neither is anything beside a section of a wrong name.
-    insta::assert_snapshot!(check(r#"
+    insta::assert_snapshot!(check("
 targets: {t: {modle: sim/a}}
 suites: {default: {target: tt, dataset: d}}
-"#), @"llmops.yaml:2:15: targets.t.modle: unknown key; did you mean model?");
-    insta::assert_snapshot!(check(r#"
+"), @"llmops.yaml:2:15: targets.t.modle: unknown key; did you mean model?");
+    insta::assert_snapshot!(check("
 targts: {t: {model: sim/a}}
 suites: {default: {target: t, dataset: d}}
-"#), @"llmops.yaml:2:1: targts: unknown key; did you mean targets?");
+"), @"llmops.yaml:2:1: targts: unknown key; did you mean targets?");
 }
 
 #[test]
