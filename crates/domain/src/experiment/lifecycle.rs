@@ -222,7 +222,7 @@ impl Experiment {
     }
 
     /// The experiment with its one look; nothing where it was taken before, or the experiment is over.
-    pub fn looked(&self, look: OneLook) -> Option<Self> {
+    pub fn looked(&self, look: &OneLook) -> Option<Self> {
         let may_look = self.status.is_live() && self.one_look.is_none();
         may_look.then(|| Self { one_look: Some(look.clone()), ..self.changed(look.at) })
     }
