@@ -297,6 +297,9 @@ pub struct Experiment {
     /// What a reader should know: a split changed while running, a prompt that is not registered …
     #[serde(default)]
     pub notices: Vec<String>,
+    /// What the one look found, once it was taken: on the basis `fixed_horizon`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub one_look: Option<result::OneLook>,
     /// Rises with every change.
     pub revision: u64,
     /// When it was made.

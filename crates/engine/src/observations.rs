@@ -1,6 +1,7 @@
 //! Recording what experiments measure, and their results.
 
-use std::collections::BTreeMap;
+mod split;
+
 use std::sync::Arc;
 
 use llmops_api::Problem;
@@ -18,7 +19,7 @@ use llmops_storage::{ExposureCount, StoredExperiment};
 use serde_json::Map;
 use tokio::task::JoinHandle;
 
-use crate::analysis::{Arm, ArmMetric, Known, Observed, Plan, Quantiles, analyse, spread_of};
+use crate::analysis::{Arm, ArmMetric, Horizon, Known, Observed, Plan, Quantiles, spread_of};
 use crate::experiments::{ExperimentManager, Flag};
 use crate::{Error, Services};
 
@@ -146,7 +147,7 @@ impl ExperimentManager {
         bayes: bool,
     ) -> Result<ExperimentResult, Error> {
         let (plan, observed) = self.observed(stored, query).await?;
-        Ok(analyse(&Plan { bayes, ..plan }, &observed))
+        self.judge(&stored.experiment, Plan { bayes, ..plan }, &observed).await
     }
 
     /// What was observed, and how it is to be judged.
@@ -168,10 +169,18 @@ impl ExperimentManager {
         sums: AllSums,
         exposures: &[ExposureCount],
     ) -> Result<(Plan, Observed), Error> {
-        let plan = plan(&self.services, experiment, exposures)?;
-        let mut observed = observed(&plan, sums, exposures);
+        let plan = plan(&self.services, experiment)?;
+        let mut observed = observed(&plan, sums);
+        let split = split::split(experiment, exposures, &observed);
+        if let Some(exposed) = split.exposed {
+            observed.counted = "exposures";
+            observed.arms.iter_mut().zip(exposed).for_each(|(arm, units)| arm.units = units);
+        }
+        observed.counts = split.counts;
+        observed.splits_outcomes = split.outcomes;
+        observed.notices.extend(split.notice);
         observed.notices.extend(experiment.split_notices());
-        Ok((plan, observed))
+        Ok((Plan { weights: split.weights, ..plan }, observed))
     }
 
     /// How far a metric scatters in the control of an experiment; nothing while it has too few units.
@@ -181,8 +190,8 @@ impl ExperimentManager {
         metric: &MetricSpec,
     ) -> Result<Option<Known>, Error> {
         let sums = self.services.store.observation_sums(key, SliceChoice::default()).await?;
-        let plan = plan(&self.services, experiment, &[])?;
-        let observed = observed(&plan, sums, &[]);
+        let plan = plan(&self.services, experiment)?;
+        let observed = observed(&plan, sums);
         let arm = observed.arms.get(plan.control).and_then(|arm| arm.metrics.get(&metric.name));
         let spread = arm.and_then(|arm| spread_of(metric, arm));
         Ok(spread.map(|spread| Known { spread, from: experiment.id.to_string() }))
@@ -337,7 +346,8 @@ impl ObservationImport {
     }
 }
 
-fn plan(services: &Services, experiment: &Experiment, exposures: &[ExposureCount]) -> Result<Plan, Error> {
+/// The plan, but for the split, which what was observed has a say in.
+fn plan(services: &Services, experiment: &Experiment) -> Result<Plan, Error> {
     let spec = &experiment.spec;
     let target = spec.target_metric.clone().or_else(|| spec.metrics.first().map(|metric| metric.name.clone()));
     let Some(target) = target else {
@@ -349,29 +359,18 @@ fn plan(services: &Services, experiment: &Experiment, exposures: &[ExposureCount
         name: experiment.id.to_string(),
         variants: spec.variants.iter().map(|variant| variant.id.clone()).collect(),
         control: spec.control_index(),
-        weights: expected_shares(experiment, exposures),
+        weights: Vec::new(),
+        retired: (0..).zip(spec.weights()).filter(|(_, share)| *share == 0.0).map(|(variant, _)| variant).collect(),
         metrics: spec.metrics.clone(),
         target,
         rules: spec.analysis.clone(),
         min_samples: spec.analysis.min_samples.unwrap_or(services.options.experiments.min_samples),
         test: None,
         elapsed: Some(experiment.running_time(now)),
+        horizon: experiment.one_look.clone().map_or(Horizon::Ahead, |look| Horizon::Taken(Box::new(look))),
         bayes: true,
         now,
     })
-}
-
-/// The shares that the variants should have of all units: the split, or, where it changed, the splits weighed with the units
-/// that came under each.
-fn expected_shares(experiment: &Experiment, exposures: &[ExposureCount]) -> Vec<f64> {
-    let mut shares = vec![0.0; experiment.spec.variants.len()];
-    for (epoch, allocation) in experiment.allocations.iter().enumerate() {
-        let units: u64 = exposures.iter().filter(|count| count.epoch == epoch).map(|count| count.units).sum();
-        for (share, weight) in shares.iter_mut().zip(&allocation.weights) {
-            *share += units as f64 * weight;
-        }
-    }
-    if shares.iter().sum::<f64>() > 0.0 { shares } else { experiment.spec.weights() }
 }
 
 fn arm_metric(sums: &MetricSums) -> ArmMetric {
@@ -386,7 +385,7 @@ fn arm_metric(sums: &MetricSums) -> ArmMetric {
     }
 }
 
-fn observed(plan: &Plan, sums: AllSums, exposures: &[ExposureCount]) -> Observed {
+fn observed(plan: &Plan, sums: AllSums) -> Observed {
     let count = plan.variants.len();
     let mut observed = Observed { arms: vec![Arm::default(); count], counted: "observed units", ..Observed::default() };
     for ((slice, variant, metric), sums) in sums {
@@ -417,16 +416,6 @@ fn observed(plan: &Plan, sums: AllSums, exposures: &[ExposureCount]) -> Observed
                 arms[variant].metrics.insert(metric, data);
             }
             _ => {}
-        }
-    }
-    let exposed: BTreeMap<usize, u64> = exposures.iter().fold(BTreeMap::new(), |mut all, count| {
-        *all.entry(count.variant).or_default() += count.units;
-        all
-    });
-    if !exposed.is_empty() {
-        observed.counted = "exposures";
-        for (variant, arm) in observed.arms.iter_mut().enumerate() {
-            arm.units = exposed.get(&variant).copied().unwrap_or(0);
         }
     }
     observed.winsorise(&plan.metrics);

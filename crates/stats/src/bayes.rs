@@ -70,7 +70,32 @@ pub fn normal(control: &Moments, treatment: &Moments, prior: Option<NormalPrior>
     check_count("observations of the treatment", 2, treatment.n())?;
     let square = |moments: &Moments| moments.sem().unwrap_or_default().powi(2);
     let observed = treatment.mean().unwrap_or_default() - control.mean().unwrap_or_default();
-    let variance = square(control) + square(treatment);
+    normal_effect(control.n() + treatment.n(), observed, square(control) + square(treatment), prior, level)
+}
+
+/// The same for a difference from `n` units that was estimated elsewhere with its variance, such as one that was adjusted for a
+/// covariate, or one of quantiles.
+///
+/// Errors: as [`normal`]; a difference that is not finite, a variance that is negative or not finite.
+///
+/// ```
+/// let posterior = llmops_stats::bayes::normal_effect(2000, 0.05, 0.000_467_5, None, 0.95).unwrap();
+/// assert!((posterior.chance_to_win - 0.989_6).abs() < 1e-3);
+/// ```
+pub fn normal_effect(
+    n: u64,
+    observed: f64,
+    variance: f64,
+    prior: Option<NormalPrior>,
+    level: f64,
+) -> Result<Posterior> {
+    check_open_unit("level", level)?;
+    if !observed.is_finite() {
+        return Err(StatsError::NotFinite { index: 0 });
+    }
+    if !(variance >= 0.0 && variance.is_finite()) {
+        return Err(StatsError::OutOfRange { what: "variance", value: variance, expected: "at least 0 and finite" });
+    }
     if variance == 0.0 && observed != 0.0 {
         return Err(StatsError::NoVariation { what: "the values within each arm" });
     }
@@ -96,7 +121,7 @@ pub fn normal(control: &Moments, treatment: &Moments, prior: Option<NormalPrior>
     };
     Ok(Posterior {
         method: Method::BayesNormal,
-        n: control.n() + treatment.n(),
+        n,
         effect: mean,
         chance_to_win: win,
         loss_of_treatment,

@@ -75,20 +75,52 @@ pub fn mann_whitney_tallied(
 /// ```
 pub fn superiority(control: &[Tally], treatment: &[Tally], level: f64) -> Result<Estimate> {
     check_open_unit("level", level)?;
-    let (before, after) = (Tallied::new(control)?, Tallied::new(treatment)?);
-    check_count("observations of the control", 2, before.n)?;
-    check_count("observations of the treatment", 2, after.n)?;
-    let (mean, variance_after) = spread(&after, |value| before.placement(value) / before.n as f64);
-    let (_, variance_before) = spread(&before, |value| 1.0 - after.placement(value) / after.n as f64);
-    let (value, se) = (mean - 0.5, (variance_after / after.n as f64 + variance_before / before.n as f64).sqrt());
+    let Placements { value, variances, units } = placements(control, treatment)?;
+    let se = (variances.1 / units.1 as f64 + variances.0 / units.0 as f64).sqrt();
     Ok(Estimate {
         method: Method::ProbabilityOfSuperiority,
-        n: before.n + after.n,
+        n: units.0 + units.1,
         value,
         se: Some(se),
         df: None,
         interval: Some(Interval::around(value, normal_critical(level) * se, level)),
     })
+}
+
+/// What [`superiority`] rests on: the placement of each value is the share of the other arm that it beats.
+///
+/// ```
+/// use llmops_stats::ordinal::{placements, superiority};
+/// let (control, treatment) = ([(1.0, 50), (2.0, 50)], [(1.0, 30), (2.0, 70)]);
+/// let found = placements(&control, &treatment).unwrap();
+/// let variance = found.variances.0 / found.units.0 as f64 + found.variances.1 / found.units.1 as f64;
+/// assert!((variance.sqrt() - superiority(&control, &treatment, 0.95).unwrap().se.unwrap()).abs() < 1e-12);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Placements {
+    /// The probability of superiority minus ½.
+    pub value: f64,
+    /// Variance of the placements of the control and of the treatment.
+    pub variances: (f64, f64),
+    /// Values of the control and of the treatment.
+    pub units: (u64, u64),
+}
+
+/// The placements of two arms.
+///
+/// Errors: an arm of fewer than 2 values, a non-finite value.
+///
+/// ```
+/// let found = llmops_stats::ordinal::placements(&[(1.0, 9)], &[(2.0, 9)]).unwrap();
+/// assert_eq!((found.value, found.variances), (0.5, (0.0, 0.0)));
+/// ```
+pub fn placements(control: &[Tally], treatment: &[Tally]) -> Result<Placements> {
+    let (before, after) = (Tallied::new(control)?, Tallied::new(treatment)?);
+    check_count("observations of the control", 2, before.n)?;
+    check_count("observations of the treatment", 2, after.n)?;
+    let (mean, variance_after) = spread(&after, |value| before.placement(value) / before.n as f64);
+    let (_, variance_before) = spread(&before, |value| 1.0 - after.placement(value) / after.n as f64);
+    Ok(Placements { value: mean - 0.5, variances: (variance_before, variance_after), units: (before.n, after.n) })
 }
 
 /// Mean and sample variance of a function of tallied values.

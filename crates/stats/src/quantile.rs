@@ -40,6 +40,10 @@ pub(crate) fn quantile_of_sorted(sorted: &[f64], q: f64) -> f64 {
 /// interval between the order statistics at q ∓ z*√(q(1−q)/n), z* = Φ⁻¹(0.975) (Deng, Knoblich & Lu 2018, KDD,
 /// "Applying the Delta Method in Metric Analytics", §4).
 ///
+/// Where values come in coarse steps, such as whole seconds, that interval is one step or none at all, whichever way chance has it.
+/// So where at most 6 values lie in it, each more than twice on average, it reaches to the next value on both sides; and where even
+/// 5 standard errors of the share reach no other value, the nearest is taken to be 5 standard errors away.
+///
 /// Errors: a non-finite value, q outside (0, 1), [`crate::StatsError::TooFew`] when the order statistics reach beyond
 /// the sample (n < z*² · max(q/(1−q), (1−q)/q)), constant arms that differ.
 ///
@@ -56,7 +60,7 @@ pub fn quantile_difference(control: &[f64], treatment: &[f64], q: f64, options: 
         check_finite(values)?;
         let mut sorted = values.to_vec();
         sorted.sort_unstable_by(f64::total_cmp);
-        estimate((sorted.len() as u64, q), |position| Ok(quantile_of_sorted(&sorted, position)), |_| None)
+        estimate((sorted.len() as u64, q), &sorted, |_| None)
     };
     check_open_unit("quantile", q)?;
     check_finite(treatment)?;
@@ -83,6 +87,8 @@ pub struct QuantileEstimate {
     pub groups: u64,
     /// Whether groups have more than one observation.
     pub clustered: bool,
+    /// Whether values come in such coarse steps that the variance is that of the steps.
+    pub coarse: bool,
 }
 
 /// The quantile `q` of clusters of observations, such as the calls of each user.
@@ -102,17 +108,13 @@ pub fn clustered(groups: &[Vec<f64>], q: f64) -> Result<QuantileEstimate> {
     check_finite(&sorted)?;
     sorted.sort_unstable_by(f64::total_cmp);
     let independent = groups.iter().all(|group| group.len() <= 1);
-    estimate(
-        (sorted.len() as u64, q),
-        |position| Ok(quantile_of_sorted(&sorted, position)),
-        |value| {
-            let below = |group: &Vec<f64>| group.iter().filter(|other| **other <= value).count() as f64;
-            (!independent).then(|| {
-                let filled = groups.iter().filter(|group| !group.is_empty());
-                filled.map(|group| (below(group), group.len() as f64)).collect()
-            })
-        },
-    )
+    estimate((sorted.len() as u64, q), &sorted, |value| {
+        let below = |group: &Vec<f64>| group.iter().filter(|other| **other <= value).count() as f64;
+        (!independent).then(|| {
+            let filled = groups.iter().filter(|group| !group.is_empty());
+            filled.map(|group| (below(group), group.len() as f64)).collect()
+        })
+    })
 }
 
 /// The same from sketches of random parts of the arm's units: the parts are the clusters, so that users with many
@@ -133,14 +135,10 @@ pub fn sketched(parts: &[Sketch], q: f64, independent: bool) -> Result<QuantileE
     for part in parts {
         all.merge(part);
     }
-    estimate(
-        (all.n(), q),
-        |position| all.quantile(position.clamp(0.0, 1.0)),
-        |value| {
-            let filled = parts.iter().filter(|part| part.n() > 0);
-            (!independent).then(|| filled.map(|part| (part.below(value), part.n() as f64)).collect())
-        },
-    )
+    estimate((all.n(), q), &all, |value| {
+        let filled = parts.iter().filter(|part| part.n() > 0);
+        (!independent).then(|| filled.map(|part| (part.below(value), part.n() as f64)).collect())
+    })
 }
 
 /// The normal interval of such a quantile.
@@ -195,18 +193,74 @@ pub fn difference_of(
     })
 }
 
+/// The values that lie in an interval, and the next ones beside it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Steps {
+    /// How many values.
+    pub(crate) values: u64,
+    /// How many different ones; not counted far beyond [`FEW_STEPS`].
+    pub(crate) distinct: u64,
+    /// The next smaller value; the interval's lower bound where there is none, or no gap.
+    pub(crate) below: f64,
+    /// The next larger value.
+    pub(crate) above: f64,
+    /// Whether there is a gap between these values: in a sketch, buckets that touch have none.
+    pub(crate) has_gaps: bool,
+}
+
+/// At most so many different values in an interval are coarse.
+pub(crate) const FEW_STEPS: u64 = 6;
+/// So many standard errors reach no further than the next value where they do not reach it.
+const CERTAIN: f64 = 5.0;
+
+/// Values that a quantile is read from.
+trait Distribution {
+    fn quantile_at(&self, position: f64) -> Result<f64>;
+    fn steps(&self, low: f64, high: f64) -> Steps;
+}
+
+impl Distribution for Vec<f64> {
+    fn quantile_at(&self, position: f64) -> Result<f64> {
+        Ok(quantile_of_sorted(self, position))
+    }
+
+    fn steps(&self, low: f64, high: f64) -> Steps {
+        let (from, to) = (self.partition_point(|v| *v < low), self.partition_point(|v| *v <= high));
+        let (mut at, mut distinct) = (from, 0);
+        while at < to && distinct <= FEW_STEPS {
+            let value = self[at];
+            at += self[at..to].partition_point(|v| *v <= value);
+            distinct += 1;
+        }
+        let below = from.checked_sub(1).map_or(low, |i| self[i]);
+        let above = self.get(to).copied().unwrap_or(high);
+        let has_gaps = distinct > 1 || below < low || above > high;
+        Steps { values: (to - from) as u64, distinct, below, above, has_gaps }
+    }
+}
+
+impl Distribution for Sketch {
+    fn quantile_at(&self, position: f64) -> Result<f64> {
+        self.quantile(position.clamp(0.0, 1.0))
+    }
+
+    fn steps(&self, low: f64, high: f64) -> Steps {
+        Sketch::steps(self, low, high)
+    }
+}
+
 /// `shares` answers with (observations at most the quantile, observations) of each cluster, and with nothing where the
 /// observations are independent.
 fn estimate(
     (n, q): (u64, f64),
-    quantile: impl Fn(f64) -> Result<f64>,
+    values: &impl Distribution,
     shares: impl FnOnce(f64) -> Option<Vec<(f64, f64)>>,
 ) -> Result<QuantileEstimate> {
     check_open_unit("quantile", q)?;
     let z = normal_critical(0.95);
     let needed = z * z * (q / (1.0 - q)).max((1.0 - q) / q);
     check_count("observations for this quantile", crate::power::ceil_count(needed)?.max(2), n)?;
-    let value = quantile(q)?;
+    let value = values.quantile_at(q)?;
     let (se, groups, clustered) = match shares(value) {
         None => ((q * (1.0 - q) / n as f64).sqrt(), n, false),
         Some(clusters) => {
@@ -216,7 +270,32 @@ fn estimate(
             (share.se.unwrap_or_default(), share.n, true)
         }
     };
-    let reach = z * se;
-    let spread = quantile((q + reach).min(1.0))? - quantile((q - reach).max(0.0))?;
-    Ok(QuantileEstimate { value, variance: (spread / (2.0 * z)).powi(2), observations: n, groups, clustered })
+    let (sd, coarse) = spread(values, (q, value), se)?;
+    Ok(QuantileEstimate { value, variance: sd * sd, observations: n, groups, clustered, coarse })
+}
+
+/// The standard error of a quantile, from that of the share of values below it, and whether it is one of coarse steps.
+fn spread(values: &impl Distribution, (q, value): (f64, f64), se: f64) -> Result<(f64, bool)> {
+    let z = normal_critical(0.95);
+    let around = |reach: f64| -> Result<(f64, f64)> {
+        Ok((values.quantile_at((q - reach).max(0.0))?, values.quantile_at((q + reach).min(1.0))?))
+    };
+    let (low, high) = around(z * se)?;
+    let near = values.steps(low, high);
+    let is_few = near.distinct <= FEW_STEPS && near.values > 2 * near.distinct;
+    if !is_few || !near.has_gaps {
+        return Ok(((high - low) / (2.0 * z), false));
+    }
+    // Beyond the last value there might be one as far away as the others are.
+    let step = (high - low) / (near.distinct.saturating_sub(1)).max(1) as f64;
+    let below = if near.below < low { near.below } else { low - step };
+    let above = if near.above > high { near.above } else { high + step };
+    let (low, high) = around(CERTAIN * se)?;
+    let far = values.steps(low, high);
+    let gaps = [(far.below < low).then_some(value - far.below), (far.above > high).then_some(far.above - value)];
+    let sd = match gaps.into_iter().flatten().min_by(f64::total_cmp) {
+        Some(gap) if far.distinct == 1 => gap / CERTAIN,
+        _ => (above - below) / (2.0 * z),
+    };
+    Ok((sd, true))
 }

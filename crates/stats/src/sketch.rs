@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Result, StatsError, check_count, check_unit, is_usable};
+use crate::quantile::Steps;
 use serde::{Deserialize, Serialize};
 
 /// The relative accuracy.
@@ -226,6 +227,30 @@ impl Sketch {
             count += share * n as f64;
         }
         count
+    }
+
+    /// The values in an interval, as far as buckets tell; the next ones beside it are those of buckets that do not touch its own.
+    pub(crate) fn steps(&self, low: f64, high: f64) -> Steps {
+        let mut steps = Steps { values: 0, distinct: 0, below: low, above: high, has_gaps: false };
+        let mut last: Option<f64> = None;
+        for (from, to, n) in self.buckets() {
+            // The bound of one bucket is computed as that of the next, so that those that touch are equal.
+            let gap = last.filter(|last| *last < from);
+            if to >= low && from <= high {
+                if let Some(before) = gap.filter(|_| steps.distinct == 0) {
+                    steps.below = before;
+                }
+                (steps.values, steps.distinct) = (steps.values + n, steps.distinct + 1);
+                steps.has_gaps |= gap.is_some();
+            } else if from > high {
+                if gap.is_some() {
+                    (steps.above, steps.has_gaps) = (from, true);
+                }
+                break;
+            }
+            last = Some(to);
+        }
+        steps
     }
 
     /// Buckets from the least to the largest: bounds and number of values.

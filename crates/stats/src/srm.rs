@@ -7,7 +7,7 @@ use crate::result::{Alternative, Method, TestResult};
 /// Chi-squared goodness of fit of the units per arm to the weights of the split (Fabijan et al. 2019, KDD).
 ///
 /// χ² = Σ (O − E)² / E with E = n·w/Σw over the arms of positive weight; arms of weight 0 are left out together with
-/// their units. `effect` is the deviation of largest size among the arms' shares, observed − expected, without
+/// their units: a unit where none can be needs no test, and is a mismatch by itself. `effect` is the deviation of largest size among the arms' shares, observed − expected, without
 /// interval. With one arm left, p = 1. A usual alarm threshold is p < 0.001.
 ///
 /// Errors: lengths differ, a negative or non-finite weight, no arm of positive weight, no units in those arms.

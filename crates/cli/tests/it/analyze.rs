@@ -111,6 +111,112 @@ fn corrects_for_several_variants() {
 }
 
 #[test]
+fn a_small_arm_without_events_is_not_believed() {
+    let check = |control: (u32, u32), new: (u32, u32)| {
+        let result = analyse(
+            &rates(&[("a", control.0, control.1), ("b", new.0, new.1)]),
+            &["--control", "a", "--kind", "binary", "--split", "a=0.95,b=0.05"],
+        );
+        let p = result["comparisons"][0]["always_valid"]["p_value"].as_f64().unwrap();
+        assert!(p > 0.2 && result["winner"].is_null(), "p = {p}: {}", result["recommendation"]);
+    };
+    check((40, 1900), (0, 100));
+    check((1860, 1900), (100, 100));
+}
+
+#[test]
+fn a_variant_without_share_has_no_units_and_is_not_waited_for() {
+    let split = ["--control", "a", "--split", "a=0.5,b=0.5,c=0"];
+    let astray = analyse(&rates(&[("a", 400, 1000), ("b", 400, 1000), ("c", 700, 1000)]), &split);
+    assert_eq!((&astray["conclusion"], &astray["sample_ratio"]["p_value"]), (&"blocked".into(), &0.0.into()));
+    let result = analyse(&rates(&[("a", 400, 1000), ("b", 600, 1000)]), &split);
+    assert_eq!(result["winner"], "b", "{}", result["recommendation"]);
+    let result = analyse(&rates(&[("a", 600, 1000), ("b", 400, 1000)]), &split);
+    assert_eq!(result["winner"], "a", "{}", result["recommendation"]);
+}
+
+#[test]
+fn whoever_looks_again_after_the_one_look_gets_no_winner() {
+    let check = |n: u32, expected: Option<&str>| {
+        let rows = rates(&[("control", n * 6 / 10, n), ("new", n * 7 / 10, n)]);
+        let result = analyse(&rows, &["--basis", "fixed-horizon", "--planned-n", "1000"]);
+        assert_eq!(result["winner"].as_str(), expected, "{n}: {}", result["recommendation"]);
+    };
+    check(1000, Some("new"));
+    check(1100, Some("new"));
+    check(1200, None);
+}
+
+/// Rows of one metric, whose value is a function of the unit's number, in two arms of 300 units.
+fn arms(metric: &str, control: impl Fn(u32) -> f64, new: impl Fn(u32) -> f64) -> String {
+    let row = |name: &str, i: u32, value: f64| format!("{name}{i},{name},{metric},{value}\n");
+    (0..300).map(|i| row("control", i, control(i)) + &row("new", i, new(i))).collect()
+}
+
+const HEADER: &str = "unit,variant,metric,value\n";
+
+#[test]
+fn lift_and_chance_are_those_of_what_decides() {
+    let noise = |i: u32| f64::from(i * 37 % 101) / 100.0;
+    // The new arm had less before, and gained.
+    let adjusted = HEADER.to_owned()
+        + &arms("before", |i| f64::from(i % 10) + 6.0, |i| f64::from(i % 10) + 5.0)
+        + &arms("spend", |i| f64::from(i % 10) + 6.0 + noise(i), |i| f64::from(i % 10) + 5.5 + noise(i));
+    let found = |result: &Value| {
+        let c = &result["comparisons"][0];
+        (c["lift"]["value"].as_f64(), c["bayes"]["chance_to_win"].as_f64().unwrap())
+    };
+    let result = analyse(&adjusted, &["--metric", "spend", "--covariate", "before"]);
+    let (lift, chance) = found(&result);
+    assert!(lift.unwrap() > 0.0 && chance > 0.99, "{result}");
+    assert!(result["recommendation"].as_str().unwrap().contains("on spend by +"), "{}", result["recommendation"]);
+    assert!(result["variant_results"]["new"]["improvement"].as_f64().unwrap() > 0.0);
+    // Mostly faster, and slower where it is slow.
+    let slow = |i: u32| if i.is_multiple_of(8) { 500.0 + noise(i) } else { 10.0 + noise(i) };
+    let result = analyse(&(HEADER.to_owned() + &arms("latency", |i| 100.0 + 50.0 * noise(i), slow)), &[]);
+    let (lift, chance) = found(&result);
+    assert!(lift.unwrap() > 1.0 && chance < 0.01, "{result}");
+    let ratings = HEADER.to_owned() + &arms("stars", |i| f64::from(i % 5 + 1), |i| f64::from((i % 5 + 2).min(5)));
+    let result = analyse(&ratings, &["--kind", "ordinal"]);
+    let (lift, chance) = found(&result);
+    assert!(lift.is_none() && chance > 0.99, "{result}");
+    let text = result["recommendation"].as_str().unwrap();
+    assert!(text.starts_with("Choose new: it beats control on stars in 66 % of pairs (p = "), "{text}");
+}
+
+#[test]
+fn ranks_are_no_amount_of_the_metric() {
+    let better = |i: u32| f64::from(if i % 10 < 7 { (i % 5 + 2).min(5) } else { i % 5 + 1 });
+    let few: String = (HEADER.to_owned() + &arms("stars", |i| f64::from(i % 5 + 1), better))
+        .lines()
+        .take(151)
+        .fold(String::new(), |rows, row| rows + row + "\n");
+    let result = analyse(&few, &["--kind", "ordinal", "--minimum-effect", "0.5"]);
+    let text = result["recommendation"].as_str().unwrap();
+    assert!(!text.contains("whichever is cheaper"), "{text}");
+    let mut rows =
+        HEADER.to_owned() + &arms("ok", |i| f64::from(u8::from(i % 10 < 4)), |i| f64::from(u8::from(i % 10 < 8)));
+    for i in 0..60 {
+        writeln!(rows, "control{i},control,latency,{}\nnew{i},new,latency,{}", 100 + i, 1000 + 7 * i).unwrap();
+    }
+    let result = analyse(&rows, &["--metric", "ok", "--guardrail", "latency=10"]);
+    let guardrail =
+        &result["comparisons"].as_array().unwrap().iter().find(|c| c["metric"] == "latency").unwrap()["guardrail"];
+    assert_eq!((&result["winner"], &guardrail["state"]), (&Value::Null, &"open".into()), "{guardrail}");
+}
+
+#[test]
+fn values_that_one_variant_loses_block_the_conclusion() {
+    let mut rows = rates(&[("control", 600, 1000), ("new", 600, 750)]);
+    (0..1000).for_each(|i| writeln!(rows, "control{i},control,cost,1\nnew{i},new,cost,1").unwrap());
+    let result = analyse(&rows, &["--metric", "solved"]);
+    assert_eq!(
+        (&result["conclusion"], &result["sample_ratio"]["counted"]),
+        (&"blocked".into(), &"units with solved".into())
+    );
+}
+
+#[test]
 fn units_in_two_variants_are_named_and_left_out() {
     let csv = rates(&[("control", 60, 100), ("new", 70, 100)]) + "control7,new,solved,1\n";
     let result = analyse(&csv, &[]);

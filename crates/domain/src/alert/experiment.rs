@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Alert, AlertDraft, AlertType, Severity};
-use crate::experiment::result::{Comparison, ExperimentResult, GuardrailState};
+use crate::experiment::result::{Comparison, Conclusion, ExperimentResult, GuardrailState};
 use crate::hash::ContentHash;
 use crate::id::AlertId;
 
@@ -54,6 +54,10 @@ impl ExperimentRef<'_> {
         if let Some(ratio) = results.sample_ratio.as_ref().filter(|ratio| ratio.mismatch) {
             let counts: Vec<(String, u64)> = ratio.observed.iter().map(|(name, n)| (name.clone(), *n)).collect();
             drafts.push(self.sample_ratio_mismatch(ratio.p_value.min(ratio.chi_squared_p), MISMATCH, &counts));
+        }
+        // Data that cannot be trusted break no guardrail.
+        if results.conclusion == Conclusion::Blocked {
+            return drafts;
         }
         drafts.extend(self.won(results));
         for comparison in &results.comparisons {

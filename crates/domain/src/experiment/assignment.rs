@@ -84,6 +84,33 @@ impl Ranges {
     pub fn variant(&self, bucket: f64) -> Option<usize> {
         self.0.iter().position(|(from, to)| *from <= bucket && bucket < *to)
     }
+
+    /// How much of each variant's range none of the earlier ones held.
+    fn beyond(&self, earlier: &[Self]) -> Vec<f64> {
+        let mut held: Vec<(f64, f64)> = earlier.iter().flat_map(|ranges| ranges.0.iter().copied()).collect();
+        held.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let left = |&(from, to): &(f64, f64)| {
+            let (mut at, mut left) = (from, 0.0);
+            for (start, end) in &held {
+                left += (start.min(to) - at).max(0.0);
+                at = at.max(*end);
+            }
+            left + (to - at).max(0.0)
+        };
+        self.0.iter().map(left).collect()
+    }
+}
+
+/// Whether the units that first come under an allocation have its shares, whoever they are. They have not where it gives the
+/// variants other parts of those who came before and were not covered than of those who never came: how many of either come
+/// nobody knows.
+pub fn has_known_shares(earlier: &[Allocation], allocation: &Allocation) -> bool {
+    let ranges = |allocation: &Allocation| Ranges::new(&allocation.weights, allocation.coverage);
+    let earlier: Vec<Ranges> = earlier.iter().map(ranges).collect();
+    let beyond = ranges(allocation).beyond(&earlier);
+    let total: f64 = beyond.iter().sum();
+    let is_share = |(left, weight): (&f64, &f64)| (left / total - weight).abs() < 1e-6;
+    total < 1e-9 || beyond.iter().zip(&allocation.weights).all(is_share)
 }
 
 /// A seed with ranges: all that an assignment by hash alone needs.

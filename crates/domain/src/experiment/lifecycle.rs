@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::check::{InvalidExperiment, SpecProblem};
+use super::result::OneLook;
 use super::{Allocation, Experiment, ExperimentSpec, ExperimentStatus, Pause};
 use crate::id::ExperimentId;
 
@@ -145,6 +146,7 @@ impl Experiment {
             allocations: Vec::new(),
             pauses: Vec::new(),
             notices: Vec::new(),
+            one_look: None,
             revision: 1,
             created_at: now,
             updated_at: now,
@@ -217,6 +219,12 @@ impl Experiment {
             next.end_time = Some(now);
         }
         Ok(next)
+    }
+
+    /// The experiment with its one look; nothing where it was taken before, or the experiment is over.
+    pub fn looked(&self, look: &OneLook) -> Option<Self> {
+        let may_look = self.status.is_live() && self.one_look.is_none();
+        may_look.then(|| Self { one_look: Some(look.clone()), ..self.changed(look.at) })
     }
 
     fn changed(&self, now: Timestamp) -> Self {

@@ -14,7 +14,7 @@ pub enum Basis {
     /// Always-valid p-values and intervals: looking at them at any time is safe.
     #[default]
     AlwaysValid,
-    /// One look, when `planned_n` units of each variant are in.
+    /// One look, when `planned_n` units of each variant are in. What it finds stands, whatever comes later.
     FixedHorizon,
 }
 

@@ -67,7 +67,8 @@ pub struct VariantResult {
     pub improvement: Option<f64>,
     /// Whether it is the control.
     pub is_control: bool,
-    /// Units that the sample-ratio check counts: exposed ones, or observed ones where exposures are not known.
+    /// Units that the sample-ratio check counts: exposed ones, or observed ones where exposures are not known, or not of all of
+    /// them.
     pub units: u64,
     /// Everything about each metric.
     pub metrics: BTreeMap<String, MetricSummary>,
@@ -186,7 +187,7 @@ pub struct Comparison {
     pub difference: Option<f64>,
     /// Interval of the difference on the basis that decides.
     pub interval: Option<Bounds>,
-    /// Relative difference of the means.
+    /// Relative difference of what is compared; ranks have none.
     pub lift: Option<Lift>,
     /// p-value on the basis that decides.
     pub p_value: Option<f64>,
@@ -226,7 +227,8 @@ pub struct SampleRatio {
     pub observed: BTreeMap<String, u64>,
     /// What they should be.
     pub expected: BTreeMap<String, f64>,
-    /// What was counted: `exposures` or `observed units`.
+    /// What was counted: `exposures`, `observed units` or `units with` the target metric; of several that are checked, the one that
+    /// is wrong.
     pub counted: String,
 }
 
@@ -282,6 +284,41 @@ pub struct Slice {
     pub comparisons: Vec<Comparison>,
 }
 
+/// What the one look of a plan with a fixed horizon found. It is taken once, and stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct OneLook {
+    /// When it was taken.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Units observed on the target metric, all variants together.
+    pub total_samples: u64,
+    /// The variant that won, if one did.
+    pub winner: Option<String>,
+    /// The corrected p-value of the strongest comparison on the target metric.
+    pub significance: f64,
+    /// One sentence.
+    pub recommendation: String,
+    /// What was missing for a winner.
+    pub missing: Vec<Missing>,
+}
+
+impl OneLook {
+    /// The look that these results are; nothing on another basis, and while anything is missing that only time brings.
+    pub fn of(results: &ExperimentResult) -> Option<Self> {
+        let is_due = results.basis == Basis::FixedHorizon
+            && results.conclusion != Conclusion::Blocked
+            && results.missing.iter().all(|missing| matches!(missing.what.as_str(), "significance" | "guardrail"));
+        is_due.then(|| Self {
+            at: results.computed_at,
+            total_samples: results.total_samples,
+            winner: results.winner.clone(),
+            significance: results.significance,
+            recommendation: results.recommendation.clone(),
+            missing: results.missing.clone(),
+        })
+    }
+}
+
 /// What an experiment found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ExperimentResult {
@@ -318,7 +355,7 @@ pub struct ExperimentResult {
     pub forecast: Option<Forecast>,
     /// Every metric of every variant beside the control's; the target metric first.
     pub comparisons: Vec<Comparison>,
-    /// The sample-ratio check; null where no unit was counted.
+    /// The sample-ratio check; null where no unit was counted, or the shares that units should have are not known.
     pub sample_ratio: Option<SampleRatio>,
     /// What was left out.
     pub excluded: Excluded,

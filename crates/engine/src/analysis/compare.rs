@@ -20,7 +20,7 @@ pub(super) fn compare(plan: &Plan, metric: &MetricSpec, treatment: usize, arms: 
     let effect = valid::effect(metric, arms);
     let sequence = effect.as_ref().ok().map(|effect| effect.sequence(plan.sequence())).and_then(Result::ok);
     let notice = match (&tested, &effect) {
-        (Ok(tested), _) => tested.notice.clone(),
+        (Ok(tested), _) => tested.notice.clone().or_else(|| coarse(metric, arms)),
         (Err(error), _) => Some(reason(metric, arms, error)),
     };
     let fixed = tested.as_ref().ok().map(fixed_test);
@@ -47,7 +47,7 @@ pub(super) fn compare(plan: &Plan, metric: &MetricSpec, treatment: usize, arms: 
         units: arms.0.sums.units() + arms.1.sums.units(),
         difference,
         interval,
-        lift: lift(metric, arms, options),
+        lift: lift(metric, arms, effect.as_ref().ok(), options),
         p_value,
         p_value_corrected: p_value,
         significant: p_value.is_some_and(|p| p <= plan.rules.alpha),
@@ -58,7 +58,7 @@ pub(super) fn compare(plan: &Plan, metric: &MetricSpec, treatment: usize, arms: 
             .map(|e| (e.value > 0.0) == (direction == Direction::Higher)),
         fixed,
         always_valid,
-        bayes: plan.bayes.then(|| bayes(metric, arms, plan.level())).flatten(),
+        bayes: plan.bayes.then(|| bayes(metric, arms, effect.as_ref().ok(), plan.level())).flatten(),
         cuped: tested.ok().and_then(|tested| covariate_use(metric, &tested)),
         guardrail: guardrail(plan, metric, arms),
         notice,
@@ -81,6 +81,19 @@ fn reason(metric: &MetricSpec, arms: Pair<'_>, error: &StatsError) -> String {
         ),
         other => format!("no test of {}: {other}", metric.name),
     }
+}
+
+/// What a reader should know of quantiles of values that come in steps.
+fn coarse(metric: &MetricSpec, arms: Pair<'_>) -> Option<String> {
+    let q = quantile_of(metric).filter(|_| valid::is_by_quantile(metric, arms))?;
+    let is_coarse = |arm| quantile_estimate(arm, q).is_ok_and(|estimate| estimate.coarse);
+    (is_coarse(arms.0) || is_coarse(arms.1)).then(|| {
+        format!(
+            "{}: the values around the {q} quantile are nearly all equal, so its interval reaches to the next ones; a rate of \
+             values above a limit, or ranks, tell smaller differences",
+            metric.name
+        )
+    })
 }
 
 fn fixed_test(tested: &Tested) -> FixedTest {
@@ -108,43 +121,61 @@ fn always_valid(effect: &Effect, result: &TestResult) -> AlwaysValid {
     }
 }
 
-/// Relative difference of the means (of the quantiles, where these are compared), where there are means and the control's is not 0.
-fn lift(metric: &MetricSpec, arms: Pair<'_>, options: TestOptions) -> Option<Lift> {
+/// Relative difference of what is compared: of means (adjusted ones, where there is a covariate), quantiles or ratios, where the
+/// control's is above 0. Ranks have none.
+fn lift(metric: &MetricSpec, arms: Pair<'_>, effect: Option<&Effect>, options: TestOptions) -> Option<Lift> {
+    if valid::uses_covariate(metric, arms) {
+        // The raw means differ by what the covariate explains, too.
+        let before = arms.0.sums.moments().ok()?.mean().filter(|mean| *mean > 0.0)?;
+        return Some(Lift { value: effect?.value / before, interval: None });
+    }
+    if metric.kind() == MetricKind::Ordinal {
+        return None;
+    }
+    // Of a negative mean, a rise would read as a fall.
+    let relative =
+        |before: f64, after: f64| (before > 0.0).then(|| Lift { value: after / before - 1.0, interval: None });
     if metric.kind() == MetricKind::Ratio {
         let of = |pairs: Result<_, StatsError>| pairs.and_then(|pairs| ratio::ratio(&pairs, options.level)).ok();
         let (before, after) = (of(arms.0.sums.ratio_pairs())?, of(arms.1.sums.ratio_pairs())?);
-        return (before.value != 0.0).then(|| Lift { value: after.value / before.value - 1.0, interval: None });
+        return relative(before.value, after.value);
     }
     if let Some(q) = quantile_of(metric) {
         let of = |arm| quantile_estimate(arm, q).ok().map(|estimate| estimate.value);
-        let (before, after) = (of(arms.0)?, of(arms.1)?);
-        return (before > 0.0).then(|| Lift { value: after / before - 1.0, interval: None });
+        return relative(of(arms.0)?, of(arms.1)?);
     }
     let (before, after) = (arms.0.sums.moments().ok()?, arms.1.sums.moments().ok()?);
     match ratio::relative_difference(&before, &after, options) {
-        // Of a negative mean, a rise would read as a fall.
         Ok(result) if result.effect.is_finite() && before.mean().is_some_and(|mean| mean > 0.0) => {
             Some(Lift { value: result.effect, interval: result.interval.map(bounds) })
         }
-        Err(StatsError::TooFew { .. } | StatsError::NoVariation { .. }) => {
-            let (before, after) = (before.mean()?, after.mean()?);
-            (before > 0.0).then(|| Lift { value: after / before - 1.0, interval: None })
-        }
+        Err(StatsError::TooFew { .. } | StatsError::NoVariation { .. }) => relative(before.mean()?, after.mean()?),
         _ => None,
     }
 }
 
-fn bayes(metric: &MetricSpec, arms: Pair<'_>, level: f64) -> Option<BayesianView> {
-    let posterior: Posterior = match (metric.kind(), fixed::rates(arms)) {
-        (MetricKind::Ratio, _) => return None,
-        (MetricKind::Binary, Some(rates)) => {
+/// The same difference under a flat prior.
+fn bayes(metric: &MetricSpec, arms: Pair<'_>, effect: Option<&Effect>, level: f64) -> Option<BayesianView> {
+    let of_means = !valid::uses_covariate(metric, arms)
+        && !valid::is_by_quantile(metric, arms)
+        && metric.kind() != MetricKind::Ordinal;
+    let posterior: Posterior = match (metric.kind(), fixed::rates(arms), effect) {
+        (MetricKind::Ratio, ..) => return None,
+        (MetricKind::Binary, Some(rates), _) if of_means => {
             let (control, treatment) = rates.ok()?;
             bayes::beta(control, treatment, BetaPrior::default(), level).ok()?
         }
-        _ => bayes::normal(&arms.0.sums.moments().ok()?, &arms.1.sums.moments().ok()?, None, level).ok()?,
+        _ if of_means => bayes::normal(&arms.0.sums.moments().ok()?, &arms.1.sums.moments().ok()?, None, level).ok()?,
+        (.., effect) => {
+            let Effect { value, variance, units, .. } = effect?;
+            bayes::normal_effect(units.0 + units.1, *value, *variance, None, level).ok()?
+        }
+    };
+    let model = match effect.filter(|_| !of_means) {
+        Some(effect) => format!("Bayesian {} (normal)", effect.estimand),
+        None => posterior.method.to_string(),
     };
     let higher = metric.direction() == Direction::Higher;
-    let model = posterior.method.to_string();
     Some(BayesianView {
         model,
         chance_to_win: if higher { posterior.chance_to_win } else { 1.0 - posterior.chance_to_win },
@@ -166,11 +197,8 @@ fn covariate_use(metric: &MetricSpec, tested: &Tested) -> Option<CovariateUse> {
 /// Where the guardrail stands: worse by less than the margin, by more, or not known yet.
 fn guardrail(plan: &Plan, metric: &MetricSpec, arms: Pair<'_>) -> Option<GuardrailResult> {
     let rule = metric.guardrail?;
-    // Ranks have no amount: of ratings, the means are compared.
-    let effect = match metric.kind() {
-        MetricKind::Ordinal => valid::means(arms),
-        _ => valid::effect(metric, arms),
-    };
+    // Ranks have no amount: of ratings, the means are compared, and a quantile that needs more observations leaves it open.
+    let effect = valid::amount(metric, arms);
     let level_of_control = control_level(metric, arms);
     let margin = if rule.relative { rule.margin * level_of_control.unwrap_or_default().abs() } else { rule.margin };
     let sign = if metric.direction() == Direction::Higher { -1.0 } else { 1.0 };

@@ -104,6 +104,10 @@ pub struct Observed {
     pub excluded: Excluded,
     /// What `units` counts.
     pub counted: &'static str,
+    /// What should have the shares of the split, the first first; empty: what `units` counts.
+    pub counts: Vec<(&'static str, Vec<u64>)>,
+    /// Whether the units with a value of the target metric should have them as well.
+    pub splits_outcomes: bool,
     /// What a reader should know about the data.
     pub notices: Vec<String>,
 }

@@ -8,11 +8,15 @@ use llmops_domain::experiment::result::{
 };
 use llmops_domain::experiment::{Basis, Direction};
 
-use super::{FIRST_LOOK, Plan};
+use super::valid::is_of_ranks;
+use super::{FIRST_LOOK, Horizon, OUTCOMES, Plan};
 
 const DAY: f64 = 86_400.0;
 /// Beyond so many times the present units no forecast is worth anything.
 const FARTHEST: f64 = 1000.0;
+
+/// A look beyond the plan by more than this is not the first.
+const LATE: f64 = 1.1;
 
 /// The conclusion.
 pub(super) struct Decision {
@@ -41,6 +45,16 @@ pub(super) fn decide(
     let significance = case.target().filter_map(|c| c.p_value_corrected).fold(1.0, f64::min);
     if let Some(ratio) = ratio.filter(|ratio| ratio.mismatch) {
         return case.blocked(ratio, significance);
+    }
+    if let Horizon::Taken(look) = &plan.horizon {
+        return Decision {
+            winner: look.winner.clone(),
+            significance: look.significance,
+            recommendation: look.recommendation.clone(),
+            conclusion: if look.winner.is_some() { Conclusion::Winner } else { Conclusion::Undecided },
+            missing: look.missing.clone(),
+            forecast: None,
+        };
     }
     let mut missing: Vec<Missing> = case.samples().into_iter().collect();
     missing.extend(case.duration());
@@ -93,16 +107,26 @@ impl<'a> Case<'a> {
             format!("{variant} {} instead of {:.0}", observed.copied().unwrap_or(0), expected.copied().unwrap_or(0.0))
         };
         let shares: Vec<String> = self.plan.variants.iter().map(shown).collect();
+        let is_of_outcomes = ratio.counted.starts_with(OUTCOMES);
         let message = format!(
-            "the variants did not get their share of units ({}; p = {:.1e})",
+            "the variants did not get their share of {} ({}; p = {})",
+            if is_of_outcomes { ratio.counted.as_str() } else { "units" },
             shares.join(", "),
-            ratio.p_value.min(ratio.chi_squared_p.max(f64::MIN_POSITIVE))
+            match ratio.p_value.min(ratio.chi_squared_p.max(f64::MIN_POSITIVE)) {
+                0.0 => "0".to_owned(),
+                p => format!("{p:.1e}"),
+            }
         );
+        let advice = if is_of_outcomes {
+            "; whoever has no value counts for nothing, so record one for every unit, also where nothing happened"
+        } else {
+            ""
+        };
         Decision {
             winner: None,
             significance,
             recommendation: format!(
-                "Do not conclude anything: {message}, so units were lost or counted twice in one of them; find out where first."
+                "Do not conclude anything: {message}, so units were lost or counted twice in one of them; find out where first{advice}."
             ),
             conclusion: Conclusion::Blocked,
             missing: vec![missing("sample_ratio", message)],
@@ -110,16 +134,31 @@ impl<'a> Case<'a> {
         }
     }
 
+    fn needed(&self) -> u64 {
+        self.plan.min_samples.max(2)
+    }
+
+    /// Whether a variant takes part in what is decided: not where it gets no units any more and has too few.
+    fn is_in_play(&self, id: &str) -> bool {
+        let is_retired = self.plan.retired.iter().any(|retired| self.plan.variants[*retired] == id);
+        let has_enough = || self.variants.get(id).is_some_and(|variant| variant.sample_count >= self.needed());
+        !is_retired || id == self.control() || has_enough()
+    }
+
+    /// The variants in play with their units.
+    fn in_play(&self) -> impl Iterator<Item = (&'a String, u64)> {
+        let units = move |id: &'a String| Some((id, self.variants.get(id)?.sample_count));
+        self.plan.variants.iter().filter(move |id| self.is_in_play(id)).filter_map(units)
+    }
+
+    fn least(&self) -> u64 {
+        self.in_play().map(|(_, units)| units).min().unwrap_or(0)
+    }
+
     fn samples(&self) -> Option<Missing> {
-        let needed = self.plan.min_samples.max(2);
-        let short: Vec<String> = self
-            .plan
-            .variants
-            .iter()
-            .filter_map(|id| Some((id, self.variants.get(id)?.sample_count)))
-            .filter(|(_, n)| *n < needed)
-            .map(|(id, n)| format!("{id} has {n}"))
-            .collect();
+        let needed = self.needed();
+        let short: Vec<String> =
+            self.in_play().filter(|(_, n)| *n < needed).map(|(id, n)| format!("{id} has {n}")).collect();
         (!short.is_empty()).then(|| {
             missing(
                 "samples",
@@ -154,13 +193,23 @@ impl<'a> Case<'a> {
                 "a plan with one look needs planned_n, the units of each variant".to_owned(),
             ));
         };
-        let least = self.variants.values().map(|variant| variant.sample_count).min().unwrap_or(0);
-        (least < planned).then(|| {
-            missing(
-                "planned_n",
-                format!("the one look is at {planned} units of each variant: the smallest has {least}"),
+        let least = self.least();
+        let late = |is: f64, was: f64| is > was * LATE;
+        let min_duration = self.plan.rules.min_duration.0.as_secs_f64();
+        let is_late = self.plan.horizon == Horizon::Unknown
+            && late(least as f64, planned as f64)
+            && self.plan.elapsed.is_none_or(|elapsed| late(elapsed.as_secs_f64(), min_duration));
+        let text = if least < planned {
+            format!("the one look is at {planned} units of each variant: the smallest has {least}")
+        } else if is_late {
+            format!(
+                "the one look was at {planned} units of each variant, and the smallest has {least}: whoever looks again and \
+                 again finds something by chance, so plan for as many units, or use the always-valid basis"
             )
-        })
+        } else {
+            return None;
+        };
+        Some(missing("planned_n", text))
     }
 
     /// The best of the treatments that are significantly better; the control where it beats every treatment.
@@ -169,11 +218,12 @@ impl<'a> Case<'a> {
             let value = c.difference.unwrap_or_default();
             if c.direction == Direction::Higher { value } else { -value }
         };
-        let better = self.target().filter(|c| c.significant && c.better == Some(true));
+        let in_play = || self.target().filter(move |c| self.is_in_play(&c.variant));
+        let better = in_play().filter(|c| c.significant && c.better == Some(true));
         if let Some(best) = better.max_by(|a, b| gain(a).total_cmp(&gain(b))) {
             return Some(best.variant.clone());
         }
-        let mut all = self.target().peekable();
+        let mut all = in_play().peekable();
         all.peek()?;
         all.all(|c| c.significant && c.better == Some(false)).then(|| self.control().to_owned())
     }
@@ -231,10 +281,11 @@ impl<'a> Case<'a> {
         let Some(c) = self.target().find(|c| c.variant == winner) else {
             return format!("Choose {winner}.");
         };
-        let by = c.lift.map_or_else(
-            || format!("by {}", number(c.difference.unwrap_or_default())),
-            |lift| format!("by {:+.1} %", lift.value * 100.0).replace('-', "−"),
-        );
+        let by = match (superiority(c), c.lift) {
+            (Some(share), _) => format!("in {:.0} % of pairs", share * 100.0),
+            (None, Some(lift)) => format!("by {:+.1} %", lift.value * 100.0).replace('-', "−"),
+            (None, None) => format!("by {}", number(c.difference.unwrap_or_default())),
+        };
         format!(
             "Choose {winner}: it beats {} on {} {by} (p = {}{}).",
             self.control(),
@@ -254,7 +305,10 @@ impl<'a> Case<'a> {
         }
         let why = missing.first().map_or_else(String::new, |m| m.message.clone());
         let when = forecast.map_or_else(String::new, |forecast| format!("; {}", forecast.message));
+        let is_over = self.plan.rules.basis == Basis::FixedHorizon
+            && !missing.iter().any(|m| matches!(m.what.as_str(), "samples" | "duration" | "planned_n" | "data"));
         let lead = match candidate {
+            _ if is_over => "Choose nothing on this: the one look is taken".to_owned(),
             Some(candidate) => format!("Wait before choosing {candidate}, which is ahead beyond chance"),
             None => "Go on collecting".to_owned(),
         };
@@ -266,7 +320,9 @@ impl<'a> Case<'a> {
         let least = self.plan.metric(&self.plan.target)?.minimum_effect?.abs();
         let mut all = self.target().peekable();
         all.peek()?;
-        all.all(|c| c.interval.is_some_and(|i| i.low > -least && i.high < least)).then(|| {
+        // The chance to be better is no amount.
+        let is_less = |c: &Comparison| c.interval.is_some_and(|i| i.low > -least && i.high < least);
+        all.all(|c| superiority(c).is_none() && is_less(c)).then(|| {
             format!(
                 "Keep {}, or whichever is cheaper: no variant differs on {} by as much as {}.",
                 self.control(),
@@ -300,7 +356,7 @@ impl<'a> Case<'a> {
 
     /// Units that are needed beyond the present ones, all variants together.
     fn more_units(&self, total: u64, has_candidate: bool) -> Option<u64> {
-        let least = self.variants.values().map(|variant| variant.sample_count).min().unwrap_or(0).max(1);
+        let least = self.least().max(1);
         let planned = self.plan.rules.planned_n.filter(|_| self.plan.rules.basis == Basis::FixedHorizon);
         let needed = self.plan.min_samples.max(planned.unwrap_or(0));
         let mut times = (needed as f64 / least as f64).max(1.0);
@@ -345,6 +401,12 @@ impl<'a> Case<'a> {
         }
         Some(high)
     }
+}
+
+/// In how many pairs of a unit of each the better one is of the better variant, where ranks are compared.
+fn superiority(c: &Comparison) -> Option<f64> {
+    let valid = c.always_valid.as_ref().filter(|valid| is_of_ranks(&valid.estimand))?;
+    Some(0.5 + valid.effect.abs())
 }
 
 fn days_text(days: f64) -> String {

@@ -287,6 +287,7 @@ impl Collector {
         let mut observed = Observed {
             arms: vec![Arm::default(); arms],
             counted: "observed units",
+            splits_outcomes: true,
             excluded: self.excluded(),
             notices: self.notices(),
             ..Observed::default()

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use llmops_domain::experiment::result::{
-    Comparison, ExperimentResult, MetricSummary, SampleRatio, Slice, VariantResult,
+    Comparison, ExperimentResult, MetricSummary, OneLook, SampleRatio, Slice, VariantResult,
 };
 use llmops_domain::experiment::{AnalysisPlan, Basis, Correction, MetricSpec, TestChoice};
 use llmops_stats::multiple::{self, adjust};
@@ -32,12 +32,26 @@ pub use data::{Arm, ArmMetric, Observed, Quantiles};
 pub use reach::{Known, warning as plan_warning};
 pub(crate) use reach::{needs_known, spread_of};
 
+/// What is counted where a value of the target metric is asked for.
+const OUTCOMES: &str = "units with ";
 /// A mismatch of the split is one at this p-value.
 const MISMATCH: f64 = 0.001;
 /// Units of all arms at which always-valid intervals are narrowest, where nothing is planned.
 const TUNING: f64 = 5000.0;
 /// Units of each arm before anything that rests on the central limit theorem is said to be always valid.
 const FIRST_LOOK: u64 = 30;
+
+/// What is known of the one look of a plan with a fixed horizon.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Horizon {
+    /// Nobody remembers whether there was one, so that one well beyond the plan is not the first.
+    #[default]
+    Unknown,
+    /// It was not taken yet.
+    Ahead,
+    /// It was taken, and what it found stands.
+    Taken(Box<OneLook>),
+}
 
 /// How data are analysed.
 #[derive(Debug, Clone)]
@@ -50,6 +64,8 @@ pub struct Plan {
     pub control: usize,
     /// The share of units that each variant should have; empty: not known.
     pub weights: Vec<f64>,
+    /// Positions of variants that get no units any more: nothing waits for them.
+    pub retired: Vec<usize>,
     /// The metrics.
     pub metrics: Vec<MetricSpec>,
     /// The one that decides.
@@ -62,6 +78,8 @@ pub struct Plan {
     pub test: Option<TestChoice>,
     /// How long the experiment has run, pauses left out; nothing where that cannot be known.
     pub elapsed: Option<Duration>,
+    /// The one look, where the basis is a fixed horizon.
+    pub horizon: Horizon,
     /// Whether the Bayesian view is wanted: it takes longer than all the rest.
     pub bayes: bool,
     /// The time.
@@ -219,26 +237,50 @@ fn slices(plan: &Plan, parts: &BTreeMap<String, Vec<Arm>>, is_adaptive: bool) ->
     parts.iter().map(of).collect()
 }
 
+/// Of everything that is counted, what is wrong, else the first.
 fn sample_ratio(plan: &Plan, observed: &Observed) -> Option<SampleRatio> {
-    let units: Vec<u64> =
-        plan.variants.iter().enumerate().map(|(i, _)| observed.arms.get(i).map_or(0, |arm| arm.units)).collect();
+    let per_arm = |of: &dyn Fn(&Arm) -> u64| -> Vec<u64> {
+        (0..plan.variants.len()).map(|variant| observed.arms.get(variant).map_or(0, of)).collect()
+    };
+    let mut counts: Vec<(String, Vec<u64>)> =
+        observed.counts.iter().map(|(what, units)| ((*what).to_owned(), units.clone())).collect();
+    if counts.is_empty() {
+        counts.push((observed.counted.to_owned(), per_arm(&|arm| arm.units)));
+    }
+    if observed.splits_outcomes {
+        let of_target = |arm: &Arm| arm.metrics.get(&plan.target).map_or(0, |data| data.sums.units());
+        counts.push((format!("{OUTCOMES}{}", plan.target), per_arm(&of_target)));
+    }
+    let mut checks: Vec<SampleRatio> =
+        counts.into_iter().filter_map(|(what, units)| split_check(plan, what, &units)).collect();
+    let first = checks.iter().position(|ratio| ratio.mismatch).unwrap_or(0);
+    (first < checks.len()).then(|| checks.swap_remove(first))
+}
+
+fn split_check(plan: &Plan, counted: String, units: &[u64]) -> Option<SampleRatio> {
     let (total, weights) = (units.iter().sum::<u64>(), &plan.weights);
     if total == 0 || weights.len() != units.len() {
         return None;
     }
-    let sequential = multinomial::sample_ratio(&units, weights, multinomial::CONCENTRATION).ok()?;
-    let once = sample_ratio_mismatch(&units, weights).ok()?;
+    // Where none can be, one is enough.
+    let astray = units.iter().zip(weights).any(|(units, weight)| *units > 0 && *weight == 0.0);
+    let (sequential_p, once_p) = if astray {
+        (0.0, 0.0)
+    } else {
+        let sequential = multinomial::sample_ratio(units, weights, multinomial::CONCENTRATION).ok()?;
+        (sequential.p_value, sample_ratio_mismatch(units, weights).ok()?.p_value)
+    };
     let sum: f64 = weights.iter().sum();
     let named = || plan.variants.iter().cloned();
     // On a plan with one look, the test for one look decides as well.
-    let one_look = plan.rules.basis == Basis::FixedHorizon && once.p_value <= MISMATCH;
+    let one_look = plan.rules.basis == Basis::FixedHorizon && once_p <= MISMATCH;
     Some(SampleRatio {
-        mismatch: sequential.p_value <= MISMATCH || one_look,
-        p_value: sequential.p_value,
-        chi_squared_p: once.p_value,
+        mismatch: sequential_p <= MISMATCH || one_look,
+        p_value: sequential_p,
+        chi_squared_p: once_p,
         observed: named().zip(units.iter().copied()).collect(),
         expected: named().zip(weights.iter().map(|weight| total as f64 * weight / sum)).collect(),
-        counted: observed.counted.to_owned(),
+        counted,
     })
 }
 
@@ -260,6 +302,12 @@ fn notices(plan: &Plan, observed: &Observed, comparisons: &[Comparison]) -> Vec<
         notices.push(format!(
             "p-values of the metrics beside {} are corrected for all {others} of their comparisons together",
             plan.target
+        ));
+    }
+    if let Horizon::Taken(look) = &plan.horizon {
+        notices.push(format!(
+            "the one look was taken at {} with {} units: what it found stands, and the numbers beside it are of now",
+            look.at, look.total_samples
         ));
     }
     if plan.weights.is_empty() {

@@ -29,11 +29,8 @@ pub struct Known {
 /// The spread of a metric in the units of one variant; nothing while there are too few.
 pub(crate) fn spread_of(metric: &MetricSpec, arm: &ArmMetric) -> Option<f64> {
     let units = arm.sums.units();
-    let effect = match metric.kind() {
-        // The plan's effect is one of ratings, not of ranks.
-        MetricKind::Ordinal => valid::means((arm, arm)),
-        _ => valid::effect(metric, (arm, arm)),
-    };
+    // The plan's effect is one of ratings, not of ranks.
+    let effect = valid::amount(metric, (arm, arm));
     let spread = (effect.ok()?.variance / 2.0 * units as f64).sqrt();
     (units >= FIRST_LOOK && spread > 0.0 && spread.is_finite()).then_some(spread)
 }

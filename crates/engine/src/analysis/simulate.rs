@@ -91,8 +91,8 @@ impl Draws {
     }
 }
 
-/// Draws units from past values, splits them evenly, adds the effect to one half and looks. `plan` has two variants, the
-/// control first, and one metric.
+/// Draws units from past values, splits them by the weights of the plan, adds the effect to the treatment's and looks. `plan` has
+/// two variants, the control first, and one metric.
 ///
 /// # Errors
 /// [`SimulationError`] for too few values or a metric that has no mean.
@@ -185,8 +185,9 @@ fn experiment(
     let mut arms = [ArmMetric::default(), ArmMetric::default()];
     let step = (simulation.units / simulation.looks.max(1)).max(1);
     let mut outcome = Outcome { winner: None, naive: false };
+    let share = plan.weights.get(1).copied().unwrap_or(0.5);
     for unit in 1..=simulation.units {
-        let arm = usize::from(draws.next() < 0.5);
+        let arm = usize::from(draws.next() < share);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below the number of values")]
         let drawn = past[((draws.next() * past.len() as f64) as usize).min(past.len() - 1)];
         let value = if arm == 1 { lift.apply(drawn, draws) } else { drawn };

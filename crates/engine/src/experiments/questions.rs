@@ -125,7 +125,7 @@ impl ExperimentManager {
         // All units that were exposed are known only for all of them.
         let is_part = question.from.is_some() || question.to.is_some() || !question.condition.is_empty();
         let exposures = if is_part { Vec::new() } else { self.services.store.exposure_counts(&stored.key).await? };
-        let experiment = Experiment { spec, ..stored.experiment };
+        let experiment = Experiment { spec, one_look: None, ..stored.experiment };
         let (plan, seen) = self.read_sums(&experiment, sums, &exposures)?;
         let plan = Plan { test: question.test, ..plan };
         Ok((exploratory(analyse(&plan, &seen)), observations))

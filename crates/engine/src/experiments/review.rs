@@ -6,16 +6,18 @@ use llmops_api::observations::ResultsQuery;
 use llmops_domain::access::Actor;
 use llmops_domain::alert::ExperimentRef;
 use llmops_domain::experiment::Experiment;
-use llmops_domain::experiment::result::{Conclusion, ExperimentResult};
+use llmops_domain::experiment::result::{Conclusion, ExperimentResult, OneLook};
 use llmops_storage::{StoreError, StoredExperiment};
 
 use super::ExperimentManager;
 use crate::alerts::AlertManager;
-use crate::analysis::{Known, Observed, Plan, adaptive, analyse};
+use crate::analysis::{Horizon, Known, Observed, Plan, adaptive, analyse};
 use crate::{Error, LlmOps, Services};
 
 /// Experiments of one call: whoever calls has other work too.
 const MOST: usize = 16;
+/// How often the one look is tried to be kept while somebody else changes the experiment.
+const LOOK_TRIES: usize = 5;
 /// Earlier experiments that are searched for what is known of a metric.
 const EARLIER: u32 = 50;
 
@@ -49,13 +51,46 @@ impl ExperimentManager {
             return Ok(());
         }
         let (plan, observed) = self.observed(stored, &ResultsQuery::default()).await?;
-        let results = analyse(&Plan { bayes: false, ..plan.clone() }, &observed);
+        let results = self.judge(experiment, Plan { bayes: false, ..plan.clone() }, &observed).await?;
         self.tell_alerts(experiment, Some(&results)).await?;
         // Nobody is moved on the ground of data that cannot be trusted.
         if results.conclusion != Conclusion::Blocked {
             self.follow(experiment, &plan, &observed).await?;
         }
         Ok(())
+    }
+
+    /// What the data allow to say. The one look of a fixed horizon is taken by whoever first sees that it is due, and kept, so that
+    /// later ones change nothing.
+    pub(crate) async fn judge(
+        &self,
+        experiment: &Experiment,
+        plan: Plan,
+        observed: &Observed,
+    ) -> Result<ExperimentResult, Error> {
+        let results = analyse(&plan, observed);
+        let Some(look) = OneLook::of(&results).filter(|_| plan.horizon == Horizon::Ahead) else { return Ok(results) };
+        let store = self.services.store.acting_as(Arc::new(Actor::part("experiments")));
+        let mut current = experiment.clone();
+        for _ in 0..LOOK_TRIES {
+            if let Some(taken) = current.one_look {
+                return Ok(analyse(&Plan { horizon: Horizon::Taken(Box::new(taken)), ..plan }, observed));
+            }
+            // Over without a look: everything is as it was at the end.
+            let Some(next) = current.looked(&look) else { return Ok(results) };
+            match store.update_experiment(&self.project, &next).await {
+                // Somebody changed it meanwhile, or looked.
+                Err(StoreError::Conflict(_)) => current = self.get(experiment.id.as_str()).await?,
+                done => {
+                    done?;
+                    self.services.experiments.refresh().await?;
+                    self.tell(&next).await?;
+                    current = next;
+                }
+            }
+        }
+        let message = format!("experiment `{}` is being changed all the time: ask again", experiment.id);
+        Err(Error::Conflict { message, hint: None })
     }
 
     /// Lets the shares follow the data, where the experiment is adaptive and a step is due.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use llmops::analysis::adaptive::next_shares;
-use llmops::analysis::{Arm, ArmMetric, Observed, Plan, analyse};
+use llmops::analysis::{Arm, ArmMetric, Horizon, Observed, Plan, analyse};
 use llmops::domain::experiment::{Adaptive, AnalysisPlan, MetricKind, MetricSpec};
 use llmops_stats::TestOptions;
 use llmops_stats::t_test::welch_from_moments;
@@ -27,12 +27,14 @@ fn plan(arms: usize) -> Plan {
         variants: (0..arms).map(|arm| format!("v{arm}")).collect(),
         control: 0,
         weights: Vec::new(),
+        retired: Vec::new(),
         target: metric.name.clone(),
         metrics: vec![metric],
         rules,
         min_samples: 100,
         test: None,
         elapsed: None,
+        horizon: Horizon::Unknown,
         bayes: false,
         now: Timestamp::UNIX_EPOCH,
     }

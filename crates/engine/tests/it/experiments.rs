@@ -401,20 +401,158 @@ async fn what_a_running_experiment_finds_is_told_once_and_taken_back() {
         // The new one answers at greater length than is allowed.
         import(ops, &id, (0..2000).map(|i| (unit(i).0, unit(i).1, "length", f64::from(i % 7 + 5 * (i % 2))))).await;
         assert_eq!(look(2).await, [("guardrail/length/new".to_owned(), 1)], "no winner breaks a guardrail");
+        // Units of one variant are lost.
+        import(ops, &id, (0..500).map(|i| (format!("gone{i}"), "new", "solved", f64::from(i % 10 < 8)))).await;
+        let blocked = [("sample_ratio_mismatch".to_owned(), 1)];
+        assert_eq!(look(3).await, blocked, "data that cannot be trusted break no guardrail");
+        import(ops, &id, (0..500).map(|i| (format!("came{i}"), "control", "solved", f64::from(i % 10 < 4)))).await;
+        assert_eq!(look(4).await, [("guardrail/length/new".to_owned(), 1)]);
         // As many short answers bring the mean back.
         import(ops, &id, (0..2000).map(|i| (unit(i).0, unit(i).1, "length", f64::from(i % 7)))).await;
         import(ops, &id, (0..2000).map(|i| (unit(i).0, unit(i).1, "length", f64::from(i % 7 + 1 - (i % 2))))).await;
         import(ops, &id, (0..8000).map(|i| (unit(i % 2000).0, unit(i % 2000).1, "length", f64::from(i % 7)))).await;
-        assert_eq!(look(3).await, [("winner/new".to_owned(), 1)]);
-        assert_eq!(look(4).await, [("winner/new".to_owned(), 1)], "it is told once");
+        assert_eq!(look(5).await, [("winner/new".to_owned(), 1)]);
+        assert_eq!(look(6).await, [("winner/new".to_owned(), 1)], "it is told once");
         // Units of one variant are lost.
         import(ops, &id, (0..500).map(|i| (format!("more{i}"), "new", "solved", f64::from(i % 10 < 8)))).await;
-        assert_eq!(look(5).await, [("sample_ratio_mismatch".to_owned(), 1)], "and nothing is concluded");
+        assert_eq!(look(7).await, blocked, "and nothing is concluded");
         import(ops, &id, (0..500).map(|i| (format!("found{i}"), "control", "solved", f64::from(i % 10 < 4)))).await;
-        assert_eq!(look(6).await, [("winner/new".to_owned(), 1)], "they were found");
+        assert_eq!(look(8).await, [("winner/new".to_owned(), 1)], "they were found");
         ops.experiments().complete(&id, Some("new")).await.unwrap();
-        assert_eq!(look(7).await, []);
-        assert_eq!(look(8).await, []);
+        assert_eq!(look(9).await, []);
+        assert_eq!(look(10).await, []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_one_look_of_a_fixed_horizon_stands() {
+    use llmops_api::observations::ResultsQuery;
+    on_backends(async |store| {
+        let clock = Arc::new(FakeClock::default());
+        let replicas = [replica(store, &clock), replica(&Store::open(store.url()).await.unwrap(), &clock)];
+        let start = async |name: &str| {
+            let experiment = spec(json!({
+                "name": name, "variants": [{"id": "control"}, {"id": "new"}],
+                "analysis": {"min_duration": "1d", "basis": "fixed_horizon", "planned_n": 300},
+                "metrics": [{"name": "solved", "kind": "binary"}],
+            }));
+            let id = replicas[0].experiments().create(experiment).await.unwrap().id.0;
+            replicas[0].experiments().start(&id).await.unwrap();
+            id
+        };
+        // So many more units, of which the new variant solves so many in ten and the control four.
+        let add = async |id: &str, units: std::ops::Range<u32>, new: u32| {
+            let of = |i: u32| (format!("u{i}"), if i.is_multiple_of(2) { "control" } else { "new" });
+            let rate = |i: u32| if i.is_multiple_of(2) { 4 } else { new };
+            import(&replicas[0], id, units.map(|i| (of(i).0, of(i).1, "solved", f64::from(i / 2 % 10 < rate(i)))))
+                .await;
+        };
+        let results = async |ops: usize, id: &str| {
+            replicas[ops].experiments().get_results(id, &ResultsQuery::default()).await.unwrap()
+        };
+        let (found, alike) = (start("found").await, start("alike").await);
+        add(&found, 0..600, 7).await;
+        add(&alike, 0..600, 4).await;
+        let early = results(0, &found).await;
+        assert_eq!((early.winner, early.missing[0].what.as_str()), (None, "duration"));
+        clock.hours.store(25, Ordering::SeqCst);
+        let first = results(0, &found).await;
+        assert_eq!(first.winner.as_deref(), Some("new"), "{:?}", first.missing);
+        replicas[1].alert_worker().run_once().await.unwrap();
+        // Later units say the opposite of what the look found.
+        clock.hours.store(50, Ordering::SeqCst);
+        add(&found, 600..2600, 2).await;
+        add(&alike, 600..2600, 9).await;
+        let again = results(1, &found).await;
+        assert_eq!((again.winner, again.recommendation), (first.winner, first.recommendation));
+        assert_eq!(again.total_samples, 2600);
+        let look = "the one look was taken at 2027-01-16T09:00:00Z with 600 units";
+        assert!(again.notices.iter().any(|notice| notice.starts_with(look)), "{:?}", again.notices);
+        let nothing = results(1, &alike).await;
+        assert_eq!((nothing.winner, nothing.missing[0].what.as_str()), (None, "significance"));
+        assert!(nothing.recommendation.starts_with("Choose nothing on this"), "{}", nothing.recommendation);
+        let kept = replicas[0].experiments().get(&alike).await.unwrap().one_look.unwrap();
+        assert_eq!((kept.total_samples, kept.winner), (600, None));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_count_of_units_must_have_the_split() {
+    use llmops::domain::experiment::observation::Observation;
+    use llmops::domain::experiment::result::Conclusion;
+    use llmops_api::observations::ResultsQuery;
+    on_backends(async |store| {
+        let clock = Arc::new(FakeClock::default());
+        let ops = replica(store, &clock);
+        // Of 4,000 units so many are of the first variant, after these were assigned.
+        let check = async |assigned: u32, first: u32, is_named: bool, expected: Option<&str>| {
+            let experiment = spec(json!({
+                "name": format!("of-{assigned}-{first}-{is_named}"), "variants": [{"id": "a"}, {"id": "b"}], "seed": "s",
+                "analysis": {"min_duration": "0s"}, "metrics": [{"name": "solved", "kind": "binary"}],
+            }));
+            let experiments = ops.experiments();
+            let id = experiments.create(experiment).await.unwrap().id.0;
+            experiments.start(&id).await.unwrap();
+            for i in 0..assigned {
+                experiments.assign_variant(&id, &format!("else-{i}")).await.unwrap();
+            }
+            let mut import = experiments.import_observations(&id).await.unwrap();
+            for i in 0..4000 {
+                let observation = Observation {
+                    unit: is_named.then(|| format!("u{i}")),
+                    variant: Some(if i < first { "a" } else { "b" }.to_owned()),
+                    metric: "solved".to_owned(),
+                    value: f64::from(i % 10 < if i < first { 4 } else { 7 }),
+                    at: None,
+                    idempotency_key: None,
+                };
+                import.push(u64::from(i) + 1, observation).await.unwrap();
+            }
+            import.finish().await.unwrap();
+            let result = experiments.get_results(&id, &ResultsQuery::default()).await.unwrap();
+            let wrong = result.sample_ratio.filter(|ratio| ratio.mismatch).map(|ratio| ratio.counted);
+            assert_eq!(wrong.as_deref(), expected, "{assigned} {first} {is_named}");
+            let conclusion = if expected.is_some() { Conclusion::Blocked } else { Conclusion::Winner };
+            assert_eq!(result.conclusion, conclusion, "{}", result.recommendation);
+        };
+        check(0, 2000, true, None).await;
+        check(1, 1000, true, Some("observed units")).await;
+        check(0, 1000, false, Some("units with solved")).await;
+        check(0, 2000, false, None).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn observations_that_one_variant_loses_block_the_conclusion() {
+    use llmops_api::observations::ResultsQuery;
+    on_backends(async |store| {
+        let clock = Arc::new(FakeClock::default());
+        let ops = replica(store, &clock);
+        let experiment = spec(json!({
+            "name": "loss", "variants": [{"id": "a"}, {"id": "b"}], "seed": "s",
+            "analysis": {"min_duration": "0s"}, "metrics": [{"name": "solved", "kind": "binary"}],
+        }));
+        let experiments = ops.experiments();
+        let id = experiments.create(experiment).await.unwrap().id.0;
+        experiments.start(&id).await.unwrap();
+        let mut rows = Vec::new();
+        for (i, unit) in units(0..2000).enumerate() {
+            let index = experiments.assign_variant(&id, &unit).await.unwrap().variant_index.unwrap();
+            let solved = i % 2 == 0;
+            // Half of the second variant's failures are never recorded.
+            if index == 0 || solved || i % 4 == 1 {
+                rows.push((unit, ["a", "b"][index], "solved", f64::from(u8::from(solved))));
+            }
+        }
+        import(&ops, &id, rows.into_iter()).await;
+        let result = experiments.get_results(&id, &ResultsQuery::default()).await.unwrap();
+        assert_eq!(result.winner, None, "{}", result.recommendation);
+        let ratio = result.sample_ratio.unwrap();
+        assert_eq!((ratio.mismatch, ratio.counted.as_str()), (true, "units with solved"));
+        assert!(result.recommendation.contains("record one for every unit"), "{}", result.recommendation);
     })
     .await;
 }

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use llmops::analysis::{Arm, ArmMetric, Observed, Plan, analyse};
+use llmops::analysis::simulate::{Simulation, simulate};
+use llmops::analysis::{Arm, ArmMetric, Horizon, Observed, Plan, analyse};
 use llmops::domain::experiment::result::{Conclusion, ExperimentResult};
 use llmops::domain::experiment::{AnalysisPlan, MetricKind, MetricSpec};
 use llmops_stats::unit_sums::UnitValue;
@@ -34,12 +35,14 @@ fn plan() -> Plan {
         variants: vec!["control".to_owned(), "new".to_owned()],
         control: 0,
         weights: vec![0.5, 0.5],
+        retired: Vec::new(),
         target: metric.name.clone(),
         metrics: vec![metric],
         rules: AnalysisPlan::default(),
         min_samples: 100,
         test: None,
         elapsed: None,
+        horizon: Horizon::Unknown,
         bayes: false,
         now: Timestamp::UNIX_EPOCH,
     }
@@ -141,6 +144,25 @@ fn units_until_flagged(seed: u64, lost: f64, most: u64) -> Option<u64> {
         }
     }
     None
+}
+
+/// A/A experiments in which one unit in twenty is in the treatment, drawn from so many zeros and these other values.
+fn small_arm(kind: MetricKind, zeros: usize, others: impl Iterator<Item = f64>, experiments: u64) {
+    let metric = MetricSpec { kind: Some(kind), ..MetricSpec::named("bought") };
+    let plan = Plan { weights: vec![0.95, 0.05], target: metric.name.clone(), metrics: vec![metric], ..plan() };
+    let past: Vec<f64> = std::iter::repeat_n(0.0, zeros).chain(others).collect();
+    let simulation = Simulation { experiments, units: 4000, looks: 20, effect: 0.0, seed: 21 };
+    let found = simulate(&plan, &past, &simulation).unwrap();
+    println!("{kind:?}, one unit in twenty: {} of {experiments} declared a winner", found.declared.n);
+    assert!(found.declared.share <= bound(0.05, experiments), "{found:?}");
+}
+
+#[test]
+fn same_variants_rarely_win_in_a_small_arm() {
+    small_arm(MetricKind::Binary, 98, [1.0, 1.0].into_iter(), 150);
+    small_arm(MetricKind::Binary, 2, std::iter::repeat_n(1.0, 98), 150);
+    // Three in a hundred buy, some of them for a lot.
+    small_arm(MetricKind::Cost, 970, (0..30).map(|i| (f64::from(i) / 6.0).exp()), 150);
 }
 
 #[test]

@@ -49,6 +49,9 @@ impl AsymptoticOptions {
 
 /// Difference of two means, treatment − control, from streamed moments (sample variances s²/n).
 ///
+/// Where one arm is much smaller than the other and its values are skewed or rare, use [`effect`] with
+/// [`variance_of_difference`].
+///
 /// `statistic` is Δ/√V. `n` counts both arms.
 ///
 /// Errors: an option outside its range; arms beyond the minimum that are constant but different.
@@ -100,6 +103,31 @@ pub fn effect(units: (u64, u64), effect: f64, variance: f64, options: Asymptotic
         return Err(StatsError::OutOfRange { what: "variance", value: variance, expected: "at least 0 and finite" });
     }
     decide(units, effect, variance, options)
+}
+
+/// The variance of the difference of what two arms estimate, from (variance of one unit, units) of each: never less than both
+/// arms' variances together, weighed by their units, give.
+///
+/// An arm's own variance is small just where its mean is off by chance: of rare events that did not happen yet, or of a long
+/// tail that was not seen yet, it knows nothing. In arms of equal size the other one makes up for that, and nothing changes here;
+/// a small arm beside a large one would be believed. The central limit theorem's promise is only kept at looks as early as
+/// [`AsymptoticOptions::min_per_arm`] when the larger arm says how far values scatter.
+///
+/// ```
+/// use llmops_stats::sequential::asymptotic::variance_of_difference;
+/// // 40 of 1,900 and none of 100: the small arm's own variance is 0.
+/// let rate = 40.0 / 1900.0_f64;
+/// let variance = variance_of_difference((rate * (1.0 - rate), 1900), (0.0, 100));
+/// assert!(rate / variance.sqrt() < 1.5);
+/// assert_eq!(variance_of_difference((0.5, 100), (0.1, 100)), 0.006);
+/// ```
+pub fn variance_of_difference(control: (f64, u64), treatment: (f64, u64)) -> f64 {
+    let (n1, n2) = (control.1 as f64, treatment.1 as f64);
+    let own = control.0 / n1 + treatment.0 / n2;
+    if control.1 == treatment.1 {
+        return own;
+    }
+    own.max((n1 * control.0 + n2 * treatment.0) / (n1 + n2) * (1.0 / n1 + 1.0 / n2))
 }
 
 /// The mean of one stream; before [`AsymptoticOptions::min_per_arm`] values the value is given alone.

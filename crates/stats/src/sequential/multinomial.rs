@@ -23,7 +23,8 @@ pub const CONCENTRATION: f64 = 1000.0;
 
 /// Tests the number of units per arm against the weights of the split, at any number of looks.
 ///
-/// Arms of weight 0 are left out together with their units. `statistic` is ln BF. `effect` is the deviation of largest size
+/// Arms of weight 0 are left out together with their units: a unit where none can be needs no test, and is a mismatch by
+/// itself. `statistic` is ln BF. `effect` is the deviation of largest size
 /// among the arms' shares, observed − expected. With one arm left, or without units, p = 1.
 ///
 /// Errors: lengths differ, a negative or non-finite weight, no arm of positive weight, a concentration that is not positive.

@@ -39,6 +39,29 @@ const PAIRED: &[(&str, PairTest)] = &[
     ("bootstrap", |a, b| bootstrap::paired_difference(a, b, BootstrapOptions::default())),
 ];
 
+#[test]
+fn a_clear_step_of_coarse_values_is_told_and_an_unclear_one_is_not() {
+    let arm =
+        |fast: usize| -> Vec<f64> { (0..2000).map(|i| if i < fast { 4.0 } else { 5.0 }).chain([1.0, 9.0]).collect() };
+    let check = |control: usize, treatment: usize, at_most: f64, at_least: f64| {
+        let (before, after) = (arm(control), arm(treatment));
+        let values = quantile_difference(&before, &after, 0.95, TestOptions::default()).unwrap();
+        let single = |values: &[f64]| {
+            let mut sketch = llmops_stats::sketch::Sketch::default();
+            values.iter().for_each(|value| sketch.add(*value).unwrap());
+            llmops_stats::quantile::sketched(&[sketch], 0.95, true).unwrap()
+        };
+        let sketched =
+            llmops_stats::quantile::difference_of(&single(&before), &single(&after), TestOptions::default()).unwrap();
+        for result in [values, sketched] {
+            assert!((result.effect - 1.0).abs() < 0.1, "{result:?}");
+            assert!(result.p_value <= at_most && result.p_value >= at_least, "{result:?}");
+        }
+    };
+    check(1980, 1700, 0.01, 0.0);
+    check(1905, 1895, 1.0, 0.05);
+}
+
 const INDEPENDENT: &[(&str, PairTest)] = &[
     ("Mann-Whitney", |a, b| mann_whitney(a, b, RankMethod::Auto, TestOptions::default())),
     ("Mann-Whitney, asymptotic", |a, b| mann_whitney(a, b, RankMethod::Asymptotic, TestOptions::default())),

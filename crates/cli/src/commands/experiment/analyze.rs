@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use llmops::analysis::file::{Collector, FileError};
-use llmops::analysis::{Plan, analyse};
+use llmops::analysis::{Horizon, Plan, analyse};
 use llmops::observation_rows::{ReadError, Rows};
 use llmops_domain::config::duration::HumanDuration;
 use llmops_domain::experiment::result::ExperimentResult;
@@ -142,14 +142,13 @@ pub(super) fn analysis(args: &AnalyzeArgs) -> Outcome<ExperimentResult> {
     let variants = rows.variants().map_err(unfit)?.to_vec();
     let metrics = metrics(args, &rows)?;
     let observed = rows.observed(&metrics).map_err(unfit)?;
+    let weights =
+        if weights.is_empty() { split::equal(variants.len()) } else { weights.into_iter().map(|w| w.1).collect() };
     let plan = Plan {
         name: shown.clone(),
         control: control(args, &variants)?,
-        weights: if weights.is_empty() {
-            split::equal(variants.len())
-        } else {
-            weights.into_iter().map(|w| w.1).collect()
-        },
+        retired: (0..weights.len()).filter(|variant| weights[*variant] == 0.0).collect(),
+        weights,
         variants,
         target: metrics[0].name.clone(),
         metrics,
@@ -166,6 +165,7 @@ pub(super) fn analysis(args: &AnalyzeArgs) -> Outcome<ExperimentResult> {
         min_samples: args.min_samples,
         test: args.test,
         elapsed: rows.elapsed(),
+        horizon: Horizon::Unknown,
         bayes: true,
         now: llmops_domain::clock::now(),
     };

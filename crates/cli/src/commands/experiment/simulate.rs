@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use llmops::analysis::Plan;
 use llmops::analysis::file::Collector;
 use llmops::analysis::simulate::{Share, Simulated, Simulation, simulate};
+use llmops::analysis::{Horizon, Plan};
 use llmops_domain::experiment::{AnalysisPlan, MetricKind, MetricSpec};
 
 use super::super::Context;
@@ -38,6 +38,9 @@ pub(crate) struct SimulateArgs {
     /// How often each is looked at
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     looks: u64,
+    /// The treatment's share of the units
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
+    split: f64,
     /// The chance of a false conclusion that is accepted
     #[arg(long, value_name = "SHARE", default_value_t = 0.05)]
     alpha: f64,
@@ -47,7 +50,7 @@ pub(crate) struct SimulateArgs {
 }
 
 const LONG_HELP: &str = "\
-Draws units from the file with replacement, splits them evenly, and looks at each experiment as often as you say. Without \
+Draws units from the file with replacement, splits them (evenly, or as --split says), and looks at each experiment as often as you say. Without \
 --effect both variants are the same (A/A), so every declared winner is a false one: their share should be at most alpha. \
 Beside it stands what the usual test for one look declares when it is looked at as often. With --effect (A/B) the share of \
 experiments that find it is their power.";
@@ -56,6 +59,9 @@ experiments that find it is their power.";
 pub(crate) fn run(context: &Context, args: &SimulateArgs) -> Outcome {
     if !(args.alpha > 0.0 && args.alpha < 1.0) {
         return Err(Failure::usage(format!("--alpha is {}: expected a share between 0 and 1", args.alpha)));
+    }
+    if !(args.split > 0.0 && args.split < 1.0) {
+        return Err(Failure::usage(format!("--split is {}: expected a share between 0 and 1", args.split)));
     }
     let shown = args.file.display().to_string();
     let mut rows = Collector::new(Vec::new(), Vec::new(), None);
@@ -79,13 +85,15 @@ pub(crate) fn run(context: &Context, args: &SimulateArgs) -> Outcome {
         name: shown.clone(),
         variants: vec!["control".to_owned(), "treatment".to_owned()],
         control: 0,
-        weights: vec![0.5, 0.5],
+        weights: vec![1.0 - args.split, args.split],
+        retired: Vec::new(),
         target: metric.name.clone(),
         metrics: vec![metric],
         rules: AnalysisPlan { alpha: args.alpha, ..AnalysisPlan::default() },
         min_samples: 100,
         test: None,
         elapsed: None,
+        horizon: Horizon::Unknown,
         bayes: false,
         now: llmops_domain::clock::now(),
     };

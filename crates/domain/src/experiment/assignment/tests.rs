@@ -55,6 +55,21 @@ fn raising_coverage_moves_nobody() {
 }
 
 #[test]
+fn the_shares_of_later_units_are_known_where_nobody_can_return_for_another_part() {
+    let of = |weights: &[f64], coverage: f64| Allocation { at: at(0), weights: weights.to_vec(), coverage, step: None };
+    let check = |expected: bool, allocations: &[Allocation]| {
+        let (last, earlier) = allocations.split_last().unwrap();
+        assert_eq!(has_known_shares(earlier, last), expected, "{allocations:?}");
+    };
+    check(true, &[of(&[0.5, 0.5], 0.3)]);
+    check(true, &[of(&[0.5, 0.5], 1.0), of(&[0.8, 0.2], 1.0)]);
+    check(true, &[of(&[0.5, 0.3, 0.2], 0.3), of(&[0.5, 0.3, 0.2], 0.7)]);
+    check(false, &[of(&[0.5, 0.5], 0.5), of(&[0.8, 0.2], 0.5)]);
+    check(false, &[of(&[0.5, 0.5], 0.5), of(&[0.8, 0.2], 1.0)]);
+    check(true, &[of(&[0.5, 0.5], 0.5), of(&[0.5, 0.5], 1.0), of(&[0.8, 0.2], 1.0)]);
+}
+
+#[test]
 fn the_store_is_asked_only_where_the_splits_differ() {
     let experiment = running(json!({"name": "e", "variants": [{}, {}], "seed": "s"}));
     let before = Assigner::new(&experiment);

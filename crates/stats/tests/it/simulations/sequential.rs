@@ -79,6 +79,50 @@ fn asymptotic_sequences_decide_nothing_before_thirty_units_per_arm() {
     assert!(later.interval.unwrap().low > 0.0 && later.p_value < 0.05);
 }
 
+/// One unit in twenty is in the treatment, and values are rare or have a long tail.
+fn check_uneven(repetitions: u32, most: u64) {
+    let designs: [(&str, One); 3] = [
+        ("rate 0.02", |draw| draw.bernoulli(0.02)),
+        ("rate 0.98", |draw| draw.bernoulli(0.98)),
+        ("few large ones", |draw| if draw.hit(0.03) { draw.normal().exp() } else { 0.0 }),
+    ];
+    for (name, one) in designs {
+        let unit = |arm: &Moments| (arm.variance().unwrap_or_default(), arm.n());
+        let look = |control: &Moments, treatment: &Moments| {
+            if control.n().min(treatment.n()) < 30 {
+                return false;
+            }
+            let effect = treatment.mean().unwrap() - control.mean().unwrap();
+            let variance = asymptotic::variance_of_difference(unit(control), unit(treatment));
+            let units = (control.n(), treatment.n());
+            asymptotic::effect(units, effect, variance, AsymptoticOptions::default())
+                .is_ok_and(|result| decided(&result))
+        };
+        let rejected = times(repetitions, |draw| {
+            let (mut control, mut treatment) = (Moments::new(), Moments::new());
+            (0..most).any(|_| {
+                for _ in 0..19 {
+                    control.push(one(draw)).unwrap();
+                }
+                treatment.push(one(draw)).unwrap();
+                look(&control, &treatment)
+            })
+        });
+        assert!(f64::from(rejected) <= at_most(0.05, repetitions), "{name}: {rejected}");
+    }
+}
+
+#[test]
+fn asymptotic_sequences_hold_in_a_small_arm_beside_a_large_one() {
+    check_uneven(200, 250);
+}
+
+#[test]
+#[ignore = "full simulation"]
+fn asymptotic_sequences_hold_in_a_small_arm_beside_a_large_one_in_full() {
+    check_uneven(2_000, 1_000);
+}
+
 fn check_others(repetitions: u32, most: u64) {
     let bounded = |name: &str, rejected: u32| {
         assert!(f64::from(rejected) <= at_most(0.05, repetitions), "{name}: {rejected} of {repetitions}");

@@ -109,6 +109,22 @@ const TRIALS: &[(&str, Trial)] = &[
         let (a, b) = (draw.many(300, Draw::exponential), draw.many(300, Draw::exponential));
         quantile_difference(&a, &b, 0.5, PLAIN())
     }),
+    // The 95th percentile is 4 in one arm and 5 in the other half of the time.
+    ("quantile difference, whole seconds", |draw| {
+        const UPPER: [f64; 5] = [0.3, 0.6, 0.8, 0.95, 0.98];
+        let mut arm = || {
+            draw.many(400, |draw| {
+                let u = draw.uniform();
+                UPPER.iter().filter(|upper| u >= **upper).count() as f64 + 1.0
+            })
+        };
+        let (a, b) = (arm(), arm());
+        quantile_difference(&a, &b, 0.95, PLAIN())
+    }),
+    ("quantile difference, two values", |draw| {
+        let (a, b) = (draw.many(400, |draw| draw.bernoulli(0.05)), draw.many(400, |draw| draw.bernoulli(0.05)));
+        quantile_difference(&a, &b, 0.95, PLAIN())
+    }),
     ("CUPED", |draw| {
         let (a, b) = (pairs(draw, 30)?, pairs(draw, 40)?);
         Ok(cuped(&a, &b, PLAIN())?.result)
