@@ -9,7 +9,7 @@ use llmops_api::deployments::Erased;
 use llmops_domain::genai_span::{Span, SpanError};
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::{RecordFilter, RequestRecord};
-use llmops_storage::{Pace, RecordRow};
+use llmops_storage::{Change, Pace, RecordRow};
 
 use crate::{Error, Services};
 
@@ -82,6 +82,9 @@ impl Records {
             erased.shadow_pairs += pairs;
             erased.review_items += items;
         }
+        // Whom it was about is not said again: who knows the id finds the line by its hash.
+        store.audit(&self.project, &Change::new("user.erased", hashed.as_str()).after(&erased)).await?;
+        store.clear_log().await?;
         Ok(erased)
     }
 }
