@@ -81,6 +81,9 @@ pub struct CreateProject {
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub struct AuditQuery {
+    /// Of this project; else of that of the caller. Keys of the project `default` reach all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
     /// By whom: the name of a key, `local`, or a part of llmops.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,

@@ -40,12 +40,22 @@ pub(crate) struct Server<'a> {
 struct Refused(String);
 
 impl Server<'_> {
-    /// The answer to a message; none to a notification.
+    /// The answer to a message, or the answers to a batch of them; none to notifications.
     pub(crate) async fn answer(&self, text: &str) -> Option<Value> {
-        let message: Value = match serde_json::from_str(text) {
-            Ok(message) => message,
-            Err(error) => return Some(failure(&Value::Null, PARSE_ERROR, &format!("no JSON: {error}"))),
-        };
+        match serde_json::from_str(text) {
+            Ok(Value::Array(batch)) if !batch.is_empty() => {
+                let mut answers = Vec::new();
+                for message in &batch {
+                    answers.extend(self.answer_one(message).await);
+                }
+                (!answers.is_empty()).then_some(Value::Array(answers))
+            }
+            Ok(message) => self.answer_one(&message).await,
+            Err(error) => Some(failure(&Value::Null, PARSE_ERROR, &format!("no JSON: {error}"))),
+        }
+    }
+
+    async fn answer_one(&self, message: &Value) -> Option<Value> {
         let Some(method) = message.get("method").and_then(Value::as_str) else {
             // An answer to a question that was never asked here.
             let is_answer = message.get("result").is_some() || message.get("error").is_some();

@@ -180,6 +180,9 @@ pub struct Alert {
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub notified_at: Option<Timestamp>,
+    /// The severities that channels were told of: those that heard of one of them hear of its end, whatever it is then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notified_severities: Vec<Severity>,
     /// How often it came since it was raised first.
     pub count: u64,
     /// The same for all alerts of one cause.
@@ -299,6 +302,7 @@ impl AlertDraft {
             resolved_at: None,
             last_seen_at: now,
             notified_at: None,
+            notified_severities: Vec::new(),
             count: 1,
             fingerprint: self.keys.fingerprint,
         }
@@ -322,8 +326,28 @@ impl Alert {
             created_at: self.created_at,
             acked_at: self.acked_at.filter(|_| !is_worse),
             notified_at: self.notified_at,
+            notified_severities: self.notified_severities,
             count: self.count.saturating_add(1),
             ..draft.into_alert(self.id, now)
+        }
+    }
+}
+
+impl Alert {
+    /// Notes that channels are told of it as it is now.
+    pub fn tell(&mut self, now: Timestamp) {
+        self.notified_at = Some(now);
+        if !self.notified_severities.contains(&self.severity) {
+            self.notified_severities.push(self.severity);
+        }
+    }
+
+    /// The severities that channels were told of.
+    pub fn told(&self) -> &[Severity] {
+        // Alerts of earlier versions do not say.
+        match self.notified_at {
+            Some(_) if self.notified_severities.is_empty() => std::slice::from_ref(&self.severity),
+            _ => &self.notified_severities,
         }
     }
 }

@@ -103,13 +103,20 @@ impl LlmOps {
     }
 
     async fn check_store(&self) -> [ReadyCheck; 2] {
-        let answer = tokio::time::timeout(PATIENCE, self.services.store.is_current()).await;
-        let (store, schema) = match answer {
+        let store = &self.services.store;
+        let answer = tokio::time::timeout(PATIENCE, async {
+            let is_current = store.is_current().await?;
+            store.check_write().await.map(|()| is_current)
+        });
+        let (store, schema) = match answer.await {
             Ok(Ok(true)) => (None, None),
             Ok(Ok(false)) => {
                 (None, Some("the tables were changed by another version of llmops: start that one".to_owned()))
             }
-            Ok(Err(StoreError::Unavailable(_))) => (Some("the store cannot be reached".to_owned()), None),
+            Ok(Err(error @ StoreError::Unavailable(_))) => {
+                let trouble = error.file_trouble().map(|trouble| format!(": {trouble}")).unwrap_or_default();
+                (Some(format!("the store cannot be reached{trouble}")), None)
+            }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the store is not ready");
                 (Some("the store failed; the log says how".to_owned()), None)

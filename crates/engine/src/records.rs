@@ -9,7 +9,7 @@ use llmops_api::deployments::Erased;
 use llmops_domain::genai_span::{Span, SpanError};
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::{RecordFilter, RequestRecord};
-use llmops_storage::{Pace, RecordRow};
+use llmops_storage::{Change, Pace, RecordRow};
 
 use crate::{Error, Services};
 
@@ -87,6 +87,9 @@ impl Records {
             erased.review_items += items;
             store.forget_unit(&self.project, name).await?;
         }
+        // Whom it was about is not said again: who knows the id finds the line by its hash.
+        store.audit(&self.project, &Change::new("user.erased", hashed.as_str()).after(&erased)).await?;
+        store.clear_log().await?;
         Ok(erased)
     }
 }

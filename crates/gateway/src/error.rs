@@ -1,5 +1,7 @@
 //! Refusals and failures of the gateway itself, in the shape that the caller's client expects.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Method, Response, StatusCode};
@@ -90,6 +92,12 @@ impl GatewayError {
     pub(crate) fn packed() -> Self {
         let message = "the request's body is packed: send it as it is, without content-encoding";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request_error", "unsupported_media_type", message)
+    }
+
+    /// The request itself took too long to arrive.
+    pub(crate) fn slow(longest: Duration) -> Self {
+        let message = format!("the request did not arrive within {} s", longest.as_secs());
+        Self::new(StatusCode::REQUEST_TIMEOUT, "invalid_request_error", "request_timeout", message)
     }
 
     pub(crate) fn too_large(limit: usize) -> Self {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -30,6 +31,8 @@ use crate::unpack;
 
 /// Largest request.
 pub const MAX_REQUEST: usize = 32 << 20;
+/// Longest that the body of a request may take to arrive.
+const LONGEST_ARRIVAL: Duration = Duration::from_mins(1);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-llmops-request-id");
 
 /// Who calls.
@@ -218,7 +221,9 @@ where
     B: Body<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    match Limited::new(body, MAX_REQUEST).collect().await {
+    let reading = tokio::time::timeout(LONGEST_ARRIVAL, Limited::new(body, MAX_REQUEST).collect());
+    let Ok(read) = reading.await else { return Err(GatewayError::slow(LONGEST_ARRIVAL)) };
+    match read {
         Ok(body) => Ok(let_go(body.to_bytes())),
         Err(error) if error.is::<LengthLimitError>() => Err(GatewayError::too_large(MAX_REQUEST)),
         Err(_) => Err(GatewayError::bad_request("the request broke off")),
@@ -263,7 +268,31 @@ fn secret(headers: &HeaderMap) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use http_body::Frame;
+
     use super::*;
+
+    /// A body that never comes.
+    struct Never;
+
+    impl Body for Never {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_not_waited_for() {
+        let slow = read_body(Never).await.unwrap_err().into_response(Door::Chat);
+        assert_eq!(slow.status(), StatusCode::REQUEST_TIMEOUT);
+    }
 
     #[test]
     fn parts_of_paths() {

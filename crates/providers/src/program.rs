@@ -105,27 +105,30 @@ impl Program {
     }
 }
 
-/// Kills the whole process group when it is dropped before the program has ended.
-struct ProcessGroup {
+/// Kills the whole process group of a program that leads one when it is dropped before the program has ended.
+#[derive(Debug)]
+pub struct ProcessGroup {
     #[cfg(unix)]
     leader: Option<rustix::process::Pid>,
 }
 
 impl ProcessGroup {
+    /// The group that a child leads, which was started by `process_group(0)`.
     #[cfg(unix)]
-    fn of(child: &Child) -> Self {
+    pub fn of(child: &Child) -> Self {
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         Self { leader: id.and_then(rustix::process::Pid::from_raw) }
     }
 
+    /// There are no groups here.
     #[cfg(not(unix))]
-    fn of(_: &Child) -> Self {
+    pub fn of(_: &Child) -> Self {
         Self {}
     }
 
     /// The leader has been waited for: its number may soon belong to somebody else.
     #[cfg_attr(not(unix), expect(unused_mut, reason = "there is nothing to forget elsewhere"))]
-    fn ended(mut self) {
+    pub fn ended(mut self) {
         #[cfg(unix)]
         {
             self.leader = None;
@@ -161,8 +164,8 @@ async fn read_all(pipe: Option<impl AsyncRead + Unpin>, limit: usize) -> std::io
     Ok(bytes)
 }
 
-/// Reads to the end and keeps the last bytes.
-async fn read_tail(pipe: Option<impl AsyncRead + Unpin>, keep: usize) -> Vec<u8> {
+/// Reads to the end and keeps the last bytes: at least so many, where there are.
+pub async fn read_tail(pipe: Option<impl AsyncRead + Unpin>, keep: usize) -> Vec<u8> {
     let Some(mut pipe) = pipe else { return Vec::new() };
     let mut tail = Vec::new();
     let mut buffer = vec![0; 8192];

@@ -110,7 +110,10 @@ impl Door {
             return Client { address: peer, https: self.options.https };
         }
         let text = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let hops = text("x-forwarded-for").rsplit(',').map_while(|hop| hop.trim().parse::<IpAddr>().ok());
+        // Lines of one list are one list, read from its end: a proxy may add a line of its own to the client's.
+        let lines = request.headers.get_all("x-forwarded-for").iter().rev();
+        let hops = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+        let hops = hops.map_while(|hop| hop.trim().parse::<IpAddr>().ok());
         let address = hops.map(|ip| ip.to_canonical()).find(|ip| !trusts(*ip)).unwrap_or(peer);
         Client { address, https: self.options.https || text("x-forwarded-proto").eq_ignore_ascii_case("https") }
     }

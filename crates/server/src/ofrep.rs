@@ -10,12 +10,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use llmops::LlmOps;
 use llmops::experiments::{Assigned, Flag, Flags};
+use llmops_api::ErrorBody;
 use llmops_api::experiments::AssignmentReason;
 use llmops_domain::experiment::Unit;
 use llmops_domain::hash::ContentHash;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::ApiError;
 use crate::api::experiments::matches_etag;
 use crate::extract::{Path, Viewer};
 
@@ -57,6 +59,9 @@ struct FlagError {
     error_code: FlagErrorCode,
     /// What went wrong and how to mend it.
     error_details: String,
+    /// The same as the rest of the API tells it, for the status of the answer.
+    #[serde(skip)]
+    cause: Option<Box<ErrorBody>>,
 }
 
 /// A flag's value for a unit.
@@ -104,7 +109,7 @@ struct BulkAnswer {
 
 impl FlagError {
     fn new(code: FlagErrorCode, details: impl Into<String>) -> Self {
-        Self { key: None, error_code: code, error_details: details.into() }
+        Self { key: None, error_code: code, error_details: details.into(), cause: None }
     }
 
     fn of(self, key: &str) -> Self {
@@ -114,9 +119,8 @@ impl FlagError {
 
 impl From<llmops::Error> for FlagError {
     fn from(error: llmops::Error) -> Self {
-        let body = error.to_body();
-        tracing::error!(error = ?error, "a flag could not be evaluated");
-        Self::new(FlagErrorCode::General, body.message)
+        let ApiError(body) = error.into();
+        Self { cause: Some(Box::new(body.clone())), ..Self::new(FlagErrorCode::General, body.message) }
     }
 }
 
@@ -124,12 +128,19 @@ impl IntoResponse for FlagError {
     fn into_response(self) -> Response {
         let status = match self.error_code {
             FlagErrorCode::FlagNotFound => StatusCode::NOT_FOUND,
-            FlagErrorCode::General => StatusCode::INTERNAL_SERVER_ERROR,
+            FlagErrorCode::General => {
+                self.cause.as_ref().map_or(StatusCode::INTERNAL_SERVER_ERROR, |cause| cause.code.status())
+            }
             FlagErrorCode::ParseError | FlagErrorCode::TargetingKeyMissing | FlagErrorCode::InvalidContext => {
                 StatusCode::BAD_REQUEST
             }
         };
-        (status, axum::Json(self)).into_response()
+        let retry_after = self.cause.as_ref().and_then(|cause| cause.retry_after);
+        let mut response = (status, axum::Json(self)).into_response();
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }
 
@@ -239,7 +250,7 @@ fn answer<T: Serialize>(headers: &HeaderMap, tag: &str, answer: &T) -> Response 
         ("If-None-Match" = Option<String>, Header, description = "The ETag that is known")),
     request_body = EvaluationRequest,
     responses((status = 200, body = FlagValue), (status = 304), (status = 400, body = FlagError),
-        (status = 404, body = FlagError), (status = 500, body = FlagError)))]
+        (status = 404, body = FlagError), (status = 500, body = FlagError), (status = 503, body = FlagError)))]
 async fn evaluate(Viewer(ops): Viewer, Path(key): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
     let context = match read_context(&body) {
         Ok(context) => context,
@@ -264,7 +275,7 @@ async fn evaluate(Viewer(ops): Viewer, Path(key): Path<String>, headers: HeaderM
     params(("If-None-Match" = Option<String>, Header, description = "The ETag that is known")),
     request_body = Option<EvaluationRequest>,
     responses((status = 200, body = BulkAnswer), (status = 304), (status = 400, body = FlagError),
-        (status = 500, body = FlagError)))]
+        (status = 500, body = FlagError), (status = 503, body = FlagError)))]
 async fn evaluate_all(Viewer(ops): Viewer, headers: HeaderMap, body: Bytes) -> Response {
     match evaluate_bulk(&ops, &body).await {
         Ok((tag, flags)) => answer(&headers, &tag, &flags),

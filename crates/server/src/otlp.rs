@@ -34,7 +34,7 @@ pub(crate) fn router() -> Routes {
         (Vec<u8> = "application/x-protobuf"),
     )),
     responses((status = 200, description = "Taken", body = serde_json::Value), (status = 400, body = ErrorResponse),
-        (status = 415, body = ErrorResponse)))]
+        (status = 413, body = ErrorResponse), (status = 415, body = ErrorResponse)))]
 async fn traces(Editor(ops): Editor, headers: HeaderMap, body: Bytes) -> Result<Response, ApiError> {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -89,10 +89,14 @@ fn unpacked(headers: &HeaderMap, body: Bytes) -> Result<Bytes, ApiError> {
             let read = MultiGzDecoder::new(&*body).take(MOST_BYTES + 1).read_to_end(&mut unpacked);
             read.map_err(|error| bad_request(format!("the body is no gzip: {error}")))?;
             if unpacked.len() as u64 > MOST_BYTES {
-                return Err(bad_request(format!("the body is larger than {} MB unpacked", MOST_BYTES >> 20)));
+                let message = format!("the body is larger than {} MB unpacked", MOST_BYTES >> 20);
+                return Err(ErrorBody::new(ErrorCode::TooLarge, message).into());
             }
             Ok(unpacked.into())
         }
-        Some(_) => Err(bad_request("content-encoding: expected gzip, or none")),
+        Some(_) => {
+            let message = "content-encoding: expected gzip, or none";
+            Err(ErrorBody::new(ErrorCode::UnsupportedMediaType, message).into())
+        }
     }
 }

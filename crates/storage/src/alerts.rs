@@ -1,6 +1,5 @@
 //! Alerts: raised, acknowledged and resolved in one transaction with what channels and watchers are told.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,7 +12,7 @@ use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{AlertId, ProjectId, RunId};
 
 use crate::audit::{Change, record};
-use crate::db::{Tx, check_name, count, decode, encode, execute, fetch, micros, only, prefix_end, time, without_nul};
+use crate::db::{Tx, check_name, decode, encode, execute, fetch, micros, only, prefix_end, time, without_nul};
 use crate::{Store, StoreError, events};
 
 /// Alerts of a page where the filter names no limit.
@@ -85,7 +84,7 @@ impl Store {
                 None => draft.into_alert(id, now),
             };
             if telling == Telling::Told {
-                alert.notified_at = Some(now);
+                alert.tell(now);
                 tell_topic(&mut tx, project, &topic, &alert, now).await?;
                 notify(&mut tx, project, routes, (&alert, AlertAction::Raised), now).await?;
             }
@@ -153,9 +152,7 @@ impl Store {
                 alert.resolved_at = Some(now);
                 update(&mut tx, project, &alert).await?;
                 record(&mut tx, self.actor(), project, &change.after(&alert)).await?;
-                if alert.notified_at.is_some() {
-                    notify(&mut tx, project, routes, (&alert, AlertAction::Resolved), now).await?;
-                }
+                notify(&mut tx, project, routes, (&alert, AlertAction::Resolved), now).await?;
                 told.push(alert.clone());
             }
             alerts.push(alert);
@@ -228,6 +225,17 @@ impl Store {
         let mut conn = self.read().await?;
         let rows = fetch!(fetch_all, conn, (String,), sql, project.as_str(), scope.as_str())?;
         rows.iter().map(|(document,)| decode("an alert", document)).collect()
+    }
+
+    /// The open alerts of these causes.
+    pub async fn open_alerts_of(&self, project: &ProjectId, causes: &[&ContentHash]) -> Result<Vec<Alert>, StoreError> {
+        let sql = "SELECT document FROM alerts WHERE project_id = $1 AND fingerprint = $2 AND resolved_at IS NULL";
+        let (mut conn, mut open) = (self.read().await?, Vec::new());
+        for cause in causes {
+            let row = fetch!(fetch_optional, conn, (String,), sql, project.as_str(), cause.as_str())?;
+            open.extend(row.map(|(document,)| decode("an alert", &document)).transpose()?);
+        }
+        Ok(open)
     }
 
     /// Stores a silence, or replaces the one with its id.
@@ -438,8 +446,10 @@ async fn notify(
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO alert_notices (project_id, channel, alert_id, action, severity, at) \
                VALUES ($1, $2, $3, $4, $5, $6)";
-    let is_wanted = |route: &&Route| {
-        route.wants.admit(alert.kind, alert.severity) && (action == AlertAction::Raised || route.wants.resolved)
+    let is_wanted = |route: &&Route| match action {
+        // It may have become less severe since.
+        AlertAction::Resolved => route.wants.resolved && route.wants.heard_of(alert),
+        _ => route.wants.admit(alert.kind, alert.severity),
     };
     for route in routes.iter().filter(is_wanted) {
         execute!(
@@ -459,15 +469,4 @@ async fn notify(
 pub(crate) fn severity_of(rank: i64) -> Result<Severity, StoreError> {
     let known = Severity::ALL.iter().copied().find(|severity| i64::from(severity.rank()) == rank);
     known.ok_or_else(|| StoreError::Corrupt(format!("{rank} is no severity")))
-}
-
-/// How many notices of each severity wait for a channel.
-pub(crate) async fn counts_of(
-    tx: &mut Tx,
-    project: &ProjectId,
-    channel: &str,
-) -> Result<BTreeMap<Severity, u64>, StoreError> {
-    let sql = "SELECT severity, COUNT(*) FROM alert_notices WHERE project_id = $1 AND channel = $2 GROUP BY severity";
-    let rows = fetch!(fetch_all, tx, (i64, i64), sql, project.as_str(), channel)?;
-    rows.into_iter().map(|(rank, n)| Ok((severity_of(rank)?, count(n)?))).collect()
 }

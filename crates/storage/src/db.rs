@@ -5,13 +5,15 @@
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use llmops_domain::hash::ContentHash;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, SqlSafeStr as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use crate::StoreError;
 
@@ -19,8 +21,16 @@ use crate::StoreError;
 /// may hold two.
 #[derive(Clone)]
 pub(crate) enum Pools {
-    Sqlite { read: SqlitePool, write: SqlitePool },
+    Sqlite { read: SqlitePool, write: Writer },
     Postgres(PgPool),
+}
+
+/// The one connection of SQLite that writes.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    pool: SqlitePool,
+    /// That another process keeps the file to itself, and since when that is known.
+    locked: Arc<Mutex<Option<(Instant, StoreError)>>>,
 }
 
 /// A connection to read with.
@@ -55,16 +65,29 @@ impl Pools {
     /// and wants the lock later is refused when another process wrote in between.
     pub(crate) async fn write(&self) -> Result<Tx, StoreError> {
         match self {
-            Self::Sqlite { write, .. } => write.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite),
-            Self::Postgres(pool) => pool.begin().await.map(Tx::Postgres),
+            Self::Sqlite { write, .. } => write.begin().await.map(Tx::Sqlite),
+            Self::Postgres(pool) => begin(pool.clone()).await.map(Tx::Postgres),
         }
-        .map_err(noted)
+        .inspect_err(crate::stats::note)
+    }
+
+    /// Whether the store takes changes: one is tried that touches no row. While a transaction of this process is under way
+    /// on SQLite, what is known of the ones before it is the answer.
+    pub(crate) async fn check_write(&self) -> Result<(), StoreError> {
+        let mut conn = match self {
+            Self::Sqlite { write, .. } => match write.pool.try_acquire() {
+                Some(conn) => Conn::Sqlite(conn),
+                None => return write.locked().clone().map_or(Ok(()), |(_, error)| Err(error)),
+            },
+            Self::Postgres(pool) => Conn::Postgres(pool.acquire().await.map_err(noted)?),
+        };
+        execute!(conn, "UPDATE projects SET name = name WHERE project_id = ''").map(drop)
     }
 
     /// The connection that writes, without a transaction.
     pub(crate) async fn write_conn(&self) -> Result<Conn, StoreError> {
         Ok(match self {
-            Self::Sqlite { write, .. } => Conn::Sqlite(write.acquire().await?),
+            Self::Sqlite { write, .. } => Conn::Sqlite(write.pool.acquire().await?),
             Self::Postgres(pool) => Conn::Postgres(pool.acquire().await?),
         })
     }
@@ -73,11 +96,46 @@ impl Pools {
         match self {
             Self::Sqlite { read, write } => {
                 read.close().await;
-                write.close().await;
+                write.pool.close().await;
             }
             Self::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+impl Writer {
+    pub(crate) fn new(pool: SqlitePool) -> Self {
+        Self { pool, locked: Arc::default() }
+    }
+
+    /// Begins a transaction that has the lock of writers. Who waits for the connection while somebody else waits for the lock
+    /// in vain has waited for it, too: else each would find that out after the one before.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        let asked = Instant::now();
+        let conn = self.pool.acquire().await?;
+        if let Some((at, error)) = &*self.locked()
+            && *at >= asked
+        {
+            return Err(error.clone());
+        }
+        let statement = Some("BEGIN IMMEDIATE".into_sql_str());
+        let begun = Transaction::begin(conn, statement).await.map_err(StoreError::from);
+        let locked = begun.as_ref().err().filter(|error| error.is_locked());
+        *self.locked() = locked.map(|error| (Instant::now(), error.clone()));
+        begun
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Option<(Instant, StoreError)>> {
+        self.locked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Begins a transaction, on a task of its own: when the caller leaves after the statement went out and before it was
+/// answered, sqlx gives the connection back to the pool without knowing that a transaction is open on it.
+async fn begin(pool: PgPool) -> Result<Transaction<'static, Postgres>, StoreError> {
+    let begun = tokio::spawn(async move { pool.begin().await }).await;
+    // The task does not panic; it is gone with its runtime.
+    Ok(begun.map_err(|_| sqlx::Error::WorkerCrashed)??)
 }
 
 /// A connection that is not to be had.
@@ -310,5 +368,39 @@ mod tests {
             let read: String = serde_json::from_str(&without_nul(&document)).unwrap();
             assert_eq!(read, prose(text), "{document}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_is_written_again() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let store = crate::Store::open(&format!("sqlite:{}", folder.path().join("test.db").display())).await.unwrap();
+        let project = llmops_domain::id::ProjectId::default_project();
+        let mut conn = store.pools().write_conn().await.unwrap();
+        execute!(conn, "PRAGMA max_page_count = 1").unwrap();
+        drop(conn);
+        let full = store.put_project(&project, &"n".repeat(1 << 20)).await.unwrap_err();
+        assert_eq!(full.file_trouble(), Some("its disk is full"));
+        assert!(!full.is_of_row(), "it is no fault of the row");
+        // The next connection knows no such limit: there is room again.
+        store.put_project(&project, &"n".repeat(1 << 20)).await.unwrap();
+        store.check_write().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_waits_for_a_lock_that_is_not_given_waits_once() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("test.db").display());
+        let (store, other) = (crate::Store::open(&url).await.unwrap(), crate::Store::open(&url).await.unwrap());
+        let held = other.write().await.unwrap();
+        let begun = Instant::now();
+        let writes = (0..6).map(|_| store.write());
+        for done in futures::future::join_all(writes).await {
+            assert!(done.err().is_some_and(|error| error.is_locked()));
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(6), "all waited together: {:?}", begun.elapsed());
+        assert!(store.check_write().await.is_err_and(|error| error.is_locked()));
+        drop(held);
+        store.write().await.unwrap().commit().await.unwrap();
+        store.check_write().await.unwrap();
     }
 }

@@ -3,18 +3,23 @@
 //! A message is pending until its channel took it or it is given up. Whoever sends it holds a lease by moving its next
 //! attempt into the future: when the sender dies, it is due again.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use llmops_domain::alert::{Alert, Delivery, DeliveryStatus, Notice, NoticeAlert};
+use llmops_domain::alert::{Alert, Delivery, DeliveryStatus, Notice, NoticeAlert, Severity};
 use llmops_domain::id::ProjectId;
 
-use crate::alerts::counts_of;
+use crate::alerts::severity_of;
 use crate::db::{Tx, count, decode, encode, execute, fetch, micros, prose, row, time};
 use crate::{Store, StoreError};
 
 /// Alerts that a message names.
-const NAMED: i64 = 100;
+const NAMED: usize = 100;
+/// How long the messages after one that its channel does not take wait for it: the last word shall come last, and one message
+/// that is never taken shall not keep the others for a day.
+const ORDERED: Duration = Duration::from_mins(2);
 /// Most messages of a page.
 const MOST: u32 = 500;
 
@@ -27,12 +32,31 @@ pub struct Compose<'a> {
     pub channel: &'a str,
     /// The message's id.
     pub id: &'a str,
+    /// Whether the channel keeps track of each alert, and must hear how each of them is: of one alert the last notice is told,
+    /// and what is beyond the hundred of this message waits for the next one.
+    pub each: bool,
     /// Least time since the message before.
     pub interval: Duration,
     /// When.
     pub now: Timestamp,
     /// When the message is given up.
     pub give_up_at: Timestamp,
+}
+
+/// The condition under which a message of `due` may be taken: its time has come, and no message before it waits that was made
+/// since the given time.
+macro_rules! due {
+    ($now:literal, $since:literal) => {
+        concat!(
+            "due.status = 'pending' AND due.next_attempt_at <= ",
+            $now,
+            " AND NOT EXISTS (SELECT 1 FROM deliveries AS earlier WHERE earlier.status = 'pending' \
+             AND earlier.project_id = due.project_id AND earlier.channel = due.channel AND earlier.id < due.id \
+             AND earlier.created_at > ",
+            $since,
+            ")"
+        )
+    };
 }
 
 /// A leased message.
@@ -125,19 +149,14 @@ impl Store {
         let stale = now.checked_sub(compose.give_up_at.duration_since(now)).unwrap_or(Timestamp::MIN);
         let sql = "DELETE FROM alert_notices WHERE project_id = $1 AND channel = $2 AND at < $3";
         execute!(tx, sql, project.as_str(), channel, micros(stale))?;
-        let severities = counts_of(&mut tx, project, channel).await?;
-        let alerts = named_alerts(&mut tx, project, channel).await?;
+        let (alerts, severities) = take_notices(&mut tx, &compose).await?;
         if alerts.is_empty() {
             // The next notice shall not wait for a message that was none.
-            let sql = "DELETE FROM alert_notices WHERE project_id = $1 AND channel = $2";
-            execute!(tx, sql, project.as_str(), channel)?;
             let sql = "DELETE FROM channel_states WHERE project_id = $1 AND channel = $2";
             execute!(tx, sql, project.as_str(), channel)?;
             tx.commit().await?;
             return Ok(None);
         }
-        let sql = "DELETE FROM alert_notices WHERE project_id = $1 AND channel = $2";
-        execute!(tx, sql, project.as_str(), channel)?;
         let delivery = Delivery {
             id: compose.id.to_owned(),
             channel: channel.to_owned(),
@@ -155,32 +174,40 @@ impl Store {
         Ok(Some(delivery))
     }
 
-    /// Takes the message that is due longest, until `now + lease`.
+    /// Takes the message that is due longest, until `now + lease`. The messages of a channel are taken in their order, for as
+    /// long as that does not hold them up.
     pub async fn claim_delivery(
         &self,
         owner: &str,
         lease: Duration,
         now: Timestamp,
     ) -> Result<Option<LeasedDelivery>, StoreError> {
+        let ordered = micros(now).saturating_sub(i64::try_from(ORDERED.as_micros()).unwrap_or(i64::MAX));
         {
             // Mostly nothing is due: find that out without taking the lock of writers.
-            let sql = "SELECT id FROM deliveries WHERE status = 'pending' AND next_attempt_at <= $1 LIMIT 1";
+            let sql = concat!("SELECT id FROM deliveries AS due WHERE ", due!("$1", "$2"), " LIMIT 1");
             let mut conn = self.read().await?;
-            if fetch!(fetch_optional, conn, (String,), sql, micros(now))?.is_none() {
+            if fetch!(fetch_optional, conn, (String,), sql, micros(now), ordered)?.is_none() {
                 return Ok(None);
             }
         }
         let mut tx = self.write().await?;
         let sql = tx.dialect(
-            "UPDATE deliveries SET owner = $1, next_attempt_at = $2, attempt = attempt + 1, updated_at = $3 \
-             WHERE (project_id, id) = (SELECT project_id, id FROM deliveries WHERE status = 'pending' \
-             AND next_attempt_at <= $3 ORDER BY next_attempt_at LIMIT 1) RETURNING *",
-            "UPDATE deliveries SET owner = $1, next_attempt_at = $2, attempt = attempt + 1, updated_at = $3 \
-             WHERE (project_id, id) = (SELECT project_id, id FROM deliveries WHERE status = 'pending' \
-             AND next_attempt_at <= $3 ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING *",
+            concat!(
+                "UPDATE deliveries SET owner = $1, next_attempt_at = $2, attempt = attempt + 1, updated_at = $3 \
+                 WHERE (project_id, id) = (SELECT project_id, id FROM deliveries AS due WHERE ",
+                due!("$3", "$4"),
+                " ORDER BY next_attempt_at, id LIMIT 1) RETURNING *"
+            ),
+            concat!(
+                "UPDATE deliveries SET owner = $1, next_attempt_at = $2, attempt = attempt + 1, updated_at = $3 \
+                 WHERE (project_id, id) = (SELECT project_id, id FROM deliveries AS due WHERE ",
+                due!("$3", "$4"),
+                " ORDER BY next_attempt_at, id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING *"
+            ),
         );
         let until = micros(now).saturating_add(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX));
-        let row = fetch!(fetch_optional, tx, Row, sql, owner, until, micros(now))?;
+        let row = fetch!(fetch_optional, tx, Row, sql, owner, until, micros(now), ordered)?;
         tx.commit().await?;
         row.map(|row| {
             let project = ProjectId(row.project_id.clone());
@@ -256,18 +283,70 @@ impl Store {
     }
 }
 
-/// The alerts that the next message names, the most severe first.
-async fn named_alerts(tx: &mut Tx, project: &ProjectId, channel: &str) -> Result<Vec<NoticeAlert>, StoreError> {
-    let sql = "SELECT n.action, a.document FROM alert_notices n \
-               JOIN alerts a ON a.project_id = n.project_id AND a.id = n.alert_id \
-               WHERE n.project_id = $1 AND n.channel = $2 ORDER BY n.severity DESC, n.seq LIMIT $3";
-    let rows = fetch!(fetch_all, tx, (String, String), sql, project.as_str(), channel, NAMED)?;
-    rows.into_iter()
-        .map(|(action, document)| {
-            let action = action.parse().map_err(StoreError::Corrupt)?;
-            Ok(NoticeAlert { action, alert: decode::<Alert>("an alert", &document)? })
-        })
-        .collect()
+row! {
+    /// A notice that waits for a channel.
+    struct Waiting {
+        seq: i64,
+        alert_id: String,
+        action: String,
+        severity: i64,
+    }
+}
+
+/// Takes what the next message tells: the alerts that it names, and how many there are of each severity.
+async fn take_notices(
+    tx: &mut Tx,
+    compose: &Compose<'_>,
+) -> Result<(Vec<NoticeAlert>, BTreeMap<Severity, u64>), StoreError> {
+    let (project, channel) = (compose.project.as_str(), compose.channel);
+    let sql = if compose.each {
+        "SELECT seq, alert_id, action, severity FROM alert_notices WHERE project_id = $1 AND channel = $2"
+    } else {
+        // What comes meanwhile is not deleted unread.
+        "DELETE FROM alert_notices WHERE project_id = $1 AND channel = $2 RETURNING seq, alert_id, action, severity"
+    };
+    let waiting = fetch!(fetch_all, tx, Waiting, sql, project, channel)?;
+    let all: Vec<i64> = waiting.iter().map(|notice| notice.severity).collect();
+    let named = choose(waiting, compose.each);
+    let counted = if compose.each { named.iter().map(|notice| notice.severity).collect() } else { all };
+    let mut severities = BTreeMap::new();
+    for rank in counted {
+        *severities.entry(severity_of(rank)?).or_default() += 1;
+    }
+    let mut alerts = Vec::with_capacity(named.len());
+    for notice in named {
+        if compose.each {
+            let sql =
+                "DELETE FROM alert_notices WHERE project_id = $1 AND channel = $2 AND alert_id = $3 AND seq <= $4";
+            execute!(tx, sql, project, channel, notice.alert_id.as_str(), notice.seq)?;
+        }
+        let sql = "SELECT document FROM alerts WHERE project_id = $1 AND id = $2";
+        let Some((document,)) = fetch!(fetch_optional, tx, (String,), sql, project, notice.alert_id.as_str())? else {
+            continue;
+        };
+        let action = notice.action.parse().map_err(StoreError::Corrupt)?;
+        alerts.push(NoticeAlert { action, alert: decode::<Alert>("an alert", &document)? });
+    }
+    Ok((alerts, severities))
+}
+
+/// The notices that a message names: those of the most severe alerts first, and those of one alert in the order in which they
+/// came. Where `each` alert must be told, of one alert the last one only.
+fn choose(mut waiting: Vec<Waiting>, each: bool) -> Vec<Waiting> {
+    let mut places = BTreeMap::<String, (Reverse<i64>, i64)>::new();
+    for notice in &waiting {
+        let place = places.entry(notice.alert_id.clone()).or_insert((Reverse(notice.severity), notice.seq));
+        *place = (place.0.min(Reverse(notice.severity)), place.1.min(notice.seq));
+    }
+    waiting.sort_by_cached_key(|notice| (places.get(&notice.alert_id).copied(), notice.seq));
+    if each {
+        let mut heard = BTreeSet::new();
+        waiting.reverse();
+        waiting.retain(|notice| heard.insert(notice.alert_id.clone()));
+        waiting.reverse();
+    }
+    waiting.truncate(NAMED);
+    waiting
 }
 
 async fn insert(tx: &mut Tx, project: &ProjectId, delivery: &Delivery) -> Result<(), StoreError> {

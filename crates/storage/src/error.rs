@@ -61,6 +61,11 @@ impl From<sqlx::Error> for StoreError {
         match &error {
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
+            // A connection that breaks off while it is made, behind a proxy without a server.
+            | sqlx::Error::Protocol(_)
+            // A connection whose transactions sqlx has lost count of. It is not used again.
+            | sqlx::Error::BeginFailed
+            | sqlx::Error::InvalidSavePointStatement
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => Self::Unavailable(Arc::new(error)),
@@ -79,14 +84,17 @@ impl From<sqlx::Error> for StoreError {
 }
 
 impl StoreError {
-    /// Classes 08 (connection), 53 (out of resources), 57 (stopped by the operator), 40 (deadlock, serialization).
+    /// Classes 08 (connection), 53 (out of resources), 57 (stopped by the operator), 40 (deadlock, serialization), 28 and 3D (no
+    /// entry, no such database: it is being restored or replaced), 55 (not now), and 25006: the server reads only, as one does
+    /// that another one has taken over from.
     fn from_postgres(code: &str, error: sqlx::Error) -> Self {
         // Texts of PostgreSQL hold no NUL, and it has no other way to say so.
         if code == "22021" || code == "22P05" {
             return Self::Invalid("a text contains a NUL character, or bytes that are no text: remove them".to_owned());
         }
         match code.get(..2) {
-            Some("08" | "53" | "57" | "40") => Self::Unavailable(Arc::new(error)),
+            Some("08" | "28" | "3D" | "40" | "53" | "55" | "57") => Self::Unavailable(Arc::new(error)),
+            _ if code == READ_ONLY => Self::Unavailable(Arc::new(error)),
             Some("XX") => Self::Corrupt(error.to_string()),
             _ => Self::Db(Arc::new(error)),
         }
@@ -94,22 +102,51 @@ impl StoreError {
 
     fn from_sqlite(code: &str, error: sqlx::Error) -> Self {
         match sqlite_kind(code) {
-            // busy, locked, read-only, I/O, full, cannot open
-            Some(5 | 6 | 8 | 10 | 13 | 14) => Self::Unavailable(Arc::new(error)),
+            // busy, locked, no memory, read-only, I/O, full, cannot open
+            Some(5 | 6 | 7 | 8 | 10 | 13 | 14) => Self::Unavailable(Arc::new(error)),
             // corrupt, not a database
             Some(11 | 26) => Self::Corrupt(error.to_string()),
             _ => Self::Db(Arc::new(error)),
         }
     }
 
-    /// What keeps SQLite from its file, where that is what is wrong: nobody mends it by waiting.
-    pub fn file_trouble(&self) -> Option<&'static str> {
-        let Self::Unavailable(error) = self else { return None };
-        let error = error.as_database_error()?;
-        if error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
-            return None;
+    /// Whether what was to be stored is what the database refuses. Else the same would be taken at another time, or by a
+    /// database in order.
+    pub fn is_of_row(&self) -> bool {
+        let error = match self {
+            Self::Unavailable(_) | Self::Corrupt(_) | Self::Open(_) => return false,
+            Self::Db(error) => error,
+            _ => return true,
+        };
+        let Some(database) = error.as_database_error() else { return matches!(**error, sqlx::Error::Encode(_)) };
+        match error_class(error) {
+            // cardinality, data, integrity, limits
+            Some(class) => matches!(class.as_str(), "21" | "22" | "23" | "54"),
+            // too big, constraint, mismatch
+            None => matches!(database.code().and_then(|code| sqlite_kind(&code)), Some(18..=20)),
         }
-        match sqlite_kind(&error.code()?)? {
+    }
+
+    /// Whether another process keeps SQLite's file to itself.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.sqlite_trouble().is_some_and(|kind| matches!(kind, 5 | 6))
+    }
+
+    /// The kind of error for which SQLite is unavailable.
+    fn sqlite_trouble(&self) -> Option<u32> {
+        let Self::Unavailable(error) = self else { return None };
+        let database = error.as_database_error().filter(|_| error_class(error).is_none())?;
+        sqlite_kind(&database.code()?)
+    }
+
+    /// Why nobody mends it by waiting, where that is so: SQLite is kept from its file, or PostgreSQL is set to read only.
+    pub fn file_trouble(&self) -> Option<&'static str> {
+        if let Self::Unavailable(error) = self
+            && error.as_database_error().and_then(DatabaseError::code).as_deref() == Some(READ_ONLY)
+        {
+            return Some("its database takes no changes");
+        }
+        match self.sqlite_trouble()? {
             8 => Some("its file is read-only"),
             10 => Some("its disk does not read or write"),
             13 => Some("its disk is full"),
@@ -146,6 +183,15 @@ impl StoreError {
     pub(crate) fn is_unique_violation(&self) -> bool {
         matches!(self, Self::Db(error) if error.as_database_error().is_some_and(DatabaseError::is_unique_violation))
     }
+}
+
+/// PostgreSQL's code for a change where only reading is allowed.
+const READ_ONLY: &str = "25006";
+
+/// The class of an error of PostgreSQL; none for other errors.
+pub(crate) fn error_class(error: &sqlx::Error) -> Option<String> {
+    let error = error.as_database_error()?.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?;
+    error.code().get(..2).map(str::to_owned)
 }
 
 /// The low byte of SQLite's extended code is the kind of error.

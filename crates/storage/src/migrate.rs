@@ -61,7 +61,7 @@ pub(crate) async fn migrate(pools: &Pools) -> Result<(), StoreError> {
     {
         return Ok(());
     }
-    let mut tx = pools.write().await?;
+    let mut tx = begin(pools).await?;
     match &mut tx {
         Tx::Sqlite(_) => claim_file(&mut tx).await?,
         // Replicas that start together migrate one after the other.
@@ -84,6 +84,17 @@ pub(crate) async fn migrate(pools: &Pools) -> Result<(), StoreError> {
         apply(&mut tx, migration).await?;
     }
     tx.commit().await
+}
+
+/// A process that migrates the same file may take longer than others wait for a lock.
+async fn begin(pools: &Pools) -> Result<Tx, StoreError> {
+    for _ in 0..3 {
+        match pools.write().await {
+            Err(error) if error.is_locked() => {}
+            done => return done,
+        }
+    }
+    pools.write().await
 }
 
 /// The tables, in the order in which they are made: those that others refer to come first.

@@ -264,6 +264,10 @@ impl Restore {
                 );
                 fetch!(fetch_all, self.tx, (i64,), AssertSqlSafe(sql.clone()))?;
             }
+            // Units take their numbers by hand.
+            let sql =
+                "SELECT setval('observed_units_key', COALESCE(MAX(key), 1), MAX(key) IS NOT NULL) FROM observed_units";
+            fetch!(fetch_all, self.tx, (i64,), sql)?;
         }
         self.tx.commit().await
     }

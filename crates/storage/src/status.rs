@@ -54,6 +54,14 @@ impl Store {
         Ok(Duration::from_micros(ours.abs_diff(theirs)))
     }
 
+    /// Whether the store takes changes: its file or database may allow reading only, or another process keep it locked.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it does not.
+    pub async fn check_write(&self) -> Result<(), StoreError> {
+        self.pools().check_write().await
+    }
+
     /// Whether the tables are those that this program knows. False while a newer version has changed them already.
     pub async fn is_current(&self) -> Result<bool, StoreError> {
         let mut conn = self.read().await?;

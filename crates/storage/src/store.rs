@@ -13,12 +13,13 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::watch;
 
 use crate::StoreError;
-use crate::db::{Conn, Pools, Tx, check_name, execute, micros};
+use crate::db::{Conn, Pools, Tx, Writer, check_name, execute, micros};
+use crate::error::error_class;
 use crate::migrate::Plan;
 use crate::writer::Queue;
 
-/// How long a connection waits for the locks of another process.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection waits for the locks of another process: whoever asks meanwhile shall be told soon.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a caller waits for a connection of PostgreSQL: whoever asks while the server is down shall be told so soon.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(3);
 /// The name of the thread that writes to SQLite; at most 15 bytes.
@@ -155,7 +156,8 @@ impl Store {
         // One connection, because every connection to ":memory:" has a database of its own.
         let options = sqlite_options(Path::new(":memory:"), WRITER_CACHE).in_memory(true);
         let pool = pool_of_sqlite(1).connect_with(options).await?;
-        Self::start(Pools::Sqlite { read: pool.clone(), write: pool }, StoreOptions::default()).await
+        let pools = Pools::Sqlite { read: pool.clone(), write: Writer::new(pool) };
+        Self::start(pools, StoreOptions::default()).await
     }
 
     async fn start(pools: Pools, options: StoreOptions) -> Result<Self, StoreError> {
@@ -182,6 +184,16 @@ impl Store {
     pub async fn close(&self) {
         self.queue().flush().await;
         self.pools().close().await;
+    }
+
+    /// Empties SQLite's log of the newest writes, in which deleted rows can be read until it is written over. Readers of older
+    /// rows keep it for a while longer.
+    pub async fn clear_log(&self) -> Result<(), StoreError> {
+        if self.is_sqlite() {
+            let mut conn = self.pools().write_conn().await?;
+            execute!(conn, "PRAGMA wal_checkpoint(TRUNCATE)")?;
+        }
+        Ok(())
     }
 
     /// Makes a project, or renames it. Every other call needs its project to exist; `default` always does.
@@ -245,7 +257,8 @@ fn pool_of_sqlite(connections: u32) -> SqlitePoolOptions {
 }
 
 fn pool_of_writer() -> SqlitePoolOptions {
-    let pool = pool_of_sqlite(1);
+    // SQLite ends a transaction by itself when the disk is full or fails. sqlx goes on to count it, and would begin no other.
+    let pool = pool_of_sqlite(1).before_acquire(|conn, _| Box::pin(std::future::ready(Ok(!conn.is_in_transaction()))));
     #[cfg(target_os = "linux")]
     let pool = pool.after_connect(|_, _| {
         crate::priority::lower(WRITER_THREAD);
@@ -283,7 +296,7 @@ async fn open_sqlite(path: &str) -> Result<Pools, StoreError> {
     };
     let read =
         pool_of_sqlite(READERS).connect_lazy_with(sqlite_options(&path, READER_CACHE).pragma("query_only", "ON"));
-    Ok(Pools::Sqlite { read, write })
+    Ok(Pools::Sqlite { read, write: Writer::new(write) })
 }
 
 async fn open_postgres(url: &str) -> Result<Pools, StoreError> {
@@ -294,6 +307,10 @@ async fn open_postgres(url: &str) -> Result<Pools, StoreError> {
     // The pool would try a server that is not there until its time is up, and hide why it refuses.
     let first = options.connect().await.map_err(|e| match StoreError::from(e) {
         StoreError::Db(e) => StoreError::Open(format!("PostgreSQL refused the connection: {e}")),
+        // A name or a key that is wrong: waiting mends it for a server that was let in before, not for one that begins.
+        StoreError::Unavailable(e) if matches!(error_class(&e).as_deref(), Some("28" | "3D")) => {
+            StoreError::Open(format!("PostgreSQL refused the connection: {e}"))
+        }
         other => other,
     })?;
     first.close().await?;
@@ -308,4 +325,98 @@ async fn open_postgres(url: &str) -> Result<Pools, StoreError> {
     };
     let pool = pool.connect_lazy_with(options);
     Ok(Pools::Postgres(pool))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use llmops_testing::{Backend, TestStore};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::db::fetch;
+
+    #[tokio::test]
+    async fn a_database_that_reads_only_is_away() {
+        let server = TestStore::new(Backend::Postgres).await;
+        let url = format!("{}%20-c%20default_transaction_read_only%3Don", server.url());
+        let away = open_postgres(&url).await.unwrap().check_write().await.unwrap_err();
+        assert!(matches!(away, StoreError::Unavailable(_)), "{away:?}");
+        assert_eq!((away.file_trouble(), away.is_of_row()), (Some("its database takes no changes"), false));
+        open_postgres(server.url()).await.unwrap().check_write().await.unwrap();
+        server.remove().await;
+    }
+
+    /// Passes connections on to PostgreSQL. While told to, it says so when a transaction begins, and keeps the answer.
+    async fn keeping_proxy(
+        target: String,
+        keep: Arc<AtomicBool>,
+        begun: Arc<Notify>,
+        go_on: Arc<Notify>,
+    ) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut here, _)) = listener.accept().await {
+                let mut there = TcpStream::connect(&target).await.unwrap();
+                let (keep, begun, go_on) = (keep.clone(), begun.clone(), go_on.clone());
+                tokio::spawn(async move {
+                    let (mut asked, mut answered) = ([0; 4096], [0; 4096]);
+                    loop {
+                        tokio::select! {
+                            Ok(n @ 1..) = here.read(&mut asked) => {
+                                there.write_all(&asked[..n]).await.unwrap();
+                                if keep.load(Ordering::SeqCst) && asked[..n].windows(5).any(|word| word == b"BEGIN") {
+                                    begun.notify_one();
+                                    go_on.notified().await;
+                                }
+                            }
+                            Ok(n @ 1..) = there.read(&mut answered) => here.write_all(&answered[..n]).await.unwrap(),
+                            else => break,
+                        }
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn who_leaves_while_a_transaction_begins_leaves_nothing_open() {
+        let server = TestStore::new(Backend::Postgres).await;
+        let options = PgConnectOptions::from_str(server.url()).unwrap();
+        let target = format!("{}:{}", options.get_host(), options.get_port());
+        let (keep, begun, go_on) = (Arc::<AtomicBool>::default(), Arc::<Notify>::default(), Arc::<Notify>::default());
+        let proxy = keeping_proxy(target, keep.clone(), begun.clone(), go_on.clone()).await;
+        let (before, rest) = server.url().split_once("://").unwrap();
+        let (authority, rest) = rest.split_once('/').unwrap();
+        let user = authority.rsplit_once('@').map_or_else(String::new, |(user, _)| format!("{user}@"));
+        let store = Store::open(&format!("{before}://{user}{proxy}/{rest}&sslmode=disable")).await.unwrap();
+        keep.store(true, Ordering::SeqCst);
+        tokio::select! {
+            _ = store.write() => panic!("its answer is kept"),
+            () = begun.notified() => {}
+        }
+        keep.store(false, Ordering::SeqCst);
+        go_on.notify_one();
+        // All connections that there are, each seen by another one.
+        let (mut conns, mut pids) = (Vec::new(), Vec::new());
+        for _ in 0..POSTGRES_CONNECTIONS {
+            let mut conn = store.read().await.unwrap();
+            pids.push(fetch!(fetch_one, conn, (i32,), "SELECT pg_backend_pid()").unwrap().0);
+            conns.push(conn);
+        }
+        for (at, pid) in pids.into_iter().enumerate() {
+            let conn = &mut conns[usize::from(at == 0)];
+            let sql = "SELECT state FROM pg_stat_activity WHERE pid = $1";
+            assert_eq!(fetch!(fetch_one, conn, (String,), sql, pid).unwrap().0, "idle", "no transaction is open");
+        }
+        drop(conns);
+        store.close().await;
+        server.remove().await;
+    }
 }

@@ -96,6 +96,25 @@ impl TestStore {
         self.backend
     }
 
+    /// Runs a statement of SQL behind the store's back.
+    ///
+    /// # Panics
+    /// When the database refuses it.
+    pub async fn execute(&self, sql: &'static str) {
+        match self.backend {
+            Backend::Sqlite => {
+                let pool = sqlx::SqlitePool::connect(&self.url).await.unwrap_or_else(|e| panic!("{e}"));
+                sqlx::query(sql).execute(&pool).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+                pool.close().await;
+            }
+            Backend::Postgres => {
+                let pool = sqlx::PgPool::connect(&self.url).await.unwrap_or_else(|e| panic!("{e}"));
+                sqlx::query(sql).execute(&pool).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+                pool.close().await;
+            }
+        }
+    }
+
     /// Closes the store and removes its tables.
     ///
     /// # Panics

@@ -17,6 +17,9 @@ const SHOWN: usize = 60;
 pub(crate) enum AuditCommand {
     /// List changes of configuration, the newest first
     List {
+        /// Of this project; else of that of the caller
+        #[arg(long)]
+        project: Option<String>,
         /// By whom: the name of a key, or `local`
         #[arg(long, value_name = "NAME")]
         actor: Option<String>,
@@ -44,9 +47,9 @@ pub(crate) enum AuditCommand {
 /// Runs the command.
 pub(crate) async fn run(context: &Context, command: AuditCommand) -> Outcome {
     let client = Project::find(&context.global, &context.ui)?.client(&context.global).await?;
-    let AuditCommand::List { actor, action, target, since, until, cursor, limit } = command;
+    let AuditCommand::List { project, actor, action, target, since, until, cursor, limit } = command;
     let limit = Some(limit);
-    let query = AuditQuery { actor, action, target, start_time: since, end_time: until, cursor, limit };
+    let query = AuditQuery { project, actor, action, target, start_time: since, end_time: until, cursor, limit };
     let records = client.list_audit(&query).await?;
     context.show(&records, || list(context, &records.items, records.next_cursor.as_deref()))
 }

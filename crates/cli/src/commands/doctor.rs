@@ -211,10 +211,14 @@ async fn store(installation: &Installation<'_>) -> Vec<Finding> {
     };
     let answered = async {
         let client = project.client(global).await?;
-        client.list_datasets(&PageQuery::default()).await.map_err(Failure::from)
+        client.list_datasets(&PageQuery::default()).await?;
+        if client.is_local() {
+            client.ready().await?;
+        }
+        Ok::<_, Failure>(())
     };
     match answered.await {
-        Ok(_) => vec![Finding::ok(format!("{what} opens and answers"))],
+        Ok(()) => vec![Finding::ok(format!("{what} opens and answers"))],
         Err(failure) => Finding::of(&failure),
     }
 }

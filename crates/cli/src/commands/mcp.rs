@@ -53,10 +53,12 @@ pub(crate) async fn run(context: Context, args: &McpArgs) -> Outcome {
     let client = project.client(&context.global).await?;
     let role = role_of(&client, args.role).await?;
     let server = Server { client, project: &project, context: &context, role };
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let mut lines = BufReader::new(tokio::io::stdin()).split(b'\n');
     let mut out = tokio::io::stdout();
     let broken = |e: std::io::Error| Failure::because(Kind::Undecided, "the connection broke off", &e);
-    while let Some(line) = lines.next_line().await.map_err(broken)? {
+    while let Some(line) = lines.next_segment().await.map_err(broken)? {
+        // What is no text is no message, and is answered so.
+        let line = String::from_utf8_lossy(&line);
         if line.trim().is_empty() {
             continue;
         }

@@ -127,6 +127,7 @@ async fn end(context: &Context, project: &Project, mut running: Running) {
         if cut > 0 {
             tracing::warn!(connections = cut, "connections were cut when their time was up");
         }
+        let store = running.ops.store().clone();
         // What was cut is recorded as cut: this is quick, unless the store is away.
         let last = async {
             running.ops.experiments().flush().await;
@@ -136,6 +137,10 @@ async fn end(context: &Context, project: &Project, mut running: Running) {
         let left = deadline.saturating_duration_since(tokio::time::Instant::now()).max(LAST_WRITES);
         if tokio::time::timeout(left, last).await.is_err() {
             tracing::error!("the store did not take the last records in time");
+        }
+        // SQLite merges its log into the file when the last connection ends. Whoever still reads is not waited for.
+        if store.is_sqlite() {
+            drop(tokio::time::timeout(LAST_WRITES, store.close()).await);
         }
     };
     tokio::select! {

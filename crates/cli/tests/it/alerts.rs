@@ -89,3 +89,24 @@ fn provider_check_shows_health_score_and_price() {
     project.expect(2, &["provider", "score", "sim/m", "1.4"]);
     project.expect(2, &["provider", "check", "nobody/m"]);
 }
+
+#[test]
+fn a_program_that_takes_too_long_ends_with_what_it_started() {
+    let project = project();
+    let slow = "channels:
+  slow: {kind: command, timeout: 1s, run: [sh, -c, 'sleep 300 & echo $! > pid; wait']}
+  loud: {kind: command, run: [sh, -c, 'yes x | head -c 3000000 >&2; echo the end >&2; exit 1']}
+";
+    project.write("llmops.yaml", &project.read("llmops.yaml").replace("channels:\n", slow));
+    let said = project.expect(3, &["alert", "test", "slow"]).out;
+    assert!(said.contains("took longer than 1s"), "{said}");
+    let stat = format!("/proc/{}/stat", project.read("pid").trim());
+    let runs = || std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
+    let asked = std::time::Instant::now();
+    while runs() {
+        assert!(asked.elapsed() < std::time::Duration::from_secs(5), "what it started lives on");
+        std::thread::yield_now();
+    }
+    let said = project.expect(3, &["alert", "test", "loud"]).out;
+    assert!(said.contains("the end"), "{said}");
+}

@@ -66,6 +66,14 @@ fn an_export_fills_another_store_and_nothing_less() {
     let full = project.expect(2, &[&["db", "import", "out"], &other[..]].concat());
     assert!(full.err.contains("not empty"), "{}", full.err);
 
+    let manifest = project.read("out/manifest.json");
+    let mut lacking = json(&manifest);
+    lacking["tables"].as_array_mut().unwrap().retain(|table| table["name"] != "results");
+    project.write("out/manifest.json", &lacking.to_string());
+    let lacking = project.expect(2, &["db", "import", "out", "--database", "sqlite:third.db"]);
+    assert!(lacking.err.contains("does not name the table `results`"), "{}", lacking.err);
+    project.write("out/manifest.json", &manifest);
+
     let results = project.read("out/results.ndjson");
     project.write("out/results.ndjson", results.split_once('\n').unwrap().1);
     let torn = project.expect(2, &["db", "import", "out", "--database", "sqlite:third.db"]);

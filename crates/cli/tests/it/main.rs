@@ -15,6 +15,7 @@ mod gateway;
 mod import;
 mod judge;
 mod judges;
+mod mcp;
 mod mlflow;
 mod observations;
 mod ofrep;

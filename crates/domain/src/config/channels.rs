@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::duration::HumanDuration;
-use crate::alert::{AlertType, Severity};
+use crate::alert::{Alert, AlertType, Severity};
 
 /// One channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -79,6 +79,11 @@ impl Wants {
     pub fn admit(&self, kind: AlertType, severity: Severity) -> bool {
         (self.types.is_empty() || self.types.contains(&kind))
             && (self.severities.is_empty() || self.severities.contains(&severity))
+    }
+
+    /// Whether the channel was told of an alert, as severe as it was then.
+    pub fn heard_of(&self, alert: &Alert) -> bool {
+        alert.told().iter().any(|severity| self.admit(alert.kind, *severity))
     }
 }
 

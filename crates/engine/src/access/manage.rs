@@ -206,8 +206,14 @@ impl AuditLog {
         Self { services, project }
     }
 
-    /// Records, the newest first.
-    pub async fn list(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRecord>, Error> {
-        Ok(self.services.store.list_audit(&self.project, filter, limit).await?)
+    /// Records of a project, else of the caller's, the newest first.
+    pub async fn list(
+        &self,
+        project: Option<&str>,
+        filter: &AuditFilter,
+        limit: u32,
+    ) -> Result<Vec<AuditRecord>, Error> {
+        let project = reach(&self.project, project)?;
+        Ok(self.services.store.list_audit(&project, filter, limit).await?)
     }
 }

@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
-use llmops_domain::alert::{Notice, pagerduty_events, slack_message};
-use llmops_domain::config::channels::{ChannelConfig, CommandChannelConfig};
+use llmops_domain::alert::{Alert, AlertAction, Notice, NoticeAlert, pagerduty_events, slack_message};
+use llmops_domain::config::channels::{ChannelConfig, CommandChannelConfig, Wants};
+use llmops_domain::hash::ContentHash;
 use llmops_providers::outbound::OutboundError;
+use llmops_providers::program::{ProcessGroup, read_tail};
+use llmops_storage::LeasedDelivery;
 use tokio::io::AsyncWriteExt as _;
 
 use super::sign;
 use crate::Services;
 
-/// Bytes of an answer or of a program's errors that are kept.
+/// Characters of an answer, or of the end of a program's errors, that are kept.
 const EXCERPT: usize = 300;
 
 /// Why an attempt failed.
@@ -40,6 +43,27 @@ impl SendError {
     fn last(message: impl Into<String>) -> Self {
         Self { message: message.into(), is_final: true, retry_after: None }
     }
+}
+
+/// Sends a message that waited for its turn.
+pub(super) async fn send_leased(services: &Services, leased: &LeasedDelivery) -> Result<(), SendError> {
+    let LeasedDelivery { project, delivery, .. } = leased;
+    let Some(ChannelConfig::Pagerduty(pager)) = services.options.alerts.channels.get(&delivery.channel) else {
+        return send(services, &delivery.channel, &delivery.id, &delivery.notice).await;
+    };
+    let causes: Vec<&ContentHash> = delivery.notice.alerts.iter().map(|told| &told.alert.fingerprint).collect();
+    let open = services.store.open_alerts_of(project, &causes).await;
+    let open = open.map_err(|_| SendError::again("the store cannot be reached"))?;
+    let mut notice = delivery.notice.clone();
+    notice.alerts.retain(|told| is_news(told, &open, &pager.wants));
+    send(services, &delivery.channel, &delivery.id, &notice).await
+}
+
+/// Whether what is told of an alert still holds. A message that is late must not open an incident again that the one after it
+/// has closed, nor close one that was opened since.
+fn is_news(told: &NoticeAlert, open: &[Alert], wants: &Wants) -> bool {
+    let is_open = open.iter().any(|alert| alert.fingerprint == told.alert.fingerprint && wants.heard_of(alert));
+    is_open == (told.action != AlertAction::Resolved)
 }
 
 /// Sends a message to a channel. `id` is the same with every attempt.
@@ -134,7 +158,10 @@ async fn run(services: &Services, command: &CommandChannelConfig, input: Vec<u8>
     let Some((program, arguments)) = command.run.split_first() else {
         return Err(SendError::last("the channel names no program"));
     };
-    let mut child = tokio::process::Command::new(program)
+    let mut command_line = tokio::process::Command::new(program);
+    #[cfg(unix)]
+    command_line.process_group(0);
+    let mut child = command_line
         .args(arguments)
         .current_dir(&services.options.alerts.folder)
         .stdin(Stdio::piped())
@@ -143,21 +170,63 @@ async fn run(services: &Services, command: &CommandChannelConfig, input: Vec<u8>
         .kill_on_drop(true)
         .spawn()
         .map_err(|e| SendError::again(format!("{program} cannot be run: {e}")))?;
-    let stdin = child.stdin.take();
-    let finish = async {
+    // What it started ends with it when it takes too long.
+    let group = ProcessGroup::of(&child);
+    let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
+    let write = async {
         if let Some(mut stdin) = stdin {
             // A program that does not read its input is free not to.
             let _ = stdin.write_all(&input).await;
         }
-        child.wait_with_output().await
     };
-    let output = tokio::time::timeout(command.timeout.0, finish)
+    let finish = async {
+        // Both at once: a program may complain before it has read everything.
+        let ((), said) = tokio::join!(write, read_tail(stderr, EXCERPT * 4));
+        child.wait().await.map(|status| (status, said))
+    };
+    let (status, said) = tokio::time::timeout(command.timeout.0, finish)
         .await
         .map_err(|_| SendError::again(format!("{program} took longer than {}", command.timeout)))?
         .map_err(|e| SendError::again(format!("{program} cannot be run: {e}")))?;
-    if output.status.success() {
+    group.ended();
+    if status.success() {
         return Ok(());
     }
-    let said: String = String::from_utf8_lossy(&output.stderr).chars().take(EXCERPT).collect();
-    Err(SendError::again(format!("{program} ended with {}: {}", output.status, said.trim())))
+    let said = String::from_utf8_lossy(&said);
+    let said = said.trim();
+    let skipped = said.chars().count().saturating_sub(EXCERPT);
+    let said: String = said.chars().skip(skipped).collect();
+    Err(SendError::again(format!("{program} ended with {status}: {said}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use llmops_domain::alert::{AlertDraft, AlertType, Severity};
+
+    use super::*;
+
+    #[test]
+    fn a_late_message_neither_opens_nor_closes_what_is_otherwise_by_now() {
+        let alert = |severity| {
+            let draft = AlertDraft::new(AlertType::Threshold, severity, "it", "low");
+            let mut alert = draft.into_alert("alert_1".into(), Timestamp::UNIX_EPOCH);
+            alert.tell(Timestamp::UNIX_EPOCH);
+            alert
+        };
+        let wants = Wants { severities: vec![Severity::Critical], ..Wants::default() };
+        let check = |action, open: &[Alert], expected| {
+            let told = NoticeAlert { action, alert: alert(Severity::Critical) };
+            assert_eq!(is_news(&told, open, &wants), expected, "{action} {open:?}");
+        };
+        check(AlertAction::Raised, &[alert(Severity::Critical)], true);
+        check(AlertAction::Raised, &[], false);
+        check(AlertAction::Resolved, &[], true);
+        check(AlertAction::Resolved, &[alert(Severity::Critical)], false);
+        // Another channel's matter.
+        check(AlertAction::Resolved, &[alert(Severity::Warning)], true);
+        let milder = alert(Severity::Critical)
+            .again(AlertDraft::new(AlertType::Threshold, Severity::Warning, "it", "low"), Timestamp::UNIX_EPOCH);
+        check(AlertAction::Raised, &[milder], true);
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use llmops_domain::alert::next_attempt;
+use llmops_domain::config::channels::ChannelConfig;
 use llmops_domain::id::sortable;
 use llmops_storage::{Attempted, Compose, LeasedDelivery};
 use tokio::task::JoinSet;
@@ -81,7 +82,8 @@ impl AlertWorker {
             let id = format!("msg_{}", sortable(now.as_millisecond(), clock.random()));
             let interval = options.alerts.rules.group_interval.0;
             let give_up_at = give_up_at(now);
-            let compose = Compose { project: &project, channel: &channel, id: &id, interval, now, give_up_at };
+            let each = matches!(options.alerts.channels.get(&channel), Some(ChannelConfig::Pagerduty(_)));
+            let compose = Compose { project: &project, channel: &channel, id: &id, each, interval, now, give_up_at };
             store.compose_delivery(compose).await?;
         }
         Ok(())
@@ -113,7 +115,7 @@ impl AlertWorker {
 async fn attempt(services: Arc<Services>, leased: LeasedDelivery) {
     let delivery = &leased.delivery;
     // The lease must outlive the attempt, whatever the channel's timeout.
-    let sending = send::send(&services, &delivery.channel, &delivery.id, &delivery.notice);
+    let sending = send::send_leased(&services, &leased);
     let sent = tokio::time::timeout(LEASE * 3 / 4, sending).await.unwrap_or_else(|_| Err(send::SendError::timeout()));
     let now = services.clock.now();
     let attempted = match sent {

@@ -275,22 +275,22 @@ impl Task {
     }
 
     async fn append(&mut self, batch: &[RecordRow], pace: Pace) -> Result<(), Failure> {
-        let failure = match tokio::time::timeout(PATIENCE, self.store.append_record_rows(batch, pace)).await {
+        let why = match tokio::time::timeout(PATIENCE, self.store.append_record_rows(batch, pace)).await {
             Ok(Ok(())) => {
                 self.counts.written.fetch_add(batch.len() as u64, Ordering::Relaxed);
                 self.next_try = None;
                 return Ok(());
             }
-            Err(_) | Ok(Err(StoreError::Unavailable(_))) => Failure::Away,
-            Ok(Err(error)) => Failure::Refused(error),
+            Ok(Err(error)) if error.is_of_row() => return Err(Failure::Refused(error)),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it does not answer".to_owned(),
         };
-        if matches!(failure, Failure::Away) {
-            if self.next_try.is_none() {
-                tracing::warn!("the store does not answer: request records go to files until it does");
-            }
-            self.next_try = Some(Instant::now() + RETRY);
+        // Whatever else is wrong is the store's: it may be mended, and the records are still there then.
+        if self.next_try.is_none() {
+            tracing::warn!(why, "the store takes no records: request records go to files until it does");
         }
-        Err(failure)
+        self.next_try = Some(Instant::now() + RETRY);
+        Err(Failure::Away)
     }
 
     /// One record that the store refuses shall not take the others along.

@@ -590,7 +590,7 @@ async fn people_pause_resume_promote_and_what_goes_live_meanwhile_ends_it() {
         assert!(unfit.to_string().contains("model_version"), "{unfit}");
         let log: Vec<Value> = ops
             .audit()
-            .list(&llmops_storage::AuditFilter { action: Some("canary".to_owned()), ..Default::default() }, 50)
+            .list(None, &llmops_storage::AuditFilter { action: Some("canary".to_owned()), ..Default::default() }, 50)
             .await
             .unwrap()
             .into_iter()

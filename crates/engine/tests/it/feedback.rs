@@ -11,7 +11,7 @@ use llmops::domain::review::{Decide, ReviewFilter, ReviewItem, ReviewReason, Rev
 use llmops::{Error, LlmOps};
 use llmops_api::feedback::{ExportCounts, SummaryBy, SummaryQuery};
 use llmops_api::observations::ResultsQuery;
-use llmops_storage::VersionSelector;
+use llmops_storage::{AuditFilter, VersionSelector};
 use llmops_testing::on_backends;
 use serde_json::{Value, json};
 
@@ -510,6 +510,10 @@ async fn soft_failures_come_into_the_queue_and_users_leave_it() {
         ops.feedback().submit(&json!({"request_id": "req_2", "thumb": "up"})).await.unwrap();
         let erased = ops.records().erase_user("ana").await.unwrap();
         assert_eq!((erased.records, erased.feedback, erased.review_items), (2, 1, 1));
+        let filter = AuditFilter { action: Some("user".to_owned()), ..AuditFilter::default() };
+        let lines = ops.audit().list(None, &filter, 9).await.unwrap();
+        assert_eq!((lines.len(), &lines[0].after["records"]), (1, &json!(2)));
+        assert_eq!(lines[0].target, ContentHash::of_bytes(b"ana").as_str(), "who it was is not said again");
         // A flood of failures is no flood of work.
         let flood: Vec<_> = (0..150).map(|i| record(&format!("req_9{i:03}"), failure.clone())).collect();
         put(&ops, &flood).await;

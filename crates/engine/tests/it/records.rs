@@ -128,3 +128,25 @@ async fn what_a_dead_process_put_aside_is_stored() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn records_that_a_store_out_of_order_refuses_are_kept() {
+    on_backends(async |store| {
+        let folder = tempfile::tempdir().unwrap();
+        let ops = installation(store, &Scripted::new(right));
+        store.execute("ALTER TABLE request_records RENAME TO elsewhere").await;
+        let writer = ops.record_writer(Some(folder.path().to_owned()));
+        for number in 0..10 {
+            writer.submit(&ProjectId::default_project(), &record(number));
+        }
+        writer.flush().await;
+        let counts = writer.counts();
+        assert_eq!((counts.spilled(), counts.waiting(), counts.lost()), (10, 10, 0), "they wait in a file");
+        store.execute("ALTER TABLE elsewhere RENAME TO request_records").await;
+        while counts.written() < 10 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(ops.records().list(&RecordFilter::default(), 20).await.unwrap().len(), 10);
+    })
+    .await;
+}

@@ -30,6 +30,6 @@ async fn list(Admin(ops): Admin, Query(query): Query<AuditQuery>) -> Result<Answ
         end_time: time("end_time", query.end_time.as_deref())?,
         before: before.map_err(|_| bad_request("the cursor is not one of this list"))?,
     };
-    let records = ops.audit().list(&filter, limit + 1).await?;
+    let records = ops.audit().list(query.project.as_deref(), &filter, limit + 1).await?;
     Ok(Answer(page(records, limit, |record| record.id.to_string())))
 }

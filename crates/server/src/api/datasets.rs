@@ -8,10 +8,10 @@ use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use llmops::datasets::{DatasetImport, DatasetManager, read_version};
-use llmops_api::Page;
 use llmops_api::datasets::{DiffQuery, ImportQuery, ImportedDataset, SampleAt};
 use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
+use llmops_api::{ErrorBody, ErrorCode, Page};
 use llmops_domain::dataset::{Dataset, DatasetDiff, DatasetVersion, Sample};
 use llmops_domain::hash::ContentHash;
 
@@ -65,7 +65,8 @@ async fn versions(Viewer(ops): Viewer, Path(name): Path<String>) -> Result<Answe
     params(("name" = String, Path), ImportQuery),
     request_body(content((String = "application/x-ndjson"), (String = "text/plain"))),
     responses((status = 201, body = ImportedDataset), (status = 200, body = ImportedDataset),
-        (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
+        (status = 409, body = ErrorResponse), (status = 413, body = ErrorResponse),
+        (status = 422, body = ErrorResponse)))]
 async fn import(
     Editor(ops): Editor,
     Path(name): Path<String>,
@@ -97,7 +98,8 @@ async fn read_lines(body: Body, import: &mut DatasetImport) -> Result<(), ApiErr
         }
         let _ = rest.split_to(start);
         if rest.len() > MAX_LINE {
-            return Err(bad_request(format!("line {} is longer than {MAX_LINE} bytes", number + 1)));
+            let message = format!("line {} is longer than {MAX_LINE} bytes", number + 1);
+            return Err(ErrorBody::new(ErrorCode::TooLarge, message).into());
         }
     }
     if !rest.is_empty() {

@@ -138,8 +138,8 @@ families! {
             out.sample(&["lost"], lost as f64);
         };
 
-    Gauge "llmops_store_up" [] "1 while the store answers."
-        |s, out| out.sample(&[], f64::from(u8::from(s.store.is_some())));
+    Gauge "llmops_store_up" [] "1 while the store answers and takes changes."
+        |s, out| out.sample(&[], f64::from(u8::from(s.store.is_some() && s.writes)));
     Histogram "llmops_store_statement_seconds" [] "How long statements of the database took."
         |_, out| out.histogram(&[], &llmops_storage::stats().statements.read());
     Counter "llmops_store_errors_total" ["kind"] "Statements that failed: the database was `unavailable`, or `refused`."

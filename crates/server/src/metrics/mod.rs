@@ -37,6 +37,8 @@ pub(crate) struct Sources {
     ops: LlmOps,
     /// None while the store is away.
     store: Option<StoreStatus>,
+    /// Whether the store takes changes.
+    writes: bool,
     /// None while the queue is away, or where there is none.
     queue: Option<JobCounts>,
     process: Process,
@@ -50,9 +52,11 @@ async fn metrics(Metered(ops): Metered, State(installation): State<LlmOps>) -> R
     let now = llmops_domain::clock::now();
     let status = tokio::time::timeout(PATIENCE, installation.store().status(now));
     let queue = tokio::time::timeout(PATIENCE, installation.queue_counts());
-    let (status, queue) = tokio::join!(status, queue);
+    let writes = tokio::time::timeout(PATIENCE, installation.store().check_write());
+    let (status, queue, writes) = tokio::join!(status, queue, writes);
     let sources = Sources {
         store: status.ok().and_then(Result::ok),
+        writes: writes.is_ok_and(|done| done.is_ok()),
         queue: queue.ok().and_then(Result::ok).flatten(),
         process: Process::read(),
         ops: installation,

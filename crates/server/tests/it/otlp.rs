@@ -70,3 +70,23 @@ async fn protobuf_is_answered_in_protobuf() {
     assert_eq!((said.status, said.header("content-type")), (StatusCode::OK, "application/x-protobuf"), "{}", said.text);
     assert!(said.text.contains("in the middle of a number"), "{:?}", said.text);
 }
+
+#[tokio::test]
+async fn what_is_too_large_or_oddly_packed_is_told_by_its_code() {
+    let server = Server::new().await;
+    let key = server.key("default", Role::Operator).await;
+    let check = async |path: &str, encoding: Option<&str>, body: Vec<u8>, expected: (StatusCode, &str)| {
+        let mut request = Request::post(path).header("authorization", format!("Bearer {key}"));
+        request = request.header("content-type", "application/json");
+        if let Some(encoding) = encoding {
+            request = request.header("content-encoding", encoding);
+        }
+        let said = server.send(request.body(body.into()).unwrap()).await;
+        assert_eq!((said.status, said.code().as_str()), expected, "{path} {encoding:?}: {}", said.text);
+    };
+    let unknown = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type");
+    check("/v1/traces", Some("br"), b"x".to_vec(), unknown).await;
+    check("/v1/traces", Some("gzip"), b"x".to_vec(), (StatusCode::BAD_REQUEST, "invalid_request")).await;
+    let long_line = vec![b'x'; (8 << 20) + 1];
+    check("/api/v1/datasets/d/versions", None, long_line, (StatusCode::PAYLOAD_TOO_LARGE, "too_large")).await;
+}

@@ -38,6 +38,14 @@ impl Proxy {
     }
 }
 
+/// Accepts connections and ends them at once, until it is dropped.
+async fn hang_up(listen: SocketAddr) -> JoinSet<()> {
+    let listener = TcpListener::bind(listen).await.unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { while listener.accept().await.is_ok() {} });
+    tasks
+}
+
 /// The host and port in a URL of PostgreSQL.
 fn authority(url: &str) -> &str {
     let rest = url.split_once("://").unwrap().1;
@@ -59,19 +67,31 @@ async fn an_outage_of_the_store_is_told_clearly_and_nothing_acknowledged_is_lost
     assert_eq!(server.post("/api/v1/prompts", &key, &prompt("1.0.0")).await.status, StatusCode::CREATED);
 
     drop(proxy);
-    for path in ["/api/v1/prompts", "/readyz"] {
-        let said = server.get(path, &key).await;
+    // Nobody listens; or something does, and hangs up, as proxies do that have no server.
+    for hangs_up in [false, true] {
+        let mut proxy = if hangs_up { hang_up(address).await } else { JoinSet::new() };
+        for path in ["/api/v1/prompts", "/readyz"] {
+            let said = server.get(path, &key).await;
+            assert_eq!(
+                (said.status, said.code().as_str()),
+                (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
+                "{path}"
+            );
+            assert!(said.headers.contains_key("retry-after"), "{path}");
+            assert!(!said.text.contains("127.0.0.1"), "where the store is remains inside: {}", said.text);
+        }
+        assert_eq!(server.get("/healthz", "").await.status, StatusCode::OK, "the process lives");
+        let said = server.post("/api/v1/prompts", &key, &prompt("2.0.0")).await;
+        assert_eq!(said.status, StatusCode::SERVICE_UNAVAILABLE);
+        let flag = json!({"context": {"targetingKey": "u"}});
+        let said = server.post("/ofrep/v1/evaluate/flags/f", &key, &flag).await;
         assert_eq!(
-            (said.status, said.code().as_str()),
-            (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
-            "{path}"
+            (said.status, said.json()["errorCode"].as_str()),
+            (StatusCode::SERVICE_UNAVAILABLE, Some("GENERAL"))
         );
-        assert!(said.headers.contains_key("retry-after"), "{path}");
-        assert!(!said.text.contains("127.0.0.1"), "where the store is remains inside: {}", said.text);
+        assert!(said.headers.contains_key("retry-after"), "{said:?}");
+        proxy.shutdown().await;
     }
-    assert_eq!(server.get("/healthz", "").await.status, StatusCode::OK, "the process lives");
-    let said = server.post("/api/v1/prompts", &key, &prompt("2.0.0")).await;
-    assert_eq!(said.status, StatusCode::SERVICE_UNAVAILABLE);
 
     let _again = Proxy::start(address, target).await;
     let said = server.post("/api/v1/prompts", &key, &prompt("2.0.0")).await;

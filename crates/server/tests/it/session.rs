@@ -80,7 +80,10 @@ async fn signing_in_is_throttled_by_address_behind_proxies_that_are_believed() {
     let server = Server::with(ops, options);
     let right = server.key("default", Role::Viewer).await;
     let attempt = async |from: &str, key: &str| {
-        let request = Request::post("/api/v1/session").header("x-forwarded-for", from);
+        let mut request = Request::post("/api/v1/session");
+        for line in from.split(" + ") {
+            request = request.header("x-forwarded-for", line);
+        }
         let body = json!({"key": key}).to_string();
         server.send(request.header("content-type", "application/json").body(Body::from(body)).unwrap()).await
     };
@@ -92,6 +95,11 @@ async fn signing_in_is_throttled_by_address_behind_proxies_that_are_believed() {
     assert!(said.headers.contains_key("retry-after"));
     assert_eq!(attempt("10.0.0.1, 192.0.2.2", &right).await.status, StatusCode::OK, "another address");
     assert_eq!(attempt("192.0.2.2, 192.0.2.1", &right).await.status, StatusCode::TOO_MANY_REQUESTS, "a hop made up");
+    assert_eq!(
+        attempt("192.0.2.2 + 192.0.2.1", &right).await.status,
+        StatusCode::TOO_MANY_REQUESTS,
+        "in a line of its own"
+    );
 }
 
 #[tokio::test]

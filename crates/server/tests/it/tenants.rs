@@ -205,6 +205,9 @@ async fn only_admins_of_the_default_project_look_after_others() {
     let listed = server.get("/api/v1/keys?project=acme", &admin).await.json();
     assert_eq!(listed["items"].as_array().unwrap().len(), 1);
     assert_eq!(server.get("/api/v1/keys?project=default", &acme).await.status, StatusCode::NOT_FOUND);
+    let changes = server.get("/api/v1/audit?project=acme&action=project", &admin).await.json();
+    assert_eq!(changes["items"][0]["action"], "project.created", "{changes}");
+    assert_eq!(server.get("/api/v1/audit?project=default", &acme).await.status, StatusCode::NOT_FOUND);
     assert_eq!(server.get("/api/v1/projects/default", &acme).await.status, StatusCode::NOT_FOUND);
     assert_eq!(server.post("/api/v1/projects", &acme, &json!({"id": "mine"})).await.status, StatusCode::FORBIDDEN);
     let seen = server.get("/api/v1/projects", &acme).await.json();

@@ -13,7 +13,7 @@ use llmops_testing::on_backends;
 
 use crate::support::{at, project};
 
-async fn experiment(store: &Store, id: &str) -> (Arc<ObservedExperiment>, ExperimentKey) {
+pub(crate) async fn experiment(store: &Store, id: &str) -> (Arc<ObservedExperiment>, ExperimentKey) {
     let spec: ExperimentSpec = serde_json::from_value(serde_json::json!({
         "name": id,
         "variants": [{"id": "control", "is_control": true}, {"id": "new"}],
@@ -28,7 +28,7 @@ async fn experiment(store: &Store, id: &str) -> (Arc<ObservedExperiment>, Experi
     (Arc::new(ObservedExperiment::new(key.clone(), &experiment)), key)
 }
 
-fn observed(unit: &str, variant: usize, metric: &str, value: f64, second: i64) -> NewObservation {
+pub(crate) fn observed(unit: &str, variant: usize, metric: &str, value: f64, second: i64) -> NewObservation {
     NewObservation {
         unit: Some(unit.to_owned()),
         variant: Some(variant),

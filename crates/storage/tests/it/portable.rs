@@ -8,6 +8,7 @@ use llmops_testing::{Backend, TestStore, on_backends};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::observations::{experiment, observed};
 use crate::support::{at, import, project, scored, stored_run};
 
 /// Everything that an export holds.
@@ -35,6 +36,9 @@ async fn fill(store: &Store) {
     store.result_writer().submit(&run, results).await.unwrap();
     store.audit(&project(), &Change::new("test.done", "x").after(vec![1.5, -0.0])).await.unwrap();
     assert!(store.take_lease("l", "me", at(0), at(10)).await.unwrap());
+    let (experiment, _) = experiment(store, "e").await;
+    let units = ["u", "v"].map(|unit| observed(unit, 0, "quality", 1.0, 1));
+    store.record_observations(&experiment, units.to_vec()).await.unwrap();
 }
 
 #[tokio::test]
@@ -53,6 +57,9 @@ async fn an_export_of_one_database_fills_the_other_with_the_same() {
         assert_eq!(everything(&other).await, exported, "{from:?} to {to:?}");
         // Numbers go on behind those that came.
         stored_run(&other, "run_2").await;
+        let (again, _) = experiment(&other, "again").await;
+        let units = ["u", "w"].map(|unit| observed(unit, 1, "quality", 1.0, 1));
+        assert_eq!(other.record_observations(&again, units.to_vec()).await.unwrap().accepted, 2);
         other.audit(&project(), &Change::new("test.again", "x")).await.unwrap();
         let again = other.restore().await.unwrap_err();
         assert!(again.to_string().contains("not empty"), "{again}");

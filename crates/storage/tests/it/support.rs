@@ -12,7 +12,7 @@ use llmops_domain::manifest::Manifest;
 use llmops_domain::run::{EvaluationRun, MetricScore, Outcome, Progress, RunSpec, RunStatus, SampleResult};
 use llmops_domain::scoring::ScoringSpec;
 use llmops_storage::{RunKey, Store};
-use llmops_testing::{Backend, TestStore};
+use llmops_testing::TestStore;
 
 pub(crate) fn project() -> ProjectId {
     ProjectId::default_project()
@@ -20,18 +20,7 @@ pub(crate) fn project() -> ProjectId {
 
 /// Runs a statement of SQL behind the store's back.
 pub(crate) async fn execute(store: &TestStore, sql: &'static str) {
-    match store.backend() {
-        Backend::Sqlite => {
-            let pool = sqlx::SqlitePool::connect(store.url()).await.unwrap();
-            sqlx::query(sql).execute(&pool).await.unwrap();
-            pool.close().await;
-        }
-        Backend::Postgres => {
-            let pool = sqlx::PgPool::connect(store.url()).await.unwrap();
-            sqlx::query(sql).execute(&pool).await.unwrap();
-            pool.close().await;
-        }
-    }
+    store.execute(sql).await;
 }
 
 /// `seconds` behind an arbitrary time.

@@ -118,7 +118,10 @@ pub(super) async fn import(context: &Context, store: &Store, folder: &Path) -> O
         return Err(Failure::usage(format!("{MANIFEST} names the table `{}`, which there is not", unknown.name)));
     }
     for table in tables {
-        let Some(entry) = manifest.tables.iter().find(|entry| entry.name == table.name) else { continue };
+        let Some(entry) = manifest.tables.iter().find(|entry| entry.name == table.name) else {
+            return Err(Failure::usage(format!("{MANIFEST} does not name the table `{}`", table.name))
+                .hint("nothing was imported; export again"));
+        };
         let path = folder.join(format!("{}.ndjson", entry.name));
         let (mut rows, mut hash, mut batch) = (0, Sha256::new(), Vec::new());
         let mut file = BufReader::new(open(&path)?);

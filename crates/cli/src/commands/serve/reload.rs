@@ -128,8 +128,7 @@ impl Reloader {
         self.refuse_orphans(&before.config, &next.config).await?;
         let (options, providers) = next.reconfigured().map_err(told)?;
         // What needs a restart is as it was, for whoever looks.
-        next.config.server = before.config.server.clone();
-        next.config.queue = before.config.queue.clone();
+        keep(&before.config, &mut next.config);
         let answer = Reloaded { applied, needs_restart };
         if answer.applied.is_empty() && answer.needs_restart.is_empty() {
             return Ok(answer);
@@ -187,6 +186,15 @@ fn models_of(live: &LiveDeployment) -> impl Iterator<Item = &String> {
         .chain(live.variants.iter().map(|variant| &variant.manifest.model))
         .chain(exposed.map(|exposure| &exposure.manifest.model))
         .chain(&live.deployment.settings.fallbacks)
+}
+
+/// Leaves the sections of [`RESTART`] as the process began with them.
+fn keep(before: &Config, next: &mut Config) {
+    next.version = before.version;
+    next.project.clone_from(&before.project);
+    next.queue.clone_from(&before.queue);
+    next.server.clone_from(&before.server);
+    next.telemetry.clone_from(&before.telemetry);
 }
 
 /// The sections that differ: those that can hold at once, and the others.
@@ -249,5 +257,11 @@ mod tests {
             &[],
             &["project", "queue", "server"],
         );
+        // However often it is read again: what the process runs with is what counts.
+        let text =
+            "version: 1\nproject: q\nserver: {https: true}\nqueue: {concurrency: 1}\ntelemetry: {sample_ratio: 0.5}\n";
+        let (before, mut next) = (config("version: 1\nproject: p\n"), config(text));
+        keep(&before, &mut next);
+        assert_eq!(changes(&before, &next), (Vec::new(), Vec::new()));
     }
 }
