@@ -306,9 +306,9 @@ pub fn passed_text(results: &RunResults) -> String {
     let mut text = format!("{} of {} passed", results.passed_samples, format::count(results.total_samples, "sample"));
     let rate = results.pass_rate;
     if rate.value.is_finite() && rate.n > 0 {
-        // One trial more or less of at most a thousand moves the product by more.
-        let is_of_samples = (rate.value * rate.n as f64 - results.passed_samples as f64).abs() < 1e-4;
         let percent = format::percent(rate.value);
+        // Beside the count of samples stands their share, and nothing else.
+        let is_of_samples = percent == format::percent(results.passed_samples as f64 / rate.n as f64);
         let _ =
             if is_of_samples { write!(text, " ({percent})") } else { write!(text, " every time, {percent} of trials") };
     }

@@ -284,3 +284,25 @@ fn slack_blocks_are_within_slacks_limits_and_open_nothing() {
     let message = scorecard::slack(&report());
     assert!(message["text"].as_str().unwrap().starts_with(":x:"), "{message}");
 }
+
+#[test]
+fn counts_of_samples_stand_beside_their_own_share() {
+    let check = |passed: u64, rate: f64, expected: &str| {
+        let mut results = report().run.results.unwrap();
+        (results.total_samples, results.passed_samples, results.errored_samples) = (6, passed, 0);
+        results.pass_rate = llmops_domain::run::Estimate { value: rate, n: 6, lower: 0.0, upper: 1.0 };
+        assert_eq!(llmops_domain::scorecard::passed_text(&results), expected);
+    };
+    check(3, 0.5, "3 of 6 samples passed (50.0 %)");
+    check(0, 2.0 / 30.0, "0 of 6 samples passed every time, 6.7 % of trials");
+    check(0, 0.0, "0 of 6 samples passed (0.0 %)");
+}
+
+#[test]
+fn projects_of_one_repository_have_comments_of_their_own() {
+    let first = |project: &str| {
+        llmops_domain::scorecard::markdown_of_project(project, &report()).lines().next().map(str::to_owned)
+    };
+    assert_eq!(first("shop").as_deref(), Some("<!-- llmops:scorecard shop/support-bot/golden -->"));
+    assert_ne!(first("shop"), first("help"));
+}

@@ -134,8 +134,9 @@ async fn answers_without_the_promised_form_fail() {
         assert_eq!(trial.output, "answer 2, as you asked");
         let Outcome::Scored { scores, composite, passed, .. } = trial.outcome else { panic!("{:?}", trial.outcome) };
         assert_eq!((scores["exact_match"].score, scores["latency"].score, composite, passed), (0.0, 5.0, Some(0.0), false));
-        let gated = ops.evaluator().gate(&RunRef::Latest, None, GateConfig { category_min: 0.9, ..GateConfig::default() });
-        assert_eq!(gated.await.unwrap().verdict, Verdict::Fail);
+        let config = GateConfig { category_min: 0.9, ..GateConfig::default() };
+        let report = ops.evaluator().gate(&RunRef::Latest, None, config).await.unwrap();
+        assert_eq!(report.verdict, Verdict::Fail);
     })
     .await;
 }
