@@ -66,7 +66,8 @@ impl Records {
     }
 
     /// Deletes everything that is kept of a user's calls: records, pairs of canaries, feedback and items of the review queue. In
-    /// experiments the user's units lose name and attributes, and results stay as they are. A deployment that hashes its users has them under the SHA-256 of the id: both are deleted.
+    /// experiments the user's units lose name and attributes, and results stay as they are. A deployment that
+    /// hashes its users has them under the SHA-256 of the id: both are deleted.
     pub async fn erase_user(&self, user: &str) -> Result<Erased, Error> {
         if user.is_empty() {
             return Err(Error::invalid("no user is named"));

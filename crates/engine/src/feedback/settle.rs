@@ -117,7 +117,9 @@ impl FeedbackManager {
             // Clocks differ a little. What had begun already is likelier than what had not.
             let skews = [(0, 0), (0, SKEW), (SKEW, 0)]
                 .map(|(a, b)| (SignedDuration::from_secs(a), SignedDuration::from_secs(b)));
-            let ran = |skew: &_| known.iter().position(|experiment| ran_at(experiment, at, *skew));
+            let ran = |skew: &(SignedDuration, SignedDuration)| {
+                known.iter().position(|experiment| ran_at(experiment, at, *skew))
+            };
             if let Some(found) = skews.iter().find_map(ran) {
                 return Ok(Some((known.swap_remove(found), variant.to_owned())));
             }
