@@ -20,6 +20,8 @@ const BATCH: usize = 500;
 const LISTED_PROBLEMS: usize = 100;
 /// Versions that are listed.
 const LISTED_VERSIONS: u32 = 500;
+/// How often samples are added anew when others change the dataset at the same time.
+const MOST_ATTEMPTS: usize = 10;
 
 /// Manages datasets: create, get, list, add_samples, get_samples, diff.
 #[derive(Debug, Clone)]
@@ -98,7 +100,7 @@ impl DatasetManager {
 
     /// A new version with these samples added to the newest one. A sample whose id exists takes its place.
     pub async fn add_samples(&self, name: &str, samples: Vec<Sample>) -> Result<ImportedDataset, Error> {
-        Ok(self.add(name, None, samples, &mut HashMap::new()).await?.0)
+        Ok(self.add(name, None, &samples, &HashMap::new()).await?.0)
     }
 
     /// The same for questions of live traffic, where people ask alike: what comes twice, or is asked by the dataset already, is
@@ -120,29 +122,45 @@ impl DatasetManager {
                 left_out += 1;
             }
         }
-        let (dataset, known) = self.add(name, Some(new), once, &mut asked).await?;
+        let (dataset, known) = self.add(name, Some(new), &once, &asked).await?;
         Ok((dataset, left_out + known))
     }
 
     /// Of the samples, those are left out, and counted, whose question is among those `asked` (with the sample's id) and stands in
-    /// the dataset under another id.
+    /// the dataset under another id. Where others change the dataset meanwhile, they are added to what it is then.
     async fn add(
         &self,
         name: &str,
         new: Option<(DatasetType, &str)>,
-        samples: Vec<Sample>,
-        asked: &mut HashMap<ContentHash, String>,
+        samples: &[Sample],
+        asked: &HashMap<ContentHash, String>,
     ) -> Result<(ImportedDataset, u64), Error> {
-        let mut added: HashMap<String, Sample> = HashMap::with_capacity(samples.len());
+        for _ in 1..MOST_ATTEMPTS {
+            match self.add_to_latest(name, new, samples, asked.clone()).await {
+                Err(Error::Store(StoreError::Conflict(_))) => {}
+                done => return done,
+            }
+        }
+        self.add_to_latest(name, new, samples, asked.clone()).await
+    }
+
+    async fn add_to_latest(
+        &self,
+        name: &str,
+        new: Option<(DatasetType, &str)>,
+        samples: &[Sample],
+        mut asked: HashMap<ContentHash, String>,
+    ) -> Result<(ImportedDataset, u64), Error> {
         let order: Vec<String> = samples.iter().map(|s| s.id.clone()).collect();
-        added.extend(samples.into_iter().map(|s| (s.id.clone(), s)));
+        let mut added: HashMap<String, Sample> = samples.iter().map(|s| (s.id.clone(), s.clone())).collect();
         let existing = match self.version(name, &VersionSelector::Latest).await {
             Ok(version) => Some(version),
             Err(Error::NotFound { .. }) => None,
             Err(error) => return Err(error),
         };
         let (kind, about) = new.filter(|_| existing.is_none()).unzip();
-        let mut import = self.create(name, kind, about).await?;
+        let replaces = existing.as_ref().map(|version| version.version.version.clone());
+        let mut import = self.create(name, kind, about).await?.replacing(replaces);
         let (mut from, mut left_out) = (0, 0);
         while let Some(version) = &existing {
             let page = self.get_samples(version, from, 500).await?;
@@ -253,22 +271,22 @@ impl DatasetImport {
         self.samples += 1;
         let line = line.unwrap_or(self.samples);
         let (Ok(hash), Ok(question)) = (sample.hash(), sample.question_hash()) else {
-            self.refuse(line, "variables", "a number is not finite".to_owned());
+            self.problem(line, "variables", "a number is not finite".to_owned());
             return Ok(());
         };
         if sample.id.trim().is_empty() {
-            self.refuse(line, "id", "the id is empty: expected a text that no other sample has".to_owned());
+            self.problem(line, "id", "the id is empty: expected a text that no other sample has".to_owned());
         } else if let Some(first) = self.ids.insert(&sample.id, line) {
-            self.refuse(line, "id", format!("the id `{}` is that of line {first}", sample.id));
+            self.problem(line, "id", format!("the id `{}` is that of line {first}", sample.id));
         }
         if sample.input.is_empty() && sample.messages.is_empty() && sample.variables.is_empty() {
-            self.refuse(
+            self.problem(
                 line,
                 "input",
                 "the sample asks nothing: expected `input` (or `prompt`), `messages` or `variables`".to_owned(),
             );
         } else if let Some(first) = self.questions.insert(question.as_str(), line) {
-            self.refuse(line, "input", format!("the same question as line {first}"));
+            self.problem(line, "input", format!("the same question as line {first}"));
         }
         if !self.problems.is_empty() {
             return Ok(());
@@ -282,6 +300,11 @@ impl DatasetImport {
 
     /// Notes a line that is no sample.
     pub fn refuse(&mut self, line: u64, field: &str, message: String) {
+        self.samples += 1;
+        self.problem(line, field, message);
+    }
+
+    fn problem(&mut self, line: u64, field: &str, message: String) {
         if self.problems.len() < LISTED_PROBLEMS {
             let field = (!field.is_empty()).then(|| field.to_owned());
             self.problems.push(Problem { line: Some(line), field, message });

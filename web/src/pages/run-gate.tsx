@@ -20,10 +20,10 @@ type Limit = (typeof LIMITS)[number];
 export function Gate({ run }: { run: Run }) {
   const client = useQueryClient();
   const keeps = !useRefusal()("editor");
-  // The minima of the server's configuration, and the drop that is usual; what is changed here lies over them.
-  const rules = useQuery({ queryKey: ["gate", "rules", run.dataset], staleTime: 60_000, queryFn: () => ok(api.GET("/api/v1/quality", { params: { query: { dataset: run.dataset, days: 1 } } })), select: ({ limits }) => ({ ...limits, max_drop: 0.05 }) });
+  // The rules of the server's configuration; what is changed here lies over them.
+  const rules = useQuery({ queryKey: ["gate", "rules", run.dataset], staleTime: 60_000, queryFn: () => ok(api.GET("/api/v1/quality", { params: { query: { dataset: run.dataset, days: 1 } } })), select: (series) => series.gate });
   const [own, setOwn] = useState<Partial<Record<Limit, string>> & { mode?: Schemas["GateMode"] }>({});
-  const mode = own.mode ?? "strict";
+  const mode = own.mode ?? rules.data?.mode ?? "strict";
   const limit = (name: Limit): string => own[name] ?? String(rules.data?.[name] ?? "");
   const wrong = (name: Limit) => wrongNumber(limit(name), { needed: true, least: 0, most: 1 });
   const gate = useMutation({

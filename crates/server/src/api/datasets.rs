@@ -115,7 +115,8 @@ async fn add_line(import: &mut DatasetImport, number: u64, line: &[u8]) -> Resul
     }
     match serde_json::from_slice::<Sample>(line) {
         Ok(sample) => import.push(Some(number), sample).await?,
-        Err(error) => import.refuse(number, "", error.to_string()),
+        // The line of the file is told; that of the JSON is always the first.
+        Err(error) => import.refuse(number, "", error.to_string().replace(" at line 1 column ", ", at column ")),
     }
     Ok(())
 }

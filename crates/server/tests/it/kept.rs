@@ -106,6 +106,36 @@ async fn an_edit_does_not_undo_what_was_changed_meanwhile() {
 }
 
 #[tokio::test]
+async fn samples_that_are_added_at_the_same_time_all_stay() {
+    on_backends(async |store| {
+        let server = Server::with(installation((*store).clone()), ServerOptions::default());
+        let editor = server.key("default", Role::Editor).await;
+        import(&server, &editor, "", &["first"]).await;
+        let datasets = server.ops.datasets();
+        let add = async |id: &str| {
+            let sample = json!({"id": id, "input": format!("What is {id}?")});
+            datasets.add_samples("d", vec![serde_json::from_value(sample).unwrap()]).await.unwrap();
+        };
+        tokio::join!(add("a"), add("b"), add("c"), add("d"));
+        let dataset = server.get("/api/v1/datasets/d", &editor).await.json();
+        assert_eq!(dataset["sample_count"], 5);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_broken_line_is_told_with_its_own_number() {
+    let server = Server::new().await;
+    let editor = server.key("default", Role::Editor).await;
+    let request = Request::post("/api/v1/datasets/d/versions").header("authorization", format!("Bearer {editor}"));
+    let lines = "{\"id\": \"1\", \"input\": \"What?\"}\nnope\n";
+    let said = server.send(request.body(lines.into()).unwrap()).await;
+    let error = said.json()["error"].clone();
+    assert_eq!(error["message"], "1 problem(s) in 2 samples; nothing was written");
+    assert_eq!(error["problems"], json!([{"line": 2, "message": "expected ident, at column 2"}]));
+}
+
+#[tokio::test]
 async fn a_session_names_its_key() {
     let server = Server::new().await;
     let viewer = server.key("default", Role::Viewer).await;
