@@ -458,7 +458,7 @@ async fn feedback_counts_for_the_experiment_that_gave_the_answer() {
         let experiments = ops.experiments();
         let spec = json!({"name": "team/tone", "variants": [{"id": "a"}, {"id": "b"}], "metrics": ["feedback_thumb"],
             "target_metric": "feedback_thumb"});
-        let mut ids = Vec::new();
+        let mut ids: Vec<String> = Vec::new();
         for _ in 0..2 {
             let made = experiments.create(serde_json::from_value(spec.clone()).unwrap()).await.unwrap();
             if let Some(before) = ids.last() {

@@ -48,7 +48,9 @@ fn a_clear_step_of_coarse_values_is_told_and_an_unclear_one_is_not() {
         let values = quantile_difference(&before, &after, 0.95, TestOptions::default()).unwrap();
         let single = |values: &[f64]| {
             let mut sketch = llmops_stats::sketch::Sketch::default();
-            values.iter().for_each(|value| sketch.add(*value).unwrap());
+            for value in values {
+                sketch.add(*value).unwrap();
+            }
             llmops_stats::quantile::sketched(&[sketch], 0.95, true).unwrap()
         };
         let sketched =

@@ -140,7 +140,7 @@ async fn a_message_waits_a_while_for_the_one_before() {
             }
         }
         let claim = async |second: i64| {
-            let leased = store.claim_delivery("me", Duration::from_secs(60), at(second)).await.unwrap();
+            let leased = store.claim_delivery("me", Duration::from_mins(1), at(second)).await.unwrap();
             leased.map(|leased| (leased.delivery.id.clone(), leased))
         };
         let (first, leased) = claim(3).await.unwrap();
