@@ -251,7 +251,7 @@ class Api:
         )
 
     def gate_run(self, run: str, body: t.GateRequest) -> t.GateReport:
-        """The verdict on a run, with its evidence."""
+        """The verdict on a run, with its evidence. Asked for by an editor, it is kept: as the run's tag `gate`, which deployments with `require_gate` go by, and with its rules in the record of changes. A viewer reads it only."""
         return self._transport.call("POST", f"/api/v1/runs/{_segment(run)}/gate", body=body)
 
     def get_alert(self, alert: str) -> t.Alert:
@@ -426,12 +426,13 @@ class Api:
         *,
         type: Union[Literal['golden', 'regression', 'benchmark', 'user'], None] = None,
         description: Union[str, None] = None,
+        replaces: Union[str, None] = None,
     ) -> t.ImportedDataset:
         """Adds a version, and the dataset if it is new. The body is NDJSON, one sample a line, of any length. Everything that is wrong is told with its line, and then nothing is written. The same samples again are the version that exists."""
         return self._transport.call(
             "POST",
             f"/api/v1/datasets/{_segment(name)}/versions",
-            query={"type": type, "description": description},
+            query={"type": type, "description": description, "replaces": replaces},
             content=content, content_type=content_type,
         )
 
@@ -495,6 +496,7 @@ class Api:
     def list_audit(
         self,
         *,
+        project: Union[str, None] = None,
         actor: Union[str, None] = None,
         action: Union[str, None] = None,
         target: Union[str, None] = None,
@@ -507,7 +509,7 @@ class Api:
         return self._transport.call(
             "GET",
             "/api/v1/audit",
-            query={"actor": actor, "action": action, "target": target, "start_time": start_time, "end_time": end_time, "cursor": cursor, "limit": limit},
+            query={"project": project, "actor": actor, "action": action, "target": target, "start_time": start_time, "end_time": end_time, "cursor": cursor, "limit": limit},
         )
 
     def list_baselines(self) -> t.PageBaseline:
@@ -1009,7 +1011,7 @@ class Api:
         return self._transport.call("POST", "/api/v1/channels/test", body=body)
 
     def update_experiment(self, experiment: str, body: Dict[str, Any]) -> t.Experiment:
-        """Changes the fields that are given; null takes a field back to its default. A draft may become anything. While it is running or paused, name, description, metadata and split may change, and the coverage may rise; afterwards name, description and metadata. With `If-Match`, only if nobody changed it since."""
+        """Changes the fields that are given; null takes a field back to its default. A draft may become anything. While it is running or paused, name, description, metadata and split may change, and the coverage may rise; afterwards name, description and metadata. With `If-Match`, only if nobody changed it since. Editors do that; the split and coverage of what is running or paused move live traffic, and need an operator."""
         return self._transport.call("PATCH", f"/api/v1/experiments/{_segment(experiment)}", body=body)
 
     def waive_release_step(self, deployment: str, body: t.WaiveStep) -> t.Release:
@@ -1266,7 +1268,7 @@ class AsyncApi:
         )
 
     async def gate_run(self, run: str, body: t.GateRequest) -> t.GateReport:
-        """The verdict on a run, with its evidence."""
+        """The verdict on a run, with its evidence. Asked for by an editor, it is kept: as the run's tag `gate`, which deployments with `require_gate` go by, and with its rules in the record of changes. A viewer reads it only."""
         return await self._transport.call("POST", f"/api/v1/runs/{_segment(run)}/gate", body=body)
 
     async def get_alert(self, alert: str) -> t.Alert:
@@ -1449,12 +1451,13 @@ class AsyncApi:
         *,
         type: Union[Literal['golden', 'regression', 'benchmark', 'user'], None] = None,
         description: Union[str, None] = None,
+        replaces: Union[str, None] = None,
     ) -> t.ImportedDataset:
         """Adds a version, and the dataset if it is new. The body is NDJSON, one sample a line, of any length. Everything that is wrong is told with its line, and then nothing is written. The same samples again are the version that exists."""
         return await self._transport.call(
             "POST",
             f"/api/v1/datasets/{_segment(name)}/versions",
-            query={"type": type, "description": description},
+            query={"type": type, "description": description, "replaces": replaces},
             content=content, content_type=content_type,
         )
 
@@ -1528,6 +1531,7 @@ class AsyncApi:
     async def list_audit(
         self,
         *,
+        project: Union[str, None] = None,
         actor: Union[str, None] = None,
         action: Union[str, None] = None,
         target: Union[str, None] = None,
@@ -1540,7 +1544,7 @@ class AsyncApi:
         return await self._transport.call(
             "GET",
             "/api/v1/audit",
-            query={"actor": actor, "action": action, "target": target, "start_time": start_time, "end_time": end_time, "cursor": cursor, "limit": limit},
+            query={"project": project, "actor": actor, "action": action, "target": target, "start_time": start_time, "end_time": end_time, "cursor": cursor, "limit": limit},
         )
 
     async def list_baselines(self) -> t.PageBaseline:
@@ -2065,7 +2069,7 @@ class AsyncApi:
         return await self._transport.call("POST", "/api/v1/channels/test", body=body)
 
     async def update_experiment(self, experiment: str, body: Dict[str, Any]) -> t.Experiment:
-        """Changes the fields that are given; null takes a field back to its default. A draft may become anything. While it is running or paused, name, description, metadata and split may change, and the coverage may rise; afterwards name, description and metadata. With `If-Match`, only if nobody changed it since."""
+        """Changes the fields that are given; null takes a field back to its default. A draft may become anything. While it is running or paused, name, description, metadata and split may change, and the coverage may rise; afterwards name, description and metadata. With `If-Match`, only if nobody changed it since. Editors do that; the split and coverage of what is running or paused move live traffic, and need an operator."""
         return await self._transport.call("PATCH", f"/api/v1/experiments/{_segment(experiment)}", body=body)
 
     async def waive_release_step(self, deployment: str, body: t.WaiveStep) -> t.Release:

@@ -134,6 +134,9 @@ class Alert(TypedDict):
     notified_at: NotRequired[Union[str, None]]
     """When channels were last told of it. Null: it was silenced, or another one of the same cause had just been sent."""
 
+    notified_severities: NotRequired[List[Severity]]
+    """The severities that channels were told of: those that heard of one of them hear of its end, whatever it is then."""
+
     resolved_at: NotRequired[Union[str, None]]
     """When it was resolved."""
 
@@ -962,13 +965,13 @@ class Change(TypedDict):
     """Before."""
 
     change: float
-    """After less before."""
+    """After less before. For categories and `overall` where not both runs scored the same samples: the mean change of the samples that both scored."""
 
     interval: NotRequired[Union[List[float], None]]
     """95 % interval of the paired difference, where samples are shared."""
 
     n: NotRequired[Union[int, None]]
-    """Shared samples behind the interval."""
+    """Shared samples behind it."""
 
 
 class ChangeCanary(TypedDict):
@@ -1008,6 +1011,9 @@ class Check(TypedDict):
 
     baseline: NotRequired[Union[float, None]]
     """The baseline's value."""
+
+    change: NotRequired[Union[float, None]]
+    """For drops: by how much the score changed. Where both runs scored the same samples, this run's value less the baseline's; else the mean change of the samples that both scored."""
 
     current: NotRequired[Union[float, None]]
     """This run's value."""
@@ -1901,7 +1907,7 @@ class EnvironmentQuery(TypedDict):
 
 
 class Erased(TypedDict):
-    """What was deleted."""
+    """What was deleted. Of experiments, only the name and the attributes of the user's units are."""
 
     feedback: NotRequired[int]
     """What the user said, and what was said of the user's answers."""
@@ -2440,6 +2446,8 @@ class Experiment(TypedDict):
 
     notices: NotRequired[List[str]]
     """What a reader should know: a split changed while running, a prompt that is not registered …"""
+
+    one_look: NotRequired[Union[OneLook, None]]
 
     pauses: NotRequired[List[Pause]]
     """When it was paused."""
@@ -4121,6 +4129,9 @@ class NoticeAlert(TypedDict):
     notified_at: NotRequired[Union[str, None]]
     """When channels were last told of it. Null: it was silenced, or another one of the same cause had just been sent."""
 
+    notified_severities: NotRequired[List[Severity]]
+    """The severities that channels were told of: those that heard of one of them hear of its end, whatever it is then."""
+
     resolved_at: NotRequired[Union[str, None]]
     """When it was resolved."""
 
@@ -4180,6 +4191,28 @@ class Observation(TypedDict):
 
     variant: NotRequired[Union[str, None]]
     """Id or name of the variant."""
+
+
+class OneLook(TypedDict):
+    """What the one look of a plan with a fixed horizon found. It is taken once, and stands."""
+
+    at: str
+    """When it was taken."""
+
+    missing: List[Missing]
+    """What was missing for a winner."""
+
+    recommendation: str
+    """One sentence."""
+
+    significance: float
+    """The corrected p-value of the strongest comparison on the target metric."""
+
+    total_samples: int
+    """Units observed on the target metric, all variants together."""
+
+    winner: NotRequired[Union[str, None]]
+    """The variant that won, if one did."""
 
 
 class OpenIncident(TypedDict):
@@ -4330,6 +4363,9 @@ class PageAlertItemsItem(TypedDict):
 
     notified_at: NotRequired[Union[str, None]]
     """When channels were last told of it. Null: it was silenced, or another one of the same cause had just been sent."""
+
+    notified_severities: NotRequired[List[Severity]]
+    """The severities that channels were told of: those that heard of one of them hear of its end, whatever it is then."""
 
     resolved_at: NotRequired[Union[str, None]]
     """When it was resolved."""
@@ -4976,6 +5012,8 @@ class PageExperimentItemsItem(TypedDict):
 
     notices: NotRequired[List[str]]
     """What a reader should know: a split changed while running, a prompt that is not registered …"""
+
+    one_look: NotRequired[Union[OneLook, None]]
 
     pauses: NotRequired[List[Pause]]
     """When it was paused."""
@@ -6040,7 +6078,7 @@ PieceKind = Literal['prompt', 'dataset', 'schedule', 'experiment']
 
 
 class PlanExperiment(TypedDict):
-    """How large an experiment with two variants must be. With `sd` it compares means, without it rates."""
+    """How large an experiment must be. With `sd` it compares means, without it rates."""
 
     alpha: NotRequired[Union[float, None]]
     """How often a change is found where there is none; default 0.05."""
@@ -6060,6 +6098,9 @@ class PlanExperiment(TypedDict):
     units_per_day: NotRequired[Union[int, None]]
     """Units that come a day, all variants together."""
 
+    variants: NotRequired[Union[int, None]]
+    """Variants, the control among them, of the same size: 2 (the default) to 100. With more than two, each comparison with the control is planned at `alpha` shared by all of them, which suffices for the correction (Holm) of the results."""
+
 
 class PlannedExperiment(TypedDict):
     """The size of an experiment, for one look at its end."""
@@ -6071,7 +6112,7 @@ class PlannedExperiment(TypedDict):
     """Units of each variant."""
 
     n_total: int
-    """Units of both."""
+    """Units of all variants."""
 
 
 class PlayPrompt(TypedDict):
@@ -6534,6 +6575,9 @@ class QualitySeries(TypedDict):
 
     datasets: List[EvaluatedDataset]
     """All datasets that have completed runs, the one evaluated last first; at most 100."""
+
+    gate: GateConfig
+    """All rules of the gate that the configuration sets."""
 
     limits: QualityLimits
     """The limits that the configuration sets. Those of a suite may be others."""
@@ -7351,7 +7395,7 @@ class SampleRatio(TypedDict):
     """p-value of the chi-squared test, for one look."""
 
     counted: str
-    """What was counted: `exposures` or `observed units`."""
+    """What was counted: `exposures`, `observed units` or `units with` the target metric; of several that are checked, the one that is wrong."""
 
     expected: Dict[str, float]
     """What they should be."""
@@ -8312,6 +8356,8 @@ class Session(TypedDict):
     expires_at: NotRequired[Union[str, None]]
     """When the session ends; null: the caller sends a key with each request, or needs none."""
 
+    key: NotRequired[Union[KeyId, None]]
+
     name: str
     """The name of the key; `local` where none is needed."""
 
@@ -8999,7 +9045,7 @@ class VariantResult(TypedDict):
     """Units observed on the target metric."""
 
     units: int
-    """Units that the sample-ratio check counts: exposed ones, or observed ones where exposures are not known."""
+    """Units that the sample-ratio check counts: exposed ones, or observed ones where exposures are not known, or not of all of them."""
 
 
 # The gate's answer.
