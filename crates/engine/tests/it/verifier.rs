@@ -55,7 +55,7 @@ async fn takes_the_best_by_runs_and_by_people() {
         assert!(ops.models().set_score("test/good", 1.5).await.is_err());
         assert!(ops.models().set_score("nobody/x", 0.5).await.is_err());
         let listed: Vec<_> = ops.models().list().await.unwrap().into_iter().map(|status| status.model).collect();
-        assert_eq!(listed, ["test/bad", "test/good", "test/judge", "test/priced"]);
+        assert_eq!(listed, ["openai/gpt-4o", "test/bad", "test/good", "test/judge", "test/priced"]);
     })
     .await;
 }
