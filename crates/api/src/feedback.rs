@@ -166,7 +166,7 @@ pub enum ExportFormat {
 #[serde(untagged)]
 pub enum SubmitFeedback {
     /// Many pieces, each with the fields of one: those that are wrong are refused with their position, and the rest is taken.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<Value>)]
     Many(Vec<Value>),
     /// One piece. It is read by hand, so that everything that is wrong is told at once.
     #[schema(value_type = FeedbackBody)]

@@ -13,6 +13,7 @@ mod mcp;
 mod memory;
 mod mlflow;
 mod models;
+mod output_file;
 mod project;
 mod queue;
 mod suites;

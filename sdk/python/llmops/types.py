@@ -8639,7 +8639,7 @@ StoredEvent = Dict[str, Any]
 
 
 # One piece of feedback, or many.
-SubmitFeedback = Union[List[Dict[str, Any]], "FeedbackBody"]
+SubmitFeedback = Union[List[Any], "FeedbackBody"]
 
 
 # What feedback is summed up by.

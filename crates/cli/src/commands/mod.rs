@@ -34,10 +34,13 @@ pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod worker;
 
+use std::io::Write;
+
 use serde::Serialize;
 
 use crate::args::{Cli, Command, GlobalArgs};
 use crate::failure::{Failure, Kind, Outcome};
+use crate::output_file::OutputFile;
 use crate::terminal::Ui;
 
 /// What every command is given.
@@ -74,24 +77,22 @@ pub(crate) fn json<T: Serialize>(value: &T) -> Outcome<String> {
     serde_json::to_string_pretty(value).map_err(|e| Failure::because(Kind::Undecided, "no JSON form", &e))
 }
 
-/// Writes a file by way of a temporary one beside it, so that nobody ever reads half of it.
 /// Removes the scores of an older run, whose verdict would be taken for that of a run without results.
 pub(crate) fn remove_stale(context: &Context, path: &std::path::Path) {
-    if std::fs::remove_file(path).is_ok() {
+    // A device or a pipe keeps nothing, and is not ours to remove.
+    if path.is_file() && std::fs::remove_file(path).is_ok() {
         context.note(&format!("removed {}: it was about an older run", path.display()));
     }
 }
 
+/// Writes a file by way of a temporary one beside it, so that nobody ever reads half of it; a device as it is.
 pub(crate) fn write_file(path: &std::path::Path, text: &str) -> Outcome {
-    let fail = |e: std::io::Error| Failure::because(Kind::Undecided, format!("cannot write {}", path.display()), &e);
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    std::fs::write(&temporary, text).map_err(fail)?;
-    std::fs::rename(&temporary, path).map_err(|e| {
-        // What could not be put in place must not lie around.
-        let _ = std::fs::remove_file(&temporary);
-        fail(e)
-    })
+    let write = || {
+        let mut output = OutputFile::open(Some(path))?;
+        output.writer().write_all(text.as_bytes())?;
+        output.finish()
+    };
+    write().map_err(|e| Failure::because(Kind::Undecided, format!("cannot write {}", path.display()), &e))
 }
 
 /// Runs the command that was typed.

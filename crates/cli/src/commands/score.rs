@@ -4,7 +4,6 @@ mod lines;
 mod metrics;
 mod neural;
 mod pool;
-mod target;
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -22,9 +21,9 @@ use serde::{Serialize, Serializer};
 use self::metrics::{Corpus, Scorer};
 use self::neural::{Neural, NeuralArgs};
 use self::pool::{Done, Pool};
-use self::target::Target;
 use super::{Context, json};
 use crate::failure::{Failure, Kind, Outcome};
+use crate::output_file::OutputFile;
 use crate::terminal::{Cell, Column, Look, table};
 
 /// Problems that are kept; the others are counted.
@@ -124,7 +123,7 @@ pub(crate) async fn run(context: &Context, args: &ScoreArgs) -> Outcome {
         let shown = output.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
         Failure::because(Kind::Undecided, format!("cannot write {shown}"), &e)
     };
-    let mut target = Target::open(output).map_err(cannot_write)?;
+    let mut target = OutputFile::open(output).map_err(cannot_write)?;
     let work = Work {
         bar: progress_bar(context, &source, output.is_none()),
         name: source.name,

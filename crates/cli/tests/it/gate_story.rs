@@ -48,6 +48,21 @@ fn passes_against_itself_fails_after_a_regression_and_cannot_decide_without_a_pr
     assert!(!project.path("scores.json").exists());
 }
 
+/// A device cannot be put into the place of a file: it is written to as it is, and what a link points to is replaced.
+#[cfg(unix)]
+#[test]
+fn scores_go_where_links_and_devices_point() {
+    let project = Project::new(&[]);
+    project.expect(0, &["init", "."]);
+    project.write("real.json", "");
+    std::os::unix::fs::symlink("real.json", project.path("link.json")).unwrap();
+    std::os::unix::fs::symlink("/dev/null", project.path("nothing.json")).unwrap();
+    project.expect(0, &["eval", "--output", "link.json"]);
+    project.expect(0, &["gate", "--output", "nothing.json"]);
+    assert!(project.path("link.json").is_symlink() && project.path("nothing.json").is_symlink());
+    assert!(project.read("real.json").contains("overall"));
+}
+
 /// Two suites on one dataset, and a dataset without categories.
 #[test]
 fn a_suite_is_gated_by_its_own_run() {

@@ -1,20 +1,20 @@
-//! Where the lines go.
+//! Where what a command makes is written to.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// A file that appears under its name when it is complete, or nothing of it; or standard output.
-pub(super) struct Target {
+pub(crate) struct OutputFile {
     writer: Option<Box<dyn Write + Send>>,
     /// The file as it is written, and its name.
     pending: Option<(PathBuf, PathBuf)>,
 }
 
-impl Target {
+impl OutputFile {
     /// Opens the file's place, or standard output for none. A pipe or a device is written to as it is: nothing can be
     /// put in its place.
-    pub(super) fn open(path: Option<&Path>) -> io::Result<Self> {
+    pub(crate) fn open(path: Option<&Path>) -> io::Result<Self> {
         let Some(path) = path else {
             return Ok(Self { writer: Some(Box::new(io::stdout())), pending: None });
         };
@@ -35,12 +35,12 @@ impl Target {
     }
 
     /// What to write to; whoever has it is the only one.
-    pub(super) fn writer(&mut self) -> Box<dyn Write + Send> {
+    pub(crate) fn writer(&mut self) -> Box<dyn Write + Send> {
         self.writer.take().unwrap_or_else(|| Box::new(io::sink()))
     }
 
     /// Puts the complete file in its place.
-    pub(super) fn finish(mut self) -> io::Result<()> {
+    pub(crate) fn finish(mut self) -> io::Result<()> {
         if let Some((temporary, path)) = &self.pending {
             std::fs::rename(temporary, path)?;
             self.pending = None;
@@ -49,7 +49,7 @@ impl Target {
     }
 }
 
-impl Drop for Target {
+impl Drop for OutputFile {
     fn drop(&mut self) {
         if let Some((temporary, _)) = &self.pending {
             // What could not be put in place must not lie around.
