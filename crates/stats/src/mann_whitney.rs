@@ -189,11 +189,20 @@ fn shift(control: &[f64], treatment: &[f64], cut: u64, level: f64) -> (f64, Opti
         }
         count
     };
-    let pairs = control.len() as u64 * treatment.len() as u64;
-    let effect = median_by_counting(pairs, at_most);
+    shift_by_counting(control.len() as u64 * treatment.len() as u64, cut, level, at_most)
+}
+
+/// The median and the `cut`-th smallest and largest of this many differences, known by how many are at most a value.
+pub(crate) fn shift_by_counting(
+    pairs: u64,
+    cut: u64,
+    level: f64,
+    at_most: impl Fn(f64) -> u64,
+) -> (f64, Option<Interval>) {
+    let effect = median_by_counting(pairs, &at_most);
     let interval = (cut > 0).then(|| Interval {
-        low: kth_by_counting(cut, at_most),
-        high: kth_by_counting(pairs + 1 - cut, at_most),
+        low: kth_by_counting(cut, &at_most),
+        high: kth_by_counting(pairs + 1 - cut, &at_most),
         level,
     });
     (effect, interval)

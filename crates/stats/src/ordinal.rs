@@ -3,8 +3,7 @@
 
 use crate::dist::normal_critical;
 use crate::error::{Result, StatsError, check_count, check_open_unit, is_usable};
-use crate::mann_whitney::{RankMethod, asymptotic_p, lower_cut, mann_whitney};
-use crate::ranks::{kth_by_counting, median_by_counting};
+use crate::mann_whitney::{RankMethod, asymptotic_p, lower_cut, mann_whitney, shift_by_counting};
 use crate::result::{Estimate, Interval, Method, TestOptions, TestResult};
 
 /// Up to this many values they are listed and given to [`mann_whitney`], which has an exact distribution for few.
@@ -205,12 +204,5 @@ fn shift(before: &Tallied, after: &Tallied, cut: u64, level: f64) -> (f64, Optio
         }
         count
     };
-    let pairs = before.n * after.n;
-    let effect = median_by_counting(pairs, at_most);
-    let interval = (cut > 0).then(|| Interval {
-        low: kth_by_counting(cut, at_most),
-        high: kth_by_counting(pairs + 1 - cut, at_most),
-        level,
-    });
-    (effect, interval)
+    shift_by_counting(before.n * after.n, cut, level, at_most)
 }

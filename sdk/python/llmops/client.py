@@ -15,7 +15,7 @@ from . import types as t
 from ._http import AsyncTransport, Settings, Transport
 from .api import Api, AsyncApi
 from .errors import LlmopsError
-from .prompts import Fallback, Key, Message, Prompt, PromptCache, unavailable
+from .prompts import Fallback, Key, Message, Prompt, PromptCache
 
 #: A rating: how many of how many, such as ``(4, 5)``.
 Rating = Tuple[float, float]
@@ -139,44 +139,29 @@ class Client:
         server, such as that there is no such prompt, is raised.
         """
         key = (name, version)
-        found = self._at_once(key, fallback)
+        found = self.prompts.at_once(key, fallback)
         if found is not None:
+            if self.prompts.is_due(key):
+                self._refresh(key)
             return found
         began = time.monotonic()
         with self._lock:
             fetching = self._fetching.setdefault(key, threading.Lock())
         # One asks, and the others take what it is told.
         with fetching:
-            found = self._at_once(key, fallback)
+            found = self.prompts.told(key, fallback, time.monotonic() - began)
             if found is not None:
                 return found
-            failure = self.prompts.failure(key, time.monotonic() - began)
-            if failure is not None:
-                raise failure
             try:
                 return Prompt(self._fetch(key), "server")
             except LlmopsError as error:
-                if not unavailable(error):
-                    raise
-                at_hand = self.prompts.stand_in(key, fallback)
-                if at_hand is None:
-                    raise
-                return at_hand
-
-    def _at_once(self, key: Key, fallback: Optional[Fallback]) -> Optional[Prompt]:
-        found = self.prompts.get(key)
-        if found is None:
-            return self.prompts.stand_in(key, fallback) if self.prompts.failure(key) else None
-        if found.origin == "stale" and not self.prompts.failure(key):
-            self._refresh(key)
-        return found
+                return self.prompts.instead(key, fallback, error)
 
     def _fetch(self, key: Key) -> t.PromptVersion:
         try:
             version = self.api.get_prompt_version(*key)
         except LlmopsError as error:
-            if unavailable(error):
-                self.prompts.failed(key, error)
+            self.prompts.failed(key, error)
             raise
         self.prompts.put(key, version)
         return version
@@ -357,44 +342,29 @@ class AsyncClient:
     async def prompt(self, name: str, version: str = "active", *, fallback: Optional[Fallback] = None) -> Prompt:
         """A version of a prompt, as :meth:`Client.prompt` finds it."""
         key = (name, version)
-        found = self._at_once(key, fallback)
+        found = self.prompts.at_once(key, fallback)
         if found is not None:
+            if self.prompts.is_due(key) and key not in self._refreshing:
+                task = asyncio.ensure_future(self._refresh(key))
+                self._refreshing[key] = task
+                task.add_done_callback(lambda _: self._refreshing.pop(key, None))
             return found
         began = time.monotonic()
         # One asks, and the others take what it is told.
         async with self._fetching.setdefault(key, asyncio.Lock()):
-            found = self._at_once(key, fallback)
+            found = self.prompts.told(key, fallback, time.monotonic() - began)
             if found is not None:
                 return found
-            failure = self.prompts.failure(key, time.monotonic() - began)
-            if failure is not None:
-                raise failure
             try:
                 return Prompt(await self._fetch(key), "server")
             except LlmopsError as error:
-                if not unavailable(error):
-                    raise
-                at_hand = self.prompts.stand_in(key, fallback)
-                if at_hand is None:
-                    raise
-                return at_hand
-
-    def _at_once(self, key: Key, fallback: Optional[Fallback]) -> Optional[Prompt]:
-        found = self.prompts.get(key)
-        if found is None:
-            return self.prompts.stand_in(key, fallback) if self.prompts.failure(key) else None
-        if found.origin == "stale" and key not in self._refreshing and not self.prompts.failure(key):
-            task = asyncio.ensure_future(self._refresh(key))
-            self._refreshing[key] = task
-            task.add_done_callback(lambda _: self._refreshing.pop(key, None))
-        return found
+                return self.prompts.instead(key, fallback, error)
 
     async def _fetch(self, key: Key) -> t.PromptVersion:
         try:
             version = await self.api.get_prompt_version(*key)
         except LlmopsError as error:
-            if unavailable(error):
-                self.prompts.failed(key, error)
+            self.prompts.failed(key, error)
             raise
         self.prompts.put(key, version)
         return version

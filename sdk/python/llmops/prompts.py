@@ -175,13 +175,38 @@ class PromptCache:
             return None
 
     def failed(self, key: Key, error: LlmopsError) -> None:
-        """Notes that the server could not be asked."""
-        self._failures[key] = (self._clock(), error)
+        """Notes why the server could not be asked; an answer of the server is no such reason."""
+        if unavailable(error):
+            self._failures[key] = (self._clock(), error)
 
-    def failure(self, key: Key, within: float = _REST) -> Optional[LlmopsError]:
+    def _failure(self, key: Key, within: float = _REST) -> Optional[LlmopsError]:
         """Why the server could not be asked, where that was less than ``within`` seconds ago."""
         at, error = self._failures.get(key, (0.0, None))
         return error if error is not None and self._clock() - at < within else None
+
+    def is_due(self, key: Key) -> bool:
+        """Whether what is in memory is to be fetched anew."""
+        found = self.get(key)
+        return found is not None and found.origin == "stale" and self._failure(key) is None
+
+    def at_once(self, key: Key, fallback: Optional[Fallback]) -> Optional[Prompt]:
+        """What answers without asking: what is in memory, and, shortly after a failure, what stands in."""
+        found = self.get(key)
+        return self.stand_in(key, fallback) if found is None and self._failure(key) else found
+
+    def told(self, key: Key, fallback: Optional[Fallback], seconds: float) -> Optional[Prompt]:
+        """What another caller was told in these last seconds: a prompt, or the error that is raised then."""
+        found, failure = self.at_once(key, fallback), self._failure(key, seconds)
+        if found is None and failure is not None:
+            raise failure
+        return found
+
+    def instead(self, key: Key, fallback: Optional[Fallback], error: LlmopsError) -> Prompt:
+        """What stands in for an answer; the error is raised where nothing does, or where it is the answer."""
+        at_hand = self.stand_in(key, fallback) if unavailable(error) else None
+        if at_hand is None:
+            raise error
+        return at_hand
 
     def stand_in(self, key: Key, fallback: Optional[Fallback]) -> Optional[Prompt]:
         """What answers when the server does not: the copy on disk, or what the caller holds ready."""
