@@ -12,7 +12,7 @@ import { ToastProvider } from "./ui/layers";
 
 /** A session that ended leads to the sign-in, wherever it is noticed. */
 const ended = (error: unknown) => {
-  if (error instanceof Refusal && error.status === 401) void client.invalidateQueries({ queryKey: ["session"] });
+  if (error instanceof Refusal && error.status === 401 && client.getQueryData(["session"]) !== null) void client.invalidateQueries({ queryKey: ["session"] });
 };
 
 const client: QueryClient = new QueryClient({
@@ -21,6 +21,8 @@ const client: QueryClient = new QueryClient({
   defaultOptions: {
     queries: {
       staleTime: 10_000,
+      // Whoever comes back to the page reads all of it when its events are heard again; the session does not wait for them.
+      refetchOnWindowFocus: (query) => query.queryKey[0] === "session",
       // A refusal stays one; what could not be reached may come back.
       retry: (count, error) => (error instanceof Refusal && error.status > 0 && error.status < 500 ? false : count < 3),
     },

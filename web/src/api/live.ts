@@ -69,7 +69,7 @@ export function useLive(signedIn: boolean): boolean {
   }, [client, signedIn]);
   useEffect(() => {
     if (!open) return;
-    const timer = setInterval(() => void client.refetchQueries({ type: "active", stale: true, predicate: ({ queryKey }) => SILENT.includes(String(queryKey[0])) }), EVERY);
+    const timer = setInterval(() => void client.refetchQueries({ type: "active", stale: true, predicate: ({ queryKey }) => SILENT.includes(String(queryKey[0])) }, { cancelRefetch: false }), EVERY);
     return () => clearInterval(timer);
   }, [client, open]);
   return open;

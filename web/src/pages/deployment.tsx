@@ -152,7 +152,7 @@ function DeployDialog({ deployment, onClose, onDone }: { deployment: Deployment;
 }
 
 function Rehearsal({ deployment, onClose }: { deployment: Deployment; onClose: () => void }) {
-  const rehearse = useQuery({ queryKey: ["rehearsal", deployment.name, deployment.environment], gcTime: 0, staleTime: Number.POSITIVE_INFINITY, retry: false, queryFn: () => ok(api.POST("/api/v1/deployments/{name}/rehearse", { params: { path: { name: deployment.name } }, body: { environment: deployment.environment } })) });
+  const rehearse = useQuery({ queryKey: ["rehearsal", deployment.name, deployment.environment], gcTime: 0, staleTime: "static", retry: false, queryFn: () => ok(api.POST("/api/v1/deployments/{name}/rehearse", { params: { path: { name: deployment.name } }, body: { environment: deployment.environment } })) });
   return (
     <Dialog title="Could this be rolled back now?" open onClose={onClose}>
       {rehearse.isPending && <Skeleton height={80} />}

@@ -3,6 +3,7 @@ import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { money, whole } from "../lib/format";
+import { wrongNumber } from "../lib/numbers";
 import { Button, Field, Problem } from "../ui/base";
 import { Dialog, useSay } from "../ui/layers";
 
@@ -32,7 +33,7 @@ export function KeyLimits({ of, onClose }: { of: Schemas["ApiKey"]; onClose: () 
   const [values, setValues] = useState<Partial<Record<keyof Limits, string>>>(() => Object.fromEntries(LIMITS.flatMap(([name]) => (of.limits?.[name] == null ? [] : [[name, String(of.limits[name])]]))));
   const client = useQueryClient();
   const { say } = useSay();
-  const wrong = (name: keyof Limits) => { const text = values[name]?.trim() ?? ""; return text !== "" && !(Number(text) >= 0) ? "A number, or nothing" : null; };
+  const wrong = (name: keyof Limits) => wrongNumber(values[name] ?? "", { least: 0 });
   const save = useMutation({
     mutationFn: () => ok(api.PUT("/api/v1/keys/{key}/limits", { params: { path: { key: of.id } }, body: Object.fromEntries(LIMITS.map(([name]) => [name, values[name]?.trim() ? Number(values[name]) : null])) })),
     onSuccess: () => {

@@ -4,6 +4,7 @@ import type { Prompt, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { hash, money, ms, whole } from "../lib/format";
 import { typed, wrongNumber } from "../lib/numbers";
+import { variablesOf } from "../lib/template";
 import { useRefusal } from "../session";
 import { Badge, Button, Callout, Card, Copy, Field, Problem, Skeleton } from "../ui/base";
 import { Dialog, useSay } from "../ui/layers";
@@ -54,7 +55,7 @@ export function TryPrompt({ prompt }: { prompt: Prompt }) {
   const unread = wrong.temperature !== null || wrong.tokens !== null;
   const parameters: Schemas["Parameters"] = { ...(typed(temperature) != null ? { temperature: typed(temperature) ?? null } : {}), ...(typed(tokens) != null ? { max_tokens: typed(tokens) ?? null } : {}) };
   const set = (name: string, value: string) => setValues((old) => ({ ...old, [name]: value }));
-  const wraps = /\{\{-?\s*input\b/.test(templates(prompt));
+  const wraps = variablesOf(templates(prompt)).has("input");
   const models = useQuery({ queryKey: ["providers"], queryFn: () => ok(api.GET("/api/v1/providers")) });
   const play = useMutation({ mutationFn: () => ok(api.POST("/api/v1/playground", { body: { prompt: `${prompt.name}@${prompt.version}`, model: model || null, parameters, variables: valuesOf(prompt, values), input: values.input ?? "" } })) });
   return (

@@ -35,7 +35,8 @@ export function QualityPage() {
 function Scores() {
   const search = route.useSearch();
   const navigate = route.useNavigate();
-  const days = Number(search.days ?? 30);
+  const asked = Number(search.days ?? 30);
+  const days = Number.isInteger(asked) && asked >= 1 && asked <= 366 ? asked : 30;
   const { dataset, suite, prompt, model } = search;
   const quality = useQuery({
     queryKey: ["quality", dataset, suite, prompt, model, days],

@@ -92,7 +92,7 @@ const checks = (reach: number): Column<Schemas["Check"]>[] => [
 ];
 
 function Report({ report }: { report: Schemas["GateReport"] }) {
-  const reach = Math.max(0.02, ...report.checks.flatMap(({ interval, baseline, current }) => [...(interval ?? []), (current ?? 0) - (baseline ?? current ?? 0)]).map(Math.abs).filter((size) => size <= 1)) * 1.05;
+  const reach = Math.max(0.02, ...report.checks.flatMap(({ interval, baseline, current, change }) => [...(interval ?? []), change ?? (current ?? 0) - (baseline ?? current ?? 0)]).map(Math.abs).filter((size) => size <= 1)) * 1.05;
   const tone = report.verdict === "pass" ? "good" : report.verdict === "fail" ? "bad" : "warn";
   return (
     <>
