@@ -90,7 +90,9 @@ impl Records {
         }
         // Whom it was about is not said again: who knows the id finds the line by its hash.
         store.audit(&self.project, &Change::new("user.erased", hashed.as_str()).after(&erased)).await?;
-        store.clear_log().await?;
+        if let Err(error) = store.clear_log().await {
+            tracing::warn!(%error, "SQLite's log still holds what was erased, for a while");
+        }
         Ok(erased)
     }
 }

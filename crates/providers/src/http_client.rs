@@ -170,7 +170,8 @@ impl Endpoint {
     pub fn secret_header(mut self, name: &str, value: &str, secret: &str) -> Result<Self, ProviderError> {
         // Short values are not secrets, and replacing them would garble messages.
         if secret.len() >= 8 {
-            let is_key = secret.len() >= SHORTEST_KEY && KEY_HEADERS.iter().any(|key| name.eq_ignore_ascii_case(key));
+            let name = name.to_ascii_lowercase();
+            let is_key = secret.len() >= SHORTEST_KEY && KEY_WORDS.iter().any(|word| name.contains(word));
             self.secrets.add(secret, is_key);
         }
         self.header(name, value)
@@ -210,8 +211,8 @@ impl Endpoint {
     }
 }
 
-/// Headers in which providers are told a key.
-const KEY_HEADERS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
+/// Words in the names of headers in which providers, and gateways before them, are told a key.
+const KEY_WORDS: [&str; 4] = ["auth", "key", "token", "secret"];
 /// No provider gives out shorter keys.
 const SHORTEST_KEY: usize = 16;
 

@@ -85,7 +85,7 @@ impl ExperimentManager {
                     done?;
                     self.services.experiments.refresh().await?;
                     self.tell(&next).await?;
-                    current = next;
+                    return Ok(analyse(&Plan { horizon: Horizon::Taken(Box::new(look)), ..plan }, observed));
                 }
             }
         }

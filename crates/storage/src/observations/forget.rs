@@ -12,8 +12,8 @@ impl Store {
     /// and what was observed of it stay, so that results do not change. Answers with the number of experiments that knew it.
     pub async fn forget_unit(&self, project: &ProjectId, unit: &str) -> Result<u64, StoreError> {
         let mut tx = self.write().await?;
-        let sql = "SELECT DISTINCT experiment_key FROM observation_sums WHERE project_id = $1 AND slice = 'excluded' \
-                   ORDER BY experiment_key";
+        let sql = "SELECT DISTINCT experiment_key FROM observation_sums WHERE slice = 'excluded' \
+                   AND experiment_key IN (SELECT key FROM experiments WHERE project_id = $1) ORDER BY experiment_key";
         for (experiment,) in fetch!(fetch_all, tx, (i64,), sql, project.as_str())? {
             lock(&mut tx, experiment).await?;
             let sql = "SELECT variant, state FROM observation_sums \
