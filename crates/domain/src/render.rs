@@ -18,7 +18,7 @@ use crate::chat::{Message, Role};
 use crate::post_process::PostProcessor;
 use crate::prompt::PromptBody;
 use crate::suggest;
-use crate::template::{Template, TemplateError};
+use crate::template::{Template, TemplateError, TemplateProblem};
 
 mod compile;
 mod target;
@@ -104,12 +104,19 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// All messages: those `before` the input where a conversation stands, those `after` it behind the message that wraps it.
-    pub fn around(mut self, before: Vec<Message>, after: Vec<Message>) -> Vec<Message> {
+    /// All messages: those before the input where a conversation stands, what is beside the input with the message that wraps
+    /// it, and the rest behind that.
+    fn around(mut self, conversation: AroundInput) -> Vec<Message> {
         let at = self.conversation_at.min(self.messages.len());
+        if !conversation.beside.is_empty() {
+            if at == self.messages.len() {
+                self.messages.push(Message::text(Role::User, ""));
+            }
+            self.messages[at].add_parts(conversation.beside);
+        }
         let behind = (at + 1).min(self.messages.len());
-        self.messages.splice(behind..behind, after);
-        self.messages.splice(at..at, before);
+        self.messages.splice(behind..behind, conversation.after);
+        self.messages.splice(at..at, conversation.before);
         self.messages
     }
 
@@ -130,30 +137,49 @@ impl Frame {
 pub struct AroundInput {
     /// What came before.
     pub before: Vec<Message>,
-    /// What the user said last; none where it is no plain text.
+    /// What the user said last; none where the user says nothing.
     pub said: Option<String>,
+    /// The parts of it that are no text, such as images.
+    pub beside: Vec<Value>,
     /// What came after: calls of tools and their results, the beginning of an answer.
     pub after: Vec<Message>,
 }
 
 impl AroundInput {
-    /// Splits a conversation. Without a text of the user, all of it comes before.
+    /// Splits a conversation. Where the user says nothing, all of it comes before.
     pub fn of(mut messages: Vec<Message>) -> Self {
-        let Some((at, text)) = last_said(&messages) else { return Self { before: messages, ..Self::default() } };
-        let said = Some(text.to_owned());
+        let Some((at, said, beside)) = last_said(&messages) else { return Self { before: messages, ..Self::default() } };
         let after = messages.split_off(at + 1);
         messages.truncate(at);
-        Self { before: messages, said, after }
+        Self { before: messages, said: Some(said), beside, after }
     }
 }
 
-/// Where the user spoke last, and what, if that is plain text.
-fn last_said(messages: &[Message]) -> Option<(usize, &str)> {
-    let at = messages.iter().rposition(|message| message.role == Role::User)?;
-    match &messages[at] {
-        Message { content: Value::String(text), name: None, .. } => Some((at, text)),
-        _ => None,
+/// Where the user spoke last, the text of it, and the rest of it. The results of tools stand in messages of the user too, in
+/// one format. What has a name is not taken: the name would be lost.
+fn last_said(messages: &[Message]) -> Option<(usize, String, Vec<Value>)> {
+    let users = messages.iter().enumerate().rev().filter(|(_, message)| message.role == Role::User);
+    let found = users.into_iter().find_map(|(at, message)| Some((at, message, spoken(&message.content)?)));
+    found.filter(|(_, message, _)| message.name.is_none()).map(|(at, _, (text, beside))| (at, text, beside))
+}
+
+/// The text of a content and its other parts, where a template may wrap it: the result of a tool may not, since it belongs to
+/// the call before it.
+fn spoken(content: &Value) -> Option<(String, Vec<Value>)> {
+    let parts = match content {
+        Value::String(text) => return Some((text.clone(), Vec::new())),
+        Value::Array(parts) if !parts.is_empty() => parts,
+        _ => return None,
+    };
+    let (mut text, mut beside) = (String::new(), Vec::new());
+    for part in parts {
+        match (part["type"].as_str()?, part["text"].as_str()) {
+            ("text", Some(more)) => text.push_str(more),
+            ("tool_result", _) => return None,
+            _ => beside.push(part.clone()),
+        }
     }
+    Some((text, beside))
 }
 
 /// A message whose content is a template; the rest of it is fixed.
@@ -262,12 +288,13 @@ impl CompiledPrompt {
         bound: &BTreeMap<String, Value>,
         conversation: &[Message],
     ) -> Result<Vec<Message>, RenderError> {
-        let messages = self.frame(bound)?.around(conversation.to_vec(), Vec::new());
+        let before = AroundInput { before: conversation.to_vec(), ..AroundInput::default() };
+        let messages = self.frame(bound, Asked::Something)?.around(before);
         if messages.is_empty() { Err(RenderError::Nothing) } else { Ok(messages) }
     }
 
     /// The prompt's own messages, and where a conversation belongs among them.
-    fn frame(&self, bound: &BTreeMap<String, Value>) -> Result<Frame, RenderError> {
+    fn frame(&self, bound: &BTreeMap<String, Value>, asked: Asked) -> Result<Frame, RenderError> {
         let mut messages = Vec::with_capacity(self.examples.len() + self.messages.len() + 2);
         if let Some(system) = &self.system {
             let text =
@@ -276,11 +303,16 @@ impl CompiledPrompt {
         }
         messages.extend_from_slice(&self.examples);
         let fixed = messages.len();
+        let is_silent = asked == Asked::Nothing && !has_text(bound.get(INPUT));
         for message in &self.messages {
-            messages.push(message.render(bound)?);
+            messages.extend(if is_silent { message.render_silent(bound)? } else { Some(message.render(bound)?) });
         }
         if !self.uses(INPUT) {
             messages.extend(bound.get(INPUT).and_then(input_message));
+        }
+        if is_silent && self.uses(INPUT) {
+            let conversation_at = messages.len();
+            return Ok(Frame { messages, conversation_at });
         }
         let last_user = messages[fixed..].iter().rposition(|m| m.role == Role::User);
         let conversation_at = last_user.map_or(messages.len(), |i| fixed + i);
@@ -320,6 +352,19 @@ impl CompiledPrompt {
     }
 }
 
+/// Whether somebody asks something in a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// There is no conversation, or the user speaks in it.
+    Something,
+    /// Others speak, and the user does not: unless the input has a default, there is none.
+    Nothing,
+}
+
+fn has_text(input: Option<&Value>) -> bool {
+    input.is_some_and(|input| !input.is_null() && input != "")
+}
+
 /// The input as a message of its own; none where it is empty.
 fn input_message(input: &Value) -> Option<Message> {
     let text = match input {
@@ -335,6 +380,23 @@ impl CompiledMessage {
         let content =
             self.content.render(bound).map_err(|error| RenderError::Template { field: self.field.clone(), error })?;
         Ok(Message { content, ..self.frame.clone() })
+    }
+
+    /// The same without an input; nothing where the user would say it and it cannot do without one: half of a question is none.
+    fn render_silent(&self, bound: &BTreeMap<String, Value>) -> Result<Option<Message>, RenderError> {
+        if self.frame.role != Role::User {
+            return self.render(bound).map(Some);
+        }
+        let mut silent = bound.clone();
+        silent.remove(INPUT);
+        match self.render(&silent) {
+            Err(RenderError::Template { error: TemplateError { problem: TemplateProblem::Missing(name), .. }, .. })
+                if name == INPUT =>
+            {
+                Ok(None)
+            }
+            rendered => rendered.map(Some),
+        }
     }
 }
 

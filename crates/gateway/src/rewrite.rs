@@ -120,19 +120,24 @@ impl Conversation {
                 .map_err(|error| GatewayError::bad_request(format!("messages[{i}]: {error}")).at("messages"))?;
             theirs.push((read, message));
         }
-        let (at, last_user) = last_spoken(&theirs).unzip();
-        let (frame, taken) = route
+        let wrapped = if route.target.wraps(&said.variables) { last_spoken(&theirs) } else { None };
+        let (at, last_user) = wrapped.unzip();
+        let frame = route
             .target
-            .frame_for_call(said.variables.clone(), last_user.as_ref().map(|spoken| &*spoken.text))
+            .frame_for_call(
+                said.variables.clone(),
+                last_user.as_ref().map(|spoken| &*spoken.text),
+                !theirs.is_empty(),
+            )
             .map_err(|error| variables_error(&error))?;
         // What follows a text that was taken (calls of tools and their results) stays behind the message that wraps the text.
         let mut after = Vec::new();
-        if let Some(at) = at.filter(|_| taken) {
+        if let Some(at) = at {
             after = theirs.split_off(at + 1);
             theirs.truncate(at);
         }
         // What is beside such a text goes with the message that wraps it, else alone.
-        let beside = last_user.filter(|_| taken).map(|spoken| spoken.others).unwrap_or_default();
+        let beside = last_user.map(|spoken| spoken.others).unwrap_or_default();
         let their_system = if system_apart { apart_system(fields)? } else { None };
         merge_system(route, &frame.messages, &mut theirs, their_system.is_some())?;
         merge_system(route, &frame.messages, &mut after, false)?;

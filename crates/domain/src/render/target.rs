@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{AroundInput, CONTEXT, CompiledPrompt, Extra, Frame, INPUT, RenderError, last_said};
+use super::{AroundInput, Asked, CONTEXT, CompiledPrompt, Extra, Frame, INPUT, RenderError, has_text};
 use crate::chat::{ChatRequest, Message, Parameters, RequestOrigin, Role};
 use crate::dataset::Sample;
 use crate::deployment::SystemMerge;
@@ -94,15 +94,21 @@ impl CompiledTarget {
     /// When the sample's variables do not suit the prompt, a template fails, or there is nothing to send.
     pub fn request_for_sample(&self, sample: &Sample, trial: u32) -> Result<ChatRequest, RenderError> {
         let mut values = sample.variables.clone();
-        let (input, before, after) = split_input(sample, self.prompt.uses(INPUT));
-        self.give(&mut values, INPUT, input.to_owned());
+        let mut split = split_input(sample, self.prompt.uses(INPUT));
+        let has_conversation = !split.before.is_empty();
+        let asked = if split.said.is_none() && has_conversation { Asked::Nothing } else { Asked::Something };
+        self.give(&mut values, INPUT, split.said.take().unwrap_or_default());
         self.give(&mut values, CONTEXT, sample.context.join("\n\n"));
         let bound = self.prompt.bind(values, Extra::Ignore)?;
-        let mut frame = self.prompt.frame(&bound)?;
-        if !before.is_empty() {
+        let mut frame = self.prompt.frame(&bound, asked)?;
+        if has_conversation {
             frame.drop_blank();
         }
-        let messages = frame.around(before.to_vec(), after.to_vec());
+        if !split.beside.is_empty() && !self.prompt.uses(INPUT) && !has_text(bound.get(INPUT)) {
+            // Nothing of the prompt wraps it: it is a message of its own.
+            frame.conversation_at = frame.messages.len();
+        }
+        let messages = frame.around(split);
         if messages.is_empty() {
             return Err(RenderError::Nothing);
         }
@@ -113,10 +119,16 @@ impl CompiledTarget {
         })
     }
 
-    /// The messages around a live conversation. `last_user` is the text that the user said last: a template that uses `input`
-    /// wraps it, unless the caller gave an `input` of its own. The second value says whether it was taken, and so must not be
-    /// sent again: what came before it goes where the conversation stands, what came after it behind the message there
-    /// ([`Frame::around`]). Where nothing wraps it, the conversation follows the prompt.
+    /// Whether a call with these variables has a template wrap what the user said last: one that uses `input`, which the caller
+    /// did not give.
+    pub fn wraps(&self, variables: &BTreeMap<String, Value>) -> bool {
+        self.prompt.uses(INPUT) && variables.get(INPUT).is_none_or(Value::is_null)
+    }
+
+    /// The messages around a live conversation. `last_user` is the text that the user said last, where a template
+    /// [wraps](Self::wraps) it: what came before it goes where the conversation stands, what came after it behind the message
+    /// there. Where nothing wraps it, the conversation follows the prompt, without what the prompt would have the user ask in a
+    /// conversation where the user says nothing.
     ///
     /// # Errors
     /// When the variables do not suit the prompt, or a template fails.
@@ -124,9 +136,11 @@ impl CompiledTarget {
         &self,
         mut variables: BTreeMap<String, Value>,
         last_user: Option<&str>,
-    ) -> Result<(Frame, bool), RenderError> {
+        has_conversation: bool,
+    ) -> Result<Frame, RenderError> {
+        let wraps = self.wraps(&variables);
         let given = variables.get(INPUT).is_some_and(|value| !value.is_null());
-        let taken = last_user.filter(|_| !given && self.prompt.uses(INPUT));
+        let taken = last_user.filter(|_| wraps);
         if !given {
             self.give(&mut variables, INPUT, taken.unwrap_or_default().to_owned());
         }
@@ -134,14 +148,15 @@ impl CompiledTarget {
             self.give(&mut variables, CONTEXT, String::new());
         }
         let bound = self.prompt.bind(variables, Extra::Ignore)?;
-        let mut frame = self.prompt.frame(&bound)?;
+        let is_silent = wraps && taken.is_none() && has_conversation;
+        let mut frame = self.prompt.frame(&bound, if is_silent { Asked::Nothing } else { Asked::Something })?;
         if !given && taken.is_none() {
-            if self.prompt.uses(INPUT) {
+            if wraps {
                 frame.drop_blank();
             }
             frame.conversation_at = frame.messages.len();
         }
-        Ok((frame, taken.is_some()))
+        Ok(frame)
     }
 
     /// The messages of a call: the prompt's own around the caller's, of which system messages stay as far as `merge` lets them.
@@ -154,15 +169,16 @@ impl CompiledTarget {
         theirs: Vec<Message>,
         merge: SystemMerge,
     ) -> Result<Vec<Message>, RenderError> {
-        let split = AroundInput::of(theirs.clone());
-        let (frame, taken) = self.frame_for_call(variables, split.said.as_deref())?;
-        let (mut before, mut after) = if taken { (split.before, split.after) } else { (theirs, Vec::new()) };
+        let has_conversation = !theirs.is_empty();
+        let all_before = |before| AroundInput { before, ..AroundInput::default() };
+        let mut split = if self.wraps(&variables) { AroundInput::of(theirs) } else { all_before(theirs) };
+        let frame = self.frame_for_call(variables, split.said.as_deref(), has_conversation)?;
         let is_system = |message: &Message| matches!(message.role, Role::System | Role::Developer);
         if merge == SystemMerge::Replace && frame.messages.iter().any(is_system) {
-            before.retain(|message| !is_system(message));
-            after.retain(|message| !is_system(message));
+            split.before.retain(|message| !is_system(message));
+            split.after.retain(|message| !is_system(message));
         }
-        Ok(frame.around(before, after))
+        Ok(frame.around(split))
     }
 
     /// The request without its messages: what is the same for every call.
@@ -205,16 +221,14 @@ impl CompiledTarget {
     }
 }
 
-/// The sample's input, the conversation before it, and what follows it. A template that `wraps` an input takes it from within
-/// the conversation, too.
-fn split_input(sample: &Sample, wraps: bool) -> (&str, &[Message], &[Message]) {
-    let messages = &sample.messages;
-    if sample.input.is_empty()
-        && !sample.variables.contains_key(INPUT)
-        && let Some((at, text)) = last_said(messages)
-        && (wraps || at + 1 == messages.len())
-    {
-        return (text, &messages[..at], &messages[at + 1..]);
+/// The sample's conversation around its input. A template that `wraps` an input takes it from within the conversation, too.
+fn split_input(sample: &Sample, wraps: bool) -> AroundInput {
+    if sample.input.is_empty() && !sample.variables.contains_key(INPUT) {
+        let split = AroundInput::of(sample.messages.clone());
+        if split.said.is_some() && (wraps || split.after.is_empty()) {
+            return split;
+        }
     }
-    (&sample.input, messages, &[])
+    let said = Some(sample.input.clone()).filter(|input| !input.is_empty());
+    AroundInput { before: sample.messages.clone(), said, ..AroundInput::default() }
 }

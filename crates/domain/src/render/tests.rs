@@ -324,9 +324,11 @@ fn live(body: Value, given: Value, last_user: Option<&str>) -> String {
         Manifest::resolve(None, "sim/m", &crate::chat::Parameters::default()),
         Some(&serde_json::from_value(body).unwrap()),
     );
-    match target.unwrap().frame_for_call(values(given), last_user) {
+    let target = target.unwrap();
+    let taken = last_user.is_some() && target.wraps(&values(given.clone()));
+    match target.frame_for_call(values(given), last_user, true) {
         Err(error) => format!("error: {error}"),
-        Ok((frame, taken)) => {
+        Ok(frame) => {
             let mut messages = frame.messages;
             messages.insert(frame.conversation_at, Message::text(Role::Tool, if taken { "-…" } else { "…" }));
             show(Ok(messages))
@@ -384,4 +386,43 @@ fn calls_of_tools_stay_behind_the_wrapped_question() {
     assert_eq!(call(json!({}), rounds), "user: Rain?\nassistant: null\ntool: sun");
     let silent = json!([{"role": "assistant", "content": "Hello"}]);
     assert_eq!(call(json!({"content": " {{input}}"}), silent), "assistant: Hello");
+}
+
+/// Where others speak and the user does not, nothing is asked in the user's name. What is said in parts is said.
+#[test]
+fn a_template_without_an_input_is_left_out() {
+    let silent = json!([{"role": "assistant", "content": "Hello"}]);
+    let image = json!({"type": "image_url", "image_url": {"url": "data:,"}});
+    let said = |parts: Value| json!([{"role": "user", "content": parts}]);
+    let check = |body: Value, conversation: &Value, expected: &str| {
+        let target = target(json!({}), Some(body.clone()));
+        let theirs: Vec<Message> = serde_json::from_value(conversation.clone()).unwrap();
+        let merge = crate::deployment::SystemMerge::Keep;
+        let live = show(target.messages_for_call(BTreeMap::new(), theirs.clone(), merge));
+        let sample = Sample { id: "s".into(), messages: theirs, ..Sample::default() };
+        let evaluated = show(target.request_for_sample(&sample, 0).map(|request| request.messages));
+        assert_eq!((&*live, &*evaluated), (expected, expected), "{body} {conversation}");
+    };
+    let content = |text: &str| json!({"content": text});
+    let wrapper = content("Q: {{input}}");
+    check(wrapper.clone(), &silent, "assistant: Hello");
+    check(wrapper.clone(), &json!([{"role": "tool", "content": "42", "tool_call_id": "c"}]), "tool: 42");
+    check(content("{% if input %}Q: {{input}}{% else %}Go on.{% endif %}"), &silent, "user: Go on.\nassistant: Hello");
+    check(json!({"system": "Of {{input}}."}), &silent, "system: Of .\nassistant: Hello");
+    let several = json!({"messages": [
+        {"role": "user", "content": "Be kind."}, {"role": "assistant", "content": "Yes."},
+        {"role": "user", "content": [{"type": "text", "text": "Q: {{input}}"}]},
+    ]});
+    check(several, &silent, "user: Be kind.\nassistant: Yes.\nassistant: Hello");
+    let default = json!({"content": "Q: {{input}}", "variables": [{"name": "input", "default": "What now?"}]});
+    check(default, &silent, "user: Q: What now?\nassistant: Hello");
+
+    let text = |text: &str| json!({"type": "text", "text": text});
+    check(wrapper.clone(), &said(json!([text("Where"), text("?")])), "user: Q: Where?");
+    let with_image = |text: &Value| format!("user: [{text},{image}]");
+    check(wrapper.clone(), &said(json!([image, text("Where?")])), &with_image(&text("Q: Where?")));
+    check(wrapper.clone(), &said(json!([image])), &with_image(&text("Q: ")));
+    check(content("Be kind."), &said(json!([image])), &format!("user: Be kind.\nuser: [{image}]"));
+    let result = json!({"type": "tool_result", "tool_use_id": "t", "content": "x"});
+    check(wrapper, &said(json!([text("And?"), result])), &format!("user: [{},{result}]", text("And?")));
 }

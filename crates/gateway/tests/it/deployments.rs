@@ -89,10 +89,25 @@ async fn a_template_wraps_what_is_said_in_parts() {
     check(&prompt, json!([text("Where"), text(" is it?")]), json!(["Q: Where is it?"])).await;
     check(&prompt, json!([image, text("Where?")]), json!([[text("Q: Where?"), image]])).await;
     check(&prompt, json!([image]), json!([[text("Q: "), image]])).await;
-    check(&prompt, json!([text("And?"), result]), json!(["Q: ", [text("And?"), result]])).await;
+    check(&prompt, json!([text("And?"), result]), json!([[text("And?"), result]])).await;
     check(&json!({"content": "{{ input }}"}), json!([image]), json!([[image]])).await;
     check(&json!({"system": "Of {{ input }}."}), json!([text("a"), image]), json!([[image]])).await;
     check(&json!({"system": "Be kind."}), json!([text("a"), image]), json!([[text("a"), image]])).await;
+}
+
+#[tokio::test]
+async fn nothing_is_asked_in_the_name_of_a_user_who_says_nothing() {
+    let check = async |messages: Value, expected: Value| {
+        let prompt = json!({"system": "Be kind.", "content": "Q: {{ input }}"});
+        let call = json!({"model": "bot", "messages": messages});
+        let sent = forwarded(prompt, DeploymentSettings::default(), call).await;
+        assert_eq!(sent["messages"], expected, "{messages}");
+    };
+    let greeting = said("assistant", "How can I help?");
+    check(json!([greeting]), json!([said("system", "Be kind."), greeting])).await;
+    let result = json!({"role": "tool", "tool_call_id": "c1", "content": "no"});
+    check(json!([result]), json!([said("system", "Be kind."), result])).await;
+    check(json!([]), json!([said("system", "Be kind."), said("user", "Q: ")])).await;
 }
 
 /// In the rounds of an agent the question is where it was, wrapped as it was: no message is made up, and none is empty.
