@@ -6,6 +6,7 @@
 pub(crate) mod langfuse;
 pub(crate) mod promptfoo;
 mod samples;
+mod secrets;
 pub(crate) mod tensorzero;
 mod yaml;
 
@@ -104,6 +105,8 @@ pub(crate) struct Imported {
     /// What was carried over, in words: `3 prompts`.
     pub(crate) carried: Vec<String>,
     names: BTreeSet<String>,
+    /// Names of the environment variables that secrets are to be put into, by the secret.
+    withheld: BTreeMap<String, String>,
 }
 
 impl Imported {

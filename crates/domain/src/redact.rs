@@ -133,6 +133,41 @@ pub fn has_placeholder(text: &str) -> bool {
     ["[key]", "[email]", "[card]", "[phone]"].iter().any(|placeholder| text.contains(placeholder))
 }
 
+/// Where keys of well-known shapes stand in a text.
+pub fn keys(text: &str) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let all = PATTERN.iter().flat_map(move |pattern| pattern.captures_iter(text));
+    all.filter_map(|found| found.name("key").map(|key| key.range()))
+}
+
+/// Ends of the words in names of headers, parameters and fields that hold secrets.
+const SECRETS: [&str; 15] = [
+    "auth", "authorization", "authentication", "key", "token", "secret", "cookie", "password", "passwd", "pwd", "passphrase",
+    "credential", "bearer", "signature", "sig",
+];
+
+/// Whether a header, parameter or field of this name holds a secret.
+///
+/// ```
+/// use llmops_domain::redact::names_secret;
+///
+/// assert!(["Authorization", "x-goog-api-key", "accessToken", "APIKEY", "set-cookie"].into_iter().all(names_secret));
+/// assert!(!["accept", "author", "keywords", "x-title"].into_iter().any(names_secret));
+/// ```
+pub fn names_secret(name: &str) -> bool {
+    let mut words = vec![String::new()];
+    let mut was_small = false;
+    for c in name.chars() {
+        if !c.is_alphanumeric() || (was_small && c.is_uppercase()) {
+            words.push(String::new());
+        }
+        was_small = c.is_lowercase();
+        if let Some(word) = words.last_mut().filter(|_| c.is_alphanumeric()) {
+            word.extend(c.to_lowercase());
+        }
+    }
+    words.iter().any(|word| SECRETS.iter().any(|secret| word.strip_suffix('s').unwrap_or(word).ends_with(secret)))
+}
+
 /// Digits of the shortest card numbers.
 const FEWEST_DIGITS: usize = 13;
 

@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::proxy::matcher::Matcher;
+use llmops_domain::redact::names_secret;
 
 use crate::connector::{Connector, ProxySettings};
 use crate::excerpt;
@@ -170,8 +171,7 @@ impl Endpoint {
     pub fn secret_header(mut self, name: &str, value: &str, secret: &str) -> Result<Self, ProviderError> {
         // Short values are not secrets, and replacing them would garble messages.
         if secret.len() >= 8 {
-            let name = name.to_ascii_lowercase();
-            let is_key = secret.len() >= SHORTEST_KEY && KEY_WORDS.iter().any(|word| name.contains(word));
+            let is_key = secret.len() >= SHORTEST_KEY && names_secret(name);
             self.secrets.add(secret, is_key);
         }
         self.header(name, value)
@@ -211,8 +211,6 @@ impl Endpoint {
     }
 }
 
-/// Words in the names of headers in which providers, and gateways before them, are told a key.
-const KEY_WORDS: [&str; 4] = ["auth", "key", "token", "secret"];
 /// No provider gives out shorter keys.
 const SHORTEST_KEY: usize = 16;
 

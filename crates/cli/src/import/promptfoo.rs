@@ -6,7 +6,6 @@ mod prompts;
 mod providers;
 mod tests;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -26,8 +25,6 @@ const CARRIED: [&str; 7] = ["prompts", "providers", "targets", "tests", "default
 struct Reader {
     folder: PathBuf,
     imported: Imported,
-    /// Names of the environment variables that secrets of headers are to be put into, by the secret.
-    withheld: BTreeMap<String, String>,
 }
 
 /// Reads a configuration with the files that it names.
@@ -37,7 +34,7 @@ pub(crate) fn read(path: &Path) -> Outcome<Imported> {
         return Err(Failure::usage(format!("{} is no promptfoo configuration: expected a map", path.display())));
     };
     let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-    let mut reader = Reader { folder, imported: Imported::default(), withheld: BTreeMap::new() };
+    let mut reader = Reader { folder, imported: Imported::default() };
     reader.unknown_keys(config);
     let providers = config.get("providers").or_else(|| config.get("targets")).unwrap_or(&Value::Null);
     let (models, accounts) = reader.providers(providers);

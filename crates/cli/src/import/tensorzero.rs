@@ -259,7 +259,7 @@ impl Reader {
             self.imported.note(format!("models.{name}"), what);
         }
         let kind = provider.get("type").map(as_text).unwrap_or_default();
-        let account = self.account(place, &kind, provider);
+        let account = self.account(&format!("models.{name}.providers.{}", routing[0]), &kind, provider);
         let model = ["model_name", "deployment_id", "model_id"].iter().find_map(|key| provider.get(*key)?.as_str());
         format!("{account}/{}", model.unwrap_or(name))
     }
@@ -280,7 +280,7 @@ impl Reader {
             }
         }
         if let Some(url) = ["api_base", "endpoint"].iter().find_map(|key| provider.get(*key)) {
-            account["base_url"] = url.clone();
+            account["base_url"] = self.imported.without_secrets(place, &as_text(url)).into();
         }
         if let Some((known, _)) = self.accounts.iter().find(|(_, known)| **known == account) {
             return known.clone();

@@ -152,6 +152,11 @@ providers:
       headers: {Authorization: "Bearer sk-live-1", x-api-key: sk-live-2, accept: text/plain, cookie: "{{env.COOKIE}}"}
       body: {q: "{{prompt}}"}
   - {id: "openai:gpt-4o", config: {headers: {X-Api-Key: sk-live-2, Proxy-Authorization: sk-live-3}}}
+  - id: https://ana:sk-live-4@example.com/b?key=sk-live-5
+    config: {body: {q: "{{prompt}}", access_token: sk-live-6}}
+  - {id: "openai:gpt-4o-mini", config: {apiBaseUrl: "https://example.com/v1?subscription-key=sk-live-5"}}
+  - "exec:API_TOKEN=sk-live-7 cat"
+  - "webhook:https://example.com/?token=sk-live-8"
 tests: [{vars: {input: hello}, assert: [{type: contains, value: a}]}]
 "#;
     let project = Project::new(&[("p.yaml", config)]);
@@ -168,12 +173,17 @@ tests: [{vars: {input: hello}, assert: [{type: contains, value: a}]}]
             r#"Proxy-Authorization: "${PROXY_AUTHORIZATION}""#,
             r#"cookie: "${COOKIE}""#,
             "accept: text/plain",
+            r#"url: "https://ana:${PASSWORD}@example.com/b?key=${KEY}""#,
+            r#""{\"q\":{{ prompt | tojson }},\"access_token\":\"${ACCESS_TOKEN}\"}""#,
+            r#"base_url: "https://example.com/v1?subscription-key=${KEY}""#,
+            r#"API_TOKEN=${API_TOKEN} cat"#,
         ],
     );
-    holds(
-        &found,
-        &["providers[0].config.headers.Authorization: its secret was not copied: set the environment variable"],
-    );
+    let withheld = ["0].config.headers.Authorization", "2].config.url", "2].config.body", "3].config.apiBaseUrl"];
+    for place in withheld {
+        let what = "its secret was not copied: set the environment variable";
+        holds(&found, &[&format!("providers[{place}: {what}")]);
+    }
 }
 
 #[test]
@@ -255,6 +265,18 @@ fn tensorzeros_instructions_of_a_datapoint_are_kept() {
     let made = lines(&project, "made/datasets/d.jsonl");
     assert_eq!(made[0]["messages"][0]["content"], "Answer in Welsh.");
     assert_eq!((&made[0]["messages"][0]["role"], &made[0]["input"]), (&"system".into(), &"Hi".into()));
+}
+
+#[test]
+fn tensorzeros_addresses_keep_their_secrets() {
+    let toml = "[functions.f]\ntype=\"chat\"\n[functions.f.variants.o]\ntype=\"chat_completion\"\nmodel=\"m\"\n\
+                [models.m]\nrouting=[\"own\"]\n[models.m.providers.own]\ntype=\"vllm\"\nmodel_name=\"m\"\n\
+                api_base=\"https://ana:s3cret@example.com/v1?token=s4cret\"\n";
+    let sample = r#"{"function_name": "f", "input": {"messages": [{"role": "user", "content": "Hi"}]}}"#;
+    let project = Project::new(&[("t.toml", toml), ("d.jsonl", sample)]);
+    let found = notes(&import(&project, &["tensorzero", "t.toml", "--dataset", "d.jsonl"]));
+    holds(&project.read("made/llmops.yaml"), &["https://ana:${PASSWORD}@example.com/v1?token=${TOKEN}"]);
+    holds(&found, &["models.m.providers.own: its secret was not copied: set the environment variable `PASSWORD`"]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Providers: `openai:gpt-4o-mini` becomes the account `openai` and the model `openai/gpt-4o-mini`.
 
+use llmops_domain::redact;
 use serde_json::{Map, Value, json};
 
 use super::Reader;
@@ -62,9 +63,6 @@ const PARAMETERS: [(&str, &str); 9] = [
     ("frequency_penalty", "frequency_penalty"),
 ];
 
-/// Words in the names of headers that hold secrets.
-const SECRETS: [&str; 7] = ["authorization", "key", "token", "secret", "cookie", "password", "credential"];
-
 impl Reader {
     /// The models, and the `providers` section that they need.
     pub(super) fn providers(&mut self, value: &Value) -> (Vec<Model>, Map<String, Value>) {
@@ -81,6 +79,7 @@ impl Reader {
                 models.push(model);
             } else {
                 let own = "kinds `http` and `command` ask your own endpoint or program";
+                let id = self.imported.without_secrets(&place, &id);
                 self.imported.note(place, format!("not carried over: `{id}` has no counterpart here; {own}"));
             }
         }
@@ -105,7 +104,10 @@ impl Reader {
             // What goes in comes out again.
             "echo" => json!({"kind": "command", "run": ["cat"]}),
             // promptfoo hands the prompt over as the first argument.
-            "exec" => json!({"kind": "command", "run": ["sh", "-c", format!("{name} \"$(cat)\"")]}),
+            "exec" => {
+                let name = self.imported.without_secrets(place, name);
+                json!({"kind": "command", "run": ["sh", "-c", format!("{name} \"$(cat)\"")]})
+            }
             "http" => self.endpoint(place, id, &config),
             _ => self.remote(place, kind, &config),
         };
@@ -134,7 +136,9 @@ impl Reader {
         // Inside JSON the text must be written as JSON, with its own quotes.
         let quoted = ["\"{{prompt}}\"", "\"{{ prompt }}\""];
         let body = quoted.iter().fold(template(&body), |body, theirs| body.replace(theirs, "{{ prompt | tojson }}"));
-        let mut endpoint = json!({"kind": "http", "url": variables(&url), "body": body});
+        let url = self.address(&format!("{place}.config.url"), &url);
+        let body = self.imported.without_secrets(&format!("{place}.config.body"), &body);
+        let mut endpoint = json!({"kind": "http", "url": url, "body": body});
         if let Some(method) = config.get("method") {
             endpoint["method"] = method.clone();
         }
@@ -167,8 +171,10 @@ impl Reader {
             account["api_key"] = key.into();
         }
         match (config.get("apiBaseUrl").map(as_text), config.get("apiHost").map(as_text)) {
-            (Some(url), _) => account["base_url"] = variables(&url).into(),
-            (None, Some(host)) => account["base_url"] = format!("https://{host}/v1").into(),
+            (Some(url), _) => account["base_url"] = self.address(&format!("{place}.config.apiBaseUrl"), &url).into(),
+            (None, Some(host)) => {
+                account["base_url"] = self.address(&format!("{place}.config.apiHost"), &format!("https://{host}/v1")).into();
+            }
             (None, None) => {}
         }
         for (theirs, ours) in [("organization", "organization"), ("apiVersion", "api_version")] {
@@ -188,27 +194,18 @@ impl Reader {
         let mut ours = Map::new();
         for (name, value) in headers {
             let written = as_text(value);
-            let is_secret = SECRETS.iter().any(|word| name.to_lowercase().contains(word)) && !written.contains("{{");
-            let text = if is_secret { self.withheld(place, name, &written) } else { variables(&written) };
+            let place = format!("{place}.config.headers.{name}");
+            let is_secret = redact::names_secret(name) && !written.contains("{{");
+            let text =
+                if is_secret { self.imported.withheld(&place, name, &written) } else { self.address(&place, &written) };
             ours.insert(name.clone(), text.into());
         }
         Some(Value::Object(ours))
     }
 
-    /// `${NAME}` in the place of a secret: `Bearer ${AUTHORIZATION}` for a bearer token. One secret has one name.
-    fn withheld(&mut self, place: &str, header: &str, written: &str) -> String {
-        let (scheme, secret) = match written.trim().split_once(' ') {
-            Some((scheme, secret)) if header.to_lowercase().ends_with("authorization") => {
-                (format!("{scheme} "), secret)
-            }
-            _ => (String::new(), written),
-        };
-        let known = self.withheld.get(secret).cloned();
-        let variable = known.unwrap_or_else(|| self.imported.name("variable", header).to_uppercase().replace('-', "_"));
-        self.withheld.insert(secret.to_owned(), variable.clone());
-        let what = format!("its secret was not copied: set the environment variable `{variable}` to it");
-        self.imported.note(format!("{place}.config.headers.{header}"), what);
-        format!("{scheme}${{{variable}}}")
+    /// An address, or what else has variables of the environment, without its secrets.
+    fn address(&mut self, place: &str, written: &str) -> String {
+        variables(&self.imported.without_secrets(place, written))
     }
 
     /// Notes the options that nothing was made of.
