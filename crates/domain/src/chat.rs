@@ -1,5 +1,7 @@
 //! Chat messages, requests and answers, in the shape that every provider is translated from and to.
 
+pub(crate) mod functions;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;

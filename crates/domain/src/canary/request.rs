@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::pair::ShadowTexts;
-use crate::chat::{ChatRequest, Message, Parameters, Role};
+use crate::chat::{ChatRequest, Message, Parameters, Role, functions};
 use crate::deployment::DeploymentSettings;
 use crate::render::{CompiledTarget, RenderError};
 
@@ -14,7 +14,7 @@ const KNOWN: [&str; 5] = ["role", "content", "name", "tool_calls", "tool_call_id
 
 impl ShadowTexts {
     /// Reads a request in OpenAI's or Anthropic's format; none where it has no messages that can be read. Functions, as
-    /// tools were called once, are offered as tools; a conversation in which one was called cannot be read.
+    /// tools were called once, are tools.
     pub fn read(body: &[u8], variables: BTreeMap<String, Value>, answer: &str) -> Option<Self> {
         let fields: Map<String, Value> = serde_json::from_slice(body).ok()?;
         let mut messages: Vec<Message> = fields
@@ -24,7 +24,7 @@ impl ShadowTexts {
             .map(|text| Message::text(Role::System, text))
             .into_iter()
             .collect();
-        for message in fields.get("messages")?.as_array()? {
+        for message in functions::as_tool_calls(fields.get("messages")?.as_array()?).iter() {
             messages.push(read_message(message)?);
         }
         let number = |names: &[&str]| names.iter().find_map(|name| fields.get(*name)?.as_f64());
@@ -48,7 +48,7 @@ impl ShadowTexts {
             messages,
             variables,
             parameters,
-            tools: tools_of(&fields),
+            tools: functions::offered(&fields).collect(),
             response_format: fields.get("response_format").filter(|value| !value.is_null()).cloned(),
             production_answer: answer.to_owned(),
             candidate_answer: None,
@@ -59,13 +59,6 @@ impl ShadowTexts {
     pub fn has_tools(&self) -> bool {
         !self.tools.is_empty() || self.messages.iter().any(|m| !m.tool_calls.is_empty() || m.role == Role::Tool)
     }
-}
-
-/// What is offered to be called.
-fn tools_of(fields: &Map<String, Value>) -> Vec<Value> {
-    let list = |name: &str| fields.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-    let functions = list("functions").into_iter().map(|function| json!({"type": "function", "function": function}));
-    list("tools").into_iter().chain(functions).collect()
 }
 
 /// The text of a text, or of a list of text blocks.
@@ -81,9 +74,6 @@ fn text_of(value: &Value) -> String {
 
 fn read_message(message: &Value) -> Option<Message> {
     let mut fields = message.as_object()?.clone();
-    if fields.get("function_call").is_some_and(|call| !call.is_null()) {
-        return None;
-    }
     fields.retain(|name, value| KNOWN.contains(&name.as_str()) && !value.is_null());
     if let Some(Value::Array(blocks)) = fields.get("content")
         && !blocks.is_empty()
@@ -164,14 +154,16 @@ mod tests {
             r#"{"input": "x"}"#,
             r#"{"messages": [{"role": "judge"}]}"#,
             r#"{"messages": 3}"#,
-            r#"{"messages": [{"role": "assistant", "content": null, "function_call": {"name": "pay"}}]}"#,
-            r#"{"messages": [{"role": "function", "name": "pay", "content": "done"}]}"#,
         ] {
             assert_eq!(read(unreadable), None, "{unreadable}");
         }
         assert!(read(r#"{"messages": [], "tools": [{"type": "function"}]}"#).unwrap().has_tools());
         let functions = read(r#"{"messages": [], "functions": [{"name": "pay"}]}"#).unwrap();
         assert_eq!(functions.tools, [json!({"type": "function", "function": {"name": "pay"}})]);
+        let called = r#"{"messages": [{"role": "assistant", "content": null, "function_call": {"name": "pay", "arguments": "{}"}},
+            {"role": "function", "name": "pay", "content": "done"}]}"#;
+        let called = read(called).unwrap().messages;
+        assert_eq!((&*called[0].tool_calls[0].id, called[1].tool_call_id.as_deref()), ("call_1", Some("call_1")));
         assert!(read(r#"{"messages": [{"role": "tool", "content": "4", "tool_call_id": "c"}]}"#).unwrap().has_tools());
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::chat::{Message, Role};
+use crate::chat::{Message, Role, functions};
 use crate::record::{Door, RequestRecord};
 
 /// The question of a request, in the parts of a sample.
@@ -44,7 +44,7 @@ pub fn asked(record: &RequestRecord) -> Result<Asked, NotAsked> {
     // Anthropic's format has the system's text beside the messages.
     let system = body.get("system").map(text_of).filter(|text| !text.is_empty());
     messages.extend(system.map(|text| Message::text(Role::System, text)));
-    messages.extend(items.iter().filter_map(message));
+    messages.extend(functions::as_tool_calls(items).iter().filter_map(message));
     let variables = body.pointer("/llmops/variables").and_then(Value::as_object);
     let variables = variables.map(|map| map.iter().map(|(k, v)| (k.clone(), v.clone())).collect()).unwrap_or_default();
     let mut asked = Asked { input: String::new(), messages, variables };
@@ -63,14 +63,13 @@ pub fn asked(record: &RequestRecord) -> Result<Asked, NotAsked> {
 /// does not say.
 pub fn offered_tools(record: &RequestRecord) -> Vec<Value> {
     let body: Option<Value> = record.request_body.as_deref().and_then(|body| serde_json::from_str(body).ok());
-    let tools = body.as_ref().and_then(|body| body.get("tools")?.as_array());
-    tools.into_iter().flatten().filter_map(tool).collect()
+    body.as_ref().and_then(Value::as_object).into_iter().flat_map(functions::offered).filter_map(tool).collect()
 }
 
 /// A tool in OpenAI's shape; Anthropic's is flat, and calls the schema otherwise.
-fn tool(tool: &Value) -> Option<Value> {
+fn tool(tool: Value) -> Option<Value> {
     if tool.get("function").is_some_and(Value::is_object) {
-        return Some(tool.clone());
+        return Some(tool);
     }
     let mut function = Map::from_iter([("name".to_owned(), tool.get("name")?.clone())]);
     function.insert("parameters".to_owned(), tool.get("input_schema")?.clone());
@@ -187,6 +186,8 @@ mod tests {
         let flat = r#"{"tools": [{"name": "f", "description": "d", "input_schema": {}}, {"type": "web_search", "name": "w"}]}"#;
         let expected = json!([{"type": "function", "function": {"name": "f", "description": "d", "parameters": {}}}]);
         check(Door::Messages, Some(flat), expected);
+        let legacy = r#"{"functions": [{"name": "f", "parameters": {"type": "object"}}], "function_call": "auto"}"#;
+        check(Door::Chat, Some(legacy), json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]));
         for none in [None, Some("{}"), Some(r#"{"tools": null}"#), Some("not kept")] {
             check(Door::Chat, none, json!([]));
         }

@@ -183,7 +183,7 @@ impl FeedbackManager {
         sender: &mpsc::Sender<Result<String, Error>>,
     ) -> Result<(), Error> {
         let mut targets = Targets { manager: self, compiled: BTreeMap::new(), merges: BTreeMap::new() };
-        let mut walk = Walk::new(self, query.clone());
+        let mut walk = Walk::new(self, query.clone()).with_tools();
         while !kept.is_empty() {
             let Some(example) = walk.next().await? else { break };
             if kept.remove(&example.key) {

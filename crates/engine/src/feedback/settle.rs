@@ -55,17 +55,24 @@ impl Services {
 impl FeedbackManager {
     async fn settle(&self, feedback: &Feedback) -> Result<(), Error> {
         let Some(context) = &feedback.context else { return Ok(()) };
-        self.observe(feedback, context).await?;
-        self.queue(feedback, context).await
+        let is_bad = feedback.sentiment == Some(Sentiment::Negative) || feedback.body.correction.is_some();
+        if context.variant.is_none() && !is_bad {
+            return Ok(());
+        }
+        let record = self.services.store.find_record(&self.project, &context.request_id).await?;
+        self.observe(feedback, context, record.as_ref().map_or(feedback.at, |record| record.at)).await?;
+        // Erased meanwhile: nobody shall look at it any more.
+        if let Some(record) = record.filter(|_| is_bad) {
+            self.queue(feedback, &record).await?;
+        }
+        Ok(())
     }
 
-    /// Tells the experiment that the answer took part in, where it measures what was said.
-    async fn observe(&self, feedback: &Feedback, context: &FeedbackContext) -> Result<(), Error> {
+    /// Tells the experiment that the answer took part in, at this time, where it measures what was said.
+    async fn observe(&self, feedback: &Feedback, context: &FeedbackContext, at: Timestamp) -> Result<(), Error> {
         let Some(both) = &context.variant else { return Ok(()) };
         let ops = LlmOps { services: self.services.clone(), project: self.project.clone() };
         let experiments = ops.experiments();
-        let record = self.services.store.find_record(&self.project, &context.request_id).await?;
-        let at = record.map_or(feedback.at, |record| record.at);
         let Some((experiment, variant)) = self.took_part(both, at).await? else { return Ok(()) };
         let name = experiment.id.as_str();
         let measured = |metric: &str| {
@@ -103,7 +110,6 @@ impl FeedbackManager {
     async fn took_part(&self, both: &str, at: Timestamp) -> Result<Option<(Experiment, String)>, Error> {
         for (slash, _) in both.match_indices('/').filter(|_| !both.contains('\0')) {
             let (name, variant) = (&both[..slash], &both[slash + 1..]);
-            let mut known = self.services.store.started_experiments(&self.project, name).await?;
             if name.starts_with("exp_") {
                 match self.services.store.get_experiment(&self.project, name).await {
                     Ok(stored) if stored.experiment.id.as_str() == name => {
@@ -113,6 +119,7 @@ impl FeedbackManager {
                     Err(error) => return Err(error.into()),
                 }
             }
+            let mut known = self.services.store.started_experiments(&self.project, name).await?;
             known.retain(|experiment| experiment.spec.variant_index(variant).is_some());
             // Clocks differ a little. What had begun already is likelier than what had not.
             let skews = [(0, 0), (0, SKEW), (SKEW, 0)]
@@ -127,19 +134,11 @@ impl FeedbackManager {
         Ok(None)
     }
 
-    /// Puts the answer into the review queue, where it was found bad or corrected.
-    async fn queue(&self, feedback: &Feedback, context: &FeedbackContext) -> Result<(), Error> {
-        let body = &feedback.body;
-        if feedback.sentiment != Some(Sentiment::Negative) && body.correction.is_none() {
-            return Ok(());
-        }
-        // Erased meanwhile: nobody shall look at it any more.
-        let Some(record) = self.services.store.find_record(&self.project, &context.request_id).await? else {
-            return Ok(());
-        };
-        let reason = if body.correction.is_some() { ReviewReason::Correction } else { ReviewReason::LowRating };
-        let item =
-            NewReviewItem { suggestion: body.correction.clone(), ..review_item(reason, &record, detail(feedback)) };
+    /// Puts the answer into the review queue: it was found bad, or corrected.
+    async fn queue(&self, feedback: &Feedback, record: &RequestRecord) -> Result<(), Error> {
+        let correction = feedback.body.correction.clone();
+        let reason = if correction.is_some() { ReviewReason::Correction } else { ReviewReason::LowRating };
+        let item = NewReviewItem { suggestion: correction, ..review_item(reason, record, detail(feedback)) };
         ReviewQueue::new(self.services.clone(), self.project.clone()).add(item).await?;
         Ok(())
     }

@@ -359,6 +359,28 @@ async fn conversations_with_tools_bring_them_along() {
 }
 
 #[tokio::test]
+async fn functions_are_learnt_as_tools() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let function = json!({"name": "look", "parameters": {"type": "object"}});
+        let call = json!({"name": "look", "arguments": "{}"});
+        let messages = json!([{"role": "user", "content": "Delivery?"},
+            {"role": "assistant", "content": null, "function_call": call}, {"role": "function", "name": "look", "content": "5.90"}]);
+        let body = json!({"model": "bot", "messages": messages, "functions": [function]}).to_string();
+        put(&ops, &[record("req_1", json!({"request_body": body}))]).await;
+        ops.feedback().submit(&json!({"request_id": "req_1", "thumb": "down", "correction": "4.90"})).await.unwrap();
+        for (format, member) in [("openai-ft", "messages"), ("preference", "prompt")] {
+            let (lines, _) = exported(&ops, format).await;
+            assert_eq!(lines[0]["tools"], json!([{"type": "function", "function": function}]), "{format}");
+            let calls = json!([{"id": "call_1", "type": "function", "function": call}]);
+            assert_eq!(lines[0][member][1]["tool_calls"], calls, "{format}");
+            assert_eq!(lines[0][member][2], json!({"role": "tool", "content": "5.90", "tool_call_id": "call_1"}));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_is_no_conversation_of_texts_is_left_out() {
     let up = json!({"thumb": "up"});
     let hello = json!([{"role": "user", "content": "Hello"}]);

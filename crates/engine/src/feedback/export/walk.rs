@@ -6,10 +6,12 @@ use jiff::Timestamp;
 use llmops_api::feedback::{ExportFormat, ExportQuery};
 use llmops_domain::deployment::DEFAULT_ENVIRONMENT;
 use llmops_domain::feedback::{Feedback, FeedbackFilter, Sentiment};
+use llmops_domain::record::RequestRecord;
 use llmops_domain::review::{
     Asked, ReviewAction, ReviewFilter, ReviewItem, ReviewReason, ReviewStatus, answer_in_words, answer_text, asked,
     offered_tools,
 };
+use serde_json::Value;
 
 use super::{Example, FeedbackManager, PAGE};
 use crate::Error;
@@ -19,6 +21,8 @@ use crate::Error;
 pub(super) struct Walk<'a> {
     manager: &'a FeedbackManager,
     query: ExportQuery,
+    /// Whether examples are to have the tools that were offered: only lines for training have them.
+    with_tools: bool,
     /// Where the decisions are that come next; nothing behind their end.
     decided: Option<ReviewFilter>,
     feedback: Option<FeedbackFilter>,
@@ -48,6 +52,7 @@ impl<'a> Walk<'a> {
         Self {
             manager,
             query,
+            with_tools: false,
             decided: has_reviews.then_some(decided),
             feedback: Some(feedback),
             lost: has_reviews.then_some(lost),
@@ -55,6 +60,11 @@ impl<'a> Walk<'a> {
             items: Vec::new().into_iter(),
             requests: HashSet::new(),
         }
+    }
+
+    /// The same with the tools that were offered, where the format has them.
+    pub(super) fn with_tools(self) -> Self {
+        Self { with_tools: self.query.format != ExportFormat::Jsonl, ..self }
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Example>, Error> {
@@ -107,13 +117,12 @@ impl<'a> Walk<'a> {
         let Some(answer) = answer.filter(|_| is_within(&self.query, item.created_at)) else { return Ok(None) };
         // What the model answered may be a call, which is no text to learn.
         let is_own = decision.action == ReviewAction::Accept && item.item.output.as_ref() == Some(&answer);
-        let words = if item.item.reason == ReviewReason::ShadowLoss {
-            item.item.output.clone()
-        } else {
-            self.manager.words(item.item.request_id.as_deref(), item.item.output.clone()).await?
-        };
+        let record = self.record(item.item.request_id.as_deref()).await?;
+        let output = item.item.output.clone();
+        let words =
+            if item.item.reason == ReviewReason::ShadowLoss { output } else { in_words(record.as_ref(), output) };
         let good = if is_own { words.clone() } else { Some(answer) };
-        Ok(Some(self.manager.of_item(item, good, words).await?))
+        Ok(Some(self.of_item(item, record.as_ref(), good, words)))
     }
 
     /// The example of a comparison that a judge decided. What people say of the answer that won counts more.
@@ -128,9 +137,10 @@ impl<'a> Walk<'a> {
                 return Ok(None);
             }
         }
-        let good = self.manager.words(item.item.request_id.as_deref(), item.item.suggestion.clone()).await?;
+        let record = self.record(item.item.request_id.as_deref()).await?;
+        let good = in_words(record.as_ref(), item.item.suggestion.clone());
         let bad = item.item.output.clone();
-        Ok(Some(self.manager.of_item(item, good, bad).await?))
+        Ok(Some(self.of_item(item, record.as_ref(), good, bad)))
     }
 
     /// The example of a piece of feedback; nothing where it makes none in this format, or its answer had its turn.
@@ -157,10 +167,7 @@ impl<'a> Walk<'a> {
         if !is_plain {
             self.requests.insert(subject);
         }
-        let record = match &feedback.context {
-            Some(context) => manager.services.store.find_record(&manager.project, &context.request_id).await?,
-            None => None,
-        };
+        let record = self.record(feedback.context.as_ref().map(|context| &*context.request_id)).await?;
         let words = record.as_ref().and_then(answer_in_words).map(str::to_owned);
         let (best, worst) = match &body.correction {
             Some(correction) => (Some(correction.clone()), words),
@@ -171,13 +178,47 @@ impl<'a> Walk<'a> {
             key: feedback.id.to_string(),
             asked: record.as_ref().and_then(|record| asked(record).ok()).unwrap_or_default(),
             deployment: record.as_ref().and_then(|record| record.deployment.clone().zip(record.environment.clone())),
-            tools: record.as_ref().map(offered_tools).unwrap_or_default(),
+            tools: self.tools(record.as_ref()),
             output: record.as_ref().and_then(answer_text).map(str::to_owned),
             manifest: record.and_then(|record| record.manifest),
             good: best,
             bad: worst,
             feedback: is_plain.then(|| Box::new(feedback)),
         }))
+    }
+}
+
+impl Walk<'_> {
+    async fn record(&self, request: Option<&str>) -> Result<Option<RequestRecord>, Error> {
+        let Some(request) = request else { return Ok(None) };
+        Ok(self.manager.services.store.find_record(&self.manager.project, request).await?)
+    }
+
+    fn tools(&self, record: Option<&RequestRecord>) -> Vec<Value> {
+        record.filter(|_| self.with_tools).map(offered_tools).unwrap_or_default()
+    }
+
+    /// The example of an item of the queue, about the answer of a record, with its good answer and its bad one.
+    fn of_item(
+        &self,
+        item: ReviewItem,
+        record: Option<&RequestRecord>,
+        good: Option<String>,
+        bad: Option<String>,
+    ) -> Example {
+        let sample = item.decision.and_then(|decision| decision.sample);
+        let input = sample.map_or(item.item.input, |sample| sample.input);
+        Example {
+            key: item.id.to_string(),
+            asked: Asked { input, messages: item.item.messages, variables: item.item.variables },
+            manifest: item.item.manifest,
+            deployment: item.item.deployment.map(|name| (name, DEFAULT_ENVIRONMENT.to_owned())),
+            tools: self.tools(record),
+            output: item.item.output,
+            bad: bad.filter(|bad| Some(bad) != good.as_ref()),
+            good,
+            feedback: None,
+        }
     }
 }
 
@@ -188,35 +229,12 @@ impl FeedbackManager {
         filter.cursor = page.last().map(|last| last.id.to_string());
         Ok(page)
     }
+}
 
-    /// What a request was answered, where those are words and no calls as far as its record says.
-    async fn words(&self, request: Option<&str>, answer: Option<String>) -> Result<Option<String>, Error> {
-        let Some(request) = request.filter(|_| answer.is_some()) else { return Ok(answer) };
-        let record = self.services.store.find_record(&self.project, request).await?;
-        let is_call = record.is_some_and(|record| answer_text(&record).is_some() && answer_in_words(&record).is_none());
-        Ok(answer.filter(|_| !is_call))
-    }
-
-    /// The example of an item of the queue with its good answer and its bad one.
-    async fn of_item(&self, item: ReviewItem, good: Option<String>, bad: Option<String>) -> Result<Example, Error> {
-        let record = match &item.item.request_id {
-            Some(request) => self.services.store.find_record(&self.project, request).await?,
-            None => None,
-        };
-        let sample = item.decision.and_then(|decision| decision.sample);
-        let input = sample.map_or(item.item.input, |sample| sample.input);
-        Ok(Example {
-            key: item.id.to_string(),
-            asked: Asked { input, messages: item.item.messages, variables: item.item.variables },
-            manifest: item.item.manifest,
-            deployment: item.item.deployment.map(|name| (name, DEFAULT_ENVIRONMENT.to_owned())),
-            tools: record.as_ref().map(offered_tools).unwrap_or_default(),
-            output: item.item.output,
-            bad: bad.filter(|bad| Some(bad) != good.as_ref()),
-            good,
-            feedback: None,
-        })
-    }
+/// What a request was answered, where those are words and no calls as far as its record says.
+fn in_words(record: Option<&RequestRecord>, answer: Option<String>) -> Option<String> {
+    let is_call = record.is_some_and(|record| answer_text(record).is_some() && answer_in_words(record).is_none());
+    answer.filter(|_| !is_call)
 }
 
 fn is_within(query: &ExportQuery, at: Timestamp) -> bool {
