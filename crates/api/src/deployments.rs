@@ -8,8 +8,8 @@ use llmops_domain::hash::ContentHash;
 use llmops_domain::manifest::{Manifest, deserialize_sent};
 use serde::{Deserialize, Serialize};
 
-/// Points a deployment to a manifest: one that is given, one that is stored, or one resolved from prompt and model. Where none
-/// of these is named, what is live stays, with the parameters, versions and settings that are.
+/// Points a deployment to a manifest: one that is given, one that is stored, or one resolved from prompt and model. What is
+/// live stays where no prompt is named: with the model, parameters, versions and settings that are.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Deploy {
@@ -22,7 +22,7 @@ pub struct Deploy {
     /// The beginning of a stored manifest's hash.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest_hash: Option<String>,
-    /// The prompt, as `NAME`, `NAME@VERSION` or `NAME@HASH`.
+    /// The prompt, as `NAME`, `NAME@VERSION` or `NAME@HASH`; absent: the one that is live. A `manifest` without one has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
     /// The model, as `provider/model`; absent: the prompt's own, else the one that is live.

@@ -27,6 +27,11 @@ pub enum Measure {
         /// The manifest that is live since.
         to: String,
     },
+    /// The experiment of a release was paused: no further users see its candidate.
+    ExperimentPaused {
+        /// The experiment's key.
+        experiment: String,
+    },
 }
 
 /// Which incidents are meant. Everything that is set must hold.
@@ -208,6 +213,7 @@ pub fn post_mortem(timeline: &Timeline) -> String {
             match measure {
                 Measure::SafeMode => "safe mode".to_owned(),
                 Measure::Rollback { from, to } => format!("rollback from {} to {}", plain(from), plain(to)),
+                Measure::ExperimentPaused { experiment } => format!("pause of the experiment {}", plain(experiment)),
             },
         );
     }

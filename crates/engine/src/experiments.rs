@@ -16,6 +16,7 @@ use llmops_domain::event::Event;
 use llmops_domain::experiment::lifecycle::StepError;
 use llmops_domain::experiment::{Experiment, ExperimentSpec, ExperimentStatus, InvalidExperiment, Variant};
 use llmops_domain::id::{ExperimentId, ProjectId};
+use llmops_domain::incident::IncidentFilter;
 use llmops_storage::{StoreError, StoredExperiment};
 use serde_json::{Map, Value};
 
@@ -50,6 +51,9 @@ impl Default for ExperimentOptions {
         Self::new(&OperationsConfig::default())
     }
 }
+
+/// Most open incidents that are looked at.
+const MOST_INCIDENTS: u32 = 500;
 
 /// Manages experiments: create, get, list, update, start, pause, resume, complete, cancel, assign_variant.
 #[derive(Debug, Clone)]
@@ -120,6 +124,7 @@ impl ExperimentManager {
     /// [`Error::Conflict`] when a running or paused experiment has the same key, or a part of the same namespace.
     pub async fn start(&self, experiment: &str) -> Result<Experiment, Error> {
         let mut current = self.get(experiment).await?;
+        self.refuse_in_an_incident(&current).await?;
         if current.status == ExperimentStatus::Draft {
             self.pin(&mut current).await?;
             // A rule that is chosen after a look at the data is none: what the configuration says later changes nothing.
@@ -139,7 +144,27 @@ impl ExperimentManager {
     /// Goes on after a pause.
     pub async fn resume(&self, experiment: &str) -> Result<Experiment, Error> {
         let current = self.get(experiment).await?;
+        self.refuse_in_an_incident(&current).await?;
         self.step(&current, current.resume(self.services.clock.now())).await
+    }
+
+    /// Refuses to give variants to users of a deployment while somebody looks into what is wrong with it.
+    async fn refuse_in_an_incident(&self, experiment: &Experiment) -> Result<(), Error> {
+        let open = IncidentFilter { open: Some(true), ..IncidentFilter::default() };
+        for incident in self.services.store.list_incidents(&self.project, &open, MOST_INCIDENTS).await? {
+            let (name, environment) = (&incident.deployment, &incident.environment);
+            let deployment = self.services.store.find_deployment(&self.project, name, environment).await?;
+            if deployment.is_some_and(|deployment| deployment.settings.experiment.as_ref() == Some(&experiment.spec.key)) {
+                return Err(Error::Conflict {
+                    message: format!(
+                        "{name} in {environment}, whose users it would assign, is frozen by the incident {}",
+                        incident.id
+                    ),
+                    hint: Some(format!("llmops incident close {name} ends it")),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Ends it, with the id or name of the variant that won, or without a winner.

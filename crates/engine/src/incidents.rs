@@ -11,6 +11,7 @@ use llmops_domain::alert::AlertFilter;
 use llmops_domain::dataset::{DatasetType, Sample};
 use llmops_domain::deployment::DEFAULT_ENVIRONMENT;
 use llmops_domain::event::Event;
+use llmops_domain::experiment::ExperimentStatus;
 use llmops_domain::feedback::{Feedback, FeedbackFilter, Sentiment};
 use llmops_domain::id::{IncidentId, ProjectId};
 use llmops_domain::incident::{
@@ -100,6 +101,10 @@ impl Incidents {
                 Err(error) => failed.push(format!("nothing was rolled back: {error}")),
             }
         }
+        match Box::pin(self.pause_experiment(&incident)).await {
+            Ok(measure) => incident.measures.extend(measure),
+            Err(error) => failed.push(format!("the experiment of a release goes on: {error}")),
+        }
         if !incident.measures.is_empty() {
             let measures = std::mem::take(&mut incident.measures);
             let write = |incident: &mut Incident| incident.measures = measures;
@@ -128,6 +133,28 @@ impl Incidents {
         let done = self.ops().deployments().rollback(&incident.deployment, rollback).await?;
         let from = done.previous.map(|hash| hash.short().to_owned()).unwrap_or_default();
         Ok(Measure::Rollback { from, to: done.deployment.manifest.short().to_owned() })
+    }
+
+    /// Pauses the experiment by which a release gives its candidate to users, if one runs. A rollback has ended it already.
+    async fn pause_experiment(&self, incident: &Incident) -> Result<Option<Measure>, Error> {
+        let ops = self.ops();
+        let live = ops.deployments().get(&incident.deployment, Some(&incident.environment)).await?;
+        let release = ops.releases().that_routes(&live).await?;
+        let Some(id) = release.and_then(|release| release.experiment) else { return Ok(None) };
+        if ops.experiments().get(&id).await?.status != ExperimentStatus::Running {
+            return Ok(None);
+        }
+        let paused = ops.experiments().pause(&id).await?;
+        Ok(Some(Measure::ExperimentPaused { experiment: paused.spec.key }))
+    }
+
+    /// Lets an experiment go on that was paused when the incident was opened, unless it ended meanwhile.
+    async fn resume_experiment(&self, key: &str) -> Result<(), Error> {
+        let experiments = self.ops().experiments();
+        if experiments.get(key).await?.status == ExperimentStatus::Paused {
+            experiments.resume(key).await?;
+        }
+        Ok(())
     }
 
     async fn publish(&self, incident: &Incident, action: &str) -> Result<(), Error> {
@@ -324,6 +351,13 @@ impl Incidents {
         };
         self.services.store.change_incident(&self.project, &id, end).await?;
         self.publish(&timeline.incident, "closed").await?;
+        for measure in &timeline.incident.measures {
+            if let Measure::ExperimentPaused { experiment } = measure
+                && let Err(error) = Box::pin(self.resume_experiment(experiment)).await
+            {
+                tracing::warn!(%experiment, %error, "an experiment does not go on after an incident");
+            }
+        }
         let (name, environment) = (&timeline.incident.deployment, &timeline.incident.environment);
         let deployment = self.services.store.find_deployment(&self.project, name, environment).await?;
         let safe_mode = deployment.is_some_and(|deployment| deployment.safe_mode);

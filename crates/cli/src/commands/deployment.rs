@@ -24,7 +24,7 @@ use crate::terminal::{self, Cell, Column, Tone};
 pub(crate) struct DeployArgs {
     /// The deployment, as applications name it in `model`
     name: String,
-    /// The prompt: NAME, NAME@VERSION or NAME@HASH
+    /// The prompt: NAME, NAME@VERSION or NAME@HASH; else the one that is live (a --manifest without a prompt has none)
     #[arg(long, value_name = "PROMPT")]
     prompt: Option<String>,
     /// The model; else the prompt's own, else the one that is live

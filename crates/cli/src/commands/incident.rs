@@ -117,6 +117,9 @@ fn told(opened: &OpenedIncident) -> String {
             llmops_domain::incident::Measure::Rollback { from, to } => {
                 format!("\n{to} answers again, instead of {from}")
             }
+            llmops_domain::incident::Measure::ExperimentPaused { experiment } => {
+                format!("\nthe experiment {experiment} of a release gets no further users until then")
+            }
         };
     }
     text

@@ -66,17 +66,15 @@ impl Deployments {
         }
         let is_empty = Deploy { environment: None, reason: None, ..request.clone() } == Deploy::default();
         let live = live.filter(|_| !is_empty);
-        if !from_parts {
-            let nothing = || {
-                Error::invalid("nothing to deploy: name a prompt, a model or a manifest")
-                    .with_hint("--prompt NAME@VERSION --model PROVIDER/MODEL, or --manifest FILE or HASH")
-            };
-            let (_, present) = self.manifest(live.ok_or_else(nothing)?.manifest.as_str()).await?;
-            return self.changed(&present, &request).await;
-        }
-        let prompt = match &request.prompt {
-            Some(reference) => Some(self.prompts.resolve(reference).await?),
-            None => None,
+        let prompt = match (&request.prompt, live) {
+            (Some(reference), _) => Some(self.prompts.resolve(reference).await?),
+            // Whoever names another model, or a parameter, has said nothing against the prompt.
+            (None, Some(live)) => return self.changed(&self.manifest(live.manifest.as_str()).await?.1, &request).await,
+            (None, None) if request.model.is_some() => None,
+            (None, None) => {
+                return Err(Error::invalid("nothing to deploy: name a prompt, a model or a manifest")
+                    .with_hint("--prompt NAME@VERSION --model PROVIDER/MODEL, or --manifest FILE or HASH"));
+            }
         };
         let own = prompt.as_ref().and_then(|p| p.body.model.clone());
         match (request.model.clone().or(own), live) {

@@ -10,6 +10,7 @@ use llmops::domain::experiment::ExperimentStatus;
 use llmops::domain::gate::GateConfig;
 use llmops::domain::hash::ContentHash;
 use llmops::domain::id::{KeyId, ProjectId};
+use llmops::domain::incident::Measure;
 use llmops::domain::record::RequestRecord;
 use llmops::domain::release::{Release, ReleaseFilter, ReleaseStatus, ReleaseStep};
 use llmops::evaluator::RunRef;
@@ -315,6 +316,38 @@ async fn a_release_exposes_nobody_during_an_incident() {
         ops.incidents().close("bot", CloseIncident::default()).await.unwrap();
         waits(&ops.releases().advance("bot").await.unwrap(), ReleaseStep::Experiment, "has not concluded");
         assert_eq!(answering(ops).await, ["test/one", "test/one", "test/three"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_release_gets_no_further_users_during_an_incident() {
+    on_backends(async |store| {
+        let ops = &installation(store, &Scripted::new(right));
+        ops.deployments().deploy("bot", model("one")).await.unwrap();
+        let id = released_to_experiment(ops).await.experiment.unwrap();
+        let status = async || ops.experiments().get(&id).await.unwrap().status;
+        let open = async || {
+            let open = OpenIncident { deployment: "bot".to_owned(), ..OpenIncident::default() };
+            ops.incidents().open(open).await.unwrap()
+        };
+        let opened = open().await;
+        assert!(matches!(&opened.incident.measures[..], [Measure::ExperimentPaused { .. }]) && opened.failed.is_empty());
+        assert_eq!(status().await, ExperimentStatus::Paused);
+        assert!(matches!(ops.experiments().resume(&id).await.unwrap_err(), Error::Conflict { .. }));
+        ops.incidents().close("bot", CloseIncident::default()).await.unwrap();
+        assert_eq!(status().await, ExperimentStatus::Running);
+
+        // What was paused or ended by a person stays so.
+        ops.experiments().pause(&id).await.unwrap();
+        assert_eq!(open().await.incident.measures, []);
+        ops.incidents().close("bot", CloseIncident::default()).await.unwrap();
+        assert_eq!(status().await, ExperimentStatus::Paused);
+        ops.experiments().resume(&id).await.unwrap();
+        open().await;
+        ops.releases().cancel("bot", "").await.unwrap();
+        ops.incidents().close("bot", CloseIncident::default()).await.unwrap();
+        assert_eq!(status().await, ExperimentStatus::Cancelled);
     })
     .await;
 }
