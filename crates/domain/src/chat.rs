@@ -266,17 +266,52 @@ pub struct Usage {
     /// Tokens written.
     #[serde(default)]
     pub completion_tokens: u64,
+    /// Of the tokens read, those that the provider had in its cache.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cached_tokens: u64,
+    /// Of the tokens read, those that the provider put into its cache.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache_write_tokens: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(tokens: &u64) -> bool {
+    *tokens == 0
 }
 
 /// What counts of tokens are cut to: no call has as many, and sums of any number of calls fit the databases' 64 bits.
 pub const MOST_TOKENS: u64 = 1 << 32;
 
 impl Usage {
+    /// Tokens read and written, none of them from a cache.
+    pub fn new(prompt_tokens: u64, completion_tokens: u64) -> Self {
+        Self { prompt_tokens, completion_tokens, ..Self::default() }
+    }
+
+    /// The tokens of two calls.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        self.with(other, u64::saturating_add)
+    }
+
+    /// Each count, or the other's where that is larger: for what is told in parts.
+    #[must_use]
+    pub fn at_least(self, other: Self) -> Self {
+        self.with(other, u64::max)
+    }
+
+    fn with(self, other: Self, of: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            prompt_tokens: of(self.prompt_tokens, other.prompt_tokens),
+            completion_tokens: of(self.completion_tokens, other.completion_tokens),
+            cached_tokens: of(self.cached_tokens, other.cached_tokens),
+            cache_write_tokens: of(self.cache_write_tokens, other.cache_write_tokens),
+        }
+    }
+
     /// The counts, each at most [`MOST_TOKENS`]: providers and applications report what they like.
     #[must_use]
     pub fn bounded(self) -> Self {
-        let [prompt_tokens, completion_tokens] =
-            [self.prompt_tokens, self.completion_tokens].map(|tokens| tokens.min(MOST_TOKENS));
-        Self { prompt_tokens, completion_tokens }
+        self.with(self, |tokens, _| tokens.min(MOST_TOKENS))
     }
 }

@@ -234,8 +234,22 @@ impl Span {
         let prompt = self.count(&["gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt"]);
         let completion =
             self.count(&["gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "llm.token_count.completion"]);
-        (prompt.is_some() || completion.is_some())
-            .then(|| Usage { prompt_tokens: prompt.unwrap_or(0), completion_tokens: completion.unwrap_or(0) }.bounded())
+        let cached = self.count(&[
+            "gen_ai.usage.cache_read.input_tokens",
+            "gen_ai.usage.cache_read_input_tokens",
+            "llm.token_count.prompt_details.cache_read",
+        ]);
+        let written = self.count(&[
+            "gen_ai.usage.cache_creation.input_tokens",
+            "gen_ai.usage.cache_creation_input_tokens",
+            "llm.token_count.prompt_details.cache_write",
+        ]);
+        let usage = Usage {
+            cached_tokens: cached.unwrap_or(0),
+            cache_write_tokens: written.unwrap_or(0),
+            ..Usage::new(prompt.unwrap_or(0), completion.unwrap_or(0))
+        };
+        (prompt.is_some() || completion.is_some()).then(|| usage.bounded())
     }
 
     fn first_byte_ms(&self) -> Option<f64> {
@@ -313,7 +327,7 @@ mod tests {
         }));
         let record = span.to_record(now()).unwrap().unwrap();
         assert_eq!((&*record.model, record.model_answered.as_deref()), ("openai/gpt-4o", Some("gpt-4o-2024-08-06")));
-        assert_eq!(record.usage, Usage { prompt_tokens: 9, completion_tokens: 2 });
+        assert_eq!(record.usage, Usage::new(9, 2));
         assert_eq!((record.total_ms, record.status, record.outcome), (250.0, 200, CallOutcome::Ok));
         assert_eq!((record.user.as_deref(), record.session.as_deref()), (Some("ana"), Some("c1")));
         assert_eq!(record.tags["service"], "shop");
@@ -384,7 +398,7 @@ mod tests {
             "gen_ai.completion": " ", "llm.is_streaming": true,
         }));
         assert_eq!((&*record.model, record.user.as_deref(), record.stream), ("openai/gpt-4o", Some("42"), true));
-        assert_eq!(record.usage, Usage { prompt_tokens: 9, completion_tokens: 2 });
+        assert_eq!(record.usage, Usage::new(9, 2));
         assert_eq!((record.request_body, record.response_body), (None, None));
     }
 
@@ -405,7 +419,7 @@ mod tests {
             "llm.token_count.prompt": 7, "llm.token_count.completion": 3, "session.id": "s"});
         let record = record(&llm);
         assert_eq!((&*record.model, record.door, record.session.as_deref()), ("openai/gpt-4o", Door::Chat, Some("s")));
-        assert_eq!(record.usage, Usage { prompt_tokens: 7, completion_tokens: 3 });
+        assert_eq!(record.usage, Usage::new(7, 3));
         let chain = json!({"openinference.span.kind": "CHAIN", "llm.model_name": "gpt-4o", "input.value": "{\"model\": \"m\"}"});
         assert_eq!(span(&chain).to_record(now()), Ok(None));
     }

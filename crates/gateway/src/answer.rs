@@ -249,6 +249,18 @@ struct WireUsage {
     cache_written: Option<u64>,
     #[serde(rename = "cache_read_input_tokens")]
     cache_read: Option<u64>,
+    prompt_tokens_details: Option<PromptDetails>,
+    /// DeepSeek's name for the tokens of its cache.
+    prompt_cache_hit_tokens: Option<u64>,
+}
+
+/// Of OpenAI's `prompt_tokens`, those of the provider's cache.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct PromptDetails {
+    cached_tokens: Option<u64>,
+    /// OpenRouter's, and ours where Anthropic wrote to its cache.
+    cache_write_tokens: Option<u64>,
 }
 
 impl WireUsage {
@@ -264,9 +276,14 @@ impl WireUsage {
         if prompt.is_none() && completion.is_none() {
             return before;
         }
+        let details = self.prompt_tokens_details.as_ref();
+        let cached = details.and_then(|details| details.cached_tokens).or(self.prompt_cache_hit_tokens);
+        let written = details.and_then(|details| details.cache_write_tokens);
         let usage = Usage {
             prompt_tokens: prompt.unwrap_or(known.prompt_tokens),
             completion_tokens: completion.unwrap_or(known.completion_tokens),
+            cached_tokens: cached.or(self.cache_read).unwrap_or(0).max(known.cached_tokens),
+            cache_write_tokens: written.or(self.cache_written).unwrap_or(0).max(known.cache_write_tokens),
         };
         Some(usage.bounded())
     }
@@ -468,7 +485,7 @@ mod tests {
             "stop"}], "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}}"#;
         let answer = read(body.as_bytes());
         assert_eq!((&*answer.text, answer.finish_reason.as_deref()), ("hi", Some("stop")));
-        assert_eq!(answer.usage, Some(Usage { prompt_tokens: 3, completion_tokens: 1 }));
+        assert_eq!(answer.usage, Some(Usage::new(3, 1)));
         assert_eq!((answer.model.as_deref(), answer.fingerprint.as_deref()), (Some("m-1"), Some("fp")));
     }
 
@@ -516,7 +533,7 @@ mod tests {
         let check = |body: &str, shown: &str, usage: (u64, u64)| {
             let answer = read(body.as_bytes());
             let (prompt_tokens, completion_tokens) = usage;
-            let expected = (usage != (0, 0)).then_some(Usage { prompt_tokens, completion_tokens });
+            let expected = (usage != (0, 0)).then_some(Usage::new(prompt_tokens, completion_tokens));
             assert_eq!((&*answer.shown(), answer.usage), (shown, expected), "{body}");
             assert!(!answer.is_opaque, "{body}");
         };
@@ -625,7 +642,7 @@ mod tests {
     fn tokens_of_anthropics_cache_are_read_tokens() {
         let body = r#"{"content": [], "usage": {"input_tokens": 10, "cache_creation_input_tokens": 100, "cache_read_input_tokens":
             1000, "output_tokens": 5}}"#;
-        let expected = Some(Usage { prompt_tokens: 1110, completion_tokens: 5 });
+        let expected = Some(Usage { cached_tokens: 1000, cache_write_tokens: 100, ..Usage::new(1110, 5) });
         assert_eq!(read(body.as_bytes()).usage, expected);
         let start =
             r#"{"type": "message_start", "message": {"usage": {"input_tokens": 10, "cache_creation_input_tokens": 100,
@@ -633,6 +650,24 @@ mod tests {
                 .replace('\n', "");
         for end in [r#"{"usage": {"output_tokens": 5}}"#, r#"{"usage": {"input_tokens": 10, "output_tokens": 5}}"#] {
             assert_eq!(streamed(&[&start, end]).usage, expected, "{end}");
+        }
+    }
+
+    #[test]
+    fn tokens_of_openais_cache_are_among_those_read() {
+        let check = |usage: &str, expected: Usage| {
+            let body = format!(r#"{{"choices": [], "usage": {{"prompt_tokens": 9, "completion_tokens": 1, {usage}}}}}"#);
+            assert_eq!(read(body.as_bytes()).usage, Some(expected), "{usage}");
+            assert_eq!(streamed(&[&body]).usage, Some(expected), "{usage}");
+        };
+        let cached = Usage { cached_tokens: 6, ..Usage::new(9, 1) };
+        check(r#""prompt_tokens_details": {"cached_tokens": 6, "audio_tokens": 0}"#, cached);
+        check(r#""prompt_tokens_details": {"cached_tokens": 6.0}, "model": 3"#, cached);
+        check(r#""prompt_cache_hit_tokens": 6, "prompt_cache_miss_tokens": 3"#, cached);
+        let details = r#""prompt_tokens_details": {"cached_tokens": 6, "cache_write_tokens": 2}"#;
+        check(details, Usage { cache_write_tokens: 2, ..cached });
+        for none in [r#""prompt_tokens_details": null"#, r#""prompt_tokens_details": []"#, r#""x": 1"#] {
+            check(none, Usage::new(9, 1));
         }
     }
 
@@ -652,7 +687,7 @@ mod tests {
             "input": {"a": 1}}], "stop_reason": "tool_use", "usage": {"input_tokens": 4, "output_tokens": 2}}"#;
         let answer = read(body.as_bytes());
         assert_eq!((&*answer.text, answer.called_tools.len()), ("hi", 1));
-        assert_eq!(answer.usage, Some(Usage { prompt_tokens: 4, completion_tokens: 2 }));
+        assert_eq!(answer.usage, Some(Usage::new(4, 2)));
         let events = [
             r#"{"type": "message_start", "message": {"model": "claude", "usage": {"input_tokens": 4, "output_tokens": 1}}}"#,
             r#"{"type": "content_block_start", "content_block": {"type": "text", "text": ""}}"#,
@@ -662,7 +697,7 @@ mod tests {
         let body: String = events.iter().map(|event| format!("event: x\ndata: {event}\n\n")).collect();
         let answer = read(body.as_bytes());
         assert_eq!((&*answer.text, answer.finish_reason.as_deref()), ("hi", Some("end_turn")));
-        assert_eq!(answer.usage, Some(Usage { prompt_tokens: 4, completion_tokens: 7 }));
+        assert_eq!(answer.usage, Some(Usage::new(4, 7)));
     }
 
     #[test]

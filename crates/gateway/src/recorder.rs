@@ -428,11 +428,7 @@ impl Call {
     }
 
     fn with_discarded(&self, usage: Usage) -> Usage {
-        let discarded = self.discarded;
-        Usage {
-            prompt_tokens: usage.prompt_tokens + discarded.prompt_tokens,
-            completion_tokens: usage.completion_tokens + discarded.completion_tokens,
-        }
+        usage.plus(self.discarded)
     }
 
     /// USD for the answer with these tokens, and for those that were discarded.
@@ -454,8 +450,7 @@ impl Call {
         if matches!(outcome, CallOutcome::Refused | CallOutcome::Unavailable) || self.status >= 400 {
             return (Usage::default(), false);
         }
-        let prompt_tokens = tokens(answer::prompt_chars(&self.request));
-        (Usage { prompt_tokens, completion_tokens: tokens(answer.chars()) }, true)
+        (Usage::new(tokens(answer::prompt_chars(&self.request)), tokens(answer.chars())), true)
     }
 
     /// The deployment's policy; calls beyond its sampling keep no bodies. Without a deployment nothing but hashes is kept:

@@ -67,11 +67,30 @@ fn completion(head: &Head, model: &str, answer: &ChatResponse) -> Value {
 }
 
 fn openai_usage(usage: Usage) -> Value {
-    json!({
+    let mut fields = json!({
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens.saturating_add(usage.completion_tokens),
-    })
+    });
+    if usage.cached_tokens > 0 || usage.cache_write_tokens > 0 {
+        fields["prompt_tokens_details"] = json!({"cached_tokens": usage.cached_tokens});
+    }
+    if usage.cache_write_tokens > 0 {
+        fields["prompt_tokens_details"]["cache_write_tokens"] = usage.cache_write_tokens.into();
+    }
+    fields
+}
+
+/// Anthropic's usage, whose `input_tokens` are those that are not of the cache.
+fn anthropic_usage(usage: Usage) -> Value {
+    let (cached, written) = (usage.cached_tokens, usage.cache_write_tokens);
+    let others = usage.prompt_tokens.saturating_sub(cached).saturating_sub(written);
+    let mut fields = json!({"input_tokens": others, "output_tokens": usage.completion_tokens});
+    if cached > 0 || written > 0 {
+        fields["cache_read_input_tokens"] = cached.into();
+        fields["cache_creation_input_tokens"] = written.into();
+    }
+    fields
 }
 
 /// Anthropic's message.
@@ -114,7 +133,7 @@ fn message(head: &Head, model: &str, answer: &ChatResponse) -> Bytes {
         content,
         stop_reason: stop_reason(answer.finish_reason.as_deref().unwrap_or(default)),
         stop_sequence: None,
-        usage: json!({"input_tokens": answer.usage.prompt_tokens, "output_tokens": answer.usage.completion_tokens}),
+        usage: anthropic_usage(answer.usage),
     };
     Bytes::from(serde_json::to_vec(&message).unwrap_or_default())
 }
@@ -277,9 +296,7 @@ impl EventWriter {
             }
             Format::Anthropic(blocks) => {
                 blocks.finish(out);
-                let usage = json!({
-                    "input_tokens": self.usage.prompt_tokens, "output_tokens": self.usage.completion_tokens,
-                });
+                let usage = anthropic_usage(self.usage);
                 let delta = json!({"stop_reason": stop_reason(&reason), "stop_sequence": null});
                 named("message_delta", &json!({"type": "message_delta", "delta": delta, "usage": usage}), out);
                 named("message_stop", &json!({"type": "message_stop"}), out);
@@ -315,7 +332,7 @@ impl EventWriter {
                 let message = json!({
                     "id": self.head.id, "type": "message", "role": "assistant", "model": self.head.model, "content": [],
                     "stop_reason": null, "stop_sequence": null,
-                    "usage": {"input_tokens": self.usage.prompt_tokens, "output_tokens": 0},
+                    "usage": anthropic_usage(Usage { completion_tokens: 0, ..self.usage }),
                 });
                 named("message_start", &json!({"type": "message_start", "message": message}), out);
             }
@@ -460,7 +477,7 @@ mod tests {
             tool_calls: vec![ToolCall { id: "c".to_owned(), kind: "function".to_owned(), function }],
             finish_reason: Some("tool_calls".to_owned()),
             model: "m-1".to_owned(),
-            usage: Usage { prompt_tokens: 3, completion_tokens: 2 },
+            usage: Usage::new(3, 2),
             latency_ms: 0.0,
         }
     }
@@ -593,5 +610,22 @@ mod tests {
         let completion: Value = serde_json::from_slice(&whole(Door::Chat, &head(), &asked())).unwrap();
         assert_eq!(completion["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"], r#"{"a":1}"#);
         assert_eq!(completion["usage"]["total_tokens"], 5);
+    }
+
+    #[test]
+    fn tokens_of_the_cache_are_told_in_each_format() {
+        let usage = Usage { cached_tokens: 4, cache_write_tokens: 3, ..Usage::new(9, 2) };
+        let answer = ChatResponse { usage, ..asked() };
+        let message: Value = serde_json::from_slice(&whole(Door::Messages, &head(), &answer)).unwrap();
+        let expected = json!({"input_tokens": 2, "output_tokens": 2, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 3});
+        assert_eq!(message["usage"], expected);
+        let completion: Value = serde_json::from_slice(&whole(Door::Chat, &head(), &answer)).unwrap();
+        let expected = json!({"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11,
+            "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 3}});
+        assert_eq!(completion["usage"], expected);
+        // Records read it back from there.
+        for answer in [&message, &completion] {
+            assert_eq!(crate::answer::read(answer.to_string().as_bytes()).usage, Some(usage));
+        }
     }
 }

@@ -267,8 +267,9 @@ pub(crate) struct WireUsage {
 impl WireUsage {
     /// All tokens read, and those written.
     pub(crate) fn total(&self) -> Usage {
-        let cached = self.cache_written.unwrap_or(0).saturating_add(self.cache_read.unwrap_or(0));
-        Usage { prompt_tokens: self.input.saturating_add(cached), completion_tokens: self.output }
+        let (written, read) = (self.cache_written.unwrap_or(0), self.cache_read.unwrap_or(0));
+        let all_read = self.input.saturating_add(written).saturating_add(read);
+        Usage { cached_tokens: read, cache_write_tokens: written, ..Usage::new(all_read, self.output) }
     }
 }
 

@@ -335,12 +335,16 @@ pub(crate) struct WireUsage {
     candidates: u64,
     #[serde(rename = "thoughtsTokenCount")]
     thoughts: u64,
+    /// Part of the prompt's.
+    #[serde(rename = "cachedContentTokenCount")]
+    cached: u64,
 }
 
 impl WireUsage {
     /// Tokens read and written.
     pub(crate) fn total(&self) -> Usage {
-        Usage { prompt_tokens: self.prompt, completion_tokens: self.candidates.saturating_add(self.thoughts) }
+        let written = self.candidates.saturating_add(self.thoughts);
+        Usage { cached_tokens: self.cached, ..Usage::new(self.prompt, written) }
     }
 }
 

@@ -250,12 +250,36 @@ impl WireCall {
     }
 }
 
-#[derive(Deserialize)]
-struct WireUsage {
-    #[serde(default)]
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(crate) struct WireUsage {
     prompt_tokens: Option<u64>,
-    #[serde(default)]
     completion_tokens: Option<u64>,
+    prompt_tokens_details: Option<PromptDetails>,
+    /// DeepSeek's name for the tokens of its cache.
+    prompt_cache_hit_tokens: Option<u64>,
+}
+
+/// Of the tokens read, those of the provider's cache.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct PromptDetails {
+    cached_tokens: Option<u64>,
+    /// OpenRouter's.
+    cache_write_tokens: Option<u64>,
+}
+
+impl WireUsage {
+    /// All tokens read, and those written.
+    pub(crate) fn total(&self) -> Usage {
+        let details = self.prompt_tokens_details.as_ref();
+        let cached = details.and_then(|details| details.cached_tokens).or(self.prompt_cache_hit_tokens);
+        Usage {
+            cached_tokens: cached.unwrap_or_default(),
+            cache_write_tokens: details.and_then(|details| details.cache_write_tokens).unwrap_or_default(),
+            ..Usage::new(self.prompt_tokens.unwrap_or_default(), self.completion_tokens.unwrap_or_default())
+        }
+    }
 }
 
 fn response(endpoint: &Endpoint, body: Body, raw: &[u8], latency_ms: f64) -> Result<ChatResponse, ProviderError> {
@@ -273,16 +297,12 @@ fn response(endpoint: &Endpoint, body: Body, raw: &[u8], latency_ms: f64) -> Res
     if text.is_empty() {
         text = message.refusal.unwrap_or_default().into_string();
     }
-    let usage = body.usage.map_or_else(Usage::default, |usage| Usage {
-        prompt_tokens: usage.prompt_tokens.unwrap_or_default(),
-        completion_tokens: usage.completion_tokens.unwrap_or_default(),
-    });
     Ok(ChatResponse {
         text,
         tool_calls: message.tool_calls.into_iter().flatten().map(WireCall::read).collect(),
         finish_reason: choice.finish_reason,
         model: body.model.unwrap_or_default(),
-        usage,
+        usage: body.usage.unwrap_or_default().total(),
         latency_ms,
     })
 }

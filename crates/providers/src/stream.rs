@@ -237,7 +237,12 @@ mod tests {
     }
 
     fn usage(prompt_tokens: u64, completion_tokens: u64) -> Piece {
-        Piece::Usage(Usage { prompt_tokens, completion_tokens })
+        Piece::Usage(Usage::new(prompt_tokens, completion_tokens))
+    }
+
+    fn cached(usage: Piece, cached_tokens: u64) -> Piece {
+        let Piece::Usage(usage) = usage else { return usage };
+        Piece::Usage(Usage { cached_tokens, ..usage })
     }
 
     #[test]
@@ -346,14 +351,15 @@ mod tests {
                 r#"{"model":"m-1","choices":[{"index":0,"delta":{"content":"Hé"}},{"index":1,"delta":{"content":"no"}}]}"#,
                 r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"c1","function":{"name":"f","arguments":""}}]}}]}"#,
                 r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{}"}}]},"finish_reason":"tool_calls"}]}"#,
-                r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2}}"#,
+                r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":4}}}"#,
                 "[DONE]",
                 r#"{"error":{"message":"overloaded"}}"#,
             ],
         );
         let model = Piece::Model("m-1".to_owned());
         let error = Piece::Error("overloaded".to_owned());
-        let said = [model, text("Hé"), call(0, "c1", "f"), arguments(0, "{}"), finish("tool_calls"), usage(5, 2)];
+        let said = [model, text("Hé"), call(0, "c1", "f"), arguments(0, "{}"), finish("tool_calls")];
+        let said = [&said[..], &[cached(usage(5, 2), 4)]].concat();
         assert_eq!(pieces, [&said[..], &[Piece::End, error]].concat());
     }
 
@@ -375,12 +381,12 @@ mod tests {
         );
         let expected = [
             Piece::Model("claude".to_owned()),
-            usage(7, 1),
+            cached(usage(7, 1), 3),
             text("hi"),
             call(0, "t1", "f"),
             arguments(0, "{\"a\":1}"),
             finish("tool_calls"),
-            usage(7, 7),
+            cached(usage(7, 7), 3),
             Piece::End,
         ];
         assert_eq!(pieces, expected);

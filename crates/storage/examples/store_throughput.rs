@@ -161,7 +161,7 @@ fn result(ordinal: u64) -> SampleResult {
         latency_ms: 312.251,
         cost: 0.000_132,
         judge_cost: 0.0,
-        usage: Usage { prompt_tokens: 211, completion_tokens: 47 },
+        usage: Usage::new(211, 47),
         cached: false,
     }
 }

@@ -291,4 +291,12 @@ pub struct Price {
     /// For tokens written.
     #[schemars(range(min = 0.0))]
     pub output: f64,
+    /// For tokens read that the provider had in its cache; absent: as `input`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    pub cached_input: Option<f64>,
+    /// For tokens read that the provider put into its cache; absent: as `input`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    pub cache_write: Option<f64>,
 }

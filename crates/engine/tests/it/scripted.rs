@@ -62,7 +62,7 @@ impl ChatProvider for Scripted {
         }
         *self.asked.lock().unwrap().entry(request.last_user_text().into_owned()).or_default() += 1;
         let text = (self.answer)(request);
-        let usage = Usage { prompt_tokens: 1000, completion_tokens: 1000 };
+        let usage = Usage::new(1000, 1000);
         let model = request.model.clone();
         Ok(ChatResponse { text, tool_calls: Vec::new(), finish_reason: None, model, usage, latency_ms: 5.0 })
     }
@@ -80,7 +80,7 @@ pub(crate) fn installation_with(store: &Store, provider: &Arc<Scripted>, options
 
 /// The provider `test`.
 pub(crate) fn providers(provider: &Arc<Scripted>) -> Providers {
-    let price = Price { input: 1000.0, output: 2000.0 };
+    let price = Price { input: 1000.0, output: 2000.0, ..Price::default() };
     // The last has no provider here: applications call it, and send their spans.
     let priced = ["test/priced", "test/judge", "openai/gpt-4o"];
     let prices = priced.into_iter().map(|name| (name.to_owned(), price)).collect();

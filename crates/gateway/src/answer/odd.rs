@@ -45,10 +45,14 @@ fn fit(object: &mut Map<String, Value>) {
         | "input_tokens"
         | "output_tokens"
         | "cache_creation_input_tokens"
-        | "cache_read_input_tokens" => make_whole(field),
+        | "cache_read_input_tokens"
+        | "cached_tokens"
+        | "cache_write_tokens"
+        | "prompt_cache_hit_tokens" => make_whole(field),
         "choices" | "tool_calls" => fit_all(field),
         "content" if field.is_array() => fit_all(field),
-        "message" | "delta" | "function" | "custom" | "function_call" | "audio" | "usage" | "content_block" => {
+        "message" | "delta" | "function" | "custom" | "function_call" | "audio" | "usage" | "content_block"
+        | "prompt_tokens_details" => {
             field.as_object_mut().map(fit).is_some()
         }
         _ => true,

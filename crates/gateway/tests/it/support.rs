@@ -254,7 +254,7 @@ impl Fixture {
         deployments: Vec<LiveDeployment>,
     ) -> Self {
         let price =
-            |(model, input, output): &(&str, f64, f64)| ((*model).to_owned(), Price { input: *input, output: *output });
+            |(model, input, output): &(&str, f64, f64)| ((*model).to_owned(), Price { input: *input, output: *output, ..Price::default() });
         let prices = prices.iter().map(price).collect();
         let config = |(name, url): &(&str, &str)| {
             let kind = ["anthropic", "gemini"].into_iter().find(|kind| name.starts_with(kind)).unwrap_or("openai");

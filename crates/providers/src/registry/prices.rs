@@ -21,9 +21,17 @@ impl Providers {
     }
 }
 
-/// USD for these tokens.
+/// USD for these tokens. Those of the provider's cache are among those that were read, whatever it counts.
 pub(super) fn cost(price: Price, usage: Usage) -> f64 {
-    (usage.prompt_tokens as f64 * price.input + usage.completion_tokens as f64 * price.output) / 1e6
+    let cached = usage.cached_tokens.min(usage.prompt_tokens);
+    let written = usage.cache_write_tokens.min(usage.prompt_tokens - cached);
+    let parts = [
+        (usage.prompt_tokens - cached - written, price.input),
+        (cached, price.cached_input.unwrap_or(price.input)),
+        (written, price.cache_write.unwrap_or(price.input)),
+        (usage.completion_tokens, price.output),
+    ];
+    parts.iter().map(|(tokens, price)| *tokens as f64 * price).sum::<f64>() / 1e6
 }
 
 /// The name of a model without the date that it ends with: `-2024-07-18`, `-20241022` or `@20240620`.
@@ -57,14 +65,32 @@ mod tests {
     }
 
     #[test]
+    fn tokens_of_the_cache_have_their_own_price() {
+        let check = |cached_input, cache_write, (read, cached, written): (u64, u64, u64), expected: f64| {
+            let price = Price { input: 4.0, output: 8.0, cached_input, cache_write };
+            let usage = Usage {
+                cached_tokens: cached * 1_000_000,
+                cache_write_tokens: written * 1_000_000,
+                ..Usage::new(read * 1_000_000, 1_000_000)
+            };
+            assert_eq!(cost(price, usage), expected + 8.0);
+        };
+        check(None, None, (10, 4, 3), 40.0);
+        check(Some(1.0), None, (10, 4, 3), 28.0);
+        check(Some(1.0), Some(5.0), (10, 4, 3), 31.0);
+        check(Some(1.0), Some(5.0), (10, 20, 3), 10.0);
+        check(Some(0.0), None, (10, 10, 0), 0.0);
+    }
+
+    #[test]
     fn costs_of_models_that_no_provider_has() {
-        let price = |input| Price { input, output: 0.0 };
+        let price = |input| Price { input, ..Price::default() };
         let table = |names: &[(&str, f64)]| {
             let prices: BTreeMap<String, Price> =
                 names.iter().map(|(name, input)| ((*name).to_owned(), price(*input))).collect();
             Providers::new(&BTreeMap::new(), &prices, Path::new(".")).unwrap()
         };
-        let usage = Usage { prompt_tokens: 1_000_000, completion_tokens: 0 };
+        let usage = Usage::new(1_000_000, 0);
         let check = |providers: &Providers, model: &str, answered: Option<&str>, expected: Option<f64>| {
             assert_eq!(providers.cost_by_table(model, answered, usage), expected, "{model} {answered:?}");
         };

@@ -173,11 +173,11 @@ impl Simulator {
         } else {
             self.write(key, request, &message, &mut answer);
         }
-        answer.usage = Usage {
-            prompt_tokens: request.messages.iter().map(|m| tokens(&m.as_text()) + 3).sum(),
-            completion_tokens: tokens(&answer.text)
+        answer.usage = Usage::new(
+            request.messages.iter().map(|m| tokens(&m.as_text()) + 3).sum(),
+            tokens(&answer.text)
                 + answer.tool_calls.iter().map(|call| tokens(&call.function.arguments)).sum::<u64>(),
-        };
+        );
         answer
     }
 

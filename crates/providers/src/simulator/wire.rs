@@ -216,7 +216,7 @@ fn content(answer: &SimulatedAnswer) -> Option<&str> {
 fn usage(answers: &[SimulatedAnswer]) -> UsageField {
     let prompt_tokens = answers.first().map_or(0, |answer| answer.usage.prompt_tokens);
     let completion_tokens = answers.iter().map(|answer| answer.usage.completion_tokens).sum();
-    Usage { prompt_tokens, completion_tokens }.into()
+    Usage::new(prompt_tokens, completion_tokens).into()
 }
 
 /// A complete response.

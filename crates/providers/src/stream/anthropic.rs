@@ -85,8 +85,8 @@ impl Reader {
                 let mut pieces: Vec<Piece> = reason.map(Piece::Finish).into_iter().collect();
                 if let Some(usage) = event.usage.map(|usage| usage.total()) {
                     // The tokens read are told at the beginning, and by some servers at the end again.
-                    self.usage.prompt_tokens = self.usage.prompt_tokens.max(usage.prompt_tokens);
-                    self.usage.completion_tokens = usage.completion_tokens;
+                    let completion_tokens = usage.completion_tokens;
+                    self.usage = Usage { completion_tokens, ..self.usage.at_least(usage) };
                     pieces.push(Piece::Usage(self.usage));
                 }
                 pieces

@@ -1,10 +1,10 @@
 //! OpenAI's `chat.completion.chunk`.
 
-use llmops_domain::chat::Usage;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Piece, error_text, goes_on};
+use crate::openai::WireUsage;
 use crate::text::{Arguments, Halves, Text};
 use crate::translate::new_call_id;
 
@@ -66,13 +66,6 @@ struct Function {
     arguments: Option<Arguments>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct WireUsage {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
-}
-
 impl Reader {
     pub(super) fn read(&mut self, data: &[u8]) -> Vec<Piece> {
         let Ok(chunk) = serde_json::from_slice::<Chunk>(data) else { return Vec::new() };
@@ -92,13 +85,7 @@ impl Reader {
             }
             pieces.extend(choice.finish_reason.map(Piece::Finish));
         }
-        if let Some(usage) = chunk.usage {
-            let (prompt_tokens, completion_tokens) = (usage.prompt_tokens, usage.completion_tokens);
-            pieces.push(Piece::Usage(Usage {
-                prompt_tokens: prompt_tokens.unwrap_or(0),
-                completion_tokens: completion_tokens.unwrap_or(0),
-            }));
-        }
+        pieces.extend(chunk.usage.map(|usage| Piece::Usage(usage.total())));
         pieces.extend(chunk.error.filter(|error| !error.is_null()).map(|error| Piece::Error(error_text(&error))));
         pieces
     }

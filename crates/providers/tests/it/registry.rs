@@ -19,7 +19,7 @@ fn configs() -> BTreeMap<String, ProviderConfig> {
 }
 
 fn registry() -> Providers {
-    let price = |input, output| Price { input, output };
+    let price = |input, output| Price { input, output, ..Price::default() };
     let prices =
         [("openai/gpt-4o-mini", price(0.15, 0.6)), ("openai/*", price(1.0, 2.0)), ("sim/a/b", price(3.0, 0.0))];
     let prices = prices.into_iter().map(|(name, price)| (name.to_owned(), price)).collect();
@@ -45,7 +45,7 @@ fn names_resolve() {
 
 #[test]
 fn costs() {
-    let usage = Usage { prompt_tokens: 1_000_000, completion_tokens: 500_000 };
+    let usage = Usage::new(1_000_000, 500_000);
     let cost = |name: &str| registry().resolve(name).unwrap().cost(usage);
     assert_eq!(cost("openai/gpt-4o-mini"), Some(0.45));
     assert_eq!(cost("openai/other"), Some(2.0));

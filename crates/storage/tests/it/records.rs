@@ -29,7 +29,7 @@ fn record(number: i64, user: &str) -> RequestRecord {
         session: None,
         trace_id: None,
         tags: BTreeMap::from([("team".to_owned(), "ünï".to_owned())]),
-        usage: Usage { prompt_tokens: 3, completion_tokens: 1 },
+        usage: Usage::new(3, 1),
         usage_estimated: true,
         cost: Some(0.25),
         first_byte_ms: Some(1.5),
@@ -164,7 +164,7 @@ async fn a_record_that_cannot_be_read_hides_no_other() {
 #[tokio::test]
 async fn absurd_counts_of_tokens_stop_no_batch() {
     on_backends(async |store| {
-        let usage = Usage { prompt_tokens: 9_223_372_036_854_775_000, completion_tokens: u64::MAX };
+        let usage = Usage::new(9_223_372_036_854_775_000, u64::MAX);
         let absurd = |number| (project(), RequestRecord { usage, ..record(number, "ana") });
         store.append_records(&[absurd(1), absurd(2)]).await.unwrap();
         store.append_records(&[absurd(3), (project(), record(4, "ben"))]).await.unwrap();

@@ -124,7 +124,7 @@ fn result(ordinal: u64, trial: u32, outcome: Outcome) -> SampleResult {
         latency_ms: 12.5,
         cost: 0.25,
         judge_cost: 0.25,
-        usage: Usage { prompt_tokens: 7, completion_tokens: 3 },
+        usage: Usage::new(7, 3),
         cached: false,
     }
 }
