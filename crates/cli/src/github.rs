@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use llmops_api::client::shown_address;
+use llmops_domain::net::shown_address;
 use llmops_domain::scorecard::format::short_line;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LINK, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};

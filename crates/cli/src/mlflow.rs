@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use llmops_api::Client;
-use llmops_api::client::shown_address;
+use llmops_domain::net::shown_address;
 use llmops_api::feedback::{SummaryBy, SummaryQuery};
 use llmops_api::runs::GetRunQuery;
 use llmops_domain::gate::ReferenceScores;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use llmops::models::{HubSettings, Limit, ModelOptions};
 use llmops::{AlertOptions, ExperimentOptions, LlmOps, Options, OwnScorers};
 use llmops_api::Client;
-use llmops_api::client::shown_address;
+use llmops_domain::net::shown_address;
 use llmops_domain::config::{Config, MetricFileKind};
 use llmops_domain::prompt::PromptSpec;
 use llmops_domain::prompt_file;

@@ -1,4 +1,4 @@
-//! Ranges of network addresses, and which of them are not of the public Internet.
+//! Ranges of network addresses, which of them are not of the public Internet, and addresses as people may read them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -127,6 +127,30 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
+/// An address as people may read it: without the user and password before its host, and without its query, which may hold
+/// secrets, too.
+pub fn shown_address(address: &str) -> String {
+    let plain = address.split(['?', '#']).next().unwrap_or_default();
+    if let Some(mut parsed) = url::Url::parse(address).ok().filter(url::Url::has_host) {
+        if parsed.username().is_empty() && parsed.password().is_none() {
+            return plain.to_owned();
+        }
+        if parsed.set_username("").is_ok() && parsed.set_password(None).is_ok() {
+            parsed.set_query(None);
+            parsed.set_fragment(None);
+            let shown = String::from(parsed);
+            // Without a path, an address is parsed as if it ended with a slash.
+            return if plain.ends_with('/') { shown } else { shown.trim_end_matches('/').to_owned() };
+        }
+    }
+    // What is no address may have a password all the same, or be none because of characters in it.
+    match (address.split_once("://"), address.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
+        (None, Some((_, rest))) => rest.to_owned(),
+        _ => plain.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,5 +193,21 @@ mod tests {
         check(false, &["::", "::1", "fe80::1", "fc00::1", "fd12::1", "ff02::1", "2001:db8::1", "2001::1", "3fff::1"]);
         check(false, &["::ffff:127.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::10.0.0.1"]);
         check(false, &["64:ff9b:1::1", "2002:7f00:0001::1", "2002:c0a8:0101::", "::ffff:0:10.0.0.1"]);
+    }
+
+    #[test]
+    fn addresses_are_shown_without_secrets() {
+        let check = |address: &str, expected: &str| assert_eq!(shown_address(address), expected, "{address}");
+        check("http://127.0.0.1:5000", "http://127.0.0.1:5000");
+        check("https://mlflow.example.com/team@x/", "https://mlflow.example.com/team@x/");
+        check("http://ana:s3cretPW@127.0.0.1:1", "http://127.0.0.1:1");
+        check("https://s3cret@mlflow.example.com/team/", "https://mlflow.example.com/team/");
+        check("http://:s3cret@h/a?key=s3cret#x", "http://h/a");
+        check("http://h/a?key=s3cret", "http://h/a");
+        check("postgresql://ana:s3cret@h/mlflow", "postgresql://h/mlflow");
+        check("http://ana:s3/cr?e#t@h:1", "http://h:1");
+        check("ana:s3cret@h:1", "h:1");
+        check("./mlruns", "./mlruns");
+        check("", "");
     }
 }

@@ -1,20 +1,17 @@
 //! What an answer says: read from the bytes that the caller already has.
 
-mod events;
 mod odd;
 
 use std::borrow::Cow;
 
 use llmops_domain::chat::Usage;
 use llmops_providers::http_client::error_message;
-use llmops_providers::stream::goes_on;
+use llmops_providers::stream::{WholeEvents, goes_on, without_mark};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use self::events::Events;
-use crate::call::without_mark;
 
 /// What is read of an answer.
 #[derive(Debug, Default, PartialEq)]
@@ -379,17 +376,18 @@ pub(crate) fn read(body: &[u8]) -> Answer {
         return answer;
     }
     answer.is_cut = true;
-    for event in Events(body) {
+    for event in WholeEvents::new(body) {
+        let data = event.data.trim_ascii();
         // What follows the end is nobody's any more.
-        if &*event.data == b"[DONE]" {
+        if data == b"[DONE]" {
             answer.is_cut = false;
             break;
         }
-        if !event.data.is_empty() {
-            answer.read(&event.data);
+        if !data.is_empty() {
+            answer.read(data);
         }
-        if event.name == b"error" && answer.error.is_none() {
-            answer.error = Some(error_message(&event.data));
+        if event.name.trim_ascii() == b"error" && answer.error.is_none() {
+            answer.error = Some(error_message(data));
         }
     }
     answer

@@ -9,6 +9,7 @@ use http::{HeaderMap, Response, StatusCode};
 use llmops_domain::chat::{ChatRequest, ChatResponse, Usage};
 use llmops_domain::record::Door;
 use llmops_providers::http_client::error_message;
+use llmops_providers::stream::without_mark;
 use llmops_providers::upstream::Dialect;
 use llmops_providers::{ProviderError, Target};
 use tokio::time::Instant;
@@ -218,7 +219,7 @@ async fn translated(context: Context<'_>, mut opened: Opened, place: &Place<'_>)
         return Ok(Arrived { status: opened.status, headers, content, told: Some(Told::default()) });
     }
     let body = call::whole(&mut opened, place.endpoint, context.patience.deadline).await.map_err(Miss::Failure)?;
-    match place.upstream.answer(place.endpoint, call::without_mark(&body)) {
+    match place.upstream.answer(place.endpoint, without_mark(&body)) {
         Ok(answer) => Ok(context.written(json_headers(opened.headers), head, &answer)),
         Err(error) => failed_inside(context, opened.headers, error),
     }

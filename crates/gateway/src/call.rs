@@ -13,6 +13,7 @@ use llmops_domain::record::CallOutcome;
 use llmops_providers::ProviderError;
 use llmops_providers::http_client::{Endpoint, MAX_RESPONSE_BYTES, retry_after};
 use llmops_providers::secrets::Secrets;
+use llmops_providers::stream::without_mark;
 use llmops_providers::upstream::Upstream;
 use tokio::time::Instant;
 
@@ -303,11 +304,6 @@ fn is_plausible(first: &[u8], is_all: bool, headers: &HeaderMap) -> bool {
             .iter()
             .any(|field| text.starts_with(field) || !is_all && field.starts_with(text)),
     }
-}
-
-/// The bytes without the mark of Unicode that they may begin with.
-pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
-    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
 /// Whether the headers say that a stream of events is below them.

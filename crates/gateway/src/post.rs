@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use llmops_domain::post_process::{PostProcessError, PostProcessor};
 use llmops_domain::record::Door;
+use llmops_providers::stream::without_mark;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::call::without_mark;
 use crate::request::Fields;
 
 /// A part of a body as it is now; nothing where it stays.

@@ -41,12 +41,10 @@ pub struct Snapshot {
     routes: HashMap<ProjectId, HashMap<String, Result<Arc<Route>, SnapshotError>>>,
     providers: Arc<Providers>,
     upstreams: HashMap<String, Upstream>,
-    /// Kept answers, by project, deployment with environment, and manifest.
-    caches: HashMap<CacheOf, (DeploymentSettings, Arc<AnswerCache>)>,
 }
 
-/// Whose answers are kept.
-type CacheOf = (ProjectId, String, ContentHash);
+/// Kept answers, by project, deployment with environment, and manifest.
+type Caches<'a> = HashMap<(ProjectId, String, ContentHash), (&'a DeploymentSettings, &'a Arc<AnswerCache>)>;
 
 /// A compiled deployment.
 #[derive(Debug)]
@@ -135,83 +133,84 @@ impl Snapshot {
     /// Compiles everything once. A deployment that cannot answer fails alone, at its own calls; all such are the second
     /// value.
     pub fn new(providers: Arc<Providers>, deployments: Vec<LiveDeployment>) -> (Self, Vec<SnapshotError>) {
-        Self::with_caches(HashMap::new(), providers, deployments)
+        Self::with_caches(&HashMap::new(), providers, deployments)
     }
 
     /// The same in the place of this one: deployments whose manifest and settings stay have the answers that were kept, as long
     /// as the providers stay, too.
     pub fn next(&self, providers: Arc<Providers>, deployments: Vec<LiveDeployment>) -> (Self, Vec<SnapshotError>) {
         let is_same = Arc::ptr_eq(&self.providers, &providers);
-        let caches = if is_same { self.caches.clone() } else { HashMap::new() };
-        Self::with_caches(caches, providers, deployments)
+        let caches = if is_same { self.caches() } else { HashMap::new() };
+        Self::with_caches(&caches, providers, deployments)
+    }
+
+    /// Where answers are kept.
+    fn caches(&self) -> Caches<'_> {
+        let routes = self.routes.iter().flat_map(|(project, routes)| routes.values().map(move |route| (project, route)));
+        let routes = routes.filter_map(|(project, route)| Some((project, route.as_ref().ok()?)));
+        let all = routes.flat_map(|(project, route)| with_others(route).map(move |route| (project, route)));
+        let kept = all.filter_map(|(project, route)| {
+            let of = cache_of(project, &route.deployment, &route.manifest_id);
+            Some((of, (&route.deployment.settings, route.cache.as_ref()?)))
+        });
+        kept.collect()
     }
 
     fn with_caches(
-        before: HashMap<CacheOf, (DeploymentSettings, Arc<AnswerCache>)>,
+        before: &Caches<'_>,
         providers: Arc<Providers>,
         deployments: Vec<LiveDeployment>,
     ) -> (Self, Vec<SnapshotError>) {
         let names = providers.names().map(str::to_owned).collect::<Vec<_>>();
         let upstreams = names.into_iter().filter_map(|name| Some((name.clone(), providers.upstream(&name)?))).collect();
-        let mut snapshot = Self { routes: HashMap::new(), providers, upstreams, caches: before };
-        let mut caches = HashMap::new();
+        let mut snapshot = Self { routes: HashMap::new(), providers, upstreams };
         let mut errors = Vec::new();
         for live in deployments {
             let (project, name) = (live.project.clone(), live.deployment.name.clone());
             let environment = live.deployment.environment.clone();
             let route = snapshot
-                .compile(live)
+                .compile(live, before)
                 .map(Arc::new)
                 .map_err(|message| SnapshotError { deployment: format!("{name}@{environment}"), message });
             errors.extend(route.as_ref().err().cloned());
-            for route in route.iter().flat_map(with_others) {
-                if let Some(cache) = &route.cache {
-                    let settings = route.deployment.settings.clone();
-                    caches.insert(cache_of(&project, &route.deployment, &route.manifest_id), (settings, cache.clone()));
-                }
-            }
             let routes = snapshot.routes.entry(project).or_default();
             if environment == DEFAULT_ENVIRONMENT {
                 routes.insert(name.clone(), route.clone());
             }
             routes.insert(format!("{name}@{environment}"), route);
         }
-        snapshot.caches = caches;
         (snapshot, errors)
     }
 
-    /// Where a deployment keeps answers, if it does: where it kept them before, unless something about it is new.
-    fn cache(&self, live: &LiveDeployment) -> Option<Arc<AnswerCache>> {
-        let settings = &live.deployment.settings;
-        let wanted = settings.cache.as_ref()?;
-        let before = self.caches.get(&cache_of(&live.project, &live.deployment, &live.manifest_id));
-        let before = before.filter(|(known, _)| known == settings);
-        Some(before.map_or_else(|| Arc::new(AnswerCache::new(wanted)), |(_, cache)| cache.clone()))
-    }
-
-    fn compile(&self, mut live: LiveDeployment) -> Result<Route, String> {
+    fn compile(&self, mut live: LiveDeployment, before: &Caches<'_>) -> Result<Route, String> {
         let canary = live.canary.take().filter(|_| !live.deployment.safe_mode);
-        let canary = canary.map(|running| self.compile_canary(&live, running));
+        let canary = canary.map(|running| self.compile_canary(&live, running, before));
         let variants = std::mem::take(&mut live.variants);
         let experiment = live.deployment.settings.experiment.clone().unwrap_or_default();
-        let variants = variants.into_iter().map(|variant| self.variant(&live, &experiment, variant));
+        let variants = variants.into_iter().map(|variant| self.variant(&live, &experiment, variant, before));
         let variants = variants.collect::<Result<_, _>>()?;
-        Ok(Route { canary, variants, ..self.compile_one(live)? })
+        Ok(Route { canary, variants, ..self.compile_one(live, before)? })
     }
 
-    fn variant(&self, live: &LiveDeployment, experiment: &str, variant: LiveVariant) -> Result<Variant, String> {
+    fn variant(
+        &self,
+        live: &LiveDeployment,
+        experiment: &str,
+        variant: LiveVariant,
+        before: &Caches<'_>,
+    ) -> Result<Variant, String> {
         let label = format!("{experiment}/{}", variant.variant);
         if variant.manifest_id == live.manifest_id {
             return Ok(Variant { label, route: None });
         }
         let LiveVariant { manifest, manifest_id, prompt, .. } = variant;
         let live = LiveDeployment { manifest, manifest_id, prompt, ..live.clone() };
-        let route = self.compile_one(live).map_err(|error| format!("variant {label}: {error}"))?;
+        let route = self.compile_one(live, before).map_err(|error| format!("variant {label}: {error}"))?;
         Ok(Variant { label, route: Some(Arc::new(route)) })
     }
 
-    fn compile_one(&self, live: LiveDeployment) -> Result<Route, String> {
-        let cache = self.cache(&live);
+    fn compile_one(&self, live: LiveDeployment, before: &Caches<'_>) -> Result<Route, String> {
+        let cache = cache(&live, before);
         let response_format = live.manifest.response_format.as_ref();
         let guard =
             Guard::compile(&live.deployment.settings.guard, response_format).map_err(|error| error.to_string())?;
@@ -254,7 +253,7 @@ impl Snapshot {
     }
 
     /// A candidate that cannot answer is exposed to nobody.
-    fn compile_canary(&self, live: &LiveDeployment, running: LiveCanary) -> RouteCanary {
+    fn compile_canary(&self, live: &LiveDeployment, running: LiveCanary, before: &Caches<'_>) -> RouteCanary {
         let canary = running.canary;
         let exposed = running.exposure.and_then(|exposure| {
             let candidate = LiveDeployment {
@@ -263,7 +262,7 @@ impl Snapshot {
                 prompt: exposure.prompt,
                 ..live.clone()
             };
-            match self.compile_one(candidate) {
+            match self.compile_one(candidate, before) {
                 Ok(mut route) => {
                     route.canary = Some(RouteCanary { canary: canary.clone(), exposed: None });
                     Some((exposure.share, Arc::new(route)))
@@ -328,7 +327,16 @@ fn with_others(route: &Arc<Route>) -> impl Iterator<Item = &Arc<Route>> {
     with_variants(route).chain(exposed.map(|(_, candidate)| candidate))
 }
 
-fn cache_of(project: &ProjectId, deployment: &Deployment, manifest: &ContentHash) -> CacheOf {
+/// Where a deployment keeps answers, if it does: where it kept them before, unless something about it is new.
+fn cache(live: &LiveDeployment, before: &Caches<'_>) -> Option<Arc<AnswerCache>> {
+    let settings = &live.deployment.settings;
+    let wanted = settings.cache.as_ref()?;
+    let known = before.get(&cache_of(&live.project, &live.deployment, &live.manifest_id));
+    let known = known.filter(|(known, _)| *known == settings);
+    Some(known.map_or_else(|| Arc::new(AnswerCache::new(wanted)), |(_, cache)| Arc::clone(cache)))
+}
+
+fn cache_of(project: &ProjectId, deployment: &Deployment, manifest: &ContentHash) -> (ProjectId, String, ContentHash) {
     (project.clone(), format!("{}@{}", deployment.name, deployment.environment), manifest.clone())
 }
 

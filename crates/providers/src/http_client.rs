@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::proxy::matcher::Matcher;
+use llmops_domain::net::shown_address;
 use llmops_domain::redact::names_secret;
 
 use crate::connector::{Connector, ProxySettings};
@@ -131,7 +132,7 @@ impl Endpoint {
     /// # Errors
     /// `Config` when `url` is no absolute `http:` or `https:` address.
     pub fn new(url: &str) -> Result<Self, ProviderError> {
-        let wrong = |why: &str| ProviderError::Config(format!("`{}` is no address: {why}", without_query(url)));
+        let wrong = |why: &str| ProviderError::Config(format!("`{}` is no address: {why}", shown_address(url)));
         let parsed = url::Url::parse(url).map_err(|error| wrong(&error.to_string()))?;
         if !matches!(parsed.scheme(), "http" | "https") || !parsed.has_host() {
             return Err(wrong("it must begin with http:// or https:// and name a host"));
@@ -213,13 +214,6 @@ impl Endpoint {
 
 /// No provider gives out shorter keys.
 const SHORTEST_KEY: usize = 16;
-
-fn without_query(url: &str) -> &str {
-    let end = url.find(['?', '#']).unwrap_or(url.len());
-    // User and password of an address are secrets too.
-    let start = url[..end].rfind('@').map_or(0, |at| at + 1);
-    &url[start..end]
-}
 
 fn send_error(endpoint: &Endpoint, error: SendError) -> ProviderError {
     match error {

@@ -65,7 +65,7 @@ impl Program {
         variables: &[(&str, String)],
         limit: usize,
     ) -> Result<Vec<u8>, ProviderError> {
-        let mut child = self.spawn(variables)?;
+        let mut child = self.spawn(variables, Stdio::piped())?;
         let group = ProcessGroup::of(&child);
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         // All three at once: a program that writes before it has read everything must not block for ever.
@@ -75,12 +75,31 @@ impl Program {
         if stdout.len() > limit {
             return Err(ProviderError::TooLarge { endpoint: self.name().to_owned(), limit });
         }
-        let status = child.wait().await.map_err(|error| self.failed(format!("was lost: {error}"), &stderr))?;
-        group.ended();
-        if status.success() { Ok(stdout) } else { Err(self.failed(ending(status), &stderr)) }
+        self.ended(child, group, &stderr).await?;
+        Ok(stdout)
     }
 
-    fn spawn(&self, variables: &[(&str, String)]) -> Result<Child, ProviderError> {
+    /// Runs the program for what it does: `input` on its standard input, and nobody reads its standard output. There is no
+    /// timeout here: a dropped future kills the program.
+    ///
+    /// # Errors
+    /// `Config` when it cannot be started, `Command` when it fails.
+    pub async fn tell(&self, input: &[u8]) -> Result<(), ProviderError> {
+        let mut child = self.spawn(&[], Stdio::null())?;
+        let group = ProcessGroup::of(&child);
+        let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
+        let ((), stderr) = tokio::join!(write(stdin, input), read_tail(stderr, MAX_STDERR_BYTES));
+        self.ended(child, group, &stderr).await
+    }
+
+    /// Waits for a program whose output has ended.
+    async fn ended(&self, mut child: Child, group: ProcessGroup, stderr: &[u8]) -> Result<(), ProviderError> {
+        let status = child.wait().await.map_err(|error| self.failed(format!("was lost: {error}"), stderr))?;
+        group.ended();
+        if status.success() { Ok(()) } else { Err(self.failed(ending(status), stderr)) }
+    }
+
+    fn spawn(&self, variables: &[(&str, String)], stdout: Stdio) -> Result<Child, ProviderError> {
         let mut command = Command::new(self.name());
         command.args(self.run.iter().skip(1)).envs(&self.env);
         if !self.directory.as_os_str().is_empty() {
@@ -91,7 +110,7 @@ impl Program {
                 command.env(name, value);
             }
         }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(stdout).stderr(Stdio::piped()).kill_on_drop(true);
         #[cfg(unix)]
         command.process_group(0);
         command.spawn().map_err(|error| {
@@ -107,7 +126,7 @@ impl Program {
 
 /// Kills the whole process group of a program that leads one when it is dropped before the program has ended.
 #[derive(Debug)]
-pub struct ProcessGroup {
+struct ProcessGroup {
     #[cfg(unix)]
     leader: Option<rustix::process::Pid>,
 }
@@ -115,20 +134,20 @@ pub struct ProcessGroup {
 impl ProcessGroup {
     /// The group that a child leads, which was started by `process_group(0)`.
     #[cfg(unix)]
-    pub fn of(child: &Child) -> Self {
+    fn of(child: &Child) -> Self {
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         Self { leader: id.and_then(rustix::process::Pid::from_raw) }
     }
 
     /// There are no groups here.
     #[cfg(not(unix))]
-    pub fn of(_: &Child) -> Self {
+    fn of(_: &Child) -> Self {
         Self {}
     }
 
     /// The leader has been waited for: its number may soon belong to somebody else.
     #[cfg_attr(not(unix), expect(unused_mut, reason = "there is nothing to forget elsewhere"))]
-    pub fn ended(mut self) {
+    fn ended(mut self) {
         #[cfg(unix)]
         {
             self.leader = None;
@@ -165,7 +184,7 @@ async fn read_all(pipe: Option<impl AsyncRead + Unpin>, limit: usize) -> std::io
 }
 
 /// Reads to the end and keeps the last bytes: at least so many, where there are.
-pub async fn read_tail(pipe: Option<impl AsyncRead + Unpin>, keep: usize) -> Vec<u8> {
+async fn read_tail(pipe: Option<impl AsyncRead + Unpin>, keep: usize) -> Vec<u8> {
     let Some(mut pipe) = pipe else { return Vec::new() };
     let mut tail = Vec::new();
     let mut buffer = vec![0; 8192];

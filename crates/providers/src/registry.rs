@@ -28,6 +28,7 @@ use crate::outputs::Outputs;
 use crate::provider::{ChatProvider, ProviderError};
 use crate::remote;
 use crate::retry::Retry;
+use crate::secrets::Secrets;
 use crate::simulator::{self, Simulator};
 use crate::upstream::Upstream;
 
@@ -85,6 +86,8 @@ struct Entry {
     cacheable: bool,
     /// `None`: calls need no limit because nothing is asked.
     limits: Option<Limits>,
+    /// What must not appear in messages; found out at the first one.
+    secrets: OnceLock<Secrets>,
     /// Made at the first call, so that a provider that is not used can have no key; a failure is kept too.
     client: OnceCell<Result<Arc<dyn ChatProvider>, ProviderError>>,
 }
@@ -143,6 +146,7 @@ impl Providers {
             fingerprint: "given".to_owned(),
             cacheable: provider.cacheable(),
             limits: Some(Limits::new(limits, rand::random())),
+            secrets: OnceLock::new(),
             client: OnceCell::new_with(Some(Ok(provider))),
         };
         self.entries.insert(name.to_owned(), Arc::new(entry));
@@ -280,15 +284,15 @@ impl Target {
 
     /// `text` without the provider's secrets.
     pub fn redact(&self, text: String) -> String {
-        let config = self.entry.config.as_deref().and_then(kinds::remote);
-        let endpoint = config.and_then(|(kind, config)| {
-            let url = remote::base_url(kind, config).ok()?;
-            remote::endpoint(kind, config, &url).ok()
+        let secrets = self.entry.secrets.get_or_init(|| {
+            let remote = self.entry.config.as_deref().and_then(kinds::remote);
+            let endpoint = remote.and_then(|(kind, config)| {
+                let url = remote::base_url(kind, config).ok()?;
+                remote::endpoint(kind, config, &url).ok()
+            });
+            endpoint.map(|endpoint| endpoint.secrets).unwrap_or_default()
         });
-        match endpoint {
-            Some(endpoint) => endpoint.redact(text),
-            None => text,
-        }
+        secrets.redact(text)
     }
 
     /// USD for these tokens.
@@ -406,6 +410,7 @@ impl Entry {
             fingerprint,
             cacheable,
             limits: limits(config).map(|limits| Limits::new(limits, rand::random())),
+            secrets: OnceLock::new(),
             client: OnceCell::new(),
         }
     }

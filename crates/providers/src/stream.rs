@@ -4,17 +4,14 @@
 //! go in as they come, pieces come out.
 
 mod anthropic;
+mod events;
 mod gemini;
 mod openai;
 
-use bytes::Bytes;
 use llmops_domain::chat::{ChatResponse, Usage};
 
-use crate::http_client::MAX_RESPONSE_BYTES;
+pub use self::events::{Event, Events, WholeEvents, without_mark};
 use crate::upstream::Dialect;
-
-/// Longest event that is waited for: as much as a whole answer may have.
-const MAX_EVENT: usize = MAX_RESPONSE_BYTES;
 
 /// A piece of a streamed answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,99 +61,6 @@ pub fn pieces(answer: &ChatResponse) -> Vec<Piece> {
     pieces.push(Piece::Finish(answer.finish_reason.clone().unwrap_or_else(|| default.to_owned())));
     pieces.push(Piece::Usage(answer.usage));
     pieces
-}
-
-/// Cuts a stream of server-sent events into the data of its events. Lines end in LF, CR or both.
-#[derive(Debug, Default)]
-pub struct Events {
-    /// The line under way.
-    line: Vec<u8>,
-    /// The data of the event under way; absent before its first `data` line.
-    data: Option<Vec<u8>>,
-    has_begun: bool,
-    /// Whether the last byte was a CR: an LF after it belongs to the same line end.
-    after_return: bool,
-    is_too_large: bool,
-}
-
-impl Events {
-    /// Adds bytes as they came; answers with the data of all events that are complete. Comments and events without data are
-    /// left out.
-    ///
-    /// ```
-    /// use llmops_providers::stream::Events;
-    ///
-    /// let mut events = Events::default();
-    /// assert!(events.push(b": ping\n\ndata: {\"a\"").is_empty());
-    /// assert_eq!(events.push(b":1}\r\n\r\ndata: [DONE]\n\n"), ["{\"a\":1}", "[DONE]"]);
-    /// ```
-    pub fn push(&mut self, bytes: &[u8]) -> Vec<Bytes> {
-        let mut events = Vec::new();
-        let mut rest = bytes;
-        while let Some(at) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
-            let is_second_half = at == 0 && rest[0] == b'\n' && self.after_return;
-            self.after_return = rest[at] == b'\r';
-            if !is_second_half {
-                self.add(&rest[..at]);
-                events.extend(self.end_line());
-            }
-            rest = &rest[at + 1..];
-        }
-        if !rest.is_empty() {
-            self.after_return = false;
-            self.add(rest);
-        }
-        events
-    }
-
-    /// The data of a last event that no empty line ended.
-    pub fn finish(&mut self) -> Option<Bytes> {
-        let event = self.end_line();
-        event.or_else(|| self.data.take().map(Bytes::from))
-    }
-
-    /// Why nothing comes any more: an event is larger than any answer may be.
-    pub fn failure(&self) -> Option<String> {
-        self.is_too_large.then(|| format!("the model provider sent an event of more than {} MB", MAX_EVENT >> 20))
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        let size = self.line.len() + self.data.as_ref().map_or(0, Vec::len) + bytes.len();
-        self.is_too_large |= size > MAX_EVENT;
-        if self.is_too_large {
-            (self.line, self.data) = (Vec::new(), None);
-        } else {
-            self.line.extend_from_slice(bytes);
-        }
-    }
-
-    /// Reads the line under way. An empty one ends the event.
-    fn end_line(&mut self) -> Option<Bytes> {
-        let mut line = &self.line[..];
-        if !std::mem::replace(&mut self.has_begun, true) {
-            line = line.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(line);
-        }
-        if line.is_empty() {
-            self.line.clear();
-            return self.data.take().map(Bytes::from);
-        }
-        let value = match line.strip_prefix(b"data") {
-            Some([]) => Some(&[][..]),
-            Some([b':', value @ ..]) => Some(value.strip_prefix(b" ").unwrap_or(value)),
-            _ => None,
-        };
-        if let Some(value) = value {
-            match &mut self.data {
-                Some(data) => {
-                    data.push(b'\n');
-                    data.extend_from_slice(value);
-                }
-                None => self.data = Some(value.to_vec()),
-            }
-        }
-        self.line.clear();
-        None
-    }
 }
 
 /// Whether a piece of a streamed call goes on with a known one; both are given with the place and the id that they came with. A
@@ -243,50 +147,6 @@ mod tests {
     fn cached(usage: Piece, cached_tokens: u64) -> Piece {
         let Piece::Usage(usage) = usage else { return usage };
         Piece::Usage(Usage { cached_tokens, ..usage })
-    }
-
-    #[test]
-    fn events_come_in_any_pieces() {
-        let stream = "event: a\ndata: {\"x\":1}\n\n: comment\n\ndata: one\ndata: two\r\n\r\ndata: [DONE]\n\n";
-        for size in 1..stream.len() {
-            let mut events = Events::default();
-            let all: Vec<Bytes> = stream.as_bytes().chunks(size).flat_map(|piece| events.push(piece)).collect();
-            assert_eq!(all, ["{\"x\":1}", "one\ntwo", "[DONE]"], "{size}");
-        }
-        let mut events = Events::default();
-        assert!(events.push(b"data: last").is_empty());
-        assert_eq!(events.finish().unwrap(), "last");
-    }
-
-    #[test]
-    fn lines_end_in_many_ways() {
-        let check = |stream: &str| {
-            for size in 1..stream.len() {
-                let mut events = Events::default();
-                let all: Vec<Bytes> = stream.as_bytes().chunks(size).flat_map(|piece| events.push(piece)).collect();
-                assert_eq!(all, ["one", "two\nthree"], "{stream:?} by {size}");
-                assert_eq!((events.finish(), events.failure()), (None, None));
-            }
-        };
-        let stream = ": hi\nevent: x\ndata: one\n\ndata\u{A0}: y\ndata:two\ndata: three\nid: 1\n\n";
-        check(stream);
-        check(&stream.replace('\n', "\r\n"));
-        check(&stream.replace('\n', "\r"));
-        check(&format!("\u{FEFF}{}", stream.replace(": hi\nevent: x\n", "")));
-        check(&format!("\u{FEFF}\n\n{stream}"));
-        let mut events = Events::default();
-        assert_eq!(events.push(b"data: now\r\r"), ["now"], "nothing is waited for");
-    }
-
-    #[test]
-    fn an_endless_event_is_a_failure() {
-        let mut events = Events::default();
-        let piece = vec![b'x'; 1 << 20];
-        let mut pushed = events.push(b"data: ");
-        pushed.extend((0..MAX_EVENT >> 20).flat_map(|_| events.push(&piece)));
-        pushed.extend(events.push(b"\n\ndata: small\n\n"));
-        assert!(pushed.is_empty());
-        assert_eq!(events.failure().unwrap(), "the model provider sent an event of more than 32 MB");
     }
 
     #[test]

@@ -137,6 +137,8 @@ async fn serve((stream, peer): Connection, house: Arc<House>, mut stopped: Deadl
             }
         }
     });
+    // A client that closes its side has left, and what it asked for is cancelled. To leave connections half open would mean not
+    // to hear of it before an answer is written.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(timeout)

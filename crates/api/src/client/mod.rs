@@ -23,6 +23,7 @@ use futures::{StreamExt, TryStreamExt};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
+use llmops_domain::net::shown_address;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tower::ServiceExt;
@@ -98,30 +99,6 @@ impl std::fmt::Debug for Client {
             }
             Transport::Local(_) => f.write_str("Client(in process)"),
         }
-    }
-}
-
-/// An address as people may read it: without the user and password before its host, and without its query, which may hold
-/// secrets, too.
-pub fn shown_address(address: &str) -> String {
-    let plain = address.split(['?', '#']).next().unwrap_or_default();
-    if let Some(mut parsed) = reqwest::Url::parse(address).ok().filter(reqwest::Url::has_host) {
-        if parsed.username().is_empty() && parsed.password().is_none() {
-            return plain.to_owned();
-        }
-        if parsed.set_username("").is_ok() && parsed.set_password(None).is_ok() {
-            parsed.set_query(None);
-            parsed.set_fragment(None);
-            let shown = String::from(parsed);
-            // Without a path, an address is parsed as if it ended with a slash.
-            return if plain.ends_with('/') { shown } else { shown.trim_end_matches('/').to_owned() };
-        }
-    }
-    // What is no address may have a password all the same, or be none because of characters in it.
-    match (address.split_once("://"), address.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
-        (None, Some((_, rest))) => rest.to_owned(),
-        _ => plain.to_owned(),
     }
 }
 
@@ -287,25 +264,4 @@ async fn decode<T: DeserializeOwned>(path: &str, response: Response<Body>) -> Re
     }
     let excerpt: String = String::from_utf8_lossy(&bytes).chars().take(200).collect();
     Err(protocol(path, format!("{status} {excerpt}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_shown_without_secrets() {
-        let check = |address: &str, expected: &str| assert_eq!(shown_address(address), expected, "{address}");
-        check("http://127.0.0.1:5000", "http://127.0.0.1:5000");
-        check("https://mlflow.example.com/team@x/", "https://mlflow.example.com/team@x/");
-        check("http://ana:s3cretPW@127.0.0.1:1", "http://127.0.0.1:1");
-        check("https://s3cret@mlflow.example.com/team/", "https://mlflow.example.com/team/");
-        check("http://:s3cret@h/a?key=s3cret#x", "http://h/a");
-        check("http://h/a?key=s3cret", "http://h/a");
-        check("postgresql://ana:s3cret@h/mlflow", "postgresql://h/mlflow");
-        check("http://ana:s3/cr?e#t@h:1", "http://h:1");
-        check("ana:s3cret@h:1", "h:1");
-        check("./mlruns", "./mlruns");
-        check("", "");
-    }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use clap::Args;
 use futures::future::BoxFuture;
 use llmops::models::{DEFAULT_MODEL, Found, Layer, Models, Quiet};
-use llmops_api::client::shown_address;
+use llmops_domain::net::shown_address;
 use llmops_api::page::PageQuery;
 use llmops_domain::scorecard::format;
 use llmops_domain::scoring::{BertscoreSpec, ScorerSpec};

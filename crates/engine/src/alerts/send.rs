@@ -1,6 +1,6 @@
 //! One attempt to deliver a message.
 
-use std::process::Stdio;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,14 +9,13 @@ use llmops_domain::alert::{Alert, AlertAction, Notice, NoticeAlert, pagerduty_ev
 use llmops_domain::config::channels::{ChannelConfig, CommandChannelConfig, Wants};
 use llmops_domain::hash::ContentHash;
 use llmops_providers::outbound::OutboundError;
-use llmops_providers::program::{ProcessGroup, read_tail};
+use llmops_providers::program::Program;
 use llmops_storage::LeasedDelivery;
-use tokio::io::AsyncWriteExt as _;
 
 use super::sign;
 use crate::Services;
 
-/// Characters of an answer, or of the end of a program's errors, that are kept.
+/// Characters of an answer that are kept.
 const EXCERPT: usize = 300;
 
 /// Why an attempt failed.
@@ -153,50 +152,14 @@ fn judge(response: &Response<Bytes>) -> Result<(), SendError> {
     })
 }
 
-/// Runs the channel's program with the message on its standard input.
+/// Runs the channel's program with the message on its standard input. What it started ends with it when it takes too long.
 async fn run(services: &Services, command: &CommandChannelConfig, input: Vec<u8>) -> Result<(), SendError> {
-    let Some((program, arguments)) = command.run.split_first() else {
-        return Err(SendError::last("the channel names no program"));
-    };
-    let mut command_line = tokio::process::Command::new(program);
-    #[cfg(unix)]
-    command_line.process_group(0);
-    let mut child = command_line
-        .args(arguments)
-        .current_dir(&services.options.alerts.folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|e| SendError::again(format!("{program} cannot be run: {e}")))?;
-    // What it started ends with it when it takes too long.
-    let group = ProcessGroup::of(&child);
-    let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
-    let write = async {
-        if let Some(mut stdin) = stdin {
-            // A program that does not read its input is free not to.
-            let _ = stdin.write_all(&input).await;
-        }
-    };
-    let finish = async {
-        // Both at once: a program may complain before it has read everything.
-        let ((), said) = tokio::join!(write, read_tail(stderr, EXCERPT * 4));
-        child.wait().await.map(|status| (status, said))
-    };
-    let (status, said) = tokio::time::timeout(command.timeout.0, finish)
-        .await
-        .map_err(|_| SendError::again(format!("{program} took longer than {}", command.timeout)))?
-        .map_err(|e| SendError::again(format!("{program} cannot be run: {e}")))?;
-    group.ended();
-    if status.success() {
-        return Ok(());
+    let program = Program::new(&command.run, &BTreeMap::new(), None, &services.options.alerts.folder)
+        .map_err(|error| SendError::last(error.to_string()))?;
+    match tokio::time::timeout(command.timeout.0, program.tell(&input)).await {
+        Ok(told) => told.map_err(|error| SendError::again(error.to_string())),
+        Err(_) => Err(SendError::again(format!("{} took longer than {}", program.name(), command.timeout))),
     }
-    let said = String::from_utf8_lossy(&said);
-    let said = said.trim();
-    let skipped = said.chars().count().saturating_sub(EXCERPT);
-    let said: String = said.chars().skip(skipped).collect();
-    Err(SendError::again(format!("{program} ended with {status}: {said}")))
 }
 
 #[cfg(test)]

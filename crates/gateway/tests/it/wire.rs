@@ -133,6 +133,14 @@ async fn keys_in_streams_are_covered_wherever_pieces_end() {
 }
 
 #[tokio::test]
+async fn answers_may_have_many_headers() {
+    let many: String = (0..200).map(|n| format!("x-step-{n}: {n}\r\n")).collect();
+    let answer = answered("/v1/chat/completions", vec![response(200, &many, ANSWER.as_bytes())], false).await;
+    assert_eq!(split(&answer), (200, ANSWER));
+    assert_eq!(header(&answer, "x-step-199").as_deref(), Some("199"));
+}
+
+#[tokio::test]
 async fn headers_of_one_connection_stay_on_it() {
     let headers = "content-type: application/json\r\nconnection: keep-alive, x-hop\r\nkeep-alive: timeout=5\r\nx-hop: \
                    1\r\nproxy-connection: x\r\nx-llmops-guard: replace\r\nx-llmops-cache: hit\r\nx-other: 1\r\n";

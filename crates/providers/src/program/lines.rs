@@ -1,5 +1,7 @@
 //! A program that stays: one line in, one line out.
 
+use std::process::Stdio;
+
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::task::JoinHandle;
@@ -28,7 +30,7 @@ impl Program {
     /// # Errors
     /// `Config` when it cannot be started.
     pub fn converse(&self) -> Result<Conversation, ProviderError> {
-        let mut child = self.spawn(&[])?;
+        let mut child = self.spawn(&[], Stdio::piped())?;
         let group = ProcessGroup::of(&child);
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(ProviderError::Config(format!("`{}` has no standard input or output", self.name())));
