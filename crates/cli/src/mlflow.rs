@@ -12,10 +12,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use llmops_api::Client;
-use llmops_domain::net::shown_address;
 use llmops_api::feedback::{SummaryBy, SummaryQuery};
 use llmops_api::runs::GetRunQuery;
 use llmops_domain::gate::ReferenceScores;
+use llmops_domain::net::shown_address;
 use llmops_domain::run::EvaluationRun;
 
 use self::content::Content;

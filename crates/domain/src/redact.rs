@@ -141,8 +141,21 @@ pub fn keys(text: &str) -> impl Iterator<Item = std::ops::Range<usize>> {
 
 /// Ends of the words in names of headers, parameters and fields that hold secrets.
 const SECRETS: [&str; 15] = [
-    "auth", "authorization", "authentication", "key", "token", "secret", "cookie", "password", "passwd", "pwd", "passphrase",
-    "credential", "bearer", "signature", "sig",
+    "auth",
+    "authorization",
+    "authentication",
+    "key",
+    "token",
+    "secret",
+    "cookie",
+    "password",
+    "passwd",
+    "pwd",
+    "passphrase",
+    "credential",
+    "bearer",
+    "signature",
+    "sig",
 ];
 
 /// Whether a header, parameter or field of this name holds a secret.

@@ -148,7 +148,9 @@ pub struct AroundInput {
 impl AroundInput {
     /// Splits a conversation. Where the user says nothing, all of it comes before.
     pub fn of(mut messages: Vec<Message>) -> Self {
-        let Some((at, said, beside)) = last_said(&messages) else { return Self { before: messages, ..Self::default() } };
+        let Some((at, said, beside)) = last_said(&messages) else {
+            return Self { before: messages, ..Self::default() };
+        };
         let after = messages.split_off(at + 1);
         messages.truncate(at);
         Self { before: messages, said: Some(said), beside, after }
@@ -390,11 +392,9 @@ impl CompiledMessage {
         let mut silent = bound.clone();
         silent.remove(INPUT);
         match self.render(&silent) {
-            Err(RenderError::Template { error: TemplateError { problem: TemplateProblem::Missing(name), .. }, .. })
-                if name == INPUT =>
-            {
-                Ok(None)
-            }
+            Err(RenderError::Template {
+                error: TemplateError { problem: TemplateProblem::Missing(name), .. }, ..
+            }) if name == INPUT => Ok(None),
             rendered => rendered.map(Some),
         }
     }

@@ -154,7 +154,9 @@ impl ExperimentManager {
         for incident in self.services.store.list_incidents(&self.project, &open, MOST_INCIDENTS).await? {
             let (name, environment) = (&incident.deployment, &incident.environment);
             let deployment = self.services.store.find_deployment(&self.project, name, environment).await?;
-            if deployment.is_some_and(|deployment| deployment.settings.experiment.as_ref() == Some(&experiment.spec.key)) {
+            if deployment
+                .is_some_and(|deployment| deployment.settings.experiment.as_ref() == Some(&experiment.spec.key))
+            {
                 return Err(Error::Conflict {
                     message: format!(
                         "{name} in {environment}, whose users it would assign, is frozen by the incident {}",

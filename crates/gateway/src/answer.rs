@@ -12,7 +12,6 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-
 /// What is read of an answer.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Answer {
@@ -654,7 +653,8 @@ mod tests {
     #[test]
     fn tokens_of_openais_cache_are_among_those_read() {
         let check = |usage: &str, expected: Usage| {
-            let body = format!(r#"{{"choices": [], "usage": {{"prompt_tokens": 9, "completion_tokens": 1, {usage}}}}}"#);
+            let body =
+                format!(r#"{{"choices": [], "usage": {{"prompt_tokens": 9, "completion_tokens": 1, {usage}}}}}"#);
             assert_eq!(read(body.as_bytes()).usage, Some(expected), "{usage}");
             assert_eq!(streamed(&[&body]).usage, Some(expected), "{usage}");
         };

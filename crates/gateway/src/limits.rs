@@ -125,8 +125,10 @@ impl Meter {
     }
 
     /// Gets the next slice, unless somebody else got it meanwhile.
-    async fn refill(&self, ledger: &dyn Ledger, now: Timestamp) {
+    async fn refill(&self, ledger: &dyn Ledger) {
         let _one = self.asking.lock().await;
+        // The window may have ended while somebody else asked.
+        let now = llmops_domain::clock::now();
         if matches!(self.look(now), Look::Left(false) | Look::Exhausted) {
             return;
         }
@@ -144,13 +146,12 @@ impl Meter {
                 want
             }
         };
-        self.with(now, |state| {
-            // A window that ended meanwhile has nothing to do with this slice.
-            if state.start == start {
-                state.granted = state.granted.saturating_add(granted).saturating_add(owed);
-                state.is_exhausted = granted < want;
-            }
-        });
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // A window that began meanwhile has nothing to do with this slice.
+        if state.start == start {
+            state.granted = state.granted.saturating_add(granted).saturating_add(owed);
+            state.is_exhausted = granted < want;
+        }
     }
 }
 
@@ -185,12 +186,12 @@ impl Limiter {
         let mut exceeded: Option<Exceeded> = None;
         for meter in &spender.meters {
             if matches!(meter.look(now), Look::Dry) {
-                meter.refill(&*self.ledger, now).await;
+                meter.refill(&*self.ledger).await;
             }
             match meter.look(now) {
                 Look::Left(is_time) => {
                     if is_time {
-                        self.refill_behind(meter, now);
+                        self.refill_behind(meter);
                     }
                 }
                 Look::Dry | Look::Exhausted => {
@@ -228,14 +229,14 @@ impl Limiter {
                 _ => continue,
             }
             if !matches!(meter.look(now), Look::Left(false)) {
-                self.refill_behind(meter, now);
+                self.refill_behind(meter);
             }
         }
     }
 
-    fn refill_behind(&self, meter: &Arc<Meter>, now: Timestamp) {
+    fn refill_behind(&self, meter: &Arc<Meter>) {
         let (meter, ledger) = (meter.clone(), self.ledger.clone());
-        tokio::spawn(async move { meter.refill(&*ledger, now).await });
+        tokio::spawn(async move { meter.refill(&*ledger).await });
     }
 
     fn spender(&self, project: &ProjectId, name: String, limits: &Limits) -> Arc<Spender> {

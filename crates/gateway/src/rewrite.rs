@@ -124,11 +124,7 @@ impl Conversation {
         let (at, last_user) = wrapped.unzip();
         let frame = route
             .target
-            .frame_for_call(
-                said.variables.clone(),
-                last_user.as_ref().map(|spoken| &*spoken.text),
-                !theirs.is_empty(),
-            )
+            .frame_for_call(said.variables.clone(), last_user.as_ref().map(|spoken| &*spoken.text), !theirs.is_empty())
             .map_err(|error| variables_error(&error))?;
         // What follows a text that was taken (calls of tools and their results) stays behind the message that wraps the text.
         let mut after = Vec::new();

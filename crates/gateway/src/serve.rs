@@ -406,8 +406,7 @@ fn discard(
             call.found = failures;
         }
         let usage = usage.unwrap_or_default();
-        call.discarded.prompt_tokens += usage.prompt_tokens;
-        call.discarded.completion_tokens += usage.completion_tokens;
+        call.discarded = call.discarded.plus(usage);
         call.discarded_cost = plus(call.discarded_cost, by.target.as_ref().and_then(|target| target.cost(usage)));
         // A safe answer is not what the model says to such a request.
         call.fill = call.fill.take().filter(|_| action != GuardAction::Replace);

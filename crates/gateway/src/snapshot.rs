@@ -146,7 +146,8 @@ impl Snapshot {
 
     /// Where answers are kept.
     fn caches(&self) -> Caches<'_> {
-        let routes = self.routes.iter().flat_map(|(project, routes)| routes.values().map(move |route| (project, route)));
+        let routes =
+            self.routes.iter().flat_map(|(project, routes)| routes.values().map(move |route| (project, route)));
         let routes = routes.filter_map(|(project, route)| Some((project, route.as_ref().ok()?)));
         let all = routes.flat_map(|(project, route)| with_others(route).map(move |route| (project, route)));
         let kept = all.filter_map(|(project, route)| {

@@ -18,15 +18,16 @@ static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 /// User and password in an address.
-static USER: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r#"://(?P<user>[^/?#\s@:"'{}]+)?(?::(?P<password>[^/?#\s@"'{}]+))?@"#).ok()
-});
+static USER: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r#"://(?P<user>[^/?#\s@:"'{}]+)?(?::(?P<password>[^/?#\s@"'{}]+))?@"#).ok());
 
 impl Imported {
-    /// An address, a body or a command line without the secrets that are written in it: values under names of secrets, passwords
-    /// of addresses, and keys of well-known shapes.
+    /// An address, a body or a command line as `llmops.yaml` has it, without the secrets that are written in it: values under
+    /// names of secrets, passwords of addresses, and keys of well-known shapes.
     pub(super) fn without_secrets(&mut self, place: &str, text: &str) -> String {
-        let text = self.replaced(place, text, USER.as_ref(), |found| {
+        // What is a text there would name a variable here.
+        let text = text.replace("$$", "$$$$").replace("${", "$${");
+        let text = self.replaced(place, &text, USER.as_ref(), |found| {
             let secret = found.name("password").or_else(|| found.name("user"))?;
             Some(("password".to_owned(), secret.range()))
         });
@@ -86,7 +87,10 @@ impl Imported {
 /// Whether a value is written out: no variable, and no number or constant of JSON.
 fn is_literal(value: &str) -> bool {
     let is_variable = value.starts_with('$') || value.contains("{{") || value.contains("${");
-    !is_variable && !value.trim().is_empty() && serde_json::from_str::<f64>(value).is_err() && !matches!(value, "true" | "false" | "null")
+    !is_variable
+        && !value.trim().is_empty()
+        && serde_json::from_str::<f64>(value).is_err()
+        && !matches!(value, "true" | "false" | "null")
 }
 
 #[cfg(test)]
@@ -101,7 +105,10 @@ mod tests {
             let notes = imported.notes.iter().map(|note| format!("{}: {}", note.place, note.what));
             assert_eq!(notes.count(), expected.matches("${").count(), "{text}");
         };
-        check("https://h/v1?api-version=1&api_key=s3cret&q={{prompt}}#x", "https://h/v1?api-version=1&api_key=${API_KEY}&q={{prompt}}#x");
+        check(
+            "https://h/v1?api-version=1&api_key=s3cret&q={{prompt}}#x",
+            "https://h/v1?api-version=1&api_key=${API_KEY}&q={{prompt}}#x",
+        );
         check("https://ana:s3cret@h/v1?token=a%20b", "https://ana:${PASSWORD}@h/v1?token=${TOKEN}");
         check("https://s3cret@h/", "https://${PASSWORD}@h/");
         check("https://h/a@b?q=1", "https://h/a@b?q=1");
@@ -112,8 +119,13 @@ mod tests {
         );
         check(r#"{"Authorization": "Bearer s3cret"}"#, r#"{"Authorization": "Bearer ${AUTHORIZATION}"}"#);
         check("client_secret=s3cret&keywords=a&author=b", "client_secret=${CLIENT_SECRET}&keywords=a&author=b");
-        check("API_KEY='s3 cret' python bot.py --token s3cret -v", "API_KEY='${API_KEY}' python bot.py --token ${TOKEN} -v");
+        check(
+            "API_KEY='s3 cret' python bot.py --token s3cret -v",
+            "API_KEY='${API_KEY}' python bot.py --token ${TOKEN} -v",
+        );
         check("K=$KEY curl -H 'x: {{env.TOKEN}}' key={{env.K}}", "K=$KEY curl -H 'x: {{env.TOKEN}}' key={{env.K}}");
+        let said = Imported::default().without_secrets("p", "kill $$; echo ${A} $B");
+        assert_eq!(said, "kill $$$$; echo $${A} $B");
         check("Zwei Schlüssel: password=é, password=é", "Zwei Schlüssel: password=${PASSWORD}, password=${PASSWORD}");
     }
 }

@@ -148,13 +148,8 @@ mod tests {
         assert_eq!(texts.question(), "system: Be kind.\n\nuser: Hi");
         assert_eq!((texts.parameters.max_tokens, texts.parameters.stop.len()), (Some(5), 1));
         assert!(!texts.has_tools());
-        for unreadable in [
-            "",
-            "[]",
-            r#"{"input": "x"}"#,
-            r#"{"messages": [{"role": "judge"}]}"#,
-            r#"{"messages": 3}"#,
-        ] {
+        for unreadable in ["", "[]", r#"{"input": "x"}"#, r#"{"messages": [{"role": "judge"}]}"#, r#"{"messages": 3}"#]
+        {
             assert_eq!(read(unreadable), None, "{unreadable}");
         }
         assert!(read(r#"{"messages": [], "tools": [{"type": "function"}]}"#).unwrap().has_tools());

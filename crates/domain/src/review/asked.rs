@@ -187,7 +187,11 @@ mod tests {
         let expected = json!([{"type": "function", "function": {"name": "f", "description": "d", "parameters": {}}}]);
         check(Door::Messages, Some(flat), expected);
         let legacy = r#"{"functions": [{"name": "f", "parameters": {"type": "object"}}], "function_call": "auto"}"#;
-        check(Door::Chat, Some(legacy), json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]));
+        check(
+            Door::Chat,
+            Some(legacy),
+            json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]),
+        );
         for none in [None, Some("{}"), Some(r#"{"tools": null}"#), Some("not kept")] {
             check(Door::Chat, none, json!([]));
         }

@@ -204,7 +204,11 @@ async fn what_a_request_does_not_name_stays() {
         let cold = serde_json::from_value(json!({"temperature": 0.1})).unwrap();
         deployments.deploy("bot", Deploy { parameters: cold, ..Deploy::default() }).await.unwrap();
         let moved = deployments.deploy("bot", model("one")).await.unwrap();
-        assert_eq!(moved.manifest.prompt_label().as_deref(), Some("bot@1.2.0"), "another model answers the same prompt");
+        assert_eq!(
+            moved.manifest.prompt_label().as_deref(),
+            Some("bot@1.2.0"),
+            "another model answers the same prompt"
+        );
         let kept = (moved.manifest.model.as_str(), moved.manifest.parameters.temperature, moved.notices.len());
         assert_eq!(kept, ("test/one", Some(0.1), 0));
         let manifest = serde_json::from_value(json!({"model": "test/one"})).unwrap();

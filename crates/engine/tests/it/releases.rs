@@ -332,7 +332,9 @@ async fn a_release_gets_no_further_users_during_an_incident() {
             ops.incidents().open(open).await.unwrap()
         };
         let opened = open().await;
-        assert!(matches!(&opened.incident.measures[..], [Measure::ExperimentPaused { .. }]) && opened.failed.is_empty());
+        assert!(
+            matches!(&opened.incident.measures[..], [Measure::ExperimentPaused { .. }]) && opened.failed.is_empty()
+        );
         assert_eq!(status().await, ExperimentStatus::Paused);
         assert!(matches!(ops.experiments().resume(&id).await.unwrap_err(), Error::Conflict { .. }));
         ops.incidents().close("bot", CloseIncident::default()).await.unwrap();

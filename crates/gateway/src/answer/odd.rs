@@ -51,10 +51,15 @@ fn fit(object: &mut Map<String, Value>) {
         | "prompt_cache_hit_tokens" => make_whole(field),
         "choices" | "tool_calls" => fit_all(field),
         "content" if field.is_array() => fit_all(field),
-        "message" | "delta" | "function" | "custom" | "function_call" | "audio" | "usage" | "content_block"
-        | "prompt_tokens_details" => {
-            field.as_object_mut().map(fit).is_some()
-        }
+        "message"
+        | "delta"
+        | "function"
+        | "custom"
+        | "function_call"
+        | "audio"
+        | "usage"
+        | "content_block"
+        | "prompt_tokens_details" => field.as_object_mut().map(fit).is_some(),
         _ => true,
     });
 }

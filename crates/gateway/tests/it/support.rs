@@ -253,8 +253,9 @@ impl Fixture {
         prices: &[(&str, f64, f64)],
         deployments: Vec<LiveDeployment>,
     ) -> Self {
-        let price =
-            |(model, input, output): &(&str, f64, f64)| ((*model).to_owned(), Price { input: *input, output: *output, ..Price::default() });
+        let price = |(model, input, output): &(&str, f64, f64)| {
+            ((*model).to_owned(), Price { input: *input, output: *output, ..Price::default() })
+        };
         let prices = prices.iter().map(price).collect();
         let config = |(name, url): &(&str, &str)| {
             let kind = ["anthropic", "gemini"].into_iter().find(|kind| name.starts_with(kind)).unwrap_or("openai");

@@ -175,8 +175,7 @@ impl Simulator {
         }
         answer.usage = Usage::new(
             request.messages.iter().map(|m| tokens(&m.as_text()) + 3).sum(),
-            tokens(&answer.text)
-                + answer.tool_calls.iter().map(|call| tokens(&call.function.arguments)).sum::<u64>(),
+            tokens(&answer.text) + answer.tool_calls.iter().map(|call| tokens(&call.function.arguments)).sum::<u64>(),
         );
         answer
     }

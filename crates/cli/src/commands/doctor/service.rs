@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use llmops_domain::net::shown_address;
 use llmops_api::{ClientError, ErrorBody};
 use llmops_domain::config::ChannelConfig;
+use llmops_domain::net::shown_address;
 use llmops_domain::scorecard::format;
 use llmops_storage::{Store, StoreOptions};
 

@@ -136,8 +136,8 @@ impl Reader {
         // Inside JSON the text must be written as JSON, with its own quotes.
         let quoted = ["\"{{prompt}}\"", "\"{{ prompt }}\""];
         let body = quoted.iter().fold(template(&body), |body, theirs| body.replace(theirs, "{{ prompt | tojson }}"));
-        let url = self.address(&format!("{place}.config.url"), &url);
-        let body = self.imported.without_secrets(&format!("{place}.config.body"), &body);
+        let url = self.without_secrets(&format!("{place}.config.url"), &url);
+        let body = self.without_secrets(&format!("{place}.config.body"), &body);
         let mut endpoint = json!({"kind": "http", "url": url, "body": body});
         if let Some(method) = config.get("method") {
             endpoint["method"] = method.clone();
@@ -171,9 +171,12 @@ impl Reader {
             account["api_key"] = key.into();
         }
         match (config.get("apiBaseUrl").map(as_text), config.get("apiHost").map(as_text)) {
-            (Some(url), _) => account["base_url"] = self.address(&format!("{place}.config.apiBaseUrl"), &url).into(),
+            (Some(url), _) => {
+                account["base_url"] = self.without_secrets(&format!("{place}.config.apiBaseUrl"), &url).into()
+            }
             (None, Some(host)) => {
-                account["base_url"] = self.address(&format!("{place}.config.apiHost"), &format!("https://{host}/v1")).into();
+                account["base_url"] =
+                    self.without_secrets(&format!("{place}.config.apiHost"), &format!("https://{host}/v1")).into();
             }
             (None, None) => {}
         }
@@ -196,15 +199,18 @@ impl Reader {
             let written = as_text(value);
             let place = format!("{place}.config.headers.{name}");
             let is_secret = redact::names_secret(name) && !written.contains("{{");
-            let text =
-                if is_secret { self.imported.withheld(&place, name, &written) } else { self.address(&place, &written) };
+            let text = if is_secret {
+                self.imported.withheld(&place, name, &written)
+            } else {
+                self.without_secrets(&place, &written)
+            };
             ours.insert(name.clone(), text.into());
         }
         Some(Value::Object(ours))
     }
 
     /// An address, or what else has variables of the environment, without its secrets.
-    fn address(&mut self, place: &str, written: &str) -> String {
+    fn without_secrets(&mut self, place: &str, written: &str) -> String {
         variables(&self.imported.without_secrets(place, written))
     }
 
