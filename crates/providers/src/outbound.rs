@@ -22,7 +22,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use llmops_domain::net::{IpRange, is_public};
+use llmops_domain::net::{IpRange, is_public, shown_address};
 use tower_service::Service;
 use url::Host;
 
@@ -121,7 +121,7 @@ impl Outbound {
     /// # Errors
     /// [`OutboundError::Address`], [`OutboundError::Private`].
     pub fn check(&self, address: &str) -> Result<Uri, OutboundError> {
-        let wrong = |why: &str| OutboundError::Address { url: shown(address), why: why.to_owned() };
+        let wrong = |why: &str| OutboundError::Address { url: shown_address(address).chars().take(200).collect(), why: why.to_owned() };
         let url = url::Url::parse(address).map_err(|e| wrong(&e.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(wrong("it must begin with http:// or https://"));
@@ -214,15 +214,6 @@ impl Outbound {
             Ok(Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector))
         });
         made.as_ref().map_err(|why| OutboundError::Unreachable { host: host.to_owned(), why: why.clone() })
-    }
-}
-
-/// An address as it may be shown: what is secret in it is left out.
-fn shown(address: &str) -> String {
-    let start = address.split(['?', '#']).next().unwrap_or_default();
-    match (start.split_once("://"), start.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
-        _ => start.chars().take(200).collect(),
     }
 }
 
