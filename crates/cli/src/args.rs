@@ -14,7 +14,9 @@ use crate::failure::Failure;
 /// Quality of LLM applications: versioned prompts, datasets, evaluation, a gate for CI.
 #[derive(Debug, Parser)]
 #[command(name = "llmops", version, max_term_width = 100, arg_required_else_help = true)]
-#[command(after_help = "Exit codes: 0 yes, 1 the answer is no, 2 written wrong, 3 could not decide.")]
+#[command(
+    after_help = "Exit codes: 0 yes, 1 the answer is no, 2 written wrong, 3 could not decide, 4 waits for a person or evidence."
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,

@@ -1,17 +1,14 @@
 //! Files with samples: JSON Lines, JSON, CSV, Parquet. Each is read record by record, in constant memory.
 
-mod lines;
-
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
+use llmops::table_lines::Lines;
 use llmops_domain::dataset_lines::{LineProblem, Record};
 use parquet::record::{Field, Row};
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::Value;
-
-use self::lines::Lines;
 
 /// Longest line that is read.
 const MAX_LINE: u64 = 8 << 20;
@@ -54,9 +51,9 @@ pub(crate) enum ReadError {
     /// Not JSON, or no list of objects.
     #[error("not a JSON list of objects: {0}")]
     Json(#[from] serde_json::Error),
-    /// Not CSV.
-    #[error("not CSV: {0}")]
-    Csv(#[from] csv::Error),
+    /// The names of a table's columns.
+    #[error("its header cannot be read: {0}")]
+    Header(&'static str),
     /// A table of one column whose name looks like several.
     #[error(
         "its header is one column, `{header}`: the cells are separated by {separator}, and CSV has commas between them"
@@ -126,22 +123,46 @@ fn read_lines<E: From<ReadError>>(mut file: impl BufRead, each: Each<'_, E>) -> 
 }
 
 fn read_csv<E: From<ReadError>>(file: impl Read, each: Each<'_, E>) -> Result<(), E> {
-    let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(Lines::new(file));
-    let header = reader.headers().map_err(ReadError::Csv)?.clone();
-    let names: Vec<&str> = header.iter().map(|name| name.trim_start_matches(BYTE_ORDER_MARK).trim()).collect();
+    let mut lines = Lines::new(file, usize::try_from(MAX_LINE).unwrap_or(usize::MAX));
+    let Some((line, text)) = lines.next_line().map_err(ReadError::Io)? else { return Ok(()) };
+    let text = text.ok_or(ReadError::LongLine(line))?;
+    let text = text.strip_prefix(BYTE_ORDER_MARK.encode_utf8(&mut [0; 4]).as_bytes()).unwrap_or(&text);
+    let cells = lines.record((line, text), |_| true).map_err(ReadError::Io)?;
+    let cells = cells.ok_or(ReadError::Header("a quoted name does not end"))?;
+    let header = texts(cells).ok_or(ReadError::Header("it is not UTF-8"))?;
+    let names: Vec<&str> = header.iter().map(|name| name.trim()).collect();
     if let [only] = names[..]
         && let Some((_, separator)) = [(';', "`;`"), ('\t', "tabs")].into_iter().find(|(c, _)| only.contains(*c))
     {
         return Err(ReadError::OtherSeparator { header: only.chars().take(60).collect(), separator }.into());
     }
-    let mut row = csv::StringRecord::new();
-    while reader.read_record(&mut row).map_err(ReadError::Csv)? {
-        let start = row.position().map_or(0, csv::Position::byte);
-        let line = reader.get_mut().line_from(start);
-        let cells: Vec<(&str, &str)> = names.iter().copied().zip(row.iter()).collect();
-        each(line, Record::Row(&cells))?;
+    while let Some((line, text)) = lines.next_line().map_err(ReadError::Io)? {
+        let fits = |cells: &[Vec<u8>]| cells.len() == names.len();
+        let cells = match &text {
+            None => Err(format!("the line is longer than {MAX_LINE} bytes")),
+            Some(text) => match lines.record((line, text), fits).map_err(ReadError::Io)? {
+                None => Err("a quoted cell does not end: is a quote missing?".to_owned()),
+                Some(cells) if !fits(&cells) => {
+                    Err(format!("the line has {} cells, the header {}", cells.len(), names.len()))
+                }
+                Some(cells) => texts(cells).ok_or_else(|| "the line is not UTF-8".to_owned()),
+            },
+        };
+        match cells {
+            Ok(cells) => {
+                let row: Vec<(&str, &str)> = names.iter().copied().zip(cells.iter().map(String::as_str)).collect();
+                each(line, Record::Row(&row))?;
+            }
+            // A line that cannot be read takes no other with it.
+            Err(why) => each(line, Record::Wrong(LineProblem::new("", why)))?,
+        }
     }
     Ok(())
+}
+
+/// Cells as text; nothing where one is none.
+fn texts(cells: Vec<Vec<u8>>) -> Option<Vec<String>> {
+    cells.into_iter().map(|cell| String::from_utf8(cell).ok()).collect()
 }
 
 fn read_parquet<E: From<ReadError>>(file: File, each: Each<'_, E>) -> Result<(), E> {
@@ -250,6 +271,45 @@ mod tests {
         group.close().unwrap();
         writer.close().unwrap();
         file
+    }
+
+    /// What is read of a table, a line each: its number, and the input or what is wrong.
+    #[track_caller]
+    fn check(table: &[u8], expected: &[&str]) {
+        let mut found = Vec::new();
+        let read = read_csv::<ReadError>(table, &mut |line, record| {
+            found.push(match dataset_lines::read(record) {
+                Ok(reading) => format!("{line} {}", reading.sample.input),
+                Err(problems) => format!("{line} {}", problems[0]),
+            });
+            Ok(())
+        });
+        assert!(read.is_ok());
+        assert_eq!(found, expected, "{}", String::from_utf8_lossy(table));
+    }
+
+    #[test]
+    fn records_begin_in_lines() {
+        check(b"id,input\n1,x\n2,y\n", &["2 x", "3 y"]);
+        check(b"id,input\r\n1,x\r\n2,y\r\n3,z", &["2 x", "3 y", "4 z"]);
+        check(b"id,input\r1,x\r2,y", &["2 x", "3 y"]);
+        check("\u{feff}id,input\r\n1,x\r\n".as_bytes(), &["2 x"]);
+        check("\u{feff}\"id\",input\r\n1,x\r\n".as_bytes(), &["2 x"]);
+        check(b"id,input\r\n\r\n\r\n1,x\r\n\r\n2,y\r\n", &["4 x", "6 y"]);
+        check(b"id,input\n1,\"x\n\ny\"\n2,z\n", &["2 x\n\ny", "5 z"]);
+        check(b"id,input,\"a\r\nb\"\r\n1,\"x\r\ny\",\r\n2,z,\r\n", &["3 x\ny", "5 z"]);
+        check(b"", &[]);
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_takes_no_other_with_it() {
+        let open = "3 a quoted cell does not end: is a quote missing?";
+        check(b"id,input\n1,x\n2,\"y\n3,z\n", &["2 x", open, "4 z"]);
+        check(
+            b"id,input\n1,x\n2\n3,z,z\n4,y\n",
+            &["2 x", "3 the line has 1 cells, the header 2", "4 the line has 3 cells, the header 2", "5 y"],
+        );
+        check(b"id,input\n1,\xff\n2,y\n", &["2 the line is not UTF-8", "3 y"]);
     }
 
     #[test]

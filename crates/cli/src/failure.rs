@@ -1,7 +1,7 @@
 //! How commands end: exit codes, and errors for people.
 //!
 //! 0: yes. 1: the answer is no (a gate failed, data is invalid). 2: the command or a file is written wrong. 3: it could
-//! not be decided (a provider, the network or the store is unavailable).
+//! not be decided (a provider, the network or the store is unavailable). 4: it waits for a person or for evidence.
 
 use llmops_api::{ClientError, ErrorCode};
 use llmops_domain::yaml::Problem;
@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     Usage,
     /// It could not be decided.
     Undecided,
+    /// Nothing is wrong, and it is not done: a person or evidence is missing.
+    Waits,
 }
 
 impl Kind {
@@ -24,6 +26,7 @@ impl Kind {
             Self::No => 1,
             Self::Usage => 2,
             Self::Undecided => 3,
+            Self::Waits => 4,
         }
     }
 }

@@ -97,6 +97,20 @@ pub enum Event {
         /// Why.
         note: Option<String>,
     },
+    /// A release was begun, came a step further, waits for something else, or ended.
+    #[serde(rename = "release")]
+    Release {
+        /// Its id.
+        release: String,
+        /// The deployment.
+        deployment: String,
+        /// Where it stands: `open`, `released` or `cancelled`.
+        status: String,
+        /// The step that it is at.
+        step: String,
+        /// What it waits for, and which command brings that about.
+        waiting: Option<String>,
+    },
     /// A schedule's time came: it started a run, or had a reason not to.
     #[serde(rename = "schedule")]
     Schedule {
@@ -186,11 +200,14 @@ pub enum EventType {
     /// An incident was opened or closed.
     #[serde(rename = "incident")]
     Incident,
+    /// A release moved.
+    #[serde(rename = "release")]
+    Release,
 }
 
 impl EventType {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::RunStarted,
         Self::RunProgress,
         Self::RunCompleted,
@@ -202,6 +219,7 @@ impl EventType {
         Self::Canary,
         Self::Schedule,
         Self::Incident,
+        Self::Release,
     ];
 
     /// The name on the wire and in the database.
@@ -218,6 +236,7 @@ impl EventType {
             Self::Canary => "canary",
             Self::Schedule => "schedule",
             Self::Incident => "incident",
+            Self::Release => "release",
         }
     }
 }
@@ -243,6 +262,7 @@ impl Event {
             Self::Canary { .. } => EventType::Canary,
             Self::Schedule { .. } => EventType::Schedule,
             Self::Incident { .. } => EventType::Incident,
+            Self::Release { .. } => EventType::Release,
         }
     }
 }

@@ -172,6 +172,27 @@ pub struct Scores {
     pub checks: Vec<Check>,
 }
 
+/// What the gate said of a run, as it is kept with the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct KeptVerdict {
+    /// The answer.
+    pub verdict: Verdict,
+    /// When it was given.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Who asked.
+    pub by: String,
+    /// The rules that applied.
+    pub config: GateConfig,
+    /// The run it was compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<RunId>,
+    /// The rules and what they found.
+    pub checks: Vec<Check>,
+    /// Things a reader should know.
+    pub notices: Vec<String>,
+}
+
 /// A sample that explains a failed check.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SampleNote {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::calibration::Corrected;
 use crate::chat::{ToolCall, Usage};
+use crate::gate::KeptVerdict;
 use crate::hash::ContentHash;
 use crate::id::RunId;
 use crate::manifest::Manifest;
@@ -184,6 +185,9 @@ pub struct EvaluationRun {
     /// The results, once it completed or failed.
     #[serde(default)]
     pub results: Option<RunResults>,
+    /// What the gate said of it last, where that was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Box<KeptVerdict>>,
     /// Sample results so far and in all.
     pub progress: Progress,
     /// When the first shard was taken.

@@ -1,6 +1,6 @@
 //! Promotions that wait for a second key.
 
-use llmops_api::deployments::{Deploy, Deployed};
+use llmops_api::deployments::Deployed;
 use llmops_domain::approval::{Approval, ApprovalError, ApprovalStatus};
 use llmops_domain::deployment::{Deployment, DeploymentSettings};
 use llmops_domain::hash::ContentHash;
@@ -62,23 +62,7 @@ impl Deployments {
     pub async fn approve(&self, id: &str) -> Result<Deployed, Error> {
         let approval = self.services.store.get_approval(&self.project, id).await?;
         approval.may_approve(self.services.store.actor()).map_err(|error| refused(&error))?;
-        if approval.settings.is_some() {
-            let now = self.get(&approval.deployment, Some(&approval.environment)).await?;
-            approval.replaces(Some(&hash_of(&now.settings)?)).map_err(|error| refused(&error))?;
-        }
-        let request = Deploy {
-            environment: Some(approval.environment.clone()),
-            manifest_hash: Some(approval.manifest.to_string()),
-            settings: approval.settings.clone(),
-            reason: approval
-                .reason
-                .clone()
-                .or_else(|| Some(format!("allowed by {}", self.services.store.actor().name))),
-            ..Deploy::default()
-        };
-        let deployed = self.deploy_approved(&approval.deployment, request).await?;
-        self.decide(approval, ApprovalStatus::Approved).await?;
-        Ok(deployed)
+        self.carry_out(&self.decided(approval, ApprovalStatus::Approved)).await
     }
 
     /// Refuses a promotion.
@@ -88,19 +72,19 @@ impl Deployments {
     pub async fn reject(&self, id: &str) -> Result<Approval, Error> {
         let approval = self.services.store.get_approval(&self.project, id).await?;
         approval.is_pending().map_err(|error| refused(&error))?;
-        self.decide(approval, ApprovalStatus::Rejected).await
-    }
-
-    async fn decide(&self, mut approval: Approval, status: ApprovalStatus) -> Result<Approval, Error> {
-        approval.status = status;
-        approval.decided_by = Some(self.services.store.actor().name.clone());
-        approval.decided_at = Some(self.services.clock.now());
+        let approval = self.decided(approval, ApprovalStatus::Rejected);
         self.services.store.decide_approval(&self.project, &approval).await?;
         Ok(approval)
     }
+
+    fn decided(&self, approval: Approval, status: ApprovalStatus) -> Approval {
+        let by = self.services.store.actor().name.clone();
+        Approval { status, decided_by: Some(by), decided_at: Some(self.services.clock.now()), ..approval }
+    }
 }
 
-fn refused(error: &ApprovalError) -> Error {
+/// Why a decision is refused, as an error.
+pub(crate) fn refused(error: &ApprovalError) -> Error {
     let message = error.to_string();
     match error {
         ApprovalError::Decided { .. } => Error::Conflict { message, hint: None },
@@ -113,6 +97,7 @@ fn refused(error: &ApprovalError) -> Error {
     }
 }
 
-fn hash_of(settings: &DeploymentSettings) -> Result<ContentHash, Error> {
+/// What stands for settings that a promotion brings others in place of.
+pub(crate) fn hash_of(settings: &DeploymentSettings) -> Result<ContentHash, Error> {
     ContentHash::of_json(settings).map_err(|error| Error::Internal(format!("settings have no JSON form: {error}")))
 }

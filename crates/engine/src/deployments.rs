@@ -8,6 +8,7 @@ mod variants;
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use llmops_api::deployments::SoftFailureRate;
 use llmops_domain::canary::LiveCanary;
 use llmops_domain::config::duration::HumanDuration;
@@ -19,20 +20,19 @@ use llmops_domain::id::{ProjectId, RunId};
 use llmops_domain::manifest::Manifest;
 use llmops_domain::prompt::PromptBody;
 use llmops_domain::render::CompiledTarget;
-use llmops_domain::run::EvaluationFilter;
 use llmops_providers::http_client::Endpoint;
 use llmops_storage::StoreError;
 
 use crate::canary::Canaries;
-use crate::gate::PASSED_TAG;
 use crate::prompts::PromptRegistry;
 use crate::soft_failures::Guards;
 use crate::{Error, Services};
 
 /// What a safe mode says that is on and has nothing prepared.
 const UNPREPARED_ANSWER: &str = "This service is not available at the moment.";
-/// Runs that are looked through for one of a manifest.
-const PASSING_RUNS: u32 = 200;
+
+/// A run that passed its gate, and when it was made.
+type PassingRun = (RunId, Timestamp);
 
 /// Manages deployments: deploy, rollback, safe_mode, get, list, history, rehearse.
 #[derive(Debug, Clone)]
@@ -162,9 +162,14 @@ impl Deployments {
         }
     }
 
-    /// Refuses a manifest without a passing run that is new enough.
-    async fn require_gate(&self, hash: &ContentHash, settings: &DeploymentSettings) -> Result<(), Error> {
-        if self.passing_run(hash, settings).await?.is_some() {
+    /// Refuses a manifest whose newest passing run is not new enough, or is none.
+    fn require_gate(
+        &self,
+        hash: &ContentHash,
+        passing: Option<&PassingRun>,
+        settings: &DeploymentSettings,
+    ) -> Result<(), Error> {
+        if passing.is_some_and(|passing| self.is_fresh(passing, settings)) {
             return Ok(());
         }
         Err(Error::Conflict {
@@ -177,21 +182,25 @@ impl Deployments {
         })
     }
 
+    /// The newest run of a manifest that passed its gate.
+    async fn newest_passing_run(&self, hash: &ContentHash) -> Result<Option<PassingRun>, Error> {
+        Ok(self.services.store.newest_passing_run(&self.project, hash).await?)
+    }
+
+    /// Whether a run is new enough for what settings ask for.
+    fn is_fresh(&self, (_, made): &PassingRun, settings: &DeploymentSettings) -> bool {
+        let age = jiff::SignedDuration::try_from(settings.gate_max_age.0).unwrap_or(jiff::SignedDuration::MAX);
+        self.services.clock.now().checked_sub(age).ok().is_none_or(|oldest| *made >= oldest)
+    }
+
     /// The newest run of a manifest that passed its gate, if it is new enough.
     pub(crate) async fn passing_run(
         &self,
         hash: &ContentHash,
         settings: &DeploymentSettings,
     ) -> Result<Option<RunId>, Error> {
-        let age = jiff::SignedDuration::try_from(settings.gate_max_age.0).unwrap_or(jiff::SignedDuration::MAX);
-        let filter = EvaluationFilter {
-            tag: Some(PASSED_TAG.to_owned()),
-            start_time: self.services.clock.now().checked_sub(age).ok(),
-            limit: Some(PASSING_RUNS),
-            ..EvaluationFilter::default()
-        };
-        let runs = self.services.store.list_runs(&self.project, &filter).await?;
-        Ok(runs.into_iter().find(|run| run.spec.manifest_id == *hash).map(|run| run.id))
+        let newest = self.newest_passing_run(hash).await?;
+        Ok(newest.filter(|passing| self.is_fresh(passing, settings)).map(|(run, _)| run))
     }
 
     /// Everything that gateways answer from, in all projects. What cannot be read is left out, with a warning.

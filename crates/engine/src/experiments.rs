@@ -25,7 +25,7 @@ pub use live::{Flag, Flags};
 pub(crate) use review::review_due;
 
 use crate::prompts::PromptRegistry;
-use crate::{Error, Services};
+use crate::{Deployments, Error, Services};
 
 /// What experiments are judged by that do not say, and how often the server looks at them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,12 +121,15 @@ impl ExperimentManager {
     /// Starts a draft, or resumes what is paused. A draft's prompts and manifests are pinned: what is active later does not matter.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when a running or paused experiment has the same key, or a part of the same namespace.
+    /// [`Error::Conflict`] when a running or paused experiment has the same key, or a part of the same namespace, and when a
+    /// deployment that takes only what passed its gate would be answered by variants that did not.
     pub async fn start(&self, experiment: &str) -> Result<Experiment, Error> {
         let mut current = self.get(experiment).await?;
         self.refuse_in_an_incident(&current).await?;
         if current.status == ExperimentStatus::Draft {
             self.pin(&mut current).await?;
+            let deployments = Deployments::new(self.services.clone(), self.project.clone(), self.prompts.clone());
+            Box::pin(deployments.pass_gates_of_variants(&current)).await?;
             // A rule that is chosen after a look at the data is none: what the configuration says later changes nothing.
             current.spec.analysis.min_samples.get_or_insert(self.services.options.experiments.min_samples);
             let earlier = self.earlier(&current).await?;

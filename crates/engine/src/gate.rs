@@ -1,17 +1,14 @@
 //! The gate: a run against its baseline, with the samples that explain the verdict.
 
 use llmops_domain::compare::SampleChange;
-use llmops_domain::gate::{self, GateConfig, GateInput, GateReport, ReferenceScores, SampleNote, Verdict};
+use llmops_domain::gate::{self, GateConfig, GateInput, GateReport, KeptVerdict, ReferenceScores, SampleNote, Verdict};
 use llmops_domain::run::{EvaluationRun, Outcome, ResultStatus, SampleResult};
 use llmops_storage::{ResultFilter, ResultOrder, RunKey, VersionKey, VersionSelector};
 
 use crate::Error;
-use crate::evaluator::aggregate::UNCATEGORIZED;
+use crate::evaluator::aggregate::category_name;
 use crate::evaluator::paired::Pairing;
 use crate::evaluator::{ContinuousEvaluator, RunRef};
-
-/// The tag of a run that passed its gate last; `gate=fail` and `gate=inconclusive` are the others.
-pub(crate) const PASSED_TAG: &str = "gate=pass";
 
 /// Samples that a report names.
 const NAMED_SAMPLES: usize = 20;
@@ -36,9 +33,19 @@ impl ContinuousEvaluator {
         Ok(report)
     }
 
-    /// Makes a verdict the run's: its tag, which deployments with `require_gate` go by, with the rules in the record of changes.
+    /// Makes a verdict the run's: what the run shows with its checks, and the tag that deployments with `require_gate` go by, with
+    /// the rules in the record of changes.
     pub async fn keep_verdict(&self, report: &GateReport) -> Result<(), Error> {
-        Ok(self.services.store.keep_verdict(&self.project, report, self.services.clock.now()).await?)
+        let kept = KeptVerdict {
+            verdict: report.verdict,
+            at: self.services.clock.now(),
+            by: self.services.store.actor().name.clone(),
+            config: report.config.clone(),
+            baseline: report.baseline.as_ref().map(|run| run.id.clone()),
+            checks: report.checks.clone(),
+            notices: report.notices.clone(),
+        };
+        Ok(self.services.store.keep_verdict(&self.project, &report.run.id, &kept).await?)
     }
 
     /// Decides on a run, compared with what is named. Nothing is kept: see [`keep_verdict`](Self::keep_verdict).
@@ -60,6 +67,9 @@ impl ContinuousEvaluator {
             Against::Scores(_) => None,
             Against::Baseline => self.baseline(&run.dataset).await?,
         };
+        // What earlier gates said is no part of this one's evidence.
+        run.gate = None;
+        let baseline = baseline.map(|baseline| EvaluationRun { gate: None, ..baseline });
         let reference = match against {
             Against::Scores(scores) => Some(scores),
             Against::Baseline | Against::Run(_) => None,
@@ -165,7 +175,7 @@ impl ContinuousEvaluator {
         };
         Ok(SampleNote {
             sample_id: result.sample_id.clone(),
-            category: if result.category.is_empty() { UNCATEGORIZED.to_owned() } else { result.category.clone() },
+            category: category_name(&result.category).to_owned(),
             input,
             expected: sample.expected_output.into_iter().next(),
             output: result.output.clone(),

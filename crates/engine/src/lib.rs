@@ -53,6 +53,7 @@ pub mod schedules;
 mod scorers;
 mod soft_failures;
 pub mod spending;
+pub mod table_lines;
 mod tasks;
 pub mod telemetry;
 pub mod verifier;
@@ -103,7 +104,7 @@ pub use scorers::{DebateEvaluator, OwnScorers};
 pub use soft_failures::Guards;
 pub use spending::SpendingBook;
 pub use verifier::{Models, Verifier};
-pub use workbench::Workbench;
+pub use workbench::{Workbench, plan_experiment};
 
 /// Settings of the engine.
 #[derive(Debug, Clone)]

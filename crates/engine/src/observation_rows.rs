@@ -1,7 +1,5 @@
 //! Observations in a file or a request's body: CSV with a header, or a JSON object a line.
 
-mod lines;
-
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 
@@ -10,7 +8,10 @@ use llmops_domain::hash::ContentHash;
 use llmops_domain::suggest;
 use serde_json::Value;
 
-use lines::{Lines, MAX_LINE};
+use crate::table_lines::Lines;
+
+/// Longest line that is read, in bytes.
+const MAX_LINE: usize = 1 << 20;
 
 /// Names of fields, in the order of a table.
 pub const FIELDS: [&str; 6] = ["unit", "variant", "metric", "value", "at", "idempotency_key"];
@@ -71,9 +72,9 @@ impl<R: Read> Rows<R> {
     /// # Errors
     /// [`ReadError`] when it is empty or the header lacks a column.
     pub fn new(input: R, needed: &[&str]) -> Result<Self, ReadError> {
-        let mut lines = Lines::new(input);
+        let mut lines = Lines::new(input, MAX_LINE);
         let (line, text) = loop {
-            let Some((line, text)) = lines.next()? else { return Err(ReadError::Empty) };
+            let Some((line, text)) = lines.next_line()? else { return Err(ReadError::Empty) };
             let text = text.ok_or_else(|| ReadError::Header(format!("an end: it is longer than {MAX_LINE} bytes")))?;
             let text = text.strip_prefix("\u{feff}".as_bytes()).map_or_else(|| text.clone(), <[u8]>::to_vec);
             if !text.trim_ascii().is_empty() {
@@ -97,7 +98,7 @@ impl<R: Read> Rows<R> {
     /// # Errors
     /// [`ReadError::Io`].
     pub fn next_row(&mut self) -> Result<Option<Result<Row, BadRow>>, ReadError> {
-        let Some((line, text)) = self.lines.next()? else { return Ok(None) };
+        let Some((line, text)) = self.lines.next_line()? else { return Ok(None) };
         let bad =
             |message: String| Ok(Some(Err(BadRow { line, problems: vec![ObservationProblem::new("line", message)] })));
         let Some(text) = text else { return bad(format!("it is longer than {MAX_LINE} bytes")) };

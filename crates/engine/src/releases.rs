@@ -13,6 +13,7 @@ use llmops_api::releases::{StartRelease, WaiveStep};
 use llmops_domain::approval::is_same;
 use llmops_domain::chat::Parameters;
 use llmops_domain::deployment::{DEFAULT_ENVIRONMENT, Deployment};
+use llmops_domain::event::Event;
 use llmops_domain::id::{ProjectId, ReleaseId};
 use llmops_domain::release::{
     Evidence, Release, ReleaseEvent, ReleaseEventKind, ReleaseFilter, ReleaseStatus, ReleaseStep, Verdict, Winner,
@@ -402,6 +403,14 @@ impl Releases {
             text: text.to_owned(),
         });
         self.services.store.put_release(&self.project, &release).await?;
+        let news = Event::Release {
+            release: release.id.0.clone(),
+            deployment: release.deployment.clone(),
+            status: release.status.as_str().to_owned(),
+            step: release.step.as_str().to_owned(),
+            waiting: release.waiting.clone(),
+        };
+        self.services.events.publish(&self.project, news).await?;
         Ok(release)
     }
 }

@@ -66,39 +66,53 @@ impl Workbench {
         })
     }
 
-    /// The size of an experiment.
+    /// The size of an experiment: see [`plan_experiment`].
     ///
     /// # Errors
-    /// When there is no such experiment: a rate outside 0 to 1, a change of nothing, one variant.
+    /// As there.
     pub fn plan(&self, request: &PlanExperiment) -> Result<PlannedExperiment, Error> {
-        let variants = request.variants.unwrap_or(2);
-        if !(2..=MOST_VARIANTS).contains(&variants) {
-            return Err(Error::invalid(format!("variants: expected 2 to {MOST_VARIANTS}")));
-        }
-        // Holm's first step takes alpha / m for each of m comparisons: with that, each has its power whatever the others show.
-        let alpha = request.alpha.unwrap_or(0.05) / f64::from(variants - 1);
-        let target = Target { alpha, power: request.power.unwrap_or(0.8) };
-        let n = match (request.sd, request.baseline) {
-            (Some(sd), _) => mean_difference_n(request.effect, sd, target),
-            (None, Some(baseline)) => {
-                let changed = baseline + request.effect;
-                if !(-1e-12..=1.0 + 1e-12).contains(&changed) {
-                    return Err(Error::invalid(format!(
-                        "baseline and effect make {changed}: expected a rate between 0 and 1"
-                    )));
-                }
-                // 0.9 + 0.1 may end a hair above 1.
-                two_proportions_n(baseline, changed.clamp(0.0, 1.0), ProportionMethod::Arcsine, target)
-            }
-            (None, None) => {
-                return Err(Error::invalid("give a baseline, for rates, or sd, for means"));
-            }
-        };
-        let n_per_variant = n.map_err(|e| {
-            Error::invalid(format!("there is no such experiment: {e}")).with_hint("a larger effect needs fewer units")
-        })?;
-        let n_total = n_per_variant.saturating_mul(u64::from(variants));
-        let days = request.units_per_day.filter(|units| *units > 0).map(|units| n_total.div_ceil(units));
-        Ok(PlannedExperiment { n_per_variant, n_total, days })
+        plan_experiment(request, ProportionMethod::Arcsine)
     }
+}
+
+/// The size of an experiment; for rates by this formula.
+///
+/// # Errors
+/// When there is no such experiment: a rate outside 0 to 1, a change of nothing, one variant.
+///
+/// ```
+/// use llmops_stats::power::ProportionMethod::Arcsine;
+/// let request = serde_json::from_str(r#"{"baseline": 0.6, "effect": 0.05, "variants": 3}"#).unwrap();
+/// assert_eq!(llmops::plan_experiment(&request, Arcsine).unwrap().n_total, 3 * 1781);
+/// ```
+pub fn plan_experiment(request: &PlanExperiment, rates: ProportionMethod) -> Result<PlannedExperiment, Error> {
+    let variants = request.variants.unwrap_or(2);
+    if !(2..=MOST_VARIANTS).contains(&variants) {
+        return Err(Error::invalid(format!("variants: expected 2 to {MOST_VARIANTS}")));
+    }
+    // Holm's first step takes alpha / m for each of m comparisons: with that, each has its power whatever the others show.
+    let alpha = request.alpha.unwrap_or(0.05) / f64::from(variants - 1);
+    let target = Target { alpha, power: request.power.unwrap_or(0.8) };
+    let n = match (request.sd, request.baseline) {
+        (Some(sd), _) => mean_difference_n(request.effect, sd, target),
+        (None, Some(baseline)) => {
+            let changed = baseline + request.effect;
+            if !(-1e-12..=1.0 + 1e-12).contains(&changed) {
+                return Err(Error::invalid(format!(
+                    "baseline and effect make {changed}: expected a rate between 0 and 1"
+                )));
+            }
+            // 0.9 + 0.1 may end a hair above 1.
+            two_proportions_n(baseline, changed.clamp(0.0, 1.0), rates, target)
+        }
+        (None, None) => {
+            return Err(Error::invalid("give a baseline, for rates, or sd, for means"));
+        }
+    };
+    let n_per_variant = n.map_err(|e| {
+        Error::invalid(format!("there is no such experiment: {e}")).with_hint("a larger effect needs fewer units")
+    })?;
+    let n_total = n_per_variant.saturating_mul(u64::from(variants));
+    let days = request.units_per_day.filter(|units| *units > 0).map(|units| n_total.div_ceil(units));
+    Ok(PlannedExperiment { n_per_variant, n_total, days })
 }

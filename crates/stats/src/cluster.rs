@@ -209,10 +209,14 @@ pub fn weighted_mean(parts: &[Part], level: f64) -> Result<Estimate> {
     }
     let used = || parts.iter().filter(|part| part.weight > 0.0);
     check_count("parts of positive weight", 1, used().count() as u64)?;
-    let total: f64 = used().map(|part| part.weight).sum();
-    let value = used().map(|part| part.weight / total * part.value).sum::<f64>();
+    // Huge weights may add up to more than the largest number, and their parts to less.
+    let sum: f64 = used().map(|part| part.weight).sum();
+    let scale = if sum.is_finite() { 1.0 } else { used().count() as f64 };
+    let total: f64 = used().map(|part| part.weight / scale).sum();
+    let share = |part: &Part| part.weight / scale / total;
+    let value = used().map(|part| share(part) * part.value).sum::<f64>();
     let n = used().map(|part| part.n).sum();
-    let variances: Option<Vec<f64>> = used().map(|part| part.se.map(|se| (part.weight / total * se).powi(2))).collect();
+    let variances: Option<Vec<f64>> = used().map(|part| part.se.map(|se| (share(part) * se).powi(2))).collect();
     let Some(variances) = variances else {
         return Ok(Estimate { method: Method::WeightedMean, n, value, se: None, df: None, interval: None });
     };

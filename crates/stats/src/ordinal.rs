@@ -2,9 +2,9 @@
 //! take few distinct values however many there are of them.
 
 use crate::dist::normal_critical;
-use crate::error::{Result, StatsError, check_count, check_open_unit, is_usable};
+use crate::error::{Result, StatsError, check_count, is_usable};
 use crate::mann_whitney::{RankMethod, asymptotic_p, lower_cut, mann_whitney, shift_by_counting};
-use crate::result::{Estimate, Interval, Method, TestOptions, TestResult};
+use crate::result::{Interval, Method, TestOptions, TestResult};
 
 /// Up to this many values they are listed and given to [`mann_whitney`], which has an exact distribution for few.
 const LISTED: u64 = 200;
@@ -59,45 +59,19 @@ pub fn mann_whitney_tallied(
     })
 }
 
-/// The probability of superiority P(T > C) + ½P(T = C), minus ½, with its standard error from the placements of each value
-/// in the other arm (DeLong, DeLong & Clarke-Pearson 1988, Biometrics 44:837). Unlike U's, this standard error holds also
-/// where the arms differ, so that it gives an interval.
-///
-/// The interval is a normal one.
-///
-/// Errors: an arm of fewer than 2 values, a non-finite value.
+/// The placements of two arms: that of each value is the share of the other arm that it beats (DeLong, DeLong & Clarke-Pearson 1988,
+/// Biometrics 44:837). Unlike U's, a variance made of them holds also where the arms differ, so that it gives an interval.
 ///
 /// ```
-/// use llmops_stats::ordinal::superiority;
-/// let estimate = superiority(&[(1.0, 50), (2.0, 50)], &[(1.0, 30), (2.0, 70)], 0.95).unwrap();
-/// assert!((estimate.value - 0.1).abs() < 1e-12);
-/// ```
-pub fn superiority(control: &[Tally], treatment: &[Tally], level: f64) -> Result<Estimate> {
-    check_open_unit("level", level)?;
-    let Placements { value, variances, units } = placements(control, treatment)?;
-    let se = (variances.1 / units.1 as f64 + variances.0 / units.0 as f64).sqrt();
-    Ok(Estimate {
-        method: Method::ProbabilityOfSuperiority,
-        n: units.0 + units.1,
-        value,
-        se: Some(se),
-        df: None,
-        interval: Some(Interval::around(value, normal_critical(level) * se, level)),
-    })
-}
-
-/// What [`superiority`] rests on: the placement of each value is the share of the other arm that it beats.
-///
-/// ```
-/// use llmops_stats::ordinal::{placements, superiority};
-/// let (control, treatment) = ([(1.0, 50), (2.0, 50)], [(1.0, 30), (2.0, 70)]);
-/// let found = placements(&control, &treatment).unwrap();
-/// let variance = found.variances.0 / found.units.0 as f64 + found.variances.1 / found.units.1 as f64;
-/// assert!((variance.sqrt() - superiority(&control, &treatment, 0.95).unwrap().se.unwrap()).abs() < 1e-12);
+/// use llmops_stats::ordinal::placements;
+/// let found = placements(&[(1.0, 50), (2.0, 50)], &[(1.0, 30), (2.0, 70)]).unwrap();
+/// assert!((found.value - 0.1).abs() < 1e-12);
+/// // Of the treatment, 30 values beat a quarter of the control, and 70 three quarters.
+/// assert!((found.variances.1 - 0.25 * 0.3 * 0.7 * 100.0 / 99.0).abs() < 1e-12);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Placements {
-    /// The probability of superiority minus ½.
+    /// The probability of superiority P(T > C) + ½P(T = C), minus ½.
     pub value: f64,
     /// Variance of the placements of the control and of the treatment.
     pub variances: (f64, f64),

@@ -244,7 +244,6 @@ methods! {
     PairedT => "paired t-test",
     MannWhitneyExact => "Mann-Whitney U test (exact)",
     MannWhitneyAsymptotic => "Mann-Whitney U test (asymptotic)",
-    ProbabilityOfSuperiority => "probability of superiority (placement variance)",
     WilcoxonExact => "Wilcoxon signed-rank test (exact)",
     WilcoxonAsymptotic => "Wilcoxon signed-rank test (asymptotic)",
     SignTest => "sign test (exact)",

@@ -201,6 +201,7 @@ fn run(id: &str, total: u64) -> Result<EvaluationRun, Box<dyn Error>> {
             notices: Vec::new(),
         },
         results: None,
+        gate: None,
         progress: Progress { total, ..Progress::default() },
         start_time: None,
         end_time: None,

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use llmops_domain::approval::Approval;
 use llmops_domain::deployment::{Deployment, DeploymentChange, DeploymentSettings};
 use llmops_domain::id::ProjectId;
 use serde_json::{Map, Value, json};
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
 use crate::audit::{Change, record};
-use crate::db::{big, check_name, count, decode, encode, execute, fetch, hash_of_text, micros, prose, row, time};
+use crate::db::{Tx, big, check_name, count, decode, encode, execute, fetch, hash_of_text, micros, prose, row, time};
 use crate::{Store, StoreError};
 
 /// A query for deployments: what comes before their columns, and what comes behind.
@@ -168,11 +169,37 @@ impl Store {
         deployment: &Deployment,
         change: &DeploymentChange,
     ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        self.write_change(&mut tx, project, (deployment, change)).await?;
+        tx.commit().await
+    }
+
+    /// The same, for a promotion that waited for a second key: the decision that allows it is written with it, or neither is.
+    ///
+    /// # Errors
+    /// The same, also when somebody else decided on the promotion.
+    pub async fn change_approved_deployment(
+        &self,
+        project: &ProjectId,
+        (deployment, change): (&Deployment, &DeploymentChange),
+        approval: &Approval,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        self.write_decision(&mut tx, project, approval).await?;
+        self.write_change(&mut tx, project, (deployment, change)).await?;
+        tx.commit().await
+    }
+
+    async fn write_change(
+        &self,
+        tx: &mut Tx,
+        project: &ProjectId,
+        (deployment, change): (&Deployment, &DeploymentChange),
+    ) -> Result<(), StoreError> {
         check_name("the deployment's name", &deployment.name)?;
         check_name("the environment", &deployment.environment)?;
         let settings = encode("the deployment's settings", &deployment.settings)?;
         let (name, environment) = (&deployment.name, &deployment.environment);
-        let mut tx = self.write().await?;
         let sql = select!("", "WHERE project_id = $1 AND name = $2 AND environment = $3");
         let before = fetch!(fetch_optional, tx, DeploymentRow, sql, project.as_str(), name, environment)?;
         let before = before.map(DeploymentRow::into_deployment).transpose()?;
@@ -220,8 +247,7 @@ impl Store {
         let (was, is) = differences(before.as_ref(), deployment);
         let moved =
             Change::new("deployment.moved", format!("{name} in {environment}")).before(was).after(with_why(is, change));
-        record(&mut tx, self.actor(), project, &moved).await?;
-        tx.commit().await
+        record(tx, self.actor(), project, &moved).await
     }
 }
 

@@ -22,9 +22,10 @@ use serde::{Deserialize, Serialize};
 use crate::db::fetch;
 use crate::{ExperimentKey, Store, StoreError};
 
-pub(crate) use apply::{Batch, apply};
+pub(crate) use apply::{Batch, apply, lock};
 pub use recompute::RowChoice;
 pub use unit::{Cluster, unit_value};
+pub(crate) use units::unit_names;
 
 /// Random parts of an arm's units, each with a sketch of its observations.
 pub const PARTS: u64 = 32;
@@ -122,7 +123,7 @@ pub struct MetricSums {
     pub sums: UnitSums,
     /// Observations of these units.
     pub observations: u64,
-    /// Smallest observation, also of units that were left out later.
+    /// Smallest observation, also of units that were left out later, and of values that were replaced.
     pub min: Option<f64>,
     /// Largest observation.
     pub max: Option<f64>,

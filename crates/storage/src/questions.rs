@@ -3,8 +3,42 @@
 use llmops_domain::experiment::AskedQuestion;
 use llmops_domain::id::{ProjectId, QuestionId};
 
-use crate::db::{check_name, decode, encode, execute, fetch};
+use crate::db::{Tx, check_name, decode, encode, execute, fetch};
+use crate::observations::{lock, unit_names};
 use crate::{ExperimentKey, Store, StoreError};
+
+/// Answers that are read at a time.
+const PAGE: i64 = 100;
+
+/// Whether an experiment knows a unit by what results call it.
+async fn is_known(tx: &mut Tx, experiment: i64, shown: &str) -> Result<bool, StoreError> {
+    let [named, nameless] = unit_names(shown);
+    let sql = "SELECT COUNT(*) FROM observed_units WHERE experiment_key = $1 AND unit IN ($2, $3)";
+    Ok(fetch!(fetch_one, tx, (i64,), sql, experiment, named, nameless)?.0 > 0)
+}
+
+/// Takes the name of a unit out of the answers to the questions about an experiment.
+pub(crate) async fn forget_in_answers(tx: &mut Tx, experiment: i64, unit: &str) -> Result<(), StoreError> {
+    let mut after = String::new();
+    loop {
+        let sql = "SELECT id, document FROM experiment_questions \
+                   WHERE experiment_key = $1 AND status = 'answered' AND id > $2 ORDER BY id LIMIT $3";
+        let page = fetch!(fetch_all, tx, (String, String), sql, experiment, after.as_str(), PAGE)?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after.clone_from(last);
+        for (id, document) in page {
+            let mut question: AskedQuestion = decode("a question", &document)?;
+            let Some(result) = &mut question.result else { continue };
+            let named = result.excluded.examples.len();
+            result.excluded.examples.retain(|example| example != unit);
+            if result.excluded.examples.len() < named {
+                let document = encode("the answer", &question)?;
+                let sql = "UPDATE experiment_questions SET document = $3 WHERE experiment_key = $1 AND id = $2";
+                execute!(tx, sql, experiment, id, document)?;
+            }
+        }
+    }
+}
 
 impl Store {
     /// Keeps a new question.
@@ -24,10 +58,24 @@ impl Store {
 
     /// Keeps what became of a question, unless that was known already.
     pub async fn settle_question(&self, project: &ProjectId, question: &AskedQuestion) -> Result<(), StoreError> {
-        let document = encode("the answer", question)?;
+        let mut tx = self.write().await?;
+        let sql = "SELECT experiment_key FROM experiment_questions WHERE project_id = $1 AND id = $2";
+        let found = fetch!(fetch_optional, tx, (i64,), sql, project.as_str(), question.id.as_str())?;
+        let Some((experiment,)) = found else { return Ok(()) };
+        let mut question = question.clone();
+        if let Some(result) = &mut question.result {
+            // Whoever was erased while it was being answered is not named again.
+            lock(&mut tx, experiment).await?;
+            let named = &mut result.excluded.examples;
+            for at in (0..named.len()).rev() {
+                if !is_known(&mut tx, experiment, &named[at]).await? {
+                    named.remove(at);
+                }
+            }
+        }
+        let document = encode("the answer", &question)?;
         let sql = "UPDATE experiment_questions SET status = $3, document = $4 \
                    WHERE project_id = $1 AND id = $2 AND status = 'open'";
-        let mut tx = self.write().await?;
         execute!(tx, sql, project.as_str(), question.id.as_str(), question.status.as_str(), document)?;
         tx.commit().await
     }

@@ -5,7 +5,7 @@ use llmops_domain::id::ProjectId;
 use llmops_domain::release::{Release, ReleaseFilter};
 
 use crate::audit::{Change, record};
-use crate::db::{big, check_name, decode, encode, execute, fetch, micros};
+use crate::db::{Tx, big, check_name, decode, encode, execute, fetch, micros};
 use crate::{Store, StoreError};
 
 impl Store {
@@ -84,18 +84,27 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] when somebody was first.
     pub async fn decide_approval(&self, project: &ProjectId, approval: &Approval) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        self.write_decision(&mut tx, project, approval).await?;
+        tx.commit().await
+    }
+
+    pub(crate) async fn write_decision(
+        &self,
+        tx: &mut Tx,
+        project: &ProjectId,
+        approval: &Approval,
+    ) -> Result<(), StoreError> {
         let sql = "UPDATE approvals SET status = $3, document = $4 WHERE project_id = $1 AND id = $2 \
                    AND status = 'pending'";
         let (id, status) = (approval.id.as_str(), approval.status.as_str());
-        let mut tx = self.write().await?;
         if execute!(tx, sql, project.as_str(), id, status, encode("an approval", approval)?)? == 0 {
             return Err(StoreError::Conflict(format!("somebody decided on {id} just now")));
         }
         let change = Change::new("approval.decided", id)
             .before(serde_json::json!({"status": ApprovalStatus::Pending}))
             .after(serde_json::json!({"status": status, "deployment": approval.deployment}));
-        record(&mut tx, self.actor(), project, &change).await?;
-        tx.commit().await
+        record(tx, self.actor(), project, &change).await
     }
 
     /// Writes a release as it is now. `revision` counts its changes: the first makes it.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use llmops_domain::event::RunNews;
-use llmops_domain::gate::GateReport;
+use llmops_domain::gate::{KeptVerdict, Verdict};
+use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{ProjectId, RunId};
 use llmops_domain::run::{EvaluationFilter, EvaluationRun, Progress, RunResults, RunStatus};
 
@@ -73,6 +74,7 @@ row! {
         end_time: Option<i64>,
         document: String,
         results: Option<String>,
+        verdict: Option<String>,
     }
 }
 
@@ -84,6 +86,7 @@ impl RunRow {
             error: self.error,
             tags,
             results: self.results.map(|text| decode("results of a run", &text)).transpose()?,
+            gate: self.verdict.map(|text| decode("the verdict on a run", &text)).transpose()?,
             progress: progress_of((self.total, self.done, self.errored, self.cost))?,
             start_time: self.start_time.map(time).transpose()?,
             end_time: self.end_time.map(time).transpose()?,
@@ -169,7 +172,7 @@ impl Store {
         filter: &EvaluationFilter,
     ) -> Result<Vec<EvaluationRun>, StoreError> {
         let (tag, value) = filter.tag.as_deref().map(parse_tag).transpose()?.unzip();
-        let sql = "SELECT key, status, error, total, done, errored, cost, start_time, end_time, document, results \
+        let sql = "SELECT key, status, error, total, done, errored, cost, start_time, end_time, document, results, verdict \
                    FROM runs WHERE project_id = $1 \
                    AND ($2 IS NULL OR prompt_name = $2) AND ($3 IS NULL OR model_name = $3) \
                    AND ($4 IS NULL OR dataset = $4) AND ($5 IS NULL OR suite = $5) AND ($6 IS NULL OR status = $6) \
@@ -282,28 +285,46 @@ impl Store {
         tx.commit().await
     }
 
-    /// Tags a run with what its gate said (`gate=pass`), and records the verdict before and the rules of this one.
+    /// Keeps what the gate said of a run: the verdict with its checks, the tag that others go by (`gate=pass`), and in the record of
+    /// changes the verdict before and the rules of this one.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such run.
-    pub async fn keep_verdict(
-        &self,
-        project: &ProjectId,
-        report: &GateReport,
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
-        let key = self.run_key(project, &report.run.id).await?;
-        let verdict = report.verdict.as_str();
+    pub async fn keep_verdict(&self, project: &ProjectId, run: &RunId, kept: &KeptVerdict) -> Result<(), StoreError> {
+        let key = self.run_key(project, run).await?;
+        let verdict = kept.verdict.as_str();
+        let document = encode("the verdict", kept)?;
         let mut tx = self.write().await?;
         let sql = "SELECT value FROM run_tags WHERE run_key = $1 AND name = $2";
         let before = fetch!(fetch_optional, tx, (String,), sql, key.key, GATE_TAG)?;
-        insert_tag(&mut tx, (key.key, project), (GATE_TAG, verdict), at).await?;
-        let baseline = report.baseline.as_ref().map(|run| &run.id);
-        let change = Change::new("run.gated", report.run.id.as_str())
+        insert_tag(&mut tx, (key.key, project), (GATE_TAG, verdict), kept.at).await?;
+        execute!(tx, "UPDATE runs SET verdict = $2 WHERE key = $1", key.key, document.as_str())?;
+        let change = Change::new("run.gated", run.as_str())
             .before(before.map(|(verdict,)| serde_json::json!({"verdict": verdict})))
-            .after(serde_json::json!({"verdict": verdict, "baseline": baseline, "rules": report.config}));
+            .after(serde_json::json!({"verdict": verdict, "baseline": kept.baseline, "rules": kept.config}));
         record(&mut tx, self.actor(), project, &change).await?;
         tx.commit().await
+    }
+
+    /// The newest run of a manifest that passed its gate, with the time at which it was made.
+    pub async fn newest_passing_run(
+        &self,
+        project: &ProjectId,
+        manifest: &ContentHash,
+    ) -> Result<Option<(RunId, Timestamp)>, StoreError> {
+        // The text finds the few that name it; what they name it as is read from the document.
+        let sql = "SELECT r.document FROM run_tags t JOIN runs r ON r.key = t.run_key \
+                   WHERE t.project_id = $1 AND t.name = $2 AND t.value = $3 AND r.document LIKE $4 ORDER BY r.id DESC";
+        let named = format!("%\"manifest_id\":\"{manifest}\"%");
+        let mut conn = self.read().await?;
+        let passed = Verdict::Pass.as_str();
+        for (document,) in fetch!(fetch_all, conn, (String,), sql, project.as_str(), GATE_TAG, passed, named)? {
+            let run: EvaluationRun = decode("a run", &document)?;
+            if run.spec.manifest_id == *manifest {
+                return Ok(Some((run.id, run.created_at)));
+            }
+        }
+        Ok(None)
     }
 
     /// Removes the tag with this key, where there is one.
@@ -401,7 +422,7 @@ async fn insert_run(tx: &mut Tx, project: &ProjectId, run: &EvaluationRun) -> Re
     ] {
         check_name(what, name.unwrap_or_default())?;
     }
-    let document = encode("the run", &EvaluationRun { results: None, ..run.clone() })?;
+    let document = encode("the run", &EvaluationRun { results: None, gate: None, ..run.clone() })?;
     let results = run.results.as_ref().map(|results| encode("the results of the run", results)).transpose()?;
     let sql = "INSERT INTO runs (project_id, id, dataset, prompt_name, model_name, suite, status, error, repeat, total, \
                start_time, end_time, created_at, document, results) \
@@ -445,7 +466,7 @@ async fn insert_tag(
 }
 
 async fn run_by_key(conn: &mut Conn, key: i64) -> Result<EvaluationRun, StoreError> {
-    let sql = "SELECT key, status, error, total, done, errored, cost, start_time, end_time, document, results \
+    let sql = "SELECT key, status, error, total, done, errored, cost, start_time, end_time, document, results, verdict \
                FROM runs WHERE key = $1";
     let row = fetch!(fetch_one, conn, RunRow, sql, key)?;
     let tags = fetch!(fetch_all, conn, (String, String), "SELECT name, value FROM run_tags WHERE run_key = $1", key)?;

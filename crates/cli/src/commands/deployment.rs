@@ -144,7 +144,11 @@ pub(crate) async fn deploy(context: &Context, args: DeployArgs) -> Outcome {
     if let Some(path) = &args.write_model_version {
         write_model_version(&client, path, &deployed).await?;
     }
-    context.show(&deployed, || describe(&deployed))
+    context.show(&deployed, || describe(&deployed))?;
+    match &deployed.approval {
+        Some(approval) => Err(Failure::new(Kind::Waits, format!("{} waits for a second key", approval.id))),
+        None => Ok(()),
+    }
 }
 
 fn describe(deployed: &Deployed) -> String {

@@ -9,8 +9,10 @@ mod report;
 mod simulate;
 
 use clap::{Args, Subcommand, ValueEnum};
+use llmops::plan_experiment;
+use llmops_api::workbench::{PlanExperiment, PlannedExperiment};
 use llmops_domain::scorecard::format;
-use llmops_stats::power::{ProportionMethod, Target, mean_difference_n, two_proportions_n};
+use llmops_stats::power::ProportionMethod;
 use serde::Serialize;
 
 use super::Context;
@@ -55,7 +57,7 @@ pub(crate) enum ExperimentCommand {
     },
     /// Tell who gets which variant: of an experiment, or by hash alone
     Assign(assign::AssignArgs),
-    /// How many units each of two variants needs for an effect to be found
+    /// How many units each variant needs for an effect to be found
     Power(PowerArgs),
     /// Record one value of one metric
     Record(record::RecordArgs),
@@ -73,7 +75,7 @@ pub(crate) enum ExperimentCommand {
     Simulate(simulate::SimulateArgs),
 }
 
-/// How many units each of two variants needs for an effect to be found.
+/// How many units each variant needs for an effect to be found.
 #[derive(Debug, Args)]
 pub(crate) struct PowerArgs {
     /// The rate of today, between 0 and 1; with --mean-sd the mean of today, which changes nothing
@@ -94,7 +96,11 @@ pub(crate) struct PowerArgs {
     /// Plan for a mean with this standard deviation instead of a rate
     #[arg(long, value_name = "SD", allow_negative_numbers = true)]
     mean_sd: Option<f64>,
-    /// Units a day, both variants together: tells how many days it takes
+    /// Variants of the same size, the control among them. With more than two, each comparison with the control is planned at
+    /// --alpha shared by all of them, as the results are corrected
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=100))]
+    variants: u32,
+    /// Units a day, all variants together: tells how many days it takes
     #[arg(long, value_name = "PER_DAY", value_parser = clap::value_parser!(u64).range(1..))]
     traffic: Option<u64>,
 }
@@ -132,11 +138,12 @@ enum Method {
     Means(&'static str),
 }
 
-/// The size of an experiment with two variants, and what it follows from.
+/// The size of an experiment, and what it follows from.
 #[derive(Debug, Serialize)]
 struct Plan {
     n_per_variant: u64,
     n_total: u64,
+    variants: u32,
     method: Method,
     alpha: f64,
     power: f64,
@@ -178,16 +185,24 @@ fn power(context: &Context, args: &PowerArgs) -> Outcome {
     context.show(&plan, || {
         let mut facts = vec![
             ("per variant", plan.n_per_variant.to_string()),
-            ("both variants", plan.n_total.to_string()),
+            (if plan.variants == 2 { "both variants" } else { "all variants" }, plan.n_total.to_string()),
             ("effect", effect(&plan)),
             ("method", method(&plan)),
-            ("alpha, power", format!("{} two-sided, {}", plan.alpha, plan.power)),
+            ("alpha, power", errors(&plan)),
         ];
         if let Some((days, traffic)) = plan.days.zip(args.traffic) {
             facts.insert(2, ("duration", format!("{} at {traffic} a day", format::count(days, "day"))));
         }
         terminal::pairs(context.ui.out, facts)
     })
+}
+
+fn errors(plan: &Plan) -> String {
+    let shared = match plan.variants {
+        2 => String::new(),
+        variants => format!(" shared by {} comparisons", variants - 1),
+    };
+    format!("{} two-sided{shared}, {}", plan.alpha, plan.power)
 }
 
 fn effect(plan: &Plan) -> String {
@@ -212,30 +227,29 @@ fn method(plan: &Plan) -> String {
 
 fn plan(args: &PowerArgs) -> Outcome<Plan> {
     check(args)?;
-    let target = Target { alpha: args.alpha, power: args.power };
-    let (n, method) = match (args.mean_sd, args.baseline) {
-        (None, Some(baseline)) => {
-            let method = args.method.method();
-            // 0.9 + 0.1 may end a hair above 1.
-            let changed = (baseline + args.mde).clamp(0.0, 1.0);
-            (two_proportions_n(baseline, changed, method, target), Method::Rates(method))
-        }
-        (sd, _) => (mean_difference_n(args.mde, sd.unwrap_or_default(), target), Method::Means("t_test")),
+    let rates = args.method.method();
+    let request = PlanExperiment {
+        baseline: args.baseline,
+        effect: args.mde,
+        sd: args.mean_sd,
+        alpha: Some(args.alpha),
+        power: Some(args.power),
+        units_per_day: args.traffic,
+        variants: Some(args.variants),
     };
-    let n_per_variant = n.map_err(|e| {
-        Failure::usage(format!("there is no such experiment: {e}")).hint("a larger --mde needs fewer units")
-    })?;
-    let n_total = n_per_variant * 2;
+    let PlannedExperiment { n_per_variant, n_total, days } = plan_experiment(&request, rates)
+        .map_err(|e| Failure::usage(e.to_string()).hint("a larger --mde needs fewer units"))?;
     Ok(Plan {
         n_per_variant,
         n_total,
-        method,
+        variants: args.variants,
+        method: if args.mean_sd.is_some() { Method::Means("t_test") } else { Method::Rates(rates) },
         alpha: args.alpha,
         power: args.power,
         baseline: args.baseline,
         mde: args.mde,
         mean_sd: args.mean_sd,
-        days: args.traffic.map(|traffic| n_total.div_ceil(traffic)),
+        days,
     })
 }
 

@@ -16,7 +16,7 @@ use crate::project::{Project, read_text};
 use crate::terminal::{self, Cell, Column, Tone};
 
 /// Walk a manifest to production: gate, staging, an experiment on a tenth of the users, approval, everybody. Stops where a
-/// person must decide, and goes on when it is called again.
+/// person must decide (exit code 4), and goes on when it is called again.
 #[derive(Debug, Args)]
 pub(crate) struct ReleaseArgs {
     /// The deployment; without it, all releases are listed
@@ -82,8 +82,17 @@ pub(crate) async fn run(context: &Context, args: ReleaseArgs) -> Outcome {
         let page = client.list_releases(&ReleaseFilter { limit: Some(50), ..ReleaseFilter::default() }).await?;
         return context.show(&page, || list(context, &page.items));
     };
+    let gives_up = args.cancel;
     let release = act(&client, &name, args).await?;
-    context.show(&release, || show(context, &release))
+    context.show(&release, || show(context, &release))?;
+    match release.status {
+        ReleaseStatus::Open => {
+            let step = release.step.as_str();
+            Err(Failure::new(Kind::Waits, format!("the release waits at the step {step}")))
+        }
+        ReleaseStatus::Cancelled if !gives_up => Err(Failure::new(Kind::No, "the release was given up")),
+        ReleaseStatus::Released | ReleaseStatus::Cancelled => Ok(()),
+    }
 }
 
 async fn act(client: &Client, name: &str, args: ReleaseArgs) -> Outcome<Release> {

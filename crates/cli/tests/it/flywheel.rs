@@ -173,3 +173,20 @@ fn the_red_team_pack_runs_as_it_is() {
     assert_eq!(project.read("red-team.yaml"), "mine");
     project.expect(2, &["dataset", "import"]);
 }
+
+#[test]
+fn scripts_tell_what_waits_from_what_is_done() {
+    let project = deployed();
+    let begin = ["release", "support-bot", "--prompt", "support-bot", "--model", "sim/support-large"];
+    let begun = project.expect(4, &begin);
+    assert!(begun.err.contains("waits at the step gate"), "{}", begun.err);
+    project.expect(4, &["release", "support-bot", "--status"]);
+    project.expect(0, &["release", "support-bot", "--cancel"]);
+    let id = begun.out.split(' ').next().unwrap();
+    project.expect(1, &["release", id, "--status"]);
+    project.expect(2, &["release", "support-bot"]);
+    project.write("asking.yaml", "require_approval: true\n");
+    project.expect(0, &["deploy", "support-bot", "--settings", "asking.yaml"]);
+    let waits = project.expect(4, &["deploy", "support-bot", "--model", "sim/support-large"]);
+    assert!(waits.err.contains("waits for a second key"), "{}", waits.err);
+}

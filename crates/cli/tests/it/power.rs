@@ -31,6 +31,7 @@ fn the_plan_says_what_it_follows_from() {
     {
       "n_per_variant": 1471,
       "n_total": 2942,
+      "variants": 2,
       "method": "arcsine",
       "alpha": 0.05,
       "power": 0.8,
@@ -53,6 +54,19 @@ fn people_get_a_list() {
     method         two rates, arcsine (Cohen's h)
     alpha, power   0.05 two-sided, 0.8
     ");
+}
+
+#[test]
+fn several_variants_share_what_may_go_wrong() {
+    let several = ["--baseline", "0.6", "--mde", "0.05", "--variants", "3", "--traffic", "100"];
+    let planned = plan(&several);
+    // Two comparisons at 0.025 each.
+    let alone = plan(&["--baseline", "0.6", "--mde", "0.05", "--alpha", "0.025"]);
+    assert_eq!(planned["n_per_variant"], alone["n_per_variant"]);
+    let n = alone["n_per_variant"].as_u64().unwrap();
+    assert_eq!((planned["n_total"].as_u64(), planned["days"].as_u64()), (Some(3 * n), Some((3 * n).div_ceil(100))));
+    let said = Project::new(&[]).expect(0, &[&["experiment", "power"], &several[..]].concat());
+    assert!(said.out.contains("0.05 two-sided shared by 2 comparisons, 0.8"), "{}", said.out);
 }
 
 #[test]
@@ -80,4 +94,5 @@ fn what_has_no_answer_is_refused_with_a_hint() {
     check("--mde 0.05", &["--baseline"]);
     check("--mean-sd 1 --mde 1 --method pooled", &["--method"]);
     check("--baseline 0.6 --mde 0.05 --traffic 0", &["--traffic"]);
+    check("--baseline 0.6 --mde 0.05 --variants 1", &["--variants"]);
 }

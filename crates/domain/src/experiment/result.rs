@@ -247,10 +247,19 @@ pub enum Conclusion {
 /// What is missing for a winner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Missing {
-    /// `samples`, `duration`, `significance`, `guardrail`, `planned_n`, `sample_ratio` or `data`.
+    /// `samples`, `duration`, `significance`, `guardrail`, `planned_n`, `sample_ratio`, `data`, or `declared` of a question that was
+    /// asked after the start.
     pub what: String,
     /// In words, with the numbers.
     pub message: String,
+}
+
+impl Missing {
+    /// Whether more units or days are missing, and not that what was found decides nothing: before those are there, the one look of a
+    /// fixed horizon is not due.
+    pub fn comes_with_time(&self) -> bool {
+        matches!(self.what.as_str(), "samples" | "duration" | "planned_n" | "data")
+    }
 }
 
 /// When a winner may be expected, if things go on as they are.
@@ -307,7 +316,7 @@ impl OneLook {
     pub fn of(results: &ExperimentResult) -> Option<Self> {
         let is_due = results.basis == Basis::FixedHorizon
             && results.conclusion != Conclusion::Blocked
-            && results.missing.iter().all(|missing| matches!(missing.what.as_str(), "significance" | "guardrail"));
+            && !results.missing.iter().any(Missing::comes_with_time);
         is_due.then(|| Self {
             at: results.computed_at,
             total_samples: results.total_samples,

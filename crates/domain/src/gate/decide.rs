@@ -148,7 +148,7 @@ impl Gate<'_> {
         notices
     }
 
-    /// That drops are those of only a part of the samples, and why.
+    /// That drops are those of only a part of the samples, or of none, and why.
     fn few_shared(&self, before: &EvaluationRun) -> Option<String> {
         let run = self.input.run;
         let n = self.input.paired.map_or(0, |p| p.difference.n);
@@ -158,12 +158,19 @@ impl Gate<'_> {
             "The baseline ran on another dataset"
         } else if before.spec.dataset_version != run.spec.dataset_version {
             "The baseline ran on another version of the dataset"
-        } else if n > 0 && n < scored(before).max(scored(run)) {
-            "Some samples were scored in one of the two runs only"
+        } else if scored(before).min(scored(run)) > 0 && n < scored(before).max(scored(run)) {
+            if n == 0 {
+                "No sample was scored in both runs"
+            } else {
+                "Some samples were scored in one of the two runs only"
+            }
         } else {
             return None;
         };
-        Some(format!("{of}: drops are those of the {} that both have.", count(n, "sample")))
+        Some(match n {
+            0 => format!("{of}: no sample stands beside its counterpart, and drops are differences of the means."),
+            n => format!("{of}: drops are those of the {} that both have.", count(n, "sample")),
+        })
     }
 
     /// Whether enough of the run could be scored.
@@ -338,6 +345,25 @@ impl Gate<'_> {
 }
 
 impl Check {
+    /// The value now under which the check fails, where the limit is one. A drop is that of [`Check::change`], which may be of fewer
+    /// samples than the scores are of: what is allowed of it is left from the value now, not from the baseline's.
+    pub fn floor(&self) -> Option<f64> {
+        let limit = self.limit?;
+        let floor = match self.kind() {
+            "max_drop" => {
+                self.current.zip(self.change).map_or(self.baseline, |(now, change)| Some(now - change))? - limit
+            }
+            "error_rate" => return None,
+            _ => limit,
+        };
+        Some(floor).filter(|floor| floor.is_finite())
+    }
+
+    /// What kind of rule it is: its name without the category.
+    pub fn kind(&self) -> &str {
+        self.name.split_once('/').map_or(self.name.as_str(), |(kind, _)| kind)
+    }
+
     /// A check without numbers.
     fn new(name: &str, status: Verdict, message: String) -> Self {
         Self {

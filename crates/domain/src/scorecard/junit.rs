@@ -106,9 +106,12 @@ fn check_case(out: &mut String, check: &Check) {
         Verdict::Fail => "failure",
         Verdict::Inconclusive => "error",
     };
-    let numbers = [("baseline", check.baseline), ("current", check.current), ("limit", check.limit)];
+    let numbers = [("baseline", check.baseline), ("current", check.current)];
     let mut body: Vec<String> =
         numbers.iter().filter_map(|(name, v)| Some(format!("{name}: {}", format::number((*v)?)))).collect();
+    // What was decided on: it may be of fewer samples than the two above.
+    body.extend(check.change.map(|change| format!("change: {}", format::signed(change))));
+    body.extend(super::limit_text(check).map(|limit| format!("limit: {limit}")));
     body.extend(check.interval.map(|i| format!("95 % interval: {}", format::signed_interval(i))));
     body.extend(check.n.map(|n| format!("samples: {n}")));
     let _ = writeln!(

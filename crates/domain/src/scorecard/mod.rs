@@ -127,11 +127,7 @@ impl Row<'_> {
 
     /// The score under which a check fails, for a mark in a chart.
     pub fn floor(&self) -> Option<f64> {
-        let floor = |c: &&Check| {
-            let limit = c.limit?;
-            if kind(c) == "max_drop" { Some(c.baseline? - limit) } else { Some(limit) }
-        };
-        self.checks.iter().filter_map(floor).filter(|v| v.is_finite()).reduce(f64::max)
+        self.checks.iter().filter_map(|check| check.floor()).reduce(f64::max)
     }
 }
 
@@ -226,10 +222,6 @@ fn severity(status: Verdict) -> u8 {
     }
 }
 
-fn kind(check: &Check) -> &str {
-    check.name.split_once('/').map_or(check.name.as_str(), |(kind, _)| kind)
-}
-
 fn category_of(check: &Check) -> Option<&str> {
     let (kind, category) = check.name.split_once('/')?;
     CATEGORY_CHECKS.contains(&kind).then_some(category)
@@ -238,7 +230,7 @@ fn category_of(check: &Check) -> Option<&str> {
 /// The limit of a check: `drop ≤ 0.05`, `≥ 0.8`.
 pub fn limit_text(check: &Check) -> Option<String> {
     let limit = format::limit(check.limit?);
-    Some(match kind(check) {
+    Some(match check.kind() {
         "max_drop" => format!("drop ≤ {limit}"),
         "error_rate" => format!("≤ {limit}"),
         _ => format!("≥ {limit}"),

@@ -104,6 +104,19 @@ fn junit_of_a_failed_gate() {
     insta::assert_snapshot!("junit", xml);
 }
 
+/// The means rose although the samples that both runs have fell: the mark and the numbers say what the verdict says.
+#[test]
+fn marks_and_numbers_are_those_that_decided() {
+    let mut report = report();
+    let check = report.checks.iter_mut().find(|c| c.name == "max_drop/refusal_behavior").unwrap();
+    (check.baseline, check.current, check.change) = (Some(0.6), Some(0.671), Some(-0.241));
+    let rows = scorecard::category_rows(&report);
+    let row = rows.iter().find(|row| row.name == "refusal_behavior").unwrap();
+    assert!((row.floor().unwrap() - 0.862).abs() < 1e-12, "{row:?}");
+    assert!(junit::render(&report).contains("change: −0.241\nlimit: drop ≤ 0.05"));
+    assert!(html::render(&report).contains("limit 0.862"));
+}
+
 #[test]
 fn scores_json_holds_what_the_formats_promise() {
     let scores = scorecard::scores_with_gate(&report());

@@ -305,8 +305,7 @@ impl<'a> Case<'a> {
         }
         let why = missing.first().map_or_else(String::new, |m| m.message.clone());
         let when = forecast.map_or_else(String::new, |forecast| format!("; {}", forecast.message));
-        let is_over = self.plan.rules.basis == Basis::FixedHorizon
-            && !missing.iter().any(|m| matches!(m.what.as_str(), "samples" | "duration" | "planned_n" | "data"));
+        let is_over = self.plan.rules.basis == Basis::FixedHorizon && !missing.iter().any(Missing::comes_with_time);
         let lead = match candidate {
             _ if is_over => "Choose nothing on this: the one look is taken".to_owned(),
             Some(candidate) => format!("Wait before choosing {candidate}, which is ahead beyond chance"),

@@ -146,6 +146,8 @@ impl Collector {
             (None, None) => self.new_unit(String::new(), variant),
         };
         self.rows += 1;
+        // Also by a row that comes again: in another variant, one of the two is wrong.
+        self.units[unit].several |= self.units[unit].variant != variant;
         if let Some(key) = observation.idempotency_key
             && !self.keys.insert((unit, metric, key))
         {
@@ -155,7 +157,6 @@ impl Collector {
         self.times(observation.at);
         let cells: Vec<Option<String>> = self.segments.iter().map(|name| others.get(name).cloned()).collect();
         let rows = &mut self.units[unit];
-        rows.several |= rows.variant != variant;
         if rows.values.len() <= metric {
             rows.values.resize(metric + 1, Vec::new());
         }
@@ -347,7 +348,7 @@ impl Collector {
         let several = || self.units.iter().zip(&self.names).filter(|(unit, _)| unit.several);
         Excluded {
             units_in_several_variants: several().count() as u64,
-            examples: several().take(EXAMPLES).map(|(_, name)| name.clone()).collect(),
+            examples: several().take(EXAMPLES).map(|(_, name)| name.trim_start_matches(NAMELESS).to_owned()).collect(),
         }
     }
 
@@ -455,5 +456,11 @@ mod tests {
         assert_eq!(collector.variants().unwrap(), ["a", "b"]);
         assert_eq!(collector.unit_values(&MetricSpec::named("m")), [1.0, 2.0, 3.0]);
         assert!(collector.units.iter().all(|unit| !unit.several));
+        // The same observation in another variant: its unit counts for none of both.
+        let again = r#"{"variant": "a", "metric": "m", "value": 3, "idempotency_key": "k"}"#;
+        let row = Rows::new(again.as_bytes(), &[]).unwrap().next_row().unwrap().unwrap().unwrap();
+        collector.add(row).unwrap();
+        let left = collector.excluded();
+        assert_eq!((left.units_in_several_variants, left.examples), (1, vec!["m k".to_owned()]));
     }
 }

@@ -1,6 +1,7 @@
 //! Changes of a deployment: another manifest or other settings, going back, and the safe mode.
 
 use llmops_api::deployments::{Deploy, Deployed, Rollback, SwitchSafeMode};
+use llmops_domain::approval::Approval;
 use llmops_domain::deployment::{
     self, DEFAULT_ENVIRONMENT, Deployment, DeploymentAction, DeploymentChange, DeploymentSettings, RollbackError,
 };
@@ -10,9 +11,9 @@ use llmops_domain::manifest::Manifest;
 use llmops_domain::release::Release;
 
 use super::settings::check_settings;
-use super::{Deployments, check_names};
+use super::{Deployments, PassingRun, check_names};
 use crate::evaluator::BASELINE_TAG;
-use crate::{Error, LlmOps, Releases, releases};
+use crate::{Error, LlmOps, Releases, approvals, releases};
 
 /// What a deployment shall become.
 struct Wish {
@@ -78,6 +79,29 @@ fn interruption(release: &Release) -> String {
     )
 }
 
+/// Whether a second key has allowed a change.
+#[derive(Clone, Copy)]
+enum Allowed<'a> {
+    /// Where one is asked for, it is to be asked.
+    NotYet,
+    /// It has, or none is needed.
+    Before,
+    /// It does so now, by this decision.
+    By(&'a Approval),
+}
+
+impl Allowed<'_> {
+    /// Refuses settings in place of others than those that they were made for.
+    fn replaces(self, before: Option<&Deployment>) -> Result<(), Error> {
+        let Self::By(approval) = self else { return Ok(()) };
+        if approval.settings.is_none() {
+            return Ok(());
+        }
+        let now = before.map(|before| approvals::hash_of(&before.settings)).transpose()?;
+        approval.replaces(now.as_ref()).map_err(|error| approvals::refused(&error))
+    }
+}
+
 /// The settings that hold afterwards. While the safe mode is on, it keeps what it answers with where new settings prepare
 /// nothing: they are about something else.
 fn settings_after(before: Option<&Deployment>, asked: Option<DeploymentSettings>) -> DeploymentSettings {
@@ -97,22 +121,42 @@ impl Deployments {
     /// Points a deployment to a manifest, and makes the deployment where there is none. One that asks for a second key stays as
     /// it is until another key allows it.
     pub async fn deploy(&self, name: &str, request: Deploy) -> Result<Deployed, Error> {
-        self.deploy_as(name, request, false).await
+        self.deploy_as(name, request, Allowed::NotYet).await
     }
 
     /// The same, allowed already.
     pub(crate) async fn deploy_approved(&self, name: &str, request: Deploy) -> Result<Deployed, Error> {
-        self.deploy_as(name, request, true).await
+        self.deploy_as(name, request, Allowed::Before).await
     }
 
-    async fn deploy_as(&self, name: &str, request: Deploy, approved: bool) -> Result<Deployed, Error> {
+    /// Carries out a promotion that a second key allows now: the decision is written with the change, so that of several decisions
+    /// one counts.
+    pub(crate) async fn carry_out(&self, approval: &Approval) -> Result<Deployed, Error> {
+        let request = Deploy {
+            environment: Some(approval.environment.clone()),
+            manifest_hash: Some(approval.manifest.to_string()),
+            settings: approval.settings.clone(),
+            reason: approval
+                .reason
+                .clone()
+                .or_else(|| Some(format!("allowed by {}", self.services.store.actor().name))),
+            ..Deploy::default()
+        };
+        self.deploy_as(&approval.deployment, request, Allowed::By(approval)).await
+    }
+
+    async fn deploy_as(&self, name: &str, request: Deploy, allowed: Allowed<'_>) -> Result<Deployed, Error> {
         check_names(name, request.environment.as_deref())?;
         let (asked, reason) = (request.settings.clone(), request.reason.clone());
         if let Some(settings) = &asked {
             check_settings(settings)?;
         }
         let wish = self.wish(name, request).await?;
+        allowed.replaces(wish.before.as_ref())?;
         if let Some(deployment) = wish.before.clone().filter(|_| wish.changes_nothing()) {
+            if let Allowed::By(approval) = allowed {
+                self.services.store.decide_approval(&self.project, approval).await?;
+            }
             let (manifest, previous) = (wish.manifest, Some(wish.hash));
             return Ok(Deployed {
                 deployment,
@@ -126,8 +170,10 @@ impl Deployments {
         if wish.promotes() {
             self.refuse_in_an_incident(name, &wish.environment).await?;
         }
-        self.pass_gates(&wish).await?;
-        let unasked = wish.before.clone().filter(|before| !approved && wish.asks_for_approval(&before.settings));
+        self.keep_names(&wish).await?;
+        let passing = self.pass_gates(&wish).await?;
+        let is_open = matches!(allowed, Allowed::NotYet);
+        let unasked = wish.before.clone().filter(|before| is_open && wish.asks_for_approval(&before.settings));
         if let Some(before) = unasked {
             return self.ask_for_approval(before, wish.hash, asked, reason).await;
         }
@@ -154,9 +200,9 @@ impl Deployments {
                 updated_by: None,
             },
         };
-        let deployment = self.change(next, action, previous.clone(), reason).await?;
+        let deployment = self.change_as(next, (action, previous.clone(), reason), allowed).await?;
         self.interrupt(interrupted).await;
-        self.follow_with_the_baseline(&deployment).await?;
+        self.follow_with_the_baseline(&deployment, passing.as_ref()).await?;
         Ok(Deployed { deployment, manifest, previous, changed: true, notices, approval: None })
     }
 
@@ -187,40 +233,77 @@ impl Deployments {
         Ok(wish)
     }
 
-    /// Refuses manifests that come to production without a passing run, where that is asked for. What was asked for before
-    /// counts, too: else one command could take the demand away and deploy what it keeps out.
-    async fn pass_gates(&self, wish: &Wish) -> Result<(), Error> {
-        if wish.environment != DEFAULT_ENVIRONMENT {
+    /// Refuses to hide the users of an experiment while it runs, or to show them: all who are in it would come a second time, under
+    /// another name, and those who came before would stay as they are.
+    async fn keep_names(&self, wish: &Wish) -> Result<(), Error> {
+        let Some(before) = wish.before.as_ref().filter(|before| before.settings.hash_users != wish.settings.hash_users)
+        else {
+            return Ok(());
+        };
+        let Some(key) = before.settings.experiment.as_ref().filter(|_| !wish.opens()) else { return Ok(()) };
+        if wish.settings.experiment.is_none() || !self.has_users(key).await? {
             return Ok(());
         }
+        Err(Error::Conflict {
+            message: format!(
+                "`hash_users` cannot change while the experiment {key} runs: its users would come again under other names"
+            ),
+            hint: Some(format!(
+                "llmops experiment complete {key}, or settings without it; llmops records erase --user ID takes away who is named \
+                 in it"
+            )),
+        })
+    }
+
+    /// Refuses manifests that come to production without a passing run, where that is asked for. What was asked for before
+    /// counts, too: else one command could take the demand away and deploy what it keeps out. Answers with the newest passing run of
+    /// the manifest.
+    async fn pass_gates(&self, wish: &Wish) -> Result<Option<PassingRun>, Error> {
+        if wish.environment != DEFAULT_ENVIRONMENT {
+            return Ok(None);
+        }
+        let own = self.newest_passing_run(&wish.hash).await?;
         let before = wish.before.as_ref().map(|before| &before.settings);
         let asking: Vec<_> = before.into_iter().chain([&wish.settings]).filter(|s| s.require_gate).collect();
         if asking.is_empty() {
-            return Ok(());
+            return Ok(own);
         }
         // What answers already was let through when it came.
-        let mut coming = if wish.comes() { vec![wish.hash.clone()] } else { Vec::new() };
-        if let Some(key) = wish.settings.experiment.as_deref().filter(|_| wish.opens()) {
-            coming.extend(self.manifests_of_variants(key, (&wish.hash, &wish.manifest)).await?);
+        if wish.comes() {
+            asking.iter().try_for_each(|settings| self.require_gate(&wish.hash, own.as_ref(), settings))?;
         }
-        for hash in &coming {
-            for settings in &asking {
-                self.require_gate(hash, settings).await?;
-            }
+        for hash in self.coming_variants(wish).await? {
+            let passing = self.newest_passing_run(&hash).await?;
+            asking.iter().try_for_each(|settings| self.require_gate(&hash, passing.as_ref(), settings))?;
         }
-        Ok(())
+        Ok(own)
+    }
+
+    /// The manifests of variants that would answer and do not yet: all of an experiment that is new to the deployment, and of one that
+    /// goes on those that another manifest makes others.
+    async fn coming_variants(&self, wish: &Wish) -> Result<Vec<ContentHash>, Error> {
+        let Some(key) = wish.settings.experiment.as_deref() else { return Ok(Vec::new()) };
+        if wish.opens() {
+            return self.manifests_of_variants(key, (&wish.hash, &wish.manifest)).await;
+        }
+        let Some(before) = wish.before.as_ref().filter(|_| wish.comes()) else { return Ok(Vec::new()) };
+        let (hash, manifest) = self.manifest(before.manifest.as_str()).await?;
+        let known = self.manifests_of_running_variants(key, (&hash, &manifest)).await?.unwrap_or_default();
+        let next = self.manifests_of_running_variants(key, (&wish.hash, &wish.manifest)).await?.unwrap_or_default();
+        Ok(next.into_iter().filter(|hash| !known.contains(hash)).collect())
     }
 
     /// What is live in production is what the next gate compares with: the run that let it through.
-    async fn follow_with_the_baseline(&self, deployment: &Deployment) -> Result<(), Error> {
-        if deployment.environment != DEFAULT_ENVIRONMENT {
+    async fn follow_with_the_baseline(
+        &self,
+        deployment: &Deployment,
+        passing: Option<&PassingRun>,
+    ) -> Result<(), Error> {
+        let Some(passing) = passing.filter(|passing| self.is_fresh(passing, &deployment.settings)) else {
             return Ok(());
-        }
-        if let Some(run) = self.passing_run(&deployment.manifest, &deployment.settings).await? {
-            let now = self.services.clock.now();
-            self.services.store.tag_run(&self.project, &run, BASELINE_TAG, now).await?;
-        }
-        Ok(())
+        };
+        let now = self.services.clock.now();
+        Ok(self.services.store.tag_run(&self.project, &passing.0, BASELINE_TAG, now).await?)
     }
 
     /// Points a deployment to a manifest that was live before: the one before the present one, or the one named. It answers
@@ -301,6 +384,15 @@ impl Deployments {
         from: Option<ContentHash>,
         reason: Option<String>,
     ) -> Result<Deployment, Error> {
+        self.change_as(next, (action, from, reason), Allowed::Before).await
+    }
+
+    async fn change_as(
+        &self,
+        next: Deployment,
+        (action, from, reason): (DeploymentAction, Option<ContentHash>, Option<String>),
+        allowed: Allowed<'_>,
+    ) -> Result<Deployment, Error> {
         let now = self.services.clock.now();
         let by = Some(self.services.store.actor().name.clone());
         let next = Deployment { revision: next.revision + 1, updated_at: now, updated_by: by, ..next };
@@ -313,7 +405,13 @@ impl Deployments {
             by: next.updated_by.clone(),
             reason,
         };
-        self.services.store.change_deployment(&self.project, &next, &change).await?;
+        let store = &self.services.store;
+        match allowed {
+            Allowed::By(approval) => {
+                store.change_approved_deployment(&self.project, (&next, &change), approval).await?;
+            }
+            Allowed::NotYet | Allowed::Before => store.change_deployment(&self.project, &next, &change).await?,
+        }
         let action = serde_json::to_value(action).ok().and_then(|v| v.as_str().map(str::to_owned));
         let news = Event::Deployment {
             deployment: next.name.clone(),

@@ -1,13 +1,19 @@
 //! What answers in the variants of a deployment's experiment.
 
+use std::sync::Arc;
+
 use llmops_domain::chat::Parameters;
-use llmops_domain::deployment::{Deployment, LiveVariant};
-use llmops_domain::experiment::Variant;
+use llmops_domain::deployment::{DEFAULT_ENVIRONMENT, Deployment, LiveVariant};
+use llmops_domain::experiment::{Experiment, Unit, Variant};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::manifest::Manifest;
 
 use super::Deployments;
 use crate::Error;
+use crate::experiments::Flag;
+
+/// Deployments that are looked through at a time.
+const PAGE: u32 = 200;
 
 impl Deployments {
     /// The variants of the experiment that a deployment names, in their order; none while it does not run.
@@ -37,19 +43,80 @@ impl Deployments {
         key: &str,
         own: (&ContentHash, &Manifest),
     ) -> Result<Vec<ContentHash>, Error> {
-        let flags = self.services.experiments.flags(&self.project).await?;
-        let flag = flags.find(key).ok_or_else(|| Error::Conflict {
+        self.manifests_of_running_variants(key, own).await?.ok_or_else(|| Error::Conflict {
             message: format!(
                 "no experiment `{key}` runs, so that nobody knows whether its manifests passed their gates"
             ),
             hint: Some(format!("llmops experiment start {key}, then deploy these settings")),
-        })?;
+        })
+    }
+
+    /// The same; nothing while it does not run.
+    pub(super) async fn manifests_of_running_variants(
+        &self,
+        key: &str,
+        own: (&ContentHash, &Manifest),
+    ) -> Result<Option<Vec<ContentHash>>, Error> {
+        let flags = self.services.experiments.flags(&self.project).await?;
+        match flags.find(key) {
+            Some(flag) => self.manifests_of(&flag.experiment.spec.variants, own).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The manifests of variants, other than the deployment's own.
+    async fn manifests_of(
+        &self,
+        variants: &[Variant],
+        own: (&ContentHash, &Manifest),
+    ) -> Result<Vec<ContentHash>, Error> {
         let mut manifests = Vec::new();
-        for variant in &flag.experiment.spec.variants {
+        for variant in variants {
             manifests.push(self.manifest_of(variant, own).await?.0);
         }
         manifests.retain(|hash| hash != own.0);
         Ok(manifests)
+    }
+
+    /// Whether users are in an experiment that is running or paused.
+    pub(super) async fn has_users(&self, key: &str) -> Result<bool, Error> {
+        let flags = self.services.experiments.flags(&self.project).await?;
+        let is_of_users =
+            |flag: &&Arc<Flag>| flag.experiment.status.is_live() && flag.experiment.spec.unit == Unit::User;
+        let Some(flag) = flags.find(key).filter(is_of_users) else { return Ok(false) };
+        self.services.experiments.exposures.flush().await;
+        let exposed = self.services.store.exposure_counts(&flag.key).await?;
+        Ok(exposed.iter().any(|count| count.units > 0))
+    }
+
+    /// Refuses an experiment by which production assigns its callers as soon as it runs, where that asks for gates which its manifests
+    /// did not pass.
+    pub(crate) async fn pass_gates_of_variants(&self, experiment: &Experiment) -> Result<(), Error> {
+        let mut after: Option<(String, String)> = None;
+        loop {
+            let from = after.as_ref().map(|(name, environment)| (name.as_str(), environment.as_str()));
+            let page = self.list(from, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some((last.name.clone(), last.environment.clone()));
+            for deployment in page.iter().filter(|deployment| waits_for(deployment, experiment)) {
+                let (hash, manifest) = self.manifest(deployment.manifest.as_str()).await?;
+                for variant in self.manifests_of(&experiment.spec.variants, (&hash, &manifest)).await? {
+                    let passing = self.newest_passing_run(&variant).await?;
+                    self.require_gate(&variant, passing.as_ref(), &deployment.settings).map_err(
+                        |error| match error {
+                            Error::Conflict { message, hint } => Error::Conflict {
+                                message: format!(
+                                    "{} answers by the variants of {}: {message}",
+                                    deployment.name, experiment.id
+                                ),
+                                hint,
+                            },
+                            other => other,
+                        },
+                    )?;
+                }
+            }
+        }
     }
 
     /// The manifest of a variant: the one that it names, else the deployment's own with what the variant changes.
@@ -77,6 +144,14 @@ impl Deployments {
         let hash = self.services.store.put_manifest(&self.project, &manifest).await?;
         Ok((hash, manifest))
     }
+}
+
+/// Whether a deployment takes only what passed its gate, and is answered by the variants of an experiment as soon as that runs.
+fn waits_for(deployment: &Deployment, experiment: &Experiment) -> bool {
+    let named = deployment.settings.experiment.as_deref();
+    deployment.environment == DEFAULT_ENVIRONMENT
+        && deployment.settings.require_gate
+        && named.is_some_and(|named| named == experiment.spec.key || named == experiment.id.as_str())
 }
 
 /// A variant's parameters; what no provider-independent parameter has the name of goes into the body as it is.

@@ -17,7 +17,12 @@ const PAGE: u32 = 2_000;
 /// Level of all intervals.
 const LEVEL: f64 = 0.95;
 /// Name of the category of samples without one.
-pub(crate) const UNCATEGORIZED: &str = "uncategorized";
+const UNCATEGORIZED: &str = "uncategorized";
+
+/// The category that samples count in whose own is this.
+pub(crate) fn category_name(own: &str) -> &str {
+    if own.is_empty() { UNCATEGORIZED } else { own }
+}
 
 /// Reads the sample results of a run and aggregates them.
 pub(super) async fn aggregate(store: &Store, run: &RunKey, spec: &RunSpec) -> Result<RunResults, Error> {
@@ -82,8 +87,7 @@ impl Totals {
         if self.present.ordinal != Some(measured.ordinal) {
             self.close_sample()?;
             self.present.ordinal = Some(measured.ordinal);
-            self.present.category =
-                if measured.category.is_empty() { UNCATEGORIZED.to_owned() } else { measured.category };
+            category_name(&measured.category).clone_into(&mut self.present.category);
         }
         self.spend.target_cost += measured.cost;
         self.spend.judge_cost += measured.judge_cost;
@@ -259,7 +263,8 @@ fn push(mean: &mut ClusterMean, (sum, size): TrialSum) -> Result<(), Error> {
     Ok(mean.push(sum, size)?)
 }
 
-fn estimate(mean: &ClusterMean, bounded: bool) -> Result<Option<Estimate>, Error> {
+/// The mean of clusters; nothing where there are none.
+pub(super) fn estimate(mean: &ClusterMean, bounded: bool) -> Result<Option<Estimate>, Error> {
     if mean.clusters() == 0 {
         return Ok(None);
     }
@@ -269,7 +274,7 @@ fn estimate(mean: &ClusterMean, bounded: bool) -> Result<Option<Estimate>, Error
 }
 
 /// Wilson's interval where every sample has one trial (the t-interval has no width at 0 % and 100 %), else clustered.
-fn pass_rate(passes: &ClusterMean, single: bool) -> Result<Option<Estimate>, Error> {
+pub(super) fn pass_rate(passes: &ClusterMean, single: bool) -> Result<Option<Estimate>, Error> {
     if !single || passes.clusters() == 0 {
         return estimate(passes, true);
     }

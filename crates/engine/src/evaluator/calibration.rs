@@ -401,7 +401,6 @@ fn agreement(rated: &[Rated], threshold: f64, notices: &mut Vec<String>) -> Resu
         }
         Err(error) => notices.push(format!("Spearman's correlation cannot be computed: {error}.")),
     }
-    let accuracy = accuracy(rated, both_pass + both_fail, threshold)?;
     Ok(Agreement {
         cohen_kappa: cohen,
         fleiss_kappa: fleiss,
@@ -410,7 +409,7 @@ fn agreement(rated: &[Rated], threshold: f64, notices: &mut Vec<String>) -> Resu
         krippendorff_alpha_people: alpha_people,
         spearman: rho,
         spearman_p: rho_p,
-        accuracy: Some(accuracy),
+        accuracy: accuracy(rated, threshold)?,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Creating a run: resolving what is asked for to what will be executed.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use llmops_api::runs::{CreateRun, TargetSpec};
@@ -20,6 +21,8 @@ use crate::scorers::pin_judges;
 const MAX_REPEAT: u32 = 1_000;
 /// Most scorers of a run.
 const MAX_METRICS: usize = 100;
+/// Largest weight of a category.
+const HEAVIEST: f64 = 1e9;
 
 impl ContinuousEvaluator {
     /// Creates a run: resolves the target to a manifest, the dataset to a version, and checks that every scorer can be
@@ -50,6 +53,7 @@ impl ContinuousEvaluator {
         }
         let mut notices = request.notices;
         check_metrics(&request.scoring)?;
+        check_category_weights(&request.category_weights)?;
         self.services.options.own_scorers.check(&request.scoring)?;
         let mut scoring =
             resolve_models(self.with_debate(request.scoring), &self.services.models, &mut notices).await?;
@@ -99,6 +103,7 @@ impl ContinuousEvaluator {
             tags: request.tags,
             metadata: request.metadata,
             results: None,
+            gate: None,
             progress: Progress { total: samples * u64::from(spec.repeat), ..Progress::default() },
             start_time: None,
             end_time: None,
@@ -279,6 +284,18 @@ fn check_weights(scoring: &ScoringSpec) -> Result<(), Error> {
     let sum: f64 = weights().map(|(_, _, weight)| weight).sum();
     if weights().next().is_some() && (sum - 1.0).abs() > 1e-9 {
         return Err(Error::invalid(format!("the weights of the metrics sum to {sum}, not to 1")));
+    }
+    Ok(())
+}
+
+/// Weights of categories are scaled to sum to 1, whatever they are of: one below 0 would make others count more than whole.
+fn check_category_weights(weights: &BTreeMap<String, f64>) -> Result<(), Error> {
+    if let Some((name, weight)) = weights.iter().find(|(_, weight)| !(0.0..=HEAVIEST).contains(*weight)) {
+        let message = format!("the weight of the category `{name}` is {weight}: expected 0 to {HEAVIEST}");
+        return Err(Error::invalid(message));
+    }
+    if !weights.is_empty() && weights.values().all(|weight| *weight == 0.0) {
+        return Err(Error::invalid("every category has the weight 0: expected one above it"));
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use llmops_stats::power::{self, Target};
 use llmops_stats::{TestOptions, t_test};
 use llmops_storage::{PairedSample, RunKey, Store, VersionKey};
 
-use super::aggregate::UNCATEGORIZED;
+use super::aggregate::category_name;
 use crate::Error;
 
 /// Pairs read at a time.
@@ -57,8 +57,7 @@ pub(crate) async fn pair(
         let changed = changed(store, versions, &page.pairs).await?;
         for pair in page.pairs.into_iter().filter(|pair| !changed.contains(&pair.sample_id)) {
             if let (Some(was), Some(is)) = (pair.before.composite, pair.after.composite) {
-                let name = if pair.category.is_empty() { UNCATEGORIZED.to_owned() } else { pair.category.clone() };
-                let side = categories.entry(name).or_default();
+                let side = categories.entry(category_name(&pair.category).to_owned()).or_default();
                 side.before.push(was);
                 side.after.push(is);
                 if is < was {
@@ -179,7 +178,7 @@ impl Keep {
     fn add(&mut self, key: f64, pair: &PairedSample) {
         let change = SampleChange {
             sample_id: pair.sample_id.clone(),
-            category: if pair.category.is_empty() { UNCATEGORIZED.to_owned() } else { pair.category.clone() },
+            category: category_name(&pair.category).to_owned(),
             before: pair.before.composite,
             after: pair.after.composite,
             passed_before: pair.before.passed,

@@ -61,7 +61,8 @@ impl ExperimentManager {
     }
 
     /// The variant of a unit with these attributes. Where `unit` is absent, the attributes name it. A unit's first exposure is
-    /// stored before this returns; later calls write nothing.
+    /// stored before this returns; later calls write nothing. A key means the experiment that is running or paused, else the one that
+    /// was completed last: a draft of the same key changes nothing for anybody before it starts.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Conflict`] for a draft, which assigns nobody yet.

@@ -469,3 +469,81 @@ async fn a_rehearsal_names_what_could_not_take_over() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_experiment_that_starts_later_is_held_to_the_gate() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        add_samples(&ops, 4).await;
+        let routed = DeploymentSettings { experiment: Some("later".to_owned()), ..DeploymentSettings::default() };
+        let gated = DeploymentSettings { require_gate: true, ..routed.clone() };
+        ops.deployments().deploy("bot", Deploy { settings: Some(routed), ..model("one") }).await.unwrap();
+        ops.deployments().deploy("bot", Deploy { settings: Some(gated), ..Deploy::default() }).await.unwrap();
+        let spec = json!({"name": "later", "metrics": [{"name": "quality"}],
+            "variants": [{"id": "control"}, {"id": "other", "model_name": "test/two"}]});
+        let made = ops.experiments().create(serde_json::from_value(spec).unwrap()).await.unwrap();
+        let refused = ops.experiments().start(made.id.as_str()).await.unwrap_err().to_string();
+        assert!(
+            refused.contains("bot answers by the variants of") && refused.contains("no completed run"),
+            "{refused}"
+        );
+        assert_eq!(variants(&ops).await, Vec::<String>::new());
+        finish(&ops, run("two", exact())).await;
+        ops.evaluator().gate(&RunRef::Latest, None, GateConfig::default()).await.unwrap();
+        ops.experiments().start(made.id.as_str()).await.unwrap();
+        assert_eq!(variants(&ops).await, ["test/one", "test/two"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn another_manifest_makes_other_variants_and_those_need_the_gate() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        add_samples(&ops, 4).await;
+        let spec = json!({"name": "warm", "metrics": [{"name": "quality"}],
+            "variants": [{"id": "control"}, {"id": "warm", "parameters": {"temperature": 0.9}}]});
+        let made = ops.experiments().create(serde_json::from_value(spec).unwrap()).await.unwrap();
+        ops.experiments().start(made.id.as_str()).await.unwrap();
+        let routed = DeploymentSettings { experiment: Some("warm".to_owned()), ..DeploymentSettings::default() };
+        let gated = DeploymentSettings { require_gate: true, ..routed.clone() };
+        ops.deployments().deploy("bot", Deploy { settings: Some(routed), ..model("one") }).await.unwrap();
+        ops.deployments().deploy("bot", Deploy { settings: Some(gated), ..Deploy::default() }).await.unwrap();
+        finish(&ops, run("two", exact())).await;
+        ops.evaluator().gate(&RunRef::Latest, None, GateConfig::default()).await.unwrap();
+        // It passed its gate, and the variant that is made of it did not.
+        let refused = ops.deployments().deploy("bot", model("two")).await.unwrap_err();
+        assert!(refused.to_string().contains("no completed run"), "{refused}");
+        assert_eq!(live_model(&ops).await, "test/one");
+        ops.experiments().cancel("warm").await.unwrap();
+        assert!(ops.deployments().deploy("bot", model("two")).await.unwrap().changed);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn users_of_a_running_experiment_keep_their_names() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        bypass(&ops, None).await;
+        let settings = |hash_users, experiment: Option<&str>| Deploy {
+            settings: Some(DeploymentSettings {
+                hash_users,
+                experiment: experiment.map(str::to_owned),
+                ..DeploymentSettings::default()
+            }),
+            ..Deploy::default()
+        };
+        ops.deployments().deploy("bot", model("one")).await.unwrap();
+        // Nobody is in it yet.
+        for hides in [false, true, false] {
+            assert!(ops.deployments().deploy("bot", settings(hides, Some("bypass"))).await.unwrap().changed);
+        }
+        ops.experiments().assign_variant("bypass", "ana").await.unwrap();
+        let refused = ops.deployments().deploy("bot", settings(true, Some("bypass"))).await.unwrap_err();
+        assert!(refused.to_string().contains("cannot change while the experiment bypass runs"), "{refused}");
+        assert!(!ops.deployments().get("bot", None).await.unwrap().settings.hash_users);
+        assert!(ops.deployments().deploy("bot", settings(true, None)).await.unwrap().changed);
+    })
+    .await;
+}

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use llmops::Error;
 use llmops::domain::chat::ChatRequest;
 use llmops::domain::gate::{GateConfig, Verdict};
 use llmops::domain::judge::parse_judge_request;
@@ -9,6 +10,7 @@ use llmops::domain::run::{Outcome, RunStatus};
 use llmops::domain::scoring::{JudgeSpec, MetricSpec, ScorerSpec};
 use llmops::evaluator::RunRef;
 use llmops_api::prompts::{BumpMode, PushPrompt};
+use llmops_api::runs::CreateRun;
 use llmops_testing::on_backends;
 
 use crate::scripted::{Scripted, add_samples, exact, finish, installation, right, run, scoring, wait};
@@ -40,6 +42,16 @@ async fn aggregates_by_category_and_overall() {
         assert!((results.overall.unwrap().value - 0.9).abs() < 1e-12);
         assert_eq!(results.failure_reasons["exact_match < 0.7"], 1);
         assert!(results.pass_rate.lower < 0.9 && results.pass_rate.upper < 1.0);
+        let weighed = |a: f64, b: f64| CreateRun {
+            category_weights: [("a".to_owned(), a), ("b".to_owned(), b)].into(),
+            ..run("m", exact())
+        };
+        let overall = finish(&ops, weighed(3e8, 1e8)).await.results.unwrap().overall.unwrap();
+        assert!((overall.value - 0.85).abs() < 1e-12, "{overall:?}");
+        for (a, b) in [(-1.0, 2.0), (f64::MAX, f64::MAX), (0.0, 0.0)] {
+            let refused = ops.evaluator().create_run(weighed(a, b)).await;
+            assert!(matches!(refused, Err(Error::Invalid { .. })), "{a} {b}: {refused:?}");
+        }
     })
     .await;
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use jiff::Timestamp;
 use llmops::domain::experiment::assignment::Decision;
-use llmops::domain::experiment::{ExperimentSpec, ExperimentStatus};
+use llmops::domain::experiment::{ExperimentSpec, ExperimentStatus, MetricSpec};
 use llmops::{Clock, Error, LlmOps, Options};
 use llmops_api::experiments::{Assignment, AssignmentReason};
 use llmops_providers::registry::Providers;
@@ -553,6 +553,32 @@ async fn observations_that_one_variant_loses_block_the_conclusion() {
         let ratio = result.sample_ratio.unwrap();
         assert_eq!((ratio.mismatch, ratio.counted.as_str()), (true, "units with solved"));
         assert!(result.recommendation.contains("record one for every unit"), "{}", result.recommendation);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_draft_of_the_same_key_changes_nothing() {
+    on_backends(async |store| {
+        let ops = replica(store, &Arc::default());
+        let manager = ops.experiments();
+        let measured = || ExperimentSpec { metrics: vec![MetricSpec::named("quality")], ..two("greeting") };
+        let first = manager.create(measured()).await.unwrap().id;
+        manager.start(first.as_str()).await.unwrap();
+        manager.assign_variant("greeting", "ana").await.unwrap();
+        manager.complete(first.as_str(), Some("treatment")).await.unwrap();
+        let draft = manager.create(measured()).await.unwrap().id;
+        let assigned = manager.assign_variant("greeting", "ana").await.unwrap();
+        assert_eq!((&assigned.experiment, assigned.reason), (&first, AssignmentReason::Winner));
+        // What is observed late belongs to what ended.
+        let late = serde_json::from_value(json!({"unit": "ana", "metric": "quality", "value": 1.0})).unwrap();
+        assert_eq!(manager.record_metric("greeting", late).await.unwrap().accepted, 1);
+        let known =
+            manager.get_results(first.as_str(), &llmops_api::observations::ResultsQuery::default()).await.unwrap();
+        assert_eq!(known.total_samples, 1);
+        assert!(matches!(manager.assign_variant(draft.as_str(), "ana").await, Err(Error::Conflict { .. })));
+        manager.start(draft.as_str()).await.unwrap();
+        assert_eq!(manager.assign_variant("greeting", "ana").await.unwrap().experiment, draft);
     })
     .await;
 }

@@ -30,6 +30,12 @@ async fn a_drop_fails_and_names_the_samples() {
         let failed: Vec<&str> =
             report.checks.iter().filter(|c| c.status == Verdict::Fail).map(|c| c.name.as_str()).collect();
         assert_eq!(failed, ["max_drop/a"]);
+        // Whoever reads the run later sees the verdict with its checks.
+        let run = ops.evaluator().get_run(&LATEST, None).await.unwrap();
+        let kept = run.gate.unwrap();
+        assert_eq!((kept.verdict, &kept.checks, &kept.notices), (Verdict::Fail, &report.checks, &report.notices));
+        assert_eq!((kept.baseline, kept.config), (report.baseline.map(|run| run.id), GateConfig::default()));
+        assert_eq!((run.tags["gate"].as_str(), report.run.gate), ("fail", None));
         assert_eq!(report.samples.len(), 10);
         assert!(report.samples.iter().all(|s| s.sample_id.ends_with('4') && s.baseline_output.is_some()));
         let paired = report.comparison.unwrap().paired.unwrap();

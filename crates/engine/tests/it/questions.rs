@@ -245,3 +245,42 @@ async fn of_several_replicas_one_lets_the_shares_follow_the_data() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn who_was_erased_is_in_no_answer() {
+    on_backends(async |store| {
+        let ops = replica(store, &Arc::default());
+        let manager = ops.experiments();
+        let experiment = spec(json!({"name": "named", "metrics": ["quality"],
+            "variants": [{"id": "control"}, {"id": "new"}]}));
+        let id = manager.create(experiment).await.unwrap().id.0;
+        manager.start(&id).await.unwrap();
+        for (n, (unit, variant)) in
+            [("ana", "control"), ("ana", "new"), ("ben", "new"), ("ben", "control"), ("cleo", "new")]
+                .into_iter()
+                .enumerate()
+        {
+            let seen = Observation { variant: Some(variant.to_owned()), ..observed(unit, n, ("quality", 1.0, 0)) };
+            manager.record_metric(&id, seen).await.unwrap();
+        }
+        let asked = answered(&ops, &id, json!({})).await;
+        assert_eq!(asked.result.as_ref().unwrap().excluded.examples, ["ana", "ben"]);
+        // Another one is being answered meanwhile.
+        let project = llmops::domain::id::ProjectId::default_project();
+        let key = store.get_experiment(&project, &id).await.unwrap().key;
+        let open =
+            AskedQuestion { id: "question_late".into(), status: QuestionStatus::Open, result: None, ..asked.clone() };
+        store.create_question(&key, &open).await.unwrap();
+        ops.records().erase_user("ana").await.unwrap();
+        store.settle_question(&project, &AskedQuestion { id: open.id.clone(), ..asked.clone() }).await.unwrap();
+        for question in [&asked.id, &open.id] {
+            let left_out = manager.question(&id, question.as_str()).await.unwrap().result.unwrap().excluded;
+            assert_eq!(
+                (left_out.units_in_several_variants, left_out.examples),
+                (2, vec!["ben".to_owned()]),
+                "{question}"
+            );
+        }
+    })
+    .await;
+}

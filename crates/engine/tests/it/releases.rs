@@ -6,6 +6,7 @@ use llmops::domain::access::Actor;
 use llmops::domain::approval::ApprovalStatus;
 use llmops::domain::canary::{AbortCause, CanaryPolicy, CanaryState};
 use llmops::domain::deployment::{Deployment, DeploymentSettings};
+use llmops::domain::event::Event;
 use llmops::domain::experiment::ExperimentStatus;
 use llmops::domain::gate::GateConfig;
 use llmops::domain::hash::ContentHash;
@@ -443,6 +444,60 @@ async fn an_approval_takes_no_settings_back() {
         let again = asked(with(5, model("three"))).await;
         let deployed = ben.deployments().approve(again.id.as_str()).await.unwrap();
         assert_eq!((deployed.manifest.model.as_str(), deployed.deployment.settings.retries), ("test/three", 5));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_several_decisions_one_counts() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let (ci, ben, eve) = (as_key(&ops, "ci"), as_key(&ops, "ben"), as_key(&ops, "eve"));
+        ci.deployments().deploy("bot", Deploy { settings: Some(asking()), ..model("one") }).await.unwrap();
+        let asked = async |name: &str| ci.deployments().deploy("bot", model(name)).await.unwrap().approval.unwrap();
+        for name in ["two", "three", "four"] {
+            let asked = asked(name).await;
+            let before = ops.deployments().get("bot", None).await.unwrap();
+            let (ben, eve) = (ben.deployments(), eve.deployments());
+            let (allowed, refused) = tokio::join!(ben.approve(asked.id.as_str()), eve.reject(asked.id.as_str()));
+            let status = ops.deployments().approvals(None, 1).await.unwrap()[0].status;
+            let now = ops.deployments().get("bot", None).await.unwrap();
+            match (allowed, refused) {
+                (Ok(_), Err(_)) => assert_eq!((status, now.manifest), (ApprovalStatus::Approved, asked.manifest)),
+                (Err(_), Ok(_)) => assert_eq!((status, now), (ApprovalStatus::Rejected, before)),
+                other => panic!("{other:?}"),
+            }
+        }
+        let asked = asked("five").await;
+        let before = ops.deployments().get("bot", None).await.unwrap().revision;
+        let (ben, eve) = (ben.deployments(), eve.deployments());
+        let (first, second) = tokio::join!(ben.approve(asked.id.as_str()), eve.approve(asked.id.as_str()));
+        assert_ne!(first.is_ok(), second.is_ok(), "{first:?} {second:?}");
+        assert_eq!(ops.deployments().get("bot", None).await.unwrap().revision, before + 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn watchers_hear_of_every_step() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let filter = "release".parse().unwrap();
+        let mut told = ops.events().subscribe(Some(0), filter).await.unwrap();
+        let release = ops.releases().start("bot", releasing("one")).await.unwrap();
+        ops.releases().cancel("bot", "").await.unwrap();
+        let mut steps = Vec::new();
+        for _ in 0..3 {
+            let next = tokio::time::timeout(std::time::Duration::from_mins(1), told.next()).await;
+            let Event::Release { release: id, deployment, status, step, waiting } =
+                next.unwrap().unwrap().unwrap().event
+            else {
+                panic!("another kind")
+            };
+            assert_eq!((id.as_str(), deployment.as_str()), (release.id.as_str(), "bot"));
+            steps.push(format!("{step} {status} {}", waiting.is_some()));
+        }
+        assert_eq!(steps, ["gate open false", "gate open true", "gate cancelled false"]);
     })
     .await;
 }

@@ -21,7 +21,7 @@ async fn play(Editor(ops): Editor, Json(request): Json<PlayPrompt>) -> Result<An
     Ok(Answer(ops.workbench().play(request).await?))
 }
 
-/// How large an experiment with two variants must be.
+/// How large an experiment must be, of two variants or more.
 #[utoipa::path(post, path = "/api/v1/experiments/power", operation_id = "plan_experiment", tag = "experiments",
     request_body = PlanExperiment,
     responses((status = 200, body = PlannedExperiment), (status = 422, body = ErrorResponse)))]

@@ -155,6 +155,14 @@ fn means_of_nothing_and_of_one() {
     assert_eq!((unknown.value, unknown.interval), (0.6, None));
     assert!(weighted_mean(&[Part::new(0.0, &estimate)], 0.95).is_err());
     assert!(weighted_mean(&[Part::new(NAN, &estimate)], 0.95).is_err());
+    let heavy = |weight| {
+        let part = |value| Part { weight, value, se: Some(0.1), df: Some(9.0), n: 10 };
+        let mean = weighted_mean(&[part(0.2), part(0.8)], 0.95).unwrap();
+        (mean.value, mean.se.unwrap(), mean.df.unwrap())
+    };
+    for weight in [f64::MIN_POSITIVE, 1e-9, 1e300, f64::MAX] {
+        assert_eq!(heavy(weight), heavy(1.0), "{weight}");
+    }
 }
 
 #[test]

@@ -63,7 +63,8 @@ pub(crate) async fn apply(tx: &mut Tx, batches: &[&Batch]) -> Result<Vec<Recorde
                 let other = if observation.replaces { all[known.1].0 } else { batch };
                 recorded[other].duplicates += 1;
                 if observation.replaces {
-                    *known = (row, position, place);
+                    // When it was observed stays.
+                    *known = (ObservationRow { at: known.0.at, ..row }, position, place);
                 }
             }
         }
@@ -78,7 +79,7 @@ pub(crate) async fn apply(tx: &mut Tx, batches: &[&Batch]) -> Result<Vec<Recorde
         match before {
             None => {
                 recorded[batch].accepted += 1;
-                units.rows[*place].observe(&names, observation);
+                units.rows[*place].observe(&names, (row.metric, row.value, row.at));
             }
             Some(before) => {
                 recorded[batch].duplicates += 1;
@@ -103,7 +104,7 @@ pub(crate) async fn apply(tx: &mut Tx, batches: &[&Batch]) -> Result<Vec<Recorde
 }
 
 /// Replicas keep the sums of an experiment one after the other. SQLite has one writer anyway.
-pub(super) async fn lock(tx: &mut Tx, experiment: i64) -> Result<(), StoreError> {
+pub(crate) async fn lock(tx: &mut Tx, experiment: i64) -> Result<(), StoreError> {
     if let Tx::Postgres(_) = tx {
         fetch!(fetch_all, tx, (), "SELECT pg_advisory_xact_lock(1819045231, CAST($1 AS INTEGER))", experiment)?;
     }

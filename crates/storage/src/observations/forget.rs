@@ -5,6 +5,7 @@ use llmops_domain::id::ProjectId;
 use super::apply::lock;
 use super::{UNITS, UnitCount};
 use crate::db::{execute, fetch};
+use crate::questions::forget_in_answers;
 use crate::{Store, StoreError};
 
 impl Store {
@@ -30,6 +31,7 @@ impl Store {
                     execute!(tx, sql, experiment, variant, UNITS, state)?;
                 }
             }
+            forget_in_answers(&mut tx, experiment, unit).await?;
         }
         let name = format!("erased/{:032x}", rand::random::<u128>());
         let sql = "UPDATE experiment_units SET unit = $3, segments = '' \

@@ -48,6 +48,11 @@ pub(super) struct UnitRow {
     pub(super) gone: Vec<(usize, f64)>,
 }
 
+/// The names that a unit may have which results show as this.
+pub(crate) fn unit_names(shown: &str) -> [String; 2] {
+    [shown.to_owned(), format!("{NAMELESS}{shown}")]
+}
+
 /// The name of the unit that an observation belongs to.
 fn unit_name(observation: &NewObservation) -> String {
     match (&observation.unit, &observation.key) {
@@ -243,10 +248,10 @@ impl UnitRow {
         }
     }
 
-    pub(super) fn observe(&mut self, names: &HashMap<&str, usize>, observation: &NewObservation) {
-        self.state.add(name_hash(&observation.metric), observation.value, observation.at);
-        if let Some(&name) = names.get(observation.metric.as_str()) {
-            self.values.push((name, observation.value));
+    pub(super) fn observe(&mut self, names: &HashMap<&str, usize>, (metric, value, at): (&str, f64, i64)) {
+        self.state.add(name_hash(metric), value, at);
+        if let Some(&name) = names.get(metric) {
+            self.values.push((name, value));
         }
     }
 

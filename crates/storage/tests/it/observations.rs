@@ -172,6 +172,13 @@ async fn a_value_takes_the_place_of_the_one_before() {
         check(vec![said("a", 1.0, 2)], (0, 1), 1.0).await;
         check(vec![said("a", 1.0, 2)], (0, 1), 1.0).await;
         check(vec![said("b", 0.0, 3), said("b", 0.25, 4), said("a", 0.25, 5)], (1, 2), 0.25).await;
+        // At once with the one before, on another day: it was observed when the first one was.
+        let said =
+            |value: f64, day: i64| NewObservation { unit: Some("v".to_owned()), ..said("c", value, day * 86_400) };
+        store.record_observations(&experiment, vec![said(0.0, 0), said(1.0, 3)]).await.unwrap();
+        let days = sums(store, &key).await;
+        let of_v = days.keys().filter(|(slice, ..)| slice.starts_with("day/")).count();
+        assert_eq!(of_v, 1, "{:?}", days.keys().collect::<Vec<_>>());
     })
     .await;
 }

@@ -78,6 +78,7 @@ pub(crate) fn run(id: &str) -> EvaluationRun {
             notices: Vec::new(),
         },
         results: None,
+        gate: None,
         progress: Progress { total: 20, ..Progress::default() },
         start_time: None,
         end_time: None,

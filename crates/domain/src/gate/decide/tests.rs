@@ -151,11 +151,31 @@ fn a_sample_that_errors_hides_no_drop() {
     pass max_drop/rest: rest changed by 0.000; a drop of 0.05 is allowed.
     Some samples were scored in one of the two runs only: drops are those of the 37 samples that both have.
     "#);
-    assert_eq!(decided.checks.iter().find(|c| c.name == "max_drop/key").unwrap().change, Some(-0.176));
+    let key = decided.checks.iter().find(|c| c.name == "max_drop/key").unwrap();
+    assert_eq!(key.change, Some(-0.176));
+    // The mark in the chart says the same as the verdict: the value now is below it.
+    let floor = key.floor().unwrap();
+    assert!((floor - 0.95).abs() < 1e-12 && key.current.unwrap() < floor, "{floor}");
+    let rest = decided.checks.iter().find(|c| c.name == "max_drop/rest").unwrap();
+    assert!(rest.current.unwrap() > rest.floor().unwrap());
     // The other way round: the mean falls although no sample did.
     let easier = run(Some(0.9), &[("key", Some(0.7))]);
     let evidence = paired(&[("key", [0.0, 0.0, 0.0], 39, None)]);
     assert_eq!(decision(&GateConfig::default(), &easier, Some(&before), Some(&evidence)).verdict, Verdict::Pass);
+}
+
+#[test]
+fn without_shared_samples_the_means_decide_and_that_is_told() {
+    let mut before = base(Some(0.9), &[("a", Some(0.9))]);
+    let now = run(Some(0.9), &[("a", Some(0.8))]);
+    let notices = |before: &EvaluationRun| {
+        let decided = decision(&GateConfig::default(), &now, Some(before), None);
+        assert_eq!(decided.verdict, Verdict::Fail);
+        decided.notices.join("\n")
+    };
+    insta::assert_snapshot!(notices(&before), @"No sample was scored in both runs: no sample stands beside its counterpart, and drops are differences of the means.");
+    before.spec.dataset_version = crate::hash::ContentHash::of_bytes(b"other");
+    insta::assert_snapshot!(notices(&before), @"The baseline ran on another version of the dataset: no sample stands beside its counterpart, and drops are differences of the means.");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use llmops_stats::cluster::{Part, weighted_mean};
 use llmops_stats::moments::{Moments, PairMoments};
 use llmops_stats::ppi::{PpiWeight, ppi_mean};
 
-use super::super::aggregate::{UNCATEGORIZED, category_weights, to_domain};
+use super::super::aggregate::{category_name, category_weights, to_domain};
 use super::LEVEL;
 use crate::Error;
 
@@ -58,9 +58,8 @@ fn samples(units: &[Unit]) -> Vec<Sample<'_>> {
         .chunk_by(|a, b| a.ordinal == b.ordinal)
         .filter_map(|trials| {
             let error = |unit: &Unit| unit.people.iter().sum::<f64>() / unit.people.len() as f64 - unit.judge;
-            let category = trials.first()?.category.as_str();
             Some(Sample {
-                category: if category.is_empty() { UNCATEGORIZED } else { category },
+                category: category_name(trials.first()?.category.as_str()),
                 judge: mean(&mut trials.iter().map(|unit| unit.judge))?,
                 composite: mean(&mut trials.iter().filter_map(|unit| unit.composite)),
                 error: mean(&mut trials.iter().filter(|unit| !unit.people.is_empty()).map(error)),

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use llmops_domain::run::Estimate;
+use llmops_stats::StatsError;
 use llmops_stats::cluster::ClusterMean;
-use llmops_stats::proportion::{Rate, wilson};
 
-use super::super::aggregate::{UNCATEGORIZED, to_domain};
-use super::{LEVEL, Rated};
+use super::super::aggregate::{category_name, estimate, pass_rate};
+use super::Rated;
 use crate::Error;
 
 /// The labelled trials of each sample.
@@ -22,20 +22,23 @@ pub(super) fn bias_of(trials: &[Rated]) -> (f64, u64) {
 
 /// The mean over all trials. Three answers to one question are not three questions: its interval is that of the samples.
 pub(super) fn mean_of_samples(sums: impl Iterator<Item = (f64, u64)>) -> Result<Estimate, Error> {
+    let found = estimate(&clusters(sums)?, false)?;
+    Ok(found.ok_or(StatsError::TooFew { what: "labelled samples", needed: 1, got: 0 })?)
+}
+
+fn clusters(sums: impl Iterator<Item = (f64, u64)>) -> Result<ClusterMean, Error> {
     let mut mean = ClusterMean::new();
     for (sum, size) in sums {
         mean.push(sum, size)?;
     }
-    let of_samples = llmops_stats::Estimate { n: mean.clusters(), ..mean.estimate(LEVEL)? };
-    Ok(to_domain(&of_samples, false))
+    Ok(mean)
 }
 
 pub(super) fn category_bias(rated: &[Rated]) -> Result<BTreeMap<String, Estimate>, Error> {
     let mut sums: BTreeMap<&str, Vec<(f64, u64)>> = BTreeMap::new();
     for trials in samples(rated) {
-        let category = trials.first().map_or("", |one| one.category.as_str());
-        let category = if category.is_empty() { UNCATEGORIZED } else { category };
-        sums.entry(category).or_default().push(bias_of(trials));
+        let own = trials.first().map_or("", |one| one.category.as_str());
+        sums.entry(category_name(own)).or_default().push(bias_of(trials));
     }
     let estimates =
         sums.into_iter().map(|(category, sums)| Ok((category.to_owned(), mean_of_samples(sums.into_iter())?)));
@@ -63,17 +66,15 @@ impl Worth {
         let factor = (self.trials / self.answers).sqrt();
         let Estimate { value, n, lower, upper } = found;
         let n = if self.answers < self.trials { n.min(self.samples) } else { n };
-        Estimate { value, n, lower: value - factor * (value - lower), upper: value + factor * (upper - value) }
+        // Nobody agrees more than in everything.
+        let upper = (value + factor * (upper - value)).min(1.0);
+        Estimate { value, n, lower: value - factor * (value - lower), upper }
     }
 }
 
 /// The share of equal verdicts: with Wilson's interval where every sample has one trial, else that of the samples.
-pub(super) fn accuracy(rated: &[Rated], same: u64, threshold: f64) -> Result<Estimate, Error> {
-    if samples(rated).all(|trials| trials.len() == 1) {
-        return Ok(to_domain(&wilson(Rate::new(same, rated.len() as u64)?, LEVEL)?, true));
-    }
+pub(super) fn accuracy(rated: &[Rated], threshold: f64) -> Result<Option<Estimate>, Error> {
     let agrees = |one: &&Rated| one.majority(threshold) == (one.judge >= threshold);
     let same = |trials: &[Rated]| (trials.iter().filter(agrees).count() as f64, trials.len() as u64);
-    let Estimate { value, n, lower, upper } = mean_of_samples(samples(rated).map(same))?;
-    Ok(Estimate { value, n, lower: lower.clamp(0.0, 1.0), upper: upper.clamp(0.0, 1.0) })
+    pass_rate(&clusters(samples(rated).map(same))?, samples(rated).all(|trials| trials.len() == 1))
 }

@@ -1,17 +1,17 @@
-//! Lines of a text, and the records of a table in them.
+//! Lines of a text, and the records of a table in them (CSV, RFC 4180): what is wrong with one takes no other with it.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
 
-/// Longest line that is read, in bytes; also the longest record of a table.
-pub(super) const MAX_LINE: usize = 1 << 20;
-
-/// A line with its number, from 1: its bytes without the end, or nothing where it is longer than [`MAX_LINE`].
-pub(super) type Line = (u64, Option<Vec<u8>>);
+/// A line with its number, from 1: its bytes without the end, or nothing where it is longer than what is read.
+pub type Line = (u64, Option<Vec<u8>>);
 
 /// Lines that end in LF, CR or both.
-pub(super) struct Lines<R> {
+#[derive(Debug)]
+pub struct Lines<R> {
     input: BufReader<R>,
+    /// Longest line that is read, in bytes; also the longest record of a table.
+    longest: usize,
     line: u64,
     /// The line before ended in CR: an LF that follows is of the same end.
     after_cr: bool,
@@ -22,13 +22,17 @@ pub(super) struct Lines<R> {
 }
 
 impl<R: Read> Lines<R> {
-    pub(super) fn new(input: R) -> Self {
+    /// The lines of a text; of those with more than `longest` bytes nothing but the number is told.
+    pub fn new(input: R, longest: usize) -> Self {
         let input = BufReader::with_capacity(1 << 16, input);
-        Self { input, line: 0, after_cr: false, ahead: VecDeque::new(), alone_until: 0 }
+        Self { input, longest, line: 0, after_cr: false, ahead: VecDeque::new(), alone_until: 0 }
     }
 
     /// The next line that is not blank; `None` at the end.
-    pub(super) fn next(&mut self) -> io::Result<Option<Line>> {
+    ///
+    /// # Errors
+    /// When the source breaks off.
+    pub fn next_line(&mut self) -> io::Result<Option<Line>> {
         loop {
             let Some((line, text)) = self.any()? else { return Ok(None) };
             if text.as_ref().is_none_or(|text| !text.trim_ascii().is_empty()) {
@@ -38,7 +42,7 @@ impl<R: Read> Lines<R> {
     }
 
     /// Gives a line back: it is the next one again.
-    pub(super) fn give_back(&mut self, line: Line) {
+    pub fn give_back(&mut self, line: Line) {
         self.ahead.push_front(line);
     }
 
@@ -59,7 +63,7 @@ impl<R: Read> Lines<R> {
             is_any = true;
             let end = buffer.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
             let part = &buffer[..end.unwrap_or(buffer.len())];
-            is_long |= text.len() + part.len() > MAX_LINE;
+            is_long |= text.len() + part.len() > self.longest;
             if !is_long {
                 text.extend_from_slice(part);
             }
@@ -79,7 +83,10 @@ impl<R: Read> Lines<R> {
 
     /// The cells of the record that begins with this line. A quoted cell may have line ends in it, where the record fits the table
     /// (`fits`); else a quote is missing, and the record is this line alone, so that none behind is lost with it.
-    pub(super) fn record(
+    ///
+    /// # Errors
+    /// When the source breaks off.
+    pub fn record(
         &mut self,
         (line, text): (u64, &[u8]),
         fits: impl Fn(&[Vec<u8>]) -> bool,
@@ -93,16 +100,16 @@ impl<R: Read> Lines<R> {
             return Ok(None);
         }
         let (mut taken, mut length) = (Vec::new(), text.len());
-        while cells.is_open() && length < MAX_LINE {
+        while cells.is_open() && length < self.longest {
             let Some(next) = self.any()? else { break };
             if let Some(text) = &next.1 {
                 cells.feed(b"\n");
                 cells.feed(text);
             }
-            length += next.1.as_ref().map_or(MAX_LINE, |text| text.len() + 1);
+            length += next.1.as_ref().map_or(self.longest, |text| text.len() + 1);
             taken.push(next);
         }
-        if !cells.is_open() && !cells.is_odd && length <= MAX_LINE {
+        if !cells.is_open() && !cells.is_odd && length <= self.longest {
             let cells = cells.finish();
             if fits(&cells) {
                 return Ok(Some(cells));
@@ -170,9 +177,9 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &[&[&str]]) {
-        let mut lines = Lines::new(text.as_bytes());
+        let mut lines = Lines::new(text.as_bytes(), 1000);
         let mut found = Vec::new();
-        while let Some((line, content)) = lines.next().unwrap() {
+        while let Some((line, content)) = lines.next_line().unwrap() {
             let content = content.unwrap();
             let cells = lines.record((line, &content), |cells| cells.len() == 2).unwrap();
             let cells = cells.map(|cells| cells.into_iter().map(|cell| String::from_utf8(cell).unwrap()).collect());
@@ -195,10 +202,10 @@ mod tests {
 
     #[test]
     fn lines_that_are_too_long() {
-        let long = "x".repeat(MAX_LINE + 1);
+        let long = "x".repeat(1001);
         let text = format!("a\n{long}\nb\n");
-        let mut lines = Lines::new(text.as_bytes());
-        let found: Vec<_> = std::iter::from_fn(|| lines.next().unwrap()).collect();
+        let mut lines = Lines::new(text.as_bytes(), 1000);
+        let found: Vec<_> = std::iter::from_fn(|| lines.next_line().unwrap()).collect();
         assert_eq!(found, [(1, Some(b"a".to_vec())), (2, None), (3, Some(b"b".to_vec()))]);
     }
 }
