@@ -331,6 +331,43 @@ fn tensorzeros_blocks_without_text_are_named() {
 }
 
 #[test]
+fn what_tensorzero_says_and_a_prompt_cannot_is_listed() {
+    let toml = r#"
+[functions.f]
+type = "chat"
+tools = ["find"]
+tool_choice = "required"
+parallel_tool_calls = false
+experimentation = {type = "uniform", candidate_variants = ["a", "b"]}
+[functions.f.variants.a]
+type = "chat_completion"
+model = "dummy::good"
+templates.greeting.path = "greeting.minijinja"
+json_mode = "implicit_tool"
+[functions.f.variants.b]
+type = "chat_completion"
+model = "dummy::good"
+[tools.find]
+description = "Finds"
+parameters = "find.json"
+strict = true
+"#;
+    let project = Project::new(&[("t.toml", toml), ("find.json", "{\"type\": \"object\"}")]);
+    let imported = import(&project, &["tensorzero", "t.toml"]);
+    holds(
+        &notes(&imported),
+        &[
+            "functions.f.variants.a.tool_choice: not carried over",
+            "functions.f.variants.a.parallel_tool_calls: not carried over",
+            "functions.f.variants.a.templates.greeting: not carried over",
+            "functions.f.variants.a.json_mode: `implicit_tool` becomes",
+            "see `llmops experiment create --help`: a, b",
+        ],
+    );
+    holds(&project.read("made/prompts/f-a.yaml"), &["strict: true"]);
+}
+
+#[test]
 fn tensorzeros_functions_become_prompts_and_targets() {
     let project = Project::new(&[]);
     let config = fixture("tensorzero/tensorzero.toml");

@@ -334,10 +334,17 @@ impl Gate<'_> {
         let labelled = count(kappa.n, "labelled sample");
         let (status, message) = if kappa.value >= min - SLACK {
             let found = format!("kappa is {} on {labelled}", number(kappa.value));
-            (
-                Verdict::Pass,
-                format!("The judge `{}` agrees with people: {found}, at least {}.", judge.metric, limit(min)),
-            )
+            let agrees = format!("The judge `{}` agrees with people: {found}, at least {}.", judge.metric, limit(min));
+            // Whoever tries labels until some agree is found out.
+            let lower = |earlier: &&Estimate| earlier.value < min - SLACK;
+            let earlier = judge.earlier.iter().filter(lower).map(|e| format!("{} on {}", number(e.value), e.n));
+            let earlier: Vec<String> = earlier.collect();
+            let said = if earlier.is_empty() {
+                String::new()
+            } else {
+                format!(" Earlier calibrations of it found less: {}.", earlier.join(", "))
+            };
+            (Verdict::Pass, agrees + &said)
         } else {
             let found = format!("kappa is {} on {labelled}", beside(kappa.value, min));
             let what =

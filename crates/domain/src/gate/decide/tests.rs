@@ -269,6 +269,7 @@ fn a_required_kappa_needs_a_calibration() {
     let judge = |kappa: Option<f64>| JudgeAgreement {
         metric: "judge".to_owned(),
         kappa: kappa.map(|value| Estimate { value, n: 40, lower: value - 0.2, upper: value + 0.2 }),
+        earlier: Vec::new(),
     };
     let check = |judges: &[JudgeAgreement]| {
         let decided =
@@ -280,6 +281,9 @@ fn a_required_kappa_needs_a_calibration() {
     insta::assert_snapshot!(check(&[judge(None)]), @"judge_kappa inconclusive: An agreement of the judge `judge` with people of at least 0.6 is required, but this judge was never calibrated. `llmops judge calibrate --labels labels.csv --run run_1 --metric judge` compares it with people.");
     insta::assert_snapshot!(check(&[judge(Some(0.6))]), @"judge_kappa pass: The judge `judge` agrees with people: kappa is 0.600 on 40 labelled samples, at least 0.6.");
     insta::assert_snapshot!(check(&[judge(Some(0.5999))]), @"judge_kappa inconclusive: The judge `judge` agrees too little with people: kappa is 0.599900 on 40 labelled samples, below 0.6. Change its model or prompt; then `llmops judge calibrate --labels labels.csv --run run_1 --metric judge` compares it with people.");
+    let tried =
+        JudgeAgreement { earlier: vec![Estimate::exact(0.7, 30), Estimate::exact(0.584, 120)], ..judge(Some(0.6)) };
+    insta::assert_snapshot!(check(&[tried]), @"judge_kappa pass: The judge `judge` agrees with people: kappa is 0.600 on 40 labelled samples, at least 0.6. Earlier calibrations of it found less: 0.584 on 120.");
     let other = JudgeAgreement { metric: "tone".to_owned(), ..judge(Some(0.9)) };
     insta::assert_snapshot!(check(&[judge(None), other]), @"
     judge_kappa/judge inconclusive: An agreement of the judge `judge` with people of at least 0.6 is required, but this judge was never calibrated. `llmops judge calibrate --labels labels.csv --run run_1 --metric judge` compares it with people.
