@@ -255,7 +255,9 @@ async fn write_jobs(pools: &Pools, options: StoreOptions, jobs: Vec<Job>) {
             {
                 tracing::warn!(%error, answers = unheard, "answers were not cached");
             }
-            jobs.into_iter().for_each(|job| answer(job, done.clone()));
+            for job in jobs {
+                answer(job, done.clone());
+            }
         }
     }
 }
