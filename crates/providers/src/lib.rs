@@ -59,6 +59,7 @@ pub mod outputs;
 mod pool;
 pub mod program;
 pub mod provider;
+pub mod reasoning;
 pub mod registry;
 mod remote;
 pub mod retry;

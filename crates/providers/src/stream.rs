@@ -256,6 +256,32 @@ mod tests {
     }
 
     #[test]
+    fn inputs_of_anthropic_that_come_in_no_pieces() {
+        let check = |name: &str, input: &str, pieces: &[&str], expected: &[Piece]| {
+            let start = format!(
+                r#"{{"type":"content_block_start","index":0,"content_block":{{"type":"tool_use","id":"t","name":"{name}"{input}}}}}"#
+            );
+            let delta = |json: &&str| {
+                let delta = format!(r#"{{"type":"input_json_delta","partial_json":{json}}}"#);
+                format!(r#"{{"type":"content_block_delta","index":0,"delta":{delta}}}"#)
+            };
+            for end in [r#"{"type":"content_block_stop","index":0}"#, r#"{"type":"message_delta"}"#] {
+                let events: Vec<String> =
+                    [start.clone()].into_iter().chain(pieces.iter().map(delta)).chain([end.to_owned()]).collect();
+                let read = read(Dialect::Anthropic, &events.iter().map(String::as_str).collect::<Vec<_>>());
+                assert_eq!(read, expected, "{start} {pieces:?}");
+            }
+        };
+        let empty = "\"\"";
+        check("f", r#","input":{}"#, &[empty], &[call(0, "t", "f"), arguments(0, "{}")]);
+        check("f", "", &[], &[call(0, "t", "f"), arguments(0, "{}")]);
+        check("f", r#","input":{"a": 1}"#, &["null"], &[call(0, "t", "f"), arguments(0, r#"{"a":1}"#)]);
+        let pieces = [empty, r#""{\"a\":1}""#];
+        check("f", r#","input":{}"#, &pieces, &[call(0, "t", "f"), arguments(0, r#"{"a":1}"#)]);
+        check("give_answer", r#","input":{"a":1}"#, &[], &[text(r#"{"a":1}"#)]);
+    }
+
+    #[test]
     fn a_schema_of_anthropic_is_text() {
         let pieces = read(
             Dialect::Anthropic,
