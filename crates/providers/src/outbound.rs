@@ -121,7 +121,10 @@ impl Outbound {
     /// # Errors
     /// [`OutboundError::Address`], [`OutboundError::Private`].
     pub fn check(&self, address: &str) -> Result<Uri, OutboundError> {
-        let wrong = |why: &str| OutboundError::Address { url: shown_address(address).chars().take(200).collect(), why: why.to_owned() };
+        let wrong = |why: &str| OutboundError::Address {
+            url: shown_address(address).chars().take(200).collect(),
+            why: why.to_owned(),
+        };
         let url = url::Url::parse(address).map_err(|e| wrong(&e.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(wrong("it must begin with http:// or https://"));

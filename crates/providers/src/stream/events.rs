@@ -20,7 +20,7 @@ fn value<'a>(line: &'a [u8], field: &[u8]) -> Option<&'a [u8]> {
 
 /// The bytes without the mark of Unicode that they may begin with.
 pub fn without_mark(bytes: &[u8]) -> &[u8] {
-    bytes.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(stream)
+    bytes.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(bytes)
 }
 
 /// Cuts a stream of server-sent events into the data of its events. Lines end in LF, CR or both.

@@ -172,7 +172,7 @@ impl Reader {
         }
         match (config.get("apiBaseUrl").map(as_text), config.get("apiHost").map(as_text)) {
             (Some(url), _) => {
-                account["base_url"] = self.without_secrets(&format!("{place}.config.apiBaseUrl"), &url).into()
+                account["base_url"] = self.without_secrets(&format!("{place}.config.apiBaseUrl"), &url).into();
             }
             (None, Some(host)) => {
                 account["base_url"] =
