@@ -151,8 +151,7 @@ fn apart_system<'a>(fields: &Fields<'a>) -> Result<Option<System<'a>>, GatewayEr
     } else {
         serde_json::from_str(raw.get()).map(System::Blocks)
     };
-    let wrong = |_| GatewayError::bad_request("`system`: expected a text or a list of text blocks").at("system");
-    read.map(Some).map_err(wrong)
+    read.map(Some).map_err(|_| no_system())
 }
 
 /// Our system text before theirs, as JSON. Their blocks stay as they were written.
@@ -207,7 +206,8 @@ pub(crate) fn deployed(
 ) -> Result<Bytes, GatewayError> {
     let mut body = Writer::new();
     body.text("model", model)?;
-    if let Some(system) = &conversation.system {
+    let system = system(fields, conversation, forward)?;
+    if let Some(system) = &system {
         body.raw("system", system)?;
     }
     body.raw("messages", &conversation.to_json())?;
@@ -227,7 +227,7 @@ pub(crate) fn deployed(
     };
     for (name, value) in fields.iter() {
         let ours = matches!(name, "model" | "messages" | EXTENSION)
-            || (name == "system" && conversation.system.is_some())
+            || (name == "system" && system.is_some())
             || decided(name)
             || twin(name).is_some_and(decided);
         if !ours {
@@ -235,6 +235,23 @@ pub(crate) fn deployed(
         }
     }
     Ok(body.finish())
+}
+
+/// The system text where it is a field of its own and not just the caller's, as JSON.
+fn system(fields: &Fields<'_>, conversation: &Conversation, forward: &Forward) -> Result<Option<String>, GatewayError> {
+    let Some(instruction) = &forward.instruction else { return Ok(conversation.system.clone()) };
+    let theirs = || fields.get("system").map(RawValue::get);
+    let Some(system) = conversation.system.as_deref().or_else(theirs) else { return to_json(instruction).map(Some) };
+    if let Ok(text) = serde_json::from_str::<String>(system) {
+        return to_json(&format!("{text}\n\n{instruction}")).map(Some);
+    }
+    let block = to_json(&json!({"type": "text", "text": instruction}))?;
+    let blocks: Vec<&RawValue> = serde_json::from_str(system).map_err(|_| no_system())?;
+    Ok(Some(format!("[{}]", blocks.iter().map(|block| block.get()).chain([&*block]).collect::<Vec<_>>().join(","))))
+}
+
+fn no_system() -> GatewayError {
+    GatewayError::bad_request("`system`: expected a text or a list of text blocks").at("system")
 }
 
 fn twin(name: &str) -> Option<&'static str> {

@@ -184,7 +184,7 @@ impl Serving<'_> {
         let cache = self.route.cache.as_ref()?;
         let body = self.order.iter().find_map(|at| self.way(&self.route.candidates[*at]).ok())?.body();
         let shape = (self.asked.stream, self.asked.wants_usage());
-        let key = cache::key(&self.route.manifest_id, self.asked.door, shape, &body);
+        let key = cache::key(&self.route.manifest_id, self.asked.door, shape, &self.headers, &body);
         if let Some(kept) = cache.get(&key) {
             watch.with(|call| {
                 call.cached = true;

@@ -17,10 +17,9 @@ use serde_json::{Map, Value, json};
 use crate::http_client::{Endpoint, HttpClient};
 use crate::kinds::Kind;
 use crate::provider::{ChatProvider, ProviderError};
-use crate::reasoning;
-use crate::remote;
 use crate::text::Text;
 use crate::translate::{self, Format, Object, Part, Speaker, Turn};
+use crate::{odd, openai, reasoning, remote};
 
 const API_VERSION: &str = "2023-06-01";
 /// The API insists on a limit.
@@ -55,12 +54,11 @@ pub(crate) fn endpoint(kind: &Kind, config: &RemoteConfig) -> Result<Endpoint, P
     endpoint.header("anthropic-version", API_VERSION)
 }
 
-/// The fields that parameters, tools and response format become, by name.
+/// The fields that parameters, tools and response format become, by name, for requests that others write in this format: they
+/// would not know the tool that stands for a schema, so `system` says how to answer.
 pub(crate) fn settings(request: &ChatRequest) -> Map<String, Value> {
-    let mut fields = fields(request);
-    for name in ["model", "system"] {
-        fields.remove(name);
-    }
+    let mut fields = fields(request, false);
+    fields.remove("model");
     fields
 }
 
@@ -75,12 +73,17 @@ impl ChatProvider for AnthropicProvider {
 
 /// Reads a whole answer.
 pub(crate) fn read(endpoint: &Endpoint, body: &[u8], latency_ms: f64) -> Result<ChatResponse, ProviderError> {
-    Ok(response(endpoint.parse(body)?, latency_ms))
+    let answer: Body = odd::answer(endpoint, body)?;
+    match answer.error {
+        Some(error) if !error.is_null() => Err(openai::embedded_error(endpoint, &error, body)),
+        _ if answer.content.is_none() => Err(endpoint.format_error("there is no `content`", body)),
+        _ => Ok(response(answer, latency_ms)),
+    }
 }
 
 /// A request in the API's format.
 pub(crate) fn body(request: &ChatRequest, stream: bool) -> Result<Vec<u8>, ProviderError> {
-    let mut fields = fields(request);
+    let mut fields = fields(request, true);
     if stream {
         fields.insert("stream".to_owned(), true.into());
     }
@@ -88,8 +91,8 @@ pub(crate) fn body(request: &ChatRequest, stream: bool) -> Result<Vec<u8>, Provi
     translate::written(&fields, "messages", &messages)
 }
 
-/// Everything but the messages.
-fn fields(request: &ChatRequest) -> Map<String, Value> {
+/// Everything but the messages. `with_tool`: a tool may stand for a schema.
+fn fields(request: &ChatRequest, with_tool: bool) -> Map<String, Value> {
     let parameters = &request.parameters;
     let mut body = Object::default();
     body.put("model", request.model.as_str());
@@ -100,7 +103,7 @@ fn fields(request: &ChatRequest) -> Map<String, Value> {
     let mut tools: Vec<Value> = translate::functions(request).map(|function| tool(&function)).collect();
     let mut forced = None;
     match translate::format(request) {
-        Format::Schema(schema) if tools.is_empty() && !thinks => {
+        Format::Schema(schema) if with_tool && tools.is_empty() && !thinks => {
             tools.push(json!({"name": ANSWER_TOOL, "description": "Gives the answer.", "input_schema": schema}));
             forced = Some(translate::Choice::Function(ANSWER_TOOL));
         }
@@ -308,7 +311,11 @@ fn add_block<'a>(part: Part<'a>, blocks: &mut Vec<OutgoingBlock<'a>>) -> Result<
 
 #[derive(Deserialize)]
 struct Body {
-    content: Vec<Block>,
+    #[serde(default)]
+    content: Option<Vec<Block>>,
+    /// Some servers report errors inside a 200.
+    #[serde(default)]
+    error: Option<Value>,
     #[serde(default)]
     model: Option<String>,
     #[serde(default)]
@@ -357,7 +364,7 @@ fn response(body: Body, latency_ms: f64) -> ChatResponse {
     let mut text = String::new();
     let mut tool_calls = Vec::new();
     let mut structured = false;
-    for block in body.content {
+    for block in body.content.into_iter().flatten() {
         let input = || block.input.as_deref().map_or_else(|| "{}".to_owned(), translate::compact);
         match block.kind.as_str() {
             // Words beside the answer would spoil the JSON.

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::http_client::{Endpoint, HttpClient};
 use crate::kinds::Kind;
+use crate::odd;
 use crate::provider::{ChatProvider, ProviderError};
 use crate::remote;
 use crate::text::Text;
@@ -91,7 +92,7 @@ impl ChatProvider for GeminiProvider {
 
 /// Reads a whole answer.
 pub(crate) fn read(endpoint: &Endpoint, body: &[u8], latency_ms: f64) -> Result<ChatResponse, ProviderError> {
-    response(endpoint, endpoint.parse(body)?, body, latency_ms)
+    response(endpoint, odd::answer(endpoint, body)?, body, latency_ms)
 }
 
 /// The fields that parameters, tools and response format become, by name.

@@ -53,6 +53,7 @@ pub mod http_app;
 pub mod http_client;
 mod kinds;
 pub mod limiter;
+pub mod odd;
 pub mod openai;
 pub mod outbound;
 pub mod outputs;

@@ -249,6 +249,34 @@ async fn system_texts_apart_are_joined_as_they_were_written() {
     check(r#","system":3"#, "`system`: expected a text or a list of text blocks").await;
 }
 
+/// A tool that stands for a schema would be a stranger to the caller, whose own tools it would displace.
+#[tokio::test]
+async fn a_schema_is_said_in_the_system_text_where_anthropics_format_is_forwarded() {
+    let check = async |format: &Value, theirs: &str, expected: &str| {
+        let provider = Provider::answering(ANSWER).await;
+        let mut bot = deployment("anthropic/m", json!({}), DeploymentSettings::default());
+        bot.manifest.response_format = Some(format.clone());
+        let gateway = Fixture::start(&[("anthropic", &provider.url)], vec![bot]).await;
+        let tools = r#"[{"name":"mine","input_schema":{"type":"object"}}]"#;
+        let body = format!(
+            r#"{{"model":"bot","max_tokens":1,"messages":[{{"role":"user","content":"a"}}],"tools":{tools}{theirs}}}"#
+        );
+        gateway.post("/v1/messages", "", &body).await;
+        let sent = provider.body();
+        assert!(sent.contains(&format!(r#""system":{expected}"#)), "{theirs}: {sent}");
+        assert!(sent.contains(&format!(r#""tools":{tools}"#)) && !sent.contains("tool_choice"), "{sent}");
+    };
+    let schema = json!({"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}});
+    let (plain, object) = ("Answer with one JSON object and nothing else.", json!({"type": "json_object"}));
+    check(&object, "", &format!(r#""{plain}","#)).await;
+    let asked = format!(r#"{plain} It must conform to this JSON schema: {{\"type\":\"object\"}}""#);
+    check(&schema, "", &format!(r#""{asked}"#)).await;
+    check(&schema, r#","system":"Be brief.""#, &format!(r#""Be brief.\n\n{asked}"#)).await;
+    let blocks = r#"[{"type":"text","text":"S", "cache_control":{"type":"ephemeral"}}"#;
+    let expected = format!(r#"{blocks},{{"type":"text","text":"{asked}}}]"#);
+    check(&schema, &format!(r#","system":{blocks}]"#), &expected).await;
+}
+
 #[tokio::test]
 async fn what_callers_may_override_has_many_names() {
     let check = async |model: &str, path: &str, theirs: Value, names: [&str; 2]| {

@@ -2,6 +2,7 @@
 
 use llmops_domain::deployment::DeploymentSettings;
 use llmops_domain::record::CallOutcome;
+use llmops_domain::soft_failure::SoftFailureKind;
 use serde_json::{Value, json};
 
 use crate::support::{ANSWER, Fixture, Provider, STREAM_HEAD, Step, deployment, header, json_response, piece, split};
@@ -117,7 +118,8 @@ async fn anthropic_to_openai() {
     let body: Value = serde_json::from_str(split(&answer).1).unwrap();
     assert_eq!(body["content"], json!([{"type": "text", "text": "Hello."}]));
     // Of nine tokens read, four were in the provider's cache.
-    let usage = json!({"input_tokens": 5, "output_tokens": 2, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 0});
+    let usage =
+        json!({"input_tokens": 5, "output_tokens": 2, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 0});
     assert_eq!((&body["stop_reason"], &body["usage"]), (&json!("end_turn"), &usage));
     call["stream"] = json!(true);
     let answer = gateway.post("/v1/messages", "", &call.to_string()).await;
@@ -163,6 +165,33 @@ async fn an_error_inside_a_success_is_an_error() {
     check(r#"{"message":"slow down","code":429}"#, 429, "rate_limit_error", "slow down").await;
     check(r#"{"message":"too long","code":400}"#, 400, "invalid_request_error", "too long").await;
     check(r#"{"message":"broken"}"#, 502, "api_error", "broken").await;
+}
+
+#[tokio::test]
+async fn an_error_of_anthropic_inside_a_success_is_an_error() {
+    let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+    let provider = Provider::answering(error).await;
+    let gateway = Fixture::start(&[("anthropic", &provider.url)], Vec::new()).await;
+    let call = json!({"model": "anthropic/c", "messages": [{"role": "user", "content": "hi"}]});
+    let answer = gateway.chat(&call).await;
+    assert!(split(&answer).0 == 529 && answer.contains("Overloaded"), "{answer}");
+}
+
+/// A refusal in OpenAI's format ends the answer of an Anthropic client as one, and the guard sees it.
+#[tokio::test]
+async fn refusals_are_told_in_the_words_of_the_door() {
+    let refusal = r#"{"choices":[{"message":{"content":null,"refusal":"I cannot."},"finish_reason":"stop"}]}"#;
+    let provider = Provider::answering(refusal).await;
+    let mut settings = DeploymentSettings::default();
+    settings.guard.refusal = true;
+    let bot = deployment("local/m", json!({}), settings);
+    let mut gateway = Fixture::start(&[("local", &provider.url)], vec![bot]).await;
+    let call = json!({"model": "bot", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+    let answer = gateway.post("/v1/messages", "", &call.to_string()).await;
+    let body: Value = serde_json::from_str(split(&answer).1).unwrap();
+    assert_eq!((&body["content"][0]["text"], &body["stop_reason"]), (&json!("I cannot."), &json!("refusal")));
+    let found: Vec<_> = gateway.record().await.soft_failures.iter().map(|failure| failure.kind).collect();
+    assert_eq!(found, [SoftFailureKind::Refusal]);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Piece, error_text};
+use super::{Piece, error_text, parsed};
 use crate::anthropic::{ANSWER_TOOL, WireUsage, finish_reason};
 use crate::text::{Halves, Text};
 use crate::translate::compact;
@@ -77,7 +77,10 @@ struct Delta {
 
 impl Reader {
     pub(super) fn read(&mut self, data: &[u8]) -> Vec<Piece> {
-        let Ok(event) = serde_json::from_slice::<Event>(data) else { return Vec::new() };
+        let event: Event = match parsed(data) {
+            Ok(event) => event,
+            Err(pieces) => return pieces,
+        };
         match event.kind.as_str() {
             "message_start" => {
                 let message = event.message.unwrap_or_default();
@@ -88,7 +91,7 @@ impl Reader {
             "content_block_delta" => self.go_on(event.delta.unwrap_or_default()),
             "content_block_stop" => self.stop(),
             "message_delta" => {
-                let reason = event.delta.and_then(|delta| delta.stop_reason);
+                let reason = event.delta.and_then(|delta| delta.stop_reason).filter(|reason| !reason.is_empty());
                 let reason = reason.map(|reason| finish_reason(reason, self.is_structured));
                 // Some servers leave out the end of a block.
                 let mut pieces = self.stop();
