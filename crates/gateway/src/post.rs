@@ -31,11 +31,7 @@ pub(crate) fn process(steps: &PostProcessor, door: Door, body: &[u8]) -> Result<
 fn field(object: &str, name: &str, edit: impl Fn(&str) -> Edited) -> Edited {
     let Ok(fields) = Fields::parse(object.as_bytes()) else { return Ok(None) };
     let Some(edited) = fields.get(name).map(|value| edit(value.get())).transpose()?.flatten() else { return Ok(None) };
-    let written = fields.iter().map(|(known, value)| {
-        let value = if known == name { &*edited } else { value.get() };
-        format!("{}:{value}", serde_json::Value::from(known))
-    });
-    Ok(Some(format!("{{{}}}", written.collect::<Vec<_>>().join(","))))
+    Ok(Some(fields.with(name, &edited)))
 }
 
 /// A list with its items edited.

@@ -105,6 +105,12 @@ impl Upstream {
         }
     }
 
+    /// Whether a model counts as a reasoning model, which refuses some of OpenAI's fields and wants others; nothing where the
+    /// provider has no rules for such models.
+    pub fn reasons(&self, model: &str) -> Option<bool> {
+        self.kind.reasoning_rules.then(|| kinds::is_reasoning_model(model))
+    }
+
     /// A whole request in this provider's format.
     ///
     /// # Errors

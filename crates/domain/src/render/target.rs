@@ -104,7 +104,7 @@ impl CompiledTarget {
         if has_conversation {
             frame.drop_blank();
         }
-        if !split.beside.is_empty() && !self.prompt.uses(INPUT) && !has_text(bound.get(INPUT)) {
+        if !split.parts.is_empty() && !self.prompt.uses(INPUT) && !has_text(bound.get(INPUT)) {
             // Nothing of the prompt wraps it: it is a message of its own.
             frame.conversation_at = frame.messages.len();
         }

@@ -418,10 +418,11 @@ fn a_template_without_an_input_is_left_out() {
     check(default, &silent, "user: Q: What now?\nassistant: Hello");
 
     let text = |text: &str| json!({"type": "text", "text": text});
-    check(wrapper.clone(), &said(json!([text("Where"), text("?")])), "user: Q: Where?");
-    let with_image = |text: &Value| format!("user: [{text},{image}]");
-    check(wrapper.clone(), &said(json!([image, text("Where?")])), &with_image(&text("Q: Where?")));
-    check(wrapper.clone(), &said(json!([image])), &with_image(&text("Q: ")));
+    let parts = |parts: &[&Value]| format!("user: {}", json!(parts));
+    let (question, rest) = (text("Q: Where"), text("?"));
+    check(wrapper.clone(), &said(json!([text("Where"), text("?")])), &parts(&[&question, &rest]));
+    check(wrapper.clone(), &said(json!([image, text("Where")])), &parts(&[&image, &question]));
+    check(wrapper.clone(), &said(json!([image])), &parts(&[&text("Q: "), &image]));
     check(content("Be kind."), &said(json!([image])), &format!("user: Be kind.\nuser: [{image}]"));
     let result = json!({"type": "tool_result", "tool_use_id": "t", "content": "x"});
     check(wrapper, &said(json!([text("And?"), result])), &format!("user: [{},{result}]", text("And?")));

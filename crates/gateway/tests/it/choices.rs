@@ -177,6 +177,21 @@ async fn the_guard_acts_before_the_caller_has_the_answer() {
     }
 }
 
+#[tokio::test]
+async fn the_guard_reads_every_choice() {
+    let two = r#"{"choices":[{"index":0,"message":{"content":"Fine"}},{"index":1,"message":{"content":"Hello"}}]}"#;
+    let provider = Provider::answering(two).await;
+    let bot = deployment("a/m", json!({}), guarded(&[GuardAction::Replace]));
+    let mut gateway = Fixture::start(&[("a", &provider.url)], vec![bot]).await;
+    let mut call = call("hi");
+    call["n"] = json!(2);
+    let answer = gateway.chat(&call).await;
+    assert!(answer.contains("Please call us.") && !answer.contains("Hello"), "{answer}");
+    let record = gateway.record().await;
+    let found: Vec<_> = record.soft_failures.iter().map(|failure| failure.kind).collect();
+    assert_eq!(found, [SoftFailureKind::Forbidden]);
+}
+
 fn reset() -> Vec<Step> {
     vec![Step::Close]
 }

@@ -3,11 +3,15 @@
 
 use std::borrow::Cow;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+
+use crate::http_client::Endpoint;
+use crate::provider::ProviderError;
 
 /// An answer, or one event of it, with everything left out or rewritten that a strict reader would refuse all for; nothing
 /// where it is no JSON object.
-pub(super) fn fitting(json: &[u8]) -> Option<String> {
+pub fn fitting(json: &[u8]) -> Option<String> {
     let mut object = match value(json)? {
         Value::Object(object) => object,
         // Gemini's compatible door wraps errors in a list.
@@ -17,6 +21,11 @@ pub(super) fn fitting(json: &[u8]) -> Option<String> {
         },
         _ => return None,
     };
+    // The flat errors of some servers.
+    if object.get("object").is_some_and(|kind| kind == "error") && !object.contains_key("error") {
+        let message = object.remove("message").unwrap_or_default();
+        object.insert("error".to_owned(), message);
+    }
     fit(&mut object);
     // A message's content may be a text, an answer's is a list.
     let only_lists =
@@ -28,8 +37,24 @@ pub(super) fn fitting(json: &[u8]) -> Option<String> {
     Some(Value::Object(object).to_string())
 }
 
+/// One event of an answer as a type: as it is, or else as much of it as fits.
+pub(crate) fn event<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
+    serde_json::from_slice(json).ok().or_else(|| serde_json::from_str(&fitting(json)?).ok())
+}
+
+/// The same of a whole answer.
+///
+/// # Errors
+/// `Format` when not even that can be read.
+pub(crate) fn answer<T: DeserializeOwned>(endpoint: &Endpoint, body: &[u8]) -> Result<T, ProviderError> {
+    endpoint.parse(body).or_else(|error| {
+        let fitting = fitting(body).and_then(|fitting| serde_json::from_str(&fitting).ok());
+        fitting.ok_or(error)
+    })
+}
+
 /// Any JSON. Of a key that comes twice the last one counts.
-pub(super) fn value(json: &[u8]) -> Option<Value> {
+pub fn value(json: &[u8]) -> Option<Value> {
     serde_json::from_slice(json)
         .or_else(|_| serde_json::from_str(&without_half_characters(&String::from_utf8_lossy(json))))
         .ok()
@@ -37,8 +62,10 @@ pub(super) fn value(json: &[u8]) -> Option<Value> {
 
 fn fit(object: &mut Map<String, Value>) {
     object.retain(|name, field| match name.as_str() {
-        "model" | "system_fingerprint" | "finish_reason" | "stop_reason" | "type" | "id" | "name" | "text"
-        | "refusal" | "transcript" | "partial_json" => field.is_string(),
+        "model" | "system_fingerprint" | "finish_reason" | "stop_reason" | "type" | "id" | "name" | "refusal"
+        | "text" | "transcript" | "partial_json" | "modelVersion" | "finishReason" | "thoughtSignature" => {
+            field.is_string()
+        }
         "index"
         | "prompt_tokens"
         | "completion_tokens"
@@ -48,9 +75,14 @@ fn fit(object: &mut Map<String, Value>) {
         | "cache_read_input_tokens"
         | "cached_tokens"
         | "cache_write_tokens"
-        | "prompt_cache_hit_tokens" => make_whole(field),
-        "choices" | "tool_calls" => fit_all(field),
+        | "prompt_cache_hit_tokens"
+        | "promptTokenCount"
+        | "candidatesTokenCount"
+        | "thoughtsTokenCount"
+        | "cachedContentTokenCount" => make_whole(field),
+        "choices" | "tool_calls" | "candidates" | "parts" => fit_all(field),
         "content" if field.is_array() => fit_all(field),
+        "content" if field.is_object() => field.as_object_mut().map(fit).is_some(),
         "message"
         | "delta"
         | "function"
@@ -58,6 +90,10 @@ fn fit(object: &mut Map<String, Value>) {
         | "function_call"
         | "audio"
         | "usage"
+        | "usageMetadata"
+        | "promptFeedback"
+        | "functionCall"
+        | "x_groq"
         | "content_block"
         | "prompt_tokens_details" => field.as_object_mut().map(fit).is_some(),
         _ => true,
@@ -140,6 +176,11 @@ mod tests {
         check(r#"{"usage": {"prompt_tokens": -1}}"#, Some(r#"{"usage":{}}"#));
         check(r#"{"message": "m", "content": "c", "choices": [1, {"index": "0"}]}"#, Some(r#"{"choices":[{}]}"#));
         check(r#"[{"error": "e"}]"#, Some(r#"{"error":"e"}"#));
+        check(r#"{"object": "error", "message": "e"}"#, Some(r#"{"object":"error","error":"e"}"#));
+        check(
+            r#"{"candidates": [{"content": {"parts": [{"text": 3}]}}], "usageMetadata": {"promptTokenCount": 3.0}}"#,
+            Some(r#"{"candidates":[{"content":{"parts":[{}]}}],"usageMetadata":{"promptTokenCount":3}}"#),
+        );
         check("[1]", None);
         check("{", None);
     }
