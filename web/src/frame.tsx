@@ -8,7 +8,7 @@ import { openIncidents, openReleases, promotions } from "./api/open";
 import { useLive } from "./api/live";
 import { sentence } from "./lib/format";
 import { Palette, Shortcuts } from "./palette";
-import { signOut, useSession, useSessionOver } from "./session";
+import { signOut, useSession, useSignedIn } from "./session";
 import { Button, Tip } from "./ui/base";
 import { useCrumbName } from "./ui/crumb";
 import type { IconName } from "./ui/icons";
@@ -100,7 +100,7 @@ export function Frame() {
   const [palette, setPalette] = useState(false);
   const [help, setHelp] = useState(false);
   const path = useRouterState({ select: (state) => state.location.pathname });
-  const live = useLive(!useSessionOver());
+  const live = useLive(useSignedIn());
   useEffect(() => setMenu(false), [path]);
   useKeys(() => setPalette(true), () => setHelp(true));
   useScrollableTables();

@@ -36,6 +36,11 @@ impl ContinuousEvaluator {
         Ok(report)
     }
 
+    /// The rules that the configuration sets.
+    pub fn gate_rules(&self) -> GateConfig {
+        self.services.options.gate.clone()
+    }
+
     /// Makes a verdict the run's: its tag, which deployments with `require_gate` go by, with the rules in the record of changes.
     pub async fn keep_verdict(&self, report: &GateReport) -> Result<(), Error> {
         Ok(self.services.store.keep_verdict(&self.project, report, self.services.clock.now()).await?)

@@ -88,7 +88,7 @@ function Samples({ name, version, newest }: { name: string; version: Version; ne
     initialPageParam: undefined as string | undefined,
     queryFn: ({ pageParam }) => ok(api.GET("/api/v1/datasets/{name}/versions/{version}/samples", { params: { path: { name, version: version.version }, query: { limit: 200, cursor: pageParam } } })),
     getNextPageParam: (last) => last.next_cursor ?? undefined,
-    staleTime: Number.POSITIVE_INFINITY,
+    staleTime: "static",
   });
   const loaded = useMemo(() => pages.data?.pages.flatMap((page) => page.items), [pages.data]);
   const wanted = q.toLowerCase();
@@ -124,7 +124,7 @@ function SampleDialog({ name, version: shown, id, newest, onClose }: { name: str
   // What is edited stays the version that was read, whatever is current by now.
   const [edited, setEdited] = useState<Version | null>(null);
   const version = edited ?? shown;
-  const sample = useQuery({ queryKey: ["sample", name, version.version, id], queryFn: () => ok(api.GET("/api/v1/datasets/{name}/versions/{version}/samples/{sample}", { params: { path: { name, version: version.version, sample: id } } })), staleTime: Number.POSITIVE_INFINITY });
+  const sample = useQuery({ queryKey: ["sample", name, version.version, id], queryFn: () => ok(api.GET("/api/v1/datasets/{name}/versions/{version}/samples/{sample}", { params: { path: { name, version: version.version, sample: id } } })), staleTime: "static" });
   const refusal = useRefusal();
   const no = newest ? refusal("editor") : "Only the current version is edited.";
   return (
@@ -225,7 +225,7 @@ function Difference({ name, version, all }: { name: string; version: Version; al
   const search = route.useSearch();
   const navigate = route.useNavigate();
   const from = all.find((one) => one.version === search.from) ?? all[all.indexOf(version) + 1] ?? all.find((one) => one !== version);
-  const diff = useQuery({ queryKey: ["dataset", name, "diff", from?.version, version.version], enabled: Boolean(from), queryFn: () => ok(api.GET("/api/v1/datasets/{name}/diff", { params: { path: { name }, query: { from: from?.version ?? "", to: version.version } } })) });
+  const diff = useQuery({ queryKey: ["dataset", name, "diff", from?.version, version.version], enabled: Boolean(from), staleTime: "static", queryFn: () => ok(api.GET("/api/v1/datasets/{name}/diff", { params: { path: { name }, query: { from: from?.version ?? "", to: version.version } } })) });
   if (!from) return <Empty title="There is one version only">Samples that were added, changed or removed appear here.</Empty>;
   const lists = diff.data ? ([["Changed", "warn", diff.data.changed, version], ["Added", "good", diff.data.added, version], ["Removed", "bad", diff.data.removed, from]] as const) : [];
   return (
@@ -243,7 +243,7 @@ function Difference({ name, version, all }: { name: string; version: Version; al
 
 function ChangedSample({ name, id, before, after }: { name: string; id: string; before: Version; after: Version }) {
   const [open, setOpen] = useState(false);
-  const of = (version: Version) => ({ queryKey: ["sample", name, version.version, id], enabled: open, staleTime: Number.POSITIVE_INFINITY, queryFn: () => ok(api.GET("/api/v1/datasets/{name}/versions/{version}/samples/{sample}", { params: { path: { name, version: version.version, sample: id } } })) });
+  const of = (version: Version) => ({ queryKey: ["sample", name, version.version, id], enabled: open, staleTime: "static" as const, queryFn: () => ok(api.GET("/api/v1/datasets/{name}/versions/{version}/samples/{sample}", { params: { path: { name, version: version.version, sample: id } } })) });
   const [first, second] = [useQuery(of(before)), useQuery(of(after))];
   return (
     <details className="grow" onToggle={(event) => setOpen(event.currentTarget.open)}>

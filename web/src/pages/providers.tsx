@@ -3,6 +3,7 @@ import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { latency, money, percent, score, whole } from "../lib/format";
+import { wrongNumber } from "../lib/numbers";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Card, Dot, Empty, Field, PageHead, Problem } from "../ui/base";
 import { Dialog, useSay } from "../ui/layers";
@@ -13,7 +14,7 @@ import { Table } from "../ui/table";
 type Model = Schemas["ModelStatus"];
 
 export function ProvidersPage() {
-  const providers = useQuery({ queryKey: ["providers"], queryFn: () => ok(api.GET("/api/v1/providers")), refetchInterval: 30_000 });
+  const providers = useQuery({ queryKey: ["providers"], queryFn: () => ok(api.GET("/api/v1/providers")) });
   const client = useQueryClient();
   const refusal = useRefusal();
   const { say, refused } = useSay();
@@ -65,12 +66,12 @@ function SetScore({ of, onClose }: { of: Model; onClose: () => void }) {
       onClose();
     },
   });
-  const number = value.trim() === "" ? Number.NaN : Number(value);
+  const wrong = wrongNumber(value, { needed: true, least: 0, most: 1 });
   return (
-    <Dialog title={`Score of ${of.model}`} open onClose={onClose} footer={<>{of.score?.source === "user" && <Button disabled={set.isPending} onClick={() => set.mutate(null)}>Forget it</Button>}<Button onClick={onClose}>Cancel</Button><Button kind="primary" disabled={set.isPending || !(number >= 0 && number <= 1)} onClick={() => set.mutate(number)}>Set</Button></>}>
+    <Dialog title={`Score of ${of.model}`} open onClose={onClose} footer={<>{of.score?.source === "user" && <Button disabled={set.isPending} onClick={() => set.mutate(null)}>Forget it</Button>}<Button onClick={onClose}>Cancel</Button><Button kind="primary" disabled={set.isPending || wrong !== null} onClick={() => set.mutate(Number(value))}>Set</Button></>}>
       {set.isError && <Problem error={set.error} />}
       <p>Stands in place of what runs measure, where the best of several models is chosen.</p>
-      <Field label="Score" help="0 to 1">{(props) => <input {...props} className="input num" inputMode="decimal" value={value} onChange={(event) => setValue(event.target.value)} />}</Field>
+      <Field label="Score" help="0 to 1" error={value.trim() ? wrong : null}>{(props) => <input {...props} className="input num" inputMode="decimal" value={value} onChange={(event) => setValue(event.target.value)} />}</Field>
     </Dialog>
   );
 }

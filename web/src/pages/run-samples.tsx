@@ -77,7 +77,7 @@ function SampleDrawer({ run, sample, order, go }: { run: Run; sample: string; or
   const asked = useQuery({
     queryKey: ["sample", run.spec.dataset, run.spec.dataset_version, sample],
     queryFn: () => ok(api.GET("/api/v1/datasets/{name}/versions/{version}/samples/{sample}", { params: { path: { name: run.spec.dataset, version: run.spec.dataset_version, sample } } })),
-    staleTime: Number.POSITIVE_INFINITY,
+    staleTime: "static",
   });
   const at = order.indexOf(sample);
   useEffect(() => {
