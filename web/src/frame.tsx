@@ -105,7 +105,7 @@ export function Frame() {
   useKeys(() => setPalette(true), () => setHelp(true));
   useScrollableTables();
   return (
-    <FrameContext value={{ live }}>
+    <FrameContext value={{ live: live === true }}>
       <div className="frame" data-menu={menu ? "open" : "shut"}>
         <a className="sr" href="#content">Skip to the content</a>
         <Side onSearch={() => setPalette(true)} />
@@ -115,8 +115,8 @@ export function Frame() {
             <span className="menu-button"><Button kind="quiet" icon="menu" aria-label="Menu" aria-expanded={menu} onClick={() => setMenu(!menu)} /></span>
             <Crumbs />
             <span className="grow" />
-            <Tip text={live ? "What changes elsewhere appears by itself" : "Not connected to the server’s events; trying again"}>
-              <span className="live" data-on={live}><i aria-hidden="true" /><span className="wide-only">{live ? "Live" : "Offline"}</span><span className="sr">{live ? "" : "offline"}</span></span>
+            <Tip text={live ? "What changes elsewhere appears by itself" : live === null ? "Connecting to the server’s events" : "Not connected to the server’s events; trying again"}>
+              <span className="live" data-on={live === true}><i aria-hidden="true" /><span className="wide-only">{live ? "Live" : live === null ? "Connecting" : "Offline"}</span><span className="sr">{live === false ? "offline" : ""}</span></span>
             </Tip>
             <Button kind="quiet" icon="search" aria-label="Search and commands" onClick={() => setPalette(true)} />
             <ThemeSwitch />

@@ -127,7 +127,7 @@ test("a list that no event tells of is read again by itself", async () => {
   await fresh.locator("[data-on=true]").waitFor();
   await fresh.getByText("ci", { exact: true }).first().waitFor();
   await api("POST", "/api/v1/keys", { name: "made-elsewhere", role: "viewer" });
-  await fresh.clock.fastForward(31_000);
+  await fresh.clock.runFor(31_000);
   await fresh.getByText("made-elsewhere").first().waitFor();
   await fresh.close();
 });
@@ -280,11 +280,23 @@ test("behind the sign-in nothing is asked of the server until somebody signs in"
 
 test("a word without end is broken, and the page keeps its width", async () => {
   await api("POST", "/api/v1/prompts", { prompt: { name: "long-words", content: "{{ input }}", description: "w".repeat(500) } });
+  const word = "w".repeat(120);
+  await lines("long-words", [{ id: word, category: word, input: word, expected_output: word }, { id: "ar", category: "هذا تصنيف", input: "هذا سؤال باللغة العربية عن سياسة الإرجاع" }].map((line) => `${JSON.stringify(line)}\n`).join(""));
+  const { alert } = await api("POST", "/api/v1/alerts", { type: "threshold", severity: "info", source: "evaluation", metric: word, message: `too long: ${word}`, actual_value: 1e-9, threshold: 1e12, metadata: { [word]: word } });
   for (const [width, height] of [[1280, 860], [390, 860]]) {
     await page.setViewportSize({ width, height });
-    await go("/prompts/long-words");
-    await see("www", { exact: false });
-    assert.ok((await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)) <= 1, `at ${width} pixels`);
+    for (const [path, within] of [["/prompts/long-words", "main"], ["/datasets/long-words", "main"], ["/datasets/long-words?tab=categories", "main"], [`/alerts?alert=${alert.id}`, "dialog"]]) {
+      await go(path);
+      await page.locator(within).getByText("www", { exact: false }).first().waitFor();
+      assert.ok((await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)) <= 1, `${path} at ${width} pixels`);
+      const hidden = await page.locator(`${within} .table-wrap`).evaluateAll((places) => places.map((place) => place.scrollWidth - place.clientWidth).filter((rest) => rest > 1));
+      assert.deepEqual(hidden, [], `${path} at ${width} pixels: tables fit`);
+    }
+    const values = await page.locator("dialog dl.facts dd").evaluateAll((all) => Math.min(...all.map((one) => one.getBoundingClientRect().width)));
+    assert.ok(values > width / 8, `a long key leaves its value ${values} pixels of ${width}`);
   }
+  await see("1.00e−9 against 1.00e12", { exact: false });
+  await page.keyboard.press("Escape");
+  await api("POST", `/api/v1/alerts/${alert.id}/resolve`);
   await page.setViewportSize({ width: 1280, height: 860 });
 });

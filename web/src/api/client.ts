@@ -84,4 +84,4 @@ export function includes(role: Role | undefined, needed: Role): boolean {
 
 /** The command that sends a body to this server. */
 export const curl = (path: string, body: unknown): string =>
-  `curl ${window.location.origin}${path} -H "Authorization: Bearer $LLMOPS_API_KEY" -H "content-type: application/json" -d '${JSON.stringify(body)}'`;
+  [`curl ${window.location.origin}${path}`, '-H "Authorization: Bearer $LLMOPS_API_KEY"', '-H "content-type: application/json"', `-d '${JSON.stringify(body)}'`].join(" \\\n  ");

@@ -53,10 +53,10 @@ const connect = (who: string) => (failed: () => void) => {
   return found.port;
 };
 
-/** Follows the events while somebody is signed in, and `who` that is; answers whether the stream is open. */
-export function useLive(who: string | null): boolean {
+/** Follows the events while somebody is signed in, and `who` that is; answers whether the stream is open: null before that is known. */
+export function useLive(who: string | null): boolean | null {
   const client = useQueryClient();
-  const [open, setOpen] = useState(false);
+  const [open, setOpen] = useState<boolean | null>(null);
   const before = useRef(false);
   useEffect(() => {
     if (who === null) return;
