@@ -117,7 +117,8 @@ async fn anthropic_to_openai() {
     let body: Value = serde_json::from_str(split(&answer).1).unwrap();
     assert_eq!(body["content"], json!([{"type": "text", "text": "Hello."}]));
     // Of nine tokens read, four were in the provider's cache.
-    let usage = json!({"input_tokens": 5, "output_tokens": 2, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 0});
+    let usage =
+        json!({"input_tokens": 5, "output_tokens": 2, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 0});
     assert_eq!((&body["stop_reason"], &body["usage"]), (&json!("end_turn"), &usage));
     call["stream"] = json!(true);
     let answer = gateway.post("/v1/messages", "", &call.to_string()).await;
