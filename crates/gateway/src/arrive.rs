@@ -225,6 +225,9 @@ async fn translated(context: Context<'_>, mut opened: Opened, place: &Place<'_>)
     let head = context.head(place.model);
     let asked = context.asked;
     if asked.stream && call::is_event_stream(&opened.headers) {
+        if let Some(error) = opened.first.as_ref().and_then(|first| place.upstream.failure(place.endpoint, first)) {
+            return failed_inside(context, opened.headers, error);
+        }
         let translation = Translation::new(place.upstream.reader(), EventWriter::new(asked.door, head));
         let mut headers = opened.headers;
         headers.remove(CONTENT_LENGTH);

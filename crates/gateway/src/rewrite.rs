@@ -287,7 +287,7 @@ impl Writer {
         Ok(())
     }
 
-    fn text(&mut self, name: &str, value: &str) -> Result<(), GatewayError> {
+    pub(crate) fn text(&mut self, name: &str, value: &str) -> Result<(), GatewayError> {
         self.raw(name, &to_json(&value)?)
     }
 

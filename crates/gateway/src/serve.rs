@@ -123,6 +123,7 @@ async fn answer_from_candidates(asked: &Asked<'_>, route: &Route, watch: CallWat
         route,
         rendered: Rendered::default(),
         headers: call::outgoing(asked.headers),
+        headers_again: OnceLock::new(),
         patience: Patience {
             retries: settings.retries,
             first_byte: settings.timeout_first_byte.0,
@@ -141,6 +142,8 @@ struct Serving<'a> {
     route: &'a Route,
     rendered: Rendered,
     headers: HeaderMap,
+    /// The same for what the guard wants asked again: a provider that honours an `idempotency-key` would repeat itself.
+    headers_again: OnceLock<HeaderMap>,
     patience: Patience,
     /// Positions of the candidates, as they are asked.
     order: Arc<Vec<usize>>,
@@ -297,7 +300,7 @@ impl Serving<'_> {
     fn context(&self) -> Context<'_> {
         Context {
             asked: self.asked,
-            headers: &self.headers,
+            headers: self.headers_again.get().unwrap_or(&self.headers),
             patience: self.patience,
             attempts: &self.attempts,
             id: &self.id,
@@ -323,6 +326,11 @@ impl Serving<'_> {
                 break;
             }
             let before = watch.answering();
+            self.headers_again.get_or_init(|| {
+                let mut headers = self.headers.clone();
+                headers.remove("idempotency-key");
+                headers
+            });
             let next = match action {
                 GuardAction::Retry => self.first_of(position, true, watch).await.ok(),
                 GuardAction::FallBack => self.first_of(position + 1, true, watch).await.ok(),

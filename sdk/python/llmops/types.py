@@ -1691,7 +1691,7 @@ DeliveryStatus = Literal['pending', 'delivered', 'dead']
 
 
 class Deploy(TypedDict):
-    """Points a deployment to a manifest: one that is given, one that is stored, or one resolved from prompt and model. Where none of these is named, what is live stays, with the parameters, versions and settings that are."""
+    """Points a deployment to a manifest: one that is given, one that is stored, or one resolved from prompt and model. What is live stays where no prompt is named: with the model, parameters, versions and settings that are."""
 
     environment: NotRequired[Union[str, None]]
     """The environment; absent: `production`."""
@@ -1711,7 +1711,7 @@ class Deploy(TypedDict):
     """Laid over the prompt's parameters, or over those that are live where prompt or model come from there."""
 
     prompt: NotRequired[Union[str, None]]
-    """The prompt, as `NAME`, `NAME@VERSION` or `NAME@HASH`."""
+    """The prompt, as `NAME`, `NAME@VERSION` or `NAME@HASH`; absent: the one that is live. A `manifest` without one has none."""
 
     reason: NotRequired[Union[str, None]]
     """Why."""
@@ -3405,8 +3405,18 @@ IncidentMeasure2 = TypedDict(
 )
 
 
+class IncidentMeasure3(TypedDict):
+    """The experiment of a release was paused: no further users see its candidate."""
+
+    experiment: str
+    """The experiment's key."""
+
+    measure: Literal['experiment_paused']
+    """Always "experiment_paused": it tells this form from the others"""
+
+
 # What was done at once.
-IncidentMeasure = Union["IncidentMeasure1", "IncidentMeasure2"]
+IncidentMeasure = Union["IncidentMeasure1", "IncidentMeasure2", "IncidentMeasure3"]
 
 
 class IncidentNote(TypedDict):
@@ -8941,6 +8951,12 @@ Unit = Union[Literal['user'], Literal['session'], "Unit3"]
 
 class Usage(TypedDict):
     """Token counts of one call."""
+
+    cache_write_tokens: NotRequired[int]
+    """Of the tokens read, those that the provider put into its cache."""
+
+    cached_tokens: NotRequired[int]
+    """Of the tokens read, those that the provider had in its cache."""
 
     completion_tokens: NotRequired[int]
     """Tokens written."""

@@ -408,7 +408,8 @@ fn a_template_without_an_input_is_left_out() {
     check(wrapper.clone(), &silent, "assistant: Hello");
     check(wrapper.clone(), &json!([{"role": "tool", "content": "42", "tool_call_id": "c"}]), "tool: 42");
     check(content("{% if input %}Q: {{input}}{% else %}Go on.{% endif %}"), &silent, "user: Go on.\nassistant: Hello");
-    check(json!({"system": "Of {{input}}."}), &silent, "system: Of .\nassistant: Hello");
+    let system = json!({"messages": [{"role": "system", "content": "Of {{input}}."}]});
+    check(system, &silent, "system: Of .\nassistant: Hello");
     let several = json!({"messages": [
         {"role": "user", "content": "Be kind."}, {"role": "assistant", "content": "Yes."},
         {"role": "user", "content": [{"type": "text", "text": "Q: {{input}}"}]},

@@ -437,17 +437,17 @@ async fn counts_may_be_null() {
         let text = json!({"type": "text", "text": "a"});
         let whole = json!({"model": null, "content": [text], "stop_reason": reason, "usage": usage}).to_string();
         let provider = Provider::start(vec![
+            vec![Step::Send(json_response(200, "", &whole)), Step::Close],
             stream(&[
                 r#"{"type":"message_start","message":{"model":"claude-9","usage":{"input_tokens":10,"output_tokens":1}}}"#,
                 r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}"#,
                 &end,
                 r#"{"type":"message_stop"}"#,
             ]),
-            vec![Step::Send(json_response(200, "", &whole)), Step::Close],
         ])
         .await;
         let mut gateway = Fixture::start(&[("anthropic", &provider.url)], Vec::new()).await;
-        for stream in [true, false] {
+        for stream in [false, true] {
             let call =
                 json!({"model": "anthropic/c", "messages": [{"role": "user", "content": "hi"}], "stream": stream});
             let answer = gateway.chat(&call).await;
@@ -508,6 +508,25 @@ async fn an_error_inside_a_translated_stream_is_surfaced() {
     assert!(answer.contains(r#""message":"busy""#) && !answer.contains("[DONE]"), "{answer}");
     let record = gateway.record().await;
     assert_eq!((record.outcome, record.error.as_deref()), (CallOutcome::UpstreamError, Some("busy")));
+}
+
+/// Before anything of an answer came somebody else can be asked.
+#[tokio::test]
+async fn a_translated_stream_that_begins_with_an_error_is_one() {
+    let start =
+        r#"{"type":"message_start","message":{"model":"claude-9","usage":{"input_tokens":10,"output_tokens":1}}}"#;
+    let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"busy"}}"#;
+    let begun = format!("{STREAM_HEAD}{}0\r\n\r\n", piece(&format!("data: {start}\n\ndata: {error}\n\n")));
+    let provider = Provider::start(vec![vec![Step::Send(begun), Step::Close]]).await;
+    let healthy = Provider::answering(ANSWER).await;
+    let settings = DeploymentSettings { fallbacks: vec!["local/m".to_owned()], ..DeploymentSettings::default() };
+    let bot = deployment("anthropic/c", json!({}), settings);
+    let gateway = Fixture::start(&[("anthropic", &provider.url), ("local", &healthy.url)], vec![bot]).await;
+    let mut call = json!({"model": "anthropic/c", "messages": [{"role": "user", "content": "hi"}], "stream": true});
+    let answer = gateway.chat(&call).await;
+    assert!(split(&answer).0 == 529 && answer.contains(r#""message":"busy""#), "{answer}");
+    call["model"] = json!("bot");
+    assert_eq!(split(&gateway.chat(&call).await), (200, ANSWER));
 }
 
 #[tokio::test]
