@@ -2261,6 +2261,35 @@ class Event9(TypedDict):
 
 
 class Event10(TypedDict):
+    """A version of a prompt was written, made the active one, or deleted."""
+
+    action: str
+    """What was done with it: `created`, `activated` or `deleted`."""
+
+    prompt: str
+    """The prompt's name."""
+
+    type: Literal['prompt']
+    """Always "prompt": it tells this form from the others"""
+
+    version: str
+    """The version."""
+
+
+class Event11(TypedDict):
+    """A dataset has another newest version than before."""
+
+    dataset: str
+    """Its name."""
+
+    type: Literal['dataset']
+    """Always "dataset": it tells this form from the others"""
+
+    version: str
+    """The version that is the newest now."""
+
+
+class Event12(TypedDict):
     """A canary was started, or came a step further."""
 
     canary: str
@@ -2285,7 +2314,7 @@ class Event10(TypedDict):
     """Always "canary": it tells this form from the others"""
 
 
-class Event11(TypedDict):
+class Event13(TypedDict):
     """A schedule's time came: it started a run, or had a reason not to."""
 
     action: str
@@ -2307,7 +2336,7 @@ class Event11(TypedDict):
 
 
 # What happened, in one project.
-Event = Union["Event1", "Event2", "Event3", "Event4", "Event5", "Event6", "Event7", "Event8", "Event9", "Event10", "Event11"]
+Event = Union["Event1", "Event2", "Event3", "Event4", "Event5", "Event6", "Event7", "Event8", "Event9", "Event10", "Event11", "Event12", "Event13"]
 
 
 class Evidence(TypedDict):
@@ -6585,9 +6614,6 @@ class QualitySeries(TypedDict):
 
     datasets: List[EvaluatedDataset]
     """All datasets that have completed runs, the one evaluated last first; at most 100."""
-
-    gate: GateConfig
-    """All rules of the gate that the configuration sets."""
 
     limits: QualityLimits
     """The limits that the configuration sets. Those of a suite may be others."""
