@@ -171,7 +171,7 @@ pub struct EvaluationRun {
     pub metrics: Vec<String>,
     /// Where it stands.
     pub status: RunStatus,
-    /// Why it failed, where it did.
+    /// Why it failed, where it did; of a running one, why the process that worked on it could not go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Tags such as `env=production`.
@@ -298,6 +298,9 @@ pub struct CategoryResult {
     pub failed: u64,
     /// (sample, trial) pairs that errored.
     pub errored: u64,
+    /// Samples of which some trial errored and none failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errored_samples: Option<u64>,
 }
 
 /// Money and tokens of a run.
@@ -395,6 +398,19 @@ pub struct SampleResult {
     pub usage: Usage,
     /// Whether the answer came from the response cache.
     pub cached: bool,
+}
+
+/// The order of a list of results.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ResultOrder {
+    /// By sample and trial.
+    #[default]
+    Ordinal,
+    /// Lowest composite first; results without a composite before all others.
+    Worst,
+    /// Highest composite first; results without a composite behind all others.
+    Best,
 }
 
 /// What became of a (sample, trial) pair. Never a made-up score: what could not be answered or judged is an error.

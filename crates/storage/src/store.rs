@@ -281,6 +281,11 @@ async fn open_sqlite(path: &str) -> Result<Pools, StoreError> {
     }
     let refused = |e: StoreError| match e {
         StoreError::Corrupt(e) => StoreError::Open(format!("{} is no SQLite database: {e}", path.display())),
+        StoreError::Unavailable(e) if StoreError::needs_writing(&e) => StoreError::Open(format!(
+            "{}: {e}. Even to read, SQLite must be allowed to write the file and its folder: look at their permissions, and \
+             whether they are mounted for reading only",
+            path.display()
+        )),
         other => other,
     };
     let options = sqlite_options(&path, WRITER_CACHE).journal_mode(SqliteJournalMode::Wal);

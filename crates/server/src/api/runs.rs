@@ -104,7 +104,7 @@ async fn cancel(Editor(ops): Editor, Path(run): Path<String>) -> Result<Answer<E
     Ok(Answer(ops.evaluator().cancel(&RunRef::from(run.as_str())).await?))
 }
 
-/// Sample results, worst first.
+/// Sample results, worst first, or in the order that is asked for.
 #[utoipa::path(get, path = "/api/v1/runs/{run}/results", operation_id = "list_results", tag = "runs",
     params(("run" = String, Path), ResultQuery),
     responses((status = 200, body = Page<SampleResult>), (status = 400, body = ErrorResponse),
@@ -119,7 +119,8 @@ async fn results(
         None => None,
         Some(text) => Some(serde_json::from_str(text).map_err(|_| bad_request("the cursor is not one of this list"))?),
     };
-    let filter = ResultFilter { category: query.category, status: query.status, order: ResultOrder::Worst };
+    let order = query.order.unwrap_or(ResultOrder::Worst);
+    let filter = ResultFilter { category: query.category, status: query.status, order };
     let run = ops.evaluator().get_run(&RunRef::from(run.as_str()), None).await?;
     let (items, next) = ops.evaluator().results(&run.id, &filter, cursor.as_ref(), limit).await?;
     let next_cursor = next.and_then(|cursor| serde_json::to_string(&cursor).ok());
