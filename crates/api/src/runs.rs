@@ -99,6 +99,9 @@ pub struct RunQuery {
     /// Runs of this prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
+    /// Runs of this version of their prompt, such as `1.2.0`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_version: Option<String>,
     /// Runs of this model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,

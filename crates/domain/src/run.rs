@@ -474,6 +474,8 @@ pub enum ResultStatus {
 pub struct EvaluationFilter {
     /// Runs of this prompt.
     pub prompt_name: Option<String>,
+    /// Runs of this version of their prompt, such as `1.2.0`.
+    pub prompt_version: Option<String>,
     /// Runs of this model.
     pub model_name: Option<String>,
     /// Runs of this dataset.

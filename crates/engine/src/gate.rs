@@ -38,6 +38,11 @@ impl ContinuousEvaluator {
         Ok(report)
     }
 
+    /// The rules that the configuration sets.
+    pub fn gate_rules(&self) -> GateConfig {
+        self.services.options.gate.clone()
+    }
+
     /// Makes a verdict the run's: what the run shows with its checks, and the tag that deployments with `require_gate` go by, with
     /// the rules in the record of changes.
     pub async fn keep_verdict(&self, report: &GateReport) -> Result<(), Error> {

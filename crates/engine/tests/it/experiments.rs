@@ -364,7 +364,7 @@ pub(crate) async fn import(
             at: None,
             idempotency_key: None,
         };
-        import.push(line as u64 + 1, observation).await.unwrap();
+        import.push(line as u64 + 1, observation, false).await.unwrap();
     }
     assert_eq!(import.finish().await.unwrap().refused, 0);
 }
@@ -508,7 +508,7 @@ async fn every_count_of_units_must_have_the_split() {
                     at: None,
                     idempotency_key: None,
                 };
-                import.push(u64::from(i) + 1, observation).await.unwrap();
+                import.push(u64::from(i) + 1, observation, false).await.unwrap();
             }
             import.finish().await.unwrap();
             let result = experiments.get_results(&id, &ResultsQuery::default()).await.unwrap();

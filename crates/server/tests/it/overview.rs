@@ -50,7 +50,8 @@ async fn the_overview_tells_of_runs_prompts_and_deployments() {
         let quality = server.get("/api/v1/quality", &operator).await.json();
         assert_eq!((&quality["dataset"], &quality["datasets"][0]["runs"]), (&json!("d"), &json!(1)));
         assert_eq!(quality["points"][0]["categories"]["c"]["n"], 1);
-        assert_eq!((&quality["gate"]["max_drop"], &quality["gate"]["mode"]), (&json!(0.05), &json!("strict")));
+        let rules = server.get("/api/v1/gate", &operator).await.json();
+        assert_eq!((&rules["max_drop"], &rules["mode"]), (&json!(0.05), &json!("strict")));
         let spread = server.get(&format!("/api/v1/runs/{id}/distribution"), &operator).await.json();
         let counted = spread["bins"].as_array().unwrap().iter().map(|bin| bin["passed"].as_u64().unwrap());
         let failed = spread["bins"].as_array().unwrap().iter().map(|bin| bin["failed"].as_u64().unwrap());
