@@ -2010,6 +2010,8 @@ class EvaluationRun(TypedDict):
     error: NotRequired[Union[str, None]]
     """Why it failed, where it did."""
 
+    gate: NotRequired[Union[KeptVerdict, None]]
+
     id: RunId
     """The id."""
 
@@ -2286,6 +2288,28 @@ class Event10(TypedDict):
 
 
 class Event11(TypedDict):
+    """A release was begun, came a step further, waits for something else, or ended."""
+
+    deployment: str
+    """The deployment."""
+
+    release: str
+    """Its id."""
+
+    status: str
+    """Where it stands: `open`, `released` or `cancelled`."""
+
+    step: str
+    """The step that it is at."""
+
+    type: Literal['release']
+    """Always "release": it tells this form from the others"""
+
+    waiting: NotRequired[Union[str, None]]
+    """What it waits for, and which command brings that about."""
+
+
+class Event12(TypedDict):
     """A schedule's time came: it started a run, or had a reason not to."""
 
     action: str
@@ -2307,7 +2331,7 @@ class Event11(TypedDict):
 
 
 # What happened, in one project.
-Event = Union["Event1", "Event2", "Event3", "Event4", "Event5", "Event6", "Event7", "Event8", "Event9", "Event10", "Event11"]
+Event = Union["Event1", "Event2", "Event3", "Event4", "Event5", "Event6", "Event7", "Event8", "Event9", "Event10", "Event11", "Event12"]
 
 
 class Evidence(TypedDict):
@@ -3623,6 +3647,30 @@ class JudgedSpec(TypedDict):
     """The judging model, as `provider/model`."""
 
 
+class KeptVerdict(TypedDict):
+    """What the gate said of a run, as it is kept with the run."""
+
+    at: str
+    """When it was given."""
+
+    baseline: NotRequired[Union[RunId, None]]
+
+    by: str
+    """Who asked."""
+
+    checks: List[Check]
+    """The rules and what they found."""
+
+    config: GateConfig
+    """The rules that applied."""
+
+    notices: List[str]
+    """Things a reader should know."""
+
+    verdict: Verdict
+    """The answer."""
+
+
 # A key of the API.
 KeyId = str
 
@@ -3945,7 +3993,7 @@ class Missing(TypedDict):
     """In words, with the numbers."""
 
     what: str
-    """`samples`, `duration`, `significance`, `guardrail`, `planned_n`, `sample_ratio` or `data`."""
+    """`samples`, `duration`, `significance`, `guardrail`, `planned_n`, `sample_ratio`, `data`, or `declared` of a question that was asked after the start."""
 
 
 class ModelPrice(TypedDict):
@@ -4915,6 +4963,8 @@ class PageEvaluationRunItemsItem(TypedDict):
 
     error: NotRequired[Union[str, None]]
     """Why it failed, where it did."""
+
+    gate: NotRequired[Union[KeptVerdict, None]]
 
     id: RunId
     """The id."""
