@@ -108,23 +108,15 @@ impl ExperimentManager {
 
     async fn target(&self, experiment: &str) -> Result<Target, Error> {
         let flag = self.flags().await?.find(experiment).cloned();
-        // A key means the one that is live, else the newest that began: of what is over, another may have the key by now.
+        // A key means the one that is live, else the newest: of what is over, another may have the key by now.
         let is_known =
             |flag: &&Arc<Flag>| flag.experiment.status.is_live() || flag.experiment.id.as_str() == experiment;
         let (key, experiment, flag) = if let Some(flag) = flag.as_ref().filter(is_known) {
             (flag.key.clone(), flag.experiment.clone(), Some(flag.clone()))
         } else {
             let StoredExperiment { key, experiment } = self.stored(experiment).await?;
-            match flag {
-                // A draft of the same key changes nothing before it starts: whoever is observed was in what ended.
-                Some(flag) if experiment.status == ExperimentStatus::Draft => {
-                    (flag.key.clone(), flag.experiment.clone(), Some(flag))
-                }
-                flag => {
-                    let flag = flag.filter(|flag| flag.experiment.id == experiment.id);
-                    (key, experiment, flag)
-                }
-            }
+            let flag = flag.filter(|flag| flag.experiment.id == experiment.id);
+            (key, experiment, flag)
         };
         let refused = match experiment.status {
             ExperimentStatus::Draft => Some("is a draft, which nobody takes part in yet: start it first"),

@@ -866,7 +866,7 @@ class Api:
         return self._transport.call("POST", f"/api/v1/schedules/{_segment(schedule)}/pause")
 
     def plan_experiment(self, body: t.PlanExperiment) -> t.PlannedExperiment:
-        """How large an experiment with two variants must be."""
+        """How large an experiment must be, of two variants or more."""
         return self._transport.call("POST", "/api/v1/experiments/power", body=body)
 
     def play_prompt(self, body: t.PlayPrompt) -> t.PlayedPrompt:
@@ -1921,7 +1921,7 @@ class AsyncApi:
         return await self._transport.call("POST", f"/api/v1/schedules/{_segment(schedule)}/pause")
 
     async def plan_experiment(self, body: t.PlanExperiment) -> t.PlannedExperiment:
-        """How large an experiment with two variants must be."""
+        """How large an experiment must be, of two variants or more."""
         return await self._transport.call("POST", "/api/v1/experiments/power", body=body)
 
     async def play_prompt(self, body: t.PlayPrompt) -> t.PlayedPrompt:
