@@ -197,7 +197,7 @@ pub struct Overview {
     pub traffic: Traffic,
     /// Traffic of the 24 hours before, without its hours.
     pub traffic_before: Traffic,
-    /// What happened since, newest first, at most 50; without beginnings and progress of runs.
+    /// What happened since, newest first, at most 50; without beginnings and progress of runs, and versions of prompts and datasets.
     pub events: Vec<StoredEvent>,
     /// Prompt versions added since, newest first, at most 20.
     pub prompts: Vec<NewPrompt>,

@@ -16,7 +16,7 @@ const STALE: Record<string, string[]> = {
   deployment: ["deployments", "overview", "releases", "incidents"],
   experiment: ["experiments", "overview", "releases"],
   prompt: ["prompt", "prompts", "palette", "overview"],
-  dataset: ["dataset", "datasets", "palette", "overview"],
+  dataset: ["dataset", "datasets", "palette"],
   schedule: ["schedules"],
   canary: ["canaries", "deployments", "overview", "releases"],
   incident: ["incidents", "deployments", "overview"],

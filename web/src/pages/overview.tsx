@@ -5,7 +5,7 @@ import { useMemo } from "react";
 import type { Schemas } from "../api/client";
 import { api, curl, ok } from "../api/client";
 import { LineChart, Sparkline } from "../charts/frame";
-import { compact, hash, latency, money, percent, plural, score, sentence, signed, within, words } from "../lib/format";
+import { compact, latency, money, percent, plural, score, sentence, signed, within, words } from "../lib/format";
 import { hourly } from "../lib/traffic";
 import { Ago, Badge, Card, Dot, Empty, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
@@ -261,7 +261,7 @@ function Changes({ data }: { data: Overview | undefined }) {
   return (
     <Card title="What changed since yesterday" flush aside={data && <span className="faint num">{plural(changes.length, "change")}</span>}>
       {!data ? <div className="card-body stack">{Array.from({ length: 8 }, (_, i) => <Skeleton key={i} height={16} />)}</div> : changes.length === 0 ? (
-        <Empty title="Nothing changed">Runs, deployments, canaries, prompts, datasets, experiments and alerts of the last 24 hours stand here.</Empty>
+        <Empty title="Nothing changed">Runs, deployments, canaries, prompts, experiments and alerts of the last 24 hours stand here.</Empty>
       ) : (
         <ul className="feed scroll" tabIndex={0} aria-label="Changes">
           {changes.map((change) => (
@@ -320,11 +320,6 @@ function told(event: Schemas["StoredEvent"]): Change | null {
       return { ...base, tone: event.action === "rollback" || event.action === "safe_mode_on" ? "warn" : "info", what: <><Link className="hover-link" to="/deployments/$name" params={{ name: event.deployment }} search={{ environment: event.environment }}>{event.deployment}</Link> {DONE[event.action] ?? event.action}</>, note: event.environment };
     case "experiment":
       return { ...base, tone: "info", what: <>Experiment <Link className="hover-link" to="/experiments/$id" params={{ id: event.experiment }}>{event.name}</Link> {EXPERIMENT[event.status] ?? `is ${event.status}`}</> };
-    case "prompt":
-      // New versions are told with their notes, which events do not have.
-      return event.action === "created" ? null : { ...base, tone: event.action === "deleted" ? "warn" : "accent", what: <><PromptLink name={event.prompt} version={event.version} /> was {event.action}</> };
-    case "dataset":
-      return { ...base, tone: "accent", what: <>Dataset <Link className="hover-link" to="/datasets/$name" params={{ name: event.dataset }}>{event.dataset}</Link> has other samples</>, note: <>version <span className="mono">{hash(event.version)}</span></> };
     case "canary": {
       const become = CANARY[event.status];
       return become ? { ...base, tone: become[0], what: <>Canary of <Link className="hover-link" to="/canaries/$id" params={{ id: event.canary }}>{event.deployment}</Link> {become[1]}</>, note: [event.environment, event.note && words(event.note)].filter(Boolean).join(" · ") } : null;

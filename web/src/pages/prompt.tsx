@@ -30,12 +30,12 @@ export function PromptPage() {
   const overview = useQuery({ queryKey: ["overview"], queryFn: () => ok(api.GET("/api/v1/overview")) });
   const [writing, setWriting] = useState(false);
   const refusal = useRefusal();
-  if (versions.isError && !versions.data) return <Problem error={versions.error} retry={() => void versions.refetch()} />;
   const all = versions.data?.items;
   const active = all?.find((one) => one.is_active);
   const linked = all?.find((one) => one.version === search.version || (search.version && one.hash.startsWith(search.version)));
   const tab = search.tab ?? "content";
   const shown = useHeld(all, linked ?? active ?? all?.[0], !linked && (writing || tab === "try"));
+  if (versions.isError && !versions.data) return <Problem error={versions.error} retry={() => void versions.refetch()} />;
   const deployed = (version: string) => overview.data?.deployments.filter((head) => head.prompt === `${name}@${version}`) ?? [];
   return (
     <>
