@@ -46,7 +46,7 @@ impl ResponseCache {
     }
 
     /// The key of a request to `model` (`provider/model`) at the endpoint `fingerprint`.
-    pub(crate) fn key(&self, model: &str, fingerprint: &str, request: &ChatRequest) -> Option<ContentHash> {
+    pub(crate) fn key(model: &str, fingerprint: &str, request: &ChatRequest) -> Option<ContentHash> {
         let origin = &request.origin;
         let identity = (FORMAT, fingerprint, model, &request.messages, &request.parameters, &request.tools);
         let rest = (&request.response_format, origin.trial, &origin.variables);

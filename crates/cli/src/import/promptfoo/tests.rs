@@ -41,9 +41,9 @@ impl Reader {
                     return Ok(Case::default());
                 }
                 let value = read_document(&self.path(reference))?;
-                self.case("defaultTest", &value)
+                Ok(self.case("defaultTest", &value))
             }
-            Some(value) => self.case("defaultTest", value),
+            Some(value) => Ok(self.case("defaultTest", value)),
         }
     }
 
@@ -95,7 +95,7 @@ impl Reader {
                     .note(place, "not carried over: tests that a program generates are its output; export them");
             }
             test => {
-                let case = self.case(place, test)?;
+                let case = self.case(place, test);
                 cases.push(case);
             }
         }
@@ -134,15 +134,15 @@ impl Reader {
         Ok(())
     }
 
-    fn case(&mut self, place: &str, value: &Value) -> Outcome<Case> {
+    fn case(&mut self, place: &str, value: &Value) -> Case {
         let Some(map) = value.as_object() else {
             self.imported.note(place, format!("not carried over: `{value}` is no test"));
-            return Ok(Case { place: place.to_owned(), ..Case::default() });
+            return Case { place: place.to_owned(), ..Case::default() };
         };
         let mut case = Case { place: place.to_owned(), ..Case::default() };
         for (key, value) in map {
             match key.as_str() {
-                "vars" => case.vars = self.vars(place, value)?,
+                "vars" => case.vars = self.vars(place, value),
                 "description" => case.description = Some(as_text(value)),
                 "threshold" => case.threshold = value.as_f64(),
                 "metadata" => case.metadata = value.as_object().cloned().unwrap_or_default(),
@@ -156,7 +156,7 @@ impl Reader {
                 _ => self.imported.note(format!("{place}.{key}"), "not carried over"),
             }
         }
-        Ok(case)
+        case
     }
 
     fn options(&mut self, case: &mut Case, value: &Value) {
@@ -176,7 +176,7 @@ impl Reader {
         }
     }
 
-    fn vars(&mut self, place: &str, value: &Value) -> Outcome<Map<String, Value>> {
+    fn vars(&mut self, place: &str, value: &Value) -> Map<String, Value> {
         let map = match value {
             Value::Object(map) => map.clone(),
             Value::String(reference) => self.vars_of(place, &[reference.clone().into()]),
@@ -206,7 +206,7 @@ impl Reader {
             };
             vars.insert(name, value);
         }
-        Ok(vars)
+        vars
     }
 
     /// The variables that files hold.
