@@ -12,6 +12,7 @@ use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{AlertId, ProjectId, RunId};
 
 use crate::audit::{Change, record};
+use crate::bulk::{Insert, fetch_rows};
 use crate::db::{Tx, check_name, decode, encode, execute, fetch, micros, only, prefix_end, time, without_nul};
 use crate::{Store, StoreError, events};
 
@@ -229,13 +230,9 @@ impl Store {
 
     /// The open alerts of these causes.
     pub async fn open_alerts_of(&self, project: &ProjectId, causes: &[&ContentHash]) -> Result<Vec<Alert>, StoreError> {
-        let sql = "SELECT document FROM alerts WHERE project_id = $1 AND fingerprint = $2 AND resolved_at IS NULL";
-        let (mut conn, mut open) = (self.read().await?, Vec::new());
-        for cause in causes {
-            let row = fetch!(fetch_optional, conn, (String,), sql, project.as_str(), cause.as_str())?;
-            open.extend(row.map(|(document,)| decode("an alert", &document)).transpose()?);
-        }
-        Ok(open)
+        let mut conn = self.read().await?;
+        let found = fetch_rows!(conn, (String,), FIND_OPEN, causes, |cause| project.as_str(), cause.as_str()).await?;
+        found.iter().map(|(document,)| decode("an alert", document)).collect()
     }
 
     /// Stores a silence, or replaces the one with its id.
@@ -330,6 +327,11 @@ impl Store {
     }
 }
 
+const FIND_OPEN: Insert = Insert {
+    head: "SELECT a.document FROM (VALUES",
+    columns: 2,
+    tail: ") AS v JOIN alerts AS a ON a.project_id = v.column1 AND a.fingerprint = v.column2 AND a.resolved_at IS NULL",
+};
 const SILENCES: &str = "SELECT document FROM alert_silences WHERE project_id = $1 AND ends_at > $2 ORDER BY id";
 
 /// Notes, in the transaction of its completion, that a run is to be looked at.

@@ -46,6 +46,8 @@ const MIGRATIONS: &[Migration] = &[
     migration!(30, "0030_traffic"),
     migration!(31, "0031_records_by_row"),
     migration!(32, "0032_find_records"),
+    migration!(33, "0033_deleted_prompts"),
+    migration!(34, "0034_observation_tallies"),
 ];
 
 /// Marks a SQLite file as ours (`PRAGMA application_id`): the letters "llmo".
