@@ -10,7 +10,7 @@ use llmops_api::datasets::ImportedDataset;
 use llmops_domain::dataset::{Dataset, DatasetDiff, DatasetType, DatasetVersion, Sample};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
-use llmops_storage::{Import, StoreError, StoredVersion, VersionSelector};
+use llmops_storage::{Import, Replaces, StoreError, StoredVersion, VersionSelector};
 
 use crate::{Error, Services};
 
@@ -159,7 +159,8 @@ impl DatasetManager {
             Err(error) => return Err(error),
         };
         let (kind, about) = new.filter(|_| existing.is_none()).unzip();
-        let replaces = existing.as_ref().map(|version| version.version.version.clone());
+        let newest = existing.as_ref().map(|version| version.version.version.clone());
+        let replaces = newest.map_or(Replaces::Nothing, Replaces::Version);
         let mut import = self.create(name, kind, about).await?.replacing(replaces);
         let (mut from, mut left_out) = (0, 0);
         while let Some(version) = &existing {
@@ -256,13 +257,11 @@ pub struct DatasetImport {
 }
 
 impl DatasetImport {
-    /// The samples are those of this version, edited: [`finish`](Self::finish) refuses them where another one is the newest by
-    /// then.
+    /// The samples are those of a version, edited, or the first ones: [`finish`](Self::finish) refuses them where another one is
+    /// the newest by then.
     #[must_use]
-    pub fn replacing(mut self, version: Option<ContentHash>) -> Self {
-        if let Some(version) = version {
-            self.import.replacing(version);
-        }
+    pub fn replacing(mut self, replaces: Replaces) -> Self {
+        self.import.replacing(replaces);
         self
     }
 

@@ -65,6 +65,22 @@ impl Records {
         Ok(self.services.store.get_record(&self.project, id).await?)
     }
 
+    /// Brings into the store what this process still has of calls and units: it would be written after an erasure.
+    async fn settle(&self) -> Result<(), Error> {
+        self.services.experiments.exposures.flush().await;
+        if !self.services.unwritten.settle().await {
+            self.services.store.check_write().await?;
+            return Err(Error::Conflict {
+                message: "request records wait for the store, and some may be the user's: nothing was erased"
+                    .to_owned(),
+                hint: Some("erase again once /readyz is well".to_owned()),
+            });
+        }
+        // What was said of an answer is found by the user once it is joined with the record.
+        while self.services.join_feedback().await? {}
+        Ok(())
+    }
+
     /// Deletes everything that is kept of a user's calls: records, pairs of canaries, feedback and items of the review queue. In
     /// experiments the user's units lose name and attributes, and results stay as they are. A deployment that
     /// hashes its users has them under the SHA-256 of the id: both are deleted.
@@ -72,8 +88,7 @@ impl Records {
         if user.is_empty() {
             return Err(Error::invalid("no user is named"));
         }
-        // Who is still to be written down would be written after this.
-        self.services.experiments.exposures.flush().await;
+        self.settle().await?;
         let hashed = llmops_domain::hash::ContentHash::of_bytes(user.as_bytes());
         let (store, mut erased) = (&self.services.store, Erased::default());
         for name in [user, hashed.as_str()] {

@@ -105,7 +105,8 @@ impl Store {
                 hash.get(..12).unwrap_or(&hash)
             )));
         }
-        let gone = read_deleted(fetch!(fetch_all, tx, (String,), DELETED, id, format!("{name}@"))?)?;
+        let (first, end) = references(name);
+        let gone = read_deleted(fetch!(fetch_all, tx, (String,), DELETED, id, first, end)?)?;
         if let Some((_, hash)) = gone.iter().find(|(gone, hash)| *gone == prompt.version && *hash != prompt.hash) {
             return Err(StoreError::Conflict(format!(
                 "{name}@{number} had other content ({}) before it was deleted: give the new content another version",
@@ -180,8 +181,8 @@ impl Store {
         name: &str,
     ) -> Result<Vec<(Version, ContentHash)>, StoreError> {
         let mut conn = self.read().await?;
-        let rows = fetch!(fetch_all, conn, (String,), DELETED, project.as_str(), format!("{name}@"))?;
-        read_deleted(rows)
+        let (first, end) = references(name);
+        read_deleted(fetch!(fetch_all, conn, (String,), DELETED, project.as_str(), first, end)?)
     }
 
     /// The active versions, by name, of names behind `after`.
@@ -322,9 +323,16 @@ async fn lock_prompt(tx: &mut Tx, project: &ProjectId, name: &str) -> Result<(),
     fetch!(fetch_all, tx, (String,), sql, project.as_str(), name).map(drop)
 }
 
-/// What the record of changes says of deleted versions of a name; `$2` is what references to them begin with.
+/// What the record of changes says of deleted versions of a name, whose references are from `$2` to `$3`. There is an index for it.
 const DELETED: &str = "SELECT before FROM audit WHERE project_id = $1 AND action = 'prompt.deleted' \
-                       AND substr(target, 1, length($2)) = $2";
+                       AND target >= $2 AND target < $3";
+
+/// Between what the references to versions of a name are.
+fn references(name: &str) -> (String, String) {
+    let first = format!("{name}@");
+    let end = prefix_end(&first);
+    (first, end)
+}
 
 fn read_deleted(rows: Vec<(String,)>) -> Result<Vec<(Version, ContentHash)>, StoreError> {
     #[derive(serde::Deserialize)]
@@ -361,4 +369,19 @@ async fn hash_row(conn: &mut Conn, project: &ProjectId, name: &str, prefix: &str
                WHERE project_id = $1 AND name = $2 AND hash >= $3 AND hash < $4 LIMIT 2";
     let rows = fetch!(fetch_all, conn, PromptRow, sql, project.as_str(), name, prefix, prefix_end(prefix))?;
     only(rows, "prompt version", &format!("{name}@{prefix}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn deleted_versions_are_found_by_their_index() {
+        let store = Store::in_memory().await.unwrap();
+        let mut conn = store.read().await.unwrap();
+        let sql = || sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {DELETED}"));
+        let (first, end) = references("p");
+        let plan = fetch!(fetch_all, conn, (i64, i64, i64, String), sql(), "default", first, end).unwrap();
+        assert!(plan.len() == 1 && plan[0].3.contains("audit_deleted_prompts (project_id=? AND target>?"), "{plan:?}");
+    }
 }

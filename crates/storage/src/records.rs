@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::{CallOutcome, RecordFilter, RequestRecord};
@@ -203,12 +202,6 @@ impl RecordRow {
 
 impl Store {
     /// Appends records in one transaction. Those that are there already stay as they are, so that a batch may be repeated.
-    pub async fn append_records(&self, records: &[(ProjectId, RequestRecord)]) -> Result<(), StoreError> {
-        let rows = records.iter().map(|(project, record)| RecordRow::new(project, record));
-        self.append_record_rows(&rows.collect::<Result<Vec<_>, _>>()?, Pace::Quick).await
-    }
-
-    /// The same for records that have been made ready.
     pub async fn append_record_rows(&self, rows: &[RecordRow], pace: Pace) -> Result<(), StoreError> {
         let mut sorted: Vec<&RecordRow> = rows.iter().collect();
         sorted.sort_by(|a, b| a.key().cmp(&b.key()));
@@ -333,16 +326,6 @@ impl Store {
         let erased = execute!(tx, sql, project.as_str(), prose(user))?;
         tx.commit().await?;
         Ok(erased)
-    }
-
-    /// Deletes records older than `before`, at most so many at a time, and answers with their number.
-    pub async fn expire_records(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        let sql = "DELETE FROM request_records WHERE (project_id, id) IN \
-                   (SELECT project_id, id FROM request_records WHERE at < $1 ORDER BY at LIMIT $2)";
-        let mut tx = self.write().await?;
-        let expired = execute!(tx, sql, micros(before), i64::from(limit))?;
-        tx.commit().await?;
-        Ok(expired)
     }
 }
 

@@ -13,6 +13,7 @@ use llmops_storage::{PairedSample, RunKey, Store, VersionKey};
 
 use super::aggregate::category_name;
 use crate::Error;
+use crate::aside::compute;
 
 /// Pairs read at a time.
 const PAGE: u32 = 2_000;
@@ -135,7 +136,8 @@ pub(crate) async fn pair(
             None => break,
         }
     }
-    Ok(Pairing { evidence: evidence(&categories, table, &measures)?, flips: flips.finish(), falls: falls.finish() })
+    let evidence = compute(move || evidence(&categories, table, &measures)).await??;
+    Ok(Pairing { evidence, flips: flips.finish(), falls: falls.finish() })
 }
 
 /// The ids among these pairs that stand for something else in the other version.

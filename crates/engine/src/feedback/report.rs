@@ -16,6 +16,7 @@ use llmops_stats::proportion::{Rate, newcombe};
 
 use super::{FeedbackManager, LEVEL, SECONDS_PER_DAY, day_name, day_of, row};
 use crate::alerts::send_report;
+use crate::aside::compute;
 use crate::models::{Embedder, Found, Layer, Quiet};
 use crate::{Error, LlmOps};
 
@@ -146,9 +147,7 @@ impl FeedbackManager {
             });
         }
         let (embedder, why_not) = self.embedder(model).await?;
-        tokio::task::spawn_blocking(move || group(&texts, embedder.as_deref(), &why_not))
-            .await
-            .map_err(|_| Error::Internal("the thread that groups complaints has died".to_owned()))
+        compute(move || group(&texts, embedder.as_deref(), &why_not)).await
     }
 
     /// The question that was answered badly: what a complaint without words is about.

@@ -12,7 +12,7 @@ use llmops_storage::{Change, VersionSelector};
 use llmops_testing::on_backends;
 use serde_json::json;
 
-use crate::scripted::{Scripted, installation, right};
+use crate::scripted::{Scripted, append, installation, right};
 
 fn model(name: &str) -> Deploy {
     Deploy { model: Some(format!("test/{name}")), ..Deploy::default() }
@@ -95,7 +95,7 @@ async fn it_ends_with_a_post_mortem_and_the_inputs_that_failed() {
             call(4, "Where are you?", false),
         ];
         let owned: Vec<_> = calls.iter().map(|call| (ProjectId::default_project(), call.clone())).collect();
-        ops.store().append_records(&owned).await.unwrap();
+        append(ops.store(), &owned).await;
         let said = json!({"request_id": calls[2].id, "thumb": "down", "comment": "closed!", "correction": "At nine."});
         ops.feedback().submit(&said).await.unwrap();
         ops.incidents()
@@ -131,7 +131,7 @@ async fn it_ends_with_a_post_mortem_and_the_inputs_that_failed() {
 
         // The next one fails on the same questions, in other calls: the dataset asks them already.
         let more = call(5, "When do you open?", true);
-        ops.store().append_records(&[(ProjectId::default_project(), more)]).await.unwrap();
+        append(ops.store(), &[(ProjectId::default_project(), more)]).await;
         ops.incidents().open(open()).await.unwrap();
         let into = CloseIncident { dataset: Some(dataset.clone()), ..CloseIncident::default() };
         ops.incidents().close("bot", into).await.unwrap();
@@ -172,7 +172,7 @@ async fn complaints_are_those_of_its_environment() {
         let staged = RequestRecord { environment: staging.clone(), ..call(2, "Where are you?", false) };
         let owned: Vec<_> =
             [&live, &staged].map(|call| (ProjectId::default_project(), call.clone())).into_iter().collect();
-        ops.store().append_records(&owned).await.unwrap();
+        append(ops.store(), &owned).await;
         for call in [&live, &staged] {
             ops.feedback().submit(&json!({"request_id": call.id, "thumb": "down"})).await.unwrap();
         }
@@ -194,7 +194,7 @@ async fn a_correction_of_one_call_answers_the_question_of_all() {
         deployed(&ops).await;
         let calls = [call(1, "When do you open?", true), call(2, "When do you open?", true)];
         let owned: Vec<_> = calls.iter().map(|call| (ProjectId::default_project(), call.clone())).collect();
-        ops.store().append_records(&owned).await.unwrap();
+        append(ops.store(), &owned).await;
         let said = json!({"request_id": calls[0].id, "thumb": "down", "correction": "At nine."});
         ops.feedback().submit(&said).await.unwrap();
         ops.incidents().open(open()).await.unwrap();

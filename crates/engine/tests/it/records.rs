@@ -150,3 +150,37 @@ async fn records_that_a_store_out_of_order_refuses_are_kept() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_is_erased_with_its_user() {
+    on_backends(async |store| {
+        let folder = tempfile::tempdir().unwrap();
+        let ops = installation(store, &Scripted::new(right));
+        let of = |number, user: &str| RequestRecord { user: Some(user.to_owned()), ..record(number) };
+        let writer = ops.record_writer(Some(folder.path().to_owned()));
+        let submit = |record| writer.submit(&ProjectId::default_project(), &record);
+        // In a file, because the store took nothing for a while, and in memory.
+        store.execute("ALTER TABLE request_records RENAME TO elsewhere").await;
+        for number in 0..10 {
+            submit(of(number, "ana"));
+        }
+        writer.flush().await;
+        assert_eq!(writer.counts().waiting(), 10);
+        submit(of(20, "ana"));
+        let early = ops.records().erase_user("ana").await.unwrap_err();
+        assert!(early.to_string().contains("nothing was erased"), "{early}");
+        store.execute("ALTER TABLE elsewhere RENAME TO request_records").await;
+        submit(of(30, "ben"));
+        submit(of(31, "ana"));
+        let words = serde_json::json!({"request_id": record(31).id, "thumb": "down", "comment": "no"});
+        ops.feedback().submit(&words).await.unwrap();
+        let erased = ops.records().erase_user("ana").await.unwrap();
+        assert_eq!((erased.records, erased.feedback), (12, 1), "what was said of the answer goes with it");
+        writer.flush().await;
+        assert_eq!((writer.counts().waiting(), writer.counts().lost()), (0, 0));
+        assert_eq!(ops.records().list(&RecordFilter::default(), 50).await.unwrap(), [of(30, "ben")]);
+        drop(writer);
+        assert_eq!(ops.records().erase_user("ben").await.unwrap().records, 1, "a writer that is gone has nothing");
+    })
+    .await;
+}

@@ -23,7 +23,7 @@ use llmops_api::releases::{StartRelease, WaiveStep};
 use llmops_testing::on_backends;
 use serde_json::json;
 
-use crate::scripted::{Scripted, add_samples, exact, finish, installation, right, run};
+use crate::scripted::{Scripted, add_samples, append, exact, finish, installation, right, run};
 
 fn model(name: &str) -> Deploy {
     Deploy { model: Some(format!("test/{name}")), ..Deploy::default() }
@@ -49,7 +49,7 @@ async fn calls(ops: &LlmOps, manifest: &ContentHash, count: u64) {
         .unwrap()
     };
     let records: Vec<_> = (0..count).map(|i| (ProjectId::default_project(), call(i))).collect();
-    ops.store().append_records(&records).await.unwrap();
+    append(ops.store(), &records).await;
 }
 
 #[track_caller]

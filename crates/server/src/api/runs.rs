@@ -17,7 +17,7 @@ use llmops_domain::id::RunId;
 use llmops_domain::run::{EvaluationFilter, EvaluationRun, SampleResult, ScoreDistribution};
 use llmops_storage::{ResultCursor, ResultFilter, ResultOrder};
 
-use super::{bad_request, page, time};
+use super::{id_before, no_cursor, page, time};
 use crate::extract::{Editor, Json, Path, Query, Viewer};
 use crate::{ApiError, MAX_WAIT};
 
@@ -53,7 +53,7 @@ async fn list(Viewer(ops): Viewer, Query(query): Query<RunQuery>) -> Result<Answ
         tag: query.tag,
         start_time: time("start_time", query.start_time.as_deref())?,
         end_time: time("end_time", query.end_time.as_deref())?,
-        before: query.cursor.map(RunId),
+        before: id_before(query.cursor.as_deref(), "run_")?.map(RunId::from),
         limit: Some(limit + 1),
     };
     let runs = ops.evaluator().list_runs(&filter).await?;
@@ -117,7 +117,7 @@ async fn results(
     let limit = PageQuery { cursor: None, limit: query.limit }.limit();
     let cursor: Option<ResultCursor> = match &query.cursor {
         None => None,
-        Some(text) => Some(serde_json::from_str(text).map_err(|_| bad_request("the cursor is not one of this list"))?),
+        Some(text) => Some(serde_json::from_str(text).map_err(|_| no_cursor())?),
     };
     let order = query.order.unwrap_or(ResultOrder::Worst);
     let filter = ResultFilter { category: query.category, status: query.status, order };

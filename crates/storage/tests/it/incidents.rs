@@ -6,7 +6,7 @@ use llmops_storage::{CallsOf, StoreError};
 use llmops_testing::on_backends;
 use serde_json::json;
 
-use crate::support::{at, project};
+use crate::support::{append, at, project};
 
 fn incident(id: &str, environment: &str) -> Incident {
     serde_json::from_value(json!({"id": id, "deployment": "bot", "environment": environment, "title": "a\u{0}b",
@@ -72,7 +72,7 @@ async fn calls_are_counted_by_the_hour() {
             call(4_000, "ok", true),
         ];
         let owned: Vec<_> = calls.iter().map(|call| (project(), call.clone())).collect();
-        store.append_records(&owned).await.unwrap();
+        append(store, &owned).await;
         let of = CallsOf {
             deployment: "bot",
             environment: "production",
