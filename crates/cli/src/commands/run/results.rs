@@ -215,11 +215,12 @@ struct Line<'a> {
 
 impl<'a> Line<'a> {
     fn of(result: &'a SampleResult, sample: Option<&'a Sample>) -> Self {
+        let none: &[String] = &[];
         let (status, scored, failures, error) = match &result.outcome {
             What::Scored { scores, passed, failures, .. } => {
                 (if *passed { "passed" } else { "failed" }, Some(scores), failures.as_slice(), None)
             }
-            What::Errored { message, .. } => ("errored", None, [].as_slice(), Some(message.as_str())),
+            What::Errored { message, .. } => ("errored", None, none, Some(message.as_str())),
         };
         let scored = || scored.into_iter().flatten();
         let asked = sample.and_then(|sample| sample.messages.last()).map(|message| message.as_text().into_owned());
@@ -230,7 +231,7 @@ impl<'a> Line<'a> {
             trial: result.trial,
             input: input.or(asked).unwrap_or_default(),
             variables: sample.into_iter().flat_map(|s| &s.variables).map(|(name, value)| (&**name, value)).collect(),
-            expected_output: sample.map_or(&[], |sample| &sample.expected_output),
+            expected_output: sample.map_or(none, |sample| &sample.expected_output),
             output: &result.output,
             tool_calls: &result.tool_calls,
             status,
