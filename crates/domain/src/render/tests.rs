@@ -167,7 +167,7 @@ fn samples_reach_a_prompt_as_variables() {
     check_sample(content("Do it."), json!({"messages": asked}), "user: Do it.\nuser: u1\nassistant: a1\nuser: u2");
     check_sample(None, json!({"messages": asked}), "system: S\nuser: u1\nassistant: a1\nuser: u2");
     let parts = json!([{"role": "user", "content": [{"type": "text", "text": "look"}]}]);
-    check_sample(content("{{input}}"), json!({"messages": parts}), "user: look");
+    check_sample(content("{{input}}"), json!({"messages": parts}), "user: [{\"type\":\"text\",\"text\":\"look\"}]");
     check_sample(None, json!({"messages": parts}), "system: S\nuser: [{\"type\":\"text\",\"text\":\"look\"}]");
     // Context is joined by blank lines, and empty where there is none.
     check_sample(content("{{context}}|{{input}}"), json!({"input": "q", "context": ["a", "b"]}), "user: a\n\nb|q");
