@@ -333,7 +333,8 @@ impl CompiledPrompt {
         if !self.uses(INPUT) {
             messages.extend(bound.get(INPUT).and_then(input_message));
         }
-        if is_silent && self.uses(INPUT) {
+        // A conversation in which the user says nothing follows the prompt, as it does in calls.
+        if asked == Asked::Nothing && self.uses(INPUT) {
             let conversation_at = messages.len();
             return Ok(Frame { messages, conversation_at });
         }

@@ -96,7 +96,8 @@ impl CompiledTarget {
         let mut values = sample.variables.clone();
         let mut split = split_input(sample, self.prompt.uses(INPUT));
         let has_conversation = !split.before.is_empty();
-        let asked = if split.said.is_none() && has_conversation { Asked::Nothing } else { Asked::Something };
+        let is_silent = split.said.is_none() && !has_text(values.get(INPUT)) && has_conversation;
+        let asked = if is_silent { Asked::Nothing } else { Asked::Something };
         self.give(&mut values, INPUT, split.said.take().unwrap_or_default());
         self.give(&mut values, CONTEXT, sample.context.join("\n\n"));
         let bound = self.prompt.bind(values, Extra::Ignore)?;

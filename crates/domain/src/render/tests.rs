@@ -167,7 +167,7 @@ fn samples_reach_a_prompt_as_variables() {
     check_sample(content("Do it."), json!({"messages": asked}), "user: Do it.\nuser: u1\nassistant: a1\nuser: u2");
     check_sample(None, json!({"messages": asked}), "system: S\nuser: u1\nassistant: a1\nuser: u2");
     let parts = json!([{"role": "user", "content": [{"type": "text", "text": "look"}]}]);
-    check_sample(content("{{input}}"), json!({"messages": parts}), "user: look");
+    check_sample(content("{{input}}"), json!({"messages": parts}), "user: [{\"type\":\"text\",\"text\":\"look\"}]");
     check_sample(None, json!({"messages": parts}), "system: S\nuser: [{\"type\":\"text\",\"text\":\"look\"}]");
     // Context is joined by blank lines, and empty where there is none.
     check_sample(content("{{context}}|{{input}}"), json!({"input": "q", "context": ["a", "b"]}), "user: a\n\nb|q");
@@ -417,6 +417,11 @@ fn a_template_without_an_input_is_left_out() {
     check(several, &silent, "user: Be kind.\nassistant: Yes.\nassistant: Hello");
     let default = json!({"content": "Q: {{input}}", "variables": [{"name": "input", "default": "What now?"}]});
     check(default, &silent, "user: Q: What now?\nassistant: Hello");
+    let theirs = serde_json::from_value(silent.clone()).unwrap();
+    let variables = [("input".to_owned(), json!("q"))].into();
+    let given = Sample { id: "s".into(), messages: theirs, variables, ..Sample::default() };
+    let given = target(json!({}), Some(wrapper.clone())).request_for_sample(&given, 0);
+    assert_eq!(show(given.map(|request| request.messages)), "assistant: Hello\nuser: Q: q");
 
     let text = |text: &str| json!({"type": "text", "text": text});
     let parts = |parts: &[&Value]| format!("user: {}", json!(parts));
