@@ -47,6 +47,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(31, "0031_records_by_row"),
     migration!(32, "0032_find_records"),
     migration!(34, "0034_gate_verdicts"),
+    migration!(40, "0040_what_came_of_calls"),
 ];
 
 /// Marks a SQLite file as ours (`PRAGMA application_id`): the letters "llmo".

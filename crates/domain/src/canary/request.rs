@@ -113,6 +113,8 @@ pub fn candidate_request(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::deployment::SystemMerge;
     use crate::manifest::Manifest;
