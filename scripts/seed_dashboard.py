@@ -274,7 +274,8 @@ def experiment(api):
         ],
         "metrics": [{"name": "solved", "kind": "binary"},
                     {"name": "handled_seconds", "kind": "latency", "guardrail": {"margin": 0.2, "relative": True}}],
-        "target_metric": "solved", "analysis": {"min_duration": "0s", "min_samples": 100, "units_per_day": 120},
+        "target_metric": "solved", "analysis": {"min_duration": "0s", "min_samples": 100, "units_per_day": 120,
+                     "counts_from": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 10 * DAY))},
         "metadata": {"simulated": True},
     })
     api.post(f"/api/v1/experiments/{made['id']}/start")

@@ -11,6 +11,12 @@ pub struct RecordedObservations {
     pub accepted: u64,
     /// How many were recorded before: the same key, or the same time and value.
     pub duplicates: u64,
+    /// How many of those had another value, which the new one took the place of.
+    #[serde(default)]
+    pub replaced: u64,
+    /// How many of those that are new do not count, because they lie before their unit was exposed or before the experiment began.
+    #[serde(default)]
+    pub early: u64,
     /// How many were refused.
     pub refused: u64,
     /// What is wrong with them, the first hundred.
@@ -19,19 +25,22 @@ pub struct RecordedObservations {
 
 /// How observations of a body are told apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ImportObservationsQuery {
     /// A name of the body, such as that of a file. A line without key (and without unit or time) gets one: of this name, what the
-    /// line says, and how many lines before it say the same. So the same body again counts nothing twice, also after lines were
-    /// mended or added. Bodies with other lines of the same meaning need other names.
+    /// line is about (everything but its value), and how many lines before it are about the same. So the same body again counts
+    /// nothing twice, also after lines were added, and a value that was mended takes the place of the one before. Bodies with other
+    /// observations of the same units need other names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// Whether lines without unit are taken, each as a unit of its own. Else a line or table without `unit` is refused.
+    pub no_units: bool,
 }
 
 /// What results are shown by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ResultsQuery {
     /// Also within each segment.

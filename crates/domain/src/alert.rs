@@ -51,7 +51,7 @@ pub use message::{Notice, NoticeAlert, slack_message};
 pub use pagerduty::pagerduty_events;
 pub use rules::{Drift, Lineage, Review, Reviewed, Subject, SubjectKind, review, score_series};
 pub use silence::{Matcher, Silence};
-pub use telling::{Known, Telling, decide};
+pub use telling::{Known, Telling, decide, held_until};
 
 use crate::hash::ContentHash;
 use crate::id::AlertId;
@@ -334,6 +334,22 @@ impl Alert {
 }
 
 impl Alert {
+    /// What would raise it again as it is. Its fingerprint is kept, its topic and scope are those that are given.
+    pub fn draft(&self, topic: ContentHash, scope: ContentHash) -> AlertDraft {
+        AlertDraft {
+            kind: self.kind,
+            severity: self.severity,
+            message: self.message.clone(),
+            source: self.source.clone(),
+            source_id: self.source_id.clone(),
+            metric: self.metric.clone(),
+            threshold: self.threshold,
+            actual_value: self.actual_value,
+            metadata: self.metadata.clone(),
+            keys: AlertKeys { fingerprint: self.fingerprint.clone(), topic, scope },
+        }
+    }
+
     /// Notes that channels are told of it as it is now.
     pub fn tell(&mut self, now: Timestamp) {
         self.notified_at = Some(now);

@@ -191,7 +191,7 @@ impl AlertManager {
         Ok(resolved)
     }
 
-    /// Silences what fits the matcher until `ends_at`: it is kept, and no channel is told.
+    /// Silences what fits the matcher until `ends_at`: it is kept, and no channel is told. Of what is open then, they are.
     pub async fn silence(&self, matcher: Matcher, ends_at: Timestamp, comment: &str) -> Result<Silence, Error> {
         let clock = &self.services.clock;
         let now = clock.now();
@@ -218,9 +218,21 @@ impl AlertManager {
         Ok(self.services.store.list_silences(&self.project, self.services.clock.now()).await?)
     }
 
-    /// Ends a silence.
+    /// Ends a silence. Channels are told of what it held back and is still open.
     pub async fn end_silence(&self, id: &str) -> Result<(), Error> {
-        Ok(self.services.store.delete_silence(&self.project, id).await?)
+        self.services.store.delete_silence(&self.project, id).await?;
+        self.services.alerts_due.notify_one();
+        Ok(())
+    }
+
+    /// Tells of alerts that a silence held back and that are still open now that it is over.
+    async fn tell_held(&self) -> Result<(), Error> {
+        let Services { store, clock, options, .. } = &*self.services;
+        let cooldown = options.alerts.cooldown;
+        for alert in store.tell_held_alerts(&self.project, &self.routes(), cooldown, clock.now()).await? {
+            tracing::info!(alert = %alert.id, "a silence is over, and the alert is still open: channels are told");
+        }
+        Ok(())
     }
 
     /// Calls back with every alert that is raised, acknowledged or resolved from now on, by whichever process, until the

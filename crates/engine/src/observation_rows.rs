@@ -16,6 +16,12 @@ const MAX_LINE: usize = 1 << 20;
 /// Names of fields, in the order of a table.
 pub const FIELDS: [&str; 6] = ["unit", "variant", "metric", "value", "at", "idempotency_key"];
 
+/// How files begin that are no text, and what they are.
+const BINARY: [(&[u8], &str); 4] =
+    [(b"PAR1", "Parquet"), (b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "Zstandard"), (b"PK\x03\x04", "a ZIP archive")];
+/// What other tools call the unit.
+const UNITS: [&str; 7] = ["user", "user_id", "userid", "unit_id", "id", "session", "session_id"];
+
 /// A row that was understood.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
@@ -45,6 +51,11 @@ pub enum ReadError {
     /// The header lacks columns.
     #[error("the header lacks {0}")]
     Header(String),
+    /// No text.
+    #[error(
+        "it is {0}, which is not read: expected CSV with the header unit,variant,metric,value[,at], or a JSON object a line"
+    )]
+    Binary(&'static str),
     /// Nothing at all.
     #[error("it is empty: expected the header unit,variant,metric,value[,at], or a JSON object a line")]
     Empty,
@@ -55,6 +66,8 @@ pub struct Rows<R> {
     lines: Lines<R>,
     /// What each column of a table is; nothing for JSON lines.
     columns: Option<Vec<Column>>,
+    /// Whether a JSON line must name its unit.
+    needs_unit: bool,
 }
 
 /// A column of a table.
@@ -67,12 +80,14 @@ pub enum Column {
 }
 
 impl<R: Read> Rows<R> {
-    /// Looks at the beginning: JSON begins with a brace. `needed` are the columns that a table must have.
+    /// Looks at the beginning: JSON begins with a brace. `needed` are the columns that a table must have. With `unit` among them,
+    /// JSON lines must have it, too: under another name, each line would count as a unit of its own.
     ///
     /// # Errors
     /// [`ReadError`] when it is empty or the header lacks a column.
     pub fn new(input: R, needed: &[&str]) -> Result<Self, ReadError> {
         let mut lines = Lines::new(input, MAX_LINE);
+        let needs_unit = needed.contains(&FIELDS[0]);
         let (line, text) = loop {
             let Some((line, text)) = lines.next_line()? else { return Err(ReadError::Empty) };
             let text = text.ok_or_else(|| ReadError::Header(format!("an end: it is longer than {MAX_LINE} bytes")))?;
@@ -81,16 +96,19 @@ impl<R: Read> Rows<R> {
                 break (line, text);
             }
         };
+        if let Some((_, what)) = BINARY.iter().find(|(magic, _)| text.starts_with(magic)) {
+            return Err(ReadError::Binary(what));
+        }
         if text.trim_ascii_start().starts_with(b"{") {
             lines.give_back((line, Some(text)));
-            return Ok(Self { lines, columns: None });
+            return Ok(Self { lines, columns: None, needs_unit });
         }
         let header = lines.record((line, &text), |_| true)?;
         let header = header.ok_or_else(|| ReadError::Header("a quote: a quoted name does not end".to_owned()))?;
         let name = |cell: Vec<u8>| String::from_utf8(cell).map(|name| name.trim().to_owned());
         let header = header.into_iter().map(name).collect::<Result<Vec<_>, _>>();
         let header = header.map_err(|_| ReadError::Header("names that can be read: it is not UTF-8".to_owned()))?;
-        Ok(Self { lines, columns: Some(columns(&header, needed)?) })
+        Ok(Self { lines, columns: Some(columns(&header, needed)?), needs_unit })
     }
 
     /// The next row; `None` at the end. A line that cannot be read is a row that is refused, and those behind it are read.
@@ -102,7 +120,9 @@ impl<R: Read> Rows<R> {
         let bad =
             |message: String| Ok(Some(Err(BadRow { line, problems: vec![ObservationProblem::new("line", message)] })));
         let Some(text) = text else { return bad(format!("it is longer than {MAX_LINE} bytes")) };
-        let Some(columns) = &self.columns else { return Ok(Some(row_of_json(line, text.trim_ascii()))) };
+        let Some(columns) = &self.columns else {
+            return Ok(Some(row_of_json(line, text.trim_ascii(), self.needs_unit)));
+        };
         // Line ends are for texts beside the observation: in its own cells they tell that a quote is missing.
         let fits = |cells: &[Vec<u8>]| {
             let holds =
@@ -119,12 +139,16 @@ impl<R: Read> Rows<R> {
     }
 }
 
+/// Begins the key that a line without one gets.
+const LINE_KEY: &str = "line/";
+
 /// Keys for lines without one, so that a text that comes again counts nothing twice, also where lines were added or mended since: of
-/// a source's name, what a line says, and how many lines before it say the same.
+/// a source's name, what a line is about, and how many lines before it are about the same. The value is no part of it: one that was
+/// mended takes the place of the one before.
 #[derive(Debug)]
 pub struct LineKeys {
     source: String,
-    /// How often each line came, by the beginning of its hash.
+    /// How many lines were about the same, by the beginning of its hash.
     seen: HashMap<u64, u32>,
 }
 
@@ -141,13 +165,13 @@ impl LineKeys {
             return None;
         }
         let at = o.at.map(jiff::Timestamp::as_microsecond);
-        let said = serde_json::json!([self.source, o.unit, o.variant, o.metric, o.value, at, others]).to_string();
+        let said = serde_json::json!([self.source, o.unit, o.variant, o.metric, at, others]).to_string();
         let hash = ContentHash::of_bytes(said.as_bytes());
         // 128 bits in the key; 64 do to count, where a chance meeting changes nothing but the number.
         let short = &hash.as_str()[..32];
         let seen = self.seen.entry(u64::from_str_radix(&short[..16], 16).unwrap_or_default()).or_default();
         *seen += 1;
-        Some(format!("line/{short}/{seen}"))
+        Some(format!("{LINE_KEY}{short}/{seen}"))
     }
 }
 
@@ -165,7 +189,7 @@ fn columns(header: &[String], needed: &[&str]) -> Result<Vec<Column>, ReadError>
     let lacking: Vec<String> = needed
         .iter()
         .filter(|field| !columns.iter().any(|c| matches!(c, Column::Field(i) if FIELDS[*i] == **field)))
-        .map(|field| match suggest::nearest(field, others.iter().copied()) {
+        .map(|field| match meant(field, others.iter().copied()) {
             Some(near) => format!("`{field}` (is `{near}` meant?)"),
             None => format!("`{field}`"),
         })
@@ -185,6 +209,13 @@ fn columns(header: &[String], needed: &[&str]) -> Result<Vec<Column>, ReadError>
         }
     }
     Ok(columns)
+}
+
+/// The name that is likely to stand for a field.
+fn meant<'a>(field: &str, names: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let is_unit = |name: &&str| UNITS.contains(&name.to_lowercase().as_str());
+    suggest::nearest(field, names.clone())
+        .or_else(|| names.into_iter().find(|name| field == FIELDS[0] && is_unit(name)))
 }
 
 fn row_of_cells(line: u64, record: &[String], columns: &[Column]) -> Result<Row, BadRow> {
@@ -244,7 +275,7 @@ fn checked(row: Row, mut problems: Vec<ObservationProblem>) -> Result<Row, BadRo
     if problems.is_empty() { Ok(row) } else { Err(BadRow { line: row.line, problems }) }
 }
 
-fn row_of_json(line: u64, text: &[u8]) -> Result<Row, BadRow> {
+fn row_of_json(line: u64, text: &[u8], needs_unit: bool) -> Result<Row, BadRow> {
     let bad = |field, message: String| BadRow { line, problems: vec![ObservationProblem::new(field, message)] };
     let value: Value = serde_json::from_slice(text).map_err(|e| bad("line", format!("it is no JSON: {e}")))?;
     let Value::Object(mut object) = value else {
@@ -281,12 +312,15 @@ fn row_of_json(line: u64, text: &[u8]) -> Result<Row, BadRow> {
     let at = text_of("at").map(|text| read_time(&text)).transpose();
     problems.extend(at.as_ref().err().map(|message| ObservationProblem::new("at", message)));
     let missing = |field: &'static str| {
-        let near = suggest::nearest(field, others.keys().map(String::as_str));
+        let near = meant(field, others.keys().map(String::as_str));
         let hint = near.map_or_else(String::new, |near| format!("; is `{near}` meant?"));
         ObservationProblem::new(field, format!("missing{hint}"))
     };
     if metric.is_none() {
         problems.push(missing("metric"));
+    }
+    if needs_unit && unit.is_none() && problems.iter().all(|problem| problem.field != "unit") {
+        problems.push(missing("unit"));
     }
     let value = match object.get("value") {
         Some(Value::Number(number)) => number.as_f64(),
@@ -358,11 +392,12 @@ mod tests {
     fn headers() {
         insta::assert_debug_snapshot!(told("user,variant,metric,vlaue\nu,A,m,1\n"), @r#"
         [
-            "the header lacks `unit`, `value` (is `vlaue` meant?): expected the columns unit,variant,metric,value[,at], there are user,variant,metric,vlaue",
+            "the header lacks `unit` (is `user` meant?), `value` (is `vlaue` meant?): expected the columns unit,variant,metric,value[,at], there are user,variant,metric,vlaue",
         ]
         "#);
         assert!(told("")[0].starts_with("it is empty"));
         assert!(told("unit,variant,metric,value,unit\n")[0].contains("twice"));
+        assert!(told("PAR1\u{15}\u{4}")[0].starts_with("it is Parquet, which is not read: expected CSV"));
         assert_eq!(told("\u{feff}Unit,Variant,Metric,Value\nu,A,m,1\n").len(), 1);
     }
 
@@ -412,15 +447,20 @@ mod tests {
         assert_eq!(keys("a.csv", "unit,variant,metric,value,at\nu,A,m,1,2026-11-26\n"), [None]);
         let own = r#"{"unit": "u", "variant": "A", "metric": "m", "value": 1, "idempotency_key": "k"}"#;
         assert_eq!(keys("a.csv", own), [None]);
+        let mended = keys("a.csv", "unit,variant,metric,value\nu,A,m,9\nu,A,m,1\nv,A,m,0\n");
+        assert_eq!(before, mended, "a value that was mended is of the same observation");
         let nameless = r#"{"variant": "A", "metric": "m", "value": 1, "at": "2026-11-26"}"#;
-        assert!(keys("a.csv", nameless)[0].is_some(), "without unit, the time tells nothing apart");
+        let mut rows = Rows::new(nameless.as_bytes(), &FIELDS[2..4]).unwrap();
+        let row = rows.next_row().unwrap().unwrap().unwrap();
+        assert!(LineKeys::new("a.csv".to_owned()).key(&row).is_some(), "without unit, the time tells nothing apart");
     }
 
     #[test]
     fn lines() {
         insta::assert_debug_snapshot!(told("{\"unit\": 7, \"variant\": \"A\", \"metric\": \"m\", \"value\": 1, \"plan\": \"pro\"}\n\n\
              {\"unit\": \"u\", \"variant\": \"A\", \"metric\": \"m\", \"vlaue\": 1}\n[1]\n{\"unit\": \"u\"\n\
-             {\"unit\": [], \"variant\": \"A\", \"metric\": \"m\", \"value\": \"1\"}\n"), @r#"
+             {\"unit\": [], \"variant\": \"A\", \"metric\": \"m\", \"value\": \"1\"}\n\
+             {\"User\": \"u\", \"variant\": \"A\", \"metric\": \"m\", \"value\": 1}\n"), @r#"
         [
             "1: Some(\"7\") Some(\"A\") m 1 None {\"plan\": \"pro\"}",
             "3: value: missing; is `vlaue` meant?",
@@ -428,6 +468,7 @@ mod tests {
             "5: line: it is no JSON: EOF while parsing an object at line 1 column 12",
             "6: unit: expected a text",
             "6: value: expected a number, true or false",
+            "7: unit: missing; is `User` meant?",
         ]
         "#);
     }

@@ -8,7 +8,7 @@ use llmops_api::Problem;
 use llmops_api::observations::{RecordedObservations, ResultsQuery};
 use llmops_domain::experiment::assignment::Decision;
 use llmops_domain::experiment::observation::{Observation, ObservationProblem};
-use llmops_domain::experiment::result::{Excluded, ExperimentResult};
+use llmops_domain::experiment::result::ExperimentResult;
 use llmops_domain::experiment::{Experiment, ExperimentStatus, MetricKind, MetricSpec};
 use llmops_domain::suggest;
 use llmops_stats::sketch::Sketch;
@@ -86,7 +86,8 @@ impl ExperimentManager {
             let message = format!("unit `{}` takes no part in experiment `{experiment}`", unit.unwrap_or_default());
             return Err(Error::invalid(message).with_hint("assign it first, or name the variant that it saw"));
         }
-        Ok(RecordedObservations { accepted: recorded.accepted, duplicates: recorded.duplicates, ..Default::default() })
+        let Recorded { accepted, duplicates, replaced, early, .. } = recorded;
+        Ok(RecordedObservations { accepted, duplicates, replaced, early, ..Default::default() })
     }
 
     /// Begins to record many observations.
@@ -107,23 +108,15 @@ impl ExperimentManager {
 
     async fn target(&self, experiment: &str) -> Result<Target, Error> {
         let flag = self.flags().await?.find(experiment).cloned();
-        // A key means the one that is live, else the newest that began: of what is over, another may have the key by now.
+        // A key means the one that is live, else the newest: of what is over, another may have the key by now.
         let is_known =
             |flag: &&Arc<Flag>| flag.experiment.status.is_live() || flag.experiment.id.as_str() == experiment;
         let (key, experiment, flag) = if let Some(flag) = flag.as_ref().filter(is_known) {
             (flag.key.clone(), flag.experiment.clone(), Some(flag.clone()))
         } else {
             let StoredExperiment { key, experiment } = self.stored(experiment).await?;
-            match flag {
-                // A draft of the same key changes nothing before it starts: whoever is observed was in what ended.
-                Some(flag) if experiment.status == ExperimentStatus::Draft => {
-                    (flag.key.clone(), flag.experiment.clone(), Some(flag))
-                }
-                flag => {
-                    let flag = flag.filter(|flag| flag.experiment.id == experiment.id);
-                    (key, experiment, flag)
-                }
-            }
+            let flag = flag.filter(|flag| flag.experiment.id == experiment.id);
+            (key, experiment, flag)
         };
         let refused = match experiment.status {
             ExperimentStatus::Draft => Some("is a draft, which nobody takes part in yet: start it first"),
@@ -297,14 +290,14 @@ pub struct ObservationImport {
 }
 
 impl ObservationImport {
-    /// Adds an observation.
+    /// Adds an observation; where it `replaces`, its value takes the place of the one that the same observation had before.
     ///
     /// # Errors
     /// When the store is unavailable. Everything may be sent again: what has a key or a time counts once.
-    pub async fn push(&mut self, line: u64, observation: Observation) -> Result<(), Error> {
+    pub async fn push(&mut self, line: u64, observation: Observation, replaces: bool) -> Result<(), Error> {
         match self.target.check(&self.services, observation) {
             Ok(new) => {
-                self.waiting.push(new);
+                self.waiting.push(NewObservation { replaces, ..new });
                 self.lines.push(line);
             }
             Err(problems) => self.refuse(line, &problems),
@@ -334,6 +327,8 @@ impl ObservationImport {
             written.await.map_err(|e| Error::Internal(format!("a batch of observations was lost: {e}")))??;
         self.done.accepted += recorded.accepted;
         self.done.duplicates += recorded.duplicates;
+        self.done.replaced += recorded.replaced;
+        self.done.early += recorded.early;
         for place in recorded.unassigned {
             let message = "it takes no part in the experiment: assign it first, or name the variant that it saw";
             self.refuse(lines[place], &[ObservationProblem::new("unit", message)]);
@@ -402,8 +397,10 @@ fn observed(plan: &Plan, sums: AllSums) -> Observed {
         }
         match (sums, slice.split_once('/')) {
             (Sums::Units(units), None) if slice == "excluded" => {
-                observed.excluded = Excluded { units_in_several_variants: units.units, examples: units.examples };
+                observed.excluded.units_in_several_variants = units.units;
+                observed.excluded.examples = units.examples;
             }
+            (Sums::Units(units), None) if slice == "early" => observed.excluded.early_observations = units.units,
             (Sums::Units(units), None) => observed.arms[variant].units = units.units,
             (Sums::Metric(sums), None) => {
                 observed.arms[variant].metrics.entry(metric).or_default().merge(&arm_metric(&sums));

@@ -78,7 +78,7 @@ impl Workbench {
 /// The size of an experiment; for rates by this formula.
 ///
 /// # Errors
-/// When there is no such experiment: a rate outside 0 to 1, a change of nothing, one variant.
+/// When no experiment can be planned with these numbers: a rate outside 0 to 1, a change of nothing, one variant.
 ///
 /// ```
 /// use llmops_stats::power::ProportionMethod::Arcsine;
@@ -110,7 +110,8 @@ pub fn plan_experiment(request: &PlanExperiment, rates: ProportionMethod) -> Res
         }
     };
     let n_per_variant = n.map_err(|e| {
-        Error::invalid(format!("there is no such experiment: {e}")).with_hint("a larger effect needs fewer units")
+        Error::invalid(format!("no experiment can be planned with these numbers: {e}"))
+            .with_hint("a larger effect needs fewer units")
     })?;
     let n_total = n_per_variant.saturating_mul(u64::from(variants));
     let days = request.units_per_day.filter(|units| *units > 0).map(|units| n_total.div_ceil(units));

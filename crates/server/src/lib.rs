@@ -143,6 +143,7 @@ fn routes(ops: &LlmOps) -> Router {
     api_router()
         .into_router()
         .merge(docs::router().with_state(()))
+        .merge(ofrep::slashed())
         .fallback(dashboard::serve)
         .method_not_allowed_fallback(error::no_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -28,6 +28,11 @@ pub(crate) fn router() -> Routes {
     Routes::new().routes(routes!(evaluate)).routes(routes!(evaluate_all))
 }
 
+/// Keys of experiments may have slashes, and providers do not encode them.
+pub(crate) fn slashed() -> axum::Router<LlmOps> {
+    axum::Router::new().route("/ofrep/v1/evaluate/flags/{key}/{*rest}", axum::routing::post(evaluate_slashed))
+}
+
 /// What a flag is evaluated for.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 struct EvaluationRequest {
@@ -268,6 +273,16 @@ async fn evaluate(Viewer(ops): Viewer, Path(key): Path<String>, headers: HeaderM
         Ok(value) => answer(&headers, &etag(&flags, &context, &value), &value),
         Err(error) => error.of(&key).into_response(),
     }
+}
+
+/// One flag, by a key that has slashes.
+async fn evaluate_slashed(
+    viewer: Viewer,
+    Path((key, rest)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    evaluate(viewer, Path(format!("{key}/{rest}")), headers, body).await
 }
 
 /// All flags.

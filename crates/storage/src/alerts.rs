@@ -1,10 +1,12 @@
 //! Alerts: raised, acknowledged and resolved in one transaction with what channels and watchers are told.
 
+mod silences;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 use llmops_domain::alert::{
-    Alert, AlertAction, AlertDraft, AlertFilter, Known, Severity, Silence, Telling, decide as telling_of,
+    Alert, AlertAction, AlertDraft, AlertFilter, Known, Severity, Telling, decide as telling_of, held_until,
 };
 use llmops_domain::config::channels::Wants;
 use llmops_domain::event::Event;
@@ -14,6 +16,7 @@ use llmops_domain::id::{AlertId, ProjectId, RunId};
 use crate::audit::{Change, record};
 use crate::db::{Tx, check_name, decode, encode, execute, fetch, micros, only, prefix_end, time, without_nul};
 use crate::{Store, StoreError, events};
+use silences::{hold, silences_of};
 
 /// Alerts of a page where the filter names no limit.
 const DEFAULT_LIMIT: u32 = 50;
@@ -70,7 +73,7 @@ impl Store {
         // Topics are locked in one order, and of a topic the most severe alert is told.
         drafts.sort_by(|(_, a), (_, b)| (&a.keys.topic, b.severity).cmp(&(&b.keys.topic, a.severity)));
         let mut tx = self.write().await?;
-        let silences = silences(&mut tx, project, now).await?;
+        let silences = silences_of(&mut tx, project, now).await?;
         let mut raised = Vec::with_capacity(drafts.len());
         for (id, draft) in drafts {
             let told = lock_topic(&mut tx, project, &draft.keys.topic).await?;
@@ -79,7 +82,8 @@ impl Store {
             let telling = telling_of(&draft, &known, now);
             let (topic, scope) = (draft.keys.topic.clone(), draft.keys.scope.clone());
             let is_new = open.is_none();
-            let mut alert = match open {
+            let as_draft = draft.clone();
+            let mut alert = match open.clone() {
                 Some(open) => open.again(draft, now),
                 None => draft.into_alert(id, now),
             };
@@ -92,6 +96,11 @@ impl Store {
                 insert(&mut tx, project, &alert, &scope).await?;
             } else {
                 update(&mut tx, project, &alert).await?;
+            }
+            // What is held back already stays so during a cooldown: its time comes.
+            if telling == Telling::Silenced || (!is_new && telling != Telling::Cooldown) {
+                let until = held_until(&alert, &as_draft, &known, now);
+                hold(&mut tx, project, &alert.id, &topic, until).await?;
             }
             raised.push(Raised { alert, telling });
         }
@@ -238,42 +247,6 @@ impl Store {
         Ok(open)
     }
 
-    /// Stores a silence, or replaces the one with its id.
-    pub async fn put_silence(&self, project: &ProjectId, silence: &Silence) -> Result<(), StoreError> {
-        check_name("the silence's id", &silence.id)?;
-        let sql = "INSERT INTO alert_silences (project_id, id, ends_at, document) VALUES ($1, $2, $3, $4) \
-                   ON CONFLICT (project_id, id) DO UPDATE SET ends_at = excluded.ends_at, document = excluded.document";
-        let document = encode("the silence", silence)?;
-        let mut tx = self.write().await?;
-        execute!(tx, sql, project.as_str(), silence.id.as_str(), micros(silence.ends_at), document.as_str())
-            .map_err(|e| e.of_project(project))?;
-        let change = Change::new("silence.created", silence.id.as_str()).after(silence);
-        record(&mut tx, self.actor(), project, &change).await?;
-        tx.commit().await
-    }
-
-    /// The silences that have not ended, oldest first.
-    pub async fn list_silences(&self, project: &ProjectId, now: Timestamp) -> Result<Vec<Silence>, StoreError> {
-        let mut conn = self.read().await?;
-        let rows = fetch!(fetch_all, conn, (String,), SILENCES, project.as_str(), micros(now))?;
-        rows.iter().map(|(document,)| decode("a silence", document)).collect()
-    }
-
-    /// Ends a silence.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`].
-    pub async fn delete_silence(&self, project: &ProjectId, id: &str) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        let sql = "DELETE FROM alert_silences WHERE project_id = $1 AND id = $2";
-        if execute!(tx, sql, project.as_str(), id)? == 0 {
-            tx.rollback().await?;
-            return Err(StoreError::not_found("silence", id));
-        }
-        record(&mut tx, self.actor(), project, &Change::new("silence.ended", id)).await?;
-        tx.commit().await
-    }
-
     /// Takes a completed run whose numbers nobody has looked at, until `now + lease`; `only` names the run.
     pub async fn claim_review(
         &self,
@@ -330,8 +303,6 @@ impl Store {
     }
 }
 
-const SILENCES: &str = "SELECT document FROM alert_silences WHERE project_id = $1 AND ends_at > $2 ORDER BY id";
-
 /// Notes, in the transaction of its completion, that a run is to be looked at.
 pub(crate) async fn request_review(tx: &mut Tx, project: &ProjectId, run: &RunId) -> Result<(), StoreError> {
     let sql = "INSERT INTO alert_reviews (run_key, project_id, run_id, lease_until) \
@@ -339,11 +310,6 @@ pub(crate) async fn request_review(tx: &mut Tx, project: &ProjectId, run: &RunId
                ON CONFLICT (run_key) DO NOTHING";
     execute!(tx, sql, project.as_str(), run.as_str())?;
     Ok(())
-}
-
-async fn silences(tx: &mut Tx, project: &ProjectId, now: Timestamp) -> Result<Vec<Silence>, StoreError> {
-    let rows = fetch!(fetch_all, tx, (String,), SILENCES, project.as_str(), micros(now))?;
-    rows.iter().map(|(document,)| decode("a silence", document)).collect()
 }
 
 /// Locks a topic until the end of the transaction; answers when channels were last told of it.

@@ -152,6 +152,14 @@ impl Conn {
             Self::Postgres(conn) => Raw::Postgres(conn),
         }
     }
+
+    /// The text for the dialect of this connection, for the few statements that differ.
+    pub(crate) fn dialect(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self {
+            Self::Sqlite(_) => sqlite,
+            Self::Postgres(_) => postgres,
+        }
+    }
 }
 
 impl Tx {

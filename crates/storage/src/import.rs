@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use futures::TryStreamExt as _;
 use jiff::SignedDuration;
 use llmops_domain::dataset::{DatasetType, DatasetVersion, Sample};
+use llmops_domain::event::Event;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{DatasetId, ProjectId};
 use sha2::{Digest, Sha256};
@@ -13,7 +14,7 @@ use crate::audit::{Change, record};
 use crate::bulk::{Insert, insert_rows};
 use crate::datasets::{VERSION, VersionRow};
 use crate::db::{Pools, Raw, Tx, check_name, encode, execute, fetch, hash_bytes, micros, prose};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, events};
 
 /// Samples of one commit: many, because each commit writes most pages of the index of hashes.
 const BATCH_ROWS: usize = 8192;
@@ -300,8 +301,11 @@ impl Import {
                 .before(before.map(|hash| serde_json::json!({"version": hash})))
                 .after(serde_json::json!({"version": hash, "created": same.is_none()}));
             record(&mut tx, self.store.actor(), &self.project, &change).await?;
+            let event = Event::Dataset { dataset: self.name.clone(), version: hash.as_str().to_owned() };
+            events::append(&mut tx, &self.project, llmops_domain::clock::now(), &event).await?;
         }
         tx.commit().await?;
+        self.store.tell_events();
         Ok((row, same.is_none()))
     }
 

@@ -47,6 +47,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(31, "0031_records_by_row"),
     migration!(32, "0032_find_records"),
     migration!(34, "0034_gate_verdicts"),
+    migration!(38, "0038_held_alerts"),
     migration!(40, "0040_what_came_of_calls"),
 ];
 

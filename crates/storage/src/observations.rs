@@ -13,6 +13,7 @@ mod units;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use llmops_domain::experiment::{Experiment, MetricKind, MetricSpec};
 use llmops_stats::histogram::UnitHistogram;
 use llmops_stats::sketch::Sketch;
@@ -27,6 +28,9 @@ pub use recompute::RowChoice;
 pub use unit::{Cluster, unit_value};
 pub(crate) use units::unit_names;
 
+const MICROS_PER_DAY: i64 = 86_400_000_000;
+/// How far the clock of whoever observes may be behind that of whoever assigned.
+const CLOCKS_DIFFER: i64 = 300_000_000;
 /// Random parts of an arm's units, each with a sketch of its observations.
 pub const PARTS: u64 = 32;
 /// The slice of everything.
@@ -35,6 +39,8 @@ pub(crate) const ALL: &str = "all";
 pub(crate) const ALLOCATION: &str = "allocation/";
 /// Stands for all metrics, where units are counted.
 pub(crate) const UNITS: &str = "";
+/// The slice that counts observations which lie before the exposure or the start.
+pub(crate) const EARLY: &str = "early";
 /// Units that were left out, by name, at most so many.
 pub(crate) const EXAMPLES: usize = 5;
 
@@ -46,13 +52,21 @@ pub struct ObservedExperiment {
     pub(crate) metrics: Vec<MetricSpec>,
     /// Whether sums are kept for each allocation, because the allocation follows the data.
     pub(crate) by_allocation: bool,
+    /// From when on observations count, in microseconds since 1970.
+    pub(crate) counts_from: Option<i64>,
 }
 
 impl ObservedExperiment {
     /// Of an experiment.
     pub fn new(key: ExperimentKey, experiment: &Experiment) -> Self {
         let spec = &experiment.spec;
-        Self { key, metrics: spec.metrics.clone(), by_allocation: spec.adaptive.is_some() }
+        let counts_from = spec.analysis.counts_from.or(experiment.start_time);
+        Self {
+            key,
+            metrics: spec.metrics.clone(),
+            by_allocation: spec.adaptive.is_some(),
+            counts_from: counts_from.map(Timestamp::as_microsecond),
+        }
     }
 
     /// A number that no other experiment of the store has.
@@ -73,6 +87,20 @@ impl ObservedExperiment {
             }
         }
         names
+    }
+
+    /// Whether what was observed lies before the unit saw its variant, so that it cannot be an effect of it: before its exposure, and
+    /// where that is not known, before the experiment. Covariates are of before. A time without time of day is the whole day, and
+    /// clocks differ a little.
+    pub(crate) fn is_early(&self, observation: &NewObservation, exposed: Option<i64>) -> bool {
+        let Some(begin) = exposed.or(self.counts_from).filter(|_| observation.is_dated) else { return false };
+        let is_metric = |name: &str| self.metrics.iter().any(|metric| metric.name == name);
+        let is_covariate = |name: &str| {
+            self.metrics.iter().any(|metric| metric.covariate.as_deref() == Some(name)) && !is_metric(name)
+        };
+        let at = observation.at;
+        let last = if at.rem_euclid(MICROS_PER_DAY) == 0 { at.saturating_add(MICROS_PER_DAY) } else { at };
+        last.saturating_add(CLOCKS_DIFFER) < begin && !is_covariate(&observation.metric)
     }
 }
 
@@ -111,6 +139,10 @@ pub struct Recorded {
     pub accepted: u64,
     /// How many were there before.
     pub duplicates: u64,
+    /// How many of those had another value, which the new one took the place of.
+    pub replaced: u64,
+    /// How many of those that are new do not count, because they lie before the exposure or the start.
+    pub early: u64,
     /// Positions of those whose unit has no variant.
     pub unassigned: Vec<usize>,
 }
@@ -156,7 +188,7 @@ pub enum Sums {
     Sketch(Sketch),
 }
 
-/// Sums by slice (`all`, `day/2026-11-26`, `segment/country=DE`, `allocation/3`, `part/07`, `excluded`), variant and metric; the
+/// Sums by slice (`all`, `day/2026-11-26`, `segment/country=DE`, `allocation/3`, `part/07`, `excluded`, `early`), variant and metric; the
 /// metric is empty where units are counted.
 pub type AllSums = BTreeMap<(String, usize, String), Sums>;
 

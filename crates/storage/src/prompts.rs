@@ -1,5 +1,6 @@
 //! The prompt registry: immutable versions, exactly one of each name active.
 
+use llmops_domain::event::Event;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 use llmops_domain::prompt::{PromptSelector, PromptStatus, PromptVersion};
@@ -9,7 +10,7 @@ use crate::audit::{Change, record};
 use crate::db::{
     Conn, Tx, check_hash_prefix, check_name, decode, encode, fetch, micros, only, prefix_end, retry_taken, row, time,
 };
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, events};
 
 /// What became of a push.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,8 +121,7 @@ impl Store {
         let row = fetch!(fetch_one, tx, PromptRow, insert, id, name, &number, hash, status, at, document)?;
         let created = row.into_version()?;
         let change = Change::new("prompt.created", reference(&created)).after(summary(&created));
-        record(&mut tx, self.actor(), project, &change).await?;
-        tx.commit().await?;
+        self.tell(tx, project, &change, (&created, "created")).await?;
         Ok(CreatedPrompt::Created(created))
     }
 
@@ -252,11 +252,12 @@ impl Store {
             tx.rollback().await?;
             return Err(StoreError::Conflict(format!("{name}@{} is the active version now", before.version)));
         }
-        if before.version != after.version {
+        if before.version == after.version {
+            tx.commit().await?;
+        } else {
             let change = Change::new("prompt.activated", name).before(summary(&before)).after(summary(&after));
-            record(&mut tx, self.actor(), project, &change).await?;
+            self.tell(tx, project, &change, (&after, "activated")).await?;
         }
-        tx.commit().await?;
         Ok(Activation { before, after })
     }
 
@@ -274,13 +275,32 @@ impl Store {
             // The whole version: it is nowhere else from now on.
             let version = row.into_version()?;
             let change = Change::new("prompt.deleted", reference(&version)).before(&version);
-            record(&mut tx, self.actor(), project, &change).await?;
-            return tx.commit().await;
+            return self.tell(tx, project, &change, (&version, "deleted")).await;
         }
         tx.rollback().await?;
         // Absent, or active: reading it tells.
         self.get_prompt(project, name, &PromptSelector::Version(version.clone())).await?;
         Err(StoreError::Conflict(format!("{name}@{version} is the active version: activate another one first")))
+    }
+
+    /// Ends a transaction that changed a version: with the record of the change, and the event that tells of it.
+    async fn tell(
+        &self,
+        mut tx: Tx,
+        project: &ProjectId,
+        change: &Change,
+        (version, action): (&PromptVersion, &str),
+    ) -> Result<(), StoreError> {
+        record(&mut tx, self.actor(), project, change).await?;
+        let event = Event::Prompt {
+            prompt: version.name.clone(),
+            version: version.version.to_string(),
+            action: action.to_owned(),
+        };
+        events::append(&mut tx, project, llmops_domain::clock::now(), &event).await?;
+        tx.commit().await?;
+        self.tell_events();
+        Ok(())
     }
 }
 

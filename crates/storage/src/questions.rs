@@ -2,6 +2,7 @@
 
 use llmops_domain::experiment::AskedQuestion;
 use llmops_domain::id::{ProjectId, QuestionId};
+use serde_json::Value;
 
 use crate::db::{Tx, check_name, decode, encode, execute, fetch};
 use crate::observations::{lock, unit_names};
@@ -37,6 +38,58 @@ pub(crate) async fn forget_in_answers(tx: &mut Tx, experiment: i64, unit: &str) 
                 execute!(tx, sql, experiment, id, document)?;
             }
         }
+    }
+}
+
+/// Deletes the questions about an experiment whose condition names a value that only somebody had who is erased, and in the answers
+/// to others gives the segment of that value the name that it has now.
+pub(crate) async fn forget_value(
+    tx: &mut Tx,
+    experiment: i64,
+    (name, value): (&str, &Value),
+    (before, now): (&str, &str),
+) -> Result<(), StoreError> {
+    let shown = |slice: &str| slice.trim_start_matches("segment/").to_owned();
+    let (before, now) = (shown(before), shown(now));
+    let mut after = String::new();
+    loop {
+        let sql = "SELECT id, document FROM experiment_questions \
+                   WHERE experiment_key = $1 AND id > $2 ORDER BY id LIMIT $3";
+        let page = fetch!(fetch_all, tx, (String, String), sql, experiment, after.as_str(), PAGE)?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after.clone_from(last);
+        for (id, document) in page {
+            let mut question: AskedQuestion = decode("a question", &document)?;
+            if question.question.condition.iter().any(|(key, condition)| names(key, condition, name, value)) {
+                let sql = "DELETE FROM experiment_questions WHERE experiment_key = $1 AND id = $2";
+                execute!(tx, sql, experiment, id)?;
+                continue;
+            }
+            let slices = question.result.iter_mut().flat_map(|result| &mut result.segments);
+            let named: Vec<_> = slices.filter(|slice| slice.name == before).collect();
+            if named.is_empty() {
+                continue;
+            }
+            for slice in named {
+                slice.name.clone_from(&now);
+            }
+            let document = encode("the answer", &question)?;
+            let sql = "UPDATE experiment_questions SET document = $3 WHERE experiment_key = $1 AND id = $2";
+            execute!(tx, sql, experiment, id, document)?;
+        }
+    }
+}
+
+/// Whether a part of a condition, under this key, names the value of an attribute. A pattern that has it as a part does, too.
+fn names(key: &str, condition: &Value, attribute: &str, value: &Value) -> bool {
+    let has_part = |(leaf, value): (&str, &str)| !value.is_empty() && leaf.contains(value);
+    match condition {
+        Value::Array(items) => items.iter().any(|item| names(key, item, attribute, value)),
+        // Below an attribute's own name everything is about it.
+        Value::Object(members) => members
+            .iter()
+            .any(|(inner, condition)| names(if key == attribute { key } else { inner }, condition, attribute, value)),
+        leaf => key == attribute && (leaf == value || leaf.as_str().zip(value.as_str()).is_some_and(has_part)),
     }
 }
 

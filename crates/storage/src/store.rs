@@ -239,6 +239,8 @@ fn sqlite_options(path: &Path, cache: u32) -> SqliteConnectOptions {
         .pragma("cache_size", format!("-{cache}"))
         // Of a database that is made now. Request records are a kilobyte each and come in batches: larger pages are fewer writes.
         .page_size(PAGE)
+        // What is deleted is overwritten, in the middle of a page as well as with it: who is erased is not to be read in the file.
+        .pragma("secure_delete", "ON")
         // Pages of the write-ahead log (16 MiB) before it is merged: pages that change with every batch are merged less often.
         .pragma("wal_autocheckpoint", "1024")
         // Rows cross from the connection's thread to their reader by this many; each crossing wakes somebody.
@@ -279,6 +281,11 @@ async fn open_sqlite(path: &str) -> Result<Pools, StoreError> {
     }
     let refused = |e: StoreError| match e {
         StoreError::Corrupt(e) => StoreError::Open(format!("{} is no SQLite database: {e}", path.display())),
+        StoreError::Unavailable(e) if StoreError::needs_writing(&e) => StoreError::Open(format!(
+            "{}: {e}. Even to read, SQLite must be allowed to write the file and its folder: look at their permissions, and \
+             whether they are mounted for reading only",
+            path.display()
+        )),
         other => other,
     };
     let options = sqlite_options(&path, WRITER_CACHE).journal_mode(SqliteJournalMode::Wal);

@@ -293,5 +293,5 @@ fn check(args: &PowerArgs) -> Outcome {
     if problems.is_empty() {
         return Ok(());
     }
-    Err(Failure::usage("there is no such experiment").problems(problems).hint(hint))
+    Err(Failure::usage("no experiment can be planned with these numbers").problems(problems).hint(hint))
 }

@@ -156,6 +156,29 @@ fn arms(metric: &str, control: impl Fn(u32) -> f64, new: impl Fn(u32) -> f64) ->
 const HEADER: &str = "unit,variant,metric,value\n";
 
 #[test]
+fn the_interval_of_the_lift_holds_where_that_of_the_difference_does() {
+    let mut decided = [0; 2];
+    for (before, after) in [(40, 56), (56, 40), (40, 75), (75, 40), (300, 348), (348, 300), (300, 420), (420, 300)] {
+        let n = if before.max(after) > 100 { 600 } else { 100 };
+        for basis in ["always-valid", "fixed-horizon"] {
+            let data = rates(&[("control", before, n), ("new", after, n)]);
+            let result = analyse(&data, &["--kind", "binary", "--basis", basis, "--planned-n", &n.to_string()]);
+            let comparison = &result["comparisons"][0];
+            let bounds = |of: &Value| (of["low"].as_f64().unwrap(), of["high"].as_f64().unwrap());
+            let excludes = |(low, high): (f64, f64)| low > 0.0 || high < 0.0;
+            let (difference, lift) = (bounds(&comparison["interval"]), bounds(&comparison["lift"]["interval"]));
+            let value = comparison["lift"]["value"].as_f64().unwrap();
+            assert!(lift.0 < value && value < lift.1, "{comparison}");
+            if basis == "always-valid" {
+                assert_eq!(excludes(difference), excludes(lift), "{before} {after} of {n}: {comparison}");
+                decided[usize::from(excludes(lift))] += 1;
+            }
+        }
+    }
+    assert!(decided[0] > 0 && decided[1] > 0, "{decided:?}");
+}
+
+#[test]
 fn lift_and_chance_are_those_of_what_decides() {
     let noise = |i: u32| f64::from(i * 37 % 101) / 100.0;
     // The new arm had less before, and gained.

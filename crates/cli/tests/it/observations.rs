@@ -69,6 +69,78 @@ fn from_observations_to_a_winner() {
     assert!(project.read("report.html").contains("Winner: new"));
 }
 
+/// Two people, observed sixty times each.
+fn two_people(header: &str) -> String {
+    (0..60).fold(format!("{header}\n"), |csv, i| {
+        csv + &format!("alice,control,rating,{}\nbob,new,rating,{}\n", i % 3, i % 3 + 1)
+    })
+}
+
+#[test]
+fn rows_that_name_no_unit_are_refused() {
+    let project = Project::new(&[("llmops.yaml", "version: 1\nproject: shop\n"), ("experiment.yaml", EXPERIMENT)]);
+    let id = json(&project, &["experiment", "create", "experiment.yaml", "--start"])["id"].as_str().unwrap().to_owned();
+    project.write("h.csv", &two_people("user_id,variant,metric,value"));
+    let refused = project.expect(2, &["experiment", "import", &id, "h.csv"]);
+    let expected = "the header lacks `unit` (is `user_id` meant?): expected the columns unit,variant,metric,value[,at], there are \
+                    user_id,variant,metric,value";
+    assert!(refused.err.contains(expected), "{}", refused.err);
+    assert_eq!(json(&project, &["experiment", "results", &id])["total_samples"], 0);
+    project.write("h.jsonl", "{\"user\": \"alice\", \"variant\": \"control\", \"metric\": \"rating\", \"value\": 1}\n");
+    let refused = project.expect(1, &["experiment", "import", &id, "h.jsonl"]);
+    assert!(refused.err.contains("line 1: unit: missing; is `user` meant?"), "{}", refused.err);
+    project.write("h.csv", &two_people("unit,variant,metric,value"));
+    project.expect(0, &["experiment", "import", &id, "h.csv"]);
+    let results = json(&project, &["experiment", "results", &id]);
+    let units = |variant: &str| results["variant_results"][variant]["metrics"]["rating"]["units"].as_u64();
+    assert_eq!([units("control"), units("new")], [Some(1), Some(1)], "{results}");
+    // Who means it says so.
+    project.write("rows.csv", &two_people("who,variant,metric,value"));
+    let taken = json(&project, &["experiment", "import", &id, "rows.csv", "--no-units"]);
+    assert_eq!(taken["accepted"], 120);
+}
+
+#[test]
+fn a_mended_value_takes_the_place_of_the_one_before() {
+    let project = Project::new(&[("llmops.yaml", "version: 1\nproject: shop\n"), ("experiment.yaml", EXPERIMENT)]);
+    let id = json(&project, &["experiment", "create", "experiment.yaml", "--start"])["id"].as_str().unwrap().to_owned();
+    project.write("m.csv", "unit,variant,metric,value\nu1,control,rating,10\nu2,new,rating,5\n");
+    project.expect(0, &["experiment", "import", &id, "m.csv"]);
+    project.write("m.csv", "unit,variant,metric,value\nu1,control,rating,1\nu2,new,rating,5\nu3,new,rating,4\n");
+    let said = project.expect(0, &["experiment", "import", &id, "m.csv"]);
+    assert!(
+        said.out.contains("1 observation recorded, 2 were recorded before, 1 of them with another value"),
+        "{}",
+        said.out
+    );
+    let results = json(&project, &["experiment", "results", &id]);
+    let of = &results["variant_results"]["control"]["metrics"]["rating"];
+    assert_eq!((of["mean"].as_f64(), of["observations"].as_u64()), (Some(1.0), Some(1)), "{of}");
+}
+
+#[test]
+fn what_was_observed_before_the_start_is_left_out_and_told() {
+    let project = Project::new(&[("llmops.yaml", "version: 1\nproject: shop\n"), ("experiment.yaml", EXPERIMENT)]);
+    let id = json(&project, &["experiment", "create", "experiment.yaml", "--start"])["id"].as_str().unwrap().to_owned();
+    project.write("old.csv", "unit,variant,metric,value,at\nx,new,rating,4,2020-01-01T08:00:00Z\ny,new,rating,4,\n");
+    let said = project.expect(0, &["experiment", "import", &id, "old.csv"]);
+    assert!(said.out.contains("2 observations recorded, 1 of them before the unit was exposed"), "{}", said.out);
+    let results = json(&project, &["experiment", "results", &id]);
+    assert_eq!((&results["total_samples"], &results["excluded"]["early_observations"]), (&1.into(), &1.into()));
+    assert!(results["notices"].to_string().contains("1 observation lies before the unit was exposed"), "{results}");
+    let told = ["experiment", "record", &id, "--metric", "rating", "--value", "7", "--unit", "z", "--variant", "new"];
+    let said = project.expect(0, &[&told[..], &["--at", "2020-01-01"]].concat());
+    assert!(said.out.contains("it does not count"), "{}", said.out);
+    // What began elsewhere says since when.
+    project.write(
+        "experiment.yaml",
+        &EXPERIMENT.replace("0s}", "0s, counts_from: 2020-01-01T00:00:00Z}").replace("solver", "older"),
+    );
+    project.expect(0, &["experiment", "create", "experiment.yaml", "--start"]);
+    project.expect(0, &["experiment", "import", "older", "old.csv"]);
+    assert_eq!(json(&project, &["experiment", "results", "older"])["total_samples"], 2);
+}
+
 const EXPERIMENT: &str = "\
 name: solver
 variants:

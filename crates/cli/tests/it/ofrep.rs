@@ -95,9 +95,17 @@ fn flags() -> Project {
 #[test]
 fn every_answer_of_the_protocol() {
     let project = flags();
+    let slashed = json!({"name": "slashed", "key": "team/greeting ü", "variants": [{"value": 1}, {"value": 2}]});
+    project.write("slashed.json", &slashed.to_string());
+    project.expect(0, &["experiment", "create", "slashed.json", "--start"]);
     let server = Server::start(&project);
     let one = |key: &str, body: &str| server.post(&format!("/ofrep/v1/evaluate/flags/{key}"), "", body);
     let context = r#"{"context": {"targetingKey": "user-7", "country": "DE"}}"#;
+
+    let (status, _, answer) = one("team/greeting%20%C3%BC", context);
+    assert_eq!((status, &answer["key"]), (200, &json!("team/greeting ü")), "{answer}");
+    let (status, _, answer) = one("team/nobody", context);
+    assert_eq!((status, &answer["errorCode"]), (404, &json!("FLAG_NOT_FOUND")), "{answer}");
 
     let (status, head, answer) = one("temperature", context);
     assert_eq!(status, 200);

@@ -61,7 +61,7 @@ impl Matcher {
     }
 }
 
-/// Alerts that fit are kept, and no channel is told, until it ends.
+/// Alerts that fit are kept, and no channel is told, until it ends: of those that are still open then, channels are told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Silence {
     /// The id.

@@ -50,6 +50,21 @@ pub fn decide(draft: &AlertDraft, known: &Known<'_>, now: Timestamp) -> Telling 
     }
 }
 
+/// Until when what is told of an alert is held back: to the end of the silences that cover it, or of the cooldown where channels
+/// were told of another alert of its topic and never of this one.
+pub fn held_until(alert: &Alert, draft: &AlertDraft, known: &Known<'_>, now: Timestamp) -> Option<Timestamp> {
+    match decide(draft, known, now) {
+        Telling::Silenced => {
+            known.silences.iter().filter(|silence| silence.covers(draft, now)).map(|silence| silence.ends_at).max()
+        }
+        Telling::Cooldown if alert.notified_at.is_none() => {
+            let cooldown = SignedDuration::try_from(known.cooldown).unwrap_or(SignedDuration::MAX);
+            known.told.map(|(at, _)| at.checked_add(cooldown).unwrap_or(Timestamp::MAX))
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +72,33 @@ mod tests {
 
     fn at(minutes: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + minutes * 60).unwrap()
+    }
+
+    #[test]
+    fn what_is_silenced_is_held_back_to_the_end() {
+        let draft = AlertDraft::new(AlertType::Threshold, Severity::Warning, "test", "low");
+        let silence = |ends: i64| Silence {
+            id: ends.to_string(),
+            matcher: Matcher::default(),
+            starts_at: at(0),
+            ends_at: at(ends),
+            comment: String::new(),
+            created_at: at(0),
+        };
+        let check = |silences: &[i64], told: Option<i64>, was_told: bool, expected: Option<i64>| {
+            let silences: Vec<Silence> = silences.iter().map(|ends| silence(*ends)).collect();
+            let mut alert = draft.clone().into_alert("alert_1".into(), at(0));
+            alert.notified_at = was_told.then(|| at(0));
+            let told = told.map(|told| (at(told), Severity::Warning));
+            let known = Known { open: Some(&alert), told, silences: &silences, cooldown: Duration::from_mins(60) };
+            assert_eq!(held_until(&alert, &draft, &known, at(100)), expected.map(at), "{silences:?} {told:?}");
+        };
+        check(&[], None, false, None);
+        check(&[99], None, false, None);
+        check(&[110, 130, 120], None, false, Some(130));
+        check(&[], Some(70), false, Some(130));
+        check(&[], Some(70), true, None);
+        check(&[], Some(30), false, None);
     }
 
     #[test]

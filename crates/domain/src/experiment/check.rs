@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::metric::{MetricKind, MetricSpec};
 use super::plan::Basis;
 use super::{ExperimentSpec, Unit, Variant, condition, split};
@@ -60,6 +62,7 @@ impl ExperimentSpec {
         }
         complete_variants(&mut self.variants, &mut problems);
         complete_control(&mut self.variants, &mut problems);
+        check_values(&self.variants, &mut problems);
         self.complete_split(&mut problems);
         self.check_population(&mut problems);
         self.complete_metrics(&mut problems);
@@ -184,7 +187,32 @@ impl ExperimentSpec {
             problems.push(SpecProblem::new(format!("analysis.{field}"), "expected 1 or more"));
         }
         for (i, segment) in plan.segments.iter().enumerate() {
-            check_name(&format!("analysis.segments[{i}]"), segment, problems);
+            let field = format!("analysis.segments[{i}]");
+            check_name(&field, segment, problems);
+            if plan.segments[..i].contains(segment) {
+                problems.push(SpecProblem::new(field, format!("`{segment}` is there twice")));
+            }
+        }
+    }
+}
+
+/// A flag's clients ask for a value of one type.
+fn check_values(variants: &[Variant], problems: &mut Vec<SpecProblem>) {
+    let kind = |variant: &Variant| {
+        Some(match variant.value.as_ref()? {
+            Value::Null => return None,
+            Value::Bool(_) => "a boolean",
+            Value::Number(_) => "a number",
+            Value::String(_) => "a text",
+            Value::Array(_) => "a list",
+            Value::Object(_) => "an object",
+        })
+    };
+    let Some(first) = variants.iter().find_map(kind) else { return };
+    for (i, variant) in variants.iter().enumerate() {
+        if let Some(found) = kind(variant).filter(|found| *found != first) {
+            let message = format!("it is {found}, and that of another variant {first}: expected values of one type");
+            problems.push(SpecProblem::new(format!("variants[{i}].value"), message));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +54,12 @@ pub struct AnalysisPlan {
     /// Units that come a day, all variants together: what the plan is checked with at the start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub units_per_day: Option<u64>,
+    /// From when on observations of units count whose exposure is not known. Absent: from the start. For what began elsewhere, or is
+    /// to warm up first.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schemars(with = "Option<String>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counts_from: Option<Timestamp>,
     /// Attributes of the first exposure by which results are also shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub segments: Vec<String>,
@@ -68,6 +75,7 @@ impl Default for AnalysisPlan {
             min_duration: HumanDuration(Duration::from_hours(7 * 24)),
             planned_n: None,
             units_per_day: None,
+            counts_from: None,
             segments: Vec::new(),
         }
     }

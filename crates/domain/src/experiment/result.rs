@@ -128,7 +128,8 @@ pub struct BayesianView {
 pub struct Lift {
     /// Treatment / control − 1.
     pub value: f64,
-    /// Its interval for one look (delta method).
+    /// Its interval, of means: as the difference's, it holds at every look (Fieller) where the basis is always valid, else for one look
+    /// (delta method).
     pub interval: Option<Bounds>,
 }
 
@@ -273,13 +274,16 @@ pub struct Forecast {
     pub message: String,
 }
 
-/// Units that were left out.
+/// What was left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Excluded {
     /// Units seen in more than one variant: with all their observations they count for none.
     pub units_in_several_variants: u64,
     /// Some of them by name.
     pub examples: Vec<String>,
+    /// Observations that lie before their unit was exposed, or before the experiment began: they are no effect of a variant.
+    #[serde(default)]
+    pub early_observations: u64,
 }
 
 /// The comparisons within one segment or up to one day.

@@ -167,7 +167,7 @@ fn samples_reach_a_prompt_as_variables() {
     check_sample(content("Do it."), json!({"messages": asked}), "user: Do it.\nuser: u1\nassistant: a1\nuser: u2");
     check_sample(None, json!({"messages": asked}), "system: S\nuser: u1\nassistant: a1\nuser: u2");
     let parts = json!([{"role": "user", "content": [{"type": "text", "text": "look"}]}]);
-    check_sample(content("{{input}}"), json!({"messages": parts}), "user: [{\"type\":\"text\",\"text\":\"look\"}]");
+    check_sample(content("{{input}}"), json!({"messages": parts}), "user: look");
     check_sample(None, json!({"messages": parts}), "system: S\nuser: [{\"type\":\"text\",\"text\":\"look\"}]");
     // Context is joined by blank lines, and empty where there is none.
     check_sample(content("{{context}}|{{input}}"), json!({"input": "q", "context": ["a", "b"]}), "user: a\n\nb|q");
@@ -408,7 +408,8 @@ fn a_template_without_an_input_is_left_out() {
     check(wrapper.clone(), &silent, "assistant: Hello");
     check(wrapper.clone(), &json!([{"role": "tool", "content": "42", "tool_call_id": "c"}]), "tool: 42");
     check(content("{% if input %}Q: {{input}}{% else %}Go on.{% endif %}"), &silent, "user: Go on.\nassistant: Hello");
-    check(json!({"system": "Of {{input}}."}), &silent, "system: Of .\nassistant: Hello");
+    let system = json!({"messages": [{"role": "system", "content": "Of {{input}}."}]});
+    check(system, &silent, "system: Of .\nassistant: Hello");
     let several = json!({"messages": [
         {"role": "user", "content": "Be kind."}, {"role": "assistant", "content": "Yes."},
         {"role": "user", "content": [{"type": "text", "text": "Q: {{input}}"}]},
@@ -418,10 +419,11 @@ fn a_template_without_an_input_is_left_out() {
     check(default, &silent, "user: Q: What now?\nassistant: Hello");
 
     let text = |text: &str| json!({"type": "text", "text": text});
-    check(wrapper.clone(), &said(json!([text("Where"), text("?")])), "user: Q: Where?");
-    let with_image = |text: &Value| format!("user: [{text},{image}]");
-    check(wrapper.clone(), &said(json!([image, text("Where?")])), &with_image(&text("Q: Where?")));
-    check(wrapper.clone(), &said(json!([image])), &with_image(&text("Q: ")));
+    let parts = |parts: &[&Value]| format!("user: {}", json!(parts));
+    let (question, rest) = (text("Q: Where"), text("?"));
+    check(wrapper.clone(), &said(json!([text("Where"), text("?")])), &parts(&[&question, &rest]));
+    check(wrapper.clone(), &said(json!([image, text("Where")])), &parts(&[&image, &question]));
+    check(wrapper.clone(), &said(json!([image])), &parts(&[&text("Q: "), &image]));
     check(content("Be kind."), &said(json!([image])), &format!("user: Be kind.\nuser: [{image}]"));
     let result = json!({"type": "tool_result", "tool_use_id": "t", "content": "x"});
     check(wrapper, &said(json!([text("And?"), result])), &format!("user: [{},{result}]", text("And?")));

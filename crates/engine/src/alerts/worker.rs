@@ -1,5 +1,5 @@
-//! The background task: reviews runs that nobody reviewed and experiments whose time has come, puts messages together,
-//! delivers them.
+//! The background task: reviews runs that nobody reviewed and experiments whose time has come, tells of what a silence held
+//! back, puts messages together, delivers them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use llmops_domain::id::sortable;
 use llmops_storage::{Attempted, Compose, LeasedDelivery};
 use tokio::task::JoinSet;
 
-use super::{give_up_at, review, send};
+use super::{AlertManager, give_up_at, review, send};
 use crate::{Error, Services};
 
 /// Longest time between two looks at the store.
@@ -70,9 +70,17 @@ impl AlertWorker {
         self.services = self.services.current();
         while review::review_claimed(&self.services, None).await? {}
         crate::experiments::review_due(&self.services).await?;
+        self.tell_held().await?;
         self.compose().await?;
         self.deliver().await?;
         self.make_parts().await
+    }
+
+    async fn tell_held(&self) -> Result<(), Error> {
+        for project in self.services.store.projects_with_held_alerts(self.services.clock.now()).await? {
+            AlertManager::new(self.services.clone(), project).tell_held().await?;
+        }
+        Ok(())
     }
 
     async fn compose(&self) -> Result<(), Error> {

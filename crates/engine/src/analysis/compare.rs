@@ -47,7 +47,13 @@ pub(super) fn compare(plan: &Plan, metric: &MetricSpec, treatment: usize, arms: 
         units: arms.0.sums.units() + arms.1.sums.units(),
         difference,
         interval,
-        lift: lift(metric, arms, effect.as_ref().ok(), options),
+        lift: lift(metric, arms, effect.as_ref().ok(), options).map(|lift| match plan.rules.basis {
+            Basis::FixedHorizon => lift,
+            Basis::AlwaysValid => {
+                let all = lift.interval.zip(sequence.as_ref().and_then(|result| result.interval));
+                Lift { interval: all.and_then(|(_, interval)| relative_bounds(arms, interval)), ..lift }
+            }
+        }),
         p_value,
         p_value_corrected: p_value,
         significant: p_value.is_some_and(|p| p <= plan.rules.alpha),
@@ -152,6 +158,27 @@ fn lift(metric: &MetricSpec, arms: Pair<'_>, effect: Option<&Effect>, options: T
         Err(StatsError::TooFew { .. } | StatsError::NoVariation { .. }) => relative(before.mean()?, after.mean()?),
         _ => None,
     }
+}
+
+/// The relative differences that the data do not exclude at any look (Fieller 1954): those r for which the sequence of
+/// treatment − (1 + r)·control holds 0. So it holds 0 where the interval of the difference does. Nothing where the control's mean may
+/// be 0.
+fn relative_bounds(arms: Pair<'_>, difference: Interval) -> Option<Bounds> {
+    let (control, treatment) = (arms.0.sums.moments().ok()?, arms.1.sums.moments().ok()?);
+    let (before, after) = (control.mean()?, treatment.mean()?);
+    let square = |sem: f64| sem * sem;
+    let (v0, v1) = (square(control.sem()?), square(treatment.sem()?));
+    // What the difference is uncertain by, in parts as large as the arms' own uncertainties.
+    let part = square((difference.high - difference.low) / 2.0) / (v0 + v1);
+    let (most0, most1) = (part * v0, part * v1);
+    let leading = before * before - most0;
+    if !(leading > 0.0 && most1.is_finite()) {
+        return None;
+    }
+    let middle = before * after;
+    let root = (middle * middle - leading * (after * after - most1)).max(0.0).sqrt();
+    let at = |root: f64| (middle + root) / leading - 1.0;
+    Some(Bounds { low: at(-root), high: at(root), level: difference.level })
 }
 
 /// The same difference under a flat prior.

@@ -176,9 +176,12 @@ impl<'a> Case<'a> {
         let needed = self.plan.rules.min_duration.0;
         let elapsed = self.plan.elapsed?;
         self.remaining().map(|_| {
-            let days = |time: Duration| (time.as_secs_f64() / DAY * 10.0).floor() / 10.0;
+            let days = |time: Duration| match (time.as_secs_f64() / DAY * 10.0).floor() / 10.0 {
+                1.0 => "1 day".to_owned(),
+                days => format!("{days} days"),
+            };
             let text =
-                format!("it must run {} days, so that every weekday is in: it has run {}", days(needed), days(elapsed));
+                format!("it must run {}, so that every weekday is in: it has run {}", days(needed), days(elapsed));
             missing("duration", text)
         })
     }

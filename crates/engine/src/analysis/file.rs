@@ -349,6 +349,7 @@ impl Collector {
         Excluded {
             units_in_several_variants: several().count() as u64,
             examples: several().take(EXAMPLES).map(|(_, name)| name.trim_start_matches(NAMELESS).to_owned()).collect(),
+            early_observations: 0,
         }
     }
 

@@ -297,6 +297,14 @@ fn notices(plan: &Plan, observed: &Observed, comparisons: &[Comparison]) -> Vec<
             observed.excluded.examples.join(", ")
         ));
     }
+    let early = observed.excluded.early_observations;
+    if early > 0 {
+        let (observations, lie) = if early == 1 { ("observation", "lies") } else { ("observations", "lie") };
+        notices.push(format!(
+            "{early} {observations} {lie} before the unit was exposed, or before the experiment began, and left out: what was \
+             before a variant was seen is no effect of it"
+        ));
+    }
     let others = comparisons.iter().filter(|c| c.metric != plan.target && c.p_value.is_some()).count();
     if others > 1 && plan.rules.correction != Correction::None {
         notices.push(format!(

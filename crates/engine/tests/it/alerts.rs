@@ -4,10 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use llmops::domain::alert::{AlertAction, AlertDraft, AlertFilter, AlertType, Severity, Telling};
+use jiff::Timestamp;
+use llmops::domain::alert::{AlertAction, AlertDraft, AlertFilter, AlertType, Matcher, Severity, Telling};
+use llmops::domain::event::Event;
 use llmops_storage::Store;
 use llmops_testing::on_backends;
 
+use crate::experiments::{FakeClock, replica};
 use crate::scripted::{Scripted, add_samples, exact, finish, installation, right, run};
 
 fn draft(metric: &str) -> AlertDraft {
@@ -81,6 +84,56 @@ async fn every_completed_run_is_reviewed_once() {
         tokio::time::timeout(Duration::from_secs(20), all_heard).await.unwrap();
         assert_eq!(*heard.lock().unwrap(), expected);
         drop(subscription);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_open_when_a_silence_ends_is_told_then() {
+    on_backends(async |store| {
+        let clock = Arc::new(FakeClock::default());
+        let replicas = [replica(store, &clock), replica(&Store::open(store.url()).await.unwrap(), &clock)];
+        let alerts = replicas[0].alerts();
+        let raise = async |metric: &str| alerts.create(draft(metric)).await.unwrap();
+        let look = async || {
+            for ops in &replicas {
+                ops.alert_worker().run_once().await.unwrap();
+            }
+        };
+        let told = async || {
+            let mut told: Vec<String> = Vec::new();
+            for alert in alerts.list(&AlertFilter::default()).await.unwrap() {
+                told.extend(alert.metric.filter(|_| alert.notified_at.is_some()));
+            }
+            told.sort();
+            told
+        };
+        let until = |hours: i64| Timestamp::from_second(1_800_000_000 + hours * 3600).unwrap();
+        alerts.silence(Matcher::default(), until(2), "").await.unwrap();
+        let matcher = Matcher { metric: Some("longer".to_owned()), ..Matcher::default() };
+        let longer = alerts.silence(matcher, until(100), "").await.unwrap();
+        for metric in ["lasting", "acknowledged", "resolved", "longer"] {
+            assert_eq!(raise(metric).await.telling, Telling::Silenced);
+        }
+        let id = async |metric: &str| raise(metric).await.alert.id;
+        alerts.acknowledge(id("acknowledged").await.as_str()).await.unwrap();
+        alerts.resolve(id("resolved").await.as_str()).await.unwrap();
+        clock.hours.store(1, Ordering::SeqCst);
+        look().await;
+        assert!(told().await.is_empty(), "the silence lasts");
+        clock.hours.store(2, Ordering::SeqCst);
+        let both = replicas.clone().map(|ops| tokio::spawn(async move { ops.alert_worker().run_once().await }));
+        for one in both {
+            one.await.unwrap().unwrap();
+        }
+        look().await;
+        assert_eq!(told().await, ["lasting"]);
+        alerts.end_silence(&longer.id).await.unwrap();
+        look().await;
+        assert_eq!(told().await, ["lasting", "longer"]);
+        let events = store.events_after(None, 0, 100).await.unwrap();
+        let is_raised = |event: &Event| matches!(event, Event::Alert { action: AlertAction::Raised, .. });
+        assert_eq!(events.iter().filter(|(_, stored)| is_raised(&stored.event)).count(), 2, "each once");
     })
     .await;
 }

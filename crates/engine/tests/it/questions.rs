@@ -64,7 +64,10 @@ fn observed(unit: &str, n: usize, (metric, value, day): (&str, f64, i64)) -> Obs
 #[tokio::test]
 async fn the_rows_say_what_the_sums_say_and_more() {
     on_backends(async |store| {
-        let ops = replica(store, &Arc::default());
+        let clock = Arc::new(FakeClock::default());
+        // Everything that is observed comes after the exposures.
+        clock.hours.store(-250, Ordering::SeqCst);
+        let ops = replica(store, &clock);
         let experiment = spec(json!({
             "name": "solver", "variants": [{"id": "control"}, {"id": "new"}], "analysis": {"segments": ["country"]},
             "metrics": ["quality", {"name": "latency"}, {"name": "rating", "kind": "ordinal"}, {"name": "before"}],
@@ -74,13 +77,18 @@ async fn the_rows_say_what_the_sums_say_and_more() {
         let draft = manager.ask(&id, Question::default()).await;
         assert!(matches!(draft, Err(Error::Conflict { .. })));
         manager.start(&id).await.unwrap();
-        let (mut import, mut line) = (manager.import_observations(&id).await.unwrap(), 0);
+        let mut indexes = Vec::new();
         for i in 0..400_u32 {
-            let unit = format!("u{i}");
             let country = if i % 4 < 3 { "DE" } else { "FR" };
             let attributes: Map<String, Value> = [("country".to_owned(), country.into())].into_iter().collect();
-            let assigned = manager.assign(&id, Some(&unit), &attributes).await.unwrap();
-            let treated = f64::from(u8::from(assigned.variant_index == Some(1)));
+            let assigned = manager.assign(&id, Some(&format!("u{i}")), &attributes).await.unwrap();
+            indexes.push(assigned.variant_index);
+        }
+        clock.hours.store(0, Ordering::SeqCst);
+        let (mut import, mut line) = (manager.import_observations(&id).await.unwrap(), 0);
+        for (i, index) in (0..400_u32).zip(indexes) {
+            let unit = format!("u{i}");
+            let treated = f64::from(u8::from(index == Some(1)));
             let skill = f64::from(i % 17) / 17.0;
             let rows = [
                 ("before", skill, -9),
@@ -91,7 +99,7 @@ async fn the_rows_say_what_the_sums_say_and_more() {
             ];
             for (n, row) in rows.into_iter().enumerate() {
                 line += 1;
-                import.push(line, observed(&unit, n, row)).await.unwrap();
+                import.push(line, observed(&unit, n, row), false).await.unwrap();
             }
         }
         import.finish().await.unwrap();
@@ -209,7 +217,7 @@ async fn of_several_replicas_one_lets_the_shares_follow_the_data() {
                     at: None,
                     idempotency_key: None,
                 };
-                import.push(u64::from(i) + 1, observation).await.unwrap();
+                import.push(u64::from(i) + 1, observation, false).await.unwrap();
             }
             import.finish().await.unwrap();
             clock.hours.store(day * 2, Ordering::SeqCst);
@@ -260,7 +268,8 @@ async fn who_was_erased_is_in_no_answer() {
                 .into_iter()
                 .enumerate()
         {
-            let seen = Observation { variant: Some(variant.to_owned()), ..observed(unit, n, ("quality", 1.0, 0)) };
+            let seen =
+                Observation { variant: Some(variant.to_owned()), at: None, ..observed(unit, n, ("quality", 1.0, 0)) };
             manager.record_metric(&id, seen).await.unwrap();
         }
         let asked = answered(&ops, &id, json!({})).await;

@@ -49,7 +49,7 @@ async fn record(
 }
 
 /// Records many: CSV with the header `unit,variant,metric,value[,at][,idempotency_key]`, or a JSON object a line, of any
-/// length. Lines that are wrong are refused and told; all others are on disk when it is answered.
+/// length. A table without the column `unit` is refused, unless `no_units` says so. Lines that are wrong are refused and told; all others are on disk when it is answered.
 #[utoipa::path(post, path = "/api/v1/experiments/{experiment}/observations/import",
     operation_id = "import_observations", tag = "experiments",
     params(("experiment" = String, Path), ImportObservationsQuery),
@@ -63,16 +63,17 @@ async fn import(
     body: Body,
 ) -> Result<Answer<RecordedObservations>, ApiError> {
     let mut import = ops.experiments().import_observations(&experiment).await?;
-    let (mut rows, reader) = read(body.into_data_stream());
+    let needed: &[&str] = if query.no_units { &["metric", "value"] } else { &["unit", "metric", "value"] };
+    let (mut rows, reader) = read(body.into_data_stream(), needed);
     let mut keys = query.source.map(LineKeys::new);
     while let Some(chunk) = rows.recv().await {
         for row in chunk {
             match row {
                 Ok(mut row) => {
-                    if let Some(key) = keys.as_mut().and_then(|keys| keys.key(&row)) {
-                        row.observation.idempotency_key = Some(key);
-                    }
-                    import.push(row.line, row.observation).await?;
+                    let key = keys.as_mut().and_then(|keys| keys.key(&row));
+                    let is_ours = key.is_some();
+                    row.observation.idempotency_key = key.or(row.observation.idempotency_key);
+                    import.push(row.line, row.observation, is_ours).await?;
                 }
                 Err(BadRow { line, problems }) => import.refuse(line, &problems),
             }
@@ -144,7 +145,10 @@ async fn question(
 type Chunk = Vec<Result<Row, BadRow>>;
 
 /// Reads rows in a thread that may block, while the caller stores what came before.
-fn read(mut body: BodyDataStream) -> (mpsc::Receiver<Chunk>, tokio::task::JoinHandle<Result<(), ReadError>>) {
+fn read(
+    mut body: BodyDataStream,
+    needed: &'static [&'static str],
+) -> (mpsc::Receiver<Chunk>, tokio::task::JoinHandle<Result<(), ReadError>>) {
     let (bytes, parts) = mpsc::channel::<io::Result<Bytes>>(16);
     let (chunks, rows) = mpsc::channel(8);
     tokio::spawn(async move {
@@ -156,7 +160,7 @@ fn read(mut body: BodyDataStream) -> (mpsc::Receiver<Chunk>, tokio::task::JoinHa
         }
     });
     let reader = tokio::task::spawn_blocking(move || {
-        let mut rows = Rows::new(Parts { parts, rest: Bytes::new() }, &["metric", "value"])?;
+        let mut rows = Rows::new(Parts { parts, rest: Bytes::new() }, needed)?;
         let mut chunk = Vec::with_capacity(CHUNK);
         let read = loop {
             match rows.next_row() {

@@ -12,7 +12,7 @@ use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
 use llmops_api::runs::{CreateRun, GateRequest, GetRunQuery, ResultQuery, RunQuery};
 use llmops_domain::compare::RunComparison;
-use llmops_domain::gate::GateReport;
+use llmops_domain::gate::{GateConfig, GateReport};
 use llmops_domain::id::RunId;
 use llmops_domain::run::{EvaluationFilter, EvaluationRun, SampleResult, ScoreDistribution};
 use llmops_storage::{ResultCursor, ResultFilter, ResultOrder};
@@ -35,6 +35,7 @@ pub(crate) fn router() -> Routes {
         .routes(routes!(distribution))
         .routes(routes!(compare))
         .routes(routes!(gate))
+        .routes(routes!(rules))
 }
 
 /// Runs, newest first.
@@ -44,6 +45,7 @@ async fn list(Viewer(ops): Viewer, Query(query): Query<RunQuery>) -> Result<Answ
     let limit = PageQuery { cursor: None, limit: query.limit }.limit();
     let filter = EvaluationFilter {
         prompt_name: query.prompt,
+        prompt_version: query.prompt_version,
         model_name: query.model,
         dataset: query.dataset,
         suite: query.suite,
@@ -102,7 +104,7 @@ async fn cancel(Editor(ops): Editor, Path(run): Path<String>) -> Result<Answer<E
     Ok(Answer(ops.evaluator().cancel(&RunRef::from(run.as_str())).await?))
 }
 
-/// Sample results, worst first.
+/// Sample results, worst first, or in the order that is asked for.
 #[utoipa::path(get, path = "/api/v1/runs/{run}/results", operation_id = "list_results", tag = "runs",
     params(("run" = String, Path), ResultQuery),
     responses((status = 200, body = Page<SampleResult>), (status = 400, body = ErrorResponse),
@@ -117,7 +119,8 @@ async fn results(
         None => None,
         Some(text) => Some(serde_json::from_str(text).map_err(|_| bad_request("the cursor is not one of this list"))?),
     };
-    let filter = ResultFilter { category: query.category, status: query.status, order: ResultOrder::Worst };
+    let order = query.order.unwrap_or(ResultOrder::Worst);
+    let filter = ResultFilter { category: query.category, status: query.status, order };
     let run = ops.evaluator().get_run(&RunRef::from(run.as_str()), None).await?;
     let (items, next) = ops.evaluator().results(&run.id, &filter, cursor.as_ref(), limit).await?;
     let next_cursor = next.and_then(|cursor| serde_json::to_string(&cursor).ok());
@@ -157,6 +160,13 @@ async fn compare(
 ) -> Result<Answer<RunComparison>, ApiError> {
     let (before, after) = (RunRef::from(run.as_str()), RunRef::from(other.as_str()));
     Ok(Answer(ops.evaluator().compare_runs(&before, &after).await?))
+}
+
+/// The rules of the gate that the configuration sets: what to ask with for its verdict. Those of a suite may be others.
+#[utoipa::path(get, path = "/api/v1/gate", operation_id = "get_gate_rules", tag = "runs",
+    responses((status = 200, body = GateConfig)))]
+async fn rules(Viewer(ops): Viewer) -> Answer<GateConfig> {
+    Answer(ops.evaluator().gate_rules())
 }
 
 /// The verdict on a run, with its evidence. Asked for by an editor, it is kept: as the run's tag `gate`, which deployments with

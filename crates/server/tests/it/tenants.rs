@@ -84,7 +84,7 @@ async fn fill_live(server: &Server, key: &str) -> Vec<(&'static str, String)> {
     let ends_at = llmops_domain::clock::now() + jiff::SignedDuration::from_hours(24);
     let silence =
         post("/api/v1/silences", json!({"matcher": {"source": "acme"}, "ends_at": ends_at, "comment": MARK})).await;
-    let variants = json!([{"id": "control", "value": MARK}, {"id": "other", "value": 2}]);
+    let variants = json!([{"id": "control", "value": MARK}, {"id": "other", "value": "2"}]);
     let experiment = json!({"name": "acme-flag", "description": MARK, "variants": variants, "metrics": ["solved"]});
     let experiment = post("/api/v1/experiments", experiment).await;
     let experiment = experiment["id"].as_str().unwrap().to_owned();

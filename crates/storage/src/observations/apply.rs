@@ -1,5 +1,6 @@
 //! Applies a batch of observations: rows, units and sums, in the writer's transaction.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -22,10 +23,14 @@ const INSERT_ROWS: Insert = Insert {
 struct ObservationRow<'a> {
     unit_key: i64,
     digest: i64,
-    metric: &'a str,
+    /// As it is stored.
+    metric: Cow<'a, str>,
     value: f64,
     at: i64,
 }
+
+/// Begins the stored name of a metric whose observation does not count. No metric's name begins so.
+const DOES_NOT_COUNT: char = '\u{1}';
 
 /// A job of the writer.
 pub(crate) struct Batch {
@@ -45,46 +50,30 @@ pub(crate) async fn apply(tx: &mut Tx, batches: &[&Batch]) -> Result<Vec<Recorde
         .collect();
     let (mut units, places) = Units::load(tx, experiment, &all).await?;
     let mut recorded = vec![Recorded::default(); batches.len()];
-    let mut rows: Vec<(ObservationRow<'_>, usize, usize)> = Vec::with_capacity(all.len());
-    let mut seen: HashMap<(i64, i64), usize> = HashMap::with_capacity(all.len());
-    for (position, (&(batch, i, observation), place)) in all.iter().zip(&places).enumerate() {
-        let Some(place) = *place else {
-            recorded[batch].unassigned.push(i);
-            continue;
-        };
-        let row = row(units.rows[place].key, observation);
-        match seen.entry((row.unit_key, row.digest)) {
-            Entry::Vacant(first) => {
-                first.insert(rows.len());
-                rows.push((row, position, place));
-            }
-            Entry::Occupied(first) => {
-                let known = &mut rows[*first.get()];
-                let other = if observation.replaces { all[known.1].0 } else { batch };
-                recorded[other].duplicates += 1;
-                if observation.replaces {
-                    // When it was observed stays.
-                    *known = (ObservationRow { at: known.0.at, ..row }, position, place);
-                }
-            }
-        }
-    }
-    rows.sort_by_key(|(row, ..)| (row.unit_key, row.digest));
+    let mut rows = gather(experiment, &all, &units, &places, &mut recorded);
     let known = known_rows(tx, &units, &all, &rows).await?;
     let names: HashMap<&str, usize> = experiment.names().into_iter().enumerate().map(|(i, name)| (name, i)).collect();
-    let mut replaced = Vec::new();
+    let (mut replaced, mut early) = (Vec::new(), 0);
     rows.retain(|(row, position, place)| {
         let (batch, _, observation) = all[*position];
         let before = known.get(&(row.unit_key, row.digest));
         match before {
             None => {
                 recorded[batch].accepted += 1;
-                units.rows[*place].observe(&names, (row.metric, row.value, row.at));
+                if row.metric.starts_with(DOES_NOT_COUNT) {
+                    recorded[batch].early += 1;
+                    early += 1;
+                } else {
+                    units.rows[*place].observe(&names, (&row.metric, row.value, row.at));
+                }
             }
-            Some(before) => {
+            Some((before, counts)) => {
                 recorded[batch].duplicates += 1;
                 if observation.replaces && *before != row.value {
-                    units.rows[*place].replace(&names, observation, *before);
+                    recorded[batch].replaced += 1;
+                    if *counts {
+                        units.rows[*place].replace(&names, observation, *before);
+                    }
                     replaced.push((row.unit_key, row.digest, row.value));
                 }
             }
@@ -98,9 +87,47 @@ pub(crate) async fn apply(tx: &mut Tx, batches: &[&Batch]) -> Result<Vec<Recorde
     }
     units.store(tx, experiment).await?;
     insert(tx, experiment, &rows.iter().map(|(row, ..)| row).collect::<Vec<_>>()).await?;
-    let deltas = units.deltas(experiment);
+    let deltas = units.deltas(experiment).with_early(early);
     put_sums(tx, experiment, deltas).await?;
     Ok(recorded)
+}
+
+/// The rows of a batch, each of them once, in their order; of others, tells what became of them.
+fn gather<'a>(
+    experiment: &ObservedExperiment,
+    all: &[(usize, usize, &'a NewObservation)],
+    units: &Units,
+    places: &[Option<usize>],
+    recorded: &mut [Recorded],
+) -> Vec<(ObservationRow<'a>, usize, usize)> {
+    let mut rows: Vec<(ObservationRow<'_>, usize, usize)> = Vec::with_capacity(all.len());
+    let mut seen: HashMap<(i64, i64), usize> = HashMap::with_capacity(all.len());
+    for (position, (&(batch, i, observation), place)) in all.iter().zip(places).enumerate() {
+        let Some(place) = *place else {
+            recorded[batch].unassigned.push(i);
+            continue;
+        };
+        let is_early = experiment.is_early(observation, units.rows[place].exposed);
+        let row = row(units.rows[place].key, observation, is_early);
+        match seen.entry((row.unit_key, row.digest)) {
+            Entry::Vacant(first) => {
+                first.insert(rows.len());
+                rows.push((row, position, place));
+            }
+            Entry::Occupied(first) => {
+                let known = &mut rows[*first.get()];
+                let other = if observation.replaces { all[known.1].0 } else { batch };
+                recorded[other].duplicates += 1;
+                if observation.replaces {
+                    // When it was observed stays, and so does whether it counts.
+                    let metric = known.0.metric.clone();
+                    *known = (ObservationRow { at: known.0.at, metric, ..row }, position, place);
+                }
+            }
+        }
+    }
+    rows.sort_by_key(|(row, ..)| (row.unit_key, row.digest));
+    rows
 }
 
 /// Replicas keep the sums of an experiment one after the other. SQLite has one writer anyway.
@@ -124,23 +151,24 @@ pub(super) fn hash(parts: &[&[u8]]) -> i64 {
 }
 
 /// The digest is that of key and metric; without key, that of metric, time and value; else nothing is the same.
-fn row(unit_key: i64, observation: &NewObservation) -> ObservationRow<'_> {
+fn row(unit_key: i64, observation: &NewObservation, is_early: bool) -> ObservationRow<'_> {
     let NewObservation { metric, value, at, is_dated, key, .. } = observation;
     let digest = match key {
         Some(key) => hash(&[b"key", metric.as_bytes(), key.as_bytes()]),
         None if *is_dated => hash(&[b"at", metric.as_bytes(), &at.to_le_bytes(), &value.to_le_bytes()]),
         None => rand::random(),
     };
+    let metric = if is_early { format!("{DOES_NOT_COUNT}{metric}").into() } else { metric.into() };
     ObservationRow { unit_key, digest, metric, value: *value, at: *at }
 }
 
-/// Rows that are there already, with their values. Asked for are those alone that may be: of known units, with a key or a time.
+/// Rows that are there already, with their values and whether they count. Asked for are those alone that may be: of known units, with a key or a time.
 async fn known_rows(
     tx: &mut Tx,
     units: &Units,
     all: &[(usize, usize, &NewObservation)],
     rows: &[(ObservationRow<'_>, usize, usize)],
-) -> Result<HashMap<(i64, i64), f64>, StoreError> {
+) -> Result<HashMap<(i64, i64), (f64, bool)>, StoreError> {
     let may_be = |(_, position, place): &&(ObservationRow<'_>, usize, usize)| {
         let observation = all[*position].2;
         !units.rows[*place].is_new && (observation.key.is_some() || observation.is_dated)
@@ -149,13 +177,13 @@ async fn known_rows(
     let mut known = HashMap::new();
     for piece in pieces(&asked) {
         let sql = values_query(
-            "SELECT o.unit_key, o.digest, o.value FROM (VALUES",
+            "SELECT o.unit_key, o.digest, o.value, o.metric FROM (VALUES",
             (piece.len(), 2, matches!(tx, Tx::Postgres(_))),
             ") AS v JOIN observations AS o ON o.unit_key = v.column1 AND o.digest = v.column2",
         );
         macro_rules! run {
             ($conn:expr) => {{
-                let mut query = sqlx::query_as::<_, (i64, i64, f64)>(sqlx::AssertSqlSafe(sql));
+                let mut query = sqlx::query_as::<_, (i64, i64, f64, String)>(sqlx::AssertSqlSafe(sql));
                 for (unit, digest) in piece {
                     query = query.bind(unit).bind(digest);
                 }
@@ -166,7 +194,8 @@ async fn known_rows(
             Raw::Sqlite(conn) => run!(conn),
             Raw::Postgres(conn) => run!(conn),
         };
-        known.extend(found.into_iter().map(|(unit, digest, value)| ((unit, digest), value)));
+        let counts = |metric: &str| !metric.starts_with(DOES_NOT_COUNT);
+        known.extend(found.into_iter().map(|(unit, digest, value, metric)| ((unit, digest), (value, counts(&metric)))));
     }
     Ok(known)
 }
@@ -188,7 +217,7 @@ async fn insert(tx: &mut Tx, experiment: &ObservedExperiment, rows: &[&Observati
         |row| row.unit_key,
         row.digest,
         &*experiment.key.project,
-        row.metric,
+        &*row.metric,
         row.value,
         row.at
     )

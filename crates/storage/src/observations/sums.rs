@@ -8,7 +8,7 @@ use llmops_stats::sketch::Sketch;
 use llmops_stats::unit_sums::UnitValue;
 
 use super::units::UnitRow;
-use super::{ALL, EXAMPLES, MetricSums, ObservedExperiment, Sums, UNITS, UnitCount, decode_sums, keeps_sketch};
+use super::{ALL, EARLY, EXAMPLES, MetricSums, ObservedExperiment, Sums, UNITS, UnitCount, decode_sums, keeps_sketch};
 use crate::StoreError;
 use crate::bulk::{Insert, insert_rows};
 use crate::db::{Tx, big, count, fetch};
@@ -31,6 +31,8 @@ pub(super) struct Deltas {
     sketches: BTreeMap<Place, (Vec<f64>, Vec<f64>)>,
     units: BTreeMap<usize, i64>,
     pub(super) excluded: Vec<String>,
+    /// Observations that do not count.
+    early: u64,
     /// Metrics of which more than sums is kept.
     kept: HashMap<String, Kept>,
 }
@@ -43,6 +45,10 @@ struct Kept {
 }
 
 impl Deltas {
+    pub(super) fn with_early(self, early: u64) -> Self {
+        Self { early, ..self }
+    }
+
     pub(super) fn count(&mut self, unit: &UnitRow, before: bool, now: bool) {
         if unit.is_named() && before != now {
             *self.units.entry(unit.variant).or_default() += if now { 1 } else { -1 };
@@ -119,6 +125,33 @@ fn change_sums(
     Ok(())
 }
 
+impl MetricSums {
+    /// Takes up the sums of other units.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.histogram = match (self.histogram.take(), &other.histogram) {
+            (Some(mut own), Some(theirs)) => {
+                own.merge(theirs);
+                Some(own)
+            }
+            // Of some of the units it was not kept.
+            _ => None,
+        };
+        self.sums.merge(&other.sums);
+        self.observations += other.observations;
+        self.min = [self.min, other.min].into_iter().flatten().reduce(f64::min);
+        self.max = [self.max, other.max].into_iter().flatten().reduce(f64::max);
+        if let Some(theirs) = &other.tally {
+            let own = self.tally.get_or_insert_default();
+            for (value, count) in theirs {
+                match own.binary_search_by(|(known, _)| known.total_cmp(value)) {
+                    Ok(i) => own[i].1 += count,
+                    Err(i) => own.insert(i, (*value, *count)),
+                }
+            }
+        }
+    }
+}
+
 fn tally_one(tally: &mut Vec<(f64, u64)>, value: Option<f64>, add: bool) {
     let Some(value) = value else { return };
     match tally.binary_search_by(|(known, _)| known.total_cmp(&value)) {
@@ -136,8 +169,16 @@ fn tally_one(tally: &mut Vec<(f64, u64)>, value: Option<f64>, add: bool) {
 pub(super) async fn put_sums(tx: &mut Tx, experiment: &ObservedExperiment, deltas: Deltas) -> Result<(), StoreError> {
     let units = deltas.units.keys().map(|variant| (ALL.to_owned(), *variant, UNITS.to_owned()));
     let excluded = (!deltas.excluded.is_empty()).then(|| ("excluded".to_owned(), 0, UNITS.to_owned()));
-    let places: BTreeSet<Place> =
-        deltas.metrics.keys().chain(deltas.sketches.keys()).cloned().chain(units).chain(excluded).collect();
+    let early = (deltas.early > 0).then(|| (EARLY.to_owned(), 0, UNITS.to_owned()));
+    let places: BTreeSet<Place> = deltas
+        .metrics
+        .keys()
+        .chain(deltas.sketches.keys())
+        .cloned()
+        .chain(units)
+        .chain(excluded)
+        .chain(early)
+        .collect();
     let mut sums = load_sums(tx, experiment, &places).await?;
     add_deltas(&mut sums, deltas)?;
     let no_json = |e: serde_json::Error| StoreError::Invalid(format!("sums have no JSON form: {e}"));
@@ -188,6 +229,12 @@ pub(super) fn add_deltas(sums: &mut BTreeMap<Place, Sums>, deltas: Deltas) -> Re
         let place = (ALL.to_owned(), *variant, UNITS.to_owned());
         if let Sums::Units(count) = sums.entry(place).or_insert_with(|| Sums::Units(UnitCount::default())) {
             count.units = count.units.saturating_add_signed(*change);
+        }
+    }
+    if deltas.early > 0 {
+        let place = (EARLY.to_owned(), 0, UNITS.to_owned());
+        if let Sums::Units(count) = sums.entry(place).or_insert_with(|| Sums::Units(UnitCount::default())) {
+            count.units += deltas.early;
         }
     }
     if !deltas.excluded.is_empty() {

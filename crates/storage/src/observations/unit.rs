@@ -68,6 +68,11 @@ pub(super) fn name_hash(name: &str) -> u64 {
 }
 
 impl UnitState {
+    /// Whether anything was observed that counts.
+    pub(super) fn is_observed(&self) -> bool {
+        !self.clusters.is_empty()
+    }
+
     pub(super) fn cluster(&self, hash: u64) -> Option<Cluster> {
         self.clusters.iter().find(|(known, _)| *known == hash).map(|(_, cluster)| *cluster)
     }

@@ -37,6 +37,8 @@ pub(super) struct UnitRow {
     pub(super) segments: String,
     /// The allocation under which it came, where its exposure tells and that is asked for.
     pub(super) epoch: Option<usize>,
+    /// When it was exposed, where that is known.
+    pub(super) exposed: Option<i64>,
     pub(super) state: UnitState,
     /// As it was before the batch.
     pub(super) old: UnitState,
@@ -67,8 +69,8 @@ pub(super) struct Units {
 }
 
 type Stored = (i64, String, i64, i64, String, Vec<u8>, i64);
-/// What the exposure of a unit tells: variant, segments, allocation.
-type Exposed = (usize, String, usize);
+/// What the exposure of a unit tells: variant, segments, allocation, when.
+type Exposed = (usize, String, usize, i64);
 
 impl Units {
     /// The units of a batch, and the place of each observation's among them. Units that are not known yet are made, where
@@ -87,7 +89,9 @@ impl Units {
         let exposures = exposures(tx, experiment, &distinct).await?;
         for (key, name, variant, several, segments, state, epoch) in stored_units(tx, experiment, &distinct).await? {
             let (state, variant) = (UnitState::from_bytes(&state)?, count(variant)?);
-            let is_elsewhere = exposures.get(&name).is_some_and(|exposed| exposed.0 != variant);
+            let exposed = exposures.get(&name);
+            let is_elsewhere = exposed.is_some_and(|exposed| exposed.0 != variant);
+            let exposed = exposed.map(|exposed| exposed.3);
             index.insert(name.clone(), units.rows.len());
             units.rows.push(UnitRow {
                 key,
@@ -96,6 +100,7 @@ impl Units {
                 several: several != 0 || is_elsewhere,
                 segments,
                 epoch: usize::try_from(epoch).ok().filter(|_| experiment.by_allocation),
+                exposed,
                 old: state.clone(),
                 state,
                 was_several: several != 0,
@@ -117,7 +122,8 @@ impl Units {
                     let segments = exposed.map_or_else(String::new, |e| e.1.clone());
                     let epoch = exposed.map(|e| e.2).filter(|_| experiment.by_allocation);
                     index.insert(name.clone(), units.rows.len());
-                    units.rows.push(UnitRow { epoch, ..UnitRow::new(key, name, variant, segments) });
+                    let exposed = exposed.map(|e| e.3);
+                    units.rows.push(UnitRow { epoch, exposed, ..UnitRow::new(key, name, variant, segments) });
                     units.rows.len() - 1
                 })
             };
@@ -202,8 +208,8 @@ impl Units {
             if unit.several && !unit.was_several {
                 deltas.excluded.push(unit.visible_name());
             }
-            let now = (!unit.several).then_some(&unit.state);
-            let before = (!unit.was_several && !unit.is_new).then_some(&unit.old);
+            let now = Some(&unit.state).filter(|state| !unit.several && state.is_observed());
+            let before = Some(&unit.old).filter(|old| !unit.was_several && old.is_observed());
             deltas.count(unit, before.is_some(), now.is_some());
             if unit.several && unit.was_several {
                 continue;
@@ -239,6 +245,7 @@ impl UnitRow {
             several: false,
             segments,
             epoch: None,
+            exposed: None,
             state,
             old,
             was_several: false,
@@ -281,15 +288,7 @@ impl UnitRow {
             .map(|at| format!("day/{}", TimeZone::UTC.to_datetime(at).date()))
             .unwrap_or_default();
         let segments: BTreeMap<String, serde_json::Value> = serde_json::from_str(&self.segments).unwrap_or_default();
-        let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let named = segments.into_iter().filter_map(|(name, value)| {
-            let mut shown = text(&value);
-            // Of an exposure that was stored before segments were kept short.
-            if shown.len() > LONGEST_SEGMENT || shown.contains('\0') {
-                shown = text(&segment_value(&value)?);
-            }
-            Some(format!("segment/{name}={shown}"))
-        });
+        let named = segments.into_iter().filter_map(|(name, value)| segment_slice(&name, &value));
         let allocation = self.epoch.map(|epoch| format!("{ALLOCATION}{epoch}"));
         [ALL.to_owned(), day].into_iter().chain(named).chain(allocation).collect()
     }
@@ -297,6 +296,17 @@ impl UnitRow {
     pub(super) fn part(&self) -> String {
         format!("part/{:02}", hash(&[self.name.as_bytes()]).cast_unsigned() % PARTS)
     }
+}
+
+/// The slice of the units with this attribute.
+pub(super) fn segment_slice(name: &str, value: &serde_json::Value) -> Option<String> {
+    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let mut shown = text(value);
+    // Of an exposure that was stored before segments were kept short.
+    if shown.len() > LONGEST_SEGMENT || shown.contains('\0') {
+        shown = text(&segment_value(value)?);
+    }
+    Some(format!("segment/{name}={shown}"))
 }
 
 async fn stored_units(tx: &mut Tx, experiment: &ObservedExperiment, names: &[&str]) -> Result<Vec<Stored>, StoreError> {
@@ -334,13 +344,13 @@ async fn exposures(
     let named: Vec<&str> = names.iter().copied().filter(|name| !name.starts_with(NAMELESS)).collect();
     for piece in named.chunks(LOOKUP) {
         let sql = values_query(
-            "SELECT u.unit, u.variant, u.segments, u.epoch FROM (VALUES",
+            "SELECT u.unit, u.variant, u.segments, u.epoch, u.at FROM (VALUES",
             (piece.len(), 2, matches!(tx, Tx::Postgres(_))),
             ") AS v JOIN experiment_units AS u ON u.experiment_key = v.column1 AND u.unit = v.column2",
         );
         macro_rules! run {
             ($conn:expr) => {{
-                let mut query = sqlx::query_as::<_, (String, i64, String, i64)>(sqlx::AssertSqlSafe(sql));
+                let mut query = sqlx::query_as::<_, (String, i64, String, i64, i64)>(sqlx::AssertSqlSafe(sql));
                 for name in piece {
                     query = query.bind(experiment.key.key).bind(*name);
                 }
@@ -351,8 +361,8 @@ async fn exposures(
             Raw::Sqlite(conn) => run!(conn),
             Raw::Postgres(conn) => run!(conn),
         };
-        for (unit, variant, segments, epoch) in rows {
-            found.insert(unit, (count(variant)?, segments, count(epoch)?));
+        for (unit, variant, segments, epoch, at) in rows {
+            found.insert(unit, (count(variant)?, segments, count(epoch)?, at));
         }
     }
     Ok(found)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use llmops_domain::experiment::assignment::Exposure;
-use llmops_domain::experiment::{Experiment, ExperimentSpec};
+use llmops_domain::experiment::{AskedQuestion, Experiment, ExperimentSpec};
 use llmops_domain::id::ExperimentId;
 use llmops_storage::observations::{
     AllSums, MetricSums, NewObservation, ObservedExperiment, Recorded, RowChoice, SliceChoice, Sums,
@@ -168,7 +168,9 @@ async fn a_value_takes_the_place_of_the_one_before() {
             let (again, _) = store.recompute_sums(&experiment, &RowChoice::default(), everything).await.unwrap();
             assert_eq!(metric(&again, "all", 0, "quality").sums, kept);
         };
+        let replaced = async |row| store.record_observations(&experiment, vec![row]).await.unwrap().replaced;
         check(vec![said("a", 0.0, 1)], (1, 0), 0.0).await;
+        assert_eq!([replaced(said("a", 1.0, 1)).await, replaced(said("a", 1.0, 1)).await], [1, 0]);
         check(vec![said("a", 1.0, 2)], (0, 1), 1.0).await;
         check(vec![said("a", 1.0, 2)], (0, 1), 1.0).await;
         check(vec![said("b", 0.0, 3), said("b", 0.25, 4), said("a", 0.25, 5)], (1, 2), 0.25).await;
@@ -321,6 +323,117 @@ async fn a_forgotten_unit_counts_on_without_its_name() {
         };
         assert_eq!((left_out(&before), left_out(&after)), ((1, vec!["ben".to_owned()]), (1, Vec::new())));
         assert_eq!(metric(&after, "all", 0, "quality"), metric(&before, "all", 0, "quality"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_segment_that_only_erased_units_had_loses_its_name() {
+    on_backends(async |store| {
+        let (experiment, key) = experiment(store, "mail").await;
+        let of = |unit: &str| serde_json::json!({"country": "DE", "mail": format!("{unit}@example.org")}).to_string();
+        let names: Vec<String> = (0..400).map(|i| format!("person-{i:03}-{}", "x".repeat(i % 70))).collect();
+        let exposures: Vec<_> = names.iter().map(|unit| exposed(&key, unit, 0, &of(unit))).collect();
+        store.insert_exposures(&exposures).await.unwrap();
+        let rows = names.iter().map(|unit| observed(unit, 0, "quality", 2.0, 1)).collect();
+        store.record_observations(&experiment, rows).await.unwrap();
+        let before = sums(store, &key).await;
+        let asked = |id: &str, condition: serde_json::Value| -> AskedQuestion {
+            serde_json::from_value(serde_json::json!({
+                "id": id, "experiment": "exp_mail", "question": {"where": condition}, "status": "open",
+                "asked_at": at(1), "observations": 0,
+            }))
+            .unwrap()
+        };
+        let gone = [&names[7], &names[390]];
+        let (mail, other) = (format!("{}@example.org", gone[0]), format!("{}@example.org", names[8]));
+        let questions = [
+            ("question_1", serde_json::json!({"$or": [{"mail": {"$in": [mail, other]}}, {"country": "FR"}]})),
+            ("question_2", serde_json::json!({"mail": {"$regex": format!("^{mail}")}})),
+            ("question_3", serde_json::json!({"mail": other})),
+            ("question_4", serde_json::json!({"country": {"$ne": other}})),
+            ("question_5", serde_json::json!({"country": "DE"})),
+        ];
+        for (id, condition) in questions {
+            store.create_question(&key, &asked(id, condition)).await.unwrap();
+        }
+        for unit in gone {
+            assert_eq!(store.forget_unit(&project(), unit).await.unwrap(), 1);
+        }
+        let left = store.list_questions(&key, None, 10).await.unwrap();
+        let left: Vec<&str> = left.iter().map(|question| question.id.as_str()).collect();
+        assert_eq!(left, ["question_5", "question_4", "question_3"]);
+        let after = sums(store, &key).await;
+        let slice = |unit: &str| format!("segment/mail={unit}@example.org");
+        assert!(gone.iter().all(|unit| after.keys().all(|place| place.0 != slice(unit))));
+        let folded = metric(&after, "segment/mail=(erased)", 0, "quality");
+        let moments = folded.sums.moments().unwrap();
+        assert_eq!((folded.sums.units(), folded.observations, moments.mean()), (2, 2, Some(2.0)));
+        for place in ["all", "segment/country=DE"] {
+            assert_eq!(metric(&after, place, 0, "quality"), metric(&before, place, 0, "quality"), "{place}");
+        }
+        assert_eq!(metric(&after, &slice(&names[8]), 0, "quality").sums.units(), 1, "who is not erased keeps it");
+        // Nothing of them is left in the file, also not in what is free.
+        store.clear_log().await.unwrap();
+        if let Some(path) = store.url().strip_prefix("sqlite:") {
+            let file = std::fs::read(path).unwrap();
+            for unit in gone {
+                assert!(!file.windows(unit.len()).any(|part| part == unit.as_bytes()), "{unit} is in the file");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_before_the_exposure_does_not_count() {
+    on_backends(async |store| {
+        let day = 86_400;
+        let (_, key) = experiment(store, "early").await;
+        let started = store.get_experiment(&project(), "exp_early").await.unwrap().experiment;
+        let started = started.start(at(-10 * day)).unwrap();
+        let experiment = Arc::new(ObservedExperiment::new(key.clone(), &started));
+        // At noon of a day.
+        let noon = at(0).as_second().rem_euclid(day);
+        let noon = day / 2 - noon;
+        let mut exposure = exposed(&key, "u", 0, "");
+        exposure.1.at = at(noon).as_microsecond();
+        store.insert_exposures(&[exposure]).await.unwrap();
+        let check = async |row: NewObservation, expected: (u64, u64, u64), why: &str| {
+            let recorded = store.record_observations(&experiment, vec![row]).await.unwrap();
+            assert_eq!((recorded.accepted, recorded.duplicates, recorded.early), expected, "{why}");
+        };
+        let seen = |unit: &str, value: f64, second: i64| observed(unit, 0, "quality", value, second);
+        check(seen("u", 7.0, noon - 3600), (1, 0, 1), "an hour before").await;
+        check(seen("u", 7.0, noon - 3600), (0, 1, 0), "the same again").await;
+        let keyed = NewObservation { key: Some("k".to_owned()), replaces: true, ..seen("u", 7.0, noon - 3600) };
+        check(keyed.clone(), (1, 0, 1), "by a key").await;
+        check(NewObservation { value: 9.0, ..keyed.clone() }, (0, 1, 0), "with another value").await;
+        let sums_of = async || sums(store, &key).await;
+        let units = |sums: &AllSums| match sums.get(&("all".to_owned(), 0, String::new())) {
+            Some(Sums::Units(count)) => count.units,
+            _ => 0,
+        };
+        assert_eq!(units(&sums_of().await), 0, "who has nothing that counts is not counted");
+        check(observed("u", 0, "before", 0.5, noon - 9 * day), (1, 0, 0), "a covariate").await;
+        check(seen("u", 1.0, noon - 60), (1, 0, 0), "clocks differ").await;
+        check(seen("u", 2.0, noon - day / 2), (1, 0, 0), "a day without time").await;
+        check(seen("u", 3.0, noon + 1), (1, 0, 0), "after").await;
+        check(NewObservation { is_dated: false, ..seen("u", 2.0, noon - 3600) }, (1, 0, 0), "without time").await;
+        // Without exposure, the start tells.
+        check(seen("v", 7.0, noon - 12 * day), (1, 0, 1), "before the start").await;
+        check(seen("v", 2.0, noon - 8 * day), (1, 0, 0), "after it").await;
+        let sums = sums_of().await;
+        let quality = metric(&sums, "all", 0, "quality");
+        assert_eq!((quality.sums.units(), quality.observations, quality.max), (2, 5, Some(3.0)));
+        assert_eq!((quality.sums.moments().unwrap().mean(), units(&sums)), (Some(2.0), 2));
+        match sums.get(&("early".to_owned(), 0, String::new())) {
+            Some(Sums::Units(count)) => assert_eq!(count.units, 3),
+            other => panic!("{other:?}"),
+        }
+        let everything = |_: &str| Some(String::new());
+        let (again, _) = store.recompute_sums(&experiment, &RowChoice::default(), everything).await.unwrap();
+        assert_eq!(metric(&again, "all", 0, "quality").sums, quality.sums, "rows say the same");
     })
     .await;
 }

@@ -17,6 +17,9 @@ use crate::terminal;
 /// Bytes of a file that are sent at once.
 const CHUNK: usize = 1 << 18;
 
+/// What does not count.
+const BEFORE: &str = "before the unit was exposed or the experiment began";
+
 /// Record one value of one metric.
 #[derive(Debug, Args)]
 pub(crate) struct RecordArgs {
@@ -47,10 +50,13 @@ pub(crate) struct RecordArgs {
 pub(crate) struct ImportArgs {
     /// The experiment: its id or key
     experiment: String,
-    /// CSV with the header unit,variant,metric,value[,at], or JSON Lines. A file of the same name again, also with lines mended or
-    /// added, counts nothing twice
+    /// CSV with the header unit,variant,metric,value[,at], or JSON Lines. A file of the same name again counts nothing twice: lines
+    /// that were added are recorded, and mended values take the place of those before (with a time, a mended line is another one)
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Take lines without unit, each as a unit of its own
+    #[arg(long)]
+    no_units: bool,
 }
 
 /// What an experiment found so far.
@@ -85,8 +91,10 @@ pub(crate) async fn record(context: &Context, args: &RecordArgs) -> Outcome {
     }
     let client = Project::find(&context.global, &context.ui)?.client(&context.global).await?;
     let recorded = client.record_metric(&args.experiment, &observation).await?;
-    context.show(&recorded, || {
-        if recorded.accepted > 0 { "recorded".to_owned() } else { "it was recorded before".to_owned() }
+    context.show(&recorded, || match (recorded.accepted, recorded.early) {
+        (0, _) => "it was recorded before".to_owned(),
+        (_, 0) => "recorded".to_owned(),
+        _ => format!("recorded, and it does not count: it lies {BEFORE}"),
     })
 }
 
@@ -101,7 +109,7 @@ pub(crate) async fn import(context: &Context, args: &ImportArgs) -> Outcome {
     let content = bytes::Bytes::from(content);
     let parts: Vec<_> =
         (0..content.len()).step_by(CHUNK).map(|at| Ok(content.slice(at..content.len().min(at + CHUNK)))).collect();
-    let query = ImportObservationsQuery { source: Some(source) };
+    let query = ImportObservationsQuery { source: Some(source), no_units: args.no_units };
     let recorded = client.import_observations(&args.experiment, &query, futures::stream::iter(parts).boxed()).await?;
     context.show(&recorded, || told(&recorded))?;
     if recorded.refused == 0 {
@@ -118,11 +126,16 @@ pub(crate) async fn import(context: &Context, args: &ImportArgs) -> Outcome {
 }
 
 fn told(recorded: &RecordedObservations) -> String {
-    let RecordedObservations { accepted, duplicates, .. } = recorded;
-    match duplicates {
-        0 => format!("{} recorded", format::count(*accepted, "observation")),
-        _ => format!("{} recorded, {duplicates} were recorded before", format::count(*accepted, "observation")),
-    }
+    let RecordedObservations { accepted, duplicates, replaced, early, .. } = recorded;
+    let parts = [
+        (*early, format!("{early} of them before the unit was exposed or the experiment began, which do not count")),
+        (*duplicates, format!("{duplicates} were recorded before")),
+        (*replaced, format!("{replaced} of them with another value, which counts from now on")),
+    ];
+    let more = parts.into_iter().filter(|(count, _)| *count > 0).map(|(_, text)| text);
+    let all: Vec<String> =
+        std::iter::once(format!("{} recorded", format::count(*accepted, "observation"))).chain(more).collect();
+    all.join(", ")
 }
 
 /// Runs `results`.

@@ -88,6 +88,18 @@ fn all_mistakes_come_at_once() {
 }
 
 #[test]
+fn segments_are_there_once_and_values_are_of_one_type() {
+    let value = serde_json::json!({
+        "name": "e", "variants": [{"value": 1}, {"value": "x"}, {}, {"value": 2.5}],
+        "analysis": {"segments": ["country", "plan", "country"]},
+    });
+    insta::assert_snapshot!(problems(value).join("\n"), @r"
+    variants[1].value: it is a text, and that of another variant a number: expected values of one type
+    analysis.segments[2]: `country` is there twice
+    ");
+}
+
+#[test]
 fn a_wrong_sum_is_named() {
     let value =
         serde_json::json!({"name": "e", "variants": [{}, {}], "traffic_split": {"control": 0.5, "treatment": 0.6}});
