@@ -1,7 +1,7 @@
 //! `DatasetManager`: datasets, their versions and samples.
 
-use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -184,6 +184,42 @@ impl DatasetManager {
             }
         }
         Ok((import.finish().await?, left_out))
+    }
+
+    /// Takes samples out of a dataset: a new version has the others. Answers with the number of those that are gone; where nothing
+    /// would be left, all stay, since no version is empty.
+    pub(crate) async fn remove_samples(&self, name: &str, ids: &HashSet<String>) -> Result<u64, Error> {
+        for _ in 1..MOST_ATTEMPTS {
+            match self.remove_from_latest(name, ids).await {
+                Err(Error::Store(StoreError::Conflict(_))) => {}
+                done => return done,
+            }
+        }
+        self.remove_from_latest(name, ids).await
+    }
+
+    async fn remove_from_latest(&self, name: &str, ids: &HashSet<String>) -> Result<u64, Error> {
+        let version = self.version(name, &VersionSelector::Latest).await?;
+        let mut import = self.create(name, None, None).await?.replacing(Some(version.version.version.clone()));
+        let (mut from, mut removed) = (0, 0);
+        loop {
+            let page = self.get_samples(&version, from, 500).await?;
+            let Some((last, _)) = page.last() else { break };
+            from = last + 1;
+            for (_, sample) in page {
+                if ids.contains(&sample.id) {
+                    removed += 1;
+                } else {
+                    import.push(None, sample).await?;
+                }
+            }
+        }
+        if removed == 0 || removed == version.version.sample_count {
+            import.import.abort().await?;
+            return Ok(0);
+        }
+        import.finish().await?;
+        Ok(removed)
     }
 
     /// What differs between two versions.

@@ -104,7 +104,7 @@ pub use review::ReviewQueue;
 pub use schedules::Scheduler;
 pub use scorers::{DebateEvaluator, OwnScorers};
 pub use soft_failures::Guards;
-pub use spending::SpendingBook;
+pub use spending::{SpendingBook, Spendings};
 pub use verifier::{Models, Verifier};
 pub use workbench::{Workbench, plan_experiment};
 
@@ -395,9 +395,10 @@ impl LlmOps {
     }
 
     /// Where is counted what keys and deployments spend.
-    pub fn spending(&self) -> Arc<dyn SpendingBook> {
-        let stored = || Arc::new(spending::StoredSpending(self.services.store.clone())) as Arc<dyn SpendingBook>;
-        self.services.options.spending.clone().unwrap_or_else(stored)
+    pub fn spending(&self) -> Spendings {
+        let store = &self.services.store;
+        let stored = || Arc::new(spending::StoredSpending(store.clone())) as Arc<dyn SpendingBook>;
+        Spendings::new(self.services.options.spending.clone().unwrap_or_else(stored), store.clone())
     }
 
     /// What looks at answers after their callers have them: slow checks, counts, alerts.

@@ -92,7 +92,7 @@ pub use spending::MinuteCalls;
 pub use stats::{StoreStats, stats};
 pub use status::StoreStatus;
 pub use store::{CacheLimits, Store, StoreOptions};
-pub use traffic::StoredHour;
+pub use traffic::{Spent, StoredHour};
 pub use writer::ResultWriter;
 
 /// Lets others go first from now on, in the thread that calls: for work that nobody waits for. Threads have priorities on

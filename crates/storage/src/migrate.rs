@@ -50,6 +50,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(34, "0034_gate_verdicts"),
     migration!(35, "0035_observation_tallies"),
     migration!(38, "0038_held_alerts"),
+    migration!(40, "0040_what_came_of_calls"),
 ];
 
 /// Marks a SQLite file as ours (`PRAGMA application_id`): the letters "llmo".

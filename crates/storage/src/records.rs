@@ -47,6 +47,7 @@ pub struct RecordRow {
     session: Option<Arc<str>>,
     soft_failures: i64,
     trace_id: Option<Arc<str>>,
+    key: Option<Arc<str>>,
     document: Arc<str>,
     sums: TrafficSums,
     latency_class: i64,
@@ -164,6 +165,7 @@ impl RecordRow {
                 session: shared(record.session.as_deref()),
                 soft_failures: big(record.soft_failures.len() as u64),
                 trace_id: shared(record.trace_id.as_deref()),
+                key: shared(record.key.as_deref()),
                 sums: TrafficSums::of(record),
                 latency_class: latency_class(record.total_ms),
             })
@@ -197,6 +199,11 @@ impl RecordRow {
         let hour = self.at.div_euclid(traffic::MICROS_PER_HOUR);
         let slot = (&**project, hour, deployment.unwrap_or_default(), environment.unwrap_or_default());
         (slot, &self.sums, self.latency_class)
+    }
+
+    /// The id of the caller's key.
+    pub(crate) fn key_id(&self) -> Option<&str> {
+        self.key.as_deref()
     }
 }
 

@@ -153,6 +153,10 @@ async fn start(client: &Client, context: &Context, project: &Project, args: &Eva
     let dataset_name = args.dataset.clone().unwrap_or(plan.dataset);
     let target = push_target(client, context, project, &target_name).await?;
     let built = dataset::build_one(client, context, project, &dataset_name).await?;
+    let unpulled = dataset::pull::unpulled(client, project, &dataset_name).await?;
+    if let Some(note) = dataset::pull::note(&unpulled, &dataset_name) {
+        context.note(&format!("note: {note}"));
+    }
     let request = CreateRun {
         dataset: format!("{dataset_name}@{}", built.version.version),
         repeat: args.repeat.unwrap_or(plan.repeat),

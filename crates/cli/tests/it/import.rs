@@ -197,7 +197,7 @@ fn templates_that_are_none_here_are_named_once() {
 
 #[test]
 fn promptfoos_programs_and_missing_files_are_listed() {
-    let config = r#"
+    let config = r##"
 prompts: ["{{q}}", "file://p.py:build", "file://gone.js"]
 providers: [echo]
 assertionTemplates: {short: {type: word-count, value: {max: 3}}}
@@ -209,7 +209,7 @@ tests:
   - {description: E, vars: {q: []}}
   - "file://gen.py:cases"
   - file://none.csv
-"#;
+"##;
     let project = Project::new(&[("p.yaml", config)]);
     let imported = import(&project, &["promptfoo", "p.yaml"]);
     assert_eq!(carried(&imported), "1 prompt, 1 model, 4 samples, 4 assertions");

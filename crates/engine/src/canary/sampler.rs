@@ -236,14 +236,11 @@ impl Inner {
             Some(manifest) if *manifest == canary.production => &mut stage.production,
             _ => return,
         };
-        match record.outcome {
-            CallOutcome::Ok => {}
-            CallOutcome::UpstreamError | CallOutcome::Unavailable | CallOutcome::Cut => {
-                arm.merge(&Arm { requests: 1, errors: 1, ..Arm::default() });
-                return;
-            }
-            // The caller's own doing says nothing of the manifest.
-            CallOutcome::Cancelled | CallOutcome::Refused => return,
+        if record.outcome.is_failure() {
+            arm.merge(&Arm { requests: 1, errors: 1, ..Arm::default() });
+        }
+        if record.outcome != CallOutcome::Ok {
+            return;
         }
         arm.requests += 1;
         arm.soft_failures += u64::from(!record.soft_failures.is_empty());
