@@ -447,12 +447,13 @@ class Api:
         content_type: str = "application/octet-stream",
         *,
         source: Union[str, None] = None,
+        no_units: Union[bool, None] = None,
     ) -> t.RecordedObservations:
-        """Records many: CSV with the header `unit,variant,metric,value[,at][,idempotency_key]`, or a JSON object a line, of any length. Lines that are wrong are refused and told; all others are on disk when it is answered."""
+        """Records many: CSV with the header `unit,variant,metric,value[,at][,idempotency_key]`, or a JSON object a line, of any length. A table without the column `unit` is refused, unless `no_units` says so. Lines that are wrong are refused and told; all others are on disk when it is answered."""
         return self._transport.call(
             "POST",
             f"/api/v1/experiments/{_segment(experiment)}/observations/import",
-            query={"source": source},
+            query={"source": source, "no_units": no_units},
             content=content, content_type=content_type,
         )
 
@@ -766,14 +767,15 @@ class Api:
         *,
         category: Union[str, None] = None,
         status: Union[Literal['passed', 'failed', 'errored'], None] = None,
+        order: Union[Literal['ordinal', 'worst', 'best'], None] = None,
         cursor: Union[str, None] = None,
         limit: Union[int, None] = None,
     ) -> t.PageSampleResult:
-        """Sample results, worst first."""
+        """Sample results, worst first, or in the order that is asked for."""
         return self._transport.call(
             "GET",
             f"/api/v1/runs/{_segment(run)}/results",
-            query={"category": category, "status": status, "cursor": cursor, "limit": limit},
+            query={"category": category, "status": status, "order": order, "cursor": cursor, "limit": limit},
         )
 
     def list_reviews(
@@ -1477,12 +1479,13 @@ class AsyncApi:
         content_type: str = "application/octet-stream",
         *,
         source: Union[str, None] = None,
+        no_units: Union[bool, None] = None,
     ) -> t.RecordedObservations:
-        """Records many: CSV with the header `unit,variant,metric,value[,at][,idempotency_key]`, or a JSON object a line, of any length. Lines that are wrong are refused and told; all others are on disk when it is answered."""
+        """Records many: CSV with the header `unit,variant,metric,value[,at][,idempotency_key]`, or a JSON object a line, of any length. A table without the column `unit` is refused, unless `no_units` says so. Lines that are wrong are refused and told; all others are on disk when it is answered."""
         return await self._transport.call(
             "POST",
             f"/api/v1/experiments/{_segment(experiment)}/observations/import",
-            query={"source": source},
+            query={"source": source, "no_units": no_units},
             content=content, content_type=content_type,
         )
 
@@ -1816,14 +1819,15 @@ class AsyncApi:
         *,
         category: Union[str, None] = None,
         status: Union[Literal['passed', 'failed', 'errored'], None] = None,
+        order: Union[Literal['ordinal', 'worst', 'best'], None] = None,
         cursor: Union[str, None] = None,
         limit: Union[int, None] = None,
     ) -> t.PageSampleResult:
-        """Sample results, worst first."""
+        """Sample results, worst first, or in the order that is asked for."""
         return await self._transport.call(
             "GET",
             f"/api/v1/runs/{_segment(run)}/results",
-            query={"category": category, "status": status, "cursor": cursor, "limit": limit},
+            query={"category": category, "status": status, "order": order, "cursor": cursor, "limit": limit},
         )
 
     async def list_reviews(

@@ -236,6 +236,9 @@ class AnalysisPlan(TypedDict):
     correction: NotRequired[Correction]
     """How many comparisons are corrected for."""
 
+    counts_from: NotRequired[Union[str, None]]
+    """From when on observations of units count whose exposure is not known. Absent: from the start. For what began elsewhere, or is to warm up first."""
+
     min_duration: NotRequired[str]
     """How long it must have run, pauses left out, before a winner is named."""
 
@@ -941,6 +944,9 @@ class CategoryResult(TypedDict):
     errored: int
     """(sample, trial) pairs that errored."""
 
+    errored_samples: NotRequired[Union[int, None]]
+    """Samples of which some trial errored and none failed."""
+
     failed: int
     """Samples of which some trial did not pass."""
 
@@ -965,7 +971,7 @@ class Change(TypedDict):
     """Before."""
 
     change: float
-    """After less before. For categories and `overall` where not both runs scored the same samples: the mean change of the samples that both scored."""
+    """After less before. Where not both runs scored the same samples: the mean change of the samples that both scored."""
 
     interval: NotRequired[Union[List[float], None]]
     """95 % interval of the paired difference, where samples are shared."""
@@ -1031,7 +1037,7 @@ class Check(TypedDict):
     """Samples behind it."""
 
     name: str
-    """`overall_min`, `max_drop/CATEGORY`, `category_min/CATEGORY`, `error_rate` …"""
+    """`overall_min`, `max_drop/CATEGORY`, `category_min/CATEGORY`, `category_missing/CATEGORY`, `scoring`, `error_rate` …"""
 
     status: Verdict
     """What it found."""
@@ -1909,6 +1915,9 @@ class EnvironmentQuery(TypedDict):
 class Erased(TypedDict):
     """What was deleted. Of experiments, only the name and the attributes of the user's units are."""
 
+    datasets_left: NotRequired[List[str]]
+    """Datasets in which such samples stay: in earlier versions, which never change, or because a dataset has no others."""
+
     feedback: NotRequired[int]
     """What the user said, and what was said of the user's answers."""
 
@@ -1917,6 +1926,9 @@ class Erased(TypedDict):
 
     review_items: NotRequired[int]
     """Items of the review queue about the user's answers."""
+
+    samples: NotRequired[int]
+    """Samples that llmops made of the user's calls by itself, of what a canary lost or of an incident, and that the newest versions of their datasets do not have any more."""
 
     shadow_pairs: NotRequired[int]
     """Pairs of canaries that the user's calls made."""
@@ -2008,7 +2020,9 @@ class EvaluationRun(TypedDict):
     """When it reached a final status."""
 
     error: NotRequired[Union[str, None]]
-    """Why it failed, where it did."""
+    """Why it failed, where it did; of a running one, why the process that worked on it could not go on."""
+
+    gate: NotRequired[Union[KeptVerdict, None]]
 
     id: RunId
     """The id."""
@@ -2315,6 +2329,28 @@ class Event12(TypedDict):
 
 
 class Event13(TypedDict):
+    """A release was begun, came a step further, waits for something else, or ended."""
+
+    deployment: str
+    """The deployment."""
+
+    release: str
+    """Its id."""
+
+    status: str
+    """Where it stands: `open`, `released` or `cancelled`."""
+
+    step: str
+    """The step that it is at."""
+
+    type: Literal['release']
+    """Always "release": it tells this form from the others"""
+
+    waiting: NotRequired[Union[str, None]]
+    """What it waits for, and which command brings that about."""
+
+
+class Event14(TypedDict):
     """A schedule's time came: it started a run, or had a reason not to."""
 
     action: str
@@ -2336,7 +2372,7 @@ class Event13(TypedDict):
 
 
 # What happened, in one project.
-Event = Union["Event1", "Event2", "Event3", "Event4", "Event5", "Event6", "Event7", "Event8", "Event9", "Event10", "Event11", "Event12", "Event13"]
+Event = Union["Event1", "Event2", "Event3", "Event4", "Event5", "Event6", "Event7", "Event8", "Event9", "Event10", "Event11", "Event12", "Event13", "Event14"]
 
 
 class Evidence(TypedDict):
@@ -2405,7 +2441,10 @@ class Example(TypedDict):
 
 
 class Excluded(TypedDict):
-    """Units that were left out."""
+    """What was left out."""
+
+    early_observations: NotRequired[int]
+    """Observations that lie before their unit was exposed, or before the experiment began: they are no effect of a variant."""
 
     examples: List[str]
     """Some of them by name."""
@@ -3018,6 +3057,9 @@ class FunctionCall(TypedDict):
 class GateConfig(TypedDict):
     """The gate's rules."""
 
+    accept_changed_scoring: NotRequired[bool]
+    """Let the absolute limits alone decide where the composite is made of other metrics than the baseline's. Otherwise that is inconclusive."""
+
     category_min: NotRequired[float]
     """Every category must reach this when there is no baseline."""
 
@@ -3035,6 +3077,9 @@ class GateConfig(TypedDict):
 
     require_judge_kappa: NotRequired[Union[float, None]]
     """The judge must agree with people at least this well (Cohen's kappa)."""
+
+    retired_categories: NotRequired[List[str]]
+    """Categories of the baseline that a run may lack. Any other one that is gone fails."""
 
 
 # How drops are judged.
@@ -3348,10 +3393,16 @@ class Impact(TypedDict):
     calls: int
     """Calls of the deployment from the beginning of the timeline on."""
 
+    cancelled: NotRequired[int]
+    """Of these, calls whose callers left before the end. They are in no share."""
+
     complaints: int
     """Answers that users found bad."""
 
     failed: NotRequired[Union[Estimate, None]]
+
+    refused: NotRequired[int]
+    """Of these, calls that the gateway refused: wrong, or over a limit. They are in no share."""
 
     soft_failed: NotRequired[Union[Estimate, None]]
 
@@ -3660,6 +3711,30 @@ class JudgedSpec(TypedDict):
 
     model: str
     """The judging model, as `provider/model`."""
+
+
+class KeptVerdict(TypedDict):
+    """What the gate said of a run, as it is kept with the run."""
+
+    at: str
+    """When it was given."""
+
+    baseline: NotRequired[Union[RunId, None]]
+
+    by: str
+    """Who asked."""
+
+    checks: List[Check]
+    """The rules and what they found."""
+
+    config: GateConfig
+    """The rules that applied."""
+
+    notices: List[str]
+    """Things a reader should know."""
+
+    verdict: Verdict
+    """The answer."""
 
 
 # A key of the API.
@@ -3984,7 +4059,7 @@ class Missing(TypedDict):
     """In words, with the numbers."""
 
     what: str
-    """`samples`, `duration`, `significance`, `guardrail`, `planned_n`, `sample_ratio` or `data`."""
+    """`samples`, `duration`, `significance`, `guardrail`, `planned_n`, `sample_ratio`, `data`, or `declared` of a question that was asked after the start."""
 
 
 class ModelPrice(TypedDict):
@@ -4198,7 +4273,7 @@ NumberPosition = Literal['whole', 'first', 'last']
 
 
 class NumericMatchSpec(TypedDict):
-    """Options of `numeric_match`."""
+    """Options of `numeric_match`. `1,234.50`, `1.234,50`, `1'234.50` and `12,34,567` are read as they are meant, and so are `3,90` and digits of other scripts; `1,234` is a thousand and more, `1.234` is not."""
 
     absolute: NotRequired[float]
     """Largest difference that counts as equal."""
@@ -4953,7 +5028,9 @@ class PageEvaluationRunItemsItem(TypedDict):
     """When it reached a final status."""
 
     error: NotRequired[Union[str, None]]
-    """Why it failed, where it did."""
+    """Why it failed, where it did; of a running one, why the process that worked on it could not go on."""
+
+    gate: NotRequired[Union[KeptVerdict, None]]
 
     id: RunId
     """The id."""
@@ -5460,6 +5537,10 @@ class PageReleaseItemsItem(TypedDict):
     approved_by: NotRequired[Union[str, None]]
     """Who allowed it."""
 
+    approved_key: NotRequired[Union[KeyId, None]]
+
+    approved_over: NotRequired[Union[ContentHash, None]]
+
     canary: NotRequired[Union[str, None]]
     """The canary of its second step."""
 
@@ -5898,7 +5979,7 @@ class PageShadowPair(TypedDict):
 
 
 class PageSilenceItemsItem(TypedDict):
-    """Alerts that fit are kept, and no channel is told, until it ends."""
+    """Alerts that fit are kept, and no channel is told, until it ends: of those that are still open then, channels are told."""
 
     comment: str
     """Why."""
@@ -5977,11 +6058,16 @@ class PairedEvidence(TypedDict):
     method: str
     """How the interval was made."""
 
+    metrics: NotRequired[Dict[str, Estimate]]
+    """Mean difference of each metric that both have, with the t-interval."""
+
     minimum_detectable_effect: NotRequired[Union[float, None]]
     """Smallest mean difference that this many samples show with 80 % power at α = 0.05."""
 
     p_value: NotRequired[Union[float, None]]
     """Two-sided p-value of no difference (paired t)."""
+
+    pass_rate: NotRequired[Union[Estimate, None]]
 
 
 class PairwiseSpec(TypedDict):
@@ -6712,11 +6798,17 @@ class RecordedObservations(TypedDict):
     duplicates: int
     """How many were recorded before: the same key, or the same time and value."""
 
+    early: NotRequired[int]
+    """How many of those that are new do not count, because they lie before their unit was exposed or before the experiment began."""
+
     problems: List[Problem]
     """What is wrong with them, the first hundred."""
 
     refused: int
     """How many were refused."""
+
+    replaced: NotRequired[int]
+    """How many of those had another value, which the new one took the place of."""
 
 
 class ReferenceScores(TypedDict):
@@ -6770,6 +6862,10 @@ class Release(TypedDict):
 
     approved_by: NotRequired[Union[str, None]]
     """Who allowed it."""
+
+    approved_key: NotRequired[Union[KeyId, None]]
+
+    approved_over: NotRequired[Union[ContentHash, None]]
 
     canary: NotRequired[Union[str, None]]
     """The canary of its second step."""
@@ -7132,6 +7228,8 @@ class RunComparison(TypedDict):
     """Samples that now pass and failed before."""
 
     paired: NotRequired[Union[PairedEvidence, None]]
+
+    pass_rate: NotRequired[Union[Change, None]]
 
     pass_rate_change: float
     """Pass rate after less pass rate before."""
@@ -8500,7 +8598,7 @@ class SignIn(TypedDict):
 
 
 class Silence(TypedDict):
-    """Alerts that fit are kept, and no channel is told, until it ends."""
+    """Alerts that fit are kept, and no channel is told, until it ends: of those that are still open then, channels are told."""
 
     comment: str
     """Why."""
@@ -8880,8 +8978,14 @@ Traffic = TypedDict(
 class TrafficHour(TypedDict):
     """What the calls of one hour add up to."""
 
+    answered: NotRequired[int]
+    """Calls with a whole answer of a model: without those of the cache. Soft failures are a share of these."""
+
     calls: int
-    """Calls."""
+    """Calls, whatever came of them."""
+
+    cancelled: NotRequired[int]
+    """Calls whose callers left before the end. They are in no share."""
 
     completion_tokens: int
     """Tokens written."""
@@ -8898,8 +9002,11 @@ class TrafficHour(TypedDict):
     prompt_tokens: int
     """Tokens read."""
 
+    refused: NotRequired[int]
+    """Calls that the gateway refused: wrong, or over a limit. They are in no share."""
+
     soft_failed: int
-    """Calls that succeeded by protocol and failed by content."""
+    """Answers that failed by content."""
 
     at: str
     """When the hour begins."""
@@ -8914,8 +9021,14 @@ class TrafficHour(TypedDict):
 class TrafficSums(TypedDict):
     """What calls add up to."""
 
+    answered: NotRequired[int]
+    """Calls with a whole answer of a model: without those of the cache. Soft failures are a share of these."""
+
     calls: int
-    """Calls."""
+    """Calls, whatever came of them."""
+
+    cancelled: NotRequired[int]
+    """Calls whose callers left before the end. They are in no share."""
 
     completion_tokens: int
     """Tokens written."""
@@ -8932,8 +9045,11 @@ class TrafficSums(TypedDict):
     prompt_tokens: int
     """Tokens read."""
 
+    refused: NotRequired[int]
+    """Calls that the gateway refused: wrong, or over a limit. They are in no share."""
+
     soft_failed: int
-    """Calls that succeeded by protocol and failed by content."""
+    """Answers that failed by content."""
 
 
 # What the calls of an answer have to be, compared with the expected ones.

@@ -17,6 +17,7 @@ const TYPES: Record<Schemas["StoredEvent"]["type"], true> = {
   schedule: true,
   canary: true,
   incident: true,
+  release: true,
 };
 
 export const eventStream = own(() => new EventSource("/api/v1/events"), Object.keys(TYPES));

@@ -20,6 +20,7 @@ const STALE: Record<string, string[]> = {
   schedule: ["schedules"],
   canary: ["canaries", "deployments", "overview", "releases"],
   incident: ["incidents", "deployments", "overview"],
+  release: ["releases", "deployments", "overview"],
 };
 
 function apply(client: QueryClient, event: Event) {

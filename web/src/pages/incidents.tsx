@@ -20,12 +20,12 @@ export function IncidentState({ of }: { of: Incident }) {
   return of.closed_at ? <Badge tone="good">Closed</Badge> : <Badge tone="bad">Open</Badge>;
 }
 
-const MEASURES = { rollback: "Rolled back", safe_mode: "Safe mode", experiment_paused: "Experiment paused" };
+const TAKEN = { rollback: "Rolled back", safe_mode: "Safe mode", experiment_paused: "Experiment paused" };
 
 /** What was done at once. */
 export function Measures({ of }: { of: Incident }) {
   if (!of.measures?.length) return <span className="faint">nothing</span>;
-  return <span className="row wrap tight">{of.measures.map((one) => <Badge key={one.measure} tone="warn">{MEASURES[one.measure]}</Badge>)}</span>;
+  return <span className="row wrap tight">{of.measures.map((one) => <Badge key={one.measure} tone="warn">{TAKEN[one.measure]}</Badge>)}</span>;
 }
 
 /** All incidents, or those of a deployment. */

@@ -326,6 +326,11 @@ function told(event: Schemas["StoredEvent"]): Change | null {
     }
     case "incident":
       return { ...base, tone: event.action === "closed" ? "plain" : "bad", what: <><Link className="hover-link" to="/incidents/$id" params={{ id: event.incident }}>Incident</Link> on <Link className="hover-link" to="/deployments/$name" params={{ name: event.deployment }} search={{ environment: event.environment }}>{event.deployment}</Link> {event.action}</>, note: event.environment };
+    case "release": {
+      const tone: Tone = event.status === "released" ? "good" : event.status === "open" && event.waiting ? "warn" : "plain";
+      const where = event.status === "released" ? "is done" : event.status === "cancelled" ? "was given up" : `is at: ${words(event.step)}`;
+      return { ...base, tone, what: <>Release of <Link className="hover-link" to="/releases/$id" params={{ id: event.release }}>{event.deployment}</Link> {where}</>, note: event.waiting };
+    }
     case "schedule":
       return event.action === "started" ? null : { ...base, tone: "warn", what: <>Schedule <Link className="hover-link" to="/schedules" search={{ schedule: event.schedule }}>{event.schedule}</Link> {event.action}</>, note: event.reason };
     default:
