@@ -39,7 +39,7 @@ pub(crate) fn router() -> Routes {
 
 /// All datasets, by name.
 #[utoipa::path(get, path = "/api/v1/datasets", operation_id = "list_datasets", tag = "datasets", params(PageQuery),
-    responses((status = 200, body = Page<Dataset>), (status = 400, body = ErrorResponse)))]
+    responses((status = 200, body = Page<Dataset>)))]
 async fn list(Viewer(ops): Viewer, Query(query): Query<PageQuery>) -> Result<Answer<Page<Dataset>>, ApiError> {
     let datasets = ops.datasets().list(name_before(query.cursor.as_deref())?, query.limit() + 1).await?;
     Ok(Answer(page(datasets, query.limit(), |d| after(&d.name))))

@@ -20,8 +20,7 @@ pub(crate) fn router() -> Routes {
 
 /// The keys of a project, the oldest first, revoked ones too. Secrets are not among what is known of them.
 #[utoipa::path(get, path = "/api/v1/keys", operation_id = "list_keys", tag = "keys", params(KeyQuery),
-    responses((status = 200, body = Page<ApiKey>), (status = 400, body = ErrorResponse),
-        (status = 404, body = ErrorResponse)))]
+    responses((status = 200, body = Page<ApiKey>), (status = 404, body = ErrorResponse)))]
 async fn list(Admin(ops): Admin, Query(query): Query<KeyQuery>) -> Result<Answer<Page<ApiKey>>, ApiError> {
     let limit = PageQuery { cursor: None, limit: query.limit }.limit();
     let after = id_before(query.cursor.as_deref(), "key_")?;

@@ -19,7 +19,7 @@ pub(crate) fn router() -> Routes {
 
 /// The projects that the caller may know of, by id: all of them for keys of the project `default`, else its own.
 #[utoipa::path(get, path = "/api/v1/projects", operation_id = "list_projects", tag = "projects", params(PageQuery),
-    responses((status = 200, body = Page<Project>), (status = 400, body = ErrorResponse)))]
+    responses((status = 200, body = Page<Project>)))]
 async fn list(Viewer(ops): Viewer, Query(query): Query<PageQuery>) -> Result<Answer<Page<Project>>, ApiError> {
     let projects = ops.projects().list(name_before(query.cursor.as_deref())?, query.limit() + 1).await?;
     Ok(Answer(page(projects, query.limit(), |project| after(&project.id.0))))

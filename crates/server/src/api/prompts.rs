@@ -29,7 +29,7 @@ pub(crate) fn router() -> Routes {
 
 /// The active version of every prompt, by name.
 #[utoipa::path(get, path = "/api/v1/prompts", operation_id = "list_prompts", tag = "prompts", params(PageQuery),
-    responses((status = 200, body = Page<PromptVersion>), (status = 400, body = ErrorResponse)))]
+    responses((status = 200, body = Page<PromptVersion>)))]
 async fn list(Viewer(ops): Viewer, Query(query): Query<PageQuery>) -> Result<Answer<Page<PromptVersion>>, ApiError> {
     let prompts = ops.prompts().list_all(name_before(query.cursor.as_deref())?, query.limit() + 1).await?;
     Ok(Answer(page(prompts, query.limit(), |p| after(&p.name))))
