@@ -378,7 +378,15 @@ fn composites_of_other_metrics_are_not_subtracted() {
         decision(config, &now, Some(&before), None)
     };
     let (config, judge) = (GateConfig::default(), json!({"kind": "judge", "model": "sim/j", "weight": 1.0}));
-    insta::assert_snapshot!(show(&decided(&config, 0.8, json!({"chrf": {"kind": "chrf", "weight": 1.0}}))), @"");
+    insta::assert_snapshot!(show(&decided(&config, 0.8, json!({"chrf": {"kind": "chrf", "weight": 1.0}}))), @r#"
+    INCONCLUSIVE
+    pass error_rate: 0 of 100 answers errored (0.0 %); 2.0 % are allowed.
+    inconclusive scoring: The composite is made of other metrics, weights or options than the baseline's: no drop can be told, and the absolute limits apply. Evaluate what the baseline evaluated by this scoring and promote that run, or write `gate.accept_changed_scoring: true`.
+    pass overall_min: Overall is 0.900, at least 0.8.
+    pass category_min/a: a is 0.800, at least 0.72.
+    No sample was scored in both runs: no sample stands beside its counterpart, and drops are differences of the means.
+    The baseline was scored by other metrics: differences of scores mean nothing.
+    "#);
     let accepts = GateConfig { accept_changed_scoring: true, ..config.clone() };
     for (config, score, metrics, verdict) in [
         (&config, 0.9, json!({"judge": judge}), Verdict::Pass),
