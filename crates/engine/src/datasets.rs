@@ -200,7 +200,8 @@ impl DatasetManager {
 
     async fn remove_from_latest(&self, name: &str, ids: &HashSet<String>) -> Result<u64, Error> {
         let version = self.version(name, &VersionSelector::Latest).await?;
-        let mut import = self.create(name, None, None).await?.replacing(Some(version.version.version.clone()));
+        let mut import =
+            self.create(name, None, None).await?.replacing(Replaces::Version(version.version.version.clone()));
         let (mut from, mut removed) = (0, 0);
         loop {
             let page = self.get_samples(&version, from, 500).await?;

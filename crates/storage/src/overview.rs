@@ -42,8 +42,8 @@ impl Store {
         rows.into_iter().map(|(dataset, n)| Ok((dataset, count(n)?))).collect()
     }
 
-    /// What happened since then, newest first, without the beginnings and progress of runs, and without versions of prompts and
-    /// datasets: a push or a review makes many of them, which would leave no room for others.
+    /// What happened since then, newest first, without the beginnings and progress of runs, and without versions of prompts
+    /// and datasets: a push or a review makes many of them, which would leave no room for others.
     pub async fn events_since(
         &self,
         project: &ProjectId,

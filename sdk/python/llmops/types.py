@@ -4343,7 +4343,7 @@ class Overview(TypedDict):
     """Deployments by name, at most 20."""
 
     events: List[StoredEvent]
-    """What happened since, newest first, at most 50; without beginnings and progress of runs."""
+    """What happened since, newest first, at most 50; without beginnings and progress of runs, and versions of prompts and datasets."""
 
     experiments: List[Experiment]
     """Running and paused experiments, newest first, at most 20."""

@@ -113,7 +113,6 @@ pub fn candidate_request(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
 
     use super::*;
     use crate::deployment::SystemMerge;

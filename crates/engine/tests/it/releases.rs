@@ -411,7 +411,7 @@ async fn what_was_allowed_goes_over_what_was_live_then_and_nothing_else() {
         let one = dana.deployments().deploy("bot", model("one")).await.unwrap().deployment.manifest;
         let release = released_to_approval(&dana).await;
         // Over what is live, it waits for the end of an incident, and says so.
-        let release = left_at_production(&ops, &release, Some(&one), "ben").await;
+        left_at_production(&ops, &release, Some(&one), "ben").await;
         let open = OpenIncident { deployment: "bot".to_owned(), ..OpenIncident::default() };
         ops.incidents().open(open).await.unwrap();
         let frozen = dana.releases().advance("bot").await.unwrap();
