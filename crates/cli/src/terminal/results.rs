@@ -174,11 +174,17 @@ mod tests {
     #[test]
     fn a_list_of_results() {
         insta::assert_snapshot!(results(Look { width: 100, colour: false }, &fixture()), @"
-        sample  category          score  result     why, or the answer
-        ───────────────────────────────────────────────────────────────
-        r007    refusal_behavior  0.142  ✗ failed   judge < 0.8
-        r007    (no category)         –  ? errored  provider: 500
+        sample  trial  category          score  result     why, or the answer
+        ──────────────────────────────────────────────────────────────────────
+        r007        1  refusal_behavior  0.142  ✗ failed   judge < 0.8
+        r007        2  (no category)         –  ? errored  provider: 500
         ");
+    }
+
+    #[test]
+    fn a_list_of_single_trials_does_not_number_them() {
+        let listed = results(Look { width: 100, colour: false }, &fixture()[..1]);
+        assert!(!listed.contains("trial") && listed.contains("r007    refusal_behavior"), "{listed}");
     }
 
     #[test]
