@@ -139,9 +139,6 @@ impl<R: Read> Rows<R> {
     }
 }
 
-/// Begins the key that a line without one gets.
-const LINE_KEY: &str = "line/";
-
 /// Keys for lines without one, so that a text that comes again counts nothing twice, also where lines were added or mended since: of
 /// a source's name, what a line is about, and how many lines before it are about the same. The value is no part of it: one that was
 /// mended takes the place of the one before.
@@ -171,7 +168,7 @@ impl LineKeys {
         let short = &hash.as_str()[..32];
         let seen = self.seen.entry(u64::from_str_radix(&short[..16], 16).unwrap_or_default()).or_default();
         *seen += 1;
-        Some(format!("{LINE_KEY}{short}/{seen}"))
+        Some(format!("line/{short}/{seen}"))
     }
 }
 
@@ -212,10 +209,9 @@ fn columns(header: &[String], needed: &[&str]) -> Result<Vec<Column>, ReadError>
 }
 
 /// The name that is likely to stand for a field.
-fn meant<'a>(field: &str, names: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
-    let is_unit = |name: &&str| UNITS.contains(&name.to_lowercase().as_str());
-    suggest::nearest(field, names.clone())
-        .or_else(|| names.into_iter().find(|name| field == FIELDS[0] && is_unit(name)))
+fn meant<'a>(field: &str, mut names: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let is_unit = |name: &str| field == FIELDS[0] && UNITS.contains(&name.to_lowercase().as_str());
+    suggest::nearest(field, names.clone()).or_else(|| names.find(|name| is_unit(name)))
 }
 
 fn row_of_cells(line: u64, record: &[String], columns: &[Column]) -> Result<Row, BadRow> {

@@ -188,8 +188,8 @@ pub enum Sums {
     Sketch(Sketch),
 }
 
-/// Sums by slice (`all`, `day/2026-11-26`, `segment/country=DE`, `allocation/3`, `part/07`, `excluded`, `early`), variant and metric; the
-/// metric is empty where units are counted.
+/// Sums by slice (`all`, `day/2026-11-26`, `segment/country=DE`, `allocation/3`, `part/07`, `excluded`, `early`), variant and
+/// metric; the metric is empty where units are counted.
 pub type AllSums = BTreeMap<(String, usize, String), Sums>;
 
 /// Which slices are read.

@@ -176,7 +176,7 @@ tests: [{vars: {input: hello}, assert: [{type: contains, value: a}]}]
             r#"url: "https://ana:${PASSWORD}@example.com/b?key=${KEY}""#,
             r#""{\"q\":{{ prompt | tojson }},\"access_token\":\"${ACCESS_TOKEN}\"}""#,
             r#"base_url: "https://example.com/v1?subscription-key=${KEY}""#,
-            r#"API_TOKEN=${API_TOKEN} cat"#,
+            "API_TOKEN=${API_TOKEN} cat",
         ],
     );
     let withheld = ["0].config.headers.Authorization", "2].config.url", "2].config.body", "3].config.apiBaseUrl"];

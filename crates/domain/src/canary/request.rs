@@ -154,7 +154,7 @@ mod tests {
         }
         assert!(read(r#"{"messages": [], "tools": [{"type": "function"}]}"#).unwrap().has_tools());
         let functions = read(r#"{"messages": [], "functions": [{"name": "pay"}]}"#).unwrap();
-        assert_eq!(functions.tools, [json!({"type": "function", "function": {"name": "pay"}})]);
+        assert_eq!(functions.tools, [serde_json::json!({"type": "function", "function": {"name": "pay"}})]);
         let called = r#"{"messages": [{"role": "assistant", "content": null, "function_call": {"name": "pay", "arguments": "{}"}},
             {"role": "function", "name": "pay", "content": "done"}]}"#;
         let called = read(called).unwrap().messages;

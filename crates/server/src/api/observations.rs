@@ -49,7 +49,8 @@ async fn record(
 }
 
 /// Records many: CSV with the header `unit,variant,metric,value[,at][,idempotency_key]`, or a JSON object a line, of any
-/// length. A table without the column `unit` is refused, unless `no_units` says so. Lines that are wrong are refused and told; all others are on disk when it is answered.
+/// length. A table without the column `unit` is refused, unless `no_units` says so. Lines that are wrong
+/// are refused and told; all others are on disk when it is answered.
 #[utoipa::path(post, path = "/api/v1/experiments/{experiment}/observations/import",
     operation_id = "import_observations", tag = "experiments",
     params(("experiment" = String, Path), ImportObservationsQuery),
