@@ -14,6 +14,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
   },
+  worker: { format: "es" },
   server: {
     proxy: Object.fromEntries(
       ["/api", "/v1", "/ofrep", "/docs", "/openapi.json", "/healthz", "/readyz"].map((path) => [path, { target: backend, changeOrigin: true }]),

@@ -8,7 +8,7 @@ import { openIncidents, openReleases, promotions } from "./api/open";
 import { useLive } from "./api/live";
 import { sentence } from "./lib/format";
 import { Palette, Shortcuts } from "./palette";
-import { signOut, useSession, useSessionOver } from "./session";
+import { signOut, useSession, useSignedIn } from "./session";
 import { Button, Tip } from "./ui/base";
 import { useCrumbName } from "./ui/crumb";
 import type { IconName } from "./ui/icons";
@@ -100,12 +100,12 @@ export function Frame() {
   const [palette, setPalette] = useState(false);
   const [help, setHelp] = useState(false);
   const path = useRouterState({ select: (state) => state.location.pathname });
-  const live = useLive(!useSessionOver());
+  const live = useLive(useSignedIn());
   useEffect(() => setMenu(false), [path]);
   useKeys(() => setPalette(true), () => setHelp(true));
   useScrollableTables();
   return (
-    <FrameContext value={{ live }}>
+    <FrameContext value={{ live: live === true }}>
       <div className="frame" data-menu={menu ? "open" : "shut"}>
         <a className="sr" href="#content">Skip to the content</a>
         <Side onSearch={() => setPalette(true)} />
@@ -115,8 +115,8 @@ export function Frame() {
             <span className="menu-button"><Button kind="quiet" icon="menu" aria-label="Menu" aria-expanded={menu} onClick={() => setMenu(!menu)} /></span>
             <Crumbs />
             <span className="grow" />
-            <Tip text={live ? "What changes elsewhere appears by itself" : "Not connected to the server’s events; trying again"}>
-              <span className="live" data-on={live}><i aria-hidden="true" /><span className="wide-only">{live ? "Live" : "Offline"}</span><span className="sr">{live ? "" : "offline"}</span></span>
+            <Tip text={live ? "What changes elsewhere appears by itself" : live === null ? "Connecting to the server’s events" : "Not connected to the server’s events; trying again"}>
+              <span className="live" data-on={live === true}><i aria-hidden="true" /><span className="wide-only">{live ? "Live" : live === null ? "Connecting" : "Offline"}</span><span className="sr">{live === false ? "offline" : ""}</span></span>
             </Tip>
             <Button kind="quiet" icon="search" aria-label="Search and commands" onClick={() => setPalette(true)} />
             <ThemeSwitch />

@@ -15,9 +15,6 @@ const Current = createContext<{ session: Session; over: boolean } | null>(null);
 /** Who is signed in, or was until the session ended: the page stays while they sign in again. */
 export const useSession = (): Session | null => useContext(Current)?.session ?? null;
 
-/** Whether the session ended since the page was opened. */
-export const useSessionOver = (): boolean => useContext(Current)?.over ?? false;
-
 /** Whether the reader is who did something, by the key, since names are not unique; without keys, by the name. */
 export const isOwn = (session: Schemas["Session"] | null, name: string, key: string | null | undefined): boolean => Boolean(session && (session.key ? key === session.key : !key && name === session.name));
 
@@ -62,7 +59,14 @@ export function SessionGate({ children }: { children: ReactNode }) {
   );
 }
 
+/** The same for all that a key is shown. */
 const who = ({ expires_at: _, ...session }: Session): string => JSON.stringify(session);
+
+/** Who is signed in now; null when the session ended. */
+export function useSignedIn(): string | null {
+  const current = useContext(Current);
+  return current && !current.over ? who(current.session) : null;
+}
 
 /** The sign-in above the page that was open, which cannot be put aside. */
 function SignInAgain({ was }: { was: Session }) {

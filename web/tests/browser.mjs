@@ -22,11 +22,14 @@ let profile;
 export const complaints = [];
 export const ids = {};
 
-export const api = async (method, path, body) => {
-  const answer = await fetch(base + path, { method, headers: { authorization: `Bearer ${key}`, "content-type": "application/json" }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+const ask = async (method, path, type, body) => {
+  const answer = await fetch(base + path, { method, headers: { authorization: `Bearer ${key}`, "content-type": type }, ...(body === undefined ? {} : { body }) });
   assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${answer.ok ? "" : await answer.text()}`);
-  return answer.json();
+  return answer.status === 204 ? undefined : answer.json();
 };
+export const api = (method, path, body) => ask(method, path, "application/json", body === undefined ? undefined : JSON.stringify(body));
+/** The samples of a dataset's next version, a line of JSON each. */
+export const lines = (dataset, text) => ask("POST", `/api/v1/datasets/${dataset}/versions`, "application/x-ndjson", text);
 
 before(async () => {
   mkdirSync(shots, { recursive: true });

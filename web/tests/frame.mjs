@@ -1,7 +1,7 @@
 // Signing in, the size of the shell, the keyboard, addresses, events.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { api, base, browser, click, go, ids, key, page, see } from "./browser.mjs";
+import { api, base, browser, click, go, ids, key, lines, page, see } from "./browser.mjs";
 
 test("a key signs in, and a wrong one does not", async () => {
   await page.goto(`${base}/runs?status=completed`);
@@ -123,34 +123,80 @@ test("pages are live: a run that starts elsewhere appears", async () => {
 test("a list that no event tells of is read again by itself", async () => {
   const fresh = await browser.newPage();
   await fresh.clock.install();
-  await fresh.goto(`${base}/prompts`);
+  await fresh.goto(`${base}/access`);
   await fresh.locator("[data-on=true]").waitFor();
-  await fresh.locator("tbody .cover").first().waitFor();
-  await api("POST", "/api/v1/prompts", { prompt: { name: "written-elsewhere", content: "{{ input }}" } });
-  await fresh.clock.fastForward(31_000);
-  await fresh.getByRole("link", { name: "written-elsewhere" }).waitFor();
+  await fresh.getByText("ci", { exact: true }).first().waitFor();
+  await api("POST", "/api/v1/keys", { name: "made-elsewhere", role: "viewer" });
+  await fresh.clock.runFor(31_000);
+  await fresh.getByText("made-elsewhere").first().waitFor();
   await fresh.close();
 });
 
-test("events come again after a proxy has refused them, and a hidden page holds no connection", async () => {
-  await go("/runs");
+test("the pages of one prompt and of one dataset follow what others do to them", async () => {
+  await api("POST", "/api/v1/prompts", { prompt: { name: "followed", version: "1.0.0", content: "{{ input }}" } });
+  await api("POST", "/api/v1/prompts", { prompt: { name: "followed", version: "1.1.0", content: "Briefly: {{ input }}" } });
+  await go("/prompts/followed?tab=try");
   await page.locator("[data-on=true]").waitFor();
+  await page.getByLabel("input", { exact: true }).fill("half a question");
+  await api("POST", "/api/v1/prompts/followed/versions/1.1.0/activate");
+  await see("1.1.0 is the active version by now.");
+  assert.equal(await page.getByLabel("input", { exact: true }).inputValue(), "half a question");
+  await page.getByRole("link", { name: "Go to 1.1.0" }).click();
+  await page.getByLabel("input", { exact: true }).waitFor();
+  assert.equal(await page.getByLabel("input", { exact: true }).inputValue(), "");
+  await lines("followed", '{"id": "one", "input": "1"}\n');
+  await go("/datasets/followed");
+  await page.getByRole("link", { name: "one", exact: true }).waitFor();
+  await lines("followed", '{"id": "two", "input": "2"}\n');
+  await page.getByRole("link", { name: "two", exact: true }).waitFor();
+});
+
+test("eight windows share one stream of events: each is live and loads pages", async () => {
+  const streams = async () => Number((await (await fetch(`${base}/metrics`, { headers: { authorization: `Bearer ${key}` } })).text()).match(/^llmops_event_clients (\d+)/m)[1]);
+  const windows = await Promise.all(Array.from({ length: 8 }, () => browser.newPage()));
+  for (const each of windows) {
+    await each.goto(`${base}/runs`);
+    await each.locator("[data-on=true]").waitFor();
+  }
+  assert.equal(await streams(), 1);
+  const run = await api("GET", `/api/v1/runs/${ids.worse}`);
+  await api("POST", "/api/v1/runs", { name: "seen by eight", target: { name: "support-bot", prompt: "support-bot@1.0.0", model: "sim/support-small" }, dataset: "golden", scoring: { metrics: { rouge_l: { ...run.spec.scoring.metrics.rouge_l, weight: 1 } } } });
+  for (const each of windows) await each.getByRole("link", { name: "seen by eight" }).waitFor();
+  // The stream stays with the others when the window that came first is gone.
+  await windows.shift().close();
+  for (const each of windows) await each.goto(`${base}/datasets`);
+  for (const each of windows) {
+    await each.getByRole("link", { name: "golden", exact: true }).waitFor();
+    await each.locator("[data-on=true]").waitFor();
+  }
+  assert.equal(await streams(), 1);
+  await Promise.all(windows.map((each) => each.close()));
+  await page.bringToFront();
+});
+
+test("events come again after a proxy has refused them, and a hidden page holds no connection", async () => {
+  // The stream belongs to a worker, which a page's routes do not reach: without one, it is the page's own.
+  const fresh = await browser.newPage();
+  await fresh.addInitScript("delete globalThis.SharedWorker");
+  await fresh.goto(`${base}/runs`);
+  await fresh.locator("[data-on=true]").waitFor();
   let refused = 0;
-  await page.route("**/api/v1/events", (route) => {
+  await fresh.route("**/api/v1/events", (route) => {
     refused += 1;
     return route.fulfill({ status: 503, contentType: "text/html", body: "503" });
   });
-  const turn = (hidden) => page.evaluate((hidden) => {
+  const turn = (hidden) => fresh.evaluate((hidden) => {
     Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
     document.dispatchEvent(new Event("visibilitychange"));
   }, hidden);
   await turn(true);
-  await page.locator("[data-on=false]").waitFor();
+  await fresh.locator("[data-on=false]").waitFor();
   assert.equal(refused, 0, "nothing is asked for while the page is hidden");
   await turn(false);
-  await page.waitForResponse((answer) => answer.url().endsWith("/api/v1/events") && answer.status() === 503);
-  await page.unroute("**/api/v1/events");
-  await page.locator("[data-on=true]").waitFor();
+  await fresh.waitForResponse((answer) => answer.url().endsWith("/api/v1/events") && answer.status() === 503);
+  await fresh.unroute("**/api/v1/events");
+  await fresh.locator("[data-on=true]").waitFor();
+  await fresh.close();
 });
 
 test("a dialog: its scroll bar is a part of it, what was written is not lost by a slip, and the focus goes back", async () => {
@@ -209,13 +255,48 @@ test("a session that ends does not take what is being written with it", async ()
   await page.waitForURL(/prompts\/after-the-session/);
 });
 
+test("behind the sign-in nothing is asked of the server until somebody signs in", async () => {
+  const { key: made, secret } = await api("POST", "/api/v1/keys", { name: "short-lived", role: "viewer" });
+  await browser.clearCookies();
+  const fresh = await browser.newPage();
+  await fresh.clock.install();
+  await fresh.goto(`${base}/`);
+  await fresh.getByLabel("Key").fill(secret);
+  await fresh.getByRole("button", { name: "Sign in" }).click();
+  await fresh.locator("[data-on=true]").waitFor();
+  await api("DELETE", `/api/v1/keys/${made.id}`);
+  await fresh.getByRole("dialog", { name: "Sign in again" }).waitFor();
+  await fresh.locator("[data-on=false]").waitFor();
+  const asked = [];
+  fresh.on("request", (request) => asked.push(new URL(request.url()).pathname));
+  await fresh.clock.runFor(200_000);
+  assert.deepEqual(asked, []);
+  await fresh.getByRole("dialog").getByLabel("Key").fill(key);
+  await fresh.getByRole("dialog").getByRole("button", { name: "Sign in" }).click();
+  await fresh.locator("[data-on=true]").waitFor();
+  assert.ok(asked.includes("/api/v1/overview"), asked.join(" "));
+  await fresh.close();
+});
+
 test("a word without end is broken, and the page keeps its width", async () => {
   await api("POST", "/api/v1/prompts", { prompt: { name: "long-words", content: "{{ input }}", description: "w".repeat(500) } });
+  const word = "w".repeat(120);
+  await lines("long-words", [{ id: word, category: word, input: word, expected_output: word }, { id: "ar", category: "هذا تصنيف", input: "هذا سؤال باللغة العربية عن سياسة الإرجاع" }].map((line) => `${JSON.stringify(line)}\n`).join(""));
+  const { alert } = await api("POST", "/api/v1/alerts", { type: "threshold", severity: "info", source: "evaluation", metric: word, message: `too long: ${word}`, actual_value: 1e-9, threshold: 1e12, metadata: { [word]: word } });
   for (const [width, height] of [[1280, 860], [390, 860]]) {
     await page.setViewportSize({ width, height });
-    await go("/prompts/long-words");
-    await see("www", { exact: false });
-    assert.ok((await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)) <= 1, `at ${width} pixels`);
+    for (const [path, within] of [["/prompts/long-words", "main"], ["/datasets/long-words", "main"], ["/datasets/long-words?tab=categories", "main"], [`/alerts?alert=${alert.id}`, "dialog"]]) {
+      await go(path);
+      await page.locator(within).getByText("www").filter({ visible: true }).first().waitFor();
+      assert.ok((await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)) <= 1, `${path} at ${width} pixels`);
+      const hidden = await page.locator(`${within} .table-wrap`).evaluateAll((places) => places.map((place) => place.scrollWidth - place.clientWidth).filter((rest) => rest > 1));
+      assert.deepEqual(hidden, [], `${path} at ${width} pixels: tables fit`);
+    }
+    const values = await page.locator("dialog dl.facts dd").evaluateAll((all) => Math.min(...all.map((one) => one.getBoundingClientRect().width)));
+    assert.ok(values > width / 8, `a long key leaves its value ${values} pixels of ${width}`);
   }
+  await see("1.00e−9 against 1.00e12", { exact: false });
+  await page.keyboard.press("Escape");
+  await api("POST", `/api/v1/alerts/${alert.id}/resolve`);
   await page.setViewportSize({ width: 1280, height: 860 });
 });

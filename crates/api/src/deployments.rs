@@ -181,4 +181,11 @@ pub struct Erased {
     /// Pairs of canaries that the user's calls made.
     #[serde(default)]
     pub shadow_pairs: u64,
+    /// Samples that llmops made of the user's calls by itself, of what a canary lost or of an incident, and that the newest versions
+    /// of their datasets do not have any more.
+    #[serde(default)]
+    pub samples: u64,
+    /// Datasets in which such samples stay: in earlier versions, which never change, or because a dataset has no others.
+    #[serde(default)]
+    pub datasets_left: Vec<String>,
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use llmops_domain::deployment::Deployment;
 use llmops_domain::event::StoredEvent;
 use llmops_domain::experiment::Experiment;
-use llmops_domain::gate::{GateConfig, Verdict};
+use llmops_domain::gate::Verdict;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::RunId;
 use llmops_domain::run::{Estimate, EvaluationRun, RunStatus};
@@ -114,8 +114,6 @@ pub struct QualitySeries {
     pub points: Vec<QualityPoint>,
     /// The limits that the configuration sets. Those of a suite may be others.
     pub limits: QualityLimits,
-    /// All rules of the gate that the configuration sets.
-    pub gate: GateConfig,
     /// Where MLflow is, if the server's `MLFLOW_TRACKING_URI` names a server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mlflow: Option<String>,
@@ -199,7 +197,7 @@ pub struct Overview {
     pub traffic: Traffic,
     /// Traffic of the 24 hours before, without its hours.
     pub traffic_before: Traffic,
-    /// What happened since, newest first, at most 50; without beginnings and progress of runs.
+    /// What happened since, newest first, at most 50; without beginnings and progress of runs, and versions of prompts and datasets.
     pub events: Vec<StoredEvent>,
     /// Prompt versions added since, newest first, at most 20.
     pub prompts: Vec<NewPrompt>,

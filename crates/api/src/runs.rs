@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use llmops_domain::chat::Parameters;
 use llmops_domain::gate::{GateConfig, ReferenceScores};
-use llmops_domain::run::{ResultStatus, RunStatus};
+use llmops_domain::run::{ResultOrder, ResultStatus, RunStatus};
 use llmops_domain::scoring::ScoringSpec;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -99,6 +99,9 @@ pub struct RunQuery {
     /// Runs of this prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
+    /// Runs of this version of their prompt, such as `1.2.0`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_version: Option<String>,
     /// Runs of this model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -155,6 +158,10 @@ pub struct ResultQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[param(inline)]
     pub status: Option<ResultStatus>,
+    /// `worst` (as it is left out), `best`, or `ordinal`: by sample and trial. A cursor goes on in the order that it came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(inline)]
+    pub order: Option<ResultOrder>,
     /// Where the page before ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,

@@ -68,6 +68,13 @@ impl Failure {
         failure
     }
 
+    /// A request about a run that is not ready for it: nothing is written wrong, and nothing could be decided.
+    pub(crate) fn of_unfinished(error: ClientError) -> Self {
+        let is_unfinished = error.code() == Some(ErrorCode::Conflict);
+        let failure = Self::from(error);
+        if is_unfinished { Self { kind: Kind::Undecided, ..failure } } else { failure }
+    }
+
     /// Adds what to do about it.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

@@ -54,7 +54,9 @@ fn filter(default: &str) -> EnvFilter {
 
 /// The log of a command.
 pub(crate) fn of_command() {
-    tracing_subscriber::fmt().with_env_filter(filter(COMMANDS)).with_writer(std::io::stderr).init();
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let colour = crate::terminal::wants_colour(|name| std::env::var(name).ok(), is_terminal);
+    tracing_subscriber::fmt().with_env_filter(filter(COMMANDS)).with_ansi(colour).with_writer(std::io::stderr).init();
 }
 
 fn of_server(format: LogFormat) -> Lines {

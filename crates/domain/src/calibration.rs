@@ -142,6 +142,8 @@ pub struct JudgeAgreement {
     pub metric: String,
     /// Cohen's kappa of the newest calibration of exactly this judge; absent where there is none, or it has none.
     pub kappa: Option<Estimate>,
+    /// Kappas of earlier calibrations of this judge, newest first.
+    pub earlier: Vec<Estimate>,
 }
 
 /// Which calibrations to list.

@@ -71,17 +71,6 @@ impl Message {
             _ => std::borrow::Cow::Borrowed(""),
         }
     }
-
-    /// Adds parts, such as images, behind the content. An empty text is left out: some providers refuse it.
-    pub(crate) fn add_parts(&mut self, further: Vec<Value>) {
-        let mut parts = match std::mem::take(&mut self.content) {
-            Value::Array(parts) => parts,
-            Value::String(text) if text.is_empty() => Vec::new(),
-            text => vec![serde_json::json!({"type": "text", "text": text})],
-        };
-        parts.extend(further);
-        self.content = Value::Array(parts);
-    }
 }
 
 /// A call of a tool, as the model asked for it.

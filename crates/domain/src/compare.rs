@@ -27,6 +27,9 @@ pub struct RunComparison {
     pub category_changes: BTreeMap<String, Change>,
     /// Pass rate after less pass rate before.
     pub pass_rate_change: f64,
+    /// The pass rates, with the interval of their change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass_rate: Option<Change>,
     /// Metrics and categories that fell by more than 5 %.
     pub regressions: Vec<String>,
     /// Metrics and categories that rose by more than 5 %.
@@ -50,8 +53,7 @@ pub struct Change {
     pub before: f64,
     /// After.
     pub after: f64,
-    /// After less before. For categories and `overall` where not both runs scored the same samples: the mean change of the
-    /// samples that both scored.
+    /// After less before. Where not both runs scored the same samples: the mean change of the samples that both scored.
     pub change: f64,
     /// 95 % interval of the paired difference, where samples are shared.
     #[serde(default)]
@@ -76,6 +78,12 @@ pub struct PairedEvidence {
     pub minimum_detectable_effect: Option<f64>,
     /// The same by category.
     pub categories: BTreeMap<String, CategoryEvidence>,
+    /// Mean difference of each metric that both have, with the t-interval.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, Estimate>,
+    /// Mean difference of the shares of trials that passed, with the t-interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass_rate: Option<Estimate>,
 }
 
 /// McNemar's test on pass and fail.

@@ -81,6 +81,24 @@ pub enum Event {
         /// What happened to it: `opened` or `closed`.
         action: String,
     },
+    /// A version of a prompt was written, made the active one, or deleted.
+    #[serde(rename = "prompt")]
+    Prompt {
+        /// The prompt's name.
+        prompt: String,
+        /// The version.
+        version: String,
+        /// What was done with it: `created`, `activated` or `deleted`.
+        action: String,
+    },
+    /// A dataset has another newest version than before.
+    #[serde(rename = "dataset")]
+    Dataset {
+        /// Its name.
+        dataset: String,
+        /// The version that is the newest now.
+        version: String,
+    },
     /// A canary was started, or came a step further.
     #[serde(rename = "canary")]
     Canary {
@@ -191,6 +209,12 @@ pub enum EventType {
     /// An experiment changed its status.
     #[serde(rename = "experiment")]
     Experiment,
+    /// A version of a prompt was written, activated or deleted.
+    #[serde(rename = "prompt")]
+    Prompt,
+    /// A dataset has another newest version.
+    #[serde(rename = "dataset")]
+    Dataset,
     /// A canary came a step further.
     #[serde(rename = "canary")]
     Canary,
@@ -207,7 +231,7 @@ pub enum EventType {
 
 impl EventType {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::RunStarted,
         Self::RunProgress,
         Self::RunCompleted,
@@ -216,6 +240,8 @@ impl EventType {
         Self::Alert,
         Self::Deployment,
         Self::Experiment,
+        Self::Prompt,
+        Self::Dataset,
         Self::Canary,
         Self::Schedule,
         Self::Incident,
@@ -233,6 +259,8 @@ impl EventType {
             Self::Alert => "alert",
             Self::Deployment => "deployment",
             Self::Experiment => "experiment",
+            Self::Prompt => "prompt",
+            Self::Dataset => "dataset",
             Self::Canary => "canary",
             Self::Schedule => "schedule",
             Self::Incident => "incident",
@@ -259,6 +287,8 @@ impl Event {
             Self::Alert { .. } => EventType::Alert,
             Self::Deployment { .. } => EventType::Deployment,
             Self::Experiment { .. } => EventType::Experiment,
+            Self::Prompt { .. } => EventType::Prompt,
+            Self::Dataset { .. } => EventType::Dataset,
             Self::Canary { .. } => EventType::Canary,
             Self::Schedule { .. } => EventType::Schedule,
             Self::Incident { .. } => EventType::Incident,

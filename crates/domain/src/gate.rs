@@ -45,6 +45,12 @@ pub struct GateConfig {
     pub require_judge_kappa: Option<f64>,
     /// Exit 1 instead of 3 when the gate is inconclusive.
     pub fail_on_inconclusive: bool,
+    /// Categories of the baseline that a run may lack. Any other one that is gone fails.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub retired_categories: Vec<String>,
+    /// Let the absolute limits alone decide where the composite is made of other metrics than the baseline's. Otherwise that is
+    /// inconclusive.
+    pub accept_changed_scoring: bool,
 }
 
 impl Default for GateConfig {
@@ -56,6 +62,8 @@ impl Default for GateConfig {
             max_drop: 0.05,
             require_judge_kappa: None,
             fail_on_inconclusive: false,
+            retired_categories: Vec::new(),
+            accept_changed_scoring: false,
         }
     }
 }
@@ -100,7 +108,7 @@ pub struct ReferenceScores {
 /// One named rule and what it found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
 pub struct Check {
-    /// `overall_min`, `max_drop/CATEGORY`, `category_min/CATEGORY`, `error_rate` …
+    /// `overall_min`, `max_drop/CATEGORY`, `category_min/CATEGORY`, `category_missing/CATEGORY`, `scoring`, `error_rate` …
     pub name: String,
     /// What it found.
     pub status: Verdict,

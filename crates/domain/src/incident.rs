@@ -154,9 +154,15 @@ pub struct TimelineEntry {
 pub struct Impact {
     /// Calls of the deployment from the beginning of the timeline on.
     pub calls: u64,
-    /// Share of calls that failed, with Wilson's interval.
+    /// Of these, calls that the gateway refused: wrong, or over a limit. They are in no share.
+    #[serde(default)]
+    pub refused: u64,
+    /// Of these, calls whose callers left before the end. They are in no share.
+    #[serde(default)]
+    pub cancelled: u64,
+    /// Share of the others that failed, with Wilson's interval.
     pub failed: Option<Estimate>,
-    /// Share of calls whose answers failed a check of their content.
+    /// Share of answers that failed a check of their content.
     pub soft_failed: Option<Estimate>,
     /// Answers that users found bad.
     pub complaints: u64,
@@ -224,9 +230,15 @@ pub fn post_mortem(timeline: &Timeline) -> String {
         Some(e) => format!("{} (n={})", format::estimate(&e), e.n),
         None => "–".to_owned(),
     };
+    let aside = match (impact.refused, impact.cancelled) {
+        (0, 0) => String::new(),
+        (refused, cancelled) => {
+            format!(" ({refused} refused and {cancelled} left by their callers, which are in no share)")
+        }
+    };
     let _ = write!(
         out,
-        "\n## Impact\n\n{} since {}. Failed: {}. Failed by content: {}. {} by users.\n",
+        "\n## Impact\n\n{} since {}{aside}. Failed: {}. Failed by content: {}. {} by users.\n",
         format::count(impact.calls, "call"),
         minute(timeline.from),
         share(impact.failed),
@@ -288,7 +300,9 @@ mod tests {
                 entry(5, TimelineKind::Calls, "60 calls, 12 failed\n<b>", None),
             ],
             impact: Impact {
-                calls: 60,
+                calls: 63,
+                refused: 2,
+                cancelled: 1,
                 failed: Some(Estimate { value: 0.2, n: 60, lower: 0.118, upper: 0.317 }),
                 soft_failed: None,
                 complaints: 1,
@@ -299,7 +313,7 @@ mod tests {
             "# Post-mortem: bot: wrong \\| prices\n",
             "- **closed**: 2027-01-15 08:55 UTC by ben, after 45 minutes\n",
             "- **done at once**: rollback from aaaa to bbbb\n",
-            "60 calls since 2027-01-15 08:00 UTC. Failed: 0.200 [0.12, 0.32] (n=60). Failed by content: –. 1 complaint by",
+            "63 calls since 2027-01-15 08:00 UTC (2 refused and 1 left by their callers, which are in no share). Failed: 0.200 [0.12, 0.32] (n=60). Failed by content: –. 1 complaint by",
             "| 01-15 08:01:00 | deployment.moved bot in production | ci |\n",
             "60 calls, 12 failed \\<b\\>",
             "- [ ] Write the right answers into the dataset `incident-1`",

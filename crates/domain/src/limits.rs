@@ -90,6 +90,19 @@ pub struct Account {
     pub end: i64,
 }
 
+/// What a replica asks of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// What it wants to spend: it is granted up to this.
+    pub want: u64,
+    /// What it spent beyond what it was granted: it is added whatever is left.
+    pub owed: u64,
+    /// The most that may be spent in the window.
+    pub most: u64,
+    /// What was spent in the window before the account was made: it begins with that. Absent where nobody has looked.
+    pub before: Option<u64>,
+}
+
 /// A limit that makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]

@@ -56,6 +56,17 @@ pub enum CallOutcome {
 }
 
 impl CallOutcome {
+    /// Whether a call says anything of what was to answer it. What the gateway refused, and what its caller left, does not: such
+    /// calls are in no share.
+    pub fn counts(self) -> bool {
+        !matches!(self, Self::Refused | Self::Cancelled)
+    }
+
+    /// Whether the caller got no whole answer, by no doing of its own.
+    pub fn is_failure(self) -> bool {
+        self.counts() && self != Self::Ok
+    }
+
     /// The name in JSON and in the database.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -5,6 +5,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::access::Actor;
+use crate::approval::is_same;
 use crate::canary::{CanaryPolicy, CanaryState};
 use crate::hash::ContentHash;
 use crate::id::{KeyId, ReleaseId};
@@ -160,6 +162,12 @@ pub struct Release {
     /// Who allowed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_by: Option<String>,
+    /// The key that allowed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_key: Option<KeyId>,
+    /// The manifest in whose place it was allowed; absent: nothing was live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_over: Option<ContentHash>,
     /// Number of changes so far.
     pub revision: u64,
     /// When it was begun.
@@ -172,6 +180,27 @@ pub struct Release {
     pub created_key: Option<KeyId>,
     /// What happened, oldest first.
     pub history: Vec<ReleaseEvent>,
+}
+
+impl Release {
+    /// Takes back what a person allowed, where it does not hold any more, and says why: what is live (`live`) is neither what they
+    /// saw nor the manifest itself, or the deployment asks for a second key (`second_key`) by now and they were the first.
+    pub fn withdraw(&mut self, live: Option<&ContentHash>, second_key: bool) -> Option<String> {
+        let by = self.approved_by.as_ref()?;
+        // What it was allowed for is done already where a process ended before it could say so.
+        let is_over_another = live != self.approved_over.as_ref() && live != Some(&self.manifest);
+        let allowed = Actor { key: self.approved_key.clone(), ..Actor::part(by) };
+        let is_alone = second_key && is_same(&self.created_by, self.created_key.as_ref(), &allowed);
+        let why = match (is_over_another, is_alone) {
+            (true, _) => format!("what is live changed since {by} allowed it"),
+            (false, true) => format!("{by} began it, and the deployment asks for a second key by now"),
+            (false, false) => return None,
+        };
+        (self.approved_by, self.approved_key, self.approved_over) = (None, None, None);
+        self.step = ReleaseStep::Approval;
+        self.waiting = None;
+        Some(why)
+    }
 }
 
 /// What is known when a step is looked at.
@@ -339,6 +368,8 @@ mod tests {
             experiment: None,
             waived: None,
             approved_by: None,
+            approved_key: None,
+            approved_over: None,
             revision: 1,
             created_at: Timestamp::UNIX_EPOCH,
             created_by: "dana".to_owned(),
@@ -402,6 +433,43 @@ mod tests {
         let approved = Release { approved_by: Some("ben".to_owned()), ..at(ReleaseStep::Approval) };
         check(&approved, &none, "pass: ben allowed it");
         check(&at(ReleaseStep::Production), &none, "pass:");
+    }
+
+    #[test]
+    fn what_is_allowed_is_allowed_over_what_is_live() {
+        let key = |name: &str| Some(KeyId(name.to_owned()));
+        let [one, two] = ["one", "two"].map(|text| ContentHash::of_bytes(text.as_bytes()));
+        let approved = |over: Option<&ContentHash>, by: Option<KeyId>| Release {
+            approved_by: Some("ben".to_owned()),
+            approved_key: by,
+            approved_over: over.cloned(),
+            created_key: key("dana"),
+            ..at(ReleaseStep::Production)
+        };
+        let check = |mut release: Release, live: Option<&ContentHash>, second_key, expected: Option<&str>| {
+            let before = release.clone();
+            let why = release.withdraw(live, second_key);
+            assert_eq!(why.as_deref(), expected);
+            match expected {
+                None => assert_eq!(release, before),
+                Some(_) => assert_eq!((release.step, release.approved_by), (ReleaseStep::Approval, None)),
+            }
+        };
+        let manifest = at(ReleaseStep::Production).manifest;
+        let changed = Some("what is live changed since ben allowed it");
+        check(at(ReleaseStep::Production), Some(&one), true, None);
+        check(approved(Some(&one), key("ben")), Some(&one), true, None);
+        check(approved(Some(&one), key("ben")), Some(&two), false, changed);
+        check(approved(Some(&one), key("ben")), None, false, changed);
+        check(approved(None, key("ben")), None, true, None);
+        check(approved(None, key("ben")), Some(&one), true, changed);
+        check(approved(Some(&one), key("ben")), Some(&manifest), true, None);
+        let alone = Some("ben began it, and the deployment asks for a second key by now");
+        check(approved(Some(&one), key("dana")), Some(&one), false, None);
+        check(approved(Some(&one), key("dana")), Some(&one), true, alone);
+        let local = |by: &str| Release { created_key: None, created_by: by.to_owned(), ..approved(Some(&one), None) };
+        check(local("dana"), Some(&one), true, None);
+        check(local("ben"), Some(&one), true, alone);
     }
 
     #[test]

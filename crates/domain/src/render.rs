@@ -21,9 +21,11 @@ use crate::suggest;
 use crate::template::{Template, TemplateError, TemplateProblem};
 
 mod compile;
+mod placed;
 mod target;
 mod variables;
 
+pub use placed::{Placed, joined, place};
 pub use target::CompiledTarget;
 use variables::CompiledVariable;
 
@@ -104,15 +106,21 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// All messages: those before the input where a conversation stands, what is beside the input with the message that wraps
-    /// it, and the rest behind that.
+    /// All messages: those before the input where a conversation stands, the input in the message that wraps it, with all of its
+    /// parts, and the rest behind that.
     fn around(mut self, conversation: AroundInput) -> Vec<Message> {
         let at = self.conversation_at.min(self.messages.len());
-        if !conversation.beside.is_empty() {
-            if at == self.messages.len() {
-                self.messages.push(Message::text(Role::User, ""));
+        if let Some(message) = self.messages.get_mut(at) {
+            message.name = message.name.take().or(conversation.name);
+            if !conversation.parts.is_empty() {
+                message.content = wrapped(&message.content, &conversation.parts);
             }
-            self.messages[at].add_parts(conversation.beside);
+        } else {
+            let beside: Vec<_> = conversation.parts.into_iter().filter(|part| text_of(part).is_none()).collect();
+            if !beside.is_empty() {
+                let name = conversation.name;
+                self.messages.push(Message { content: beside.into(), name, ..Message::text(Role::User, "") });
+            }
         }
         let behind = (at + 1).min(self.messages.len());
         self.messages.splice(behind..behind, conversation.after);
@@ -139,8 +147,10 @@ pub struct AroundInput {
     pub before: Vec<Message>,
     /// What the user said last; none where the user says nothing.
     pub said: Option<String>,
-    /// The parts of it that are no text, such as images.
-    pub beside: Vec<Value>,
+    /// Its parts, where it comes in parts, images among them.
+    pub parts: Vec<Value>,
+    /// The name of the user who said it.
+    pub name: Option<String>,
     /// What came after: calls of tools and their results, the beginning of an answer.
     pub after: Vec<Message>,
 }
@@ -148,40 +158,51 @@ pub struct AroundInput {
 impl AroundInput {
     /// Splits a conversation. Where the user says nothing, all of it comes before.
     pub fn of(mut messages: Vec<Message>) -> Self {
-        let Some((at, said, beside)) = last_said(&messages) else {
+        let Some((at, said)) = last_said(&messages) else {
             return Self { before: messages, ..Self::default() };
         };
         let after = messages.split_off(at + 1);
-        messages.truncate(at);
-        Self { before: messages, said: Some(said), beside, after }
+        let Message { content, name, .. } = messages.swap_remove(at);
+        let parts = if let Value::Array(parts) = content { parts } else { Vec::new() };
+        Self { before: messages, said: Some(said), parts, name, after }
     }
 }
 
-/// Where the user spoke last, the text of it, and the rest of it. The results of tools stand in messages of the user too, in
-/// one format. What has a name is not taken: the name would be lost.
-fn last_said(messages: &[Message]) -> Option<(usize, String, Vec<Value>)> {
-    let users = messages.iter().enumerate().rev().filter(|(_, message)| message.role == Role::User);
-    let found = users.into_iter().find_map(|(at, message)| Some((at, message, spoken(&message.content)?)));
-    found.filter(|(_, message, _)| message.name.is_none()).map(|(at, _, (text, beside))| (at, text, beside))
+/// What is said in parts, in a message's rendered content.
+fn wrapped(ours: &Value, parts: &[Value]) -> Value {
+    let texts: Vec<_> = parts.iter().map(text_of).collect();
+    let written = place(ours, &texts).into_iter().map(|placed| match placed {
+        Placed::Ours(part) => part,
+        Placed::Theirs(at) => parts[at].clone(),
+        Placed::With(at, text) => {
+            let mut part = parts[at].clone();
+            part["text"] = text.into();
+            part
+        }
+    });
+    written.collect()
 }
 
-/// The text of a content and its other parts, where a template may wrap it: the result of a tool may not, since it belongs to
-/// the call before it.
-fn spoken(content: &Value) -> Option<(String, Vec<Value>)> {
+/// The text of a part that is one.
+fn text_of(part: &Value) -> Option<&str> {
+    part["text"].as_str().filter(|_| part["type"] == "text")
+}
+
+/// Where the user spoke last, and the text of it. The results of tools stand in messages of the user too, in one format.
+fn last_said(messages: &[Message]) -> Option<(usize, String)> {
+    let users = messages.iter().enumerate().rev().filter(|(_, message)| message.role == Role::User);
+    users.into_iter().find_map(|(at, message)| Some((at, spoken(&message.content)?)))
+}
+
+/// The text of a content where a template may wrap it: the result of a tool may not, since it belongs to the call before it.
+fn spoken(content: &Value) -> Option<String> {
     let parts = match content {
-        Value::String(text) => return Some((text.clone(), Vec::new())),
+        Value::String(text) => return Some(text.clone()),
         Value::Array(parts) if !parts.is_empty() => parts,
         _ => return None,
     };
-    let (mut text, mut beside) = (String::new(), Vec::new());
-    for part in parts {
-        match (part["type"].as_str()?, part["text"].as_str()) {
-            ("text", Some(more)) => text.push_str(more),
-            ("tool_result", _) => return None,
-            _ => beside.push(part.clone()),
-        }
-    }
-    Some((text, beside))
+    let can_be_wrapped = |part: &Value| part["type"].as_str().is_some_and(|kind| kind != "tool_result");
+    parts.iter().all(can_be_wrapped).then(|| joined(parts.iter().filter_map(text_of)))
 }
 
 /// A message whose content is a template; the rest of it is fixed.
@@ -312,7 +333,8 @@ impl CompiledPrompt {
         if !self.uses(INPUT) {
             messages.extend(bound.get(INPUT).and_then(input_message));
         }
-        if is_silent && self.uses(INPUT) {
+        // A conversation in which the user says nothing follows the prompt, as it does in calls.
+        if asked == Asked::Nothing && self.uses(INPUT) {
             let conversation_at = messages.len();
             return Ok(Frame { messages, conversation_at });
         }

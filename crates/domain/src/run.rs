@@ -171,7 +171,7 @@ pub struct EvaluationRun {
     pub metrics: Vec<String>,
     /// Where it stands.
     pub status: RunStatus,
-    /// Why it failed, where it did.
+    /// Why it failed, where it did; of a running one, why the process that worked on it could not go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Tags such as `env=production`.
@@ -298,6 +298,9 @@ pub struct CategoryResult {
     pub failed: u64,
     /// (sample, trial) pairs that errored.
     pub errored: u64,
+    /// Samples of which some trial errored and none failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errored_samples: Option<u64>,
 }
 
 /// Money and tokens of a run.
@@ -397,6 +400,19 @@ pub struct SampleResult {
     pub cached: bool,
 }
 
+/// The order of a list of results.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ResultOrder {
+    /// By sample and trial.
+    #[default]
+    Ordinal,
+    /// Lowest composite first; results without a composite before all others.
+    Worst,
+    /// Highest composite first; results without a composite behind all others.
+    Best,
+}
+
 /// What became of a (sample, trial) pair. Never a made-up score: what could not be answered or judged is an error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "status", rename_all = "lowercase")]
@@ -458,6 +474,8 @@ pub enum ResultStatus {
 pub struct EvaluationFilter {
     /// Runs of this prompt.
     pub prompt_name: Option<String>,
+    /// Runs of this version of their prompt, such as `1.2.0`.
+    pub prompt_version: Option<String>,
     /// Runs of this model.
     pub model_name: Option<String>,
     /// Runs of this dataset.

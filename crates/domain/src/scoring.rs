@@ -66,7 +66,7 @@ pub struct MetricSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub weight: Option<f64>,
-    /// What a trial must reach to pass; absent: `pass_threshold`.
+    /// What a trial must reach to pass; absent: `pass_threshold`, or nothing where only others have a weight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub threshold: Option<f64>,

@@ -41,11 +41,20 @@ pub fn latency_quantile(classes: &[(i64, u64)], q: f64) -> Option<f64> {
 /// What calls add up to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TrafficSums {
-    /// Calls.
+    /// Calls, whatever came of them.
     pub calls: u64,
+    /// Calls that the gateway refused: wrong, or over a limit. They are in no share.
+    #[serde(default)]
+    pub refused: u64,
+    /// Calls whose callers left before the end. They are in no share.
+    #[serde(default)]
+    pub cancelled: u64,
+    /// Calls with a whole answer of a model: without those of the cache. Soft failures are a share of these.
+    #[serde(default)]
+    pub answered: u64,
     /// Calls whose caller got no whole answer, by no doing of its own.
     pub failed: u64,
-    /// Calls that succeeded by protocol and failed by content.
+    /// Answers that failed by content.
     pub soft_failed: u64,
     /// Calls with a price.
     pub priced: u64,
@@ -61,11 +70,14 @@ impl TrafficSums {
     /// The sums of one call.
     pub fn of(record: &RequestRecord) -> Self {
         let usage = record.usage.bounded();
-        let failed = !matches!(record.outcome, CallOutcome::Ok | CallOutcome::Cancelled | CallOutcome::Refused);
+        let answered = record.outcome == CallOutcome::Ok && !record.cached;
         Self {
             calls: 1,
-            failed: failed.into(),
-            soft_failed: (!record.soft_failures.is_empty()).into(),
+            refused: (record.outcome == CallOutcome::Refused).into(),
+            cancelled: (record.outcome == CallOutcome::Cancelled).into(),
+            answered: answered.into(),
+            failed: record.outcome.is_failure().into(),
+            soft_failed: (answered && !record.soft_failures.is_empty()).into(),
             priced: record.cost.is_some().into(),
             cost: record.cost.unwrap_or(0.0),
             prompt_tokens: usage.prompt_tokens,
@@ -73,9 +85,17 @@ impl TrafficSums {
         }
     }
 
+    /// Calls that failures are a share of: all but those that were refused, and those whose callers left.
+    pub fn counted(&self) -> u64 {
+        self.calls.saturating_sub(self.refused).saturating_sub(self.cancelled)
+    }
+
     /// Adds another one's.
     pub fn add(&mut self, other: &Self) {
         self.calls += other.calls;
+        self.refused += other.refused;
+        self.cancelled += other.cancelled;
+        self.answered += other.answered;
         self.failed += other.failed;
         self.soft_failed += other.soft_failed;
         self.priced += other.priced;
@@ -111,9 +131,9 @@ pub struct Traffic {
     pub to: Timestamp,
     /// What the calls add up to.
     pub sums: TrafficSums,
-    /// Share of calls that failed; absent without calls.
+    /// Share of calls that failed, of those that were neither refused nor left by their callers; absent without such calls.
     pub failure_rate: Option<Estimate>,
-    /// Share of calls that failed by content; absent without calls.
+    /// Share of answers that failed by content; absent without answers.
     pub soft_failure_rate: Option<Estimate>,
     /// Median latency in ms, to 2 %.
     pub p50_ms: Option<f64>,

@@ -227,6 +227,16 @@ impl Access {
                 (used > 0).then(|| Some((id.clone(), Timestamp::from_microsecond(used).ok()?))).flatten()
             })
             .collect();
-        if uses.is_empty() { Ok(()) } else { self.store.touch_keys(&uses).await }
+        if uses.is_empty() {
+            return Ok(());
+        }
+        self.store.touch_keys(&uses).await.inspect_err(|_| {
+            // They are written once the store is there.
+            for (id, at) in &uses {
+                if let Some(known) = keys.by_id.get(id) {
+                    known.used.fetch_max(at.as_microsecond(), Ordering::Relaxed);
+                }
+            }
+        })
     }
 }

@@ -70,12 +70,9 @@ impl AlertOptions {
         }
     }
 
-    fn routes(&self) -> Vec<Route> {
-        let route = |(name, channel): (&String, &ChannelConfig)| Route {
-            channel: name.clone(),
-            wants: channel.wants().clone(),
-        };
-        self.channels.iter().map(route).collect()
+    /// The channels that are told of a project's alerts, in their order.
+    fn channels_of(&self, project: &ProjectId) -> impl Iterator<Item = (&String, &ChannelConfig)> {
+        self.channels.iter().filter(move |(_, channel)| channel.wants().admit_project(project.as_str()))
     }
 }
 
@@ -141,9 +138,13 @@ impl AlertManager {
         Ok(raised)
     }
 
-    /// The channels of the configuration belong to the project that it configures.
+    /// Where this project's alerts go.
     fn routes(&self) -> Vec<Route> {
-        if self.project == ProjectId::default_project() { self.services.options.alerts.routes() } else { Vec::new() }
+        let route = |(name, channel): (&String, &ChannelConfig)| Route {
+            channel: name.clone(),
+            wants: channel.wants().clone(),
+        };
+        self.services.options.alerts.channels_of(&self.project).map(route).collect()
     }
 
     /// Alerts, newest first.
@@ -263,12 +264,9 @@ impl AlertManager {
     /// The channels that are told of this project's alerts.
     /// With each come the environment variables that it needs and that are not set.
     pub fn channels(&self) -> Vec<(&str, &ChannelConfig, &[String])> {
-        if self.project != ProjectId::default_project() {
-            return Vec::new();
-        }
         let options = &self.services.options.alerts;
         let unset = |name: &str| options.unset.get(name).map(Vec::as_slice).unwrap_or_default();
-        options.channels.iter().map(|(name, channel)| (name.as_str(), channel, unset(name))).collect()
+        options.channels_of(&self.project).map(|(name, channel)| (name.as_str(), channel, unset(name))).collect()
     }
 
     /// Sends a test message through every channel, or the one that is named, and tells how each fared.
@@ -276,7 +274,7 @@ impl AlertManager {
         let channels: Vec<_> =
             self.channels().into_iter().filter(|(name, ..)| only.is_none_or(|only| only == *name)).collect();
         if let Some(only) = only.filter(|_| channels.is_empty()) {
-            return Err(Error::not_found("channel", only).with_hint("the section `channels` of llmops.yaml names them"));
+            return Err(no_channel(only));
         }
         let now = self.services.clock.now();
         let random = self.services.clock.random();
@@ -314,6 +312,13 @@ impl AlertManager {
         self.services.alerts_due.notify_one();
         Ok(replayed)
     }
+}
+
+/// No channel of this name is told of the project's alerts.
+pub(crate) fn no_channel(name: &str) -> Error {
+    Error::not_found("channel", name).with_hint(
+        "the section `channels` of the server's llmops.yaml names them, and with `projects` whose alerts they get",
+    )
 }
 
 /// Sends a report to a channel, once: who asked for it hears at once whether it arrived.

@@ -24,7 +24,8 @@ const FORMAT: u32 = 1;
 pub(crate) struct ResponseCache {
     store: Store,
     project: ProjectId,
-    enabled: bool,
+    /// Whether what is known is looked at. What is answered is kept in any case.
+    reads: bool,
     waiting: Arc<Mutex<Vec<Waiting>>>,
 }
 
@@ -40,15 +41,12 @@ pub(crate) struct CachedAnswer {
 }
 
 impl ResponseCache {
-    pub(crate) fn new(store: Store, project: ProjectId, enabled: bool) -> Self {
-        Self { store, project, enabled, waiting: Arc::default() }
+    pub(crate) fn new(store: Store, project: ProjectId, reads: bool) -> Self {
+        Self { store, project, reads, waiting: Arc::default() }
     }
 
-    /// The key of a request to `model` (`provider/model`) at the endpoint `fingerprint`; none when the cache is off.
-    pub(crate) fn key(&self, model: &str, fingerprint: &str, request: &ChatRequest) -> Option<ContentHash> {
-        if !self.enabled {
-            return None;
-        }
+    /// The key of a request to `model` (`provider/model`) at the endpoint `fingerprint`.
+    pub(crate) fn key(model: &str, fingerprint: &str, request: &ChatRequest) -> Option<ContentHash> {
         let origin = &request.origin;
         let identity = (FORMAT, fingerprint, model, &request.messages, &request.parameters, &request.tools);
         let rest = (&request.response_format, origin.trial, &origin.variables);
@@ -56,9 +54,9 @@ impl ResponseCache {
         serde_json::to_vec(&(identity, rest)).ok().map(|bytes| ContentHash::of_bytes(&bytes))
     }
 
-    /// The answers known for these keys.
+    /// The answers known for these keys; none where everything is to be asked anew.
     pub(crate) async fn get_many(&self, keys: &[ContentHash]) -> Result<HashMap<ContentHash, CachedAnswer>, Error> {
-        if keys.is_empty() {
+        if keys.is_empty() || !self.reads {
             return Ok(HashMap::new());
         }
         let found = self.store.cache_get_many(&self.project, keys).await?;
@@ -68,6 +66,9 @@ impl ResponseCache {
 
     /// The answer known for one key. Look-ups that are made at the same time go to the store together.
     pub(crate) async fn get(&self, key: &ContentHash) -> Option<CachedAnswer> {
+        if !self.reads {
+            return None;
+        }
         let (answer, known) = oneshot::channel();
         let is_first = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,11 +93,16 @@ impl ResponseCache {
         known.await.ok().flatten()
     }
 
-    /// Keeps an answer. It is written behind the caller's back, in the next group commit.
+    /// Keeps an answer. It is written behind the caller's back, in the next group commit. One that was asked anew takes the
+    /// place of what was known.
     pub(crate) async fn put(&self, key: &ContentHash, answer: &Answer) {
         let entry = CachedAnswer { response: answer.response.clone(), cost: answer.cost };
         if let Ok(body) = serde_json::to_string(&entry) {
-            self.store.cache_put(&self.project, key, body).await;
+            if self.reads {
+                self.store.cache_put(&self.project, key, body).await;
+            } else {
+                self.store.cache_replace(&self.project, key, body).await;
+            }
         }
     }
 }

@@ -98,6 +98,12 @@ impl Canaries {
         let cache = ResponseCache::new(self.services.store.clone(), self.project.clone(), false);
         PairJudge::load(&self.services, &self.prompts(), &cache, &request.policy.judge).await?;
         notices.extend(self.notices(&request.policy, [&manifest.model, &live.model, &request.policy.judge.model]));
+        if let Some(key) = deployments.assigning(&deployment).await?.filter(|_| !request.policy.exposures().is_empty())
+        {
+            notices.push(format!(
+                "the experiment {key} assigns the users: until it ends the candidate answers unseen, and no stage begins"
+            ));
+        }
         let clock = &self.services.clock;
         let now = clock.now();
         let canary = Canary {
@@ -278,7 +284,7 @@ impl Canaries {
     ) -> Result<Canary, Error> {
         let mut next = canary.moved(to, self.services.clock.now()).map_err(|error| conflict(&error))?;
         if matches!(next.state, CanaryState::Exposing { .. }) {
-            self.deployments().refuse_in_an_incident(&canary.deployment, &canary.environment).await?;
+            self.may_expose(&canary).await?;
         }
         next.note.clone_from(&reason);
         let audit = Change::new(action, canary.place())
@@ -288,6 +294,26 @@ impl Canaries {
         self.services.store.step_canary(&self.project, step).await?;
         self.tell(&next).await?;
         Ok(next)
+    }
+
+    /// Refuses to show users the candidate during an incident, and those whom an experiment assigns.
+    async fn may_expose(&self, canary: &Canary) -> Result<(), Error> {
+        let (name, environment) = (&canary.deployment, &canary.environment);
+        self.deployments().refuse_in_an_incident(name, environment).await?;
+        let Some(deployment) = self.services.store.find_deployment(&self.project, name, environment).await? else {
+            return Ok(());
+        };
+        match self.deployments().assigning(&deployment).await? {
+            None => Ok(()),
+            Some(key) => Err(Error::Conflict {
+                message: format!(
+                    "the experiment {key} assigns the users of {name} in {environment}: none of them sees a candidate"
+                ),
+                hint: Some(format!(
+                    "llmops experiment complete {key}, or settings without it; or wait for its release"
+                )),
+            }),
+        }
     }
 
     /// Tells those who watch the project.

@@ -1,7 +1,7 @@
 //! `DatasetManager`: datasets, their versions and samples.
 
-use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use llmops_api::datasets::ImportedDataset;
 use llmops_domain::dataset::{Dataset, DatasetDiff, DatasetType, DatasetVersion, Sample};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
-use llmops_storage::{Import, StoreError, StoredVersion, VersionSelector};
+use llmops_storage::{Import, Replaces, StoreError, StoredVersion, VersionSelector};
 
 use crate::{Error, Services};
 
@@ -159,7 +159,8 @@ impl DatasetManager {
             Err(error) => return Err(error),
         };
         let (kind, about) = new.filter(|_| existing.is_none()).unzip();
-        let replaces = existing.as_ref().map(|version| version.version.version.clone());
+        let newest = existing.as_ref().map(|version| version.version.version.clone());
+        let replaces = newest.map_or(Replaces::Nothing, Replaces::Version);
         let mut import = self.create(name, kind, about).await?.replacing(replaces);
         let (mut from, mut left_out) = (0, 0);
         while let Some(version) = &existing {
@@ -183,6 +184,43 @@ impl DatasetManager {
             }
         }
         Ok((import.finish().await?, left_out))
+    }
+
+    /// Takes samples out of a dataset: a new version has the others. Answers with the number of those that are gone; where nothing
+    /// would be left, all stay, since no version is empty.
+    pub(crate) async fn remove_samples(&self, name: &str, ids: &HashSet<String>) -> Result<u64, Error> {
+        for _ in 1..MOST_ATTEMPTS {
+            match self.remove_from_latest(name, ids).await {
+                Err(Error::Store(StoreError::Conflict(_))) => {}
+                done => return done,
+            }
+        }
+        self.remove_from_latest(name, ids).await
+    }
+
+    async fn remove_from_latest(&self, name: &str, ids: &HashSet<String>) -> Result<u64, Error> {
+        let version = self.version(name, &VersionSelector::Latest).await?;
+        let mut import =
+            self.create(name, None, None).await?.replacing(Replaces::Version(version.version.version.clone()));
+        let (mut from, mut removed) = (0, 0);
+        loop {
+            let page = self.get_samples(&version, from, 500).await?;
+            let Some((last, _)) = page.last() else { break };
+            from = last + 1;
+            for (_, sample) in page {
+                if ids.contains(&sample.id) {
+                    removed += 1;
+                } else {
+                    import.push(None, sample).await?;
+                }
+            }
+        }
+        if removed == 0 || removed == version.version.sample_count {
+            import.import.abort().await?;
+            return Ok(0);
+        }
+        import.finish().await?;
+        Ok(removed)
     }
 
     /// What differs between two versions.
@@ -256,13 +294,11 @@ pub struct DatasetImport {
 }
 
 impl DatasetImport {
-    /// The samples are those of this version, edited: [`finish`](Self::finish) refuses them where another one is the newest by
-    /// then.
+    /// The samples are those of a version, edited, or the first ones: [`finish`](Self::finish) refuses them where another one is
+    /// the newest by then.
     #[must_use]
-    pub fn replacing(mut self, version: Option<ContentHash>) -> Self {
-        if let Some(version) = version {
-            self.import.replacing(version);
-        }
+    pub fn replacing(mut self, replaces: Replaces) -> Self {
+        self.import.replacing(replaces);
         self
     }
 

@@ -211,6 +211,8 @@ impl Deployments {
             let prompts = PromptRegistry::new(services.clone(), project.clone());
             let one = Self::new(services.clone(), project, prompts);
             let name = deployment.name.clone();
+            // Who is assigned to a variant sees that, and no candidate; nor does anybody where that is not known.
+            let is_assigned = !matches!(one.assigning(&deployment).await, Ok(None));
             match one.point(deployment).await {
                 Ok(pointer) => {
                     let its = |(project, live): &(ProjectId, LiveCanary)| {
@@ -220,7 +222,10 @@ impl Deployments {
                             && canary.environment == deployment.environment
                             && canary.production == deployment.manifest
                     };
-                    let canary = canaries.iter().position(its).map(|at| canaries.swap_remove(at).1);
+                    let mut canary = canaries.iter().position(its).map(|at| canaries.swap_remove(at).1);
+                    if let Some(canary) = canary.as_mut().filter(|_| is_assigned) {
+                        canary.exposure = None;
+                    }
                     live.push(LiveDeployment { canary, ..pointer });
                 }
                 // The store being away is no reason to forget deployments.

@@ -1,9 +1,11 @@
 //! The gate: a run against its baseline, with the samples that explain the verdict.
 
+use std::collections::BTreeSet;
+
 use llmops_domain::compare::SampleChange;
 use llmops_domain::gate::{self, GateConfig, GateInput, GateReport, KeptVerdict, ReferenceScores, SampleNote, Verdict};
 use llmops_domain::run::{EvaluationRun, Outcome, ResultStatus, SampleResult};
-use llmops_storage::{ResultFilter, ResultOrder, RunKey, VersionKey, VersionSelector};
+use llmops_storage::{ResultCursor, ResultFilter, ResultOrder, RunKey, VersionKey, VersionSelector};
 
 use crate::Error;
 use crate::evaluator::aggregate::category_name;
@@ -12,6 +14,9 @@ use crate::evaluator::{ContinuousEvaluator, RunRef};
 
 /// Samples that a report names.
 const NAMED_SAMPLES: usize = 20;
+
+/// Trials read at a time when samples are looked for.
+const TRIALS_READ: u32 = 200;
 
 /// What a run is compared with.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +36,11 @@ impl ContinuousEvaluator {
         let report = self.gate_against(run, against.map_or(Against::Baseline, Against::Run), config).await?;
         self.keep_verdict(&report).await?;
         Ok(report)
+    }
+
+    /// The rules that the configuration sets.
+    pub fn gate_rules(&self) -> GateConfig {
+        self.services.options.gate.clone()
     }
 
     /// Makes a verdict the run's: what the run shows with its checks, and the tag that deployments with `require_gate` go by, with
@@ -124,10 +134,10 @@ impl ContinuousEvaluator {
             _ => None,
         };
         let mut notes = Vec::new();
+        let mut named = BTreeSet::new();
         for change in &falls {
-            let results = store.get_results_of_sample(&key, &change.sample_id).await?;
-            let Some(result) = worst_trial(results) else { continue };
-            let mut note = self.note(dataset, &result).await?;
+            named.insert(change.sample_id.clone());
+            let Some(mut note) = self.note(&key, dataset, &change.sample_id).await? else { continue };
             note.composite = change.after;
             note.baseline_composite = change.before;
             if let Some(before) = &before {
@@ -138,42 +148,54 @@ impl ContinuousEvaluator {
         for status in [ResultStatus::Failed, ResultStatus::Errored] {
             if notes.is_empty() || status == ResultStatus::Errored {
                 let room = NAMED_SAMPLES.saturating_sub(notes.len());
-                notes.extend(self.worst(&key, dataset, status, room).await?);
+                for sample in self.worst(&key, status, room, &mut named).await? {
+                    notes.extend(self.note(&key, dataset, &sample).await?);
+                }
             }
         }
         Ok(notes)
     }
 
+    /// The samples with the worst trials of this status that are not named yet, each once.
     async fn worst(
         &self,
         run: &RunKey,
-        dataset: VersionKey,
         status: ResultStatus,
         limit: usize,
-    ) -> Result<Vec<SampleNote>, Error> {
+        named: &mut BTreeSet<String>,
+    ) -> Result<Vec<String>, Error> {
         let filter = ResultFilter { category: None, status: Some(status), order: ResultOrder::Worst };
-        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        if limit == 0 {
-            return Ok(Vec::new());
+        let mut found = Vec::new();
+        let mut cursor: Option<ResultCursor> = None;
+        while found.len() < limit {
+            let (results, next) = self.services.store.list_results(run, &filter, cursor.as_ref(), TRIALS_READ).await?;
+            let ids = results.into_iter().map(|result| result.sample_id);
+            let new = ids.filter(|id| named.insert(id.clone()));
+            found.extend(new.take(limit - found.len()));
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
         }
-        let mut notes = Vec::new();
-        for result in self.services.store.list_results(run, &filter, None, limit).await?.0 {
-            notes.push(self.note(dataset, &result).await?);
-        }
-        Ok(notes)
+        Ok(found)
     }
 
-    async fn note(&self, dataset: VersionKey, result: &SampleResult) -> Result<SampleNote, Error> {
+    /// A sample by the trial that says most of it, and how many of its trials did not pass; none where it has no result.
+    async fn note(&self, run: &RunKey, dataset: VersionKey, sample: &str) -> Result<Option<SampleNote>, Error> {
+        let trials = self.services.store.get_results_of_sample(run, sample).await?;
+        let of_trials = of_trials(&trials);
+        let Some(result) = telling_trial(trials) else { return Ok(None) };
         let (_, sample) = self.services.store.get_sample(dataset, &result.sample_id).await?;
         let input = match sample.messages.last() {
             Some(message) if sample.input.is_empty() => message.as_text().into_owned(),
             _ => sample.input,
         };
-        let reasons = match &result.outcome {
+        let mut reasons = match &result.outcome {
             Outcome::Scored { failures, .. } => failures.clone(),
             Outcome::Errored { message, .. } => vec![message.clone()],
         };
-        Ok(SampleNote {
+        reasons.extend(of_trials);
+        Ok(Some(SampleNote {
             sample_id: result.sample_id.clone(),
             category: category_name(&result.category).to_owned(),
             input,
@@ -183,7 +205,7 @@ impl ContinuousEvaluator {
             composite: result.outcome.composite(),
             baseline_composite: None,
             reasons,
-        })
+        }))
     }
 
     async fn output_in(&self, run: &RunKey, sample: &str) -> Result<Option<String>, Error> {
@@ -192,12 +214,26 @@ impl ContinuousEvaluator {
     }
 }
 
-/// The trial with the lowest composite.
-fn worst_trial(results: Vec<SampleResult>) -> Option<SampleResult> {
-    results.into_iter().min_by(|a, b| {
-        let key = |r: &SampleResult| r.outcome.composite().unwrap_or(f64::INFINITY);
-        key(a).total_cmp(&key(b))
-    })
+/// The scored trial with the lowest composite, unless it passed and another trial errored: then that one.
+fn telling_trial(mut trials: Vec<SampleResult>) -> Option<SampleResult> {
+    let rank = |result: &SampleResult| match &result.outcome {
+        Outcome::Scored { passed: false, .. } => 0,
+        Outcome::Errored { .. } => 1,
+        Outcome::Scored { .. } => 2,
+    };
+    let composite = |result: &SampleResult| result.outcome.composite().unwrap_or(f64::INFINITY);
+    trials.sort_by(|a, b| rank(a).cmp(&rank(b)).then(composite(a).total_cmp(&composite(b))));
+    trials.into_iter().next()
+}
+
+/// Of several trials, how many failed and errored.
+fn of_trials(trials: &[SampleResult]) -> Vec<String> {
+    let all = trials.len();
+    let is_failed = |outcome: &Outcome| matches!(outcome, Outcome::Scored { passed: false, .. });
+    let failed = trials.iter().filter(|trial| is_failed(&trial.outcome)).count();
+    let errored = trials.iter().filter(|trial| matches!(trial.outcome, Outcome::Errored { .. })).count();
+    let counts = [(failed, "failed"), (errored, "errored")].into_iter().filter(|(count, _)| all > 1 && *count > 0);
+    counts.map(|(count, what)| format!("{count} of {all} trials {what}")).collect()
 }
 
 /// Categories with a failed or undecided check of their own.

@@ -20,8 +20,9 @@ use llmops_domain::incident::{
 use llmops_domain::record::RequestRecord;
 use llmops_domain::review::{answer_text, asked};
 use llmops_domain::run::Estimate;
+use llmops_domain::traffic::TrafficSums;
 use llmops_stats::proportion::{Rate, wilson};
-use llmops_storage::{AuditFilter, CallsOf, StoreError};
+use llmops_storage::{AuditFilter, CallsOf, HourOfCalls, StoreError};
 use serde_json::json;
 
 use crate::evaluator::to_domain;
@@ -139,8 +140,8 @@ impl Incidents {
     async fn pause_experiment(&self, incident: &Incident) -> Result<Option<Measure>, Error> {
         let ops = self.ops();
         let live = ops.deployments().get(&incident.deployment, Some(&incident.environment)).await?;
-        let release = ops.releases().that_routes(&live).await?;
-        let Some(id) = release.and_then(|release| release.experiment) else { return Ok(None) };
+        let is_of_release = ops.releases().that_routes(&live).await?.is_some();
+        let Some(id) = live.settings.experiment.filter(|_| is_of_release) else { return Ok(None) };
         if ops.experiments().get(&id).await?.status != ExperimentStatus::Running {
             return Ok(None);
         }
@@ -168,15 +169,23 @@ impl Incidents {
         Ok(())
     }
 
-    /// One incident: by its id, a beginning of it, or the name of the deployment whose incident is open.
+    /// One incident: by its id, a beginning of it, or the name of the deployment: the open one, else the last.
     pub async fn get(&self, which: &str) -> Result<Incident, Error> {
         match self.services.store.get_incident(&self.project, which).await {
             Err(StoreError::NotFound { .. }) => {}
             found => return Ok(found?),
         }
         let (name, environment) = which.split_once('@').unwrap_or((which, DEFAULT_ENVIRONMENT));
-        let open = self.services.store.find_open_incident(&self.project, name, environment).await?;
-        open.ok_or_else(|| Error::not_found("incident", which).with_hint("llmops incident list shows all of them"))
+        if let Some(open) = self.services.store.find_open_incident(&self.project, name, environment).await? {
+            return Ok(open);
+        }
+        let all = IncidentFilter {
+            deployment: Some(name.to_owned()),
+            environment: Some(environment.to_owned()),
+            ..IncidentFilter::default()
+        };
+        let newest = self.services.store.list_incidents(&self.project, &all, 1).await?.pop();
+        newest.ok_or_else(|| Error::not_found("incident", which).with_hint("llmops incident list shows all of them"))
     }
 
     /// Incidents, the newest first.
@@ -209,29 +218,19 @@ impl Incidents {
         let mut entries = self.changes(&incident, from, until).await?;
         entries.extend(self.alerts(from, until).await?);
         let of = calls_of(&incident, from, until);
-        let hours = self.services.store.calls_by_hour(&self.project, of).await?;
-        entries.extend(hours.iter().map(|hour| TimelineEntry {
-            at: hour.at,
-            kind: TimelineKind::Calls,
-            text: format!(
-                "in this hour {} calls, {} failed, {} failed by content",
-                hour.calls, hour.failed, hour.soft_failed
-            ),
-            by: None,
-        }));
+        let mut sums = TrafficSums::default();
+        for hour in self.services.store.calls_by_hour(&self.project, of).await? {
+            sums.add(&hour.sums);
+            entries.push(hour_of_calls(&hour));
+        }
         let complaints = self.complaints(&incident, from, until).await?;
-        entries.extend(complaints.iter().map(|feedback| TimelineEntry {
-            at: feedback.at,
-            kind: TimelineKind::Feedback,
-            text: complaint(feedback),
-            by: None,
-        }));
-        let sum = |count: fn(&llmops_storage::HourOfCalls) -> u64| hours.iter().map(count).sum::<u64>();
-        let calls = sum(|hour| hour.calls);
+        entries.extend(told(&complaints));
         let impact = Impact {
-            calls,
-            failed: share(sum(|hour| hour.failed), calls)?,
-            soft_failed: share(sum(|hour| hour.soft_failed), calls)?,
+            calls: sums.calls,
+            refused: sums.refused,
+            cancelled: sums.cancelled,
+            failed: share(sums.failed, sums.counted())?,
+            soft_failed: share(sums.soft_failed, sums.answered)?,
             complaints: complaints.len() as u64,
         };
         Ok(Timeline { incident, from, entries, impact })
@@ -257,10 +256,13 @@ impl Incidents {
         let entry = |change: llmops_domain::access::AuditRecord| {
             let why = change.after.get("reason").and_then(serde_json::Value::as_str);
             let why = why.map(|reason| format!(" ({reason})")).unwrap_or_default();
+            // A release moves often: to which step is what tells the moves apart.
+            let step = change.after.get("step").and_then(serde_json::Value::as_str);
+            let step = step.map(|step| format!(": step {step}")).unwrap_or_default();
             TimelineEntry {
                 at: change.at,
                 kind: TimelineKind::Change,
-                text: format!("{} {}{why}", change.action, change.target),
+                text: format!("{} {}{step}{why}", change.action, change.target),
                 by: Some(change.actor),
             }
         };
@@ -444,10 +446,40 @@ fn failing(record: &RequestRecord, correction: Option<&String>) -> Option<Sample
     })
 }
 
-fn complaint(feedback: &Feedback) -> String {
-    let body = &feedback.body;
-    let words = body.comment.clone().or_else(|| body.label.clone()).map(|text| format!(": {text}")).unwrap_or_default();
-    format!("a user found the answer to {} bad{words}", body.subject())
+/// What came of the calls of an hour.
+fn hour_of_calls(hour: &HourOfCalls) -> TimelineEntry {
+    let sums = &hour.sums;
+    let mut text =
+        format!("in this hour {} calls, {} failed, {} failed by content", sums.calls, sums.failed, sums.soft_failed);
+    for (count, what) in [(sums.refused, "refused"), (sums.cancelled, "left by their callers")] {
+        if count > 0 {
+            text += &format!(", {count} {what}");
+        }
+    }
+    TimelineEntry { at: hour.at, kind: TimelineKind::Calls, text, by: None }
+}
+
+/// What users said, the newest first: one by one, and thumbs without words, of which there may be hundreds, in one line an hour.
+fn told(complaints: &[Feedback]) -> Vec<TimelineEntry> {
+    let entry = |at, text| TimelineEntry { at, kind: TimelineKind::Feedback, text, by: None };
+    let (mut entries, mut silent) = (Vec::new(), BTreeMap::<i64, Vec<&Feedback>>::new());
+    for feedback in complaints {
+        let (body, subject) = (&feedback.body, feedback.body.subject());
+        match body.comment.as_ref().or(body.label.as_ref()) {
+            Some(words) => {
+                entries.push(entry(feedback.at, format!("a user found the answer to {subject} bad: {words}")));
+            }
+            None => silent.entry(feedback.at.as_second().div_euclid(3600)).or_default().push(feedback),
+        }
+    }
+    entries.extend(silent.into_values().filter_map(|thumbs| match &thumbs[..] {
+        [only] => Some(entry(only.at, format!("a user found the answer to {} bad", only.body.subject()))),
+        [.., first] => {
+            Some(entry(first.at, format!("within the hour users found {} answers bad, without words", thumbs.len())))
+        }
+        [] => None,
+    }));
+    entries
 }
 
 fn share(part: u64, whole: u64) -> Result<Option<Estimate>, Error> {

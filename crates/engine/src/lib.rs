@@ -22,6 +22,7 @@ pub mod access;
 pub mod alerts;
 pub mod analysis;
 mod approvals;
+mod aside;
 mod cache;
 pub mod canary;
 mod clock;
@@ -56,6 +57,7 @@ pub mod spending;
 pub mod table_lines;
 mod tasks;
 pub mod telemetry;
+mod unwritten;
 pub mod verifier;
 mod workbench;
 
@@ -102,7 +104,7 @@ pub use review::ReviewQueue;
 pub use schedules::Scheduler;
 pub use scorers::{DebateEvaluator, OwnScorers};
 pub use soft_failures::Guards;
-pub use spending::SpendingBook;
+pub use spending::{SpendingBook, Spendings};
 pub use verifier::{Models, Verifier};
 pub use workbench::{Workbench, plan_experiment};
 
@@ -179,6 +181,7 @@ pub(crate) struct Services {
     pub(crate) with_builtin_prompts: Arc<Mutex<HashSet<ProjectId>>>,
     pub(crate) experiments: Arc<experiments::live::Live>,
     pub(crate) meters: Arc<Meters>,
+    pub(crate) unwritten: Arc<unwritten::Unwritten>,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) guard_state: soft_failures::GuardState,
     /// The name of this process as a lease holder.
@@ -235,6 +238,7 @@ impl LlmOps {
             debate: Arc::default(),
             with_builtin_prompts: Arc::default(),
             meters: Arc::default(),
+            unwritten: Arc::default(),
             readiness: Arc::default(),
             guard_state: soft_failures::GuardState::default(),
         };
@@ -373,7 +377,9 @@ impl LlmOps {
 
     /// Takes over calls that gateways answered, for the canaries of all projects. A process with a gateway has one.
     pub fn canary_sampler(&self) -> CanarySampler {
-        CanarySampler::start(self.services.clone())
+        let sampler = CanarySampler::start(self.services.clone());
+        self.services.unwritten.add(sampler.holder());
+        sampler
     }
 
     /// A number that grows with every change of what gateways answer from: one that knows it is up to date.
@@ -389,9 +395,10 @@ impl LlmOps {
     }
 
     /// Where is counted what keys and deployments spend.
-    pub fn spending(&self) -> Arc<dyn SpendingBook> {
-        let stored = || Arc::new(spending::StoredSpending(self.services.store.clone())) as Arc<dyn SpendingBook>;
-        self.services.options.spending.clone().unwrap_or_else(stored)
+    pub fn spending(&self) -> Spendings {
+        let store = &self.services.store;
+        let stored = || Arc::new(spending::StoredSpending(store.clone())) as Arc<dyn SpendingBook>;
+        Spendings::new(self.services.options.spending.clone().unwrap_or_else(stored), store.clone())
     }
 
     /// What looks at answers after their callers have them: slow checks, counts, alerts.
@@ -422,7 +429,9 @@ impl LlmOps {
     /// A writer of request records. While the store is away they wait in a file in `spill_folder`, or in memory.
     pub fn record_writer(&self, spill_folder: Option<PathBuf>) -> RecordWriter {
         let counts = self.services.meters.records.clone();
-        RecordWriter::start(self.services.store.clone(), spill_folder, &self.services.owner, counts)
+        let writer = RecordWriter::start(self.services.store.clone(), spill_folder, &self.services.owner, counts);
+        self.services.unwritten.add(writer.holder());
+        writer
     }
 
     /// What was applied last of project folders, behind a kind and name.

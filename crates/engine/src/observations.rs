@@ -20,6 +20,7 @@ use serde_json::Map;
 use tokio::task::JoinHandle;
 
 use crate::analysis::{Arm, ArmMetric, Horizon, Known, Observed, Plan, Quantiles, spread_of};
+use crate::aside::compute;
 use crate::experiments::{ExperimentManager, Flag};
 use crate::{Error, Services};
 
@@ -108,23 +109,15 @@ impl ExperimentManager {
 
     async fn target(&self, experiment: &str) -> Result<Target, Error> {
         let flag = self.flags().await?.find(experiment).cloned();
-        // A key means the one that is live, else the newest that began: of what is over, another may have the key by now.
+        // A key means the one that is live, else the newest: of what is over, another may have the key by now.
         let is_known =
             |flag: &&Arc<Flag>| flag.experiment.status.is_live() || flag.experiment.id.as_str() == experiment;
         let (key, experiment, flag) = if let Some(flag) = flag.as_ref().filter(is_known) {
             (flag.key.clone(), flag.experiment.clone(), Some(flag.clone()))
         } else {
             let StoredExperiment { key, experiment } = self.stored(experiment).await?;
-            match flag {
-                // A draft of the same key changes nothing before it starts: whoever is observed was in what ended.
-                Some(flag) if experiment.status == ExperimentStatus::Draft => {
-                    (flag.key.clone(), flag.experiment.clone(), Some(flag))
-                }
-                flag => {
-                    let flag = flag.filter(|flag| flag.experiment.id == experiment.id);
-                    (key, experiment, flag)
-                }
-            }
+            let flag = flag.filter(|flag| flag.experiment.id == experiment.id);
+            (key, experiment, flag)
         };
         let refused = match experiment.status {
             ExperimentStatus::Draft => Some("is a draft, which nobody takes part in yet: start it first"),
@@ -156,7 +149,7 @@ impl ExperimentManager {
         bayes: bool,
     ) -> Result<ExperimentResult, Error> {
         let (plan, observed) = self.observed(stored, query).await?;
-        self.judge(&stored.experiment, Plan { bayes, ..plan }, &observed).await
+        self.judge(&stored.experiment, Plan { bayes, ..plan }, &Arc::new(observed)).await
     }
 
     /// What was observed, and how it is to be judged.
@@ -168,28 +161,18 @@ impl ExperimentManager {
         let store = &self.services.store;
         let choice = SliceChoice { segments: query.by_segment, days: query.by_day };
         let (sums, exposures) = (store.observation_sums(key, choice).await?, store.exposure_counts(key).await?);
-        self.read_sums(experiment, sums, &exposures)
+        self.read_sums(experiment, sums, exposures).await
     }
 
     /// The same from sums that were read or computed before.
-    pub(crate) fn read_sums(
+    pub(crate) async fn read_sums(
         &self,
         experiment: &Experiment,
         sums: AllSums,
-        exposures: &[ExposureCount],
+        exposures: Vec<ExposureCount>,
     ) -> Result<(Plan, Observed), Error> {
-        let plan = plan(&self.services, experiment)?;
-        let mut observed = observed(&plan, sums);
-        let split = split::split(experiment, exposures, &observed);
-        if let Some(exposed) = split.exposed {
-            observed.counted = "exposures";
-            observed.arms.iter_mut().zip(exposed).for_each(|(arm, units)| arm.units = units);
-        }
-        observed.counts = split.counts;
-        observed.splits_outcomes = split.outcomes;
-        observed.notices.extend(split.notice);
-        observed.notices.extend(experiment.split_notices());
-        Ok((Plan { weights: split.weights, ..plan }, observed))
+        let (plan, experiment) = (plan(&self.services, experiment)?, experiment.clone());
+        compute(move || seen(plan, &experiment, sums, &exposures)).await
     }
 
     /// How far a metric scatters in the control of an experiment; nothing while it has too few units.
@@ -199,10 +182,13 @@ impl ExperimentManager {
         metric: &MetricSpec,
     ) -> Result<Option<Known>, Error> {
         let sums = self.services.store.observation_sums(key, SliceChoice::default()).await?;
-        let plan = plan(&self.services, experiment)?;
-        let observed = observed(&plan, sums);
-        let arm = observed.arms.get(plan.control).and_then(|arm| arm.metrics.get(&metric.name));
-        let spread = arm.and_then(|arm| spread_of(metric, arm));
+        let (plan, metric) = (plan(&self.services, experiment)?, metric.clone());
+        let spread = compute(move || {
+            let observed = observed(&plan, sums);
+            let arm = observed.arms.get(plan.control).and_then(|arm| arm.metrics.get(&metric.name));
+            arm.and_then(|arm| spread_of(&metric, arm))
+        });
+        let spread = spread.await?;
         Ok(spread.map(|spread| Known { spread, from: experiment.id.to_string() }))
     }
 }
@@ -357,6 +343,21 @@ impl ObservationImport {
     }
 }
 
+/// What was observed, with the split that it should have, and the plan that knows it.
+fn seen(plan: Plan, experiment: &Experiment, sums: AllSums, exposures: &[ExposureCount]) -> (Plan, Observed) {
+    let mut observed = observed(&plan, sums);
+    let split = split::split(experiment, exposures, &observed);
+    if let Some(exposed) = split.exposed {
+        observed.counted = "exposures";
+        observed.arms.iter_mut().zip(exposed).for_each(|(arm, units)| arm.units = units);
+    }
+    observed.counts = split.counts;
+    observed.splits_outcomes = split.outcomes;
+    observed.notices.extend(split.notice);
+    observed.notices.extend(experiment.split_notices());
+    (Plan { weights: split.weights, ..plan }, observed)
+}
+
 /// The plan, but for the split, which what was observed has a say in.
 fn plan(services: &Services, experiment: &Experiment) -> Result<Plan, Error> {
     let spec = &experiment.spec;
@@ -384,14 +385,14 @@ fn plan(services: &Services, experiment: &Experiment) -> Result<Plan, Error> {
     })
 }
 
-fn arm_metric(sums: &MetricSums) -> ArmMetric {
+fn arm_metric(sums: MetricSums) -> ArmMetric {
     ArmMetric {
         sums: sums.sums,
         observations: sums.observations,
         min: sums.min,
         max: sums.max,
-        tally: sums.tally.clone(),
-        histogram: sums.histogram.clone(),
+        tally: sums.tally,
+        histogram: sums.histogram,
         ..ArmMetric::default()
     }
 }
@@ -411,7 +412,7 @@ fn observed(plan: &Plan, sums: AllSums) -> Observed {
             (Sums::Units(units), None) if slice == "early" => observed.excluded.early_observations = units.units,
             (Sums::Units(units), None) => observed.arms[variant].units = units.units,
             (Sums::Metric(sums), None) => {
-                observed.arms[variant].metrics.entry(metric).or_default().merge(&arm_metric(&sums));
+                observed.arms[variant].metrics.entry(metric).or_default().merge(&arm_metric(sums));
             }
             (Sums::Sketch(sketch), Some(("part", part))) => {
                 add_sketch(&mut observed.arms[variant], metric, part, sketch);
@@ -419,13 +420,13 @@ fn observed(plan: &Plan, sums: AllSums) -> Observed {
             (Sums::Metric(sums), Some(("allocation", number))) => {
                 let Ok(number) = number.parse() else { continue };
                 let arms = observed.allocations.entry(number).or_insert_with(|| vec![Arm::default(); count]);
-                arms[variant].metrics.insert(metric, arm_metric(&sums));
+                arms[variant].metrics.insert(metric, arm_metric(sums));
             }
             (Sums::Metric(sums), Some((kind, name))) if sums.sums.units() > 0 => {
                 let parts = if kind == "day" { &mut observed.days } else { &mut observed.segments };
                 let arms = parts.entry(name.to_owned()).or_insert_with(|| vec![Arm::default(); count]);
                 // A unit may have moved to an earlier day since, and took its numbers along but for the range.
-                let data = ArmMetric { min: None, max: None, ..arm_metric(&sums) };
+                let data = ArmMetric { min: None, max: None, ..arm_metric(sums) };
                 arms[variant].metrics.insert(metric, data);
             }
             _ => {}

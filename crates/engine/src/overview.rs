@@ -90,12 +90,12 @@ impl OverviewReader {
         if !(1..=366).contains(&days) {
             return Err(Error::invalid("days: expected 1 to 366"));
         }
-        let gate = self.services.options.gate.clone();
+        let gate = &self.services.options.gate;
         let limits = QualityLimits { overall_min: gate.overall_min, category_min: gate.category_min };
         let evaluated = self.services.store.evaluated_datasets(&self.project, MOST_DATASETS).await?;
         let datasets: Vec<_> = evaluated.into_iter().map(|(name, runs)| EvaluatedDataset { name, runs }).collect();
         let Some(dataset) = query.dataset.clone().or_else(|| datasets.first().map(|first| first.name.clone())) else {
-            return Ok(QualitySeries { dataset: None, datasets, points: Vec::new(), limits, gate, mlflow: None });
+            return Ok(QualitySeries { dataset: None, datasets, points: Vec::new(), limits, mlflow: None });
         };
         let filter = EvaluationFilter {
             prompt_name: query.prompt.clone(),
@@ -105,7 +105,7 @@ impl OverviewReader {
             ..of_dataset(&dataset, MOST_POINTS)
         };
         let points = self.points(&filter).await?;
-        Ok(QualitySeries { dataset: Some(dataset), datasets, points, limits, gate, mlflow: None })
+        Ok(QualitySeries { dataset: Some(dataset), datasets, points, limits, mlflow: None })
     }
 
     /// Live traffic in sums.
@@ -217,8 +217,8 @@ fn traffic(hours: &[StoredHour], from: Timestamp, to: Timestamp) -> Result<Traff
         from,
         to,
         sums,
-        failure_rate: rate(sums.failed, sums.calls)?,
-        soft_failure_rate: rate(sums.soft_failed, sums.calls)?,
+        failure_rate: rate(sums.failed, sums.counted())?,
+        soft_failure_rate: rate(sums.soft_failed, sums.answered)?,
         p50_ms: latency_quantile(&classes, 0.5),
         p95_ms: latency_quantile(&classes, 0.95),
         hours: hours.iter().map(at_hour).collect(),

@@ -12,6 +12,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause: the store is not kept waiting for long when it is back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// Whether it was said that the store is away: of the many that wait for it, one says so.
+static AWAY: AtomicBool = AtomicBool::new(false);
+
 /// Calls again and again while the store cannot be reached, for as long as the options say and nobody stops it.
 pub(crate) async fn with<T, E, F>(options: &Options, stopped: &AtomicBool, call: impl Fn() -> F) -> Result<T, Error>
 where
@@ -25,11 +28,20 @@ where
             Err(error @ Error::Store(StoreError::Unavailable(_)))
                 if started.elapsed() < options.patience && !stopped.load(Ordering::Acquire) =>
             {
-                tracing::warn!(%error, "trying again");
+                if AWAY.swap(true, Ordering::Relaxed) {
+                    tracing::debug!(%error, "trying again");
+                } else {
+                    tracing::warn!(%error, "the store is away: trying again");
+                }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            done => return done,
+            done => {
+                if done.is_ok() && pause > FIRST_PAUSE {
+                    AWAY.store(false, Ordering::Relaxed);
+                }
+                return done;
+            }
         }
     }
 }

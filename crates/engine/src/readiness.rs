@@ -105,8 +105,9 @@ impl LlmOps {
     async fn check_store(&self) -> [ReadyCheck; 2] {
         let store = &self.services.store;
         let answer = tokio::time::timeout(PATIENCE, async {
-            let is_current = store.is_current().await?;
-            store.check_write().await.map(|()| is_current)
+            // First, because it is told soon while the store is away.
+            store.check_write().await?;
+            store.is_current().await
         });
         let (store, schema) = match answer.await {
             Ok(Ok(true)) => (None, None),

@@ -3,6 +3,7 @@
 mod spill;
 mod writer;
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use llmops_api::deployments::Erased;
@@ -65,19 +66,36 @@ impl Records {
         Ok(self.services.store.get_record(&self.project, id).await?)
     }
 
+    /// Brings into the store what this process still has of calls and units: it would be written after an erasure.
+    async fn settle(&self) -> Result<(), Error> {
+        self.services.experiments.exposures.flush().await;
+        if !self.services.unwritten.settle().await {
+            self.services.store.check_write().await?;
+            return Err(Error::Conflict {
+                message: "request records wait for the store, and some may be the user's: nothing was erased"
+                    .to_owned(),
+                hint: Some("erase again once /readyz is well".to_owned()),
+            });
+        }
+        // What was said of an answer is found by the user once it is joined with the record.
+        while self.services.join_feedback().await? {}
+        Ok(())
+    }
+
     /// Deletes everything that is kept of a user's calls: records, pairs of canaries, feedback and items of the review queue. In
     /// experiments the user's units lose name and attributes, and results stay as they are. A deployment that
-    /// hashes its users has them under the SHA-256 of the id: both are deleted.
+    /// hashes its users has them under the SHA-256 of the id: both are deleted. Samples that llmops made of the calls by itself are
+    /// taken out of the newest versions of their datasets; where earlier ones have them is told.
     pub async fn erase_user(&self, user: &str) -> Result<Erased, Error> {
         if user.is_empty() {
             return Err(Error::invalid("no user is named"));
         }
-        // Who is still to be written down would be written after this.
-        self.services.experiments.exposures.flush().await;
+        self.settle().await?;
         let hashed = llmops_domain::hash::ContentHash::of_bytes(user.as_bytes());
         let (store, mut erased) = (&self.services.store, Erased::default());
         for name in [user, hashed.as_str()] {
-            // Feedback first: what is left without its record could not be found by the user any more.
+            // What leads to the user through a record or a pair comes first: it could not be found without.
+            self.erase_samples(name, &mut erased).await?;
             let (feedback, items) = store.erase_feedback_of_user(&self.project, name).await?;
             erased.feedback += feedback;
             erased.review_items += items;
@@ -88,11 +106,41 @@ impl Records {
             erased.review_items += items;
             store.forget_unit(&self.project, name).await?;
         }
+        erased.datasets_left.sort();
+        erased.datasets_left.dedup();
         // Whom it was about is not said again: who knows the id finds the line by its hash.
         store.audit(&self.project, &Change::new("user.erased", hashed.as_str()).after(&erased)).await?;
         if let Err(error) = store.clear_log().await {
             tracing::warn!(%error, "SQLite's log still holds what was erased, for a while");
         }
         Ok(erased)
+    }
+
+    /// Takes samples of a user's calls out of datasets that llmops made by itself. Samples that people made stay.
+    async fn erase_samples(&self, user: &str, erased: &mut Erased) -> Result<(), Error> {
+        let cluster = crate::canary::cluster_of_user(user);
+        let store = &self.services.store;
+        let mut found = BTreeMap::<String, HashSet<String>>::new();
+        for (dataset, is_newest, sample) in store.samples_of_calls(&self.project).await? {
+            let of = match sample.source.as_deref() {
+                Some("canary") => "request",
+                Some("incident" | "feedback") => "request_id",
+                _ => continue,
+            };
+            let Some(request) = sample.metadata.get(of).and_then(serde_json::Value::as_str) else { continue };
+            if !store.is_call_of(&self.project, request, (user, &cluster)).await? {
+                continue;
+            }
+            // Versions never change: the one that has it now does, too.
+            erased.datasets_left.push(dataset.clone());
+            if is_newest {
+                found.entry(dataset).or_default().insert(sample.id);
+            }
+        }
+        let datasets = crate::DatasetManager::new(self.services.clone(), self.project.clone());
+        for (dataset, ids) in found {
+            erased.samples += datasets.remove_samples(&dataset, &ids).await?;
+        }
+        Ok(())
     }
 }

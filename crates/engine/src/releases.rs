@@ -97,6 +97,8 @@ impl Releases {
             experiment: None,
             waived: None,
             approved_by: None,
+            approved_key: None,
+            approved_over: None,
             revision: 0,
             created_at: now,
             created_by: actor.name.clone(),
@@ -174,7 +176,7 @@ impl Releases {
     /// Allows it, and goes on. Where the deployment asks for a second key, who began the release may not.
     ///
     /// # Errors
-    /// [`Error::Conflict`] before the step of approval; [`Error::Forbidden`] for who began it.
+    /// [`Error::Conflict`] before the step of approval, and during an incident; [`Error::Forbidden`] for who began it.
     pub async fn approve(&self, name: &str) -> Result<Release, Error> {
         let mut release = self.get(name).await?;
         if release.step != ReleaseStep::Approval {
@@ -193,7 +195,11 @@ impl Releases {
                 actor.name
             )));
         }
+        // Said now and carried out later, it would hold for something that nobody has seen yet.
+        self.deployments().refuse_in_an_incident(name, DEFAULT_ENVIRONMENT).await?;
         release.approved_by = Some(actor.name.clone());
+        release.approved_key.clone_from(&actor.key);
+        release.approved_over = self.live(name).await?.map(|live| live.manifest);
         let release = self.put(release, ReleaseStep::Approval, (ReleaseEventKind::Approved, "")).await?;
         self.walk(release).await
     }
@@ -212,13 +218,17 @@ impl Releases {
     /// Does what each step needs, looks whether it passes, and goes on until one does not.
     async fn walk(&self, mut release: Release) -> Result<Release, Error> {
         while release.status == ReleaseStatus::Open {
+            release = self.withdrawn(release).await?;
             let step = release.step;
+            let begun = (release.canary.clone(), release.experiment.clone());
             // Each is a whole use case: boxed, so that they do not lie on the stack of whoever walks.
             let blocked = Box::pin(self.prepare(&mut release)).await?;
             let known = Evidence { blocked, ..Box::pin(self.evidence(&release)).await? };
             match next_step(&release, &known) {
                 Verdict::Wait(why) => {
-                    if release.waiting.as_ref() == Some(&why) {
+                    if release.waiting.as_ref() == Some(&why)
+                        && begun == (release.canary.clone(), release.experiment.clone())
+                    {
                         return Ok(release);
                     }
                     release.waiting = Some(why.clone());
@@ -238,6 +248,19 @@ impl Releases {
         Ok(release)
     }
 
+    /// The release without an approval that does not hold any more.
+    async fn withdrawn(&self, mut release: Release) -> Result<Release, Error> {
+        if release.approved_by.is_none() {
+            return Ok(release);
+        }
+        let live = self.live(&release.deployment).await?;
+        let second_key = live.as_ref().is_some_and(|live| live.settings.require_approval);
+        match release.withdraw(live.as_ref().map(|live| &live.manifest), second_key) {
+            None => Ok(release),
+            Some(why) => self.put(release, ReleaseStep::Approval, (ReleaseEventKind::Waits, &why)).await,
+        }
+    }
+
     /// What a step needs before it can be looked at, or what stands in its way. Doing it twice changes nothing.
     async fn prepare(&self, release: &mut Release) -> Result<Option<String>, Error> {
         match release.step {
@@ -245,6 +268,7 @@ impl Releases {
             ReleaseStep::Staging if release.canary.is_some() => Ok(None),
             ReleaseStep::Staging => self.enter_staging(release).await,
             ReleaseStep::Experiment if release.experiment.is_none() => self.enter_experiment(release).await,
+            ReleaseStep::Approval => self.frozen(&release.deployment).await,
             ReleaseStep::Production => self.deploy(release, DEFAULT_ENVIRONMENT).await,
             _ => Ok(None),
         }
@@ -315,11 +339,20 @@ impl Releases {
             reason: Some(format!("release {}", release.id)),
             ..Deploy::default()
         };
-        if environment == DEFAULT_ENVIRONMENT {
+        let deployed = if environment == DEFAULT_ENVIRONMENT {
             // The release has its own step for the second key of production.
-            return self.deployments().deploy_approved(name, request).await.map(|_| None);
-        }
-        let deployed = self.deployments().deploy(name, request).await?;
+            self.deployments().deploy_over(name, request, release.approved_over.as_ref()).await
+        } else {
+            self.deployments().deploy(name, request).await
+        };
+        let deployed = match deployed {
+            Ok(deployed) => deployed,
+            Err(Error::Conflict { message, hint }) => {
+                let hint = hint.map(|hint| format!(": {hint}")).unwrap_or_default();
+                return Ok(Some(format!("{message}{hint}; then llmops release {name}")));
+            }
+            Err(error) => return Err(error),
+        };
         Ok(deployed.approval.map(|approval| {
             let id = &approval.id;
             format!("{environment} asks for a second key: llmops approval approve {id}, then llmops release {name}")
@@ -368,9 +401,9 @@ impl Releases {
             until: Timestamp::MAX,
         };
         for hour in self.services.store.calls_by_hour(&self.project, of).await? {
-            known.staging_calls += hour.calls;
+            known.staging_calls += hour.sums.counted();
             // A call whose content failed did not fail by protocol.
-            known.staging_failures += hour.failed + hour.soft_failed;
+            known.staging_failures += hour.sums.failed + hour.sums.soft_failed;
         }
         known.staging_failures = known.staging_failures.min(known.staging_calls);
         if known.staging_calls > 0 {

@@ -3,6 +3,7 @@
 use llmops_api::schedules::ScheduledTask;
 use llmops_domain::alert::{AlertDraft, AlertType, Severity};
 
+use crate::alerts::no_channel;
 use crate::{Error, LlmOps};
 
 impl LlmOps {
@@ -14,8 +15,7 @@ impl LlmOps {
                 if alerts.channels().iter().any(|(name, ..)| *name == report.channel) {
                     return Ok(());
                 }
-                Err(Error::not_found("channel", &report.channel)
-                    .with_hint("the section `channels` of the server's llmops.yaml names them"))
+                Err(no_channel(&report.channel))
             }
             ScheduledTask::Rehearsal { deployment, environment } => {
                 self.deployments().get(deployment, environment.as_deref()).await.map(drop)

@@ -1,16 +1,19 @@
 //! What an answer says: read from the bytes that the caller already has.
 
-mod odd;
+mod asks;
 
 use std::borrow::Cow;
 
 use llmops_domain::chat::Usage;
 use llmops_providers::http_client::error_message;
+use llmops_providers::odd;
 use llmops_providers::stream::{WholeEvents, goes_on, without_mark};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
+
+pub(crate) use self::asks::{asks, prompt_chars};
 
 /// What is read of an answer.
 #[derive(Debug, Default, PartialEq)]
@@ -33,7 +36,12 @@ pub(crate) struct Answer {
     pub(crate) is_opaque: bool,
     /// Whether it stopped before its end.
     pub(crate) is_cut: bool,
+    /// The other choices, where several were asked for, by their places.
+    others: Vec<(u32, Self)>,
 }
+
+/// As many choices as OpenAI gives at most: no memory is set aside for more.
+const MOST_CHOICES: usize = 128;
 
 /// A call of a tool.
 #[derive(Debug, Default, PartialEq)]
@@ -44,19 +52,24 @@ struct Call {
 }
 
 impl Answer {
-    /// As records keep it: the text, or the calls.
+    /// As records keep it: the text, and the calls behind it.
     pub(crate) fn shown(&self) -> String {
-        if !self.text.is_empty() || self.called_tools.is_empty() {
-            return self.text.clone();
-        }
         let calls = self.called_tools.iter().zip(&self.calls);
-        calls.map(|(name, call)| format!("{name}({})", call.arguments)).collect::<Vec<_>>().join("\n")
+        let calls = calls.map(|(name, call)| format!("{name}({})", call.arguments));
+        let text = (!self.text.is_empty()).then(|| self.text.clone());
+        text.into_iter().chain(calls).collect::<Vec<_>>().join("\n")
+    }
+
+    /// All choices: this one and the others.
+    pub(crate) fn choices(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(self.others.iter().map(|(_, other)| other))
     }
 
     /// Characters that the model wrote, to estimate tokens by.
     pub(crate) fn chars(&self) -> usize {
         let calls = self.called_tools.iter().chain(self.calls.iter().map(|call| &call.arguments));
-        std::iter::once(&self.text).chain(calls).map(|text| text.chars().count()).sum()
+        let own: usize = std::iter::once(&self.text).chain(calls).map(|text| text.chars().count()).sum();
+        own + self.others.iter().map(|(_, other)| other.chars()).sum::<usize>()
     }
 
     /// Reads a whole answer, or one event.
@@ -74,7 +87,7 @@ impl Answer {
     fn take(&mut self, piece: Piece<'_>) {
         keep(&mut self.model, piece.model);
         keep(&mut self.fingerprint, piece.system_fingerprint);
-        if let Some(usage) = piece.usage {
+        for usage in piece.usage.into_iter().chain(piece.x_groq.and_then(|elsewhere| elsewhere.usage)) {
             self.usage = usage.after(self.usage);
         }
         if let Some(error) = piece.error.filter(|error| !error.is_null()) {
@@ -82,13 +95,13 @@ impl Answer {
             self.error =
                 Some(message.or_else(|| error.as_str().map(str::to_owned)).unwrap_or_else(|| error.to_string()));
         }
-        for choice in piece.choices.into_iter().flatten().filter(|choice| choice.index.unwrap_or(0) == 0) {
-            // Some servers say with every piece that there is no reason yet.
-            let reason = choice.finish_reason.filter(|reason| !reason.0.is_empty());
-            self.is_cut &= reason.is_none();
-            keep(&mut self.finish_reason, reason);
-            if let Some(said) = choice.message.or(choice.delta) {
-                self.say(said);
+        for mut choice in piece.choices.into_iter().flatten() {
+            if let Some(usage) = choice.usage.take() {
+                self.usage = usage.after(self.usage);
+            }
+            match choice.index.unwrap_or(0) {
+                0 => self.choose(choice),
+                index => self.other(index, choice),
             }
         }
         // Anthropic's format, whole and streamed.
@@ -107,6 +120,28 @@ impl Answer {
         }
         if let Some(message) = piece.message {
             self.take(*message);
+        }
+    }
+
+    /// More of a choice.
+    fn choose(&mut self, choice: Choice<'_>) {
+        // Some servers say with every piece that there is no reason yet.
+        let reason = choice.finish_reason.filter(|reason| !reason.0.is_empty());
+        self.is_cut &= reason.is_none();
+        keep(&mut self.finish_reason, reason);
+        if let Some(said) = choice.message.or(choice.delta) {
+            self.say(said);
+        }
+    }
+
+    fn other(&mut self, index: u32, choice: Choice<'_>) {
+        let known = self.others.iter().position(|(known, _)| *known == index);
+        let at = known.unwrap_or(self.others.len());
+        if known.is_none() && at < MOST_CHOICES {
+            self.others.push((index, Self::default()));
+        }
+        if let Some((_, other)) = self.others.get_mut(at) {
+            other.choose(choice);
         }
     }
 
@@ -219,6 +254,8 @@ struct Piece<'a> {
     #[serde(borrow)]
     system_fingerprint: Option<Text<'a>>,
     usage: Option<WireUsage>,
+    /// Groq's place for what a stream counts.
+    x_groq: Option<Elsewhere>,
     #[serde(borrow)]
     choices: Option<Vec<Choice<'a>>>,
     error: Option<Value>,
@@ -295,6 +332,16 @@ struct Choice<'a> {
     delta: Option<Said<'a>>,
     #[serde(default, borrow)]
     finish_reason: Option<Text<'a>>,
+    /// Moonshot's place for what a stream counts.
+    #[serde(default)]
+    usage: Option<WireUsage>,
+}
+
+/// Counts that do not stand where the format has them.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Elsewhere {
+    usage: Option<WireUsage>,
 }
 
 #[derive(Deserialize, Default)]
@@ -410,63 +457,6 @@ fn looks_streamed(body: &[u8]) -> bool {
     !matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
-/// What a request says about the answer that it wants.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Asks {
-    /// Names of the tools that it offers; absent where they have no names, or nobody called one.
-    pub(crate) tools: Option<Vec<String>>,
-    pub(crate) response_format: Option<Value>,
-}
-
-/// Reads what a request wants. Most want nothing, which a look at its bytes tells.
-pub(crate) fn asks(request: &[u8], with_tools: bool) -> Asks {
-    #[derive(Deserialize)]
-    struct Wants {
-        tools: Option<Vec<Value>>,
-        /// Tools in the words of 2023.
-        functions: Option<Vec<Value>>,
-        #[serde(default)]
-        response_format: Option<Value>,
-    }
-    if !with_tools && !has_field(request, b"\"json_schema\"") {
-        return Asks::default();
-    }
-    let Ok(wants) = serde_json::from_slice::<Wants>(request) else { return Asks::default() };
-    // OpenAI's and Anthropic's places of a name, then Gemini's.
-    let name = |tool: &Value| {
-        let of_openai = tool.pointer("/function/name").or_else(|| tool.pointer("/custom/name"));
-        of_openai.or_else(|| tool.get("name"))?.as_str().map(str::to_owned)
-    };
-    let declared = |tool: &Value| tool.get("functionDeclarations").and_then(Value::as_array).cloned();
-    let tools: Vec<Value> = wants.tools.into_iter().chain(wants.functions).flatten().collect();
-    let mut names: Vec<String> = tools.iter().filter_map(name).collect();
-    names.extend(tools.iter().filter_map(declared).flatten().filter_map(|function| name(&function)));
-    let is_known = with_tools && (tools.is_empty() || !names.is_empty());
-    Asks { tools: is_known.then_some(names), response_format: wants.response_format }
-}
-
-fn has_field(bytes: &[u8], name: &[u8]) -> bool {
-    memchr::memmem::find(bytes, name).is_some()
-}
-
-/// Characters of the texts in a request, to estimate tokens by.
-pub(crate) fn prompt_chars(request: &[u8]) -> usize {
-    fn texts(value: &Value) -> usize {
-        match value {
-            Value::String(text) => text.chars().count(),
-            Value::Array(items) => items.iter().map(texts).sum(),
-            Value::Object(fields) => fields
-                .iter()
-                .filter(|(name, _)| matches!(&***name, "content" | "text" | "input" | "parts"))
-                .map(|(_, v)| texts(v))
-                .sum(),
-            _ => 0,
-        }
-    }
-    let Ok(Value::Object(fields)) = serde_json::from_slice(request) else { return 0 };
-    ["messages", "system", "input", "contents"].iter().filter_map(|name| fields.get(*name)).map(texts).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -523,6 +513,36 @@ mod tests {
         ]);
         assert_eq!(answer.called_tools, ["f"]);
         assert_eq!(answer.shown(), r#"f({"a":1})"#);
+    }
+
+    #[test]
+    fn calls_are_shown_behind_the_text() {
+        let body = r#"{"content": [{"type": "text", "text": "Let me see."}, {"type": "tool_use", "name": "f", "input": {"a": 1}}]}"#;
+        assert_eq!(read(body.as_bytes()).shown(), "Let me see.\nf({\"a\":1})");
+    }
+
+    #[test]
+    fn every_choice_is_read() {
+        let said = |answer: &Answer| {
+            answer.choices().map(|choice| choice.text.clone()).chain([answer.chars().to_string()]).collect::<Vec<_>>()
+        };
+        let body =
+            r#"{"choices": [{"index": 0, "message": {"content": "a"}}, {"index": 1, "message": {"content": "bc"}}]}"#;
+        assert_eq!(said(&read(body.as_bytes())), ["a", "bc", "3"]);
+        let piece = |index: u32, text: &str| {
+            format!(r#"{{"choices": [{{"index": {index}, "delta": {{"content": "{text}"}}}}]}}"#)
+        };
+        let events = [piece(1, "b"), piece(0, "a"), piece(2, "d"), piece(1, "c")];
+        assert_eq!(said(&streamed(&events.each_ref().map(String::as_str))), ["a", "bc", "d", "4"]);
+        let many: Vec<String> = (0..1000).map(|index| piece(index, "x")).collect();
+        assert_eq!(streamed(&many.iter().map(String::as_str).collect::<Vec<_>>()).choices().count(), 129);
+    }
+
+    #[test]
+    fn counts_stand_in_more_than_one_place() {
+        let check = |event: &str| assert_eq!(streamed(&[event]).usage, Some(Usage::new(21, 9)), "{event}");
+        check(r#"{"choices": [], "x_groq": {"id": "r", "usage": {"prompt_tokens": 21, "completion_tokens": 9}}}"#);
+        check(r#"{"choices": [{"index": 0, "delta": {}, "usage": {"prompt_tokens": 21, "completion_tokens": 9}}]}"#);
     }
 
     #[test]
@@ -675,6 +695,9 @@ mod tests {
         assert_eq!(named.error.as_deref(), Some("busy"));
 
         assert_eq!(streamed(&[r#"{"error": {"message": "overloaded", "code": 502}}"#]).error.unwrap(), "overloaded");
+        let flat = r#"{"object": "error", "message": "boom", "code": 500}"#;
+        assert_eq!(streamed(&[flat]).error.as_deref(), Some("boom"));
+        assert_eq!(read(flat.as_bytes()).error.as_deref(), Some("boom"));
         let whole = read(br#"{"error": "no such model"}"#);
         assert_eq!(whole.error.unwrap(), "no such model");
     }
@@ -696,26 +719,5 @@ mod tests {
         let answer = read(body.as_bytes());
         assert_eq!((&*answer.text, answer.finish_reason.as_deref()), ("hi", Some("end_turn")));
         assert_eq!(answer.usage, Some(Usage::new(4, 7)));
-    }
-
-    #[test]
-    fn counts_what_a_request_says() {
-        let request = r#"{"model": "mmm", "messages": [{"role": "user", "content": "abcd"}, {"role": "user", "content":
-            [{"type": "text", "text": "ef"}]}]}"#;
-        assert_eq!(prompt_chars(request.as_bytes()), 6);
-        let offered = asks(br#"{"tools": [{"function": {"name": "f"}}, {"name": "g"}]}"#, true);
-        assert_eq!(offered.tools.unwrap(), ["f", "g"]);
-        let check = |request: &str, expected: Option<&[&str]>| {
-            let found = asks(request.as_bytes(), true).tools;
-            assert_eq!(found, expected.map(|names| names.iter().copied().map(str::to_owned).collect()), "{request}");
-        };
-        check("{}", Some(&[]));
-        check(r#"{"tools": null}"#, Some(&[]));
-        check(r#"{"functions": [{"name": "f"}]}"#, Some(&["f"]));
-        check(r#"{"tools": [{"type": "custom", "custom": {"name": "f"}}]}"#, Some(&["f"]));
-        check(r#"{"tools": [{"type": "mcp"}]}"#, None);
-        check("no JSON", None);
-        let format = asks(br#"{"response_format": {"type": "json_schema"}}"#, false).response_format;
-        assert_eq!(format.unwrap()["type"], "json_schema");
     }
 }

@@ -25,7 +25,7 @@ use crate::recorder::{CallWatch, End};
 use crate::reply::Answer;
 use crate::request::Fields;
 use crate::rewrite::{self, Conversation};
-use crate::snapshot::{Candidate, Route};
+use crate::snapshot::{Candidate, Forward, Route};
 use crate::told::Told;
 use crate::typed;
 use crate::write::{self, EventWriter, Head};
@@ -97,14 +97,15 @@ pub(crate) fn deployed<'a>(
     let (name, model) = (&*candidate.name, candidate.target.model());
     let translate = !is_native(asked.door, candidate);
     let Some(forward) = &candidate.forward else {
-        let request = Box::new(typed::translated(fields, typed::deployed(fields, route, conversation, model)?)?);
+        let request = Box::new(typed::deployed(fields, route, conversation, candidate)?);
         return Ok(Way::InProcess { target: &candidate.target, name, request });
     };
-    let body = if translate && forward.upstream.dialect() != Dialect::OpenAi {
-        let request = typed::translated(fields, typed::deployed(fields, route, conversation, model)?)?;
-        written(forward.upstream.body(&request, asked.stream))?
-    } else {
+    let body = if !translate {
         rewrite::deployed(fields, route, conversation, forward, model)?
+    } else if forward.upstream.dialect() == Dialect::OpenAi {
+        rewrite::deployed(&in_openais_words(fields, forward, model), route, conversation, forward, model)?
+    } else {
+        written(forward.upstream.body(&typed::deployed(fields, route, conversation, candidate)?, asked.stream))?
     };
     let endpoint = forward.endpoint(asked.stream);
     Ok(Way::Network { place: Place { model: name, upstream: &forward.upstream, endpoint, body }, translate })
@@ -118,20 +119,33 @@ pub(crate) fn direct<'a>(
 ) -> Result<Way<'a>, GatewayError> {
     let (name, model) = (&*candidate.name, candidate.target.model());
     let Some(forward) = &candidate.forward else {
-        let request = Box::new(typed::translated(openai, typed::direct(openai, model)?)?);
+        let request = Box::new(typed::direct(openai, candidate)?);
         return Ok(Way::InProcess { target: &candidate.target, name, request });
     };
     let translate = !is_native(asked.door, candidate);
     let body = if !translate {
         rewrite::direct(&asked.fields, model)?
     } else if forward.upstream.dialect() == Dialect::OpenAi {
-        rewrite::direct(openai, model)?
+        rewrite::direct(&in_openais_words(openai, forward, model), model)?
     } else {
-        let request = typed::translated(openai, typed::direct(openai, model)?)?;
-        written(forward.upstream.body(&request, asked.stream))?
+        written(forward.upstream.body(&typed::direct(openai, candidate)?, asked.stream))?
     };
     let endpoint = forward.endpoint(asked.stream);
     Ok(Way::Network { place: Place { model: name, upstream: &forward.upstream, endpoint, body }, translate })
+}
+
+/// Fields that Anthropic's clients always have, as OpenAI's models take them: those that reason refuse `max_tokens` by this
+/// name and choose at random as they like, others do not know how hard they should think.
+fn in_openais_words<'a>(fields: &Fields<'a>, forward: &Forward, model: &str) -> Fields<'a> {
+    let reasons = forward.upstream.reasons(model);
+    fields.adapted(|name| match (&**name, reasons) {
+        ("max_tokens", Some(true)) => {
+            *name = "max_completion_tokens".into();
+            true
+        }
+        ("temperature" | "top_p" | "top_k", Some(true)) | ("reasoning_effort", Some(false)) => false,
+        _ => true,
+    })
 }
 
 fn written(body: Result<Vec<u8>, ProviderError>) -> Result<Bytes, GatewayError> {
@@ -211,6 +225,9 @@ async fn translated(context: Context<'_>, mut opened: Opened, place: &Place<'_>)
     let head = context.head(place.model);
     let asked = context.asked;
     if asked.stream && call::is_event_stream(&opened.headers) {
+        if let Some(error) = opened.first.as_ref().and_then(|first| place.upstream.failure(place.endpoint, first)) {
+            return failed_inside(context, opened.headers, error);
+        }
         let translation = Translation::new(place.upstream.reader(), EventWriter::new(asked.door, head));
         let mut headers = opened.headers;
         headers.remove(CONTENT_LENGTH);

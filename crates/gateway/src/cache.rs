@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use llmops_domain::deployment::CacheSettings;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::record::Door;
@@ -53,16 +53,30 @@ pub(crate) struct Fill {
     pub(crate) kind: Option<HeaderValue>,
 }
 
-/// What an answer depends on: the manifest, the format, whether it is a stream and ends with its counts, and the body that
-/// the provider gets, in which not every format says so.
-pub(crate) fn key(manifest: &ContentHash, door: Door, (stream, usage): (bool, bool), body: &[u8]) -> ContentHash {
+/// What an answer depends on: the manifest, the format, whether it is a stream and ends with its counts, which of the provider's
+/// features are tried out, and the body that it gets, in which not every format says so.
+pub(crate) fn key(
+    manifest: &ContentHash,
+    door: Door,
+    (stream, usage): (bool, bool),
+    headers: &HeaderMap,
+    body: &[u8],
+) -> ContentHash {
     let door: &[u8] = match door {
         Door::Chat => b"chat",
         Door::Embeddings => b"embeddings",
         Door::Messages => b"messages",
     };
     let shape = [b'0' + u8::from(stream), b'0' + u8::from(usage)];
-    ContentHash::of_bytes(&[manifest.as_str().as_bytes(), b"\n", door, b"\n", &shape, b"\n", body].concat())
+    let mut text = [manifest.as_str().as_bytes(), b"\n", door, b"\n", &shape, b"\n"].concat();
+    for name in ["anthropic-beta", "openai-beta"] {
+        for value in headers.get_all(name) {
+            text.extend_from_slice(value.as_bytes());
+            text.push(b'\n');
+        }
+    }
+    text.extend_from_slice(body);
+    ContentHash::of_bytes(&text)
 }
 
 impl AnswerCache {
@@ -141,11 +155,15 @@ mod tests {
     #[test]
     fn keys_tell_formats_apart() {
         let manifest = ContentHash::of_bytes(b"m");
-        let known = key(&manifest, Door::Chat, (true, false), b"x");
-        assert_eq!(known, key(&manifest, Door::Chat, (true, false), b"x"));
-        assert_ne!(known, key(&manifest, Door::Messages, (true, false), b"x"));
-        assert_ne!(known, key(&manifest, Door::Chat, (false, false), b"x"));
-        assert_ne!(known, key(&manifest, Door::Chat, (true, true), b"x"));
-        assert_ne!(known, key(&manifest, Door::Chat, (true, false), b"y"));
+        let plain = HeaderMap::new();
+        let known = key(&manifest, Door::Chat, (true, false), &plain, b"x");
+        assert_eq!(known, key(&manifest, Door::Chat, (true, false), &plain, b"x"));
+        assert_ne!(known, key(&manifest, Door::Messages, (true, false), &plain, b"x"));
+        assert_ne!(known, key(&manifest, Door::Chat, (false, false), &plain, b"x"));
+        assert_ne!(known, key(&manifest, Door::Chat, (true, true), &plain, b"x"));
+        assert_ne!(known, key(&manifest, Door::Chat, (true, false), &plain, b"y"));
+        let with = |name: &'static str| [(name.parse().unwrap(), "a=1".parse().unwrap())].into_iter().collect();
+        assert_ne!(known, key(&manifest, Door::Chat, (true, false), &with("openai-beta"), b"x"));
+        assert_eq!(known, key(&manifest, Door::Chat, (true, false), &with("idempotency-key"), b"x"));
     }
 }

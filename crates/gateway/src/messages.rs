@@ -1,47 +1,139 @@
 //! Requests in Anthropic's Messages format, said in OpenAI's: for providers that speak that one, or are translated to from
 //! it.
 
+mod tools;
+
 use bytes::Bytes;
+use llmops_providers::reasoning;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::error::GatewayError;
 use crate::request::{EXTENSION, Fields};
+use crate::rewrite::{Writer, to_json};
 
-/// Fields that mean the same in both formats.
-const SAME: [&str; 4] = ["model", "max_tokens", "temperature", "top_p"];
+/// Fields that mean the same in both formats, or in that of many who speak OpenAI's.
+const SAME: [&str; 6] = ["model", "max_tokens", "temperature", "top_p", "top_k", EXTENSION];
+/// Fields that have a counterpart by another name.
+const TRANSLATED: [&str; 10] = [
+    "messages",
+    "system",
+    "stop_sequences",
+    "metadata",
+    "tools",
+    "tool_choice",
+    "stream",
+    "thinking",
+    "output_config",
+    "output_format",
+];
+/// Hints that leave the answer what it is.
+const LEFT_OUT: [&str; 4] = ["service_tier", "cache_control", "context_management", "speed"];
 
 /// The body of the same request in OpenAI's format.
 pub(crate) fn to_openai(fields: &Fields<'_>) -> Result<Bytes, GatewayError> {
-    let mut body = Map::new();
-    for name in SAME.into_iter().chain([EXTENSION]) {
-        if let Some(value) = fields.read::<Value>(name)? {
-            body.insert(name.to_owned(), value);
+    let is_known = |name: &str| [&SAME[..], &TRANSLATED, &LEFT_OUT].iter().any(|names| names.contains(&name));
+    for (name, _) in fields.iter().filter(|(name, _)| !is_known(name)) {
+        if fields.read::<Value>(name)?.is_some_and(|value| says_something(&value)) {
+            return Err(cannot_be_said(name));
         }
     }
-    body.insert("messages".to_owned(), messages(fields)?.into());
-    if let Some(stops) = fields.read::<Value>("stop_sequences")? {
-        body.insert("stop".to_owned(), stops);
+    let mut body = Writer::new();
+    for name in SAME {
+        if let Some(value) = fields.get(name) {
+            body.raw(name, value.get())?;
+        }
+    }
+    body.raw("messages", &to_json(&messages(fields)?)?)?;
+    if let Some(stops) = fields.get("stop_sequences") {
+        body.raw("stop", stops.get())?;
     }
     if let Some(user) = fields.read::<Value>("metadata")?.and_then(|metadata| metadata.get("user_id").cloned()) {
-        body.insert("user".to_owned(), user);
+        body.raw("user", &to_json(&user)?)?;
     }
-    let tools: Vec<Value> = fields.read::<Vec<Value>>("tools")?.unwrap_or_default().iter().filter_map(tool).collect();
+    let tools = tools::read(fields)?;
     if !tools.is_empty() {
-        body.insert("tools".to_owned(), tools.into());
+        body.raw("tools", &to_json(&tools)?)?;
         let choice = fields.read::<Value>("tool_choice")?.unwrap_or_default();
-        body.extend(tool_choice(&choice).map(|choice| ("tool_choice".to_owned(), choice)));
+        if let Some(choice) = tool_choice(&choice) {
+            body.raw("tool_choice", &to_json(&choice)?)?;
+        }
         if choice["disable_parallel_tool_use"] == true {
-            body.insert("parallel_tool_calls".to_owned(), false.into());
+            body.raw("parallel_tool_calls", "false")?;
         }
     }
-    if fields.read("stream")?.unwrap_or(false) {
-        body.insert("stream".to_owned(), true.into());
-        // The format always tells the tokens.
-        body.insert("stream_options".to_owned(), json!({"include_usage": true}));
+    let config: Value = fields.read("output_config")?.unwrap_or_default();
+    if let Some(format) = answer_format(fields, &config)? {
+        body.raw("response_format", &to_json(&format)?)?;
     }
-    Ok(Bytes::from(Value::Object(body).to_string()))
+    if let Some(effort) = effort(fields, &config)? {
+        body.text("reasoning_effort", &effort)?;
+    }
+    if fields.read("stream")?.unwrap_or(false) {
+        // The format always tells the tokens.
+        body.raw("stream", "true")?;
+        body.raw("stream_options", r#"{"include_usage":true}"#)?;
+    }
+    Ok(body.finish())
+}
+
+/// Whether a value is more than the absence of one.
+pub(crate) fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        Value::Bool(true) | Value::Number(_) => true,
+    }
+}
+
+/// A field without a counterpart.
+pub(crate) fn cannot_be_said(name: &str) -> GatewayError {
+    let message = format!(
+        "`{name}` cannot be said to the model provider behind this name, which speaks another format: leave it out"
+    );
+    GatewayError::bad_request(message).at(name)
+}
+
+/// The JSON schema of the answer.
+fn answer_format(fields: &Fields<'_>, config: &Value) -> Result<Option<Value>, GatewayError> {
+    let said = |(name, value): &(&String, &Value)| !matches!(&***name, "effort" | "format") && says_something(value);
+    if let Some((name, _)) = config.as_object().into_iter().flatten().find(said) {
+        return Err(cannot_be_said(&format!("output_config.{name}")));
+    }
+    let (name, format) = match &config["format"] {
+        Value::Null => ("output_format", fields.read("output_format")?.unwrap_or_default()),
+        format => ("output_config.format", format.clone()),
+    };
+    match (format["type"].as_str(), &format["schema"]) {
+        _ if format.is_null() => Ok(None),
+        (Some("json_schema"), schema @ Value::Object(_)) => {
+            let strict = tools::is_strict(schema);
+            let named = json!({"name": "answer", "schema": schema, "strict": strict});
+            Ok(Some(json!({"type": "json_schema", "json_schema": named})))
+        }
+        _ => Err(cannot_be_said(name)),
+    }
+}
+
+/// How hard the model should think, in OpenAI's words.
+fn effort(fields: &Fields<'_>, config: &Value) -> Result<Option<String>, GatewayError> {
+    if let Some(effort) = config["effort"].as_str() {
+        // Beyond `high` everybody has words of their own.
+        return Ok(Some(if matches!(effort, "xhigh" | "max") { "high" } else { effort }.to_owned()));
+    }
+    let thinking: Value = fields.read("thinking")?.unwrap_or_default();
+    match thinking["type"].as_str() {
+        Some("enabled") => {
+            let budget = thinking["budget_tokens"].as_u64().ok_or_else(|| cannot_be_said("thinking"))?;
+            Ok(Some(reasoning::effort(budget).to_owned()))
+        }
+        Some("disabled" | "adaptive") => Ok(None),
+        None if thinking.is_null() => Ok(None),
+        _ => Err(cannot_be_said("thinking")),
+    }
 }
 
 /// What is read of a message.
@@ -162,6 +254,7 @@ fn add_parts(block: &Value, parts: &mut Vec<Value>) -> Result<(), String> {
         ("text", _) => parts.push(json!({"type": "text", "text": block["text"]})),
         ("image", "url") => parts.push(json!({"type": "image_url", "image_url": {"url": source["url"]}})),
         ("image", "base64") => parts.push(json!({"type": "image_url", "image_url": {"url": embedded(source)}})),
+        ("document", _) if block["citations"]["enabled"] == true => return Err(unsaid("document` with `citations")),
         ("document", "base64") => {
             let name = block["title"].as_str().unwrap_or("document.pdf");
             parts.push(json!({"type": "file", "file": {"filename": name, "file_data": embedded(source)}}));
@@ -188,16 +281,6 @@ fn unsaid(kind: &str) -> String {
     )
 }
 
-/// Tools of the caller; those that Anthropic runs itself have no counterpart.
-fn tool(tool: &Value) -> Option<Value> {
-    let schema = tool.get("input_schema")?;
-    let mut function = json!({"name": tool["name"], "parameters": schema});
-    if let Some(description) = tool.get("description") {
-        function["description"] = description.clone();
-    }
-    Some(json!({"type": "function", "function": function}))
-}
-
 fn tool_choice(choice: &Value) -> Option<Value> {
     Some(match choice["type"].as_str()? {
         "any" => "required".into(),
@@ -216,8 +299,10 @@ mod tests {
             "model": "bot", "max_tokens": 9, "system": [{"type": "text", "text": "Be kind."}],
             "stop_sequences": ["END"], "stream": true, "metadata": {"user_id": "ana"},
             "llmops": {"session": "s"},
-            "tools": [{"name": "f", "description": "d", "input_schema": {"type": "object"}}, {"type": "web_search"}],
+            "tools": [{"name": "f", "description": "d", "input_schema": {"type": "object"}, "cache_control": {}}],
             "tool_choice": {"type": "any", "disable_parallel_tool_use": true},
+            "top_k": 5, "thinking": {"type": "enabled", "budget_tokens": 2048}, "service_tier": "auto", "mcp_servers": [],
+            "output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}},
             "messages": [
                 {"role": "user", "content": [
                     {"type": "text", "text": "look"},
@@ -235,6 +320,8 @@ mod tests {
             serde_json::from_slice(&to_openai(&Fields::parse(body.as_bytes()).unwrap()).unwrap()).unwrap();
         let expected = json!({
             "model": "bot", "max_tokens": 9, "stop": ["END"], "user": "ana", "llmops": {"session": "s"},
+            "top_k": 5, "reasoning_effort": "medium", "response_format": {"type": "json_schema", "json_schema": {
+                "name": "answer", "schema": {"type": "object"}, "strict": false}},
             "stream": true, "stream_options": {"include_usage": true},
             "tools": [{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}],
             "tool_choice": "required", "parallel_tool_calls": false,
@@ -281,6 +368,36 @@ mod tests {
     }
 
     #[test]
+    fn how_hard_to_think() {
+        let check = |fields: &str, expected: Value| {
+            let body = format!(r#"{{"messages": [], {fields}}}"#);
+            let said = to_openai(&Fields::parse(body.as_bytes()).unwrap()).unwrap();
+            assert_eq!(serde_json::from_slice::<Value>(&said).unwrap()["reasoning_effort"], expected, "{fields}");
+        };
+        check(r#""thinking": {"type": "disabled"}"#, Value::Null);
+        check(r#""thinking": {"type": "adaptive"}"#, Value::Null);
+        check(r#""thinking": {"type": "enabled", "budget_tokens": 1024}"#, json!("low"));
+        check(r#""thinking": {"type": "enabled", "budget_tokens": 32000}"#, json!("high"));
+        check(r#""thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}"#, json!("low"));
+        check(r#""output_config": {"effort": "max"}"#, json!("high"));
+    }
+
+    #[test]
+    fn schemas_are_said_as_they_were_written() {
+        let check = |schema: &str, strict: &str, expected: &str| {
+            let tools = format!(r#"[{{"name": "f", "input_schema": {schema}{strict}}}]"#);
+            let said = to_openai(&Fields::parse(format!(r#"{{"tools": {tools}}}"#).as_bytes()).unwrap()).unwrap();
+            let said = String::from_utf8(said.to_vec()).unwrap();
+            assert!(said.contains(&format!(r#""function":{{"name":"f","parameters":{schema}{expected}}}"#)), "{said}");
+        };
+        check(r#"{"type": "object", "maximum": 12345678901234567890123}"#, "", "");
+        let all = r#"{"type": "object", "properties": {"a": {}}, "required": ["a"], "additionalProperties": false}"#;
+        check(all, r#", "strict": true"#, r#","strict":true"#);
+        let some = r#"{"type": "object", "properties": {"a": {}}, "additionalProperties": false}"#;
+        check(some, r#", "strict": true"#, "");
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let check = |body: &str, part: &str| {
             let error = to_openai(&Fields::parse(body.as_bytes()).unwrap()).unwrap_err().to_string();
@@ -289,6 +406,18 @@ mod tests {
         check(r#"{"messages": [{"content": "a"}]}"#, "messages[0]: `role` is missing");
         check(r#"{"messages": [{"role": "user"}]}"#, "messages[0]: `content` is missing");
         check(r#"{"messages": 3}"#, "`messages`");
+        check(r#"{"mcp_servers": [{"type": "url"}]}"#, "`mcp_servers` cannot be said");
+        check(r#"{"container": "c"}"#, "`container` cannot be said");
+        check(r#"{"new_one": 1}"#, "`new_one` cannot be said");
+        check(r#"{"messages": [], "thinking": {"type": "new"}}"#, "`thinking` cannot be said");
+        check(r#"{"messages": [], "output_config": {"task_budget": {"total": 1}}}"#, "`output_config.task_budget`");
+        check(r#"{"messages": [], "output_config": {"format": {"type": "xml"}}}"#, "`output_config.format`");
+        check(r#"{"messages": [], "output_format": {"type": "xml"}}"#, "`output_format`");
+        for kind in ["bash_20250124", "web_search_20250305"] {
+            let tools = format!(r#"{{"messages": [], "tools": [{{"type": "{kind}", "name": "t"}}]}}"#);
+            check(&tools, &format!("tools[0]: a tool of the type `{kind}`"));
+        }
+        check(r#"{"messages": [], "tools": [{"name": "f"}]}"#, "tools[0]: `input_schema` is missing");
         let blocks =
             |role: &str, block: &str| format!(r#"{{"messages": [{{"role": "{role}", "content": [{block}]}}]}}"#);
         check(&blocks("user", r#"{"type": "new_one"}"#), "messages[0]: a block of the type `new_one`");

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use llmops_domain::post_process::{PostProcessError, PostProcessor};
 use llmops_domain::record::Door;
+use llmops_providers::odd;
 use llmops_providers::stream::without_mark;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -31,11 +32,7 @@ pub(crate) fn process(steps: &PostProcessor, door: Door, body: &[u8]) -> Result<
 fn field(object: &str, name: &str, edit: impl Fn(&str) -> Edited) -> Edited {
     let Ok(fields) = Fields::parse(object.as_bytes()) else { return Ok(None) };
     let Some(edited) = fields.get(name).map(|value| edit(value.get())).transpose()?.flatten() else { return Ok(None) };
-    let written = fields.iter().map(|(known, value)| {
-        let value = if known == name { &*edited } else { value.get() };
-        format!("{}:{value}", serde_json::Value::from(known))
-    });
-    Ok(Some(format!("{{{}}}", written.collect::<Vec<_>>().join(","))))
+    Ok(Some(fields.with(name, &edited)))
 }
 
 /// A list with its items edited.
@@ -57,7 +54,7 @@ fn text(steps: &PostProcessor, content: &str) -> Edited {
         Ok(new) => Ok(Some(new.into_owned())),
         Err(error) => Err(error),
     };
-    if let Ok(text) = serde_json::from_str::<String>(content) {
+    if let Some(text) = string(content) {
         return Ok(changed(&text)?.map(|new| serde_json::Value::from(new).to_string()));
     }
     let Ok(parts) = serde_json::from_str::<Vec<&RawValue>>(content) else { return Ok(None) };
@@ -79,12 +76,24 @@ fn text(steps: &PostProcessor, content: &str) -> Edited {
 /// The text of a part that is one.
 fn text_of(part: &str) -> Option<String> {
     #[derive(Deserialize)]
-    struct Part {
+    struct Part<'a> {
         #[serde(rename = "type")]
         kind: String,
-        text: String,
+        #[serde(borrow)]
+        text: &'a RawValue,
     }
-    serde_json::from_str::<Part>(part).ok().filter(|part| part.kind == "text").map(|part| part.text)
+    serde_json::from_str::<Part<'_>>(part)
+        .ok()
+        .filter(|part| part.kind == "text")
+        .and_then(|part| string(part.text.get()))
+}
+
+/// What a JSON string says, also where half of a character is in it.
+fn string(json: &str) -> Option<String> {
+    serde_json::from_str(json).ok().or_else(|| match odd::value(json.as_bytes()) {
+        Some(serde_json::Value::String(text)) => Some(text),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -113,6 +122,8 @@ mod tests {
         check(r#""```json\n{\"a\": 1}\n```""#, r#""{\"a\": 1}""#);
         check(r#""a""#, r#""a""#);
         check(r#""a\u00e9""#, r#""a\u00e9""#);
+        check(r#"" a\ud83d ""#, r#""a�""#);
+        check(r#""a\ud83d""#, r#""a\ud83d""#);
         check("null", "null");
         check(r#""""#, r#""""#);
         check(

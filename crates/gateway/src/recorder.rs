@@ -465,19 +465,24 @@ impl Call {
     }
 }
 
-/// Everything that is wrong with an answer.
+/// Everything that is wrong with an answer, in any of its choices.
 pub(crate) fn guarded(route: &Route, request: &[u8], answer: &Answer) -> Vec<SoftFailure> {
     // The request is read once more only where it has something to say.
-    let asks = answer::asks(request, !answer.called_tools.is_empty());
-    let mut found = route.guard.check(GuardedAnswer {
-        text: &answer.text,
-        finish_reason: answer.finish_reason.as_deref(),
-        called_tools: &answer.called_tools,
-        offered_tools: asks.tools.as_deref(),
-        is_refusal: answer.is_refusal,
-        response_format: asks.response_format.as_ref(),
-    });
-    // Pictures are an answer, and so may be what could not be read.
-    found.retain(|failure| failure.kind != SoftFailureKind::Empty || !answer.is_opaque);
+    let asks = answer::asks(request, answer.choices().any(|choice| !choice.called_tools.is_empty()));
+    let mut found: Vec<SoftFailure> = Vec::new();
+    for choice in answer.choices() {
+        let mut wrong = route.guard.check(GuardedAnswer {
+            text: &choice.text,
+            finish_reason: choice.finish_reason.as_deref(),
+            called_tools: &choice.called_tools,
+            offered_tools: asks.tools.as_deref(),
+            is_refusal: choice.is_refusal,
+            response_format: asks.response_format.as_ref(),
+        });
+        // Pictures are an answer, and so may be what could not be read. Each kind is told once.
+        wrong.retain(|failure| failure.kind != SoftFailureKind::Empty || !choice.is_opaque);
+        wrong.retain(|failure| found.iter().all(|known| known.kind != failure.kind));
+        found.extend(wrong);
+    }
     found
 }

@@ -37,6 +37,21 @@ impl<'a> Fields<'a> {
         self.0.iter().map(|(name, value)| (&**name, *value))
     }
 
+    /// The same object with another value in the place of one field, or with the field at its end.
+    pub(crate) fn with(&self, name: &str, value: &str) -> String {
+        let written = self.iter().map(|(known, raw)| (known, if known == name { value } else { raw.get() }));
+        let new = (!self.iter().any(|(known, _)| known == name)).then_some((name, value));
+        let fields = written.chain(new).map(|(name, value)| format!("{}:{value}", Value::from(name)));
+        format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+    }
+
+    /// The fields that are kept, by the names that they are given.
+    pub(crate) fn adapted(&self, keep: impl Fn(&mut Cow<'a, str>) -> bool) -> Self {
+        let mut fields = self.0.clone();
+        fields.retain_mut(|(name, _)| keep(name));
+        Self(fields)
+    }
+
     /// The value of a field as a text.
     pub(crate) fn text(&self, name: &str) -> Result<Option<Cow<'a, str>>, GatewayError> {
         self.read(name)

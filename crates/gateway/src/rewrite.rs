@@ -1,18 +1,22 @@
 //! The body that goes to the provider: the caller's fields as they were written, with what the deployment decides.
 
+mod spoken;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use llmops_domain::chat::{Message, Role};
 use llmops_domain::deployment::{DeploymentSettings, SystemMerge};
 use llmops_domain::render::RenderError;
-use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use crate::error::GatewayError;
 use crate::request::{EXTENSION, Extension, Fields};
 use crate::snapshot::{Forward, Route};
+
+use self::spoken::{Spoken, last_spoken};
 
 /// Fields that say the same, in one format or another: where the manifest sets one, the caller's other would contradict it.
 const TWINS: [(&str, &str); 3] =
@@ -48,60 +52,10 @@ struct Said<'a> {
     content: Option<&'a RawValue>,
 }
 
-/// What a user says.
-struct Spoken<'a> {
-    text: String,
-    /// The parts of it that are no text, such as images.
-    others: Vec<&'a RawValue>,
-}
-
-/// What is read of a part of a content.
-#[derive(Deserialize)]
-struct Part<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(default)]
-    text: Option<String>,
-}
-
-/// A message of several parts.
-#[derive(Serialize)]
-struct InParts<'a> {
-    role: Role,
-    content: Vec<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-}
-
-impl<'a> Said<'a> {
+impl Said<'_> {
     fn is_system(&self) -> bool {
         matches!(&*self.role, "system" | "developer")
     }
-
-    /// The content where a template may wrap it: the result of a tool may not, since it belongs to the call before it.
-    fn spoken(&self) -> Option<Spoken<'a>> {
-        let content = self.content?.get();
-        if let Ok(text) = serde_json::from_str(content) {
-            return Some(Spoken { text, others: Vec::new() });
-        }
-        let parts: Vec<&RawValue> = serde_json::from_str(content).ok()?;
-        let mut spoken = Spoken { text: String::new(), others: Vec::new() };
-        for part in &parts {
-            let read: Part<'_> = serde_json::from_str(part.get()).ok()?;
-            match (&*read.kind, read.text) {
-                ("text", Some(text)) => spoken.text.push_str(&text),
-                ("tool_result", _) => return None,
-                _ => spoken.others.push(part),
-            }
-        }
-        (!parts.is_empty()).then_some(spoken)
-    }
-}
-
-/// Where the user spoke last, and what. The results of tools stand in messages of the user too, in one format.
-fn last_spoken<'a>(messages: &[(Said<'a>, &'a RawValue)]) -> Option<(usize, Spoken<'a>)> {
-    let users = messages.iter().enumerate().rev().filter(|(_, (said, _))| said.role == "user");
-    users.into_iter().find_map(|(at, (said, _))| Some((at, said.spoken()?)))
 }
 
 impl Conversation {
@@ -120,11 +74,12 @@ impl Conversation {
                 .map_err(|error| GatewayError::bad_request(format!("messages[{i}]: {error}")).at("messages"))?;
             theirs.push((read, message));
         }
-        let wrapped = if route.target.wraps(&said.variables) { last_spoken(&theirs) } else { None };
-        let (at, last_user) = wrapped.unzip();
+        let taken = if route.target.wraps(&said.variables) { last_spoken(&theirs) } else { None };
+        let (at, spoken) = taken.unzip();
+        let last_user = spoken.as_ref().map(Spoken::text);
         let frame = route
             .target
-            .frame_for_call(said.variables.clone(), last_user.as_ref().map(|spoken| &*spoken.text), !theirs.is_empty())
+            .frame_for_call(said.variables.clone(), last_user.as_deref(), !theirs.is_empty())
             .map_err(|error| variables_error(&error))?;
         // What follows a text that was taken (calls of tools and their results) stays behind the message that wraps the text.
         let mut after = Vec::new();
@@ -132,8 +87,6 @@ impl Conversation {
             after = theirs.split_off(at + 1);
             theirs.truncate(at);
         }
-        // What is beside such a text goes with the message that wraps it, else alone.
-        let beside = last_user.map(|spoken| spoken.others).unwrap_or_default();
         let their_system = if system_apart { apart_system(fields)? } else { None };
         merge_system(route, &frame.messages, &mut theirs, their_system.is_some())?;
         merge_system(route, &frame.messages, &mut after, false)?;
@@ -146,18 +99,20 @@ impl Conversation {
             }
             if system_apart && matches!(message.role, Role::System | Role::Developer) {
                 system.push(message.as_text().into_owned());
-            } else if i == frame.conversation_at && !beside.is_empty() {
-                conversation.messages.push(with_parts(message, &beside)?);
             } else {
-                conversation.messages.push(to_json(message)?);
+                let wrapped = spoken.as_ref().filter(|_| i == frame.conversation_at);
+                conversation.messages.push(match wrapped {
+                    Some(spoken) => spoken.wrapped_by(message)?,
+                    None => to_json(message)?,
+                });
             }
             if i == frame.conversation_at {
                 conversation.messages.extend(after.drain(..).map(|(_, raw)| raw.get().to_owned()));
             }
         }
         conversation.messages.extend(theirs.into_iter().map(|(_, raw)| raw.get().to_owned()));
-        if frame.conversation_at >= frame.messages.len() && !beside.is_empty() {
-            conversation.messages.push(with_parts(&Message::text(Role::User, ""), &beside)?);
+        if frame.conversation_at >= frame.messages.len() {
+            conversation.messages.extend(spoken.as_ref().map(Spoken::without_text).transpose()?.flatten());
         }
         conversation.messages.extend(after.into_iter().map(|(_, raw)| raw.get().to_owned()));
         if !system.is_empty() {
@@ -196,8 +151,7 @@ fn apart_system<'a>(fields: &Fields<'a>) -> Result<Option<System<'a>>, GatewayEr
     } else {
         serde_json::from_str(raw.get()).map(System::Blocks)
     };
-    let wrong = |_| GatewayError::bad_request("`system`: expected a text or a list of text blocks").at("system");
-    read.map(Some).map_err(wrong)
+    read.map(Some).map_err(|_| no_system())
 }
 
 /// Our system text before theirs, as JSON. Their blocks stay as they were written.
@@ -234,20 +188,6 @@ fn merge_system(
     Ok(())
 }
 
-/// A message with further parts behind its own content.
-fn with_parts(message: &Message, further: &[&RawValue]) -> Result<String, GatewayError> {
-    let own = match &message.content {
-        Value::Array(parts) => parts.clone(),
-        // Some providers refuse texts without a letter.
-        _ if message.as_text().is_empty() => Vec::new(),
-        text => vec![json!({"type": "text", "text": text})],
-    };
-    let no_json = |error: serde_json::Error| GatewayError::bad_request(format!("no JSON form: {error}"));
-    let own = own.iter().map(to_raw_value).collect::<Result<Vec<_>, _>>().map_err(no_json)?;
-    let content = own.iter().map(|part| &**part).chain(further.iter().copied()).collect();
-    to_json(&InParts { role: message.role, content, name: message.name.as_deref() })
-}
-
 fn variables_error(error: &RenderError) -> GatewayError {
     GatewayError::bad_request(format!(
         "the deployment's prompt cannot be rendered: {error}; variables go into the body's `llmops.variables` or the \
@@ -266,7 +206,8 @@ pub(crate) fn deployed(
 ) -> Result<Bytes, GatewayError> {
     let mut body = Writer::new();
     body.text("model", model)?;
-    if let Some(system) = &conversation.system {
+    let system = system(fields, conversation, forward)?;
+    if let Some(system) = &system {
         body.raw("system", system)?;
     }
     body.raw("messages", &conversation.to_json())?;
@@ -286,7 +227,7 @@ pub(crate) fn deployed(
     };
     for (name, value) in fields.iter() {
         let ours = matches!(name, "model" | "messages" | EXTENSION)
-            || (name == "system" && conversation.system.is_some())
+            || (name == "system" && system.is_some())
             || decided(name)
             || twin(name).is_some_and(decided);
         if !ours {
@@ -294,6 +235,23 @@ pub(crate) fn deployed(
         }
     }
     Ok(body.finish())
+}
+
+/// The system text where it is a field of its own and not just the caller's, as JSON.
+fn system(fields: &Fields<'_>, conversation: &Conversation, forward: &Forward) -> Result<Option<String>, GatewayError> {
+    let Some(instruction) = &forward.instruction else { return Ok(conversation.system.clone()) };
+    let theirs = || fields.get("system").map(RawValue::get);
+    let Some(system) = conversation.system.as_deref().or_else(theirs) else { return to_json(instruction).map(Some) };
+    if let Ok(text) = serde_json::from_str::<String>(system) {
+        return to_json(&format!("{text}\n\n{instruction}")).map(Some);
+    }
+    let block = to_json(&json!({"type": "text", "text": instruction}))?;
+    let blocks: Vec<&RawValue> = serde_json::from_str(system).map_err(|_| no_system())?;
+    Ok(Some(format!("[{}]", blocks.iter().map(|block| block.get()).chain([&*block]).collect::<Vec<_>>().join(","))))
+}
+
+fn no_system() -> GatewayError {
+    GatewayError::bad_request("`system`: expected a text or a list of text blocks").at("system")
 }
 
 fn twin(name: &str) -> Option<&'static str> {
@@ -309,19 +267,19 @@ pub(crate) fn is_allowed(settings: &DeploymentSettings, name: &str) -> bool {
     settings.allow_override.iter().any(|allowed| allowed == name || twin(allowed) == Some(name))
 }
 
-fn to_json<T: serde::Serialize>(value: &T) -> Result<String, GatewayError> {
+pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, GatewayError> {
     serde_json::to_string(value).map_err(|error| GatewayError::bad_request(format!("no JSON form: {error}")))
 }
 
 /// Writes an object field by field.
-struct Writer(Vec<u8>);
+pub(crate) struct Writer(Vec<u8>);
 
 impl Writer {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Vec::with_capacity(1024))
     }
 
-    fn raw(&mut self, name: &str, value: &str) -> Result<(), GatewayError> {
+    pub(crate) fn raw(&mut self, name: &str, value: &str) -> Result<(), GatewayError> {
         self.0.push(if self.0.is_empty() { b'{' } else { b',' });
         serde_json::to_writer(&mut self.0, name).map_err(|e| GatewayError::bad_request(e.to_string()))?;
         self.0.push(b':');
@@ -329,11 +287,11 @@ impl Writer {
         Ok(())
     }
 
-    fn text(&mut self, name: &str, value: &str) -> Result<(), GatewayError> {
+    pub(crate) fn text(&mut self, name: &str, value: &str) -> Result<(), GatewayError> {
         self.raw(name, &to_json(&value)?)
     }
 
-    fn finish(mut self) -> Bytes {
+    pub(crate) fn finish(mut self) -> Bytes {
         self.0.push(b'}');
         Bytes::from(self.0)
     }

@@ -1,7 +1,7 @@
 //! A call to a deployment, from the variant that answers to the answer.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -83,25 +83,30 @@ pub(crate) async fn deployed(
     if route.deployment.safe_mode { with_header(answer, SAFE_MODE, "on") } else { answer }
 }
 
-/// The messages of a call, rendered once for all attempts: as OpenAI's format has them, and as Anthropic's does.
-struct Rendered<'a> {
-    inline: Option<(&'a Fields<'a>, Conversation)>,
-    apart: Option<Conversation>,
+/// The messages of a call, rendered once for all attempts that want them: as OpenAI's format has them, with the request that
+/// was translated into it, and as Anthropic's does. What one format cannot say is no matter while the other is asked.
+#[derive(Default)]
+struct Rendered {
+    inline: OnceLock<Result<(Option<Bytes>, Conversation), GatewayError>>,
+    apart: OnceLock<Result<Conversation, GatewayError>>,
 }
 
-impl<'a> Rendered<'a> {
-    fn new(asked: &Asked<'_>, route: &Route, openai: Option<&'a Fields<'a>>) -> Result<Self, GatewayError> {
-        let natively = |candidate: &Candidate| asked.door == Door::Messages && arrive::is_native(asked.door, candidate);
-        let apart = if route.candidates.iter().any(natively) {
-            Some(Conversation::render(route, &asked.fields, &asked.said, true)?)
-        } else {
-            None
-        };
-        let inline = match openai {
-            Some(fields) => Some((fields, Conversation::render(route, fields, &asked.said, false)?)),
-            None => None,
-        };
-        Ok(Self { inline, apart })
+impl Rendered {
+    fn inline(&self, asked: &Asked<'_>, route: &Route) -> Result<&(Option<Bytes>, Conversation), GatewayError> {
+        let rendered = self.inline.get_or_init(|| {
+            if asked.door != Door::Messages {
+                return Ok((None, Conversation::render(route, &asked.fields, &asked.said, false)?));
+            }
+            let translated = messages::to_openai(&asked.fields)?;
+            let conversation = Conversation::render(route, &Fields::parse(&translated)?, &asked.said, false)?;
+            Ok((Some(translated), conversation))
+        });
+        rendered.as_ref().map_err(Clone::clone)
+    }
+
+    fn apart(&self, asked: &Asked<'_>, route: &Route) -> Result<&Conversation, GatewayError> {
+        let rendered = self.apart.get_or_init(|| Conversation::render(route, &asked.fields, &asked.said, true));
+        rendered.as_ref().map_err(Clone::clone)
     }
 }
 
@@ -112,31 +117,13 @@ async fn answer_from_candidates(asked: &Asked<'_>, route: &Route, watch: CallWat
         let error = GatewayError::bad_request("a deployment answers chats: name a model for embeddings");
         return Err((error.at("model"), watch));
     }
-    // A request in Anthropic's format is said in OpenAI's where a candidate does not speak it.
-    let converted = match asked.door {
-        Door::Messages if route.candidates.iter().any(|candidate| !arrive::is_native(asked.door, candidate)) => {
-            match messages::to_openai(&asked.fields) {
-                Ok(converted) => Some(converted),
-                Err(error) => return Err((error, watch)),
-            }
-        }
-        _ => None,
-    };
-    let converted_fields = match converted.as_deref().map(Fields::parse).transpose() {
-        Ok(fields) => fields,
-        Err(error) => return Err((error, watch)),
-    };
-    let openai = if asked.door == Door::Messages { converted_fields.as_ref() } else { Some(&asked.fields) };
-    let rendered = match Rendered::new(asked, route, openai) {
-        Ok(rendered) => rendered,
-        Err(error) => return Err((error, watch)),
-    };
     let settings = &route.deployment.settings;
     let serving = Serving {
         asked,
         route,
-        rendered,
+        rendered: Rendered::default(),
         headers: call::outgoing(asked.headers),
+        headers_again: OnceLock::new(),
         patience: Patience {
             retries: settings.retries,
             first_byte: settings.timeout_first_byte.0,
@@ -153,8 +140,10 @@ async fn answer_from_candidates(asked: &Asked<'_>, route: &Route, watch: CallWat
 struct Serving<'a> {
     asked: &'a Asked<'a>,
     route: &'a Route,
-    rendered: Rendered<'a>,
+    rendered: Rendered,
     headers: HeaderMap,
+    /// The same for what the guard wants asked again: a provider that honours an `idempotency-key` would repeat itself.
+    headers_again: OnceLock<HeaderMap>,
     patience: Patience,
     /// Positions of the candidates, as they are asked.
     order: Arc<Vec<usize>>,
@@ -165,10 +154,7 @@ struct Serving<'a> {
 
 impl Serving<'_> {
     async fn answer(&self, mut watch: CallWatch) -> Result<Answer, Refused> {
-        if let Some(kept) = match self.kept(&mut watch) {
-            Ok(kept) => kept,
-            Err(error) => return Err((error, watch)),
-        } {
+        if let Some(kept) = self.kept(&mut watch) {
             watch.with(|call| {
                 call.status = 200;
                 call.told = kept.told;
@@ -197,32 +183,32 @@ impl Serving<'_> {
     }
 
     /// The answer that was kept for an equal request, or where this one's is going to be kept.
-    fn kept(&self, watch: &mut CallWatch) -> Result<Option<cache::KeptAnswer>, GatewayError> {
-        let Some(cache) = &self.route.cache else { return Ok(None) };
-        let first = &self.route.candidates[self.order[0]];
-        let body = self.way(first)?.body();
+    fn kept(&self, watch: &mut CallWatch) -> Option<cache::KeptAnswer> {
+        let cache = self.route.cache.as_ref()?;
+        let body = self.order.iter().find_map(|at| self.way(&self.route.candidates[*at]).ok())?.body();
         let shape = (self.asked.stream, self.asked.wants_usage());
-        let key = cache::key(&self.route.manifest_id, self.asked.door, shape, &body);
+        let key = cache::key(&self.route.manifest_id, self.asked.door, shape, &self.headers, &body);
         if let Some(kept) = cache.get(&key) {
             watch.with(|call| {
                 call.cached = true;
                 call.request = body;
             });
-            return Ok(Some(kept));
+            return Some(kept);
         }
         watch.with(|call| call.fill = Some(cache.fill(key)));
-        Ok(None)
+        None
     }
 
     /// How a candidate is asked.
     fn way<'b>(&'b self, candidate: &'b Candidate) -> Result<Way<'b>, GatewayError> {
         let asked = self.asked;
-        if let (Some(conversation), true) = (&self.rendered.apart, arrive::is_native(asked.door, candidate)) {
+        if asked.door == Door::Messages && arrive::is_native(asked.door, candidate) {
+            let conversation = self.rendered.apart(asked, self.route)?;
             return arrive::deployed(asked, self.route, candidate, (&asked.fields, conversation));
         }
-        let Some((fields, conversation)) = &self.rendered.inline else {
-            return Err(GatewayError::misconfigured("the model provider is not set up for this"));
-        };
+        let (translated, conversation) = self.rendered.inline(asked, self.route)?;
+        let translated = translated.as_deref().map(Fields::parse).transpose()?;
+        let fields = translated.as_ref().unwrap_or(&asked.fields);
         arrive::deployed(asked, self.route, candidate, (fields, conversation))
     }
 
@@ -240,8 +226,8 @@ impl Serving<'_> {
             let (at, arrived) = pin!(self.hedged(position, whole, watch)).await;
             match arrived {
                 Ok(arrived) => return Ok((at, arrived)),
-                // What is wrong with the request is wrong everywhere.
-                Err(Miss::Refused(error)) => return Err(error),
+                // What one cannot be told another may understand: this is the answer where nobody was asked.
+                Err(miss @ Miss::Refused(_)) => last = last.or(Some(miss)),
                 Err(miss) => last = Some(miss),
             }
             position = at + 1;
@@ -290,7 +276,11 @@ impl Serving<'_> {
         let (at, arrived) = tokio::select! {
             arrived = &mut first => match arrived {
                 Ok(arrived) => (position, Ok(arrived)),
-                Err(_) => (next, second.await),
+                Err(miss) => match second.await {
+                    // It was not asked.
+                    Err(Miss::Refused(_)) => (position, Err(miss)),
+                    arrived => (next, arrived),
+                },
             },
             arrived = &mut second => match arrived {
                 Ok(arrived) => (next, Ok(arrived)),
@@ -310,7 +300,7 @@ impl Serving<'_> {
     fn context(&self) -> Context<'_> {
         Context {
             asked: self.asked,
-            headers: &self.headers,
+            headers: self.headers_again.get().unwrap_or(&self.headers),
             patience: self.patience,
             attempts: &self.attempts,
             id: &self.id,
@@ -336,6 +326,11 @@ impl Serving<'_> {
                 break;
             }
             let before = watch.answering();
+            self.headers_again.get_or_init(|| {
+                let mut headers = self.headers.clone();
+                headers.remove("idempotency-key");
+                headers
+            });
             let next = match action {
                 GuardAction::Retry => self.first_of(position, true, watch).await.ok(),
                 GuardAction::FallBack => self.first_of(position + 1, true, watch).await.ok(),

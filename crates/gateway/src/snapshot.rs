@@ -118,6 +118,8 @@ pub(crate) struct Forward {
     stream_endpoint: Option<Endpoint>,
     /// The fields that the manifest decides, as they stand in bodies.
     pub(crate) fixed: RawFields,
+    /// What the system text says about the format of the answer, where the format has no other words for it.
+    pub(crate) instruction: Option<String>,
     /// Fields that nobody chose: a body has them where the caller says nothing else.
     pub(crate) defaults: RawFields,
 }
@@ -343,32 +345,44 @@ fn cache_of(project: &ProjectId, deployment: &Deployment, manifest: &ContentHash
 
 fn forward(upstream: &Upstream, target: &Target, manifest: Option<&CompiledTarget>) -> Result<Forward, String> {
     let endpoint = upstream.endpoint(Purpose::Chat, target.model()).map_err(|error| error.to_string())?;
-    let (defaults, fixed) = match manifest {
-        None => (Vec::new(), Vec::new()),
+    let Settings { defaults, fixed, instruction } = match manifest {
+        None => Settings::default(),
         Some(manifest) => settings(upstream, target, manifest)?,
     };
     let stream = upstream.endpoint(Purpose::Stream, target.model()).map_err(|error| error.to_string())?;
     let stream_endpoint = (stream.uri != endpoint.uri).then_some(stream);
-    Ok(Forward { upstream: upstream.clone(), endpoint, stream_endpoint, fixed, defaults })
+    Ok(Forward { upstream: upstream.clone(), endpoint, stream_endpoint, fixed, instruction, defaults })
 }
 
 /// Fields of a body by name, each as it is written there.
 type RawFields = Vec<(String, Box<RawValue>)>;
 
-/// What a manifest says in the provider's words: what nobody chose, and what it decides.
-fn settings(upstream: &Upstream, target: &Target, manifest: &CompiledTarget) -> Result<(RawFields, RawFields), String> {
+/// What a manifest says in the provider's words.
+#[derive(Default)]
+struct Settings {
+    /// What nobody chose.
+    defaults: RawFields,
+    /// What it decides.
+    fixed: RawFields,
+    /// What it says in the system text.
+    instruction: Option<String>,
+}
+
+fn settings(upstream: &Upstream, target: &Target, manifest: &CompiledTarget) -> Result<Settings, String> {
     let request = ChatRequest { model: target.model().to_owned(), ..manifest.bare_request() };
-    let fields = upstream.settings(&request).map_err(|error| error.to_string())?;
+    let mut fields = upstream.settings(&request).map_err(|error| error.to_string())?;
+    let instruction = fields.remove("system").and_then(|system| system.as_str().map(str::to_owned));
     let raw = |(name, value)| Ok((name, serde_json::value::to_raw_value(&value)?));
     let fields: RawFields =
         fields.into_iter().map(raw).collect::<Result<_, serde_json::Error>>().map_err(|e| e.to_string())?;
     let parameters = &request.parameters;
-    Ok(fields.into_iter().partition(|(name, _)| match name.as_str() {
+    let (defaults, fixed) = fields.into_iter().partition(|(name, _)| match name.as_str() {
         "temperature" => manifest.has_default_temperature(),
         // Some providers insist on a limit and get one.
         "max_tokens" => parameters.max_tokens.is_none() && !parameters.extra_body.contains_key("max_tokens"),
         _ => false,
-    }))
+    });
+    Ok(Settings { defaults, fixed, instruction })
 }
 
 impl Forward {

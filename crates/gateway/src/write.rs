@@ -131,16 +131,18 @@ fn message(head: &Head, model: &str, answer: &ChatResponse) -> Bytes {
         role: "assistant",
         model,
         content,
-        stop_reason: stop_reason(answer.finish_reason.as_deref().unwrap_or(default)),
+        stop_reason: stop_reason(answer.finish_reason.as_deref().unwrap_or(default), !answer.tool_calls.is_empty()),
         stop_sequence: None,
         usage: anthropic_usage(answer.usage),
     };
     Bytes::from(serde_json::to_vec(&message).unwrap_or_default())
 }
 
-/// Anthropic's word for OpenAI's.
-fn stop_reason(finish_reason: &str) -> &str {
+/// Anthropic's word for OpenAI's. Who has to call a certain tool stops there, in the words of many servers; Anthropic's clients
+/// run tools where they are told to.
+fn stop_reason(finish_reason: &str, has_calls: bool) -> &str {
     match finish_reason {
+        "stop" if has_calls => "tool_use",
         "stop" => "end_turn",
         "length" => "max_tokens",
         "tool_calls" | "function_call" => "tool_use",
@@ -176,6 +178,7 @@ struct Blocks {
     arguments: Nesting,
     waiting: VecDeque<Waiting>,
     count: usize,
+    has_calls: bool,
 }
 
 /// How deep a text of JSON that comes in pieces is inside its objects and lists.
@@ -297,7 +300,8 @@ impl EventWriter {
             Format::Anthropic(blocks) => {
                 blocks.finish(out);
                 let usage = anthropic_usage(self.usage);
-                let delta = json!({"stop_reason": stop_reason(&reason), "stop_sequence": null});
+                let reason = stop_reason(&reason, blocks.has_calls);
+                let delta = json!({"stop_reason": reason, "stop_sequence": null});
                 named("message_delta", &json!({"type": "message_delta", "delta": delta, "usage": usage}), out);
                 named("message_stop", &json!({"type": "message_stop"}), out);
             }
@@ -377,6 +381,7 @@ impl Blocks {
                 self.go_on(Open::Text, &text, out);
             }
             Piece::Call { index, id, name } => {
+                self.has_calls = true;
                 let block = json!({"type": "tool_use", "id": id, "name": name, "input": {}});
                 self.begin(Open::Call(index), block, out);
             }

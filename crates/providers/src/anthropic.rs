@@ -1,13 +1,14 @@
 //! Anthropic's Messages API.
 //!
 //! System messages are joined into `system`; consecutive messages of one side become one. A JSON schema is asked for by
-//! a tool that must be called, whose input is the answer; plain JSON by a sentence in the system text. `seed` and the
-//! penalties have no counterpart and are left out, as is `top_p: 1`, which newer models refuse beside a temperature.
+//! a tool that must be called, whose input is the answer; plain JSON by a sentence in the system text, as is a schema where the
+//! model thinks: it cannot be made to call a tool then. `seed` and the penalties have no counterpart and are left out, as is
+//! `top_p: 1`, which newer models refuse beside a temperature.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use llmops_domain::chat::{ChatRequest, ChatResponse, FunctionCall, ToolCall, Usage};
+use llmops_domain::chat::{ChatRequest, ChatResponse, FunctionCall, Role, ToolCall, Usage};
 use llmops_domain::config::providers::RemoteConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -16,9 +17,9 @@ use serde_json::{Map, Value, json};
 use crate::http_client::{Endpoint, HttpClient};
 use crate::kinds::Kind;
 use crate::provider::{ChatProvider, ProviderError};
-use crate::remote;
 use crate::text::Text;
 use crate::translate::{self, Format, Object, Part, Speaker, Turn};
+use crate::{odd, openai, reasoning, remote};
 
 const API_VERSION: &str = "2023-06-01";
 /// The API insists on a limit.
@@ -53,12 +54,11 @@ pub(crate) fn endpoint(kind: &Kind, config: &RemoteConfig) -> Result<Endpoint, P
     endpoint.header("anthropic-version", API_VERSION)
 }
 
-/// The fields that parameters, tools and response format become, by name.
+/// The fields that parameters, tools and response format become, by name, for requests that others write in this format: they
+/// would not know the tool that stands for a schema, so `system` says how to answer.
 pub(crate) fn settings(request: &ChatRequest) -> Map<String, Value> {
-    let mut fields = fields(request);
-    for name in ["model", "system"] {
-        fields.remove(name);
-    }
+    let mut fields = fields(request, false);
+    fields.remove("model");
     fields
 }
 
@@ -73,12 +73,17 @@ impl ChatProvider for AnthropicProvider {
 
 /// Reads a whole answer.
 pub(crate) fn read(endpoint: &Endpoint, body: &[u8], latency_ms: f64) -> Result<ChatResponse, ProviderError> {
-    Ok(response(endpoint.parse(body)?, latency_ms))
+    let answer: Body = odd::answer(endpoint, body)?;
+    match answer.error {
+        Some(error) if !error.is_null() => Err(openai::embedded_error(endpoint, &error, body)),
+        _ if answer.content.is_none() => Err(endpoint.format_error("there is no `content`", body)),
+        _ => Ok(response(answer, latency_ms)),
+    }
 }
 
 /// A request in the API's format.
 pub(crate) fn body(request: &ChatRequest, stream: bool) -> Result<Vec<u8>, ProviderError> {
-    let mut fields = fields(request);
+    let mut fields = fields(request, true);
     if stream {
         fields.insert("stream".to_owned(), true.into());
     }
@@ -86,17 +91,19 @@ pub(crate) fn body(request: &ChatRequest, stream: bool) -> Result<Vec<u8>, Provi
     translate::written(&fields, "messages", &messages)
 }
 
-/// Everything but the messages.
-fn fields(request: &ChatRequest) -> Map<String, Value> {
+/// Everything but the messages. `with_tool`: a tool may stand for a schema.
+fn fields(request: &ChatRequest, with_tool: bool) -> Map<String, Value> {
     let parameters = &request.parameters;
     let mut body = Object::default();
     body.put("model", request.model.as_str());
-    body.put("max_tokens", parameters.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS));
-    let mut system = translate::system(request);
+    let budget = thinking_budget(request);
+    body.put("max_tokens", parameters.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS + budget.unwrap_or(0)));
+    let thinks = budget.is_some() || thinks(parameters.extra_body.get("thinking"));
+    let mut system = system(request);
     let mut tools: Vec<Value> = translate::functions(request).map(|function| tool(&function)).collect();
     let mut forced = None;
     match translate::format(request) {
-        Format::Schema(schema) if tools.is_empty() => {
+        Format::Schema(schema) if with_tool && tools.is_empty() && !thinks => {
             tools.push(json!({"name": ANSWER_TOOL, "description": "Gives the answer.", "input_schema": schema}));
             forced = Some(translate::Choice::Function(ANSWER_TOOL));
         }
@@ -107,7 +114,8 @@ fn fields(request: &ChatRequest) -> Map<String, Value> {
         Format::Text => {}
     }
     body.put_some("system", system);
-    body.put_some("temperature", parameters.temperature);
+    // Who thinks chooses at random as it likes.
+    body.put_some("temperature", parameters.temperature.filter(|_| !thinks));
     body.put_some("top_p", parameters.top_p.filter(|top_p| *top_p < 1.0));
     body.put_some("stop_sequences", (!parameters.stop.is_empty()).then(|| parameters.stop.clone()));
     let has_tools = !tools.is_empty();
@@ -116,12 +124,21 @@ fn fields(request: &ChatRequest) -> Map<String, Value> {
     if let Some(Value::String(user)) = parameters.extra_body.get("user") {
         body.put("metadata", json!({"user_id": user}));
     }
+    body.put_some("thinking", budget.map(|budget| json!({"type": "enabled", "budget_tokens": budget})));
     body.overlay(&parameters.extra_body);
     body.remove("user");
     body.remove("parallel_tool_calls");
-    // A choice of the caller is one among their own tools, and leaves the answer's tool alone.
-    if let Some(theirs) = translate::choice(request) {
-        body.put("tool_choice", tool_choice(&forced.unwrap_or(theirs)));
+    if translate::thinking_budget(request).is_some() {
+        body.remove("reasoning_effort");
+    }
+    match translate::choice(request) {
+        // Without tools there is nothing to choose, and the API refuses to be told so.
+        Some(translate::Choice::Auto | translate::Choice::None) if !has_tools => {
+            body.remove("tool_choice");
+        }
+        // A choice of the caller is one among their own tools, and leaves the answer's tool alone.
+        Some(theirs) => body.put("tool_choice", tool_choice(&forced.unwrap_or(theirs))),
+        None => {}
     }
     if translate::one_call_at_most(request) && has_tools {
         let mut choice = body.remove("tool_choice").unwrap_or_else(|| tool_choice(&translate::Choice::Auto));
@@ -131,6 +148,50 @@ fn fields(request: &ChatRequest) -> Map<String, Value> {
         body.put("tool_choice", choice);
     }
     body.into_map()
+}
+
+/// Whether the API's `thinking` turns it on.
+fn thinks(thinking: Option<&Value>) -> bool {
+    thinking.is_some_and(|thinking| thinking["type"] == "enabled" || thinking["type"] == "adaptive")
+}
+
+/// The tokens that the model may think for, where the request has words for that and the API lets it: not where a tool must be
+/// called, where the answer may have no more tokens than the shortest thoughts, or among calls of tools whose thoughts are not
+/// there. A half of the answer's tokens at least is left for the answer.
+fn thinking_budget(request: &ChatRequest) -> Option<u32> {
+    let budget = translate::thinking_budget(request).filter(|budget| *budget > 0)?;
+    let is_forced =
+        matches!(translate::choice(request), Some(translate::Choice::Required | translate::Choice::Function(_)));
+    let last = request.messages.iter().rfind(|message| matches!(message.role, Role::User | Role::Assistant));
+    let is_among_calls = last.is_some_and(|message| message.role == Role::Assistant);
+    let most =
+        request.parameters.max_tokens.map_or(budget, |most| (most / 2).max(reasoning::LOW.min(most.saturating_sub(1))));
+    let budget = budget.min(most);
+    (!is_forced && !is_among_calls && budget >= reasoning::LOW).then_some(budget)
+}
+
+/// The system texts: in blocks where one is marked for the cache.
+fn system(request: &ChatRequest) -> Option<Value> {
+    let messages = || request.messages.iter().filter(|message| translate::is_system(message));
+    let parts = || messages().filter_map(|message| message.content.as_array()).flatten();
+    if !parts().any(|part| translate::cache_mark(part).is_some()) {
+        return translate::system(request).map(Value::String);
+    }
+    let block = |text: &str, mark: Option<&Value>| {
+        let mut block = Object::default();
+        block.put("type", "text");
+        block.put("text", text);
+        block.put_some("cache_control", mark.cloned());
+        (!text.is_empty()).then(|| Value::from(block))
+    };
+    let blocks = messages().flat_map(|message| match &message.content {
+        Value::Array(parts) => parts
+            .iter()
+            .filter_map(|part| block(part["text"].as_str().unwrap_or_default(), translate::cache_mark(part)))
+            .collect(),
+        _ => block(&message.as_text(), None).into_iter().collect::<Vec<_>>(),
+    });
+    Some(blocks.collect())
 }
 
 /// Which tool must be called, in the API's words.
@@ -143,10 +204,14 @@ fn tool_choice(choice: &translate::Choice<'_>) -> Value {
     }
 }
 
-fn append(system: &mut Option<String>, sentence: &str) {
+fn append(system: &mut Option<Value>, sentence: &str) {
     *system = Some(match system.take() {
-        Some(text) => format!("{text}\n\n{sentence}"),
-        None => sentence.to_owned(),
+        Some(Value::Array(mut blocks)) => {
+            blocks.push(json!({"type": "text", "text": sentence}));
+            blocks.into()
+        }
+        Some(Value::String(text)) => format!("{text}\n\n{sentence}").into(),
+        _ => sentence.into(),
     });
 }
 
@@ -155,6 +220,7 @@ fn tool(function: &translate::Function<'_>) -> Value {
     tool.put("name", function.name);
     tool.put_some("description", function.description);
     tool.put("input_schema", function.parameters.cloned().unwrap_or_else(|| json!({"type": "object"})));
+    tool.put_some("cache_control", function.cache_mark.cloned());
     tool.into()
 }
 
@@ -181,6 +247,8 @@ enum OutgoingBlock<'a> {
         id: &'a str,
         name: &'a str,
         input: Box<RawValue>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<Value>,
     },
 }
 
@@ -193,12 +261,15 @@ fn message(turn: Turn<'_>) -> Result<OutgoingMessage<'_>, ProviderError> {
     if let [Part::Text(text)] = turn.parts.as_slice() {
         return Ok(OutgoingMessage { role, content: OutgoingContent::Text(text.as_ref().into()) });
     }
-    let blocks = turn.parts.into_iter().map(block).collect::<Result<_, _>>()?;
+    let mut blocks = Vec::with_capacity(turn.parts.len());
+    for part in turn.parts {
+        add_block(part, &mut blocks)?;
+    }
     Ok(OutgoingMessage { role, content: OutgoingContent::Blocks(blocks) })
 }
 
-fn block(part: Part<'_>) -> Result<OutgoingBlock<'_>, ProviderError> {
-    Ok(OutgoingBlock::Plain(match part {
+fn add_block<'a>(part: Part<'a>, blocks: &mut Vec<OutgoingBlock<'a>>) -> Result<(), ProviderError> {
+    let block = match part {
         Part::Text(text) => json!({"type": "text", "text": text}),
         Part::ImageUrl(url) => json!({"type": "image", "source": {"type": "url", "url": url}}),
         Part::ImageData { media_type, data } => {
@@ -221,21 +292,36 @@ fn block(part: Part<'_>) -> Result<OutgoingBlock<'_>, ProviderError> {
             return Err(translate::unsaid("`messages`: Anthropic takes no `input_audio`: send its text"));
         }
         Part::ToolCall { id, name, arguments } => {
-            return Ok(OutgoingBlock::Call { kind: "tool_use", id, name, input: arguments });
+            blocks.push(OutgoingBlock::Call { kind: "tool_use", id, name, input: arguments, cache_control: None });
+            return Ok(());
         }
         Part::ToolResult { id, text, .. } => json!({"type": "tool_result", "tool_use_id": id, "content": text}),
-    }))
+        Part::CacheMark(mark) => {
+            match blocks.last_mut() {
+                Some(OutgoingBlock::Plain(block)) => block["cache_control"] = mark.clone(),
+                Some(OutgoingBlock::Call { cache_control, .. }) => *cache_control = Some(mark.clone()),
+                None => {}
+            }
+            return Ok(());
+        }
+    };
+    blocks.push(OutgoingBlock::Plain(block));
+    Ok(())
 }
 
 #[derive(Deserialize)]
 struct Body {
-    content: Vec<Block>,
     #[serde(default)]
-    model: String,
+    content: Option<Vec<Block>>,
+    /// Some servers report errors inside a 200.
+    #[serde(default)]
+    error: Option<Value>,
+    #[serde(default)]
+    model: Option<String>,
     #[serde(default)]
     stop_reason: Option<String>,
     #[serde(default)]
-    usage: WireUsage,
+    usage: Option<WireUsage>,
 }
 
 /// A block of any kind: thinking and whatever will be added, too.
@@ -250,14 +336,14 @@ struct Block {
     input: Option<Box<RawValue>>,
 }
 
-/// Tokens read from and written to the cache are not part of `input_tokens`.
+/// Tokens read from and written to the cache are not part of `input_tokens`. Every count may be null.
 #[derive(Debug, Deserialize, Default)]
 #[serde(default)]
 pub(crate) struct WireUsage {
     #[serde(rename = "input_tokens")]
-    input: u64,
+    input: Option<u64>,
     #[serde(rename = "output_tokens")]
-    output: u64,
+    output: Option<u64>,
     #[serde(rename = "cache_creation_input_tokens")]
     cache_written: Option<u64>,
     #[serde(rename = "cache_read_input_tokens")]
@@ -268,8 +354,9 @@ impl WireUsage {
     /// All tokens read, and those written.
     pub(crate) fn total(&self) -> Usage {
         let (written, read) = (self.cache_written.unwrap_or(0), self.cache_read.unwrap_or(0));
-        let all_read = self.input.saturating_add(written).saturating_add(read);
-        Usage { cached_tokens: read, cache_write_tokens: written, ..Usage::new(all_read, self.output) }
+        let all_read = self.input.unwrap_or(0).saturating_add(written).saturating_add(read);
+        let all_written = self.output.unwrap_or(0);
+        Usage { cached_tokens: read, cache_write_tokens: written, ..Usage::new(all_read, all_written) }
     }
 }
 
@@ -277,7 +364,7 @@ fn response(body: Body, latency_ms: f64) -> ChatResponse {
     let mut text = String::new();
     let mut tool_calls = Vec::new();
     let mut structured = false;
-    for block in body.content {
+    for block in body.content.into_iter().flatten() {
         let input = || block.input.as_deref().map_or_else(|| "{}".to_owned(), translate::compact);
         match block.kind.as_str() {
             // Words beside the answer would spoil the JSON.
@@ -298,8 +385,8 @@ fn response(body: Body, latency_ms: f64) -> ChatResponse {
         text,
         tool_calls,
         finish_reason: body.stop_reason.map(|reason| finish_reason(reason, structured)),
-        model: body.model,
-        usage: body.usage.total(),
+        model: body.model.unwrap_or_default(),
+        usage: body.usage.unwrap_or_default().total(),
         latency_ms,
     }
 }

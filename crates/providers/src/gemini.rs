@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::http_client::{Endpoint, HttpClient};
 use crate::kinds::Kind;
+use crate::odd;
 use crate::provider::{ChatProvider, ProviderError};
 use crate::remote;
 use crate::text::Text;
@@ -91,7 +92,7 @@ impl ChatProvider for GeminiProvider {
 
 /// Reads a whole answer.
 pub(crate) fn read(endpoint: &Endpoint, body: &[u8], latency_ms: f64) -> Result<ChatResponse, ProviderError> {
-    response(endpoint, endpoint.parse(body)?, body, latency_ms)
+    response(endpoint, odd::answer(endpoint, body)?, body, latency_ms)
 }
 
 /// The fields that parameters, tools and response format become, by name.
@@ -109,7 +110,7 @@ pub(crate) fn body(request: &ChatRequest) -> Result<Vec<u8>, ProviderError> {
             Speaker::User => "user",
             Speaker::Assistant => "model",
         };
-        contents.push(OutgoingTurn { role, parts: turn.parts.into_iter().map(part).collect() });
+        contents.push(OutgoingTurn { role, parts: turn.parts.into_iter().filter_map(part).collect() });
     }
     translate::written(&fields(request)?, "contents", &contents)
 }
@@ -125,6 +126,9 @@ fn fields(request: &ChatRequest) -> Result<Map<String, Value>, ProviderError> {
     config.put_some("seed", parameters.seed);
     config.put_some("presencePenalty", parameters.presence_penalty);
     config.put_some("frequencyPenalty", parameters.frequency_penalty);
+    config.put_some("topK", parameters.extra_body.get("top_k").cloned());
+    let budget = translate::thinking_budget(request);
+    config.put_some("thinkingConfig", budget.map(|budget| json!({"thinkingBudget": budget})));
     match translate::format(request) {
         Format::Schema(schema) => {
             config.put("responseMimeType", "application/json");
@@ -148,9 +152,13 @@ fn fields(request: &ChatRequest) -> Result<Map<String, Value>, ProviderError> {
     if translate::one_call_at_most(request) {
         return Err(translate::unsaid("`parallel_tool_calls: false` cannot be said to Gemini: leave it out"));
     }
-    // The API knows no end users, and calls functions in parallel as it likes.
-    body.remove("parallel_tool_calls");
-    body.remove("user");
+    // The API knows no end users, and calls functions in parallel as it likes. The others have been said.
+    for name in ["parallel_tool_calls", "user", "top_k"] {
+        body.remove(name);
+    }
+    if budget.is_some() {
+        body.remove("reasoning_effort");
+    }
     Ok(body.into_map())
 }
 
@@ -214,8 +222,9 @@ enum Response {
     Text { result: String },
 }
 
-fn part(part: Part<'_>) -> OutgoingPart<'_> {
-    OutgoingPart::Plain(match part {
+/// A part; nothing where the API keeps what it likes in its cache.
+fn part(part: Part<'_>) -> Option<OutgoingPart<'_>> {
+    Some(OutgoingPart::Plain(match part {
         Part::Text(text) => json!({"text": text}),
         Part::ImageUrl(url) => json!({"fileData": {"fileUri": url}}),
         Part::ImageData { media_type, data } | Part::File { media_type, data, .. } => {
@@ -224,16 +233,17 @@ fn part(part: Part<'_>) -> OutgoingPart<'_> {
         Part::Audio { format, data } => json!({"inlineData": {"mimeType": format!("audio/{format}"), "data": data}}),
         Part::ToolCall { id, name, arguments } => {
             let function_call = OutgoingCall { name, args: arguments };
-            return OutgoingPart::Call { function_call, thought_signature: signature(id) };
+            return Some(OutgoingPart::Call { function_call, thought_signature: signature(id) });
         }
         Part::ToolResult { name, text, .. } => {
             let response = match translate::raw_object(&text) {
                 Some(object) => Response::Object(object),
                 None => Response::Text { result: text.into_owned() },
             };
-            return OutgoingPart::Result { function_response: OutgoingResult { name, response } };
+            return Some(OutgoingPart::Result { function_response: OutgoingResult { name, response } });
         }
-    })
+        Part::CacheMark(_) => return None,
+    }))
 }
 
 #[derive(Deserialize)]
@@ -326,25 +336,26 @@ fn signature(id: &str) -> Option<String> {
     Some(signature)
 }
 
+/// Every count may be null.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(crate) struct WireUsage {
     #[serde(rename = "promptTokenCount")]
-    prompt: u64,
+    prompt: Option<u64>,
     #[serde(rename = "candidatesTokenCount")]
-    candidates: u64,
+    candidates: Option<u64>,
     #[serde(rename = "thoughtsTokenCount")]
-    thoughts: u64,
+    thoughts: Option<u64>,
     /// Part of the prompt's.
     #[serde(rename = "cachedContentTokenCount")]
-    cached: u64,
+    cached: Option<u64>,
 }
 
 impl WireUsage {
     /// Tokens read and written.
     pub(crate) fn total(&self) -> Usage {
-        let written = self.candidates.saturating_add(self.thoughts);
-        Usage { cached_tokens: self.cached, ..Usage::new(self.prompt, written) }
+        let written = self.candidates.unwrap_or(0).saturating_add(self.thoughts.unwrap_or(0));
+        Usage { cached_tokens: self.cached.unwrap_or(0), ..Usage::new(self.prompt.unwrap_or(0), written) }
     }
 }
 

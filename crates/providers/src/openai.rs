@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::http_client::{Endpoint, HttpClient};
 use crate::kinds::{self, Kind};
+use crate::odd;
 use crate::provider::{ChatProvider, ProviderError};
 use crate::remote;
 use crate::text::{Arguments, Text};
@@ -104,7 +105,7 @@ impl ChatProvider for OpenAiProvider {
 
 /// Reads a whole answer.
 pub(crate) fn read(endpoint: &Endpoint, body: &[u8], latency_ms: f64) -> Result<ChatResponse, ProviderError> {
-    response(endpoint, endpoint.parse(body)?, body, latency_ms)
+    response(endpoint, odd::answer(endpoint, body)?, body, latency_ms)
 }
 
 /// A request as the provider takes it.
@@ -294,22 +295,40 @@ fn response(endpoint: &Endpoint, body: Body, raw: &[u8], latency_ms: f64) -> Res
     let message = choice.message.ok_or_else(|| endpoint.format_error("there is no `choices[0].message`", raw))?;
     // A model that declines a structured answer says so beside an empty content.
     let mut text = message.content.unwrap_or_default().into_string();
+    let mut finish_reason = choice.finish_reason;
     if text.is_empty() {
         text = message.refusal.unwrap_or_default().into_string();
+        finish_reason = finish_reason.map(|reason| after_refusal(reason, !text.is_empty()));
     }
     Ok(ChatResponse {
         text,
         tool_calls: message.tool_calls.into_iter().flatten().map(WireCall::read).collect(),
-        finish_reason: choice.finish_reason,
+        finish_reason,
         model: body.model.unwrap_or_default(),
         usage: body.usage.unwrap_or_default().total(),
         latency_ms,
     })
 }
 
-/// An error inside a 200, with its own code where that is a status; a 502 otherwise, since the upstream failed.
-fn embedded_error(endpoint: &Endpoint, error: &Value, raw: &[u8]) -> ProviderError {
-    let code = error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
+/// Why an answer ended: that of a model which declines is no answer like others, whatever the reason says.
+pub(crate) fn after_refusal(reason: String, has_refused: bool) -> String {
+    if has_refused && reason == "stop" { "content_filter".to_owned() } else { reason }
+}
+
+/// An error inside a 200, with its own code where that is a status, or the one that its type has at Anthropic; a 502 otherwise,
+/// since the upstream failed.
+pub(crate) fn embedded_error(endpoint: &Endpoint, error: &Value, raw: &[u8]) -> ProviderError {
+    let of_type = || match error["type"].as_str()? {
+        "invalid_request_error" => Some(400),
+        "authentication_error" => Some(401),
+        "permission_error" => Some(403),
+        "not_found_error" => Some(404),
+        "request_too_large" => Some(413),
+        "rate_limit_error" => Some(429),
+        "overloaded_error" => Some(529),
+        _ => None,
+    };
+    let code = error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok()).or_else(of_type);
     ProviderError::Status {
         endpoint: endpoint.name(),
         code: code.filter(|code| (400..600).contains(code)).unwrap_or(502),

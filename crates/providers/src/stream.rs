@@ -9,8 +9,10 @@ mod gemini;
 mod openai;
 
 use llmops_domain::chat::{ChatResponse, Usage};
+use serde::de::DeserializeOwned;
 
 pub use self::events::{Event, Events, WholeEvents, without_mark};
+use crate::odd;
 use crate::upstream::Dialect;
 
 /// A piece of a streamed answer.
@@ -107,6 +109,17 @@ impl StreamReader {
             Format::Gemini(reader) => reader.read(data),
         }
     }
+}
+
+/// An event as a type, read as leniently as may be. What cannot be read says nothing, unless the format's own fields are in it:
+/// the answer would lack something then, and look whole.
+fn parsed<T: DeserializeOwned>(data: &[u8]) -> Result<T, Vec<Piece>> {
+    const SAYING: [&str; 5] = ["choices", "candidates", "delta", "content_block", "error"];
+    odd::event(data).ok_or_else(|| {
+        let says = odd::value(data).is_some_and(|value| SAYING.iter().any(|name| value.get(name).is_some()));
+        let error = says.then(|| Piece::Error("an event of the model provider's stream cannot be read".to_owned()));
+        error.into_iter().collect()
+    })
 }
 
 /// The words of an error object, in any of the shapes that providers use.
@@ -256,6 +269,32 @@ mod tests {
     }
 
     #[test]
+    fn inputs_of_anthropic_that_come_in_no_pieces() {
+        let check = |name: &str, input: &str, pieces: &[&str], expected: &[Piece]| {
+            let start = format!(
+                r#"{{"type":"content_block_start","index":0,"content_block":{{"type":"tool_use","id":"t","name":"{name}"{input}}}}}"#
+            );
+            let delta = |json: &&str| {
+                let delta = format!(r#"{{"type":"input_json_delta","partial_json":{json}}}"#);
+                format!(r#"{{"type":"content_block_delta","index":0,"delta":{delta}}}"#)
+            };
+            for end in [r#"{"type":"content_block_stop","index":0}"#, r#"{"type":"message_delta"}"#] {
+                let events: Vec<String> =
+                    [start.clone()].into_iter().chain(pieces.iter().map(delta)).chain([end.to_owned()]).collect();
+                let read = read(Dialect::Anthropic, &events.iter().map(String::as_str).collect::<Vec<_>>());
+                assert_eq!(read, expected, "{start} {pieces:?}");
+            }
+        };
+        let empty = "\"\"";
+        check("f", r#","input":{}"#, &[empty], &[call(0, "t", "f"), arguments(0, "{}")]);
+        check("f", "", &[], &[call(0, "t", "f"), arguments(0, "{}")]);
+        check("f", r#","input":{"a": 1}"#, &["null"], &[call(0, "t", "f"), arguments(0, r#"{"a":1}"#)]);
+        let pieces = [empty, r#""{\"a\":1}""#];
+        check("f", r#","input":{}"#, &pieces, &[call(0, "t", "f"), arguments(0, r#"{"a":1}"#)]);
+        check("give_answer", r#","input":{"a":1}"#, &[], &[text(r#"{"a":1}"#)]);
+    }
+
+    #[test]
     fn a_schema_of_anthropic_is_text() {
         let pieces = read(
             Dialect::Anthropic,
@@ -289,6 +328,46 @@ mod tests {
         assert_eq!(pieces, expected);
         let blocked = read(Dialect::Gemini, &[r#"{"promptFeedback":{"blockReason":"SAFETY"}}"#]);
         assert_eq!(blocked, [finish("content_filter")]);
+    }
+
+    #[test]
+    fn what_fits_of_an_odd_event_is_said_and_what_is_lost_is_an_error() {
+        let check = |dialect: Dialect, event: &str, expected: &[Piece]| {
+            assert_eq!(read(dialect, &[event]), expected, "{event}");
+        };
+        let (openai, anthropic, gemini) = (Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini);
+        let delta = |more: &str| format!(r#"{{"choices":[{{{more}"delta":{{"content":"a"}}}}]}}"#);
+        check(openai, &delta(r#""index":"0","#), &[text("a")]);
+        check(openai, &delta(r#""finish_reason":"","#), &[text("a")]);
+        let counted = delta("").replacen('{', r#"{"usage":{"prompt_tokens":3.0,"completion_tokens":1},"#, 1);
+        check(openai, &counted, &[text("a"), usage(3, 1)]);
+        let lost = [Piece::Error("an event of the model provider's stream cannot be read".to_owned())];
+        check(openai, r#"{"choices":[{"delta":{"content":{"a":1}}}]}"#, &lost);
+        check(
+            anthropic,
+            r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":{"a":1},"text":3}}"#,
+            &[],
+        );
+        check(anthropic, r#"{"type":"message_delta","delta":{"stop_reason":""}}"#, &[]);
+        let odd = r#"{"candidates":[{"content":{"parts":[{"text":"a"}]}}],"usageMetadata":{"promptTokenCount":3.0}}"#;
+        check(gemini, odd, &[text("a"), usage(3, 0)]);
+        let error = [Piece::Error("boom".to_owned())];
+        for event in [r#"{"object":"error","message":"boom","code":500}"#, r#"[{"error":{"message":"boom"}}]"#] {
+            check(openai, event, &error);
+        }
+        check(gemini, r#"[{"error":{"message":"boom"}}]"#, &error);
+    }
+
+    #[test]
+    fn counts_elsewhere_and_refusals_of_openais_format() {
+        let check =
+            |events: &[&str], expected: &[Piece]| assert_eq!(read(Dialect::OpenAi, events), expected, "{events:?}");
+        let counts = r#"{"prompt_tokens":21,"completion_tokens":9}"#;
+        let stop = |more: &str| format!(r#"{{"choices":[{{"delta":{{}},"finish_reason":"stop"{more}}}]"#);
+        check(&[&format!(r#"{},"x_groq":{{"usage":{counts}}}}}"#, stop(""))], &[finish("stop"), usage(21, 9)]);
+        check(&[&format!("{}}}", stop(&format!(r#","usage":{counts}"#)))], &[finish("stop"), usage(21, 9)]);
+        let refusal = r#"{"choices":[{"delta":{"refusal":"No."}}]}"#;
+        check(&[refusal, &format!("{}}}", stop(""))], &[text("No."), finish("content_filter")]);
     }
 
     #[test]

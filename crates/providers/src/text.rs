@@ -17,6 +17,11 @@ use crate::translate::compact;
 pub(crate) struct Text(Vec<u8>);
 
 impl Text {
+    /// Whether nothing is said.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// A text that came whole.
     pub(crate) fn into_string(self) -> String {
         to_string(self.0)

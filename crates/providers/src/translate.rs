@@ -9,6 +9,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
 use crate::provider::ProviderError;
+use crate::reasoning;
 
 /// Whose turn it is. Tool results belong to the user's turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,8 @@ pub(crate) enum Part<'a> {
         name: &'a str,
         text: Cow<'a, str>,
     },
+    /// What stands before it may be kept by the provider's cache, as Anthropic's `cache_control` says it.
+    CacheMark(&'a Value),
 }
 
 /// The texts of all system and developer messages, joined by empty lines; `None` where there are none.
@@ -85,26 +88,42 @@ pub(crate) fn turns(request: &ChatRequest) -> Result<Vec<Turn<'_>>, ProviderErro
     Ok(turns)
 }
 
-fn is_system(message: &Message) -> bool {
+pub(crate) fn is_system(message: &Message) -> bool {
     matches!(message.role, Role::System | Role::Developer)
 }
 
 fn parts<'a>(before: &'a [Message], message: &'a Message) -> Result<Vec<Part<'a>>, ProviderError> {
     if message.role == Role::Tool {
         let id = message.tool_call_id.as_deref().unwrap_or_default();
-        return Ok(vec![Part::ToolResult { id, name: called_name(before, id), text: message.as_text() }]);
+        let result = Part::ToolResult { id, name: called_name(before, id), text: message.as_text() };
+        let mark = message.content.as_array().and_then(|parts| parts.iter().rev().find_map(cache_mark));
+        return Ok(std::iter::once(result).chain(mark.map(Part::CacheMark)).collect());
     }
-    let mut parts = match &message.content {
-        Value::Array(list) => list.iter().map(content_part).collect::<Result<Vec<_>, _>>()?,
-        _ => vec![Part::Text(message.as_text())],
-    };
-    parts.retain(|part| !matches!(part, Part::Text(text) if text.is_empty()));
+    let is_empty = |part: &Part<'_>| matches!(part, Part::Text(text) if text.is_empty());
+    let mut parts = Vec::new();
+    match &message.content {
+        Value::Array(list) => {
+            for part in list {
+                let read = content_part(part)?;
+                if !is_empty(&read) {
+                    parts.push(read);
+                    parts.extend(cache_mark(part).map(Part::CacheMark));
+                }
+            }
+        }
+        _ => parts.extend(Some(Part::Text(message.as_text())).filter(|part| !is_empty(part))),
+    }
     parts.extend(message.tool_calls.iter().map(|call| Part::ToolCall {
         id: &call.id,
         name: &call.function.name,
         arguments: arguments_object(&call.function.arguments),
     }));
     Ok(parts)
+}
+
+/// Anthropic's mark for its cache, which clients of other formats write as well.
+pub(crate) fn cache_mark(part: &Value) -> Option<&Value> {
+    part.get("cache_control").filter(|mark| mark.is_object())
 }
 
 fn content_part(part: &Value) -> Result<Part<'_>, ProviderError> {
@@ -219,6 +238,7 @@ pub(crate) struct Function<'a> {
     pub name: &'a str,
     pub description: Option<&'a str>,
     pub parameters: Option<&'a Value>,
+    pub cache_mark: Option<&'a Value>,
 }
 
 /// The functions among the request's tools.
@@ -229,6 +249,7 @@ pub(crate) fn functions(request: &ChatRequest) -> impl Iterator<Item = Function<
             name: function.get("name")?.as_str()?,
             description: function.get("description").and_then(Value::as_str),
             parameters: function.get("parameters"),
+            cache_mark: cache_mark(tool).or_else(|| cache_mark(function)),
         })
     })
 }
@@ -251,6 +272,12 @@ pub(crate) fn choice(request: &ChatRequest) -> Option<Choice<'_>> {
         Some("required") => Some(Choice::Required),
         _ => Some(Choice::Function(choice.pointer("/function/name")?.as_str()?)),
     }
+}
+
+/// The tokens that the model may think for, as OpenAI's `reasoning_effort` says it; nothing where that is absent, or no word
+/// that is known.
+pub(crate) fn thinking_budget(request: &ChatRequest) -> Option<u32> {
+    reasoning::budget(request.parameters.extra_body.get("reasoning_effort")?.as_str()?)
 }
 
 /// Whether OpenAI's `parallel_tool_calls` says that one tool at most may be called.

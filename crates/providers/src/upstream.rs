@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use crate::http_client::{Endpoint, HttpClient};
 use crate::kinds::{self, Kind, Wire};
 use crate::provider::ProviderError;
-use crate::stream::StreamReader;
-use crate::{anthropic, gemini, openai, remote};
+use crate::stream::{Events, Piece, StreamReader};
+use crate::{anthropic, gemini, odd, openai, remote};
 
 /// The wire format of a provider on the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +105,12 @@ impl Upstream {
         }
     }
 
+    /// Whether a model counts as a reasoning model, which refuses some of OpenAI's fields and wants others; nothing where the
+    /// provider has no rules for such models.
+    pub fn reasons(&self, model: &str) -> Option<bool> {
+        self.kind.reasoning_rules.then(|| kinds::is_reasoning_model(model))
+    }
+
     /// A whole request in this provider's format.
     ///
     /// # Errors
@@ -134,6 +140,25 @@ impl Upstream {
             Dialect::Anthropic => anthropic::read(endpoint, body, 0.0),
             Dialect::Gemini => gemini::read(endpoint, body, 0.0),
         }
+    }
+
+    /// The error that a stream begins with, if it does: nothing of an answer is lost when somebody else is asked.
+    pub fn failure(&self, endpoint: &Endpoint, beginning: &[u8]) -> Option<ProviderError> {
+        let mut reader = self.reader();
+        for event in Events::default().push(beginning) {
+            for piece in reader.read(&event) {
+                match piece {
+                    Piece::Model(_) | Piece::Usage(_) => {}
+                    Piece::Error(_) => {
+                        let fitting = odd::fitting(&event)?;
+                        let error = serde_json::from_str::<Value>(&fitting).ok()?["error"].take();
+                        return Some(openai::embedded_error(endpoint, &error, fitting.as_bytes()));
+                    }
+                    _ => return None,
+                }
+            }
+        }
+        None
     }
 
     /// Reads a streamed answer.

@@ -232,6 +232,9 @@ impl Store {
 
     /// Notes when keys were used last.
     pub async fn touch_keys(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        // In one order, because replicas lock the rows.
+        let mut uses: Vec<_> = uses.iter().collect();
+        uses.sort();
         let mut tx = self.write().await?;
         let sql = "UPDATE api_keys SET last_used_at = $1 \
                    WHERE id = $2 AND (last_used_at IS NULL OR last_used_at < $1)";

@@ -14,6 +14,7 @@ use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{AlertId, ProjectId, RunId};
 
 use crate::audit::{Change, record};
+use crate::bulk::{Insert, fetch_rows};
 use crate::db::{Tx, check_name, decode, encode, execute, fetch, micros, only, prefix_end, time, without_nul};
 use crate::{Store, StoreError, events};
 use silences::{hold, silences_of};
@@ -238,13 +239,9 @@ impl Store {
 
     /// The open alerts of these causes.
     pub async fn open_alerts_of(&self, project: &ProjectId, causes: &[&ContentHash]) -> Result<Vec<Alert>, StoreError> {
-        let sql = "SELECT document FROM alerts WHERE project_id = $1 AND fingerprint = $2 AND resolved_at IS NULL";
-        let (mut conn, mut open) = (self.read().await?, Vec::new());
-        for cause in causes {
-            let row = fetch!(fetch_optional, conn, (String,), sql, project.as_str(), cause.as_str())?;
-            open.extend(row.map(|(document,)| decode("an alert", &document)).transpose()?);
-        }
-        Ok(open)
+        let mut conn = self.read().await?;
+        let found = fetch_rows!(conn, (String,), FIND_OPEN, causes, |cause| project.as_str(), cause.as_str()).await?;
+        found.iter().map(|(document,)| decode("an alert", document)).collect()
     }
 
     /// Takes a completed run whose numbers nobody has looked at, until `now + lease`; `only` names the run.
@@ -302,6 +299,12 @@ impl Store {
         tx.commit().await
     }
 }
+
+const FIND_OPEN: Insert = Insert {
+    head: "SELECT a.document FROM (VALUES",
+    columns: 2,
+    tail: ") AS v JOIN alerts AS a ON a.project_id = v.column1 AND a.fingerprint = v.column2 AND a.resolved_at IS NULL",
+};
 
 /// Notes, in the transaction of its completion, that a run is to be looked at.
 pub(crate) async fn request_review(tx: &mut Tx, project: &ProjectId, run: &RunId) -> Result<(), StoreError> {

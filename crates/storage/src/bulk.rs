@@ -1,4 +1,4 @@
-//! INSERTs of many rows, as one statement for many.
+//! Statements over lists of rows: INSERTs of many rows, and queries that look many up.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
@@ -7,9 +7,9 @@ use std::sync::{Arc, OnceLock};
 /// (32,766 for SQLite, 65,535 for PostgreSQL).
 const MOST_ROWS: usize = 128;
 
-/// An INSERT whose list of rows is written when their number is known.
+/// An INSERT, or another statement over a list of rows, which is written when their number is known.
 pub(crate) struct Insert {
-    /// Up to `VALUES`.
+    /// Up to `VALUES`, that included.
     pub(crate) head: &'static str,
     /// Values of a row.
     pub(crate) columns: usize,
@@ -108,7 +108,41 @@ macro_rules! insert_rows {
     };
 }
 
-pub(crate) use insert_rows;
+/// `fetch_rows!(conn, Row, QUERY, &rows, |row| row.a, row.b)`: runs a query over all rows and answers with everything it found.
+/// Such a query begins with `SELECT … FROM (VALUES` and goes on behind the list with `) AS v …`; both dialects name the columns
+/// of the list column1, column2 ….
+macro_rules! fetch_rows {
+    ($conn:expr, $found:ty, $query:expr, $rows:expr, |$row:ident| $($bind:expr),+ $(,)?) => {
+        async {
+            static TEXTS: $crate::bulk::Texts = $crate::bulk::Texts::new();
+            let mut found: Vec<$found> = Vec::new();
+            for piece in $crate::bulk::pieces($rows) {
+                let done = match $conn.raw() {
+                    $crate::db::Raw::Sqlite(c) => {
+                        let text = sqlx::AssertSqlSafe(TEXTS.get(&$query, piece.len(), false));
+                        let mut query = sqlx::query_as::<_, $found>(text);
+                        for $row in piece {
+                            query = query$(.bind($bind))+;
+                        }
+                        query.fetch_all(c).await
+                    }
+                    $crate::db::Raw::Postgres(c) => {
+                        let text = sqlx::AssertSqlSafe(TEXTS.get(&$query, piece.len(), true));
+                        let mut query = sqlx::query_as::<_, $found>(text);
+                        for $row in piece {
+                            query = query$(.bind($bind))+;
+                        }
+                        query.fetch_all(c).await
+                    }
+                };
+                found.extend(done.map_err($crate::StoreError::from)?);
+            }
+            Ok::<Vec<$found>, $crate::StoreError>(found)
+        }
+    };
+}
+
+pub(crate) use {fetch_rows, insert_rows};
 
 #[cfg(test)]
 mod tests {

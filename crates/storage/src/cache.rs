@@ -19,6 +19,8 @@ pub(crate) struct CacheRow {
     created_at: i64,
     /// Bytes, not text: an answer may hold NUL.
     pub(crate) body: Vec<u8>,
+    /// Whether it takes the place of an answer that is there.
+    replaces: bool,
 }
 
 impl Store {
@@ -54,10 +56,19 @@ impl Store {
     /// Hands an answer to the writer, which stores it with the next commit. Waits only while the writer's queue is full.
     /// The first answer of a key stays. A write that fails is logged; the cache is allowed to forget.
     pub async fn cache_put(&self, project: &ProjectId, key: &ContentHash, body: String) {
+        self.cache_write(project, key, body, false).await;
+    }
+
+    /// Like [`cache_put`](Self::cache_put), but what was known of the key goes.
+    pub async fn cache_replace(&self, project: &ProjectId, key: &ContentHash, body: String) {
+        self.cache_write(project, key, body, true).await;
+    }
+
+    async fn cache_write(&self, project: &ProjectId, key: &ContentHash, body: String, replaces: bool) {
         match hash_bytes(key) {
             Ok(hash) => {
                 let (project, created_at) = (project.0.clone(), micros(llmops_domain::clock::now()));
-                self.queue().cache(CacheRow { project, hash, created_at, body: body.into_bytes() }).await;
+                self.queue().cache(CacheRow { project, hash, created_at, body: body.into_bytes(), replaces }).await;
             }
             Err(error) => tracing::warn!(%error, "an answer was not cached"),
         }
@@ -95,6 +106,24 @@ const INSERT: Insert = Insert {
 /// Inserts answers and says how many had none before.
 pub(crate) async fn insert(tx: &mut Tx, rows: &[&CacheRow]) -> Result<u64, StoreError> {
     insert_rows!(tx, INSERT, rows, |row| &row.project, &row.hash, row.created_at, &row.body).await
+}
+
+/// Deletes what these answers take the place of, and takes it off the counters.
+pub(crate) async fn make_place(tx: &mut Tx, rows: &[&CacheRow]) -> Result<(), StoreError> {
+    let mut gone = BTreeMap::<&str, (i64, i64)>::new();
+    for row in rows.iter().filter(|row| row.replaces) {
+        let sql =
+            "DELETE FROM response_cache WHERE hash = $1 AND project_id = $2 RETURNING CAST(LENGTH(body) AS BIGINT)";
+        if let Some((bytes,)) = fetch!(fetch_optional, tx, (i64,), sql, &row.hash, &row.project)? {
+            let (entries, sum) = gone.entry(&row.project).or_default();
+            *entries -= 1;
+            *sum -= bytes;
+        }
+    }
+    for (project, gone) in gone {
+        count(tx, project, gone).await?;
+    }
+    Ok(())
 }
 
 /// In the order of the index: neighbours share pages, and replicas lock in one order.

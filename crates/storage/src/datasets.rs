@@ -193,6 +193,35 @@ impl Store {
         rows.into_iter().map(|(ordinal, body)| Ok((count(ordinal)?, decode("a sample", &body)?))).collect()
     }
 
+    /// The samples of all datasets, in any version, that llmops made of calls by itself: of what canaries lost, of incidents, and
+    /// of feedback. Each comes with the dataset's name and whether its newest version has it.
+    pub async fn samples_of_calls(&self, project: &ProjectId) -> Result<Vec<(String, bool, Sample)>, StoreError> {
+        let sql = "SELECT d.name, CAST(MAX(CASE WHEN v.key = d.current_version THEN 1 ELSE 0 END) AS BIGINT), s.body FROM datasets d \
+                   JOIN dataset_versions v ON v.dataset_id = d.id \
+                   JOIN dataset_version_samples m ON m.version_key = v.key \
+                   JOIN samples s ON s.hash = m.hash AND s.project_id = m.project_id \
+                   WHERE d.project_id = $1 AND (s.body LIKE '%\"source\":\"canary\"%' \
+                   OR s.body LIKE '%\"source\":\"incident\"%' OR s.body LIKE '%\"source\":\"feedback\"%') \
+                   GROUP BY d.name, s.hash, s.body ORDER BY d.name";
+        let mut conn = self.read().await?;
+        let rows = fetch!(fetch_all, conn, (String, i64, String), sql, project.as_str())?;
+        rows.into_iter().map(|(name, newest, body)| Ok((name, newest > 0, decode("a sample", &body)?))).collect()
+    }
+
+    /// Whether a call was a user's: by its record, or by the pair that a canary made of it, which has the `cluster` of the user.
+    pub async fn is_call_of(
+        &self,
+        project: &ProjectId,
+        request: &str,
+        (user, cluster): (&str, &str),
+    ) -> Result<bool, StoreError> {
+        let sql = "SELECT CAST(COUNT(*) AS BIGINT) FROM (SELECT id FROM request_records WHERE project_id = $1 AND id = $2 AND user_id = $3 \
+                   UNION ALL SELECT id FROM shadow_pairs WHERE project_id = $1 AND id = $2 AND cluster = $4) AS calls";
+        let mut conn = self.read().await?;
+        let (calls,) = fetch!(fetch_one, conn, (i64,), sql, project.as_str(), request, user, cluster)?;
+        Ok(calls > 0)
+    }
+
     /// One sample of a version, with its position.
     ///
     /// # Errors

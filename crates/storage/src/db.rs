@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use llmops_domain::hash::ContentHash;
@@ -16,6 +16,11 @@ use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres, SqlSafeStr as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use crate::StoreError;
+
+/// A change that touches no row.
+const NO_CHANGE: &str = "UPDATE projects SET name = name WHERE project_id = ''";
+/// How long PostgreSQL may take for it.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The pools of a store. SQLite has one connection that writes; in memory it is the same one that reads, so no function
 /// may hold two.
@@ -71,17 +76,32 @@ impl Pools {
         .inspect_err(crate::stats::note)
     }
 
-    /// Whether the store takes changes: one is tried that touches no row. While a transaction of this process is under way
-    /// on SQLite, what is known of the ones before it is the answer.
-    pub(crate) async fn check_write(&self) -> Result<(), StoreError> {
-        let mut conn = match self {
-            Self::Sqlite { write, .. } => match write.pool.try_acquire() {
-                Some(conn) => Conn::Sqlite(conn),
-                None => return write.locked().clone().map_or(Ok(()), |(_, error)| Err(error)),
-            },
-            Self::Postgres(pool) => Conn::Postgres(pool.acquire().await.map_err(noted)?),
-        };
-        execute!(conn, "UPDATE projects SET name = name WHERE project_id = ''").map(drop)
+    /// Tries a change that touches no row. While a transaction of this process is under way on SQLite, what is known of the ones
+    /// before it is the answer.
+    pub(crate) async fn try_write(&self) -> Result<(), StoreError> {
+        match self {
+            // Without any connection there is no transaction: one is to be opened first.
+            Self::Sqlite { write, .. } if write.pool.num_idle() == 0 && write.pool.size() > 0 => {
+                write.locked().clone().map_or(Ok(()), |(_, error)| Err(error))
+            }
+            Self::Sqlite { write, .. } => {
+                let mut tx = Tx::Sqlite(write.begin().await.inspect_err(crate::stats::note)?);
+                // SQLite begins a transaction of a file that is read-only, too.
+                execute!(tx, NO_CHANGE)?;
+                tx.rollback().await
+            }
+            Self::Postgres(pool) => {
+                let mut conn = Conn::Postgres(pool.acquire().await.map_err(noted)?);
+                let tried = tokio::time::timeout(STATEMENT_TIMEOUT, async { execute!(conn, NO_CHANGE) }).await;
+                if tried.is_err()
+                    && let Conn::Postgres(conn) = conn
+                {
+                    // The pool would wait for the answer before it gives the connection to others.
+                    drop(conn.detach());
+                }
+                tried.unwrap_or_else(|_| Err(noted(sqlx::Error::PoolTimedOut))).map(drop)
+            }
+        }
     }
 
     /// The connection that writes, without a transaction.
@@ -145,11 +165,28 @@ fn noted(error: sqlx::Error) -> StoreError {
     error
 }
 
+impl Raw<'_> {
+    pub(crate) fn raw(&mut self) -> Raw<'_> {
+        match self {
+            Self::Sqlite(conn) => Raw::Sqlite(conn),
+            Self::Postgres(conn) => Raw::Postgres(conn),
+        }
+    }
+}
+
 impl Conn {
     pub(crate) fn raw(&mut self) -> Raw<'_> {
         match self {
             Self::Sqlite(conn) => Raw::Sqlite(conn),
             Self::Postgres(conn) => Raw::Postgres(conn),
+        }
+    }
+
+    /// The text for the dialect of this connection, for the few statements that differ.
+    pub(crate) fn dialect(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self {
+            Self::Sqlite(_) => sqlite,
+            Self::Postgres(_) => postgres,
         }
     }
 }
@@ -401,6 +438,41 @@ mod tests {
         assert!(store.check_write().await.is_err_and(|error| error.is_locked()));
         drop(held);
         store.write().await.unwrap().commit().await.unwrap();
+        store.check_write().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_check_that_waited_for_the_lock_waited_for_all() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("test.db").display());
+        let (store, other) = (crate::Store::open(&url).await.unwrap(), crate::Store::open(&url).await.unwrap());
+        let held = other.write().await.unwrap();
+        assert!(store.check_write().await.is_err_and(|error| error.is_locked()));
+        let Pools::Sqlite { write, .. } = store.pools() else { unreachable!("the store is SQLite's") };
+        assert!(write.locked().is_some(), "writers that wait meanwhile hear of it");
+        let asked = Instant::now();
+        for _ in 0..4 {
+            assert!(store.check_write().await.is_err_and(|error| error.is_locked()));
+        }
+        assert!(asked.elapsed() < Duration::from_secs(2), "what is known is told: {:?}", asked.elapsed());
+        drop(held);
+        while store.check_write().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_opened_takes_no_changes() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let (home, away) = (folder.path().join("home"), folder.path().join("away"));
+        let store = crate::Store::open(&format!("sqlite:{}", home.join("test.db").display())).await.unwrap();
+        let Pools::Sqlite { write, .. } = store.pools() else { unreachable!("the store is SQLite's") };
+        // As after a full disk: the connection is given up.
+        write.pool.acquire().await.unwrap().close().await.unwrap();
+        std::fs::rename(&home, &away).unwrap();
+        let error = store.check_write().await.unwrap_err();
+        assert_eq!(error.file_trouble(), Some("its file cannot be opened"));
+        std::fs::rename(&away, &home).unwrap();
         store.check_write().await.unwrap();
     }
 }

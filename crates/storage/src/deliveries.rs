@@ -12,6 +12,7 @@ use llmops_domain::alert::{Alert, Delivery, DeliveryStatus, Notice, NoticeAlert,
 use llmops_domain::id::ProjectId;
 
 use crate::alerts::severity_of;
+use crate::bulk::{Insert, fetch_rows, insert_rows};
 use crate::db::{Tx, count, decode, encode, execute, fetch, micros, prose, row, time};
 use crate::{Store, StoreError};
 
@@ -283,6 +284,17 @@ impl Store {
     }
 }
 
+const FORGET_NOTICES: Insert = Insert {
+    head: "DELETE FROM alert_notices WHERE seq IN (SELECT v.column1 FROM (VALUES",
+    columns: 1,
+    tail: ") AS v)",
+};
+const FIND_ALERTS: Insert = Insert {
+    head: "SELECT a.id, a.document FROM (VALUES",
+    columns: 2,
+    tail: ") AS v JOIN alerts AS a ON a.project_id = v.column1 AND a.id = v.column2",
+};
+
 row! {
     /// A notice that waits for a channel.
     struct Waiting {
@@ -307,25 +319,29 @@ async fn take_notices(
     };
     let waiting = fetch!(fetch_all, tx, Waiting, sql, project, channel)?;
     let all: Vec<i64> = waiting.iter().map(|notice| notice.severity).collect();
+    let seqs: Vec<(String, i64)> = waiting.iter().map(|notice| (notice.alert_id.clone(), notice.seq)).collect();
     let named = choose(waiting, compose.each);
     let counted = if compose.each { named.iter().map(|notice| notice.severity).collect() } else { all };
     let mut severities = BTreeMap::new();
     for rank in counted {
         *severities.entry(severity_of(rank)?).or_default() += 1;
     }
+    if compose.each {
+        // What came before the last notice of an alert is told with it.
+        let told: BTreeMap<&str, i64> = named.iter().map(|notice| (notice.alert_id.as_str(), notice.seq)).collect();
+        let is_told = |(alert, seq): &&(String, i64)| told.get(alert.as_str()).is_some_and(|last| seq <= last);
+        let told: Vec<i64> = seqs.iter().filter(is_told).map(|(_, seq)| *seq).collect();
+        insert_rows!(tx, FORGET_NOTICES, &told, |seq| *seq).await?;
+    }
+    let ids: BTreeSet<&str> = named.iter().map(|notice| notice.alert_id.as_str()).collect();
+    let ids: Vec<&str> = ids.into_iter().collect();
+    let found = fetch_rows!(tx, (String, String), FIND_ALERTS, &ids, |id| project, *id).await?;
+    let documents: BTreeMap<String, String> = found.into_iter().collect();
     let mut alerts = Vec::with_capacity(named.len());
     for notice in named {
-        if compose.each {
-            let sql =
-                "DELETE FROM alert_notices WHERE project_id = $1 AND channel = $2 AND alert_id = $3 AND seq <= $4";
-            execute!(tx, sql, project, channel, notice.alert_id.as_str(), notice.seq)?;
-        }
-        let sql = "SELECT document FROM alerts WHERE project_id = $1 AND id = $2";
-        let Some((document,)) = fetch!(fetch_optional, tx, (String,), sql, project, notice.alert_id.as_str())? else {
-            continue;
-        };
+        let Some(document) = documents.get(&notice.alert_id) else { continue };
         let action = notice.action.parse().map_err(StoreError::Corrupt)?;
-        alerts.push(NoticeAlert { action, alert: decode::<Alert>("an alert", &document)? });
+        alerts.push(NoticeAlert { action, alert: decode::<Alert>("an alert", document)? });
     }
     Ok((alerts, severities))
 }

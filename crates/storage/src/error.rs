@@ -110,6 +110,12 @@ impl StoreError {
         }
     }
 
+    /// Whether SQLite may not write its file or cannot open it.
+    pub(crate) fn needs_writing(error: &sqlx::Error) -> bool {
+        let Some(database) = error.as_database_error() else { return false };
+        matches!(database.code().and_then(|code| sqlite_kind(&code)), Some(8 | 14))
+    }
+
     /// Whether what was to be stored is what the database refuses. Else the same would be taken at another time, or by a
     /// database in order.
     pub fn is_of_row(&self) -> bool {

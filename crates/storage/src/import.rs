@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use futures::TryStreamExt as _;
 use jiff::SignedDuration;
 use llmops_domain::dataset::{DatasetType, DatasetVersion, Sample};
+use llmops_domain::event::Event;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{DatasetId, ProjectId};
 use sha2::{Digest, Sha256};
@@ -13,7 +14,7 @@ use crate::audit::{Change, record};
 use crate::bulk::{Insert, insert_rows};
 use crate::datasets::{VERSION, VersionRow};
 use crate::db::{Pools, Raw, Tx, check_name, encode, execute, fetch, hash_bytes, micros, prose};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, events};
 
 /// Samples of one commit: many, because each commit writes most pages of the index of hashes.
 const BATCH_ROWS: usize = 8192;
@@ -33,6 +34,18 @@ const INSERT_MEMBERS: Insert = Insert {
     tail: "",
 };
 
+/// Which version must be the dataset's newest when another one takes its place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Replaces {
+    /// Whichever is.
+    #[default]
+    Any,
+    /// None: the dataset must not exist.
+    Nothing,
+    /// This one.
+    Version(ContentHash),
+}
+
 /// An import under way. Nothing of it is visible before [`Import::finish`]; dropping it removes what was staged.
 #[derive(Debug)]
 pub struct Import {
@@ -41,8 +54,7 @@ pub struct Import {
     name: String,
     kind: DatasetType,
     description: Option<String>,
-    /// The version that must be the newest when this one takes its place.
-    replaces: Option<ContentHash>,
+    replaces: Replaces,
     key: i64,
     /// Samples committed so far.
     committed: i64,
@@ -84,7 +96,7 @@ impl Store {
             name: name.to_owned(),
             kind,
             description: description.map(prose),
-            replaces: None,
+            replaces: Replaces::Any,
             key,
             committed: 0,
             categories: BTreeMap::new(),
@@ -110,10 +122,10 @@ impl Store {
 }
 
 impl Import {
-    /// The samples are those of this version, edited: where another one is the dataset's newest when the import is finished, it
-    /// is refused instead of undoing what was changed meanwhile.
-    pub fn replacing(&mut self, version: ContentHash) {
-        self.replaces = Some(version);
+    /// The samples are those of this version, edited, or the first ones: where another one is the dataset's newest when the
+    /// import is finished, it is refused instead of undoing what was changed meanwhile.
+    pub fn replacing(&mut self, replaces: Replaces) {
+        self.replaces = replaces;
     }
 
     /// Adds samples, each with [`Sample::hash`], in the order they shall have. Slices of any length will do.
@@ -300,21 +312,30 @@ impl Import {
                 .before(before.map(|hash| serde_json::json!({"version": hash})))
                 .after(serde_json::json!({"version": hash, "created": same.is_none()}));
             record(&mut tx, self.store.actor(), &self.project, &change).await?;
+            let event = Event::Dataset { dataset: self.name.clone(), version: hash.as_str().to_owned() };
+            events::append(&mut tx, &self.project, llmops_domain::clock::now(), &event).await?;
         }
         tx.commit().await?;
+        self.store.tell_events();
         Ok((row, same.is_none()))
     }
 
     fn check_replaced(&self, current: Option<&str>) -> Result<(), StoreError> {
-        match (&self.replaces, current) {
-            (Some(edited), current) if current != Some(edited.as_str()) => Err(StoreError::Conflict(format!(
-                "the dataset `{}` was changed meanwhile: its version is {}, not {}; nothing was written",
-                self.name,
-                current.map_or("none", |hash| hash.get(..12).unwrap_or(hash)),
-                edited.short()
-            ))),
-            _ => Ok(()),
+        let expected = match &self.replaces {
+            Replaces::Any => return Ok(()),
+            Replaces::Nothing => None,
+            Replaces::Version(edited) => Some(edited.as_str()),
+        };
+        if current == expected {
+            return Ok(());
         }
+        let short = |hash: Option<&'_ str>| hash.map_or("none", |hash| hash.get(..12).unwrap_or(hash)).to_owned();
+        Err(StoreError::Conflict(format!(
+            "the dataset `{}` was changed meanwhile: its version is {}, not {}; nothing was written",
+            self.name,
+            short(current),
+            short(expected)
+        )))
     }
 
     async fn insert_dataset(&self, tx: &mut Tx, now: i64) -> Result<String, StoreError> {

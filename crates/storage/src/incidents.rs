@@ -4,25 +4,36 @@ use jiff::Timestamp;
 use llmops_domain::id::{self, IncidentId, ProjectId};
 use llmops_domain::incident::{Incident, IncidentFilter};
 use llmops_domain::record::RequestRecord;
+use llmops_domain::traffic::TrafficSums;
 
 use crate::audit::{Change, record};
-use crate::db::{check_name, count, decode, encode, execute, fetch, micros, time, without_nul};
+use crate::db::{check_name, count, decode, encode, execute, fetch, micros, row, time, without_nul};
 use crate::records::readable;
 use crate::{Store, StoreError};
 
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
 
-/// Calls of a deployment in one hour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Calls that failed: see [`CallOutcome::is_failure`](llmops_domain::record::CallOutcome::is_failure).
+macro_rules! failed {
+    () => {
+        "outcome NOT IN ('ok', 'cancelled', 'refused')"
+    };
+}
+
+/// Whole answers of a model, without those of the cache.
+macro_rules! answered {
+    () => {
+        "outcome = 'ok' AND document NOT LIKE '%\"cached\":true%'"
+    };
+}
+
+/// Calls of a deployment in one hour. The sums are those of traffic that calls add up to.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HourOfCalls {
     /// The beginning of the hour.
     pub at: Timestamp,
-    /// Calls.
-    pub calls: u64,
-    /// Calls that failed; those that the caller ended are none.
-    pub failed: u64,
-    /// Calls whose answers failed a check of their content.
-    pub soft_failed: u64,
+    /// What came of them, without costs and tokens.
+    pub sums: TrafficSums,
 }
 
 /// Calls of a deployment in one environment, from a time on and before another.
@@ -44,6 +55,33 @@ impl CallsOf<'_> {
     /// The id that comes before those of the first calls: ids begin with the time.
     fn first_id(&self) -> String {
         id::request(self.from.as_millisecond(), 0)
+    }
+}
+
+row! {
+    struct HourRow {
+        hour: i64,
+        calls: i64,
+        refused: i64,
+        cancelled: i64,
+        answered: i64,
+        failed: i64,
+        soft_failed: i64,
+    }
+}
+
+impl HourRow {
+    fn into_hour(self) -> Result<HourOfCalls, StoreError> {
+        let sums = TrafficSums {
+            calls: count(self.calls)?,
+            refused: count(self.refused)?,
+            cancelled: count(self.cancelled)?,
+            answered: count(self.answered)?,
+            failed: count(self.failed)?,
+            soft_failed: count(self.soft_failed)?,
+            ..TrafficSums::default()
+        };
+        Ok(HourOfCalls { at: time(self.hour * MICROS_PER_HOUR)?, sums })
     }
 }
 
@@ -170,16 +208,23 @@ impl Store {
 
     /// The calls of a deployment by the hour.
     pub async fn calls_by_hour(&self, project: &ProjectId, of: CallsOf<'_>) -> Result<Vec<HourOfCalls>, StoreError> {
-        let sql = "SELECT at / $6 AS hour, COUNT(*), \
-                   CAST(SUM(CASE WHEN outcome IN ('ok', 'cancelled') THEN 0 ELSE 1 END) AS BIGINT), \
-                   CAST(SUM(CASE WHEN soft_failures > 0 THEN 1 ELSE 0 END) AS BIGINT) FROM request_records \
-                   WHERE project_id = $1 AND id >= $2 AND deployment = $3 AND environment = $4 AND at < $5 \
-                   AND ($7 IS NULL OR manifest = $7) GROUP BY 1 ORDER BY 1";
+        let sql = concat!(
+            "SELECT at / $6 AS hour, COUNT(*) AS calls, COUNT(CASE WHEN outcome = 'refused' THEN 1 END) AS refused, \
+             COUNT(CASE WHEN outcome = 'cancelled' THEN 1 END) AS cancelled, COUNT(CASE WHEN ",
+            answered!(),
+            " THEN 1 END) AS answered, COUNT(CASE WHEN ",
+            failed!(),
+            " THEN 1 END) AS failed, COUNT(CASE WHEN soft_failures > 0 AND ",
+            answered!(),
+            " THEN 1 END) AS soft_failed FROM request_records \
+             WHERE project_id = $1 AND id >= $2 AND deployment = $3 AND environment = $4 AND at < $5 \
+             AND ($7 IS NULL OR manifest = $7) GROUP BY 1 ORDER BY 1"
+        );
         let mut conn = self.read().await?;
         let rows = fetch!(
             fetch_all,
             conn,
-            (i64, i64, i64, i64),
+            HourRow,
             sql,
             project.as_str(),
             of.first_id(),
@@ -189,27 +234,23 @@ impl Store {
             MICROS_PER_HOUR,
             of.manifest
         )?;
-        let read = |(hour, calls, failed, soft_failed): (i64, i64, i64, i64)| {
-            Ok(HourOfCalls {
-                at: time(hour * MICROS_PER_HOUR)?,
-                calls: count(calls)?,
-                failed: count(failed)?,
-                soft_failed: count(soft_failed)?,
-            })
-        };
-        rows.into_iter().map(read).collect()
+        rows.into_iter().map(HourRow::into_hour).collect()
     }
 
-    /// Calls of a deployment that failed, by protocol or by content, the newest first.
+    /// Calls of a deployment that failed, by protocol or by content, the newest first. What the gateway refused says nothing of the
+    /// deployment, and is not among them.
     pub async fn failed_calls(
         &self,
         project: &ProjectId,
         of: CallsOf<'_>,
         limit: u32,
     ) -> Result<Vec<RequestRecord>, StoreError> {
-        let sql = "SELECT id, document FROM request_records WHERE project_id = $1 AND id >= $2 AND deployment = $3 \
-                   AND environment = $4 AND at < $5 AND ($7 IS NULL OR manifest = $7) AND (soft_failures > 0 OR outcome NOT IN ('ok', 'cancelled')) \
-                   ORDER BY id DESC LIMIT $6";
+        let sql = concat!(
+            "SELECT id, document FROM request_records WHERE project_id = $1 AND id >= $2 AND deployment = $3 \
+             AND environment = $4 AND at < $5 AND ($7 IS NULL OR manifest = $7) AND ((soft_failures > 0 AND outcome = 'ok') OR ",
+            failed!(),
+            ") ORDER BY id DESC LIMIT $6"
+        );
         let mut conn = self.read().await?;
         let rows = fetch!(
             fetch_all,

@@ -57,6 +57,7 @@ mod stats;
 mod status;
 mod store;
 mod traffic;
+mod write_check;
 mod writer;
 
 pub use access::{SecretHash, StoredKey};
@@ -72,7 +73,7 @@ pub use experiment_units::{ExposureCount, StoredUnit};
 pub use experiments::{ExperimentKey, StoredExperiment};
 pub use feedback::StoredFeedback;
 pub use idempotency::{Claim, KeptAnswer, KeyedRequest};
-pub use import::Import;
+pub use import::{Import, Replaces};
 pub use incidents::{CallsOf, HourOfCalls};
 pub use jobs::{JobCounts, TakenJob};
 pub use migrate::Plan;
@@ -91,7 +92,7 @@ pub use spending::MinuteCalls;
 pub use stats::{StoreStats, stats};
 pub use status::StoreStatus;
 pub use store::{CacheLimits, Store, StoreOptions};
-pub use traffic::StoredHour;
+pub use traffic::{Spent, StoredHour};
 pub use writer::ResultWriter;
 
 /// Lets others go first from now on, in the thread that calls: for work that nobody waits for. Threads have priorities on

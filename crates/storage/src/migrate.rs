@@ -46,8 +46,11 @@ const MIGRATIONS: &[Migration] = &[
     migration!(30, "0030_traffic"),
     migration!(31, "0031_records_by_row"),
     migration!(32, "0032_find_records"),
+    migration!(33, "0033_deleted_prompts"),
     migration!(34, "0034_gate_verdicts"),
+    migration!(35, "0035_observation_tallies"),
     migration!(38, "0038_held_alerts"),
+    migration!(40, "0040_what_came_of_calls"),
 ];
 
 /// Marks a SQLite file as ours (`PRAGMA application_id`): the letters "llmo".

@@ -7,6 +7,7 @@ mod apply;
 mod forget;
 mod recompute;
 mod sums;
+mod tally;
 mod unit;
 mod units;
 
@@ -25,6 +26,7 @@ use crate::{ExperimentKey, Store, StoreError};
 
 pub(crate) use apply::{Batch, apply, lock};
 pub use recompute::RowChoice;
+use tally::Tallies;
 pub use unit::{Cluster, unit_value};
 pub(crate) use units::unit_names;
 
@@ -159,7 +161,7 @@ pub struct MetricSums {
     pub min: Option<f64>,
     /// Largest observation.
     pub max: Option<f64>,
-    /// How often each value of a unit occurs, for ordinal metrics.
+    /// How often each value of a unit occurs, for ordinal metrics. It is kept elsewhere; versions before kept it here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tally: Option<Vec<(f64, u64)>>,
     /// Units by the size of their value, for metrics that are winsorised: the limit is a quantile of all that came.
@@ -201,6 +203,9 @@ pub struct SliceChoice {
     pub days: bool,
 }
 
+/// Sums, or how many units have a value.
+type SumsRow = (String, i64, String, Option<Vec<u8>>, Option<f64>, Option<i64>);
+
 pub(crate) fn decode_sums(slice: &str, metric: &str, bytes: &[u8]) -> Result<Sums, StoreError> {
     let damaged = |e: String| StoreError::Corrupt(format!("sums of {slice} {metric}: {e}"));
     if slice.starts_with("part/") {
@@ -230,18 +235,29 @@ impl Store {
 
     /// The sums of an experiment.
     pub async fn observation_sums(&self, key: &ExperimentKey, choice: SliceChoice) -> Result<AllSums, StoreError> {
-        let sql = "SELECT slice, variant, metric, state FROM observation_sums WHERE experiment_key = $1 \
+        // One statement sees both as they are at one time.
+        let sql = "SELECT slice, variant, metric, state, NULL AS value, NULL AS units FROM observation_sums \
+                   WHERE experiment_key = $1 \
+                   AND ($2 = 1 OR slice NOT LIKE 'segment/%') AND ($3 = 1 OR slice NOT LIKE 'day/%') \
+                   UNION ALL SELECT slice, variant, metric, NULL, value, units FROM observation_tallies \
+                   WHERE experiment_key = $1 \
                    AND ($2 = 1 OR slice NOT LIKE 'segment/%') AND ($3 = 1 OR slice NOT LIKE 'day/%')";
         let (segments, days) = (i64::from(choice.segments), i64::from(choice.days));
         let rows = {
             let mut conn = self.read().await?;
-            fetch!(fetch_all, conn, (String, i64, String, Vec<u8>), sql, key.key, segments, days)?
+            fetch!(fetch_all, conn, SumsRow, sql, key.key, segments, days)?
         };
-        rows.into_iter()
-            .map(|(slice, variant, metric, state)| {
-                let sums = decode_sums(&slice, &metric, &state)?;
-                Ok(((slice, crate::db::count(variant)?, metric), sums))
-            })
-            .collect()
+        let (mut sums, mut tallies) = (AllSums::new(), Tallies::default());
+        for (slice, variant, metric, state, value, units) in rows {
+            let place = (slice, crate::db::count(variant)?, metric);
+            if let Some(state) = state {
+                let decoded = decode_sums(&place.0, &place.2, &state)?;
+                sums.insert(place, decoded);
+            } else if let Some((value, units)) = value.zip(units) {
+                tallies.count(&place, value, units);
+            }
+        }
+        tallies.attach(&mut sums);
+        Ok(sums)
     }
 }

@@ -42,17 +42,19 @@ impl Store {
         rows.into_iter().map(|(dataset, n)| Ok((dataset, count(n)?))).collect()
     }
 
-    /// What happened since then, newest first, without the beginnings and progress of runs.
+    /// What happened since then, newest first, without the beginnings and progress of runs, and without versions of prompts
+    /// and datasets: a push or a review makes many of them, which would leave no room for others.
     pub async fn events_since(
         &self,
         project: &ProjectId,
         since: Timestamp,
         limit: u32,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        let sql = "SELECT id, at, document FROM events WHERE project_id = $1 AND at >= $2 AND type <> $3 AND type <> $4 \
-                   ORDER BY id DESC LIMIT $5";
+        let sql = "SELECT id, at, document FROM events WHERE project_id = $1 AND at >= $2 \
+                   AND type <> $3 AND type <> $4 AND type <> $5 AND type <> $6 ORDER BY id DESC LIMIT $7";
         let mut conn = self.read().await?;
-        let (progress, started) = (EventType::RunProgress.as_str(), EventType::RunStarted.as_str());
+        let left_out = [EventType::RunProgress, EventType::RunStarted, EventType::Prompt, EventType::Dataset];
+        let [progress, started, prompt, dataset] = left_out.map(EventType::as_str);
         let rows = fetch!(
             fetch_all,
             conn,
@@ -62,6 +64,8 @@ impl Store {
             micros(since),
             progress,
             started,
+            prompt,
+            dataset,
             i64::from(limit)
         )?;
         rows.into_iter()

@@ -1,5 +1,6 @@
 //! The prompt registry: immutable versions, exactly one of each name active.
 
+use llmops_domain::event::Event;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 use llmops_domain::prompt::{PromptSelector, PromptStatus, PromptVersion};
@@ -9,7 +10,7 @@ use crate::audit::{Change, record};
 use crate::db::{
     Conn, Tx, check_hash_prefix, check_name, decode, encode, fetch, micros, only, prefix_end, retry_taken, row, time,
 };
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, events};
 
 /// What became of a push.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,7 +105,8 @@ impl Store {
                 hash.get(..12).unwrap_or(&hash)
             )));
         }
-        let gone = read_deleted(fetch!(fetch_all, tx, (String,), DELETED, id, format!("{name}@"))?)?;
+        let (first, end) = references(name);
+        let gone = read_deleted(fetch!(fetch_all, tx, (String,), DELETED, id, first, end)?)?;
         if let Some((_, hash)) = gone.iter().find(|(gone, hash)| *gone == prompt.version && *hash != prompt.hash) {
             return Err(StoreError::Conflict(format!(
                 "{name}@{number} had other content ({}) before it was deleted: give the new content another version",
@@ -120,8 +122,7 @@ impl Store {
         let row = fetch!(fetch_one, tx, PromptRow, insert, id, name, &number, hash, status, at, document)?;
         let created = row.into_version()?;
         let change = Change::new("prompt.created", reference(&created)).after(summary(&created));
-        record(&mut tx, self.actor(), project, &change).await?;
-        tx.commit().await?;
+        self.tell(tx, project, &change, (&created, "created")).await?;
         Ok(CreatedPrompt::Created(created))
     }
 
@@ -180,8 +181,8 @@ impl Store {
         name: &str,
     ) -> Result<Vec<(Version, ContentHash)>, StoreError> {
         let mut conn = self.read().await?;
-        let rows = fetch!(fetch_all, conn, (String,), DELETED, project.as_str(), format!("{name}@"))?;
-        read_deleted(rows)
+        let (first, end) = references(name);
+        read_deleted(fetch!(fetch_all, conn, (String,), DELETED, project.as_str(), first, end)?)
     }
 
     /// The active versions, by name, of names behind `after`.
@@ -252,11 +253,12 @@ impl Store {
             tx.rollback().await?;
             return Err(StoreError::Conflict(format!("{name}@{} is the active version now", before.version)));
         }
-        if before.version != after.version {
+        if before.version == after.version {
+            tx.commit().await?;
+        } else {
             let change = Change::new("prompt.activated", name).before(summary(&before)).after(summary(&after));
-            record(&mut tx, self.actor(), project, &change).await?;
+            self.tell(tx, project, &change, (&after, "activated")).await?;
         }
-        tx.commit().await?;
         Ok(Activation { before, after })
     }
 
@@ -274,13 +276,32 @@ impl Store {
             // The whole version: it is nowhere else from now on.
             let version = row.into_version()?;
             let change = Change::new("prompt.deleted", reference(&version)).before(&version);
-            record(&mut tx, self.actor(), project, &change).await?;
-            return tx.commit().await;
+            return self.tell(tx, project, &change, (&version, "deleted")).await;
         }
         tx.rollback().await?;
         // Absent, or active: reading it tells.
         self.get_prompt(project, name, &PromptSelector::Version(version.clone())).await?;
         Err(StoreError::Conflict(format!("{name}@{version} is the active version: activate another one first")))
+    }
+
+    /// Ends a transaction that changed a version: with the record of the change, and the event that tells of it.
+    async fn tell(
+        &self,
+        mut tx: Tx,
+        project: &ProjectId,
+        change: &Change,
+        (version, action): (&PromptVersion, &str),
+    ) -> Result<(), StoreError> {
+        record(&mut tx, self.actor(), project, change).await?;
+        let event = Event::Prompt {
+            prompt: version.name.clone(),
+            version: version.version.to_string(),
+            action: action.to_owned(),
+        };
+        events::append(&mut tx, project, llmops_domain::clock::now(), &event).await?;
+        tx.commit().await?;
+        self.tell_events();
+        Ok(())
     }
 }
 
@@ -302,9 +323,16 @@ async fn lock_prompt(tx: &mut Tx, project: &ProjectId, name: &str) -> Result<(),
     fetch!(fetch_all, tx, (String,), sql, project.as_str(), name).map(drop)
 }
 
-/// What the record of changes says of deleted versions of a name; `$2` is what references to them begin with.
+/// What the record of changes says of deleted versions of a name, whose references are from `$2` to `$3`. There is an index for it.
 const DELETED: &str = "SELECT before FROM audit WHERE project_id = $1 AND action = 'prompt.deleted' \
-                       AND substr(target, 1, length($2)) = $2";
+                       AND target >= $2 AND target < $3";
+
+/// Between what the references to versions of a name are.
+fn references(name: &str) -> (String, String) {
+    let first = format!("{name}@");
+    let end = prefix_end(&first);
+    (first, end)
+}
 
 fn read_deleted(rows: Vec<(String,)>) -> Result<Vec<(Version, ContentHash)>, StoreError> {
     #[derive(serde::Deserialize)]
@@ -341,4 +369,19 @@ async fn hash_row(conn: &mut Conn, project: &ProjectId, name: &str, prefix: &str
                WHERE project_id = $1 AND name = $2 AND hash >= $3 AND hash < $4 LIMIT 2";
     let rows = fetch!(fetch_all, conn, PromptRow, sql, project.as_str(), name, prefix, prefix_end(prefix))?;
     only(rows, "prompt version", &format!("{name}@{prefix}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn deleted_versions_are_found_by_their_index() {
+        let store = Store::in_memory().await.unwrap();
+        let mut conn = store.read().await.unwrap();
+        let sql = || sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {DELETED}"));
+        let (first, end) = references("p");
+        let plan = fetch!(fetch_all, conn, (i64, i64, i64, String), sql(), "default", first, end).unwrap();
+        assert!(plan.len() == 1 && plan[0].3.contains("audit_deleted_prompts (project_id=? AND target>?"), "{plan:?}");
+    }
 }

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::{CallOutcome, RecordFilter, RequestRecord};
@@ -48,6 +47,7 @@ pub struct RecordRow {
     session: Option<Arc<str>>,
     soft_failures: i64,
     trace_id: Option<Arc<str>>,
+    key: Option<Arc<str>>,
     document: Arc<str>,
     sums: TrafficSums,
     latency_class: i64,
@@ -165,6 +165,7 @@ impl RecordRow {
                 session: shared(record.session.as_deref()),
                 soft_failures: big(record.soft_failures.len() as u64),
                 trace_id: shared(record.trace_id.as_deref()),
+                key: shared(record.key.as_deref()),
                 sums: TrafficSums::of(record),
                 latency_class: latency_class(record.total_ms),
             })
@@ -199,16 +200,15 @@ impl RecordRow {
         let slot = (&**project, hour, deployment.unwrap_or_default(), environment.unwrap_or_default());
         (slot, &self.sums, self.latency_class)
     }
+
+    /// The id of the caller's key.
+    pub(crate) fn key_id(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
 }
 
 impl Store {
     /// Appends records in one transaction. Those that are there already stay as they are, so that a batch may be repeated.
-    pub async fn append_records(&self, records: &[(ProjectId, RequestRecord)]) -> Result<(), StoreError> {
-        let rows = records.iter().map(|(project, record)| RecordRow::new(project, record));
-        self.append_record_rows(&rows.collect::<Result<Vec<_>, _>>()?, Pace::Quick).await
-    }
-
-    /// The same for records that have been made ready.
     pub async fn append_record_rows(&self, rows: &[RecordRow], pace: Pace) -> Result<(), StoreError> {
         let mut sorted: Vec<&RecordRow> = rows.iter().collect();
         sorted.sort_by(|a, b| a.key().cmp(&b.key()));
@@ -333,16 +333,6 @@ impl Store {
         let erased = execute!(tx, sql, project.as_str(), prose(user))?;
         tx.commit().await?;
         Ok(erased)
-    }
-
-    /// Deletes records older than `before`, at most so many at a time, and answers with their number.
-    pub async fn expire_records(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        let sql = "DELETE FROM request_records WHERE (project_id, id) IN \
-                   (SELECT project_id, id FROM request_records WHERE at < $1 ORDER BY at LIMIT $2)";
-        let mut tx = self.write().await?;
-        let expired = execute!(tx, sql, micros(before), i64::from(limit))?;
-        tx.commit().await?;
-        Ok(expired)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use llmops_domain::chat::{ToolCall, Usage};
+pub use llmops_domain::run::ResultOrder;
 use llmops_domain::run::{Outcome, ResultStatus, SampleResult};
 use serde::{Deserialize, Serialize};
 
@@ -33,19 +34,6 @@ pub struct Measured {
     pub usage: Usage,
     /// Whether the answer came from the response cache.
     pub cached: bool,
-}
-
-/// The order of a list of results.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ResultOrder {
-    /// By sample and trial.
-    #[default]
-    Ordinal,
-    /// Lowest composite first; results without a composite before all others.
-    Worst,
-    /// Highest composite first; results without a composite behind all others.
-    Best,
 }
 
 /// Which results to list.
@@ -219,6 +207,25 @@ impl Store {
             Ok(Measured { ordinal: count(ordinal)?, trial: count(trial)?, category, ..measured })
         };
         rows.into_iter().map(lean).collect()
+    }
+
+    /// What became of every trial of the samples whose ids lie in a range, in the order of the ids.
+    pub async fn outcomes_between(
+        &self,
+        run: &RunKey,
+        (first, last): (&str, &str),
+    ) -> Result<Vec<(String, Outcome)>, StoreError> {
+        let sql = "SELECT sample_id, measured FROM results \
+                   WHERE run_key = $1 AND sample_id >= $2 AND sample_id <= $3 ORDER BY sample_id";
+        let rows = {
+            let mut conn = self.read().await?;
+            fetch!(fetch_all, conn, (String, String), sql, run.key, first, last)?
+        };
+        let outcome = |(id, text): (String, String)| {
+            let measured: Measured = decode("a sample result", &text)?;
+            Ok((id, measured.outcome))
+        };
+        rows.into_iter().map(outcome).collect()
     }
 
     /// All trials of one sample.

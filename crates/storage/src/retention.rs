@@ -55,6 +55,7 @@ pub const AGING: &[AgingKind] = &[
         "project_id, hour, deployment, environment",
         "FROM traffic_hours WHERE hour < $1 / 3600000000",
     ),
+    kind("traffic", "key_hours", "project_id, hour, key_id", "FROM key_hours WHERE hour < $1 / 3600000000"),
     kind(
         "traffic",
         "traffic_latencies",

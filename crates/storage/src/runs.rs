@@ -24,6 +24,24 @@ const MOST_RUNS: u32 = 1000;
 /// The tag with what a run's gate said.
 const GATE_TAG: &str = "gate";
 
+/// The runs of a filter, by the dialect's way to ask for the version of their prompt, which stands in their documents only.
+macro_rules! list_runs {
+    ($version:literal) => {
+        concat!(
+            "SELECT key, status, error, total, done, errored, cost, start_time, end_time, document, results, verdict \
+             FROM runs WHERE project_id = $1 \
+             AND ($2 IS NULL OR prompt_name = $2) AND ($3 IS NULL OR model_name = $3) \
+             AND ($4 IS NULL OR dataset = $4) AND ($5 IS NULL OR suite = $5) AND ($6 IS NULL OR status = $6) \
+             AND ($7 IS NULL OR EXISTS \
+                 (SELECT 1 FROM run_tags t WHERE t.run_key = runs.key AND t.name = $7 AND t.value = $8)) \
+             AND created_at >= $9 AND created_at < $10 AND ($11 IS NULL OR id < $11) \
+             AND ($13 IS NULL OR ",
+            $version,
+            ") ORDER BY id DESC LIMIT $12"
+        )
+    };
+}
+
 const INSERT_SHARDS: Insert = Insert {
     head: "INSERT INTO shards (run_key, shard, project_id, start_pair, end_pair) VALUES",
     columns: 5,
@@ -172,14 +190,12 @@ impl Store {
         filter: &EvaluationFilter,
     ) -> Result<Vec<EvaluationRun>, StoreError> {
         let (tag, value) = filter.tag.as_deref().map(parse_tag).transpose()?.unzip();
-        let sql = "SELECT key, status, error, total, done, errored, cost, start_time, end_time, document, results, verdict \
-                   FROM runs WHERE project_id = $1 \
-                   AND ($2 IS NULL OR prompt_name = $2) AND ($3 IS NULL OR model_name = $3) \
-                   AND ($4 IS NULL OR dataset = $4) AND ($5 IS NULL OR suite = $5) AND ($6 IS NULL OR status = $6) \
-                   AND ($7 IS NULL OR EXISTS \
-                       (SELECT 1 FROM run_tags t WHERE t.run_key = runs.key AND t.name = $7 AND t.value = $8)) \
-                   AND created_at >= $9 AND created_at < $10 AND ($11 IS NULL OR id < $11) ORDER BY id DESC LIMIT $12";
         let mut conn = self.read().await?;
+        let sql = conn.dialect(
+            list_runs!("json_extract(document, '$.prompt_version') = $13"),
+            // Text with a NUL character is no JSON to PostgreSQL. The first field of this name is the run's own.
+            list_runs!(r#"substring(document from '"prompt_version":("[^"]*"|null)') = '"' || $13 || '"'"#),
+        );
         let rows = fetch!(
             fetch_all,
             conn,
@@ -196,7 +212,8 @@ impl Store {
             filter.start_time.map_or(i64::MIN, micros),
             filter.end_time.map_or(i64::MAX, micros),
             filter.before.as_ref().map(RunId::as_str),
-            i64::from(filter.limit.unwrap_or(DEFAULT_LIMIT).min(MOST_RUNS))
+            i64::from(filter.limit.unwrap_or(DEFAULT_LIMIT).min(MOST_RUNS)),
+            filter.prompt_version.as_deref()
         )?;
         let mut tags = tags_of(&mut conn, project, &rows).await?;
         rows.into_iter()

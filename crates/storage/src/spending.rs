@@ -1,7 +1,7 @@
 //! What was spent of limits, and how many calls failed softly: counters that all replicas add to.
 
 use llmops_domain::id::ProjectId;
-use llmops_domain::limits::Account;
+use llmops_domain::limits::{Account, Lease};
 
 use crate::bulk::{Insert, insert_rows};
 use crate::db::{big, count, execute, fetch};
@@ -32,16 +32,27 @@ pub struct MinuteCalls {
 }
 
 impl Store {
-    /// Adds up to `want` to an account as long as no more than `most` is spent, and all of `owed`; answers with what was
-    /// granted of `want`. What is older than the account's window is forgotten.
-    pub async fn lease_spending(&self, account: &Account, want: u64, owed: u64, most: u64) -> Result<u64, StoreError> {
+    /// Grants what is left of what a lease wants. Where there is no such account yet and the lease does not say what it begins
+    /// with, nothing is done, and nothing is the answer. What is older than the account's window is forgotten.
+    pub async fn lease_spending(&self, account: &Account, lease: Lease) -> Result<Option<u64>, StoreError> {
+        let Lease { want, owed, most, before } = lease;
         let Account { project, spender, what, start, end } = account;
         let (project, spender, what) = (project.as_str(), spender.as_str(), what.as_str());
         let mut tx = self.write().await?;
-        let add = "INSERT INTO spending (project_id, spender, what, start_at, end_at, spent) \
-                   VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (project_id, spender, what, start_at) \
-                   DO UPDATE SET spent = spending.spent + excluded.spent RETURNING spent";
-        let (spent,): (i64,) = fetch!(fetch_one, tx, (i64,), add, project, spender, what, *start, *end, big(owed))?;
+        let add = "UPDATE spending SET spent = spent + $5 \
+                   WHERE project_id = $1 AND spender = $2 AND what = $3 AND start_at = $4 RETURNING spent";
+        let known = fetch!(fetch_optional, tx, (i64,), add, project, spender, what, *start, big(owed))?;
+        let (spent,) = match (known, before) {
+            (Some(spent), _) => spent,
+            (None, None) => return Ok(None),
+            (None, Some(before)) => {
+                let make = "INSERT INTO spending (project_id, spender, what, start_at, end_at, spent) \
+                            VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (project_id, spender, what, start_at) \
+                            DO UPDATE SET spent = spending.spent + $7 RETURNING spent";
+                let all = big(before.saturating_add(owed));
+                fetch!(fetch_one, tx, (i64,), make, project, spender, what, *start, *end, all, big(owed))?
+            }
+        };
         let granted = want.min(most.saturating_sub(count(spent)?));
         if granted > 0 {
             let grant = "UPDATE spending SET spent = spent + $5 \
@@ -51,7 +62,7 @@ impl Store {
         let forget = "DELETE FROM spending WHERE project_id = $1 AND spender = $2 AND what = $3 AND end_at <= $4";
         execute!(tx, forget, project, spender, what, *start)?;
         tx.commit().await?;
-        Ok(granted)
+        Ok(Some(granted))
     }
 
     /// Adds calls to the counters of their minutes.

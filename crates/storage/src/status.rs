@@ -54,12 +54,13 @@ impl Store {
         Ok(Duration::from_micros(ours.abs_diff(theirs)))
     }
 
-    /// Whether the store takes changes: its file or database may allow reading only, or another process keep it locked.
+    /// Whether the store takes changes: its file or database may allow reading only, or another process keep it locked. Whoever
+    /// asks while somebody else does hears the same; once the answer was no, the next ones wait for a yes for a moment only.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when it does not.
     pub async fn check_write(&self) -> Result<(), StoreError> {
-        self.pools().check_write().await
+        self.write_check().ask(self.pools()).await
     }
 
     /// Whether the tables are those that this program knows. False while a newer version has changed them already.

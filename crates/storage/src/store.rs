@@ -16,6 +16,7 @@ use crate::StoreError;
 use crate::db::{Conn, Pools, Tx, Writer, check_name, execute, micros};
 use crate::error::error_class;
 use crate::migrate::Plan;
+use crate::write_check::WriteCheck;
 use crate::writer::Queue;
 
 /// How long a connection waits for the locks of another process: whoever asks meanwhile shall be told soon.
@@ -78,6 +79,7 @@ pub struct Store {
 struct Inner {
     pools: Pools,
     queue: Queue,
+    write_check: WriteCheck,
     /// Changes with every event that this process committed.
     events: watch::Sender<()>,
 }
@@ -163,7 +165,7 @@ impl Store {
     async fn start(pools: Pools, options: StoreOptions) -> Result<Self, StoreError> {
         crate::migrate::migrate(&pools).await?;
         let queue = Queue::start(pools.clone(), options);
-        let inner = Inner { pools, queue, events: watch::Sender::new(()) };
+        let inner = Inner { pools, queue, write_check: WriteCheck::default(), events: watch::Sender::new(()) };
         let store = Self { inner: Arc::new(inner), actor: Arc::new(Actor::local()) };
         store.remove_stale_imports().await?;
         Ok(store)
@@ -213,6 +215,10 @@ impl Store {
 
     pub(crate) fn queue(&self) -> &Queue {
         &self.inner.queue
+    }
+
+    pub(crate) fn write_check(&self) -> &WriteCheck {
+        &self.inner.write_check
     }
 
     pub(crate) fn events(&self) -> &watch::Sender<()> {
@@ -281,6 +287,11 @@ async fn open_sqlite(path: &str) -> Result<Pools, StoreError> {
     }
     let refused = |e: StoreError| match e {
         StoreError::Corrupt(e) => StoreError::Open(format!("{} is no SQLite database: {e}", path.display())),
+        StoreError::Unavailable(e) if StoreError::needs_writing(&e) => StoreError::Open(format!(
+            "{}: {e}. Even to read, SQLite must be allowed to write the file and its folder: look at their permissions, and \
+             whether they are mounted for reading only",
+            path.display()
+        )),
         other => other,
     };
     let options = sqlite_options(&path, WRITER_CACHE).journal_mode(SqliteJournalMode::Wal);
@@ -346,10 +357,10 @@ mod tests {
     async fn a_database_that_reads_only_is_away() {
         let server = TestStore::new(Backend::Postgres).await;
         let url = format!("{}%20-c%20default_transaction_read_only%3Don", server.url());
-        let away = open_postgres(&url).await.unwrap().check_write().await.unwrap_err();
+        let away = open_postgres(&url).await.unwrap().try_write().await.unwrap_err();
         assert!(matches!(away, StoreError::Unavailable(_)), "{away:?}");
         assert_eq!((away.file_trouble(), away.is_of_row()), (Some("its database takes no changes"), false));
-        open_postgres(server.url()).await.unwrap().check_write().await.unwrap();
+        open_postgres(server.url()).await.unwrap().try_write().await.unwrap();
         server.remove().await;
     }
 

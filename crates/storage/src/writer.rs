@@ -242,10 +242,23 @@ async fn write_jobs(pools: &Pools, options: StoreOptions, jobs: Vec<Job>) {
         Err(error) if jobs.len() > 1 && !matches!(error, StoreError::Unavailable(_)) => {
             for job in jobs {
                 let done = write_group(pools, limits, std::slice::from_ref(&job)).await;
+                if let (None, Err(error)) = (&job.done, &done) {
+                    tracing::warn!(%error, "an answer was not cached");
+                }
                 answer(job, done);
             }
         }
-        done => jobs.into_iter().for_each(|job| answer(job, done.clone())),
+        done => {
+            let unheard = jobs.iter().filter(|job| job.done.is_none()).count();
+            if let Err(error) = &done
+                && unheard > 0
+            {
+                tracing::warn!(%error, answers = unheard, "answers were not cached");
+            }
+            for job in jobs {
+                answer(job, done.clone());
+            }
+        }
     }
 }
 
@@ -256,7 +269,10 @@ async fn write_patiently(pools: &Pools, options: StoreOptions, jobs: &[Job]) -> 
     loop {
         match write_group(pools, options.cache, jobs).await {
             Err(error) if error.may_pass() && started.elapsed() < options.write_patience => {
-                tracing::warn!(%error, jobs = jobs.len(), "results wait for the database");
+                // Once: the same line every second for a minute says no more.
+                if pause == FIRST_PAUSE {
+                    tracing::warn!(%error, jobs = jobs.len(), "results wait for the database");
+                }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
@@ -266,11 +282,9 @@ async fn write_patiently(pools: &Pools, options: StoreOptions, jobs: &[Job]) -> 
 }
 
 fn answer(job: Job, done: Result<(), StoreError>) {
-    match (job.done, done) {
+    if let Some(waiting) = job.done {
         // Who stopped waiting does not hear it; the rows are written all the same.
-        (Some(waiting), done) => drop(waiting.send(done)),
-        (None, Err(error)) => tracing::warn!(%error, "an answer was not cached"),
-        (None, Ok(())) => {}
+        drop(waiting.send(done));
     }
 }
 
@@ -296,11 +310,13 @@ async fn write_group(pools: &Pools, limits: CacheLimits, jobs: &[Job]) -> Result
     results.sort_by_key(|row| (row.run, row.ordinal, row.trial));
     crate::cache::sort(&mut cache);
     let mut tx = pools.write().await?;
+    crate::cache::make_place(&mut tx, &cache).await?;
     let inserted = insert(&mut tx, &results).await? + crate::cache::insert(&mut tx, &cache).await?;
     if inserted < (results.len() + cache.len()) as u64 {
         // Some were there before. Rare, so it may take a second pass, one by one, to tell which are new.
         tx.rollback().await?;
         tx = pools.write().await?;
+        crate::cache::make_place(&mut tx, &cache).await?;
         results = only_new(&mut tx, &results, async |tx, row| insert(tx, row).await).await?;
         cache = only_new(&mut tx, &cache, async |tx, row| crate::cache::insert(tx, row).await).await?;
     }

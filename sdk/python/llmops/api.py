@@ -311,6 +311,10 @@ class Api:
         """One piece of feedback."""
         return self._transport.call("GET", f"/api/v1/feedback/{_segment(id)}")
 
+    def get_gate_rules(self) -> t.GateConfig:
+        """The rules of the gate that the configuration sets: what to ask with for its verdict. Those of a suite may be others."""
+        return self._transport.call("GET", "/api/v1/gate")
+
     def get_incident(self, incident: str) -> t.Incident:
         """One incident: by its id, a beginning of it, or the name of the deployment (`NAME`, `NAME@ENVIRONMENT`) whose incident is open."""
         return self._transport.call("GET", f"/api/v1/incidents/{_segment(incident)}")
@@ -792,6 +796,7 @@ class Api:
         self,
         *,
         prompt: Union[str, None] = None,
+        prompt_version: Union[str, None] = None,
         model: Union[str, None] = None,
         dataset: Union[str, None] = None,
         suite: Union[str, None] = None,
@@ -806,7 +811,7 @@ class Api:
         return self._transport.call(
             "GET",
             "/api/v1/runs",
-            query={"prompt": prompt, "model": model, "dataset": dataset, "suite": suite, "status": status, "tag": tag, "start_time": start_time, "end_time": end_time, "cursor": cursor, "limit": limit},
+            query={"prompt": prompt, "prompt_version": prompt_version, "model": model, "dataset": dataset, "suite": suite, "status": status, "tag": tag, "start_time": start_time, "end_time": end_time, "cursor": cursor, "limit": limit},
         )
 
     def list_samples(
@@ -861,7 +866,7 @@ class Api:
         return self._transport.call("POST", f"/api/v1/schedules/{_segment(schedule)}/pause")
 
     def plan_experiment(self, body: t.PlanExperiment) -> t.PlannedExperiment:
-        """How large an experiment with two variants must be."""
+        """How large an experiment must be, of two variants or more."""
         return self._transport.call("POST", "/api/v1/experiments/power", body=body)
 
     def play_prompt(self, body: t.PlayPrompt) -> t.PlayedPrompt:
@@ -1335,6 +1340,10 @@ class AsyncApi:
     async def get_feedback(self, id: str) -> t.Feedback:
         """One piece of feedback."""
         return await self._transport.call("GET", f"/api/v1/feedback/{_segment(id)}")
+
+    async def get_gate_rules(self) -> t.GateConfig:
+        """The rules of the gate that the configuration sets: what to ask with for its verdict. Those of a suite may be others."""
+        return await self._transport.call("GET", "/api/v1/gate")
 
     async def get_incident(self, incident: str) -> t.Incident:
         """One incident: by its id, a beginning of it, or the name of the deployment (`NAME`, `NAME@ENVIRONMENT`) whose incident is open."""
@@ -1837,6 +1846,7 @@ class AsyncApi:
         self,
         *,
         prompt: Union[str, None] = None,
+        prompt_version: Union[str, None] = None,
         model: Union[str, None] = None,
         dataset: Union[str, None] = None,
         suite: Union[str, None] = None,
@@ -1851,7 +1861,7 @@ class AsyncApi:
         return await self._transport.call(
             "GET",
             "/api/v1/runs",
-            query={"prompt": prompt, "model": model, "dataset": dataset, "suite": suite, "status": status, "tag": tag, "start_time": start_time, "end_time": end_time, "cursor": cursor, "limit": limit},
+            query={"prompt": prompt, "prompt_version": prompt_version, "model": model, "dataset": dataset, "suite": suite, "status": status, "tag": tag, "start_time": start_time, "end_time": end_time, "cursor": cursor, "limit": limit},
         )
 
     async def list_samples(
@@ -1911,7 +1921,7 @@ class AsyncApi:
         return await self._transport.call("POST", f"/api/v1/schedules/{_segment(schedule)}/pause")
 
     async def plan_experiment(self, body: t.PlanExperiment) -> t.PlannedExperiment:
-        """How large an experiment with two variants must be."""
+        """How large an experiment must be, of two variants or more."""
         return await self._transport.call("POST", "/api/v1/experiments/power", body=body)
 
     async def play_prompt(self, body: t.PlayPrompt) -> t.PlayedPrompt:

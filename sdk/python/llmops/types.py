@@ -1691,7 +1691,7 @@ DeliveryStatus = Literal['pending', 'delivered', 'dead']
 
 
 class Deploy(TypedDict):
-    """Points a deployment to a manifest: one that is given, one that is stored, or one resolved from prompt and model. Where none of these is named, what is live stays, with the parameters, versions and settings that are."""
+    """Points a deployment to a manifest: one that is given, one that is stored, or one resolved from prompt and model. What is live stays where no prompt is named: with the model, parameters, versions and settings that are."""
 
     environment: NotRequired[Union[str, None]]
     """The environment; absent: `production`."""
@@ -1711,7 +1711,7 @@ class Deploy(TypedDict):
     """Laid over the prompt's parameters, or over those that are live where prompt or model come from there."""
 
     prompt: NotRequired[Union[str, None]]
-    """The prompt, as `NAME`, `NAME@VERSION` or `NAME@HASH`."""
+    """The prompt, as `NAME`, `NAME@VERSION` or `NAME@HASH`; absent: the one that is live. A `manifest` without one has none."""
 
     reason: NotRequired[Union[str, None]]
     """Why."""
@@ -2261,6 +2261,35 @@ class Event9(TypedDict):
 
 
 class Event10(TypedDict):
+    """A version of a prompt was written, made the active one, or deleted."""
+
+    action: str
+    """What was done with it: `created`, `activated` or `deleted`."""
+
+    prompt: str
+    """The prompt's name."""
+
+    type: Literal['prompt']
+    """Always "prompt": it tells this form from the others"""
+
+    version: str
+    """The version."""
+
+
+class Event11(TypedDict):
+    """A dataset has another newest version than before."""
+
+    dataset: str
+    """Its name."""
+
+    type: Literal['dataset']
+    """Always "dataset": it tells this form from the others"""
+
+    version: str
+    """The version that is the newest now."""
+
+
+class Event12(TypedDict):
     """A canary was started, or came a step further."""
 
     canary: str
@@ -2285,7 +2314,7 @@ class Event10(TypedDict):
     """Always "canary": it tells this form from the others"""
 
 
-class Event11(TypedDict):
+class Event13(TypedDict):
     """A schedule's time came: it started a run, or had a reason not to."""
 
     action: str
@@ -2307,7 +2336,7 @@ class Event11(TypedDict):
 
 
 # What happened, in one project.
-Event = Union["Event1", "Event2", "Event3", "Event4", "Event5", "Event6", "Event7", "Event8", "Event9", "Event10", "Event11"]
+Event = Union["Event1", "Event2", "Event3", "Event4", "Event5", "Event6", "Event7", "Event8", "Event9", "Event10", "Event11", "Event12", "Event13"]
 
 
 class Evidence(TypedDict):
@@ -3405,8 +3434,18 @@ IncidentMeasure2 = TypedDict(
 )
 
 
+class IncidentMeasure3(TypedDict):
+    """The experiment of a release was paused: no further users see its candidate."""
+
+    experiment: str
+    """The experiment's key."""
+
+    measure: Literal['experiment_paused']
+    """Always "experiment_paused": it tells this form from the others"""
+
+
 # What was done at once.
-IncidentMeasure = Union["IncidentMeasure1", "IncidentMeasure2"]
+IncidentMeasure = Union["IncidentMeasure1", "IncidentMeasure2", "IncidentMeasure3"]
 
 
 class IncidentNote(TypedDict):
@@ -4304,7 +4343,7 @@ class Overview(TypedDict):
     """Deployments by name, at most 20."""
 
     events: List[StoredEvent]
-    """What happened since, newest first, at most 50; without beginnings and progress of runs."""
+    """What happened since, newest first, at most 50; without beginnings and progress of runs, and versions of prompts and datasets."""
 
     experiments: List[Experiment]
     """Running and paused experiments, newest first, at most 20."""
@@ -6575,9 +6614,6 @@ class QualitySeries(TypedDict):
 
     datasets: List[EvaluatedDataset]
     """All datasets that have completed runs, the one evaluated last first; at most 100."""
-
-    gate: GateConfig
-    """All rules of the gate that the configuration sets."""
 
     limits: QualityLimits
     """The limits that the configuration sets. Those of a suite may be others."""
@@ -8941,6 +8977,12 @@ Unit = Union[Literal['user'], Literal['session'], "Unit3"]
 
 class Usage(TypedDict):
     """Token counts of one call."""
+
+    cache_write_tokens: NotRequired[int]
+    """Of the tokens read, those that the provider put into its cache."""
+
+    cached_tokens: NotRequired[int]
+    """Of the tokens read, those that the provider had in its cache."""
 
     completion_tokens: NotRequired[int]
     """Tokens written."""

@@ -11,6 +11,32 @@ export type Role = Schemas["KeyRole"];
 
 export const api = createClient<paths>({ baseUrl: window.location.origin });
 
+const SESSION = "/api/v1/session";
+/** What the server answered when it did not know the session any more. */
+let ended: string | null = null;
+/** How often somebody has signed in, and how often they had when something was asked for. */
+let signedIn = 0;
+const asked = new WeakMap<Request, number>();
+
+// Pages stay behind the sign-in, and go on asking: they hear the same again, and the server nothing, until somebody signs in.
+api.use({
+  onRequest: ({ request, schemaPath }) => {
+    if (ended !== null && schemaPath !== SESSION) return new Response(ended, { status: 401, headers: { "content-type": "application/json" } });
+    asked.set(request, signedIn);
+    return undefined;
+  },
+  onResponse: async ({ request, response, schemaPath }) => {
+    if (schemaPath === SESSION && response.ok) {
+      ended = null;
+      signedIn += 1;
+    } else if (response.status === 401) {
+      const body = await response.clone().text();
+      if (asked.get(request) === signedIn) ended = body;
+    }
+    return undefined;
+  },
+});
+
 /** An answer of the server that says what is wrong. */
 export class Refusal extends Error {
   readonly status: number;
@@ -58,4 +84,4 @@ export function includes(role: Role | undefined, needed: Role): boolean {
 
 /** The command that sends a body to this server. */
 export const curl = (path: string, body: unknown): string =>
-  `curl ${window.location.origin}${path} -H "Authorization: Bearer $LLMOPS_API_KEY" -H "content-type: application/json" -d '${JSON.stringify(body)}'`;
+  [`curl ${window.location.origin}${path}`, '-H "Authorization: Bearer $LLMOPS_API_KEY"', '-H "content-type: application/json"', `-d '${JSON.stringify(body)}'`].join(" \\\n  ");

@@ -1,9 +1,11 @@
 // Live pages: a stream of events, which marks what changed as stale; what has no events is read again from time to time.
 import type { QueryClient } from "@tanstack/react-query";
 import { useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import type { Run, Schemas } from "./client";
-import { follow } from "./stream";
+import { eventStream } from "./events";
+import worker from "./events.worker?sharedworker&url";
+import { shared, whileSeen } from "./stream";
 
 type Event = Schemas["StoredEvent"];
 
@@ -13,12 +15,12 @@ const STALE: Record<string, string[]> = {
   alert: ["alerts", "overview", "incidents"],
   deployment: ["deployments", "overview", "releases", "incidents"],
   experiment: ["experiments", "overview", "releases"],
+  prompt: ["prompt", "prompts", "palette", "overview"],
+  dataset: ["dataset", "datasets", "palette"],
   schedule: ["schedules"],
   canary: ["canaries", "deployments", "overview", "releases"],
   incident: ["incidents", "deployments", "overview"],
 };
-
-const TYPES = ["run.started", "run.progress", "run.completed", "run.failed", "run.cancelled", "alert", "deployment", "experiment", "schedule", "canary", "incident"];
 
 function apply(client: QueryClient, event: Event) {
   if (event.type === "run.progress") {
@@ -37,36 +39,43 @@ function apply(client: QueryClient, event: Event) {
   if ("run" in event && typeof event.run === "string") void client.invalidateQueries({ queryKey: ["run", event.run] });
 }
 
-/** Lists and sums that no event tells of are read again this often, while they are seen. */
+/** What no event tells of is read again this often, while it is seen. */
 const EVERY = 30_000;
 
-/** Not among them: the pages of one prompt, one dataset and one item of the queue, which must not change under somebody's hands. */
-const SILENT = ["prompts", "datasets", "records", "traffic", "feedback", "keys", "audit", "providers", "channels", "deliveries", "silences"];
+/** Not among them: one item of the queue, which must not change under somebody's hands. */
+const SILENT = ["records", "traffic", "feedback", "keys", "audit", "providers", "channels", "deliveries", "silences", "baselines", "calibrations"];
 
-/** Follows the events while somebody is signed in; answers whether the stream is open. */
-export function useLive(signedIn: boolean): boolean {
+/** The worker of all windows that the same key is signed in to; null where the browser has no such workers. */
+const connect = (who: string) => (failed: () => void) => {
+  if (!("SharedWorker" in window)) return null;
+  const found = new SharedWorker(worker, { type: "module", name: `llmops events of ${who}` });
+  found.onerror = failed;
+  return found.port;
+};
+
+/** Follows the events while somebody is signed in, and `who` that is; answers whether the stream is open: null before that is known. */
+export function useLive(who: string | null): boolean | null {
   const client = useQueryClient();
-  const [open, setOpen] = useState(false);
+  const [open, setOpen] = useState<boolean | null>(null);
+  const before = useRef(false);
   useEffect(() => {
-    if (!signedIn) return;
-    const heard = (message: MessageEvent<string>) => apply(client, JSON.parse(message.data) as Event);
-    const make = () => {
-      const source = new EventSource("/api/v1/events");
-      for (const type of TYPES) source.addEventListener(type, heard);
-      return source;
-    };
-    const stop = follow(make, {
+    if (who === null) return;
+    // What happened while nobody listened is unknown: everything shown is read again.
+    const missed = () => void client.invalidateQueries();
+    if (before.current) missed();
+    before.current = true;
+    const stop = whileSeen(shared(connect(who), eventStream), {
       open: setOpen,
-      // What happened while nobody listened is unknown: everything shown is read again.
-      missed: () => void client.invalidateQueries(),
+      missed,
       // It may be the session that is over.
       refused: () => void client.invalidateQueries({ queryKey: ["session"] }),
+      event: (text) => apply(client, JSON.parse(text) as Event),
     });
     return () => {
       stop();
       setOpen(false);
     };
-  }, [client, signedIn]);
+  }, [client, who]);
   useEffect(() => {
     if (!open) return;
     const timer = setInterval(() => void client.refetchQueries({ type: "active", stale: true, predicate: ({ queryKey }) => SILENT.includes(String(queryKey[0])) }, { cancelRefetch: false }), EVERY);

@@ -115,20 +115,23 @@ function options(data: LineData, width: number, height: number, hover: (at: { i:
   const bars = data.series.some((one) => one.bars);
   // A bar stands around its place: at the ends there must be room for half of it.
   const half = bars && data.x.length > 1 ? ((data.x[1] ?? 0) - (data.x[0] ?? 0)) * 0.6 : 0;
+  // A single place stands in the middle of two hours, or of two places.
+  const alone = data.showX ? 1 : data.days ? 86_400 : 3_600;
   const fixed: uPlot.Scale = { range: (_, low, high) => bounds(data, low, high) };
   return {
     width,
     height,
     series,
     bands,
-    padding: [8, 10, 0, 0],
+    // Room for half of the last place's name.
+    padding: [8, 24, 0, 0],
     legend: { show: false },
     cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false } },
     ...(data.days ? { tzDate: (time: number) => uPlot.tzDate(new Date(time * 1000), "Etc/UTC") } : {}),
-    scales: { x: { time: !data.showX, ...(bars ? { range: (_: uPlot, low: number, high: number): [number, number] => [low - half, high + half] } : {}) }, y: fixed },
+    scales: { x: { time: !data.showX, range: (_: uPlot, low: number, high: number): [number, number] => (data.x.length === 1 ? [low - alone, low + alone] : [low - half, high + half]) }, y: fixed },
     axes: [
       { ...axis, grid: { show: false }, size: 30, space: 80, ...(data.xLabel ? { label: data.xLabel, labelSize: 18, labelGap: 2, labelFont: axis.font } : {}), ...ticksOf(data) },
-      { ...axis, size: 54, values: (_, ticks) => ticks.map((tick) => data.show(tick)) },
+      { ...axis, size: (_, shown) => Math.max(54, 14 + 6.5 * Math.max(0, ...(shown ?? []).map((text) => text.length))), values: (_, ticks) => ticks.map((tick) => data.show(tick)) },
     ],
     hooks: {
       setCursor: [(chart) => hover(chart.cursor.idx == null || (chart.cursor.left ?? -1) < 0 ? null : { i: chart.cursor.idx, left: chart.cursor.left ?? 0 })],

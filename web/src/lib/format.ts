@@ -10,14 +10,20 @@ export const score = (value: number | null | undefined): string => (value == nul
 const TWO = new Intl.NumberFormat("en-GB", { maximumSignificantDigits: 2 });
 const THREE = new Intl.NumberFormat("en-GB", { maximumSignificantDigits: 3 });
 
-/** Three digits that count; with a power of ten only where the noughts before them could not be counted. */
-const significant = (value: number): string => (value !== 0 && Math.abs(value) < 1e-9 ? value.toExponential(2) : THREE.format(value)).replaceAll("-", "−");
+/** A number and its unit are one: no line ends between them. */
+const unit = (text: string): string => text.replaceAll(" ", "\u00a0");
+
+/** As a power of ten, for what has too many noughts to count. */
+const power = (value: number): string => value.toExponential(2).replace("+", "").replaceAll("-", "−");
+
+/** Three digits that count. */
+const significant = (value: number): string => (value !== 0 && Math.abs(value) < 1e-6 ? power(value) : THREE.format(value).replaceAll("-", "−"));
 
 /** A number of any size: three decimals, of small ones the first three digits that count. */
-export const figure = (value: number): string => (value !== 0 && Math.abs(value) < 0.1 ? significant(value) : score(value));
+export const figure = (value: number): string => (value !== 0 && Math.abs(value) < 0.1 ? significant(value) : Math.abs(value) >= 1e9 ? power(value) : score(value));
 
 /** Three digits that count, whole numbers from a hundred on. */
-export const digits = (value: number): string => (Math.abs(value) >= 100 ? whole(value) : value !== 0 && Math.abs(value) < 0.001 ? significant(value) : value.toPrecision(3)).replace("-", "−");
+export const digits = (value: number): string => (Math.abs(value) >= 1e9 ? power(value) : Math.abs(value) >= 100 ? whole(value) : value !== 0 && Math.abs(value) < 0.001 ? significant(value) : value.toPrecision(3)).replace("-", "−");
 
 /** A whole number with separators. */
 export const whole = (value: number): string => WHOLE.format(value);
@@ -32,7 +38,7 @@ export function percent(value: number | null | undefined): string {
   const size = Math.abs(share);
   // What is not quite all does not read as all.
   const digits = size === 0 || size >= 99.995 ? 0 : size < 1 || (size >= 99.95 && size < 100) ? 2 : 1;
-  return `${share.toFixed(digits).replace("-", "−")} %`;
+  return unit(`${share.toFixed(digits).replace("-", "−")} %`);
 }
 
 /** US dollars; fractions of a cent keep two digits that count. */
@@ -44,8 +50,9 @@ export function money(value: number | null | undefined): string {
 }
 
 /** A duration in milliseconds. */
-export function ms(value: number | null | undefined): string {
-  if (value == null) return "–";
+export const ms = (value: number | null | undefined): string => (value == null ? "–" : unit(duration(value)));
+
+function duration(value: number): string {
   if (value === 0) return "0 ms";
   if (value < 1) return `${value.toFixed(2)} ms`;
   // Rounded first, then split: no part may come to a whole one of the next.
@@ -61,22 +68,25 @@ export function ms(value: number | null | undefined): string {
 /** How long something lasted, from its two ends. */
 export function took(from: string, to: string): string {
   const size = new Date(to).getTime() - new Date(from).getTime();
-  return size < 59_500 ? `${Math.max(0, Math.round(size / 1000))} s` : ms(Math.max(60_000, size));
+  return size < 59_500 ? unit(`${Math.max(0, Math.round(size / 1000))} s`) : ms(Math.max(60_000, size));
 }
 
 const SPAN: Record<string, string> = { ms: "ms", s: "s", m: "min", h: "h", d: "d" };
 
 /** A duration as configurations write it (`10m`), in the units that are used everywhere else. */
-export const lasting = (text: string | null | undefined): string => (text ?? "–").replace(/(\d+(?:\.\d+)?)(ms|s|m|h|d)(?=\d|$)/g, (_, n: string, unit: string) => `${n} ${SPAN[unit] ?? unit} `).trim();
+export const lasting = (text: string | null | undefined): string => unit((text ?? "–").replace(/(\d+(?:\.\d+)?)(ms|s|m|h|d)(?=\d|$)/g, (_, n: string, of: string) => `${n} ${SPAN[of] ?? of} `).trim());
 
 /** A latency from a class of latencies: the lowest class reaches up to 1 ms. */
-export const latency = (value: number | null | undefined): string => (value != null && value <= 1 ? "< 1 ms" : ms(value));
+export const latency = (value: number | null | undefined): string => (value != null && value <= 1 ? unit("< 1 ms") : ms(value));
 
 /** A difference with its sign. */
 export const signed = (value: number, digits = 3): string => change(value, (size) => size.toFixed(digits));
 
 /** A difference with its sign, written as numbers of its kind are. */
 export const change = (value: number, show: (size: number) => string): string => `${value > 0 ? "+" : value < 0 ? "−" : "±"}${show(Math.abs(value))}`;
+
+/** The interval of a mean, with its n; one observation has none. */
+export const within = ({ lower, upper, n }: { lower: number; upper: number; n: number }, show: (value: number) => string = score): string => `${n > 1 ? `${show(lower)}–${show(upper)}` : "no interval"} · n\u00a0${whole(n)}`;
 
 /** The two ends of an interval. */
 export const range = (lower: number, upper: number, show: (value: number) => string = score): string => `${show(lower)} – ${show(upper)}`;
@@ -95,8 +105,8 @@ export function ago(time: string, now: number = Date.now()): string {
   let size = Math.abs(now - then) / 1000;
   if (size < 10) return "just now";
   if (size >= 14 * 86_400) return new Date(time).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
-  for (const [length, unit] of UNITS) {
-    if (Math.round(size) < length || unit === "d") return future ? `in ${Math.round(size)} ${unit}` : `${Math.round(size)} ${unit} ago`;
+  for (const [length, name] of UNITS) {
+    if (Math.round(size) < length || name === "d") return unit(future ? `in ${Math.round(size)} ${name}` : `${Math.round(size)} ${name} ago`);
     size /= length;
   }
   return time;
@@ -134,6 +144,7 @@ const TERMS: [RegExp, string][] = [
   [/\bjson\b/g, "JSON"],
   // A minus, not the hyphen of a name.
   [/(?<![\w.])-(?=\d)/g, "−"],
+  [/(?<=\d) (?=%)/g, "\u00a0"],
 ];
 
 /** Names of metrics and categories as people write them, also within a sentence. */

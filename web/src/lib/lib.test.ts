@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { candidateOf, parametersOf } from "./candidate";
 import { wordDiff } from "./diff";
-import { ago, change, day, dayOf, digits, figure, money, ms, percent, sentence, signed, took, words, lasting } from "./format";
+import { ago, change, day, dayOf, digits, figure, latency, money, ms, percent, sentence, signed, took, within, words, lasting } from "./format";
 import { drawn, readLabels } from "./labels";
 import { blocks, spans } from "./markdown";
 import { typed, wrongNumber } from "./numbers";
@@ -32,14 +32,19 @@ describe("differences", () => {
   });
 });
 
+/** Spaces between numbers and units hold: no line ends there. */
+const plain = (text: string) => text.replaceAll("\u00a0", " ");
+
 describe("numbers", () => {
+  test("no line ends between a number and its unit", () => expect([percent(0.5), ms(61_000), latency(0.4), ago("2026-11-20T11:00:00Z", Date.parse("2026-11-20T12:00:00Z")), lasting("1h30m"), words("it is 5.0 % now")]).toEqual(["50.0\u00a0%", "1\u00a0min\u00a01\u00a0s", "<\u00a01\u00a0ms", "1\u00a0h\u00a0ago", "1\u00a0h\u00a030\u00a0min", "it is 5.0\u00a0% now"]));
+  test("intervals with their n", () => expect([{ lower: 0.1, upper: 0.2, n: 1200 }, { lower: 0.4, upper: 0.4, n: 1 }].map((of) => plain(within(of)))).toEqual(["0.100–0.200 · n 1,200", "no interval · n 1"]));
   test("shares", () => {
-    expect([0, 0.0012, 0.5, 0.9994, 0.9995, 0.9999, 1].map(percent)).toEqual(["0 %", "0.12 %", "50.0 %", "99.9 %", "99.95 %", "99.99 %", "100 %"]);
+    expect([0, 0.0012, 0.5, 0.9994, 0.9995, 0.9999, 1].map(percent).map(plain)).toEqual(["0 %", "0.12 %", "50.0 %", "99.9 %", "99.95 %", "99.99 %", "100 %"]);
     expect(percent(null)).toBe("–");
   });
   test("money", () => expect([0, 0.00123, 0.000000524, -0.00123, 0.5, 1234.5].map(money)).toEqual(["$0", "$0.0012", "$0.00000052", "−$0.0012", "$0.50", "$1,234.50"]));
   test("durations", () => {
-    const check = (value: number, expected: string) => expect(ms(value)).toBe(expected);
+    const check = (value: number, expected: string) => expect(plain(ms(value))).toBe(expected);
     check(0.2, "0.20 ms");
     check(5, "5.0 ms");
     check(9.97, "10 ms");
@@ -53,18 +58,18 @@ describe("numbers", () => {
     check(3_599_700, "1 h 0 min");
     check(3_700_000, "1 h 2 min");
   });
-  test("figures of any size", () => expect([0, 0.8125, 1523.2, 0.025, -0.0000012, 0.0000011, -1e-12].map(figure)).toEqual(["0.000", "0.813", "1,523.200", "0.025", "−0.0000012", "0.0000011", "−1.00e−12"]));
-  test("three digits that count", () => expect([0, 412.6, 1.2345, -0.05, 5.24e-7, -2.05e-7].map(digits)).toEqual(["0.00", "413", "1.23", "−0.0500", "0.000000524", "−0.000000205"]));
-  test("changes, of which nothing is one", () => expect([0.02, -0.02, 0].map((v) => change(v, percent))).toEqual(["+2.0 %", "−2.0 %", "±0 %"]));
+  test("figures of any size", () => expect([0, 0.8125, 1523.2, 0.025, -0.0000012, 0.0000011, -1e-12, 4.2e12].map(figure)).toEqual(["0.000", "0.813", "1,523.200", "0.025", "−0.0000012", "0.0000011", "−1.00e−12", "4.20e12"]));
+  test("three digits that count", () => expect([0, 412.6, 1.2345, -0.05, 5.24e-5, -2.05e-7, -5.1e11].map(digits)).toEqual(["0.00", "413", "1.23", "−0.0500", "0.0000524", "−2.05e−7", "−5.10e11"]));
+  test("changes, of which nothing is one", () => expect([0.02, -0.02, 0].map((v) => plain(change(v, percent)))).toEqual(["+2.0 %", "−2.0 %", "±0 %"]));
   test("days are those of UTC", () => expect(day(dayOf("2026-11-28"))).toBe("28 Nov"));
-  test("how long", () => expect([["2026-11-20T12:00:00Z", "2026-11-20T12:00:42Z"], ["2026-11-20T12:00:00Z", "2026-11-20T12:00:59.700Z"], ["2026-11-20T12:00:00Z", "2026-11-20T13:05:00Z"]].map(([from, to]) => took(from ?? "", to ?? ""))).toEqual(["42 s", "1 min 0 s", "1 h 5 min"]));
-  test("durations of configurations", () => expect(["10m", "1h30m", "7d", "500ms", null].map(lasting)).toEqual(["10 min", "1 h 30 min", "7 d", "500 ms", "–"]));
-  test("names", () => expect(["rouge_l", "token_f1", "latency_p95", "it is -8.9 % of gpt-4 (-1 to 2)"].map(words)).toEqual(["ROUGE-L", "token F1", "latency p95", "it is −8.9 % of gpt-4 (−1 to 2)"]));
+  test("how long", () => expect([["2026-11-20T12:00:00Z", "2026-11-20T12:00:42Z"], ["2026-11-20T12:00:00Z", "2026-11-20T12:00:59.700Z"], ["2026-11-20T12:00:00Z", "2026-11-20T13:05:00Z"]].map(([from, to]) => plain(took(from ?? "", to ?? "")))).toEqual(["42 s", "1 min 0 s", "1 h 5 min"]));
+  test("durations of configurations", () => expect(["10m", "1h30m", "7d", "500ms", null].map(lasting).map(plain)).toEqual(["10 min", "1 h 30 min", "7 d", "500 ms", "–"]));
+  test("names", () => expect(["rouge_l", "token_f1", "latency_p95", "it is -8.9 % of gpt-4 (-1 to 2)"].map(words).map(plain)).toEqual(["ROUGE-L", "token F1", "latency p95", "it is −8.9 % of gpt-4 (−1 to 2)"]));
   test("sentences", () => expect(["open", "it is so", "support-bot fell", "a: b", "", "x/y is"].map(sentence)).toEqual(["Open", "It is so", "support-bot fell", "A: b", "", "x/y is"]));
   test("differences keep their sign", () => expect([0.1, -0.05, 0].map((v) => signed(v))).toEqual(["+0.100", "−0.050", "±0.000"]));
   test("times", () => {
     const now = Date.parse("2026-11-20T12:00:00Z");
-    const check = (time: string, expected: string) => expect(ago(time, now)).toBe(expected);
+    const check = (time: string, expected: string) => expect(plain(ago(time, now))).toBe(expected);
     check("2026-11-20T11:59:55Z", "just now");
     check("2026-11-20T11:59:00Z", "1 min ago");
     check("2026-11-20T11:59:00.400Z", "1 min ago");

@@ -55,7 +55,7 @@ function Keys() {
   const revoke = useMutation({ mutationFn: (key: string) => ok(api.DELETE("/api/v1/keys/{key}", { params: { path: { key } } })), onSuccess: () => { setEnding(null); void client.invalidateQueries({ queryKey: ["keys"] }); say("The key is revoked, on every replica."); }, onError: refused });
   const rows = keys.data?.pages.flatMap((page) => page.items);
   const columns: Column<Key>[] = [
-    { head: "Name", cell: (key) => <span className="row tight"><strong style={{ fontWeight: 550 }}>{key.name}</strong><code className="faint">{key.prefix}…</code></span> },
+    { head: "Name", cell: (key) => <span className="row tight wrap"><strong style={{ fontWeight: 550 }}>{key.name}</strong><code className="faint">{key.prefix}…</code></span> },
     { head: "Role", cell: (key) => <Badge tone={key.role === "admin" ? "accent" : "plain"}>{sentence(key.role)}</Badge> },
     { head: "State", cell: (key) => (key.revoked_at ? <Badge tone="bad">Revoked</Badge> : key.expires_at && new Date(key.expires_at) < new Date() ? <Badge tone="warn">Expired</Badge> : <Badge tone="good">Works</Badge>) },
     ...(rows?.some((key) => limitsTold(key.limits).length > 0) ? [{ head: "May spend", wide: true, cell: (key: Key) => <span className="muted small">{limitsTold(key.limits).slice(0, 2).join(", ") || "no limit"}{limitsTold(key.limits).length > 2 && " …"}</span> }] : []),

@@ -3,7 +3,8 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
-import { figure, moment, sentence, whole, words } from "../lib/format";
+import { figure, moment, sentence, words } from "../lib/format";
+import { wrongNumber } from "../lib/numbers";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Card, Dot, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import { Dialog, useSay } from "../ui/layers";
@@ -181,7 +182,7 @@ function Silences() {
     mutationFn: () => ok(api.POST("/api/v1/silences", { body: { ends_at: new Date(Date.now() + hours * 3_600_000).toISOString(), comment: form.comment, matcher: { ...(form.severity ? { severities: [form.severity as Schemas["Severity"]] } : {}), ...(form.metric ? { metric: form.metric } : {}), ...(form.dataset ? { dataset: form.dataset } : {}) } } })),
     onSuccess: () => { setMaking(false); again(); say("Silenced."); },
   });
-  const wrong = form.hours.trim() !== "" && hours > 0 && hours <= YEAR ? null : `A number of hours up to ${whole(YEAR)}, such as 1.5`;
+  const wrong = wrongNumber(form.hours, { needed: true, above: 0, most: YEAR });
   const text = (name: keyof typeof form, label: string, help?: string, error?: string | null) => <Field label={label} help={help} error={error}>{(props) => <input {...props} className="input" value={form[name]} onChange={(event) => setForm({ ...form, [name]: event.target.value })} />}</Field>;
   return (
     <Card title="Silences" flush aside={<Button small refused={refusal("editor")} onClick={() => setMaking(true)}>New silence</Button>}>
@@ -194,7 +195,7 @@ function Silences() {
       <Dialog title="New silence" open={making} onClose={() => setMaking(false)} footer={<><Button onClick={() => setMaking(false)}>Cancel</Button><Button kind="primary" disabled={make.isPending || wrong !== null} onClick={() => make.mutate()}>Silence</Button></>}>
         {make.isError && <Problem error={make.error} />}
         <div className="grid two">
-          {text("hours", "Hours", undefined, wrong)}
+          {text("hours", "Hours", "Such as 1.5; a year at most", wrong)}
           <Field label="Severity">{(props) => <select {...props} className="select" value={form.severity} onChange={(event) => setForm({ ...form, severity: event.target.value })}><option value="">Any</option>{["critical", "warning", "info"].map((one) => <option key={one} value={one}>{sentence(one)}</option>)}</select>}</Field>
           {text("metric", "Metric or category", "Absent: any")}
           {text("dataset", "Dataset", "Absent: any")}

@@ -9,19 +9,21 @@ import { told } from "./deployment-settings";
 
 /** The choice of a prompt and a model, beside the manifest that is live. */
 export function useCandidate(hash: string | undefined) {
-  const live = useQuery(manifestQuery(hash)).data;
+  const found = useQuery(manifestQuery(hash));
+  const live = found.data;
   const [prompt, setPrompt] = useState<string | null>(null);
   const [model, setModel] = useState<string | null>(null);
   const [keep, setKeep] = useState(true);
   const name = live?.prompt ?? null;
-  const versions = useQuery({ queryKey: ["prompt", name, "versions"], enabled: Boolean(name), queryFn: () => ok(api.GET("/api/v1/prompts/{name}/versions", { params: { path: { name: name ?? "" } } })) }).data?.items;
+  const all = useQuery({ queryKey: ["prompt", name, "versions"], enabled: Boolean(name), queryFn: () => ok(api.GET("/api/v1/prompts/{name}/versions", { params: { path: { name: name ?? "" } } })) });
+  const versions = all.data?.items;
   const current = labelOf(live);
   const chosen = { prompt: prompt ?? current, model: model ?? live?.model ?? "", keep };
   const own = versions?.find((one) => `${one.name}@${one.version}` === chosen.prompt)?.parameters;
   const parameters = (kept: boolean) => (live ? told(parametersOf(live, own, { ...chosen, keep: kept })) : "");
   const manifest = live && chosen.model ? candidateOf(live, chosen) : null;
   const reset = () => { setPrompt(null); setModel(null); setKeep(true); };
-  return { ...chosen, setPrompt, setModel, setKeep, reset, name, versions, live, current, manifest, parameters, changed: live !== undefined && (chosen.prompt !== current || chosen.model !== live.model) };
+  return { ...chosen, setPrompt, setModel, setKeep, reset, name, versions, coming: found.isLoading || all.isLoading, live, current, manifest, parameters, changed: live !== undefined && (chosen.prompt !== current || chosen.model !== live.model) };
 }
 
 export function CandidateFields({ of }: { of: ReturnType<typeof useCandidate> }) {
@@ -31,8 +33,8 @@ export function CandidateFields({ of }: { of: ReturnType<typeof useCandidate> })
   const [kept, own] = [of.parameters(true), of.parameters(false)];
   return (
     <>
-      <Field label="Prompt" help={of.versions ? undefined : "NAME@VERSION"}>
-        {(props) => (of.versions ? <select {...props} className="select" value={of.prompt} onChange={(event) => of.setPrompt(event.target.value)}>{of.versions.map((one) => <option key={one.version} value={`${one.name}@${one.version}`}>{one.name}@{one.version}{`${one.name}@${one.version}` === current ? ", live now" : one.is_active ? ", active" : ""}</option>)}</select> : <input {...props} className="input" value={of.prompt} onChange={(event) => of.setPrompt(event.target.value)} />)}
+      <Field label="Prompt" help={of.versions || of.coming ? undefined : "NAME@VERSION"}>
+        {(props) => (of.coming ? <select {...props} className="select" disabled><option>{current}</option></select> : of.versions ? <select {...props} className="select" value={of.prompt} onChange={(event) => of.setPrompt(event.target.value)}>{of.versions.map((one) => <option key={one.version} value={`${one.name}@${one.version}`}>{one.name}@{one.version}{`${one.name}@${one.version}` === current ? ", live now" : one.is_active ? ", active" : ""}</option>)}</select> : <input {...props} className="input" value={of.prompt} onChange={(event) => of.setPrompt(event.target.value)} />)}
       </Field>
       <Field label="Model">{(props) => <><input {...props} className="input mono" list="candidate-models" value={of.model} onChange={(event) => of.setModel(event.target.value)} placeholder="provider/model" /><datalist id="candidate-models">{models.data?.items.map((one) => <option key={one.model} value={one.model} />)}</datalist></>}</Field>
       {of.prompt !== current && of.versions && kept !== own && (

@@ -108,7 +108,7 @@ function Changes({ title, changes, kind }: { title: string; changes: Record<stri
   const rows = Object.entries(changes).map(([name, change]) => ({ name, ...change })).sort((x, y) => x.change - y.change);
   const widest = Math.max(0.02, ...rows.flatMap((c) => [Math.abs(c.change), ...(c.interval ?? []).map(Math.abs)]).filter((v) => v <= 1));
   const columns: Column<(typeof rows)[number]>[] = [
-    { head: "Name", cell: ({ name }) => <span className="nowrap">{name ? sentence(words(name)) : "No category"}</span> },
+    { head: "Name", cell: ({ name }) => <div style={{ minWidth: 110 }} dir="auto">{name ? sentence(words(name)) : "No category"}</div> },
     { head: "Before", right: true, cell: (one) => shown(one.name)(one.before) },
     { head: "After", right: true, cell: (one) => shown(one.name)(one.after) },
     { head: "Change", right: true, cell: (one) => (shown(one.name) !== score ? <span className="num muted">{change(one.change, shown(one.name))}</span> : <Delta value={one.change} interval={one.interval} />) },
@@ -127,9 +127,9 @@ function Changes({ title, changes, kind }: { title: string; changes: Record<stri
 
 function Flips({ flips, search }: { flips: Flip[]; search: { a?: string | undefined; b?: string | undefined; show?: string | undefined } }) {
   const columns: Column<Flip>[] = [
-    { head: "Sample", cell: (flip) => <Link className="cover mono nowrap" to="/compare" search={{ ...search, sample: flip.sample_id }} replace>{flip.sample_id}</Link> },
+    { head: "Sample", cell: (flip) => <Link className="cover mono truncate" style={{ display: "block", maxWidth: 200 }} title={flip.sample_id} to="/compare" search={{ ...search, sample: flip.sample_id }} replace>{flip.sample_id}</Link> },
     { head: "Flip", cell: (flip) => (flip.passed_before === flip.passed_after ? <span className="faint">–</span> : flip.passed_after ? <Badge tone="good">Now passes</Badge> : flip.passed_after === false ? <Badge tone="bad">Now fails</Badge> : <Badge tone="warn">Errored</Badge>) },
-    { head: "Category", wide: true, cell: (flip) => words(flip.category) },
+    { head: "Category", wide: true, cell: (flip) => sentence(words(flip.category)) },
     { head: "Before", right: true, cell: (flip) => score(flip.before) },
     { head: "After", right: true, cell: (flip) => score(flip.after) },
     { head: "Change", right: true, cell: (flip) => (flip.before != null && flip.after != null ? signed(flip.after - flip.before) : "–") },

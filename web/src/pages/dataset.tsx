@@ -35,7 +35,7 @@ export function DatasetPage() {
   const tab = search.tab ?? "samples";
   return (
     <>
-      <PageHead title={name} badge={dataset.data && <Badge>{dataset.data.type}</Badge>} lead={dataset.data ? <>{dataset.data.description && `${dataset.data.description} · `}{plural(dataset.data.sample_count, "sample")} · changed <Ago time={dataset.data.updated_at} /></> : <Skeleton width={260} />}>
+      <PageHead title={name} badge={dataset.data && <Badge>{sentence(dataset.data.type)}</Badge>} lead={dataset.data ? <>{dataset.data.description && `${dataset.data.description} · `}{plural(dataset.data.sample_count, "sample")} · changed <Ago time={dataset.data.updated_at} /></> : <Skeleton width={260} />}>
         <a className="btn" aria-disabled={!shown} {...(shown ? { href: `/api/v1/datasets/${encodeURIComponent(name)}/versions/${shown.version}/export`, download: `${name}-${hash(shown.version)}.jsonl` } : {})}><Icon name="download" />Export</a>
         <Link className="btn" to="/runs" search={{ dataset: name }}>Runs</Link>
         <Button kind="primary" icon="upload" refused={refusal("editor")} onClick={() => setImporting(true)}>New version</Button>
@@ -71,7 +71,7 @@ function Categories({ version }: { version: Version }) {
   return (
     <Card title="Categories" flush>
       <div className="table-wrap"><table className="table compact"><thead><tr><th scope="col">Category</th><th scope="col" className="right">Samples</th><th scope="col" style={{ width: "40%" }}><span className="sr">Share</span></th></tr></thead><tbody>
-        {rows.map(([name, n]) => <tr key={name}><td><Link className="hover-link" to="/datasets/$name" params={{ name: version.dataset }} search={{ version: version.version, category: name }}>{name ? words(name) : <span className="faint">none</span>}</Link></td><td className="right num">{whole(n)}</td><td><Bar value={n / most} /></td></tr>)}
+        {rows.map(([name, n]) => <tr key={name}><td><Link className="hover-link" to="/datasets/$name" params={{ name: version.dataset }} search={{ version: version.version, category: name }}>{name ? sentence(words(name)) : <span className="faint">none</span>}</Link></td><td className="right num">{whole(n)}</td><td><Bar value={n / most} /></td></tr>)}
       </tbody></table></div>
     </Card>
   );
@@ -88,7 +88,7 @@ function Samples({ name, version, newest }: { name: string; version: Version; ne
     initialPageParam: undefined as string | undefined,
     queryFn: ({ pageParam }) => ok(api.GET("/api/v1/datasets/{name}/versions/{version}/samples", { params: { path: { name, version: version.version }, query: { limit: 200, cursor: pageParam } } })),
     getNextPageParam: (last) => last.next_cursor ?? undefined,
-    staleTime: Number.POSITIVE_INFINITY,
+    staleTime: "static",
   });
   const loaded = useMemo(() => pages.data?.pages.flatMap((page) => page.items), [pages.data]);
   const wanted = q.toLowerCase();
@@ -96,9 +96,9 @@ function Samples({ name, version, newest }: { name: string; version: Version; ne
   const set = (part: Record<string, string | undefined>) => void navigate({ search: (old) => ({ ...old, ...part }), replace: true });
   const columns: Column<Sample>[] = [
     { head: "Sample", cell: (sample) => <Link className="cover mono truncate" style={{ display: "block", maxWidth: 104 }} to="/datasets/$name" params={{ name }} search={{ ...search, sample: sample.id }} replace>{sample.id}</Link> },
-    { head: "Input", cell: (sample) => <div className="truncate" style={{ maxWidth: "min(220px, 80vw)" }}>{sample.input || (sample.messages?.length ? `${sample.messages.length} messages` : JSON.stringify(sample.variables))}</div> },
-    { head: "Expected", wide: true, cell: (sample) => <div className="truncate muted" style={{ maxWidth: 170 }}>{sample.expected_output?.[0] ?? <span className="faint">–</span>}</div> },
-    { head: "Category", wide: true, cell: (sample) => <>{sample.category ? <span className="nowrap">{words(sample.category)}</span> : <span className="faint">–</span>}{sample.source && <div className="faint tiny nowrap">from {words(sample.source)}</div>}</> },
+    { head: "Input", block: true, cell: (sample) => <div className="truncate asked" dir="auto">{sample.input || (sample.messages?.length ? plural(sample.messages.length, "message") : JSON.stringify(sample.variables))}</div> },
+    { head: "Expected", wide: true, cell: (sample) => <div className="truncate muted" style={{ maxWidth: 170 }} dir="auto">{sample.expected_output?.[0] ?? <span className="faint">–</span>}</div> },
+    { head: "Category", wide: true, cell: (sample) => <>{sample.category ? <div className="truncate" style={{ maxWidth: 150 }} dir="auto">{sentence(words(sample.category))}</div> : <span className="faint">–</span>}{sample.source && <div className="faint tiny nowrap">from {words(sample.source)}</div>}</> },
   ];
   const complete = !pages.hasNextPage;
   return (
@@ -124,7 +124,7 @@ function SampleDialog({ name, version: shown, id, newest, onClose }: { name: str
   // What is edited stays the version that was read, whatever is current by now.
   const [edited, setEdited] = useState<Version | null>(null);
   const version = edited ?? shown;
-  const sample = useQuery({ queryKey: ["sample", name, version.version, id], queryFn: () => ok(api.GET("/api/v1/datasets/{name}/versions/{version}/samples/{sample}", { params: { path: { name, version: version.version, sample: id } } })), staleTime: Number.POSITIVE_INFINITY });
+  const sample = useQuery({ queryKey: ["sample", name, version.version, id], queryFn: () => ok(api.GET("/api/v1/datasets/{name}/versions/{version}/samples/{sample}", { params: { path: { name, version: version.version, sample: id } } })), staleTime: "static" });
   const refusal = useRefusal();
   const no = newest ? refusal("editor") : "Only the current version is edited.";
   return (
@@ -225,7 +225,7 @@ function Difference({ name, version, all }: { name: string; version: Version; al
   const search = route.useSearch();
   const navigate = route.useNavigate();
   const from = all.find((one) => one.version === search.from) ?? all[all.indexOf(version) + 1] ?? all.find((one) => one !== version);
-  const diff = useQuery({ queryKey: ["dataset", name, "diff", from?.version, version.version], enabled: Boolean(from), queryFn: () => ok(api.GET("/api/v1/datasets/{name}/diff", { params: { path: { name }, query: { from: from?.version ?? "", to: version.version } } })) });
+  const diff = useQuery({ queryKey: ["dataset", name, "diff", from?.version, version.version], enabled: Boolean(from), staleTime: "static", queryFn: () => ok(api.GET("/api/v1/datasets/{name}/diff", { params: { path: { name }, query: { from: from?.version ?? "", to: version.version } } })) });
   if (!from) return <Empty title="There is one version only">Samples that were added, changed or removed appear here.</Empty>;
   const lists = diff.data ? ([["Changed", "warn", diff.data.changed, version], ["Added", "good", diff.data.added, version], ["Removed", "bad", diff.data.removed, from]] as const) : [];
   return (
@@ -243,7 +243,7 @@ function Difference({ name, version, all }: { name: string; version: Version; al
 
 function ChangedSample({ name, id, before, after }: { name: string; id: string; before: Version; after: Version }) {
   const [open, setOpen] = useState(false);
-  const of = (version: Version) => ({ queryKey: ["sample", name, version.version, id], enabled: open, staleTime: Number.POSITIVE_INFINITY, queryFn: () => ok(api.GET("/api/v1/datasets/{name}/versions/{version}/samples/{sample}", { params: { path: { name, version: version.version, sample: id } } })) });
+  const of = (version: Version) => ({ queryKey: ["sample", name, version.version, id], enabled: open, staleTime: "static" as const, queryFn: () => ok(api.GET("/api/v1/datasets/{name}/versions/{version}/samples/{sample}", { params: { path: { name, version: version.version, sample: id } } })) });
   const [first, second] = [useQuery(of(before)), useQuery(of(after))];
   return (
     <details className="grow" onToggle={(event) => setOpen(event.currentTarget.open)}>

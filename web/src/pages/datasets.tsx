@@ -3,7 +3,7 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import { useRef, useState } from "react";
 import type { Schemas } from "../api/client";
 import { Refusal, api, ok } from "../api/client";
-import { plural, whole } from "../lib/format";
+import { plural, sentence, whole } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Callout, Card, Empty, Field, PageHead, Problem } from "../ui/base";
 import { Icon } from "../ui/icons";
@@ -32,7 +32,7 @@ export function DatasetsPage() {
   const rows = fitting?.length === 0 && datasets.hasNextPage ? undefined : fitting;
   const columns: Column<Dataset>[] = [
     { head: "Dataset", cell: (one) => <div className="stack tight" style={{ gap: 0 }}><Link className="cover" to="/datasets/$name" params={{ name: one.name }}>{one.name}</Link>{one.description && <span className="muted truncate" style={{ maxWidth: 420, fontSize: 12 }}>{one.description}</span>}</div> },
-    { head: "Type", cell: (one) => <Badge>{one.type}</Badge> },
+    { head: "Type", cell: (one) => <Badge>{sentence(one.type)}</Badge> },
     { head: "Samples", right: true, cell: (one) => whole(one.sample_count) },
     { head: "Version", wide: true, cell: (one) => <Hash of={one.version} /> },
     { head: "Changed", right: true, cell: (one) => <Ago time={one.updated_at} /> },

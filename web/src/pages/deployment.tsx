@@ -63,7 +63,7 @@ export function DeploymentPage() {
 }
 
 function Traffic({ name, environment }: { name: string; environment: string | undefined }) {
-  const traffic = useQuery({ queryKey: ["traffic", name, environment, 24], queryFn: () => ok(api.GET("/api/v1/traffic", { params: { query: { deployment: name, environment, hours: 24 } } })), refetchInterval: 60_000 });
+  const traffic = useQuery({ queryKey: ["traffic", name, environment, 24], queryFn: () => ok(api.GET("/api/v1/traffic", { params: { query: { deployment: name, environment, hours: 24 } } })) });
   const data = traffic.data;
   return (
     <div className="grid cards">

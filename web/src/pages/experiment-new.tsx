@@ -202,7 +202,7 @@ function usePlan(draft: Draft, { margin: _, ...wrong }: ReturnType<typeof wrongO
   const binary = draft.kind === "binary";
   const effect = number(draft.effect);
   const body = { effect: effect ?? 0, ...(binary ? { baseline: number(draft.baseline) } : { sd: number(draft.sd) }), alpha: number(draft.alpha), variants: draft.variants.length, ...(number(draft.perDay) ? { units_per_day: Math.round((number(draft.perDay) ?? 0) * (number(draft.coverage) ?? 1)) } : {}) };
-  return useQuery({ queryKey: ["power", body], enabled: !Object.values(wrong).some(Boolean), queryFn: () => ok(api.POST("/api/v1/experiments/power", { body })), placeholderData: (old) => old, retry: false, staleTime: Number.POSITIVE_INFINITY });
+  return useQuery({ queryKey: ["power", body], enabled: !Object.values(wrong).some(Boolean), queryFn: () => ok(api.POST("/api/v1/experiments/power", { body })), placeholderData: (old) => old, retry: false, staleTime: "static" });
 }
 
 function Power({ draft, plan, unread }: { draft: Draft; plan: ReturnType<typeof usePlan>; unread: boolean }) {

@@ -197,7 +197,7 @@ function Setup({ experiment }: { experiment: Experiment }) {
           <dt>Coverage</dt><dd>{percent(experiment.coverage ?? 1)}</dd>
           <dt>Split</dt><dd>{experiment.variants.map((variant) => `${variant.name || variant.id} ${split[variant.id ?? ""] != null ? percent(split[variant.id ?? ""] ?? 0) : "equal"}`).join(" · ")}</dd>
           <dt>Decides</dt><dd>{words(targetOf(experiment))}</dd>
-          <dt>Basis</dt><dd>{experiment.analysis?.basis === "fixed_horizon" ? "one look at the planned end" : "valid at every look"}, α {experiment.analysis?.alpha ?? 0.05}, at least {lasting(experiment.analysis?.min_duration ?? "7d")}</dd>
+          <dt>Basis</dt><dd>{experiment.analysis?.basis === "fixed_horizon" ? "one look at the planned end" : "valid at every look"}, α {experiment.analysis?.alpha ?? 0.05}{/^0[a-z]*$/.test(experiment.analysis?.min_duration ?? "") ? "" : `, at least ${lasting(experiment.analysis?.min_duration ?? "7d")}`}</dd>
           <dt>Planned</dt><dd>{experiment.analysis?.planned_n ? `${whole(experiment.analysis.planned_n)} units per variant` : "–"}</dd>
           <dt>Created</dt><dd>{moment(experiment.created_at)}</dd>
           {experiment.start_time && <><dt>Started</dt><dd>{moment(experiment.start_time)}</dd></>}

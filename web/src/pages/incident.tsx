@@ -80,7 +80,7 @@ function Impact({ data }: { data: Timeline | undefined }) {
   );
   return (
     <div className="grid cards">
-      <div className="card stat"><span className="name">Calls</span><span className="value">{impact ? compact(impact.calls) : <Skeleton width={70} height={22} />}</span><span className="note">{data && `since ${short(data.from)}, a day before`}</span></div>
+      <div className="card stat"><span className="name">Calls</span><span className="value">{impact ? compact(impact.calls) : <Skeleton width={70} height={22} />}</span><span className="note">{data && `since ${short(data.from)}, a day before${impact?.refused ? ` · ${compact(impact.refused)} refused` : ""}`}</span></div>
       {share("Failed", impact?.failed)}
       {share("Soft failures", impact?.soft_failed)}
       <div className="card stat"><span className="name">Complaints</span><span className="value">{impact ? compact(impact.complaints) : <Skeleton width={70} height={22} />}</span><span className="note">answers that users found bad</span></div>

@@ -68,7 +68,7 @@ export function Judges() {
 }
 
 function CalibrationDrawer({ id, onClose }: { id: string; onClose: () => void }) {
-  const found = useQuery({ queryKey: ["calibrations", id], staleTime: Number.POSITIVE_INFINITY, queryFn: () => ok(api.GET("/api/v1/judges/calibrations/{id}", { params: { path: { id } } })) });
+  const found = useQuery({ queryKey: ["calibrations", id], staleTime: "static", queryFn: () => ok(api.GET("/api/v1/judges/calibrations/{id}", { params: { path: { id } } })) });
   return (
     <Dialog title={found.data ? `${found.data.judge.model} beside people` : "Judge beside people"} shape="drawer" open onClose={onClose}>
       {found.isError ? <Problem error={found.error} /> : found.data ? <CalibrationReport of={found.data} /> : <Skeleton height={320} />}

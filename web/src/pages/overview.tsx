@@ -5,7 +5,7 @@ import { useMemo } from "react";
 import type { Schemas } from "../api/client";
 import { api, curl, ok } from "../api/client";
 import { LineChart, Sparkline } from "../charts/frame";
-import { compact, latency, money, percent, plural, score, sentence, signed, words } from "../lib/format";
+import { compact, latency, money, percent, plural, score, sentence, signed, within, words } from "../lib/format";
 import { hourly } from "../lib/traffic";
 import { Ago, Badge, Card, Dot, Empty, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
@@ -68,7 +68,7 @@ function QualityStat({ data }: { data: Overview | undefined }) {
       name={last ? `Overall score · ${last.dataset}` : "Overall score"}
       loading={!data}
       value={last?.overall ? <>{score(last.overall.value)}{change !== null && <small>{signed(change)}</small>}</> : "–"}
-      note={last?.overall ? `${score(last.overall.lower)}–${score(last.overall.upper)} · n ${last.overall.n}` : "Nothing was evaluated yet: llmops eval"}
+      note={last?.overall ? within(last.overall) : "Nothing was evaluated yet: llmops eval"}
       aside={<Sparkline values={trend} label={`Trend of the last ${trend.length} runs`} />}
     />
   );
@@ -311,7 +311,7 @@ function told(event: Schemas["StoredEvent"]): Change | null {
         ...base,
         tone: word === "completed" ? "good" : word === "failed" ? "bad" : "plain",
         what: <>Run <RunLink run={event.run} /> on {event.dataset} {word}</>,
-        note: event.overall ? `${event.prompt_name ?? event.model_name}: overall ${score(event.overall.value)} (${score(event.overall.lower)}–${score(event.overall.upper)}, n ${event.overall.n})` : event.error,
+        note: event.overall ? `${event.prompt_name ?? event.model_name}: overall ${score(event.overall.value)} (${within(event.overall)})` : event.error,
       };
     }
     case "alert":

@@ -113,7 +113,7 @@ function Rendered({ prompt, values, wraps }: { prompt: Prompt; values: Values; w
     enabled: missing.length === 0,
     queryFn: () => ok(api.POST("/api/v1/prompts/{name}/versions/{version}/render", { params: { path: { name: prompt.name, version: prompt.version } }, body: { variables: given } })),
     placeholderData: (old) => old,
-    staleTime: Number.POSITIVE_INFINITY,
+    staleTime: "static",
     retry: false,
   });
   return (

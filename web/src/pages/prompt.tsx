@@ -1,6 +1,6 @@
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, getRouteApi, useNavigate } from "@tanstack/react-router";
-import { useState } from "react";
+import { useRef, useState } from "react";
 import type { Prompt, Run, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { again } from "../lib/again";
@@ -30,12 +30,12 @@ export function PromptPage() {
   const overview = useQuery({ queryKey: ["overview"], queryFn: () => ok(api.GET("/api/v1/overview")) });
   const [writing, setWriting] = useState(false);
   const refusal = useRefusal();
-  if (versions.isError && !versions.data) return <Problem error={versions.error} retry={() => void versions.refetch()} />;
   const all = versions.data?.items;
   const active = all?.find((one) => one.is_active);
   const linked = all?.find((one) => one.version === search.version || (search.version && one.hash.startsWith(search.version)));
-  const shown = linked ?? active ?? all?.[0];
   const tab = search.tab ?? "content";
+  const shown = useHeld(all, linked ?? active ?? all?.[0], !linked && (writing || tab === "try"));
+  if (versions.isError && !versions.data) return <Problem error={versions.error} retry={() => void versions.refetch()} />;
   const deployed = (version: string) => overview.data?.deployments.filter((head) => head.prompt === `${name}@${version}`) ?? [];
   return (
     <>
@@ -63,12 +63,23 @@ export function PromptPage() {
             {TABS.map(([key, label]) => <Link key={key} to="/prompts/$name" params={{ name }} search={{ ...search, tab: key === "content" ? undefined : key }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{label}</Link>)}
           </nav>
           {search.version && shown && !linked && <Callout tone="warn"><strong>{name} has no version {search.version}.</strong> It may have been deleted. This is {shown.version}{shown.is_active ? ", the active one" : ""}.</Callout>}
+          {shown && !linked && active && shown !== active && <Callout tone="info"><strong>{active.version} is the active version by now.</strong> What you work on here is still {shown.version}. <Link className="link" to="/prompts/$name" params={{ name }} search={{ ...search, version: active.version }}>Go to {active.version}</Link></Callout>}
           {!shown || !all ? <Skeleton height={360} /> : tab === "diff" ? <Difference prompt={shown} all={all} /> : tab === "try" ? <TryPrompt key={shown.hash} prompt={shown} /> : tab === "runs" ? <Runs prompt={shown} /> : <Content prompt={shown} deployed={deployed(shown.version)} />}
         </div>
       </div>
       {writing && shown && <PromptEditor from={shown} onClose={() => setWriting(false)} />}
     </>
   );
+}
+
+/** The version to show: while somebody works with one, it stays that one, whatever others activate meanwhile. */
+function useHeld(all: Prompt[] | undefined, wanted: Prompt | undefined, works: boolean): Prompt | undefined {
+  const held = useRef<string | null>(null);
+  const kept = all?.find((one) => one.hash === held.current);
+  if (!works || !kept) held.current = null;
+  const shown = works && kept ? kept : wanted;
+  if (works && shown) held.current = shown.hash;
+  return shown;
 }
 
 /** A template with its variables marked. */
@@ -128,7 +139,7 @@ function Difference({ prompt, all }: { prompt: Prompt; all: Prompt[] }) {
   const index = all.indexOf(prompt);
   const from = search.from ?? all[index + 1]?.version ?? all.find((one) => one !== prompt)?.version;
   const unified = search.view === "unified";
-  const diff = useQuery({ queryKey: ["prompt", prompt.name, "diff", from, prompt.version], enabled: Boolean(from), queryFn: () => ok(api.GET("/api/v1/prompts/{name}/compare", { params: { path: { name: prompt.name }, query: { from: from ?? "", to: prompt.version } } })) });
+  const diff = useQuery({ queryKey: ["prompt", prompt.name, "diff", from, prompt.version], enabled: Boolean(from), staleTime: "static", queryFn: () => ok(api.GET("/api/v1/prompts/{name}/compare", { params: { path: { name: prompt.name }, query: { from: from ?? "", to: prompt.version } } })) });
   if (!from) return <Empty title="There is one version only">The difference of two versions appears here, word by word.</Empty>;
   const contract = diff.data ? contractChanges(diff.data.variables) : [];
   return (
@@ -168,23 +179,21 @@ function Difference({ prompt, all }: { prompt: Prompt; all: Prompt[] }) {
   );
 }
 
-/** Runs of a version, newest first, among those of its prompt: pages are read until `enough` of it were found, or all were. */
-function useRunsOf(prompt: Prompt, enough: (found: Run[]) => boolean, enabled = true) {
+/** Runs of a version, newest first. */
+function useRunsOf({ name, version }: Prompt, enabled = true) {
   const pages = useInfiniteQuery({
-    queryKey: ["runs", { prompt: prompt.name }, "all"],
+    queryKey: ["runs", { prompt: name, version }],
     enabled,
     initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam }) => ok(api.GET("/api/v1/runs", { params: { query: { prompt: prompt.name, limit: 100, cursor: pageParam } } })),
+    queryFn: ({ pageParam }) => ok(api.GET("/api/v1/runs", { params: { query: { prompt: name, prompt_version: version, limit: 50, cursor: pageParam } } })),
     getNextPageParam: (last) => last.next_cursor ?? undefined,
   });
-  const found = pages.data?.pages.flatMap((page) => page.items).filter((run) => run.prompt_version === prompt.version);
-  useReadOn(pages, enabled && found !== undefined && !enough(found));
-  return { ...pages, found, complete: found !== undefined && (enough(found) || !pages.hasNextPage) };
+  return { ...pages, found: pages.data?.pages.flatMap((page) => page.items) };
 }
 
 function Runs({ prompt }: { prompt: Prompt }) {
-  const runs = useRunsOf(prompt, (found) => found.length >= 20);
-  const rows = runs.found?.length === 0 && !runs.complete ? undefined : runs.found;
+  const runs = useRunsOf(prompt);
+  const rows = runs.found;
   const columns: Column<Run>[] = [
     { head: "Run", cell: (run) => <Link className="cover" to="/runs/$run" params={{ run: run.id }}>{run.name}</Link> },
     { head: "Status", cell: (run) => <RunStatus run={run} /> },
@@ -250,8 +259,10 @@ function Activate({ prompt, active }: { prompt: Prompt; active: Prompt | undefin
   const refusal = useRefusal();
   const client = useQueryClient();
   const { say, refused } = useSay();
-  const runs = useRunsOf(prompt, (found) => found.some((run) => run.tags?.gate), open);
+  const runs = useRunsOf(prompt, open);
   const gated = runs.found?.find((run) => run.tags?.gate);
+  // It may stand behind many runs that nobody asked the gate about.
+  useReadOn(runs, open && runs.found !== undefined && !gated);
   const activate = useMutation({
     mutationFn: () => ok(api.POST("/api/v1/prompts/{name}/versions/{version}/activate", { params: { path: { name: prompt.name, version: prompt.version } } })),
     onSuccess: () => {
@@ -267,7 +278,7 @@ function Activate({ prompt, active }: { prompt: Prompt; active: Prompt | undefin
       <Button kind="primary" refused={prompt.name.startsWith("llmops/") ? "Built-in prompts cannot be changed." : refusal("editor")} onClick={() => setOpen(true)}>Activate</Button>
       <Confirm title={`Activate ${prompt.name}@${prompt.version}?`} open={open} onClose={() => setOpen(false)} onConfirm={() => activate.mutate()} action="Activate" busy={activate.isPending}>
         <p>Whoever asks for {prompt.name} without a version gets {prompt.version} instead of {active?.version ?? "none"}. Deployments stay where they point.</p>
-        {runs.isError && !gated ? <Problem error={runs.error} retry={() => void runs.refetch()} /> : !runs.complete ? <Skeleton height={40} /> : gated ? (
+        {runs.isError && !gated ? <Problem error={runs.error} retry={() => void runs.refetch()} /> : !gated && (!runs.found || runs.hasNextPage) ? <Skeleton height={40} /> : gated ? (
           <Callout tone={gated.tags?.gate === "pass" ? "good" : "bad"}><strong>The gate {gated.tags?.gate === "pass" ? "passed" : gated.tags?.gate === "fail" ? "failed" : "could not decide"}</strong> on run <RunLink run={gated.id} /> (<Ago time={gated.created_at} />): <Est of={gated.results?.overall} inline /></Callout>
         ) : (
           <Callout tone="warn"><strong>No gate has seen this version.</strong> Evaluate it first: <code>llmops eval</code>, then <code>llmops gate</code>.</Callout>

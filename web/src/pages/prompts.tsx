@@ -34,7 +34,7 @@ export function PromptsPage() {
     { head: "Variables", wide: true, cell: (prompt) => <span className="muted truncate" style={{ display: "block", maxWidth: 150 }}>{prompt.variables?.map((variable) => variable.name).join(", ") || "–"}</span> },
     { head: "Model", wide: true, cell: (prompt) => (prompt.model ? <span className="mono nowrap">{prompt.model}</span> : <span className="faint">the caller’s</span>) },
     { head: "Tags", wide: true, cell: (prompt) => <span className="row tight">{prompt.tags?.map((tag) => <Badge key={tag}>{tag}</Badge>)}</span> },
-    { head: "Written", right: true, cell: (prompt) => <><Ago time={prompt.created_at} />{prompt.author && <div className="faint tiny">{prompt.author}</div>}</> },
+    { head: "Written", right: true, cell: (prompt) => <><Ago time={prompt.created_at} />{prompt.author && <div className="faint tiny truncate" style={{ maxWidth: 130, marginLeft: "auto" }}>{prompt.author}</div>}</> },
   ];
   return (
     <>

@@ -3,6 +3,7 @@ import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { latency, money, percent, score, whole } from "../lib/format";
+import { wrongNumber } from "../lib/numbers";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Card, Dot, Empty, Field, PageHead, Problem } from "../ui/base";
 import { Dialog, useSay } from "../ui/layers";
@@ -13,7 +14,7 @@ import { Table } from "../ui/table";
 type Model = Schemas["ModelStatus"];
 
 export function ProvidersPage() {
-  const providers = useQuery({ queryKey: ["providers"], queryFn: () => ok(api.GET("/api/v1/providers")), refetchInterval: 30_000 });
+  const providers = useQuery({ queryKey: ["providers"], queryFn: () => ok(api.GET("/api/v1/providers")) });
   const client = useQueryClient();
   const refusal = useRefusal();
   const { say, refused } = useSay();
@@ -30,7 +31,7 @@ export function ProvidersPage() {
   const columns: Column<Model>[] = [
     { head: "Model", cell: (one) => <span className="row tight"><Dot tone={one.healthy ? (one.health.calls > 0 ? "good" : "plain") : "bad"} /><strong className="mono strong">{one.model}</strong></span> },
     { head: "State", cell: (one) => (one.health.calls === 0 ? <span className="faint">not called yet</span> : one.healthy ? <Badge tone="good">Healthy</Badge> : <Badge tone="bad">{one.health.failures_in_a_row} failures in a row</Badge>) },
-    { head: "Score", cell: (one) => (one.score ? <span className="est"><span>{score(one.score.score)}</span><small>{one.score.interval ? `${score(one.score.interval[0])}–${score(one.score.interval[1])}` : one.score.source === "user" ? "set by hand" : "no interval"}{one.score.n != null && ` · n ${one.score.n}`}{one.score.run && <> · <RunLink run={one.score.run}>run</RunLink></>}</small></span> : <span className="faint wide-only">–</span>) },
+    { head: "Score", cell: (one) => (one.score ? <span className="est"><span>{score(one.score.score)}</span><small>{one.score.interval && one.score.n !== 1 ? `${score(one.score.interval[0])}–${score(one.score.interval[1])}` : one.score.source === "user" ? "set by hand" : "no interval"}{one.score.n != null && ` · n ${one.score.n}`}{one.score.run && <> · <RunLink run={one.score.run}>run</RunLink></>}</small></span> : <span className="faint wide-only">–</span>) },
     { head: "Errors", right: true, wide: true, cell: (one) => (one.health.calls > 0 ? <span className="est"><span>{percent(one.health.error_rate)}</span><small>n {whole(one.health.calls)}</small></span> : "–") },
     { head: "Latency", right: true, wide: true, cell: (one) => latency(one.health.latency_ms) },
     { head: "Price, in / out", right: true, wide: true, cell: (one) => (one.price ? `${money(one.price.input)} / ${money(one.price.output)}` : <span className="faint">none</span>) },
@@ -65,12 +66,12 @@ function SetScore({ of, onClose }: { of: Model; onClose: () => void }) {
       onClose();
     },
   });
-  const number = value.trim() === "" ? Number.NaN : Number(value);
+  const wrong = wrongNumber(value, { needed: true, least: 0, most: 1 });
   return (
-    <Dialog title={`Score of ${of.model}`} open onClose={onClose} footer={<>{of.score?.source === "user" && <Button disabled={set.isPending} onClick={() => set.mutate(null)}>Forget it</Button>}<Button onClick={onClose}>Cancel</Button><Button kind="primary" disabled={set.isPending || !(number >= 0 && number <= 1)} onClick={() => set.mutate(number)}>Set</Button></>}>
+    <Dialog title={`Score of ${of.model}`} open onClose={onClose} footer={<>{of.score?.source === "user" && <Button disabled={set.isPending} onClick={() => set.mutate(null)}>Forget it</Button>}<Button onClick={onClose}>Cancel</Button><Button kind="primary" disabled={set.isPending || wrong !== null} onClick={() => set.mutate(Number(value))}>Set</Button></>}>
       {set.isError && <Problem error={set.error} />}
       <p>Stands in place of what runs measure, where the best of several models is chosen.</p>
-      <Field label="Score" help="0 to 1">{(props) => <input {...props} className="input num" inputMode="decimal" value={value} onChange={(event) => setValue(event.target.value)} />}</Field>
+      <Field label="Score" help="0 to 1" error={value.trim() ? wrong : null}>{(props) => <input {...props} className="input num" inputMode="decimal" value={value} onChange={(event) => setValue(event.target.value)} />}</Field>
     </Dialog>
   );
 }

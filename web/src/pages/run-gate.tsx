@@ -21,7 +21,7 @@ export function Gate({ run }: { run: Run }) {
   const client = useQueryClient();
   const keeps = !useRefusal()("editor");
   // The rules of the server's configuration; what is changed here lies over them.
-  const rules = useQuery({ queryKey: ["gate", "rules", run.dataset], staleTime: 60_000, queryFn: () => ok(api.GET("/api/v1/quality", { params: { query: { dataset: run.dataset, days: 1 } } })), select: (series) => series.gate });
+  const rules = useQuery({ queryKey: ["gate", "rules"], staleTime: 60_000, queryFn: () => ok(api.GET("/api/v1/gate")) });
   const [own, setOwn] = useState<Partial<Record<Limit, string>> & { mode?: Schemas["GateMode"] }>({});
   const mode = own.mode ?? rules.data?.mode ?? "strict";
   const limit = (name: Limit): string => own[name] ?? String(rules.data?.[name] ?? "");

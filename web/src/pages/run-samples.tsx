@@ -39,12 +39,12 @@ export function Samples({ run }: { run: Run }) {
   const rows = results.data?.pages.flatMap((page) => page.items);
   const set = (part: Record<string, string | undefined>) => void navigate({ search: (old) => ({ ...old, ...part }), replace: true });
   const columns: Column<Result>[] = [
-    { head: "Sample", cell: (row) => <Link className="cover mono nowrap" to="/runs/$run" params={{ run: run.id }} search={{ ...search, sample: row.sample_id }} replace>{row.sample_id}{row.trial > 0 && <span className="faint"> #{row.trial + 1}</span>}</Link> },
+    { head: "Sample", cell: (row) => <Link className="cover mono truncate" style={{ display: "block", maxWidth: 160 }} title={row.sample_id} to="/runs/$run" params={{ run: run.id }} search={{ ...search, sample: row.sample_id }} replace>{row.sample_id}{row.trial > 0 && <span className="faint"> #{row.trial + 1}</span>}</Link> },
     { head: "Outcome", cell: (row) => <Outcome of={row} /> },
     { head: "Composite", right: true, cell: (row) => score(composite(row)) },
-    { head: "Category", wide: true, cell: (row) => <span className="nowrap">{words(row.category)}</span> },
+    { head: "Category", wide: true, cell: (row) => <div className="truncate" style={{ maxWidth: 180 }} dir="auto">{row.category ? sentence(words(row.category)) : <span className="faint">–</span>}</div> },
     { head: "Why", cell: (row) => <span className="muted">{words(row.outcome.status === "errored" ? row.outcome.reason : (row.outcome.failures ?? []).join(", ")) || <span className="faint wide-only">–</span>}</span> },
-    { head: "Answer", wide: true, cell: (row) => <div className="truncate muted" style={{ maxWidth: 280 }}>{row.output || <span className="faint">empty</span>}</div> },
+    { head: "Answer", wide: true, cell: (row) => <div className="truncate muted" style={{ maxWidth: 280 }} dir="auto">{row.output || <span className="faint">empty</span>}</div> },
     { head: "Latency", right: true, wide: true, cell: (row) => (row.cached ? <span className="faint">cached</span> : latency(row.latency_ms)) },
   ];
   const categories = Object.keys(run.results?.categories ?? {}).filter(Boolean);
@@ -77,7 +77,7 @@ function SampleDrawer({ run, sample, order, go }: { run: Run; sample: string; or
   const asked = useQuery({
     queryKey: ["sample", run.spec.dataset, run.spec.dataset_version, sample],
     queryFn: () => ok(api.GET("/api/v1/datasets/{name}/versions/{version}/samples/{sample}", { params: { path: { name: run.spec.dataset, version: run.spec.dataset_version, sample } } })),
-    staleTime: Number.POSITIVE_INFINITY,
+    staleTime: "static",
   });
   const at = order.indexOf(sample);
   useEffect(() => {

@@ -4,7 +4,7 @@ import type { Run, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { Histogram, Interval } from "../charts/frame";
 import { again } from "../lib/again";
-import { latency, moment, money, ms, percent, plural, score, sentence, whole, words } from "../lib/format";
+import { latency, moment, money, ms, percent, plural, score, sentence, whole, within, words } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Bar, Button, Callout, Card, Coming, Empty, Est, PageHead, Problem, Skeleton } from "../ui/base";
 import { useCrumb } from "../ui/crumb";
@@ -55,7 +55,7 @@ export function RunPage() {
         {TABS.map(([name, label]) => (
           <Link key={name} to="/runs/$run" params={{ run: id }} search={{ tab: name === "summary" ? undefined : name }} replace activeOptions={PART} aria-current={tab === name ? "page" : undefined}>
             {label}
-            {name === "samples" && run?.results && <span className="count">{run.results.total_samples}</span>}
+            {name === "samples" && run?.results && <span className="count">{whole(run.results.total_samples)}</span>}
           </Link>
         ))}
       </nav>
@@ -126,7 +126,7 @@ function Actions({ run }: { run: Run }) {
       {run.status === "completed" && !isBaseline && <Button kind="primary" refused={refusal("editor")} onClick={() => setPromoting(true)}>Make baseline</Button>}
       <Confirm title={`Make this run the baseline of ${run.dataset}?`} open={promoting} onClose={() => setPromoting(false)} onConfirm={() => promote.mutate()} action="Make baseline" busy={promote.isPending}>
         <p>Gates on {run.dataset} compare with it from now on. The baseline before keeps its results.</p>
-        <p className="muted">Overall {score(run.results?.overall?.value)} · {percent(run.results?.pass_rate.value)} passed · n {run.results?.total_samples}</p>
+        <p className="muted">Overall {score(run.results?.overall?.value)} · {percent(run.results?.pass_rate.value)} passed · n {whole(run.results?.total_samples ?? 0)}</p>
       </Confirm>
     </>
   );
@@ -157,9 +157,9 @@ function Summary({ run }: { run: Run }) {
   return (
     <>
       <div className="grid cards">
-        <div className="card stat"><span className="name">Overall score</span><span className="value">{results.overall ? score(results.overall.value) : "–"}</span><span className="note">{results.overall ? `${score(results.overall.lower)}–${score(results.overall.upper)} · n ${results.overall.n}` : noOverall(run)}</span></div>
-        <div className="card stat"><span className="name">Samples that passed</span><span className="value">{percent(results.pass_rate.value)}<small>{results.passed_samples} of {results.total_samples - results.errored_samples}</small></span><span className="note">{percent(results.pass_rate.lower)}–{percent(results.pass_rate.upper)} · n {results.pass_rate.n}{results.errored_samples > 0 && <span className="bad"> · {results.errored_samples} errored</span>}</span></div>
-        <div className="card stat"><span className="name">Latency</span><span className="value">{latency(results.latency?.p50_ms)}<small>median</small></span><span className="note">{results.latency ? `95 % below ${latency(results.latency.p95_ms)} · n ${results.latency.n}` : "Nothing was called"}</span></div>
+        <div className="card stat"><span className="name">Overall score</span><span className="value">{results.overall ? score(results.overall.value) : "–"}</span><span className="note">{results.overall ? within(results.overall) : noOverall(run)}</span></div>
+        <div className="card stat"><span className="name">Samples that passed</span><span className="value">{percent(results.pass_rate.value)}<small>{whole(results.passed_samples)} of {whole(results.total_samples - results.errored_samples)}</small></span><span className="note">{percent(results.pass_rate.lower)}–{percent(results.pass_rate.upper)} · n {whole(results.pass_rate.n)}{results.errored_samples > 0 && <span className="bad"> · {results.errored_samples} errored</span>}</span></div>
+        <div className="card stat"><span className="name">Latency</span><span className="value">{latency(results.latency?.p50_ms)}<small>median</small></span><span className="note">{results.latency ? `95 % below ${latency(results.latency.p95_ms)} · n ${whole(results.latency.n)}` : "Nothing was called"}</span></div>
         <div className="card stat"><span className="name">Cost</span><span className="value">{money(spend.target_cost + spend.judge_cost)}</span><span className="note">{money(spend.target_cost)} answers · {money(spend.judge_cost)} judges · {whole(spend.prompt_tokens + spend.completion_tokens)} tokens{spend.cached > 0 && ` · ${spend.cached} cached`}</span></div>
       </div>
       <div className="grid wide-left">
@@ -185,7 +185,7 @@ function Categories({ run, results }: { run: Run; results: Schemas["RunResults"]
     { head: "Category", cell: ({ name }) => <Link className="cover" to="/runs/$run" params={{ run: run.id }} search={{ tab: "samples", category: name }}>{name ? sentence(words(name)) : "No category"}</Link> },
     { head: "Score", cell: (one) => <Est of={one.score} /> },
     { head: <span className="sr">Interval</span>, wide: true, width: "24%", cell: (one) => one.score && <Interval {...one.score} limit={run.spec.scoring.pass_threshold ?? null} /> },
-    { head: "Passed", right: true, cell: (one) => <>{one.samples - one.failed - one.errored}/{one.samples}{one.errored > 0 && <span className="bad"> · {one.errored} errored</span>}</> },
+    { head: "Passed", right: true, cell: (one) => <>{whole(one.samples - one.failed - one.errored)}/{whole(one.samples)}{one.errored > 0 && <span className="bad"> · {whole(one.errored)} errored</span>}</> },
     { head: "Weight", right: true, cell: (one) => percent(one.weight) },
   ];
   return (

@@ -34,8 +34,8 @@ export function SchedulesPage() {
   const [making, setMaking] = useState(false);
   const columns: Column<Schedule>[] = [
     { head: "Schedule", cell: (one) => <span className="row tight"><Link className="cover" to="/schedules" search={{ schedule: one.name }} replace>{one.name}</Link>{one.paused && <Badge tone="warn">Paused</Badge>}{one.origin === "config" && <Badge>llmops.yaml</Badge>}</span> },
-    { head: "When", cell: (one) => <span className="mono">{one.cron ?? `every ${one.every}`}</span> },
-    { head: "What", wide: true, cell: (one) => <span className="muted">{what(one)}</span> },
+    { head: "When", cell: (one) => <><span className="mono nowrap">{one.cron ?? `every ${one.every}`}</span>{one.cron && <div className="faint tiny nowrap">{one.timezone ?? "UTC"}</div>}</> },
+    { head: "What", wide: true, cell: (one) => <div className="muted" style={{ minWidth: 130 }}>{what(one)}</div> },
     { head: "Next", cell: (one) => (one.paused ? <span className="faint wide-only">–</span> : <Ago time={one.next_at} />) },
     { head: "Last", wide: true, cell: (one) => (one.last ? <span className="row tight"><Badge tone={FIRING[one.last.status]}>{sentence(one.last.status)}</Badge><Ago time={one.last.fire_at} /></span> : <span className="faint">never</span>) },
     { head: <span className="sr">Actions</span>, right: true, cell: (one) => <span className="row tight" style={{ justifyContent: "flex-end" }}><Button small refused={refusal("operator")} onClick={() => act.mutate({ schedule: one.name, what: "run" })}>Run now</Button><Button small kind="quiet" refused={refusal("operator")} onClick={() => act.mutate({ schedule: one.name, what: one.paused ? "resume" : "pause" })}>{one.paused ? "Resume" : "Pause"}</Button></span> },

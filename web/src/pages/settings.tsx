@@ -88,7 +88,7 @@ function Erase() {
       setAsked(false);
       setUser("");
       void client.invalidateQueries();
-      say(`Deleted: ${[plural(erased.records, "record"), plural(erased.feedback ?? 0, "piece of feedback", "pieces of feedback"), plural(erased.review_items ?? 0, "item of the queue", "items of the queue")].join(", ")}.`);
+      say(`Deleted: ${[plural(erased.records, "record"), plural(erased.feedback ?? 0, "piece of feedback", "pieces of feedback"), plural(erased.review_items ?? 0, "item of the queue", "items of the queue"), plural(erased.samples ?? 0, "sample")].join(", ")}.${erased.datasets_left?.length ? ` Earlier versions of ${erased.datasets_left.join(", ")} still have some.` : ""}`);
     },
     onError: refused,
   });

@@ -92,14 +92,17 @@ function Sums({ deployment, environment, hours, setHours }: { deployment: string
     if (!traffic.data || traffic.data.hours.length === 0) return null;
     const { x, hours } = hourly(traffic.data);
     const n = hours.map((hour) => hour?.calls ?? null);
-    const rate = (part: "failed" | "soft_failed") => hours.map((hour) => (hour && hour.calls > 0 ? hour[part] / hour.calls : null));
+    // What was refused, and whose caller left, is in no share.
+    const counted = hours.map((hour) => (hour ? hour.calls - (hour.refused ?? 0) - (hour.cancelled ?? 0) : null));
+    const answered = hours.map((hour) => (hour ? (hour.answered ?? 0) : null));
+    const rate = (part: "failed" | "soft_failed", of: typeof counted) => hours.map((hour, i) => { const n = of[i]; return hour && n ? hour[part] / n : null; });
     return [
-      { x, series: [{ label: "Failed", values: rate("failed"), n, colour: 3 }, { label: "Soft failures", values: rate("soft_failed"), n, colour: 4 }], show: percent, min: 0, gaps: true },
+      { x, series: [{ label: "Failed", values: rate("failed", counted), n: counted, colour: 3 }, { label: "Soft failures", values: rate("soft_failed", answered), n: answered, colour: 4 }], show: percent, min: 0, gaps: true },
       { x, series: [{ label: "Median", values: hours.map((hour) => hour?.p50_ms ?? null), n, colour: 1 }, { label: "95 % are faster", values: hours.map((hour) => hour?.p95_ms ?? null), n, colour: 2, dashed: true }], show: ms, min: 0, gaps: true },
     ];
   }, [traffic.data]);
   const sums = traffic.data?.sums;
-  const told = sums && traffic.data ? [plural(sums.calls, "call"), traffic.data.failure_rate && `${percent(traffic.data.failure_rate.value)} failed (${percent(traffic.data.failure_rate.lower)}–${percent(traffic.data.failure_rate.upper)})`, sums.calls > 0 && money(sums.cost)].filter(Boolean).join(" · ") : "";
+  const told = sums && traffic.data ? [plural(sums.calls, "call"), sums.refused ? `${sums.refused} refused` : null, traffic.data.failure_rate && `${percent(traffic.data.failure_rate.value)} failed (${percent(traffic.data.failure_rate.lower)}–${percent(traffic.data.failure_rate.upper)})`, sums.calls > 0 && money(sums.cost)].filter(Boolean).join(" · ") : "";
   return (
     <>
       <div className="row wrap between"><span className="segmented" role="group" aria-label="Time">{[24, 72, 168, 336, 720].map((n) => <button key={n} type="button" aria-pressed={hours === n} onClick={() => setHours(n)}>{n === 24 ? "24 h" : `${n / 24} d`}</button>)}</span><span className="muted num told">{traffic.data ? told : <Skeleton width={200} height={20} />}</span></div>

@@ -4,7 +4,7 @@ import type { ButtonHTMLAttributes, CSSProperties, ReactNode } from "react";
 import { useEffect, useId, useState } from "react";
 import type { Estimate } from "../api/client";
 import { Refusal } from "../api/client";
-import { ago, moment, score, whole } from "../lib/format";
+import { ago, moment, score, within } from "../lib/format";
 import type { IconName } from "./icons";
 import { Icon } from "./icons";
 
@@ -72,7 +72,8 @@ export function Ago({ time }: { time: string | null | undefined }) {
     watchers.add(tell);
     return () => void watchers.delete(tell);
   }, []);
-  if (!time) return <span className="faint">–</span>;
+  // What is part of the program has the beginning of time for its own.
+  if (!time || time < "1971") return <span className="faint">–</span>;
   return (
     <time dateTime={time} title={moment(time)} className="nowrap">
       {ago(time, clock)}
@@ -87,8 +88,7 @@ export function Est({ of, show = score, inline, hideN }: { of: Estimate | null |
     <span className={`est ${inline ? "inline" : ""}`}>
       <span>{show(of.value)}</span>
       <small>
-        {of.n > 1 ? `${show(of.lower)}–${show(of.upper)}` : "no interval"}
-        {!hideN && ` · n ${whole(of.n)}`}
+        {hideN ? (of.n > 1 ? `${show(of.lower)}–${show(of.upper)}` : "no interval") : within(of, show)}
       </small>
     </span>
   );

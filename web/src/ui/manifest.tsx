@@ -11,7 +11,7 @@ import { Hash, PromptLink } from "./parts";
 export const manifestQuery = (hash: string | null | undefined) => ({
   queryKey: ["manifest", hash],
   enabled: Boolean(hash),
-  staleTime: Number.POSITIVE_INFINITY,
+  staleTime: "static" as const,
   queryFn: () => ok(api.GET("/api/v1/manifests/{hash}", { params: { path: { hash: hash ?? "" } } })),
 });
 

@@ -53,7 +53,7 @@ export function Hash({ of }: { of: string | null | undefined }) {
 export function PromptLink({ name, version }: { name: string | null | undefined; version?: string | null | undefined }) {
   if (!name) return <span className="faint">no prompt</span>;
   return (
-    <Link className="hover-link nowrap" to="/prompts/$name" params={{ name }} search={version ? { version } : {}}>
+    <Link className={`hover-link ${name.length > 40 ? "wrap-any" : "nowrap"}`} to="/prompts/$name" params={{ name }} search={version ? { version } : {}}>
       {name}
       {version && <span className="faint">@{version}</span>}
     </Link>

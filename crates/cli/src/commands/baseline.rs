@@ -4,7 +4,7 @@ use clap::Subcommand;
 use llmops_api::runs::PromoteBaseline;
 
 use super::Context;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::mlflow::MlflowArgs;
 use crate::project::Project;
 use crate::terminal;
@@ -32,7 +32,8 @@ pub(crate) async fn run(context: &Context, command: BaselineCommand) -> Outcome 
     let client = project.client(&context.global).await?;
     match command {
         BaselineCommand::Promote { run, force, mlflow } => {
-            let baseline = client.promote_baseline(&PromoteBaseline { run, force }).await?;
+            let baseline =
+                client.promote_baseline(&PromoteBaseline { run, force }).await.map_err(Failure::of_unfinished)?;
             if let Some(mlflow) = mlflow.of(&project) {
                 mlflow.promote(context, &client, &baseline.run).await?;
             }

@@ -1,7 +1,9 @@
 //! `llmops dataset`: versioned datasets.
 
 mod pack;
+pub(crate) mod pull;
 
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -11,7 +13,7 @@ use llmops_api::datasets::{DiffQuery, ImportQuery, ImportedDataset};
 use llmops_api::page::{MAX_PAGE, PageQuery};
 use llmops_api::{Client, ErrorCode};
 use llmops_domain::config::DatasetConfig;
-use llmops_domain::dataset::{Dataset, DatasetDiff, DatasetType, DatasetVersion};
+use llmops_domain::dataset::{Dataset, DatasetDiff, DatasetType, DatasetVersion, Sample};
 use llmops_domain::dataset_lines;
 use llmops_domain::dataset_schema::Validator;
 use llmops_domain::hash::{ContentHash, SetHasher};
@@ -58,6 +60,11 @@ pub(crate) enum DatasetCommand {
         #[arg(long, value_enum)]
         format: Option<Format>,
     },
+    /// Write into the project's file what people accepted or corrected in the review queue and it does not have
+    Pull {
+        /// A dataset of the configuration
+        name: String,
+    },
     /// List the datasets
     List,
     /// Show a dataset with its versions
@@ -93,7 +100,7 @@ pub(crate) enum DatasetCommand {
 /// Runs the command.
 pub(crate) async fn run(context: &Context, command: DatasetCommand) -> Outcome {
     let project = match &command {
-        DatasetCommand::Build { .. } => Project::require(&context.global, &context.ui)?,
+        DatasetCommand::Build { .. } | DatasetCommand::Pull { .. } => Project::require(&context.global, &context.ui)?,
         _ => Project::find(&context.global, &context.ui)?,
     };
     let client = project.client(&context.global).await?;
@@ -117,6 +124,7 @@ pub(crate) async fn run(context: &Context, command: DatasetCommand) -> Outcome {
             let imported = import(&client, context, &name, Source { path: file, format, rules }).await?;
             context.show(&imported, || told(&imported))
         }
+        DatasetCommand::Pull { name } => pull::run(&client, context, &project, &name).await,
         DatasetCommand::List => {
             let page = client.list_datasets(&PageQuery { cursor: None, limit: Some(MAX_PAGE) }).await?;
             context.show(&page, || list(context, &page.items))
@@ -180,6 +188,32 @@ fn source_of(project: &Project, name: &str) -> Outcome<Source> {
             .hint(format!("the datasets are: {}", known.join(", ")))
     })?;
     Ok(Source { path: project.folder.join(&rules.path), format: None, rules: rules.clone() })
+}
+
+/// Of these samples, those that the file of a dataset has neither by id nor by question.
+async fn missing_of(project: &Project, name: &str, samples: Vec<Sample>) -> Outcome<Vec<Sample>> {
+    let source = source_of(project, name)?;
+    blocking(move || {
+        let unreadable =
+            |e: &ReadError| Failure::because(Kind::No, format!("cannot read {}", source.path.display()), e);
+        let format = Format::of(&source.path).map_err(|e| unreadable(&e))?;
+        let (mut ids, mut questions) = (HashSet::new(), HashSet::new());
+        let wanted: HashSet<_> = samples.iter().filter_map(|sample| sample.question_hash().ok()).collect();
+        let read = dataset_files::read(&source.path, format, |_, record| {
+            if let Ok(reading) = dataset_lines::read(record) {
+                let question = reading.sample.question_hash().ok();
+                questions.extend(question.filter(|question| wanted.contains(question)));
+                ids.extend(samples.iter().filter(|s| s.id == reading.sample.id).map(|s| s.id.clone()));
+            }
+            Ok::<(), ReadError>(())
+        });
+        read.map_err(|e| unreadable(&e))?;
+        let has = |sample: &Sample| {
+            ids.contains(&sample.id) || sample.question_hash().is_ok_and(|question| questions.contains(&question))
+        };
+        Ok(samples.into_iter().filter(|sample| !has(sample)).collect())
+    })
+    .await
 }
 
 /// A file with samples and the rules for them.
@@ -327,10 +361,15 @@ fn send(source: &Source, chunks: &Chunks) {
 fn told(imported: &ImportedDataset) -> String {
     let DatasetVersion { dataset, version, sample_count, categories, .. } = &imported.version;
     let what = if imported.created { "new version" } else { "unchanged" };
-    let categories: Vec<String> =
-        categories.iter().filter(|(name, _)| !name.is_empty()).map(|(name, count)| format!("{name} {count}")).collect();
-    let by_category = if categories.is_empty() { String::new() } else { format!(": {}", categories.join(", ")) };
+    let categories = by_category(categories);
+    let by_category = if categories.is_empty() { String::new() } else { format!(": {categories}") };
     format!("{dataset}@{} {what}, {sample_count} samples{by_category}\n", version.short())
+}
+
+/// How many samples each category has; those without one are in none.
+fn by_category(categories: &BTreeMap<String, u64>) -> String {
+    let named = categories.iter().filter(|(name, _)| !name.is_empty());
+    named.map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
 }
 
 fn plain(text: impl AsRef<str>) -> Cell {
@@ -360,9 +399,13 @@ fn show(context: &Context, dataset: &Dataset, versions: &[DatasetVersion]) -> St
     let columns =
         [Column::text("version"), Column::number("samples"), Column::text("categories"), Column::text("built")];
     let rows = versions.iter().map(|v| {
-        let categories: Vec<String> = v.categories.iter().map(|(name, n)| format!("{name} {n}")).collect();
         let built = v.created_at.strftime("%Y-%m-%d %H:%M").to_string();
-        vec![plain(v.version.short()), plain(v.sample_count.to_string()), plain(categories.join(", ")), plain(built)]
+        vec![
+            plain(v.version.short()),
+            plain(v.sample_count.to_string()),
+            plain(by_category(&v.categories)),
+            plain(built),
+        ]
     });
     let table = terminal::table(context.ui.out, &columns, rows.collect());
     format!("{} ({})\n\n{table}", dataset.name, dataset.kind.as_str())

@@ -43,10 +43,11 @@ pub(crate) struct EvalArgs {
     /// Only the first samples
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Go on with a run that stopped: the newest unfinished one, or the one named
-    #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "", require_equals = true)]
+    /// Go on with a run that stopped, as it began: the newest unfinished one, or the one named
+    #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "", require_equals = true,
+        conflicts_with_all = ["suite", "dataset", "target", "repeat", "limit", "no_cache", "tags"])]
     resume: Option<String>,
-    /// Ask the provider even what was asked before
+    /// Ask the provider even what was asked before, and keep the new answers
     #[arg(long)]
     no_cache: bool,
     /// Where the scores go
@@ -69,9 +70,14 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 /// Runs the command.
 pub(crate) async fn run(context: &Context, args: &EvalArgs) -> Outcome {
     let project = Project::require(&context.global, &context.ui)?;
+    // Before anything is asked and paid for.
+    if let Some(folder) = args.output.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        let output = args.output.display();
+        return Err(Failure::usage(format!("{output} cannot be written: there is no folder {}", folder.display())));
+    }
     let client = project.client(&context.global).await?;
     let run = match &args.resume {
-        Some(named) => resume(&client, context, named).await?,
+        Some(named) => resume(&client, context, &project, named).await?,
         None => start(&client, context, &project, args).await?,
     };
     let run = follow(&client, context, run).await?;
@@ -94,15 +100,31 @@ pub(crate) async fn begin(
     start(client, context, project, &EvalArgs { suite, ..EvalArgs::default() }).await
 }
 
-async fn resume(client: &Client, context: &Context, named: &str) -> Outcome<EvaluationRun> {
-    let id = if named.is_empty() {
-        let newest = client.list_runs(&RunQuery { limit: Some(50), ..RunQuery::default() }).await?;
-        let unfinished = newest.items.into_iter().find(|run| run.status != RunStatus::Completed);
-        unfinished.ok_or_else(|| Failure::usage("every run is completed: there is nothing to resume"))?.id.0
+/// Goes on with a run as it began. Where the scoring is another by now, only a run that was named: who mended the scoring wants it
+/// used.
+async fn resume(client: &Client, context: &Context, project: &Project, named: &str) -> Outcome<EvaluationRun> {
+    let run = if named.is_empty() {
+        let newest = client.list_runs(&RunQuery { limit: Some(50), ..RunQuery::default() }).await?.items;
+        if newest.is_empty() {
+            return Err(Failure::usage("there is no run yet: there is nothing to resume").hint("llmops eval makes one"));
+        }
+        let unfinished = newest.into_iter().find(|run| run.status != RunStatus::Completed);
+        unfinished.ok_or_else(|| Failure::usage("every run is completed: there is nothing to resume"))?
     } else {
-        named.to_owned()
+        client.get_run(named, &GetRunQuery::default()).await?
     };
-    let run = client.start_run(&id).await?;
+    if let Some(what) = rescored(project, &run)? {
+        let said = format!("{what} since the run {} began, and a run is scored as it began", run.id);
+        if named.is_empty() {
+            return Err(Failure::usage(said).hint(format!(
+                "`llmops eval` begins a new run: what was answered is not asked again. `llmops eval --resume={}` goes on with \
+                 the old scoring",
+                run.id
+            )));
+        }
+        context.note(&format!("note: {said}; `llmops eval` begins a new one"));
+    }
+    let run = client.start_run(run.id.as_str()).await?;
     context.note(&format!("resuming {}: {} of {} trials are done", run.id, run.progress.done, run.progress.total));
     Ok(run)
 }
@@ -131,6 +153,10 @@ async fn start(client: &Client, context: &Context, project: &Project, args: &Eva
     let dataset_name = args.dataset.clone().unwrap_or(plan.dataset);
     let target = push_target(client, context, project, &target_name).await?;
     let built = dataset::build_one(client, context, project, &dataset_name).await?;
+    let unpulled = dataset::pull::unpulled(client, project, &dataset_name).await?;
+    if let Some(note) = dataset::pull::note(&unpulled, &dataset_name) {
+        context.note(&format!("note: {note}"));
+    }
     let request = CreateRun {
         dataset: format!("{dataset_name}@{}", built.version.version),
         repeat: args.repeat.unwrap_or(plan.repeat),
@@ -170,6 +196,34 @@ pub(crate) fn request(
         tags: std::collections::BTreeMap::new(),
         metadata: std::collections::BTreeMap::new(),
         notices: scoring.notices,
+    })
+}
+
+/// What of the scoring is another in the configuration than in the run, where anything is. What a run resolves (pinned prompts,
+/// scaled weights, metrics left out with a notice) is no change.
+fn rescored(project: &Project, run: &EvaluationRun) -> Outcome<Option<String>> {
+    let now = project.config.scoring_spec().map_err(|e| Failure::usage(e.to_string()))?.spec;
+    let began = &run.spec.scoring;
+    let is_told =
+        |name: &str| run.spec.notices.iter().any(|notice| notice.starts_with(&format!("`{name}` is left out")));
+    for (name, metric) in &now.metrics {
+        match began.metrics.get(name) {
+            None if is_told(name) => {}
+            None => return Ok(Some(format!("the metric `{name}` is new"))),
+            Some(was) if was.scorer.kind() != metric.scorer.kind() || was.threshold != metric.threshold => {
+                return Ok(Some(format!("the metric `{name}` was changed")));
+            }
+            Some(_) => {}
+        }
+    }
+    // A debate may be set outside of the configuration.
+    let gone =
+        began.metrics.iter().find(|(name, was)| !now.metrics.contains_key(*name) && was.scorer.kind() != "debate");
+    Ok(match gone {
+        Some((name, _)) => Some(format!("the metric `{name}` was removed")),
+        None if now.pass_threshold != began.pass_threshold => Some("scoring.pass_threshold was changed".to_owned()),
+        None if now.max_error_rate != began.max_error_rate => Some("scoring.max_error_rate was changed".to_owned()),
+        None => None,
     })
 }
 
@@ -255,12 +309,12 @@ async fn follow(client: &Client, context: &Context, run: EvaluationRun) -> Outco
     let started = Instant::now();
     let done_before = run.progress.done;
     let mut run = run;
-    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut interrupted = std::pin::pin!(super::serve::interrupted());
     let mut away: Option<Instant> = None;
-    while !run.status.is_final() {
+    while !run.status.is_final() && run.error.is_none() {
         let looked = tokio::select! {
             looked = client.get_run(&id, &look) => looked,
-            _ = &mut interrupted => {
+            () = &mut interrupted => {
                 bar.finish_and_clear();
                 return Err(interrupt(client, context, &id).await);
             }
@@ -325,7 +379,8 @@ fn way_on(run: &EvaluationRun) -> &'static str {
         // A run keeps the limit that it began with.
         "raise scoring.max_judge_cost, then `llmops eval`, a new run: what was answered and judged is not paid for again"
     } else {
-        "mend the cause, then `llmops eval --resume`: what was answered is not asked again"
+        "mend the cause, then `llmops eval --resume`; where scoring, prompt or data are changed, `llmops eval` for a new run: what \
+         was answered is not asked again by either"
     }
 }
 

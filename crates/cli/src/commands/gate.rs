@@ -78,7 +78,7 @@ pub(crate) async fn run(context: &Context, args: &GateArgs) -> Outcome {
         None => newest_of_suite(context, &client, &project, args.suite.as_deref()).await?,
     };
     let request = request(&client, &project, args, &id).await?;
-    let report = client.gate_run(&id, &request).await?;
+    let report = client.gate_run(&id, &request).await.map_err(Failure::of_unfinished)?;
     let scores = scorecard::scores_with_gate(&report);
     match &scores {
         Some(scores) => write_file(&args.output, &json(scores)?)?,

@@ -175,7 +175,17 @@ pub(crate) async fn run(context: &Context, command: RecordsCommand) -> Outcome {
             let erased = client.erase_records(&ErasureQuery { user }).await?;
             context.show(&erased, || {
                 let (records, feedback, items) = (erased.records, erased.feedback, erased.review_items);
-                format!("deleted: {records} records, {feedback} pieces of feedback, {items} items of the review queue")
+                let mut text = format!(
+                    "deleted: {records} records, {feedback} pieces of feedback, {items} items of the review queue, {} samples",
+                    erased.samples
+                );
+                if !erased.datasets_left.is_empty() {
+                    text += &format!(
+                        "\nearlier versions of these datasets, and runs on them, still have what was asked: {}",
+                        erased.datasets_left.join(", ")
+                    );
+                }
+                text
             })
         }
     }

@@ -242,7 +242,7 @@ fn fits(item: &ReviewItem, request: &Decide, rules: &DatasetConfig) -> Outcome {
 }
 
 /// Writes a sample into a file of JSON Lines: in the place of the one with its id, else at the end.
-fn put_line(path: &Path, sample: &Sample) -> Outcome {
+pub(super) fn put_line(path: &Path, sample: &Sample) -> Outcome {
     let line = serde_json::to_string(sample)
         .map_err(|e| Failure::because(Kind::Undecided, "the sample has no JSON form", &e))?;
     let text = if path.exists() { read_text(path)? } else { String::new() };

@@ -1,5 +1,7 @@
 //! `llmops run`: runs that were made.
 
+mod results;
+
 use clap::Subcommand;
 use llmops_api::runs::{GetRunQuery, ResultQuery, RunQuery};
 use llmops_domain::run::{ResultStatus, RunStatus};
@@ -47,6 +49,7 @@ pub(crate) enum RunCommand {
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
         limit: u32,
     },
+    Results(results::ResultsArgs),
     /// Stop a run so that it can be resumed
     Cancel {
         /// The run
@@ -82,6 +85,7 @@ pub(crate) async fn run(context: &Context, command: RunCommand) -> Outcome {
             let run = client.get_run(&run, &GetRunQuery::default()).await?;
             context.show(&run, || terminal::run(context.ui.out, &run))
         }
+        RunCommand::Results(args) => results::run(&client, context, &args).await,
         RunCommand::Cancel { run } => {
             let run = client.cancel_run(&run).await?;
             context.show(&run, || {

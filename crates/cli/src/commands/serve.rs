@@ -13,6 +13,7 @@ use llmops_domain::config::providers::{ProviderConfig, SimulatorConfig};
 use llmops_server::api::config::Reload;
 use llmops_server::gateway::{GatewayTasks, KeyGatekeeper};
 use llmops_server::{ListenOptions, Listening, ServerOptions};
+use tokio::signal::unix::SignalKind;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -235,17 +236,26 @@ async fn first_key(context: &Context, ops: &LlmOps, secret: Option<&str>) -> Out
 
 /// Resolves on Ctrl-C or SIGTERM.
 pub(crate) async fn shutdown() {
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            // Without a handler the default action ends the process, which is what was asked for.
-            Err(_) => std::future::pending().await,
-        }
-    };
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
+        () = signalled(SignalKind::terminate()) => {}
+    }
+}
+
+/// Resolves on Ctrl-C, on SIGTERM, and when the terminal goes away.
+pub(crate) async fn interrupted() {
+    tokio::select! {
+        () = shutdown() => {}
+        () = signalled(SignalKind::hangup()) => {}
+    }
+}
+
+async fn signalled(kind: SignalKind) {
+    match tokio::signal::unix::signal(kind) {
+        Ok(mut signal) => {
+            signal.recv().await;
+        }
+        // Without a handler the default action ends the process, which is what was asked for.
+        Err(_) => std::future::pending().await,
     }
 }

@@ -12,19 +12,25 @@ use serde_json::{Map, Value, json};
 
 use self::prompts::Prompt;
 use self::providers::Model;
-use super::{Imported, SampleSet, Seen, carried, read_document};
+use super::{Imported, SampleSet, Seen, carried, extension, read_document};
 use crate::failure::{Failure, Outcome};
 
 /// Keys of a configuration that say nothing about prompts, providers and tests.
 const WITHOUT_MEANING: [&str; 8] =
     ["$schema", "description", "tags", "outputPath", "sharing", "env", "commandLineOptions", "writeLatestResults"];
 /// Keys that are carried over.
-const CARRIED: [&str; 7] = ["prompts", "providers", "targets", "tests", "defaultTest", "scenarios", "metadata"];
+const CARRIED: [&str; 8] =
+    ["prompts", "providers", "targets", "tests", "defaultTest", "scenarios", "metadata", "assertionTemplates"];
+
+/// Endings of programs.
+const PROGRAMS: [&str; 9] = ["js", "mjs", "cjs", "ts", "mts", "py", "rb", "go", "sh"];
 
 /// A configuration being read: where its files are looked for, and what is made of it.
 struct Reader {
     folder: PathBuf,
     imported: Imported,
+    /// Assertions that others refer to.
+    templates: Map<String, Value>,
 }
 
 /// Reads a configuration with the files that it names.
@@ -34,7 +40,8 @@ pub(crate) fn read(path: &Path) -> Outcome<Imported> {
         return Err(Failure::usage(format!("{} is no promptfoo configuration: expected a map", path.display())));
     };
     let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-    let mut reader = Reader { folder, imported: Imported::default() };
+    let templates = config.get("assertionTemplates").and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut reader = Reader { folder, imported: Imported::default(), templates };
     reader.unknown_keys(config);
     let providers = config.get("providers").or_else(|| config.get("targets")).unwrap_or(&Value::Null);
     let (models, accounts) = reader.providers(providers);
@@ -78,6 +85,23 @@ impl Reader {
             };
             self.imported.note(key.clone(), what);
         }
+    }
+
+    /// The program that a reference names, `file://x.py:function` too; none where it names something else. It need not be there:
+    /// it is not run here.
+    fn program(reference: &str) -> Option<&str> {
+        let path = reference.strip_prefix("file://").unwrap_or(reference);
+        let is_program = |path: &str| PROGRAMS.contains(&extension(Path::new(path)).as_str());
+        let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "_$.".contains(c));
+        match path.rsplit_once(':') {
+            Some((file, function)) if is_name(function) && is_program(file) => Some(path),
+            _ => is_program(path).then_some(path),
+        }
+    }
+
+    /// What a file that a test names holds; why not, where it cannot be read. One broken reference does not end the import.
+    fn read_or_why<T>(read: Outcome<T>) -> Result<T, String> {
+        read.map_err(|failure| failure.chain.into_iter().chain(failure.problems).collect::<Vec<_>>().join(": "))
     }
 
     /// A path beside the configuration.

@@ -139,10 +139,11 @@ impl Reader {
             }
         }
         if shares.len() > 1 || function.get("experimentation").is_some() {
-            let what = format!(
-                "traffic is shared by an experiment here, see `llmops experiment create --help`: {}",
-                shares.join(", ")
-            );
+            // Candidates without weights share alike.
+            let names: Vec<String> = chat.iter().map(|(variant, _)| (*variant).clone()).collect();
+            let shares = if shares.is_empty() { names.join(", ") } else { shares.join(", ") };
+            let what =
+                format!("traffic is shared by an experiment here, see `llmops experiment create --help`: {shares}");
             self.imported.note(format!("functions.{name}"), what);
         }
         Ok(())
@@ -171,6 +172,7 @@ impl Reader {
         if !messages.is_empty() {
             file.insert("messages".to_owned(), messages.into());
         }
+        self.note_lost(place, function, variant);
         if let Some(format) = self.response_format(name, function, variant)? {
             file.insert("response_format".to_owned(), format);
         }
@@ -196,6 +198,23 @@ impl Reader {
         let model = self.model(place, &variant.get("model").map(as_text).unwrap_or_default());
         self.targets.insert(name.to_owned(), json!({"prompt": name, "model": model}));
         Ok(file)
+    }
+
+    /// Lists what a function and its variant say that a prompt cannot.
+    fn note_lost(&mut self, place: &str, function: &Value, variant: &Value) {
+        for key in ["tool_choice", "parallel_tool_calls"].into_iter().filter(|key| function.get(key).is_some()) {
+            let what = "not carried over: the model decides about its tools";
+            self.imported.note(format!("{place}.{key}"), what);
+        }
+        let templates = variant.get("templates").and_then(Value::as_object).into_iter().flatten();
+        for (name, _) in templates.filter(|(name, _)| !["system", "user", "assistant"].contains(&name.as_str())) {
+            let what = "not carried over: a prompt has one template for each of its messages";
+            self.imported.note(format!("{place}.templates.{name}"), what);
+        }
+        if variant.get("json_mode").and_then(Value::as_str) == Some("implicit_tool") {
+            let what = "`implicit_tool` becomes `json_object`: the schema is not told the model";
+            self.imported.note(format!("{place}.json_mode"), what);
+        }
     }
 
     /// The template of a role: `system_template = "file"`, or `templates.system.path`.
@@ -231,7 +250,10 @@ impl Reader {
                 None => json!({"type": "object"}),
             };
             let description = tool.get("description").map(as_text).unwrap_or_default();
-            let function = json!({"name": name, "description": description, "parameters": parameters});
+            let mut function = json!({"name": name, "description": description, "parameters": parameters});
+            if let Some(strict) = tool.get("strict").filter(|strict| strict.is_boolean()) {
+                function["strict"] = strict.clone();
+            }
             tools.push(json!({"type": "function", "function": function}));
         }
         Ok(tools)
@@ -310,6 +332,10 @@ impl Reader {
         let mut datasets = Datasets::new();
         let mut samples = 0;
         for ((dataset, function), set) in sets {
+            if set.is_empty() {
+                self.imported.note(dataset, "no dataset is made of it: none of its datapoints could be carried over");
+                continue;
+            }
             samples += set.len();
             let name = self.imported.name("dataset", &dataset);
             let path = format!("datasets/{name}.jsonl");

@@ -80,7 +80,14 @@ fn row(comparison: &RunComparison, label: &str, name: &str, change: &Change) -> 
 
 fn pass_rate(comparison: &RunComparison) -> String {
     let points = comparison.pass_rate_change * 100.0;
-    let change = if points.is_finite() { format!("{} points", signed_points(points)) } else { format::NONE.to_owned() };
+    let ends =
+        comparison.pass_rate.and_then(|rate| rate.interval).filter(|ends| ends.iter().all(|end| end.is_finite()));
+    let ends = ends.map(|[low, high]| format!(" [{}, {}]", signed_points(low * 100.0), signed_points(high * 100.0)));
+    let change = if points.is_finite() {
+        format!("{} points{}", signed_points(points), ends.unwrap_or_default())
+    } else {
+        format::NONE.to_owned()
+    };
     format!("{change}; {} newly failing, {} newly passing", comparison.newly_failed, comparison.newly_passed)
 }
 

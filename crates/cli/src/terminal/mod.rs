@@ -131,7 +131,7 @@ fn choice(look: Look) -> ColorChoice {
 
 /// `NO_COLOR` wins, then `CLICOLOR_FORCE`; else colour is for terminals that can show it and whose user did not say
 /// `CLICOLOR=0`.
-fn wants_colour(var: impl Fn(&str) -> Option<String>, terminal: bool) -> bool {
+pub(crate) fn wants_colour(var: impl Fn(&str) -> Option<String>, terminal: bool) -> bool {
     let set = |name: &str| var(name).filter(|v| !v.is_empty());
     if set("NO_COLOR").is_some() {
         return false;

@@ -18,13 +18,17 @@ const MAX_ANSWER: usize = 20_000;
 
 /// A table of results, in the order given.
 pub(crate) fn results(look: Look, results: &[SampleResult]) -> String {
-    const COLUMNS: [Column; 5] = [
+    const COLUMNS: [Column; 6] = [
         Column::id("sample"),
+        Column::number("trial"),
         Column::text("category"),
         Column::number("score"),
         Column::text("result"),
         Column::text("why, or the answer"),
     ];
+    // Which trial it is says something where there are several.
+    let has_trials = results.iter().any(|result| result.trial > 0);
+    let is_shown = |at: &usize| has_trials || *at != 1;
     let rows = results
         .iter()
         .map(|result| {
@@ -33,16 +37,20 @@ pub(crate) fn results(look: Look, results: &[SampleResult]) -> String {
                 Outcome::Scored { .. } => result.output.clone(),
                 Outcome::Errored { reason, .. } => reason.clone(),
             };
-            vec![
+            let cells = vec![
                 Cell::toned(Tone::Strong, &result.sample_id),
+                (result.trial + 1).to_string().into(),
                 category_label(&result.category).into(),
                 format::optional(result.outcome.composite()).into(),
                 word(&result.outcome),
                 fit(&why, MAX_EXCERPT).into(),
-            ]
+            ];
+            cells.into_iter().enumerate().filter(|(at, _)| is_shown(at)).map(|(_, cell)| cell).collect()
         })
         .collect();
-    table(look, &COLUMNS, rows)
+    let columns: Vec<Column> =
+        COLUMNS.into_iter().enumerate().filter(|(at, _)| is_shown(at)).map(|(_, column)| column).collect();
+    table(look, &columns, rows)
 }
 
 /// One sample: what was asked and expected, and every trial with its scores and their reasons, the answer, what it cost.

@@ -124,6 +124,39 @@ fn a_correction_is_asked_by_the_next_gate() {
 }
 
 #[test]
+fn what_is_accepted_elsewhere_is_named_until_the_file_has_it() {
+    let project = deployed();
+    let server = DevServer::start(&project);
+    let record = server.ask(&project, "Do you deliver on Saturdays, too?");
+    let said = json!({"request_id": record["id"], "thumb": "down", "correction": "Yes, until noon."});
+    assert_eq!(server.post("/api/v1/feedback", &said).0, 200);
+    let item = loop {
+        let listed = project.expect(0, &["review", "list", "--json"]);
+        let listed: Value = serde_json::from_str(&listed.out).unwrap();
+        if let Some(id) = listed["items"][0]["id"].as_str() {
+            break id.to_owned();
+        }
+    };
+    let category =
+        serde_json::from_str::<Value>(project.read("datasets/golden.jsonl").lines().next().unwrap()).unwrap();
+    let decision = json!({"action": "accept", "dataset": "golden", "category": category["category"]});
+    let (status, decided) = server.post(&format!("/api/v1/reviews/{item}/decision"), &decision);
+    assert_eq!(status, 200, "{decided}");
+    let note =
+        "1 sample of the review queue is not in the file of golden, and is not asked: llmops dataset pull golden";
+    // However often it is evaluated: the server's newest version is the file's by then.
+    for _ in 0..2 {
+        assert!(project.expect(0, &["eval"]).err.contains(note));
+    }
+    assert!(project.expect(0, &["apply", "--dry-run"]).out.contains("llmops dataset pull golden"));
+    let before = project.scores()["total_examples"].as_u64().unwrap();
+    assert!(project.expect(0, &["dataset", "pull", "golden"]).out.contains("1 sample into"));
+    assert!(!project.expect(0, &["eval"]).err.contains("review queue"));
+    assert_eq!(project.scores()["total_examples"], before + 1);
+    assert!(project.expect(0, &["dataset", "pull", "golden"]).out.contains("has everything"));
+}
+
+#[test]
 fn feedback_from_the_command_line() {
     let project = deployed();
     let server = DevServer::start(&project);

@@ -37,6 +37,10 @@ fn passes_against_itself_fails_after_a_regression_and_cannot_decide_without_a_pr
     assert!(project.read("card.md").contains("max_drop") || project.read("card.md").contains("billing"));
     assert!(project.read("junit.xml").starts_with("<?xml"));
     assert!(project.read("report.html").contains("<svg"));
+    // What was asked anew is what is known now.
+    project.expect(0, &["eval"]);
+    assert_eq!(project.scores()["overall"], scores["overall"]);
+    project.expect(1, &["gate"]);
 
     drop(bad);
     let down = project.expect(3, &["eval", "--no-cache"]);
@@ -96,6 +100,49 @@ suites: {default: {target: support, dataset: d}, sales: {target: sales, dataset:
     assert_eq!(project.read("junit.xml").matches("classname=\"samples.").count(), 4, "{}", project.read("junit.xml"));
     let missing = project.expect(2, &["gate", "--suite", "none"]);
     assert!(missing.err.contains("there is no run of the suite `none`"), "{}", missing.err);
+}
+
+/// Results of three samples, two trials each, one of which is answered wrong.
+#[test]
+fn all_results_can_be_written() {
+    let lines = |expected: bool| -> String {
+        let line = |i: i32| match (expected, i) {
+            (false, 1) => format!("{{\"id\": \"s{i}\", \"output\": \"b,\\\"d\"}}\n"),
+            (false, _) => format!("{{\"id\": \"s{i}\", \"output\": \"good\"}}\n"),
+            (true, _) => format!("{{\"id\": \"s{i}\", \"input\": \"Question {i}?\", \"expected_output\": \"good\"}}\n"),
+        };
+        (0..3).map(line).collect()
+    };
+    let config = "version: 1
+project: one
+providers: {a: {kind: outputs, path: a.jsonl}}
+targets: {support: {model: a/x}}
+datasets: {d: {path: d.jsonl}}
+scoring: {metrics: {exact_match: {weight: 1}, bleu: {}}}
+suites: {default: {target: support, dataset: d, repeat: 2}}
+";
+    let project = Project::new(&[("a.jsonl", &lines(false)), ("d.jsonl", &lines(true)), ("llmops.yaml", config)]);
+    project.expect(0, &["eval"]);
+    let all = project.expect(0, &["run", "results", "latest"]).out;
+    let read: Vec<serde_json::Value> = all.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let brief = |line: &serde_json::Value| format!("{} {} {}", line["sample_id"], line["trial"], line["status"]);
+    assert_eq!(
+        read.iter().map(brief).collect::<Vec<_>>().join("\n").replace('"', ""),
+        "s0 0 passed\ns0 1 passed\ns1 0 failed\ns1 1 failed\ns2 0 passed\ns2 1 passed"
+    );
+    assert_eq!((&read[2]["input"], &read[2]["expected_output"][0]), (&"Question 1?".into(), &"good".into()));
+    assert_eq!((&read[2]["output"], &read[2]["scores"]["exact_match"]), (&"b,\"d".into(), &0.0.into()));
+    project.expect(0, &["run", "results", "latest", "--status", "failed", "--output", "failed.csv"]);
+    let table = project.read("failed.csv");
+    assert!(
+        table.starts_with("sample_id,category,trial,input,expected_output,output,status,composite,exact_match,bleu,")
+    );
+    assert_eq!(table.lines().count(), 3, "{table}");
+    assert!(table.contains("s1,,0,Question 1?,good,\"b,\"\"d\",failed,0,0,"), "{table}");
+    project.expect(2, &["run", "results", "latest", "--output", "failed.txt"]);
+    // Before anything is asked: there is no such folder.
+    let nowhere = project.expect(2, &["eval", "--output", "none/scores.json"]);
+    assert!(nowhere.err.contains("there is no folder none"), "{}", nowhere.err);
 }
 
 #[test]

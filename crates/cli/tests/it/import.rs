@@ -196,6 +196,44 @@ fn templates_that_are_none_here_are_named_once() {
 }
 
 #[test]
+fn promptfoos_programs_and_missing_files_are_listed() {
+    let config = r##"
+prompts: ["{{q}}", "file://p.py:build", "file://gone.js"]
+providers: [echo]
+assertionTemplates: {short: {type: word-count, value: {max: 3}}}
+tests:
+  - {description: A, vars: {q: one}, assert: [{type: contains, value: one}, {type: python, value: "file://check.py:score"}]}
+  - {description: B, vars: {q: two, x: "file://x.py:make"}, assert: [{$ref: "#/assertionTemplates/short"}, {$ref: "#/assertionTemplates/none"}]}
+  - {description: C, vars: {q: three}, assert: [{type: contains-json, value: file://none.json}, {type: contains, value: three}]}
+  - {description: D, vars: {q: four, y: file://none.txt}, assert: [{type: icontains-any, value: 'x, "a,b", four'}]}
+  - {description: E, vars: {q: []}}
+  - "file://gen.py:cases"
+  - file://none.csv
+"##;
+    let project = Project::new(&[("p.yaml", config)]);
+    let imported = import(&project, &["promptfoo", "p.yaml"]);
+    assert_eq!(carried(&imported), "1 prompt, 1 model, 4 samples, 4 assertions");
+    holds(
+        &notes(&imported),
+        &[
+            "prompts[1]: not carried over: p.py:build is a program",
+            "prompts[2]: not carried over: gone.js is a program",
+            "tests[0].assert[1]: not carried over: file://check.py:score is a program",
+            "tests[1].vars.x: not carried over: file://x.py:make is a program",
+            "tests[1].assert[1]: not carried over: there is no assertion template `none`",
+            "tests[2].assert[0]: not carried over: cannot read none.json",
+            "tests[3].vars.y: not carried over: cannot read none.txt",
+            "tests[4].vars.q: the list is empty",
+            "tests[5]: not carried over: gen.py:cases is a program",
+            "tests[6]: not carried over: there is no file none.csv",
+        ],
+    );
+    let samples = lines(&project, "made/datasets/tests.jsonl");
+    assert_eq!(samples[1]["metadata"]["assertions"][0]["type"], "words");
+    assert_eq!(samples[3]["metadata"]["assertions"][0]["values"], json!(["x", "a,b", "four"]));
+}
+
+#[test]
 fn promptfoos_tests_with_thresholds_stay_apart() {
     let config = r#"
 prompts: ["{{q}}"]
@@ -290,6 +328,43 @@ fn tensorzeros_blocks_without_text_are_named() {
     let project = Project::new(&[("t.toml", toml), ("d.jsonl", &sample.replace('\n', ""))]);
     let imported = import(&project, &["tensorzero", "t.toml", "--dataset", "d.jsonl"]);
     holds(&notes(&imported), &["a block `tool_call` is left out"]);
+}
+
+#[test]
+fn what_tensorzero_says_and_a_prompt_cannot_is_listed() {
+    let toml = r#"
+[functions.f]
+type = "chat"
+tools = ["find"]
+tool_choice = "required"
+parallel_tool_calls = false
+experimentation = {type = "uniform", candidate_variants = ["a", "b"]}
+[functions.f.variants.a]
+type = "chat_completion"
+model = "dummy::good"
+templates.greeting.path = "greeting.minijinja"
+json_mode = "implicit_tool"
+[functions.f.variants.b]
+type = "chat_completion"
+model = "dummy::good"
+[tools.find]
+description = "Finds"
+parameters = "find.json"
+strict = true
+"#;
+    let project = Project::new(&[("t.toml", toml), ("find.json", "{\"type\": \"object\"}")]);
+    let imported = import(&project, &["tensorzero", "t.toml"]);
+    holds(
+        &notes(&imported),
+        &[
+            "functions.f.variants.a.tool_choice: not carried over",
+            "functions.f.variants.a.parallel_tool_calls: not carried over",
+            "functions.f.variants.a.templates.greeting: not carried over",
+            "functions.f.variants.a.json_mode: `implicit_tool` becomes",
+            "see `llmops experiment create --help`: a, b",
+        ],
+    );
+    holds(&project.read("made/prompts/f-a.yaml"), &["strict: true"]);
 }
 
 #[test]

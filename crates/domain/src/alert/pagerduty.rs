@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::message::{Notice, NoticeAlert};
 use super::{AlertAction, Severity};
+use crate::id::ProjectId;
 
 /// Most characters of a summary.
 const SUMMARY: usize = 1024;
@@ -21,7 +22,10 @@ fn event(notice: &Notice, told: &NoticeAlert, routing_key: &str) -> Value {
         AlertAction::Resolved => "resolve",
     };
     let test = if notice.kind == "alert.test" { "Test: " } else { "" };
-    let summary: String = format!("{test}{}", alert.message).chars().take(SUMMARY).collect();
+    // A pager shows this line alone. The project that an installation begins with is the only one of most.
+    let project = &notice.project;
+    let of = if *project == ProjectId::default_project().0 { String::new() } else { format!("{project}: ") };
+    let summary: String = format!("{test}{of}{}", alert.message).chars().take(SUMMARY).collect();
     let severity = match alert.severity {
         Severity::Info => "info",
         Severity::Warning => "warning",
@@ -71,7 +75,7 @@ mod tests {
         let event = &events[0];
         assert_eq!(event["event_action"], "trigger");
         assert_eq!(event["routing_key"], "key");
-        assert_eq!(event["payload"]["summary"], "tone fell");
+        assert_eq!(event["payload"]["summary"], "shop: tone fell");
         assert_eq!(event["payload"]["severity"], "critical");
         assert_eq!(event["payload"]["source"], "run_1");
         assert_eq!(event["payload"]["class"], "regression");

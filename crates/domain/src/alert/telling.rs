@@ -90,7 +90,7 @@ mod tests {
             let mut alert = draft.clone().into_alert("alert_1".into(), at(0));
             alert.notified_at = was_told.then(|| at(0));
             let told = told.map(|told| (at(told), Severity::Warning));
-            let known = Known { open: Some(&alert), told, silences: &silences, cooldown: Duration::from_mins(60) };
+            let known = Known { open: Some(&alert), told, silences: &silences, cooldown: Duration::from_hours(1) };
             assert_eq!(held_until(&alert, &draft, &known, at(100)), expected.map(at), "{silences:?} {told:?}");
         };
         check(&[], None, false, None);

@@ -113,6 +113,7 @@ pub fn candidate_request(
 
 #[cfg(test)]
 mod tests {
+
     use super::*;
     use crate::deployment::SystemMerge;
     use crate::manifest::Manifest;

@@ -26,19 +26,20 @@ pub fn compare(
     flips: Vec<SampleChange>,
 ) -> RunComparison {
     let (was, is) = (before.results.as_ref(), after.results.as_ref());
-    let metrics = both(was, is, |r| &r.metric_scores, |mean| Some(*mean));
+    let mut metrics = both(was, is, |r| &r.metric_scores, |mean| Some(*mean));
+    for (name, change) in &mut metrics {
+        change.share(paired.as_ref().and_then(|p| p.metrics.get(name)));
+    }
     let mut categories = both(was, is, |r| &r.categories, |c| c.score.map(|s| s.value));
     for (name, change) in &mut categories {
-        if let Some(shared) = paired.as_ref().and_then(|p| p.categories.get(name)).map(|e| e.difference) {
-            change.n = Some(shared.n);
-            change.interval = (shared.n > 1).then_some([shared.lower, shared.upper]);
-            if shared.n > 0 {
-                change.change = shared.value;
-            }
-        }
+        change.share(paired.as_ref().and_then(|p| p.categories.get(name)).map(|e| &e.difference));
     }
     let overall = overall(was, is, paired.as_ref());
-    let pass_rate = was.zip(is).map(|(was, is)| change(was.pass_rate.value, is.pass_rate.value));
+    let pass_rate = was.zip(is).map(|(was, is)| {
+        let mut rate = change(was.pass_rate.value, is.pass_rate.value);
+        rate.share(paired.as_ref().and_then(|p| p.pass_rate.as_ref()));
+        rate
+    });
     let mut notable = Notable::default();
     for (name, change) in &categories {
         notable.add(name, change, Direction::Higher);
@@ -71,6 +72,7 @@ pub fn compare(
         metric_changes,
         category_changes: categories,
         pass_rate_change: pass_rate.map_or(0.0, |c| c.change),
+        pass_rate,
         regressions: notable.regressions,
         improvements: notable.improvements,
         flips,
@@ -78,6 +80,18 @@ pub fn compare(
         newly_passed,
         paired,
         summary,
+    }
+}
+
+impl Change {
+    /// Takes what the shared samples say, where there are any.
+    fn share(&mut self, shared: Option<&Estimate>) {
+        let Some(shared) = shared else { return };
+        self.n = Some(shared.n);
+        self.interval = (shared.n > 1).then_some([shared.lower, shared.upper]);
+        if shared.n > 0 {
+            self.change = shared.value;
+        }
     }
 }
 

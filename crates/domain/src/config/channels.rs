@@ -66,11 +66,14 @@ pub struct Wants {
     pub severities: Vec<Severity>,
     /// Tell it also when an alert is resolved.
     pub resolved: bool,
+    /// Only alerts of these projects, by id. Absent: of all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub projects: Vec<String>,
 }
 
 impl Default for Wants {
     fn default() -> Self {
-        Self { types: Vec::new(), severities: Vec::new(), resolved: true }
+        Self { types: Vec::new(), severities: Vec::new(), resolved: true, projects: Vec::new() }
     }
 }
 
@@ -79,6 +82,11 @@ impl Wants {
     pub fn admit(&self, kind: AlertType, severity: Severity) -> bool {
         (self.types.is_empty() || self.types.contains(&kind))
             && (self.severities.is_empty() || self.severities.contains(&severity))
+    }
+
+    /// Whether alerts of this project are wanted.
+    pub fn admit_project(&self, project: &str) -> bool {
+        self.projects.is_empty() || self.projects.iter().any(|named| named == project)
     }
 
     /// Whether the channel was told of an alert, as severe as it was then.

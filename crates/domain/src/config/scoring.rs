@@ -16,7 +16,7 @@ pub struct ScoringConfig {
     #[serde(deserialize_with = "metrics", skip_serializing_if = "IndexMap::is_empty")]
     #[schemars(schema_with = "metrics_schema")]
     pub metrics: IndexMap<String, MetricSpec>,
-    /// What a trial must reach in every metric to pass, where the metric has no `threshold` of its own.
+    /// What a trial must reach in every metric with a weight to pass, where the metric has no `threshold` of its own.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub pass_threshold: f64,
     /// Share of (sample, trial) pairs that may error before the run is failed.

@@ -4,10 +4,14 @@
 //!   scored, or, where no such samples are known, the difference of the means. Categories without a baseline must reach
 //!   `category_min`. The overall score must reach `overall_min`.
 //! * A baseline may be a run, or nothing but scores that another system keeps.
+//! * A category of the baseline that the run lacks fails, unless the rules name it as retired. Scores of another composite than
+//!   the baseline's are not compared: that is inconclusive, and the absolute limits apply.
 //! * A run with too many errored samples decides nothing: what would fail is inconclusive then.
 //! * In the noise-aware mode, what is beyond a limit fails only where its 95 % interval is beyond it too: for a drop, the
 //!   interval of the paired difference must not reach 0 and the paired test must agree; for a score, its own interval must not reach the limit. Else it
 //!   is inconclusive.
+
+mod comparable;
 
 use super::{Check, GateConfig, GateMode, ReferenceScores, Verdict};
 use crate::calibration::JudgeAgreement;
@@ -68,9 +72,11 @@ pub fn decide(input: &GateInput<'_>) -> Decision {
     let mut checks = vec![gate.error_rate()];
     let is_usable = checks[0].status == Verdict::Pass;
     if let Some(results) = &input.run.results {
+        checks.extend(gate.changed_scoring());
         checks.push(gate.at_least("overall_min", "Overall", results.overall.as_ref(), input.config.overall_min));
         for (name, category) in &results.categories {
             let before = match baseline {
+                Some(_) if !gate.is_comparable() => None,
                 Some(baseline) => baseline.categories.get(name).and_then(|c| c.score),
                 None => input.reference.and_then(|r| r.categories.get(name)).map(|score| Estimate::exact(*score, 0)),
             };
@@ -80,7 +86,9 @@ pub fn decide(input: &GateInput<'_>) -> Decision {
             (Some(baseline), _) => baseline.categories.keys().collect(),
             (None, reference) => reference.into_iter().flat_map(|r| r.categories.keys()).collect(),
         };
-        notices.extend(vanished(&before, results));
+        let (missing, notice) = gate.missing_categories(&before, results);
+        checks.extend(missing);
+        notices.extend(notice);
     }
     checks.extend(gate.judge_kappa());
     if !is_usable {
@@ -138,9 +146,10 @@ impl Gate<'_> {
             notices.push("The run is the baseline itself.".to_owned());
         }
         notices.extend(self.few_shared(before));
-        if before.spec.scoring.metrics != run.scoring.metrics {
-            notices
-                .push("The baseline was scored by other metrics, weights or thresholds: compare with care.".to_owned());
+        if !self.is_comparable() {
+            notices.push("The baseline was scored by other metrics: differences of scores mean nothing.".to_owned());
+        } else if before.spec.scoring.metrics != run.scoring.metrics {
+            notices.push("The baseline had other thresholds or metrics without weight: compare with care.".to_owned());
         }
         if before.spec.category_weights != run.category_weights {
             notices.push("The baseline weighed the categories differently.".to_owned());
@@ -221,7 +230,8 @@ impl Gate<'_> {
             },
             (None, now) => {
                 let mut check = self.at_least(&format!("category_min/{name}"), label, now, config.category_min);
-                if self.input.baseline.is_some_and(|b| b.results.is_some()) || self.input.reference.is_some() {
+                let has_baseline = self.input.baseline.is_some_and(|b| b.results.is_some()) && self.is_comparable();
+                if has_baseline || self.input.reference.is_some() {
                     check.message.push_str(" The baseline has no score for it.");
                 }
                 check
@@ -324,10 +334,17 @@ impl Gate<'_> {
         let labelled = count(kappa.n, "labelled sample");
         let (status, message) = if kappa.value >= min - SLACK {
             let found = format!("kappa is {} on {labelled}", number(kappa.value));
-            (
-                Verdict::Pass,
-                format!("The judge `{}` agrees with people: {found}, at least {}.", judge.metric, limit(min)),
-            )
+            let agrees = format!("The judge `{}` agrees with people: {found}, at least {}.", judge.metric, limit(min));
+            // Whoever tries labels until some agree is found out.
+            let lower = |earlier: &&Estimate| earlier.value < min - SLACK;
+            let earlier = judge.earlier.iter().filter(lower).map(|e| format!("{} on {}", number(e.value), e.n));
+            let earlier: Vec<String> = earlier.collect();
+            let said = if earlier.is_empty() {
+                String::new()
+            } else {
+                format!(" Earlier calibrations of it found less: {}.", earlier.join(", "))
+            };
+            (Verdict::Pass, agrees + &said)
         } else {
             let found = format!("kappa is {} on {labelled}", beside(kappa.value, min));
             let what =
@@ -414,12 +431,6 @@ fn not_significant(what: &str, n: u64, needed: Option<u64>) -> String {
 /// A number as people read it beside its limit: with more decimals where three would make them look equal.
 fn beside(value: f64, limit: f64) -> String {
     if (value - limit).abs() < 5e-4 { format!("{value:.6}") } else { number(value) }
-}
-
-fn vanished(before: &[&String], now: &RunResults) -> Option<String> {
-    let gone: Vec<&str> =
-        before.iter().filter(|name| !now.categories.contains_key(**name)).map(|name| category_label(name)).collect();
-    (!gone.is_empty()).then(|| format!("The baseline has categories that this run lacks: {}.", gone.join(", ")))
 }
 
 #[cfg(test)]

@@ -96,7 +96,8 @@ impl CompiledTarget {
         let mut values = sample.variables.clone();
         let mut split = split_input(sample, self.prompt.uses(INPUT));
         let has_conversation = !split.before.is_empty();
-        let asked = if split.said.is_none() && has_conversation { Asked::Nothing } else { Asked::Something };
+        let is_silent = split.said.is_none() && !has_text(values.get(INPUT)) && has_conversation;
+        let asked = if is_silent { Asked::Nothing } else { Asked::Something };
         self.give(&mut values, INPUT, split.said.take().unwrap_or_default());
         self.give(&mut values, CONTEXT, sample.context.join("\n\n"));
         let bound = self.prompt.bind(values, Extra::Ignore)?;
@@ -104,8 +105,9 @@ impl CompiledTarget {
         if has_conversation {
             frame.drop_blank();
         }
-        if !split.beside.is_empty() && !self.prompt.uses(INPUT) && !has_text(bound.get(INPUT)) {
-            // Nothing of the prompt wraps it: it is a message of its own.
+        let ends_with_user = split.before.last().is_some_and(|message| message.role == Role::User);
+        if ends_with_user && !self.prompt.uses(INPUT) && !has_text(bound.get(INPUT)) {
+            // What the user says last stays a message of its own, as it is.
             frame.conversation_at = frame.messages.len();
         }
         let messages = frame.around(split);
@@ -225,7 +227,8 @@ impl CompiledTarget {
 fn split_input(sample: &Sample, wraps: bool) -> AroundInput {
     if sample.input.is_empty() && !sample.variables.contains_key(INPUT) {
         let split = AroundInput::of(sample.messages.clone());
-        if split.said.is_some() && (wraps || split.after.is_empty()) {
+        let ends_plainly = sample.messages.last().is_some_and(|message| message.content.is_string());
+        if split.said.is_some() && (wraps || (split.after.is_empty() && ends_plainly)) {
             return split;
         }
     }

@@ -408,7 +408,8 @@ fn a_template_without_an_input_is_left_out() {
     check(wrapper.clone(), &silent, "assistant: Hello");
     check(wrapper.clone(), &json!([{"role": "tool", "content": "42", "tool_call_id": "c"}]), "tool: 42");
     check(content("{% if input %}Q: {{input}}{% else %}Go on.{% endif %}"), &silent, "user: Go on.\nassistant: Hello");
-    check(json!({"system": "Of {{input}}."}), &silent, "system: Of .\nassistant: Hello");
+    let system = json!({"messages": [{"role": "system", "content": "Of {{input}}."}]});
+    check(system, &silent, "system: Of .\nassistant: Hello");
     let several = json!({"messages": [
         {"role": "user", "content": "Be kind."}, {"role": "assistant", "content": "Yes."},
         {"role": "user", "content": [{"type": "text", "text": "Q: {{input}}"}]},
@@ -416,12 +417,18 @@ fn a_template_without_an_input_is_left_out() {
     check(several, &silent, "user: Be kind.\nassistant: Yes.\nassistant: Hello");
     let default = json!({"content": "Q: {{input}}", "variables": [{"name": "input", "default": "What now?"}]});
     check(default, &silent, "user: Q: What now?\nassistant: Hello");
+    let theirs = serde_json::from_value(silent.clone()).unwrap();
+    let variables = [("input".to_owned(), json!("q"))].into();
+    let given = Sample { id: "s".into(), messages: theirs, variables, ..Sample::default() };
+    let given = target(json!({}), Some(wrapper.clone())).request_for_sample(&given, 0);
+    assert_eq!(show(given.map(|request| request.messages)), "assistant: Hello\nuser: Q: q");
 
     let text = |text: &str| json!({"type": "text", "text": text});
-    check(wrapper.clone(), &said(json!([text("Where"), text("?")])), "user: Q: Where?");
-    let with_image = |text: &Value| format!("user: [{text},{image}]");
-    check(wrapper.clone(), &said(json!([image, text("Where?")])), &with_image(&text("Q: Where?")));
-    check(wrapper.clone(), &said(json!([image])), &with_image(&text("Q: ")));
+    let parts = |parts: &[&Value]| format!("user: {}", json!(parts));
+    let (question, rest) = (text("Q: Where"), text("?"));
+    check(wrapper.clone(), &said(json!([text("Where"), text("?")])), &parts(&[&question, &rest]));
+    check(wrapper.clone(), &said(json!([image, text("Where")])), &parts(&[&image, &question]));
+    check(wrapper.clone(), &said(json!([image])), &parts(&[&text("Q: "), &image]));
     check(content("Be kind."), &said(json!([image])), &format!("user: Be kind.\nuser: [{image}]"));
     let result = json!({"type": "tool_result", "tool_use_id": "t", "content": "x"});
     check(wrapper, &said(json!([text("And?"), result])), &format!("user: [{},{result}]", text("And?")));

@@ -163,10 +163,11 @@ fn category_suites(report: &GateReport) -> Vec<Suite> {
         .collect()
 }
 
-/// Samples of the category without a usable answer. With several trials only pairs are counted, so that the samples
-/// reported are what is known.
+/// Samples of the category of which some trial has no usable answer and none failed. Where runs of several trials did not count
+/// them, the samples reported are what is known.
 fn errored_samples(category: &CategoryResult, notes: &[&SampleNote], repeat: u32) -> u64 {
-    if repeat <= 1 { category.errored } else { notes.iter().filter(|n| n.composite.is_none()).count() as u64 }
+    let known = if repeat <= 1 { Some(category.errored) } else { category.errored_samples };
+    known.unwrap_or_else(|| notes.iter().filter(|n| n.composite.is_none()).count() as u64)
 }
 
 fn category_properties(category: &CategoryResult, errors: u64) -> Vec<(&'static str, String)> {

@@ -26,11 +26,15 @@ pub fn composite(scores: &BTreeMap<String, MetricScore>, spec: &ScoringSpec) -> 
 /// Whether a trial passes every metric, and what it does not, such as `rouge_l < 0.7` or `latency > 2000 ms`.
 ///
 /// A score passes at or above its threshold, a measurement at or below its limit. A metric that has neither (latency and
-/// cost without a limit, the raw rate of refusals) cannot fail. A score that is missing or no number does not pass.
+/// cost without a limit, the raw rate of refusals) cannot fail. Nor can a score without weight and without a threshold of its
+/// own, which is reported only, where others have a weight. A score that is missing or no number does not pass.
 pub fn pass(scores: &BTreeMap<String, MetricScore>, spec: &ScoringSpec) -> (bool, Vec<String>) {
     let mut failures = Vec::new();
+    let has_weight = |metric: &MetricSpec| metric.weight.is_some_and(|weight| weight > 0.0);
+    let any_weight = spec.metrics.values().any(has_weight);
     for (name, metric) in &spec.metrics {
-        if let Some(bound) = Bound::of(metric, spec.pass_threshold) {
+        let counts = has_weight(metric) || !any_weight;
+        if let Some(bound) = Bound::of(metric, counts.then_some(spec.pass_threshold)) {
             match scores.get(name) {
                 Some(score) if bound.holds(score.score) => {}
                 Some(_) => failures.push(bound.failure(name)),
@@ -48,11 +52,12 @@ enum Bound {
 }
 
 impl Bound {
-    fn of(metric: &MetricSpec, pass_threshold: f64) -> Option<Self> {
+    fn of(metric: &MetricSpec, pass_threshold: Option<f64>) -> Option<Self> {
         match &metric.scorer {
             scorer @ ScorerSpec::Latency { .. } => scorer.limit().map(|limit| Self::AtMost(limit, " ms")),
             scorer @ ScorerSpec::Cost { .. } => scorer.limit().map(|limit| Self::AtMost(limit, " USD")),
-            scorer => scorer.is_score().then(|| Self::AtLeast(metric.threshold.unwrap_or(pass_threshold))),
+            scorer if scorer.is_score() => metric.threshold.or(pass_threshold).map(Self::AtLeast),
+            _ => None,
         }
     }
 
@@ -92,6 +97,7 @@ mod tests {
             "rouge_l": {"kind": "rouge_l", "weight": 0.4},
             "judge": {"kind": "judge", "model": "sim/judge", "weight": 0.6, "threshold": 0.8},
             "exact": {"kind": "exact_match", "threshold": 0.0},
+            "watched": {"kind": "bleu"},
             "refused": {"kind": "refusal"},
             "latency": {"kind": "latency", "max_ms": 2000.0},
             "cost": {"kind": "cost", "max": 0.01},
@@ -141,6 +147,20 @@ mod tests {
         assert_eq!((passed, failures.len(), failures[0].as_str()), (false, 5, "rouge_l is missing"));
         assert_eq!(composite(&scores(&[("x", 1.0)]), &spec(json!({"x": {"kind": "exact_match"}}))), None);
         assert_eq!(pass(&BTreeMap::new(), &spec(json!({}))), (true, Vec::new()));
+    }
+
+    #[test]
+    fn a_metric_without_weight_is_reported_only() {
+        let check = |metrics: Value, passed: bool| {
+            assert_eq!(pass(&scores(&[("a", 0.9), ("b", 0.1)]), &spec(metrics.clone())).0, passed, "{metrics}");
+        };
+        let counted = json!({"kind": "rouge_l", "weight": 1.0});
+        check(json!({"a": counted, "b": {"kind": "bleu"}}), true);
+        check(json!({"a": counted, "b": {"kind": "bleu", "weight": 0.0}}), true);
+        check(json!({"a": counted, "b": {"kind": "bleu", "threshold": 0.5}}), false);
+        check(json!({"a": counted, "missing": {"kind": "bleu"}}), true);
+        // Where no metric has a weight, all of them decide.
+        check(json!({"a": {"kind": "rouge_l"}, "b": {"kind": "bleu"}}), false);
     }
 
     proptest::proptest! {

@@ -11,7 +11,8 @@ pub struct ChrfSpec {
     pub plus_plus: bool,
 }
 
-/// Options of `numeric_match`.
+/// Options of `numeric_match`. `1,234.50`, `1.234,50`, `1'234.50` and `12,34,567` are read as they are meant, and so are `3,90` and
+/// digits of other scripts; `1,234` is a thousand and more, `1.234` is not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
 pub struct NumericMatchSpec {
     /// Largest difference that counts as equal.

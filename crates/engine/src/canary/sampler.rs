@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use llmops_domain::canary::pair::{SeenAnswer, prompt_hash};
 use llmops_domain::canary::{
     Arm, BodyHandling, Canary, CanaryState, PairStatus, SeenCall, ShadowPair, ShadowTexts, SkipReason, StageEvidence,
@@ -46,7 +48,8 @@ struct Drawn {
 
 enum Message {
     Pair(Box<Drawn>),
-    Flush(oneshot::Sender<()>),
+    /// Hears whether nothing waits for the store any more.
+    Flush(oneshot::Sender<bool>),
 }
 
 /// What is counted between two flushes.
@@ -135,12 +138,23 @@ impl CanarySampler {
 
     /// Waits until everything that was drawn is in the store, as far as the store is there.
     pub async fn flush(&self) {
-        let (done, waiting) = oneshot::channel();
-        if self.sender.send(Message::Flush(done)).is_ok() {
-            // An error means that the task is gone, and so is what it had.
-            let _ = waiting.await;
+        flush(&self.sender).await;
+    }
+
+    /// Brings everything that was drawn into the store, for as long as a sampler lives.
+    pub(crate) fn holder(&self) -> impl Fn() -> Option<BoxFuture<'static, bool>> + Send + Sync + use<> {
+        let sender = self.sender.downgrade();
+        move || {
+            let sender = sender.upgrade()?;
+            Some(async move { flush(&sender).await }.boxed())
         }
     }
+}
+
+async fn flush(sender: &mpsc::UnboundedSender<Message>) -> bool {
+    let (done, waiting) = oneshot::channel();
+    // An error means that the task is gone, and so is what it had.
+    sender.send(Message::Flush(done)).is_err() || waiting.await.unwrap_or(true)
 }
 
 impl Inner {
@@ -222,14 +236,11 @@ impl Inner {
             Some(manifest) if *manifest == canary.production => &mut stage.production,
             _ => return,
         };
-        match record.outcome {
-            CallOutcome::Ok => {}
-            CallOutcome::UpstreamError | CallOutcome::Unavailable | CallOutcome::Cut => {
-                arm.merge(&Arm { requests: 1, errors: 1, ..Arm::default() });
-                return;
-            }
-            // The caller's own doing says nothing of the manifest.
-            CallOutcome::Cancelled | CallOutcome::Refused => return,
+        if record.outcome.is_failure() {
+            arm.merge(&Arm { requests: 1, errors: 1, ..Arm::default() });
+        }
+        if record.outcome != CallOutcome::Ok {
+            return;
         }
         arm.requests += 1;
         arm.soft_failures += u64::from(!record.soft_failures.is_empty());
@@ -273,7 +284,7 @@ async fn run(inner: Arc<Inner>, mut receiver: mpsc::UnboundedReceiver<Message>) 
                 inner.write(&mut drawn).await;
                 inner.write_counts().await;
                 // Who stopped waiting does not hear it.
-                let _ = done.send(());
+                let _ = done.send(drawn.is_empty());
             }
             None => break,
         }

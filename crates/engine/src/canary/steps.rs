@@ -66,10 +66,10 @@ impl Canaries {
         let situation = self.situation(canary, &sums).await?;
         let decision = decide(&canary.policy, &situation);
         let action = decision.action;
-        let is_frozen = matches!(action, Action::Expose(_)) && !canary.dry_run && self.is_frozen(canary).await?;
-        let acted = !canary.dry_run && !is_frozen;
+        let is_held = matches!(action, Action::Expose(_)) && !canary.dry_run && self.is_held(canary).await?;
+        let acted = !canary.dry_run && !is_held;
         let logged = LoggedDecision { number: 0, at: self.services.clock.now(), acted, situation, decision };
-        if !action.is_hold() && !is_frozen {
+        if !action.is_hold() && !is_held {
             match self.act(canary, logged).await {
                 // Somebody else was faster, or a person: what they wrote holds.
                 Err(Error::Store(StoreError::Conflict(_))) => {}
@@ -87,10 +87,14 @@ impl Canaries {
         Ok(action)
     }
 
-    /// Whether an incident keeps its deployment as it is, so that no further users see the candidate.
-    async fn is_frozen(&self, canary: &Canary) -> Result<bool, Error> {
-        let (name, environment) = (&canary.deployment, &canary.environment);
-        Ok(self.services.store.find_open_incident(&self.project, name, environment).await?.is_some())
+    /// Whether an incident keeps its deployment as it is, or an experiment assigns its users, so that no further ones see the
+    /// candidate.
+    async fn is_held(&self, canary: &Canary) -> Result<bool, Error> {
+        match self.may_expose(canary).await {
+            Ok(()) => Ok(false),
+            Err(Error::Conflict { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// Does what was decided.

@@ -86,14 +86,28 @@ enum Allowed<'a> {
     NotYet,
     /// It has, or none is needed.
     Before,
+    /// It has, over the manifest that was live then; absent: nothing was.
+    Over(Option<&'a ContentHash>),
     /// It does so now, by this decision.
     By(&'a Approval),
 }
 
 impl Allowed<'_> {
-    /// Refuses settings in place of others than those that they were made for.
-    fn replaces(self, before: Option<&Deployment>) -> Result<(), Error> {
-        let Self::By(approval) = self else { return Ok(()) };
+    /// Refuses a manifest in place of another than the one that it was allowed over, and settings in place of others than those
+    /// that they were made for.
+    fn replaces(self, before: Option<&Deployment>, wanted: &ContentHash) -> Result<(), Error> {
+        let approval = match self {
+            Self::NotYet | Self::Before => return Ok(()),
+            Self::Over(seen) => {
+                let live = before.map(|before| &before.manifest);
+                if live == seen || live == Some(wanted) {
+                    return Ok(());
+                }
+                let message = "what is live changed since this was allowed".to_owned();
+                return Err(Error::Conflict { message, hint: None });
+            }
+            Self::By(approval) => approval,
+        };
         if approval.settings.is_none() {
             return Ok(());
         }
@@ -129,6 +143,19 @@ impl Deployments {
         self.deploy_as(name, request, Allowed::Before).await
     }
 
+    /// The same, allowed over the manifest that was live then.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] where another one is live by now.
+    pub(crate) async fn deploy_over(
+        &self,
+        name: &str,
+        request: Deploy,
+        seen: Option<&ContentHash>,
+    ) -> Result<Deployed, Error> {
+        self.deploy_as(name, request, Allowed::Over(seen)).await
+    }
+
     /// Carries out a promotion that a second key allows now: the decision is written with the change, so that of several decisions
     /// one counts.
     pub(crate) async fn carry_out(&self, approval: &Approval) -> Result<Deployed, Error> {
@@ -152,7 +179,7 @@ impl Deployments {
             check_settings(settings)?;
         }
         let wish = self.wish(name, request).await?;
-        allowed.replaces(wish.before.as_ref())?;
+        allowed.replaces(wish.before.as_ref(), &wish.hash)?;
         if let Some(deployment) = wish.before.clone().filter(|_| wish.changes_nothing()) {
             if let Allowed::By(approval) = allowed {
                 self.services.store.decide_approval(&self.project, approval).await?;
@@ -410,7 +437,9 @@ impl Deployments {
             Allowed::By(approval) => {
                 store.change_approved_deployment(&self.project, (&next, &change), approval).await?;
             }
-            Allowed::NotYet | Allowed::Before => store.change_deployment(&self.project, &next, &change).await?,
+            Allowed::NotYet | Allowed::Before | Allowed::Over(_) => {
+                store.change_deployment(&self.project, &next, &change).await?;
+            }
         }
         let action = serde_json::to_value(action).ok().and_then(|v| v.as_str().map(str::to_owned));
         let news = Event::Deployment {

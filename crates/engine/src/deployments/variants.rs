@@ -34,6 +34,15 @@ impl Deployments {
         Ok(variants)
     }
 
+    /// The experiment that assigns a deployment's users now. One that was completed goes on to answer everybody by its winner, where
+    /// it has one.
+    pub(crate) async fn assigning(&self, deployment: &Deployment) -> Result<Option<String>, Error> {
+        let Some(key) = &deployment.settings.experiment else { return Ok(None) };
+        let flags = self.services.experiments.flags(&self.project).await?;
+        let assigns = |flag: &Arc<Flag>| flag.experiment.status.is_live() || flag.experiment.winner.is_some();
+        Ok(flags.find(key).is_some_and(assigns).then(|| key.clone()))
+    }
+
     /// The manifests with which a running experiment answers, other than the deployment's own.
     ///
     /// # Errors

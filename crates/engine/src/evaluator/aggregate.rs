@@ -49,6 +49,7 @@ struct CategoryTotals {
     samples: u64,
     failed: u64,
     errored: u64,
+    errored_samples: u64,
 }
 
 /// The sample that is being read: its trials stand together.
@@ -137,6 +138,7 @@ impl Totals {
         let category = self.categories.entry(present.category).or_default();
         category.samples += 1;
         category.errored += present.errored;
+        category.errored_samples += u64::from(present.errored > 0 && present.passed == present.scored);
         if present.scored == 0 {
             self.errored_samples += 1;
             return Ok(());
@@ -240,6 +242,7 @@ impl CategoryTotals {
             samples: self.samples,
             failed: self.failed,
             errored: self.errored,
+            errored_samples: Some(self.errored_samples),
         })
     }
 }

@@ -25,6 +25,8 @@ mod trials;
 use self::correct::{Corrections, Unit};
 use self::trials::{Worth, accuracy, bias_of, category_bias, mean_of_samples, samples};
 
+/// Calibrations of a judge that a gate looks at.
+const EARLIER: u32 = 20;
 /// Results read at a time.
 const PAGE: u32 = 1_000;
 /// Most labels of one calibration.
@@ -134,24 +136,24 @@ impl ContinuousEvaluator {
     pub(crate) async fn judge_agreement(&self, run: &EvaluationRun) -> Result<Vec<JudgeAgreement>, Error> {
         let mut judges = Vec::new();
         for metric in run.spec.scoring.metrics.iter().filter(|(_, m)| m.scorer.is_judged()).map(|(name, _)| name) {
-            let newest = self.calibration_of(&run.spec, metric).await?;
-            judges.push(JudgeAgreement {
-                metric: metric.clone(),
-                kappa: newest.and_then(|calibration| calibration.agreement.cohen_kappa),
-            });
+            let mut all = self.calibrations_of(&run.spec, metric, EARLIER).await?.into_iter();
+            let kappa = all.next().and_then(|calibration| calibration.agreement.cohen_kappa);
+            let earlier = all.filter_map(|calibration| calibration.agreement.cohen_kappa).collect();
+            judges.push(JudgeAgreement { metric: metric.clone(), kappa, earlier });
         }
         Ok(judges)
     }
 
     /// The newest calibration of the judge that scored a metric of a run.
     async fn calibration_of(&self, spec: &RunSpec, metric: &str) -> Result<Option<JudgeCalibration>, Error> {
+        Ok(self.calibrations_of(spec, metric, 1).await?.into_iter().next())
+    }
+
+    /// The calibrations of the judge that scored a metric of a run, newest first.
+    async fn calibrations_of(&self, spec: &RunSpec, metric: &str, most: u32) -> Result<Vec<JudgeCalibration>, Error> {
         let judge = identity(spec, metric, None)?;
-        let filter = CalibrationFilter {
-            judge: Some(judge.hash.as_str().to_owned()),
-            limit: Some(1),
-            ..CalibrationFilter::default()
-        };
-        Ok(self.calibrations(&filter).await?.into_iter().next())
+        let judge = Some(judge.hash.as_str().to_owned());
+        self.calibrations(&CalibrationFilter { judge, limit: Some(most), ..CalibrationFilter::default() }).await
     }
 
     /// The overall score of a run, corrected by what labels on another run told of its judge. Nothing where several judges

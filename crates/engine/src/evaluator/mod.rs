@@ -10,12 +10,12 @@ mod calibration;
 mod create;
 mod execution;
 mod judged;
+mod local;
 pub(crate) mod paired;
 mod shard;
 mod trace;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use llmops_domain::compare::{self, RunComparison};
@@ -39,49 +39,10 @@ use crate::{Error, Services};
 pub(crate) use self::aggregate::to_domain;
 pub(crate) use self::background::Joined;
 pub use self::calibration::CalibrationRequest;
+pub(crate) use self::local::{LocalRun, LocalRuns};
 
 /// The tag that makes a run the baseline of its dataset.
 pub const BASELINE_TAG: &str = "env=production";
-
-/// Runs that this process works on.
-#[derive(Default)]
-pub(crate) struct LocalRuns(Mutex<HashMap<RunId, LocalRun>>);
-
-#[derive(Clone)]
-struct LocalRun {
-    execution: Arc<Execution>,
-    ended: watch::Receiver<bool>,
-}
-
-impl std::fmt::Debug for LocalRuns {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("LocalRuns")
-    }
-}
-
-impl LocalRuns {
-    fn get(&self, id: &RunId) -> Option<LocalRun> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
-    }
-
-    fn all(&self) -> Vec<LocalRun> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
-    }
-
-    fn remove(&self, id: &RunId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-    }
-
-    /// Adds a run unless it is there. False: it is there.
-    fn add(&self, id: &RunId, run: LocalRun) -> bool {
-        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if runs.contains_key(id) {
-            return false;
-        }
-        runs.insert(id.clone(), run);
-        true
-    }
-}
 
 /// Which run is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,7 +123,8 @@ impl ContinuousEvaluator {
         Ok(self.services.store.list_runs(&self.project, filter).await?)
     }
 
-    /// Waits until the run has ended, at most `patience`, and answers how it stands.
+    /// Waits until the run has ended, at most `patience`, and answers how it stands. A run that is running with an error is one
+    /// that this process worked on and could not finish, because the store took nothing any more.
     pub async fn wait(&self, run: &RunRef, patience: Duration) -> Result<EvaluationRun, Error> {
         let started = Instant::now();
         let present = self.get_run(run, None).await?;
@@ -173,9 +135,14 @@ impl ContinuousEvaluator {
             let mut ended = local.ended.clone();
             // A timeout is no error: the caller asked how the run stands by then.
             let in_time = tokio::time::timeout(patience, ended.wait_for(|ended| *ended)).await.is_ok();
-            if !in_time {
-                return self.get_run(&RunRef::Id(present.id.0), None).await;
+            let run = self.services.runs.explained(self.get_run(&RunRef::Id(present.id.0.clone()), None).await?);
+            if !in_time || run.status.is_final() || run.error.is_some() {
+                return Ok(run);
             }
+        }
+        let explained = self.services.runs.explained(present.clone());
+        if explained.error.is_some() {
+            return Ok(explained);
         }
         self.wait_for_others(&present.id, patience.saturating_sub(started.elapsed())).await
     }
@@ -230,6 +197,9 @@ impl ContinuousEvaluator {
         tokio::spawn(async move {
             if let Err(error) = evaluator.execute(execution).await {
                 tracing::error!(run = %id, %error, "the run could not be finished");
+                if evaluator.services.options.queue.is_none() {
+                    evaluator.services.runs.broke_off(&id, &error);
+                }
             }
             evaluator.services.runs.remove(&id);
             // Nobody may be waiting any more.

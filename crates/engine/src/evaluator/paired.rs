@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use llmops_domain::compare::{CategoryEvidence, McNemarEvidence, PairedEvidence, SampleChange};
-use llmops_domain::run::Estimate;
+use llmops_domain::run::{Estimate, Outcome};
 use llmops_stats::bootstrap::{self, BootstrapOptions};
 use llmops_stats::mcnemar::{McNemarMethod, PairedTable, mcnemar};
 use llmops_stats::moments::Moments;
@@ -13,6 +13,7 @@ use llmops_storage::{PairedSample, RunKey, Store, VersionKey};
 
 use super::aggregate::category_name;
 use crate::Error;
+use crate::aside::compute;
 
 /// Pairs read at a time.
 const PAGE: u32 = 2_000;
@@ -37,6 +38,60 @@ struct Side {
     after: Vec<f64>,
 }
 
+/// Differences of what is measured beside the composite.
+#[derive(Default)]
+struct Measures {
+    metrics: BTreeMap<String, Moments>,
+    passes: Moments,
+}
+
+impl Measures {
+    /// Adds the differences of the samples of a page.
+    async fn add(&mut self, store: &Store, runs: (&RunKey, &RunKey), pairs: &[&PairedSample]) -> Result<(), Error> {
+        let (Some(first), Some(last)) = (pairs.first(), pairs.last()) else { return Ok(()) };
+        let ends = (&*first.sample_id, &*last.sample_id);
+        let before = means(store.outcomes_between(runs.0, ends).await?)?;
+        let after = means(store.outcomes_between(runs.1, ends).await?)?;
+        for pair in pairs {
+            let (Some(was), Some(is)) = (before.get(&pair.sample_id), after.get(&pair.sample_id)) else { continue };
+            for (name, is) in is {
+                let Some(difference) = was.get(name).and_then(|was| Some(is.mean()? - was.mean()?)) else { continue };
+                match name {
+                    Some(name) => self.metrics.entry(name.clone()).or_default().push(difference)?,
+                    None => self.passes.push(difference)?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a sample's trials say: of each metric, and under no name whether they passed.
+type Means = BTreeMap<Option<String>, Moments>;
+
+fn means(outcomes: Vec<(String, Outcome)>) -> Result<BTreeMap<String, Means>, Error> {
+    let mut samples: BTreeMap<String, Means> = BTreeMap::new();
+    for (id, outcome) in outcomes {
+        let Outcome::Scored { scores, passed, .. } = outcome else { continue };
+        let means = samples.entry(id).or_default();
+        means.entry(None).or_default().push(f64::from(u8::from(passed)))?;
+        for (name, score) in scores.into_iter().filter(|(_, score)| score.score.is_finite()) {
+            means.entry(Some(name)).or_default().push(score.score)?;
+        }
+    }
+    Ok(samples)
+}
+
+/// Mean difference with its t-interval; nothing where there are no pairs.
+fn mean_difference(moments: &Moments) -> Option<Estimate> {
+    let (n, value) = (moments.n(), moments.mean()?);
+    let tested =
+        (n > 1 && moments.m2() > 0.0).then(|| t_test::paired_from_moments(moments, TestOptions::default()).ok());
+    let interval = tested.flatten().and_then(|result| result.interval);
+    let (lower, upper) = interval.map_or((value, value), |i| (i.low, i.high));
+    Some(Estimate { value, n, lower, upper })
+}
+
 /// The dataset versions of two runs, where they are not the same.
 pub(crate) type Versions = (VersionKey, VersionKey);
 
@@ -51,17 +106,20 @@ pub(crate) async fn pair(
     let mut categories: BTreeMap<String, Side> = BTreeMap::new();
     let mut table = PairedTable::default();
     let (mut flips, mut falls) = (Keep::default(), Keep::default());
+    let mut measures = Measures::default();
     let mut cursor: Option<String> = None;
     loop {
         let page = store.paired(before, after, cursor.as_deref(), PAGE).await?;
         let changed = changed(store, versions, &page.pairs).await?;
-        for pair in page.pairs.into_iter().filter(|pair| !changed.contains(&pair.sample_id)) {
+        let pairs: Vec<&PairedSample> = page.pairs.iter().filter(|pair| !changed.contains(&pair.sample_id)).collect();
+        measures.add(store, (before, after), &pairs).await?;
+        for pair in pairs {
             if let (Some(was), Some(is)) = (pair.before.composite, pair.after.composite) {
                 let side = categories.entry(category_name(&pair.category).to_owned()).or_default();
                 side.before.push(was);
                 side.after.push(is);
                 if is < was {
-                    falls.add(was - is, &pair);
+                    falls.add(was - is, pair);
                 }
             }
             if let (Some(was), Some(is)) = (pair.before.passed, pair.after.passed) {
@@ -69,7 +127,7 @@ pub(crate) async fn pair(
                 if was != is {
                     // Newly failed samples come before newly passed ones, whatever their scores.
                     let fall = pair.before.composite.unwrap_or(0.0) - pair.after.composite.unwrap_or(0.0);
-                    flips.add(fall + if was { 10.0 } else { -10.0 }, &pair);
+                    flips.add(fall + if was { 10.0 } else { -10.0 }, pair);
                 }
             }
         }
@@ -78,7 +136,8 @@ pub(crate) async fn pair(
             None => break,
         }
     }
-    Ok(Pairing { evidence: evidence(&categories, table)?, flips: flips.finish(), falls: falls.finish() })
+    let evidence = compute(move || evidence(&categories, table, &measures)).await??;
+    Ok(Pairing { evidence, flips: flips.finish(), falls: falls.finish() })
 }
 
 /// The ids among these pairs that stand for something else in the other version.
@@ -90,7 +149,11 @@ async fn changed(store: &Store, versions: Option<Versions>, pairs: &[PairedSampl
     Ok(changed.into_iter().filter(|(was, is)| !was.is_same_case(is)).map(|(_, is)| is.id).collect())
 }
 
-fn evidence(categories: &BTreeMap<String, Side>, table: PairedTable) -> Result<Option<PairedEvidence>, Error> {
+fn evidence(
+    categories: &BTreeMap<String, Side>,
+    table: PairedTable,
+    measures: &Measures,
+) -> Result<Option<PairedEvidence>, Error> {
     let mut all = Side::default();
     for side in categories.values() {
         all.before.extend_from_slice(&side.before);
@@ -116,6 +179,8 @@ fn evidence(categories: &BTreeMap<String, Side>, table: PairedTable) -> Result<O
         mcnemar: flips(table)?,
         minimum_detectable_effect: sd.and_then(|sd| power::paired_mde(moments.n(), sd, Target::default()).ok()),
         categories: by_category,
+        metrics: measures.metrics.iter().filter_map(|(name, m)| Some((name.clone(), mean_difference(m)?))).collect(),
+        pass_rate: mean_difference(&measures.passes),
     }))
 }
 

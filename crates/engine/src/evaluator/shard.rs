@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::execution::Execution;
 use crate::Error;
 use crate::cache::CachedAnswer;
+use crate::cache::ResponseCache;
 
 /// (sample, trial) pairs of a shard when a run is split.
 pub(crate) const SHARD_PAIRS: u64 = 1_000;
@@ -123,7 +124,7 @@ fn prepare(run: &Execution, guard: &Arc<ShardGuard>, (ordinal, trial): (u64, u32
     let request = run.compiled.request_for_sample(sample, trial);
     let key = match &request {
         Ok(request) if run.target.is_cacheable() => {
-            run.cache.key(&run.spec.manifest.model, run.target.fingerprint(), request)
+            ResponseCache::key(&run.spec.manifest.model, run.target.fingerprint(), request)
         }
         _ => None,
     };

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::ExperimentManager;
 use crate::analysis::{Plan, analyse};
+use crate::aside::compute;
 use crate::jobs::Job;
 use crate::{Error, LlmOps};
 
@@ -126,9 +127,9 @@ impl ExperimentManager {
         let is_part = question.from.is_some() || question.to.is_some() || !question.condition.is_empty();
         let exposures = if is_part { Vec::new() } else { self.services.store.exposure_counts(&stored.key).await? };
         let experiment = Experiment { spec, one_look: None, ..stored.experiment };
-        let (plan, seen) = self.read_sums(&experiment, sums, &exposures)?;
+        let (plan, seen) = self.read_sums(&experiment, sums, exposures).await?;
         let plan = Plan { test: question.test, ..plan };
-        Ok((exploratory(analyse(&plan, &seen)), observations))
+        Ok((exploratory(compute(move || analyse(&plan, &seen)).await?), observations))
     }
 }
 

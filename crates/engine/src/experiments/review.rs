@@ -12,6 +12,7 @@ use llmops_storage::{StoreError, StoredExperiment};
 use super::ExperimentManager;
 use crate::alerts::AlertManager;
 use crate::analysis::{Horizon, Known, Observed, Plan, adaptive, analyse};
+use crate::aside::compute;
 use crate::{Error, LlmOps, Services};
 
 /// Experiments of one call: whoever calls has other work too.
@@ -40,6 +41,11 @@ pub(crate) async fn review_due(services: &Arc<Services>) -> Result<(), Error> {
     Ok(())
 }
 
+async fn analysed(plan: Plan, observed: &Arc<Observed>) -> Result<ExperimentResult, Error> {
+    let observed = observed.clone();
+    compute(move || analyse(&plan, &observed)).await
+}
+
 impl ExperimentManager {
     async fn review(&self, stored: &StoredExperiment) -> Result<(), Error> {
         let experiment = &stored.experiment;
@@ -51,6 +57,7 @@ impl ExperimentManager {
             return Ok(());
         }
         let (plan, observed) = self.observed(stored, &ResultsQuery::default()).await?;
+        let observed = Arc::new(observed);
         let results = self.judge(experiment, Plan { bayes: false, ..plan.clone() }, &observed).await?;
         self.tell_alerts(experiment, Some(&results)).await?;
         // Nobody is moved on the ground of data that cannot be trusted.
@@ -66,15 +73,15 @@ impl ExperimentManager {
         &self,
         experiment: &Experiment,
         plan: Plan,
-        observed: &Observed,
+        observed: &Arc<Observed>,
     ) -> Result<ExperimentResult, Error> {
-        let results = analyse(&plan, observed);
+        let results = analysed(plan.clone(), observed).await?;
         let Some(look) = OneLook::of(&results).filter(|_| plan.horizon == Horizon::Ahead) else { return Ok(results) };
         let store = self.services.store.acting_as(Arc::new(Actor::part("experiments")));
         let mut current = experiment.clone();
         for _ in 0..LOOK_TRIES {
             if let Some(taken) = current.one_look {
-                return Ok(analyse(&Plan { horizon: Horizon::Taken(Box::new(taken)), ..plan }, observed));
+                return analysed(Plan { horizon: Horizon::Taken(Box::new(taken)), ..plan }, observed).await;
             }
             // Over without a look: everything is as it was at the end.
             let Some(next) = current.looked(&look) else { return Ok(results) };
@@ -85,7 +92,7 @@ impl ExperimentManager {
                     done?;
                     self.services.experiments.refresh().await?;
                     self.tell(&next).await?;
-                    return Ok(analyse(&Plan { horizon: Horizon::Taken(Box::new(look)), ..plan }, observed));
+                    return analysed(Plan { horizon: Horizon::Taken(Box::new(look)), ..plan }, observed).await;
                 }
             }
         }
@@ -94,13 +101,14 @@ impl ExperimentManager {
     }
 
     /// Lets the shares follow the data, where the experiment is adaptive and a step is due.
-    async fn follow(&self, experiment: &Experiment, plan: &Plan, observed: &Observed) -> Result<(), Error> {
+    async fn follow(&self, experiment: &Experiment, plan: &Plan, observed: &Arc<Observed>) -> Result<(), Error> {
         let (Some(rule), now) = (&experiment.spec.adaptive, self.services.clock.now()) else { return Ok(()) };
         let present = experiment.allocations.len().saturating_sub(1);
         if !experiment.is_step_due(adaptive::units_since(plan, observed, present), now) {
             return Ok(());
         }
-        let next = adaptive::next_shares(plan, observed, rule);
+        let (plan, observed, rule) = (plan.clone(), observed.clone(), rule.clone());
+        let next = compute(move || adaptive::next_shares(&plan, &observed, &rule)).await?;
         let Some(next) = next.and_then(|(shares, step)| experiment.reallocate(&shares, step, now)) else {
             return Ok(());
         };

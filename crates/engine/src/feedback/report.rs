@@ -15,7 +15,8 @@ use llmops_metrics::embedding_similarity::cosine;
 use llmops_stats::proportion::{Rate, newcombe};
 
 use super::{FeedbackManager, LEVEL, SECONDS_PER_DAY, day_name, day_of, row};
-use crate::alerts::send_report;
+use crate::alerts::{no_channel, send_report};
+use crate::aside::compute;
 use crate::models::{Embedder, Found, Layer, Quiet};
 use crate::{Error, LlmOps};
 
@@ -72,11 +73,7 @@ impl FeedbackManager {
         let alerts = ops.alerts();
         let config = alerts.channels().into_iter().find(|(name, ..)| *name == channel).map(|(_, config, _)| config);
         let body = match config {
-            None => {
-                return Err(
-                    Error::not_found("channel", channel).with_hint("the section `channels` of llmops.yaml names them")
-                );
-            }
+            None => return Err(no_channel(channel)),
             Some(ChannelConfig::Slack(_)) => feedback::slack(report),
             Some(ChannelConfig::Pagerduty(_)) => {
                 return Err(Error::invalid(format!("the channel `{channel}` is a pager: it takes alerts, no reports"))
@@ -146,9 +143,7 @@ impl FeedbackManager {
             });
         }
         let (embedder, why_not) = self.embedder(model).await?;
-        tokio::task::spawn_blocking(move || group(&texts, embedder.as_deref(), &why_not))
-            .await
-            .map_err(|_| Error::Internal("the thread that groups complaints has died".to_owned()))
+        compute(move || group(&texts, embedder.as_deref(), &why_not)).await
     }
 
     /// The question that was answered badly: what a complaint without words is about.

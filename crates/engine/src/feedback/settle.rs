@@ -25,17 +25,25 @@ const BATCH: u32 = 200;
 const EXCERPT: usize = 200;
 
 impl Services {
-    /// Joins feedback whose records came meanwhile, and does what follows from all that is joined, in all projects.
-    /// Answers with the number of pieces of feedback that were settled.
-    pub(crate) async fn settle_feedback(self: &Arc<Self>) -> Result<usize, Error> {
+    /// Joins feedback with records that came meanwhile, in all projects. True: there may be more of it.
+    pub(crate) async fn join_feedback(self: &Arc<Self>) -> Result<bool, Error> {
         let since = self.clock.now().checked_sub(WAIT).unwrap_or(Timestamp::MIN);
-        for (project, subject, record) in self.store.feedback_to_join(since, BATCH).await? {
+        let found = self.store.feedback_to_join(since, BATCH).await?;
+        let is_full = found.len() >= BATCH as usize;
+        for (project, subject, record) in found {
             let manager = FeedbackManager::new(self.clone(), project);
             let mut contexts = Contexts::new(&manager);
             let context = contexts.of_record(record).await?;
             let hides_users = contexts.hides_users(&context).await?;
             self.store.join_feedback(&manager.project, &subject, &context, hides_users).await?;
         }
+        Ok(is_full)
+    }
+
+    /// Joins feedback whose records came meanwhile, and does what follows from all that is joined, in all projects.
+    /// Answers with the number of pieces of feedback that were settled.
+    pub(crate) async fn settle_feedback(self: &Arc<Self>) -> Result<usize, Error> {
+        self.join_feedback().await?;
         let mut settled = 0;
         loop {
             let page = self.store.unsettled_feedback(BATCH).await?;

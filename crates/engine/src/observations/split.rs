@@ -58,7 +58,9 @@ pub(super) fn split(experiment: &Experiment, exposures: &[ExposureCount], observ
 /// What is to be checked where the split changed: the units of every stretch whose shares are known.
 fn changed(experiment: &Experiment, exposures: &[ExposureCount], all: u64) -> Split {
     let allocations = &experiment.allocations;
-    let is_known = |epoch: usize| allocations.get(epoch).is_some_and(|a| has_known_shares(&allocations[..epoch], a));
+    let known: Vec<bool> =
+        allocations.iter().enumerate().map(|(epoch, a)| has_known_shares(&allocations[..epoch], a)).collect();
+    let is_known = |epoch: usize| known.get(epoch).is_some_and(|known| *known);
     let counted = exposed(experiment, exposures, is_known);
     let checked = counted.iter().sum::<u64>();
     let notice = (checked < all).then(|| {

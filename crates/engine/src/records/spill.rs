@@ -150,6 +150,11 @@ impl Spill {
         self.waiting.load(Ordering::Relaxed)
     }
 
+    /// How many times records were put aside that wait.
+    pub(super) fn pieces_waiting(&self) -> usize {
+        self.pieces().len()
+    }
+
     /// Puts records aside, on disk before it answers.
     pub(super) fn put(&self, records: Vec<RecordRow>) -> io::Result<()> {
         let count = records.len() as u64;

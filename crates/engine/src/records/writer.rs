@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::RequestRecord;
 use llmops_storage::{Pace, RecordRow, Store, StoreError};
@@ -30,7 +32,15 @@ const RETRY: Duration = Duration::from_secs(1);
 
 enum Message {
     Record(RecordRow),
-    Flush(oneshot::Sender<()>),
+    Flush(Flush),
+}
+
+/// Somebody waits until what was handed over before is in the store or in a file.
+struct Flush {
+    /// Files will not do.
+    to_store: bool,
+    /// Hears whether it is so.
+    done: oneshot::Sender<bool>,
 }
 
 /// How many records went where, since the start of the process.
@@ -80,6 +90,17 @@ struct Queue {
     length: Arc<AtomicUsize>,
     /// Tells the task that somebody waits, or that there is something to fetch.
     hurry: Arc<Notify>,
+}
+
+/// Waits until a task has done what it was given before.
+async fn flush(sender: &mpsc::UnboundedSender<Message>, hurry: &Notify, to_store: bool) -> bool {
+    let (done, waiting) = oneshot::channel();
+    if sender.send(Message::Flush(Flush { to_store, done })).is_err() {
+        return true;
+    }
+    hurry.notify_one();
+    // An error means that the task is gone, and so is what it had.
+    waiting.await.unwrap_or(true)
 }
 
 impl std::fmt::Debug for Message {
@@ -152,12 +173,17 @@ impl RecordWriter {
     /// Waits until everything that was handed over is in the store or in a file.
     pub async fn flush(&self) {
         for sender in [&self.overflow, &self.queue.sender] {
-            let (done, waiting) = oneshot::channel();
-            if sender.send(Message::Flush(done)).is_ok() {
-                self.queue.hurry.notify_one();
-                // An error means that the task is gone, and so is what it had.
-                let _ = waiting.await;
-            }
+            flush(sender, &self.queue.hurry, false).await;
+        }
+    }
+
+    /// Brings everything that was handed over into the store, out of files too, for as long as a writer lives.
+    pub(crate) fn holder(&self) -> impl Fn() -> Option<BoxFuture<'static, bool>> + Send + Sync + use<> {
+        let (overflow, queue) = (self.overflow.downgrade(), self.queue.sender.downgrade());
+        let hurry = self.queue.hurry.clone();
+        move || {
+            let (overflow, queue, hurry) = (overflow.upgrade()?, queue.upgrade()?, hurry.clone());
+            Some(async move { flush(&overflow, &hurry, false).await && flush(&queue, &hurry, true).await }.boxed())
         }
     }
 
@@ -183,7 +209,7 @@ async fn put_aside_overflow(
             tracing::error!(%error, "request records could not be put aside");
         }
         hurry.notify_one();
-        answer(flushed);
+        answer(flushed, true);
     }
 }
 
@@ -204,10 +230,10 @@ fn put_aside(spill: &Spill, counts: &RecordCounts, batch: Vec<RecordRow>) {
     counts.waiting.store(spill.waiting(), Ordering::Relaxed);
 }
 
-fn answer(flushed: Vec<oneshot::Sender<()>>) {
-    for done in flushed {
+fn answer(flushed: Vec<Flush>, in_store: bool) {
+    for flush in flushed {
         // Who stopped waiting does not hear it.
-        let _ = done.send(());
+        let _ = flush.done.send(in_store || !flush.to_store);
     }
 }
 
@@ -237,7 +263,8 @@ impl Task {
             let (batch, flushed) = collect(first, &mut receiver, &self.hurry).await;
             self.length.fetch_sub(batch.len(), Ordering::Relaxed);
             self.write(batch).await;
-            answer(flushed);
+            let in_store = flushed.iter().any(|flush| flush.to_store) && self.replay_all().await;
+            answer(flushed, in_store);
             // What was put aside has its turn, too, however much comes.
             let is_due = self.next_try.is_none_or(|at| at <= Instant::now());
             if is_due && self.spill.waiting() > 0 && receiver.len() < BATCH {
@@ -308,6 +335,16 @@ impl Task {
         }
     }
 
+    /// Brings all that waits by now into the store. False: it does not take it.
+    async fn replay_all(&mut self) -> bool {
+        for _ in 0..self.spill.pieces_waiting() {
+            if !self.replay().await {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Brings what has waited longest into the store; whatever was stored already is not stored twice. False: not now.
     async fn replay(&mut self) -> bool {
         let Some(piece) = self.spill.first() else { return true };
@@ -348,7 +385,7 @@ async fn collect(
     first: Message,
     receiver: &mut mpsc::UnboundedReceiver<Message>,
     hurry: &Notify,
-) -> (Vec<RecordRow>, Vec<oneshot::Sender<()>>) {
+) -> (Vec<RecordRow>, Vec<Flush>) {
     if receiver.len() < BATCH && !matches!(first, Message::Flush(_)) {
         // Either way it is time.
         let _ = timeout_at(Instant::now() + FLUSH_INTERVAL, hurry.notified()).await;
@@ -358,7 +395,7 @@ async fn collect(
     while let Some(message) = next {
         match message {
             Message::Record(row) => batch.push(row),
-            Message::Flush(done) => flushed.push(done),
+            Message::Flush(flush) => flushed.push(flush),
         }
         next = if batch.len() < BATCH { receiver.try_recv().ok() } else { None };
     }

@@ -1,7 +1,9 @@
 //! The third step of a release: an experiment in production, and its end.
 
+use llmops_domain::canary::CanaryState;
 use llmops_domain::deployment::{DEFAULT_ENVIRONMENT, Deployment, DeploymentSettings};
 use llmops_domain::experiment::{Experiment, ExperimentSpec, ExperimentStatus, MetricSpec, Variant};
+use llmops_domain::id::CanaryId;
 use llmops_domain::release::{EXPERIMENT_SHARE, Release, ReleaseEventKind, Verdict, next_step};
 
 use super::Releases;
@@ -35,11 +37,8 @@ impl Releases {
         let name = release.deployment.clone();
         // A first release has nothing to be compared with.
         let Some(live) = self.live(&name).await? else { return Ok(None) };
-        match self.deployments().refuse_in_an_incident(&name, DEFAULT_ENVIRONMENT).await {
-            Err(Error::Conflict { message, .. }) => {
-                return Ok(Some(format!("{message}: llmops incident close {name}, then llmops release {name}")));
-            }
-            other => other?,
+        if let Some(why) = self.frozen(&name).await? {
+            return Ok(Some(why));
         }
         if let Some(key) = self.others_experiment(release, &live).await? {
             return Ok(Some(format!(
@@ -47,43 +46,99 @@ impl Releases {
                  llmops release {name}; or --waive experiment with a reason"
             )));
         }
+        if let Some(canary) = self.exposing(&name).await? {
+            return Ok(Some(format!(
+                "the canary {canary} shows its candidate to users of {name}: wait for its end, or llmops canary abort {name}, then \
+                 llmops release {name}; or --waive experiment with a reason"
+            )));
+        }
         release.experiment = Some(self.experiment(release).await?);
         Ok(None)
     }
 
-    /// The experiment of somebody else by which the deployment's users are assigned now.
-    async fn others_experiment(&self, release: &Release, live: &Deployment) -> Result<Option<String>, Error> {
-        let Some(key) = live.settings.experiment.clone().filter(|key| *key != experiment_key(release)) else {
-            return Ok(None);
-        };
-        let flags = self.services.experiments.flags(&self.project).await?;
-        // One that was completed goes on to answer everybody by its winner, where it has one.
-        let assigns = |experiment: &Experiment| experiment.status.is_live() || experiment.winner.is_some();
-        Ok(flags.find(&key).is_some_and(|flag| assigns(&flag.experiment)).then_some(key))
+    /// The canary that shows users of a deployment its candidate, where there is one.
+    async fn exposing(&self, name: &str) -> Result<Option<CanaryId>, Error> {
+        match self.ops().canaries().get(name, Some(DEFAULT_ENVIRONMENT)).await {
+            Ok(canary) => Ok(matches!(canary.state, CanaryState::Exposing { .. }).then_some(canary.id)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Makes and starts the experiment: a tenth of the users for the candidate, the rest for what is live.
+    /// The incident that keeps production as it is, where there is one.
+    pub(super) async fn frozen(&self, name: &str) -> Result<Option<String>, Error> {
+        match self.deployments().refuse_in_an_incident(name, DEFAULT_ENVIRONMENT).await {
+            Err(Error::Conflict { message, .. }) => {
+                Ok(Some(format!("{message}: llmops incident close {name}, then llmops release {name}")))
+            }
+            other => other.map(|()| None),
+        }
+    }
+
+    /// The experiment of somebody else by which the deployment's users are assigned now.
+    async fn others_experiment(&self, release: &Release, live: &Deployment) -> Result<Option<String>, Error> {
+        Ok(self.deployments().assigning(live).await?.filter(|key| *key != experiment_key(release)))
+    }
+
+    /// Makes and starts the experiment, and lets it assign the users. What a process left that ended in between is taken up.
     async fn experiment(&self, release: &Release) -> Result<String, Error> {
+        let mut experiment = match self.own_experiment(release).await? {
+            Some(left) => left,
+            None => self.ops().experiments().create(Self::spec(release)).await?,
+        };
+        if experiment.status == ExperimentStatus::Draft {
+            experiment = self.start_experiment(release, experiment).await?;
+        }
+        if !self.is_routed(release).await?
+            && let Some(live) = self.live(&release.deployment).await?
+        {
+            self.route(release, live, Some(experiment.spec.key)).await?;
+        }
+        Ok(experiment.id.0)
+    }
+
+    /// Starts a draft; or gives it up for the one that another process has started meanwhile.
+    async fn start_experiment(&self, release: &Release, draft: Experiment) -> Result<Experiment, Error> {
+        let experiments = self.ops().experiments();
+        let refused = match experiments.start(draft.id.as_str()).await {
+            Ok(started) => return Ok(started),
+            Err(error) => error,
+        };
+        match self.own_experiment(release).await? {
+            Some(other) if other.status.is_live() => {
+                if other.id != draft.id {
+                    experiments.cancel(draft.id.as_str()).await?;
+                }
+                Ok(other)
+            }
+            _ => Err(refused),
+        }
+    }
+
+    /// The experiment of a release, by its key, that has not ended: whoever made it may have ended before it wrote that down.
+    async fn own_experiment(&self, release: &Release) -> Result<Option<Experiment>, Error> {
+        match self.ops().experiments().get(&experiment_key(release)).await {
+            Ok(found) => Ok(Some(found).filter(|found| !has_ended(found.status))),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A tenth of the users for the candidate, the rest for what is live.
+    fn spec(release: &Release) -> ExperimentSpec {
         // The control is what is live, whatever that is: whoever goes back from it goes back for its users, too.
         let control = Variant { id: CONTROL.to_owned(), is_control: true, ..Variant::default() };
         let candidate =
             Variant { id: CANDIDATE.to_owned(), manifest: Some(release.manifest.to_string()), ..Variant::default() };
         let split = [(CONTROL.to_owned(), 1.0 - EXPERIMENT_SHARE), (CANDIDATE.to_owned(), EXPERIMENT_SHARE)];
-        let spec = ExperimentSpec {
+        ExperimentSpec {
             name: experiment_key(release),
             variants: vec![control, candidate],
             traffic_split: split.into_iter().collect(),
             metrics: vec![MetricSpec::named(METRIC)],
             target_metric: Some(METRIC.to_owned()),
             ..ExperimentSpec::default()
-        };
-        let experiments = self.ops().experiments();
-        let made = experiments.create(spec).await?;
-        experiments.start(made.id.as_str()).await?;
-        if let Some(live) = self.live(&release.deployment).await? {
-            self.route(release, live, Some(made.spec.key)).await?;
         }
-        Ok(made.id.0)
     }
 
     /// Lets the gateway assign the deployment's users by an experiment, or by none any more.
@@ -118,22 +173,31 @@ impl Releases {
 
     /// Lets the experiment assign nobody any more, and ends it.
     pub(super) async fn end_experiment(&self, release: &Release, ending: Ending) -> Result<(), Error> {
-        let Some(id) = &release.experiment else { return Ok(()) };
         if self.is_routed(release).await?
             && let Some(live) = self.live(&release.deployment).await?
         {
             self.route(release, live, None).await?;
         }
         let experiments = self.ops().experiments();
-        let status = experiments.get(id).await?.status;
-        if matches!(status, ExperimentStatus::Completed | ExperimentStatus::Cancelled) {
-            return Ok(());
-        }
+        let known = match &release.experiment {
+            Some(id) => Some(experiments.get(id).await?),
+            None => self.own_experiment(release).await?,
+        };
+        let Some(experiment) = known.filter(|known| !has_ended(known.status)) else { return Ok(()) };
+        let id = experiment.id.as_str();
         match ending {
+            // A draft has nobody in it.
+            Ending::Won | Ending::Undecided if experiment.status == ExperimentStatus::Draft => {
+                experiments.cancel(id).await?
+            }
             Ending::Won => experiments.complete(id, Some(CANDIDATE)).await?,
             Ending::Undecided => experiments.complete(id, None).await?,
             Ending::GivenUp => experiments.cancel(id).await?,
         };
         Ok(())
     }
+}
+
+fn has_ended(status: ExperimentStatus) -> bool {
+    matches!(status, ExperimentStatus::Completed | ExperimentStatus::Cancelled)
 }

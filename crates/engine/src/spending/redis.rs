@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use llmops_domain::limits::Account;
+use llmops_domain::limits::{Account, Lease};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Script};
 
@@ -14,6 +14,10 @@ use crate::jobs::QueueError;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 const LEASE: &str = r"
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  if ARGV[5] == '' then return -1 end
+  redis.call('SET', KEYS[1], ARGV[5])
+end
 local spent = redis.call('INCRBY', KEYS[1], ARGV[2])
 local granted = math.max(0, math.min(tonumber(ARGV[1]), tonumber(ARGV[3]) - spent))
 if granted > 0 then redis.call('INCRBY', KEYS[1], granted) end
@@ -58,12 +62,16 @@ impl RedisSpending {
 
 #[async_trait]
 impl SpendingBook for RedisSpending {
-    async fn lease(&self, account: &Account, want: u64, owed: u64, most: u64) -> Result<u64, String> {
+    async fn lease(&self, account: &Account, lease: Lease) -> Result<Option<u64>, String> {
+        let Lease { want, owed, most, before } = lease;
         let Account { project, spender, what, start, end } = account;
         let key = format!("{}:{}:{spender}:{what}:{start}", self.prefix, project.as_str());
         let mut invocation = self.lease.key(key);
-        invocation.arg(want).arg(owed).arg(most).arg(*end);
+        let before = before.map(|before| before.to_string()).unwrap_or_default();
+        invocation.arg(want).arg(owed).arg(most).arg(*end).arg(before);
         let mut connection = self.connection.clone();
-        invocation.invoke_async(&mut connection).await.map_err(|error| error.category().to_owned())
+        let granted: i64 =
+            invocation.invoke_async(&mut connection).await.map_err(|error| error.category().to_owned())?;
+        Ok(u64::try_from(granted).ok())
     }
 }

@@ -16,6 +16,7 @@ use llmops::domain::chat::ChatRequest;
 use llmops::domain::deployment::DeploymentSettings;
 use llmops::domain::id::KeyId;
 use llmops::domain::record::{BodyPolicy, CallOutcome, Door, RequestRecord};
+use llmops::domain::release::ReleaseStep;
 use llmops::domain::review::{ReviewFilter, ReviewReason};
 use llmops::jobs::{StoredQueue, Worker, WorkerOptions};
 use llmops::{CanarySampler, Error, LlmOps, Options};
@@ -23,6 +24,7 @@ use llmops_api::canaries::{ChangeCanary, StartCanary};
 use llmops_api::deployments::Deploy;
 use llmops_api::feedback::{ExportFormat, ExportQuery};
 use llmops_api::incidents::{CloseIncident, OpenIncident};
+use llmops_api::releases::{StartRelease, WaiveStep};
 use llmops_storage::{PairFilter, Store};
 use llmops_testing::on_backends;
 use serde_json::{Value, json};
@@ -478,6 +480,100 @@ async fn stages_expose_users_and_guardrails_take_them_back() {
         assert_eq!(aborted.state, CanaryState::Aborted { cause: AbortCause::Guardrail(Guardrail::ErrorRate) });
         assert!(ops.live_deployments().await.unwrap()[0].canary.is_none(), "nobody is exposed any more");
         assert_eq!(live(&ops).await, "test/fair");
+        worker.stop(Duration::from_secs(5)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_experiment_keeps_its_users_from_the_candidate() {
+    on_backends(async |store| {
+        let ops = installation(store);
+        let mut policy = policy();
+        policy.stages = vec![Share(0.5), Share(1.0)];
+        policy.stage.min_samples = 1000;
+        let canary = start(&ops, "better", policy.clone()).await;
+        let (worker, sampler) = (worker(&ops), ops.canary_sampler());
+        traffic(&ops, &sampler, &canary, 80);
+        until(&ops, &["exposing"]).await;
+        let exposed = async || {
+            let live = ops.live_deployments().await.unwrap();
+            let production = live.iter().find(|live| live.deployment.environment == "production").unwrap();
+            production.canary.as_ref().is_some_and(|canary| canary.exposure.is_some())
+        };
+        assert!(exposed().await);
+        // A release does not take users out of the canary.
+        let releases = ops.releases();
+        let release = StartRelease { model: Some("test/worse".to_owned()), ..StartRelease::default() };
+        releases.start("bot", release).await.unwrap();
+        for step in [ReleaseStep::Gate, ReleaseStep::Staging] {
+            releases.waive("bot", WaiveStep { step, reason: "a try".to_owned() }).await.unwrap();
+        }
+        let waiting = releases.get("bot").await.unwrap().waiting.unwrap();
+        assert!(waiting.contains("shows its candidate to users of bot"), "{waiting}");
+        releases.cancel("bot", "").await.unwrap();
+
+        let spec = json!({"name": "tone", "variants": [{"id": "control"}, {"id": "b", "model_name": "test/worse"}],
+            "metrics": [{"name": "quality"}]});
+        let experiment = ops.experiments().create(serde_json::from_value(spec).unwrap()).await.unwrap();
+        ops.experiments().start(experiment.id.as_str()).await.unwrap();
+        let settings =
+            Some(DeploymentSettings { experiment: Some("tone".to_owned()), ..DeploymentSettings::default() });
+        ops.deployments().deploy("bot", Deploy { settings, ..Deploy::default() }).await.unwrap();
+        assert!(!exposed().await, "who is assigned to a variant sees that");
+        ops.canaries().pause("bot", ChangeCanary::default()).await.unwrap();
+        let held = ops.canaries().resume("bot", ChangeCanary::default()).await.unwrap_err();
+        assert!(held.to_string().contains("the experiment tone assigns the users of bot"), "{held}");
+        ops.canaries().abort("bot", ChangeCanary::default()).await.unwrap();
+        let again = StartCanary { model: Some("test/better".to_owned()), ..request(policy) };
+        let started = ops.canaries().start(again).await.unwrap();
+        assert!(started.notices.iter().any(|notice| notice.contains("no stage begins")), "{:?}", started.notices);
+        traffic(&ops, &sampler, &started.canary, 100);
+        for _ in 0..600 {
+            if ops.canaries().report("bot", None).await.unwrap().evidence.asked == 100 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let report = ops.canaries().report("bot", None).await.unwrap();
+        assert_eq!((report.decision.action, report.canary.state), (Action::Expose(0), CanaryState::Shadowing));
+        ops.experiments().complete("tone", None).await.unwrap();
+        until(&ops, &["exposing"]).await;
+        assert!(exposed().await);
+        worker.stop(Duration::from_secs(5)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_is_erased_is_in_no_dataset_of_lost_questions() {
+    on_backends(async |store| {
+        let ops = installation(store);
+        let mut policy = policy();
+        (policy.bodies, policy.min_samples) = (BodyHandling::Keep, 1000);
+        let canary = start(&ops, "worse", policy).await;
+        let (worker, sampler) = (worker(&ops), ops.canary_sampler());
+        for user in ["ana", "ana", "ben"] {
+            let (record, seen) = call(&canary, Some(user), "How far is the moon?");
+            sampler.offer(ops.project(), &record, seen);
+        }
+        sampler.flush().await;
+        for _ in 0..600 {
+            if ops.canaries().report("bot", None).await.unwrap().evidence.asked == 3 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        ops.canaries().abort("bot", ChangeCanary::default()).await.unwrap();
+        let lost = async || ops.datasets().get("bot-lost").await.unwrap().sample_count;
+        assert_eq!(lost().await, 3);
+        let erased = ops.records().erase_user("ana").await.unwrap();
+        assert_eq!((erased.samples, erased.datasets_left), (2, vec!["bot-lost".to_owned()]));
+        assert_eq!(lost().await, 1);
+        // No version is empty: the last one stays, and is told of.
+        let erased = ops.records().erase_user("ben").await.unwrap();
+        assert_eq!((erased.samples, erased.datasets_left, lost().await), (0, vec!["bot-lost".to_owned()], 1));
+        assert_eq!(ops.records().erase_user("eve").await.unwrap().datasets_left, Vec::<String>::new());
         worker.stop(Duration::from_secs(5)).await;
     })
     .await;

@@ -15,7 +15,7 @@ use llmops_storage::{AuditFilter, VersionSelector};
 use llmops_testing::on_backends;
 use serde_json::{Value, json};
 
-use crate::scripted::{Scripted, add_samples, exact, finish, installation, right, run};
+use crate::scripted::{Scripted, add_samples, append, exact, finish, installation, right, run};
 
 /// A record of a minute ago, with what `more` says.
 #[expect(clippy::needless_pass_by_value, reason = "callers make it on the spot")]
@@ -34,7 +34,7 @@ fn record(id: &str, more: Value) -> RequestRecord {
 
 async fn put(ops: &LlmOps, records: &[RequestRecord]) {
     let owned: Vec<_> = records.iter().map(|record| (ProjectId::default_project(), record.clone())).collect();
-    ops.store().append_records(&owned).await.unwrap();
+    append(ops.store(), &owned).await;
 }
 
 fn decide(value: Value) -> Decide {

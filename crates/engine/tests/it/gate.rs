@@ -38,9 +38,41 @@ async fn a_drop_fails_and_names_the_samples() {
         assert_eq!((run.tags["gate"].as_str(), report.run.gate), ("fail", None));
         assert_eq!(report.samples.len(), 10);
         assert!(report.samples.iter().all(|s| s.sample_id.ends_with('4') && s.baseline_output.is_some()));
-        let paired = report.comparison.unwrap().paired.unwrap();
+        let compared = report.comparison.unwrap();
+        for change in [compared.metric_changes["exact_match"], compared.pass_rate.unwrap()] {
+            let [low, high] = change.interval.unwrap();
+            assert!(change.n == Some(100) && low < change.change && change.change < high && high < 0.0, "{change:?}");
+            assert!((change.change + 0.1).abs() < 1e-12, "{change:?}");
+        }
+        let paired = compared.paired.unwrap();
         assert_eq!(paired.mcnemar.unwrap().newly_failed, 10);
         assert!(paired.difference.upper < 0.0 && paired.minimum_detectable_effect.unwrap() > 0.0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_sample_of_several_trials_is_named_once() {
+    on_backends(async |store| {
+        let provider = Scripted::new(|request| {
+            let asked = request.last_user_text();
+            let bad = asked.ends_with("4?") || (asked.ends_with("5?") && request.origin.trial == 1);
+            if bad { "no idea".to_owned() } else { right(request) }
+        });
+        let ops = installation(store, &provider);
+        add_samples(&ops, 20).await;
+        finish(&ops, llmops_api::runs::CreateRun { repeat: 3, ..run("m", exact()) }).await;
+        let report = ops.evaluator().gate(&LATEST, None, GateConfig::default()).await.unwrap();
+        let named: Vec<(&str, &str)> =
+            report.samples.iter().map(|note| (&*note.sample_id, note.reasons.last().unwrap().as_str())).collect();
+        let (all, one) = ("3 of 3 trials failed", "1 of 3 trials failed");
+        let mut sorted = named.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, [("s0004", all), ("s0005", one), ("s0014", all), ("s0015", one)]);
+        let junit = llmops::domain::scorecard::junit(&report);
+        assert_eq!(junit.matches("classname=\"samples.").count(), 4, "{junit}");
+        let failed: u64 = report.run.results.unwrap().categories.values().map(|category| category.failed).sum();
+        assert_eq!(failed, 4);
     })
     .await;
 }

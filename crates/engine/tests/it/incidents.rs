@@ -5,6 +5,7 @@ use llmops::domain::deployment::DeploymentSettings;
 use llmops::domain::id::ProjectId;
 use llmops::domain::incident::{Measure, TimelineKind};
 use llmops::domain::record::RequestRecord;
+use llmops::domain::traffic::TrafficFilter;
 use llmops::{Error, LlmOps};
 use llmops_api::deployments::{Deploy, Rollback};
 use llmops_api::incidents::{CloseIncident, OpenIncident};
@@ -12,7 +13,7 @@ use llmops_storage::{Change, VersionSelector};
 use llmops_testing::on_backends;
 use serde_json::json;
 
-use crate::scripted::{Scripted, installation, right};
+use crate::scripted::{Scripted, append, installation, right};
 
 fn model(name: &str) -> Deploy {
     Deploy { model: Some(format!("test/{name}")), ..Deploy::default() }
@@ -64,7 +65,11 @@ async fn a_frozen_deployment_takes_nothing_but_a_way_back() {
         let closed = ops.incidents().close("bot", CloseIncident::default()).await.unwrap();
         assert!(!closed.safe_mode);
         ops.deployments().deploy("bot", model("three")).await.unwrap();
-        assert!(matches!(ops.incidents().get("bot").await, Err(Error::NotFound { .. })));
+        // The last one is shown, and nothing is done with it.
+        assert_eq!(ops.incidents().get("bot").await.unwrap().id, opened.incident.id);
+        assert!(matches!(ops.incidents().close("bot", CloseIncident::default()).await, Err(Error::Conflict { .. })));
+        assert!(ops.incidents().note("bot", "too late").await.is_err());
+        assert!(matches!(ops.incidents().get("bot@staging").await, Err(Error::NotFound { .. })));
     })
     .await;
 }
@@ -95,7 +100,7 @@ async fn it_ends_with_a_post_mortem_and_the_inputs_that_failed() {
             call(4, "Where are you?", false),
         ];
         let owned: Vec<_> = calls.iter().map(|call| (ProjectId::default_project(), call.clone())).collect();
-        ops.store().append_records(&owned).await.unwrap();
+        append(ops.store(), &owned).await;
         let said = json!({"request_id": calls[2].id, "thumb": "down", "comment": "closed!", "correction": "At nine."});
         ops.feedback().submit(&said).await.unwrap();
         ops.incidents()
@@ -131,7 +136,7 @@ async fn it_ends_with_a_post_mortem_and_the_inputs_that_failed() {
 
         // The next one fails on the same questions, in other calls: the dataset asks them already.
         let more = call(5, "When do you open?", true);
-        ops.store().append_records(&[(ProjectId::default_project(), more)]).await.unwrap();
+        append(ops.store(), &[(ProjectId::default_project(), more)]).await;
         ops.incidents().open(open()).await.unwrap();
         let into = CloseIncident { dataset: Some(dataset.clone()), ..CloseIncident::default() };
         ops.incidents().close("bot", into).await.unwrap();
@@ -172,7 +177,7 @@ async fn complaints_are_those_of_its_environment() {
         let staged = RequestRecord { environment: staging.clone(), ..call(2, "Where are you?", false) };
         let owned: Vec<_> =
             [&live, &staged].map(|call| (ProjectId::default_project(), call.clone())).into_iter().collect();
-        ops.store().append_records(&owned).await.unwrap();
+        append(ops.store(), &owned).await;
         for call in [&live, &staged] {
             ops.feedback().submit(&json!({"request_id": call.id, "thumb": "down"})).await.unwrap();
         }
@@ -188,13 +193,57 @@ async fn complaints_are_those_of_its_environment() {
 }
 
 #[tokio::test]
+async fn what_was_refused_is_no_failure_and_thumbs_are_told_together() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        deployed(&ops).await;
+        let came = |number, outcome: &str| RequestRecord {
+            outcome: serde_json::from_value(json!(outcome)).unwrap(),
+            ..call(number, &format!("question {number}"), false)
+        };
+        let empty = json!([{"kind": "empty", "detail": "nothing"}]);
+        let soft = RequestRecord { soft_failures: serde_json::from_value(empty).unwrap(), ..came(1, "ok") };
+        let kept = RequestRecord { cached: true, ..came(2, "ok") };
+        let mut calls = vec![soft, kept, came(3, "ok"), came(4, "unavailable"), came(5, "cancelled")];
+        calls.extend((6..10).map(|number| came(number, "refused")));
+        let owned: Vec<_> = calls.iter().map(|call| (ProjectId::default_project(), call.clone())).collect();
+        append(ops.store(), &owned).await;
+        for call in &calls[..3] {
+            ops.feedback().submit(&json!({"request_id": call.id, "thumb": "down"})).await.unwrap();
+        }
+        let said = json!({"request_id": calls[3].id, "thumb": "down", "comment": "no answer"});
+        ops.feedback().submit(&said).await.unwrap();
+        ops.incidents().open(open()).await.unwrap();
+        let closed = ops.incidents().close("bot", CloseIncident::default()).await.unwrap();
+        let impact = &closed.timeline.impact;
+        assert_eq!((impact.calls, impact.refused, impact.cancelled, impact.complaints), (9, 4, 1, 4));
+        let shown = |share: Option<llmops::domain::run::Estimate>| share.map(|share| (share.value, share.n));
+        assert_eq!((shown(impact.failed), shown(impact.soft_failed)), (Some((0.25, 4)), Some((0.5, 2))));
+        // The overview says the same.
+        let traffic = ops.overview().traffic(&TrafficFilter::default()).await.unwrap();
+        assert_eq!((shown(traffic.failure_rate), shown(traffic.soft_failure_rate)), (Some((0.25, 4)), Some((0.5, 2))));
+        assert_eq!((traffic.sums.refused, traffic.sums.cancelled, traffic.sums.answered), (4, 1, 2));
+        // Two calls failed, and users complained about two more; what was refused is no question of the deployment.
+        assert_eq!(closed.samples, 4);
+        let told: Vec<_> = closed.timeline.entries.iter().filter(|e| e.kind == TimelineKind::Feedback).collect();
+        let told: Vec<&str> = told.iter().map(|entry| entry.text.as_str()).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told.iter().any(|text| text.ends_with("bad: no answer")), "{told:?}");
+        assert!(told.contains(&"within the hour users found 3 answers bad, without words"), "{told:?}");
+        let hours = closed.timeline.entries.iter().filter(|e| e.kind == TimelineKind::Calls);
+        assert!(hours.map(|entry| entry.text.as_str()).any(|text| text.contains("refused")), "hours tell of it");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_correction_of_one_call_answers_the_question_of_all() {
     on_backends(async |store| {
         let ops = installation(store, &Scripted::new(right));
         deployed(&ops).await;
         let calls = [call(1, "When do you open?", true), call(2, "When do you open?", true)];
         let owned: Vec<_> = calls.iter().map(|call| (ProjectId::default_project(), call.clone())).collect();
-        ops.store().append_records(&owned).await.unwrap();
+        append(ops.store(), &owned).await;
         let said = json!({"request_id": calls[0].id, "thumb": "down", "correction": "At nine."});
         ops.feedback().submit(&said).await.unwrap();
         ops.incidents().open(open()).await.unwrap();

@@ -7,6 +7,7 @@ mod alerts;
 mod calibration;
 mod canaries;
 mod canary_simulation;
+mod datasets;
 mod deployments;
 mod evaluate;
 mod events;

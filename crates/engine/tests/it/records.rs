@@ -1,17 +1,23 @@
 //! The writer of request records, with a store that comes and goes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use llmops::LlmOps;
 use llmops::domain::chat::Usage;
 use llmops::domain::id::ProjectId;
+use llmops::domain::limits::Account;
 use llmops::domain::record::{CallOutcome, Door, RecordFilter, RequestRecord};
+use llmops::spending::RedisSpending;
+use llmops::{Options, SpendingBook};
 use llmops_api::deployments::Deploy;
+use llmops_storage::Store;
 use llmops_testing::on_backends;
 
-use crate::scripted::{Scripted, installation, right};
+use crate::scripted::{Scripted, append, installation, installation_with, right};
 
 fn record(number: u32) -> RequestRecord {
     RequestRecord {
@@ -147,6 +153,99 @@ async fn records_that_a_store_out_of_order_refuses_are_kept() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert_eq!(ops.records().list(&RecordFilter::default(), 20).await.unwrap().len(), 10);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_is_erased_with_its_user() {
+    on_backends(async |store| {
+        let folder = tempfile::tempdir().unwrap();
+        let ops = installation(store, &Scripted::new(right));
+        let of = |number, user: &str| RequestRecord { user: Some(user.to_owned()), ..record(number) };
+        let writer = ops.record_writer(Some(folder.path().to_owned()));
+        let submit = |record| writer.submit(&ProjectId::default_project(), &record);
+        // In a file, because the store took nothing for a while, and in memory.
+        store.execute("ALTER TABLE request_records RENAME TO elsewhere").await;
+        for number in 0..10 {
+            submit(of(number, "ana"));
+        }
+        writer.flush().await;
+        assert_eq!(writer.counts().waiting(), 10);
+        submit(of(20, "ana"));
+        let early = ops.records().erase_user("ana").await.unwrap_err();
+        assert!(early.to_string().contains("nothing was erased"), "{early}");
+        store.execute("ALTER TABLE elsewhere RENAME TO request_records").await;
+        submit(of(30, "ben"));
+        submit(of(31, "ana"));
+        let words = serde_json::json!({"request_id": record(31).id, "thumb": "down", "comment": "no"});
+        ops.feedback().submit(&words).await.unwrap();
+        let erased = ops.records().erase_user("ana").await.unwrap();
+        assert_eq!((erased.records, erased.feedback), (12, 1), "what was said of the answer goes with it");
+        writer.flush().await;
+        assert_eq!((writer.counts().waiting(), writer.counts().lost()), (0, 0));
+        assert_eq!(ops.records().list(&RecordFilter::default(), 50).await.unwrap(), [of(30, "ben")]);
+        drop(writer);
+        assert_eq!(ops.records().erase_user("ben").await.unwrap().records, 1, "a writer that is gone has nothing");
+    })
+    .await;
+}
+
+static BOOKS: AtomicU32 = AtomicU32::new(0);
+
+/// What is left of a limit of 10 USD, or of 1,000 of anything else, in the month that holds the records, after they were written.
+async fn left(ops: &LlmOps, spender: &str, what: &str) -> u64 {
+    let second = |text: &str| text.parse::<Timestamp>().unwrap().as_second();
+    let account = Account {
+        project: ProjectId::default_project(),
+        spender: spender.to_owned(),
+        what: what.to_owned(),
+        start: second("2027-01-01T00:00:00Z"),
+        end: second("2027-02-01T00:00:00Z"),
+    };
+    let most = if what.starts_with("cost") { 10_000_000 } else { 1_000 };
+    let granted = ops.spending().lease(&account, most, 0, most).await.unwrap();
+    assert_eq!(ops.spending().lease(&account, most, 0, most).await.unwrap(), 0, "it counts from there on");
+    granted
+}
+
+async fn budgets_count_from_the_beginning(store: &Store, book: Option<Arc<dyn SpendingBook>>) {
+    let ops = installation_with(store, &Scripted::new(right), Options { spending: book, ..Options::default() });
+    let spent = |number, days: i64, outcome| RequestRecord {
+        at: Timestamp::from_second(1_800_000_000 + 86_400 * days).unwrap(),
+        key: Some("key_a".to_owned()),
+        deployment: Some("bot".to_owned()),
+        environment: Some("staging".to_owned()),
+        usage: Usage::new(30, 10),
+        cost: Some(1.25),
+        outcome,
+        ..record(number)
+    };
+    // One of the month before, one that the limit itself refused, and one of another key.
+    let refused = RequestRecord { cost: None, usage: Usage::default(), ..spent(4, 0, CallOutcome::Refused) };
+    let other = RequestRecord { key: Some("key_b".to_owned()), ..spent(5, 0, CallOutcome::Ok) };
+    let all =
+        [spent(1, -30, CallOutcome::Ok), spent(2, 0, CallOutcome::Ok), spent(3, 1, CallOutcome::Cut), refused, other];
+    let all: Vec<_> = all.into_iter().map(|record| (ProjectId::default_project(), record)).collect();
+    append(ops.store(), &all).await;
+    assert_eq!(left(&ops, "key/key_a", "cost/month").await, 7_500_000);
+    assert_eq!(left(&ops, "key/key_a", "tokens/month").await, 1_000 - 80);
+    assert_eq!(left(&ops, "key/key_a", "requests/month").await, 1_000 - 2);
+    assert_eq!(left(&ops, "key/key_b", "cost/month").await, 8_750_000);
+    assert_eq!(left(&ops, "deployment/bot@staging", "cost/month").await, 6_250_000);
+    assert_eq!(left(&ops, "deployment/bot@staging", "requests/month").await, 1_000 - 3);
+    assert_eq!(left(&ops, "deployment/bot@production", "cost/month").await, 10_000_000);
+}
+
+#[tokio::test]
+async fn a_budget_counts_from_the_beginning_of_its_month() {
+    on_backends(async |store| budgets_count_from_the_beginning(store, None).await).await;
+    let url = std::env::var("LLMOPS_TEST_REDIS").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
+    on_backends(async |store| {
+        let number = BOOKS.fetch_add(1, Ordering::SeqCst);
+        let name = format!("llmops-test-budgets-{}-{number}", std::process::id());
+        let book = RedisSpending::connect(&url, &name).await.unwrap();
+        budgets_count_from_the_beginning(store, Some(Arc::new(book))).await;
     })
     .await;
 }

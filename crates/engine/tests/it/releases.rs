@@ -23,7 +23,7 @@ use llmops_api::releases::{StartRelease, WaiveStep};
 use llmops_testing::on_backends;
 use serde_json::json;
 
-use crate::scripted::{Scripted, add_samples, exact, finish, installation, right, run};
+use crate::scripted::{Scripted, add_samples, append, exact, finish, installation, right, run};
 
 fn model(name: &str) -> Deploy {
     Deploy { model: Some(format!("test/{name}")), ..Deploy::default() }
@@ -49,7 +49,7 @@ async fn calls(ops: &LlmOps, manifest: &ContentHash, count: u64) {
         .unwrap()
     };
     let records: Vec<_> = (0..count).map(|i| (ProjectId::default_project(), call(i))).collect();
-    ops.store().append_records(&records).await.unwrap();
+    append(ops.store(), &records).await;
 }
 
 #[track_caller]
@@ -351,6 +351,146 @@ async fn a_release_gets_no_further_users_during_an_incident() {
         ops.releases().cancel("bot", "").await.unwrap();
         ops.incidents().close("bot", CloseIncident::default()).await.unwrap();
         assert_eq!(status().await, ExperimentStatus::Cancelled);
+    })
+    .await;
+}
+
+/// A release of `test/three` at the step of approval, with nothing but a person missing.
+async fn released_to_approval(ops: &LlmOps) -> Release {
+    released_to_experiment(ops).await;
+    ops.releases().waive("bot", waiving(ReleaseStep::Experiment)).await.unwrap()
+}
+
+#[tokio::test]
+async fn nothing_is_allowed_during_an_incident_and_kept_for_later() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let (dana, ben) = (as_key(&ops, "dana"), as_key(&ops, "ben"));
+        let settings = Some(asking());
+        dana.deployments().deploy("bot", Deploy { settings, ..model("one") }).await.unwrap();
+        released_to_approval(&dana).await;
+        let open = OpenIncident { deployment: "bot".to_owned(), ..OpenIncident::default() };
+        ops.incidents().open(open).await.unwrap();
+        let frozen = ben.releases().approve("bot").await.unwrap_err();
+        assert!(frozen.to_string().contains("is frozen by the incident"), "{frozen}");
+        let release = ops.releases().get("bot").await.unwrap();
+        assert_eq!((release.step, release.approved_by), (ReleaseStep::Approval, None));
+        waits(&dana.releases().advance("bot").await.unwrap(), ReleaseStep::Approval, "is frozen by the incident");
+        ops.incidents().close("bot", CloseIncident::default()).await.unwrap();
+        let hotfix = dana.deployments().deploy("bot", model("two")).await.unwrap().approval.unwrap();
+        ben.deployments().approve(hotfix.id.as_str()).await.unwrap();
+        waits(&dana.releases().advance("bot").await.unwrap(), ReleaseStep::Approval, "somebody else than dana");
+        assert!(matches!(dana.releases().approve("bot").await, Err(Error::Forbidden(_))));
+        assert_eq!(answering(&ops).await, ["test/two"]);
+        assert_eq!(ben.releases().approve("bot").await.unwrap().status, ReleaseStatus::Released);
+        assert_eq!(answering(&ops).await, ["test/three"]);
+    })
+    .await;
+}
+
+/// A release that was allowed while `over` was live, and whose process ended before it was carried out.
+async fn left_at_production(ops: &LlmOps, release: &Release, over: Option<&ContentHash>, by: &str) -> Release {
+    let left = Release {
+        step: ReleaseStep::Production,
+        waiting: None,
+        approved_by: Some(by.to_owned()),
+        approved_key: Some(KeyId(format!("key_{by}"))),
+        approved_over: over.cloned(),
+        revision: release.revision + 1,
+        ..release.clone()
+    };
+    ops.store().put_release(&ProjectId::default_project(), &left).await.unwrap();
+    left
+}
+
+#[tokio::test]
+async fn what_was_allowed_goes_over_what_was_live_then_and_nothing_else() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let (dana, ben) = (as_key(&ops, "dana"), as_key(&ops, "ben"));
+        let one = dana.deployments().deploy("bot", model("one")).await.unwrap().deployment.manifest;
+        let release = released_to_approval(&dana).await;
+        // Over what is live, it waits for the end of an incident, and says so.
+        left_at_production(&ops, &release, Some(&one), "ben").await;
+        let open = OpenIncident { deployment: "bot".to_owned(), ..OpenIncident::default() };
+        ops.incidents().open(open).await.unwrap();
+        let frozen = dana.releases().advance("bot").await.unwrap();
+        waits(&frozen, ReleaseStep::Production, "is frozen by the incident");
+        assert_eq!(ops.releases().get("bot").await.unwrap().waiting, frozen.waiting, "who only looks sees it, too");
+        ops.incidents().close("bot", CloseIncident::default()).await.unwrap();
+        // Over something else, it is to be allowed again.
+        dana.deployments().deploy("bot", model("two")).await.unwrap();
+        let withdrawn = dana.releases().advance("bot").await.unwrap();
+        waits(&withdrawn, ReleaseStep::Approval, "a person has to allow it");
+        assert_eq!((&withdrawn.approved_by, answering(&ops).await), (&None, vec!["test/two".to_owned()]));
+        let told: Vec<_> = withdrawn.history.iter().map(|event| event.text.as_str()).collect();
+        assert!(told.contains(&"what is live changed since ben allowed it"), "{told:?}");
+        // As is what an earlier version kept, which did not say over what it was allowed.
+        left_at_production(&ops, &withdrawn, None, "ben").await;
+        let withdrawn = dana.releases().advance("bot").await.unwrap();
+        waits(&withdrawn, ReleaseStep::Approval, "a person has to allow it");
+        // And what who began it allowed alone, once a second key is asked for.
+        let two = ops.deployments().get("bot", None).await.unwrap().manifest;
+        left_at_production(&ops, &withdrawn, Some(&two), "dana").await;
+        let settings = Some(asking());
+        dana.deployments().deploy("bot", Deploy { settings, ..Deploy::default() }).await.unwrap();
+        let withdrawn = dana.releases().advance("bot").await.unwrap();
+        waits(&withdrawn, ReleaseStep::Approval, "somebody else than dana");
+        // What is carried out already, but for its last word, is released.
+        let left = left_at_production(&ops, &withdrawn, Some(&two), "ben").await;
+        let manifest_hash = Some(left.manifest.to_string());
+        let deploy = Deploy { manifest_hash, ..Deploy::default() };
+        let asked = dana.deployments().deploy("bot", deploy).await.unwrap().approval.unwrap();
+        ben.deployments().approve(asked.id.as_str()).await.unwrap();
+        assert_eq!(dana.releases().advance("bot").await.unwrap().status, ReleaseStatus::Released);
+        assert_eq!(answering(&ops).await, ["test/three"]);
+    })
+    .await;
+}
+
+/// A release before the step of the experiment, whose process ended in that step: it made the experiment, and did not write down
+/// that it is there.
+async fn left_in_the_experiment(ops: &LlmOps, is_started: bool) -> (Release, String) {
+    ops.deployments().deploy("bot", model("one")).await.unwrap();
+    ops.releases().start("bot", releasing("three")).await.unwrap();
+    let release = ops.releases().waive("bot", waiving(ReleaseStep::Gate)).await.unwrap();
+    let spec = json!({"name": release.id.as_str().replace('_', "-"),
+        "variants": [{"id": "control", "is_control": true}, {"id": "candidate", "manifest": release.manifest}],
+        "traffic_split": {"control": 0.9, "candidate": 0.1}, "metrics": [{"name": "feedback_thumb"}]});
+    let left = ops.experiments().create(serde_json::from_value(spec).unwrap()).await.unwrap();
+    if is_started {
+        ops.experiments().start(left.id.as_str()).await.unwrap();
+    }
+    (release, left.id.0)
+}
+
+#[tokio::test]
+async fn an_experiment_that_a_dead_process_left_is_taken_up() {
+    on_backends(async |store| {
+        let ops = &installation(store, &Scripted::new(right));
+        let all = async || ops.experiments().list(None, None, 10).await.unwrap().len();
+        for (n, is_started) in [(1, false), (2, true)] {
+            let (_, left) = left_in_the_experiment(ops, is_started).await;
+            let release = ops.releases().waive("bot", waiving(ReleaseStep::Staging)).await.unwrap();
+            waits(&release, ReleaseStep::Experiment, "has not concluded");
+            assert_eq!((release.experiment.as_deref(), all().await), (Some(&*left), n));
+            assert_eq!(answering(ops).await, ["test/one", "test/one", "test/three"]);
+            ops.releases().cancel("bot", "").await.unwrap();
+            assert_eq!(ops.experiments().get(&left).await.unwrap().status, ExperimentStatus::Cancelled);
+            assert_eq!(answering(ops).await, ["test/one"]);
+        }
+        // Who gives the release up, or goes around the experiment, ends it as well.
+        let (_, left) = left_in_the_experiment(ops, true).await;
+        ops.releases().cancel("bot", "").await.unwrap();
+        assert_eq!(ops.experiments().get(&left).await.unwrap().status, ExperimentStatus::Cancelled);
+        let (release, left) = left_in_the_experiment(ops, true).await;
+        let step = ReleaseStep::Experiment;
+        let stands = Release { step, revision: release.revision + 1, ..release };
+        ops.store().put_release(&ProjectId::default_project(), &stands).await.unwrap();
+        ops.releases().waive("bot", waiving(step)).await.unwrap();
+        ops.releases().approve("bot").await.unwrap();
+        let ended = ops.experiments().get(&left).await.unwrap();
+        assert_eq!((ended.status, ended.winner), (ExperimentStatus::Completed, None));
     })
     .await;
 }

@@ -75,7 +75,9 @@ async fn comparisons_piece_by_piece() {
     let numeric = json!({"kind": "numeric_match", "relative": 0.01});
     check(numeric.clone(), json!("100"), "4 × 25 makes about 99.5.", 1.0, "").await;
     check(numeric.clone(), json!("about 100"), "It is 90.", 0.0, "90 found, 100 expected").await;
-    check(numeric, json!("100"), "I do not know.", 0.0, "no number found, 100 expected").await;
+    check(numeric.clone(), json!("100"), "I do not know.", 0.0, "no number found, 100 expected").await;
+    check(numeric.clone(), json!("kostet 4,90 €."), "Das kostet 3,90 €.", 0.0, "3.9 found, 4.9 expected").await;
+    check(numeric, json!("4.90"), "Das kostet 4,90 €.", 1.0, "").await;
     let fields = json!({"kind": "json_fields", "allow_fences": true});
     let expected = json!(r#"{"name": "Ada", "born": 1815}"#);
     check(fields.clone(), expected.clone(), "```json\n{\"name\": \"Ada\", \"born\": 1816}\n```", 0.5, "wrong: /born")

@@ -11,6 +11,8 @@ use indexmap::IndexMap;
 use llmops::domain::chat::{ChatRequest, ChatResponse, Usage};
 use llmops::domain::config::providers::{CallLimits, Price};
 use llmops::domain::dataset::Sample;
+use llmops::domain::id::ProjectId;
+use llmops::domain::record::RequestRecord;
 use llmops::domain::run::EvaluationRun;
 use llmops::domain::scoring::{MetricSpec, ScorerSpec, ScoringSpec};
 use llmops::evaluator::RunRef;
@@ -18,7 +20,7 @@ use llmops::{LlmOps, Options};
 use llmops_api::runs::{CreateRun, TargetSpec};
 use llmops_providers::provider::{ChatProvider, ProviderError};
 use llmops_providers::registry::Providers;
-use llmops_storage::Store;
+use llmops_storage::{Pace, RecordRow, Store};
 
 type Answer = dyn Fn(&ChatRequest) -> String + Send + Sync;
 
@@ -147,4 +149,10 @@ pub(crate) async fn finish(ops: &LlmOps, request: CreateRun) -> EvaluationRun {
 pub(crate) async fn wait(ops: &LlmOps, run: &EvaluationRun) -> EvaluationRun {
     let id = RunRef::Id(run.id.0.clone());
     ops.evaluator().wait(&id, std::time::Duration::from_mins(1)).await.unwrap()
+}
+
+/// Stores request records as gateways do.
+pub(crate) async fn append(store: &Store, records: &[(ProjectId, RequestRecord)]) {
+    let rows: Vec<_> = records.iter().map(|(project, record)| RecordRow::new(project, record).unwrap()).collect();
+    store.append_record_rows(&rows, Pace::Quick).await.unwrap();
 }

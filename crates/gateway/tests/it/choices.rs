@@ -177,6 +177,32 @@ async fn the_guard_acts_before_the_caller_has_the_answer() {
     }
 }
 
+/// A provider that honours the key would repeat the answer that the guard does not want.
+#[tokio::test]
+async fn what_the_guard_asks_again_is_another_request() {
+    let provider = Provider::start(vec![answering("Hello"), answering("Fine")]).await;
+    let bot = deployment("a/m", json!({}), guarded(&[GuardAction::Retry]));
+    let gateway = Fixture::start(&[("a", &provider.url), ("b", &provider.url)], vec![bot]).await;
+    gateway.post("/v1/chat/completions", "idempotency-key: k1\r\n", &call("hi").to_string()).await;
+    let keys: Vec<_> = provider.requests().iter().map(|request| header(request, "idempotency-key")).collect();
+    assert_eq!(keys, [Some("k1".to_owned()), None]);
+}
+
+#[tokio::test]
+async fn the_guard_reads_every_choice() {
+    let two = r#"{"choices":[{"index":0,"message":{"content":"Fine"}},{"index":1,"message":{"content":"Hello"}}]}"#;
+    let provider = Provider::answering(two).await;
+    let bot = deployment("a/m", json!({}), guarded(&[GuardAction::Replace]));
+    let mut gateway = Fixture::start(&[("a", &provider.url), ("b", &provider.url)], vec![bot]).await;
+    let mut call = call("hi");
+    call["n"] = json!(2);
+    let answer = gateway.chat(&call).await;
+    assert!(answer.contains("Please call us.") && !answer.contains("Hello"), "{answer}");
+    let record = gateway.record().await;
+    let found: Vec<_> = record.soft_failures.iter().map(|failure| failure.kind).collect();
+    assert_eq!(found, [SoftFailureKind::Forbidden]);
+}
+
 fn reset() -> Vec<Step> {
     vec![Step::Close]
 }

@@ -85,14 +85,43 @@ async fn a_template_wraps_what_is_said_in_parts() {
         }
     };
     let prompt = json!({"content": "Q: {{ input }}"});
-    check(&prompt, json!([text("Where?")]), json!(["Q: Where?"])).await;
-    check(&prompt, json!([text("Where"), text(" is it?")]), json!(["Q: Where is it?"])).await;
-    check(&prompt, json!([image, text("Where?")]), json!([[text("Q: Where?"), image]])).await;
+    check(&prompt, json!([text("Where?")]), json!([[text("Q: Where?")]])).await;
+    check(&prompt, json!([text("Where"), text(" is it?")]), json!([[text("Q: Where"), text(" is it?")]])).await;
+    check(&prompt, json!([image, text("Where?")]), json!([[image, text("Q: Where?")]])).await;
     check(&prompt, json!([image]), json!([[text("Q: "), image]])).await;
+    let marked = json!({"type": "text", "text": "A", "cache_control": {"type": "ephemeral"}});
+    let album = json!([marked, image, text("B"), image]);
+    check(&json!({"content": "{{ input }}"}), album.clone(), json!([album])).await;
+    let mut quoted = album.clone();
+    (quoted[0]["text"], quoted[2]["text"]) = ("<A".into(), "B>".into());
+    check(&json!({"content": "<{{ input }}>"}), album.clone(), json!([quoted])).await;
+    let mut twice = album.clone();
+    (twice[0]["text"], twice[2]["text"]) = ("A\nB or A".into(), "B".into());
+    check(&json!({"content": "{{ input }} or {{ input }}"}), album.clone(), json!([twice])).await;
+    // Where the texts are not what they were, what they became stands in the place of the last one.
+    check(&json!({"content": "{{ input | lower }}"}), album, json!([[image, text("a\nb"), image]])).await;
+    let among = json!([text("Look:"), text("Q: {{ input }}."), text("Now!")]);
+    let among = json!({"messages": [{"role": "user", "content": among}]});
+    check(&among, json!([image, text("A")]), json!([[text("Look:"), image, text("Q: A."), text("Now!")]])).await;
+    check(&among, json!("A"), json!([[text("Look:"), text("Q: A."), text("Now!")]])).await;
     check(&prompt, json!([text("And?"), result]), json!([[text("And?"), result]])).await;
     check(&json!({"content": "{{ input }}"}), json!([image]), json!([[image]])).await;
     check(&json!({"system": "Of {{ input }}."}), json!([text("a"), image]), json!([[image]])).await;
     check(&json!({"system": "Be kind."}), json!([text("a"), image]), json!([[text("a"), image]])).await;
+}
+
+#[tokio::test]
+async fn what_else_a_message_says_stays_where_a_template_wraps_it() {
+    let check = async |content: &str, expected: &str| {
+        let provider = Provider::answering(ANSWER).await;
+        let bot = deployment("local/m", json!({ "content": content }), DeploymentSettings::default());
+        let gateway = Fixture::start(&[("local", &provider.url)], vec![bot]).await;
+        let call = r#"{"model":"bot","messages":[{"role":"user","name":"ana","content":"h\u00e9","x":1.0}]}"#;
+        gateway.post("/v1/chat/completions", "", call).await;
+        assert!(provider.body().contains(expected), "{content}: {}", provider.body());
+    };
+    check("{{ input }}", r#""messages":[{"role":"user","name":"ana","content":"h\u00e9","x":1.0}]"#).await;
+    check("Q: {{ input }}", r#""messages":[{"role":"user","name":"ana","content":"Q: hé","x":1.0}]"#).await;
 }
 
 #[tokio::test]
@@ -218,6 +247,34 @@ async fn system_texts_apart_are_joined_as_they_were_written() {
     )
     .await;
     check(r#","system":3"#, "`system`: expected a text or a list of text blocks").await;
+}
+
+/// A tool that stands for a schema would be a stranger to the caller, whose own tools it would displace.
+#[tokio::test]
+async fn a_schema_is_said_in_the_system_text_where_anthropics_format_is_forwarded() {
+    let check = async |format: &Value, theirs: &str, expected: &str| {
+        let provider = Provider::answering(ANSWER).await;
+        let mut bot = deployment("anthropic/m", json!({}), DeploymentSettings::default());
+        bot.manifest.response_format = Some(format.clone());
+        let gateway = Fixture::start(&[("anthropic", &provider.url)], vec![bot]).await;
+        let tools = r#"[{"name":"mine","input_schema":{"type":"object"}}]"#;
+        let body = format!(
+            r#"{{"model":"bot","max_tokens":1,"messages":[{{"role":"user","content":"a"}}],"tools":{tools}{theirs}}}"#
+        );
+        gateway.post("/v1/messages", "", &body).await;
+        let sent = provider.body();
+        assert!(sent.contains(&format!(r#""system":{expected}"#)), "{theirs}: {sent}");
+        assert!(sent.contains(&format!(r#""tools":{tools}"#)) && !sent.contains("tool_choice"), "{sent}");
+    };
+    let schema = json!({"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}});
+    let (plain, object) = ("Answer with one JSON object and nothing else.", json!({"type": "json_object"}));
+    check(&object, "", &format!(r#""{plain}","#)).await;
+    let asked = format!(r#"{plain} It must conform to this JSON schema: {{\"type\":\"object\"}}""#);
+    check(&schema, "", &format!(r#""{asked}"#)).await;
+    check(&schema, r#","system":"Be brief.""#, &format!(r#""Be brief.\n\n{asked}"#)).await;
+    let blocks = r#"[{"type":"text","text":"S", "cache_control":{"type":"ephemeral"}}"#;
+    let expected = format!(r#"{blocks},{{"type":"text","text":"{asked}}}]"#);
+    check(&schema, &format!(r#","system":{blocks}]"#), &expected).await;
 }
 
 #[tokio::test]

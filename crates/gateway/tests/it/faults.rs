@@ -2,9 +2,9 @@
 
 use llmops_domain::deployment::DeploymentSettings;
 use llmops_domain::record::CallOutcome;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{ANSWER, Fixture, Provider, STREAM_HEAD, Step, deployment, json_response, piece, split};
+use crate::support::{ANSWER, Fixture, Provider, STREAM_HEAD, Step, deployment, header, json_response, piece, split};
 
 fn ok() -> Vec<Step> {
     vec![Step::Send(json_response(200, "", ANSWER))]
@@ -60,6 +60,45 @@ async fn a_provider_that_refuses_us_is_passed_by() {
         assert_eq!(split(&answer), (status, r#"{"error":{"message":"broken"}}"#));
         assert_eq!(refusing.requests().len(), 2, "{status}");
     }
+}
+
+/// What a fallback's format cannot say neither keeps the first provider from being asked nor hides what it says.
+#[tokio::test]
+async fn a_fallback_of_another_format_takes_nothing_away() {
+    let limited = json_response(429, "retry-after: 9\r\nconnection: close\r\n", r#"{"error":{"message":"slow down"}}"#);
+    let check = async |models: [&str; 2], path: &str, call: &Value, hedge: bool, expected: (u16, [usize; 2])| {
+        let answer = if models[0].starts_with("limited") { limited.clone() } else { json_response(200, "", ANSWER) };
+        let first = Provider::start(vec![vec![Step::Send(answer)]]).await;
+        let second = Provider::answering(ANSWER).await;
+        let settings = DeploymentSettings {
+            fallbacks: vec![models[1].to_owned()],
+            retries: 0,
+            hedge_after: hedge.then(|| "1ms".parse().unwrap()),
+            ..DeploymentSettings::default()
+        };
+        let providers = models.map(|model| model.split_once('/').unwrap().0);
+        let bot = deployment(models[0], json!({}), settings);
+        let gateway = Fixture::start(&[(providers[0], &first.url), (providers[1], &second.url)], vec![bot]).await;
+        let answer = gateway.post(path, "", &call.to_string()).await;
+        let asked = [first.requests().len(), second.requests().len()];
+        assert_eq!((split(&answer).0, asked), expected, "{models:?} {call} {answer}");
+        answer
+    };
+    let document = json!({"type": "document", "source": {"type": "url", "url": "https://example.org/a.pdf"}});
+    let native = json!({"model": "bot", "max_tokens": 5, "messages": [{"role": "user", "content": [document]}]});
+    let two = json!({"model": "bot", "n": 2, "messages": [{"role": "user", "content": "hi"}]});
+    let (messages, chat) = ("/v1/messages", "/v1/chat/completions");
+    check(["anthropic/m", "local/m"], messages, &native, false, (200, [1, 0])).await;
+    // Who can be told answers, also behind one who cannot.
+    check(["local/m", "anthropic/m"], messages, &native, false, (200, [0, 1])).await;
+    check(["anthropic/m", "local/m"], chat, &two, false, (200, [0, 1])).await;
+    for hedge in [false, true] {
+        let answer = check(["limited/m", "gemini/m"], chat, &two, hedge, (429, [1, 0])).await;
+        assert_eq!(header(&answer, "retry-after").as_deref(), Some("9"), "{answer}");
+        assert!(answer.contains("slow down"), "{answer}");
+    }
+    let answer = check(["anthropic/m", "gemini/m"], chat, &two, false, (400, [0, 0])).await;
+    assert!(answer.contains(r#""param":"n""#), "{answer}");
 }
 
 #[tokio::test]

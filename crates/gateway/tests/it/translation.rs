@@ -2,6 +2,7 @@
 
 use llmops_domain::deployment::DeploymentSettings;
 use llmops_domain::record::CallOutcome;
+use llmops_domain::soft_failure::SoftFailureKind;
 use serde_json::{Value, json};
 
 use crate::support::{ANSWER, Fixture, Provider, STREAM_HEAD, Step, deployment, header, json_response, piece, split};
@@ -116,7 +117,10 @@ async fn anthropic_to_openai() {
     let answer = gateway.post("/v1/messages", "", &call.to_string()).await;
     let body: Value = serde_json::from_str(split(&answer).1).unwrap();
     assert_eq!(body["content"], json!([{"type": "text", "text": "Hello."}]));
-    assert_eq!((&body["stop_reason"], &body["usage"]["input_tokens"]), (&json!("end_turn"), &json!(9)));
+    // Of nine tokens read, four were in the provider's cache.
+    let usage =
+        json!({"input_tokens": 5, "output_tokens": 2, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 0});
+    assert_eq!((&body["stop_reason"], &body["usage"]), (&json!("end_turn"), &usage));
     call["stream"] = json!(true);
     let answer = gateway.post("/v1/messages", "", &call.to_string()).await;
     let kinds: Vec<&str> = answer.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
@@ -164,6 +168,33 @@ async fn an_error_inside_a_success_is_an_error() {
 }
 
 #[tokio::test]
+async fn an_error_of_anthropic_inside_a_success_is_an_error() {
+    let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+    let provider = Provider::answering(error).await;
+    let gateway = Fixture::start(&[("anthropic", &provider.url)], Vec::new()).await;
+    let call = json!({"model": "anthropic/c", "messages": [{"role": "user", "content": "hi"}]});
+    let answer = gateway.chat(&call).await;
+    assert!(split(&answer).0 == 529 && answer.contains("Overloaded"), "{answer}");
+}
+
+/// A refusal in OpenAI's format ends the answer of an Anthropic client as one, and the guard sees it.
+#[tokio::test]
+async fn refusals_are_told_in_the_words_of_the_door() {
+    let refusal = r#"{"choices":[{"message":{"content":null,"refusal":"I cannot."},"finish_reason":"stop"}]}"#;
+    let provider = Provider::answering(refusal).await;
+    let mut settings = DeploymentSettings::default();
+    settings.guard.refusal = true;
+    let bot = deployment("local/m", json!({}), settings);
+    let mut gateway = Fixture::start(&[("local", &provider.url)], vec![bot]).await;
+    let call = json!({"model": "bot", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+    let answer = gateway.post("/v1/messages", "", &call.to_string()).await;
+    let body: Value = serde_json::from_str(split(&answer).1).unwrap();
+    assert_eq!((&body["content"][0]["text"], &body["stop_reason"]), (&json!("I cannot."), &json!("refusal")));
+    let found: Vec<_> = gateway.record().await.soft_failures.iter().map(|failure| failure.kind).collect();
+    assert_eq!(found, [SoftFailureKind::Refusal]);
+}
+
+#[tokio::test]
 async fn what_another_format_cannot_say_is_refused_by_name() {
     let check = async |model: &str, theirs: Value, expected: &str| {
         let provider = Provider::answering(CLAUDE).await;
@@ -185,6 +216,15 @@ async fn what_another_format_cannot_say_is_refused_by_name() {
         check(model, json!({"logit_bias": {"50256": -100}}), r#""param":"logit_bias""#).await;
         check(model, json!({"modalities": ["text", "audio"]}), r#""param":"modalities""#).await;
         check(model, json!({"functions": [{"name": "f"}]}), r#""param":"functions""#).await;
+        check(model, json!({"verbosity": "low"}), r#""param":"verbosity""#).await;
+        check(model, json!({"new_one": 1}), r#""param":"new_one""#).await;
+        check(model, json!({"reasoning_effort": "much"}), r#""param":"reasoning_effort""#).await;
+        check(model, json!({"tools": tools(), "tool_choice": {"type": "allowed_tools"}}), r#""param":"tool_choice""#)
+            .await;
+        let calls = json!({"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": "{}"}});
+        check(model, json!({"messages": [calls]}), "messages[0]: `function_call` cannot be said").await;
+        let spoken = json!({"role": "assistant", "content": null, "audio": {"id": "a"}});
+        check(model, json!({"messages": [spoken]}), "messages[0]: `audio` cannot be said").await;
         check(
             model,
             json!({"tools": [{"type": "custom", "custom": {"name": "f"}}]}),
@@ -196,6 +236,9 @@ async fn what_another_format_cannot_say_is_refused_by_name() {
     }
     let sound = json!([{"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}]);
     check("anthropic/c", json!({"messages": [{"role": "user", "content": sound}]}), "input_audio").await;
+    check("anthropic/c", json!({"presence_penalty": 1.5}), r#""param":"presence_penalty""#).await;
+    check("anthropic/c", json!({"frequency_penalty": 1.5}), r#""param":"frequency_penalty""#).await;
+    check("gemini/g", json!({"thinking": {"type": "enabled"}}), r#""param":"thinking""#).await;
     check("gemini/g", json!({"parallel_tool_calls": false}), "parallel_tool_calls").await;
 }
 
@@ -205,16 +248,214 @@ async fn what_says_nothing_is_taken() {
     let gateway = Fixture::start(&[("anthropic", &provider.url)], Vec::new()).await;
     let call = json!({"model": "anthropic/c", "messages": [{"role": "user", "content": "hi"}], "n": 1, "logprobs": false,
         "logit_bias": {}, "modalities": ["text"], "functions": [], "user": "ana", "service_tier": "auto",
-        "parallel_tool_calls": false, "tools": tools()});
+        "parallel_tool_calls": false, "tools": tools(), "verbosity": "medium", "presence_penalty": 0,
+        "reasoning_effort": "none", "new_one": null});
     let answer = gateway.chat(&call).await;
     assert_eq!(split(&answer).0, 200, "{answer}");
     let sent: Value = serde_json::from_str(&provider.body()).unwrap();
     assert_eq!(sent["metadata"], json!({"user_id": "ana"}));
     assert_eq!(sent["tool_choice"], json!({"type": "auto", "disable_parallel_tool_use": true}));
+    let fields =
+        ["n", "logprobs", "logit_bias", "modalities", "functions", "user", "service_tier", "parallel_tool_calls"];
     for left_out in
-        ["n", "logprobs", "logit_bias", "modalities", "functions", "user", "service_tier", "parallel_tool_calls"]
+        fields.into_iter().chain(["verbosity", "presence_penalty", "reasoning_effort", "new_one", "thinking"])
     {
         assert!(sent.get(left_out).is_none(), "{left_out}: {sent}");
+    }
+}
+
+const GEMINI: &str = r#"{"candidates":[{"content":{"parts":[{"text":"Hi."}]},"finishReason":"STOP"}]}"#;
+
+/// What a provider is sent for a call, without the model and the fields in `without`.
+async fn sent(model: &str, path: &str, theirs: &Value, without: &[&str]) -> Value {
+    let provider = match model.split_once('/').unwrap().0 {
+        "gemini" => Provider::answering(GEMINI),
+        "anthropic" => Provider::answering(CLAUDE),
+        _ => Provider::answering(ANSWER),
+    }
+    .await;
+    let gateway = Fixture::start(&[(model.split_once('/').unwrap().0, &provider.url)], Vec::new()).await;
+    let mut call = json!({"model": model, "messages": [{"role": "user", "content": "hi"}]});
+    call.as_object_mut().unwrap().extend(theirs.as_object().unwrap().clone());
+    let answer = gateway.post(path, "", &call.to_string()).await;
+    assert_eq!(split(&answer).0, 200, "{model} {theirs}: {answer}");
+    let mut sent: Value = serde_json::from_str(&provider.body()).unwrap();
+    sent.as_object_mut().unwrap().retain(|name, _| name != "model" && !without.contains(&&**name));
+    sent
+}
+
+#[tokio::test]
+async fn how_hard_to_think_is_told_in_the_providers_words() {
+    let check = async |model: &str, path: &str, theirs: Value, expected: Value| {
+        assert_eq!(sent(model, path, &theirs, &["messages", "contents"]).await, expected, "{model} {theirs}");
+    };
+    let (messages, chat) = ("/v1/messages", "/v1/chat/completions");
+    let thinks = json!({"max_tokens": 3000, "temperature": 1.0, "top_p": 0.9, "top_k": 5,
+        "thinking": {"type": "enabled", "budget_tokens": 2048}});
+    let reasons = json!({"max_completion_tokens": 3000, "reasoning_effort": "medium"});
+    check("local/gpt-5", messages, thinks.clone(), reasons).await;
+    let plain = json!({"max_tokens": 3000, "temperature": 1.0, "top_p": 0.9, "top_k": 5});
+    check("local/gpt-4o", messages, thinks.clone(), plain).await;
+    let config = json!({"maxOutputTokens": 3000, "temperature": 1.0, "topP": 0.9, "topK": 5,
+        "thinkingConfig": {"thinkingBudget": 8192}});
+    check("gemini/g", messages, thinks, json!({"generationConfig": config})).await;
+
+    let high = json!({"reasoning_effort": "high", "temperature": 0.5});
+    let thinking = |budget: u32| json!({"type": "enabled", "budget_tokens": budget});
+    check("anthropic/c", chat, high.clone(), json!({"max_tokens": 28672, "thinking": thinking(24576)})).await;
+    let config = json!({"temperature": 0.5, "thinkingConfig": {"thinkingBudget": 24576}});
+    check("gemini/g", chat, high, json!({"generationConfig": config})).await;
+    for (most, budget) in [(8000, 4000), (2000, 1024), (1025, 1024)] {
+        let theirs = json!({"reasoning_effort": "medium", "max_completion_tokens": most});
+        check("anthropic/c", chat, theirs, json!({"max_tokens": most, "thinking": thinking(budget)})).await;
+    }
+    for most in [0, 1, 1024] {
+        let theirs = json!({"reasoning_effort": "low", "max_tokens": most});
+        check("anthropic/c", chat, theirs, json!({"max_tokens": most})).await;
+    }
+    // In the words of the provider itself.
+    let theirs = json!({"thinking": thinking(2048), "max_tokens": 3000, "top_k": 5});
+    check("anthropic/c", chat, theirs.clone(), theirs).await;
+}
+
+#[tokio::test]
+async fn thoughts_of_anthropic_are_asked_for_where_it_lets_them() {
+    let check = async |theirs: Value, expected: bool| {
+        let body = sent("anthropic/c", "/v1/chat/completions", &theirs, &[]).await;
+        assert_eq!(body.get("thinking").is_some(), expected, "{theirs}");
+        body
+    };
+    let schema = json!({"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}});
+    let body = check(json!({"reasoning_effort": "low", "response_format": schema}), true).await;
+    assert!(body.get("tools").is_none() && body["system"].as_str().unwrap().contains("JSON schema"), "{body}");
+    check(json!({"reasoning_effort": "low", "tools": tools(), "tool_choice": "auto"}), true).await;
+    check(json!({"reasoning_effort": "low", "tools": tools(), "tool_choice": "required"}), false).await;
+    let call = json!({"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let mut round = json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": null, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "b"}]);
+    check(json!({"reasoning_effort": "low", "tools": tools(), "messages": round}), false).await;
+    round.as_array_mut().unwrap().push(json!({"role": "user", "content": "c"}));
+    check(json!({"reasoning_effort": "low", "tools": tools(), "messages": round}), true).await;
+}
+
+#[tokio::test]
+async fn a_deployment_on_a_reasoning_model_takes_anthropics_limit() {
+    let provider = Provider::answering(ANSWER).await;
+    let bot = deployment("local/o3-mini", json!({}), DeploymentSettings::default());
+    let gateway = Fixture::start(&[("local", &provider.url)], vec![bot]).await;
+    let call =
+        json!({"model": "bot", "max_tokens": 9, "temperature": 0.5, "messages": [{"role": "user", "content": "a"}]});
+    gateway.post("/v1/messages", "", &call.to_string()).await;
+    let sent: Value = serde_json::from_str(&provider.body()).unwrap();
+    assert_eq!(sent["max_completion_tokens"], 9);
+    assert!(sent.get("max_tokens").is_none() && sent.get("temperature").is_none(), "{sent}");
+}
+
+#[tokio::test]
+async fn schemas_of_anthropics_clients_are_asked_for() {
+    let schema = json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"],
+        "additionalProperties": false});
+    let format = json!({"type": "json_schema", "schema": schema});
+    for theirs in [json!({"output_config": {"format": format}}), json!({"output_format": format})] {
+        let body = sent("local/m", "/v1/messages", &theirs, &["messages"]).await;
+        let named = json!({"name": "answer", "schema": schema, "strict": true});
+        assert_eq!(body, json!({"response_format": {"type": "json_schema", "json_schema": named}}));
+        let body = sent("gemini/g", "/v1/messages", &theirs, &["contents"]).await;
+        assert_eq!(body["generationConfig"]["responseJsonSchema"], schema, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn marks_for_anthropics_cache_are_handed_on() {
+    let mark = json!({"type": "ephemeral"});
+    let text = |text: &str| json!({"type": "text", "text": text, "cache_control": mark});
+    let call = json!({"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let messages = json!([
+        {"role": "system", "content": "Be kind."},
+        {"role": "system", "content": [text("Be brief.")]},
+        {"role": "user", "content": [text("a"), {"type": "text", "text": "b"}]},
+        {"role": "assistant", "content": null, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": [text("r")]},
+        {"role": "user", "content": "c", "cache_control": mark},
+    ]);
+    let tool = json!({"type": "function", "function": {"name": "f"}, "cache_control": mark});
+    let theirs = json!({"tools": [tool], "cache_control": mark, "messages": messages});
+    let body = sent("anthropic/c", "/v1/chat/completions", &theirs, &["max_tokens"]).await;
+    let result = json!({"type": "tool_result", "tool_use_id": "c1", "content": "r", "cache_control": mark});
+    let expected = json!({
+        "cache_control": mark,
+        "system": [{"type": "text", "text": "Be kind."}, text("Be brief.")],
+        "tools": [{"name": "f", "input_schema": {"type": "object"}, "cache_control": mark}],
+        "messages": [
+            {"role": "user", "content": [text("a"), {"type": "text", "text": "b"}]},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "c1", "name": "f", "input": {}}]},
+            {"role": "user", "content": [result, text("c")]},
+        ],
+    });
+    assert_eq!(body, expected);
+    let body = sent("gemini/g", "/v1/chat/completions", &theirs, &[]).await;
+    assert!(!body.to_string().contains("cache_control"), "{body}");
+}
+
+#[tokio::test]
+async fn a_refusal_of_earlier_is_a_turn() {
+    let refusal = json!({"role": "assistant", "content": null, "refusal": "I cannot."});
+    let said = |role: &str, text: &str| json!({"role": role, "content": text});
+    let theirs = json!({"messages": [said("user", "a"), refusal, said("user", "b")], "tool_choice": "auto"});
+    let body = sent("anthropic/c", "/v1/chat/completions", &theirs, &["max_tokens"]).await;
+    let expected = json!([said("user", "a"), said("assistant", "I cannot."), said("user", "b")]);
+    assert_eq!(body, json!({ "messages": expected }), "no choice without tools");
+}
+
+#[tokio::test]
+async fn calls_of_tools_are_run_by_anthropics_clients_whatever_the_reason() {
+    let calls = r#"{"tool_calls":[{"index":0,"id":"c1","type":"function","function":{"name":"f","arguments":"{}"}}]}"#;
+    let whole = format!(r#"{{"choices":[{{"message":{calls},"finish_reason":"stop"}}]}}"#);
+    let provider = Provider::start(vec![
+        vec![Step::Send(json_response(200, "", &whole)), Step::Close],
+        stream(&[
+            &format!(r#"{{"choices":[{{"index":0,"delta":{calls}}}]}}"#),
+            r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+            "[DONE]",
+        ]),
+    ])
+    .await;
+    let gateway = Fixture::start(&[("local", &provider.url)], Vec::new()).await;
+    for stream in [false, true] {
+        let call = json!({"model": "local/m", "max_tokens": 9, "stream": stream,
+            "messages": [{"role": "user", "content": "hi"}]});
+        let answer = gateway.post("/v1/messages", "", &call.to_string()).await;
+        assert!(answer.contains(r#""stop_reason":"tool_use""#), "{stream}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn counts_may_be_null() {
+    for (reason, expected) in [("tool_use", "tool_calls"), ("max_tokens", "length")] {
+        let usage = json!({"input_tokens": null, "output_tokens": 9});
+        let end = json!({"type": "message_delta", "delta": {"stop_reason": reason}, "usage": usage}).to_string();
+        let text = json!({"type": "text", "text": "a"});
+        let whole = json!({"model": null, "content": [text], "stop_reason": reason, "usage": usage}).to_string();
+        let provider = Provider::start(vec![
+            vec![Step::Send(json_response(200, "", &whole)), Step::Close],
+            stream(&[
+                r#"{"type":"message_start","message":{"model":"claude-9","usage":{"input_tokens":10,"output_tokens":1}}}"#,
+                r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}"#,
+                &end,
+                r#"{"type":"message_stop"}"#,
+            ]),
+        ])
+        .await;
+        let mut gateway = Fixture::start(&[("anthropic", &provider.url)], Vec::new()).await;
+        for stream in [false, true] {
+            let call =
+                json!({"model": "anthropic/c", "messages": [{"role": "user", "content": "hi"}], "stream": stream});
+            let answer = gateway.chat(&call).await;
+            assert!(answer.contains(&format!(r#""finish_reason":"{expected}""#)), "{answer}");
+            let record = gateway.record().await;
+            let told = (record.usage.completion_tokens, record.finish_reason.as_deref());
+            assert_eq!(told, (9, Some(expected)), "stream: {stream}");
+        }
     }
 }
 
@@ -267,6 +508,25 @@ async fn an_error_inside_a_translated_stream_is_surfaced() {
     assert!(answer.contains(r#""message":"busy""#) && !answer.contains("[DONE]"), "{answer}");
     let record = gateway.record().await;
     assert_eq!((record.outcome, record.error.as_deref()), (CallOutcome::UpstreamError, Some("busy")));
+}
+
+/// Before anything of an answer came somebody else can be asked.
+#[tokio::test]
+async fn a_translated_stream_that_begins_with_an_error_is_one() {
+    let start =
+        r#"{"type":"message_start","message":{"model":"claude-9","usage":{"input_tokens":10,"output_tokens":1}}}"#;
+    let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"busy"}}"#;
+    let begun = format!("{STREAM_HEAD}{}0\r\n\r\n", piece(&format!("data: {start}\n\ndata: {error}\n\n")));
+    let provider = Provider::start(vec![vec![Step::Send(begun), Step::Close]]).await;
+    let healthy = Provider::answering(ANSWER).await;
+    let settings = DeploymentSettings { fallbacks: vec!["local/m".to_owned()], ..DeploymentSettings::default() };
+    let bot = deployment("anthropic/c", json!({}), settings);
+    let gateway = Fixture::start(&[("anthropic", &provider.url), ("local", &healthy.url)], vec![bot]).await;
+    let mut call = json!({"model": "anthropic/c", "messages": [{"role": "user", "content": "hi"}], "stream": true});
+    let answer = gateway.chat(&call).await;
+    assert!(split(&answer).0 == 529 && answer.contains(r#""message":"busy""#), "{answer}");
+    call["model"] = json!("bot");
+    assert_eq!(split(&gateway.chat(&call).await), (200, ANSWER));
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ fn numbers_in_text() {
         ("from 3 to 4", Last, Some(4.0)),
         ("3-4", Last, Some(4.0)),
         ("costs -4", Last, Some(-4.0)),
-        ("1,2345", First, Some(1.0)),
+        ("1,2345", First, Some(1.2345)),
         ("1,234,567.", Last, Some(1_234_567.0)),
         ("1e999", First, None),
         ("the answer is 1e999 or 2", Last, Some(2.0)),
@@ -48,6 +48,57 @@ fn numbers_in_text() {
     }
     let endless = NumericMatch { absolute: f64::INFINITY, ..NumericMatch::default() };
     assert_eq!(endless.score("1", 2.0), 0.0);
+}
+
+#[test]
+fn numbers_as_other_languages_write_them() {
+    use NumberPosition::{First, Last, Whole};
+    let cases = [
+        // Decimal commas, with points, spaces and apostrophes between thousands.
+        ("Die Lieferung kostet 3,90 €.", Last, Some(3.9)),
+        ("3,90€", Whole, Some(3.9)),
+        ("0,5", Last, Some(0.5)),
+        ("-0,125", Last, Some(-0.125)),
+        ("1234,567", Last, Some(1234.567)),
+        ("1.234,50 €", Whole, Some(1234.5)),
+        ("macht 1.234.567,89 Euro", Last, Some(1_234_567.89)),
+        ("1.234.567", Last, Some(1_234_567.0)),
+        ("CHF 1'234.50", Last, Some(1234.5)),
+        ("1’234’567", Last, Some(1_234_567.0)),
+        ("1\u{202f}234,50 €", Last, Some(1234.5)),
+        ("1\u{a0}234\u{a0}567", Last, Some(1_234_567.0)),
+        ("en tout 1 234,50 €", Last, Some(1234.5)),
+        ("1 234 567", Whole, Some(1_234_567.0)),
+        ("1,5e3", Last, Some(1500.0)),
+        ("₹12,34,567.50", Whole, Some(1_234_567.5)),
+        ("1,00,000", Last, Some(100_000.0)),
+        // What could be both is read as English does.
+        ("1,234", Last, Some(1234.0)),
+        ("1.234", Last, Some(1.234)),
+        ("1,234.567", Last, Some(1234.567)),
+        // Lists, dates and lengths are several numbers.
+        ("1,2,3", First, Some(1.0)),
+        ("1,2,3", Last, Some(3.0)),
+        ("1, 2", Last, Some(2.0)),
+        ("100 200 300", First, Some(100.0)),
+        ("100 200 300", Last, Some(300.0)),
+        ("12\u{a0}34", Last, Some(34.0)),
+        ("für 2 Stück 3,50", Last, Some(3.5)),
+        ("2 7,50", First, Some(2.0)),
+        ("5'10", Last, Some(10.0)),
+        ("24.12.2026", First, Some(24.12)),
+        ("3 250,000", Last, Some(250_000.0)),
+        // Digits of other scripts.
+        ("١٥", Whole, Some(15.0)),
+        ("السعر ١٬٢٣٤٫٥٠", Last, Some(1234.5)),
+        ("１，２３４円", First, Some(1234.0)),
+        ("１５．５％", Whole, Some(15.5)),
+        ("कुल १२,३४,५६७", Last, Some(1_234_567.0)),
+        ("𝟗𝟗", Whole, Some(99.0)),
+    ];
+    for (text, position, expected) in cases {
+        assert_eq!(find_number(text, position), expected, "{text:?} {position:?}");
+    }
 }
 
 #[test]

@@ -3,10 +3,12 @@
 use llmops_domain::chat::Usage;
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::{Piece, error_text};
+use super::{Piece, error_text, parsed};
 use crate::anthropic::{ANSWER_TOOL, WireUsage, finish_reason};
 use crate::text::{Halves, Text};
+use crate::translate::compact;
 
 /// What the block under way is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,6 +26,8 @@ enum Block {
 pub(super) struct Reader {
     block: Block,
     calls: usize,
+    /// The input that the block under way began with, as long as no piece of it has come.
+    input: Option<String>,
     is_structured: bool,
     /// Of the text or the input of the block under way.
     halves: Halves,
@@ -36,9 +40,9 @@ pub(super) struct Reader {
 struct Event {
     #[serde(rename = "type")]
     kind: String,
-    message: Start,
-    content_block: Beginning,
-    delta: Delta,
+    message: Option<Start>,
+    content_block: Option<Beginning>,
+    delta: Option<Delta>,
     usage: Option<WireUsage>,
     error: Value,
 }
@@ -46,8 +50,8 @@ struct Event {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Start {
-    model: String,
-    usage: WireUsage,
+    model: Option<String>,
+    usage: Option<WireUsage>,
 }
 
 #[derive(Deserialize, Default)]
@@ -56,8 +60,9 @@ struct Beginning {
     #[serde(rename = "type")]
     kind: String,
     text: Option<Text>,
-    id: String,
-    name: String,
+    id: Option<String>,
+    name: Option<String>,
+    input: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -72,17 +77,25 @@ struct Delta {
 
 impl Reader {
     pub(super) fn read(&mut self, data: &[u8]) -> Vec<Piece> {
-        let Ok(event) = serde_json::from_slice::<Event>(data) else { return Vec::new() };
+        let event: Event = match parsed(data) {
+            Ok(event) => event,
+            Err(pieces) => return pieces,
+        };
         match event.kind.as_str() {
             "message_start" => {
-                self.usage = event.message.usage.total();
-                vec![Piece::Model(event.message.model), Piece::Usage(self.usage)]
+                let message = event.message.unwrap_or_default();
+                self.usage = message.usage.unwrap_or_default().total();
+                vec![Piece::Model(message.model.unwrap_or_default()), Piece::Usage(self.usage)]
             }
-            "content_block_start" => self.begin(event.content_block),
-            "content_block_delta" => self.go_on(event.delta),
+            "content_block_start" => self.begin(event.content_block.unwrap_or_default()),
+            "content_block_delta" => self.go_on(event.delta.unwrap_or_default()),
+            "content_block_stop" => self.stop(),
             "message_delta" => {
-                let reason = event.delta.stop_reason.map(|reason| finish_reason(reason, self.is_structured));
-                let mut pieces: Vec<Piece> = reason.map(Piece::Finish).into_iter().collect();
+                let reason = event.delta.and_then(|delta| delta.stop_reason).filter(|reason| !reason.is_empty());
+                let reason = reason.map(|reason| finish_reason(reason, self.is_structured));
+                // Some servers leave out the end of a block.
+                let mut pieces = self.stop();
+                pieces.extend(reason.map(Piece::Finish));
                 if let Some(usage) = event.usage.map(|usage| usage.total()) {
                     // The tokens read are told at the beginning, and by some servers at the end again.
                     let completion_tokens = usage.completion_tokens;
@@ -98,33 +111,54 @@ impl Reader {
     }
 
     fn begin(&mut self, block: Beginning) -> Vec<Piece> {
+        let mut pieces = self.stop();
         (self.block, self.halves) = (Block::Other, Halves::default());
+        let name = block.name.unwrap_or_default();
         match block.kind.as_str() {
-            "text" => self.text(block.text),
-            "tool_use" if block.name == ANSWER_TOOL => {
-                (self.block, self.is_structured) = (Block::Answer, true);
-                Vec::new()
-            }
+            "text" => pieces.extend(self.text(block.text)),
             "tool_use" => {
-                let index = self.calls;
-                self.calls += 1;
-                self.block = Block::Call(index);
-                vec![Piece::Call { index, id: block.id, name: block.name }]
+                self.input = Some(block.input.as_deref().map_or_else(|| "{}".to_owned(), compact));
+                if name == ANSWER_TOOL {
+                    (self.block, self.is_structured) = (Block::Answer, true);
+                } else {
+                    let index = self.calls;
+                    self.calls += 1;
+                    self.block = Block::Call(index);
+                    pieces.push(Piece::Call { index, id: block.id.unwrap_or_default(), name });
+                }
             }
-            _ => Vec::new(),
+            _ => {}
+        }
+        pieces
+    }
+
+    /// The end of a block: the input of a call without arguments never comes in pieces.
+    fn stop(&mut self) -> Vec<Piece> {
+        let Some(text) = self.input.take() else { return Vec::new() };
+        match self.block {
+            Block::Call(index) => vec![Piece::Arguments { index, text }],
+            Block::Answer => vec![Piece::Text(text)],
+            Block::Other => Vec::new(),
         }
     }
 
     fn go_on(&mut self, delta: Delta) -> Vec<Piece> {
         match (delta.kind.as_str(), self.block) {
             ("text_delta", _) => self.text(delta.text),
-            ("input_json_delta", Block::Answer) => self.text(delta.partial_json),
+            ("input_json_delta", Block::Answer) => self.piece_of_input(delta.partial_json, Piece::Text),
             ("input_json_delta", Block::Call(index)) => {
-                let text = self.halves.join(delta.partial_json.unwrap_or_default());
-                if text.is_empty() { Vec::new() } else { vec![Piece::Arguments { index, text }] }
+                self.piece_of_input(delta.partial_json, |text| Piece::Arguments { index, text })
             }
             _ => Vec::new(),
         }
+    }
+
+    fn piece_of_input(&mut self, json: Option<Text>, piece: impl Fn(String) -> Piece) -> Vec<Piece> {
+        let json = json.unwrap_or_default();
+        // The pieces stand for all of the input.
+        self.input = self.input.take().filter(|_| json.is_empty());
+        let text = self.halves.join(json);
+        if text.is_empty() { Vec::new() } else { vec![piece(text)] }
     }
 
     fn text(&mut self, text: Option<Text>) -> Vec<Piece> {

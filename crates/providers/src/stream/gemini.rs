@@ -1,6 +1,6 @@
 //! Gemini's `streamGenerateContent`: every event is an answer of its own, with what is new.
 
-use super::{Piece, error_text};
+use super::{Piece, error_text, parsed};
 use crate::gemini::{Body, finish_reason};
 use crate::text::Halves;
 
@@ -13,7 +13,10 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn read(&mut self, data: &[u8]) -> Vec<Piece> {
-        let Ok(body) = serde_json::from_slice::<Body>(data) else { return Vec::new() };
+        let body: Body = match parsed(data) {
+            Ok(body) => body,
+            Err(pieces) => return pieces,
+        };
         let mut pieces = Vec::new();
         if let Some(model) = body.model_version.filter(|_| !std::mem::replace(&mut self.model_known, true)) {
             pieces.push(Piece::Model(model));
@@ -30,7 +33,8 @@ impl Reader {
                     pieces.push(Piece::Arguments { index, text: call.function.arguments });
                 }
             }
-            let reason = candidate.finish_reason.map(|reason| finish_reason(&reason, self.calls > 0));
+            let reason = candidate.finish_reason.filter(|reason| !reason.is_empty());
+            let reason = reason.map(|reason| finish_reason(&reason, self.calls > 0));
             pieces.extend(reason.map(Piece::Finish));
         }
         if body.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some()) {

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Piece, error_text, goes_on};
-use crate::openai::WireUsage;
+use super::{Piece, error_text, goes_on, parsed};
+use crate::openai::{WireUsage, after_refusal};
 use crate::text::{Arguments, Halves, Text};
 use crate::translate::new_call_id;
 
@@ -12,6 +12,7 @@ use crate::translate::new_call_id;
 pub(super) struct Reader {
     model_known: bool,
     text: Halves,
+    has_refused: bool,
     /// The calls so far, in the order in which they began.
     calls: Vec<Known>,
 }
@@ -32,7 +33,19 @@ struct Chunk {
     model: Option<String>,
     choices: Option<Vec<Choice>>,
     usage: Option<WireUsage>,
+    /// Groq's place for the counts.
+    x_groq: Option<Elsewhere>,
     error: Option<Value>,
+    /// `error` in the flat errors of some servers.
+    object: Option<String>,
+    message: Option<Value>,
+}
+
+/// Counts that do not stand where the format has them.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Elsewhere {
+    usage: Option<WireUsage>,
 }
 
 #[derive(Deserialize, Default)]
@@ -41,6 +54,8 @@ struct Choice {
     index: Option<u32>,
     delta: Option<Delta>,
     finish_reason: Option<String>,
+    /// Moonshot's place for the counts.
+    usage: Option<WireUsage>,
 }
 
 #[derive(Deserialize, Default)]
@@ -68,25 +83,35 @@ struct Function {
 
 impl Reader {
     pub(super) fn read(&mut self, data: &[u8]) -> Vec<Piece> {
-        let Ok(chunk) = serde_json::from_slice::<Chunk>(data) else { return Vec::new() };
+        let chunk: Chunk = match parsed(data) {
+            Ok(chunk) => chunk,
+            Err(pieces) => return pieces,
+        };
         let mut pieces = Vec::new();
         if let Some(model) = chunk.model.filter(|model| !self.model_known && !model.is_empty()) {
             self.model_known = true;
             pieces.push(Piece::Model(model));
         }
+        let mut usage = chunk.usage.or(chunk.x_groq.and_then(|elsewhere| elsewhere.usage));
         // The translated formats have one answer.
         for choice in chunk.choices.into_iter().flatten().filter(|choice| choice.index.unwrap_or(0) == 0) {
             let delta = choice.delta.unwrap_or_default();
+            self.has_refused |= delta.refusal.as_ref().is_some_and(|refusal| !refusal.is_empty());
             for text in [delta.content, delta.refusal].into_iter().flatten() {
                 pieces.extend(Some(self.text.join(text)).filter(|text| !text.is_empty()).map(Piece::Text));
             }
             for call in delta.tool_calls.into_iter().flatten() {
                 self.go_on(call, &mut pieces);
             }
-            pieces.extend(choice.finish_reason.map(Piece::Finish));
+            // Some servers say with every piece that there is no reason yet.
+            let reason = choice.finish_reason.filter(|reason| !reason.is_empty());
+            pieces.extend(reason.map(|reason| Piece::Finish(after_refusal(reason, self.has_refused))));
+            usage = usage.or(choice.usage);
         }
-        pieces.extend(chunk.usage.map(|usage| Piece::Usage(usage.total())));
-        pieces.extend(chunk.error.filter(|error| !error.is_null()).map(|error| Piece::Error(error_text(&error))));
+        pieces.extend(usage.map(|usage| Piece::Usage(usage.total())));
+        let flat = chunk.message.filter(|_| chunk.object.as_deref() == Some("error"));
+        let error = chunk.error.filter(|error| !error.is_null()).or(flat);
+        pieces.extend(error.map(|error| Piece::Error(error_text(&error))));
         pieces
     }
 

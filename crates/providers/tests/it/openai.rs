@@ -124,7 +124,7 @@ async fn answers_of_every_shape() {
     .await;
     check(
         r#"{"choices": [{"message": {"content": null, "refusal": "I can't"}, "finish_reason": "stop"}]}"#,
-        json!(["I can't", "stop", "", [0, 0], []]),
+        json!(["I can't", "content_filter", "", [0, 0], []]),
     )
     .await;
     check(

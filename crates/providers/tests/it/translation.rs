@@ -134,8 +134,7 @@ async fn gemini() {
     insta::assert_snapshot!(fields(&body), @r#"
     systemInstruction: {"parts":[{"text":"Be kind.\n\nBe brief."}]}
     tools: [{"functionDeclarations":[{"name":"weather","description":"The weather","parametersJsonSchema":{"type":"object"}}]}]
-    generationConfig: {"temperature":0.0,"topP":1.0,"maxOutputTokens":64,"stopSequences":["END"],"seed":5}
-    top_k: 3
+    generationConfig: {"temperature":0.0,"topP":1.0,"maxOutputTokens":64,"stopSequences":["END"],"seed":5,"topK":3}
     contents: [{"role":"user","parts":[{"text":"Weather in Oslo?"}]},{"role":"model","parts":[{"functionCall":{"name":"weather","args":{"city":"Oslo"}}}]},{"role":"user","parts":[{"functionResponse":{"name":"weather","response":{"result":"4 degrees"}}},{"text":"What is this?"},{"inlineData":{"mimeType":"image/png","data":"AAAA"}},{"fileData":{"fileUri":"https://x/y.png"}}]}]
     "#);
     assert_eq!(

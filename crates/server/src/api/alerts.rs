@@ -10,7 +10,7 @@ use llmops_api::page::PageQuery;
 use llmops_domain::alert::{Alert, AlertDraft, AlertFilter, Silence};
 use llmops_domain::id::AlertId;
 
-use super::{bad_request, page, time};
+use super::{bad_request, id_before, page, time};
 use crate::ApiError;
 use crate::extract::{Editor, Json, Path, Query, Viewer};
 
@@ -37,7 +37,7 @@ async fn list(Viewer(ops): Viewer, Query(query): Query<AlertQuery>) -> Result<An
         open: query.status.map(|status| status == AlertStatus::Open),
         start_time: time("start_time", query.start_time.as_deref())?,
         end_time: time("end_time", query.end_time.as_deref())?,
-        before: query.cursor.map(AlertId),
+        before: id_before(query.cursor.as_deref(), "alert_")?.map(AlertId::from),
         limit: Some(limit + 1),
     };
     Ok(Answer(page(ops.alerts().list(&filter).await?, limit, |alert| alert.id.0.clone())))

@@ -9,7 +9,7 @@ use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
 use llmops_domain::apply::AppliedPiece;
 
-use super::{bad_request, page};
+use super::{no_cursor, page};
 use crate::ApiError;
 use crate::extract::{Editor, Json, Query, Viewer};
 
@@ -26,7 +26,7 @@ async fn list(Viewer(ops): Viewer, Query(query): Query<PageQuery>) -> Result<Ans
     let after = match cursor.split_once('/') {
         Some(after) => after,
         None if cursor.is_empty() => ("", ""),
-        None => return Err(bad_request("the cursor is not one of this list")),
+        None => return Err(no_cursor()),
     };
     let pieces = ops.applied(after, limit + 1).await?;
     Ok(Answer(page(pieces, limit, |piece| format!("{}/{}", piece.kind, piece.name))))

@@ -8,7 +8,7 @@ use llmops_api::page::PageQuery;
 use llmops_domain::access::AuditRecord;
 use llmops_storage::AuditFilter;
 
-use super::{bad_request, page, time};
+use super::{page, time, value_before};
 use crate::ApiError;
 use crate::extract::{Admin, Query};
 
@@ -21,14 +21,13 @@ pub(crate) fn router() -> Routes {
     responses((status = 200, body = Page<AuditRecord>)))]
 async fn list(Admin(ops): Admin, Query(query): Query<AuditQuery>) -> Result<Answer<Page<AuditRecord>>, ApiError> {
     let limit = PageQuery { cursor: None, limit: query.limit }.limit();
-    let before = query.cursor.as_deref().map(str::parse).transpose();
     let filter = AuditFilter {
         actor: query.actor,
         action: query.action,
         target: query.target,
         start_time: time("start_time", query.start_time.as_deref())?,
         end_time: time("end_time", query.end_time.as_deref())?,
-        before: before.map_err(|_| bad_request("the cursor is not one of this list"))?,
+        before: value_before(query.cursor.as_deref())?,
     };
     let records = ops.audit().list(query.project.as_deref(), &filter, limit + 1).await?;
     Ok(Answer(page(records, limit, |record| record.id.to_string())))

@@ -15,7 +15,7 @@ use llmops_api::page::PageQuery;
 use llmops_domain::canary::{Canary, LoggedDecision, PairStatus, ShadowPair, ShadowRow};
 use llmops_storage::PairFilter;
 
-use super::{bad_request, page};
+use super::{id_before, page, value_before};
 use crate::ApiError;
 use crate::extract::{Json, Operator, Path, Query, Viewer};
 
@@ -42,7 +42,8 @@ pub(crate) fn router() -> Routes {
     responses((status = 200, body = Page<Canary>), (status = 400, body = ErrorResponse)))]
 async fn list(Viewer(ops): Viewer, Query(query): Query<CanaryQuery>) -> Result<Answer<Page<Canary>>, ApiError> {
     let limit = PageQuery { cursor: None, limit: query.limit }.limit();
-    let found = ops.canaries().list(query.status.as_deref(), query.cursor.as_deref(), limit + 1).await?;
+    let before = id_before(query.cursor.as_deref(), "canary_")?;
+    let found = ops.canaries().list(query.status.as_deref(), before, limit + 1).await?;
     Ok(Answer(page(found, limit, |canary| canary.id.0.clone())))
 }
 
@@ -81,7 +82,8 @@ async fn pairs(
     let canaries = ops.canaries();
     let canary = canaries.get(&canary, query.environment.as_deref()).await?;
     let limit = PageQuery { cursor: None, limit: query.limit }.limit();
-    let filter = PairFilter { verdict: query.verdict, status: query.status, after: query.cursor };
+    let after = id_before(query.cursor.as_deref(), "req_")?.map(str::to_owned);
+    let filter = PairFilter { verdict: query.verdict, status: query.status, after };
     let found = canaries.pairs(&canary, &filter, limit + 1).await?;
     Ok(Answer(page(found, limit, |pair| pair.id.clone())))
 }
@@ -98,8 +100,7 @@ async fn decisions(
 ) -> Result<Answer<Page<LoggedDecision>>, ApiError> {
     let canaries = ops.canaries();
     let canary = canaries.get(&canary, query.environment.as_deref()).await?;
-    let after = query.cursor.as_deref().unwrap_or("0").parse();
-    let after = after.map_err(|_| bad_request("the cursor is not one of this list"))?;
+    let after = value_before(query.cursor.as_deref())?.unwrap_or(0);
     let limit = PageQuery { cursor: None, limit: query.limit }.limit();
     let found = canaries.decisions(&canary, after, limit + 1).await?;
     Ok(Answer(page(found, limit, |decision| decision.number.to_string())))

@@ -8,7 +8,7 @@ use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
 use llmops_domain::alert::Delivery;
 
-use super::page;
+use super::{id_before, page};
 use crate::ApiError;
 use crate::extract::{Editor, Json, Path, Query, Viewer};
 
@@ -58,7 +58,7 @@ async fn deliveries(
     Query(query): Query<DeliveryQuery>,
 ) -> Result<Answer<Page<Delivery>>, ApiError> {
     let limit = PageQuery { cursor: None, limit: query.limit }.limit();
-    let asked = (query.cursor.as_deref(), limit + 1);
+    let asked = (id_before(query.cursor.as_deref(), "msg_")?, limit + 1);
     let deliveries = ops.alerts().deliveries(query.status, query.channel.as_deref(), asked).await?;
     Ok(Answer(page(deliveries, limit, |delivery| delivery.id.clone())))
 }

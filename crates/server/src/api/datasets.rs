@@ -14,8 +14,9 @@ use llmops_api::page::PageQuery;
 use llmops_api::{ErrorBody, ErrorCode, Page};
 use llmops_domain::dataset::{Dataset, DatasetDiff, DatasetVersion, Sample};
 use llmops_domain::hash::ContentHash;
+use llmops_storage::Replaces;
 
-use super::{bad_request, page};
+use super::{after, bad_request, name_before, page, value_before};
 use crate::ApiError;
 use crate::extract::{Editor, Path, Query, Viewer};
 
@@ -38,10 +39,10 @@ pub(crate) fn router() -> Routes {
 
 /// All datasets, by name.
 #[utoipa::path(get, path = "/api/v1/datasets", operation_id = "list_datasets", tag = "datasets", params(PageQuery),
-    responses((status = 200, body = Page<Dataset>)))]
+    responses((status = 200, body = Page<Dataset>), (status = 400, body = ErrorResponse)))]
 async fn list(Viewer(ops): Viewer, Query(query): Query<PageQuery>) -> Result<Answer<Page<Dataset>>, ApiError> {
-    let datasets = ops.datasets().list(query.cursor.as_deref(), query.limit() + 1).await?;
-    Ok(Answer(page(datasets, query.limit(), |d| d.name.clone())))
+    let datasets = ops.datasets().list(name_before(query.cursor.as_deref())?, query.limit() + 1).await?;
+    Ok(Answer(page(datasets, query.limit(), |d| after(&d.name))))
 }
 
 /// One dataset.
@@ -74,10 +75,11 @@ async fn import(
     body: Body,
 ) -> Result<(StatusCode, Answer<ImportedDataset>), ApiError> {
     let replaces = query.replaces.as_deref().map(|hash| {
-        ContentHash::parse(hash).ok_or_else(|| bad_request("replaces: expected the 64 hex digits of a version"))
+        let hash = ContentHash::parse(hash);
+        hash.ok_or_else(|| bad_request("replaces: expected the 64 hex digits of a version"))
     });
     let import = ops.datasets().create(&name, query.kind, query.description.as_deref()).await?;
-    let mut import = import.replacing(replaces.transpose()?);
+    let mut import = import.replacing(replaces.transpose()?.map_or(Replaces::Any, Replaces::Version));
     read_lines(body, &mut import).await?;
     let imported = import.finish().await?;
     Ok((if imported.created { StatusCode::CREATED } else { StatusCode::OK }, Answer(imported)))
@@ -143,10 +145,7 @@ async fn samples(
     Path((name, version)): Path<(String, String)>,
     Query(query): Query<PageQuery>,
 ) -> Result<Answer<Page<SampleAt>>, ApiError> {
-    let from = match &query.cursor {
-        None => 0,
-        Some(cursor) => cursor.parse::<u64>().map_err(|_| bad_request("the cursor is not one of this list"))? + 1,
-    };
+    let from = value_before::<u64>(query.cursor.as_deref())?.map_or(0, |last| last.saturating_add(1));
     let version = ops.datasets().version(&name, &read_version(&version)?).await?;
     let samples = ops.datasets().get_samples(&version, from, query.limit() + 1).await?;
     let items = samples.into_iter().map(|(ordinal, sample)| SampleAt { ordinal, sample }).collect();

@@ -11,7 +11,7 @@ use llmops_api::page::PageQuery;
 use llmops_domain::deployment::{Deployment, DeploymentChange};
 use llmops_domain::manifest::Manifest;
 
-use super::{bad_request, page};
+use super::{no_cursor, page};
 use crate::ApiError;
 use crate::extract::{Json, Operator, Path, Query, Viewer};
 
@@ -34,7 +34,7 @@ pub(crate) fn router() -> Routes {
 async fn list(Viewer(ops): Viewer, Query(query): Query<PageQuery>) -> Result<Answer<Page<Deployment>>, ApiError> {
     let after = match &query.cursor {
         None => None,
-        Some(cursor) => Some(cursor.split_once('@').ok_or_else(|| bad_request("the cursor is not one of this list"))?),
+        Some(cursor) => Some(cursor.split_once('@').ok_or_else(no_cursor)?),
     };
     let limit = query.limit();
     let items = ops.deployments().list(after, limit + 1).await?;

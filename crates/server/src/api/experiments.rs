@@ -14,7 +14,7 @@ use llmops_domain::access::Role;
 use llmops_domain::experiment::{Experiment, ExperimentSpec};
 use serde_json::{Map, Value};
 
-use super::{bad_request, page};
+use super::{bad_request, id_before, page};
 use crate::ApiError;
 use crate::extract::{Editor, Json, Operator, Path, Query, Standing, Viewer};
 
@@ -60,7 +60,8 @@ fn expected_revision(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     responses((status = 200, body = Page<Experiment>), (status = 400, body = ErrorResponse)))]
 async fn list(Viewer(ops): Viewer, Query(query): Query<ExperimentQuery>) -> Result<Answer<Page<Experiment>>, ApiError> {
     let limit = PageQuery { cursor: None, limit: query.limit }.limit();
-    let found = ops.experiments().list(query.status, query.cursor.as_deref(), limit + 1).await?;
+    let before = id_before(query.cursor.as_deref(), "exp_")?;
+    let found = ops.experiments().list(query.status, before, limit + 1).await?;
     Ok(Answer(page(found, limit, |experiment| experiment.id.0.clone())))
 }
 

@@ -15,7 +15,7 @@ use llmops_api::feedback::{
 use llmops_api::page::PageQuery;
 use llmops_domain::feedback::{Feedback, FeedbackFilter, FeedbackReport};
 
-use super::page;
+use super::{id_before, page};
 use crate::ApiError;
 use crate::extract::{Editor, Json, JsonOrList, Operator, Path, Query, Viewer};
 
@@ -54,6 +54,7 @@ async fn submit(
     params(FeedbackFilter), responses((status = 200, body = Page<Feedback>), (status = 400, body = ErrorResponse)))]
 async fn list(Viewer(ops): Viewer, Query(filter): Query<FeedbackFilter>) -> Result<Answer<Page<Feedback>>, ApiError> {
     let limit = PageQuery { cursor: None, limit: filter.limit }.limit();
+    id_before(filter.cursor.as_deref(), "fb_")?;
     let items = ops.feedback().list(&filter, limit + 1).await?;
     Ok(Answer(page(items, limit, |feedback| feedback.id.to_string())))
 }

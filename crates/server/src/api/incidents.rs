@@ -9,7 +9,7 @@ use llmops_api::incidents::{AddNote, CloseIncident, ClosedIncident, OpenIncident
 use llmops_api::page::PageQuery;
 use llmops_domain::incident::{Incident, IncidentFilter, Timeline};
 
-use super::page;
+use super::{id_before, page};
 use crate::ApiError;
 use crate::extract::{Json, Operator, Path, Query, Viewer};
 
@@ -27,6 +27,7 @@ pub(crate) fn router() -> Routes {
     responses((status = 200, body = Page<Incident>), (status = 400, body = ErrorResponse)))]
 async fn list(Viewer(ops): Viewer, Query(filter): Query<IncidentFilter>) -> Result<Answer<Page<Incident>>, ApiError> {
     let limit = PageQuery { cursor: None, limit: filter.limit }.limit();
+    id_before(filter.cursor.as_deref(), "inc_")?;
     let items = ops.incidents().list(&filter, limit + 1).await?;
     Ok(Answer(page(items, limit, |incident| incident.id.to_string())))
 }

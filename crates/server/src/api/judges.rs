@@ -10,7 +10,7 @@ use llmops_api::judges::{CalibrateJudge, CalibrationQuery};
 use llmops_api::page::PageQuery;
 use llmops_domain::calibration::{CalibrationFilter, JudgeCalibration};
 
-use super::page;
+use super::{id_before, page};
 use crate::ApiError;
 use crate::extract::{Editor, Json, Path, Query, Viewer};
 
@@ -27,7 +27,8 @@ async fn list(
     Query(query): Query<CalibrationQuery>,
 ) -> Result<Answer<Page<JudgeCalibration>>, ApiError> {
     let limit = PageQuery { cursor: None, limit: query.limit }.limit();
-    let filter = CalibrationFilter { judge: query.judge, run: query.run, before: query.cursor, limit: Some(limit + 1) };
+    let before = id_before(query.cursor.as_deref(), "calibration_")?.map(str::to_owned);
+    let filter = CalibrationFilter { judge: query.judge, run: query.run, before, limit: Some(limit + 1) };
     let items = ops.evaluator().calibrations(&filter).await?;
     Ok(Answer(page(items, limit, |calibration| calibration.id.0.clone())))
 }

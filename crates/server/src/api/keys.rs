@@ -10,7 +10,7 @@ use llmops_api::page::PageQuery;
 use llmops_domain::access::ApiKey;
 use llmops_domain::limits::Limits;
 
-use super::page;
+use super::{id_before, page};
 use crate::ApiError;
 use crate::extract::{Admin, Json, Path, Query};
 
@@ -20,10 +20,12 @@ pub(crate) fn router() -> Routes {
 
 /// The keys of a project, the oldest first, revoked ones too. Secrets are not among what is known of them.
 #[utoipa::path(get, path = "/api/v1/keys", operation_id = "list_keys", tag = "keys", params(KeyQuery),
-    responses((status = 200, body = Page<ApiKey>), (status = 404, body = ErrorResponse)))]
+    responses((status = 200, body = Page<ApiKey>), (status = 400, body = ErrorResponse),
+        (status = 404, body = ErrorResponse)))]
 async fn list(Admin(ops): Admin, Query(query): Query<KeyQuery>) -> Result<Answer<Page<ApiKey>>, ApiError> {
     let limit = PageQuery { cursor: None, limit: query.limit }.limit();
-    let keys = ops.keys().list(query.project.as_deref(), query.cursor.as_deref(), limit + 1).await?;
+    let after = id_before(query.cursor.as_deref(), "key_")?;
+    let keys = ops.keys().list(query.project.as_deref(), after, limit + 1).await?;
     Ok(Answer(page(keys, limit, |key| key.id.0.clone())))
 }
 

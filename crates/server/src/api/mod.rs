@@ -41,6 +41,36 @@ fn page<T>(mut items: Vec<T>, limit: u32, cursor: impl FnOnce(&T) -> String) -> 
     Page { items, next_cursor }
 }
 
+/// Begins the cursors of lists by name, so that what is none of them is told from a name.
+const AFTER: &str = "after:";
+
+/// The cursor of a list by name whose page ends with this one.
+fn after(name: &str) -> String {
+    format!("{AFTER}{name}")
+}
+
+/// The name that the page before ended with.
+fn name_before(cursor: Option<&str>) -> Result<Option<&str>, ApiError> {
+    Ok(id_before(cursor, AFTER)?.map(|cursor| &cursor[AFTER.len()..]))
+}
+
+/// The id that the page before ended with: one that begins so.
+fn id_before<'a>(cursor: Option<&'a str>, begins: &str) -> Result<Option<&'a str>, ApiError> {
+    match cursor {
+        Some(cursor) if !cursor.starts_with(begins) || cursor.contains('\0') => Err(no_cursor()),
+        cursor => Ok(cursor),
+    }
+}
+
+/// What the page before ended with, where that is a number or a time.
+fn value_before<T: std::str::FromStr>(cursor: Option<&str>) -> Result<Option<T>, ApiError> {
+    cursor.map(str::parse).transpose().map_err(|_| no_cursor())
+}
+
+fn no_cursor() -> ApiError {
+    bad_request("cursor: it is not one of this list: give back the `next_cursor` of the page before")
+}
+
 fn bad_request(message: impl Into<String>) -> ApiError {
     ErrorBody::new(ErrorCode::InvalidRequest, message).into()
 }

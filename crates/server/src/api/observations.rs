@@ -18,7 +18,7 @@ use llmops_domain::experiment::result::ExperimentResult;
 use llmops_domain::experiment::{AskedQuestion, Question};
 use tokio::sync::mpsc;
 
-use super::{bad_request, page};
+use super::{bad_request, id_before, page};
 use crate::ApiError;
 use crate::extract::{Editor, Json, Path, Query, Viewer};
 
@@ -127,7 +127,8 @@ async fn questions(
     Query(query): Query<PageQuery>,
 ) -> Result<Answer<Page<AskedQuestion>>, ApiError> {
     let limit = query.limit();
-    let found = ops.experiments().questions(&experiment, query.cursor.as_deref(), limit + 1).await?;
+    let before = id_before(query.cursor.as_deref(), "question_")?;
+    let found = ops.experiments().questions(&experiment, before, limit + 1).await?;
     Ok(Answer(page(found, limit, |asked| asked.id.0.clone())))
 }
 

@@ -9,7 +9,7 @@ use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
 use llmops_domain::access::Project;
 
-use super::page;
+use super::{after, name_before, page};
 use crate::ApiError;
 use crate::extract::{Admin, Json, Path, Query, Viewer};
 
@@ -19,10 +19,10 @@ pub(crate) fn router() -> Routes {
 
 /// The projects that the caller may know of, by id: all of them for keys of the project `default`, else its own.
 #[utoipa::path(get, path = "/api/v1/projects", operation_id = "list_projects", tag = "projects", params(PageQuery),
-    responses((status = 200, body = Page<Project>)))]
+    responses((status = 200, body = Page<Project>), (status = 400, body = ErrorResponse)))]
 async fn list(Viewer(ops): Viewer, Query(query): Query<PageQuery>) -> Result<Answer<Page<Project>>, ApiError> {
-    let projects = ops.projects().list(query.cursor.as_deref(), query.limit() + 1).await?;
-    Ok(Answer(page(projects, query.limit(), |project| project.id.0.clone())))
+    let projects = ops.projects().list(name_before(query.cursor.as_deref())?, query.limit() + 1).await?;
+    Ok(Answer(page(projects, query.limit(), |project| after(&project.id.0))))
 }
 
 /// Makes a project. Only admins of the project `default` can.

@@ -12,7 +12,7 @@ use llmops_api::prompts::{CompareQuery, PushPrompt, PushedPrompt, RenderPrompt, 
 use llmops_domain::prompt::{PromptSelector, PromptVersion};
 use llmops_domain::prompt_diff::PromptDiff;
 
-use super::page;
+use super::{after, name_before, page};
 use crate::extract::{Editor, Json, Path, Query, Viewer};
 use crate::{ApiError, etag};
 
@@ -29,10 +29,10 @@ pub(crate) fn router() -> Routes {
 
 /// The active version of every prompt, by name.
 #[utoipa::path(get, path = "/api/v1/prompts", operation_id = "list_prompts", tag = "prompts", params(PageQuery),
-    responses((status = 200, body = Page<PromptVersion>)))]
+    responses((status = 200, body = Page<PromptVersion>), (status = 400, body = ErrorResponse)))]
 async fn list(Viewer(ops): Viewer, Query(query): Query<PageQuery>) -> Result<Answer<Page<PromptVersion>>, ApiError> {
-    let prompts = ops.prompts().list_all(query.cursor.as_deref(), query.limit() + 1).await?;
-    Ok(Answer(page(prompts, query.limit(), |p| p.name.clone())))
+    let prompts = ops.prompts().list_all(name_before(query.cursor.as_deref())?, query.limit() + 1).await?;
+    Ok(Answer(page(prompts, query.limit(), |p| after(&p.name))))
 }
 
 /// Pushes a version. Identical content is the version that exists (200); new content is a new version (201); the same

@@ -8,7 +8,7 @@ use llmops_api::error::ErrorResponse;
 use llmops_api::page::{MAX_PAGE, PageQuery};
 use llmops_domain::record::{RecordFilter, RequestRecord};
 
-use super::{bad_request, page};
+use super::{bad_request, id_before, page};
 use crate::ApiError;
 use crate::extract::{Admin, Json, Path, Query, Viewer};
 
@@ -27,6 +27,7 @@ async fn list(
         return Err(bad_request(format!("limit: expected 1 to {MAX_PAGE}")));
     }
     let limit = PageQuery { cursor: None, limit: filter.limit }.limit();
+    id_before(filter.cursor.as_deref(), "req_")?;
     let items = ops.records().list(&filter, limit + 1).await?;
     Ok(Answer(page(items, limit, |record| record.id.clone())))
 }

@@ -11,7 +11,7 @@ use llmops_api::releases::{CancelRelease, StartRelease, WaiveStep};
 use llmops_domain::approval::Approval;
 use llmops_domain::release::{Release, ReleaseFilter};
 
-use super::page;
+use super::{id_before, page};
 use crate::ApiError;
 use crate::extract::{Json, Operator, Path, Query, Viewer};
 
@@ -33,6 +33,7 @@ pub(crate) fn router() -> Routes {
     responses((status = 200, body = Page<Release>), (status = 400, body = ErrorResponse)))]
 async fn list(Viewer(ops): Viewer, Query(filter): Query<ReleaseFilter>) -> Result<Answer<Page<Release>>, ApiError> {
     let limit = PageQuery { cursor: None, limit: filter.limit }.limit();
+    id_before(filter.cursor.as_deref(), "rel_")?;
     let items = ops.releases().list(&filter, limit + 1).await?;
     Ok(Answer(page(items, limit, |release| release.id.to_string())))
 }
@@ -105,7 +106,8 @@ async fn cancel(
 #[utoipa::path(get, path = "/api/v1/approvals", operation_id = "list_approvals", tag = "releases", params(PageQuery),
     responses((status = 200, body = Page<Approval>), (status = 400, body = ErrorResponse)))]
 async fn approvals(Viewer(ops): Viewer, Query(query): Query<PageQuery>) -> Result<Answer<Page<Approval>>, ApiError> {
-    let items = ops.deployments().approvals(query.cursor.as_deref(), query.limit() + 1).await?;
+    let before = id_before(query.cursor.as_deref(), "approval_")?;
+    let items = ops.deployments().approvals(before, query.limit() + 1).await?;
     Ok(Answer(page(items, query.limit(), |approval| approval.id.to_string())))
 }
 

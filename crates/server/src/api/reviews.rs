@@ -9,7 +9,7 @@ use llmops_api::feedback::{CollectReviews, CollectedReviews, Decided};
 use llmops_api::page::PageQuery;
 use llmops_domain::review::{Decide, ReviewFilter, ReviewItem};
 
-use super::page;
+use super::{id_before, page};
 use crate::ApiError;
 use crate::extract::{Editor, Json, Path, Query, Viewer};
 
@@ -22,6 +22,7 @@ pub(crate) fn router() -> Routes {
     responses((status = 200, body = Page<ReviewItem>), (status = 400, body = ErrorResponse)))]
 async fn list(Viewer(ops): Viewer, Query(filter): Query<ReviewFilter>) -> Result<Answer<Page<ReviewItem>>, ApiError> {
     let limit = PageQuery { cursor: None, limit: filter.limit }.limit();
+    id_before(filter.cursor.as_deref(), "review_")?;
     let items = ops.reviews().list(&filter, limit + 1).await?;
     Ok(Answer(page(items, limit, |item| item.id.to_string())))
 }

@@ -12,12 +12,12 @@ use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
 use llmops_api::runs::{CreateRun, GateRequest, GetRunQuery, ResultQuery, RunQuery};
 use llmops_domain::compare::RunComparison;
-use llmops_domain::gate::GateReport;
+use llmops_domain::gate::{GateConfig, GateReport};
 use llmops_domain::id::RunId;
 use llmops_domain::run::{EvaluationFilter, EvaluationRun, SampleResult, ScoreDistribution};
 use llmops_storage::{ResultCursor, ResultFilter, ResultOrder};
 
-use super::{bad_request, page, time};
+use super::{id_before, no_cursor, page, time};
 use crate::extract::{Editor, Json, Path, Query, Viewer};
 use crate::{ApiError, MAX_WAIT};
 
@@ -35,6 +35,7 @@ pub(crate) fn router() -> Routes {
         .routes(routes!(distribution))
         .routes(routes!(compare))
         .routes(routes!(gate))
+        .routes(routes!(rules))
 }
 
 /// Runs, newest first.
@@ -44,6 +45,7 @@ async fn list(Viewer(ops): Viewer, Query(query): Query<RunQuery>) -> Result<Answ
     let limit = PageQuery { cursor: None, limit: query.limit }.limit();
     let filter = EvaluationFilter {
         prompt_name: query.prompt,
+        prompt_version: query.prompt_version,
         model_name: query.model,
         dataset: query.dataset,
         suite: query.suite,
@@ -51,7 +53,7 @@ async fn list(Viewer(ops): Viewer, Query(query): Query<RunQuery>) -> Result<Answ
         tag: query.tag,
         start_time: time("start_time", query.start_time.as_deref())?,
         end_time: time("end_time", query.end_time.as_deref())?,
-        before: query.cursor.map(RunId),
+        before: id_before(query.cursor.as_deref(), "run_")?.map(RunId::from),
         limit: Some(limit + 1),
     };
     let runs = ops.evaluator().list_runs(&filter).await?;
@@ -102,7 +104,7 @@ async fn cancel(Editor(ops): Editor, Path(run): Path<String>) -> Result<Answer<E
     Ok(Answer(ops.evaluator().cancel(&RunRef::from(run.as_str())).await?))
 }
 
-/// Sample results, worst first.
+/// Sample results, worst first, or in the order that is asked for.
 #[utoipa::path(get, path = "/api/v1/runs/{run}/results", operation_id = "list_results", tag = "runs",
     params(("run" = String, Path), ResultQuery),
     responses((status = 200, body = Page<SampleResult>), (status = 400, body = ErrorResponse),
@@ -115,9 +117,10 @@ async fn results(
     let limit = PageQuery { cursor: None, limit: query.limit }.limit();
     let cursor: Option<ResultCursor> = match &query.cursor {
         None => None,
-        Some(text) => Some(serde_json::from_str(text).map_err(|_| bad_request("the cursor is not one of this list"))?),
+        Some(text) => Some(serde_json::from_str(text).map_err(|_| no_cursor())?),
     };
-    let filter = ResultFilter { category: query.category, status: query.status, order: ResultOrder::Worst };
+    let order = query.order.unwrap_or(ResultOrder::Worst);
+    let filter = ResultFilter { category: query.category, status: query.status, order };
     let run = ops.evaluator().get_run(&RunRef::from(run.as_str()), None).await?;
     let (items, next) = ops.evaluator().results(&run.id, &filter, cursor.as_ref(), limit).await?;
     let next_cursor = next.and_then(|cursor| serde_json::to_string(&cursor).ok());
@@ -157,6 +160,13 @@ async fn compare(
 ) -> Result<Answer<RunComparison>, ApiError> {
     let (before, after) = (RunRef::from(run.as_str()), RunRef::from(other.as_str()));
     Ok(Answer(ops.evaluator().compare_runs(&before, &after).await?))
+}
+
+/// The rules of the gate that the configuration sets: what to ask with for its verdict. Those of a suite may be others.
+#[utoipa::path(get, path = "/api/v1/gate", operation_id = "get_gate_rules", tag = "runs",
+    responses((status = 200, body = GateConfig)))]
+async fn rules(Viewer(ops): Viewer) -> Answer<GateConfig> {
+    Answer(ops.evaluator().gate_rules())
 }
 
 /// The verdict on a run, with its evidence. Asked for by an editor, it is kept: as the run's tag `gate`, which deployments with

@@ -8,7 +8,7 @@ use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
 use llmops_api::schedules::{Firing, Preview, PreviewQuery, Schedule, ScheduleSpec};
 
-use super::{bad_request, page};
+use super::{after, name_before, page, value_before};
 use crate::ApiError;
 use crate::extract::{Json, Operator, Path, Query, Viewer};
 
@@ -31,8 +31,8 @@ pub(crate) fn router() -> Routes {
     responses((status = 200, body = Page<Schedule>), (status = 400, body = ErrorResponse)))]
 async fn list(Viewer(ops): Viewer, Query(query): Query<PageQuery>) -> Result<Answer<Page<Schedule>>, ApiError> {
     let limit = query.limit();
-    let schedules = ops.schedules().list(query.cursor.as_deref(), limit + 1).await?;
-    Ok(Answer(page(schedules, limit, |schedule| schedule.spec.name.clone())))
+    let schedules = ops.schedules().list(name_before(query.cursor.as_deref())?, limit + 1).await?;
+    Ok(Answer(page(schedules, limit, |schedule| after(&schedule.spec.name))))
 }
 
 /// Makes a schedule, or replaces the one of its name. What it runs must be possible now.
@@ -110,8 +110,7 @@ async fn firings(
     Query(query): Query<PageQuery>,
 ) -> Result<Answer<Page<Firing>>, ApiError> {
     let limit = query.limit();
-    let before = query.cursor.as_deref().map(str::parse).transpose();
-    let before = before.map_err(|_| bad_request("the cursor is not one of this list"))?;
+    let before = value_before(query.cursor.as_deref())?;
     let firings = ops.schedules().firings(&name, before, limit + 1).await?;
     Ok(Answer(page(firings, limit, |firing| firing.fire_at.to_string())))
 }

@@ -1,9 +1,6 @@
 //! Experiments and spending, as the gateway asks for them.
 
-use std::sync::Arc;
-
-use llmops::LlmOps;
-use llmops::spending::SpendingBook;
+use llmops::{LlmOps, Spendings};
 use llmops_domain::experiment::Unit;
 use llmops_domain::limits::Account;
 use llmops_gateway::{Assign, BoxFuture, Ledger, Subject};
@@ -35,7 +32,7 @@ impl Assign for Experiments {
 }
 
 /// The ledger of the limits: the book of the installation.
-pub(super) struct Book(pub(super) Arc<dyn SpendingBook>);
+pub(super) struct Book(pub(super) Spendings);
 
 impl Ledger for Book {
     fn lease<'a>(

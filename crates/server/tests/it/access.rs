@@ -110,11 +110,18 @@ async fn on_backends_with_url(test: impl AsyncFn(Store, String)) {
 
 #[tokio::test]
 async fn the_last_use_is_noted() {
-    let server = Server::new().await;
-    let admin = server.key("default", Role::Admin).await;
-    assert!(server.get("/api/v1/keys", &admin).await.json()["items"][0]["last_used_at"].is_null());
-    server.ops.access().note_uses().await.unwrap();
-    assert!(server.get("/api/v1/keys", &admin).await.json()["items"][0]["last_used_at"].is_string());
+    on_backends(async |store| {
+        let server = Server::with(installation((**store).clone()), ServerOptions::default());
+        let admin = server.key("default", Role::Admin).await;
+        assert!(server.get("/api/v1/keys", &admin).await.json()["items"][0]["last_used_at"].is_null());
+        // What the store does not take is noted when it does.
+        store.execute("ALTER TABLE api_keys RENAME TO elsewhere").await;
+        server.ops.access().note_uses().await.unwrap_err();
+        store.execute("ALTER TABLE elsewhere RENAME TO api_keys").await;
+        server.ops.access().note_uses().await.unwrap();
+        assert!(server.get("/api/v1/keys", &admin).await.json()["items"][0]["last_used_at"].is_string());
+    })
+    .await;
 }
 
 #[tokio::test]

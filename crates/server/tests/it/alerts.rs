@@ -23,9 +23,11 @@ use llmops::domain::chat::{ChatRequest, ChatResponse, Usage};
 use llmops::domain::config::Config;
 use llmops::domain::config::providers::CallLimits;
 use llmops::domain::dataset::Sample;
+use llmops::domain::id::ProjectId;
 use llmops::domain::run::{EvaluationRun, RunStatus};
 use llmops::evaluator::RunRef;
 use llmops::{AlertWorker, Clock, LlmOps, Options};
+use llmops_api::access::CreateProject;
 use llmops_api::runs::CreateRun;
 use llmops_providers::Providers;
 use llmops_providers::provider::{ChatProvider, ProviderError};
@@ -145,11 +147,16 @@ struct House {
 
 impl House {
     async fn new(store: &Store) -> Self {
+        Self::with(store, "").await
+    }
+
+    /// With more said of the channel `quiet`.
+    async fn with(store: &Store, quiet: &str) -> Self {
         let (receiver, url) = Receiver::start().await;
         let yaml = format!(
             "version: 1\nproject: p\noutbound: {{allow: [127.0.0.1]}}\nchannels:\n  \
              team: {{kind: slack, url: '{url}/slack'}}\n  pager: {{kind: webhook, url: '{url}/hook', secret: '{SECRET}'}}\n  \
-             quiet: {{kind: webhook, url: '{url}/hook', secret: '{SECRET}', types: [experiment]}}\n"
+             quiet: {{kind: webhook, url: '{url}/hook', secret: '{SECRET}', types: [experiment]{quiet}}}\n"
         );
         let (config, warnings) = Config::parse(&yaml, "llmops.yaml", |_| None).unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
@@ -323,6 +330,43 @@ async fn a_prompt_made_worse_is_told_once_acknowledged_and_resolved() {
         let open = AlertFilter { open: Some(true), ..AlertFilter::default() };
         let open = house.ops.alerts().list(&open).await.unwrap();
         assert!(open.iter().all(|alert| alert.metadata["rule"] == "rolling_mean"), "{open:#?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn channels_hear_of_every_project_unless_they_name_some() {
+    on_backends(async |store| {
+        let mut house = House::with(store, ", projects: [shop]").await;
+        for id in ["shop", "cafe"] {
+            house.ops.projects().create(CreateProject { id: ProjectId::from(id), name: None }).await.unwrap();
+        }
+        let raise = async |project: &str| {
+            let ops = house.ops.for_project(ProjectId::from(project));
+            let draft = AlertDraft::new(AlertType::Experiment, Severity::Critical, "test", "split is wrong");
+            ops.alerts().create(draft).await.unwrap();
+            let mut tested: Vec<_> = ops.alerts().channels().iter().map(|(name, ..)| (*name).to_owned()).collect();
+            tested.sort();
+            tested
+        };
+        assert_eq!(raise("shop").await, ["pager", "quiet", "team"]);
+        assert_eq!(raise("cafe").await, ["pager", "team"]);
+        let told = house.deliver().await;
+        let projects = |channel: &str| {
+            let mut of: Vec<_> =
+                told[channel].iter().map(|(_, notice)| notice["project"].as_str().unwrap().to_owned()).collect();
+            of.sort();
+            of
+        };
+        assert_eq!(projects("hook"), ["cafe", "shop", "shop"], "`quiet` hears of shop alone");
+        let mut titles: Vec<_> = told["slack"].iter().map(|(_, body)| body["text"].to_string()).collect();
+        titles.sort();
+        assert!(titles[0].contains("in cafe") && titles[1].contains("in shop"), "{titles:?}");
+        let shop = house.ops.for_project(ProjectId::from("shop"));
+        assert!(shop.alerts().test(None).await.unwrap().iter().all(|tested| tested.error.is_none()));
+        let cafe = house.ops.for_project(ProjectId::from("cafe"));
+        assert!(cafe.alerts().test(Some("quiet")).await.is_err());
+        assert_eq!(cafe.alerts().deliveries(None, None, (None, 10)).await.unwrap().len(), 2);
     })
     .await;
 }

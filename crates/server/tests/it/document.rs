@@ -15,6 +15,8 @@ pub(crate) struct Route {
     pub(crate) role: Option<Role>,
     /// Whether it takes a JSON body.
     pub(crate) takes_json: bool,
+    /// Whether it answers with pages.
+    has_pages: bool,
 }
 
 impl Route {
@@ -45,6 +47,7 @@ pub(crate) fn routes() -> Vec<Route> {
                 path: path.clone(),
                 role,
                 takes_json: operation["requestBody"]["content"]["application/json"].is_object(),
+                has_pages: operation["parameters"].as_array().into_iter().flatten().any(|p| p["name"] == "cursor"),
             });
         }
     }
@@ -173,4 +176,28 @@ fn every_parameter_and_property_is_described() {
     undescribed("", &document["paths"], &mut found);
     undescribed("", &document["components"]["schemas"], &mut found);
     assert!(found.is_empty(), "{} without a description:\n{}", found.len(), found.join("\n"));
+}
+
+#[tokio::test]
+async fn a_cursor_of_no_list_is_refused_by_every_list() {
+    let server = Server::new().await;
+    let admin = server.key("default", Role::Admin).await;
+    let mut lists = 0;
+    for route in routes().iter().filter(|route| route.has_pages && !route.path.contains('{')) {
+        for cursor in ["", "x", "999", "%00", "after%3A%00"] {
+            let said = server.get(&format!("{}?cursor={cursor}", route.path), &admin).await;
+            // Numbers of lines are the cursors of this one, and it begins with none.
+            let is_one =
+                (route.id == "list_audit" && cursor == "999") || (route.id == "list_applied" && cursor.is_empty());
+            let expected = if is_one { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+            assert_eq!(said.status, expected, "{} {cursor}: {}", route.path, said.text);
+            assert!(
+                is_one || said.json()["error"]["message"].as_str().unwrap().starts_with("cursor: "),
+                "{}",
+                said.text
+            );
+        }
+        lists += 1;
+    }
+    assert!(lists > 15, "{lists} lists");
 }

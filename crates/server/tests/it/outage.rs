@@ -80,6 +80,11 @@ async fn an_outage_of_the_store_is_told_clearly_and_nothing_acknowledged_is_lost
             assert!(said.headers.contains_key("retry-after"), "{path}");
             assert!(!said.text.contains("127.0.0.1"), "where the store is remains inside: {}", said.text);
         }
+        let asked = std::time::Instant::now();
+        for _ in 0..6 {
+            assert_eq!(server.get("/readyz", "").await.status, StatusCode::SERVICE_UNAVAILABLE);
+        }
+        assert!(asked.elapsed().as_secs() < 4, "what is known is told: {:?}", asked.elapsed());
         assert_eq!(server.get("/healthz", "").await.status, StatusCode::OK, "the process lives");
         let said = server.post("/api/v1/prompts", &key, &prompt("2.0.0")).await;
         assert_eq!(said.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -96,6 +101,9 @@ async fn an_outage_of_the_store_is_told_clearly_and_nothing_acknowledged_is_lost
     let _again = Proxy::start(address, target).await;
     let said = server.post("/api/v1/prompts", &key, &prompt("2.0.0")).await;
     assert_eq!(said.status, StatusCode::CREATED, "{}", said.text);
+    while server.get("/readyz", "").await.status != StatusCode::OK {
+        tokio::task::yield_now().await;
+    }
     let versions = server.get("/api/v1/prompts/p/versions", &key).await.json();
     assert_eq!(versions["items"].as_array().unwrap().len(), 2);
     store.remove().await;

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use llmops_domain::access::Role;
+use llmops_storage::{Pace, RecordRow};
 use serde_json::{Value, json};
 
 use crate::document::routes;
@@ -112,8 +113,8 @@ async fn traffic(server: &Server, key: &str) -> (String, String, String) {
     let record = json!({"id": "req_acme", "at": "2026-11-26T10:00:00Z", "door": "chat", "model": "sim/small",
         "stream": false, "deployment": MARK, "user": MARK, "usage": {"prompt_tokens": 1, "completion_tokens": 1},
         "total_ms": 1.0, "status": 200, "outcome": "ok", "attempts": [], "response_body": MARK});
-    let records = [("acme".into(), serde_json::from_value(record).unwrap())];
-    server.ops.store().append_records(&records).await.unwrap();
+    let row = RecordRow::new(&"acme".into(), &serde_json::from_value(record).unwrap()).unwrap();
+    server.ops.store().append_record_rows(&[row], Pace::Quick).await.unwrap();
     let body = json!({"request_id": "req_acme", "thumb": "down", "comment": MARK});
     let said = server.post("/api/v1/feedback", key, &body).await;
     assert_eq!(said.status, StatusCode::CREATED, "{}", said.text);

@@ -11,13 +11,23 @@ use super::sums::put_sums;
 use super::units::Units;
 use super::{NewObservation, ObservedExperiment, Recorded};
 use crate::StoreError;
-use crate::bulk::{Insert, insert_rows, pieces};
-use crate::db::{Raw, Tx, big, execute, fetch};
+use crate::bulk::{Insert, fetch_rows, insert_rows};
+use crate::db::{Tx, big, fetch};
 
 const INSERT_ROWS: Insert = Insert {
     head: "INSERT INTO observations (unit_key, digest, project_id, metric, value, at) VALUES",
     columns: 6,
     tail: "ON CONFLICT DO NOTHING",
+};
+const KNOWN_ROWS: Insert = Insert {
+    head: "SELECT o.unit_key, o.digest, o.value, o.metric FROM (VALUES",
+    columns: 2,
+    tail: ") AS v JOIN observations AS o ON o.unit_key = v.column1 AND o.digest = v.column2",
+};
+const REPLACE_VALUES: Insert = Insert {
+    head: "UPDATE observations SET value = v.column3 FROM (VALUES",
+    columns: 3,
+    tail: ") AS v WHERE observations.unit_key = v.column1 AND observations.digest = v.column2",
 };
 /// A row to insert.
 struct ObservationRow<'a> {
@@ -80,11 +90,8 @@ pub(crate) async fn apply(tx: &mut Tx, batches: &[&Batch]) -> Result<Vec<Recorde
         }
         before.is_none()
     });
-    units.load_gone(tx, experiment).await?;
-    for (unit, digest, value) in replaced {
-        let sql = "UPDATE observations SET value = $3 WHERE unit_key = $1 AND digest = $2";
-        execute!(tx, sql, unit, digest, value)?;
-    }
+    units.load_gone(tx, experiment, &names).await?;
+    insert_rows!(tx, REPLACE_VALUES, &replaced, |row| row.0, row.1, row.2).await?;
     units.store(tx, experiment).await?;
     insert(tx, experiment, &rows.iter().map(|(row, ..)| row).collect::<Vec<_>>()).await?;
     let deltas = units.deltas(experiment).with_early(early);
@@ -175,39 +182,9 @@ async fn known_rows(
         !units.rows[*place].is_new && (observation.key.is_some() || observation.is_dated)
     };
     let asked: Vec<(i64, i64)> = rows.iter().filter(may_be).map(|(row, ..)| (row.unit_key, row.digest)).collect();
-    let mut known = HashMap::new();
-    for piece in pieces(&asked) {
-        let sql = values_query(
-            "SELECT o.unit_key, o.digest, o.value, o.metric FROM (VALUES",
-            (piece.len(), 2, matches!(tx, Tx::Postgres(_))),
-            ") AS v JOIN observations AS o ON o.unit_key = v.column1 AND o.digest = v.column2",
-        );
-        macro_rules! run {
-            ($conn:expr) => {{
-                let mut query = sqlx::query_as::<_, (i64, i64, f64, String)>(sqlx::AssertSqlSafe(sql));
-                for (unit, digest) in piece {
-                    query = query.bind(unit).bind(digest);
-                }
-                query.fetch_all($conn).await?
-            }};
-        }
-        let found = match tx.raw() {
-            Raw::Sqlite(conn) => run!(conn),
-            Raw::Postgres(conn) => run!(conn),
-        };
-        let counts = |metric: &str| !metric.starts_with(DOES_NOT_COUNT);
-        known.extend(found.into_iter().map(|(unit, digest, value, metric)| ((unit, digest), (value, counts(&metric)))));
-    }
-    Ok(known)
-}
-
-/// `HEAD (?,?), (?,?) TAIL`. Columns of such a list are named column1, column2 … by both dialects.
-pub(super) fn values_query(
-    head: &'static str,
-    (rows, columns, numbered): (usize, usize, bool),
-    tail: &'static str,
-) -> String {
-    Insert { head, columns, tail }.text(rows, numbered)
+    let found = fetch_rows!(tx, (i64, i64, f64, String), KNOWN_ROWS, &asked, |row| row.0, row.1).await?;
+    let counts = |metric: &str| !metric.starts_with(DOES_NOT_COUNT);
+    Ok(found.into_iter().map(|(unit, digest, value, metric)| ((unit, digest), (value, counts(&metric)))).collect())
 }
 
 async fn insert(tx: &mut Tx, experiment: &ObservedExperiment, rows: &[&ObservationRow<'_>]) -> Result<(), StoreError> {

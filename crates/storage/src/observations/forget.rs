@@ -124,6 +124,17 @@ async fn fold(tx: &mut Tx, experiment: i64, from: &str, into: &str) -> Result<()
         let state = serde_json::to_vec(&sums).map_err(no_json)?;
         execute!(tx, sql, experiment, into, variant, &metric, state)?;
     }
-    execute!(tx, "DELETE FROM observation_sums WHERE experiment_key = $1 AND slice = $2", experiment, from)?;
+    let sql = "INSERT INTO observation_tallies (experiment_key, slice, variant, metric, project_id, value, units) \
+               SELECT experiment_key, $3, variant, metric, project_id, value, units FROM observation_tallies \
+               WHERE experiment_key = $1 AND slice = $2 \
+               ON CONFLICT (experiment_key, slice, variant, metric, value) \
+               DO UPDATE SET units = observation_tallies.units + excluded.units";
+    execute!(tx, sql, experiment, from, into)?;
+    for sql in [
+        "DELETE FROM observation_sums WHERE experiment_key = $1 AND slice = $2",
+        "DELETE FROM observation_tallies WHERE experiment_key = $1 AND slice = $2",
+    ] {
+        execute!(tx, sql, experiment, from)?;
+    }
     Ok(())
 }

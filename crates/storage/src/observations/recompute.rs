@@ -3,16 +3,23 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::apply::values_query;
 use super::sums::add_deltas;
+use super::tally::Tallies;
 use super::unit::{UnitState, name_hash};
 use super::units::{UnitRow, Units};
 use super::{AllSums, ObservedExperiment};
+use crate::bulk::{Insert, fetch_rows};
 use crate::db::{Raw, count, fetch};
 use crate::{Store, StoreError};
 
 /// Units of a page.
 const PAGE: i64 = 256;
+
+const OBSERVATIONS: Insert = Insert {
+    head: "SELECT o.unit_key, o.metric, o.value, o.at FROM (VALUES",
+    columns: 1,
+    tail: ") AS v JOIN observations AS o ON o.unit_key = v.column1",
+};
 
 /// Which observations count.
 #[derive(Debug, Clone, Default)]
@@ -46,7 +53,7 @@ impl Store {
         choice: &RowChoice,
         segments_of: impl Fn(&str) -> Option<String> + Send + Sync,
     ) -> Result<(AllSums, u64), StoreError> {
-        let mut sums = AllSums::new();
+        let (mut sums, mut tallies) = (AllSums::new(), Tallies::default());
         let mut observations = 0;
         let mut after = String::new();
         loop {
@@ -54,7 +61,10 @@ impl Store {
                        WHERE experiment_key = $1 AND unit > $2 ORDER BY unit LIMIT $3";
             let mut conn = self.read().await?;
             let found = fetch!(fetch_all, conn, UnitFound, sql, experiment.key.key, after.as_str(), PAGE)?;
-            let Some(last) = found.last() else { return Ok((sums, observations)) };
+            let Some(last) = found.last() else {
+                tallies.attach(&mut sums);
+                return Ok((sums, observations));
+            };
             after.clone_from(&last.1);
             let mut units = Vec::with_capacity(found.len());
             for (key, name, variant, several, segments) in found {
@@ -64,40 +74,19 @@ impl Store {
                 }
             }
             let keys: Vec<i64> = units.iter().map(|unit| unit.key).collect();
-            let rows = rows_of(conn.raw(), &keys).await?;
+            let rows = rows_of(&mut conn.raw(), &keys).await?;
             // The connection is one of few, and the sums take their time.
             drop(conn);
             observations += observe(&mut units, experiment, choice, &rows);
             units.retain(|unit| unit.state != UnitState::default());
-            add_deltas(&mut sums, Units { rows: units }.deltas(experiment))?;
+            add_deltas((&mut sums, &mut tallies), Units { rows: units }.deltas(experiment))?;
         }
     }
 }
 
 /// The observations of units.
-pub(super) async fn rows_of(mut raw: Raw<'_>, units: &[i64]) -> Result<Vec<RowFound>, StoreError> {
-    let mut rows = Vec::new();
-    for piece in crate::bulk::pieces(units) {
-        let sql = values_query(
-            "SELECT o.unit_key, o.metric, o.value, o.at FROM (VALUES",
-            (piece.len(), 1, matches!(raw, Raw::Postgres(_))),
-            ") AS v JOIN observations AS o ON o.unit_key = v.column1",
-        );
-        macro_rules! run {
-            ($conn:expr) => {{
-                let mut query = sqlx::query_as::<_, RowFound>(sqlx::AssertSqlSafe(sql));
-                for unit in piece {
-                    query = query.bind(*unit);
-                }
-                query.fetch_all($conn).await?
-            }};
-        }
-        rows.extend(match &mut raw {
-            Raw::Sqlite(conn) => run!(&mut **conn),
-            Raw::Postgres(conn) => run!(&mut **conn),
-        });
-    }
-    Ok(rows)
+pub(super) async fn rows_of(conn: &mut Raw<'_>, units: &[i64]) -> Result<Vec<RowFound>, StoreError> {
+    fetch_rows!(conn, RowFound, OBSERVATIONS, units, |unit| *unit).await
 }
 
 /// Puts observations into their units; answers with their number.

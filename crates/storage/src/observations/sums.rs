@@ -7,11 +7,12 @@ use llmops_stats::StatsError;
 use llmops_stats::sketch::Sketch;
 use llmops_stats::unit_sums::UnitValue;
 
+use super::tally::Tallies;
 use super::units::UnitRow;
 use super::{ALL, EARLY, EXAMPLES, MetricSums, ObservedExperiment, Sums, UNITS, UnitCount, decode_sums, keeps_sketch};
 use crate::StoreError;
-use crate::bulk::{Insert, insert_rows};
-use crate::db::{Tx, big, count, fetch};
+use crate::bulk::{Insert, fetch_rows, insert_rows};
+use crate::db::{Tx, big, count};
 
 const PUT_SUMS: Insert = Insert {
     head: "INSERT INTO observation_sums (experiment_key, slice, variant, metric, project_id, state) VALUES",
@@ -19,7 +20,16 @@ const PUT_SUMS: Insert = Insert {
     tail: "ON CONFLICT (experiment_key, slice, variant, metric) DO UPDATE SET state = excluded.state",
 };
 
-type Place = (String, usize, String);
+const FIND_SUMS: Insert = Insert {
+    head: "SELECT s.slice, s.variant, s.metric, s.state FROM (VALUES",
+    columns: 4,
+    tail: ") AS v JOIN observation_sums AS s ON s.experiment_key = v.column1 AND s.slice = v.column2 \
+           AND s.variant = v.column3 AND s.metric = v.column4",
+};
+
+/// Slice, variant, metric and state.
+type SumsFound = (String, i64, String, Vec<u8>);
+pub(super) type Place = (String, usize, String);
 pub(super) type Counted = Option<(UnitValue, u64)>;
 
 /// Changes of sums, by slice, variant and metric.
@@ -92,12 +102,12 @@ fn refused(error: &StatsError) -> StoreError {
 
 fn change_sums(
     sums: &mut MetricSums,
-    kept: Kept,
+    keeps_histogram: bool,
     changes: &[(Counted, Counted)],
     values: &[f64],
 ) -> Result<(), StoreError> {
     // Of units that came before it was kept it could tell nothing.
-    let histogram = kept.histogram && (sums.histogram.is_some() || sums.sums.units() == 0);
+    let histogram = keeps_histogram && (sums.histogram.is_some() || sums.sums.units() == 0);
     for (before, now) in changes {
         if let Some((unit, n)) = before {
             sums.sums.remove(*unit).map_err(|e| refused(&e))?;
@@ -111,11 +121,6 @@ fn change_sums(
             let histogram = sums.histogram.get_or_insert_default();
             before.map_or(Ok(()), |(unit, _)| histogram.remove(unit)).map_err(|e| refused(&e))?;
             now.map_or(Ok(()), |(unit, _)| histogram.add(unit)).map_err(|e| refused(&e))?;
-        }
-        if kept.tally {
-            let tally = sums.tally.get_or_insert_default();
-            tally_one(tally, before.map(|(unit, _)| unit.value), false);
-            tally_one(tally, now.map(|(unit, _)| unit.value), true);
         }
     }
     for value in values {
@@ -152,19 +157,6 @@ impl MetricSums {
     }
 }
 
-fn tally_one(tally: &mut Vec<(f64, u64)>, value: Option<f64>, add: bool) {
-    let Some(value) = value else { return };
-    match tally.binary_search_by(|(known, _)| known.total_cmp(&value)) {
-        Ok(i) if add => tally[i].1 += 1,
-        Ok(i) if tally[i].1 > 1 => tally[i].1 -= 1,
-        Ok(i) => {
-            tally.remove(i);
-        }
-        Err(i) if add => tally.insert(i, (value, 1)),
-        Err(_) => {}
-    }
-}
-
 /// Reads the sums that change, changes and writes them.
 pub(super) async fn put_sums(tx: &mut Tx, experiment: &ObservedExperiment, deltas: Deltas) -> Result<(), StoreError> {
     let units = deltas.units.keys().map(|variant| (ALL.to_owned(), *variant, UNITS.to_owned()));
@@ -180,7 +172,14 @@ pub(super) async fn put_sums(tx: &mut Tx, experiment: &ObservedExperiment, delta
         .chain(early)
         .collect();
     let mut sums = load_sums(tx, experiment, &places).await?;
-    add_deltas(&mut sums, deltas)?;
+    let mut tallies = Tallies::default();
+    for (place, sums) in &mut sums {
+        if let Sums::Metric(sums) = sums {
+            tallies.take(place, sums);
+        }
+    }
+    add_deltas((&mut sums, &mut tallies), deltas)?;
+    tallies.store(tx, experiment).await?;
     let no_json = |e: serde_json::Error| StoreError::Invalid(format!("sums have no JSON form: {e}"));
     let mut rows = Vec::with_capacity(sums.len());
     for (place, sums) in sums {
@@ -206,21 +205,36 @@ pub(super) async fn put_sums(tx: &mut Tx, experiment: &ObservedExperiment, delta
     Ok(())
 }
 
-/// Changes the sums.
-pub(super) fn add_deltas(sums: &mut BTreeMap<Place, Sums>, deltas: Deltas) -> Result<(), StoreError> {
-    for (place, changes) in &deltas.metrics {
-        let was_there = sums.contains_key(place);
-        let entry = sums.entry(place.clone()).or_insert_with(|| Sums::Metric(MetricSums::default()));
-        if let Sums::Metric(sums) = entry {
-            let values = deltas.values.get(place).map(Vec::as_slice).unwrap_or_default();
+/// Changes the sums, and how often values occur.
+pub(super) fn add_deltas(
+    (sums, tallies): (&mut BTreeMap<Place, Sums>, &mut Tallies),
+    mut deltas: Deltas,
+) -> Result<(), StoreError> {
+    for (place, mut changes) in deltas.metrics {
+        let kept = deltas.kept.get(&place.2).copied().unwrap_or_default();
+        let values = deltas.values.remove(&place).unwrap_or_default();
+        if !sums.contains_key(&place) {
             // From a slice that is not there nothing can be taken: the unit counted under a name that is no longer given.
-            let changes = changes.iter().map(|(before, now)| (before.filter(|_| was_there), *now)).collect::<Vec<_>>();
-            change_sums(sums, deltas.kept.get(&place.2).copied().unwrap_or_default(), &changes, values)?;
+            for (before, _) in &mut changes {
+                *before = None;
+            }
+        }
+        if kept.tally {
+            for (before, now) in &changes {
+                if let Some((unit, _)) = before {
+                    tallies.count(&place, unit.value, -1);
+                }
+                if let Some((unit, _)) = now {
+                    tallies.count(&place, unit.value, 1);
+                }
+            }
+        }
+        if let Sums::Metric(sums) = sums.entry(place).or_insert_with(|| Sums::Metric(MetricSums::default())) {
+            change_sums(sums, kept.histogram, &changes, &values)?;
         }
     }
-    for (place, (values, gone)) in &deltas.sketches {
-        let entry = sums.entry(place.clone()).or_insert_with(|| Sums::Sketch(Sketch::default()));
-        if let Sums::Sketch(sketch) = entry {
+    for (place, (values, gone)) in deltas.sketches {
+        if let Sums::Sketch(sketch) = sums.entry(place).or_insert_with(|| Sums::Sketch(Sketch::default())) {
             values.iter().try_for_each(|value| sketch.add(*value)).map_err(|e| refused(&e))?;
             gone.iter().try_for_each(|value| sketch.remove(*value)).map_err(|e| refused(&e))?;
         }
@@ -253,17 +267,14 @@ async fn load_sums(
     experiment: &ObservedExperiment,
     places: &BTreeSet<Place>,
 ) -> Result<BTreeMap<Place, Sums>, StoreError> {
-    let slices: BTreeSet<&str> = places.iter().map(|place| place.0.as_str()).collect();
+    let places: Vec<&Place> = places.iter().collect();
+    let variant = |place: &Place| big(place.1 as u64);
+    let key = experiment.number();
+    let found = fetch_rows!(tx, SumsFound, FIND_SUMS, &places, |place| key, &place.0, variant(place), &place.2).await?;
     let mut sums = BTreeMap::new();
-    for slice in slices {
-        let sql = "SELECT variant, metric, state FROM observation_sums WHERE experiment_key = $1 AND slice = $2";
-        for (variant, metric, state) in fetch!(fetch_all, tx, (i64, String, Vec<u8>), sql, experiment.key.key, slice)? {
-            let place = (slice.to_owned(), count(variant)?, metric);
-            if places.contains(&place) {
-                let decoded = decode_sums(slice, &place.2, &state)?;
-                sums.insert(place, decoded);
-            }
-        }
+    for (slice, variant, metric, state) in found {
+        let decoded = decode_sums(&slice, &metric, &state)?;
+        sums.insert((slice, count(variant)?, metric), decoded);
     }
     Ok(sums)
 }

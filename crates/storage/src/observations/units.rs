@@ -6,17 +6,15 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use llmops_domain::experiment::assignment::segment_value;
 
-use super::apply::{hash, values_query};
+use super::apply::hash;
 use super::recompute::rows_of;
 use super::sums::Deltas;
 use super::unit::{UnitState, name_hash};
 use super::{ALL, ALLOCATION, NewObservation, ObservedExperiment, PARTS, keeps_sketch, unit_value};
 use crate::StoreError;
-use crate::bulk::{Insert, insert_rows, pieces};
-use crate::db::{Raw, Tx, big, count, fetch};
+use crate::bulk::{Insert, fetch_rows, insert_rows};
+use crate::db::{Tx, big, count, fetch};
 
-/// Units that are looked up by one statement.
-const LOOKUP: usize = 256;
 /// Most bytes of a segment's value that are indexed as they are; those that are cut have fewer.
 const LONGEST_SEGMENT: usize = 1000;
 /// Begins the name of a unit that stands for a single observation without unit. No name of a real one begins so.
@@ -28,6 +26,22 @@ const INSERT_UNITS: Insert = Insert {
     columns: 9,
     tail: "",
 };
+const CHANGE_UNITS: Insert = Insert {
+    head: "UPDATE observed_units SET several = v.column2, state = v.column3 FROM (VALUES",
+    columns: 3,
+    tail: ") AS v WHERE observed_units.key = v.column1",
+};
+const FIND_UNITS: Insert = Insert {
+    head: "SELECT u.key, u.unit, u.variant, u.several, u.segments, u.state, u.epoch FROM (VALUES",
+    columns: 2,
+    tail: ") AS v JOIN observed_units AS u ON u.experiment_key = v.column1 AND u.unit = v.column2",
+};
+const FIND_EXPOSURES: Insert = Insert {
+    head: "SELECT u.unit, u.variant, u.segments, u.epoch, u.at FROM (VALUES",
+    columns: 2,
+    tail: ") AS v JOIN experiment_units AS u ON u.experiment_key = v.column1 AND u.unit = v.column2",
+};
+
 /// One unit of the batch.
 pub(super) struct UnitRow {
     pub(super) key: i64,
@@ -136,7 +150,12 @@ impl Units {
     }
 
     /// Reads what units were observed with that are left out from now on, as far as more than sums is kept of it.
-    pub(super) async fn load_gone(&mut self, tx: &mut Tx, experiment: &ObservedExperiment) -> Result<(), StoreError> {
+    pub(super) async fn load_gone(
+        &mut self,
+        tx: &mut Tx,
+        experiment: &ObservedExperiment,
+        names: &HashMap<&str, usize>,
+    ) -> Result<(), StoreError> {
         let sketched: HashSet<&str> =
             experiment.metrics.iter().filter(|m| keeps_sketch(m)).map(|m| m.name.as_str()).collect();
         let left = self.rows.iter().enumerate().filter(|(_, u)| u.several && !u.was_several && !u.is_new);
@@ -145,10 +164,10 @@ impl Units {
             return Ok(());
         }
         let keys: Vec<i64> = places.keys().copied().collect();
-        for (unit, metric, value, _) in rows_of(tx.raw(), &keys).await? {
-            let name = experiment.names().into_iter().position(|name| name == metric);
-            if let Some((place, name)) = places.get(&unit).zip(name.filter(|_| sketched.contains(metric.as_str()))) {
-                self.rows[*place].gone.push((name, value));
+        for (unit, metric, value, _) in rows_of(&mut tx.raw(), &keys).await? {
+            let name = names.get(metric.as_str()).filter(|_| sketched.contains(metric.as_str()));
+            if let Some((place, name)) = places.get(&unit).zip(name) {
+                self.rows[*place].gone.push((*name, value));
             }
         }
         Ok(())
@@ -177,26 +196,8 @@ impl Units {
         .await?;
         let changed = self.rows.iter().filter(|u| !u.is_new && (!u.values.is_empty() || u.several != u.was_several));
         let changed: Vec<&UnitRow> = changed.collect();
-        for piece in pieces(&changed) {
-            let sql = values_query(
-                "UPDATE observed_units SET several = v.column2, state = v.column3 FROM (VALUES",
-                (piece.len(), 3, matches!(tx, Tx::Postgres(_))),
-                ") AS v WHERE observed_units.key = v.column1",
-            );
-            macro_rules! run {
-                ($conn:expr) => {{
-                    let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
-                    for unit in piece {
-                        query = query.bind(unit.key).bind(i64::from(unit.several)).bind(unit.state.to_bytes());
-                    }
-                    query.execute($conn).await.map(drop)
-                }};
-            }
-            match tx.raw() {
-                Raw::Sqlite(conn) => run!(conn),
-                Raw::Postgres(conn) => run!(conn),
-            }?;
-        }
+        insert_rows!(tx, CHANGE_UNITS, &changed, |unit| unit.key, i64::from(unit.several), unit.state.to_bytes())
+            .await?;
         Ok(())
     }
 
@@ -310,28 +311,8 @@ pub(super) fn segment_slice(name: &str, value: &serde_json::Value) -> Option<Str
 }
 
 async fn stored_units(tx: &mut Tx, experiment: &ObservedExperiment, names: &[&str]) -> Result<Vec<Stored>, StoreError> {
-    let mut found = Vec::with_capacity(names.len());
-    for piece in names.chunks(LOOKUP) {
-        let sql = values_query(
-            "SELECT u.key, u.unit, u.variant, u.several, u.segments, u.state, u.epoch FROM (VALUES",
-            (piece.len(), 2, matches!(tx, Tx::Postgres(_))),
-            ") AS v JOIN observed_units AS u ON u.experiment_key = v.column1 AND u.unit = v.column2",
-        );
-        macro_rules! run {
-            ($conn:expr) => {{
-                let mut query = sqlx::query_as::<_, Stored>(sqlx::AssertSqlSafe(sql));
-                for name in piece {
-                    query = query.bind(experiment.key.key).bind(*name);
-                }
-                query.fetch_all($conn).await?
-            }};
-        }
-        found.extend(match tx.raw() {
-            Raw::Sqlite(conn) => run!(conn),
-            Raw::Postgres(conn) => run!(conn),
-        });
-    }
-    Ok(found)
+    let key = experiment.number();
+    fetch_rows!(tx, Stored, FIND_UNITS, names, |name| key, *name).await
 }
 
 /// What is known of units that were exposed.
@@ -340,32 +321,13 @@ async fn exposures(
     experiment: &ObservedExperiment,
     names: &[&str],
 ) -> Result<HashMap<String, Exposed>, StoreError> {
-    let mut found = HashMap::new();
+    let key = experiment.number();
     let named: Vec<&str> = names.iter().copied().filter(|name| !name.starts_with(NAMELESS)).collect();
-    for piece in named.chunks(LOOKUP) {
-        let sql = values_query(
-            "SELECT u.unit, u.variant, u.segments, u.epoch, u.at FROM (VALUES",
-            (piece.len(), 2, matches!(tx, Tx::Postgres(_))),
-            ") AS v JOIN experiment_units AS u ON u.experiment_key = v.column1 AND u.unit = v.column2",
-        );
-        macro_rules! run {
-            ($conn:expr) => {{
-                let mut query = sqlx::query_as::<_, (String, i64, String, i64, i64)>(sqlx::AssertSqlSafe(sql));
-                for name in piece {
-                    query = query.bind(experiment.key.key).bind(*name);
-                }
-                query.fetch_all($conn).await?
-            }};
-        }
-        let rows = match tx.raw() {
-            Raw::Sqlite(conn) => run!(conn),
-            Raw::Postgres(conn) => run!(conn),
-        };
-        for (unit, variant, segments, epoch, at) in rows {
-            found.insert(unit, (count(variant)?, segments, count(epoch)?, at));
-        }
-    }
-    Ok(found)
+    let found = fetch_rows!(tx, (String, i64, String, i64, i64), FIND_EXPOSURES, &named, |name| key, *name).await?;
+    let read = |(unit, variant, segments, epoch, at)| {
+        Ok::<_, StoreError>((unit, (count(variant)?, segments, count(epoch)?, at)))
+    };
+    found.into_iter().map(read).collect()
 }
 
 /// Keys for so many new units, ascending.

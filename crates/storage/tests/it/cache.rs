@@ -28,6 +28,32 @@ async fn the_first_answer_of_a_key_stays() {
 }
 
 #[tokio::test]
+async fn an_answer_that_was_asked_anew_takes_the_place_of_the_first() {
+    let cache = CacheLimits { max_entries: 3, max_bytes: u64::MAX };
+    for backend in [Backend::Sqlite, Backend::Postgres] {
+        let store = TestStore::with_options(backend, StoreOptions { cache, ..StoreOptions::default() }).await;
+        let run = stored_run(&store, "run_1").await;
+        store.cache_put(&project(), &key(1), "first".to_owned()).await;
+        store.cache_put(&project(), &key(2), "other".to_owned()).await;
+        store.result_writer().submit(&run, vec![scored(0, 0, 0.5)]).await.unwrap();
+        // Replaced over and over it is still one entry, or the other would have to go.
+        for i in 0..10 {
+            store.cache_replace(&project(), &key(1), format!("answer {i}")).await;
+            store.cache_put(&project(), &key(1), "late".to_owned()).await;
+            // The result that is there already makes the commit a second attempt.
+            store.result_writer().submit(&run, vec![scored(0, 0, 0.5)]).await.unwrap();
+        }
+        store.cache_replace(&project(), &key(3), "new".to_owned()).await;
+        store.result_writer().submit(&run, vec![scored(1, 0, 0.5)]).await.unwrap();
+        let get = async |i| store.cache_get(&project(), &key(i)).await.unwrap();
+        let known = (get(1).await, get(2).await, get(3).await);
+        let known = (known.0.as_deref(), known.1.as_deref(), known.2.as_deref());
+        assert_eq!(known, (Some("answer 9"), Some("other"), Some("new")), "{backend:?}");
+        store.remove().await;
+    }
+}
+
+#[tokio::test]
 async fn many_answers_are_looked_up_at_once() {
     on_backends(async |store| {
         let run = stored_run(store, "run_1").await;

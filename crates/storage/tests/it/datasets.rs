@@ -1,7 +1,7 @@
 use llmops_domain::dataset::DatasetType;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
-use llmops_storage::{Store, StoreError, VersionSelector};
+use llmops_storage::{Replaces, Store, StoreError, VersionSelector};
 use llmops_testing::{Backend, TestStore, on_backends};
 
 use crate::support::{import, project, sample};
@@ -274,4 +274,25 @@ async fn execute(store: &TestStore, sql: &'static str) {
             sqlx::query(sql).execute(&pool).await.unwrap();
         }
     }
+}
+
+#[tokio::test]
+async fn of_two_first_versions_one_is_refused() {
+    on_backends(async |store| {
+        let begin = async |id: &str| {
+            let mut begun = store.begin_import(&project(), "fresh", DatasetType::Golden, None).await.unwrap();
+            begun.replacing(Replaces::Nothing);
+            begun.push(&[sample(id, id, None)]).await.unwrap();
+            begun
+        };
+        let (a, b) = (begin("a").await, begin("b").await);
+        let (a, b) = tokio::join!(a.finish(), b.finish());
+        let refused = a.err().xor(b.err()).unwrap();
+        assert!(matches!(&refused, StoreError::Conflict(why) if why.contains("not none")), "{refused}");
+        assert_eq!(ids(store, "fresh", VersionSelector::Latest).await.len(), 1);
+        // Whoever does not say what is replaced replaces anything.
+        import(store, "fresh", &[("c", "c")]).await;
+        assert_eq!(ids(store, "fresh", VersionSelector::Latest).await, ["c"]);
+    })
+    .await;
 }

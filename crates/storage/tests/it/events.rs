@@ -3,7 +3,8 @@ use llmops_domain::run::{Progress, RunStatus};
 use llmops_storage::{AGING, StatusChange};
 use llmops_testing::on_backends;
 
-use crate::support::{at, project, run, stored_run};
+use crate::prompts::prompt;
+use crate::support::{at, import, project, run, stored_run};
 
 fn progress() -> Event {
     Event::RunProgress { run: "run_1".into(), progress: Progress::default() }
@@ -30,6 +31,39 @@ async fn a_change_of_status_and_its_event_are_one() {
         let Event::RunCancelled(RunNews { run, .. }) = &events[1].1.event else { panic!("{events:?}") };
         assert_eq!(run, &id);
         assert_eq!(store.last_event().await.unwrap(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn prompts_and_datasets_tell_of_what_changed() {
+    on_backends(async |store| {
+        let told = async || {
+            let events = store.events_after(Some(&project()), 0, 100).await.unwrap().into_iter();
+            let events = events.map(|(_, event)| match event.event {
+                Event::Prompt { prompt, version, action } => format!("{prompt}@{version} {action}"),
+                Event::Dataset { dataset, version } => format!("{dataset} {}", version.len()),
+                other => format!("{other:?}"),
+            });
+            events.collect::<Vec<_>>()
+        };
+        for (version, content) in [("1.0.0", "one"), ("1.1.0", "two"), ("1.1.0", "two")] {
+            store.create_prompt(&project(), &prompt("p", version, content)).await.unwrap();
+        }
+        let (first, second) = ("1.0.0".parse().unwrap(), "1.1.0".parse().unwrap());
+        for _ in 0..2 {
+            store.activate_prompt(&project(), "p", &second).await.unwrap();
+        }
+        store.delete_prompt(&project(), "p", &second).await.unwrap_err();
+        store.delete_prompt(&project(), "p", &first).await.unwrap();
+        let of_prompt = ["p@1.0.0 created", "p@1.1.0 created", "p@1.1.0 activated", "p@1.0.0 deleted"];
+        assert_eq!(told().await, of_prompt);
+        // The same samples again change nothing.
+        let samples = [("a", "1"), ("b", "2")];
+        for n in [1, 2, 2] {
+            import(store, "d", &samples[..n]).await;
+        }
+        assert_eq!(told().await[4..], ["d 64", "d 64"]);
     })
     .await;
 }

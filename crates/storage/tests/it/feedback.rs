@@ -6,7 +6,7 @@ use llmops_storage::{Store, StoredFeedback};
 use llmops_testing::on_backends;
 use serde_json::{Value, json};
 
-use crate::support::{at, execute, project};
+use crate::support::{append, at, execute, project};
 
 /// Feedback as it is stored: `id` names it, `second` is when it was said.
 #[expect(clippy::needless_pass_by_value, reason = "callers make it on the spot")]
@@ -89,7 +89,7 @@ async fn feedback_waits_for_its_record_and_is_settled_once() {
         assert!(store.unsettled_feedback(10).await.unwrap().is_empty());
         assert_eq!(sums(store, None, "prompt").await, [""; 0]);
 
-        store.append_records(&[(project(), record("req_1", "ana"))]).await.unwrap();
+        append(store, &[(project(), record("req_1", "ana"))]).await;
         assert!(store.feedback_to_join(at(100), 10).await.unwrap().is_empty(), "too old to wait for");
         let mut ready = store.feedback_to_join(at(-10), 10).await.unwrap();
         ready.sort_by(|a, b| a.1.cmp(&b.1));
@@ -122,7 +122,7 @@ async fn what_is_said_of_a_trace_is_said_of_its_chat() {
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
         store.add_feedback(&project(), &[said("fb_1", 1, json!({"trace_id": trace, "thumb": "up"}))]).await.unwrap();
         let check = async |record: RequestRecord, expected: &str| {
-            store.append_records(&[(project(), record)]).await.unwrap();
+            append(store, &[(project(), record)]).await;
             let found = store.record_of_trace(&project(), trace).await.unwrap().unwrap();
             let ready = store.feedback_to_join(at(-10), 10).await.unwrap();
             assert_eq!((found.id.as_str(), ready.len(), ready[0].2.id.as_str()), (expected, 1, expected));
@@ -148,7 +148,7 @@ async fn a_record_that_cannot_be_read_keeps_no_other_from_its_feedback() {
             ["fb_1", "fb_2", "fb_3"].iter().zip(about).map(|(id, body)| said(id, 1, body.clone())).collect();
         store.add_feedback(&project(), &said).await.unwrap();
         let owned = ["req_1", "req_2"].map(|id| (project(), record(id, "ana")));
-        store.append_records(&owned).await.unwrap();
+        append(store, &owned).await;
         execute(store, "UPDATE request_records SET document = '[' WHERE id = 'req_1'").await;
         let ready = store.feedback_to_join(at(-10), 10).await.unwrap();
         assert!(ready.iter().all(|(_, _, record)| record.id == "req_2"));
@@ -191,7 +191,7 @@ async fn of_a_traces_records_the_newest_is_meant() {
         let early = said("fb_1", 1, json!({"trace_id": trace.to_uppercase(), "thumb": "up", "user": "ben"}));
         store.add_feedback(&project(), &[early]).await.unwrap();
         let records = ["req_2", "req_3", "req_1"].map(|id| (project(), record(id, "ana")));
-        store.append_records(&records).await.unwrap();
+        append(store, &records).await;
         let ready = store.feedback_to_join(at(-10), 10).await.unwrap();
         let found: Vec<(&str, &str)> =
             ready.iter().map(|(_, subject, record)| (subject.as_str(), record.id.as_str())).collect();

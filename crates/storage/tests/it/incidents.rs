@@ -2,11 +2,12 @@ use jiff::Timestamp;
 use llmops_domain::id::{ProjectId, sortable};
 use llmops_domain::incident::{Incident, IncidentFilter};
 use llmops_domain::record::RequestRecord;
+use llmops_domain::traffic::TrafficSums;
 use llmops_storage::{CallsOf, StoreError};
 use llmops_testing::on_backends;
 use serde_json::json;
 
-use crate::support::{at, project};
+use crate::support::{append, at, project};
 
 fn incident(id: &str, environment: &str) -> Incident {
     serde_json::from_value(json!({"id": id, "deployment": "bot", "environment": environment, "title": "a\u{0}b",
@@ -70,9 +71,10 @@ async fn calls_are_counted_by_the_hour() {
             call(2, "upstream_error", false),
             call(3, "cancelled", false),
             call(4_000, "ok", true),
+            call(4, "refused", false),
         ];
         let owned: Vec<_> = calls.iter().map(|call| (project(), call.clone())).collect();
-        store.append_records(&owned).await.unwrap();
+        append(store, &owned).await;
         let of = CallsOf {
             deployment: "bot",
             environment: "production",
@@ -81,8 +83,12 @@ async fn calls_are_counted_by_the_hour() {
             until: Timestamp::MAX,
         };
         let hours = store.calls_by_hour(&project(), of).await.unwrap();
-        let shown: Vec<_> = hours.iter().map(|hour| (hour.calls, hour.failed, hour.soft_failed)).collect();
-        assert_eq!(shown.iter().fold((0, 0, 0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2)), (4, 1, 1));
+        let mut sums = TrafficSums::default();
+        for hour in &hours {
+            sums.add(&hour.sums);
+        }
+        assert_eq!((sums.calls, sums.refused, sums.cancelled, sums.counted()), (5, 1, 1, 3));
+        assert_eq!((sums.failed, sums.answered, sums.soft_failed), (1, 2, 1));
         let failed = store.failed_calls(&project(), of, 10).await.unwrap();
         assert_eq!(failed.iter().map(|r| r.id.as_str()).collect::<Vec<_>>(), [&*calls[4].id, &*calls[2].id]);
         let other = "b".repeat(64);

@@ -9,7 +9,7 @@ use llmops_storage::observations::{
     AllSums, MetricSums, NewObservation, ObservedExperiment, Recorded, RowChoice, SliceChoice, Sums,
 };
 use llmops_storage::{ExperimentKey, Store};
-use llmops_testing::on_backends;
+use llmops_testing::{Backend, on_backends};
 
 use crate::support::{at, project};
 
@@ -499,6 +499,66 @@ async fn observations_are_kept_by_month_and_forgotten() {
         let everything = |_: &str| Some(String::new());
         let (left, rows) = store.recompute_sums(&observed_experiment, &RowChoice::default(), everything).await.unwrap();
         assert_eq!((rows, left.contains_key(&("all".to_owned(), 1, "quality".to_owned()))), (1, true));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn values_of_ordinal_metrics_are_counted_each_by_itself() {
+    on_backends(async |store| {
+        let (experiment, key) = experiment(store, "tallied").await;
+        let rated = |unit: usize, value: f64| observed(&format!("u{unit}"), unit % 2, "rating", value, 1);
+        let tally = async || {
+            let sums = sums(store, &key).await;
+            let everything = |_: &str| Some(String::new());
+            let (again, _) = store.recompute_sums(&experiment, &RowChoice::default(), everything).await.unwrap();
+            [0, 1].map(|variant| {
+                let tally = metric(&sums, "all", variant, "rating").tally.unwrap();
+                assert_eq!(tally, metric(&again, "all", variant, "rating").tally.unwrap());
+                tally
+            })
+        };
+        let many = (0..2_000).map(|unit| rated(unit, unit as f64 / 7.0)).collect();
+        store.record_observations(&experiment, many).await.unwrap();
+        // Another value of a known unit, a unit that leaves, and zeros with either sign.
+        let moved = NewObservation { key: Some("k".to_owned()), ..rated(0, 3.0) };
+        let rows = vec![moved, observed("u1", 0, "rating", 5.0, 2), rated(2_000, 0.0), rated(2_002, -0.0)];
+        store.record_observations(&experiment, rows).await.unwrap();
+        let found = tally().await;
+        assert_eq!((found[0].len(), found[1].len()), (1_001, 999));
+        assert_eq!((found[0][0], found[1][0]), ((0.0, 2), (3.0 / 7.0, 1)));
+        // A row that grew with the values would be refused here.
+        store.execute("UPDATE observation_sums SET project_id = NULL WHERE length(state) > 2000").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn tallies_that_older_versions_kept_in_the_sums_count_on() {
+    on_backends(async |store| {
+        let (experiment, key) = experiment(store, "older").await;
+        let rated = |unit: &str, value: f64, second: i64| observed(unit, 0, "rating", value, second);
+        let rows = vec![rated("a", 1.0, 1), rated("b", 2.0, 1), rated("c", 2.0, 1)];
+        store.record_observations(&experiment, rows).await.unwrap();
+        let older = match store.backend() {
+            Backend::Sqlite => {
+                "UPDATE observation_sums SET state = CAST(substr(CAST(state AS TEXT), 1, length(state) - 1) \
+                 || ',\"tally\":[[1.0,1],[2.0,2]]}' AS BLOB) WHERE metric = 'rating'"
+            }
+            Backend::Postgres => {
+                "UPDATE observation_sums SET state = convert_to(substr(convert_from(state, 'UTF8'), 1, length(state) - 1) \
+                 || ',\"tally\":[[1.0,1],[2.0,2]]}', 'UTF8') WHERE metric = 'rating'"
+            }
+        };
+        store.execute("DELETE FROM observation_tallies").await;
+        store.execute(older).await;
+        let tally = async || metric(&sums(store, &key).await, "all", 0, "rating").tally.unwrap();
+        assert_eq!(tally().await, [(1.0, 1), (2.0, 2)]);
+        // The unit's mean goes from 2 to 3.
+        store.record_observations(&experiment, vec![rated("c", 4.0, 2)]).await.unwrap();
+        assert_eq!(tally().await, [(1.0, 1), (2.0, 1), (3.0, 1)]);
+        store.record_observations(&experiment, vec![rated("d", 3.0, 1)]).await.unwrap();
+        assert_eq!(tally().await, [(1.0, 1), (2.0, 1), (3.0, 2)]);
     })
     .await;
 }

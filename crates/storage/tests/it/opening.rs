@@ -31,6 +31,15 @@ async fn a_file_that_is_no_database_is_refused() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_written_is_named() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("folder.db");
+    std::fs::create_dir(&path).unwrap();
+    let message = refusal(&format!("sqlite:{}", path.display())).await;
+    assert!(message.contains("folder.db: ") && message.contains("permissions"), "{message}");
+}
+
+#[tokio::test]
 async fn the_database_of_another_program_is_refused() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("other.db");

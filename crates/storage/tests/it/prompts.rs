@@ -8,7 +8,7 @@ use llmops_testing::on_backends;
 
 use crate::support::{at, project};
 
-fn prompt(name: &str, version: &str, content: &str) -> PromptVersion {
+pub(crate) fn prompt(name: &str, version: &str, content: &str) -> PromptVersion {
     let body = PromptBody { content: Some(content.to_owned()), ..PromptBody::default() };
     PromptVersion {
         name: name.to_owned(),

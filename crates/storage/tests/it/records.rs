@@ -5,11 +5,11 @@ use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::{CallAttempt, CallOutcome, Door, RecordFilter, RequestRecord};
 use llmops_domain::soft_failure::{SoftFailure, SoftFailureKind};
-use llmops_storage::{StoreError, StoredHour};
+use llmops_storage::{AGING, StoreError, StoredHour};
 use llmops_testing::on_backends;
 use serde_json::json;
 
-use crate::support::{at, execute, project};
+use crate::support::{append, at, execute, project};
 
 fn record(number: i64, user: &str) -> RequestRecord {
     RequestRecord {
@@ -62,9 +62,9 @@ async fn records_are_found_by_what_is_asked() {
         (placed.deployment, placed.environment) = (Some("desk".to_owned()), Some("staging".to_owned()));
         (placed.session, placed.manifest) = (Some("s-2".to_owned()), Some(ContentHash::of_bytes(b"m")));
         let all = [record(1, "ana"), placed, failed, soft].map(|record| (project(), record)).to_vec();
-        store.append_records(&all).await.unwrap();
+        append(store, &all).await;
         // A batch may come again.
-        store.append_records(&all[1..]).await.unwrap();
+        append(store, &all[1..]).await;
 
         let find = async |filter: RecordFilter| store.list_records(&project(), &filter, 10).await.unwrap();
         let found = find(RecordFilter::default()).await;
@@ -100,11 +100,12 @@ async fn records_are_found_by_what_is_asked() {
 async fn records_go_by_user_and_by_age() {
     on_backends(async |store| {
         let all: Vec<_> = (1..=6).map(|i| (project(), record(i, if i % 2 == 0 { "ana" } else { "ben" }))).collect();
-        store.append_records(&all).await.unwrap();
+        append(store, &all).await;
         assert_eq!(store.erase_records_of_user(&ProjectId("other".to_owned()), "ana").await.unwrap(), 0);
         assert_eq!(store.erase_records_of_user(&project(), "ana").await.unwrap(), 3);
-        assert_eq!(store.expire_records(at(5), 1).await.unwrap(), 1);
-        assert_eq!(store.expire_records(at(5), 10).await.unwrap(), 1);
+        let aging = AGING.iter().find(|kind| kind.table() == "request_records").unwrap();
+        assert_eq!(store.delete_old(aging, at(5), 1).await.unwrap(), 1);
+        assert_eq!(store.delete_old(aging, at(5), 10).await.unwrap(), 1);
         let left = store.list_records(&project(), &RecordFilter::default(), 10).await.unwrap();
         assert_eq!(ids(&left), ["5"]);
     })
@@ -116,7 +117,7 @@ async fn a_nul_does_not_stop_a_batch() {
     on_backends(async |store| {
         let mut odd = RequestRecord { request_body: Some("a\0b".to_owned()), ..record(1, "a\0na") };
         (odd.session, odd.trace_id, odd.model) = (Some("\0".to_owned()), Some("t\0".to_owned()), "sim/\0".to_owned());
-        store.append_records(&[(project(), odd), (project(), record(2, "ana"))]).await.unwrap();
+        append(store, &[(project(), odd), (project(), record(2, "ana"))]).await;
         let stored = store.list_records(&project(), &RecordFilter::default(), 10).await.unwrap();
         assert_eq!(stored[1].request_body.as_deref(), Some("a\u{FFFD}b"));
         let theirs = RecordFilter { user: Some("a\0na".to_owned()), ..RecordFilter::default() };
@@ -133,7 +134,7 @@ async fn a_body_about_escapes_is_stored_as_it_is() {
         for (number, body) in bodies.into_iter().enumerate() {
             let number = i64::try_from(number).unwrap();
             let asked = RequestRecord { request_body: Some(body.to_owned()), ..record(number, "ana") };
-            store.append_records(&[(project(), asked.clone())]).await.unwrap();
+            append(store, &[(project(), asked.clone())]).await;
             assert_eq!(store.get_record(&project(), &asked.id).await.unwrap(), asked);
         }
     })
@@ -144,7 +145,7 @@ async fn a_body_about_escapes_is_stored_as_it_is() {
 async fn a_record_that_cannot_be_read_hides_no_other() {
     on_backends(async |store| {
         let all: Vec<_> = (1..=5).map(|number| (project(), record(number, "ana"))).collect();
-        store.append_records(&all).await.unwrap();
+        append(store, &all).await;
         execute(store, "UPDATE request_records SET document = '{\"id\": 4}' WHERE id LIKE '%4' OR id LIKE '%3'").await;
         let page = async |limit| store.list_records(&project(), &RecordFilter::default(), limit).await.unwrap();
         assert_eq!(ids(&page(10).await), ["5", "2", "1"]);
@@ -166,8 +167,8 @@ async fn absurd_counts_of_tokens_stop_no_batch() {
     on_backends(async |store| {
         let usage = Usage::new(9_223_372_036_854_775_000, u64::MAX);
         let absurd = |number| (project(), RequestRecord { usage, ..record(number, "ana") });
-        store.append_records(&[absurd(1), absurd(2)]).await.unwrap();
-        store.append_records(&[absurd(3), (project(), record(4, "ben"))]).await.unwrap();
+        append(store, &[absurd(1), absurd(2)]).await;
+        append(store, &[absurd(3), (project(), record(4, "ben"))]).await;
         let hours = store.traffic_between(&project(), (None, None), (at(0), at(10))).await.unwrap();
         assert_eq!((hours[0].sums.calls, hours[0].sums.prompt_tokens), (4, 3 * MOST_TOKENS + 3));
     })
@@ -190,10 +191,10 @@ async fn traffic_adds_up_by_hour_and_counts_no_record_twice() {
         (placed.deployment, placed.environment) = (Some("desk".to_owned()), Some("staging".to_owned()));
         (placed.session, placed.manifest) = (Some("s-2".to_owned()), Some(ContentHash::of_bytes(b"m")));
         let all = [record(1, "ana"), placed, failed, soft].map(|record| (project(), record)).to_vec();
-        store.append_records(&all[..2]).await.unwrap();
+        append(store, &all[..2]).await;
         // A batch may come again, with new records in it, and with one twice.
         let repeated = [all.clone(), all[3..].to_vec()].concat();
-        store.append_records(&repeated).await.unwrap();
+        append(store, &repeated).await;
 
         let hours = store.traffic_between(&project(), (None, None), (at(0), at(hour))).await.unwrap();
         let told = |hour: &StoredHour| (hour.sums.calls, hour.sums.failed, hour.sums.soft_failed, hour.sums.priced);

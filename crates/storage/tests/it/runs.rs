@@ -84,6 +84,8 @@ async fn runs_are_listed_newest_first() {
             let mut new = run(&format!("run_{i}"));
             new.created_at = at(i);
             if i % 2 == 0 {
+                new.prompt_version = Some("1.2.0".to_owned());
+                new.description = Some("NUL \0, \"prompt_version\":\"3.0.0\"".to_owned());
                 new.model_name = "sim/large".to_owned();
                 new.tags.insert("env".to_owned(), "production".to_owned());
             }
@@ -100,6 +102,8 @@ async fn runs_are_listed_newest_first() {
         assert_eq!(list(EvaluationFilter { before: Some("run_1".into()), ..all.clone() }).await, ["run_0"]);
         let large = EvaluationFilter { model_name: Some("sim/large".to_owned()), ..all.clone() };
         assert_eq!(list(large).await, ["run_4", "run_2", "run_0"]);
+        let of_version = EvaluationFilter { prompt_version: Some("1.2.0".to_owned()), ..all.clone() };
+        assert_eq!(list(of_version).await, ["run_4", "run_2", "run_0"]);
         let tagged = EvaluationFilter { tag: Some("env=production".to_owned()), ..all.clone() };
         assert_eq!(list(tagged).await, ["run_4", "run_2", "run_0"]);
         assert_eq!(list(EvaluationFilter { status: Some(RunStatus::Running), ..all.clone() }).await, ["run_3"]);
@@ -107,6 +111,8 @@ async fn runs_are_listed_newest_first() {
         assert_eq!(list(between).await, ["run_2", "run_1"]);
         for nothing in [
             EvaluationFilter { prompt_name: Some("x".to_owned()), ..all.clone() },
+            EvaluationFilter { prompt_version: Some("1.2".to_owned()), ..all.clone() },
+            EvaluationFilter { prompt_version: Some("3.0.0".to_owned()), ..all.clone() },
             EvaluationFilter { dataset: Some("x".to_owned()), ..all.clone() },
             EvaluationFilter { suite: Some("x".to_owned()), ..all.clone() },
         ] {

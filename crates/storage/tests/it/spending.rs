@@ -1,7 +1,7 @@
 //! Counters that all replicas add to.
 
 use llmops_domain::id::ProjectId;
-use llmops_domain::limits::Account;
+use llmops_domain::limits::{Account, Lease};
 use llmops_storage::{MinuteCalls, Store};
 use llmops_testing::on_backends;
 
@@ -15,13 +15,33 @@ fn account(start: i64) -> Account {
     }
 }
 
+/// What is granted of an account that begins with nothing.
+async fn lease(store: &Store, account: &Account, (want, owed, most): (u64, u64, u64)) -> u64 {
+    store.lease_spending(account, Lease { want, owed, most, before: Some(0) }).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn an_account_begins_with_what_was_spent_before() {
+    on_backends(async |store| {
+        let lease = async |want, before| {
+            store.lease_spending(&account(0), Lease { want, owed: 0, most: 10, before }).await.unwrap()
+        };
+        assert_eq!(lease(1, None).await, None, "nobody knows yet");
+        assert_eq!(lease(4, Some(7)).await, Some(3));
+        // Whoever looked at the same time finds the account made.
+        assert_eq!(lease(4, Some(7)).await, Some(0));
+        assert_eq!(lease(4, None).await, Some(0));
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn slices_are_granted_until_nothing_is_left() {
     on_backends(async |store| {
         for (want, owed, granted) in [(4, 0, 4), (4, 3, 3), (4, 0, 0), (4, 9, 0)] {
-            assert_eq!(store.lease_spending(&account(0), want, owed, 10).await.unwrap(), granted, "{want} {owed}");
+            assert_eq!(lease(store, &account(0), (want, owed, 10)).await, granted, "{want} {owed}");
         }
-        assert_eq!(store.lease_spending(&account(60), 4, 0, 10).await.unwrap(), 4, "another window");
+        assert_eq!(lease(store, &account(60), (4, 0, 10)).await, 4, "another window");
     })
     .await;
 }
@@ -31,7 +51,7 @@ async fn replicas_never_get_more_than_there_is() {
     on_backends(async |store| {
         let leases = (0..20).map(|_| {
             let store = Store::clone(store);
-            tokio::spawn(async move { store.lease_spending(&account(0), 7, 0, 100).await.unwrap() })
+            tokio::spawn(async move { lease(&store, &account(0), (7, 0, 100)).await })
         });
         let mut total = 0;
         for lease in leases.collect::<Vec<_>>() {

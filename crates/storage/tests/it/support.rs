@@ -9,9 +9,10 @@ use llmops_domain::dataset::{DatasetType, DatasetVersion, Sample};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{ProjectId, RunId};
 use llmops_domain::manifest::Manifest;
+use llmops_domain::record::RequestRecord;
 use llmops_domain::run::{EvaluationRun, MetricScore, Outcome, Progress, RunSpec, RunStatus, SampleResult};
 use llmops_domain::scoring::ScoringSpec;
-use llmops_storage::{RunKey, Store};
+use llmops_storage::{Pace, RecordRow, RunKey, Store};
 use llmops_testing::TestStore;
 
 pub(crate) fn project() -> ProjectId {
@@ -128,4 +129,10 @@ fn result(ordinal: u64, trial: u32, outcome: Outcome) -> SampleResult {
         usage: Usage::new(7, 3),
         cached: false,
     }
+}
+
+/// Stores request records as gateways do.
+pub(crate) async fn append(store: &Store, records: &[(ProjectId, RequestRecord)]) {
+    let rows: Vec<_> = records.iter().map(|(project, record)| RecordRow::new(project, record).unwrap()).collect();
+    store.append_record_rows(&rows, Pace::Quick).await.unwrap();
 }

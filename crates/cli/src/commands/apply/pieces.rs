@@ -63,7 +63,9 @@ pub(super) async fn all(
     for name in project.config.datasets.keys() {
         let hash = dataset::version_of(project, name).await?;
         let server = found(client.get_dataset(name).await)?.and_then(|dataset| dataset.version);
-        pieces.push(piece(PieceKind::Dataset, name.clone(), Content::Dataset, (hash, server)));
+        let mut piece = piece(PieceKind::Dataset, name.clone(), Content::Dataset, (hash, server));
+        piece.note = dataset::pull::note(&dataset::pull::unpulled(client, project, name).await?, name);
+        pieces.push(piece);
     }
     pieces.extend(schedules(context, client, project).await?);
     for path in experiment_files(&project.folder)? {

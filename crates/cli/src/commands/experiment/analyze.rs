@@ -161,6 +161,7 @@ pub(super) fn analysis(args: &AnalyzeArgs) -> Outcome<ExperimentResult> {
             planned_n: args.planned_n,
             units_per_day: None,
             segments: args.segment.clone(),
+            counts_from: None,
         },
         min_samples: args.min_samples,
         test: args.test,

@@ -41,6 +41,11 @@ impl Reader {
         assertion: &Value,
         vars: &Map<String, Value>,
     ) -> Outcome<Result<Vec<Value>, String>> {
+        let written = match self.referred(assertion) {
+            Ok(written) => written,
+            Err(why) => return Ok(Err(why)),
+        };
+        let assertion = written.as_ref().unwrap_or(assertion);
         let kind = assertion.get("type").map(as_text).unwrap_or_default();
         if kind == "assert-set" {
             return self.set(place, assertion, vars);
@@ -49,10 +54,13 @@ impl Reader {
             return Ok(Err("it changes the answer by a program of its own first".to_owned()));
         }
         let value = match assertion.get("value") {
-            Some(Value::String(text)) if text.starts_with("file://") => match self.value_file(text)? {
-                Some(value) => Some(value),
-                None => return Ok(Err(format!("{text} is a program; `command` scorers run yours"))),
-            },
+            Some(Value::String(text)) if text.starts_with("file://") => {
+                match Self::read_or_why(self.value_file(text)) {
+                    Err(why) => return Ok(Err(why)),
+                    Ok(Some(value)) => Some(value),
+                    Ok(None) => return Ok(Err(format!("{text} is a program; `command` scorers run yours"))),
+                }
+            }
             other => other.cloned(),
         };
         let value = match value.map(|value| filled(value, vars)).transpose() {
@@ -70,6 +78,19 @@ impl Reader {
             }
             vec![found]
         }))
+    }
+
+    /// The assertion that one with a `$ref` stands for, with what it says itself laid over; none where it has no `$ref`.
+    fn referred(&self, assertion: &Value) -> Result<Option<Value>, String> {
+        let Some(reference) = assertion.get("$ref").map(as_text) else { return Ok(None) };
+        let name = reference.strip_prefix("#/assertionTemplates/").unwrap_or(&reference);
+        let Some(Value::Object(template)) = self.templates.get(name) else {
+            return Err(format!("there is no assertion template `{name}`"));
+        };
+        let mut written = template.clone();
+        written.extend(assertion.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
+        written.remove("$ref");
+        Ok(Some(Value::Object(written)))
     }
 
     /// The assertions of a set; one without a threshold wants all of them, as a list does.
@@ -158,13 +179,27 @@ fn translate(name: &str, value: &Value, threshold: Option<f64>) -> Result<Value,
 fn cased(kind: &str, value: &Value, ignore_case: bool) -> Value {
     let values: Vec<String> = match value {
         Value::Array(items) => items.iter().map(as_text).collect(),
-        other => as_text(other).split(',').map(|part| part.trim().to_owned()).collect(),
+        other => comma_separated(&as_text(other)),
     };
     if ignore_case {
         json!({"type": kind, "values": values, "ignore_case": true})
     } else {
         json!({"type": kind, "values": values})
     }
+}
+
+/// The parts between commas; commas within double quotes are text, and the quotes around a part go.
+fn comma_separated(text: &str) -> Vec<String> {
+    let (mut parts, mut part, mut quoted) = (Vec::new(), String::new(), false);
+    for c in text.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => parts.push(std::mem::take(&mut part)),
+            c => part.push(c),
+        }
+    }
+    parts.push(part);
+    parts.into_iter().map(|part| part.trim().to_owned()).collect()
 }
 
 fn schema(value: &Value) -> Result<Option<Value>, String> {
@@ -257,6 +292,7 @@ mod tests {
             json!("a, b"),
             json!({"type": "contains_any", "values": ["a", "b"], "ignore_case": true}),
         );
+        check("contains-any", json!("a, \"b,c\", d"), json!({"type": "contains_any", "values": ["a", "b,c", "d"]}));
         check("contains-all", json!(["a"]), json!({"type": "contains_all", "values": ["a"]}));
         check("word-count", json!({"max": 3}), json!({"type": "words", "min": null, "max": 3}));
         check("is-json", json!("required: [a]"), json!({"type": "json", "schema": {"required": ["a"]}}));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::Reader;
+use super::{PROGRAMS, Reader};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::import::{as_text, extension, prompt_name, read_document, read_lines, read_table};
 use crate::project::read_text;
@@ -83,9 +83,15 @@ impl Reader {
         label: Option<&str>,
     ) -> Outcome {
         let is_file = reference.starts_with("file://")
+            || (!reference.contains(char::is_whitespace) && Self::program(reference).is_some())
             || (!reference.contains('\n') && is_prompt_file(Path::new(reference)) && !reference.contains("{{"));
         if !is_file {
             self.prompt_text(prompts, place, label.unwrap_or(reference), reference);
+            return Ok(());
+        }
+        if let Some(program) = Self::program(reference).filter(|program| !program.contains('*')) {
+            let what = format!("not carried over: {program} is a program; write what it says as a template");
+            self.imported.note(place, what);
             return Ok(());
         }
         let path = self.path(reference);
@@ -131,7 +137,7 @@ impl Reader {
                     }
                 }
             }
-            "js" | "ts" | "mjs" | "cjs" | "py" | "rb" | "go" | "sh" => {
+            ending if PROGRAMS.contains(&ending) => {
                 let what =
                     format!("not carried over: {} is a program; write what it says as a template", file.display());
                 self.imported.note(place, what);

@@ -63,6 +63,14 @@ const PARAMETERS: [(&str, &str); 9] = [
     ("frequency_penalty", "frequency_penalty"),
 ];
 
+/// Options of a provider without a counterpart, and why.
+const UNUSED: [(&str, &str); 4] = [
+    ("prompts", "every prompt is sent to every model"),
+    ("transform", "`post_processing` of a prompt changes answers before they are scored"),
+    ("delay", "`max_concurrency` and `retries` of a provider say how hard it is asked"),
+    ("inputs", "its meaning is not known here"),
+];
+
 impl Reader {
     /// The models, and the `providers` section that they need.
     pub(super) fn providers(&mut self, value: &Value) -> (Vec<Model>, Map<String, Value>) {
@@ -121,8 +129,8 @@ impl Reader {
             }
         }
         self.unused(place, &config, kind);
-        for key in ["prompts", "transform", "delay", "inputs"].iter().filter(|key| options.contains_key(**key)) {
-            self.imported.note(format!("{place}.{key}"), "not carried over: every prompt is sent to every model");
+        for (key, why) in UNUSED.iter().filter(|(key, _)| options.contains_key(*key)) {
+            self.imported.note(format!("{place}.{key}"), format!("not carried over: {why}"));
         }
         let model = if matches!(kind, "echo" | "exec" | "http") { kind } else { name };
         let label = options.get("label").map_or_else(|| model.to_owned(), as_text);

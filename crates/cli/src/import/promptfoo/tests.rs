@@ -1,7 +1,5 @@
 //! Tests: in the configuration or in files, with the default test laid under each.
 
-use std::path::Path;
-
 use serde_json::{Map, Value, json};
 
 use super::prompts::expand;
@@ -37,10 +35,15 @@ impl Reader {
         match value {
             None | Some(Value::Null) => Ok(Case::default()),
             Some(Value::String(reference)) => {
+                if let Some(program) = Self::program(reference) {
+                    let what = format!("not carried over: {program} is a program; write the test that it makes");
+                    self.imported.note("defaultTest", what);
+                    return Ok(Case::default());
+                }
                 let value = read_document(&self.path(reference))?;
-                self.case("defaultTest", &value)
+                Ok(self.case("defaultTest", &value))
             }
-            Some(value) => self.case("defaultTest", value),
+            Some(value) => Ok(self.case("defaultTest", value)),
         }
     }
 
@@ -62,6 +65,11 @@ impl Reader {
         let mut cases = Vec::new();
         for case in found {
             let case = case.over(default);
+            let empty = |(_, value): &(&String, &Value)| value.as_array().is_some_and(Vec::is_empty);
+            if let Some((name, _)) = case.vars.iter().find(empty).filter(|_| !case.keeps_lists) {
+                self.imported
+                    .note(format!("{}.vars.{name}", case.place), "the list is empty: promptfoo runs no test for it");
+            }
             cases.extend(case.combinations().into_iter().map(Case::resolved));
             if cases.len() > MAX_CASES {
                 return Err(Failure::usage(format!("the lists of values make more than {MAX_CASES} tests")));
@@ -87,7 +95,7 @@ impl Reader {
                     .note(place, "not carried over: tests that a program generates are its output; export them");
             }
             test => {
-                let case = self.case(place, test)?;
+                let case = self.case(place, test);
                 cases.push(case);
             }
         }
@@ -99,10 +107,15 @@ impl Reader {
             self.imported.note(place, format!("not carried over: download {reference} and name the file"));
             return Ok(());
         }
+        if let Some(program) = Self::program(reference).filter(|program| !program.contains('*')) {
+            self.imported
+                .note(place, format!("not carried over: {program} is a program; export the tests that it makes"));
+            return Ok(());
+        }
         let path = self.path(reference);
         let files = expand(&path)?;
         if files.is_empty() {
-            return Err(Failure::usage(format!("{place}: there is no file {}", path.display())));
+            self.imported.note(place, format!("not carried over: there is no file {}", path.display()));
         }
         for file in files {
             let shown = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -121,15 +134,15 @@ impl Reader {
         Ok(())
     }
 
-    fn case(&mut self, place: &str, value: &Value) -> Outcome<Case> {
+    fn case(&mut self, place: &str, value: &Value) -> Case {
         let Some(map) = value.as_object() else {
             self.imported.note(place, format!("not carried over: `{value}` is no test"));
-            return Ok(Case { place: place.to_owned(), ..Case::default() });
+            return Case { place: place.to_owned(), ..Case::default() };
         };
         let mut case = Case { place: place.to_owned(), ..Case::default() };
         for (key, value) in map {
             match key.as_str() {
-                "vars" => case.vars = self.vars(place, value)?,
+                "vars" => case.vars = self.vars(place, value),
                 "description" => case.description = Some(as_text(value)),
                 "threshold" => case.threshold = value.as_f64(),
                 "metadata" => case.metadata = value.as_object().cloned().unwrap_or_default(),
@@ -143,7 +156,7 @@ impl Reader {
                 _ => self.imported.note(format!("{place}.{key}"), "not carried over"),
             }
         }
-        Ok(case)
+        case
     }
 
     fn options(&mut self, case: &mut Case, value: &Value) {
@@ -163,30 +176,28 @@ impl Reader {
         }
     }
 
-    fn vars(&mut self, place: &str, value: &Value) -> Outcome<Map<String, Value>> {
+    fn vars(&mut self, place: &str, value: &Value) -> Map<String, Value> {
         let map = match value {
             Value::Object(map) => map.clone(),
-            Value::String(reference) => read_document(&self.path(reference))?.as_object().cloned().unwrap_or_default(),
-            Value::Array(references) => {
-                let mut all = Map::new();
-                for reference in references.iter().filter_map(Value::as_str) {
-                    all.extend(read_document(&self.path(reference))?.as_object().cloned().unwrap_or_default());
-                }
-                all
-            }
+            Value::String(reference) => self.vars_of(place, &[reference.clone().into()]),
+            Value::Array(references) => self.vars_of(place, references),
             _ => Map::new(),
         };
         let mut vars = Map::new();
         for (name, value) in map {
             let value = match &value {
-                Value::String(text) if text.starts_with("file://") => {
-                    let Some(value) = self.var_file(text)? else {
+                Value::String(text) if text.starts_with("file://") => match Self::read_or_why(self.var_file(text)) {
+                    Ok(Some(value)) => value,
+                    Ok(None) => {
                         let what = format!("not carried over: {text} is a program; write its value down");
                         self.imported.note(format!("{place}.vars.{name}"), what);
                         continue;
-                    };
-                    value
-                }
+                    }
+                    Err(why) => {
+                        self.imported.note(format!("{place}.vars.{name}"), format!("not carried over: {why}"));
+                        continue;
+                    }
+                },
                 Value::String(text) if text.starts_with("package:") => {
                     self.imported.note(format!("{place}.vars.{name}"), "not carried over: it comes from a package");
                     continue;
@@ -195,14 +206,32 @@ impl Reader {
             };
             vars.insert(name, value);
         }
-        Ok(vars)
+        vars
+    }
+
+    /// The variables that files hold.
+    fn vars_of(&mut self, place: &str, references: &[Value]) -> Map<String, Value> {
+        let mut all = Map::new();
+        for reference in references.iter().filter_map(Value::as_str) {
+            let read = match Self::program(reference) {
+                Some(program) => Err(format!("{program} is a program; write its values down")),
+                None => Self::read_or_why(read_document(&self.path(reference))),
+            };
+            match read {
+                Ok(found) => all.extend(found.as_object().cloned().unwrap_or_default()),
+                Err(why) => self.imported.note(format!("{place}.vars"), format!("not carried over: {why}")),
+            }
+        }
+        all
     }
 
     /// The value of a variable that stands in a file; `None` where a program makes it.
     fn var_file(&self, reference: &str) -> Outcome<Option<Value>> {
+        if Self::program(reference).is_some() {
+            return Ok(None);
+        }
         let path = self.path(reference);
         Ok(match extension(&path).as_str() {
-            "js" | "mjs" | "cjs" | "ts" | "py" => None,
             "json" | "yaml" | "yml" => Some(match read_document(&path)? {
                 list @ Value::Array(_) => list,
                 text @ Value::String(_) => text,
@@ -265,12 +294,14 @@ impl Reader {
 
     /// The value of an assertion that stands in a file.
     pub(super) fn value_file(&self, reference: &str) -> Outcome<Option<Value>> {
+        if Self::program(reference).is_some() {
+            return Ok(None);
+        }
         let path = self.path(reference);
         if matches!(extension(&path).as_str(), "json" | "yaml" | "yml") {
             return read_document(&path).map(Some);
         }
-        let is_program = Path::new(reference).extension().is_some_and(|e| e == "js" || e == "py" || e == "ts");
-        if is_program { Ok(None) } else { Ok(Some(read_text(&path)?.trim_end_matches('\n').into())) }
+        Ok(Some(read_text(&path)?.trim_end_matches('\n').into()))
     }
 }
 
@@ -320,6 +351,9 @@ impl Case {
         }
         for (name, value) in &self.vars {
             let Value::Array(values) = value else { continue };
+            if values.is_empty() {
+                return Vec::new();
+            }
             let with = |case: &Self, value: &Value| {
                 let mut case = case.clone();
                 case.vars.insert(name.clone(), value.clone());

@@ -52,6 +52,8 @@ fn evidence(categories: &[(&str, [f64; 3], u64)]) -> PairedEvidence {
                 (n.to_owned(), CategoryEvidence { difference: estimate(ends, k), p_value: None, needed_n: None })
             })
             .collect(),
+        metrics: BTreeMap::new(),
+        pass_rate: None,
     }
 }
 
@@ -119,6 +121,23 @@ fn intervals_come_from_shared_samples() {
     let single = evidence(&[("a", [-0.1, -0.1, -0.1], 1), ("b", [-0.1, -0.18, -0.07], 10)]);
     let compared = compare(&before, &after, Some(single), Vec::new());
     assert_eq!((compared.category_changes["a"].interval, compared.metric_changes["overall"].interval), (None, None));
+}
+
+#[test]
+fn metrics_and_pass_rates_have_intervals_too() {
+    let metrics = [("rouge_l", 0.6)];
+    let (before, after) = (run("run_1", Some(0.9), &metrics, &[]), run("run_2", Some(0.9), &[("rouge_l", 0.5)], &[]));
+    let estimate = |value, n, lower, upper| Estimate { value, n, lower, upper };
+    let shared = PairedEvidence {
+        metrics: [("rouge_l".to_owned(), estimate(-0.1, 40, -0.2, 0.0))].into(),
+        pass_rate: Some(estimate(-0.15, 40, -0.3, -0.01)),
+        ..evidence(&[])
+    };
+    let compared = compare(&before, &after, Some(shared), Vec::new());
+    let of = |change: Change| (change.change, change.n, change.interval);
+    assert_eq!(of(compared.metric_changes["rouge_l"]), (-0.1, Some(40), Some([-0.2, 0.0])));
+    assert_eq!(of(compared.pass_rate.unwrap()), (-0.15, Some(40), Some([-0.3, -0.01])));
+    assert_eq!(compared.pass_rate_change, -0.15);
 }
 
 /// What a sample lost stays lost when another sample errors and the mean rises.

@@ -60,6 +60,8 @@ fn paired(categories: &[(&str, [f64; 3], u64, Option<u64>)]) -> PairedEvidence {
                 (name.to_owned(), evidence)
             })
             .collect(),
+        metrics: std::collections::BTreeMap::new(),
+        pass_rate: None,
     }
 }
 
@@ -104,8 +106,8 @@ fn with_a_baseline_drops_decide() {
     pass category_min/blank: blank is 0.900, at least 0.72. The baseline has no score for it.
     inconclusive max_drop/lost: lost has no score: nothing that counts for it could be scored, or no metric has a weight.
     fail category_min/new: new is 0.710, below 0.72. The baseline has no score for it.
+    fail category_missing/gone: gone has no sample in this run and 40 samples in the baseline: nothing is known of it. If it was given up on purpose, `gate.retired_categories: ["gone"]` accepts that.
     Some samples were scored in one of the two runs only: drops are those of the 37 samples that both have.
-    The baseline has categories that this run lacks: gone.
     "#);
     let check = decided.checks.iter().find(|c| c.name == "max_drop/b").unwrap();
     insta::assert_snapshot!(serde_json::to_string(check).unwrap(), @r#"{"name":"max_drop/b","status":"fail","baseline":0.9,"current":0.6,"change":-0.3,"limit":0.05,"interval":[-0.4,-0.2],"n":38,"message":"b dropped by 0.300 on the 38 samples that both runs have; at most 0.05 is allowed."}"#);
@@ -234,6 +236,7 @@ fn a_run_with_too_many_errors_is_inconclusive() {
     inconclusive error_rate: 3 of 100 answers errored (3.0 %); 2.0 % are allowed. Most often: provider: 500.
     inconclusive overall_min: Overall is 0.500, below 0.8. It does not count as failed: see error_rate.
     inconclusive max_drop/a: a dropped by 0.400 (from 0.900 to 0.500); at most 0.05 is allowed. It does not count as failed: see error_rate.
+    No sample was scored in both runs: no sample stands beside its counterpart, and drops are differences of the means.
     "#);
     now.results.as_mut().unwrap().errored_trials = 2;
     assert_eq!(decision(&GateConfig::default(), &now, Some(&before), None).verdict, Verdict::Fail);
@@ -244,6 +247,7 @@ fn a_run_with_too_many_errors_is_inconclusive() {
     inconclusive error_rate: The run is failed, not completed: the judges have spent their budget.
     inconclusive overall_min: Overall is 0.500, below 0.8. It does not count as failed: see error_rate.
     inconclusive max_drop/a: a dropped by 0.400 (from 0.900 to 0.500); at most 0.05 is allowed. It does not count as failed: see error_rate.
+    No sample was scored in both runs: no sample stands beside its counterpart, and drops are differences of the means.
     "#);
     now.results = None;
     insta::assert_snapshot!(show(&decision(&GateConfig::default(), &now, Some(&before), None)), @r#"
@@ -267,6 +271,7 @@ fn a_required_kappa_needs_a_calibration() {
     let judge = |kappa: Option<f64>| JudgeAgreement {
         metric: "judge".to_owned(),
         kappa: kappa.map(|value| Estimate { value, n: 40, lower: value - 0.2, upper: value + 0.2 }),
+        earlier: Vec::new(),
     };
     let check = |judges: &[JudgeAgreement]| {
         let decided =
@@ -278,6 +283,9 @@ fn a_required_kappa_needs_a_calibration() {
     insta::assert_snapshot!(check(&[judge(None)]), @"judge_kappa inconclusive: An agreement of the judge `judge` with people of at least 0.6 is required, but this judge was never calibrated. `llmops judge calibrate --labels labels.csv --run run_1 --metric judge` compares it with people.");
     insta::assert_snapshot!(check(&[judge(Some(0.6))]), @"judge_kappa pass: The judge `judge` agrees with people: kappa is 0.600 on 40 labelled samples, at least 0.6.");
     insta::assert_snapshot!(check(&[judge(Some(0.5999))]), @"judge_kappa inconclusive: The judge `judge` agrees too little with people: kappa is 0.599900 on 40 labelled samples, below 0.6. Change its model or prompt; then `llmops judge calibrate --labels labels.csv --run run_1 --metric judge` compares it with people.");
+    let tried =
+        JudgeAgreement { earlier: vec![Estimate::exact(0.7, 30), Estimate::exact(0.584, 120)], ..judge(Some(0.6)) };
+    insta::assert_snapshot!(check(&[tried]), @"judge_kappa pass: The judge `judge` agrees with people: kappa is 0.600 on 40 labelled samples, at least 0.6. Earlier calibrations of it found less: 0.584 on 120.");
     let other = JudgeAgreement { metric: "tone".to_owned(), ..judge(Some(0.9)) };
     insta::assert_snapshot!(check(&[judge(None), other]), @"
     judge_kappa/judge inconclusive: An agreement of the judge `judge` with people of at least 0.6 is required, but this judge was never calibrated. `llmops judge calibrate --labels labels.csv --run run_1 --metric judge` compares it with people.
@@ -306,7 +314,7 @@ fn scores_of_another_system_are_a_baseline() {
         "fail max_drop/b: b dropped by 0.100 (from 0.900 to 0.800); at most 0.05 is allowed.",
         "pass category_min/c: c is 0.800, at least 0.72. The baseline has no score for it.",
         "The baseline is the MLflow run 4f1c. Only its scores are known here: no sample is compared with its counterpart.",
-        "The baseline has categories that this run lacks: 退货.",
+        "fail category_missing/退货: 退货 has no sample in this run: nothing is known of it. If it was given up on purpose, `gate.retired_categories: [\"退货\"]` accepts that.",
     ] {
         let line = line.replace("-0.040", &signed(-0.04));
         assert!(strict.lines().any(|found| found == line), "no {line:?} in\n{strict}");
@@ -328,13 +336,67 @@ fn readers_learn_what_is_not_comparable() {
     insta::assert_snapshot!(notices, @r#"
     Only the first 10 samples of the dataset were evaluated.
     The baseline ran on another version of the dataset: drops are those of the 37 samples that both have.
-    The baseline was scored by other metrics, weights or thresholds: compare with care.
+    The baseline was scored by other metrics: differences of scores mean nothing.
     The baseline weighed the categories differently.
     "#);
-    assert_eq!(
-        decision(&GateConfig::default(), &before, Some(&before), None).notices,
-        ["The run is the baseline itself."]
-    );
+    let itself = decision(&GateConfig::default(), &before, Some(&before), None).notices;
+    assert_eq!(itself[0], "The run is the baseline itself.");
+}
+
+#[test]
+fn categories_do_not_vanish_unnoticed() {
+    let before = base(Some(0.9), &[("a", Some(0.9)), ("b", Some(0.9))]);
+    let now = run(Some(0.9), &[("a", Some(0.9))]);
+    let check = |config: &GateConfig, now: &EvaluationRun, shared: u64, verdict: Verdict, noticed: bool| {
+        let mut evidence = paired(&[]);
+        evidence.difference.n = shared;
+        let decided = decision(config, now, Some(&before), Some(&evidence));
+        let notices = decided.notices.iter().filter(|notice| notice.ends_with("lacks: b.")).count();
+        assert_eq!((decided.verdict, notices), (verdict, usize::from(noticed)), "{}", show(&decided));
+    };
+    check(&GateConfig::default(), &now, 40, Verdict::Fail, false);
+    check(&noise_aware(), &now, 40, Verdict::Fail, false);
+    let retired = |name: &str| GateConfig { retired_categories: vec![name.to_owned()], ..GateConfig::default() };
+    check(&retired("b"), &now, 40, Verdict::Pass, true);
+    check(&retired("B"), &now, 40, Verdict::Fail, false);
+    // All samples are there, under other categories.
+    check(&GateConfig::default(), &now, 50, Verdict::Pass, true);
+    // A part of the dataset is not said to lack what is in the rest.
+    let mut part = now.clone();
+    part.spec.limit = Some(10);
+    check(&GateConfig::default(), &part, 10, Verdict::Inconclusive, false);
+    let elsewhere = EvaluationRun { dataset: "other".into(), ..now.clone() };
+    check(&GateConfig::default(), &elsewhere, 0, Verdict::Inconclusive, false);
+}
+
+#[test]
+fn composites_of_other_metrics_are_not_subtracted() {
+    let before = base(Some(0.9), &[("a", Some(0.9))]);
+    let decided = |config: &GateConfig, score: f64, metrics: Value| {
+        let mut now = run(Some(0.9), &[("a", Some(score))]);
+        now.spec.scoring.metrics = serde_json::from_value(metrics).unwrap();
+        decision(config, &now, Some(&before), None)
+    };
+    let (config, judge) = (GateConfig::default(), json!({"kind": "judge", "model": "sim/j", "weight": 1.0}));
+    insta::assert_snapshot!(show(&decided(&config, 0.8, json!({"chrf": {"kind": "chrf", "weight": 1.0}}))), @"");
+    let accepts = GateConfig { accept_changed_scoring: true, ..config.clone() };
+    for (config, score, metrics, verdict) in [
+        (&config, 0.9, json!({"judge": judge}), Verdict::Pass),
+        // What only watches, and what a trial must reach, are no part of the composite.
+        (&config, 0.9, json!({"judge": judge, "bleu": {"kind": "bleu"}}), Verdict::Pass),
+        (
+            &config,
+            0.9,
+            json!({"judge": {"kind": "judge", "model": "sim/j", "weight": 1.0, "threshold": 0.1}}),
+            Verdict::Pass,
+        ),
+        (&config, 0.9, json!({"judge": {"kind": "judge", "model": "sim/other", "weight": 1.0}}), Verdict::Inconclusive),
+        (&accepts, 0.8, json!({"chrf": {"kind": "chrf", "weight": 1.0}}), Verdict::Pass),
+        (&accepts, 0.7, json!({"chrf": {"kind": "chrf", "weight": 1.0}}), Verdict::Fail),
+    ] {
+        let decided = decided(config, score, metrics.clone());
+        assert_eq!(decided.verdict, verdict, "{metrics}: {}", show(&decided));
+    }
 }
 
 #[test]

@@ -156,8 +156,10 @@ impl Asker {
     }
 
     fn key(&self, request: &ChatRequest) -> Option<ContentHash> {
-        let cache = &self.bench.cache;
-        if self.target.is_cacheable() { cache.key(&self.model, self.target.fingerprint(), request) } else { None }
+        if !self.target.is_cacheable() {
+            return None;
+        }
+        ResponseCache::key(&self.model, self.target.fingerprint(), request)
     }
 
     async fn ask_once(&self, request: &ChatRequest, bill: &Bill) -> Result<Answer, ScoreError> {
