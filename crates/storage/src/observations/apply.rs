@@ -169,7 +169,8 @@ fn row(unit_key: i64, observation: &NewObservation, is_early: bool) -> Observati
     ObservationRow { unit_key, digest, metric, value: *value, at: *at }
 }
 
-/// Rows that are there already, with their values and whether they count. Asked for are those alone that may be: of known units, with a key or a time.
+/// Rows that are there already, with their values and whether they count. Asked for are those alone that may be: of known units, with a
+/// key or a time.
 async fn known_rows(
     tx: &mut Tx,
     units: &Units,
