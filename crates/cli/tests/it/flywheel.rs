@@ -129,7 +129,7 @@ fn what_is_accepted_elsewhere_is_named_until_the_file_has_it() {
     let server = DevServer::start(&project);
     let record = server.ask(&project, "Do you deliver on Saturdays, too?");
     let said = json!({"request_id": record["id"], "thumb": "down", "correction": "Yes, until noon."});
-    assert_eq!(server.post("/api/v1/feedback", &said).0, 200);
+    assert_eq!(server.post("/api/v1/feedback", &said).0, 201);
     let item = loop {
         let listed = project.expect(0, &["review", "list", "--json"]);
         let listed: Value = serde_json::from_str(&listed.out).unwrap();

@@ -206,7 +206,7 @@ fn unknown_keys() {
     insta::assert_snapshot!(check_with("min_examples: 5", "minexamples: 5"), @"llmops.yaml:25:45: datasets.golden.categories.factual_accuracy.minexamples: unknown key; did you mean min_examples?");
     insta::assert_snapshot!(check_with("output: 0.60", "out: 0.60"), @"
     llmops.yaml:12:3: prices.openai/gpt-4o-mini: the key `output` is missing; output: For tokens written
-    llmops.yaml:12:37: prices.openai/gpt-4o-mini.out: unknown key; expected one of input, output
+    llmops.yaml:12:37: prices.openai/gpt-4o-mini.out: unknown key; expected one of input, output, cached_input, cache_write
     ");
 }
 
