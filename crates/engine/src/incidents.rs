@@ -1,5 +1,7 @@
 //! Incidents: opened when something is wrong with a deployment, closed with what is to be learnt from it.
 
+mod entries;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
@@ -22,9 +24,10 @@ use llmops_domain::review::{answer_text, asked};
 use llmops_domain::run::Estimate;
 use llmops_domain::traffic::TrafficSums;
 use llmops_stats::proportion::{Rate, wilson};
-use llmops_storage::{AuditFilter, CallsOf, HourOfCalls, StoreError};
+use llmops_storage::{AuditFilter, CallsOf, StoreError};
 use serde_json::json;
 
+use self::entries::{hour_of_calls, told};
 use crate::evaluator::to_domain;
 use crate::{Error, LlmOps, Services};
 
@@ -444,42 +447,6 @@ fn failing(record: &RequestRecord, correction: Option<&String>) -> Option<Sample
         metadata: facts.into_iter().filter(|(_, v)| !v.is_null()).map(|(name, v)| (name.to_owned(), v)).collect(),
         ..Sample::default()
     })
-}
-
-/// What came of the calls of an hour.
-fn hour_of_calls(hour: &HourOfCalls) -> TimelineEntry {
-    let sums = &hour.sums;
-    let mut text =
-        format!("in this hour {} calls, {} failed, {} failed by content", sums.calls, sums.failed, sums.soft_failed);
-    for (count, what) in [(sums.refused, "refused"), (sums.cancelled, "left by their callers")] {
-        if count > 0 {
-            text += &format!(", {count} {what}");
-        }
-    }
-    TimelineEntry { at: hour.at, kind: TimelineKind::Calls, text, by: None }
-}
-
-/// What users said, the newest first: one by one, and thumbs without words, of which there may be hundreds, in one line an hour.
-fn told(complaints: &[Feedback]) -> Vec<TimelineEntry> {
-    let entry = |at, text| TimelineEntry { at, kind: TimelineKind::Feedback, text, by: None };
-    let (mut entries, mut silent) = (Vec::new(), BTreeMap::<i64, Vec<&Feedback>>::new());
-    for feedback in complaints {
-        let (body, subject) = (&feedback.body, feedback.body.subject());
-        match body.comment.as_ref().or(body.label.as_ref()) {
-            Some(words) => {
-                entries.push(entry(feedback.at, format!("a user found the answer to {subject} bad: {words}")));
-            }
-            None => silent.entry(feedback.at.as_second().div_euclid(3600)).or_default().push(feedback),
-        }
-    }
-    entries.extend(silent.into_values().filter_map(|thumbs| match &thumbs[..] {
-        [only] => Some(entry(only.at, format!("a user found the answer to {} bad", only.body.subject()))),
-        [.., first] => {
-            Some(entry(first.at, format!("within the hour users found {} answers bad, without words", thumbs.len())))
-        }
-        [] => None,
-    }));
-    entries
 }
 
 fn share(part: u64, whole: u64) -> Result<Option<Estimate>, Error> {
