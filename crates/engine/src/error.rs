@@ -109,6 +109,11 @@ impl Error {
         self
     }
 
+    /// Whether trying again may help: the store or the queue is away.
+    pub(crate) fn is_temporary(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Unavailable(_)) | Self::Queue(_))
+    }
+
     /// The error as it travels. Internal detail stays behind.
     pub fn to_body(&self) -> ErrorBody {
         let body =
@@ -144,6 +149,15 @@ impl Error {
             Self::Internal(_) => ErrorBody::new(ErrorCode::Internal, "something went wrong inside llmops"),
         }
     }
+}
+
+/// An error with what caused it: many a text leaves out why.
+pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut said: Vec<String> = causes.map(ToString::to_string).collect();
+    // Some repeat their cause.
+    said.dedup_by(|cause, of| of.contains(cause.as_str()));
+    said.join(": ")
 }
 
 fn store_body(error: &StoreError) -> ErrorBody {

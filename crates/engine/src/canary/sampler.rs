@@ -1,6 +1,6 @@
 //! Draws requests that a gateway answered, after their callers have their answers, and queues them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,10 +15,11 @@ use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{CanaryId, ProjectId};
 use llmops_domain::record::{BodyPolicy, CallOutcome, Door, RequestRecord};
 use llmops_domain::redact::redact;
+use llmops_domain::soft_failure::{SoftFailure, SoftFailureKind};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use super::{Canaries, shadow};
+use super::Canaries;
 use crate::jobs::Job;
 use crate::{Error, Services};
 
@@ -196,8 +197,7 @@ impl Inner {
         if count.load(Ordering::Relaxed) >= most {
             return Err(SkipReason::Busy);
         }
-        let mut soft_failures: Vec<_> = record.soft_failures.iter().map(|failure| failure.kind).collect();
-        soft_failures.dedup();
+        let soft_failures = kinds(&record.soft_failures);
         let named = |kind: &str, name: &Option<String>| name.as_ref().map(|name| cluster(kind, name));
         let pair = ShadowPair {
             id: record.id.clone(),
@@ -251,6 +251,12 @@ impl Inner {
             arm.cost_squares += cost * cost;
         }
     }
+}
+
+/// The kinds of soft failures, each once.
+pub(super) fn kinds<'a>(found: impl IntoIterator<Item = &'a SoftFailure>) -> Vec<SoftFailureKind> {
+    let kinds: BTreeSet<SoftFailureKind> = found.into_iter().map(|failure| failure.kind).collect();
+    kinds.into_iter().collect()
 }
 
 /// Whether records would redact something of what the candidate would be asked: messages, variables and tools, and the
@@ -357,7 +363,7 @@ impl Inner {
                 Err(_) => Err(Error::Internal("the places for pairs are gone".to_owned())),
             };
             let left_out = done.unwrap_or_else(|error| {
-                let temporary = shadow::is_temporary(&error);
+                let temporary = error.is_temporary();
                 tracing::warn!(canary = %drawn.canary.id, temporary, %error, "a pair from memory could not be judged");
                 Some(SkipReason::Busy)
             });

@@ -12,9 +12,9 @@ use llmops_domain::id::CanaryId;
 use llmops_domain::render::CompiledTarget;
 use llmops_domain::review::{NewReviewItem, ReviewReason};
 use llmops_domain::soft_failure::{Guard, GuardedAnswer};
-use llmops_storage::StoreError;
 
 use super::Canaries;
+use super::sampler::kinds;
 use crate::Error;
 use crate::cache::ResponseCache;
 use crate::scorers::{PairJudge, TwoAnswers};
@@ -196,8 +196,7 @@ impl Canaries {
             ..GuardedAnswer::default()
         });
         let misfit = misfit.map(|error| error.soft_failure());
-        let mut soft_failures: Vec<_> = found.into_iter().chain(misfit).map(|failure| failure.kind).collect();
-        soft_failures.dedup();
+        let soft_failures = kinds(found.iter().chain(&misfit));
         // The time of the call that succeeded, as far as it is known: waiting in our own line is not the candidate's.
         let latency_ms = if response.latency_ms > 0.0 { response.latency_ms } else { waited };
         let seen = SeenAnswer {
@@ -237,9 +236,4 @@ fn review_item(canary: &Canary, pair: &ShadowPair) -> Option<NewReviewItem> {
         suggestion: Some(texts.production_answer.clone()).filter(|text| !text.trim().is_empty()),
         ..NewReviewItem::new(ReviewReason::ShadowLoss, format!("shadow/{}/{}", canary.id, pair.id), detail)
     })
-}
-
-/// Whether trying again may help: the store or the queue is away.
-pub(super) fn is_temporary(error: &Error) -> bool {
-    matches!(error, Error::Store(StoreError::Unavailable(_)) | Error::Queue(_))
 }

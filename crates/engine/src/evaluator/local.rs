@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::execution::Execution;
 use crate::Error;
+use crate::error::with_causes;
 
 /// Runs of this process.
 #[derive(Default)]
@@ -68,13 +69,4 @@ impl LocalRuns {
         }
         run
     }
-}
-
-/// An error with what caused it.
-fn with_causes(error: &Error) -> String {
-    let causes = std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source());
-    let mut said: Vec<String> = causes.map(ToString::to_string).collect();
-    // Some repeat their cause.
-    said.dedup_by(|cause, of| of.contains(cause.as_str()));
-    said.join(": ")
 }

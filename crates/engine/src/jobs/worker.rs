@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmops_storage::StoreError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -226,7 +225,7 @@ async fn perform(shared: &Shared, job: &TakenJob, place: OwnedSemaphorePermit) -
             Ok(Joined::Ended) => Ok(Next::Done),
             Ok(Joined::Here) => Ok(Next::Again(Duration::ZERO)),
             Ok(Joined::Nothing) => Ok(Next::Again(idle(shared))),
-            Err(error) if job.failures >= GIVE_UP_AFTER && !is_temporary(&error) => {
+            Err(error) if job.failures >= GIVE_UP_AFTER && !error.is_temporary() => {
                 ops.evaluator().give_up(&run, &error).await?;
                 Ok(Next::Done)
             }
@@ -247,10 +246,6 @@ async fn perform(shared: &Shared, job: &TakenJob, place: OwnedSemaphorePermit) -
 /// How long a run that has nothing for this worker is left alone. A lease may end any time, and other workers shall see it.
 fn idle(shared: &Shared) -> Duration {
     (shared.ops.services.options.lease / 4).clamp(Duration::from_millis(50), Duration::from_secs(1))
-}
-
-fn is_temporary(error: &Error) -> bool {
-    matches!(error, Error::Store(StoreError::Unavailable(_)) | Error::Queue(_))
 }
 
 /// Looks for schedules whose time has come.

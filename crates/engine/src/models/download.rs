@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::hub::{HubName, NEEDED, OPTIONAL, is_revision};
 use super::{HubSettings, ModelError};
+use crate::error::with_causes;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest silence while a file comes.
@@ -115,7 +116,7 @@ impl<'a> Hub<'a> {
             endpoint: settings.endpoint.clone(),
             name: String::new(),
             file: String::new(),
-            reason: chain(&error),
+            reason: with_causes(&error),
         })?;
         Ok(Self { settings, cache, client })
     }
@@ -159,7 +160,7 @@ impl<'a> Hub<'a> {
         let mut method = Method::HEAD;
         for _ in 0..MAX_REDIRECTS {
             let response = self.request(method.clone(), &url).send().await;
-            let response = response.map_err(|error| self.unreachable(wanted, chain(&error)))?;
+            let response = response.map_err(|error| self.unreachable(wanted, with_causes(&error)))?;
             let status = response.status();
             let is_the_file =
                 header(&response, "x-linked-etag").is_some() || header(&response, "x-repo-commit").is_some();
@@ -262,7 +263,7 @@ impl<'a> Hub<'a> {
                                 length += bytes.len() as u64;
                                 progress.advance(bytes.len() as u64);
                             }
-                            Err(error) => broke_off = Some(chain(&error)),
+                            Err(error) => broke_off = Some(with_causes(&error)),
                         }
                     }
                     broke_off.or_else(|| {
@@ -274,7 +275,7 @@ impl<'a> Hub<'a> {
                     Some(format!("HTTP {}", response.status().as_u16()))
                 }
                 Ok(response) => return Err(self.refusal(wanted, response.status())),
-                Err(error) => Some(chain(&error)),
+                Err(error) => Some(with_causes(&error)),
             };
             match broke_off {
                 None => break,
@@ -323,17 +324,6 @@ impl Drop for Partial {
 
 fn header<'r>(response: &'r Response, name: &str) -> Option<&'r str> {
     response.headers().get(name)?.to_str().ok()
-}
-
-/// An error with its causes: reqwest's own text leaves out why.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// SHA-1 over `blob LENGTH\0` and the content, as git names its objects.
