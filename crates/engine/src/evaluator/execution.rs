@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::shard::{Held, Pair, ShardGuard, feed};
 use crate::cache::ResponseCache;
-use crate::scorers::{ScoreError, Scored, Scorers};
+use crate::scorers::{Reached, ScoreError, Scored, ScoredAnswer, Scorers};
 use crate::{Error, Services, patience};
 
 /// Calls in a row that found the provider unavailable before the run gives up. A provider that is down fails fast this
@@ -67,7 +67,10 @@ pub(super) enum StopReason {
 pub(super) struct Stop {
     stopped: AtomicBool,
     reason: Mutex<Option<StopReason>>,
-    unavailable_in_a_row: AtomicU32,
+    /// Calls in a row that did not reach the target, and answers in a row for whose score somebody could not be reached: an
+    /// answer from the cache says nothing of the one, and a target that answers nothing of the other.
+    target_unavailable: AtomicU32,
+    scorers_unavailable: AtomicU32,
     woken: Notify,
 }
 
@@ -214,14 +217,16 @@ impl Execution {
         let has_form = self.compiled.post_process(&mut result.output);
         let (sample, output) = (&*pair.sample, &*result.output);
         let scored = Scored { sample, trial: pair.trial, output, response: &response, cost };
-        let (outcome, judge_cost, judge_unavailable) = match has_form {
+        let ScoredAnswer { outcome, judge_cost, reached } = match has_form {
             Ok(()) => self.scorers.score(scored).await,
-            Err(problem) => (self.scorers.without_form(scored, &problem), 0.0, false),
+            Err(problem) => self.scorers.without_form(scored, &problem),
         };
-        if let Outcome::Errored { message, .. } = &outcome
-            && judge_unavailable
-        {
-            self.note_unavailable(message);
+        match (reached, &outcome) {
+            (Reached::All, _) => self.stop.scorers_unavailable.store(0, Ordering::Relaxed),
+            (Reached::NotAll, Outcome::Errored { message, .. }) => {
+                self.note_unavailable(&self.stop.scorers_unavailable, message);
+            }
+            _ => {}
         }
         result.outcome = outcome;
         result.judge_cost = judge_cost;
@@ -249,7 +254,7 @@ impl Execution {
             Ok(answer) => answer,
             Err(error) => return Err(self.note_failure(&error)),
         };
-        self.stop.unavailable_in_a_row.store(0, Ordering::Relaxed);
+        self.stop.target_unavailable.store(0, Ordering::Relaxed);
         result.usage = answer.response.usage;
         result.latency_ms = answer.response.latency_ms;
         result.cost = answer.cost.unwrap_or(0.0);
@@ -261,13 +266,13 @@ impl Execution {
 
     fn note_failure(&self, error: &ProviderError) -> (String, String) {
         if error.is_unavailable() {
-            self.note_unavailable(&error.to_string());
+            self.note_unavailable(&self.stop.target_unavailable, &error.to_string());
         }
         (error.reason(), error.to_string())
     }
 
-    fn note_unavailable(&self, message: &str) {
-        if self.stop.unavailable_in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= GIVE_UP_AFTER {
+    fn note_unavailable(&self, in_a_row: &AtomicU32, message: &str) {
+        if in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= GIVE_UP_AFTER {
             self.stop.because(StopReason::Unavailable(message.to_owned()));
         }
     }

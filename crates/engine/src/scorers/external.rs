@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time;
 
-use super::{ScoreError, Scored};
+use super::{ScoreError, Scored, beginning};
 use crate::Error;
 
 /// Longest answer of a program or endpoint.
@@ -286,14 +286,6 @@ fn read(answer: &[u8]) -> Result<MetricScore, (&'static str, String)> {
     }
     let reason = read.reason.filter(|reason| !reason.trim().is_empty()).map(|reason| beginning(&reason, MAX_REASON));
     Ok(MetricScore { score, reason, detail: read.detail })
-}
-
-fn beginning(text: &str, most: usize) -> String {
-    let mut short: String = text.chars().take(most).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
 }
 
 #[cfg(test)]

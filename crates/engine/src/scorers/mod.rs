@@ -70,6 +70,27 @@ impl ScoreError {
     }
 }
 
+/// What came of scoring an answer.
+pub(crate) struct ScoredAnswer {
+    /// Its scores, or why there are none.
+    pub(crate) outcome: Outcome,
+    /// USD that the judges cost.
+    pub(crate) judge_cost: f64,
+    /// Whether judges, programs and endpoints could be asked.
+    pub(crate) reached: Reached,
+}
+
+/// Whether those whom a score needs could be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// All who were asked answered.
+    All,
+    /// One cannot be reached.
+    NotAll,
+    /// Nobody was asked.
+    NobodyAsked,
+}
+
 enum Scorer {
     Text(TextScorer),
     External(Box<ExternalScorer>),
@@ -141,45 +162,53 @@ impl Scorers {
             })
     }
 
-    /// Scores one answer. The second value is what the judges cost, the third whether one could not be reached.
-    pub(crate) async fn score(&self, scored: Scored<'_>) -> (Outcome, f64, bool) {
-        let mut scores = BTreeMap::new();
+    /// Scores one answer.
+    pub(crate) async fn score(&self, scored: Scored<'_>) -> ScoredAnswer {
         let bill = Bill::default();
-        if let Err(error) = self.score_text(scored, &mut scores) {
-            return (errored(error), 0.0, false);
-        }
-        if let Err(error) = self.embeddings.score(scored, &mut scores).await {
-            return (errored(error), bill.total(), false);
-        }
+        let (outcome, reached) = match self.scores(scored, &bill).await {
+            Ok((scores, asked)) => {
+                let composite = scoring::composite(&scores, &self.spec);
+                let (passed, failures) = scoring::pass(&scores, &self.spec);
+                let reached = if asked || bill.has_calls() { Reached::All } else { Reached::NobodyAsked };
+                (Outcome::Scored { scores, composite, passed, failures }, reached)
+            }
+            Err(error) if error.unavailable => (errored(error), Reached::NotAll),
+            Err(error) => (errored(error), if bill.has_calls() { Reached::All } else { Reached::NobodyAsked }),
+        };
+        ScoredAnswer { outcome, judge_cost: bill.total(), reached }
+    }
+
+    /// The scores by metric, and whether a program or an endpoint was asked for one.
+    async fn scores(
+        &self,
+        scored: Scored<'_>,
+        bill: &Bill,
+    ) -> Result<(BTreeMap<String, MetricScore>, bool), ScoreError> {
+        let (mut scores, mut asked) = (BTreeMap::new(), false);
+        self.score_text(scored, &mut scores)?;
+        self.embeddings.score(scored, &mut scores).await?;
         for (name, scorer) in &self.by_name {
-            if let Scorer::External(external) = scorer {
-                match external.score(name, scored).await {
-                    Ok(score) => {
-                        scores.insert(name.clone(), score);
-                    }
-                    Err(error) => {
-                        let unavailable = error.unavailable;
-                        return (errored(error), bill.total(), unavailable);
-                    }
+            let score = match scorer {
+                Scorer::Text(_) => continue,
+                Scorer::External(external) => {
+                    asked = true;
+                    external.score(name, scored).await?
                 }
-            }
-            let Scorer::Judge(judge) = scorer else { continue };
-            match judge.score(name, scored, &bill).await {
-                Ok(score) => drop(scores.insert(name.clone(), score)),
-                Err(error) => {
-                    let unavailable = error.unavailable;
-                    return (errored(error), bill.total(), unavailable);
-                }
-            }
+                Scorer::Judge(judge) => judge.score(name, scored, bill).await?,
+            };
+            scores.insert(name.clone(), score);
         }
-        let composite = scoring::composite(&scores, &self.spec);
-        let (passed, failures) = scoring::pass(&scores, &self.spec);
-        (Outcome::Scored { scores, composite, passed, failures }, bill.total(), false)
+        Ok((scores, asked))
     }
 
     /// The outcome of an answer that is not of the form that post-processing needs. It is no answer to whoever asks for that form:
     /// every score is 0 without a look, and what is measured is measured.
-    pub(crate) fn without_form(&self, scored: Scored<'_>, problem: &PostProcessError) -> Outcome {
+    pub(crate) fn without_form(&self, scored: Scored<'_>, problem: &PostProcessError) -> ScoredAnswer {
+        let outcome = self.outcome_without_form(scored, problem);
+        ScoredAnswer { outcome, judge_cost: 0.0, reached: Reached::NobodyAsked }
+    }
+
+    fn outcome_without_form(&self, scored: Scored<'_>, problem: &PostProcessError) -> Outcome {
         let mut scores = BTreeMap::new();
         for (name, _) in self.spec.metrics.iter().filter(|(_, metric)| metric.scorer.is_score()) {
             let reason = Some(format!("post-processing: {problem}"));
@@ -241,7 +270,12 @@ fn asked(sample: &Sample) -> Cow<'_, str> {
 
 /// The beginning of a text, for a reason.
 fn shorten(text: &str) -> String {
-    let mut short: String = text.chars().take(60).collect();
+    beginning(text, 60)
+}
+
+/// At most so many characters of a text; `…` tells that there are more.
+fn beginning(text: &str, most: usize) -> String {
+    let mut short: String = text.chars().take(most).collect();
     if short.len() < text.len() {
         short.push('…');
     }

@@ -1,16 +1,17 @@
 //! Runs: results, trials, cache, errors, resumption, judges.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use llmops::Error;
 use llmops::domain::chat::ChatRequest;
 use llmops::domain::gate::{GateConfig, Verdict};
 use llmops::domain::judge::parse_judge_request;
 use llmops::domain::run::{Outcome, RunStatus};
-use llmops::domain::scoring::{JudgeSpec, MetricSpec, ScorerSpec};
+use llmops::domain::scoring::{JudgeSpec, MetricSpec, ScorerSpec, ScoringSpec};
 use llmops::evaluator::RunRef;
 use llmops_api::prompts::{BumpMode, PushPrompt};
 use llmops_api::runs::CreateRun;
+use llmops_storage::Store;
 use llmops_testing::on_backends;
 
 use crate::scripted::{Scripted, add_samples, exact, finish, installation, right, run, scoring, wait};
@@ -96,6 +97,38 @@ async fn a_provider_that_is_down_fails_the_run_and_resuming_finishes_it() {
         assert_eq!(provider.calls(), 200, "nothing is asked twice");
     })
     .await;
+}
+
+/// Whether a judge is asked.
+fn is_for_the_judge(request: &ChatRequest) -> bool {
+    parse_judge_request(&request.last_user_text()).is_some()
+}
+
+#[tokio::test]
+async fn a_judge_that_is_down_fails_the_run_although_the_target_answers() {
+    let store = Store::in_memory().await.unwrap();
+    let ops = installation(&store, &Scripted::failing(judged, is_for_the_judge));
+    add_samples(&ops, 400).await;
+    let failed = finish(&ops, run("m", scoring([("judge", 1.0, judge())]))).await;
+    assert_eq!(failed.status, RunStatus::Failed);
+    assert!(failed.error.as_ref().unwrap().contains("503"), "{:?}", failed.error);
+    assert!(failed.progress.done < 400, "it gave up early");
+}
+
+#[tokio::test]
+async fn a_judge_that_fails_now_and_then_ends_no_run_whose_answers_are_known() {
+    let store = Store::in_memory().await.unwrap();
+    let judgements = AtomicU32::new(0);
+    let every_third =
+        move |request: &ChatRequest| is_for_the_judge(request) && judgements.fetch_add(1, Ordering::SeqCst) % 3 == 2;
+    let ops = installation(&store, &Scripted::failing(judged, every_third));
+    add_samples(&ops, 90).await;
+    finish(&ops, run("m", exact())).await;
+    let judged = ScoringSpec { max_error_rate: 0.5, ..scoring([("judge", 1.0, judge())]) };
+    let done = finish(&ops, run("m", judged)).await;
+    assert_eq!((done.status, done.error.as_deref()), (RunStatus::Completed, None));
+    let results = done.results.unwrap();
+    assert_eq!((results.spend.cached, results.errored_samples), (90, 30));
 }
 
 #[tokio::test]

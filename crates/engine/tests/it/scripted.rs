@@ -23,10 +23,12 @@ use llmops_providers::registry::Providers;
 use llmops_storage::{Pace, RecordRow, Store};
 
 type Answer = dyn Fn(&ChatRequest) -> String + Send + Sync;
+type Fails = dyn Fn(&ChatRequest) -> bool + Send + Sync;
 
 /// Answers as the test says, counts what it was asked, and can be down.
 pub(crate) struct Scripted {
     answer: Box<Answer>,
+    fails: Box<Fails>,
     pub(crate) asked: Mutex<HashMap<String, u32>>,
     pub(crate) down: AtomicBool,
     pause: Duration,
@@ -39,7 +41,23 @@ impl Scripted {
 
     /// The same, taking its time for each answer.
     pub(crate) fn slow(answer: impl Fn(&ChatRequest) -> String + Send + Sync + 'static, pause: Duration) -> Arc<Self> {
-        Arc::new(Self { answer: Box::new(answer), asked: Mutex::default(), down: AtomicBool::new(false), pause })
+        Arc::new(Self { pause, ..Self::made(answer, |_| false) })
+    }
+
+    /// The same, out of reach for the requests of which `fails` is true.
+    pub(crate) fn failing(
+        answer: impl Fn(&ChatRequest) -> String + Send + Sync + 'static,
+        fails: impl Fn(&ChatRequest) -> bool + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self::made(answer, fails))
+    }
+
+    fn made(
+        answer: impl Fn(&ChatRequest) -> String + Send + Sync + 'static,
+        fails: impl Fn(&ChatRequest) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let (asked, down, pause) = (Mutex::default(), AtomicBool::new(false), Duration::ZERO);
+        Self { answer: Box::new(answer), fails: Box::new(fails), asked, down, pause }
     }
 
     /// How often it was asked in all.
@@ -51,7 +69,7 @@ impl Scripted {
 #[async_trait]
 impl ChatProvider for Scripted {
     async fn chat(&self, request: &ChatRequest) -> Result<ChatResponse, ProviderError> {
-        if self.down.load(Ordering::SeqCst) {
+        if self.down.load(Ordering::SeqCst) || (self.fails)(request) {
             return Err(ProviderError::Status {
                 endpoint: "scripted".to_owned(),
                 code: 503,

@@ -23,16 +23,34 @@ const TWINS_APART: u32 = 100_000;
 
 /// Adds up what one sample's judges cost.
 #[derive(Default)]
-pub(in crate::scorers) struct Bill(Mutex<f64>);
+pub(in crate::scorers) struct Bill(Mutex<Calls>);
+
+/// Calls that were answered, and the USD for them.
+#[derive(Default, Clone, Copy)]
+struct Calls {
+    count: u32,
+    usd: f64,
+}
 
 impl Bill {
     fn add(&self, usd: f64) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += usd;
+        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.count += 1;
+        calls.usd += usd;
+    }
+
+    fn calls(&self) -> Calls {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// USD so far.
     pub(in crate::scorers) fn total(&self) -> f64 {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.calls().usd
+    }
+
+    /// Whether a judge was asked and answered: what comes from the cache does neither.
+    pub(in crate::scorers) fn has_calls(&self) -> bool {
+        self.calls().count > 0
     }
 }
 
