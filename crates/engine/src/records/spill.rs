@@ -60,20 +60,23 @@ impl Piece {
         self.count
     }
 
-    /// The records.
-    pub(super) fn read(&self) -> io::Result<Vec<RecordRow>> {
+    /// The records, and how many there are beside them that cannot be read.
+    pub(super) fn read(&self) -> io::Result<(Vec<RecordRow>, u64)> {
         let path = match &self.place {
-            Place::Memory(records) => return Ok(records.clone()),
+            Place::Memory(records) => return Ok((records.clone(), 0)),
             Place::File(path) => path,
         };
-        let mut records = Vec::new();
+        let (mut records, mut damaged) = (Vec::new(), 0);
         for line in std::fs::read(path)?.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             match read_line(line) {
                 Ok(row) => records.push(row),
-                Err(error) => tracing::warn!(%error, "a record that was put aside cannot be read"),
+                Err(error) => {
+                    damaged += 1;
+                    tracing::error!(file = %path.display(), error, "a record that was put aside cannot be read");
+                }
             }
         }
-        Ok(records)
+        Ok((records, damaged))
     }
 }
 

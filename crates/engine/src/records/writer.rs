@@ -348,8 +348,8 @@ impl Task {
     /// Brings what has waited longest into the store; whatever was stored already is not stored twice. False: not now.
     async fn replay(&mut self) -> bool {
         let Some(piece) = self.spill.first() else { return true };
-        let records = match piece.read() {
-            Ok(records) => records,
+        let (records, damaged) = match piece.read() {
+            Ok(read) => read,
             Err(error) => {
                 self.counts.lost.fetch_add(piece.count(), Ordering::Relaxed);
                 tracing::error!(%error, "records that were put aside cannot be read");
@@ -363,7 +363,11 @@ impl Task {
             Err(Failure::Away) => return false,
             Err(Failure::Refused(error)) => self.one_by_one(records, &error).await,
         }
-        if let Err(error) = self.spill.forget_first() {
+        if damaged > 0 {
+            // Another version may be able to read them.
+            self.counts.lost.fetch_add(damaged, Ordering::Relaxed);
+            self.spill.give_up_first();
+        } else if let Err(error) = self.spill.forget_first() {
             tracing::error!(%error, "a file of request records cannot be removed");
         }
         self.counts.waiting.store(self.spill.waiting(), Ordering::Relaxed);
