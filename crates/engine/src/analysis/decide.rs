@@ -275,11 +275,11 @@ impl<'a> Case<'a> {
 
     fn praise(&self, winner: &str) -> String {
         let plan = self.plan;
-        let confidence = |c: &Comparison| number(c.p_value_corrected.unwrap_or(1.0));
+        let p_value = |c: &Comparison| c.p_value_corrected.unwrap_or(1.0);
         if winner == self.control() {
-            let worst = self.target().next();
-            let p = worst.map_or_else(String::new, confidence);
-            return format!("Keep {winner}: every other variant is worse on {} (p = {p}).", plan.target);
+            // Every other variant is worse only as surely as the one of which it is least sure.
+            let p = self.target().filter(|c| self.is_in_play(&c.variant)).map(p_value).fold(0.0, f64::max);
+            return format!("Keep {winner}: every other variant is worse on {} (p = {}).", plan.target, number(p));
         }
         let Some(c) = self.target().find(|c| c.variant == winner) else {
             return format!("Choose {winner}.");
@@ -293,7 +293,7 @@ impl<'a> Case<'a> {
             "Choose {winner}: it beats {} on {} {by} (p = {}{}).",
             self.control(),
             plan.target,
-            confidence(c),
+            number(p_value(c)),
             if self.comparisons.iter().any(|c| c.guardrail.is_some()) { "; all guardrails hold" } else { "" }
         )
     }
@@ -427,4 +427,50 @@ fn interval(bounds: Option<Bounds>) -> String {
         || "not known yet".to_owned(),
         |b| format!("between {} and {}", signed(b.low, 3), signed(b.high, 3)),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use llmops_domain::experiment::{AnalysisPlan, MetricKind, MetricSpec};
+    use llmops_stats::unit_sums::UnitValue;
+
+    use super::super::{Arm, ArmMetric, Observed, analyse};
+    use super::*;
+
+    fn arm(solved: u32, units: u32) -> Arm {
+        let mut metric = ArmMetric { observations: u64::from(units), ..ArmMetric::default() };
+        for unit in 0..units {
+            metric.sums.add(UnitValue { value: f64::from(u8::from(unit < solved)), second: None }).unwrap();
+        }
+        Arm { units: u64::from(units), metrics: BTreeMap::from([("solved".to_owned(), metric)]) }
+    }
+
+    #[test]
+    fn a_control_that_stays_is_praised_as_surely_as_its_least_sure_comparison() {
+        let metric = MetricSpec { kind: Some(MetricKind::Binary), ..MetricSpec::named("solved") };
+        let plan = Plan {
+            name: "three".to_owned(),
+            variants: ["control", "bad", "poor"].map(str::to_owned).to_vec(),
+            control: 0,
+            weights: vec![1.0; 3],
+            retired: Vec::new(),
+            target: metric.name.clone(),
+            metrics: vec![metric],
+            rules: AnalysisPlan::default(),
+            min_samples: 100,
+            test: None,
+            elapsed: None,
+            horizon: Horizon::Unknown,
+            bayes: false,
+            now: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let arms = vec![arm(900, 1000), arm(100, 1000), arm(780, 1000)];
+        let result = analyse(&plan, &Observed { arms, counted: "exposures", ..Observed::default() });
+        let p = |variant: &str| {
+            result.comparisons.iter().find(|c| c.variant == variant).and_then(|c| c.p_value_corrected).unwrap()
+        };
+        assert!(p("bad") < p("poor"));
+        let expected = format!("Keep control: every other variant is worse on solved (p = {}).", number(p("poor")));
+        assert_eq!(result.recommendation, expected);
+    }
 }

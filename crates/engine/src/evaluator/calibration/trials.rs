@@ -66,9 +66,9 @@ impl Worth {
         let factor = (self.trials / self.answers).sqrt();
         let Estimate { value, n, lower, upper } = found;
         let n = if self.answers < self.trials { n.min(self.samples) } else { n };
-        // Nobody agrees more than in everything.
-        let upper = (value + factor * (upper - value)).min(1.0);
-        Estimate { value, n, lower: value - factor * (value - lower), upper }
+        // Nobody agrees more than in everything, nor less than in nothing.
+        let (lower, upper) = (value - factor * (value - lower), value + factor * (upper - value));
+        Estimate { value, n, lower: lower.max(-1.0), upper: upper.min(1.0) }
     }
 }
 
@@ -77,4 +77,16 @@ pub(super) fn accuracy(rated: &[Rated], threshold: f64) -> Result<Option<Estimat
     let agrees = |one: &&Rated| one.majority(threshold) == (one.judge >= threshold);
     let same = |trials: &[Rated]| (trials.iter().filter(agrees).count() as f64, trials.len() as u64);
     pass_rate(&clusters(samples(rated).map(same))?, samples(rated).all(|trials| trials.len() == 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wide_intervals_end_where_agreement_does() {
+        let worth = Worth { samples: 4, trials: 16.0, answers: 4.0 };
+        let found = worth.widen(Estimate { value: -0.6, n: 16, lower: -0.9, upper: 0.4 });
+        assert_eq!(found, Estimate { value: -0.6, n: 4, lower: -1.0, upper: 1.0 });
+    }
 }
