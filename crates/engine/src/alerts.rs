@@ -277,9 +277,9 @@ impl AlertManager {
             return Err(no_channel(only));
         }
         let now = self.services.clock.now();
-        let random = self.services.clock.random();
         let tests = channels.into_iter().map(async |(name, channel, _)| {
-            let id = format!("msg_{}", sortable(now.as_millisecond(), random));
+            // One of its own for each: where several channels lead to one receiver, it would take the second for the first again.
+            let id = message_id(&self.services, now);
             let sent = send::send(&self.services, name, &id, &self.test_notice(now)).await;
             ChannelTest { channel: name.to_owned(), kind: channel.kind(), error: sent.err().map(|e| e.message) }
         });
@@ -323,9 +323,14 @@ pub(crate) fn no_channel(name: &str) -> Error {
 
 /// Sends a report to a channel, once: who asked for it hears at once whether it arrived.
 pub(crate) async fn send_report(services: &Services, channel: &str, body: &serde_json::Value) -> Result<(), String> {
-    let id = format!("msg_{}", sortable(services.clock.now().as_millisecond(), services.clock.random()));
+    let id = message_id(services, services.clock.now());
     let body = body.to_string().into_bytes();
     send::send_body(services, channel, &id, body).await.map_err(|error| error.message)
+}
+
+/// A new id of a message to a channel.
+fn message_id(services: &Services, now: Timestamp) -> String {
+    format!("msg_{}", sortable(now.as_millisecond(), services.clock.random()))
 }
 
 fn give_up_at(now: Timestamp) -> Timestamp {

@@ -214,7 +214,7 @@ impl Scheduler {
                     FiringStatus::Started
                 }
                 // What may pass is tried again.
-                Err(error @ (Error::Store(StoreError::Unavailable(_)) | Error::Queue(_))) => return Err(error),
+                Err(error) if error.is_temporary() => return Err(error),
                 Err(error) => {
                     tracing::warn!(schedule = name, %error, "the schedule could not start its run");
                     row.note = Some(error.to_string());
@@ -282,10 +282,13 @@ impl LlmOps {
             let due = store.due_schedules(now, BATCH).await?;
             for (project, row) in &due {
                 let schedules = self.for_project(project.clone()).schedules();
-                if let Err(error) = schedules.advance(row).await {
-                    tracing::error!(%project, schedule = row.name, %error, "the schedule cannot be moved on");
+                match schedules.advance(row).await {
+                    Ok(()) => {}
+                    // All others are due still, and would be looked at again and again.
+                    Err(error @ Error::Store(StoreError::Unavailable(_))) => return Err(error),
                     // One that cannot be read shall not keep the others waiting.
-                    if !matches!(error, Error::Store(StoreError::Unavailable(_))) {
+                    Err(error) => {
+                        tracing::error!(%project, schedule = row.name, %error, "the schedule cannot be moved on");
                         store.advance_schedule(project, row, None, &[], now).await?;
                     }
                 }

@@ -7,11 +7,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use llmops_domain::alert::next_attempt;
 use llmops_domain::config::channels::ChannelConfig;
-use llmops_domain::id::sortable;
 use llmops_storage::{Attempted, Compose, LeasedDelivery};
 use tokio::task::JoinSet;
 
-use super::{AlertManager, give_up_at, review, send};
+use super::{AlertManager, give_up_at, message_id, review, send};
 use crate::{Error, Services};
 
 /// Longest time between two looks at the store.
@@ -87,7 +86,7 @@ impl AlertWorker {
         let Services { store, clock, options, .. } = &*self.services;
         for (project, channel) in store.channels_with_notices().await? {
             let now = clock.now();
-            let id = format!("msg_{}", sortable(now.as_millisecond(), clock.random()));
+            let id = message_id(&self.services, now);
             let interval = options.alerts.rules.group_interval.0;
             let give_up_at = give_up_at(now);
             let each = matches!(options.alerts.channels.get(&channel), Some(ChannelConfig::Pagerduty(_)));

@@ -49,7 +49,14 @@ impl Services {
             let page = self.store.unsettled_feedback(BATCH).await?;
             for (project, feedback) in &page {
                 let manager = FeedbackManager::new(self.clone(), project.clone());
-                manager.settle(feedback).await?;
+                match manager.settle(feedback).await {
+                    Ok(()) => {}
+                    Err(error) if error.is_temporary() => return Err(error),
+                    // It comes first again next time, and shall not keep all others waiting.
+                    Err(error) => {
+                        tracing::error!(%project, feedback = %feedback.id, %error, "nothing follows from a piece of feedback");
+                    }
+                }
                 self.store.settle_feedback(project, std::slice::from_ref(&feedback.id)).await?;
             }
             settled += page.len();
