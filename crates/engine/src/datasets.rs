@@ -20,7 +20,7 @@ const BATCH: usize = 500;
 const LISTED_PROBLEMS: usize = 100;
 /// Versions that are listed.
 const LISTED_VERSIONS: u32 = 500;
-/// How often samples are added anew when others change the dataset at the same time.
+/// How often a change is tried when others change the dataset at the same time.
 const MOST_ATTEMPTS: usize = 10;
 
 /// Manages datasets: create, get, list, add_samples, get_samples, diff.
@@ -135,13 +135,7 @@ impl DatasetManager {
         samples: &[Sample],
         asked: &HashMap<ContentHash, String>,
     ) -> Result<(ImportedDataset, u64), Error> {
-        for _ in 1..MOST_ATTEMPTS {
-            match self.add_to_latest(name, new, samples, asked.clone()).await {
-                Err(Error::Store(StoreError::Conflict(_))) => {}
-                done => return done,
-            }
-        }
-        self.add_to_latest(name, new, samples, asked.clone()).await
+        persistently(|| self.add_to_latest(name, new, samples, asked.clone())).await
     }
 
     async fn add_to_latest(
@@ -189,13 +183,7 @@ impl DatasetManager {
     /// Takes samples out of a dataset: a new version has the others. Answers with the number of those that are gone; where nothing
     /// would be left, all stay, since no version is empty.
     pub(crate) async fn remove_samples(&self, name: &str, ids: &HashSet<String>) -> Result<u64, Error> {
-        for _ in 1..MOST_ATTEMPTS {
-            match self.remove_from_latest(name, ids).await {
-                Err(Error::Store(StoreError::Conflict(_))) => {}
-                done => return done,
-            }
-        }
-        self.remove_from_latest(name, ids).await
+        persistently(|| self.remove_from_latest(name, ids)).await
     }
 
     async fn remove_from_latest(&self, name: &str, ids: &HashSet<String>) -> Result<u64, Error> {
@@ -228,6 +216,17 @@ impl DatasetManager {
         let (from, to) = (self.version(name, from).await?, self.version(name, to).await?);
         Ok(self.services.store.diff_versions(&from, &to).await?)
     }
+}
+
+/// Changes the newest version of a dataset; anew where others changed it meanwhile.
+async fn persistently<T, F: Future<Output = Result<T, Error>>>(change: impl Fn() -> F) -> Result<T, Error> {
+    for _ in 1..MOST_ATTEMPTS {
+        match change().await {
+            Err(Error::Store(StoreError::Conflict(_))) => {}
+            done => return done,
+        }
+    }
+    change().await
 }
 
 /// Reads what callers put in place of a version: `latest`, a hash, or the beginning of one.

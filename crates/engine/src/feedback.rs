@@ -19,15 +19,13 @@ use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{FeedbackId, ProjectId};
 use llmops_domain::record::RequestRecord;
 use llmops_domain::redact::redact;
-use llmops_domain::run::Estimate;
 use llmops_stats::moments::Moments;
-use llmops_stats::proportion::{Rate, wilson};
 use llmops_storage::{StoreError, StoredFeedback};
 use serde_json::Value;
 
 pub use self::export::ExportLines;
 pub(crate) use self::settle::review_item;
-use crate::evaluator::to_domain;
+use crate::evaluator::{share, to_domain};
 use crate::{Error, Services};
 
 /// Problems that are told one by one.
@@ -220,12 +218,7 @@ fn day_name(day: i64) -> String {
 /// Sums as a row, with intervals.
 pub(crate) fn row(name: String, tally: &FeedbackTally) -> Result<FeedbackSummaryRow, Error> {
     let count = |n: i64| u64::try_from(n).unwrap_or(0);
-    let rate = |part: i64, whole: i64| -> Result<Option<Estimate>, Error> {
-        if whole <= 0 {
-            return Ok(None);
-        }
-        Ok(Some(to_domain(&wilson(Rate::new(count(part), count(whole))?, LEVEL)?, true)))
-    };
+    let rate = |part: i64, whole: i64| share(count(part), count(whole));
     let rating = match tally.rating_moments() {
         None => None,
         // The bounds of single ratings do not matter for their mean.

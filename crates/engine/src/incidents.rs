@@ -21,14 +21,12 @@ use llmops_domain::incident::{
 };
 use llmops_domain::record::RequestRecord;
 use llmops_domain::review::{answer_text, asked};
-use llmops_domain::run::Estimate;
 use llmops_domain::traffic::TrafficSums;
-use llmops_stats::proportion::{Rate, wilson};
 use llmops_storage::{AuditFilter, CallsOf, StoreError};
 use serde_json::json;
 
 use self::entries::{hour_of_calls, told};
-use crate::evaluator::to_domain;
+use crate::evaluator::share;
 use crate::{Error, LlmOps, Services};
 
 /// How long before an incident its timeline begins: what broke it was often changed the day before.
@@ -41,8 +39,6 @@ const MOST_OWN_CHANGES: u32 = 1_000;
 const MOST_SAMPLES: u32 = 500;
 /// Longest title, note and resolution, in characters.
 const MAX_TEXT: usize = 4_000;
-/// Level of intervals.
-const LEVEL: f64 = 0.95;
 
 /// The incidents of a project: open, get, list, note, timeline, close.
 #[derive(Debug, Clone)]
@@ -447,13 +443,6 @@ fn failing(record: &RequestRecord, correction: Option<&String>) -> Option<Sample
         metadata: facts.into_iter().filter(|(_, v)| !v.is_null()).map(|(name, v)| (name.to_owned(), v)).collect(),
         ..Sample::default()
     })
-}
-
-fn share(part: u64, whole: u64) -> Result<Option<Estimate>, Error> {
-    if whole == 0 {
-        return Ok(None);
-    }
-    Ok(Some(to_domain(&wilson(Rate::new(part, whole)?, LEVEL)?, true)))
 }
 
 /// A text of bounded length; blank is none.

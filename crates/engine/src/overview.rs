@@ -12,16 +12,13 @@ use llmops_domain::alert::Severity;
 use llmops_domain::experiment::{Experiment, ExperimentStatus};
 use llmops_domain::id::ProjectId;
 use llmops_domain::judge::BUILTIN_PREFIX;
-use llmops_domain::run::{Estimate, EvaluationFilter, RunStatus};
+use llmops_domain::run::{EvaluationFilter, RunStatus};
 use llmops_domain::traffic::{Traffic, TrafficFilter, TrafficHour, TrafficSums, latency_quantile};
-use llmops_stats::proportion::{Rate, wilson};
 use llmops_storage::StoredHour;
 
-use crate::evaluator::to_domain;
+use crate::evaluator::share;
 use crate::{Error, Services};
 
-/// Level of the intervals.
-const LEVEL: f64 = 0.95;
 /// Runs in the trend of the overview.
 const TREND: u32 = 30;
 /// Most runs in a series.
@@ -217,17 +214,10 @@ fn traffic(hours: &[StoredHour], from: Timestamp, to: Timestamp) -> Result<Traff
         from,
         to,
         sums,
-        failure_rate: rate(sums.failed, sums.counted())?,
-        soft_failure_rate: rate(sums.soft_failed, sums.answered)?,
+        failure_rate: share(sums.failed, sums.counted())?,
+        soft_failure_rate: share(sums.soft_failed, sums.answered)?,
         p50_ms: latency_quantile(&classes, 0.5),
         p95_ms: latency_quantile(&classes, 0.95),
         hours: hours.iter().map(at_hour).collect(),
     })
-}
-
-fn rate(hits: u64, calls: u64) -> Result<Option<Estimate>, Error> {
-    if calls == 0 {
-        return Ok(None);
-    }
-    Ok(Some(to_domain(&wilson(Rate::new(hits, calls)?, LEVEL)?, true)))
 }

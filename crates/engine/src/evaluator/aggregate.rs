@@ -190,7 +190,7 @@ impl Totals {
         }
         let judges = std::mem::take(&mut self.judges)
             .into_iter()
-            .map(|(name, totals)| Ok((name, totals.finish(LEVEL)?)))
+            .map(|(name, totals)| Ok((name, totals.finish()?)))
             .collect::<Result<_, Error>>()?;
         Ok(RunResults {
             total_samples: self.samples,
@@ -284,8 +284,15 @@ pub(super) fn pass_rate(passes: &ClusterMean, single: bool) -> Result<Option<Est
     let trials = passes.observations();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of passed trials")]
     let passed = (passes.mean().unwrap_or(0.0) * trials as f64).round() as u64;
-    let rate = Rate::new(passed, trials)?;
-    Ok(Some(to_domain(&proportion::wilson(rate, LEVEL)?, true)))
+    share(passed, trials)
+}
+
+/// A share with Wilson's interval; nothing of nothing.
+pub(crate) fn share(part: u64, whole: u64) -> Result<Option<Estimate>, Error> {
+    if whole == 0 {
+        return Ok(None);
+    }
+    Ok(Some(to_domain(&proportion::wilson(Rate::new(part, whole)?, LEVEL)?, true)))
 }
 
 /// A statistics estimate as the API shows it; scores keep to [0, 1]. Several samples without an interval are a mean of parts of

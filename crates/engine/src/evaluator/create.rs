@@ -171,10 +171,7 @@ impl ContinuousEvaluator {
                 "`{name}` is left out: `{dataset}` has no baseline to compare with; the other weights are scaled up"
             ));
         }
-        let sum: f64 = scoring.metrics.values().filter_map(|m| m.weight).sum();
-        if sum > 0.0 && (sum - 1.0).abs() > 1e-9 {
-            scoring.metrics.values_mut().filter_map(|m| m.weight.as_mut()).for_each(|weight| *weight /= sum);
-        }
+        scale_weights(scoring);
         if scoring.metrics.is_empty() {
             let message = format!("no metric is left: `{dataset}` has no baseline to compare with");
             return Err(Error::invalid(message).with_hint(
@@ -258,17 +255,29 @@ async fn resolve_models(
         notices
             .push(format!("`{name}` is left out, for it names no model and the default one is not to be had: {error}"));
     }
-    let sum: f64 = scoring.metrics.values().filter_map(|m| m.weight).sum();
-    if sum <= 0.0 {
+    if weight_of_all(&scoring) <= 0.0 {
         return Err(Error::invalid(format!("no metric with a weight is left: {}", notices.join("; ")))
             .with_hint("scoring.metrics.bertscore.model names a model: a folder or a name on the Hugging Face hub"));
     }
-    if (sum - 1.0).abs() > 1e-9 {
-        scoring.metrics.values_mut().filter_map(|m| m.weight.as_mut()).for_each(|weight| *weight /= sum);
+    if scale_weights(&mut scoring) {
         let weights = scoring.metrics.iter().filter_map(|(name, m)| Some(format!("{name} {:.3}", m.weight?)));
         notices.push(format!("the weights left were scaled to sum to 1: {}", weights.collect::<Vec<_>>().join(", ")));
     }
     Ok(scoring)
+}
+
+fn weight_of_all(scoring: &ScoringSpec) -> f64 {
+    scoring.metrics.values().filter_map(|metric| metric.weight).sum()
+}
+
+/// Scales the weights to sum to 1, where there are any. False: they do already, or there is nothing to scale.
+fn scale_weights(scoring: &mut ScoringSpec) -> bool {
+    let sum = weight_of_all(scoring);
+    let is_off = sum > 0.0 && (sum - 1.0).abs() > 1e-9;
+    if is_off {
+        scoring.metrics.values_mut().filter_map(|metric| metric.weight.as_mut()).for_each(|weight| *weight /= sum);
+    }
+    is_off
 }
 
 fn check_weights(scoring: &ScoringSpec) -> Result<(), Error> {

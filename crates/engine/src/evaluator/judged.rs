@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use llmops_domain::judge::JudgeDetail;
-use llmops_domain::run::{Estimate, JudgeSummary};
-use llmops_stats::proportion::{self, Rate};
+use llmops_domain::run::JudgeSummary;
 use serde_json::Value;
 
-use super::aggregate::to_domain;
+use super::aggregate::share;
 use crate::Error;
 
 /// Counts of one judged metric.
@@ -52,17 +51,11 @@ impl JudgeTotals {
         }
     }
 
-    pub(super) fn finish(self, level: f64) -> Result<JudgeSummary, Error> {
-        let rate = |count: u64, of: u64| -> Result<Option<Estimate>, Error> {
-            if of == 0 {
-                return Ok(None);
-            }
-            Ok(Some(to_domain(&proportion::wilson(Rate::new(count, of)?, level)?, true)))
-        };
+    pub(super) fn finish(self) -> Result<JudgeSummary, Error> {
         let mean = |sum: f64| (self.debates > 0).then(|| sum / self.debates as f64);
         Ok(JudgeSummary {
-            position_flips: rate(self.flips, self.comparisons)?,
-            agreed: rate(self.agreed, self.debates)?,
+            position_flips: share(self.flips, self.comparisons)?,
+            agreed: share(self.agreed, self.debates)?,
             mean_rounds: mean(self.rounds as f64),
             mean_spread: mean(self.spreads),
             judges: self.judges,

@@ -36,7 +36,7 @@ use crate::prompts::PromptRegistry;
 use crate::scorers::{JudgeSetting, Scorers};
 use crate::{Error, Services};
 
-pub(crate) use self::aggregate::to_domain;
+pub(crate) use self::aggregate::{share, to_domain};
 pub(crate) use self::background::Joined;
 pub use self::calibration::CalibrationRequest;
 pub(crate) use self::local::{LocalRun, LocalRuns};
@@ -49,7 +49,7 @@ pub const BASELINE_TAG: &str = "env=production";
 pub enum RunRef {
     /// An id, or a beginning of one that fits no other.
     Id(String),
-    /// The newest run that has results.
+    /// The newest run, however it stands.
     Latest,
     /// The run tagged `env=production`.
     Baseline,
