@@ -47,6 +47,7 @@ mod patience;
 pub mod prompts;
 mod readiness;
 mod records;
+mod redis_connection;
 mod releases;
 mod retention;
 mod review;

@@ -7,13 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use llmops_domain::id::ProjectId;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Script, ScriptInvocation};
+use redis::aio::ConnectionManager;
+use redis::{Script, ScriptInvocation};
 
 use super::queue::{JobCounts, Queue, QueueError, TakenJob};
-
-/// How long an operation may take before the queue counts as unreachable.
-const PATIENCE: Duration = Duration::from_secs(3);
+use crate::redis_connection;
 
 const PUSH: &str = r"
 local job = KEYS[2] .. ARGV[1]
@@ -112,14 +110,7 @@ impl RedisQueue {
     /// # Errors
     /// When the address is none of Redis, or nobody answers there.
     pub async fn connect(url: &str, prefix: &str) -> Result<Self, QueueError> {
-        // The library's message would repeat the address, and with it a password.
-        let client =
-            Client::open(url).map_err(|e| QueueError::Address(format!("no Redis address: {}", e.category())))?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE))
-            .set_number_of_retries(1);
-        let connection = ConnectionManager::new_with_config(client, config).await.map_err(failed)?;
+        let connection = redis_connection::connect(url).await?;
         let held = |rest: &str| Script::new(&format!("{HELD}{rest}"));
         let scripts = Scripts {
             push: Script::new(PUSH),

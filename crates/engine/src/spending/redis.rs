@@ -1,17 +1,13 @@
 //! Counts in Redis: one number for each account, which goes with its window.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use llmops_domain::limits::{Account, Lease};
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Script};
+use redis::Script;
+use redis::aio::ConnectionManager;
 
 use super::SpendingBook;
 use crate::jobs::QueueError;
-
-/// How long an operation may take before Redis counts as unreachable.
-const PATIENCE: Duration = Duration::from_secs(3);
+use crate::redis_connection;
 
 const LEASE: &str = r"
 if redis.call('EXISTS', KEYS[1]) == 0 then
@@ -46,16 +42,7 @@ impl RedisSpending {
     /// # Errors
     /// When the address is none of Redis, or nobody answers there.
     pub async fn connect(url: &str, prefix: &str) -> Result<Self, QueueError> {
-        // The library's message would repeat the address, and with it a password.
-        let client =
-            Client::open(url).map_err(|e| QueueError::Address(format!("no Redis address: {}", e.category())))?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE))
-            .set_number_of_retries(1);
-        let connection = ConnectionManager::new_with_config(client, config)
-            .await
-            .map_err(|e| QueueError::Redis(e.category().to_owned()))?;
+        let connection = redis_connection::connect(url).await?;
         Ok(Self { connection, lease: Script::new(LEASE), prefix: format!("{prefix}:spending") })
     }
 }
