@@ -262,7 +262,7 @@ fn choose_version(
         (BumpMode::None, _) | (_, None) => {
             return match (&spec.version, newest) {
                 (Some(version), _) => Ok((version.clone(), Vec::new())),
-                (None, None) => Ok((Version::new(1, 0, 0), Vec::new())),
+                (None, None) => Ok((contract::FIRST_VERSION, Vec::new())),
                 (None, Some(_)) => Err(Error::invalid(format!("the prompt `{}` names no version", spec.name))
                     .with_hint("write `version: …`, or push with --bump auto|major|minor|patch")),
             };

@@ -38,7 +38,7 @@ pub use operations::OperationsConfig;
 pub use outbound::OutboundConfig;
 pub use providers::{Price, ProviderConfig};
 pub use queue::QueueConfig;
-pub use resolve::{MetricFile, MetricFileKind, NothingToScore, ProviderError, ResolvedScoring, SuiteError};
+pub use resolve::{MetricFile, MetricFileKind, NothingToScore, ResolvedScoring, SuiteError};
 pub use scoring::ScoringConfig;
 pub use server::ServerConfig;
 pub use suites::SuiteConfig;

@@ -28,30 +28,6 @@ pub enum SuiteError {
     None,
 }
 
-/// A provider that cannot be called.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ProviderError {
-    /// The model's name has no provider.
-    #[error("`{0}` is no model name: write provider/model")]
-    NoModel(String),
-    /// No provider of this name.
-    #[error("no provider `{name}`; {hint}")]
-    Unknown {
-        /// The name asked for.
-        name: String,
-        /// What to write instead.
-        hint: String,
-    },
-    /// The provider needs environment variables that are not set.
-    #[error("provider `{name}` needs the environment variable {variables}, which is not set")]
-    Unset {
-        /// The provider.
-        name: String,
-        /// The variables, separated by commas.
-        variables: String,
-    },
-}
-
 /// No metric with a weight is left.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no metric with a weight can be computed here: {0}")]
@@ -118,22 +94,6 @@ impl Config {
             _ => return Err(SuiteError::Ambiguous(names().collect::<Vec<_>>().join(", "))),
         }
         self.suites.iter().next().map(|(name, suite)| (name.clone(), suite.clone())).ok_or(SuiteError::None)
-    }
-
-    /// The provider of a model, with the provider's and the model's names.
-    ///
-    /// # Errors
-    /// When the name is no `provider/model`, the provider is not configured, or needs a variable that is not set.
-    pub fn provider_of<'a>(&'a self, model: &'a str) -> Result<(&'a str, &'a ProviderConfig, &'a str), ProviderError> {
-        let (name, model) = split_model(model).ok_or_else(|| ProviderError::NoModel(model.to_owned()))?;
-        let provider = self.providers.get(name).ok_or_else(|| ProviderError::Unknown {
-            name: name.to_owned(),
-            hint: suggest::hint(name, self.providers.keys().map(String::as_str)),
-        })?;
-        if let Some(variables) = self.unset_variables.get(name) {
-            return Err(ProviderError::Unset { name: name.to_owned(), variables: variables.join(", ") });
-        }
-        Ok((name, provider, model))
     }
 
     /// The scorers of a run. Without `metrics`, the default ones; where these have no judge, the other weights are scaled

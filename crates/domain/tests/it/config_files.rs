@@ -102,9 +102,6 @@ fn the_documented_example() {
         ["bertscore", "rouge_l", "judge", "latency", "polite"]
     );
     assert_eq!(config.unset_variables["openai"], ["OPENAI_API_KEY"]);
-    insta::assert_snapshot!(config.provider_of("openai/gpt-4o").unwrap_err(), @"provider `openai` needs the environment variable OPENAI_API_KEY, which is not set");
-    insta::assert_snapshot!(config.provider_of("opnai/gpt-4o").unwrap_err(), @"no provider `opnai`; did you mean openai?");
-    assert_eq!(config.provider_of("sim/a/b").unwrap().2, "a/b");
 }
 
 #[test]
@@ -380,9 +377,9 @@ fn variables_of_the_environment() {
     let empty = |_: &str| Some(String::new());
     let text = "providers: {o: {kind: openai, api_key: \"${KEY}\"}}";
     let (config, _) = Config::parse(text, "llmops.yaml", empty).unwrap();
-    insta::assert_snapshot!(config.provider_of("o/m").unwrap_err(), @"provider `o` needs the environment variable KEY, which is not set");
+    assert_eq!(config.unset_variables["o"], ["KEY"]);
     let alias = "providers: {o: &o {kind: openai, api_key: \"${KEY}\"}, p: *o}";
-    insta::assert_snapshot!(parse(alias).provider_of("p/m").unwrap_err(), @"provider `p` needs the environment variable KEY, which is not set");
+    assert_eq!(parse(alias).unset_variables["p"], ["KEY"]);
 }
 
 #[test]

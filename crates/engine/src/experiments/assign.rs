@@ -118,12 +118,8 @@ impl ExperimentManager {
         self.assign_in(flag, unit, attributes, Durability::Batched).await
     }
 
-    /// The variant of a unit without waiting for anything; none when the store must be asked ([`Self::evaluate`] does), which is so
-    /// only for units at the border of a split that changed, and while the experiment is paused.
-    pub fn evaluate_now(&self, flag: &Flag, unit: &str, attributes: &Map<String, Value>) -> Option<Assigned> {
-        self.evaluate_at_once(flag, unit.into(), attributes)
-    }
-
+    /// The variant of a unit without waiting for anything; none when the store must be asked, which is so only for units at the
+    /// border of a split that changed, and while the experiment is paused.
     fn evaluate_at_once(&self, flag: &Flag, unit: UnitName<'_>, attributes: &Map<String, Value>) -> Option<Assigned> {
         let assigned = match flag.assigner.decide(unit.own, attributes) {
             Decision::Assigned(variant) => Assigned { variant: Some(variant), reason: AssignmentReason::Split },

@@ -187,10 +187,10 @@ async fn exposures_are_written_off_the_path() {
         let context = json!({"country": "DE"}).as_object().cloned().unwrap();
         for _ in 0..3 {
             for unit in units(0..500) {
-                assert!(manager.evaluate_now(flag, &unit, &context).unwrap().is_included());
+                assert!(manager.evaluate(flag, Some(&unit), &context).await.unwrap().is_included());
             }
         }
-        assert!(!manager.evaluate_now(flag, "", &Map::new()).unwrap().is_included());
+        assert!(!manager.evaluate(flag, None, &Map::new()).await.unwrap().is_included());
         manager.flush().await;
         let key = store.get_experiment(&llmops::domain::id::ProjectId::default_project(), &id).await.unwrap().key;
         let counts = store.exposure_counts(&key).await.unwrap();

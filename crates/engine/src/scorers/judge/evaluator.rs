@@ -1,6 +1,6 @@
 //! `DebateEvaluator`: several models that agree on a score.
 
-use llmops_domain::chat::{ChatResponse, Usage};
+use llmops_domain::chat::ChatResponse;
 use llmops_domain::dataset::Sample;
 use llmops_domain::run::MetricScore;
 use llmops_domain::scoring::{DebateSpec, ScorerSpec};
@@ -39,11 +39,6 @@ impl DebateEvaluator {
     /// 0.05.
     pub fn new(models: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self { spec: DebateSpec::with_models(models.into_iter().map(Into::into).collect()) }
-    }
-
-    /// A debate as it stands in a configuration.
-    pub fn from_spec(spec: DebateSpec) -> Self {
-        Self { spec }
     }
 
     /// With so many rounds at most, the first included.
@@ -88,14 +83,7 @@ impl DebateEvaluator {
         }
         let judge = Judge::compile("debate", &scorer, &setting)?
             .ok_or_else(|| Error::Internal("a debate is a judge".to_owned()))?;
-        let response = ChatResponse {
-            text: answer.to_owned(),
-            tool_calls: Vec::new(),
-            finish_reason: None,
-            model: String::new(),
-            usage: Usage::default(),
-            latency_ms: 0.0,
-        };
+        let response = ChatResponse { text: answer.to_owned(), ..ChatResponse::default() };
         let scored = Scored { sample, trial: 0, output: answer, response: &response, cost: None };
         let score = judge.score("debate", scored, &Bill::default()).await;
         score.map_err(|error| Error::Unscored { reason: error.reason, message: error.message })

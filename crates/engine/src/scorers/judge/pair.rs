@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::join;
 use llmops_domain::canary::PairVerdict;
 use llmops_domain::canary::policy::CanaryJudge;
-use llmops_domain::chat::{ChatResponse, Usage};
+use llmops_domain::chat::ChatResponse;
 use llmops_domain::dataset::Sample;
 use llmops_domain::judge::{JudgeInput, JudgePrompt, JudgePromptKind, JudgeTask, Winner, parse_winner};
 use llmops_domain::scoring::{JudgeCall, JudgeSpec, PairwiseSpec, ScorerSpec};
@@ -109,14 +109,7 @@ impl PairJudge {
 
     async fn ask(&self, pair: TwoAnswers<'_>, bill: &Bill) -> Result<JudgedPair, ScoreError> {
         let sample = Sample { id: pair.id.to_owned(), input: pair.question.to_owned(), ..Sample::default() };
-        let response = ChatResponse {
-            text: String::new(),
-            tool_calls: Vec::new(),
-            finish_reason: None,
-            model: String::new(),
-            usage: Usage::default(),
-            latency_ms: 0.0,
-        };
+        let response = ChatResponse::default();
         let compare = async |first: &str, second: &str| {
             let input = JudgeInput { question: pair.question, candidate: first, references: &[], context: &[] };
             let task = JudgeTask::Pairwise(second);
