@@ -26,6 +26,7 @@ pub mod feedback;
 pub mod gate;
 pub mod genai_span;
 pub mod hash;
+mod html;
 pub mod id;
 pub mod incident;
 pub mod json_path;

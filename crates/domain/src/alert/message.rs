@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Alert, AlertAction, Severity};
+use crate::scorecard::format::truncate;
+use crate::scorecard::slack::escape;
 
 /// Alerts that a Slack message shows; the others are counted.
 const SLACK_ALERTS: usize = 10;
@@ -89,7 +91,7 @@ impl Notice {
 pub fn slack_message(notice: &Notice) -> Value {
     let title = notice.title();
     let mut blocks = vec![json!({
-        "type": "header", "text": {"type": "plain_text", "text": cut(&title, SLACK_HEADER), "emoji": false},
+        "type": "header", "text": {"type": "plain_text", "text": truncate(&title, SLACK_HEADER), "emoji": false},
     })];
     for told in notice.alerts.iter().take(SLACK_ALERTS) {
         blocks.push(json!({"type": "section", "text": {"type": "mrkdwn", "text": slack_alert(told)}}));
@@ -105,7 +107,7 @@ pub fn slack_message(notice: &Notice) -> Value {
         [only] if notice.count == 1 => format!("{title}: {}", only.alert.message),
         _ => title,
     };
-    json!({"text": escape(&cut(&text, SLACK_TEXT)), "blocks": blocks})
+    json!({"text": escape(&truncate(&text, SLACK_TEXT)), "blocks": blocks})
 }
 
 fn slack_alert(told: &NoticeAlert) -> String {
@@ -115,26 +117,14 @@ fn slack_alert(told: &NoticeAlert) -> String {
         AlertAction::Acknowledged => "Acknowledged".to_owned(),
         AlertAction::Raised => format!("{} {}", alert.severity, alert.kind),
     };
-    let mut text = format!("*{label}*  {}\n`{}`", escape(&cut(&alert.message, SLACK_TEXT)), alert.id);
+    let mut text = format!("*{label}*  {}\n`{}`", escape(&truncate(&alert.message, SLACK_TEXT)), alert.id);
     if let Some(source_id) = &alert.source_id {
-        let _ = write!(text, "  {} `{}`", escape(&cut(&alert.source, 100)), escape(&cut(source_id, 100)));
+        let _ = write!(text, "  {} `{}`", escape(&truncate(&alert.source, 100)), escape(&truncate(source_id, 100)));
     }
     if alert.count > 1 {
         let _ = write!(text, "  seen {} times", alert.count);
     }
     text
-}
-
-/// Slack gives these three a meaning, such as `<!channel>`.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-fn cut(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
 #[cfg(test)]

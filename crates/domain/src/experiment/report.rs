@@ -5,44 +5,13 @@ mod plot;
 use std::fmt::Write as _;
 
 use super::result::{Bounds, Comparison, Conclusion, ExperimentResult, GuardrailState, signed, significant};
-use crate::scorecard::format::short_line;
-
-/// Longest name or message shown.
-const MAX_FIELD: usize = 400;
-/// Nothing is loaded, framed, sent or run; styles stand in the page itself.
-const POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
-
-/// Foreign text, safe in text and attributes.
-fn field(text: &str) -> String {
-    let mut out = String::new();
-    for c in short_line(text, MAX_FIELD).chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
-}
+use crate::html::{self, field};
 
 /// Writes the report.
 pub fn render(result: &ExperimentResult) -> String {
-    let mut out = String::with_capacity(64 * 1024);
     let subject = field(&result.experiment);
-    let _ = write!(
-        out,
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"referrer\" content=\"no-referrer\">\n<link rel=\"icon\" href=\"data:,\">\n\
-         <title>{subject} · experiment · llmops</title>\n<style>\n{}{}</style>\n</head>\n<body>\n<div class=\"page\">\n",
-        include_str!("../scorecard/html/report.css"),
-        include_str!("report/report.css"),
-    );
+    let styles = [include_str!("../scorecard/html/report.css"), include_str!("report/report.css")];
+    let mut out = html::head(&format!("{subject} · experiment"), &styles);
     header(&mut out, result, &subject);
     out.push_str("<main>\n");
     section(

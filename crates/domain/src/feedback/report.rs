@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::topics::Topics;
+use crate::html::field;
 use crate::run::Estimate;
 use crate::scorecard::format::{self, short_line};
 
@@ -141,33 +142,14 @@ pub fn markdown(report: &FeedbackReport) -> String {
     out
 }
 
-fn field(text: &str) -> String {
-    let mut out = String::new();
-    for c in short_line(text, MAX_FIELD).chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 /// The report as one HTML file: no script, no request.
 pub fn html(report: &FeedbackReport) -> String {
     let title = field(&report.title());
-    let mut out = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
-         img-src data:; base-uri 'none'; form-action 'none'\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<link rel=\"icon\" href=\"data:,\">\n\
-         <title>{title} · llmops</title>\n<style>\n{}</style>\n</head>\n<body>\n<div class=\"page\">\n<main>\n\
-         <h1>{title}</h1>\n<table>\n<tr><th>prompt</th><th>answers</th><th>before</th><th>thumbs up</th><th>change</th>\
-         <th>rating</th><th>corrected</th></tr>\n",
-        include_str!("../scorecard/html/report.css")
+    let mut out = crate::html::head(&title, &[include_str!("../scorecard/html/report.css")]);
+    let _ = write!(
+        out,
+        "<main>\n<h1>{title}</h1>\n<table>\n<tr><th>prompt</th><th>answers</th><th>before</th><th>thumbs up</th>\
+         <th>change</th><th>rating</th><th>corrected</th></tr>\n"
     );
     for row in report.rows() {
         let _ = writeln!(
@@ -194,9 +176,8 @@ pub fn html(report: &FeedbackReport) -> String {
     out
 }
 
-/// Slack gives these three a meaning, such as `<!channel>`.
 fn plain(text: &str) -> String {
-    short_line(text, MAX_FIELD).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    crate::scorecard::slack::escape(&short_line(text, MAX_FIELD))
 }
 
 /// The report in the shape of Slack's incoming webhooks.

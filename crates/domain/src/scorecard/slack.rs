@@ -83,6 +83,6 @@ fn short(text: &str, most: usize) -> String {
 }
 
 /// Slack gives these three a meaning, such as `<!channel>`.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

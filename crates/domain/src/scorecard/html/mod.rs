@@ -6,33 +6,20 @@ mod samples;
 use std::fmt::Write as _;
 
 use super::Row;
-use super::format::{self, short_block, short_line};
+use super::format::{self, short_block};
 use crate::gate::{Check, GateReport, Verdict};
+use crate::html::{self, escape, field};
 use crate::run::{Estimate, RunResults};
 use crate::scoring::MetricSpec;
 
-/// Longest name or message shown.
-const MAX_FIELD: usize = 400;
 /// Longest list of flips or reasons shown.
 const MAX_ITEMS: usize = 100;
-/// Nothing is loaded, framed, sent or run; styles stand in the page itself.
-const POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
 
 /// Writes the report.
 pub fn render(report: &GateReport) -> String {
-    let mut out = String::with_capacity(64 * 1024);
     let subject = field(&super::subject(report));
     let word = format::verdict_word(report.verdict);
-    let _ = write!(
-        out,
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"referrer\" content=\"no-referrer\">\n<link rel=\"icon\" href=\"data:,\">\n\
-         <title>{word} · {subject} · llmops</title>\n<style>\n{}</style>\n</head>\n<body>\n<div class=\"page\">\n",
-        include_str!("report.css")
-    );
+    let mut out = html::head(&format!("{word} · {subject}"), &[include_str!("report.css")]);
     header(&mut out, report, &subject);
     out.push_str("<main>\n");
     categories(&mut out, report);
@@ -331,28 +318,7 @@ fn icon(status: Verdict) -> &'static str {
     }
 }
 
-/// Foreign text on one line.
-fn field(text: &str) -> String {
-    escape(&short_line(text, MAX_FIELD))
-}
-
 /// Foreign text of several lines.
 fn block(text: &str, max: usize) -> String {
     escape(&short_block(text, max))
-}
-
-/// Escapes text for element content and for attributes in either kind of quotes.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + text.len() / 8);
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            _ => out.push(c),
-        }
-    }
-    out
 }
