@@ -9,7 +9,7 @@
 use crate::dist::{normal_cdf, normal_critical, normal_quantile, normal_sf};
 use crate::error::{Result, StatsError, check_count, check_finite, check_open_unit, check_pairs, is_usable};
 use crate::moments::Moments;
-use crate::quantile::quantile_of_sorted;
+use crate::quantile::{quantile_of_sorted, sorted};
 use crate::result::{Alternative, Interval, Method, TestResult, symmetric_p};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -305,7 +305,9 @@ fn bca_of_sorted(sorted: &[f64], estimate: f64, acceleration: f64, level: f64) -
     let bias = normal_quantile(share);
     let corrected = |tail: f64| {
         let shifted = bias + normal_quantile(tail);
-        normal_cdf(bias + shifted / (1.0 - acceleration * shifted))
+        let scale = 1.0 - acceleration * shifted;
+        // Beyond the pole of the formula there is nothing but the end of the distribution.
+        if scale > 0.0 { normal_cdf(bias + shifted / scale) } else { f64::from(u8::from(shifted > 0.0)) }
     };
     interval_at(sorted, corrected((1.0 - level) / 2.0), corrected(f64::midpoint(1.0, level)), level)
 }
@@ -330,11 +332,6 @@ fn in_order(distribution: Vec<f64>, estimate: f64) -> (Vec<f64>, f64) {
         }
     }
     (sorted, estimate)
-}
-
-fn sorted(mut values: Vec<f64>) -> Vec<f64> {
-    values.sort_unstable_by(f64::total_cmp);
-    values
 }
 
 /// Draws `n` indices below `n`. The 32-bit multiply-shift favours no index by more than n/2³², which is below 5·10⁻⁶

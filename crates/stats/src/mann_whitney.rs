@@ -5,6 +5,7 @@
 
 use crate::dist::{normal_critical, normal_sf};
 use crate::error::{Result, StatsError, check_count, check_finite};
+use crate::quantile::sorted;
 use crate::ranks::{doubled, kth_by_counting, median_by_counting, midranks, subset_sums, tails};
 use crate::result::{Alternative, Interval, Method, TestOptions, TestResult};
 use serde::{Deserialize, Serialize};
@@ -172,12 +173,7 @@ pub(crate) fn lower_cut(position: f64) -> u64 {
 
 /// Median and the `cut`-th smallest and largest of all differences, without listing them.
 fn shift(control: &[f64], treatment: &[f64], cut: u64, level: f64) -> (f64, Option<Interval>) {
-    let sorted = |values: &[f64]| {
-        let mut values = values.to_vec();
-        values.sort_unstable_by(f64::total_cmp);
-        values
-    };
-    let (control, treatment) = (sorted(control), sorted(treatment));
+    let (control, treatment) = (sorted(control.to_vec()), sorted(treatment.to_vec()));
     let at_most = |limit: f64| {
         // Larger treatments need larger controls to stay below the limit: one pass over both.
         let (mut count, mut first) = (0, 0);

@@ -17,9 +17,13 @@ pub fn quantile(values: &[f64], q: f64) -> Result<f64> {
     check_finite(values)?;
     check_count("observations", 1, values.len() as u64)?;
     check_unit("quantile", q)?;
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    Ok(quantile_of_sorted(&sorted, q))
+    Ok(quantile_of_sorted(&sorted(values.to_vec()), q))
+}
+
+/// The values in ascending order.
+pub(crate) fn sorted(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_unstable_by(f64::total_cmp);
+    values
 }
 
 /// [`quantile`] of values that are sorted, finite and at least one.
@@ -58,9 +62,7 @@ pub fn quantile_difference(control: &[f64], treatment: &[f64], q: f64, options: 
     options.check()?;
     let single = |values: &[f64]| -> Result<QuantileEstimate> {
         check_finite(values)?;
-        let mut sorted = values.to_vec();
-        sorted.sort_unstable_by(f64::total_cmp);
-        estimate((sorted.len() as u64, q), &sorted, |_| None)
+        estimate((values.len() as u64, q), &sorted(values.to_vec()), |_| None)
     };
     check_open_unit("quantile", q)?;
     check_finite(treatment)?;
@@ -104,11 +106,11 @@ pub struct QuantileEstimate {
 /// assert!(llmops_stats::quantile::clustered(&single, 0.5).unwrap().variance > 0.0);
 /// ```
 pub fn clustered(groups: &[Vec<f64>], q: f64) -> Result<QuantileEstimate> {
-    let mut sorted = groups.concat();
-    check_finite(&sorted)?;
-    sorted.sort_unstable_by(f64::total_cmp);
+    let all = groups.concat();
+    check_finite(&all)?;
+    let all = sorted(all);
     let independent = groups.iter().all(|group| group.len() <= 1);
-    estimate((sorted.len() as u64, q), &sorted, |value| {
+    estimate((all.len() as u64, q), &all, |value| {
         let below = |group: &Vec<f64>| group.iter().filter(|other| **other <= value).count() as f64;
         (!independent).then(|| {
             let filled = groups.iter().filter(|group| !group.is_empty());

@@ -2,6 +2,7 @@
 
 use crate::dist::binomial_half_cdf;
 use crate::error::{Result, check_count, check_pairs};
+use crate::quantile::{quantile_of_sorted, sorted};
 use crate::result::{Alternative, Interval, Method, TestOptions, TestResult};
 
 /// Exact sign test of paired differences treatment − control (Conover 1999, "Practical Nonparametric Statistics", §3.4).
@@ -23,8 +24,7 @@ pub fn sign_test(control: &[f64], treatment: &[f64], options: TestOptions) -> Re
     check_pairs(control, treatment)?;
     let n = control.len() as u64;
     check_count("pairs", 1, n)?;
-    let mut differences: Vec<f64> = treatment.iter().zip(control).map(|(after, before)| after - before).collect();
-    differences.sort_unstable_by(f64::total_cmp);
+    let differences = sorted(treatment.iter().zip(control).map(|(after, before)| after - before).collect());
     let up = differences.iter().filter(|difference| **difference > 0.0).count() as u64;
     let down = differences.iter().filter(|difference| **difference < 0.0).count() as u64;
     let moved = up + down;
@@ -40,7 +40,7 @@ pub fn sign_test(control: &[f64], treatment: &[f64], options: TestOptions) -> Re
         df: None,
         p_value,
         alternative: options.alternative,
-        effect: crate::quantile::quantile_of_sorted(&differences, 0.5),
+        effect: quantile_of_sorted(&differences, 0.5),
         interval: median_interval(&differences, options.level),
     })
 }

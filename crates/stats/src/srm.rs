@@ -1,7 +1,7 @@
 //! Sample-ratio mismatch: did the arms of an experiment get the share of units that they should?
 
 use crate::dist::chi_squared_sf;
-use crate::error::{Result, StatsError, check_count};
+use crate::error::{Result, StatsError, check_count, check_finite};
 use crate::result::{Alternative, Method, TestResult};
 
 /// Chi-squared goodness of fit of the units per arm to the weights of the split (Fabijan et al. 2019, KDD).
@@ -21,29 +21,20 @@ use crate::result::{Alternative, Method, TestResult};
 /// assert!((broken.effect - 0.03).abs() < 1e-12);
 /// ```
 pub fn sample_ratio_mismatch(units: &[u64], weights: &[f64]) -> Result<TestResult> {
-    if units.len() != weights.len() {
-        return Err(StatsError::LengthMismatch { left: units.len(), right: weights.len() });
-    }
-    crate::error::check_finite(weights)?;
-    if let Some(&value) = weights.iter().find(|weight| **weight < 0.0) {
-        return Err(StatsError::OutOfRange { what: "weight", value, expected: "at least 0" });
-    }
-    let arms = || units.iter().zip(weights).filter(|(_, weight)| **weight > 0.0);
-    check_count("arms of positive weight", 1, arms().count() as u64)?;
-    let n: u64 = arms().map(|(units, _)| units).sum();
+    let arms = arms(units, weights)?;
+    let n: u64 = arms.iter().map(|(units, _)| units).sum();
     check_count("units", 1, n)?;
-    let weight_sum: f64 = arms().map(|(_, weight)| weight).sum();
     let total = n as f64;
     let (mut statistic, mut effect) = (0.0, 0.0_f64);
-    for (&observed, weight) in arms() {
-        let expected = total * weight / weight_sum;
+    for &(observed, share) in &arms {
+        let expected = total * share;
         let off = observed as f64 - expected;
         statistic += off * off / expected;
         if off.abs() > (effect * total).abs() {
             effect = off / total;
         }
     }
-    let df = arms().count() as f64 - 1.0;
+    let df = arms.len() as f64 - 1.0;
     Ok(TestResult {
         method: Method::SampleRatioMismatch,
         n,
@@ -54,4 +45,19 @@ pub fn sample_ratio_mismatch(units: &[u64], weights: &[f64]) -> Result<TestResul
         effect,
         interval: None,
     })
+}
+
+/// The units of the arms of positive weight, with the share of all units that each should have.
+pub(crate) fn arms(units: &[u64], weights: &[f64]) -> Result<Vec<(u64, f64)>> {
+    if units.len() != weights.len() {
+        return Err(StatsError::LengthMismatch { left: units.len(), right: weights.len() });
+    }
+    check_finite(weights)?;
+    if let Some(&value) = weights.iter().find(|weight| **weight < 0.0) {
+        return Err(StatsError::OutOfRange { what: "weight", value, expected: "at least 0" });
+    }
+    let arms = || units.iter().zip(weights).filter(|(_, weight)| **weight > 0.0);
+    check_count("arms of positive weight", 1, arms().count() as u64)?;
+    let sum: f64 = arms().map(|(_, weight)| weight).sum();
+    Ok(arms().map(|(units, weight)| (*units, weight / sum)).collect())
 }

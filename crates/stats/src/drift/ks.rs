@@ -2,6 +2,7 @@
 
 use crate::error::{Result, check_count, check_finite, check_open_unit};
 use crate::multiple::{Correction, adjust};
+use crate::quantile::sorted;
 use crate::result::{Alternative, Method, TestResult};
 use serde::{Deserialize, Serialize};
 
@@ -50,12 +51,7 @@ pub fn ks(reference: &[f64], current: &[f64]) -> Result<TestResult> {
 
 /// max |i·n₂ − j·n₁| over the steps of both distributions: D in whole numbers.
 fn largest_gap(reference: &[f64], current: &[f64]) -> u64 {
-    let sorted = |values: &[f64]| {
-        let mut values = values.to_vec();
-        values.sort_unstable_by(f64::total_cmp);
-        values
-    };
-    let (a, b) = (sorted(reference), sorted(current));
+    let (a, b) = (sorted(reference.to_vec()), sorted(current.to_vec()));
     let (mut i, mut j, mut gap) = (0, 0, 0);
     while i < a.len() && j < b.len() {
         let value = if a[i] < b[j] { a[i] } else { b[j] };

@@ -2,7 +2,7 @@
 
 use crate::dist::chi_squared_sf;
 use crate::error::{Result, StatsError, check_count, check_finite};
-use crate::quantile::quantile_of_sorted;
+use crate::quantile::{quantile_of_sorted, sorted};
 use crate::result::{Alternative, Interval, Method, TestResult};
 
 /// The shares of the bins in a reference and a current window.
@@ -84,8 +84,7 @@ pub(super) fn bin(reference: &[f64], current: &[f64], bins: usize) -> Result<(Ve
     check_count("reference values", 1, reference.len() as u64)?;
     check_count("current values", 1, current.len() as u64)?;
     check_count("bins", 2, bins as u64)?;
-    let mut sorted = reference.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
+    let sorted = sorted(reference.to_vec());
     let mut edges: Vec<f64> = (1..bins).map(|i| quantile_of_sorted(&sorted, i as f64 / bins as f64)).collect();
     edges.dedup();
     let count = |values: &[f64]| {

@@ -9,7 +9,7 @@
 //! is a martingale under the null hypothesis, so P(BF ever reaches 1/α) ≤ α (Ville). p = min(1, 1/BF); its running minimum is
 //! valid too.
 
-use crate::error::{Result, StatsError, check_count, check_finite, check_positive, check_result};
+use crate::error::{Result, check_positive, check_result};
 use crate::result::{Alternative, Method, TestResult};
 
 /// The concentration c that is used unless another is asked for: departures of the order of 1/√c are expected.
@@ -37,22 +37,14 @@ pub const CONCENTRATION: f64 = 1000.0;
 /// assert!(broken.p_value < 0.001);
 /// ```
 pub fn sample_ratio(units: &[u64], weights: &[f64], concentration: f64) -> Result<TestResult> {
-    if units.len() != weights.len() {
-        return Err(StatsError::LengthMismatch { left: units.len(), right: weights.len() });
-    }
     check_positive("concentration", concentration)?;
-    check_finite(weights)?;
-    if let Some(&value) = weights.iter().find(|weight| **weight < 0.0) {
-        return Err(StatsError::OutOfRange { what: "weight", value, expected: "at least 0" });
-    }
-    let arms = || units.iter().zip(weights).filter(|(_, weight)| **weight > 0.0);
-    check_count("arms of positive weight", 1, arms().count() as u64)?;
-    let n = arms().map(|(units, _)| units).sum::<u64>();
-    let (total, weight_sum) = (n as f64, arms().map(|(_, weight)| weight).sum::<f64>());
+    let arms = crate::srm::arms(units, weights)?;
+    let n = arms.iter().map(|(units, _)| units).sum::<u64>();
+    let total = n as f64;
     let mut statistic = libm::lgamma(concentration) - libm::lgamma(concentration + total);
     let mut effect = 0.0_f64;
-    for (&observed, weight) in arms() {
-        let (count, share) = (observed as f64, weight / weight_sum);
+    for &(observed, share) in &arms {
+        let count = observed as f64;
         let prior = concentration * share;
         statistic += libm::lgamma(prior + count) - libm::lgamma(prior) - count * share.ln();
         let off = count / total.max(1.0) - share;
@@ -62,7 +54,7 @@ pub fn sample_ratio(units: &[u64], weights: &[f64], concentration: f64) -> Resul
     }
     check_result("the Bayes factor", &[statistic])?;
     // With one arm the Bayes factor is 1 but for rounding.
-    let statistic = if arms().count() < 2 { 0.0 } else { statistic };
+    let statistic = if arms.len() < 2 { 0.0 } else { statistic };
     Ok(TestResult {
         method: Method::SequentialSampleRatio,
         n,

@@ -67,3 +67,14 @@ fn two_samples_and_any_statistic() {
     close_to(general.interval.unwrap().low, special.interval.unwrap().low, 1e-3);
     close_to(general.interval.unwrap().high, special.interval.unwrap().high, 1e-3);
 }
+
+#[test]
+fn a_correction_beyond_its_pole_ends_at_the_end() {
+    let distribution: Vec<f64> = (0..=1000).map(f64::from).collect();
+    for (estimate, acceleration) in [(2000.0, 0.3), (-2000.0, -0.3)] {
+        let interval = bootstrap::bca_interval(&distribution, estimate, acceleration, 0.99).unwrap();
+        assert!(interval.low <= interval.high, "{estimate}: {interval:?}");
+        let end = if estimate > 0.0 { interval.high } else { interval.low };
+        assert_eq!(end, estimate.clamp(0.0, 1000.0));
+    }
+}
