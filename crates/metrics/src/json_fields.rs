@@ -92,16 +92,9 @@ impl JsonFields {
     /// ```
     pub fn score(&self, candidate: &str, expected: &Value) -> JsonFieldsScore {
         let found: Option<Value> = serde_json::from_str(unwrap_json(candidate, self.wrapping)).ok();
-        let mut fields = Vec::new();
-        self.compare(String::new(), Some(expected), found.as_ref(), &mut fields);
-        // Extra fields after the expected ones: the reader looks for what was asked first.
-        fields.sort_by_key(|field| field.expected.is_none());
-        if found.is_none() && fields.is_empty() {
-            return JsonFieldsScore { score: 0.0, fields };
-        }
-        let matching = fields.iter().filter(|field| field.matches).count();
-        let score = if fields.is_empty() { 1.0 } else { matching as f64 / fields.len() as f64 };
-        JsonFieldsScore { score, fields }
+        let result = self.score_found(found.as_ref(), expected);
+        // Where every field is ignored, there still has to be JSON.
+        if found.is_none() && result.fields.is_empty() { JsonFieldsScore { score: 0.0, ..result } } else { result }
     }
 
     /// Compares two values that are there already.
@@ -114,8 +107,13 @@ impl JsonFields {
     /// assert_eq!(fields.score_value(&json!({"a": 1, "b": 2}), &json!({"a": 1})).score, 1.0);
     /// ```
     pub fn score_value(&self, candidate: &Value, expected: &Value) -> JsonFieldsScore {
+        self.score_found(Some(candidate), expected)
+    }
+
+    fn score_found(&self, found: Option<&Value>, expected: &Value) -> JsonFieldsScore {
         let mut fields = Vec::new();
-        self.compare(String::new(), Some(expected), Some(candidate), &mut fields);
+        self.compare(String::new(), Some(expected), found, &mut fields);
+        // Extra fields after the expected ones: the reader looks for what was asked first.
         fields.sort_by_key(|field| field.expected.is_none());
         let matching = fields.iter().filter(|field| field.matches).count();
         let score = if fields.is_empty() { 1.0 } else { matching as f64 / fields.len() as f64 };
