@@ -5,7 +5,7 @@ use llmops_api::alerts::{AlertQuery, AlertStatus, CreateSilence, DeliveryQuery, 
 use llmops_domain::alert::{Alert, AlertType, Delivery, DeliveryStatus, Matcher, Severity, Silence};
 use llmops_domain::config::duration::HumanDuration;
 
-use super::Context;
+use super::{Context, More};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::Project;
 use crate::terminal::{self, Cell, Column, Look, Tone};
@@ -137,7 +137,7 @@ pub(crate) async fn run(context: &Context, command: AlertCommand) -> Outcome {
     match command {
         AlertCommand::List(args) => {
             let page = client.list_alerts(&args.query()).await?;
-            context.show(&page, || alerts(context, &page.items))
+            context.show_page(&page, More::ByLimit, || alerts(context, &page.items))
         }
         AlertCommand::Show { alert } => {
             let alert = client.get_alert(&alert).await?;

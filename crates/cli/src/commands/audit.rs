@@ -3,8 +3,9 @@
 use clap::Subcommand;
 use llmops_api::access::AuditQuery;
 use llmops_domain::access::AuditRecord;
+use llmops_domain::scorecard::format::truncate;
 
-use super::Context;
+use super::{Context, More};
 use crate::failure::Outcome;
 use crate::project::Project;
 use crate::terminal::{self, Cell, Column, Tone};
@@ -51,10 +52,10 @@ pub(crate) async fn run(context: &Context, command: AuditCommand) -> Outcome {
     let limit = Some(limit);
     let query = AuditQuery { project, actor, action, target, start_time: since, end_time: until, cursor, limit };
     let records = client.list_audit(&query).await?;
-    context.show(&records, || list(context, &records.items, records.next_cursor.as_deref()))
+    context.show_page(&records, More::ByCursor, || list(context, &records.items))
 }
 
-fn list(context: &Context, records: &[AuditRecord], next: Option<&str>) -> String {
+fn list(context: &Context, records: &[AuditRecord]) -> String {
     const COLUMNS: [Column; 6] = [
         Column::text("when (UTC)"),
         Column::text("who"),
@@ -76,17 +77,12 @@ fn list(context: &Context, records: &[AuditRecord], next: Option<&str>) -> Strin
             Cell::from(excerpt(&record.after)),
         ]
     });
-    let more = next.map(|cursor| format!("more: --cursor {cursor}\n")).unwrap_or_default();
-    terminal::table(context.ui.out, &COLUMNS, rows.collect()) + &more
+    terminal::table(context.ui.out, &COLUMNS, rows.collect())
 }
 
 fn excerpt(state: &serde_json::Value) -> String {
     if state.is_null() {
         return String::new();
     }
-    let text = state.to_string();
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
+    truncate(&state.to_string(), SHOWN)
 }

@@ -14,8 +14,8 @@ use llmops_domain::canary::{Canary, LoggedDecision, PairVerdict, policy};
 use llmops_domain::chat::Parameters;
 use tokio::io::AsyncWriteExt as _;
 
-use super::Context;
 use super::deployment::read_manifest;
+use super::{Context, More};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::{Project, read_text};
 
@@ -229,7 +229,7 @@ async fn status(context: &Context, args: NameArgs) -> Outcome {
 async fn list(context: &Context, args: ListArgs) -> Outcome {
     let query = CanaryQuery { status: args.status, cursor: None, limit: Some(args.limit) };
     let page = client(context).await?.list_canaries(&query).await?;
-    context.show(&page, || show::list(context, &page.items))
+    context.show_page(&page, More::ByLimit, || show::list(context, &page.items))
 }
 
 async fn change(context: &Context, step: &str, args: ChangeArgs) -> Outcome {

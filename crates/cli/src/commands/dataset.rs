@@ -20,7 +20,7 @@ use llmops_domain::hash::{ContentHash, SetHasher};
 use tokio::io::AsyncWriteExt;
 
 use self::pack::Pack;
-use super::Context;
+use super::{Context, More};
 use crate::dataset_files::{self, Format, ReadError};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::Project;
@@ -127,7 +127,7 @@ pub(crate) async fn run(context: &Context, command: DatasetCommand) -> Outcome {
         DatasetCommand::Pull { name } => pull::run(&client, context, &project, &name).await,
         DatasetCommand::List => {
             let page = client.list_datasets(&PageQuery { cursor: None, limit: Some(MAX_PAGE) }).await?;
-            context.show(&page, || list(context, &page.items))
+            context.show_page(&page, More::Hidden, || list(context, &page.items))
         }
         DatasetCommand::Show { name, samples: Some(version), limit } => {
             let page = PageQuery { cursor: None, limit: Some(limit) };

@@ -14,7 +14,7 @@ use llmops_domain::hash::ContentHash;
 use llmops_domain::manifest::{self, Manifest};
 use llmops_domain::yaml::{Document, Schema};
 
-use super::Context;
+use super::{Context, More};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::{Project, read_text};
 use crate::terminal::{self, Cell, Column, Tone};
@@ -292,7 +292,7 @@ async fn list(context: &Context, client: &Client) -> Outcome {
     for deployment in &deployments.items {
         manifests.push(client.get_manifest(deployment.manifest.as_str()).await?);
     }
-    context.show(&deployments, || {
+    context.show_page(&deployments, More::Hidden, || {
         if deployments.items.is_empty() {
             return "Nothing is deployed yet. `llmops deploy NAME --prompt NAME@VERSION --model PROVIDER/MODEL` does it."
                 .to_owned();

@@ -13,7 +13,7 @@ use llmops_domain::run::Estimate;
 use llmops_domain::scorecard::format;
 use serde_json::{Map, Value, json};
 
-use super::Context;
+use super::{Context, More};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::{Project, read_text};
 use crate::terminal::{self, Cell, Column, Tone};
@@ -156,7 +156,7 @@ pub(crate) async fn run(context: &Context, command: FeedbackCommand) -> Outcome 
                 limit: Some(args.limit),
             };
             let page = client.list_feedback(&filter).await?;
-            context.show(&page, || list(context, &page.items, page.next_cursor.as_deref()))
+            context.show_page(&page, More::ByCursor, || list(context, &page.items))
         }
         FeedbackCommand::Summary(args) => {
             let query =
@@ -277,13 +277,12 @@ const COLUMNS: [Column; 6] = [
     Column::text("words"),
 ];
 
-fn list(context: &Context, feedback: &[Feedback], next: Option<&str>) -> String {
+fn list(context: &Context, feedback: &[Feedback]) -> String {
     if feedback.is_empty() {
         return "There is no such feedback. POST /api/v1/feedback takes it, and so does `llmops feedback add`."
             .to_owned();
     }
-    let more = next.map(|cursor| format!("more: --cursor {cursor}\n")).unwrap_or_default();
-    terminal::table(context.ui.out, &COLUMNS, feedback.iter().map(row).collect()) + &more
+    terminal::table(context.ui.out, &COLUMNS, feedback.iter().map(row).collect())
 }
 
 fn row(feedback: &Feedback) -> Vec<Cell> {

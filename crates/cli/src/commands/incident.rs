@@ -8,7 +8,7 @@ use llmops_domain::deployment::DEFAULT_ENVIRONMENT;
 use llmops_domain::incident::{Incident, IncidentFilter, Timeline, TimelineKind};
 use llmops_domain::scorecard::format::count;
 
-use super::Context;
+use super::{Context, More};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::Project;
 use crate::terminal::{self, Cell, Column, Tone};
@@ -88,7 +88,7 @@ pub(crate) async fn run(context: &Context, command: IncidentCommand) -> Outcome 
         IncidentCommand::List { limit } => {
             let page =
                 client.list_incidents(&IncidentFilter { limit: Some(limit), ..IncidentFilter::default() }).await?;
-            context.show(&page, || list(context, &page.items))
+            context.show_page(&page, More::ByLimit, || list(context, &page.items))
         }
         IncidentCommand::Show { which } => {
             let timeline = client.incident_timeline(&which).await?;

@@ -9,7 +9,7 @@ use llmops_domain::calibration::JudgeCalibration;
 use llmops_domain::scorecard::format;
 
 use self::calibrate::CalibrateArgs;
-use super::Context;
+use super::{Context, More};
 use crate::failure::Outcome;
 use crate::project::Project;
 use crate::terminal::{Cell, Column, Look, table};
@@ -48,7 +48,7 @@ async fn calibrations(context: &Context, id: Option<&str>, run: Option<String>) 
         return context.show(&calibration, || calibrate::describe(context.ui.out, &calibration));
     }
     let page = client.list_calibrations(&CalibrationQuery { run, ..CalibrationQuery::default() }).await?;
-    context.show(&page, || calibrations_table(context.ui.out, &page.items))
+    context.show_page(&page, More::Hidden, || calibrations_table(context.ui.out, &page.items))
 }
 
 fn calibrations_table(look: Look, calibrations: &[JudgeCalibration]) -> String {

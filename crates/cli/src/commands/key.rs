@@ -8,7 +8,7 @@ use llmops_domain::config::duration::HumanDuration;
 use llmops_domain::id::ProjectId;
 use llmops_domain::limits::Limits;
 
-use super::Context;
+use super::{Context, More};
 use crate::failure::Outcome;
 use crate::project::Project;
 use crate::terminal::{self, Cell, Column, Tone};
@@ -142,7 +142,7 @@ pub(crate) async fn run(context: &Context, command: KeyCommand) -> Outcome {
         }
         KeyCommand::List { project, cursor, limit } => {
             let keys = client.list_keys(&KeyQuery { project, cursor, limit: Some(limit) }).await?;
-            context.show(&keys, || list(context, &keys.items, keys.next_cursor.as_deref()))
+            context.show_page(&keys, More::ByCursor, || list(context, &keys.items))
         }
         KeyCommand::Revoke { key, project } => {
             let revoked = client.revoke_key(&key, &KeyProject { project }).await?;
@@ -161,7 +161,7 @@ fn end(text: &str) -> Result<Timestamp, String> {
     llmops_domain::clock::now().checked_add(duration).map_err(|_| wrong())
 }
 
-fn list(context: &Context, keys: &[ApiKey], next: Option<&str>) -> String {
+fn list(context: &Context, keys: &[ApiKey]) -> String {
     const COLUMNS: [Column; 8] = [
         Column::id("key"),
         Column::text("name"),
@@ -195,8 +195,7 @@ fn list(context: &Context, keys: &[ApiKey], next: Option<&str>) -> String {
             state,
         ]
     });
-    let more = next.map(|cursor| format!("more: --cursor {cursor}\n")).unwrap_or_default();
-    terminal::table(context.ui.out, &COLUMNS, rows.collect()) + &more
+    terminal::table(context.ui.out, &COLUMNS, rows.collect())
 }
 
 fn when(time: Option<Timestamp>, never: &str) -> String {

@@ -36,6 +36,7 @@ pub(crate) mod worker;
 
 use std::io::Write;
 
+use llmops_api::Page;
 use serde::Serialize;
 
 use crate::args::{Cli, Command, GlobalArgs};
@@ -49,11 +50,34 @@ pub(crate) struct Context {
     pub(crate) ui: Ui,
 }
 
+/// How to see the items behind those of a page.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum More {
+    /// By `--cursor`.
+    ByCursor,
+    /// By a larger `--limit`.
+    ByLimit,
+    /// The command has no way.
+    Hidden,
+}
+
 impl Context {
     /// Prints `value` as JSON where `--json` was given, else what `text` makes of it.
     pub(crate) fn show<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) -> Outcome {
         let text = if self.global.json { json(value)? } else { text() };
         self.print(&text)
+    }
+
+    /// Prints a page as [`Self::show`] does, and says so where there are more items.
+    pub(crate) fn show_page<T: Serialize>(&self, page: &Page<T>, more: More, text: impl FnOnce() -> String) -> Outcome {
+        self.show(page, || {
+            let more = page.next_cursor.as_ref().map(|cursor| match more {
+                More::ByCursor => format!("more: --cursor {cursor}\n"),
+                More::ByLimit => "more: a larger --limit shows them\n".to_owned(),
+                More::Hidden => format!("more: only the first {} are shown\n", page.items.len()),
+            });
+            text() + &more.unwrap_or_default()
+        })
     }
 
     /// Prints text to standard output, with a line feed at its end.

@@ -5,7 +5,7 @@ use llmops_api::access::CreateProject;
 use llmops_api::page::PageQuery;
 use llmops_domain::id::ProjectId;
 
-use super::Context;
+use super::{Context, More};
 use crate::failure::Outcome;
 use crate::project::Project;
 use crate::terminal::{self, Cell, Column, Tone};
@@ -44,14 +44,13 @@ pub(crate) async fn run(context: &Context, command: ProjectCommand) -> Outcome {
         }
         ProjectCommand::List { cursor } => {
             let projects = client.list_projects(&PageQuery { cursor, limit: None }).await?;
-            context.show(&projects, || {
+            context.show_page(&projects, More::ByCursor, || {
                 let columns = [Column::id("project"), Column::text("name"), Column::text("created (UTC)")];
                 let rows = projects.items.iter().map(|project| {
                     let created = project.created_at.strftime("%Y-%m-%d %H:%M").to_string();
                     vec![Cell::toned(Tone::Strong, project.id.as_str()), Cell::from(&project.name), Cell::from(created)]
                 });
-                let more = projects.next_cursor.as_ref().map(|cursor| format!("more: --cursor {cursor}\n"));
-                terminal::table(context.ui.out, &columns, rows.collect()) + &more.unwrap_or_default()
+                terminal::table(context.ui.out, &columns, rows.collect())
             })
         }
     }

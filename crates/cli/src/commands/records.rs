@@ -12,7 +12,7 @@ use llmops_api::deployments::{ErasureQuery, SoftFailureQuery, SoftFailureRate};
 use llmops_domain::config::duration::HumanDuration;
 use llmops_domain::record::{CallOutcome, RecordFilter, RequestRecord};
 
-use super::Context;
+use super::{Context, More};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::Project;
 use crate::terminal::{self, Cell, Column, Tone};
@@ -153,7 +153,7 @@ pub(crate) async fn run(context: &Context, command: RecordsCommand) -> Outcome {
         }
         RecordsCommand::Query { which, limit } => {
             let records = client.list_records(&RecordFilter { limit: Some(limit), ..which.into() }).await?;
-            context.show(&records, || list(context, &records.items))
+            context.show_page(&records, More::ByLimit, || list(context, &records.items))
         }
         RecordsCommand::Tail { which } => tail::run(context, &client, which.into()).await,
         RecordsCommand::Show { id } => {

@@ -9,8 +9,8 @@ use llmops_api::{Client, ErrorCode};
 use llmops_domain::approval::{Approval, ApprovalStatus};
 use llmops_domain::release::{Release, ReleaseFilter, ReleaseStatus, ReleaseStep};
 
-use super::Context;
 use super::canary::read_policy;
+use super::{Context, More};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::{Project, read_text};
 use crate::terminal::{self, Cell, Column, Tone};
@@ -80,7 +80,7 @@ pub(crate) async fn run(context: &Context, args: ReleaseArgs) -> Outcome {
     let client = Project::find(&context.global, &context.ui)?.client(&context.global).await?;
     let Some(name) = args.name.clone() else {
         let page = client.list_releases(&ReleaseFilter { limit: Some(50), ..ReleaseFilter::default() }).await?;
-        return context.show(&page, || list(context, &page.items));
+        return context.show_page(&page, More::Hidden, || list(context, &page.items));
     };
     let gives_up = args.cancel;
     let release = act(&client, &name, args).await?;
@@ -187,7 +187,7 @@ pub(crate) async fn approval(context: &Context, command: ApprovalCommand) -> Out
     match command {
         ApprovalCommand::List => {
             let page = client.list_approvals(&PageQuery { cursor: None, limit: Some(50) }).await?;
-            context.show(&page, || approvals(context, &page.items))
+            context.show_page(&page, More::Hidden, || approvals(context, &page.items))
         }
         ApprovalCommand::Approve { id } => {
             let deployed = client.approve(&id).await?;

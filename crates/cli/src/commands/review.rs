@@ -10,12 +10,15 @@ use llmops_domain::dataset::Sample;
 use llmops_domain::dataset_lines::Reading;
 use llmops_domain::dataset_schema::Validator;
 use llmops_domain::review::{Decide, ReviewAction, ReviewFilter, ReviewItem, ReviewReason, ReviewStatus};
-use llmops_domain::scorecard::format::count;
+use llmops_domain::scorecard::format::{count, truncate};
 
-use super::Context;
+use super::{Context, More};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::{Project, read_text};
 use crate::terminal::{self, Cell, Column, Tone};
+
+/// Characters of a question or a reason in the list.
+const SHOWN: usize = 80;
 
 /// Answers that a person should look at.
 #[derive(Debug, Subcommand)]
@@ -124,7 +127,7 @@ pub(crate) async fn run(context: &Context, command: ReviewCommand) -> Outcome {
             let status = if all { None } else { Some(status.unwrap_or_default()) };
             let filter = ReviewFilter { status, reason, deployment, cursor, limit: Some(limit) };
             let page = client.list_reviews(&filter).await?;
-            context.show(&page, || list(context, &page.items, page.next_cursor.as_deref()))
+            context.show_page(&page, More::ByCursor, || list(context, &page.items))
         }
         ReviewCommand::Show { id } => {
             let item = client.get_review(&id).await?;
@@ -277,7 +280,7 @@ fn told(decided: &Decided) -> String {
     text
 }
 
-fn list(context: &Context, items: &[ReviewItem], next: Option<&str>) -> String {
+fn list(context: &Context, items: &[ReviewItem]) -> String {
     const COLUMNS: [Column; 6] = [
         Column::id("item"),
         Column::text("when (UTC)"),
@@ -300,19 +303,11 @@ fn list(context: &Context, items: &[ReviewItem], next: Option<&str>) -> String {
             item.created_at.strftime("%m-%d %H:%M").to_string().into(),
             why,
             item.item.deployment.as_deref().unwrap_or("–").into(),
-            excerpt(&item.item.input).into(),
-            excerpt(&item.item.detail).into(),
+            truncate(&item.item.input, SHOWN).into(),
+            truncate(&item.item.detail, SHOWN).into(),
         ]
     });
-    let more = next.map(|cursor| format!("more: --cursor {cursor}\n")).unwrap_or_default();
-    terminal::table(context.ui.out, &COLUMNS, rows.collect()) + &more
-}
-
-fn excerpt(text: &str) -> String {
-    match text.char_indices().nth(80) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    terminal::table(context.ui.out, &COLUMNS, rows.collect())
 }
 
 fn show(context: &Context, item: &ReviewItem) -> String {

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use llmops_api::runs::{GetRunQuery, ResultQuery, RunQuery};
 use llmops_domain::run::{ResultStatus, RunStatus};
 
-use super::Context;
+use super::{Context, More};
 use crate::failure::Outcome;
 use crate::project::Project;
 use crate::terminal;
@@ -65,7 +65,7 @@ pub(crate) async fn run(context: &Context, command: RunCommand) -> Outcome {
         RunCommand::List { dataset, prompt, model, status, limit } => {
             let query = RunQuery { dataset, prompt, model, status, limit: Some(limit), ..RunQuery::default() };
             let page = client.list_runs(&query).await?;
-            context.show(&page, || terminal::runs(context.ui.out, &page.items))
+            context.show_page(&page, More::ByLimit, || terminal::runs(context.ui.out, &page.items))
         }
         RunCommand::Show { run, sample: Some(sample), .. } => {
             let run = client.get_run(&run, &GetRunQuery::default()).await?;
@@ -79,7 +79,7 @@ pub(crate) async fn run(context: &Context, command: RunCommand) -> Outcome {
             let status = if failed { ResultStatus::Failed } else { ResultStatus::Errored };
             let query = ResultQuery { status: Some(status), limit: Some(limit), ..ResultQuery::default() };
             let page = client.list_results(&run, &query).await?;
-            context.show(&page, || terminal::results(context.ui.out, &page.items))
+            context.show_page(&page, More::ByLimit, || terminal::results(context.ui.out, &page.items))
         }
         RunCommand::Show { run, .. } => {
             let run = client.get_run(&run, &GetRunQuery::default()).await?;

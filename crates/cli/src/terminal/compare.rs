@@ -113,7 +113,7 @@ fn flip(change: &SampleChange) -> Vec<Cell> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::gate::tests::report;
+    use super::super::tests::report;
     use super::*;
 
     #[test]

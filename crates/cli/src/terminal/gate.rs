@@ -147,12 +147,9 @@ fn tone(verdict: Verdict) -> Tone {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
+    use super::super::tests::report;
     use super::*;
-
-    pub(in crate::terminal) fn report() -> GateReport {
-        serde_json::from_str(include_str!("../../../domain/tests/data/gate_report.json")).expect("a gate report")
-    }
 
     #[test]
     fn a_failed_gate() {

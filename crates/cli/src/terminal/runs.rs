@@ -212,7 +212,7 @@ fn status(run: &EvaluationRun) -> Cell {
 
 #[cfg(test)]
 mod tests {
-    use super::super::gate::tests::report;
+    use super::super::tests::report;
     use super::*;
 
     #[test]

@@ -11,7 +11,7 @@ use llmops_domain::experiment::{Experiment, ExperimentStatus, Unit, Variant, fil
 use llmops_domain::scorecard::format;
 use serde_json::{Map, Value, json};
 
-use crate::commands::Context;
+use crate::commands::{Context, More};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::{Project, read_prompt, read_text};
 use crate::terminal::{self, Cell, Column, Tone};
@@ -151,7 +151,7 @@ fn fields(option: &str, pairs: &[String]) -> Outcome<Map<String, Value>> {
 pub(crate) async fn list(context: &Context, args: &ListArgs) -> Outcome {
     let query = ExperimentQuery { status: args.status, cursor: None, limit: Some(args.limit) };
     let found = client(context).await?.list_experiments(&query).await?;
-    context.show(&found, || {
+    context.show_page(&found, More::ByLimit, || {
         if found.items.is_empty() {
             return "no experiments; llmops experiment create makes one".to_owned();
         }
