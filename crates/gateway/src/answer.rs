@@ -13,6 +13,8 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::json;
+
 pub(crate) use self::asks::{asks, prompt_chars};
 
 /// What is read of an answer.
@@ -73,11 +75,11 @@ impl Answer {
     }
 
     /// Reads a whole answer, or one event.
-    fn read(&mut self, json: &[u8]) {
-        if let Ok(piece) = serde_json::from_slice::<Piece<'_>>(json) {
+    fn read(&mut self, data: &[u8]) {
+        if let Ok(piece) = json::read::<Piece<'_>>(data) {
             return self.take(piece);
         }
-        let fitting = odd::fitting(json);
+        let fitting = odd::fitting(data);
         match fitting.as_deref().map(serde_json::from_str::<Piece<'_>>) {
             Some(Ok(piece)) => self.take(piece),
             _ => self.is_opaque = true,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{ALLOW, HeaderName};
+use http::header::{ALLOW, AUTHORIZATION, AsHeaderName, HeaderName};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -24,7 +24,7 @@ use crate::error::GatewayError;
 use crate::limits::{Limiter, LocalLedger};
 use crate::recorder::{CallWatch, Recorder};
 use crate::reply::{Answer, json_answer, model_object, refuse, with_header};
-use crate::request::Extension;
+use crate::request::{self, Extension};
 use crate::serve;
 use crate::snapshot::Snapshot;
 use crate::unpack;
@@ -140,8 +140,8 @@ impl Gateway {
             Ok(body) => {
                 watch.with(|call| {
                     (call.asked, call.request) = (body.clone(), body.clone());
-                    call.trace_id = crate::request::trace_id(&parts.headers);
-                    call.traceparent = text(&parts.headers, "traceparent").map(str::to_owned);
+                    call.trace_id = request::trace_id(&parts.headers);
+                    call.traceparent = text(&parts.headers, request::TRACEPARENT).map(str::to_owned);
                 });
                 match Asked::read(door, &body, &parts.headers, &caller.project) {
                     // Pinned in place, here and below: what is awaited by value is copied once a level, and it is large.
@@ -250,13 +250,13 @@ pub(crate) fn let_go(bytes: Bytes) -> Bytes {
     if bytes.len() <= FEW { Bytes::copy_from_slice(&bytes) } else { bytes }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
 }
 
 /// The secret of a request, as OpenAI's, Anthropic's and Azure's clients send it.
 fn secret(headers: &HeaderMap) -> Option<&str> {
-    let bearer = text(headers, "authorization").and_then(|value| {
+    let bearer = text(headers, AUTHORIZATION).and_then(|value| {
         let (scheme, secret) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())
     });

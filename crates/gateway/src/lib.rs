@@ -43,6 +43,7 @@ mod direct;
 mod error;
 pub mod gateway;
 mod incoming;
+mod json;
 pub mod limits;
 mod messages;
 mod post;

@@ -5,15 +5,21 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use http::HeaderMap;
+use http::header::HeaderName;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::error::GatewayError;
+use crate::json;
 
 /// The field of a body that is for llmops alone and never goes further.
 pub(crate) const EXTENSION: &str = "llmops";
+/// How the headers begin that say the same.
+const PREFIX: &str = "x-llmops-";
+/// W3C's header of a trace.
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The fields of a request, each value as it was written.
 #[derive(Debug)]
@@ -22,7 +28,7 @@ pub(crate) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 impl<'a> Fields<'a> {
     /// Reads a body. Every value is checked to be JSON, and none is copied.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, GatewayError> {
-        serde_json::from_slice(body).map_err(|error| {
+        json::read(body).map_err(|error| {
             GatewayError::bad_request(format!("the request's body is not the expected JSON object: {error}"))
         })
     }
@@ -120,14 +126,26 @@ impl Extension {
     /// Reads what the caller says in body and headers.
     pub(crate) fn read(fields: &Fields<'_>, headers: &HeaderMap) -> Result<Self, GatewayError> {
         let mut said: Self = fields.read(EXTENSION)?.unwrap_or_default();
-        said.user = either(said.user, headers, "x-llmops-user")?;
-        said.session = either(said.session, headers, "x-llmops-session")?;
-        said.environment = either(said.environment, headers, "x-llmops-environment")?;
+        // Most callers have none, and one look is less than five.
+        if headers.keys().any(|name| name.as_str().starts_with(PREFIX)) {
+            said.read_headers(headers)?;
+        }
+        // OpenAI's own field for the end user.
+        if said.user.is_none() {
+            said.user = fields.text("user").ok().flatten().map(Cow::into_owned);
+        }
+        Ok(said)
+    }
+
+    fn read_headers(&mut self, headers: &HeaderMap) -> Result<(), GatewayError> {
+        self.user = either(self.user.take(), headers, "x-llmops-user")?;
+        self.session = either(self.session.take(), headers, "x-llmops-session")?;
+        self.environment = either(self.environment.take(), headers, "x-llmops-environment")?;
         if let Some(text) = header(headers, "x-llmops-variables")? {
             let more: BTreeMap<String, Value> = serde_json::from_str(text)
                 .map_err(|error| GatewayError::bad_request(format!("x-llmops-variables is no JSON object: {error}")))?;
             for (name, value) in more {
-                said.variables.entry(name).or_insert(value);
+                self.variables.entry(name).or_insert(value);
             }
         }
         let tags = header(headers, "x-llmops-tags")?.unwrap_or_default();
@@ -135,13 +153,9 @@ impl Extension {
             let (name, value) = pair.split_once('=').ok_or_else(|| {
                 GatewayError::bad_request(format!("x-llmops-tags: `{}` is not NAME=VALUE", pair.trim()))
             })?;
-            said.tags.entry(name.trim().to_owned()).or_insert_with(|| value.trim().to_owned());
+            self.tags.entry(name.trim().to_owned()).or_insert_with(|| value.trim().to_owned());
         }
-        // OpenAI's own field for the end user.
-        if said.user.is_none() {
-            said.user = fields.text("user").ok().flatten().map(Cow::into_owned);
-        }
-        Ok(said)
+        Ok(())
     }
 }
 
@@ -161,7 +175,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Gat
 
 /// The trace that a request belongs to, as W3C's `traceparent` says it.
 pub(crate) fn trace_id(headers: &HeaderMap) -> Option<String> {
-    let trace = headers.get("traceparent")?.to_str().ok()?.split('-').nth(1)?;
+    let trace = headers.get(TRACEPARENT)?.to_str().ok()?.split('-').nth(1)?;
     let is_one = trace.len() == 32 && trace.bytes().all(|b| b.is_ascii_hexdigit()) && trace.bytes().any(|b| b != b'0');
     is_one.then(|| trace.to_ascii_lowercase())
 }

@@ -341,16 +341,19 @@ pub(crate) fn prose(text: &str) -> String {
     text.replace('\0', "\u{FFFD}")
 }
 
+/// NUL as JSON writes it.
+const ESCAPED_NUL: &[u8] = b"\\u0000";
+
 /// A document with the NULs in its strings made visible. Both databases would keep them, escaped as they are; tools that read
 /// them would not. `\\u0000` is none: a backslash and five letters, as somebody who asks about JSON writes them.
 pub(crate) fn without_nul(document: &str) -> Cow<'_, str> {
     let (mut out, mut rest) = (String::new(), 0);
-    for (at, escape) in document.match_indices("\\u0000") {
+    for at in memchr::memmem::find_iter(document.as_bytes(), ESCAPED_NUL) {
         let escaping = document[..at].bytes().rev().take_while(|byte| *byte == b'\\').count();
         if escaping % 2 == 0 {
             out.push_str(&document[rest..at]);
             out.push('\u{FFFD}');
-            rest = at + escape.len();
+            rest = at + ESCAPED_NUL.len();
         }
     }
     if rest == 0 {

@@ -13,7 +13,7 @@ const ROUNDS: usize = 3;
 
 /// What a text says over and over, once. Words without letters do not count: data may be full of zeros.
 pub(super) fn looped(text: &str) -> Option<String> {
-    let words: Vec<&str> = text.split_whitespace().filter(|word| word.chars().any(char::is_alphabetic)).collect();
+    let words = words(text);
     let by_words = Search { most: MOST_WORDS, fewest: FEWEST_WORDS };
     if let Some(found) = by_words.first(&words, |a, b| a == b, |_| true) {
         return Some(found.join(" "));
@@ -24,8 +24,24 @@ pub(super) fn looped(text: &str) -> Option<String> {
             return Some(found);
         }
     }
+    // A word as long fills one of these pieces: where none is full of letters, words need not be looked for again.
+    let is_full = |piece: &[u8]| !piece.iter().any(u8::is_ascii_whitespace);
+    if !text.as_bytes().chunks_exact(FEWEST_CHARS / 2).any(is_full) {
+        return None;
+    }
     let long = text.split_whitespace().filter(|word| word.len() >= FEWEST_CHARS);
     long.into_iter().find_map(|word| looped_chars(word.chars(), |c| c.is_alphabetic() || is_emoji(c)))
+}
+
+/// The words with letters in them.
+fn words(text: &str) -> Vec<&str> {
+    if !text.is_ascii() {
+        return text.split_whitespace().filter(|word| word.chars().any(char::is_alphabetic)).collect();
+    }
+    // Most answers come here, and every answer is looked at: letters need not be decoded.
+    let mut words = Vec::with_capacity(text.len() / 4);
+    words.extend(text.split_ascii_whitespace().filter(|word| word.bytes().any(|byte| byte.is_ascii_alphabetic())));
+    words
 }
 
 /// The characters that stand in a row again and again, if some of them are letters. Marks of code and tables, and digits, are
