@@ -171,6 +171,10 @@ pub struct EvaluationRun {
     pub metrics: Vec<String>,
     /// Where it stands.
     pub status: RunStatus,
+    /// Whether it is running by its status, and nobody works on it: whoever did is dead, or let the lease end. Workers go on
+    /// with it by themselves, and so does `llmops eval --resume`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
     /// Why it failed, where it did; of a running one, why the process that worked on it could not go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
