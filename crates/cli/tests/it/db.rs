@@ -211,15 +211,11 @@ impl Drop for ReadOnly<'_> {
     }
 }
 
-#[test]
-fn a_store_that_may_only_be_read_is_read() {
-    let project = Project::new(&[]);
-    project.expect(0, &["init", "."]);
-    project.expect(0, &["--quiet", "eval"]);
-    let read_only = ReadOnly::of(&project);
+/// Reads and changes a store that may only be read; false: nothing could be run.
+fn reads_and_refuses_changes(read_only: &ReadOnly<'_>) -> bool {
     for args in [&["run", "list"][..], &["run", "show", "latest"], &["run", "results", "latest"], &["records", "query"]]
     {
-        let Some(said) = read_only.run(args) else { return };
+        let Some(said) = read_only.run(args) else { return false };
         assert_eq!(said.code, 0, "{args:?}: {}", said.err);
     }
     for args in [&["baseline", "promote", "latest"][..], &["eval"]] {
@@ -227,7 +223,26 @@ fn a_store_that_may_only_be_read_is_read() {
         assert_eq!(said.code, 3, "{args:?}: {}{}", said.out, said.err);
         assert!(said.err.contains("the store takes no changes: its file may only be read"), "{args:?}: {}", said.err);
     }
-    // A server changes what it keeps all the time.
-    let refused = read_only.run(&["serve", "--dev", "--listen", "127.0.0.1:0"]).unwrap();
-    assert!(refused.code == 3 && refused.err.contains("SQLite must be allowed to write"), "{}", refused.err);
+    true
+}
+
+#[test]
+fn a_store_that_may_only_be_read_is_read() {
+    let project = Project::new(&[]);
+    project.expect(0, &["init", "."]);
+    project.expect(0, &["--quiet", "eval"]);
+    project.expect(0, &["db", "backup", "copy.db"]);
+    // As commands leave it, with the log of the newest changes beside it.
+    reads_and_refuses_changes(&ReadOnly::of(&project));
+    // A file without log holds everything, and SQLite may not make the files that go with it.
+    for beside in ["llmops.db-wal", "llmops.db-shm"] {
+        let _ = std::fs::remove_file(project.path(&format!(".llmops/{beside}")));
+    }
+    std::fs::rename(project.path("copy.db"), project.path(".llmops/llmops.db")).unwrap();
+    let read_only = ReadOnly::of(&project);
+    if reads_and_refuses_changes(&read_only) {
+        // A server changes what it keeps all the time.
+        let refused = read_only.run(&["serve", "--dev", "--listen", "127.0.0.1:0"]).unwrap();
+        assert!(refused.code == 3 && refused.err.contains("SQLite must be allowed to write"), "{}", refused.err);
+    }
 }

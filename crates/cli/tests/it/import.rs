@@ -47,7 +47,7 @@ fn notes(imported: &Value) -> String {
 fn a_promptfoo_configuration_becomes_a_project_that_evaluates() {
     let project = Project::new(&[]);
     let imported = import(&project, &["promptfoo", &fixture("promptfoo/promptfooconfig.yaml")]);
-    assert_eq!(carried(&imported), "4 prompts, 3 models, 16 samples, 37 assertions");
+    assert_eq!(carried(&imported), "4 prompts, 3 models, 16 samples, 21 assertions");
     let notes = notes(&imported);
     assert_eq!(notes.lines().count(), 4, "{notes}");
     holds(
