@@ -14,6 +14,7 @@ mod memory;
 mod mlflow;
 mod models;
 mod output_file;
+mod parquet_file;
 mod project;
 mod queue;
 mod suites;

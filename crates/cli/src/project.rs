@@ -116,7 +116,7 @@ impl Project {
 
     /// The installation over the project's store and providers. Runs are worked on in this process.
     pub(crate) async fn open(&self, global: &GlobalArgs) -> Outcome<LlmOps> {
-        let store = self.store(global, StoreOptions::default()).await?;
+        let store = self.store(global, StoreOptions { reads_only: true, ..StoreOptions::default() }).await?;
         Ok(LlmOps::new(store, self.providers()?, self.options(Options::default())))
     }
 

@@ -1,5 +1,7 @@
 //! Evaluation runs: one target on one dataset version with one set of scorers.
 
+mod distribution;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -12,6 +14,8 @@ use crate::hash::ContentHash;
 use crate::id::RunId;
 use crate::manifest::Manifest;
 use crate::scoring::ScoringSpec;
+
+pub use self::distribution::{ScoreBin, ScoreDistribution};
 
 /// Why samples are errored once the judges have spent what they may ([`ScoringSpec::max_judge_cost`]).
 pub const JUDGE_BUDGET: &str = "judge budget";
@@ -171,6 +175,10 @@ pub struct EvaluationRun {
     pub metrics: Vec<String>,
     /// Where it stands.
     pub status: RunStatus,
+    /// Whether it is running by its status, and nobody works on it: whoever did is dead, or let the lease end. Workers go on
+    /// with it by themselves, and so does `llmops eval --resume`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
     /// Why it failed, where it did; of a running one, why the process that worked on it could not go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -342,28 +350,6 @@ pub struct MetricScore {
     /// More, where there is more: rubric axes, precision and recall, a debate's transcript.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<serde_json::Value>,
-}
-
-/// How the composites of a run are spread, by trial.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct ScoreDistribution {
-    /// Classes of equal width from 0 to 1, ascending.
-    pub bins: Vec<ScoreBin>,
-    /// Trials that errored: they have no composite.
-    pub errored: u64,
-}
-
-/// Trials whose composite lies in a class.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct ScoreBin {
-    /// From here on.
-    pub low: f64,
-    /// Up to here; the last class holds its end.
-    pub high: f64,
-    /// Trials that passed.
-    pub passed: u64,
-    /// Trials that failed.
-    pub failed: u64,
 }
 
 /// The result of one (sample, trial) pair.

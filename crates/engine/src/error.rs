@@ -169,6 +169,10 @@ fn store_body(error: &StoreError) -> ErrorBody {
         StoreError::Unavailable(_) => {
             let message = "the store cannot be reached at the moment";
             return match error.file_trouble() {
+                Some(trouble) if error.is_read_only() => {
+                    ErrorBody::new(ErrorCode::StoreUnavailable, format!("the store takes no changes: {trouble}"))
+                        .hint("its file and its folder must be writable: look at their permissions")
+                }
                 Some(trouble) => ErrorBody::new(ErrorCode::StoreUnavailable, format!("{message}: {trouble}"))
                     .hint("look after the disk and the folder of the store, then try again"),
                 None => ErrorBody::new(ErrorCode::StoreUnavailable, message)

@@ -122,14 +122,15 @@ impl ExperimentManager {
     ///
     /// # Errors
     /// [`Error::Conflict`] when a running or paused experiment has the same key, or a part of the same namespace, and when a
-    /// deployment that takes only what passed its gate would be answered by variants that did not.
+    /// deployment that takes only what passed its gate would be answered by variants that did not, or one that takes only what a
+    /// second key allows by variants at all.
     pub async fn start(&self, experiment: &str) -> Result<Experiment, Error> {
         let mut current = self.get(experiment).await?;
         self.refuse_in_an_incident(&current).await?;
         if current.status == ExperimentStatus::Draft {
             self.pin(&mut current).await?;
             let deployments = Deployments::new(self.services.clone(), self.project.clone(), self.prompts.clone());
-            Box::pin(deployments.pass_gates_of_variants(&current)).await?;
+            Box::pin(deployments.let_variants_answer(&current)).await?;
             // A rule that is chosen after a look at the data is none: what the configuration says later changes nothing.
             current.spec.analysis.min_samples.get_or_insert(self.services.options.experiments.min_samples);
             let earlier = self.earlier(&current).await?;

@@ -107,15 +107,28 @@ impl ExperimentManager {
         })
     }
 
+    /// The experiment that is measured under a name. A key means what it means to whoever is assigned: the one that is live, else the
+    /// one that was completed last, whose outcomes may be known late. A draft of the same key has no units yet, and of one that was
+    /// cancelled nobody asks any more.
+    pub(crate) async fn measured(&self, name: &str) -> Result<StoredExperiment, Error> {
+        let stored = self.stored(name).await?;
+        let Experiment { status, spec, .. } = &stored.experiment;
+        let is_aside = matches!(status, ExperimentStatus::Draft | ExperimentStatus::Cancelled) && spec.key == name;
+        Ok(match self.flags().await?.by_key(name).filter(|_| is_aside) {
+            Some(flag) => StoredExperiment { key: flag.key.clone(), experiment: flag.experiment.clone() },
+            None => stored,
+        })
+    }
+
     async fn target(&self, experiment: &str) -> Result<Target, Error> {
         let flag = self.flags().await?.find(experiment).cloned();
-        // A key means the one that is live, else the newest: of what is over, another may have the key by now.
+        // Of what is over, another may have the key by now.
         let is_known =
             |flag: &&Arc<Flag>| flag.experiment.status.is_live() || flag.experiment.id.as_str() == experiment;
         let (key, experiment, flag) = if let Some(flag) = flag.as_ref().filter(is_known) {
             (flag.key.clone(), flag.experiment.clone(), Some(flag.clone()))
         } else {
-            let StoredExperiment { key, experiment } = self.stored(experiment).await?;
+            let StoredExperiment { key, experiment } = self.measured(experiment).await?;
             let flag = flag.filter(|flag| flag.experiment.id == experiment.id);
             (key, experiment, flag)
         };
@@ -137,7 +150,7 @@ impl ExperimentManager {
     /// [`Error::NotFound`]; [`Error::Invalid`] for an experiment that measures nothing.
     pub async fn get_results(&self, experiment: &str, query: &ResultsQuery) -> Result<ExperimentResult, Error> {
         self.services.experiments.exposures.flush().await;
-        let stored = self.stored(experiment).await?;
+        let stored = self.measured(experiment).await?;
         self.results_of(&stored, query, true).await
     }
 

@@ -7,11 +7,14 @@ use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use llmops::LlmOps;
-use llmops_api::{ErrorBody, ErrorCode};
+use llmops_api::{ErrorBody, ErrorCode, Problem};
 use llmops_domain::access::{Actor, Role};
 use llmops_domain::config::server::MetricsAccess;
 use llmops_domain::id::ProjectId;
+use llmops_domain::suggest;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use crate::ApiError;
 use crate::caller::{Caller, Door, Principal};
@@ -171,18 +174,53 @@ async fn json<S: Send + Sync, T: DeserializeOwned>(request: Request, state: &S) 
     Ok((value, is_list))
 }
 
-/// A query string.
+/// A query string. A parameter that the API does not know is refused: misspelt, it would be taken for no wish at all.
 pub(crate) struct Query<T>(pub(crate) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+impl<S: Send + Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        if !parts.uri.query().unwrap_or_default().is_empty() {
+            refuse_unknown(parts, &T::into_params(|| Some(ParameterIn::Query)))?;
+        }
         match axum::extract::Query::<T>::from_request_parts(parts, state).await {
             Ok(axum::extract::Query(value)) => Ok(Self(value)),
             Err(rejection) => Err(ErrorBody::new(ErrorCode::InvalidRequest, rejection.body_text()).into()),
         }
     }
+}
+
+/// The query string of a list that takes no parameters.
+pub(crate) struct NoQuery;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        refuse_unknown(parts, &[]).map(|()| Self)
+    }
+}
+
+/// Refuses parameters that a route of the API does not have, all of them at once. Probes and the doors of other protocols may be asked
+/// with what they do not look at.
+fn refuse_unknown(parts: &Parts, known: &[Parameter]) -> Result<(), ApiError> {
+    if !parts.uri.path().starts_with("/api/") {
+        return Ok(());
+    }
+    // What cannot be read is refused by who reads it.
+    let Ok(given) = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&parts.uri) else { return Ok(()) };
+    let known: Vec<&str> = known.iter().map(|parameter| parameter.name.as_str()).collect();
+    let mut problems: Vec<Problem> = Vec::new();
+    for (name, _) in given.0.into_iter().filter(|(name, _)| !known.contains(&name.as_str())) {
+        let near = suggest::nearest(&name, known.iter().copied());
+        let near = near.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+        let message = format!("unknown query parameter `{name}`; {near}{}", suggest::one_of(&known));
+        problems.push(Problem { line: None, field: Some(name), message });
+    }
+    let Some(first) = problems.first() else { return Ok(()) };
+    let body = ErrorBody::new(ErrorCode::InvalidRequest, first.message.clone());
+    Err(ErrorBody { problems, ..body }.into())
 }
 
 /// Path parameters.

@@ -178,6 +178,7 @@ fn run(id: &str, total: u64) -> Result<EvaluationRun, Box<dyn Error>> {
         model_name: "sim/small".to_owned(),
         metrics: Vec::new(),
         status: RunStatus::Pending,
+        interrupted: false,
         error: None,
         tags: BTreeMap::new(),
         metadata: BTreeMap::new(),

@@ -153,12 +153,17 @@ impl StoreError {
             return Some("its database takes no changes");
         }
         match self.sqlite_trouble()? {
-            8 => Some("its file is read-only"),
+            READS_ONLY => Some("its file may only be read"),
             10 => Some("its disk does not read or write"),
             13 => Some("its disk is full"),
             14 => Some("its file cannot be opened"),
             _ => None,
         }
+    }
+
+    /// Whether SQLite may read its file and not write it.
+    pub fn is_read_only(&self) -> bool {
+        self.sqlite_trouble() == Some(READS_ONLY)
     }
 
     /// Whether the same call may succeed later: the store is away, and was not closed by us.
@@ -191,6 +196,8 @@ impl StoreError {
     }
 }
 
+/// SQLite's kind of error for a change of a file that may only be read.
+const READS_ONLY: u32 = 8;
 /// PostgreSQL's code for a change where only reading is allowed.
 const READ_ONLY: &str = "25006";
 

@@ -163,7 +163,12 @@ async fn apply(tx: &mut Tx, migration: &Migration) -> Result<(), StoreError> {
         Raw::Sqlite(conn) => sqlx::raw_sql(migration.sqlite).execute(conn).await.map(drop),
         Raw::Postgres(conn) => sqlx::raw_sql(migration.postgres).execute(conn).await.map(drop),
     }
-    .map_err(|e| StoreError::Open(format!("migration {} ({}) failed: {e}", migration.version, migration.name)))?;
+    .map_err(|e| {
+        if StoreError::needs_writing(&e) {
+            return e.into();
+        }
+        StoreError::Open(format!("migration {} ({}) failed: {e}", migration.version, migration.name))
+    })?;
     let sql = "INSERT INTO llmops_schema (version, name, applied_at) VALUES ($1, $2, $3)";
     execute!(tx, sql, migration.version, migration.name, micros(llmops_domain::clock::now()))?;
     Ok(())

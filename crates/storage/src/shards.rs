@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use llmops_domain::id::{ProjectId, RunId};
 
 use crate::db::{count, execute, fetch, micros, time};
 use crate::{RunKey, Store, StoreError};
@@ -130,6 +131,16 @@ impl Store {
         let mut conn = self.read().await?;
         let (open, free) = fetch!(fetch_one, conn, (i64, i64), sql, run.key, micros(now))?;
         Ok(open == 0 || free > 0)
+    }
+
+    /// Who holds shards of the project's running runs, and until when at the latest; a lease may have ended.
+    pub async fn running_leases(&self, project: &ProjectId) -> Result<Vec<(RunId, String, Timestamp)>, StoreError> {
+        let sql = "SELECT r.id, s.owner, MAX(s.lease_until) FROM runs r JOIN shards s ON s.run_key = r.key \
+                   WHERE r.project_id = $1 AND r.status = 'running' AND NOT s.done AND s.owner IS NOT NULL \
+                   GROUP BY r.id, s.owner ORDER BY r.id, s.owner";
+        let mut conn = self.read().await?;
+        let rows = fetch!(fetch_all, conn, (String, String, i64), sql, project.as_str())?;
+        rows.into_iter().map(|(run, owner, until)| Ok((RunId(run), owner, time(until)?))).collect()
     }
 
     /// Counts the shards of a run.

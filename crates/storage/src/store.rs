@@ -61,11 +61,13 @@ pub struct StoreOptions {
     /// How long results that were submitted wait in memory for a database that cannot be reached. Who submits more waits as
     /// soon as the writer's queue is full.
     pub write_patience: Duration,
+    /// Whether a file of SQLite that may not be written is opened all the same, to be read: changes are refused then.
+    pub reads_only: bool,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { cache: CacheLimits::default(), write_patience: Duration::from_secs(30) }
+        Self { cache: CacheLimits::default(), write_patience: Duration::from_secs(30), reads_only: false }
     }
 }
 
@@ -111,7 +113,7 @@ impl Store {
         let pools = if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             open_postgres(url).await?
         } else if let Some(path) = url.strip_prefix("sqlite:") {
-            open_sqlite(path.strip_prefix("//").unwrap_or(path)).await?
+            open_sqlite(path.strip_prefix("//").unwrap_or(path), options.reads_only).await?
         } else {
             let scheme = url.split(':').next().unwrap_or_default();
             return Err(StoreError::Open(format!(
@@ -163,11 +165,21 @@ impl Store {
     }
 
     async fn start(pools: Pools, options: StoreOptions) -> Result<Self, StoreError> {
-        crate::migrate::migrate(&pools).await?;
+        crate::migrate::migrate(&pools).await.map_err(|error| match error {
+            StoreError::Unavailable(e) if StoreError::needs_writing(&e) => StoreError::Open(format!(
+                "the store was made by an older version of llmops and has to be brought up to date first, for which its file and \
+                 its folder must be writable: {e}"
+            )),
+            other => other,
+        })?;
         let queue = Queue::start(pools.clone(), options);
         let inner = Inner { pools, queue, write_check: WriteCheck::default(), events: watch::Sender::new(()) };
         let store = Self { inner: Arc::new(inner), actor: Arc::new(Actor::local()) };
-        store.remove_stale_imports().await?;
+        match store.remove_stale_imports().await {
+            // They wait for somebody who may write.
+            Err(StoreError::Unavailable(e)) if StoreError::needs_writing(&e) => {}
+            done => done?,
+        }
         Ok(store)
     }
 
@@ -275,7 +287,7 @@ fn pool_of_writer() -> SqlitePoolOptions {
     pool
 }
 
-async fn open_sqlite(path: &str) -> Result<Pools, StoreError> {
+async fn open_sqlite(path: &str, reads_only: bool) -> Result<Pools, StoreError> {
     if path.is_empty() || path == ":memory:" || path.contains('?') {
         return Err(StoreError::Open(format!("`sqlite:{path}` names no file: write sqlite:PATH, without options")));
     }
@@ -288,8 +300,8 @@ async fn open_sqlite(path: &str) -> Result<Pools, StoreError> {
     let refused = |e: StoreError| match e {
         StoreError::Corrupt(e) => StoreError::Open(format!("{} is no SQLite database: {e}", path.display())),
         StoreError::Unavailable(e) if StoreError::needs_writing(&e) => StoreError::Open(format!(
-            "{}: {e}. Even to read, SQLite must be allowed to write the file and its folder: look at their permissions, and \
-             whether they are mounted for reading only",
+            "{}: {e}. SQLite must be allowed to write the file and its folder: look at their permissions, and whether they are \
+             mounted for reading only",
             path.display()
         )),
         other => other,
@@ -300,6 +312,9 @@ async fn open_sqlite(path: &str) -> Result<Pools, StoreError> {
     // Switching a new file to WAL does not wait for another process that does the same.
     let write = loop {
         match pool_of_writer().connect_with(options.clone()).await.map_err(StoreError::from) {
+            Err(StoreError::Unavailable(e)) if reads_only && StoreError::needs_writing(&e) && is_complete(&path) => {
+                return open_for_reading(&path).await.map_err(refused);
+            }
             Err(StoreError::Unavailable(_)) if attempts < 50 && path.is_file() => {
                 attempts += 1;
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -309,6 +324,23 @@ async fn open_sqlite(path: &str) -> Result<Pools, StoreError> {
     };
     let read =
         pool_of_sqlite(READERS).connect_lazy_with(sqlite_options(&path, READER_CACHE).pragma("query_only", "ON"));
+    Ok(Pools::Sqlite { read, write: Writer::new(write) })
+}
+
+/// Whether a file of SQLite holds all that was written to it: no log with newer changes lies beside it, as one does while somebody
+/// works with it, and after a crash.
+fn is_complete(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    path.is_file() && std::fs::metadata(log).map_or(true, |log| log.len() == 0)
+}
+
+/// Opens a complete file in a folder where SQLite may not make the files that it coordinates processes by. It takes the file as
+/// it is; its connections refuse every change.
+async fn open_for_reading(path: &Path) -> Result<Pools, StoreError> {
+    let options = sqlite_options(path, READER_CACHE).create_if_missing(false).read_only(true).immutable(true);
+    let write = pool_of_writer().connect_with(options.clone()).await?;
+    let read = pool_of_sqlite(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
     Ok(Pools::Sqlite { read, write: Writer::new(write) })
 }
 

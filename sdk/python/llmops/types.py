@@ -2027,6 +2027,9 @@ class EvaluationRun(TypedDict):
     id: RunId
     """The id."""
 
+    interrupted: NotRequired[bool]
+    """Whether it is running by its status, and nobody works on it: whoever did is dead, or let the lease end. Workers go on with it by themselves, and so does `llmops eval --resume`."""
+
     metadata: NotRequired[Dict[str, Any]]
     """Anything else: commit, branch, author."""
 

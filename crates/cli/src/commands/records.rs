@@ -77,6 +77,7 @@ pub(crate) enum RecordsCommand {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExportFormat {
     /// A JSON object a line
+    #[value(alias = "jsonl")]
     Ndjson,
     /// Apache Parquet
     Parquet,
@@ -271,7 +272,7 @@ async fn parquet(context: &Context, client: &Client, mut filter: RecordFilter, p
     let fail =
         |e: &dyn std::error::Error| Failure::because(Kind::Undecided, format!("cannot write {}", path.display()), e);
     let file = std::fs::File::create(&path).map_err(|e| fail(&e))?;
-    let mut table = table::RecordTable::new(std::io::BufWriter::new(file)).map_err(|e| fail(&e))?;
+    let mut table = table::begin(std::io::BufWriter::new(file)).map_err(|e| fail(&e))?;
     filter.limit = Some(PAGE);
     let (mut count, mut group) = (0, Vec::new());
     loop {

@@ -25,14 +25,14 @@ pub(crate) enum RunCommand {
         /// Runs of this model
         #[arg(long, value_name = "PROVIDER/MODEL")]
         model: Option<String>,
-        /// pending, running, completed, failed or cancelled
+        /// pending, running (interrupted ones, too), completed, failed or cancelled
         #[arg(long)]
         status: Option<RunStatus>,
         /// How many
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
         limit: u32,
     },
-    /// Show a run, or one sample of it
+    /// Show a run, or one sample of it; `run results` writes all samples
     Show {
         /// The run: an id, `latest` or `baseline`
         run: String,
@@ -65,7 +65,11 @@ pub(crate) async fn run(context: &Context, command: RunCommand) -> Outcome {
         RunCommand::List { dataset, prompt, model, status, limit } => {
             let query = RunQuery { dataset, prompt, model, status, limit: Some(limit), ..RunQuery::default() };
             let page = client.list_runs(&query).await?;
-            context.show_page(&page, More::ByLimit, || terminal::runs(context.ui.out, &page.items))
+            context.show_page(&page, More::ByLimit, || terminal::runs(context.ui.out, &page.items))?;
+            if let Some(run) = page.items.iter().find(|run| run.interrupted) {
+                context.note(&format!("nobody works on {}: `llmops eval --resume={}` goes on with it", run.id, run.id));
+            }
+            Ok(())
         }
         RunCommand::Show { run, sample: Some(sample), .. } => {
             let run = client.get_run(&run, &GetRunQuery::default()).await?;

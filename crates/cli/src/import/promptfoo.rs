@@ -16,8 +16,7 @@ use super::{Imported, SampleSet, Seen, carried, extension, read_document};
 use crate::failure::{Failure, Outcome};
 
 /// Keys of a configuration that say nothing about prompts, providers and tests.
-const WITHOUT_MEANING: [&str; 8] =
-    ["$schema", "description", "tags", "outputPath", "sharing", "env", "commandLineOptions", "writeLatestResults"];
+const WITHOUT_MEANING: [&str; 6] = ["$schema", "description", "tags", "outputPath", "sharing", "writeLatestResults"];
 /// Keys that are carried over.
 const CARRIED: [&str; 8] =
     ["prompts", "providers", "targets", "tests", "defaultTest", "scenarios", "metadata", "assertionTemplates"];
@@ -76,6 +75,18 @@ impl Reader {
             let is_known = WITHOUT_MEANING.contains(&key.as_str()) || CARRIED.contains(&key.as_str());
             let what = match key.as_str() {
                 _ if value.is_null() => continue,
+                "env" => {
+                    // Their values may be secrets.
+                    let names: Vec<&str> =
+                        value.as_object().into_iter().flat_map(Map::keys).map(String::as_str).collect();
+                    let what = format!("not carried over: set {} in the environment of `llmops`", names.join(", "));
+                    self.imported.note("env", what);
+                    continue;
+                }
+                "commandLineOptions" => {
+                    "not carried over: `repeat` stands in a suite, `max_concurrency` at a provider, the rest are options of \
+                     `llmops eval`"
+                }
                 "evaluateOptions" => "not carried over: `repeat` stands in a suite, `max_concurrency` at a provider",
                 "derivedMetrics" => "not carried over: weights of metrics in `scoring` make a composite",
                 "nunjucksFilters" | "extensions" => "not carried over: code of promptfoo's has no place here",

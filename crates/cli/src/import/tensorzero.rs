@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use llmops_domain::scoring::agent::EXPECTED_TOOL_CALLS;
 use serde_json::{Map, Value, json};
 
 use super::{Imported, SampleSet, Seen, as_text, carried, read_lines};
@@ -40,6 +41,17 @@ struct Reader {
     first: Map<String, Value>,
     /// Variables of the datapoints, by function.
     seen: BTreeMap<String, Seen>,
+    expected: Expected,
+}
+
+/// What the datapoints expect of answers.
+#[derive(Default)]
+struct Expected {
+    datapoints: usize,
+    /// Those that expect a text.
+    texts: usize,
+    /// Those that expect calls of tools.
+    calls: usize,
 }
 
 /// Reads a configuration, and datapoints from files of lines.
@@ -54,6 +66,7 @@ pub(crate) fn read(path: &Path, datapoints: &[PathBuf]) -> Outcome<Imported> {
         targets: Map::new(),
         first: Map::new(),
         seen: BTreeMap::new(),
+        expected: Expected::default(),
     };
     reader.unknown();
     let functions = reader.config.get("functions").and_then(Value::as_object).cloned().unwrap_or_default();
@@ -78,7 +91,7 @@ pub(crate) fn read(path: &Path, datapoints: &[PathBuf]) -> Outcome<Imported> {
     let mut config =
         json!({"version": 1, "project": "tensorzero", "providers": reader.accounts, "targets": reader.targets});
     config["datasets"] = Value::Object(files);
-    config["scoring"] = json!({"metrics": {"token_f1": {"weight": 1.0}}});
+    config["scoring"] = json!({"metrics": reader.metrics(&path.display().to_string())});
     config["suites"] = Value::Object(suites);
     let mut imported = reader.imported;
     imported.config(&path.display().to_string(), &config);
@@ -346,6 +359,26 @@ impl Reader {
         Ok((datasets, samples))
     }
 
+    /// The metrics: those that every datapoint has something to compare with, because what cannot be compared is no score.
+    fn metrics(&mut self, place: &str) -> Value {
+        let Expected { datapoints, texts, calls } = self.expected;
+        if calls == 0 {
+            return json!({"token_f1": {"weight": 1.0}});
+        }
+        match (texts == datapoints, calls == datapoints) {
+            (true, true) => json!({"token_f1": {"weight": 0.5}, "tool_call": {"weight": 0.5}}),
+            (false, true) => json!({"tool_call": {"weight": 1.0}}),
+            (_, false) => {
+                let what = format!(
+                    "{calls} of {datapoints} datapoints expect calls of tools: a dataset of those alone can have the metric \
+                     `tool_call`, which compares the calls"
+                );
+                self.imported.note(place, what);
+                json!({"token_f1": {"weight": 1.0}})
+            }
+        }
+    }
+
     fn sample(&mut self, place: &str, line: &Value) -> Map<String, Value> {
         let mut sample = Map::new();
         let id = line.get("id").map_or_else(|| self.imported.name("sample", place), as_text);
@@ -363,7 +396,7 @@ impl Reader {
         for message in &given {
             let role = message.get("role").map_or_else(|| "user".to_owned(), as_text);
             let blocks = message.get("content").unwrap_or(&Value::Null);
-            self.note_left_out(place, blocks);
+            self.note_left_out(place, blocks, &[]);
             let (text, arguments) = content(blocks);
             variables.extend(arguments);
             if !text.is_empty() {
@@ -381,9 +414,16 @@ impl Reader {
         if !variables.is_empty() {
             sample.insert("variables".to_owned(), Value::Object(variables));
         }
-        self.note_left_out(place, line.get("output").unwrap_or(&Value::Null));
+        self.note_left_out(place, line.get("output").unwrap_or(&Value::Null), &["tool_call"]);
+        self.expected.datapoints += 1;
         if let Some(expected) = line.get("output").map(output).filter(|text| !text.is_empty()) {
             sample.insert("expected_output".to_owned(), json!([expected]));
+            self.expected.texts += 1;
+        }
+        let calls = self.expected_calls(place, line.get("output").unwrap_or(&Value::Null));
+        if !calls.is_empty() {
+            sample.insert(EXPECTED_TOOL_CALLS.to_owned(), calls.into());
+            self.expected.calls += 1;
         }
         if let Some(tags) = line.get("tags").filter(|tags| tags.as_object().is_some_and(|tags| !tags.is_empty())) {
             sample.insert("metadata".to_owned(), json!({"tags": tags}));
@@ -392,11 +432,32 @@ impl Reader {
         sample
     }
 
-    /// Blocks that hold no text, such as calls of tools: the sample asks without them.
-    fn note_left_out(&mut self, place: &str, blocks: &Value) {
+    /// The calls of tools that an answer shall have. What the model wrote stands in for what TensorZero could not read of it.
+    fn expected_calls(&mut self, place: &str, blocks: &Value) -> Vec<Value> {
+        let mut calls = Vec::new();
+        let of_type = |block: &&Value| block.get("type").and_then(Value::as_str) == Some("tool_call");
+        for block in blocks.as_array().into_iter().flatten().filter(of_type) {
+            let given = |key: &str| block.get(key).filter(|value| !value.is_null());
+            let Some(name) = given("name").or_else(|| given("raw_name")).and_then(Value::as_str) else {
+                self.imported.note(place, "a block `tool_call` is left out: it names no tool");
+                continue;
+            };
+            let arguments = match given("arguments").or_else(|| given("raw_arguments")) {
+                Some(Value::String(text)) => serde_json::from_str(text).unwrap_or_else(|_| text.clone().into()),
+                Some(arguments) => arguments.clone(),
+                None => json!({}),
+            };
+            calls.push(json!({"name": name, "arguments": arguments}));
+        }
+        calls
+    }
+
+    /// Blocks that hold no text and are `carried` in no other way, such as calls of tools in a conversation: the sample asks
+    /// without them.
+    fn note_left_out(&mut self, place: &str, blocks: &Value, carried: &[&str]) {
         for block in blocks.as_array().into_iter().flatten() {
             let kind = block.get("type").and_then(Value::as_str).unwrap_or("text");
-            if !matches!(kind, "text" | "raw_text" | "template") {
+            if !matches!(kind, "text" | "raw_text" | "template") && !carried.contains(&kind) {
                 self.imported.note(place, format!("a block `{kind}` is left out: the sample is asked without it"));
             }
         }

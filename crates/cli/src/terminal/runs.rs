@@ -84,7 +84,7 @@ pub(crate) fn run(look: Look, run: &EvaluationRun) -> String {
 fn facts(run: &EvaluationRun) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("run", run.id.to_string()),
-        ("status", run.status.to_string()),
+        ("status", standing(run)),
         ("target", run.spec.target.clone()),
         ("model", run.model_name.clone()),
         ("dataset", format!("{}@{}", run.dataset, run.spec.dataset_version.short())),
@@ -197,12 +197,21 @@ fn is_baseline(run: &EvaluationRun) -> bool {
     run.tags.get("env").is_some_and(|env| env == "production")
 }
 
+/// Where a run stands, and how to go on with one that nobody works on.
+fn standing(run: &EvaluationRun) -> String {
+    if run.interrupted {
+        return format!("interrupted: nobody works on it; `llmops eval --resume={}` goes on", run.id);
+    }
+    run.status.to_string()
+}
+
 fn status(run: &EvaluationRun) -> Cell {
     let progress = &run.progress;
     match run.status {
         RunStatus::Completed => Cell::toned(Tone::Good, run.status.as_str()),
         RunStatus::Failed => Cell::toned(Tone::Bad, run.status.as_str()),
         RunStatus::Cancelled => Cell::toned(Tone::Warn, run.status.as_str()),
+        RunStatus::Running if run.interrupted => Cell::toned(Tone::Warn, "interrupted"),
         RunStatus::Running if progress.total > 0 => {
             format!("running {}", format::percent(progress.done as f64 / progress.total as f64)).into()
         }
@@ -222,11 +231,13 @@ mod tests {
         running.status = RunStatus::Running;
         running.results = None;
         running.progress.done = 30;
-        let all = [running, report.run, report.baseline.expect("baseline")];
+        let killed = EvaluationRun { interrupted: true, ..running.clone() };
+        let all = [running, killed, report.run, report.baseline.expect("baseline")];
         insta::assert_snapshot!(runs(Look { width: 100, colour: false }, &all), @"
         run                     status          prompt                        overall  passed  tag
         ──────────────────────────────────────────────────────────────────────────────────────────────────
         run_01k9zr8d2hq4n7c1bb  running 25.0 %  support-bot@1.3.0                   –       –
+        run_01k9zr8d2hq4n7c1bb  interrupted     support-bot@1.3.0                   –       –
         run_01k9zr8d2hq4n7c1bb  completed       support-bot@1.3.0  0.816 [0.79, 0.85]  83.1 %
         run_01k9zq3v7wj5x8m2aa  completed       support-bot@1.2.0  0.891 [0.86, 0.92]  93.3 %  production
         ");

@@ -1,8 +1,12 @@
 //! `llmops db` and `llmops apply`.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+
 use serde_json::Value;
 
-use crate::project::{PROMPT, Project, SimulatorProcess, config, samples};
+use crate::project::{PROMPT, Project, Said, SimulatorProcess, config, said, samples};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
@@ -166,4 +170,79 @@ fn a_folder_is_applied_once_and_edits_elsewhere_are_not_overwritten() {
     assert!(steps(&[], 0).contains(&"schedule remove".to_owned()));
     let schedules = json(&project.expect(0, &["schedule", "list", "--json"]).out);
     assert_eq!(schedules.as_array().map(Vec::len), Some(0), "{schedules}");
+}
+
+/// A store in a folder that the commands may only read.
+struct ReadOnly<'a> {
+    project: &'a Project,
+    /// Whether the tests run as one to whom no permission matters: the commands run as another user then.
+    is_root: bool,
+}
+
+impl<'a> ReadOnly<'a> {
+    fn of(project: &'a Project) -> Self {
+        let mode = |path: &str, mode| {
+            std::fs::set_permissions(project.path(path), Permissions::from_mode(mode)).unwrap();
+        };
+        mode("", 0o755);
+        mode(".llmops/llmops.db", 0o444);
+        mode(".llmops", 0o555);
+        let is_root = std::fs::write(project.path(".llmops/probe"), "").is_ok();
+        Self { project, is_root }
+    }
+
+    /// Runs a command; none where the other user may not run it.
+    fn run(&self, args: &[&str]) -> Option<Said> {
+        let mut command = self.project.command(args);
+        if self.is_root {
+            command.uid(65_534).gid(65_534);
+        }
+        match command.output() {
+            Err(e) if self.is_root && e.kind() == std::io::ErrorKind::PermissionDenied => None,
+            output => Some(said(output.unwrap())),
+        }
+    }
+}
+
+impl Drop for ReadOnly<'_> {
+    fn drop(&mut self) {
+        // Else the folder could not be removed.
+        let _ = std::fs::set_permissions(self.project.path(".llmops"), Permissions::from_mode(0o755));
+    }
+}
+
+/// Reads and changes a store that may only be read; false: nothing could be run.
+fn reads_and_refuses_changes(read_only: &ReadOnly<'_>) -> bool {
+    for args in [&["run", "list"][..], &["run", "show", "latest"], &["run", "results", "latest"], &["records", "query"]]
+    {
+        let Some(said) = read_only.run(args) else { return false };
+        assert_eq!(said.code, 0, "{args:?}: {}", said.err);
+    }
+    for args in [&["baseline", "promote", "latest"][..], &["eval"]] {
+        let said = read_only.run(args).unwrap();
+        assert_eq!(said.code, 3, "{args:?}: {}{}", said.out, said.err);
+        assert!(said.err.contains("the store takes no changes: its file may only be read"), "{args:?}: {}", said.err);
+    }
+    true
+}
+
+#[test]
+fn a_store_that_may_only_be_read_is_read() {
+    let project = Project::new(&[]);
+    project.expect(0, &["init", "."]);
+    project.expect(0, &["--quiet", "eval"]);
+    project.expect(0, &["db", "backup", "copy.db"]);
+    // As commands leave it, with the log of the newest changes beside it.
+    reads_and_refuses_changes(&ReadOnly::of(&project));
+    // A file without log holds everything, and SQLite may not make the files that go with it.
+    for beside in ["llmops.db-wal", "llmops.db-shm"] {
+        let _ = std::fs::remove_file(project.path(&format!(".llmops/{beside}")));
+    }
+    std::fs::rename(project.path("copy.db"), project.path(".llmops/llmops.db")).unwrap();
+    let read_only = ReadOnly::of(&project);
+    if reads_and_refuses_changes(&read_only) {
+        // A server changes what it keeps all the time.
+        let refused = read_only.run(&["serve", "--dev", "--listen", "127.0.0.1:0"]).unwrap();
+        assert!(refused.code == 3 && refused.err.contains("SQLite must be allowed to write"), "{}", refused.err);
+    }
 }

@@ -1,5 +1,8 @@
 //! Evaluate, promote, make it worse, gate: with a dataset and a simulator in another process.
 
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use serde_json::json;
+
 use crate::project::{PROMPT, Project, SimulatorProcess, config, samples};
 
 fn project(dataset: &str, port: u16) -> Project {
@@ -143,6 +146,41 @@ suites: {default: {target: support, dataset: d, repeat: 2}}
     // Before anything is asked: there is no such folder.
     let nowhere = project.expect(2, &["eval", "--output", "none/scores.json"]);
     assert!(nowhere.err.contains("there is no folder none"), "{}", nowhere.err);
+}
+
+#[test]
+fn results_are_rows_of_a_parquet_file() {
+    let config = "version: 1
+project: one
+providers: {a: {kind: outputs, path: a.jsonl}}
+targets: {support: {model: a/x}}
+datasets: {d: {path: d.jsonl}}
+scoring: {metrics: {exact_match: {weight: 1}, latency: {}}}
+suites: {default: {target: support, dataset: d, repeat: 2}}
+";
+    let asked = "{\"id\": \"s0\", \"input\": \"Question ü?\", \"expected_output\": [\"good\", \"fine\"]}\n\
+                 {\"id\": \"s1\", \"input\": \"Another one?\", \"expected_output\": \"good\"}\n";
+    let answers = "{\"id\": \"s0\", \"output\": \"fine\"}\n{\"id\": \"s1\", \"output\": \"bad\"}\n";
+    let project = Project::new(&[("a.jsonl", answers), ("d.jsonl", asked), ("llmops.yaml", config)]);
+    project.expect(0, &["eval"]);
+    project.expect(0, &["run", "results", "latest", "--output", "all.parquet"]);
+    let reader = SerializedFileReader::new(std::fs::File::open(project.path("all.parquet")).unwrap()).unwrap();
+    let rows: Vec<_> = reader.get_row_iter(None).unwrap().map(|row| row.unwrap().to_json_value()).collect();
+    let cells = |row: usize| ["sample_id", "trial", "expected_output", "status", "exact_match"].map(|c| &rows[row][c]);
+    assert_eq!(rows.len(), 4);
+    assert_eq!(cells(1), [&json!("s0"), &json!(1), &json!(r#"["good","fine"]"#), &json!("passed"), &json!(1.0)]);
+    assert_eq!(cells(2), [&json!("s1"), &json!(0), &json!("good"), &json!("failed"), &json!(0.0)]);
+    assert_eq!(
+        (&rows[0]["error"], &rows[0]["input"], &rows[0]["cached"]),
+        (&json!(null), &json!("Question ü?"), &json!(false))
+    );
+    project.write("said.parquet", "not yet");
+    project
+        .expect(0, &["run", "results", "latest", "--status", "errored", "--format", "parquet", "-o", "said.parquet"]);
+    let reader = SerializedFileReader::new(std::fs::File::open(project.path("said.parquet")).unwrap()).unwrap();
+    assert_eq!(reader.metadata().file_metadata().num_rows(), 0);
+    let refused = project.expect(2, &["run", "results", "latest", "--format", "parquet"]);
+    assert!(refused.err.contains("--output FILE"), "{}", refused.err);
 }
 
 #[test]

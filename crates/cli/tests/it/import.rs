@@ -47,7 +47,7 @@ fn notes(imported: &Value) -> String {
 fn a_promptfoo_configuration_becomes_a_project_that_evaluates() {
     let project = Project::new(&[]);
     let imported = import(&project, &["promptfoo", &fixture("promptfoo/promptfooconfig.yaml")]);
-    assert_eq!(carried(&imported), "4 prompts, 3 models, 16 samples, 37 assertions");
+    assert_eq!(carried(&imported), "4 prompts, 3 models, 16 samples, 21 assertions");
     let notes = notes(&imported);
     assert_eq!(notes.lines().count(), 4, "{notes}");
     holds(
@@ -196,6 +196,41 @@ fn templates_that_are_none_here_are_named_once() {
 }
 
 #[test]
+fn promptfoos_metrics_name_what_did_not_hold() {
+    let config = r#"
+prompts: ["{{q}}"]
+providers: [echo]
+env: {OPENAI_API_KEY: sk-hidden, REGION: eu}
+defaultTest:
+  assert: [{type: word-count, value: {max: 9}}, {type: llm-rubric, value: is polite}]
+tests:
+  - {vars: {q: Hello there, tone: Tone}, assert: [{type: contains, value: dear, metric: "{{tone}}"}]}
+  - vars: {q: Good bye}
+    assert: [{type: assert-set, metric: Wording, assert: [{type: contains, value: bye}, {type: equals, value: x, metric: Exact}]}]
+"#;
+    let project = Project::new(&[("p.yaml", config)]);
+    let imported = import(&project, &["promptfoo", "p.yaml"]);
+    // The two of the default test count once: one is carried over, one is listed.
+    assert_eq!(carried(&imported), "1 prompt, 1 model, 2 samples, 4 assertions");
+    let notes = notes(&imported);
+    assert_eq!(notes.matches("defaultTest.assert[1]").count(), 1, "{notes}");
+    holds(
+        &notes,
+        &[
+            "env: not carried over: set OPENAI_API_KEY, REGION in the environment",
+            "metrics of assertions (Exact, Tone, Wording): ",
+        ],
+    );
+    assert!(!notes.contains("sk-hidden"), "{notes}");
+    let made = lines(&project, "made/datasets/tests.jsonl");
+    assert_eq!(made[1]["metadata"]["assertions"][1]["metric"], "Wording");
+    let config = project.path("made/llmops.yaml").display().to_string();
+    project.expect(0, &["--config", &config, "--quiet", "eval", "--output", "scores.json"]);
+    let shown = project.expect(0, &["--config", &config, "--json", "run", "show", "latest", "--failed"]).out;
+    holds(&shown, &[r#"Tone: contains \"dear\""#, r#"Exact: equals \"x\""#]);
+}
+
+#[test]
 fn promptfoos_programs_and_missing_files_are_listed() {
     let config = r##"
 prompts: ["{{q}}", "file://p.py:build", "file://gone.js"]
@@ -328,6 +363,44 @@ fn tensorzeros_blocks_without_text_are_named() {
     let project = Project::new(&[("t.toml", toml), ("d.jsonl", &sample.replace('\n', ""))]);
     let imported = import(&project, &["tensorzero", "t.toml", "--dataset", "d.jsonl"]);
     holds(&notes(&imported), &["a block `tool_call` is left out"]);
+}
+
+#[test]
+fn tensorzeros_calls_of_tools_are_expected() {
+    let toml =
+        "[functions.f]\ntype=\"chat\"\n[functions.f.variants.o]\ntype=\"chat_completion\"\nmodel=\"dummy::good\"\n";
+    let line = |input: &str, output: Value| {
+        json!({"function_name": "f", "input": {"messages": [{"role": "user", "content": input}]}, "output": output})
+            .to_string()
+    };
+    let weather = line(
+        "Rain in Paris?",
+        json!([{"type": "tool_call", "id": "1", "name": "weather", "arguments": "{\"city\": \"Paris\"}"}]),
+    );
+    let both = line(
+        "And the time?",
+        json!([{"type": "tool_call", "id": "2", "name": null, "raw_name": "now", "arguments": null, "raw_arguments": "{no"},
+            {"type": "tool_call", "id": "3", "name": "zone", "arguments": {"of": "Paris"}}]),
+    );
+    let project = Project::new(&[("t.toml", toml), ("d.jsonl", &format!("{weather}\n{both}\n"))]);
+    let imported = import(&project, &["tensorzero", "t.toml", "--dataset", "d.jsonl"]);
+    assert!(!notes(&imported).contains("tool_call"), "{imported}");
+    let made = lines(&project, "made/datasets/d.jsonl");
+    assert_eq!(made[0]["expected_tool_calls"], json!([{"name": "weather", "arguments": {"city": "Paris"}}]));
+    assert_eq!(
+        made[1]["expected_tool_calls"],
+        json!([{"name": "now", "arguments": "{no"}, {"name": "zone", "arguments": {"of": "Paris"}}])
+    );
+    holds(&project.read("made/llmops.yaml"), &["tool_call: {weight: 1.0}"]);
+    let config = project.path("made/llmops.yaml").display().to_string();
+    project.expect(0, &["--config", &config, "--quiet", "eval", "--output", "scores.json"]);
+    assert_eq!(project.scores()["total_examples"], 2);
+    // Where others expect a text, one metric cannot be asked of all.
+    let text = line("Hi", json!([{"type": "text", "text": "Hello"}]));
+    let mixed = Project::new(&[("t.toml", toml), ("d.jsonl", &format!("{weather}\n{text}\n"))]);
+    let imported = import(&mixed, &["tensorzero", "t.toml", "--dataset", "d.jsonl"]);
+    holds(&notes(&imported), &["1 of 2 datapoints expect calls of tools"]);
+    holds(&mixed.read("made/llmops.yaml"), &["token_f1: {weight: 1.0}"]);
 }
 
 #[test]

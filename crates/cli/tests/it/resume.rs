@@ -42,6 +42,9 @@ fn kill_and_resume() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
+    let listed = killed.expect(0, &["run", "list"]);
+    assert!(listed.out.contains("interrupted") && listed.err.contains("llmops eval --resume=run_"), "{}", listed.out);
+    assert!(killed.expect(0, &["run", "show", "latest"]).out.contains("interrupted: nobody works on it"));
     // It is not finished: nothing is written wrong, and nothing can be decided.
     killed.expect(3, &["gate"]);
     killed.expect(3, &["baseline", "promote", "latest"]);

@@ -19,7 +19,7 @@ use crate::dataset::Sample;
 pub const ASSERTIONS: &str = "assertions";
 
 /// The keys that assertions of all types have.
-const COMMON_KEYS: [&str; 3] = ["type", "not", "weight"];
+const COMMON_KEYS: [&str; 4] = ["type", "not", "weight", "metric"];
 
 /// What a sample wants of its answer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ pub struct Assertion {
     /// How much it counts beside the others, at least 0. One that weighs nothing is not looked at.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub weight: f64,
+    /// What it measures, for people: it stands before what did not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
 }
 
 fn one() -> f64 {

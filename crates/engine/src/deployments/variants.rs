@@ -98,9 +98,12 @@ impl Deployments {
         Ok(exposed.iter().any(|count| count.units > 0))
     }
 
-    /// Refuses an experiment by which production assigns its callers as soon as it runs, where that asks for gates which its manifests
-    /// did not pass.
-    pub(crate) async fn pass_gates_of_variants(&self, experiment: &Experiment) -> Result<(), Error> {
+    /// Refuses an experiment by which a deployment answers its callers as soon as it runs, where that takes other manifests only when
+    /// a second key allows them, and where production asks for gates which they did not pass.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`].
+    pub(crate) async fn let_variants_answer(&self, experiment: &Experiment) -> Result<(), Error> {
         let mut after: Option<(String, String)> = None;
         loop {
             let from = after.as_ref().map(|(name, environment)| (name.as_str(), environment.as_str()));
@@ -108,24 +111,41 @@ impl Deployments {
             let Some(last) = page.last() else { return Ok(()) };
             after = Some((last.name.clone(), last.environment.clone()));
             for deployment in page.iter().filter(|deployment| waits_for(deployment, experiment)) {
-                let (hash, manifest) = self.manifest(deployment.manifest.as_str()).await?;
-                for variant in self.manifests_of(&experiment.spec.variants, (&hash, &manifest)).await? {
-                    let passing = self.newest_passing_run(&variant).await?;
-                    self.require_gate(&variant, passing.as_ref(), &deployment.settings).map_err(
-                        |error| match error {
-                            Error::Conflict { message, hint } => Error::Conflict {
-                                message: format!(
-                                    "{} answers by the variants of {}: {message}",
-                                    deployment.name, experiment.id
-                                ),
-                                hint,
-                            },
-                            other => other,
-                        },
-                    )?;
-                }
+                self.let_answer(deployment, experiment).await?;
             }
         }
+    }
+
+    async fn let_answer(&self, deployment: &Deployment, experiment: &Experiment) -> Result<(), Error> {
+        let (name, settings) = (&deployment.name, &deployment.settings);
+        let (hash, manifest) = self.manifest(deployment.manifest.as_str()).await?;
+        let coming = self.manifests_of(&experiment.spec.variants, (&hash, &manifest)).await?;
+        if settings.require_approval && !coming.is_empty() {
+            let (environment, id) = (&deployment.environment, &experiment.id);
+            return Err(Error::Conflict {
+                message: format!(
+                    "{name} in {environment} answers by the variants of {id}, and a second key has to allow other manifests there"
+                ),
+                hint: Some(format!(
+                    "deploy {name} with settings without `experiment`, start {id}, then name it in the settings again: that asks for \
+                     the second key"
+                )),
+            });
+        }
+        if !settings.require_gate || deployment.environment != DEFAULT_ENVIRONMENT {
+            return Ok(());
+        }
+        for variant in coming {
+            let passing = self.newest_passing_run(&variant).await?;
+            self.require_gate(&variant, passing.as_ref(), settings).map_err(|error| match error {
+                Error::Conflict { message, hint } => Error::Conflict {
+                    message: format!("{name} answers by the variants of {}: {message}", experiment.id),
+                    hint,
+                },
+                other => other,
+            })?;
+        }
+        Ok(())
     }
 
     /// The manifest of a variant: the one that it names, else the deployment's own with what the variant changes.
@@ -155,12 +175,15 @@ impl Deployments {
     }
 }
 
-/// Whether a deployment takes only what passed its gate, and is answered by the variants of an experiment as soon as that runs.
+/// Whether a deployment asks for something before other manifests answer, and is answered by the variants of an experiment as soon as
+/// that runs.
 fn waits_for(deployment: &Deployment, experiment: &Experiment) -> bool {
-    let named = deployment.settings.experiment.as_deref();
-    deployment.environment == DEFAULT_ENVIRONMENT
-        && deployment.settings.require_gate
-        && named.is_some_and(|named| named == experiment.spec.key || named == experiment.id.as_str())
+    let settings = &deployment.settings;
+    (settings.require_gate || settings.require_approval)
+        && settings
+            .experiment
+            .as_deref()
+            .is_some_and(|named| named == experiment.spec.key || named == experiment.id.as_str())
 }
 
 /// A variant's parameters; what no provider-independent parameter has the name of goes into the body as it is.

@@ -99,6 +99,7 @@ impl ContinuousEvaluator {
             model_name: spec.manifest.model.clone(),
             metrics: spec.scoring.metrics.keys().cloned().collect(),
             status: RunStatus::Pending,
+            interrupted: false,
             error: None,
             tags: request.tags,
             metadata: request.metadata,

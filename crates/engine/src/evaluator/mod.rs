@@ -78,7 +78,11 @@ impl ContinuousEvaluator {
     /// One run. `latest` and `baseline` need no dataset where the project has only one answer.
     pub async fn get_run(&self, run: &RunRef, dataset: Option<&str>) -> Result<EvaluationRun, Error> {
         match run {
-            RunRef::Id(id) => Ok(self.services.store.get_run(&self.project, id).await?),
+            RunRef::Id(id) => {
+                let mut run = self.services.store.get_run(&self.project, id).await?;
+                self.find_interrupted(std::slice::from_mut(&mut run)).await?;
+                Ok(run)
+            }
             RunRef::Latest => self.latest(dataset).await,
             RunRef::Baseline => {
                 let dataset = match dataset {
@@ -96,7 +100,7 @@ impl ContinuousEvaluator {
     async fn latest(&self, dataset: Option<&str>) -> Result<EvaluationRun, Error> {
         let filter =
             EvaluationFilter { dataset: dataset.map(str::to_owned), limit: Some(1), ..EvaluationFilter::default() };
-        let newest = self.services.store.list_runs(&self.project, &filter).await?.pop();
+        let newest = self.list_runs(&filter).await?.pop();
         newest.ok_or_else(|| Error::not_found("run", "latest").with_hint("llmops eval makes one"))
     }
 
@@ -120,7 +124,27 @@ impl ContinuousEvaluator {
 
     /// Runs, newest first.
     pub async fn list_runs(&self, filter: &EvaluationFilter) -> Result<Vec<EvaluationRun>, Error> {
-        Ok(self.services.store.list_runs(&self.project, filter).await?)
+        let mut runs = self.services.store.list_runs(&self.project, filter).await?;
+        self.find_interrupted(&mut runs).await?;
+        Ok(runs)
+    }
+
+    /// Marks those of the runs that are running and that nobody works on. Who is killed keeps the shards until the lease ends, or
+    /// until somebody on the same machine sees that there is no such process. One without any lease waits for a worker, or is
+    /// about to end.
+    async fn find_interrupted(&self, runs: &mut [EvaluationRun]) -> Result<(), Error> {
+        if runs.iter().all(|run| run.status != RunStatus::Running) {
+            return Ok(());
+        }
+        let now = self.services.clock.now();
+        let leases = self.services.store.running_leases(&self.project).await?;
+        for run in runs.iter_mut().filter(|run| run.status == RunStatus::Running) {
+            let mut held = leases.iter().filter(|(id, ..)| *id == run.id).peekable();
+            run.interrupted = self.services.runs.get(&run.id).is_none()
+                && held.peek().is_some()
+                && held.all(|(_, owner, until)| *until <= now || crate::owner::is_dead(owner));
+        }
+        Ok(())
     }
 
     /// Waits until the run has ended, at most `patience`, and answers how it stands. A run that is running with an error is one

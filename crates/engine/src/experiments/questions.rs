@@ -27,7 +27,7 @@ impl ExperimentManager {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Invalid`] with everything that is wrong with the question; [`Error::Conflict`] for a draft.
     pub async fn ask(&self, experiment: &str, question: Question) -> Result<AskedQuestion, Error> {
-        let stored = self.stored(experiment).await?;
+        let stored = self.measured(experiment).await?;
         if stored.experiment.status == ExperimentStatus::Draft {
             let message = format!("experiment `{}` is a draft: nothing was observed yet", stored.experiment.id);
             return Err(Error::Conflict { message, hint: Some("start it first".to_owned()) });
@@ -63,7 +63,7 @@ impl ExperimentManager {
 
     /// A question with its answer, once there is one.
     pub async fn question(&self, experiment: &str, id: &str) -> Result<AskedQuestion, Error> {
-        let stored = self.stored(experiment).await?;
+        let stored = self.measured(experiment).await?;
         match self.services.store.get_question(&self.project, id).await {
             Ok(asked) if asked.experiment == stored.experiment.id => Ok(asked),
             Ok(_) | Err(StoreError::NotFound { .. }) => Err(Error::not_found("question", id)
@@ -79,7 +79,7 @@ impl ExperimentManager {
         before: Option<&str>,
         limit: u32,
     ) -> Result<Vec<AskedQuestion>, Error> {
-        let stored = self.stored(experiment).await?;
+        let stored = self.measured(experiment).await?;
         Ok(self.services.store.list_questions(&stored.key, before, limit).await?)
     }
 

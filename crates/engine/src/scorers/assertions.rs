@@ -132,14 +132,15 @@ fn json_texts(text: &str) -> Vec<&str> {
 
 /// An assertion that did not hold, in words.
 fn words(assertion: &Assertion) -> String {
+    let metric = assertion.metric.as_deref().map(|metric| format!("{metric}: ")).unwrap_or_default();
     let not = if assertion.not { "not " } else { "" };
     match serde_json::to_value(&assertion.expected) {
         Ok(Value::Object(mut fields)) => {
             let kind = fields.remove("type").and_then(|kind| kind.as_str().map(str::to_owned)).unwrap_or_default();
             let options: Vec<String> = fields.into_iter().map(|(_, value)| value.to_string()).collect();
-            format!("{not}{kind} {}", options.join(" ")).trim_end().to_owned()
+            format!("{metric}{not}{kind} {}", options.join(" ")).trim_end().to_owned()
         }
-        _ => not.to_owned(),
+        _ => format!("{metric}{not}"),
     }
 }
 

@@ -497,6 +497,30 @@ async fn an_experiment_that_starts_later_is_held_to_the_gate() {
 }
 
 #[tokio::test]
+async fn an_experiment_that_starts_later_is_held_to_the_second_key() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let asking = DeploymentSettings { require_approval: true, ..DeploymentSettings::default() };
+        let routed = DeploymentSettings { experiment: Some("later".to_owned()), ..asking.clone() };
+        let with = |settings: &DeploymentSettings| Deploy { settings: Some(settings.clone()), ..Deploy::default() };
+        let spec = json!({"name": "later", "metrics": [{"name": "quality"}],
+            "variants": [{"id": "control"}, {"id": "other", "model_name": "test/two"}]});
+        ops.deployments().deploy("bot", Deploy { settings: Some(routed.clone()), ..model("one") }).await.unwrap();
+        let made = ops.experiments().create(serde_json::from_value(spec).unwrap()).await.unwrap();
+        let refused = ops.experiments().start(made.id.as_str()).await.unwrap_err().to_string();
+        assert!(refused.contains("bot in production") && refused.contains("a second key has to allow"), "{refused}");
+        assert_eq!(variants(&ops).await, Vec::<String>::new());
+        // As the hint says: without the key it starts, and naming it again asks.
+        assert!(ops.deployments().deploy("bot", with(&asking)).await.unwrap().changed);
+        ops.experiments().start(made.id.as_str()).await.unwrap();
+        let waits = ops.deployments().deploy("bot", with(&routed)).await.unwrap();
+        assert!(waits.approval.is_some() && !waits.changed, "{waits:?}");
+        assert_eq!(variants(&ops).await, Vec::<String>::new());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn another_manifest_makes_other_variants_and_those_need_the_gate() {
     on_backends(async |store| {
         let ops = installation(store, &Scripted::new(right));

@@ -68,7 +68,7 @@ fn bare(metric: &str, unit: &str, value: f64) -> Observation {
 }
 
 #[tokio::test]
-async fn a_key_means_the_same_experiment_for_recording_as_for_reading() {
+async fn a_key_means_the_same_experiment_for_recording_and_reading_as_for_assigning() {
     let ops = LlmOps::in_memory().await.unwrap();
     let experiments = ops.experiments();
     let spec = json!({"name": "se", "variants": [{"id": "control"}, {"id": "new"}], "metrics": ["quality"]});
@@ -78,12 +78,16 @@ async fn a_key_means_the_same_experiment_for_recording_as_for_reading() {
     experiments.record_metric("se", quality("control", "u", 1.0)).await.unwrap();
     experiments.complete("se", Some("new")).await.unwrap();
     experiments.record_metric("se", quality("control", "v", 1.0)).await.unwrap();
+    // A draft of the same key changes nothing before it starts, and nothing when it is cancelled.
     let second = made().await;
-    let refused = experiments.record_metric("se", quality("control", "w", 1.0)).await.unwrap_err();
-    assert!(refused.to_string().contains(&second) && refused.to_string().contains("is a draft"), "{refused}");
-    experiments.record_metric(&first, quality("control", "w", 1.0)).await.unwrap();
-    experiments.cancel("se").await.unwrap();
-    let refused = experiments.record_metric("se", quality("control", "x", 1.0)).await.unwrap_err();
+    experiments.record_metric("se", quality("control", "w", 1.0)).await.unwrap();
+    let refused = experiments.record_metric(&second, quality("control", "w", 1.0)).await.unwrap_err();
+    assert!(refused.to_string().contains("is a draft"), "{refused}");
+    assert_eq!(experiments.assign_variant("se", "w").await.unwrap().experiment.as_str(), first);
+    assert_eq!(experiments.get_results("se", &ResultsQuery::default()).await.unwrap().total_samples, 3);
+    assert_eq!(experiments.cancel("se").await.unwrap().id.as_str(), second, "who manages means the newest");
+    experiments.record_metric("se", quality("control", "w", 1.0)).await.unwrap();
+    let refused = experiments.record_metric(&second, quality("control", "x", 1.0)).await.unwrap_err();
     assert!(refused.to_string().contains("was cancelled"), "{refused}");
     let results = experiments.get_results(&first, &ResultsQuery::default()).await.unwrap();
     assert_eq!(results.total_samples, 3);

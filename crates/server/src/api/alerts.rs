@@ -12,7 +12,7 @@ use llmops_domain::id::AlertId;
 
 use super::{bad_request, id_before, page, time};
 use crate::ApiError;
-use crate::extract::{Editor, Json, Path, Query, Viewer};
+use crate::extract::{Editor, Json, NoQuery, Path, Query, Viewer};
 
 pub(crate) fn router() -> Routes {
     Routes::new()
@@ -87,7 +87,7 @@ async fn resolve(Editor(ops): Editor, Path(alert): Path<String>) -> Result<Answe
 /// The silences that have not ended.
 #[utoipa::path(get, path = "/api/v1/silences", operation_id = "list_silences", tag = "alerts",
     responses((status = 200, body = Page<Silence>)))]
-async fn silences(Viewer(ops): Viewer) -> Result<Answer<Page<Silence>>, ApiError> {
+async fn silences(Viewer(ops): Viewer, _: NoQuery) -> Result<Answer<Page<Silence>>, ApiError> {
     Ok(Answer(Page { items: ops.alerts().silences().await?, next_cursor: None }))
 }
 

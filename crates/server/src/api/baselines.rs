@@ -9,7 +9,7 @@ use llmops_api::page::MAX_PAGE;
 use llmops_api::runs::{Baseline, PromoteBaseline};
 
 use crate::ApiError;
-use crate::extract::{Editor, Json, Viewer};
+use crate::extract::{Editor, Json, NoQuery, Viewer};
 
 pub(crate) fn router() -> Routes {
     Routes::new().routes(routes!(list, promote))
@@ -18,7 +18,7 @@ pub(crate) fn router() -> Routes {
 /// The baseline of every dataset that has one.
 #[utoipa::path(get, path = "/api/v1/baselines", operation_id = "list_baselines", tag = "baselines",
     responses((status = 200, body = Page<Baseline>)))]
-async fn list(Viewer(ops): Viewer) -> Result<Answer<Page<Baseline>>, ApiError> {
+async fn list(Viewer(ops): Viewer, _: NoQuery) -> Result<Answer<Page<Baseline>>, ApiError> {
     let mut items = Vec::new();
     for dataset in ops.datasets().list(None, MAX_PAGE).await? {
         if let Some(run) = ops.evaluator().baseline(&dataset.name).await? {

@@ -10,7 +10,7 @@ use llmops_domain::alert::Delivery;
 
 use super::{id_before, page};
 use crate::ApiError;
-use crate::extract::{Editor, Json, Path, Query, Viewer};
+use crate::extract::{Editor, Json, NoQuery, Path, Query, Viewer};
 
 pub(crate) fn router() -> Routes {
     Routes::new().routes(routes!(list)).routes(routes!(test)).routes(routes!(deliveries)).routes(routes!(replay))
@@ -19,7 +19,7 @@ pub(crate) fn router() -> Routes {
 /// Who is told of alerts. Addresses and secrets are not shown.
 #[utoipa::path(get, path = "/api/v1/channels", operation_id = "list_channels", tag = "alerts",
     responses((status = 200, body = Page<Channel>)))]
-async fn list(Viewer(ops): Viewer) -> Result<Answer<Page<Channel>>, ApiError> {
+async fn list(Viewer(ops): Viewer, _: NoQuery) -> Result<Answer<Page<Channel>>, ApiError> {
     let alerts = ops.alerts();
     let items = alerts.channels().into_iter().map(|(name, channel, unset)| {
         let wants = channel.wants();

@@ -18,7 +18,7 @@ use llmops_storage::Replaces;
 
 use super::{after, bad_request, name_before, page, value_before};
 use crate::ApiError;
-use crate::extract::{Editor, Path, Query, Viewer};
+use crate::extract::{Editor, NoQuery, Path, Query, Viewer};
 
 /// Longest line of an import.
 const MAX_LINE: usize = 8 << 20;
@@ -56,7 +56,11 @@ async fn get(Viewer(ops): Viewer, Path(name): Path<String>) -> Result<Answer<Dat
 #[utoipa::path(get, path = "/api/v1/datasets/{name}/versions", operation_id = "list_dataset_versions",
     tag = "datasets", params(("name" = String, Path)),
     responses((status = 200, body = Page<DatasetVersion>), (status = 404, body = ErrorResponse)))]
-async fn versions(Viewer(ops): Viewer, Path(name): Path<String>) -> Result<Answer<Page<DatasetVersion>>, ApiError> {
+async fn versions(
+    Viewer(ops): Viewer,
+    _: NoQuery,
+    Path(name): Path<String>,
+) -> Result<Answer<Page<DatasetVersion>>, ApiError> {
     Ok(Answer(Page { items: ops.datasets().versions(&name).await?, next_cursor: None }))
 }
 

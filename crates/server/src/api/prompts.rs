@@ -13,7 +13,7 @@ use llmops_domain::prompt::{PromptSelector, PromptVersion};
 use llmops_domain::prompt_diff::PromptDiff;
 
 use super::{after, name_before, page};
-use crate::extract::{Editor, Json, Path, Query, Viewer};
+use crate::extract::{Editor, Json, NoQuery, Path, Query, Viewer};
 use crate::{ApiError, etag};
 
 pub(crate) fn router() -> Routes {
@@ -61,7 +61,11 @@ async fn get(Viewer(ops): Viewer, Path(name): Path<String>, headers: HeaderMap) 
 #[utoipa::path(get, path = "/api/v1/prompts/{name}/versions", operation_id = "list_prompt_versions", tag = "prompts",
     params(("name" = String, Path)),
     responses((status = 200, body = Page<PromptVersion>), (status = 404, body = ErrorResponse)))]
-async fn versions(Viewer(ops): Viewer, Path(name): Path<String>) -> Result<Answer<Page<PromptVersion>>, ApiError> {
+async fn versions(
+    Viewer(ops): Viewer,
+    _: NoQuery,
+    Path(name): Path<String>,
+) -> Result<Answer<Page<PromptVersion>>, ApiError> {
     Ok(Answer(Page { items: ops.prompts().list(&name).await?, next_cursor: None }))
 }
 

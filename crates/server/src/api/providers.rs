@@ -9,7 +9,7 @@ use llmops_domain::verifier::ModelStatus;
 
 use super::bad_request;
 use crate::ApiError;
-use crate::extract::{Editor, Json, Viewer};
+use crate::extract::{Editor, Json, NoQuery, Viewer};
 
 /// Models that one request may check.
 const MOST_CHECKED: usize = 100;
@@ -21,7 +21,7 @@ pub(crate) fn router() -> Routes {
 /// The models that runs, scores and prices know: health, score, price. Health is that of the process that answers.
 #[utoipa::path(get, path = "/api/v1/providers", operation_id = "list_providers", tag = "providers",
     responses((status = 200, body = Page<ModelStatus>)))]
-async fn list(Viewer(ops): Viewer) -> Result<Answer<Page<ModelStatus>>, ApiError> {
+async fn list(Viewer(ops): Viewer, _: NoQuery) -> Result<Answer<Page<ModelStatus>>, ApiError> {
     Ok(Answer(Page { items: ops.models().list().await?, next_cursor: None }))
 }
 

@@ -179,6 +179,28 @@ fn every_parameter_and_property_is_described() {
 }
 
 #[tokio::test]
+async fn every_list_refuses_parameters_that_it_does_not_have() {
+    let server = Server::new().await;
+    let admin = server.key("default", Role::Admin).await;
+    let mut lists = 0;
+    let is_list = |route: &&Route| route.method == Method::GET && (route.has_pages || route.id.starts_with("list_"));
+    for route in routes().iter().filter(is_list) {
+        let said = server.get(&format!("{}?limti=2&nonsense=1", route.at(|_| "x".to_owned())), &admin).await;
+        assert_eq!(said.status, StatusCode::BAD_REQUEST, "{}: {}", route.path, said.text);
+        let error = &said.json()["error"];
+        let expected = match error["message"].as_str().unwrap() {
+            none if none.contains("none are allowed here") => "unknown query parameter `limti`; none are allowed here",
+            _ => "unknown query parameter `limti`; did you mean limit? expected one of ",
+        };
+        assert!(error["message"].as_str().unwrap().starts_with(expected), "{}: {error}", route.path);
+        let named: Vec<_> = error["problems"].as_array().unwrap().iter().map(|problem| &problem["field"]).collect();
+        assert_eq!(named, ["limti", "nonsense"], "{}", route.path);
+        lists += 1;
+    }
+    assert!(lists > 25, "{lists} lists");
+}
+
+#[tokio::test]
 async fn a_cursor_of_no_list_is_refused_by_every_list() {
     let server = Server::new().await;
     let admin = server.key("default", Role::Admin).await;

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
+use llmops_domain::id::RunId;
 use llmops_storage::{Shard, Store, StoreError};
 use llmops_testing::on_backends;
 
-use crate::support::{at, errored, project, run, scored, stored_run};
+use crate::support::{at, errored, execute, project, run, scored, stored_run};
 
 const LEASE: Duration = Duration::from_secs(10);
 
@@ -60,6 +61,10 @@ async fn leases_of_a_dead_process_are_released() {
         let claim = async |owner: &str| store.claim_shard(&run, owner, LEASE, at(0)).await.unwrap().unwrap();
         let (done, _, _) = (claim("dead").await, claim("dead").await, claim("alive").await);
         store.complete_shard(&done).await.unwrap();
+        assert_eq!(store.running_leases(&project()).await.unwrap(), [], "the run is pending");
+        execute(store, "UPDATE runs SET status = 'running'").await;
+        let held = store.running_leases(&project()).await.unwrap();
+        assert_eq!(held, [("alive", 10), ("dead", 10)].map(|(o, t)| (RunId::from("run_1"), o.to_owned(), at(t))));
         let summary = store.shard_summary(&run).await.unwrap();
         assert_eq!((summary.total, summary.done), (4, 1));
         let leases: Vec<_> = summary.leases.iter().map(|l| (l.owner.as_str(), l.shards, l.until)).collect();

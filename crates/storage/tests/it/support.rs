@@ -56,6 +56,7 @@ pub(crate) fn run(id: &str) -> EvaluationRun {
         model_name: "sim/small".to_owned(),
         metrics: vec!["rouge_l".to_owned()],
         status: RunStatus::Pending,
+        interrupted: false,
         error: None,
         tags: BTreeMap::new(),
         metadata: BTreeMap::from([("commit".to_owned(), serde_json::json!("abc"))]),

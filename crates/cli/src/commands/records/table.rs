@@ -1,30 +1,15 @@
-//! Request records as a Parquet file: a row a record, written group by group.
+//! Request records as a Parquet file: a row a record.
 
 use std::io::Write;
-use std::sync::Arc;
 
 use llmops_domain::record::RequestRecord;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::parser::parse_message_type;
 use serde::Serialize;
 
-/// How a column is read from a record.
-#[derive(Clone, Copy)]
-enum Read {
-    Text(fn(&RequestRecord) -> Option<String>),
-    /// Microseconds since 1970, UTC.
-    Time(fn(&RequestRecord) -> Option<i64>),
-    Int(fn(&RequestRecord) -> Option<i64>),
-    Real(fn(&RequestRecord) -> Option<f64>),
-    Bool(fn(&RequestRecord) -> Option<bool>),
-}
+use crate::parquet_file::{ParquetFile, Read};
 
 /// The columns in their order. What has parts of its own is JSON text.
-const COLUMNS: &[(&str, Read)] = &[
+const COLUMNS: [(&str, Read<RequestRecord>); 30] = [
     ("id", Read::Text(|r| Some(r.id.clone()))),
     ("at", Read::Time(|r| Some(r.at.as_microsecond()))),
     ("door", Read::Text(|r| word(&r.door))),
@@ -66,79 +51,12 @@ fn json<T: Serialize>(value: &T) -> Option<String> {
     serde_json::to_string(value).ok()
 }
 
-/// A file that is being written.
-pub(super) struct RecordTable<W: Write + Send> {
-    writer: SerializedFileWriter<W>,
-}
-
-impl<W: Write + Send> RecordTable<W> {
-    /// Begins a file.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub(super) fn new(file: W) -> Result<Self, ParquetError> {
-        let column = |(name, read): &(&str, Read)| match read {
-            Read::Text(_) => format!("optional binary {name} (UTF8);"),
-            Read::Time(_) => format!("optional int64 {name} (TIMESTAMP(MICROS,true));"),
-            Read::Int(_) => format!("optional int64 {name};"),
-            Read::Real(_) => format!("optional double {name};"),
-            Read::Bool(_) => format!("optional boolean {name};"),
-        };
-        let columns: String = COLUMNS.iter().map(column).collect();
-        let schema = Arc::new(parse_message_type(&format!("message record {{{columns}}}"))?);
-        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
-        Ok(Self { writer: SerializedFileWriter::new(file, schema, Arc::new(properties))? })
-    }
-
-    /// Writes records as one group of rows.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub(super) fn write(&mut self, records: &[RequestRecord]) -> Result<(), ParquetError> {
-        if records.is_empty() {
-            return Ok(());
-        }
-        let mut group = self.writer.next_row_group()?;
-        for (_, read) in COLUMNS {
-            let Some(mut column) = group.next_column()? else { break };
-            match *read {
-                Read::Text(read) => {
-                    let text = |r: &RequestRecord| read(r).map(|text| ByteArray::from(text.as_str()));
-                    let (values, levels) = values(records, text);
-                    column.typed::<ByteArrayType>().write_batch(&values, Some(&levels), None)?;
-                }
-                Read::Time(read) | Read::Int(read) => {
-                    let (values, levels) = values(records, read);
-                    column.typed::<Int64Type>().write_batch(&values, Some(&levels), None)?;
-                }
-                Read::Real(read) => {
-                    let (values, levels) = values(records, read);
-                    column.typed::<DoubleType>().write_batch(&values, Some(&levels), None)?;
-                }
-                Read::Bool(read) => {
-                    let (values, levels) = values(records, read);
-                    column.typed::<BoolType>().write_batch(&values, Some(&levels), None)?;
-                }
-            }
-            column.close()?;
-        }
-        group.close().map(drop)
-    }
-
-    /// Ends the file.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub(super) fn finish(self) -> Result<(), ParquetError> {
-        self.writer.close().map(drop)
-    }
-}
-
-/// The values that are there, and for each record whether one is.
-fn values<T>(records: &[RequestRecord], read: impl Fn(&RequestRecord) -> Option<T>) -> (Vec<T>, Vec<i16>) {
-    let all: Vec<Option<T>> = records.iter().map(read).collect();
-    let levels = all.iter().map(|value| i16::from(value.is_some())).collect();
-    (all.into_iter().flatten().collect(), levels)
+/// Begins a file of records.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn begin<W: Write + Send>(file: W) -> Result<ParquetFile<W, RequestRecord>, ParquetError> {
+    ParquetFile::new(file, Vec::from(COLUMNS))
 }
 
 #[cfg(test)]
@@ -158,7 +76,7 @@ mod tests {
             .unwrap()
         };
         let mut file = Vec::new();
-        let mut table = RecordTable::new(&mut file).unwrap();
+        let mut table = begin(&mut file).unwrap();
         table.write(&[record("req_1", Some("ana")), record("req_2", None)]).unwrap();
         table.write(&[]).unwrap();
         table.write(&[record("req_3", None)]).unwrap();

@@ -1,5 +1,7 @@
 //! `llmops run results`: what became of every sample, as lines of JSON or as a table.
 
+mod table;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -12,22 +14,27 @@ use llmops_api::{Client, ClientError};
 use llmops_domain::chat::ToolCall;
 use llmops_domain::dataset::Sample;
 use llmops_domain::run::{EvaluationRun, Outcome as What, ResultOrder, ResultStatus, SampleResult};
+use parquet::errors::ParquetError;
 use serde::Serialize;
 use serde_json::Value;
 
+use self::table::{Metrics, Row};
 use crate::commands::Context;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::output_file::OutputFile;
+use crate::parquet_file::ParquetFile;
 
 /// Results and samples asked for at a time.
 const PAGE: u32 = 500;
+/// Rows of one group of a Parquet file.
+const GROUP: usize = 5_000;
 
 /// Write the result of every sample and trial, with what was asked and expected
 #[derive(Debug, Args)]
 pub(crate) struct ResultsArgs {
     /// The run: an id, `latest` or `baseline`
     run: String,
-    /// The file, .jsonl or .csv; else standard output
+    /// The file, .jsonl, .csv or .parquet; else standard output
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// How it is written; else as the file's ending says, and lines of JSON on standard output
@@ -44,9 +51,12 @@ pub(crate) struct ResultsArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// A JSON object a line
+    #[value(alias = "ndjson")]
     Jsonl,
     /// A table with a column for each metric
     Csv,
+    /// The same table as Apache Parquet
+    Parquet,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -80,6 +90,12 @@ impl From<csv::Error> for Stop {
     }
 }
 
+impl From<ParquetError> for Stop {
+    fn from(error: ParquetError) -> Self {
+        Self::Output(io::Error::other(error))
+    }
+}
+
 impl From<serde_json::Error> for Stop {
     fn from(error: serde_json::Error) -> Self {
         Self::Output(error.into())
@@ -92,6 +108,9 @@ pub(super) async fn run(client: &Client, context: &Context, args: &ResultsArgs) 
         Some(format) => format,
         None => args.output.as_deref().map_or(Ok(Format::Jsonl), format_of)?,
     };
+    if format == Format::Parquet && args.output.is_none() {
+        return Err(Failure::usage("a Parquet file has to be read back and forth: name it with --output FILE"));
+    }
     let run = client.get_run(&args.run, &GetRunQuery::default()).await?;
     let place = args.output.as_ref().map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
     match write(client, &run, args, format).await {
@@ -114,8 +133,9 @@ fn format_of(path: &Path) -> Outcome<Format> {
     match path.extension().and_then(|ending| ending.to_str()) {
         Some("jsonl" | "ndjson") => Ok(Format::Jsonl),
         Some("csv") => Ok(Format::Csv),
+        Some("parquet") => Ok(Format::Parquet),
         _ => Err(Failure::usage(format!("{}: how shall it be written?", path.display()))
-            .hint("the ending decides: .jsonl or .csv; else say --format")),
+            .hint("the ending decides: .jsonl, .csv or .parquet; else say --format")),
     }
 }
 
@@ -147,7 +167,7 @@ async fn write(client: &Client, run: &EvaluationRun, args: &ResultsArgs, format:
             break;
         }
     }
-    out.flush()?;
+    out.finish()?;
     file.finish()?;
     Ok(count)
 }
@@ -251,24 +271,27 @@ impl<'a> Line<'a> {
 }
 
 /// Where lines go.
-enum Lines<W: Write> {
+enum Lines<W: Write + Send> {
     Json(W),
-    /// With the metrics that have a column.
-    Table(Box<csv::Writer<W>>, Vec<String>),
+    Table(Box<csv::Writer<W>>, Metrics),
+    Parquet(Box<Groups<W>>, Metrics),
 }
 
-impl<W: Write> Lines<W> {
-    fn new(out: W, format: Format, run: &EvaluationRun) -> io::Result<Self> {
-        if format == Format::Jsonl {
-            return Ok(Self::Json(out));
-        }
-        let metrics: Vec<String> = run.spec.scoring.metrics.keys().cloned().collect();
-        let mut table = csv::Writer::from_writer(out);
-        let before = ["sample_id", "category", "trial", "input", "expected_output", "output", "status", "composite"];
-        let behind =
-            ["failures", "error", "latency_ms", "cost", "judge_cost", "prompt_tokens", "completion_tokens", "cached"];
-        table.write_record(before.into_iter().chain(metrics.iter().map(String::as_str)).chain(behind))?;
-        Ok(Self::Table(Box::new(table), metrics))
+impl<W: Write + Send> Lines<W> {
+    fn new(out: W, format: Format, run: &EvaluationRun) -> Result<Self, Stop> {
+        let metrics = Metrics::of(run);
+        Ok(match format {
+            Format::Jsonl => Self::Json(out),
+            Format::Csv => {
+                let mut table = csv::Writer::from_writer(out);
+                table.write_record(metrics.columns().iter().map(|(name, _)| name))?;
+                Self::Table(Box::new(table), metrics)
+            }
+            Format::Parquet => {
+                let file = ParquetFile::new(out, metrics.columns())?;
+                Self::Parquet(Box::new(Groups { file, waiting: Vec::new() }), metrics)
+            }
+        })
     }
 
     fn add(&mut self, line: &Line<'_>) -> Result<(), Stop> {
@@ -277,46 +300,40 @@ impl<W: Write> Lines<W> {
                 serde_json::to_writer(&mut *out, line)?;
                 out.write_all(b"\n")?;
             }
-            Self::Table(table, metrics) => {
-                let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-                let text = |text: &str| text.to_owned();
-                // One answer as it is; several as JSON, so that none is taken for a part of another.
-                let expected = match line.expected_output {
-                    [one] => one.clone(),
-                    [] => String::new(),
-                    several => serde_json::to_string(several)?,
-                };
-                let mut record = vec![
-                    text(line.sample_id),
-                    text(line.category),
-                    line.trial.to_string(),
-                    line.input.clone(),
-                    expected,
-                    text(line.output),
-                    text(line.status),
-                    number(line.composite),
-                ];
-                record.extend(metrics.iter().map(|name| number(line.scores.get(name.as_str()).copied())));
-                record.extend([
-                    line.failures.join("; "),
-                    text(line.error.unwrap_or_default()),
-                    line.latency_ms.to_string(),
-                    line.cost.to_string(),
-                    line.judge_cost.to_string(),
-                    line.prompt_tokens.to_string(),
-                    line.completion_tokens.to_string(),
-                    line.cached.to_string(),
-                ]);
-                table.write_record(&record)?;
-            }
+            Self::Table(table, metrics) => table.write_record(metrics.row(line)?.cells())?,
+            Self::Parquet(groups, metrics) => groups.add(metrics.row(line)?)?,
         }
         Ok(())
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    fn finish(self) -> Result<(), Stop> {
         match self {
-            Self::Json(out) => out.flush(),
-            Self::Table(table, _) => table.flush(),
+            Self::Json(mut out) => out.flush()?,
+            Self::Table(mut table, _) => table.flush()?,
+            Self::Parquet(groups, _) => groups.finish()?,
         }
+        Ok(())
+    }
+}
+
+/// Rows that wait until they are a group.
+struct Groups<W: Write + Send> {
+    file: ParquetFile<W, Row>,
+    waiting: Vec<Row>,
+}
+
+impl<W: Write + Send> Groups<W> {
+    fn add(&mut self, row: Row) -> Result<(), Stop> {
+        self.waiting.push(row);
+        if self.waiting.len() >= GROUP {
+            self.file.write(&self.waiting)?;
+            self.waiting.clear();
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(), Stop> {
+        self.file.write(&self.waiting)?;
+        Ok(self.file.finish()?)
     }
 }

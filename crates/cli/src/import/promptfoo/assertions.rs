@@ -67,6 +67,11 @@ impl Reader {
             Ok(value) => value.unwrap_or_default(),
             Err(error) => return Ok(Err(format!("its value is no template here: {error}"))),
         };
+        let metric = assertion.get("metric").filter(|metric| !metric.is_null());
+        let metric = match metric.map(|metric| filled(as_text(metric).into(), vars)).transpose() {
+            Ok(metric) => metric.map(|metric| as_text(&metric)),
+            Err(error) => return Ok(Err(format!("its metric is no template here: {error}"))),
+        };
         let (name, not) = kind.strip_prefix("not-").map_or((kind.as_str(), false), |name| (name, true));
         let threshold = assertion.get("threshold").and_then(Value::as_f64);
         Ok(translate(name, &value, threshold).map(|mut found| {
@@ -75,6 +80,9 @@ impl Reader {
             }
             if let Some(weight) = assertion.get("weight").and_then(Value::as_f64).filter(|weight| *weight != 1.0) {
                 found["weight"] = weight.into();
+            }
+            if let Some(metric) = metric {
+                found["metric"] = metric.into();
             }
             vec![found]
         }))
@@ -100,7 +108,12 @@ impl Reader {
         }
         let mut all = Vec::new();
         for inner in set.get("assert").and_then(Value::as_array).into_iter().flatten() {
-            match self.assertion(place, inner, vars)? {
+            let mut inner = inner.clone();
+            // What is measured by the set is measured by each of it.
+            if let (Some(metric), Some(inner)) = (set.get("metric"), inner.as_object_mut()) {
+                inner.entry("metric").or_insert_with(|| metric.clone());
+            }
+            match self.assertion(place, &inner, vars)? {
                 Ok(found) => all.extend(found),
                 Err(why) => return Ok(Err(format!("one of the set: {why}"))),
             }

@@ -1,5 +1,7 @@
 //! Tests: in the configuration or in files, with the default test laid under each.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Map, Value, json};
 
 use super::prompts::expand;
@@ -267,29 +269,42 @@ impl Reader {
     }
 
     /// The samples: those with assertions, then those none of whose assertions has a counterpart; and how many
-    /// assertions were carried over.
+    /// assertions were carried over, as often as they are written down: one of the default test counts once, however many
+    /// tests it is laid under.
     pub(super) fn samples(&mut self, cases: &[Case]) -> Outcome<([SampleSet; 2], usize)> {
         let [mut judged, mut unjudged] = [SampleSet::default(), SampleSet::default()];
-        let mut carried = 0;
+        let (mut carried, mut metrics, mut noted) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         for case in cases {
             let (mut kept, mut lost) = (Vec::new(), Vec::new());
             for (place, assertion) in &case.asserts {
                 match self.assertion(place, assertion, &case.vars)? {
-                    Ok(found) => kept.extend(found),
+                    Ok(found) => {
+                        carried.insert(place.as_str(), found.len());
+                        metrics.extend(found.iter().filter_map(|one| one.get("metric")).map(as_text));
+                        kept.extend(found);
+                    }
                     Err(why) => {
-                        self.imported.note(place.clone(), format!("not carried over: {why}"));
+                        let what = format!("not carried over: {why}");
+                        if noted.insert((place.as_str(), what.clone())) {
+                            self.imported.note(place.clone(), what);
+                        }
                         lost.push(assertion.clone());
                     }
                 }
             }
-            carried += kept.len();
             let label = case.description.as_deref().unwrap_or("test");
             let id = self.imported.name("sample", label);
             let sample = sample(case, &id, &kept, &lost);
             let set = if kept.is_empty() && !lost.is_empty() { &mut unjudged } else { &mut judged };
             set.push(&mut self.imported, &case.place, sample);
         }
-        Ok(([judged, unjudged], carried))
+        if !metrics.is_empty() {
+            let names: Vec<String> = metrics.into_iter().collect();
+            let what = "each stands before what did not hold of its assertions; there is no mean by metric, but one of all \
+                        assertions, `assertions`";
+            self.imported.note(format!("metrics of assertions ({})", names.join(", ")), what);
+        }
+        Ok(([judged, unjudged], carried.into_values().sum()))
     }
 
     /// The value of an assertion that stands in a file.
