@@ -25,8 +25,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use decide::{
-    Action, BURN_IN, Check, CheckStatus, Conclusion, Decision, GuardrailMeasure, Measure, Measures, Phase, Situation,
-    decide,
+    Action, BLIND_AFTER, BURN_IN, Check, CheckStatus, Conclusion, Decision, GuardrailMeasure, Measure, Measures, Phase,
+    Situation, decide,
 };
 pub use evidence::{Arm, ClusterSums, ClusterTotals, Evidence, LatencyCounts, StageEvidence};
 pub use pair::{PairOutcome, PairStatus, PairVerdict, ShadowPair, ShadowRow, ShadowTexts, SkipReason};

@@ -9,6 +9,8 @@ use super::state::AbortCause;
 
 /// Judged pairs before anything is decided by them.
 pub const BURN_IN: u64 = 30;
+/// Pairs in a row that the judge could not compare before that is a reason of its own to hold.
+pub const BLIND_AFTER: u64 = 30;
 
 /// A rate with bounds that hold at every look.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -119,6 +121,9 @@ pub struct Situation {
     /// Whether another manifest went live meanwhile.
     #[serde(default)]
     pub production_changed: bool,
+    /// Pairs since the last one that the judge could compare.
+    #[serde(default)]
+    pub unjudged_in_a_row: u64,
     /// What the sums say.
     pub measures: Measures,
 }
@@ -370,6 +375,11 @@ fn shadow_checks(policy: &CanaryPolicy, situation: &Situation) -> Vec<Check> {
         };
         Check { name: measure.guardrail.to_string(), status, message: describe(measure) }
     }));
+    let row = situation.unjudged_in_a_row;
+    if row >= BLIND_AFTER {
+        let message = format!("the judge {} compared none of the last {row} pairs", policy.judge.model);
+        all.push(Check { name: "judge".to_owned(), status: CheckStatus::Open, message });
+    }
     let too_few = "too few pairs yet to say anything";
     all.extend(measures.awaited.iter().map(|guardrail| unknown(*guardrail, CheckStatus::Open, too_few)));
     all.extend(measures.unmeasured.iter().map(|guardrail| unknown(*guardrail, CheckStatus::Unmeasured, NEVER)));
@@ -508,6 +518,7 @@ mod tests {
             elapsed_seconds: 2 * 86_400,
             spent: 3.0,
             production_changed: false,
+            unjudged_in_a_row: 0,
             measures: Measures {
                 net_win: Some(measure(net, margin)),
                 loss_rate: Some(measure(0.2, 0.04)),
@@ -521,6 +532,17 @@ mod tests {
     fn check(policy: &CanaryPolicy, situation: &Situation, expected: Action) {
         let decision = decide(policy, situation);
         assert_eq!(decision.action, expected, "{decision:#?}");
+    }
+
+    #[test]
+    fn a_judge_that_compares_nothing_is_named() {
+        let policy = CanaryPolicy::with_judge("test/judge");
+        for (row, expected) in [(29, false), (30, true)] {
+            let decision = decide(&policy, &Situation { unjudged_in_a_row: row, ..situation(0.0, 0.1) });
+            let named =
+                decision.checks.iter().any(|check| check.name == "judge" && check.message.contains("test/judge"));
+            assert_eq!((named, decision.message.contains("judge")), (expected, expected), "{row}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use llmops_domain::id::CanaryId;
 use llmops_domain::render::CompiledTarget;
 use llmops_domain::review::{NewReviewItem, ReviewReason};
 use llmops_domain::soft_failure::{Guard, GuardedAnswer};
+use llmops_metrics::refusal::refusal_rule;
 
 use super::Canaries;
 use super::sampler::kinds;
@@ -83,6 +84,9 @@ impl Canaries {
         };
         if let Err(error) = self.review_loss(canary, &settled.pair).await {
             tracing::warn!(canary = %canary.id, %error, "a lost pair did not come into the review queue");
+        }
+        if let Err(error) = self.watch_the_judge(canary, &settled).await {
+            tracing::warn!(canary = %canary.id, %error, "it could not be told whether the judge compares anything");
         }
         // Decide on the canary as it is now: somebody may have paused it while the judge was thinking.
         let canary = self.get(canary.id.as_str(), None).await?;
@@ -193,6 +197,7 @@ impl Canaries {
             finish_reason: response.finish_reason.as_deref(),
             called_tools: &called,
             offered_tools: (request.tools.is_empty() || !offered.is_empty()).then_some(offered.as_slice()),
+            declines: refusal_rule(&response.text).map(|rule| rule.name),
             ..GuardedAnswer::default()
         });
         let misfit = misfit.map(|error| error.soft_failure());

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use llmops_api::deployments::{Deploy, Deployed};
 use llmops_domain::alert::{AlertDraft, AlertType, Severity};
 use llmops_domain::canary::{
-    Action, Canary, CanaryState, Decision, Evidence, LoggedDecision, PairVerdict, Phase, ShadowPair, Situation, decide,
+    Action, BLIND_AFTER, Canary, CanaryState, Decision, Evidence, LoggedDecision, PairStatus, PairVerdict, Phase,
+    ShadowPair, Situation, decide,
 };
 use llmops_domain::dataset::{DatasetType, Sample};
-use llmops_storage::{CanaryStep, CanarySums, Change, PairFilter, StoreError};
+use llmops_storage::{CanaryStep, CanarySums, Change, PairFilter, Settled, StoreError};
 use serde_json::json;
 
 use super::Canaries;
@@ -19,6 +20,11 @@ use crate::{Error, Services};
 
 /// Requests between two entries of the log while nothing changes.
 const LOG_EVERY: u64 = 25;
+/// Causes of warnings that end by themselves, or with the canary.
+const LOSS_RATE: &str = "loss_rate";
+const JUDGE: &str = "judge";
+/// What is warned of while a canary runs.
+pub(super) const WARNINGS: [&str; 2] = [LOSS_RATE, JUDGE];
 /// Pairs that are read at a time.
 const PAGE: u32 = 200;
 /// Waiting pairs that are queued again at a time.
@@ -52,6 +58,7 @@ impl Canaries {
             elapsed_seconds: seconds(canary.elapsed(now)),
             spent: evidence.spent,
             production_changed: canary.state.is_under_way() && self.unchanged(canary).await?.is_none(),
+            unjudged_in_a_row: evidence.unjudged_in_a_row,
             measures: measure(&canary.policy, evidence),
         })
     }
@@ -81,7 +88,9 @@ impl Canaries {
         if is_logged {
             self.services.store.log_canary_decision(&self.project, &canary.id, &logged).await?;
             if action == Action::Warn {
-                self.alert(canary, Severity::Warning, "loss_rate", &logged.decision).await?;
+                self.alert(canary, Severity::Warning, LOSS_RATE, &logged.decision).await?;
+            } else {
+                self.is_well(canary, LOSS_RATE).await?;
             }
         }
         Ok(action)
@@ -194,11 +203,35 @@ impl Canaries {
         self.raise(canary, severity, cause, message).await
     }
 
+    /// Tells that the judge compares nothing any more, once in so many pairs, and that it does again.
+    pub(super) async fn watch_the_judge(&self, canary: &Canary, settled: &Settled) -> Result<(), Error> {
+        let evidence = &settled.evidence;
+        let row = evidence.unjudged_in_a_row;
+        if row == 0 && evidence.unjudged >= BLIND_AFTER {
+            return self.is_well(canary, JUDGE).await;
+        }
+        if settled.pair.status != PairStatus::Unjudged || row == 0 || !row.is_multiple_of(BLIND_AFTER) {
+            return Ok(());
+        }
+        let message = format!(
+            "canary of {}: the judge {} compared none of the last {row} pairs, and their answers cost {:.4} USD in all so far: {}",
+            canary.place(),
+            canary.policy.judge.model,
+            evidence.spent,
+            settled.pair.error.as_deref().unwrap_or("it did not say why")
+        );
+        self.raise(canary, Severity::Warning, JUDGE, message).await
+    }
+
+    /// What was warned of is well again, or over.
+    pub(super) async fn is_well(&self, canary: &Canary, cause: &str) -> Result<(), Error> {
+        let draft = draft(canary, Severity::Warning, cause, String::new());
+        crate::AlertManager::new(self.services.clone(), self.project.clone()).recovered(&draft).await?;
+        Ok(())
+    }
+
     async fn raise(&self, canary: &Canary, severity: Severity, cause: &str, message: String) -> Result<(), Error> {
-        let message: String = message.chars().take(4000).collect();
-        let mut draft = AlertDraft::new(AlertType::Experiment, severity, "canary", message)
-            .about(canary.id.as_str(), None)
-            .keyed(Some(cause));
+        let mut draft = draft(canary, severity, cause, message);
         draft.metadata.insert("deployment".to_owned(), canary.deployment.clone().into());
         draft.metadata.insert("environment".to_owned(), canary.environment.clone().into());
         draft.metadata.insert("candidate".to_owned(), canary.candidate.as_str().into());
@@ -232,6 +265,13 @@ impl Canaries {
         }
         Ok(())
     }
+}
+
+fn draft(canary: &Canary, severity: Severity, cause: &str, message: String) -> AlertDraft {
+    let message: String = message.chars().take(4000).collect();
+    AlertDraft::new(AlertType::Experiment, severity, "canary", message)
+        .about(canary.id.as_str(), None)
+        .keyed(Some(cause))
 }
 
 /// A lost pair as a sample: production's answer was the better one.
