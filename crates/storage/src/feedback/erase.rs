@@ -1,5 +1,6 @@
 //! Erasing what a user said, and what was said of the user's answers.
 
+use jiff::Timestamp;
 use llmops_domain::feedback::{Feedback, FeedbackTally, Opinion};
 use llmops_domain::id::ProjectId;
 use llmops_domain::review::ReviewItem;
@@ -65,7 +66,7 @@ async fn forget(tx: &mut Tx, name: &Name<'_>, known: Subject, sums: &mut Sums) -
     }
     let next = Subject { opinion, ..known };
     next.add_to(sums, |tally| tally);
-    put(tx, name, &next).await?;
+    put(tx, name, &next, Timestamp::UNIX_EPOCH).await?;
     // The review queue hears of it again: the item held the words of all.
     let sql = "UPDATE feedback SET settled = FALSE WHERE project_id = $1 AND subject = $2";
     execute!(tx, sql, name.project.as_str(), name.subject)?;
