@@ -83,11 +83,12 @@ async fn thoughts_and_sources_of_anthropic_reach_openais_clients() {
     let play = streamed(&play.iter().map(String::as_str).collect::<Vec<_>>());
     let answer = answered("anthropic", CHAT, &json!({"stream": true}), play).await;
     let events = events(&answer);
-    let said = |name: &str| events.iter().map(|event| event["choices"][0]["delta"][name].clone());
-    let texts = |name: &str| said(name).filter_map(|text| text.as_str().map(str::to_owned)).collect::<String>();
+    let said = |name: &'static str| events.iter().map(move |event| event["choices"][0]["delta"][name].clone());
+    let texts = |name: &'static str| said(name).filter_map(|text| text.as_str().map(str::to_owned)).collect::<String>();
     assert_eq!((texts("reasoning_content"), texts("content")), ("hm".to_owned(), "Hi.".to_owned()));
     // Each is whole, and numbered, so that those who put pieces together and those who do not have the same.
-    let lists = |name: &str| said(name).filter_map(|list| list.as_array().cloned()).flatten().collect::<Vec<_>>();
+    let lists =
+        |name: &'static str| said(name).filter_map(|list| list.as_array().cloned()).flatten().collect::<Vec<_>>();
     let numbered = |mut item: Value, index: u32| {
         item["index"] = json!(index);
         item

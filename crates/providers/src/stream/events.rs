@@ -65,8 +65,9 @@ impl Events {
     ///
     /// let mut events = Events::default();
     /// assert!(events.push(b": ping\n\ndata: {\"a\"").is_empty());
-    /// let [first, last] = &events.push(b":1}\r\n\r\ndata: [DONE]\n\n")[..] else { panic!() };
-    /// assert_eq!((&*first.data, &*last.data), (&b"{\"a\":1}"[..], &b"[DONE]"[..]));
+    /// let complete = events.push(b":1}\r\n\r\ndata: [DONE]\n\n");
+    /// assert_eq!(complete[0].data, "{\"a\":1}");
+    /// assert_eq!(complete[1].data, "[DONE]");
     /// ```
     pub fn push(&mut self, bytes: &[u8]) -> Vec<SentEvent> {
         let mut events = Vec::new();
@@ -221,7 +222,7 @@ mod tests {
         let mut events = Events::default();
         let all = events.push(b"event: error\ndata: a\n\ndata: b\n\nevent:error\n\ndata: c\nevent: error \n\n");
         let all: Vec<_> = all.iter().map(|event| (&*event.data, event.is_error)).collect();
-        assert_eq!(all, [(&b"a"[..], true), (b"b", false), (b"c", true)]);
+        assert_eq!(all, [(&b"a"[..], true), (&b"b"[..], false), (&b"c"[..], true)]);
         assert!(events.push(b"event: error\ndata: d").is_empty());
         assert!(events.finish().unwrap().is_error);
     }
