@@ -165,6 +165,8 @@ impl Answer {
         {
             self.text.push_str(&transcript);
         }
+        // Pictures are an answer.
+        self.is_opaque |= said.images.is_some_and(|images| !matches!(images.get(), "null" | "[]"));
         let only = said.function_call.map(|function| WireCall {
             index: Some(0),
             function: Some(function),
@@ -356,6 +358,9 @@ struct Said<'a> {
     refusal: Option<Text<'a>>,
     #[serde(borrow)]
     audio: Option<Audio<'a>>,
+    /// OpenRouter's place for pictures, and ours for Gemini's.
+    #[serde(borrow)]
+    images: Option<&'a RawValue>,
     #[serde(borrow)]
     tool_calls: Option<Vec<WireCall<'a>>>,
     /// The only call, in the words of 2023.
@@ -592,6 +597,8 @@ mod tests {
         check(r#"{"choices": [{"message": {"content": [{"type": "image_url"}]}}]}"#, true);
         check(r#"{"content": [{"type": "server_tool_use", "name": "web_search"}]}"#, true);
         check("data: {\"choices\"\n\ndata: [DONE]\n\n", true);
+        check(r#"{"choices": [{"message": {"content": "", "images": [{"type": "image_url"}]}}]}"#, true);
+        check(r#"{"choices": [{"message": {"content": "", "images": []}}]}"#, false);
         check(r#"{"choices": [{"message": {"content": ""}}]}"#, false);
         check(r#"{"choices": [{"message": {"content": []}}]}"#, false);
         check(r#"{"content": [{"type": "thinking", "thinking": "hm"}]}"#, false);

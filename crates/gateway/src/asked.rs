@@ -5,6 +5,7 @@ use llmops_domain::id::ProjectId;
 use llmops_domain::record::Door;
 
 use crate::error::GatewayError;
+use crate::messages;
 use crate::request::{Extension, Fields};
 
 /// A request that was read.
@@ -34,6 +35,11 @@ impl<'a> Asked<'a> {
         let said = Extension::read(&fields, headers)?;
         let stream = fields.read("stream")?.unwrap_or(false);
         Ok(Self { door, fields, headers, project, model, said, stream })
+    }
+
+    /// Whether an answer that is translated for Anthropic's clients has what the model thinks.
+    pub(crate) fn shows_thoughts(&self) -> bool {
+        self.door == Door::Messages && messages::asks_for_thoughts(&self.fields)
     }
 
     /// Whether a stream ends with its counts: OpenAI's clients ask for it.

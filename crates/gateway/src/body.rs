@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use llmops_providers::stream::{Events, Piece, StreamReader};
+use llmops_providers::stream::{Events, Piece, SentEvent, StreamReader};
 
 use crate::incoming::{Incoming, Unreadable};
 use crate::recorder::{CUT, CallWatch, End};
@@ -88,12 +88,12 @@ impl Translation {
         watch.end(end);
     }
 
-    fn translate(&mut self, event: &[u8], watch: &mut CallWatch, out: &mut Vec<u8>) {
+    fn translate(&mut self, event: &SentEvent, watch: &mut CallWatch, out: &mut Vec<u8>) {
         // What follows the end is nobody's any more.
         if self.writer.has_ended() {
             return;
         }
-        for piece in self.reader.read(event) {
+        for piece in self.reader.read_event(event) {
             watch.hear(&piece);
             self.writer.write(piece, out);
         }

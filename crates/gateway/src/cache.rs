@@ -69,7 +69,7 @@ pub(crate) fn key(
     };
     let shape = [b'0' + u8::from(stream), b'0' + u8::from(usage)];
     let mut text = [manifest.as_str().as_bytes(), b"\n", door, b"\n", &shape, b"\n"].concat();
-    for name in ["anthropic-beta", "openai-beta"] {
+    for name in ["anthropic-beta", "anthropic-version", "openai-beta"] {
         for value in headers.get_all(name) {
             text.extend_from_slice(value.as_bytes());
             text.push(b'\n');
@@ -164,6 +164,7 @@ mod tests {
         assert_ne!(known, key(&manifest, Door::Chat, (true, false), &plain, b"y"));
         let with = |name: &'static str| [(name.parse().unwrap(), "a=1".parse().unwrap())].into_iter().collect();
         assert_ne!(known, key(&manifest, Door::Chat, (true, false), &with("openai-beta"), b"x"));
+        assert_ne!(known, key(&manifest, Door::Chat, (true, false), &with("anthropic-version"), b"x"));
         assert_eq!(known, key(&manifest, Door::Chat, (true, false), &with("idempotency-key"), b"x"));
     }
 }

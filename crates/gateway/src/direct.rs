@@ -104,8 +104,9 @@ async fn ask(
             .unwrap_or_else(|| Err("this provider has no embeddings".to_owned()))
             .map_err(|message| Miss::Refused(GatewayError::misconfigured(message)))?;
         let body = rewrite::direct(&asked.fields, model).map_err(Miss::Refused)?;
-        let place = Place { model: &candidate.name, upstream: &embeddings.0, endpoint: &embeddings.1, body };
-        Way::Network { place, translate: false }
+        let place =
+            Place { model: &candidate.name, upstream: &embeddings.0, endpoint: &embeddings.1, body, is_native: true };
+        Way::Network(place)
     } else {
         arrive::direct(asked, candidate, converted.as_ref().unwrap_or(&asked.fields)).map_err(Miss::Refused)?
     };

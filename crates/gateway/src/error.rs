@@ -129,6 +129,12 @@ impl GatewayError {
         Self::new(StatusCode::BAD_GATEWAY, "api_error", "upstream_unreadable", message)
     }
 
+    /// A status that no answer to a call has.
+    pub(crate) fn no_answer(status: u16) -> Self {
+        let message = format!("the model provider sent the status {status}, which is no answer: check its `base_url`");
+        Self::new(StatusCode::BAD_GATEWAY, "api_error", "upstream_unreadable", message)
+    }
+
     pub(crate) fn misconfigured(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_GATEWAY, "api_error", "provider_misconfigured", message)
     }

@@ -11,7 +11,7 @@ use llmops_domain::canary::SeenCall;
 use llmops_domain::chat::Usage;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{self, ProjectId};
-use llmops_domain::record::{BodyPolicy, CallOutcome, Door, RequestRecord};
+use llmops_domain::record::{BodyPolicy, CallAttempt, CallOutcome, Door, RequestRecord};
 use llmops_domain::redact::redact;
 use llmops_domain::soft_failure::{GuardAction, GuardConfig, GuardedAnswer, SoftFailure, SoftFailureKind};
 use llmops_providers::Target;
@@ -319,7 +319,8 @@ impl Call {
             told.correct(&mut answer);
         }
         let outcome = self.outcome(&answer);
-        let (own_usage, usage_estimated) = self.own_usage(&answer, outcome);
+        let attempts = self.attempts.take();
+        let (own_usage, usage_estimated) = self.own_usage(&answer, outcome, &attempts);
         let (usage, cost) = (self.with_discarded(own_usage), self.cost(own_usage));
         let soft_failures = self.soft_failures(&answer, outcome);
         let settings = self.route.as_ref().map(|route| &route.deployment.settings);
@@ -361,7 +362,7 @@ impl Call {
             soft_failures,
             guard: std::mem::take(&mut self.guard),
             cached: self.cached,
-            attempts: self.attempts.take(),
+            attempts,
             request_body: kept(policy, || asked_text(&self.asked, hides_users)),
             response_body: kept(policy, || Cow::Borrowed(&shown)),
             model: self.model,
@@ -438,7 +439,7 @@ impl Call {
     }
 
     /// The provider's count, else an estimate from the text.
-    fn own_usage(&self, answer: &Answer, outcome: CallOutcome) -> (Usage, bool) {
+    fn own_usage(&self, answer: &Answer, outcome: CallOutcome, attempts: &[CallAttempt]) -> (Usage, bool) {
         let tokens = |chars: usize| chars.div_ceil(CHARS_PER_TOKEN) as u64;
         if let Some(usage) = answer.usage {
             // What Anthropic counts at the beginning of a stream says nothing of one that stopped before its end.
@@ -447,7 +448,10 @@ impl Call {
             let completion_tokens = usage.completion_tokens.max(written);
             return (Usage { completion_tokens, ..usage }, written > usage.completion_tokens);
         }
-        if matches!(outcome, CallOutcome::Refused | CallOutcome::Unavailable) || self.status >= 400 {
+        // A provider works on though its caller has left, and reads what it was sent.
+        let is_read = outcome == CallOutcome::Cancelled && attempts.last().is_some_and(CallAttempt::is_given_up);
+        let is_refused = matches!(outcome, CallOutcome::Refused | CallOutcome::Unavailable) || self.status >= 400;
+        if is_refused && !is_read {
             return (Usage::default(), false);
         }
         (Usage::new(tokens(answer::prompt_chars(&self.request)), tokens(answer.chars())), true)

@@ -186,7 +186,7 @@ impl Serving<'_> {
     fn kept(&self, watch: &mut CallWatch) -> Option<cache::KeptAnswer> {
         let cache = self.route.cache.as_ref()?;
         let body = self.order.iter().find_map(|at| self.way(&self.route.candidates[*at]).ok())?.body();
-        let shape = (self.asked.stream, self.asked.wants_usage());
+        let shape = (self.asked.stream, self.asked.wants_usage() || self.asked.shows_thoughts());
         let key = cache::key(&self.route.manifest_id, self.asked.door, shape, &self.headers, &body);
         if let Some(kept) = cache.get(&key) {
             watch.with(|call| {
@@ -266,9 +266,10 @@ impl Serving<'_> {
         watch: &mut CallWatch,
     ) -> (usize, Result<Arrived, Miss>) {
         let next = position + 1;
+        // A caller that leaves meanwhile has asked this one.
+        self.note_at(position, watch);
         let mut first = pin!(self.ask_at(position, whole));
         if let Ok(arrived) = tokio::time::timeout(delay, &mut first).await {
-            self.note_at(position, watch);
             return (position, arrived);
         }
         let mut second = pin!(self.ask_at(next, whole));

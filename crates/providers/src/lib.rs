@@ -44,6 +44,7 @@
 //! ```
 
 pub mod anthropic;
+pub mod beside;
 pub mod command;
 pub mod connector;
 mod excerpt;

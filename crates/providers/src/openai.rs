@@ -11,6 +11,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
+use crate::beside::{Beside, Whole};
 use crate::http_client::{Endpoint, HttpClient};
 use crate::kinds::{self, Kind};
 use crate::odd;
@@ -99,12 +100,12 @@ impl ChatProvider for OpenAiProvider {
         let endpoint = self.endpoint(&request.model)?;
         let body = body(self.kind, request)?;
         let reply = self.client.post_json(&endpoint, body).await?;
-        read(&endpoint, &reply.body, reply.latency_ms)
+        Ok(read(&endpoint, &reply.body, reply.latency_ms)?.response)
     }
 }
 
 /// Reads a whole answer.
-pub(crate) fn read(endpoint: &Endpoint, body: &[u8], latency_ms: f64) -> Result<ChatResponse, ProviderError> {
+pub(crate) fn read(endpoint: &Endpoint, body: &[u8], latency_ms: f64) -> Result<Whole, ProviderError> {
     response(endpoint, odd::answer(endpoint, body)?, body, latency_ms)
 }
 
@@ -222,6 +223,9 @@ struct WireMessage {
     content: Option<Text>,
     refusal: Option<Text>,
     tool_calls: Option<Vec<WireCall>>,
+    /// DeepSeek's name for what the model thought, and OpenRouter's.
+    reasoning_content: Option<Text>,
+    reasoning: Option<Text>,
 }
 
 #[derive(Deserialize)]
@@ -283,7 +287,7 @@ impl WireUsage {
     }
 }
 
-fn response(endpoint: &Endpoint, body: Body, raw: &[u8], latency_ms: f64) -> Result<ChatResponse, ProviderError> {
+fn response(endpoint: &Endpoint, body: Body, raw: &[u8], latency_ms: f64) -> Result<Whole, ProviderError> {
     let mut choices = body.choices.unwrap_or_default();
     if choices.is_empty() {
         return Err(match body.error {
@@ -300,14 +304,21 @@ fn response(endpoint: &Endpoint, body: Body, raw: &[u8], latency_ms: f64) -> Res
         text = message.refusal.unwrap_or_default().into_string();
         finish_reason = finish_reason.map(|reason| after_refusal(reason, !text.is_empty()));
     }
-    Ok(ChatResponse {
+    let thoughts = thoughts(message.reasoning_content, message.reasoning).unwrap_or_default().into_string();
+    let response = ChatResponse {
         text,
         tool_calls: message.tool_calls.into_iter().flatten().map(WireCall::read).collect(),
         finish_reason,
         model: body.model.unwrap_or_default(),
         usage: body.usage.unwrap_or_default().total(),
         latency_ms,
-    })
+    };
+    Ok(Whole { response, beside: Beside { thoughts, ..Beside::default() } })
+}
+
+/// What the model thought: some servers say it by both names.
+pub(crate) fn thoughts(deepseeks: Option<Text>, openrouters: Option<Text>) -> Option<Text> {
+    deepseeks.filter(|text| !text.is_empty()).or(openrouters)
 }
 
 /// Why an answer ended: that of a model which declines is no answer like others, whatever the reason says.
@@ -334,5 +345,6 @@ pub(crate) fn embedded_error(endpoint: &Endpoint, error: &Value, raw: &[u8]) -> 
         code: code.filter(|code| (400..600).contains(code)).unwrap_or(502),
         message: endpoint.redact(crate::http_client::error_message(raw)),
         retry_after: None,
+        should_retry: None,
     }
 }

@@ -75,6 +75,7 @@ impl ChatProvider for Scripted {
                 code: 503,
                 message: "down".to_owned(),
                 retry_after: None,
+                should_retry: None,
             });
         }
         if !self.pause.is_zero() {

@@ -145,6 +145,33 @@ async fn embeddings_and_anthropics_messages_are_forwarded() {
     assert!(sent.ends_with(r#"{"model":"claude","max_tokens":9,"system":[{"type":"text","text":"s"}],"messages":[]}"#));
 }
 
+/// The version of Anthropic's API is the caller's where the provider gets the caller's words, and ours where it gets ours.
+#[tokio::test]
+async fn the_version_of_anthropics_api_is_the_callers() {
+    let provider = Provider::answering(r#"{"content":[{"type":"text","text":"Hi."}],"stop_reason":"end_turn"}"#).await;
+    let bot = deployment("anthropic/c", json!({}), DeploymentSettings::default());
+    let gateway = Fixture::start(&[("anthropic", &provider.url)], vec![bot]).await;
+    let theirs = "anthropic-version: 2027-01-31\r\nanthropic-beta: x\r\n";
+    let ours = "2023-06-01";
+    let mut asked = 0;
+    for model in ["anthropic/c", "bot"] {
+        for (path, headers, expected) in [
+            ("/v1/messages", theirs, "2027-01-31"),
+            ("/v1/messages", "", ours),
+            ("/v1/chat/completions", theirs, ours),
+            ("/v1/chat/completions", "", ours),
+        ] {
+            let call = json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "a"}]});
+            let answer = gateway.post(path, headers, &call.to_string()).await;
+            assert_eq!(split(&answer).0, 200, "{answer}");
+            let sent = &provider.requests()[asked];
+            assert_eq!(header(sent, "anthropic-version").as_deref(), Some(expected), "{model} {path}: {sent}");
+            assert_eq!(sent.to_lowercase().matches("anthropic-version:").count(), 1, "{sent}");
+            asked += 1;
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_the_gateway_refuses_itself() {
     let provider = Provider::answering(ANSWER).await;

@@ -297,13 +297,13 @@ async fn how_hard_to_think_is_told_in_the_providers_words() {
     let plain = json!({"max_tokens": 3000, "temperature": 1.0, "top_p": 0.9, "top_k": 5});
     check("local/gpt-4o", messages, thinks.clone(), plain).await;
     let config = json!({"maxOutputTokens": 3000, "temperature": 1.0, "topP": 0.9, "topK": 5,
-        "thinkingConfig": {"thinkingBudget": 8192}});
+        "thinkingConfig": {"thinkingBudget": 8192, "includeThoughts": true}});
     check("gemini/g", messages, thinks, json!({"generationConfig": config})).await;
 
     let high = json!({"reasoning_effort": "high", "temperature": 0.5});
     let thinking = |budget: u32| json!({"type": "enabled", "budget_tokens": budget});
     check("anthropic/c", chat, high.clone(), json!({"max_tokens": 28672, "thinking": thinking(24576)})).await;
-    let config = json!({"temperature": 0.5, "thinkingConfig": {"thinkingBudget": 24576}});
+    let config = json!({"temperature": 0.5, "thinkingConfig": {"thinkingBudget": 24576, "includeThoughts": true}});
     check("gemini/g", chat, high, json!({"generationConfig": config})).await;
     for (most, budget) in [(8000, 4000), (2000, 1024), (1025, 1024)] {
         let theirs = json!({"reasoning_effort": "medium", "max_completion_tokens": most});

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{Piece, error_text, parsed};
 use crate::anthropic::{ANSWER_TOOL, WireUsage, finish_reason};
+use crate::beside::{Citation, ThinkingBlock};
 use crate::text::{Halves, Text};
 use crate::translate::compact;
 
@@ -16,6 +17,8 @@ enum Block {
     /// Text, or nothing that is handed on.
     #[default]
     Other,
+    /// What the model thinks.
+    Thoughts,
     /// The call of a tool, at this place among the calls.
     Call(usize),
     /// The call that stands for a JSON schema: its input is the answer.
@@ -31,6 +34,14 @@ pub(super) struct Reader {
     is_structured: bool,
     /// Of the text or the input of the block under way.
     halves: Halves,
+    /// The thoughts of the block under way, and what Anthropic knows them by.
+    thoughts: String,
+    signature: String,
+    /// Characters of the text so far, and of those before the block under way.
+    chars: usize,
+    chars_before: usize,
+    /// What the block under way refers to.
+    citations: Vec<Value>,
     usage: Usage,
 }
 
@@ -63,6 +74,9 @@ struct Beginning {
     id: Option<String>,
     name: Option<String>,
     input: Option<Box<RawValue>>,
+    thinking: Option<Text>,
+    signature: Option<String>,
+    data: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -72,6 +86,9 @@ struct Delta {
     kind: String,
     text: Option<Text>,
     partial_json: Option<Text>,
+    thinking: Option<Text>,
+    signature: Option<String>,
+    citation: Option<Value>,
     stop_reason: Option<String>,
 }
 
@@ -113,9 +130,19 @@ impl Reader {
     fn begin(&mut self, block: Beginning) -> Vec<Piece> {
         let mut pieces = self.stop();
         (self.block, self.halves) = (Block::Other, Halves::default());
+        self.chars_before = self.chars;
         let name = block.name.unwrap_or_default();
         match block.kind.as_str() {
             "text" => pieces.extend(self.text(block.text)),
+            "thinking" => {
+                self.block = Block::Thoughts;
+                self.signature = block.signature.unwrap_or_default();
+                pieces.extend(self.think(block.thinking));
+            }
+            "redacted_thinking" => {
+                let data = block.data.unwrap_or_default();
+                pieces.push(Piece::Thinking(ThinkingBlock::RedactedThinking { data }));
+            }
             "tool_use" => {
                 self.input = Some(block.input.as_deref().map_or_else(|| "{}".to_owned(), compact));
                 if name == ANSWER_TOOL {
@@ -132,19 +159,38 @@ impl Reader {
         pieces
     }
 
-    /// The end of a block: the input of a call without arguments never comes in pieces.
+    /// The end of a block: the input of a call without arguments never comes in pieces, and what a text refers to, or thoughts
+    /// are known by, is all there.
     fn stop(&mut self) -> Vec<Piece> {
-        let Some(text) = self.input.take() else { return Vec::new() };
+        let input = self.input.take();
         match self.block {
-            Block::Call(index) => vec![Piece::Arguments { index, text }],
-            Block::Answer => vec![Piece::Text(text)],
-            Block::Other => Vec::new(),
+            Block::Call(index) => input.map(|text| Piece::Arguments { index, text }).into_iter().collect(),
+            Block::Answer => input.map(Piece::Text).into_iter().collect(),
+            Block::Thoughts => {
+                let (thinking, signature) = (std::mem::take(&mut self.thoughts), std::mem::take(&mut self.signature));
+                let block = ThinkingBlock::Thinking { thinking, signature };
+                Some(block).filter(ThinkingBlock::is_signed).map(Piece::Thinking).into_iter().collect()
+            }
+            Block::Other => {
+                let place = (self.chars_before, self.chars);
+                let cited = std::mem::take(&mut self.citations).into_iter();
+                cited.filter_map(|citation| Citation::of_anthropic(&citation, place)).map(Piece::Citation).collect()
+            }
         }
     }
 
     fn go_on(&mut self, delta: Delta) -> Vec<Piece> {
         match (delta.kind.as_str(), self.block) {
             ("text_delta", _) => self.text(delta.text),
+            ("thinking_delta", Block::Thoughts) => self.think(delta.thinking),
+            ("signature_delta", Block::Thoughts) => {
+                self.signature.push_str(&delta.signature.unwrap_or_default());
+                Vec::new()
+            }
+            ("citations_delta", Block::Other) => {
+                self.citations.extend(delta.citation);
+                Vec::new()
+            }
             ("input_json_delta", Block::Answer) => self.piece_of_input(delta.partial_json, Piece::Text),
             ("input_json_delta", Block::Call(index)) => {
                 self.piece_of_input(delta.partial_json, |text| Piece::Arguments { index, text })
@@ -163,6 +209,13 @@ impl Reader {
 
     fn text(&mut self, text: Option<Text>) -> Vec<Piece> {
         let text = self.halves.join(text.unwrap_or_default());
+        self.chars += text.chars().count();
         if text.is_empty() { Vec::new() } else { vec![Piece::Text(text)] }
+    }
+
+    fn think(&mut self, text: Option<Text>) -> Vec<Piece> {
+        let text = self.halves.join(text.unwrap_or_default());
+        self.thoughts.push_str(&text);
+        if text.is_empty() { Vec::new() } else { vec![Piece::Thought(text)] }
     }
 }

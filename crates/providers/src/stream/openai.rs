@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Piece, error_text, goes_on, parsed};
-use crate::openai::{WireUsage, after_refusal};
+use crate::openai::{WireUsage, after_refusal, thoughts};
 use crate::text::{Arguments, Halves, Text};
 use crate::translate::new_call_id;
 
@@ -12,6 +12,7 @@ use crate::translate::new_call_id;
 pub(super) struct Reader {
     model_known: bool,
     text: Halves,
+    thoughts: Halves,
     has_refused: bool,
     /// The calls so far, in the order in which they began.
     calls: Vec<Known>,
@@ -64,6 +65,9 @@ struct Delta {
     content: Option<Text>,
     refusal: Option<Text>,
     tool_calls: Option<Vec<Call>>,
+    /// DeepSeek's name for what the model thinks, and OpenRouter's.
+    reasoning_content: Option<Text>,
+    reasoning: Option<Text>,
 }
 
 #[derive(Deserialize, Default)]
@@ -96,6 +100,8 @@ impl Reader {
         // The translated formats have one answer.
         for choice in chunk.choices.into_iter().flatten().filter(|choice| choice.index.unwrap_or(0) == 0) {
             let delta = choice.delta.unwrap_or_default();
+            let thought = thoughts(delta.reasoning_content, delta.reasoning).map(|text| self.thoughts.join(text));
+            pieces.extend(thought.filter(|text| !text.is_empty()).map(Piece::Thought));
             self.has_refused |= delta.refusal.as_ref().is_some_and(|refusal| !refusal.is_empty());
             for text in [delta.content, delta.refusal].into_iter().flatten() {
                 pieces.extend(Some(self.text.join(text)).filter(|text| !text.is_empty()).map(Piece::Text));
