@@ -14,8 +14,6 @@ use crate::{Store, StoreError};
 
 /// Canaries of a page where the caller names no limit, and the most of one.
 const MOST_CANARIES: u32 = 500;
-/// Microseconds of an hour.
-
 /// A step of a canary: written whole or not at all.
 #[derive(Debug, Clone)]
 pub struct CanaryStep<'a> {
