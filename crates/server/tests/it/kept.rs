@@ -26,13 +26,13 @@ async fn import(server: &Server, key: &str, query: &str, ids: &[&str]) -> Said {
 }
 
 /// A run over the dataset `d`, which has ended.
-async fn run(server: &Server, key: &str) -> String {
+async fn run(server: &Server, key: &str) -> Value {
     let run = json!({"target": {"name": "t", "model": "sim/small"}, "dataset": "d",
         "scoring": {"metrics": {"exact_match": {"kind": "exact_match", "weight": 1.0}}}});
     let run = server.post("/api/v1/runs", key, &run).await.json()["id"].as_str().unwrap().to_owned();
     let done = server.get(&format!("/api/v1/runs/{run}?wait_ms=20000"), key).await.json();
     assert_eq!(done["status"], "completed");
-    run
+    done
 }
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn baselines_of_all_datasets_are_listed() {
     let editor = server.key("default", Role::Editor).await;
     assert_eq!(import(&server, &editor, "", &["1"]).await.status, StatusCode::CREATED);
     let run = run(&server, &editor).await;
-    assert_eq!(server.post("/api/v1/baselines", &editor, &json!({"run": run})).await.status, StatusCode::OK);
+    assert_eq!(server.post("/api/v1/baselines", &editor, &json!({"run": run["id"]})).await.status, StatusCode::OK);
     for i in 0..500 {
         let versions = format!("before-{i}/versions");
         let said = import_to(&server, &editor, &versions, lines(&["1"]).into()).await;
@@ -74,7 +74,8 @@ async fn a_viewer_reads_verdicts_and_an_editor_keeps_them() {
         let admin = server.key("default", Role::Admin).await;
         let (editor, viewer) = (server.key("default", Role::Editor).await, server.key("default", Role::Viewer).await);
         assert_eq!(import(&server, &editor, "", &["1"]).await.status, StatusCode::CREATED);
-        let path = format!("/api/v1/runs/{}", run(&server, &editor).await);
+        let run = run(&server, &editor).await;
+        let path = format!("/api/v1/runs/{}", run["id"].as_str().unwrap());
         let gate = async |key: &str, body: Value| {
             let said = server.post(&format!("{path}/gate"), key, &body).await;
             assert_eq!(said.status, StatusCode::OK, "{}", said.text);
@@ -86,7 +87,7 @@ async fn a_viewer_reads_verdicts_and_an_editor_keeps_them() {
             said["items"].as_array().unwrap().clone()
         };
         let deploy = async || {
-            let body = json!({"manifest_hash": done["spec"]["manifest_id"], "settings": {"require_gate": true}});
+            let body = json!({"manifest_hash": run["spec"]["manifest_id"], "settings": {"require_gate": true}});
             server.post("/api/v1/deployments/gated/deploy", &admin, &body).await.status
         };
         let anything = json!({"config": {"overall_min": 0.0, "category_min": 0.0, "max_drop": 1.0}});
