@@ -11,7 +11,7 @@ use llmops_domain::net::shown_address;
 use llmops_domain::prompt::PromptSpec;
 use llmops_domain::prompt_file;
 use llmops_metrics::bertscore::Baseline;
-use llmops_providers::Providers;
+use llmops_providers::{Providers, ProxySettings};
 use llmops_storage::{Store, StoreOptions};
 
 use crate::args::GlobalArgs;
@@ -151,8 +151,9 @@ impl Project {
 
     fn providers(&self) -> Outcome<Providers> {
         let providers = self.config.providers.iter().map(|(name, config)| (name.clone(), config.clone())).collect();
-        Providers::new(&providers, &self.config.prices, &self.folder)
-            .map_err(|e| Failure::because(Kind::Usage, "the providers cannot be set up", &e))
+        let providers = Providers::new(&providers, &self.config.prices, &self.folder)
+            .map_err(|e| Failure::because(Kind::Usage, "the providers cannot be set up", &e))?;
+        Ok(providers.with_proxies(ProxySettings::from_env(|name| std::env::var(name).ok())))
     }
 
     /// Where models are looked for, and where embeddings are kept: with the project, else in the user's cache.

@@ -13,8 +13,7 @@ use crate::limits::Limits;
 /// What a key allows. Each role may do what the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-// The roles of messages have the same name.
-#[schema(as = KeyRole)]
+#[schema(as = KeyRole)] // The roles of messages have the same name.
 pub enum Role {
     /// Reads.
     Viewer,

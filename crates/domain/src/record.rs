@@ -248,7 +248,7 @@ pub struct RecordFilter {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// Records on the page, 1 to 500.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "crate::page::limit")]
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
 }

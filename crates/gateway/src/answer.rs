@@ -8,6 +8,7 @@ use llmops_domain::chat::Usage;
 use llmops_providers::http_client::error_message;
 use llmops_providers::odd;
 use llmops_providers::stream::{WholeEvents, goes_on, without_mark};
+use llmops_providers::usage::WireUsage;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -270,60 +271,6 @@ struct Piece<'a> {
     #[serde(borrow)]
     stop_reason: Option<Text<'a>>,
     message: Option<Box<Piece<'a>>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct WireUsage {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
-    #[serde(rename = "input_tokens")]
-    input: Option<u64>,
-    #[serde(rename = "output_tokens")]
-    output: Option<u64>,
-    /// Tokens of Anthropic's cache are not part of its `input_tokens`.
-    #[serde(rename = "cache_creation_input_tokens")]
-    cache_written: Option<u64>,
-    #[serde(rename = "cache_read_input_tokens")]
-    cache_read: Option<u64>,
-    prompt_tokens_details: Option<PromptDetails>,
-    /// DeepSeek's name for the tokens of its cache.
-    prompt_cache_hit_tokens: Option<u64>,
-}
-
-/// Of OpenAI's `prompt_tokens`, those of the provider's cache.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct PromptDetails {
-    cached_tokens: Option<u64>,
-    /// OpenRouter's, and ours where Anthropic wrote to its cache.
-    cache_write_tokens: Option<u64>,
-}
-
-impl WireUsage {
-    /// What is known after it, where this was known before; nothing where nothing was counted.
-    fn after(&self, before: Option<Usage>) -> Option<Usage> {
-        let known = before.unwrap_or_default();
-        let read = [self.input, self.cache_written, self.cache_read];
-        let sum = |sum: u64, tokens: &u64| sum.saturating_add(*tokens);
-        let all_read = read.iter().any(Option::is_some).then(|| read.iter().flatten().fold(0, sum));
-        // Anthropic counts what it read at the beginning of a stream, and at its end not always all of it again.
-        let prompt = self.prompt_tokens.or(all_read.map(|tokens| tokens.max(known.prompt_tokens)));
-        let completion = self.completion_tokens.or(self.output);
-        if prompt.is_none() && completion.is_none() {
-            return before;
-        }
-        let details = self.prompt_tokens_details.as_ref();
-        let cached = details.and_then(|details| details.cached_tokens).or(self.prompt_cache_hit_tokens);
-        let written = details.and_then(|details| details.cache_write_tokens);
-        let usage = Usage {
-            prompt_tokens: prompt.unwrap_or(known.prompt_tokens),
-            completion_tokens: completion.unwrap_or(known.completion_tokens),
-            cached_tokens: cached.or(self.cache_read).unwrap_or(0).max(known.cached_tokens),
-            cache_write_tokens: written.or(self.cache_written).unwrap_or(0).max(known.cache_write_tokens),
-        };
-        Some(usage.bounded())
-    }
 }
 
 #[derive(Deserialize)]

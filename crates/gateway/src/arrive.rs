@@ -6,7 +6,7 @@ use std::pin::pin;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
-use llmops_domain::chat::{ChatRequest, ChatResponse, Usage};
+use llmops_domain::chat::{ChatRequest, ChatResponse};
 use llmops_domain::record::Door;
 use llmops_providers::beside::Beside;
 use llmops_providers::http_client::error_message;
@@ -310,14 +310,7 @@ impl Context<'_> {
 impl Arrived {
     /// An answer of ours, as text.
     pub(crate) fn made(asked: &Asked<'_>, text: &str, id: &str) -> Self {
-        let answer = ChatResponse {
-            text: text.to_owned(),
-            tool_calls: Vec::new(),
-            finish_reason: None,
-            model: asked.model.clone(),
-            usage: Usage::default(),
-            latency_ms: 0.0,
-        };
+        let answer = ChatResponse { text: text.to_owned(), model: asked.model.clone(), ..ChatResponse::default() };
         let created = llmops_domain::clock::now().as_second();
         let head = Head {
             id: id.to_owned(),

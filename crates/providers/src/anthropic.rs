@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::HeaderName;
-use llmops_domain::chat::{ChatRequest, ChatResponse, FunctionCall, Message, Role, ToolCall, Usage};
+use llmops_domain::chat::{ChatRequest, ChatResponse, FunctionCall, Message, Role, ToolCall};
 use llmops_domain::config::providers::RemoteConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -21,6 +21,7 @@ use crate::kinds::Kind;
 use crate::provider::{ChatProvider, ProviderError};
 use crate::text::Text;
 use crate::translate::{self, AsWritten, Format, Object, Part, Speaker, Turn};
+use crate::usage::WireUsage;
 use crate::{odd, openai, reasoning, remote};
 
 const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
@@ -356,30 +357,6 @@ struct Block {
     citations: Option<Value>,
 }
 
-/// Tokens read from and written to the cache are not part of `input_tokens`. Every count may be null.
-#[derive(Debug, Deserialize, Default)]
-#[serde(default)]
-pub(crate) struct WireUsage {
-    #[serde(rename = "input_tokens")]
-    input: Option<u64>,
-    #[serde(rename = "output_tokens")]
-    output: Option<u64>,
-    #[serde(rename = "cache_creation_input_tokens")]
-    cache_written: Option<u64>,
-    #[serde(rename = "cache_read_input_tokens")]
-    cache_read: Option<u64>,
-}
-
-impl WireUsage {
-    /// All tokens read, and those written.
-    pub(crate) fn total(&self) -> Usage {
-        let (written, read) = (self.cache_written.unwrap_or(0), self.cache_read.unwrap_or(0));
-        let all_read = self.input.unwrap_or(0).saturating_add(written).saturating_add(read);
-        let all_written = self.output.unwrap_or(0);
-        Usage { cached_tokens: read, cache_write_tokens: written, ..Usage::new(all_read, all_written) }
-    }
-}
-
 fn response(body: Body, latency_ms: f64) -> Whole {
     let mut text = String::new();
     let mut tool_calls = Vec::new();
@@ -421,7 +398,7 @@ fn response(body: Body, latency_ms: f64) -> Whole {
         tool_calls,
         finish_reason: body.stop_reason.map(|reason| finish_reason(reason, structured)),
         model: body.model.unwrap_or_default(),
-        usage: body.usage.unwrap_or_default().total(),
+        usage: body.usage.and_then(|usage| usage.after(None)).unwrap_or_default(),
         latency_ms,
     };
     Whole { response, beside }

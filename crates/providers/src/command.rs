@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use llmops_domain::chat::{ChatRequest, ChatResponse, Role, Usage};
+use llmops_domain::chat::{ChatRequest, ChatResponse, Role};
 use llmops_domain::config::providers::CommandConfig;
 use serde_json::Value;
 
@@ -46,11 +46,9 @@ impl ChatProvider for CommandProvider {
         })?;
         Ok(ChatResponse {
             text: without_line_end(text),
-            tool_calls: Vec::new(),
-            finish_reason: None,
             model: request.model.clone(),
-            usage: Usage::default(),
             latency_ms: started.elapsed().as_secs_f64() * 1000.0,
+            ..ChatResponse::default()
         })
     }
 

@@ -52,8 +52,7 @@ pub(crate) fn endpoint(
 }
 
 fn url(base: &str, model: &str, method: Method) -> Result<String, ProviderError> {
-    let mut url =
-        url::Url::parse(base).map_err(|error| ProviderError::Config(format!("`base_url` is no address: {error}")))?;
+    let mut url = remote::parsed(base)?;
     let verb = match method {
         Method::Whole => "generateContent",
         Method::Stream => "streamGenerateContent",

@@ -73,6 +73,7 @@ mod test_support;
 mod text;
 pub mod translate;
 pub mod upstream;
+pub mod usage;
 
 pub use connector::ProxySettings;
 pub use health::HealthBook;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use llmops_domain::chat::{ChatRequest, ChatResponse, FunctionCall, ToolCall, Usage};
+use llmops_domain::chat::{ChatRequest, ChatResponse, FunctionCall, ToolCall};
 use llmops_domain::config::providers::RemoteConfig;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
@@ -19,6 +19,7 @@ use crate::provider::{ChatProvider, ProviderError};
 use crate::remote;
 use crate::text::{Arguments, Text};
 use crate::translate::new_call_id;
+use crate::usage::WireUsage;
 
 /// Azure's version of the API where none is configured.
 const AZURE_API_VERSION: &str = "2024-10-21";
@@ -67,8 +68,7 @@ impl OpenAiProvider {
 
 /// Azure's address of a model: the deployment is part of the path.
 fn azure_url(base: &str, model: &str, path: &[&str], api_version: &str) -> Result<String, ProviderError> {
-    let mut url =
-        url::Url::parse(base).map_err(|error| ProviderError::Config(format!("`base_url` is no address: {error}")))?;
+    let mut url = remote::parsed(base)?;
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.pop_if_empty();
         if !base.ends_with("/openai") {
@@ -255,38 +255,6 @@ impl WireCall {
     }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub(crate) struct WireUsage {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
-    prompt_tokens_details: Option<PromptDetails>,
-    /// DeepSeek's name for the tokens of its cache.
-    prompt_cache_hit_tokens: Option<u64>,
-}
-
-/// Of the tokens read, those of the provider's cache.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct PromptDetails {
-    cached_tokens: Option<u64>,
-    /// OpenRouter's.
-    cache_write_tokens: Option<u64>,
-}
-
-impl WireUsage {
-    /// All tokens read, and those written.
-    pub(crate) fn total(&self) -> Usage {
-        let details = self.prompt_tokens_details.as_ref();
-        let cached = details.and_then(|details| details.cached_tokens).or(self.prompt_cache_hit_tokens);
-        Usage {
-            cached_tokens: cached.unwrap_or_default(),
-            cache_write_tokens: details.and_then(|details| details.cache_write_tokens).unwrap_or_default(),
-            ..Usage::new(self.prompt_tokens.unwrap_or_default(), self.completion_tokens.unwrap_or_default())
-        }
-    }
-}
-
 fn response(endpoint: &Endpoint, body: Body, raw: &[u8], latency_ms: f64) -> Result<Whole, ProviderError> {
     let mut choices = body.choices.unwrap_or_default();
     if choices.is_empty() {
@@ -310,7 +278,7 @@ fn response(endpoint: &Endpoint, body: Body, raw: &[u8], latency_ms: f64) -> Res
         tool_calls: message.tool_calls.into_iter().flatten().map(WireCall::read).collect(),
         finish_reason,
         model: body.model.unwrap_or_default(),
-        usage: body.usage.unwrap_or_default().total(),
+        usage: body.usage.and_then(|usage| usage.after(None)).unwrap_or_default(),
         latency_ms,
     };
     Ok(Whole { response, beside: Beside { thoughts, ..Beside::default() } })

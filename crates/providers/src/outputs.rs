@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
-use llmops_domain::chat::{ChatRequest, ChatResponse, Usage};
+use llmops_domain::chat::{ChatRequest, ChatResponse};
 use serde_json::value::RawValue;
 
 use crate::provider::{ChatProvider, ProviderError};
@@ -121,11 +121,9 @@ impl ChatProvider for Outputs {
         })?;
         Ok(ChatResponse {
             text: self.get(id)?,
-            tool_calls: Vec::new(),
-            finish_reason: None,
             model: request.model.clone(),
-            usage: Usage::default(),
             latency_ms: started.elapsed().as_secs_f64() * 1000.0,
+            ..ChatResponse::default()
         })
     }
 

@@ -332,14 +332,7 @@ impl Target {
         if matches!(self.entry.config.as_deref(), Some(ProviderConfig::Outputs(_))) {
             self.client().await.inspect_err(|error| self.observe(Err(error)))?;
             self.observe(Ok(0.0));
-            let response = ChatResponse {
-                text: String::new(),
-                tool_calls: Vec::new(),
-                finish_reason: None,
-                model: self.model.clone(),
-                usage: Usage::default(),
-                latency_ms: 0.0,
-            };
+            let response = ChatResponse { model: self.model.clone(), ..ChatResponse::default() };
             return Ok(Answer { response, cost: None, attempts: 0 });
         }
         self.ask(&request, false).await

@@ -17,7 +17,7 @@ use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use crate::ApiError;
-use crate::caller::{Caller, Door, Principal};
+use crate::caller::{Authenticator, Caller, Principal};
 use crate::request_id::RequestId;
 
 /// The installation as the caller may see it, one project of it, if the caller has the role or a stronger one. It comes
@@ -100,8 +100,8 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let door = parts.extensions.get::<Arc<Door>>();
-        let access = door.map_or(MetricsAccess::Key, |door| door.options.metrics);
+        let authenticator = parts.extensions.get::<Arc<Authenticator>>();
+        let access = authenticator.map_or(MetricsAccess::Key, |authenticator| authenticator.options.metrics);
         match access {
             MetricsAccess::Open => return Ok(Self(LlmOps::from_ref(state))),
             MetricsAccess::Off => return Err(ErrorBody::new(ErrorCode::NotFound, "metrics are switched off").into()),

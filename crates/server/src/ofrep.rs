@@ -17,9 +17,8 @@ use llmops_domain::hash::ContentHash;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::ApiError;
-use crate::api::experiments::matches_etag;
 use crate::extract::{Path, Viewer};
+use crate::{ApiError, etag};
 
 /// Most bytes of a targeting key.
 const LONGEST_KEY: usize = 1024;
@@ -231,14 +230,14 @@ async fn evaluate_flag(ops: &LlmOps, flag: &Flag, context: &Map<String, Value>) 
 }
 
 /// Changes when a flag, the context or an answer does.
-fn etag<T: Serialize>(flags: &Flags, context: &Map<String, Value>, answer: &T) -> String {
+fn tag_of<T: Serialize>(flags: &Flags, context: &Map<String, Value>, answer: &T) -> String {
     let hash = ContentHash::of_json(&(flags.fingerprint(), context, answer));
     hash.map_or_else(|_| String::new(), |hash| format!("\"{}\"", &hash.as_str()[..32]))
 }
 
 /// The answer with its ETag, or 304 when the client has it.
 fn answer<T: Serialize>(headers: &HeaderMap, tag: &str, answer: &T) -> Response {
-    let mut response = if matches_etag(headers.get(header::IF_NONE_MATCH), tag) {
+    let mut response = if etag::is_known(headers, tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         axum::Json(answer).into_response()
@@ -270,7 +269,7 @@ async fn evaluate(Viewer(ops): Viewer, Path(key): Path<String>, headers: HeaderM
         return FlagError::new(FlagErrorCode::FlagNotFound, details).of(&key).into_response();
     };
     match evaluate_flag(&ops, flag, &context).await {
-        Ok(value) => answer(&headers, &etag(&flags, &context, &value), &value),
+        Ok(value) => answer(&headers, &tag_of(&flags, &context, &value), &value),
         Err(error) => error.of(&key).into_response(),
     }
 }
@@ -319,5 +318,5 @@ async fn evaluate_bulk(ops: &LlmOps, body: &[u8]) -> Result<(String, BulkAnswer)
             "the context has no `targetingKey`, or an empty one",
         ));
     }
-    Ok((etag(&flags, &context, &answer), answer))
+    Ok((tag_of(&flags, &context, &answer), answer))
 }

@@ -7,14 +7,13 @@ use llmops_domain::canary::{Canary, Evidence, LoggedDecision, SkipReason, StageE
 use llmops_domain::id::{CanaryId, ProjectId};
 
 use crate::audit::{Change, record};
-use crate::db::{Tx, big, check_name, count, decode, encode, execute, fetch, micros, prefix_end};
+use crate::db::{
+    MICROS_PER_HOUR, Tx, big, check_name, count, decode, encode, execute, fetch, fitting, micros, prefix_end,
+};
 use crate::{Store, StoreError};
 
 /// Canaries of a page where the caller names no limit, and the most of one.
 const MOST_CANARIES: u32 = 500;
-/// Microseconds of an hour.
-const HOUR: i64 = 3_600_000_000;
-
 /// A step of a canary: written whole or not at all.
 #[derive(Debug, Clone)]
 pub struct CanaryStep<'a> {
@@ -43,7 +42,7 @@ pub struct CanarySums {
 
 /// The hour of a time, counted since 1970.
 pub(crate) fn hour(at: Timestamp) -> i64 {
-    micros(at).div_euclid(HOUR)
+    micros(at).div_euclid(MICROS_PER_HOUR)
 }
 
 /// The key of a canary, for tables that belong to it.
@@ -108,14 +107,9 @@ impl Store {
             let sql =
                 "SELECT document FROM canaries WHERE project_id = $1 AND id >= $2 AND id < $3 ORDER BY id LIMIT 2";
             let rows = fetch!(fetch_all, conn, (String,), sql, project.as_str(), name, prefix_end(name))?;
-            let mut found = rows.iter().map(|(d,)| decode("a canary", d)).collect::<Result<Vec<Canary>, _>>()?;
-            if let Some(exact) = found.iter().position(|canary| canary.id.as_str() == name) {
-                return Ok(found.swap_remove(exact));
-            }
-            match (found.pop(), found.pop()) {
-                (Some(only), None) => return Ok(only),
-                (Some(_), Some(_)) => return Err(StoreError::ambiguous("canary", name)),
-                (None, _) => {}
+            let found = rows.iter().map(|(d,)| decode("a canary", d)).collect::<Result<Vec<Canary>, _>>()?;
+            if let Some(canary) = fitting(found, |canary| canary.id.as_str() == name, "canary", name)? {
+                return Ok(canary);
             }
         }
         let sql = "SELECT document FROM canaries WHERE project_id = $1 AND deployment = $2 AND environment = $3 \

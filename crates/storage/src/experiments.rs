@@ -7,7 +7,7 @@ use llmops_domain::experiment::{Experiment, ExperimentStatus};
 use llmops_domain::id::ProjectId;
 
 use crate::audit::{Change, record};
-use crate::db::{Tx, big, check_name, decode, encode, execute, fetch, micros, prefix_end};
+use crate::db::{Tx, big, check_name, decode, encode, execute, fetch, fitting, micros, prefix_end};
 use crate::{Store, StoreError};
 
 /// Experiments of a page where the caller names no limit, and the most of one.
@@ -81,14 +81,9 @@ impl Store {
             let by_id = "SELECT key, project_id, document FROM experiments \
                          WHERE project_id = $1 AND id >= $2 AND id < $3 ORDER BY id LIMIT 2";
             let rows = fetch!(fetch_all, conn, Row, by_id, project.as_str(), name, prefix_end(name))?;
-            let mut found = rows.into_iter().map(stored).collect::<Result<Vec<_>, _>>()?;
-            if let Some(exact) = found.iter().position(|f| f.experiment.id.as_str() == name) {
-                return Ok(found.swap_remove(exact));
-            }
-            match (found.pop(), found.pop()) {
-                (Some(only), None) => return Ok(only),
-                (Some(_), Some(_)) => return Err(StoreError::ambiguous("experiment", name)),
-                (None, _) => {}
+            let found = rows.into_iter().map(stored).collect::<Result<Vec<_>, _>>()?;
+            if let Some(found) = fitting(found, |f| f.experiment.id.as_str() == name, "experiment", name)? {
+                return Ok(found);
             }
         }
         match fetch!(fetch_optional, conn, Row, by_key, project.as_str(), name)? {

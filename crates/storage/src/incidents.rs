@@ -7,11 +7,9 @@ use llmops_domain::record::RequestRecord;
 use llmops_domain::traffic::TrafficSums;
 
 use crate::audit::{Change, record};
-use crate::db::{check_name, count, decode, encode, execute, fetch, micros, row, time, without_nul};
+use crate::db::{MICROS_PER_HOUR, check_name, count, decode, encode, execute, fetch, micros, row, time, without_nul};
 use crate::records::readable;
 use crate::{Store, StoreError};
-
-const MICROS_PER_HOUR: i64 = 3_600_000_000;
 
 /// Calls that failed: see [`CallOutcome::is_failure`](llmops_domain::record::CallOutcome::is_failure).
 macro_rules! failed {
@@ -59,7 +57,7 @@ impl CallsOf<'_> {
 }
 
 row! {
-    struct HourRow {
+    struct CallsRow {
         hour: i64,
         calls: i64,
         refused: i64,
@@ -70,7 +68,7 @@ row! {
     }
 }
 
-impl HourRow {
+impl CallsRow {
     fn into_hour(self) -> Result<HourOfCalls, StoreError> {
         let sums = TrafficSums {
             calls: count(self.calls)?,
@@ -224,7 +222,7 @@ impl Store {
         let rows = fetch!(
             fetch_all,
             conn,
-            HourRow,
+            CallsRow,
             sql,
             project.as_str(),
             of.first_id(),
@@ -234,7 +232,7 @@ impl Store {
             MICROS_PER_HOUR,
             of.manifest
         )?;
-        rows.into_iter().map(HourRow::into_hour).collect()
+        rows.into_iter().map(CallsRow::into_hour).collect()
     }
 
     /// Calls of a deployment that failed, by protocol or by content, the newest first. What the gateway refused says nothing of the

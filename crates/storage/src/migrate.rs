@@ -123,6 +123,9 @@ fn tables_of(texts: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
     tables
 }
 
+/// Asks for the newest migration that a database has; 0: it has none.
+pub(crate) const APPLIED: &str = "SELECT COALESCE(MAX(version), 0) FROM llmops_schema";
+
 /// What opening a database would do to its tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {

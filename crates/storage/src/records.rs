@@ -12,7 +12,7 @@ use llmops_domain::traffic::{TrafficSums, latency_class};
 use sqlx::AssertSqlSafe;
 
 use crate::bulk::{Insert, insert_rows};
-use crate::db::{Tx, big, decode, execute, fetch, micros, prose, without_nul};
+use crate::db::{MICROS_PER_HOUR, Tx, big, decode, execute, fetch, micros, prose, without_nul};
 use crate::{Store, StoreError, traffic};
 
 const INSERT: Insert = Insert {
@@ -196,7 +196,7 @@ impl RecordRow {
     pub(crate) fn traffic(&self) -> (traffic::Slot<'_>, &TrafficSums, i64) {
         let Common { project, deployment, environment, .. } = &*self.common;
         let (deployment, environment) = (deployment.as_deref(), environment.as_deref());
-        let hour = self.at.div_euclid(traffic::MICROS_PER_HOUR);
+        let hour = self.at.div_euclid(MICROS_PER_HOUR);
         let slot = (&**project, hour, deployment.unwrap_or_default(), environment.unwrap_or_default());
         (slot, &self.sums, self.latency_class)
     }

@@ -22,6 +22,7 @@ mod ofrep;
 mod operations;
 mod power;
 mod project;
+mod proxy;
 mod readme;
 mod resume;
 mod schemas;

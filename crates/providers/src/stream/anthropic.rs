@@ -6,10 +6,11 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{Piece, error_text, parsed};
-use crate::anthropic::{ANSWER_TOOL, WireUsage, finish_reason};
+use crate::anthropic::{ANSWER_TOOL, finish_reason};
 use crate::beside::{Citation, ThinkingBlock};
 use crate::text::{Halves, Text};
 use crate::translate::compact;
+use crate::usage::WireUsage;
 
 /// What the block under way is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,7 +43,8 @@ pub(super) struct Reader {
     chars_before: usize,
     /// What the block under way refers to.
     citations: Vec<Value>,
-    usage: Usage,
+    /// What was counted so far.
+    usage: Option<Usage>,
 }
 
 /// Every kind of event in one: serde reads what has a tag through a form that knows no halves of characters.
@@ -101,8 +103,9 @@ impl Reader {
         match event.kind.as_str() {
             "message_start" => {
                 let message = event.message.unwrap_or_default();
-                self.usage = message.usage.unwrap_or_default().total();
-                vec![Piece::Model(message.model.unwrap_or_default()), Piece::Usage(self.usage)]
+                let mut pieces = vec![Piece::Model(message.model.unwrap_or_default())];
+                pieces.extend(self.count(message.usage));
+                pieces
             }
             "content_block_start" => self.begin(event.content_block.unwrap_or_default()),
             "content_block_delta" => self.go_on(event.delta.unwrap_or_default()),
@@ -113,18 +116,18 @@ impl Reader {
                 // Some servers leave out the end of a block.
                 let mut pieces = self.stop();
                 pieces.extend(reason.map(Piece::Finish));
-                if let Some(usage) = event.usage.map(|usage| usage.total()) {
-                    // The tokens read are told at the beginning, and by some servers at the end again.
-                    let completion_tokens = usage.completion_tokens;
-                    self.usage = Usage { completion_tokens, ..self.usage.at_least(usage) };
-                    pieces.push(Piece::Usage(self.usage));
-                }
+                pieces.extend(self.count(event.usage));
                 pieces
             }
             "error" => vec![Piece::Error(error_text(&event.error))],
             "message_stop" => vec![Piece::End],
             _ => Vec::new(),
         }
+    }
+
+    fn count(&mut self, usage: Option<WireUsage>) -> Option<Piece> {
+        self.usage = usage?.after(self.usage);
+        self.usage.map(Piece::Usage)
     }
 
     fn begin(&mut self, block: Beginning) -> Vec<Piece> {

@@ -4,9 +4,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Piece, error_text, goes_on, parsed};
-use crate::openai::{WireUsage, after_refusal, thoughts};
+use crate::openai::{after_refusal, thoughts};
 use crate::text::{Arguments, Halves, Text};
 use crate::translate::new_call_id;
+use crate::usage::WireUsage;
 
 #[derive(Debug, Default)]
 pub(super) struct Reader {
@@ -114,7 +115,7 @@ impl Reader {
             pieces.extend(reason.map(|reason| Piece::Finish(after_refusal(reason, self.has_refused))));
             usage = usage.or(choice.usage);
         }
-        pieces.extend(usage.map(|usage| Piece::Usage(usage.total())));
+        pieces.extend(usage.and_then(|usage| usage.after(None)).map(Piece::Usage));
         let flat = chunk.message.filter(|_| chunk.object.as_deref() == Some("error"));
         let error = chunk.error.filter(|error| !error.is_null()).or(flat);
         pieces.extend(error.map(|error| Piece::Error(error_text(&error))));

@@ -9,14 +9,13 @@ use llmops_api::error::ErrorResponse;
 use llmops_api::experiments::{
     AssignUnit, Assignment, CompleteExperiment, CreateModelExperiment, CreatePromptExperiment, ExperimentQuery,
 };
-use llmops_api::page::PageQuery;
 use llmops_domain::access::Role;
 use llmops_domain::experiment::{Experiment, ExperimentSpec};
 use serde_json::{Map, Value};
 
-use super::{bad_request, id_before, page};
-use crate::ApiError;
+use super::{bad_request, id_before, page, page_size};
 use crate::extract::{Editor, Json, Operator, Path, Query, Standing, Viewer};
+use crate::{ApiError, etag};
 
 pub(crate) fn router() -> Routes {
     Routes::new()
@@ -34,17 +33,11 @@ pub(crate) fn router() -> Routes {
 
 /// An experiment with its revision as ETag.
 fn tagged(status: StatusCode, experiment: &Experiment) -> Response {
-    (status, [(header::ETAG, etag(experiment))], Answer(experiment)).into_response()
+    (status, [(header::ETAG, tag_of(experiment))], Answer(experiment)).into_response()
 }
 
-fn etag(experiment: &Experiment) -> String {
+fn tag_of(experiment: &Experiment) -> String {
     format!("\"{}\"", experiment.revision)
-}
-
-/// Whether a list of entity tags (or `*`) contains this one. Weak tags are compared weakly.
-pub(crate) fn matches_etag(header: Option<&header::HeaderValue>, etag: &str) -> bool {
-    let Some(Ok(tags)) = header.map(header::HeaderValue::to_str) else { return false };
-    tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
 /// The revision that `If-Match` names.
@@ -59,7 +52,7 @@ fn expected_revision(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     params(ExperimentQuery),
     responses((status = 200, body = Page<Experiment>), (status = 400, body = ErrorResponse)))]
 async fn list(Viewer(ops): Viewer, Query(query): Query<ExperimentQuery>) -> Result<Answer<Page<Experiment>>, ApiError> {
-    let limit = PageQuery { cursor: None, limit: query.limit }.limit();
+    let limit = page_size(query.limit);
     let before = id_before(query.cursor.as_deref(), "exp_")?;
     let found = ops.experiments().list(query.status, before, limit + 1).await?;
     Ok(Answer(page(found, limit, |experiment| experiment.id.0.clone())))
@@ -101,8 +94,8 @@ async fn create_model(Editor(ops): Editor, Json(create): Json<CreateModelExperim
     responses((status = 200, body = Experiment), (status = 304), (status = 404, body = ErrorResponse)))]
 async fn get(Viewer(ops): Viewer, Path(experiment): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
     let experiment = ops.experiments().get(&experiment).await?;
-    let tag = etag(&experiment);
-    if matches_etag(headers.get(header::IF_NONE_MATCH), &tag) {
+    let tag = tag_of(&experiment);
+    if etag::is_known(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
     Ok(tagged(StatusCode::OK, &experiment))

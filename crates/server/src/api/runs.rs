@@ -9,7 +9,6 @@ use llmops::Against;
 use llmops::evaluator::RunRef;
 use llmops_api::Page;
 use llmops_api::error::ErrorResponse;
-use llmops_api::page::PageQuery;
 use llmops_api::runs::{CreateRun, GateRequest, GetRunQuery, ResultQuery, RunQuery};
 use llmops_domain::compare::RunComparison;
 use llmops_domain::gate::{GateConfig, GateReport};
@@ -17,7 +16,7 @@ use llmops_domain::id::RunId;
 use llmops_domain::run::{EvaluationFilter, EvaluationRun, SampleResult, ScoreDistribution};
 use llmops_storage::{ResultCursor, ResultFilter, ResultOrder};
 
-use super::{id_before, no_cursor, page, time};
+use super::{id_before, no_cursor, page, page_size, time};
 use crate::extract::{Editor, Json, Path, Query, Viewer};
 use crate::{ApiError, MAX_WAIT};
 
@@ -42,7 +41,7 @@ pub(crate) fn router() -> Routes {
 #[utoipa::path(get, path = "/api/v1/runs", operation_id = "list_runs", tag = "runs", params(RunQuery),
     responses((status = 200, body = Page<EvaluationRun>), (status = 400, body = ErrorResponse)))]
 async fn list(Viewer(ops): Viewer, Query(query): Query<RunQuery>) -> Result<Answer<Page<EvaluationRun>>, ApiError> {
-    let limit = PageQuery { cursor: None, limit: query.limit }.limit();
+    let limit = page_size(query.limit);
     let filter = EvaluationFilter {
         prompt_name: query.prompt,
         prompt_version: query.prompt_version,
@@ -114,7 +113,7 @@ async fn results(
     Path(run): Path<String>,
     Query(query): Query<ResultQuery>,
 ) -> Result<Answer<Page<SampleResult>>, ApiError> {
-    let limit = PageQuery { cursor: None, limit: query.limit }.limit();
+    let limit = page_size(query.limit);
     let cursor: Option<ResultCursor> = match &query.cursor {
         None => None,
         Some(text) => Some(serde_json::from_str(text).map_err(|_| no_cursor())?),

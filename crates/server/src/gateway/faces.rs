@@ -20,7 +20,8 @@ const MOST_FAMILIAR: usize = 100_000;
 /// Which models and fingerprints answered behind which manifests.
 #[derive(Default)]
 pub(super) struct Faces {
-    known: HashMap<(ProjectId, String, String), HashSet<String>>,
+    /// The faces of a manifest in the order in which they were first seen.
+    known: HashMap<(ProjectId, String, String), Vec<String>>,
     /// Marks of calls that had nothing new: nearly all calls do, and there are thousands a second.
     familiar: HashSet<u64>,
 }
@@ -61,12 +62,12 @@ impl Faces {
             if known.contains(&now) || known.len() >= MOST_FACES {
                 return None;
             }
-            let before = known.iter().next().cloned();
-            known.insert(now.clone());
+            let before = known.last().cloned();
+            known.push(now.clone());
             return Some((before, now));
         }
         if self.known.len() < MOST_WATCHED {
-            self.known.insert(key, HashSet::from([now.clone()]));
+            self.known.insert(key, vec![now.clone()]);
         }
         // What answered before this process began stands in the records.
         Some((None, now))
@@ -92,7 +93,13 @@ pub(super) async fn tell(ops: LlmOps, record: RequestRecord, before: Option<Stri
             cursor: Some(record.id.clone()),
             ..RecordFilter::default()
         };
-        let earlier = ops.records().list(&filter, 20).await.unwrap_or_default();
+        let earlier = match ops.records().list(&filter, 20).await {
+            Ok(earlier) => earlier,
+            Err(error) => {
+                tracing::warn!(%error, "whether {now} answers a manifest for the first time could not be looked up");
+                return;
+            }
+        };
         let mut faces = earlier.iter().filter_map(face);
         match faces.next() {
             Some(last) if last != now && !faces.any(|face| face == now) => last,
@@ -126,7 +133,13 @@ pub(super) async fn tell(ops: LlmOps, record: RequestRecord, before: Option<Stri
 /// Runs the schedule that the deployment names for this case.
 async fn evaluate(ops: &LlmOps, record: &RequestRecord) {
     let Some(name) = &record.deployment else { return };
-    let Ok(deployment) = ops.deployments().get(name, record.environment.as_deref()).await else { return };
+    let deployment = match ops.deployments().get(name, record.environment.as_deref()).await {
+        Ok(deployment) => deployment,
+        Err(error) => {
+            tracing::warn!(%error, "whether something runs when the model of {name} changes could not be looked up");
+            return;
+        }
+    };
     let Some(schedule) = deployment.settings.when_model_changes else { return };
     match ops.schedules().run_now(&schedule).await {
         Ok(firing) => tracing::info!(schedule, status = ?firing.status, "runs because the model of {name} changed"),
@@ -161,6 +174,10 @@ mod tests {
         assert_eq!(changed("fp_1"), None);
         assert_eq!(changed("fp_2"), Some((Some("small-2026 (fp_1)".to_owned()), "small-2026 (fp_2)".to_owned())));
         assert_eq!(changed("fp_1"), None, "both are known");
+        for (before, now) in [(2, 3), (3, 4), (4, 5), (5, 6)] {
+            let told = (Some(format!("small-2026 (fp_{before})")), format!("small-2026 (fp_{now})"));
+            assert_eq!(changed(&format!("fp_{now}")), Some(told), "the one that came last");
+        }
     }
 
     #[test]

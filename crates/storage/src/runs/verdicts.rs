@@ -44,16 +44,22 @@ impl Store {
     ) -> Result<Option<(RunId, Timestamp)>, StoreError> {
         // The text finds the few that name it; what they name it as is read from the document.
         let sql = "SELECT r.document FROM run_tags t JOIN runs r ON r.key = t.run_key \
-                   WHERE t.project_id = $1 AND t.name = $2 AND t.value = $3 AND r.document LIKE $4 ORDER BY r.id DESC";
+                   WHERE t.project_id = $1 AND t.name = $2 AND t.value = $3 AND r.document LIKE $4 \
+                   AND ($5 IS NULL OR r.id < $5) ORDER BY r.id DESC LIMIT 1";
         let named = format!("%\"manifest_id\":\"{manifest}\"%");
         let mut conn = self.read().await?;
-        let passed = Verdict::Pass.as_str();
-        for (document,) in fetch!(fetch_all, conn, (String,), sql, project.as_str(), GATE_TAG, passed, named)? {
+        let (project, passed) = (project.as_str(), Verdict::Pass.as_str());
+        let mut before: Option<RunId> = None;
+        loop {
+            let before_id = before.as_ref().map(RunId::as_str);
+            let row =
+                fetch!(fetch_optional, conn, (String,), sql, project, GATE_TAG, passed, named.as_str(), before_id)?;
+            let Some((document,)) = row else { return Ok(None) };
             let run: EvaluationRun = decode("a run", &document)?;
             if run.spec.manifest_id == *manifest {
                 return Ok(Some((run.id, run.created_at)));
             }
+            before = Some(run.id);
         }
-        Ok(None)
     }
 }
