@@ -104,7 +104,13 @@ impl Config {
         }
         let names = || self.suites.keys().map(String::as_str);
         if name != DEFAULT_SUITE {
-            return Err(SuiteError::Unknown { name: name.to_owned(), hint: suggest::hint(name, names()) });
+            let hint = match names().next() {
+                Some(_) => suggest::hint(name, names()),
+                None => {
+                    "the configuration has no suites: without a name, its only target and dataset are taken".to_owned()
+                }
+            };
+            return Err(SuiteError::Unknown { name: name.to_owned(), hint });
         }
         match (self.suites.len(), self.targets.len(), self.datasets.len()) {
             (1, _, _) => {}
@@ -128,7 +134,10 @@ impl Config {
         let (name, model) = split_model(model).ok_or_else(|| ProviderError::NoModel(model.to_owned()))?;
         let provider = self.providers.get(name).ok_or_else(|| ProviderError::Unknown {
             name: name.to_owned(),
-            hint: suggest::hint(name, self.providers.keys().map(String::as_str)),
+            hint: match self.providers.keys().next() {
+                Some(_) => suggest::hint(name, self.providers.keys().map(String::as_str)),
+                None => "the configuration has no providers".to_owned(),
+            },
         })?;
         if let Some(variables) = self.unset_variables.get(name) {
             return Err(ProviderError::Unset { name: name.to_owned(), variables: variables.join(", ") });
