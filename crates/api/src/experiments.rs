@@ -144,8 +144,13 @@ pub struct CreatePromptExperiment {
     pub control: PromptSource,
     /// What may be better.
     pub treatment: PromptSource,
-    /// Share of the treatment, such as 0.3 or 30 (per cent).
+    /// Share of the treatment, such as 0.3 or 30 (per cent); half where it is left out.
+    #[serde(default = "half")]
     pub traffic_split: f64,
+}
+
+fn half() -> f64 {
+    0.5
 }
 
 /// Makes an experiment of models.

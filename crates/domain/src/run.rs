@@ -27,8 +27,7 @@ pub struct Estimate {
     pub value: f64,
     /// Independent observations (samples, not trials).
     pub n: u64,
-    /// Lower end of the 95 % interval; equal to the value where no interval exists (n < 2). A mean of categories of which one has
-    /// a single sample can lie anywhere: from 0 to 1.
+    /// Lower end of the 95 % interval; equal to the value where no interval exists (n < 2).
     pub lower: f64,
     /// Upper end.
     pub upper: f64,

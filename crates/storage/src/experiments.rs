@@ -141,6 +141,25 @@ impl Store {
         tx.commit().await
     }
 
+    /// Deletes a draft.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], and [`StoreError::Conflict`] for what was started.
+    pub async fn delete_draft(&self, project: &ProjectId, experiment: &Experiment) -> Result<(), StoreError> {
+        let id = experiment.id.as_str();
+        let mut tx = self.write().await?;
+        let sql = "DELETE FROM experiments WHERE project_id = $1 AND id = $2 AND status = 'draft' RETURNING key";
+        if fetch!(fetch_optional, tx, (i64,), sql, project.as_str(), id)?.is_none() {
+            let sql = "SELECT key FROM experiments WHERE project_id = $1 AND id = $2";
+            return match fetch!(fetch_optional, tx, (i64,), sql, project.as_str(), id)? {
+                Some(_) => Err(StoreError::Conflict(format!("experiment `{id}` was started: only drafts are deleted"))),
+                None => Err(StoreError::not_found("experiment", id)),
+            };
+        }
+        record(&mut tx, self.actor(), project, &Change::new("experiment.deleted", id).before(experiment)).await?;
+        tx.commit().await
+    }
+
     /// Takes an experiment that is to be looked at, and puts its next look off to `next`; nothing when none is due. Drafts
     /// never are, and what has ended is until [`Store::end_experiment_reviews`].
     pub async fn claim_experiment_review(

@@ -15,6 +15,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use llmops_domain::run::Estimate;
 use llmops_domain::scorecard::format;
+use llmops_stats::bounded::{self, Range};
 use llmops_stats::moments::Moments;
 use serde::{Serialize, Serializer};
 
@@ -268,7 +269,10 @@ impl Tally {
                 .mean_estimate(LEVEL)
                 .map_err(|e| Failure::because(Kind::Undecided, format!("{name} has no mean"), &e))?;
             // Scores lie in [0, 1], and so does their mean; rescaled ones have no lower end.
-            let lowest = if scorer.neural().is_rescaled() && metric.part().is_some() { f64::MIN } else { 0.0 };
+            let is_rescaled = scorer.neural().is_rescaled() && metric.part().is_some();
+            let lowest = if is_rescaled { f64::MIN } else { 0.0 };
+            let ranged = (!is_rescaled && mean.n > 1).then(|| bounded::mean(&mean, Range::UNIT, LEVEL));
+            let mean = ranged.and_then(Result::ok).unwrap_or(mean);
             let ends = mean.interval.map_or([mean.value; 2], |i| [i.low.clamp(lowest, 1.0), i.high.clamp(lowest, 1.0)]);
             let estimate = Estimate { value: mean.value, n: mean.n, lower: ends[0], upper: ends[1] };
             metrics.push((*name, MetricSummary { mean: estimate, corpus: self.corpus.score(*metric) }));

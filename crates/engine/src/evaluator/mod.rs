@@ -36,7 +36,7 @@ use crate::prompts::PromptRegistry;
 use crate::scorers::{JudgeSetting, Scorers};
 use crate::{Error, Services};
 
-pub(crate) use self::aggregate::{share, to_domain};
+pub(crate) use self::aggregate::{share, to_domain, within};
 pub(crate) use self::background::Joined;
 pub use self::calibration::CalibrationRequest;
 pub(crate) use self::local::{LocalRun, LocalRuns};
@@ -412,7 +412,7 @@ impl ContinuousEvaluator {
         let store = &self.services.store;
         let keys = (store.run_key(&self.project, &before.id).await?, store.run_key(&self.project, &after.id).await?);
         let versions = self.versions_of(before, after).await?;
-        let mut pairing = paired::pair(store, &keys.0, &keys.1, versions).await?;
+        let mut pairing = paired::pair(store, (&keys.0, &keys.1), versions, &after.spec.scoring).await?;
         let flips = std::mem::take(&mut pairing.flips);
         let comparison = compare::compare(before, after, pairing.evidence.clone(), flips);
         Ok((comparison, pairing))

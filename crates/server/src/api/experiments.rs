@@ -14,7 +14,7 @@ use llmops_domain::experiment::{Experiment, ExperimentSpec};
 use serde_json::{Map, Value};
 
 use super::{bad_request, id_before, page, page_size};
-use crate::extract::{Editor, Json, Operator, Path, Query, Standing, Viewer};
+use crate::extract::{Editor, Json, Operator, OptionalJson, Path, Query, Standing, Viewer};
 use crate::{ApiError, etag};
 
 pub(crate) fn router() -> Routes {
@@ -22,7 +22,7 @@ pub(crate) fn router() -> Routes {
         .routes(routes!(list, create))
         .routes(routes!(create_prompt))
         .routes(routes!(create_model))
-        .routes(routes!(get, update))
+        .routes(routes!(get, update, delete))
         .routes(routes!(start))
         .routes(routes!(pause))
         .routes(routes!(resume))
@@ -130,6 +130,15 @@ async fn update(
     Ok(tagged(StatusCode::OK, &ops.experiments().update(&experiment, &changes, revision).await?))
 }
 
+/// Deletes a draft. What was started is kept: it can be cancelled.
+#[utoipa::path(delete, path = "/api/v1/experiments/{experiment}", operation_id = "delete_experiment",
+    tag = "experiments", params(("experiment" = String, Path)),
+    responses((status = 204), (status = 404, body = ErrorResponse), (status = 409, body = ErrorResponse)))]
+async fn delete(Editor(ops): Editor, Path(experiment): Path<String>) -> Result<StatusCode, ApiError> {
+    ops.experiments().delete(&experiment).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Starts a draft, or resumes what is paused.
 #[utoipa::path(post, path = "/api/v1/experiments/{experiment}/start", operation_id = "start_experiment",
     tag = "experiments", params(("experiment" = String, Path)),
@@ -157,15 +166,15 @@ async fn resume(Operator(ops): Operator, Path(experiment): Path<String>) -> Resu
     Ok(tagged(StatusCode::OK, &ops.experiments().resume(&experiment).await?))
 }
 
-/// Ends it, with a winner or without.
+/// Ends it, with a winner or without; no body is without.
 #[utoipa::path(post, path = "/api/v1/experiments/{experiment}/complete", operation_id = "complete_experiment",
-    tag = "experiments", params(("experiment" = String, Path)), request_body = CompleteExperiment,
+    tag = "experiments", params(("experiment" = String, Path)), request_body = Option<CompleteExperiment>,
     responses((status = 200, body = Experiment), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
 async fn complete(
     Operator(ops): Operator,
     Path(experiment): Path<String>,
-    Json(complete): Json<CompleteExperiment>,
+    OptionalJson(complete): OptionalJson<CompleteExperiment>,
 ) -> Result<Response, ApiError> {
     Ok(tagged(StatusCode::OK, &ops.experiments().complete(&experiment, complete.winner.as_deref()).await?))
 }
