@@ -116,7 +116,7 @@ impl Canaries {
         let (paused, id) = (canary.state.paused(), canary.id.clone());
         match self.by_hand(canary, paused, Some(reason), "canary.paused").await {
             // Somebody else was faster.
-            Err(Error::Store(StoreError::Conflict(_))) => self.get(id.as_str(), None).await,
+            Err(Error::Store(llmops_storage::StoreError::Conflict(_))) => self.get(id.as_str(), None).await,
             done => done,
         }
     }

@@ -12,7 +12,7 @@ use super::Deployments;
 use crate::Error;
 
 /// The longest window of an alert.
-const MOST_WINDOW: Duration = Duration::from_secs(5 * 86_400);
+const MOST_WINDOW: Duration = Duration::from_hours(5 * 24);
 
 static SCHEMA: LazyLock<Schema> = LazyLock::new(Schema::of::<DeploymentSettings>);
 

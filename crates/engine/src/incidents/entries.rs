@@ -187,7 +187,7 @@ mod tests {
                 after,
                 request_id: None,
             };
-            let expected = expected.replace("A", a.short()).replace("B", b.short());
+            let expected = expected.replace('A', a.short()).replace('B', b.short());
             assert_eq!(what_changed(&change), expected);
         };
         let moved = |before: Value, after: Value, expected: &str| {
