@@ -275,7 +275,7 @@ pub fn post_mortem(timeline: &Timeline) -> String {
             dataset.replace('`', ""),
             match incident.left_out {
                 0 => String::new(),
-                more => format!("; those of {} more are left out", format::count(more, "failing call")),
+                more => format!("; those of {} are left out", format::count(more, "more failing call")),
             }
         );
     }

@@ -198,7 +198,7 @@ fn close(context: &Context, closed: &ClosedIncident, output: Option<PathBuf>) ->
         Some(name) => {
             let more = match closed.left_out {
                 0 => String::new(),
-                more => format!("; those of {} more are left out", count(more, "failing call")),
+                more => format!("; those of {} are left out", count(more, "more failing call")),
             };
             format!(
                 "dataset {name} has {} that failed, {} with a right answer{more}",

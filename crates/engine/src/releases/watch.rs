@@ -33,7 +33,7 @@ impl LlmOps {
 async fn tick(services: &Arc<Services>) -> Result<(), Error> {
     for (project, release) in services.store.open_releases().await? {
         let id = release.id.clone();
-        if let Err(error) = Releases::by_itself(services, project).watch(release).await {
+        if let Err(error) = Box::pin(Releases::by_itself(services, project).watch(release)).await {
             tracing::warn!(release = %id, %error, "could not look after a release");
         }
     }
@@ -59,7 +59,8 @@ impl Releases {
         }
         if release.stopped.is_some() {
             // A process that ended in between has left it with the users.
-            Self::by_itself(&self.services, self.project.clone()).take_away(&release, Ending::GivenUp).await?;
+            let own = Self::by_itself(&self.services, self.project.clone());
+            Box::pin(own.take_away(&release, Ending::GivenUp)).await?;
             return Ok(release);
         }
         let arms = self.services.store.release_arms(&self.project, &release.id).await?;
@@ -67,7 +68,7 @@ impl Releases {
             return Ok(release);
         };
         let why = format!("the candidate breaks the guardrail {guardrail} in the experiment: {numbers}");
-        self.stop(release, why, Ending::GivenUp).await
+        Box::pin(self.stop(release, why, Ending::GivenUp)).await
     }
 
     /// Ends the experiment of a release early where what is live is better beyond chance. Whoever just looked at an experiment
@@ -79,7 +80,7 @@ impl Releases {
         });
         match owner {
             Some((_, release)) if is_exposing(&release) && release.stopped.is_none() => {
-                self.stop(release, why, Ending::Lost).await.map(drop)
+                Box::pin(self.stop(release, why, Ending::Lost)).await.map(drop)
             }
             _ => Ok(()),
         }
@@ -105,7 +106,7 @@ impl Releases {
     }
 
     async fn take_away(&self, release: &Release, ending: Ending) -> Result<(), Error> {
-        self.end_experiment(release, ending).await?;
+        Box::pin(self.end_experiment(release, ending)).await?;
         let name = &release.deployment;
         let message = format!(
             "release of {name}: {}; nobody gets the candidate any more: llmops release {name} --cancel, or --waive experiment \

@@ -73,7 +73,7 @@ async fn watched(change: impl Fn(u32, &mut RequestRecord), expected: Option<&str
         let release = exposed(ops).await;
         calls(ops, &release, ("control", 200), |_, _| {}).await;
         calls(ops, &release, ("candidate", 100), &change).await;
-        ops.look_after_candidates().await.unwrap();
+        Box::pin(ops.look_after_candidates()).await.unwrap();
         let known = ops.releases().get("bot").await.unwrap();
         let Some(expected) = expected else {
             assert_eq!(known.stopped, None);
@@ -91,7 +91,7 @@ async fn watched(change: impl Fn(u32, &mut RequestRecord), expected: Option<&str
         let told = alerts(ops).await;
         assert_eq!((told.len(), told[0].0), (1, Severity::Critical), "{told:?}");
         // Once is enough, and a person may still let it on.
-        ops.look_after_candidates().await.unwrap();
+        Box::pin(ops.look_after_candidates()).await.unwrap();
         assert_eq!(ops.releases().advance("bot").await.unwrap().revision, known.revision);
         let waive = WaiveStep { step: ReleaseStep::Experiment, reason: "we know".to_owned() };
         let waived = ops.releases().waive("bot", waive).await.unwrap();
@@ -103,15 +103,15 @@ async fn watched(change: impl Fn(u32, &mut RequestRecord), expected: Option<&str
 
 #[tokio::test]
 async fn a_release_ends_its_exposure_where_a_guardrail_breaks() {
-    watched(|_, _| {}, None).await;
+    Box::pin(watched(|_, _| {}, None)).await;
     let fails =
         |_: u32, call: &mut RequestRecord| call.outcome = serde_json::from_value(json!("upstream_error")).unwrap();
-    watched(fails, Some("error_rate")).await;
+    Box::pin(watched(fails, Some("error_rate"))).await;
     let empty = json!([{"kind": "empty", "detail": "nothing"}]);
     let soft = |_: u32, call: &mut RequestRecord| call.soft_failures = serde_json::from_value(empty.clone()).unwrap();
-    watched(soft, Some("soft_failures")).await;
-    watched(|_, call| call.total_ms = 900.0, Some("latency_p95")).await;
-    watched(|number, call| call.cost = Some(0.03 + f64::from(number % 3) * 0.001), Some("cost")).await;
+    Box::pin(watched(soft, Some("soft_failures"))).await;
+    Box::pin(watched(|_, call| call.total_ms = 900.0, Some("latency_p95"))).await;
+    Box::pin(watched(|number, call| call.cost = Some(0.03 + f64::from(number % 3) * 0.001), Some("cost"))).await;
 }
 
 #[tokio::test]
