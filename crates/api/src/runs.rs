@@ -68,6 +68,9 @@ fn yes() -> bool {
 pub struct TargetSpec {
     /// The target's name.
     pub name: String,
+    /// The beginning of a stored manifest's hash: it is evaluated as it is, and nothing else here counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
     /// `NAME`, `NAME@VERSION` or `NAME@HASH`; absent: the input is sent as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,

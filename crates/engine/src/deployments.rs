@@ -1,5 +1,6 @@
 //! `Deployments`: what answers live traffic, and going back to what did.
 
+mod back;
 mod change;
 mod rehearse;
 mod resolve;
@@ -20,8 +21,9 @@ use llmops_domain::id::{ProjectId, RunId};
 use llmops_domain::manifest::Manifest;
 use llmops_domain::prompt::PromptBody;
 use llmops_domain::render::CompiledTarget;
-use llmops_providers::http_client::Endpoint;
 use llmops_storage::StoreError;
+
+pub use settings::senseless;
 
 use crate::canary::Canaries;
 use crate::prompts::PromptRegistry;
@@ -87,10 +89,7 @@ impl Deployments {
     /// Refuses what could not answer.
     async fn check(&self, manifest: &Manifest, settings: &DeploymentSettings) -> Result<(), Error> {
         let mut problems = self.problems(manifest, settings).await?;
-        problems.extend(settings.problems());
-        if let Some(Err(error)) = settings.guard.http.as_ref().map(|check| Endpoint::new(&check.url)) {
-            problems.push(format!("guard.http.url: {error}"));
-        }
+        problems.extend(senseless(settings));
         let judge = settings.guard.judge.as_ref().map(|judge| judge.model.as_str());
         if let Some(Err(error)) = judge.map(|model| self.services.providers.resolve(model)) {
             problems.push(format!("guard.judge: {error}"));
@@ -178,7 +177,7 @@ impl Deployments {
                 hash.short(),
                 settings.gate_max_age
             ),
-            hint: Some("evaluate exactly this prompt and model, then gate it: llmops eval && llmops gate".to_owned()),
+            hint: Some(format!("llmops eval --manifest {} && llmops gate make one", hash.short())),
         })
     }
 

@@ -85,7 +85,7 @@ pub use alerts::{AlertManager, AlertOptions, AlertWorker};
 pub use canary::{Canaries, CanarySampler};
 pub use clock::{Clock, SystemClock};
 pub use datasets::DatasetManager;
-pub use deployments::Deployments;
+pub use deployments::{Deployments, senseless as senseless_settings};
 pub use error::Error;
 pub use evaluator::ContinuousEvaluator;
 pub use events::Events;

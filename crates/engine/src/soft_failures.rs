@@ -218,15 +218,21 @@ impl Guards {
     ) -> Result<SoftFailureRate, Error> {
         self.flush().await;
         let window = window.unwrap_or(deployment.settings.guard.alert.window);
+        let minutes = i64::try_from(window.0.as_secs().div_ceil(60)).unwrap_or(i64::MAX);
+        if !(1..=KEPT_MINUTES).contains(&minutes) {
+            let message = format!("window: counts are kept for 35d, by the minute: expected 1m to 35d, not {window}");
+            return Err(Error::invalid(message));
+        }
+        let window = HumanDuration::from_secs(minutes.unsigned_abs() * 60);
         let to = self.services.clock.now().as_second().div_euclid(60) + 1;
         let (name, environment) = (&deployment.name, &deployment.environment);
-        let span = to - minutes(window)..to;
+        let span = to - minutes..to;
         let (calls, failed) = self.services.store.count_calls(project, name, environment, span).await?;
         Ok(rate::rate(calls, failed, window))
     }
 }
 
-/// Whole minutes of a window, at least one.
+/// Whole minutes of a window of alerts, at least one: of counts that are kept, six windows before are compared with it.
 fn minutes(window: HumanDuration) -> i64 {
     i64::try_from(window.0.as_secs().div_ceil(60)).unwrap_or(i64::MAX).clamp(1, KEPT_MINUTES / 7)
 }

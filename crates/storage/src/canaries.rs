@@ -150,30 +150,59 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] when somebody else took one since the canary was read.
     pub async fn step_canary(&self, project: &ProjectId, step: CanaryStep<'_>) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        self.write_step(&mut tx, project, step).await?;
+        tx.commit().await
+    }
+
+    /// Takes the candidate of a deployment's canary away from users by a step, where one shows it to them: what it is since.
+    pub(crate) async fn hide_candidate(
+        &self,
+        tx: &mut Tx,
+        (project, deployment, environment): (&ProjectId, &str, &str),
+        step: impl Fn(&Canary) -> Option<Canary> + Send,
+    ) -> Result<Option<Canary>, StoreError> {
+        let sql = tx.dialect(
+            "SELECT document FROM canaries WHERE project_id = $1 AND deployment = $2 AND environment = $3 \
+             AND status = 'exposing'",
+            "SELECT document FROM canaries WHERE project_id = $1 AND deployment = $2 AND environment = $3 \
+             AND status = 'exposing' FOR UPDATE",
+        );
+        let row = fetch!(fetch_optional, tx, (String,), sql, project.as_str(), deployment, environment)?;
+        let Some((text,)) = row else { return Ok(None) };
+        let canary: Canary = decode("a canary", &text)?;
+        let Some(next) = step(&canary) else { return Ok(None) };
+        let audit = Change::new("canary.decided", canary.place())
+            .before(serde_json::json!({"canary": canary.id, "state": canary.state}))
+            .after(serde_json::json!({"canary": next.id, "state": next.state, "reason": next.note}));
+        self.write_step(tx, project, CanaryStep { canary: &next, decision: None, audit: Some(audit) }).await?;
+        Ok(Some(next))
+    }
+
+    async fn write_step(&self, tx: &mut Tx, project: &ProjectId, step: CanaryStep<'_>) -> Result<(), StoreError> {
         let canary = step.canary;
         let document = encode("the canary", canary)?;
         let sql = "UPDATE canaries SET status = $3, revision = $4, document = $5 \
                    WHERE project_id = $1 AND id = $2 AND revision = $4 - 1";
         let (id, status, revision) = (canary.id.as_str(), canary.state.as_str(), big(canary.revision));
-        let mut tx = self.write().await?;
         if execute!(tx, sql, project.as_str(), id, status, revision, &document)? == 0 {
             return Err(StoreError::Conflict(format!("canary `{id}` was changed in the meantime: read it again")));
         }
-        let key = key_of(&mut tx, project, &canary.id).await?;
+        let key = key_of(tx, project, &canary.id).await?;
         if let Some(decision) = step.decision {
-            log(&mut tx, project, key, decision).await?;
+            log(tx, project, key, decision).await?;
         }
         if canary.state.is_final() {
             // What waits is not judged any more, and its texts shall not stay.
             let sql = "DELETE FROM shadow_pairs WHERE canary_key = $1 AND status = 'waiting'";
             let dropped = execute!(tx, sql, key)?;
-            skip(&mut tx, project, key, (SkipReason::Ended, dropped)).await?;
+            skip(tx, project, key, (SkipReason::Ended, dropped)).await?;
             execute!(tx, "DELETE FROM canary_clusters WHERE canary_key = $1", key)?;
         }
         if let Some(change) = &step.audit {
-            record(&mut tx, self.actor(), project, change).await?;
+            record(tx, self.actor(), project, change).await?;
         }
-        tx.commit().await
+        Ok(())
     }
 
     /// Adds a decision to the log.

@@ -235,17 +235,18 @@ impl Store {
         rows.into_iter().map(CallsRow::into_hour).collect()
     }
 
-    /// Calls of a deployment that failed, by protocol or by content, the newest first. What the gateway refused says nothing of the
-    /// deployment, and is not among them.
+    /// Calls of a deployment that failed, by protocol or by content, the newest first, with ids below `before`. What the gateway
+    /// refused says nothing of the deployment, and is not among them.
     pub async fn failed_calls(
         &self,
         project: &ProjectId,
         of: CallsOf<'_>,
+        before: Option<&str>,
         limit: u32,
     ) -> Result<Vec<RequestRecord>, StoreError> {
         let sql = concat!(
             "SELECT id, document FROM request_records WHERE project_id = $1 AND id >= $2 AND deployment = $3 \
-             AND environment = $4 AND at < $5 AND ($7 IS NULL OR manifest = $7) AND ((soft_failures > 0 AND outcome = 'ok') OR ",
+             AND environment = $4 AND at < $5 AND ($7 IS NULL OR manifest = $7) AND ($8 IS NULL OR id < $8) AND ((soft_failures > 0 AND outcome = 'ok') OR ",
             failed!(),
             ") ORDER BY id DESC LIMIT $6"
         );
@@ -261,7 +262,8 @@ impl Store {
             of.environment,
             micros(of.until),
             i64::from(limit),
-            of.manifest
+            of.manifest,
+            before
         )?;
         Ok(rows.iter().filter_map(|(id, document)| readable(id, document)).collect())
     }

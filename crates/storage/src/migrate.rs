@@ -51,6 +51,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(35, "0035_observation_tallies"),
     migration!(38, "0038_held_alerts"),
     migration!(40, "0040_what_came_of_calls"),
+    migration!(42, "0042_release_arms"),
 ];
 
 /// Marks a SQLite file as ours (`PRAGMA application_id`): the letters "llmo".

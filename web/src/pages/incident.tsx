@@ -162,7 +162,7 @@ function Facts({ incident }: { incident: Incident }) {
       <dl className="facts">
         <dt>Id</dt><dd className="mono">{incident.id} <Copy text={incident.id} /></dd>
         <dt>Done at once</dt>
-        <dd>{incident.measures?.length ? incident.measures.map((one) => (one.measure === "rollback" ? <div key="rollback">Rolled back from <Hash of={one.from} /> to <Hash of={one.to} /></div> : one.measure === "experiment_paused" ? <div key="experiment">The experiment {one.experiment} of a release was paused</div> : <div key="safe">Safe mode was switched on</div>)) : <span className="faint">nothing</span>}</dd>
+        <dd>{incident.measures?.length ? incident.measures.map((one) => (one.measure === "rollback" ? <div key="rollback">Rolled back from <Hash of={one.from} /> to <Hash of={one.to} /></div> : one.measure === "experiment_paused" ? <div key="experiment">The experiment {one.experiment} of a release was paused</div> : one.measure === "canary_aborted" || one.measure === "canary_paused" ? <div key="canary">The canary {one.canary}, whose candidate users saw, was {one.measure === "canary_aborted" ? "aborted" : "paused"}</div> : <div key="safe">Safe mode was switched on</div>)) : <span className="faint">nothing</span>}</dd>
         {incident.closed_at && <><dt>Resolution</dt><dd>{incident.resolution ?? <span className="faint">not written down</span>}</dd><dt>Inputs that failed</dt><dd>{incident.dataset ? <Link className="link" to="/datasets/$name" params={{ name: incident.dataset }}>{incident.dataset}</Link> : <span className="faint">no text of a failing call was kept</span>}</dd></>}
       </dl>
     </Card>

@@ -90,6 +90,7 @@ const HAPPENED: Record<Kind, [Tone, string]> = {
   passed: ["good", "passed"],
   waived: ["warn", "let pass"],
   approved: ["good", "approved"],
+  stopped: ["bad", "taken away from users"],
   cancelled: ["bad", "given up"],
   noted: ["plain", ""],
 };

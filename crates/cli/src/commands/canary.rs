@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 use llmops_api::Client;
 use llmops_api::canaries::{CanaryQuery, ChangeCanary, PairQuery, StartCanary};
 use llmops_api::deployments::EnvironmentQuery;
-use llmops_domain::canary::{Canary, LoggedDecision, PairVerdict, policy};
+use llmops_domain::canary::{Canary, CanaryState, LoggedDecision, PairVerdict, SECOND_KEY, policy};
 use llmops_domain::chat::Parameters;
 use tokio::io::AsyncWriteExt as _;
 
@@ -235,7 +235,16 @@ async fn list(context: &Context, args: ListArgs) -> Outcome {
 async fn change(context: &Context, step: &str, args: ChangeArgs) -> Outcome {
     let change = ChangeCanary { environment: Some(args.which.environment), reason: args.reason };
     let canary = client(context).await?.change_canary(&args.which.name, step, &change).await?;
-    context.show(&canary, || show::changed(&canary))
+    context.show(&canary, || show::changed(&canary))?;
+    match canary.state {
+        // It was let on, and could not be promoted: why is its note.
+        CanaryState::Paused { .. } if matches!(step, "promote" | "approve") => {
+            let waits = canary.note.as_deref().is_some_and(|note| note.starts_with(SECOND_KEY));
+            let kind = if waits { Kind::Waits } else { Kind::No };
+            Err(Failure::new(kind, format!("the candidate of {} is not promoted", canary.place())))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn abort(context: &Context, args: AbortArgs) -> Outcome {

@@ -37,6 +37,9 @@ pub(crate) struct EvalArgs {
     /// Another target of the configuration
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
+    /// Instead of a target, exactly this stored manifest: the beginning of its hash, as a release names it
+    #[arg(long, value_name = "HASH", conflicts_with = "target")]
+    manifest: Option<String>,
     /// Trials per sample
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeat: Option<u32>,
@@ -45,7 +48,7 @@ pub(crate) struct EvalArgs {
     limit: Option<u64>,
     /// Go on with a run that stopped, as it began: the newest unfinished one, or the one named
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "", require_equals = true,
-        conflicts_with_all = ["suite", "dataset", "target", "repeat", "limit", "no_cache", "tags"])]
+        conflicts_with_all = ["suite", "dataset", "target", "manifest", "repeat", "limit", "no_cache", "tags"])]
     resume: Option<String>,
     /// Ask the provider even what was asked before, and keep the new answers
     #[arg(long)]
@@ -151,7 +154,10 @@ async fn start(client: &Client, context: &Context, project: &Project, args: &Eva
     };
     let target_name = args.target.clone().unwrap_or(plan.target);
     let dataset_name = args.dataset.clone().unwrap_or(plan.dataset);
-    let target = push_target(client, context, project, &target_name).await?;
+    let target = match &args.manifest {
+        Some(hash) => TargetSpec { name: hash.clone(), manifest: Some(hash.clone()), ..TargetSpec::default() },
+        None => push_target(client, context, project, &target_name).await?,
+    };
     let built = dataset::build_one(client, context, project, &dataset_name).await?;
     let unpulled = dataset::pull::unpulled(client, project, &dataset_name).await?;
     if let Some(note) = dataset::pull::note(&unpulled, &dataset_name) {
@@ -274,6 +280,7 @@ pub(crate) fn target_spec(project: &Project, name: &str) -> Outcome<TargetSpec> 
     })?;
     Ok(TargetSpec {
         name: name.to_owned(),
+        manifest: None,
         prompt: target.prompt.clone(),
         model: target.model.clone(),
         candidates: target.candidates.clone(),

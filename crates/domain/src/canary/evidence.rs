@@ -125,6 +125,9 @@ pub struct Evidence {
     pub errors: u64,
     /// Answers that the judge could not compare.
     pub unjudged: u64,
+    /// How many of them came last, without one between them that it could compare.
+    #[serde(default)]
+    pub unjudged_in_a_row: u64,
     /// Pairs won.
     pub wins: u64,
     /// Pairs lost.
@@ -172,6 +175,11 @@ impl Evidence {
         self.asked += 1;
         self.errors += u64::from(pair.candidate.is_none());
         self.unjudged += u64::from(pair.status == PairStatus::Unjudged);
+        match pair.status {
+            PairStatus::Unjudged => self.unjudged_in_a_row += 1,
+            PairStatus::Judged => self.unjudged_in_a_row = 0,
+            _ => {}
+        }
         self.flipped += u64::from(pair.flipped);
         self.spent += pair.spent();
         match pair.verdict {
@@ -201,6 +209,8 @@ impl Evidence {
         self.asked += other.asked;
         self.errors += other.errors;
         self.unjudged += other.unjudged;
+        // Which of them came last is not known any more: the more cautious is right.
+        self.unjudged_in_a_row = self.unjudged_in_a_row.min(other.unjudged_in_a_row);
         self.wins += other.wins;
         self.losses += other.losses;
         self.ties += other.ties;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use llmops_api::deployments::{Deploy, Deployed};
 use llmops_domain::alert::{AlertDraft, AlertType, Severity};
 use llmops_domain::canary::{
-    Action, Canary, CanaryState, Decision, Evidence, LoggedDecision, PairVerdict, Phase, ShadowPair, Situation, decide,
+    Action, Canary, CanaryState, Decision, Evidence, LoggedDecision, PairVerdict, Phase, SECOND_KEY, ShadowPair,
+    Situation, decide,
 };
 use llmops_domain::dataset::{DatasetType, Sample};
 use llmops_storage::{CanaryStep, CanarySums, Change, PairFilter, StoreError};
@@ -36,7 +37,7 @@ impl Canaries {
                     stage,
                     seconds: seconds(now.duration_since(canary.since)),
                     requests: seen.candidate.requests,
-                    guardrails: measure_stage(&canary.policy, &seen),
+                    guardrails: measure_stage(&canary.policy.guardrails, &seen),
                 }
             }
             _ => Phase::Shadow,
@@ -49,6 +50,7 @@ impl Canaries {
             wins: evidence.wins,
             losses: evidence.losses,
             ties: evidence.ties,
+            unjudged: evidence.unjudged,
             elapsed_seconds: seconds(canary.elapsed(now)),
             spent: evidence.spent,
             production_changed: canary.state.is_under_way() && self.unchanged(canary).await?.is_none(),
@@ -158,7 +160,7 @@ impl Canaries {
         }
         let (to, note) = match deployed {
             Ok(Deployed { approval: Some(approval), .. }) => {
-                let note = format!("it waits for a second key: llmops approval approve {}", approval.id);
+                let note = format!("{SECOND_KEY}: llmops approval approve {}", approval.id);
                 (CanaryState::Paused { stage: None }, Some(note))
             }
             Ok(_) => (CanaryState::Promoted, canary.note.clone()),
@@ -194,7 +196,13 @@ impl Canaries {
         self.raise(canary, severity, cause, message).await
     }
 
-    async fn raise(&self, canary: &Canary, severity: Severity, cause: &str, message: String) -> Result<(), Error> {
+    pub(super) async fn raise(
+        &self,
+        canary: &Canary,
+        severity: Severity,
+        cause: &str,
+        message: String,
+    ) -> Result<(), Error> {
         let message: String = message.chars().take(4000).collect();
         let mut draft = AlertDraft::new(AlertType::Experiment, severity, "canary", message)
             .about(canary.id.as_str(), None)
@@ -208,7 +216,7 @@ impl Canaries {
     }
 
     /// Puts lost pairs into the policy's dataset. What fails is told, and stops nothing: an abort must not wait.
-    pub(super) async fn keep_losses(&self, canary: &Canary) {
+    pub(crate) async fn keep_losses(&self, canary: &Canary) {
         if let Err(error) = self.losses(canary).await {
             tracing::warn!(canary = %canary.id, %error, "the lost pairs could not be put into a dataset");
         }
@@ -225,9 +233,12 @@ impl Canaries {
             samples.extend(page.iter().filter_map(|pair| sample_of(canary, pair)));
         }
         if !samples.is_empty() {
-            let about = format!("Questions that a candidate for {} answered worse", canary.deployment);
+            let about = format!(
+                "Questions that a candidate for {} answered worse; no person looked at the answers, which are those of production",
+                canary.deployment
+            );
             crate::DatasetManager::new(self.services.clone(), self.project.clone())
-                .add_questions(&dataset, (DatasetType::default(), &about), samples)
+                .add_questions(&dataset, (DatasetType::Regression, &about), samples)
                 .await?;
         }
         Ok(())

@@ -1,23 +1,44 @@
 //! What is looked at when somebody sends settings.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use llmops_domain::deployment::DeploymentSettings;
 use llmops_domain::yaml::{Schema, validate_value};
+use llmops_providers::http_client::Endpoint;
 use llmops_storage::StoreError;
 
 use super::Deployments;
 use crate::Error;
 
+/// The longest window of an alert.
+const MOST_WINDOW: Duration = Duration::from_hours(5 * 24);
+
 static SCHEMA: LazyLock<Schema> = LazyLock::new(Schema::of::<DeploymentSettings>);
 
-/// Refuses settings that a file could not have.
+/// Refuses settings that a file could not have, or that make no sense.
 pub(super) fn check_settings(settings: &DeploymentSettings) -> Result<(), Error> {
-    let problems = validate_value(settings, "settings", &SCHEMA);
-    if problems.is_empty() {
-        return Ok(());
+    let unread = validate_value(settings, "settings", &SCHEMA);
+    let mut problems: Vec<String> = unread.iter().map(ToString::to_string).collect();
+    if problems.is_empty() && settings.guard.alert.window.0 > MOST_WINDOW {
+        problems.push(
+            "guard.alert.window: counts are kept for 35d, and a window is compared with the six before: expected at most 5d"
+                .to_owned(),
+        );
     }
-    Err(Error::invalid(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+    if !problems.is_empty() {
+        problems.extend(senseless(settings));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Error::invalid(problems.join("\n"))) }
+}
+
+/// What makes no sense in settings, whatever the manifest and the store; each problem begins with its field.
+pub fn senseless(settings: &DeploymentSettings) -> Vec<String> {
+    let mut problems = settings.problems();
+    if let Some(Err(error)) = settings.guard.http.as_ref().map(|check| Endpoint::new(&check.url)) {
+        problems.push(format!("guard.http.url: {error}"));
+    }
+    problems
 }
 
 impl Deployments {

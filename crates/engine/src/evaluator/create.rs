@@ -59,12 +59,8 @@ impl ContinuousEvaluator {
             resolve_models(self.with_debate(request.scoring), &self.services.models, &mut notices).await?;
         scoring.metrics.values_mut().for_each(|metric| metric.scorer.forget_secrets());
         let dataset = self.find_dataset(&request.dataset).await?;
-        let prompt = match &request.target.prompt {
-            Some(reference) => Some(self.prompts.resolve(reference).await?),
-            None => None,
-        };
         let target = self.choose_model(request.target, &mut notices).await?;
-        let manifest = resolve_target(&target, prompt.as_ref())?;
+        let (manifest, prompt) = self.resolve(&target).await?;
         self.resolve_opponents(&dataset.version.dataset, &mut scoring, &mut notices).await?;
         pin_judges(&self.prompts, &mut scoring).await?;
         note_same_model(&manifest, &scoring, &mut notices);
@@ -113,9 +109,26 @@ impl ContinuousEvaluator {
         })
     }
 
+    /// What a target means: the manifest, with its prompt.
+    async fn resolve(&self, target: &TargetSpec) -> Result<(Manifest, Option<PromptVersion>), Error> {
+        if let Some(hash) = &target.manifest {
+            let (_, manifest) = self.services.store.get_manifest(&self.project, hash).await?;
+            let prompt = match (&manifest.prompt, &manifest.prompt_hash) {
+                (Some(name), Some(hash)) => Some(self.prompts.resolve(&format!("{name}@{}", hash.as_str())).await?),
+                _ => None,
+            };
+            return Ok((manifest, prompt));
+        }
+        let prompt = match &target.prompt {
+            Some(reference) => Some(self.prompts.resolve(reference).await?),
+            None => None,
+        };
+        Ok((resolve_target(target, prompt.as_ref())?, prompt))
+    }
+
     /// Of several candidates the verifier takes the best one.
     async fn choose_model(&self, mut target: TargetSpec, notices: &mut Vec<String>) -> Result<TargetSpec, Error> {
-        if target.candidates.is_empty() {
+        if target.candidates.is_empty() || target.manifest.is_some() {
             return Ok(target);
         }
         for candidate in &target.candidates {

@@ -639,6 +639,26 @@ async fn a_dry_run_decides_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_judge_that_compares_nothing_is_told_and_paid_no_longer() {
+    on_backends(async |store| {
+        let ops = installation(store);
+        let mut mute = policy();
+        // It answers no JSON.
+        mute.judge.model = "test/fair".to_owned();
+        let canary = start(&ops, "better", mute).await;
+        let (worker, sampler) = (worker(&ops), ops.canary_sampler());
+        traffic(&ops, &sampler, &canary, 45);
+        let paused = until(&ops, &["paused"]).await;
+        let note = paused.note.unwrap();
+        assert!(note.starts_with("the judge test/fair could not compare the last 30 pairs"), "{note}");
+        let told = alerts(&ops).await;
+        assert!(told.len() == 1 && told[0].1.contains("it is paused: mend the judge"), "{told:?}");
+        worker.stop(Duration::from_secs(5)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn people_pause_resume_promote_and_what_goes_live_meanwhile_ends_it() {
     on_backends(async |store| {
         let ops = installation(store);

@@ -233,6 +233,38 @@ async fn settings_of_what_answers_need_no_new_gate() {
 }
 
 #[tokio::test]
+async fn all_that_is_wrong_in_settings_is_told_and_windows_are_those_that_are_kept() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let settings = |guard: serde_json::Value| -> DeploymentSettings {
+            serde_json::from_value(json!({"guard": guard})).unwrap()
+        };
+        let deploy = async |guard| {
+            let asked = Deploy { settings: Some(settings(guard)), ..model("one") };
+            ops.deployments().deploy("bot", asked).await.map_err(|error| error.to_string())
+        };
+        let wrong = json!({"alert": {"rate": 7.0}, "language": "klingon", "forbidden": ["("], "min_chars": 9, "max_chars": 3,
+            "http": {"url": "file:///etc/passwd"}});
+        let refused = deploy(wrong).await.unwrap_err();
+        for field in ["guard.alert.rate", "language", "forbidden", "min_chars", "guard.http.url"] {
+            assert!(refused.contains(field), "{field} is missing in {refused}");
+        }
+        let refused = deploy(json!({"alert": {"window": "30d"}})).await.unwrap_err();
+        assert!(refused.contains("at most 5d"), "{refused}");
+        deploy(json!({})).await.unwrap();
+        let rate = async |window: &str| {
+            let rate = ops.deployments().soft_failures("bot", None, Some(window.parse().unwrap())).await;
+            rate.map(|rate| rate.window.to_string()).map_err(|error| error.to_string())
+        };
+        assert_eq!((rate("30d").await.unwrap().as_str(), rate("90s").await.unwrap().as_str()), ("30d", "2m"));
+        for window in ["0s", "36d"] {
+            assert!(rate(window).await.unwrap_err().contains("expected 1m to 35d"), "{window}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn safe_mode_answers_instead() {
     on_backends(async |store| {
         let ops = installation(store, &Scripted::new(right));
@@ -249,7 +281,8 @@ async fn safe_mode_answers_instead() {
         assert_eq!(ops.live_deployments().await.unwrap()[0].fixed_answer.as_deref(), Some("Back soon."));
         deployments.safe_mode("bot", switch(false, None)).await.unwrap();
         assert_eq!(ops.live_deployments().await.unwrap()[0].fixed_answer, None);
-        assert!(deployments.safe_mode("bot", switch(true, None)).await.unwrap().safe_mode, "it stays prepared");
+        let again = deployments.safe_mode("bot", switch(true, None)).await.unwrap();
+        assert!(again.deployment.safe_mode, "it stays prepared");
 
         let answers = async |expected: &str| {
             let live = ops.live_deployments().await.unwrap();
@@ -400,7 +433,7 @@ async fn who_changed_what_is_kept() {
         dana.deploy("bot", Deploy { settings: Some(gated), ..Deploy::default() }).await.unwrap();
         let answer = Some("Back soon.".to_owned());
         let switch = SwitchSafeMode { environment: None, on: true, answer, reason: Some("prices".to_owned()) };
-        let last = dana.safe_mode("bot", switch).await.unwrap();
+        let last = dana.safe_mode("bot", switch).await.unwrap().deployment;
         assert_eq!((first.updated_by.as_deref(), last.updated_by.as_deref()), (Some("dana"), Some("dana")));
         let history = dana.history("bot", None).await.unwrap();
         assert!(history.iter().all(|change| change.by.as_deref() == Some("dana")), "{history:?}");

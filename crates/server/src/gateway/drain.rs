@@ -87,6 +87,7 @@ impl Drain {
             self.sampler.offer(&recorded.project, &recorded.record, *seen);
         }
         let (project, record) = (&recorded.project, &recorded.record);
+        self.sampler.count(project, record);
         self.ops.meters().calls.note(project, record);
         line(project, record);
         if self.ops.telemetry().is_on() {
