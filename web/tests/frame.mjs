@@ -278,6 +278,24 @@ test("behind the sign-in nothing is asked of the server until somebody signs in"
   await fresh.close();
 });
 
+test("names without end are shortened in the list of runs, which keeps its width", async () => {
+  const long = "regression-set-".repeat(8);
+  await page.route(/\/api\/v1\/runs\?/, async (route) => {
+    const response = await route.fetch();
+    const runs = await response.json();
+    for (const run of runs.items) Object.assign(run, { dataset: long, name: `bot on ${long}`, prompt_name: long, model_name: `provider/${long}` });
+    await route.fulfill({ response, json: runs });
+  });
+  await page.setViewportSize({ width: 1280, height: 860 });
+  await go("/runs");
+  const name = page.getByTitle(`bot on ${long}`).first();
+  await name.waitFor();
+  assert.ok((await name.boundingBox()).width < 360, "its title says it whole");
+  const hidden = await page.locator("main .table-wrap").evaluateAll((places) => places.map((place) => place.scrollWidth - place.clientWidth));
+  assert.ok(hidden.every((rest) => rest <= 1), `tables fit: ${hidden}`);
+  await page.unroute(/\/api\/v1\/runs\?/);
+});
+
 test("a word without end is broken, and the page keeps its width", async () => {
   await api("POST", "/api/v1/prompts", { prompt: { name: "long-words", content: "{{ input }}", description: "w".repeat(500) } });
   const word = "w".repeat(120);

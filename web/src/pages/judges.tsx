@@ -5,7 +5,7 @@ import { api, ok } from "../api/client";
 import { Interval } from "../charts/frame";
 import { moment, percent, plural, score, sentence, signed, whole, words } from "../lib/format";
 import { useRefusal } from "../session";
-import { Ago, Badge, Button, Callout, Card, Empty, Est, Problem, Skeleton } from "../ui/base";
+import { Ago, Badge, Button, Callout, Card, Empty, Est, Long, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { Dialog } from "../ui/layers";
 import { Hash, RunLink } from "../ui/parts";
@@ -46,7 +46,7 @@ export function Judges() {
   });
   const rows = calibrations.data?.pages.flatMap((page) => page.items);
   const columns: Column<Calibration>[] = [
-    { head: "Judge", cell: (one) => <div className="stack tight" style={{ gap: 0 }}><Link className="cover" to="/quality" search={(old) => ({ ...old, tab: "judges", calibration: one.id })} replace><span className="mono">{one.judge.model}</span></Link><span className="faint small">{words(one.metric)} on {one.dataset}</span></div> },
+    { head: "Judge", cell: (one) => <div className="stack tight" style={{ gap: 0 }}><Link className="cover" to="/quality" search={(old) => ({ ...old, tab: "judges", calibration: one.id })} replace><span className="mono">{one.judge.model}</span></Link><span className="faint small names row"><Long>{`${words(one.metric)} on ${one.dataset}`}</Long></span></div> },
     { head: "Trust", cell: (one) => <Trust of={one} /> },
     { head: "Kappa", right: true, cell: (one) => <Est of={one.agreement.cohen_kappa} hideN /> },
     { head: "Agree", right: true, cell: (one) => <Est of={one.agreement.accuracy} show={percent} hideN /> },

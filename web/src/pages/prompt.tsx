@@ -6,7 +6,7 @@ import { api, ok } from "../api/client";
 import { again } from "../lib/again";
 import { sentence } from "../lib/format";
 import { useRefusal } from "../session";
-import { Ago, Badge, Button, Callout, Card, Coming, Copy, Empty, Est, PageHead, Problem, Skeleton } from "../ui/base";
+import { Ago, Badge, Button, Callout, Card, Coming, Copy, Empty, Est, Long, PageHead, Problem, Skeleton } from "../ui/base";
 import { Hunks } from "../ui/diff";
 import { Confirm, useSay } from "../ui/layers";
 import { Hash, RunLink, RunStatus, Verdict, PART } from "../ui/parts";
@@ -195,11 +195,11 @@ function Runs({ prompt }: { prompt: Prompt }) {
   const runs = useRunsOf(prompt);
   const rows = runs.found;
   const columns: Column<Run>[] = [
-    { head: "Run", cell: (run) => <Link className="cover" to="/runs/$run" params={{ run: run.id }}>{run.name}</Link> },
+    { head: "Run", cell: (run) => <div className="names row"><Link className="cover truncate" title={run.name} to="/runs/$run" params={{ run: run.id }}>{run.name}</Link></div> },
     { head: "Status", cell: (run) => <RunStatus run={run} /> },
     { head: "Overall", cell: (run) => <Est of={run.results?.overall} /> },
     { head: "Gate", cell: (run) => <Verdict of={run.tags?.gate} /> },
-    { head: "Dataset", cell: (run) => run.dataset },
+    { head: "Dataset", cell: (run) => <div className="names less row"><Long>{run.dataset}</Long></div> },
     { head: "Created", right: true, cell: (run) => <Ago time={run.created_at} /> },
   ];
   return (

@@ -4,7 +4,7 @@ import { useMemo, useState } from "react";
 import type { Run } from "../api/client";
 import { api, ok } from "../api/client";
 import { money, sentence } from "../lib/format";
-import { Ago, Badge, Bar, Button, Card, Empty, Est, PageHead } from "../ui/base";
+import { Ago, Badge, Bar, Button, Card, Empty, Est, Long, PageHead } from "../ui/base";
 import { RunStatus, Verdict, shortId } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { ListFoot, Table } from "../ui/table";
@@ -43,12 +43,12 @@ export function RunsPage() {
     {
       head: "Run",
       cell: (run) => (
-        <div className="stack tight" style={{ gap: 0 }}>
+        <div className="stack tight names" style={{ gap: 0 }}>
           <span className="row tight">
-            <Link className="cover truncate" style={{ maxWidth: 340 }} to="/runs/$run" params={{ run: run.id }}>{run.name}</Link>
+            <Link className="cover truncate" title={run.name} to="/runs/$run" params={{ run: run.id }}>{run.name}</Link>
             {baselines.has(run.id) && <Badge tone="accent">Baseline</Badge>}
           </span>
-          <span className="faint" style={{ fontSize: 12, lineHeight: "16px" }}>{run.dataset}{run.spec.suite && ` · ${run.spec.suite}`}{run.metadata?.simulated === true && " · simulated"} · <span className="mono tiny">{shortId(run.id)}</span></span>
+          <span className="faint row" style={{ fontSize: 12, lineHeight: "16px", gap: 4 }}><Long>{`${run.dataset}${run.spec.suite ? ` · ${run.spec.suite}` : ""}${run.metadata?.simulated === true ? " · simulated" : ""}`}</Long>· <span className="mono tiny nowrap">{shortId(run.id)}</span></span>
         </div>
       ),
     },
@@ -56,7 +56,7 @@ export function RunsPage() {
     { head: "Overall", cell: (run) => <Est of={run.results?.overall} /> },
     { head: "Passed", wide: true, cell: (run) => <Est of={run.results?.pass_rate} show={(v) => `${(v * 100).toFixed(1)} %`} hideN /> },
     { head: "Gate", cell: (run) => <Verdict of={run.tags?.gate} /> },
-    { head: "Prompt and model", wide: true, cell: (run) => <div className="stack tight" style={{ gap: 0 }}><span className="nowrap">{run.prompt_name ? <>{run.prompt_name}<span className="faint">@{run.prompt_version}</span></> : <span className="faint">no prompt</span>}</span><span className="mono muted nowrap" style={{ fontSize: 11, lineHeight: "16px" }}>{run.model_name}</span></div> },
+    { head: "Prompt and model", wide: true, cell: (run) => <div className="stack tight names less" style={{ gap: 0 }}><span className="row" style={{ gap: 0 }}>{run.prompt_name ? <><Long>{run.prompt_name}</Long><span className="faint nowrap">@{run.prompt_version}</span></> : <span className="faint nowrap">no prompt</span>}</span><span className="mono muted row" style={{ fontSize: 11, lineHeight: "16px" }}><Long>{run.model_name}</Long></span></div> },
     { head: "Cost", right: true, wide: true, cell: (run) => money(run.progress.cost) },
     { head: "Created", right: true, cell: (run) => <Ago time={run.created_at} /> },
   ];

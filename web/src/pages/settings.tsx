@@ -5,7 +5,7 @@ import { api, includes, ok } from "../api/client";
 import { useFrame, useTheme } from "../frame";
 import { moment, plural, sentence } from "../lib/format";
 import { signOut, useRefusal, useSession } from "../session";
-import { Badge, Button, Callout, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
+import { Badge, Button, Callout, Card, Empty, Field, Long, PageHead, Problem, Skeleton } from "../ui/base";
 import { Confirm, useSay } from "../ui/layers";
 
 export function SettingsPage() {
@@ -33,7 +33,7 @@ export function SettingsPage() {
         </Card>
         <Card title="Baselines" flush>
           {baselines.isError ? <Problem error={baselines.error} /> : !baselines.data ? <div className="card-body"><Skeleton height={40} /></div> : baselines.data.items.length === 0 ? <Empty title="No baseline yet" command="llmops baseline promote latest">The run that gates of a dataset compare with.</Empty> : (
-            <div className="table-wrap"><table className="table compact" aria-label="Baselines"><tbody>{baselines.data.items.map((one) => <tr key={one.dataset}><td>{one.dataset}</td><td><Link className="hover-link" to="/runs/$run" params={{ run: one.run.id }}>{one.run.name}</Link></td></tr>)}</tbody></table></div>
+            <div className="table-wrap"><table className="table compact" aria-label="Baselines"><tbody>{baselines.data.items.map((one) => <tr key={one.dataset}><td><div className="names row"><Long>{one.dataset}</Long></div></td><td><Link className="hover-link" to="/runs/$run" params={{ run: one.run.id }}>{one.run.name}</Link></td></tr>)}</tbody></table></div>
           )}
         </Card>
         <Erase />

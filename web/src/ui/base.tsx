@@ -38,6 +38,11 @@ export function Badge({ tone = "plain", mono, outline, children }: { tone?: Tone
   return <span className={`badge ${tone} ${mono ? "mono" : ""} ${outline ? "outline" : ""}`}>{children}</span>;
 }
 
+/** A name that may be long: shortened to its place, and whole in its title. */
+export function Long({ children, className = "" }: { children: string; className?: string }) {
+  return <span className={`truncate long ${className}`} title={children}>{children}</span>;
+}
+
 export function Dot({ tone = "plain", pulse }: { tone?: Tone; pulse?: boolean }) {
   return <i className={`dot ${tone} ${pulse ? "pulse" : ""}`} aria-hidden="true" />;
 }

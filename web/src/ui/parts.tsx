@@ -19,12 +19,12 @@ const RUN: Record<Run["status"], [Tone, string]> = {
   cancelled: ["plain", "Cancelled"],
 };
 
-export function RunStatus({ run }: { run: Pick<Run, "status" | "progress"> }) {
-  const [tone, text] = RUN[run.status];
+export function RunStatus({ run }: { run: Pick<Run, "status" | "progress" | "interrupted"> }) {
+  const [tone, text]: [Tone, string] = run.interrupted ? ["warn", "Interrupted"] : RUN[run.status];
   const { done, total } = run.progress;
   return (
     <span className="row tight nowrap" style={{ gap: 6 }}>
-      <Dot tone={tone} pulse={run.status === "running"} />
+      <Dot tone={tone} pulse={run.status === "running" && !run.interrupted} />
       <span>{text}</span>
       {run.status === "running" && <span className="faint num">{done}/{total}</span>}
     </span>
