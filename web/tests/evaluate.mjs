@@ -153,6 +153,25 @@ test("prompts: variables render as one types, a model answers, a version is writ
   await see(/is active\./);
 });
 
+test("prompts: one that can never be rendered says so; built-in ones stand by themselves", async () => {
+  await api("POST", "/api/v1/prompts", { prompt: { name: "undeclared", version: "1.0.0", content: "Be brief, {{ customer }}. {{ input }}" } });
+  for (const tab of ["content", "try"]) {
+    await go(`/prompts/undeclared?tab=${tab}`);
+    await see("This version cannot be rendered.");
+    await page.getByRole("note").or(page.getByRole("alert")).getByText("customer", { exact: true }).first().waitFor();
+  }
+  await go("/prompts");
+  await page.getByRole("table", { name: "Built-in prompts" }).getByRole("link", { name: "llmops/judge-rubric" }).waitFor();
+  assert.equal(await page.getByRole("table", { name: "Prompts", exact: true }).getByRole("link", { name: /^llmops\// }).count(), 0);
+});
+
+test("prompts: every changed line that is alike has its words marked", async () => {
+  await go("/prompts/support-bot?version=1.1.0&tab=diff&from=1.0.0");
+  const first = page.locator(".diff tr:has(.removed):has(.added)").first();
+  await first.locator(".removed mark").first().waitFor();
+  await first.locator(".added mark").first().waitFor();
+});
+
 test("datasets: search, edit a sample into a new version, see the difference", async () => {
   await go("/datasets/golden");
   await page.getByLabel("Search samples").fill("Norway");

@@ -112,6 +112,18 @@ test("a release: its steps, what it waits for, what differs; another one is begu
   await see("It was cancelled at the step staging.");
 });
 
+test("a release that lacks a run is evaluated on its page, exactly as it is", async () => {
+  const begun = await api("POST", "/api/v1/releases/support-bot", { manifest: { model: "sim/support-small", prompt: "support-bot", prompt_version: "1.0.0", parameters: { max_tokens: 99 } } });
+  await go(`/releases/${begun.id}`);
+  await see("No run of", { exact: false });
+  assert.equal(await page.locator("main").getByText(/llmops (eval|gate|release)/).count(), 0);
+  await click("Evaluate it");
+  await page.waitForURL(/\/runs\/run_/);
+  const run = await api("GET", `/api/v1/runs/${page.url().match(/run_[0-9a-z]+/)[0]}`);
+  assert.equal(run.spec.manifest_id, begun.manifest);
+  await api("POST", "/api/v1/releases/support-bot/cancel", { reason: "Only a rehearsal" });
+});
+
 test("an incident: opened from the deployment, noted, closed with a post-mortem", async () => {
   await go("/deployments/order-desk?environment=staging");
   await click("More");
@@ -283,6 +295,18 @@ test("a key whose days cannot be read is not made", async () => {
     await dialog.locator(".error").waitFor();
     assert.ok(await dialog.getByRole("button", { name: "Create" }).isDisabled(), days);
   }
+});
+
+test("Enter in a dialog does what its main button does", async () => {
+  await go("/access");
+  await click("New key");
+  const dialog = page.locator("dialog[open]");
+  await dialog.getByLabel("Name").press("Enter");
+  assert.equal(await dialog.getByText("This is the only time", { exact: false }).count(), 0, "a name is needed");
+  await dialog.getByLabel("Name").fill("by-enter");
+  await dialog.getByLabel("Name").press("Enter");
+  await dialog.getByText("This is the only time", { exact: false }).waitFor();
+  await dialog.getByRole("button", { name: "Done" }).click();
 });
 
 test("a key is made and shown once, and revoked; the record of changes knows it", async () => {

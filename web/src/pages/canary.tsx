@@ -186,7 +186,7 @@ function toCome({ decision: { estimate }, situation, policy }: Pick<Report, "dec
   const parts = [estimate && estimate.pairs > 0 && plural(estimate.pairs, "more judged pair"), estimate?.seconds != null && `${ms(estimate.seconds * 1000)} at this pace`].filter(Boolean);
   if (parts.length === 0) return null;
   const losing = situation.phase === "shadow" && (situation.measures.net_win?.value ?? 0) < 0;
-  const end = losing ? "Losses outweigh wins: it would be aborted" : situation.phase === "exposure" ? "The next stage would begin" : policy.stages?.length ? "It would be shown to its first users" : "It would be promoted";
+  const end = losing ? "Losses outweigh wins: it would be aborted" : situation.phase === "exposure" ? "The next stage would begin" : policy.stages?.length ? "It would be shown to its first users" : policy.promote?.approval ? "It would ask for an approval" : "It would be promoted";
   return `${end} after about ${parts.join(", ")}, if everything stays as it is.`;
 }
 

@@ -132,7 +132,7 @@ function Between({ of: { change: value, interval, n }, show, widest }: { of: Sch
   return (
     <>
       {show === score && Math.abs(value) <= 1 && <Interval value={value} lower={low} upper={high} from={-widest} to={widest} limit={0} />}
-      <span className="faint num tiny"><span>{low === high ? "the same in all" : `${change(low, show)} to ${change(high, show)}`}</span>{n != null && <> <span className="nowrap">· n {n}</span></>}</span>
+      <span className="faint num tiny">{low === high ? "the same in all" : <><span className="nowrap">{change(low, show)}</span> to <span className="nowrap">{change(high, show)}</span></>}{n != null && <> <span className="nowrap">· n {n}</span></>}</span>
     </>
   );
 }

@@ -140,7 +140,7 @@ function Cumulative({ experiment, result, metric }: { experiment: Experiment; re
   const data = useMemo((): LineData | null => {
     const slices = result.cumulative ?? [];
     const variants = [...new Set(slices.flatMap((slice) => slice.comparisons.filter((one) => one.metric === metric).map((one) => one.variant)))];
-    if (slices.length < 2 || variants.length === 0) return null;
+    if (slices.length < 2 || variants.length === 0 || !slices.some((slice) => slice.comparisons.some((one) => one.metric === metric && one.interval))) return null;
     const show = shown(result.comparisons.find((one) => one.metric === metric) ?? { kind: "continuous" });
     const of = (slice: Schemas["Slice"], variant: string) => slice.comparisons.find((one) => one.metric === metric && one.variant === variant);
     return {
@@ -162,7 +162,7 @@ function Cumulative({ experiment, result, metric }: { experiment: Experiment; re
   }, [experiment, result, metric]);
   return (
     <Card title="Difference over time" aside={<span className="faint">cumulative, with its confidence sequence</span>}>
-      {data ? <LineChart label={`Cumulative difference of ${words(metric)}`} data={data} height={230} /> : <Empty title="Too early">From the second day on, the difference and its interval are drawn day by day.</Empty>}
+      {data ? <LineChart label={`Cumulative difference of ${words(metric)}`} data={data} height={230} /> : <Empty title="Too early">From the second day on that has an interval, the difference is drawn with it, day by day.</Empty>}
     </Card>
   );
 }

@@ -7,7 +7,7 @@ import { api, curl, ok } from "../api/client";
 import { LineChart, Sparkline } from "../charts/frame";
 import { compact, latency, money, percent, plural, score, sentence, signed, within, words } from "../lib/format";
 import { hourly } from "../lib/traffic";
-import { Ago, Badge, Card, Dot, Empty, PageHead, Problem, Skeleton } from "../ui/base";
+import { Ago, Badge, Card, Dot, Empty, PageHead, Problem, Skeleton, Told } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { Hash, PromptLink, RunLink, severityTone } from "../ui/parts";
 import type { Column } from "../ui/table";
@@ -213,8 +213,7 @@ const HEADS: Column<Schemas["DeploymentHead"]>[] = [
     ),
   },
   { head: "Prompt", cell: ({ prompt }) => <PromptLink name={prompt?.split("@")[0]} version={prompt?.split("@")[1]} /> },
-  { head: "Model", wide: true, cell: ({ model }) => <span className="mono">{model}</span> },
-  { head: "Manifest", wide: true, cell: ({ deployment }) => <Hash of={deployment.manifest} /> },
+  { head: "Model and manifest", wide: true, cell: ({ model, deployment }) => <div className="stack tight" style={{ gap: 0 }}><span className="mono">{model}</span><span><Hash of={deployment.manifest} /></span></div> },
   { head: "Changed", right: true, cell: ({ deployment }) => <Ago time={deployment.updated_at} /> },
 ];
 
@@ -353,7 +352,7 @@ function told(event: Seen): Change | null {
     case "release": {
       const tone: Tone = event.status === "released" ? "good" : event.status === "open" && event.waiting ? "warn" : "plain";
       const where = event.status === "released" ? "is done" : event.status === "cancelled" ? "was cancelled" : `is at: ${words(event.step)}`;
-      return { ...base, tone, what: <>Release of <Link className="hover-link" to="/releases/$id" params={{ id: event.release }}>{event.deployment}</Link> {where}</>, note: event.waiting };
+      return { ...base, tone, what: <>Release of <Link className="hover-link" to="/releases/$id" params={{ id: event.release }}>{event.deployment}</Link> {where}</>, note: event.waiting && <Told text={sentence(event.waiting)} /> };
     }
     case "schedule":
       return event.action === "started" ? null : { ...base, tone: "warn", what: <>Schedule <Link className="hover-link" to="/schedules" search={{ schedule: event.schedule }}>{event.schedule}</Link> {event.action}</>, note: event.reason };

@@ -24,6 +24,13 @@ export function Outcome({ of }: { of: Result }) {
   return of.outcome.passed ? <Badge tone="good">Passed</Badge> : <Badge tone="bad">Failed</Badge>;
 }
 
+/** Why an answer did not pass: each reason stays whole. */
+function Why({ of: { outcome } }: { of: Result }) {
+  const reasons = outcome.status === "errored" ? [outcome.reason] : (outcome.failures ?? []);
+  if (reasons.length === 0) return <span className="faint wide-only">–</span>;
+  return <span className="muted reasons">{reasons.map((reason, i) => <span key={reason}>{i > 0 && ", "}<span className="nowrap">{words(reason)}</span></span>)}</span>;
+}
+
 /** So many pages of questions are read at most; a list shows the worst answers first, and they are anywhere. */
 const MOST_PAGES = 6;
 
@@ -73,7 +80,7 @@ export function Samples({ run }: { run: Run }) {
     { head: "Outcome", cell: (row) => <Outcome of={row} /> },
     { head: "Composite", right: true, cell: (row) => score(composite(row)) },
     { head: "Category", wide: true, cell: (row) => <div className="truncate" style={{ maxWidth: 180 }} dir="auto">{row.category ? sentence(words(row.category)) : <span className="faint">–</span>}</div> },
-    { head: "Why", cell: (row) => <span className="muted reasons">{words(row.outcome.status === "errored" ? row.outcome.reason : (row.outcome.failures ?? []).join(", ")) || <span className="faint wide-only">–</span>}</span> },
+    { head: "Why", cell: (row) => <Why of={row} /> },
     { head: "Question", block: true, fill: true, cell: (row) => <div className="truncate" dir="auto">{questions?.get(row.sample_id) ?? <span className="faint wide-only">–</span>}</div> },
     { head: "Answer", wide: true, fill: true, cell: (row) => <div className="truncate muted" dir="auto">{row.output || <span className="faint">empty</span>}</div> },
     { head: "Latency", right: true, wide: true, cell: (row) => (row.cached ? <span className="faint">cached</span> : latency(row.latency_ms)) },

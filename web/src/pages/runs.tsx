@@ -91,7 +91,7 @@ export function RunsPage() {
           id={(run) => run.id}
           error={runs.error}
           retry={() => void runs.refetch()}
-          empty={filtered ? <Empty title="No run fits" action={<Button onClick={() => void navigate({ search: {} })}>Clear the filters</Button>}>Names must be whole: a model is <code>provider/model</code>, a tag <code>name=value</code>.</Empty> : <Empty title="No runs yet" action={<Button kind="primary" icon="plus" refused={refusal("editor")} onClick={() => setMaking(true)}>Start one</Button>} command="llmops eval">A run asks a target every question of a dataset and scores the answers. From a project’s folder, as <code>llmops init</code> writes one:</Empty>}
+          empty={filtered ? <Empty title="No run fits" action={<Button onClick={() => void navigate({ search: {} })}>Clear the filters</Button>}>Names must be whole: a model is <code>provider/model</code>, a tag <code>name=value</code>.</Empty> : <Empty title="No runs yet" action={<Button kind="primary" icon="plus" refused={refusal("editor")} onClick={() => setMaking(true)}>Start one</Button>} command="llmops eval">A run asks a target every question of a dataset and scores the answers.</Empty>}
         />
         {rows && rows.length > 0 && <ListFoot shown={rows.length} more={runs.hasNextPage} loading={runs.isFetchingNextPage} onMore={() => void runs.fetchNextPage()} what={rows.length === 1 ? "run" : "runs"} />}
       </Card>
