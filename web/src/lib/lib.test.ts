@@ -6,7 +6,7 @@ import { drawn, readLabels } from "./labels";
 import { blocks, spans } from "./markdown";
 import { typed, wrongNumber } from "./numbers";
 import { variablesOf } from "./template";
-import { forPage, spansOf } from "./told";
+import { forPage, opened, spansOf } from "./told";
 import { hourly, hoursOf } from "./traffic";
 import { rolling, studentT, wilson } from "./stats";
 
@@ -205,6 +205,9 @@ describe("texts of the server", () => {
     expect(spansOf("there is no run `run_1`")).toEqual([{ text: "there is no run ", code: false }, { text: "run_1", code: true }]);
     expect(spansOf("llmops eval --limit 3, then look")).toEqual([{ text: "llmops eval --limit", code: true }, { text: " 3, then look", code: false }]);
   });
+  test("sentences begin with a capital, and names stay as they are", () => {
+    expect(["there is none", "customer: the prompt uses it", "support-bot is frozen", "`x` is taken", ""].map(opened)).toEqual(["There is none", "customer: the prompt uses it", "support-bot is frozen", "`x` is taken", ""]);
+  });
   test("what can only be typed is left out", () => {
     const check = (text: string, expected: string) => expect(forPage(text)).toBe(expected);
     check("", "");
@@ -224,6 +227,7 @@ describe("texts of the server", () => {
     check("no run of p@1.0.0 (0a1b) has passed the gate lately: llmops eval && llmops gate, then llmops release bot", "no run of p@1.0.0 (0a1b) has passed the gate lately");
     check("the experiment has not concluded (no winner): wait and run llmops release bot, or decide with --waive experiment", "the experiment has not concluded (no winner): wait");
     check("what is live changed, and the experiment ended: llmops release bot --cancel, or --waive experiment with a reason", "what is live changed, and the experiment ended");
+    check("No run is the baseline. `llmops baseline promote RUN` makes one.", "No run is the baseline.");
     check("a -- b, or c", "a -- b, or c");
   });
 });

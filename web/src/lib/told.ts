@@ -1,5 +1,7 @@
 // Texts of the server as a page shows them. They are written for everybody who reads the API: people at a terminal, too.
 
+import { sentence } from "./format";
+
 export interface Span {
   text: string;
   code: boolean;
@@ -13,11 +15,14 @@ export function spansOf(text: string): Span[] {
     .filter((span) => span.text !== "");
 }
 
+/** With a capital at its beginning, unless it begins with a name: that of a field, a variable, a deployment. */
+export const opened = (text: string): string => (/^\p{Ll}+(?:\s|$)/u.test(text) ? sentence(text) : text);
+
 /** A command, or a flag of one. */
 const TYPED = /\bllmops [a-z]|(?:^|[\s(`])--[a-z]/;
 
-// Where a part ends: before what can be typed, and where another way begins.
-const ENDS = /(; (?:or )?|,? (?:or|then|and) (?=[a-z ]*(?:llmops |--[a-z]))|, (?:or|then) |[:,] (?=[a-z ]*(?:llmops |--[a-z]))| (?=\([^)]*(?:llmops |--[a-z])))/;
+// Where a part ends: before what can be typed, where another way begins, and at the end of a sentence.
+const ENDS = /(; (?:or )?|,? (?:or|then|and) (?=[a-z ]*(?:llmops |--[a-z]))|, (?:or|then) |[:,] (?=[a-z ]*(?:llmops |--[a-z]))| (?=\([^)]*(?:llmops |--[a-z]))|(?<=\.) )/;
 
 /**
  * What is left of a text for a page: all but the commands and flags of the command line, which nobody can type into a page.

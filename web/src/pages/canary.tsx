@@ -5,6 +5,7 @@ import type { Schemas } from "../api/client";
 import { Refusal, api, ok } from "../api/client";
 import { Interval } from "../charts/frame";
 import { change, lasting, moment, money, ms, percent, plural, score, sentence, signed, whole, words } from "../lib/format";
+import { forPage } from "../lib/told";
 import { useRefusal, useSession } from "../session";
 import { Ago, Badge, Button, Callout, Card, Coming, Empty, Field, PageHead, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
@@ -54,7 +55,7 @@ export function Canaries({ deployment, environment }: { deployment?: string; env
     { head: "Canary", cell: (one) => <span className="row tight"><Link className="cover" to="/canaries/$id" params={{ id: one.id }}>{one.deployment}</Link><Badge>{one.environment}</Badge>{one.dry_run && <Badge outline>Dry run</Badge>}</span> },
     { head: "State", cell: (one) => <CanaryStatus of={one} /> },
     { head: "Candidate", cell: (one) => <ManifestLine hash={one.candidate} /> },
-    { head: "Note", wide: true, cell: (one) => <span className="muted clamp">{one.note ? sentence(words(one.note)) : "–"}</span> },
+    { head: "Note", wide: true, cell: (one) => <span className="muted clamp">{one.note ? noted(one.note) : "–"}</span> },
     { head: "Changed", right: true, cell: (one) => <Ago time={one.updated_at} /> },
   ];
   return (
@@ -181,6 +182,9 @@ function Actions({ report: { canary, decision } }: { report: Report }) {
 const ACTIONS = { hold: "Goes on", warn: "Warned", expose: "Exposed", ask_approval: "Asked for approval", promote: "Promoted", abort: "Aborted" };
 const actionOf = ({ action }: Schemas["Decision"]): keyof typeof ACTIONS => (typeof action === "string" ? action : "abort" in action ? "abort" : "expose");
 
+/** A note of the server, without what is for the command line. */
+const noted = (note: string): string => sentence(words(forPage(note) || note));
+
 /** How long it takes, and until what: with more losses than wins it is the abort that comes. */
 function toCome({ decision: { estimate }, situation, policy }: Pick<Report, "decision" | "situation"> & { policy: Schemas["CanaryPolicy"] }): string | null {
   const parts = [estimate && estimate.pairs > 0 && plural(estimate.pairs, "more judged pair"), estimate?.seconds != null && `${ms(estimate.seconds * 1000)} at this pace`].filter(Boolean);
@@ -194,10 +198,10 @@ function toCome({ decision: { estimate }, situation, policy }: Pick<Report, "dec
 function Standing({ report: { canary, decision, situation } }: { report: Report }) {
   const { status } = canary.state;
   if (["promoted", "concluded", "aborted"].includes(status)) {
-    return <Callout tone={status === "aborted" ? "bad" : "good"} icon={status === "aborted" ? "warning" : "check"}><strong>{sentence(words(status))} <Ago time={canary.since} />.</strong> {canary.note && `${sentence(words(canary.note))}.`}</Callout>;
+    return <Callout tone={status === "aborted" ? "bad" : "good"} icon={status === "aborted" ? "warning" : "check"}><strong>{sentence(words(status))} <Ago time={canary.since} />.</strong> {canary.note && `${noted(canary.note)}.`}</Callout>;
   }
   if (status === "draft") return <Callout tone="plain">A draft: nothing is asked until it begins.</Callout>;
-  if (status === "paused") return <Callout tone="warn"><strong>Paused <Ago time={canary.since} />.</strong> {canary.note && `${sentence(words(canary.note))}.`}</Callout>;
+  if (status === "paused") return <Callout tone="warn"><strong>Paused <Ago time={canary.since} />.</strong> {canary.note && `${noted(canary.note)}.`}</Callout>;
   const all = decision.checks;
   const open = all.filter((check) => check.status === "open" || check.status === "broken");
   const warned = actionOf(decision) === "warn";

@@ -106,7 +106,7 @@ function Review({ draft, planned }: { draft: Draft; planned: number | undefined 
       <dl className="facts">
         <dt>Name</dt><dd>{draft.name || <span className="bad">missing</span>}</dd>
         {draft.description && <><dt>Why</dt><dd>{draft.description}</dd></>}
-        {draft.variants.map((variant, i) => <div key={i}><dt>{i === 0 ? "Control" : `Variant ${i}`}</dt><dd><strong>{variant.name}</strong> <span className="muted">{whatOf(variant) || "only a name: the application does what differs"}</span></dd></div>)}
+        {draft.variants.map((variant, i) => <div key={i}><dt>{i === 0 ? "Control" : `Variant ${i + 1}`}</dt><dd><strong>{variant.name}</strong> <span className="muted">{whatOf(variant) || "only a name: the application does what differs"}</span></dd></div>)}
         <dt>Decides</dt><dd>{words(draft.metric)}, {draft.direction} is better</dd>
         {draft.guardrail && <><dt>Guardrail</dt><dd>{words(draft.guardrail)}, worse by {draft.margin} at most</dd></>}
         <dt>Takes part</dt><dd>{percent(number(draft.coverage))} of users</dd>

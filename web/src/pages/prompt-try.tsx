@@ -67,8 +67,9 @@ export function TryPrompt({ prompt }: { prompt: Prompt }) {
   const set = (name: string, value: string) => setValues((old) => ({ ...old, [name]: value }));
   const wraps = variablesOf(templates(prompt)).has("input");
   const models = useQuery({ queryKey: ["providers"], queryFn: () => ok(api.GET("/api/v1/providers")) });
-  // A model that answers, where the prompt names none.
-  const model = typedModel ?? models.data?.items.find((one) => one.healthy)?.model ?? "";
+  // Where the prompt names no model: the one that it was evaluated with last, or any that answers.
+  const newest = useQuery({ queryKey: ["runs", { prompt: prompt.name }, "newest"], enabled: typedModel === null, queryFn: () => ok(api.GET("/api/v1/runs", { params: { query: { prompt: prompt.name, status: "completed", limit: 1 } } })) });
+  const model = typedModel ?? newest.data?.items[0]?.model_name ?? models.data?.items.find((one) => one.healthy)?.model ?? "";
   const undeclared = undeclaredOf(prompt);
   const play = useMutation({ mutationFn: () => ok(api.POST("/api/v1/playground", { body: { prompt: `${prompt.name}@${prompt.version}`, model: model || null, parameters, variables: valuesOf(prompt, values), input: values.input ?? "" } })) });
   return (

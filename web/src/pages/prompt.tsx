@@ -99,7 +99,7 @@ function Content({ prompt, deployed }: { prompt: Prompt; deployed: Schemas["Depl
       {(prompt.examples?.length ?? 0) > 0 && <Card title="Examples"><div className="stack">{prompt.examples?.map((example, i) => <div key={i} className="split"><div className="message"><header>Input</header><div>{example.input}</div></div><div className="message"><header>Output</header><div>{example.output}</div></div></div>)}</div></Card>}
       <div className="grid two">
         <Card title="Variables" flush>
-          {(prompt.variables?.length ?? 0) === 0 ? <Empty title="No variables of its own">The input comes as the last message, or where <code>{"{{input}}"}</code> stands.</Empty> : (
+          {(prompt.variables?.length ?? 0) === 0 ? <Empty title={undeclared.length > 0 ? "None is declared" : "No variables of its own"}>The input comes as the last message, or where <code>{"{{input}}"}</code> stands.</Empty> : (
             <div className="table-wrap">
               <table className="table compact" aria-label="Variables">
                 <thead><tr><th scope="col">Name</th><th scope="col">Type</th><th scope="col">Default</th></tr></thead>

@@ -48,7 +48,7 @@ export function RunPage() {
         {run ? <Actions run={run} /> : <Coming />}
       </PageHead>
       {run?.description && <p className="muted">{run.description}</p>}
-      {run?.error && <Callout tone="bad"><strong>{run.error}</strong></Callout>}
+      {run?.error && <Callout tone="bad"><strong><Told text={sentence(run.error)} /></strong></Callout>}
       {run?.results?.notices?.map((notice) => <Callout key={notice} tone="warn"><Told text={notice} /></Callout>)}
       {run?.status === "running" && <Progress run={run} />}
       <nav className="tabs" aria-label="Parts of the run">

@@ -4,8 +4,8 @@ import type { ButtonHTMLAttributes, CSSProperties, ReactNode } from "react";
 import { useEffect, useId, useState } from "react";
 import type { Estimate } from "../api/client";
 import { Refusal, onServer } from "../api/client";
-import { ago, moment, score, sentence, within } from "../lib/format";
-import { forPage, spansOf } from "../lib/told";
+import { ago, moment, score, within } from "../lib/format";
+import { forPage, opened, spansOf } from "../lib/told";
 import type { IconName } from "./icons";
 import { Icon } from "./icons";
 
@@ -162,8 +162,8 @@ export function Problem({ error, retry, action }: { error: unknown; retry?: () =
   const hint = forPage(refusal?.hint ?? "");
   return (
     <Callout tone="bad" action={action ?? (retry && <Button small onClick={retry}>Try again</Button>)}>
-      <strong><Told text={sentence(error instanceof Error ? error.message : String(error))} /></strong>
-      {hint && <div><Told text={sentence(hint)} /></div>}
+      <strong><Told text={opened(error instanceof Error ? error.message : String(error))} /></strong>
+      {hint && <div><Told text={opened(hint)} /></div>}
       {refusal && refusal.problems.length > 0 && (
         <ul>
           {refusal.problems.map((problem, i) => (

@@ -3,8 +3,7 @@ import { DropdownMenu } from "radix-ui";
 import type { KeyboardEvent, MouseEvent, ReactNode, RefObject, SyntheticEvent } from "react";
 import { createContext, useCallback, useContext, useEffect, useId, useRef, useState } from "react";
 import { Refusal } from "../api/client";
-import { sentence } from "../lib/format";
-import { forPage } from "../lib/told";
+import { forPage, opened } from "../lib/told";
 import type { Tone } from "./base";
 import { Button, Told } from "./base";
 import { Icon } from "./icons";
@@ -235,7 +234,7 @@ export function ToastProvider({ children }: { children: ReactNode }) {
 export function useSay(): { say: Say; refused: (error: unknown) => void } {
   const say = useContext(Toasts);
   const refused = useCallback(
-    (error: unknown) => say(sentence(error instanceof Error ? error.message : String(error)), "bad", error instanceof Refusal ? sentence(forPage(error.hint ?? "")) || undefined : undefined),
+    (error: unknown) => say(opened(error instanceof Error ? error.message : String(error)), "bad", error instanceof Refusal ? opened(forPage(error.hint ?? "")) || undefined : undefined),
     [say],
   );
   return { say, refused };
