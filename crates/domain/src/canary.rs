@@ -4,6 +4,7 @@
 //! | part | what it holds |
 //! | --- | --- |
 //! | [`policy`] | what a person decided beforehand |
+//! | [`share`] | a part of the traffic, as people write it |
 //! | [`request`] | what the candidate is asked |
 //! | [`pair`] | one request answered twice, and what was seen of both answers |
 //! | [`evidence`] | sums over pairs, kept as pairs come; deciding never reads pairs again |
@@ -16,6 +17,7 @@ pub mod evidence;
 pub mod pair;
 pub mod policy;
 pub mod request;
+pub mod share;
 pub mod state;
 
 use std::collections::BTreeMap;

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use futures::StreamExt as _;
-use llmops_api::Client;
 use llmops_api::canaries::{CanaryQuery, ChangeCanary, PairQuery, StartCanary};
 use llmops_api::deployments::EnvironmentQuery;
+use llmops_api::{Client, ErrorCode};
 use llmops_domain::canary::{Canary, CanaryState, LoggedDecision, PairVerdict, SECOND_KEY, policy};
 use llmops_domain::chat::Parameters;
 use tokio::io::AsyncWriteExt as _;
@@ -234,7 +234,12 @@ async fn list(context: &Context, args: ListArgs) -> Outcome {
 
 async fn change(context: &Context, step: &str, args: ChangeArgs) -> Outcome {
     let change = ChangeCanary { environment: Some(args.which.environment), reason: args.reason };
-    let canary = client(context).await?.change_canary(&args.which.name, step, &change).await?;
+    let changed = client(context).await?.change_canary(&args.which.name, step, &change).await;
+    let canary = changed.map_err(|error| match error.code() {
+        // Written right, and not possible now.
+        Some(ErrorCode::Conflict) => Failure { kind: Kind::No, ..error.into() },
+        _ => error.into(),
+    })?;
     context.show(&canary, || show::changed(&canary))?;
     match canary.state {
         // It was let on, and could not be promoted: why is its note.
