@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use llmops_domain::chat::Parameters;
 use llmops_domain::gate::{GateConfig, ReferenceScores};
+use llmops_domain::manifest::{Manifest, deserialize_sent};
 use llmops_domain::run::{ResultOrder, ResultStatus, RunStatus};
 use llmops_domain::scoring::ScoringSpec;
 use serde::{Deserialize, Serialize};
@@ -62,12 +63,18 @@ fn yes() -> bool {
     true
 }
 
-/// What is evaluated: resolved to a manifest when the run is created.
+/// What is evaluated: a manifest, or what is resolved to one when the run is created.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TargetSpec {
     /// The target's name.
     pub name: String,
+    /// Exactly this manifest, as one is deployed; nothing else but the name stands beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_sent")]
+    pub manifest: Option<Manifest>,
+    /// Exactly the stored manifest whose hash begins so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_hash: Option<String>,
     /// `NAME`, `NAME@VERSION` or `NAME@HASH`; absent: the input is sent as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,

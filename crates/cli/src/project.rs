@@ -149,7 +149,8 @@ impl Project {
         }
     }
 
-    fn providers(&self) -> Outcome<Providers> {
+    /// The providers that the configuration names.
+    pub(crate) fn providers(&self) -> Outcome<Providers> {
         let providers = self.config.providers.iter().map(|(name, config)| (name.clone(), config.clone())).collect();
         let providers = Providers::new(&providers, &self.config.prices, &self.folder)
             .map_err(|e| Failure::because(Kind::Usage, "the providers cannot be set up", &e))?;

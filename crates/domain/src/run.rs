@@ -143,7 +143,7 @@ pub struct RunSpec {
     pub scoring: ScoringSpec,
     /// Trials per sample, at least 1.
     pub repeat: u32,
-    /// Only the first samples of the version, for a quick look.
+    /// Only the first samples of the version, for a quick look; absent: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
     /// Whether answers may come from and go to the response cache.
@@ -151,6 +151,13 @@ pub struct RunSpec {
     /// What a reader of the results should know about how they were made: metrics left out, judge equal to target …
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
+}
+
+impl RunSpec {
+    /// Whether only a part of the dataset version is evaluated: that decides nothing about the whole.
+    pub fn is_partial(&self) -> bool {
+        self.limit.is_some()
+    }
 }
 
 /// An evaluation run.
@@ -403,7 +410,7 @@ pub enum ResultOrder {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "status", rename_all = "lowercase")]
 pub enum Outcome {
-    /// Answered and scored by every metric.
+    /// Answered and scored by every metric that decides something.
     Scored {
         /// Score by metric.
         scores: BTreeMap<String, MetricScore>,
@@ -414,6 +421,9 @@ pub enum Outcome {
         /// What did not: `rouge_l < 0.7`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         failures: Vec<String>,
+        /// Metrics without a score, by name: only such as decide nothing.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        unscored: BTreeMap<String, Unscored>,
     },
     /// Not answered or not judged.
     Errored {
@@ -422,6 +432,15 @@ pub enum Outcome {
         /// The whole story.
         message: String,
     },
+}
+
+/// Why a metric that is reported only has no score.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Unscored {
+    /// A short stable reason to count by.
+    pub reason: String,
+    /// The whole story.
+    pub message: String,
 }
 
 impl Outcome {

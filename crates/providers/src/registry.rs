@@ -320,6 +320,25 @@ impl Target {
         self.ask(request, false).await
     }
 
+    /// Looks whether what answers on this machine is there: files of answers and scripts can be read, line by line, and a program can
+    /// be found.
+    /// Nothing is asked.
+    ///
+    /// # Errors
+    /// `Config` with what is missing or wrong.
+    pub async fn ready(&self) -> Result<(), ProviderError> {
+        let is_here = matches!(
+            self.entry.config.as_deref(),
+            Some(ProviderConfig::Outputs(_) | ProviderConfig::Command(_) | ProviderConfig::Simulator(_))
+        );
+        if is_here && !matches!(self.entry.client.get(), Some(Ok(_))) {
+            // A failure is not kept: what is missing may be mended before the next look.
+            let made = self.make().await?;
+            let _ = self.entry.client.set(Ok(made));
+        }
+        Ok(())
+    }
+
     async fn check(&self) -> Result<Answer, ProviderError> {
         let request = ChatRequest {
             model: self.model.clone(),
@@ -330,7 +349,7 @@ impl Target {
             origin: RequestOrigin::default(),
         };
         if matches!(self.entry.config.as_deref(), Some(ProviderConfig::Outputs(_))) {
-            self.client().await.inspect_err(|error| self.observe(Err(error)))?;
+            self.ready().await.inspect_err(|error| self.observe(Err(error)))?;
             self.observe(Ok(0.0));
             let response = ChatResponse { model: self.model.clone(), ..ChatResponse::default() };
             return Ok(Answer { response, cost: None, attempts: 0 });

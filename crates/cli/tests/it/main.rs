@@ -22,6 +22,7 @@ mod ofrep;
 mod operations;
 mod power;
 mod project;
+mod promotion;
 mod proxy;
 mod readme;
 mod resume;

@@ -13,9 +13,9 @@ use llmops_storage::{StoredVersion, VersionSelector};
 
 use super::ContinuousEvaluator;
 use super::shard::SHARD_PAIRS;
-use crate::Error;
 use crate::models::{DEFAULT_MODEL, Models};
 use crate::scorers::pin_judges;
+use crate::{Deployments, Error};
 
 /// Most trials of a sample.
 const MAX_REPEAT: u32 = 1_000;
@@ -59,12 +59,7 @@ impl ContinuousEvaluator {
             resolve_models(self.with_debate(request.scoring), &self.services.models, &mut notices).await?;
         scoring.metrics.values_mut().for_each(|metric| metric.scorer.forget_secrets());
         let dataset = self.find_dataset(&request.dataset).await?;
-        let prompt = match &request.target.prompt {
-            Some(reference) => Some(self.prompts.resolve(reference).await?),
-            None => None,
-        };
-        let target = self.choose_model(request.target, &mut notices).await?;
-        let manifest = resolve_target(&target, prompt.as_ref())?;
+        let (target, manifest, prompt) = self.resolve(request.target, &mut notices).await?;
         self.resolve_opponents(&dataset.version.dataset, &mut scoring, &mut notices).await?;
         pin_judges(&self.prompts, &mut scoring).await?;
         note_same_model(&manifest, &scoring, &mut notices);
@@ -75,7 +70,7 @@ impl ContinuousEvaluator {
         let now = self.services.clock.now();
         let spec = RunSpec {
             suite: request.suite,
-            target: target.name,
+            target,
             manifest_id: manifest.id().map_err(|e| Error::invalid(e.to_string()))?,
             manifest,
             dataset: dataset.version.dataset.clone(),
@@ -83,12 +78,19 @@ impl ContinuousEvaluator {
             category_weights: request.category_weights,
             scoring,
             repeat: request.repeat,
-            limit: request.limit,
+            // One that leaves nothing out is none.
+            limit: request.limit.filter(|limit| *limit < dataset.version.sample_count),
             cache: request.cache,
             notices,
         };
         // Building everything once finds what would fail later.
-        self.compile(&spec, prompt.as_ref()).await?;
+        let (_, _, model, _) = self.compile(&spec, prompt.as_ref()).await?;
+        // With a queue, whoever works on the run may have what is not here.
+        if self.services.options.queue.is_none() {
+            model.ready().await.map_err(|error| {
+                Error::invalid(format!("the target `{}` on {} cannot be asked: {error}", spec.target, spec.manifest.model))
+            })?;
+        }
         Ok(EvaluationRun {
             id: RunId::new(now.as_millisecond(), self.services.clock.random()),
             name: request.name.unwrap_or_else(|| format!("{} on {}", spec.target, spec.dataset)),
@@ -111,6 +113,30 @@ impl ContinuousEvaluator {
             created_at: now,
             spec,
         })
+    }
+
+    /// The name of a target, the manifest that it means, and its prompt.
+    async fn resolve(
+        &self,
+        target: TargetSpec,
+        notices: &mut Vec<String>,
+    ) -> Result<(String, Manifest, Option<PromptVersion>), Error> {
+        let only_named =
+            TargetSpec { name: target.name.clone(), manifest: None, manifest_hash: None, ..target.clone() };
+        let has_parts = only_named != TargetSpec { name: target.name.clone(), ..TargetSpec::default() };
+        let deployments = Deployments::new(self.services.clone(), self.project.clone(), self.prompts.clone());
+        let whole = (target.manifest.as_ref(), target.manifest_hash.as_deref());
+        if let Some(manifest) = deployments.whole(whole, has_parts).await? {
+            let prompt = self.prompt_of(&manifest).await?;
+            return Ok((target.name, manifest, prompt));
+        }
+        let prompt = match &target.prompt {
+            Some(reference) => Some(self.prompts.resolve(reference).await?),
+            None => None,
+        };
+        let target = self.choose_model(target, notices).await?;
+        let manifest = resolve_target(&target, prompt.as_ref())?;
+        Ok((target.name, manifest, prompt))
     }
 
     /// Of several candidates the verifier takes the best one.

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use llmops_domain::compare::{self, RunComparison};
 use llmops_domain::id::{ProjectId, RunId};
+use llmops_domain::manifest::Manifest;
 use llmops_domain::prompt::PromptVersion;
 use llmops_domain::render::CompiledTarget;
 use llmops_domain::run::{
@@ -112,10 +113,15 @@ impl ContinuousEvaluator {
     /// Makes a run the baseline of its dataset. A run without complete results needs `force`.
     pub async fn promote(&self, run: &RunRef, force: bool) -> Result<EvaluationRun, Error> {
         let run = self.get_run(run, None).await?;
-        if run.status != RunStatus::Completed && !force {
+        let unfit = match run.status {
+            RunStatus::Completed if run.spec.is_partial() => Some("saw only a part of the samples".to_owned()),
+            RunStatus::Completed => None,
+            status => Some(format!("is {status}, not completed")),
+        };
+        if let Some(why) = unfit.filter(|_| !force) {
             return Err(Error::Conflict {
-                message: format!("the run {} is {}, not completed", run.id, run.status),
-                hint: Some("promote a completed run, or insist with --force".to_owned()),
+                message: format!("the run {} {why}", run.id),
+                hint: Some("promote a completed run of all samples, or insist with --force".to_owned()),
             });
         }
         self.services.store.promote_baseline(&self.project, &run, BASELINE_TAG, self.services.clock.now()).await?;
@@ -189,7 +195,7 @@ impl ContinuousEvaluator {
 
     /// Everything that this process needs to work on a run.
     async fn execution(&self, run: &EvaluationRun) -> Result<Execution, Error> {
-        let prompt = self.prompt_of(&run.spec).await?;
+        let prompt = self.prompt_of(&run.spec.manifest).await?;
         let key = self.services.store.run_key(&self.project, &run.id).await?;
         let (compiled, scorers, target, cache) = self.compile(&run.spec, prompt.as_ref()).await?;
         let selector = VersionSelector::from(&run.spec.dataset_version);
@@ -436,8 +442,8 @@ impl ContinuousEvaluator {
         Ok(self.datasets.version(&spec.dataset, &selector).await?.key)
     }
 
-    async fn prompt_of(&self, spec: &RunSpec) -> Result<Option<PromptVersion>, Error> {
-        let (Some(name), Some(hash)) = (&spec.manifest.prompt, &spec.manifest.prompt_hash) else { return Ok(None) };
+    async fn prompt_of(&self, manifest: &Manifest) -> Result<Option<PromptVersion>, Error> {
+        let (Some(name), Some(hash)) = (&manifest.prompt, &manifest.prompt_hash) else { return Ok(None) };
         let found = self.services.store.prompt_by_hash(&self.project, name, hash).await?;
         found.map(Some).ok_or_else(|| {
             Error::not_found("prompt", format!("{name}@{}", hash.short()))
