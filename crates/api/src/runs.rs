@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use llmops_domain::chat::Parameters;
 use llmops_domain::gate::{GateConfig, ReferenceScores};
 use llmops_domain::manifest::{Manifest, deserialize_sent};
-use llmops_domain::run::{ResultOrder, ResultStatus, RunStatus};
+use llmops_domain::run::{ResultOrder, ResultStatus, RunStatus, SampleSelection};
 use llmops_domain::scoring::ScoringSpec;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -35,9 +35,12 @@ pub struct CreateRun {
     /// Trials per sample, 1 to 1,000.
     #[serde(default = "one")]
     pub repeat: u32,
-    /// Only the first samples.
+    /// Only the first samples of those that are chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
+    /// Only some samples; absent: all. Like `limit`, it makes a run that lets nothing go live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<SampleSelection>,
     /// Whether answers may come from the response cache.
     #[serde(default = "yes")]
     pub cache: bool,
@@ -106,9 +109,15 @@ pub struct RunQuery {
     /// Runs of this prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
+    /// The same as `prompt`, under its longer name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_name: Option<String>,
     /// Runs of this version of their prompt, such as `1.2.0`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt_version: Option<String>,
+    /// The same as `model`, under its longer name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_name: Option<String>,
     /// Runs of this model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,

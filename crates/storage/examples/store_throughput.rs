@@ -198,6 +198,7 @@ fn run(id: &str, total: u64) -> Result<EvaluationRun, Box<dyn Error>> {
             },
             repeat: 1,
             limit: None,
+            only: None,
             cache: false,
             notices: Vec::new(),
         },

@@ -9,7 +9,7 @@ use llmops_api::prompts::{BumpMode, PushPrompt};
 use llmops_api::runs::{CreateRun, GetRunQuery, RunQuery, TargetSpec};
 use llmops_api::{Client, ClientError, ErrorCode};
 use llmops_domain::prompt::{PromptRef, PromptSelector};
-use llmops_domain::run::{EvaluationRun, JUDGE_BUDGET, RunStatus};
+use llmops_domain::run::{EvaluationRun, JUDGE_BUDGET, RunStatus, SampleSelection};
 use llmops_domain::scorecard;
 
 use super::deployment::named_manifest;
@@ -51,12 +51,22 @@ pub(crate) struct EvalArgs {
     /// Trials per sample
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeat: Option<u32>,
-    /// Only the first samples
+    /// Only samples of this category; repeatable
+    #[arg(long = "category", value_name = "NAME")]
+    categories: Vec<String>,
+    /// Only samples whose id or question matches this regular expression
+    #[arg(long, value_name = "REGEX")]
+    pattern: Option<String>,
+    /// Only samples that did not pass in this run, or in the `latest`
+    #[arg(long, value_name = "RUN")]
+    failing: Option<String>,
+    /// Only the first samples, of those that the options above choose
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Go on with a run that stopped, as it began: the newest unfinished one, or the one named
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "", require_equals = true,
-        conflicts_with_all = ["suite", "dataset", "target", "prompt", "model", "manifest", "repeat", "limit", "no_cache", "tags"])]
+        conflicts_with_all = ["suite", "dataset", "target", "prompt", "model", "manifest", "repeat", "limit",
+            "categories", "pattern", "failing", "no_cache", "tags"])]
     resume: Option<String>,
     /// Ask the provider even what was asked before, and keep the new answers
     #[arg(long)]
@@ -182,6 +192,13 @@ async fn start(client: &Client, context: &Context, project: &Project, args: &Eva
         dataset: format!("{dataset_name}@{}", built.version.version),
         repeat: args.repeat.unwrap_or(plan.repeat),
         limit: args.limit.or(planned),
+        only: Some(SampleSelection {
+            categories: args.categories.clone(),
+            pattern: args.pattern.clone(),
+            failing: args.failing.clone(),
+            ids: None,
+        })
+        .filter(|only| !only.is_all()),
         cache: !args.no_cache,
         tags: args.tags.iter().cloned().collect(),
         metadata: metadata(),
@@ -212,6 +229,7 @@ pub(crate) fn request(
         scoring: scoring.spec,
         repeat: 1,
         limit: None,
+        only: None,
         cache: true,
         start: true,
         tags: std::collections::BTreeMap::new(),

@@ -29,3 +29,4 @@ mod resume;
 mod schemas;
 mod score;
 mod serve;
+mod some_samples;

@@ -8,10 +8,12 @@ pub(crate) mod aggregate;
 mod background;
 mod calibration;
 mod create;
+mod ending;
 mod execution;
 mod judged;
 mod local;
 pub(crate) mod paired;
+mod selection;
 mod shard;
 mod trace;
 
@@ -24,7 +26,7 @@ use llmops_domain::manifest::Manifest;
 use llmops_domain::prompt::PromptVersion;
 use llmops_domain::render::CompiledTarget;
 use llmops_domain::run::{
-    EvaluationFilter, EvaluationRun, RunResults, RunSpec, RunStatus, SampleResult, ScoreDistribution,
+    EvaluationFilter, EvaluationRun, RunResults, RunSpec, RunStatus, SampleResult, SampleSelection, ScoreDistribution,
 };
 use llmops_storage::{ResultCursor, ResultFilter, RunKey, StatusChange, StoreError, VersionKey, VersionSelector};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -209,6 +211,7 @@ impl ContinuousEvaluator {
             compiled,
             target,
             scorers,
+            chosen: run.spec.only.as_ref().map(SampleSelection::compile).transpose().map_err(Error::invalid)?,
             cache,
             owner: self.services.owner.clone(),
             held: shard::Held::default(),
@@ -306,6 +309,7 @@ impl ContinuousEvaluator {
             return Ok(());
         }
         let mut results = aggregate::aggregate(&self.services.store, &execution.key, &execution.spec).await?;
+        execution.complete(&mut results);
         results.corrected = self.transported(&execution.spec, &results).await?;
         let pairs = results.total_samples * u64::from(execution.spec.repeat);
         let rate = results.errored_trials as f64 / (pairs as f64).max(1.0);

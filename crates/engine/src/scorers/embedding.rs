@@ -4,7 +4,7 @@
 //! less time than many over one.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use llmops_domain::run::MetricScore;

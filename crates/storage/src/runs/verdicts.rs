@@ -35,13 +35,13 @@ impl Store {
         tx.commit().await
     }
 
-    /// The runs of a manifest with what the gate said of each, newest first.
+    /// The newest runs of a manifest with what the gate said of each, newest first.
     pub async fn gated_runs(&self, project: &ProjectId, manifest: &ContentHash) -> Result<Vec<GatedRun>, StoreError> {
         // The text finds the few that name it; what they name it as is read from the document. The tag finds those with a verdict,
         // and the verdict says it: whoever starts a run may give it any tag.
         let sql = "SELECT r.verdict, r.document FROM run_tags t JOIN runs r ON r.key = t.run_key \
                    WHERE t.project_id = $1 AND t.name = $2 AND r.verdict IS NOT NULL AND r.document LIKE $3 \
-                   ORDER BY r.id DESC";
+                   ORDER BY r.id DESC LIMIT 500";
         let named = format!("%\"manifest_id\":\"{manifest}\"%");
         let mut conn = self.read().await?;
         let mut gated = Vec::new();

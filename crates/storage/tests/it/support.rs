@@ -76,6 +76,7 @@ pub(crate) fn run(id: &str) -> EvaluationRun {
             },
             repeat: 2,
             limit: None,
+            only: None,
             cache: true,
             notices: Vec::new(),
         },

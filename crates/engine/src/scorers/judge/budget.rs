@@ -147,9 +147,10 @@ mod tests {
         budget.note_spent(0.4);
         budget.note_spent(0.1);
         drop(budget.reserve().await.unwrap());
-        budget.reserve().await.unwrap().settle(0.5);
+        budget.reserve().await.unwrap().settle(0.3);
+        // One more as dear fits, to the cent.
         assert!(budget.exhausted().is_none());
-        budget.reserve().await.unwrap().settle(0.1);
+        budget.reserve().await.unwrap().settle(0.3);
         assert!(budget.exhausted().is_some() && budget.reserve().await.is_err());
         let unlimited = JudgeBudget::new(None);
         unlimited.reserve().await.unwrap().settle(1e9);
