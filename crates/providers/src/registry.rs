@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use llmops_domain::chat::{ChatRequest, Usage};
+use llmops_domain::chat::{ChatRequest, ChatResponse, Usage};
 use llmops_domain::config::providers::{CallLimits, FaultRates, Price, ProviderConfig};
 use llmops_domain::suggest;
 use tokio::sync::OnceCell;
