@@ -123,7 +123,11 @@ impl Project {
         }
         let store = Store::in_memory().await;
         let store = store.map_err(|e| Failure::because(Kind::Undecided, "cannot open a store in memory", &e))?;
-        Ok(local::client(llmops_server::router(LlmOps::new(store, self.providers()?, self.options(Options::default())))))
+        Ok(local::client(llmops_server::router(LlmOps::new(
+            store,
+            self.providers()?,
+            self.options(Options::default()),
+        ))))
     }
 
     /// The installation over the project's store and providers. Runs are worked on in this process.

@@ -162,12 +162,7 @@ impl Deployments {
     }
 
     /// Refuses a manifest that no run lets through.
-    fn require_gate(
-        &self,
-        hash: &ContentHash,
-        gated: &[GatedRun],
-        settings: &DeploymentSettings,
-    ) -> Result<(), Error> {
+    fn require_gate(&self, hash: &ContentHash, gated: &[GatedRun], settings: &DeploymentSettings) -> Result<(), Error> {
         self.passing(gated, settings).map(drop).map_err(|why| Error::Conflict {
             message: format!(
                 "the manifest {} {why}; runs of the last {} count (require_gate)",

@@ -270,8 +270,7 @@ impl Target {
     fn beyond(&self, metric: &str, value: f64) -> Option<ObservationProblem> {
         let kind = self.experiment.spec.metric(metric).map(MetricSpec::kind);
         let too_large = "expected at most 1e12 in size: choose a larger unit";
-        let expected =
-            kind.and_then(|kind| kind.refuses(value)).or((value.abs() > LARGEST).then_some(too_large))?;
+        let expected = kind.and_then(|kind| kind.refuses(value)).or((value.abs() > LARGEST).then_some(too_large))?;
         Some(ObservationProblem::new("value", format!("it is {value}: {expected}")))
     }
 }

@@ -55,7 +55,8 @@ impl Program {
     /// `Config` when the folder or the program is missing.
     pub fn find(&self) -> Result<(), ProviderError> {
         let (name, directory) = (self.name(), &self.directory);
-        let cannot = |why: &str| ProviderError::Config(format!("cannot run `{name}` in `{}`: {why}", directory.display()));
+        let cannot =
+            |why: &str| ProviderError::Config(format!("cannot run `{name}` in `{}`: {why}", directory.display()));
         if !directory.as_os_str().is_empty() && !directory.is_dir() {
             return Err(cannot("there is no such folder"));
         }

@@ -172,9 +172,14 @@ async fn list_all(context: &Context, client: &Client) -> Outcome {
 }
 
 fn table(context: &Context, versions: &[PromptVersion]) -> String {
-    let columns =
-        [Column::id("prompt"), Column::text("version"), Column::text("hash"), Column::text(""), Column::text("in use"),
-            Column::text("change")];
+    let columns = [
+        Column::id("prompt"),
+        Column::text("version"),
+        Column::text("hash"),
+        Column::text(""),
+        Column::text("in use"),
+        Column::text("change"),
+    ];
     let rows = versions.iter().map(|v| {
         let active = if v.is_active { Cell::toned(Tone::Good, "active") } else { Cell::toned(Tone::Plain, "") };
         let text = |text: &str| Cell::toned(Tone::Plain, text);

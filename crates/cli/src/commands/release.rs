@@ -107,8 +107,7 @@ async fn act(client: &Client, name: &str, args: ReleaseArgs) -> Outcome<Release>
     } else if args.cancel {
         client.cancel_release(name, &CancelRelease { reason }).await
     } else if args.prompt.is_some() || args.model.is_some() || args.manifest.is_some() {
-        let (manifest, manifest_hash) =
-            args.manifest.as_deref().map(named_manifest).transpose()?.unwrap_or_default();
+        let (manifest, manifest_hash) = args.manifest.as_deref().map(named_manifest).transpose()?.unwrap_or_default();
         let policy = args.policy.as_deref().map(read_policy).transpose()?.map(Box::new);
         let request = StartRelease { manifest, manifest_hash, prompt: args.prompt, model: args.model, policy };
         client.start_release(name, &request).await

@@ -27,7 +27,10 @@ fn project() -> Project {
 
 fn evaluated(project: &Project) -> Vec<String> {
     let lines = project.expect(0, &["run", "results", "latest"]).out;
-    lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["sample_id"].as_str().unwrap().to_owned()).collect()
+    lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["sample_id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]

@@ -86,10 +86,9 @@ impl Fields {
         for (name, value) in columns {
             let rest = name[prefix.len()..].to_owned();
             match map.entry(rest) {
-                Entry::Occupied(known) => self.problems.push(LineProblem::new(
-                    shorten(&name),
-                    format!("`{}` is given twice", known.key()),
-                )),
+                Entry::Occupied(known) => {
+                    self.problems.push(LineProblem::new(shorten(&name), format!("`{}` is given twice", known.key())))
+                }
                 Entry::Vacant(free) => drop(free.insert(value)),
             }
         }

@@ -69,7 +69,11 @@ mod tests {
     #[test]
     fn the_newest_whole_run_on_every_dataset_decides() {
         check(&["golden pass", "golden fail"], 7, Ok("run_0"));
-        check(&["golden fail", "golden pass"], 7, Err("did not pass: its newest run on golden, run_0, failed its gate"));
+        check(
+            &["golden fail", "golden pass"],
+            7,
+            Err("did not pass: its newest run on golden, run_0, failed its gate"),
+        );
         check(
             &["golden inconclusive", "golden pass"],
             7,

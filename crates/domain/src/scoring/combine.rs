@@ -189,7 +189,8 @@ mod tests {
         };
         assert_eq!(decides(&usual()), ["rouge_l", "judge", "latency", "cost"]);
         assert!(!usual().decides("nothing"));
-        let unweighted = json!({"a": {"kind": "rouge_l"}, "b": {"kind": "bleu", "threshold": 0.0}, "c": {"kind": "latency"}});
+        let unweighted =
+            json!({"a": {"kind": "rouge_l"}, "b": {"kind": "bleu", "threshold": 0.0}, "c": {"kind": "latency"}});
         assert_eq!(decides(&spec(unweighted)), ["a"]);
         let limited = json!({"a": {"kind": "rouge_l", "weight": 1.0}, "b": {"kind": "bleu", "threshold": 0.1}});
         assert_eq!(decides(&spec(limited)), ["a", "b"]);

@@ -339,7 +339,8 @@ impl Collector {
 
     fn fits(&self, metric: &MetricSpec) -> Result<(), FileError> {
         let own = self.metric_index.get(&metric.name);
-        let mut values = own.into_iter().flat_map(|own| self.units.iter().filter_map(move |unit| unit.values.get(*own)));
+        let mut values =
+            own.into_iter().flat_map(|own| self.units.iter().filter_map(move |unit| unit.values.get(*own)));
         // Amounts may be summed as counts are, below one as well.
         let is_amount = |value: f64| metric.kind() == MetricKind::Count && value >= 0.0;
         let misfit = values.find_map(|values| {

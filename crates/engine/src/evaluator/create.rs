@@ -300,8 +300,10 @@ async fn resolve_models(
     }
     for (name, error) in missing {
         scoring.metrics.shift_remove(&name);
-        notices
-            .push(format!("`{name}` is left out, for it names no model and as to the default one: {}", error.briefly()));
+        notices.push(format!(
+            "`{name}` is left out, for it names no model and as to the default one: {}",
+            error.briefly()
+        ));
     }
     if weight_of_all(&scoring) <= 0.0 {
         return Err(Error::invalid(format!("no metric with a weight is left: {}", notices.join("; ")))

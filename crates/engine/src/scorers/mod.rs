@@ -249,7 +249,8 @@ impl Named {
     async fn ask(&self, scored: Scored<'_>, bill: &Bill) -> Option<Result<MetricScore, ScoreError>> {
         let name = &self.name;
         if !self.decides && self.away.load(Ordering::Relaxed) >= GIVE_UP_AFTER {
-            let message = format!("`{name}` could not be reached {GIVE_UP_AFTER} times in a row, and is not asked any more");
+            let message =
+                format!("`{name}` could not be reached {GIVE_UP_AFTER} times in a row, and is not asked any more");
             return Some(Err(ScoreError::new(format!("{name}: given up"), message)));
         }
         let said = match &self.scorer {

@@ -508,7 +508,8 @@ async fn a_manifest_is_evaluated_as_it_is() {
             settings: Some(DeploymentSettings { require_gate: true, ..DeploymentSettings::default() }),
             ..Deploy::default()
         };
-        let Error::Conflict { hint: Some(hint), .. } = ops.deployments().deploy("bot", gated.clone()).await.unwrap_err()
+        let Error::Conflict { hint: Some(hint), .. } =
+            ops.deployments().deploy("bot", gated.clone()).await.unwrap_err()
         else {
             panic!("a conflict with a hint was expected")
         };

@@ -172,7 +172,11 @@ async fn a_metric_that_is_reported_only_takes_no_sample_along() {
         assert_eq!((results.passed_samples, results.errored_samples, results.overall.unwrap().value), (100, 0, 1.0));
         assert_eq!((results.metric_details["judge"].n, results.metric_details.get("fields")), (99, None));
         let told = |of: &str| results.notices.iter().any(|notice| notice.starts_with(of));
-        assert!(told("`judge` is reported only and has no score of 1 trial; most often: judge"), "{:?}", results.notices);
+        assert!(
+            told("`judge` is reported only and has no score of 1 trial; most often: judge"),
+            "{:?}",
+            results.notices
+        );
         assert!(told("`fields` is reported only and has no score of 100 trials; most often: fields: expected output"));
         let sample = &ops.evaluator().results_of_sample(&done.id, "s0003").await.unwrap()[0];
         let Outcome::Scored { scores, unscored, .. } = &sample.outcome else { panic!("{:?}", sample.outcome) };

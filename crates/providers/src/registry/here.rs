@@ -30,10 +30,7 @@ impl Target {
 
     /// Whether calls cost nothing: files of answers, and the simulator.
     pub fn is_free(&self) -> bool {
-        matches!(
-            self.entry.config.as_deref(),
-            Some(ProviderConfig::Outputs(_) | ProviderConfig::Simulator(_))
-        )
+        matches!(self.entry.config.as_deref(), Some(ProviderConfig::Outputs(_) | ProviderConfig::Simulator(_)))
     }
 
     /// How many answers it has to give, where that is a fixed number and they were looked at.

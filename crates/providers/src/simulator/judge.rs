@@ -334,7 +334,12 @@ mod tests {
         assert_eq!(winner(&liar, "Paris", "Berlin"), Winner::Second);
         // Without a reference the question decides.
         let compared = |first: &str, second: &str| {
-            let input = JudgeInput { question: "What is the capital of France?", candidate: first, references: &[], context: &[] };
+            let input = JudgeInput {
+                question: "What is the capital of France?",
+                candidate: first,
+                references: &[],
+                context: &[],
+            };
             let messages = judge_messages(&input, &JudgeTask::Pairwise(second)).unwrap();
             let message = messages.last().unwrap().as_text().into_owned();
             let said = answer(&honest, RequestKey::new(0, &user(&message)), &message, |_| None).unwrap();
