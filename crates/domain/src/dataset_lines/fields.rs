@@ -87,7 +87,8 @@ impl Fields {
             let rest = name[prefix.len()..].to_owned();
             match map.entry(rest) {
                 Entry::Occupied(known) => {
-                    self.problems.push(LineProblem::new(shorten(&name), format!("`{}` is given twice", known.key())))
+                    let message = format!("`{}` is given twice", known.key());
+                    self.problems.push(LineProblem::new(shorten(&name), message));
                 }
                 Entry::Vacant(free) => drop(free.insert(value)),
             }

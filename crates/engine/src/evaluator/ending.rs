@@ -8,14 +8,10 @@ use super::execution::Execution;
 
 impl Execution {
     /// Says of the costs whether they are known, and of answers in a file whether all belong to a sample.
-    pub(super) fn complete(&self, results: &mut RunResults) {
-        let is_unpriced = |model: &str| {
-            let target = self.services.providers.resolve(model).ok();
-            target.is_some_and(|target| target.price().is_none() && !target.is_free())
-        };
-        results.spend.target_unpriced = is_unpriced(&self.spec.manifest.model);
+    pub(super) fn round_off(&self, results: &mut RunResults) {
+        results.spend.target_unpriced = self.is_unpriced(&self.spec.manifest.model);
         let mut judges = self.spec.scoring.metrics.values().flat_map(|metric| metric.scorer.judge_models());
-        results.spend.judges_unpriced = judges.any(is_unpriced);
+        results.spend.judges_unpriced = judges.any(|model| self.is_unpriced(model));
         let Some(answers) = self.target.answers().filter(|_| !self.spec.is_partial()) else { return };
         let missing = ProviderError::OutputNotFound { id: String::new(), path: String::new() }.reason();
         let missing = results.error_reasons.get(&missing).copied().unwrap_or_default() / u64::from(self.spec.repeat);
@@ -26,5 +22,10 @@ impl Execution {
             let have = if unused == 1 { "has an id" } else { "have ids" };
             results.notices.push(format!("{outputs} of `{provider}` {have} that no sample of `{dataset}` has"));
         }
+    }
+
+    fn is_unpriced(&self, model: &str) -> bool {
+        let target = self.services.providers.resolve(model).ok();
+        target.is_some_and(|target| target.price().is_none() && !target.is_free())
     }
 }

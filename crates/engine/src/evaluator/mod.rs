@@ -309,7 +309,7 @@ impl ContinuousEvaluator {
             return Ok(());
         }
         let mut results = aggregate::aggregate(&self.services.store, &execution.key, &execution.spec).await?;
-        execution.complete(&mut results);
+        execution.round_off(&mut results);
         results.corrected = self.transported(&execution.spec, &results).await?;
         let pairs = results.total_samples * u64::from(execution.spec.repeat);
         let rate = results.errored_trials as f64 / (pairs as f64).max(1.0);
