@@ -235,8 +235,10 @@ impl Release {
 /// What is known when a step is looked at.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Evidence {
-    /// The passing run of this manifest, where there is one that is new enough.
+    /// The run by which this manifest passes the gate, where there is one.
     pub passing_run: Option<String>,
+    /// Why no run lets it pass, as the end of a sentence.
+    pub unpassed: Option<String>,
     /// How the canary in staging stands, where there is one.
     pub canary: Option<CanaryState>,
     /// Calls of the manifest in staging.
@@ -288,6 +290,11 @@ pub enum Verdict {
     Wait(String),
 }
 
+/// The command that evaluates exactly one manifest, and gates that run.
+pub fn gate_command(manifest: &ContentHash) -> String {
+    format!("llmops eval --manifest {} && llmops gate", manifest.short())
+}
+
 /// Decides on the present step of a release.
 pub fn next_step(release: &Release, known: &Evidence) -> Verdict {
     let (name, hash) = (&release.deployment, release.manifest.short());
@@ -301,9 +308,10 @@ pub fn next_step(release: &Release, known: &Evidence) -> Verdict {
         ReleaseStep::Gate => match &known.passing_run {
             Some(run) => Verdict::Pass(format!("the run {run} passed the gate")),
             None => Verdict::Wait(format!(
-                "no run of {} ({hash}) has passed the gate lately: llmops eval --manifest {hash} && llmops gate, then llmops \
-                 release {name}",
-                release.label
+                "{} ({hash}) {}: {}, then llmops release {name}",
+                release.label,
+                known.unpassed.as_deref().unwrap_or("has not passed its gate"),
+                gate_command(&release.manifest)
             )),
         },
         ReleaseStep::Staging => match &known.canary {
@@ -435,7 +443,14 @@ mod tests {
     #[test]
     fn each_step_needs_its_evidence() {
         let none = Evidence::default();
-        check(&at(ReleaseStep::Gate), &none, "wait: no run of bot@2.0.0 on sim/small");
+        let command = gate_command(&at(ReleaseStep::Gate).manifest);
+        let waits = |why: &str| {
+            let short = at(ReleaseStep::Gate).manifest.short().to_owned();
+            format!("wait: bot@2.0.0 on sim/small ({short}) {why}: {command}, then llmops release bot")
+        };
+        check(&at(ReleaseStep::Gate), &none, &waits("has not passed its gate"));
+        let failed = Evidence { unpassed: Some("failed".to_owned()), ..Evidence::default() };
+        check(&at(ReleaseStep::Gate), &failed, &waits("failed"));
         let passed = Evidence { passing_run: Some("run_1".to_owned()), ..Evidence::default() };
         check(&at(ReleaseStep::Gate), &passed, "pass: the run run_1 passed");
         let calls = |calls, failures, upper| Evidence {

@@ -18,7 +18,7 @@ use llmops_domain::event::Event;
 use llmops_domain::id::{ProjectId, ReleaseId};
 use llmops_domain::release::{
     CANDIDATE, CONTROL, Evidence, Release, ReleaseEvent, ReleaseEventKind, ReleaseFilter, ReleaseStatus, ReleaseStep,
-    Verdict, Winner, next_step,
+    Verdict, Winner, gate_command, next_step,
 };
 use llmops_stats::proportion::{Rate, wilson};
 use llmops_storage::{CallsOf, StoreError};
@@ -164,7 +164,10 @@ impl Releases {
         if request.step == ReleaseStep::Gate && live.is_some_and(|live| live.settings.require_gate) {
             return Err(Error::Conflict {
                 message: format!("{name} takes no manifest to production without a passing run (require_gate)"),
-                hint: Some(format!("llmops eval --manifest {} && llmops gate make one", release.manifest.short())),
+                hint: Some(format!(
+                    "evaluate exactly this manifest, then gate it: {}",
+                    gate_command(&release.manifest)
+                )),
             });
         }
         release.waived = Some(request.step);
@@ -368,8 +371,10 @@ impl Releases {
         match release.step {
             ReleaseStep::Gate => {
                 let settings = self.live(&release.deployment).await?.map(|live| live.settings).unwrap_or_default();
-                let run = self.deployments().passing_run(&release.manifest, &settings).await?;
-                known.passing_run = run.map(|run| run.0);
+                match self.deployments().passing_run(&release.manifest, &settings).await? {
+                    Ok(run) => known.passing_run = Some(run.0),
+                    Err(why) => known.unpassed = Some(why),
+                }
             }
             ReleaseStep::Staging => self.staging(release, &mut known).await?,
             ReleaseStep::Experiment => {

@@ -27,9 +27,10 @@ impl CommandProvider {
     /// A provider that runs `config.run` in `project_dir` or the configured folder under it.
     ///
     /// # Errors
-    /// `Config` when no program is named.
+    /// `Config` when no program is named, and when there is no such program.
     pub fn new(config: &CommandConfig, project_dir: &Path) -> Result<Self, ProviderError> {
         let program = Program::new(&config.run, &config.env, config.cwd.as_deref(), project_dir)?;
+        program.find()?;
         Ok(Self { program })
     }
 }
@@ -158,7 +159,7 @@ mod tests {
         assert_eq!(failure("kill -9 $$").await, "`sh` was killed by signal 9; it wrote nothing to standard error");
         assert!(failure("printf '\\377'").await.contains("not UTF-8"));
         let config = CommandConfig { run: vec!["no-such-program".to_owned()], ..config("") };
-        let error = CommandProvider::new(&config, Path::new("/")).unwrap().chat(&user("x")).await.unwrap_err();
+        let error = CommandProvider::new(&config, Path::new("/")).err().unwrap();
         assert!(error.to_string().starts_with("cannot run `no-such-program` in `/`: "), "{error}");
     }
 

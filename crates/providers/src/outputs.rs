@@ -131,6 +131,10 @@ impl ChatProvider for Outputs {
     fn cacheable(&self) -> bool {
         false
     }
+
+    fn answers(&self) -> Option<u64> {
+        Some(self.len() as u64)
+    }
 }
 
 /// Reads a line; `None` for a blank one.

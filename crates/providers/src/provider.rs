@@ -23,6 +23,11 @@ pub trait ChatProvider: Send + Sync {
     fn cacheable(&self) -> bool {
         true
     }
+
+    /// How many answers it has to give, where that is a fixed number.
+    fn answers(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Why a call gave no answer.

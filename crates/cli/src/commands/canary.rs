@@ -14,7 +14,7 @@ use llmops_domain::canary::{Canary, CanaryState, LoggedDecision, PairVerdict, SE
 use llmops_domain::chat::Parameters;
 use tokio::io::AsyncWriteExt as _;
 
-use super::deployment::read_manifest;
+use super::deployment::named_manifest;
 use super::{Context, More};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::{Project, read_text};
@@ -199,11 +199,7 @@ pub(super) fn read_policy(path: &std::path::Path) -> Outcome<policy::CanaryPolic
 
 async fn start(context: &Context, args: StartArgs) -> Outcome {
     let policy = read_policy(&args.policy)?;
-    let (manifest, manifest_hash) = match args.candidate {
-        None => (None, None),
-        Some(text) if std::path::Path::new(&text).is_file() => (Some(read_manifest(&text)?), None),
-        Some(hash) => (None, Some(hash)),
-    };
+    let (manifest, manifest_hash) = args.candidate.as_deref().map(named_manifest).transpose()?.unwrap_or_default();
     let request = StartCanary {
         deployment: args.name,
         environment: Some(args.environment),

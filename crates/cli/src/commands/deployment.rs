@@ -123,11 +123,7 @@ async fn client(context: &Context) -> Outcome<Client> {
 /// `llmops deploy`
 pub(crate) async fn deploy(context: &Context, args: DeployArgs) -> Outcome {
     let client = client(context).await?;
-    let (manifest, manifest_hash) = match args.manifest {
-        None => (None, None),
-        Some(text) if std::path::Path::new(&text).is_file() => (Some(read_manifest(&text)?), None),
-        Some(hash) => (None, Some(hash)),
-    };
+    let (manifest, manifest_hash) = args.manifest.as_deref().map(named_manifest).transpose()?.unwrap_or_default();
     let request = Deploy {
         environment: Some(args.place.environment),
         manifest,
@@ -188,7 +184,16 @@ fn label(manifest: &Manifest) -> String {
     }
 }
 
-pub(crate) fn read_manifest(path: &str) -> Outcome<Manifest> {
+/// A manifest as the command line names one: what cannot be the beginning of a hash is a file, and so is what there is a file of.
+pub(crate) fn named_manifest(named: &str) -> Outcome<(Option<Manifest>, Option<String>)> {
+    let is_hash = !named.is_empty() && named.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hash && !std::path::Path::new(named).exists() {
+        return Ok((None, Some(named.to_owned())));
+    }
+    Ok((Some(read_manifest(named)?), None))
+}
+
+fn read_manifest(path: &str) -> Outcome<Manifest> {
     let text = read_text(std::path::Path::new(path))?;
     manifest::parse(&text, path).map_err(|problems| Failure::of_file(Kind::Usage, path, &problems))
 }

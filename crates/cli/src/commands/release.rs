@@ -10,9 +10,10 @@ use llmops_domain::approval::{Approval, ApprovalStatus};
 use llmops_domain::release::{Release, ReleaseFilter, ReleaseStatus, ReleaseStep};
 
 use super::canary::read_policy;
+use super::deployment::named_manifest;
 use super::{Context, More};
 use crate::failure::{Failure, Kind, Outcome};
-use crate::project::{Project, read_text};
+use crate::project::Project;
 use crate::terminal::{self, Cell, Column, Tone};
 
 /// Walk a manifest to production: gate, staging, an experiment on a tenth of the users, approval, everybody. Stops where a
@@ -116,15 +117,7 @@ async fn act(client: &Client, name: &str, args: ReleaseArgs) -> Outcome<Release>
     } else if args.cancel {
         client.cancel_release(name, &CancelRelease { reason }).await
     } else if args.prompt.is_some() || args.model.is_some() || args.manifest.is_some() {
-        let (manifest, manifest_hash) = match args.manifest {
-            Some(text) if PathBuf::from(&text).is_file() => {
-                let content = read_text(&PathBuf::from(&text))?;
-                let manifest =
-                    serde_json::from_str(&content).map_err(|e| Failure::usage(format!("{text}: no manifest: {e}")))?;
-                (Some(manifest), None)
-            }
-            hash => (None, hash),
-        };
+        let (manifest, manifest_hash) = args.manifest.as_deref().map(named_manifest).transpose()?.unwrap_or_default();
         let policy = args.policy.as_deref().map(read_policy).transpose()?.map(Box::new);
         let request = StartRelease { manifest, manifest_hash, prompt: args.prompt, model: args.model, policy };
         client.start_release(name, &request).await

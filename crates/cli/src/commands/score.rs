@@ -113,13 +113,23 @@ impl Source {
     }
 }
 
+/// Whether two paths lead to one file, by whatever links. Devices are written to as they are.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
+    real(one).is_some_and(|one| Some(one) == real(other))
+}
+
 /// Runs the command.
 pub(crate) async fn run(context: &Context, args: &ScoreArgs) -> Outcome {
     let scorer = Scorer::new(&args.metrics, args.stem)?;
+    let output = args.output.as_deref().filter(|path| *path != Path::new("-"));
+    if output.is_some_and(|output| is_same_file(&args.input, output)) {
+        let shown = args.input.display();
+        return Err(Failure::usage(format!("{shown} is what is read: name another file with --output")));
+    }
     let source = Source::open(&args.input)?;
     let neural = Neural::load(context, &args.neural, scorer.metrics(), &args.input).await?;
     let scorer = Arc::new(scorer.with(neural));
-    let output = args.output.as_deref().filter(|path| *path != Path::new("-"));
     let cannot_write = |e: io::Error| {
         let shown = output.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
         Failure::because(Kind::Undecided, format!("cannot write {shown}"), &e)

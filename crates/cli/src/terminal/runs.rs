@@ -109,8 +109,8 @@ fn facts(run: &EvaluationRun) -> Vec<(&'static str, String)> {
             }
             facts.push(("samples", passed_text(results)));
             let spend = &results.spend;
-            let judges = format::money(spend.judge_cost);
-            facts.push(("cost", format!("{} (judges {judges})", format::money(spend.target_cost + spend.judge_cost))));
+            let (cost, judges) = format::spent_in_all(spend);
+            facts.push(("cost", format!("{cost} (judges {judges})")));
             let cached = if spend.cached > 0 { format!(", {} cached", spend.cached) } else { String::new() };
             facts.push(("tokens", format!("{} in, {} out{cached}", spend.prompt_tokens, spend.completion_tokens)));
             if let Some(l) = &results.latency {

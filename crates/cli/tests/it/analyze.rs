@@ -408,3 +408,31 @@ fn people_get_tables() {
       should be: p = 1 (observed units).
     ");
 }
+
+#[test]
+fn values_that_are_none_of_a_kind_are_refused() {
+    let refused = |value: &str, kind: &str| {
+        let csv = format!("unit,variant,metric,value\na,A,n,{value}\nb,B,n,1\nc,A,n,2\nd,B,n,3\n");
+        let project = Project::new(&[("observations.csv", &csv)]);
+        let said = project.run(&[
+            "experiment",
+            "analyze",
+            "observations.csv",
+            "--control",
+            "A",
+            "--metric",
+            "n",
+            "--kind",
+            kind,
+        ]);
+        (said.code != 0).then_some(said.err)
+    };
+    assert!(
+        refused("-1", "count")
+            .unwrap()
+            .contains("metric `n`: there is the value -1, and a count is a whole number from 0")
+    );
+    assert!(refused("2", "binary").unwrap().contains("a binary metric has 0 or 1"));
+    assert_eq!(refused("2", "count"), None);
+    assert_eq!(refused("-1", "continuous"), None);
+}

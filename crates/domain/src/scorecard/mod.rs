@@ -429,9 +429,9 @@ pub fn facts(report: &GateReport) -> Vec<(&'static str, String)> {
     }
     if let Some(results) = &run.results {
         let spend = &results.spend;
-        let mut cost = format::money(spend.target_cost + spend.judge_cost);
-        if spend.judge_cost > 0.0 {
-            let _ = write!(cost, " (judges {})", format::money(spend.judge_cost));
+        let (mut cost, judges) = format::spent_in_all(spend);
+        if spend.judge_cost > 0.0 || spend.judges_unpriced {
+            let _ = write!(cost, " (judges {judges})");
         }
         facts.push(("cost", cost));
     }

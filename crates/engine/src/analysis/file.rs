@@ -88,6 +88,16 @@ pub enum FileError {
     /// No rows.
     #[error("there are no observations")]
     Empty,
+    /// A value that is none of its metric's kind.
+    #[error("metric `{metric}`: there is the value {value}, and {expected}")]
+    Value {
+        /// The metric.
+        metric: String,
+        /// The value.
+        value: f64,
+        /// What was expected.
+        expected: &'static str,
+    },
     /// Numbers beyond what can be summed.
     #[error("metric `{metric}`: {error}")]
     Numbers {
@@ -328,11 +338,28 @@ impl Collector {
             }
         };
         known(&metric.name)?;
+        self.fits(metric)?;
         metric.denominator.iter().try_for_each(known)?;
         if !self.has_column {
             metric.covariate.iter().try_for_each(known)?;
         }
         Ok(())
+    }
+
+    fn fits(&self, metric: &MetricSpec) -> Result<(), FileError> {
+        let own = self.metric_index.get(&metric.name);
+        let mut values =
+            own.into_iter().flat_map(|own| self.units.iter().filter_map(move |unit| unit.values.get(*own)));
+        // Amounts may be summed as counts are, below one as well.
+        let is_amount = |value: f64| metric.kind() == MetricKind::Count && value >= 0.0;
+        let misfit = values.find_map(|values| {
+            let mut values = values.iter().filter(|value| !is_amount(**value));
+            values.find_map(|value| metric.kind().refuses(*value).map(|expected| (*value, expected)))
+        });
+        match misfit {
+            None => Ok(()),
+            Some((value, expected)) => Err(FileError::Value { metric: metric.name.clone(), value, expected }),
+        }
     }
 
     /// `segment=value` and the day that a unit belongs to.

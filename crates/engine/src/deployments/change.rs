@@ -6,12 +6,13 @@ use llmops_domain::deployment::{
     DEFAULT_ENVIRONMENT, Deployment, DeploymentAction, DeploymentChange, DeploymentSettings,
 };
 use llmops_domain::event::Event;
+use llmops_domain::gate::GatedRun;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::manifest::Manifest;
 use llmops_domain::release::Release;
 
 use super::settings::check_settings;
-use super::{Deployments, PassingRun, check_names};
+use super::{Deployments, check_names};
 use crate::evaluator::BASELINE_TAG;
 use crate::{Error, LlmOps, Releases, approvals};
 
@@ -198,7 +199,7 @@ impl Deployments {
             self.refuse_in_an_incident(name, &wish.environment).await?;
         }
         self.keep_names(&wish).await?;
-        let passing = self.pass_gates(&wish).await?;
+        let gated = self.pass_gates(&wish).await?;
         let is_open = matches!(allowed, Allowed::NotYet);
         let unasked = wish.before.clone().filter(|before| is_open && wish.asks_for_approval(&before.settings));
         if let Some(before) = unasked {
@@ -229,7 +230,7 @@ impl Deployments {
         };
         let deployment = self.change_as(next, (action, previous.clone(), reason), allowed).await?;
         self.interrupt(interrupted).await;
-        self.follow_with_the_baseline(&deployment, passing.as_ref()).await?;
+        self.follow_with_the_baseline(&deployment, &gated).await?;
         Ok(Deployed { deployment, manifest, previous, changed: true, notices, approval: None })
     }
 
@@ -283,13 +284,13 @@ impl Deployments {
     }
 
     /// Refuses manifests that come to production without a passing run, where that is asked for. What was asked for before
-    /// counts, too: else one command could take the demand away and deploy what it keeps out. Answers with the newest passing run of
-    /// the manifest.
-    async fn pass_gates(&self, wish: &Wish) -> Result<Option<PassingRun>, Error> {
+    /// counts, too: else one command could take the demand away and deploy what it keeps out. Answers with the runs of the manifest
+    /// that were gated.
+    async fn pass_gates(&self, wish: &Wish) -> Result<Vec<GatedRun>, Error> {
         if wish.environment != DEFAULT_ENVIRONMENT {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let own = self.newest_passing_run(&wish.hash).await?;
+        let own = self.gated_runs(&wish.hash).await?;
         let before = wish.before.as_ref().map(|before| &before.settings);
         let asking: Vec<_> = before.into_iter().chain([&wish.settings]).filter(|s| s.require_gate).collect();
         if asking.is_empty() {
@@ -297,11 +298,11 @@ impl Deployments {
         }
         // What answers already was let through when it came.
         if wish.comes() {
-            asking.iter().try_for_each(|settings| self.require_gate(&wish.hash, own.as_ref(), settings))?;
+            asking.iter().try_for_each(|settings| self.require_gate(&wish.hash, &own, settings))?;
         }
         for hash in self.coming_variants(wish).await? {
-            let passing = self.newest_passing_run(&hash).await?;
-            asking.iter().try_for_each(|settings| self.require_gate(&hash, passing.as_ref(), settings))?;
+            let gated = self.gated_runs(&hash).await?;
+            asking.iter().try_for_each(|settings| self.require_gate(&hash, &gated, settings))?;
         }
         Ok(own)
     }
@@ -321,16 +322,10 @@ impl Deployments {
     }
 
     /// What is live in production is what the next gate compares with: the run that let it through.
-    async fn follow_with_the_baseline(
-        &self,
-        deployment: &Deployment,
-        passing: Option<&PassingRun>,
-    ) -> Result<(), Error> {
-        let Some(passing) = passing.filter(|passing| self.is_fresh(passing, &deployment.settings)) else {
-            return Ok(());
-        };
+    async fn follow_with_the_baseline(&self, deployment: &Deployment, gated: &[GatedRun]) -> Result<(), Error> {
+        let Ok(passing) = self.passing(gated, &deployment.settings) else { return Ok(()) };
         let now = self.services.clock.now();
-        Ok(self.services.store.tag_run(&self.project, &passing.0, BASELINE_TAG, now).await?)
+        Ok(self.services.store.tag_run(&self.project, &passing.run, BASELINE_TAG, now).await?)
     }
 
     /// Changes how calls are handled, and nothing else.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use llmops_domain::run::{CategoryResult, Estimate, LatencySummary, Outcome, RunResults, RunSpec, Spend};
+use llmops_domain::scorecard::format::count;
 use llmops_stats::bounded::{self, Range};
 use llmops_stats::cluster::{self, ClusterMean, Part};
 use llmops_stats::proportion::{self, Rate};
@@ -79,6 +80,8 @@ struct Totals {
     categories: BTreeMap<String, CategoryTotals>,
     failure_reasons: BTreeMap<String, u64>,
     error_reasons: BTreeMap<String, u64>,
+    /// Trials that a metric has no score of, by metric and reason.
+    unscored: BTreeMap<String, BTreeMap<String, u64>>,
     judges: BTreeMap<String, JudgeTotals>,
     spend: Spend,
     latencies: Vec<f32>,
@@ -101,7 +104,7 @@ impl Totals {
                 self.present.errored += 1;
                 *self.error_reasons.entry(reason).or_default() += 1;
             }
-            Outcome::Scored { scores, composite, passed, failures } => {
+            Outcome::Scored { scores, composite, passed, failures, unscored } => {
                 if !measured.cached {
                     #[expect(clippy::cast_possible_truncation, reason = "milliseconds to six digits are plenty")]
                     self.latencies.push(measured.latency_ms as f32);
@@ -119,6 +122,9 @@ impl Totals {
                     let sum = self.present.metrics.entry(name).or_default();
                     sum.0 += score.score;
                     sum.1 += 1;
+                }
+                for (name, why) in unscored {
+                    *self.unscored.entry(name).or_default().entry(why.reason).or_default() += 1;
                 }
                 for reason in failures {
                     *self.failure_reasons.entry(reason).or_default() += 1;
@@ -189,6 +195,7 @@ impl Totals {
                 "the judges spent their {limit} USD (scoring.max_judge_cost): {trials} trials were errored, not judged"
             ));
         }
+        notices.extend(self.unscored.iter().map(|(name, reasons)| unscored(name, reasons)));
         let judges = std::mem::take(&mut self.judges)
             .into_iter()
             .map(|(name, totals)| Ok((name, totals.finish()?)))
@@ -231,6 +238,13 @@ impl Totals {
         let mean = cluster::weighted_mean(&parts, LEVEL)?;
         Ok(Some(to_domain(&mean, true)))
     }
+}
+
+/// What a reader should know of a metric that some trials have no score of.
+fn unscored(name: &str, reasons: &BTreeMap<String, u64>) -> String {
+    let trials: u64 = reasons.values().sum();
+    let most = reasons.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| reason.as_str()).unwrap_or_default();
+    format!("`{name}` is reported only and has no score of {}; most often: {most}", count(trials, "trial"))
 }
 
 impl CategoryTotals {

@@ -151,6 +151,17 @@ impl ModelError {
         matches!(self, Self::Unreachable { .. } | Self::Damaged { .. } | Self::Died)
     }
 
+    /// What happened, without the words of the system below.
+    pub fn briefly(&self) -> String {
+        match self {
+            Self::Unreachable { endpoint, .. } => {
+                format!("it is not on this machine, and {endpoint} cannot be reached")
+            }
+            Self::Offline { .. } => "it is not on this machine, and the hub may not be asked".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {

@@ -4,14 +4,16 @@ use std::sync::atomic::Ordering;
 
 use llmops::domain::access::Actor;
 use llmops::domain::deployment::{Deployment, DeploymentAction, DeploymentChange, DeploymentSettings, SafeMode};
-use llmops::domain::gate::GateConfig;
+use llmops::domain::gate::{GateConfig, Verdict};
 use llmops::domain::hash::ContentHash;
 use llmops::domain::id::ProjectId;
+use llmops::domain::manifest::Manifest;
 use llmops::evaluator::RunRef;
 use llmops::{Error, LlmOps};
 use llmops_api::deployments::{Deploy, Rollback, SwitchSafeMode};
 use llmops_api::incidents::OpenIncident;
 use llmops_api::prompts::{BumpMode, PushPrompt};
+use llmops_api::runs::{CreateRun, TargetSpec};
 use llmops_storage::AuditFilter;
 use llmops_testing::on_backends;
 use serde_json::json;
@@ -483,6 +485,86 @@ async fn production_wants_a_passing_run_where_told_so() {
         ops.evaluator().gate(&RunRef::Latest, None, GateConfig::default()).await.unwrap();
         ops.deployments().deploy("bot", gated()).await.unwrap();
         assert_eq!(ops.evaluator().baseline("golden").await.unwrap().unwrap().id, passed.id);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_part_of_the_samples_lets_nothing_through_and_a_newer_failure_closes_the_gate() {
+    on_backends(async |store| {
+        let provider = Scripted::new(right);
+        let ops = installation(store, &provider);
+        add_samples(&ops, 20).await;
+        let gated = || Deploy {
+            settings: Some(DeploymentSettings { require_gate: true, ..DeploymentSettings::default() }),
+            ..model("good")
+        };
+        let refused = async || ops.deployments().deploy("bot", gated()).await.unwrap_err().to_string();
+        let gate = async |overall_min| {
+            let config = GateConfig { overall_min, ..GateConfig::default() };
+            ops.evaluator().gate(&RunRef::Latest, None, config).await.unwrap().verdict
+        };
+        let part = finish(&ops, CreateRun { limit: Some(2), ..run("good", exact()) }).await;
+        assert_eq!(gate(0.8).await, Verdict::Pass);
+        let said = refused().await;
+        assert!(said.contains("no completed run") && said.contains(&format!("({} saw only a part", part.id)), "{said}");
+        assert!(ops.evaluator().promote(&RunRef::Latest, false).await.unwrap_err().to_string().contains("a part"));
+        // Whoever starts a run may give it any tag.
+        let tags = [("gate".to_owned(), "pass".to_owned())].into();
+        let whole = finish(&ops, CreateRun { limit: Some(20), tags, ..run("good", exact()) }).await;
+        assert!(refused().await.contains("no completed run"));
+        assert_eq!(gate(0.8).await, Verdict::Pass);
+        ops.deployments().deploy("bot", gated()).await.unwrap();
+        assert_eq!(ops.evaluator().baseline("golden").await.unwrap().unwrap().id, whole.id);
+        let wrong = Scripted::new(|_| "wrong".to_owned());
+        let worse = installation(store, &wrong);
+        let failed = finish(&worse, CreateRun { cache: false, ..run("good", exact()) }).await;
+        assert_eq!(gate(0.8).await, Verdict::Fail);
+        let again = Deploy { settings: gated().settings, ..model("good") };
+        let said = worse.deployments().deploy("other", again).await.unwrap_err().to_string();
+        assert!(said.contains(&format!("its newest run on golden, {}, failed its gate", failed.id)), "{said}");
+    })
+    .await;
+}
+
+/// What is evaluated is what is deployed, to the last field.
+#[tokio::test]
+async fn a_manifest_is_evaluated_as_it_is() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        add_samples(&ops, 4).await;
+        let manifest: Manifest = serde_json::from_value(json!({"model": "test/good", "stop": ["###"],
+            "parameters": {"temperature": 0.3}, "post_processing": ["trim"]}))
+        .unwrap();
+        let gated = Deploy {
+            manifest: Some(manifest.clone()),
+            settings: Some(DeploymentSettings { require_gate: true, ..DeploymentSettings::default() }),
+            ..Deploy::default()
+        };
+        let Error::Conflict { hint: Some(hint), .. } =
+            ops.deployments().deploy("bot", gated.clone()).await.unwrap_err()
+        else {
+            panic!("a conflict with a hint was expected")
+        };
+        let named = hint.split("--manifest ").nth(1).unwrap().split(' ').next().unwrap();
+        let target = |manifest: Option<Manifest>, hash: Option<&str>| TargetSpec {
+            name: "t".to_owned(),
+            manifest,
+            manifest_hash: hash.map(str::to_owned),
+            ..TargetSpec::default()
+        };
+        let of = |target| CreateRun { target, ..run("good", exact()) };
+        for target in [target(None, Some(named)), target(Some(manifest.clone()), None)] {
+            let done = finish(&ops, of(target)).await;
+            assert_eq!((&done.spec.manifest, &done.spec.manifest_id), (&manifest, &manifest.id().unwrap()));
+        }
+        ops.evaluator().gate(&RunRef::Latest, None, GateConfig::default()).await.unwrap();
+        ops.deployments().deploy("bot", gated).await.unwrap();
+        let both = ops.evaluator().create_run(of(target(Some(manifest.clone()), Some(named)))).await.unwrap_err();
+        assert!(both.to_string().contains("exclude each other"), "{both}");
+        let parts = TargetSpec { model: Some("test/x".to_owned()), ..target(None, Some(named)) };
+        let parts = ops.evaluator().create_run(of(parts)).await.unwrap_err();
+        assert!(parts.to_string().contains("prompt and model already"), "{parts}");
     })
     .await;
 }

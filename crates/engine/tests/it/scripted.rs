@@ -151,6 +151,7 @@ pub(crate) fn run(model: &str, scoring: ScoringSpec) -> CreateRun {
         scoring,
         repeat: 1,
         limit: None,
+        only: None,
         cache: true,
         start: true,
         tags: BTreeMap::new(),

@@ -43,9 +43,9 @@ pub(crate) fn router() -> Routes {
 async fn list(Viewer(ops): Viewer, Query(query): Query<RunQuery>) -> Result<Answer<Page<EvaluationRun>>, ApiError> {
     let limit = page_size(query.limit);
     let filter = EvaluationFilter {
-        prompt_name: query.prompt,
+        prompt_name: one("prompt", query.prompt, query.prompt_name)?,
         prompt_version: query.prompt_version,
-        model_name: query.model,
+        model_name: one("model", query.model, query.model_name)?,
         dataset: query.dataset,
         suite: query.suite,
         status: query.status,
@@ -57,6 +57,16 @@ async fn list(Viewer(ops): Viewer, Query(query): Query<RunQuery>) -> Result<Answ
     };
     let runs = ops.evaluator().list_runs(&filter).await?;
     Ok(Answer(page(runs, limit, |run| run.id.0.clone())))
+}
+
+/// What a parameter with two names asks for.
+fn one(name: &str, short: Option<String>, long: Option<String>) -> Result<Option<String>, ApiError> {
+    match (short, long) {
+        (Some(short), Some(long)) if short != long => {
+            Err(llmops::Error::invalid(format!("`{name}` and `{name}_name` mean the same, and differ")).into())
+        }
+        (short, long) => Ok(short.or(long)),
+    }
 }
 
 /// Creates a run, and starts it unless `start` is false.
