@@ -101,6 +101,11 @@ pub struct FeedbackSummary {
     pub last_day: String,
     /// The rows; days in order, others with the most answers first.
     pub rows: Vec<FeedbackSummaryRow>,
+    /// Answers that something was said of, in all rows and in none: not every answer has a prompt or a variant.
+    pub requests: u64,
+    /// Of these, those that there is no record of: wrong ids, or records that are still to come. They are of no deployment, so that with
+    /// one it is 0.
+    pub unjoined: u64,
 }
 
 /// What was said of the answers of one prompt version, day, segment … Each answer counts once, with the last word on it.
@@ -196,7 +201,7 @@ pub struct ExportQuery {
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "examples_within_bounds")]
     #[param(minimum = 1, maximum = 100_000)]
     pub limit: Option<u32>,
-    /// Also examples in which `[email]`, `[phone]`, `[card]` or `[key]` stands for what was replaced.
+    /// Also examples in which `[email]`, `[phone]`, `[card]`, `[iban]`, `[ssn]` or `[key]` stands for what was replaced.
     pub redacted: bool,
 }
 

@@ -14,6 +14,14 @@ pub fn request(unix_millis: i64, random: u64) -> String {
     prefixed("req_", unix_millis, random)
 }
 
+/// When an id was made, in milliseconds since 1970: what [`sortable`] wrote into it, behind the last `_`. Absent: it is no such id.
+pub fn millis_of(id: &str) -> Option<i64> {
+    let written = id.rsplit('_').next().filter(|written| written.len() == 18)?;
+    let digit = |byte: u8| ALPHABET.iter().position(|known| *known == byte);
+    let bits = written.bytes().try_fold(0_u128, |bits, byte| Some((bits << 5) | digit(byte)? as u128))?;
+    i64::try_from(bits >> 40).ok()
+}
+
 fn prefixed(prefix: &str, unix_millis: i64, random: u64) -> String {
     let time = u128::try_from(unix_millis.max(0)).unwrap_or(0) & 0xFFFF_FFFF_FFFF;
     let bits = (time << 40) | u128::from(random & 0xFF_FFFF_FFFF);

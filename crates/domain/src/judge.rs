@@ -23,7 +23,7 @@ pub use builtin::{BUILTIN_PREFIX, JudgePromptKind};
 pub use detail::{Comparison, JudgeDetail, Side};
 pub use fence::{
     ARGUMENT_TAG, AXES_TAG, CANDIDATE_TAG, CONTEXT_TAG, FIRST_TAG, ITEMS_TAG, METRIC_TAG, NONCE_LEN, OWN_TAG,
-    QUESTION_TAG, REFERENCE_TAG, SECOND_TAG,
+    QUESTION_TAG, REFERENCE_TAG, SECOND_TAG, between_fences,
 };
 pub use metric::JudgedMetric;
 pub use question::{

@@ -45,7 +45,7 @@ pub enum CallOutcome {
     Ok,
     /// The provider answered with an error, which the caller has.
     UpstreamError,
-    /// No provider could be reached, or none answered in time.
+    /// No provider could be reached, none answered in time, or the deployment's prompt could not be rendered for the call.
     Unavailable,
     /// The answer broke off after it had begun.
     Cut,

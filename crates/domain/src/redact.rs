@@ -1,7 +1,8 @@
-//! Replacing what should not be kept: e-mail addresses, phone numbers, card numbers, keys.
+//! Replacing what should not be kept: e-mail addresses, phone numbers, numbers of cards, accounts (IBAN) and US social
+//! security, keys, and values behind names such as `password`.
 //!
-//! Patterns find candidates; a card number must also pass Luhn's check, and a phone number must have 8 to 15 digits
-//! (ITU-T E.164) and look like one. What is replaced leaves its kind behind, `[email]`, so that a text stays readable.
+//! Patterns find candidates; a card number must also pass Luhn's check, an IBAN its own, and a phone number must have 8 to 15
+//! digits (ITU-T E.164) and look like one. What is replaced leaves its kind behind, `[email]`, so that a text stays readable.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -17,12 +18,20 @@ static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(concat!(
         // Keys of well-known shapes, and bearer tokens.
         r"(?P<key>(?-u:\b(?:sk|pk|rk)[-_](?:[A-Za-z0-9]+[-_])*[A-Za-z0-9]{16,}\b",
-        r"|\bllmops_[A-Za-z0-9_]{16,}\b",
+        r"|\bllmops_[A-Za-z0-9_-]{16,}\b",
         r"|\bgh[pousr]_[A-Za-z0-9]{30,}\b|\bgithub_pat_[A-Za-z0-9_]{30,}\b",
         r"|\bxox[abprs]-[A-Za-z0-9-]{10,}\b",
-        r"|\bAKIA[0-9A-Z]{16}\b|\bAIza[0-9A-Za-z_-]{35}\b",
+        r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bAIza[0-9A-Za-z_-]{35}\b",
+        r"|\bglpat-[A-Za-z0-9_-]{20,}|\bnpm_[A-Za-z0-9]{36}\b|\bhf_[A-Za-z0-9]{30,}\b",
+        r"|\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|\b(?:SK|AC)[0-9a-f]{32}\b",
         r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+)",
         r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----)",
+        // The value behind a name that says what it is, and behind the scheme of an `Authorization` header.
+        r"|(?-u:(?i:password|passwd|passphrase|pwd|secret|token|(?:api|access|account|private|secret|auth)[_-]?key)",
+        r#"["']?\s{0,3}(?::=|=>|[:=])\s{0,3}["']?(?P<value>[!#-&(-+\--9<-\[\]-z|~]{6,})"#,
+        r"|\b(?i:bearer|basic)\s{1,3}(?P<credentials>[A-Za-z0-9._~+/=-]{16,}))",
+        r"|(?P<iban>(?-u:\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b))",
+        r"|(?P<ssn>(?-u:\b\d{3}-\d{2}-\d{4}\b))",
         r"|(?P<email>[\p{L}\p{N}._%+-]+@[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)*\.\p{L}{2,})",
         r"|(?P<card>(?-u:\b\d(?:[ -]?\d){12,18}\b))",
         r"|(?P<phone>(?-u:(?:\+|\b00)\d(?:[ ./()-]{0,2}\d){7,14}\b|\(?\b\d{3}\)?[ .-]\d{3}[ .-]\d{4}\b)",
@@ -58,9 +67,17 @@ fn is_json(text: &str) -> bool {
 fn in_text(text: &str) -> Cow<'_, str> {
     let Some(pattern) = PATTERN.as_ref() else { return Cow::Borrowed(text) };
     pattern.replace_all(text, |found: &Captures<'_>| {
-        let kind = ["key", "email", "card", "phone"].into_iter().find(|kind| found.name(kind).is_some());
+        if let Some(value) = found.name("value").or_else(|| found.name("credentials")) {
+            let before = &found[0][..found[0].len() - value.len()];
+            return before.to_owned()
+                + &if is_secret(value.as_str()) { "[key]".into() } else { in_text(value.as_str()) };
+        }
+        let kind = ["key", "iban", "ssn", "email", "card", "phone"].into_iter().find(|kind| found.name(kind).is_some());
         match kind {
             Some("card") if !is_card(&found[0]) => found[0].to_owned(),
+            // What follows may be a number of another kind.
+            Some("iban") if !is_iban(&found[0]) => found[0][..4].to_owned() + &in_text(&found[0][4..]),
+            Some("ssn") if !is_social_security(&found[0]) => found[0].to_owned(),
             Some(kind) => format!("[{kind}]"),
             None => found[0].to_owned(),
         }
@@ -70,17 +87,29 @@ fn in_text(text: &str) -> Cow<'_, str> {
 /// Replaces in the strings of a JSON text, and what is between them only where it is a number.
 fn in_json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
+    let (mut rest, mut before) = (text, "");
     while let Some(start) = rest.find('"') {
         let (between, from) = rest.split_at(start);
         let (string, behind) = from.split_at(end_of_string(from));
         // A number that is replaced becomes a string.
         in_numbers(between, &mut out);
-        out.push_str(&in_string(string));
-        rest = behind;
+        let is_named = between.trim() == ":" && names_value(before);
+        if is_named && is_secret(string.trim_matches('"')) {
+            out.push_str("\"[key]\"");
+        } else {
+            out.push_str(&in_string(string));
+        }
+        (before, rest) = (string, behind);
     }
     in_numbers(rest, &mut out);
     out
+}
+
+/// Whether a JSON string, given with its quotes, is the name of a field whose value is a secret. As in texts, where the value
+/// stands beside it.
+fn names_value(name: &str) -> bool {
+    let probe = format!("{}: Aa1-Aa1-Aa1", name.trim_matches('"'));
+    matches!(in_text(&probe), Cow::Owned(found) if found.ends_with(": [key]"))
 }
 
 /// Replaces card numbers among what stands between JSON's strings. The digits of a fraction or an exponent are none, and what is
@@ -128,9 +157,12 @@ fn in_string(string: &str) -> Cow<'_, str> {
     }
 }
 
+/// What stands for what was replaced.
+pub const PLACEHOLDERS: [&str; 6] = ["[key]", "[email]", "[card]", "[phone]", "[iban]", "[ssn]"];
+
 /// Whether something in the text was replaced.
 pub fn has_placeholder(text: &str) -> bool {
-    ["[key]", "[email]", "[card]", "[phone]"].iter().any(|placeholder| text.contains(placeholder))
+    PLACEHOLDERS.iter().any(|placeholder| text.contains(placeholder))
 }
 
 /// Where keys of well-known shapes stand in a text.
@@ -192,6 +224,29 @@ fn is_card(text: &str) -> bool {
     (FEWEST_DIGITS..=19).contains(&digits.len()) && sum.is_multiple_of(10) && digits.iter().any(|d| *d != 0)
 }
 
+/// Whether what stands behind `password:` looks like one, and not like a word of a sentence or a number: letters with digits, or a
+/// long mixture.
+fn is_secret(value: &str) -> bool {
+    let has = |is: fn(&u8) -> bool| value.bytes().any(|byte| is(&byte));
+    let (letter, digit) = (has(u8::is_ascii_alphabetic), has(u8::is_ascii_digit));
+    let is_long = value.len() >= 20 && has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
+    ((letter && digit) || is_long) && value.parse::<f64>().is_err()
+}
+
+/// The check of ISO 13616: the number, its first four characters behind the rest and letters as 10 to 35, leaves 1 of 97.
+fn is_iban(text: &str) -> bool {
+    let plain: Vec<u32> = text.chars().filter_map(|c| c.to_digit(36)).collect();
+    let turned = plain.iter().skip(4).chain(plain.iter().take(4));
+    let rest = turned.fold(0, |rest, &n| if n > 9 { (rest * 100 + n) % 97 } else { (rest * 10 + n) % 97 });
+    (15..=34).contains(&plain.len()) && rest == 1
+}
+
+/// Whether a number in the shape of a US social security number can be one.
+fn is_social_security(text: &str) -> bool {
+    let parts: Vec<u32> = text.split('-').filter_map(|part| part.parse().ok()).collect();
+    matches!(parts[..], [area, group, serial] if area != 0 && area != 666 && area < 900 && group != 0 && serial != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,6 +266,33 @@ mod tests {
         check("key sk-proj-abcdefghijklmnop1234 and ghp_0123456789abcdefghijklmnopqrstuv", "key [key] and [key]");
         check("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "[key]");
         check("-----BEGIN PRIVATE KEY-----\nMIIé\n-----END PRIVATE KEY-----", "[key]");
+    }
+
+    #[test]
+    fn secrets_of_many_makers() {
+        for key in [
+            "glpat-abcdefghijklmnopqrst",
+            "npm_abcdefghijklmnopqrstuvwxyz0123456789",
+            "hf_abcdefghijklmnopqrstuvwxyzABCDEFGH",
+            "SG.abcdefghijklmnopqrstuv.abcdefghijklmnopqrstuvwxyz0123456789abcdefg",
+            "SK0123456789abcdef0123456789abcdef",
+            "llmops_a-secret-of-sixteen-characters-or-more",
+        ] {
+            check(&format!("alpha {key} omega"), "alpha [key] omega");
+        }
+        check("aws_secret_access_key=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY x", "aws_secret_access_key=[key] x");
+        check("AccountKey=abcd1234abcd1234abcd1234abcd1234abcd1234abcd1234==;x", "AccountKey=[key];x");
+        check("Authorization: Bearer abcdef0123456789abcdef0123456789", "Authorization: Bearer [key]");
+        check("password: hunter2secret, ok", "password: [key], ok");
+        check("my SSN is 123-45-6789.", "my SSN is [ssn].");
+        check("my IBAN is DE89 3704 0044 0532 0130 00", "my IBAN is [iban]");
+        check("token: ana@example.org, AB12 4111 1111 1111 1111", "token: [email], AB12 [card]");
+        check("GB82WEST12345698765432!", "[iban]!");
+        check(r#"{"password": "hunter2secret", "n": 1}"#, r#"{"password": "[key]", "n": 1}"#);
+        check(
+            r#"{"a": "\n", "api_key": "k4711-abc", "token": "none"}"#,
+            r#"{"a": "\n", "api_key": "[key]", "token": "none"}"#,
+        );
     }
 
     #[test]
@@ -258,6 +340,11 @@ mod tests {
             "version 1.2.3, build 20261126",
             "a@b, @name, sk-short",
             "π ≈ 3.14159265358979",
+            "Your password: please reset it. Token: unlimited. secret: 12345678",
+            "The bearer of good news was here: basic understanding",
+            "DE89 3704 0044 0532 0130 02",
+            "666-12-3456, 123-00-4567, 2026-11-28",
+            r#"{"max_tokens": 100, "token": 1.5e10, "secret": true, "password": {"type": "string"}}"#,
         ] {
             check(text, text);
         }

@@ -351,6 +351,13 @@ impl CompiledPrompt {
         name == INPUT || name == CONTEXT || self.uses(name) || self.declares(name)
     }
 
+    /// Why no values make it render: it uses what it does not declare, so that nobody can give it.
+    pub fn never_renders(&self) -> Option<String> {
+        let told = |name: &String| format!("`{name}`: {}", self.undeclared_message(name));
+        let all: Vec<String> = self.undeclared.iter().map(told).collect();
+        (!all.is_empty()).then(|| format!("the prompt can never be rendered: {}", all.join("; ")))
+    }
+
     fn undeclared_message(&self, name: &str) -> String {
         let hint = self.closest(name).map_or_else(
             || format!("add {{name: {name}, type: string}} to them"),

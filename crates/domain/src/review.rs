@@ -175,7 +175,8 @@ impl NewReviewItem {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReviewAction {
-    /// Takes the suggested answer for right, or, without one, the answer itself: it becomes a sample.
+    /// Takes the suggested answer for right, or, without one, the answer itself: it becomes a sample. An answer that somebody or the
+    /// guard found fault with is taken only with `answer_was_right`.
     Accept,
     /// Writes the right answer: it becomes a sample.
     Correct,
@@ -212,6 +213,10 @@ pub struct Decide {
     /// Whether a sample of the dataset that asks the same is replaced. Otherwise it is a conflict.
     #[serde(default)]
     pub replace: bool,
+    /// For `accept` of an answer that was rated low or failed softly, and that nobody suggested another for: that it was right all the
+    /// same.
+    #[serde(default)]
+    pub answer_was_right: bool,
 }
 
 /// A decision that was made.
@@ -317,6 +322,17 @@ impl ReviewItem {
         self
     }
 
+    /// Whether it is here because somebody, or the guard, found fault with the answer.
+    fn is_doubted(&self) -> bool {
+        matches!(self.item.reason, ReviewReason::LowRating | ReviewReason::SoftFailure)
+    }
+
+    /// What accepting it would make the expected answer: the suggestion, or else the answer itself.
+    pub fn to_accept(&self) -> Option<&str> {
+        let given = |text: &'_ Option<String>| text.as_deref().is_some_and(|text| !text.trim().is_empty());
+        [&self.item.suggestion, &self.item.output].into_iter().find(|text| given(text))?.as_deref()
+    }
+
     /// Whether somebody decided just what this asks for.
     pub fn is_decided_so(&self, request: &Decide) -> bool {
         let open = Self { status: ReviewStatus::Open, ..self.clone() };
@@ -341,9 +357,18 @@ impl ReviewItem {
         let unwanted = |field, action| Err(ReviewError::Unwanted { field, action });
         match request.action {
             ReviewAction::Accept if answer.is_some() => unwanted("answer", "accept"),
-            ReviewAction::Accept => match given(&self.item.suggestion).or_else(|| given(&self.item.output)) {
-                Some(answer) => Ok((ReviewStatus::Accepted, Some(answer))),
-                None => missing("answer", "the item has no text to accept: correct it instead, with the right answer"),
+            ReviewAction::Accept => match (given(&self.item.suggestion), given(&self.item.output)) {
+                (Some(answer), _) => Ok((ReviewStatus::Accepted, Some(answer))),
+                // It would be what every later answer is measured by.
+                (None, Some(_)) if self.is_doubted() && !request.answer_was_right => missing(
+                    "answer_was_right",
+                    "fault was found with the answer, and nobody suggested another: write the right one (`correct`), or say that \
+                     it was right all the same (`answer_was_right`, --answer-was-right)",
+                ),
+                (None, Some(answer)) => Ok((ReviewStatus::Accepted, Some(answer))),
+                (None, None) => {
+                    missing("answer", "the item has no text to accept: correct it instead, with the right answer")
+                }
             },
             ReviewAction::Correct if answer.is_some() => Ok((ReviewStatus::Corrected, answer)),
             ReviewAction::Correct => missing("answer", "the answer as it should be"),

@@ -5,7 +5,6 @@
 
 mod language;
 mod loops;
-mod refusal;
 mod settings;
 
 use regex::Regex;
@@ -89,7 +88,16 @@ pub struct Guard {
     forbidden: Vec<Regex>,
     language: Option<whatlang::Lang>,
     /// Of the manifest's response format.
-    schema: Option<std::sync::Arc<jsonschema::Validator>>,
+    wanted: Option<Wanted>,
+}
+
+/// What a response format wants of an answer.
+#[derive(Debug, Clone)]
+enum Wanted {
+    /// A JSON object.
+    Object,
+    /// JSON of this schema.
+    Schema(std::sync::Arc<jsonschema::Validator>),
 }
 
 /// Why a guard cannot work.
@@ -133,12 +141,14 @@ pub struct GuardedAnswer<'a> {
     pub offered_tools: Option<&'a [String]>,
     /// Whether the model marked its answer as a refusal.
     pub is_refusal: bool,
+    /// By which rule the text declines to answer, where it does: what the metric `refusal` finds.
+    pub declines: Option<&'a str>,
     /// The request's `response_format`, where the manifest has none.
     pub response_format: Option<&'a Value>,
 }
 
 impl Guard {
-    /// Compiles the patterns. `response_format` is the manifest's: answers must be of its JSON schema.
+    /// Compiles the patterns. `response_format` is the manifest's: answers must be of its JSON schema, or JSON objects.
     ///
     /// # Errors
     /// Every pattern and language that cannot be compiled. What else makes no sense, [`GuardConfig::problems`] says.
@@ -167,7 +177,7 @@ impl Guard {
             required,
             forbidden,
             language,
-            schema: response_format.filter(|_| config.schema).and_then(validator).map(std::sync::Arc::new),
+            wanted: response_format.filter(|_| config.schema).and_then(wanted),
             config: config.clone(),
         })
     }
@@ -202,8 +212,8 @@ impl Guard {
         if config.refusal {
             if answer.is_refusal || matches!(answer.finish_reason, Some("content_filter" | "refusal")) {
                 add(SoftFailureKind::Refusal, "declined by the model or its provider".to_owned());
-            } else if let Some(words) = refusal::phrase(text) {
-                add(SoftFailureKind::Refusal, format!("begins with a refusal: `{words}`"));
+            } else if let Some(rule) = answer.declines {
+                add(SoftFailureKind::Refusal, format!("declines to answer: {rule}"));
             }
         }
         if config.truncated && matches!(answer.finish_reason, Some("length" | "max_tokens")) {
@@ -255,12 +265,16 @@ impl Guard {
         if !self.config.schema {
             return;
         }
-        let asked = if self.schema.is_some() { None } else { asked.and_then(validator) };
-        let Some(schema) = self.schema.as_deref().or(asked.as_ref()) else { return };
-        match serde_json::from_str::<Value>(text) {
-            Err(_) if self.config.json => {}
-            Err(error) => add(SoftFailureKind::NotJson, error.to_string()),
-            Ok(value) => {
+        let asked = if self.wanted.is_some() { None } else { asked.and_then(wanted) };
+        let Some(wanted) = self.wanted.as_ref().or(asked.as_ref()) else { return };
+        match (serde_json::from_str::<Value>(text), wanted) {
+            (Err(_), _) if self.config.json => {}
+            (Err(error), _) => add(SoftFailureKind::NotJson, error.to_string()),
+            (Ok(Value::Object(_)), Wanted::Object) => {}
+            (Ok(_), Wanted::Object) => {
+                add(SoftFailureKind::OffSchema, "the answer: a JSON object is wanted".to_owned());
+            }
+            (Ok(value), Wanted::Schema(schema)) => {
                 if let Some(error) = schema.iter_errors(&value).next() {
                     let path = error.instance_path().to_string();
                     let place = if path.is_empty() { "the answer".to_owned() } else { path };
@@ -271,9 +285,13 @@ impl Guard {
     }
 }
 
-/// The validator of OpenAI's `response_format`, where it has a schema that can be read.
-fn validator(response_format: &Value) -> Option<jsonschema::Validator> {
-    jsonschema::validator_for(response_format.pointer("/json_schema/schema")?).ok()
+/// What OpenAI's `response_format` wants, where it wants JSON and its schema can be read.
+fn wanted(response_format: &Value) -> Option<Wanted> {
+    if response_format["type"] == "json_object" {
+        return Some(Wanted::Object);
+    }
+    let schema = jsonschema::validator_for(response_format.pointer("/json_schema/schema")?).ok()?;
+    Some(Wanted::Schema(std::sync::Arc::new(schema)))
 }
 
 /// Whether a character shows nothing: white space, controls, and what joins, breaks or turns the text around it.
@@ -372,26 +390,11 @@ mod tests {
 
     #[test]
     fn refusals() {
-        let check = |words: &str, expected: bool| {
-            let found = kinds(&GuardConfig::default(), text(words));
-            assert_eq!(found == [SoftFailureKind::Refusal], expected, "{words}: {found:?}");
-        };
-        check("I'm sorry, but I can't help with that.", true);
-        check("I’m sorry, but I can’t assist with this request.", true);
-        check("As an AI language model, I do not have opinions.", true);
-        check("Es tut mir leid, aber dabei kann ich nicht helfen.", true);
-        check("Entschuldigung, das kann ich leider nicht tun.", true);
-        check("申し訳ありませんが、そのご質問にはお答えできません。", true);
-        check("抱歉，我无法回答这个问题。", true);
-        check("對不起，我不能協助您完成此要求。", true);
-        check("Извините, но я не могу помочь с этим.", true);
-        check("К сожалению, я не могу выполнить эту просьбу.", true);
-        check("عذرًا، لا أستطيع مساعدتك في هذا الطلب.", true);
-        check("您的包裹周一到达。抱歉，我无法说得更准确。", false);
-        check("Ваша посылка прибудет в понедельник.", false);
-        check("I can help with that: parcels arrive on Monday.", false);
-        check("Sorry for the delay! Your parcel arrives on Monday.", false);
-        check("Parcels arrive on Monday. If not, I cannot help you further.", false);
+        let declined = GuardedAnswer { declines: Some("unable to help"), ..text("I can't help with that.") };
+        assert_eq!(Guard::default().check(declined)[0].detail, "declines to answer: unable to help");
+        assert_eq!(kinds(&GuardConfig { refusal: false, ..GuardConfig::default() }, declined), []);
+        let marked = GuardedAnswer { is_refusal: true, ..declined };
+        assert_eq!(kinds(&GuardConfig::default(), marked), [SoftFailureKind::Refusal]);
         let filtered = GuardedAnswer { finish_reason: Some("content_filter"), ..text("Well") };
         assert_eq!(kinds(&GuardConfig::default(), filtered), [SoftFailureKind::Refusal]);
     }
@@ -412,6 +415,15 @@ mod tests {
             check(manifest, asked, "{", &[SoftFailureKind::NotJson]);
         }
         check(None, None, "{", &[]);
+        let object = serde_json::json!({"type": "json_object"});
+        for (manifest, asked) in [(Some(&object), None), (None, Some(&object)), (Some(&object), Some(&format))] {
+            check(manifest, asked, r#"{"b": 1}"#, &[]);
+            check(manifest, asked, "not json", &[SoftFailureKind::NotJson]);
+            check(manifest, asked, "[1]", &[SoftFailureKind::OffSchema]);
+        }
+        check(None, Some(&serde_json::json!({"type": "text"})), "not json", &[]);
+        let off = GuardConfig { schema: false, ..GuardConfig::default() };
+        assert_eq!(kinds(&off, GuardedAnswer { response_format: Some(&object), ..text("not json") }), []);
     }
 
     #[test]

@@ -16,7 +16,9 @@ use serde_json::json;
 async fn main() -> Result<(), Error> {
     let ops = LlmOps::in_memory().await?;
     let prompt = |version: &str, content: &str| -> Result<PromptSpec, Error> {
-        let spec = json!({"name": "code-review", "version": version, "content": content});
+        let variable = |name: &str| json!({"name": name, "type": "string"});
+        let variables = ["language", "focus_area", "code"].map(variable);
+        let spec = json!({"name": "code-review", "version": version, "content": content, "variables": variables});
         serde_json::from_value(spec).map_err(|e| Error::invalid(e.to_string()))
     };
     let control = prompt("1.0.0", "Review this {{language}} code for {{focus_area}}: {{code}}")?;

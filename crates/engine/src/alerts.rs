@@ -24,6 +24,7 @@ use llmops_domain::alert::{
 use llmops_domain::config::channels::ChannelConfig;
 use llmops_domain::config::{AlertsConfig, Config};
 use llmops_domain::event::{Event, EventFilter, EventType};
+use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{AlertId, ProjectId, sortable};
 use llmops_storage::{Raise, Route};
 
@@ -177,6 +178,20 @@ impl AlertManager {
             Some(alert) => Ok(Some(self.resolve_known(&alert.id).await?)),
             None => Ok(None),
         }
+    }
+
+    /// Resolves the open alerts of a scope whose causes are well again.
+    pub(crate) async fn resolve_causes(&self, scope: &ContentHash, causes: &[ContentHash]) -> Result<(), Error> {
+        if causes.is_empty() {
+            return Ok(());
+        }
+        let open = self.services.store.open_alerts(&self.project, scope).await?;
+        let well = open.into_iter().filter(|alert| causes.contains(&alert.fingerprint)).map(|alert| alert.id);
+        let well: Vec<AlertId> = well.collect();
+        if !well.is_empty() {
+            self.resolve_all(&well).await?;
+        }
+        Ok(())
     }
 
     async fn resolve_known(&self, id: &AlertId) -> Result<Alert, Error> {

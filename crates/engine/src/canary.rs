@@ -333,8 +333,13 @@ impl Canaries {
         }
     }
 
-    /// Tells those who watch the project.
+    /// Tells those who watch the project. What was warned of while it ran ends with the canary.
     pub(crate) async fn tell(&self, canary: &Canary) -> Result<(), Error> {
+        if canary.state.is_final() {
+            for cause in steps::WARNINGS {
+                self.is_well(canary, cause).await?;
+            }
+        }
         let news = Event::Canary {
             canary: canary.id.to_string(),
             deployment: canary.deployment.clone(),

@@ -99,7 +99,9 @@ impl Deployments {
             }
         }
         if let Some(hash) = &settings.safe_mode.manifest {
-            self.manifest(hash.as_str()).await?;
+            let (_, strict) = self.manifest(hash.as_str()).await?;
+            let why = self.never_renders(&strict).await?;
+            problems.extend(why.map(|why| format!("safe_mode.manifest: {why}")));
         }
         if problems.is_empty() { Ok(()) } else { Err(Error::invalid(problems.join("\n"))) }
     }
@@ -128,13 +130,17 @@ impl Deployments {
         match self.prompt_body(manifest).await {
             Err(error @ (Error::NotFound { .. } | Error::Invalid { .. })) => problems.push(error.to_string()),
             Err(error) => return Err(error),
-            Ok(body) => {
-                if let Err(error) = CompiledTarget::compile(manifest.clone(), body.as_ref()) {
-                    problems.push(error.to_string());
-                }
-            }
+            Ok(body) => match CompiledTarget::compile(manifest.clone(), body.as_ref()) {
+                Ok(target) => problems.extend(target.prompt().never_renders()),
+                Err(error) => problems.push(error.to_string()),
+            },
         }
         Ok(problems)
+    }
+
+    /// Why no call to this manifest could be answered, whatever the caller says.
+    pub(crate) async fn never_renders(&self, manifest: &Manifest) -> Result<Option<String>, Error> {
+        Ok(self.compiled(manifest.clone()).await?.prompt().never_renders())
     }
 
     /// A manifest with its prompt, ready to render.

@@ -17,6 +17,7 @@ use llmops_domain::experiment::lifecycle::StepError;
 use llmops_domain::experiment::{Experiment, ExperimentSpec, ExperimentStatus, InvalidExperiment, Variant};
 use llmops_domain::id::{ExperimentId, ProjectId};
 use llmops_domain::incident::IncidentFilter;
+use llmops_domain::render::CompiledPrompt;
 use llmops_storage::{StoreError, StoredExperiment};
 use serde_json::{Map, Value};
 
@@ -78,10 +79,16 @@ impl From<InvalidExperiment> for Error {
 impl ExperimentManager {
     /// Makes a draft. What was left out is filled in; all mistakes come at once.
     pub async fn create(&self, spec: ExperimentSpec) -> Result<Experiment, Error> {
+        self.create_noted(spec, Vec::new()).await
+    }
+
+    /// The same, with what a person should know.
+    pub(crate) async fn create_noted(&self, spec: ExperimentSpec, notices: Vec<String>) -> Result<Experiment, Error> {
         let spec = spec.checked()?;
         let now = self.services.clock.now();
         let id = ExperimentId::new(now.as_millisecond(), self.services.clock.random());
-        let experiment = Experiment::draft(id, spec, now);
+        let mut experiment = Experiment::draft(id, spec, now);
+        experiment.notices.extend(notices);
         self.services.store.create_experiment(&self.project, &experiment).await?;
         self.tell(&experiment).await?;
         Ok(experiment)
@@ -129,8 +136,7 @@ impl ExperimentManager {
         self.refuse_in_an_incident(&current).await?;
         if current.status == ExperimentStatus::Draft {
             self.pin(&mut current).await?;
-            let deployments = Deployments::new(self.services.clone(), self.project.clone(), self.prompts.clone());
-            Box::pin(deployments.let_variants_answer(&current)).await?;
+            Box::pin(self.deployments().let_variants_answer(&current)).await?;
             // A rule that is chosen after a look at the data is none: what the configuration says later changes nothing.
             current.spec.analysis.min_samples.get_or_insert(self.services.options.experiments.min_samples);
             let earlier = self.earlier(&current).await?;
@@ -171,6 +177,10 @@ impl ExperimentManager {
             }
         }
         notices
+    }
+
+    fn deployments(&self) -> Deployments {
+        Deployments::new(self.services.clone(), self.project.clone(), self.prompts.clone())
     }
 
     /// Pauses: no unit is added, and those that are in keep their variant.
@@ -289,18 +299,25 @@ impl ExperimentManager {
         let mut problems = Vec::new();
         let mut notices = Vec::new();
         for (i, variant) in experiment.spec.variants.iter_mut().enumerate() {
+            let mut problem = |field: &str, message: String| {
+                problems.push(Problem { line: None, field: Some(format!("variants[{i}].{field}")), message });
+            };
             if let Some(manifest) = &variant.manifest {
                 match self.services.store.get_manifest(&self.project, manifest).await {
-                    Ok((id, _)) => variant.manifest = Some(id.as_str().to_owned()),
+                    Ok((id, manifest)) => {
+                        variant.manifest = Some(id.as_str().to_owned());
+                        let deployments = self.deployments();
+                        if let Some(why) = deployments.never_renders(&manifest).await? {
+                            problem("manifest", why);
+                        }
+                    }
                     Err(error @ StoreError::Unavailable(_)) => return Err(error.into()),
-                    Err(error) => problems.push(Problem {
-                        line: None,
-                        field: Some(format!("variants[{i}].manifest")),
-                        message: error.to_string(),
-                    }),
+                    Err(error) => problem("manifest", error.to_string()),
                 }
             }
-            self.pin_prompt(variant, &mut notices).await?;
+            if let Some(why) = self.pin_prompt(variant, &mut notices).await? {
+                problem("prompt_name", why);
+            }
         }
         experiment.notices.extend(notices);
         if problems.is_empty() {
@@ -310,20 +327,25 @@ impl ExperimentManager {
         Err(Error::Invalid { message, problems, hint: None })
     }
 
-    async fn pin_prompt(&self, variant: &mut Variant, notices: &mut Vec<String>) -> Result<(), Error> {
-        let Some(name) = &variant.prompt_name else { return Ok(()) };
+    /// Pins the prompt of a variant, or says why it can never be rendered.
+    async fn pin_prompt(&self, variant: &mut Variant, notices: &mut Vec<String>) -> Result<Option<String>, Error> {
+        let Some(name) = &variant.prompt_name else { return Ok(None) };
         let reference = match &variant.prompt_version {
             Some(version) => format!("{name}@{version}"),
             None => name.clone(),
         };
         match self.prompts.resolve(&reference).await {
-            Ok(prompt) => variant.prompt_version = Some(prompt.version.to_string()),
+            Ok(prompt) => {
+                variant.prompt_version = Some(prompt.version.to_string());
+                let compiled = CompiledPrompt::compile(&prompt.body).ok();
+                return Ok(compiled.and_then(|compiled| compiled.never_renders()));
+            }
             // The application may keep its prompts elsewhere, and only split its traffic here.
             Err(Error::NotFound { .. } | Error::Invalid { .. }) => notices
                 .push(format!("variant `{}` names the prompt {reference}, which is not in the registry", variant.id)),
             Err(error) => return Err(error),
         }
-        Ok(())
+        Ok(None)
     }
 }
 

@@ -176,7 +176,14 @@ impl FeedbackManager {
         if query.by != SummaryBy::Day {
             rows.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.name.cmp(&b.name)));
         }
-        Ok(FeedbackSummary { by: query.by, first_day: day_name(first), last_day: day_name(last), rows })
+        let all = self.sums(SummaryBy::All, query.deployment.as_deref(), (first, last)).await?;
+        let requests = all.iter().map(|(_, _, tally)| u64::try_from(tally.requests).unwrap_or(0)).sum();
+        let unjoined = match query.deployment {
+            Some(_) => 0,
+            None => self.services.store.count_unjoined_feedback(&self.project, (first, last)).await?,
+        };
+        let (first_day, last_day) = (day_name(first), day_name(last));
+        Ok(FeedbackSummary { by: query.by, first_day, last_day, rows, requests, unjoined })
     }
 
     /// Sums by name, each day apart.

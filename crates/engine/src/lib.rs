@@ -104,7 +104,7 @@ pub use retention::Pruned;
 pub use review::ReviewQueue;
 pub use schedules::Scheduler;
 pub use scorers::{DebateEvaluator, OwnScorers};
-pub use soft_failures::Guards;
+pub use soft_failures::{Guards, SlowChecks};
 pub use spending::{SpendingBook, Spendings};
 pub use verifier::{Models, Verifier};
 pub use workbench::{Workbench, plan_experiment};

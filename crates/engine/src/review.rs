@@ -1,5 +1,7 @@
 //! `ReviewQueue`: answers that a person should look at, and what a person makes of them.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
@@ -21,7 +23,7 @@ use crate::{DatasetManager, Error, LlmOps, Services};
 /// The dataset that gets samples where none is named.
 const DEFAULT_DATASET: &str = "golden";
 /// Open items about soft failures of one deployment: when every call fails, a person needs no more of them.
-const MOST_SOFT_FAILURES: u64 = 100;
+const MOST_SOFT_FAILURES: u32 = 100;
 /// Items that one run may add: what is uncertain everywhere is a matter of the judge.
 const MOST_PER_RUN: u64 = 50;
 /// Records, samples and results read at a time.
@@ -56,6 +58,18 @@ impl ReviewQueue {
         let id = ReviewId::new(now.as_millisecond(), clock.random());
         let item = ReviewItem { id, created_at: now, status: ReviewStatus::Open, item, decision: None };
         Ok(self.services.store.add_review(&self.project, &item).await?)
+    }
+
+    /// What is open about soft failures of a deployment.
+    async fn open_soft_failures(&self, deployment: Option<&str>) -> Result<Vec<NewReviewItem>, Error> {
+        let filter = ReviewFilter {
+            status: Some(ReviewStatus::Open),
+            reason: Some(ReviewReason::SoftFailure),
+            deployment: deployment.map(str::to_owned),
+            ..ReviewFilter::default()
+        };
+        let items = self.list(&filter, MOST_SOFT_FAILURES).await?.into_iter().map(|item| item.item);
+        Ok(items.filter(|item| item.deployment.as_deref() == deployment).collect())
     }
 
     /// Items, the newest first.
@@ -219,19 +233,38 @@ impl LlmOps {
             let page = store.soft_failures_after(&project, &after, until, PAGE).await?;
             let Some(last) = page.last() else { continue };
             let queue = ReviewQueue::new(self.services.clone(), project.clone());
+            // Of each deployment what is open already: the same answer to the same question is one matter for a person.
+            let mut open: BTreeMap<Option<String>, Vec<NewReviewItem>> = BTreeMap::new();
             for record in &page {
-                let deployment = record.deployment.as_deref();
-                let reason = Some(ReviewReason::SoftFailure);
-                if store.count_open_reviews(&project, reason, deployment).await? >= MOST_SOFT_FAILURES {
+                let known = match open.entry(record.deployment.clone()) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(place) => {
+                        let known = queue.open_soft_failures(record.deployment.as_deref()).await?;
+                        place.insert(known)
+                    }
+                };
+                let details: Vec<&str> = record.soft_failures.iter().map(|failure| failure.detail.as_str()).collect();
+                let item = review_item(ReviewReason::SoftFailure, record, details.join("; "));
+                if known.len() >= MOST_SOFT_FAILURES as usize || known.iter().any(|other| is_same(other, &item)) {
                     continue;
                 }
-                let details: Vec<&str> = record.soft_failures.iter().map(|failure| failure.detail.as_str()).collect();
-                queue.add(review_item(ReviewReason::SoftFailure, record, details.join("; "))).await?;
+                queue.add(item.clone()).await?;
+                known.push(item);
             }
             store.move_review_cursor(&project, SOFT_FAILURES, &last.id).await?;
         }
         Ok(())
     }
+}
+
+/// Whether two answers are the same to the same question. Where no text is kept, nobody knows.
+fn is_same(one: &NewReviewItem, other: &NewReviewItem) -> bool {
+    let has_text = !one.input.trim().is_empty() || !one.messages.is_empty();
+    has_text
+        && one.input == other.input
+        && one.messages == other.messages
+        && one.variables == other.variables
+        && one.output == other.output
 }
 
 /// Whether an item was decided on and its sample is in no dataset yet.

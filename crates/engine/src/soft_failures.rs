@@ -13,9 +13,10 @@ use llmops_api::deployments::SoftFailureRate;
 use llmops_domain::alert::{AlertDraft, AlertKeys, AlertType, Severity};
 use llmops_domain::config::duration::HumanDuration;
 use llmops_domain::deployment::Deployment;
+use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::{CallOutcome, RequestRecord};
-use llmops_domain::soft_failure::GuardConfig;
+use llmops_domain::soft_failure::{GuardConfig, HttpCheck, JudgeCheck};
 use llmops_storage::MinuteCalls;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -34,6 +35,15 @@ const CHECKS: usize = 16;
 const WAITING_CHECKS: usize = 1024;
 /// Minutes that counts are kept: five weeks.
 const KEPT_MINUTES: i64 = 5 * 7 * 24 * 60;
+
+/// The slow checks that look at one answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SlowChecks {
+    /// The endpoint, where it was drawn.
+    pub http: Option<HttpCheck>,
+    /// The judge, where it was drawn.
+    pub judge: Option<JudgeCheck>,
+}
 
 /// Calls by minute, then by project, deployment and environment, in their order. Those of a record are not copied to be looked
 /// up: there are thousands a second.
@@ -111,20 +121,23 @@ impl Guards {
         counts[at].soft_failed += soft_failed;
     }
 
-    /// Whether a slow check wants to look at a call: drawn anew for each. What has no answer is not looked at.
-    pub fn wants(&self, guard: &GuardConfig, record: &RequestRecord) -> bool {
+    /// The slow checks that want to look at a call, each drawn for itself; none where none does. What has no answer is not looked
+    /// at.
+    pub fn drawn(&self, guard: &GuardConfig, record: &RequestRecord) -> Option<SlowChecks> {
+        if record.outcome != CallOutcome::Ok || record.cached {
+            return None;
+        }
         let drawn = |share: f64| (self.services.clock.random() as f64) < share * u64::MAX as f64;
-        record.outcome == CallOutcome::Ok
-            && !record.cached
-            && (guard.http.as_ref().is_some_and(|check| drawn(check.sampling))
-                || guard.judge.as_ref().is_some_and(|check| drawn(check.sampling)))
+        let http = guard.http.as_ref().filter(|check| drawn(check.sampling)).cloned();
+        let judge = guard.judge.as_ref().filter(|check| drawn(check.sampling)).cloned();
+        (http.is_some() || judge.is_some()).then_some(SlowChecks { http, judge })
     }
 
     /// Lets the slow checks look at a call, in the background, and hands the record on. `(record, request, answer)`: what is
     /// kept of the call, the provider's request and the answer's text.
     pub fn look(
         &self,
-        guard: GuardConfig,
+        slow: SlowChecks,
         project: ProjectId,
         (mut record, request, answer): (RequestRecord, Bytes, String),
         then: impl FnOnce(ProjectId, RequestRecord) + Send + 'static,
@@ -139,7 +152,7 @@ impl Guards {
             let _place = place;
             let Ok(_running) = guards.state.running.acquire().await else { return };
             let deployment = record.deployment.clone().unwrap_or_default();
-            let found = checks::run(&guards.services, &guard, (deployment.as_str(), &request, answer.as_str())).await;
+            let found = checks::run(&guards.services, &slow, (deployment.as_str(), &request, answer.as_str())).await;
             if record.soft_failures.is_empty() && !found.is_empty() {
                 // It was counted as a call already.
                 let environment = record.environment.as_deref().unwrap_or_default();
@@ -182,7 +195,7 @@ impl Guards {
         }
     }
 
-    /// Looks at the rates of all deployments, and raises alerts.
+    /// Looks at the rates of all deployments, raises alerts, and resolves those whose rate is well again.
     pub async fn review(&self) -> Result<(), Error> {
         let now = self.services.clock.now();
         let minute = now.as_second().div_euclid(60);
@@ -195,15 +208,26 @@ impl Guards {
                 self.services.store.count_calls(&project, name, environment, from..to).await
             };
             let recent = count(minute + 1 - window, minute + 1).await?;
-            if recent.0 < config.min_calls {
+            if recent.0 == 0 {
                 continue;
             }
             // What was usual: the six windows before.
             let before = count(minute + 1 - 7 * window, minute + 1 - window).await?;
+            let alerts = AlertManager::new(self.services.clone(), project.clone());
+            let is_well = |is_drift: &bool| rate::is_well(config, recent, before, *is_drift);
+            let well: Vec<ContentHash> = [false, true]
+                .into_iter()
+                .filter(is_well)
+                .map(|is_drift| keys(&deployment, is_drift).fingerprint)
+                .collect();
+            alerts.resolve_causes(&keys(&deployment, false).scope, &well).await?;
+            if recent.0 < config.min_calls {
+                continue;
+            }
             let findings = rate::review(config, recent, before);
             if !findings.is_empty() {
                 let drafts = findings.iter().map(|finding| draft(&deployment, finding)).collect();
-                AlertManager::new(self.services.clone(), project).create_all(drafts).await?;
+                alerts.create_all(drafts).await?;
             }
         }
         Ok(())
@@ -239,7 +263,6 @@ fn minutes(window: HumanDuration) -> i64 {
 
 fn draft(deployment: &Deployment, finding: &Finding) -> AlertDraft {
     let (name, environment) = (&deployment.name, &deployment.environment);
-    let scope = json!([name, environment]);
     let metadata = json!({"environment": environment, "calls": finding.calls, "soft_failed": finding.failed,
         "interval": finding.interval, "before": finding.before, "manifest": deployment.manifest});
     AlertDraft {
@@ -252,11 +275,16 @@ fn draft(deployment: &Deployment, finding: &Finding) -> AlertDraft {
         threshold: finding.threshold,
         actual_value: Some(finding.rate),
         metadata: metadata.as_object().cloned().unwrap_or_default(),
-        keys: AlertKeys::new(
-            "deployment",
-            &scope,
-            &json!(["soft_failures", name, environment]),
-            &json!(if finding.is_drift { "drift" } else { "rate" }),
-        ),
+        keys: keys(deployment, finding.is_drift),
     }
+}
+
+fn keys(deployment: &Deployment, is_drift: bool) -> AlertKeys {
+    let (name, environment) = (&deployment.name, &deployment.environment);
+    AlertKeys::new(
+        "deployment",
+        &json!([name, environment]),
+        &json!(["soft_failures", name, environment]),
+        &json!(if is_drift { "drift" } else { "rate" }),
+    )
 }

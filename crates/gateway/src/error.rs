@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Method, Response, StatusCode};
 use llmops_domain::limits::Spending;
-use llmops_domain::record::Door;
+use llmops_domain::record::{CallOutcome, Door};
 use serde_json::{Value, json};
 
 use crate::body::GatewayBody;
@@ -54,11 +54,13 @@ pub(crate) struct GatewayError {
     param: Option<String>,
     /// Seconds after which it may go better.
     retry_after: Option<u64>,
+    /// Whether it is the deployment that fails here, and not its caller.
+    is_failure: bool,
 }
 
 impl GatewayError {
     fn new(status: StatusCode, kind: &'static str, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, kind, code, message: message.into(), param: None, retry_after: None }
+        Self { status, kind, code, message: message.into(), param: None, retry_after: None, is_failure: false }
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
@@ -136,7 +138,21 @@ impl GatewayError {
     }
 
     pub(crate) fn misconfigured(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_GATEWAY, "api_error", "provider_misconfigured", message)
+        Self::new(StatusCode::BAD_GATEWAY, "api_error", "provider_misconfigured", message).as_failure()
+    }
+
+    /// A deployment's prompt has no words for this call: what it wants and callers do not give is known when it fails them all.
+    pub(crate) fn unrendered(message: impl Into<String>) -> Self {
+        Self::bad_request(message).as_failure()
+    }
+
+    fn as_failure(self) -> Self {
+        Self { is_failure: true, ..self }
+    }
+
+    /// What a call is that ends with this.
+    pub(crate) fn outcome(&self) -> CallOutcome {
+        if self.is_failure { CallOutcome::Unavailable } else { CallOutcome::Refused }
     }
 
     /// Names the field that is wrong.

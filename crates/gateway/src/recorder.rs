@@ -14,6 +14,7 @@ use llmops_domain::id::{self, ProjectId};
 use llmops_domain::record::{BodyPolicy, CallAttempt, CallOutcome, Door, RequestRecord};
 use llmops_domain::redact::redact;
 use llmops_domain::soft_failure::{GuardAction, GuardConfig, GuardedAnswer, SoftFailure, SoftFailureKind};
+use llmops_metrics::refusal::refusal_rule;
 use llmops_providers::Target;
 use llmops_providers::http_client::error_message;
 use llmops_providers::stream::Piece;
@@ -474,6 +475,8 @@ pub(crate) fn guarded(route: &Route, request: &[u8], answer: &Answer) -> Vec<Sof
     // The request is read once more only where it has something to say.
     let asks = answer::asks(request, answer.choices().any(|choice| !choice.called_tools.is_empty()));
     let mut found: Vec<SoftFailure> = Vec::new();
+    let looks = route.guard.config().refusal;
+    let declines = |text: &str| if looks { refusal_rule(text).map(|rule| rule.name) } else { None };
     for choice in answer.choices() {
         let mut wrong = route.guard.check(GuardedAnswer {
             text: &choice.text,
@@ -481,6 +484,7 @@ pub(crate) fn guarded(route: &Route, request: &[u8], answer: &Answer) -> Vec<Sof
             called_tools: &choice.called_tools,
             offered_tools: asks.tools.as_deref(),
             is_refusal: choice.is_refusal,
+            declines: declines(&choice.text),
             response_format: asks.response_format.as_ref(),
         });
         // Pictures are an answer, and so may be what could not be read. Each kind is told once.

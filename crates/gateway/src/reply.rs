@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
-use llmops_domain::record::{CallOutcome, Door};
+use llmops_domain::record::Door;
 use serde_json::json;
 
 use crate::arrive::Arrived;
@@ -18,7 +18,7 @@ pub(crate) type Answer = Response<GatewayBody>;
 pub(crate) fn refuse(error: GatewayError, mut watch: CallWatch, door: Door) -> Answer {
     watch.with(|call| {
         call.status = error.status.as_u16();
-        call.outcome = call.outcome.or(Some(CallOutcome::Refused));
+        call.outcome = call.outcome.or(Some(error.outcome()));
         call.error = call.error.take().or_else(|| Some(error.message.clone()));
     });
     error.into_response(door)

@@ -189,7 +189,7 @@ fn merge_system(
 }
 
 fn variables_error(error: &RenderError) -> GatewayError {
-    GatewayError::bad_request(format!(
+    GatewayError::unrendered(format!(
         "the deployment's prompt cannot be rendered: {error}; variables go into the body's `llmops.variables` or the \
          header x-llmops-variables"
     ))

@@ -60,3 +60,15 @@ fn levenshtein_tokens(bencher: Bencher<'_, '_>, tokens: usize) {
     let pairs = pairs(1, tokens);
     bencher.bench_local(|| distance(black_box(&pairs[0].0), black_box(&pairs[0].1)));
 }
+
+/// Whether an answer is a refusal: one without hints, in English and German, and one that begins like a refusal.
+#[divan::bench(args = [0, 1, 2])]
+fn refusals(bencher: Bencher<'_, '_>, which: usize) {
+    let answers = [
+        "Your parcel left the warehouse on Monday and will arrive within three working days. ",
+        "Ihr Paket hat das Lager am Montag verlassen und kommt in drei Werktagen für Sie an. ",
+        "I can't say when exactly: your parcel left the warehouse on Monday, so wait a few days. ",
+    ];
+    let answer = answers[which].repeat(12);
+    bencher.bench_local(|| black_box(llmops_metrics::refusal::refusal_rule(black_box(&answer))));
+}

@@ -71,7 +71,7 @@ pub(crate) struct Caller(pub(crate) Result<Principal, ErrorBody>);
 /// What the log says of a caller. It travels with the answer, and leaves it before the client sees it.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
-    /// The id of the key; empty where none is needed.
+    /// The id of the key, or the name of whoever needs none.
     pub(crate) key: String,
     pub(crate) project: String,
 }
@@ -199,7 +199,7 @@ pub(crate) async fn look(State(authenticator): State<Arc<Authenticator>>, reques
     parts.extensions.insert(client);
     parts.extensions.insert(authenticator);
     let known = caller.as_ref().ok().map(|principal| Known {
-        key: principal.key.as_ref().map(|key| key.0.clone()).unwrap_or_default(),
+        key: principal.key.as_ref().map_or_else(|| principal.name.clone(), |key| key.0.clone()),
         project: principal.project.to_string(),
     });
     parts.extensions.insert(Caller(caller));

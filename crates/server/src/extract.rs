@@ -200,7 +200,11 @@ impl<S: Send + Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for Q
         }
         match axum::extract::Query::<T>::from_request_parts(parts, state).await {
             Ok(axum::extract::Query(value)) => Ok(Self(value)),
-            Err(rejection) => Err(ErrorBody::new(ErrorCode::InvalidRequest, rejection.body_text()).into()),
+            Err(rejection) => {
+                let text = rejection.body_text();
+                let why = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+                Err(ErrorBody::new(ErrorCode::InvalidRequest, format!("the query cannot be read: {why}")).into())
+            }
         }
     }
 }

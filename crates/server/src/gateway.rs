@@ -5,6 +5,7 @@ mod drain;
 mod experiments;
 mod faces;
 mod follow;
+mod streaks;
 mod trace;
 
 use std::path::PathBuf;

@@ -95,7 +95,7 @@ fn milliseconds(took: Duration) -> f64 {
 
 /// The line of an answered request: its id, method and route come from the span. No secret, path or query is in it.
 fn line(route: &str, status: u16, ms: f64, known: Option<&Known>) {
-    let (key, project) = known.map_or(("", ""), |known| (known.key.as_str(), known.project.as_str()));
+    let (key, project) = (known.map(|known| known.key.as_str()), known.map(|known| known.project.as_str()));
     if PROBES.contains(&route) && status < 400 {
         tracing::debug!(target: "llmops::access", status, ms, key, project, "answered");
     } else {

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use llmops_domain::feedback::{
     Feedback, FeedbackBody, FeedbackContext, FeedbackFilter, FeedbackTally, Opinion, Sentiment, slices,
 };
-use llmops_domain::id::{FeedbackId, ProjectId};
+use llmops_domain::id::{self, FeedbackId, ProjectId};
 use llmops_domain::record::RequestRecord;
 
 use crate::db::{MICROS_PER_DAY, Tx, check_name, decode, encode, execute, fetch, micros, row};
@@ -328,7 +328,13 @@ async fn count_one(tx: &mut Tx, name: &Name<'_>, one: &Feedback, sums: &mut Sums
     let context = known.context.or_else(|| one.context.clone());
     let next = Subject { opinion: known.opinion.with(one), context };
     next.add_to(sums, |tally| tally);
-    put(tx, name, &next).await
+    put(tx, name, &next, arrived(one)).await
+}
+
+/// When feedback came, which may be long after it was said.
+fn arrived(one: &Feedback) -> Timestamp {
+    let millis = id::millis_of(one.id.as_str()).and_then(|millis| Timestamp::from_millisecond(millis).ok());
+    millis.map_or(one.at, |millis| millis.max(one.at))
 }
 
 /// Makes the row of an answer before it is read, so that two who are first wait for each other.
@@ -358,8 +364,11 @@ async fn lock(tx: &mut Tx, name: &Name<'_>) -> Result<Option<Subject>, StoreErro
     row.map(SubjectRow::into_subject).transpose()
 }
 
-async fn put(tx: &mut Tx, name: &Name<'_>, subject: &Subject) -> Result<(), StoreError> {
+/// Writes what is thought of an answer. Where it has no record yet, it waits for one since the last word `came`.
+async fn put(tx: &mut Tx, name: &Name<'_>, subject: &Subject, came: Timestamp) -> Result<(), StoreError> {
     let context = subject.context.as_ref();
+    let first_at = subject.opinion.first_at.unwrap_or(Timestamp::UNIX_EPOCH);
+    let first_at = if context.is_none() { first_at.max(came) } else { first_at };
     let sql = "UPDATE feedback_subjects SET opinion = $3, context = $4, first_at = $5, deployment = $6, \
                user_id = COALESCE($7, user_id), request_id = COALESCE(request_id, $8) \
                WHERE project_id = $1 AND subject = $2";
@@ -370,7 +379,7 @@ async fn put(tx: &mut Tx, name: &Name<'_>, subject: &Subject) -> Result<(), Stor
         name.subject,
         encode("an opinion", &subject.opinion)?,
         context.map(|context| encode("what feedback is about", context)).transpose()?,
-        subject.opinion.first_at.map_or(0, micros),
+        micros(first_at),
         context.and_then(|context| context.deployment.as_deref()),
         context.and_then(|context| context.user.as_deref()),
         context.map(|context| context.request_id.as_str())

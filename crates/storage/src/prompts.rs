@@ -3,6 +3,7 @@
 use llmops_domain::event::Event;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
+use llmops_domain::judge::BUILTIN_PREFIX;
 use llmops_domain::prompt::{PromptSelector, PromptStatus, PromptVersion};
 use semver::Version;
 
@@ -293,6 +294,10 @@ impl Store {
         (version, action): (&PromptVersion, &str),
     ) -> Result<(), StoreError> {
         record(&mut tx, self.actor(), project, change).await?;
+        // Nobody did anything: each build brings its own.
+        if version.name.starts_with(BUILTIN_PREFIX) {
+            return tx.commit().await;
+        }
         let event = Event::Prompt {
             prompt: version.name.clone(),
             version: version.version.to_string(),

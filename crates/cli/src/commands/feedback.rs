@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use llmops_api::Client;
 use llmops_api::feedback::{FeedbackSummary, FeedbackSummaryRow, ReceivedFeedback, SummaryBy, SummaryQuery};
 use llmops_domain::feedback::{Feedback, FeedbackFilter, Sentiment, Thumb};
-use llmops_domain::record::RecordFilter;
+use llmops_domain::record::{CallOutcome, RecordFilter};
 use llmops_domain::run::Estimate;
 use llmops_domain::scorecard::format;
 use serde_json::{Map, Value, json};
@@ -177,9 +177,9 @@ async fn add(context: &Context, client: &Client, args: AddArgs) -> Outcome {
     let mut body = Map::new();
     match args.request.as_deref() {
         Some("latest") => {
-            let query = RecordFilter { limit: Some(1), ..RecordFilter::default() };
+            let query = RecordFilter { limit: Some(1), outcome: Some(CallOutcome::Ok), ..RecordFilter::default() };
             let newest = client.list_records(&query).await?.items.pop().ok_or_else(|| {
-                Failure::usage("there is no call yet").hint("point an OpenAI client at `llmops serve` to make one")
+                Failure::usage("no call was answered yet").hint("point an OpenAI client at `llmops serve` to make one")
             })?;
             body.insert("request_id".to_owned(), json!(newest.id));
         }
@@ -305,15 +305,29 @@ fn row(feedback: &Feedback) -> Vec<Cell> {
         feedback.at.strftime("%m-%d %H:%M:%S").to_string().into(),
         feedback.id.as_str().into(),
         feedback.body.subject().into(),
-        context.and_then(|context| context.prompt.clone()).unwrap_or_else(|| "–".to_owned()).into(),
+        match context {
+            Some(context) => context.prompt.clone().unwrap_or_else(|| "–".to_owned()).into(),
+            None => Cell::toned(Tone::Warn, "no record"),
+        },
         Cell::toned(tone, verdict.join(", ")),
         words.join(" ").chars().take(200).collect::<String>().into(),
     ]
 }
 
 fn summed(context: &Context, summary: &FeedbackSummary) -> String {
+    let (first, last) = (&summary.first_day, &summary.last_day);
+    let unjoined = if summary.unjoined == 0 {
+        String::new()
+    } else {
+        let of = format!("{} of the {} answers", summary.unjoined, summary.requests);
+        format!("{of} have no record: wrong ids, or records that are still to come (llmops feedback list)\n")
+    };
+    if summary.rows.is_empty() && summary.requests == 0 {
+        return format!("Nothing was said of answers from {first} to {last}.");
+    }
     if summary.rows.is_empty() {
-        return format!("Nothing was said of answers from {} to {}.", summary.first_day, summary.last_day);
+        let (n, by) = (summary.requests, summary.by.as_str());
+        return format!("Of {n} answers something was said from {first} to {last}, and none has a {by}.\n{unjoined}");
     }
     let columns = [
         Column::text(summary.by.as_str()),
@@ -324,7 +338,7 @@ fn summed(context: &Context, summary: &FeedbackSummary) -> String {
         Column::number("comments"),
     ];
     let rows = summary.rows.iter().map(|row| summary_row(summary.by, row)).collect();
-    let foot = format!("{} to {}, with 95 % intervals; each answer counts once\n", summary.first_day, summary.last_day);
+    let foot = format!("{first} to {last}, with 95 % intervals; each answer counts once\n{unjoined}");
     terminal::table(context.ui.out, &columns, rows) + &foot
 }
 

@@ -19,6 +19,8 @@ use crate::terminal::{self, Cell, Column, Tone};
 
 /// Characters of a question or a reason in the list.
 const SHOWN: usize = 80;
+/// Characters of a new sample's question and answer.
+const SHOWN_OF_SAMPLE: usize = 300;
 
 /// Answers that a person should look at.
 #[derive(Debug, Subcommand)]
@@ -53,6 +55,9 @@ pub(crate) enum ReviewCommand {
     Accept {
         /// The item's id, a beginning of it, or `latest`
         id: String,
+        /// The answer was right, although it was rated low or failed softly
+        #[arg(long)]
+        answer_was_right: bool,
         #[command(flatten)]
         sample: SampleArgs,
         #[command(flatten)]
@@ -127,14 +132,17 @@ pub(crate) async fn run(context: &Context, command: ReviewCommand) -> Outcome {
             let status = if all { None } else { Some(status.unwrap_or_default()) };
             let filter = ReviewFilter { status, reason, deployment, cursor, limit: Some(limit) };
             let page = client.list_reviews(&filter).await?;
-            context.show_page(&page, More::ByCursor, || list(context, &page.items))
+            let is_narrow = filter.reason.is_some() || filter.deployment.is_some() || filter.cursor.is_some();
+            let is_all_open = filter.status == Some(ReviewStatus::Open) && !is_narrow;
+            context.show_page(&page, More::ByCursor, || list(context, &page.items, is_all_open))
         }
         ReviewCommand::Show { id } => {
             let item = client.get_review(&id).await?;
             context.show(&item, || show(context, &item))
         }
-        ReviewCommand::Accept { id, sample, note } => {
-            sampled(context, &project, &client, (&id, decision(ReviewAction::Accept, None, sample, note))).await
+        ReviewCommand::Accept { id, answer_was_right, sample, note } => {
+            let request = Decide { answer_was_right, ..decision(ReviewAction::Accept, None, sample, note) };
+            sampled(context, &project, &client, (&id, request)).await
         }
         ReviewCommand::Correct { id, answer, sample, note } => {
             sampled(context, &project, &client, (&id, decision(ReviewAction::Correct, Some(answer), sample, note)))
@@ -168,6 +176,7 @@ fn plain(action: ReviewAction, note: NoteArgs) -> Decide {
         dataset: None,
         category: None,
         replace: false,
+        answer_was_right: false,
     }
 }
 
@@ -277,10 +286,18 @@ fn told(decided: &Decided) -> String {
             count(version.sample_count, "sample")
         );
     }
+    if let Some(sample) = item.decision.as_ref().and_then(|decision| decision.sample.as_ref()) {
+        let asked = if sample.input.trim().is_empty() { "the conversation" } else { sample.input.as_str() };
+        text += &format!("\n  asked     {}", truncate(asked, SHOWN_OF_SAMPLE));
+        for answer in &sample.expected_output {
+            text += &format!("\n  expected  {}", truncate(answer, SHOWN_OF_SAMPLE));
+        }
+    }
     text
 }
 
-fn list(context: &Context, items: &[ReviewItem]) -> String {
+/// `is_all_open`: nothing but open items was asked for.
+fn list(context: &Context, items: &[ReviewItem], is_all_open: bool) -> String {
     const COLUMNS: [Column; 6] = [
         Column::id("item"),
         Column::text("when (UTC)"),
@@ -289,6 +306,10 @@ fn list(context: &Context, items: &[ReviewItem]) -> String {
         Column::text("asked"),
         Column::text("seen"),
     ];
+    if items.is_empty() && !is_all_open {
+        return "No item fits. `llmops review list` shows all that waits for a person, --all what is decided, too."
+            .to_owned();
+    }
     if items.is_empty() {
         return "Nothing waits for a person. Bad ratings, corrections and soft failures come here by themselves."
             .to_owned();
@@ -327,6 +348,8 @@ fn show(context: &Context, item: &ReviewItem) -> String {
     add("asked", Some(new.input.clone()).filter(|text| !text.is_empty()));
     add("answered", new.output.clone());
     add("suggested", new.suggestion.clone());
+    let expected = item.to_accept().filter(|_| item.status == ReviewStatus::Open);
+    add("if accepted", expected.map(|answer| format!("expected is: {answer}")));
     if let Some(decision) = &item.decision {
         add("decided", Some(format!("by {} at {}", decision.by, decision.at.strftime("%Y-%m-%d %H:%M:%S UTC"))));
         add("label", decision.label.clone());

@@ -179,6 +179,10 @@ pub(crate) async fn run(context: &Context, command: ScheduleCommand) -> Outcome 
 }
 
 async fn add(client: &Client, context: &Context, project: &Project, mut args: AddArgs) -> Outcome<Schedule> {
+    // Before anything is said about what it runs.
+    if let Some(cron) = &args.cron {
+        Timetable::cron(cron, &args.timezone).map_err(|e| Failure::usage(e.to_string()).hint(e.hint()))?;
+    }
     let (run, task) = match (args.report.take(), args.rehearse.take()) {
         (Some(channel), _) => {
             let report = ReportQuery { days: args.days, ..ReportQuery::default() };

@@ -386,6 +386,8 @@ pub enum SkipReason {
     Redacted,
     /// The request offers tools, or the answer calls one.
     Tools,
+    /// The request asks for several answers (`n`): the judge compares one with one.
+    SeveralAnswers,
     /// The request has no messages that a candidate could be asked with.
     Unreadable,
     /// The budget of the hour is spent.
@@ -405,6 +407,7 @@ impl SkipReason {
             Self::Cached => "cached",
             Self::Redacted => "redacted",
             Self::Tools => "tools",
+            Self::SeveralAnswers => "several_answers",
             Self::Unreadable => "unreadable",
             Self::HourlyBudget => "hourly_budget",
             Self::Busy => "busy",

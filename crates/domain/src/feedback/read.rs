@@ -27,6 +27,10 @@ const SAYING: [&str; 6] = ["thumb", "rating", "label", "comment", "correction", 
 
 /// Longest id, key and user, in characters.
 const MAX_ID: usize = 256;
+/// Digits of a trace's id (W3C Trace Context).
+const TRACE_ID: usize = 32;
+/// Beginnings of the ids that providers give to their answers.
+const PROVIDERS_IDS: [&str; 4] = ["chatcmpl-", "cmpl-", "resp_", "msg_"];
 /// Longest label, name and text of a signal.
 const MAX_LABEL: usize = 200;
 /// Longest comment.
@@ -60,9 +64,8 @@ pub fn read(value: &Value) -> Result<FeedbackBody, Vec<FeedbackProblem>> {
         reader.wrong(name, format!("no field of feedback: {}", suggest::hint(name, FIELDS)));
     }
     let body = FeedbackBody {
-        request_id: reader.name(map, "request_id"),
-        // As records have it: hex digits are the same in either case.
-        trace_id: reader.name(map, "trace_id").map(|trace| trace.to_ascii_lowercase()),
+        request_id: reader.request_id(map),
+        trace_id: reader.trace_id(map),
         thumb: reader.thumb(map),
         rating: reader.rating(map),
         label: reader.text(map, "label", MAX_LABEL),
@@ -101,6 +104,28 @@ impl Reader {
             self.wrong(field, "it contains a control character: remove it");
         }
         Some(text)
+    }
+
+    fn request_id(&mut self, map: &Map<String, Value>) -> Option<String> {
+        let id = self.name(map, "request_id")?;
+        if let Some(prefix) = PROVIDERS_IDS.iter().find(|prefix| id.starts_with(**prefix)) {
+            let message = format!(
+                "`{prefix}…` is the provider's id of its answer, which no record has: expected the answer's x-llmops-request-id"
+            );
+            self.wrong("request_id", message);
+        }
+        Some(id)
+    }
+
+    /// As records have it: hex digits are the same in either case.
+    fn trace_id(&mut self, map: &Map<String, Value>) -> Option<String> {
+        let id = self.name(map, "trace_id")?.to_ascii_lowercase();
+        let is_trace = id.len() == TRACE_ID && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_trace || id.bytes().all(|byte| byte == b'0') {
+            let message = "no id of a trace: expected the 32 hex digits of `traceparent`, not all of them 0";
+            self.wrong("trace_id", message);
+        }
+        Some(id)
     }
 
     fn text(&mut self, map: &Map<String, Value>, field: &str, most: usize) -> Option<String> {

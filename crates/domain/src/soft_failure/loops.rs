@@ -1,22 +1,33 @@
 //! Answers that go round in circles.
 
-/// Most words of a loop.
-const MOST_WORDS: usize = 16;
-/// Fewest words of a loop with all of its rounds.
-const FEWEST_WORDS: usize = 24;
-/// Most characters of a loop, where no spaces tell words apart.
-const MOST_CHARS: usize = 64;
-/// Fewest characters of such a loop with all of its rounds.
-const FEWEST_CHARS: usize = 96;
 /// Fewest rounds.
 const ROUNDS: usize = 3;
+/// Loops of words, from single ones to whole paragraphs. The longer a loop, the fewer places need a look.
+const BY_WORDS: [Search; 5] = [
+    Search { shortest: 1, longest: 16, fewest: 24 },
+    Search { shortest: 17, longest: 32, fewest: ROUNDS * 17 },
+    Search { shortest: 33, longest: 64, fewest: ROUNDS * 33 },
+    Search { shortest: 65, longest: 128, fewest: ROUNDS * 65 },
+    Search { shortest: 129, longest: 256, fewest: ROUNDS * 129 },
+];
+/// Loops of characters, where no spaces tell words apart.
+const BY_CHARS: [Search; 4] = [
+    Search { shortest: 1, longest: 64, fewest: 96 },
+    Search { shortest: 65, longest: 128, fewest: ROUNDS * 65 },
+    Search { shortest: 129, longest: 256, fewest: ROUNDS * 129 },
+    Search { shortest: 257, longest: 512, fewest: ROUNDS * 257 },
+];
+/// Most words of a loop that are told.
+const TOLD_WORDS: usize = 32;
+/// Most characters of a loop without spaces that are told.
+const TOLD_CHARS: usize = 64;
 
-/// What a text says over and over, once. Words without letters do not count: data may be full of zeros.
+/// What a text says over and over, once; of long loops the beginning. Words without letters do not count: data may be full of zeros.
 pub(super) fn looped(text: &str) -> Option<String> {
     let words = words(text);
-    let by_words = Search { most: MOST_WORDS, fewest: FEWEST_WORDS };
-    if let Some(found) = by_words.first(&words, |a, b| a == b, |_| true) {
-        return Some(found.join(" "));
+    if let Some(found) = BY_WORDS.iter().find_map(|search| search.first(&words, |a, b| a == b, |_| true)) {
+        let (told, rest) = found.split_at(found.len().min(TOLD_WORDS));
+        return Some(told.join(" ") + if rest.is_empty() { "" } else { " …" });
     }
     if !text.is_ascii() && text.chars().any(has_no_spaces) {
         let chars = text.chars().filter(|c| !c.is_whitespace());
@@ -26,10 +37,11 @@ pub(super) fn looped(text: &str) -> Option<String> {
     }
     // A word as long fills one of these pieces: where none is full of letters, words need not be looked for again.
     let is_full = |piece: &[u8]| !piece.iter().any(u8::is_ascii_whitespace);
-    if !text.as_bytes().chunks_exact(FEWEST_CHARS / 2).any(is_full) {
+    let fewest = BY_CHARS[0].fewest;
+    if !text.as_bytes().chunks_exact(fewest / 2).any(is_full) {
         return None;
     }
-    let long = text.split_whitespace().filter(|word| word.len() >= FEWEST_CHARS);
+    let long = text.split_whitespace().filter(|word| word.len() >= fewest);
     long.into_iter().find_map(|word| looped_chars(word.chars(), |c| c.is_alphabetic() || is_emoji(c)))
 }
 
@@ -49,15 +61,19 @@ fn words(text: &str) -> Vec<&str> {
 fn looped_chars(chars: impl Iterator<Item = char>, is_letter: impl Fn(char) -> bool) -> Option<String> {
     let chars: Vec<char> = chars.collect();
     let is_prose = |c: char| !c.is_ascii() || c.is_alphabetic() || matches!(c, '.' | '!' | '?' | '\'');
-    let by_chars = Search { most: MOST_CHARS, fewest: FEWEST_CHARS };
-    let found = by_chars.first(&chars, |a, b| a == b && is_prose(*a), |found| found.iter().any(|c| is_letter(*c)))?;
-    Some(found.iter().collect())
+    let first = |search: &Search| {
+        search.first(&chars, |a, b| a == b && is_prose(*a), |found| found.iter().any(|c| is_letter(*c)))
+    };
+    let (told, rest) = BY_CHARS.iter().find_map(first).map(|found| found.split_at(found.len().min(TOLD_CHARS)))?;
+    Some(told.iter().collect::<String>() + if rest.is_empty() { "" } else { "…" })
 }
 
 /// What is looked for in a row of words or characters.
 struct Search {
+    /// Fewest items of a loop.
+    shortest: usize,
     /// Most items of a loop.
-    most: usize,
+    longest: usize,
     /// Fewest items of all rounds.
     fewest: usize,
 }
@@ -73,7 +89,8 @@ impl Search {
     ) -> Option<&'a [T]> {
         let step = self.fewest - self.fewest / ROUNDS;
         for at in (step..items.len()).step_by(step) {
-            let found = (1..=self.most.min(at)).find_map(|length| self.around(items, &is_same, (at, length)));
+            let found =
+                (self.shortest..=self.longest.min(at)).find_map(|length| self.around(items, &is_same, (at, length)));
             if let Some(found) = found.filter(|found| accepts(found)) {
                 return Some(found);
             }
@@ -133,7 +150,26 @@ mod tests {
         check(line, 2, None);
         let long = "a b c d e f g h i j k l m n o p ";
         check(long, 3, Some(long.trim()));
-        check(&format!("{long}q "), 10, None);
+        check(&format!("{long}q "), 10, Some(&format!("{long}q")));
+        check(&format!("{long}q "), 2, None);
+    }
+
+    #[test]
+    fn loops_of_paragraphs() {
+        for words in [17, 18, 32, 33, 45, 64, 65, 100, 128, 129, 200, 256, 257] {
+            let paragraph: String = (0..words).map(|i| format!("word{i} ")).collect();
+            let others: String = (0..words).map(|i| format!("other{i} ")).collect();
+            for (rounds, expected) in [(3, words <= 256), (4, words <= 256), (2, false)] {
+                let text = format!("{others}{}{others}", paragraph.repeat(rounds));
+                assert_eq!(looped(&text).is_some(), expected, "{rounds} × {words}");
+            }
+            if words > TOLD_WORDS && words <= 256 {
+                assert!(looped(&paragraph.repeat(3)).unwrap().ends_with(" …"), "{words}");
+            }
+        }
+        let sentence: String = ('一'..).take(100).collect::<String>() + "。";
+        assert!(looped(&sentence.repeat(3)).is_some());
+        assert_eq!(looped(&sentence.repeat(2)), None);
     }
 
     #[test]

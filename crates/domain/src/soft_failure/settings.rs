@@ -16,14 +16,15 @@ pub struct GuardConfig {
     pub empty: bool,
     /// An answer that ended at the token limit.
     pub truncated: bool,
-    /// The same one to sixteen words again and again: three times, and 24 words, in a row or more. Where a script has no
-    /// spaces, 96 characters.
+    /// The same one to 256 words again and again: three times, and 24 words, in a row or more. Where a script has no
+    /// spaces, up to 512 characters, and 96 in all.
     pub repetition: bool,
     /// A call of a tool that the request does not offer.
     pub unknown_tool: bool,
-    /// An answer that begins with a refusal, or that the provider's filter ended.
+    /// An answer that declines in its first sentences, as the metric `refusal` finds it, or that the provider's filter ended.
     pub refusal: bool,
-    /// An answer that is not of the JSON schema in the manifest's `response_format`, or else in the caller's.
+    /// An answer that is not of the JSON schema in the manifest's `response_format`, or else in the caller's; or no JSON object
+    /// where that is `json_object`.
     pub schema: bool,
     /// Fewest characters of an answer that has text.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -189,6 +189,9 @@ impl Inner {
         if record.cached {
             return Err(SkipReason::Cached);
         }
+        if asks_for_several(&seen.request) {
+            return Err(SkipReason::SeveralAnswers);
+        }
         let texts = ShadowTexts::read(&seen.request, seen.variables, &seen.answer).ok_or(SkipReason::Unreadable)?;
         let allow = &canary.policy.allow;
         if !allow.tools && (seen.calls_tools || texts.has_tools()) {
@@ -273,6 +276,16 @@ fn count(arm: &mut Arm, record: &RequestRecord) {
 pub(super) fn kinds<'a>(found: impl IntoIterator<Item = &'a SoftFailure>) -> Vec<SoftFailureKind> {
     let kinds: BTreeSet<SoftFailureKind> = found.into_iter().map(|failure| failure.kind).collect();
     kinds.into_iter().collect()
+}
+
+/// Whether a request wants more answers than one.
+fn asks_for_several(request: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Wants {
+        #[serde(default)]
+        n: Option<f64>,
+    }
+    serde_json::from_slice::<Wants>(request).is_ok_and(|wants| wants.n.is_some_and(|n| n > 1.0))
 }
 
 /// Whether records would redact something of what the candidate would be asked: messages, variables and tools, and the

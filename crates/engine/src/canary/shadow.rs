@@ -13,9 +13,11 @@ use llmops_domain::id::CanaryId;
 use llmops_domain::render::CompiledTarget;
 use llmops_domain::review::{NewReviewItem, ReviewReason};
 use llmops_domain::soft_failure::{Guard, GuardedAnswer};
+use llmops_metrics::refusal::refusal_rule;
 
 use super::Canaries;
 use super::sampler::kinds;
+use super::steps::JUDGE;
 use crate::Error;
 use crate::cache::ResponseCache;
 use crate::scorers::{PairJudge, TwoAnswers};
@@ -90,6 +92,9 @@ impl Canaries {
         // Decide on the canary as it is now: somebody may have paused it while the judge was thinking.
         let mut canary = self.get(canary.id.as_str(), None).await?;
         let unjudged = settled.evidence.unjudged_in_a_row;
+        if unjudged == 0 && settled.evidence.unjudged >= UNJUDGED {
+            self.is_well(&canary, JUDGE).await?;
+        }
         if canary.state.is_under_way() && unjudged > 0 && unjudged.is_multiple_of(UNJUDGED) {
             canary = self.without_judge(canary, unjudged, settled.pair.error.as_deref()).await?;
         }
@@ -109,7 +114,7 @@ impl Canaries {
         let then = if is_seen { "it goes on" } else { "it is paused" };
         let resume = format!("mend the judge, then llmops canary resume {}", canary.deployment);
         let message = format!("canary of {place}: {reason}; {then}: {resume}");
-        self.raise(&canary, Severity::Warning, "judge", message).await?;
+        self.raise(&canary, Severity::Warning, JUDGE, message).await?;
         if is_seen {
             return Ok(canary);
         }
@@ -222,6 +227,7 @@ impl Canaries {
             finish_reason: response.finish_reason.as_deref(),
             called_tools: &called,
             offered_tools: (request.tools.is_empty() || !offered.is_empty()).then_some(offered.as_slice()),
+            declines: refusal_rule(&response.text).map(|rule| rule.name),
             ..GuardedAnswer::default()
         });
         let misfit = misfit.map(|error| error.soft_failure());

@@ -20,6 +20,11 @@ use crate::{Error, Services};
 
 /// Requests between two entries of the log while nothing changes.
 const LOG_EVERY: u64 = 25;
+/// Causes of warnings that end by themselves, or with the canary.
+const LOSS_RATE: &str = "loss_rate";
+pub(super) const JUDGE: &str = "judge";
+/// What is warned of while a canary runs.
+pub(super) const WARNINGS: [&str; 2] = [LOSS_RATE, JUDGE];
 /// Pairs that are read at a time.
 const PAGE: u32 = 200;
 /// Waiting pairs that are queued again at a time.
@@ -83,7 +88,9 @@ impl Canaries {
         if is_logged {
             self.services.store.log_canary_decision(&self.project, &canary.id, &logged).await?;
             if action == Action::Warn {
-                self.alert(canary, Severity::Warning, "loss_rate", &logged.decision).await?;
+                self.alert(canary, Severity::Warning, LOSS_RATE, &logged.decision).await?;
+            } else {
+                self.is_well(canary, LOSS_RATE).await?;
             }
         }
         Ok(action)
@@ -196,6 +203,13 @@ impl Canaries {
         self.raise(canary, severity, cause, message).await
     }
 
+    /// What was warned of is well again, or over.
+    pub(super) async fn is_well(&self, canary: &Canary, cause: &str) -> Result<(), Error> {
+        let draft = draft(canary, Severity::Warning, cause, String::new());
+        crate::AlertManager::new(self.services.clone(), self.project.clone()).recovered(&draft).await?;
+        Ok(())
+    }
+
     pub(super) async fn raise(
         &self,
         canary: &Canary,
@@ -203,10 +217,7 @@ impl Canaries {
         cause: &str,
         message: String,
     ) -> Result<(), Error> {
-        let message: String = message.chars().take(4000).collect();
-        let mut draft = AlertDraft::new(AlertType::Experiment, severity, "canary", message)
-            .about(canary.id.as_str(), None)
-            .keyed(Some(cause));
+        let mut draft = draft(canary, severity, cause, message);
         draft.metadata.insert("deployment".to_owned(), canary.deployment.clone().into());
         draft.metadata.insert("environment".to_owned(), canary.environment.clone().into());
         draft.metadata.insert("candidate".to_owned(), canary.candidate.as_str().into());
@@ -243,6 +254,13 @@ impl Canaries {
         }
         Ok(())
     }
+}
+
+fn draft(canary: &Canary, severity: Severity, cause: &str, message: String) -> AlertDraft {
+    let message: String = message.chars().take(4000).collect();
+    AlertDraft::new(AlertType::Experiment, severity, "canary", message)
+        .about(canary.id.as_str(), None)
+        .keyed(Some(cause))
 }
 
 /// A lost pair as a sample: production's answer was the better one.

@@ -33,6 +33,12 @@ impl Deployments {
             })?,
         };
         let (hash, manifest) = self.services.store.get_manifest(&self.project, target.as_str()).await?;
+        if let Some(why) = self.never_renders(&manifest).await? {
+            return Err(Error::Conflict {
+                message: format!("cannot roll back {name} in {} to {}: {why}", before.environment, hash.short()),
+                hint: Some(format!("llmops history {name} lists what was live; --to HASH takes another one")),
+            });
+        }
         let previous = before.manifest.clone();
         let mut notices = self.notices(Some(&previous), &manifest).await?;
         let release = self.releases().that_routes(&before).await?;

@@ -1,9 +1,11 @@
 //! Experiments that are made in one call: of two prompts, or of several models.
 
+use llmops_api::Problem;
 use llmops_api::experiments::PromptSource;
 use llmops_api::prompts::{BumpMode, PushPrompt};
 use llmops_domain::experiment::{Experiment, ExperimentSpec, MetricSpec, Variant, split};
 use llmops_domain::prompt::PromptVersion;
+use llmops_domain::render::CompiledPrompt;
 use serde_json::{Map, Value};
 
 use crate::{Error, LlmOps};
@@ -45,8 +47,18 @@ impl LlmOps {
             Error::invalid(format!("the treatment's share is {treatment_share}: expected 0 to 1, or 0 to 100 per cent"))
         })?;
         let mut spec = draft(name);
-        for (id, source) in [("control", control.into()), ("treatment", treatment.into())] {
-            let prompt = self.register(source).await?;
+        let sources = [("control", control.into()), ("treatment", treatment.into())];
+        // Versions are there for good: none is made while something is wrong with the other.
+        let problems: Vec<Problem> = sources.iter().filter_map(|(id, source)| never_renders(id, source)).collect();
+        if !problems.is_empty() {
+            let message = "users could not be answered by these prompts".to_owned();
+            return Err(Error::Invalid { message, problems, hint: None });
+        }
+        let mut notices = Vec::new();
+        for (id, source) in sources {
+            let (prompt, warnings) = self.register(source).await?;
+            notices
+                .extend(warnings.into_iter().map(|warning| format!("{}@{}: {warning}", prompt.name, prompt.version)));
             spec.variants.push(Variant {
                 id: id.to_owned(),
                 name: format!("{}@{}", prompt.name, prompt.version),
@@ -58,7 +70,7 @@ impl LlmOps {
             });
         }
         spec.traffic_split = spec.variants.iter().map(|v| v.id.clone()).zip(shares).collect();
-        self.experiments().create(spec).await
+        self.experiments().create_noted(spec, notices).await
     }
 
     /// Makes a draft of two or more models (`provider/model`) with the same parameters and equal shares; the first is the control.
@@ -83,16 +95,25 @@ impl LlmOps {
         self.experiments().create(spec).await
     }
 
-    async fn register(&self, source: PromptSource) -> Result<PromptVersion, Error> {
+    /// The prompt in the registry, with what the registry warns of.
+    async fn register(&self, source: PromptSource) -> Result<(PromptVersion, Vec<String>), Error> {
         match source {
-            PromptSource::Reference(reference) => self.prompts().resolve(&reference).await,
+            PromptSource::Reference(reference) => Ok((self.prompts().resolve(&reference).await?, Vec::new())),
             PromptSource::Prompt(prompt) => {
                 let bump = if prompt.version.is_some() { BumpMode::None } else { BumpMode::Auto };
                 let push = PushPrompt { prompt: *prompt, bump, activate: false };
-                Ok(self.prompts().create(push).await?.prompt)
+                let pushed = self.prompts().create(push).await?;
+                Ok((pushed.prompt, pushed.warnings))
             }
         }
     }
+}
+
+/// What is wrong with a prompt that is given whole and that no values make render.
+fn never_renders(variant: &str, source: &PromptSource) -> Option<Problem> {
+    let PromptSource::Prompt(prompt) = source else { return None };
+    let message = CompiledPrompt::compile(&prompt.body).ok()?.never_renders()?;
+    Some(Problem { line: None, field: Some(variant.to_owned()), message })
 }
 
 fn draft(name: &str) -> ExperimentSpec {

@@ -10,6 +10,8 @@ use llmops_stats::proportion::{Rate, ZVariance, two_proportion_z, wilson};
 const LEVEL: f64 = 0.95;
 /// Largest p-value of a drift. Rates are looked at twice a minute: it must be far below what one look would ask for.
 const DRIFT_P: f64 = 1e-6;
+/// Smallest p-value at which a rate counts as what it was again.
+const USUAL_P: f64 = 0.05;
 
 /// What is wrong.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +46,21 @@ fn interval(calls: u64, failed: u64) -> Option<(f64, [f64; 2])> {
     Some((estimate.value, [interval.low, interval.high]))
 }
 
-/// Looks at the calls and soft failures of a window and of the time before it.
+/// Whether the rate is within its limit again, or what it was. Between that and a finding nothing changes, so that a rate at the
+/// limit is not told again and again.
+pub(super) fn is_well(config: &GuardAlert, (calls, failed): (u64, u64), before: (u64, u64), is_drift: bool) -> bool {
+    if calls == 0 {
+        return false;
+    }
+    let (rate, usual) = (failed as f64 / calls as f64, before.1 as f64 / before.0.max(1) as f64);
+    if is_drift {
+        rate <= usual || (before.0 > 0 && p_value(before, (calls, failed)).is_some_and(|p| p > USUAL_P))
+    } else {
+        rate <= config.rate
+    }
+}
+
+/// Looks at the calls and soft failures of a window and of the time before it. That fewer fail is no reason to tell anybody.
 pub(super) fn review(config: &GuardAlert, (calls, failed): (u64, u64), before: (u64, u64)) -> Vec<Finding> {
     let Some((rate, interval)) = interval(calls, failed) else { return Vec::new() };
     let finding = |message: String, threshold: Option<f64>, before| Finding {
@@ -75,11 +91,16 @@ pub(super) fn review(config: &GuardAlert, (calls, failed): (u64, u64), before: (
     findings
 }
 
+/// Whether beyond doubt more fail than before.
 fn drifted(before: (u64, u64), now: (u64, u64)) -> bool {
-    let rates = Rate::new(before.1, before.0).and_then(|before| Ok((before, Rate::new(now.1, now.0)?)));
-    let tested =
-        rates.and_then(|(before, now)| two_proportion_z(before, now, ZVariance::Pooled, TestOptions::default()));
-    tested.is_ok_and(|result| result.p_value <= DRIFT_P)
+    let has_risen = u128::from(now.1) * u128::from(before.0) > u128::from(before.1) * u128::from(now.0);
+    has_risen && p_value(before, now).is_some_and(|p| p <= DRIFT_P)
+}
+
+/// Of the rates being equal.
+fn p_value(before: (u64, u64), now: (u64, u64)) -> Option<f64> {
+    let (before, now) = (Rate::new(before.1, before.0).ok()?, Rate::new(now.1, now.0).ok()?);
+    two_proportion_z(before, now, ZVariance::Pooled, TestOptions::default()).ok().map(|result| result.p_value)
 }
 
 #[cfg(test)]
@@ -101,9 +122,26 @@ mod tests {
         check((100, 15), (0, 0), &[false]);
         check((1000, 40), (6000, 30), &[true]);
         check((1000, 5), (6000, 30), &[]);
-        check((1000, 0), (6000, 300), &[true]);
+        check((1000, 0), (6000, 300), &[]);
+        check((60, 0), (120, 60), &[]);
         check((1000, 200), (6000, 30), &[false, true]);
         check((1000, 40), (10, 0), &[]);
+    }
+
+    #[test]
+    fn what_is_well_again() {
+        let check = |recent: (u64, u64), before: (u64, u64), expected: [bool; 2]| {
+            let well = [false, true].map(|is_drift| is_well(&GuardAlert::default(), recent, before, is_drift));
+            assert_eq!(well, expected, "{recent:?} {before:?}");
+        };
+        check((60, 0), (120, 60), [true, true]);
+        check((3, 0), (120, 60), [true, true]);
+        check((0, 0), (120, 60), [false, false]);
+        check((100, 6), (600, 36), [false, true]);
+        check((1000, 40), (6000, 30), [true, false]);
+        check((1000, 8), (6000, 40), [true, true]);
+        // Nobody knows what was usual.
+        check((100, 20), (0, 0), [false, false]);
     }
 
     #[test]

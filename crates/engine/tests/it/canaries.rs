@@ -276,6 +276,40 @@ async fn pairs_of_a_process_that_died_are_answered_by_the_next() {
 }
 
 #[tokio::test]
+async fn a_judge_that_says_nothing_is_told() {
+    on_backends(async |store| {
+        let ops = installation(store);
+        let mut policy = policy();
+        policy.judge.model = "test/fair".to_owned();
+        policy.min_samples = 1000;
+        let canary = start(&ops, "better", policy).await;
+        let (sampler, mut worker) = (ops.canary_sampler(), worker(&ops));
+        traffic(&ops, &sampler, &canary, 32);
+        sampler.flush().await;
+        for _ in 0..600 {
+            if ops.canaries().report("bot", None).await.unwrap().evidence.unjudged >= 30 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let mut told = Vec::new();
+        for _ in 0..100 {
+            told = alerts(&ops).await;
+            if !told.is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert!(told.len() == 1 && told[0].1.contains("test/fair could not compare the last 30 pairs"), "{told:?}");
+        ops.canaries().abort("bot", ChangeCanary::default()).await.unwrap();
+        let open = AlertFilter { open: Some(true), ..AlertFilter::default() };
+        assert_eq!(ops.alerts().list(&open).await.unwrap().len(), 0, "what was warned of is over");
+        worker.stop(Duration::from_secs(5)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_makes_no_pair_is_counted_with_the_reason() {
     on_backends(async |store| {
         let ops = installation(store);
@@ -299,12 +333,23 @@ async fn what_makes_no_pair_is_counted_with_the_reason() {
             seen.request = body.to_string().into_bytes();
         });
         offer(&|_, seen| seen.request = b"{}".to_vec());
+        offer(&|_, seen| {
+            let body = json!({"messages": [{"role": "user", "content": "Say it twice"}], "n": 2});
+            seen.request = body.to_string().into_bytes();
+        });
         offer(&|record, _| record.manifest = Some(llmops::domain::hash::ContentHash::of_bytes(b"other")));
         offer(&|record, _| record.manifest = Some(canary.candidate.clone()));
         offer(&|record, _| record.door = Door::Embeddings);
         sampler.flush().await;
         let report = ops.canaries().report("bot", None).await.unwrap();
-        let expected = [("no_answer", 1), ("other_manifest", 1), ("redacted", 2), ("tools", 2), ("unreadable", 1)];
+        let expected = [
+            ("no_answer", 1),
+            ("other_manifest", 1),
+            ("redacted", 2),
+            ("several_answers", 1),
+            ("tools", 2),
+            ("unreadable", 1),
+        ];
         let expected: BTreeMap<String, u64> = expected.map(|(reason, n)| (reason.to_owned(), n)).into();
         assert_eq!((report.skipped, report.waiting), (expected, 0));
     })

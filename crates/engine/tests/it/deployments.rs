@@ -13,6 +13,7 @@ use llmops::{Error, LlmOps};
 use llmops_api::deployments::{Deploy, Rollback, SwitchSafeMode};
 use llmops_api::incidents::OpenIncident;
 use llmops_api::prompts::{BumpMode, PushPrompt};
+use llmops_api::releases::StartRelease;
 use llmops_api::runs::{CreateRun, TargetSpec};
 use llmops_storage::AuditFilter;
 use llmops_testing::on_backends;
@@ -485,6 +486,51 @@ async fn production_wants_a_passing_run_where_told_so() {
         ops.evaluator().gate(&RunRef::Latest, None, GateConfig::default()).await.unwrap();
         ops.deployments().deploy("bot", gated()).await.unwrap();
         assert_eq!(ops.evaluator().baseline("golden").await.unwrap().unwrap().id, passed.id);
+    })
+    .await;
+}
+
+/// A version whose template wants what no caller can give.
+async fn push_one_that_never_renders(ops: &LlmOps) {
+    push_prompt(ops, "3.0.0", json!({"content": "Be brief, {{ customer }}. {{ input }}"})).await;
+}
+
+#[tokio::test]
+async fn what_can_never_be_rendered_does_not_answer() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let deployments = ops.deployments();
+        push_prompt(&ops, "1.0.0", json!({})).await;
+        push_one_that_never_renders(&ops).await;
+        let of = |version: &str| Deploy { prompt: Some(format!("bot@{version}")), ..model("one") };
+        let refused = |error: Error| assert!(error.to_string().contains("never be rendered: `customer`"), "{error}");
+        refused(deployments.deploy("bot", of("3.0.0")).await.unwrap_err());
+        let first = deployments.deploy("bot", of("1.0.0")).await.unwrap();
+        refused(deployments.deploy("bot", of("3.0.0")).await.unwrap_err());
+        let release = StartRelease { prompt: Some("bot@3.0.0".to_owned()), ..StartRelease::default() };
+        refused(ops.releases().start("bot", release).await.unwrap_err());
+
+        // One that was live before this was looked at.
+        let (_, mut manifest) = deployments.manifest(first.deployment.manifest.as_str()).await.unwrap();
+        let wrong = ops.prompts().resolve("bot@3.0.0").await.unwrap();
+        (manifest.prompt_version, manifest.prompt_hash) = (Some("3.0.0".to_owned()), Some(wrong.hash));
+        let hash = store.put_manifest(&ProjectId::default_project(), &manifest).await.unwrap();
+        let change = DeploymentChange {
+            revision: 2,
+            action: DeploymentAction::Deploy,
+            from: None,
+            to: hash.clone(),
+            at: llmops_domain::clock::now(),
+            by: None,
+            reason: None,
+        };
+        let live = Deployment { manifest: hash, revision: 2, ..first.deployment };
+        store.change_deployment(&ProjectId::default_project(), &live, &change).await.unwrap();
+        let rehearsed = deployments.rehearse("bot", None).await.unwrap();
+        assert!(!rehearsed.ready && rehearsed.manifests[0].problems[0].contains("`customer`"), "{rehearsed:?}");
+        let next = Deploy { model: Some("test/two".to_owned()), ..of("1.0.0") };
+        deployments.deploy("bot", next).await.unwrap();
+        refused(deployments.rollback("bot", Rollback::default()).await.unwrap_err());
     })
     .await;
 }

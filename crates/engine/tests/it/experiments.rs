@@ -10,6 +10,7 @@ use llmops::domain::experiment::assignment::Decision;
 use llmops::domain::experiment::{ExperimentSpec, ExperimentStatus};
 use llmops::{Clock, Error, LlmOps, Options};
 use llmops_api::experiments::{Assignment, AssignmentReason};
+use llmops_api::prompts::{BumpMode, PushPrompt};
 use llmops_providers::registry::Providers;
 use llmops_storage::Store;
 use llmops_testing::on_backends;
@@ -286,6 +287,21 @@ async fn prompts_and_models_in_one_call() {
         let again = ops.create_prompt_experiment("again", old, "review@1.1.0", 30.0).await.unwrap();
         assert_eq!(again.spec.weights(), [0.7, 0.3]);
         assert!(ops.create_prompt_experiment("x", "review@9.9.9", "review", 0.5).await.is_err());
+        let unknown = prompt("2.0.0", "Review this {{ language }} code: {{ input }}");
+        let error = ops.create_prompt_experiment("x", "review@1.0.0", unknown.clone(), 0.5).await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Invalid { problems, .. } if problems[0].message.contains("`language`")),
+            "{error}"
+        );
+        assert_eq!(ops.prompts().list("review").await.unwrap().len(), 2, "it is not registered");
+        let push = PushPrompt { prompt: unknown, bump: BumpMode::None, activate: false };
+        ops.prompts().create(push).await.unwrap();
+        ops.create_prompt_experiment("y", "review@1.0.0", "review@2.0.0", 0.5).await.unwrap();
+        let error = ops.experiments().start("y").await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Invalid { problems, .. } if problems[0].message.contains("`language`")),
+            "{error}"
+        );
         assert!(ops.create_prompt_experiment("x", "review@1.0.0", "review", 130.0).await.is_err());
 
         let models = ["openai/gpt-4o".to_owned(), "openai/gpt-4o-mini".to_owned(), "local/llama".to_owned()];

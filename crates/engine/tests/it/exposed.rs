@@ -210,7 +210,7 @@ async fn a_rollback_takes_the_baseline_back() {
         for name in ["one", "two"] {
             let hash = ops.deployments().deploy("bot", model(name)).await.unwrap().deployment.manifest;
             // Exactly what is deployed is evaluated.
-            let target = TargetSpec { manifest: Some(hash.short().to_owned()), ..TargetSpec::default() };
+            let target = TargetSpec { manifest_hash: Some(hash.short().to_owned()), ..TargetSpec::default() };
             let run = finish(ops, CreateRun { target, ..run("unused", exact()) }).await;
             assert_eq!(
                 (run.spec.manifest_id.clone(), run.model_name.as_str()),

@@ -132,6 +132,62 @@ async fn the_call_of_a_span_becomes_a_sample() {
 }
 
 #[tokio::test]
+async fn what_was_found_bad_is_no_expected_answer_by_a_slip() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        put(&ops, &[record("req_1", json!({}))]).await;
+        ops.feedback().submit(&json!({"request_id": "req_1", "thumb": "down", "comment": "slow"})).await.unwrap();
+        let item = ops.reviews().get("latest").await.unwrap();
+        assert_eq!(item.to_accept(), Some("5.90"));
+        let error = ops.reviews().decide("latest", decide(json!({"action": "accept"}))).await.unwrap_err();
+        assert!(matches!(&error, Error::Invalid { message, .. } if message.contains("answer_was_right")), "{error}");
+        assert_eq!(ops.reviews().get("latest").await.unwrap().status, ReviewStatus::Open);
+        let surely = decide(json!({"action": "accept", "answer_was_right": true}));
+        let decided = ops.reviews().decide("latest", surely).await.unwrap();
+        assert_eq!(decided.item.decision.unwrap().sample.unwrap().expected_output, ["5.90"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn feedback_without_a_record_is_counted() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let wrong = [json!({"request_id": "chatcmpl-abc", "thumb": "up"}), json!({"trace_id": "xyz", "thumb": "up"})];
+        let received = ops.feedback().submit_all(&wrong).await.unwrap();
+        assert_eq!(received.refused, 2);
+        assert!(received.problems[0].message.contains("x-llmops-request-id"), "{:?}", received.problems);
+        let said = [json!({"request_id": "req_lost", "thumb": "up"}), json!({"request_id": "req_1", "thumb": "up"})];
+        put(&ops, &[record("req_1", json!({}))]).await;
+        ops.feedback().submit_all(&said).await.unwrap();
+        let counted = async |query: SummaryQuery| {
+            let summary = ops.feedback().summary(&query).await.unwrap();
+            (summary.rows.len(), summary.requests, summary.unjoined)
+        };
+        assert_eq!(counted(SummaryQuery::default()).await, (1, 2, 1));
+        assert_eq!(counted(SummaryQuery { by: SummaryBy::Prompt, ..SummaryQuery::default() }).await, (0, 2, 1));
+        let own = SummaryQuery { deployment: Some("bot".to_owned()), ..SummaryQuery::default() };
+        assert_eq!(counted(own).await, (1, 1, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn feedback_of_long_ago_waits_for_its_record_as_long_as_any() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let now = llmops_domain::clock::now().as_second();
+        let at = Timestamp::from_second(now - 20 * 86_400).unwrap();
+        ops.feedback().submit(&json!({"request_id": "req_1", "thumb": "up", "at": at.to_string()})).await.unwrap();
+        put(&ops, &[record("req_1", json!({}))]).await;
+        ops.tend_feedback().await.unwrap();
+        let listed = ops.feedback().list(&FeedbackFilter::default(), 10).await.unwrap();
+        assert_eq!((listed[0].at, listed[0].context.is_some()), (at, true));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_answer_is_one_complaint() {
     on_backends(async |store| {
         let ops = installation(store, &Scripted::new(right));
@@ -289,7 +345,7 @@ async fn the_last_word_on_an_answer_is_what_is_learnt() {
     check_learnt(std::slice::from_ref(&wrong), Some(json!({"action": "label", "label": "price"})), &[]).await;
     check_learnt(std::slice::from_ref(&wrong), Some(json!({"action": "correct", "answer": "4.90"})), &["4.90"]).await;
     check_learnt(&[wrong], Some(json!({"action": "accept"})), &["WRONG"]).await;
-    check_learnt(&[down], Some(json!({"action": "accept"})), &["5.90"]).await;
+    check_learnt(&[down], Some(json!({"action": "accept", "answer_was_right": true})), &["5.90"]).await;
 }
 
 /// What becomes of a request that was found good, by the member of the counts that its example is counted in.
@@ -516,6 +572,31 @@ async fn feedback_counts_for_the_experiment_that_gave_the_answer() {
 }
 
 #[tokio::test]
+async fn one_fault_is_one_item() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let failed = |number: u32, more: Value| {
+            let mut all = json!({"soft_failures": [{"kind": "empty", "detail": "no text"}], "response_body": ""});
+            all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            record(&format!("req_{number}"), all)
+        };
+        let mut records: Vec<RequestRecord> = (0..6).map(|number| failed(number, json!({}))).collect();
+        records.push(failed(6, json!({"response_body": "Deliv"})));
+        // What keeps no text may be anything.
+        records.extend((7..9).map(|number| failed(number, json!({"request_body": null}))));
+        put(&ops, &records[..3]).await;
+        ops.tend_feedback().await.unwrap();
+        put(&ops, &records[3..]).await;
+        ops.tend_feedback().await.unwrap();
+        let items = ops.reviews().list(&ReviewFilter::default(), 50).await.unwrap();
+        let mut requests: Vec<&str> = items.iter().filter_map(|item| item.item.request_id.as_deref()).collect();
+        requests.sort_unstable();
+        assert_eq!(requests, ["req_0", "req_6", "req_7", "req_8"]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn soft_failures_come_into_the_queue_and_users_leave_it() {
     on_backends(async |store| {
         let ops = installation(store, &Scripted::new(right));
@@ -537,7 +618,11 @@ async fn soft_failures_come_into_the_queue_and_users_leave_it() {
         assert_eq!((lines.len(), &lines[0].after["records"]), (1, &json!(2)));
         assert_eq!(lines[0].target, ContentHash::of_bytes(b"ana").as_str(), "who it was is not said again");
         // A flood of failures is no flood of work.
-        let flood: Vec<_> = (0..150).map(|i| record(&format!("req_9{i:03}"), failure.clone())).collect();
+        let asked = |i: u32| {
+            let body = json!({"model": "bot", "messages": [{"role": "user", "content": format!("Question {i}")}]});
+            json!({"soft_failures": failure["soft_failures"], "request_body": body.to_string()})
+        };
+        let flood: Vec<_> = (0..150).map(|i| record(&format!("req_9{i:03}"), asked(i))).collect();
         put(&ops, &flood).await;
         ops.tend_feedback().await.unwrap();
         assert_eq!(ops.reviews().list(&ReviewFilter::default(), 500).await.unwrap().len(), 100);

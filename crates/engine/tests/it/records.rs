@@ -7,15 +7,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use llmops::LlmOps;
+use llmops::domain::alert::AlertFilter;
 use llmops::domain::chat::Usage;
+use llmops::domain::deployment::DeploymentSettings;
 use llmops::domain::id::ProjectId;
 use llmops::domain::limits::Account;
 use llmops::domain::record::{CallOutcome, Door, RecordFilter, RequestRecord};
+use llmops::domain::soft_failure::{GuardConfig, SoftFailure, SoftFailureKind};
 use llmops::spending::RedisSpending;
 use llmops::{Options, SpendingBook};
 use llmops_api::deployments::Deploy;
 use llmops_storage::Store;
 use llmops_testing::on_backends;
+use serde_json::json;
 
 use crate::scripted::{Scripted, append, installation, installation_with, right};
 
@@ -84,6 +88,61 @@ async fn rates_have_the_calls_that_were_just_counted() {
     }
     let rate = ops.deployments().soft_failures("bot", None, None).await.unwrap();
     assert_eq!((rate.calls, rate.soft_failed), (3, 0));
+}
+
+#[tokio::test]
+async fn alerts_of_soft_failures_end_when_the_rate_is_well() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let guard = json!({"alert": {"rate": 0.05, "window": "2m", "min_calls": 20}});
+        let settings: DeploymentSettings = serde_json::from_value(json!({"guard": guard})).unwrap();
+        let deploy = Deploy { model: Some("test/m".to_owned()), settings: Some(settings), ..Deploy::default() };
+        ops.deployments().deploy("bot", deploy).await.unwrap();
+        let now = llmops::domain::clock::now();
+        let (deployment, environment) = (Some("bot".to_owned()), Some("production".to_owned()));
+        let good = RequestRecord { deployment, environment, at: now, ..record(1) };
+        let failure = SoftFailure { kind: SoftFailureKind::Empty, detail: "no text".to_owned() };
+        let bad = RequestRecord { soft_failures: vec![failure], ..good.clone() };
+        let guards = ops.guards();
+        let look = async |record: &RequestRecord, times: u32| {
+            for _ in 0..times {
+                guards.count(&ProjectId::default_project(), record);
+            }
+            guards.flush().await;
+            guards.review().await.unwrap();
+            let alerts = ops.alerts().list(&AlertFilter::default()).await.unwrap();
+            (alerts.len(), alerts.iter().filter(|alert| alert.resolved_at.is_none()).count())
+        };
+        assert_eq!(look(&bad, 30).await, (1, 1));
+        assert_eq!(look(&good, 300).await, (1, 1), "9.1 % of 330 are too many still");
+        assert_eq!(look(&good, 600).await, (1, 0), "3.2 % of 930 are not, and getting well is no news");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_slow_check_is_drawn_for_itself() {
+    let ops = LlmOps::in_memory().await.unwrap();
+    let guards = ops.guards();
+    let check = |http: Option<f64>, judge: Option<f64>, expected: [bool; 2]| {
+        let http = http.map(|sampling| json!({"url": "http://127.0.0.1:9/check", "sampling": sampling}));
+        let judge = judge.map(|sampling| json!({"model": "sim/judge", "sampling": sampling}));
+        let mut guard = json!({});
+        for (name, value) in [("http", http), ("judge", judge)] {
+            if let Some(value) = value {
+                guard[name] = value;
+            }
+        }
+        let guard: GuardConfig = serde_json::from_value(guard).unwrap();
+        let drawn = guards.drawn(&guard, &record(1));
+        let found = drawn.map_or([false, false], |slow| [slow.http.is_some(), slow.judge.is_some()]);
+        assert_eq!(found, expected, "{guard:?}");
+    };
+    check(Some(1.0), Some(0.0), [true, false]);
+    check(Some(0.0), Some(1.0), [false, true]);
+    check(Some(1.0), Some(1.0), [true, true]);
+    check(Some(0.0), None, [false, false]);
+    check(None, None, [false, false]);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ pub(crate) fn asks(request: &[u8], with_tools: bool) -> Asks {
         #[serde(default)]
         response_format: Option<Value>,
     }
-    if !with_tools && !has_field(request, b"\"json_schema\"") {
+    if !with_tools && !names_json(request) {
         return Asks::default();
     }
     let Ok(wants) = serde_json::from_slice::<Wants>(request) else { return Asks::default() };
@@ -38,8 +38,11 @@ pub(crate) fn asks(request: &[u8], with_tools: bool) -> Asks {
     Asks { tools: is_known.then_some(names), response_format: wants.response_format }
 }
 
-fn has_field(bytes: &[u8], name: &[u8]) -> bool {
-    memchr::memmem::find(bytes, name).is_some()
+/// Whether a request names one of the formats of an answer that is JSON.
+fn names_json(request: &[u8]) -> bool {
+    const BEGINNING: &[u8] = b"\"json_";
+    let mut found = memchr::memmem::find_iter(request, BEGINNING).map(|at| &request[at + BEGINNING.len()..]);
+    found.any(|rest| rest.starts_with(b"schema\"") || rest.starts_with(b"object\""))
 }
 
 /// Characters of the texts in a request, to estimate tokens by.
@@ -81,7 +84,12 @@ mod tests {
         check(r#"{"tools": [{"type": "custom", "custom": {"name": "f"}}]}"#, Some(&["f"]));
         check(r#"{"tools": [{"type": "mcp"}]}"#, None);
         check("no JSON", None);
-        let format = asks(br#"{"response_format": {"type": "json_schema"}}"#, false).response_format;
-        assert_eq!(format.unwrap()["type"], "json_schema");
+        for kind in ["json_schema", "json_object"] {
+            let format =
+                asks(format!(r#"{{"response_format": {{"type": "{kind}"}}}}"#).as_bytes(), false).response_format;
+            assert_eq!(format.unwrap()["type"], kind);
+        }
+        // Most requests want nothing, and are not read a second time.
+        assert_eq!(asks(br#"{"response_format": {"type": "text"}}"#, false), Asks::default());
     }
 }

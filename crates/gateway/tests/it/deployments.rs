@@ -1,7 +1,7 @@
 //! What a deployment decides.
 
 use llmops_domain::deployment::{DeploymentSettings, SystemMerge};
-use llmops_domain::record::BodyPolicy;
+use llmops_domain::record::{BodyPolicy, CallOutcome};
 use llmops_domain::soft_failure::SoftFailureKind;
 use serde_json::{Value, json};
 
@@ -376,4 +376,42 @@ async fn a_prepared_answer_needs_no_provider() {
     let streamed = gateway.chat(&json!({"model": "bot", "messages": [], "stream": true})).await;
     assert!(streamed.contains("data: [DONE]"), "{streamed}");
     assert_eq!(gateway.record().await.attempts, []);
+}
+
+/// What a call is in the records, with what was found in its answer.
+async fn recorded(prompt: Value, call: Value, answer: &str) -> (CallOutcome, Vec<SoftFailureKind>) {
+    let answer = json!({"choices": [{"message": {"content": answer}, "finish_reason": "stop"}]}).to_string();
+    let provider = Provider::answering(&answer).await;
+    let settings = DeploymentSettings::default();
+    let mut gateway = Fixture::start(&[("local", &provider.url)], vec![deployment("local/m", prompt, settings)]).await;
+    gateway.chat(&call).await;
+    let record = gateway.record().await;
+    (record.outcome, record.soft_failures.iter().map(|failure| failure.kind).collect())
+}
+
+#[tokio::test]
+async fn a_prompt_that_cannot_be_rendered_fails_and_refuses_nobody() {
+    let wants = json!({"content": "{{language}}: {{input}}", "variables": [{"name": "language", "required": true}]});
+    let never = json!({"content": "{{language}}: {{input}}"});
+    for prompt in [wants, never] {
+        let call = json!({"model": "bot", "messages": [said("user", "hi")]});
+        assert_eq!(recorded(prompt, call, "hi").await, (CallOutcome::Unavailable, Vec::new()));
+    }
+    let wrong = json!({"model": "bot", "messages": "hi"});
+    assert_eq!(recorded(json!({}), wrong, "hi").await.0, CallOutcome::Refused);
+}
+
+#[tokio::test]
+async fn the_guard_sees_refusals_and_answers_that_are_no_objects() {
+    let check = async |more: Value, answer: &str, expected: &[SoftFailureKind]| {
+        let mut call = json!({"model": "bot", "messages": [said("user", "hi")]});
+        call.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(recorded(json!({}), call, answer).await, (CallOutcome::Ok, expected.to_vec()), "{answer}");
+    };
+    check(json!({}), "Unfortunately, I can’t share that.", &[SoftFailureKind::Refusal]).await;
+    check(json!({}), "I am sorry, but I can confirm that it left on Monday.", &[]).await;
+    let object = json!({"response_format": {"type": "json_object"}});
+    check(object.clone(), "not json", &[SoftFailureKind::NotJson]).await;
+    check(object, "{}", &[]).await;
+    check(json!({"response_format": {"type": "text"}}), "not json", &[]).await;
 }

@@ -6,6 +6,7 @@ use llmops_metrics::refusal::{RULES, refusal, refusal_rule};
 fn every_rule_compiles() {
     for rule in RULES {
         assert!(regex::Regex::new(rule.pattern).is_ok(), "{} {}", rule.language, rule.name);
+        assert!(!rule.hints.is_empty() && rule.hints.iter().all(|hint| hint.len() > 3), "{}", rule.name);
     }
 }
 
@@ -26,6 +27,27 @@ fn refusals() {
         ("en", "I don't feel comfortable discussing that."),
         ("en", "I'm not able to help you with that, unfortunately."),
         ("en", "We are not allowed to disclose customer data."),
+        ("en", "I cannot fulfill this request."),
+        ("en", "Unfortunately,\nI CANNOT share that."),
+        ("en", "I'm sorry, but that's not something I can help with."),
+        ("en", "I'm just an AI and cannot have opinions."),
+        ("en", "As an AI language model, I do not have opinions."),
+        ("en", "\"I’m sorry, but I can’t assist.\""),
+        ("de", "Entschuldigung, das kann ich leider nicht tun."),
+        ("de", "Leider kann ich dabei nicht helfen."),
+        ("sv", "Tyvärr kan jag inte hjälpa dig med det."),
+        ("sv", "Beklager, men jeg kan ikke hjelpe med det."),
+        ("cs", "Bohužel vám s tím nemohu pomoci."),
+        ("uk", "На жаль, я не можу допомогти з цим."),
+        ("tr", "Üzgünüm, bu konuda yardımcı olamam."),
+        ("ar", "عذرًا، لا أستطيع مساعدتك في هذا الطلب."),
+        ("ar", "آسف، لا يمكنني تقديم هذه المعلومات."),
+        ("hi", "मुझे खेद है, लेकिन मैं इसमें मदद नहीं कर सकता।"),
+        ("vi", "Xin lỗi, tôi không thể giúp bạn việc này."),
+        ("id", "Maaf, saya tidak dapat membantu permintaan ini."),
+        ("ru", "Не могу помочь с этим."),
+        ("es", "No puedo ayudarte con eso."),
+        ("pt", "Não posso ajudar com isso."),
         ("de", "Das kann ich dir leider nicht beantworten."),
         ("de", "Es tut mir leid, aber dabei kann ich Ihnen nicht helfen."),
         ("de", "Ich darf keine Auskünfte geben."),
@@ -54,6 +76,19 @@ fn answers() {
     let cases = [
         "",
         "Paris.",
+        "I am sorry, but I can confirm that your parcel left on Monday and arrives tomorrow.",
+        "I apologize, but I can offer a refund of 5 euros right away.",
+        "Es tut mir leid, aber Ihr Paket kommt erst am Montag an. Sie erhalten 5 Euro Gutschrift.",
+        "Entschuldigung, aber ich kann Ihnen bestätigen, dass es morgen ankommt.",
+        "As an AI assistant, I can tell you the parcel arrives tomorrow.",
+        "As an AI, I love to help: shipping takes three days.",
+        "Tut mir leid, aber der Versand kostet 4,90 Euro.",
+        "I'm unable to find that order with this number; it may be 4711. Please check it and I look again.",
+        "There is nothing I can do faster than this: it ships today.",
+        "Jeg kan hjælpe dig med det.",
+        "Ваша посылка прибудет в понедельник.",
+        "您的包裹周一到达。抱歉，我无法说得更准确。",
+        "يمكنني مساعدتك في ذلك.",
         "I'm sorry to hear that. I have refunded order 1234.",
         "I can't find order 1234. Could you check the number?",
         "I can't help but smile at this question. The answer is 4.",
@@ -79,4 +114,12 @@ fn answers() {
 fn only_the_opening_counts() {
     let late = format!("{} I'm sorry, but I can't help with that.", "Here is a long answer. ".repeat(40));
     assert_eq!(refusal(&late), 0.0);
+}
+
+#[test]
+fn hints_keep_nothing_back() {
+    // Marks between the words and odd spaces, as models write them.
+    for candidate in ["I **can't** help with\n\nthat.", "I cannot\thelp with that.", "> I can`t help with that"] {
+        assert!(refusal_rule(candidate).is_some(), "{candidate}");
+    }
 }

@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use super::faces::{Faces, tell};
+use super::streaks::{self, Streaks};
 use super::trace;
 
 /// Calls with more bytes than this are read aside: the thread of their connection has others to serve.
@@ -30,6 +31,7 @@ pub(super) struct Drain {
     limiter: Limiter,
     guards: Guards,
     faces: Mutex<Faces>,
+    streaks: Mutex<Streaks>,
     /// Draws requests for canaries.
     sampler: CanarySampler,
     /// Where what takes its time is done.
@@ -48,7 +50,18 @@ impl Drain {
     pub(super) fn new(ops: LlmOps, writer: RecordWriter, limiter: Limiter, guards: Guards) -> Self {
         let (models, sampler) = (ops.models(), ops.canary_sampler());
         let (runtime, aside) = (Handle::current(), TaskTracker::new());
-        Self { ops, models, writer, limiter, guards, faces: Mutex::default(), sampler, runtime, aside }
+        Self {
+            ops,
+            models,
+            writer,
+            limiter,
+            guards,
+            faces: Mutex::default(),
+            streaks: Mutex::default(),
+            sampler,
+            runtime,
+            aside,
+        }
     }
 
     /// Until the gateway whose calls these are is gone and all of them have ended.
@@ -101,21 +114,24 @@ impl Drain {
         if let Some((before, now)) = changed {
             self.runtime.spawn(tell(self.ops.for_project(project.clone()), record.clone(), before, now));
         }
+        let word = self.streaks.lock().unwrap_or_else(PoisonError::into_inner).noted(project, record);
+        if let Some(word) = word {
+            self.runtime.spawn(streaks::tell(self.ops.for_project(project.clone()), record.clone(), word));
+        }
         self.guards.count(project, record);
-        let guard = recorded.guard().filter(|guard| guard.http.is_some() || guard.judge.is_some()).cloned();
-        match guard {
+        match recorded.guard().and_then(|guard| self.guards.drawn(guard, record)) {
             // The checks that take time have the record until they are done.
-            Some(guard) if self.guards.wants(&guard, &recorded.record) => {
+            Some(slow) => {
                 let Recorded { project, record, request, answer, .. } = recorded;
                 let (writer, meters, known) =
                     (self.writer.clone(), self.ops.meters().clone(), record.soft_failures.len());
                 let _runtime = self.runtime.enter();
-                self.guards.look(guard, project, (record, request, answer), move |project, record| {
+                self.guards.look(slow, project, (record, request, answer), move |project, record| {
                     meters.calls.note_found(&project, &record, &record.soft_failures[known..]);
                     writer.submit(&project, &record);
                 });
             }
-            _ => self.writer.submit(&recorded.project, &recorded.record),
+            None => self.writer.submit(&recorded.project, &recorded.record),
         }
     }
 
@@ -136,8 +152,7 @@ impl Drain {
 
 /// The line of a call in the log: what the record says without what was said.
 fn line(project: &ProjectId, record: &RequestRecord) {
-    let key = record.key.as_deref().unwrap_or_default();
-    let deployment = record.deployment.as_deref().unwrap_or_default();
+    let (key, deployment) = (record.key.as_deref(), record.deployment.as_deref());
     let RequestRecord { id, status, model, .. } = record;
     let ms = (record.total_ms * 1000.0).round() / 1000.0;
     tracing::info!(target: "llmops::calls", %id, status, ms, key, %project, deployment, model, "answered");

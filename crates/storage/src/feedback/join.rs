@@ -5,13 +5,13 @@ use llmops_domain::feedback::{Feedback, FeedbackBody, FeedbackContext, FeedbackT
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::RequestRecord;
 
-use super::{Name, Sums, apply, begin, lock, put};
+use super::{MICROS_PER_DAY, Name, Sums, apply, begin, lock, put};
 use crate::db::{Tx, decode, encode, execute, fetch, micros};
 use crate::records::readable;
 use crate::{Store, StoreError};
 
 impl Store {
-    /// Answers that were said something of since `since`, before their record was there, and whose record is there now,
+    /// Answers that feedback came about since `since`, before their record was there, and whose record is there now,
     /// in all projects. Of several records of a trace it is the one that [`Store::record_of_trace`] finds.
     pub async fn feedback_to_join(
         &self,
@@ -34,6 +34,17 @@ impl Store {
             Some((ProjectId(project), subject, readable(&id, &document)?))
         };
         Ok(rows.into_iter().filter_map(read).collect())
+    }
+
+    /// Answers that were said something of on these days (inclusive, days since 1970, UTC) and that have no record.
+    pub async fn count_unjoined_feedback(&self, project: &ProjectId, days: (i64, i64)) -> Result<u64, StoreError> {
+        let sql = "SELECT COUNT(*) FROM feedback_subjects WHERE project_id = $1 AND context IS NULL AND first_at >= $2 \
+                   AND first_at < $3";
+        let of = |day: i64| day.saturating_mul(MICROS_PER_DAY);
+        let mut conn = self.read().await?;
+        let (count,) =
+            fetch!(fetch_one, conn, (i64,), sql, project.as_str(), of(days.0), of(days.1.saturating_add(1)))?;
+        Ok(u64::try_from(count).unwrap_or(0))
     }
 
     /// Says what an answer was, once its record is there; the sums follow. What was said of its trace joins what was said of
@@ -73,7 +84,7 @@ impl Store {
         }
         next.context.get_or_insert_with(|| context.clone());
         next.add_to(&mut sums, |tally| tally);
-        put(&mut tx, &whole, &next).await?;
+        put(&mut tx, &whole, &next, Timestamp::UNIX_EPOCH).await?;
         if hides_users {
             hash_users(&mut tx, &whole).await?;
         }

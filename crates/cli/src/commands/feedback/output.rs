@@ -27,7 +27,7 @@ pub(crate) struct ExportArgs {
     /// Most examples
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
-    /// Also examples in which [email], [phone], [card] or [key] stands for what was replaced
+    /// Also examples in which [email], [phone], [card], [iban], [ssn] or [key] stands for what was replaced
     #[arg(long)]
     redacted: bool,
     /// The file; else standard output
