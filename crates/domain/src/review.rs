@@ -322,6 +322,23 @@ impl ReviewItem {
         self
     }
 
+    /// Accepts the suggestion, or else the answer itself: every later answer is measured by it.
+    fn accept(&self, request: &Decide) -> Result<(ReviewStatus, Option<String>), ReviewError> {
+        let missing = |field, expected| Err(ReviewError::Missing { field, expected });
+        let Some(answer) = self.to_accept() else {
+            return missing("answer", "the item has no text to accept: correct it instead, with the right answer");
+        };
+        let is_own = self.item.suggestion.as_deref().is_none_or(|text| text.trim().is_empty());
+        if is_own && self.is_doubted() && !request.answer_was_right {
+            return missing(
+                "answer_was_right",
+                "fault was found with the answer, and nobody suggested another: write the right one (`correct`), or say that it \
+                 was right all the same (`answer_was_right`, --answer-was-right)",
+            );
+        }
+        Ok((ReviewStatus::Accepted, Some(answer.to_owned())))
+    }
+
     /// Whether it is here because somebody, or the guard, found fault with the answer.
     fn is_doubted(&self) -> bool {
         matches!(self.item.reason, ReviewReason::LowRating | ReviewReason::SoftFailure)
@@ -329,8 +346,8 @@ impl ReviewItem {
 
     /// What accepting it would make the expected answer: the suggestion, or else the answer itself.
     pub fn to_accept(&self) -> Option<&str> {
-        let given = |text: &'_ Option<String>| text.as_deref().is_some_and(|text| !text.trim().is_empty());
-        [&self.item.suggestion, &self.item.output].into_iter().find(|text| given(text))?.as_deref()
+        let texts = [self.item.suggestion.as_deref(), self.item.output.as_deref()];
+        texts.into_iter().flatten().find(|text| !text.trim().is_empty())
     }
 
     /// Whether somebody decided just what this asks for.
@@ -357,19 +374,7 @@ impl ReviewItem {
         let unwanted = |field, action| Err(ReviewError::Unwanted { field, action });
         match request.action {
             ReviewAction::Accept if answer.is_some() => unwanted("answer", "accept"),
-            ReviewAction::Accept => match (given(&self.item.suggestion), given(&self.item.output)) {
-                (Some(answer), _) => Ok((ReviewStatus::Accepted, Some(answer))),
-                // It would be what every later answer is measured by.
-                (None, Some(_)) if self.is_doubted() && !request.answer_was_right => missing(
-                    "answer_was_right",
-                    "fault was found with the answer, and nobody suggested another: write the right one (`correct`), or say that \
-                     it was right all the same (`answer_was_right`, --answer-was-right)",
-                ),
-                (None, Some(answer)) => Ok((ReviewStatus::Accepted, Some(answer))),
-                (None, None) => {
-                    missing("answer", "the item has no text to accept: correct it instead, with the right answer")
-                }
-            },
+            ReviewAction::Accept => self.accept(request),
             ReviewAction::Correct if answer.is_some() => Ok((ReviewStatus::Corrected, answer)),
             ReviewAction::Correct => missing("answer", "the answer as it should be"),
             ReviewAction::Label if answer.is_some() => unwanted("answer", "label"),
@@ -478,7 +483,13 @@ mod tests {
     fn decisions() {
         let both = item(Some("5.90"), Some("4.90"));
         check(&both, &decide("accept", "", ""), "accepted 4.90");
-        check(&item(Some("5.90"), None), &decide("accept", "", ""), "accepted 5.90");
+        let doubted = item(Some("5.90"), None);
+        let error = doubted.decide(&decide("accept", "", "")).unwrap_err();
+        assert!(matches!(error, ReviewError::Missing { field: "answer_was_right", .. }), "{error}");
+        check(&doubted, &Decide { answer_was_right: true, ..decide("accept", "", "") }, "accepted 5.90");
+        let mut uncertain = doubted;
+        uncertain.item.reason = ReviewReason::UncertainJudge;
+        check(&uncertain, &decide("accept", "", ""), "accepted 5.90");
         check(
             &item(None, None),
             &decide("accept", "", ""),

@@ -119,7 +119,7 @@ impl Timetable {
             return Err(wrong(format!("a value is missing beside a comma of the {}", FIELDS[at])));
         }
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        let cron = parser.parse(expanded).map_err(|error| wrong(reason(&parser, expanded, &error.to_string())))?;
+        let cron = parser.parse(expanded).map_err(|error| wrong(reason(parser, expanded, &error.to_string())))?;
         let zone = find_zone(zone)?;
         let table = Self { kind: Kind::Cron { cron: Box::new(cron), zone } };
         // An expression such as `0 0 30 2 *` reads well and never comes.
@@ -169,7 +169,7 @@ impl Timetable {
 }
 
 /// What is wrong with an expression that cannot be read: the fields that cannot be read alone, where it is one of them.
-fn reason(parser: &CronParser, expression: &str, all: &str) -> String {
+fn reason(parser: CronParser, expression: &str, all: &str) -> String {
     let alone = |at: usize, field: &str| {
         let mut parts = ["*"; FIELDS.len()];
         parts[at] = field;

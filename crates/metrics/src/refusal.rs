@@ -10,7 +10,7 @@
 
 use std::sync::{LazyLock, OnceLock};
 
-use regex::{Regex, bytes};
+use regex::Regex;
 
 use crate::score::indicator;
 
@@ -304,21 +304,57 @@ pub const RULES: &[RefusalRule] = &[
 /// Compiled form of [`RULES`], in the same order, each when it is first needed.
 static COMPILED: [OnceLock<Option<Regex>>; RULES.len()] = [const { OnceLock::new() }; RULES.len()];
 
-/// Any hint, for texts that are ASCII and for others.
-static HINTS: LazyLock<[Option<bytes::Regex>; 2]> = LazyLock::new(|| [any_hint(true), any_hint(false)]);
+/// All hints.
+static HINTS: LazyLock<Hints> = LazyLock::new(Hints::new);
 
-fn any_hint(is_ascii: bool) -> Option<bytes::Regex> {
-    let all = RULES.iter().flat_map(|rule| rule.hints).filter(|hint| !is_ascii || hint.is_ascii());
-    let mut hints: Vec<String> = all.map(|hint| regex::escape(hint)).collect();
-    if !is_ascii {
-        let apart: Vec<String> = hints.iter().filter(|hint| hint.contains('\'')).cloned().collect();
-        hints
-            .extend(APOSTROPHES.iter().flat_map(|mark| apart.iter().map(|hint| hint.replace('\'', &mark.to_string()))));
+/// Bits of the table of [`Hints`], as a power of two.
+const TABLE_BITS: u32 = 15;
+
+/// Finds any of the hints in one pass: a table tells of every four bytes whether a hint may begin there.
+struct Hints {
+    table: Vec<u64>,
+    /// Every hint behind its first four bytes, in order.
+    all: Vec<([u8; 4], Vec<u8>)>,
+}
+
+impl Hints {
+    fn new() -> Self {
+        let written = RULES.iter().flat_map(|rule| rule.hints).copied();
+        let marks = |hint: &'static str| {
+            let other = APOSTROPHES.iter().map(move |mark| hint.replace('\'', &mark.to_string()));
+            std::iter::once(hint.to_owned()).chain(other)
+        };
+        let begun = |hint: String| Some((*hint.as_bytes().first_chunk::<4>()?, hint.into_bytes()));
+        let mut all: Vec<_> = written.flat_map(marks).filter_map(begun).collect();
+        all.sort_unstable();
+        all.dedup();
+        let mut table = vec![0; 1 << (TABLE_BITS - u64::BITS.ilog2())];
+        for (begin, _) in &all {
+            let (word, bit) = slot(*begin);
+            table[word] |= bit;
+        }
+        Self { table, all }
     }
-    hints.sort_unstable();
-    hints.dedup();
-    // The patterns are constants and a test compiles them.
-    bytes::Regex::new(&hints.join("|")).ok()
+
+    fn stand_in(&self, text: &[u8]) -> bool {
+        text.windows(4).enumerate().any(|(at, window)| {
+            let begin = [window[0], window[1], window[2], window[3]];
+            let (word, bit) = slot(begin);
+            self.table[word] & bit != 0 && self.begins(begin, &text[at..])
+        })
+    }
+
+    fn begins(&self, begin: [u8; 4], text: &[u8]) -> bool {
+        let from = self.all.partition_point(|(other, _)| *other < begin);
+        let mut alike = self.all[from..].iter().take_while(|(other, _)| *other == begin);
+        alike.any(|(_, hint)| text.starts_with(hint))
+    }
+}
+
+/// The place of four bytes in the table: word and bit.
+fn slot(begin: [u8; 4]) -> (usize, u64) {
+    let hash = u32::from_le_bytes(begin).wrapping_mul(0x9E37_79B1) >> (u32::BITS - TABLE_BITS);
+    ((hash / u64::BITS) as usize, 1 << (hash % u64::BITS))
 }
 
 /// `1.0` when the candidate is a refusal, else `0.0`. The empty text is no refusal.
@@ -346,8 +382,7 @@ pub fn refusal(candidate: &str) -> f64 {
 pub fn refusal_rule(candidate: &str) -> Option<&'static RefusalRule> {
     let said = first_characters(candidate.trim_start());
     let plain = plain(said);
-    let [ascii, any] = &*HINTS;
-    if !if said.is_ascii() { ascii } else { any }.as_ref()?.is_match(&plain) {
+    if !HINTS.stand_in(&plain) {
         return None;
     }
     let plain = String::from_utf8(plain).ok()?.replace(APOSTROPHES, "'");

@@ -283,7 +283,7 @@ async fn a_judge_that_says_nothing_is_told() {
         policy.judge.model = "test/fair".to_owned();
         policy.min_samples = 1000;
         let canary = start(&ops, "better", policy).await;
-        let (sampler, mut worker) = (ops.canary_sampler(), worker(&ops));
+        let (sampler, worker) = (ops.canary_sampler(), worker(&ops));
         traffic(&ops, &sampler, &canary, 32);
         sampler.flush().await;
         for _ in 0..600 {
