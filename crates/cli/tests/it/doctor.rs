@@ -60,9 +60,9 @@ fn what_is_wrong_is_told_together() {
         of.map(|(_, _, text)| text.as_str()).collect()
     };
     let fails = of("fail");
-    assert!(fails[0].contains("no such program on the PATH"), "{fails:?}");
-    assert!(fails[1].contains("providers.o: cannot read the outputs none.jsonl"), "{fails:?}");
-    assert!(fails[2].contains("o.jsonl:2: not a JSON object"), "{fails:?}");
+    assert!(fails[0].contains("providers.o: cannot read the outputs none.jsonl"), "{fails:?}");
+    assert!(fails[1].contains("o.jsonl:2: not a JSON object"), "{fails:?}");
+    assert!(fails[2].contains("no such program on the PATH"), "{fails:?}");
     assert_eq!(of("ok"), ["`ok` has what it needs"]);
     let broken = Project::new(&[("llmops.yaml", "providers: 5\nunknown: 1\n")]);
     let found = findings(&broken, 1);

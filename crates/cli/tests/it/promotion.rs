@@ -17,7 +17,7 @@ fn follow(project: &Project, said: &str) {
 fn the_command_of_a_refusal_lets_exactly_that_manifest_through() {
     let project = Project::new(&[("gated.yaml", GATED)]);
     project.expect(0, &["init", "."]);
-    let limited = project.read("llmops.yaml").replace("dataset: golden", "dataset: golden, limit: 3");
+    let limited = project.read("llmops.yaml").replace("    dataset: golden", "    dataset: golden\n    limit: 3");
     assert!(limited.contains("limit: 3"), "{limited}");
     project.write("llmops.yaml", &limited);
     project.expect(0, &["prompt", "push"]);

@@ -18,6 +18,7 @@ project: some
 providers: {o: {kind: outputs, path: o.jsonl}, c: {kind: command, run: [cat]}, none: {kind: command, run: [no-such-program]}}
 targets: {t: {model: o/x}, cat: {model: c/x}, none: {model: none/x}}
 datasets: {d: {path: d.jsonl}}
+suites: {default: {target: t, dataset: d}}
 scoring: {metrics: {exact_match: {weight: 1}, numeric_match: {}}, max_error_rate: 1}
 ";
 
@@ -116,8 +117,8 @@ fn commands_that_only_look_make_no_folder() {
 #[test]
 fn datasets_name_items_and_read_columns_of_maps() {
     let config = "version: 1\nproject: p\ndatasets: {j: {path: j.json}, c: {path: c.csv}}\n";
-    let list = r#"[{"id": "a", "input": "What is the first?"}, {"id": "a", "input": "What is the second?"}]"#;
-    let table = "id,input,metadata.lang,variables.tone\nx,What is asked here?,de,kind\n";
+    let list = r#"[{"id": "a", "input": "What is the first?", "expected": "x"}, {"id": "a", "input": "What is the second?", "expected": "y"}]"#;
+    let table = "id,input,expected,metadata.lang,variables.tone\nx,What is asked here?,this,de,kind\n";
     let project = Project::new(&[("llmops.yaml", config), ("j.json", list), ("c.csv", table)]);
     let said = project.expect(1, &["dataset", "build", "j"]);
     assert!(said.err.contains("j.json: item 2: id: `a` is the id of item 1 too"), "{}", said.err);
@@ -126,7 +127,7 @@ fn datasets_name_items_and_read_columns_of_maps() {
     assert_eq!((&sample["metadata"]["lang"], &sample["variables"]["tone"]), (&"de".into(), &"kind".into()));
     let one = project.expect(2, &["dataset", "diff", "c"]);
     assert!(one.err.contains("one version only"), "{}", one.err);
-    project.write("c.csv", &format!("{table}y,What else is asked?,,\n"));
+    project.write("c.csv", &format!("{table}y,What else is asked?,that,,\n"));
     project.expect(0, &["dataset", "build", "c"]);
     assert!(project.expect(0, &["dataset", "diff", "c"]).out.contains('y'));
 }
