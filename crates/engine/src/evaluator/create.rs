@@ -301,7 +301,7 @@ async fn resolve_models(
     for (name, error) in missing {
         scoring.metrics.shift_remove(&name);
         notices.push(format!(
-            "`{name}` is left out, for it names no model and as to the default one: {}",
+            "`{name}` is left out, for it names no model and the default one, {DEFAULT_MODEL}, is not to be had: {}",
             error.briefly()
         ));
     }

@@ -154,10 +154,8 @@ impl ModelError {
     /// What happened, without the words of the system below.
     pub fn briefly(&self) -> String {
         match self {
-            Self::Unreachable { endpoint, .. } => {
-                format!("it is not on this machine, and {endpoint} cannot be reached")
-            }
-            Self::Offline { .. } => "it is not on this machine, and the hub may not be asked".to_owned(),
+            Self::Unreachable { endpoint, .. } => format!("{endpoint} cannot be reached"),
+            Self::Offline { .. } => "the hub may not be asked".to_owned(),
             other => other.to_string(),
         }
     }
