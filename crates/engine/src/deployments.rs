@@ -1,5 +1,6 @@
 //! `Deployments`: what answers live traffic, and going back to what did.
 
+mod back;
 mod change;
 mod rehearse;
 mod resolve;

@@ -14,7 +14,7 @@ use llmops_domain::alert::{AlertDraft, AlertKeys, AlertType, Severity};
 use llmops_domain::config::duration::HumanDuration;
 use llmops_domain::deployment::Deployment;
 use llmops_domain::id::ProjectId;
-use llmops_domain::record::{CallOutcome, RequestRecord};
+use llmops_domain::record::{CallOutcome, Door, RequestRecord};
 use llmops_domain::soft_failure::GuardConfig;
 use llmops_storage::MinuteCalls;
 use serde_json::json;
@@ -81,7 +81,8 @@ impl Guards {
     /// Counts a call of a deployment.
     pub fn count(&self, project: &ProjectId, record: &RequestRecord) {
         let (Some(deployment), Some(environment)) = (&record.deployment, &record.environment) else { return };
-        if record.outcome != CallOutcome::Ok || record.cached {
+        // What no manifest answered, the safe mode's fixed answer, says nothing of what is deployed.
+        if record.outcome != CallOutcome::Ok || record.cached || record.manifest.is_none() {
             return;
         }
         self.add(
@@ -116,6 +117,8 @@ impl Guards {
         let drawn = |share: f64| (self.services.clock.random() as f64) < share * u64::MAX as f64;
         record.outcome == CallOutcome::Ok
             && !record.cached
+            && record.manifest.is_some()
+            && record.door != Door::Embeddings
             && (guard.http.as_ref().is_some_and(|check| drawn(check.sampling))
                 || guard.judge.as_ref().is_some_and(|check| drawn(check.sampling)))
     }

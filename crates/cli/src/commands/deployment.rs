@@ -125,7 +125,7 @@ pub(crate) async fn deploy(context: &Context, args: DeployArgs) -> Outcome {
     let client = client(context).await?;
     let (manifest, manifest_hash) = match args.manifest {
         None => (None, None),
-        Some(text) if std::path::Path::new(&text).is_file() => (Some(read_manifest(&text)?), None),
+        Some(text) if is_path(&text) => (Some(read_manifest(&text)?), None),
         Some(hash) => (None, Some(hash)),
     };
     let request = Deploy {
@@ -182,6 +182,11 @@ fn label(manifest: &Manifest) -> String {
         Some(prompt) => format!("{prompt} on {}", manifest.model),
         None => manifest.model.clone(),
     }
+}
+
+/// Whether a text names a file rather than the beginning of a hash: one that is there, a pipe among them, or that no hash looks like.
+fn is_path(text: &str) -> bool {
+    (std::path::Path::new(text).exists() && !std::path::Path::new(text).is_dir()) || text.contains(['/', '.'])
 }
 
 pub(crate) fn read_manifest(path: &str) -> Outcome<Manifest> {

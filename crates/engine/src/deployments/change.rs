@@ -1,16 +1,16 @@
-//! Changes of a deployment: another manifest or other settings, going back, and the safe mode.
+//! Changes of a deployment: another manifest or other settings, and the safe mode.
 
-use llmops_api::deployments::{Deploy, Deployed, Rollback, SwitchSafeMode};
+use llmops_api::deployments::{Deploy, Deployed, SwitchSafeMode};
 use llmops_domain::approval::Approval;
 use llmops_domain::deployment::{
-    self, DEFAULT_ENVIRONMENT, Deployment, DeploymentAction, DeploymentChange, DeploymentSettings, RollbackError,
+    DEFAULT_ENVIRONMENT, Deployment, DeploymentAction, DeploymentChange, DeploymentSettings,
 };
 use llmops_domain::event::Event;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::manifest::Manifest;
 use llmops_domain::release::Release;
 
-use super::settings::check_settings;
+use super::settings::{check_settings, odd_fallbacks};
 use super::{Deployments, PassingRun, check_names};
 use crate::evaluator::BASELINE_TAG;
 use crate::{Error, LlmOps, Releases, approvals, releases};
@@ -72,7 +72,7 @@ impl Wish {
     }
 }
 
-fn interruption(release: &Release) -> String {
+pub(super) fn interruption(release: &Release) -> String {
     format!(
         "the experiment of the release {} ended, and the release waits: llmops release {}",
         release.id, release.deployment
@@ -208,6 +208,9 @@ impl Deployments {
         let previous = wish.before.as_ref().map(|before| before.manifest.clone());
         let mut notices = self.notices(previous.as_ref(), &wish.manifest).await?;
         notices.extend(wish.notices());
+        if asked.is_some() || wish.comes() {
+            notices.extend(odd_fallbacks(&wish.manifest, &wish.settings));
+        }
         if let Some(settings) = &asked {
             notices.extend(self.absent_parts(settings).await?);
         }
@@ -333,41 +336,6 @@ impl Deployments {
         Ok(self.services.store.tag_run(&self.project, &passing.0, BASELINE_TAG, now).await?)
     }
 
-    /// Points a deployment to a manifest that was live before: the one before the present one, or the one named. It answers
-    /// everybody: an experiment assigns nobody any more.
-    pub async fn rollback(&self, name: &str, request: Rollback) -> Result<Deployed, Error> {
-        let before = self.get(name, request.environment.as_deref()).await?;
-        let history = self.services.store.deployment_history(&self.project, name, &before.environment).await?;
-        let target = match deployment::rollback_target(&history, request.to.as_deref()) {
-            // Then the way back is from the variants to what is live.
-            Err(RollbackError::NothingEarlier | RollbackError::AlreadyLive(_))
-                if before.settings.experiment.is_some() =>
-            {
-                before.manifest.clone()
-            }
-            found => found.map_err(|error| Error::Conflict {
-                message: format!("cannot roll back {name} in {}: {error}", before.environment),
-                hint: Some(format!("llmops history {name} lists what was live")),
-            })?,
-        };
-        let (hash, manifest) = self.services.store.get_manifest(&self.project, target.as_str()).await?;
-        let previous = before.manifest.clone();
-        let mut notices = self.notices(Some(&previous), &manifest).await?;
-        let release = self.releases().that_routes(&before).await?;
-        match (&release, &before.settings.experiment) {
-            (Some(release), _) => notices.push(interruption(release)),
-            (None, Some(key)) => notices.push(format!(
-                "the experiment {key} assigns nobody any more: settings with `experiment: {key}` let it again"
-            )),
-            (None, None) => {}
-        }
-        let settings = DeploymentSettings { experiment: None, ..before.settings.clone() };
-        let next = Deployment { manifest: hash, settings, ..before };
-        let deployment = self.change(next, DeploymentAction::Rollback, Some(previous.clone()), request.reason).await?;
-        self.interrupt(release).await;
-        Ok(Deployed { deployment, manifest, previous: Some(previous), changed: true, notices, approval: None })
-    }
-
     /// Switches the safe mode on or off, and changes what it answers with.
     pub async fn safe_mode(&self, name: &str, request: SwitchSafeMode) -> Result<Deployment, Error> {
         let before = self.get(name, request.environment.as_deref()).await?;
@@ -404,7 +372,7 @@ impl Deployments {
         self.change(Deployment { settings, ..before }, DeploymentAction::Configure, from, Some(reason)).await
     }
 
-    async fn change(
+    pub(super) async fn change(
         &self,
         next: Deployment,
         action: DeploymentAction,
@@ -450,16 +418,17 @@ impl Deployments {
             previous: change.from.map(|hash| hash.to_string()),
         };
         self.services.events.publish(&self.project, news).await?;
+        self.services.gateways.catch_up().await;
         Ok(next)
     }
 
-    fn releases(&self) -> Releases {
+    pub(super) fn releases(&self) -> Releases {
         LlmOps { services: self.services.clone(), project: self.project.clone() }.releases()
     }
 
     /// Ends the experiment of a release whose deployment just changed. No user is assigned by it any more, so that what fails
     /// here does not undo the change.
-    async fn interrupt(&self, release: Option<Release>) {
+    pub(super) async fn interrupt(&self, release: Option<Release>) {
         let Some(release) = release else { return };
         let id = release.id.clone();
         if let Err(error) = Box::pin(self.releases().interrupt(release)).await {
@@ -468,7 +437,7 @@ impl Deployments {
     }
 
     /// What changes beside prompt and model.
-    async fn notices(&self, before: Option<&ContentHash>, after: &Manifest) -> Result<Vec<String>, Error> {
+    pub(super) async fn notices(&self, before: Option<&ContentHash>, after: &Manifest) -> Result<Vec<String>, Error> {
         let Some(before) = before else { return Ok(Vec::new()) };
         let (_, before) = self.services.store.get_manifest(&self.project, before.as_str()).await?;
         let mut notices = Vec::new();
