@@ -15,7 +15,7 @@ use llmops_domain::config::duration::HumanDuration;
 use llmops_domain::deployment::Deployment;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
-use llmops_domain::record::{CallOutcome, RequestRecord};
+use llmops_domain::record::{CallOutcome, Door, RequestRecord};
 use llmops_domain::soft_failure::{GuardConfig, HttpCheck, JudgeCheck};
 use llmops_storage::MinuteCalls;
 use serde_json::json;
@@ -91,7 +91,8 @@ impl Guards {
     /// Counts a call of a deployment.
     pub fn count(&self, project: &ProjectId, record: &RequestRecord) {
         let (Some(deployment), Some(environment)) = (&record.deployment, &record.environment) else { return };
-        if record.outcome != CallOutcome::Ok || record.cached {
+        // What no manifest answered, the safe mode's fixed answer, says nothing of what is deployed.
+        if record.outcome != CallOutcome::Ok || record.cached || record.manifest.is_none() {
             return;
         }
         self.add(
@@ -124,7 +125,9 @@ impl Guards {
     /// The slow checks that want to look at a call, each drawn for itself; none where none does. What has no answer is not looked
     /// at.
     pub fn drawn(&self, guard: &GuardConfig, record: &RequestRecord) -> Option<SlowChecks> {
-        if record.outcome != CallOutcome::Ok || record.cached {
+        let is_answer =
+            record.outcome == CallOutcome::Ok && record.manifest.is_some() && record.door != Door::Embeddings;
+        if !is_answer || record.cached {
             return None;
         }
         let drawn = |share: f64| (self.services.clock.random() as f64) < share * u64::MAX as f64;

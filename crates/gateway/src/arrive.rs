@@ -115,6 +115,19 @@ pub(crate) fn deployed<'a>(
     Ok(Way::Network(place))
 }
 
+/// How a candidate is asked for embeddings.
+pub(crate) fn embeddings<'a>(
+    asked: &Asked<'_>,
+    route: &Route,
+    candidate: &'a Candidate,
+) -> Result<Way<'a>, GatewayError> {
+    let place = candidate.forward.as_ref().and_then(|forward| Some((forward, forward.embeddings.as_deref()?)));
+    let Some((forward, endpoint)) = place else { return Err(GatewayError::no_embeddings(&candidate.name)) };
+    let body = rewrite::embeddings(&asked.fields, route, forward, candidate.target.model())?;
+    let place = Place { model: &candidate.name, upstream: &forward.upstream, endpoint, body, is_native: true };
+    Ok(Way::Network(place))
+}
+
 /// How a model is asked that the caller names.
 pub(crate) fn direct<'a>(
     asked: &Asked<'_>,
@@ -303,7 +316,12 @@ impl Context<'_> {
         let (body, kind) = write::answer(self.asked.door, self.asked.stream, head, answer);
         headers.remove(CONTENT_LENGTH);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        Arrived { status: StatusCode::OK, headers, content: Content::Whole(body), told: Some(Told::of(answer.0)) }
+        Arrived {
+            status: StatusCode::OK,
+            headers,
+            content: Content::Whole(body),
+            told: Some(Told::of(answer.0, answer.1)),
+        }
     }
 }
 
@@ -316,7 +334,7 @@ impl Arrived {
             id: id.to_owned(),
             created,
             model: asked.model.clone(),
-            include_usage: false,
+            include_usage: asked.wants_usage(),
             shows_thoughts: false,
         };
         let (body, kind) = write::answer(asked.door, asked.stream, head, (&answer, &Beside::default()));

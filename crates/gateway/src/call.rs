@@ -271,6 +271,7 @@ async fn open(place: &Place<'_>, headers: &HeaderMap) -> Result<Opened, Provider
         return Err(ProviderError::Status { endpoint, code, message: message.to_owned(), retry_after, should_retry });
     }
     for_the_caller(&mut parts.headers);
+    place.endpoint.secrets.cover_headers(&mut parts.headers);
     if !parts.status.is_success() {
         let mut rest = Incoming::new(&mut parts.headers, body, Secrets::default());
         // Most errors are one piece: with it, the connection may serve the next attempt.

@@ -56,6 +56,11 @@ impl Recorded {
     pub fn guard(&self) -> Option<&GuardConfig> {
         self.route.as_ref().map(|route| route.guard.config())
     }
+
+    /// The version of the model that the manifest names, where it names one.
+    pub fn pinned_version(&self) -> Option<&str> {
+        self.route.as_ref()?.target.manifest().model_version.as_deref()
+    }
 }
 
 /// The gateway's end of the channel.
@@ -322,7 +327,7 @@ impl Call {
         let outcome = self.outcome(&answer);
         let attempts = self.attempts.take();
         let (own_usage, usage_estimated) = self.own_usage(&answer, outcome, &attempts);
-        let (usage, cost) = (self.with_discarded(own_usage), self.cost(own_usage));
+        let (usage, cost) = (own_usage.plus(self.discarded), self.cost(own_usage));
         let soft_failures = self.soft_failures(&answer, outcome);
         let settings = self.route.as_ref().map(|route| &route.deployment.settings);
         let policy = self.body_policy();
@@ -345,7 +350,8 @@ impl Call {
             door: self.door,
             deployment: self.route.as_ref().map(|route| route.deployment.name.clone()),
             environment: self.route.as_ref().map(|route| route.deployment.environment.clone()),
-            manifest: self.route.as_ref().map(|route| route.manifest_id.clone()),
+            manifest: self.answering_route().map(|route| route.manifest_id.clone()),
+            safe_mode: self.route.as_ref().is_some_and(|route| route.deployment.safe_mode),
             variant: self.variant.take(),
             stream: self.stream,
             user: self.said.user.take().map(hashed),
@@ -384,9 +390,14 @@ impl Call {
         }
     }
 
+    /// The route whose manifest answers; none where the safe mode's fixed answer stands in for it.
+    fn answering_route(&self) -> Option<&Arc<Route>> {
+        self.route.as_ref().filter(|route| route.fixed_answer.is_none())
+    }
+
     /// What is wrong with the answer, or was with one that the caller did not get.
     fn soft_failures(&mut self, answer: &Answer, outcome: CallOutcome) -> Vec<SoftFailure> {
-        match &self.route {
+        match self.answering_route() {
             _ if !self.found.is_empty() => std::mem::take(&mut self.found),
             // A kept answer was looked at when it came.
             Some(route) if outcome == CallOutcome::Ok && self.door != Door::Embeddings && !self.cached => {
@@ -427,10 +438,6 @@ impl Call {
             None => text,
         };
         Some(redact(&text).into_owned())
-    }
-
-    fn with_discarded(&self, usage: Usage) -> Usage {
-        usage.plus(self.discarded)
     }
 
     /// USD for the answer with these tokens, and for those that were discarded.

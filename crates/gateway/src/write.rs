@@ -129,7 +129,12 @@ impl Lists {
             Piece::Arguments { index, text } => {
                 json!({"tool_calls": [{"index": index, "function": {"arguments": text}}]})
             }
-            Piece::Model(_) | Piece::Finish(_) | Piece::Usage(_) | Piece::Error(_) | Piece::End => return None,
+            Piece::Model(_)
+            | Piece::Fingerprint(_)
+            | Piece::Finish(_)
+            | Piece::Usage(_)
+            | Piece::Error(_)
+            | Piece::End => return None,
         })
     }
 }
@@ -264,7 +269,8 @@ impl EventWriter {
             // Nothing follows the word that the stream broke off.
             _ if self.has_failed => {}
             Piece::Model(model) if !model.is_empty() && !self.has_begun => self.head.model = model,
-            Piece::Model(_) => {}
+            // Anthropic's format has no place for a fingerprint, and nobody else's stream has one to translate.
+            Piece::Model(_) | Piece::Fingerprint(_) => {}
             Piece::End => self.has_ended = true,
             Piece::Usage(usage) => self.usage = usage,
             Piece::Finish(reason) => self.finish_reason = Some(reason),
@@ -565,6 +571,7 @@ mod tests {
             blocks: vec![thinking, ThinkingBlock::RedactedThinking { data: "x".to_owned() }],
             pictures: vec!["data:image/png;base64,AA==".to_owned()],
             citations: vec![Citation { url: "https://a".to_owned(), title: "A".to_owned(), start: 0, end: 2 }],
+            fingerprint: None,
         }
     }
 

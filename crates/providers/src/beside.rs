@@ -25,6 +25,8 @@ pub struct Beside {
     pub pictures: Vec<String>,
     /// What the text refers to.
     pub citations: Vec<Citation>,
+    /// OpenAI's `system_fingerprint`.
+    pub fingerprint: Option<String>,
 }
 
 /// A block of Anthropic's thoughts.

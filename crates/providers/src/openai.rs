@@ -201,6 +201,8 @@ struct Body {
     #[serde(default)]
     model: Option<String>,
     #[serde(default)]
+    system_fingerprint: Option<String>,
+    #[serde(default)]
     choices: Option<Vec<Choice>>,
     #[serde(default)]
     usage: Option<WireUsage>,
@@ -281,7 +283,7 @@ fn response(endpoint: &Endpoint, body: Body, raw: &[u8], latency_ms: f64) -> Res
         usage: body.usage.and_then(|usage| usage.after(None)).unwrap_or_default(),
         latency_ms,
     };
-    Ok(Whole { response, beside: Beside { thoughts, ..Beside::default() } })
+    Ok(Whole { response, beside: Beside { thoughts, fingerprint: body.system_fingerprint, ..Beside::default() } })
 }
 
 /// What the model thought: some servers say it by both names.

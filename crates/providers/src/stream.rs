@@ -22,6 +22,8 @@ use crate::upstream::Dialect;
 pub enum Piece {
     /// The model that answers, as the provider names it.
     Model(String),
+    /// The provider's `system_fingerprint`.
+    Fingerprint(String),
     /// More of what the model thinks.
     Thought(String),
     /// A block of such thoughts has ended that Anthropic wants back: all of it, once more.

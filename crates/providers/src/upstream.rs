@@ -155,7 +155,7 @@ impl Upstream {
         for event in Events::default().push(beginning) {
             for piece in reader.read_event(&event) {
                 match piece {
-                    Piece::Model(_) | Piece::Usage(_) => {}
+                    Piece::Model(_) | Piece::Fingerprint(_) | Piece::Usage(_) => {}
                     Piece::Error(_) => {
                         // Plain words are an error, too.
                         let fitting = odd::fitting(&event.data);

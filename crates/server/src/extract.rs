@@ -17,7 +17,7 @@ use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use crate::ApiError;
-use crate::caller::{Authenticator, Caller, Principal};
+use crate::caller::{self, Authenticator, Principal};
 use crate::request_id::RequestId;
 
 /// The installation as the caller may see it, one project of it, if the caller has the role or a stronger one. It comes
@@ -43,6 +43,8 @@ macro_rules! roles {
 }
 
 roles! {
+    /// Whoever may call deployments.
+    Caller,
     /// Whoever may read.
     Viewer,
     /// Whoever may change prompts, datasets and runs.
@@ -118,7 +120,7 @@ where
 
 /// Who calls.
 pub(crate) fn principal(parts: &Parts) -> Result<Principal, ApiError> {
-    let caller = parts.extensions.get::<Caller>().cloned();
+    let caller = parts.extensions.get::<caller::Caller>().cloned();
     // Without the layer that looks at callers, nobody is let in.
     caller
         .map_or_else(|| Err(ErrorBody::new(ErrorCode::Unauthenticated, "nobody looked who calls")), |c| c.0)

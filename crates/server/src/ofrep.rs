@@ -17,7 +17,7 @@ use llmops_domain::hash::ContentHash;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::extract::{Path, Viewer};
+use crate::extract::{Caller, Path};
 use crate::{ApiError, etag};
 
 /// Most bytes of a targeting key.
@@ -255,7 +255,7 @@ fn answer<T: Serialize>(headers: &HeaderMap, tag: &str, answer: &T) -> Response 
     request_body = EvaluationRequest,
     responses((status = 200, body = FlagValue), (status = 304), (status = 400, body = FlagError),
         (status = 404, body = FlagError), (status = 500, body = FlagError), (status = 503, body = FlagError)))]
-async fn evaluate(Viewer(ops): Viewer, Path(key): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
+async fn evaluate(Caller(ops): Caller, Path(key): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
     let context = match read_context(&body) {
         Ok(context) => context,
         Err(error) => return error.of(&key).into_response(),
@@ -276,12 +276,12 @@ async fn evaluate(Viewer(ops): Viewer, Path(key): Path<String>, headers: HeaderM
 
 /// One flag, by a key that has slashes.
 async fn evaluate_slashed(
-    viewer: Viewer,
+    caller: Caller,
     Path((key, rest)): Path<(String, String)>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    evaluate(viewer, Path(format!("{key}/{rest}")), headers, body).await
+    evaluate(caller, Path(format!("{key}/{rest}")), headers, body).await
 }
 
 /// All flags.
@@ -290,7 +290,7 @@ async fn evaluate_slashed(
     request_body = Option<EvaluationRequest>,
     responses((status = 200, body = BulkAnswer), (status = 304), (status = 400, body = FlagError),
         (status = 500, body = FlagError), (status = 503, body = FlagError)))]
-async fn evaluate_all(Viewer(ops): Viewer, headers: HeaderMap, body: Bytes) -> Response {
+async fn evaluate_all(Caller(ops): Caller, headers: HeaderMap, body: Bytes) -> Response {
     match evaluate_bulk(&ops, &body).await {
         Ok((tag, flags)) => answer(&headers, &tag, &flags),
         Err(error) => error.into_response(),

@@ -20,18 +20,17 @@ impl Deployments {
         let before = self.get(name, request.environment.as_deref()).await?;
         let exposing = self.canaries().exposing(name, &before.environment).await?;
         let history = self.services.store.deployment_history(&self.project, name, &before.environment).await?;
-        let target = match deployment::rollback_target(&history, request.to.as_deref()) {
-            // Then the way back is from the variants, or from the candidate, to what is live.
-            Err(RollbackError::NothingEarlier | RollbackError::AlreadyLive(_))
-                if before.settings.experiment.is_some() || exposing.is_some() =>
-            {
-                before.manifest.clone()
-            }
-            found => found.map_err(|error| Error::Conflict {
-                message: format!("cannot roll back {name} in {}: {error}", before.environment),
-                hint: Some(format!("llmops history {name} lists what was live")),
-            })?,
-        };
+        let target =
+            match deployment::rollback_target(&history, request.to.as_deref()) {
+                // Then the way back is from the variants, or from the candidate, to what is live.
+                Err(
+                    RollbackError::NothingEarlier | RollbackError::OnlyLater { .. } | RollbackError::AlreadyLive(_),
+                ) if before.settings.experiment.is_some() || exposing.is_some() => before.manifest.clone(),
+                found => found.map_err(|error| Error::Conflict {
+                    message: format!("cannot roll back {name} in {}: {error}", before.environment),
+                    hint: Some(way_on(&before, &error)),
+                })?,
+            };
         let (hash, manifest) = self.services.store.get_manifest(&self.project, target.as_str()).await?;
         if let Some(why) = self.never_renders(&manifest).await? {
             return Err(Error::Conflict {
@@ -48,6 +47,9 @@ impl Deployments {
                 "the experiment {key} assigns nobody any more: settings with `experiment: {key}` let it again"
             )),
             (None, None) => {}
+        }
+        if hash != previous {
+            notices.push(format!("{} takes {} again", command(&before, &previous), previous.short()));
         }
         let settings = DeploymentSettings { experiment: None, ..before.settings.clone() };
         let next = Deployment { manifest: hash, settings, ..before };
@@ -182,5 +184,23 @@ fn taken_away(canary: &Canary, deployment: &Deployment) -> String {
              llmops rollback {name} --to {} brings back what was live beside it",
             canary.production.short()
         ),
+    }
+}
+
+/// The command that takes a manifest.
+fn command(of: &Deployment, manifest: &ContentHash) -> String {
+    let (name, environment) = (&of.name, &of.environment);
+    let place =
+        if environment == DEFAULT_ENVIRONMENT { String::new() } else { format!(" --environment {environment}") };
+    format!("llmops rollback {name}{place} --to {}", manifest.short())
+}
+
+/// What helps who cannot go back.
+fn way_on(of: &Deployment, error: &RollbackError) -> String {
+    match error {
+        RollbackError::OnlyLater { later, .. } if !later.is_empty() => {
+            format!("{} takes the one that was live last", command(of, &later[0]))
+        }
+        _ => format!("llmops history {} lists what was live", of.name),
     }
 }

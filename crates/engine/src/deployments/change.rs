@@ -11,7 +11,7 @@ use llmops_domain::hash::ContentHash;
 use llmops_domain::manifest::Manifest;
 use llmops_domain::release::Release;
 
-use super::settings::check_settings;
+use super::settings::{check_settings, odd_fallbacks};
 use super::{Deployments, check_names};
 use crate::evaluator::BASELINE_TAG;
 use crate::{Error, LlmOps, Releases, approvals};
@@ -209,6 +209,9 @@ impl Deployments {
         let previous = wish.before.as_ref().map(|before| before.manifest.clone());
         let mut notices = self.notices(previous.as_ref(), &wish.manifest).await?;
         notices.extend(wish.notices());
+        if asked.is_some() || wish.comes() {
+            notices.extend(odd_fallbacks(&wish.manifest, &wish.settings));
+        }
         if let Some(settings) = &asked {
             notices.extend(self.absent_parts(settings).await?);
         }
@@ -339,7 +342,7 @@ impl Deployments {
         self.change(Deployment { settings, ..before }, DeploymentAction::Configure, from, Some(reason)).await
     }
 
-    async fn change(
+    pub(super) async fn change(
         &self,
         next: Deployment,
         action: DeploymentAction,
@@ -401,6 +404,7 @@ impl Deployments {
             previous: change.from.map(|hash| hash.to_string()),
         };
         self.services.events.publish(&self.project, news).await?;
+        self.services.gateways.catch_up().await;
         Ok(())
     }
 

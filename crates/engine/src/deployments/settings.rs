@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use llmops_domain::deployment::DeploymentSettings;
+use llmops_domain::manifest::Manifest;
 use llmops_domain::yaml::{Schema, validate_value};
 use llmops_providers::http_client::Endpoint;
 use llmops_storage::StoreError;
@@ -41,6 +42,30 @@ pub fn senseless(settings: &DeploymentSettings) -> Vec<String> {
     problems
 }
 
+/// What of the fallbacks is not what it seems. Hosts have names of their own for a model, so it is told and not refused.
+pub(super) fn odd_fallbacks(manifest: &Manifest, settings: &DeploymentSettings) -> Vec<String> {
+    let own = &manifest.model;
+    let model = |place: &str| place.rsplit('/').next().unwrap_or_default().to_lowercase();
+    let mut notices = Vec::new();
+    for (i, place) in settings.fallbacks.iter().enumerate() {
+        if place == own {
+            notices.push(format!("fallbacks: {place} is the manifest's own place, which has been asked by then"));
+        } else if settings.fallbacks[..i].contains(place) {
+            notices.push(format!("fallbacks: {place} is named twice"));
+        } else if model(place) != model(own) {
+            notices.push(format!(
+                "fallbacks: {place} has another name than {own}: where that is another model, its answers count as this manifest's"
+            ));
+        }
+    }
+    if settings.hedge_after.is_some() && settings.fallbacks.iter().all(|place| place == own) {
+        notices.push(
+            "hedge_after: there is no other place to ask, so that nothing is hedged: name `fallbacks`".to_owned(),
+        );
+    }
+    notices
+}
+
 impl Deployments {
     /// What settings name and is not there. It may come later, so it is told and not refused.
     pub(super) async fn absent_parts(&self, settings: &DeploymentSettings) -> Result<Vec<String>, Error> {
@@ -63,5 +88,31 @@ impl Deployments {
             }
         }
         Ok(notices)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use llmops_domain::chat::Parameters;
+
+    use super::*;
+
+    #[test]
+    fn fallbacks_that_are_not_what_they_seem() {
+        let check = |settings: &str, expected: &[&str]| {
+            let manifest = Manifest::resolve(None, "up/GPT-4o", &Parameters::default());
+            let notices = odd_fallbacks(&manifest, &serde_json::from_str(settings).unwrap());
+            let fits = notices.iter().zip(expected).all(|(notice, part)| notice.contains(part));
+            assert!(notices.len() == expected.len() && fits, "{settings}: {notices:?}");
+        };
+        check("{}", &[]);
+        check(r#"{"fallbacks": ["router/openai/gpt-4o"], "hedge_after": "1s"}"#, &[]);
+        check(r#"{"fallbacks": ["up2/ok"]}"#, &["up2/ok has another name than up/GPT-4o"]);
+        check(r#"{"fallbacks": ["up2/gpt-4o", "up2/gpt-4o"]}"#, &["up2/gpt-4o is named twice"]);
+        check(
+            r#"{"fallbacks": ["up/GPT-4o"], "hedge_after": "1s"}"#,
+            &["the manifest's own place", "hedge_after: there"],
+        );
+        check(r#"{"hedge_after": "1s"}"#, &["hedge_after: there is no other place"]);
     }
 }

@@ -58,7 +58,14 @@ async fn deploying_and_going_back() {
         assert!(ops.deployments_revision().await.unwrap() > revision);
         assert_eq!(live_model(&ops).await, "test/one");
         let nothing = deployments.rollback("bot", Rollback::default()).await.unwrap_err();
-        assert!(matches!(nothing, Error::Conflict { .. }), "{nothing}");
+        let short = second.deployment.manifest.short();
+        let way_on = format!("llmops rollback bot --to {short} takes");
+        assert!(back.notices[1].starts_with(&way_on), "{:?}", back.notices);
+        assert!(nothing.to_string().contains(&format!("what came later is taken by its hash: {short}")), "{nothing}");
+        assert!(
+            matches!(&nothing, Error::Conflict { hint: Some(hint), .. } if hint.starts_with(&way_on)),
+            "{nothing:?}"
+        );
         let to = Some(second.deployment.manifest.short().to_owned());
         deployments.rollback("bot", Rollback { to, ..Rollback::default() }).await.unwrap();
         assert_eq!(live_model(&ops).await, "test/two");
@@ -625,7 +632,10 @@ async fn a_rehearsal_names_what_could_not_take_over() {
         let ready = deployments.rehearse("bot", None).await.unwrap();
         assert!(ready.ready && ready.manifests.len() == 2 && ready.manifests[0].is_live, "{ready:?}");
         provider.down.store(true, Ordering::SeqCst);
+        // What was rolled back may be taken again.
+        deployments.rollback("bot", Rollback::default()).await.unwrap();
         let down = deployments.rehearse("bot", None).await.unwrap();
+        assert_eq!(down.manifests.len(), 2, "{down:?}");
         assert!(!down.ready && down.manifests[1].problems[0].contains("a probe failed"), "{down:?}");
     })
     .await;

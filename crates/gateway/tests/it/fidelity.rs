@@ -2,7 +2,7 @@
 
 use llmops_domain::deployment::DeploymentSettings;
 use llmops_domain::record::CallOutcome;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     ANSWER, Fixture, KEY, PROVIDER_KEY, Provider, STREAM_HEAD, Step, deployment, header, json_response, piece, split,
@@ -224,6 +224,27 @@ async fn models_are_found_by_escaped_names() {
         let answer = gateway.send("GET", &format!("/v1/models/{name}"), "", "").await;
         assert_eq!(split(&answer).0, status, "{answer}");
     }
+}
+
+#[tokio::test]
+async fn models_are_listed_once_as_the_caller_knows_them() {
+    let bot = deployment("local/m", json!({}), DeploymentSettings::default());
+    let mut staged = bot.clone();
+    staged.deployment.environment = "staging".to_owned();
+    let gateway = Fixture::start(&[("local", "http://127.0.0.1:1/v1")], vec![bot, staged]).await;
+    let list = gateway.send("GET", "/v1/models", "", "").await;
+    let list: Value = serde_json::from_str(split(&list).1).unwrap();
+    let model = |id: &str| json!({"id": id, "object": "model", "created": 0, "owned_by": "llmops"});
+    assert_eq!(list, json!({"object": "list", "data": [model("bot"), model("bot@staging")]}));
+    let anthropic = "anthropic-version: 2023-06-01\r\n";
+    let list = gateway.send("GET", "/v1/models", anthropic, "").await;
+    let list: Value = serde_json::from_str(split(&list).1).unwrap();
+    let created_at = "1970-01-01T00:00:00Z";
+    let model = |id: &str| json!({"type": "model", "id": id, "display_name": id, "created_at": created_at});
+    let data = json!([model("bot"), model("bot@staging")]);
+    assert_eq!(list, json!({"data": data, "has_more": false, "first_id": "bot", "last_id": "bot@staging"}));
+    let one = gateway.send("GET", "/v1/models/bot", anthropic, "").await;
+    assert_eq!(serde_json::from_str::<Value>(split(&one).1).unwrap(), model("bot"));
 }
 
 #[tokio::test]

@@ -104,14 +104,14 @@ async fn anthropic_to_openai() {
         vec![Step::Send(json_response(200, "", ANSWER)), Step::Close],
         stream(&[
             r#"{"id":"c","model":"m-2026","choices":[{"index":0,"delta":{"role":"assistant","content":"Hel"}}]}"#,
-            r#"{"id":"c","model":"m-2026","choices":[{"index":0,"delta":{"content":"lo."},"finish_reason":"stop"}]}"#,
+            r#"{"model":"m-2026","system_fingerprint":"fp_1","choices":[{"delta":{"content":"lo."},"finish_reason":"stop"}]}"#,
             r#"{"id":"c","model":"m-2026","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2}}"#,
             "[DONE]",
         ]),
     ])
     .await;
     let bot = deployment("local/m", json!({"system": "Be kind."}), DeploymentSettings::default());
-    let gateway = Fixture::start(&[("local", &provider.url)], vec![bot]).await;
+    let mut gateway = Fixture::start(&[("local", &provider.url)], vec![bot]).await;
     let mut call = json!({"model": "bot", "max_tokens": 9, "system": "Be brief.",
         "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]});
     let answer = gateway.post("/v1/messages", "", &call.to_string()).await;
@@ -133,6 +133,10 @@ async fn anthropic_to_openai() {
     assert_eq!(sent["messages"][0], json!({"role": "system", "content": "Be kind."}));
     assert_eq!(sent["messages"][1], json!({"role": "system", "content": "Be brief."}));
     assert_eq!(sent["stream_options"], json!({"include_usage": true}));
+    // Anthropic's format has no place for it; who watches the model behind a manifest needs it all the same.
+    for _ in 0..2 {
+        assert_eq!(gateway.record().await.fingerprint.as_deref(), Some("fp_1"));
+    }
 }
 
 #[tokio::test]

@@ -133,6 +133,21 @@ async fn keys_in_streams_are_covered_wherever_pieces_end() {
 }
 
 #[tokio::test]
+async fn keys_in_headers_and_trailers_are_covered() {
+    let covered = "*".repeat(PROVIDER_KEY.len());
+    for status in [200, 418] {
+        let head = format!("x-echo: Bearer {PROVIDER_KEY}\r\nx-other: 1\r\n");
+        let answer = answered("/v1/chat/completions", vec![response(status, &head, ANSWER.as_bytes())], false).await;
+        assert_eq!(header(&answer, "x-echo"), Some(format!("Bearer {covered}")), "{answer}");
+        assert_eq!((header(&answer, "x-other").as_deref(), answer.contains(PROVIDER_KEY)), (Some("1"), false));
+    }
+    let head = STREAM_HEAD.replace("\r\n\r\n", "\r\ntrailer: x-echo\r\n\r\n");
+    let end = format!("0\r\nx-echo: {PROVIDER_KEY}\r\n\r\n");
+    let answer = answered("/v1/chat/completions", vec![Step::Send(head + &piece("data: {}\n\n") + &end)], true).await;
+    assert!(!answer.contains(PROVIDER_KEY), "{answer}");
+}
+
+#[tokio::test]
 async fn answers_may_have_a_hundred_headers() {
     let with = async |headers: usize| {
         let many: String = (0..headers).map(|n| format!("x-step-{n}: {n}\r\n")).collect();

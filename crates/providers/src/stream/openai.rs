@@ -12,6 +12,7 @@ use crate::usage::WireUsage;
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     model_known: bool,
+    fingerprint_known: bool,
     text: Halves,
     thoughts: Halves,
     has_refused: bool,
@@ -33,6 +34,7 @@ struct Known {
 #[serde(default)]
 struct Chunk {
     model: Option<String>,
+    system_fingerprint: Option<String>,
     choices: Option<Vec<Choice>>,
     usage: Option<WireUsage>,
     /// Groq's place for the counts.
@@ -97,6 +99,9 @@ impl Reader {
             self.model_known = true;
             pieces.push(Piece::Model(model));
         }
+        let fingerprint = chunk.system_fingerprint.filter(|text| !self.fingerprint_known && !text.is_empty());
+        self.fingerprint_known |= fingerprint.is_some();
+        pieces.extend(fingerprint.map(Piece::Fingerprint));
         let mut usage = chunk.usage.or(chunk.x_groq.and_then(|elsewhere| elsewhere.usage));
         // The translated formats have one answer.
         for choice in chunk.choices.into_iter().flatten().filter(|choice| choice.index.unwrap_or(0) == 0) {

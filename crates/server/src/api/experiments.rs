@@ -14,7 +14,7 @@ use llmops_domain::experiment::{Experiment, ExperimentSpec};
 use serde_json::{Map, Value};
 
 use super::{bad_request, id_before, page, page_size};
-use crate::extract::{Editor, Json, Operator, OptionalJson, Path, Query, Standing, Viewer};
+use crate::extract::{Caller, Editor, Json, Operator, OptionalJson, Path, Query, Standing, Viewer};
 use crate::{ApiError, etag};
 
 pub(crate) fn router() -> Routes {
@@ -194,7 +194,7 @@ async fn cancel(Operator(ops): Operator, Path(experiment): Path<String>) -> Resu
     responses((status = 200, body = Assignment), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
 async fn assign(
-    Viewer(ops): Viewer,
+    Caller(ops): Caller,
     Path(experiment): Path<String>,
     Json(unit): Json<AssignUnit>,
 ) -> Result<Answer<Assignment>, ApiError> {

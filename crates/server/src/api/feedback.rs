@@ -16,7 +16,7 @@ use llmops_domain::feedback::{Feedback, FeedbackFilter, FeedbackReport};
 
 use super::{id_before, page, page_size};
 use crate::ApiError;
-use crate::extract::{Editor, Json, JsonOrList, Operator, Path, Query, Viewer};
+use crate::extract::{Caller, Editor, Json, JsonOrList, Operator, Path, Query, Viewer};
 
 pub(crate) fn router() -> Routes {
     Routes::new()
@@ -38,7 +38,7 @@ pub(crate) fn router() -> Routes {
         description = "Everything was there before, or refused"), (status = 409, body = ErrorResponse),
         (status = 422, body = ErrorResponse)))]
 async fn submit(
-    Viewer(ops): Viewer,
+    Caller(ops): Caller,
     JsonOrList(body): JsonOrList<SubmitFeedback>,
 ) -> Result<(StatusCode, Answer<ReceivedFeedback>), ApiError> {
     let received = match body {

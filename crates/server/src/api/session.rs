@@ -13,6 +13,7 @@ use llmops::LlmOps;
 use llmops_api::access::{Session, SignIn};
 use llmops_api::error::ErrorResponse;
 use llmops_api::{ErrorBody, ErrorCode};
+use llmops_domain::access::Role;
 
 use crate::caller::{Authenticator, Client, throttled};
 use crate::extract::{Json, principal};
@@ -60,6 +61,11 @@ async fn sign_in(
         authenticator.sign_ins.count(client.address);
         return Err(ErrorBody::new(ErrorCode::Unauthenticated, "the key is unknown, expired or revoked").into());
     };
+    if key.role < Role::Viewer {
+        let message =
+            format!("the key `{}` calls deployments and reads nothing: signing in needs the role viewer", key.name);
+        return Err(ErrorBody::new(ErrorCode::Forbidden, message).into());
+    }
     let (token, until) = ops.access().begin_session(&key).await?;
     let seconds = until.duration_since(llmops_domain::clock::now()).as_secs();
     let session =

@@ -110,9 +110,10 @@ impl Drain {
         for attempt in &record.attempts {
             self.models.note(attempt);
         }
-        let changed = self.faces.lock().unwrap_or_else(PoisonError::into_inner).changed(project, record);
-        if let Some((before, now)) = changed {
-            self.runtime.spawn(tell(self.ops.for_project(project.clone()), record.clone(), before, now));
+        let pinned = recorded.pinned_version();
+        let changed = self.faces.lock().unwrap_or_else(PoisonError::into_inner).changed(project, record, pinned);
+        if let Some(news) = changed {
+            self.runtime.spawn(tell(self.ops.for_project(project.clone()), record.clone(), news));
         }
         let word = self.streaks.lock().unwrap_or_else(PoisonError::into_inner).noted(project, record);
         if let Some(word) = word {
