@@ -102,7 +102,7 @@ function SignIn({ was }: { was?: Session }) {
       <div className="brand" style={{ padding: 0 }}><Logo /> llmops</div>
       <div className="stack tight">
         <h1>{was ? "The session is over" : "Sign in with a key"}</h1>
-        <p className="muted">{was ? "Sign in again to go on: what you were writing stays." : <>The server printed an admin’s key at its first start. An admin makes more with <code>llmops key create NAME --role ROLE</code>.</>}</p>
+        <p className="muted">{was ? "Sign in again to go on: what you were writing stays." : <>The server printed an admin’s key at its first start. An admin makes more under “Keys and audit”.</>}</p>
       </div>
       <Field label="Key">
         {(props) => <input {...props} className="input mono" type="password" autoComplete="current-password" autoFocus value={key} onChange={(event) => setKey(event.target.value)} placeholder="llmops_…" />}

@@ -61,6 +61,47 @@ test("run: the gate says no and names samples", async () => {
   await see("Samples that explain it");
 });
 
+test("run: what the gate said stands there with its checks, and making it the baseline all the same is asked twice", async () => {
+  const { gate } = await api("GET", `/api/v1/runs/${ids.worse}`);
+  assert.equal(gate.verdict, "fail");
+  await go(`/runs/${ids.worse}?tab=gate`);
+  await see("The gate said no.");
+  await page.getByRole("table", { name: "Checks of the gate" }).getByText("Max drop · Refusal behavior").waitFor();
+  const button = page.getByRole("button", { name: "Make baseline" });
+  assert.doesNotMatch(await button.getAttribute("class"), /primary/);
+  await button.click();
+  const dialog = page.locator("dialog[open]");
+  await dialog.getByText("The gate said no to this run.").waitFor();
+  await dialog.getByText("The baseline now").waitFor();
+  await dialog.getByRole("button", { name: "Cancel" }).click();
+});
+
+test("run: in a sample the expected text is green, and the legend says so", async () => {
+  await go(`/runs/${ids.worse}?tab=samples&sample=r001`);
+  const drawer = page.locator("dialog[open]");
+  await drawer.locator("header ins", { hasText: "only in what was expected" }).waitFor();
+  const { items } = await api("GET", `/api/v1/runs/${ids.worse}/results/r001`);
+  const part = drawer.locator(".pre ins").first();
+  await part.waitFor();
+  assert.ok(!items[0].output.includes(await part.textContent()), "what is green is no part of the answer");
+  await page.getByRole("columnheader", { name: "Question" }).waitFor();
+});
+
+test("runs: one is started from the page, by its keyboard, and lists name costs alike", async () => {
+  await go("/runs");
+  const costs = (await page.locator("tbody td.right:nth-child(8)").allTextContents()).filter((cost) => cost !== "$0");
+  assert.equal(new Set(costs.map((cost) => cost.split(".")[1]?.length)).size, 1, `as many decimals each: ${costs}`);
+  await click("New run");
+  const dialog = page.locator("dialog[open]");
+  await dialog.getByLabel("Prompt").selectOption("support-bot");
+  await dialog.getByLabel("Version").selectOption("1.0.0");
+  await dialog.getByLabel("Dataset").selectOption("golden");
+  await dialog.getByLabel("Model").fill("sim/support-small");
+  await dialog.getByLabel("Model").press("Enter");
+  await page.waitForURL(/\/runs\/run_/);
+  await see("The run has begun.");
+});
+
 test("run: a limit of the gate that is empty is no 0", async () => {
   await go(`/runs/${ids.worse}?tab=gate`);
   await page.getByLabel("Least overall").fill("");
@@ -73,6 +114,9 @@ test("run: a limit of the gate that is empty is no 0", async () => {
 test("runs are compared, flips first", async () => {
   await go(`/compare?a=baseline&b=${ids.worse}`);
   await see("now fails");
+  await page.getByRole("table", { name: "Metrics, what changed" }).getByText(/\$0\.0\d+ to [+−]\$/).waitFor();
+  const cut = await page.locator("main .table-wrap").evaluateAll((places) => places.map((place) => place.scrollWidth - place.clientWidth));
+  assert.ok(cut.every((rest) => rest <= 1), `tables fit: ${cut}`);
   await page.locator(".table.list .cover").first().click();
   await page.locator("dialog[open]").getByText("What changed in the answer").waitFor();
   await page.keyboard.press("Escape");
@@ -107,6 +151,25 @@ test("prompts: variables render as one types, a model answers, a version is writ
   await see("No gate has seen this version.");
   await page.locator("dialog[open]").getByRole("button", { name: "Activate" }).click();
   await see(/is active\./);
+});
+
+test("prompts: one that can never be rendered says so; built-in ones stand by themselves", async () => {
+  await api("POST", "/api/v1/prompts", { prompt: { name: "undeclared", version: "1.0.0", content: "Be brief, {{ customer }}. {{ input }}" } });
+  for (const tab of ["content", "try"]) {
+    await go(`/prompts/undeclared?tab=${tab}`);
+    await see("This version cannot be rendered.");
+    await page.getByRole("note").or(page.getByRole("alert")).getByText("customer", { exact: true }).first().waitFor();
+  }
+  await go("/prompts");
+  await page.getByRole("table", { name: "Built-in prompts" }).getByRole("link", { name: "llmops/judge-rubric" }).waitFor();
+  assert.equal(await page.getByRole("table", { name: "Prompts", exact: true }).getByRole("link", { name: /^llmops\// }).count(), 0);
+});
+
+test("prompts: every changed line that is alike has its words marked", async () => {
+  await go("/prompts/support-bot?version=1.1.0&tab=diff&from=1.0.0");
+  const first = page.locator(".diff tr:has(.removed):has(.added)").first();
+  await first.locator(".removed mark").first().waitFor();
+  await first.locator(".added mark").first().waitFor();
 });
 
 test("datasets: search, edit a sample into a new version, see the difference", async () => {
@@ -234,11 +297,13 @@ test("an experiment is planned with its size and created", async () => {
   await page.locator("#content").getByLabel("Name", { exact: true }).first().fill("Politer refusals");
   await click("Next");
   await click("Next");
-  await see("Users per variant");
+  await see("Say the rate of today and the smallest change worth finding", { exact: false });
+  await page.getByLabel("Rate of today").fill("0.6");
   await page.getByLabel("Smallest change worth finding").fill("0.1");
   // statsmodels: NormalIndPower with the arcsine effect size of 0.6 and 0.7 gives 355.4.
   await page.locator(".stat .value", { hasText: "356" }).waitFor();
   await click("Next");
+  await see("the same prompt, version and model", { exact: false });
   await click("Create as a draft");
   await page.waitForURL(/\/experiments\/exp_/);
   await see("Nobody is assigned yet");

@@ -108,6 +108,14 @@ test("an address that leads nowhere says so", async () => {
   await see("There is no such page");
   await page.goto(`${base}/canaries/canary_none`);
   await page.getByRole("alert").waitFor();
+  for (const [path, what, list] of [["/runs/run_nope", "run", "To the runs"], ["/prompts/nope", "prompt", "To the prompts"], ["/datasets/nope", "dataset", "To the datasets"], ["/deployments/nope", "deployment", "To the deployments"], ["/experiments/exp_nope", "experiment", "To the experiments"], ["/incidents/inc_nope", "incident", "To the deployments"], ["/releases/rel_nope", "release", "To the deployments"]]) {
+    await go(path);
+    await page.getByRole("heading", { name: `There is no such ${what}`, level: 1 }).waitFor();
+    assert.equal(await page.getByRole("button", { name: "Try again" }).count(), 0, path);
+    assert.doesNotMatch(await page.getByRole("alert").first().textContent(), /`|llmops |--/, "what is for the command line is left out");
+    await click(list, "link");
+    await page.getByRole("heading", { level: 1 }).first().waitFor();
+  }
 });
 
 test("pages are live: a run that starts elsewhere appears", async () => {
@@ -276,6 +284,44 @@ test("behind the sign-in nothing is asked of the server until somebody signs in"
   await fresh.locator("[data-on=true]").waitFor();
   assert.ok(asked.includes("/api/v1/overview"), asked.join(" "));
   await fresh.close();
+});
+
+test("on a narrow screen the tasks of lists are there as well", async () => {
+  await page.setViewportSize({ width: 390, height: 844 });
+  await go("/runs");
+  for (const i of [0, 1]) await page.getByRole("checkbox").nth(i).check();
+  await click("Compare the two", "link");
+  await page.waitForURL(/\/compare\?/);
+  await go("/alerts?status=open");
+  const first = page.getByRole("table", { name: "Alerts" }).getByRole("row").nth(1);
+  await first.getByText("Open", { exact: true }).waitFor();
+  await first.getByRole("button", { name: "Acknowledge" }).waitFor();
+  await go("/traffic");
+  await page.getByRole("table", { name: "Calls" }).getByText(/^(user|grower)-\d+$/).first().waitFor();
+  await page.getByRole("table", { name: "Calls" }).getByText(/→/).first().waitFor();
+  await page.setViewportSize({ width: 1280, height: 860 });
+});
+
+test("empty pages begin things, and their commands reach this server", async () => {
+  for (const [path, list, button, command] of [
+    ["/runs", /\/api\/v1\/runs\?/, "Start one", "llmops eval"],
+    ["/deployments", /\/api\/v1\/deployments\?/, "Deploy one", "llmops deploy support-bot --prompt support-bot --model PROVIDER/MODEL"],
+    ["/datasets", /\/api\/v1\/datasets\?/, "Import one", "llmops dataset import golden.jsonl --name golden"],
+    ["/schedules", /\/api\/v1\/schedules\?/, "Schedule something", "llmops schedule add nightly --suite default --cron '0 3 * * *'"],
+  ]) {
+    await page.route(list, (route) => route.fulfill({ json: { items: [] } }));
+    await go(path);
+    assert.equal(await page.locator(".command code").first().textContent(), `${command} --server ${base}`);
+    await click(button);
+    await page.locator("dialog[open]").waitFor();
+    await page.keyboard.press("Escape");
+    await page.unroute(list);
+  }
+});
+
+test("ids stand as they are: no sign of multiplication between digits", async () => {
+  await go("/runs");
+  assert.match(await page.evaluate(() => getComputedStyle(document.body).fontFeatureSettings), /"calt" 0/);
 });
 
 test("names without end are shortened in the list of runs, which keeps its width", async () => {

@@ -1,7 +1,7 @@
 // The pages of Operate and Organise: the main task of each.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { api, click, go, ids, page, see } from "./browser.mjs";
+import { api, click, go, ids, lines, page, see } from "./browser.mjs";
 
 test("a deployment is rolled back, with a confirmation, and put into safe mode and back", async () => {
   await go("/deployments");
@@ -84,14 +84,14 @@ test("a draft of a canary begins, is paused, goes on and is aborted with a reaso
   await see("Only a rehearsal.");
 });
 
-test("a release: its steps, what it waits for, what differs; another one is begun and given up", async () => {
+test("a release: its steps, what it waits for, what differs; another one is begun and cancelled", async () => {
   await go("/deployments?tab=releases");
   const releases = page.getByRole("table", { name: "Releases" });
-  await releases.getByText("Given up").waitFor();
+  await releases.getByText("Cancelled").waitFor();
   await releases.getByRole("row", { name: /order-desk/ }).getByRole("link").click();
   await page.waitForURL(/\/releases\/rel_/);
   await see("A person has to allow it.");
-  await page.getByRole("list", { name: "Steps" }).getByText("Let pass", { exact: true }).waitFor();
+  await page.getByRole("list", { name: "Steps" }).getByText("Skipped", { exact: true }).waitFor();
   await page.getByRole("list", { name: "What happened" }).getByText(/calls failed in staging/).first().waitFor();
   await click("What differs", "link");
   await page.locator("dialog[open] ins").first().waitFor();
@@ -104,12 +104,24 @@ test("a release: its steps, what it waits for, what differs; another one is begu
   await dialog.getByRole("combobox", { name: "Prompt" }).selectOption("support-bot@1.0.0");
   await dialog.getByRole("button", { name: "Begin the release" }).click();
   await see("It waits at the step staging.");
-  await click("Look and go on");
+  await click("Check again");
   await see("It still waits at the step staging.");
-  await click("Give up");
+  await click("Cancel the release");
   await page.locator("dialog[open]").getByLabel("Reason").fill("Only a rehearsal");
-  await page.locator("dialog[open]").getByRole("button", { name: "Give it up" }).click();
-  await see("It was given up at the step staging.");
+  await page.locator("dialog[open]").getByRole("button", { name: "Cancel the release" }).click();
+  await see("It was cancelled at the step staging.");
+});
+
+test("a release that lacks a run is evaluated on its page, exactly as it is", async () => {
+  const begun = await api("POST", "/api/v1/releases/support-bot", { manifest: { model: "sim/support-small", prompt: "support-bot", prompt_version: "1.0.0", parameters: { max_tokens: 99 } } });
+  await go(`/releases/${begun.id}`);
+  await see("No run of", { exact: false });
+  assert.equal(await page.locator("main").getByText(/llmops (eval|gate|release)/).count(), 0);
+  await click("Evaluate it");
+  await page.waitForURL(/\/runs\/run_/);
+  const run = await api("GET", `/api/v1/runs/${page.url().match(/run_[0-9a-z]+/)[0]}`);
+  assert.equal(run.spec.manifest_id, begun.manifest);
+  await api("POST", "/api/v1/releases/support-bot/cancel", { reason: "Only a rehearsal" });
 });
 
 test("an incident: opened from the deployment, noted, closed with a post-mortem", async () => {
@@ -170,6 +182,29 @@ test("a bad answer becomes a golden sample, by keyboard", async () => {
   assert.ok(samples.items.some((sample) => sample.expected_output?.[0] === "Water a fern twice a week; keep the soil moist."), "the correction is the expected answer");
 });
 
+test("what a user voted down is not made right by one key, and an answer that the dataset has is replaced", async () => {
+  const open = (await api("GET", "/api/v1/reviews?status=open&reason=low_rating")).items.find((item) => item.input && !item.suggestion);
+  await lines("known", JSON.stringify({ id: "k1", input: open.input, expected_output: "The old one." }) + "\n");
+  await go(`/review?item=${open.id}`);
+  const answer = page.getByLabel("The right answer");
+  await answer.waitFor();
+  assert.equal(await answer.inputValue(), "", "nobody has said yet what is right");
+  await page.locator("h1").click();
+  await page.keyboard.press("a");
+  assert.equal(await page.evaluate(() => document.activeElement?.tagName), "TEXTAREA");
+  assert.equal((await api("GET", `/api/v1/reviews/${open.id}`)).status, "open");
+  await answer.fill("The new one.");
+  await page.getByLabel("Dataset").fill("known");
+  await click("Save the correction");
+  await see("known asks this already", { exact: false });
+  await page.locator("del", { hasText: "old" }).first().waitFor();
+  assert.equal(await page.getByText("--replace").count(), 0);
+  await click("Replace k1");
+  await see(/It is a sample of known now/);
+  const { items } = await api("GET", "/api/v1/datasets/known/versions/latest/samples");
+  assert.deepEqual(items.map((sample) => [sample.id, sample.expected_output]), [["k1", ["The new one."]]]);
+});
+
 test("a decision that is pressed twice is sent once", async () => {
   await go("/review");
   const held = [];
@@ -210,7 +245,7 @@ test("a link to a review item that was decided leads to it and says so", async (
   await click("To the queue");
   await page.waitForURL((url) => !url.search.includes("item="));
   await go("/review?item=rev_nobody");
-  await see(/there is no/);
+  await see(/There is no/);
 });
 
 test("an alert is acknowledged and resolved", async () => {
@@ -260,6 +295,18 @@ test("a key whose days cannot be read is not made", async () => {
     await dialog.locator(".error").waitFor();
     assert.ok(await dialog.getByRole("button", { name: "Create" }).isDisabled(), days);
   }
+});
+
+test("Enter in a dialog does what its main button does", async () => {
+  await go("/access");
+  await click("New key");
+  const dialog = page.locator("dialog[open]");
+  await dialog.getByLabel("Name").press("Enter");
+  assert.equal(await dialog.getByText("This is the only time", { exact: false }).count(), 0, "a name is needed");
+  await dialog.getByLabel("Name").fill("by-enter");
+  await dialog.getByLabel("Name").press("Enter");
+  await dialog.getByText("This is the only time", { exact: false }).waitFor();
+  await dialog.getByRole("button", { name: "Done" }).click();
 });
 
 test("a key is made and shown once, and revoked; the record of changes knows it", async () => {

@@ -96,7 +96,7 @@ pub struct AlertQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// Alerts on the page, 1 to 500.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "crate::page::within_bounds")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "llmops_domain::page::limit")]
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
 }
@@ -171,7 +171,7 @@ pub struct DeliveryQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// Messages on the page, 1 to 500.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "crate::page::within_bounds")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "llmops_domain::page::limit")]
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
 }

@@ -100,7 +100,7 @@ pub struct CanaryQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// Canaries on the page, 1 to 500.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "crate::page::within_bounds")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "llmops_domain::page::limit")]
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
 }
@@ -125,7 +125,7 @@ pub struct PairQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// Entries on the page, 1 to 500.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "crate::page::within_bounds")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "llmops_domain::page::limit")]
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
 }

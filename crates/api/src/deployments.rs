@@ -96,6 +96,17 @@ pub struct SwitchSafeMode {
     pub reason: Option<String>,
 }
 
+/// A deployment whose safe mode was switched, and what a person should know about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SafeModeSwitched {
+    /// As it is now.
+    #[serde(flatten)]
+    pub deployment: Deployment,
+    /// Such as: a canary was paused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
+}
+
 /// Which environment is meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams, utoipa::ToSchema)]
 #[into_params(parameter_in = Query)]
@@ -137,7 +148,7 @@ pub struct SoftFailureQuery {
     /// The environment; absent: `production`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-    /// The last `1h`, `30m` …, at most five days; absent: the window of the deployment's alert.
+    /// The last `1h`, `30m` …, at most five weeks; absent: the window of the deployment's alert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<String>)]
     pub window: Option<HumanDuration>,

@@ -20,7 +20,7 @@ pub struct ExperimentQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// Items on the page, 1 to 500.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "crate::page::within_bounds")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "llmops_domain::page::limit")]
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
 }
@@ -144,8 +144,13 @@ pub struct CreatePromptExperiment {
     pub control: PromptSource,
     /// What may be better.
     pub treatment: PromptSource,
-    /// Share of the treatment, such as 0.3 or 30 (per cent).
+    /// Share of the treatment, such as 0.3 or 30 (per cent); half where it is left out.
+    #[serde(default = "half")]
     pub traffic_split: f64,
+}
+
+fn half() -> f64 {
+    0.5
 }
 
 /// Makes an experiment of models.

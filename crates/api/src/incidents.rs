@@ -34,6 +34,9 @@ pub struct OpenedIncident {
     /// What could not be done at once, and why. The incident is open all the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<String>,
+    /// What a person should know: who still sees a candidate, what was taken away with the manifest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
 }
 
 /// Something to remember.
@@ -67,6 +70,9 @@ pub struct ClosedIncident {
     pub with_answer: u64,
     /// Failing calls whose text was not kept.
     pub without_text: u64,
+    /// Failing calls whose inputs are not in the dataset, as it would have got too large.
+    #[serde(default)]
+    pub left_out: u64,
     /// Whether the deployment's safe mode is still on: closing an incident does not switch it off.
     #[serde(default)]
     pub safe_mode: bool,

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use llmops_domain::chat::Parameters;
 use llmops_domain::gate::{GateConfig, ReferenceScores};
-use llmops_domain::run::{ResultOrder, ResultStatus, RunStatus};
+use llmops_domain::manifest::{Manifest, deserialize_sent};
+use llmops_domain::run::{ResultOrder, ResultStatus, RunStatus, SampleSelection};
 use llmops_domain::scoring::ScoringSpec;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,9 +35,12 @@ pub struct CreateRun {
     /// Trials per sample, 1 to 1,000.
     #[serde(default = "one")]
     pub repeat: u32,
-    /// Only the first samples.
+    /// Only the first samples of those that are chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
+    /// Only some samples; absent: all. Like `limit`, it makes a run that lets nothing go live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<SampleSelection>,
     /// Whether answers may come from the response cache.
     #[serde(default = "yes")]
     pub cache: bool,
@@ -62,12 +66,18 @@ fn yes() -> bool {
     true
 }
 
-/// What is evaluated: resolved to a manifest when the run is created.
+/// What is evaluated: a manifest, or what is resolved to one when the run is created.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TargetSpec {
     /// The target's name.
     pub name: String,
+    /// Exactly this manifest, as one is deployed; nothing else but the name stands beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_sent")]
+    pub manifest: Option<Manifest>,
+    /// Exactly the stored manifest whose hash begins so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_hash: Option<String>,
     /// `NAME`, `NAME@VERSION` or `NAME@HASH`; absent: the input is sent as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
@@ -99,9 +109,15 @@ pub struct RunQuery {
     /// Runs of this prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
+    /// The same as `prompt`, under its longer name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_name: Option<String>,
     /// Runs of this version of their prompt, such as `1.2.0`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt_version: Option<String>,
+    /// The same as `model`, under its longer name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_name: Option<String>,
     /// Runs of this model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -128,7 +144,7 @@ pub struct RunQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// Items on the page, 1 to 500.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "crate::page::within_bounds")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "llmops_domain::page::limit")]
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
 }
@@ -166,7 +182,7 @@ pub struct ResultQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// Items on the page, 1 to 500.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "crate::page::within_bounds")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "llmops_domain::page::limit")]
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
 }

@@ -82,7 +82,11 @@ fn end(ui: &Ui, json: bool, failure: &Failure) -> ExitCode {
         }});
         ui.note(&format!("{body}\n"));
     } else {
-        ui.note(&terminal::error(ui.err, &failure.chain, failure.hint.as_deref(), &failure.problems));
+        let (chain, hint) = (&failure.chain, failure.hint.as_deref());
+        ui.note(&match failure.kind {
+            Kind::Waits => terminal::waits(ui.err, chain, hint),
+            _ => terminal::error(ui.err, chain, hint, &failure.problems),
+        });
     }
     ExitCode::from(failure.kind.code())
 }

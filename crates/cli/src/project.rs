@@ -11,7 +11,7 @@ use llmops_domain::net::shown_address;
 use llmops_domain::prompt::PromptSpec;
 use llmops_domain::prompt_file;
 use llmops_metrics::bertscore::Baseline;
-use llmops_providers::Providers;
+use llmops_providers::{Providers, ProxySettings};
 use llmops_storage::{Store, StoreOptions};
 
 use crate::args::GlobalArgs;
@@ -114,6 +114,22 @@ impl Project {
         Ok(local::client(llmops_server::router(self.open(global).await?)))
     }
 
+    /// The same for a command that only looks: where there is neither a configuration nor a store, it looks at an empty one, and makes
+    /// no folder.
+    pub(crate) async fn reader(&self, global: &GlobalArgs) -> Outcome<Client> {
+        let is_somewhere = global.server.is_some() || global.database.is_some() || self.has_config;
+        if is_somewhere || self.folder.join(STATE_FOLDER).exists() {
+            return self.client(global).await;
+        }
+        let store = Store::in_memory().await;
+        let store = store.map_err(|e| Failure::because(Kind::Undecided, "cannot open a store in memory", &e))?;
+        Ok(local::client(llmops_server::router(LlmOps::new(
+            store,
+            self.providers()?,
+            self.options(Options::default()),
+        ))))
+    }
+
     /// The installation over the project's store and providers. Runs are worked on in this process.
     pub(crate) async fn open(&self, global: &GlobalArgs) -> Outcome<LlmOps> {
         let store = self.store(global, StoreOptions { reads_only: true, ..StoreOptions::default() }).await?;
@@ -149,10 +165,12 @@ impl Project {
         }
     }
 
-    fn providers(&self) -> Outcome<Providers> {
+    /// The providers that the configuration names.
+    pub(crate) fn providers(&self) -> Outcome<Providers> {
         let providers = self.config.providers.iter().map(|(name, config)| (name.clone(), config.clone())).collect();
-        Providers::new(&providers, &self.config.prices, &self.folder)
-            .map_err(|e| Failure::because(Kind::Usage, "the providers cannot be set up", &e))
+        let providers = Providers::new(&providers, &self.config.prices, &self.folder)
+            .map_err(|e| Failure::because(Kind::Usage, "the providers cannot be set up", &e))?;
+        Ok(providers.with_proxies(ProxySettings::from_env(|name| std::env::var(name).ok())))
     }
 
     /// Where models are looked for, and where embeddings are kept: with the project, else in the user's cache.

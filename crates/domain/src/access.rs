@@ -13,9 +13,10 @@ use crate::limits::Limits;
 /// What a key allows. Each role may do what the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-// The roles of messages have the same name.
-#[schema(as = KeyRole)]
+#[schema(as = KeyRole)] // The roles of messages have the same name.
 pub enum Role {
+    /// Calls deployments, asks which variant a unit gets, and sends feedback: what an application needs. It reads nothing of others.
+    Caller,
     /// Reads.
     Viewer,
     /// Changes prompts, datasets and runs.
@@ -28,11 +29,12 @@ pub enum Role {
 
 impl Role {
     /// All roles, the weakest first.
-    pub const ALL: [Self; 4] = [Self::Viewer, Self::Editor, Self::Operator, Self::Admin];
+    pub const ALL: [Self; 5] = [Self::Caller, Self::Viewer, Self::Editor, Self::Operator, Self::Admin];
 
     /// The role's name, as it is written everywhere.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Caller => "caller",
             Self::Viewer => "viewer",
             Self::Editor => "editor",
             Self::Operator => "operator",
@@ -49,7 +51,7 @@ impl fmt::Display for Role {
 
 /// A text that is no role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no role: expected viewer, editor, operator or admin")]
+#[error("`{0}` is no role: expected caller, viewer, editor, operator or admin")]
 pub struct UnknownRole(String);
 
 impl FromStr for Role {
@@ -173,7 +175,7 @@ mod tests {
         }
         assert_eq!(
             "root".parse::<Role>().unwrap_err().to_string(),
-            "`root` is no role: expected viewer, editor, operator or admin"
+            "`root` is no role: expected caller, viewer, editor, operator or admin"
         );
     }
 

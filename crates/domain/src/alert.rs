@@ -42,8 +42,10 @@ mod silence;
 mod telling;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 pub use delivery::{Delivery, DeliveryStatus, GIVE_UP_AFTER, next_attempt};
 pub use experiment::{ExperimentRef, ExperimentReview};
@@ -57,20 +59,7 @@ use crate::hash::ContentHash;
 use crate::id::AlertId;
 
 /// Why there is an alert.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    utoipa::ToSchema,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertType {
     /// Worse than the run before.
@@ -84,20 +73,7 @@ pub enum AlertType {
 }
 
 /// How urgent it is.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    utoipa::ToSchema,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Good to know.
@@ -119,7 +95,7 @@ names!(
 names!(Severity, "severity", Info = "info", Warning = "warning", Critical = "critical");
 
 /// What happened to an alert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertAction {
     /// It is new, or came again after its cooldown, or became more severe.
@@ -133,7 +109,7 @@ pub enum AlertAction {
 names!(AlertAction, "action", Raised = "raised", Acknowledged = "acknowledged", Resolved = "resolved");
 
 /// An alert.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Alert {
     /// The id.
     pub id: AlertId,

@@ -4,17 +4,20 @@
 //! | part | what it holds |
 //! | --- | --- |
 //! | [`policy`] | what a person decided beforehand |
+//! | [`share`] | a part of the traffic, as people write it |
 //! | [`request`] | what the candidate is asked |
 //! | [`pair`] | one request answered twice, and what was seen of both answers |
 //! | [`evidence`] | sums over pairs, kept as pairs come; deciding never reads pairs again |
 //! | [`decide`](decide()) | from what the sums say to what is done, with every reason and number |
 //! | [`state`] | the steps that are possible, and which of them people take |
 
+mod conclude;
 mod decide;
 pub mod evidence;
 pub mod pair;
 pub mod policy;
 pub mod request;
+pub mod share;
 pub mod state;
 
 use std::collections::BTreeMap;
@@ -25,12 +28,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use decide::{
-    Action, BLIND_AFTER, BURN_IN, Check, CheckStatus, Conclusion, Decision, GuardrailMeasure, Measure, Measures, Phase,
-    Situation, decide,
+    Action, BURN_IN, Check, CheckStatus, Conclusion, Decision, FEWEST_CLUSTERS, GuardrailMeasure, Measure, Measures,
+    Phase, Situation, broken, decide,
 };
 pub use evidence::{Arm, ClusterSums, ClusterTotals, Evidence, LatencyCounts, StageEvidence};
 pub use pair::{PairOutcome, PairStatus, PairVerdict, ShadowPair, ShadowRow, ShadowTexts, SkipReason};
-pub use policy::{BodyHandling, CanaryPolicy, Guardrail, Share};
+pub use policy::{BodyHandling, CanaryPolicy, Guardrail, Guardrails, Share};
 pub use state::{AbortCause, CanaryState, InvalidCanaryStep};
 
 use crate::experiment::assignment::bucket;
@@ -39,6 +42,9 @@ use crate::id::CanaryId;
 use crate::manifest::Manifest;
 use crate::prompt::PromptBody;
 use crate::record::BodyPolicy;
+
+/// How the note of a canary begins whose promotion another key has to allow.
+pub const SECOND_KEY: &str = "it waits for a second key";
 
 /// A candidate beside what is live.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]

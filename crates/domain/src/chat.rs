@@ -283,12 +283,6 @@ impl Usage {
         self.with(other, u64::saturating_add)
     }
 
-    /// Each count, or the other's where that is larger: for what is told in parts.
-    #[must_use]
-    pub fn at_least(self, other: Self) -> Self {
-        self.with(other, u64::max)
-    }
-
     fn with(self, other: Self, of: impl Fn(u64, u64) -> u64) -> Self {
         Self {
             prompt_tokens: of(self.prompt_tokens, other.prompt_tokens),

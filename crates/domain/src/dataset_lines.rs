@@ -91,7 +91,8 @@ impl std::fmt::Display for LineProblem {
 ///
 /// `prompt` is `input`, `reference_response` and `expected` are `expected_output`. Numbers become ids as text; a missing
 /// id is derived from the content. Fields that samples do not have go to the metadata. In a row, cells of `messages`,
-/// `variables`, `metadata`, `context` and `expected_output` that begin with `[` or `{` are JSON.
+/// `variables`, `metadata`, `context` and `expected_output` that begin with `[` or `{` are JSON, and a column `metadata.lang` is
+/// `lang` of the metadata; `variables.…` likewise.
 ///
 /// # Errors
 /// With everything that is wrong with the record.
@@ -128,6 +129,8 @@ pub fn read(record: Record<'_>) -> Result<Reading, Vec<LineProblem>> {
     if let Some(calls) = fields.tool_calls() {
         sample.metadata.insert(EXPECTED_TOOL_CALLS.to_owned(), calls);
     }
+    fields.columns_into("metadata.", &mut sample.metadata);
+    fields.columns_into("variables.", &mut sample.variables);
     let unknown_fields = fields.rest_into(&mut sample.metadata);
     if sample.metadata.get(ASSERTIONS).is_some_and(Assertions::are_meant)
         && let Err(problem) = Assertions::of(&sample)

@@ -16,6 +16,8 @@ use crate::yaml::{Problem, shorten};
 pub const MAX_PROBLEMS: usize = 1000;
 /// Most different categories of a dataset without configured ones.
 const MAX_CATEGORIES: usize = 10_000;
+/// What most files count their records by.
+const LINE: &str = "line";
 /// Most unknown fields that are told apart.
 const MAX_UNKNOWN_FIELDS: usize = 100;
 
@@ -44,6 +46,8 @@ impl Report {
 /// Checks samples one at a time.
 pub struct Validator {
     file: String,
+    /// What records are counted by: lines, or the items of a list.
+    noun: &'static str,
     rules: DatasetConfig,
     ids: FirstLines,
     questions: FirstLines,
@@ -64,12 +68,28 @@ impl Validator {
     pub fn new(file: &str, rules: &DatasetConfig) -> Self {
         Self {
             file: file.to_owned(),
+            noun: LINE,
             rules: rules.clone(),
             ids: FirstLines::default(),
             questions: FirstLines::default(),
             unknown_fields: BTreeMap::new(),
             derived_ids: None,
             report: Report::default(),
+        }
+    }
+
+    /// The same for a file whose records are no lines: `item` of a JSON list, `row` of a table. Problems name them so.
+    #[must_use]
+    pub fn counting(self, noun: &'static str) -> Self {
+        Self { noun, ..self }
+    }
+
+    /// Where a problem is: the file with the record, where that is no line, and the line.
+    fn place(&self, number: u64) -> (String, u64) {
+        if self.noun == LINE || number == 0 {
+            (self.file.clone(), number)
+        } else {
+            (format!("{}: {} {number}", self.file, self.noun), 0)
         }
     }
 
@@ -121,7 +141,7 @@ impl Validator {
                 self.report.hidden += 1;
                 continue;
             }
-            let file = self.file.clone();
+            let (file, line) = self.place(line);
             self.report.problems.push(Problem { file, line, column: 0, field, message, hint });
         }
     }
@@ -157,6 +177,9 @@ impl Validator {
             self.report.warnings.push(problem(&self.file, *seen, shorten(name), message, hint));
         }
         self.report.warnings.sort_by_key(|warning| warning.line);
+        for at in 0..self.report.warnings.len() {
+            (self.report.warnings[at].file, self.report.warnings[at].line) = self.place(self.report.warnings[at].line);
+        }
     }
 
     fn check_input(&self, reading: &Reading, problems: &mut Vec<LineProblem>) {
@@ -231,13 +254,13 @@ impl Validator {
         let named = self.ids.insert(sample.id.as_bytes(), line);
         // The same content without id gives the same id: that is one mistake.
         if let Some(first) = named.filter(|_| !(reading.derived_id && asked.is_some())) {
-            let message = format!("`{}` is the id of line {first} too", shorten(&sample.id));
+            let message = format!("`{}` is the id of {} {first} too", shorten(&sample.id), self.noun);
             problems.push(LineProblem::new("id", message));
         }
         // What asks nothing was told of already.
         if let Some(first) = asked.filter(|_| !asks_nothing(sample)) {
             let field = if sample.input.is_empty() { "messages" } else { reading.input_name };
-            problems.push(LineProblem::new(field, format!("asks the same as line {first}")));
+            problems.push(LineProblem::new(field, format!("asks the same as {} {first}", self.noun)));
         }
     }
 }

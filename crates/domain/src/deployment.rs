@@ -305,6 +305,14 @@ pub enum RollbackError {
     /// No other manifest was ever live.
     #[error("no other manifest was ever live here")]
     NothingEarlier,
+    /// All others were rolled back, or came later: they go by their names. The last one comes first.
+    #[error("{live} was live first; what came later is taken by its hash: {}", shorts(.later))]
+    OnlyLater {
+        /// What is live, in short.
+        live: String,
+        /// The others.
+        later: Vec<ContentHash>,
+    },
     /// The named manifest was never live.
     #[error("the manifest {0} was never live here")]
     NeverLive(String),
@@ -316,9 +324,25 @@ pub enum RollbackError {
     AlreadyLive(String),
 }
 
+fn shorts(hashes: &[ContentHash]) -> String {
+    hashes.iter().map(ContentHash::short).collect::<Vec<_>>().join(", ")
+}
+
+/// Every manifest that was live, the last one first: also those that were rolled back, which can be taken again.
+pub fn ever_live(history: &[DeploymentChange]) -> Vec<ContentHash> {
+    let mut all: Vec<ContentHash> = Vec::new();
+    for change in history.iter().rev() {
+        let moved = matches!(change.action, DeploymentAction::Deploy | DeploymentAction::Rollback);
+        if moved && !all.contains(&change.to) {
+            all.push(change.to.clone());
+        }
+    }
+    all
+}
+
 /// The manifests that were live, oldest first, as a stack: a deployment lays its manifest on top, a rollback takes
 /// away what lies above the one it goes back to. The last is live.
-pub fn live_stack(history: &[DeploymentChange]) -> Vec<ContentHash> {
+fn live_stack(history: &[DeploymentChange]) -> Vec<ContentHash> {
     let mut stack: Vec<ContentHash> = Vec::new();
     for change in history {
         match change.action {
@@ -342,8 +366,14 @@ pub fn rollback_target(history: &[DeploymentChange], to: Option<&str>) -> Result
     let stack = live_stack(history);
     let live = stack.last().ok_or(RollbackError::NothingEarlier)?;
     let Some(prefix) = to else {
-        let below = stack.iter().rev().find(|hash| *hash != live);
-        return below.cloned().ok_or(RollbackError::NothingEarlier);
+        if let Some(below) = stack.iter().rev().find(|hash| *hash != live) {
+            return Ok(below.clone());
+        }
+        let later: Vec<_> = ever_live(history).into_iter().filter(|hash| hash != live).collect();
+        if later.is_empty() {
+            return Err(RollbackError::NothingEarlier);
+        }
+        return Err(RollbackError::OnlyLater { live: live.short().to_owned(), later });
     };
     let mut found: Vec<&ContentHash> =
         history.iter().map(|change| &change.to).filter(|hash| hash.as_str().starts_with(prefix)).collect();
@@ -385,6 +415,17 @@ mod tests {
     }
 
     #[test]
+    fn all_that_was_live_is_known() {
+        let check = |text: &str, expected: &[&str]| {
+            let expected: Vec<_> = expected.iter().map(|name| hash(name)).collect();
+            assert_eq!(ever_live(&history(text)), expected, "{text}");
+        };
+        check("", &[]);
+        check("A B A", &["A", "B"]);
+        check("A B C -A +A", &["A", "C", "B"]);
+    }
+
+    #[test]
     fn settings_that_cannot_work_are_named() {
         let check = |settings: &str, expected: &[&str]| {
             let settings: DeploymentSettings = serde_json::from_str(settings).unwrap();
@@ -411,7 +452,12 @@ mod tests {
         check("A B", Ok("A"));
         check("A B +B", Ok("A"));
         check("A B C -B", Ok("A"));
-        check("A B -A", Err(RollbackError::NothingEarlier));
+        let only_later = |live: &str, later: &[&str]| {
+            let later = later.iter().map(|name| hash(name)).collect();
+            Err(RollbackError::OnlyLater { live: hash(live).short().to_owned(), later })
+        };
+        check("A B -A", only_later("A", &["B"]));
+        check("A B A C -A -B -A", only_later("A", &["B", "C"]));
         check("A B -A C", Ok("A"));
         check("A B A", Ok("B"));
         check("A B C -A B", Ok("A"));

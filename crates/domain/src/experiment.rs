@@ -24,6 +24,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 pub use adaptive::{Adaptive, AdaptiveStep};
 pub use check::{InvalidExperiment, SpecProblem};
@@ -35,7 +36,7 @@ pub use question::{AskedQuestion, Question, QuestionStatus};
 use crate::id::ExperimentId;
 
 /// One of the things that are compared: a prompt and version, a model, or a whole manifest, plus parameters.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
     /// Unique in its experiment. Absent: made from the name, else `control`, `treatment`, `variant-3` …
@@ -73,7 +74,7 @@ pub struct Variant {
 }
 
 /// Who is assigned: the same unit always sees the same variant.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// The user: OpenFeature's `targetingKey`, else the attribute `user`, `user_id` or `id`.
@@ -86,7 +87,7 @@ pub enum Unit {
 }
 
 /// Mutual exclusion: experiments of one namespace with ranges that do not overlap share no unit.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Namespace {
     /// The namespace's name.
@@ -103,7 +104,7 @@ impl Namespace {
 }
 
 /// Units that take part in no experiment with this holdout, to measure what all of them together bring.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Holdout {
     /// The holdout's name: experiments that name the same one leave out the same units.
@@ -130,7 +131,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 /// An experiment as people write it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExperimentSpec {
     /// A name for people.
@@ -214,21 +215,7 @@ impl Default for ExperimentSpec {
 }
 
 /// Where an experiment stands.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    utoipa::ToSchema,
-    JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ExperimentStatus {
     /// Being written; everything may change.
@@ -245,7 +232,7 @@ pub enum ExperimentStatus {
 }
 
 /// A split and coverage, and since when they hold. The position in [`Experiment::allocations`] is the *epoch*.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Allocation {
     /// Since when.
     #[schema(value_type = String, format = DateTime)]
@@ -260,7 +247,7 @@ pub struct Allocation {
 }
 
 /// A stretch of time in which the experiment was paused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Pause {
     /// When it was paused.
     #[schema(value_type = String, format = DateTime)]
@@ -271,7 +258,7 @@ pub struct Pause {
 }
 
 /// An experiment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Experiment {
     /// The id.
     pub id: ExperimentId,

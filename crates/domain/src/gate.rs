@@ -1,6 +1,7 @@
 //! The gate: whether a run is good enough, with the evidence.
 
 mod decide;
+mod standing;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use crate::id::RunId;
 use crate::run::Estimate;
 
 pub use decide::{Decision, GateInput, decide};
+pub use standing::{GatedRun, passing};
 
 /// How drops are judged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]

@@ -182,6 +182,7 @@ impl Span {
             soft_failures: Vec::new(),
             guard: Vec::new(),
             cached: false,
+            safe_mode: false,
             attempts: vec![attempt],
             request_body: request_body.map(|text| redact(&text).into_owned()),
             response_body: response_body.map(|text| redact(&text).into_owned()),

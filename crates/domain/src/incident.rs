@@ -32,6 +32,16 @@ pub enum Measure {
         /// The experiment's key.
         experiment: String,
     },
+    /// A canary that showed users its candidate was aborted: what is live answers them.
+    CanaryAborted {
+        /// The canary's id.
+        canary: String,
+    },
+    /// A canary that showed users its candidate was paused: what is live, or its safe mode, answers them.
+    CanaryPaused {
+        /// The canary's id.
+        canary: String,
+    },
 }
 
 /// Which incidents are meant. Everything that is set must hold.
@@ -105,6 +115,9 @@ pub struct Incident {
     /// The dataset of inputs that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<String>,
+    /// Calls that failed and whose inputs are not in the dataset, as it would have got too large.
+    #[serde(default)]
+    pub left_out: u64,
     /// The draft of the post-mortem, in Markdown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub post_mortem: Option<String>,
@@ -220,6 +233,8 @@ pub fn post_mortem(timeline: &Timeline) -> String {
                 Measure::SafeMode => "safe mode".to_owned(),
                 Measure::Rollback { from, to } => format!("rollback from {} to {}", plain(from), plain(to)),
                 Measure::ExperimentPaused { experiment } => format!("pause of the experiment {}", plain(experiment)),
+                Measure::CanaryAborted { canary } => format!("end of the canary {}", plain(canary)),
+                Measure::CanaryPaused { canary } => format!("pause of the canary {}", plain(canary)),
             },
         );
     }
@@ -256,8 +271,12 @@ pub fn post_mortem(timeline: &Timeline) -> String {
     if let Some(dataset) = &incident.dataset {
         let _ = writeln!(
             out,
-            "- [ ] Write the right answers into the dataset `{}` (inputs that failed), and evaluate it in a suite.",
-            dataset.replace('`', "")
+            "- [ ] Write the right answers into the dataset `{}` (inputs that failed{}), and evaluate it in a suite.",
+            dataset.replace('`', ""),
+            match incident.left_out {
+                0 => String::new(),
+                more => format!("; those of {} are left out", format::count(more, "more failing call")),
+            }
         );
     }
     out += "- [ ] …\n";
@@ -290,6 +309,7 @@ mod tests {
             closed_by: Some("ben".to_owned()),
             resolution: Some("rolled back".to_owned()),
             dataset: Some("incident-1".to_owned()),
+            left_out: 190,
             post_mortem: None,
         };
         let timeline = Timeline {
@@ -316,7 +336,7 @@ mod tests {
             "63 calls since 2027-01-15 08:00 UTC (2 refused and 1 left by their callers, which are in no share). Failed: 0.200 [0.12, 0.32] (n=60). Failed by content: –. 1 complaint by",
             "| 01-15 08:01:00 | deployment.moved bot in production | ci |\n",
             "60 calls, 12 failed \\<b\\>",
-            "- [ ] Write the right answers into the dataset `incident-1`",
+            "- [ ] Write the right answers into the dataset `incident-1` (inputs that failed; those of 190 more failing calls are left out)",
         ] {
             assert!(text.contains(expected), "{expected} is missing in\n{text}");
         }

@@ -36,7 +36,7 @@ pub mod manifest;
 pub mod meter;
 pub mod near_duplicates;
 pub mod net;
-mod page;
+pub mod page;
 pub mod post_process;
 pub mod prompt;
 pub mod prompt_diff;

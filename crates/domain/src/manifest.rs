@@ -110,6 +110,16 @@ impl Manifest {
         ContentHash::of_json(self)
     }
 
+    /// Whether it is a model alone, with nothing said around what a caller says or done to the answer: one that may embed.
+    pub fn is_model_alone(&self) -> bool {
+        let says = self.prompt.is_some() || self.system.is_some() || self.response_format.is_some();
+        !says
+            && self.examples.is_empty()
+            && self.stop.is_empty()
+            && self.tools.is_empty()
+            && self.post_processing.is_empty()
+    }
+
     /// `NAME@VERSION` of the prompt, or null.
     pub fn prompt_label(&self) -> Option<String> {
         Some(format!("{}@{}", self.prompt.as_ref()?, self.prompt_version.as_deref().unwrap_or("?")))

@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use crate::chat::{Message, Parameters};
 use crate::hash::ContentHash;
+use crate::id::RunId;
+use crate::run::Estimate;
 
 /// Type of a template variable.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
@@ -223,15 +225,38 @@ pub struct PromptVersion {
     /// What decides the answer.
     #[serde(flatten)]
     pub body: PromptBody,
-    /// Where it stands.
+    /// Where it is in use now.
     #[serde(default)]
     pub status: PromptStatus,
+    /// What its newest completed evaluations found, one for each dataset and model, newest first. Lists of several prompts are
+    /// without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scores: Vec<PromptScore>,
     /// Whether it is the version that `get_latest` answers.
     #[serde(default)]
     pub is_active: bool,
     /// When it was pushed.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
+}
+
+/// What an evaluation of a prompt version found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PromptScore {
+    /// The run.
+    pub run: RunId,
+    /// The dataset.
+    pub dataset: String,
+    /// The model that answered.
+    pub model: String,
+    /// The overall score, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overall: Option<Estimate>,
+    /// The share of samples that passed.
+    pub pass_rate: Estimate,
+    /// When the run was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
 }
 
 /// How people name a version: `NAME`, `NAME@1.2.0`, `NAME@HASH` (12 or more hex digits).

@@ -106,6 +106,7 @@ impl CallAttempt {
 }
 
 /// What is kept of one call.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, by its name on the wire")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RequestRecord {
     /// Its id, which the answer carries as `x-llmops-request-id`.
@@ -124,9 +125,12 @@ pub struct RequestRecord {
     /// The deployment's environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-    /// The manifest that answered.
+    /// The manifest that answered; absent where none did: a model was named directly, or the safe mode's fixed answer was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<ContentHash>,
+    /// Whether the deployment was in safe mode: its strict manifest, or its fixed answer, stood in for the one that is deployed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub safe_mode: bool,
     /// The variant of an experiment, as `experiment/variant`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
@@ -214,7 +218,7 @@ pub struct RecordFilter {
     /// Calls in this environment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-    /// Calls that this manifest answered, by its whole hash.
+    /// Calls that this manifest answered, by the beginning of its hash.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,
     /// Calls of this model, as `provider/model`.
@@ -224,7 +228,7 @@ pub struct RecordFilter {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[param(inline)]
     pub outcome: Option<CallOutcome>,
-    /// Calls for this user.
+    /// Calls for this user, also where users are kept as hashes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// Calls in this session.
@@ -248,7 +252,7 @@ pub struct RecordFilter {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// Records on the page, 1 to 500.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "crate::page::limit")]
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
 }

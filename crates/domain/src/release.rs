@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::Actor;
 use crate::approval::is_same;
-use crate::canary::{CanaryPolicy, CanaryState};
+use crate::canary::{CanaryPolicy, CanaryState, Guardrails};
 use crate::hash::ContentHash;
 use crate::id::{KeyId, ReleaseId};
+use crate::scorecard::format::count;
 
 /// The steps, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -85,6 +86,8 @@ pub enum ReleaseEventKind {
     Waived,
     /// A person allowed it.
     Approved,
+    /// The candidate did harm among users, and was taken away from them.
+    Stopped,
     /// Somebody gave it up.
     Cancelled,
     /// Written before events said what they are: the text does.
@@ -156,6 +159,9 @@ pub struct Release {
     /// The experiment of its third step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experiment: Option<String>,
+    /// Why llmops took the candidate away from the users of the experiment; absent: it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
     /// The last step that a person let pass without its evidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waived: Option<ReleaseStep>,
@@ -182,7 +188,30 @@ pub struct Release {
     pub history: Vec<ReleaseEvent>,
 }
 
+/// The variant of a release's experiment that is what is live.
+pub const CONTROL: &str = "control";
+/// The variant of a release's experiment that is its manifest.
+pub const CANDIDATE: &str = "candidate";
+
+/// The release, by whose experiment a call was answered, and whether it was by the candidate: from the call's variant, as its
+/// record names it (`experiment/variant`). Nothing for those of other experiments.
+pub fn arm_of(variant: &str) -> Option<(ReleaseId, bool)> {
+    let (key, variant) = variant.rsplit_once('/')?;
+    let id = format!("rel_{}", key.strip_prefix("rel-")?);
+    matches!(variant, CONTROL | CANDIDATE).then(|| (ReleaseId(id), variant == CANDIDATE))
+}
+
 impl Release {
+    /// The key of its experiment.
+    pub fn experiment_key(&self) -> String {
+        self.id.as_str().replace('_', "-")
+    }
+
+    /// What must not become worse for the users of its experiment.
+    pub fn guardrails(&self) -> Guardrails {
+        self.policy.as_ref().map_or_else(Guardrails::of_a_release, |policy| policy.guardrails.clone())
+    }
+
     /// Takes back what a person allowed, where it does not hold any more, and says why: what is live (`live`) is neither what they
     /// saw nor the manifest itself, or the deployment asks for a second key (`second_key`) by now and they were the first.
     pub fn withdraw(&mut self, live: Option<&ContentHash>, second_key: bool) -> Option<String> {
@@ -206,8 +235,10 @@ impl Release {
 /// What is known when a step is looked at.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Evidence {
-    /// The passing run of this manifest, where there is one that is new enough.
+    /// The run by which this manifest passes the gate, where there is one.
     pub passing_run: Option<String>,
+    /// Why no run lets it pass, as the end of a sentence.
+    pub unpassed: Option<String>,
     /// How the canary in staging stands, where there is one.
     pub canary: Option<CanaryState>,
     /// Calls of the manifest in staging.
@@ -220,6 +251,10 @@ pub struct Evidence {
     pub winner: Option<Winner>,
     /// What the experiment says, for people.
     pub recommendation: Option<String>,
+    /// Requests of users that the candidate answered in the experiment.
+    pub exposed_requests: u64,
+    /// Why the candidate has lost the experiment beyond chance; absent: it has not.
+    pub lost: Option<String>,
     /// Whether nothing is live yet that it could be compared with.
     pub is_first: bool,
     /// Whether somebody else than who began the release has to allow it.
@@ -255,6 +290,11 @@ pub enum Verdict {
     Wait(String),
 }
 
+/// The command that evaluates exactly one manifest, and gates that run.
+pub fn gate_command(manifest: &ContentHash) -> String {
+    format!("llmops eval --manifest {} && llmops gate", manifest.short())
+}
+
 /// Decides on the present step of a release.
 pub fn next_step(release: &Release, known: &Evidence) -> Verdict {
     let (name, hash) = (&release.deployment, release.manifest.short());
@@ -268,8 +308,10 @@ pub fn next_step(release: &Release, known: &Evidence) -> Verdict {
         ReleaseStep::Gate => match &known.passing_run {
             Some(run) => Verdict::Pass(format!("the run {run} passed the gate")),
             None => Verdict::Wait(format!(
-                "no run of {} ({hash}) has passed the gate lately: llmops eval && llmops gate, then llmops release {name}",
-                release.label
+                "{} ({hash}) {}: {}, then llmops release {name}",
+                release.label,
+                known.unpassed.as_deref().unwrap_or("has not passed its gate"),
+                gate_command(&release.manifest)
             )),
         },
         ReleaseStep::Staging => match &known.canary {
@@ -279,6 +321,10 @@ pub fn next_step(release: &Release, known: &Evidence) -> Verdict {
         ReleaseStep::Experiment if known.is_first => {
             Verdict::Pass("nothing is live that it could be compared with".to_owned())
         }
+        ReleaseStep::Experiment if release.stopped.is_some() => Verdict::Wait(format!(
+            "{}, and nobody gets the candidate any more: llmops release {name} --cancel, or --waive experiment with a reason",
+            release.stopped.as_deref().unwrap_or_default()
+        )),
         ReleaseStep::Experiment if known.interrupted => Verdict::Wait(format!(
             "what is live changed, and the experiment ended: llmops release {name} --cancel, or --waive experiment with a reason"
         )),
@@ -290,7 +336,9 @@ pub fn next_step(release: &Release, known: &Evidence) -> Verdict {
             None => {
                 let says = known.recommendation.clone().unwrap_or_else(|| "it has no results yet".to_owned());
                 Verdict::Wait(format!(
-                    "the experiment has not concluded ({says}): wait and run llmops release {name}, or decide with --waive experiment"
+                    "the experiment has not concluded ({says}); the candidate answered {}, and no guardrail is broken: wait and \
+                     run llmops release {name}, or decide: --cancel gives it up, --waive experiment lets it on",
+                    count(known.exposed_requests, "request")
                 ))
             }
         },
@@ -303,7 +351,11 @@ pub fn next_step(release: &Release, known: &Evidence) -> Verdict {
                 } else {
                     "a person".to_owned()
                 };
-                let changed = if known.interrupted { "what is live changed since the experiment; " } else { "" };
+                let changed = match &release.stopped {
+                    Some(why) => format!("{why}; "),
+                    None if known.interrupted => "what is live changed since the experiment; ".to_owned(),
+                    None => String::new(),
+                };
                 Verdict::Wait(format!("{changed}{who} has to allow it: llmops release {name} --approve"))
             }
         }
@@ -366,6 +418,7 @@ mod tests {
             policy: None,
             canary: None,
             experiment: None,
+            stopped: None,
             waived: None,
             approved_by: None,
             approved_key: None,
@@ -390,7 +443,14 @@ mod tests {
     #[test]
     fn each_step_needs_its_evidence() {
         let none = Evidence::default();
-        check(&at(ReleaseStep::Gate), &none, "wait: no run of bot@2.0.0 on sim/small");
+        let command = gate_command(&at(ReleaseStep::Gate).manifest);
+        let waits = |why: &str| {
+            let short = at(ReleaseStep::Gate).manifest.short().to_owned();
+            format!("wait: bot@2.0.0 on sim/small ({short}) {why}: {command}, then llmops release bot")
+        };
+        check(&at(ReleaseStep::Gate), &none, &waits("has not passed its gate"));
+        let failed = Evidence { unpassed: Some("failed".to_owned()), ..Evidence::default() };
+        check(&at(ReleaseStep::Gate), &failed, &waits("failed"));
         let passed = Evidence { passing_run: Some("run_1".to_owned()), ..Evidence::default() };
         check(&at(ReleaseStep::Gate), &passed, "pass: the run run_1 passed");
         let calls = |calls, failures, upper| Evidence {
@@ -418,7 +478,13 @@ mod tests {
         let won = |winner| Evidence { winner: Some(winner), ..Evidence::default() };
         check(&at(ReleaseStep::Experiment), &won(Winner::Candidate), "pass:");
         check(&at(ReleaseStep::Experiment), &won(Winner::Control), "wait: what is live won");
+        let worse = "the candidate breaks the guardrail error_rate in the experiment";
+        let stopped = |step| Release { stopped: Some(worse.to_owned()), ..at(step) };
         let interrupted = Evidence { interrupted: true, ..won(Winner::Candidate) };
+        let ended = "wait: the candidate breaks the guardrail error_rate in the experiment, and nobody gets the candidate any more";
+        check(&stopped(ReleaseStep::Experiment), &interrupted, ended);
+        let allows = "wait: the candidate breaks the guardrail error_rate in the experiment; a person has to allow it";
+        check(&stopped(ReleaseStep::Approval), &interrupted, allows);
         check(&at(ReleaseStep::Experiment), &interrupted, "wait: what is live changed, and the experiment ended");
         check(
             &at(ReleaseStep::Approval),
@@ -483,6 +549,20 @@ mod tests {
         );
         let later = Release { step: ReleaseStep::Experiment, ..waived };
         check(&later, &Evidence::default(), "wait:");
+    }
+
+    #[test]
+    fn calls_of_a_release_are_known_by_their_variant() {
+        let release = at(ReleaseStep::Experiment);
+        let check = |variant: &str, expected: Option<bool>| {
+            let found = arm_of(&variant.replace("KEY", &release.experiment_key()));
+            assert_eq!(found, expected.map(|is_candidate| (release.id.clone(), is_candidate)), "{variant}");
+        };
+        check("KEY/candidate", Some(true));
+        check("KEY/control", Some(false));
+        check("KEY/warm", None);
+        check("greeting/candidate", None);
+        check("KEY", None);
     }
 
     #[test]

@@ -394,7 +394,7 @@ impl ReviewItem {
         let input = request.input.clone().filter(|input| !input.trim().is_empty());
         let input = input.unwrap_or_else(|| item.input.clone());
         if input.trim().is_empty() && item.messages.is_empty() {
-            let expected = "the record keeps no text of the request: give what was asked";
+            let expected = "the record keeps no text of the request: give what was asked (--input TEXT)";
             return Err(ReviewError::Missing { field: "input", expected });
         }
         let facts = [

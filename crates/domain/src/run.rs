@@ -1,6 +1,8 @@
 //! Evaluation runs: one target on one dataset version with one set of scorers.
 
 mod distribution;
+mod outcome;
+mod selection;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +18,8 @@ use crate::manifest::Manifest;
 use crate::scoring::ScoringSpec;
 
 pub use self::distribution::{ScoreBin, ScoreDistribution};
+pub use self::outcome::{Outcome, ResultStatus, Unscored};
+pub use self::selection::{Chosen, SampleSelection};
 
 /// Why samples are errored once the judges have spent what they may ([`ScoringSpec::max_judge_cost`]).
 pub const JUDGE_BUDGET: &str = "judge budget";
@@ -27,8 +31,7 @@ pub struct Estimate {
     pub value: f64,
     /// Independent observations (samples, not trials).
     pub n: u64,
-    /// Lower end of the 95 % interval; equal to the value where no interval exists (n < 2). A mean of categories of which one has
-    /// a single sample can lie anywhere: from 0 to 1.
+    /// Lower end of the 95 % interval; equal to the value where no interval exists (n < 2).
     pub lower: f64,
     /// Upper end.
     pub upper: f64,
@@ -143,14 +146,24 @@ pub struct RunSpec {
     pub scoring: ScoringSpec,
     /// Trials per sample, at least 1.
     pub repeat: u32,
-    /// Only the first samples of the version, for a quick look.
+    /// Only the first samples of the version, for a quick look; absent: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
+    /// Which samples are evaluated; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<SampleSelection>,
     /// Whether answers may come from and go to the response cache.
     pub cache: bool,
     /// What a reader of the results should know about how they were made: metrics left out, judge equal to target …
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
+}
+
+impl RunSpec {
+    /// Whether only a part of the dataset version is evaluated: that decides nothing about the whole.
+    pub fn is_partial(&self) -> bool {
+        self.limit.is_some() || self.only.is_some()
+    }
 }
 
 /// An evaluation run.
@@ -316,8 +329,14 @@ pub struct CategoryResult {
 pub struct Spend {
     /// USD for the target's calls. Models without a price count 0.
     pub target_cost: f64,
+    /// Whether nobody knows what the target's calls cost: its model has no price, and is not free.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub target_unpriced: bool,
     /// USD for the judges' calls.
     pub judge_cost: f64,
+    /// Whether nobody knows what all of them cost: a judge has no price, and is not free.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub judges_unpriced: bool,
     /// Tokens the target read.
     pub prompt_tokens: u64,
     /// Tokens the target wrote.
@@ -397,61 +416,6 @@ pub enum ResultOrder {
     Worst,
     /// Highest composite first; results without a composite behind all others.
     Best,
-}
-
-/// What became of a (sample, trial) pair. Never a made-up score: what could not be answered or judged is an error.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(tag = "status", rename_all = "lowercase")]
-pub enum Outcome {
-    /// Answered and scored by every metric.
-    Scored {
-        /// Score by metric.
-        scores: BTreeMap<String, MetricScore>,
-        /// Weighted mean of the weighted metrics; null where no metric has a weight.
-        composite: Option<f64>,
-        /// Whether every metric reached its threshold.
-        passed: bool,
-        /// What did not: `rouge_l < 0.7`.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        failures: Vec<String>,
-    },
-    /// Not answered or not judged.
-    Errored {
-        /// A short stable reason to count by: `provider: 500`, `judge: out of range`.
-        reason: String,
-        /// The whole story.
-        message: String,
-    },
-}
-
-impl Outcome {
-    /// The composite of a scored outcome.
-    pub fn composite(&self) -> Option<f64> {
-        match self {
-            Self::Scored { composite, .. } => *composite,
-            Self::Errored { .. } => None,
-        }
-    }
-
-    /// Whether it passed; null where it errored.
-    pub fn passed(&self) -> Option<bool> {
-        match self {
-            Self::Scored { passed, .. } => Some(*passed),
-            Self::Errored { .. } => None,
-        }
-    }
-}
-
-/// What became of a (sample, trial) pair, as a filter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ResultStatus {
-    /// Scored, and every metric reached its threshold.
-    Passed,
-    /// Scored, and some metric did not.
-    Failed,
-    /// Not answered or not judged.
-    Errored,
 }
 
 /// Which runs to list.

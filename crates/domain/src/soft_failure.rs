@@ -11,11 +11,12 @@ use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 pub use settings::{GuardAction, GuardAlert, GuardConfig, HttpCheck, JudgeCheck};
 
 /// What is wrong with the content of an answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SoftFailure {
     /// Which check found it.
     pub kind: SoftFailureKind,
@@ -24,9 +25,7 @@ pub struct SoftFailure {
 }
 
 /// The checks.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SoftFailureKind {
     /// Neither text nor a tool call.

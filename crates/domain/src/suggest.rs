@@ -1,5 +1,9 @@
 //! "Did you mean …?": the nearest of the words that would have been right.
 
+/// Words of other tools, and what they are called here.
+const MEANT: [(&str, &str); 4] =
+    [("enum", "validation"), ("choices", "validation"), ("pattern", "validation"), ("regex", "validation")];
+
 /// The candidate that `word` was most likely meant to be, or none when nothing is near.
 ///
 /// Near is: equal but for case, `-`, `_` and spaces, or at most one edit for every three characters (transpositions
@@ -24,7 +28,8 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 /// A hint for a word that is none of the candidates: the nearest one, else all of them (at most 30).
 pub fn hint<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     let candidates: Vec<&str> = candidates.into_iter().collect();
-    match nearest(word, candidates.iter().copied()) {
+    let meant = || MEANT.iter().find(|(other, meant)| *other == word && candidates.contains(meant));
+    match nearest(word, candidates.iter().copied()).or_else(|| meant().map(|(_, meant)| *meant)) {
         Some(candidate) => format!("did you mean {candidate}?"),
         None => one_of(&candidates),
     }
@@ -66,6 +71,8 @@ mod tests {
         assert_eq!(nearest("b", ["a"]), None);
         assert_eq!(nearest("sm", ["sim"]), Some("sim"));
         assert_eq!(nearest(&"m".repeat(100_000), keys), None);
+        assert_eq!(hint("enum", ["name", "validation"]), "did you mean validation?");
+        assert_eq!(hint("enum", ["name", "type"]), "expected one of name, type");
         assert_eq!(hint("zzzzzz", ["a", "b"]), "expected one of a, b");
     }
 }

@@ -23,7 +23,8 @@ mod vet;
 
 /// Longest template text, in bytes.
 pub const MAX_TEMPLATE_BYTES: usize = 1 << 20;
-/// Longest rendered text, in bytes; filters of one rendering may make this much besides.
+/// Most bytes that a rendered text has beyond the texts among its values, which may be as long as their sender may send; filters of
+/// one rendering may make this much besides.
 pub const MAX_OUTPUT_BYTES: usize = 4 << 20;
 /// Engine instructions that one rendering may take: some 20,000 turns of a small loop.
 pub const MAX_STEPS: u64 = 200_000;
@@ -139,7 +140,9 @@ impl Template {
         };
         let given = |p: &Placeholder| Some((p.key.clone(), to_engine(variables.get(&p.name)?)));
         let context = minijinja::Value::from_pairs(self.placeholders.iter().filter_map(given));
-        let mut out = Bounded::default();
+        let values = self.placeholders.iter().filter_map(|p| variables.get(&p.name));
+        let given = values.map(text_bytes).fold(0, usize::saturating_add);
+        let mut out = Bounded { most: MAX_OUTPUT_BYTES.saturating_add(given), ..Bounded::default() };
         let rendered = environment.get_template(NAME).and_then(|t| t.render_captured_to(context, &mut out).map(drop));
         if let Err(error) = rendered {
             let source = environment.get_template(NAME).map(|t| t.source().to_owned()).unwrap_or_default();
@@ -199,16 +202,32 @@ fn to_engine(value: &Value) -> minijinja::Value {
     }
 }
 
-/// A text that refuses to grow beyond [`MAX_OUTPUT_BYTES`].
-#[derive(Default)]
+/// Bytes of all texts in a value.
+fn text_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(text_bytes).fold(0, usize::saturating_add),
+        Value::Object(map) => map.values().map(text_bytes).fold(0, usize::saturating_add),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
+}
+
+/// A text that refuses to grow beyond a number of bytes.
 struct Bounded {
     bytes: Vec<u8>,
+    most: usize,
     full: bool,
+}
+
+impl Default for Bounded {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), most: MAX_OUTPUT_BYTES, full: false }
+    }
 }
 
 impl io::Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > MAX_OUTPUT_BYTES {
+        if self.bytes.len() + bytes.len() > self.most {
             self.full = true;
             return Err(io::ErrorKind::FileTooLarge.into());
         }
@@ -230,7 +249,9 @@ impl Bounded {
 
 fn too_long(error: &minijinja::Error, source: &str) -> TemplateError {
     let mut explained = explain(error, source);
-    explained.problem = TemplateProblem::TooMuch(format!("the rendered text would exceed {MAX_OUTPUT_BYTES} bytes"));
+    explained.problem = TemplateProblem::TooMuch(format!(
+        "the rendered text would be more than {MAX_OUTPUT_BYTES} bytes longer than the values in it"
+    ));
     explained
 }
 

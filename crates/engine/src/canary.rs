@@ -252,6 +252,8 @@ impl Canaries {
                 hint: Some("abort it, and start it without --dry-run".to_owned()),
             });
         }
+        // Where nothing can be promoted, nothing is changed either.
+        self.deployments().refuse_in_an_incident(&canary.deployment, &canary.environment).await?;
         self.let_on(canary, CanaryState::Promoting, change.reason, "canary.promoted_by_hand").await
     }
 
@@ -296,13 +298,19 @@ impl Canaries {
         Ok(next)
     }
 
-    /// Refuses to show users the candidate during an incident, and those whom an experiment assigns.
+    /// Refuses to show users the candidate during an incident, in safe mode, and those whom an experiment assigns.
     async fn may_expose(&self, canary: &Canary) -> Result<(), Error> {
         let (name, environment) = (&canary.deployment, &canary.environment);
         self.deployments().refuse_in_an_incident(name, environment).await?;
         let Some(deployment) = self.services.store.find_deployment(&self.project, name, environment).await? else {
             return Ok(());
         };
+        if deployment.safe_mode {
+            return Err(Error::Conflict {
+                message: format!("the safe mode of {name} in {environment} is on: no user sees a candidate"),
+                hint: Some(format!("llmops safe-mode {name} off")),
+            });
+        }
         match self.deployments().assigning(&deployment).await? {
             None => Ok(()),
             Some(key) => Err(Error::Conflict {
@@ -316,8 +324,17 @@ impl Canaries {
         }
     }
 
+    /// The canary of a deployment that shows users its candidate, where there is one.
+    pub(crate) async fn exposing(&self, name: &str, environment: &str) -> Result<Option<Canary>, Error> {
+        match self.services.store.get_canary(&self.project, name, environment).await {
+            Ok(canary) => Ok(Some(canary).filter(|canary| matches!(canary.state, CanaryState::Exposing { .. }))),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Tells those who watch the project. What was warned of while it ran ends with the canary.
-    async fn tell(&self, canary: &Canary) -> Result<(), Error> {
+    pub(crate) async fn tell(&self, canary: &Canary) -> Result<(), Error> {
         if canary.state.is_final() {
             for cause in steps::WARNINGS {
                 self.is_well(canary, cause).await?;

@@ -1,5 +1,6 @@
 //! `Deployments`: what answers live traffic, and going back to what did.
 
+mod back;
 mod change;
 mod rehearse;
 mod resolve;
@@ -15,13 +16,16 @@ use llmops_domain::config::duration::HumanDuration;
 use llmops_domain::deployment::{
     DEFAULT_ENVIRONMENT, Deployment, DeploymentChange, DeploymentSettings, LiveDeployment,
 };
+use llmops_domain::gate::{self, GatedRun};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{ProjectId, RunId};
 use llmops_domain::manifest::Manifest;
 use llmops_domain::prompt::PromptBody;
+use llmops_domain::release;
 use llmops_domain::render::CompiledTarget;
-use llmops_providers::http_client::Endpoint;
 use llmops_storage::StoreError;
+
+pub use settings::senseless;
 
 use crate::canary::Canaries;
 use crate::prompts::PromptRegistry;
@@ -30,9 +34,6 @@ use crate::{Error, Services};
 
 /// What a safe mode says that is on and has nothing prepared.
 const UNPREPARED_ANSWER: &str = "This service is not available at the moment.";
-
-/// A run that passed its gate, and when it was made.
-type PassingRun = (RunId, Timestamp);
 
 /// Manages deployments: deploy, rollback, safe_mode, get, list, history, rehearse.
 #[derive(Debug, Clone)]
@@ -87,10 +88,7 @@ impl Deployments {
     /// Refuses what could not answer.
     async fn check(&self, manifest: &Manifest, settings: &DeploymentSettings) -> Result<(), Error> {
         let mut problems = self.problems(manifest, settings).await?;
-        problems.extend(settings.problems());
-        if let Some(Err(error)) = settings.guard.http.as_ref().map(|check| Endpoint::new(&check.url)) {
-            problems.push(format!("guard.http.url: {error}"));
-        }
+        problems.extend(senseless(settings));
         let judge = settings.guard.judge.as_ref().map(|judge| judge.model.as_str());
         if let Some(Err(error)) = judge.map(|model| self.services.providers.resolve(model)) {
             problems.push(format!("guard.judge: {error}"));
@@ -168,45 +166,37 @@ impl Deployments {
         }
     }
 
-    /// Refuses a manifest whose newest passing run is not new enough, or is none.
-    fn require_gate(
-        &self,
-        hash: &ContentHash,
-        passing: Option<&PassingRun>,
-        settings: &DeploymentSettings,
-    ) -> Result<(), Error> {
-        if passing.is_some_and(|passing| self.is_fresh(passing, settings)) {
-            return Ok(());
-        }
-        Err(Error::Conflict {
+    /// Refuses a manifest that no run lets through.
+    fn require_gate(&self, hash: &ContentHash, gated: &[GatedRun], settings: &DeploymentSettings) -> Result<(), Error> {
+        self.passing(gated, settings).map(drop).map_err(|why| Error::Conflict {
             message: format!(
-                "the manifest {} has no completed run of the last {} that passed its gate",
+                "the manifest {} {why}; runs of the last {} count (require_gate)",
                 hash.short(),
                 settings.gate_max_age
             ),
-            hint: Some("evaluate exactly this prompt and model, then gate it: llmops eval && llmops gate".to_owned()),
+            hint: Some(format!("evaluate exactly this manifest, then gate it: {}", release::gate_command(hash))),
         })
     }
 
-    /// The newest run of a manifest that passed its gate.
-    async fn newest_passing_run(&self, hash: &ContentHash) -> Result<Option<PassingRun>, Error> {
-        Ok(self.services.store.newest_passing_run(&self.project, hash).await?)
+    /// The runs of a manifest that were gated, newest first.
+    async fn gated_runs(&self, hash: &ContentHash) -> Result<Vec<GatedRun>, Error> {
+        Ok(self.services.store.gated_runs(&self.project, hash).await?)
     }
 
-    /// Whether a run is new enough for what settings ask for.
-    fn is_fresh(&self, (_, made): &PassingRun, settings: &DeploymentSettings) -> bool {
+    /// The run by which a manifest passes, of those that are new enough for what settings ask for; else why none does.
+    fn passing<'a>(&self, gated: &'a [GatedRun], settings: &DeploymentSettings) -> Result<&'a GatedRun, String> {
         let age = jiff::SignedDuration::try_from(settings.gate_max_age.0).unwrap_or(jiff::SignedDuration::MAX);
-        self.services.clock.now().checked_sub(age).ok().is_none_or(|oldest| *made >= oldest)
+        gate::passing(gated, self.services.clock.now().checked_sub(age).unwrap_or(Timestamp::MIN))
     }
 
-    /// The newest run of a manifest that passed its gate, if it is new enough.
+    /// The run by which a manifest passes, or why none does.
     pub(crate) async fn passing_run(
         &self,
         hash: &ContentHash,
         settings: &DeploymentSettings,
-    ) -> Result<Option<RunId>, Error> {
-        let newest = self.newest_passing_run(hash).await?;
-        Ok(newest.filter(|passing| self.is_fresh(passing, settings)).map(|(run, _)| run))
+    ) -> Result<Result<RunId, String>, Error> {
+        let gated = self.gated_runs(hash).await?;
+        Ok(self.passing(&gated, settings).map(|passing| passing.run.clone()))
     }
 
     /// Everything that gateways answer from, in all projects. What cannot be read is left out, with a warning.

@@ -141,8 +141,42 @@ impl ExperimentManager {
             current.spec.analysis.min_samples.get_or_insert(self.services.options.experiments.min_samples);
             let earlier = self.earlier(&current).await?;
             current.notices.extend(crate::analysis::plan_warning(&current.spec, earlier.as_ref()));
+            current.notices.extend(self.never_ends(&current.spec));
         }
         self.step(&current, current.start(self.services.clock.now())).await
+    }
+
+    /// Deletes a draft.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] for what was started: it can be cancelled.
+    pub async fn delete(&self, experiment: &str) -> Result<(), Error> {
+        let current = self.get(experiment).await?;
+        let conflict = |message| Error::Conflict {
+            message,
+            hint: Some(format!("llmops experiment cancel {} gives up what was started", current.id)),
+        };
+        match self.services.store.delete_draft(&self.project, &current).await {
+            Err(StoreError::Conflict(message)) => Err(conflict(message)),
+            done => Ok(done?),
+        }
+    }
+
+    /// Says what keeps an experiment from ever being concluded.
+    fn never_ends(&self, spec: &ExperimentSpec) -> Vec<String> {
+        let mut notices = Vec::new();
+        if spec.target_metric.is_none() {
+            let lacks = if spec.metrics.is_empty() { "no metrics and no target_metric" } else { "no target_metric" };
+            notices.push(format!("it can never name a winner: it has {lacks}, and while it runs they cannot be added"));
+        }
+        for variant in &spec.variants {
+            // The application may call models by names of its own.
+            let model = variant.model_name.as_ref().filter(|model| model.contains('/'));
+            if let Some(error) = model.and_then(|model| self.services.providers.resolve(model).err()) {
+                notices.push(format!("variant `{}` cannot be called here: {error}", variant.id));
+            }
+        }
+        notices
     }
 
     fn deployments(&self) -> Deployments {

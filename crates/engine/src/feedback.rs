@@ -19,13 +19,14 @@ use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{FeedbackId, ProjectId};
 use llmops_domain::record::RequestRecord;
 use llmops_domain::redact::redact;
+use llmops_stats::bounded::Range;
 use llmops_stats::moments::Moments;
 use llmops_storage::{StoreError, StoredFeedback};
 use serde_json::Value;
 
 pub use self::export::ExportLines;
 pub(crate) use self::settle::review_item;
-use crate::evaluator::{share, to_domain};
+use crate::evaluator::{share, to_domain, within};
 use crate::{Error, Services};
 
 /// Problems that are told one by one.
@@ -230,7 +231,8 @@ pub(crate) fn row(name: String, tally: &FeedbackTally) -> Result<FeedbackSummary
         None => None,
         // The bounds of single ratings do not matter for their mean.
         Some((n, mean, spread)) => {
-            Some(to_domain(&Moments::from_parts(n, mean, spread, 0.0, 1.0)?.mean_estimate(LEVEL)?, true))
+            let mean = Moments::from_parts(n, mean, spread, 0.0, 1.0)?.mean_estimate(LEVEL)?;
+            Some(to_domain(&within(mean, Range::UNIT), true))
         }
     };
     Ok(FeedbackSummaryRow {

@@ -35,6 +35,7 @@ pub mod events;
 pub mod experiments;
 pub mod feedback;
 mod gate;
+mod gateways;
 mod incidents;
 pub mod jobs;
 mod meters;
@@ -85,13 +86,14 @@ pub use alerts::{AlertManager, AlertOptions, AlertWorker};
 pub use canary::{Canaries, CanarySampler};
 pub use clock::{Clock, SystemClock};
 pub use datasets::DatasetManager;
-pub use deployments::Deployments;
+pub use deployments::{Deployments, senseless as senseless_settings};
 pub use error::Error;
 pub use evaluator::ContinuousEvaluator;
 pub use events::Events;
 pub use experiments::{ExperimentManager, ExperimentOptions};
 pub use feedback::FeedbackManager;
 pub use gate::Against;
+pub use gateways::{Changes, Gateways, Wanted};
 pub use incidents::Incidents;
 pub use llmops_domain as domain;
 pub use meters::{CallLabels, CallMeters, CallSeries, Meters};
@@ -184,6 +186,7 @@ pub(crate) struct Services {
     pub(crate) meters: Arc<Meters>,
     pub(crate) unwritten: Arc<unwritten::Unwritten>,
     pub(crate) readiness: Arc<Readiness>,
+    pub(crate) gateways: Arc<Gateways>,
     pub(crate) guard_state: soft_failures::GuardState,
     /// The name of this process as a lease holder.
     pub(crate) owner: String,
@@ -241,6 +244,7 @@ impl LlmOps {
             meters: Arc::default(),
             unwritten: Arc::default(),
             readiness: Arc::default(),
+            gateways: Arc::default(),
             guard_state: soft_failures::GuardState::default(),
         };
         Self { services: Arc::new(services), project: ProjectId::default_project() }
@@ -386,13 +390,6 @@ impl LlmOps {
     /// A number that grows with every change of what gateways answer from: one that knows it is up to date.
     pub async fn deployments_revision(&self) -> Result<i64, Error> {
         Ok(self.services.store.deployments_revision().await?)
-    }
-
-    /// Changes whenever a deployment or an experiment does, in any project.
-    pub async fn gateway_revision(&self) -> Result<(i64, u64), Error> {
-        let deployments = self.services.store.deployments_revision().await?;
-        let experiments = self.services.store.experiment_changes().await?;
-        Ok((deployments, experiments.into_iter().map(|(_, changes)| changes).fold(0, u64::wrapping_add)))
     }
 
     /// Where is counted what keys and deployments spend.

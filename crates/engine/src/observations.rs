@@ -9,7 +9,7 @@ use llmops_api::observations::{RecordedObservations, ResultsQuery};
 use llmops_domain::experiment::assignment::Decision;
 use llmops_domain::experiment::observation::{Observation, ObservationProblem};
 use llmops_domain::experiment::result::ExperimentResult;
-use llmops_domain::experiment::{Experiment, ExperimentStatus, MetricKind, MetricSpec};
+use llmops_domain::experiment::{Experiment, ExperimentStatus, MetricSpec};
 use llmops_domain::suggest;
 use llmops_stats::sketch::Sketch;
 use llmops_storage::observations::{
@@ -269,14 +269,8 @@ impl Target {
     /// taken out again, and each kind has its range.
     fn beyond(&self, metric: &str, value: f64) -> Option<ObservationProblem> {
         let kind = self.experiment.spec.metric(metric).map(MetricSpec::kind);
-        let expected = match kind {
-            Some(MetricKind::Binary) if !(0.0..=1.0).contains(&value) => {
-                "a binary metric has 0 or 1, or a share of them"
-            }
-            Some(MetricKind::Count) if value < 0.0 || value.fract() != 0.0 => "a count is a whole number from 0",
-            _ if value.abs() > LARGEST => "expected at most 1e12 in size: choose a larger unit",
-            _ => return None,
-        };
+        let too_large = "expected at most 1e12 in size: choose a larger unit";
+        let expected = kind.and_then(|kind| kind.refuses(value)).or((value.abs() > LARGEST).then_some(too_large))?;
         Some(ObservationProblem::new("value", format!("it is {value}: {expected}")))
     }
 }

@@ -7,17 +7,24 @@ use jiff::Timestamp;
 use llmops_api::prompts::{BumpMode, PushPrompt, PushedPrompt, RenderedPrompt};
 use llmops_domain::access::Actor;
 use llmops_domain::contract;
+use llmops_domain::deployment::DEFAULT_ENVIRONMENT;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 use llmops_domain::judge::{BUILTIN_PREFIX, JudgePromptKind};
-use llmops_domain::prompt::{PromptRef, PromptSelector, PromptSpec, PromptStatus, PromptVersion, parse_selector};
+use llmops_domain::prompt::{
+    PromptRef, PromptScore, PromptSelector, PromptSpec, PromptStatus, PromptVersion, parse_selector,
+};
 use llmops_domain::prompt_diff::{self, PromptDiff};
 use llmops_domain::render::{CompiledPrompt, Extra};
+use llmops_domain::run::{EvaluationFilter, RunStatus};
 use llmops_storage::{CreatedPrompt, StoreError};
 use semver::Version;
 use serde_json::Value;
 
 use crate::{Error, Services};
+
+/// Newest runs of a prompt among which its scores are looked for.
+const RUNS_LOOKED_AT: u32 = 200;
 
 /// Manages prompt versions: create, get, get_latest, list, list_all, activate, delete, render, compare.
 #[derive(Debug, Clone)]
@@ -86,6 +93,7 @@ impl PromptRegistry {
             metadata: spec.metadata,
             body: spec.body,
             status: PromptStatus::Draft,
+            scores: Vec::new(),
             is_active: false,
             created_at: self.services.clock.now(),
         }
@@ -168,6 +176,60 @@ impl PromptRegistry {
         found.sort_by(|a, b| a.name.cmp(&b.name));
         found.truncate(limit as usize);
         Ok(found)
+    }
+
+    /// Says of versions where they are in use now.
+    pub async fn with_status(&self, mut versions: Vec<PromptVersion>) -> Result<Vec<PromptVersion>, Error> {
+        for (environment, manifest) in self.services.store.live_manifests(&self.project).await? {
+            let is_here = |version: &&mut PromptVersion| {
+                Some(&version.name) == manifest.prompt.as_ref() && Some(&version.hash) == manifest.prompt_hash.as_ref()
+            };
+            for version in versions.iter_mut().filter(is_here) {
+                version.status = match (environment.as_str(), version.status) {
+                    (DEFAULT_ENVIRONMENT, _) | (_, PromptStatus::Production) => PromptStatus::Production,
+                    _ => PromptStatus::Staging,
+                };
+            }
+        }
+        Ok(versions)
+    }
+
+    /// Says of versions of one prompt where they are in use now, and what their evaluations found.
+    pub async fn with_scores(&self, versions: Vec<PromptVersion>) -> Result<Vec<PromptVersion>, Error> {
+        let mut versions = self.with_status(versions).await?;
+        let Some(first) = versions.first() else { return Ok(versions) };
+        let filter = EvaluationFilter {
+            prompt_name: Some(first.name.clone()),
+            prompt_version: Some(first.version.to_string()).filter(|_| versions.len() == 1),
+            status: Some(RunStatus::Completed),
+            limit: Some(RUNS_LOOKED_AT),
+            ..EvaluationFilter::default()
+        };
+        for run in self.services.store.list_runs(&self.project, &filter).await? {
+            let manifest = &run.spec.manifest;
+            let of = versions.iter_mut().find(|version| Some(&version.hash) == manifest.prompt_hash.as_ref());
+            // A part of the samples says nothing of the whole.
+            let (Some(version), Some(results), false) = (of, run.results, run.spec.is_partial()) else { continue };
+            let is_known = |known: &PromptScore| known.dataset == run.dataset && known.model == manifest.model;
+            if !version.scores.iter().any(is_known) {
+                version.scores.push(PromptScore {
+                    run: run.id,
+                    dataset: run.dataset,
+                    model: run.model_name,
+                    overall: results.overall,
+                    pass_rate: results.pass_rate,
+                    at: run.created_at,
+                });
+            }
+        }
+        Ok(versions)
+    }
+
+    /// One version, with where it is in use now and what its evaluations found.
+    pub async fn look_at(&self, name: &str, selector: &PromptSelector) -> Result<PromptVersion, Error> {
+        let version = self.get(name, selector).await?;
+        let looked_at = self.with_scores(vec![version.clone()]).await?.pop();
+        Ok(looked_at.unwrap_or(version))
     }
 
     /// Makes a version the active one.

@@ -32,7 +32,15 @@ impl Records {
     }
 
     /// Records, newest first.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where no manifest, or [`Error::Invalid`] where not one alone, begins as the filter says.
     pub async fn list(&self, filter: &RecordFilter, limit: u32) -> Result<Vec<RequestRecord>, Error> {
+        let mut filter = filter.clone();
+        if let Some(prefix) = filter.manifest.as_ref().filter(|hash| ContentHash::parse(hash).is_none()) {
+            filter.manifest = Some(self.services.store.get_manifest(&self.project, prefix).await?.0.to_string());
+        }
+        let filter = &filter;
         Ok(self.services.store.list_records(&self.project, filter, limit).await?)
     }
 

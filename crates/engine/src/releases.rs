@@ -2,6 +2,7 @@
 //! goes on from there whenever it is asked to.
 
 mod experiment;
+mod watch;
 
 use std::sync::Arc;
 
@@ -16,14 +17,13 @@ use llmops_domain::deployment::{DEFAULT_ENVIRONMENT, Deployment};
 use llmops_domain::event::Event;
 use llmops_domain::id::{ProjectId, ReleaseId};
 use llmops_domain::release::{
-    Evidence, Release, ReleaseEvent, ReleaseEventKind, ReleaseFilter, ReleaseStatus, ReleaseStep, Verdict, Winner,
-    next_step,
+    CANDIDATE, CONTROL, Evidence, Release, ReleaseEvent, ReleaseEventKind, ReleaseFilter, ReleaseStatus, ReleaseStep,
+    Verdict, Winner, gate_command, next_step,
 };
 use llmops_stats::proportion::{Rate, wilson};
 use llmops_storage::{CallsOf, StoreError};
 
-pub(crate) use experiment::experiment_key;
-use experiment::{CANDIDATE, CONTROL, Ending};
+use experiment::Ending;
 
 use crate::{Deployments, Error, LlmOps, Services};
 
@@ -95,6 +95,7 @@ impl Releases {
             policy: request.policy,
             canary: None,
             experiment: None,
+            stopped: None,
             waived: None,
             approved_by: None,
             approved_key: None,
@@ -163,9 +164,10 @@ impl Releases {
         if request.step == ReleaseStep::Gate && live.is_some_and(|live| live.settings.require_gate) {
             return Err(Error::Conflict {
                 message: format!("{name} takes no manifest to production without a passing run (require_gate)"),
-                hint: Some(
-                    "evaluate exactly this prompt and model, then gate it: llmops eval && llmops gate".to_owned(),
-                ),
+                hint: Some(format!(
+                    "evaluate exactly this manifest, then gate it: {}",
+                    gate_command(&release.manifest)
+                )),
             });
         }
         release.waived = Some(request.step);
@@ -218,12 +220,17 @@ impl Releases {
     /// Does what each step needs, looks whether it passes, and goes on until one does not.
     async fn walk(&self, mut release: Release) -> Result<Release, Error> {
         while release.status == ReleaseStatus::Open {
+            release = Box::pin(self.watch(release)).await?;
             release = self.withdrawn(release).await?;
             let step = release.step;
             let begun = (release.canary.clone(), release.experiment.clone());
             // Each is a whole use case: boxed, so that they do not lie on the stack of whoever walks.
             let blocked = Box::pin(self.prepare(&mut release)).await?;
             let known = Evidence { blocked, ..Box::pin(self.evidence(&release)).await? };
+            if let Some(why) = known.lost.clone() {
+                release = Box::pin(self.stop(release, why, Ending::Lost)).await?;
+                continue;
+            }
             match next_step(&release, &known) {
                 Verdict::Wait(why) => {
                     if release.waiting.as_ref() == Some(&why)
@@ -364,20 +371,26 @@ impl Releases {
         match release.step {
             ReleaseStep::Gate => {
                 let settings = self.live(&release.deployment).await?.map(|live| live.settings).unwrap_or_default();
-                let run = self.deployments().passing_run(&release.manifest, &settings).await?;
-                known.passing_run = run.map(|run| run.0);
+                match self.deployments().passing_run(&release.manifest, &settings).await? {
+                    Ok(run) => known.passing_run = Some(run.0),
+                    Err(why) => known.unpassed = Some(why),
+                }
             }
             ReleaseStep::Staging => self.staging(release, &mut known).await?,
             ReleaseStep::Experiment => {
                 let Some(id) = &release.experiment else { return Ok(Evidence { is_first: true, ..known }) };
                 known.interrupted = !self.is_routed(release).await?;
                 let results = self.ops().experiments().get_results(id, &ResultsQuery::default()).await?;
+                let may_stop = !known.interrupted && release.stopped.is_none() && watch::is_exposing(release);
+                known.lost = watch::loses(&results).filter(|_| may_stop);
                 known.winner = match results.winner.as_deref() {
                     Some(CANDIDATE) => Some(Winner::Candidate),
                     Some(CONTROL) => Some(Winner::Control),
                     _ => None,
                 };
                 known.recommendation = Some(results.recommendation);
+                let arms = self.services.store.release_arms(&self.project, &release.id).await?;
+                known.exposed_requests = arms.candidate.requests;
             }
             ReleaseStep::Approval => {
                 known.second_key = self.needs_second_key(&release.deployment).await?;

@@ -15,7 +15,7 @@ use llmops_domain::config::duration::HumanDuration;
 use llmops_domain::deployment::Deployment;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
-use llmops_domain::record::{CallOutcome, RequestRecord};
+use llmops_domain::record::{CallOutcome, Door, RequestRecord};
 use llmops_domain::soft_failure::{GuardConfig, HttpCheck, JudgeCheck};
 use llmops_storage::MinuteCalls;
 use serde_json::json;
@@ -91,7 +91,8 @@ impl Guards {
     /// Counts a call of a deployment.
     pub fn count(&self, project: &ProjectId, record: &RequestRecord) {
         let (Some(deployment), Some(environment)) = (&record.deployment, &record.environment) else { return };
-        if record.outcome != CallOutcome::Ok || record.cached {
+        // What no manifest answered, the safe mode's fixed answer, says nothing of what is deployed.
+        if record.outcome != CallOutcome::Ok || record.cached || record.manifest.is_none() {
             return;
         }
         self.add(
@@ -124,7 +125,9 @@ impl Guards {
     /// The slow checks that want to look at a call, each drawn for itself; none where none does. What has no answer is not looked
     /// at.
     pub fn drawn(&self, guard: &GuardConfig, record: &RequestRecord) -> Option<SlowChecks> {
-        if record.outcome != CallOutcome::Ok || record.cached {
+        let is_answer =
+            record.outcome == CallOutcome::Ok && record.manifest.is_some() && record.door != Door::Embeddings;
+        if !is_answer || record.cached {
             return None;
         }
         let drawn = |share: f64| (self.services.clock.random() as f64) < share * u64::MAX as f64;
@@ -242,15 +245,21 @@ impl Guards {
     ) -> Result<SoftFailureRate, Error> {
         self.flush().await;
         let window = window.unwrap_or(deployment.settings.guard.alert.window);
+        let minutes = i64::try_from(window.0.as_secs().div_ceil(60)).unwrap_or(i64::MAX);
+        if !(1..=KEPT_MINUTES).contains(&minutes) {
+            let message = format!("window: counts are kept for 35d, by the minute: expected 1m to 35d, not {window}");
+            return Err(Error::invalid(message));
+        }
+        let window = HumanDuration::from_secs(minutes.unsigned_abs() * 60);
         let to = self.services.clock.now().as_second().div_euclid(60) + 1;
         let (name, environment) = (&deployment.name, &deployment.environment);
-        let span = to - minutes(window)..to;
+        let span = to - minutes..to;
         let (calls, failed) = self.services.store.count_calls(project, name, environment, span).await?;
         Ok(rate::rate(calls, failed, window))
     }
 }
 
-/// Whole minutes of a window, at least one.
+/// Whole minutes of a window of alerts, at least one: of counts that are kept, six windows before are compared with it.
 fn minutes(window: HumanDuration) -> i64 {
     i64::try_from(window.0.as_secs().div_ceil(60)).unwrap_or(i64::MAX).clamp(1, KEPT_MINUTES / 7)
 }

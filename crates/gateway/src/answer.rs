@@ -8,6 +8,7 @@ use llmops_domain::chat::Usage;
 use llmops_providers::http_client::error_message;
 use llmops_providers::odd;
 use llmops_providers::stream::{WholeEvents, goes_on, without_mark};
+use llmops_providers::usage::WireUsage;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -165,6 +166,8 @@ impl Answer {
         {
             self.text.push_str(&transcript);
         }
+        // Pictures are an answer.
+        self.is_opaque |= said.images.is_some_and(|images| !matches!(images.get(), "null" | "[]"));
         let only = said.function_call.map(|function| WireCall {
             index: Some(0),
             function: Some(function),
@@ -270,60 +273,6 @@ struct Piece<'a> {
     message: Option<Box<Piece<'a>>>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct WireUsage {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
-    #[serde(rename = "input_tokens")]
-    input: Option<u64>,
-    #[serde(rename = "output_tokens")]
-    output: Option<u64>,
-    /// Tokens of Anthropic's cache are not part of its `input_tokens`.
-    #[serde(rename = "cache_creation_input_tokens")]
-    cache_written: Option<u64>,
-    #[serde(rename = "cache_read_input_tokens")]
-    cache_read: Option<u64>,
-    prompt_tokens_details: Option<PromptDetails>,
-    /// DeepSeek's name for the tokens of its cache.
-    prompt_cache_hit_tokens: Option<u64>,
-}
-
-/// Of OpenAI's `prompt_tokens`, those of the provider's cache.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct PromptDetails {
-    cached_tokens: Option<u64>,
-    /// OpenRouter's, and ours where Anthropic wrote to its cache.
-    cache_write_tokens: Option<u64>,
-}
-
-impl WireUsage {
-    /// What is known after it, where this was known before; nothing where nothing was counted.
-    fn after(&self, before: Option<Usage>) -> Option<Usage> {
-        let known = before.unwrap_or_default();
-        let read = [self.input, self.cache_written, self.cache_read];
-        let sum = |sum: u64, tokens: &u64| sum.saturating_add(*tokens);
-        let all_read = read.iter().any(Option::is_some).then(|| read.iter().flatten().fold(0, sum));
-        // Anthropic counts what it read at the beginning of a stream, and at its end not always all of it again.
-        let prompt = self.prompt_tokens.or(all_read.map(|tokens| tokens.max(known.prompt_tokens)));
-        let completion = self.completion_tokens.or(self.output);
-        if prompt.is_none() && completion.is_none() {
-            return before;
-        }
-        let details = self.prompt_tokens_details.as_ref();
-        let cached = details.and_then(|details| details.cached_tokens).or(self.prompt_cache_hit_tokens);
-        let written = details.and_then(|details| details.cache_write_tokens);
-        let usage = Usage {
-            prompt_tokens: prompt.unwrap_or(known.prompt_tokens),
-            completion_tokens: completion.unwrap_or(known.completion_tokens),
-            cached_tokens: cached.or(self.cache_read).unwrap_or(0).max(known.cached_tokens),
-            cache_write_tokens: written.or(self.cache_written).unwrap_or(0).max(known.cache_write_tokens),
-        };
-        Some(usage.bounded())
-    }
-}
-
 #[derive(Deserialize)]
 struct Choice<'a> {
     #[serde(default)]
@@ -356,6 +305,9 @@ struct Said<'a> {
     refusal: Option<Text<'a>>,
     #[serde(borrow)]
     audio: Option<Audio<'a>>,
+    /// OpenRouter's place for pictures, and ours for Gemini's.
+    #[serde(borrow)]
+    images: Option<&'a RawValue>,
     #[serde(borrow)]
     tool_calls: Option<Vec<WireCall<'a>>>,
     /// The only call, in the words of 2023.
@@ -592,6 +544,8 @@ mod tests {
         check(r#"{"choices": [{"message": {"content": [{"type": "image_url"}]}}]}"#, true);
         check(r#"{"content": [{"type": "server_tool_use", "name": "web_search"}]}"#, true);
         check("data: {\"choices\"\n\ndata: [DONE]\n\n", true);
+        check(r#"{"choices": [{"message": {"content": "", "images": [{"type": "image_url"}]}}]}"#, true);
+        check(r#"{"choices": [{"message": {"content": "", "images": []}}]}"#, false);
         check(r#"{"choices": [{"message": {"content": ""}}]}"#, false);
         check(r#"{"choices": [{"message": {"content": []}}]}"#, false);
         check(r#"{"content": [{"type": "thinking", "thinking": "hm"}]}"#, false);

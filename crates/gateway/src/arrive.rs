@@ -6,8 +6,9 @@ use std::pin::pin;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
-use llmops_domain::chat::{ChatRequest, ChatResponse, Usage};
+use llmops_domain::chat::{ChatRequest, ChatResponse};
 use llmops_domain::record::Door;
+use llmops_providers::beside::Beside;
 use llmops_providers::http_client::error_message;
 use llmops_providers::stream::without_mark;
 use llmops_providers::upstream::Dialect;
@@ -21,6 +22,7 @@ use crate::body::{GatewayBody, Translation};
 use crate::call::{self, Opened, Patience, Place, Reply};
 use crate::error::{GatewayError, error_body};
 use crate::incoming::Incoming;
+use crate::messages;
 use crate::recorder::{CallWatch, End};
 use crate::reply::Answer;
 use crate::request::Fields;
@@ -43,8 +45,8 @@ pub(crate) struct Context<'a> {
 
 /// How a candidate is asked.
 pub(crate) enum Way<'a> {
-    /// With a body in its own format; `translate`: the caller's is another one.
-    Network { place: Place<'a>, translate: bool },
+    /// With a body in its own format.
+    Network(Place<'a>),
     /// In this process.
     InProcess { target: &'a Target, name: &'a str, request: Box<ChatRequest> },
 }
@@ -97,18 +99,33 @@ pub(crate) fn deployed<'a>(
     let (name, model) = (&*candidate.name, candidate.target.model());
     let translate = !is_native(asked.door, candidate);
     let Some(forward) = &candidate.forward else {
-        let request = Box::new(typed::deployed(fields, route, conversation, candidate)?);
-        return Ok(Way::InProcess { target: &candidate.target, name, request });
+        let (request, _) = typed::deployed(fields, route, conversation, candidate)?;
+        return Ok(Way::InProcess { target: &candidate.target, name, request: Box::new(request) });
     };
     let body = if !translate {
-        rewrite::deployed(fields, route, conversation, forward, model)?
+        native(asked.door, rewrite::deployed(fields, route, conversation, forward, model)?)
     } else if forward.upstream.dialect() == Dialect::OpenAi {
         rewrite::deployed(&in_openais_words(fields, forward, model), route, conversation, forward, model)?
     } else {
-        written(forward.upstream.body(&typed::deployed(fields, route, conversation, candidate)?, asked.stream))?
+        let (request, as_written) = typed::deployed(fields, route, conversation, candidate)?;
+        written(forward.upstream.body(&request, &as_written, asked.stream))?
     };
     let endpoint = forward.endpoint(asked.stream);
-    Ok(Way::Network { place: Place { model: name, upstream: &forward.upstream, endpoint, body }, translate })
+    let place = Place { model: name, upstream: &forward.upstream, endpoint, body, is_native: !translate };
+    Ok(Way::Network(place))
+}
+
+/// How a candidate is asked for embeddings.
+pub(crate) fn embeddings<'a>(
+    asked: &Asked<'_>,
+    route: &Route,
+    candidate: &'a Candidate,
+) -> Result<Way<'a>, GatewayError> {
+    let place = candidate.forward.as_ref().and_then(|forward| Some((forward, forward.embeddings.as_deref()?)));
+    let Some((forward, endpoint)) = place else { return Err(GatewayError::no_embeddings(&candidate.name)) };
+    let body = rewrite::embeddings(&asked.fields, route, forward, candidate.target.model())?;
+    let place = Place { model: &candidate.name, upstream: &forward.upstream, endpoint, body, is_native: true };
+    Ok(Way::Network(place))
 }
 
 /// How a model is asked that the caller names.
@@ -119,19 +136,26 @@ pub(crate) fn direct<'a>(
 ) -> Result<Way<'a>, GatewayError> {
     let (name, model) = (&*candidate.name, candidate.target.model());
     let Some(forward) = &candidate.forward else {
-        let request = Box::new(typed::direct(openai, candidate)?);
-        return Ok(Way::InProcess { target: &candidate.target, name, request });
+        let (request, _) = typed::direct(openai, candidate)?;
+        return Ok(Way::InProcess { target: &candidate.target, name, request: Box::new(request) });
     };
     let translate = !is_native(asked.door, candidate);
     let body = if !translate {
-        rewrite::direct(&asked.fields, model)?
+        native(asked.door, rewrite::direct(&asked.fields, model)?)
     } else if forward.upstream.dialect() == Dialect::OpenAi {
         rewrite::direct(&in_openais_words(openai, forward, model), model)?
     } else {
-        written(forward.upstream.body(&typed::direct(openai, candidate)?, asked.stream))?
+        let (request, as_written) = typed::direct(openai, candidate)?;
+        written(forward.upstream.body(&request, &as_written, asked.stream))?
     };
     let endpoint = forward.endpoint(asked.stream);
-    Ok(Way::Network { place: Place { model: name, upstream: &forward.upstream, endpoint, body }, translate })
+    let place = Place { model: name, upstream: &forward.upstream, endpoint, body, is_native: !translate };
+    Ok(Way::Network(place))
+}
+
+/// A body in the format of the door, where the provider speaks it.
+fn native(door: Door, body: Bytes) -> Bytes {
+    if door == Door::Messages { messages::without_unsigned(body) } else { body }
 }
 
 /// Fields that Anthropic's clients always have, as OpenAI's models take them: those that reason refuse `max_tokens` by this
@@ -156,7 +180,7 @@ impl Way<'_> {
     /// What is sent.
     pub(crate) fn body(&self) -> Bytes {
         match self {
-            Self::Network { place, .. } => place.body.clone(),
+            Self::Network(place) => place.body.clone(),
             Self::InProcess { request, .. } => Bytes::from(serde_json::to_vec(request).unwrap_or_default()),
         }
     }
@@ -164,8 +188,8 @@ impl Way<'_> {
 
 /// Asks, within the patience, and answers when there is something for the caller. `whole`: not before all of it is there.
 pub(crate) async fn ask(context: Context<'_>, way: Way<'_>, whole: bool) -> Result<Arrived, Miss> {
-    let (place, translate) = match way {
-        Way::Network { place, translate } => (place, translate),
+    let place = match way {
+        Way::Network(place) => place,
         Way::InProcess { target, name, request } => {
             return Box::pin(in_process(context, target, name, &request)).await;
         }
@@ -175,13 +199,11 @@ pub(crate) async fn ask(context: Context<'_>, way: Way<'_>, whole: bool) -> Resu
     match reply {
         Reply::Failure(error) => Err(Miss::Failure(error)),
         Reply::Refusal(opened) => {
-            let refused = Box::pin(error_of(context, opened, &place, translate)).await;
+            let refused = Box::pin(error_of(context, opened, &place)).await;
             Err(Miss::Refusal(Box::new(refused)))
         }
-        Reply::Answer(opened) if !opened.status.is_success() => {
-            Ok(Box::pin(error_of(context, opened, &place, translate)).await)
-        }
-        Reply::Answer(opened) if translate => Box::pin(translated(context, opened, &place)).await,
+        Reply::Answer(opened) if !opened.status.is_success() => Ok(Box::pin(error_of(context, opened, &place)).await),
+        Reply::Answer(opened) if !place.is_native => Box::pin(translated(context, opened, &place)).await,
         Reply::Answer(mut opened) => {
             // Most answers that are not streamed come in one piece, with their head.
             if whole || call::is_over(&opened) {
@@ -201,11 +223,11 @@ pub(crate) async fn ask(context: Context<'_>, way: Way<'_>, whole: bool) -> Resu
 }
 
 /// An error of the provider, whole, with keys taken out of it, in the caller's format.
-async fn error_of(context: Context<'_>, opened: Opened, place: &Place<'_>, translate: bool) -> Arrived {
+async fn error_of(context: Context<'_>, opened: Opened, place: &Place<'_>) -> Arrived {
     let (response, body) = call::whole_error(opened, place.endpoint, context.patience.deadline).await;
     let (parts, ()) = response.into_parts();
     let message = match body {
-        Ok(body) if !translate => {
+        Ok(body) if place.is_native => {
             return Arrived { status: parts.status, headers: parts.headers, content: Content::Whole(body), told: None };
         }
         Ok(body) => place.endpoint.redact(error_message(&body)),
@@ -237,7 +259,7 @@ async fn translated(context: Context<'_>, mut opened: Opened, place: &Place<'_>)
     }
     let body = call::whole(&mut opened, place.endpoint, context.patience.deadline).await.map_err(Miss::Failure)?;
     match place.upstream.answer(place.endpoint, without_mark(&body)) {
-        Ok(answer) => Ok(context.written(json_headers(opened.headers), head, &answer)),
+        Ok(answer) => Ok(context.written(json_headers(opened.headers), head, (&answer.response, &answer.beside))),
         Err(error) => failed_inside(context, opened.headers, error),
     }
 }
@@ -261,7 +283,11 @@ async fn in_process(context: Context<'_>, target: &Target, name: &str, request: 
         let error = match asking.await.unwrap_or(Err(ProviderError::Timeout { after: patience })) {
             Ok(answer) => {
                 pending.end(Some(200), None);
-                return Ok(context.written(HeaderMap::new(), context.head(name), &answer.response));
+                return Ok(context.written(
+                    HeaderMap::new(),
+                    context.head(name),
+                    (&answer.response, &Beside::default()),
+                ));
             }
             Err(error) => error,
         };
@@ -282,31 +308,36 @@ impl Context<'_> {
             created: llmops_domain::clock::now().as_second(),
             model: model.split_once('/').map_or(model, |(_, model)| model).to_owned(),
             include_usage: self.asked.wants_usage(),
+            shows_thoughts: self.asked.shows_thoughts(),
         }
     }
 
-    fn written(&self, mut headers: HeaderMap, head: Head, answer: &ChatResponse) -> Arrived {
+    fn written(&self, mut headers: HeaderMap, head: Head, answer: (&ChatResponse, &Beside)) -> Arrived {
         let (body, kind) = write::answer(self.asked.door, self.asked.stream, head, answer);
         headers.remove(CONTENT_LENGTH);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        Arrived { status: StatusCode::OK, headers, content: Content::Whole(body), told: Some(Told::of(answer)) }
+        Arrived {
+            status: StatusCode::OK,
+            headers,
+            content: Content::Whole(body),
+            told: Some(Told::of(answer.0, answer.1)),
+        }
     }
 }
 
 impl Arrived {
     /// An answer of ours, as text.
     pub(crate) fn made(asked: &Asked<'_>, text: &str, id: &str) -> Self {
-        let answer = ChatResponse {
-            text: text.to_owned(),
-            tool_calls: Vec::new(),
-            finish_reason: None,
-            model: asked.model.clone(),
-            usage: Usage::default(),
-            latency_ms: 0.0,
-        };
+        let answer = ChatResponse { text: text.to_owned(), model: asked.model.clone(), ..ChatResponse::default() };
         let created = llmops_domain::clock::now().as_second();
-        let head = Head { id: id.to_owned(), created, model: asked.model.clone(), include_usage: false };
-        let (body, kind) = write::answer(asked.door, asked.stream, head, &answer);
+        let head = Head {
+            id: id.to_owned(),
+            created,
+            model: asked.model.clone(),
+            include_usage: asked.wants_usage(),
+            shows_thoughts: false,
+        };
+        let (body, kind) = write::answer(asked.door, asked.stream, head, (&answer, &Beside::default()));
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         if asked.stream {

@@ -2,14 +2,14 @@
 //! watched.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use llmops_providers::stream::{Events, Piece, StreamReader};
+use llmops_providers::stream::{Events, Piece, SentEvent, StreamReader};
 
 use crate::incoming::{Incoming, Unreadable};
 use crate::recorder::{CUT, CallWatch, End};
@@ -48,11 +48,13 @@ pub(crate) struct Translation {
     reader: StreamReader,
     writer: EventWriter,
     has_ended: bool,
+    /// Whether nothing more is to be read.
+    is_broken: bool,
 }
 
 impl Translation {
     pub(crate) fn new(reader: StreamReader, writer: EventWriter) -> Self {
-        Self { events: Events::default(), reader, writer, has_ended: false }
+        Self { events: Events::default(), reader, writer, has_ended: false, is_broken: false }
     }
 
     /// What the caller gets for these bytes; nothing while an event is incomplete.
@@ -88,12 +90,22 @@ impl Translation {
         watch.end(end);
     }
 
-    fn translate(&mut self, event: &[u8], watch: &mut CallWatch, out: &mut Vec<u8>) {
+    /// Ends the caller's stream where the provider's came to no end of its own: with the word that it did. `why`: for the record.
+    fn break_off(&mut self, message: &str, why: String, watch: &mut CallWatch) -> Bytes {
+        let mut out = Vec::new();
+        self.has_ended = true;
+        self.is_broken = true;
+        self.writer.write(Piece::Error(message.to_owned()), &mut out);
+        watch.end(End::Cut(why));
+        Bytes::from(out)
+    }
+
+    fn translate(&mut self, event: &SentEvent, watch: &mut CallWatch, out: &mut Vec<u8>) {
         // What follows the end is nobody's any more.
         if self.writer.has_ended() {
             return;
         }
-        for piece in self.reader.read(event) {
+        for piece in self.reader.read_event(event) {
             watch.hear(&piece);
             self.writer.write(piece, out);
         }
@@ -104,6 +116,11 @@ impl std::fmt::Debug for Forwarded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Forwarded")
     }
+}
+
+/// What the record says of a provider's body that broke off.
+fn broke_off(error: &Unreadable) -> String {
+    format!("the provider's answer broke off: {error}")
 }
 
 /// Why a body broke off.
@@ -169,6 +186,8 @@ impl Forwarded {
         loop {
             let data = if let Some(first) = self.first.take() {
                 translation.push(&first, &mut self.watch)
+            } else if translation.is_broken {
+                return Poll::Ready(None);
             } else {
                 match Pin::new(&mut self.upstream).poll_frame(cx) {
                     Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
@@ -178,12 +197,16 @@ impl Forwarded {
                     // Whatever becomes of the provider's connection then, the caller has all.
                     Poll::Ready(None | Some(Err(_))) if translation.has_ended => return Poll::Ready(None),
                     Poll::Ready(None) => translation.finish(&mut self.watch),
-                    Poll::Ready(Some(Err(error))) => return self.breaks(error, cx),
+                    Poll::Ready(Some(Err(error))) => translation.break_off(CUT, broke_off(&error), &mut self.watch),
                     Poll::Pending if translation.has_ended => return self.deadline.as_mut().poll(cx).map(|()| None),
-                    Poll::Pending => return self.poll_deadline(cx),
+                    Poll::Pending => {
+                        ready!(self.deadline.as_mut().poll(cx));
+                        let why = Broken::TooLong.to_string();
+                        translation.break_off(&Broken::TooLong.to_string(), why, &mut self.watch)
+                    }
                 }
             };
-            if translation.has_ended {
+            if translation.has_ended && !translation.is_broken {
                 let soon = (Instant::now() + LAST_MOMENT).min(self.deadline.deadline());
                 self.deadline.as_mut().reset(soon);
             }
@@ -197,7 +220,7 @@ impl Forwarded {
     /// A connection that has nothing to write now writes what it holds back; one whose body fails is closed without. So the
     /// failure comes a poll later than the last piece.
     fn breaks(&mut self, error: Unreadable, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.watch.end(End::Cut(format!("the provider's answer broke off: {error}")));
+        self.watch.end(End::Cut(broke_off(&error)));
         self.broken = Some(error);
         cx.waker().wake_by_ref();
         Poll::Pending

@@ -69,7 +69,7 @@ pub(crate) fn key(
     };
     let shape = [b'0' + u8::from(stream), b'0' + u8::from(usage)];
     let mut text = [manifest.as_str().as_bytes(), b"\n", door, b"\n", &shape, b"\n"].concat();
-    for name in ["anthropic-beta", "openai-beta"] {
+    for name in ["anthropic-beta", "anthropic-version", "openai-beta"] {
         for value in headers.get_all(name) {
             text.extend_from_slice(value.as_bytes());
             text.push(b'\n');
@@ -81,7 +81,7 @@ pub(crate) fn key(
 
 impl AnswerCache {
     pub(crate) fn new(settings: &CacheSettings) -> Self {
-        let most = usize::try_from(settings.max_answers).unwrap_or(usize::MAX).max(2);
+        let most = usize::try_from(settings.max_answers).unwrap_or(usize::MAX).max(1);
         Self { ttl: settings.ttl.0, most, kept: Mutex::default() }
     }
 
@@ -107,7 +107,9 @@ impl Fill {
         let mut kept = self.cache.kept.lock().unwrap_or_else(PoisonError::into_inner);
         // Two generations of half the size never hold more than is allowed.
         if kept.young.len() >= self.cache.most / 2 || kept.young_bytes + body.len() > MOST_IN_ALL / 2 {
-            kept.old = std::mem::take(&mut kept.young);
+            let young = std::mem::take(&mut kept.young);
+            // Of one answer there are no halves.
+            kept.old = if self.cache.most == 1 { HashMap::new() } else { young };
             kept.young_bytes = 0;
         }
         kept.young_bytes += body.len();
@@ -133,15 +135,17 @@ mod tests {
 
     #[test]
     fn the_oldest_go_first_and_never_too_many_are_kept() {
-        let settings = CacheSettings { max_answers: 10, ..CacheSettings::default() };
-        let cache = Arc::new(AnswerCache::new(&settings));
-        for i in 0..100 {
-            put(&cache, &i.to_string());
-            assert!(has(&cache, &i.to_string()));
-            let kept = cache.kept.lock().unwrap();
-            assert!(kept.young.len() + kept.old.len() <= 10);
+        for max_answers in [1, 2, 10] {
+            let settings = CacheSettings { max_answers, ..CacheSettings::default() };
+            let cache = Arc::new(AnswerCache::new(&settings));
+            for i in 0..100 {
+                put(&cache, &i.to_string());
+                assert!(has(&cache, &i.to_string()));
+                let kept = cache.kept.lock().unwrap();
+                assert!(kept.young.len() + kept.old.len() <= max_answers as usize);
+            }
+            assert!(!has(&cache, "0") && has(&cache, "95") == (max_answers == 10));
         }
-        assert!(!has(&cache, "0") && has(&cache, "95"));
     }
 
     #[test]
@@ -164,6 +168,7 @@ mod tests {
         assert_ne!(known, key(&manifest, Door::Chat, (true, false), &plain, b"y"));
         let with = |name: &'static str| [(name.parse().unwrap(), "a=1".parse().unwrap())].into_iter().collect();
         assert_ne!(known, key(&manifest, Door::Chat, (true, false), &with("openai-beta"), b"x"));
+        assert_ne!(known, key(&manifest, Door::Chat, (true, false), &with("anthropic-version"), b"x"));
         assert_eq!(known, key(&manifest, Door::Chat, (true, false), &with("idempotency-key"), b"x"));
     }
 }

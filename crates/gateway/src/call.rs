@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 use llmops_domain::record::CallOutcome;
 use llmops_providers::ProviderError;
-use llmops_providers::http_client::{Endpoint, MAX_RESPONSE_BYTES, retry_after};
+use llmops_providers::http_client::{Endpoint, MAX_RESPONSE_BYTES, retry_after, should_retry};
 use llmops_providers::secrets::Secrets;
 use llmops_providers::stream::without_mark;
 use llmops_providers::upstream::Upstream;
@@ -85,6 +85,8 @@ pub(crate) struct Place<'a> {
     pub(crate) upstream: &'a Upstream,
     pub(crate) endpoint: &'a Endpoint,
     pub(crate) body: Bytes,
+    /// Whether the body is in the caller's own format: what the caller says of it in headers holds, too.
+    pub(crate) is_native: bool,
 }
 
 /// How long and how often a place is asked.
@@ -181,12 +183,15 @@ pub(crate) async fn ask(place: &Place<'_>, headers: &HeaderMap, patience: Patien
         }
         let give_up = tries_left == 0 || patience.wait().is_zero();
         let pause = match attempt {
-            Ok(opened) if refuses_us(opened.status) => return Reply::Refusal(opened),
-            Ok(opened) if !is_worth_repeating(opened.status) => return Reply::Answer(opened),
+            Ok(opened) if opened.status.is_success() => return Reply::Answer(opened),
             Ok(opened) => {
+                let may_repeat = is_worth_repeating(opened.status);
                 let asked = retry_after(&opened.headers, std::time::SystemTime::now());
-                if give_up || asked.is_some_and(|asked| asked > LONGEST_PAUSE) {
-                    return Reply::Refusal(opened);
+                let is_final = give_up || asked.is_some_and(|asked| asked > LONGEST_PAUSE);
+                // The provider knows best what is worth asking it again.
+                if is_final || !should_retry(&opened.headers).unwrap_or(may_repeat) {
+                    let is_theirs = !may_repeat && !refuses_us(opened.status);
+                    return if is_theirs { Reply::Answer(opened) } else { Reply::Refusal(opened) };
                 }
                 asked
             }
@@ -203,11 +208,11 @@ pub(crate) fn pause_at_random() -> Duration {
     PAUSE.mul_f64(0.5 + rand::random::<f64>() / 2.0)
 }
 
-/// Statuses after which the same request may succeed. Whatever says that the request is wrong is not among them.
+/// Statuses of errors after which the same request may succeed. Whatever says that the request is wrong is not among them.
 fn is_worth_repeating(status: StatusCode) -> bool {
-    ProviderError::Status { endpoint: String::new(), code: status.as_u16(), message: String::new(), retry_after: None }
-        .is_retryable()
-        && !status.is_success()
+    let (endpoint, message) = (String::new(), String::new());
+    let (retry_after, should_retry) = (None, None);
+    ProviderError::Status { endpoint, code: status.as_u16(), message, retry_after, should_retry }.is_retryable()
 }
 
 /// Statuses with which a provider says something about our account or its models, and nothing about the request: another place
@@ -230,6 +235,7 @@ pub(crate) fn refusal(error: &ProviderError, watch: &mut CallWatch) -> GatewayEr
         ProviderError::Timeout { .. } => GatewayError::unavailable(true),
         ProviderError::Status { code: 400 | 422, message, .. } => GatewayError::bad_request(message.clone()),
         ProviderError::Config(_) => GatewayError::misconfigured("the model provider is not set up for this"),
+        ProviderError::Status { code: code @ (..200 | 304), .. } => GatewayError::no_answer(*code),
         ProviderError::Status { code: 300..=399, .. } => GatewayError::misconfigured(
             "the model provider redirects to another address, which is not followed: its `base_url` must name that one",
         ),
@@ -252,16 +258,20 @@ async fn open(place: &Place<'_>, headers: &HeaderMap) -> Result<Opened, Provider
     let outgoing = request.headers_mut();
     outgoing.clone_from(headers);
     for (name, value) in &place.endpoint.headers {
-        outgoing.insert(name.clone(), value.clone());
+        let is_theirs = place.is_native && place.endpoint.default_header.as_ref() == Some(name);
+        if !is_theirs || !outgoing.contains_key(name) {
+            outgoing.insert(name.clone(), value.clone());
+        }
     }
     let response = pin!(place.upstream.client().open(place.endpoint, request)).await?;
     let (mut parts, body) = response.into_parts();
-    if parts.status.is_redirection() {
-        // Whoever follows it, we or the caller's client, hands keys and questions to an address that nobody configured.
-        let (code, message) = (parts.status.as_u16(), "it redirects to another address".to_owned());
-        return Err(ProviderError::Status { endpoint: place.endpoint.name(), code, message, retry_after: None });
+    if let Some(message) = why_no_answer(parts.status) {
+        let (endpoint, code) = (place.endpoint.name(), parts.status.as_u16());
+        let (retry_after, should_retry) = (None, Some(false));
+        return Err(ProviderError::Status { endpoint, code, message: message.to_owned(), retry_after, should_retry });
     }
     for_the_caller(&mut parts.headers);
+    place.endpoint.secrets.cover_headers(&mut parts.headers);
     if !parts.status.is_success() {
         let mut rest = Incoming::new(&mut parts.headers, body, Secrets::default());
         // Most errors are one piece: with it, the connection may serve the next attempt.
@@ -279,6 +289,18 @@ async fn open(place: &Place<'_>, headers: &HeaderMap) -> Result<Opened, Provider
         return Err(place.endpoint.format_error(message, first.as_deref().unwrap_or_default()));
     }
     Ok(Opened { status: parts.status, headers: parts.headers, first, rest })
+}
+
+/// Why a status is none that an answer has, or an error: nobody has asked for what it means.
+fn why_no_answer(status: StatusCode) -> Option<&'static str> {
+    match status.as_u16() {
+        101 => Some("it wants to speak another protocol"),
+        ..200 => Some("it promises an answer and sends none"),
+        304 => Some("it says that the answer is the one that is known already"),
+        // Whoever follows it, we or the caller's client, hands keys and questions to an address that nobody configured.
+        300..400 => Some("it redirects to another address"),
+        _ => None,
+    }
 }
 
 fn unreadable(error: &Unreadable, endpoint: &Endpoint) -> ProviderError {

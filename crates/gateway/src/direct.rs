@@ -27,8 +27,9 @@ const TOTAL: Duration = Duration::from_mins(10);
 /// The model that a caller names, if that is allowed.
 pub(crate) fn candidate(snapshot: &Snapshot, caller: &Caller, asked: &Asked<'_>) -> Result<Candidate, GatewayError> {
     let name = &asked.model;
-    let is_direct =
-        name.split_once('/').is_some_and(|(provider, _)| snapshot.providers().names().any(|n| n == provider));
+    let is_direct = name
+        .split_once('/')
+        .is_some_and(|(provider, model)| !model.is_empty() && snapshot.providers().names().any(|n| n == provider));
     if !is_direct {
         return Err(GatewayError::not_found(no_deployment(snapshot, caller, asked)).at("model"));
     }
@@ -95,8 +96,7 @@ async fn ask(
     let embeddings;
     let way = if asked.door == Door::Embeddings {
         if !arrive::is_native(asked.door, candidate) {
-            let message = format!("the provider of `{}` has no embeddings in OpenAI's format", candidate.name);
-            return Err(Miss::Refused(GatewayError::bad_request(message).at("model")));
+            return Err(Miss::Refused(GatewayError::no_embeddings(&candidate.name)));
         }
         let model = candidate.target.model();
         embeddings = snapshot
@@ -104,8 +104,9 @@ async fn ask(
             .unwrap_or_else(|| Err("this provider has no embeddings".to_owned()))
             .map_err(|message| Miss::Refused(GatewayError::misconfigured(message)))?;
         let body = rewrite::direct(&asked.fields, model).map_err(Miss::Refused)?;
-        let place = Place { model: &candidate.name, upstream: &embeddings.0, endpoint: &embeddings.1, body };
-        Way::Network { place, translate: false }
+        let place =
+            Place { model: &candidate.name, upstream: &embeddings.0, endpoint: &embeddings.1, body, is_native: true };
+        Way::Network(place)
     } else {
         arrive::direct(asked, candidate, converted.as_ref().unwrap_or(&asked.fields)).map_err(Miss::Refused)?
     };

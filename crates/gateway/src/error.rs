@@ -107,6 +107,17 @@ impl GatewayError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", "too_large", message)
     }
 
+    /// A model that embeds nothing, as far as the gateway can ask it.
+    pub(crate) fn no_embeddings(model: &str) -> Self {
+        Self::bad_request(format!("the provider of `{model}` has no embeddings in OpenAI's format")).at("model")
+    }
+
+    /// A fixed answer is given instead of all others, and is no embedding.
+    pub(crate) fn in_safe_mode(deployment: &str) -> Self {
+        let message = format!("the deployment `{deployment}` is in safe mode, which has no embeddings");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "api_error", "safe_mode", message)
+    }
+
     /// A limit is used up.
     pub(crate) fn limited(exceeded: &Exceeded) -> Self {
         let message = format!("the limit of this {} is used up: {}", exceeded.whose, exceeded.limit);
@@ -128,6 +139,12 @@ impl GatewayError {
     /// There was an answer, which is none.
     pub(crate) fn unreadable() -> Self {
         let message = "the model provider sent an answer that cannot be read";
+        Self::new(StatusCode::BAD_GATEWAY, "api_error", "upstream_unreadable", message)
+    }
+
+    /// A status that no answer to a call has.
+    pub(crate) fn no_answer(status: u16) -> Self {
+        let message = format!("the model provider sent the status {status}, which is no answer: check its `base_url`");
         Self::new(StatusCode::BAD_GATEWAY, "api_error", "upstream_unreadable", message)
     }
 

@@ -11,6 +11,7 @@ use http::header::{ALLOW, AUTHORIZATION, AsHeaderName, HeaderName};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use llmops_domain::deployment::DEFAULT_ENVIRONMENT;
 use llmops_domain::id::ProjectId;
 use llmops_domain::limits::Limits;
 use llmops_domain::record::Door;
@@ -33,6 +34,8 @@ use crate::unpack;
 pub const MAX_REQUEST: usize = 32 << 20;
 /// Longest that the body of a request may take to arrive.
 const LONGEST_ARRIVAL: Duration = Duration::from_mins(1);
+/// The header that every client of Anthropic's sends.
+const ANTHROPIC: HeaderName = HeaderName::from_static("anthropic-version");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-llmops-request-id");
 
 /// Who calls.
@@ -126,8 +129,8 @@ impl Gateway {
             return with_header(refused, ALLOW, method.as_str());
         }
         match model {
-            Some(name) => return self.model(&caller, &decoded(name)),
-            None if method == Method::GET => return self.models(&caller),
+            Some(name) => return self.model(&caller, &decoded(name), parts.headers.contains_key(ANTHROPIC)),
+            None if method == Method::GET => return self.models(&caller, parts.headers.contains_key(ANTHROPIC)),
             None => {}
         }
         let mut watch = CallWatch::begin(&self.recorder, caller.project.clone(), caller.key.clone(), door);
@@ -187,7 +190,11 @@ impl Gateway {
                         return refuse(GatewayError::limited(&exceeded), watch, door);
                     }
                 }
-                let route = canary::choose(route, &asked.said, &mut watch);
+                // Vectors of two models have nothing in common: a candidate's are no answer, and are compared with none.
+                let route = match door {
+                    Door::Embeddings => route.clone(),
+                    Door::Chat | Door::Messages => canary::choose(route, &asked.said, &mut watch),
+                };
                 pin!(serve::deployed(&*self.assign, &asked, &route, watch)).await
             }
             Some(Err(error)) => {
@@ -201,18 +208,30 @@ impl Gateway {
         }
     }
 
-    fn models(&self, caller: &Caller) -> Answer {
+    /// Each deployment once: the name without an environment is that of production.
+    fn models(&self, caller: &Caller, anthropic: bool) -> Answer {
         let snapshot = self.snapshot.load();
-        let data: Vec<_> = snapshot.names(&caller.project).into_iter().map(model_object).collect();
-        json_answer(StatusCode::OK, &json!({"object": "list", "data": data}))
+        let names = snapshot.names(&caller.project).into_iter();
+        let names: Vec<&str> =
+            names.filter(|name| name.split_once('@').is_none_or(|(_, place)| place != DEFAULT_ENVIRONMENT)).collect();
+        let created = |name: &str| snapshot.created(&caller.project, name);
+        let data: Vec<_> = names.iter().map(|&name| model_object(name, created(name), anthropic)).collect();
+        let list = if anthropic {
+            json!({"data": data, "has_more": false, "first_id": names.first(), "last_id": names.last()})
+        } else {
+            json!({"object": "list", "data": data})
+        };
+        json_answer(StatusCode::OK, &list)
     }
 
-    fn model(&self, caller: &Caller, name: &str) -> Answer {
+    fn model(&self, caller: &Caller, name: &str, anthropic: bool) -> Answer {
         let snapshot = self.snapshot.load();
         if snapshot.route(&caller.project, name).is_some() {
-            return json_answer(StatusCode::OK, &model_object(name));
+            let created = snapshot.created(&caller.project, name);
+            return json_answer(StatusCode::OK, &model_object(name, created, anthropic));
         }
-        GatewayError::not_found(format!("there is no deployment `{name}`")).into_response(Door::Chat)
+        let door = if anthropic { Door::Messages } else { Door::Chat };
+        GatewayError::not_found(format!("there is no deployment `{name}`")).into_response(door)
     }
 }
 

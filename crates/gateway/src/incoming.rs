@@ -120,7 +120,11 @@ impl Body for Incoming {
                 },
                 // Behind trailers no bytes may come: where some are held back, they go instead.
                 Err(_) if this.held() > 0 => {}
-                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                Err(frame) => {
+                    let Ok(mut trailers) = frame.into_trailers() else { continue };
+                    this.secrets.cover_headers(&mut trailers);
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                }
             }
         }
     }

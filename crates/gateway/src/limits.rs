@@ -256,6 +256,10 @@ impl Limiter {
         let meters = limits.all().unwrap_or_default().into_iter().map(meter).map(Arc::new).collect();
         let spender = Arc::new(Spender { limits: limits.clone(), meters });
         let mut spenders = self.spenders.write().unwrap_or_else(PoisonError::into_inner);
+        // Another call may have come first, and what it spends is counted there.
+        if let Some(known) = spenders.get(&key).filter(|known| known.limits == *limits) {
+            return known.clone();
+        }
         if spenders.len() >= MOST_SPENDERS {
             spenders.clear();
         }
@@ -350,6 +354,22 @@ mod tests {
         }
         // 133 of them cost less than the limit, and the next one passes it.
         assert_eq!(calls, 134);
+    }
+
+    #[test]
+    fn calls_that_come_first_at_once_have_one_spender() {
+        let limiter = Limiter::new(Arc::new(LocalLedger::default()));
+        let limits = Limits { requests_per_day: Some(1), ..Limits::default() };
+        let together = std::sync::Barrier::new(4);
+        for name in 0..200 {
+            let spender = || {
+                together.wait();
+                limiter.spender(&project(), format!("key/{name}"), &limits)
+            };
+            let spenders =
+                std::thread::scope(|scope| [(); 4].map(|()| scope.spawn(spender)).map(|thread| thread.join().unwrap()));
+            assert!(spenders.iter().all(|other| Arc::ptr_eq(&spenders[0], other)), "{name}");
+        }
     }
 
     struct Away;

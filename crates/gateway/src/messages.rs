@@ -2,6 +2,7 @@
 //! it.
 
 mod tools;
+mod unsigned;
 
 use bytes::Bytes;
 use llmops_providers::reasoning;
@@ -12,6 +13,8 @@ use serde_json::{Value, json};
 use crate::error::GatewayError;
 use crate::request::{EXTENSION, Fields};
 use crate::rewrite::{Writer, to_json};
+
+pub(crate) use self::unsigned::without_unsigned;
 
 /// Fields that mean the same in both formats, or in that of many who speak OpenAI's.
 const SAME: [&str; 6] = ["model", "max_tokens", "temperature", "top_p", "top_k", EXTENSION];
@@ -63,11 +66,11 @@ pub(crate) fn to_openai(fields: &Fields<'_>) -> Result<Bytes, GatewayError> {
             body.raw("parallel_tool_calls", "false")?;
         }
     }
-    let config: Value = fields.read("output_config")?.unwrap_or_default();
-    if let Some(format) = answer_format(fields, &config)? {
-        body.raw("response_format", &to_json(&format)?)?;
+    let config: Option<Fields<'_>> = fields.read("output_config")?;
+    if let Some(format) = answer_format(fields, config.as_ref())? {
+        body.raw("response_format", &format)?;
     }
-    if let Some(effort) = effort(fields, &config)? {
+    if let Some(effort) = effort(fields, config.as_ref())? {
         body.text("reasoning_effort", &effort)?;
     }
     if fields.read("stream")?.unwrap_or(false) {
@@ -97,32 +100,44 @@ pub(crate) fn cannot_be_said(name: &str) -> GatewayError {
     GatewayError::bad_request(message).at(name)
 }
 
-/// The JSON schema of the answer.
-fn answer_format(fields: &Fields<'_>, config: &Value) -> Result<Option<Value>, GatewayError> {
-    let said = |(name, value): &(&String, &Value)| !matches!(&***name, "effort" | "format") && says_something(value);
-    if let Some((name, _)) = config.as_object().into_iter().flatten().find(said) {
-        return Err(cannot_be_said(&format!("output_config.{name}")));
-    }
-    let (name, format) = match &config["format"] {
-        Value::Null => ("output_format", fields.read("output_format")?.unwrap_or_default()),
-        format => ("output_config.format", format.clone()),
-    };
-    match (format["type"].as_str(), &format["schema"]) {
-        _ if format.is_null() => Ok(None),
-        (Some("json_schema"), schema @ Value::Object(_)) => {
-            let strict = tools::is_strict(schema);
-            let named = json!({"name": "answer", "schema": schema, "strict": strict});
-            Ok(Some(json!({"type": "json_schema", "json_schema": named})))
+/// The JSON schema of the answer, as it was written, in OpenAI's `response_format`.
+fn answer_format(fields: &Fields<'_>, config: Option<&Fields<'_>>) -> Result<Option<String>, GatewayError> {
+    for (name, value) in config.into_iter().flat_map(Fields::iter) {
+        let is_known = matches!(name, "effort" | "format");
+        if !is_known && serde_json::from_str(value.get()).is_ok_and(|value| says_something(&value)) {
+            return Err(cannot_be_said(&format!("output_config.{name}")));
         }
-        _ => Err(cannot_be_said(name)),
     }
+    let (name, format) = match config.and_then(|config| config.get("format")) {
+        Some(format) => ("output_config.format", format),
+        None => match fields.get("output_format") {
+            Some(format) => ("output_format", format),
+            None => return Ok(None),
+        },
+    };
+    let unsaid = |_| cannot_be_said(name);
+    let format = Fields::parse(format.get().as_bytes()).map_err(unsaid)?;
+    let (kind, schema) = (format.text("type").map_err(unsaid)?, format.get("schema"));
+    let Some(schema) = schema.filter(|schema| schema.get().starts_with('{') && kind.as_deref() == Some("json_schema"))
+    else {
+        return Err(cannot_be_said(name));
+    };
+    let strict = serde_json::from_str(schema.get()).is_ok_and(|schema| tools::is_strict(&schema));
+    let named = format!(r#"{{"name":"answer","schema":{schema},"strict":{strict}}}"#);
+    Ok(Some(format!(r#"{{"type":"json_schema","json_schema":{named}}}"#)))
+}
+
+/// Whether the caller wants the model to think, and to see what.
+pub(crate) fn asks_for_thoughts(fields: &Fields<'_>) -> bool {
+    let thinking = fields.read::<Value>("thinking").ok().flatten().unwrap_or_default();
+    thinking["type"] == "enabled" || thinking["type"] == "adaptive"
 }
 
 /// How hard the model should think, in OpenAI's words.
-fn effort(fields: &Fields<'_>, config: &Value) -> Result<Option<String>, GatewayError> {
-    if let Some(effort) = config["effort"].as_str() {
+fn effort(fields: &Fields<'_>, config: Option<&Fields<'_>>) -> Result<Option<String>, GatewayError> {
+    if let Some(effort) = config.and_then(|config| config.text("effort").transpose()).transpose()? {
         // Beyond `high` everybody has words of their own.
-        return Ok(Some(if matches!(effort, "xhigh" | "max") { "high" } else { effort }.to_owned()));
+        return Ok(Some(if matches!(&*effort, "xhigh" | "max") { "high".to_owned() } else { effort.into_owned() }));
     }
     let thinking: Value = fields.read("thinking")?.unwrap_or_default();
     match thinking["type"].as_str() {
@@ -380,6 +395,7 @@ mod tests {
         check(r#""thinking": {"type": "enabled", "budget_tokens": 32000}"#, json!("high"));
         check(r#""thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}"#, json!("low"));
         check(r#""output_config": {"effort": "max"}"#, json!("high"));
+        check(r#""output_config": {"effort": null}"#, Value::Null);
     }
 
     #[test]
@@ -398,6 +414,19 @@ mod tests {
     }
 
     #[test]
+    fn schemas_of_answers_are_said_as_they_were_written() {
+        let schema = r#"{"type": "object", "maximum": 12345678901234567890123, "multipleOf": 0.10000000000000000001}"#;
+        let format = format!(r#"{{"type": "json_schema", "schema": {schema}}}"#);
+        for body in
+            [format!(r#"{{"output_config": {{"format": {format}}}}}"#), format!(r#"{{"output_format": {format}}}"#)]
+        {
+            let said = to_openai(&Fields::parse(body.as_bytes()).unwrap()).unwrap();
+            let said = String::from_utf8(said.to_vec()).unwrap();
+            assert!(said.contains(&format!(r#""schema":{schema},"strict":false"#)), "{said}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let check = |body: &str, part: &str| {
             let error = to_openai(&Fields::parse(body.as_bytes()).unwrap()).unwrap_err().to_string();
@@ -412,6 +441,9 @@ mod tests {
         check(r#"{"messages": [], "thinking": {"type": "new"}}"#, "`thinking` cannot be said");
         check(r#"{"messages": [], "output_config": {"task_budget": {"total": 1}}}"#, "`output_config.task_budget`");
         check(r#"{"messages": [], "output_config": {"format": {"type": "xml"}}}"#, "`output_config.format`");
+        check(r#"{"messages": [], "output_config": {"format": "xml"}}"#, "`output_config.format`");
+        check(r#"{"messages": [], "output_config": {"format": {"type": "json_schema"}}}"#, "`output_config.format`");
+        check(r#"{"messages": [], "output_config": 3}"#, "`output_config`");
         check(r#"{"messages": [], "output_format": {"type": "xml"}}"#, "`output_format`");
         for kind in ["bash_20250124", "web_search_20250305"] {
             let tools = format!(r#"{{"messages": [], "tools": [{{"type": "{kind}", "name": "t"}}]}}"#);

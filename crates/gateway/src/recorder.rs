@@ -11,7 +11,7 @@ use llmops_domain::canary::SeenCall;
 use llmops_domain::chat::Usage;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{self, ProjectId};
-use llmops_domain::record::{BodyPolicy, CallOutcome, Door, RequestRecord};
+use llmops_domain::record::{BodyPolicy, CallAttempt, CallOutcome, Door, RequestRecord};
 use llmops_domain::redact::redact;
 use llmops_domain::soft_failure::{GuardAction, GuardConfig, GuardedAnswer, SoftFailure, SoftFailureKind};
 use llmops_metrics::refusal::refusal_rule;
@@ -55,6 +55,11 @@ impl Recorded {
     /// The guard of the deployment that answered.
     pub fn guard(&self) -> Option<&GuardConfig> {
         self.route.as_ref().map(|route| route.guard.config())
+    }
+
+    /// The version of the model that the manifest names, where it names one.
+    pub fn pinned_version(&self) -> Option<&str> {
+        self.route.as_ref()?.target.manifest().model_version.as_deref()
     }
 }
 
@@ -320,8 +325,9 @@ impl Call {
             told.correct(&mut answer);
         }
         let outcome = self.outcome(&answer);
-        let (own_usage, usage_estimated) = self.own_usage(&answer, outcome);
-        let (usage, cost) = (self.with_discarded(own_usage), self.cost(own_usage));
+        let attempts = self.attempts.take();
+        let (own_usage, usage_estimated) = self.own_usage(&answer, outcome, &attempts);
+        let (usage, cost) = (own_usage.plus(self.discarded), self.cost(own_usage));
         let soft_failures = self.soft_failures(&answer, outcome);
         let settings = self.route.as_ref().map(|route| &route.deployment.settings);
         let policy = self.body_policy();
@@ -344,7 +350,8 @@ impl Call {
             door: self.door,
             deployment: self.route.as_ref().map(|route| route.deployment.name.clone()),
             environment: self.route.as_ref().map(|route| route.deployment.environment.clone()),
-            manifest: self.route.as_ref().map(|route| route.manifest_id.clone()),
+            manifest: self.answering_route().map(|route| route.manifest_id.clone()),
+            safe_mode: self.route.as_ref().is_some_and(|route| route.deployment.safe_mode),
             variant: self.variant.take(),
             stream: self.stream,
             user: self.said.user.take().map(hashed),
@@ -362,7 +369,7 @@ impl Call {
             soft_failures,
             guard: std::mem::take(&mut self.guard),
             cached: self.cached,
-            attempts: self.attempts.take(),
+            attempts,
             request_body: kept(policy, || asked_text(&self.asked, hides_users)),
             response_body: kept(policy, || Cow::Borrowed(&shown)),
             model: self.model,
@@ -383,9 +390,14 @@ impl Call {
         }
     }
 
+    /// The route whose manifest answers; none where the safe mode's fixed answer stands in for it.
+    fn answering_route(&self) -> Option<&Arc<Route>> {
+        self.route.as_ref().filter(|route| route.fixed_answer.is_none())
+    }
+
     /// What is wrong with the answer, or was with one that the caller did not get.
     fn soft_failures(&mut self, answer: &Answer, outcome: CallOutcome) -> Vec<SoftFailure> {
-        match &self.route {
+        match self.answering_route() {
             _ if !self.found.is_empty() => std::mem::take(&mut self.found),
             // A kept answer was looked at when it came.
             Some(route) if outcome == CallOutcome::Ok && self.door != Door::Embeddings && !self.cached => {
@@ -428,10 +440,6 @@ impl Call {
         Some(redact(&text).into_owned())
     }
 
-    fn with_discarded(&self, usage: Usage) -> Usage {
-        usage.plus(self.discarded)
-    }
-
     /// USD for the answer with these tokens, and for those that were discarded.
     fn cost(&self, usage: Usage) -> Option<f64> {
         let target = self.target.as_ref().filter(|_| !self.cached)?;
@@ -439,7 +447,7 @@ impl Call {
     }
 
     /// The provider's count, else an estimate from the text.
-    fn own_usage(&self, answer: &Answer, outcome: CallOutcome) -> (Usage, bool) {
+    fn own_usage(&self, answer: &Answer, outcome: CallOutcome, attempts: &[CallAttempt]) -> (Usage, bool) {
         let tokens = |chars: usize| chars.div_ceil(CHARS_PER_TOKEN) as u64;
         if let Some(usage) = answer.usage {
             // What Anthropic counts at the beginning of a stream says nothing of one that stopped before its end.
@@ -448,7 +456,10 @@ impl Call {
             let completion_tokens = usage.completion_tokens.max(written);
             return (Usage { completion_tokens, ..usage }, written > usage.completion_tokens);
         }
-        if matches!(outcome, CallOutcome::Refused | CallOutcome::Unavailable) || self.status >= 400 {
+        // A provider works on though its caller has left, and reads what it was sent.
+        let is_read = outcome == CallOutcome::Cancelled && attempts.last().is_some_and(CallAttempt::is_given_up);
+        let is_refused = matches!(outcome, CallOutcome::Refused | CallOutcome::Unavailable) || self.status >= 400;
+        if is_refused && !is_read {
             return (Usage::default(), false);
         }
         (Usage::new(tokens(answer::prompt_chars(&self.request)), tokens(answer.chars())), true)

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
+use jiff::Timestamp;
 use llmops_domain::record::Door;
 use serde_json::json;
 
@@ -30,8 +31,12 @@ pub(crate) fn fixed(asked: &Asked<'_>, text: &str, watch: CallWatch) -> Answer {
     Arrived::made(asked, text, &id).hand_on(tokio::time::Instant::now(), watch)
 }
 
-pub(crate) fn model_object(name: &str) -> serde_json::Value {
-    json!({"id": name, "object": "model", "created": 0, "owned_by": "llmops"})
+/// A deployment in a list of models. `anthropic`: for a client of Anthropic's.
+pub(crate) fn model_object(name: &str, created: Timestamp, anthropic: bool) -> serde_json::Value {
+    if anthropic {
+        return json!({"type": "model", "id": name, "display_name": name, "created_at": created.strftime("%FT%TZ").to_string()});
+    }
+    json!({"id": name, "object": "model", "created": created.as_second(), "owned_by": "llmops"})
 }
 
 pub(crate) fn json_answer(status: StatusCode, body: &serde_json::Value) -> Answer {

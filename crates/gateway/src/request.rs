@@ -68,7 +68,7 @@ impl<'a> Fields<'a> {
         let Some(raw) = self.get(name) else { return Ok(None) };
         serde_json::from_str(raw.get())
             .map(Some)
-            .map_err(|error| GatewayError::bad_request(format!("`{name}`: {error}")).at(name))
+            .map_err(|error| GatewayError::bad_request(format!("`{name}`: {}", reason(&error))).at(name))
     }
 }
 
@@ -117,9 +117,35 @@ pub(crate) struct Extension {
     /// The user's session.
     pub(crate) session: Option<String>,
     /// The caller's labels.
+    #[serde(deserialize_with = "labels")]
     pub(crate) tags: BTreeMap<String, String>,
     /// The deployment's environment.
     pub(crate) environment: Option<String>,
+}
+
+/// What is wrong with a value. Where that stands is said by counting from the value's beginning, which nobody else sees.
+fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" at line ").map_or(&*text, |(reason, _)| reason).to_owned()
+}
+
+/// Labels, which are texts; numbers, true and false are written as such.
+fn labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let given = Option::<BTreeMap<String, Value>>::deserialize(deserializer)?.unwrap_or_default();
+    let mut labels = BTreeMap::new();
+    for (name, value) in given {
+        let text = match value {
+            Value::String(text) => text,
+            Value::Number(number) => number.to_string(),
+            Value::Bool(yes) => yes.to_string(),
+            Value::Null => continue,
+            Value::Array(_) | Value::Object(_) => {
+                return Err(D::Error::custom(format!("tags.{name}: expected a text, a number, true or false")));
+            }
+        };
+        labels.insert(name, text);
+    }
+    Ok(labels)
 }
 
 impl Extension {
@@ -249,6 +275,17 @@ mod tests {
         let tags = [("team", "a b"), ("x", "1")].map(|(k, v)| (k.to_owned(), v.to_owned()));
         let said = Extension { tags: tags.into(), ..Extension::default() };
         check(r#"{"llmops": {"tags": {"x": "1"}}}"#, &[("x-llmops-tags", "x=2, team=a b")], &said);
+    }
+
+    #[test]
+    fn tags_are_written_as_texts() {
+        let tags = [("a", "1"), ("b", "true"), ("c", "0.50"), ("d", "x")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let said = Extension { tags: tags.into(), ..Extension::default() };
+        check(r#"{"llmops": {"tags": {"a": 1, "b": true, "c": "0.50", "d": "x", "e": null}}}"#, &[], &said);
+        check(r#"{"llmops": {"tags": null}}"#, &[], &Extension::default());
+        let fields = Fields::parse(br#"{"llmops": {"tags": {"a": ["x"]}}}"#).unwrap();
+        let error = Extension::read(&fields, &HeaderMap::new()).unwrap_err().to_string();
+        assert_eq!(error, "`llmops`: tags.a: expected a text, a number, true or false");
     }
 
     #[test]

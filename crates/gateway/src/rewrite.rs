@@ -8,6 +8,7 @@ use bytes::Bytes;
 use llmops_domain::chat::{Message, Role};
 use llmops_domain::deployment::{DeploymentSettings, SystemMerge};
 use llmops_domain::render::RenderError;
+use llmops_domain::template::{TemplateError, TemplateProblem};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -189,6 +190,9 @@ fn merge_system(
 }
 
 fn variables_error(error: &RenderError) -> GatewayError {
+    if let RenderError::Template { error: TemplateError { problem: TemplateProblem::TooMuch(_), .. }, .. } = error {
+        return GatewayError::bad_request(format!("the deployment's prompt cannot be rendered: {error}"));
+    }
     GatewayError::unrendered(format!(
         "the deployment's prompt cannot be rendered: {error}; variables go into the body's `llmops.variables` or the \
          header x-llmops-variables"
@@ -233,6 +237,26 @@ pub(crate) fn deployed(
         if !ours {
             body.raw(name, value.get())?;
         }
+    }
+    Ok(body.finish())
+}
+
+/// The body of a call for embeddings: the caller's fields, and what the manifest decides.
+pub(crate) fn embeddings(
+    fields: &Fields<'_>,
+    route: &Route,
+    forward: &Forward,
+    model: &str,
+) -> Result<Bytes, GatewayError> {
+    let overridden = |name: &str| fields.get(name).is_some() && is_allowed(&route.deployment.settings, name);
+    let mut body = Writer::new();
+    body.text("model", model)?;
+    for (name, value) in forward.fixed.iter().filter(|(name, _)| !overridden(name)) {
+        body.raw(name, value.get())?;
+    }
+    let decided = |name: &str| forward.fixed.iter().any(|(fixed, _)| fixed == name && !overridden(fixed));
+    for (name, value) in fields.iter().filter(|(name, _)| !matches!(*name, "model" | EXTENSION) && !decided(name)) {
+        body.raw(name, value.get())?;
     }
     Ok(body.finish())
 }

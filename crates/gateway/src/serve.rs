@@ -65,7 +65,10 @@ pub(crate) async fn deployed(
         call.variant.clone_from(&variant);
     });
     let mut answer = if let Some(text) = &route.fixed_answer {
-        fixed(asked, text, watch)
+        match asked.door {
+            Door::Embeddings => refuse(GatewayError::in_safe_mode(&route.deployment.name), watch, asked.door),
+            Door::Chat | Door::Messages => fixed(asked, text, watch),
+        }
     } else {
         let answered = pin!(answer_from_candidates(asked, &route, watch)).await;
         match answered {
@@ -113,9 +116,13 @@ impl Rendered {
 type Refused = (GatewayError, CallWatch);
 
 async fn answer_from_candidates(asked: &Asked<'_>, route: &Route, watch: CallWatch) -> Result<Answer, Refused> {
-    if asked.door == Door::Embeddings {
-        let error = GatewayError::bad_request("a deployment answers chats: name a model for embeddings");
-        return Err((error.at("model"), watch));
+    if asked.door == Door::Embeddings && !route.target.manifest().is_model_alone() {
+        let message = format!(
+            "the deployment `{}` answers chats: embeddings are made by one that is a model alone, without prompt, system text, \
+             examples or tools",
+            route.deployment.name
+        );
+        return Err((GatewayError::bad_request(message).at("model"), watch));
     }
     let settings = &route.deployment.settings;
     let serving = Serving {
@@ -165,7 +172,8 @@ impl Serving<'_> {
             response.headers_mut().extend(kept.kind.map(|kind| (CONTENT_TYPE, kind)));
             return Ok(with_header(response, CACHE, "hit"));
         }
-        let is_guarded = !self.asked.stream && !self.route.guard.config().actions.is_empty();
+        let is_read = !self.asked.stream && self.asked.door != Door::Embeddings;
+        let is_guarded = is_read && !self.route.guard.config().actions.is_empty();
         let is_whole = is_guarded || self.is_processed();
         let found = pin!(self.first_of(0, is_whole, &mut watch)).await;
         let (position, arrived) = match found {
@@ -186,7 +194,7 @@ impl Serving<'_> {
     fn kept(&self, watch: &mut CallWatch) -> Option<cache::KeptAnswer> {
         let cache = self.route.cache.as_ref()?;
         let body = self.order.iter().find_map(|at| self.way(&self.route.candidates[*at]).ok())?.body();
-        let shape = (self.asked.stream, self.asked.wants_usage());
+        let shape = (self.asked.stream, self.asked.wants_usage() || self.asked.shows_thoughts());
         let key = cache::key(&self.route.manifest_id, self.asked.door, shape, &self.headers, &body);
         if let Some(kept) = cache.get(&key) {
             watch.with(|call| {
@@ -202,6 +210,9 @@ impl Serving<'_> {
     /// How a candidate is asked.
     fn way<'b>(&'b self, candidate: &'b Candidate) -> Result<Way<'b>, GatewayError> {
         let asked = self.asked;
+        if asked.door == Door::Embeddings {
+            return arrive::embeddings(asked, self.route, candidate);
+        }
         if asked.door == Door::Messages && arrive::is_native(asked.door, candidate) {
             let conversation = self.rendered.apart(asked, self.route)?;
             return arrive::deployed(asked, self.route, candidate, (&asked.fields, conversation));
@@ -266,9 +277,10 @@ impl Serving<'_> {
         watch: &mut CallWatch,
     ) -> (usize, Result<Arrived, Miss>) {
         let next = position + 1;
+        // A caller that leaves meanwhile has asked this one.
+        self.note_at(position, watch);
         let mut first = pin!(self.ask_at(position, whole));
         if let Ok(arrived) = tokio::time::timeout(delay, &mut first).await {
-            self.note_at(position, watch);
             return (position, arrived);
         }
         let mut second = pin!(self.ask_at(next, whole));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
+use jiff::Timestamp;
 use llmops_domain::canary::LiveCanary;
 use llmops_domain::chat::ChatRequest;
 use llmops_domain::deployment::{
@@ -116,6 +117,8 @@ pub(crate) struct Forward {
     pub(crate) endpoint: Endpoint,
     /// The address for streams, where it is another one.
     stream_endpoint: Option<Endpoint>,
+    /// The address for embeddings, where the manifest is a model alone and the provider has one in OpenAI's format.
+    pub(crate) embeddings: Option<Box<Endpoint>>,
     /// The fields that the manifest decides, as they stand in bodies.
     pub(crate) fixed: RawFields,
     /// What the system text says about the format of the answer, where the format has no other words for it.
@@ -227,7 +230,8 @@ impl Snapshot {
         Ok(Route {
             ranking: ArcSwap::from_pointee((0..candidates.len()).collect()),
             cache,
-            manifest_header: HeaderValue::from_str(manifest_id.as_str()).ok(),
+            // A fixed answer is that of no manifest.
+            manifest_header: HeaderValue::from_str(manifest_id.as_str()).ok().filter(|_| fixed_answer.is_none()),
             name_header: HeaderValue::from_str(&deployment.name).ok(),
             variants: Vec::new(),
             canary: None,
@@ -301,6 +305,12 @@ impl Snapshot {
         self.routes.get(project)?.get(name)
     }
 
+    /// When a deployment was made; where it cannot answer, nobody knows.
+    pub(crate) fn created(&self, project: &ProjectId, name: &str) -> Timestamp {
+        let route = self.route(project, name).and_then(|route| route.as_ref().ok());
+        route.map_or(Timestamp::UNIX_EPOCH, |route| route.deployment.created_at)
+    }
+
     /// The names of a project's deployments, as callers give them.
     pub(crate) fn names(&self, project: &ProjectId) -> Vec<&str> {
         let mut names: Vec<&str> = self.routes.get(project).into_iter().flatten().map(|(name, _)| &**name).collect();
@@ -351,7 +361,11 @@ fn forward(upstream: &Upstream, target: &Target, manifest: Option<&CompiledTarge
     };
     let stream = upstream.endpoint(Purpose::Stream, target.model()).map_err(|error| error.to_string())?;
     let stream_endpoint = (stream.uri != endpoint.uri).then_some(stream);
-    Ok(Forward { upstream: upstream.clone(), endpoint, stream_endpoint, fixed, instruction, defaults })
+    let embeddings = manifest
+        .filter(|manifest| manifest.manifest().is_model_alone())
+        .and_then(|_| upstream.endpoint(Purpose::Embeddings, target.model()).ok())
+        .map(Box::new);
+    Ok(Forward { upstream: upstream.clone(), endpoint, stream_endpoint, embeddings, fixed, instruction, defaults })
 }
 
 /// Fields of a body by name, each as it is written there.

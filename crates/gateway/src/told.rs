@@ -1,6 +1,7 @@
 //! What a provider said, where the caller gets something else: a translation says more, or less.
 
 use llmops_domain::chat::{ChatResponse, Usage};
+use llmops_providers::beside::Beside;
 use llmops_providers::stream::Piece;
 
 use crate::answer::Answer;
@@ -10,15 +11,17 @@ use crate::answer::Answer;
 pub(crate) struct Told {
     usage: Option<Usage>,
     model: Option<String>,
+    fingerprint: Option<String>,
     has_finish_reason: bool,
 }
 
 impl Told {
     /// Of a whole answer. One that counts no tokens at all has no counts.
-    pub(crate) fn of(answer: &ChatResponse) -> Self {
+    pub(crate) fn of(answer: &ChatResponse, beside: &Beside) -> Self {
         Self {
             usage: counted(answer.usage),
             model: named(&answer.model),
+            fingerprint: beside.fingerprint.clone(),
             has_finish_reason: answer.finish_reason.is_some(),
         }
     }
@@ -33,6 +36,7 @@ impl Told {
         match piece {
             Piece::Usage(usage) => self.usage = counted(*usage).or(self.usage),
             Piece::Model(model) => self.model = named(model).or(self.model.take()),
+            Piece::Fingerprint(fingerprint) => self.fingerprint = Some(fingerprint.clone()),
             Piece::Finish(_) => self.has_finish_reason = true,
             _ => {}
         }
@@ -42,6 +46,7 @@ impl Told {
     pub(crate) fn correct(&self, answer: &mut Answer) {
         answer.usage = self.usage;
         answer.model.clone_from(&self.model);
+        answer.fingerprint.clone_from(&self.fingerprint);
         answer.finish_reason = answer.finish_reason.take().filter(|_| self.has_finish_reason);
     }
 }

@@ -1,8 +1,11 @@
 //! Requests read into types, for providers whose format is another one than the caller's, and for those in process.
 
 use llmops_domain::chat::{ChatRequest, Message, Parameters, RequestOrigin};
+use llmops_providers::beside::ThinkingBlock;
 use llmops_providers::reasoning;
+use llmops_providers::translate::AsWritten;
 use llmops_providers::upstream::Dialect;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::error::GatewayError;
@@ -42,6 +45,7 @@ fn fate(name: &str, dialect: Option<Dialect>) -> Fate {
         "presence_penalty" | "frequency_penalty" if dialect != Some(Dialect::Anthropic) => Fate::Typed,
         "tool_choice" | "parallel_tool_calls" | "reasoning_effort" | "top_k" | "user" => Fate::HandedOn,
         "thinking" | "cache_control" if dialect == Some(Dialect::Anthropic) => Fate::HandedOn,
+        "modalities" if dialect == Some(Dialect::Gemini) => Fate::HandedOn,
         "audio"
         | "cache_control"
         | "function_call"
@@ -102,6 +106,9 @@ fn parameters(fields: &Fields<'_>, dialect: Option<Dialect>) -> Result<Parameter
 fn has_counterpart(name: &str, value: &Value) -> bool {
     match name {
         "tool_choice" => value.is_string() || value.pointer("/function/name").is_some(),
+        "modalities" => {
+            value.as_array().is_some_and(|all| all.iter().all(|one| matches!(one.as_str(), Some("text" | "image"))))
+        }
         "reasoning_effort" => value.as_str().is_some_and(|effort| reasoning::budget(effort).is_some()),
         _ => true,
     }
@@ -120,6 +127,27 @@ fn asks_for_something(name: &str, value: &Value) -> bool {
     }
 }
 
+/// A request, and what of it is known as its caller wrote it.
+pub(crate) type Read<'a> = (ChatRequest, AsWritten<'a>);
+
+/// Takes over the caller's tools and format of the answer, where they have them and may choose them.
+fn take_over<'a>(
+    request: &mut ChatRequest,
+    fields: &Fields<'a>,
+    (tools, response_format): (bool, bool),
+) -> Result<AsWritten<'a>, GatewayError> {
+    let mut as_written = AsWritten::default();
+    if tools && let Some(all) = fields.read("tools")? {
+        request.tools = all;
+        as_written.tools = fields.read("tools")?;
+    }
+    if response_format && let Some(format) = fields.read("response_format")? {
+        request.response_format = Some(format);
+        as_written.response_format = fields.get("response_format");
+    }
+    Ok(as_written)
+}
+
 /// Refuses what only OpenAI's own tools say.
 fn with_functions_only(request: ChatRequest) -> Result<ChatRequest, GatewayError> {
     if let Some(at) = request.tools.iter().position(|tool| tool.get("function").is_none()) {
@@ -133,16 +161,17 @@ fn with_functions_only(request: ChatRequest) -> Result<ChatRequest, GatewayError
 }
 
 /// Messages as types. What only describes a message, such as `annotations`, is left out, as the translation would.
-pub(crate) fn messages<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Vec<Message>, GatewayError> {
+fn messages<'a>(texts: impl Iterator<Item = &'a str>, dialect: Option<Dialect>) -> Result<Vec<Message>, GatewayError> {
     texts
         .enumerate()
         .map(|(at, text)| {
-            message(text).map_err(|what| GatewayError::bad_request(format!("messages[{at}]: {what}")).at("messages"))
+            message(text, dialect)
+                .map_err(|what| GatewayError::bad_request(format!("messages[{at}]: {what}")).at("messages"))
         })
         .collect()
 }
 
-fn message(text: &str) -> Result<Message, String> {
+fn message(text: &str, dialect: Option<Dialect>) -> Result<Message, String> {
     let mut value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     for (name, instead) in [("function_call", "`tool_calls`"), ("audio", "its text")] {
         if says_something(&value[name]) {
@@ -156,12 +185,31 @@ fn message(text: &str) -> Result<Message, String> {
     if let Some(mark) = value.get("cache_control").filter(|mark| mark.is_object()).cloned() {
         mark_end(&mut value["content"], mark);
     }
+    if dialect == Some(Dialect::Anthropic) && value["role"] == "assistant" {
+        think_first(&mut value);
+    }
     if let Some(fields) = value.as_object_mut() {
         fields.retain(|name, value| {
             matches!(&**name, "role" | "content" | "name" | "tool_calls" | "tool_call_id") && !value.is_null()
         });
     }
     serde_json::from_value(value).map_err(|error| error.to_string())
+}
+
+/// Puts the thoughts that a caller hands back before what was said, as far as Anthropic would take them.
+fn think_first(message: &mut Value) {
+    let blocks = message["thinking_blocks"].as_array().into_iter().flatten();
+    let blocks = blocks.filter_map(|block| serde_json::from_value::<ThinkingBlock>(block.clone()).ok());
+    let mut parts: Vec<Value> = blocks.filter(ThinkingBlock::is_signed).map(|block| json!(block)).collect();
+    if parts.is_empty() {
+        return;
+    }
+    match message["content"].take() {
+        Value::Array(said) => parts.extend(said),
+        Value::String(text) if !text.is_empty() => parts.push(json!({"type": "text", "text": text})),
+        _ => {}
+    }
+    message["content"] = parts.into();
 }
 
 /// Marks the last part of a content for the provider's cache.
@@ -184,39 +232,38 @@ fn dialect(candidate: &Candidate) -> Option<Dialect> {
 }
 
 /// A call that names a model directly.
-pub(crate) fn direct(fields: &Fields<'_>, candidate: &Candidate) -> Result<ChatRequest, GatewayError> {
-    let raw: Vec<&serde_json::value::RawValue> = fields.read("messages")?.unwrap_or_default();
-    with_functions_only(ChatRequest {
+pub(crate) fn direct<'a>(fields: &Fields<'a>, candidate: &Candidate) -> Result<Read<'a>, GatewayError> {
+    let raw: Vec<&RawValue> = fields.read("messages")?.unwrap_or_default();
+    let mut request = ChatRequest {
         model: candidate.target.model().to_owned(),
-        messages: messages(raw.iter().map(|message| message.get()))?,
+        messages: messages(raw.iter().map(|message| message.get()), dialect(candidate))?,
         parameters: parameters(fields, dialect(candidate))?,
-        tools: fields.read("tools")?.unwrap_or_default(),
-        response_format: fields.read("response_format")?,
+        tools: Vec::new(),
+        response_format: None,
         origin: RequestOrigin::default(),
-    })
+    };
+    let as_written = take_over(&mut request, fields, (true, true))?;
+    Ok((with_functions_only(request)?, as_written))
 }
 
 /// A call to a deployment. What the manifest leaves open is the caller's; what it decides is too where the deployment
 /// allows it.
-pub(crate) fn deployed(
-    fields: &Fields<'_>,
+pub(crate) fn deployed<'a>(
+    fields: &Fields<'a>,
     route: &Route,
     conversation: &Conversation,
     candidate: &Candidate,
-) -> Result<ChatRequest, GatewayError> {
+) -> Result<Read<'a>, GatewayError> {
     let theirs = parameters(fields, dialect(candidate))?;
     let allowed = |name: &str| rewrite::is_allowed(&route.deployment.settings, name);
     let mut request = ChatRequest {
         model: candidate.target.model().to_owned(),
-        messages: messages(conversation.texts())?,
+        messages: messages(conversation.texts(), dialect(candidate))?,
         parameters: route.target.parameters_for_call(&theirs, allowed),
         ..route.target.bare_request()
     };
-    if request.tools.is_empty() || allowed("tools") {
-        request.tools = fields.read("tools")?.unwrap_or(request.tools);
-    }
-    if request.response_format.is_none() || allowed("response_format") {
-        request.response_format = fields.read("response_format")?.or(request.response_format);
-    }
-    with_functions_only(request)
+    let may_choose =
+        (request.tools.is_empty() || allowed("tools"), request.response_format.is_none() || allowed("response_format"));
+    let as_written = take_over(&mut request, fields, may_choose)?;
+    Ok((with_functions_only(request)?, as_written))
 }

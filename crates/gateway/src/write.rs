@@ -1,16 +1,18 @@
 //! Answers written in the format of the door: whole, or as a stream of events.
 
-use std::collections::VecDeque;
+mod blocks;
 
 use bytes::Bytes;
 use llmops_domain::chat::{ChatResponse, Usage};
 use llmops_domain::record::Door;
+use llmops_providers::beside::{Beside, Citation, ThinkingBlock};
 use llmops_providers::stream::{Piece, pieces};
 use llmops_providers::translate::arguments_object;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use self::blocks::Blocks;
 use crate::recorder::CUT;
 
 /// What identifies an answer.
@@ -23,16 +25,23 @@ pub(crate) struct Head {
     pub(crate) model: String,
     /// Whether a stream ends with the usage: OpenAI's clients ask for it.
     pub(crate) include_usage: bool,
+    /// Whether Anthropic's client asked the model to think: who did not takes the first block for the answer.
+    pub(crate) shows_thoughts: bool,
 }
 
 /// An answer that is there already, in the format that was asked for, and that format's content type.
-pub(crate) fn answer(door: Door, stream: bool, head: Head, answer: &ChatResponse) -> (Bytes, &'static str) {
+pub(crate) fn answer(
+    door: Door,
+    stream: bool,
+    head: Head,
+    (answer, beside): (&ChatResponse, &Beside),
+) -> (Bytes, &'static str) {
     if !stream {
-        return (whole(door, &head, answer), "application/json");
+        return (whole(door, &head, answer, beside), "application/json");
     }
     let mut writer = EventWriter::new(door, head);
     let mut out = Vec::new();
-    for piece in pieces(answer) {
+    for piece in pieces(answer, beside) {
         writer.write(piece, &mut out);
     }
     writer.finish(&mut out);
@@ -40,19 +49,30 @@ pub(crate) fn answer(door: Door, stream: bool, head: Head, answer: &ChatResponse
 }
 
 /// A whole answer.
-pub(crate) fn whole(door: Door, head: &Head, answer: &ChatResponse) -> Bytes {
+fn whole(door: Door, head: &Head, answer: &ChatResponse, beside: &Beside) -> Bytes {
     let model = if answer.model.is_empty() { &head.model } else { &answer.model };
     match door {
-        Door::Messages => message(head, model, answer),
-        Door::Chat | Door::Embeddings => Bytes::from(completion(head, model, answer).to_string()),
+        Door::Messages => message(head, model, answer, beside),
+        Door::Chat | Door::Embeddings => Bytes::from(completion(head, model, answer, beside).to_string()),
     }
 }
 
-fn completion(head: &Head, model: &str, answer: &ChatResponse) -> Value {
+fn completion(head: &Head, model: &str, answer: &ChatResponse, beside: &Beside) -> Value {
     let content = (!answer.text.is_empty() || answer.tool_calls.is_empty()).then_some(&answer.text);
     let mut message = json!({"role": "assistant", "content": content, "refusal": null});
     if !answer.tool_calls.is_empty() {
         message["tool_calls"] = json!(answer.tool_calls);
+    }
+    if !beside.thoughts.is_empty() {
+        message["reasoning_content"] = json!(beside.thoughts);
+    }
+    let lists = [
+        ("thinking_blocks", beside.blocks.iter().map(thinking_block).collect::<Vec<_>>()),
+        ("images", beside.pictures.iter().map(|url| image(url)).collect()),
+        ("annotations", beside.citations.iter().map(annotation).collect()),
+    ];
+    for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+        message[name] = list.into();
     }
     let default = if answer.tool_calls.is_empty() { "stop" } else { "tool_calls" };
     let reason = answer.finish_reason.as_deref().unwrap_or(default);
@@ -64,6 +84,59 @@ fn completion(head: &Head, model: &str, answer: &ChatResponse) -> Value {
         "choices": [{"index": 0, "message": message, "logprobs": null, "finish_reason": reason}],
         "usage": openai_usage(answer.usage),
     })
+}
+
+/// A block of thoughts as LiteLLM's clients know it, and hand it back.
+fn thinking_block(block: &ThinkingBlock) -> Value {
+    json!(block)
+}
+
+/// A picture as OpenRouter's clients know it.
+fn image(url: &str) -> Value {
+    json!({"type": "image_url", "image_url": {"url": url}})
+}
+
+fn annotation(citation: &Citation) -> Value {
+    let Citation { url, title, start, end } = citation;
+    json!({"type": "url_citation", "url_citation": {"url": url, "title": title, "start_index": start, "end_index": end}})
+}
+
+/// How many of each list a stream has said: OpenAI's clients put such pieces together by their index.
+#[derive(Debug, Default)]
+struct Lists {
+    blocks: usize,
+    images: usize,
+    annotations: usize,
+}
+
+impl Lists {
+    /// The delta that says a piece; nothing where it is said elsewhere.
+    fn delta(&mut self, said: Piece) -> Option<Value> {
+        let one = |name: &str, count: &mut usize, mut item: Value| {
+            item["index"] = (*count).into();
+            *count += 1;
+            json!({name: [item]})
+        };
+        Some(match said {
+            Piece::Text(text) => json!({"content": text}),
+            Piece::Thought(text) => json!({"reasoning_content": text}),
+            Piece::Thinking(block) => one("thinking_blocks", &mut self.blocks, thinking_block(&block)),
+            Piece::Picture(url) => one("images", &mut self.images, image(&url)),
+            Piece::Citation(citation) => one("annotations", &mut self.annotations, annotation(&citation)),
+            Piece::Call { index, id, name } => json!({"tool_calls": [
+                {"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}},
+            ]}),
+            Piece::Arguments { index, text } => {
+                json!({"tool_calls": [{"index": index, "function": {"arguments": text}}]})
+            }
+            Piece::Model(_)
+            | Piece::Fingerprint(_)
+            | Piece::Finish(_)
+            | Piece::Usage(_)
+            | Piece::Error(_)
+            | Piece::End => return None,
+        })
+    }
 }
 
 fn openai_usage(usage: Usage) -> Value {
@@ -110,12 +183,16 @@ struct Message<'a> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Block<'a> {
+    Thinking { thinking: &'a str, signature: &'static str },
     Text { text: &'a str },
     ToolUse { id: &'a str, name: &'a str, input: Box<RawValue> },
 }
 
-fn message(head: &Head, model: &str, answer: &ChatResponse) -> Bytes {
+fn message(head: &Head, model: &str, answer: &ChatResponse, beside: &Beside) -> Bytes {
     let mut content = Vec::new();
+    if head.shows_thoughts && !beside.thoughts.is_empty() {
+        content.push(Block::Thinking { thinking: &beside.thoughts, signature: "" });
+    }
     if !answer.text.is_empty() || answer.tool_calls.is_empty() {
         content.push(Block::Text { text: &answer.text });
     }
@@ -165,72 +242,15 @@ pub(crate) struct EventWriter {
 
 #[derive(Debug)]
 enum Format {
-    OpenAi,
+    OpenAi(Lists),
     Anthropic(Blocks),
-}
-
-/// Anthropic's blocks: one is open at a time. What comes while a call is open whose arguments are not whole yet waits, since
-/// some providers write several calls at once.
-#[derive(Debug, Default)]
-struct Blocks {
-    open: Option<Open>,
-    /// How far the arguments of the call that is open have come.
-    arguments: Nesting,
-    waiting: VecDeque<Waiting>,
-    count: usize,
-    has_calls: bool,
-}
-
-/// How deep a text of JSON that comes in pieces is inside its objects and lists.
-#[derive(Debug, Default)]
-struct Nesting {
-    has_begun: bool,
-    depth: usize,
-    in_text: bool,
-    is_escaped: bool,
-}
-
-impl Nesting {
-    fn add(&mut self, json: &str) {
-        for byte in json.bytes() {
-            match byte {
-                _ if self.is_escaped => self.is_escaped = false,
-                b'\\' => self.is_escaped = self.in_text,
-                b'"' => self.in_text = !self.in_text,
-                _ if self.in_text => {}
-                b'{' | b'[' => (self.has_begun, self.depth) = (true, self.depth + 1),
-                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
-                _ => {}
-            }
-        }
-    }
-
-    /// Whether what began has ended.
-    fn is_whole(&self) -> bool {
-        self.has_begun && self.depth == 0
-    }
-}
-
-/// A block that cannot begin yet.
-#[derive(Debug)]
-struct Waiting {
-    what: Open,
-    block: Value,
-    /// What is in it so far.
-    text: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Open {
-    Text,
-    Call(usize),
 }
 
 impl EventWriter {
     pub(crate) fn new(door: Door, head: Head) -> Self {
         let format = match door {
-            Door::Messages => Format::Anthropic(Blocks::default()),
-            Door::Chat | Door::Embeddings => Format::OpenAi,
+            Door::Messages => Format::Anthropic(Blocks::new(head.shows_thoughts)),
+            Door::Chat | Door::Embeddings => Format::OpenAi(Lists::default()),
         };
         Self {
             head,
@@ -249,7 +269,8 @@ impl EventWriter {
             // Nothing follows the word that the stream broke off.
             _ if self.has_failed => {}
             Piece::Model(model) if !model.is_empty() && !self.has_begun => self.head.model = model,
-            Piece::Model(_) => {}
+            // Anthropic's format has no place for a fingerprint, and nobody else's stream has one to translate.
+            Piece::Model(_) | Piece::Fingerprint(_) => {}
             Piece::End => self.has_ended = true,
             Piece::Usage(usage) => self.usage = usage,
             Piece::Finish(reason) => self.finish_reason = Some(reason),
@@ -260,7 +281,12 @@ impl EventWriter {
             said => {
                 self.begin(out);
                 match &mut self.format {
-                    Format::OpenAi => self.chunk(said, out),
+                    Format::OpenAi(lists) => {
+                        if let Some(delta) = lists.delta(said) {
+                            let choice = json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": null});
+                            self.event(&json!([choice]), None, out);
+                        }
+                    }
                     Format::Anthropic(blocks) => blocks.write(said, out),
                 }
             }
@@ -289,7 +315,7 @@ impl EventWriter {
         self.begin(out);
         let reason = self.finish_reason.take().unwrap_or_else(|| "stop".to_owned());
         match &mut self.format {
-            Format::OpenAi => {
+            Format::OpenAi(_) => {
                 let last = json!([{"index": 0, "delta": {}, "logprobs": null, "finish_reason": reason}]);
                 self.event(&last, None, out);
                 if self.head.include_usage {
@@ -311,7 +337,7 @@ impl EventWriter {
     /// Says that the stream breaks off here.
     fn error(&self, message: &str, out: &mut Vec<u8>) {
         match self.format {
-            Format::OpenAi => {
+            Format::OpenAi(_) => {
                 let error = json!({"message": message, "type": "api_error", "param": null, "code": "upstream_error"});
                 data(&json!({"error": error}), out);
             }
@@ -327,7 +353,7 @@ impl EventWriter {
             return;
         }
         match &self.format {
-            Format::OpenAi => {
+            Format::OpenAi(_) => {
                 let delta = json!({"role": "assistant", "content": ""});
                 let first = json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": null}]);
                 self.event(&first, None, out);
@@ -343,20 +369,6 @@ impl EventWriter {
         }
     }
 
-    fn chunk(&self, said: Piece, out: &mut Vec<u8>) {
-        let delta = match said {
-            Piece::Text(text) => json!({"content": text}),
-            Piece::Call { index, id, name } => json!({"tool_calls": [
-                {"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}},
-            ]}),
-            Piece::Arguments { index, text } => {
-                json!({"tool_calls": [{"index": index, "function": {"arguments": text}}]})
-            }
-            Piece::Model(_) | Piece::Finish(_) | Piece::Usage(_) | Piece::Error(_) | Piece::End => return,
-        };
-        self.event(&json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": null}]), None, out);
-    }
-
     fn event(&self, choices: &Value, usage: Option<Value>, out: &mut Vec<u8>) {
         let head = &self.head;
         let mut chunk = json!({
@@ -367,93 +379,6 @@ impl EventWriter {
             chunk["usage"] = usage.unwrap_or(Value::Null);
         }
         data(&chunk, out);
-    }
-}
-
-impl Blocks {
-    fn write(&mut self, said: Piece, out: &mut Vec<u8>) {
-        match said {
-            Piece::Text(text) => {
-                let current = self.waiting.back().map(|waiting| waiting.what).or(self.open);
-                if current != Some(Open::Text) {
-                    self.begin(Open::Text, json!({"type": "text", "text": ""}), out);
-                }
-                self.go_on(Open::Text, &text, out);
-            }
-            Piece::Call { index, id, name } => {
-                self.has_calls = true;
-                let block = json!({"type": "tool_use", "id": id, "name": name, "input": {}});
-                self.begin(Open::Call(index), block, out);
-            }
-            Piece::Arguments { index, text } => self.go_on(Open::Call(index), &text, out),
-            Piece::Model(_) | Piece::Finish(_) | Piece::Usage(_) | Piece::Error(_) | Piece::End => {}
-        }
-    }
-
-    /// Begins a block, as soon as there is room for it.
-    fn begin(&mut self, what: Open, block: Value, out: &mut Vec<u8>) {
-        self.waiting.push_back(Waiting { what, block, text: String::new() });
-        self.advance(out);
-    }
-
-    /// Adds to a block that is open or waits. To one that was whole there is nothing to add.
-    fn go_on(&mut self, what: Open, text: &str, out: &mut Vec<u8>) {
-        if let Some(waiting) = self.waiting.iter_mut().rev().find(|waiting| waiting.what == what) {
-            waiting.text.push_str(text);
-        } else if self.open == Some(what) {
-            self.delta(text, out);
-            self.advance(out);
-        }
-    }
-
-    /// Opens what waits, while nothing is open that more may come for.
-    fn advance(&mut self, out: &mut Vec<u8>) {
-        while !self.waiting.is_empty() && self.is_whole() {
-            self.open_next(out);
-        }
-    }
-
-    fn is_whole(&self) -> bool {
-        !matches!(self.open, Some(Open::Call(_))) || self.arguments.is_whole()
-    }
-
-    fn open_next(&mut self, out: &mut Vec<u8>) {
-        let Some(Waiting { what, block, text }) = self.waiting.pop_front() else { return };
-        self.close(out);
-        self.open = Some(what);
-        let start = json!({"type": "content_block_start", "index": self.count, "content_block": block});
-        named("content_block_start", &start, out);
-        if !text.is_empty() {
-            self.delta(&text, out);
-        }
-    }
-
-    /// More of the block that is open.
-    fn delta(&mut self, text: &str, out: &mut Vec<u8>) {
-        let delta = if self.open == Some(Open::Text) {
-            json!({"type": "text_delta", "text": text})
-        } else {
-            self.arguments.add(text);
-            json!({"type": "input_json_delta", "partial_json": text})
-        };
-        let event = json!({"type": "content_block_delta", "index": self.count, "delta": delta});
-        named("content_block_delta", &event, out);
-    }
-
-    /// Writes what waits still, and ends the last block.
-    fn finish(&mut self, out: &mut Vec<u8>) {
-        while !self.waiting.is_empty() {
-            self.open_next(out);
-        }
-        self.close(out);
-    }
-
-    fn close(&mut self, out: &mut Vec<u8>) {
-        if self.open.take().is_some() {
-            self.arguments = Nesting::default();
-            named("content_block_stop", &json!({"type": "content_block_stop", "index": self.count}), out);
-            self.count += 1;
-        }
     }
 }
 
@@ -472,7 +397,7 @@ mod tests {
     use super::*;
 
     fn head() -> Head {
-        Head { id: "req_1".to_owned(), created: 7, model: "m".to_owned(), include_usage: true }
+        Head { id: "req_1".to_owned(), created: 7, model: "m".to_owned(), include_usage: true, shows_thoughts: true }
     }
 
     fn asked() -> ChatResponse {
@@ -489,7 +414,7 @@ mod tests {
 
     #[test]
     fn anthropics_stream() {
-        let (stream, kind) = answer(Door::Messages, true, head(), &asked());
+        let (stream, kind) = answer(Door::Messages, true, head(), (&asked(), &Beside::default()));
         assert_eq!(kind, "text/event-stream");
         insta::assert_snapshot!(String::from_utf8_lossy(&stream), @r#"
         event: message_start
@@ -523,7 +448,7 @@ mod tests {
 
     #[test]
     fn openais_stream_ends_with_the_usage() {
-        let (stream, _) = answer(Door::Chat, true, head(), &asked());
+        let (stream, _) = answer(Door::Chat, true, head(), (&asked(), &Beside::default()));
         let stream = String::from_utf8_lossy(&stream).into_owned();
         let chunks: Vec<Value> =
             stream.split("\n\n").filter_map(|e| serde_json::from_str(e.strip_prefix("data: ")?).ok()).collect();
@@ -597,7 +522,7 @@ mod tests {
         let check = |arguments: &str, expected: &str| {
             let mut answer = asked();
             answer.tool_calls[0].function.arguments = arguments.to_owned();
-            let body = String::from_utf8(whole(Door::Messages, &head(), &answer).to_vec()).unwrap();
+            let body = String::from_utf8(whole(Door::Messages, &head(), &answer, &Beside::default()).to_vec()).unwrap();
             assert!(body.contains(&format!(r#""name":"f","input":{expected}}}"#)), "{arguments}: {body}");
         };
         check(r#"{"id": 12345678901234567890123}"#, r#"{"id": 12345678901234567890123}"#);
@@ -608,11 +533,13 @@ mod tests {
 
     #[test]
     fn whole_answers() {
-        let message: Value = serde_json::from_slice(&whole(Door::Messages, &head(), &asked())).unwrap();
+        let message: Value =
+            serde_json::from_slice(&whole(Door::Messages, &head(), &asked(), &Beside::default())).unwrap();
         assert_eq!(message["stop_reason"], "tool_use");
         assert_eq!(message["content"][1]["input"], json!({"a": 1}));
         assert_eq!(message["usage"], json!({"input_tokens": 3, "output_tokens": 2}));
-        let completion: Value = serde_json::from_slice(&whole(Door::Chat, &head(), &asked())).unwrap();
+        let completion: Value =
+            serde_json::from_slice(&whole(Door::Chat, &head(), &asked(), &Beside::default())).unwrap();
         assert_eq!(completion["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"], r#"{"a":1}"#);
         assert_eq!(completion["usage"]["total_tokens"], 5);
     }
@@ -621,16 +548,85 @@ mod tests {
     fn tokens_of_the_cache_are_told_in_each_format() {
         let usage = Usage { cached_tokens: 4, cache_write_tokens: 3, ..Usage::new(9, 2) };
         let answer = ChatResponse { usage, ..asked() };
-        let message: Value = serde_json::from_slice(&whole(Door::Messages, &head(), &answer)).unwrap();
+        let message: Value =
+            serde_json::from_slice(&whole(Door::Messages, &head(), &answer, &Beside::default())).unwrap();
         let expected = json!({"input_tokens": 2, "output_tokens": 2, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 3});
         assert_eq!(message["usage"], expected);
-        let completion: Value = serde_json::from_slice(&whole(Door::Chat, &head(), &answer)).unwrap();
+        let completion: Value =
+            serde_json::from_slice(&whole(Door::Chat, &head(), &answer, &Beside::default())).unwrap();
         let expected = json!({"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11,
             "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 3}});
         assert_eq!(completion["usage"], expected);
         // Records read it back from there.
         for answer in [&message, &completion] {
             assert_eq!(crate::answer::read(answer.to_string().as_bytes()).usage, Some(usage));
+        }
+    }
+
+    /// What a model of Anthropic's thinks, with a picture and a source that it would not have.
+    fn beside() -> Beside {
+        let thinking = ThinkingBlock::Thinking { thinking: "hm".to_owned(), signature: "s".to_owned() };
+        Beside {
+            thoughts: "hm".to_owned(),
+            blocks: vec![thinking, ThinkingBlock::RedactedThinking { data: "x".to_owned() }],
+            pictures: vec!["data:image/png;base64,AA==".to_owned()],
+            citations: vec![Citation { url: "https://a".to_owned(), title: "A".to_owned(), start: 0, end: 2 }],
+            fingerprint: None,
+        }
+    }
+
+    #[test]
+    fn what_stands_beside_an_answer_is_said_to_openais_clients() {
+        let lists = json!({
+            "reasoning_content": "hm",
+            "thinking_blocks": [
+                {"type": "thinking", "thinking": "hm", "signature": "s"}, {"type": "redacted_thinking", "data": "x"}],
+            "images": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}],
+            "annotations": [{"type": "url_citation", "url_citation": {
+                "url": "https://a", "title": "A", "start_index": 0, "end_index": 2}}],
+        });
+        let completion: Value = serde_json::from_slice(&whole(Door::Chat, &head(), &asked(), &beside())).unwrap();
+        let (stream, _) = answer(Door::Chat, true, head(), (&asked(), &beside()));
+        let stream = String::from_utf8_lossy(&stream).into_owned();
+        let deltas = stream.lines().filter_map(|line| {
+            let chunk: Value = serde_json::from_str(line.strip_prefix("data: ")?).ok()?;
+            Some(chunk["choices"][0]["delta"].clone())
+        });
+        let deltas: Vec<Value> = deltas.collect();
+        for (name, expected) in lists.as_object().unwrap() {
+            assert_eq!(&completion["choices"][0]["message"][name], expected);
+            let mut said = deltas.iter().map(|delta| delta[name].clone()).filter(|said| !said.is_null());
+            let Value::Array(items) = expected else {
+                assert_eq!((said.next().as_ref(), said.next()), (Some(expected), None));
+                continue;
+            };
+            for (index, (item, said)) in items.iter().zip(said.by_ref()).enumerate() {
+                let mut item = item.clone();
+                item["index"] = index.into();
+                assert_eq!(said, json!([item]));
+            }
+            assert_eq!(said.next(), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn thoughts_are_said_to_anthropics_clients_that_asked_for_them() {
+        for shows_thoughts in [true, false] {
+            let head = || Head { shows_thoughts, ..head() };
+            let message: Value = serde_json::from_slice(&whole(Door::Messages, &head(), &asked(), &beside())).unwrap();
+            let kinds: Vec<&str> =
+                message["content"].as_array().unwrap().iter().map(|block| block["type"].as_str().unwrap()).collect();
+            let (stream, _) = answer(Door::Messages, true, head(), (&asked(), &beside()));
+            let stream = String::from_utf8_lossy(&stream).into_owned();
+            let begun = r#""content_block":{"type":"thinking","thinking":"","signature":""}"#;
+            let delta = r#""delta":{"type":"thinking_delta","thinking":"hm"}"#;
+            assert_eq!([begun, delta].map(|part| stream.contains(part)), [shows_thoughts; 2], "{stream}");
+            if shows_thoughts {
+                assert_eq!(kinds, ["thinking", "text", "tool_use"]);
+                assert_eq!(message["content"][0], json!({"type": "thinking", "thinking": "hm", "signature": ""}));
+            } else {
+                assert_eq!(kinds, ["text", "tool_use"]);
+            }
         }
     }
 }

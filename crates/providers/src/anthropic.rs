@@ -8,19 +8,23 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use llmops_domain::chat::{ChatRequest, ChatResponse, FunctionCall, Role, ToolCall, Usage};
+use http::HeaderName;
+use llmops_domain::chat::{ChatRequest, ChatResponse, FunctionCall, Message, Role, ToolCall};
 use llmops_domain::config::providers::RemoteConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use crate::beside::{Beside, Citation, ThinkingBlock, Whole};
 use crate::http_client::{Endpoint, HttpClient};
 use crate::kinds::Kind;
 use crate::provider::{ChatProvider, ProviderError};
 use crate::text::Text;
-use crate::translate::{self, Format, Object, Part, Speaker, Turn};
+use crate::translate::{self, AsWritten, Format, Object, Part, Speaker, Turn};
+use crate::usage::WireUsage;
 use crate::{odd, openai, reasoning, remote};
 
+const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 const API_VERSION: &str = "2023-06-01";
 /// The API insists on a limit.
 const DEFAULT_MAX_TOKENS: u32 = 4096;
@@ -48,31 +52,31 @@ impl AnthropicProvider {
 pub(crate) fn endpoint(kind: &Kind, config: &RemoteConfig) -> Result<Endpoint, ProviderError> {
     let url = format!("{}/messages", remote::base_url(kind, config)?);
     let endpoint = remote::endpoint(kind, config, &url)?;
-    if endpoint.headers.contains_key("anthropic-version") {
+    if endpoint.headers.contains_key(VERSION) {
         return Ok(endpoint);
     }
-    endpoint.header("anthropic-version", API_VERSION)
+    Ok(Endpoint { default_header: Some(VERSION), ..endpoint.header(VERSION.as_str(), API_VERSION)? })
 }
 
 /// The fields that parameters, tools and response format become, by name, for requests that others write in this format: they
 /// would not know the tool that stands for a schema, so `system` says how to answer.
 pub(crate) fn settings(request: &ChatRequest) -> Map<String, Value> {
-    let mut fields = fields(request, false);
+    let mut fields = fields(request, &AsWritten::default(), false);
     fields.remove("model");
-    fields
+    fields.into_map()
 }
 
 #[async_trait]
 impl ChatProvider for AnthropicProvider {
     async fn chat(&self, request: &ChatRequest) -> Result<ChatResponse, ProviderError> {
-        let body = body(request, false)?;
+        let body = body(request, &AsWritten::default(), false)?;
         let reply = self.client.post_json(&self.endpoint, body).await?;
-        read(&self.endpoint, &reply.body, reply.latency_ms)
+        Ok(read(&self.endpoint, &reply.body, reply.latency_ms)?.response)
     }
 }
 
 /// Reads a whole answer.
-pub(crate) fn read(endpoint: &Endpoint, body: &[u8], latency_ms: f64) -> Result<ChatResponse, ProviderError> {
+pub(crate) fn read(endpoint: &Endpoint, body: &[u8], latency_ms: f64) -> Result<Whole, ProviderError> {
     let answer: Body = odd::answer(endpoint, body)?;
     match answer.error {
         Some(error) if !error.is_null() => Err(openai::embedded_error(endpoint, &error, body)),
@@ -82,32 +86,38 @@ pub(crate) fn read(endpoint: &Endpoint, body: &[u8], latency_ms: f64) -> Result<
 }
 
 /// A request in the API's format.
-pub(crate) fn body(request: &ChatRequest, stream: bool) -> Result<Vec<u8>, ProviderError> {
-    let mut fields = fields(request, true);
+pub(crate) fn body(request: &ChatRequest, as_written: &AsWritten<'_>, stream: bool) -> Result<Vec<u8>, ProviderError> {
+    let mut fields = fields(request, as_written, true);
     if stream {
-        fields.insert("stream".to_owned(), true.into());
+        fields.put("stream", &true);
     }
     let messages = translate::turns(request)?.into_iter().map(message).collect::<Result<Vec<_>, _>>()?;
-    translate::written(&fields, "messages", &messages)
+    translate::written(fields, "messages", &messages)
 }
 
 /// Everything but the messages. `with_tool`: a tool may stand for a schema.
-fn fields(request: &ChatRequest, with_tool: bool) -> Map<String, Value> {
+fn fields(request: &ChatRequest, as_written: &AsWritten<'_>, with_tool: bool) -> Object {
     let parameters = &request.parameters;
     let mut body = Object::default();
-    body.put("model", request.model.as_str());
+    body.put("model", &request.model);
     let budget = thinking_budget(request);
-    body.put("max_tokens", parameters.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS + budget.unwrap_or(0)));
+    body.put("max_tokens", &parameters.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS + budget.unwrap_or(0)));
     let thinks = budget.is_some() || thinks(parameters.extra_body.get("thinking"));
     let mut system = system(request);
-    let mut tools: Vec<Value> = translate::functions(request).map(|function| tool(&function)).collect();
+    let mut tools: Vec<Object> = translate::functions(request, as_written).map(tool).collect();
     let mut forced = None;
-    match translate::format(request) {
+    match translate::format(request, as_written) {
         Format::Schema(schema) if with_tool && tools.is_empty() && !thinks => {
-            tools.push(json!({"name": ANSWER_TOOL, "description": "Gives the answer.", "input_schema": schema}));
+            tools.push(tool(translate::Function {
+                name: ANSWER_TOOL,
+                description: Some("Gives the answer."),
+                parameters: Some(schema),
+                cache_mark: None,
+            }));
             forced = Some(translate::Choice::Function(ANSWER_TOOL));
         }
         Format::Schema(schema) => {
+            let schema = translate::compact(&schema);
             append(&mut system, &format!("{JSON_INSTRUCTION} It must conform to this JSON schema: {schema}"));
         }
         Format::Json => append(&mut system, JSON_INSTRUCTION),
@@ -117,12 +127,12 @@ fn fields(request: &ChatRequest, with_tool: bool) -> Map<String, Value> {
     // Who thinks chooses at random as it likes.
     body.put_some("temperature", parameters.temperature.filter(|_| !thinks));
     body.put_some("top_p", parameters.top_p.filter(|top_p| *top_p < 1.0));
-    body.put_some("stop_sequences", (!parameters.stop.is_empty()).then(|| parameters.stop.clone()));
+    body.put_some("stop_sequences", (!parameters.stop.is_empty()).then_some(&parameters.stop));
     let has_tools = !tools.is_empty();
     body.put_some("tools", has_tools.then_some(tools));
     body.put_some("tool_choice", forced.map(|choice| tool_choice(&choice)));
     if let Some(Value::String(user)) = parameters.extra_body.get("user") {
-        body.put("metadata", json!({"user_id": user}));
+        body.put("metadata", &json!({"user_id": user}));
     }
     body.put_some("thinking", budget.map(|budget| json!({"type": "enabled", "budget_tokens": budget})));
     body.overlay(&parameters.extra_body);
@@ -137,7 +147,7 @@ fn fields(request: &ChatRequest, with_tool: bool) -> Map<String, Value> {
             body.remove("tool_choice");
         }
         // A choice of the caller is one among their own tools, and leaves the answer's tool alone.
-        Some(theirs) => body.put("tool_choice", tool_choice(&forced.unwrap_or(theirs))),
+        Some(theirs) => body.put("tool_choice", &tool_choice(&forced.unwrap_or(theirs))),
         None => {}
     }
     if translate::one_call_at_most(request) && has_tools {
@@ -145,9 +155,9 @@ fn fields(request: &ChatRequest, with_tool: bool) -> Map<String, Value> {
         if choice["type"] != "none" {
             choice["disable_parallel_tool_use"] = true.into();
         }
-        body.put("tool_choice", choice);
+        body.put("tool_choice", &choice);
     }
-    body.into_map()
+    body
 }
 
 /// Whether the API's `thinking` turns it on.
@@ -156,18 +166,24 @@ fn thinks(thinking: Option<&Value>) -> bool {
 }
 
 /// The tokens that the model may think for, where the request has words for that and the API lets it: not where a tool must be
-/// called, where the answer may have no more tokens than the shortest thoughts, or among calls of tools whose thoughts are not
-/// there. A half of the answer's tokens at least is left for the answer.
+/// called, where the answer may have no more tokens than the shortest thoughts, or among calls of tools whose thoughts the caller
+/// does not hand back. A half of the answer's tokens at least is left for the answer.
 fn thinking_budget(request: &ChatRequest) -> Option<u32> {
     let budget = translate::thinking_budget(request).filter(|budget| *budget > 0)?;
     let is_forced =
         matches!(translate::choice(request), Some(translate::Choice::Required | translate::Choice::Function(_)));
-    let last = request.messages.iter().rfind(|message| matches!(message.role, Role::User | Role::Assistant));
-    let is_among_calls = last.is_some_and(|message| message.role == Role::Assistant);
+    let round = request.messages.rsplit(|message| message.role == Role::User).next().unwrap_or_default();
+    let first = round.iter().find(|message| message.role == Role::Assistant);
+    let is_among_calls = first.is_some_and(|message| !begins_with_thoughts(message));
     let most =
         request.parameters.max_tokens.map_or(budget, |most| (most / 2).max(reasoning::LOW.min(most.saturating_sub(1))));
     let budget = budget.min(most);
     (!is_forced && !is_among_calls && budget >= reasoning::LOW).then_some(budget)
+}
+
+fn begins_with_thoughts(message: &Message) -> bool {
+    let kind = message.content.get(0).and_then(|part| part["type"].as_str());
+    matches!(kind, Some("thinking" | "redacted_thinking"))
 }
 
 /// The system texts: in blocks where one is marked for the cache.
@@ -178,11 +194,11 @@ fn system(request: &ChatRequest) -> Option<Value> {
         return translate::system(request).map(Value::String);
     }
     let block = |text: &str, mark: Option<&Value>| {
-        let mut block = Object::default();
-        block.put("type", "text");
-        block.put("text", text);
-        block.put_some("cache_control", mark.cloned());
-        (!text.is_empty()).then(|| Value::from(block))
+        let mut block = json!({"type": "text", "text": text});
+        if let Some(mark) = mark {
+            block["cache_control"] = mark.clone();
+        }
+        (!text.is_empty()).then_some(block)
     };
     let blocks = messages().flat_map(|message| match &message.content {
         Value::Array(parts) => parts
@@ -215,13 +231,13 @@ fn append(system: &mut Option<Value>, sentence: &str) {
     });
 }
 
-fn tool(function: &translate::Function<'_>) -> Value {
+fn tool(function: translate::Function<'_>) -> Object {
     let mut tool = Object::default();
     tool.put("name", function.name);
     tool.put_some("description", function.description);
-    tool.put("input_schema", function.parameters.cloned().unwrap_or_else(|| json!({"type": "object"})));
-    tool.put_some("cache_control", function.cache_mark.cloned());
-    tool.into()
+    tool.put("input_schema", &function.parameters.unwrap_or_else(|| translate::raw(&json!({"type": "object"}))));
+    tool.put_some("cache_control", function.cache_mark);
+    tool
 }
 
 #[derive(Serialize)]
@@ -296,6 +312,7 @@ fn add_block<'a>(part: Part<'a>, blocks: &mut Vec<OutgoingBlock<'a>>) -> Result<
             return Ok(());
         }
         Part::ToolResult { id, text, .. } => json!({"type": "tool_result", "tool_use_id": id, "content": text}),
+        Part::Thinking(block) => block.clone(),
         Part::CacheMark(mark) => {
             match blocks.last_mut() {
                 Some(OutgoingBlock::Plain(block)) => block["cache_control"] = mark.clone(),
@@ -334,45 +351,39 @@ struct Block {
     id: String,
     name: String,
     input: Option<Box<RawValue>>,
+    thinking: Text,
+    signature: String,
+    data: String,
+    citations: Option<Value>,
 }
 
-/// Tokens read from and written to the cache are not part of `input_tokens`. Every count may be null.
-#[derive(Debug, Deserialize, Default)]
-#[serde(default)]
-pub(crate) struct WireUsage {
-    #[serde(rename = "input_tokens")]
-    input: Option<u64>,
-    #[serde(rename = "output_tokens")]
-    output: Option<u64>,
-    #[serde(rename = "cache_creation_input_tokens")]
-    cache_written: Option<u64>,
-    #[serde(rename = "cache_read_input_tokens")]
-    cache_read: Option<u64>,
-}
-
-impl WireUsage {
-    /// All tokens read, and those written.
-    pub(crate) fn total(&self) -> Usage {
-        let (written, read) = (self.cache_written.unwrap_or(0), self.cache_read.unwrap_or(0));
-        let all_read = self.input.unwrap_or(0).saturating_add(written).saturating_add(read);
-        let all_written = self.output.unwrap_or(0);
-        Usage { cached_tokens: read, cache_write_tokens: written, ..Usage::new(all_read, all_written) }
-    }
-}
-
-fn response(body: Body, latency_ms: f64) -> ChatResponse {
+fn response(body: Body, latency_ms: f64) -> Whole {
     let mut text = String::new();
     let mut tool_calls = Vec::new();
     let mut structured = false;
+    let mut beside = Beside::default();
     for block in body.content.into_iter().flatten() {
         let input = || block.input.as_deref().map_or_else(|| "{}".to_owned(), translate::compact);
         match block.kind.as_str() {
             // Words beside the answer would spoil the JSON.
             "text" if structured => {}
-            "text" => text.push_str(&block.text.into_string()),
+            "text" => {
+                let start = text.chars().count();
+                text.push_str(&block.text.into_string());
+                let place = (start, text.chars().count());
+                let cited = block.citations.as_ref().and_then(Value::as_array).into_iter().flatten();
+                beside.citations.extend(cited.filter_map(|citation| Citation::of_anthropic(citation, place)));
+            }
+            "thinking" => {
+                let thinking = block.thinking.into_string();
+                beside.thoughts.push_str(&thinking);
+                beside.blocks.push(ThinkingBlock::Thinking { thinking, signature: block.signature });
+            }
+            "redacted_thinking" => beside.blocks.push(ThinkingBlock::RedactedThinking { data: block.data }),
             "tool_use" if block.name == ANSWER_TOOL => {
                 structured = true;
                 text = input();
+                beside.citations.clear();
             }
             "tool_use" => {
                 let function = FunctionCall { arguments: input(), name: block.name };
@@ -381,14 +392,16 @@ fn response(body: Body, latency_ms: f64) -> ChatResponse {
             _ => {}
         }
     }
-    ChatResponse {
+    beside.blocks.retain(ThinkingBlock::is_signed);
+    let response = ChatResponse {
         text,
         tool_calls,
         finish_reason: body.stop_reason.map(|reason| finish_reason(reason, structured)),
         model: body.model.unwrap_or_default(),
-        usage: body.usage.unwrap_or_default().total(),
+        usage: body.usage.and_then(|usage| usage.after(None)).unwrap_or_default(),
         latency_ms,
-    }
+    };
+    Whole { response, beside }
 }
 
 /// OpenAI's name for a stop reason; an unknown one stays as it is.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use llmops_domain::chat::{ChatRequest, ChatResponse, Role, Usage};
+use llmops_domain::chat::{ChatRequest, ChatResponse, Role};
 use llmops_domain::config::providers::CommandConfig;
 use serde_json::Value;
 
@@ -27,9 +27,10 @@ impl CommandProvider {
     /// A provider that runs `config.run` in `project_dir` or the configured folder under it.
     ///
     /// # Errors
-    /// `Config` when no program is named.
+    /// `Config` when no program is named, and when there is no such program.
     pub fn new(config: &CommandConfig, project_dir: &Path) -> Result<Self, ProviderError> {
         let program = Program::new(&config.run, &config.env, config.cwd.as_deref(), project_dir)?;
+        program.find()?;
         Ok(Self { program })
     }
 }
@@ -46,11 +47,9 @@ impl ChatProvider for CommandProvider {
         })?;
         Ok(ChatResponse {
             text: without_line_end(text),
-            tool_calls: Vec::new(),
-            finish_reason: None,
             model: request.model.clone(),
-            usage: Usage::default(),
             latency_ms: started.elapsed().as_secs_f64() * 1000.0,
+            ..ChatResponse::default()
         })
     }
 
@@ -160,7 +159,7 @@ mod tests {
         assert_eq!(failure("kill -9 $$").await, "`sh` was killed by signal 9; it wrote nothing to standard error");
         assert!(failure("printf '\\377'").await.contains("not UTF-8"));
         let config = CommandConfig { run: vec!["no-such-program".to_owned()], ..config("") };
-        let error = CommandProvider::new(&config, Path::new("/")).unwrap().chat(&user("x")).await.unwrap_err();
+        let error = CommandProvider::new(&config, Path::new("/")).err().unwrap();
         assert!(error.to_string().starts_with("cannot run `no-such-program` in `/`: "), "{error}");
     }
 

@@ -16,6 +16,9 @@ use tower_service::Service;
 /// A host that does not take a connection in this time is down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Hosts of this machine, which no proxy leads back to: models that are served here are reached directly.
+const THIS_MACHINE: &str = "localhost,127.0.0.0/8,::1";
+
 /// Proxies as the environment names them. The caller reads the environment; every value may be empty.
 #[derive(Clone, Default)]
 pub struct ProxySettings {
@@ -30,6 +33,15 @@ pub struct ProxySettings {
 }
 
 impl ProxySettings {
+    /// The proxies that an environment names, in capitals or, where those are absent or empty, in small letters. This machine is
+    /// reached directly, whatever `NO_PROXY` says.
+    pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let read = |name: &str| set(name).or_else(|| set(&name.to_ascii_lowercase())).unwrap_or_default();
+        let no = format!("{THIS_MACHINE},{}", read("NO_PROXY"));
+        Self { http: read("HTTP_PROXY"), https: read("HTTPS_PROXY"), all: read("ALL_PROXY"), no }
+    }
+
     pub(crate) fn matcher(&self) -> Matcher {
         Matcher::builder()
             .all(self.all.clone())
@@ -88,4 +100,33 @@ fn with_port(uri: Uri) -> Uri {
     let (Some("http"), None, Some(host)) = (uri.scheme_str(), uri.port(), uri.host()) else { return uri };
     let named = Uri::builder().scheme("http").authority(format!("{host}:80")).path_and_query("/").build();
     named.unwrap_or(uri)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxies_of_the_environment() {
+        let check = |environment: &[(&str, &str)], destination: &str, expected: Option<&str>| {
+            let variable = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, v)| (*v).to_owned());
+            let matcher = ProxySettings::from_env(variable).matcher();
+            let proxy = matcher.intercept(&destination.parse().unwrap()).map(|proxy| proxy.uri().to_string());
+            assert_eq!(proxy.as_deref(), expected, "{environment:?} {destination}");
+        };
+        let (one, two) = ("http://one:1/", "http://two:2/");
+        check(&[], "https://models.example/v1", None);
+        check(&[("HTTPS_PROXY", one)], "https://models.example/v1", Some(one));
+        check(&[("HTTPS_PROXY", one)], "http://models.example/v1", None);
+        check(&[("HTTP_PROXY", ""), ("http_proxy", two)], "http://models.example/v1", Some(two));
+        check(&[("HTTPS_PROXY", one), ("https_proxy", two)], "https://models.example/v1", Some(one));
+        check(&[("ALL_PROXY", two), ("HTTPS_PROXY", one)], "https://models.example/v1", Some(one));
+        check(&[("ALL_PROXY", two)], "http://models.example/v1", Some(two));
+        check(&[("ALL_PROXY", two), ("NO_PROXY", "models.example, 10.0.0.0/8")], "https://models.example/v1", None);
+        check(&[("ALL_PROXY", two), ("no_proxy", ".example")], "https://models.example/v1", None);
+        check(&[("ALL_PROXY", two), ("NO_PROXY", "other.example")], "https://models.example/v1", Some(two));
+        for here in ["http://localhost:8000/v1", "http://127.0.0.1:8000/v1", "http://[::1]:8000/v1"] {
+            check(&[("ALL_PROXY", two)], here, None);
+        }
+    }
 }

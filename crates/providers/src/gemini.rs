@@ -12,13 +12,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use crate::beside::{Beside, Whole, citations_of_gemini};
 use crate::http_client::{Endpoint, HttpClient};
 use crate::kinds::Kind;
 use crate::odd;
 use crate::provider::{ChatProvider, ProviderError};
 use crate::remote;
 use crate::text::Text;
-use crate::translate::{self, Format, Object, Part, Speaker};
+use crate::translate::{self, AsWritten, Format, Object, Part, Speaker};
 
 /// What stands between a call's id and the signature of the thoughts before it.
 const SIGNATURE: &str = "__thought__";
@@ -51,8 +52,7 @@ pub(crate) fn endpoint(
 }
 
 fn url(base: &str, model: &str, method: Method) -> Result<String, ProviderError> {
-    let mut url =
-        url::Url::parse(base).map_err(|error| ProviderError::Config(format!("`base_url` is no address: {error}")))?;
+    let mut url = remote::parsed(base)?;
     let verb = match method {
         Method::Whole => "generateContent",
         Method::Stream => "streamGenerateContent",
@@ -84,26 +84,26 @@ impl GeminiProvider {
 impl ChatProvider for GeminiProvider {
     async fn chat(&self, request: &ChatRequest) -> Result<ChatResponse, ProviderError> {
         let endpoint = self.endpoint.at(&url(&self.base, &request.model, Method::Whole)?)?;
-        let body = body(request)?;
+        let body = body(request, &AsWritten::default())?;
         let reply = self.client.post_json(&endpoint, body).await?;
-        read(&endpoint, &reply.body, reply.latency_ms)
+        Ok(read(&endpoint, &reply.body, reply.latency_ms)?.response)
     }
 }
 
 /// Reads a whole answer.
-pub(crate) fn read(endpoint: &Endpoint, body: &[u8], latency_ms: f64) -> Result<ChatResponse, ProviderError> {
+pub(crate) fn read(endpoint: &Endpoint, body: &[u8], latency_ms: f64) -> Result<Whole, ProviderError> {
     response(endpoint, odd::answer(endpoint, body)?, body, latency_ms)
 }
 
 /// The fields that parameters, tools and response format become, by name.
 pub(crate) fn settings(request: &ChatRequest) -> Result<Map<String, Value>, ProviderError> {
-    let mut fields = fields(request)?;
+    let mut fields = fields(request, &AsWritten::default())?;
     fields.remove("systemInstruction");
-    Ok(fields)
+    Ok(fields.into_map())
 }
 
 /// A request in the API's format.
-pub(crate) fn body(request: &ChatRequest) -> Result<Vec<u8>, ProviderError> {
+pub(crate) fn body(request: &ChatRequest, as_written: &AsWritten<'_>) -> Result<Vec<u8>, ProviderError> {
     let mut contents = Vec::new();
     for turn in translate::turns(request)? {
         let role = match turn.speaker {
@@ -112,54 +112,68 @@ pub(crate) fn body(request: &ChatRequest) -> Result<Vec<u8>, ProviderError> {
         };
         contents.push(OutgoingTurn { role, parts: turn.parts.into_iter().filter_map(part).collect() });
     }
-    translate::written(&fields(request)?, "contents", &contents)
+    translate::written(fields(request, as_written)?, "contents", &contents)
 }
 
 /// Everything but the messages.
-fn fields(request: &ChatRequest) -> Result<Map<String, Value>, ProviderError> {
+fn fields(request: &ChatRequest, as_written: &AsWritten<'_>) -> Result<Object, ProviderError> {
     let parameters = &request.parameters;
     let mut config = Object::default();
     config.put_some("temperature", parameters.temperature);
     config.put_some("topP", parameters.top_p);
     config.put_some("maxOutputTokens", parameters.max_tokens);
-    config.put_some("stopSequences", (!parameters.stop.is_empty()).then(|| parameters.stop.clone()));
+    config.put_some("stopSequences", (!parameters.stop.is_empty()).then_some(&parameters.stop));
     config.put_some("seed", parameters.seed);
     config.put_some("presencePenalty", parameters.presence_penalty);
     config.put_some("frequencyPenalty", parameters.frequency_penalty);
-    config.put_some("topK", parameters.extra_body.get("top_k").cloned());
+    config.put_some("topK", parameters.extra_body.get("top_k"));
     let budget = translate::thinking_budget(request);
-    config.put_some("thinkingConfig", budget.map(|budget| json!({"thinkingBudget": budget})));
-    match translate::format(request) {
+    config.put_some("thinkingConfig", budget.map(thinking_config));
+    config.put_some("responseModalities", parameters.extra_body.get("modalities").and_then(modalities));
+    match translate::format(request, as_written) {
         Format::Schema(schema) => {
             config.put("responseMimeType", "application/json");
-            config.put("responseJsonSchema", schema.clone());
+            config.put("responseJsonSchema", &schema);
         }
         Format::Json => config.put("responseMimeType", "application/json"),
         Format::Text => {}
     }
     let mut body = Object::default();
     body.put_some("systemInstruction", translate::system(request).map(|text| json!({"parts": [{"text": text}]})));
-    let functions: Vec<Value> = translate::functions(request).map(|function| declaration(&function)).collect();
-    body.put_some("tools", (!functions.is_empty()).then(|| json!([{"functionDeclarations": functions}])));
+    let mut declarations = Object::default();
+    let functions: Vec<Object> = translate::functions(request, as_written).map(declaration).collect();
+    declarations.put_some("functionDeclarations", (!functions.is_empty()).then_some(functions));
+    body.put_some("tools", (!declarations.is_empty()).then_some([declarations]));
     if !config.is_empty() {
-        body.put("generationConfig", config);
+        body.put("generationConfig", &config);
     }
     body.overlay(&parameters.extra_body);
     if let Some(choice) = translate::choice(request) {
         body.remove("tool_choice");
-        body.put("toolConfig", json!({"functionCallingConfig": calling(&choice)}));
+        body.put("toolConfig", &json!({"functionCallingConfig": calling(&choice)}));
     }
     if translate::one_call_at_most(request) {
         return Err(translate::unsaid("`parallel_tool_calls: false` cannot be said to Gemini: leave it out"));
     }
     // The API knows no end users, and calls functions in parallel as it likes. The others have been said.
-    for name in ["parallel_tool_calls", "user", "top_k"] {
+    for name in ["parallel_tool_calls", "user", "top_k", "modalities"] {
         body.remove(name);
     }
     if budget.is_some() {
         body.remove("reasoning_effort");
     }
-    Ok(body.into_map())
+    Ok(body)
+}
+
+/// How long the model thinks, and that it tells what where it does.
+fn thinking_config(budget: u32) -> Value {
+    if budget == 0 { json!({"thinkingBudget": 0}) } else { json!({"thinkingBudget": budget, "includeThoughts": true}) }
+}
+
+/// What the answer is made of, in the API's words: where it is text alone there is nothing to say.
+fn modalities(all: &Value) -> Option<Vec<String>> {
+    let all: Vec<String> = all.as_array()?.iter().filter_map(|one| Some(one.as_str()?.to_uppercase())).collect();
+    all.iter().any(|one| one != "TEXT").then_some(all)
 }
 
 /// Which function must be called, in the API's words.
@@ -172,12 +186,12 @@ fn calling(choice: &translate::Choice<'_>) -> Value {
     }
 }
 
-fn declaration(function: &translate::Function<'_>) -> Value {
+fn declaration(function: translate::Function<'_>) -> Object {
     let mut declaration = Object::default();
     declaration.put("name", function.name);
     declaration.put_some("description", function.description);
-    declaration.put_some("parametersJsonSchema", function.parameters.cloned());
-    declaration.into()
+    declaration.put_some("parametersJsonSchema", function.parameters);
+    declaration
 }
 
 #[derive(Serialize)]
@@ -222,7 +236,7 @@ enum Response {
     Text { result: String },
 }
 
-/// A part; nothing where the API keeps what it likes in its cache.
+/// A part; nothing where the API keeps what it likes in its cache, and for thoughts of others.
 fn part(part: Part<'_>) -> Option<OutgoingPart<'_>> {
     Some(OutgoingPart::Plain(match part {
         Part::Text(text) => json!({"text": text}),
@@ -242,7 +256,7 @@ fn part(part: Part<'_>) -> Option<OutgoingPart<'_>> {
             };
             return Some(OutgoingPart::Result { function_response: OutgoingResult { name, response } });
         }
-        Part::CacheMark(_) => return None,
+        Part::Thinking(_) | Part::CacheMark(_) => return None,
     }))
 }
 
@@ -269,13 +283,19 @@ pub(crate) struct PromptFeedback {
     pub(crate) block_reason: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Candidate {
     #[serde(default)]
     pub(crate) content: Option<Content>,
     #[serde(default)]
     pub(crate) finish_reason: Option<String>,
+    /// What the text is grounded in.
+    #[serde(default)]
+    pub(crate) grounding_metadata: Option<Value>,
+    /// What it was taken from.
+    #[serde(default)]
+    pub(crate) citation_metadata: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -295,6 +315,23 @@ pub(crate) struct WirePart {
     pub(crate) thought_signature: Option<String>,
     #[serde(default)]
     pub(crate) function_call: Option<WireCall>,
+    #[serde(default)]
+    inline_data: Option<InlineData>,
+}
+
+impl WirePart {
+    /// The address of a picture that is in the part itself.
+    pub(crate) fn picture(&self) -> Option<String> {
+        let InlineData { mime_type, data } = self.inline_data.as_ref()?;
+        mime_type.starts_with("image/").then(|| format!("data:{mime_type};base64,{data}"))
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct InlineData {
+    mime_type: String,
+    data: String,
 }
 
 #[derive(Deserialize)]
@@ -359,24 +396,29 @@ impl WireUsage {
     }
 }
 
-fn response(endpoint: &Endpoint, mut body: Body, raw: &[u8], latency_ms: f64) -> Result<ChatResponse, ProviderError> {
+fn response(endpoint: &Endpoint, mut body: Body, raw: &[u8], latency_ms: f64) -> Result<Whole, ProviderError> {
     let blocked = body.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some());
     let candidate = if body.candidates.is_empty() { None } else { Some(body.candidates.swap_remove(0)) };
     if candidate.is_none() && !blocked {
         return Err(endpoint.format_error("there is no `candidates[0]`", raw));
     }
-    let (content, reason) = candidate.map_or((None, None), |candidate| (candidate.content, candidate.finish_reason));
+    let Candidate { content, finish_reason: reason, grounding_metadata, citation_metadata } =
+        candidate.unwrap_or_default();
     let mut text = String::new();
     let mut tool_calls: Vec<ToolCall> = Vec::new();
+    let mut beside = Beside::default();
     for part in content.map(|content| content.parts).unwrap_or_default() {
-        if let Some(piece) = part.text.filter(|_| !part.thought) {
-            text.push_str(&piece.into_string());
+        beside.pictures.extend(part.picture().filter(|_| !part.thought));
+        if let Some(piece) = part.text {
+            let told = if part.thought { &mut beside.thoughts } else { &mut text };
+            told.push_str(&piece.into_string());
         }
         if let Some(call) = part.function_call {
             tool_calls.push(call.read(part.thought_signature.as_deref()));
         }
     }
-    Ok(ChatResponse {
+    beside.citations = citations_of_gemini(grounding_metadata.as_ref(), citation_metadata.as_ref(), &text);
+    let response = ChatResponse {
         finish_reason: if blocked {
             Some("content_filter".to_owned())
         } else {
@@ -387,7 +429,8 @@ fn response(endpoint: &Endpoint, mut body: Body, raw: &[u8], latency_ms: f64) ->
         model: body.model_version.unwrap_or_default(),
         usage: body.usage_metadata.unwrap_or_default().total(),
         latency_ms,
-    })
+    };
+    Ok(Whole { response, beside })
 }
 
 /// OpenAI's name for a finish reason; an unknown one stays, in lower case.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::Method;
-use llmops_domain::chat::{ChatRequest, ChatResponse, Role, Usage};
+use llmops_domain::chat::{ChatRequest, ChatResponse, Role};
 use llmops_domain::config::providers::HttpConfig;
 use llmops_domain::json_path::JsonPath;
 use llmops_domain::template::Template;
@@ -103,11 +103,9 @@ impl ChatProvider for HttpApp {
         let reply = self.client.send(self.method.clone(), &self.endpoint, self.body(request)?).await?;
         Ok(ChatResponse {
             text: self.text(&reply)?,
-            tool_calls: Vec::new(),
-            finish_reason: None,
             model: request.model.clone(),
-            usage: Usage::default(),
             latency_ms: reply.latency_ms,
+            ..ChatResponse::default()
         })
     }
 

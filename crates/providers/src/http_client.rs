@@ -42,6 +42,8 @@ pub struct Endpoint {
     pub uri: Uri,
     /// Headers of every request.
     pub headers: HeaderMap,
+    /// The one of these headers that nobody chose, where there is one: who calls in the provider's own format may say another.
+    pub default_header: Option<HeaderName>,
     /// Texts that must not appear in messages, even if the provider sends them back.
     pub secrets: Secrets,
 }
@@ -83,14 +85,19 @@ impl HttpClient {
         let started = Instant::now();
         let response = self.open(endpoint, request).await?;
         let status = response.status();
-        let retry_after = if status.is_success() { None } else { retry_after(response.headers(), SystemTime::now()) };
+        let (retry_after, should_retry) = if status.is_success() {
+            (None, None)
+        } else {
+            (retry_after(response.headers(), SystemTime::now()), should_retry(response.headers()))
+        };
         let body = read(endpoint, response).await?;
         let latency_ms = started.elapsed().as_secs_f64() * 1000.0;
         if status.is_success() {
             return Ok(Reply { body, latency_ms });
         }
         let message = endpoint.redact(error_message(&body));
-        Err(ProviderError::Status { endpoint: endpoint.name(), code: status.as_u16(), message, retry_after })
+        let (endpoint, code) = (endpoint.name(), status.as_u16());
+        Err(ProviderError::Status { endpoint, code, message, retry_after, should_retry })
     }
 
     /// Sends a request and answers as soon as the response's head is there, whatever its status. Its body is the
@@ -138,7 +145,7 @@ impl Endpoint {
             return Err(wrong("it must begin with http:// or https:// and name a host"));
         }
         let uri: Uri = parsed.as_str().parse().map_err(|_| wrong("it has characters that no address has"))?;
-        Ok(Self { uri, headers: HeaderMap::new(), secrets: Secrets::default() })
+        Ok(Self { uri, headers: HeaderMap::new(), default_header: None, secrets: Secrets::default() })
     }
 
     /// The same headers and secrets at another address.
@@ -146,7 +153,8 @@ impl Endpoint {
     /// # Errors
     /// As [`Endpoint::new`].
     pub fn at(&self, url: &str) -> Result<Self, ProviderError> {
-        Ok(Self { headers: self.headers.clone(), secrets: self.secrets.clone(), ..Self::new(url)? })
+        let (headers, secrets) = (self.headers.clone(), self.secrets.clone());
+        Ok(Self { headers, secrets, default_header: self.default_header.clone(), ..Self::new(url)? })
     }
 
     /// Adds a header.
@@ -273,6 +281,15 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default())
 }
 
+/// What the provider says of asking again with `x-should-retry`, as OpenAI and Anthropic do; `None` where it says nothing.
+pub fn should_retry(headers: &HeaderMap) -> Option<bool> {
+    match headers.get("x-should-retry")?.as_bytes() {
+        b"true" => Some(true),
+        b"false" => Some(false),
+        _ => None,
+    }
+}
+
 /// The message in an error body, in any of the shapes that providers use, else the beginning of the body.
 pub fn error_message(body: &[u8]) -> String {
     let parsed: Option<serde_json::Value> = serde_json::from_slice(body).ok();
@@ -306,6 +323,15 @@ mod tests {
         check("retry-after", "inf", None);
         check("retry-after-ms", "20", Some(20));
         check("x-other", "20", None);
+    }
+
+    #[test]
+    fn reads_whether_to_ask_again() {
+        for (value, expected) in [("true", Some(true)), ("false", Some(false)), ("maybe", None)] {
+            let headers = [("x-should-retry".parse().unwrap(), HeaderValue::from_static(value))].into_iter().collect();
+            assert_eq!(should_retry(&headers), expected, "{value}");
+        }
+        assert_eq!(should_retry(&HeaderMap::new()), None);
     }
 
     #[test]

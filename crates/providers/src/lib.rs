@@ -44,6 +44,7 @@
 //! ```
 
 pub mod anthropic;
+pub mod beside;
 pub mod command;
 pub mod connector;
 mod excerpt;
@@ -72,6 +73,7 @@ mod test_support;
 mod text;
 pub mod translate;
 pub mod upstream;
+pub mod usage;
 
 pub use connector::ProxySettings;
 pub use health::HealthBook;

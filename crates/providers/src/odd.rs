@@ -63,9 +63,8 @@ pub fn value(json: &[u8]) -> Option<Value> {
 fn fit(object: &mut Map<String, Value>) {
     object.retain(|name, field| match name.as_str() {
         "model" | "system_fingerprint" | "finish_reason" | "stop_reason" | "type" | "id" | "name" | "refusal"
-        | "text" | "transcript" | "partial_json" | "modelVersion" | "finishReason" | "thoughtSignature" => {
-            field.is_string()
-        }
+        | "text" | "thinking" | "signature" | "data" | "mimeType" | "reasoning" | "reasoning_content"
+        | "transcript" | "partial_json" | "modelVersion" | "finishReason" | "thoughtSignature" => field.is_string(),
         "index"
         | "prompt_tokens"
         | "completion_tokens"
@@ -93,6 +92,7 @@ fn fit(object: &mut Map<String, Value>) {
         | "usageMetadata"
         | "promptFeedback"
         | "functionCall"
+        | "inlineData"
         | "x_groq"
         | "content_block"
         | "prompt_tokens_details" => field.as_object_mut().map(fit).is_some(),

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use llmops_domain::chat::{ChatRequest, ChatResponse, FunctionCall, ToolCall, Usage};
+use llmops_domain::chat::{ChatRequest, ChatResponse, FunctionCall, ToolCall};
 use llmops_domain::config::providers::RemoteConfig;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
+use crate::beside::{Beside, Whole};
 use crate::http_client::{Endpoint, HttpClient};
 use crate::kinds::{self, Kind};
 use crate::odd;
@@ -18,6 +19,7 @@ use crate::provider::{ChatProvider, ProviderError};
 use crate::remote;
 use crate::text::{Arguments, Text};
 use crate::translate::new_call_id;
+use crate::usage::WireUsage;
 
 /// Azure's version of the API where none is configured.
 const AZURE_API_VERSION: &str = "2024-10-21";
@@ -66,8 +68,7 @@ impl OpenAiProvider {
 
 /// Azure's address of a model: the deployment is part of the path.
 fn azure_url(base: &str, model: &str, path: &[&str], api_version: &str) -> Result<String, ProviderError> {
-    let mut url =
-        url::Url::parse(base).map_err(|error| ProviderError::Config(format!("`base_url` is no address: {error}")))?;
+    let mut url = remote::parsed(base)?;
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.pop_if_empty();
         if !base.ends_with("/openai") {
@@ -99,12 +100,12 @@ impl ChatProvider for OpenAiProvider {
         let endpoint = self.endpoint(&request.model)?;
         let body = body(self.kind, request)?;
         let reply = self.client.post_json(&endpoint, body).await?;
-        read(&endpoint, &reply.body, reply.latency_ms)
+        Ok(read(&endpoint, &reply.body, reply.latency_ms)?.response)
     }
 }
 
 /// Reads a whole answer.
-pub(crate) fn read(endpoint: &Endpoint, body: &[u8], latency_ms: f64) -> Result<ChatResponse, ProviderError> {
+pub(crate) fn read(endpoint: &Endpoint, body: &[u8], latency_ms: f64) -> Result<Whole, ProviderError> {
     response(endpoint, odd::answer(endpoint, body)?, body, latency_ms)
 }
 
@@ -200,6 +201,8 @@ struct Body {
     #[serde(default)]
     model: Option<String>,
     #[serde(default)]
+    system_fingerprint: Option<String>,
+    #[serde(default)]
     choices: Option<Vec<Choice>>,
     #[serde(default)]
     usage: Option<WireUsage>,
@@ -222,6 +225,9 @@ struct WireMessage {
     content: Option<Text>,
     refusal: Option<Text>,
     tool_calls: Option<Vec<WireCall>>,
+    /// DeepSeek's name for what the model thought, and OpenRouter's.
+    reasoning_content: Option<Text>,
+    reasoning: Option<Text>,
 }
 
 #[derive(Deserialize)]
@@ -251,39 +257,7 @@ impl WireCall {
     }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub(crate) struct WireUsage {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
-    prompt_tokens_details: Option<PromptDetails>,
-    /// DeepSeek's name for the tokens of its cache.
-    prompt_cache_hit_tokens: Option<u64>,
-}
-
-/// Of the tokens read, those of the provider's cache.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct PromptDetails {
-    cached_tokens: Option<u64>,
-    /// OpenRouter's.
-    cache_write_tokens: Option<u64>,
-}
-
-impl WireUsage {
-    /// All tokens read, and those written.
-    pub(crate) fn total(&self) -> Usage {
-        let details = self.prompt_tokens_details.as_ref();
-        let cached = details.and_then(|details| details.cached_tokens).or(self.prompt_cache_hit_tokens);
-        Usage {
-            cached_tokens: cached.unwrap_or_default(),
-            cache_write_tokens: details.and_then(|details| details.cache_write_tokens).unwrap_or_default(),
-            ..Usage::new(self.prompt_tokens.unwrap_or_default(), self.completion_tokens.unwrap_or_default())
-        }
-    }
-}
-
-fn response(endpoint: &Endpoint, body: Body, raw: &[u8], latency_ms: f64) -> Result<ChatResponse, ProviderError> {
+fn response(endpoint: &Endpoint, body: Body, raw: &[u8], latency_ms: f64) -> Result<Whole, ProviderError> {
     let mut choices = body.choices.unwrap_or_default();
     if choices.is_empty() {
         return Err(match body.error {
@@ -300,14 +274,21 @@ fn response(endpoint: &Endpoint, body: Body, raw: &[u8], latency_ms: f64) -> Res
         text = message.refusal.unwrap_or_default().into_string();
         finish_reason = finish_reason.map(|reason| after_refusal(reason, !text.is_empty()));
     }
-    Ok(ChatResponse {
+    let thoughts = thoughts(message.reasoning_content, message.reasoning).unwrap_or_default().into_string();
+    let response = ChatResponse {
         text,
         tool_calls: message.tool_calls.into_iter().flatten().map(WireCall::read).collect(),
         finish_reason,
         model: body.model.unwrap_or_default(),
-        usage: body.usage.unwrap_or_default().total(),
+        usage: body.usage.and_then(|usage| usage.after(None)).unwrap_or_default(),
         latency_ms,
-    })
+    };
+    Ok(Whole { response, beside: Beside { thoughts, fingerprint: body.system_fingerprint, ..Beside::default() } })
+}
+
+/// What the model thought: some servers say it by both names.
+pub(crate) fn thoughts(deepseeks: Option<Text>, openrouters: Option<Text>) -> Option<Text> {
+    deepseeks.filter(|text| !text.is_empty()).or(openrouters)
 }
 
 /// Why an answer ended: that of a model which declines is no answer like others, whatever the reason says.
@@ -334,5 +315,6 @@ pub(crate) fn embedded_error(endpoint: &Endpoint, error: &Value, raw: &[u8]) -> 
         code: code.filter(|code| (400..600).contains(code)).unwrap_or(502),
         message: endpoint.redact(crate::http_client::error_message(raw)),
         retry_after: None,
+        should_retry: None,
     }
 }

@@ -26,7 +26,7 @@ use llmops_domain::net::{IpRange, is_public, shown_address};
 use tower_service::Service;
 use url::Host;
 
-use crate::http_client::{Endpoint, Reply, error_message, retry_after};
+use crate::http_client::{Endpoint, Reply, error_message, retry_after, should_retry};
 use crate::provider::ProviderError;
 
 /// Largest answer that is read.
@@ -199,6 +199,7 @@ impl Outbound {
             code: parts.status.as_u16(),
             message: endpoint.redact(error_message(&body)),
             retry_after: retry_after(&parts.headers, SystemTime::now()),
+            should_retry: should_retry(&parts.headers),
         })
     }
 

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
-use llmops_domain::chat::{ChatRequest, ChatResponse, Usage};
+use llmops_domain::chat::{ChatRequest, ChatResponse};
 use serde_json::value::RawValue;
 
 use crate::provider::{ChatProvider, ProviderError};
@@ -121,17 +121,19 @@ impl ChatProvider for Outputs {
         })?;
         Ok(ChatResponse {
             text: self.get(id)?,
-            tool_calls: Vec::new(),
-            finish_reason: None,
             model: request.model.clone(),
-            usage: Usage::default(),
             latency_ms: started.elapsed().as_secs_f64() * 1000.0,
+            ..ChatResponse::default()
         })
     }
 
     /// The file may be another one next time.
     fn cacheable(&self) -> bool {
         false
+    }
+
+    fn answers(&self) -> Option<u64> {
+        Some(self.len() as u64)
     }
 }
 

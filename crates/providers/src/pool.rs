@@ -30,9 +30,6 @@ use crate::connector::BoxError;
 /// Shorter than what servers and balancers usually allow, so that few requests meet a connection that is being closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
-/// Most headers of an answer. Without a number hyper takes a hundred, which providers behind several proxies pass.
-const MAX_HEADERS: usize = 256;
-
 /// Why there is no answer.
 #[derive(Debug)]
 pub(crate) enum SendError {
@@ -146,7 +143,8 @@ where
         let failed = |error: C::Error| SendError::Connect(error.into());
         std::future::poll_fn(|cx| connector.poll_ready(cx)).await.map_err(failed)?;
         let stream = connector.call(uri).await.map_err(failed)?;
-        let built = http1::Builder::new().max_headers(MAX_HEADERS).handshake(stream).await;
+        // An answer may have hyper's hundred headers: with another number it would put those of every answer on the heap.
+        let built = http1::handshake(stream).await;
         let (sender, connection) = built.map_err(SendError::Cut)?;
         Ok(Link { sender, driver: Some(Box::pin(connection)), runtime, host })
     }

@@ -3,6 +3,7 @@
 //! On Unix a program runs in a process group of its own, which is killed whole when the call is cancelled.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
@@ -46,6 +47,30 @@ impl Program {
         }
         let directory = cwd.map_or_else(|| project_dir.to_owned(), |cwd| project_dir.join(cwd));
         Ok(Self { run: run.to_vec(), env: env.clone(), directory })
+    }
+
+    /// Looks whether there is such a program, without running it.
+    ///
+    /// # Errors
+    /// `Config` when the folder or the program is missing.
+    pub fn find(&self) -> Result<(), ProviderError> {
+        let (name, directory) = (self.name(), &self.directory);
+        let cannot =
+            |why: &str| ProviderError::Config(format!("cannot run `{name}` in `{}`: {why}", directory.display()));
+        if !directory.as_os_str().is_empty() && !directory.is_dir() {
+            return Err(cannot("there is no such folder"));
+        }
+        // Elsewhere a name may stand for files with other endings.
+        if !cfg!(unix) {
+            return Ok(());
+        }
+        if name.contains('/') {
+            return if directory.join(name).is_file() { Ok(()) } else { Err(cannot("there is no such file")) };
+        }
+        let path = self.env.get("PATH").map(OsString::from).or_else(|| std::env::var_os("PATH"));
+        let Some(path) = path else { return Ok(()) };
+        let is_there = std::env::split_paths(&path).any(|folder| directory.join(folder).join(name).is_file());
+        if is_there { Ok(()) } else { Err(cannot("there is no such program on the PATH")) }
     }
 
     /// The program's name.

@@ -23,6 +23,11 @@ pub trait ChatProvider: Send + Sync {
     fn cacheable(&self) -> bool {
         true
     }
+
+    /// How many answers it has to give, where that is a fixed number.
+    fn answers(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Why a call gave no answer.
@@ -39,6 +44,8 @@ pub enum ProviderError {
         message: String,
         /// How long the provider asks to be left alone.
         retry_after: Option<Duration>,
+        /// Whether the same request may succeed, where the provider says so itself (`x-should-retry`).
+        should_retry: Option<bool>,
     },
     /// No complete answer in time.
     #[error("no complete answer within {}", HumanDuration(*.after))]
@@ -110,9 +117,11 @@ fn stderr_suffix(stderr: &str) -> String {
 impl ProviderError {
     /// Whether the same request may succeed when it is sent again.
     ///
-    /// Of the statuses these are 408, 409, 425, 429 and 5xx without 501 and 505; never 400, 401, 403, 404.
+    /// Of the statuses these are 408, 409, 425, 429 and 5xx without 501 and 505, never 400, 401, 403, 404, unless the provider
+    /// says otherwise.
     pub fn is_retryable(&self) -> bool {
         match self {
+            Self::Status { should_retry: Some(should_retry), .. } => *should_retry,
             Self::Status { code, .. } => {
                 matches!(code, 408 | 409 | 425 | 429) || (*code >= 500 && !matches!(code, 501 | 505))
             }
@@ -187,7 +196,13 @@ mod tests {
     use super::*;
 
     fn status(code: u16) -> ProviderError {
-        ProviderError::Status { endpoint: "x".to_owned(), code, message: "m".to_owned(), retry_after: None }
+        ProviderError::Status {
+            endpoint: "x".to_owned(),
+            code,
+            message: "m".to_owned(),
+            retry_after: None,
+            should_retry: None,
+        }
     }
 
     #[test]
@@ -199,6 +214,11 @@ mod tests {
             assert!(status(code).is_retryable(), "{code}");
         }
         assert!(!ProviderError::Config("x".to_owned()).is_retryable());
+        for (code, said) in [(400, true), (500, false), (429, false)] {
+            let ProviderError::Status { endpoint, code, message, retry_after, .. } = status(code) else { panic!() };
+            let told = ProviderError::Status { endpoint, code, message, retry_after, should_retry: Some(said) };
+            assert_eq!(told.is_retryable(), said, "{code}: the provider knows better");
+        }
     }
 
     #[test]

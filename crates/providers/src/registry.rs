@@ -1,5 +1,6 @@
 //! The configured providers by name, with limits, retries and prices around each.
 
+mod here;
 mod prices;
 
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use llmops_domain::chat::{ChatRequest, ChatResponse, Message, Parameters, RequestOrigin, Role, Usage};
+use llmops_domain::chat::{ChatRequest, ChatResponse, Usage};
 use llmops_domain::config::providers::{CallLimits, FaultRates, Price, ProviderConfig};
 use llmops_domain::suggest;
 use tokio::sync::OnceCell;
@@ -31,9 +32,6 @@ use crate::retry::Retry;
 use crate::secrets::Secrets;
 use crate::simulator::{self, Simulator};
 use crate::upstream::Upstream;
-
-/// Tokens that a check asks for: some models think before the first word.
-const CHECK_TOKENS: u32 = 16;
 
 /// All providers of a project.
 pub struct Providers {
@@ -318,31 +316,6 @@ impl Target {
     /// The error of the attempt.
     pub async fn attempt(&self, request: &ChatRequest) -> Result<Answer, ProviderError> {
         self.ask(request, false).await
-    }
-
-    async fn check(&self) -> Result<Answer, ProviderError> {
-        let request = ChatRequest {
-            model: self.model.clone(),
-            messages: vec![Message::text(Role::User, "Reply with the word OK.")],
-            parameters: Parameters { max_tokens: Some(CHECK_TOKENS), ..Parameters::default() },
-            tools: Vec::new(),
-            response_format: None,
-            origin: RequestOrigin::default(),
-        };
-        if matches!(self.entry.config.as_deref(), Some(ProviderConfig::Outputs(_))) {
-            self.client().await.inspect_err(|error| self.observe(Err(error)))?;
-            self.observe(Ok(0.0));
-            let response = ChatResponse {
-                text: String::new(),
-                tool_calls: Vec::new(),
-                finish_reason: None,
-                model: self.model.clone(),
-                usage: Usage::default(),
-                latency_ms: 0.0,
-            };
-            return Ok(Answer { response, cost: None, attempts: 0 });
-        }
-        self.ask(&request, false).await
     }
 
     async fn ask(&self, request: &ChatRequest, may_retry: bool) -> Result<Answer, ProviderError> {

@@ -18,6 +18,11 @@ pub(crate) fn base_url(kind: &Kind, config: &RemoteConfig) -> Result<String, Pro
     Ok(url.trim_end_matches('/').to_owned())
 }
 
+/// The address, to put a path behind it.
+pub(crate) fn parsed(base: &str) -> Result<url::Url, ProviderError> {
+    url::Url::parse(base).map_err(|error| ProviderError::Config(format!("`base_url` is no address: {error}")))
+}
+
 /// The endpoint at `url` with the key's header and the configured headers.
 pub(crate) fn endpoint(kind: &Kind, config: &RemoteConfig, url: &str) -> Result<Endpoint, ProviderError> {
     let mut endpoint = Endpoint::new(url)?;

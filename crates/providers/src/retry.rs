@@ -51,7 +51,13 @@ mod tests {
     use super::*;
 
     fn status(code: u16, retry_after: Option<Duration>) -> ProviderError {
-        ProviderError::Status { endpoint: "x".to_owned(), code, message: String::new(), retry_after }
+        ProviderError::Status {
+            endpoint: "x".to_owned(),
+            code,
+            message: String::new(),
+            retry_after,
+            should_retry: None,
+        }
     }
 
     #[test]

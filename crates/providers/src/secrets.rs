@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
 use memchr::memchr;
 use memchr::memmem::Finder;
 
@@ -49,6 +50,16 @@ impl Secrets {
         })
     }
 
+    /// The same in the values of headers.
+    pub fn cover_headers(&self, headers: &mut HeaderMap) {
+        for value in headers.values_mut() {
+            if self.keys().any(|secret| secret.finder.find(value.as_bytes()).is_some()) {
+                let covered = self.cover(Bytes::copy_from_slice(value.as_bytes()));
+                *value = HeaderValue::from_maybe_shared(covered).unwrap_or(HeaderValue::from_static(REDACTED));
+            }
+        }
+    }
+
     /// How many bytes at the end of `bytes` may be the beginning of a key.
     pub fn begun(&self, bytes: &[u8]) -> usize {
         let Some(last) = bytes.last() else { return 0 };
@@ -68,6 +79,8 @@ impl Secrets {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     fn secrets() -> Secrets {
@@ -91,6 +104,17 @@ mod tests {
         check("é sk-12345678sk-12345678, sk-12345678", "é **********************, ***********");
         check("aabaabaabaabaa sk-12345678", "********baabaa ***********");
         assert_eq!(secrets().redact("sk-12345678 aabaabaa Acme Support".to_owned()), "*** *** ***");
+    }
+
+    #[test]
+    fn secrets_are_covered_in_headers() {
+        let headers = [("x-echo", "Bearer sk-12345678"), ("x-echo", "plain"), ("x-team", "Acme Support")];
+        let value = |value: &str| value.parse::<HeaderValue>().unwrap();
+        let read = |(name, text): (&'static str, &str)| (name.parse::<HeaderName>().unwrap(), value(text));
+        let mut headers: HeaderMap = headers.into_iter().map(read).collect();
+        secrets().cover_headers(&mut headers);
+        let values: Vec<_> = headers.values().map(|value| value.to_str().unwrap()).collect();
+        assert_eq!(values, ["Bearer ***********", "plain", "Acme Support"]);
     }
 
     #[test]

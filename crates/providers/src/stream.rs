@@ -11,7 +11,9 @@ mod openai;
 use llmops_domain::chat::{ChatResponse, Usage};
 use serde::de::DeserializeOwned;
 
-pub use self::events::{Event, Events, WholeEvents, without_mark};
+pub use self::events::{Event, Events, SentEvent, WholeEvents, without_mark};
+use crate::beside::{Beside, Citation, ThinkingBlock};
+use crate::http_client::error_message;
 use crate::odd;
 use crate::upstream::Dialect;
 
@@ -20,8 +22,18 @@ use crate::upstream::Dialect;
 pub enum Piece {
     /// The model that answers, as the provider names it.
     Model(String),
+    /// The provider's `system_fingerprint`.
+    Fingerprint(String),
+    /// More of what the model thinks.
+    Thought(String),
+    /// A block of such thoughts has ended that Anthropic wants back: all of it, once more.
+    Thinking(ThinkingBlock),
     /// More of the text.
     Text(String),
+    /// A picture, as a `data:` address.
+    Picture(String),
+    /// What a part of the text refers to.
+    Citation(Citation),
     /// A call of a tool begins.
     Call {
         /// Its place among the answer's calls, from 0.
@@ -49,11 +61,17 @@ pub enum Piece {
 }
 
 /// The pieces of an answer that came whole.
-pub fn pieces(answer: &ChatResponse) -> Vec<Piece> {
+pub fn pieces(answer: &ChatResponse, beside: &Beside) -> Vec<Piece> {
     let mut pieces = vec![Piece::Model(answer.model.clone())];
+    if !beside.thoughts.is_empty() {
+        pieces.push(Piece::Thought(beside.thoughts.clone()));
+    }
+    pieces.extend(beside.blocks.iter().cloned().map(Piece::Thinking));
     if !answer.text.is_empty() {
         pieces.push(Piece::Text(answer.text.clone()));
     }
+    pieces.extend(beside.pictures.iter().cloned().map(Piece::Picture));
+    pieces.extend(beside.citations.iter().cloned().map(Piece::Citation));
     for (index, call) in answer.tool_calls.iter().enumerate() {
         let function = &call.function;
         pieces.push(Piece::Call { index, id: call.id.clone(), name: function.name.clone() });
@@ -95,6 +113,15 @@ impl StreamReader {
             Dialect::Anthropic => Format::Anthropic(anthropic::Reader::default()),
             Dialect::Gemini => Format::Gemini(gemini::Reader::default()),
         })
+    }
+
+    /// What an event says. One that is an error by its name is an error whatever its data is.
+    pub fn read_event(&mut self, event: &SentEvent) -> Vec<Piece> {
+        let pieces = self.read(&event.data);
+        if !event.is_error || pieces.iter().any(|piece| matches!(piece, Piece::Error(_))) {
+            return pieces;
+        }
+        vec![Piece::Error(error_message(&event.data))]
     }
 
     /// What an event's data says. What cannot be read says nothing: providers add events as they please.
@@ -139,6 +166,10 @@ mod tests {
 
     fn text(text: &str) -> Piece {
         Piece::Text(text.to_owned())
+    }
+
+    fn thought(text: &str) -> Piece {
+        Piece::Thought(text.to_owned())
     }
 
     fn call(index: usize, id: &str, name: &str) -> Piece {
@@ -238,14 +269,25 @@ mod tests {
 
     #[test]
     fn anthropic() {
+        let web = r#"{"type":"web_search_result_location","url":"https://a","title":"A","cited_text":"hi"}"#;
+        let cited = Citation { url: "https://a".to_owned(), title: "A".to_owned(), start: 0, end: 2 };
         let pieces = read(
             Dialect::Anthropic,
             &[
                 r#"{"type":"message_start","message":{"model":"claude","usage":{"input_tokens":4,"cache_read_input_tokens":3,"output_tokens":1}}}"#,
                 r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":""}}"#,
                 r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}"#,
+                r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"."}}"#,
+                r#"{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"s+"}}"#,
+                r#"{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"1"}}"#,
+                r#"{"type":"content_block_stop","index":0}"#,
+                r#"{"type":"content_block_start","index":1,"content_block":{"type":"redacted_thinking","data":"x"}}"#,
+                r#"{"type":"content_block_stop","index":1}"#,
                 r#"{"type":"content_block_start","index":1,"content_block":{"type":"text","text":""}}"#,
                 r#"{"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"hi"}}"#,
+                &format!(
+                    r#"{{"type":"content_block_delta","index":1,"delta":{{"type":"citations_delta","citation":{web}}}}}"#
+                ),
                 r#"{"type":"content_block_start","index":2,"content_block":{"type":"tool_use","id":"t1","name":"f","input":{}}}"#,
                 r#"{"type":"content_block_delta","index":2,"delta":{"type":"input_json_delta","partial_json":"{\"a\":1}"}}"#,
                 r#"{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":7}}"#,
@@ -255,7 +297,12 @@ mod tests {
         let expected = [
             Piece::Model("claude".to_owned()),
             cached(usage(7, 1), 3),
+            thought("hm"),
+            thought("."),
+            Piece::Thinking(ThinkingBlock::Thinking { thinking: "hm.".to_owned(), signature: "s+1".to_owned() }),
+            Piece::Thinking(ThinkingBlock::RedactedThinking { data: "x".to_owned() }),
             text("hi"),
+            Piece::Citation(cited.clone()),
             call(0, "t1", "f"),
             arguments(0, "{\"a\":1}"),
             finish("tool_calls"),
@@ -295,6 +342,49 @@ mod tests {
     }
 
     #[test]
+    fn thoughts_in_openais_format() {
+        let check = |delta: &str, expected: &[Piece]| {
+            let event = format!(r#"{{"choices":[{{"delta":{delta}}}]}}"#);
+            assert_eq!(read(Dialect::OpenAi, &[&event]), expected, "{delta}");
+        };
+        check(r#"{"reasoning_content":"hm"}"#, &[thought("hm")]);
+        check(r#"{"reasoning":"hm","reasoning_content":"","content":""}"#, &[thought("hm")]);
+        check(r#"{"reasoning":"hm","reasoning_content":"hm"}"#, &[thought("hm")]);
+        check(r#"{"reasoning":{"effort":"low"},"content":"a"}"#, &[text("a")]);
+        check(r#"{"reasoning":null,"reasoning_content":null,"content":"a"}"#, &[text("a")]);
+    }
+
+    #[test]
+    fn what_gemini_cites_is_said_once() {
+        let event = |text: &str| {
+            let chunks = r#"[{"web":{"uri":"https://a","title":"A"}}]"#;
+            let supports = r#"[{"segment":{"startIndex":0,"endIndex":3},"groundingChunkIndices":[0]}]"#;
+            let grounding = format!(r#"{{"groundingChunks":{chunks},"groundingSupports":{supports}}}"#);
+            format!(r#"{{"candidates":[{{"content":{{"parts":[{text}]}},"groundingMetadata":{grounding}}}]}}"#)
+        };
+        let pieces = read(Dialect::Gemini, &[&event(r#"{"text":"Hé"}"#), &event(r#"{"text":"!"}"#), &event("")]);
+        let cited = Citation { url: "https://a".to_owned(), title: "A".to_owned(), start: 0, end: 2 };
+        assert_eq!(pieces, [text("Hé"), Piece::Citation(cited), text("!")]);
+    }
+
+    #[test]
+    fn what_is_an_error_by_its_name_is_one() {
+        let check = |data: &'static str, expected: &str| {
+            for dialect in [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini] {
+                let event = SentEvent { is_error: true, data: data.into() };
+                let pieces = StreamReader::new(dialect).read_event(&event);
+                assert_eq!(pieces, [Piece::Error(expected.to_owned())], "{dialect:?} {data}");
+                let plain = StreamReader::new(dialect).read_event(&SentEvent { is_error: false, ..event });
+                assert!(!plain.contains(&Piece::Error(data.to_owned())), "{dialect:?} {data}");
+            }
+        };
+        check("upstream went away", "upstream went away");
+        check(r#"{"message": "busy"}"#, "busy");
+        check(r#"{"type": "error", "error": {"message": "busy"}}"#, "busy");
+        check("[DONE]", "[DONE]");
+    }
+
+    #[test]
     fn a_schema_of_anthropic_is_text() {
         let pieces = read(
             Dialect::Anthropic,
@@ -312,7 +402,7 @@ mod tests {
         let pieces = read(
             Dialect::Gemini,
             &[
-                r#"{"candidates":[{"content":{"parts":[{"text":"h"},{"text":"secret","thought":true}]}}],"modelVersion":"g-1"}"#,
+                r#"{"candidates":[{"content":{"parts":[{"text":"h"},{"text":"secret","thought":true},{"inlineData":{"mimeType":"image/png","data":"AA=="}},{"inlineData":{"mimeType":"audio/wav","data":"AA=="}}]}}],"modelVersion":"g-1"}"#,
                 r#"{"candidates":[{"content":{"parts":[{"functionCall":{"id":"c1","name":"f","args":{"a": 1}},"thoughtSignature":"s+w="}]},"finishReason":"STOP"}],
                     "usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":2,"thoughtsTokenCount":1},"modelVersion":"g-1"}"#,
             ],
@@ -320,6 +410,8 @@ mod tests {
         let expected = [
             Piece::Model("g-1".to_owned()),
             text("h"),
+            thought("secret"),
+            Piece::Picture("data:image/png;base64,AA==".to_owned()),
             call(0, "c1__thought__s-w", "f"),
             arguments(0, "{\"a\":1}"),
             finish("tool_calls"),

@@ -1,12 +1,13 @@
 //! What Anthropic's and Gemini's formats have in common: the system text apart, then turns of parts that alternate.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use llmops_domain::chat::{ChatRequest, Message, Role};
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::provider::ProviderError;
 use crate::reasoning;
@@ -59,6 +60,8 @@ pub(crate) enum Part<'a> {
         name: &'a str,
         text: Cow<'a, str>,
     },
+    /// What the model thought, in Anthropic's words.
+    Thinking(&'a Value),
     /// What stands before it may be kept by the provider's cache, as Anthropic's `cache_control` says it.
     CacheMark(&'a Value),
 }
@@ -132,6 +135,7 @@ fn content_part(part: &Value) -> Result<Part<'_>, ProviderError> {
         return Ok(Part::Text(Cow::Borrowed(text)));
     }
     let read = match text("/type").unwrap_or("image_url") {
+        "thinking" | "redacted_thinking" => Some(Part::Thinking(part)),
         "image_url" => text("/image_url/url").map(|url| match embedded(url) {
             Some((media_type, data)) => Part::ImageData { media_type, data },
             None => Part::ImageUrl(url),
@@ -207,48 +211,81 @@ pub(crate) fn compact(raw: &RawValue) -> String {
     raw.get().chars().filter(is_kept).collect()
 }
 
-/// A body: fields, and a list that is written as it is.
+/// A body: fields, and a list, where no field has its name.
 ///
 /// # Errors
 /// `Config` when something has no JSON form.
 pub(crate) fn written<T: Serialize>(
-    fields: &Map<String, Value>,
+    mut fields: Object,
     list: &'static str,
     items: &[T],
 ) -> Result<Vec<u8>, ProviderError> {
-    struct Body<'a, T>(&'a Map<String, Value>, &'static str, &'a [T]);
-    impl<T: Serialize> Serialize for Body<'_, T> {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let mut map = serializer.serialize_map(None)?;
-            for (name, value) in self.0 {
-                map.serialize_entry(name, value)?;
-            }
-            if !self.0.contains_key(self.1) {
-                map.serialize_entry(self.1, self.2)?;
-            }
-            map.end()
-        }
+    if fields.get(list).is_none() {
+        fields.put(list, items);
     }
-    serde_json::to_vec(&Body(fields, list, items))
-        .map_err(|error| unsaid(format!("the request cannot be written as JSON: {error}")))
+    serde_json::to_vec(&fields).map_err(|error| unsaid(format!("the request cannot be written as JSON: {error}")))
+}
+
+/// Parts of a request as its caller wrote them: numbers of any size, with any number of digits. Where one is absent, what the
+/// request has is meant.
+#[derive(Debug, Clone, Default)]
+pub struct AsWritten<'a> {
+    /// The tools, as many as the request has.
+    pub tools: Option<Vec<&'a RawValue>>,
+    /// OpenAI's `response_format`.
+    pub response_format: Option<&'a RawValue>,
+}
+
+impl AsWritten<'_> {
+    /// The parameters of a tool's function.
+    fn parameters(&self, at: usize) -> Option<Box<RawValue>> {
+        #[derive(Deserialize)]
+        struct Tool {
+            function: Function,
+        }
+        #[derive(Deserialize)]
+        struct Function {
+            parameters: Option<Box<RawValue>>,
+        }
+        let tool: Tool = serde_json::from_str(self.tools.as_ref()?.get(at)?.get()).ok()?;
+        tool.function.parameters
+    }
+
+    /// The schema of the answer.
+    fn schema(&self) -> Option<Box<RawValue>> {
+        #[derive(Deserialize)]
+        struct Format {
+            json_schema: Named,
+        }
+        #[derive(Deserialize)]
+        struct Named {
+            schema: Option<Box<RawValue>>,
+        }
+        let format: Format = serde_json::from_str(self.response_format?.get()).ok()?;
+        format.json_schema.schema
+    }
 }
 
 /// A function of OpenAI's `tools` list: name, description, schema of the parameters.
 pub(crate) struct Function<'a> {
     pub name: &'a str,
     pub description: Option<&'a str>,
-    pub parameters: Option<&'a Value>,
+    /// As it was written: numbers of any size.
+    pub parameters: Option<Box<RawValue>>,
     pub cache_mark: Option<&'a Value>,
 }
 
 /// The functions among the request's tools.
-pub(crate) fn functions(request: &ChatRequest) -> impl Iterator<Item = Function<'_>> {
-    request.tools.iter().filter_map(|tool| {
+pub(crate) fn functions<'a>(
+    request: &'a ChatRequest,
+    as_written: &AsWritten<'_>,
+) -> impl Iterator<Item = Function<'a>> {
+    request.tools.iter().enumerate().filter_map(|(at, tool)| {
         let function = tool.get("function")?;
         Some(Function {
             name: function.get("name")?.as_str()?,
             description: function.get("description").and_then(Value::as_str),
-            parameters: function.get("parameters"),
+            parameters: as_written.parameters(at).or_else(|| function.get("parameters").map(raw)),
             cache_mark: cache_mark(tool).or_else(|| cache_mark(function)),
         })
     })
@@ -286,65 +323,96 @@ pub(crate) fn one_call_at_most(request: &ChatRequest) -> bool {
 }
 
 /// What `response_format` asks for.
-pub(crate) enum Format<'a> {
+pub(crate) enum Format {
     Text,
     Json,
-    Schema(&'a Value),
+    Schema(Box<RawValue>),
 }
 
 /// Reads OpenAI's `response_format`.
-pub(crate) fn format(request: &ChatRequest) -> Format<'_> {
+pub(crate) fn format(request: &ChatRequest, as_written: &AsWritten<'_>) -> Format {
     let Some(format) = &request.response_format else { return Format::Text };
     match format.get("type").and_then(Value::as_str) {
-        Some("json_schema") => format.pointer("/json_schema/schema").map_or(Format::Json, Format::Schema),
+        Some("json_schema") => {
+            let schema = as_written.schema().or_else(|| format.pointer("/json_schema/schema").map(raw));
+            schema.map_or(Format::Json, Format::Schema)
+        }
         Some("json_object") => Format::Json,
         _ => Format::Text,
     }
 }
 
-/// A JSON object under construction: fields are left out where there is no value.
+/// Any value as JSON. What has no JSON form, which nothing that a request is made of lacks, becomes null.
+pub(crate) fn raw<T: Serialize + ?Sized>(value: &T) -> Box<RawValue> {
+    to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+/// A JSON object under construction, in the order of its fields: they are left out where there is no value, and each is kept as
+/// it is written.
 #[derive(Default)]
-pub(crate) struct Object(Map<String, Value>);
+pub(crate) struct Object(Vec<(String, Box<RawValue>)>);
 
 impl Object {
-    pub(crate) fn put(&mut self, name: &str, value: impl Into<Value>) {
-        self.0.insert(name.to_owned(), value.into());
+    pub(crate) fn put<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) {
+        let value = raw(value);
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known = value,
+            None => self.0.push((name.to_owned(), value)),
+        }
     }
 
-    pub(crate) fn put_some(&mut self, name: &str, value: Option<impl Into<Value>>) {
+    pub(crate) fn put_some<T: Serialize>(&mut self, name: &str, value: Option<T>) {
         if let Some(value) = value {
-            self.put(name, value);
+            self.put(name, &value);
         }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&RawValue> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
     }
 
     /// Lays `extra` over the fields: null removes a field, and an object is merged into an object.
     pub(crate) fn overlay<'a>(&mut self, extra: impl IntoIterator<Item = (&'a String, &'a Value)>) {
         for (name, value) in extra {
-            match (self.0.get_mut(name), value) {
-                (_, Value::Null) => {
-                    self.0.remove(name);
+            let own = || serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(self.get(name)?.get()).ok();
+            match value {
+                Value::Null => {
+                    self.remove(name);
                 }
-                (Some(Value::Object(own)), Value::Object(more)) => own.extend(more.clone()),
-                _ => self.put(name, value.clone()),
+                Value::Object(more) => match own() {
+                    Some(mut own) => {
+                        own.extend(more.iter().map(|(name, value)| (name.clone(), raw(value))));
+                        self.put(name, &own);
+                    }
+                    None => self.put(name, value),
+                },
+                _ => self.put(name, value),
             }
         }
     }
 
+    /// Takes a field out; nothing where it is not there.
     pub(crate) fn remove(&mut self, name: &str) -> Option<Value> {
-        self.0.remove(name)
+        let at = self.0.iter().position(|(known, _)| known == name)?;
+        serde_json::from_str(self.0.remove(at).1.get()).ok()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// The fields as values.
     pub(crate) fn into_map(self) -> Map<String, Value> {
-        self.0
+        self.0.into_iter().map(|(name, value)| (name, json!(value))).collect()
     }
 }
 
-impl From<Object> for Value {
-    fn from(object: Object) -> Self {
-        Self::Object(object.0)
+impl Serialize for Object {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
     }
 }

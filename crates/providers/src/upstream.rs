@@ -6,14 +6,16 @@
 
 use std::sync::Arc;
 
-use llmops_domain::chat::{ChatRequest, ChatResponse};
+use llmops_domain::chat::ChatRequest;
 use llmops_domain::config::providers::{ProviderConfig, RemoteConfig};
 use serde_json::{Map, Value};
 
+use crate::beside::Whole;
 use crate::http_client::{Endpoint, HttpClient};
 use crate::kinds::{self, Kind, Wire};
 use crate::provider::ProviderError;
 use crate::stream::{Events, Piece, StreamReader};
+use crate::translate::AsWritten;
 use crate::{anthropic, gemini, odd, openai, remote};
 
 /// The wire format of a provider on the network.
@@ -111,15 +113,20 @@ impl Upstream {
         self.kind.reasoning_rules.then(|| kinds::is_reasoning_model(model))
     }
 
-    /// A whole request in this provider's format.
+    /// A whole request in this provider's format. What is known as it was written is said so to Anthropic and Gemini.
     ///
     /// # Errors
     /// `Config` when a parameter has no JSON form, or the format cannot say something of the request.
-    pub fn body(&self, request: &ChatRequest, stream: bool) -> Result<Vec<u8>, ProviderError> {
+    pub fn body(
+        &self,
+        request: &ChatRequest,
+        as_written: &AsWritten<'_>,
+        stream: bool,
+    ) -> Result<Vec<u8>, ProviderError> {
         let mut body: Value = match self.dialect {
             // Gemini says in its address whether it streams.
-            Dialect::Gemini => return gemini::body(request),
-            Dialect::Anthropic => return anthropic::body(request, stream),
+            Dialect::Gemini => return gemini::body(request, as_written),
+            Dialect::Anthropic => return anthropic::body(request, as_written, stream),
             Dialect::OpenAi => serde_json::from_slice(&openai::body(self.kind, request)?)
                 .map_err(|error| ProviderError::Config(format!("the request cannot be written as JSON: {error}")))?,
         };
@@ -134,7 +141,7 @@ impl Upstream {
     ///
     /// # Errors
     /// `Format` when it is not what the format promises; `Status` for an error inside a success.
-    pub fn answer(&self, endpoint: &Endpoint, body: &[u8]) -> Result<ChatResponse, ProviderError> {
+    pub fn answer(&self, endpoint: &Endpoint, body: &[u8]) -> Result<Whole, ProviderError> {
         match self.dialect {
             Dialect::OpenAi => openai::read(endpoint, body, 0.0),
             Dialect::Anthropic => anthropic::read(endpoint, body, 0.0),
@@ -146,13 +153,16 @@ impl Upstream {
     pub fn failure(&self, endpoint: &Endpoint, beginning: &[u8]) -> Option<ProviderError> {
         let mut reader = self.reader();
         for event in Events::default().push(beginning) {
-            for piece in reader.read(&event) {
+            for piece in reader.read_event(&event) {
                 match piece {
-                    Piece::Model(_) | Piece::Usage(_) => {}
+                    Piece::Model(_) | Piece::Fingerprint(_) | Piece::Usage(_) => {}
                     Piece::Error(_) => {
-                        let fitting = odd::fitting(&event)?;
-                        let error = serde_json::from_str::<Value>(&fitting).ok()?["error"].take();
-                        return Some(openai::embedded_error(endpoint, &error, fitting.as_bytes()));
+                        // Plain words are an error, too.
+                        let fitting = odd::fitting(&event.data);
+                        let read = fitting.as_deref().and_then(|json| serde_json::from_str::<Value>(json).ok());
+                        let error = read.map(|mut read| read["error"].take()).unwrap_or_default();
+                        let words = fitting.as_deref().map_or(&*event.data, str::as_bytes);
+                        return Some(openai::embedded_error(endpoint, &error, words));
                     }
                     _ => return None,
                 }

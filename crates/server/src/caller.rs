@@ -85,8 +85,8 @@ pub(crate) struct Client {
     pub(crate) https: bool,
 }
 
-/// What looks at every request of a server.
-pub(crate) struct Door {
+/// Finds out who calls: looks at every request of a server.
+pub(crate) struct Authenticator {
     pub(crate) ops: LlmOps,
     pub(crate) options: ServerOptions,
     /// Secrets that nobody has.
@@ -94,7 +94,7 @@ pub(crate) struct Door {
     pub(crate) sign_ins: Throttle,
 }
 
-impl Door {
+impl Authenticator {
     pub(crate) fn new(ops: LlmOps, options: ServerOptions) -> Self {
         // Secrets cannot be guessed; each guess costs a look into the store, though.
         let guesses = Throttle::new(600, 6_000);
@@ -192,12 +192,12 @@ pub(crate) fn throttled(seconds: u64) -> ErrorBody {
 }
 
 /// Looks who calls a server.
-pub(crate) async fn look(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+pub(crate) async fn look(State(authenticator): State<Arc<Authenticator>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let client = door.client(&parts);
-    let caller = door.caller(&parts, client).await;
+    let client = authenticator.client(&parts);
+    let caller = authenticator.caller(&parts, client).await;
     parts.extensions.insert(client);
-    parts.extensions.insert(door);
+    parts.extensions.insert(authenticator);
     let known = caller.as_ref().ok().map(|principal| Known {
         key: principal.key.as_ref().map_or_else(|| principal.name.clone(), |key| key.0.clone()),
         project: principal.project.to_string(),

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use crate::error::no_route;
+use crate::etag;
 use crate::headers::PAGE_POLICY;
 
 #[derive(RustEmbed)]
@@ -78,13 +79,7 @@ fn accepts(headers: &HeaderMap, encoding: &str) -> bool {
 fn answer(name: &str, file: &EmbeddedFile, encoding: Option<&'static str>, asked: &HeaderMap) -> Response {
     let digest: String = file.metadata.sha256_hash().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
     let tag = format!("\"{digest}{}\"", encoding.map(|e| format!("-{e}")).unwrap_or_default());
-    let unchanged = asked
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|known| known.trim().trim_start_matches("W/") == tag);
-    let mut response = if unchanged {
+    let mut response = if etag::is_known(asked, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         Bytes::from(file.data.to_vec()).into_response()

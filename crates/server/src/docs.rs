@@ -111,7 +111,7 @@ fn introduction(out: &mut String, document: &Value) {
     let _ =
         write!(out, "<h1 id=\"top\">llmops API <small>{version}</small></h1><p>{}</p>", prose(&info["description"]));
     *out += "<p>Requests carry a key: <code>Authorization: Bearer KEY</code>. Each operation names the weakest role that \
-             may use it: viewer, editor, operator, admin. Lists come in pages: give <code>next_cursor</code> back as \
+             may use it: caller, viewer, editor, operator, admin. Lists come in pages: give <code>next_cursor</code> back as \
              <code>cursor</code>. A <code>POST</code> with an <code>Idempotency-Key</code> can be repeated safely.</p>";
     *out += "<pre>curl -H \"Authorization: Bearer $LLMOPS_API_KEY\" http://127.0.0.1:8080/api/v1/prompts</pre>";
 }

@@ -17,7 +17,7 @@ pub(crate) fn of<T: Serialize>(value: &T) -> String {
 /// An answer with its tag; without a body, where the reader has it.
 pub(crate) fn answer<T: Serialize>(headers: &HeaderMap, value: &T) -> Response {
     let tag = of(value);
-    let has_it = headers.get(header::IF_NONE_MATCH).is_some_and(|known| names(known, &tag));
+    let has_it = is_known(headers, &tag);
     let mut response = if has_it { StatusCode::NOT_MODIFIED.into_response() } else { Json(value).into_response() };
     // Browsers ask each time whether theirs is still it.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
@@ -32,7 +32,12 @@ pub(crate) fn still<T: Serialize>(headers: &HeaderMap, present: &T) -> Option<bo
     headers.get(header::IF_MATCH).map(|seen| names(seen, &of(present)))
 }
 
-/// Whether a list of tags (`"a", W/"b"`, or `*` for any) names this one.
+/// Whether a caller that names tags in `If-None-Match` knows this one.
+pub(crate) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+    headers.get_all(header::IF_NONE_MATCH).iter().any(|known| names(known, tag))
+}
+
+/// Whether a list of tags (`"a", W/"b"`, or `*` for any) names this one. Weak tags are compared weakly.
 fn names(list: &HeaderValue, tag: &str) -> bool {
     let list = list.to_str().unwrap_or_default();
     list.trim() == "*" || list.split(',').any(|one| one.trim().trim_start_matches("W/") == tag)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody as _};
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -17,7 +17,7 @@ use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use crate::ApiError;
-use crate::caller::{Caller, Door, Principal};
+use crate::caller::{self, Authenticator, Principal};
 use crate::request_id::RequestId;
 
 /// The installation as the caller may see it, one project of it, if the caller has the role or a stronger one. It comes
@@ -43,6 +43,8 @@ macro_rules! roles {
 }
 
 roles! {
+    /// Whoever may call deployments.
+    Caller,
     /// Whoever may read.
     Viewer,
     /// Whoever may change prompts, datasets and runs.
@@ -100,8 +102,8 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let door = parts.extensions.get::<Arc<Door>>();
-        let access = door.map_or(MetricsAccess::Key, |door| door.options.metrics);
+        let authenticator = parts.extensions.get::<Arc<Authenticator>>();
+        let access = authenticator.map_or(MetricsAccess::Key, |authenticator| authenticator.options.metrics);
         match access {
             MetricsAccess::Open => return Ok(Self(LlmOps::from_ref(state))),
             MetricsAccess::Off => return Err(ErrorBody::new(ErrorCode::NotFound, "metrics are switched off").into()),
@@ -118,7 +120,7 @@ where
 
 /// Who calls.
 pub(crate) fn principal(parts: &Parts) -> Result<Principal, ApiError> {
-    let caller = parts.extensions.get::<Caller>().cloned();
+    let caller = parts.extensions.get::<caller::Caller>().cloned();
     // Without the layer that looks at callers, nobody is let in.
     caller
         .map_or_else(|| Err(ErrorBody::new(ErrorCode::Unauthenticated, "nobody looked who calls")), |c| c.0)
@@ -138,6 +140,20 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             return Err(ErrorBody::new(ErrorCode::InvalidContent, "expected a JSON object, found a list").into());
         }
         Ok(Self(value))
+    }
+}
+
+/// A JSON object in the body, or no body, which is the default.
+pub(crate) struct OptionalJson<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        if request.body().is_end_stream() {
+            return Ok(Self(T::default()));
+        }
+        Json::from_request(request, state).await.map(|Json(value)| Self(value))
     }
 }
 

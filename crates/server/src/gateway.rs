@@ -106,6 +106,7 @@ pub async fn start(
     gatekeeper: Arc<dyn Gatekeeper>,
     spill_folder: Option<PathBuf>,
 ) -> Result<(GatewayService, GatewayTasks), llmops::Error> {
+    let wanted = ops.gateways().join();
     let revision = ops.gateway_revision().await?;
     let snapshot = Arc::new(ArcSwap::from_pointee(follow::build(ops, None).await?));
     let writer = ops.record_writer(spill_folder);
@@ -114,11 +115,49 @@ pub async fn start(
     let drain = Arc::new(Drain::new(ops.clone(), writer, limiter.clone(), guards.clone()));
     let known = (revision, ops.shared_providers());
     let followers = vec![
-        tokio::spawn(follow::changes(ops.clone(), snapshot.clone(), known)),
+        tokio::spawn(follow::changes(ops.clone(), snapshot.clone(), known, wanted)),
         tokio::spawn(follow::ranking(ops.clone(), snapshot.clone())),
         tokio::spawn(guards.watch()),
     ];
     let experiments = Arc::new(Experiments(ops.clone()));
     let service = GatewayService { snapshot, gatekeeper, limiter, experiments, drain: drain.clone() };
     Ok((service, GatewayTasks { followers, drain }))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use hyper::http::{Request, StatusCode};
+    use llmops_api::deployments::{Deploy, Rollback, SwitchSafeMode};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_said_to_be_live_is() {
+        let ops = LlmOps::in_memory().await.unwrap();
+        let gatekeeper = Arc::new(KeyGatekeeper::new(&ops, true));
+        let (service, tasks) = start(&ops, gatekeeper.clone(), None).await.unwrap();
+        let gateway = Gateway::new(service.snapshot.clone(), gatekeeper, Recorder::channel().0);
+        let manifest = async || {
+            let call = r#"{"model": "bot", "messages": [{"role": "user", "content": "hi"}]}"#;
+            let answer = gateway.handle(Request::post("/v1/chat/completions").body(Body::from(call)).unwrap()).await;
+            assert_eq!(answer.status(), StatusCode::OK);
+            answer.headers().get("x-llmops-manifest").map(|hash| hash.to_str().unwrap().to_owned())
+        };
+        let deployments = ops.deployments();
+        for model in ["sim/one", "sim/two", "sim/three"] {
+            let deploy = Deploy { model: Some(model.to_owned()), ..Deploy::default() };
+            let deployed = deployments.deploy("bot", deploy).await.unwrap().deployment.manifest;
+            assert_eq!(manifest().await.as_deref(), Some(deployed.as_str()), "{model}");
+        }
+        let back = deployments.rollback("bot", Rollback::default()).await.unwrap().deployment.manifest;
+        assert_eq!(manifest().await.as_deref(), Some(back.as_str()));
+        let answer = Some("Later.".to_owned());
+        let on = SwitchSafeMode { environment: None, on: true, answer, reason: None };
+        deployments.safe_mode("bot", on).await.unwrap();
+        assert_eq!(manifest().await, None, "a fixed answer is no manifest's");
+        tasks.shut_down().await;
+        // Nobody waits for a gateway that is gone.
+        deployments.deploy("bot", Deploy { model: Some("sim/four".to_owned()), ..Deploy::default() }).await.unwrap();
+    }
 }

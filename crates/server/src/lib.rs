@@ -17,6 +17,7 @@ mod idempotency;
 mod lanes;
 mod listen;
 pub mod metrics;
+mod ndjson;
 mod ofrep;
 mod openapi;
 mod origin;
@@ -37,7 +38,7 @@ use llmops::LlmOps;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 
-use caller::Door;
+use caller::Authenticator;
 pub use caller::ServerOptions;
 pub use error::ApiError;
 pub use listen::{ListenOptions, Listening, listen};
@@ -131,10 +132,10 @@ pub fn router(ops: LlmOps) -> Router {
 /// run beside it. It wants to be served with `into_make_service_with_connect_info::<SocketAddr>()`.
 pub fn server(ops: LlmOps, options: ServerOptions) -> Router {
     let https = options.https;
-    let door = Arc::new(Door::new(ops.clone(), options));
+    let authenticator = Arc::new(Authenticator::new(ops.clone(), options));
     let routes = routes(&ops)
         .layer(from_fn_with_state(ops.clone(), idempotency::once))
-        .layer(from_fn_with_state(door, caller::look))
+        .layer(from_fn_with_state(authenticator, caller::look))
         .layer(from_fn(patience::limit));
     around(routes, ops, https)
 }

@@ -17,9 +17,8 @@ use llmops_domain::hash::ContentHash;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::ApiError;
-use crate::api::experiments::matches_etag;
-use crate::extract::{Path, Viewer};
+use crate::extract::{Caller, Path};
+use crate::{ApiError, etag};
 
 /// Most bytes of a targeting key.
 const LONGEST_KEY: usize = 1024;
@@ -231,14 +230,14 @@ async fn evaluate_flag(ops: &LlmOps, flag: &Flag, context: &Map<String, Value>) 
 }
 
 /// Changes when a flag, the context or an answer does.
-fn etag<T: Serialize>(flags: &Flags, context: &Map<String, Value>, answer: &T) -> String {
+fn tag_of<T: Serialize>(flags: &Flags, context: &Map<String, Value>, answer: &T) -> String {
     let hash = ContentHash::of_json(&(flags.fingerprint(), context, answer));
     hash.map_or_else(|_| String::new(), |hash| format!("\"{}\"", &hash.as_str()[..32]))
 }
 
 /// The answer with its ETag, or 304 when the client has it.
 fn answer<T: Serialize>(headers: &HeaderMap, tag: &str, answer: &T) -> Response {
-    let mut response = if matches_etag(headers.get(header::IF_NONE_MATCH), tag) {
+    let mut response = if etag::is_known(headers, tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         axum::Json(answer).into_response()
@@ -256,7 +255,7 @@ fn answer<T: Serialize>(headers: &HeaderMap, tag: &str, answer: &T) -> Response 
     request_body = EvaluationRequest,
     responses((status = 200, body = FlagValue), (status = 304), (status = 400, body = FlagError),
         (status = 404, body = FlagError), (status = 500, body = FlagError), (status = 503, body = FlagError)))]
-async fn evaluate(Viewer(ops): Viewer, Path(key): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
+async fn evaluate(Caller(ops): Caller, Path(key): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
     let context = match read_context(&body) {
         Ok(context) => context,
         Err(error) => return error.of(&key).into_response(),
@@ -270,19 +269,19 @@ async fn evaluate(Viewer(ops): Viewer, Path(key): Path<String>, headers: HeaderM
         return FlagError::new(FlagErrorCode::FlagNotFound, details).of(&key).into_response();
     };
     match evaluate_flag(&ops, flag, &context).await {
-        Ok(value) => answer(&headers, &etag(&flags, &context, &value), &value),
+        Ok(value) => answer(&headers, &tag_of(&flags, &context, &value), &value),
         Err(error) => error.of(&key).into_response(),
     }
 }
 
 /// One flag, by a key that has slashes.
 async fn evaluate_slashed(
-    viewer: Viewer,
+    caller: Caller,
     Path((key, rest)): Path<(String, String)>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    evaluate(viewer, Path(format!("{key}/{rest}")), headers, body).await
+    evaluate(caller, Path(format!("{key}/{rest}")), headers, body).await
 }
 
 /// All flags.
@@ -291,7 +290,7 @@ async fn evaluate_slashed(
     request_body = Option<EvaluationRequest>,
     responses((status = 200, body = BulkAnswer), (status = 304), (status = 400, body = FlagError),
         (status = 500, body = FlagError), (status = 503, body = FlagError)))]
-async fn evaluate_all(Viewer(ops): Viewer, headers: HeaderMap, body: Bytes) -> Response {
+async fn evaluate_all(Caller(ops): Caller, headers: HeaderMap, body: Bytes) -> Response {
     match evaluate_bulk(&ops, &body).await {
         Ok((tag, flags)) => answer(&headers, &tag, &flags),
         Err(error) => error.into_response(),
@@ -319,5 +318,5 @@ async fn evaluate_bulk(ops: &LlmOps, body: &[u8]) -> Result<(String, BulkAnswer)
             "the context has no `targetingKey`, or an empty one",
         ));
     }
-    Ok((etag(&flags, &context, &answer), answer))
+    Ok((tag_of(&flags, &context, &answer), answer))
 }

@@ -18,6 +18,7 @@ use utoipa::openapi::{Content, HttpMethod, OpenApi, Ref, RefOr, ResponseBuilder}
 const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 /// Operations whose role is not what the method says (reading is a viewer's, changing an editor's).
 const ROLES: &[(&str, Role)] = &[
+    ("get_session", Role::Caller),
     ("render_prompt", Role::Viewer),
     ("gate_run", Role::Viewer),
     ("list_keys", Role::Admin),
@@ -36,9 +37,9 @@ const ROLES: &[(&str, Role)] = &[
     ("resume_experiment", Role::Operator),
     ("complete_experiment", Role::Operator),
     ("cancel_experiment", Role::Operator),
-    ("assign_variant", Role::Viewer),
-    ("evaluate_flag", Role::Viewer),
-    ("evaluate_flags", Role::Viewer),
+    ("assign_variant", Role::Caller),
+    ("evaluate_flag", Role::Caller),
+    ("evaluate_flags", Role::Caller),
     ("deploy", Role::Operator),
     ("rollback", Role::Operator),
     ("switch_safe_mode", Role::Operator),
@@ -54,7 +55,7 @@ const ROLES: &[(&str, Role)] = &[
     ("approve_canary", Role::Operator),
     ("promote_canary", Role::Operator),
     ("abort_canary", Role::Operator),
-    ("submit_feedback", Role::Viewer),
+    ("submit_feedback", Role::Caller),
     ("export_feedback", Role::Editor),
     ("start_release", Role::Operator),
     ("advance_release", Role::Operator),

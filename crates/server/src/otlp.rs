@@ -16,6 +16,7 @@ use llmops_api::error::ErrorResponse;
 use llmops_api::{ErrorBody, ErrorCode};
 
 use crate::ApiError;
+use crate::api::bad_request;
 use crate::extract::Editor;
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -75,10 +76,6 @@ impl Refused {
         let message = if messages.len() == 1 { first.clone() } else { format!("{first} (the first of several)") };
         Some(Self { spans: messages.len(), message })
     }
-}
-
-fn bad_request(message: impl Into<String>) -> ApiError {
-    ErrorBody::new(ErrorCode::InvalidRequest, message).into()
 }
 
 fn unpacked(headers: &HeaderMap, body: Bytes) -> Result<Bytes, ApiError> {

@@ -147,7 +147,7 @@ impl ClusterMean {
 ///
 /// ```
 /// use llmops_stats::cluster::Part;
-/// let part = Part { weight: 2.0, value: 0.8, se: Some(0.02), df: Some(40.0), n: 41 };
+/// let part = Part { weight: 2.0, value: 0.8, se: Some(0.02), df: Some(40.0), n: 41, room: [0.0; 2] };
 /// assert_eq!(part.weight, 2.0);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -162,6 +162,8 @@ pub struct Part {
     pub df: Option<f64>,
     /// Observations of the part.
     pub n: u64,
+    /// What its interval has below and above beyond t·se, as margins whose squares add up with it (see [`crate::bounded`]).
+    pub room: [f64; 2],
 }
 
 impl Part {
@@ -173,23 +175,30 @@ impl Part {
     /// assert_eq!(Part::new(1.0, &mean).value, 0.5);
     /// ```
     pub fn new(weight: f64, estimate: &Estimate) -> Self {
-        Self { weight, value: estimate.value, se: estimate.se, df: estimate.df, n: estimate.n }
+        let Estimate { value, se, df, n, interval, .. } = *estimate;
+        let room = interval.zip(se).map(|(interval, se)| {
+            let spread = critical(interval.level, df) * se;
+            [value - interval.low, interval.high - value]
+                .map(|margin| (margin * margin - spread * spread).max(0.0).sqrt())
+        });
+        Self { weight, value, se, df, n, room: room.unwrap_or_default() }
     }
 }
 
 /// Weighted mean of independent estimates, for example an overall score from its categories.
 ///
 /// x̄ = Σw x / Σw, standard error √(Σw² se²) / Σw, t-interval with the degrees of freedom of Welch (1947, Biometrika
-/// 34:28) and Satterthwaite, (Σw² se²)² / Σ(w⁴ se⁴ / df). Parts of weight 0 are left out. One part of unknown standard
-/// error makes the uncertainty of the whole unknown: the value is then given alone.
+/// 34:28) and Satterthwaite, (Σw² se²)² / Σ(w⁴ se⁴ / df). Where parts have room beyond it, the squares of all margins add
+/// up (MOVER; Zou, Huang & Zhang 2009, Computational Statistics & Data Analysis 53:1080). Parts of weight 0 are left out.
+/// One part of unknown standard error makes the uncertainty of the whole unknown: the value is then given alone.
 ///
 /// Errors: no part of positive weight, a negative or non-finite weight, value or standard error.
 ///
 /// ```
 /// use llmops_stats::cluster::{Part, weighted_mean};
 /// let parts = [
-///     Part { weight: 3.0, value: 0.9, se: Some(0.01), df: Some(99.0), n: 100 },
-///     Part { weight: 1.0, value: 0.5, se: Some(0.05), df: Some(49.0), n: 50 },
+///     Part { weight: 3.0, value: 0.9, se: Some(0.01), df: Some(99.0), n: 100, room: [0.0; 2] },
+///     Part { weight: 1.0, value: 0.5, se: Some(0.05), df: Some(49.0), n: 50, room: [0.0; 2] },
 /// ];
 /// let overall = weighted_mean(&parts, 0.95).unwrap();
 /// assert_eq!(overall.value, 0.8);
@@ -199,7 +208,7 @@ pub fn weighted_mean(parts: &[Part], level: f64) -> Result<Estimate> {
     check_open_unit("level", level)?;
     for (index, part) in parts.iter().enumerate() {
         let se = part.se.unwrap_or(0.0);
-        if !(part.weight.is_finite() && part.value.is_finite() && se.is_finite()) {
+        if ![part.weight, part.value, se, part.room[0], part.room[1]].iter().all(|number| number.is_finite()) {
             return Err(StatsError::NotFinite { index });
         }
         if part.weight < 0.0 || se < 0.0 {
@@ -228,9 +237,18 @@ pub fn weighted_mean(parts: &[Part], level: f64) -> Result<Estimate> {
     let se = variance.sqrt();
     // Without variance, or with known variances only, the interval is the normal one.
     let df = (spread > 0.0).then(|| 1.0 / spread);
-    let critical = df.map_or_else(|| crate::dist::normal_critical(level), |df| t_critical(level, df));
-    let interval = Some(Interval::around(value, critical * se, level));
+    let spread = critical(level, df) * se;
+    let margin = |side: usize| {
+        let room = used().map(|part| (share(part) * part.room[side]).powi(2)).sum::<f64>();
+        if room > 0.0 { spread.hypot(room.sqrt()) } else { spread }
+    };
+    let interval = Some(Interval { low: value - margin(0), high: value + margin(1), level });
     Ok(Estimate { method: Method::WeightedMean, n, value, se: Some(se), df, interval })
+}
+
+/// Quantile of Student's distribution, or of the normal one without degrees of freedom.
+pub(crate) fn critical(level: f64, df: Option<f64>) -> f64 {
+    df.map_or_else(|| crate::dist::normal_critical(level), |df| t_critical(level, df))
 }
 
 /// Mean and t-interval of values that are independent, as [`ClusterMean`] gives for clusters of size 1.

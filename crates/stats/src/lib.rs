@@ -25,6 +25,7 @@
 //! | [`mcnemar`] | paired yes-or-no outcomes: exact, mid-p, chi-squared |
 //! | [`quantile`] | quantiles and their difference |
 //! | [`bootstrap`], [`cluster`] | percentile, BCa and cluster bootstrap; clustered standard errors, weighted means |
+//! | [`bounded`] | means of scores in a range, whose intervals have width at 0 % and 100 %, too |
 //! | [`cuped`], [`ratio`], [`winsor`] | variance reduction, ratio metrics by the delta method, outliers |
 //! | [`multiple`], [`srm`] | Holm, Bonferroni, Benjamini-Hochberg; sample-ratio mismatch |
 //! | [`power`] | sample size, power and smallest effect for rates, means, pairs, flips |
@@ -51,6 +52,7 @@ pub mod agreement;
 pub mod allocation;
 pub mod bayes;
 pub mod bootstrap;
+pub mod bounded;
 pub mod cluster;
 pub mod contingency;
 pub mod cuped;

@@ -201,5 +201,6 @@ pub(crate) fn shift_by_counting(
         high: kth_by_counting(pairs + 1 - cut, &at_most),
         level,
     });
-    (effect, interval)
+    // Differences that are counted from below may come out as −0.
+    (effect + 0.0, interval)
 }

@@ -221,6 +221,7 @@ methods! {
     MeanT => "mean with t-interval",
     ClusterMean => "mean with cluster-robust standard error",
     WeightedMean => "weighted mean of independent estimates",
+    BoundedMean => "mean of bounded values (t-interval with room for what was not seen)",
     BootstrapPercentile => "percentile bootstrap",
     BootstrapBca => "bias-corrected and accelerated bootstrap",
     ClusterBootstrapPercentile => "percentile cluster bootstrap",

@@ -2,7 +2,8 @@
 //! "DDSketch"), which also counts below a value, as variances of quantiles need.
 //!
 //! A positive value falls into the bucket ⌈ln x / ln γ⌉ with γ = (1 + a)/(1 − a) and relative accuracy a = 0.5 %. Within a
-//! bucket, values are taken to be spread evenly.
+//! bucket, values are taken to be spread evenly: one that has a bucket of its own is known to a, several that share one and
+//! lie at the same end of it to 2a.
 
 use std::collections::BTreeMap;
 
@@ -184,7 +185,8 @@ impl Sketch {
         self.n
     }
 
-    /// The quantile `q`, of rank (n − 1)q.
+    /// The quantile `q`, linearly interpolated between the values of the ranks beside (n − 1)q, as
+    /// [`quantile`](crate::quantile::quantile) does.
     ///
     /// Errors: no values, q outside [0, 1].
     ///
@@ -192,21 +194,28 @@ impl Sketch {
     /// let mut sketch = llmops_stats::sketch::Sketch::default();
     /// sketch.add(250.0).unwrap();
     /// assert!((sketch.quantile(0.5).unwrap() / 250.0 - 1.0).abs() < 0.005);
+    /// sketch.add(350.0).unwrap();
+    /// assert!((sketch.quantile(0.5).unwrap() / 300.0 - 1.0).abs() < 0.005);
     /// ```
     pub fn quantile(&self, q: f64) -> Result<f64> {
         check_count("observations", 1, self.n)?;
         check_unit("quantile", q)?;
-        // The middle of the value of this rank, were each value as wide as its rank.
-        let rank = q * (self.n - 1) as f64 + 0.5;
-        let mut before = 0.0;
+        let position = q * (self.n - 1) as f64;
+        let (rank, fraction) = (position.floor(), position.fract());
+        let (mut before, mut lower) = (0.0, None);
         for (low, high, n) in self.buckets() {
             let n = n as f64;
-            if before + n >= rank {
-                return Ok(low + (high - low) * ((rank - before) / n).clamp(0.0, 1.0));
+            // The middle of the value of a rank, were each value of the bucket as wide as its rank.
+            let value = |rank: f64| low + (high - low) * ((rank + 0.5 - before) / n).clamp(0.0, 1.0);
+            if lower.is_none() && before + n > rank {
+                lower = Some(value(rank));
+            }
+            if let Some(lower) = lower.filter(|_| fraction == 0.0 || before + n > rank + 1.0) {
+                return Ok(lower + fraction * (value(rank + 1.0) - lower));
             }
             before += n;
         }
-        Ok(self.buckets().last().map_or(0.0, |(_, high, _)| high))
+        Ok(lower.unwrap_or_default())
     }
 
     /// How many values are at most `value`, interpolated within its bucket.

@@ -152,7 +152,13 @@ fn result(ordinal: u64) -> SampleResult {
         trial: 0,
         sample_id: format!("s{ordinal:07}"),
         category: "factual_accuracy".to_owned(),
-        outcome: Outcome::Scored { scores, composite: Some(0.91), passed: true, failures: Vec::new() },
+        outcome: Outcome::Scored {
+            scores,
+            composite: Some(0.91),
+            passed: true,
+            failures: Vec::new(),
+            unscored: BTreeMap::new(),
+        },
         output: "The answer that the model gave, about as long as answers are in support: two sentences or three. \
                  They say what to do, and why it helps, and whom to ask when it does not."
             .to_owned(),
@@ -198,6 +204,7 @@ fn run(id: &str, total: u64) -> Result<EvaluationRun, Box<dyn Error>> {
             },
             repeat: 1,
             limit: None,
+            only: None,
             cache: false,
             notices: Vec::new(),
         },

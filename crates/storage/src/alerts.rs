@@ -15,7 +15,9 @@ use llmops_domain::id::{AlertId, ProjectId, RunId};
 
 use crate::audit::{Change, record};
 use crate::bulk::{Insert, fetch_rows};
-use crate::db::{Tx, check_name, decode, encode, execute, fetch, micros, only, prefix_end, time, without_nul};
+use crate::db::{
+    Tx, check_name, decode, encode, execute, fetch, fitting, micros, micros_after, prefix_end, time, without_nul,
+};
 use crate::{Store, StoreError, events};
 use silences::{hold, silences_of};
 
@@ -185,16 +187,12 @@ impl Store {
             return Err(StoreError::not_found("alert", id));
         }
         let sql = "SELECT document FROM alerts WHERE project_id = $1 AND id >= $2 AND id < $3 \
-                   AND ($4 = 0 OR id = $2) ORDER BY id LIMIT 2";
+                   ORDER BY id LIMIT 2";
         let mut conn = self.read().await?;
-        let end = prefix_end(id);
-        let exact = fetch!(fetch_all, conn, (String,), sql, project.as_str(), id, end.as_str(), 1_i64)?;
-        let rows = if exact.is_empty() {
-            fetch!(fetch_all, conn, (String,), sql, project.as_str(), id, end.as_str(), 0_i64)?
-        } else {
-            exact
-        };
-        decode("an alert", &only(rows, "alert", id)?.0)
+        let rows = fetch!(fetch_all, conn, (String,), sql, project.as_str(), id, prefix_end(id))?;
+        let found = rows.iter().map(|(document,)| decode("an alert", document)).collect::<Result<Vec<Alert>, _>>()?;
+        let alert = fitting(found, |alert| alert.id.as_str() == id, "alert", id)?;
+        alert.ok_or_else(|| StoreError::not_found("alert", id))
     }
 
     /// Alerts, newest first; at most `filter.limit` (default 50, at most 1,000).
@@ -269,7 +267,7 @@ impl Store {
              WHERE lease_until <= $3 AND ($4 IS NULL OR (project_id = $4 AND run_id = $5)) ORDER BY run_key LIMIT 1 \
              FOR UPDATE SKIP LOCKED) RETURNING run_key, project_id, run_id",
         );
-        let until = micros(now).saturating_add(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX));
+        let until = micros_after(now, lease);
         let (project, run) = only.unzip();
         let row = fetch!(
             fetch_optional,

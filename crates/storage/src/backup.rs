@@ -74,7 +74,6 @@ async fn schema_of(conn: &mut SqliteConnection) -> Result<i64, StoreError> {
     if id != crate::migrate::APPLICATION_ID {
         return Err(StoreError::Open("the file is no store of llmops".to_owned()));
     }
-    let (schema,): (i64,) =
-        sqlx::query_as("SELECT COALESCE(MAX(version), 0) FROM llmops_schema").fetch_one(&mut *conn).await?;
+    let (schema,): (i64,) = sqlx::query_as(crate::migrate::APPLIED).fetch_one(&mut *conn).await?;
     Ok(schema)
 }

@@ -109,8 +109,8 @@ macro_rules! insert_rows {
 }
 
 /// `fetch_rows!(conn, Row, QUERY, &rows, |row| row.a, row.b)`: runs a query over all rows and answers with everything it found.
-/// Such a query begins with `SELECT … FROM (VALUES` and goes on behind the list with `) AS v …`; both dialects name the columns
-/// of the list column1, column2 ….
+/// Such a query begins with `SELECT … FROM (VALUES` and goes on behind the list with `) AS v …`, where both dialects name the
+/// columns of the list column1, column2 …; or it inserts the rows and ends with `RETURNING …`.
 macro_rules! fetch_rows {
     ($conn:expr, $found:ty, $query:expr, $rows:expr, |$row:ident| $($bind:expr),+ $(,)?) => {
         async {

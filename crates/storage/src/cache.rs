@@ -24,15 +24,6 @@ pub(crate) struct CacheRow {
 }
 
 impl Store {
-    /// The cached answer for a key.
-    pub async fn cache_get(&self, project: &ProjectId, key: &ContentHash) -> Result<Option<String>, StoreError> {
-        let sql = "SELECT body FROM response_cache WHERE hash = $1 AND project_id = $2";
-        let mut conn = self.read().await?;
-        let row = fetch!(fetch_optional, conn, (Vec<u8>,), sql, hash_bytes(key)?, project.as_str())?;
-        row.map(|(body,)| String::from_utf8(body).map_err(|e| StoreError::Corrupt(format!("a cached answer: {e}"))))
-            .transpose()
-    }
-
     /// The cached answers for many keys; keys without one are left out.
     pub async fn cache_get_many(
         &self,
@@ -163,7 +154,8 @@ async fn evict(
     limits: CacheLimits,
     (mut entries, mut bytes): (i64, i64),
 ) -> Result<(), StoreError> {
-    let (most_entries, most_bytes) = (big(limits.max_entries / 10 * 9), big(limits.max_bytes / 10 * 9));
+    let nine_tenths = |most: u64| big(most - most / 10);
+    let (most_entries, most_bytes) = (nine_tenths(limits.max_entries), nine_tenths(limits.max_bytes));
     while entries > 0 && (entries > most_entries || bytes > most_bytes) {
         // At least a hundredth at a time; as many as the entries ask for, when they do.
         let step = (entries - most_entries).max(entries / 100).max(1);

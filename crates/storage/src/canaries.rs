@@ -7,14 +7,13 @@ use llmops_domain::canary::{Canary, Evidence, LoggedDecision, SkipReason, StageE
 use llmops_domain::id::{CanaryId, ProjectId};
 
 use crate::audit::{Change, record};
-use crate::db::{Tx, big, check_name, count, decode, encode, execute, fetch, micros, prefix_end};
+use crate::db::{
+    MICROS_PER_HOUR, Tx, big, check_name, count, decode, encode, execute, fetch, fitting, micros, prefix_end,
+};
 use crate::{Store, StoreError};
 
 /// Canaries of a page where the caller names no limit, and the most of one.
 const MOST_CANARIES: u32 = 500;
-/// Microseconds of an hour.
-const HOUR: i64 = 3_600_000_000;
-
 /// A step of a canary: written whole or not at all.
 #[derive(Debug, Clone)]
 pub struct CanaryStep<'a> {
@@ -43,7 +42,7 @@ pub struct CanarySums {
 
 /// The hour of a time, counted since 1970.
 pub(crate) fn hour(at: Timestamp) -> i64 {
-    micros(at).div_euclid(HOUR)
+    micros(at).div_euclid(MICROS_PER_HOUR)
 }
 
 /// The key of a canary, for tables that belong to it.
@@ -108,14 +107,9 @@ impl Store {
             let sql =
                 "SELECT document FROM canaries WHERE project_id = $1 AND id >= $2 AND id < $3 ORDER BY id LIMIT 2";
             let rows = fetch!(fetch_all, conn, (String,), sql, project.as_str(), name, prefix_end(name))?;
-            let mut found = rows.iter().map(|(d,)| decode("a canary", d)).collect::<Result<Vec<Canary>, _>>()?;
-            if let Some(exact) = found.iter().position(|canary| canary.id.as_str() == name) {
-                return Ok(found.swap_remove(exact));
-            }
-            match (found.pop(), found.pop()) {
-                (Some(only), None) => return Ok(only),
-                (Some(_), Some(_)) => return Err(StoreError::ambiguous("canary", name)),
-                (None, _) => {}
+            let found = rows.iter().map(|(d,)| decode("a canary", d)).collect::<Result<Vec<Canary>, _>>()?;
+            if let Some(canary) = fitting(found, |canary| canary.id.as_str() == name, "canary", name)? {
+                return Ok(canary);
             }
         }
         let sql = "SELECT document FROM canaries WHERE project_id = $1 AND deployment = $2 AND environment = $3 \
@@ -156,30 +150,59 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] when somebody else took one since the canary was read.
     pub async fn step_canary(&self, project: &ProjectId, step: CanaryStep<'_>) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        self.write_step(&mut tx, project, step).await?;
+        tx.commit().await
+    }
+
+    /// Takes the candidate of a deployment's canary away from users by a step, where one shows it to them: what it is since.
+    pub(crate) async fn hide_candidate(
+        &self,
+        tx: &mut Tx,
+        (project, deployment, environment): (&ProjectId, &str, &str),
+        step: impl Fn(&Canary) -> Option<Canary> + Send,
+    ) -> Result<Option<Canary>, StoreError> {
+        let sql = tx.dialect(
+            "SELECT document FROM canaries WHERE project_id = $1 AND deployment = $2 AND environment = $3 \
+             AND status = 'exposing'",
+            "SELECT document FROM canaries WHERE project_id = $1 AND deployment = $2 AND environment = $3 \
+             AND status = 'exposing' FOR UPDATE",
+        );
+        let row = fetch!(fetch_optional, tx, (String,), sql, project.as_str(), deployment, environment)?;
+        let Some((text,)) = row else { return Ok(None) };
+        let canary: Canary = decode("a canary", &text)?;
+        let Some(next) = step(&canary) else { return Ok(None) };
+        let audit = Change::new("canary.decided", canary.place())
+            .before(serde_json::json!({"canary": canary.id, "state": canary.state}))
+            .after(serde_json::json!({"canary": next.id, "state": next.state, "reason": next.note}));
+        self.write_step(tx, project, CanaryStep { canary: &next, decision: None, audit: Some(audit) }).await?;
+        Ok(Some(next))
+    }
+
+    async fn write_step(&self, tx: &mut Tx, project: &ProjectId, step: CanaryStep<'_>) -> Result<(), StoreError> {
         let canary = step.canary;
         let document = encode("the canary", canary)?;
         let sql = "UPDATE canaries SET status = $3, revision = $4, document = $5 \
                    WHERE project_id = $1 AND id = $2 AND revision = $4 - 1";
         let (id, status, revision) = (canary.id.as_str(), canary.state.as_str(), big(canary.revision));
-        let mut tx = self.write().await?;
         if execute!(tx, sql, project.as_str(), id, status, revision, &document)? == 0 {
             return Err(StoreError::Conflict(format!("canary `{id}` was changed in the meantime: read it again")));
         }
-        let key = key_of(&mut tx, project, &canary.id).await?;
+        let key = key_of(tx, project, &canary.id).await?;
         if let Some(decision) = step.decision {
-            log(&mut tx, project, key, decision).await?;
+            log(tx, project, key, decision).await?;
         }
         if canary.state.is_final() {
             // What waits is not judged any more, and its texts shall not stay.
             let sql = "DELETE FROM shadow_pairs WHERE canary_key = $1 AND status = 'waiting'";
             let dropped = execute!(tx, sql, key)?;
-            skip(&mut tx, project, key, (SkipReason::Ended, dropped)).await?;
+            skip(tx, project, key, (SkipReason::Ended, dropped)).await?;
             execute!(tx, "DELETE FROM canary_clusters WHERE canary_key = $1", key)?;
         }
         if let Some(change) = &step.audit {
-            record(&mut tx, self.actor(), project, change).await?;
+            record(tx, self.actor(), project, change).await?;
         }
-        tx.commit().await
+        Ok(())
     }
 
     /// Adds a decision to the log.

@@ -17,6 +17,9 @@ use sqlx::{PgConnection, PgPool, Postgres, SqlSafeStr as _, Sqlite, SqliteConnec
 
 use crate::StoreError;
 
+pub(crate) const MICROS_PER_HOUR: i64 = 3_600_000_000;
+pub(crate) const MICROS_PER_DAY: i64 = 24 * MICROS_PER_HOUR;
+
 /// A change that touches no row.
 const NO_CHANGE: &str = "UPDATE projects SET name = name WHERE project_id = ''";
 /// How long PostgreSQL may take for it.
@@ -388,13 +391,33 @@ pub(crate) fn prefix_end(prefix: &str) -> String {
     format!("{prefix}\u{10FFFF}")
 }
 
-/// At most two rows were asked for by a prefix; exactly one is the answer.
-pub(crate) fn only<T>(mut rows: Vec<T>, what: &'static str, prefix: &str) -> Result<T, StoreError> {
-    match (rows.pop(), rows.pop()) {
-        (Some(row), None) => Ok(row),
-        (None, _) => Err(StoreError::not_found(what, prefix)),
-        (Some(_), Some(_)) => Err(StoreError::ambiguous(what, prefix)),
+/// When a time that begins now is over, in microseconds.
+pub(crate) fn micros_after(now: Timestamp, time: Duration) -> i64 {
+    micros(now).saturating_add(i64::try_from(time.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Of at most two rows whose ids begin so, the one with exactly this id, else the only one.
+///
+/// # Errors
+/// [`StoreError::Ambiguous`] when two begin so.
+pub(crate) fn fitting<T>(
+    mut rows: Vec<T>,
+    is_exact: impl Fn(&T) -> bool,
+    what: &'static str,
+    prefix: &str,
+) -> Result<Option<T>, StoreError> {
+    if let Some(exact) = rows.iter().position(is_exact) {
+        return Ok(Some(rows.swap_remove(exact)));
     }
+    match (rows.pop(), rows.pop()) {
+        (Some(_), Some(_)) => Err(StoreError::ambiguous(what, prefix)),
+        (row, _) => Ok(row),
+    }
+}
+
+/// At most two rows were asked for by a prefix; exactly one is the answer.
+pub(crate) fn only<T>(rows: Vec<T>, what: &'static str, prefix: &str) -> Result<T, StoreError> {
+    fitting(rows, |_| false, what, prefix)?.ok_or_else(|| StoreError::not_found(what, prefix))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use llmops_domain::id::ProjectId;
 
 use crate::alerts::severity_of;
 use crate::bulk::{Insert, fetch_rows, insert_rows};
-use crate::db::{Tx, count, decode, encode, execute, fetch, micros, prose, row, time};
+use crate::db::{Tx, count, decode, encode, execute, fetch, micros, micros_after, prose, row, time};
 use crate::{Store, StoreError};
 
 /// Alerts that a message names.
@@ -207,7 +207,7 @@ impl Store {
                 " ORDER BY next_attempt_at, id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING *"
             ),
         );
-        let until = micros(now).saturating_add(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX));
+        let until = micros_after(now, lease);
         let row = fetch!(fetch_optional, tx, Row, sql, owner, until, micros(now), ordered)?;
         tx.commit().await?;
         row.map(|row| {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use llmops_domain::approval::Approval;
+use llmops_domain::canary::Canary;
 use llmops_domain::deployment::{Deployment, DeploymentChange, DeploymentSettings};
 use llmops_domain::id::ProjectId;
 use serde_json::{Map, Value, json};
@@ -172,6 +173,25 @@ impl Store {
         let mut tx = self.write().await?;
         self.write_change(&mut tx, project, (deployment, change)).await?;
         tx.commit().await
+    }
+
+    /// The same, and takes the candidate of a canary away from users by a step, where one shows it to them: both or neither.
+    /// Answers with what the canary is since.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn change_deployment_and_canary(
+        &self,
+        project: &ProjectId,
+        (deployment, change): (&Deployment, &DeploymentChange),
+        step: impl Fn(&Canary) -> Option<Canary> + Send,
+    ) -> Result<Option<Canary>, StoreError> {
+        let mut tx = self.write().await?;
+        self.write_change(&mut tx, project, (deployment, change)).await?;
+        let place = (project, deployment.name.as_str(), deployment.environment.as_str());
+        let hidden = self.hide_candidate(&mut tx, place, step).await?;
+        tx.commit().await?;
+        Ok(hidden)
     }
 
     /// The same, for a promotion that waited for a second key: the decision that allows it is written with it, or neither is.

@@ -5,11 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 use llmops_domain::experiment::assignment::Exposure;
 use serde::{Deserialize, Serialize};
 
-use crate::bulk::{Insert, pieces};
-use crate::db::{Raw, Tx, big, check_name, count, execute, fetch};
+use crate::bulk::{Insert, fetch_rows};
+use crate::db::{MICROS_PER_DAY, Tx, big, check_name, count, execute, fetch};
 use crate::{ExperimentKey, Store, StoreError};
-
-const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 const INSERT_UNITS: Insert = Insert {
     head: "INSERT INTO experiment_units (experiment_key, unit, project_id, variant, epoch, at, segments) VALUES",
@@ -107,30 +105,18 @@ impl Store {
 
 /// Inserts units and answers with those that were not there.
 async fn insert_units(tx: &mut Tx, rows: &[&(ExperimentKey, Exposure)]) -> Result<HashSet<(i64, String)>, StoreError> {
-    let mut new = HashSet::with_capacity(rows.len());
-    for piece in pieces(rows) {
-        macro_rules! run {
-            ($conn:expr, $numbered:expr) => {{
-                let text = sqlx::AssertSqlSafe(INSERT_UNITS.text(piece.len(), $numbered));
-                let mut query = sqlx::query_as::<_, (i64, String)>(text);
-                for (key, exposure) in piece {
-                    query = query
-                        .bind(key.key)
-                        .bind(&*exposure.unit)
-                        .bind(&*key.project)
-                        .bind(big(exposure.variant as u64))
-                        .bind(big(exposure.epoch as u64))
-                        .bind(exposure.at)
-                        .bind(&exposure.segments);
-                }
-                query.fetch_all($conn).await
-            }};
-        }
-        let inserted = match tx.raw() {
-            Raw::Sqlite(conn) => run!(conn, false),
-            Raw::Postgres(conn) => run!(conn, true),
-        };
-        new.extend(inserted?);
-    }
-    Ok(new)
+    let new = fetch_rows!(
+        tx,
+        (i64, String),
+        INSERT_UNITS,
+        rows,
+        |row| row.0.key,
+        &*row.1.unit,
+        &*row.0.project,
+        big(row.1.variant as u64),
+        big(row.1.epoch as u64),
+        row.1.at,
+        &row.1.segments,
+    );
+    Ok(new.await?.into_iter().collect())
 }

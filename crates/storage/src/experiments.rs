@@ -7,7 +7,7 @@ use llmops_domain::experiment::{Experiment, ExperimentStatus};
 use llmops_domain::id::ProjectId;
 
 use crate::audit::{Change, record};
-use crate::db::{Tx, big, check_name, decode, encode, execute, fetch, micros, prefix_end};
+use crate::db::{Tx, big, check_name, decode, encode, execute, fetch, fitting, micros, prefix_end};
 use crate::{Store, StoreError};
 
 /// Experiments of a page where the caller names no limit, and the most of one.
@@ -81,14 +81,9 @@ impl Store {
             let by_id = "SELECT key, project_id, document FROM experiments \
                          WHERE project_id = $1 AND id >= $2 AND id < $3 ORDER BY id LIMIT 2";
             let rows = fetch!(fetch_all, conn, Row, by_id, project.as_str(), name, prefix_end(name))?;
-            let mut found = rows.into_iter().map(stored).collect::<Result<Vec<_>, _>>()?;
-            if let Some(exact) = found.iter().position(|f| f.experiment.id.as_str() == name) {
-                return Ok(found.swap_remove(exact));
-            }
-            match (found.pop(), found.pop()) {
-                (Some(only), None) => return Ok(only),
-                (Some(_), Some(_)) => return Err(StoreError::ambiguous("experiment", name)),
-                (None, _) => {}
+            let found = rows.into_iter().map(stored).collect::<Result<Vec<_>, _>>()?;
+            if let Some(found) = fitting(found, |f| f.experiment.id.as_str() == name, "experiment", name)? {
+                return Ok(found);
             }
         }
         match fetch!(fetch_optional, conn, Row, by_key, project.as_str(), name)? {
@@ -143,6 +138,25 @@ impl Store {
             .map_err(|e| conflict(e, experiment))?;
         let change = Change::new(action(&before, experiment), id).before(&before).after(experiment);
         record(&mut tx, self.actor(), project, &change).await?;
+        tx.commit().await
+    }
+
+    /// Deletes a draft.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], and [`StoreError::Conflict`] for what was started.
+    pub async fn delete_draft(&self, project: &ProjectId, experiment: &Experiment) -> Result<(), StoreError> {
+        let id = experiment.id.as_str();
+        let mut tx = self.write().await?;
+        let sql = "DELETE FROM experiments WHERE project_id = $1 AND id = $2 AND status = 'draft' RETURNING key";
+        if fetch!(fetch_optional, tx, (i64,), sql, project.as_str(), id)?.is_none() {
+            let sql = "SELECT key FROM experiments WHERE project_id = $1 AND id = $2";
+            return match fetch!(fetch_optional, tx, (i64,), sql, project.as_str(), id)? {
+                Some(_) => Err(StoreError::Conflict(format!("experiment `{id}` was started: only drafts are deleted"))),
+                None => Err(StoreError::not_found("experiment", id)),
+            };
+        }
+        record(&mut tx, self.actor(), project, &Change::new("experiment.deleted", id).before(experiment)).await?;
         tx.commit().await
     }
 

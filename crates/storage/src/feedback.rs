@@ -21,11 +21,9 @@ use llmops_domain::feedback::{
 use llmops_domain::id::{self, FeedbackId, ProjectId};
 use llmops_domain::record::RequestRecord;
 
-use crate::db::{Tx, check_name, decode, encode, execute, fetch, micros, row};
+use crate::db::{MICROS_PER_DAY, Tx, check_name, decode, encode, execute, fetch, micros, row};
 use crate::records::readable;
 use crate::{Store, StoreError};
-
-const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 /// What became of feedback that was submitted.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -81,8 +81,9 @@ impl Store {
             "SELECT request, expires_at, locked_until, status, content_type, body FROM idempotency \
              WHERE project_id = $1 AND caller = $2 AND key = $3 FOR UPDATE",
         );
-        let row = fetch!(fetch_optional, tx, Row, select, project, caller, key)?;
-        let claim = row.map_or(Ok(Claim::New), |row| row.claim(request, now))?;
+        // The row that refused this one may be forgotten meanwhile; without a row no answer would be kept.
+        let Some(row) = fetch!(fetch_optional, tx, Row, select, project, caller, key)? else { return Ok(Claim::Busy) };
+        let claim = row.claim(request, now)?;
         if claim == Claim::New {
             let update = "UPDATE idempotency SET request = $4, expires_at = $5, locked_until = $6, status = NULL, \
                           content_type = NULL, body = NULL WHERE project_id = $1 AND caller = $2 AND key = $3";

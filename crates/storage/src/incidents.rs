@@ -7,11 +7,9 @@ use llmops_domain::record::RequestRecord;
 use llmops_domain::traffic::TrafficSums;
 
 use crate::audit::{Change, record};
-use crate::db::{check_name, count, decode, encode, execute, fetch, micros, row, time, without_nul};
+use crate::db::{MICROS_PER_HOUR, check_name, count, decode, encode, execute, fetch, micros, row, time, without_nul};
 use crate::records::readable;
 use crate::{Store, StoreError};
-
-const MICROS_PER_HOUR: i64 = 3_600_000_000;
 
 /// Calls that failed: see [`CallOutcome::is_failure`](llmops_domain::record::CallOutcome::is_failure).
 macro_rules! failed {
@@ -59,7 +57,7 @@ impl CallsOf<'_> {
 }
 
 row! {
-    struct HourRow {
+    struct CallsRow {
         hour: i64,
         calls: i64,
         refused: i64,
@@ -70,7 +68,7 @@ row! {
     }
 }
 
-impl HourRow {
+impl CallsRow {
     fn into_hour(self) -> Result<HourOfCalls, StoreError> {
         let sums = TrafficSums {
             calls: count(self.calls)?,
@@ -224,7 +222,7 @@ impl Store {
         let rows = fetch!(
             fetch_all,
             conn,
-            HourRow,
+            CallsRow,
             sql,
             project.as_str(),
             of.first_id(),
@@ -234,20 +232,21 @@ impl Store {
             MICROS_PER_HOUR,
             of.manifest
         )?;
-        rows.into_iter().map(HourRow::into_hour).collect()
+        rows.into_iter().map(CallsRow::into_hour).collect()
     }
 
-    /// Calls of a deployment that failed, by protocol or by content, the newest first. What the gateway refused says nothing of the
-    /// deployment, and is not among them.
+    /// Calls of a deployment that failed, by protocol or by content, the newest first, with ids below `before`. What the gateway
+    /// refused says nothing of the deployment, and is not among them.
     pub async fn failed_calls(
         &self,
         project: &ProjectId,
         of: CallsOf<'_>,
+        before: Option<&str>,
         limit: u32,
     ) -> Result<Vec<RequestRecord>, StoreError> {
         let sql = concat!(
             "SELECT id, document FROM request_records WHERE project_id = $1 AND id >= $2 AND deployment = $3 \
-             AND environment = $4 AND at < $5 AND ($7 IS NULL OR manifest = $7) AND ((soft_failures > 0 AND outcome = 'ok') OR ",
+             AND environment = $4 AND at < $5 AND ($7 IS NULL OR manifest = $7) AND ($8 IS NULL OR id < $8) AND ((soft_failures > 0 AND outcome = 'ok') OR ",
             failed!(),
             ") ORDER BY id DESC LIMIT $6"
         );
@@ -263,7 +262,8 @@ impl Store {
             of.environment,
             micros(of.until),
             i64::from(limit),
-            of.manifest
+            of.manifest,
+            before
         )?;
         Ok(rows.iter().filter_map(|(id, document)| readable(id, document)).collect())
     }

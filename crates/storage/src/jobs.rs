@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use llmops_domain::id::ProjectId;
 
-use crate::db::{check_name, count, execute, fetch, micros, prose, time};
+use crate::db::{check_name, count, execute, fetch, micros, micros_after, prose, time};
 use crate::{Store, StoreError};
 
 /// A job that was taken.
@@ -83,7 +83,7 @@ impl Store {
             (String, String, String, i64, i64),
             sql,
             owner,
-            micros(later(now, lease)),
+            micros_after(now, lease),
             micros(now)
         )?;
         tx.commit().await?;
@@ -109,7 +109,7 @@ impl Store {
     pub async fn renew_job(&self, job: &TakenJob, lease: Duration, now: Timestamp) -> Result<bool, StoreError> {
         let sql = "UPDATE jobs SET due_at = $4 WHERE name = $1 AND owner = $2 AND attempt = $3";
         let mut tx = self.write().await?;
-        let held = execute!(tx, sql, &job.name, &job.owner, i64::from(job.attempt), micros(later(now, lease)))?;
+        let held = execute!(tx, sql, &job.name, &job.owner, i64::from(job.attempt), micros_after(now, lease))?;
         tx.commit().await?;
         Ok(held > 0)
     }
@@ -156,8 +156,4 @@ impl Store {
             due: due.map(time).transpose()?,
         })
     }
-}
-
-fn later(now: Timestamp, by: Duration) -> Timestamp {
-    now.checked_add(by).unwrap_or(Timestamp::MAX)
 }

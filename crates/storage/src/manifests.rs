@@ -24,6 +24,15 @@ impl Store {
         Ok(hash)
     }
 
+    /// The manifests that deployments answer with now, with the environment of each.
+    pub async fn live_manifests(&self, project: &ProjectId) -> Result<Vec<(String, Manifest)>, StoreError> {
+        let sql = "SELECT d.environment, m.document FROM deployments d \
+                   JOIN manifests m ON m.project_id = d.project_id AND m.hash = d.manifest WHERE d.project_id = $1";
+        let mut conn = self.read().await?;
+        let rows = fetch!(fetch_all, conn, (String, String), sql, project.as_str())?;
+        rows.into_iter().map(|(environment, document)| Ok((environment, decode("a manifest", &document)?))).collect()
+    }
+
     /// The manifest whose id begins with `prefix` (4 hex digits or more).
     ///
     /// # Errors

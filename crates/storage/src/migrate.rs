@@ -51,6 +51,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(35, "0035_observation_tallies"),
     migration!(38, "0038_held_alerts"),
     migration!(40, "0040_what_came_of_calls"),
+    migration!(42, "0042_release_arms"),
 ];
 
 /// Marks a SQLite file as ours (`PRAGMA application_id`): the letters "llmo".
@@ -122,6 +123,9 @@ fn tables_of(texts: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
     }
     tables
 }
+
+/// Asks for the newest migration that a database has; 0: it has none.
+pub(crate) const APPLIED: &str = "SELECT COALESCE(MAX(version), 0) FROM llmops_schema";
 
 /// What opening a database would do to its tables.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use llmops_stats::sketch::Sketch;
 use llmops_stats::unit_sums::UnitSums;
 use serde::{Deserialize, Serialize};
 
-use crate::db::fetch;
+use crate::db::{MICROS_PER_DAY, fetch};
 use crate::{ExperimentKey, Store, StoreError};
 
 pub(crate) use apply::{Batch, apply, lock};
@@ -30,7 +30,6 @@ use tally::Tallies;
 pub use unit::{Cluster, unit_value};
 pub(crate) use units::unit_names;
 
-const MICROS_PER_DAY: i64 = 86_400_000_000;
 /// How far the clock of whoever observes may be behind that of whoever assigned.
 const CLOCKS_DIFFER: i64 = 300_000_000;
 /// Random parts of an arm's units, each with a sketch of its observations.

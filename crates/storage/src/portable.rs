@@ -277,7 +277,7 @@ impl Store {
     /// The number of the newest migration of the store.
     pub async fn schema_version(&self) -> Result<u64, StoreError> {
         let mut conn = self.read().await?;
-        let sql = "SELECT COALESCE(MAX(version), 0) FROM llmops_schema";
+        let sql = migrate::APPLIED;
         let (version,) = fetch!(fetch_one, conn, (i64,), sql)?;
         count(version)
     }

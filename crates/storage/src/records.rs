@@ -12,7 +12,7 @@ use llmops_domain::traffic::{TrafficSums, latency_class};
 use sqlx::AssertSqlSafe;
 
 use crate::bulk::{Insert, insert_rows};
-use crate::db::{Tx, big, decode, execute, fetch, micros, prose, without_nul};
+use crate::db::{MICROS_PER_HOUR, Tx, big, decode, execute, fetch, micros, prose, without_nul};
 use crate::{Store, StoreError, traffic};
 
 const INSERT: Insert = Insert {
@@ -196,7 +196,7 @@ impl RecordRow {
     pub(crate) fn traffic(&self) -> (traffic::Slot<'_>, &TrafficSums, i64) {
         let Common { project, deployment, environment, .. } = &*self.common;
         let (deployment, environment) = (deployment.as_deref(), environment.as_deref());
-        let hour = self.at.div_euclid(traffic::MICROS_PER_HOUR);
+        let hour = self.at.div_euclid(MICROS_PER_HOUR);
         let slot = (&**project, hour, deployment.unwrap_or_default(), environment.unwrap_or_default());
         (slot, &self.sums, self.latency_class)
     }
@@ -271,7 +271,7 @@ impl Store {
             (filter.model.is_some(), " AND model = $5"),
             (filter.outcome.is_some(), " AND outcome = $6"),
             (is_failure, " AND outcome <> 'ok'"),
-            (filter.user.is_some(), " AND user_id = $7"),
+            (filter.user.is_some(), " AND user_id IN ($7, $13)"),
             (filter.session.is_some(), " AND session = $8"),
             (filter.soft_failed == Some(true), " AND soft_failures > 0"),
             (filter.start_time.is_some(), " AND at >= $9"),
@@ -281,7 +281,7 @@ impl Store {
         ];
         let conditions: String = conditions.iter().filter(|(is_set, _)| *is_set).map(|(_, text)| *text).collect();
         let sql = format!(
-            "SELECT id, document FROM request_records WHERE project_id = $1{conditions} ORDER BY id DESC LIMIT $13"
+            "SELECT id, document FROM request_records WHERE project_id = $1{conditions} ORDER BY id DESC LIMIT $14"
         );
         let mut conn = self.read().await?;
         fetch!(
@@ -301,6 +301,8 @@ impl Store {
             filter.end_time.map(micros),
             filter.cursor.as_deref(),
             filter.after.as_deref(),
+            // A deployment that hashes its users has them under this.
+            filter.user.as_deref().map(|user| ContentHash::of_bytes(user.as_bytes()).to_string()),
             i64::from(limit)
         )
     }

@@ -1,7 +1,8 @@
 //! Releases, and promotions that wait for a second key.
 
 use llmops_domain::approval::{Approval, ApprovalStatus};
-use llmops_domain::id::ProjectId;
+use llmops_domain::canary::StageEvidence;
+use llmops_domain::id::{ProjectId, ReleaseId};
 use llmops_domain::release::{Release, ReleaseFilter};
 
 use crate::audit::{Change, record};
@@ -138,8 +139,14 @@ impl Store {
             }
             Err(error) => return Err(error.of_project(project)),
         }
-        let change = Change::new("release.moved", format!("{} of {}", release.id, release.deployment))
-            .after(serde_json::json!({"step": release.step, "status": release.status, "manifest": release.manifest}));
+        let change = Change::new("release.moved", format!("{} of {}", release.id, release.deployment)).after(
+            serde_json::json!({
+                "step": release.step, "status": release.status, "manifest": release.manifest,
+                "event": release.history.last().map(|event| serde_json::json!({
+                    "step": event.step, "kind": event.kind, "text": event.text,
+                })),
+            }),
+        );
         record(&mut tx, self.actor(), project, &change).await?;
         tx.commit().await
     }
@@ -154,6 +161,50 @@ impl Store {
         let mut conn = self.read().await?;
         let row = fetch!(fetch_optional, conn, (String,), sql, project.as_str(), deployment)?;
         row.map(|(text,)| decode("a release", &text)).transpose()
+    }
+
+    /// The releases of all projects that are on their way.
+    pub async fn open_releases(&self) -> Result<Vec<(ProjectId, Release)>, StoreError> {
+        let sql = "SELECT project_id, document FROM releases WHERE status = 'open' ORDER BY project_id, id";
+        let mut conn = self.read().await?;
+        let rows = fetch!(fetch_all, conn, (String, String), sql)?;
+        rows.into_iter().map(|(project, text)| Ok((ProjectId(project), decode("a release", &text)?))).collect()
+    }
+
+    /// What the users of a release's experiment saw, in both arms; nothing yet where nobody was answered.
+    pub async fn release_arms(&self, project: &ProjectId, id: &ReleaseId) -> Result<StageEvidence, StoreError> {
+        let sql = "SELECT document FROM release_arms WHERE project_id = $1 AND release_id = $2";
+        let mut conn = self.read().await?;
+        let row = fetch!(fetch_optional, conn, (String,), sql, project.as_str(), id.as_str())?;
+        row.map_or_else(|| Ok(StageEvidence::default()), |(text,)| decode("a release's sums", &text))
+    }
+
+    /// Adds what the users of a release's experiment saw. Where there is no such release, nothing is added.
+    pub async fn merge_release_arms(
+        &self,
+        project: &ProjectId,
+        id: &ReleaseId,
+        seen: &StageEvidence,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        // Whoever adds to the same release waits here.
+        let sql = tx.dialect(
+            "SELECT id FROM releases WHERE project_id = $1 AND id = $2",
+            "SELECT id FROM releases WHERE project_id = $1 AND id = $2 FOR UPDATE",
+        );
+        if fetch!(fetch_optional, tx, (String,), sql, project.as_str(), id.as_str())?.is_none() {
+            return tx.rollback().await;
+        }
+        let sql = "SELECT document FROM release_arms WHERE project_id = $1 AND release_id = $2";
+        let mut sums: StageEvidence = match fetch!(fetch_optional, tx, (String,), sql, project.as_str(), id.as_str())? {
+            Some((text,)) => decode("a release's sums", &text)?,
+            None => StageEvidence::default(),
+        };
+        sums.merge(seen);
+        let sql = "INSERT INTO release_arms (project_id, release_id, document) VALUES ($1, $2, $3) \
+                   ON CONFLICT (project_id, release_id) DO UPDATE SET document = excluded.document";
+        execute!(tx, sql, project.as_str(), id.as_str(), encode("a release's sums", &sums)?)?;
+        tx.commit().await
     }
 
     /// A release by its id.

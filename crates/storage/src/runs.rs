@@ -11,7 +11,7 @@ use llmops_domain::id::{ProjectId, RunId};
 use llmops_domain::run::{EvaluationFilter, EvaluationRun, Progress, RunResults, RunStatus};
 
 use crate::audit::{Change, record};
-use crate::bulk::{Insert, insert_rows};
+use crate::bulk::{Insert, fetch_rows, insert_rows};
 use crate::db::{
     Conn, Tx, big, check_name, count, decode, encode, execute, fetch, micros, prefix_end, prose, row, time,
 };
@@ -213,7 +213,7 @@ impl Store {
             i64::from(filter.limit.unwrap_or(DEFAULT_LIMIT).min(MOST_RUNS)),
             filter.prompt_version.as_deref()
         )?;
-        let mut tags = tags_of(&mut conn, project, &rows).await?;
+        let mut tags = tags_of(&mut conn, &rows).await?;
         rows.into_iter()
             .map(|row| {
                 let tags = tags.remove(&row.key).unwrap_or_default();
@@ -297,17 +297,6 @@ impl Store {
             .before(before.map(|run| serde_json::json!({"run": run.id})))
             .after(serde_json::json!({"run": run.id, "status": run.status}));
         record(&mut tx, self.actor(), project, &change).await?;
-        tx.commit().await
-    }
-
-    /// Removes the tag with this key, where there is one.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] when there is no such run.
-    pub async fn untag_run(&self, project: &ProjectId, id: &RunId, key: &str) -> Result<(), StoreError> {
-        let run = self.run_key(project, id).await?;
-        let mut tx = self.write().await?;
-        execute!(tx, "DELETE FROM run_tags WHERE run_key = $1 AND name = $2", run.key, key)?;
         tx.commit().await
     }
 
@@ -447,16 +436,14 @@ async fn run_by_key(conn: &mut Conn, key: i64) -> Result<EvaluationRun, StoreErr
 }
 
 /// The tags of a page of runs, by run.
-async fn tags_of(
-    conn: &mut Conn,
-    project: &ProjectId,
-    rows: &[RunRow],
-) -> Result<BTreeMap<i64, BTreeMap<String, String>>, StoreError> {
+async fn tags_of(conn: &mut Conn, rows: &[RunRow]) -> Result<BTreeMap<i64, BTreeMap<String, String>>, StoreError> {
+    const TAGS: Insert = Insert {
+        head: "SELECT t.run_key, t.name, t.value FROM (VALUES",
+        columns: 1,
+        tail: ") AS v JOIN run_tags AS t ON t.run_key = v.column1",
+    };
     let mut tags = BTreeMap::<i64, BTreeMap<String, String>>::new();
-    let keys = || rows.iter().map(|row| row.key);
-    let (Some(first), Some(last)) = (keys().min(), keys().max()) else { return Ok(tags) };
-    let sql = "SELECT run_key, name, value FROM run_tags WHERE project_id = $1 AND run_key >= $2 AND run_key <= $3";
-    for (run, name, value) in fetch!(fetch_all, conn, (i64, String, String), sql, project.as_str(), first, last)? {
+    for (run, name, value) in fetch_rows!(conn, (i64, String, String), TAGS, rows, |row| row.key).await? {
         tags.entry(run).or_default().insert(name, value);
     }
     Ok(tags)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use llmops_domain::id::{ProjectId, RunId};
 
-use crate::db::{count, execute, fetch, micros, time};
+use crate::db::{count, execute, fetch, micros, micros_after, time};
 use crate::{RunKey, Store, StoreError};
 
 /// A leased part of a run.
@@ -67,7 +67,7 @@ impl Store {
              (SELECT shard FROM shards WHERE run_key = $1 AND NOT done AND (owner IS NULL OR lease_until <= $4) \
              ORDER BY shard LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING shard, start_pair, end_pair, attempt",
         );
-        let until = lease_end(now, lease);
+        let until = micros_after(now, lease);
         let row = fetch!(fetch_optional, tx, (i64, i64, i64, i64), sql, run.key, owner, until, micros(now))?;
         tx.commit().await?;
         let Some((index, start, end, attempt)) = row else { return Ok(None) };
@@ -90,7 +90,7 @@ impl Store {
                    WHERE run_key = $1 AND shard = $2 AND owner = $3 AND attempt = $4 AND NOT done";
         let (key, index, attempt) = (shard.run.key, i64::from(shard.index), i64::from(shard.attempt));
         let mut tx = self.write().await?;
-        let held = execute!(tx, sql, key, index, &shard.owner, attempt, lease_end(now, lease))?;
+        let held = execute!(tx, sql, key, index, &shard.owner, attempt, micros_after(now, lease))?;
         tx.commit().await?;
         if held == 0 { Err(StoreError::LeaseLost { shard: shard.index }) } else { Ok(()) }
     }
@@ -158,8 +158,4 @@ impl Store {
             leases: leases.into_iter().map(lease).collect::<Result<_, StoreError>>()?,
         })
     }
-}
-
-fn lease_end(now: Timestamp, lease: Duration) -> i64 {
-    micros(now).saturating_add(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX))
 }

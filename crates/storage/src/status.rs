@@ -30,7 +30,7 @@ impl Store {
         let sql = "SELECT MIN(at) FROM (SELECT MIN(next_at) AS at FROM schedules WHERE next_at IS NOT NULL \
                    UNION ALL SELECT MIN(due_at) AS at FROM schedule_firings WHERE status = 'due') AS due";
         let (due,) = fetch!(fetch_one, conn, (Option<i64>,), sql)?;
-        let sql = "SELECT COALESCE(MAX(version), 0) FROM llmops_schema";
+        let sql = crate::migrate::APPLIED;
         let (schema,) = fetch!(fetch_one, conn, (i64,), sql)?;
         let late = due.map_or(0, |due| micros(now).saturating_sub(due));
         Ok(StoreStatus {
@@ -66,7 +66,7 @@ impl Store {
     /// Whether the tables are those that this program knows. False while a newer version has changed them already.
     pub async fn is_current(&self) -> Result<bool, StoreError> {
         let mut conn = self.read().await?;
-        let sql = "SELECT COALESCE(MAX(version), 0) FROM llmops_schema";
+        let sql = crate::migrate::APPLIED;
         let (schema,) = fetch!(fetch_one, conn, (i64,), sql)?;
         Ok(schema == crate::migrate::newest())
     }

@@ -128,7 +128,7 @@ impl Store {
     /// # Errors
     /// Those of [`Store::open`].
     pub async fn plan(url: &str) -> Result<Plan, StoreError> {
-        let applied = "SELECT COALESCE(MAX(version), 0) FROM llmops_schema";
+        let applied = crate::migrate::APPLIED;
         if let Some(path) = url.strip_prefix("sqlite:") {
             let path = Path::new(".").join(path.strip_prefix("//").unwrap_or(path));
             if !path.exists() {

@@ -7,11 +7,10 @@ use llmops_domain::id::ProjectId;
 use llmops_domain::traffic::TrafficSums;
 
 use crate::bulk::{Insert, insert_rows};
-use crate::db::{Tx, big, count, fetch, micros, row, time};
+use crate::db::{MICROS_PER_HOUR, Tx, big, count, fetch, micros, row, time};
 use crate::records::RecordRow;
 use crate::{Store, StoreError};
 
-pub(crate) const MICROS_PER_HOUR: i64 = 3_600_000_000;
 const SECONDS_PER_HOUR: i64 = 3_600;
 
 const ADD_HOURS: Insert = Insert {

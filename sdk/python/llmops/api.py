@@ -1009,7 +1009,7 @@ class Api:
         """Takes in feedback on answers: one piece, or a list of at most 1,000. It may come before the answer's record is written. The same `idempotency_key` again is the same feedback. Of a list, what is wrong is refused with its position, and the rest is taken. Whoever may call the gateway may say how the answer was."""
         return self._transport.call("POST", "/api/v1/feedback", body=body)
 
-    def switch_safe_mode(self, name: str, body: t.SwitchSafeMode) -> t.Deployment:
+    def switch_safe_mode(self, name: str, body: t.SwitchSafeMode) -> t.SafeModeSwitched:
         """Switches the safe mode on or off."""
         return self._transport.call("POST", f"/api/v1/deployments/{_segment(name)}/safe-mode", body=body)
 
@@ -2074,7 +2074,7 @@ class AsyncApi:
         """Takes in feedback on answers: one piece, or a list of at most 1,000. It may come before the answer's record is written. The same `idempotency_key` again is the same feedback. Of a list, what is wrong is refused with its position, and the rest is taken. Whoever may call the gateway may say how the answer was."""
         return await self._transport.call("POST", "/api/v1/feedback", body=body)
 
-    async def switch_safe_mode(self, name: str, body: t.SwitchSafeMode) -> t.Deployment:
+    async def switch_safe_mode(self, name: str, body: t.SwitchSafeMode) -> t.SafeModeSwitched:
         """Switches the safe mode on or off."""
         return await self._transport.call("POST", f"/api/v1/deployments/{_segment(name)}/safe-mode", body=body)
 

@@ -1117,6 +1117,9 @@ class CloseIncident(TypedDict):
 class ClosedIncident(TypedDict):
     """A closed incident."""
 
+    left_out: NotRequired[int]
+    """Failing calls whose inputs are not in the dataset, as it would have got too large."""
+
     safe_mode: NotRequired[bool]
     """Whether the deployment's safe mode is still on: closing an incident does not switch it off."""
 
@@ -2429,6 +2432,9 @@ class Evidence(TypedDict):
     unjudged: int
     """Answers that the judge could not compare."""
 
+    unjudged_in_a_row: NotRequired[int]
+    """How many of them came last, without one between them that it could compare."""
+
     wins: int
     """Pairs won."""
 
@@ -3444,6 +3450,9 @@ class Incident(TypedDict):
     id: IncidentId
     """Its id."""
 
+    left_out: NotRequired[int]
+    """Calls that failed and whose inputs are not in the dataset, as it would have got too large."""
+
     measures: NotRequired[List[IncidentMeasure]]
     """What was done at once."""
 
@@ -3498,8 +3507,28 @@ class IncidentMeasure3(TypedDict):
     """Always "experiment_paused": it tells this form from the others"""
 
 
+class IncidentMeasure4(TypedDict):
+    """A canary that showed users its candidate was aborted: what is live answers them."""
+
+    canary: str
+    """The canary's id."""
+
+    measure: Literal['canary_aborted']
+    """Always "canary_aborted": it tells this form from the others"""
+
+
+class IncidentMeasure5(TypedDict):
+    """A canary that showed users its candidate was paused: what is live, or its safe mode, answers them."""
+
+    canary: str
+    """The canary's id."""
+
+    measure: Literal['canary_paused']
+    """Always "canary_paused": it tells this form from the others"""
+
+
 # What was done at once.
-IncidentMeasure = Union["IncidentMeasure1", "IncidentMeasure2", "IncidentMeasure3"]
+IncidentMeasure = Union["IncidentMeasure1", "IncidentMeasure2", "IncidentMeasure3", "IncidentMeasure4", "IncidentMeasure5"]
 
 
 class IncidentNote(TypedDict):
@@ -4362,6 +4391,9 @@ class OpenedIncident(TypedDict):
 
     incident: Incident
     """The incident."""
+
+    notices: NotRequired[List[str]]
+    """What a person should know: who still sees a candidate, what was taken away with the manifest."""
 
 
 # Who keeps a schedule.
@@ -5282,6 +5314,9 @@ class PageIncidentItemsItem(TypedDict):
     id: IncidentId
     """Its id."""
 
+    left_out: NotRequired[int]
+    """Calls that failed and whose inputs are not in the dataset, as it would have got too large."""
+
     measures: NotRequired[List[IncidentMeasure]]
     """What was done at once."""
 
@@ -5583,6 +5618,9 @@ class PageReleaseItemsItem(TypedDict):
 
     step: ReleaseStep
     """The step that it is at."""
+
+    stopped: NotRequired[Union[str, None]]
+    """Why llmops took the candidate away from the users of the experiment; absent: it did not."""
 
     waiting: NotRequired[Union[str, None]]
     """What it waits for, and which command brings that about; absent where nothing is waited for."""
@@ -6910,6 +6948,9 @@ class Release(TypedDict):
     step: ReleaseStep
     """The step that it is at."""
 
+    stopped: NotRequired[Union[str, None]]
+    """Why llmops took the candidate away from the users of the experiment; absent: it did not."""
+
     waiting: NotRequired[Union[str, None]]
     """What it waits for, and which command brings that about; absent where nothing is waited for."""
 
@@ -6936,7 +6977,7 @@ class ReleaseEvent(TypedDict):
 
 
 # What can happen to a release.
-ReleaseEventKind = Literal['begun', 'waits', 'passed', 'waived', 'approved', 'cancelled', 'noted']
+ReleaseEventKind = Literal['begun', 'waits', 'passed', 'waived', 'approved', 'stopped', 'cancelled', 'noted']
 
 
 # A release: a manifest on its way to production.
@@ -7405,6 +7446,40 @@ class SafeMode(TypedDict):
     """A fixed answer, where no manifest is named."""
 
     manifest: NotRequired[Union[ContentHash, None]]
+
+
+class SafeModeSwitched(TypedDict):
+    """A deployment whose safe mode was switched, and what a person should know about it."""
+
+    created_at: str
+    """When it was made."""
+
+    environment: str
+    """`production`, `staging` …"""
+
+    manifest: ContentHash
+    """The manifest that answers."""
+
+    name: str
+    """The name that applications give as `model`."""
+
+    revision: int
+    """Number of the last change, from 1."""
+
+    safe_mode: bool
+    """Whether the safe mode answers instead of the manifest."""
+
+    settings: NotRequired[DeploymentSettings]
+    """How calls are handled."""
+
+    updated_at: str
+    """When it was changed last."""
+
+    updated_by: NotRequired[Union[str, None]]
+    """Who changed it last."""
+
+    notices: NotRequired[List[str]]
+    """Such as: a canary was paused."""
 
 
 class Sample(TypedDict):
@@ -8808,6 +8883,9 @@ class TargetSpec(TypedDict):
 
     candidates: NotRequired[List[str]]
     """Models of which the verifier takes the healthy one with the best score when the run is created, instead of `model`."""
+
+    manifest: NotRequired[Union[str, None]]
+    """The beginning of a stored manifest's hash: it is evaluated as it is, and nothing else here counts."""
 
     model: NotRequired[Union[str, None]]
     """`provider/model`; absent: the prompt's."""

@@ -66,7 +66,7 @@ export async function ok<T>(answer: Promise<Answer<T>>): Promise<T> {
   try {
     got = await answer;
   } catch {
-    throw new Refusal(0, { message: "the server cannot be reached", hint: "is `llmops serve` running? the page tries again by itself" });
+    throw new Refusal(0, { message: "the server cannot be reached", hint: "its process may have stopped, or the network is gone; the page tries again by itself" });
   }
   if (!got.response.ok) {
     const body = (got.error as { error?: Partial<Schemas["ErrorBody"]> } | undefined)?.error ?? {};
@@ -81,6 +81,9 @@ const ROLES: Role[] = ["viewer", "editor", "operator", "admin"];
 export function includes(role: Role | undefined, needed: Role): boolean {
   return role !== undefined && ROLES.indexOf(role) >= ROLES.indexOf(needed);
 }
+
+/** A command of the command line that reaches this server, from whatever machine. The key is read from LLMOPS_API_KEY. */
+export const onServer = (command: string): string => (command.startsWith("llmops ") ? `${command} --server ${window.location.origin}` : command);
 
 /** The command that sends a body to this server. */
 export const curl = (path: string, body: unknown): string =>

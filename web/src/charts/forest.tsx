@@ -4,7 +4,7 @@ import { change, whole } from "../lib/format";
 
 type Row = Schemas["Comparison"] & { slice?: string };
 
-export function Forest({ comparisons, segments, show }: { comparisons: Row[]; segments: Row[]; show: (value: number) => string }) {
+export function Forest({ name, comparisons, segments, show }: { name: (variant: string) => string; comparisons: Row[]; segments: Row[]; show: (value: number) => string }) {
   const rows = [...comparisons, ...segments].filter((row) => row.interval && row.difference != null);
   if (rows.length === 0) return <p className="muted" style={{ padding: 12 }}>Too few units for an interval.</p>;
   const reach = Math.max(...rows.flatMap((row) => [Math.abs(row.interval?.low ?? 0), Math.abs(row.interval?.high ?? 0)]), 1e-9) * 1.08;
@@ -18,7 +18,7 @@ export function Forest({ comparisons, segments, show }: { comparisons: Row[]; se
             const colour = row.significant ? (row.better ? "var(--good)" : "var(--bad)") : "var(--series-1)";
             return (
               <tr key={`${row.slice ?? ""}/${row.variant}`}>
-                <td className="nowrap" style={{ paddingRight: 12, width: 1 }}><div style={{ fontWeight: row.slice ? 400 : 550 }}>{row.slice ?? row.variant}</div><div className="faint tiny">{row.slice ? `${row.variant} · ` : ""}n {whole(row.units)}</div></td>
+                <td className="nowrap" style={{ paddingRight: 12, width: 1 }}><div style={{ fontWeight: row.slice ? 400 : 550 }}>{row.slice ?? name(row.variant)}</div><div className="faint tiny">{row.slice ? `${name(row.variant)} · ` : ""}n {whole(row.units)}</div></td>
                 <td style={{ minWidth: 120 }}>
                   <svg width="100%" height="34" aria-hidden="true" style={{ display: "block" }}>
                     <line x1="50%" x2="50%" y1="0" y2="34" stroke="var(--line-strong)" />

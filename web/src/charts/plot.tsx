@@ -140,10 +140,13 @@ function options(data: LineData, width: number, height: number, hover: (at: { i:
   };
 }
 
+/** Steps of a time axis, in seconds: none is less than one, which is the least that is written. */
+const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 14_400, 21_600, 43_200, ...[1, 2, 3, 4, 7, 14, 28, 56, 91, 182, 364].map((days) => days * 86_400)];
+
 /** How the x axis is divided and written. */
 function ticksOf({ showX, days }: LineData): Pick<uPlot.Axis, "values" | "incrs"> {
   if (showX) return { values: (_, ticks) => ticks.map(showX) };
-  return days ? { values: (_, ticks) => ticks.map(day), incrs: [1, 2, 4, 7, 14, 28, 91, 364].map((n) => n * 86_400) } : { values: timeTicks };
+  return days ? { values: (_, ticks) => ticks.map(day), incrs: [1, 2, 4, 7, 14, 28, 91, 364].map((n) => n * 86_400) } : { values: timeTicks, incrs: SECONDS };
 }
 
 /** Day and month on days, hours in between, in the reader's zone. */
@@ -181,21 +184,21 @@ function under(chart: uPlot, data: LineData) {
     ctx.stroke();
   }
   ctx.strokeStyle = ctx.fillStyle = variable("--warn");
-  ctx.textAlign = "left";
   ctx.setLineDash([2 * scale, 3 * scale]);
-  let free = bbox.left - 1;
-  for (const mark of data.marks ?? []) {
+  // The newest mark has its label first; those that would lie over another are left to the tip.
+  let free = bbox.left + bbox.width;
+  for (const mark of [...(data.marks ?? [])].sort((a, b) => b.x - a.x)) {
     const x = Math.round(chart.valToPos(mark.x, "x", true));
     ctx.beginPath();
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
     const wide = ctx.measureText(mark.label).width + 8 * scale;
-    // Labels that would lie over each other are left to the tip.
-    if (x > free && x + wide < bbox.left + bbox.width) {
-      ctx.fillText(mark.label, x + 4 * scale, bbox.top + 10 * scale);
-      free = x + wide;
-    }
+    const right = x + wide <= free;
+    if (!right && (x > free || x - wide < bbox.left)) continue;
+    ctx.textAlign = right ? "left" : "right";
+    ctx.fillText(mark.label, x + (right ? 4 : -4) * scale, bbox.top + 10 * scale);
+    free = right ? x : x - wide;
   }
   ctx.restore();
 }

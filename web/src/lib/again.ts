@@ -12,3 +12,19 @@ export function again({ spec }: Run, version?: string): Schemas["CreateRun"] {
     ...(spec.category_weights ? { category_weights: spec.category_weights } : {}),
   };
 }
+
+/** The same questions and scorers, asked of another manifest, exactly as it is. */
+export function exactly(run: Run, manifest: Schemas["Manifest"]): Schemas["CreateRun"] {
+  const { prompt, prompt_version: version, model, model_version, parameters, retriever_index_version } = manifest;
+  return {
+    ...again(run),
+    target: {
+      name: run.spec.target,
+      model,
+      ...(prompt ? { prompt: version ? `${prompt}@${version}` : prompt } : {}),
+      ...(model_version ? { model_version } : {}),
+      ...(parameters ? { parameters } : {}),
+      ...(retriever_index_version ? { retriever_index_version } : {}),
+    },
+  };
+}

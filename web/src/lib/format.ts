@@ -49,6 +49,14 @@ export function money(value: number | null | undefined): string {
   return `${value < 0 ? "−" : ""}$${size < 0.01 ? TWO.format(size) : size.toLocaleString("en-GB", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
 }
 
+/** Amounts of one column, all with as many decimals as the smallest needs for two digits that count. */
+export function moneyLike(values: (number | null | undefined)[]): typeof money {
+  const sizes = values.flatMap((value) => (value ? [Math.abs(value)] : []));
+  const smallest = Math.min(...sizes);
+  const decimals = sizes.length === 0 || smallest >= 0.01 ? 2 : Math.min(7, 1 - Math.floor(Math.log10(smallest)));
+  return (value) => (!value ? money(value) : `${value < 0 ? "−" : ""}$${Math.abs(value).toLocaleString("en-GB", { minimumFractionDigits: decimals, maximumFractionDigits: decimals })}`);
+}
+
 /** A duration in milliseconds. */
 export const ms = (value: number | null | undefined): string => (value == null ? "–" : unit(duration(value)));
 

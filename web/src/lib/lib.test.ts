@@ -1,11 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { candidateOf, parametersOf } from "./candidate";
 import { wordDiff } from "./diff";
-import { ago, change, day, dayOf, digits, figure, latency, money, ms, percent, sentence, signed, took, within, words, lasting } from "./format";
+import { ago, change, day, dayOf, digits, figure, latency, money, moneyLike, ms, percent, sentence, signed, took, within, words, lasting } from "./format";
 import { drawn, readLabels } from "./labels";
 import { blocks, spans } from "./markdown";
 import { typed, wrongNumber } from "./numbers";
 import { variablesOf } from "./template";
+import { forPage, opened, spansOf } from "./told";
 import { hourly, hoursOf } from "./traffic";
 import { rolling, studentT, wilson } from "./stats";
 
@@ -43,6 +44,13 @@ describe("numbers", () => {
     expect(percent(null)).toBe("–");
   });
   test("money", () => expect([0, 0.00123, 0.000000524, -0.00123, 0.5, 1234.5].map(money)).toEqual(["$0", "$0.0012", "$0.00000052", "−$0.0012", "$0.50", "$1,234.50"]));
+  test("money of one column has as many decimals in each row", () => {
+    const check = (values: number[], expected: string[]) => expect(values.map(moneyLike(values))).toEqual(expected);
+    check([0.0055, 0.006, 0.01], ["$0.0055", "$0.0060", "$0.0100"]);
+    check([0.000042, 0.00003, 0], ["$0.000042", "$0.000030", "$0"]);
+    check([1234.5, 0.2, -0.5], ["$1,234.50", "$0.20", "−$0.50"]);
+    check([], []);
+  });
   test("durations", () => {
     const check = (value: number, expected: string) => expect(plain(ms(value))).toBe(expected);
     check(0.2, "0.20 ms");
@@ -189,6 +197,38 @@ describe("labels of people", () => {
     expect(drawn(all, 50, random).sort((a, b) => a - b)).toEqual(all);
     expect(new Set(drawn(all, 20, random)).size).toBe(20);
     expect(drawn([], 3, random)).toEqual([]);
+  });
+});
+
+describe("texts of the server", () => {
+  test("names and commands are code", () => {
+    expect(spansOf("there is no run `run_1`")).toEqual([{ text: "there is no run ", code: false }, { text: "run_1", code: true }]);
+    expect(spansOf("llmops eval --limit 3, then look")).toEqual([{ text: "llmops eval --limit", code: true }, { text: " 3, then look", code: false }]);
+  });
+  test("sentences begin with a capital, and names stay as they are", () => {
+    expect(["there is none", "customer: the prompt uses it", "support-bot is frozen", "`x` is taken", ""].map(opened)).toEqual(["There is none", "customer: the prompt uses it", "support-bot is frozen", "`x` is taken", ""]);
+  });
+  test("what can only be typed is left out", () => {
+    const check = (text: string, expected: string) => expect(forPage(text)).toBe(expected);
+    check("", "");
+    check("there is no run `run_1`", "there is no run `run_1`");
+    check("--replace puts the new answer in its place; or dismiss the item", "dismiss the item");
+    check("promote a completed run, or insist with --force", "promote a completed run");
+    check("abort it, and start it without --dry-run", "abort it");
+    check("raise `version`, or push with --bump auto", "raise `version`");
+    check("--prompt NAME@VERSION --model PROVIDER/MODEL, or --manifest FILE or HASH", "");
+    check("llmops history bot lists what was live", "");
+    check("start it: llmops experiment start exp_1", "start it");
+    check("evaluate exactly this prompt and model, then gate it: llmops eval && llmops gate", "evaluate exactly this prompt and model, then gate it");
+    check("revoke it with another admin's key, or with `llmops key revoke` on the store", "revoke it with another admin's key");
+    check("labels are about the answers of one run: name it with --run", "labels are about the answers of one run");
+    check("bot has a canary that is not over: abort it first (llmops canary abort bot)", "bot has a canary that is not over: abort it first");
+    check("nothing changed yet: it waits for a second key, llmops approval approve appr_1", "nothing changed yet: it waits for a second key");
+    check("no run of p@1.0.0 (0a1b) has passed the gate lately: llmops eval && llmops gate, then llmops release bot", "no run of p@1.0.0 (0a1b) has passed the gate lately");
+    check("the experiment has not concluded (no winner): wait and run llmops release bot, or decide with --waive experiment", "the experiment has not concluded (no winner): wait");
+    check("what is live changed, and the experiment ended: llmops release bot --cancel, or --waive experiment with a reason", "what is live changed, and the experiment ended");
+    check("No run is the baseline. `llmops baseline promote RUN` makes one.", "No run is the baseline.");
+    check("a -- b, or c", "a -- b, or c");
   });
 });
 

@@ -67,7 +67,7 @@ function Keys() {
   return (
     <>
       <Card title="Keys" flush aside={<Button small kind="primary" icon="plus" onClick={() => setMaking(true)}>New key</Button>}>
-        <Table label="Keys" columns={columns} rows={rows} id={(key) => key.id} error={keys.error} retry={() => void keys.refetch()} empty={<Empty title="No keys" command="llmops key create ci --role editor">Programs and people that come over the network need one.</Empty>} />
+        <Table label="Keys" columns={columns} rows={rows} id={(key) => key.id} error={keys.error} retry={() => void keys.refetch()} empty={<Empty title="No keys" action={<Button kind="primary" icon="plus" onClick={() => setMaking(true)}>Make one</Button>} command="llmops key create ci --role editor">Programs and people that come over the network need one.</Empty>} />
         {rows && rows.length > 0 && <ListFoot shown={rows.length} more={keys.hasNextPage} loading={keys.isFetchingNextPage} onMore={() => void keys.fetchNextPage()} what={rows.length === 1 ? "key" : "keys"} />}
       </Card>
       {limiting && <KeyLimits of={limiting} onClose={() => setLimiting(null)} />}

@@ -63,9 +63,9 @@ function List() {
     { head: "Alert", cell: (alert) => <div className="row top" style={{ gap: 10 }}><span style={{ marginTop: 6 }}><Dot tone={alert.resolved_at ? "plain" : severityTone(alert.severity)} /></span><div className="wrap-any" style={{ minWidth: 180 }}><Link className="cover" to="/alerts" search={{ ...search, alert: alert.id }} replace>{sentence(words(alert.message))}</Link><div className="faint small"><Source of={alert} />{alert.count > 1 && ` · ${alert.count} times`}</div></div></div> },
     { head: "Severity", cell: (alert) => <SeverityBadge of={alert.severity} /> },
     { head: "Type", wide: true, cell: (alert) => sentence(alert.type) },
-    { head: "State", wide: true, cell: (alert) => <AlertState of={alert} /> },
+    { head: "State", cell: (alert) => <AlertState of={alert} /> },
     { head: "Last seen", right: true, cell: (alert) => <Ago time={alert.last_seen_at} /> },
-    { head: <span className="sr">Acknowledge</span>, right: true, wide: true, cell: (alert) => !alert.resolved_at && !alert.acked_at && <Button small refused={refusal("editor")} disabled={act.isPending} onClick={() => act.mutate({ alert: alert.id, what: "acknowledge" })}>Acknowledge</Button> },
+    { head: <span className="sr">Acknowledge</span>, right: true, cell: (alert) => !alert.resolved_at && !alert.acked_at && <Button small refused={refusal("editor")} disabled={act.isPending} onClick={() => act.mutate({ alert: alert.id, what: "acknowledge" })}>Acknowledge</Button> },
   ];
   const filtered = status || severity || type || source;
   return (
@@ -77,7 +77,7 @@ function List() {
         {filtered && <Button kind="quiet" onClick={() => void navigate({ search: {} })}>Clear</Button>}
       </div>
       <Card label="Alerts" flush>
-        <Table label="Alerts" columns={columns} rows={rows} id={(alert) => alert.id} error={alerts.error} retry={() => void alerts.refetch()} empty={filtered ? <Empty title="No alert fits" /> : <Empty title="No alerts" command="llmops alert test">A regression against the baseline, a threshold, a drift or an experiment raises one. Thresholds stand in llmops.yaml under <code>operations.alert_thresholds</code>.</Empty>} />
+        <Table label="Alerts" columns={columns} rows={rows} id={(alert) => alert.id} error={alerts.error} retry={() => void alerts.refetch()} empty={filtered ? <Empty title="No alert fits" /> : <Empty title="No alerts">A regression against the run before, a threshold, a drift or an experiment raises one. Thresholds stand in llmops.yaml under <code>operations.alert_thresholds</code>.</Empty>} />
         {rows && rows.length > 0 && <ListFoot shown={rows.length} more={alerts.hasNextPage} loading={alerts.isFetchingNextPage} onMore={() => void alerts.fetchNextPage()} what={rows.length === 1 ? "alert" : "alerts"} />}
       </Card>
       {search.alert && <AlertDialog id={search.alert} onClose={() => set({ alert: undefined })} />}
@@ -142,7 +142,7 @@ function Channels() {
           { head: "Kind", cell: (one) => <Badge>{one.kind}</Badge> },
           { head: "Hears of", cell: (one) => <span className="row wrap tight">{[...one.severities, ...one.types].map((each) => <Badge key={each} outline>{sentence(each)}</Badge>)}{one.severities.length + one.types.length === 0 && <span className="muted">everything</span>}</span> },
           { head: "Ready", cell: (one) => (one.unset.length > 0 ? <Badge tone="bad">Not set: {one.unset.join(", ")}</Badge> : <Badge tone="good">Yes</Badge>) },
-        ]} empty={<Empty title="No channel is configured">Name one under <code>channels</code> in llmops.yaml: <code>slack</code>, <code>webhook</code>, <code>pagerduty</code> or <code>email</code>. Alerts appear here and in the event stream without one.</Empty>} />
+        ]} empty={<Empty title="No channel is configured">Name one under <code>channels</code> in llmops.yaml: <code>slack</code>, <code>webhook</code>, <code>pagerduty</code> or <code>command</code>, a program of yours. Alerts appear here and in the event stream without one.</Empty>} />
       </Card>
       <Card title="Messages" flush>
         <Table label="Messages to channels" compact rows={deliveries.data?.items} id={(one) => one.id} error={deliveries.error} expected={3} columns={[

@@ -4,16 +4,17 @@ import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { Refusal, api, ok } from "../api/client";
 import { Interval } from "../charts/frame";
-import { lasting, moment, money, ms, percent, plural, score, sentence, signed, whole, words } from "../lib/format";
+import { change, lasting, moment, money, ms, percent, plural, score, sentence, signed, whole, words } from "../lib/format";
+import { forPage } from "../lib/told";
 import { useRefusal, useSession } from "../session";
-import { Ago, Badge, Button, Callout, Card, Coming, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
+import { Ago, Badge, Button, Callout, Card, Coming, Empty, Field, PageHead, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { useCrumb } from "../ui/crumb";
 import { Icon } from "../ui/icons";
 import { WordDiff } from "../ui/diff";
 import { Confirm, Dialog, useSay } from "../ui/layers";
 import { ManifestDiff, ManifestLine } from "../ui/manifest";
-import { MessageText, PART } from "../ui/parts";
+import { MessageText, PART, Unread } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { ListFoot, Table } from "../ui/table";
 import { Beside, NetWins } from "./canary-charts";
@@ -54,7 +55,7 @@ export function Canaries({ deployment, environment }: { deployment?: string; env
     { head: "Canary", cell: (one) => <span className="row tight"><Link className="cover" to="/canaries/$id" params={{ id: one.id }}>{one.deployment}</Link><Badge>{one.environment}</Badge>{one.dry_run && <Badge outline>Dry run</Badge>}</span> },
     { head: "State", cell: (one) => <CanaryStatus of={one} /> },
     { head: "Candidate", cell: (one) => <ManifestLine hash={one.candidate} /> },
-    { head: "Note", wide: true, cell: (one) => <span className="muted clamp">{one.note ? sentence(words(one.note)) : "–"}</span> },
+    { head: "Note", wide: true, cell: (one) => <span className="muted clamp">{one.note ? noted(one.note) : "–"}</span> },
     { head: "Changed", right: true, cell: (one) => <Ago time={one.updated_at} /> },
   ];
   return (
@@ -70,7 +71,7 @@ export function CanaryPage() {
   const navigate = route.useNavigate();
   const found = useQuery({ queryKey: ["canaries", id], queryFn: () => ok(api.GET("/api/v1/canaries/{canary}", { params: { path: { canary: id } } })), refetchInterval: 15_000 });
   useCrumb(found.data && `Canary of ${found.data.canary.deployment}`);
-  if (found.isError && !found.data) return <Problem error={found.error} retry={() => void found.refetch()} />;
+  if (found.isError && !found.data) return <Unread what="canary" error={found.error} retry={found.refetch} to="/deployments" list="To the deployments" />;
   const report = found.data;
   const canary = report?.canary;
   return (
@@ -80,7 +81,7 @@ export function CanaryPage() {
         badge={canary && <><Badge>{canary.environment}</Badge><CanaryStatus of={canary} />{canary.dry_run && <Badge outline>Dry run</Badge>}</>}
         lead={canary ? <>{canary.state.status === "draft" ? "Drafted" : "Started"} <Ago time={canary.created_at} /><By id={canary.started_by} />, on {percent(canary.policy.share)} of requests{canary.approved_by && <>, approved<By id={canary.approved_by} /></>}</> : <Skeleton width={300} />}
       >
-        {canary ? <Actions canary={canary} /> : <Coming />}
+        {report ? <Actions report={report} /> : <Coming />}
       </PageHead>
       {!canary ? <div className="card versus"><Coming rows={2} /></div> : (
         <div className="card versus">
@@ -140,7 +141,7 @@ const STEPS = {
 };
 type Step = keyof typeof STEPS;
 
-function Actions({ canary }: { canary: Canary }) {
+function Actions({ report: { canary, decision } }: { report: Report }) {
   const refusal = useRefusal();
   const client = useQueryClient();
   const { say, refused } = useSay();
@@ -159,6 +160,7 @@ function Actions({ canary }: { canary: Canary }) {
   const no = refusal("operator");
   const { status } = canary.state;
   const active = ["shadowing", "exposing", "paused", "awaiting_approval"].includes(status);
+  const open = decision.checks.filter((check) => check.status !== "met");
   const word = asked && { abort: "Abort", approve: "Approve", promote: "Promote" }[asked];
   return (
     <>
@@ -167,9 +169,10 @@ function Actions({ canary }: { canary: Canary }) {
       {(active || status === "draft") && <Button kind="danger" refused={no} onClick={() => setAsked("abort")}>Abort</Button>}
       {status === "draft" && <Button kind="primary" refused={no} disabled={step.isPending} onClick={() => step.mutate("begin")}>Begin</Button>}
       {status === "awaiting_approval" && <Button kind="primary" refused={no} onClick={() => setAsked("approve")}>Approve</Button>}
-      {active && status !== "awaiting_approval" && <Button kind="primary" refused={no} onClick={() => setAsked("promote")}>Promote</Button>}
-      <Confirm title={asked === "abort" ? "Abort the canary?" : asked === "approve" ? "Approve the candidate?" : "Promote the candidate now?"} open={asked !== null} onClose={() => setAsked(null)} onConfirm={() => asked && step.mutate(asked)} action={word ?? ""} danger={asked === "abort"} busy={step.isPending}>
+      {active && status !== "awaiting_approval" && <Button kind={open.length === 0 ? "primary" : undefined} refused={no} onClick={() => setAsked("promote")}>Promote</Button>}
+      <Confirm title={asked === "abort" ? "Abort the canary?" : asked === "approve" ? "Approve the candidate?" : "Promote the candidate now?"} open={asked !== null} onClose={() => setAsked(null)} onConfirm={() => asked && step.mutate(asked)} action={word ?? ""} danger={asked === "abort" || (asked === "promote" && open.length > 0)} busy={step.isPending}>
         <p>{asked === "abort" ? "The candidate answers nothing more. What was exposed is taken back." : `${canary.deployment} in ${canary.environment} points to the candidate${asked === "promote" ? ", whatever the policy says" : ""}. It can be rolled back.`}</p>
+        {asked === "promote" && open.length > 0 && <Callout tone="bad"><strong>{whole(open.length)} of {plural(decision.checks.length, "condition")} not met:</strong> {open.map((check) => conditionOf(check.name)).join(", ")}.</Callout>}
         <Field label="Reason">{(props) => <input {...props} className="input" value={reason} onChange={(event) => setReason(event.target.value)} />}</Field>
       </Confirm>
     </>
@@ -179,21 +182,33 @@ function Actions({ canary }: { canary: Canary }) {
 const ACTIONS = { hold: "Goes on", warn: "Warned", expose: "Exposed", ask_approval: "Asked for approval", promote: "Promoted", abort: "Aborted" };
 const actionOf = ({ action }: Schemas["Decision"]): keyof typeof ACTIONS => (typeof action === "string" ? action : "abort" in action ? "abort" : "expose");
 
+/** A note of the server, without what is for the command line. */
+const noted = (note: string): string => sentence(words(forPage(note) || note));
+
+/** How long it takes, and until what: with more losses than wins it is the abort that comes. */
+function toCome({ decision: { estimate }, situation, policy }: Pick<Report, "decision" | "situation"> & { policy: Schemas["CanaryPolicy"] }): string | null {
+  const parts = [estimate && estimate.pairs > 0 && plural(estimate.pairs, "more judged pair"), estimate?.seconds != null && `${ms(estimate.seconds * 1000)} at this pace`].filter(Boolean);
+  if (parts.length === 0) return null;
+  const losing = situation.phase === "shadow" && (situation.measures.net_win?.value ?? 0) < 0;
+  const end = losing ? "Losses outweigh wins: it would be aborted" : situation.phase === "exposure" ? "The next stage would begin" : policy.stages?.length ? "It would be shown to its first users" : policy.promote?.approval ? "It would ask for an approval" : "It would be promoted";
+  return `${end} after about ${parts.join(", ")}, if everything stays as it is.`;
+}
+
 /** The decision as it stands; of a canary that is over, how it ended. */
 function Standing({ report: { canary, decision, situation } }: { report: Report }) {
   const { status } = canary.state;
   if (["promoted", "concluded", "aborted"].includes(status)) {
-    return <Callout tone={status === "aborted" ? "bad" : "good"} icon={status === "aborted" ? "warning" : "check"}><strong>{sentence(words(status))} <Ago time={canary.since} />.</strong> {canary.note && `${sentence(words(canary.note))}.`}</Callout>;
+    return <Callout tone={status === "aborted" ? "bad" : "good"} icon={status === "aborted" ? "warning" : "check"}><strong>{sentence(words(status))} <Ago time={canary.since} />.</strong> {canary.note && `${noted(canary.note)}.`}</Callout>;
   }
   if (status === "draft") return <Callout tone="plain">A draft: nothing is asked until it begins.</Callout>;
-  if (status === "paused") return <Callout tone="warn"><strong>Paused <Ago time={canary.since} />.</strong> {canary.note && `${sentence(words(canary.note))}.`}</Callout>;
+  if (status === "paused") return <Callout tone="warn"><strong>Paused <Ago time={canary.since} />.</strong> {canary.note && `${noted(canary.note)}.`}</Callout>;
   const all = decision.checks;
   const open = all.filter((check) => check.status === "open" || check.status === "broken");
   const warned = actionOf(decision) === "warn";
   return (
     <Callout tone={open.some((check) => check.status === "broken") ? "bad" : warned ? "warn" : open.length === 0 ? "good" : "info"}>
       <strong>{warned ? `${sentence(decision.message)}.` : open.length === 0 ? `${sentence(decision.message)}.` : situation.pairs === 0 ? "Nothing is judged yet." : `${whole(all.length - open.length)} of ${plural(all.length, "condition")} met; open: ${open.map((check) => conditionOf(check.name)).join(", ")}.`}</strong>
-      {decision.estimate && <div>About {[decision.estimate.pairs > 0 && plural(decision.estimate.pairs, "more judged pair"), decision.estimate.seconds != null && `${ms(decision.estimate.seconds * 1000)} at this pace`].filter(Boolean).join(", ")}, if everything stays as it is.</div>}
+      {toCome({ decision, situation, policy: canary.policy }) && <div>{toCome({ decision, situation, policy: canary.policy })}</div>}
     </Callout>
   );
 }
@@ -268,6 +283,9 @@ function Pairwise({ report: { situation, canary: { policy } } }: { report: Repor
   );
 }
 
+/** A share lies between 0 and 1, whatever a bound of its estimate says. */
+const share = (value: number): string => percent(Math.min(1, Math.max(0, value)));
+
 const UNITS: Record<Schemas["GuardrailMeasure"]["guardrail"], (value: number) => string> = {
   error_rate: percent,
   soft_failures: percent,
@@ -303,8 +321,10 @@ const RAILS: Column<Rail>[] = [
       if (!measured) return <span className="muted">{why}</span>;
       const { tested, bound } = measured;
       // Of latencies the share of slow answers is tested.
-      if (name === "latency_p95") return <span className="num">{percent(tested.low)} to {percent(tested.high)} <span className="muted">of answers are slower than that; {percent(bound)} may be</span></span>;
-      return <span className="num">{UNITS[name](tested.low)} to {UNITS[name](tested.high)}</span>;
+      if (name === "latency_p95") return <span className="num">{share(tested.low)} to {share(tested.high)} <span className="muted">of answers are slower than that; {percent(bound)} may be</span></span>;
+      // Soft failures, and errors among users, are differences to production.
+      const show = name === "soft_failures" || (name === "error_rate" && tested.value < 0) ? (value: number) => change(value, percent) : name === "error_rate" ? share : UNITS[name];
+      return <span className="num">{show(tested.low)} to {show(tested.high)}</span>;
     },
   },
   { head: "n", right: true, cell: ({ measured }) => (measured ? whole(measured.tested.n) : "–") },

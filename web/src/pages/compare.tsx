@@ -105,23 +105,35 @@ function Evidence({ paired }: { paired: Schemas["PairedEvidence"] }) {
 
 function Changes({ title, changes, kind }: { title: string; changes: Record<string, Schemas["Change"]>; kind?: (name: string) => string | undefined }) {
   const shown = (name: string) => (kind?.(name) === "latency" ? ms : kind?.(name) === "cost" ? money : score);
-  const rows = Object.entries(changes).map(([name, change]) => ({ name, ...change })).sort((x, y) => x.change - y.change);
-  const widest = Math.max(0.02, ...rows.flatMap((c) => [Math.abs(c.change), ...(c.interval ?? []).map(Math.abs)]).filter((v) => v <= 1));
+  const rows = Object.entries(changes).map(([name, one]) => ({ name, ...one })).sort((x, y) => x.change - y.change);
+  const widest = Math.max(0.02, ...rows.filter((c) => shown(c.name) === score).flatMap((c) => [Math.abs(c.change), ...(c.interval ?? []).map(Math.abs)]).filter((v) => v <= 1));
   const columns: Column<(typeof rows)[number]>[] = [
-    { head: "Name", cell: ({ name }) => <div style={{ minWidth: 110 }} dir="auto">{name ? sentence(words(name)) : "No category"}</div> },
+    { head: "Name", cell: ({ name }) => <div className="wrap-any" style={{ minWidth: 80 }} dir="auto">{name ? sentence(words(name)) : "No category"}</div> },
     { head: "Before", right: true, cell: (one) => shown(one.name)(one.before) },
     { head: "After", right: true, cell: (one) => shown(one.name)(one.after) },
     { head: "Change", right: true, cell: (one) => (shown(one.name) !== score ? <span className="num muted">{change(one.change, shown(one.name))}</span> : <Delta value={one.change} interval={one.interval} />) },
     {
       head: "Interval",
       block: true,
-      cell: (one) => (one.interval?.length === 2 && Math.abs(one.change) <= 1 ? <><Interval value={one.change} lower={one.interval[0] ?? 0} upper={one.interval[1] ?? 0} from={-widest} to={widest} limit={0} /><span className="faint num tiny nowrap">{signed(one.interval[0] ?? 0)} to {signed(one.interval[1] ?? 0)}{one.n != null && ` · n ${one.n}`}</span></> : <span className="faint wide-only">–</span>),
+      cell: (one) => <Between of={one} show={shown(one.name)} widest={widest} />,
     },
   ];
   return (
     <Card title={title} flush aside={<span className="faint">95 % intervals, paired</span>}>
       <Table label={`${title}, what changed`} columns={columns} rows={rows} id={(one) => one.name} />
     </Card>
+  );
+}
+
+/** The interval of a difference, in the unit of its numbers; drawn where all of the card are scores. */
+function Between({ of: { change: value, interval, n }, show, widest }: { of: Schemas["Change"]; show: (value: number) => string; widest: number }) {
+  const [low, high] = interval ?? [];
+  if (low == null || high == null) return <span className="faint wide-only">–</span>;
+  return (
+    <>
+      {show === score && Math.abs(value) <= 1 && <Interval value={value} lower={low} upper={high} from={-widest} to={widest} limit={0} />}
+      <span className="faint num tiny">{low === high ? "the same in all" : <><span className="nowrap">{change(low, show)}</span> to <span className="nowrap">{change(high, show)}</span></>}{n != null && <> <span className="nowrap">· n {n}</span></>}</span>
+    </>
   );
 }
 

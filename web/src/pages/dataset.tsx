@@ -9,7 +9,7 @@ import { Ago, Badge, Bar, Button, Callout, Card, Empty, Field, PageHead, Problem
 import { WordDiff } from "../ui/diff";
 import { Icon } from "../ui/icons";
 import { Confirm, Dialog, useSay } from "../ui/layers";
-import { Hash, PART } from "../ui/parts";
+import { Hash, PART, Unread } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { ListFoot, Table } from "../ui/table";
 import { Import, appendSample, importLines, readLines } from "./datasets";
@@ -26,7 +26,7 @@ export function DatasetPage() {
   const [importing, setImporting] = useState(false);
   const dataset = useQuery({ queryKey: ["dataset", name], queryFn: () => ok(api.GET("/api/v1/datasets/{name}", { params: { path: { name } } })) });
   const versions = useQuery({ queryKey: ["dataset", name, "versions"], queryFn: () => ok(api.GET("/api/v1/datasets/{name}/versions", { params: { path: { name } } })) });
-  if (dataset.isError && !dataset.data) return <Problem error={dataset.error} retry={() => void dataset.refetch()} />;
+  if (dataset.isError && !dataset.data) return <Unread what="dataset" error={dataset.error} retry={dataset.refetch} to="/datasets" list="To the datasets" />;
   const all = versions.data?.items;
   // Samples that were a version before make it the current one again: it is not always the newest.
   const current = all?.find((one) => one.version === dataset.data?.version) ?? all?.[0];
@@ -96,8 +96,8 @@ function Samples({ name, version, newest }: { name: string; version: Version; ne
   const set = (part: Record<string, string | undefined>) => void navigate({ search: (old) => ({ ...old, ...part }), replace: true });
   const columns: Column<Sample>[] = [
     { head: "Sample", cell: (sample) => <Link className="cover mono truncate" style={{ display: "block", maxWidth: 104 }} to="/datasets/$name" params={{ name }} search={{ ...search, sample: sample.id }} replace>{sample.id}</Link> },
-    { head: "Input", block: true, cell: (sample) => <div className="truncate asked" dir="auto">{sample.input || (sample.messages?.length ? plural(sample.messages.length, "message") : JSON.stringify(sample.variables))}</div> },
-    { head: "Expected", wide: true, cell: (sample) => <div className="truncate muted" style={{ maxWidth: 170 }} dir="auto">{sample.expected_output?.[0] ?? <span className="faint">–</span>}</div> },
+    { head: "Input", block: true, fill: true, cell: (sample) => <div className="truncate" dir="auto">{sample.input || (sample.messages?.length ? plural(sample.messages.length, "message") : JSON.stringify(sample.variables))}</div> },
+    { head: "Expected", wide: true, fill: true, cell: (sample) => <div className="truncate muted" dir="auto">{sample.expected_output?.[0] ?? <span className="faint">–</span>}</div> },
     { head: "Category", wide: true, cell: (sample) => <>{sample.category ? <div className="truncate" style={{ maxWidth: 150 }} dir="auto">{sentence(words(sample.category))}</div> : <span className="faint">–</span>}{sample.source && <div className="faint tiny nowrap">from {words(sample.source)}</div>}</> },
   ];
   const complete = !pages.hasNextPage;

@@ -44,7 +44,7 @@ export function DatasetsPage() {
       </PageHead>
       <div className="filters" role="search"><div className="search-field"><Icon name="search" size={14} /><input className="input" type="search" aria-label="Filter datasets" placeholder="Filter" value={q} onChange={(event) => void navigate({ search: { q: event.target.value || undefined }, replace: true })} /></div></div>
       <Card label="Datasets" flush>
-        <Table label="Datasets" columns={columns} rows={rows} id={(one) => one.name} error={datasets.error} retry={() => void datasets.refetch()} empty={q ? <Empty title={`Nothing has “${q}” in its name, type or description`} /> : <Empty title="No datasets yet" command="llmops dataset import golden.jsonl --name golden">One JSON object a line: an id, an input, the expected output, a category.</Empty>} />
+        <Table label="Datasets" columns={columns} rows={rows} id={(one) => one.name} error={datasets.error} retry={() => void datasets.refetch()} empty={q ? <Empty title={`Nothing has “${q}” in its name, type or description`} /> : <Empty title="No datasets yet" action={<Button kind="primary" icon="upload" refused={refusal("editor")} onClick={() => setImporting(true)}>Import one</Button>} command="llmops dataset import golden.jsonl --name golden">One JSON object a line: an id, an input, the expected output, a category.</Empty>} />
         {rows && rows.length > 0 && <ListFoot shown={rows.length} more={datasets.hasNextPage} loading={datasets.isFetchingNextPage} onMore={() => void datasets.fetchNextPage()} what={rows.length === 1 ? "dataset" : "datasets"} />}
       </Card>
       {importing && <Import onClose={() => setImporting(false)} />}
@@ -95,7 +95,7 @@ async function reached(answer: Promise<Response>, sent?: string | Blob): Promise
     if (sent instanceof Blob && !(await sent.slice(0, 1).arrayBuffer().then(() => true, () => false))) {
       throw new Refusal(0, { message: "the file was changed on disk since it was chosen", hint: "choose it again" });
     }
-    throw new Refusal(0, { message: "the server cannot be reached", hint: "is `llmops serve` running?" });
+    throw new Refusal(0, { message: "the server cannot be reached", hint: "its process may have stopped, or the network is gone" });
   }
 }
 

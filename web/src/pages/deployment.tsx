@@ -8,7 +8,7 @@ import { useRefusal } from "../session";
 import { Ago, Badge, Button, Callout, Card, Coming, Copy, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import { Confirm, Dialog, Menu, useSay } from "../ui/layers";
 import { ManifestDiff, ManifestLine, manifestQuery } from "../ui/manifest";
-import { Hash, PromptLink } from "../ui/parts";
+import { Hash, PromptLink, Unread } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { Table } from "../ui/table";
 import { Canaries } from "./canary";
@@ -31,7 +31,7 @@ export function DeploymentPage() {
   const query = { environment };
   const found = useQuery({ queryKey: ["deployments", name, environment], queryFn: () => ok(api.GET("/api/v1/deployments/{name}", { params: { path: { name }, query } })) });
   const history = useQuery({ queryKey: ["deployments", name, environment, "history"], queryFn: () => ok(api.GET("/api/v1/deployments/{name}/history", { params: { path: { name }, query } })) });
-  if (found.isError && !found.data) return <Problem error={found.error} retry={() => void found.refetch()} />;
+  if (found.isError && !found.data) return <Unread what="deployment" error={found.error} retry={found.refetch} to="/deployments" list="To the deployments" />;
   const deployment = found.data;
   const changes = history.data ? [...history.data.items].sort((a, b) => b.revision - a.revision) : undefined;
   return (

@@ -3,10 +3,11 @@ import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
-import { percent, plural, whole } from "../lib/format";
+import { percent, plural, whole, words } from "../lib/format";
 import { typed, wrongNumber } from "../lib/numbers";
 import { useRefusal } from "../session";
 import { Button, Callout, Card, Field, PageHead, Problem, Skeleton } from "../ui/base";
+import { ModelField, PromptField, VersionField } from "./pick";
 import { useCrumb } from "../ui/crumb";
 import { useSay } from "../ui/layers";
 
@@ -40,10 +41,10 @@ const EMPTY: Draft = {
   direction: "higher",
   guardrail: "",
   margin: "0.02",
-  baseline: "0.6",
-  effect: "0.05",
-  sd: "1",
-  perDay: "200",
+  baseline: "",
+  effect: "",
+  sd: "",
+  perDay: "",
   coverage: "1",
   days: "7",
   alpha: "0.05",
@@ -57,8 +58,8 @@ function wrongOf(draft: Draft): Partial<Record<keyof Draft, string | null>> {
   const binary = draft.kind === "binary";
   return {
     margin: draft.guardrail ? wrongNumber(draft.margin, { needed: true, least: 0 }) : null,
-    ...(binary ? { baseline: wrongNumber(draft.baseline, { needed: true, least: 0, most: 1 }) } : { sd: wrongNumber(draft.sd, { needed: true, above: 0 }) }),
-    effect: wrongNumber(draft.effect, { needed: true }) ?? (number(draft.effect) === 0 ? "A change, not 0" : null),
+    ...(binary ? { baseline: wrongNumber(draft.baseline, { least: 0, most: 1 }) } : { sd: wrongNumber(draft.sd, { above: 0 }) }),
+    effect: wrongNumber(draft.effect, {}) ?? (number(draft.effect) === 0 ? "A change, not 0" : null),
     perDay: wrongNumber(draft.perDay, { whole: true, least: 1 }),
     coverage: wrongNumber(draft.coverage, { needed: true, least: 0, most: 1 }),
     days: wrongNumber(draft.days, { whole: true, least: 0 }),
@@ -78,13 +79,43 @@ function specOf(draft: Draft, planned: number | undefined): Schemas["ExperimentS
       ...(variant.model ? { model_name: variant.model } : {}),
     })),
     metrics: [
-      { name: draft.metric, kind: draft.kind, direction: draft.direction, minimum_effect: number(draft.effect) },
+      { name: draft.metric, kind: draft.kind, direction: draft.direction, ...(number(draft.effect) != null ? { minimum_effect: number(draft.effect) } : {}) },
       ...(draft.guardrail ? [{ name: draft.guardrail, guardrail: { margin: number(draft.margin) ?? 0, relative: false } }] : []),
     ],
     target_metric: draft.metric,
     coverage: number(draft.coverage) ?? 1,
     analysis: { alpha: number(draft.alpha) ?? 0.05, min_duration: `${number(draft.days) ?? 0}d`, ...(planned ? { planned_n: planned } : {}), ...(number(draft.perDay) ? { units_per_day: number(draft.perDay) } : {}) },
   };
+}
+
+const whatOf = ({ prompt, version, model }: Draft["variants"][number]): string => [prompt && `${prompt}@${version || "the active version"}`, model].filter(Boolean).join(", ");
+
+/** Variants between which nothing differs that llmops knows of. */
+function alike({ variants }: Draft): string | null {
+  for (const [i, one] of variants.entries()) {
+    const other = variants.slice(i + 1).find((later) => whatOf(later) === whatOf(one));
+    if (other) return `${one.name || "A variant"} and ${other.name || "another"} have`;
+  }
+  return null;
+}
+
+/** What was written, in words; as it is sent on demand. */
+function Review({ draft, planned }: { draft: Draft; planned: number | undefined }) {
+  return (
+    <>
+      <dl className="facts">
+        <dt>Name</dt><dd>{draft.name || <span className="bad">missing</span>}</dd>
+        {draft.description && <><dt>Why</dt><dd>{draft.description}</dd></>}
+        {draft.variants.map((variant, i) => <div key={i}><dt>{i === 0 ? "Control" : `Variant ${i + 1}`}</dt><dd><strong>{variant.name}</strong> <span className="muted">{whatOf(variant) || "only a name: the application does what differs"}</span></dd></div>)}
+        <dt>Decides</dt><dd>{words(draft.metric)}, {draft.direction} is better</dd>
+        {draft.guardrail && <><dt>Guardrail</dt><dd>{words(draft.guardrail)}, worse by {draft.margin} at most</dd></>}
+        <dt>Takes part</dt><dd>{percent(number(draft.coverage))} of users</dd>
+        <dt>Lasts</dt><dd>{plural(number(draft.days) ?? 0, "day")} at least{planned ? `, ${whole(planned)} users per variant` : ", without a planned number of users"}</dd>
+        <dt>False conclusion</dt><dd>with a chance of {percent(number(draft.alpha))} at most</dd>
+      </dl>
+      <details><summary className="muted">As it is sent</summary><pre className="code" tabIndex={0}>{JSON.stringify(specOf(draft, planned), null, 2)}</pre></details>
+    </>
+  );
 }
 
 export function NewExperimentPage() {
@@ -99,7 +130,7 @@ export function NewExperimentPage() {
   const wrong = wrongOf(draft);
   const plan = usePlan(draft, wrong);
   const create = useMutation({
-    mutationFn: () => ok(api.POST("/api/v1/experiments", { body: specOf(draft, plan.data?.n_per_variant) })),
+    mutationFn: () => ok(api.POST("/api/v1/experiments", { body: specOf(draft, isPlanned(draft) ? plan.data?.n_per_variant : undefined) })),
     onSuccess: (experiment) => {
       void client.invalidateQueries({ queryKey: ["experiments"] });
       say(`${experiment.name} is a draft. Nobody is assigned before it starts.`);
@@ -124,7 +155,8 @@ export function NewExperimentPage() {
               else create.mutate();
             }}
           >
-            {step === 0 ? <What draft={draft} set={set} /> : step === 1 ? <Measured draft={draft} set={set} wrong={wrong} /> : step === 2 ? <Duration draft={draft} set={set} wrong={wrong} /> : <pre className="code" tabIndex={0}>{JSON.stringify(specOf(draft, plan.data?.n_per_variant), null, 2)}</pre>}
+            {step === 3 && alike(draft) && <Callout tone="warn"><strong>{alike(draft)} the same prompt, version and model.</strong> llmops then only says who gets which variant: what differs is up to your application.</Callout>}
+            {step === 0 ? <What draft={draft} set={set} /> : step === 1 ? <Measured draft={draft} set={set} wrong={wrong} /> : step === 2 ? <Duration draft={draft} set={set} wrong={wrong} /> : <Review draft={draft} planned={isPlanned(draft) ? plan.data?.n_per_variant : undefined} />}
             {create.isError && <Problem error={create.error} />}
             {step === 3 && missing >= 0 && <Callout tone="warn">Something is missing or cannot be read in “{STEPS[missing]}”.</Callout>}
             <div className="row">
@@ -143,24 +175,23 @@ type Step = { draft: Draft; set: (part: Partial<Draft>) => void };
 type Wrong = { wrong: ReturnType<typeof wrongOf> };
 
 function What({ draft, set }: Step) {
-  const prompts = useQuery({ queryKey: ["palette", "prompts"], queryFn: () => ok(api.GET("/api/v1/prompts", { params: { query: { limit: 200 } } })) });
   const change = (i: number, part: Partial<Draft["variants"][number]>) => set({ variants: draft.variants.map((variant, at) => (at === i ? { ...variant, ...part } : variant)) });
   return (
     <>
       <Field label="Name">{(props) => <input {...props} className="input" value={draft.name} onChange={(event) => set({ name: event.target.value })} placeholder="Shorter answers" autoFocus required />}</Field>
       <Field label="What is tested, and why">{(props) => <textarea {...props} className="textarea" style={{ fontFamily: "var(--sans)", fontSize: 13 }} rows={2} value={draft.description} onChange={(event) => set({ description: event.target.value })} />}</Field>
-      <datalist id="prompt-names">{prompts.data?.items.map((prompt) => <option key={prompt.name} value={prompt.name} />)}</datalist>
       {draft.variants.map((variant, i) => (
         <fieldset key={i} className="message" style={{ margin: 0, padding: 0 }}>
           <header><legend style={{ padding: 0 }}>{i === 0 ? "Control: what runs today" : `Variant ${i + 1}`}</legend><span className="grow" />{i > 1 && <Button kind="quiet" small icon="trash" aria-label="Remove the variant" onClick={() => set({ variants: draft.variants.filter((_, at) => at !== i) })} />}</header>
           <div className="grid two" style={{ padding: 12, whiteSpace: "normal" }}>
             <Field label="Name">{(props) => <input {...props} className="input" value={variant.name} onChange={(event) => change(i, { name: event.target.value })} required />}</Field>
-            <Field label="Model" help="Where it differs">{(props) => <input {...props} className="input mono" value={variant.model} onChange={(event) => change(i, { model: event.target.value })} placeholder="provider/model" />}</Field>
-            <Field label="Prompt">{(props) => <input {...props} className="input" list="prompt-names" value={variant.prompt} onChange={(event) => change(i, { prompt: event.target.value })} />}</Field>
-            <Field label="Prompt version" help="Absent: the active one at the start">{(props) => <input {...props} className="input" value={variant.version} onChange={(event) => change(i, { version: event.target.value })} placeholder="1.2.0" />}</Field>
+            <ModelField label="Model" help="Where it differs" value={variant.model} set={(model) => change(i, { model })} />
+            <PromptField label="Prompt" value={variant.prompt} set={(prompt) => change(i, { prompt, version: "" })} none="None, or what the deployment has" />
+            <VersionField label="Prompt version" value={variant.version} set={(version) => change(i, { version })} prompt={variant.prompt} />
           </div>
         </fieldset>
       ))}
+      {alike(draft) && <p className="muted">{alike(draft)} the same prompt, version and model so far: then llmops only says who gets which variant, and what differs is up to your application.</p>}
       <div><Button icon="plus" onClick={() => set({ variants: [...draft.variants, { name: `variant-${draft.variants.length + 1}`, prompt: "", version: "", model: "" }] })}>Another variant</Button></div>
     </>
   );
@@ -184,8 +215,11 @@ function Measured({ draft, set, wrong }: Step & Wrong) {
   );
 }
 
+/** Such as these; they count for nothing. */
+const SUCH: Partial<Record<keyof Draft, string>> = { baseline: "0.6", effect: "0.05", sd: "1", perDay: "200" };
+
 function Duration({ draft, set, wrong }: Step & Wrong) {
-  const input = (name: keyof Draft, label: string, help: string) => <Field label={label} help={help} error={wrong[name]}>{(props) => <input {...props} className="input num" inputMode="decimal" value={draft[name] as string} onChange={(event) => set({ [name]: event.target.value })} />}</Field>;
+  const input = (name: keyof Draft, label: string, help: string) => <Field label={label} help={help} error={wrong[name]}>{(props) => <input {...props} className="input num" inputMode="decimal" placeholder={SUCH[name]} value={draft[name] as string} onChange={(event) => set({ [name]: event.target.value })} />}</Field>;
   return (
     <div className="grid two">
       {draft.kind === "binary" ? input("baseline", "Rate of today", "Between 0 and 1") : input("sd", "Standard deviation", "Of the metric, between users")}
@@ -198,11 +232,14 @@ function Duration({ draft, set, wrong }: Step & Wrong) {
   );
 }
 
+/** Whether there is something to plan with: nothing is made up. */
+const isPlanned = (draft: Draft): boolean => number(draft.effect) != null && number(draft.kind === "binary" ? draft.baseline : draft.sd) != null;
+
 function usePlan(draft: Draft, { margin: _, ...wrong }: ReturnType<typeof wrongOf>) {
   const binary = draft.kind === "binary";
   const effect = number(draft.effect);
   const body = { effect: effect ?? 0, ...(binary ? { baseline: number(draft.baseline) } : { sd: number(draft.sd) }), alpha: number(draft.alpha), variants: draft.variants.length, ...(number(draft.perDay) ? { units_per_day: Math.round((number(draft.perDay) ?? 0) * (number(draft.coverage) ?? 1)) } : {}) };
-  return useQuery({ queryKey: ["power", body], enabled: !Object.values(wrong).some(Boolean), queryFn: () => ok(api.POST("/api/v1/experiments/power", { body })), placeholderData: (old) => old, retry: false, staleTime: "static" });
+  return useQuery({ queryKey: ["power", body], enabled: !Object.values(wrong).some(Boolean) && isPlanned(draft), queryFn: () => ok(api.POST("/api/v1/experiments/power", { body })), placeholderData: (old) => old, retry: false, staleTime: "static" });
 }
 
 function Power({ draft, plan, unread }: { draft: Draft; plan: ReturnType<typeof usePlan>; unread: boolean }) {
@@ -210,7 +247,7 @@ function Power({ draft, plan, unread }: { draft: Draft; plan: ReturnType<typeof 
   return (
     <Card title="How many users it takes">
       <div className="stack loose" aria-live="polite">
-        {unread ? <p className="muted">A number in “{STEPS[2]}” is missing or cannot be read.</p> : plan.isError ? <Problem error={plan.error} /> : !plan.data ? <Skeleton height={120} /> : (
+        {unread ? <p className="muted">A number in “{STEPS[2]}” is missing or cannot be read.</p> : !isPlanned(draft) ? <p className="muted">{draft.kind === "binary" ? "Say the rate of today" : "Say the standard deviation"} and the smallest change worth finding in “{STEPS[2]}”, and the number of users stands here.</p> : plan.isError ? <Problem error={plan.error} /> : !plan.data ? <Skeleton height={120} /> : (
           <>
             <div className="stat" style={{ padding: 0, minHeight: 0 }}><span className="name">Users per variant</span><span className="value">{whole(plan.data.n_per_variant)}</span></div>
             <dl className="facts">

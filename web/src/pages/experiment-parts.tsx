@@ -9,6 +9,9 @@ import type { Experiment } from "./experiments";
 
 type Result = Schemas["ExperimentResult"];
 
+/** What a variant is called. */
+export const nameOf = ({ variants }: Experiment, id: string): string => variants.find((variant) => variant.id === id)?.name || id;
+
 /** How a metric's numbers are written. */
 export function shown(comparison: Pick<Schemas["Comparison"], "kind">): (value: number) => string {
   return comparison.kind === "binary" ? percent : digits;

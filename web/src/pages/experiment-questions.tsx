@@ -10,7 +10,7 @@ import type { Tone } from "../ui/base";
 import { Dialog, useSay } from "../ui/layers";
 import type { Experiment } from "./experiments";
 import { targetOf } from "./experiments";
-import { Variants, shown } from "./experiment-parts";
+import { Variants, nameOf, shown } from "./experiment-parts";
 
 type Asked = Schemas["AskedQuestion"];
 
@@ -64,10 +64,10 @@ function Answer({ experiment, asked }: { experiment: Experiment; asked: Asked })
       <div className="row wrap"><h2>{wordsOf(asked)}</h2><Badge tone={tone}>{text}</Badge><span className="faint small"><Ago time={asked.asked_at} />{asked.status === "answered" && ` · ${plural(asked.observations, "observation")} read`}</span></div>
       {asked.question.note && <p className="muted">{asked.question.note}</p>}
       {asked.error && <Callout tone="bad">{sentence(asked.error)}</Callout>}
-      {result?.notices.map((notice) => <Callout key={notice} tone="warn">{notice}</Callout>)}
+      {result?.notices.map((notice) => <Callout key={notice} tone="plain">{notice}</Callout>)}
       {asked.status === "open" && <Skeleton height={120} />}
       {result && <Variants experiment={experiment} result={result} metric={metric} />}
-      {result && <Card title={`Difference from ${result.control}`} aside={<span className="faint">{sentence(words(metric))}</span>}><Forest comparisons={of} segments={(result.segments ?? []).flatMap((slice) => slice.comparisons.filter((comparison) => comparison.metric === metric).map((comparison) => ({ ...comparison, slice: slice.name })))} show={of[0] ? shown(of[0]) : score} /></Card>}
+      {result && <Card title={`Difference from ${nameOf(experiment, result.control)}`} aside={<span className="faint">{sentence(words(metric))}</span>}><Forest name={(id) => nameOf(experiment, id)} comparisons={of} segments={(result.segments ?? []).flatMap((slice) => slice.comparisons.filter((comparison) => comparison.metric === metric).map((comparison) => ({ ...comparison, slice: slice.name })))} show={of[0] ? shown(of[0]) : score} /></Card>}
     </section>
   );
 }

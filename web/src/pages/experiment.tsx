@@ -6,13 +6,13 @@ import { Refusal, api, ok } from "../api/client";
 import { Forest } from "../charts/forest";
 import type { LineData } from "../charts/frame";
 import { LineChart } from "../charts/frame";
-import { dayOf, lasting, moment, percent, plural, score, sentence, whole, words } from "../lib/format";
+import { change, dayOf, lasting, moment, percent, plural, score, sentence, whole, words } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Callout, Card, Coming, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import { useCrumb } from "../ui/crumb";
 import { Confirm, useSay } from "../ui/layers";
-import { PART } from "../ui/parts";
-import { Variants, shown } from "./experiment-parts";
+import { PART, Unread } from "../ui/parts";
+import { Variants, nameOf, shown } from "./experiment-parts";
 import { Questions } from "./experiment-questions";
 import type { Experiment } from "./experiments";
 import { ExperimentStatus, targetOf } from "./experiments";
@@ -22,6 +22,7 @@ import { Table } from "../ui/table";
 const route = getRouteApi("/experiments/$id");
 type Result = Schemas["ExperimentResult"];
 type Comparison = Schemas["Comparison"];
+const CORRECTIONS: Record<Exclude<Schemas["Correction"], "none">, string> = { holm: "Holm", bh: "Benjamini and Hochberg" };
 
 export function ExperimentPage() {
   const { id } = route.useParams();
@@ -34,11 +35,11 @@ export function ExperimentPage() {
     refetchInterval: found.data?.status === "running" ? 30_000 : false,
   });
   useCrumb(found.data?.name);
-  if (found.isError && !found.data) return <Problem error={found.error} retry={() => void found.refetch()} />;
+  if (found.isError && !found.data) return <Unread what="experiment" error={found.error} retry={found.refetch} to="/experiments" list="To the experiments" />;
   const experiment = found.data;
   return (
     <>
-      <PageHead title={experiment?.name ?? <Skeleton width={240} height={20} />} badge={experiment && <><ExperimentStatus of={experiment.status} />{experiment.winner && <Badge tone="good">Winner: {experiment.winner}</Badge>}{experiment.metadata?.simulated === true && <Badge>Simulated</Badge>}</>} lead={experiment && (experiment.description ?? <>Decides by {words(targetOf(experiment))}</>)}>
+      <PageHead title={experiment?.name ?? <Skeleton width={240} height={20} />} badge={experiment && <><ExperimentStatus of={experiment.status} />{experiment.winner && <Badge tone="good">Winner: {nameOf(experiment, experiment.winner)}</Badge>}{experiment.metadata?.simulated === true && <Badge>Simulated</Badge>}</>} lead={experiment && (experiment.description ?? <>Decides by {words(targetOf(experiment))}</>)}>
         {experiment ? <Actions experiment={experiment} result={results.data} /> : <Coming />}
       </PageHead>
       {experiment?.notices?.map((notice) => <Callout key={notice} tone="warn">{notice}</Callout>)}
@@ -46,7 +47,7 @@ export function ExperimentPage() {
         {(["results", "questions", "setup"] as const).map((key) => <Link key={key} to="/experiments/$id" params={{ id }} search={{ tab: key === "results" ? undefined : key }} replace activeOptions={PART} aria-current={tab === key ? "page" : undefined}>{sentence(key)}</Link>)}
       </nav>
       {!experiment ? <Skeleton height={300} /> : tab === "setup" ? <Setup experiment={experiment} /> : tab === "questions" ? <Questions experiment={experiment} /> : experiment.status === "draft" ? (
-        <Card label="Draft"><Empty title="Nobody is assigned yet" command={`llmops experiment start ${experiment.id}`}>Start it when the application asks for assignments: over OFREP (flag <code>{experiment.key || experiment.name}</code>), the API, or the gateway.</Empty></Card>
+        <Card label="Draft"><Empty title="Nobody is assigned yet">Start it when the application asks for assignments: over OFREP (flag <code>{experiment.key || experiment.name}</code>), the API, or the gateway.</Empty></Card>
       ) : results.isError ? (
         results.error instanceof Refusal && results.error.status === 409 ? <Card label="Results"><Empty title="Nothing was observed yet" command={`llmops experiment record ${experiment.id} --unit USER --metric ${targetOf(experiment)} --value 1`}>{results.error.message}</Empty></Card> : <Problem error={results.error} />
       ) : !results.data ? <Skeleton height={360} /> : <Results experiment={experiment} result={results.data} />}
@@ -105,47 +106,47 @@ function Results({ experiment, result }: { experiment: Experiment; result: Resul
   const of = result.comparisons.filter((comparison) => comparison.metric === metric);
   return (
     <>
-      {result.sample_ratio?.mismatch && <Mismatch ratio={result.sample_ratio} />}
+      {result.sample_ratio?.mismatch && <Mismatch experiment={experiment} ratio={result.sample_ratio} />}
       <Callout tone={tone} icon={tone === "good" ? "check" : "experiments"}>
         <strong>{result.recommendation}</strong>
         {result.missing.filter((one) => !result.recommendation.includes(one.message)).map((one) => <div key={one.what}>{sentence(one.message)}</div>)}
         {result.forecast && !result.recommendation.includes(result.forecast.message) && <div className="muted">{result.forecast.message}</div>}
       </Callout>
-      {result.notices.filter((notice) => !experiment.notices?.includes(notice)).map((notice) => <Callout key={notice} tone="warn">{notice}</Callout>)}
-      <div className="filters"><span className="segmented" role="group" aria-label="Metric">{metrics.map((one) => <button key={one} type="button" aria-pressed={one === metric} onClick={() => void navigate({ search: (old) => ({ ...old, metric: one === result.target_metric ? undefined : one }), replace: true })}>{sentence(words(one))}</button>)}</span><span className="faint">{plural(result.total_samples, "unit")} observed · computed <Ago time={result.computed_at} /> · {result.basis === "always_valid" ? "valid at every look" : "one look at the planned end"} · {Math.round((1 - result.alpha) * 100)} % intervals{result.correction !== "none" && `, p corrected (${result.correction})`}</span></div>
+      {result.notices.filter((notice) => !experiment.notices?.includes(notice)).map((notice) => <Callout key={notice} tone="plain">{notice}</Callout>)}
+      <div className="filters"><span className="segmented" role="group" aria-label="Metric">{metrics.map((one) => <button key={one} type="button" aria-pressed={one === metric} onClick={() => void navigate({ search: (old) => ({ ...old, metric: one === result.target_metric ? undefined : one }), replace: true })}>{sentence(words(one))}</button>)}</span><span className="faint">{plural(result.total_samples, "unit")} observed · computed <Ago time={result.computed_at} /> · {result.basis === "always_valid" ? "valid at every look" : "one look at the planned end"} · {Math.round((1 - result.alpha) * 100)} % intervals{result.correction !== "none" && `, p corrected by ${CORRECTIONS[result.correction]}`}</span></div>
       <Variants experiment={experiment} result={result} metric={metric} />
       <div className="grid two">
         <div className="stack spaced">
-          <Card title={`Difference from ${result.control}`} aside={<span className="faint">{sentence(words(metric))}</span>}><Forest comparisons={of} segments={(slices.data?.segments ?? []).flatMap((slice) => slice.comparisons.filter((comparison) => comparison.metric === metric).map((comparison) => ({ ...comparison, slice: slice.name })))} show={of[0] ? shown(of[0]) : score} /></Card>
-          <Guardrails result={result} />
+          <Card title={`Difference from ${nameOf(experiment, result.control)}`} aside={<span className="faint">{sentence(words(metric))}</span>}><Forest name={(id) => nameOf(experiment, id)} comparisons={of} segments={(slices.data?.segments ?? []).flatMap((slice) => slice.comparisons.filter((comparison) => comparison.metric === metric).map((comparison) => ({ ...comparison, slice: slice.name })))} show={of[0] ? shown(of[0]) : score} /></Card>
+          <Guardrails experiment={experiment} result={result} />
         </div>
-        {slices.isError ? <Problem error={slices.error} /> : slices.data ? <Cumulative result={slices.data} metric={metric} /> : <Card title="Difference over time"><Skeleton height={260} /></Card>}
+        {slices.isError ? <Problem error={slices.error} /> : slices.data ? <Cumulative experiment={experiment} result={slices.data} metric={metric} /> : <Card title="Difference over time"><Skeleton height={260} /></Card>}
       </div>
     </>
   );
 }
 
-function Mismatch({ ratio }: { ratio: Schemas["SampleRatio"] }) {
+function Mismatch({ experiment, ratio }: { experiment: Experiment; ratio: Schemas["SampleRatio"] }) {
   return (
     <Callout tone="bad">
       <strong>The variants do not have the shares of units that they should: nothing can be concluded.</strong>
-      <div>{Object.entries(ratio.observed).map(([variant, n]) => `${variant}: ${whole(n)} of ${whole(Math.round(ratio.expected[variant] ?? 0))} expected`).join(" · ")} · p {ratio.p_value.toPrecision(2)} at every look</div>
+      <div>{Object.entries(ratio.observed).map(([variant, n]) => `${nameOf(experiment, variant)}: ${whole(n)} of ${whole(Math.round(ratio.expected[variant] ?? 0))} expected`).join(" · ")} · p {ratio.p_value.toPrecision(2)} at every look</div>
       <div>Look for a redirect, a crash or a filter that hits one variant only.</div>
     </Callout>
   );
 }
 
-function Cumulative({ result, metric }: { result: Result; metric: string }) {
+function Cumulative({ experiment, result, metric }: { experiment: Experiment; result: Result; metric: string }) {
   const data = useMemo((): LineData | null => {
     const slices = result.cumulative ?? [];
     const variants = [...new Set(slices.flatMap((slice) => slice.comparisons.filter((one) => one.metric === metric).map((one) => one.variant)))];
-    if (slices.length < 2 || variants.length === 0) return null;
+    if (slices.length < 2 || variants.length === 0 || !slices.some((slice) => slice.comparisons.some((one) => one.metric === metric && one.interval))) return null;
     const show = shown(result.comparisons.find((one) => one.metric === metric) ?? { kind: "continuous" });
     const of = (slice: Schemas["Slice"], variant: string) => slice.comparisons.find((one) => one.metric === metric && one.variant === variant);
     return {
       x: slices.map((slice) => dayOf(slice.name.slice(-10))),
       series: variants.map((variant, i) => ({
-        label: `${variant} − ${result.control}`,
+        label: `${nameOf(experiment, variant)} − ${nameOf(experiment, result.control)}`,
         // Without an interval a difference says nothing yet.
         values: slices.map((slice) => (of(slice, variant)?.interval ? (of(slice, variant)?.difference ?? null) : null)),
         lower: slices.map((slice) => of(slice, variant)?.interval?.low ?? null),
@@ -158,24 +159,23 @@ function Cumulative({ result, metric }: { result: Result; metric: string }) {
       days: true,
       show,
     };
-  }, [result, metric]);
+  }, [experiment, result, metric]);
   return (
     <Card title="Difference over time" aside={<span className="faint">cumulative, with its confidence sequence</span>}>
-      {data ? <LineChart label={`Cumulative difference of ${words(metric)}`} data={data} height={230} /> : <Empty title="Too early">From the second day on, the difference and its interval are drawn day by day.</Empty>}
+      {data ? <LineChart label={`Cumulative difference of ${words(metric)}`} data={data} height={230} /> : <Empty title="Too early">From the second day on that has an interval, the difference is drawn with it, day by day.</Empty>}
     </Card>
   );
 }
 
-function Guardrails({ result }: { result: Result }) {
+function Guardrails({ experiment, result }: { experiment: Experiment; result: Result }) {
   const rows = result.comparisons.filter((comparison) => comparison.guardrail);
   if (rows.length === 0) return null;
   const rail = (comparison: Comparison) => comparison.guardrail as Schemas["GuardrailResult"];
   const columns: Column<Comparison>[] = [
-    { head: "Metric", cell: (one) => <>{sentence(words(one.metric))}<div className="faint tiny">{one.variant}</div></> },
+    { head: "Metric", cell: (one) => <>{sentence(words(one.metric))}<div className="faint tiny">{nameOf(experiment, one.variant)}</div></> },
     { head: "State", cell: (one) => <Badge tone={rail(one).state === "holds" ? "good" : rail(one).state === "violated" ? "bad" : "warn"}>{rail(one).state === "open" ? "Not decided yet" : sentence(rail(one).state)}</Badge> },
-    { head: "Harm", right: true, cell: (one) => shown(one)(rail(one).harm) },
-    { head: "At most", right: true, cell: (one) => { const most = rail(one).harm_at_most; return most != null ? shown(one)(most) : "–"; } },
-    { head: "Margin", right: true, cell: (one) => shown(one)(rail(one).margin) },
+    { head: "Worse by", right: true, cell: (one) => { const { harm, harm_at_most: most } = rail(one); return <span className="est"><span>{change(harm, shown(one))}</span><small>{most != null ? `${change(most, shown(one))} at most` : "no bound yet"}</small></span>; } },
+    { head: "May be", right: true, cell: (one) => { const share = experiment.metrics?.find((metric) => metric.name === one.metric)?.guardrail; return <span className="est"><span>{shown(one)(rail(one).margin)}</span>{share?.relative && <small>{percent(share.margin)} of {nameOf(experiment, result.control)}</small>}</span>; } },
     { head: "n", right: true, cell: (one) => whole(one.units) },
   ];
   return (

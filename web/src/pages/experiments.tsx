@@ -52,7 +52,7 @@ export function ExperimentsPage() {
         </span>
       </div>
       <Card label="Experiments" flush>
-        <Table label="Experiments" columns={columns} rows={rows} id={(one) => one.id} error={experiments.error} retry={() => void experiments.refetch()} empty={status ? <Empty title={`No experiment is ${status}`} /> : <Empty title="No experiments yet" command="llmops experiment create experiment.yaml">Ask first how many users it takes: <code>llmops experiment power --baseline 0.6 --mde 0.05</code>, or the wizard here.</Empty>} />
+        <Table label="Experiments" columns={columns} rows={rows} id={(one) => one.id} error={experiments.error} retry={() => void experiments.refetch()} empty={status ? <Empty title={`No experiment is ${status}`} /> : <Empty title="No experiments yet" action={!refusal("editor") && <Link className="btn primary" to="/experiments/new"><Icon name="plus" />Plan one</Link>} command="llmops experiment create experiment.yaml">The plan says first how many users it takes to find a change.</Empty>} />
         {rows && rows.length > 0 && <ListFoot shown={rows.length} more={experiments.hasNextPage} loading={experiments.isFetchingNextPage} onMore={() => void experiments.fetchNextPage()} what={rows.length === 1 ? "experiment" : "experiments"} />}
       </Card>
     </>

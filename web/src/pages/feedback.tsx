@@ -129,7 +129,7 @@ function Topics({ report }: { report: Schemas["FeedbackReport"] | undefined }) {
             {topics.topics.map((topic) => (
               <li key={topic.label}>
                 <span className="count">{topic.count}</span>
-                <div className="grow"><div className="strong wrap-any">{sentence(topic.label)}</div>{topic.examples.slice(0, 2).map((example) => <div key={example} className="muted small wrap-any">“{example}”</div>)}</div>
+                <div className="grow"><div className="strong wrap-any">{sentence(topic.label)}</div>{[...new Set(topic.examples)].slice(0, 2).map((example) => <div key={example} className="muted small wrap-any">“{example}”</div>)}</div>
               </li>
             ))}
           </ul>
@@ -238,7 +238,7 @@ function SendReport({ deployment, days, onClose }: { deployment: string | undefi
     <Dialog title={`Send the report of ${days} days`} open onClose={onClose} footer={<><Button onClick={onClose}>Cancel</Button><Button kind="primary" disabled={send.isPending || !chosen} onClick={() => send.mutate()}>{send.isPending ? "Sending…" : "Send"}</Button></>}>
       {send.isError && <Problem error={send.error} />}
       {channels.data?.items.length === 0 ? <Callout tone="warn">No channel is configured: name one under <code>channels</code> in llmops.yaml.</Callout> : <Field label="Channel">{(props) => <select {...props} className="select" value={chosen} onChange={(event) => setChannel(event.target.value)}>{channels.data?.items.map((one) => <option key={one.name}>{one.name}</option>)}</select>}</Field>}
-      <p className="muted">What is seen here, as a message. Every Monday by itself: <code>llmops schedule add weekly-feedback --report {chosen || "CHANNEL"} --cron '0 8 * * 1'</code></p>
+      <p className="muted">What is seen here, as a message. Every Monday by itself: <Link className="link inline" to="/schedules">a schedule</Link> sends it.</p>
     </Dialog>
   );
 }

@@ -5,13 +5,13 @@ import type { Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { compact, percent, plural, range, sentence, short, took, words } from "../lib/format";
 import { useRefusal } from "../session";
-import { Ago, Button, Callout, Card, Coming, Copy, Dot, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
+import { Ago, Button, Callout, Card, Coming, Copy, Dot, Empty, Field, PageHead, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { useCrumb } from "../ui/crumb";
 import { Icon } from "../ui/icons";
 import { Confirm, useSay } from "../ui/layers";
 import { Markdown } from "../ui/markdown";
-import { Hash } from "../ui/parts";
+import { Hash, Unread } from "../ui/parts";
 import { IncidentState, titleOf } from "./incidents";
 
 const route = getRouteApi("/incidents/$id");
@@ -31,7 +31,7 @@ export function IncidentPage() {
   const timeline = useQuery({ queryKey: ["incidents", id, "timeline"], queryFn: () => ok(api.GET("/api/v1/incidents/{incident}/timeline", { params: { path: { incident: id } } })), refetchInterval: (query) => (query.state.data?.incident.closed_at ? false : 30_000) });
   const incident = timeline.data?.incident;
   useCrumb(incident && titleOf(incident));
-  if (timeline.isError && !timeline.data) return <Problem error={timeline.error} retry={() => void timeline.refetch()} />;
+  if (timeline.isError && !timeline.data) return <Unread what="incident" error={timeline.error} retry={timeline.refetch} to="/deployments" list="To the deployments" />;
   return (
     <>
       <PageHead
@@ -162,7 +162,7 @@ function Facts({ incident }: { incident: Incident }) {
       <dl className="facts">
         <dt>Id</dt><dd className="mono">{incident.id} <Copy text={incident.id} /></dd>
         <dt>Done at once</dt>
-        <dd>{incident.measures?.length ? incident.measures.map((one) => (one.measure === "rollback" ? <div key="rollback">Rolled back from <Hash of={one.from} /> to <Hash of={one.to} /></div> : one.measure === "experiment_paused" ? <div key="experiment">The experiment {one.experiment} of a release was paused</div> : <div key="safe">Safe mode was switched on</div>)) : <span className="faint">nothing</span>}</dd>
+        <dd>{incident.measures?.length ? incident.measures.map((one) => (one.measure === "rollback" ? <div key="rollback">Rolled back from <Hash of={one.from} /> to <Hash of={one.to} /></div> : one.measure === "experiment_paused" ? <div key="experiment">The experiment {one.experiment} of a release was paused</div> : one.measure === "canary_aborted" || one.measure === "canary_paused" ? <div key="canary">The canary {one.canary}, whose candidate users saw, was {one.measure === "canary_aborted" ? "aborted" : "paused"}</div> : <div key="safe">Safe mode was switched on</div>)) : <span className="faint">nothing</span>}</dd>
         {incident.closed_at && <><dt>Resolution</dt><dd>{incident.resolution ?? <span className="faint">not written down</span>}</dd><dt>Inputs that failed</dt><dd>{incident.dataset ? <Link className="link" to="/datasets/$name" params={{ name: incident.dataset }}>{incident.dataset}</Link> : <span className="faint">no text of a failing call was kept</span>}</dd></>}
       </dl>
     </Card>

@@ -20,7 +20,7 @@ export function IncidentState({ of }: { of: Incident }) {
   return of.closed_at ? <Badge tone="good">Closed</Badge> : <Badge tone="bad">Open</Badge>;
 }
 
-const TAKEN = { rollback: "Rolled back", safe_mode: "Safe mode", experiment_paused: "Experiment paused" };
+const TAKEN = { rollback: "Rolled back", safe_mode: "Safe mode", experiment_paused: "Experiment paused", canary_aborted: "Canary aborted", canary_paused: "Canary paused" };
 
 /** What was done at once. */
 export function Measures({ of }: { of: Incident }) {
@@ -78,9 +78,10 @@ export function OpenIncident({ of, onClose }: { of?: { name: string; environment
   const cut = chosen.lastIndexOf("@");
   const open = useMutation({
     mutationFn: () => ok(api.POST("/api/v1/incidents", { body: { deployment: chosen.slice(0, cut), environment: chosen.slice(cut + 1), title: title || null, rollback: measure === "rollback", safe_mode: measure === "safe_mode", ...(measure === "safe_mode" && answer ? { answer } : {}) } })),
-    onSuccess: ({ incident, failed }) => {
+    onSuccess: ({ incident, failed, notices }) => {
       for (const key of ["incidents", "deployments", "overview"]) void client.invalidateQueries({ queryKey: [key] });
       if (failed?.length) say("The incident is open, but not all was done", "bad", failed.join("; "));
+      else if (notices?.length) say("The incident is open. Nothing is promoted until it is closed.", "warn", notices.join("; "));
       else say("The incident is open. Nothing is promoted until it is closed.");
       void navigate({ to: "/incidents/$id", params: { id: incident.id } });
     },

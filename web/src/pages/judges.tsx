@@ -5,7 +5,7 @@ import { api, ok } from "../api/client";
 import { Interval } from "../charts/frame";
 import { moment, percent, plural, score, sentence, signed, whole, words } from "../lib/format";
 import { useRefusal } from "../session";
-import { Ago, Badge, Button, Callout, Card, Empty, Est, Long, Problem, Skeleton } from "../ui/base";
+import { Ago, Badge, Button, Callout, Card, Empty, Est, Long, Problem, Skeleton, Told } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { Dialog } from "../ui/layers";
 import { Hash, RunLink } from "../ui/parts";
@@ -100,7 +100,7 @@ export function CalibrationReport({ of }: { of: Calibration }) {
         <strong>{text}{kappa && `: kappa ${score(kappa.value)}`}.</strong> {kappa && kappa.n > 1 && `${score(kappa.lower)} to ${score(kappa.upper)}, n ${whole(kappa.n)}. `}{generous}
         {kappa && kappa.lower < 0.4 && kappa.value >= 0.4 && " The interval is wide: more labels would tell."}
       </Callout>
-      {of.notices?.map((notice) => <Callout key={notice} tone="warn">{sentence(notice)}</Callout>)}
+      {of.notices?.map((notice) => <Callout key={notice} tone="warn"><Told text={sentence(notice)} /></Callout>)}
       <dl className="facts">
         <dt>Judge</dt><dd><span className="mono">{of.judge.model}</span> <Hash of={of.judge.hash} /></dd>
         <dt>Scores</dt><dd>{sentence(words(of.metric))}, passes from {score(of.threshold)}</dd>

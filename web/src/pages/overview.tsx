@@ -7,9 +7,9 @@ import { api, curl, ok } from "../api/client";
 import { LineChart, Sparkline } from "../charts/frame";
 import { compact, latency, money, percent, plural, score, sentence, signed, within, words } from "../lib/format";
 import { hourly } from "../lib/traffic";
-import { Ago, Badge, Card, Dot, Empty, PageHead, Problem, Skeleton } from "../ui/base";
+import { Ago, Badge, Card, Dot, Empty, PageHead, Problem, Skeleton, Told } from "../ui/base";
 import type { Tone } from "../ui/base";
-import { PromptLink, RunLink, severityTone } from "../ui/parts";
+import { Hash, PromptLink, RunLink, severityTone } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { Table } from "../ui/table";
 
@@ -68,7 +68,7 @@ function QualityStat({ data }: { data: Overview | undefined }) {
       name={last ? `Overall score · ${last.dataset}` : "Overall score"}
       loading={!data}
       value={last?.overall ? <>{score(last.overall.value)}{change !== null && <small>{signed(change)}</small>}</> : "–"}
-      note={last?.overall ? within(last.overall) : "Nothing was evaluated yet: llmops eval"}
+      note={last?.overall ? within(last.overall) : "Nothing was evaluated yet"}
       aside={<Sparkline values={trend} label={`Trend of the last ${trend.length} runs`} />}
     />
   );
@@ -84,7 +84,7 @@ function GateStat({ data }: { data: Overview | undefined }) {
       name="Gate"
       loading={!data}
       value={last ? <span className={last.gate === "pass" ? "good" : last.gate === "fail" ? "bad" : "warn"}>{last.gate === "pass" ? "Passed" : last.gate === "fail" ? "Failed" : "Inconclusive"}</span> : "–"}
-      note={last ? <>{last.prompt_name}@{last.prompt_version} · <Ago time={last.at} /></> : "No run was gated yet: llmops gate"}
+      note={last ? <>{last.prompt_name}@{last.prompt_version} · <Ago time={last.at} /></> : "No run was gated yet"}
     />
   );
 }
@@ -213,7 +213,7 @@ const HEADS: Column<Schemas["DeploymentHead"]>[] = [
     ),
   },
   { head: "Prompt", cell: ({ prompt }) => <PromptLink name={prompt?.split("@")[0]} version={prompt?.split("@")[1]} /> },
-  { head: "Model", wide: true, cell: ({ model }) => <span className="mono">{model}</span> },
+  { head: "Model and manifest", wide: true, cell: ({ model, deployment }) => <div className="stack tight" style={{ gap: 0 }}><span className="mono">{model}</span><span><Hash of={deployment.manifest} /></span></div> },
   { head: "Changed", right: true, cell: ({ deployment }) => <Ago time={deployment.updated_at} /> },
 ];
 
@@ -221,7 +221,7 @@ function Deployments({ data }: { data: Overview | undefined }) {
   return (
     <Card title="What runs where" flush aside={<Link to="/deployments" className="link">All deployments</Link>}>
       {!data ? <div className="card-body"><Skeleton height={40} /></div> : data.deployments.length === 0 ? (
-        <Empty title="Nothing is deployed" command="llmops deploy support-bot --prompt support-bot --model sim/support-small">
+        <Empty title="Nothing is deployed" action={<Link className="btn" to="/deployments">To the deployments</Link>}>
           A deployment is a name that live traffic calls. It points to one exact manifest and can be rolled back in one step.
         </Empty>
       ) : (
@@ -257,7 +257,7 @@ interface Change {
 }
 
 function Changes({ data }: { data: Overview | undefined }) {
-  const changes = useMemo(() => (data ? [...data.events.map(told), ...data.prompts.map(pushed)].filter((c): c is Change => c !== null).sort((a, b) => b.at.localeCompare(a.at)) : []), [data]);
+  const changes = useMemo(() => (data ? [...together(data.events).map(told), ...data.prompts.map(pushed)].filter((c): c is Change => c !== null).sort((a, b) => b.at.localeCompare(a.at)) : []), [data]);
   return (
     <Card title="What changed since yesterday" flush aside={data && <span className="faint num">{plural(changes.length, "change")}</span>}>
       {!data ? <div className="card-body stack">{Array.from({ length: 8 }, (_, i) => <Skeleton key={i} height={16} />)}</div> : changes.length === 0 ? (
@@ -269,7 +269,7 @@ function Changes({ data }: { data: Overview | undefined }) {
               <Dot tone={change.tone} />
               <div className="grow">
                 <div className="wrap-any">{change.what}</div>
-                {change.note && <div className="muted wrap-any clamp small">{change.note}</div>}
+                {change.note && <div className="muted wrap-any small note">{change.note}</div>}
               </div>
               <span className="faint nowrap small"><Ago time={change.at} /></span>
             </li>
@@ -300,7 +300,30 @@ const CANARY: Record<string, [Tone, string]> = {
   aborted: ["bad", "was aborted"],
 };
 
-function told(event: Schemas["StoredEvent"]): Change | null {
+type Seen = Schemas["StoredEvent"] & { others?: number };
+
+const WEIGHT: Record<Schemas["Severity"], number> = { critical: 2, warning: 1, info: 0 };
+
+/** Alerts that one source raised, or resolved, at once are told as one: by the worst of them, and how many others there are. */
+function together(events: Schemas["StoredEvent"][]): Seen[] {
+  const seen: Seen[] = [];
+  const groups = new Map<string, number>();
+  for (const event of events) {
+    const group = event.type === "alert" && event.alert.source_id ? `${event.action}/${event.alert.source}/${event.alert.source_id}/${event.at.slice(0, 16)}` : null;
+    const place = group === null ? undefined : groups.get(group);
+    const first = place === undefined ? undefined : seen[place];
+    if (group === null || place === undefined || first?.type !== "alert" || event.type !== "alert") {
+      if (group !== null) groups.set(group, seen.length);
+      seen.push(event);
+    } else {
+      const worst = WEIGHT[event.alert.severity] > WEIGHT[first.alert.severity] ? event : first;
+      seen[place] = { ...worst, others: (first.others ?? 0) + 1 };
+    }
+  }
+  return seen;
+}
+
+function told(event: Seen): Change | null {
   const base = { id: `event-${event.id}`, at: event.at };
   switch (event.type) {
     case "run.completed":
@@ -315,7 +338,7 @@ function told(event: Schemas["StoredEvent"]): Change | null {
       };
     }
     case "alert":
-      return { ...base, tone: event.action === "raised" ? severityTone(event.alert.severity) : "plain", what: <><Link className="hover-link" to="/alerts" search={{ alert: event.alert.id }}>Alert</Link> {event.action}</>, note: sentence(words(event.alert.message)) };
+      return { ...base, tone: event.action === "raised" ? severityTone(event.alert.severity) : "plain", what: event.others ? <>{plural(event.others + 1, "alert")} {event.action}{(event.alert.source === "run" || event.alert.source === "evaluation") && event.alert.source_id && <> by run <RunLink run={event.alert.source_id} /></>}</> : <><Link className="hover-link" to="/alerts" search={{ alert: event.alert.id }}>Alert</Link> {event.action}</>, note: event.others ? <><Link className="hover-link" to="/alerts" search={{ alert: event.alert.id }}>{sentence(words(event.alert.message))}</Link>, and {event.others} more</> : sentence(words(event.alert.message)) };
     case "deployment":
       return { ...base, tone: event.action === "rollback" || event.action === "safe_mode_on" ? "warn" : "info", what: <><Link className="hover-link" to="/deployments/$name" params={{ name: event.deployment }} search={{ environment: event.environment }}>{event.deployment}</Link> {DONE[event.action] ?? event.action}</>, note: event.environment };
     case "experiment":
@@ -328,8 +351,8 @@ function told(event: Schemas["StoredEvent"]): Change | null {
       return { ...base, tone: event.action === "closed" ? "plain" : "bad", what: <><Link className="hover-link" to="/incidents/$id" params={{ id: event.incident }}>Incident</Link> on <Link className="hover-link" to="/deployments/$name" params={{ name: event.deployment }} search={{ environment: event.environment }}>{event.deployment}</Link> {event.action}</>, note: event.environment };
     case "release": {
       const tone: Tone = event.status === "released" ? "good" : event.status === "open" && event.waiting ? "warn" : "plain";
-      const where = event.status === "released" ? "is done" : event.status === "cancelled" ? "was given up" : `is at: ${words(event.step)}`;
-      return { ...base, tone, what: <>Release of <Link className="hover-link" to="/releases/$id" params={{ id: event.release }}>{event.deployment}</Link> {where}</>, note: event.waiting };
+      const where = event.status === "released" ? "is done" : event.status === "cancelled" ? "was cancelled" : `is at: ${words(event.step)}`;
+      return { ...base, tone, what: <>Release of <Link className="hover-link" to="/releases/$id" params={{ id: event.release }}>{event.deployment}</Link> {where}</>, note: event.waiting && <Told text={sentence(event.waiting)} /> };
     }
     case "schedule":
       return event.action === "started" ? null : { ...base, tone: "warn", what: <>Schedule <Link className="hover-link" to="/schedules" search={{ schedule: event.schedule }}>{event.schedule}</Link> {event.action}</>, note: event.reason };

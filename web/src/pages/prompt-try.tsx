@@ -25,6 +25,16 @@ export function read(type: Schemas["VariableType"] | undefined, text: string): u
 
 const templates = (prompt: Prompt): string => [prompt.system, prompt.content, ...(prompt.messages ?? []).map((message) => JSON.stringify(message.content))].join("\n");
 
+/** What the templates put in, and the version does not declare: it can never be rendered. */
+export function undeclaredOf(prompt: Prompt): string[] {
+  const known = new Set(["input", "context", ...(prompt.variables ?? []).map((variable) => variable.name)]);
+  return [...variablesOf(templates(prompt))].filter(([name, use]) => use !== "condition" && !known.has(name)).map(([name]) => name);
+}
+
+export function Undeclared({ names }: { names: string[] }) {
+  return <Callout tone="bad"><strong>This version cannot be rendered.</strong> Its text uses {names.map((name, i) => <span key={name}>{i > 0 && ", "}<code>{name}</code></span>)} without declaring {names.length === 1 ? "it" : "them"}. “New version” declares what the text uses.</Callout>;
+}
+
 function valuesOf(prompt: Prompt, values: Values): Record<string, unknown> {
   const given: Record<string, unknown> = {};
   for (const variable of prompt.variables ?? []) {
@@ -46,7 +56,7 @@ function useLater<T>(value: T, delay: number): T {
 /** Variables as a form, what they render to as one types, and what a model answers. */
 export function TryPrompt({ prompt }: { prompt: Prompt }) {
   const [values, setValues] = useState<Values>({});
-  const [model, setModel] = useState(prompt.model ?? "");
+  const [typedModel, setModel] = useState<string | null>(prompt.model ?? null);
   const [temperature, setTemperature] = useState("");
   const [tokens, setTokens] = useState("");
   const [saving, setSaving] = useState(false);
@@ -57,6 +67,10 @@ export function TryPrompt({ prompt }: { prompt: Prompt }) {
   const set = (name: string, value: string) => setValues((old) => ({ ...old, [name]: value }));
   const wraps = variablesOf(templates(prompt)).has("input");
   const models = useQuery({ queryKey: ["providers"], queryFn: () => ok(api.GET("/api/v1/providers")) });
+  // Where the prompt names no model: the one that it was evaluated with last, or any that answers.
+  const newest = useQuery({ queryKey: ["runs", { prompt: prompt.name }, "newest"], enabled: typedModel === null, queryFn: () => ok(api.GET("/api/v1/runs", { params: { query: { prompt: prompt.name, status: "completed", limit: 1 } } })) });
+  const model = typedModel ?? newest.data?.items[0]?.model_name ?? models.data?.items.find((one) => one.healthy)?.model ?? "";
+  const undeclared = undeclaredOf(prompt);
   const play = useMutation({ mutationFn: () => ok(api.POST("/api/v1/playground", { body: { prompt: `${prompt.name}@${prompt.version}`, model: model || null, parameters, variables: valuesOf(prompt, values), input: values.input ?? "" } })) });
   return (
     <div className="split">
@@ -75,11 +89,12 @@ export function TryPrompt({ prompt }: { prompt: Prompt }) {
               <Field label="Temperature" error={wrong.temperature} help={`Of the version: ${prompt.parameters?.temperature ?? "the provider’s"}`}>{(props) => <input {...props} className="input num" inputMode="decimal" value={temperature} onChange={(event) => setTemperature(event.target.value)} />}</Field>
               <Field label="Tokens at most" error={wrong.tokens} help={`Of the version: ${prompt.parameters?.max_tokens ?? "the provider’s"}`}>{(props) => <input {...props} className="input num" inputMode="numeric" value={tokens} onChange={(event) => setTokens(event.target.value)} />}</Field>
             </div>
-            <div className="row wrap"><Button kind="primary" type="submit" icon="runs" refused={refusal("editor")} disabled={play.isPending || !model || unread}>{play.isPending ? "Asking…" : "Ask the model"}</Button><Button refused={prompt.name.startsWith("llmops/") ? "Built-in prompts cannot be changed." : refusal("editor")} disabled={unread} onClick={() => setSaving(true)}>Save as a version</Button><span className="faint">Nothing is kept of an answer.</span></div>
+            <div className="row wrap"><Button kind="primary" type="submit" icon="runs" refused={refusal("editor") || (!model.includes("/") && "Name a model first: provider/model.")} disabled={play.isPending || unread}>{play.isPending ? "Asking…" : "Ask the model"}</Button><Button refused={prompt.name.startsWith("llmops/") ? "Built-in prompts cannot be changed." : refusal("editor")} disabled={unread} onClick={() => setSaving(true)}>Save as a version</Button><span className="faint">Answers are shown here, and not stored.</span></div>
           </div>
         </Card>
       </form>
       <div className="stack spaced">
+        {undeclared.length > 0 && <Undeclared names={undeclared} />}
         {play.isError && <Problem error={play.error} />}
         {play.data && <Answer prompt={prompt} played={play.data} input={values.input ?? ""} values={valuesOf(prompt, values)} />}
         <Rendered prompt={prompt} values={values} wraps={wraps} />

@@ -9,9 +9,9 @@ import { useRefusal } from "../session";
 import { Ago, Badge, Button, Callout, Card, Coming, Copy, Empty, Est, Long, PageHead, Problem, Skeleton } from "../ui/base";
 import { Hunks } from "../ui/diff";
 import { Confirm, useSay } from "../ui/layers";
-import { Hash, RunLink, RunStatus, Verdict, PART } from "../ui/parts";
+import { Hash, RunLink, RunStatus, Unread, Verdict, PART } from "../ui/parts";
 import { PromptEditor } from "./prompt-editor";
-import { TryPrompt } from "./prompt-try";
+import { TryPrompt, Undeclared, undeclaredOf } from "./prompt-try";
 import type { Column } from "../ui/table";
 import { ListFoot, Table, useReadOn } from "../ui/table";
 
@@ -35,7 +35,7 @@ export function PromptPage() {
   const linked = all?.find((one) => one.version === search.version || (search.version && one.hash.startsWith(search.version)));
   const tab = search.tab ?? "content";
   const shown = useHeld(all, linked ?? active ?? all?.[0], !linked && (writing || tab === "try"));
-  if (versions.isError && !versions.data) return <Problem error={versions.error} retry={() => void versions.refetch()} />;
+  if (versions.isError && !versions.data) return <Unread what="prompt" error={versions.error} retry={versions.refetch} to="/prompts" list="To the prompts" />;
   const deployed = (version: string) => overview.data?.deployments.filter((head) => head.prompt === `${name}@${version}`) ?? [];
   return (
     <>
@@ -89,15 +89,17 @@ export function Template({ text }: { text: string }) {
 
 function Content({ prompt, deployed }: { prompt: Prompt; deployed: Schemas["DeploymentHead"][] }) {
   const parameters = Object.entries(prompt.parameters ?? {}).filter(([, value]) => value != null && !(Array.isArray(value) && value.length === 0));
+  const undeclared = undeclaredOf(prompt);
   return (
     <>
+      {undeclared.length > 0 && <Undeclared names={undeclared} />}
       {prompt.system && <Card title="System" aside={<Copy text={prompt.system} />}><Template text={prompt.system} /></Card>}
       {prompt.content && <Card title="Template" aside={<Copy text={prompt.content} />}><Template text={prompt.content} /></Card>}
       {(prompt.messages?.length ?? 0) > 0 && <Card title="Messages"><div className="stack">{prompt.messages?.map((message, i) => <div key={i} className="message"><header>{message.role}</header><Template text={typeof message.content === "string" ? message.content : JSON.stringify(message.content, null, 2)} /></div>)}</div></Card>}
       {(prompt.examples?.length ?? 0) > 0 && <Card title="Examples"><div className="stack">{prompt.examples?.map((example, i) => <div key={i} className="split"><div className="message"><header>Input</header><div>{example.input}</div></div><div className="message"><header>Output</header><div>{example.output}</div></div></div>)}</div></Card>}
       <div className="grid two">
         <Card title="Variables" flush>
-          {(prompt.variables?.length ?? 0) === 0 ? <Empty title="No variables of its own">The input comes as the last message, or where <code>{"{{input}}"}</code> stands.</Empty> : (
+          {(prompt.variables?.length ?? 0) === 0 ? <Empty title={undeclared.length > 0 ? "None is declared" : "No variables of its own"}>The input comes as the last message, or where <code>{"{{input}}"}</code> stands.</Empty> : (
             <div className="table-wrap">
               <table className="table compact" aria-label="Variables">
                 <thead><tr><th scope="col">Name</th><th scope="col">Type</th><th scope="col">Default</th></tr></thead>
@@ -227,7 +229,7 @@ function Evaluate({ prompt }: { prompt: Prompt }) {
     },
     onError: refused,
   });
-  return <Button small kind="primary" icon="runs" refused={refusal("editor") || (!like && "There is no run of this prompt to go by: llmops eval makes the first.")} disabled={evaluate.isPending} onClick={() => like && evaluate.mutate(like)}>{evaluate.isPending ? "Starting…" : "Evaluate"}</Button>;
+  return <Button small kind="primary" icon="runs" refused={refusal("editor") || (!like && "There is no run of this prompt to go by: start the first one under Runs.")} disabled={evaluate.isPending} onClick={() => like && evaluate.mutate(like)}>{evaluate.isPending ? "Starting…" : "Evaluate"}</Button>;
 }
 
 function Delete({ prompt, deployed }: { prompt: Prompt; deployed: boolean }) {
@@ -281,7 +283,7 @@ function Activate({ prompt, active }: { prompt: Prompt; active: Prompt | undefin
         {runs.isError && !gated ? <Problem error={runs.error} retry={() => void runs.refetch()} /> : !gated && (!runs.found || runs.hasNextPage) ? <Skeleton height={40} /> : gated ? (
           <Callout tone={gated.tags?.gate === "pass" ? "good" : "bad"}><strong>The gate {gated.tags?.gate === "pass" ? "passed" : gated.tags?.gate === "fail" ? "failed" : "could not decide"}</strong> on run <RunLink run={gated.id} /> (<Ago time={gated.created_at} />): <Est of={gated.results?.overall} inline /></Callout>
         ) : (
-          <Callout tone="warn"><strong>No gate has seen this version.</strong> Evaluate it first: <code>llmops eval</code>, then <code>llmops gate</code>.</Callout>
+          <Callout tone="warn"><strong>No gate has seen this version.</strong> Evaluate it first, and ask the gate of that run.</Callout>
         )}
       </Confirm>
     </>

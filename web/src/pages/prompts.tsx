@@ -11,6 +11,7 @@ import { ListFoot, Table, useReadOn } from "../ui/table";
 import { PromptEditor } from "./prompt-editor";
 
 const route = getRouteApi("/prompts");
+const isBuiltIn = (prompt: Prompt): boolean => prompt.name.startsWith("llmops/");
 
 export function PromptsPage() {
   const { q = "" } = route.useSearch();
@@ -27,9 +28,13 @@ export function PromptsPage() {
   useReadOn(prompts, wanted !== "");
   const fitting = prompts.data?.pages.flatMap((page) => page.items).filter((prompt) => `${prompt.name} ${prompt.description ?? ""} ${prompt.tags?.join(" ") ?? ""} ${prompt.author ?? ""}`.toLowerCase().includes(wanted));
   // Nothing fits only once everything was read.
-  const rows = fitting?.length === 0 && prompts.hasNextPage ? undefined : fitting;
+  const found = fitting?.length === 0 && prompts.hasNextPage ? undefined : fitting;
+  // What comes with llmops stands by itself: a project begins with no prompt.
+  const rows = found?.filter((prompt) => !isBuiltIn(prompt));
+  const builtIn = found?.filter(isBuiltIn) ?? [];
+  const none = !q || builtIn.length === 0;
   const columns: Column<Prompt>[] = [
-    { head: "Prompt", cell: (prompt) => <div className="stack tight" style={{ gap: 0 }}><span className="row tight"><Link className="cover truncate" to="/prompts/$name" params={{ name: prompt.name }}>{prompt.name}</Link>{prompt.name.startsWith("llmops/") && <Badge>Built in</Badge>}</span>{prompt.description && <span className="muted truncate" style={{ maxWidth: 330, fontSize: 12 }}>{prompt.description}</span>}</div> },
+    { head: "Prompt", cell: (prompt) => <div className="stack tight" style={{ gap: 0 }}><span className="row tight"><Link className="cover truncate" to="/prompts/$name" params={{ name: prompt.name }}>{prompt.name}</Link></span>{prompt.description && <span className="muted truncate" style={{ maxWidth: 330, fontSize: 12 }}>{prompt.description}</span>}</div> },
     { head: "Active version", cell: (prompt) => <span className="num">{prompt.version}</span> },
     { head: "Variables", wide: true, cell: (prompt) => <span className="muted truncate" style={{ display: "block", maxWidth: 150 }}>{prompt.variables?.map((variable) => variable.name).join(", ") || "–"}</span> },
     { head: "Model", wide: true, cell: (prompt) => (prompt.model ? <span className="mono nowrap">{prompt.model}</span> : <span className="faint">the caller’s</span>) },
@@ -44,7 +49,7 @@ export function PromptsPage() {
       <div className="filters" role="search">
         <div className="search-field"><Icon name="search" size={14} /><input className="input" type="search" aria-label="Filter prompts" placeholder="Filter" value={q} onChange={(event) => void navigate({ search: { q: event.target.value || undefined }, replace: true })} /></div>
       </div>
-      <Card label="Prompts" flush>
+      {(rows?.length !== 0 || none) && <Card label="Prompts" flush>
         <Table
           label="Prompts"
           columns={columns}
@@ -52,10 +57,11 @@ export function PromptsPage() {
           id={(prompt) => prompt.name}
           error={prompts.error}
           retry={() => void prompts.refetch()}
-          empty={q ? <Empty title={`Nothing has “${q}” in its name, description, tags or author`} /> : <Empty title="No prompts yet" command="llmops prompt push prompts/support-bot.yaml">A prompt is a template with typed variables. Write it in a file beside your code, or here.</Empty>}
+          empty={q ? <Empty title={`Nothing has “${q}” in its name, description, tags or author`} /> : <Empty title="No prompts yet" action={<Button kind="primary" icon="plus" refused={refusal("editor")} onClick={() => setWriting(true)}>Write one</Button>} command="llmops prompt push prompts/support-bot.yaml">A prompt is a template with typed variables. Write it in a file beside your code, or here.</Empty>}
         />
         {rows && rows.length > 0 && <ListFoot shown={rows.length} more={prompts.hasNextPage} loading={prompts.isFetchingNextPage} onMore={() => void prompts.fetchNextPage()} what={rows.length === 1 ? "prompt" : "prompts"} />}
-      </Card>
+      </Card>}
+      {builtIn.length > 0 && <Card title="Built in" flush aside={<span className="faint">what judges are asked with</span>}><Table label="Built-in prompts" columns={columns} rows={builtIn} id={(prompt) => prompt.name} /></Card>}
       {writing && <PromptEditor onClose={() => setWriting(false)} />}
     </>
   );

@@ -60,7 +60,7 @@ function Scores() {
         {quality.data?.mlflow && <a className="link" href={quality.data.mlflow} target="_blank" rel="noreferrer">Runs in MLflow</a>}
       </div>
       {quality.isError && !quality.data ? <Problem error={quality.error} retry={() => void quality.refetch()} /> : !quality.data ? <Skeleton height={340} /> : points.length === 0 ? (
-        <Card label="Quality"><Empty title="No completed run in this time" command="llmops eval">Each completed run is a point here. A schedule makes one regularly: <code>llmops schedule add</code>.</Empty></Card>
+        <Card label="Quality"><Empty title="No completed run in this time" action={<Link className="btn" to="/runs">To the runs</Link>} command="llmops eval">Each completed run is a point here. A <Link className="link inline" to="/schedules">schedule</Link> makes one regularly.</Empty></Card>
       ) : (
         <>
           <OverTime points={points} limits={quality.data.limits} category={search.category} onCategory={(category) => set({ category })} />
@@ -133,7 +133,7 @@ function Heatmap({ points }: { points: Point[] }) {
   const several = new Set(columns.map(([, point]) => point.prompt_name)).size > 1;
   return (
     <Card title="Category by version" aside={<span className="faint">newest run of each</span>}>
-      <div className="table-wrap" tabIndex={0} role="region" aria-label="Category by version">
+      <div className="table-wrap" tabIndex={0} role="group" aria-label="The scores">
         <table className="heat">
           <thead><tr><th scope="col"><span className="sr">Category</span></th>{columns.map(([key, point]) => <th key={key} scope="col" style={{ textAlign: "center", paddingRight: 0 }}>{several ? key : point.prompt_version ?? point.model}</th>)}</tr></thead>
           <tbody>
@@ -197,7 +197,7 @@ export function TestAlert() {
       setSent(true);
       void client.invalidateQueries({ queryKey: ["deliveries"] });
       const failed = answer.items.filter((one) => !one.ok);
-      if (answer.items.length === 0) say("No channel is configured", "bad", "Name one under channels in llmops.yaml: slack, webhook, pagerduty or email.");
+      if (answer.items.length === 0) say("No channel is configured", "bad", "Name one under channels in llmops.yaml: slack, webhook, pagerduty or command.");
       else if (failed.length > 0) say(`${failed[0]?.channel}: ${failed[0]?.error ?? "failed"}`, "bad", failed.length > 1 ? `and ${failed.length - 1} more` : undefined);
       else say(`The test alert reached ${answer.items.map((one) => one.channel).join(", ")}.`);
     },

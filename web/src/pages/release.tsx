@@ -1,17 +1,20 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Link, getRouteApi } from "@tanstack/react-router";
+import { Link, getRouteApi, useNavigate } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { useState } from "react";
-import type { Schemas } from "../api/client";
+import type { Run, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
+import { exactly } from "../lib/again";
 import { sentence, short } from "../lib/format";
 import { isOwn, useRefusal, useSession } from "../session";
-import { Ago, Badge, Button, Callout, Card, Coming, Dot, Field, PageHead, Problem, Skeleton } from "../ui/base";
+import { Ago, Badge, Button, Callout, Card, Coming, Dot, Field, PageHead, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
+import { forPage } from "../lib/told";
 import { useCrumb } from "../ui/crumb";
 import { Icon } from "../ui/icons";
 import { Confirm, useSay } from "../ui/layers";
-import { ManifestDiff, ManifestLine } from "../ui/manifest";
+import { ManifestDiff, ManifestLine, manifestQuery } from "../ui/manifest";
+import { Unread } from "../ui/parts";
 import type { Release, Step } from "./releases";
 import { ReleaseState, STEPS } from "./releases";
 
@@ -35,7 +38,7 @@ export function ReleasePage() {
   const release = found.data;
   const live = useQuery({ queryKey: ["deployments", release?.deployment, "production"], enabled: Boolean(release), retry: false, queryFn: () => ok(api.GET("/api/v1/deployments/{name}", { params: { path: { name: release?.deployment ?? "" }, query: { environment: "production" } } })) });
   useCrumb(release && `Release of ${release.deployment}`);
-  if (found.isError && !release) return <Problem error={found.error} retry={() => void found.refetch()} />;
+  if (found.isError && !release) return <Unread what="release" error={found.error} retry={found.refetch} to="/deployments" list="To the deployments" />;
   const differs = release && live.data && live.data.manifest !== release.manifest;
   return (
     <>
@@ -62,7 +65,7 @@ export function ReleasePage() {
 }
 
 /** A text of the server, with its commands as such, and the run that it names as a link. */
-function Told({ text }: { text: string }) {
+function Waits({ text }: { text: string }) {
   return (
     <>
       {text.split(/(llmops [a-z]+(?: [a-z-]+)*(?: --[a-z-]+(?: [a-z]+)?)*|[Tt]he run run_[0-9A-Za-z]+)/g).map((part, i): ReactNode => {
@@ -76,10 +79,10 @@ function Told({ text }: { text: string }) {
 
 function Standing({ release }: { release: Release }) {
   if (release.status === "released") return <Callout tone="good"><strong>It answers everybody.</strong> Its passing run is the baseline of the next gate.</Callout>;
-  if (release.status === "cancelled") return <Callout tone="plain"><strong>It was given up at the step {release.step}.</strong> What was live stayed live.</Callout>;
+  if (release.status === "cancelled") return <Callout tone="plain"><strong>It was cancelled at the step {release.step}.</strong> What was live stayed live.</Callout>;
   return (
     <Callout tone={release.step === "approval" ? "warn" : "info"}>
-      {release.step === "approval" ? <><strong>{sentence(awaited(release.waiting ?? "a person has to allow it"))}.</strong> Approving it points production to it.</> : <><strong>It waits at the step {release.step}.</strong> {release.waiting && <span><Told text={sentence(awaited(release.waiting))} />.</span>}</>}
+      {release.step === "approval" ? <><strong>{sentence(awaited(release.waiting ?? "a person has to allow it"))}.</strong> Approving it points production to it.</> : <><strong>It waits at the step {release.step}.</strong> {release.waiting && <span><Waits text={sentence(awaited(release.waiting))} />.</span>}</>}
     </Callout>
   );
 }
@@ -88,9 +91,10 @@ const HAPPENED: Record<Kind, [Tone, string]> = {
   begun: ["plain", "the release was begun"],
   waits: ["info", "waits"],
   passed: ["good", "passed"],
-  waived: ["warn", "let pass"],
+  waived: ["warn", "skipped"],
   approved: ["good", "approved"],
-  cancelled: ["bad", "given up"],
+  stopped: ["bad", "taken away from users"],
+  cancelled: ["bad", "cancelled"],
   noted: ["plain", ""],
 };
 
@@ -98,7 +102,7 @@ const HAPPENED: Record<Kind, [Tone, string]> = {
 const passedBy = ({ history }: Release, step: Step): Happened | undefined => (["waived", "passed"] as Kind[]).flatMap((kind) => history.filter((event) => event.step === step && event.kind === kind))[0];
 
 /** What is waited for, without the commands that stand as buttons here. */
-const awaited = (text: string): string => text.replace(/(?:: wait and run|,? then|:) llmops release .*$/s, "");
+const awaited = (text: string): string => forPage(text) || text;
 
 function Steps({ release }: { release: Release }) {
   const at = release.status === "released" ? STEPS.length : STEPS.indexOf(release.step);
@@ -106,11 +110,11 @@ function Steps({ release }: { release: Release }) {
     <ol className="stages" aria-label="Steps">
       {STEPS.map((step, i) => {
         const passed = i < at ? passedBy(release, step) : null;
-        const [state, tone]: [string, Tone] = i < at ? [passed?.kind === "waived" ? "Let pass" : "Passed", passed?.kind === "waived" ? "warn" : "good"] : i > at ? ["To come", "plain"] : release.status === "open" ? ["Now", "info"] : ["Given up here", "bad"];
+        const [state, tone]: [string, Tone] = i < at ? [passed?.kind === "waived" ? "Skipped" : "Passed", passed?.kind === "waived" ? "warn" : "good"] : i > at ? ["To come", "plain"] : release.status === "open" ? ["Now", "info"] : ["Cancelled here", "bad"];
         return (
           <li key={step} className="card" aria-current={i === at && release.status === "open" ? "step" : undefined} data-state={i < at ? "done" : i === at ? "now" : "open"}>
             <div className="row between"><h2>{sentence(step)}</h2><Badge tone={tone}>{state}</Badge></div>
-            <p className="muted small">{passed ? <Told text={`${sentence(passed.text)}.`} /> : NEEDS[step]}</p>
+            <p className="muted small">{passed ? <Waits text={`${sentence(passed.text)}.`} /> : NEEDS[step]}</p>
             {step === "staging" && release.canary && <Link className="link small" to="/canaries/$id" params={{ id: release.canary }}>The canary</Link>}
             {step === "experiment" && release.experiment && <Link className="link small" to="/experiments/$id" params={{ id: release.experiment }}>The experiment</Link>}
           </li>
@@ -129,7 +133,7 @@ function History({ release }: { release: Release }) {
         {events.map((event, i) => (
           <li key={i}>
             <Dot tone={HAPPENED[event.kind ?? "noted"][0]} />
-            <div className="grow"><div className="wrap-any"><Told text={told(event)} /></div><div className="faint small">{sentence(event.step)} · {event.by}</div></div>
+            <div className="grow"><div className="wrap-any"><Waits text={told(event)} /></div><div className="faint small">{sentence(event.step)} · {event.by}</div></div>
             <time dateTime={event.at} className="num">{short(event.at)}</time>
           </li>
         ))}
@@ -138,12 +142,34 @@ function History({ release }: { release: Release }) {
   );
 }
 
+/** A run of exactly what is released, made like the newest run of its prompt; its gate is asked on its page. */
+function Evaluate({ release }: { release: Release }) {
+  const refusal = useRefusal();
+  const client = useQueryClient();
+  const navigate = useNavigate();
+  const { say, refused } = useSay();
+  const manifest = useQuery(manifestQuery(release.manifest));
+  const prompt = manifest.data?.prompt ?? undefined;
+  const newest = useQuery({ queryKey: ["runs", { prompt }, "newest"], enabled: Boolean(manifest.data), queryFn: () => ok(api.GET("/api/v1/runs", { params: { query: { prompt, status: "completed", limit: 1 } } })) });
+  const like = newest.data?.items[0];
+  const evaluate = useMutation({
+    mutationFn: (run: Run) => ok(api.POST("/api/v1/runs", { body: exactly(run, manifest.data as Schemas["Manifest"]) })),
+    onSuccess: (run) => {
+      void client.invalidateQueries({ queryKey: ["runs"] });
+      say("The run has begun. Ask its gate when it is done, then check the release again.");
+      void navigate({ to: "/runs/$run", params: { run: run.id }, search: { tab: "gate" } });
+    },
+    onError: refused,
+  });
+  return <Button icon="runs" refused={refusal("editor") || (!like && "There is no run of this prompt to go by: start the first one under Runs.")} disabled={evaluate.isPending} onClick={() => like && evaluate.mutate(like)}>{evaluate.isPending ? "Starting…" : "Evaluate it"}</Button>;
+}
+
 type Asked = "approve" | "waive" | "cancel";
 
 const ASKS: Record<Asked, { title: string; action: string; done: string }> = {
   approve: { title: "Approve the release?", action: "Approve", done: "Approved." },
-  waive: { title: "Let this step pass?", action: "Let it pass", done: "The step was let pass." },
-  cancel: { title: "Give the release up?", action: "Give it up", done: "The release is given up. What is live stays live." },
+  waive: { title: "Skip this step?", action: "Skip it", done: "The step is skipped." },
+  cancel: { title: "Cancel the release?", action: "Cancel the release", done: "The release is cancelled. What is live stays live." },
 };
 
 function Actions({ release, secondKey }: { release: Release; secondKey: boolean }) {
@@ -174,9 +200,10 @@ function Actions({ release, secondKey }: { release: Release; secondKey: boolean 
   const canPass = step === "gate" || step === "staging" || step === "experiment";
   return (
     <>
-      <Button kind="danger" refused={no} onClick={() => setAsked("cancel")}>Give up</Button>
-      {canPass && <Button refused={no} onClick={() => setAsked("waive")}>Let it pass</Button>}
-      {canPass && <Button kind="primary" icon="runs" refused={no} disabled={act.isPending} onClick={() => act.mutate("advance")}>{act.isPending && !asked ? "Looking…" : "Look and go on"}</Button>}
+      <Button kind="danger" refused={no} onClick={() => setAsked("cancel")}>Cancel the release</Button>
+      {canPass && <Button refused={no} onClick={() => setAsked("waive")}>Skip this step</Button>}
+      {step === "gate" && <Evaluate release={release} />}
+      {canPass && <Button kind="primary" icon="runs" refused={no} disabled={act.isPending} onClick={() => act.mutate("advance")}>{act.isPending && !asked ? "Checking…" : "Check again"}</Button>}
       {step === "approval" && <Button kind="primary" icon="check" refused={no || own} onClick={() => setAsked("approve")}>Approve</Button>}
       {asked && (
         <Confirm title={ASKS[asked].title} open onClose={() => setAsked(null)} onConfirm={() => act.mutate(asked)} action={ASKS[asked].action} danger={asked !== "approve"} busy={act.isPending} disabled={asked === "waive" && !reason.trim()}>

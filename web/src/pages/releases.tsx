@@ -17,7 +17,7 @@ export type Step = Schemas["ReleaseStep"];
 
 export const STEPS: Step[] = ["gate", "staging", "experiment", "approval", "production"];
 
-const STATUS: Record<Release["status"], [Tone, string]> = { open: ["info", "On its way"], released: ["good", "Released"], cancelled: ["plain", "Given up"] };
+const STATUS: Record<Release["status"], [Tone, string]> = { open: ["info", "On its way"], released: ["good", "Released"], cancelled: ["plain", "Cancelled"] };
 
 export function ReleaseState({ of }: { of: Release }) {
   const [tone, text] = STATUS[of.status];
@@ -84,7 +84,7 @@ export function BeginRelease({ of, onClose }: { of?: string | undefined; onClose
   return (
     <Dialog title={of ? `Release to ${of}` : "New release"} open onClose={onClose} footer={<><Button onClick={onClose}>Cancel</Button><Button kind="primary" disabled={begin.isPending || !chosen || !candidate.changed || !candidate.manifest} onClick={() => begin.mutate()}>{begin.isPending ? "Beginning…" : "Begin the release"}</Button></>}>
       {begin.isError && <Problem error={begin.error} />}
-      {live?.length === 0 && <Callout tone="warn">Nothing is deployed to production yet. <code>llmops deploy</code> begins a deployment.</Callout>}
+      {live?.length === 0 && <Callout tone="warn">Nothing is deployed to production yet: “New deployment” begins one.</Callout>}
       {!of && <Field label="Deployment">{(props) => <select {...props} className="select" value={chosen} onChange={(event) => { setName(event.target.value); candidate.reset(); }}>{live?.map((one) => <option key={one.name}>{one.name}</option>)}</select>}</Field>}
       <CandidateFields of={candidate} />
       {candidate.name && !candidate.changed && <p className="faint">This is what answers now. Choose another version or model.</p>}

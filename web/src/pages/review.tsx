@@ -2,12 +2,12 @@ import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tansta
 import { Link, getRouteApi } from "@tanstack/react-router";
 import { useEffect, useRef, useState } from "react";
 import type { Schemas } from "../api/client";
-import { api, curl, ok } from "../api/client";
+import { Refusal, api, curl, ok } from "../api/client";
 import { hash, plural, sentence } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Callout, Card, Empty, Field, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
-import { WordDiff } from "../ui/diff";
+import { Legend, WordDiff } from "../ui/diff";
 import { useSay } from "../ui/layers";
 import { Hash, MessageText } from "../ui/parts";
 import { typing, useReadOn } from "../ui/table";
@@ -19,6 +19,9 @@ type Action = Schemas["ReviewAction"];
 const REASONS: Record<Schemas["ReviewReason"], [Tone, string]> = { low_rating: ["bad", "Low rating"], correction: ["accent", "Corrected by a user"], soft_failure: ["warn", "Soft failure"], shadow_loss: ["bad", "Lost in shadow"], uncertain_judge: ["info", "Judge unsure"] };
 
 const STATES = ["open", "accepted", "corrected", "labelled", "dismissed"] as const satisfies Schemas["ReviewStatus"][];
+
+/** Reasons by which an answer is bad until somebody says that it is not. */
+const BAD = new Set<Item["reason"]>(["low_rating", "soft_failure", "shadow_loss"]);
 
 function Reason({ of }: { of: Item["reason"] }) {
   const [tone, text] = REASONS[of];
@@ -81,9 +84,31 @@ export function ReviewPage() {
   );
 }
 
+interface Decision {
+  action: Action;
+  replace: boolean;
+}
+
+/** The sample that asks the same already, where that is why a decision was refused. */
+const askedBy = (error: unknown): string | undefined => (error instanceof Refusal && error.status === 409 ? /asks the same already: sample `(.+)`/.exec(error.message)?.[1] : undefined);
+
+/** The expected answer that the dataset has, beside the one that would take its place. */
+function Known({ of, dataset, answer, onReplace }: { of: string; dataset: string; answer: string; onReplace: () => void }) {
+  const found = useQuery({ queryKey: ["sample", dataset, "latest", of], queryFn: () => ok(api.GET("/api/v1/datasets/{name}/versions/{version}/samples/{sample}", { params: { path: { name: dataset, version: "latest", sample: of } } })) });
+  const was = found.data?.expected_output?.[0];
+  return (
+    <div className="stack" role="alert">
+      <Callout tone="warn" action={<Button small kind="primary" onClick={onReplace}>Replace {of}</Button>}><strong>{dataset} asks this already, as <Link className="link inline mono" to="/datasets/$name" params={{ name: dataset }} search={{ sample: of }}>{of}</Link>.</strong> Replace what it expects, or dismiss this item.</Callout>
+      {found.data && <div className="message"><header>Expected until now, against the right answer<span className="grow" /><Legend answer="only in the old one" right="only in the new one" /></header><div>{was == null ? <span className="faint">nothing</span> : <WordDiff before={was} after={answer} />}</div></div>}
+    </div>
+  );
+}
+
 function One({ item, move, after }: { item: Item; move: (step: number) => void; after: () => void }) {
+  // What a user or a check found bad is never taken for the right answer by itself: a person says what is.
+  const bad = item.suggestion == null && BAD.has(item.reason);
   const right = item.suggestion ?? item.output ?? "";
-  const [answer, setAnswer] = useState(right);
+  const [answer, setAnswer] = useState(bad ? "" : right);
   const [input, setInput] = useState(item.input ?? "");
   const [dataset, setDataset] = useState("golden");
   const [category, setCategory] = useState(item.category ?? "");
@@ -95,7 +120,7 @@ function One({ item, move, after }: { item: Item; move: (step: number) => void; 
   const no = refusal("editor");
   const { say } = useSay();
   const decide = useMutation({
-    mutationFn: (action: Action) =>
+    mutationFn: ({ action, replace }: Decision) =>
       ok(api.POST("/api/v1/reviews/{id}/decision", {
         params: { path: { id: item.id } },
         body: {
@@ -103,22 +128,24 @@ function One({ item, move, after }: { item: Item; move: (step: number) => void; 
           ...(action === "correct" ? { answer } : {}),
           ...(action === "label" ? { label } : {}),
           ...((action === "accept" || action === "correct") && !item.input && input ? { input } : {}),
-          ...(action === "accept" || action === "correct" ? { dataset, ...(category ? { category } : {}) } : {}),
+          ...(action === "accept" || action === "correct" ? { dataset, replace, ...(category ? { category } : {}) } : {}),
         },
       })),
-    onSuccess: (decided, action) => {
+    onSuccess: (decided, { action }) => {
       after();
       for (const key of ["review", "datasets", "dataset"]) void client.invalidateQueries({ queryKey: [key] });
       say(decided.dataset ? `It is a sample of ${dataset} now, in version ${hash(decided.dataset.version.version)}.` : action === "label" ? "Labelled." : "Laid aside.");
     },
   });
+  const known = askedBy(decide.error);
   const open = item.status === "open";
   // Two presses may come before the first is drawn: one decision is sent, and another only after it failed.
   const sent = useRef(false);
-  const send = (action: Action) => {
-    if (sent.current || ((action === "accept" || action === "correct") && answer.trim() === "")) return;
+  const send = (action: Action, replace = false) => {
+    if (sent.current) return;
+    if ((action === "accept" || action === "correct") && answer.trim() === "") return field.current?.focus();
     sent.current = true;
-    decide.mutate(action, { onError: () => void (sent.current = false) });
+    decide.mutate({ action, replace }, { onError: () => void (sent.current = false) });
   };
   useEffect(() => {
     const pressed = (event: KeyboardEvent) => {
@@ -130,7 +157,10 @@ function One({ item, move, after }: { item: Item; move: (step: number) => void; 
       if (event.key === "j") move(1);
       else if (event.key === "k") move(-1);
       else if (!open || no) return;
-      else if (event.key === "a") send("accept");
+      else if (event.key === "a") {
+        event.preventDefault();
+        send(answer === right ? "accept" : "correct");
+      }
       else if (event.key === "d") send("dismiss");
       else if (event.key === "e") {
         event.preventDefault();
@@ -144,14 +174,14 @@ function One({ item, move, after }: { item: Item; move: (step: number) => void; 
     <Card label="Item">
       <div className="stack loose">
         <div className="row wrap"><Reason of={item.reason} /><span className="muted wrap-any">{item.detail}</span><span className="grow" />{item.request_id && <Link className="link" to="/traffic" search={{ record: item.request_id }}>Record</Link>}{item.manifest && <Hash of={item.manifest} />}</div>
-        {decide.isError && <Problem error={decide.error} />}
+        {decide.isError && (known ? <Known of={known} dataset={dataset} answer={answer} onReplace={() => decide.variables && send(decide.variables.action, true)} /> : <Problem error={decide.error} />)}
         {item.messages?.map((message, i) => <MessageText key={i} of={message} />)}
         {item.input ? <div className="message"><header>Question</header><div>{item.input}</div></div> : <Field label="Question" help="No body was kept: only a person can say what was asked">{(props) => <textarea {...props} className="textarea auto" rows={2} value={input} onChange={(event) => setInput(event.target.value)} />}</Field>}
         {item.output != null && <div className="message"><header>Answer</header><div>{item.output || <span className="faint">empty</span>}</div></div>}
-        {item.suggestion && <div className="message"><header>Suggested, against the answer</header><div><WordDiff before={item.output ?? ""} after={item.suggestion} /></div></div>}
+        {item.suggestion && <div className="message"><header>Suggested, against the answer<span className="grow" /><Legend answer="only in the answer" right="only in the suggestion" /></header><div><WordDiff before={item.output ?? ""} after={item.suggestion} /></div></div>}
         {open ? (
           <>
-            <Field label="The right answer" help="Ctrl Enter saves it as a sample">{(props) => <textarea {...props} ref={field} className="textarea" rows={5} value={answer} onChange={(event) => setAnswer(event.target.value)} />}</Field>
+            <Field label="The right answer" help={bad && answer === "" ? <>Empty, since the answer was found bad. <button type="button" className="link plain" onClick={() => setAnswer(right)}>The answer was right</button></> : "Ctrl Enter saves it as a sample"}>{(props) => <textarea {...props} ref={field} className="textarea" rows={5} value={answer} onChange={(event) => setAnswer(event.target.value)} />}</Field>
             <div className="grid three">
               <Field label="Dataset">{(props) => <><input {...props} className="input" list="dataset-names" value={dataset} onChange={(event) => setDataset(event.target.value)} /><datalist id="dataset-names">{datasets.data?.items.map((one) => <option key={one.name} value={one.name} />)}</datalist></>}</Field>
               <Field label="Category">{(props) => <input {...props} className="input" value={category} onChange={(event) => setCategory(event.target.value)} />}</Field>

@@ -7,8 +7,8 @@ import { Interval } from "../charts/frame";
 import { percent, score, sentence, words } from "../lib/format";
 import { wrongNumber } from "../lib/numbers";
 import { useRefusal } from "../session";
-import { Badge, Button, Callout, Card, Empty, Field, Problem } from "../ui/base";
-import { WordDiff } from "../ui/diff";
+import { Ago, Badge, Button, Callout, Card, Empty, Field, Problem, Told } from "../ui/base";
+import { Legend, WordDiff } from "../ui/diff";
 import { Delta, RunLink, Verdict } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { Table } from "../ui/table";
@@ -37,6 +37,7 @@ export function Gate({ run }: { run: Run }) {
     onSuccess: (report) => {
       if (!keeps) return;
       client.setQueryData(["run", run.id], { ...run, tags: { ...run.tags, gate: report.verdict } });
+      void client.invalidateQueries({ queryKey: ["run", run.id], exact: true });
       void client.invalidateQueries({ queryKey: ["runs"] });
     },
   });
@@ -68,7 +69,7 @@ export function Gate({ run }: { run: Run }) {
       </Card>
       {rules.isError && !rules.data && <Problem error={rules.error} retry={() => void rules.refetch()} />}
       {gate.isError && <Problem error={gate.error} />}
-      {gate.data ? <Report report={gate.data} /> : <Empty title={run.tags?.gate ? "Decide again to see why" : "Checks and evidence appear here"}>Every check is shown with the baseline’s number, this run’s, the limit and the interval of the difference.</Empty>}
+      {gate.data ? <Report report={gate.data} /> : run.gate ? <Kept verdict={run.gate} /> : <Empty title="Checks and evidence appear here">Every check is shown with the baseline’s number, this run’s, the limit and the interval of the difference.</Empty>}
     </>
   );
 }
@@ -85,25 +86,49 @@ const checks = (reach: number): Column<Schemas["Check"]>[] => [
     wide: true,
     width: 150,
     cell: (check) => (check.interval?.length === 2 && check.baseline != null && check.current != null ? (
-      <><Interval value={check.change ?? check.current - check.baseline} lower={check.interval[0] ?? 0} upper={check.interval[1] ?? 0} from={-reach} to={reach} limit={0} tone={check.status === "fail" ? "var(--bad)" : "var(--series-1)"} /><span className="faint num tiny nowrap">{score(check.interval[0])} to {score(check.interval[1])}{check.n != null && ` · n ${check.n}`}</span></>
+      <><Interval value={check.change ?? check.current - check.baseline} lower={check.interval[0] ?? 0} upper={check.interval[1] ?? 0} from={-reach} to={reach} limit={0} tone={check.status === "fail" ? "var(--bad)" : "var(--series-1)"} /><span className="faint num tiny nowrap">{check.interval[0] === check.interval[1] ? "the same in all" : `${score(check.interval[0])} to ${score(check.interval[1])}`}{check.n != null && ` · n ${check.n}`}</span></>
     ) : <span className="faint">–</span>),
   },
   { head: "Limit", right: true, cell: (check) => check.limit ?? "–" },
 ];
 
-function Report({ report }: { report: Schemas["GateReport"] }) {
-  const reach = Math.max(0.02, ...report.checks.flatMap(({ interval, baseline, current, change }) => [...(interval ?? []), change ?? (current ?? 0) - (baseline ?? current ?? 0)]).map(Math.abs).filter((size) => size <= 1)) * 1.05;
-  const tone = report.verdict === "pass" ? "good" : report.verdict === "fail" ? "bad" : "warn";
+const SAYS: Record<Schemas["Verdict"], ["good" | "bad" | "warn", string, string]> = { pass: ["good", "The gate passes.", "The gate passed."], fail: ["bad", "The gate says no.", "The gate said no."], inconclusive: ["warn", "The gate cannot decide.", "The gate could not decide."] };
+
+function Checks({ of, notices }: { of: Schemas["Check"][]; notices: string[] }) {
+  const reach = Math.max(0.02, ...of.flatMap(({ interval, baseline, current, change }) => [...(interval ?? []), change ?? (current ?? 0) - (baseline ?? current ?? 0)]).map(Math.abs).filter((size) => size <= 1)) * 1.05;
+  return (
+    <>
+      {notices.map((notice) => <Callout key={notice} tone="warn"><Told text={notice} /></Callout>)}
+      <Card title="Checks" flush>
+        <Table label="Checks of the gate" columns={checks(reach)} rows={of} id={(check) => check.name} />
+      </Card>
+    </>
+  );
+}
+
+/** What the gate said last, as it is kept with the run: by the rules and the baseline of that time. */
+function Kept({ verdict: { verdict, at, by, baseline, config, checks: found, notices } }: { verdict: Schemas["KeptVerdict"] }) {
+  const [tone, , said] = SAYS[verdict];
   return (
     <>
       <Callout tone={tone}>
-        <strong>{report.verdict === "pass" ? "The gate passes." : report.verdict === "fail" ? "The gate says no." : "The gate cannot decide."}</strong>{" "}
+        <strong>{said}</strong> Asked by {by} <Ago time={at} />, with the rules of then: {words(config.mode ?? "strict")}, overall {config.overall_min} at least, no category down by more than {config.max_drop}.{" "}
+        {baseline ? <>Compared with <RunLink run={baseline}>the baseline of then</RunLink>.</> : "There was no baseline: only the absolute limits decided."}
+      </Callout>
+      <Checks of={found} notices={notices} />
+    </>
+  );
+}
+
+function Report({ report }: { report: Schemas["GateReport"] }) {
+  const [tone, says] = SAYS[report.verdict];
+  return (
+    <>
+      <Callout tone={tone}>
+        <strong>{says}</strong>{" "}
         {report.baseline ? <>Compared with <RunLink run={report.baseline.id}>the baseline</RunLink> ({report.baseline.prompt_name}@{report.baseline.prompt_version}).</> : "There is no baseline: only the absolute limits decide."}
       </Callout>
-      {report.notices.map((notice) => <Callout key={notice} tone="warn">{notice}</Callout>)}
-      <Card title="Checks" flush>
-        <Table label="Checks of the gate" columns={checks(reach)} rows={report.checks} id={(check) => check.name} />
-      </Card>
+      <Checks of={report.checks} notices={report.notices} />
       {report.samples.length > 0 && (
         <Card title="Samples that explain it" aside={<span className="faint">the answer now, against the expected one</span>} flush>
           <ul className="feed">
@@ -117,7 +142,7 @@ function Report({ report }: { report: Schemas["GateReport"] }) {
                 </div>
                 <div className="muted wrap-any">{sample.input}</div>
                 <div className="split" style={{ marginTop: 6 }}>
-                  <div className="message"><header>Now{sample.expected && ", against expected"}</header><div>{sample.expected ? <WordDiff before={sample.expected} after={sample.output} /> : sample.output}</div></div>
+                  <div className="message"><header>Now{sample.expected && <>, against expected<span className="grow" /><Legend answer="only in the answer" right="only in what was expected" /></>}</header><div>{sample.expected ? <WordDiff before={sample.output} after={sample.expected} /> : sample.output}</div></div>
                   {sample.baseline_output != null && <div className="message"><header>Baseline’s answer</header><div>{sample.baseline_output}</div></div>}
                 </div>
               </li>

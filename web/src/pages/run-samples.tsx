@@ -6,7 +6,7 @@ import { api, ok } from "../api/client";
 import { Interval } from "../charts/frame";
 import { latency, money, ms, plural, score, sentence, words } from "../lib/format";
 import { Badge, Button, Card, Copy, Empty, Problem, Skeleton } from "../ui/base";
-import { WordDiff } from "../ui/diff";
+import { Legend, WordDiff } from "../ui/diff";
 import { Judgement } from "../ui/judgement";
 import { Dialog } from "../ui/layers";
 import { MessageText } from "../ui/parts";
@@ -24,6 +24,42 @@ export function Outcome({ of }: { of: Result }) {
   return of.outcome.passed ? <Badge tone="good">Passed</Badge> : <Badge tone="bad">Failed</Badge>;
 }
 
+/** Why an answer did not pass: each reason stays whole. */
+function Why({ of: { outcome } }: { of: Result }) {
+  const reasons = outcome.status === "errored" ? [outcome.reason] : (outcome.failures ?? []);
+  if (reasons.length === 0) return <span className="faint wide-only">–</span>;
+  return <span className="muted reasons">{reasons.map((reason, i) => <span key={reason}>{i > 0 && ", "}<span className="nowrap">{words(reason)}</span></span>)}</span>;
+}
+
+/** So many pages of questions are read at most; a list shows the worst answers first, and they are anywhere. */
+const MOST_PAGES = 6;
+
+/** What was asked, by sample. */
+function useQuestions({ spec: { dataset, dataset_version: version } }: Run): Map<string, string> | undefined {
+  const read = useQuery({
+    queryKey: ["dataset", dataset, "questions", version],
+    staleTime: "static",
+    queryFn: async () => {
+      const asked = new Map<string, string>();
+      let cursor: string | undefined;
+      for (let page = 0; page < MOST_PAGES; page++) {
+        const { items, next_cursor } = await ok(api.GET("/api/v1/datasets/{name}/versions/{version}/samples", { params: { path: { name: dataset, version }, query: { limit: 500, cursor } } }));
+        for (const sample of items) asked.set(sample.id, sample.input || lastOf(sample.messages) || JSON.stringify(sample.variables ?? {}));
+        if (!next_cursor) break;
+        cursor = next_cursor;
+      }
+      return asked;
+    },
+  });
+  return read.data;
+}
+
+/** The last message of a conversation, as text. */
+function lastOf(messages: Schemas["Message"][] | undefined): string {
+  const content = messages?.[messages.length - 1]?.content;
+  return typeof content === "string" ? content : "";
+}
+
 export function Samples({ run }: { run: Run }) {
   const search = route.useSearch();
   const navigate = route.useNavigate();
@@ -38,13 +74,15 @@ export function Samples({ run }: { run: Run }) {
   });
   const rows = results.data?.pages.flatMap((page) => page.items);
   const set = (part: Record<string, string | undefined>) => void navigate({ search: (old) => ({ ...old, ...part }), replace: true });
+  const questions = useQuestions(run);
   const columns: Column<Result>[] = [
     { head: "Sample", cell: (row) => <Link className="cover mono truncate" style={{ display: "block", maxWidth: 160 }} title={row.sample_id} to="/runs/$run" params={{ run: run.id }} search={{ ...search, sample: row.sample_id }} replace>{row.sample_id}{row.trial > 0 && <span className="faint"> #{row.trial + 1}</span>}</Link> },
     { head: "Outcome", cell: (row) => <Outcome of={row} /> },
     { head: "Composite", right: true, cell: (row) => score(composite(row)) },
     { head: "Category", wide: true, cell: (row) => <div className="truncate" style={{ maxWidth: 180 }} dir="auto">{row.category ? sentence(words(row.category)) : <span className="faint">–</span>}</div> },
-    { head: "Why", cell: (row) => <span className="muted">{words(row.outcome.status === "errored" ? row.outcome.reason : (row.outcome.failures ?? []).join(", ")) || <span className="faint wide-only">–</span>}</span> },
-    { head: "Answer", wide: true, cell: (row) => <div className="truncate muted" style={{ maxWidth: 280 }} dir="auto">{row.output || <span className="faint">empty</span>}</div> },
+    { head: "Why", cell: (row) => <Why of={row} /> },
+    { head: "Question", block: true, fill: true, cell: (row) => <div className="truncate" dir="auto">{questions?.get(row.sample_id) ?? <span className="faint wide-only">–</span>}</div> },
+    { head: "Answer", wide: true, fill: true, cell: (row) => <div className="truncate muted" dir="auto">{row.output || <span className="faint">empty</span>}</div> },
     { head: "Latency", right: true, wide: true, cell: (row) => (row.cached ? <span className="faint">cached</span> : latency(row.latency_ms)) },
   ];
   const categories = Object.keys(run.results?.categories ?? {}).filter(Boolean);
@@ -140,8 +178,8 @@ function Trial({ result, expected, several, run }: { result: Result; expected: s
       </div>
       {outcome.status === "errored" && <div className="callout warn">{outcome.message}</div>}
       <div className="message">
-        <header>Answer{expected[0] != null && ", against the expected one"}<span className="grow" /><Copy text={result.output} /></header>
-        <div>{expected[0] != null ? <WordDiff before={expected[0]} after={result.output} /> : result.output || <span className="faint">empty</span>}</div>
+        <header>Answer{expected[0] != null && ", against the expected one"}<span className="grow" />{expected[0] != null && <Legend answer="only in the answer" right="only in what was expected" />}<Copy text={result.output} /></header>
+        <div>{expected[0] != null ? <WordDiff before={result.output} after={expected[0]} /> : result.output || <span className="faint">empty</span>}</div>
       </div>
       {expected[0] != null && (
         <details>
@@ -165,7 +203,7 @@ function Trial({ result, expected, several, run }: { result: Result; expected: s
                   <span style={{ color: "var(--text)" }}>{sentence(words(name))}</span>
                   {spec?.weight != null && <span>weight {spec.weight}</span>}
                   <span className="grow" />
-                  <span className={`num small ${threshold != null && scale ? (metric.score < threshold ? "bad" : "good") : ""}`}>{spec?.kind === "latency" ? ms(metric.score) : spec?.kind === "cost" ? money(metric.score) : score(metric.score)}{threshold != null && scale && <span className="faint"> of {threshold}</span>}</span>
+                  <span className={`num small ${threshold != null && scale ? (metric.score < threshold ? "bad" : "good") : ""}`}>{spec?.kind === "latency" ? ms(metric.score) : spec?.kind === "cost" ? money(metric.score) : score(metric.score)}{threshold != null && scale && <span className="faint"> · needs {threshold}</span>}</span>
                 </header>
                 {(metric.reason || metric.detail != null) && <div style={{ whiteSpace: "normal" }}><Judgement metric={metric} /></div>}
                 {!metric.reason && metric.detail == null && scale && <div style={{ padding: "4px 12px" }}><Interval value={metric.score} lower={metric.score} upper={metric.score} limit={threshold} /></div>}

@@ -6,14 +6,14 @@ import { Histogram, Interval } from "../charts/frame";
 import { again } from "../lib/again";
 import { latency, moment, money, ms, percent, plural, score, sentence, whole, within, words } from "../lib/format";
 import { useRefusal } from "../session";
-import { Ago, Badge, Bar, Button, Callout, Card, Coming, Empty, Est, PageHead, Problem, Skeleton } from "../ui/base";
+import { Ago, Badge, Bar, Button, Callout, Card, Coming, Empty, Est, PageHead, Problem, Skeleton, Told } from "../ui/base";
 import { useCrumb } from "../ui/crumb";
 import { Confirm, Menu, useSay } from "../ui/layers";
-import { Hash, PromptLink, RunStatus, Verdict, PART } from "../ui/parts";
+import { Hash, PromptLink, RunLink, RunStatus, Unread, Verdict, PART } from "../ui/parts";
 import { useState } from "react";
 import { Gate } from "./run-gate";
 import { Samples } from "./run-samples";
-import { useBaselines } from "./runs";
+import { useBaselineOf, useBaselines } from "./runs";
 import type { Column } from "../ui/table";
 import { Table } from "../ui/table";
 
@@ -36,7 +36,7 @@ export function RunPage() {
   });
   const baselines = useBaselines();
   useCrumb(found.data?.name);
-  if (found.isError && !found.data) return <Problem error={found.error} retry={() => void found.refetch()} />;
+  if (found.isError && !found.data) return <Unread what="run" error={found.error} retry={found.refetch} to="/runs" list="To the runs" />;
   const run = found.data;
   return (
     <>
@@ -48,8 +48,8 @@ export function RunPage() {
         {run ? <Actions run={run} /> : <Coming />}
       </PageHead>
       {run?.description && <p className="muted">{run.description}</p>}
-      {run?.error && <Callout tone="bad"><strong>{run.error}</strong></Callout>}
-      {run?.results?.notices?.map((notice) => <Callout key={notice} tone="warn">{notice}</Callout>)}
+      {run?.error && <Callout tone="bad"><strong><Told text={sentence(run.error)} /></strong></Callout>}
+      {run?.results?.notices?.map((notice) => <Callout key={notice} tone="warn"><Told text={notice} /></Callout>)}
       {run?.status === "running" && <Progress run={run} />}
       <nav className="tabs" aria-label="Parts of the run">
         {TABS.map(([name, label]) => (
@@ -105,6 +105,8 @@ function Actions({ run }: { run: Run }) {
     },
     onError: refused,
   });
+  const baseline = useBaselineOf(run.dataset);
+  const verdict = run.gate?.verdict ?? run.tags?.gate;
   const judged = Object.keys(run.results?.judges ?? {}).length > 0;
   return (
     <>
@@ -123,12 +125,23 @@ function Actions({ run }: { run: Run }) {
       {run.status === "completed" && !isBaseline && <Link className="btn" to="/compare" search={{ a: "baseline", b: run.id }}>Compare with the baseline</Link>}
       {(run.status === "running" || run.status === "pending") && <Button icon="stop" refused={refusal("editor")} disabled={cancel.isPending} onClick={() => cancel.mutate()}>Stop</Button>}
       {(run.status === "pending" || run.status === "failed" || run.status === "cancelled") && <Button icon="runs" refused={refusal("editor")} disabled={start.isPending} onClick={() => start.mutate()}>{run.status === "pending" ? "Start" : "Resume"}</Button>}
-      {run.status === "completed" && !isBaseline && <Button kind="primary" refused={refusal("editor")} onClick={() => setPromoting(true)}>Make baseline</Button>}
-      <Confirm title={`Make this run the baseline of ${run.dataset}?`} open={promoting} onClose={() => setPromoting(false)} onConfirm={() => promote.mutate()} action="Make baseline" busy={promote.isPending}>
+      {run.status === "completed" && !isBaseline && <Button kind={verdict === "fail" ? undefined : "primary"} refused={refusal("editor")} onClick={() => setPromoting(true)}>Make baseline</Button>}
+      <Confirm title={`Make this run the baseline of ${run.dataset}?`} open={promoting} onClose={() => setPromoting(false)} onConfirm={() => promote.mutate()} action={verdict === "fail" ? "Make baseline all the same" : "Make baseline"} danger={verdict === "fail"} busy={promote.isPending}>
         <p>Gates on {run.dataset} compare with it from now on. The baseline before keeps its results.</p>
-        <p className="muted">Overall {score(run.results?.overall?.value)} · {percent(run.results?.pass_rate.value)} passed · n {whole(run.results?.total_samples ?? 0)}</p>
+        {verdict !== "pass" && <Callout tone={verdict === "fail" ? "bad" : "warn"}><strong>{verdict === "fail" ? "The gate said no to this run." : verdict ? "The gate could not decide about this run." : "No gate has seen this run."}</strong> As the baseline, it is what later runs are measured by.</Callout>}
+        <Numbers run={run} was={baseline} />
       </Confirm>
     </>
+  );
+}
+
+/** The run's numbers, beside those of the baseline that it would replace. */
+function Numbers({ run, was }: { run: Run; was: Run | undefined }) {
+  const rows = [["This run", run], ["The baseline now", was]] as const;
+  return (
+    <dl className="facts">
+      {rows.map(([label, one]) => <div key={label}><dt>{label}</dt><dd className="num">{one ? <>Overall <Est of={one.results?.overall} inline /> · {percent(one.results?.pass_rate.value)} passed, n {whole(one.results?.total_samples ?? 0)}{one !== run && <> · <RunLink run={one.id}>{one.name}</RunLink></>}</> : "none yet"}</dd></div>)}
+    </dl>
   );
 }
 
@@ -152,7 +165,7 @@ function noOverall({ spec, status, error }: Run): string {
 
 function Summary({ run }: { run: Run }) {
   const results = run.results;
-  if (!results) return run.status === "running" || run.status === "pending" ? <Empty title="Results come when the run is done">Samples that are done can be read already.</Empty> : <Empty title="This run has no results" command={`llmops eval --resume ${run.id}`}>It stopped before all samples were answered.</Empty>;
+  if (!results) return run.status === "running" || run.status === "pending" ? <Empty title="Results come when the run is done">Samples that are done can be read already.</Empty> : <Empty title="This run has no results">It stopped before all samples were answered. What has an answer is kept: Resume goes on with the rest.</Empty>;
   const { spend } = results;
   return (
     <>

@@ -3,11 +3,13 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
 import type { Run } from "../api/client";
 import { api, ok } from "../api/client";
-import { money, sentence } from "../lib/format";
+import { moneyLike, sentence } from "../lib/format";
+import { useRefusal } from "../session";
 import { Ago, Badge, Bar, Button, Card, Empty, Est, Long, PageHead } from "../ui/base";
 import { RunStatus, Verdict, shortId } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { ListFoot, Table } from "../ui/table";
+import { NewRun } from "./run-new";
 
 const route = getRouteApi("/runs");
 const FIELDS = ["prompt", "dataset", "model", "suite", "tag"] as const;
@@ -17,6 +19,8 @@ export function RunsPage() {
   const search = route.useSearch();
   const navigate = route.useNavigate();
   const [chosen, setChosen] = useState<string[]>([]);
+  const refusal = useRefusal();
+  const [making, setMaking] = useState(false);
   const filtered = Object.keys(search).length > 0;
   const runs = useInfiniteQuery({
     queryKey: ["runs", search],
@@ -30,6 +34,7 @@ export function RunsPage() {
   });
   const baselines = useBaselines();
   const rows = runs.data?.pages.flatMap((page) => page.items);
+  const cost = moneyLike(rows?.map((run) => run.progress.cost) ?? []);
   const set = (name: string, value: string) => void navigate({ search: (old) => ({ ...old, [name]: value || undefined }), replace: true });
   const toggle = (id: string) => setChosen((old) => (old.includes(id) ? old.filter((one) => one !== id) : [...old.slice(-1), id]));
   const pair = [...chosen].sort();
@@ -37,7 +42,7 @@ export function RunsPage() {
     {
       head: <span className="sr">Compare</span>,
       width: 34,
-      wide: true,
+      corner: true,
       cell: (run) => <input type="checkbox" aria-label={`Compare ${run.name}`} checked={chosen.includes(run.id)} onChange={() => toggle(run.id)} style={{ accentColor: "var(--accent)" }} />,
     },
     {
@@ -57,7 +62,7 @@ export function RunsPage() {
     { head: "Passed", wide: true, cell: (run) => <Est of={run.results?.pass_rate} show={(v) => `${(v * 100).toFixed(1)} %`} hideN /> },
     { head: "Gate", cell: (run) => <Verdict of={run.tags?.gate} /> },
     { head: "Prompt and model", wide: true, cell: (run) => <div className="stack tight names less" style={{ gap: 0 }}><span className="row" style={{ gap: 0 }}>{run.prompt_name ? <><Long>{run.prompt_name}</Long><span className="faint nowrap">@{run.prompt_version}</span></> : <span className="faint nowrap">no prompt</span>}</span><span className="mono muted row" style={{ fontSize: 11, lineHeight: "16px" }}><Long>{run.model_name}</Long></span></div> },
-    { head: "Cost", right: true, wide: true, cell: (run) => money(run.progress.cost) },
+    { head: "Cost", right: true, wide: true, cell: (run) => cost(run.progress.cost) },
     { head: "Created", right: true, cell: (run) => <Ago time={run.created_at} /> },
   ];
   return (
@@ -68,6 +73,7 @@ export function RunsPage() {
         ) : (
           <Button refused="Choose two runs with their boxes.">Compare{chosen.length === 1 ? " (one more)" : ""}</Button>
         )}
+        <Button kind={chosen.length === 2 ? undefined : "primary"} icon="plus" refused={refusal("editor")} onClick={() => setMaking(true)}>New run</Button>
       </PageHead>
       <div className="filters" role="search" aria-label="Filter runs">
         <select className="select" aria-label="Status" value={search.status ?? ""} onChange={(event) => set("status", event.target.value)}>
@@ -85,17 +91,25 @@ export function RunsPage() {
           id={(run) => run.id}
           error={runs.error}
           retry={() => void runs.refetch()}
-          empty={filtered ? <Empty title="No run fits" action={<Button onClick={() => void navigate({ search: {} })}>Clear the filters</Button>}>Names must be whole: a model is <code>provider/model</code>, a tag <code>name=value</code>.</Empty> : <Empty title="No runs yet" command="llmops eval">A run asks a target every question of a dataset and scores the answers. In a new folder, <code>llmops init</code> writes a project to start from.</Empty>}
+          empty={filtered ? <Empty title="No run fits" action={<Button onClick={() => void navigate({ search: {} })}>Clear the filters</Button>}>Names must be whole: a model is <code>provider/model</code>, a tag <code>name=value</code>.</Empty> : <Empty title="No runs yet" action={<Button kind="primary" icon="plus" refused={refusal("editor")} onClick={() => setMaking(true)}>Start one</Button>} command="llmops eval">A run asks a target every question of a dataset and scores the answers.</Empty>}
         />
         {rows && rows.length > 0 && <ListFoot shown={rows.length} more={runs.hasNextPage} loading={runs.isFetchingNextPage} onMore={() => void runs.fetchNextPage()} what={rows.length === 1 ? "run" : "runs"} />}
       </Card>
+      {making && <NewRun onClose={() => setMaking(false)} />}
     </>
   );
 }
 
+const baselinesQuery = { queryKey: ["baselines"], queryFn: () => ok(api.GET("/api/v1/baselines")), staleTime: 30_000 };
+
+/** The run that gates of a dataset compare with now. */
+export function useBaselineOf(dataset: string): Run | undefined {
+  return useQuery(baselinesQuery).data?.items.find((one) => one.dataset === dataset)?.run;
+}
+
 /** The runs that gates compare with now. The tag `env=production` stays on those before. */
 export function useBaselines(): Set<string> {
-  const baselines = useQuery({ queryKey: ["baselines"], queryFn: () => ok(api.GET("/api/v1/baselines")), staleTime: 30_000 });
+  const baselines = useQuery(baselinesQuery);
   return useMemo(() => new Set(baselines.data?.items.map((one) => one.run.id)), [baselines.data]);
 }
 

@@ -37,7 +37,7 @@ export function SchedulesPage() {
     { head: "When", cell: (one) => <><span className="mono nowrap">{one.cron ?? `every ${one.every}`}</span>{one.cron && <div className="faint tiny nowrap">{one.timezone ?? "UTC"}</div>}</> },
     { head: "What", wide: true, cell: (one) => <div className="muted" style={{ minWidth: 130 }}>{what(one)}</div> },
     { head: "Next", cell: (one) => (one.paused ? <span className="faint wide-only">–</span> : <Ago time={one.next_at} />) },
-    { head: "Last", wide: true, cell: (one) => (one.last ? <span className="row tight"><Badge tone={FIRING[one.last.status]}>{sentence(one.last.status)}</Badge><Ago time={one.last.fire_at} /></span> : <span className="faint">never</span>) },
+    { head: "Last", cell: (one) => (one.last ? <span className="row tight"><span className="faint small narrow-only">Last</span><Badge tone={FIRING[one.last.status]}>{sentence(one.last.status)}</Badge><Ago time={one.last.fire_at} /></span> : <span className="faint wide-only">never</span>) },
     { head: <span className="sr">Actions</span>, right: true, cell: (one) => <span className="row tight" style={{ justifyContent: "flex-end" }}><Button small refused={refusal("operator")} onClick={() => act.mutate({ schedule: one.name, what: "run" })}>Run now</Button><Button small kind="quiet" refused={refusal("operator")} onClick={() => act.mutate({ schedule: one.name, what: one.paused ? "resume" : "pause" })}>{one.paused ? "Resume" : "Pause"}</Button></span> },
   ];
   return (
@@ -45,7 +45,7 @@ export function SchedulesPage() {
       <PageHead title="Schedules" lead="What starts by itself: evaluations, rehearsals of a rollback, the report on feedback.">
         <Button kind="primary" icon="plus" refused={refusal("operator")} onClick={() => setMaking(true)}>New schedule</Button>
       </PageHead>
-      <Card label="Schedules" flush><Table label="Schedules" columns={columns} rows={schedules.data?.items} id={(one) => one.name} error={schedules.error} retry={() => void schedules.refetch()} empty={<Empty title="Nothing is scheduled" command="llmops schedule add nightly --suite default --cron '0 3 * * *'">A suite in llmops.yaml may also name its own: <code>schedule: "@daily"</code>.</Empty>} /></Card>
+      <Card label="Schedules" flush><Table label="Schedules" columns={columns} rows={schedules.data?.items} id={(one) => one.name} error={schedules.error} retry={() => void schedules.refetch()} empty={<Empty title="Nothing is scheduled" action={<Button kind="primary" icon="plus" refused={refusal("operator")} onClick={() => setMaking(true)}>Schedule something</Button>} command="llmops schedule add nightly --suite default --cron '0 3 * * *'">A suite in llmops.yaml may also name its own: <code>schedule: "@daily"</code>.</Empty>} /></Card>
       {making && <NewSchedule onClose={() => setMaking(false)} />}
       {open && <ScheduleDialog name={open} onClose={() => void navigate({ search: {}, replace: true })} />}
     </>

@@ -3,7 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { api, includes, ok } from "../api/client";
 import { useFrame, useTheme } from "../frame";
-import { moment, plural, sentence } from "../lib/format";
+import { moment, plural, sentence, words } from "../lib/format";
 import { signOut, useRefusal, useSession } from "../session";
 import { Badge, Button, Callout, Card, Empty, Field, Long, PageHead, Problem, Skeleton } from "../ui/base";
 import { Confirm, useSay } from "../ui/layers";
@@ -19,7 +19,7 @@ export function SettingsPage() {
   const projects = useQuery({ queryKey: ["projects"], enabled: includes(session?.role, "admin") && session?.project === "default", queryFn: () => ok(api.GET("/api/v1/projects", { params: { query: { limit: 100 } } })), retry: false });
   return (
     <>
-      <PageHead title="Settings" lead={<>What is configured stands in <code>llmops.yaml</code>, beside the code, where it is reviewed. Here is what the server made of it.</>} />
+      <PageHead title="Settings" lead={<>What is configured stands in <code>llmops.yaml</code>, beside the code, where it is reviewed. Here is what it says of the gate, of channels and models; and what is no part of it.</>} />
       <div className="grid two">
         <div className="stack spaced">
         <Card title="Appearance">
@@ -32,7 +32,7 @@ export function SettingsPage() {
           </div>
         </Card>
         <Card title="Baselines" flush>
-          {baselines.isError ? <Problem error={baselines.error} /> : !baselines.data ? <div className="card-body"><Skeleton height={40} /></div> : baselines.data.items.length === 0 ? <Empty title="No baseline yet" command="llmops baseline promote latest">The run that gates of a dataset compare with.</Empty> : (
+          {baselines.isError ? <Problem error={baselines.error} /> : !baselines.data ? <div className="card-body"><Skeleton height={40} /></div> : baselines.data.items.length === 0 ? <Empty title="No baseline yet" action={<Link className="btn" to="/runs">To the runs</Link>}>The run that gates of a dataset compare with: “Make baseline” on a run’s page.</Empty> : (
             <div className="table-wrap"><table className="table compact" aria-label="Baselines"><tbody>{baselines.data.items.map((one) => <tr key={one.dataset}><td><div className="names row"><Long>{one.dataset}</Long></div></td><td><Link className="hover-link" to="/runs/$run" params={{ run: one.run.id }}>{one.run.name}</Link></td></tr>)}</tbody></table></div>
           )}
         </Card>
@@ -50,11 +50,35 @@ export function SettingsPage() {
         <Card title="Alert channels" aside={<Link className="link" to="/alerts" search={{ tab: "channels" }}>Messages</Link>}>
           {channels.isError ? <Problem error={channels.error} /> : !channels.data ? <Skeleton height={40} /> : channels.data.items.length === 0 ? <p className="muted">None. Name one under <code>channels</code>.</p> : <div className="row wrap">{channels.data.items.map((one) => <Badge key={one.name} tone={one.resolved ? "good" : "bad"}>{one.name} · {one.kind}</Badge>)}</div>}
         </Card>
+        <Rules />
         <Configuration />
         {projects.data && <Card title="Projects" flush><div className="table-wrap"><table className="table compact" aria-label="Projects"><tbody>{projects.data.items.map((one) => <tr key={one.id}><td className="mono">{one.id}</td><td>{one.name}</td><td className="right">{one.created_at > "1971" && moment(one.created_at)}</td></tr>)}</tbody></table></div></Card>}
         </div>
       </div>
     </>
+  );
+}
+
+/** What llmops.yaml says of the gate, and which models are known. */
+function Rules() {
+  const gate = useQuery({ queryKey: ["gate", "rules"], staleTime: 60_000, queryFn: () => ok(api.GET("/api/v1/gate")) });
+  const models = useQuery({ queryKey: ["providers"], queryFn: () => ok(api.GET("/api/v1/providers")) });
+  const rules = gate.data;
+  const ill = models.data?.items.filter((one) => !one.healthy) ?? [];
+  return (
+    <Card title="Gate and models">
+      {gate.isError ? <Problem error={gate.error} /> : !rules ? <Skeleton height={120} /> : (
+        <dl className="facts">
+          <dt>Mode</dt><dd>{sentence(words(rules.mode ?? "strict"))}</dd>
+          <dt>Overall at least</dt><dd className="num">{rules.overall_min}</dd>
+          <dt>Largest drop</dt><dd className="num">{rules.max_drop} <span className="muted">of any category, against the baseline</span></dd>
+          <dt>Category at least</dt><dd className="num">{rules.category_min} <span className="muted">without a baseline</span></dd>
+          {rules.require_judge_kappa != null && <><dt>Judges’ kappa</dt><dd className="num">{rules.require_judge_kappa} at least</dd></>}
+          {(rules.retired_categories?.length ?? 0) > 0 && <><dt>Retired</dt><dd>{rules.retired_categories?.map(words).join(", ")}</dd></>}
+          <dt>Models</dt><dd>{models.data ? <><Link className="link" to="/providers">{plural(models.data.items.length, "model")}</Link>{ill.length > 0 && <span className="bad">, {ill.map((one) => one.model).join(", ")} ill</span>}</> : <Skeleton width={80} />}</dd>
+        </dl>
+      )}
+    </Card>
   );
 }
 

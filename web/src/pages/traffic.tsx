@@ -5,7 +5,7 @@ import type { Schemas } from "../api/client";
 import { api, curl, ok } from "../api/client";
 import type { LineData } from "../charts/frame";
 import { LineChart } from "../charts/frame";
-import { moment, money, ms, percent, plural, sentence, whole, words } from "../lib/format";
+import { moment, money, moneyLike, ms, percent, plural, sentence, whole, words } from "../lib/format";
 import { hourly, hoursOf } from "../lib/traffic";
 import { Ago, Badge, Button, Card, Copy, Empty, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
@@ -56,16 +56,17 @@ function Calls() {
     placeholderData: (old) => old,
   });
   const rows = records.data?.pages.flatMap((page) => page.items);
+  const cost = moneyLike(rows?.map((call) => call.cost) ?? []);
   const filtered = Object.keys(filter).length > 0;
   const columns: Column<Call>[] = [
     { head: "Time", cell: (call) => <Link className="cover nowrap" to="/traffic" search={{ ...search, record: call.id }} replace><Ago time={call.at} /></Link> },
     { head: "Deployment", cell: (call) => <span className="row tight nowrap">{call.deployment ?? <span className="faint">direct</span>}{call.variant && <Badge tone="accent">{call.variant.split("/").pop()}</Badge>}</span> },
     { head: "Outcome", cell: (call) => <span className="row tight"><OutcomeBadge of={call.outcome} />{call.soft_failures?.map((soft) => <Badge key={soft.kind} tone="warn">{sentence(words(soft.kind))}</Badge>)}</span> },
     { head: "Model", wide: true, cell: (call) => <span className="mono nowrap">{call.model}</span> },
-    { head: "User", wide: true, cell: (call) => <span className="truncate" style={{ display: "block", maxWidth: 140 }}>{call.user ?? <span className="faint">–</span>}</span> },
-    { head: "Tokens", right: true, wide: true, cell: (call) => `${whole(call.usage.prompt_tokens ?? 0)} → ${whole(call.usage.completion_tokens ?? 0)}` },
+    { head: "User", wide: "cards", cell: (call) => (call.user ? <span className="truncate" style={{ display: "block", maxWidth: 140 }} title={call.user}>{call.user}</span> : <span className="faint wide-only">–</span>) },
+    { head: "Tokens", right: true, wide: "cards", cell: (call) => `${whole(call.usage.prompt_tokens ?? 0)} → ${whole(call.usage.completion_tokens ?? 0)}` },
     { head: "Latency", right: true, cell: (call) => ms(call.total_ms) },
-    { head: "Cost", right: true, wide: true, cell: (call) => money(call.cost) },
+    { head: "Cost", right: true, wide: "cards", cell: (call) => cost(call.cost) },
   ];
   return (
     <>

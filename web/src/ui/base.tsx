@@ -3,8 +3,9 @@ import { Tooltip as Radix } from "radix-ui";
 import type { ButtonHTMLAttributes, CSSProperties, ReactNode } from "react";
 import { useEffect, useId, useState } from "react";
 import type { Estimate } from "../api/client";
-import { Refusal } from "../api/client";
+import { Refusal, onServer } from "../api/client";
 import { ago, moment, score, within } from "../lib/format";
+import { forPage, opened, spansOf } from "../lib/told";
 import type { IconName } from "./icons";
 import { Icon } from "./icons";
 
@@ -127,14 +128,15 @@ export function Command({ children }: { children: string }) {
   );
 }
 
-/** What to do when there is nothing: a sentence and the exact command. */
+/** What to do when there is nothing: a sentence, a button where the page can do it, and the exact command, which reaches this server. */
 export function Empty({ title, children, command, action }: { title: string; children?: ReactNode; command?: string | undefined; action?: ReactNode }) {
   return (
     <div className="empty">
       <h2>{title}</h2>
       {children && <p>{children}</p>}
-      {command && <Command>{command}</Command>}
       {action}
+      {command && <Command>{onServer(command)}</Command>}
+      {command?.startsWith("llmops ") && <p className="faint small">From any machine, with your key in <code>LLMOPS_API_KEY</code>.</p>}
     </div>
   );
 }
@@ -149,20 +151,26 @@ export function Callout({ tone = "info", icon, children, action }: { tone?: Tone
   );
 }
 
+/** A text of the server: without what is for the command line, unless it is nothing else; names are code. */
+export function Told({ text }: { text: string }) {
+  return <>{spansOf(forPage(text) || text).map((span, i) => (span.code ? <code key={i}>{span.text}</code> : span.text))}</>;
+}
+
 /** A refusal of the server in its own words. */
-export function Problem({ error, retry }: { error: unknown; retry?: () => void }) {
+export function Problem({ error, retry, action }: { error: unknown; retry?: () => void; action?: ReactNode }) {
   const refusal = error instanceof Refusal ? error : null;
+  const hint = forPage(refusal?.hint ?? "");
   return (
-    <Callout tone="bad" action={retry && <Button small onClick={retry}>Try again</Button>}>
-      <strong>{error instanceof Error ? error.message : String(error)}</strong>
-      {refusal?.hint && <div>{refusal.hint}</div>}
+    <Callout tone="bad" action={action ?? (retry && <Button small onClick={retry}>Try again</Button>)}>
+      <strong><Told text={opened(error instanceof Error ? error.message : String(error))} /></strong>
+      {hint && <div><Told text={opened(hint)} /></div>}
       {refusal && refusal.problems.length > 0 && (
         <ul>
           {refusal.problems.map((problem, i) => (
             <li key={i}>
               {problem.field && <code>{problem.field}: </code>}
               {problem.line != null && `line ${problem.line}: `}
-              {problem.message}
+              <Told text={problem.message} />
             </li>
           ))}
         </ul>

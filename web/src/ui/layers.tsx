@@ -3,8 +3,9 @@ import { DropdownMenu } from "radix-ui";
 import type { KeyboardEvent, MouseEvent, ReactNode, RefObject, SyntheticEvent } from "react";
 import { createContext, useCallback, useContext, useEffect, useId, useRef, useState } from "react";
 import { Refusal } from "../api/client";
+import { forPage, opened } from "../lib/told";
 import type { Tone } from "./base";
-import { Button } from "./base";
+import { Button, Told } from "./base";
 import { Icon } from "./icons";
 
 interface DialogProps {
@@ -64,6 +65,7 @@ function useAsking(ref: RefObject<HTMLDialogElement | null>, { open, onClose, lo
         if (own(event) && field.matches(WRITTEN)) written.current.add(field);
       },
       onKeyDown: (event: KeyboardEvent) => {
+        enter(event, ref.current);
         if (event.key !== "Escape" || event.defaultPrevented || !own(event)) return;
         event.preventDefault();
         leave();
@@ -84,6 +86,15 @@ function useAsking(ref: RefObject<HTMLDialogElement | null>, { open, onClose, lo
       },
     },
   };
+}
+
+/** Enter in a field does what the button does that stands out, as it does in a form. */
+function enter(event: KeyboardEvent, dialog: HTMLDialogElement | null) {
+  const field = event.target as HTMLInputElement;
+  if (event.key !== "Enter" || event.defaultPrevented || event.nativeEvent.isComposing || field.closest("dialog") !== dialog) return;
+  if (!field.matches("input:not([type=checkbox], [type=radio], [type=file])") || field.form) return;
+  event.preventDefault();
+  dialog?.querySelector<HTMLButtonElement>(":scope > footer .primary:not(:disabled, [aria-disabled=true])")?.click();
 }
 
 /** The browser's own dialog: it keeps the focus inside, closes with Escape and makes the rest inert. */
@@ -208,8 +219,8 @@ export function ToastProvider({ children }: { children: ReactNode }) {
           <div key={toast.id} className="toast">
             <span className={toast.tone}><Icon name={toast.tone === "good" ? "check" : "warning"} /></span>
             <div className="grow">
-              <div>{toast.text}</div>
-              {toast.hint && <div className="muted">{toast.hint}</div>}
+              <div><Told text={toast.text} /></div>
+              {toast.hint && <div className="muted"><Told text={toast.hint} /></div>}
             </div>
             <Button kind="quiet" small icon="close" aria-label="Dismiss" onClick={() => drop(toast.id)} />
           </div>
@@ -223,7 +234,7 @@ export function ToastProvider({ children }: { children: ReactNode }) {
 export function useSay(): { say: Say; refused: (error: unknown) => void } {
   const say = useContext(Toasts);
   const refused = useCallback(
-    (error: unknown) => say(error instanceof Error ? error.message : String(error), "bad", error instanceof Refusal ? error.hint : undefined),
+    (error: unknown) => say(opened(error instanceof Error ? error.message : String(error)), "bad", error instanceof Refusal ? opened(forPage(error.hint ?? "")) || undefined : undefined),
     [say],
   );
   return { say, refused };

@@ -1,12 +1,24 @@
 // How the things of the product are shown, the same way everywhere.
 import { Link } from "@tanstack/react-router";
 import type { Run, Schemas } from "../api/client";
+import { Refusal } from "../api/client";
 import { hash, sentence, signed } from "../lib/format";
 import type { Tone } from "./base";
-import { Badge, Dot, Tip } from "./base";
+import { Badge, Button, Dot, PageHead, Problem, Tip } from "./base";
 
 /** Links that differ in the query only: the router must not call all of them current. */
 export const PART = { includeSearch: true, explicitUndefined: true } as const;
+
+/** A page of one thing that cannot be read: with a heading, and the way back to the list that it would stand in. */
+export function Unread({ what, error, retry, to, list }: { what: string; error: unknown; retry: () => unknown; to: string; list: string }) {
+  const gone = error instanceof Refusal && error.status === 404;
+  return (
+    <>
+      <PageHead title={gone ? `There is no such ${what}` : `The ${what} cannot be read`} />
+      <Problem error={error} action={<span className="row">{!gone && <Button small onClick={() => void retry()}>Try again</Button>}<Link className="btn small" to={to}>{list}</Link></span>} />
+    </>
+  );
+}
 
 /** The part of an id that tells it from others. */
 export const shortId = (id: string): string => id.replace(/^[a-z]+_/, "").slice(0, 11);

@@ -8,11 +8,15 @@ export interface Column<T> {
   cell: (row: T) => ReactNode;
   /** Numbers stand right. */
   right?: boolean;
-  /** Left out on narrow screens. */
-  wide?: boolean;
+  /** Left out on narrow screens; `cards`: only where a table is narrow, not where its rows are cards. */
+  wide?: boolean | "cards";
+  /** Stands in the upper right corner of its row on narrow screens: a box, a button. */
+  corner?: boolean;
   /** A line of its own on narrow screens. */
   block?: boolean;
   width?: number | string;
+  /** Takes what the other columns leave, and no more: texts are cut at its end. */
+  fill?: boolean;
 }
 
 interface TableProps<T> {
@@ -28,6 +32,8 @@ interface TableProps<T> {
   expected?: number;
 }
 
+const wide = <T,>(column: Column<T>): string => (column.wide === "cards" ? "not-between" : column.wide ? "wide-only" : "");
+
 export function Table<T>({ label, columns, rows, id, error, retry, empty, compact, expected = 8 }: TableProps<T>) {
   const ref = useRef<HTMLTableElement>(null);
   useRowKeys(ref);
@@ -39,7 +45,7 @@ export function Table<T>({ label, columns, rows, id, error, retry, empty, compac
         <thead role="rowgroup">
           <tr role="row">
             {columns.map((column, i) => (
-              <th key={i} role="columnheader" scope="col" className={`${column.right ? "right" : ""} ${column.wide ? "wide-only" : ""}`} style={{ width: column.width }}>
+              <th key={i} role="columnheader" scope="col" className={`${column.right ? "right" : ""} ${wide(column)}`} style={{ width: column.width }}>
                 {column.head}
               </th>
             ))}
@@ -50,14 +56,14 @@ export function Table<T>({ label, columns, rows, id, error, retry, empty, compac
             ? rows.map((row) => (
                 <tr key={id(row)} role="row" onClick={openRow}>
                   {columns.map((column, i) => (
-                    <td key={i} role="cell" data-head={typeof column.head === "string" ? column.head : undefined} className={`${column.right ? "right" : ""} ${column.wide ? "wide-only" : ""} ${column.block ? "block" : ""}`}>{column.cell(row)}</td>
+                    <td key={i} role="cell" data-head={typeof column.head === "string" ? column.head : undefined} className={`${column.right ? "right" : ""} ${wide(column)} ${column.block ? "block" : ""} ${column.corner ? "corner" : ""} ${column.fill ? "fill" : ""}`}>{column.cell(row)}</td>
                   ))}
                 </tr>
               ))
             : Array.from({ length: expected }, (_, row) => (
                 <tr key={`loading-${row}`} role="row">
                   {columns.map((column, i) => (
-                    <td key={i} role="cell" className={column.wide ? "wide-only" : ""}><Skeleton width={i === 0 ? "70%" : "50%"} /></td>
+                    <td key={i} role="cell" className={wide(column)}><Skeleton width={i === 0 ? "70%" : "50%"} /></td>
                   ))}
                 </tr>
               ))}

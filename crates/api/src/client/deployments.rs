@@ -7,8 +7,8 @@ use llmops_domain::record::{RecordFilter, RequestRecord};
 
 use super::{Client, ClientError, segment};
 use crate::deployments::{
-    Deploy, Deployed, EnvironmentQuery, Erased, ErasureQuery, Rehearsal, Rollback, SoftFailureQuery, SoftFailureRate,
-    SwitchSafeMode,
+    Deploy, Deployed, EnvironmentQuery, Erased, ErasureQuery, Rehearsal, Rollback, SafeModeSwitched, SoftFailureQuery,
+    SoftFailureRate, SwitchSafeMode,
 };
 use crate::page::{Page, PageQuery};
 
@@ -34,7 +34,7 @@ impl Client {
     }
 
     /// Switches the safe mode.
-    pub async fn switch_safe_mode(&self, name: &str, switch: &SwitchSafeMode) -> Result<Deployment, ClientError> {
+    pub async fn switch_safe_mode(&self, name: &str, switch: &SwitchSafeMode) -> Result<SafeModeSwitched, ClientError> {
         self.send(Method::POST, &path(name, "/safe-mode"), switch).await
     }
 

@@ -54,6 +54,11 @@ impl Client {
         self.send(Method::POST, &path(experiment, "/start"), &()).await
     }
 
+    /// Deletes a draft.
+    pub async fn delete_experiment(&self, experiment: &str) -> Result<(), ClientError> {
+        self.call(Method::DELETE, &path(experiment, ""), Vec::new()).await
+    }
+
     /// Pauses.
     pub async fn pause_experiment(&self, experiment: &str) -> Result<Experiment, ClientError> {
         self.send(Method::POST, &path(experiment, "/pause"), &()).await

@@ -4,6 +4,7 @@ use clap::Subcommand;
 use llmops_api::access::AuditQuery;
 use llmops_domain::access::AuditRecord;
 use llmops_domain::scorecard::format::truncate;
+use serde_json::{Map, Value};
 
 use super::{Context, More};
 use crate::failure::Outcome;
@@ -68,21 +69,68 @@ fn list(context: &Context, records: &[AuditRecord]) -> String {
         return "There are no such changes.".to_owned();
     }
     let rows = records.iter().map(|record| {
+        let (before, after) = different(&record.before, &record.after);
         vec![
             Cell::from(record.at.strftime("%Y-%m-%d %H:%M:%S").to_string()),
             Cell::from(&record.actor),
             Cell::toned(Tone::Strong, &record.action),
             Cell::from(&record.target),
-            Cell::from(excerpt(&record.before)),
-            Cell::from(excerpt(&record.after)),
+            Cell::from(excerpt(&before)),
+            Cell::from(excerpt(&after)),
         ]
     });
     terminal::table(context.ui.out, &COLUMNS, rows.collect())
 }
 
-fn excerpt(state: &serde_json::Value) -> String {
+/// What two states differ in: what is alike in both would hide it.
+fn different(before: &Value, after: &Value) -> (Value, Value) {
+    let (Value::Object(old), Value::Object(new)) = (before, after) else { return (before.clone(), after.clone()) };
+    let (mut was, mut is) = (Map::new(), Map::new());
+    for (name, old) in old {
+        match new.get(name) {
+            Some(new) if new == old => {}
+            Some(new) => {
+                let (before, after) = different(old, new);
+                was.insert(name.clone(), before);
+                is.insert(name.clone(), after);
+            }
+            None => {
+                was.insert(name.clone(), old.clone());
+            }
+        }
+    }
+    is.extend(new.iter().filter(|(name, _)| !old.contains_key(*name)).map(|(name, new)| (name.clone(), new.clone())));
+    (was.into(), is.into())
+}
+
+fn excerpt(state: &Value) -> String {
     if state.is_null() {
         return String::new();
     }
     truncate(&state.to_string(), SHOWN)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_alike_is_left_out() {
+        let check = |before: Value, after: Value, expected: (Value, Value)| {
+            assert_eq!(different(&before, &after), expected, "{before} {after}");
+        };
+        check(Value::Null, json!({"a": 1}), (Value::Null, json!({"a": 1})));
+        check(json!({"a": 1}), json!({"a": 1}), (json!({}), json!({})));
+        check(
+            json!({"manifest": "x", "safe_mode": false, "settings": {"retries": 1, "bodies": "full"}}),
+            json!({"manifest": "x", "safe_mode": true, "settings": {"retries": 2, "bodies": "full", "cache": {}}}),
+            (
+                json!({"safe_mode": false, "settings": {"retries": 1}}),
+                json!({"safe_mode": true, "settings": {"retries": 2, "cache": {}}}),
+            ),
+        );
+        check(json!({"a": 1, "b": [1]}), json!({"b": [2]}), (json!({"a": 1, "b": [1]}), json!({"b": [2]})));
+    }
 }

@@ -7,14 +7,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use futures::StreamExt as _;
-use llmops_api::Client;
 use llmops_api::canaries::{CanaryQuery, ChangeCanary, PairQuery, StartCanary};
 use llmops_api::deployments::EnvironmentQuery;
-use llmops_domain::canary::{Canary, LoggedDecision, PairVerdict, policy};
+use llmops_api::{Client, ErrorCode};
+use llmops_domain::canary::{Canary, CanaryState, LoggedDecision, PairVerdict, SECOND_KEY, policy};
 use llmops_domain::chat::Parameters;
 use tokio::io::AsyncWriteExt as _;
 
-use super::deployment::read_manifest;
+use super::deployment::named_manifest;
 use super::{Context, More};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::{Project, read_text};
@@ -199,11 +199,7 @@ pub(super) fn read_policy(path: &std::path::Path) -> Outcome<policy::CanaryPolic
 
 async fn start(context: &Context, args: StartArgs) -> Outcome {
     let policy = read_policy(&args.policy)?;
-    let (manifest, manifest_hash) = match args.candidate {
-        None => (None, None),
-        Some(text) if std::path::Path::new(&text).is_file() => (Some(read_manifest(&text)?), None),
-        Some(hash) => (None, Some(hash)),
-    };
+    let (manifest, manifest_hash) = args.candidate.as_deref().map(named_manifest).transpose()?.unwrap_or_default();
     let request = StartCanary {
         deployment: args.name,
         environment: Some(args.environment),
@@ -234,8 +230,22 @@ async fn list(context: &Context, args: ListArgs) -> Outcome {
 
 async fn change(context: &Context, step: &str, args: ChangeArgs) -> Outcome {
     let change = ChangeCanary { environment: Some(args.which.environment), reason: args.reason };
-    let canary = client(context).await?.change_canary(&args.which.name, step, &change).await?;
-    context.show(&canary, || show::changed(&canary))
+    let changed = client(context).await?.change_canary(&args.which.name, step, &change).await;
+    let canary = changed.map_err(|error| match error.code() {
+        // Written right, and not possible now.
+        Some(ErrorCode::Conflict) => Failure { kind: Kind::No, ..error.into() },
+        _ => error.into(),
+    })?;
+    context.show(&canary, || show::changed(&canary))?;
+    match canary.state {
+        // It was let on, and could not be promoted: why is its note.
+        CanaryState::Paused { .. } if matches!(step, "promote" | "approve") => {
+            let waits = canary.note.as_deref().is_some_and(|note| note.starts_with(SECOND_KEY));
+            let kind = if waits { Kind::Waits } else { Kind::No };
+            Err(Failure::new(kind, format!("the candidate of {} is not promoted", canary.place())))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn abort(context: &Context, args: AbortArgs) -> Outcome {

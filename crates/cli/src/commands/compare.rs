@@ -19,7 +19,7 @@ pub(crate) struct CompareArgs {
 /// Runs the command.
 pub(crate) async fn run(context: &Context, args: &CompareArgs) -> Outcome {
     let project = Project::find(&context.global, &context.ui)?;
-    let client = project.client(&context.global).await?;
+    let client = project.reader(&context.global).await?;
     let comparison = client.compare_runs(&args.before, &args.after).await?;
     context.show(&comparison, || terminal::comparison(context.ui.out, &comparison))
 }

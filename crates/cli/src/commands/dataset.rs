@@ -82,8 +82,8 @@ pub(crate) enum DatasetCommand {
     Diff {
         /// The dataset
         name: String,
-        /// The older version: a hash or its beginning
-        from: String,
+        /// The older version: a hash or its beginning; else the one before the newest
+        from: Option<String>,
         /// The newer version; else the newest
         to: Option<String>,
     },
@@ -144,11 +144,21 @@ pub(crate) async fn run(context: &Context, command: DatasetCommand) -> Outcome {
             context.show(&shown, || show(context, &dataset, &versions.items))
         }
         DatasetCommand::Diff { name, from, to } => {
+            let from = match from {
+                Some(from) => from,
+                None => before_the_newest(&client, &name).await?,
+            };
             let diff = client.diff_datasets(&name, &DiffQuery { from, to }).await?;
             context.show(&diff, || diff_text(&diff))
         }
         DatasetCommand::Export { dataset, output } => export(&client, context, &dataset, output.as_deref()).await,
     }
+}
+
+async fn before_the_newest(client: &Client, name: &str) -> Outcome<String> {
+    let versions = client.list_dataset_versions(name).await?.items;
+    let before = versions.get(1).map(|version| version.version.to_string());
+    before.ok_or_else(|| Failure::usage(format!("`{name}` has one version only: there is nothing to compare it with")))
 }
 
 async fn build(client: &Client, context: &Context, project: &Project, mut names: Vec<String>) -> Outcome {
@@ -304,7 +314,11 @@ fn check(source: &Source) -> Outcome<Checked> {
         Some(format) => format,
         None => Format::of(&source.path).map_err(|e| unreadable(&e))?,
     };
-    let mut validator = Validator::new(&shown, &source.rules);
+    let mut validator = Validator::new(&shown, &source.rules).counting(match format {
+        Format::Jsonl | Format::Csv => "line",
+        Format::Json => "item",
+        Format::Parquet => "row",
+    });
     let mut set = SetHasher::default();
     let read = dataset_files::read(&source.path, format, |line, record| {
         if let Some(sample) = validator.push(line, dataset_lines::read(record))

@@ -12,7 +12,7 @@ use llmops_domain::deployment::{
 };
 use llmops_domain::hash::ContentHash;
 use llmops_domain::manifest::{self, Manifest};
-use llmops_domain::yaml::{Document, Schema};
+use llmops_domain::yaml::{Document, Problem, Schema};
 
 use super::{Context, More};
 use crate::failure::{Failure, Kind, Outcome};
@@ -123,11 +123,7 @@ async fn client(context: &Context) -> Outcome<Client> {
 /// `llmops deploy`
 pub(crate) async fn deploy(context: &Context, args: DeployArgs) -> Outcome {
     let client = client(context).await?;
-    let (manifest, manifest_hash) = match args.manifest {
-        None => (None, None),
-        Some(text) if std::path::Path::new(&text).is_file() => (Some(read_manifest(&text)?), None),
-        Some(hash) => (None, Some(hash)),
-    };
+    let (manifest, manifest_hash) = args.manifest.as_deref().map(named_manifest).transpose()?.unwrap_or_default();
     let request = Deploy {
         environment: Some(args.place.environment),
         manifest,
@@ -144,20 +140,24 @@ pub(crate) async fn deploy(context: &Context, args: DeployArgs) -> Outcome {
     if let Some(path) = &args.write_model_version {
         write_model_version(&client, path, &deployed).await?;
     }
-    context.show(&deployed, || describe(&deployed))?;
+    context.show(&deployed, || describe(&deployed, false))?;
     match &deployed.approval {
         Some(approval) => Err(Failure::new(Kind::Waits, format!("{} waits for a second key", approval.id))),
         None => Ok(()),
     }
 }
 
-fn describe(deployed: &Deployed) -> String {
+/// What changed; of a rollback (`rolled_back`), what took its place may have been live already beside a candidate.
+fn describe(deployed: &Deployed, rolled_back: bool) -> String {
     let (deployment, manifest) = (&deployed.deployment, &deployed.manifest);
     let what = format!("{} ({})", label(manifest), deployment.manifest.short());
     let place = format!("{} in {}", deployment.name, deployment.environment);
     let mut text = match &deployed.previous {
         _ if deployed.approval.is_some() => format!("{place} answers with {what} as before"),
         _ if !deployed.changed => format!("{place} answers with {what} already: nothing changed"),
+        Some(previous) if *previous == deployment.manifest && rolled_back => {
+            format!("{place} answers everybody with {what}")
+        }
         Some(previous) if *previous == deployment.manifest => format!("{place} has new settings; {what} still answers"),
         Some(previous) => format!("{place} answers with {what} now, instead of {}", previous.short()),
         None => {
@@ -184,7 +184,16 @@ fn label(manifest: &Manifest) -> String {
     }
 }
 
-pub(crate) fn read_manifest(path: &str) -> Outcome<Manifest> {
+/// A manifest as the command line names one: what cannot be the beginning of a hash is a file, and so is what there is a file of.
+pub(crate) fn named_manifest(named: &str) -> Outcome<(Option<Manifest>, Option<String>)> {
+    let is_hash = !named.is_empty() && named.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hash && !std::path::Path::new(named).exists() {
+        return Ok((None, Some(named.to_owned())));
+    }
+    Ok((Some(read_manifest(named)?), None))
+}
+
+fn read_manifest(path: &str) -> Outcome<Manifest> {
     let text = read_text(std::path::Path::new(path))?;
     manifest::parse(&text, path).map_err(|problems| Failure::of_file(Kind::Usage, path, &problems))
 }
@@ -193,9 +202,15 @@ fn read_settings(path: &std::path::Path) -> Outcome<DeploymentSettings> {
     let text = read_text(path)?;
     let shown = path.display().to_string();
     let schema = Schema::of::<DeploymentSettings>();
-    Document::parse(&text, &shown)
-        .and_then(|document| document.decode(&schema))
-        .map_err(|problems| Failure::of_file(Kind::Usage, &shown, &problems))
+    let failed = |problems: Vec<Problem>| Failure::of_file(Kind::Usage, &shown, &problems);
+    let document = Document::parse(&text, &shown).map_err(failed)?;
+    document.decode(&schema).map_err(|problems: Vec<Problem>| {
+        // What makes no sense is told with what cannot be read.
+        let (rest, mut problems) = document.rest::<DeploymentSettings>(problems);
+        let senseless = rest.iter().flat_map(llmops::senseless_settings);
+        problems.extend(senseless.map(|message| document.problem("", message, None)).collect::<Vec<_>>());
+        failed(problems)
+    })
 }
 
 /// Parameters as typed: `temperature=0.2`, values as JSON.
@@ -235,7 +250,7 @@ async fn write_model_version(client: &Client, path: &std::path::Path, deployed: 
 pub(crate) async fn rollback(context: &Context, args: RollbackArgs) -> Outcome {
     let request = Rollback { environment: Some(args.place.environment), to: args.to, reason: args.place.reason };
     let deployed = client(context).await?.rollback(&args.name, &request).await?;
-    context.show(&deployed, || describe(&deployed))
+    context.show(&deployed, || describe(&deployed, true))
 }
 
 /// `llmops history`
@@ -352,13 +367,18 @@ pub(crate) async fn safe_mode(context: &Context, args: SafeModeArgs) -> Outcome 
         answer: args.answer,
         reason: args.place.reason,
     };
-    let deployment = client(context).await?.switch_safe_mode(&args.name, &request).await?;
-    context.show(&deployment, || {
+    let switched = client(context).await?.switch_safe_mode(&args.name, &request).await?;
+    context.show(&switched, || {
+        let deployment = &switched.deployment;
         let place = format!("{} in {}", deployment.name, deployment.environment);
-        match (&deployment.settings.safe_mode.manifest, &deployment.settings.safe_mode.answer) {
+        let mut text = match (&deployment.settings.safe_mode.manifest, &deployment.settings.safe_mode.answer) {
             _ if !deployment.safe_mode => format!("{place} answers with {} again", deployment.manifest.short()),
             (Some(strict), _) => format!("{place} answers with its strict manifest {} now", strict.short()),
             (None, answer) => format!("{place} answers every call now with: {}", answer.as_deref().unwrap_or_default()),
+        };
+        for notice in &switched.notices {
+            text += &format!("\nnote: {notice}");
         }
+        text
     })
 }

@@ -44,7 +44,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("tables", |i| Box::pin(service::tables(i))),
     ("store", |i| Box::pin(store(i))),
     ("queue", |i| Box::pin(service::queue(i))),
-    ("providers", |i| Box::pin(async { providers(i) })),
+    ("providers", |i| Box::pin(providers(i))),
     ("models", |i| Box::pin(models(i))),
     ("channels", |i| Box::pin(async { service::channels(i) })),
     ("disk", |i| Box::pin(async { service::disk(i) })),
@@ -223,17 +223,31 @@ async fn store(installation: &Installation<'_>) -> Vec<Finding> {
     }
 }
 
-fn providers(installation: &Installation<'_>) -> Vec<Finding> {
+async fn providers(installation: &Installation<'_>) -> Vec<Finding> {
     let Ok(project) = &installation.project else { return Vec::new() };
     let config = &project.config;
     if config.providers.is_empty() {
         return vec![Finding::warn("no provider is configured").hint("add one under `providers` in llmops.yaml")];
     }
-    let provider = |name: &String| match config.unset_variables.get(name) {
-        Some(variables) => Finding::warn(format!("`{name}` cannot be called: {} is not set", variables.join(", "))),
-        None => Finding::ok(format!("`{name}` has what it needs")),
+    let made = match project.providers() {
+        Ok(made) => made,
+        Err(failure) => return Finding::of(&failure),
     };
-    let mut findings: Vec<Finding> = config.providers.keys().map(provider).collect();
+    let mut findings = Vec::new();
+    for name in config.providers.keys() {
+        // Files of answers and programs are of no model: any name does.
+        let missing = match made.resolve(&format!("{name}/any")) {
+            Ok(target) => target.ready().await.err(),
+            Err(error) => Some(error),
+        };
+        findings.push(match (config.unset_variables.get(name), missing) {
+            (Some(variables), _) => {
+                Finding::warn(format!("`{name}` cannot be called: {} is not set", variables.join(", ")))
+            }
+            (None, Some(error)) => Finding::fail(error.to_string()),
+            (None, None) => Finding::ok(format!("`{name}` has what it needs")),
+        });
+    }
     if findings.iter().all(|finding| finding.status == Status::Ok) {
         let names: Vec<&str> = config.providers.keys().map(String::as_str).collect();
         findings = vec![

@@ -9,9 +9,10 @@ use llmops_api::prompts::{BumpMode, PushPrompt};
 use llmops_api::runs::{CreateRun, GetRunQuery, RunQuery, TargetSpec};
 use llmops_api::{Client, ClientError, ErrorCode};
 use llmops_domain::prompt::{PromptRef, PromptSelector};
-use llmops_domain::run::{EvaluationRun, JUDGE_BUDGET, RunStatus};
+use llmops_domain::run::{EvaluationRun, JUDGE_BUDGET, RunStatus, SampleSelection};
 use llmops_domain::scorecard;
 
+use super::deployment::named_manifest;
 use super::{Context, dataset, json, remove_stale, write_file};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::mlflow::MlflowArgs;
@@ -37,15 +38,35 @@ pub(crate) struct EvalArgs {
     /// Another target of the configuration
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
+    /// Another prompt than the target's: NAME, NAME@VERSION or NAME@HASH
+    #[arg(long, value_name = "PROMPT")]
+    prompt: Option<String>,
+    /// Another model than the target's
+    #[arg(long, value_name = "PROVIDER/MODEL")]
+    model: Option<String>,
+    /// Exactly this manifest instead of the target: a JSON file, or the beginning of a stored one's hash. All samples are
+    /// evaluated, whatever limit the suite has, so that the gate on it lets the manifest go live
+    #[arg(long, value_name = "FILE|HASH", conflicts_with_all = ["prompt", "model", "target"])]
+    manifest: Option<String>,
     /// Trials per sample
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeat: Option<u32>,
-    /// Only the first samples
+    /// Only samples of this category; repeatable
+    #[arg(long = "category", value_name = "NAME")]
+    categories: Vec<String>,
+    /// Only samples whose id or question matches this regular expression
+    #[arg(long, value_name = "REGEX")]
+    pattern: Option<String>,
+    /// Only samples that did not pass in this run, or in the `latest`
+    #[arg(long, value_name = "RUN")]
+    failing: Option<String>,
+    /// Only the first samples, of those that the options above choose
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Go on with a run that stopped, as it began: the newest unfinished one, or the one named
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "", require_equals = true,
-        conflicts_with_all = ["suite", "dataset", "target", "repeat", "limit", "no_cache", "tags"])]
+        conflicts_with_all = ["suite", "dataset", "target", "prompt", "model", "manifest", "repeat", "limit",
+            "categories", "pattern", "failing", "no_cache", "tags"])]
     resume: Option<String>,
     /// Ask the provider even what was asked before, and keep the new answers
     #[arg(long)]
@@ -151,7 +172,17 @@ async fn start(client: &Client, context: &Context, project: &Project, args: &Eva
     };
     let target_name = args.target.clone().unwrap_or(plan.target);
     let dataset_name = args.dataset.clone().unwrap_or(plan.dataset);
-    let target = push_target(client, context, project, &target_name).await?;
+    let target = match &args.manifest {
+        Some(named) => {
+            let (manifest, manifest_hash) = named_manifest(named)?;
+            TargetSpec { name: target_name, manifest, manifest_hash, ..TargetSpec::default() }
+        }
+        None => push_target(client, context, project, with_parts(project, &target_name, args)?).await?,
+    };
+    let planned = plan.limit.map(u64::from).filter(|_| args.manifest.is_none());
+    if let (Some(limit), None) = (plan.limit, planned) {
+        context.note(&format!("note: all samples are evaluated, not the first {limit} as the suite says"));
+    }
     let built = dataset::build_one(client, context, project, &dataset_name).await?;
     let unpulled = dataset::pull::unpulled(client, project, &dataset_name).await?;
     if let Some(note) = dataset::pull::note(&unpulled, &dataset_name) {
@@ -160,7 +191,14 @@ async fn start(client: &Client, context: &Context, project: &Project, args: &Eva
     let request = CreateRun {
         dataset: format!("{dataset_name}@{}", built.version.version),
         repeat: args.repeat.unwrap_or(plan.repeat),
-        limit: args.limit.or(plan.limit.map(u64::from)),
+        limit: args.limit.or(planned),
+        only: Some(SampleSelection {
+            categories: args.categories.clone(),
+            pattern: args.pattern.clone(),
+            failing: args.failing.clone(),
+            ids: None,
+        })
+        .filter(|only| !only.is_all()),
         cache: !args.no_cache,
         tags: args.tags.iter().cloned().collect(),
         metadata: metadata(),
@@ -191,6 +229,7 @@ pub(crate) fn request(
         scoring: scoring.spec,
         repeat: 1,
         limit: None,
+        only: None,
         cache: true,
         start: true,
         tags: std::collections::BTreeMap::new(),
@@ -239,9 +278,26 @@ fn metadata() -> std::collections::BTreeMap<String, serde_json::Value> {
     known.into_iter().filter_map(|(key, names)| Some((key.to_owned(), value(names)?.into()))).collect()
 }
 
-/// The target with its prompt pushed, pinned to the hash that was pushed.
-async fn push_target(client: &Client, context: &Context, project: &Project, name: &str) -> Outcome<TargetSpec> {
+/// The target as the configuration says, with the prompt and the model that were named instead.
+fn with_parts(project: &Project, name: &str, args: &EvalArgs) -> Outcome<TargetSpec> {
     let mut target = target_spec(project, name)?;
+    if args.prompt.is_some() {
+        target.prompt.clone_from(&args.prompt);
+    }
+    if let Some(model) = args.model.as_ref().filter(|model| target.model.as_ref() != Some(*model)) {
+        // The version belongs to the model.
+        (target.model, target.model_version, target.candidates) = (Some(model.clone()), None, Vec::new());
+    }
+    Ok(target)
+}
+
+/// The target with its prompt pushed, pinned to the hash that was pushed.
+async fn push_target(
+    client: &Client,
+    context: &Context,
+    project: &Project,
+    mut target: TargetSpec,
+) -> Outcome<TargetSpec> {
     if let Some(reference) = &target.prompt {
         let parsed: PromptRef = reference.parse().map_err(|e| Failure::usage(format!("{e}")))?;
         if parsed.selector == PromptSelector::Active
@@ -275,6 +331,8 @@ pub(crate) fn target_spec(project: &Project, name: &str) -> Outcome<TargetSpec> 
     Ok(TargetSpec {
         name: name.to_owned(),
         prompt: target.prompt.clone(),
+        manifest: None,
+        manifest_hash: None,
         model: target.model.clone(),
         candidates: target.candidates.clone(),
         model_version: target.model_version.clone(),

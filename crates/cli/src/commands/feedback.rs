@@ -223,6 +223,8 @@ fn read_signals(pairs: &[String]) -> Outcome<Value> {
 /// Sends a file in batches. What is wrong with single lines is told at the end, and the other lines are taken.
 async fn send_file(context: &Context, client: &Client, file: &Path) -> Outcome {
     let text = read_text(file)?;
+    // Some editors begin a file with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let (mut all, mut lines, mut values) = (ReceivedFeedback::default(), Vec::new(), Vec::new());
     let mut mistakes = Vec::new();
     for (number, line) in (1_u64..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
@@ -296,7 +298,8 @@ fn row(feedback: &Feedback) -> Vec<Cell> {
     let rating = body.rating.map(|rating| format!("{}/{}", rating.value, rating.scale));
     let verdict: Vec<String> = [thumb, rating, body.label.clone()].into_iter().flatten().collect();
     let corrected = body.correction.as_ref().map(|text| format!("→ {text}"));
-    let words: Vec<String> = [body.comment.clone(), corrected].into_iter().flatten().collect();
+    let mut words: Vec<String> = [body.comment.clone(), corrected].into_iter().flatten().collect();
+    words.extend(body.signals.iter().map(|(name, value)| format!("{name}={value}")));
     let context = feedback.context.as_ref();
     vec![
         feedback.at.strftime("%m-%d %H:%M:%S").to_string().into(),
@@ -334,18 +337,23 @@ fn summed(context: &Context, summary: &FeedbackSummary) -> String {
         Column::number("corrected"),
         Column::number("comments"),
     ];
-    let rows = summary.rows.iter().map(summary_row).collect();
+    let rows = summary.rows.iter().map(|row| summary_row(summary.by, row)).collect();
     let foot = format!("{first} to {last}, with 95 % intervals; each answer counts once\n{unjoined}");
     terminal::table(context.ui.out, &columns, rows) + &foot
 }
 
-fn summary_row(row: &FeedbackSummaryRow) -> Vec<Cell> {
+fn summary_row(by: SummaryBy, row: &FeedbackSummaryRow) -> Vec<Cell> {
+    // The beginning of a hash is enough for every command.
+    let name = match by {
+        SummaryBy::Manifest => row.name.get(..12).unwrap_or(&row.name),
+        _ => row.name.as_str(),
+    };
     let estimate = |estimate: Option<Estimate>| match estimate {
         Some(estimate) => format!("{} n={}", format::estimate(&estimate), estimate.n),
         None => "–".to_owned(),
     };
     vec![
-        Cell::toned(Tone::Strong, &row.name),
+        Cell::toned(Tone::Strong, name),
         row.requests.to_string().into(),
         estimate(row.thumbs_up).into(),
         estimate(row.rating).into(),

@@ -72,7 +72,7 @@ enum Comment {
 /// Runs the command.
 pub(crate) async fn run(context: &Context, args: &GateArgs) -> Outcome {
     let project = Project::find(&context.global, &context.ui)?;
-    let client = project.client(&context.global).await?;
+    let client = project.reader(&context.global).await?;
     let id = match &args.run {
         Some(run) => run.clone(),
         None => newest_of_suite(context, &client, &project, args.suite.as_deref()).await?,

@@ -120,7 +120,12 @@ fn told(opened: &OpenedIncident) -> String {
             llmops_domain::incident::Measure::ExperimentPaused { experiment } => {
                 format!("\nthe experiment {experiment} of a release gets no further users until then")
             }
+            llmops_domain::incident::Measure::CanaryAborted { canary } => format!("\nthe canary {canary} is aborted"),
+            llmops_domain::incident::Measure::CanaryPaused { canary } => format!("\nthe canary {canary} is paused"),
         };
+    }
+    for notice in &opened.notices {
+        text += &format!("\nnote: {notice}");
     }
     text
 }
@@ -191,8 +196,12 @@ fn close(context: &Context, closed: &ClosedIncident, output: Option<PathBuf>) ->
     let text = incident.post_mortem.clone().unwrap_or_default();
     let dataset = match &incident.dataset {
         Some(name) => {
+            let more = match closed.left_out {
+                0 => String::new(),
+                more => format!("; those of {} are left out", count(more, "more failing call")),
+            };
             format!(
-                "dataset {name} has {} that failed, {} with a right answer",
+                "dataset {name} has {} that failed, {} with a right answer{more}",
                 count(closed.samples, "input"),
                 closed.with_answer
             )

@@ -20,7 +20,7 @@ pub(crate) enum KeyCommand {
     Create {
         /// What people call it
         name: String,
-        /// viewer, editor, operator or admin
+        /// caller (an application's: calls deployments, sends feedback), viewer, editor, operator or admin
         #[arg(long, default_value = "editor")]
         role: Role,
         /// The project whose rows it reaches; else that of the caller

@@ -30,7 +30,7 @@ pub(crate) struct McpArgs {
 }
 
 fn role(text: &str) -> Result<Role, String> {
-    let found = Role::ALL.into_iter().find(|role| role.as_str() == text);
+    let found = Role::ALL.into_iter().filter(|role| *role >= Role::Viewer).find(|role| role.as_str() == text);
     found.ok_or_else(|| "expected viewer, editor, operator or admin".to_owned())
 }
 

@@ -7,7 +7,9 @@ use clap::{Subcommand, ValueEnum};
 use llmops_api::Client;
 use llmops_api::page::{MAX_PAGE, PageQuery};
 use llmops_api::prompts::{BumpMode, CompareQuery, PushPrompt, RenderPrompt};
-use llmops_domain::prompt::{PromptRef, PromptSelector, PromptVersion};
+use llmops_domain::judge::BUILTIN_PREFIX;
+use llmops_domain::prompt::{PromptRef, PromptSelector, PromptStatus, PromptVersion};
+use llmops_domain::run::Estimate;
 use serde_json::Value;
 
 use super::Context;
@@ -91,7 +93,12 @@ impl From<Bump> for BumpMode {
 /// Runs the command.
 pub(crate) async fn run(context: &Context, command: PromptCommand) -> Outcome {
     let project = Project::find(&context.global, &context.ui)?;
-    let client = project.client(&context.global).await?;
+    let client = match command {
+        PromptCommand::Push { .. } | PromptCommand::Activate { .. } | PromptCommand::Delete { .. } => {
+            project.client(&context.global).await?
+        }
+        _ => project.reader(&context.global).await?,
+    };
     match command {
         PromptCommand::List { name: None } => list_all(context, &client).await,
         PromptCommand::List { name: Some(name) } => {
@@ -101,7 +108,7 @@ pub(crate) async fn run(context: &Context, command: PromptCommand) -> Outcome {
         PromptCommand::Show { prompt } => {
             let (name, version) = parse(&prompt)?;
             let version = client.get_prompt_version(&name, &version).await?;
-            context.show(&version, || show(&version))
+            context.show(&version, || show(context, &version))
         }
         PromptCommand::Push { files, bump, activate } => {
             let files = if files.is_empty() { project.prompt_files()? } else { files };
@@ -157,26 +164,71 @@ async fn list_all(context: &Context, client: &Client) -> Outcome {
         if prompts.items.is_empty() {
             return "There are no prompts yet. `llmops prompt push` registers the files of prompts/.".to_owned();
         }
-        table(context, &prompts.items)
+        // People look for their own.
+        let (built_in, own): (Vec<_>, Vec<_>) =
+            prompts.items.iter().cloned().partition(|prompt| prompt.name.starts_with(BUILTIN_PREFIX));
+        table(context, &[own, built_in].concat())
     })
 }
 
 fn table(context: &Context, versions: &[PromptVersion]) -> String {
-    let columns =
-        [Column::id("prompt"), Column::text("version"), Column::text("hash"), Column::text(""), Column::text("change")];
+    let columns = [
+        Column::id("prompt"),
+        Column::text("version"),
+        Column::text("hash"),
+        Column::text(""),
+        Column::text("in use"),
+        Column::text("change"),
+    ];
     let rows = versions.iter().map(|v| {
         let active = if v.is_active { Cell::toned(Tone::Good, "active") } else { Cell::toned(Tone::Plain, "") };
         let text = |text: &str| Cell::toned(Tone::Plain, text);
         let change = v.change.as_deref().or(v.description.as_deref()).unwrap_or("");
-        vec![text(&v.name), text(&v.version.to_string()), text(v.hash.short()), active, text(change)]
+        let in_use = if v.status == PromptStatus::Draft { "" } else { status(v) };
+        vec![text(&v.name), text(&v.version.to_string()), text(v.hash.short()), active, text(in_use), text(change)]
     });
     terminal::table(context.ui.out, &columns, rows.collect())
 }
 
-fn show(version: &PromptVersion) -> String {
+fn status(version: &PromptVersion) -> &'static str {
+    match version.status {
+        PromptStatus::Draft => "draft",
+        PromptStatus::Staging => "staging",
+        PromptStatus::Production => "production",
+    }
+}
+
+fn show(context: &Context, version: &PromptVersion) -> String {
     let active = if version.is_active { " (active)" } else { "" };
     let body = serde_json::to_string_pretty(&version.body).unwrap_or_default();
-    format!("{}@{} {}{active}\npushed {}\n\n{body}\n", version.name, version.version, version.hash, version.created_at)
+    let PromptVersion { name, version: number, hash, created_at, .. } = version;
+    let pushed = created_at.strftime("%Y-%m-%d %H:%M:%S UTC");
+    let head = format!("{name}@{number} {hash}{active}\npushed {pushed}\nstatus {}\n", status(version));
+    let scores = if version.scores.is_empty() { String::new() } else { format!("\n{}", scores(context, version)) };
+    format!("{head}{scores}\n{body}\n")
+}
+
+fn scores(context: &Context, version: &PromptVersion) -> String {
+    let columns = [
+        Column::text("dataset"),
+        Column::text("model"),
+        Column::text("overall"),
+        Column::text("pass rate"),
+        Column::text("evaluated (UTC)"),
+        Column::id("run"),
+    ];
+    let with_interval = |e: &Estimate| format!("{:.3} [{:.3}, {:.3}]", e.value, e.lower, e.upper);
+    let rows = version.scores.iter().map(|score| {
+        vec![
+            (&score.dataset).into(),
+            (&score.model).into(),
+            score.overall.as_ref().map(with_interval).unwrap_or_default().into(),
+            with_interval(&score.pass_rate).into(),
+            score.at.strftime("%Y-%m-%d %H:%M").to_string().into(),
+            score.run.as_str().into(),
+        ]
+    });
+    terminal::table(context.ui.out, &columns, rows.collect())
 }
 
 async fn push(context: &Context, client: &Client, files: &[PathBuf], (bump, activate): (BumpMode, bool)) -> Outcome {

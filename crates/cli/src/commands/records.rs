@@ -40,7 +40,7 @@ pub(crate) enum RecordsCommand {
     },
     /// Show one record with everything that is kept of it
     Show {
-        /// The id, as the answer's x-llmops-request-id says it
+        /// The id, as the answer's x-llmops-request-id says it; or `latest`
         id: String,
     },
     /// Write records as JSON Lines or Parquet, newest first
@@ -89,6 +89,12 @@ pub(crate) struct WhichArgs {
     /// Calls of this deployment
     #[arg(long, value_name = "NAME")]
     deployment: Option<String>,
+    /// Calls in this environment
+    #[arg(long, short, value_name = "NAME")]
+    environment: Option<String>,
+    /// Calls that this manifest answered: the beginning of its hash
+    #[arg(long, value_name = "HASH")]
+    manifest: Option<String>,
     /// Calls of this model
     #[arg(long, value_name = "PROVIDER/MODEL")]
     model: Option<String>,
@@ -107,6 +113,9 @@ pub(crate) struct WhichArgs {
     /// At or after this time (RFC 3339)
     #[arg(long, value_name = "TIME")]
     since: Option<jiff::Timestamp>,
+    /// Before this time (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    until: Option<jiff::Timestamp>,
 }
 
 fn outcome(text: &str) -> Result<CallOutcome, String> {
@@ -118,12 +127,15 @@ impl From<WhichArgs> for RecordFilter {
     fn from(which: WhichArgs) -> Self {
         Self {
             deployment: which.deployment,
+            environment: which.environment,
+            manifest: which.manifest,
             model: which.model,
             user: which.user,
             session: which.session,
             outcome: which.outcome,
             soft_failed: which.soft_failed.then_some(true),
             start_time: which.since,
+            end_time: which.until,
             ..Self::default()
         }
     }
@@ -158,7 +170,7 @@ pub(crate) async fn run(context: &Context, command: RecordsCommand) -> Outcome {
         }
         RecordsCommand::Tail { which } => tail::run(context, &client, which.into()).await,
         RecordsCommand::Show { id } => {
-            let record = client.get_record(&id).await?;
+            let record = if id == "latest" { newest(&client).await? } else { client.get_record(&id).await? };
             context.print(&super::json(&record)?)
         }
         RecordsCommand::Export { which, format, output } => {
@@ -190,6 +202,14 @@ pub(crate) async fn run(context: &Context, command: RecordsCommand) -> Outcome {
             })
         }
     }
+}
+
+/// The newest record.
+pub(super) async fn newest(client: &Client) -> Outcome<RequestRecord> {
+    let query = RecordFilter { limit: Some(1), ..RecordFilter::default() };
+    client.list_records(&query).await?.items.pop().ok_or_else(|| {
+        Failure::usage("there is no call yet").hint("point an OpenAI client at `llmops serve` to make one")
+    })
 }
 
 const COLUMNS: [Column; 8] = [
@@ -232,6 +252,7 @@ fn ended(record: &RequestRecord) -> Cell {
     }
     let status = record.status;
     match record.outcome {
+        CallOutcome::Ok if record.safe_mode => Cell::toned(Tone::Warn, "ok, in safe mode"),
         CallOutcome::Ok => Cell::toned(Tone::Good, "ok"),
         CallOutcome::UpstreamError => Cell::toned(Tone::Bad, format!("provider {status}")),
         CallOutcome::Unavailable => Cell::toned(Tone::Bad, "unavailable"),

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use llmops_api::page::PageQuery;
 use llmops_api::releases::{CancelRelease, StartRelease, WaiveStep};
-use llmops_api::{Client, ErrorCode};
+use llmops_api::{Client, ClientError, ErrorCode};
 use llmops_domain::approval::{Approval, ApprovalStatus};
 use llmops_domain::release::{Release, ReleaseFilter, ReleaseStatus, ReleaseStep};
 
 use super::canary::read_policy;
+use super::deployment::named_manifest;
 use super::{Context, More};
 use crate::failure::{Failure, Kind, Outcome};
-use crate::project::{Project, read_text};
+use crate::project::Project;
 use crate::terminal::{self, Cell, Column, Tone};
 
 /// Walk a manifest to production: gate, staging, an experiment on a tenth of the users, approval, everybody. Stops where a
@@ -82,7 +83,7 @@ pub(crate) async fn run(context: &Context, args: ReleaseArgs) -> Outcome {
         let page = client.list_releases(&ReleaseFilter { limit: Some(50), ..ReleaseFilter::default() }).await?;
         return context.show_page(&page, More::Hidden, || list(context, &page.items));
     };
-    let gives_up = args.cancel;
+    let (gives_up, looks) = (args.cancel, args.status);
     let release = act(&client, &name, args).await?;
     context.show(&release, || show(context, &release))?;
     match release.status {
@@ -90,15 +91,25 @@ pub(crate) async fn run(context: &Context, args: ReleaseArgs) -> Outcome {
             let step = release.step.as_str();
             Err(Failure::new(Kind::Waits, format!("the release waits at the step {step}")))
         }
-        ReleaseStatus::Cancelled if !gives_up => Err(Failure::new(Kind::No, "the release was given up")),
+        ReleaseStatus::Cancelled if !gives_up && !looks => Err(Failure::new(Kind::No, "the release was given up")),
         ReleaseStatus::Released | ReleaseStatus::Cancelled => Ok(()),
     }
+}
+
+/// The release that is on its way, else the last one of the deployment.
+async fn last(client: &Client, name: &str) -> Result<Release, ClientError> {
+    let missing = match client.get_release(name).await {
+        Err(error) if error.code() == Some(ErrorCode::NotFound) => error,
+        found => return found,
+    };
+    let filter = ReleaseFilter { deployment: Some(name.to_owned()), limit: Some(1), ..ReleaseFilter::default() };
+    client.list_releases(&filter).await?.items.pop().ok_or(missing)
 }
 
 async fn act(client: &Client, name: &str, args: ReleaseArgs) -> Outcome<Release> {
     let reason = args.reason.unwrap_or_default();
     let release = if args.status {
-        client.get_release(name).await
+        last(client, name).await
     } else if args.approve {
         client.approve_release(name).await
     } else if let Some(step) = args.waive {
@@ -106,15 +117,7 @@ async fn act(client: &Client, name: &str, args: ReleaseArgs) -> Outcome<Release>
     } else if args.cancel {
         client.cancel_release(name, &CancelRelease { reason }).await
     } else if args.prompt.is_some() || args.model.is_some() || args.manifest.is_some() {
-        let (manifest, manifest_hash) = match args.manifest {
-            Some(text) if PathBuf::from(&text).is_file() => {
-                let content = read_text(&PathBuf::from(&text))?;
-                let manifest =
-                    serde_json::from_str(&content).map_err(|e| Failure::usage(format!("{text}: no manifest: {e}")))?;
-                (Some(manifest), None)
-            }
-            hash => (None, hash),
-        };
+        let (manifest, manifest_hash) = args.manifest.as_deref().map(named_manifest).transpose()?.unwrap_or_default();
         let policy = args.policy.as_deref().map(read_policy).transpose()?.map(Box::new);
         let request = StartRelease { manifest, manifest_hash, prompt: args.prompt, model: args.model, policy };
         client.start_release(name, &request).await
@@ -124,10 +127,7 @@ async fn act(client: &Client, name: &str, args: ReleaseArgs) -> Outcome<Release>
     } else {
         client.advance_release(name).await
     };
-    release.map_err(|error| match error.code() {
-        Some(ErrorCode::Forbidden) => Failure { kind: Kind::No, ..error.into() },
-        _ => error.into(),
-    })
+    Ok(release?)
 }
 
 fn show(context: &Context, release: &Release) -> String {

@@ -60,7 +60,7 @@ pub(crate) enum RunCommand {
 /// Runs the command.
 pub(crate) async fn run(context: &Context, command: RunCommand) -> Outcome {
     let project = Project::find(&context.global, &context.ui)?;
-    let client = project.client(&context.global).await?;
+    let client = project.reader(&context.global).await?;
     match command {
         RunCommand::List { dataset, prompt, model, status, limit } => {
             let query = RunQuery { dataset, prompt, model, status, limit: Some(limit), ..RunQuery::default() };

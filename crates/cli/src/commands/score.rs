@@ -15,6 +15,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use llmops_domain::run::Estimate;
 use llmops_domain::scorecard::format;
+use llmops_stats::bounded::{self, Range};
 use llmops_stats::moments::Moments;
 use serde::{Serialize, Serializer};
 
@@ -112,13 +113,23 @@ impl Source {
     }
 }
 
+/// Whether two paths lead to one file, by whatever links. Devices are written to as they are.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
+    real(one).is_some_and(|one| Some(one) == real(other))
+}
+
 /// Runs the command.
 pub(crate) async fn run(context: &Context, args: &ScoreArgs) -> Outcome {
     let scorer = Scorer::new(&args.metrics, args.stem)?;
+    let output = args.output.as_deref().filter(|path| *path != Path::new("-"));
+    if output.is_some_and(|output| is_same_file(&args.input, output)) {
+        let shown = args.input.display();
+        return Err(Failure::usage(format!("{shown} is what is read: name another file with --output")));
+    }
     let source = Source::open(&args.input)?;
     let neural = Neural::load(context, &args.neural, scorer.metrics(), &args.input).await?;
     let scorer = Arc::new(scorer.with(neural));
-    let output = args.output.as_deref().filter(|path| *path != Path::new("-"));
     let cannot_write = |e: io::Error| {
         let shown = output.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
         Failure::because(Kind::Undecided, format!("cannot write {shown}"), &e)
@@ -268,7 +279,10 @@ impl Tally {
                 .mean_estimate(LEVEL)
                 .map_err(|e| Failure::because(Kind::Undecided, format!("{name} has no mean"), &e))?;
             // Scores lie in [0, 1], and so does their mean; rescaled ones have no lower end.
-            let lowest = if scorer.neural().is_rescaled() && metric.part().is_some() { f64::MIN } else { 0.0 };
+            let is_rescaled = scorer.neural().is_rescaled() && metric.part().is_some();
+            let lowest = if is_rescaled { f64::MIN } else { 0.0 };
+            let ranged = (!is_rescaled && mean.n > 1).then(|| bounded::mean(&mean, Range::UNIT, LEVEL));
+            let mean = ranged.and_then(Result::ok).unwrap_or(mean);
             let ends = mean.interval.map_or([mean.value; 2], |i| [i.low.clamp(lowest, 1.0), i.high.clamp(lowest, 1.0)]);
             let estimate = Estimate { value: mean.value, n: mean.n, lower: ends[0], upper: ends[1] };
             metrics.push((*name, MetricSummary { mean: estimate, corpus: self.corpus.score(*metric) }));

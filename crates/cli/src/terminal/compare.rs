@@ -11,6 +11,10 @@ use super::{Cell, Column, Look, Tone, pairs, table};
 
 /// Most flips listed.
 const MAX_FLIPS: usize = 50;
+/// Numbers below it would read as 0 with three decimals.
+const SMALL: f64 = 0.01;
+/// More decimals than this are no amount of money.
+const MOST_DECIMALS: i32 = 12;
 
 /// Everything that changed from one run to the other.
 pub(crate) fn comparison(look: Look, comparison: &RunComparison) -> String {
@@ -69,13 +73,24 @@ fn row(comparison: &RunComparison, label: &str, name: &str, change: &Change) -> 
     } else {
         "".into()
     };
-    vec![
-        label.into(),
-        format::number(change.before).into(),
-        format::number(change.after).into(),
-        format::change(change.change, change.interval).into(),
-        verdict,
-    ]
+    let [before, after, difference] = written(change);
+    vec![label.into(), before.into(), after.into(), difference.into(), verdict]
+}
+
+/// Before, after and the difference with its interval. Amounts below a hundredth, such as costs, keep two digits that count;
+/// all of a line have as many decimals.
+fn written(change: &Change) -> [String; 3] {
+    let largest = change.before.abs().max(change.after.abs());
+    if !(largest > 0.0 && largest < SMALL) {
+        let difference = format::change(change.change, change.interval);
+        return [format::number(change.before), format::number(change.after), difference];
+    }
+    let decimals = (3..=MOST_DECIMALS).find(|n| largest * 10_f64.powi(*n) >= 10.0).unwrap_or(MOST_DECIMALS);
+    let decimals = usize::try_from(decimals).unwrap_or_default();
+    let plain = |value: f64| format!("{value:.decimals$}").replace('-', "−");
+    let signed = |value: f64| format!("{value:+.decimals$}").replace('-', "−");
+    let ends = change.interval.map(|[low, high]| format!(" [{}, {}]", signed(low), signed(high))).unwrap_or_default();
+    [plain(change.before), plain(change.after), format!("{}{ends}", signed(change.change))]
 }
 
 fn pass_rate(comparison: &RunComparison) -> String {
@@ -158,6 +173,19 @@ mod tests {
         t003                 tone_consistency       0.911  0.402  ✗ fails
         m002                 multi_turn_coherence   0.640  0.905  ✓ passes
         ");
+    }
+
+    #[test]
+    fn small_amounts_keep_digits_that_count() {
+        let check = |before: f64, after: f64, interval, expected: [&str; 3]| {
+            let change = Change { before, after, change: after - before, interval, n: Some(42) };
+            assert_eq!(written(&change), expected);
+        };
+        check(0.9, 0.8, Some([-0.2, 0.0]), ["0.900", "0.800", "−0.100 [−0.20, 0.00]"]);
+        let cost = ["0.000043", "0.000032", "−0.000011 [−0.000012, −0.000009]"];
+        check(0.000_043, 0.000_032, Some([-0.000_012, -0.000_009_4]), cost);
+        check(0.0, 0.004, None, ["0.0000", "0.0040", "+0.0040"]);
+        check(0.0, 0.0, Some([0.0, 0.0]), ["0.000", "0.000", "0.000 [0.000, 0.000]"]);
     }
 
     #[test]

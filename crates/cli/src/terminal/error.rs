@@ -33,6 +33,15 @@ pub(crate) fn error(look: Look, chain: &[String], hint: Option<&str>, problems: 
     out
 }
 
+/// What is waited for: nothing is wrong, and it is not done.
+pub(crate) fn waits(look: Look, chain: &[String], hint: Option<&str>) -> String {
+    let mut out = labelled(look, Tone::Warn, "waits: ", chain.first().map_or("", String::as_str));
+    if let Some(hint) = hint.filter(|h| !h.trim().is_empty()) {
+        out += &labelled(look, Tone::Warn, "  hint: ", hint);
+    }
+    out
+}
+
 /// A label and a text whose further lines stand under its first.
 fn labelled(look: Look, tone: Tone, label: &str, text: &str) -> String {
     let indent = " ".repeat(label.len());

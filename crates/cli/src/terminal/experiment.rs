@@ -1,5 +1,7 @@
 //! Results of an experiment.
 
+use std::collections::BTreeMap;
+
 use llmops_domain::experiment::Basis;
 use llmops_domain::experiment::result::{
     self, Bounds, Comparison, Conclusion, ExperimentResult, GuardrailState, Slice,
@@ -37,6 +39,15 @@ pub(crate) fn experiment_result(look: Look, result: &ExperimentResult) -> String
     out += &table(look, &VARIANTS, variants(result));
     section(&mut out, look, &format!("Beside {}", result.control), true);
     out += &table(look, &COMPARISONS, result.comparisons.iter().map(comparison).collect());
+    for (metric, estimand) in ranked(result) {
+        let meant = if estimand.starts_with("probability") {
+            ": how often a unit of the variant is above one of the control, ties counted half, less one half"
+        } else {
+            ""
+        };
+        let text = format!("note: {metric}: the difference is of ranks, not of the means above ({estimand}){meant}");
+        out += &wrap(&text, look.prose(), "  ");
+    }
     let notices = result.comparisons.iter().filter_map(|c| c.notice.as_ref()).chain(&result.notices);
     for notice in notices {
         out += &wrap(&format!("note: {notice}"), look.prose(), "  ");
@@ -54,6 +65,20 @@ pub(crate) fn experiment_result(look: Look, result: &ExperimentResult) -> String
     }
     out += &wrap(&footnote(result), look.prose(), "  ");
     out
+}
+
+/// The metrics whose differences are of ranks, and what these are.
+fn ranked(result: &ExperimentResult) -> BTreeMap<&str, &str> {
+    let mut found = BTreeMap::new();
+    for comparison in &result.comparisons {
+        let estimand = match result.basis {
+            Basis::AlwaysValid => comparison.always_valid.as_ref().map(|valid| valid.estimand.as_str()),
+            Basis::FixedHorizon => comparison.fixed.as_ref().map(|fixed| fixed.estimand.as_str()),
+        };
+        let of_ranks = estimand.filter(|estimand| !estimand.starts_with("difference of"));
+        found.extend(of_ranks.map(|estimand| (comparison.metric.as_str(), estimand)));
+    }
+    found
 }
 
 fn headline(look: Look, result: &ExperimentResult) -> String {

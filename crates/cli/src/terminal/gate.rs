@@ -155,7 +155,7 @@ mod tests {
     fn a_failed_gate() {
         insta::assert_snapshot!(gate(Look { width: 100, colour: false }, &report()), @"
         ✗ FAIL  support-bot on golden
-        1 of 7 checks failed. 98 of 120 samples passed (83.1 %), 2 errored.
+        1 of 7 checks failed. 98 of 120 samples passed (83.1 % of 118 scored), 2 errored.
 
         category               baseline             current                 change  status
         ───────────────────────────────────────────────────────────────────────────────────────────

@@ -21,7 +21,7 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 
 pub(crate) use compare::comparison;
-pub(crate) use error::error;
+pub(crate) use error::{error, waits};
 pub(crate) use experiment::experiment_result;
 pub(crate) use gate::gate;
 pub(crate) use results::{results, sample};

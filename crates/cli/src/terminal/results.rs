@@ -77,13 +77,16 @@ pub(crate) fn sample(look: Look, scoring: &ScoringSpec, asked: &Sample, trials: 
 fn one(look: Look, scoring: &ScoringSpec, trial: &SampleResult, numbered: bool) -> String {
     let mut out = pairs(look, facts(trial, numbered));
     match &trial.outcome {
-        Outcome::Scored { scores, .. } if !scores.is_empty() => {
+        Outcome::Scored { scores, unscored, .. } if !scores.is_empty() || !unscored.is_empty() => {
             const COLUMNS: [Column; 3] = [Column::text("metric"), Column::number("score"), Column::text("why")];
-            let rows = scores.iter().map(|(name, metric)| {
+            let known = scores.iter().map(|(name, metric)| {
                 let why = metric.reason.as_deref().unwrap_or_default();
                 let score = metric_value(scoring.metrics.get(name), metric.score);
                 vec![Cell::toned(Tone::Strong, name), score.into(), why.into()]
             });
+            let rows = known.chain(unscored.iter().map(|(name, why)| {
+                vec![Cell::toned(Tone::Strong, name), "no score".into(), why.message.as_str().into()]
+            }));
             out.push('\n');
             out += &table(look, &COLUMNS, rows.collect());
             out += &judgements(look, scores);

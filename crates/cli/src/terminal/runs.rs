@@ -109,8 +109,8 @@ fn facts(run: &EvaluationRun) -> Vec<(&'static str, String)> {
             }
             facts.push(("samples", passed_text(results)));
             let spend = &results.spend;
-            let judges = format::money(spend.judge_cost);
-            facts.push(("cost", format!("{} (judges {judges})", format::money(spend.target_cost + spend.judge_cost))));
+            let (cost, judges) = format::spent_in_all(spend);
+            facts.push(("cost", format!("{cost} (judges {judges})")));
             let cached = if spend.cached > 0 { format!(", {} cached", spend.cached) } else { String::new() };
             facts.push(("tokens", format!("{} in, {} out{cached}", spend.prompt_tokens, spend.completion_tokens)));
             if let Some(l) = &results.latency {
@@ -256,7 +256,7 @@ mod tests {
         created   2026-11-03 15:40:09 UTC
         took      42.0 s
         overall   0.816 [0.79, 0.85]
-        samples   98 of 120 samples passed (83.1 %), 2 errored
+        samples   98 of 120 samples passed (83.1 % of 118 scored), 2 errored
         cost      $0.0973 (judges $0.0831)
         tokens    18211 in, 9220 out
         latency   median 380 ms, p95 910 ms

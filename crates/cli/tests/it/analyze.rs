@@ -60,6 +60,88 @@ fn agrees_with_the_reference_implementations() {
     }
 }
 
+#[test]
+fn options_belong_to_the_metrics_they_are_for() {
+    let spec = |args: &[&str], metric: &str, what: &str| {
+        let result = analyse(OBSERVATIONS, &[&["--control", "A"], args].concat());
+        result["variant_results"]["A"]["metrics"][metric][what].clone()
+    };
+    // The denominator is that of the ratio, wherever it stands.
+    let alone = spec(&["--metric", "spend", "--kind", "ratio", "--denominator", "calls"], "spend", "mean");
+    let second = ["--metric", "quality,spend", "--kind", "spend=ratio", "--denominator", "calls"];
+    assert_eq!(spec(&second, "spend", "mean"), alone);
+    assert_eq!(spec(&second, "quality", "mean"), spec(&["--metric", "quality"], "quality", "mean"));
+    let named = ["--metric", "quality,spend", "--kind", "spend=ratio", "--denominator", "spend=calls"];
+    assert_eq!(spec(&named, "spend", "mean"), alone);
+    // The quantile is that of the latency, limits are the first metric's or the named one's.
+    let quantile = ["--metric", "quality,latency", "--quantile", "0.5"];
+    assert_eq!(spec(&quantile, "latency", "quantile")["q"], 0.5);
+    assert_eq!(spec(&quantile, "quality", "quantile"), Value::Null);
+    let capped = ["--metric", "quality,latency", "--cap", "latency=1"];
+    assert_ne!(spec(&capped, "latency", "sd"), spec(&quantile, "latency", "sd"));
+    assert_eq!(spec(&capped, "quality", "sd"), spec(&quantile, "quality", "sd"));
+}
+
+#[test]
+fn says_what_differences_and_intervals_are_of() {
+    let rows = "unit,variant,metric,value\n".to_owned()
+        + &(0..60)
+            .fold(String::new(), |rows, i| rows + &format!("a{i},a,stars,{}\nb{i},b,stars,{}\n", i % 4, i % 5 + 1));
+    let same: String = ["a", "b"].iter().flat_map(|v| (0..3).map(move |i| format!("{v}{i},{v},five,5\n"))).collect();
+    let project = Project::new(&[("stars.csv", &rows), ("five.csv", &format!("unit,variant,metric,value\n{same}"))]);
+    let say = |file: &str, args: &[&str]| {
+        project.expect(0, &[&["experiment", "analyze", file, "--control", "a"], args].concat()).out.replace("\n  ", " ")
+    };
+    let ranks = say("stars.csv", &["--kind", "ordinal"]);
+    assert!(
+        ranks.contains("stars: the difference is of ranks, not of the means above (probability of superiority"),
+        "{ranks}"
+    );
+    let means = say("stars.csv", &[]);
+    assert!(!means.contains("of ranks"), "{means}");
+    let misfit = say("stars.csv", &["--kind", "ordinal", "--test", "z-test"]);
+    assert!(
+        misfit.contains("z-test compares rates, and not every unit's value is 0 or 1; mann-whitney does"),
+        "{misfit}"
+    );
+    let misfit = say("stars.csv", &["--test", "delta"]);
+    assert!(misfit.contains("delta compares ratios"), "{misfit}");
+    // Equal values do not tell how far they scatter.
+    let constant = say("five.csv", &[]);
+    assert!(!constant.contains("[5, 5]"), "{constant}");
+}
+
+#[test]
+fn the_past_needs_no_variants() {
+    let rows = "unit,metric,value\n".to_owned()
+        + &(0..50).fold(String::new(), |rows, i| rows + &format!("u{i},buy,{}\n", i % 2));
+    let bad = "unit,metric,value\n".to_owned() + &"u,buy,x\n".repeat(150);
+    let project = Project::new(&[("past.csv", &rows), ("bad.csv", &bad)]);
+    let simulate = |code, file: &str| {
+        let args =
+            ["experiment", "simulate", file, "--metric", "buy", "--experiments", "5", "--units", "100", "--looks", "2"];
+        project.expect(code, &args)
+    };
+    assert!(simulate(0, "past.csv").out.contains("drawn from         50 units"), "{}", simulate(0, "past.csv").out);
+    assert!(simulate(1, "bad.csv").err.contains("… and 50 more"), "{}", simulate(1, "bad.csv").err);
+}
+
+#[test]
+fn refuses_what_would_change_nothing() {
+    let project = Project::new(&[("observations.csv", OBSERVATIONS)]);
+    let check = |args: &[&str], expected: &str| {
+        let start = ["experiment", "analyze", "observations.csv", "--control", "A", "--metric", "quality"];
+        let said = project.expect(2, &[&start, args].concat());
+        assert!(said.err.contains(expected), "{}", said.err);
+    };
+    check(&["--denominator", "calls"], "no metric is a ratio");
+    check(&["--denominator", "quality=calls"], "`quality` is no ratio");
+    check(&["--cap", "latency=1"], "--cap: `latency` is none of the metrics");
+    check(&["--quantile", "1.5"], "--quantile is 1.5");
+    check(&["--cap", "NaN"], "--cap is NaN");
+    check(&["--cap", "1", "--floor", "2"], "--floor of `quality` is 2");
+}
+
 /// So many units of each arm, the first few of which succeed.
 fn rates(arms: &[(&str, u32, u32)]) -> String {
     let mut csv = "unit,variant,metric,value\n".to_owned();
@@ -325,4 +407,32 @@ fn people_get_tables() {
       p is always valid: it may be looked at at any time, corrected, against alpha 0.05; split as it
       should be: p = 1 (observed units).
     ");
+}
+
+#[test]
+fn values_that_are_none_of_a_kind_are_refused() {
+    let refused = |value: &str, kind: &str| {
+        let csv = format!("unit,variant,metric,value\na,A,n,{value}\nb,B,n,1\nc,A,n,2\nd,B,n,3\n");
+        let project = Project::new(&[("observations.csv", &csv)]);
+        let said = project.run(&[
+            "experiment",
+            "analyze",
+            "observations.csv",
+            "--control",
+            "A",
+            "--metric",
+            "n",
+            "--kind",
+            kind,
+        ]);
+        (said.code != 0).then_some(said.err)
+    };
+    assert!(
+        refused("-1", "count")
+            .unwrap()
+            .contains("metric `n`: there is the value -1, and a count is a whole number from 0")
+    );
+    assert!(refused("2", "binary").unwrap().contains("a binary metric has 0 or 1"));
+    assert_eq!(refused("2", "count"), None);
+    assert_eq!(refused("-1", "continuous"), None);
 }

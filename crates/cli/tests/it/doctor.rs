@@ -50,6 +50,20 @@ fn what_is_wrong_is_told_together() {
     assert!(fails.iter().any(|text| text.contains("golden.jsonl")), "{fails:?}");
     assert!(fails.iter().any(|text| text.contains("bot.yaml")), "{fails:?}");
     assert!(fails.iter().any(|text| text.contains("no folder `models/none/here`")), "{fails:?}");
+    let answers = "{\"id\": \"0\", \"output\": \"x\"}\nnot JSON\n";
+    let local = "providers: {o: {kind: outputs, path: none.jsonl}, p: {kind: outputs, path: o.jsonl}, \
+                 c: {kind: command, run: [no-such-program]}, ok: {kind: command, run: [sh]}}\n";
+    let local = Project::new(&[("llmops.yaml", local), ("o.jsonl", answers)]);
+    let found = findings(&local, 1);
+    let of = |status: &str| -> Vec<&str> {
+        let of = found.iter().filter(|(check, is, _)| check == "providers" && is == status);
+        of.map(|(_, _, text)| text.as_str()).collect()
+    };
+    let fails = of("fail");
+    assert!(fails[0].contains("providers.o: cannot read the outputs none.jsonl"), "{fails:?}");
+    assert!(fails[1].contains("o.jsonl:2: not a JSON object"), "{fails:?}");
+    assert!(fails[2].contains("no such program on the PATH"), "{fails:?}");
+    assert_eq!(of("ok"), ["`ok` has what it needs"]);
     let broken = Project::new(&[("llmops.yaml", "providers: 5\nunknown: 1\n")]);
     let found = findings(&broken, 1);
     assert!(found.len() >= 3 && found.iter().all(|(check, _, _)| check == "configuration"), "{found:?}");

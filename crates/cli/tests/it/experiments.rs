@@ -46,6 +46,30 @@ fn a_file_becomes_an_experiment_and_has_a_life() {
 }
 
 #[test]
+fn what_cannot_start_leaves_no_draft() {
+    let project = Project::new(&[("greeting.yaml", EXPERIMENT)]);
+    project.expect(0, &["experiment", "create", "greeting.yaml", "--start"]);
+    let refused = project.run(&["experiment", "create", "greeting.yaml", "--start"]);
+    assert!(refused.err.contains("another experiment with the key `greeting` is running"), "{}", refused.err);
+    let list = project.expect(0, &["experiment", "list", "--json"]).out;
+    assert_eq!(list.matches("\"status\"").count(), 1, "{list}");
+    assert!(list.contains("\"status\": \"running\""), "{list}");
+}
+
+#[test]
+fn what_can_never_end_says_so_at_the_start() {
+    let endless = "name: endless\nvariants: [{id: a}, {id: b, model_name: nope/xx}]\n";
+    let project = Project::new(&[("endless.yaml", endless), ("greeting.yaml", EXPERIMENT)]);
+    let started = project.expect(0, &["experiment", "create", "endless.yaml", "--start", "--json"]).out;
+    has(
+        &started,
+        &["it can never name a winner: it has no metrics and no target_metric", "variant `b` cannot be called here"],
+    );
+    let fine = project.expect(0, &["experiment", "create", "greeting.yaml", "--start"]).out;
+    assert!(!fine.contains("never"), "{fine}");
+}
+
+#[test]
 fn mistakes_of_a_file_come_with_their_lines() {
     let file = "name: greeting\nvariants: [{id: a}, {id: b, wieght: 3}]\ntraffic_split: {a: 0.5, b: 0.6}\n";
     let sum = "name: greeting\nvariants: [{id: a}, {id: b}]\ntraffic_split: {a: 0.5, b: 0.6}\n";

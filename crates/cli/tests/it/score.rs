@@ -38,6 +38,8 @@ fn lines_keep_their_order_and_ids() {
     assert_eq!(project.expect(0, &args(&["--input", "dos.jsonl", "--quiet"])).out, EXPECTED);
     project.expect(0, &args(&["--input", "pairs.jsonl", "--output", "scores.jsonl"]));
     assert_eq!(project.read("scores.jsonl"), EXPECTED);
+    let same = project.expect(2, &args(&["--input", "pairs.jsonl", "--output", "./pairs.jsonl"]));
+    assert!(same.err.contains("is what is read") && project.read("pairs.jsonl") == PAIRS, "{}", same.err);
 }
 
 #[test]

@@ -94,7 +94,7 @@ fn what_is_unsafe_is_refused() {
     let short = project.expect(2, &["serve", "--listen", "127.0.0.1:0", "--admin-key", "short"]);
     assert!(short.err.contains("at least 16"), "{}", short.err);
     let role = project.expect(2, &["key", "create", "x", "--role", "root"]);
-    assert!(role.err.contains("expected viewer, editor, operator or admin"), "{}", role.err);
+    assert!(role.err.contains("expected caller, viewer, editor, operator or admin"), "{}", role.err);
 }
 
 #[test]

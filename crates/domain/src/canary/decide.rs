@@ -4,13 +4,14 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use super::conclude::conclusion;
 use super::policy::{CanaryPolicy, Guardrail};
 use super::state::AbortCause;
 
 /// Judged pairs before anything is decided by them.
 pub const BURN_IN: u64 = 30;
-/// Pairs in a row that the judge could not compare before that is a reason of its own to hold.
-pub const BLIND_AFTER: u64 = 30;
+/// Fewest users or sessions that bounds are drawn from: of fewer, the spread between them is not known.
+pub const FEWEST_CLUSTERS: u64 = 20;
 
 /// A rate with bounds that hold at every look.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -114,6 +115,9 @@ pub struct Situation {
     pub losses: u64,
     /// Pairs in which neither was better.
     pub ties: u64,
+    /// Answers that the judge could not compare.
+    #[serde(default)]
+    pub unjudged: u64,
     /// Seconds under way.
     pub elapsed_seconds: u64,
     /// USD spent.
@@ -121,9 +125,6 @@ pub struct Situation {
     /// Whether another manifest went live meanwhile.
     #[serde(default)]
     pub production_changed: bool,
-    /// Pairs since the last one that the judge could compare.
-    #[serde(default)]
-    pub unjudged_in_a_row: u64,
     /// What the sums say.
     pub measures: Measures,
 }
@@ -259,16 +260,15 @@ fn abort(policy: &CanaryPolicy, situation: &Situation) -> Option<(AbortCause, St
         return Some((AbortCause::ProductionChanged, message.to_owned()));
     }
     if situation.spent >= policy.budget.total {
-        let message = format!("{:.4} USD are spent of {:.2}", situation.spent, policy.budget.total);
+        let message = format!("{:.4} USD are spent of {}", situation.spent, usd(policy.budget.total));
         return Some((AbortCause::Budget, message));
     }
     let exposed: &[GuardrailMeasure] = match &situation.phase {
         Phase::Shadow => &[],
         Phase::Exposure { guardrails, .. } => guardrails,
     };
-    let broken = situation.measures.guardrails.iter().chain(exposed).find(|measure| measure.is_broken());
-    if let Some(measure) = broken {
-        return Some((AbortCause::Guardrail(measure.guardrail), describe(measure)));
+    if let Some((guardrail, message)) = broken(situation.measures.guardrails.iter().chain(exposed)) {
+        return Some((AbortCause::Guardrail(guardrail), message));
     }
     let net = situation.measures.net_win.filter(|_| situation.pairs >= BURN_IN)?;
     (net.high < policy.abort.net_win_upper).then(|| {
@@ -279,6 +279,12 @@ fn abort(policy: &CanaryPolicy, situation: &Situation) -> Option<(AbortCause, St
         );
         (AbortCause::NetLoss, message)
     })
+}
+
+/// The first guardrail that is beyond doubt exceeded, with every number.
+pub fn broken<'a>(measures: impl IntoIterator<Item = &'a GuardrailMeasure>) -> Option<(Guardrail, String)> {
+    let measure = measures.into_iter().find(|measure| measure.is_broken())?;
+    Some((measure.guardrail, describe(measure)))
 }
 
 /// What follows when every condition holds.
@@ -332,7 +338,11 @@ fn checks(policy: &CanaryPolicy, situation: &Situation) -> Vec<Check> {
 
 /// The guardrails that nothing can be said of at a stage: too few users of one arm were answered. No user is exposed
 /// further before they are measured, but for those that can never be.
-fn unmeasured_at_a_stage(policy: &CanaryPolicy, shadow: &Measures, known: &[GuardrailMeasure]) -> Vec<Check> {
+pub(super) fn unmeasured_at_a_stage(
+    policy: &CanaryPolicy,
+    shadow: &Measures,
+    known: &[GuardrailMeasure],
+) -> Vec<Check> {
     let is_open = |guardrail: &Guardrail| {
         // Scores come from the judge, who sees no answers of a stage.
         *guardrail != Guardrail::ScoreTolerance
@@ -364,7 +374,11 @@ fn shadow_checks(policy: &CanaryPolicy, situation: &Situation) -> Vec<Check> {
     let (pairs, least) = (situation.pairs, policy.min_samples);
     let mut all = vec![
         net_win_check(policy, situation),
-        check("min_samples", pairs >= least, format!("{pairs} judged pairs of at least {least}")),
+        check(
+            "min_samples",
+            pairs >= least,
+            format!("{pairs} judged pairs of at least {least}{}", unjudged(policy, situation)),
+        ),
         time_check("window", situation.elapsed_seconds, policy.window.min.0.as_secs()),
     ];
     all.extend(measures.guardrails.iter().map(|measure| {
@@ -375,22 +389,26 @@ fn shadow_checks(policy: &CanaryPolicy, situation: &Situation) -> Vec<Check> {
         };
         Check { name: measure.guardrail.to_string(), status, message: describe(measure) }
     }));
-    let row = situation.unjudged_in_a_row;
-    if row >= BLIND_AFTER {
-        let message = format!("the judge {} compared none of the last {row} pairs", policy.judge.model);
-        all.push(Check { name: "judge".to_owned(), status: CheckStatus::Open, message });
-    }
-    let too_few = "too few pairs yet to say anything";
-    all.extend(measures.awaited.iter().map(|guardrail| unknown(*guardrail, CheckStatus::Open, too_few)));
+    let too_few = format!("nothing is said before {BURN_IN} answers of {FEWEST_CLUSTERS} users or sessions");
+    all.extend(measures.awaited.iter().map(|guardrail| unknown(*guardrail, CheckStatus::Open, &too_few)));
     all.extend(measures.unmeasured.iter().map(|guardrail| unknown(*guardrail, CheckStatus::Unmeasured, NEVER)));
     all
+}
+
+/// How many answers the judge could not compare, where there are any.
+fn unjudged(policy: &CanaryPolicy, situation: &Situation) -> String {
+    match situation.unjudged {
+        0 => String::new(),
+        n => format!("; the judge {} could not compare {n} more", policy.judge.model),
+    }
 }
 
 fn net_win_check(policy: &CanaryPolicy, situation: &Situation) -> Check {
     let limit = policy.promote.net_win;
     let name = "net_win".to_owned();
     let (Some(net), true) = (situation.measures.net_win, situation.pairs >= BURN_IN) else {
-        let message = format!("nothing is decided before {BURN_IN} judged pairs of several users or sessions");
+        let message =
+            format!("nothing is decided before {BURN_IN} judged pairs of {FEWEST_CLUSTERS} users or sessions");
         return Check { name, status: CheckStatus::Open, message };
     };
     let status = if net.high < policy.abort.net_win_upper {
@@ -416,6 +434,11 @@ fn time_check(name: &str, seconds: u64, least: u64) -> Check {
         _ => format!("{} h", seconds / 3600),
     };
     check(name, seconds >= least, format!("{} of at least {}", span(seconds), span(least)))
+}
+
+/// A budget: cents, or what is less than one.
+fn usd(amount: f64) -> String {
+    if amount >= 0.01 { format!("{amount:.2}") } else { format!("{amount}") }
 }
 
 fn percent(share: f64) -> String {
@@ -449,8 +472,8 @@ fn describe(measure: &GuardrailMeasure) -> String {
             format!("it costs {value:.3} × as much ({low:.3} to {high:.3}), at most {limit} × it may")
         }
         Guardrail::LatencyP95 => format!(
-            "its 95th percentile is {value:.2} × production's, at most {limit} × it may be; {} of its answers are slower \
-             than that, {} may",
+            "its 95th percentile is {value:.2} × production's, at most {limit} × it may be, or latency_slack more where that \
+             is more; {} of its answers are slower than that, {} may",
             shown(tested, 0.0),
             percent(*bound)
         ),
@@ -459,44 +482,11 @@ fn describe(measure: &GuardrailMeasure) -> String {
     text
 }
 
-/// When a canary would conclude if every estimate stays as it is.
-fn conclusion(policy: &CanaryPolicy, situation: &Situation) -> Option<Conclusion> {
-    let pace = situation.pairs as f64 / situation.elapsed_seconds.max(1) as f64;
-    let least_time = policy.window.min.0.as_secs().saturating_sub(situation.elapsed_seconds);
-    if let Phase::Exposure { seconds, requests, .. } = situation.phase {
-        let time = policy.stage.min.0.as_secs().saturating_sub(seconds);
-        let missing = policy.stage.min_samples.saturating_sub(requests) as f64;
-        let by_requests = missing * seconds.max(1) as f64 / requests.max(1) as f64;
-        return Some(Conclusion { pairs: 0, seconds: (requests > 0).then(|| time.max(whole(by_requests))) });
-    }
-    let measures = &situation.measures;
-    let net = measures.net_win?;
-    let pairs = if net.value < 0.0 {
-        net.needed?.saturating_sub(net.n)
-    } else if net.value > policy.promote.net_win.0 {
-        let mut missing = policy.min_samples.max(net.needed?).saturating_sub(situation.pairs);
-        for measure in measures.guardrails.iter().filter(|measure| !measure.is_kept()) {
-            missing = missing.max(measure.tested.needed?.saturating_sub(measure.tested.n));
-        }
-        missing
-    } else {
-        // Between nothing and what the policy wants: it would run until the window is over.
-        return None;
-    };
-    let by_pace = (pace > 0.0).then(|| whole(pairs as f64 / pace));
-    let seconds = by_pace.map(|seconds| if net.value < 0.0 { seconds } else { seconds.max(least_time) });
-    Some(Conclusion { pairs, seconds })
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0 and 1e15")]
-fn whole(seconds: f64) -> u64 {
-    seconds.clamp(0.0, 1e15).ceil() as u64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::canary::Share;
+    use crate::canary::policy::CanaryBudget;
 
     fn measure(value: f64, margin: f64) -> Measure {
         Measure { n: 600, clusters: 600, value, low: value - margin, high: value + margin, needed: Some(900) }
@@ -515,10 +505,10 @@ mod tests {
             wins: 270,
             losses: 120,
             ties: 210,
+            unjudged: 0,
             elapsed_seconds: 2 * 86_400,
             spent: 3.0,
             production_changed: false,
-            unjudged_in_a_row: 0,
             measures: Measures {
                 net_win: Some(measure(net, margin)),
                 loss_rate: Some(measure(0.2, 0.04)),
@@ -532,17 +522,6 @@ mod tests {
     fn check(policy: &CanaryPolicy, situation: &Situation, expected: Action) {
         let decision = decide(policy, situation);
         assert_eq!(decision.action, expected, "{decision:#?}");
-    }
-
-    #[test]
-    fn a_judge_that_compares_nothing_is_named() {
-        let policy = CanaryPolicy::with_judge("test/judge");
-        for (row, expected) in [(29, false), (30, true)] {
-            let decision = decide(&policy, &Situation { unjudged_in_a_row: row, ..situation(0.0, 0.1) });
-            let named =
-                decision.checks.iter().any(|check| check.name == "judge" && check.message.contains("test/judge"));
-            assert_eq!((named, decision.message.contains("judge")), (expected, expected), "{row}");
-        }
     }
 
     #[test]
@@ -647,6 +626,33 @@ mod tests {
         assert_eq!(decide(&policy, &situation(0.05, 0.3)).estimate, None, "between nothing and enough");
         let losing = decide(&policy, &situation(-0.05, 0.3));
         assert_eq!(losing.estimate, Some(Conclusion { pairs: 300, seconds: Some(86_400) }));
+        let mut unmeasured = situation(0.25, 0.1);
+        unmeasured.measures.awaited = vec![Guardrail::LatencyP95];
+        let held = decide(&policy, &unmeasured);
+        assert_eq!((held.action.is_hold(), held.estimate), (true, None), "nobody knows when it will be kept");
+        let mut policy = policy;
+        policy.stages = vec![Share(0.2), Share(1.0)];
+        (policy.guardrails.latency_p95, policy.guardrails.cost) = (None, None);
+        let at = |requests, guardrails: Vec<GuardrailMeasure>| Situation {
+            phase: Phase::Exposure { stage: 0, seconds: 1800, requests, guardrails },
+            ..situation(0.25, 0.1)
+        };
+        assert_eq!(decide(&policy, &at(0, Vec::new())).estimate, None, "there is no pace yet");
+        let kept = vec![guardrail(Guardrail::ErrorRate, 0.0, 0.1, 0.01)];
+        assert_eq!(decide(&policy, &at(50, kept)).estimate, Some(Conclusion { pairs: 0, seconds: Some(1800) }));
+    }
+
+    #[test]
+    fn a_judge_that_compares_nothing_is_named() {
+        let policy = CanaryPolicy {
+            budget: CanaryBudget { per_hour: 1.0, total: 0.0004 },
+            ..CanaryPolicy::with_judge("sim/judge")
+        };
+        let mute = Situation { pairs: 0, unjudged: 200, spent: 0.0005, ..situation(0.25, 0.1) };
+        let decision = decide(&policy, &mute);
+        assert_eq!(decision.message, "0.0005 USD are spent of 0.0004");
+        let samples = decision.checks.iter().find(|check| check.name == "min_samples").unwrap();
+        assert_eq!(samples.message, "0 judged pairs of at least 500; the judge sim/judge could not compare 200 more");
     }
 
     #[test]

@@ -125,7 +125,7 @@ pub struct Evidence {
     pub errors: u64,
     /// Answers that the judge could not compare.
     pub unjudged: u64,
-    /// Of these, those since the last pair that it compared.
+    /// How many of them came last, without one between them that it could compare.
     #[serde(default)]
     pub unjudged_in_a_row: u64,
     /// Pairs won.
@@ -175,11 +175,11 @@ impl Evidence {
         self.asked += 1;
         self.errors += u64::from(pair.candidate.is_none());
         self.unjudged += u64::from(pair.status == PairStatus::Unjudged);
-        self.unjudged_in_a_row = match pair.status {
-            PairStatus::Unjudged => self.unjudged_in_a_row + 1,
-            PairStatus::Judged => 0,
-            _ => self.unjudged_in_a_row,
-        };
+        match pair.status {
+            PairStatus::Unjudged => self.unjudged_in_a_row += 1,
+            PairStatus::Judged => self.unjudged_in_a_row = 0,
+            _ => {}
+        }
         self.flipped += u64::from(pair.flipped);
         self.spent += pair.spent();
         match pair.verdict {
@@ -209,8 +209,8 @@ impl Evidence {
         self.asked += other.asked;
         self.errors += other.errors;
         self.unjudged += other.unjudged;
-        // Whose pairs came last is not known any more.
-        self.unjudged_in_a_row = self.unjudged_in_a_row.max(other.unjudged_in_a_row);
+        // Which of them came last is not known any more: the more cautious is right.
+        self.unjudged_in_a_row = self.unjudged_in_a_row.min(other.unjudged_in_a_row);
         self.wins += other.wins;
         self.losses += other.losses;
         self.ties += other.ties;

@@ -3,79 +3,12 @@
 use std::sync::LazyLock;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use super::share::{Share, ShareError};
 use crate::config::duration::HumanDuration;
 use crate::yaml::{Document, Problem, Schema, validate_value};
-
-/// A share: a fraction such as `0.05`, or a percentage such as `5%`.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-pub struct Share(pub f64);
-
-/// A text that is no share.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is no share: write a fraction from 0 to 1, such as 0.05, or a percentage, such as 5%")]
-pub struct ShareError(String);
-
-impl std::str::FromStr for Share {
-    type Err = ShareError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || ShareError(format!("`{text}`"));
-        let (number, divisor) = match text.trim().strip_suffix('%') {
-            Some(percent) => (percent.trim(), 100.0),
-            None => (text.trim(), 1.0),
-        };
-        let value = number.parse::<f64>().map_err(|_| error())? / divisor;
-        if (0.0..=1.0).contains(&value) { Ok(Self(value)) } else { Err(error()) }
-    }
-}
-
-impl std::fmt::Display for Share {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Without the noise of the last binary digits.
-        write!(f, "{} %", (self.0 * 1e8).round() / 1e6)
-    }
-}
-
-impl Serialize for Share {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_f64(self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Share {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written {
-            Number(f64),
-            Text(String),
-        }
-        match Written::deserialize(d)? {
-            Written::Number(number) if (0.0..=1.0).contains(&number) => Ok(Self(number)),
-            Written::Number(number) => Err(serde::de::Error::custom(ShareError(number.to_string()))),
-            Written::Text(text) => text.parse().map_err(serde::de::Error::custom),
-        }
-    }
-}
-
-impl JsonSchema for Share {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Share".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "type": ["number", "string"],
-            "minimum": 0,
-            "maximum": 1,
-            "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*%?\s*$",
-            "description": "A fraction from 0 to 1, such as 0.05, or a percentage, such as 5%",
-        })
-    }
-}
 
 /// What a canary's decisions follow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, utoipa::ToSchema)]
@@ -365,6 +298,24 @@ impl Default for Guardrails {
     }
 }
 
+impl Guardrails {
+    /// Those of a release whose users see the candidate without a canary's policy: nobody has chosen any.
+    pub fn of_a_release() -> Self {
+        Self { soft_failures: Some(Share(0.02)), ..Self::default() }
+    }
+
+    /// The limit of a guardrail; none where it is switched off.
+    pub fn limit(&self, guardrail: Guardrail) -> Option<f64> {
+        match guardrail {
+            Guardrail::ErrorRate => self.error_rate.map(|share| share.0),
+            Guardrail::LatencyP95 => self.latency_p95,
+            Guardrail::Cost => self.cost,
+            Guardrail::ScoreTolerance => self.score_tolerance.map(|share| share.0),
+            Guardrail::SoftFailures => self.soft_failures.map(|share| share.0),
+        }
+    }
+}
+
 impl Default for CanaryBudget {
     fn default() -> Self {
         Self { per_hour: 1.0, total: 50.0 }
@@ -444,14 +395,7 @@ impl CanaryPolicy {
 
     /// The limit of a guardrail; none where it is switched off.
     pub fn limit(&self, guardrail: Guardrail) -> Option<f64> {
-        let rules = &self.guardrails;
-        match guardrail {
-            Guardrail::ErrorRate => rules.error_rate.map(|share| share.0),
-            Guardrail::LatencyP95 => rules.latency_p95,
-            Guardrail::Cost => rules.cost,
-            Guardrail::ScoreTolerance => rules.score_tolerance.map(|share| share.0),
-            Guardrail::SoftFailures => rules.soft_failures.map(|share| share.0),
-        }
+        self.guardrails.limit(guardrail)
     }
 
     /// The stages that expose users before the promotion: shares below 1.
@@ -480,16 +424,36 @@ static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
 /// With every mistake of the file, by line.
 pub fn parse(text: &str, file: &str) -> Result<CanaryPolicy, Vec<Problem>> {
     let document = Document::parse(text, file)?;
-    let policy: CanaryPolicy = document.decode(&SCHEMA)?;
+    let decoded = document.decode::<CanaryPolicy>(&SCHEMA);
+    // What makes no sense is told with what cannot be read.
+    let (policy, unread) = match decoded {
+        Ok(policy) => (policy, Vec::new()),
+        Err(unread) => match document.rest::<CanaryPolicy>(unread) {
+            (Some(policy), unread) => (policy, unread),
+            (None, unread) => return Err(unread),
+        },
+    };
     let pointer = |field: &str| {
         let segments = field.split(['.', '[']).map(|segment| segment.trim_end_matches(']'));
         segments.flat_map(|segment| ["/", segment]).collect::<String>()
     };
     let found = policy.problems().into_iter();
-    let mut problems: Vec<Problem> =
-        found.map(|(field, message)| document.problem(&pointer(&field), message, None)).collect();
+    let found = found.map(|(field, message)| document.problem(&pointer(&field), message, None));
+    // What stands in place of a part that cannot be read is its default, which nobody wrote.
+    let is_new = |problem: &Problem| !unread.iter().any(|other| part(&other.field) == part(&problem.field));
+    let mut problems: Vec<Problem> = found.filter(is_new).collect();
+    problems.extend(unread);
     problems.sort_by_key(|problem| (problem.line, problem.column));
     if problems.is_empty() { Ok(policy) } else { Err(problems) }
+}
+
+/// The part of a policy that a field belongs to: fields of one part are held against each other.
+fn part(field: &str) -> &str {
+    match field.split(['.', '[']).next().unwrap_or(field) {
+        "promote" => "abort",
+        "bodies" => "losses",
+        part => part,
+    }
 }
 
 /// The JSON Schema of a policy file.
@@ -504,6 +468,19 @@ mod tests {
     fn problems(text: &str) -> String {
         let found = parse(text, "policy.yaml").unwrap_err();
         found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn what_cannot_be_read_hides_nothing_else() {
+        let text =
+            "judge: {model: sim/judge}\nshare: 150%\nwindow: {min: 3d, max: 1d}\nstages: [0.5, 0.1]\nmin_samples: 0\n";
+        let found = problems(text);
+        for field in ["share", "window.min", "stages[1]", "min_samples"] {
+            assert!(found.contains(&format!(": {field}: ")), "{field} is missing in\n{found}");
+        }
+        // A part that cannot be read is not judged by its default.
+        let found = problems("judge: {model: sim/judge}\nwindow: {min: soon, max: 1h}\n");
+        assert_eq!(found.lines().count(), 1, "{found}");
     }
 
     #[test]

@@ -80,7 +80,13 @@ impl Config {
         }
         let names = || self.suites.keys().map(String::as_str);
         if name != DEFAULT_SUITE {
-            return Err(SuiteError::Unknown { name: name.to_owned(), hint: suggest::hint(name, names()) });
+            let hint = match names().next() {
+                Some(_) => suggest::hint(name, names()),
+                None => {
+                    "the configuration has no suites: without a name, its only target and dataset are taken".to_owned()
+                }
+            };
+            return Err(SuiteError::Unknown { name: name.to_owned(), hint });
         }
         match (self.suites.len(), self.targets.len(), self.datasets.len()) {
             (1, _, _) => {}

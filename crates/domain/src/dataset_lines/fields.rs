@@ -1,6 +1,7 @@
 //! The fields of one record, taken one after the other; what nobody takes is unknown.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
@@ -71,6 +72,25 @@ impl Fields {
             Err(error) => {
                 self.problem(name, format!("no valid JSON: {error}"));
                 None
+            }
+        }
+    }
+
+    /// Moves the columns whose names begin so into a map, under the rest of the name. Only rows have such: an object has the map.
+    pub(super) fn columns_into(&mut self, prefix: &str, map: &mut BTreeMap<String, Value>) {
+        if !self.is_row {
+            return;
+        }
+        let is_one = |(name, _): &mut (String, Value)| name.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty());
+        let columns: Vec<(String, Value)> = self.entries.extract_if(.., is_one).collect();
+        for (name, value) in columns {
+            let rest = name[prefix.len()..].to_owned();
+            match map.entry(rest) {
+                Entry::Occupied(known) => {
+                    let message = format!("`{}` is given twice", known.key());
+                    self.problems.push(LineProblem::new(shorten(&name), message));
+                }
+                Entry::Vacant(free) => drop(free.insert(value)),
             }
         }
     }

@@ -331,6 +331,7 @@ impl Experiment {
         } else {
             "units at the borders changed their variant, because the experiment is not sticky"
         };
+        let at = at.strftime("%Y-%m-%d %H:%M UTC");
         format!(
             "the split changed at {at} while units were assigned: {keep}; results before and after differ in their mix"
         )

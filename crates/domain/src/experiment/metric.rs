@@ -25,6 +25,17 @@ pub enum MetricKind {
     Ratio,
 }
 
+impl MetricKind {
+    /// What is expected of a value that is none of this kind.
+    pub fn refuses(self, value: f64) -> Option<&'static str> {
+        match self {
+            Self::Binary if !(0.0..=1.0).contains(&value) => Some("a binary metric has 0 or 1, or a share of them"),
+            Self::Count if value < 0.0 || value.fract() != 0.0 => Some("a count is a whole number from 0"),
+            _ => None,
+        }
+    }
+}
+
 /// Which way is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -34,7 +34,7 @@ pub struct MetricSummary {
     pub min: Option<f64>,
     /// Largest observation.
     pub max: Option<f64>,
-    /// Interval of the mean for one look at the data; null below two units.
+    /// Interval of the mean for one look at the data; null below two units, and where all units have the same value.
     pub interval: Option<Bounds>,
     /// How mean and interval were found.
     pub method: Option<String>,

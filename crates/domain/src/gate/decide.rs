@@ -121,8 +121,17 @@ impl Gate<'_> {
         let config = self.input.config;
         let mut notices = Vec::new();
         let run = &self.input.run.spec;
-        if let Some(first) = run.limit {
-            notices.push(format!("Only the first {first} samples of the dataset were evaluated."));
+        match (run.limit, &run.only) {
+            (None, None) => {}
+            (Some(first), None) => {
+                notices.push(format!("Only the first {first} samples of the dataset were evaluated."));
+            }
+            (None, Some(only)) => {
+                notices.push(format!("Only samples {} were evaluated.", only.describe()));
+            }
+            (Some(first), Some(only)) => {
+                notices.push(format!("Only the first {first} samples {} were evaluated.", only.describe()));
+            }
         }
         let Some(before) = self.input.baseline.filter(|_| baseline.is_some()) else {
             if let Some(reference) = self.input.reference {

@@ -433,6 +433,7 @@ fn version(content: &str, variables: &[&str]) -> PromptVersion {
         change: None,
         metadata: std::collections::BTreeMap::new(),
         body: spec.body,
+        scores: Vec::new(),
         status: crate::prompt::PromptStatus::Draft,
         is_active: true,
         created_at: jiff::Timestamp::UNIX_EPOCH,

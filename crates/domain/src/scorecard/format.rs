@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::gate::Verdict;
-use crate::run::Estimate;
+use crate::run::{Estimate, Spend};
 
 /// What stands where there is no number.
 pub const NONE: &str = "–";
@@ -90,6 +90,23 @@ pub fn money(usd: f64) -> String {
     } else {
         format!("${usd:.2}")
     }
+}
+
+/// US dollars that were spent, where not everything has a price: `unknown`, `at least $1.20`.
+pub fn spent(usd: f64, is_unpriced: bool) -> String {
+    if !is_unpriced {
+        money(usd)
+    } else if usd > 0.0 {
+        format!("at least {}", money(usd))
+    } else {
+        "unknown".to_owned()
+    }
+}
+
+/// What a run cost in all, and its judges of that.
+pub fn spent_in_all(spend: &Spend) -> (String, String) {
+    let is_unpriced = spend.target_unpriced || spend.judges_unpriced;
+    (spent(spend.target_cost + spend.judge_cost, is_unpriced), spent(spend.judge_cost, spend.judges_unpriced))
 }
 
 /// Milliseconds: `840 ms`, `2.4 s`.

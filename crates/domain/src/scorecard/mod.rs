@@ -292,7 +292,7 @@ pub fn headline(report: &GateReport) -> String {
     }
 }
 
-/// How many samples passed: `34 of 50 samples passed (68.0 %), 2 errored`. With several trials a sample passes when all of its
+/// How many samples passed: `34 of 52 samples passed (68.0 % of 50 scored), 2 errored`. With several trials a sample passes when all of its
 /// trials do, and the rate is one of trials: `1 of 8 samples passed every time, 37.5 % of trials`.
 pub fn passed_text(results: &RunResults) -> String {
     let mut text = format!("{} of {} passed", results.passed_samples, format::count(results.total_samples, "sample"));
@@ -301,8 +301,11 @@ pub fn passed_text(results: &RunResults) -> String {
         let percent = format::percent(rate.value);
         // Beside the count of samples stands their share, and nothing else.
         let is_of_samples = percent == format::percent(results.passed_samples as f64 / rate.n as f64);
-        let _ =
-            if is_of_samples { write!(text, " ({percent})") } else { write!(text, " every time, {percent} of trials") };
+        let _ = match results.errored_samples {
+            _ if !is_of_samples => write!(text, " every time, {percent} of trials"),
+            0 => write!(text, " ({percent})"),
+            _ => write!(text, " ({percent} of {} scored)", rate.n),
+        };
     }
     if results.errored_samples > 0 {
         let _ = write!(text, ", {} errored", results.errored_samples);
@@ -376,6 +379,9 @@ pub fn paired_evidence(paired: &PairedEvidence) -> Vec<String> {
         format::change(difference.value, ends),
         paired.method
     )];
+    if paired.categories.len() > 1 {
+        lines.push("Every sample counts the same in it; the overall score weighs the categories.".to_owned());
+    }
     if let Some(flips) = &paired.mcnemar {
         lines.push(format!(
             "Flips: {} newly failing, {} newly passing ({}, {}).",
@@ -423,9 +429,9 @@ pub fn facts(report: &GateReport) -> Vec<(&'static str, String)> {
     }
     if let Some(results) = &run.results {
         let spend = &results.spend;
-        let mut cost = format::money(spend.target_cost + spend.judge_cost);
-        if spend.judge_cost > 0.0 {
-            let _ = write!(cost, " (judges {})", format::money(spend.judge_cost));
+        let (mut cost, judges) = format::spent_in_all(spend);
+        if spend.judge_cost > 0.0 || spend.judges_unpriced {
+            let _ = write!(cost, " (judges {judges})");
         }
         facts.push(("cost", cost));
     }

@@ -30,11 +30,10 @@ pub fn composite(scores: &BTreeMap<String, MetricScore>, spec: &ScoringSpec) -> 
 /// own, which is reported only, where others have a weight. A score that is missing or no number does not pass.
 pub fn pass(scores: &BTreeMap<String, MetricScore>, spec: &ScoringSpec) -> (bool, Vec<String>) {
     let mut failures = Vec::new();
-    let has_weight = |metric: &MetricSpec| metric.weight.is_some_and(|weight| weight > 0.0);
     let any_weight = spec.metrics.values().any(has_weight);
     for (name, metric) in &spec.metrics {
         let counts = has_weight(metric) || !any_weight;
-        if let Some(bound) = Bound::of(metric, counts.then_some(spec.pass_threshold)) {
+        if let Some(bound) = Bound::of(metric, counts.then_some(spec.pass_threshold)).filter(Bound::can_fail) {
             match scores.get(name) {
                 Some(score) if bound.holds(score.score) => {}
                 Some(_) => failures.push(bound.failure(name)),
@@ -43,6 +42,21 @@ pub fn pass(scores: &BTreeMap<String, MetricScore>, spec: &ScoringSpec) -> (bool
         }
     }
     (failures.is_empty(), failures)
+}
+
+fn has_weight(metric: &MetricSpec) -> bool {
+    metric.weight.is_some_and(|weight| weight > 0.0)
+}
+
+impl ScoringSpec {
+    /// Whether a metric decides something: it is a part of the composite, or samples fail by it. Any other is reported only, and
+    /// may be missing.
+    pub fn decides(&self, name: &str) -> bool {
+        let Some(metric) = self.metrics.get(name) else { return false };
+        let counts = has_weight(metric) || !self.metrics.values().any(has_weight);
+        has_weight(metric)
+            || Bound::of(metric, counts.then_some(self.pass_threshold)).is_some_and(|bound| bound.can_fail())
+    }
 }
 
 /// What a metric must keep to.
@@ -59,6 +73,11 @@ impl Bound {
             scorer if scorer.is_score() => metric.threshold.or(pass_threshold).map(Self::AtLeast),
             _ => None,
         }
+    }
+
+    /// No score is below 0.
+    fn can_fail(&self) -> bool {
+        !matches!(self, Self::AtLeast(limit) if *limit <= 0.0)
     }
 
     fn holds(&self, value: f64) -> bool {
@@ -144,7 +163,7 @@ mod tests {
     fn a_missing_metric_is_no_zero() {
         assert_eq!(composite(&scores(&[("rouge_l", 1.0)]), &usual()), None);
         let (passed, failures) = pass(&BTreeMap::new(), &usual());
-        assert_eq!((passed, failures.len(), failures[0].as_str()), (false, 5, "rouge_l is missing"));
+        assert_eq!((passed, failures.len(), failures[0].as_str()), (false, 4, "rouge_l is missing"));
         assert_eq!(composite(&scores(&[("x", 1.0)]), &spec(json!({"x": {"kind": "exact_match"}}))), None);
         assert_eq!(pass(&BTreeMap::new(), &spec(json!({}))), (true, Vec::new()));
     }
@@ -161,6 +180,20 @@ mod tests {
         check(json!({"a": counted, "missing": {"kind": "bleu"}}), true);
         // Where no metric has a weight, all of them decide.
         check(json!({"a": {"kind": "rouge_l"}, "b": {"kind": "bleu"}}), false);
+    }
+
+    #[test]
+    fn what_is_reported_only_decides_nothing() {
+        let decides = |spec: &ScoringSpec| -> Vec<String> {
+            spec.metrics.keys().filter(|name| spec.decides(name)).cloned().collect()
+        };
+        assert_eq!(decides(&usual()), ["rouge_l", "judge", "latency", "cost"]);
+        assert!(!usual().decides("nothing"));
+        let unweighted =
+            json!({"a": {"kind": "rouge_l"}, "b": {"kind": "bleu", "threshold": 0.0}, "c": {"kind": "latency"}});
+        assert_eq!(decides(&spec(unweighted)), ["a"]);
+        let limited = json!({"a": {"kind": "rouge_l", "weight": 1.0}, "b": {"kind": "bleu", "threshold": 0.1}});
+        assert_eq!(decides(&spec(limited)), ["a", "b"]);
     }
 
     proptest::proptest! {

@@ -10,6 +10,9 @@ use super::problem::{Problem, dotted, shorten};
 use super::schema::Schema;
 use super::validate::validate;
 
+/// Most values that are tried without what does not fit.
+const MOST_MISFITS: usize = 100;
+
 /// Where a value and its key stand: lines and columns from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
@@ -91,6 +94,28 @@ impl Document {
         }
         problems.sort_by_key(|p| (p.line, p.column));
         Err(problems)
+    }
+
+    /// The same value without the fields that these problems are about, so that what else is wrong can be told with them: the value,
+    /// where the rest makes one, and the problems with those that only decoding finds.
+    pub fn rest<T: DeserializeOwned>(&self, mut problems: Vec<Problem>) -> (Option<T>, Vec<Problem>) {
+        let mut value = self.value.clone();
+        for problem in &problems {
+            remove(&mut value, &problem.field);
+        }
+        for _ in 0..MOST_MISFITS {
+            match serde_path_to_error::deserialize(&value) {
+                Ok(decoded) => return (Some(decoded), problems),
+                Err(error) => {
+                    let misfit = self.misfit(&error);
+                    if misfit.field.is_empty() || !remove(&mut value, &misfit.field) {
+                        break;
+                    }
+                    problems.push(misfit);
+                }
+            }
+        }
+        (None, problems)
     }
 
     /// What the schema let through and the type refuses, such as `1.0` for a count.
@@ -177,6 +202,23 @@ impl Document {
             Some(scalar) => format!("`{scalar}`"),
         }
     }
+}
+
+/// Takes away a field by its dotted path, and says whether anything was there; of a list, nothing is left, as its places would be
+/// others.
+fn remove(value: &mut Value, field: &str) -> bool {
+    let mut names = field.split('.').peekable();
+    let mut place = value;
+    while let Some(name) = names.next() {
+        let (name, is_list) = name.split_once('[').map_or((name, false), |(name, _)| (name, true));
+        let Some(fields) = place.as_object_mut() else { return false };
+        if is_list || names.peek().is_none() {
+            return fields.remove(name).is_some();
+        }
+        let Some(next) = fields.get_mut(name) else { return false };
+        place = next;
+    }
+    false
 }
 
 /// Libraries draw a picture of the text and put the reason last: keeps what comes before the picture, and the reason.

@@ -21,7 +21,7 @@ pub(super) fn compare(plan: &Plan, metric: &MetricSpec, treatment: usize, arms: 
     let sequence = effect.as_ref().ok().map(|effect| effect.sequence(plan.sequence())).and_then(Result::ok);
     let notice = match (&tested, &effect) {
         (Ok(tested), _) => tested.notice.clone().or_else(|| coarse(metric, arms)),
-        (Err(error), _) => Some(reason(metric, arms, error)),
+        (Err(error), _) => Some(fixed::misfit(metric, asked, arms).unwrap_or_else(|| reason(metric, arms, error))),
     };
     let fixed = tested.as_ref().ok().map(fixed_test);
     let always_valid = effect.as_ref().ok().zip(sequence.as_ref()).map(|(effect, result)| always_valid(effect, result));

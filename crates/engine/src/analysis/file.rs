@@ -38,6 +38,8 @@ pub struct Collector {
     variants: Vec<String>,
     /// Whether a row may name a variant that is not known yet.
     open: bool,
+    /// Whether all rows are of one arm, whatever variant they name.
+    is_past: bool,
     metrics: Vec<String>,
     metric_index: HashMap<String, usize>,
     segments: Vec<String>,
@@ -86,6 +88,16 @@ pub enum FileError {
     /// No rows.
     #[error("there are no observations")]
     Empty,
+    /// A value that is none of its metric's kind.
+    #[error("metric `{metric}`: there is the value {value}, and {expected}")]
+    Value {
+        /// The metric.
+        metric: String,
+        /// The value.
+        value: f64,
+        /// What was expected.
+        expected: &'static str,
+    },
     /// Numbers beyond what can be summed.
     #[error("metric `{metric}`: {error}")]
     Numbers {
@@ -102,6 +114,7 @@ impl Collector {
     pub fn new(variants: Vec<String>, segments: Vec<String>, covariate: Option<String>) -> Self {
         Self {
             open: variants.is_empty(),
+            is_past: false,
             variants,
             metrics: Vec::new(),
             metric_index: HashMap::new(),
@@ -120,16 +133,22 @@ impl Collector {
         }
     }
 
+    /// For rows from before any experiment: variants are not looked at.
+    pub fn of_past() -> Self {
+        Self { is_past: true, ..Self::new(vec!["past".to_owned()], Vec::new(), None) }
+    }
+
     /// Adds a row.
     ///
     /// # Errors
     /// The field and what is wrong with it: a variant that is none of the declared ones, a covariate that is no number.
     pub fn add(&mut self, row: Row) -> Result<(), (&'static str, String)> {
         let Row { observation, others, .. } = row;
-        let Some(variant) = observation.variant.as_deref() else {
-            return Err(("variant", "missing: a file knows no assignments".to_owned()));
+        let variant = match observation.variant.as_deref() {
+            _ if self.is_past => 0,
+            Some(variant) => self.variant(variant)?,
+            None => return Err(("variant", "missing: a file knows no assignments".to_owned())),
         };
-        let variant = self.variant(variant)?;
         let covariate = match self.covariate.as_deref().and_then(|name| others.get(name)) {
             Some(text) => {
                 self.has_column = true;
@@ -319,11 +338,28 @@ impl Collector {
             }
         };
         known(&metric.name)?;
+        self.fits(metric)?;
         metric.denominator.iter().try_for_each(known)?;
         if !self.has_column {
             metric.covariate.iter().try_for_each(known)?;
         }
         Ok(())
+    }
+
+    fn fits(&self, metric: &MetricSpec) -> Result<(), FileError> {
+        let own = self.metric_index.get(&metric.name);
+        let mut values =
+            own.into_iter().flat_map(|own| self.units.iter().filter_map(move |unit| unit.values.get(*own)));
+        // Amounts may be summed as counts are, below one as well.
+        let is_amount = |value: f64| metric.kind() == MetricKind::Count && value >= 0.0;
+        let misfit = values.find_map(|values| {
+            let mut values = values.iter().filter(|value| !is_amount(**value));
+            values.find_map(|value| metric.kind().refuses(*value).map(|expected| (*value, expected)))
+        });
+        match misfit {
+            None => Ok(()),
+            Some((value, expected)) => Err(FileError::Value { metric: metric.name.clone(), value, expected }),
+        }
     }
 
     /// `segment=value` and the day that a unit belongs to.
@@ -463,5 +499,16 @@ mod tests {
         collector.add(row).unwrap();
         let left = collector.excluded();
         assert_eq!((left.units_in_several_variants, left.examples), (1, vec!["m k".to_owned()]));
+    }
+
+    #[test]
+    fn the_past_needs_no_variants() {
+        let text = "unit,metric,value,variant\nu1,buy,1,c\nu2,buy,0,a\nu2,buy,1,b\n";
+        let mut rows = Rows::new(text.as_bytes(), &["unit", "metric", "value"]).unwrap();
+        let mut past = Collector::of_past();
+        while let Some(row) = rows.next_row().unwrap() {
+            past.add(row.unwrap()).unwrap();
+        }
+        assert_eq!(past.unit_values(&MetricSpec::named("buy")), [1.0, 0.5]);
     }
 }

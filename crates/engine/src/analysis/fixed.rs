@@ -68,9 +68,26 @@ pub(super) fn test(
     }
 }
 
+/// Why these values cannot have the test that was asked for; nothing where they can.
+pub(super) fn misfit(metric: &MetricSpec, asked: Option<TestChoice>, arms: Pair<'_>) -> Option<String> {
+    use TestChoice::{ChiSquared, ChiSquaredYates, Delta, Fisher, ZTest, ZTestUnpooled};
+    let (name, test) = (&metric.name, asked?.name());
+    match asked? {
+        ZTest | ZTestUnpooled | Fisher | ChiSquared | ChiSquaredYates if rates(arms).is_none() => {
+            let fit = if metric.kind() == MetricKind::Ordinal { "mann-whitney" } else { "welch" };
+            Some(format!(
+                "no test of {name}: {test} compares rates, and not every unit's value is 0 or 1; {fit} does without"
+            ))
+        }
+        Delta if metric.kind() != MetricKind::Ratio => {
+            Some(format!("no test of {name}: {test} compares ratios, and its kind is another"))
+        }
+        _ => None,
+    }
+}
+
 fn chosen(metric: &MetricSpec, choice: TestChoice, arms: Pair<'_>, options: TestOptions) -> Result<Tested, StatsError> {
-    const NEEDS_RATES: StatsError =
-        StatsError::NoVariation { what: "values other than 0 and 1 make no rate, so the values of this test" };
+    const NEEDS_RATES: StatsError = StatsError::NoVariation { what: "units whose values are not all 0 or 1" };
     let rated = || rates(arms).unwrap_or(Err(NEEDS_RATES));
     let rate = |result| Ok(Tested::new(result, RATES));
     match choice {

@@ -299,9 +299,10 @@ fn notices(plan: &Plan, observed: &Observed, comparisons: &[Comparison]) -> Vec<
     }
     let early = observed.excluded.early_observations;
     if early > 0 {
-        let (observations, lie) = if early == 1 { ("observation", "lies") } else { ("observations", "lie") };
+        let (observations, lie, are) =
+            if early == 1 { ("observation", "lies", "is") } else { ("observations", "lie", "are") };
         notices.push(format!(
-            "{early} {observations} {lie} before the unit was exposed, or before the experiment began, and left out: what was \
+            "{early} {observations} {lie} before the unit was exposed, or before the experiment began, and {are} left out: what was \
              before a variant was seen is no effect of it"
         ));
     }

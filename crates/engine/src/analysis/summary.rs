@@ -64,8 +64,13 @@ pub(super) fn summarise(metric: &MetricSpec, data: &ArmMetric, level: f64) -> Me
         sd,
         min: data.min,
         max: data.max,
-        // One unit says nothing about its spread, whatever a score interval makes of it.
-        interval: mean.as_ref().filter(|mean| mean.n > 1).and_then(|mean| mean.interval).map(bounds),
+        // One unit says nothing about its spread, whatever a score interval makes of it, nor do equal values.
+        interval: mean
+            .as_ref()
+            .filter(|mean| mean.n > 1)
+            .and_then(|mean| mean.interval)
+            .filter(|interval| interval.width() > 0.0)
+            .map(bounds),
         method: mean.map(|mean| mean.method.to_string()),
         quantile,
     }

@@ -5,15 +5,13 @@
 //! read, nothing is written.
 
 use llmops_domain::canary::{
-    Arm, BURN_IN, CanaryPolicy, ClusterSums, Evidence, Guardrail, GuardrailMeasure, LatencyCounts, Measure, Measures,
-    StageEvidence,
+    Arm, BURN_IN, CanaryPolicy, ClusterSums, Evidence, FEWEST_CLUSTERS, Guardrail, GuardrailMeasure, Guardrails,
+    LatencyCounts, Measure, Measures, StageEvidence,
 };
 use llmops_stats::sequential::asymptotic::{self, AsymptoticOptions};
 
 /// Clusters at which the bounds are narrowest: where harmful candidates are found out.
 const TUNING: f64 = 200.0;
-/// Fewest users or sessions that bounds are drawn from: of fewer, the spread between them is not known.
-const FEWEST_CLUSTERS: u64 = 20;
 /// Chance that the net win rate's bound on one side is ever wrong: 2.5 % on each.
 const NET_WIN: Risk = Risk { low: 0.025, high: 0.025 };
 /// Chance that a guardrail is ever called broken though it is kept, and that it is ever called kept though it is not.
@@ -56,12 +54,17 @@ pub fn measure(policy: &CanaryPolicy, evidence: &Evidence) -> Measures {
         if answers >= BURN_IN && evidence.cost.b <= 0.0 {
             measures.unmeasured.push(Guardrail::Cost);
         }
-        let tested = rate(&evidence.cost, 0.0, GUARDRAIL, |_| limit);
+        // What is added up is money: of how many answers, others know.
+        let tested = rate(&evidence.cost, 0.0, GUARDRAIL, |_| limit).filter(|_| answers >= BURN_IN);
         measures.guardrails.extend(tested.map(|tested| plain(Guardrail::Cost, limit, tested)));
     }
+    // Answers of a few users who ask most count for less; how much less is in the bounds.
     let effective = evidence.effective_answers();
+    let is_known = evidence.soft.clusters >= FEWEST_CLUSTERS && evidence.asked - evidence.errors >= BURN_IN;
     let counts = (&evidence.latency_production, &evidence.latency_candidate);
-    measures.guardrails.extend(latency(policy, counts, (effective, effective)));
+    if is_known {
+        measures.guardrails.extend(latency(&policy.guardrails, counts, (effective, effective)));
+    }
     let known: Vec<Guardrail> =
         measures.guardrails.iter().map(|m| m.guardrail).chain(measures.unmeasured.clone()).collect();
     measures.awaited = Guardrail::ALL
@@ -73,13 +76,13 @@ pub fn measure(policy: &CanaryPolicy, evidence: &Evidence) -> Measures {
 
 /// What users saw at one stage says of the guardrails: the arms are different users, so their spreads add up. While
 /// production answers too few of them to be compared with, the candidate's errors are measured alone.
-pub fn measure_stage(policy: &CanaryPolicy, seen: &StageEvidence) -> Vec<GuardrailMeasure> {
+pub fn measure_stage(rules: &Guardrails, seen: &StageEvidence) -> Vec<GuardrailMeasure> {
     let (production, candidate) = (&seen.production, &seen.candidate);
     if candidate.requests < BURN_IN {
         return Vec::new();
     }
     if production.requests < BURN_IN {
-        return policy
+        return rules
             .limit(Guardrail::ErrorRate)
             .and_then(|limit| errors_alone(limit, candidate))
             .into_iter()
@@ -100,7 +103,7 @@ pub fn measure_stage(policy: &CanaryPolicy, seen: &StageEvidence) -> Vec<Guardra
         ),
     ];
     for (guardrail, (of_candidate, n), (of_production, m)) in rates {
-        let Some(limit) = policy.limit(guardrail) else { continue };
+        let Some(limit) = rules.limit(guardrail) else { continue };
         if n < 1.0 || m < 1.0 {
             continue;
         }
@@ -108,9 +111,11 @@ pub fn measure_stage(policy: &CanaryPolicy, seen: &StageEvidence) -> Vec<Guardra
         let tested = bounds(harmonic(n, m), of_candidate - of_production, se, GUARDRAIL, limit);
         measures.extend(tested.map(|tested| plain(guardrail, limit, tested)));
     }
-    measures.extend(policy.limit(Guardrail::Cost).and_then(|limit| cost_of_arms(limit, production, candidate)));
-    let effective = (production.latency.count() as f64, candidate.latency.count() as f64);
-    measures.extend(latency(policy, (&production.latency, &candidate.latency), effective));
+    measures.extend(rules.limit(Guardrail::Cost).and_then(|limit| cost_of_arms(limit, production, candidate)));
+    let answers = (production.latency.count() as f64, candidate.latency.count() as f64);
+    if answers.0.min(answers.1) >= BURN_IN as f64 {
+        measures.extend(latency(rules, (&production.latency, &candidate.latency), answers));
+    }
     measures
 }
 
@@ -143,7 +148,7 @@ fn rate(sums: &ClusterSums, prior: f64, risk: Risk, limit: impl Fn(f64) -> f64) 
     let per_cluster = n / sums.clusters as f64;
     measure.n = whole(n);
     measure.needed = measure.needed.map(|clusters| whole(clusters as f64 * per_cluster));
-    (measure.n >= BURN_IN).then_some(measure)
+    (prior == 0.0 || measure.n >= BURN_IN).then_some(measure)
 }
 
 /// Bounds of an estimate from `n` independent units, and how many it takes until the one that matters passes the limit.
@@ -185,16 +190,13 @@ fn first(enough: impl Fn(f64) -> bool) -> Option<f64> {
 /// answers are. The spread of production's own percentile counts as far as the candidate has answers there: in full where
 /// 5 % of them are slower than allowed.
 fn latency(
-    policy: &CanaryPolicy,
+    rules: &Guardrails,
     (production, candidate): (&LatencyCounts, &LatencyCounts),
     (n, m): (f64, f64),
 ) -> Option<GuardrailMeasure> {
-    let limit = policy.limit(Guardrail::LatencyP95)?;
-    if n.min(m) < BURN_IN as f64 {
-        return None;
-    }
+    let limit = rules.limit(Guardrail::LatencyP95)?;
     let (theirs, ours) = (production.quantile(1.0 - BEYOND_P95)?, candidate.quantile(1.0 - BEYOND_P95)?);
-    let slack = policy.guardrails.latency_slack.0.as_secs_f64() * 1000.0;
+    let slack = rules.latency_slack.0.as_secs_f64() * 1000.0;
     let beyond = candidate.share_above((limit * theirs).max(theirs + slack))?;
     let density = (beyond / BEYOND_P95).min(1.0);
     let variance = variance_of_share(beyond, m) + density * density * BEYOND_P95 * (1.0 - BEYOND_P95) / n;
@@ -233,12 +235,46 @@ mod tests {
     use super::*;
 
     #[test]
+    fn twenty_users_are_enough_for_every_guardrail() {
+        let policy = CanaryPolicy::with_judge("sim/judge");
+        let check = |users: u64, answers: u64, expected: &[Guardrail]| {
+            let each = answers as f64 / users as f64;
+            let sums = |a: f64, b: f64| ClusterSums {
+                clusters: users,
+                a: a * users as f64,
+                b: b * users as f64,
+                aa: a * a * users as f64,
+                ab: a * b * users as f64,
+                bb: b * b * users as f64,
+            };
+            let mut evidence = Evidence {
+                asked: answers,
+                error: sums(0.0, each),
+                soft: sums(0.0, each),
+                score_drop: sums(0.0, each),
+                cost: sums(0.01 * each, 0.01 * each),
+                ..Evidence::default()
+            };
+            for _ in 0..answers {
+                evidence.latency_production.add(500.0);
+                evidence.latency_candidate.add(500.0);
+            }
+            assert_eq!(measure(&policy, &evidence).awaited, expected, "{answers} answers of {users}");
+        };
+        let all = [Guardrail::ErrorRate, Guardrail::LatencyP95, Guardrail::Cost, Guardrail::ScoreTolerance];
+        check(20, 500, &[]);
+        check(25, 610, &[]);
+        check(20, 20, &all);
+        check(19, 500, &all);
+    }
+
+    #[test]
     fn without_enough_users_of_production_errors_are_measured_alone() {
         let policy = CanaryPolicy::with_judge("sim/judge");
         let check = |errors: u64, requests: u64, expected: Option<(bool, bool)>| {
             let arm = |requests, errors| Arm { requests, errors, ..Arm::default() };
             let seen = StageEvidence { production: arm(10, 0), candidate: arm(requests, errors) };
-            let measured = measure_stage(&policy, &seen);
+            let measured = measure_stage(&policy.guardrails, &seen);
             assert!(measured.iter().all(|m| m.guardrail == Guardrail::ErrorRate), "{measured:?}");
             let found = measured.first().map(|m| (m.is_broken(), m.tested.value <= m.bound));
             assert_eq!(found, expected, "{errors} of {requests}");

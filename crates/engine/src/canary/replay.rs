@@ -55,7 +55,6 @@ pub fn replay(policy: &CanaryPolicy, log: &[LoggedDecision], pairs: &[ShadowPair
                 differences.push(format!("{} judged pairs, logged {}", evidence.pairs(), situation.pairs));
             }
             situation.measures = again;
-            situation.unjudged_in_a_row = evidence.unjudged_in_a_row;
         }
         let again = decide(policy, &situation);
         differences.extend(compare(&entry.decision, &again));

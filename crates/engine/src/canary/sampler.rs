@@ -12,9 +12,10 @@ use llmops_domain::canary::{
     Arm, BodyHandling, Canary, CanaryState, PairStatus, SeenCall, ShadowPair, ShadowTexts, SkipReason, StageEvidence,
 };
 use llmops_domain::hash::ContentHash;
-use llmops_domain::id::{CanaryId, ProjectId};
+use llmops_domain::id::{CanaryId, ProjectId, ReleaseId};
 use llmops_domain::record::{BodyPolicy, CallOutcome, Door, RequestRecord};
 use llmops_domain::redact::redact;
+use llmops_domain::release::arm_of;
 use llmops_domain::soft_failure::{SoftFailure, SoftFailureKind};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
@@ -58,6 +59,8 @@ enum Message {
 struct Counts {
     skipped: BTreeMap<Key, BTreeMap<SkipReason, u64>>,
     stages: BTreeMap<(ProjectId, CanaryId, u64), StageEvidence>,
+    /// What users of the experiments of releases saw.
+    releases: BTreeMap<(ProjectId, ReleaseId), StageEvidence>,
     /// USD spent this hour, as of the last look.
     spent: BTreeMap<CanaryId, f64>,
 }
@@ -107,6 +110,14 @@ impl CanarySampler {
         let (sender, receiver) = mpsc::unbounded_channel();
         tokio::spawn(run(inner.clone(), receiver));
         Self { inner, sender }
+    }
+
+    /// Counts a call of a user to whom a release may show its candidate. It neither waits nor asks the store.
+    pub fn count(&self, project: &ProjectId, record: &RequestRecord) {
+        let Some((release, is_candidate)) = record.variant.as_deref().and_then(arm_of) else { return };
+        let mut counts = self.inner.counts();
+        let seen = counts.releases.entry((project.clone(), release)).or_default();
+        count(if is_candidate { &mut seen.candidate } else { &mut seen.production }, record);
     }
 
     /// Takes over a call that is over. It neither waits nor asks the store.
@@ -239,20 +250,25 @@ impl Inner {
             Some(manifest) if *manifest == canary.production => &mut stage.production,
             _ => return,
         };
-        if record.outcome.is_failure() {
-            arm.merge(&Arm { requests: 1, errors: 1, ..Arm::default() });
-        }
-        if record.outcome != CallOutcome::Ok {
-            return;
-        }
-        arm.requests += 1;
-        arm.soft_failures += u64::from(!record.soft_failures.is_empty());
-        arm.latency.add(record.total_ms);
-        if let Some(cost) = record.cost {
-            arm.priced += 1;
-            arm.cost += cost;
-            arm.cost_squares += cost * cost;
-        }
+        count(arm, record);
+    }
+}
+
+/// Adds a call to the arm whose users it is of.
+fn count(arm: &mut Arm, record: &RequestRecord) {
+    if record.outcome.is_failure() {
+        arm.merge(&Arm { requests: 1, errors: 1, ..Arm::default() });
+    }
+    if record.outcome != CallOutcome::Ok {
+        return;
+    }
+    arm.requests += 1;
+    arm.soft_failures += u64::from(!record.soft_failures.is_empty());
+    arm.latency.add(record.total_ms);
+    if let Some(cost) = record.cost {
+        arm.priced += 1;
+        arm.cost += cost;
+        arm.cost_squares += cost * cost;
     }
 }
 
@@ -336,9 +352,10 @@ impl Inner {
     }
 
     async fn write_counts(&self) {
-        let (skipped, stages) = {
+        let Counts { skipped, stages, releases, .. } = {
             let mut counts = self.counts();
-            (std::mem::take(&mut counts.skipped), std::mem::take(&mut counts.stages))
+            let spent = counts.spent.clone();
+            std::mem::replace(&mut *counts, Counts { spent, ..Counts::default() })
         };
         let store = &self.services.store;
         for ((project, canary), reasons) in skipped {
@@ -355,6 +372,12 @@ impl Inner {
             if let Err(error) = store.merge_canary_stage(&project, &canary, stage, &seen).await {
                 tracing::debug!(%canary, %error, "what users saw is counted later");
                 self.counts().stages.entry((project, canary, stage)).or_default().merge(&seen);
+            }
+        }
+        for ((project, release), seen) in releases {
+            if let Err(error) = store.merge_release_arms(&project, &release, &seen).await {
+                tracing::debug!(%release, %error, "what users saw is counted later");
+                self.counts().releases.entry((project, release)).or_default().merge(&seen);
             }
         }
     }

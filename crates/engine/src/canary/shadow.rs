@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
+use llmops_domain::alert::Severity;
 use llmops_domain::canary::pair::SeenAnswer;
 use llmops_domain::canary::request::candidate_request;
 use llmops_domain::canary::{
-    BodyHandling, Canary, PairOutcome, PairStatus, PairVerdict, ShadowPair, ShadowTexts, SkipReason,
+    BodyHandling, Canary, CanaryState, PairOutcome, PairStatus, PairVerdict, ShadowPair, ShadowTexts, SkipReason,
 };
 use llmops_domain::deployment::Deployment;
 use llmops_domain::id::CanaryId;
@@ -16,10 +17,13 @@ use llmops_metrics::refusal::refusal_rule;
 
 use super::Canaries;
 use super::sampler::kinds;
+use super::steps::JUDGE;
 use crate::Error;
 use crate::cache::ResponseCache;
 use crate::scorers::{PairJudge, TwoAnswers};
 
+/// Pairs in a row without a verdict after which nobody is asked any more.
+const UNJUDGED: u64 = 30;
 /// Open items about lost pairs of one deployment: the canary tells how many there are, a person needs to see some.
 const MOST_LOSSES: u64 = 100;
 
@@ -85,15 +89,41 @@ impl Canaries {
         if let Err(error) = self.review_loss(canary, &settled.pair).await {
             tracing::warn!(canary = %canary.id, %error, "a lost pair did not come into the review queue");
         }
-        if let Err(error) = self.watch_the_judge(canary, &settled).await {
-            tracing::warn!(canary = %canary.id, %error, "it could not be told whether the judge compares anything");
-        }
         // Decide on the canary as it is now: somebody may have paused it while the judge was thinking.
-        let canary = self.get(canary.id.as_str(), None).await?;
+        let mut canary = self.get(canary.id.as_str(), None).await?;
+        let unjudged = settled.evidence.unjudged_in_a_row;
+        if unjudged == 0 && settled.evidence.unjudged >= UNJUDGED {
+            self.is_well(&canary, JUDGE).await?;
+        }
+        if canary.state.is_under_way() && unjudged > 0 && unjudged.is_multiple_of(UNJUDGED) {
+            canary = self.without_judge(canary, unjudged, settled.pair.error.as_deref()).await?;
+        }
         if canary.state.is_under_way() {
             self.decide(&canary, Some(settled.evidence)).await?;
         }
         Ok(None)
+    }
+
+    /// Tells that the judge compares nothing, and asks and pays nobody any more until a person resumes the canary. Users who see the
+    /// candidate keep it: its guardrails need no judge.
+    async fn without_judge(&self, canary: Canary, unjudged: u64, error: Option<&str>) -> Result<Canary, Error> {
+        let (place, judge) = (canary.place(), &canary.policy.judge.model);
+        let why = error.map(|error| format!(": {error}")).unwrap_or_default();
+        let reason = format!("the judge {judge} could not compare the last {unjudged} pairs{why}");
+        let is_seen = canary.state != CanaryState::Shadowing;
+        let then = if is_seen { "it goes on" } else { "it is paused" };
+        let resume = format!("mend the judge, then llmops canary resume {}", canary.deployment);
+        let message = format!("canary of {place}: {reason}; {then}: {resume}");
+        self.raise(&canary, Severity::Warning, JUDGE, message).await?;
+        if is_seen {
+            return Ok(canary);
+        }
+        let (paused, id) = (canary.state.paused(), canary.id.clone());
+        match self.by_hand(canary, paused, Some(reason), "canary.paused").await {
+            // Somebody else was faster.
+            Err(Error::Store(llmops_storage::StoreError::Conflict(_))) => self.get(id.as_str(), None).await,
+            done => done,
+        }
     }
 
     /// Brings a pair that the candidate lost into the review queue, where its texts are kept. A person may see it otherwise

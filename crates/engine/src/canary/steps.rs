@@ -6,11 +6,11 @@ use std::sync::Arc;
 use llmops_api::deployments::{Deploy, Deployed};
 use llmops_domain::alert::{AlertDraft, AlertType, Severity};
 use llmops_domain::canary::{
-    Action, BLIND_AFTER, Canary, CanaryState, Decision, Evidence, LoggedDecision, PairStatus, PairVerdict, Phase,
-    ShadowPair, Situation, decide,
+    Action, Canary, CanaryState, Decision, Evidence, LoggedDecision, PairVerdict, Phase, SECOND_KEY, ShadowPair,
+    Situation, decide,
 };
 use llmops_domain::dataset::{DatasetType, Sample};
-use llmops_storage::{CanaryStep, CanarySums, Change, PairFilter, Settled, StoreError};
+use llmops_storage::{CanaryStep, CanarySums, Change, PairFilter, StoreError};
 use serde_json::json;
 
 use super::Canaries;
@@ -22,7 +22,7 @@ use crate::{Error, Services};
 const LOG_EVERY: u64 = 25;
 /// Causes of warnings that end by themselves, or with the canary.
 const LOSS_RATE: &str = "loss_rate";
-const JUDGE: &str = "judge";
+pub(super) const JUDGE: &str = "judge";
 /// What is warned of while a canary runs.
 pub(super) const WARNINGS: [&str; 2] = [LOSS_RATE, JUDGE];
 /// Pairs that are read at a time.
@@ -42,7 +42,7 @@ impl Canaries {
                     stage,
                     seconds: seconds(now.duration_since(canary.since)),
                     requests: seen.candidate.requests,
-                    guardrails: measure_stage(&canary.policy, &seen),
+                    guardrails: measure_stage(&canary.policy.guardrails, &seen),
                 }
             }
             _ => Phase::Shadow,
@@ -55,10 +55,10 @@ impl Canaries {
             wins: evidence.wins,
             losses: evidence.losses,
             ties: evidence.ties,
+            unjudged: evidence.unjudged,
             elapsed_seconds: seconds(canary.elapsed(now)),
             spent: evidence.spent,
             production_changed: canary.state.is_under_way() && self.unchanged(canary).await?.is_none(),
-            unjudged_in_a_row: evidence.unjudged_in_a_row,
             measures: measure(&canary.policy, evidence),
         })
     }
@@ -167,7 +167,7 @@ impl Canaries {
         }
         let (to, note) = match deployed {
             Ok(Deployed { approval: Some(approval), .. }) => {
-                let note = format!("it waits for a second key: llmops approval approve {}", approval.id);
+                let note = format!("{SECOND_KEY}: llmops approval approve {}", approval.id);
                 (CanaryState::Paused { stage: None }, Some(note))
             }
             Ok(_) => (CanaryState::Promoted, canary.note.clone()),
@@ -203,26 +203,6 @@ impl Canaries {
         self.raise(canary, severity, cause, message).await
     }
 
-    /// Tells that the judge compares nothing any more, once in so many pairs, and that it does again.
-    pub(super) async fn watch_the_judge(&self, canary: &Canary, settled: &Settled) -> Result<(), Error> {
-        let evidence = &settled.evidence;
-        let row = evidence.unjudged_in_a_row;
-        if row == 0 && evidence.unjudged >= BLIND_AFTER {
-            return self.is_well(canary, JUDGE).await;
-        }
-        if settled.pair.status != PairStatus::Unjudged || row == 0 || !row.is_multiple_of(BLIND_AFTER) {
-            return Ok(());
-        }
-        let message = format!(
-            "canary of {}: the judge {} compared none of the last {row} pairs, and their answers cost {:.4} USD in all so far: {}",
-            canary.place(),
-            canary.policy.judge.model,
-            evidence.spent,
-            settled.pair.error.as_deref().unwrap_or("it did not say why")
-        );
-        self.raise(canary, Severity::Warning, JUDGE, message).await
-    }
-
     /// What was warned of is well again, or over.
     pub(super) async fn is_well(&self, canary: &Canary, cause: &str) -> Result<(), Error> {
         let draft = draft(canary, Severity::Warning, cause, String::new());
@@ -230,7 +210,13 @@ impl Canaries {
         Ok(())
     }
 
-    async fn raise(&self, canary: &Canary, severity: Severity, cause: &str, message: String) -> Result<(), Error> {
+    pub(super) async fn raise(
+        &self,
+        canary: &Canary,
+        severity: Severity,
+        cause: &str,
+        message: String,
+    ) -> Result<(), Error> {
         let mut draft = draft(canary, severity, cause, message);
         draft.metadata.insert("deployment".to_owned(), canary.deployment.clone().into());
         draft.metadata.insert("environment".to_owned(), canary.environment.clone().into());
@@ -241,7 +227,7 @@ impl Canaries {
     }
 
     /// Puts lost pairs into the policy's dataset. What fails is told, and stops nothing: an abort must not wait.
-    pub(super) async fn keep_losses(&self, canary: &Canary) {
+    pub(crate) async fn keep_losses(&self, canary: &Canary) {
         if let Err(error) = self.losses(canary).await {
             tracing::warn!(canary = %canary.id, %error, "the lost pairs could not be put into a dataset");
         }
@@ -258,9 +244,12 @@ impl Canaries {
             samples.extend(page.iter().filter_map(|pair| sample_of(canary, pair)));
         }
         if !samples.is_empty() {
-            let about = format!("Questions that a candidate for {} answered worse", canary.deployment);
+            let about = format!(
+                "Questions that a candidate for {} answered worse; no person looked at the answers, which are those of production",
+                canary.deployment
+            );
             crate::DatasetManager::new(self.services.clone(), self.project.clone())
-                .add_questions(&dataset, (DatasetType::default(), &about), samples)
+                .add_questions(&dataset, (DatasetType::Regression, &about), samples)
                 .await?;
         }
         Ok(())

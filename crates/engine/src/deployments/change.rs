@@ -1,19 +1,20 @@
-//! Changes of a deployment: another manifest or other settings, going back, and the safe mode.
+//! Changes of a deployment: another manifest or other settings.
 
-use llmops_api::deployments::{Deploy, Deployed, Rollback, SwitchSafeMode};
+use llmops_api::deployments::{Deploy, Deployed};
 use llmops_domain::approval::Approval;
 use llmops_domain::deployment::{
-    self, DEFAULT_ENVIRONMENT, Deployment, DeploymentAction, DeploymentChange, DeploymentSettings, RollbackError,
+    DEFAULT_ENVIRONMENT, Deployment, DeploymentAction, DeploymentChange, DeploymentSettings,
 };
 use llmops_domain::event::Event;
+use llmops_domain::gate::GatedRun;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::manifest::Manifest;
 use llmops_domain::release::Release;
 
-use super::settings::check_settings;
-use super::{Deployments, PassingRun, check_names};
+use super::settings::{check_settings, odd_fallbacks};
+use super::{Deployments, check_names};
 use crate::evaluator::BASELINE_TAG;
-use crate::{Error, LlmOps, Releases, approvals, releases};
+use crate::{Error, LlmOps, Releases, approvals};
 
 /// What a deployment shall become.
 struct Wish {
@@ -72,7 +73,7 @@ impl Wish {
     }
 }
 
-fn interruption(release: &Release) -> String {
+pub(super) fn interruption(release: &Release) -> String {
     format!(
         "the experiment of the release {} ended, and the release waits: llmops release {}",
         release.id, release.deployment
@@ -198,7 +199,7 @@ impl Deployments {
             self.refuse_in_an_incident(name, &wish.environment).await?;
         }
         self.keep_names(&wish).await?;
-        let passing = self.pass_gates(&wish).await?;
+        let gated = self.pass_gates(&wish).await?;
         let is_open = matches!(allowed, Allowed::NotYet);
         let unasked = wish.before.clone().filter(|before| is_open && wish.asks_for_approval(&before.settings));
         if let Some(before) = unasked {
@@ -208,6 +209,9 @@ impl Deployments {
         let previous = wish.before.as_ref().map(|before| before.manifest.clone());
         let mut notices = self.notices(previous.as_ref(), &wish.manifest).await?;
         notices.extend(wish.notices());
+        if asked.is_some() || wish.comes() {
+            notices.extend(odd_fallbacks(&wish.manifest, &wish.settings));
+        }
         if let Some(settings) = &asked {
             notices.extend(self.absent_parts(settings).await?);
         }
@@ -229,7 +233,7 @@ impl Deployments {
         };
         let deployment = self.change_as(next, (action, previous.clone(), reason), allowed).await?;
         self.interrupt(interrupted).await;
-        self.follow_with_the_baseline(&deployment, passing.as_ref()).await?;
+        self.follow_with_the_baseline(&deployment, &gated).await?;
         Ok(Deployed { deployment, manifest, previous, changed: true, notices, approval: None })
     }
 
@@ -247,7 +251,7 @@ impl Deployments {
         };
         let mut wish = Wish { environment, before, manifest, hash, settings, interrupted: None };
         if let Some(release) = release {
-            let key = Some(releases::experiment_key(&release));
+            let key = Some(release.experiment_key());
             if wish.comes() {
                 // It compares with what is live no longer.
                 wish.settings.experiment = wish.settings.experiment.take().filter(|named| Some(named) != key.as_ref());
@@ -283,13 +287,13 @@ impl Deployments {
     }
 
     /// Refuses manifests that come to production without a passing run, where that is asked for. What was asked for before
-    /// counts, too: else one command could take the demand away and deploy what it keeps out. Answers with the newest passing run of
-    /// the manifest.
-    async fn pass_gates(&self, wish: &Wish) -> Result<Option<PassingRun>, Error> {
+    /// counts, too: else one command could take the demand away and deploy what it keeps out. Answers with the runs of the manifest
+    /// that were gated.
+    async fn pass_gates(&self, wish: &Wish) -> Result<Vec<GatedRun>, Error> {
         if wish.environment != DEFAULT_ENVIRONMENT {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let own = self.newest_passing_run(&wish.hash).await?;
+        let own = self.gated_runs(&wish.hash).await?;
         let before = wish.before.as_ref().map(|before| &before.settings);
         let asking: Vec<_> = before.into_iter().chain([&wish.settings]).filter(|s| s.require_gate).collect();
         if asking.is_empty() {
@@ -297,11 +301,11 @@ impl Deployments {
         }
         // What answers already was let through when it came.
         if wish.comes() {
-            asking.iter().try_for_each(|settings| self.require_gate(&wish.hash, own.as_ref(), settings))?;
+            asking.iter().try_for_each(|settings| self.require_gate(&wish.hash, &own, settings))?;
         }
         for hash in self.coming_variants(wish).await? {
-            let passing = self.newest_passing_run(&hash).await?;
-            asking.iter().try_for_each(|settings| self.require_gate(&hash, passing.as_ref(), settings))?;
+            let gated = self.gated_runs(&hash).await?;
+            asking.iter().try_for_each(|settings| self.require_gate(&hash, &gated, settings))?;
         }
         Ok(own)
     }
@@ -321,82 +325,10 @@ impl Deployments {
     }
 
     /// What is live in production is what the next gate compares with: the run that let it through.
-    async fn follow_with_the_baseline(
-        &self,
-        deployment: &Deployment,
-        passing: Option<&PassingRun>,
-    ) -> Result<(), Error> {
-        let Some(passing) = passing.filter(|passing| self.is_fresh(passing, &deployment.settings)) else {
-            return Ok(());
-        };
+    async fn follow_with_the_baseline(&self, deployment: &Deployment, gated: &[GatedRun]) -> Result<(), Error> {
+        let Ok(passing) = self.passing(gated, &deployment.settings) else { return Ok(()) };
         let now = self.services.clock.now();
-        Ok(self.services.store.tag_run(&self.project, &passing.0, BASELINE_TAG, now).await?)
-    }
-
-    /// Points a deployment to a manifest that was live before: the one before the present one, or the one named. It answers
-    /// everybody: an experiment assigns nobody any more.
-    pub async fn rollback(&self, name: &str, request: Rollback) -> Result<Deployed, Error> {
-        let before = self.get(name, request.environment.as_deref()).await?;
-        let history = self.services.store.deployment_history(&self.project, name, &before.environment).await?;
-        let target = match deployment::rollback_target(&history, request.to.as_deref()) {
-            // Then the way back is from the variants to what is live.
-            Err(RollbackError::NothingEarlier | RollbackError::AlreadyLive(_))
-                if before.settings.experiment.is_some() =>
-            {
-                before.manifest.clone()
-            }
-            found => found.map_err(|error| Error::Conflict {
-                message: format!("cannot roll back {name} in {}: {error}", before.environment),
-                hint: Some(format!("llmops history {name} lists what was live")),
-            })?,
-        };
-        let (hash, manifest) = self.services.store.get_manifest(&self.project, target.as_str()).await?;
-        if let Some(why) = self.never_renders(&manifest).await? {
-            return Err(Error::Conflict {
-                message: format!("cannot roll back {name} in {} to {}: {why}", before.environment, hash.short()),
-                hint: Some(format!("llmops history {name} lists what was live; --to HASH takes another one")),
-            });
-        }
-        let previous = before.manifest.clone();
-        let mut notices = self.notices(Some(&previous), &manifest).await?;
-        let release = self.releases().that_routes(&before).await?;
-        match (&release, &before.settings.experiment) {
-            (Some(release), _) => notices.push(interruption(release)),
-            (None, Some(key)) => notices.push(format!(
-                "the experiment {key} assigns nobody any more: settings with `experiment: {key}` let it again"
-            )),
-            (None, None) => {}
-        }
-        let settings = DeploymentSettings { experiment: None, ..before.settings.clone() };
-        let next = Deployment { manifest: hash, settings, ..before };
-        let deployment = self.change(next, DeploymentAction::Rollback, Some(previous.clone()), request.reason).await?;
-        self.interrupt(release).await;
-        Ok(Deployed { deployment, manifest, previous: Some(previous), changed: true, notices, approval: None })
-    }
-
-    /// Switches the safe mode on or off, and changes what it answers with.
-    pub async fn safe_mode(&self, name: &str, request: SwitchSafeMode) -> Result<Deployment, Error> {
-        let before = self.get(name, request.environment.as_deref()).await?;
-        let mut next = Deployment { safe_mode: request.on, ..before.clone() };
-        if let Some(answer) = request.answer {
-            next.settings.safe_mode.answer = Some(answer);
-            next.settings.safe_mode.manifest = None;
-        }
-        if request.on && !next.settings.safe_mode.is_prepared() {
-            return Err(Error::Conflict {
-                message: format!("{name} has no safe mode prepared"),
-                hint: Some("name a fixed answer: llmops safe-mode NAME on --answer TEXT".to_owned()),
-            });
-        }
-        if next == before {
-            return Ok(next);
-        }
-        let action = match (before.safe_mode, request.on) {
-            (_, true) => DeploymentAction::SafeModeOn,
-            (true, false) => DeploymentAction::SafeModeOff,
-            (false, false) => DeploymentAction::Configure,
-        };
-        self.change(next, action, Some(before.manifest), request.reason).await
+        Ok(self.services.store.tag_run(&self.project, &passing.run, BASELINE_TAG, now).await?)
     }
 
     /// Changes how calls are handled, and nothing else.
@@ -410,7 +342,7 @@ impl Deployments {
         self.change(Deployment { settings, ..before }, DeploymentAction::Configure, from, Some(reason)).await
     }
 
-    async fn change(
+    pub(super) async fn change(
         &self,
         next: Deployment,
         action: DeploymentAction,
@@ -426,6 +358,26 @@ impl Deployments {
         (action, from, reason): (DeploymentAction, Option<ContentHash>, Option<String>),
         allowed: Allowed<'_>,
     ) -> Result<Deployment, Error> {
+        let (next, change) = self.dated(next, (action, from, reason));
+        let store = &self.services.store;
+        match allowed {
+            Allowed::By(approval) => {
+                store.change_approved_deployment(&self.project, (&next, &change), approval).await?;
+            }
+            Allowed::NotYet | Allowed::Before | Allowed::Over(_) => {
+                store.change_deployment(&self.project, &next, &change).await?;
+            }
+        }
+        self.announce(&next, change).await?;
+        Ok(next)
+    }
+
+    /// A deployment after a change by whoever acts now, and the change.
+    pub(super) fn dated(
+        &self,
+        next: Deployment,
+        (action, from, reason): (DeploymentAction, Option<ContentHash>, Option<String>),
+    ) -> (Deployment, DeploymentChange) {
         let now = self.services.clock.now();
         let by = Some(self.services.store.actor().name.clone());
         let next = Deployment { revision: next.revision + 1, updated_at: now, updated_by: by, ..next };
@@ -438,34 +390,31 @@ impl Deployments {
             by: next.updated_by.clone(),
             reason,
         };
-        let store = &self.services.store;
-        match allowed {
-            Allowed::By(approval) => {
-                store.change_approved_deployment(&self.project, (&next, &change), approval).await?;
-            }
-            Allowed::NotYet | Allowed::Before | Allowed::Over(_) => {
-                store.change_deployment(&self.project, &next, &change).await?;
-            }
-        }
-        let action = serde_json::to_value(action).ok().and_then(|v| v.as_str().map(str::to_owned));
+        (next, change)
+    }
+
+    /// Tells those who watch the project.
+    pub(super) async fn announce(&self, deployment: &Deployment, change: DeploymentChange) -> Result<(), Error> {
+        let action = serde_json::to_value(change.action).ok().and_then(|v| v.as_str().map(str::to_owned));
         let news = Event::Deployment {
-            deployment: next.name.clone(),
-            environment: next.environment.clone(),
+            deployment: deployment.name.clone(),
+            environment: deployment.environment.clone(),
             action: action.unwrap_or_default(),
-            manifest: Some(next.manifest.to_string()),
+            manifest: Some(deployment.manifest.to_string()),
             previous: change.from.map(|hash| hash.to_string()),
         };
         self.services.events.publish(&self.project, news).await?;
-        Ok(next)
+        self.services.gateways.catch_up().await;
+        Ok(())
     }
 
-    fn releases(&self) -> Releases {
+    pub(super) fn releases(&self) -> Releases {
         LlmOps { services: self.services.clone(), project: self.project.clone() }.releases()
     }
 
     /// Ends the experiment of a release whose deployment just changed. No user is assigned by it any more, so that what fails
     /// here does not undo the change.
-    async fn interrupt(&self, release: Option<Release>) {
+    pub(super) async fn interrupt(&self, release: Option<Release>) {
         let Some(release) = release else { return };
         let id = release.id.clone();
         if let Err(error) = Box::pin(self.releases().interrupt(release)).await {
@@ -474,7 +423,7 @@ impl Deployments {
     }
 
     /// What changes beside prompt and model.
-    async fn notices(&self, before: Option<&ContentHash>, after: &Manifest) -> Result<Vec<String>, Error> {
+    pub(super) async fn notices(&self, before: Option<&ContentHash>, after: &Manifest) -> Result<Vec<String>, Error> {
         let Some(before) = before else { return Ok(Vec::new()) };
         let (_, before) = self.services.store.get_manifest(&self.project, before.as_str()).await?;
         let mut notices = Vec::new();

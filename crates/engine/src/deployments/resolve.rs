@@ -52,17 +52,9 @@ impl Deployments {
 
     /// The manifest that a request means, where `live` answers now.
     pub(super) async fn resolve(&self, request: Deploy, live: Option<&Deployment>) -> Result<Manifest, Error> {
-        let from_parts = request.prompt.is_some() || request.model.is_some();
-        match (&request.manifest, &request.manifest_hash) {
-            (Some(_), Some(_)) => return Err(Error::invalid("`manifest` and `manifest_hash` exclude each other")),
-            (Some(_), None) | (None, Some(_)) if from_parts => {
-                return Err(Error::invalid(
-                    "a manifest names prompt and model already: leave `prompt` and `model` out",
-                ));
-            }
-            (Some(manifest), None) => return self.with_its_prompt(manifest.clone()).await,
-            (None, Some(prefix)) => return Ok(self.manifest(prefix).await?.1),
-            (None, None) => {}
+        let whole = (request.manifest.as_ref(), request.manifest_hash.as_deref());
+        if let Some(manifest) = self.whole(whole, request.prompt.is_some() || request.model.is_some()).await? {
+            return Ok(manifest);
         }
         let is_empty = Deploy { environment: None, reason: None, ..request.clone() } == Deploy::default();
         let live = live.filter(|_| !is_empty);
@@ -88,6 +80,24 @@ impl Deployments {
             (None, None) => {
                 Err(Error::invalid("no model: the prompt names none").with_hint("add --model PROVIDER/MODEL"))
             }
+        }
+    }
+
+    /// The manifest that a request names as a whole, by itself or by the beginning of its hash; none where it names neither. It may
+    /// not name parts as well.
+    pub(crate) async fn whole(
+        &self,
+        named: (Option<&Manifest>, Option<&str>),
+        has_parts: bool,
+    ) -> Result<Option<Manifest>, Error> {
+        match named {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => Err(Error::invalid("`manifest` and `manifest_hash` exclude each other")),
+            _ if has_parts => {
+                Err(Error::invalid("a manifest names prompt and model already: leave `prompt` and `model` out"))
+            }
+            (Some(manifest), None) => self.with_its_prompt(manifest.clone()).await.map(Some),
+            (None, Some(prefix)) => Ok(Some(self.manifest(prefix).await?.1)),
         }
     }
 

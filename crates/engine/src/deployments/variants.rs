@@ -136,8 +136,8 @@ impl Deployments {
             return Ok(());
         }
         for variant in coming {
-            let passing = self.newest_passing_run(&variant).await?;
-            self.require_gate(&variant, passing.as_ref(), settings).map_err(|error| match error {
+            let gated = self.gated_runs(&variant).await?;
+            self.require_gate(&variant, &gated, settings).map_err(|error| match error {
                 Error::Conflict { message, hint } => Error::Conflict {
                     message: format!("{name} answers by the variants of {}: {message}", experiment.id),
                     hint,

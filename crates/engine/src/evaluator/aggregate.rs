@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use llmops_domain::run::{CategoryResult, Estimate, LatencySummary, Outcome, RunResults, RunSpec, Spend};
+use llmops_domain::scorecard::format::count;
+use llmops_stats::bounded::{self, Range};
 use llmops_stats::cluster::{self, ClusterMean, Part};
 use llmops_stats::proportion::{self, Rate};
 use llmops_storage::{Measured, RunKey, Store};
@@ -15,7 +17,7 @@ use crate::scorers::BUDGET_REASON;
 /// Results read at a time.
 const PAGE: u32 = 2_000;
 /// Level of all intervals.
-const LEVEL: f64 = 0.95;
+pub(super) const LEVEL: f64 = 0.95;
 /// Name of the category of samples without one.
 const UNCATEGORIZED: &str = "uncategorized";
 
@@ -78,6 +80,8 @@ struct Totals {
     categories: BTreeMap<String, CategoryTotals>,
     failure_reasons: BTreeMap<String, u64>,
     error_reasons: BTreeMap<String, u64>,
+    /// Trials that a metric has no score of, by metric and reason.
+    unscored: BTreeMap<String, BTreeMap<String, u64>>,
     judges: BTreeMap<String, JudgeTotals>,
     spend: Spend,
     latencies: Vec<f32>,
@@ -100,7 +104,7 @@ impl Totals {
                 self.present.errored += 1;
                 *self.error_reasons.entry(reason).or_default() += 1;
             }
-            Outcome::Scored { scores, composite, passed, failures } => {
+            Outcome::Scored { scores, composite, passed, failures, unscored } => {
                 if !measured.cached {
                     #[expect(clippy::cast_possible_truncation, reason = "milliseconds to six digits are plenty")]
                     self.latencies.push(measured.latency_ms as f32);
@@ -118,6 +122,9 @@ impl Totals {
                     let sum = self.present.metrics.entry(name).or_default();
                     sum.0 += score.score;
                     sum.1 += 1;
+                }
+                for (name, why) in unscored {
+                    *self.unscored.entry(name).or_default().entry(why.reason).or_default() += 1;
                 }
                 for reason in failures {
                     *self.failure_reasons.entry(reason).or_default() += 1;
@@ -175,7 +182,7 @@ impl Totals {
         let mut metric_details = BTreeMap::new();
         for (name, mean) in &self.metrics {
             let is_score = spec.scoring.metrics.get(name).is_none_or(|m| !m.scorer.is_measurement());
-            if let Some(estimate) = estimate(mean, is_score)? {
+            if let Some(estimate) = estimate(mean, is_score.then_some(Range::UNIT))? {
                 // No call takes less than no time, or pays.
                 let lower = estimate.lower.max(0.0);
                 metric_details.insert(name.clone(), Estimate { lower, ..estimate });
@@ -188,6 +195,7 @@ impl Totals {
                 "the judges spent their {limit} USD (scoring.max_judge_cost): {trials} trials were errored, not judged"
             ));
         }
+        notices.extend(self.unscored.iter().map(|(name, reasons)| unscored(name, reasons)));
         let judges = std::mem::take(&mut self.judges)
             .into_iter()
             .map(|(name, totals)| Ok((name, totals.finish()?)))
@@ -222,8 +230,7 @@ impl Totals {
             if totals.composite.clusters() == 0 {
                 return Ok(None);
             }
-            let estimate = totals.composite.estimate(LEVEL)?;
-            parts.push(Part { n: totals.composite.clusters(), ..Part::new(*weight, &estimate) });
+            parts.push(Part::new(*weight, &of_samples(&totals.composite, Some(Range::UNIT))?));
         }
         if parts.is_empty() {
             return Ok(None);
@@ -233,10 +240,17 @@ impl Totals {
     }
 }
 
+/// What a reader should know of a metric that some trials have no score of.
+fn unscored(name: &str, reasons: &BTreeMap<String, u64>) -> String {
+    let trials: u64 = reasons.values().sum();
+    let most = reasons.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| reason.as_str()).unwrap_or_default();
+    format!("`{name}` is reported only and has no score of {}; most often: {most}", count(trials, "trial"))
+}
+
 impl CategoryTotals {
     fn finish(self, weight: f64, single: bool) -> Result<CategoryResult, Error> {
         Ok(CategoryResult {
-            score: estimate(&self.composite, true)?,
+            score: estimate(&self.composite, Some(Range::UNIT))?,
             pass_rate: pass_rate(&self.passes, single)?,
             weight,
             samples: self.samples,
@@ -266,20 +280,32 @@ fn push(mean: &mut ClusterMean, (sum, size): TrialSum) -> Result<(), Error> {
     Ok(mean.push(sum, size)?)
 }
 
-/// The mean of clusters; nothing where there are none.
-pub(super) fn estimate(mean: &ClusterMean, bounded: bool) -> Result<Option<Estimate>, Error> {
+/// The mean of clusters, whose values lie in a range or anywhere; nothing where there are none.
+pub(super) fn estimate(mean: &ClusterMean, range: Option<Range>) -> Result<Option<Estimate>, Error> {
     if mean.clusters() == 0 {
         return Ok(None);
     }
-    // Trials of one sample are no independent observations: samples count.
-    let of_samples = llmops_stats::Estimate { n: mean.clusters(), ..mean.estimate(LEVEL)? };
-    Ok(Some(to_domain(&of_samples, bounded)))
+    Ok(Some(to_domain(&of_samples(mean, range)?, range == Some(Range::UNIT))))
 }
 
-/// Wilson's interval where every sample has one trial (the t-interval has no width at 0 % and 100 %), else clustered.
+/// The mean of clusters with n of them: trials of one sample are no independent observations.
+fn of_samples(mean: &ClusterMean, range: Option<Range>) -> Result<llmops_stats::Estimate, Error> {
+    let found = llmops_stats::Estimate { n: mean.clusters(), ..mean.estimate(LEVEL)? };
+    Ok(match range {
+        Some(range) => within(found, range),
+        None => found,
+    })
+}
+
+/// The mean with an interval that has width also where all values are the same; as it is where a score leaves its range.
+pub(crate) fn within(mean: llmops_stats::Estimate, range: Range) -> llmops_stats::Estimate {
+    bounded::mean(&mean, range, LEVEL).unwrap_or(mean)
+}
+
+/// Wilson's interval where every sample has one trial, else that of a mean of scores.
 pub(super) fn pass_rate(passes: &ClusterMean, single: bool) -> Result<Option<Estimate>, Error> {
     if !single || passes.clusters() == 0 {
-        return estimate(passes, true);
+        return estimate(passes, Some(Range::UNIT));
     }
     let trials = passes.observations();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of passed trials")]
@@ -295,11 +321,10 @@ pub(crate) fn share(part: u64, whole: u64) -> Result<Option<Estimate>, Error> {
     Ok(Some(to_domain(&proportion::wilson(Rate::new(part, whole)?, LEVEL)?, true)))
 }
 
-/// A statistics estimate as the API shows it; scores keep to [0, 1]. Several samples without an interval are a mean of parts of
-/// which one has a single sample: nothing but these ends is known of it.
+/// A statistics estimate as the API shows it; scores keep to [0, 1]. A single sample has no interval.
 pub(crate) fn to_domain(estimate: &llmops_stats::Estimate, bounded: bool) -> Estimate {
-    let unknown = if bounded && estimate.n > 1 { (0.0, 1.0) } else { (estimate.value, estimate.value) };
-    let (lower, upper) = estimate.interval.map_or(unknown, |i| (i.low, i.high));
+    let interval = estimate.interval.filter(|_| estimate.n > 1);
+    let (lower, upper) = interval.map_or((estimate.value, estimate.value), |i| (i.low, i.high));
     let clamp = |x: f64| if bounded { x.clamp(0.0, 1.0) } else { x };
     Estimate { value: estimate.value, n: estimate.n, lower: clamp(lower), upper: clamp(upper) }
 }

@@ -13,9 +13,9 @@ use llmops_storage::{StoredVersion, VersionSelector};
 
 use super::ContinuousEvaluator;
 use super::shard::SHARD_PAIRS;
-use crate::Error;
 use crate::models::{DEFAULT_MODEL, Models};
 use crate::scorers::pin_judges;
+use crate::{Deployments, Error};
 
 /// Most trials of a sample.
 const MAX_REPEAT: u32 = 1_000;
@@ -40,42 +40,42 @@ impl ContinuousEvaluator {
     pub(crate) async fn create_run_as(&self, id: Option<RunId>, request: CreateRun) -> Result<EvaluationRun, Error> {
         let start = request.start;
         // Boxed: most callers have large futures of their own.
-        let mut run = Box::pin(self.build(request)).await?;
+        let (mut run, shards) = Box::pin(self.build(request)).await?;
         run.id = id.unwrap_or(run.id);
         self.services.store.put_manifest(&self.project, &run.spec.manifest).await?;
-        self.services.store.create_run(&self.project, &run, &shards(run.progress.total)).await?;
+        self.services.store.create_run(&self.project, &run, &shards).await?;
         if start { self.start_run(run.id.as_str()).await } else { Ok(run) }
     }
 
-    async fn build(&self, request: CreateRun) -> Result<EvaluationRun, Error> {
-        if !(1..=MAX_REPEAT).contains(&request.repeat) {
-            return Err(Error::invalid(format!("repeat is {}: expected 1 to {MAX_REPEAT}", request.repeat)));
-        }
-        let mut notices = request.notices;
-        check_metrics(&request.scoring)?;
-        check_category_weights(&request.category_weights)?;
+    /// The run, and the pairs of sample and trial that its shards hold.
+    async fn build(&self, request: CreateRun) -> Result<(EvaluationRun, Vec<(u64, u64)>), Error> {
+        check_numbers(&request)?;
         self.services.options.own_scorers.check(&request.scoring)?;
+        let mut notices = request.notices;
         let mut scoring =
             resolve_models(self.with_debate(request.scoring), &self.services.models, &mut notices).await?;
         scoring.metrics.values_mut().for_each(|metric| metric.scorer.forget_secrets());
         let dataset = self.find_dataset(&request.dataset).await?;
-        let prompt = match &request.target.prompt {
-            Some(reference) => Some(self.prompts.resolve(reference).await?),
-            None => None,
-        };
-        let target = self.choose_model(request.target, &mut notices).await?;
-        let manifest = resolve_target(&target, prompt.as_ref())?;
+        let (target, manifest, prompt) = self.resolve(request.target, &mut notices).await?;
         self.resolve_opponents(&dataset.version.dataset, &mut scoring, &mut notices).await?;
         pin_judges(&self.prompts, &mut scoring).await?;
         note_same_model(&manifest, &scoring, &mut notices);
-        let samples = request.limit.map_or(dataset.version.sample_count, |l| l.min(dataset.version.sample_count));
-        if samples == 0 {
+        let count = dataset.version.sample_count;
+        if count == 0 || request.limit == Some(0) {
             return Err(Error::invalid(format!("the dataset `{}` has no samples", dataset.version.dataset)));
         }
+        let only = match request.only.filter(|only| !only.is_all()) {
+            Some(only) => Some(self.resolve_selection(only).await?),
+            None => None,
+        };
+        let (samples, end) = match &only {
+            Some(only) => self.count_chosen(&dataset, only, request.limit).await?,
+            None => request.limit.map_or((count, count), |limit| (limit.min(count), limit.min(count))),
+        };
         let now = self.services.clock.now();
         let spec = RunSpec {
             suite: request.suite,
-            target: target.name,
+            target,
             manifest_id: manifest.id().map_err(|e| Error::invalid(e.to_string()))?,
             manifest,
             dataset: dataset.version.dataset.clone(),
@@ -83,13 +83,15 @@ impl ContinuousEvaluator {
             category_weights: request.category_weights,
             scoring,
             repeat: request.repeat,
-            limit: request.limit,
+            // One that leaves nothing out is none.
+            limit: request.limit.filter(|limit| only.is_some() || *limit < count),
+            only,
             cache: request.cache,
             notices,
         };
-        // Building everything once finds what would fail later.
-        self.compile(&spec, prompt.as_ref()).await?;
-        Ok(EvaluationRun {
+        self.try_out(&spec, prompt.as_ref()).await?;
+        let shards = shards(end * u64::from(spec.repeat));
+        let run = EvaluationRun {
             id: RunId::new(now.as_millisecond(), self.services.clock.random()),
             name: request.name.unwrap_or_else(|| format!("{} on {}", spec.target, spec.dataset)),
             description: request.description,
@@ -110,7 +112,44 @@ impl ContinuousEvaluator {
             end_time: None,
             created_at: now,
             spec,
-        })
+        };
+        Ok((run, shards))
+    }
+
+    /// Builds everything once, which finds what would fail later.
+    async fn try_out(&self, spec: &RunSpec, prompt: Option<&PromptVersion>) -> Result<(), Error> {
+        let (_, _, model, _) = self.compile(spec, prompt).await?;
+        // With a queue, whoever works on the run may have what is not here.
+        if self.services.options.queue.is_some() {
+            return Ok(());
+        }
+        let (target, name) = (&spec.target, &spec.manifest.model);
+        let ready = model.ready().await;
+        ready.map_err(|error| Error::invalid(format!("the target `{target}` on {name} cannot be asked: {error}")))
+    }
+
+    /// The name of a target, the manifest that it means, and its prompt.
+    async fn resolve(
+        &self,
+        target: TargetSpec,
+        notices: &mut Vec<String>,
+    ) -> Result<(String, Manifest, Option<PromptVersion>), Error> {
+        let only_named =
+            TargetSpec { name: target.name.clone(), manifest: None, manifest_hash: None, ..target.clone() };
+        let has_parts = only_named != TargetSpec { name: target.name.clone(), ..TargetSpec::default() };
+        let deployments = Deployments::new(self.services.clone(), self.project.clone(), self.prompts.clone());
+        let whole = (target.manifest.as_ref(), target.manifest_hash.as_deref());
+        if let Some(manifest) = deployments.whole(whole, has_parts).await? {
+            let prompt = self.prompt_of(&manifest).await?;
+            return Ok((target.name, manifest, prompt));
+        }
+        let prompt = match &target.prompt {
+            Some(reference) => Some(self.prompts.resolve(reference).await?),
+            None => None,
+        };
+        let target = self.choose_model(target, notices).await?;
+        let manifest = resolve_target(&target, prompt.as_ref())?;
+        Ok((target.name, manifest, prompt))
     }
 
     /// Of several candidates the verifier takes the best one.
@@ -210,6 +249,14 @@ fn resolve_target(target: &TargetSpec, prompt: Option<&PromptVersion>) -> Result
     Ok(manifest)
 }
 
+fn check_numbers(request: &CreateRun) -> Result<(), Error> {
+    if !(1..=MAX_REPEAT).contains(&request.repeat) {
+        return Err(Error::invalid(format!("repeat is {}: expected 1 to {MAX_REPEAT}", request.repeat)));
+    }
+    check_metrics(&request.scoring)?;
+    check_category_weights(&request.category_weights)
+}
+
 /// Checks the names, the options of judges, and the weights.
 fn check_metrics(scoring: &ScoringSpec) -> Result<(), Error> {
     if scoring.metrics.is_empty() || scoring.metrics.len() > MAX_METRICS {
@@ -253,8 +300,10 @@ async fn resolve_models(
     }
     for (name, error) in missing {
         scoring.metrics.shift_remove(&name);
-        notices
-            .push(format!("`{name}` is left out, for it names no model and the default one is not to be had: {error}"));
+        notices.push(format!(
+            "`{name}` is left out, for it names no model and the default one, {DEFAULT_MODEL}, is not to be had: {}",
+            error.briefly()
+        ));
     }
     if weight_of_all(&scoring) <= 0.0 {
         return Err(Error::invalid(format!("no metric with a weight is left: {}", notices.join("; ")))

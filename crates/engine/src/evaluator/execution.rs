@@ -7,7 +7,7 @@ use std::time::Duration;
 use llmops_domain::chat::ChatResponse;
 use llmops_domain::id::RunId;
 use llmops_domain::render::CompiledTarget;
-use llmops_domain::run::{Outcome, RunSpec, RunStatus, SampleResult};
+use llmops_domain::run::{Chosen, Outcome, RunSpec, RunStatus, SampleResult};
 use llmops_providers::{ProviderError, Target};
 use llmops_storage::{RunKey, StoreError, VersionKey};
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -43,6 +43,8 @@ pub(super) struct Execution {
     pub(super) compiled: CompiledTarget,
     pub(super) target: Target,
     pub(super) scorers: Scorers,
+    /// The samples that are evaluated, where not all are.
+    pub(super) chosen: Option<Chosen>,
     pub(super) cache: ResponseCache,
     pub(super) owner: String,
     pub(super) held: Held,

@@ -8,10 +8,12 @@ pub(crate) mod aggregate;
 mod background;
 mod calibration;
 mod create;
+mod ending;
 mod execution;
 mod judged;
 mod local;
 pub(crate) mod paired;
+mod selection;
 mod shard;
 mod trace;
 
@@ -20,10 +22,11 @@ use std::time::{Duration, Instant};
 
 use llmops_domain::compare::{self, RunComparison};
 use llmops_domain::id::{ProjectId, RunId};
+use llmops_domain::manifest::Manifest;
 use llmops_domain::prompt::PromptVersion;
 use llmops_domain::render::CompiledTarget;
 use llmops_domain::run::{
-    EvaluationFilter, EvaluationRun, RunResults, RunSpec, RunStatus, SampleResult, ScoreDistribution,
+    EvaluationFilter, EvaluationRun, RunResults, RunSpec, RunStatus, SampleResult, SampleSelection, ScoreDistribution,
 };
 use llmops_storage::{ResultCursor, ResultFilter, RunKey, StatusChange, StoreError, VersionKey, VersionSelector};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -36,7 +39,7 @@ use crate::prompts::PromptRegistry;
 use crate::scorers::{JudgeSetting, Scorers};
 use crate::{Error, Services};
 
-pub(crate) use self::aggregate::{share, to_domain};
+pub(crate) use self::aggregate::{share, to_domain, within};
 pub(crate) use self::background::Joined;
 pub use self::calibration::CalibrationRequest;
 pub(crate) use self::local::{LocalRun, LocalRuns};
@@ -112,10 +115,15 @@ impl ContinuousEvaluator {
     /// Makes a run the baseline of its dataset. A run without complete results needs `force`.
     pub async fn promote(&self, run: &RunRef, force: bool) -> Result<EvaluationRun, Error> {
         let run = self.get_run(run, None).await?;
-        if run.status != RunStatus::Completed && !force {
+        let unfit = match run.status {
+            RunStatus::Completed if run.spec.is_partial() => Some("saw only a part of the samples".to_owned()),
+            RunStatus::Completed => None,
+            status => Some(format!("is {status}, not completed")),
+        };
+        if let Some(why) = unfit.filter(|_| !force) {
             return Err(Error::Conflict {
-                message: format!("the run {} is {}, not completed", run.id, run.status),
-                hint: Some("promote a completed run, or insist with --force".to_owned()),
+                message: format!("the run {} {why}", run.id),
+                hint: Some("promote a completed run of all samples, or insist with --force".to_owned()),
             });
         }
         self.services.store.promote_baseline(&self.project, &run, BASELINE_TAG, self.services.clock.now()).await?;
@@ -189,7 +197,7 @@ impl ContinuousEvaluator {
 
     /// Everything that this process needs to work on a run.
     async fn execution(&self, run: &EvaluationRun) -> Result<Execution, Error> {
-        let prompt = self.prompt_of(&run.spec).await?;
+        let prompt = self.prompt_of(&run.spec.manifest).await?;
         let key = self.services.store.run_key(&self.project, &run.id).await?;
         let (compiled, scorers, target, cache) = self.compile(&run.spec, prompt.as_ref()).await?;
         let selector = VersionSelector::from(&run.spec.dataset_version);
@@ -203,6 +211,7 @@ impl ContinuousEvaluator {
             compiled,
             target,
             scorers,
+            chosen: run.spec.only.as_ref().map(SampleSelection::compile).transpose().map_err(Error::invalid)?,
             cache,
             owner: self.services.owner.clone(),
             held: shard::Held::default(),
@@ -300,6 +309,7 @@ impl ContinuousEvaluator {
             return Ok(());
         }
         let mut results = aggregate::aggregate(&self.services.store, &execution.key, &execution.spec).await?;
+        execution.round_off(&mut results);
         results.corrected = self.transported(&execution.spec, &results).await?;
         let pairs = results.total_samples * u64::from(execution.spec.repeat);
         let rate = results.errored_trials as f64 / (pairs as f64).max(1.0);
@@ -412,7 +422,7 @@ impl ContinuousEvaluator {
         let store = &self.services.store;
         let keys = (store.run_key(&self.project, &before.id).await?, store.run_key(&self.project, &after.id).await?);
         let versions = self.versions_of(before, after).await?;
-        let mut pairing = paired::pair(store, &keys.0, &keys.1, versions).await?;
+        let mut pairing = paired::pair(store, (&keys.0, &keys.1), versions, &after.spec.scoring).await?;
         let flips = std::mem::take(&mut pairing.flips);
         let comparison = compare::compare(before, after, pairing.evidence.clone(), flips);
         Ok((comparison, pairing))
@@ -436,8 +446,8 @@ impl ContinuousEvaluator {
         Ok(self.datasets.version(&spec.dataset, &selector).await?.key)
     }
 
-    async fn prompt_of(&self, spec: &RunSpec) -> Result<Option<PromptVersion>, Error> {
-        let (Some(name), Some(hash)) = (&spec.manifest.prompt, &spec.manifest.prompt_hash) else { return Ok(None) };
+    async fn prompt_of(&self, manifest: &Manifest) -> Result<Option<PromptVersion>, Error> {
+        let (Some(name), Some(hash)) = (&manifest.prompt, &manifest.prompt_hash) else { return Ok(None) };
         let found = self.services.store.prompt_by_hash(&self.project, name, hash).await?;
         found.map(Some).ok_or_else(|| {
             Error::not_found("prompt", format!("{name}@{}", hash.short()))

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use llmops_domain::compare::{CategoryEvidence, McNemarEvidence, PairedEvidence, SampleChange};
 use llmops_domain::run::{Estimate, Outcome};
+use llmops_domain::scoring::ScoringSpec;
 use llmops_stats::bootstrap::{self, BootstrapOptions};
+use llmops_stats::bounded::{self, Range};
 use llmops_stats::mcnemar::{McNemarMethod, PairedTable, mcnemar};
 use llmops_stats::moments::Moments;
 use llmops_stats::power::{self, Target};
 use llmops_stats::{TestOptions, t_test};
 use llmops_storage::{PairedSample, RunKey, Store, VersionKey};
 
-use super::aggregate::category_name;
+use super::aggregate::{LEVEL, category_name, to_domain, within};
 use crate::Error;
 use crate::aside::compute;
 
@@ -82,14 +84,16 @@ fn means(outcomes: Vec<(String, Outcome)>) -> Result<BTreeMap<String, Means>, Er
     Ok(samples)
 }
 
-/// Mean difference with its t-interval; nothing where there are no pairs.
-fn mean_difference(moments: &Moments) -> Option<Estimate> {
-    let (n, value) = (moments.n(), moments.mean()?);
-    let tested =
-        (n > 1 && moments.m2() > 0.0).then(|| t_test::paired_from_moments(moments, TestOptions::default()).ok());
-    let interval = tested.flatten().and_then(|result| result.interval);
-    let (lower, upper) = interval.map_or((value, value), |i| (i.low, i.high));
-    Some(Estimate { value, n, lower, upper })
+/// Mean difference with its interval; nothing where there are no pairs. Scores differ by at most 1, what is measured by anything.
+fn mean_difference(moments: &Moments, is_score: bool) -> Result<Option<Estimate>, Error> {
+    if moments.n() == 0 {
+        return Ok(None);
+    }
+    let mean = moments.mean_estimate(LEVEL)?;
+    let mean = if is_score { within(mean, Range::DIFFERENCE) } else { mean };
+    let clamp = |end: f64| if is_score { end.clamp(-1.0, 1.0) } else { end };
+    let Estimate { value, n, lower, upper } = to_domain(&mean, false);
+    Ok(Some(Estimate { value, n, lower: clamp(lower), upper: clamp(upper) }))
 }
 
 /// The dataset versions of two runs, where they are not the same.
@@ -99,9 +103,9 @@ pub(crate) type Versions = (VersionKey, VersionKey);
 /// another sample, whatever its id.
 pub(crate) async fn pair(
     store: &Store,
-    before: &RunKey,
-    after: &RunKey,
+    (before, after): (&RunKey, &RunKey),
     versions: Option<Versions>,
+    scoring: &ScoringSpec,
 ) -> Result<Pairing, Error> {
     let mut categories: BTreeMap<String, Side> = BTreeMap::new();
     let mut table = PairedTable::default();
@@ -136,7 +140,9 @@ pub(crate) async fn pair(
             None => break,
         }
     }
-    let evidence = compute(move || evidence(&categories, table, &measures)).await??;
+    let is_score = |name: &String| scoring.metrics.get(name).is_none_or(|metric| !metric.scorer.is_measurement());
+    let scores = measures.metrics.keys().filter(|name| is_score(name)).cloned().collect();
+    let evidence = compute(move || evidence(&categories, table, &measures, &scores)).await??;
     Ok(Pairing { evidence, flips: flips.finish(), falls: falls.finish() })
 }
 
@@ -153,6 +159,7 @@ fn evidence(
     categories: &BTreeMap<String, Side>,
     table: PairedTable,
     measures: &Measures,
+    scores: &BTreeSet<String>,
 ) -> Result<Option<PairedEvidence>, Error> {
     let mut all = Side::default();
     for side in categories.values() {
@@ -172,6 +179,10 @@ fn evidence(
             );
         }
     }
+    let mut metrics = BTreeMap::new();
+    for (name, moments) in &measures.metrics {
+        metrics.extend(mean_difference(moments, scores.contains(name))?.map(|difference| (name.clone(), difference)));
+    }
     Ok(Some(PairedEvidence {
         difference,
         method,
@@ -179,8 +190,8 @@ fn evidence(
         mcnemar: flips(table)?,
         minimum_detectable_effect: sd.and_then(|sd| power::paired_mde(moments.n(), sd, Target::default()).ok()),
         categories: by_category,
-        metrics: measures.metrics.iter().filter_map(|(name, m)| Some((name.clone(), mean_difference(m)?))).collect(),
-        pass_rate: mean_difference(&measures.passes),
+        metrics,
+        pass_rate: mean_difference(&measures.passes, true)?,
     }))
 }
 
@@ -191,17 +202,33 @@ fn moments(side: &Side) -> Result<Moments, Error> {
 
 /// Mean difference with its bootstrap interval; the value alone for a single pair, nothing for none.
 fn difference(side: &Side) -> Result<Option<(Estimate, String)>, Error> {
-    match side.before.len() {
+    let moments = moments(side)?;
+    match moments.n() {
         0 => Ok(None),
         1 => Ok(Some((Estimate::exact(side.after[0] - side.before[0], 1), "single pair".to_owned()))),
+        n if moments.m2() == 0.0 => {
+            let value = moments.mean().unwrap_or_default();
+            Ok(Some((equal_differences(value, n), "equal differences, with room for others".to_owned())))
+        }
         n => {
             let options = BootstrapOptions { seed: SEED, ..BootstrapOptions::default() };
             let result = bootstrap::paired_difference(&side.before, &side.after, options)?;
             let (lower, upper) = result.interval.map_or((result.effect, result.effect), |i| (i.low, i.high));
-            let estimate = Estimate { value: result.effect, n: n as u64, lower, upper };
+            let estimate = Estimate { value: result.effect, n, lower, upper };
             Ok(Some((estimate, result.method.to_string())))
         }
     }
+}
+
+/// Where all differences are the same, resampling shows no spread. What none of n pairs showed is as frequent as Clopper and
+/// Pearson's limit at most: away from zero it may be as far as scores differ, towards zero as far as what was seen, turned
+/// round. So the interval leaves zero out exactly where the sign test does, from six pairs on.
+fn equal_differences(value: f64, n: u64) -> Estimate {
+    let unseen = bounded::unseen(n, LEVEL);
+    let (back, away) = (2.0 * value.abs() * unseen, (1.0 - value.abs()).max(0.0) * unseen);
+    let (below, above) = if value > 0.0 { (back, away) } else { (away, back) };
+    let (below, above) = if value == 0.0 { (unseen, unseen) } else { (below, above) };
+    Estimate { value, n, lower: value - below, upper: value + above }
 }
 
 /// Two-sided p-value of no difference; none where there is no spread to test against.

@@ -97,7 +97,8 @@ async fn feed_shard(run: &Arc<Execution>, shard: Shard, pages: &mpsc::Sender<Vec
         let samples = run.patiently(|| store.stream_samples(run.dataset, ordinal, limit)).await?;
         let Some(last) = samples.last().map(|(at, _)| *at) else { break };
         let mut page = Vec::new();
-        for (at, sample) in samples {
+        let is_chosen = |(_, sample): &(u64, Sample)| run.chosen.as_ref().is_none_or(|chosen| chosen.has(sample));
+        for (at, sample) in samples.into_iter().filter(is_chosen) {
             let sample = Arc::new(sample);
             for trial in 0..run.spec.repeat {
                 let index = at * repeat + u64::from(trial);

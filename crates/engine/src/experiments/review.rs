@@ -60,6 +60,8 @@ impl ExperimentManager {
         let observed = Arc::new(observed);
         let results = self.judge(experiment, Plan { bayes: false, ..plan.clone() }, &observed).await?;
         self.tell_alerts(experiment, Some(&results)).await?;
+        let ops = LlmOps { services: self.services.clone(), project: self.project.clone() };
+        Box::pin(ops.releases().judged(experiment, &results)).await?;
         // Nobody is moved on the ground of data that cannot be trusted.
         if results.conclusion != Conclusion::Blocked {
             self.follow(experiment, &plan, &observed).await?;

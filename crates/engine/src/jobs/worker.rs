@@ -107,7 +107,7 @@ async fn work(shared: Arc<Shared>) {
     let recovery = tokio::spawn(recover(shared.clone()));
     let schedules = tokio::spawn(tick(shared.clone()));
     let feedback = tokio::spawn(tend_feedback(shared.clone()));
-    let canaries = tokio::spawn(look_after_canaries(shared.clone()));
+    let canaries = tokio::spawn(look_after_candidates(shared.clone()));
     let mut jobs = JoinSet::new();
     take_jobs(&shared, &queue, &mut jobs).await;
     while jobs.join_next().await.is_some() {}
@@ -268,11 +268,11 @@ async fn tend_feedback(shared: Arc<Shared>) {
     }
 }
 
-/// Does what time alone decides of canaries.
-async fn look_after_canaries(shared: Arc<Shared>) {
+/// Does what time alone decides of canaries and releases.
+async fn look_after_candidates(shared: Arc<Shared>) {
     while !shared.is_stopped() {
-        if let Err(error) = crate::canary::tick(&shared.ops.services).await {
-            tracing::warn!(%error, "could not look after canaries");
+        if let Err(error) = shared.ops.look_after_candidates().await {
+            tracing::warn!(%error, "could not look after canaries and releases");
         }
         shared.pause(Duration::from_secs(1)).await;
     }

@@ -151,6 +151,15 @@ impl ModelError {
         matches!(self, Self::Unreachable { .. } | Self::Damaged { .. } | Self::Died)
     }
 
+    /// What happened, without the words of the system below.
+    pub fn briefly(&self) -> String {
+        match self {
+            Self::Unreachable { endpoint, .. } => format!("{endpoint} cannot be reached"),
+            Self::Offline { .. } => "the hub may not be asked".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {

@@ -1,17 +1,12 @@
 //! The third step of a release: an experiment in production, and its end.
 
-use llmops_domain::canary::CanaryState;
 use llmops_domain::deployment::{DEFAULT_ENVIRONMENT, Deployment, DeploymentSettings};
 use llmops_domain::experiment::{Experiment, ExperimentSpec, ExperimentStatus, MetricSpec, Variant};
-use llmops_domain::id::CanaryId;
-use llmops_domain::release::{EXPERIMENT_SHARE, Release, ReleaseEventKind, Verdict, next_step};
+use llmops_domain::release::{CANDIDATE, CONTROL, EXPERIMENT_SHARE, Release, ReleaseEventKind, Verdict, next_step};
 
 use super::Releases;
 use crate::Error;
 
-/// The variants of a release's experiment.
-pub(super) const CONTROL: &str = "control";
-pub(super) const CANDIDATE: &str = "candidate";
 /// What the experiment measures: what users say.
 const METRIC: &str = "feedback_thumb";
 
@@ -20,15 +15,12 @@ const METRIC: &str = "feedback_thumb";
 pub(super) enum Ending {
     /// The candidate won.
     Won,
+    /// What is live won: the candidate is worse beyond chance.
+    Lost,
     /// A person decided without its result.
     Undecided,
     /// What it was made for is not done any more.
     GivenUp,
-}
-
-/// The key of a release's experiment.
-pub(crate) fn experiment_key(release: &Release) -> String {
-    release.id.as_str().replace('_', "-")
 }
 
 impl Releases {
@@ -46,7 +38,8 @@ impl Releases {
                  llmops release {name}; or --waive experiment with a reason"
             )));
         }
-        if let Some(canary) = self.exposing(&name).await? {
+        if let Some(canary) = self.ops().canaries().exposing(&name, DEFAULT_ENVIRONMENT).await? {
+            let canary = &canary.id;
             return Ok(Some(format!(
                 "the canary {canary} shows its candidate to users of {name}: wait for its end, or llmops canary abort {name}, then \
                  llmops release {name}; or --waive experiment with a reason"
@@ -54,15 +47,6 @@ impl Releases {
         }
         release.experiment = Some(self.experiment(release).await?);
         Ok(None)
-    }
-
-    /// The canary that shows users of a deployment its candidate, where there is one.
-    async fn exposing(&self, name: &str) -> Result<Option<CanaryId>, Error> {
-        match self.ops().canaries().get(name, Some(DEFAULT_ENVIRONMENT)).await {
-            Ok(canary) => Ok(matches!(canary.state, CanaryState::Exposing { .. }).then_some(canary.id)),
-            Err(Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     /// The incident that keeps production as it is, where there is one.
@@ -77,7 +61,7 @@ impl Releases {
 
     /// The experiment of somebody else by which the deployment's users are assigned now.
     async fn others_experiment(&self, release: &Release, live: &Deployment) -> Result<Option<String>, Error> {
-        Ok(self.deployments().assigning(live).await?.filter(|key| *key != experiment_key(release)))
+        Ok(self.deployments().assigning(live).await?.filter(|key| *key != release.experiment_key()))
     }
 
     /// Makes and starts the experiment, and lets it assign the users. What a process left that ended in between is taken up.
@@ -117,7 +101,7 @@ impl Releases {
 
     /// The experiment of a release, by its key, that has not ended: whoever made it may have ended before it wrote that down.
     async fn own_experiment(&self, release: &Release) -> Result<Option<Experiment>, Error> {
-        match self.ops().experiments().get(&experiment_key(release)).await {
+        match self.ops().experiments().get(&release.experiment_key()).await {
             Ok(found) => Ok(Some(found).filter(|found| !has_ended(found.status))),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -132,7 +116,7 @@ impl Releases {
             Variant { id: CANDIDATE.to_owned(), manifest: Some(release.manifest.to_string()), ..Variant::default() };
         let split = [(CONTROL.to_owned(), 1.0 - EXPERIMENT_SHARE), (CANDIDATE.to_owned(), EXPERIMENT_SHARE)];
         ExperimentSpec {
-            name: experiment_key(release),
+            name: release.experiment_key(),
             variants: vec![control, candidate],
             traffic_split: split.into_iter().collect(),
             metrics: vec![MetricSpec::named(METRIC)],
@@ -150,7 +134,7 @@ impl Releases {
     /// Whether the deployment's users are assigned by the release's experiment.
     pub(super) async fn is_routed(&self, release: &Release) -> Result<bool, Error> {
         let live = self.live(&release.deployment).await?;
-        Ok(live.and_then(|live| live.settings.experiment) == Some(experiment_key(release)))
+        Ok(live.and_then(|live| live.settings.experiment) == Some(release.experiment_key()))
     }
 
     /// The release by whose experiment the users of a deployment are assigned.
@@ -159,7 +143,7 @@ impl Releases {
             return Ok(None);
         }
         let open = self.services.store.find_open_release(&self.project, &live.name).await?;
-        Ok(open.filter(|release| live.settings.experiment == Some(experiment_key(release))))
+        Ok(open.filter(|release| live.settings.experiment == Some(release.experiment_key())))
     }
 
     /// Ends the experiment of a release below which something else became live. From now on the release waits for a person.
@@ -187,10 +171,11 @@ impl Releases {
         let id = experiment.id.as_str();
         match ending {
             // A draft has nobody in it.
-            Ending::Won | Ending::Undecided if experiment.status == ExperimentStatus::Draft => {
+            Ending::Won | Ending::Lost | Ending::Undecided if experiment.status == ExperimentStatus::Draft => {
                 experiments.cancel(id).await?
             }
             Ending::Won => experiments.complete(id, Some(CANDIDATE)).await?,
+            Ending::Lost => experiments.complete(id, Some(CONTROL)).await?,
             Ending::Undecided => experiments.complete(id, None).await?,
             Ending::GivenUp => experiments.cancel(id).await?,
         };

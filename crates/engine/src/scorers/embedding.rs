@@ -4,7 +4,7 @@
 //! less time than many over one.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use llmops_domain::run::MetricScore;
@@ -20,7 +20,7 @@ use serde_json::{Value as Json, json};
 use tokio::sync::oneshot;
 
 use super::list::{best_list, expected_lists};
-use super::{ScoreError, Scored};
+use super::{ScoreError, Scored, Tally};
 use crate::Error;
 use crate::models::{DEFAULT_MODEL, Embedder, Layer, Models, Pair, Quiet};
 
@@ -126,23 +126,22 @@ impl EmbeddingScorers {
         Ok(())
     }
 
-    /// Adds the scores of an answer.
-    pub(super) async fn score(
-        &self,
-        scored: Scored<'_>,
-        scores: &mut BTreeMap<String, MetricScore>,
-    ) -> Result<(), ScoreError> {
+    /// Notes the scores of an answer.
+    pub(super) async fn score(&self, scored: Scored<'_>, tally: &mut Tally<'_>) -> Result<(), ScoreError> {
         for group in self.groups.get().into_iter().flatten() {
-            let names = || group.metrics.iter().map(|(name, _)| name.as_str());
-            let first = names().next().unwrap_or_default();
-            if scored.sample.expected_output.is_empty() {
-                return Err(super::no_reference(first, scored.sample));
-            }
-            let values = group.ask(scored).await.map_err(|error| {
-                ScoreError::new(format!("{first}: cannot be computed"), format!("{}: {error}", group.embedder.name()))
-            })?;
-            for ((name, _), score) in group.metrics.iter().zip(values) {
-                scores.insert(name.clone(), score);
+            let has_reference = !scored.sample.expected_output.is_empty();
+            let asked = if has_reference { Some(group.ask(scored).await) } else { None };
+            for (at, (name, _)) in group.metrics.iter().enumerate() {
+                let unscored = |why: &str| {
+                    let message = format!("{}: {why}", group.embedder.name());
+                    ScoreError::new(format!("{name}: cannot be computed"), message)
+                };
+                let said = match &asked {
+                    None => Err(super::no_reference(name, scored.sample)),
+                    Some(Err(error)) => Err(unscored(&error.to_string())),
+                    Some(Ok(values)) => values.get(at).cloned().ok_or_else(|| unscored("no value")),
+                };
+                tally.note(name, said)?;
             }
         }
         Ok(())

@@ -17,11 +17,12 @@ mod text;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use llmops_domain::chat::ChatResponse;
 use llmops_domain::dataset::Sample;
 use llmops_domain::post_process::PostProcessError;
-use llmops_domain::run::{MetricScore, Outcome};
+use llmops_domain::run::{MetricScore, Outcome, Unscored};
 use llmops_domain::scoring::{self, ScorerSpec, ScoringSpec};
 use llmops_providers::outbound::Outbound;
 use llmops_storage::{Store, VersionKey};
@@ -37,6 +38,9 @@ use crate::models::Models;
 pub(crate) use self::check::check;
 pub use self::judge::DebateEvaluator;
 pub(crate) use self::judge::{BUDGET_REASON, JudgeBudget, JudgeSetting, PairJudge, TwoAnswers, pin_judges};
+
+/// How often in a row a metric that is reported only may be out of reach before it is left alone.
+const GIVE_UP_AFTER: u32 = 16;
 
 /// What a scorer looks at.
 #[derive(Debug, Clone, Copy)]
@@ -97,10 +101,20 @@ enum Scorer {
     Judge(Box<Judge>),
 }
 
+/// A metric and what computes it.
+struct Named {
+    name: String,
+    scorer: Scorer,
+    /// Whether samples have no outcome without it.
+    decides: bool,
+    /// How often in a row it could not be reached.
+    away: AtomicU32,
+}
+
 /// The scorers of a run, compiled.
 pub(crate) struct Scorers {
     spec: ScoringSpec,
-    by_name: Vec<(String, Scorer)>,
+    by_name: Vec<Named>,
     embeddings: EmbeddingScorers,
     budget: Arc<JudgeBudget>,
 }
@@ -128,7 +142,8 @@ impl Scorers {
                     None => Scorer::Text(TextScorer::compile(name, &metric.scorer)?),
                 },
             };
-            by_name.push((name.clone(), scorer));
+            let (name, decides) = (name.clone(), spec.decides(name));
+            by_name.push(Named { name, scorer, decides, away: AtomicU32::new(0) });
         }
         let embedding = spec.metrics.iter().filter(|(_, metric)| is_embedding(&metric.scorer));
         let embedding = embedding.map(|(name, metric)| (name.clone(), metric.scorer.clone()));
@@ -136,9 +151,10 @@ impl Scorers {
         Ok(Self { spec: spec.clone(), by_name, embeddings, budget: judges.budget() })
     }
 
-    /// Why no answer can be judged any more, once the judges have spent what they may: then none need be asked for.
+    /// Why no answer can be judged any more by whom it must be, once the judges have spent what they may: then none need be asked
+    /// for.
     pub(crate) fn exhausted(&self) -> Option<ScoreError> {
-        let is_judged = self.by_name.iter().any(|(_, scorer)| matches!(scorer, Scorer::Judge(_)));
+        let is_judged = self.by_name.iter().any(|named| named.decides && matches!(named.scorer, Scorer::Judge(_)));
         if is_judged { self.budget.exhausted() } else { None }
     }
 
@@ -155,22 +171,22 @@ impl Scorers {
     /// Whether scoring never waits: neither for a model nor for others to be embedded together with.
     pub(crate) fn is_instant(&self) -> bool {
         self.embeddings.is_empty()
-            && self.by_name.iter().all(|(_, scorer)| match scorer {
+            && self.by_name.iter().all(|named| match &named.scorer {
                 Scorer::Text(_) => true,
                 Scorer::External(_) => false,
                 Scorer::Judge(judge) => judge.is_instant(),
             })
     }
 
-    /// Scores one answer.
+    /// Scores one answer. A metric that is reported only takes no sample along: it is told apart, without a score.
     pub(crate) async fn score(&self, scored: Scored<'_>) -> ScoredAnswer {
         let bill = Bill::default();
-        let (outcome, reached) = match self.scores(scored, &bill).await {
-            Ok((scores, asked)) => {
+        let (outcome, reached) = match self.all(scored, &bill).await {
+            Ok(Tally { scores, unscored, asked, .. }) => {
                 let composite = scoring::composite(&scores, &self.spec);
                 let (passed, failures) = scoring::pass(&scores, &self.spec);
                 let reached = if asked || bill.has_calls() { Reached::All } else { Reached::NobodyAsked };
-                (Outcome::Scored { scores, composite, passed, failures }, reached)
+                (Outcome::Scored { scores, composite, passed, failures, unscored }, reached)
             }
             Err(error) if error.unavailable => (errored(error), Reached::NotAll),
             Err(error) => (errored(error), if bill.has_calls() { Reached::All } else { Reached::NobodyAsked }),
@@ -178,27 +194,24 @@ impl Scorers {
         ScoredAnswer { outcome, judge_cost: bill.total(), reached }
     }
 
-    /// The scores by metric, and whether a program or an endpoint was asked for one.
-    async fn scores(
-        &self,
-        scored: Scored<'_>,
-        bill: &Bill,
-    ) -> Result<(BTreeMap<String, MetricScore>, bool), ScoreError> {
-        let (mut scores, mut asked) = (BTreeMap::new(), false);
-        self.score_text(scored, &mut scores)?;
-        self.embeddings.score(scored, &mut scores).await?;
-        for (name, scorer) in &self.by_name {
-            let score = match scorer {
-                Scorer::Text(_) => continue,
-                Scorer::External(external) => {
-                    asked = true;
-                    external.score(name, scored).await?
+    async fn all(&self, scored: Scored<'_>, bill: &Bill) -> Result<Tally<'_>, ScoreError> {
+        let mut tally = Tally::new(&self.spec);
+        TextScratch::with(|scratch| {
+            for Named { name, scorer, .. } in &self.by_name {
+                if let Scorer::Text(scorer) = scorer {
+                    tally.note(name, scorer.score(name, scored, scratch))?;
                 }
-                Scorer::Judge(judge) => judge.score(name, scored, bill).await?,
-            };
-            scores.insert(name.clone(), score);
+            }
+            Ok::<(), ScoreError>(())
+        })?;
+        self.embeddings.score(scored, &mut tally).await?;
+        for named in &self.by_name {
+            if let Some(said) = named.ask(scored, bill).await {
+                tally.asked |= said.is_ok() && matches!(named.scorer, Scorer::External(_));
+                tally.note(&named.name, said)?;
+            }
         }
-        Ok((scores, asked))
+        Ok(tally)
     }
 
     /// The outcome of an answer that is not of the form that post-processing needs. It is no answer to whoever asks for that form:
@@ -209,35 +222,75 @@ impl Scorers {
     }
 
     fn outcome_without_form(&self, scored: Scored<'_>, problem: &PostProcessError) -> Outcome {
-        let mut scores = BTreeMap::new();
+        let mut tally = Tally::new(&self.spec);
         for (name, _) in self.spec.metrics.iter().filter(|(_, metric)| metric.scorer.is_score()) {
             let reason = Some(format!("post-processing: {problem}"));
-            scores.insert(name.clone(), MetricScore { score: 0.0, reason, detail: None });
+            tally.scores.insert(name.clone(), MetricScore { score: 0.0, reason, detail: None });
         }
-        for (name, scorer) in &self.by_name {
+        for Named { name, scorer, .. } in &self.by_name {
             if let Scorer::Text(text) = scorer
                 && self.spec.metrics.get(name).is_some_and(|metric| metric.scorer.is_measurement())
             {
-                match TextScratch::with(|scratch| text.score(name, scored, scratch)) {
-                    Ok(score) => drop(scores.insert(name.clone(), score)),
-                    Err(error) => return errored(error),
+                let measured = TextScratch::with(|scratch| text.score(name, scored, scratch));
+                if let Err(error) = tally.note(name, measured) {
+                    return errored(error);
                 }
             }
         }
+        let Tally { scores, unscored, .. } = tally;
         let composite = scoring::composite(&scores, &self.spec);
-        let kind = problem.soft_failure().kind.as_str();
-        Outcome::Scored { scores, composite, passed: false, failures: vec![format!("post-processing: {kind}")] }
+        let failures = vec![format!("post-processing: {}", problem.soft_failure().kind.as_str())];
+        Outcome::Scored { scores, composite, passed: false, failures, unscored }
+    }
+}
+
+impl Named {
+    /// Asks a judge, a program or an endpoint; nothing where the metric is none of these.
+    async fn ask(&self, scored: Scored<'_>, bill: &Bill) -> Option<Result<MetricScore, ScoreError>> {
+        let name = &self.name;
+        if !self.decides && self.away.load(Ordering::Relaxed) >= GIVE_UP_AFTER {
+            let message =
+                format!("`{name}` could not be reached {GIVE_UP_AFTER} times in a row, and is not asked any more");
+            return Some(Err(ScoreError::new(format!("{name}: given up"), message)));
+        }
+        let said = match &self.scorer {
+            Scorer::Text(_) => return None,
+            Scorer::External(external) => external.score(name, scored).await,
+            Scorer::Judge(judge) => judge.score(name, scored, bill).await,
+        };
+        match &said {
+            Ok(_) => self.away.store(0, Ordering::Relaxed),
+            Err(error) if error.unavailable => drop(self.away.fetch_add(1, Ordering::Relaxed)),
+            Err(_) => {}
+        }
+        Some(said)
+    }
+}
+
+/// What the metrics say of one answer.
+struct Tally<'a> {
+    spec: &'a ScoringSpec,
+    scores: BTreeMap<String, MetricScore>,
+    unscored: BTreeMap<String, Unscored>,
+    /// Whether a program or an endpoint answered.
+    asked: bool,
+}
+
+impl<'a> Tally<'a> {
+    fn new(spec: &'a ScoringSpec) -> Self {
+        Self { spec, scores: BTreeMap::new(), unscored: BTreeMap::new(), asked: false }
     }
 
-    fn score_text(&self, scored: Scored<'_>, scores: &mut BTreeMap<String, MetricScore>) -> Result<(), ScoreError> {
-        TextScratch::with(|scratch| {
-            for (name, scorer) in &self.by_name {
-                if let Scorer::Text(scorer) = scorer {
-                    scores.insert(name.clone(), scorer.score(name, scored, scratch)?);
-                }
+    /// Notes what a metric says. That it says nothing is an error where it decides something.
+    fn note(&mut self, name: &str, said: Result<MetricScore, ScoreError>) -> Result<(), ScoreError> {
+        match said {
+            Ok(score) => drop(self.scores.insert(name.to_owned(), score)),
+            Err(error) if self.spec.decides(name) => return Err(error),
+            Err(ScoreError { reason, message, .. }) => {
+                self.unscored.insert(name.to_owned(), Unscored { reason, message });
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 }
 

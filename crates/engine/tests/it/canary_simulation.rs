@@ -126,6 +126,7 @@ fn play(policy: &CanaryPolicy, kind: Kind, seed: u64) -> (Action, u64) {
             wins: evidence.wins,
             losses: evidence.losses,
             ties: evidence.ties,
+            unjudged: evidence.unjudged,
             elapsed_seconds: 86_400 + number * 60,
             spent: 0.0,
             production_changed: false,

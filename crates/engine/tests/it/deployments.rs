@@ -4,15 +4,17 @@ use std::sync::atomic::Ordering;
 
 use llmops::domain::access::Actor;
 use llmops::domain::deployment::{Deployment, DeploymentAction, DeploymentChange, DeploymentSettings, SafeMode};
-use llmops::domain::gate::GateConfig;
+use llmops::domain::gate::{GateConfig, Verdict};
 use llmops::domain::hash::ContentHash;
 use llmops::domain::id::ProjectId;
+use llmops::domain::manifest::Manifest;
 use llmops::evaluator::RunRef;
 use llmops::{Error, LlmOps};
 use llmops_api::deployments::{Deploy, Rollback, SwitchSafeMode};
 use llmops_api::incidents::OpenIncident;
 use llmops_api::prompts::{BumpMode, PushPrompt};
 use llmops_api::releases::StartRelease;
+use llmops_api::runs::{CreateRun, TargetSpec};
 use llmops_storage::AuditFilter;
 use llmops_testing::on_backends;
 use serde_json::json;
@@ -56,7 +58,14 @@ async fn deploying_and_going_back() {
         assert!(ops.deployments_revision().await.unwrap() > revision);
         assert_eq!(live_model(&ops).await, "test/one");
         let nothing = deployments.rollback("bot", Rollback::default()).await.unwrap_err();
-        assert!(matches!(nothing, Error::Conflict { .. }), "{nothing}");
+        let short = second.deployment.manifest.short();
+        let way_on = format!("llmops rollback bot --to {short} takes");
+        assert!(back.notices[1].starts_with(&way_on), "{:?}", back.notices);
+        assert!(nothing.to_string().contains(&format!("what came later is taken by its hash: {short}")), "{nothing}");
+        assert!(
+            matches!(&nothing, Error::Conflict { hint: Some(hint), .. } if hint.starts_with(&way_on)),
+            "{nothing:?}"
+        );
         let to = Some(second.deployment.manifest.short().to_owned());
         deployments.rollback("bot", Rollback { to, ..Rollback::default() }).await.unwrap();
         assert_eq!(live_model(&ops).await, "test/two");
@@ -234,6 +243,38 @@ async fn settings_of_what_answers_need_no_new_gate() {
 }
 
 #[tokio::test]
+async fn all_that_is_wrong_in_settings_is_told_and_windows_are_those_that_are_kept() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        let settings = |guard: serde_json::Value| -> DeploymentSettings {
+            serde_json::from_value(json!({"guard": guard})).unwrap()
+        };
+        let deploy = async |guard| {
+            let asked = Deploy { settings: Some(settings(guard)), ..model("one") };
+            ops.deployments().deploy("bot", asked).await.map_err(|error| error.to_string())
+        };
+        let wrong = json!({"alert": {"rate": 7.0}, "language": "klingon", "forbidden": ["("], "min_chars": 9, "max_chars": 3,
+            "http": {"url": "file:///etc/passwd"}});
+        let refused = deploy(wrong).await.unwrap_err();
+        for field in ["guard.alert.rate", "language", "forbidden", "min_chars", "guard.http.url"] {
+            assert!(refused.contains(field), "{field} is missing in {refused}");
+        }
+        let refused = deploy(json!({"alert": {"window": "30d"}})).await.unwrap_err();
+        assert!(refused.contains("at most 5d"), "{refused}");
+        deploy(json!({})).await.unwrap();
+        let rate = async |window: &str| {
+            let rate = ops.deployments().soft_failures("bot", None, Some(window.parse().unwrap())).await;
+            rate.map(|rate| rate.window.to_string()).map_err(|error| error.to_string())
+        };
+        assert_eq!((rate("30d").await.unwrap().as_str(), rate("90s").await.unwrap().as_str()), ("30d", "2m"));
+        for window in ["0s", "36d"] {
+            assert!(rate(window).await.unwrap_err().contains("expected 1m to 35d"), "{window}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn safe_mode_answers_instead() {
     on_backends(async |store| {
         let ops = installation(store, &Scripted::new(right));
@@ -250,7 +291,8 @@ async fn safe_mode_answers_instead() {
         assert_eq!(ops.live_deployments().await.unwrap()[0].fixed_answer.as_deref(), Some("Back soon."));
         deployments.safe_mode("bot", switch(false, None)).await.unwrap();
         assert_eq!(ops.live_deployments().await.unwrap()[0].fixed_answer, None);
-        assert!(deployments.safe_mode("bot", switch(true, None)).await.unwrap().safe_mode, "it stays prepared");
+        let again = deployments.safe_mode("bot", switch(true, None)).await.unwrap();
+        assert!(again.deployment.safe_mode, "it stays prepared");
 
         let answers = async |expected: &str| {
             let live = ops.live_deployments().await.unwrap();
@@ -401,7 +443,7 @@ async fn who_changed_what_is_kept() {
         dana.deploy("bot", Deploy { settings: Some(gated), ..Deploy::default() }).await.unwrap();
         let answer = Some("Back soon.".to_owned());
         let switch = SwitchSafeMode { environment: None, on: true, answer, reason: Some("prices".to_owned()) };
-        let last = dana.safe_mode("bot", switch).await.unwrap();
+        let last = dana.safe_mode("bot", switch).await.unwrap().deployment;
         assert_eq!((first.updated_by.as_deref(), last.updated_by.as_deref()), (Some("dana"), Some("dana")));
         let history = dana.history("bot", None).await.unwrap();
         assert!(history.iter().all(|change| change.by.as_deref() == Some("dana")), "{history:?}");
@@ -501,6 +543,86 @@ async fn what_can_never_be_rendered_does_not_answer() {
 }
 
 #[tokio::test]
+async fn a_part_of_the_samples_lets_nothing_through_and_a_newer_failure_closes_the_gate() {
+    on_backends(async |store| {
+        let provider = Scripted::new(right);
+        let ops = installation(store, &provider);
+        add_samples(&ops, 20).await;
+        let gated = || Deploy {
+            settings: Some(DeploymentSettings { require_gate: true, ..DeploymentSettings::default() }),
+            ..model("good")
+        };
+        let refused = async || ops.deployments().deploy("bot", gated()).await.unwrap_err().to_string();
+        let gate = async |overall_min| {
+            let config = GateConfig { overall_min, ..GateConfig::default() };
+            ops.evaluator().gate(&RunRef::Latest, None, config).await.unwrap().verdict
+        };
+        let part = finish(&ops, CreateRun { limit: Some(2), ..run("good", exact()) }).await;
+        assert_eq!(gate(0.8).await, Verdict::Pass);
+        let said = refused().await;
+        assert!(said.contains("no completed run") && said.contains(&format!("({} saw only a part", part.id)), "{said}");
+        assert!(ops.evaluator().promote(&RunRef::Latest, false).await.unwrap_err().to_string().contains("a part"));
+        // Whoever starts a run may give it any tag.
+        let tags = [("gate".to_owned(), "pass".to_owned())].into();
+        let whole = finish(&ops, CreateRun { limit: Some(20), tags, ..run("good", exact()) }).await;
+        assert!(refused().await.contains("no completed run"));
+        assert_eq!(gate(0.8).await, Verdict::Pass);
+        ops.deployments().deploy("bot", gated()).await.unwrap();
+        assert_eq!(ops.evaluator().baseline("golden").await.unwrap().unwrap().id, whole.id);
+        let wrong = Scripted::new(|_| "wrong".to_owned());
+        let worse = installation(store, &wrong);
+        let failed = finish(&worse, CreateRun { cache: false, ..run("good", exact()) }).await;
+        assert_eq!(gate(0.8).await, Verdict::Fail);
+        let again = Deploy { settings: gated().settings, ..model("good") };
+        let said = worse.deployments().deploy("other", again).await.unwrap_err().to_string();
+        assert!(said.contains(&format!("its newest run on golden, {}, failed its gate", failed.id)), "{said}");
+    })
+    .await;
+}
+
+/// What is evaluated is what is deployed, to the last field.
+#[tokio::test]
+async fn a_manifest_is_evaluated_as_it_is() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        add_samples(&ops, 4).await;
+        let manifest: Manifest = serde_json::from_value(json!({"model": "test/good", "stop": ["###"],
+            "parameters": {"temperature": 0.3}, "post_processing": ["trim"]}))
+        .unwrap();
+        let gated = Deploy {
+            manifest: Some(manifest.clone()),
+            settings: Some(DeploymentSettings { require_gate: true, ..DeploymentSettings::default() }),
+            ..Deploy::default()
+        };
+        let Error::Conflict { hint: Some(hint), .. } =
+            ops.deployments().deploy("bot", gated.clone()).await.unwrap_err()
+        else {
+            panic!("a conflict with a hint was expected")
+        };
+        let named = hint.split("--manifest ").nth(1).unwrap().split(' ').next().unwrap();
+        let target = |manifest: Option<Manifest>, hash: Option<&str>| TargetSpec {
+            name: "t".to_owned(),
+            manifest,
+            manifest_hash: hash.map(str::to_owned),
+            ..TargetSpec::default()
+        };
+        let of = |target| CreateRun { target, ..run("good", exact()) };
+        for target in [target(None, Some(named)), target(Some(manifest.clone()), None)] {
+            let done = finish(&ops, of(target)).await;
+            assert_eq!((&done.spec.manifest, &done.spec.manifest_id), (&manifest, &manifest.id().unwrap()));
+        }
+        ops.evaluator().gate(&RunRef::Latest, None, GateConfig::default()).await.unwrap();
+        ops.deployments().deploy("bot", gated).await.unwrap();
+        let both = ops.evaluator().create_run(of(target(Some(manifest.clone()), Some(named)))).await.unwrap_err();
+        assert!(both.to_string().contains("exclude each other"), "{both}");
+        let parts = TargetSpec { model: Some("test/x".to_owned()), ..target(None, Some(named)) };
+        let parts = ops.evaluator().create_run(of(parts)).await.unwrap_err();
+        assert!(parts.to_string().contains("prompt and model already"), "{parts}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_rehearsal_names_what_could_not_take_over() {
     on_backends(async |store| {
         let provider = Scripted::new(right);
@@ -510,7 +632,10 @@ async fn a_rehearsal_names_what_could_not_take_over() {
         let ready = deployments.rehearse("bot", None).await.unwrap();
         assert!(ready.ready && ready.manifests.len() == 2 && ready.manifests[0].is_live, "{ready:?}");
         provider.down.store(true, Ordering::SeqCst);
+        // What was rolled back may be taken again.
+        deployments.rollback("bot", Rollback::default()).await.unwrap();
         let down = deployments.rehearse("bot", None).await.unwrap();
+        assert_eq!(down.manifests.len(), 2, "{down:?}");
         assert!(!down.ready && down.manifests[1].problems[0].contains("a probe failed"), "{down:?}");
     })
     .await;

@@ -151,6 +151,45 @@ async fn errors_are_never_scores() {
     .await;
 }
 
+/// It is told apart, with fewer samples behind it. Once a judge of that kind cannot be reached, it is left alone.
+#[tokio::test]
+async fn a_metric_that_is_reported_only_takes_no_sample_along() {
+    on_backends(async |store| {
+        let provider = Scripted::new(|request| match parse_judge_request(&request.last_user_text()) {
+            Some(asked) if asked.candidate == "answer 3" => r#"{"factual_accuracy": 7}"#.to_owned(),
+            _ => judged(request),
+        });
+        let ops = installation(store, &provider);
+        add_samples(&ops, 100).await;
+        let reported = |scorer| MetricSpec { weight: None, threshold: None, scorer };
+        let mut scoring = exact();
+        scoring.metrics.insert("judge".to_owned(), reported(judge()));
+        let fields = serde_json::from_value(serde_json::json!({"kind": "json_fields"})).unwrap();
+        scoring.metrics.insert("fields".to_owned(), reported(fields));
+        let done = finish(&ops, run("m", scoring.clone())).await;
+        assert_eq!(done.status, RunStatus::Completed, "{:?}", done.error);
+        let results = done.results.unwrap();
+        assert_eq!((results.passed_samples, results.errored_samples, results.overall.unwrap().value), (100, 0, 1.0));
+        assert_eq!((results.metric_details["judge"].n, results.metric_details.get("fields")), (99, None));
+        let told = |of: &str| results.notices.iter().any(|notice| notice.starts_with(of));
+        assert!(
+            told("`judge` is reported only and has no score of 1 trial; most often: judge"),
+            "{:?}",
+            results.notices
+        );
+        assert!(told("`fields` is reported only and has no score of 100 trials; most often: fields: expected output"));
+        let sample = &ops.evaluator().results_of_sample(&done.id, "s0003").await.unwrap()[0];
+        let Outcome::Scored { scores, unscored, .. } = &sample.outcome else { panic!("{:?}", sample.outcome) };
+        assert_eq!(scores.keys().collect::<Vec<_>>(), ["exact_match"]);
+        assert_eq!(unscored.keys().collect::<Vec<_>>(), ["fields", "judge"]);
+        // One by which samples fail decides, and errors what it cannot score.
+        scoring.metrics["judge"].threshold = Some(0.1);
+        let results = finish(&ops, run("m", scoring)).await.results.unwrap();
+        assert_eq!((results.passed_samples, results.errored_samples), (99, 1));
+    })
+    .await;
+}
+
 /// The model answered, and whoever asked for another form has nothing: that is a failure of the prompt, which a gate must find.
 #[tokio::test]
 async fn answers_without_the_promised_form_fail() {

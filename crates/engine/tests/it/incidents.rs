@@ -1,5 +1,6 @@
 //! Incidents: frozen deployments, a timeline, a post-mortem and the inputs that failed.
 
+use llmops::domain::alert::{AlertDraft, AlertType, Severity};
 use llmops::domain::dataset::DatasetType;
 use llmops::domain::deployment::DeploymentSettings;
 use llmops::domain::id::ProjectId;
@@ -254,6 +255,35 @@ async fn a_correction_of_one_call_answers_the_question_of_all() {
 }
 
 #[tokio::test]
+async fn every_complaint_is_counted_and_alerts_of_others_are_not_told() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        deployed(&ops).await;
+        let calls: Vec<_> = (0..230).map(|number| call(number, &format!("question {number}"), false)).collect();
+        let owned: Vec<_> = calls.iter().map(|call| (ProjectId::default_project(), call.clone())).collect();
+        append(ops.store(), &owned).await;
+        for call in &calls {
+            let said = json!({"request_id": call.id, "thumb": "down", "comment": "wrong"});
+            ops.feedback().submit(&said).await.unwrap();
+        }
+        for (name, message) in [("bot", "own"), ("other", "of another")] {
+            let mut draft = AlertDraft::new(AlertType::Threshold, Severity::Warning, "canary", message);
+            draft.metadata.insert("deployment".to_owned(), name.into());
+            ops.alerts().create(draft.keyed(Some(name))).await.unwrap();
+        }
+        ops.incidents().open(open()).await.unwrap();
+        let closed = ops.incidents().close("bot", CloseIncident::default()).await.unwrap();
+        assert_eq!((closed.timeline.impact.complaints, closed.samples, closed.left_out), (230, 230, 0));
+        let text = closed.timeline.incident.post_mortem.unwrap();
+        for expected in ["230 complaints by users", "before this, 30 more complaints with words", "alert: own"] {
+            assert!(text.contains(expected), "{expected} is missing in\n{text}");
+        }
+        assert!(!text.contains("of another"), "{text}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_timeline_keeps_the_deployments_own_changes_whatever_else_changed() {
     on_backends(async |store| {
         let ops = installation(store, &Scripted::new(right));
@@ -265,7 +295,7 @@ async fn the_timeline_keeps_the_deployments_own_changes_whatever_else_changed() 
         ops.incidents().open(open()).await.unwrap();
         let timeline = ops.incidents().timeline("bot").await.unwrap();
         let has = |text: &str| timeline.entries.iter().filter(|entry| entry.text.contains(text)).count();
-        assert_eq!(has("deployment.moved bot in production"), 2);
+        assert_eq!(has("bot in production answers with"), 2);
         assert_eq!(has("are left out: there were more than 200 changes"), 1);
     })
     .await;

@@ -12,6 +12,7 @@ mod deployments;
 mod evaluate;
 mod events;
 mod experiments;
+mod exposed;
 mod feedback;
 mod gate;
 mod incidents;

@@ -410,6 +410,7 @@ async fn a_metric_without_model_is_left_out_where_the_default_one_is_not_to_be_h
     assert_eq!(done.spec.scoring.metrics["token_f1"].weight, Some(1.0));
     let notices = done.spec.notices.join("\n");
     assert!(notices.contains("`bertscore` is left out") && notices.contains("all-MiniLM-L6-v2"), "{notices}");
+    assert!(!notices.contains("config.json"), "the system's own words: {notices}");
     assert!(notices.contains("scaled to sum to 1: token_f1 1.000"), "{notices}");
 }
 

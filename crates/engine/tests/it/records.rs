@@ -52,6 +52,7 @@ fn record(number: u32) -> RequestRecord {
         finish_reason: None,
         guard: Vec::new(),
         cached: false,
+        safe_mode: false,
         soft_failures: Vec::new(),
         attempts: Vec::new(),
         request_body: None,
@@ -79,10 +80,11 @@ async fn every_record_is_stored_once() {
 async fn rates_have_the_calls_that_were_just_counted() {
     let ops = LlmOps::in_memory().await.unwrap();
     let deploy = Deploy { model: Some("sim/small".to_owned()), ..Deploy::default() };
-    ops.deployments().deploy("bot", deploy).await.unwrap();
+    let manifest = Some(ops.deployments().deploy("bot", deploy).await.unwrap().deployment.manifest);
     let (deployment, environment) = (Some("bot".to_owned()), Some("production".to_owned()));
-    let record = RequestRecord { deployment, environment, at: llmops::domain::clock::now(), ..record(1) };
+    let record = RequestRecord { deployment, environment, manifest, at: llmops::domain::clock::now(), ..record(1) };
     let gateways = ops.guards();
+    gateways.count(&ProjectId::default_project(), &RequestRecord { manifest: None, safe_mode: true, ..record.clone() });
     for _ in 0..3 {
         gateways.count(&ProjectId::default_project(), &record);
     }

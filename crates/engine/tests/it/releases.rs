@@ -88,7 +88,7 @@ async fn a_release_stops_where_evidence_or_a_person_is_missing() {
         let (dana, ben) = (as_key(&ops, "dana"), as_key(&ops, "ben"));
         let request = StartRelease { model: Some("test/two".to_owned()), ..StartRelease::default() };
         let release = dana.releases().start("bot", request.clone()).await.unwrap();
-        waits(&release, ReleaseStep::Gate, "no run of test/two");
+        waits(&release, ReleaseStep::Gate, "has no completed run that passed its gate: llmops eval --manifest");
         assert!(matches!(dana.releases().start("bot", request).await, Err(Error::Conflict { .. })));
         assert!(matches!(ben.releases().approve("bot").await, Err(Error::Conflict { .. })), "not yet");
 
@@ -556,7 +556,10 @@ async fn a_gate_that_production_asks_for_is_not_let_pass() {
         ops.releases().start("bot", releasing("three")).await.unwrap();
         let refused = ops.releases().waive("bot", waiving(ReleaseStep::Gate)).await.unwrap_err();
         assert!(refused.to_string().contains("require_gate"), "{refused}");
-        waits(&ops.releases().get("bot").await.unwrap(), ReleaseStep::Gate, "no run of test/three");
+        let known = ops.releases().get("bot").await.unwrap();
+        let command = format!("llmops eval --manifest {} && llmops gate", known.manifest.short());
+        assert!(matches!(&refused, Error::Conflict { hint: Some(hint), .. } if hint.contains(&command)), "{refused:?}");
+        waits(&ops.releases().get("bot").await.unwrap(), ReleaseStep::Gate, "test/three (");
     })
     .await;
 }

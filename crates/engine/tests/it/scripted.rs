@@ -75,6 +75,7 @@ impl ChatProvider for Scripted {
                 code: 503,
                 message: "down".to_owned(),
                 retry_after: None,
+                should_retry: None,
             });
         }
         if !self.pause.is_zero() {
@@ -150,6 +151,7 @@ pub(crate) fn run(model: &str, scoring: ScoringSpec) -> CreateRun {
         scoring,
         repeat: 1,
         limit: None,
+        only: None,
         cache: true,
         start: true,
         tags: BTreeMap::new(),

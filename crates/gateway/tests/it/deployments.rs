@@ -2,7 +2,7 @@
 
 use llmops_domain::deployment::{DeploymentSettings, SystemMerge};
 use llmops_domain::record::{BodyPolicy, CallOutcome};
-use llmops_domain::soft_failure::SoftFailureKind;
+use llmops_domain::soft_failure::{GuardAction, GuardConfig, SoftFailureKind};
 use serde_json::{Value, json};
 
 use crate::support::{ANSWER, Fixture, Provider, deployment, header, split};
@@ -354,6 +354,7 @@ async fn who_names_a_wrong_environment_hears_of_the_right_ones() {
     for (model, environment, expected) in [
         ("bot", Some("staging"), missing),
         ("bot@staging", None, missing),
+        ("local/", None, "there is no deployment `local/`"),
         ("bots", Some("staging"), "there is no deployment `bots`; did you mean `bot`?"),
         ("bots@dev", None, "there is no deployment `bots`; did you mean `bot`?"),
     ] {
@@ -364,18 +365,97 @@ async fn who_names_a_wrong_environment_hears_of_the_right_ones() {
     }
 }
 
+const VECTORS: &str = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.25,1e-3]}],"model":"e-2026","usage":{"prompt_tokens":2,"total_tokens":2}}"#;
+
+#[tokio::test]
+async fn a_model_alone_makes_embeddings() {
+    let prompt = json!({"parameters": {"temperature": null, "extra_body": {"dimensions": 2}}});
+    let guard = GuardConfig { json: true, actions: vec![GuardAction::Retry], ..GuardConfig::default() };
+    let settings = DeploymentSettings { guard, ..DeploymentSettings::default() };
+    let open = DeploymentSettings { allow_override: vec!["dimensions".to_owned()], ..settings.clone() };
+    for (settings, dimensions) in [(settings, 2), (open, 9)] {
+        let provider = Provider::answering(VECTORS).await;
+        let bot = deployment("local/m", prompt.clone(), settings);
+        let manifest = bot.manifest_id.clone();
+        let mut gateway = Fixture::start(&[("local", &provider.url)], vec![bot]).await;
+        let call = json!({"model": "bot", "input": ["a", "b"], "dimensions": 9, "x": 1, "llmops": {"user": "u"}});
+        let answer = gateway.post("/v1/embeddings", "", &call.to_string()).await;
+        assert_eq!(split(&answer), (200, VECTORS));
+        assert_eq!(header(&answer, "x-llmops-manifest").as_deref(), Some(manifest.as_str()));
+        assert!(provider.requests()[0].starts_with("POST /v1/embeddings "), "{:?}", provider.requests());
+        let sent: Value = serde_json::from_str(&provider.body()).unwrap();
+        assert_eq!(sent, json!({"model": "m", "dimensions": dimensions, "input": ["a", "b"], "x": 1}));
+        let record = gateway.record().await;
+        assert_eq!((record.deployment.as_deref(), record.user.as_deref()), (Some("bot"), Some("u")));
+        assert_eq!((record.usage.prompt_tokens, record.soft_failures.len(), record.attempts.len()), (2, 0, 1));
+    }
+}
+
+#[tokio::test]
+async fn what_says_more_than_a_model_makes_no_embeddings() {
+    let alone = || deployment("local/m", json!({}), DeploymentSettings::default());
+    let mut safe = alone();
+    safe.fixed_answer = Some("Later.".to_owned());
+    let with_prompt = deployment("local/m", json!({"system": "Be kind."}), DeploymentSettings::default());
+    let of_claude = deployment("anthropic/m", json!({}), DeploymentSettings::default());
+    for (bot, status, expected) in [
+        (with_prompt, 400, "the deployment `bot` answers chats"),
+        (of_claude, 400, "the provider of `anthropic/m` has no embeddings"),
+        (safe, 503, "is in safe mode"),
+    ] {
+        let provider = Provider::answering(VECTORS).await;
+        let gateway = Fixture::start(&[("local", &provider.url), ("anthropic", &provider.url)], vec![bot]).await;
+        let answer = gateway.post("/v1/embeddings", "", r#"{"model": "bot", "input": "a"}"#).await;
+        assert!(split(&answer).0 == status && answer.contains(expected), "{answer}");
+        assert!(provider.requests().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_prompt_that_multiplies_what_is_said_does_not_blame_variables() {
+    let prompt = json!({"content": "{{ input }}".repeat(60)});
+    let call = json!({"model": "bot", "messages": [said("user", &"x".repeat(100_000))]});
+    let body = forwarded(prompt, DeploymentSettings::default(), call).await;
+    let error = body["error"].as_str().unwrap();
+    assert!(error.contains("4194304 bytes longer than the values") && !error.contains("llmops.variables"), "{error}");
+}
+
 #[tokio::test]
 async fn a_prepared_answer_needs_no_provider() {
-    let mut bot = deployment("local/m", json!({}), DeploymentSettings::default());
+    let guard = GuardConfig { json: true, ..GuardConfig::default() };
+    let mut bot = deployment("local/m", json!({}), DeploymentSettings { guard, ..DeploymentSettings::default() });
     bot.fixed_answer = Some("We are being repaired.".to_owned());
     bot.deployment.safe_mode = true;
     let mut gateway = Fixture::start(&[("local", "http://127.0.0.1:9/v1")], vec![bot]).await;
     let answer = gateway.chat(&json!({"model": "bot", "messages": []})).await;
     assert!(split(&answer).1.contains("We are being repaired."), "{answer}");
     assert_eq!(header(&answer, "x-llmops-safe-mode").as_deref(), Some("on"));
-    let streamed = gateway.chat(&json!({"model": "bot", "messages": [], "stream": true})).await;
-    assert!(streamed.contains("data: [DONE]"), "{streamed}");
-    assert_eq!(gateway.record().await.attempts, []);
+    // No manifest has said it, and none is to be judged by it.
+    assert_eq!(header(&answer, "x-llmops-manifest"), None);
+    let record = gateway.record().await;
+    assert_eq!((record.manifest, record.safe_mode, record.soft_failures.len()), (None, true, 0));
+    assert_eq!((record.attempts, record.deployment.as_deref()), (vec![], Some("bot")));
+    let usage = r#""choices":[],"created":"#;
+    for (options, expected) in [(json!({}), false), (json!({"include_usage": true}), true)] {
+        let call = json!({"model": "bot", "messages": [], "stream": true, "stream_options": options});
+        let streamed = gateway.chat(&call).await;
+        assert!(streamed.contains("data: [DONE]"), "{streamed}");
+        assert_eq!(streamed.contains(usage) && streamed.contains(r#""total_tokens":0"#), expected, "{streamed}");
+    }
+}
+
+#[tokio::test]
+async fn a_strict_manifest_answers_in_its_own_name() {
+    let provider = Provider::answering(ANSWER).await;
+    let mut bot = deployment("local/m", json!({"system": "Say little."}), DeploymentSettings::default());
+    bot.deployment.safe_mode = true;
+    let strict = bot.manifest_id.clone();
+    let mut gateway = Fixture::start(&[("local", &provider.url)], vec![bot]).await;
+    let call = json!({"model": "bot", "messages": [{"role": "user", "content": "hi"}]});
+    let answer = gateway.chat(&call).await;
+    assert_eq!(header(&answer, "x-llmops-manifest").as_deref(), Some(strict.as_str()));
+    let record = gateway.record().await;
+    assert_eq!((record.manifest, record.safe_mode), (Some(strict), true));
 }
 
 /// What a call is in the records, with what was found in its answer.

@@ -1,5 +1,6 @@
 //! Providers and callers that fail.
 
+use llmops_domain::chat::Usage;
 use llmops_domain::deployment::DeploymentSettings;
 use llmops_domain::record::CallOutcome;
 use serde_json::{Value, json};
@@ -101,6 +102,74 @@ async fn a_fallback_of_another_format_takes_nothing_away() {
     assert!(answer.contains(r#""param":"n""#), "{answer}");
 }
 
+/// A provider knows best whether it is worth asking it again; somebody else may be asked all the same.
+#[tokio::test]
+async fn what_a_provider_says_of_asking_again_is_heard() {
+    let error = r#"{"error":{"message":"broken"}}"#;
+    let play = |status: u16, said: &str| {
+        let first = json_response(status, &format!("x-should-retry: {said}\r\n"), error);
+        Provider::start(vec![vec![Step::Send(first), Step::Close], ok()])
+    };
+    for (status, said, expected, asked) in [
+        (500, "false", 500, 1),
+        (429, "false", 429, 1),
+        (500, "true", 200, 2),
+        (400, "true", 200, 2),
+        (401, "true", 200, 2),
+        (400, "maybe", 400, 1),
+        (500, "maybe", 200, 2),
+    ] {
+        let provider = play(status, said).await;
+        let gateway = Fixture::start(&[("a", &provider.url)], Vec::new()).await;
+        let answer = gateway.chat(&json!({"model": "a/m", "messages": []})).await;
+        assert_eq!((split(&answer).0, provider.requests().len()), (expected, asked), "{status} {said}");
+        if expected != 200 {
+            assert_eq!(header(&answer, "x-should-retry").as_deref(), Some(said), "{answer}");
+        }
+    }
+    for (status, expected, asked) in [(500, 200, 1), (429, 200, 1), (400, 400, 0)] {
+        let (refusing, healthy) = (play(status, "false").await, Provider::start(vec![ok()]).await);
+        let settings = DeploymentSettings { fallbacks: vec!["b/m".to_owned()], ..DeploymentSettings::default() };
+        let bot = deployment("a/m", json!({}), settings);
+        let gateway = Fixture::start(&[("a", &refusing.url), ("b", &healthy.url)], vec![bot]).await;
+        let answer = gateway.chat(&json!({"model": "bot", "messages": [{"role": "user", "content": "hi"}]})).await;
+        let found = (split(&answer).0, refusing.requests().len(), healthy.requests().len());
+        assert_eq!(found, (expected, 1, asked), "{status}");
+    }
+}
+
+/// A status that nobody asked for is neither an answer nor an error that a client understands.
+#[tokio::test]
+async fn statuses_that_no_answer_has_are_errors_of_the_provider() {
+    let upgrade = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    let unchanged = "HTTP/1.1 304 Not Modified\r\netag: \"x\"\r\n\r\n";
+    // Those that promise an answer are waited past, and that one counts.
+    let early = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
+    for (bytes, status, words) in [(upgrade, 101, "another protocol"), (unchanged, 304, "is known already")] {
+        let odd = Provider::start(vec![vec![Step::Send(format!("{early}{bytes}")), Step::Close]]).await;
+        let healthy = Provider::start(vec![ok()]).await;
+        let settings = DeploymentSettings { fallbacks: vec!["b/m".to_owned()], ..DeploymentSettings::default() };
+        let bot = deployment("a/m", json!({}), settings);
+        let mut gateway = Fixture::start(&[("a", &odd.url), ("b", &healthy.url)], vec![bot]).await;
+        for path in ["/v1/chat/completions", "/v1/messages"] {
+            let call = json!({"model": "a/m", "max_tokens": 9, "messages": []}).to_string();
+            let answer = gateway.post(path, "", &call).await;
+            let expected = format!("the model provider sent the status {status}, which is no answer");
+            assert!(split(&answer).0 == 502 && answer.contains(&expected), "{answer}");
+            assert!(header(&answer, "upgrade").is_none() && header(&answer, "etag").is_none(), "{answer}");
+            let record = gateway.record().await;
+            assert_eq!((record.outcome, record.status), (CallOutcome::UpstreamError, 502));
+            assert_eq!((record.attempts.len(), record.attempts[0].status), (1, Some(status)), "it is not tried again");
+            assert!(record.error.unwrap().contains(words));
+        }
+        let call = json!({"model": "bot", "messages": [{"role": "user", "content": "hi"}]});
+        assert_eq!(split(&gateway.chat(&call).await), (200, ANSWER), "somebody else is asked");
+    }
+    let provider = Provider::start(vec![vec![Step::Send(format!("{early}{}", json_response(200, "", ANSWER)))]]).await;
+    let gateway = Fixture::start(&[("a", &provider.url)], Vec::new()).await;
+    assert_eq!(split(&gateway.chat(&json!({"model": "a/m", "messages": []})).await), (200, ANSWER));
+}
+
 #[tokio::test]
 async fn nobody_is_asked_when_the_time_is_over() {
     let hanging = Provider::start(vec![vec![Step::UntilClosed]]).await;
@@ -176,8 +245,10 @@ async fn a_caller_that_leaves_takes_the_call_along() {
         let begun = format!("{STREAM_HEAD}{}", piece("data: {}\n\n"));
         let script = if stream { vec![Step::Send(begun), Step::UntilClosed] } else { vec![Step::UntilClosed] };
         let mut provider = Provider::start(vec![script]).await;
-        let mut gateway = Fixture::start(&[("local", &provider.url)], Vec::new()).await;
-        let request = json!({"model": "local/m", "messages": [], "stream": stream}).to_string();
+        let prices = [("local/m", 1_000_000.0, 0.0)];
+        let mut gateway = Fixture::start_with_prices(&[("local", &provider.url)], &prices, Vec::new()).await;
+        let messages = json!([{"role": "user", "content": "12345678"}]);
+        let request = json!({"model": "local/m", "messages": messages, "stream": stream}).to_string();
         let mut client = gateway.open("/v1/chat/completions", "", &request).await;
         if stream {
             let mut piece = [0; 1024];
@@ -192,5 +263,33 @@ async fn a_caller_that_leaves_takes_the_call_along() {
         let record = gateway.record().await;
         assert_eq!(record.outcome, CallOutcome::Cancelled, "stream: {stream}");
         assert_eq!(provider.requests().len(), 1);
+        // The provider works on, and what it has read is paid for.
+        assert_eq!((record.usage, record.usage_estimated), (Usage::new(2, 0), true), "stream: {stream}");
+        assert_eq!(record.cost, Some(2.0), "stream: {stream}");
     }
+}
+
+/// Where the first of two that are asked together has not answered yet.
+#[tokio::test]
+async fn a_caller_that_leaves_a_hedged_call_has_asked_somebody() {
+    let mut hanging = Provider::start(vec![vec![Step::UntilClosed]]).await;
+    let settings = DeploymentSettings {
+        fallbacks: vec!["b/m".to_owned()],
+        hedge_after: Some("1h".parse().unwrap()),
+        ..DeploymentSettings::default()
+    };
+    let bot = deployment("a/m", json!({}), settings);
+    let providers = [("a", &*hanging.url), ("b", &hanging.url)];
+    let prices = [("a/m", 1_000_000.0, 0.0)];
+    let mut gateway = Fixture::start_with_prices(&providers, &prices, vec![bot]).await;
+    let call = json!({"model": "bot", "messages": [{"role": "user", "content": "12345678"}]}).to_string();
+    let client = gateway.open("/v1/chat/completions", "", &call).await;
+    while hanging.requests().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    drop(client);
+    hanging.was_closed().await;
+    let record = gateway.record().await;
+    assert_eq!((record.outcome, &*record.model), (CallOutcome::Cancelled, "a/m"));
+    assert_eq!((record.usage, record.usage_estimated, record.cost), (Usage::new(2, 0), true, Some(2.0)));
 }

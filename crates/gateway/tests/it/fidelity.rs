@@ -2,7 +2,7 @@
 
 use llmops_domain::deployment::DeploymentSettings;
 use llmops_domain::record::CallOutcome;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     ANSWER, Fixture, KEY, PROVIDER_KEY, Provider, STREAM_HEAD, Step, deployment, header, json_response, piece, split,
@@ -145,6 +145,33 @@ async fn embeddings_and_anthropics_messages_are_forwarded() {
     assert!(sent.ends_with(r#"{"model":"claude","max_tokens":9,"system":[{"type":"text","text":"s"}],"messages":[]}"#));
 }
 
+/// The version of Anthropic's API is the caller's where the provider gets the caller's words, and ours where it gets ours.
+#[tokio::test]
+async fn the_version_of_anthropics_api_is_the_callers() {
+    let provider = Provider::answering(r#"{"content":[{"type":"text","text":"Hi."}],"stop_reason":"end_turn"}"#).await;
+    let bot = deployment("anthropic/c", json!({}), DeploymentSettings::default());
+    let gateway = Fixture::start(&[("anthropic", &provider.url)], vec![bot]).await;
+    let theirs = "anthropic-version: 2027-01-31\r\nanthropic-beta: x\r\n";
+    let ours = "2023-06-01";
+    let mut asked = 0;
+    for model in ["anthropic/c", "bot"] {
+        for (path, headers, expected) in [
+            ("/v1/messages", theirs, "2027-01-31"),
+            ("/v1/messages", "", ours),
+            ("/v1/chat/completions", theirs, ours),
+            ("/v1/chat/completions", "", ours),
+        ] {
+            let call = json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "a"}]});
+            let answer = gateway.post(path, headers, &call.to_string()).await;
+            assert_eq!(split(&answer).0, 200, "{answer}");
+            let sent = &provider.requests()[asked];
+            assert_eq!(header(sent, "anthropic-version").as_deref(), Some(expected), "{model} {path}: {sent}");
+            assert_eq!(sent.to_lowercase().matches("anthropic-version:").count(), 1, "{sent}");
+            asked += 1;
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_the_gateway_refuses_itself() {
     let provider = Provider::answering(ANSWER).await;
@@ -197,6 +224,27 @@ async fn models_are_found_by_escaped_names() {
         let answer = gateway.send("GET", &format!("/v1/models/{name}"), "", "").await;
         assert_eq!(split(&answer).0, status, "{answer}");
     }
+}
+
+#[tokio::test]
+async fn models_are_listed_once_as_the_caller_knows_them() {
+    let bot = deployment("local/m", json!({}), DeploymentSettings::default());
+    let mut staged = bot.clone();
+    staged.deployment.environment = "staging".to_owned();
+    let gateway = Fixture::start(&[("local", "http://127.0.0.1:1/v1")], vec![bot, staged]).await;
+    let list = gateway.send("GET", "/v1/models", "", "").await;
+    let list: Value = serde_json::from_str(split(&list).1).unwrap();
+    let model = |id: &str| json!({"id": id, "object": "model", "created": 0, "owned_by": "llmops"});
+    assert_eq!(list, json!({"object": "list", "data": [model("bot"), model("bot@staging")]}));
+    let anthropic = "anthropic-version: 2023-06-01\r\n";
+    let list = gateway.send("GET", "/v1/models", anthropic, "").await;
+    let list: Value = serde_json::from_str(split(&list).1).unwrap();
+    let created_at = "1970-01-01T00:00:00Z";
+    let model = |id: &str| json!({"type": "model", "id": id, "display_name": id, "created_at": created_at});
+    let data = json!([model("bot"), model("bot@staging")]);
+    assert_eq!(list, json!({"data": data, "has_more": false, "first_id": "bot", "last_id": "bot@staging"}));
+    let one = gateway.send("GET", "/v1/models/bot", anthropic, "").await;
+    assert_eq!(serde_json::from_str::<Value>(split(&one).1).unwrap(), model("bot"));
 }
 
 #[tokio::test]

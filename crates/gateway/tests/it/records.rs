@@ -170,6 +170,50 @@ async fn a_stream_without_its_end_is_cut() {
 }
 
 #[tokio::test]
+async fn anthropics_clients_name_the_user_in_their_own_place() {
+    let provider = Provider::answering(r#"{"choices":[{"message":{"content":"Hi."},"finish_reason":"stop"}]}"#).await;
+    let bot = deployment("local/m", json!({}), DeploymentSettings::default());
+    let mut gateway = Fixture::start(&[("local", &provider.url)], vec![bot]).await;
+    for (path, said, expected) in
+        [(MESSAGES, json!({}), Some("ana")), (MESSAGES, json!({"user": "ben"}), Some("ben")), (CHAT, json!({}), None)]
+    {
+        let mut call = call("bot", false);
+        (call["metadata"], call["llmops"]) = (json!({"user_id": "ana"}), said);
+        gateway.post(path, "", &call.to_string()).await;
+        assert_eq!(gateway.record().await.user.as_deref(), expected, "{path}");
+    }
+}
+
+/// Clients take a connection that breaks for an error of the network, and not for one of the model's.
+#[tokio::test]
+async fn a_translated_stream_that_breaks_off_ends_with_an_error_event() {
+    let hello = r#"{"choices":[{"index":0,"delta":{"content":"Hel"},"finish_reason":null}]}"#;
+    let claude = r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hel"}}"#;
+    for (model, path, sent, event) in [
+        ("local/m", MESSAGES, hello, "event: error\ndata: {\"error\":{\"message\":"),
+        ("anthropic/m", CHAT, claude, "data: {\"error\":{\"code\":\"upstream_error\",\"message\":"),
+    ] {
+        for (then, words, why) in [
+            (Step::Close, "the model provider's answer stopped before its end", "the provider's answer broke off"),
+            (Step::UntilClosed, "the answer took longer than it may", "the answer took longer than it may"),
+        ] {
+            let begun = format!("{STREAM_HEAD}{}", piece(&format!("data: {sent}\n\n")));
+            let upstream = Provider::start(vec![vec![Step::Send(begun), then.clone()]]).await;
+            let timeout_total = "100ms".parse().unwrap();
+            let settings = DeploymentSettings { timeout_total, ..DeploymentSettings::default() };
+            let providers = [(model.split_once('/').unwrap().0, &*upstream.url)];
+            let mut gateway = Fixture::start(&providers, vec![deployment(model, json!({}), settings)]).await;
+            let answer = gateway.post(path, "", &call("bot", true).to_string()).await;
+            assert!(answer.contains("Hel") && answer.contains(&format!("{event}\"{words}\"")), "{answer}");
+            assert!(answer.ends_with("0\r\n\r\n") && !answer.contains("[DONE]"), "{path} {then:?}: {answer}");
+            let record = gateway.record().await;
+            assert_eq!(record.outcome, CallOutcome::Cut, "{path} {then:?}");
+            assert!(record.error.as_deref().is_some_and(|error| error.starts_with(why)), "{:?}", record.error);
+        }
+    }
+}
+
+#[tokio::test]
 async fn only_whole_answers_are_kept() {
     let cut = events(&[r#"{"model":"m-1","choices":[{"index":0,"delta":{"content":"Hel"}}]}"#]);
     let whole =

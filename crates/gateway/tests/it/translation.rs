@@ -104,14 +104,14 @@ async fn anthropic_to_openai() {
         vec![Step::Send(json_response(200, "", ANSWER)), Step::Close],
         stream(&[
             r#"{"id":"c","model":"m-2026","choices":[{"index":0,"delta":{"role":"assistant","content":"Hel"}}]}"#,
-            r#"{"id":"c","model":"m-2026","choices":[{"index":0,"delta":{"content":"lo."},"finish_reason":"stop"}]}"#,
+            r#"{"model":"m-2026","system_fingerprint":"fp_1","choices":[{"delta":{"content":"lo."},"finish_reason":"stop"}]}"#,
             r#"{"id":"c","model":"m-2026","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2}}"#,
             "[DONE]",
         ]),
     ])
     .await;
     let bot = deployment("local/m", json!({"system": "Be kind."}), DeploymentSettings::default());
-    let gateway = Fixture::start(&[("local", &provider.url)], vec![bot]).await;
+    let mut gateway = Fixture::start(&[("local", &provider.url)], vec![bot]).await;
     let mut call = json!({"model": "bot", "max_tokens": 9, "system": "Be brief.",
         "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]});
     let answer = gateway.post("/v1/messages", "", &call.to_string()).await;
@@ -133,6 +133,10 @@ async fn anthropic_to_openai() {
     assert_eq!(sent["messages"][0], json!({"role": "system", "content": "Be kind."}));
     assert_eq!(sent["messages"][1], json!({"role": "system", "content": "Be brief."}));
     assert_eq!(sent["stream_options"], json!({"include_usage": true}));
+    // Anthropic's format has no place for it; who watches the model behind a manifest needs it all the same.
+    for _ in 0..2 {
+        assert_eq!(gateway.record().await.fingerprint.as_deref(), Some("fp_1"));
+    }
 }
 
 #[tokio::test]
@@ -297,13 +301,13 @@ async fn how_hard_to_think_is_told_in_the_providers_words() {
     let plain = json!({"max_tokens": 3000, "temperature": 1.0, "top_p": 0.9, "top_k": 5});
     check("local/gpt-4o", messages, thinks.clone(), plain).await;
     let config = json!({"maxOutputTokens": 3000, "temperature": 1.0, "topP": 0.9, "topK": 5,
-        "thinkingConfig": {"thinkingBudget": 8192}});
+        "thinkingConfig": {"thinkingBudget": 8192, "includeThoughts": true}});
     check("gemini/g", messages, thinks, json!({"generationConfig": config})).await;
 
     let high = json!({"reasoning_effort": "high", "temperature": 0.5});
     let thinking = |budget: u32| json!({"type": "enabled", "budget_tokens": budget});
     check("anthropic/c", chat, high.clone(), json!({"max_tokens": 28672, "thinking": thinking(24576)})).await;
-    let config = json!({"temperature": 0.5, "thinkingConfig": {"thinkingBudget": 24576}});
+    let config = json!({"temperature": 0.5, "thinkingConfig": {"thinkingBudget": 24576, "includeThoughts": true}});
     check("gemini/g", chat, high, json!({"generationConfig": config})).await;
     for (most, budget) in [(8000, 4000), (2000, 1024), (1025, 1024)] {
         let theirs = json!({"reasoning_effort": "medium", "max_completion_tokens": most});

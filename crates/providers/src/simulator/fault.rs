@@ -62,6 +62,7 @@ impl Fault {
             code,
             message: message.to_owned(),
             retry_after,
+            should_retry: None,
         };
         Some(match self {
             Self::RateLimit => status(429, RATE_LIMIT_MESSAGE, Some(retry_after)),

@@ -36,7 +36,8 @@ const PROSE: &str = "What a delightful answer! I would not dare to put a number 
 ///   the best reference shares with it, refusals and empty answers as above. **Accuracy**: as a rubric's axis.
 /// * **Checklist**: yes to every item when a rubric's axis would get at least 0.5.
 /// * **Comparison**: the answer wins that would get the higher score, by at least 0.05. Without references and context, what
-///   the script answers to the question (`known`) is the reference.
+///   the script answers to the question (`known`) is the reference; without that, too, the answer wins that takes up more of the
+///   question.
 ///
 /// That is an honest judge; any other bends its findings.
 pub(super) fn answer(
@@ -111,7 +112,7 @@ impl Bent<'_> {
     fn metric(&self, request: &JudgeRequest, metric: JudgedMetric) -> Value {
         let honest = match metric {
             JudgedMetric::Accuracy => score(&request.candidate, request),
-            _ => relevance(request),
+            _ => relevance(&request.candidate, request),
         };
         json!({"score": self.score(honest, 0), "reason": "Judged by the words that both have."})
     }
@@ -149,7 +150,7 @@ impl Bent<'_> {
         if self.key.unit(Purpose::JudgePosition, 0) < self.character.position_bias {
             return json!({"winner": "first", "reason": "The first answer reads well."});
         }
-        let lead = score(&request.candidate, request) - score(second, request);
+        let lead = worth(&request.candidate, request) - worth(second, request);
         let lead = if self.character.mode == JudgeMode::Liar { -lead } else { lead };
         let winner = match lead {
             lead if lead >= BETTER => "first",
@@ -170,13 +171,22 @@ fn score(candidate: &str, request: &JudgeRequest) -> f64 {
     rounded(if declines(candidate) && !expected { overlap.min(DECLINED) } else { overlap })
 }
 
-/// How much of what is asked the answer takes up.
-fn relevance(request: &JudgeRequest) -> f64 {
-    if request.candidate.trim().is_empty() || refusal(&request.candidate) > 0.0 {
+/// How good one of two answers is: where there is nothing else to compare it with, by how much of the question it takes up.
+fn worth(candidate: &str, request: &JudgeRequest) -> f64 {
+    if request.references.is_empty() && request.context.is_none() {
+        relevance(candidate, request)
+    } else {
+        score(candidate, request)
+    }
+}
+
+/// How much of what is asked an answer takes up.
+fn relevance(candidate: &str, request: &JudgeRequest) -> f64 {
+    if candidate.trim().is_empty() || refusal(candidate) > 0.0 {
         return DECLINED;
     }
     let asked: BTreeSet<String> = words(&request.question).into_iter().filter(|w| w.chars().count() >= 4).collect();
-    if asked.is_empty() { WITHOUT_REFERENCE } else { rounded(coverage(&asked, &words(&request.candidate)).sqrt()) }
+    if asked.is_empty() { WITHOUT_REFERENCE } else { rounded(coverage(&asked, &words(candidate)).sqrt()) }
 }
 
 /// The share of some words that others have; 1 of none.
@@ -322,6 +332,20 @@ mod tests {
         assert_eq!(winner(&honest, "Berlin", "Paris"), Winner::Second);
         assert_eq!(winner(&honest, "Paris.", "paris"), Winner::Tie);
         assert_eq!(winner(&liar, "Paris", "Berlin"), Winner::Second);
+        // Without a reference the question decides.
+        let compared = |first: &str, second: &str| {
+            let input = JudgeInput {
+                question: "What is the capital of France?",
+                candidate: first,
+                references: &[],
+                context: &[],
+            };
+            let messages = judge_messages(&input, &JudgeTask::Pairwise(second)).unwrap();
+            let message = messages.last().unwrap().as_text().into_owned();
+            let said = answer(&honest, RequestKey::new(0, &user(&message)), &message, |_| None).unwrap();
+            parse_winner(&said).unwrap().0
+        };
+        assert_eq!(compared("zzz zzz", "Paris is the capital of France."), Winner::Second);
         let first = SimulatedJudge { position_bias: 1.0, ..SimulatedJudge::default() };
         assert_eq!(winner(&first, "Berlin", "Paris"), Winner::First);
     }

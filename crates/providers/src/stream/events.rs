@@ -23,13 +23,33 @@ pub fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(bytes)
 }
 
-/// Cuts a stream of server-sent events into the data of its events. Lines end in LF, CR or both.
+/// An event of a stream that is under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentEvent {
+    /// Whether its name says that it is an error.
+    pub is_error: bool,
+    /// Its data.
+    pub data: Bytes,
+}
+
+/// What the name of an event says.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Name {
+    Error,
+    /// Its data says what it is.
+    #[default]
+    Other,
+}
+
+/// Cuts a stream of server-sent events into its events. Lines end in LF, CR or both.
 #[derive(Debug, Default)]
 pub struct Events {
     /// The line under way.
     line: Vec<u8>,
     /// The data of the event under way; absent before its first `data` line.
     data: Option<Vec<u8>>,
+    /// Of the event under way.
+    name: Name,
     has_begun: bool,
     /// Whether the last byte was a CR: an LF after it belongs to the same line end.
     after_return: bool,
@@ -37,7 +57,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// Adds bytes as they came; answers with the data of all events that are complete. Comments and events without data are
+    /// Adds bytes as they came; answers with all events that are complete. Comments and events without data are
     /// left out.
     ///
     /// ```
@@ -45,9 +65,11 @@ impl Events {
     ///
     /// let mut events = Events::default();
     /// assert!(events.push(b": ping\n\ndata: {\"a\"").is_empty());
-    /// assert_eq!(events.push(b":1}\r\n\r\ndata: [DONE]\n\n"), ["{\"a\":1}", "[DONE]"]);
+    /// let complete = events.push(b":1}\r\n\r\ndata: [DONE]\n\n");
+    /// assert_eq!(complete[0].data, "{\"a\":1}");
+    /// assert_eq!(complete[1].data, "[DONE]");
     /// ```
-    pub fn push(&mut self, bytes: &[u8]) -> Vec<Bytes> {
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<SentEvent> {
         let mut events = Vec::new();
         let mut rest = bytes;
         while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
@@ -66,10 +88,10 @@ impl Events {
         events
     }
 
-    /// The data of a last event that no empty line ended.
-    pub fn finish(&mut self) -> Option<Bytes> {
+    /// A last event that no empty line ended.
+    pub fn finish(&mut self) -> Option<SentEvent> {
         let event = self.end_line();
-        event.or_else(|| self.data.take().map(Bytes::from))
+        event.or_else(|| self.end_event())
     }
 
     /// Why nothing comes any more: an event is larger than any answer may be.
@@ -87,13 +109,21 @@ impl Events {
         }
     }
 
+    fn end_event(&mut self) -> Option<SentEvent> {
+        let is_error = std::mem::take(&mut self.name) == Name::Error;
+        self.data.take().map(|data| SentEvent { is_error, data: data.into() })
+    }
+
     /// Reads the line under way. An empty one ends the event.
-    fn end_line(&mut self) -> Option<Bytes> {
+    fn end_line(&mut self) -> Option<SentEvent> {
         let is_first = !std::mem::replace(&mut self.has_begun, true);
         let line = if is_first { without_mark(&self.line) } else { &self.line };
         if line.is_empty() {
             self.line.clear();
-            return self.data.take().map(Bytes::from);
+            return self.end_event();
+        }
+        if let Some(name) = value(line, b"event") {
+            self.name = if name.trim_ascii() == b"error" { Name::Error } else { Name::Other };
         }
         if let Some(value) = value(line, b"data") {
             match &mut self.data {
@@ -169,17 +199,32 @@ impl<'a> Iterator for WholeEvents<'a> {
 mod tests {
     use super::*;
 
+    fn data(events: &[SentEvent]) -> Vec<&str> {
+        events.iter().map(|event| std::str::from_utf8(&event.data).unwrap()).collect()
+    }
+
     #[test]
     fn events_come_in_any_pieces() {
         let stream = "event: a\ndata: {\"x\":1}\n\n: comment\n\ndata: one\ndata: two\r\n\r\ndata: [DONE]\n\n";
         for size in 1..stream.len() {
             let mut events = Events::default();
-            let all: Vec<Bytes> = stream.as_bytes().chunks(size).flat_map(|piece| events.push(piece)).collect();
-            assert_eq!(all, ["{\"x\":1}", "one\ntwo", "[DONE]"], "{size}");
+            let all: Vec<SentEvent> = stream.as_bytes().chunks(size).flat_map(|piece| events.push(piece)).collect();
+            assert_eq!(data(&all), ["{\"x\":1}", "one\ntwo", "[DONE]"], "{size}");
+            assert!(all.iter().all(|event| !event.is_error));
         }
         let mut events = Events::default();
         assert!(events.push(b"data: last").is_empty());
-        assert_eq!(events.finish().unwrap(), "last");
+        assert_eq!(events.finish().unwrap().data, "last");
+    }
+
+    #[test]
+    fn errors_are_known_by_their_name() {
+        let mut events = Events::default();
+        let all = events.push(b"event: error\ndata: a\n\ndata: b\n\nevent:error\n\ndata: c\nevent: error \n\n");
+        let all: Vec<_> = all.iter().map(|event| (&*event.data, event.is_error)).collect();
+        assert_eq!(all, [(&b"a"[..], true), (&b"b"[..], false), (&b"c"[..], true)]);
+        assert!(events.push(b"event: error\ndata: d").is_empty());
+        assert!(events.finish().unwrap().is_error);
     }
 
     #[test]
@@ -187,8 +232,8 @@ mod tests {
         let check = |stream: &str| {
             for size in 1..stream.len() {
                 let mut events = Events::default();
-                let all: Vec<Bytes> = stream.as_bytes().chunks(size).flat_map(|piece| events.push(piece)).collect();
-                assert_eq!(all, ["one", "two\nthree"], "{stream:?} by {size}");
+                let all: Vec<SentEvent> = stream.as_bytes().chunks(size).flat_map(|piece| events.push(piece)).collect();
+                assert_eq!(data(&all), ["one", "two\nthree"], "{stream:?} by {size}");
                 assert_eq!((events.finish(), events.failure()), (None, None));
             }
         };
@@ -199,7 +244,7 @@ mod tests {
         check(&format!("\u{FEFF}{}", stream.replace(": hi\nevent: x\n", "")));
         check(&format!("\u{FEFF}\n\n{stream}"));
         let mut events = Events::default();
-        assert_eq!(events.push(b"data: now\r\r"), ["now"], "nothing is waited for");
+        assert_eq!(data(&events.push(b"data: now\r\r")), ["now"], "nothing is waited for");
     }
 
     #[test]

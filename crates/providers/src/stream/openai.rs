@@ -4,14 +4,17 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Piece, error_text, goes_on, parsed};
-use crate::openai::{WireUsage, after_refusal};
+use crate::openai::{after_refusal, thoughts};
 use crate::text::{Arguments, Halves, Text};
 use crate::translate::new_call_id;
+use crate::usage::WireUsage;
 
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     model_known: bool,
+    fingerprint_known: bool,
     text: Halves,
+    thoughts: Halves,
     has_refused: bool,
     /// The calls so far, in the order in which they began.
     calls: Vec<Known>,
@@ -31,6 +34,7 @@ struct Known {
 #[serde(default)]
 struct Chunk {
     model: Option<String>,
+    system_fingerprint: Option<String>,
     choices: Option<Vec<Choice>>,
     usage: Option<WireUsage>,
     /// Groq's place for the counts.
@@ -64,6 +68,9 @@ struct Delta {
     content: Option<Text>,
     refusal: Option<Text>,
     tool_calls: Option<Vec<Call>>,
+    /// DeepSeek's name for what the model thinks, and OpenRouter's.
+    reasoning_content: Option<Text>,
+    reasoning: Option<Text>,
 }
 
 #[derive(Deserialize, Default)]
@@ -92,10 +99,15 @@ impl Reader {
             self.model_known = true;
             pieces.push(Piece::Model(model));
         }
+        let fingerprint = chunk.system_fingerprint.filter(|text| !self.fingerprint_known && !text.is_empty());
+        self.fingerprint_known |= fingerprint.is_some();
+        pieces.extend(fingerprint.map(Piece::Fingerprint));
         let mut usage = chunk.usage.or(chunk.x_groq.and_then(|elsewhere| elsewhere.usage));
         // The translated formats have one answer.
         for choice in chunk.choices.into_iter().flatten().filter(|choice| choice.index.unwrap_or(0) == 0) {
             let delta = choice.delta.unwrap_or_default();
+            let thought = thoughts(delta.reasoning_content, delta.reasoning).map(|text| self.thoughts.join(text));
+            pieces.extend(thought.filter(|text| !text.is_empty()).map(Piece::Thought));
             self.has_refused |= delta.refusal.as_ref().is_some_and(|refusal| !refusal.is_empty());
             for text in [delta.content, delta.refusal].into_iter().flatten() {
                 pieces.extend(Some(self.text.join(text)).filter(|text| !text.is_empty()).map(Piece::Text));
@@ -108,7 +120,7 @@ impl Reader {
             pieces.extend(reason.map(|reason| Piece::Finish(after_refusal(reason, self.has_refused))));
             usage = usage.or(choice.usage);
         }
-        pieces.extend(usage.map(|usage| Piece::Usage(usage.total())));
+        pieces.extend(usage.and_then(|usage| usage.after(None)).map(Piece::Usage));
         let flat = chunk.message.filter(|_| chunk.object.as_deref() == Some("error"));
         let error = chunk.error.filter(|error| !error.is_null()).or(flat);
         pieces.extend(error.map(|error| Piece::Error(error_text(&error))));

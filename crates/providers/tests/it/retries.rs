@@ -44,7 +44,13 @@ fn answered() -> ChatResponse {
 
 fn status(code: u16, retry_after: Option<u64>) -> Result<(), ProviderError> {
     let retry_after = retry_after.map(Duration::from_secs);
-    Err(ProviderError::Status { endpoint: "x".to_owned(), code, message: String::new(), retry_after })
+    Err(ProviderError::Status {
+        endpoint: "x".to_owned(),
+        code,
+        message: String::new(),
+        retry_after,
+        should_retry: None,
+    })
 }
 
 fn with(provider: Arc<dyn ChatProvider>, max_concurrency: u32, retries: u32) -> Providers {
@@ -85,6 +91,18 @@ async fn attempts_end() {
 async fn a_long_pause_is_not_waited_for() {
     let (result, calls) = play(vec![status(429, Some(86_400)), Ok(())]).await;
     assert_eq!((result.unwrap_err().reason().as_str(), calls.len()), ("provider: 429", 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_knows_best_whether_to_ask_it_again() {
+    for (code, said, expected) in [(500, false, 1), (429, false, 1), (400, true, 2)] {
+        let Err(ProviderError::Status { endpoint, code, message, retry_after, .. }) = status(code, None) else {
+            panic!()
+        };
+        let told = ProviderError::Status { endpoint, code, message, retry_after, should_retry: Some(said) };
+        let (result, calls) = play(vec![Err(told), Ok(())]).await;
+        assert_eq!((result.is_ok(), calls.len()), (said, expected), "{code} {said}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,9 +2,10 @@
 
 use llmops_domain::chat::{ChatRequest, FunctionCall, Message, Parameters, Role, ToolCall};
 use llmops_domain::config::providers::{ProviderConfig, RemoteConfig};
+use llmops_providers::upstream::Purpose;
 use serde_json::{Value, json};
 
-use crate::support::{FakeServer, Play, ask, remote, request, user};
+use crate::support::{FakeServer, Play, ask, providers, remote, request, user};
 
 /// A conversation with everything in it.
 fn rich() -> ChatRequest {
@@ -86,6 +87,19 @@ async fn anthropic() {
         read,
         json!(["Let me see.", "tool_calls", "claude-x", [100, 5], [["tu_1", "weather", r#"{"city":"Oslo"}"#]]])
     );
+}
+
+#[test]
+fn a_version_of_anthropics_api_that_is_configured_is_nobodys_to_change() {
+    let version = |headers: &[(&str, &str)]| {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let config = RemoteConfig { headers, ..remote("http://h") };
+        let upstream = providers(ProviderConfig::Anthropic(config)).upstream("p").unwrap();
+        let endpoint = upstream.endpoint(Purpose::Chat, "m").unwrap();
+        (endpoint.headers["anthropic-version"].clone(), endpoint.default_header.is_some())
+    };
+    assert_eq!(version(&[]), ("2023-06-01".parse().unwrap(), true));
+    assert_eq!(version(&[("Anthropic-Version", "2027-01-31")]), ("2027-01-31".parse().unwrap(), false));
 }
 
 #[tokio::test]

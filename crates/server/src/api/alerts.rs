@@ -6,11 +6,10 @@ use axum::http::StatusCode;
 use llmops_api::Page;
 use llmops_api::alerts::{AlertQuery, AlertStatus, CreateAlert, CreateSilence, RaisedAlert};
 use llmops_api::error::ErrorResponse;
-use llmops_api::page::PageQuery;
 use llmops_domain::alert::{Alert, AlertDraft, AlertFilter, Silence};
 use llmops_domain::id::AlertId;
 
-use super::{bad_request, id_before, page, time};
+use super::{bad_request, id_before, page, page_size, time};
 use crate::ApiError;
 use crate::extract::{Editor, Json, NoQuery, Path, Query, Viewer};
 
@@ -28,7 +27,7 @@ pub(crate) fn router() -> Routes {
 #[utoipa::path(get, path = "/api/v1/alerts", operation_id = "list_alerts", tag = "alerts", params(AlertQuery),
     responses((status = 200, body = Page<Alert>), (status = 400, body = ErrorResponse)))]
 async fn list(Viewer(ops): Viewer, Query(query): Query<AlertQuery>) -> Result<Answer<Page<Alert>>, ApiError> {
-    let limit = PageQuery { cursor: None, limit: query.limit }.limit();
+    let limit = page_size(query.limit);
     let filter = AlertFilter {
         types: names("types", query.types.as_deref())?,
         severities: names("severities", query.severities.as_deref())?,

@@ -4,11 +4,10 @@ use crate::routes::{Routes, routes};
 use axum::Json as Answer;
 use llmops_api::Page;
 use llmops_api::access::AuditQuery;
-use llmops_api::page::PageQuery;
 use llmops_domain::access::AuditRecord;
 use llmops_storage::AuditFilter;
 
-use super::{page, time, value_before};
+use super::{page, page_size, time, value_before};
 use crate::ApiError;
 use crate::extract::{Admin, Query};
 
@@ -20,7 +19,7 @@ pub(crate) fn router() -> Routes {
 #[utoipa::path(get, path = "/api/v1/audit", operation_id = "list_audit", tag = "audit", params(AuditQuery),
     responses((status = 200, body = Page<AuditRecord>)))]
 async fn list(Admin(ops): Admin, Query(query): Query<AuditQuery>) -> Result<Answer<Page<AuditRecord>>, ApiError> {
-    let limit = PageQuery { cursor: None, limit: query.limit }.limit();
+    let limit = page_size(query.limit);
     let filter = AuditFilter {
         actor: query.actor,
         action: query.action,

@@ -20,9 +20,17 @@ pub(crate) fn router() -> Routes {
     responses((status = 200, body = Page<Baseline>)))]
 async fn list(Viewer(ops): Viewer, _: NoQuery) -> Result<Answer<Page<Baseline>>, ApiError> {
     let mut items = Vec::new();
-    for dataset in ops.datasets().list(None, MAX_PAGE).await? {
-        if let Some(run) = ops.evaluator().baseline(&dataset.name).await? {
-            items.push(Baseline { dataset: dataset.name, run });
+    let mut after = None;
+    loop {
+        let datasets = ops.datasets().list(after.as_deref(), MAX_PAGE).await?;
+        after = datasets.last().filter(|_| datasets.len() == MAX_PAGE as usize).map(|dataset| dataset.name.clone());
+        for dataset in datasets {
+            if let Some(run) = ops.evaluator().baseline(&dataset.name).await? {
+                items.push(Baseline { dataset: dataset.name, run });
+            }
+        }
+        if after.is_none() {
+            break;
         }
     }
     Ok(Answer(Page { items, next_cursor: None }))

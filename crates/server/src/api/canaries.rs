@@ -2,22 +2,19 @@
 
 use crate::routes::{Routes, routes};
 use axum::Json as Answer;
-use axum::body::Body;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use llmops::Canaries;
 use llmops_api::Page;
 use llmops_api::canaries::{CanaryQuery, CanaryReport, ChangeCanary, PairQuery, StartCanary, StartedCanary};
 use llmops_api::deployments::EnvironmentQuery;
 use llmops_api::error::ErrorResponse;
-use llmops_api::page::PageQuery;
 use llmops_domain::canary::{Canary, LoggedDecision, PairStatus, ShadowPair, ShadowRow};
 use llmops_storage::PairFilter;
 
-use super::{id_before, page, value_before};
+use super::{id_before, page, page_size, value_before};
 use crate::ApiError;
 use crate::extract::{Json, Operator, Path, Query, Viewer};
+use crate::ndjson::ndjson;
 
 /// Pairs that are exported at a time.
 const EXPORT_PAGE: u32 = 200;
@@ -41,7 +38,7 @@ pub(crate) fn router() -> Routes {
 #[utoipa::path(get, path = "/api/v1/canaries", operation_id = "list_canaries", tag = "canaries", params(CanaryQuery),
     responses((status = 200, body = Page<Canary>), (status = 400, body = ErrorResponse)))]
 async fn list(Viewer(ops): Viewer, Query(query): Query<CanaryQuery>) -> Result<Answer<Page<Canary>>, ApiError> {
-    let limit = PageQuery { cursor: None, limit: query.limit }.limit();
+    let limit = page_size(query.limit);
     let before = id_before(query.cursor.as_deref(), "canary_")?;
     let found = ops.canaries().list(query.status.as_deref(), before, limit + 1).await?;
     Ok(Answer(page(found, limit, |canary| canary.id.0.clone())))
@@ -81,7 +78,7 @@ async fn pairs(
 ) -> Result<Answer<Page<ShadowPair>>, ApiError> {
     let canaries = ops.canaries();
     let canary = canaries.get(&canary, query.environment.as_deref()).await?;
-    let limit = PageQuery { cursor: None, limit: query.limit }.limit();
+    let limit = page_size(query.limit);
     let after = id_before(query.cursor.as_deref(), "req_")?.map(str::to_owned);
     let filter = PairFilter { verdict: query.verdict, status: query.status, after };
     let found = canaries.pairs(&canary, &filter, limit + 1).await?;
@@ -101,7 +98,7 @@ async fn decisions(
     let canaries = ops.canaries();
     let canary = canaries.get(&canary, query.environment.as_deref()).await?;
     let after = value_before(query.cursor.as_deref())?.unwrap_or(0);
-    let limit = PageQuery { cursor: None, limit: query.limit }.limit();
+    let limit = page_size(query.limit);
     let found = canaries.decisions(&canary, after, limit + 1).await?;
     Ok(Answer(page(found, limit, |decision| decision.number.to_string())))
 }
@@ -118,29 +115,16 @@ async fn export(
 ) -> Result<Response, ApiError> {
     let canaries = ops.canaries();
     let canary = canaries.get(&canary, query.environment.as_deref()).await?;
-    let pages = futures::stream::try_unfold(Some(String::new()), move |after| {
+    Ok(ndjson(String::new(), move |after| {
         let (canaries, canary) = (canaries.clone(), canary.clone());
         async move {
-            let Some(after) = after else { return Ok(None) };
-            export_page(&canaries, &canary, after).await
+            let filter = PairFilter { after: Some(after), ..PairFilter::default() };
+            let pairs = canaries.pairs(&canary, &filter, EXPORT_PAGE).await?;
+            let Some(next) = pairs.last().map(|last| last.id.clone()) else { return Ok::<_, llmops::Error>(None) };
+            let settled = pairs.into_iter().filter(|pair| pair.status != PairStatus::Waiting);
+            Ok(Some((settled.map(|pair| ShadowRow::new(&canary, pair)).collect::<Vec<_>>(), next)))
         }
-    });
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pages)).into_response())
-}
-
-type ExportStep = Option<(Bytes, Option<String>)>;
-
-async fn export_page(canaries: &Canaries, canary: &Canary, after: String) -> Result<ExportStep, std::io::Error> {
-    let filter = PairFilter { after: Some(after), ..PairFilter::default() };
-    let pairs = canaries.pairs(canary, &filter, EXPORT_PAGE).await.map_err(std::io::Error::other)?;
-    let Some(last) = pairs.last() else { return Ok(None) };
-    let next = last.id.clone();
-    let mut text = Vec::new();
-    for pair in pairs.into_iter().filter(|pair| pair.status != PairStatus::Waiting) {
-        serde_json::to_writer(&mut text, &ShadowRow::new(canary, pair))?;
-        text.push(b'\n');
-    }
-    Ok(Some((Bytes::from(text), Some(next))))
+    }))
 }
 
 /// Starts a draft.

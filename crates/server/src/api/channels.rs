@@ -5,10 +5,9 @@ use axum::Json as Answer;
 use llmops_api::Page;
 use llmops_api::alerts::{Channel, DeliveryQuery, TestChannels, TestedChannel};
 use llmops_api::error::ErrorResponse;
-use llmops_api::page::PageQuery;
 use llmops_domain::alert::Delivery;
 
-use super::{id_before, page};
+use super::{id_before, page, page_size};
 use crate::ApiError;
 use crate::extract::{Editor, Json, NoQuery, Path, Query, Viewer};
 
@@ -57,7 +56,7 @@ async fn deliveries(
     Viewer(ops): Viewer,
     Query(query): Query<DeliveryQuery>,
 ) -> Result<Answer<Page<Delivery>>, ApiError> {
-    let limit = PageQuery { cursor: None, limit: query.limit }.limit();
+    let limit = page_size(query.limit);
     let asked = (id_before(query.cursor.as_deref(), "msg_")?, limit + 1);
     let deliveries = ops.alerts().deliveries(query.status, query.channel.as_deref(), asked).await?;
     Ok(Answer(page(deliveries, limit, |delivery| delivery.id.clone())))

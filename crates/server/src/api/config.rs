@@ -13,7 +13,7 @@ use llmops_api::{ErrorBody, ErrorCode};
 use llmops_domain::id::ProjectId;
 
 use crate::ApiError;
-use crate::caller::Door;
+use crate::caller::Authenticator;
 use crate::extract::Operator;
 
 /// Reads the configuration of the process again.
@@ -36,7 +36,8 @@ async fn reload(Operator(ops): Operator, request: Request) -> Result<Answer<Relo
         let message = "the configuration is that of the installation: this needs a key of the project `default`";
         return Err(ErrorBody::new(ErrorCode::Forbidden, message).into());
     }
-    let reload = request.extensions().get::<Arc<Door>>().and_then(|door| door.options.reload.clone());
+    let reload =
+        request.extensions().get::<Arc<Authenticator>>().and_then(|authenticator| authenticator.options.reload.clone());
     let Some(reload) = reload else {
         let message = "this process has no configuration file that it could read again";
         return Err(ErrorBody::new(ErrorCode::Conflict, message)

@@ -3,11 +3,11 @@
 use crate::routes::{Routes, routes};
 use axum::Json as Answer;
 use axum::body::Body;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use bytes::{Bytes, BytesMut};
+use axum::http::StatusCode;
+use axum::response::Response;
+use bytes::BytesMut;
 use futures::StreamExt;
-use llmops::datasets::{DatasetImport, DatasetManager, read_version};
+use llmops::datasets::{DatasetImport, read_version};
 use llmops_api::datasets::{DiffQuery, ImportQuery, ImportedDataset, SampleAt};
 use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
@@ -19,6 +19,7 @@ use llmops_storage::Replaces;
 use super::{after, bad_request, name_before, page, value_before};
 use crate::ApiError;
 use crate::extract::{Editor, NoQuery, Path, Query, Viewer};
+use crate::ndjson::ndjson;
 
 /// Longest line of an import.
 const MAX_LINE: usize = 8 << 20;
@@ -95,12 +96,15 @@ async fn read_lines(body: Body, import: &mut DatasetImport) -> Result<(), ApiErr
     let mut rest = BytesMut::new();
     let mut number = 0;
     while let Some(chunk) = chunks.next().await {
+        // What is left of the chunks before has no end of a line: a long line is not searched again with every chunk.
+        let mut searched = rest.len();
         rest.extend_from_slice(&chunk.map_err(|e| bad_request(format!("the body broke off: {e}")))?);
         let mut start = 0;
-        while let Some(length) = rest[start..].iter().position(|&b| b == b'\n') {
+        while let Some(length) = rest[searched..].iter().position(|&b| b == b'\n') {
             number += 1;
-            add_line(import, number, &rest[start..start + length]).await?;
-            start += length + 1;
+            add_line(import, number, &rest[start..searched + length]).await?;
+            searched += length + 1;
+            start = searched;
         }
         let _ = rest.split_to(start);
         if rest.len() > MAX_LINE {
@@ -178,32 +182,14 @@ async fn sample(
 async fn export(Viewer(ops): Viewer, Path((name, version)): Path<(String, String)>) -> Result<Response, ApiError> {
     let datasets = ops.datasets();
     let version = datasets.version(&name, &read_version(&version)?).await?;
-    let pages = futures::stream::try_unfold(Some(0), move |from| {
+    Ok(ndjson(0, move |from| {
         let (datasets, version) = (datasets.clone(), version.clone());
         async move {
-            let Some(from) = from else { return Ok(None) };
-            export_page(&datasets, &version, from).await
+            let samples = datasets.get_samples(&version, from, EXPORT_PAGE).await?;
+            let Some(next) = samples.last().map(|(last, _)| last + 1) else { return Ok::<_, llmops::Error>(None) };
+            Ok(Some((samples.into_iter().map(|(_, sample)| sample).collect::<Vec<_>>(), next)))
         }
-    });
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pages)).into_response())
-}
-
-type ExportStep = Option<(Bytes, Option<u64>)>;
-
-async fn export_page(
-    datasets: &DatasetManager,
-    version: &llmops_storage::StoredVersion,
-    from: u64,
-) -> Result<ExportStep, std::io::Error> {
-    let samples = datasets.get_samples(version, from, EXPORT_PAGE).await.map_err(std::io::Error::other)?;
-    let Some((last, _)) = samples.last() else { return Ok(None) };
-    let next = last + 1;
-    let mut text = Vec::new();
-    for (_, sample) in &samples {
-        serde_json::to_writer(&mut text, sample)?;
-        text.push(b'\n');
-    }
-    Ok(Some((Bytes::from(text), Some(next))))
+    }))
 }
 
 /// What differs between two versions: ids added, removed, changed.

@@ -4,7 +4,8 @@ use crate::routes::{Routes, routes};
 use axum::Json as Answer;
 use llmops_api::Page;
 use llmops_api::deployments::{
-    Deploy, Deployed, EnvironmentQuery, Rehearsal, Rollback, SoftFailureQuery, SoftFailureRate, SwitchSafeMode,
+    Deploy, Deployed, EnvironmentQuery, Rehearsal, Rollback, SafeModeSwitched, SoftFailureQuery, SoftFailureRate,
+    SwitchSafeMode,
 };
 use llmops_api::error::ErrorResponse;
 use llmops_api::page::PageQuery;
@@ -81,13 +82,13 @@ async fn rollback(
 /// Switches the safe mode on or off.
 #[utoipa::path(post, path = "/api/v1/deployments/{name}/safe-mode", operation_id = "switch_safe_mode",
     tag = "deployments", params(("name" = String, Path)), request_body = SwitchSafeMode,
-    responses((status = 200, body = Deployment), (status = 404, body = ErrorResponse),
+    responses((status = 200, body = SafeModeSwitched), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse)))]
 async fn safe_mode(
     Operator(ops): Operator,
     Path(name): Path<String>,
     Json(request): Json<SwitchSafeMode>,
-) -> Result<Answer<Deployment>, ApiError> {
+) -> Result<Answer<SafeModeSwitched>, ApiError> {
     Ok(Answer(ops.deployments().safe_mode(&name, request).await?))
 }
 

@@ -9,21 +9,20 @@ use llmops_api::error::ErrorResponse;
 use llmops_api::experiments::{
     AssignUnit, Assignment, CompleteExperiment, CreateModelExperiment, CreatePromptExperiment, ExperimentQuery,
 };
-use llmops_api::page::PageQuery;
 use llmops_domain::access::Role;
 use llmops_domain::experiment::{Experiment, ExperimentSpec};
 use serde_json::{Map, Value};
 
-use super::{bad_request, id_before, page};
-use crate::ApiError;
-use crate::extract::{Editor, Json, Operator, Path, Query, Standing, Viewer};
+use super::{bad_request, id_before, page, page_size};
+use crate::extract::{Caller, Editor, Json, Operator, OptionalJson, Path, Query, Standing, Viewer};
+use crate::{ApiError, etag};
 
 pub(crate) fn router() -> Routes {
     Routes::new()
         .routes(routes!(list, create))
         .routes(routes!(create_prompt))
         .routes(routes!(create_model))
-        .routes(routes!(get, update))
+        .routes(routes!(get, update, delete))
         .routes(routes!(start))
         .routes(routes!(pause))
         .routes(routes!(resume))
@@ -34,17 +33,11 @@ pub(crate) fn router() -> Routes {
 
 /// An experiment with its revision as ETag.
 fn tagged(status: StatusCode, experiment: &Experiment) -> Response {
-    (status, [(header::ETAG, etag(experiment))], Answer(experiment)).into_response()
+    (status, [(header::ETAG, tag_of(experiment))], Answer(experiment)).into_response()
 }
 
-fn etag(experiment: &Experiment) -> String {
+fn tag_of(experiment: &Experiment) -> String {
     format!("\"{}\"", experiment.revision)
-}
-
-/// Whether a list of entity tags (or `*`) contains this one. Weak tags are compared weakly.
-pub(crate) fn matches_etag(header: Option<&header::HeaderValue>, etag: &str) -> bool {
-    let Some(Ok(tags)) = header.map(header::HeaderValue::to_str) else { return false };
-    tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
 /// The revision that `If-Match` names.
@@ -59,7 +52,7 @@ fn expected_revision(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     params(ExperimentQuery),
     responses((status = 200, body = Page<Experiment>), (status = 400, body = ErrorResponse)))]
 async fn list(Viewer(ops): Viewer, Query(query): Query<ExperimentQuery>) -> Result<Answer<Page<Experiment>>, ApiError> {
-    let limit = PageQuery { cursor: None, limit: query.limit }.limit();
+    let limit = page_size(query.limit);
     let before = id_before(query.cursor.as_deref(), "exp_")?;
     let found = ops.experiments().list(query.status, before, limit + 1).await?;
     Ok(Answer(page(found, limit, |experiment| experiment.id.0.clone())))
@@ -101,8 +94,8 @@ async fn create_model(Editor(ops): Editor, Json(create): Json<CreateModelExperim
     responses((status = 200, body = Experiment), (status = 304), (status = 404, body = ErrorResponse)))]
 async fn get(Viewer(ops): Viewer, Path(experiment): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
     let experiment = ops.experiments().get(&experiment).await?;
-    let tag = etag(&experiment);
-    if matches_etag(headers.get(header::IF_NONE_MATCH), &tag) {
+    let tag = tag_of(&experiment);
+    if etag::is_known(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
     Ok(tagged(StatusCode::OK, &experiment))
@@ -137,6 +130,15 @@ async fn update(
     Ok(tagged(StatusCode::OK, &ops.experiments().update(&experiment, &changes, revision).await?))
 }
 
+/// Deletes a draft. What was started is kept: it can be cancelled.
+#[utoipa::path(delete, path = "/api/v1/experiments/{experiment}", operation_id = "delete_experiment",
+    tag = "experiments", params(("experiment" = String, Path)),
+    responses((status = 204), (status = 404, body = ErrorResponse), (status = 409, body = ErrorResponse)))]
+async fn delete(Editor(ops): Editor, Path(experiment): Path<String>) -> Result<StatusCode, ApiError> {
+    ops.experiments().delete(&experiment).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Starts a draft, or resumes what is paused.
 #[utoipa::path(post, path = "/api/v1/experiments/{experiment}/start", operation_id = "start_experiment",
     tag = "experiments", params(("experiment" = String, Path)),
@@ -164,15 +166,15 @@ async fn resume(Operator(ops): Operator, Path(experiment): Path<String>) -> Resu
     Ok(tagged(StatusCode::OK, &ops.experiments().resume(&experiment).await?))
 }
 
-/// Ends it, with a winner or without.
+/// Ends it, with a winner or without; no body is without.
 #[utoipa::path(post, path = "/api/v1/experiments/{experiment}/complete", operation_id = "complete_experiment",
-    tag = "experiments", params(("experiment" = String, Path)), request_body = CompleteExperiment,
+    tag = "experiments", params(("experiment" = String, Path)), request_body = Option<CompleteExperiment>,
     responses((status = 200, body = Experiment), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
 async fn complete(
     Operator(ops): Operator,
     Path(experiment): Path<String>,
-    Json(complete): Json<CompleteExperiment>,
+    OptionalJson(complete): OptionalJson<CompleteExperiment>,
 ) -> Result<Response, ApiError> {
     Ok(tagged(StatusCode::OK, &ops.experiments().complete(&experiment, complete.winner.as_deref()).await?))
 }
@@ -192,7 +194,7 @@ async fn cancel(Operator(ops): Operator, Path(experiment): Path<String>) -> Resu
     responses((status = 200, body = Assignment), (status = 404, body = ErrorResponse),
         (status = 409, body = ErrorResponse), (status = 422, body = ErrorResponse)))]
 async fn assign(
-    Viewer(ops): Viewer,
+    Caller(ops): Caller,
     Path(experiment): Path<String>,
     Json(unit): Json<AssignUnit>,
 ) -> Result<Answer<Assignment>, ApiError> {

@@ -12,12 +12,11 @@ use llmops_api::feedback::{
     EXPORT_COUNTS, ExportQuery, FeedbackSummary, HardExamples, HardExamplesMade, ReceivedFeedback, ReportQuery,
     SendReport, SubmitFeedback, SummaryQuery,
 };
-use llmops_api::page::PageQuery;
 use llmops_domain::feedback::{Feedback, FeedbackFilter, FeedbackReport};
 
-use super::{id_before, page};
+use super::{id_before, page, page_size};
 use crate::ApiError;
-use crate::extract::{Editor, Json, JsonOrList, Operator, Path, Query, Viewer};
+use crate::extract::{Caller, Editor, Json, JsonOrList, Operator, Path, Query, Viewer};
 
 pub(crate) fn router() -> Routes {
     Routes::new()
@@ -39,7 +38,7 @@ pub(crate) fn router() -> Routes {
         description = "Everything was there before, or refused"), (status = 409, body = ErrorResponse),
         (status = 422, body = ErrorResponse)))]
 async fn submit(
-    Viewer(ops): Viewer,
+    Caller(ops): Caller,
     JsonOrList(body): JsonOrList<SubmitFeedback>,
 ) -> Result<(StatusCode, Answer<ReceivedFeedback>), ApiError> {
     let received = match body {
@@ -53,7 +52,7 @@ async fn submit(
 #[utoipa::path(get, path = "/api/v1/feedback", operation_id = "list_feedback", tag = "feedback",
     params(FeedbackFilter), responses((status = 200, body = Page<Feedback>), (status = 400, body = ErrorResponse)))]
 async fn list(Viewer(ops): Viewer, Query(filter): Query<FeedbackFilter>) -> Result<Answer<Page<Feedback>>, ApiError> {
-    let limit = PageQuery { cursor: None, limit: filter.limit }.limit();
+    let limit = page_size(filter.limit);
     id_before(filter.cursor.as_deref(), "fb_")?;
     let items = ops.feedback().list(&filter, limit + 1).await?;
     Ok(Answer(page(items, limit, |feedback| feedback.id.to_string())))

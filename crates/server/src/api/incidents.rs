@@ -6,10 +6,9 @@ use axum::http::StatusCode;
 use llmops_api::Page;
 use llmops_api::error::ErrorResponse;
 use llmops_api::incidents::{AddNote, CloseIncident, ClosedIncident, OpenIncident, OpenedIncident};
-use llmops_api::page::PageQuery;
 use llmops_domain::incident::{Incident, IncidentFilter, Timeline};
 
-use super::{id_before, page};
+use super::{id_before, page, page_size};
 use crate::ApiError;
 use crate::extract::{Json, Operator, Path, Query, Viewer};
 
@@ -26,7 +25,7 @@ pub(crate) fn router() -> Routes {
 #[utoipa::path(get, path = "/api/v1/incidents", operation_id = "list_incidents", tag = "incidents", params(IncidentFilter),
     responses((status = 200, body = Page<Incident>), (status = 400, body = ErrorResponse)))]
 async fn list(Viewer(ops): Viewer, Query(filter): Query<IncidentFilter>) -> Result<Answer<Page<Incident>>, ApiError> {
-    let limit = PageQuery { cursor: None, limit: filter.limit }.limit();
+    let limit = page_size(filter.limit);
     id_before(filter.cursor.as_deref(), "inc_")?;
     let items = ops.incidents().list(&filter, limit + 1).await?;
     Ok(Answer(page(items, limit, |incident| incident.id.to_string())))

@@ -7,10 +7,9 @@ use llmops::evaluator::{CalibrationRequest, RunRef};
 use llmops_api::Page;
 use llmops_api::error::ErrorResponse;
 use llmops_api::judges::{CalibrateJudge, CalibrationQuery};
-use llmops_api::page::PageQuery;
 use llmops_domain::calibration::{CalibrationFilter, JudgeCalibration};
 
-use super::{id_before, page};
+use super::{id_before, page, page_size};
 use crate::ApiError;
 use crate::extract::{Editor, Json, Path, Query, Viewer};
 
@@ -26,7 +25,7 @@ async fn list(
     Viewer(ops): Viewer,
     Query(query): Query<CalibrationQuery>,
 ) -> Result<Answer<Page<JudgeCalibration>>, ApiError> {
-    let limit = PageQuery { cursor: None, limit: query.limit }.limit();
+    let limit = page_size(query.limit);
     let before = id_before(query.cursor.as_deref(), "calibration_")?.map(str::to_owned);
     let filter = CalibrationFilter { judge: query.judge, run: query.run, before, limit: Some(limit + 1) };
     let items = ops.evaluator().calibrations(&filter).await?;

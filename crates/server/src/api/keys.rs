@@ -6,11 +6,10 @@ use axum::http::StatusCode;
 use llmops_api::Page;
 use llmops_api::access::{CreateKey, CreatedKey, KeyProject, KeyQuery};
 use llmops_api::error::ErrorResponse;
-use llmops_api::page::PageQuery;
 use llmops_domain::access::ApiKey;
 use llmops_domain::limits::Limits;
 
-use super::{id_before, page};
+use super::{id_before, page, page_size};
 use crate::ApiError;
 use crate::extract::{Admin, Json, Path, Query};
 
@@ -22,7 +21,7 @@ pub(crate) fn router() -> Routes {
 #[utoipa::path(get, path = "/api/v1/keys", operation_id = "list_keys", tag = "keys", params(KeyQuery),
     responses((status = 200, body = Page<ApiKey>), (status = 404, body = ErrorResponse)))]
 async fn list(Admin(ops): Admin, Query(query): Query<KeyQuery>) -> Result<Answer<Page<ApiKey>>, ApiError> {
-    let limit = PageQuery { cursor: None, limit: query.limit }.limit();
+    let limit = page_size(query.limit);
     let after = id_before(query.cursor.as_deref(), "key_")?;
     let keys = ops.keys().list(query.project.as_deref(), after, limit + 1).await?;
     Ok(Answer(page(keys, limit, |key| key.id.0.clone())))

@@ -29,6 +29,7 @@ pub mod session;
 pub mod workbench;
 
 use llmops_api::{ErrorBody, ErrorCode, Page};
+use llmops_domain::page::size as page_size;
 
 use crate::ApiError;
 
@@ -71,7 +72,7 @@ fn no_cursor() -> ApiError {
     bad_request("cursor: it is not one of this list: give back the `next_cursor` of the page before")
 }
 
-fn bad_request(message: impl Into<String>) -> ApiError {
+pub(crate) fn bad_request(message: impl Into<String>) -> ApiError {
     ErrorBody::new(ErrorCode::InvalidRequest, message).into()
 }
 

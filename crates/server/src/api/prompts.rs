@@ -32,6 +32,7 @@ pub(crate) fn router() -> Routes {
     responses((status = 200, body = Page<PromptVersion>)))]
 async fn list(Viewer(ops): Viewer, Query(query): Query<PageQuery>) -> Result<Answer<Page<PromptVersion>>, ApiError> {
     let prompts = ops.prompts().list_all(name_before(query.cursor.as_deref())?, query.limit() + 1).await?;
+    let prompts = ops.prompts().with_status(prompts).await?;
     Ok(Answer(page(prompts, query.limit(), |p| after(&p.name))))
 }
 
@@ -54,7 +55,7 @@ async fn push(
     responses((status = 200, body = PromptVersion, headers(("ETag" = String, description = "Names this state"))),
         (status = 304, description = "It is the one that is known"), (status = 404, body = ErrorResponse)))]
 async fn get(Viewer(ops): Viewer, Path(name): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
-    Ok(etag::answer(&headers, &ops.prompts().get_latest(&name).await?))
+    Ok(etag::answer(&headers, &ops.prompts().look_at(&name, &PromptSelector::Active).await?))
 }
 
 /// All versions of a prompt, newest first.
@@ -66,7 +67,8 @@ async fn versions(
     _: NoQuery,
     Path(name): Path<String>,
 ) -> Result<Answer<Page<PromptVersion>>, ApiError> {
-    Ok(Answer(Page { items: ops.prompts().list(&name).await?, next_cursor: None }))
+    let versions = ops.prompts().list(&name).await?;
+    Ok(Answer(Page { items: ops.prompts().with_scores(versions).await?, next_cursor: None }))
 }
 
 /// One version: a number, 12 or more hex digits of its hash, or `active`.
@@ -81,7 +83,7 @@ async fn version(
     Path((name, version)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    Ok(etag::answer(&headers, &ops.prompts().get(&name, &read_selector(&version)?).await?))
+    Ok(etag::answer(&headers, &ops.prompts().look_at(&name, &read_selector(&version)?).await?))
 }
 
 /// Deletes a version. The active one cannot be deleted.
@@ -96,7 +98,7 @@ async fn delete(
     headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
     if headers.contains_key(header::IF_MATCH) {
-        let present = ops.prompts().get(&name, &read_selector(&version)?).await?;
+        let present = ops.prompts().look_at(&name, &read_selector(&version)?).await?;
         check_seen(&headers, &present)?;
     }
     ops.prompts().delete(&name, &version).await?;
@@ -115,7 +117,7 @@ async fn activate(
     headers: HeaderMap,
 ) -> Result<Answer<PromptVersion>, ApiError> {
     if headers.contains_key(header::IF_MATCH) {
-        let seen = ops.prompts().get_latest(&name).await?;
+        let seen = ops.prompts().look_at(&name, &PromptSelector::Active).await?;
         check_seen(&headers, &seen)?;
         return Ok(Answer(ops.prompts().activate_from(&seen, &version).await?));
     }

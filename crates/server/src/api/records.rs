@@ -5,10 +5,9 @@ use axum::Json as Answer;
 use llmops_api::Page;
 use llmops_api::deployments::{Erased, ErasureQuery};
 use llmops_api::error::ErrorResponse;
-use llmops_api::page::{MAX_PAGE, PageQuery};
 use llmops_domain::record::{RecordFilter, RequestRecord};
 
-use super::{bad_request, id_before, page};
+use super::{id_before, page, page_size};
 use crate::ApiError;
 use crate::extract::{Admin, Json, Path, Query, Viewer};
 
@@ -23,10 +22,7 @@ async fn list(
     Viewer(ops): Viewer,
     Query(filter): Query<RecordFilter>,
 ) -> Result<Answer<Page<RequestRecord>>, ApiError> {
-    if filter.limit.is_some_and(|limit| !(1..=MAX_PAGE).contains(&limit)) {
-        return Err(bad_request(format!("limit: expected 1 to {MAX_PAGE}")));
-    }
-    let limit = PageQuery { cursor: None, limit: filter.limit }.limit();
+    let limit = page_size(filter.limit);
     id_before(filter.cursor.as_deref(), "req_")?;
     let items = ops.records().list(&filter, limit + 1).await?;
     Ok(Answer(page(items, limit, |record| record.id.clone())))

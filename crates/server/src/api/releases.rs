@@ -11,7 +11,7 @@ use llmops_api::releases::{CancelRelease, StartRelease, WaiveStep};
 use llmops_domain::approval::Approval;
 use llmops_domain::release::{Release, ReleaseFilter};
 
-use super::{id_before, page};
+use super::{id_before, page, page_size};
 use crate::ApiError;
 use crate::extract::{Json, Operator, Path, Query, Viewer};
 
@@ -32,7 +32,7 @@ pub(crate) fn router() -> Routes {
 #[utoipa::path(get, path = "/api/v1/releases", operation_id = "list_releases", tag = "releases", params(ReleaseFilter),
     responses((status = 200, body = Page<Release>), (status = 400, body = ErrorResponse)))]
 async fn list(Viewer(ops): Viewer, Query(filter): Query<ReleaseFilter>) -> Result<Answer<Page<Release>>, ApiError> {
-    let limit = PageQuery { cursor: None, limit: filter.limit }.limit();
+    let limit = page_size(filter.limit);
     id_before(filter.cursor.as_deref(), "rel_")?;
     let items = ops.releases().list(&filter, limit + 1).await?;
     Ok(Answer(page(items, limit, |release| release.id.to_string())))

@@ -6,10 +6,9 @@ use llmops::evaluator::RunRef;
 use llmops_api::Page;
 use llmops_api::error::ErrorResponse;
 use llmops_api::feedback::{CollectReviews, CollectedReviews, Decided};
-use llmops_api::page::PageQuery;
 use llmops_domain::review::{Decide, ReviewFilter, ReviewItem};
 
-use super::{id_before, page};
+use super::{id_before, page, page_size};
 use crate::ApiError;
 use crate::extract::{Editor, Json, Path, Query, Viewer};
 
@@ -21,7 +20,7 @@ pub(crate) fn router() -> Routes {
 #[utoipa::path(get, path = "/api/v1/reviews", operation_id = "list_reviews", tag = "reviews", params(ReviewFilter),
     responses((status = 200, body = Page<ReviewItem>), (status = 400, body = ErrorResponse)))]
 async fn list(Viewer(ops): Viewer, Query(filter): Query<ReviewFilter>) -> Result<Answer<Page<ReviewItem>>, ApiError> {
-    let limit = PageQuery { cursor: None, limit: filter.limit }.limit();
+    let limit = page_size(filter.limit);
     id_before(filter.cursor.as_deref(), "review_")?;
     let items = ops.reviews().list(&filter, limit + 1).await?;
     Ok(Answer(page(items, limit, |item| item.id.to_string())))

@@ -9,7 +9,6 @@ use llmops::Against;
 use llmops::evaluator::RunRef;
 use llmops_api::Page;
 use llmops_api::error::ErrorResponse;
-use llmops_api::page::PageQuery;
 use llmops_api::runs::{CreateRun, GateRequest, GetRunQuery, ResultQuery, RunQuery};
 use llmops_domain::compare::RunComparison;
 use llmops_domain::gate::{GateConfig, GateReport};
@@ -17,7 +16,7 @@ use llmops_domain::id::RunId;
 use llmops_domain::run::{EvaluationFilter, EvaluationRun, SampleResult, ScoreDistribution};
 use llmops_storage::{ResultCursor, ResultFilter, ResultOrder};
 
-use super::{id_before, no_cursor, page, time};
+use super::{id_before, no_cursor, page, page_size, time};
 use crate::extract::{Editor, Json, Path, Query, Viewer};
 use crate::{ApiError, MAX_WAIT};
 
@@ -42,11 +41,11 @@ pub(crate) fn router() -> Routes {
 #[utoipa::path(get, path = "/api/v1/runs", operation_id = "list_runs", tag = "runs", params(RunQuery),
     responses((status = 200, body = Page<EvaluationRun>), (status = 400, body = ErrorResponse)))]
 async fn list(Viewer(ops): Viewer, Query(query): Query<RunQuery>) -> Result<Answer<Page<EvaluationRun>>, ApiError> {
-    let limit = PageQuery { cursor: None, limit: query.limit }.limit();
+    let limit = page_size(query.limit);
     let filter = EvaluationFilter {
-        prompt_name: query.prompt,
+        prompt_name: one("prompt", query.prompt, query.prompt_name)?,
         prompt_version: query.prompt_version,
-        model_name: query.model,
+        model_name: one("model", query.model, query.model_name)?,
         dataset: query.dataset,
         suite: query.suite,
         status: query.status,
@@ -58,6 +57,16 @@ async fn list(Viewer(ops): Viewer, Query(query): Query<RunQuery>) -> Result<Answ
     };
     let runs = ops.evaluator().list_runs(&filter).await?;
     Ok(Answer(page(runs, limit, |run| run.id.0.clone())))
+}
+
+/// What a parameter with two names asks for.
+fn one(name: &str, short: Option<String>, long: Option<String>) -> Result<Option<String>, ApiError> {
+    match (short, long) {
+        (Some(short), Some(long)) if short != long => {
+            Err(llmops::Error::invalid(format!("`{name}` and `{name}_name` mean the same, and differ")).into())
+        }
+        (short, long) => Ok(short.or(long)),
+    }
 }
 
 /// Creates a run, and starts it unless `start` is false.
@@ -114,7 +123,7 @@ async fn results(
     Path(run): Path<String>,
     Query(query): Query<ResultQuery>,
 ) -> Result<Answer<Page<SampleResult>>, ApiError> {
-    let limit = PageQuery { cursor: None, limit: query.limit }.limit();
+    let limit = page_size(query.limit);
     let cursor: Option<ResultCursor> = match &query.cursor {
         None => None,
         Some(text) => Some(serde_json::from_str(text).map_err(|_| no_cursor())?),

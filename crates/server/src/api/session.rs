@@ -13,8 +13,9 @@ use llmops::LlmOps;
 use llmops_api::access::{Session, SignIn};
 use llmops_api::error::ErrorResponse;
 use llmops_api::{ErrorBody, ErrorCode};
+use llmops_domain::access::Role;
 
-use crate::caller::{Client, Door, throttled};
+use crate::caller::{Authenticator, Client, throttled};
 use crate::extract::{Json, principal};
 use crate::{ApiError, cookie, origin};
 
@@ -43,23 +44,28 @@ async fn get(parts: Parts) -> Result<Answer<Session>, ApiError> {
         (status = 403, body = ErrorResponse), (status = 429, body = ErrorResponse)))]
 async fn sign_in(
     State(ops): State<LlmOps>,
-    door: Option<Extension<Arc<Door>>>,
+    authenticator: Option<Extension<Arc<Authenticator>>>,
     client: Option<Extension<Client>>,
     parts: Parts,
     Json(request): Json<SignIn>,
 ) -> Result<Response, ApiError> {
-    let (Some(Extension(door)), Some(Extension(client))) = (door, client) else {
+    let (Some(Extension(authenticator)), Some(Extension(client))) = (authenticator, client) else {
         return Err(ErrorBody::new(ErrorCode::Forbidden, "there are no sessions in the same process").into());
     };
     // Otherwise another site could sign its visitors in with a key of its own.
     if !origin::may_be_own(&parts.headers, &parts.uri) {
         return Err(ErrorBody::new(ErrorCode::Forbidden, "the request comes from a page of another site").into());
     }
-    door.sign_ins.check(client.address).map_err(throttled)?;
+    authenticator.sign_ins.check(client.address).map_err(throttled)?;
     let Some(key) = ops.access().authenticate(request.key.trim()).await? else {
-        door.sign_ins.count(client.address);
+        authenticator.sign_ins.count(client.address);
         return Err(ErrorBody::new(ErrorCode::Unauthenticated, "the key is unknown, expired or revoked").into());
     };
+    if key.role < Role::Viewer {
+        let message =
+            format!("the key `{}` calls deployments and reads nothing: signing in needs the role viewer", key.name);
+        return Err(ErrorBody::new(ErrorCode::Forbidden, message).into());
+    }
     let (token, until) = ops.access().begin_session(&key).await?;
     let seconds = until.duration_since(llmops_domain::clock::now()).as_secs();
     let session =

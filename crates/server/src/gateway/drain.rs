@@ -100,6 +100,7 @@ impl Drain {
             self.sampler.offer(&recorded.project, &recorded.record, *seen);
         }
         let (project, record) = (&recorded.project, &recorded.record);
+        self.sampler.count(project, record);
         self.ops.meters().calls.note(project, record);
         line(project, record);
         if self.ops.telemetry().is_on() {
@@ -109,9 +110,10 @@ impl Drain {
         for attempt in &record.attempts {
             self.models.note(attempt);
         }
-        let changed = self.faces.lock().unwrap_or_else(PoisonError::into_inner).changed(project, record);
-        if let Some((before, now)) = changed {
-            self.runtime.spawn(tell(self.ops.for_project(project.clone()), record.clone(), before, now));
+        let pinned = recorded.pinned_version();
+        let changed = self.faces.lock().unwrap_or_else(PoisonError::into_inner).changed(project, record, pinned);
+        if let Some(news) = changed {
+            self.runtime.spawn(tell(self.ops.for_project(project.clone()), record.clone(), news));
         }
         let word = self.streaks.lock().unwrap_or_else(PoisonError::into_inner).noted(project, record);
         if let Some(word) = word {

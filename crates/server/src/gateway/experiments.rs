@@ -13,7 +13,11 @@ impl Assign for Experiments {
         Box::pin(async move {
             let ops = self.0.for_project(subject.project.clone());
             let experiments = ops.experiments();
-            let flags = experiments.flags().await.ok()?;
+            let flags = experiments
+                .flags()
+                .await
+                .inspect_err(|error| tracing::warn!(%error, "experiments are not known, callers are not assigned"))
+                .ok()?;
             let flag = flags.find(subject.experiment)?;
             let unit = flag.assigner.unit_of(subject.attributes);
             let is_user = || subject.attributes.get("user").and_then(|user| user.as_str()) == unit.as_deref();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use llmops::LlmOps;
+use llmops::{LlmOps, Wanted};
 use llmops_domain::verifier::rank;
 use llmops_gateway::Snapshot;
 use llmops_providers::Providers;
@@ -18,9 +18,10 @@ const RANK: Duration = Duration::from_secs(1);
 pub(super) type Known = ((i64, u64), Arc<Providers>);
 
 /// Makes the snapshot anew after every change, by whatever process it was made, and of the providers.
-pub(super) async fn changes(ops: LlmOps, snapshot: Arc<ArcSwap<Snapshot>>, mut known: Known) {
+pub(super) async fn changes(ops: LlmOps, snapshot: Arc<ArcSwap<Snapshot>>, mut known: Known, mut wanted: Wanted) {
     loop {
-        tokio::time::sleep(POLL).await;
+        // Those of this process wait until they are seen, which is at the end of this turn.
+        let _changes = wanted.within(POLL).await;
         // While the store is away, what was live stays live.
         let Ok(revision) = ops.gateway_revision().await else { continue };
         let now = (revision, ops.shared_providers());

@@ -46,6 +46,7 @@ fn of_call(context: TraceContext, id: SpanId, record: &RequestRecord) -> Span {
         end: later(record.at, record.total_ms),
         attributes: vec![
             ("gen_ai.operation.name", json!(operation)),
+            ("gen_ai.provider.name", json!(provider(&record.model))),
             ("gen_ai.request.model", json!(record.model)),
             ("gen_ai.response.model", json!(record.model_answered)),
             ("gen_ai.response.finish_reasons", json!(record.finish_reason.as_ref().map(|reason| [reason]))),
@@ -66,6 +67,11 @@ fn of_call(context: TraceContext, id: SpanId, record: &RequestRecord) -> Span {
     }
 }
 
+/// The provider, as the configuration names it; nothing where none was asked.
+fn provider(model: &str) -> Option<&str> {
+    model.split_once('/').map(|(provider, _)| provider)
+}
+
 fn soft_failures(record: &RequestRecord) -> Value {
     let kinds: Vec<_> = record.soft_failures.iter().map(|failure| json!(failure.kind)).collect();
     if kinds.is_empty() { Value::Null } else { Value::Array(kinds) }
@@ -80,6 +86,7 @@ fn of_attempt(context: TraceContext, id: SpanId, attempt: &CallAttempt, times: (
         start: times.0,
         end: times.1,
         attributes: vec![
+            ("gen_ai.provider.name", json!(provider(&attempt.model))),
             ("gen_ai.request.model", json!(attempt.model)),
             ("http.response.status_code", json!(attempt.status)),
         ],

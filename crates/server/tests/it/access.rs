@@ -45,6 +45,25 @@ async fn wrong_keys_are_refused() {
 }
 
 #[tokio::test]
+async fn an_applications_key_reads_nothing_of_others() {
+    let server = Server::new().await;
+    let (admin, caller) = (server.key("default", Role::Admin).await, server.key("default", Role::Caller).await);
+    let made = server.post("/api/v1/feedback", &caller, &json!({"request_id": "req_1", "thumb": "up"})).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    let flags = server.post("/ofrep/v1/evaluate/flags", &caller, &json!({"context": {"targetingKey": "u"}})).await;
+    assert_eq!(flags.status, StatusCode::OK, "{}", flags.text);
+    assert_eq!(
+        server.post("/api/v1/experiments/x/assign", &caller, &json!({"unit": "u"})).await.status,
+        StatusCode::NOT_FOUND
+    );
+    for path in ["records", "records/req_1", "feedback", "prompts", "deployments", "keys", "events"] {
+        let said = server.get(&format!("/api/v1/{path}"), &caller).await;
+        assert_eq!((said.status, said.code().as_str()), (StatusCode::FORBIDDEN, "forbidden"), "{path}: {}", said.text);
+    }
+    assert_eq!(server.get("/api/v1/feedback", &admin).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn bad_requests_for_keys_say_what_is_wrong() {
     let server = Server::new().await;
     let admin = server.key("default", Role::Admin).await;

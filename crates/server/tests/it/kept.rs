@@ -1,5 +1,6 @@
 //! What is kept, and by whom: verdicts of gates, edits of datasets.
 
+use axum::body::Body;
 use http::{Request, StatusCode};
 use llmops_domain::access::Role;
 use llmops_server::ServerOptions;
@@ -8,12 +9,62 @@ use serde_json::{Value, json};
 
 use crate::support::{Said, Server, installation};
 
-async fn import(server: &Server, key: &str, query: &str, ids: &[&str]) -> Said {
-    let lines = ids.iter().map(|id| json!({"id": id, "input": format!("What is {id}?"), "expected_output": id}));
-    let lines: Vec<String> = lines.map(|line| format!("{line}\n")).collect();
-    let request = Request::post(format!("/api/v1/datasets/d/versions{query}"));
+/// Lines of a dataset.
+fn lines(ids: &[&str]) -> String {
+    let line = |id: &&str| json!({"id": id, "input": format!("What is {id}?"), "expected_output": id});
+    ids.iter().map(line).map(|line| format!("{line}\n")).collect()
+}
+
+async fn import_to(server: &Server, key: &str, versions: &str, body: Body) -> Said {
+    let request = Request::post(format!("/api/v1/datasets/{versions}"));
     let request = request.header("authorization", format!("Bearer {key}"));
-    server.send(request.body(lines.concat().into()).unwrap()).await
+    server.send(request.body(body).unwrap()).await
+}
+
+async fn import(server: &Server, key: &str, query: &str, ids: &[&str]) -> Said {
+    import_to(server, key, &format!("d/versions{query}"), lines(ids).into()).await
+}
+
+/// A run over the dataset `d`, which has ended.
+async fn run(server: &Server, key: &str) -> Value {
+    let run = json!({"target": {"name": "t", "model": "sim/small"}, "dataset": "d",
+        "scoring": {"metrics": {"exact_match": {"kind": "exact_match", "weight": 1.0}}}});
+    let run = server.post("/api/v1/runs", key, &run).await.json()["id"].as_str().unwrap().to_owned();
+    let done = server.get(&format!("/api/v1/runs/{run}?wait_ms=20000"), key).await.json();
+    assert_eq!(done["status"], "completed");
+    done
+}
+
+#[tokio::test]
+async fn a_dataset_that_comes_in_pieces_is_the_same() {
+    let server = Server::new().await;
+    let editor = server.key("default", Role::Editor).await;
+    let text = lines(&["1", "2", "3"]);
+    let whole = import(&server, &editor, "", &["1", "2", "3"]).await.json()["version"]["version"].clone();
+    for size in [1, 2, 7, 50, text.len() - 1] {
+        let pieces: Vec<_> =
+            text.as_bytes().chunks(size).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect();
+        let body = Body::from_stream(futures::stream::iter(pieces));
+        let said = import_to(&server, &editor, "d/versions", body).await;
+        assert_eq!(said.json()["version"]["version"], whole, "{size}: {}", said.text);
+    }
+}
+
+#[tokio::test]
+async fn baselines_of_all_datasets_are_listed() {
+    let server = Server::new().await;
+    let editor = server.key("default", Role::Editor).await;
+    assert_eq!(import(&server, &editor, "", &["1"]).await.status, StatusCode::CREATED);
+    let run = run(&server, &editor).await;
+    assert_eq!(server.post("/api/v1/baselines", &editor, &json!({"run": run["id"]})).await.status, StatusCode::OK);
+    for i in 0..500 {
+        let versions = format!("before-{i}/versions");
+        let said = import_to(&server, &editor, &versions, lines(&["1"]).into()).await;
+        assert_eq!(said.status, StatusCode::CREATED, "{}", said.text);
+    }
+    let baselines = server.get("/api/v1/baselines", &editor).await.json();
+    assert_eq!(baselines["items"][0]["dataset"], "d", "it comes behind five hundred others");
+    assert_eq!(baselines["next_cursor"], Value::Null);
 }
 
 #[tokio::test]
@@ -23,12 +74,8 @@ async fn a_viewer_reads_verdicts_and_an_editor_keeps_them() {
         let admin = server.key("default", Role::Admin).await;
         let (editor, viewer) = (server.key("default", Role::Editor).await, server.key("default", Role::Viewer).await);
         assert_eq!(import(&server, &editor, "", &["1"]).await.status, StatusCode::CREATED);
-        let run = json!({"target": {"name": "t", "model": "sim/small"}, "dataset": "d",
-            "scoring": {"metrics": {"exact_match": {"kind": "exact_match", "weight": 1.0}}}});
-        let run = server.post("/api/v1/runs", &editor, &run).await.json();
+        let run = run(&server, &editor).await;
         let path = format!("/api/v1/runs/{}", run["id"].as_str().unwrap());
-        let done = server.get(&format!("{path}?wait_ms=20000"), &viewer).await.json();
-        assert_eq!(done["status"], "completed");
         let gate = async |key: &str, body: Value| {
             let said = server.post(&format!("{path}/gate"), key, &body).await;
             assert_eq!(said.status, StatusCode::OK, "{}", said.text);
@@ -40,7 +87,7 @@ async fn a_viewer_reads_verdicts_and_an_editor_keeps_them() {
             said["items"].as_array().unwrap().clone()
         };
         let deploy = async || {
-            let body = json!({"manifest_hash": done["spec"]["manifest_id"], "settings": {"require_gate": true}});
+            let body = json!({"manifest_hash": run["spec"]["manifest_id"], "settings": {"require_gate": true}});
             server.post("/api/v1/deployments/gated/deploy", &admin, &body).await.status
         };
         let anything = json!({"config": {"overall_min": 0.0, "category_min": 0.0, "max_drop": 1.0}});

@@ -5,6 +5,7 @@ mod access;
 mod alerts;
 mod audit;
 mod document;
+mod experiments;
 mod feedback;
 mod idempotency;
 mod kept;

@@ -1,8 +1,9 @@
 //! Cohen's and Fleiss' kappa.
 
-use super::{jackknifed, within_one};
+use super::{jackknifed, with_room, within_one};
 use crate::dist::normal_critical;
 use crate::error::{Result, StatsError, check_count, check_open_unit};
+use crate::moments::Moments;
 use crate::result::{Estimate, Method};
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +53,8 @@ pub fn confusion_matrix(a: &[usize], b: &[usize], categories: usize) -> Result<V
 ///
 /// κ = 1 − Σ w p / Σ w e, for disagreement weights w, observed shares p and shares e expected from the margins; large
 /// sample standard error of Fleiss, Cohen & Everitt (1969, Psychological Bulletin 72:323), normal interval limited to
-/// [−1, 1].
+/// [−1, 1]. Where that error is 0, as with raters who agree in everything, the interval is that of the share of agreement
+/// (see [`crate::bounded`]), given the agreement by chance.
 ///
 /// Errors: a table that is not square, no ratings, or both raters using one and the same category only
 /// ([`StatsError::NoVariation`]: chance agreement is 1).
@@ -105,14 +107,19 @@ pub fn cohen_kappa(table: &[Vec<u64>], weights: KappaWeights, level: f64) -> Res
         KappaWeights::Quadratic => Method::CohenKappaQuadratic,
     };
     let interval = Some(within_one(value, normal_critical(level) * se, level));
-    Ok(Estimate { method, n, value, se: Some(se), df: None, interval })
+    let kappa = Estimate { method, n, value, se: Some(se), df: None, interval };
+    let observed = || cells().map(|(i, j)| (agreement(i, j), table[i][j] as f64));
+    let mean = observed().map(|(agreement, count)| agreement * count).sum::<f64>() / total;
+    let squares: f64 = observed().map(|(agreement, count)| count * (agreement - mean).powi(2)).sum();
+    with_room(kappa, &Moments::from_parts(n, mean, squares, 0.0, 1.0)?, expected, level)
 }
 
 /// Fleiss' kappa (1971, Psychological Bulletin 76:378) of `counts[subject][category]`, with the same number of ratings,
 /// at least 2, for every subject.
 ///
 /// κ = (P̄ − P̄ₑ) / (1 − P̄ₑ), P̄ the mean share of agreeing pairs per subject and P̄ₑ the sum of squared category shares;
-/// jackknife interval over subjects. `n` counts subjects; one subject gives the value alone.
+/// jackknife interval over subjects, and as for [`cohen_kappa`] where it has no width. `n` counts subjects; one subject gives
+/// the value alone.
 ///
 /// Errors: no subjects, rows of different lengths or totals, fewer than 2 ratings, one category only
 /// ([`StatsError::NoVariation`]).
@@ -164,5 +171,8 @@ pub fn fleiss_kappa(counts: &[Vec<u64>], level: f64) -> Result<Estimate> {
             if counts.len() < 2 { value } else { kappa(agreement - own, &mut rest, m - 1.0).unwrap_or(value) }
         })
         .collect();
-    Ok(jackknifed(Method::FleissKappa, counts.len() as u64, value, &left_out, level))
+    let found = jackknifed(Method::FleissKappa, counts.len() as u64, value, &left_out, level);
+    let ratings = m * raters as f64;
+    let chance = totals.iter().map(|count| (*count as f64 / ratings).powi(2)).sum();
+    with_room(found, &Moments::from_slice(&per_subject)?, chance, level)
 }

@@ -12,7 +12,10 @@ pub use kappa::{KappaWeights, cohen_kappa, confusion_matrix, fleiss_kappa};
 pub use krippendorff::{AlphaMetric, krippendorff_alpha};
 pub use spearman::{spearman, spearman_of_dependent};
 
+use crate::bounded::{self, Range};
 use crate::dist::t_critical;
+use crate::error::Result;
+use crate::moments::Moments;
 use crate::result::{Estimate, Interval, Method};
 
 /// Estimate with the jackknife's standard error √((m−1)/m · Σ(θ₍ᵢ₎ − θ̄)²) over `m` units, t-interval limited to
@@ -31,4 +34,16 @@ fn jackknifed(method: Method, n: u64, value: f64, left_out: &[f64], level: f64) 
 
 fn within_one(value: f64, margin: f64, level: f64) -> Interval {
     Interval { low: (value - margin).max(-1.0), high: (value + margin).min(1.0), level }
+}
+
+/// A kappa whose standard error came out as 0, because raters agreed in everything or one of them always said the same, with the
+/// interval of the share of agreement `observed`, `chance` agreement taken as known (Cohen 1960). As it is where there is spread.
+fn with_room(kappa: Estimate, observed: &Moments, chance: f64, level: f64) -> Result<Estimate> {
+    if kappa.se.is_none_or(|se| se > 1e-9) {
+        return Ok(kappa);
+    }
+    let share = bounded::mean(&observed.mean_estimate(level)?, Range::UNIT, level)?;
+    let end = |share: f64| ((share.clamp(0.0, 1.0) - chance) / (1.0 - chance)).clamp(-1.0, 1.0);
+    let interval = share.interval.map(|i| Interval { low: end(i.low), high: end(i.high), level });
+    Ok(Estimate { interval, ..kappa })
 }

@@ -1,12 +1,14 @@
 //! The procedures of the gate against SciPy and statsmodels.
 
 use crate::support::{alternative, close, close_to, count, fixture, interval_close, number, numbers, rows};
-use llmops_stats::cluster::ClusterMean;
+use llmops_stats::bounded::{self, Range};
+use llmops_stats::cluster::{ClusterMean, Part, weighted_mean};
 use llmops_stats::mcnemar::{McNemarMethod, PairedTable, mcnemar};
 use llmops_stats::moments::Moments;
 use llmops_stats::power::{self, ProportionMethod, Target};
 use llmops_stats::proportion::{Rate, ZVariance, newcombe, two_proportion_z, wilson};
 use llmops_stats::{TestOptions, bootstrap, t_test};
+use serde_json::Value;
 
 #[test]
 fn t_tests_equal_scipy() {
@@ -43,6 +45,22 @@ fn clustered_means_equal_statsmodels_and_merge() {
             close(estimate.se.unwrap(), number(&row["se"]));
             interval_close(estimate.interval, number(&row["low"]), number(&row["high"]));
         }
+    }
+}
+
+#[test]
+fn bounded_means_equal_their_formula() {
+    for row in rows(&fixture("basics"), "bounded") {
+        let weights = numbers(&row["weights"]);
+        let part = |(values, weight): (&Value, &f64)| {
+            let mean = Moments::from_slice(&numbers(values)).unwrap().mean_estimate(0.95).unwrap();
+            Part::new(*weight, &bounded::mean(&mean, Range::UNIT, 0.95).unwrap())
+        };
+        let parts: Vec<Part> = row["values"].as_array().unwrap().iter().zip(&weights).map(part).collect();
+        let mean = weighted_mean(&parts, 0.95).unwrap();
+        let ends = numbers(&row["interval"]);
+        close(mean.value, number(&row["mean"]));
+        interval_close(mean.interval, ends[0], ends[1]);
     }
 }
 

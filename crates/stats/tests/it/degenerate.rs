@@ -5,6 +5,7 @@ use llmops_stats::agreement::{
 };
 use llmops_stats::bayes::{self, BetaPrior, NormalPrior};
 use llmops_stats::bootstrap::{self, BootstrapOptions};
+use llmops_stats::bounded::{self, Range};
 use llmops_stats::cluster::{ClusterMean, Part, weighted_mean};
 use llmops_stats::contingency::{chi_squared, chi_squared_rates, fisher_exact};
 use llmops_stats::cuped::cuped;
@@ -14,7 +15,7 @@ use llmops_stats::mcnemar::{McNemarMethod, PairedTable, mcnemar};
 use llmops_stats::moments::{Moments, PairMoments};
 use llmops_stats::multiple::{Correction, adjust};
 use llmops_stats::power::{self, ProportionMethod, Target};
-use llmops_stats::ppi::{PpiWeight, ppi_mean};
+use llmops_stats::ppi::{PpiWeight, ppi_mean, ppi_scores};
 use llmops_stats::proportion::{Rate, ZVariance, two_proportion_z};
 use llmops_stats::quantile::{quantile, quantile_difference};
 use llmops_stats::ratio::{ratio, ratio_difference, relative_difference};
@@ -25,7 +26,7 @@ use llmops_stats::sequential::{mixture, msprt::msprt};
 use llmops_stats::srm::sample_ratio_mismatch;
 use llmops_stats::wilcoxon::signed_rank;
 use llmops_stats::winsor::{clip, winsorize};
-use llmops_stats::{Result, StatsError, TestOptions, TestResult, sign_test::sign_test, t_test};
+use llmops_stats::{Estimate, Result, StatsError, TestOptions, TestResult, sign_test::sign_test, t_test};
 
 const NAN: f64 = f64::NAN;
 
@@ -156,7 +157,7 @@ fn means_of_nothing_and_of_one() {
     assert!(weighted_mean(&[Part::new(0.0, &estimate)], 0.95).is_err());
     assert!(weighted_mean(&[Part::new(NAN, &estimate)], 0.95).is_err());
     let heavy = |weight| {
-        let part = |value| Part { weight, value, se: Some(0.1), df: Some(9.0), n: 10 };
+        let part = |value| Part { weight, value, se: Some(0.1), df: Some(9.0), n: 10, room: [0.0; 2] };
         let mean = weighted_mean(&[part(0.2), part(0.8)], 0.95).unwrap();
         (mean.value, mean.se.unwrap(), mean.df.unwrap())
     };
@@ -283,6 +284,42 @@ fn splits_at_the_edge() {
 }
 
 #[test]
+fn bounded_means_at_the_edge() {
+    let interval = |values: &[f64]| {
+        let mean = Moments::from_slice(values).unwrap().mean_estimate(0.95).unwrap();
+        let interval = bounded::mean(&mean, Range::UNIT, 0.95).unwrap().interval.unwrap();
+        ((interval.low * 1e4).round() / 1e4, (interval.high * 1e4).round() / 1e4)
+    };
+    assert_eq!(interval(&[1.0; 20]), (0.8316, 1.0));
+    assert_eq!(interval(&[0.0; 3]), (0.0, 0.7076));
+    assert_eq!(interval(&[0.5; 2]), (0.0791, 0.9209));
+    // Half the range is the most that a single value can be from its mean.
+    assert!(interval(&[1.0]).0 < 0.0);
+    let beyond = Moments::from_slice(&[1.5; 3]).unwrap().mean_estimate(0.95).unwrap();
+    assert!(matches!(bounded::mean(&beyond, Range::UNIT, 0.95), Err(StatsError::OutOfRange { .. })));
+    assert!(matches!(Range::new(f64::NAN, 1.0), Err(StatsError::OutOfRange { .. })));
+}
+
+#[test]
+fn few_labels_feign_no_certainty() {
+    let judge = Moments::from_slice(&[0.8, 0.9, 0.7, 0.85, 0.75, 0.9, 0.8]).unwrap();
+    let interval = |f: &[f64], y: &[f64]| {
+        let labelled = PairMoments::from_slices(f, y).unwrap();
+        let interval = ppi_scores(&labelled, &judge, Range::UNIT, 0.95).unwrap().interval.unwrap();
+        (interval.low.max(0.0), interval.high.min(1.0))
+    };
+    for (f, y) in [(vec![0.9, 0.8, 0.7], vec![1.0; 3]), (vec![0.8; 3], vec![1.0; 3]), (vec![0.9, 0.8], vec![1.0, 0.0])]
+    {
+        let (low, high) = interval(&f, &y);
+        assert!(high - low > 0.7, "{f:?} {y:?}: {low} {high}");
+    }
+    // Labels between the ends that scatter have Student's interval.
+    let labelled = PairMoments::from_slices(&[0.9, 0.8, 0.7, 0.6], &[0.7, 0.65, 0.5, 0.35]).unwrap();
+    let tuned = ppi_mean(&labelled, &judge, PpiWeight::Tuned, 0.95).unwrap();
+    assert_eq!(ppi_scores(&labelled, &judge, Range::UNIT, 0.95).unwrap(), tuned);
+}
+
+#[test]
 fn adjusted_and_ratio_means_at_the_edge() {
     let pairs = |x: &[f64], y: &[f64]| PairMoments::from_slices(x, y).unwrap();
     let (flat, one) = (pairs(&[1.0; 5], &[2.0; 5]), pairs(&[1.0], &[2.0]));
@@ -357,6 +394,13 @@ fn agreement_at_the_edge() {
     assert!(matches!(kappa(&[]), Err(StatsError::TooFew { .. })));
     assert!(matches!(kappa(&[vec![1, 2]]), Err(StatsError::LengthMismatch { .. })));
     assert_eq!(kappa(&[vec![5, 0], vec![0, 5]]).unwrap().value, 1.0);
+    let ends = |found: Estimate| found.interval.map(|i| ((i.low * 1e3).round() / 1e3, (i.high * 1e3).round() / 1e3));
+    // Agreement in all of ten tells of at least 69 %, and chance alone of half.
+    assert_eq!(ends(kappa(&[vec![5, 0], vec![0, 5]]).unwrap()), Some((0.383, 1.0)));
+    // A judge who passes everything says nothing, and four answers do not tell how little.
+    assert_eq!(ends(kappa(&[vec![0, 1], vec![0, 3]]).unwrap()), Some((-1.0, 1.0)));
+    let all = fleiss_kappa(&[vec![3, 0], vec![0, 3], vec![3, 0], vec![0, 3]], 0.95).unwrap();
+    assert_eq!((all.value, ends(all)), (1.0, Some((-0.205, 1.0))));
     assert!(confusion_matrix(&[2], &[0], 2).is_err());
     assert!(matches!(fleiss_kappa(&[], 0.95), Err(StatsError::TooFew { .. })));
     assert!(matches!(fleiss_kappa(&[vec![1, 0]], 0.95), Err(StatsError::TooFew { .. })));

@@ -11,10 +11,11 @@ use llmops_stats::moments::{Moments, PairMoments};
 use llmops_stats::multiple::{Correction, adjust};
 use llmops_stats::ppi::{PpiWeight, ppi_mean};
 use llmops_stats::proportion::{Rate, newcombe, wilson};
-use llmops_stats::quantile::quantile_difference;
+use llmops_stats::quantile::{quantile, quantile_difference};
 use llmops_stats::ratio::{ratio_difference, relative_difference};
 use llmops_stats::sequential::asymptotic::{self, AsymptoticOptions};
 use llmops_stats::sequential::msprt::msprt;
+use llmops_stats::sketch::{ACCURACY, Sketch};
 use llmops_stats::wilcoxon::signed_rank;
 use llmops_stats::{Alternative, Result, TestOptions, TestResult, sign_test::sign_test, t_test};
 use proptest::prelude::*;
@@ -78,6 +79,28 @@ fn not_nan(result: Result<TestResult>) {
 }
 
 proptest! {
+    /// Quantiles of few and of many values: as NumPy interpolates them, to the width of a bucket; where each has one of its own, to
+    /// half of it.
+    #[test]
+    fn sketched_quantiles_are_those_of_the_values(values in prop::collection::vec(-9.0..9.0_f64, 1..300), q in 0.0..=1.0_f64) {
+        let values: Vec<f64> = values.into_iter().map(f64::exp).collect();
+        let mut sketch = Sketch::default();
+        for value in &values {
+            sketch.add(*value).unwrap();
+        }
+        let (got, expected) = (sketch.quantile(q).unwrap(), quantile(&values, q).unwrap());
+        prop_assert!((got / expected - 1.0).abs() <= 2.02 * ACCURACY, "{} {}", got, expected);
+        let few = &values[..values.len().min(2)];
+        let mut sketch = Sketch::default();
+        for value in few {
+            sketch.add(*value).unwrap();
+        }
+        if few.len() == 2 && (few[0] / few[1] - 1.0).abs() > 0.03 {
+            let (got, expected) = (sketch.quantile(q).unwrap(), quantile(few, q).unwrap());
+            prop_assert!((got / expected - 1.0).abs() <= 1.01 * ACCURACY, "{} {}", got, expected);
+        }
+    }
+
     #[test]
     fn moments_merge_as_they_push(left in scores(0), right in scores(0)) {
         let mut merged = Moments::from_slice(&left).unwrap();

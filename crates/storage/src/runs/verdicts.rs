@@ -1,7 +1,6 @@
 //! What the gate said of runs.
 
-use jiff::Timestamp;
-use llmops_domain::gate::{KeptVerdict, Verdict};
+use llmops_domain::gate::{GatedRun, KeptVerdict};
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{ProjectId, RunId};
 use llmops_domain::run::EvaluationRun;
@@ -36,24 +35,29 @@ impl Store {
         tx.commit().await
     }
 
-    /// The newest run of a manifest that passed its gate, with the time at which it was made.
-    pub async fn newest_passing_run(
-        &self,
-        project: &ProjectId,
-        manifest: &ContentHash,
-    ) -> Result<Option<(RunId, Timestamp)>, StoreError> {
-        // The text finds the few that name it; what they name it as is read from the document.
-        let sql = "SELECT r.document FROM run_tags t JOIN runs r ON r.key = t.run_key \
-                   WHERE t.project_id = $1 AND t.name = $2 AND t.value = $3 AND r.document LIKE $4 ORDER BY r.id DESC";
+    /// The newest runs of a manifest with what the gate said of each, newest first.
+    pub async fn gated_runs(&self, project: &ProjectId, manifest: &ContentHash) -> Result<Vec<GatedRun>, StoreError> {
+        // The text finds the few that name it; what they name it as is read from the document. The tag finds those with a verdict,
+        // and the verdict says it: whoever starts a run may give it any tag.
+        let sql = "SELECT r.verdict, r.document FROM run_tags t JOIN runs r ON r.key = t.run_key \
+                   WHERE t.project_id = $1 AND t.name = $2 AND r.verdict IS NOT NULL AND r.document LIKE $3 \
+                   ORDER BY r.id DESC LIMIT 500";
         let named = format!("%\"manifest_id\":\"{manifest}\"%");
         let mut conn = self.read().await?;
-        let passed = Verdict::Pass.as_str();
-        for (document,) in fetch!(fetch_all, conn, (String,), sql, project.as_str(), GATE_TAG, passed, named)? {
+        let mut gated = Vec::new();
+        for (kept, document) in fetch!(fetch_all, conn, (String, String), sql, project.as_str(), GATE_TAG, named)? {
             let run: EvaluationRun = decode("a run", &document)?;
+            let KeptVerdict { verdict, .. } = decode("a verdict", &kept)?;
             if run.spec.manifest_id == *manifest {
-                return Ok(Some((run.id, run.created_at)));
+                gated.push(GatedRun {
+                    is_partial: run.spec.is_partial(),
+                    run: run.id,
+                    dataset: run.spec.dataset,
+                    made: run.created_at,
+                    verdict,
+                });
             }
         }
-        Ok(None)
+        Ok(gated)
     }
 }

@@ -1,12 +1,16 @@
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
-use llmops_storage::{CacheLimits, StoreOptions};
+use llmops_storage::{CacheLimits, Store, StoreOptions};
 use llmops_testing::{Backend, TestStore, on_backends};
 
 use crate::support::{project, scored, stored_run};
 
 fn key(i: usize) -> ContentHash {
     ContentHash::of_bytes(&i.to_be_bytes())
+}
+
+async fn cached(store: &Store, project: &ProjectId, i: usize) -> Option<String> {
+    store.cache_get_many(project, &[key(i)]).await.unwrap().remove(&key(i))
 }
 
 #[tokio::test]
@@ -18,7 +22,7 @@ async fn the_first_answer_of_a_key_stays() {
         store.cache_put(&ProjectId::from("nowhere"), &key(2), "lost".to_owned()).await;
         // The writer works in order, and one that cannot be written harms no other.
         store.result_writer().submit(&run, vec![scored(0, 0, 0.5)]).await.unwrap();
-        let get = async |project: &ProjectId, i| store.cache_get(project, &key(i)).await.unwrap();
+        let get = async |project: &ProjectId, i| cached(store, project, i).await;
         assert_eq!(get(&project(), 1).await.as_deref(), Some("\0 first \u{1F980}"));
         assert_eq!(get(&project(), 2).await, None);
         assert_eq!(get(&ProjectId::from("other"), 1).await, None);
@@ -45,7 +49,7 @@ async fn an_answer_that_was_asked_anew_takes_the_place_of_the_first() {
         }
         store.cache_replace(&project(), &key(3), "new".to_owned()).await;
         store.result_writer().submit(&run, vec![scored(1, 0, 0.5)]).await.unwrap();
-        let get = async |i| store.cache_get(&project(), &key(i)).await.unwrap();
+        let get = async |i| cached(&store, &project(), i).await;
         let known = (get(1).await, get(2).await, get(3).await);
         let known = (known.0.as_deref(), known.1.as_deref(), known.2.as_deref());
         assert_eq!(known, (Some("answer 9"), Some("other"), Some("new")), "{backend:?}");
@@ -90,7 +94,7 @@ async fn the_oldest_answers_go() {
             store.result_writer().submit(&run, vec![scored(200, 0, 0.5)]).await.unwrap();
             let mut kept = Vec::new();
             for i in 0..200 {
-                if store.cache_get(&project(), &key(i)).await.unwrap().is_some() {
+                if cached(&store, &project(), i).await.is_some() {
                     kept.push(i);
                 }
             }
@@ -99,5 +103,24 @@ async fn the_oldest_answers_go() {
             assert!(kept[0] >= 140, "{backend:?} {cache:?} kept {kept:?}");
             store.remove().await;
         }
+    }
+}
+
+#[tokio::test]
+async fn a_small_cache_keeps_what_it_may() {
+    for backend in [Backend::Sqlite, Backend::Postgres] {
+        let cache = CacheLimits { max_entries: 5, max_bytes: u64::MAX };
+        let store = TestStore::with_options(backend, StoreOptions { cache, ..StoreOptions::default() }).await;
+        let run = stored_run(&store, "run_1").await;
+        for i in 0..7 {
+            store.cache_put(&project(), &key(i), "answer".to_owned()).await;
+            store.result_writer().submit(&run, vec![scored(i as u64, 0, 0.5)]).await.unwrap();
+        }
+        let mut kept = Vec::new();
+        for i in 0..7 {
+            kept.extend(cached(&store, &project(), i).await.map(|_| i));
+        }
+        assert_eq!(kept, [2, 3, 4, 5, 6], "{backend:?}");
+        store.remove().await;
     }
 }

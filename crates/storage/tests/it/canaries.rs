@@ -82,6 +82,7 @@ fn logged(action: Action, asked: u64) -> LoggedDecision {
             wins: 1,
             losses: 0,
             ties: 0,
+            unjudged: 0,
             elapsed_seconds: 9,
             spent: 0.5,
             production_changed: false,

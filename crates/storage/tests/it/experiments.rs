@@ -49,6 +49,26 @@ async fn experiments_are_found_by_id_its_beginning_and_key() {
 }
 
 #[tokio::test]
+async fn drafts_are_deleted_and_nothing_else() {
+    on_backends(async |store| {
+        let (draft, started) = (draft("exp_1", "a"), draft("exp_2", "b"));
+        for experiment in [&draft, &started] {
+            store.create_experiment(&project(), experiment).await.unwrap();
+        }
+        store.update_experiment(&project(), &started.start(at(1)).unwrap()).await.unwrap();
+        let elsewhere = ProjectId("elsewhere".to_owned());
+        assert!(matches!(store.delete_draft(&elsewhere, &draft).await, Err(StoreError::NotFound { .. })));
+        store.delete_draft(&project(), &draft).await.unwrap();
+        assert!(matches!(store.delete_draft(&project(), &draft).await, Err(StoreError::NotFound { .. })));
+        // What the caller saw as a draft may have been started since.
+        assert!(matches!(store.delete_draft(&project(), &started).await, Err(StoreError::Conflict(_))));
+        assert!(store.get_experiment(&project(), "exp_1").await.is_err());
+        assert!(store.get_experiment(&project(), "exp_2").await.is_ok());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn one_of_two_concurrent_changes_wins() {
     on_backends(async |store| {
         let experiment = draft("exp_1", "greeting");

@@ -89,12 +89,12 @@ async fn calls_are_counted_by_the_hour() {
         }
         assert_eq!((sums.calls, sums.refused, sums.cancelled, sums.counted()), (5, 1, 1, 3));
         assert_eq!((sums.failed, sums.answered, sums.soft_failed), (1, 2, 1));
-        let failed = store.failed_calls(&project(), of, 10).await.unwrap();
+        let failed = store.failed_calls(&project(), of, None, 10).await.unwrap();
         assert_eq!(failed.iter().map(|r| r.id.as_str()).collect::<Vec<_>>(), [&*calls[4].id, &*calls[2].id]);
         let other = "b".repeat(64);
         let none = CallsOf { manifest: Some(&other), ..of };
         assert!(store.calls_by_hour(&project(), none).await.unwrap().is_empty());
-        assert!(store.failed_calls(&project(), none, 10).await.unwrap().is_empty());
+        assert!(store.failed_calls(&project(), none, None, 10).await.unwrap().is_empty());
     })
     .await;
 }

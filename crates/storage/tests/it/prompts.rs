@@ -20,6 +20,7 @@ pub(crate) fn prompt(name: &str, version: &str, content: &str) -> PromptVersion 
         change: None,
         metadata: BTreeMap::new(),
         body,
+        scores: Vec::new(),
         status: PromptStatus::Draft,
         is_active: false,
         created_at: at(0),

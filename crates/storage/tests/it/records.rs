@@ -40,6 +40,7 @@ fn record(number: i64, user: &str) -> RequestRecord {
         finish_reason: Some("stop".to_owned()),
         guard: Vec::new(),
         cached: false,
+        safe_mode: false,
         soft_failures: Vec::new(),
         attempts: vec![CallAttempt { model: "sim/small".to_owned(), status: Some(200), error: None, ms: 2.0 }],
         request_body: Some("a \u{1} body".to_owned()),

@@ -76,6 +76,7 @@ pub(crate) fn run(id: &str) -> EvaluationRun {
             },
             repeat: 2,
             limit: None,
+            only: None,
             cache: true,
             notices: Vec::new(),
         },
@@ -106,6 +107,7 @@ pub(crate) fn scored(ordinal: u64, trial: u32, composite: f64) -> SampleResult {
             composite: Some(composite),
             passed,
             failures: if passed { Vec::new() } else { vec!["rouge_l < 0.7".to_owned()] },
+            unscored: BTreeMap::new(),
         },
     )
 }

@@ -31,12 +31,12 @@ pub(crate) struct ReplayArgs {
     #[arg(long, short, value_name = "NAME", default_value = "production")]
     environment: String,
     /// The log as `llmops canary decisions --json` writes it, instead of a canary
-    #[arg(long, value_name = "FILE", conflicts_with = "name", requires = "policy")]
+    #[arg(long, value_name = "FILE", conflicts_with = "name")]
     log: Option<PathBuf>,
     /// The pairs as `llmops canary export` writes them
     #[arg(long, value_name = "FILE", requires = "log")]
     pairs: Option<PathBuf>,
-    /// The policy to decide by; else the canary's own
+    /// The policy to decide by; else the canary's own, which a log does not have: --log needs it
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 }
@@ -58,7 +58,10 @@ pub(super) async fn run(context: &Context, args: ReplayArgs) -> Outcome {
             let log: Vec<LoggedDecision> = serde_json::from_str(&read_text(file)?)
                 .map_err(|e| Failure::usage(format!("{}: no log of decisions: {e}", file.display())))?;
             let pairs = args.pairs.as_deref().map(|path| rows(&read_text(path)?, path)).transpose()?;
-            let policy = policy.ok_or_else(|| Failure::usage("--log needs --policy"))?;
+            let policy = policy.ok_or_else(|| {
+                Failure::usage("a log does not have the policy that it was made by")
+                    .hint("--policy FILE; `llmops canary status NAME --json` has it, as canary.policy")
+            })?;
             replay(&policy, &log, &pairs.unwrap_or_default())
         }
     };

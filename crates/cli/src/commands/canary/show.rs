@@ -70,8 +70,11 @@ pub(super) fn report(context: &Context, report: &CanaryReport) -> String {
         (
             "spent",
             format!(
-                "{:.4} of {:.2} USD, {:.4} of {:.2} USD this hour",
-                evidence.spent, budget.total, report.spent_this_hour, budget.per_hour
+                "{:.4} of {} USD, {:.4} of {} USD this hour",
+                evidence.spent,
+                usd(budget.total),
+                report.spent_this_hour,
+                usd(budget.per_hour)
             ),
         ),
     ];
@@ -90,10 +93,22 @@ pub(super) fn report(context: &Context, report: &CanaryReport) -> String {
     text.push('\n');
     text.push_str(&checks(context, &report.decision));
     let _ = write!(text, "\n{}: {}", report.decision.action.describe(), report.decision.message);
-    if let Some(estimate) = report.decision.estimate {
-        let _ = write!(text, "\n{}", conclusion(estimate));
+    if report.decision.action.is_hold() && canary.state.is_under_way() {
+        let estimate = report.decision.estimate.map_or_else(|| CANNOT_TELL.to_owned(), conclusion);
+        let _ = write!(text, "\n{estimate}");
+        if report.spent_this_hour >= budget.per_hour {
+            let _ = write!(text, "\nthis hour's budget is spent: requests make no pairs until the next one begins");
+        }
     }
     text
+}
+
+/// What is said where there is no estimate.
+const CANNOT_TELL: &str = "when it concludes cannot be told yet";
+
+/// A budget: cents, or what is less than one.
+fn usd(amount: f64) -> String {
+    if amount >= 0.01 { format!("{amount:.2}") } else { format!("{amount}") }
 }
 
 fn counts(evidence: &Evidence, waiting: u64) -> String {
@@ -227,11 +242,11 @@ pub(super) fn decisions(context: &Context, log: &[LoggedDecision]) -> String {
         return "Nothing was decided yet: the log begins with the first 25 pairs.".to_owned();
     }
     let rows = log.iter().map(|entry| {
-        let net = entry
-            .situation
-            .measures
-            .net_win
-            .map(|net| format!("{:.1} % ({:.1} to {:.1})", net.value * 100.0, net.low * 100.0, net.high * 100.0));
+        let percent = |share: f64| share.clamp(-1.0, 1.0) * 100.0;
+        let net =
+            entry.situation.measures.net_win.map(|net| {
+                format!("{:.1} % ({:.1} to {:.1})", percent(net.value), percent(net.low), percent(net.high))
+            });
         let dry = if entry.acted { "" } else { " (dry run)" };
         vec![
             entry.number.to_string().into(),

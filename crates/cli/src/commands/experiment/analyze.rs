@@ -43,24 +43,24 @@ pub(crate) struct AnalyzeArgs {
     /// The test for one look at the data, instead of the one for this kind
     #[arg(long, value_name = "TEST")]
     test: Option<TestChoice>,
-    /// The quantile that is compared, such as 0.95 for latencies
+    /// The quantile that is compared, such as 0.95: of the latencies, or of the metric that decides where there is none; or NAME=Q
     #[arg(long, value_name = "Q")]
-    quantile: Option<f64>,
-    /// A column or metric from before the experiment that takes variance out (CUPED)
+    quantile: Vec<String>,
+    /// A column or metric from before the experiment that takes variance out (CUPED) of the metric that decides
     #[arg(long, value_name = "NAME")]
     covariate: Option<String>,
-    /// The metric below the line of a ratio; else the number of observations
+    /// The metric below the line of a ratio, else the number of observations; or NAME=METRIC where there are several ratios
     #[arg(long, value_name = "METRIC")]
-    denominator: Option<String>,
-    /// Unit values above count as this
+    denominator: Vec<String>,
+    /// Unit values of the metric that decides above this count as this; or NAME=VALUE
     #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
-    cap: Option<f64>,
-    /// Unit values below count as this
+    cap: Vec<String>,
+    /// Unit values of the metric that decides below this count as this; or NAME=VALUE
     #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
-    floor: Option<f64>,
-    /// Unit values above this quantile of all units count as the quantile
+    floor: Vec<String>,
+    /// Unit values of the metric that decides above this quantile of all units count as the quantile; or NAME=Q
     #[arg(long, value_name = "Q")]
-    winsorize: Option<f64>,
+    winsorize: Vec<String>,
     /// A metric that may not become worse than so much: latency=5 or latency=5%
     #[arg(long, value_name = "METRIC=MARGIN")]
     guardrail: Vec<String>,
@@ -179,21 +179,22 @@ fn check(args: &AnalyzeArgs) -> Outcome {
     if !inside(args.alpha) {
         problems.push(format!("--alpha is {}: expected a share between 0 and 1", args.alpha));
     }
-    if let Some(q) = args.quantile.filter(|q| !inside(*q)) {
-        problems.push(format!("--quantile is {q}: expected a share between 0 and 1, such as 0.95"));
-    }
-    if let Some(q) = args.winsorize.filter(|q| !(0.5..=1.0).contains(q)) {
-        problems.push(format!("--winsorize is {q}: expected a share between 0.5 and 1, such as 0.99"));
-    }
-    for (name, value) in [("--cap", args.cap), ("--floor", args.floor), ("--minimum-effect", args.minimum_effect)] {
-        if let Some(value) = value.filter(|value| !value.is_finite()) {
-            problems.push(format!("{name} is {value}: expected a number"));
+    let is_winsor = |value: f64| (0.5..=1.0).contains(&value);
+    for (option, given, is_fit, expected) in [
+        ("--quantile", &args.quantile, &inside as &dyn Fn(f64) -> bool, "a share between 0 and 1, such as 0.95"),
+        ("--winsorize", &args.winsorize, &is_winsor, "a share between 0.5 and 1, such as 0.99"),
+        ("--cap", &args.cap, &f64::is_finite, "a number"),
+        ("--floor", &args.floor, &f64::is_finite, "a number"),
+    ] {
+        for text in given {
+            let value = text.rsplit_once('=').map_or(text.as_str(), |(_, value)| value);
+            if !value.parse::<f64>().is_ok_and(is_fit) {
+                problems.push(format!("{option} is {value}: expected {expected}"));
+            }
         }
     }
-    if let (Some(floor), Some(cap)) = (args.floor, args.cap)
-        && floor > cap
-    {
-        problems.push(format!("--floor is {floor}: expected at most --cap, which is {cap}"));
+    if let Some(value) = args.minimum_effect.filter(|value| !value.is_finite()) {
+        problems.push(format!("--minimum-effect is {value}: expected a number"));
     }
     if args.basis == Basis::FixedHorizon && args.planned_n.is_none() {
         problems.push("--basis fixed-horizon needs --planned-n, the units of each variant at the one look".to_owned());
@@ -213,7 +214,7 @@ pub(super) fn read(path: &Path, shown: &str, needed: &[&str], rows: &mut Collect
         other => Failure::new(Kind::No, format!("{shown}: {other}")),
     };
     let mut reader = Rows::new(input, needed).map_err(broken)?;
-    let (mut problems, mut bad) = (Vec::new(), 0_u64);
+    let (mut problems, mut bad, mut told_in_all) = (Vec::new(), 0_u64, 0);
     while let Some(row) = reader.next_row().map_err(broken)? {
         let told = match row {
             Err(row) => row.problems.iter().map(|problem| format!("line {}: {problem}", row.line)).collect(),
@@ -228,10 +229,15 @@ pub(super) fn read(path: &Path, shown: &str, needed: &[&str], rows: &mut Collect
             }
         };
         bad += u64::from(!told.is_empty());
+        told_in_all += told.len();
         problems.extend(told.into_iter().take(MAX_PROBLEMS.saturating_sub(problems.len())));
     }
     if bad == 0 {
         return Ok(());
+    }
+    let more = told_in_all - problems.len();
+    if more > 0 {
+        problems.push(format!("… and {more} more"));
     }
     let lines = if bad == 1 { "a line is wrong".to_owned() } else { format!("{bad} lines are wrong") };
     Err(Failure::new(Kind::No, format!("{shown}: {lines}, so nothing was analysed")).problems(problems))
@@ -282,11 +288,16 @@ fn split_of(shares: &[String]) -> Outcome<Vec<(String, f64)>> {
     Ok(pairs.into_iter().zip(weights).map(|((name, _), weight)| (name, weight)).collect())
 }
 
-/// `NAME=WORD` for a metric, `WORD` for the first.
-fn named<'a>(options: &'a [String], metric: &str, is_first: bool) -> Option<&'a str> {
+/// What an option says of this metric, as a number; [`check`] has refused what is none.
+fn number(options: &[String], metric: &str, is_meant: bool) -> Option<f64> {
+    named(options, metric, is_meant)?.parse().ok()
+}
+
+/// `NAME=WORD` for a metric, `WORD` for the one that is meant without a name.
+fn named<'a>(options: &'a [String], metric: &str, is_meant: bool) -> Option<&'a str> {
     let of = |text: &'a String| match text.rsplit_once('=') {
         Some((name, word)) => (name == metric).then_some(word),
-        None => is_first.then_some(text.as_str()),
+        None => is_meant.then_some(text.as_str()),
     };
     options.iter().rev().find_map(of)
 }
@@ -295,8 +306,9 @@ fn named<'a>(options: &'a [String], metric: &str, is_first: bool) -> Option<&'a 
 fn metrics(args: &AnalyzeArgs, rows: &Collector) -> Outcome<Vec<MetricSpec>> {
     let mut names = args.metric.clone();
     if names.is_empty() {
-        let inputs = [&args.denominator, &args.covariate];
-        let mut there = rows.metrics().iter().filter(|name| !inputs.contains(&&Some((*name).clone())));
+        let below = |text: &String| text.rsplit_once('=').map_or(text.clone(), |(_, metric)| metric.to_owned());
+        let inputs: Vec<String> = args.denominator.iter().map(below).chain(args.covariate.clone()).collect();
+        let mut there = rows.metrics().iter().filter(|name| !inputs.contains(name));
         if let (Some(only), None) = (there.next(), there.next()) {
             names.push(only.clone());
         } else {
@@ -310,9 +322,64 @@ fn metrics(args: &AnalyzeArgs, rows: &Collector) -> Outcome<Vec<MetricSpec>> {
             names.push(name.to_owned());
         }
     }
-    let metrics: Vec<MetricSpec> =
+    is_named(args, &names)?;
+    let mut metrics: Vec<MetricSpec> =
         names.iter().enumerate().map(|(i, name)| metric(args, rows, name, i == 0)).collect::<Outcome<_>>()?;
+    by_kind(args, &mut metrics)?;
+    for MetricSpec { name, floor, cap, .. } in &metrics {
+        if let (Some(floor), Some(cap)) = (floor, cap)
+            && floor > cap
+        {
+            let message = format!("--floor of `{name}` is {floor}: expected at most --cap, which is {cap}");
+            return Err(Failure::usage(message));
+        }
+    }
     Ok(metrics)
+}
+
+/// Refuses what is said of a metric that is not analysed.
+fn is_named(args: &AnalyzeArgs, names: &[String]) -> Outcome {
+    let options = [
+        ("--kind", &args.kind),
+        ("--direction", &args.direction),
+        ("--quantile", &args.quantile),
+        ("--denominator", &args.denominator),
+        ("--cap", &args.cap),
+        ("--floor", &args.floor),
+        ("--winsorize", &args.winsorize),
+    ];
+    for (option, given) in options {
+        let named = given.iter().filter_map(|text| text.rsplit_once('=').map(|(name, _)| name));
+        if let Some(other) = named.into_iter().find(|name| !names.iter().any(|known| known == name)) {
+            let hint = llmops_domain::suggest::hint(other, names.iter().map(String::as_str));
+            return Err(Failure::usage(format!("{option}: `{other}` is none of the metrics")).hint(hint));
+        }
+    }
+    Ok(())
+}
+
+/// What belongs to metrics of a kind, wherever they stand: the denominator to ratios, the quantile to latencies.
+fn by_kind(args: &AnalyzeArgs, metrics: &mut [MetricSpec]) -> Outcome {
+    let has = |kind: MetricKind| metrics.iter().any(|metric| metric.kind() == kind);
+    let (has_ratio, has_latency) = (has(MetricKind::Ratio), has(MetricKind::Latency));
+    for (i, metric) in metrics.iter_mut().enumerate() {
+        let is_latency = metric.kind() == MetricKind::Latency;
+        metric.quantile = number(&args.quantile, &metric.name, if has_latency { is_latency } else { i == 0 });
+        let below = named(&args.denominator, &metric.name, metric.kind() == MetricKind::Ratio);
+        if let Some(below) = below.filter(|_| metric.kind() != MetricKind::Ratio) {
+            let message = format!("--denominator: `{}` is no ratio, so nothing is divided by `{below}`", metric.name);
+            return Err(Failure::usage(message).hint(format!("--kind {}=ratio", metric.name)));
+        }
+        metric.denominator = below.map(str::to_owned);
+    }
+    match args.denominator.iter().find(|text| !text.contains('=')) {
+        Some(below) if !has_ratio => {
+            let name = metrics.first().map_or("NAME", |metric| metric.name.as_str());
+            let message = format!("--denominator {below}: no metric is a ratio, so nothing is divided by it");
+            Err(Failure::usage(message).hint(format!("--kind {name}=ratio")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn metric(args: &AnalyzeArgs, rows: &Collector, name: &str, is_first: bool) -> Outcome<MetricSpec> {
@@ -337,11 +404,11 @@ fn metric(args: &AnalyzeArgs, rows: &Collector, name: &str, is_first: bool) -> O
         let relative = word.ends_with('%');
         spec.guardrail = Some(Guardrail { margin: if relative { margin / 100.0 } else { margin }, relative });
     }
+    spec.cap = number(&args.cap, name, is_first);
+    spec.floor = number(&args.floor, name, is_first);
+    spec.winsorize = number(&args.winsorize, name, is_first);
     if is_first {
-        spec.quantile = args.quantile;
         spec.covariate.clone_from(&args.covariate);
-        spec.denominator.clone_from(&args.denominator);
-        (spec.cap, spec.floor, spec.winsorize) = (args.cap, args.floor, args.winsorize);
         spec.minimum_effect = args.minimum_effect;
     }
     if spec.kind.is_none() && spec.kind() == MetricKind::Continuous && rows.is_binary(name) {

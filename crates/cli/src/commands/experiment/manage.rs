@@ -124,8 +124,23 @@ pub(crate) async fn create(context: &Context, args: &CreateArgs) -> Outcome {
         let parameters = fields("--param", &args.parameters)?;
         client.create_model_experiment(&CreateModelExperiment { name, models: args.models.clone(), parameters }).await?
     };
-    let made = if args.start { client.start_experiment(made.id.as_str()).await? } else { made };
+    let made = if args.start { started(&client, &made).await? } else { made };
     context.show(&made, || show(context, &made))
+}
+
+/// Starts what was just made; what cannot start leaves no draft behind.
+async fn started(client: &Client, made: &Experiment) -> Outcome<Experiment> {
+    let id = made.id.as_str();
+    match client.start_experiment(id).await {
+        Ok(started) => Ok(started),
+        Err(error) => {
+            let failure = Failure::from(error);
+            Err(match client.delete_experiment(id).await {
+                Ok(()) => failure,
+                Err(_) => failure.hint(format!("the draft {id} is left: llmops experiment start {id} tries again")),
+            })
+        }
+    }
 }
 
 /// A prompt of the registry, or one in a file.

@@ -64,7 +64,7 @@ pub(crate) fn run(context: &Context, args: &SimulateArgs) -> Outcome {
         return Err(Failure::usage(format!("--split is {}: expected a share between 0 and 1", args.split)));
     }
     let shown = args.file.display().to_string();
-    let mut rows = Collector::new(Vec::new(), Vec::new(), None);
+    let mut rows = Collector::of_past();
     read(&args.file, &shown, &["unit", "metric", "value"], &mut rows)?;
     let mut metric = MetricSpec::named(&args.metric);
     if let Some(word) = &args.kind {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::parquet_file::{ParquetFile, Read};
 
 /// The columns in their order. What has parts of its own is JSON text.
-const COLUMNS: [(&str, Read<RequestRecord>); 30] = [
+const COLUMNS: [(&str, Read<RequestRecord>); 33] = [
     ("id", Read::Text(|r| Some(r.id.clone()))),
     ("at", Read::Time(|r| Some(r.at.as_microsecond()))),
     ("door", Read::Text(|r| word(&r.door))),
@@ -17,6 +17,7 @@ const COLUMNS: [(&str, Read<RequestRecord>); 30] = [
     ("deployment", Read::Text(|r| r.deployment.clone())),
     ("environment", Read::Text(|r| r.environment.clone())),
     ("manifest", Read::Text(|r| r.manifest.as_ref().map(ToString::to_string))),
+    ("safe_mode", Read::Bool(|r| Some(r.safe_mode))),
     ("variant", Read::Text(|r| r.variant.clone())),
     ("model", Read::Text(|r| Some(r.model.clone()))),
     ("model_answered", Read::Text(|r| r.model_answered.clone())),
@@ -28,6 +29,8 @@ const COLUMNS: [(&str, Read<RequestRecord>); 30] = [
     ("tags", Read::Text(|r| json(&r.tags))),
     ("prompt_tokens", Read::Int(|r| i64::try_from(r.usage.prompt_tokens).ok())),
     ("completion_tokens", Read::Int(|r| i64::try_from(r.usage.completion_tokens).ok())),
+    ("cached_tokens", Read::Int(|r| i64::try_from(r.usage.cached_tokens).ok())),
+    ("cache_write_tokens", Read::Int(|r| i64::try_from(r.usage.cache_write_tokens).ok())),
     ("usage_estimated", Read::Bool(|r| Some(r.usage_estimated))),
     ("cost", Read::Real(|r| r.cost)),
     ("first_byte_ms", Read::Real(|r| r.first_byte_ms)),

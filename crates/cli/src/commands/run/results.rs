@@ -53,7 +53,7 @@ enum Format {
     /// A JSON object a line
     #[value(alias = "ndjson")]
     Jsonl,
-    /// A table with a column for each metric
+    /// A table with a column for each metric; text that spreadsheets would compute has an apostrophe before it
     Csv,
     /// The same table as Apache Parquet
     Parquet,

@@ -53,7 +53,7 @@ impl Gate<'_> {
         let had = category.map(|category| format!(" and {} in the baseline", count(category.samples, "sample")));
         let had = had.unwrap_or_default();
         let other_dataset = self.input.baseline.is_some_and(|before| before.dataset != self.input.run.dataset);
-        let (status, why) = if spec.limit.is_some() {
+        let (status, why) = if spec.is_partial() {
             (Verdict::Inconclusive, "Not the whole dataset was evaluated.".to_owned())
         } else if other_dataset {
             (Verdict::Inconclusive, "The baseline ran on another dataset.".to_owned())

@@ -81,7 +81,7 @@ fn header(out: &mut String, report: &GateReport, subject: &str) {
         stat(out, "Errored", &results.errored_samples.to_string(), "not scored");
         let spend = &results.spend;
         let latency = results.latency.map(|l| format!("median {}", format::millis(l.p50_ms))).unwrap_or_default();
-        stat(out, "Cost", &format::money(spend.target_cost + spend.judge_cost), &latency);
+        stat(out, "Cost", &format::spent_in_all(spend).0, &latency);
     }
     out.push_str("</dl>\n</header>\n");
 }

@@ -1,7 +1,7 @@
 //! Means corrected for a judge's error by prediction-powered inference: labels on a few samples, the judge on all.
 //!
 //! A sample's mean composite is C; where it is labelled, people instead of the judge would have made it
-//! Y = C + w · (human − judge), w being the judge's weight. [`ppi_mean`] takes the pairs (C, Y) of labelled samples and C
+//! Y = C + w · (human − judge), w being the judge's weight. [`ppi_scores`] takes the pairs (C, Y) of labelled samples and C
 //! of the others.
 
 use std::collections::BTreeMap;
@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use llmops_domain::calibration::{Corrected, JudgeCalibration};
 use llmops_domain::id::CalibrationId;
 use llmops_domain::run::{Estimate, Outcome, RunSpec, SampleResult};
+use llmops_stats::bounded::Range;
 use llmops_stats::cluster::{Part, weighted_mean};
 use llmops_stats::moments::{Moments, PairMoments};
-use llmops_stats::ppi::{PpiWeight, ppi_mean};
+use llmops_stats::ppi::ppi_scores;
 
-use super::super::aggregate::{category_name, category_weights, to_domain};
+use super::super::aggregate::{category_name, category_weights, to_domain, within};
 use super::LEVEL;
 use crate::Error;
 
@@ -85,17 +86,9 @@ impl Split {
         Ok(())
     }
 
-    fn mean(&self) -> Result<llmops_stats::Estimate, Error> {
-        Ok(ppi_mean(&self.labelled, &self.others, self.weight(), LEVEL)?)
-    }
-
-    /// A judge whose error spreads less than what people say is trusted in full: a fitted weight is noise that the interval
-    /// knows nothing of. One that spreads more would make the interval wider than the labels alone do, and is held back.
-    fn weight(&self) -> PpiWeight {
-        let (Some((judge, human)), Some(both)) = (self.labelled.variances(), self.labelled.covariance()) else {
-            return PpiWeight::Tuned;
-        };
-        if judge - 2.0 * both + human < human { PpiWeight::Full } else { PpiWeight::Tuned }
+    /// The corrected mean of values in this range.
+    fn mean(&self, range: Range) -> Result<llmops_stats::Estimate, Error> {
+        Ok(ppi_scores(&self.labelled, &self.others, range, LEVEL)?)
     }
 }
 
@@ -120,8 +113,8 @@ impl Corrections<'_> {
             split.push(sample.judge, sample.error)?;
             raw.push(sample.judge)?;
         }
-        let raw = to_domain(&raw.mean_estimate(LEVEL)?, true);
-        Ok(self.corrected(raw, &split.mean()?, split.labelled.n()))
+        let raw = to_domain(&within(raw.mean_estimate(LEVEL)?, Range::UNIT), true);
+        Ok(self.corrected(raw, &split.mean(Range::UNIT)?, split.labelled.n()))
     }
 
     /// The run's overall score. Nothing where the judge has no weight in it.
@@ -151,7 +144,7 @@ impl Corrections<'_> {
             return Ok(None);
         }
         let estimate = if fewest >= MIN_LABELLED || categories.len() == 1 {
-            let parts = categories.iter().map(|(name, split)| Ok(Part::new(weights[name], &split.mean()?)));
+            let parts = categories.iter().map(|(name, split)| Ok(Part::new(weights[name], &split.mean(Range::UNIT)?)));
             weighted_mean(&parts.collect::<Result<Vec<_>, Error>>()?, LEVEL)?
         } else {
             notices.push(format!(
@@ -174,13 +167,15 @@ fn pooled(
     let size = |split: &Split| (split.labelled.n() + split.others.n()) as f64;
     let all: f64 = categories.values().map(size).sum();
     let mut split = Split::default();
+    let mut most = 0.0_f64;
     for sample in samples {
         if let (Some(composite), Some(own)) = (sample.composite, categories.get(sample.category)) {
             let share = weights[sample.category] * all / size(own);
+            most = most.max(share);
             split.push(composite * share, sample.error.map(|error| error * judge_weight * share))?;
         }
     }
-    split.mean()
+    split.mean(Range::new(0.0, most)?)
 }
 
 /// The overall score of another run, corrected by the mean error that a calibration found: the judge's error is taken to be

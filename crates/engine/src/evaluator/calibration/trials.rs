@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use llmops_domain::run::Estimate;
 use llmops_stats::StatsError;
+use llmops_stats::bounded::Range;
 use llmops_stats::cluster::ClusterMean;
 
 use super::super::aggregate::{category_name, estimate, pass_rate};
@@ -20,9 +21,9 @@ pub(super) fn bias_of(trials: &[Rated]) -> (f64, u64) {
     (trials.iter().map(|one| one.judge - one.human()).sum(), trials.len() as u64)
 }
 
-/// The mean over all trials. Three answers to one question are not three questions: its interval is that of the samples.
+/// The mean difference over all trials. Three answers to one question are not three questions: its interval is that of the samples.
 pub(super) fn mean_of_samples(sums: impl Iterator<Item = (f64, u64)>) -> Result<Estimate, Error> {
-    let found = estimate(&clusters(sums)?, false)?;
+    let found = estimate(&clusters(sums)?, Some(Range::DIFFERENCE))?;
     Ok(found.ok_or(StatsError::TooFew { what: "labelled samples", needed: 1, got: 0 })?)
 }
 

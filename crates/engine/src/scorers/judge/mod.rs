@@ -190,7 +190,8 @@ async fn checklist(
     let answers = asker.ask((scored, bill), prompt, (&input, &task), |text| parse_items(text, &items)).await?;
     let weights = || spec.items.iter().zip(&answers);
     let total: f64 = weights().map(|(item, _)| item.weight()).sum();
-    let met: f64 = weights().filter(|(_, answer)| answer.yes).map(|(item, _)| item.weight()).sum();
+    // The sum of nothing is −0.
+    let met: f64 = weights().filter(|(_, answer)| answer.yes).map(|(item, _)| item.weight()).sum::<f64>() + 0.0;
     let missed: Vec<&str> = answers.iter().filter(|answer| !answer.yes).map(|answer| answer.item.as_str()).collect();
     let reason = match missed.len() {
         0 => format!("all {} items met", answers.len()),

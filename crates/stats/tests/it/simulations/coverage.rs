@@ -5,12 +5,13 @@ use super::{Draw, times};
 use llmops_stats::Interval;
 use llmops_stats::agreement::{AlphaMetric, KappaWeights, cohen_kappa, fleiss_kappa, krippendorff_alpha, spearman};
 use llmops_stats::bootstrap::{self, BootstrapKind, BootstrapOptions};
+use llmops_stats::bounded::{self, Range};
 use llmops_stats::cluster::{ClusterMean, Part, weighted_mean};
 use llmops_stats::cuped::cuped;
 use llmops_stats::mann_whitney::{RankMethod, mann_whitney};
 use llmops_stats::mcnemar::{McNemarMethod, PairedTable, mcnemar};
 use llmops_stats::moments::{Moments, PairMoments};
-use llmops_stats::ppi::{PpiWeight, ppi_mean};
+use llmops_stats::ppi::{PpiWeight, ppi_mean, ppi_scores};
 use llmops_stats::proportion::{Rate, newcombe, wilson};
 use llmops_stats::quantile::quantile_difference;
 use llmops_stats::ratio::{ratio_difference, relative_difference};
@@ -266,5 +267,156 @@ fn prediction_powered_intervals_cover_in_500_repetitions() {
     for weight in [PpiWeight::Full, PpiWeight::Tuned] {
         let covered = times(500, |draw| judged(draw, weight).unwrap().contains(0.5));
         assert!(covered >= 470, "{weight:?}: {covered} of 500");
+    }
+}
+
+/// The part of a weighted mean that is the share of ones among n zeros and ones.
+fn share_of_ones(ones: u64, n: u64, weight: f64) -> Part {
+    let mean = Moments::from_rate(ones, n).unwrap().mean_estimate(0.95).unwrap();
+    Part::new(weight, &bounded::mean(&mean, Range::UNIT, 0.95).unwrap())
+}
+
+/// How often the interval covers the rate, summed over all counts that n zeros and ones can have.
+fn exact_coverage(n: u64, p: f64) -> f64 {
+    // The chance of no one; that of k + 1 follows from that of k.
+    let mut chance = (1.0 - p).powf(n as f64);
+    let mut covered = 0.0;
+    for ones in 0..=n {
+        let interval = weighted_mean(&[share_of_ones(ones, n, 1.0)], 0.95).unwrap().interval.unwrap();
+        covered += if interval.contains(p) { chance } else { 0.0 };
+        chance *= (n - ones) as f64 / (ones + 1) as f64 * p / (1.0 - p);
+    }
+    covered
+}
+
+#[test]
+fn bounded_means_of_zeros_and_ones_cover_at_every_rate() {
+    for n in [2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 100] {
+        for at in 1..200 {
+            let p = f64::from(at) / 200.0;
+            let covered = exact_coverage(n, p);
+            assert!(covered >= 0.94, "{covered} at n = {n}, p = {p}");
+        }
+    }
+    // Student's interval alone covers 0.95 in 64 of 100 cases.
+    assert!(exact_coverage(20, 0.95) >= 0.99);
+}
+
+/// Categories by size and rate of ones, all weighted differently.
+#[track_caller]
+fn check_categories(categories: &[(u64, f64)]) {
+    let weights = [3.0, 1.0, 2.0, 0.5];
+    let weight = |at: usize| weights[at % weights.len()];
+    let total: f64 = (0..categories.len()).map(weight).sum();
+    let truth = categories.iter().enumerate().map(|(at, (_, p))| weight(at) * p).sum::<f64>() / total;
+    let covered = times(2_000, |draw| {
+        let parts: Vec<Part> = categories
+            .iter()
+            .enumerate()
+            .map(|(at, (n, p))| share_of_ones(rate(draw, *n, *p).successes(), *n, weight(at)))
+            .collect();
+        weighted_mean(&parts, 0.95).unwrap().interval.unwrap().contains(truth)
+    });
+    assert!(covered >= 1_880, "{covered} of 2000 for {categories:?}");
+}
+
+#[test]
+fn weighted_means_of_categories_cover() {
+    for p in [0.8, 0.9, 0.95, 0.99] {
+        check_categories(&[(20, p)]);
+        check_categories(&[(5, p); 4]);
+        check_categories(&[(10, p), (6, p), (3, p), (1, p)]);
+        check_categories(&[(1, p); 20]);
+        check_categories(&[(25, p); 4]);
+    }
+    check_categories(&[(10, 0.5), (10, 0.8), (10, 0.95), (10, 1.0)]);
+}
+
+/// Scores that are mostly good, and clusters of trials that mostly pass: whatever the shape, 94 in 100.
+#[test]
+fn bounded_means_cover_whatever_the_scores_look_like() {
+    let good = |draw: &mut Draw| 0.9 + 0.1 * draw.uniform();
+    let mixed = |draw: &mut Draw, bad: f64| if draw.hit(bad) { 0.2 * draw.uniform() } else { good(draw) };
+    for n in [5, 8, 20, 50, 100] {
+        for bad in [0.0, 0.02, 0.05, 0.2] {
+            let truth = 0.95 * (1.0 - bad) + 0.1 * bad;
+            let covered = times(2_000, |draw| {
+                let mean = Moments::from_slice(&draw.many(n, |draw| mixed(draw, bad))).unwrap();
+                let mean = bounded::mean(&mean.mean_estimate(0.95).unwrap(), Range::UNIT, 0.95).unwrap();
+                mean.interval.unwrap().contains(truth)
+            });
+            assert!(covered >= 1_880, "{covered} of 2000 at n = {n} with {bad} bad");
+        }
+        let trials = times(2_000, |draw| {
+            let mut mean = ClusterMean::new();
+            for _ in 0..n {
+                let level = if draw.hit(0.1) { 0.55 } else { 0.99 };
+                mean.push(draw.many(3, |draw| draw.bernoulli(level)).iter().sum(), 3).unwrap();
+            }
+            let of_samples = llmops_stats::Estimate { n: mean.clusters(), ..mean.estimate(0.95).unwrap() };
+            bounded::mean(&of_samples, Range::UNIT, 0.95).unwrap().interval.unwrap().contains(0.946)
+        });
+        assert!(trials >= 1_880, "{trials} of 2000 for {n} samples of three trials");
+    }
+}
+
+/// People's labels, a judge beside them, and how often the corrected mean covers what people would say of all.
+#[track_caller]
+fn check_labels(labels: usize, least: u32, truth: f64, one: impl Fn(&mut Draw) -> (f64, f64)) {
+    let covered = times(2_000, |draw| {
+        let mut labelled = PairMoments::new();
+        let mut unlabelled = Moments::new();
+        for _ in 0..labels {
+            let (judge, human) = one(draw);
+            labelled.push(judge, human).unwrap();
+        }
+        for _ in 0..100 {
+            unlabelled.push(one(draw).0).unwrap();
+        }
+        ppi_scores(&labelled, &unlabelled, Range::UNIT, 0.95).unwrap().interval.unwrap().contains(truth)
+    });
+    assert!(covered >= least, "{covered} of 2000 with {labels} labels");
+}
+
+#[test]
+fn corrected_means_cover_with_few_labels() {
+    for labels in [3, 5, 10, 20, 50, 200] {
+        // People pass nine answers of ten, and the judge agrees with 95 of a hundred.
+        check_labels(labels, 1_880, 0.9, |draw| {
+            let human = draw.bernoulli(0.9);
+            (if draw.hit(0.95) { human } else { 1.0 - human }, human)
+        });
+        // A judge that is too generous and scatters: λ is fitted to few labels, which costs a little.
+        check_labels(labels, 1_840, 0.5, |draw| {
+            let human = draw.uniform();
+            ((0.2 + 0.7 * human + 0.05 * draw.normal()).clamp(0.0, 1.0), human)
+        });
+    }
+}
+
+/// The power-tuned correction is never much wider than the labels alone, and usually narrower.
+#[test]
+fn a_judge_makes_labels_worth_no_less() {
+    for (labels, others) in [(20, 100), (60, 60), (100, 20)] {
+        let mut widths = (0.0, 0.0);
+        for noise in [0.05, 0.2, 0.5] {
+            times(300, |draw| {
+                let mut one = || {
+                    let human = 0.3 + 0.4 * draw.uniform();
+                    (human + 0.1 + noise * draw.normal(), human)
+                };
+                let pairs: Vec<(f64, f64)> = (0..labels).map(|_| one()).collect();
+                let (judge, human): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
+                let rest: Vec<f64> = (0..others).map(|_| one().0).collect();
+                let labelled = PairMoments::from_slices(&judge, &human).unwrap();
+                let rest = Moments::from_slice(&rest).unwrap();
+                let tuned = ppi_mean(&labelled, &rest, PpiWeight::Tuned, 0.95).unwrap();
+                let alone = Moments::from_slice(&human).unwrap().mean_estimate(0.95).unwrap();
+                widths.0 += tuned.interval.unwrap().width();
+                widths.1 += alone.interval.unwrap().width();
+                true
+            });
+            assert!(widths.0 <= 1.01 * widths.1, "{widths:?} with {labels} labels, {others} others and noise {noise}");
+        }
     }
 }

@@ -28,6 +28,15 @@ const BEHIND: [(&str, Read<Row>); 8] = [
     ("cached", Read::Bool(|row| Some(row.cached))),
 ];
 
+/// Text that spreadsheets would compute, with an apostrophe before it, which makes it text to them. Numbers stay numbers.
+fn inert(text: String) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err() {
+        format!("'{text}")
+    } else {
+        text
+    }
+}
+
 /// The metrics that have a column, in their order.
 pub(super) struct Metrics(Vec<String>);
 
@@ -110,19 +119,19 @@ impl Row {
     pub(super) fn cells(self) -> Vec<String> {
         let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
         let mut cells = vec![
-            self.sample_id,
-            self.category,
+            inert(self.sample_id),
+            inert(self.category),
             self.trial.to_string(),
-            self.input,
-            self.expected_output.unwrap_or_default(),
-            self.output,
+            inert(self.input),
+            inert(self.expected_output.unwrap_or_default()),
+            inert(self.output),
             self.status.to_owned(),
             number(self.composite),
         ];
         cells.extend(self.scores.into_iter().map(number));
         cells.extend([
-            self.failures.unwrap_or_default(),
-            self.error.unwrap_or_default(),
+            inert(self.failures.unwrap_or_default()),
+            inert(self.error.unwrap_or_default()),
             self.latency_ms.to_string(),
             self.cost.to_string(),
             self.judge_cost.to_string(),
