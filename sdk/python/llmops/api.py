@@ -101,8 +101,12 @@ class Api:
         """What changed from one run to another."""
         return self._transport.call("GET", f"/api/v1/runs/{_segment(run)}/compare/{_segment(other)}")
 
-    def complete_experiment(self, experiment: str, body: t.CompleteExperiment) -> t.Experiment:
-        """Ends it, with a winner or without."""
+    def complete_experiment(
+        self,
+        experiment: str,
+        body: Union[Union[t.CompleteExperiment, None], None] = None,
+    ) -> t.Experiment:
+        """Ends it, with a winner or without; no body is without."""
         return self._transport.call("POST", f"/api/v1/experiments/{_segment(experiment)}/complete", body=body)
 
     def create_alert(self, body: t.CreateAlert) -> t.RaisedAlert:
@@ -140,6 +144,10 @@ class Api:
     def decide_review(self, id: str, body: t.Decide) -> t.Decided:
         """Decides on an item, once: accept, correct, label or dismiss. An answer that is good by it becomes a sample of a dataset, which says where it came from."""
         return self._transport.call("POST", f"/api/v1/reviews/{_segment(id)}/decision", body=body)
+
+    def delete_experiment(self, experiment: str) -> None:
+        """Deletes a draft. What was started is kept: it can be cancelled."""
+        self._transport.call("DELETE", f"/api/v1/experiments/{_segment(experiment)}")
 
     def delete_prompt(self, name: str, version: str) -> None:
         """Deletes a version. The active one cannot be deleted."""
@@ -1121,8 +1129,12 @@ class AsyncApi:
         """What changed from one run to another."""
         return await self._transport.call("GET", f"/api/v1/runs/{_segment(run)}/compare/{_segment(other)}")
 
-    async def complete_experiment(self, experiment: str, body: t.CompleteExperiment) -> t.Experiment:
-        """Ends it, with a winner or without."""
+    async def complete_experiment(
+        self,
+        experiment: str,
+        body: Union[Union[t.CompleteExperiment, None], None] = None,
+    ) -> t.Experiment:
+        """Ends it, with a winner or without; no body is without."""
         return await self._transport.call("POST", f"/api/v1/experiments/{_segment(experiment)}/complete", body=body)
 
     async def create_alert(self, body: t.CreateAlert) -> t.RaisedAlert:
@@ -1160,6 +1172,10 @@ class AsyncApi:
     async def decide_review(self, id: str, body: t.Decide) -> t.Decided:
         """Decides on an item, once: accept, correct, label or dismiss. An answer that is good by it becomes a sample of a dataset, which says where it came from."""
         return await self._transport.call("POST", f"/api/v1/reviews/{_segment(id)}/decision", body=body)
+
+    async def delete_experiment(self, experiment: str) -> None:
+        """Deletes a draft. What was started is kept: it can be cancelled."""
+        await self._transport.call("DELETE", f"/api/v1/experiments/{_segment(experiment)}")
 
     async def delete_prompt(self, name: str, version: str) -> None:
         """Deletes a version. The active one cannot be deleted."""

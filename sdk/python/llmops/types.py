@@ -1431,8 +1431,8 @@ class CreatePromptExperiment(TypedDict):
     name: str
     """The experiment's name."""
 
-    traffic_split: float
-    """Share of the treatment, such as 0.3 or 30 (per cent)."""
+    traffic_split: NotRequired[float]
+    """Share of the treatment, such as 0.3 or 30 (per cent); half where it is left out."""
 
     treatment: PromptSource
     """What may be better."""
@@ -1978,7 +1978,7 @@ class Estimate(TypedDict):
     """A value with the number of observations behind it and its 95 % interval."""
 
     lower: float
-    """Lower end of the 95 % interval; equal to the value where no interval exists (n < 2). A mean of categories of which one has a single sample can lie anywhere: from 0 to 1."""
+    """Lower end of the 95 % interval; equal to the value where no interval exists (n < 2)."""
 
     n: int
     """Independent observations (samples, not trials)."""

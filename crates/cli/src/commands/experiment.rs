@@ -189,11 +189,7 @@ fn power(context: &Context, args: &PowerArgs) -> Outcome {
             ("effect", effect(&plan)),
             ("method", method(&plan)),
             ("alpha, power", errors(&plan)),
-            (
-                "basis",
-                "one look at them all (fixed-horizon); any number of looks, the default, takes about twice as many"
-                    .to_owned(),
-            ),
+            ("basis", "one look (fixed-horizon); any number of looks takes about twice as many".to_owned()),
         ];
         if let Some((days, traffic)) = plan.days.zip(args.traffic) {
             facts.insert(2, ("duration", format!("{} at {traffic} a day", format::count(days, "day"))));

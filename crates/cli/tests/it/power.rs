@@ -53,7 +53,7 @@ fn people_get_a_list() {
     effect         from 0.6 to 0.65
     method         two rates, arcsine (Cohen's h)
     alpha, power   0.05 two-sided, 0.8
-    basis          one look at them all (fixed-horizon); any number of looks, the default, takes about twice as many
+    basis          one look (fixed-horizon); any number of looks takes about twice as many
     ");
 }
 

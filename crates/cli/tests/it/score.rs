@@ -33,7 +33,7 @@ fn lines_keep_their_order_and_ids() {
     ─────────────────────────────────────
     rouge_l      0.278  3  [0.00, 1.00]
     exact_match  0.333  3  [0.00, 1.00]
-    levenshtein  0.823  3  [0.32, 1.00]
+    levenshtein  0.823  3  [0.05, 1.00]
     ");
     assert_eq!(project.expect(0, &args(&["--input", "dos.jsonl", "--quiet"])).out, EXPECTED);
     project.expect(0, &args(&["--input", "pairs.jsonl", "--output", "scores.jsonl"]));
@@ -51,7 +51,10 @@ fn the_summary_is_json_beside_a_file() {
     assert_eq!(summary["pairs"], 3);
     assert_eq!(summary["metrics"]["bleu"]["n"], 3);
     assert!(summary["metrics"]["bleu"]["corpus"].as_f64().is_some_and(|score| score > 0.0 && score < 1.0));
-    assert_eq!(summary["metrics"]["json_valid"], serde_json::json!({"value": 0.0, "n": 3, "lower": 0.0, "upper": 0.0}));
+    let invalid = &summary["metrics"]["json_valid"];
+    assert_eq!(invalid["value"], 0.0);
+    // None of three: at most 71 of a hundred.
+    assert!(invalid["upper"].as_f64().is_some_and(|upper| (upper - 0.7076).abs() < 1e-4), "{invalid}");
 }
 
 #[test]

@@ -230,12 +230,15 @@ impl Totals {
             if totals.composite.clusters() == 0 {
                 return Ok(None);
             }
-            parts.push(Part::new(*weight, &of_samples(&totals.composite, Some(Range::UNIT))?));
+            // One sample of a category does not tell its spread, but that of the range is a limit.
+            parts.push(Part::new(*weight, &bounded(&of_samples(&totals.composite)?, Range::UNIT)));
         }
         if parts.is_empty() {
             return Ok(None);
         }
         let mean = cluster::weighted_mean(&parts, LEVEL)?;
+        let interval = mean.interval.filter(|_| mean.n > 1);
+        let mean = llmops_stats::Estimate { interval, ..mean };
         Ok(Some(to_domain(&mean, true)))
     }
 }
@@ -285,21 +288,27 @@ pub(super) fn estimate(mean: &ClusterMean, range: Option<Range>) -> Result<Optio
     if mean.clusters() == 0 {
         return Ok(None);
     }
-    Ok(Some(to_domain(&of_samples(mean, range)?, range == Some(Range::UNIT))))
+    let found = of_samples(mean)?;
+    let found = match range {
+        Some(range) => within(found, range),
+        None => found,
+    };
+    Ok(Some(to_domain(&found, range == Some(Range::UNIT))))
 }
 
 /// The mean of clusters with n of them: trials of one sample are no independent observations.
-fn of_samples(mean: &ClusterMean, range: Option<Range>) -> Result<llmops_stats::Estimate, Error> {
-    let found = llmops_stats::Estimate { n: mean.clusters(), ..mean.estimate(LEVEL)? };
-    Ok(match range {
-        Some(range) => within(found, range),
-        None => found,
-    })
+fn of_samples(mean: &ClusterMean) -> Result<llmops_stats::Estimate, Error> {
+    Ok(llmops_stats::Estimate { n: mean.clusters(), ..mean.estimate(LEVEL)? })
 }
 
-/// The mean with an interval that has width also where all values are the same; as it is where a score leaves its range.
+/// The mean of values in a range; as it is where a score leaves it.
+fn bounded(mean: &llmops_stats::Estimate, range: Range) -> llmops_stats::Estimate {
+    bounded::mean(mean, range, LEVEL).unwrap_or_else(|_| mean.clone())
+}
+
+/// The mean with an interval that has width also where all values are the same; a single value has none.
 pub(crate) fn within(mean: llmops_stats::Estimate, range: Range) -> llmops_stats::Estimate {
-    bounded::mean(&mean, range, LEVEL).unwrap_or(mean)
+    if mean.n < 2 { mean } else { bounded(&mean, range) }
 }
 
 /// Wilson's interval where every sample has one trial, else that of a mean of scores.
@@ -321,10 +330,9 @@ pub(crate) fn share(part: u64, whole: u64) -> Result<Option<Estimate>, Error> {
     Ok(Some(to_domain(&proportion::wilson(Rate::new(part, whole)?, LEVEL)?, true)))
 }
 
-/// A statistics estimate as the API shows it; scores keep to [0, 1]. A single sample has no interval.
+/// A statistics estimate as the API shows it; scores keep to [0, 1].
 pub(crate) fn to_domain(estimate: &llmops_stats::Estimate, bounded: bool) -> Estimate {
-    let interval = estimate.interval.filter(|_| estimate.n > 1);
-    let (lower, upper) = interval.map_or((estimate.value, estimate.value), |i| (i.low, i.high));
+    let (lower, upper) = estimate.interval.map_or((estimate.value, estimate.value), |i| (i.low, i.high));
     let clamp = |x: f64| if bounded { x.clamp(0.0, 1.0) } else { x };
     Estimate { value: estimate.value, n: estimate.n, lower: clamp(lower), upper: clamp(upper) }
 }

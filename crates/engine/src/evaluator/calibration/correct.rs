@@ -273,15 +273,15 @@ mod tests {
     fn covers(own: f64, labelled: usize, categories: &[(&str, f64)]) {
         let mut draw = Draw(20_261_126);
         let (mut covered, mut off, mut corrected_off) = (0, 0.0, 0.0);
-        for _ in 0..500 {
+        for _ in 0..2_000 {
             let (truth, found) = repetition(&mut draw, own, labelled, categories);
             covered += u32::from(found.corrected.lower <= truth && truth <= found.corrected.upper);
-            off += (found.raw.value - truth) / 500.0;
-            corrected_off += (found.corrected.value - truth) / 500.0;
+            off += (found.raw.value - truth) / 2_000.0;
+            corrected_off += (found.corrected.value - truth) / 2_000.0;
         }
         assert!((off - 0.2 * own).abs() < 0.01, "the raw overall is off by {off}");
         assert!(corrected_off.abs() < 0.01, "the corrected overall is off by {corrected_off}");
-        assert!(covered >= 470, "{covered} of 500 intervals cover the truth");
+        assert!(covered >= 1_870, "{covered} of 2000 intervals cover the truth");
     }
 
     #[test]
