@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use llmops_api::deployments::Erased;
 use llmops_domain::genai_span::{Span, SpanError};
+use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::{RecordFilter, RequestRecord};
 use llmops_storage::{Change, Pace, RecordRow};
@@ -99,7 +100,7 @@ impl Records {
             return Err(Error::invalid("no user is named"));
         }
         self.settle().await?;
-        let hashed = llmops_domain::hash::ContentHash::of_bytes(user.as_bytes());
+        let hashed = ContentHash::of_bytes(user.as_bytes());
         let (store, mut erased) = (&self.services.store, Erased::default());
         for name in [user, hashed.as_str()] {
             // What leads to the user through a record or a pair comes first: it could not be found without.

@@ -350,7 +350,8 @@ impl Call {
             door: self.door,
             deployment: self.route.as_ref().map(|route| route.deployment.name.clone()),
             environment: self.route.as_ref().map(|route| route.deployment.environment.clone()),
-            manifest: self.answering_route().map(|route| route.manifest_id.clone()),
+            // The safe mode's fixed answer is that of no manifest.
+            manifest: self.route.as_ref().filter(|r| r.fixed_answer.is_none()).map(|r| r.manifest_id.clone()),
             safe_mode: self.route.as_ref().is_some_and(|route| route.deployment.safe_mode),
             variant: self.variant.take(),
             stream: self.stream,
@@ -390,14 +391,9 @@ impl Call {
         }
     }
 
-    /// The route whose manifest answers; none where the safe mode's fixed answer stands in for it.
-    fn answering_route(&self) -> Option<&Arc<Route>> {
-        self.route.as_ref().filter(|route| route.fixed_answer.is_none())
-    }
-
     /// What is wrong with the answer, or was with one that the caller did not get.
     fn soft_failures(&mut self, answer: &Answer, outcome: CallOutcome) -> Vec<SoftFailure> {
-        match self.answering_route() {
+        match self.route.as_ref().filter(|route| route.fixed_answer.is_none()) {
             _ if !self.found.is_empty() => std::mem::take(&mut self.found),
             // A kept answer was looked at when it came.
             Some(route) if outcome == CallOutcome::Ok && self.door != Door::Embeddings && !self.cached => {

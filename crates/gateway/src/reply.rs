@@ -34,7 +34,8 @@ pub(crate) fn fixed(asked: &Asked<'_>, text: &str, watch: CallWatch) -> Answer {
 /// A deployment in a list of models. `anthropic`: for a client of Anthropic's.
 pub(crate) fn model_object(name: &str, created: Timestamp, anthropic: bool) -> serde_json::Value {
     if anthropic {
-        return json!({"type": "model", "id": name, "display_name": name, "created_at": created.strftime("%FT%TZ").to_string()});
+        let created_at = created.strftime("%FT%TZ").to_string();
+        return json!({"type": "model", "id": name, "display_name": name, "created_at": created_at});
     }
     json!({"id": name, "object": "model", "created": created.as_second(), "owned_by": "llmops"})
 }
