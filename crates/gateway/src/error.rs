@@ -149,15 +149,15 @@ impl GatewayError {
     }
 
     pub(crate) fn misconfigured(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_GATEWAY, "api_error", "provider_misconfigured", message).as_failure()
+        Self::new(StatusCode::BAD_GATEWAY, "api_error", "provider_misconfigured", message).failing()
     }
 
     /// A deployment's prompt has no words for this call: what it wants and callers do not give is known when it fails them all.
     pub(crate) fn unrendered(message: impl Into<String>) -> Self {
-        Self::bad_request(message).as_failure()
+        Self::bad_request(message).failing()
     }
 
-    fn as_failure(self) -> Self {
+    fn failing(self) -> Self {
         Self { is_failure: true, ..self }
     }
 

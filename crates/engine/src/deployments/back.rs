@@ -1,11 +1,14 @@
 //! Ways back: to a manifest that was live before, and to the safe mode. Both take candidates away that users see.
 
+use jiff::Timestamp;
 use llmops_api::deployments::{Deployed, Rollback, SafeModeSwitched, SwitchSafeMode};
 use llmops_domain::canary::{AbortCause, Canary, CanaryState};
 use llmops_domain::deployment::{
     self, DEFAULT_ENVIRONMENT, Deployment, DeploymentAction, DeploymentSettings, RollbackError,
 };
+use llmops_domain::gate;
 use llmops_domain::hash::ContentHash;
+use llmops_domain::id::RunId;
 
 use super::Deployments;
 use super::change::interruption;
@@ -73,20 +76,26 @@ impl Deployments {
         if deployment.environment != DEFAULT_ENVIRONMENT || deployment.manifest == *previous {
             return Ok(None);
         }
-        let Some(theirs) = self.newest_passing_run(previous).await? else { return Ok(None) };
-        match self.newest_passing_run(&deployment.manifest).await? {
+        let Some(theirs) = self.ever_passing(previous).await? else { return Ok(None) };
+        match self.ever_passing(&deployment.manifest).await? {
             Some(own) => {
                 let now = self.services.clock.now();
-                self.services.store.tag_run(&self.project, &own.0, BASELINE_TAG, now).await?;
-                Ok(Some(format!("the baseline of the next gate is the run {} of what is live again", own.0)))
+                self.services.store.tag_run(&self.project, &own, BASELINE_TAG, now).await?;
+                Ok(Some(format!("the baseline of the next gate is the run {own} of what is live again")))
             }
             None => Ok(Some(format!(
                 "the baseline of the next gate may still be the run {} of what was taken back, as no run of {} passed its gate: \
                  llmops baseline promote RUN names another",
-                theirs.0,
+                theirs,
                 deployment.manifest.short()
             ))),
         }
+    }
+
+    /// The run by which a manifest passed its gate, however long ago.
+    async fn ever_passing(&self, manifest: &ContentHash) -> Result<Option<RunId>, Error> {
+        let gated = self.gated_runs(manifest).await?;
+        Ok(gate::passing(&gated, Timestamp::MIN).ok().map(|passing| passing.run.clone()))
     }
 
     /// Switches the safe mode on or off, and changes what it answers with. A canary that shows users its candidate is paused by it,
