@@ -83,7 +83,7 @@ pub(crate) async fn run(context: &Context, args: ReleaseArgs) -> Outcome {
         let page = client.list_releases(&ReleaseFilter { limit: Some(50), ..ReleaseFilter::default() }).await?;
         return context.show_page(&page, More::Hidden, || list(context, &page.items));
     };
-    let (gives_up, looks) = (args.cancel, args.status);
+    let gives_up = args.cancel;
     let release = act(&client, &name, args).await?;
     context.show(&release, || show(context, &release))?;
     match release.status {
@@ -91,7 +91,7 @@ pub(crate) async fn run(context: &Context, args: ReleaseArgs) -> Outcome {
             let step = release.step.as_str();
             Err(Failure::new(Kind::Waits, format!("the release waits at the step {step}")))
         }
-        ReleaseStatus::Cancelled if !gives_up && !looks => Err(Failure::new(Kind::No, "the release was given up")),
+        ReleaseStatus::Cancelled if !gives_up => Err(Failure::new(Kind::No, "the release was given up")),
         ReleaseStatus::Released | ReleaseStatus::Cancelled => Ok(()),
     }
 }
