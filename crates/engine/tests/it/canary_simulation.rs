@@ -130,7 +130,6 @@ fn play(policy: &CanaryPolicy, kind: Kind, seed: u64) -> (Action, u64) {
             elapsed_seconds: 86_400 + number * 60,
             spent: 0.0,
             production_changed: false,
-            unjudged_in_a_row: 0,
             measures: measure(policy, &evidence),
         };
         let decision = decide(policy, &situation);
