@@ -86,7 +86,6 @@ fn logged(action: Action, asked: u64) -> LoggedDecision {
             elapsed_seconds: 9,
             spent: 0.5,
             production_changed: false,
-            unjudged_in_a_row: 0,
             measures: Measures::default(),
         },
         decision: Decision { action, message: "because".to_owned(), checks: Vec::new(), estimate: None },
