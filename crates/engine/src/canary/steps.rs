@@ -205,7 +205,7 @@ impl Canaries {
 
     /// What was warned of is well again, or over.
     pub(super) async fn is_well(&self, canary: &Canary, cause: &str) -> Result<(), Error> {
-        let draft = draft(canary, Severity::Warning, cause, String::new());
+        let draft = draft(canary, Severity::Warning, cause, "");
         crate::AlertManager::new(self.services.clone(), self.project.clone()).recovered(&draft).await?;
         Ok(())
     }
@@ -217,7 +217,7 @@ impl Canaries {
         cause: &str,
         message: String,
     ) -> Result<(), Error> {
-        let mut draft = draft(canary, severity, cause, message);
+        let mut draft = draft(canary, severity, cause, &message);
         draft.metadata.insert("deployment".to_owned(), canary.deployment.clone().into());
         draft.metadata.insert("environment".to_owned(), canary.environment.clone().into());
         draft.metadata.insert("candidate".to_owned(), canary.candidate.as_str().into());
@@ -256,7 +256,7 @@ impl Canaries {
     }
 }
 
-fn draft(canary: &Canary, severity: Severity, cause: &str, message: String) -> AlertDraft {
+fn draft(canary: &Canary, severity: Severity, cause: &str, message: &str) -> AlertDraft {
     let message: String = message.chars().take(4000).collect();
     AlertDraft::new(AlertType::Experiment, severity, "canary", message)
         .about(canary.id.as_str(), None)
