@@ -329,7 +329,6 @@ impl Call {
         let (own_usage, usage_estimated) = self.own_usage(&answer, outcome, &attempts);
         let (usage, cost) = (own_usage.plus(self.discarded), self.cost(own_usage));
         let soft_failures = self.soft_failures(&answer, outcome);
-        let settings = self.route.as_ref().map(|route| &route.deployment.settings);
         let policy = self.body_policy();
         if let Some(fill) = self.fill.take()
             && outcome == CallOutcome::Ok
@@ -342,7 +341,7 @@ impl Call {
         let seen = heard
             .and_then(|heard| canary::seen(self.route.as_deref()?, heard, (&self.asked, self.stream), &answer))
             .map(Box::new);
-        let hides_users = settings.is_some_and(|settings| settings.hash_users);
+        let hides_users = self.route.as_ref().is_some_and(|route| route.deployment.settings.hash_users);
         let hashed = |user: String| if hides_users { ContentHash::of_bytes(user.as_bytes()).to_string() } else { user };
         let shown = answer.shown();
         let record = RequestRecord {
@@ -350,7 +349,6 @@ impl Call {
             door: self.door,
             deployment: self.route.as_ref().map(|route| route.deployment.name.clone()),
             environment: self.route.as_ref().map(|route| route.deployment.environment.clone()),
-            // The safe mode's fixed answer is that of no manifest.
             manifest: self.route.as_ref().filter(|r| r.fixed_answer.is_none()).map(|r| r.manifest_id.clone()),
             safe_mode: self.route.as_ref().is_some_and(|route| route.deployment.safe_mode),
             variant: self.variant.take(),

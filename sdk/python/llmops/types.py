@@ -3774,7 +3774,7 @@ KeyId = str
 
 
 # What a key allows. Each role may do what the ones before it may.
-KeyRole = Literal['viewer', 'editor', 'operator', 'admin']
+KeyRole = Literal['caller', 'viewer', 'editor', 'operator', 'admin']
 
 
 class LanguageSpec(TypedDict):
@@ -5070,6 +5070,9 @@ class PageEvaluationRunItemsItem(TypedDict):
     id: RunId
     """The id."""
 
+    interrupted: NotRequired[bool]
+    """Whether it is running by its status, and nobody works on it: whoever did is dead, or let the lease end. Workers go on with it by themselves, and so does `llmops eval --resume`."""
+
     metadata: NotRequired[Dict[str, Any]]
     """Anything else: commit, branch, author."""
 
@@ -5699,6 +5702,9 @@ class PageRequestRecordItemsItem(TypedDict):
 
     response_body: NotRequired[Union[str, None]]
     """The answer: its text, by the deployment's policy."""
+
+    safe_mode: NotRequired[bool]
+    """Whether the deployment was in safe mode: its strict manifest, or its fixed answer, stood in for the one that is deployed."""
 
     session: NotRequired[Union[str, None]]
     """The user's session."""
@@ -7096,6 +7102,9 @@ class RequestRecord(TypedDict):
 
     response_body: NotRequired[Union[str, None]]
     """The answer: its text, by the deployment's policy."""
+
+    safe_mode: NotRequired[bool]
+    """Whether the deployment was in safe mode: its strict manifest, or its fixed answer, stood in for the one that is deployed."""
 
     session: NotRequired[Union[str, None]]
     """The user's session."""
