@@ -806,7 +806,9 @@ class Api:
         self,
         *,
         prompt: Union[str, None] = None,
+        prompt_name: Union[str, None] = None,
         prompt_version: Union[str, None] = None,
+        model_name: Union[str, None] = None,
         model: Union[str, None] = None,
         dataset: Union[str, None] = None,
         suite: Union[str, None] = None,
@@ -821,7 +823,7 @@ class Api:
         return self._transport.call(
             "GET",
             "/api/v1/runs",
-            query={"prompt": prompt, "prompt_version": prompt_version, "model": model, "dataset": dataset, "suite": suite, "status": status, "tag": tag, "start_time": start_time, "end_time": end_time, "cursor": cursor, "limit": limit},
+            query={"prompt": prompt, "prompt_name": prompt_name, "prompt_version": prompt_version, "model_name": model_name, "model": model, "dataset": dataset, "suite": suite, "status": status, "tag": tag, "start_time": start_time, "end_time": end_time, "cursor": cursor, "limit": limit},
         )
 
     def list_samples(
@@ -1866,7 +1868,9 @@ class AsyncApi:
         self,
         *,
         prompt: Union[str, None] = None,
+        prompt_name: Union[str, None] = None,
         prompt_version: Union[str, None] = None,
+        model_name: Union[str, None] = None,
         model: Union[str, None] = None,
         dataset: Union[str, None] = None,
         suite: Union[str, None] = None,
@@ -1881,7 +1885,7 @@ class AsyncApi:
         return await self._transport.call(
             "GET",
             "/api/v1/runs",
-            query={"prompt": prompt, "prompt_version": prompt_version, "model": model, "dataset": dataset, "suite": suite, "status": status, "tag": tag, "start_time": start_time, "end_time": end_time, "cursor": cursor, "limit": limit},
+            query={"prompt": prompt, "prompt_name": prompt_name, "prompt_version": prompt_version, "model_name": model_name, "model": model, "dataset": dataset, "suite": suite, "status": status, "tag": tag, "start_time": start_time, "end_time": end_time, "cursor": cursor, "limit": limit},
         )
 
     async def list_samples(

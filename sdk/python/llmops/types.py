@@ -1454,7 +1454,7 @@ class CreateRun(TypedDict):
     """What it is for."""
 
     limit: NotRequired[Union[int, None]]
-    """Only the first samples."""
+    """Only the first samples of those that are chosen."""
 
     metadata: NotRequired[Dict[str, Any]]
     """Anything else: commit, author …"""
@@ -1464,6 +1464,8 @@ class CreateRun(TypedDict):
 
     notices: NotRequired[List[str]]
     """What a reader of the results should know about how the request was made: metrics left out …"""
+
+    only: NotRequired[Union[SampleSelection, None]]
 
     repeat: NotRequired[int]
     """Trials per sample, 1 to 1,000."""
@@ -1617,6 +1619,9 @@ class Decide(TypedDict):
 
     answer: NotRequired[Union[str, None]]
     """The right answer, for `correct`."""
+
+    answer_was_right: NotRequired[bool]
+    """For `accept` of an answer that was rated low or failed softly, and that nobody suggested another for: that it was right all the same."""
 
     category: NotRequired[Union[str, None]]
     """The category of the sample."""
@@ -2916,8 +2921,14 @@ class FeedbackSummary(TypedDict):
     last_day: str
     """The last day, UTC."""
 
+    requests: int
+    """Answers that something was said of, in all rows and in none: not every answer has a prompt or a variant."""
+
     rows: List[FeedbackSummaryRow]
     """The rows; days in order, others with the most answers first."""
+
+    unjoined: int
+    """Of these, those that there is no record of: wrong ids, or records that are still to come. They are of no deployment, so that with one it is 0."""
 
 
 class FeedbackSummaryRow(TypedDict):
@@ -3191,10 +3202,10 @@ class GuardConfig(TypedDict):
     """Fewest characters of an answer that has text."""
 
     refusal: NotRequired[bool]
-    """An answer that begins with a refusal, or that the provider's filter ended."""
+    """An answer that declines in its first sentences, as the metric `refusal` finds it, or that the provider's filter ended."""
 
     repetition: NotRequired[bool]
-    """The same one to sixteen words again and again: three times, and 24 words, in a row or more. Where a script has no spaces, 96 characters."""
+    """The same one to 256 words again and again: three times, and 24 words, in a row or more. Where a script has no spaces, up to 512 characters, and 96 in all."""
 
     required: NotRequired[List[str]]
     """Regular expressions of which each must match."""
@@ -3203,7 +3214,7 @@ class GuardConfig(TypedDict):
     """What `replace` answers."""
 
     schema: NotRequired[bool]
-    """An answer that is not of the JSON schema in the manifest's `response_format`, or else in the caller's."""
+    """An answer that is not of the JSON schema in the manifest's `response_format`, or else in the caller's; or no JSON object where that is `json_object`."""
 
     truncated: NotRequired[bool]
     """An answer that ended at the token limit."""
@@ -4401,7 +4412,7 @@ Origin = Literal['api', 'config']
 
 
 class Outcome1(TypedDict):
-    """Answered and scored by every metric."""
+    """Answered and scored by every metric that decides something."""
 
     composite: NotRequired[Union[float, None]]
     """Weighted mean of the weighted metrics; null where no metric has a weight."""
@@ -4417,6 +4428,9 @@ class Outcome1(TypedDict):
 
     status: Literal['scored']
     """Always "scored": it tells this form from the others"""
+
+    unscored: NotRequired[Dict[str, Unscored]]
+    """Metrics without a score, by name: only such as decide nothing."""
 
 
 class Outcome2(TypedDict):
@@ -5552,8 +5566,11 @@ class PagePromptVersionItemsItem(TypedDict):
     name: str
     """The prompt's name."""
 
+    scores: NotRequired[List[PromptScore]]
+    """What its newest completed evaluations found, one for each dataset and model, newest first. Lists of several prompts are without."""
+
     status: NotRequired[PromptStatus]
-    """Where it stands."""
+    """Where it is in use now."""
 
     tags: NotRequired[List[str]]
     """Free labels."""
@@ -6509,6 +6526,27 @@ class PromptFeedback(TypedDict):
     thumbs_up_before: NotRequired[Union[Estimate, None]]
 
 
+class PromptScore(TypedDict):
+    """What an evaluation of a prompt version found."""
+
+    at: str
+    """When the run was made."""
+
+    dataset: str
+    """The dataset."""
+
+    model: str
+    """The model that answered."""
+
+    overall: NotRequired[Union[Estimate, None]]
+
+    pass_rate: Estimate
+    """The share of samples that passed."""
+
+    run: RunId
+    """The run."""
+
+
 # A prompt: one of the registry as `NAME`, `NAME@1.2.0` or `NAME@HASH`, or a whole one, which is registered unless it is there.
 PromptSource = Union[str, "PromptSpec"]
 
@@ -6629,8 +6667,11 @@ class PromptVersion(TypedDict):
     name: str
     """The prompt's name."""
 
+    scores: NotRequired[List[PromptScore]]
+    """What its newest completed evaluations found, one for each dataset and model, newest first. Lists of several prompts are without."""
+
     status: NotRequired[PromptStatus]
-    """Where it stands."""
+    """Where it is in use now."""
 
     tags: NotRequired[List[str]]
     """Free labels."""
@@ -7401,7 +7442,7 @@ class RunSpec(TypedDict):
     """The dataset version."""
 
     limit: NotRequired[Union[int, None]]
-    """Only the first samples of the version, for a quick look."""
+    """Only the first samples of the version, for a quick look; absent: all of them."""
 
     manifest: Manifest
     """The resolved target."""
@@ -7411,6 +7452,8 @@ class RunSpec(TypedDict):
 
     notices: NotRequired[List[str]]
     """What a reader of the results should know about how they were made: metrics left out, judge equal to target …"""
+
+    only: NotRequired[Union[SampleSelection, None]]
 
     repeat: int
     """Trials per sample, at least 1."""
@@ -7672,6 +7715,22 @@ class SampleResult(TypedDict):
 
     usage: Usage
     """Tokens of the target's call."""
+
+
+class SampleSelection(TypedDict):
+    """A choice of samples. What is given must hold, all of it; what is left out leaves nothing out."""
+
+    categories: NotRequired[List[str]]
+    """Samples of one of these categories."""
+
+    failing: NotRequired[Union[str, None]]
+    """Samples that did not pass in this run: failed or errored in some trial."""
+
+    ids: NotRequired[Union[List[str], None]]
+    """Samples with these ids; those that failed are kept so."""
+
+    pattern: NotRequired[Union[str, None]]
+    """Samples whose id or question (the input, or the text of a message) matches this regular expression somewhere."""
 
 
 class Schedule(TypedDict):
@@ -8768,11 +8827,17 @@ class Spend(TypedDict):
     judge_cost: float
     """USD for the judges' calls."""
 
+    judges_unpriced: NotRequired[bool]
+    """Whether nobody knows what all of them cost: a judge has no price, and is not free."""
+
     prompt_tokens: int
     """Tokens the target read."""
 
     target_cost: float
     """USD for the target's calls. Models without a price count 0."""
+
+    target_unpriced: NotRequired[bool]
+    """Whether nobody knows what the target's calls cost: its model has no price, and is not free."""
 
 
 class StageEvidence(TypedDict):
@@ -8888,13 +8953,15 @@ SystemMerge = Literal['keep', 'replace', 'refuse']
 
 
 class TargetSpec(TypedDict):
-    """What is evaluated: resolved to a manifest when the run is created."""
+    """What is evaluated: a manifest, or what is resolved to one when the run is created."""
 
     candidates: NotRequired[List[str]]
     """Models of which the verifier takes the healthy one with the best score when the run is created, instead of `model`."""
 
-    manifest: NotRequired[Union[str, None]]
-    """The beginning of a stored manifest's hash: it is evaluated as it is, and nothing else here counts."""
+    manifest: NotRequired[Union[Manifest, None]]
+
+    manifest_hash: NotRequired[Union[str, None]]
+    """Exactly the stored manifest whose hash begins so."""
 
     model: NotRequired[Union[str, None]]
     """`provider/model`; absent: the prompt's."""
@@ -9179,6 +9246,16 @@ class Unit3(TypedDict):
 
 # Who is assigned: the same unit always sees the same variant.
 Unit = Union[Literal['user'], Literal['session'], "Unit3"]
+
+
+class Unscored(TypedDict):
+    """Why a metric that is reported only has no score."""
+
+    message: str
+    """The whole story."""
+
+    reason: str
+    """A short stable reason to count by."""
 
 
 class Usage(TypedDict):
