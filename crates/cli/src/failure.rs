@@ -99,8 +99,6 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let kind = match error.code() {
             Some(code) if code.is_temporary() || code == ErrorCode::Internal => Kind::Undecided,
-            // Written right, and not allowed to who asks.
-            Some(ErrorCode::Forbidden) => Kind::No,
             Some(_) => Kind::Usage,
             None if matches!(error, ClientError::Name(_)) => Kind::Usage,
             None => Kind::Undecided,

@@ -33,7 +33,8 @@ export function AccessPage() {
 }
 
 const ROLES: [Role, string][] = [
-  ["viewer", "reads, and calls deployments"],
+  ["caller", "calls deployments and sends feedback, and reads nothing: for applications"],
+  ["viewer", "also reads everything"],
   ["editor", "also changes prompts, datasets and runs"],
   ["operator", "also moves live traffic and schedules"],
   ["admin", "also manages keys"],

@@ -185,6 +185,7 @@ mod tests {
 
         Evidence
           Paired difference on 118 shared samples: −0.076 [−0.10, −0.05] (BCa bootstrap), t-test p < 0.001.
+          Every sample counts the same in it; the overall score weighs the categories.
           Flips: 14 newly failing, 2 newly passing (McNemar's exact test, p = 0.004).
           The smallest difference that 118 samples can show is 0.034 (80 % power, α = 0.05).
 

@@ -284,9 +284,12 @@ mod tests {
         let body = read(&serde_json::from_str(text).unwrap()).unwrap();
         assert_eq!(body.rating.unwrap().share(), 0.8);
         assert_eq!(body, serde_json::from_str(text).unwrap());
-        let upper = read(&serde_json::json!({"trace_id": "4BF92F35", "thumb": "up"})).unwrap();
-        assert_eq!(upper.subject(), "trace:4bf92f35");
-        check(r#"{"trace_id": "4bf92f35", "rating": {"value": 0, "scale": 10}, "comment": null}"#, &[]);
+        let upper = read(&serde_json::json!({"trace_id": "4BF92F3577B34DA6A3CE929D0E0E4736", "thumb": "up"})).unwrap();
+        assert_eq!(upper.subject(), "trace:4bf92f3577b34da6a3ce929d0e0e4736");
+        check(
+            r#"{"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "rating": {"value": 0, "scale": 10}, "comment": null}"#,
+            &[],
+        );
         check(r#"{"request_id": "r", "signals": {"copied": true}, "at": "2026-11-26T10:00:00Z"}"#, &[]);
     }
 

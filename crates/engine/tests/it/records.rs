@@ -10,6 +10,7 @@ use llmops::LlmOps;
 use llmops::domain::alert::AlertFilter;
 use llmops::domain::chat::Usage;
 use llmops::domain::deployment::DeploymentSettings;
+use llmops::domain::hash::ContentHash;
 use llmops::domain::id::ProjectId;
 use llmops::domain::limits::Account;
 use llmops::domain::record::{CallOutcome, Door, RecordFilter, RequestRecord};
@@ -102,7 +103,8 @@ async fn alerts_of_soft_failures_end_when_the_rate_is_well() {
         ops.deployments().deploy("bot", deploy).await.unwrap();
         let now = llmops::domain::clock::now();
         let (deployment, environment) = (Some("bot".to_owned()), Some("production".to_owned()));
-        let good = RequestRecord { deployment, environment, at: now, ..record(1) };
+        let manifest = Some(ContentHash::of_bytes(b"m"));
+        let good = RequestRecord { deployment, environment, manifest, at: now, ..record(1) };
         let failure = SoftFailure { kind: SoftFailureKind::Empty, detail: "no text".to_owned() };
         let bad = RequestRecord { soft_failures: vec![failure], ..good.clone() };
         let guards = ops.guards();
@@ -136,7 +138,8 @@ async fn each_slow_check_is_drawn_for_itself() {
             }
         }
         let guard: GuardConfig = serde_json::from_value(guard).unwrap();
-        let drawn = guards.drawn(&guard, &record(1));
+        let answered = RequestRecord { manifest: Some(ContentHash::of_bytes(b"m")), ..record(1) };
+        let drawn = guards.drawn(&guard, &answered);
         let found = drawn.map_or([false, false], |slow| [slow.http.is_some(), slow.judge.is_some()]);
         assert_eq!(found, expected, "{guard:?}");
     };
