@@ -30,8 +30,18 @@ pub struct Range {
 
 impl Range {
     /// Scores: from 0 to 1.
+    ///
+    /// ```
+    /// use llmops_stats::bounded::Range;
+    /// assert_eq!(Range::UNIT, Range::new(0.0, 1.0).unwrap());
+    /// ```
     pub const UNIT: Self = Self { low: 0.0, high: 1.0 };
     /// Differences of scores: from −1 to 1.
+    ///
+    /// ```
+    /// use llmops_stats::bounded::Range;
+    /// assert_eq!(Range::DIFFERENCE, Range::new(-1.0, 1.0).unwrap());
+    /// ```
     pub const DIFFERENCE: Self = Self { low: -1.0, high: 1.0 };
 
     /// From `low` to `high`.
