@@ -115,7 +115,7 @@ test("a release: its steps, what it waits for, what differs; another one is begu
 test("a release that lacks a run is evaluated on its page, exactly as it is", async () => {
   const begun = await api("POST", "/api/v1/releases/support-bot", { manifest: { model: "sim/support-small", prompt: "support-bot", prompt_version: "1.0.0", parameters: { max_tokens: 99 } } });
   await go(`/releases/${begun.id}`);
-  await see("No run of", { exact: false });
+  await see("has no completed run that passed its gate", { exact: false });
   assert.equal(await page.locator("main").getByText(/llmops (eval|gate|release)/).count(), 0);
   await click("Evaluate it");
   await page.waitForURL(/\/runs\/run_/);

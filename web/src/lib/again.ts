@@ -14,17 +14,6 @@ export function again({ spec }: Run, version?: string): Schemas["CreateRun"] {
 }
 
 /** The same questions and scorers, asked of another manifest, exactly as it is. */
-export function exactly(run: Run, manifest: Schemas["Manifest"]): Schemas["CreateRun"] {
-  const { prompt, prompt_version: version, model, model_version, parameters, retriever_index_version } = manifest;
-  return {
-    ...again(run),
-    target: {
-      name: run.spec.target,
-      model,
-      ...(prompt ? { prompt: version ? `${prompt}@${version}` : prompt } : {}),
-      ...(model_version ? { model_version } : {}),
-      ...(parameters ? { parameters } : {}),
-      ...(retriever_index_version ? { retriever_index_version } : {}),
-    },
-  };
+export function exactly(run: Run, manifest_hash: string): Schemas["CreateRun"] {
+  return { ...again(run), target: { name: run.spec.target, manifest_hash } };
 }

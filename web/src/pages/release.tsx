@@ -153,7 +153,7 @@ function Evaluate({ release }: { release: Release }) {
   const newest = useQuery({ queryKey: ["runs", { prompt }, "newest"], enabled: Boolean(manifest.data), queryFn: () => ok(api.GET("/api/v1/runs", { params: { query: { prompt, status: "completed", limit: 1 } } })) });
   const like = newest.data?.items[0];
   const evaluate = useMutation({
-    mutationFn: (run: Run) => ok(api.POST("/api/v1/runs", { body: exactly(run, manifest.data as Schemas["Manifest"]) })),
+    mutationFn: (run: Run) => ok(api.POST("/api/v1/runs", { body: exactly(run, release.manifest) })),
     onSuccess: (run) => {
       void client.invalidateQueries({ queryKey: ["runs"] });
       say("The run has begun. Ask its gate when it is done, then check the release again.");
