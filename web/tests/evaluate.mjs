@@ -89,6 +89,7 @@ test("run: in a sample the expected text is green, and the legend says so", asyn
 
 test("runs: one is started from the page, by its keyboard, and lists name costs alike", async () => {
   await go("/runs");
+  await page.locator("tbody td.right:nth-child(8)").first().waitFor();
   const costs = (await page.locator("tbody td.right:nth-child(8)").allTextContents()).filter((cost) => cost !== "$0");
   assert.equal(new Set(costs.map((cost) => cost.split(".")[1]?.length)).size, 1, `as many decimals each: ${costs}`);
   await click("New run");
