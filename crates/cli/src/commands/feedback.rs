@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use llmops_api::Client;
 use llmops_api::feedback::{FeedbackSummary, FeedbackSummaryRow, ReceivedFeedback, SummaryBy, SummaryQuery};
 use llmops_domain::feedback::{Feedback, FeedbackFilter, Sentiment, Thumb};
-use llmops_domain::record::{CallOutcome, RecordFilter};
+use llmops_domain::record::CallOutcome;
 use llmops_domain::run::Estimate;
 use llmops_domain::scorecard::format;
 use serde_json::{Map, Value, json};
@@ -177,10 +177,7 @@ async fn add(context: &Context, client: &Client, args: AddArgs) -> Outcome {
     let mut body = Map::new();
     match args.request.as_deref() {
         Some("latest") => {
-            let query = RecordFilter { limit: Some(1), outcome: Some(CallOutcome::Ok), ..RecordFilter::default() };
-            let newest = client.list_records(&query).await?.items.pop().ok_or_else(|| {
-                Failure::usage("no call was answered yet").hint("point an OpenAI client at `llmops serve` to make one")
-            })?;
+            let newest = super::records::newest(client, Some(CallOutcome::Ok)).await?;
             body.insert("request_id".to_owned(), json!(newest.id));
         }
         Some(request) => {

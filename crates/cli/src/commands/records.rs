@@ -170,7 +170,7 @@ pub(crate) async fn run(context: &Context, command: RecordsCommand) -> Outcome {
         }
         RecordsCommand::Tail { which } => tail::run(context, &client, which.into()).await,
         RecordsCommand::Show { id } => {
-            let record = if id == "latest" { newest(&client).await? } else { client.get_record(&id).await? };
+            let record = if id == "latest" { newest(&client, None).await? } else { client.get_record(&id).await? };
             context.print(&super::json(&record)?)
         }
         RecordsCommand::Export { which, format, output } => {
@@ -204,11 +204,16 @@ pub(crate) async fn run(context: &Context, command: RecordsCommand) -> Outcome {
     }
 }
 
-/// The newest record.
-pub(super) async fn newest(client: &Client) -> Outcome<RequestRecord> {
-    let query = RecordFilter { limit: Some(1), ..RecordFilter::default() };
+/// The newest record, of all or of those that ended so.
+pub(super) async fn newest(client: &Client, outcome: Option<CallOutcome>) -> Outcome<RequestRecord> {
+    let query = RecordFilter { limit: Some(1), outcome, ..RecordFilter::default() };
     client.list_records(&query).await?.items.pop().ok_or_else(|| {
-        Failure::usage("there is no call yet").hint("point an OpenAI client at `llmops serve` to make one")
+        Failure::usage(if outcome == Some(CallOutcome::Ok) {
+            "no call was answered yet"
+        } else {
+            "there is no call yet"
+        })
+        .hint("point an OpenAI client at `llmops serve` to make one")
     })
 }
 

@@ -18,7 +18,7 @@ use parquet::errors::ParquetError;
 use serde::Serialize;
 use serde_json::Value;
 
-use self::table::{Metrics, Row};
+use self::table::{Columns, Metrics, Row, cell};
 use crate::commands::Context;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::output_file::OutputFile;
@@ -273,7 +273,7 @@ impl<'a> Line<'a> {
 /// Where lines go.
 enum Lines<W: Write + Send> {
     Json(W),
-    Table(Box<csv::Writer<W>>, Metrics),
+    Table(Box<csv::Writer<W>>, Metrics, Columns),
     Parquet(Box<Groups<W>>, Metrics),
 }
 
@@ -283,9 +283,9 @@ impl<W: Write + Send> Lines<W> {
         Ok(match format {
             Format::Jsonl => Self::Json(out),
             Format::Csv => {
-                let mut table = csv::Writer::from_writer(out);
-                table.write_record(metrics.columns().iter().map(|(name, _)| name))?;
-                Self::Table(Box::new(table), metrics)
+                let (mut table, columns) = (csv::Writer::from_writer(out), metrics.columns());
+                table.write_record(columns.iter().map(|(name, _)| name))?;
+                Self::Table(Box::new(table), metrics, columns)
             }
             Format::Parquet => {
                 let file = ParquetFile::new(out, metrics.columns())?;
@@ -300,7 +300,10 @@ impl<W: Write + Send> Lines<W> {
                 serde_json::to_writer(&mut *out, line)?;
                 out.write_all(b"\n")?;
             }
-            Self::Table(table, metrics) => table.write_record(metrics.row(line)?.cells())?,
+            Self::Table(table, metrics, columns) => {
+                let row = metrics.row(line)?;
+                table.write_record(columns.iter().map(|(_, read)| cell(read, &row)))?;
+            }
             Self::Parquet(groups, metrics) => groups.add(metrics.row(line)?)?,
         }
         Ok(())
@@ -309,7 +312,7 @@ impl<W: Write + Send> Lines<W> {
     fn finish(self) -> Result<(), Stop> {
         match self {
             Self::Json(mut out) => out.flush()?,
-            Self::Table(mut table, _) => table.flush()?,
+            Self::Table(mut table, ..) => table.flush()?,
             Self::Parquet(groups, _) => groups.finish()?,
         }
         Ok(())

@@ -40,6 +40,9 @@ fn inert(text: String) -> String {
 /// The metrics that have a column, in their order.
 pub(super) struct Metrics(Vec<String>);
 
+/// Names of columns, and how they are read.
+pub(super) type Columns = Vec<(String, Read<Row>)>;
+
 /// A result as a row.
 pub(super) struct Row {
     sample_id: String,
@@ -68,7 +71,7 @@ impl Metrics {
 
     /// The columns. A metric with the name of another column, such as `cost`, is called `cost_score`: no two columns of a table
     /// share a name.
-    pub(super) fn columns(&self) -> Vec<(String, Read<Row>)> {
+    pub(super) fn columns(&self) -> Columns {
         let named = |(name, read): (&str, Read<Row>)| (name.to_owned(), read);
         let is_taken = |metric: &str| BEFORE.iter().chain(&BEHIND).any(|(name, _)| *name == metric);
         let metrics = self.0.iter().enumerate().map(|(nth, metric)| {
@@ -114,32 +117,17 @@ impl Metrics {
     }
 }
 
-impl Row {
-    /// The cells of a table of texts; what is not there is empty.
-    pub(super) fn cells(self) -> Vec<String> {
-        let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-        let mut cells = vec![
-            inert(self.sample_id),
-            inert(self.category),
-            self.trial.to_string(),
-            inert(self.input),
-            inert(self.expected_output.unwrap_or_default()),
-            inert(self.output),
-            self.status.to_owned(),
-            number(self.composite),
-        ];
-        cells.extend(self.scores.into_iter().map(number));
-        cells.extend([
-            inert(self.failures.unwrap_or_default()),
-            inert(self.error.unwrap_or_default()),
-            self.latency_ms.to_string(),
-            self.cost.to_string(),
-            self.judge_cost.to_string(),
-            self.prompt_tokens.to_string(),
-            self.completion_tokens.to_string(),
-            self.cached.to_string(),
-        ]);
-        cells
+/// What a column has of a row, for a table of texts; what is not there is empty.
+pub(super) fn cell(read: &Read<Row>, row: &Row) -> String {
+    fn shown(value: Option<impl ToString>) -> String {
+        value.map(|value| value.to_string()).unwrap_or_default()
+    }
+    match *read {
+        Read::Text(read) => shown(read(row).map(inert)),
+        Read::Time(read) | Read::Int(read) => shown(read(row)),
+        Read::Real(read) => shown(read(row)),
+        Read::Nth(read, nth) => shown(read(row, nth)),
+        Read::Bool(read) => shown(read(row)),
     }
 }
 
