@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{Alert, AlertDraft, AlertKeys, AlertType, Severity};
+use crate::compare::PairedEvidence;
 use crate::config::alerts::AlertsConfig;
 use crate::id::AlertId;
 use crate::run::{Estimate, EvaluationRun};
@@ -24,16 +25,26 @@ pub struct Lineage {
     pub model_name: String,
     /// The dataset's name.
     pub dataset: String,
+    /// How many of the first samples are evaluated; absent: all of them. What a part says is no news of the whole.
+    pub limit: Option<u64>,
 }
 
 impl Lineage {
-    /// The lineage of a run.
-    pub fn of(run: &EvaluationRun) -> Self {
-        Self { prompt_name: run.prompt_name.clone(), model_name: run.model_name.clone(), dataset: run.dataset.clone() }
+    /// The lineage of a run; none for a run of samples that somebody chose, which is a look and no measurement.
+    pub fn of(run: &EvaluationRun) -> Option<Self> {
+        run.spec.only.is_none().then(|| Self {
+            prompt_name: run.prompt_name.clone(),
+            model_name: run.model_name.clone(),
+            dataset: run.dataset.clone(),
+            limit: run.spec.limit,
+        })
     }
 
     fn to_json(&self) -> Value {
-        json!([self.prompt_name, self.model_name, self.dataset])
+        match self.limit {
+            None => json!([self.prompt_name, self.model_name, self.dataset]),
+            Some(limit) => json!([self.prompt_name, self.model_name, self.dataset, limit]),
+        }
     }
 
     /// What one review of such a run can raise or resolve.
@@ -42,9 +53,13 @@ impl Lineage {
     }
 
     fn shown(&self) -> String {
+        let dataset = match self.limit {
+            None => self.dataset.clone(),
+            Some(limit) => format!("the first {limit} of {}", self.dataset),
+        };
         match &self.prompt_name {
-            Some(prompt) => format!("{prompt} on {} with {}", self.dataset, self.model_name),
-            None => format!("{} on {}", self.model_name, self.dataset),
+            Some(prompt) => format!("{prompt} on {dataset} with {}", self.model_name),
+            None => format!("{} on {dataset}", self.model_name),
         }
     }
 }
@@ -133,8 +148,13 @@ pub struct Drift {
 pub struct Review<'a> {
     /// The run.
     pub run: &'a EvaluationRun,
+    /// Its lineage.
+    pub lineage: &'a Lineage,
     /// Completed runs of its lineage before it, newest first.
     pub history: &'a [EvaluationRun],
+    /// What the run and the newest of these say about the samples that both have, where the dataset changed between them: a
+    /// question that is new has no score that could have fallen.
+    pub common: Option<&'a PairedEvidence>,
     /// The open alerts of its lineage.
     pub open: &'a [Alert],
     /// What the drift detectors say.
@@ -161,9 +181,9 @@ pub struct Reviewed {
 /// An open alert of a regression is compared with the value from before the regression, not with the previous run: being
 /// bad for a second time is no recovery.
 pub fn review(review: &Review<'_>) -> Reviewed {
-    let mut reviewer = Reviewer { review, lineage: Lineage::of(review.run), found: Reviewed::default() };
+    let mut reviewer = Reviewer { review, found: Reviewed::default() };
     let now = numbers(review.run);
-    let before = review.history.first().map(numbers).unwrap_or_default();
+    let before = reviewer.before(&now);
     for (subject, current) in &now {
         reviewer.regression(subject, *current, before.get(subject).copied());
         reviewer.threshold(subject, *current);
@@ -181,8 +201,17 @@ pub fn review(review: &Review<'_>) -> Reviewed {
 
 struct Reviewer<'a> {
     review: &'a Review<'a>,
-    lineage: Lineage,
     found: Reviewed,
+}
+
+/// The change of a number on the samples that two runs share.
+fn change(evidence: &PairedEvidence, subject: &Subject) -> Option<Estimate> {
+    match subject.kind {
+        SubjectKind::PassRate => evidence.pass_rate,
+        SubjectKind::Overall => Some(evidence.difference),
+        SubjectKind::Metric => evidence.metrics.get(&subject.name).copied(),
+        SubjectKind::Category => evidence.categories.get(&subject.name).map(|category| category.difference),
+    }
 }
 
 /// One rule's finding about one subject.
@@ -196,8 +225,30 @@ struct Finding {
 }
 
 impl Reviewer<'_> {
+    /// What the numbers of the run are compared with: those of the run before it. Where the dataset changed since then, they
+    /// are set so far apart as the samples are that both have.
+    fn before(&self, now: &BTreeMap<Subject, Estimate>) -> BTreeMap<Subject, Estimate> {
+        if !self.has_other_samples() {
+            return self.review.history.first().map(numbers).unwrap_or_default();
+        }
+        let Some(common) = self.review.common else { return BTreeMap::new() };
+        let before = now.iter().filter_map(|(subject, now)| {
+            let change = change(common, subject)?;
+            let value = now.value - change.value;
+            let (lower, upper) = (now.value - change.upper, now.value - change.lower);
+            Some((subject.clone(), Estimate { value, n: change.n, lower, upper }))
+        });
+        before.collect()
+    }
+
+    /// Whether the dataset changed since the run before it.
+    fn has_other_samples(&self) -> bool {
+        let version = &self.review.run.spec.dataset_version;
+        self.review.history.first().is_some_and(|previous| previous.spec.dataset_version != *version)
+    }
+
     fn keys(&self, rule: &str, subject: &Subject) -> AlertKeys {
-        AlertKeys::new(SOURCE, &self.lineage.to_json(), &json!(subject), &json!(rule))
+        AlertKeys::new(SOURCE, &self.review.lineage.to_json(), &json!(subject), &json!(rule))
     }
 
     fn open(&self, keys: &AlertKeys) -> Option<&Alert> {
@@ -242,6 +293,7 @@ impl Reviewer<'_> {
         let reference =
             open.and_then(|alert| alert.metadata.get("reference")).and_then(|v| serde_json::from_value(v.clone()).ok());
         let reference_run = open.and_then(|alert| alert.metadata.get("reference_run")).cloned();
+        let is_of_common = reference.is_none() && self.has_other_samples();
         let Some(reference): Option<Estimate> = reference.or(previous) else { return };
         let rules = self.review.rules;
         let drop = reference.value - current.value;
@@ -256,12 +308,15 @@ impl Reviewer<'_> {
             kind: AlertType::Regression,
             severity,
             message: format!(
-                "{}: {} fell by {:.1} points, from {} to {}",
-                self.lineage.shown(),
+                "{}: {} fell by {:.1} points{}",
+                self.review.lineage.shown(),
                 subject.shown(),
                 drop * 100.0,
-                shown(reference),
-                shown(current)
+                if is_of_common {
+                    format!(" on the {} samples that both runs have; it is {}", reference.n, shown(current))
+                } else {
+                    format!(", from {} to {}", shown(reference), shown(current))
+                }
             ),
             threshold: Some(reference.value - limit),
             actual: current.value,
@@ -278,7 +333,12 @@ impl Reviewer<'_> {
         let finding = (current.value < minimum - ROUNDING).then(|| Finding {
             kind: AlertType::Threshold,
             severity: Severity::Warning,
-            message: format!("{}: {} is {}, below {minimum}", self.lineage.shown(), subject.shown(), shown(current)),
+            message: format!(
+                "{}: {} is {}, below {minimum}",
+                self.review.lineage.shown(),
+                subject.shown(),
+                shown(current)
+            ),
             threshold: Some(minimum),
             actual: current.value,
             evidence: object(json!({"current": current})),
@@ -296,7 +356,7 @@ impl Reviewer<'_> {
             severity: Severity::Warning,
             message: format!(
                 "{}: the mean of {} over the last {runs} runs is {mean:.3}, below {minimum}",
-                self.lineage.shown(),
+                self.review.lineage.shown(),
                 subject.shown()
             ),
             threshold: Some(minimum),
@@ -315,7 +375,7 @@ impl Reviewer<'_> {
             message: format!(
                 "{}: {} is {way} than it was: mean {after:.3} (n {after_n}) after {before:.3} (n {before_n}); {}, \
                  p {:.2e} adjusted for all series",
-                self.lineage.shown(),
+                self.review.lineage.shown(),
                 drift.subject.shown(),
                 drift.method,
                 drift.adjusted_p

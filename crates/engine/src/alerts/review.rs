@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use llmops_domain::alert::{self, Lineage, Review};
+use llmops_domain::compare::PairedEvidence;
 use llmops_domain::id::{ProjectId, RunId};
 use llmops_domain::run::{EvaluationFilter, EvaluationRun, RunStatus};
-use llmops_storage::PendingReview;
+use llmops_storage::{PendingReview, StoreError};
 
 use super::{AlertManager, drift};
-use crate::{Error, Services};
+use crate::{Error, LlmOps, Services};
 
 /// How long a review may take before another process does it.
 const LEASE: Duration = Duration::from_mins(1);
@@ -39,12 +40,19 @@ pub(super) async fn review_claimed(
 async fn review(services: &Arc<Services>, claimed: &PendingReview) -> Result<(), Error> {
     let store = &services.store;
     let run = store.get_run(&claimed.project, claimed.run.as_str()).await?;
-    let history = history(services, &claimed.project, &run).await?;
-    let open = store.open_alerts(&claimed.project, &Lineage::of(&run).scope()).await?;
+    let Some(lineage) = Lineage::of(&run) else { return Ok(()) };
+    let history = history(services, &claimed.project, &run, &lineage).await?;
+    let common = match history.first() {
+        Some(before) => common(services, &claimed.project, before, &run).await?,
+        None => None,
+    };
+    let open = store.open_alerts(&claimed.project, &lineage.scope()).await?;
     let options = &services.options.alerts;
     let found = alert::review(&Review {
         run: &run,
+        lineage: &lineage,
         history: &history,
+        common: common.as_ref(),
         open: &open,
         drift: &drift::detect(&run, &history, options.rules.anomaly_rate)?,
         rules: &options.rules,
@@ -61,8 +69,13 @@ async fn review(services: &Arc<Services>, claimed: &PendingReview) -> Result<(),
     Ok(())
 }
 
-/// Completed runs of the same lineage before it, newest first. A quick look at some samples is no run to compare with.
-async fn history(services: &Services, project: &ProjectId, run: &EvaluationRun) -> Result<Vec<EvaluationRun>, Error> {
+/// Completed runs of the same lineage before it, newest first.
+async fn history(
+    services: &Services,
+    project: &ProjectId,
+    run: &EvaluationRun,
+    lineage: &Lineage,
+) -> Result<Vec<EvaluationRun>, Error> {
     let filter = EvaluationFilter {
         prompt_name: run.prompt_name.clone(),
         model_name: Some(run.model_name.clone()),
@@ -73,6 +86,25 @@ async fn history(services: &Services, project: &ProjectId, run: &EvaluationRun) 
         ..EvaluationFilter::default()
     };
     let mut runs = services.store.list_runs(project, &filter).await?;
-    runs.retain(|earlier| Lineage::of(earlier) == Lineage::of(run) && earlier.spec.limit == run.spec.limit);
+    runs.retain(|earlier| Lineage::of(earlier).as_ref() == Some(lineage));
     Ok(runs)
+}
+
+/// What two runs say about the samples that both have, where their datasets are not the same. A version that was deleted
+/// meanwhile cannot be compared with.
+async fn common(
+    services: &Arc<Services>,
+    project: &ProjectId,
+    before: &EvaluationRun,
+    run: &EvaluationRun,
+) -> Result<Option<PairedEvidence>, Error> {
+    if before.spec.dataset_version == run.spec.dataset_version || before.results.is_none() {
+        return Ok(None);
+    }
+    let evaluator = LlmOps { services: services.clone(), project: project.clone() }.evaluator();
+    match evaluator.compare(before, run).await {
+        Ok((comparison, _)) => Ok(comparison.paired),
+        Err(Error::Store(StoreError::NotFound { .. })) => Ok(None),
+        Err(error) => Err(error),
+    }
 }

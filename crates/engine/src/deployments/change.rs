@@ -3,7 +3,7 @@
 use llmops_api::deployments::{Deploy, Deployed};
 use llmops_domain::approval::Approval;
 use llmops_domain::deployment::{
-    DEFAULT_ENVIRONMENT, Deployment, DeploymentAction, DeploymentChange, DeploymentSettings,
+    self, DEFAULT_ENVIRONMENT, Deployment, DeploymentAction, DeploymentChange, DeploymentSettings,
 };
 use llmops_domain::event::Event;
 use llmops_domain::gate::GatedRun;
@@ -23,6 +23,8 @@ struct Wish {
     manifest: Manifest,
     hash: ContentHash,
     settings: DeploymentSettings,
+    /// The manifest that the safe mode would answer with, where it never answered here before: by its switch it comes to all users.
+    prepared: Option<ContentHash>,
     /// The release whose experiment ends by it.
     interrupted: Option<Release>,
 }
@@ -50,7 +52,7 @@ impl Wish {
     /// Whether a second key has to allow it. Who could take the demand away alone could do everything alone.
     fn asks_for_approval(&self, before: &DeploymentSettings) -> bool {
         let (was, will) = (before.require_approval, self.settings.require_approval);
-        (was && !will) || (will && self.promotes())
+        (was && !will) || (will && (self.promotes() || self.prepared.is_some()))
     }
 
     /// What a person should know about the settings that change.
@@ -215,7 +217,7 @@ impl Deployments {
         if let Some(settings) = &asked {
             notices.extend(self.absent_parts(settings).await?);
         }
-        let Wish { environment, before, manifest, hash, settings, interrupted } = wish;
+        let Wish { environment, before, manifest, hash, settings, interrupted, .. } = wish;
         let now = self.services.clock.now();
         let next = match before {
             Some(before) => Deployment { manifest: hash, settings, ..before },
@@ -245,11 +247,13 @@ impl Deployments {
         let manifest = Box::pin(self.resolve(request, before.as_ref())).await?;
         self.check(&manifest, &settings).await?;
         let hash = self.services.store.put_manifest(&self.project, &manifest).await?;
+        let prepared =
+            self.newly_prepared(name, before.as_ref(), &settings).await?.filter(|prepared| *prepared != hash);
         let release = match &before {
             Some(before) => self.releases().that_routes(before).await?,
             None => None,
         };
-        let mut wish = Wish { environment, before, manifest, hash, settings, interrupted: None };
+        let mut wish = Wish { environment, before, manifest, hash, settings, prepared, interrupted: None };
         if let Some(release) = release {
             let key = Some(release.experiment_key());
             if wish.comes() {
@@ -262,6 +266,23 @@ impl Deployments {
             wish.interrupted = Some(release).filter(|_| wish.settings.experiment != key);
         }
         Ok(wish)
+    }
+
+    /// The manifest that settings prepare for the safe mode, where they are the first to do so and it was never live.
+    async fn newly_prepared(
+        &self,
+        name: &str,
+        before: Option<&Deployment>,
+        settings: &DeploymentSettings,
+    ) -> Result<Option<ContentHash>, Error> {
+        let Some(prepared) = &settings.safe_mode.manifest else { return Ok(None) };
+        let Some(before) = before else { return Ok(Some(prepared.clone())) };
+        if before.settings.safe_mode.manifest.as_ref() == Some(prepared) {
+            return Ok(None);
+        }
+        let history = self.services.store.deployment_history(&self.project, name, &before.environment).await?;
+        let was_live = deployment::ever_live(&history).into_iter().any(|live| live == *prepared);
+        Ok((!was_live).then(|| prepared.clone()))
     }
 
     /// Refuses to hide the users of an experiment while it runs, or to show them: all who are in it would come a second time, under
@@ -303,7 +324,7 @@ impl Deployments {
         if wish.comes() {
             asking.iter().try_for_each(|settings| self.require_gate(&wish.hash, &own, settings))?;
         }
-        for hash in self.coming_variants(wish).await? {
+        for hash in self.coming_variants(wish).await?.into_iter().chain(wish.prepared.clone()) {
             let gated = self.gated_runs(&hash).await?;
             asking.iter().try_for_each(|settings| self.require_gate(&hash, &gated, settings))?;
         }

@@ -160,9 +160,8 @@ impl ContinuousEvaluator {
     pub async fn wait(&self, run: &RunRef, patience: Duration) -> Result<EvaluationRun, Error> {
         let started = Instant::now();
         let present = self.get_run(run, None).await?;
-        if present.status.is_final() {
-            return Ok(present);
-        }
+        // A run that this process works on has not ended with its status: its numbers are looked at then, and a command that
+        // does not wait for that takes the alerts with it.
         if let Some(local) = self.services.runs.get(&present.id) {
             let mut ended = local.ended.clone();
             // A timeout is no error: the caller asked how the run stands by then.
@@ -173,7 +172,7 @@ impl ContinuousEvaluator {
             }
         }
         let explained = self.services.runs.explained(present.clone());
-        if explained.error.is_some() {
+        if present.status.is_final() || explained.error.is_some() {
             return Ok(explained);
         }
         self.wait_for_others(&present.id, patience.saturating_sub(started.elapsed())).await

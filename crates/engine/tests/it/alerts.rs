@@ -7,11 +7,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use llmops::domain::alert::{AlertAction, AlertDraft, AlertFilter, AlertType, Matcher, Severity, Telling};
 use llmops::domain::event::Event;
+use llmops::evaluator::RunRef;
+use llmops::{AlertOptions, Options};
 use llmops_storage::Store;
 use llmops_testing::on_backends;
 
 use crate::experiments::{FakeClock, replica};
-use crate::scripted::{Scripted, add_samples, exact, finish, installation, right, run};
+use crate::scripted::{Scripted, add_samples, exact, finish, installation, installation_with, right, run};
 
 fn draft(metric: &str) -> AlertDraft {
     AlertDraft::new(AlertType::Threshold, Severity::Warning, "test", format!("{metric} is low"))
@@ -40,6 +42,28 @@ async fn many_processes_raise_one_alert_and_tell_it_once() {
         let alerts = processes[0].alerts().list(&AlertFilter::default()).await.unwrap();
         assert_eq!(alerts.iter().map(|alert| alert.count).collect::<Vec<_>>(), [40, 40]);
         other.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_has_ended_when_its_numbers_were_looked_at() {
+    on_backends(async |store| {
+        let provider = Scripted::new(|_| "no".to_owned());
+        let thresholds = [("pass_rate".to_owned(), 0.5)].into();
+        let alerts = AlertOptions { thresholds, ..AlertOptions::default() };
+        let ops = installation_with(store, &provider, Options { alerts, ..Options::default() });
+        add_samples(&ops, 3).await;
+        let evaluator = ops.evaluator();
+        let id = evaluator.create_run(run("m", exact())).await.unwrap().id;
+        let named = RunRef::Id(id.0);
+        // Whoever asks at the moment when the status is written is the one who would leave too early.
+        while !evaluator.get_run(&named, None).await.unwrap().status.is_final() {
+            tokio::task::yield_now().await;
+        }
+        evaluator.wait(&named, Duration::from_secs(30)).await.unwrap();
+        let open = ops.alerts().list(&AlertFilter::default()).await.unwrap();
+        assert_eq!(open.iter().map(|alert| alert.metric.as_deref()).collect::<Vec<_>>(), [Some("pass_rate")]);
     })
     .await;
 }

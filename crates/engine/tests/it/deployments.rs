@@ -434,6 +434,32 @@ async fn settings_do_not_take_a_demand_away_and_deploy_what_it_keeps_out() {
 }
 
 #[tokio::test]
+async fn the_safe_mode_is_no_way_around_the_gate_and_the_second_key() {
+    on_backends(async |store| {
+        let deployments = installation(store, &Scripted::new(right)).deployments();
+        let with = |settings: DeploymentSettings| Deploy { settings: Some(settings), ..Deploy::default() };
+        let foreign = deployments.deploy("other", model("two")).await.unwrap().deployment.manifest;
+        let preparing = |settings: &DeploymentSettings, hash: &ContentHash| {
+            let safe_mode = SafeMode { manifest: Some(hash.clone()), answer: None };
+            with(DeploymentSettings { safe_mode, ..settings.clone() })
+        };
+        let own = deployments.deploy("bot", model("one")).await.unwrap().deployment.manifest;
+        deployments.deploy("bot", model("three")).await.unwrap();
+        let gated = DeploymentSettings { require_gate: true, ..DeploymentSettings::default() };
+        deployments.deploy("bot", with(gated.clone())).await.unwrap();
+        let refused = deployments.deploy("bot", preparing(&gated, &foreign)).await.unwrap_err();
+        assert!(refused.to_string().contains("no completed run"), "{refused}");
+        let asking = DeploymentSettings { require_approval: true, ..DeploymentSettings::default() };
+        deployments.deploy("asked", Deploy { settings: Some(asking.clone()), ..model("one") }).await.unwrap();
+        let waits = deployments.deploy("asked", preparing(&asking, &foreign)).await.unwrap();
+        assert!(waits.approval.is_some() && !waits.changed, "{waits:?}");
+        // One that answered here before was let through then.
+        assert!(deployments.deploy("bot", preparing(&gated, &own)).await.unwrap().changed);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn who_changed_what_is_kept() {
     on_backends(async |store| {
         let ops = installation(store, &Scripted::new(right));

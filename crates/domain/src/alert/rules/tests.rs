@@ -37,6 +37,8 @@ fn run(id: &str, [pass_rate, rouge_l, tone]: [f64; 3]) -> EvaluationRun {
 #[derive(Default)]
 struct Story {
     past: Vec<EvaluationRun>,
+    /// What the next run and the one before it say of the samples that both have.
+    common: Option<PairedEvidence>,
     open: Vec<Alert>,
     thresholds: BTreeMap<String, f64>,
 }
@@ -48,10 +50,16 @@ impl Story {
     }
 
     fn drifting(&mut self, values: [f64; 3], drift: &[Drift]) -> Vec<String> {
-        let current = run(&format!("run_{}", self.past.len()), values);
+        self.reviewed(run(&format!("run_{}", self.past.len()), values), drift)
+    }
+
+    fn reviewed(&mut self, current: EvaluationRun, drift: &[Drift]) -> Vec<String> {
+        let lineage = Lineage::of(&current).unwrap();
         let found = review(&Review {
             run: &current,
+            lineage: &lineage,
             history: &self.past,
+            common: self.common.as_ref(),
             open: &self.open,
             drift,
             rules: &AlertsConfig::default(),
@@ -166,7 +174,9 @@ fn one_topic_whichever_rule_says_so() {
     let current = run("run_x", [0.5, 0.8, 0.9]);
     let found = review(&Review {
         run: &current,
+        lineage: &Lineage::of(&current).unwrap(),
         history: &story.past,
+        common: None,
         open: &[],
         drift: &[],
         rules: &AlertsConfig::default(),
@@ -176,9 +186,62 @@ fn one_topic_whichever_rule_says_so() {
     let [regression, threshold] = &found.raise[..] else { panic!("{:#?}", found.raise) };
     assert_eq!(regression.keys.topic, threshold.keys.topic);
     assert_ne!(regression.keys.fingerprint, threshold.keys.fingerprint);
-    assert_eq!(regression.keys.scope, Lineage::of(&current).scope());
+    assert_eq!(regression.keys.scope, Lineage::of(&current).unwrap().scope());
     insta::assert_snapshot!(regression.message, @"bot on golden with sim/m: the pass rate fell by 45.0 points, from 0.950 (n 40, 0.850 to 1.050) to 0.500 (n 40, 0.400 to 0.600)");
     assert_eq!(regression.threshold, Some(0.95 - 0.10));
+}
+
+/// What two runs say of 3 samples that both have.
+fn evidence(pass_rate: f64, composite: f64) -> PairedEvidence {
+    let estimate = |value: f64| json!({"value": value, "n": 3, "lower": value - 0.1, "upper": value + 0.1});
+    serde_json::from_value(json!({
+        "difference": estimate(composite), "method": "bootstrap", "p_value": null, "mcnemar": null,
+        "minimum_detectable_effect": null, "categories": {}, "pass_rate": estimate(pass_rate),
+    }))
+    .unwrap()
+}
+
+#[test]
+fn new_questions_are_no_regression() {
+    let grown = |values| {
+        let mut run = run("run_x", values);
+        run.spec.dataset_version = crate::hash::ContentHash::of_bytes(b"grown");
+        run
+    };
+    let check = |common: Option<PairedEvidence>, expected: &[&str]| {
+        let mut story = Story::default();
+        story.run([1.0, 0.9, 0.9]);
+        story.common = common;
+        assert_eq!(story.reviewed(grown([0.5, 0.5, 0.9]), &[]), expected);
+        story
+    };
+    check(Some(evidence(0.0, 0.0)), &[]);
+    // Nothing is known of what both have.
+    check(None, &[]);
+    let mut story = check(Some(evidence(-0.3, 0.0)), &["critical regression pass_rate"]);
+    insta::assert_snapshot!(story.open[0].message, @"bot on golden with sim/m: the pass rate fell by 30.0 points on the 3 samples that both runs have; it is 0.500 (n 40, 0.400 to 0.600)");
+    // From here on the samples are the same.
+    assert_eq!(story.reviewed(grown([0.79, 0.5, 0.9]), &[]), ["resolved: regression pass_rate"]);
+}
+
+#[test]
+fn a_part_is_no_news_of_the_whole() {
+    let whole = run("run_1", [0.9, 0.8, 0.7]);
+    let part = |limit| {
+        let mut run = whole.clone();
+        run.spec.limit = Some(limit);
+        Lineage::of(&run).unwrap()
+    };
+    let lineages = [Lineage::of(&whole).unwrap(), part(10), part(20)];
+    for (at, one) in lineages.iter().enumerate() {
+        for other in &lineages[at + 1..] {
+            assert_ne!(one.scope(), other.scope());
+        }
+    }
+    assert_eq!(lineages[1].shown(), "bot on the first 10 of golden with sim/m");
+    let mut chosen = whole;
+    chosen.spec.only = Some(crate::run::SampleSelection::default());
+    assert_eq!(Lineage::of(&chosen), None);
 }
 
 #[test]
