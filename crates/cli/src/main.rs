@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod dataset_files;
+mod examples;
 mod failure;
 mod github;
 mod http;
@@ -37,7 +38,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const LAST_MOMENTS: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    let typed = args::without_empty_variables(Cli::command()).try_get_matches();
+    let typed = examples::with_examples(args::without_empty_variables(Cli::command())).try_get_matches();
     let cli = match typed.and_then(|typed| Cli::from_arg_matches(&typed)) {
         Ok(cli) => cli,
         Err(error) if is_mistake(&error) && asks_for_json() => {
