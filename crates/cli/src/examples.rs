@@ -167,15 +167,15 @@ mod tests {
                 .unwrap_err()
                 .to_string();
             for (typed, does) in examples {
-                let words: Vec<&str> = typed.split('\'').enumerate().fold(Vec::new(), |mut words, (at, part)| {
+                let mut words: Vec<&str> = Vec::new();
+                for (at, part) in typed.split('\'').enumerate() {
                     // Every second part was quoted.
                     if at % 2 == 1 {
-                        words.push(part)
+                        words.push(part);
                     } else {
-                        words.extend(part.split_whitespace())
+                        words.extend(part.split_whitespace());
                     }
-                    words
-                });
+                }
                 assert!(words[1..].starts_with(&path), "{typed}");
                 if let Err(error) = Cli::try_parse_from(&words) {
                     panic!("{typed}: {error}");

@@ -44,6 +44,8 @@ pub(crate) use self::background::Joined;
 pub use self::calibration::CalibrationRequest;
 pub(crate) use self::local::{LocalRun, LocalRuns};
 
+/// Longest wait for the look at the numbers of a run that has ended; a worker has it then.
+const LAST_LOOK: Duration = Duration::from_secs(30);
 /// The tag that makes a run the baseline of its dataset.
 pub const BASELINE_TAG: &str = "env=production";
 
@@ -160,13 +162,15 @@ impl ContinuousEvaluator {
     pub async fn wait(&self, run: &RunRef, patience: Duration) -> Result<EvaluationRun, Error> {
         let started = Instant::now();
         let present = self.get_run(run, None).await?;
-        // A run that this process works on has not ended with its status: its numbers are looked at then, and a command that
-        // does not wait for that takes the alerts with it.
         if let Some(local) = self.services.runs.get(&present.id) {
             let mut ended = local.ended.clone();
             // A timeout is no error: the caller asked how the run stands by then.
             let in_time = tokio::time::timeout(patience, ended.wait_for(|ended| *ended)).await.is_ok();
             let run = self.services.runs.explained(self.get_run(&RunRef::Id(present.id.0.clone()), None).await?);
+            if run.status.is_final() && !in_time {
+                // Its numbers are looked at now. A command that left with its status would take the alerts with it.
+                let _ = tokio::time::timeout(LAST_LOOK, ended.wait_for(|ended| *ended)).await;
+            }
             if !in_time || run.status.is_final() || run.error.is_some() {
                 return Ok(run);
             }
