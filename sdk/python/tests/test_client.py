@@ -114,7 +114,9 @@ def test_experiments_assign_and_record(client: Client) -> None:
 
 
 @pytest.mark.parametrize("client", [Client, AsyncClient])
-@pytest.mark.parametrize("url", ["127.0.0.1:8080", "localhost", "ftp://localhost", "http://", "//localhost", "http:localhost"])
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8080", "localhost", "ftp://localhost", "http://", "//localhost", "http:localhost"]
+)
 def test_what_is_no_address_of_a_server_is_refused(client: type, url: str) -> None:
     with pytest.raises(ValueError, match=r"is no address of an llmops server: write http://HOST:PORT"):
         client(url)
