@@ -35,6 +35,9 @@ pub struct QualityPoint {
     pub prompt_version: Option<String>,
     /// The model, as `provider/model`.
     pub model: String,
+    /// Whether only a part of the samples was evaluated: its scores are not the dataset's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// The overall score.
     pub overall: Option<Estimate>,
     /// Share of samples that passed.
@@ -59,6 +62,7 @@ impl From<EvaluationRun> for QualityPoint {
             run: run.id,
             at: run.created_at,
             status: run.status,
+            partial: run.spec.is_partial(),
             dataset: run.dataset,
             dataset_version: run.spec.dataset_version,
             suite: run.spec.suite,
@@ -183,7 +187,8 @@ pub struct Overview {
     /// What changed is told from here on: 24 hours ago.
     #[schema(value_type = String, format = DateTime)]
     pub since: Timestamp,
-    /// The dataset evaluated last and its completed runs, oldest first; at most 30.
+    /// The dataset evaluated last and its completed runs, oldest first; at most 30, and the newest of all its samples before them
+    /// where they are of a part only.
     pub quality: Vec<QualityPoint>,
     /// Runs.
     pub runs: RunTally,

@@ -28,7 +28,10 @@ pub(crate) struct Cli {
 /// was never set.
 pub(crate) fn without_empty_variables(command: clap::Command) -> clap::Command {
     let is_empty = |arg: &clap::Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    // `--limit -1` is a limit that is too small, and no option `-1`.
+    let takes = |arg: &clap::Arg| arg.get_action().takes_values();
     command
+        .mut_args(|arg| if takes(&arg) { arg.allow_negative_numbers(true) } else { arg })
         .mut_args(|arg| if is_empty(&arg) { arg.env(None::<&'static str>) } else { arg })
         .mut_subcommands(without_empty_variables)
 }

@@ -119,7 +119,15 @@ impl From<ClientError> for Failure {
             other => {
                 let mut failure = Self::because(kind, other.to_string(), &other);
                 failure.chain.remove(1);
-                failure
+                if !matches!(other, ClientError::Unreachable { .. }) {
+                    return failure;
+                }
+                // Each layer of the connection says that it failed; the last one says why.
+                failure.chain.drain(1..failure.chain.len().saturating_sub(1).max(1));
+                failure.hint(
+                    "look whether the server runs and is called by its address: `llmops serve` starts one, and without \
+                     --server and LLMOPS_SERVER a command works on the project's own store",
+                )
             }
         }
     }

@@ -104,6 +104,8 @@ pub(crate) struct Imported {
     pub(crate) notes: Vec<Note>,
     /// What was carried over, in words: `3 prompts`.
     pub(crate) carried: Vec<String>,
+    /// What the source has and these files lack, with what to do: told before all else.
+    pub(crate) missing: Vec<String>,
     names: BTreeSet<String>,
     /// Names of the environment variables that secrets are to be put into, by the secret.
     withheld: BTreeMap<String, String>,

@@ -21,6 +21,7 @@ mod queue;
 mod suites;
 mod telemetry;
 mod terminal;
+mod times;
 
 use std::process::ExitCode;
 use std::time::Duration;

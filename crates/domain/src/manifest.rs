@@ -10,10 +10,14 @@ use serde_json::Value;
 use crate::chat::Parameters;
 use crate::hash::ContentHash;
 use crate::prompt::{Example, PostProcessing, PromptVersion};
-use crate::yaml::{Document, Problem, Schema};
+use crate::suggest;
+use crate::yaml::{Document, Problem, Schema, validate_value};
 
 /// The temperature of a manifest where nobody names one: an evaluation that cannot be repeated decides nothing.
 pub(crate) const DEFAULT_TEMPERATURE: f64 = 0.0;
+
+/// Formats of answers: OpenAI's, and those that hosts of open models have beside them.
+const RESPONSE_FORMATS: [&str; 6] = ["text", "json_object", "json_schema", "grammar", "regex", "structural_tag"];
 
 /// Everything that decides an answer. It is resolved: it does not depend on what is active later.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
@@ -110,6 +114,33 @@ impl Manifest {
         ContentHash::of_json(self)
     }
 
+    /// What no provider takes, each with its field: parameters out of their range, tools and response formats that are none.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems: Vec<String> =
+            validate_value(self, "manifest", &SCHEMA).iter().map(ToString::to_string).collect();
+        problems.extend(self.tools.iter().enumerate().filter_map(|(at, tool)| {
+            let is_text =
+                |place: &str| tool.pointer(place).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+            // Hosts have tools of their own, which are known by their type alone.
+            let expected = match tool.get("type").and_then(Value::as_str) {
+                Some("function") if !is_text("/function/name") && !is_text("/name") => "`function` with a `name`",
+                None if !is_text("/name") => "`type`, such as function, and what belongs to it",
+                _ => return None,
+            };
+            Some(format!("manifest: tools[{at}]: no tool: expected {expected}"))
+        }));
+        if let Some(format) = self.response_format.as_ref().filter(|format| !format.is_null()) {
+            let named = format.get("type").and_then(Value::as_str).unwrap_or_default();
+            if !RESPONSE_FORMATS.contains(&named) {
+                let hint = suggest::hint(named, RESPONSE_FORMATS);
+                problems.push(format!("manifest: response_format.type: `{named}` is no format of answers; {hint}"));
+            } else if named == "json_schema" && !["json_schema", "schema"].iter().any(|key| format[*key].is_object()) {
+                problems.push("manifest: response_format.json_schema: the schema is missing".to_owned());
+            }
+        }
+        problems
+    }
+
     /// Whether it is a model alone, with nothing said around what a caller says or done to the answer: one that may embed.
     pub fn is_model_alone(&self) -> bool {
         let says = self.prompt.is_some() || self.system.is_some() || self.response_format.is_some();
@@ -193,6 +224,43 @@ mod tests {
         assert_eq!(read(r#"{"manifest": {"model": "m"}}"#).unwrap().as_deref(), Some("m"));
         let wrong = read(r#"{"manifest": {"model": "m", "sytem": "x"}}"#).unwrap_err().to_string();
         assert!(wrong.contains("manifest: sytem: unknown key"), "{wrong}");
+    }
+
+    #[test]
+    fn what_no_provider_takes_is_named_with_its_field() {
+        let check = |part: &str, expected: &str| {
+            let manifest: Manifest = serde_json::from_str(&format!("{{\"model\": \"a/b\", {part}}}")).unwrap();
+            assert_eq!(manifest.problems().join("\n"), expected, "{part}");
+        };
+        check(r#""parameters": {"temperature": 2, "top_p": 0.5, "max_tokens": 1}"#, "");
+        check(
+            r#""parameters": {"temperature": -5}"#,
+            "manifest: parameters.temperature: must be from 0 to 2, not `-5.0`",
+        );
+        check(
+            r#""parameters": {"max_tokens": 0}"#,
+            "manifest: parameters.max_tokens: must be from 1 to 4294967295, not `0`",
+        );
+        check(
+            r#""tools": [{"type": "function", "function": {"name": "f"}}, {"type": "web_search"}, {"name": "f"}]"#,
+            "",
+        );
+        check(
+            r#""tools": [{"x": 1}, {"type": "function", "function": {}}, 3]"#,
+            "manifest: tools[0]: no tool: expected `type`, such as function, and what belongs to it\n\
+             manifest: tools[1]: no tool: expected `function` with a `name`\n\
+             manifest: tools[2]: no tool: expected `type`, such as function, and what belongs to it",
+        );
+        check(r#""response_format": {"type": "json_object"}"#, "");
+        check(r#""response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}"#, "");
+        check(
+            r#""response_format": {"type": "json_objekt"}"#,
+            "manifest: response_format.type: `json_objekt` is no format of answers; did you mean json_object?",
+        );
+        check(
+            r#""response_format": {"type": "json_schema"}"#,
+            "manifest: response_format.json_schema: the schema is missing",
+        );
     }
 
     #[test]

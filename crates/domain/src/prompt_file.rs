@@ -23,7 +23,22 @@ static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
 /// and validations, and of the post-processing.
 pub fn parse(text: &str, file: &str) -> Result<PromptSpec, Vec<Problem>> {
     let document = Document::parse(text, file)?;
-    let spec: PromptSpec = document.decode(&SCHEMA)?;
+    let (spec, mut problems) = match document.decode::<PromptSpec>(&SCHEMA) {
+        Ok(spec) => {
+            let problems = senseless(&document, &spec);
+            (Some(spec), problems)
+        }
+        Err(mut problems) => {
+            problems.extend(document.beside(&SCHEMA, &[], &problems, |spec| senseless(&document, spec)));
+            (None, problems)
+        }
+    };
+    problems.sort_by_key(|p| (p.line, p.column));
+    spec.filter(|_| problems.is_empty()).ok_or(problems)
+}
+
+/// What a schema cannot say: templates, variables, post-processing.
+fn senseless(document: &Document, spec: &PromptSpec) -> Vec<Problem> {
     let mut problems = Vec::new();
     if spec.body.model.as_deref().is_some_and(|model| !model.contains('/')) {
         let hint = Some("write provider/model".to_owned());
@@ -36,8 +51,7 @@ pub fn parse(text: &str, file: &str) -> Result<PromptSpec, Vec<Problem>> {
         }
         Err(other) => problems.push(document.problem("", other.to_string(), None)),
     }
-    problems.sort_by_key(|p| (p.line, p.column));
-    if problems.is_empty() { Ok(spec) } else { Err(problems) }
+    problems
 }
 
 /// The JSON Schema of a prompt file.

@@ -106,6 +106,12 @@ impl Deployments {
         if problems.is_empty() { Ok(()) } else { Err(Error::invalid(problems.join("\n"))) }
     }
 
+    /// Refuses what no provider takes: of a manifest that comes, while one that is there keeps its place.
+    pub(crate) fn check_new(manifest: &Manifest) -> Result<(), Error> {
+        let problems = manifest.problems();
+        if problems.is_empty() { Ok(()) } else { Err(Error::invalid(problems.join("\n"))) }
+    }
+
     /// What would go wrong if this manifest answered.
     async fn problems(&self, manifest: &Manifest, settings: &DeploymentSettings) -> Result<Vec<String>, Error> {
         let mut problems = Vec::new();

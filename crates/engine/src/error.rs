@@ -160,6 +160,13 @@ pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     said.join(": ")
 }
 
+impl Error {
+    /// Whether it is of a change, and the store's file may only be read.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_read_only())
+    }
+}
+
 fn store_body(error: &StoreError) -> ErrorBody {
     let code = match error {
         StoreError::NotFound { .. } => ErrorCode::NotFound,

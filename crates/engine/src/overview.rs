@@ -123,7 +123,13 @@ impl OverviewReader {
     async fn trend(&self) -> Result<Vec<QualityPoint>, Error> {
         let newest = self.services.store.evaluated_datasets(&self.project, 1).await?;
         let Some((dataset, _)) = newest.into_iter().next() else { return Ok(Vec::new()) };
-        self.points(&of_dataset(&dataset, TREND)).await
+        let points = self.points(&of_dataset(&dataset, TREND)).await?;
+        if points.len() < TREND as usize || points.iter().any(|point| !point.partial) {
+            return Ok(points);
+        }
+        // Runs of a part only: what is known of the whole lies before them.
+        let earlier = self.points(&of_dataset(&dataset, MOST_POINTS)).await?;
+        Ok(earlier.into_iter().rfind(|point| !point.partial).into_iter().chain(points).collect())
     }
 
     async fn points(&self, filter: &EvaluationFilter) -> Result<Vec<QualityPoint>, Error> {

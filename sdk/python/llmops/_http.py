@@ -23,7 +23,7 @@ class Settings:
     """Where the server is, and with which key it is asked."""
 
     def __init__(self, base_url: Optional[str], api_key: Optional[str], timeout: float) -> None:
-        self.base_url = (base_url or os.environ.get("LLMOPS_SERVER") or DEFAULT_URL).rstrip("/")
+        self.base_url = _address((base_url or os.environ.get("LLMOPS_SERVER") or DEFAULT_URL).strip()).rstrip("/")
         self.api_key = api_key or os.environ.get("LLMOPS_API_KEY") or None
         self.timeout = timeout
 
@@ -37,6 +37,19 @@ class Settings:
         if self.api_key:
             headers["authorization"] = f"Bearer {self.api_key}"
         return headers
+
+
+def _address(url: str) -> str:
+    """An address that can be asked. Any other would look like an outage for ever, which fallbacks hide.
+
+    What is told is never a user and a password in it.
+    """
+    scheme, colon, rest = url.partition("://")
+    if colon and scheme.lower() in ("http", "https") and rest.strip("/"):
+        return url
+    host = (rest if colon else url.partition("http:")[2] or url).rpartition("@")[2].lstrip("/")
+    hint = f"write http://HOST:PORT or https://HOST, such as http://{host or '127.0.0.1:8080'}"
+    raise ValueError(f"{host!r} is no address of an llmops server: {hint}")
 
 
 def _request(

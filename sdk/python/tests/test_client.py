@@ -113,6 +113,22 @@ def test_experiments_assign_and_record(client: Client) -> None:
     assert client.flag("no-such-flag", "user-7", default="fallback") == "fallback"
 
 
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8080", "localhost", "ftp://localhost", "http://", "//localhost", "http:localhost"]
+)
+def test_what_is_no_address_of_a_server_is_refused(client: type, url: str) -> None:
+    with pytest.raises(ValueError, match=r"is no address of an llmops server: write http://HOST:PORT"):
+        client(url)
+
+
+def test_a_refused_address_keeps_its_password() -> None:
+    with pytest.raises(ValueError) as refused:
+        Client("ana:secret@example.org")
+    assert "secret" not in str(refused.value)
+    assert Client(" HTTPS://example.org/ ").openai_base_url == "HTTPS://example.org/v1"
+
+
 def test_feedback_says_something(client: Client) -> None:
     with pytest.raises(ValueError):
         client.feedback("chatcmpl-1")

@@ -15,6 +15,10 @@ export interface Series {
   colour: number;
   dashed?: boolean;
   points?: boolean;
+  /** Points are filled. */
+  solid?: boolean;
+  /** Hollow points alone, without a line or band. */
+  lone?: boolean;
   bars?: boolean;
 }
 
@@ -72,7 +76,7 @@ function Legend({ data }: { data: LineData }) {
     <div className="chart-legend">
       {data.series.map((series) => (
         <span key={series.label}>
-          <i className={series.dashed ? "dash" : ""} style={series.dashed ? { color: `var(--series-${series.colour})` } : { background: `var(--series-${series.colour})` }} aria-hidden="true" />
+          <i className={series.dashed ? "dash" : series.lone ? "ring" : ""} style={series.dashed || series.lone ? { color: `var(--series-${series.colour})` } : { background: `var(--series-${series.colour})` }} aria-hidden="true" />
           {series.label}
         </span>
       ))}

@@ -76,7 +76,7 @@ function columns(data: LineData): uPlot.AlignedData {
   const all: (number | null)[][] = [data.x];
   for (const series of data.series) {
     all.push(series.values);
-    if (series.lower && series.upper) all.push(series.upper, series.lower);
+    if (series.lower && series.upper && !series.lone) all.push(series.upper, series.lower);
   }
   return all as uPlot.AlignedData;
 }
@@ -103,9 +103,10 @@ function options(data: LineData, width: number, height: number, hover: (at: { i:
       spanGaps: !data.gaps,
       ...(one.dashed ? { dash: [5, 4] } : {}),
       ...(one.bars ? { paths: uPlot.paths.bars?.({ size: [0.7, 40] }) ?? (() => null), fill: stroke } : {}),
-      points: { ...pointsOf(one, data), size: 5, fill: variable("--panel") },
+      ...(one.lone ? { paths: () => null } : {}),
+      points: { ...pointsOf(one, data), size: one.lone ? 7 : 5, fill: one.solid ? stroke : variable("--panel") },
     });
-    if (one.lower && one.upper) {
+    if (one.lower && one.upper && !one.lone) {
       const at = series.length;
       const quiet = { stroke: "transparent", width: 0, points: { show: false }, spanGaps: !data.gaps };
       series.push({ ...quiet, label: `${one.label} upper` }, { ...quiet, label: `${one.label} lower` });

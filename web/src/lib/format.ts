@@ -90,8 +90,17 @@ export const latency = (value: number | null | undefined): string => (value != n
 /** A difference with its sign. */
 export const signed = (value: number, digits = 3): string => change(value, (size) => size.toFixed(digits));
 
-/** A difference with its sign, written as numbers of its kind are. */
-export const change = (value: number, show: (size: number) => string): string => `${value > 0 ? "+" : value < 0 ? "−" : "±"}${show(Math.abs(value))}`;
+/** A difference with its sign, written as numbers of its kind are. None has no sign: `±` would be an uncertainty. */
+export const change = (value: number, show: (size: number) => string): string => `${value > 0 ? "+" : value < 0 ? "−" : ""}${show(Math.abs(value))}`;
+
+/** A difference of shares, in percentage points: `%` would be a share of the share. */
+export const points = (value: number | null | undefined): string => percent(value).replace("%", "pp");
+
+/** A change in words, for beside the number that changed: what else stands there is its uncertainty. */
+export function moved(value: number, show: (size: number) => string): string {
+  const size = show(Math.abs(value));
+  return size === show(0) ? "unchanged" : `${value > 0 ? "↑" : "↓"} ${size}`;
+}
 
 /** The interval of a mean, with its n; one observation has none. */
 export const within = ({ lower, upper, n }: { lower: number; upper: number; n: number }, show: (value: number) => string = score): string => `${n > 1 ? `${show(lower)}–${show(upper)}` : "no interval"} · n\u00a0${whole(n)}`;

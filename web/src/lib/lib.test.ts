@@ -1,14 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { candidateOf, parametersOf } from "./candidate";
 import { wordDiff } from "./diff";
-import { ago, change, day, dayOf, digits, figure, latency, money, moneyLike, ms, percent, sentence, signed, took, within, words, lasting } from "./format";
+import { ago, change, day, dayOf, digits, figure, latency, money, moneyLike, moved, ms, percent, points, score, sentence, signed, took, within, words, lasting } from "./format";
+import { costOf } from "./cost";
 import { drawn, readLabels } from "./labels";
 import { blocks, spans } from "./markdown";
 import { typed, wrongNumber } from "./numbers";
 import { variablesOf } from "./template";
 import { forPage, opened, spansOf } from "./told";
 import { hourly, hoursOf } from "./traffic";
-import { rolling, studentT, wilson } from "./stats";
+import { means, rolling, studentT, wilson } from "./stats";
 
 describe("differences", () => {
   const check = (before: string, after: string, expected: string) => {
@@ -68,13 +69,15 @@ describe("numbers", () => {
   });
   test("figures of any size", () => expect([0, 0.8125, 1523.2, 0.025, -0.0000012, 0.0000011, -1e-12, 4.2e12].map(figure)).toEqual(["0.000", "0.813", "1,523.200", "0.025", "−0.0000012", "0.0000011", "−1.00e−12", "4.20e12"]));
   test("three digits that count", () => expect([0, 412.6, 1.2345, -0.05, 5.24e-5, -2.05e-7, -5.1e11].map(digits)).toEqual(["0.00", "413", "1.23", "−0.0500", "0.0000524", "−2.05e−7", "−5.10e11"]));
-  test("changes, of which nothing is one", () => expect([0.02, -0.02, 0].map((v) => plain(change(v, percent)))).toEqual(["+2.0 %", "−2.0 %", "±0 %"]));
+  test("changes, of which nothing is one", () => expect([0.02, -0.02, 0].map((v) => plain(change(v, percent)))).toEqual(["+2.0 %", "−2.0 %", "0 %"]));
   test("days are those of UTC", () => expect(day(dayOf("2026-11-28"))).toBe("28 Nov"));
   test("how long", () => expect([["2026-11-20T12:00:00Z", "2026-11-20T12:00:42Z"], ["2026-11-20T12:00:00Z", "2026-11-20T12:00:59.700Z"], ["2026-11-20T12:00:00Z", "2026-11-20T13:05:00Z"]].map(([from, to]) => plain(took(from ?? "", to ?? "")))).toEqual(["42 s", "1 min 0 s", "1 h 5 min"]));
   test("durations of configurations", () => expect(["10m", "1h30m", "7d", "500ms", null].map(lasting).map(plain)).toEqual(["10 min", "1 h 30 min", "7 d", "500 ms", "–"]));
   test("names", () => expect(["rouge_l", "token_f1", "latency_p95", "it is -8.9 % of gpt-4 (-1 to 2)"].map(words).map(plain)).toEqual(["ROUGE-L", "token F1", "latency p95", "it is −8.9 % of gpt-4 (−1 to 2)"]));
   test("sentences", () => expect(["open", "it is so", "support-bot fell", "a: b", "", "x/y is"].map(sentence)).toEqual(["Open", "It is so", "support-bot fell", "A: b", "", "x/y is"]));
-  test("differences keep their sign", () => expect([0.1, -0.05, 0].map((v) => signed(v))).toEqual(["+0.100", "−0.050", "±0.000"]));
+  test("differences of shares are percentage points", () => expect([0.107, -0.005, 0].map((v) => plain(change(v, points)))).toEqual(["+10.7 pp", "−0.50 pp", "0 pp"]));
+  test("changes in words", () => expect([0.012, -0.05, 0, 0.0001].map((v) => moved(v, score))).toEqual(["↑ 0.012", "↓ 0.050", "unchanged", "unchanged"]));
+  test("differences keep their sign", () => expect([0.1, -0.05, 0].map((v) => signed(v))).toEqual(["+0.100", "−0.050", "0.000"]));
   test("times", () => {
     const now = Date.parse("2026-11-20T12:00:00Z");
     const check = (time: string, expected: string) => expect(plain(ago(time, now))).toBe(expected);
@@ -247,5 +250,25 @@ describe("Markdown", () => {
   test("what is escaped is text", () => {
     expect(spans("**by**: a\\_b \\*c\\* `d`")).toEqual([{ kind: "bold", text: "by" }, { kind: "plain", text: ": a_b *c* " }, { kind: "code", text: "d" }]);
     expect(spans("<b>")).toEqual([{ kind: "plain", text: "<b>" }]);
+  });
+});
+
+describe("runs of a part of the samples", () => {
+  const run = (value: number, partial = false) => ({ partial, value });
+  test("are in no mean", () => {
+    const points = [run(0.5), run(0.9, true), run(0.7), run(0.1, true)];
+    expect(means(points, 7, (point) => point.value)).toEqual([0.5, null, 0.6, null]);
+  });
+});
+
+describe("what answers cost", () => {
+  const check = (spend: { target_unpriced?: boolean; judges_unpriced?: boolean } | null, cost: number, cached: boolean, expected: string) =>
+    expect(costOf({ cost, judge_cost: 0, cached }, { results: spend && ({ spend } as never) })).toBe(expected);
+  test("is unknown without a price, and never $0", () => {
+    check(null, 0, false, "$0");
+    check({}, 0.5, false, "$0.50");
+    check({ target_unpriced: true }, 0, false, "cost unknown: no price");
+    check({ target_unpriced: true }, 0, true, "$0");
+    check({ judges_unpriced: true }, 0.5, false, "$0.50 and what has no price");
   });
 });

@@ -30,6 +30,13 @@ export function rolling(values: (number | null)[], window: number): (Band | null
   });
 }
 
+/** The rolling mean at each of the runs that evaluated all samples; runs of a part of them are in no mean, and have none. */
+export function means<T extends { partial?: boolean }>(points: T[], window: number, valueOf: (point: T) => number | null): (number | null)[] {
+  const whole = points.filter((point) => !point.partial);
+  const bands = new Map(rolling(whole.map(valueOf), window).map((band, i) => [whole[i], band?.value ?? null]));
+  return points.map((point) => bands.get(point) ?? null);
+}
+
 const T975 = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131];
 
 /** The 97.5 % point of Student's distribution. */

@@ -4,7 +4,7 @@ import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { Refusal, api, ok } from "../api/client";
 import { Interval } from "../charts/frame";
-import { change, lasting, moment, money, ms, percent, plural, score, sentence, signed, whole, words } from "../lib/format";
+import { change, lasting, moment, money, ms, percent, plural, points, score, sentence, signed, whole, words } from "../lib/format";
 import { forPage } from "../lib/told";
 import { useRefusal, useSession } from "../session";
 import { Ago, Badge, Button, Callout, Card, Coming, Empty, Field, PageHead, Skeleton } from "../ui/base";
@@ -323,7 +323,7 @@ const RAILS: Column<Rail>[] = [
       // Of latencies the share of slow answers is tested.
       if (name === "latency_p95") return <span className="num">{share(tested.low)} to {share(tested.high)} <span className="muted">of answers are slower than that; {percent(bound)} may be</span></span>;
       // Soft failures, and errors among users, are differences to production.
-      const show = name === "soft_failures" || (name === "error_rate" && tested.value < 0) ? (value: number) => change(value, percent) : name === "error_rate" ? share : UNITS[name];
+      const show = name === "soft_failures" || (name === "error_rate" && tested.value < 0) ? (value: number) => change(value, points) : name === "error_rate" ? share : UNITS[name];
       return <span className="num">{show(tested.low)} to {show(tested.high)}</span>;
     },
   },

@@ -8,7 +8,7 @@ import { Badge, Button, Callout, Card, Empty, Est, PageHead, Problem, Skeleton }
 import { WordDiff } from "../ui/diff";
 import { Judgement } from "../ui/judgement";
 import { Dialog } from "../ui/layers";
-import { Delta, PromptLink, RunLink } from "../ui/parts";
+import { Part, Delta, PromptLink, RunLink } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { Table } from "../ui/table";
 import { Outcome, SampleInput, composite } from "./run-samples";
@@ -81,7 +81,7 @@ function Head({ label, run }: { label: string; run: Run | undefined }) {
       <div className="row between top">
         <div className="stack tight">
           <span className="label">{label}</span>
-          {run ? <RunLink run={run.id}><strong>{run.name}</strong></RunLink> : <Skeleton width={180} height={62} />}
+          {run ? <span className="row tight"><RunLink run={run.id}><strong>{run.name}</strong></RunLink><Part of={run} /></span> : <Skeleton width={180} height={62} />}
           {run && <span className="row wrap" style={{ gap: "0 10px" }}><PromptLink name={run.prompt_name} version={run.prompt_version} /><span className="mono muted">{run.model_name}</span></span>}
         </div>
         <div className="right"><Est of={run?.results?.overall} /></div>

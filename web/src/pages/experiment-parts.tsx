@@ -1,6 +1,6 @@
 // What results and answers to questions have in common.
 import type { Schemas } from "../api/client";
-import { change, digits, percent, score, sentence, signed, whole, words } from "../lib/format";
+import { change, digits, percent, points, score, sentence, signed, whole, words } from "../lib/format";
 import { Badge, Card } from "../ui/base";
 import { PromptLink } from "../ui/parts";
 import type { Column } from "../ui/table";
@@ -17,6 +17,11 @@ export function shown(comparison: Pick<Schemas["Comparison"], "kind">): (value: 
   return comparison.kind === "binary" ? percent : digits;
 }
 
+/** How differences of its numbers are written: those of shares in percentage points. */
+export function between(comparison: Pick<Schemas["Comparison"], "kind">): (value: number) => string {
+  return comparison.kind === "binary" ? points : digits;
+}
+
 /** The mean of a variant, or the quantile that is compared. */
 function Level({ of, show }: { of: Schemas["MetricSummary"] | undefined; show: (value: number) => string }) {
   const value = of?.quantile?.value ?? of?.mean;
@@ -31,15 +36,15 @@ export function Variants({ experiment, result, metric }: { experiment: Experimen
     const id = variant.id ?? "";
     const own = result.variant_results[id];
     const comparison = result.comparisons.find((one) => one.metric === metric && one.variant === id);
-    return { id, variant, own, summary: own?.metrics[metric], comparison, show: comparison ? shown(comparison) : first ? shown(first) : score };
+    return { id, variant, own, summary: own?.metrics[metric], comparison, show: comparison ? shown(comparison) : first ? shown(first) : score, apart: comparison ? between(comparison) : score };
   });
   const none = <span className="faint">–</span>;
   const columns: Column<(typeof rows)[number]>[] = [
     { head: "Variant", cell: ({ id, variant, own }) => <><span className="row tight"><strong>{variant.name || id}</strong>{own?.is_control && <Badge>Control</Badge>}{(experiment.winner ?? result.winner) === id && <Badge tone="good">Winner</Badge>}</span><span className="faint small">{variant.prompt_name && <PromptLink name={variant.prompt_name} version={variant.prompt_version} />} {variant.model_name}</span></> },
     { head: "Units", right: true, cell: ({ summary, own }) => whole(summary?.units ?? own?.units ?? 0) },
     { head: sentence(words(metric)), cell: ({ summary, show }) => <Level of={summary} show={show} /> },
-    { head: "Difference", right: true, cell: ({ comparison, show }) => (comparison?.difference != null ? <><span className={comparison.significant ? (comparison.better ? "good" : "bad") : ""}>{change(comparison.difference, show)}</span>{comparison.lift && <div className="faint tiny">{signed(comparison.lift.value * 100, 1)} %</div>}</> : none) },
-    { head: "Interval", right: true, cell: ({ comparison, show }) => (comparison?.interval ? `${show(comparison.interval.low)} to ${show(comparison.interval.high)}` : none) },
+    { head: "Difference", right: true, cell: ({ comparison, apart }) => (comparison?.difference != null ? <><span className={comparison.significant ? (comparison.better ? "good" : "bad") : ""}>{change(comparison.difference, apart)}</span>{comparison.lift && <div className="faint tiny">{signed(comparison.lift.value * 100, 1)} % relative</div>}</> : none) },
+    { head: "Interval", right: true, cell: ({ comparison, apart }) => (comparison?.interval ? `${apart(comparison.interval.low)} to ${apart(comparison.interval.high)}` : none) },
     { head: "p", right: true, cell: ({ comparison }) => (comparison?.p_value_corrected != null ? (comparison.p_value_corrected < 0.001 ? "< 0.001" : comparison.p_value_corrected.toFixed(3)) : none) },
     { head: "Chance to win", right: true, cell: ({ comparison }) => (comparison?.bayes ? percent(comparison.bayes.chance_to_win) : none) },
   ];

@@ -10,7 +10,7 @@ import type { Tone } from "../ui/base";
 import { Dialog, useSay } from "../ui/layers";
 import type { Experiment } from "./experiments";
 import { targetOf } from "./experiments";
-import { Variants, nameOf, shown } from "./experiment-parts";
+import { Variants, between, nameOf } from "./experiment-parts";
 
 type Asked = Schemas["AskedQuestion"];
 
@@ -67,7 +67,7 @@ function Answer({ experiment, asked }: { experiment: Experiment; asked: Asked })
       {result?.notices.map((notice) => <Callout key={notice} tone="plain">{notice}</Callout>)}
       {asked.status === "open" && <Skeleton height={120} />}
       {result && <Variants experiment={experiment} result={result} metric={metric} />}
-      {result && <Card title={`Difference from ${nameOf(experiment, result.control)}`} aside={<span className="faint">{sentence(words(metric))}</span>}><Forest name={(id) => nameOf(experiment, id)} comparisons={of} segments={(result.segments ?? []).flatMap((slice) => slice.comparisons.filter((comparison) => comparison.metric === metric).map((comparison) => ({ ...comparison, slice: slice.name })))} show={of[0] ? shown(of[0]) : score} /></Card>}
+      {result && <Card title={`Difference from ${nameOf(experiment, result.control)}`} aside={<span className="faint">{sentence(words(metric))}</span>}><Forest name={(id) => nameOf(experiment, id)} comparisons={of} segments={(result.segments ?? []).flatMap((slice) => slice.comparisons.filter((comparison) => comparison.metric === metric).map((comparison) => ({ ...comparison, slice: slice.name })))} show={of[0] ? between(of[0]) : score} /></Card>}
     </section>
   );
 }

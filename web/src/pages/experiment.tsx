@@ -12,7 +12,7 @@ import { Ago, Badge, Button, Callout, Card, Coming, Empty, Field, PageHead, Prob
 import { useCrumb } from "../ui/crumb";
 import { Confirm, useSay } from "../ui/layers";
 import { PART, Unread } from "../ui/parts";
-import { Variants, nameOf, shown } from "./experiment-parts";
+import { Variants, between, nameOf } from "./experiment-parts";
 import { Questions } from "./experiment-questions";
 import type { Experiment } from "./experiments";
 import { ExperimentStatus, targetOf } from "./experiments";
@@ -117,7 +117,7 @@ function Results({ experiment, result }: { experiment: Experiment; result: Resul
       <Variants experiment={experiment} result={result} metric={metric} />
       <div className="grid two">
         <div className="stack spaced">
-          <Card title={`Difference from ${nameOf(experiment, result.control)}`} aside={<span className="faint">{sentence(words(metric))}</span>}><Forest name={(id) => nameOf(experiment, id)} comparisons={of} segments={(slices.data?.segments ?? []).flatMap((slice) => slice.comparisons.filter((comparison) => comparison.metric === metric).map((comparison) => ({ ...comparison, slice: slice.name })))} show={of[0] ? shown(of[0]) : score} /></Card>
+          <Card title={`Difference from ${nameOf(experiment, result.control)}`} aside={<span className="faint">{sentence(words(metric))}</span>}><Forest name={(id) => nameOf(experiment, id)} comparisons={of} segments={(slices.data?.segments ?? []).flatMap((slice) => slice.comparisons.filter((comparison) => comparison.metric === metric).map((comparison) => ({ ...comparison, slice: slice.name })))} show={of[0] ? between(of[0]) : score} /></Card>
           <Guardrails experiment={experiment} result={result} />
         </div>
         {slices.isError ? <Problem error={slices.error} /> : slices.data ? <Cumulative experiment={experiment} result={slices.data} metric={metric} /> : <Card title="Difference over time"><Skeleton height={260} /></Card>}
@@ -141,7 +141,7 @@ function Cumulative({ experiment, result, metric }: { experiment: Experiment; re
     const slices = result.cumulative ?? [];
     const variants = [...new Set(slices.flatMap((slice) => slice.comparisons.filter((one) => one.metric === metric).map((one) => one.variant)))];
     if (slices.length < 2 || variants.length === 0 || !slices.some((slice) => slice.comparisons.some((one) => one.metric === metric && one.interval))) return null;
-    const show = shown(result.comparisons.find((one) => one.metric === metric) ?? { kind: "continuous" });
+    const show = between(result.comparisons.find((one) => one.metric === metric) ?? { kind: "continuous" });
     const of = (slice: Schemas["Slice"], variant: string) => slice.comparisons.find((one) => one.metric === metric && one.variant === variant);
     return {
       x: slices.map((slice) => dayOf(slice.name.slice(-10))),
@@ -174,8 +174,8 @@ function Guardrails({ experiment, result }: { experiment: Experiment; result: Re
   const columns: Column<Comparison>[] = [
     { head: "Metric", cell: (one) => <>{sentence(words(one.metric))}<div className="faint tiny">{nameOf(experiment, one.variant)}</div></> },
     { head: "State", cell: (one) => <Badge tone={rail(one).state === "holds" ? "good" : rail(one).state === "violated" ? "bad" : "warn"}>{rail(one).state === "open" ? "Not decided yet" : sentence(rail(one).state)}</Badge> },
-    { head: "Worse by", right: true, cell: (one) => { const { harm, harm_at_most: most } = rail(one); return <span className="est"><span>{change(harm, shown(one))}</span><small>{most != null ? `${change(most, shown(one))} at most` : "no bound yet"}</small></span>; } },
-    { head: "May be", right: true, cell: (one) => { const share = experiment.metrics?.find((metric) => metric.name === one.metric)?.guardrail; return <span className="est"><span>{shown(one)(rail(one).margin)}</span>{share?.relative && <small>{percent(share.margin)} of {nameOf(experiment, result.control)}</small>}</span>; } },
+    { head: "Worse by", right: true, cell: (one) => { const { harm, harm_at_most: most } = rail(one); return <span className="est"><span>{change(harm, between(one))}</span><small>{most != null ? `${change(most, between(one))} at most` : "no bound yet"}</small></span>; } },
+    { head: "May be", right: true, cell: (one) => { const share = experiment.metrics?.find((metric) => metric.name === one.metric)?.guardrail; return <span className="est"><span>{between(one)(rail(one).margin)}</span>{share?.relative && <small>{percent(share.margin)} of {nameOf(experiment, result.control)}</small>}</span>; } },
     { head: "n", right: true, cell: (one) => whole(one.units) },
   ];
   return (

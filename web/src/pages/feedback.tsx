@@ -108,7 +108,7 @@ function Parts({ deployment, days, by, setBy, report }: { deployment: string | u
     { head: BY[by], cell: (row) => (by === "prompt" && row.name.includes("@") ? <PromptLink name={row.name.split("@")[0]} version={row.name.split("@")[1]} /> : <span className="wrap-any">{row.name || <span className="faint">none</span>}</span>) },
     { head: "Answers", right: true, cell: (row) => whole(row.requests) },
     { head: "Thumbs up", right: true, cell: (row) => <Est of={row.thumbs_up} show={percent} /> },
-    ...(changes ? [{ head: "Change", right: true, cell: (row: Row) => { const one = change.get(row.name); return one ? <span className="est"><span className={one.lower > 0 ? "good" : one.upper < 0 ? "bad" : ""}>{signed(one.value * 100, 1)} %</span><small>{signed(one.lower * 100, 1)} to {signed(one.upper * 100, 1)} %</small></span> : <span className="faint">–</span>; } }] : []),
+    ...(changes ? [{ head: "Change", right: true, cell: (row: Row) => { const one = change.get(row.name); return one ? <span className="est"><span className={one.lower > 0 ? "good" : one.upper < 0 ? "bad" : ""}>{signed(one.value * 100, 1)} pp</span><small>{signed(one.lower * 100, 1)} to {signed(one.upper * 100, 1)} pp</small></span> : <span className="faint">–</span>; } }] : []),
     { head: "Corrected", right: true, cell: (row) => <Est of={row.corrected} show={percent} hideN /> },
     ...(changes ? [] : [{ head: "Comments", right: true, wide: true, cell: (row: Row) => whole(row.comments) }]),
   ];

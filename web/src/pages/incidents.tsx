@@ -6,7 +6,7 @@ import { api, ok } from "../api/client";
 import type { Place } from "../api/open";
 import { took } from "../lib/format";
 import { useRefusal } from "../session";
-import { Ago, Badge, Button, Callout, Card, Empty, Field, Problem } from "../ui/base";
+import { Ago, Badge, Button, Callout, Card, Empty, Long, Field, Problem } from "../ui/base";
 import { Dialog, useSay } from "../ui/layers";
 import type { Column } from "../ui/table";
 import { ListFoot, Table } from "../ui/table";
@@ -44,7 +44,7 @@ export function Incidents({ deployment, environment }: Place) {
   const columns: Column<Incident>[] = [
     { head: "Incident", cell: (one) => <Link className="cover wrap-any" to="/incidents/$id" params={{ id: one.id }}>{titleOf(one)}</Link> },
     { head: "State", cell: (one) => <IncidentState of={one} /> },
-    ...(deployment ? [] : [{ head: "Deployment", cell: (one: Incident) => <span className="row tight nowrap">{one.deployment}<Badge>{one.environment}</Badge></span> }]),
+    ...(deployment ? [] : [{ head: "Deployment", cell: (one: Incident) => <span className="row tight names less"><Long>{one.deployment}</Long><Badge>{one.environment}</Badge></span> }]),
     { head: "Done at once", wide: true, cell: (one) => <Measures of={one} /> },
     { head: "Lasted", right: true, wide: true, cell: (one) => (one.closed_at ? took(one.opened_at, one.closed_at) : <span className="faint">still open</span>) },
     { head: "Opened", right: true, cell: (one) => <><Ago time={one.opened_at} /><div className="faint tiny">{one.opened_by}</div></> },

@@ -5,9 +5,9 @@ import { useMemo } from "react";
 import type { Schemas } from "../api/client";
 import { api, curl, ok } from "../api/client";
 import { LineChart, Sparkline } from "../charts/frame";
-import { compact, latency, money, percent, plural, score, sentence, signed, within, words } from "../lib/format";
+import { compact, latency, money, moved, percent, plural, score, sentence, within, words } from "../lib/format";
 import { hourly } from "../lib/traffic";
-import { Ago, Badge, Card, Dot, Empty, PageHead, Problem, Skeleton, Told } from "../ui/base";
+import { Ago, Badge, Card, Dot, Empty, Long, PageHead, Problem, Skeleton, Told } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { Hash, PromptLink, RunLink, severityTone } from "../ui/parts";
 import type { Column } from "../ui/table";
@@ -56,26 +56,29 @@ function Stat({ to, search, name, value, note, aside, loading }: { to: string; s
 }
 
 function QualityStat({ data }: { data: Overview | undefined }) {
-  const points = data?.quality ?? [];
-  const last = points[points.length - 1];
-  const before = points[points.length - 2];
-  const trend = points.flatMap((point) => (point.overall ? [point.overall.value] : []));
+  // A part of the samples says nothing of the dataset.
+  const [last, before, ...older] = whole(data).reverse();
+  const newest = data?.quality[data.quality.length - 1];
+  const trend = [last, before, ...older].reverse().flatMap((point) => (point?.overall ? [point.overall.value] : []));
   const change = last?.overall && before?.overall ? last.overall.value - before.overall.value : null;
   return (
     <Stat
       to="/quality"
-      {...(last ? { search: { dataset: last.dataset } } : {})}
-      name={last ? `Overall score · ${last.dataset}` : "Overall score"}
+      {...(newest ? { search: { dataset: newest.dataset } } : {})}
+      name={newest ? `Overall score · ${newest.dataset}` : "Overall score"}
       loading={!data}
-      value={last?.overall ? <>{score(last.overall.value)}{change !== null && <small>{signed(change)}</small>}</> : "–"}
-      note={last?.overall ? within(last.overall) : "Nothing was evaluated yet"}
+      value={last?.overall ? score(last.overall.value) : "–"}
+      note={last?.overall ? <>{within(last.overall)}{change !== null && ` · ${moved(change, score)} since the run before`}</> : newest && !last ? "Only parts of its samples were evaluated" : "Nothing was evaluated yet"}
       aside={<Sparkline values={trend} label={`Trend of the last ${trend.length} runs`} />}
     />
   );
 }
 
+/** The runs that evaluated all samples, oldest first. */
+const whole = (data: Overview | undefined): Schemas["QualityPoint"][] => data?.quality.filter((point) => !point.partial) ?? [];
+
 function GateStat({ data }: { data: Overview | undefined }) {
-  const gated = data?.quality.filter((point) => point.gate) ?? [];
+  const gated = whole(data).filter((point) => point.gate);
   const last = gated[gated.length - 1];
   return (
     <Stat
@@ -126,7 +129,7 @@ function TrafficStat({ data }: { data: Overview | undefined }) {
       to="/traffic"
       name="Calls"
       loading={!data}
-      value={now && <>{compact(now.sums.calls)}{change !== null && <small>{signed(change * 100, 1)} %</small>}</>}
+      value={now && <>{compact(now.sums.calls)}{change !== null && <small>{moved(change, percent)} since the day before</small>}</>}
       note={now?.failure_rate ? `${percent(now.failure_rate.value)} failed (${percent(now.failure_rate.lower)}–${percent(now.failure_rate.upper)})` : "No calls through the gateway in 24 h"}
     />
   );
@@ -168,7 +171,7 @@ function SpendStat({ data }: { data: Overview | undefined }) {
       to="/traffic"
       name="Spend on traffic"
       loading={!data}
-      value={now && now.calls > 0 ? <>{money(now.cost)}{before && before.calls > 0 && <small>{money(before.cost)} before</small>}</> : "–"}
+      value={now && now.calls > 0 ? <>{now.priced > 0 ? money(now.cost) : "Unknown"}{before && before.priced > 0 && <small>{money(before.cost)} before</small>}</> : "–"}
       note={now && now.calls > 0 ? `${compact(now.prompt_tokens + now.completion_tokens)} tokens · ${now.priced < now.calls ? `${compact(now.calls - now.priced)} calls have no price` : "every call has a price"}` : "By the price table of llmops.yaml"}
     />
   );
@@ -213,7 +216,7 @@ const HEADS: Column<Schemas["DeploymentHead"]>[] = [
     ),
   },
   { head: "Prompt", cell: ({ prompt }) => <PromptLink name={prompt?.split("@")[0]} version={prompt?.split("@")[1]} /> },
-  { head: "Model and manifest", wide: true, cell: ({ model, deployment }) => <div className="stack tight" style={{ gap: 0 }}><span className="mono">{model}</span><span><Hash of={deployment.manifest} /></span></div> },
+  { head: "Model and manifest", wide: true, cell: ({ model, deployment }) => <div className="stack tight names" style={{ gap: 0 }}><Long className="mono">{model}</Long><span><Hash of={deployment.manifest} /></span></div> },
   { head: "Changed", right: true, cell: ({ deployment }) => <Ago time={deployment.updated_at} /> },
 ];
 

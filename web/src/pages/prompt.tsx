@@ -9,7 +9,7 @@ import { useRefusal } from "../session";
 import { Ago, Badge, Button, Callout, Card, Coming, Copy, Empty, Est, Long, PageHead, Problem, Skeleton } from "../ui/base";
 import { Hunks } from "../ui/diff";
 import { Confirm, useSay } from "../ui/layers";
-import { Hash, RunLink, RunStatus, Unread, Verdict, PART } from "../ui/parts";
+import { Part, Hash, RunLink, RunStatus, Unread, Verdict, PART } from "../ui/parts";
 import { PromptEditor } from "./prompt-editor";
 import { TryPrompt, Undeclared, undeclaredOf } from "./prompt-try";
 import type { Column } from "../ui/table";
@@ -197,7 +197,7 @@ function Runs({ prompt }: { prompt: Prompt }) {
   const runs = useRunsOf(prompt);
   const rows = runs.found;
   const columns: Column<Run>[] = [
-    { head: "Run", cell: (run) => <div className="names row"><Link className="cover truncate" title={run.name} to="/runs/$run" params={{ run: run.id }}>{run.name}</Link></div> },
+    { head: "Run", cell: (run) => <div className="names row"><Link className="cover truncate" title={run.name} to="/runs/$run" params={{ run: run.id }}>{run.name}</Link><Part of={run} /></div> },
     { head: "Status", cell: (run) => <RunStatus run={run} /> },
     { head: "Overall", cell: (run) => <Est of={run.results?.overall} /> },
     { head: "Gate", cell: (run) => <Verdict of={run.tags?.gate} /> },

@@ -4,7 +4,7 @@ import { useState } from "react";
 import type { Prompt } from "../api/client";
 import { api, ok } from "../api/client";
 import { useRefusal } from "../session";
-import { Ago, Badge, Button, Card, Empty, PageHead } from "../ui/base";
+import { Ago, Badge, Button, Card, Empty, Long, PageHead } from "../ui/base";
 import { Icon } from "../ui/icons";
 import type { Column } from "../ui/table";
 import { ListFoot, Table, useReadOn } from "../ui/table";
@@ -37,7 +37,7 @@ export function PromptsPage() {
     { head: "Prompt", cell: (prompt) => <div className="stack tight" style={{ gap: 0 }}><span className="row tight"><Link className="cover truncate" to="/prompts/$name" params={{ name: prompt.name }}>{prompt.name}</Link></span>{prompt.description && <span className="muted truncate" style={{ maxWidth: 330, fontSize: 12 }}>{prompt.description}</span>}</div> },
     { head: "Active version", cell: (prompt) => <span className="num">{prompt.version}</span> },
     { head: "Variables", wide: true, cell: (prompt) => <span className="muted truncate" style={{ display: "block", maxWidth: 150 }}>{prompt.variables?.map((variable) => variable.name).join(", ") || "–"}</span> },
-    { head: "Model", wide: true, cell: (prompt) => (prompt.model ? <span className="mono nowrap">{prompt.model}</span> : <span className="faint">the caller’s</span>) },
+    { head: "Model", wide: true, cell: (prompt) => (prompt.model ? <span className="mono row names less"><Long>{prompt.model}</Long></span> : <span className="faint">the caller’s</span>) },
     { head: "Tags", wide: true, cell: (prompt) => <span className="row tight">{prompt.tags?.map((tag) => <Badge key={tag}>{tag}</Badge>)}</span> },
     { head: "Written", right: true, cell: (prompt) => <><Ago time={prompt.created_at} />{prompt.author && <div className="faint tiny truncate" style={{ maxWidth: 130, marginLeft: "auto" }}>{prompt.author}</div>}</> },
   ];

@@ -6,7 +6,7 @@ import { api, ok } from "../api/client";
 import type { LineData, Mark } from "../charts/frame";
 import { LineChart, heat } from "../charts/frame";
 import { figure, plural, score, sentence, short, words } from "../lib/format";
-import { rolling } from "../lib/stats";
+import { means } from "../lib/stats";
 import { useRefusal } from "../session";
 import { Ago, Badge, Button, Card, Dot, Empty, PageHead, Problem, Skeleton, Tip } from "../ui/base";
 import { useSay } from "../ui/layers";
@@ -90,16 +90,24 @@ export function changes(points: Point[]): Mark[] {
 
 function OverTime({ points, limits, category, onCategory }: { points: Point[]; limits: Schemas["QualityLimits"]; category: string | undefined; onCategory: (category: string | undefined) => void }) {
   const navigate = useNavigate();
+  const parts = points.filter((point) => point.partial).length;
   const categories = [...new Set(points.flatMap((point) => Object.keys(point.categories)))].filter(Boolean);
   const data = useMemo((): LineData => {
     const of = (point: Point) => (category ? point.categories[category] : point.overall) ?? null;
-    const values = points.map((point) => of(point)?.value ?? null);
-    const mean = rolling(values, WINDOW);
+    const name = category ? words(category) : "Overall";
+    // Runs of a part of the samples stand beside the others, and are in no mean.
+    const line = (partial: boolean) => {
+      const estimates = points.map((point) => (Boolean(point.partial) === partial ? of(point) : null));
+      const each = (pick: "value" | "lower" | "upper" | "n") => estimates.map((one) => one?.[pick] ?? null);
+      return { values: each("value"), lower: each("lower"), upper: each("upper"), n: each("n"), colour: 1, points: true };
+    };
+    const mean = means(points, WINDOW, (point) => of(point)?.value ?? null);
     return {
       x: points.map((point) => new Date(point.at).getTime() / 1000),
       series: [
-        { label: category ? words(category) : "Overall", values, lower: points.map((point) => of(point)?.lower ?? null), upper: points.map((point) => of(point)?.upper ?? null), n: points.map((point) => of(point)?.n ?? null), colour: 1, points: true },
-        { label: `Mean of ${WINDOW} runs`, values: mean.map((band) => band?.value ?? null), colour: 2, dashed: true, points: false },
+        { ...line(false), label: name, solid: true },
+        { label: `Mean of ${WINDOW} runs`, values: mean, colour: 2, dashed: true, points: false },
+        ...(points.some((point) => point.partial) ? [{ ...line(true), label: `${name}, of a part of the samples`, lone: true }] : []),
       ],
       marks: changes(points),
       limits: [category ? { y: limits.category_min, label: `gate: category ${limits.category_min.toFixed(2)}`, tone: "bad" } : { y: limits.overall_min, label: `gate: overall ${limits.overall_min.toFixed(2)}`, tone: "bad" }],
@@ -117,23 +125,23 @@ function OverTime({ points, limits, category, onCategory }: { points: Point[]; l
       }
     >
       <LineChart label="Score over time" data={data} height={300} onPick={(i) => points[i] && void navigate({ to: "/runs/$run", params: { run: points[i].run } })} />
-      <p className="faint" style={{ marginTop: 6 }}>{plural(points.length, "run")}. Dotted lines: another prompt, model or dataset version from here on. A click opens the run. The dashed limit is the gate’s; suites may have their own.</p>
+      <p className="faint" style={{ marginTop: 6 }}>{plural(points.length - parts, "run")}{parts > 0 && `, and ${parts} of a part of the samples: hollow points, in no mean`}. Dotted lines: another prompt, model or dataset version from here on. A click opens the run. The dashed limit is the gate’s; suites may have their own.</p>
     </Card>
   );
 }
 
-/** The newest run of each version of the prompt, by category. */
+/** The newest run on all samples of each version of the prompt, by category. */
 function Heatmap({ points }: { points: Point[] }) {
   const newest = new Map<string, Point>();
-  for (const point of points) newest.set(`${point.prompt_name ?? ""}@${point.prompt_version ?? point.model}`, point);
+  for (const point of points.filter((one) => !one.partial)) newest.set(`${point.prompt_name ?? ""}@${point.prompt_version ?? point.model}`, point);
   const columns = [...newest.entries()].sort((a, b) => a[1].at.localeCompare(b[1].at)).slice(-8);
   const names = [...new Set(columns.flatMap(([, point]) => Object.keys(point.categories)))].sort();
   const all = columns.flatMap(([, point]) => Object.values(point.categories).map((estimate) => estimate.value));
   const [low, high] = [Math.min(...all, 0.5), Math.max(...all)];
   const several = new Set(columns.map(([, point]) => point.prompt_name)).size > 1;
   return (
-    <Card title="Category by version" aside={<span className="faint">newest run of each</span>}>
-      <div className="table-wrap" tabIndex={0} role="group" aria-label="The scores">
+    <Card title="Category by version" aside={<span className="faint">newest whole run of each</span>}>
+      {columns.length === 0 ? <p className="muted">No run of this time evaluated all samples.</p> : <div className="table-wrap" tabIndex={0} role="group" aria-label="The scores">
         <table className="heat">
           <thead><tr><th scope="col"><span className="sr">Category</span></th>{columns.map(([key, point]) => <th key={key} scope="col" style={{ textAlign: "center", paddingRight: 0 }}>{several ? key : point.prompt_version ?? point.model}</th>)}</tr></thead>
           <tbody>
@@ -148,7 +156,7 @@ function Heatmap({ points }: { points: Point[] }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </div>}
     </Card>
   );
 }

@@ -4,6 +4,7 @@ import { useEffect } from "react";
 import type { Run, Schemas } from "../api/client";
 import { api, ok } from "../api/client";
 import { Interval } from "../charts/frame";
+import { costOf } from "../lib/cost";
 import { latency, money, ms, plural, score, sentence, words } from "../lib/format";
 import { Badge, Button, Card, Copy, Empty, Problem, Skeleton } from "../ui/base";
 import { Legend, WordDiff } from "../ui/diff";
@@ -174,7 +175,7 @@ function Trial({ result, expected, several, run }: { result: Result; expected: s
         {several && <h3>Trial {result.trial + 1}</h3>}
         <Outcome of={result} />
         {outcome.status === "scored" && outcome.composite != null && <span className="num">composite {score(outcome.composite)}</span>}
-        <span className="faint num">{result.cached ? "from the cache" : ms(result.latency_ms)} · {plural((result.usage.prompt_tokens ?? 0) + (result.usage.completion_tokens ?? 0), "token")} · {money(result.cost + (result.judge_cost ?? 0))}{result.finish_reason && ` · ${result.finish_reason}`}</span>
+        <span className="faint num">{result.cached ? "from the cache" : ms(result.latency_ms)} · {plural((result.usage.prompt_tokens ?? 0) + (result.usage.completion_tokens ?? 0), "token")} · {costOf(result, run)}{result.finish_reason && ` · ${result.finish_reason}`}</span>
       </div>
       {outcome.status === "errored" && <div className="callout warn">{outcome.message}</div>}
       <div className="message">
@@ -203,13 +204,19 @@ function Trial({ result, expected, several, run }: { result: Result; expected: s
                   <span style={{ color: "var(--text)" }}>{sentence(words(name))}</span>
                   {spec?.weight != null && <span>weight {spec.weight}</span>}
                   <span className="grow" />
-                  <span className={`num small ${threshold != null && scale ? (metric.score < threshold ? "bad" : "good") : ""}`}>{spec?.kind === "latency" ? ms(metric.score) : spec?.kind === "cost" ? money(metric.score) : score(metric.score)}{threshold != null && scale && <span className="faint"> · needs {threshold}</span>}</span>
+                  <span className={`num small ${threshold != null && scale ? (metric.score < threshold ? "bad" : "good") : ""}`}>{spec?.kind === "latency" ? ms(metric.score) : spec?.kind === "cost" ? (run.results?.spend.target_unpriced && metric.score === 0 && !result.cached ? "unknown: no price" : money(metric.score)) : score(metric.score)}{threshold != null && scale && <span className="faint"> · needs {threshold}</span>}</span>
                 </header>
                 {(metric.reason || metric.detail != null) && <div style={{ whiteSpace: "normal" }}><Judgement metric={metric} /></div>}
                 {!metric.reason && metric.detail == null && scale && <div style={{ padding: "4px 12px" }}><Interval value={metric.score} lower={metric.score} upper={metric.score} limit={threshold} /></div>}
               </div>
             );
           })}
+          {Object.entries(outcome.unscored ?? {}).map(([name, why]) => (
+            <div key={name} className="message">
+              <header><span style={{ color: "var(--text)" }}>{sentence(words(name))}</span><span className="grow" /><Badge tone="warn">No score</Badge></header>
+              <div style={{ whiteSpace: "normal" }}><span className="muted">{sentence(words(why.reason))}</span>{why.message && why.message !== why.reason && <div>{why.message}</div>}</div>
+            </div>
+          ))}
         </div>
       )}
     </section>

@@ -9,7 +9,8 @@ import { useRefusal } from "../session";
 import { Ago, Badge, Bar, Button, Callout, Card, Coming, Empty, Est, PageHead, Problem, Skeleton, Told } from "../ui/base";
 import { useCrumb } from "../ui/crumb";
 import { Confirm, Menu, useSay } from "../ui/layers";
-import { Hash, PromptLink, RunLink, RunStatus, Unread, Verdict, PART } from "../ui/parts";
+import { Hash, Part, PromptLink, RunLink, RunStatus, Unread, Verdict, PART } from "../ui/parts";
+import type { ReactNode } from "react";
 import { useState } from "react";
 import { Gate } from "./run-gate";
 import { Samples } from "./run-samples";
@@ -42,7 +43,7 @@ export function RunPage() {
     <>
       <PageHead
         title={run ? run.name : <Skeleton width={260} height={20} />}
-        badge={run && <><RunStatus run={run} />{baselines.has(run.id) && <Badge tone="accent">Baseline</Badge>}{run.tags?.gate && <Verdict of={run.tags.gate} />}{run.metadata?.simulated === true && <Badge>Simulated</Badge>}</>}
+        badge={run && <><RunStatus run={run} /><Part of={run} />{baselines.has(run.id) && <Badge tone="accent">Baseline</Badge>}{run.tags?.gate && <Verdict of={run.tags.gate} />}{run.metadata?.simulated === true && <Badge>Simulated</Badge>}</>}
         lead={run && <span className="row wrap" style={{ gap: "2px 12px" }}><PromptLink name={run.prompt_name} version={run.prompt_version} /><span className="mono">{run.model_name}</span><Link className="hover-link" to="/datasets/$name" params={{ name: run.dataset }} search={{ version: run.spec.dataset_version }}>{run.dataset}</Link><Ago time={run.created_at} /></span>}
       >
         {run ? <Actions run={run} /> : <Coming />}
@@ -157,6 +158,13 @@ function Progress({ run }: { run: Run }) {
   );
 }
 
+/** What a run cost, as far as it is known. */
+function spent({ target_cost, target_unpriced, judge_cost, judges_unpriced }: Schemas["Spend"]): ReactNode {
+  const known = target_cost + judge_cost;
+  if (!target_unpriced && !judges_unpriced) return money(known);
+  return known > 0 ? <>{money(known)}<small>and what has no price</small></> : <>Unknown<small>no price is configured</small></>;
+}
+
 /** Why a run has results, but no overall score. */
 function noOverall({ spec, status, error }: Run): string {
   if (!Object.values(spec.scoring.metrics).some((metric) => (metric.weight ?? 0) > 0)) return "No metric has a weight";
@@ -173,7 +181,7 @@ function Summary({ run }: { run: Run }) {
         <div className="card stat"><span className="name">Overall score</span><span className="value">{results.overall ? score(results.overall.value) : "–"}</span><span className="note">{results.overall ? within(results.overall) : noOverall(run)}</span></div>
         <div className="card stat"><span className="name">Samples that passed</span><span className="value">{percent(results.pass_rate.value)}<small>{whole(results.passed_samples)} of {whole(results.total_samples - results.errored_samples)}</small></span><span className="note">{percent(results.pass_rate.lower)}–{percent(results.pass_rate.upper)} · n {whole(results.pass_rate.n)}{results.errored_samples > 0 && <span className="bad"> · {results.errored_samples} errored</span>}</span></div>
         <div className="card stat"><span className="name">Latency</span><span className="value">{latency(results.latency?.p50_ms)}<small>median</small></span><span className="note">{results.latency ? `95 % below ${latency(results.latency.p95_ms)} · n ${whole(results.latency.n)}` : "Nothing was called"}</span></div>
-        <div className="card stat"><span className="name">Cost</span><span className="value">{money(spend.target_cost + spend.judge_cost)}</span><span className="note">{money(spend.target_cost)} answers · {money(spend.judge_cost)} judges · {whole(spend.prompt_tokens + spend.completion_tokens)} tokens{spend.cached > 0 && ` · ${spend.cached} cached`}</span></div>
+        <div className="card stat"><span className="name">Cost</span><span className="value">{spent(spend)}</span><span className="note">{spend.target_unpriced ? "unknown for" : money(spend.target_cost)} answers · {spend.judges_unpriced ? "unknown for" : money(spend.judge_cost)} judges · {whole(spend.prompt_tokens + spend.completion_tokens)} tokens{spend.cached > 0 && ` · ${spend.cached} cached`}</span></div>
       </div>
       <div className="grid wide-left">
         <Categories run={run} results={results} />
@@ -220,7 +228,9 @@ function Distribution({ run }: { run: Run }) {
 }
 
 function Metrics({ run, results }: { run: Run; results: Schemas["RunResults"] }) {
-  const rows = Object.entries(results.metric_details).map(([name, estimate]) => ({ name, estimate, spec: run.spec.scoring.metrics[name] }));
+  // A metric that no sample has a score of stands among them all the same.
+  const names = [...new Set([...Object.keys(results.metric_details), ...Object.keys(run.spec.scoring.metrics)])];
+  const rows = names.map((name) => ({ name, estimate: results.metric_details[name], spec: run.spec.scoring.metrics[name] }));
   const columns: Column<(typeof rows)[number]>[] = [
     { head: "Metric", cell: ({ name, spec }) => <>{sentence(words(name))}<div className="faint tiny">{[spec && spec.kind !== name ? words(spec.kind) : "", results.judges?.[name]?.judges.join(", ")].filter(Boolean).join(" · ")}</div></> },
     { head: "Mean", cell: ({ estimate, spec }) => (spec?.kind === "latency" ? <Est of={estimate} show={ms} /> : spec?.kind === "cost" ? <Est of={estimate} show={money} /> : <Est of={estimate} />) },

@@ -3,10 +3,11 @@ import { Link, getRouteApi } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
 import type { Run } from "../api/client";
 import { api, ok } from "../api/client";
+import { isUnpriced } from "../lib/cost";
 import { moneyLike, sentence } from "../lib/format";
 import { useRefusal } from "../session";
 import { Ago, Badge, Bar, Button, Card, Empty, Est, Long, PageHead } from "../ui/base";
-import { RunStatus, Verdict, shortId } from "../ui/parts";
+import { Part, RunStatus, Verdict, shortId } from "../ui/parts";
 import type { Column } from "../ui/table";
 import { ListFoot, Table } from "../ui/table";
 import { NewRun } from "./run-new";
@@ -52,6 +53,7 @@ export function RunsPage() {
           <span className="row tight">
             <Link className="cover truncate" title={run.name} to="/runs/$run" params={{ run: run.id }}>{run.name}</Link>
             {baselines.has(run.id) && <Badge tone="accent">Baseline</Badge>}
+            <Part of={run} />
           </span>
           <span className="faint row" style={{ fontSize: 12, lineHeight: "16px", gap: 4 }}><Long>{`${run.dataset}${run.spec.suite ? ` · ${run.spec.suite}` : ""}${run.metadata?.simulated === true ? " · simulated" : ""}`}</Long>· <span className="mono tiny nowrap">{shortId(run.id)}</span></span>
         </div>
@@ -62,7 +64,7 @@ export function RunsPage() {
     { head: "Passed", wide: true, cell: (run) => <Est of={run.results?.pass_rate} show={(v) => `${(v * 100).toFixed(1)} %`} hideN /> },
     { head: "Gate", cell: (run) => <Verdict of={run.tags?.gate} /> },
     { head: "Prompt and model", wide: true, cell: (run) => <div className="stack tight names less" style={{ gap: 0 }}><span className="row" style={{ gap: 0 }}>{run.prompt_name ? <><Long>{run.prompt_name}</Long><span className="faint nowrap">@{run.prompt_version}</span></> : <span className="faint nowrap">no prompt</span>}</span><span className="mono muted row" style={{ fontSize: 11, lineHeight: "16px" }}><Long>{run.model_name}</Long></span></div> },
-    { head: "Cost", right: true, wide: true, cell: (run) => cost(run.progress.cost) },
+    { head: "Cost", right: true, wide: true, cell: (run) => (isUnpriced(run) ? (run.progress.cost > 0 ? <>{cost(run.progress.cost)} <span className="faint" title="What has no price is not in it">+ ?</span></> : <span className="faint">unknown</span>) : cost(run.progress.cost)) },
     { head: "Created", right: true, cell: (run) => <Ago time={run.created_at} /> },
   ];
   return (

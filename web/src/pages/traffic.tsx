@@ -7,7 +7,7 @@ import type { LineData } from "../charts/frame";
 import { LineChart } from "../charts/frame";
 import { moment, money, moneyLike, ms, percent, plural, sentence, whole, words } from "../lib/format";
 import { hourly, hoursOf } from "../lib/traffic";
-import { Ago, Badge, Button, Card, Copy, Empty, PageHead, Problem, Skeleton } from "../ui/base";
+import { Ago, Badge, Button, Card, Copy, Empty, Long, PageHead, Problem, Skeleton } from "../ui/base";
 import type { Tone } from "../ui/base";
 import { Dialog, useSay } from "../ui/layers";
 import { Hash, PART } from "../ui/parts";
@@ -60,9 +60,9 @@ function Calls() {
   const filtered = Object.keys(filter).length > 0;
   const columns: Column<Call>[] = [
     { head: "Time", cell: (call) => <Link className="cover nowrap" to="/traffic" search={{ ...search, record: call.id }} replace><Ago time={call.at} /></Link> },
-    { head: "Deployment", cell: (call) => <span className="row tight nowrap">{call.deployment ?? <span className="faint">direct</span>}{call.variant && <Badge tone="accent">{call.variant.split("/").pop()}</Badge>}</span> },
-    { head: "Outcome", cell: (call) => <span className="row tight"><OutcomeBadge of={call.outcome} />{call.soft_failures?.map((soft) => <Badge key={soft.kind} tone="warn">{sentence(words(soft.kind))}</Badge>)}</span> },
-    { head: "Model", wide: true, cell: (call) => <span className="mono nowrap">{call.model}</span> },
+    { head: "Deployment", cell: (call) => <span className="row tight names less">{call.deployment ? <Long>{call.deployment}</Long> : <span className="faint">direct</span>}{call.variant && <Badge tone="accent">{call.variant.split("/").pop()}</Badge>}</span> },
+    { head: "Outcome", cell: (call) => <span className="row tight wrap"><OutcomeBadge of={call.outcome} />{call.soft_failures?.map((soft) => <Badge key={soft.kind} tone="warn">{sentence(words(soft.kind))}</Badge>)}</span> },
+    { head: "Model", wide: true, cell: (call) => <span className="mono row names less"><Long>{call.model}</Long></span> },
     { head: "User", wide: "cards", cell: (call) => (call.user ? <span className="truncate" style={{ display: "block", maxWidth: 140 }} title={call.user}>{call.user}</span> : <span className="faint wide-only">–</span>) },
     { head: "Tokens", right: true, wide: "cards", cell: (call) => `${whole(call.usage.prompt_tokens ?? 0)} → ${whole(call.usage.completion_tokens ?? 0)}` },
     { head: "Latency", right: true, cell: (call) => ms(call.total_ms) },
@@ -103,7 +103,7 @@ function Sums({ deployment, environment, hours, setHours }: { deployment: string
     ];
   }, [traffic.data]);
   const sums = traffic.data?.sums;
-  const told = sums && traffic.data ? [plural(sums.calls, "call"), sums.refused ? `${sums.refused} refused` : null, traffic.data.failure_rate && `${percent(traffic.data.failure_rate.value)} failed (${percent(traffic.data.failure_rate.lower)}–${percent(traffic.data.failure_rate.upper)})`, sums.calls > 0 && money(sums.cost)].filter(Boolean).join(" · ") : "";
+  const told = sums && traffic.data ? [plural(sums.calls, "call"), sums.refused ? `${sums.refused} refused` : null, traffic.data.failure_rate && `${percent(traffic.data.failure_rate.value)} failed (${percent(traffic.data.failure_rate.lower)}–${percent(traffic.data.failure_rate.upper)})`, sums.calls > 0 && (sums.priced > 0 ? `${money(sums.cost)}${sums.priced < sums.calls ? `, ${sums.calls - sums.priced} without a price` : ""}` : "cost unknown: no price")].filter(Boolean).join(" · ") : "";
   return (
     <>
       <div className="row wrap between"><span className="segmented" role="group" aria-label="Time">{[24, 72, 168, 336, 720].map((n) => <button key={n} type="button" aria-pressed={hours === n} onClick={() => setHours(n)}>{n === 24 ? "24 h" : `${n / 24} d`}</button>)}</span><span className="muted num told">{traffic.data ? told : <Skeleton width={200} height={20} />}</span></div>

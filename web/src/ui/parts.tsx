@@ -2,7 +2,7 @@
 import { Link } from "@tanstack/react-router";
 import type { Run, Schemas } from "../api/client";
 import { Refusal } from "../api/client";
-import { hash, sentence, signed } from "../lib/format";
+import { hash, sentence, signed, words } from "../lib/format";
 import type { Tone } from "./base";
 import { Badge, Button, Dot, PageHead, Problem, Tip } from "./base";
 
@@ -41,6 +41,17 @@ export function RunStatus({ run }: { run: Pick<Run, "status" | "progress" | "int
       {run.status === "running" && <span className="faint num">{done}/{total}</span>}
     </span>
   );
+}
+
+/** Whether a run evaluated a part of the samples only: its scores are not the dataset's. */
+export const isPart = ({ spec }: Pick<Run, "spec">): boolean => spec.limit != null || spec.only != null;
+
+/** That a run is of a part of the samples; nothing of a whole one. */
+export function Part({ of }: { of: Run }) {
+  if (!isPart(of)) return null;
+  const { limit, only } = of.spec;
+  const chosen = [only?.categories?.length ? `category ${only.categories.map(words).join(", ")}` : "", only?.pattern ? `matching ${only.pattern}` : "", only?.failing || only?.ids ? "chosen ones" : "", limit != null ? `the first ${limit}` : ""].filter(Boolean).join(", ");
+  return <Tip text={`Not all samples were evaluated: ${chosen || "a choice"}. Gates and means go by whole runs.`}><span tabIndex={0}><Badge outline>Part</Badge></span></Tip>;
 }
 
 const VERDICT: Record<Schemas["Verdict"], [Tone, string]> = { pass: ["good", "Passed"], fail: ["bad", "Failed"], inconclusive: ["warn", "Inconclusive"] };

@@ -9,6 +9,7 @@ use super::{Context, More};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::Project;
 use crate::terminal::{self, Cell, Column, Look, Tone};
+use crate::times;
 
 /// What is wrong, and who is told of it.
 #[derive(Debug, Subcommand)]
@@ -87,9 +88,9 @@ pub(crate) struct ListArgs {
     /// Resolved ones too
     #[arg(long)]
     all: bool,
-    /// Raised at or after this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
+    /// Raised at or after this time: how long ago (1h, 7d), a date, or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = times::past)]
+    since: Option<jiff::Timestamp>,
     /// How many
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
     limit: u32,
@@ -190,7 +191,7 @@ impl ListArgs {
             source: self.source,
             unacked: self.unacked.then_some(true),
             status: (!self.all).then_some(AlertStatus::Open),
-            start_time: self.since,
+            start_time: self.since.map(|time| time.to_string()),
             limit: Some(self.limit),
             ..AlertQuery::default()
         }

@@ -10,6 +10,7 @@ use super::{Context, More};
 use crate::failure::Outcome;
 use crate::project::Project;
 use crate::terminal::{self, Cell, Column, Tone};
+use crate::times;
 
 /// Characters of a state that the table shows; `--json` has the whole.
 const SHOWN: usize = 60;
@@ -31,12 +32,12 @@ pub(crate) enum AuditCommand {
         /// What it was done to
         #[arg(long)]
         target: Option<String>,
-        /// At or after this time (RFC 3339)
-        #[arg(long, value_name = "TIME")]
-        since: Option<String>,
-        /// Before this time (RFC 3339)
-        #[arg(long, value_name = "TIME")]
-        until: Option<String>,
+        /// At or after this time: how long ago (1h, 7d), a date, or RFC 3339
+        #[arg(long, value_name = "TIME", value_parser = times::past)]
+        since: Option<jiff::Timestamp>,
+        /// Before this time; a date is its beginning, in UTC
+        #[arg(long, value_name = "TIME", value_parser = times::past)]
+        until: Option<jiff::Timestamp>,
         /// Where the page before ended
         #[arg(long)]
         cursor: Option<String>,
@@ -51,7 +52,16 @@ pub(crate) async fn run(context: &Context, command: AuditCommand) -> Outcome {
     let client = Project::find(&context.global, &context.ui)?.client(&context.global).await?;
     let AuditCommand::List { project, actor, action, target, since, until, cursor, limit } = command;
     let limit = Some(limit);
-    let query = AuditQuery { project, actor, action, target, start_time: since, end_time: until, cursor, limit };
+    let query = AuditQuery {
+        project,
+        actor,
+        action,
+        target,
+        start_time: since.map(|t| t.to_string()),
+        end_time: until.map(|t| t.to_string()),
+        cursor,
+        limit,
+    };
     let records = client.list_audit(&query).await?;
     context.show_page(&records, More::ByCursor, || list(context, &records.items))
 }

@@ -14,6 +14,7 @@ use llmops_domain::hash::ContentHash;
 use llmops_domain::manifest::{self, Manifest};
 use llmops_domain::yaml::{Document, Problem, Schema};
 
+use super::model_version::ModelVersionArgs;
 use super::{Context, More};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::{Project, read_text};
@@ -47,9 +48,8 @@ pub(crate) struct DeployArgs {
     settings: Option<PathBuf>,
     #[command(flatten)]
     place: PlaceArgs,
-    /// Write the audit file that CI can watch: current and baseline model, prompt version, system prompt's hash
-    #[arg(long, value_name = "FILE")]
-    write_model_version: Option<PathBuf>,
+    #[command(flatten)]
+    audit_file: ModelVersionArgs,
 }
 
 /// Where, and why.
@@ -73,6 +73,8 @@ pub(crate) struct RollbackArgs {
     to: Option<String>,
     #[command(flatten)]
     place: PlaceArgs,
+    #[command(flatten)]
+    audit_file: ModelVersionArgs,
 }
 
 /// Show what was live; without a name, what is.
@@ -83,6 +85,8 @@ pub(crate) struct HistoryArgs {
     /// The environment
     #[arg(long, short, value_name = "NAME", default_value = "production")]
     environment: String,
+    #[command(flatten)]
+    audit_file: ModelVersionArgs,
 }
 
 /// Check that every earlier manifest could take over. Live traffic is not touched.
@@ -137,9 +141,8 @@ pub(crate) async fn deploy(context: &Context, args: DeployArgs) -> Outcome {
         reason: args.place.reason,
     };
     let deployed = client.deploy(&args.name, &request).await?;
-    if let Some(path) = &args.write_model_version {
-        write_model_version(&client, path, &deployed).await?;
-    }
+    let Deployment { name, environment, .. } = &deployed.deployment;
+    args.audit_file.write(&client, name, environment).await?;
     context.show(&deployed, || describe(&deployed, false))?;
     match &deployed.approval {
         Some(approval) => Err(Failure::new(Kind::Waits, format!("{} waits for a second key", approval.id))),
@@ -226,37 +229,24 @@ fn read_parameters(pairs: &[String]) -> Outcome<Parameters> {
     serde_json::from_value(fields.into()).map_err(|e| Failure::usage(format!("--parameter: {e}")))
 }
 
-/// The small file that CI can watch. Its names are those that other tools expect there.
-async fn write_model_version(client: &Client, path: &std::path::Path, deployed: &Deployed) -> Outcome {
-    let baseline = match &deployed.previous {
-        Some(previous) => client.get_manifest(previous.as_str()).await?.model,
-        None => deployed.manifest.model.clone(),
-    };
-    let quoted = |text: &str| serde_json::Value::String(text.to_owned()).to_string();
-    let system = deployed.manifest.system.as_deref().unwrap_or_default();
-    let lines = [
-        ("current_model", deployed.manifest.model.clone()),
-        ("baseline_model", baseline),
-        ("prompt_template_version", deployed.manifest.prompt_label().unwrap_or_default()),
-        ("system_prompt_hash", ContentHash::of_bytes(system.as_bytes()).to_string()),
-        ("last_updated", deployed.deployment.updated_at.to_string()),
-        ("updated_by", deployed.deployment.updated_by.clone().unwrap_or_default()),
-    ];
-    let text: String = lines.iter().map(|(name, value)| format!("{name}: {}\n", quoted(value))).collect();
-    super::write_file(path, &text)
-}
-
 /// `llmops rollback`
 pub(crate) async fn rollback(context: &Context, args: RollbackArgs) -> Outcome {
     let request = Rollback { environment: Some(args.place.environment), to: args.to, reason: args.place.reason };
-    let deployed = client(context).await?.rollback(&args.name, &request).await?;
+    let client = client(context).await?;
+    let deployed = client.rollback(&args.name, &request).await?;
+    let Deployment { name, environment, .. } = &deployed.deployment;
+    args.audit_file.write(&client, name, environment).await?;
     context.show(&deployed, || describe(&deployed, true))
 }
 
 /// `llmops history`
 pub(crate) async fn history(context: &Context, args: HistoryArgs) -> Outcome {
     let client = client(context).await?;
-    let Some(name) = args.name else { return list(context, &client).await };
+    let Some(name) = args.name else {
+        args.audit_file.refuse_without_name()?;
+        return list(context, &client).await;
+    };
+    args.audit_file.write(&client, &name, &args.environment).await?;
     let changes = client.deployment_history(&name, &EnvironmentQuery { environment: Some(args.environment) }).await?;
     context.show(&changes, || {
         const COLUMNS: [Column; 6] = [

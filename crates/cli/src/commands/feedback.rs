@@ -17,6 +17,7 @@ use super::{Context, More};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::{Project, read_text};
 use crate::terminal::{self, Cell, Column, Tone};
+use crate::times;
 
 /// Pieces of feedback sent at a time.
 const BATCH: usize = 500;
@@ -102,8 +103,8 @@ pub(crate) struct ListArgs {
     /// Only feedback with a correction
     #[arg(long)]
     corrected: bool,
-    /// At or after this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
+    /// At or after this time: how long ago (1h, 7d), a date, or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = times::past)]
     since: Option<jiff::Timestamp>,
     /// How many
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
@@ -127,10 +128,10 @@ pub(crate) struct SummaryArgs {
     #[arg(long, value_name = "NAME")]
     deployment: Option<String>,
     /// From the day of this time on; else the last 30 days
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = times::past)]
     since: Option<jiff::Timestamp>,
     /// Up to the day of this time; else today
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = times::past)]
     until: Option<jiff::Timestamp>,
 }
 

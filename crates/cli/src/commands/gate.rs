@@ -79,15 +79,8 @@ pub(crate) async fn run(context: &Context, args: &GateArgs) -> Outcome {
     };
     let request = request(&client, &project, args, &id).await?;
     let report = client.gate_run(&id, &request).await.map_err(Failure::of_unfinished)?;
-    let scores = scorecard::scores_with_gate(&report);
-    match &scores {
-        Some(scores) => write_file(&args.output, &json(scores)?)?,
-        None => remove_stale(context, &args.output),
-    }
-    for path in &args.reports {
-        write_file(path, &render(context, &report, format_of(path)?)?)?;
-        context.note(&format!("wrote {}", path.display()));
-    }
+    // The verdict is told whether the files can be written or not.
+    let written = write_files(context, args, &report);
     let format = if context.global.json { Format::Json } else { args.format };
     context.print(&render(context, &report, format)?)?;
     for place in &args.comments {
@@ -96,7 +89,26 @@ pub(crate) async fn run(context: &Context, args: &GateArgs) -> Outcome {
             Comment::Slack => tell_slack(context, &report).await?,
         }
     }
+    written?;
     finish(&report)
+}
+
+/// Writes the scores and the reports. Scores that nobody asked for may be missing, such as in a folder that may only be read.
+fn write_files(context: &Context, args: &GateArgs, report: &GateReport) -> Outcome {
+    match scorecard::scores_with_gate(report) {
+        Some(scores) => match write_file(&args.output, &json(&scores)?) {
+            Err(failure) if args.output == Path::new(SCORES_FILE) => {
+                context.note(&format!("warning: {}", failure.chain.join(": ")));
+            }
+            written => written?,
+        },
+        None => remove_stale(context, &args.output),
+    }
+    for path in &args.reports {
+        write_file(path, &render(context, report, format_of(path)?)?)?;
+        context.note(&format!("wrote {}", path.display()));
+    }
+    Ok(())
 }
 
 /// The rules, and what the run is compared with: the run that was named, else MLflow's baseline where MLflow is used.

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use llmops_domain::config::Config;
 use serde_json::json;
 
 use super::Context;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::import::{Imported, langfuse, promptfoo, tensorzero};
+use crate::project::CONFIG_FILE;
 
 /// Where the report on an import is kept.
 const REPORT: &str = "IMPORT.md";
@@ -67,9 +69,13 @@ pub(crate) fn run(context: &Context, command: &ImportCommand) -> Outcome {
         }
     };
     write(&imported, target, &source)?;
+    for missing in &imported.missing {
+        context.note(&format!("warning: {missing}"));
+    }
     let files: Vec<&String> = imported.files.iter().map(|(path, _)| path).collect();
     let value = json!({
-        "folder": target.output, "files": files, "carried_over": imported.carried, "notes": imported.notes,
+        "folder": target.output, "files": files, "carried_over": imported.carried, "missing": imported.missing,
+        "notes": imported.notes,
     });
     context.show(&value, || summary(&imported, &target.output))
 }
@@ -106,15 +112,45 @@ fn summary(imported: &Imported, folder: &Path) -> String {
             text.push_str(&format!("  … all of them are in {}\n", folder.join(REPORT).display()));
         }
     }
-    let folder = folder.display();
-    text + &format!(
-        "\nNext:\n  cd {folder}\n  llmops doctor     check what was made\n  llmops eval       evaluate it\n"
-    )
+    text += &format!("\nNext:\n  cd {}\n  llmops doctor     check what was made\n", folder.display());
+    text + &evaluation(imported)
+}
+
+/// How what was made is evaluated.
+fn evaluation(imported: &Imported) -> String {
+    let written = imported.files.iter().find(|(path, _)| path == CONFIG_FILE);
+    let Some(Ok((config, _))) = written.map(|(path, text)| Config::parse(text, path, |_| None)) else {
+        // What is wrong with it is what `doctor` says.
+        return "  llmops eval       evaluate it\n".to_owned();
+    };
+    if config.suite(None).is_ok() {
+        return "  llmops eval       evaluate it\n".to_owned();
+    }
+    let names = |names: Vec<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    if let Some(suite) = config.suites.keys().next() {
+        return format!("  llmops eval {suite}    evaluate a suite: {}\n", names(config.suites.keys().collect()));
+    }
+    match (config.targets.keys().next(), config.datasets.keys().next()) {
+        (Some(target), Some(dataset)) => format!(
+            "  llmops eval --target {target} --dataset {dataset}    evaluate a target on the dataset that belongs to it, and add the \
+             pair to {CONFIG_FILE}: `suites: {{default: {{target: {target}, dataset: {dataset}}}}}`\n\
+             \nTargets: {}. Datasets: {}.\n",
+            names(config.targets.keys().collect()),
+            names(config.datasets.keys().collect()),
+        ),
+        (_, None) => {
+            format!("  add samples: a file in datasets/, named under `datasets` in {CONFIG_FILE}; then llmops eval\n")
+        }
+        (None, _) => format!("  name what is to be evaluated under `targets` in {CONFIG_FILE}; then llmops eval\n"),
+    }
 }
 
 /// The report, which stays with the project.
 fn report(imported: &Imported, source: &str) -> String {
     let mut text = format!("# Import\n\nMade from {source}. Carried over: {}.\n\n", imported.carried.join(", "));
+    for missing in &imported.missing {
+        text.push_str(&format!("**{missing}**\n\n"));
+    }
     if imported.notes.is_empty() {
         text.push_str("Everything has a counterpart.\n");
         return text;

@@ -1,10 +1,9 @@
 //! `llmops key`: keys of the API.
 
 use clap::{Args, Subcommand};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use llmops_api::access::{CreateKey, KeyProject, KeyQuery};
 use llmops_domain::access::{ApiKey, Role};
-use llmops_domain::config::duration::HumanDuration;
 use llmops_domain::id::ProjectId;
 use llmops_domain::limits::Limits;
 
@@ -12,6 +11,7 @@ use super::{Context, More};
 use crate::failure::Outcome;
 use crate::project::Project;
 use crate::terminal::{self, Cell, Column, Tone};
+use crate::times;
 
 /// Keys of the API.
 #[derive(Debug, Subcommand)]
@@ -26,8 +26,8 @@ pub(crate) enum KeyCommand {
         /// The project whose rows it reaches; else that of the caller
         #[arg(long, value_name = "ID")]
         project: Option<String>,
-        /// When it stops working: a time such as 2027-01-31T00:00:00Z, or in how long, such as 90d; else never
-        #[arg(long, value_name = "WHEN", value_parser = end)]
+        /// When it stops working: a date or time such as 2027-01-31, or in how long, such as 90d; else never
+        #[arg(long, value_name = "WHEN", value_parser = times::to_come)]
         expires: Option<Timestamp>,
         #[command(flatten)]
         limits: LimitArgs,
@@ -149,16 +149,6 @@ pub(crate) async fn run(context: &Context, command: KeyCommand) -> Outcome {
             context.show(&revoked, || format!("{} (`{}`) is revoked", revoked.id, revoked.name))
         }
     }
-}
-
-fn end(text: &str) -> Result<Timestamp, String> {
-    if let Ok(time) = text.parse() {
-        return Ok(time);
-    }
-    let wrong = || format!("`{text}` is neither a time (2027-01-31T00:00:00Z) nor a duration (90d)");
-    let duration: HumanDuration = text.parse().map_err(|_| wrong())?;
-    let duration = SignedDuration::try_from(duration.0).map_err(|_| wrong())?;
-    llmops_domain::clock::now().checked_add(duration).map_err(|_| wrong())
 }
 
 fn list(context: &Context, keys: &[ApiKey]) -> String {

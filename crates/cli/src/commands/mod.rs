@@ -20,6 +20,7 @@ pub(crate) mod init;
 pub(crate) mod judge;
 pub(crate) mod key;
 pub(crate) mod mcp;
+mod model_version;
 pub(crate) mod project;
 pub(crate) mod prompt;
 pub(crate) mod provider;

@@ -16,6 +16,7 @@ use super::{Context, More};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::Project;
 use crate::terminal::{self, Cell, Column, Tone};
+use crate::times;
 
 /// Records asked for at a time.
 const PAGE: u32 = 500;
@@ -110,11 +111,11 @@ pub(crate) struct WhichArgs {
     /// Only calls with soft failures
     #[arg(long)]
     soft_failed: bool,
-    /// At or after this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
+    /// At or after this time: how long ago (1h, 7d), a date, or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = times::past)]
     since: Option<jiff::Timestamp>,
-    /// Before this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
+    /// Before this time; a date is its beginning, in UTC
+    #[arg(long, value_name = "TIME", value_parser = times::past)]
     until: Option<jiff::Timestamp>,
 }
 

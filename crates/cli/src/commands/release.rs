@@ -7,10 +7,12 @@ use llmops_api::page::PageQuery;
 use llmops_api::releases::{CancelRelease, StartRelease, WaiveStep};
 use llmops_api::{Client, ClientError, ErrorCode};
 use llmops_domain::approval::{Approval, ApprovalStatus};
+use llmops_domain::deployment::{DEFAULT_ENVIRONMENT, Deployment};
 use llmops_domain::release::{Release, ReleaseFilter, ReleaseStatus, ReleaseStep};
 
 use super::canary::read_policy;
 use super::deployment::named_manifest;
+use super::model_version::ModelVersionArgs;
 use super::{Context, More};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::Project;
@@ -50,6 +52,8 @@ pub(crate) struct ReleaseArgs {
     /// Why
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    #[command(flatten)]
+    audit_file: ModelVersionArgs,
 }
 
 fn step(text: &str) -> Result<ReleaseStep, String> {
@@ -68,6 +72,8 @@ pub(crate) enum ApprovalCommand {
     Approve {
         /// Its id, or a beginning of it
         id: String,
+        #[command(flatten)]
+        audit_file: ModelVersionArgs,
     },
     /// Refuse a promotion
     Reject {
@@ -81,10 +87,15 @@ pub(crate) async fn run(context: &Context, args: ReleaseArgs) -> Outcome {
     let client = Project::find(&context.global, &context.ui)?.client(&context.global).await?;
     let Some(name) = args.name.clone() else {
         let page = client.list_releases(&ReleaseFilter { limit: Some(50), ..ReleaseFilter::default() }).await?;
+        args.audit_file.refuse_without_name()?;
         return context.show_page(&page, More::Hidden, || list(context, &page.items));
     };
-    let gives_up = args.cancel;
+    let (gives_up, audit_file) = (args.cancel, args.audit_file.clone());
     let release = act(&client, &name, args).await?;
+    // Before, what answers is not the release's.
+    if release.status == ReleaseStatus::Released {
+        audit_file.write(&client, &name, DEFAULT_ENVIRONMENT).await?;
+    }
     context.show(&release, || show(context, &release))?;
     match release.status {
         ReleaseStatus::Open => {
@@ -189,8 +200,10 @@ pub(crate) async fn approval(context: &Context, command: ApprovalCommand) -> Out
             let page = client.list_approvals(&PageQuery { cursor: None, limit: Some(50) }).await?;
             context.show_page(&page, More::Hidden, || approvals(context, &page.items))
         }
-        ApprovalCommand::Approve { id } => {
+        ApprovalCommand::Approve { id, audit_file } => {
             let deployed = client.approve(&id).await?;
+            let Deployment { name, environment, .. } = &deployed.deployment;
+            audit_file.write(&client, name, environment).await?;
             context.show(&deployed, || {
                 let deployment = &deployed.deployment;
                 let (name, place) = (&deployment.name, &deployment.environment);

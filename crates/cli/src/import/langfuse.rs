@@ -40,9 +40,10 @@ struct Found {
 pub(crate) fn read(paths: &[&Path]) -> Outcome<Imported> {
     let mut imported = Imported::default();
     let mut found = Found::default();
+    let mut pages = Pages::default();
     for path in paths {
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        for (place, record) in records(path)? {
+        for (place, record) in records(path, &mut pages)? {
             sort_in(&mut imported, &mut found, &stem, place, record);
         }
     }
@@ -50,6 +51,7 @@ pub(crate) fn read(paths: &[&Path]) -> Outcome<Imported> {
         return Err(Failure::usage("there is neither a prompt nor an item of a dataset in these files")
             .hint("prompts have `name`, `version` and `prompt`; items have `input` and perhaps `expectedOutput`"));
     }
+    imported.missing = pages.missing();
     let mut targets = Map::new();
     let mut accounts = Map::new();
     let mut seen = Seen::default();
@@ -95,7 +97,7 @@ pub(crate) fn read(paths: &[&Path]) -> Outcome<Imported> {
 }
 
 /// The records of a file with their places.
-fn records(path: &Path) -> Outcome<Vec<(String, Value)>> {
+fn records(path: &Path, pages: &mut Pages) -> Outcome<Vec<(String, Value)>> {
     let shown = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let records = match extension(path).as_str() {
         "csv" => read_table(path)?.into_iter().map(|row| Value::Object(row.into_iter().map(cell).collect())).collect(),
@@ -103,12 +105,61 @@ fn records(path: &Path) -> Outcome<Vec<(String, Value)>> {
         _ => match read_document(path)? {
             Value::Array(items) => items,
             Value::Object(mut page) if page.get("data").is_some_and(Value::is_array) => {
-                page.remove("data").and_then(|data| data.as_array().cloned()).unwrap_or_default()
+                let items = page.remove("data").and_then(|data| data.as_array().cloned()).unwrap_or_default();
+                pages.look(&shown, page.get("meta"), &items);
+                items
             }
             other => vec![other],
         },
     };
     Ok(records.into_iter().enumerate().map(|(at, record)| (format!("{shown}[{at}]"), record)).collect())
+}
+
+/// Answers of the API that are pages of longer lists.
+#[derive(Default)]
+struct Pages {
+    /// Items by page, by what the list is of and how long the answers say it is.
+    lists: BTreeMap<(String, u64, u64), BTreeMap<u64, usize>>,
+    /// The file with the first page of each.
+    files: BTreeMap<(String, u64, u64), String>,
+}
+
+impl Pages {
+    /// Looks at an answer: which page of how many it is.
+    fn look(&mut self, file: &str, meta: Option<&Value>, items: &[Value]) {
+        let number = |name: &str| meta.and_then(|meta| meta.get(name)?.as_u64());
+        let text = |name: &str| items.first().and_then(|item| item.get(name)?.as_str()).unwrap_or_default();
+        let of = if items.first().is_some_and(|item| item.get("prompt").is_some()) {
+            "prompts"
+        } else {
+            text("datasetName")
+        };
+        let list = (of.to_owned(), number("totalPages").unwrap_or(1), number("totalItems").unwrap_or(0));
+        self.lists.entry(list.clone()).or_default().insert(number("page").unwrap_or(1), items.len());
+        self.files.entry(list).or_insert_with(|| file.to_owned());
+    }
+
+    /// What the lists have beyond the pages that were given.
+    fn missing(&self) -> Vec<String> {
+        let is_short = |pages: &BTreeMap<u64, usize>, of: u64, total: u64| {
+            (1..=of).any(|page| !pages.contains_key(&page)) || (pages.values().sum::<usize>() as u64) < total
+        };
+        let short = self.lists.iter().filter(|((_, of, total), pages)| is_short(pages, *of, *total));
+        short
+            .map(|(list, pages)| {
+                let (_, of, total) = list;
+                let there: Vec<String> = pages.keys().map(u64::to_string).collect();
+                let file = self.files.get(list).map(String::as_str).unwrap_or_default();
+                let items = pages.values().sum::<usize>();
+                format!(
+                    "{file} is not everything: page {} of {of}, {items} of {}: ask the API for the others (`?page=2`, or a larger \
+                     `limit`), name all files in one import, and add --force",
+                    there.join(", "),
+                    count((*total).max(items as u64), "item"),
+                )
+            })
+            .collect()
+    }
 }
 
 /// A cell of an export holds JSON; one that does not is a text. Numbers stay as they are written, and so does what an answer

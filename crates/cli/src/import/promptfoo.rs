@@ -16,7 +16,7 @@ use super::{Imported, SampleSet, Seen, carried, extension, read_document};
 use crate::failure::{Failure, Outcome};
 
 /// Keys of a configuration that say nothing about prompts, providers and tests.
-const WITHOUT_MEANING: [&str; 6] = ["$schema", "description", "tags", "outputPath", "sharing", "writeLatestResults"];
+const WITHOUT_MEANING: [&str; 5] = ["$schema", "description", "tags", "sharing", "writeLatestResults"];
 /// Keys that are carried over.
 const CARRIED: [&str; 8] =
     ["prompts", "providers", "targets", "tests", "defaultTest", "scenarios", "metadata", "assertionTemplates"];
@@ -90,6 +90,9 @@ impl Reader {
                 "evaluateOptions" => "not carried over: `repeat` stands in a suite, `max_concurrency` at a provider",
                 "derivedMetrics" => "not carried over: weights of metrics in `scoring` make a composite",
                 "nunjucksFilters" | "extensions" => "not carried over: code of promptfoo's has no place here",
+                "outputPath" => {
+                    "not carried over: `llmops gate --report FILE` writes a report, `llmops run results latest` the answers"
+                }
                 "redteam" => "not carried over: there is no red teaming here",
                 _ if is_known => continue,
                 _ => "not carried over: its meaning is not known here",

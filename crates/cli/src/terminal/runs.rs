@@ -44,7 +44,14 @@ pub(crate) fn runs(look: Look, runs: &[EvaluationRun]) -> String {
                     .map_or_else(|| format::NONE.to_owned(), |o| format::estimate(&o))
                     .into(),
                 rate.map_or_else(|| format::NONE.to_owned(), |r| format::percent(r.value)).into(),
-                if is_baseline(run) { "production" } else { "" }.into(),
+                if is_baseline(run) {
+                    "production"
+                } else if run.spec.is_partial() {
+                    "part"
+                } else {
+                    ""
+                }
+                .into(),
             ]
         })
         .collect();
@@ -232,12 +239,15 @@ mod tests {
         running.results = None;
         running.progress.done = 30;
         let killed = EvaluationRun { interrupted: true, ..running.clone() };
-        let all = [running, killed, report.run, report.baseline.expect("baseline")];
+        let mut part = report.run.clone();
+        part.spec.limit = Some(20);
+        let all = [running, killed, part, report.run, report.baseline.expect("baseline")];
         insta::assert_snapshot!(runs(Look { width: 100, colour: false }, &all), @"
         run                     status          prompt                        overall  passed  tag
         ──────────────────────────────────────────────────────────────────────────────────────────────────
         run_01k9zr8d2hq4n7c1bb  running 25.0 %  support-bot@1.3.0                   –       –
         run_01k9zr8d2hq4n7c1bb  interrupted     support-bot@1.3.0                   –       –
+        run_01k9zr8d2hq4n7c1bb  completed       support-bot@1.3.0  0.816 [0.79, 0.85]  83.1 %  part
         run_01k9zr8d2hq4n7c1bb  completed       support-bot@1.3.0  0.816 [0.79, 0.85]  83.1 %
         run_01k9zq3v7wj5x8m2aa  completed       support-bot@1.2.0  0.891 [0.86, 0.92]  93.3 %  production
         ");

@@ -24,6 +24,24 @@ fn name_the_line_and_the_likely_key() {
 }
 
 #[test]
+fn what_was_typed_wrong_is_told_with_what_to_do() {
+    let project = Project::new(&[("llmops.yaml", &config(1))]);
+    let check = |code: i32, args: &[&str], expected: &[&str]| {
+        let said = project.expect(code, args);
+        for expected in expected {
+            assert!(said.err.contains(expected), "`{expected}` is missing in:\n{}", said.err);
+        }
+        said.err
+    };
+    check(2, &["run", "list", "--limit", "-1"], &["-1 is not in 1..=500"]);
+    check(2, &["records", "query", "--since", "yesterday"], &["how long ago, such as 1h or 7d", "2027-01-31"]);
+    check(0, &["records", "query", "--since", "1h", "--until", "2020-01-01"], &[]);
+    check(0, &["alert", "list", "--since", "7d"], &[]);
+    let away = check(3, &["run", "list", "--server", "http://127.0.0.1:1"], &["cannot reach", "hint: look whether"]);
+    assert_eq!(away.matches("caused by").count(), 1, "{away}");
+}
+
+#[test]
 fn a_prompt_file_holds_the_prompt_of_its_name() {
     let (dataset, _) = samples(10);
     let prompt = PROMPT.replacen("name: bot", "name: triagem", 1);

@@ -218,6 +218,10 @@ fn reads_and_refuses_changes(read_only: &ReadOnly<'_>) -> bool {
         let Some(said) = read_only.run(args) else { return false };
         assert_eq!(said.code, 0, "{args:?}: {}", said.err);
     }
+    // The verdict is told, and that it is not kept, in a folder where nothing can be written.
+    let said = read_only.run(&["gate"]).unwrap();
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert!(said.out.contains("PASS") && said.out.contains("not kept"), "{}", said.out);
     for args in [&["baseline", "promote", "latest"][..], &["eval"]] {
         let said = read_only.run(args).unwrap();
         assert_eq!(said.code, 3, "{args:?}: {}{}", said.out, said.err);

@@ -133,7 +133,12 @@ fn a_deployment_answers_and_is_rolled_back() {
     assert_eq!(answer["choices"][0]["message"]["content"], "4.90, free from 60.");
     assert_eq!(answer["model"], "large");
 
-    let back = llmops(&["rollback", "bot", "--reason", "too slow"]);
+    let models = || -> Vec<String> { project.read("version.yaml").lines().take(2).map(str::to_owned).collect() };
+    let file = ["--write-model-version", "version.yaml"];
+    llmops(&[&["history", "bot"][..], &file].concat());
+    assert_eq!(models(), ["current_model: \"sim/large\"", "baseline_model: \"sim/small\""]);
+    let back = llmops(&[&["rollback", "bot", "--reason", "too slow"][..], &file].concat());
+    assert_eq!(models(), ["current_model: \"sim/small\"", "baseline_model: \"sim/large\""]);
     assert_eq!(back["deployment"]["manifest"], first["deployment"]["manifest"]);
     wait_for(&first["deployment"]["manifest"]);
     let history = llmops(&["history", "bot"]);

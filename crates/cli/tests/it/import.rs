@@ -125,6 +125,41 @@ fn langfuses_exports_become_prompts_and_a_dataset() {
 }
 
 #[test]
+fn langfuses_pages_and_pairs_that_nobody_knows_are_told() {
+    let prompts = r#"[{"name": "critic", "version": 1, "prompt": "Do you like {{movie}}?"},
+        {"name": "greeter", "version": 1, "prompt": "Greet {{name}}."}]"#;
+    let page = |page: u64, of: u64, total: u64| {
+        json!({"data": [{"id": format!("i{page}"), "datasetName": "films", "input": {"movie": "Alien"}}],
+            "meta": {"page": page, "limit": 1, "totalItems": total, "totalPages": of}})
+        .to_string()
+    };
+    let (first, second) = (page(1, 2, 2), page(2, 2, 2));
+    let project = Project::new(&[
+        ("prompts.json", prompts),
+        ("first.json", &first),
+        ("second.json", &second),
+        ("cut.json", &page(1, 20, 999)),
+    ]);
+    let run = |files: &[&str]| {
+        let args: Vec<&str> = ["import", "langfuse", "prompts.json"].into_iter().chain(files.iter().copied()).collect();
+        project.expect(0, &[&args[..], &["--force", "--output", "made"]].concat())
+    };
+    let whole = run(&["first.json", "second.json"]);
+    assert!(!whole.err.contains("warning"), "{}", whole.err);
+    // Two prompts and one dataset: nobody knows which belong together.
+    holds(&whole.out, &["llmops eval --target critic --dataset films", "Targets: critic, greeter. Datasets: films."]);
+    assert!(!whole.out.contains("\n  llmops eval  "), "{}", whole.out);
+    for (file, expected) in [
+        ("first.json", "warning: first.json is not everything: page 1 of 2, 1 of 2 items"),
+        ("cut.json", "warning: cut.json is not everything: page 1 of 20, 1 of 999 items"),
+    ] {
+        let cut = run(&[file]);
+        holds(&cut.err, &[expected, "name all files in one import"]);
+        holds(&project.read("made/IMPORT.md"), &["is not everything"]);
+    }
+}
+
+#[test]
 fn promptfoos_variables_may_be_absent_and_hold_others() {
     let config = r#"
 prompts: ["{{ greeting }}, {{ place | default('here') }}: {{ q }}"]
@@ -188,11 +223,13 @@ tests: [{vars: {input: hello}, assert: [{type: contains, value: a}]}]
 
 #[test]
 fn templates_that_are_none_here_are_named_once() {
-    let config = "prompts: [\"{{ q | truncate(5) }}\"]\nproviders: [echo]\ntests: [{vars: {q: a}}]\n";
+    let config =
+        "prompts: [\"{{ q | truncate(5) }}\"]\nproviders: [echo]\ntests: [{vars: {q: a}}]\noutputPath: out.html\n";
     let project = Project::new(&[("p.yaml", config)]);
     let found = notes(&import(&project, &["promptfoo", "p.yaml"]));
     holds(&found, &["prompts[0]: the prompt needs a hand: prompts/", "filter truncate is unknown"]);
-    assert_eq!(found.lines().count(), 1, "{found}");
+    holds(&found, &["outputPath: not carried over: `llmops gate --report FILE` writes a report"]);
+    assert_eq!(found.lines().count(), 2, "{found}");
 }
 
 #[test]

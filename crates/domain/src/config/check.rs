@@ -53,37 +53,17 @@ pub(super) fn check(document: &Document, config: &Config) -> Findings {
     found
 }
 
-/// Sections whose checks look at other sections.
-const LOOKS_AT: [(&str, &[&str]); 5] = [
+/// Sections whose checks look for names in other sections.
+const LOOKS_AT: [(&str, &[&str]); 4] = [
     ("prices", &["providers"]),
     ("targets", &["providers"]),
-    ("scoring", &["providers", "prices", "targets"]),
+    ("scoring", &["providers"]),
     ("suites", &["targets", "datasets"]),
-    ("operations", &["scoring", "suites", "gate", "datasets"]),
 ];
 
-/// What is wrong in the sections beside those with mistakes of form: so that all mistakes of a file come at once. Sections
-/// that look at one with a mistake are left out: what they say may follow from it.
+/// What is wrong beside mistakes of form.
 pub(super) fn beside(document: &Document, mistakes: &[Problem]) -> Vec<Problem> {
-    let section = |problem: &Problem| problem.field.split(['.', '[']).next().unwrap_or_default().to_owned();
-    let faulty: Vec<String> = mistakes.iter().map(section).collect();
-    let mut whole = document.clone();
-    let Some(sections) = whole.value.as_object_mut() else { return Vec::new() };
-    let known = SCHEMA.as_json().get("properties");
-    if faulty.iter().any(|name| known.and_then(|known| known.get(name)).is_none()) {
-        // A section under a wrong name is missed by others.
-        return Vec::new();
-    }
-    sections.retain(|name, _| !faulty.contains(name));
-    whole.problems.clear();
-    let Ok(config) = whole.decode::<Config>(&SCHEMA) else { return Vec::new() };
-    let mut others = check(document, &config).errors;
-    others.retain(|problem| {
-        let name = section(problem);
-        let looks_at = LOOKS_AT.iter().find(|(of, _)| *of == name).map_or(&[][..], |(_, others)| others);
-        !faulty.contains(&name) && !looks_at.iter().any(|other| faulty.iter().any(|name| name == other))
-    });
-    others
+    document.beside(&SCHEMA, &LOOKS_AT, mistakes, |config| check(document, config).errors)
 }
 
 struct Checker<'a> {

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use super::ExperimentSpec;
+use super::{ExperimentSpec, InvalidExperiment, SpecProblem};
 use crate::yaml::{Document, Problem, Schema};
 
 static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
@@ -15,19 +15,39 @@ static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
     Schema::new(schema)
 });
 
+/// Parts that are held against others.
+const LOOKS_AT: [(&str, &[&str]); 3] = [
+    ("traffic_split", &["variants"]),
+    ("target_metric", &["metrics"]),
+    ("adaptive", &["variants", "metrics", "target_metric", "traffic_split", "analysis"]),
+];
+
 /// Reads an experiment file and fills in what was left out.
 ///
 /// # Errors
 /// With every mistake of the file, by line.
 pub fn parse(text: &str, file: &str) -> Result<ExperimentSpec, Vec<Problem>> {
     let document = Document::parse(text, file)?;
-    let spec: ExperimentSpec = document.decode(&SCHEMA)?;
-    spec.checked().map_err(|invalid| {
-        let problem = |p: super::SpecProblem| document.problem(&pointer(&p.field), p.message, None);
-        let mut problems: Vec<Problem> = invalid.problems.into_iter().map(problem).collect();
-        problems.sort_by_key(|p| (p.line, p.column));
-        problems
-    })
+    let mut problems = match document.decode::<ExperimentSpec>(&SCHEMA) {
+        Ok(spec) => match spec.checked() {
+            Ok(spec) => return Ok(spec),
+            Err(invalid) => in_file(&document, invalid),
+        },
+        Err(mut problems) => {
+            let check = |spec: &ExperimentSpec| {
+                spec.clone().checked().err().map(|invalid| in_file(&document, invalid)).unwrap_or_default()
+            };
+            problems.extend(document.beside(&SCHEMA, &LOOKS_AT, &problems, check));
+            problems
+        }
+    };
+    problems.sort_by_key(|p| (p.line, p.column));
+    Err(problems)
+}
+
+fn in_file(document: &Document, invalid: InvalidExperiment) -> Vec<Problem> {
+    let problem = |p: SpecProblem| document.problem(&pointer(&p.field), p.message, None);
+    invalid.problems.into_iter().map(problem).collect()
 }
 
 /// The JSON Schema of an experiment file.
@@ -71,6 +91,19 @@ mod tests {
         e.yaml:2:22: variants[1].idd: unknown key; did you mean id?
         e.yaml:3:1: split: unknown key; expected one of name, key, description, variants, traffic_split, coverage, unit, sticky, seed, audience, namespace, holdout, metrics, target_metric, analysis, adaptive, metadata
         ");
+        // What makes no sense is told with what cannot be read, unless it may follow from it: `b` may be the variant that was meant.
+        insta::assert_snapshot!(
+            problems(
+                "name: greeting\nvariants: [{id: a}, {idd: b}]\ntraffic_split: {a: 1, b: 1}\ntarget_metric: zz\n\
+                 metrics: [y, y]\nsticky: maybe\n"
+            ),
+            @r"
+        e.yaml:2:22: variants[1].idd: unknown key; did you mean id?
+        e.yaml:4:16: target_metric: `zz` is not among the metrics: expected y
+        e.yaml:5:14: metrics[1].name: the metric `y` is declared twice
+        e.yaml:6:9: sticky: expected true or false, not `maybe`
+        "
+        );
         insta::assert_snapshot!(
             problems("name: greeting\nvariants:\n  - id: a\n  - id: a\ncoverage: 0.5\ntarget_metric: x\nmetrics: [y]\n"),
             @r"

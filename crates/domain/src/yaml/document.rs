@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::builder::Builder;
-use super::problem::{Problem, dotted, shorten};
+use super::problem::{Problem, dotted, escape, shorten};
 use super::schema::Schema;
 use super::validate::validate;
 
@@ -98,16 +98,63 @@ impl Document {
 
     /// The same value without the fields that these problems are about, so that what else is wrong can be told with them: the value,
     /// where the rest makes one, and the problems with those that only decoding finds.
-    pub fn rest<T: DeserializeOwned>(&self, mut problems: Vec<Problem>) -> (Option<T>, Vec<Problem>) {
+    pub fn rest<T: DeserializeOwned>(&self, problems: Vec<Problem>) -> (Option<T>, Vec<Problem>) {
+        let (decoded, problems, _) = self.without(problems);
+        (decoded, problems)
+    }
+
+    /// What else is wrong beside these mistakes of form, by a check of what can be read without them: so that all mistakes of a file
+    /// come at once. What may follow from a mistake is left out: findings about its part or what is made of it, and those of
+    /// sections that look at (`looks_at`, by section) one of which something is missing.
+    pub fn beside<T: DeserializeOwned>(
+        &self,
+        schema: &Schema,
+        looks_at: &[(&str, &[&str])],
+        mistakes: &[Problem],
+        check: impl FnOnce(&T) -> Vec<Problem>,
+    ) -> Vec<Problem> {
+        let (decoded, mut found, rest) = self.without(mistakes.to_vec());
+        found.drain(..mistakes.len());
+        // What is missing because it was taken out is no mistake.
+        found.retain(|misfit| !mistakes.iter().any(|mistake| is_within(&mistake.field, &misfit.field)));
+        let known = schema.as_json().get("properties").and_then(Value::as_object);
+        let is_strange = |name: &str| !known.is_some_and(|known| known.contains_key(name));
+        // A section under a wrong name is missed by others.
+        let strange = mistakes.iter().any(|mistake| is_strange(section(&mistake.field)));
+        let is_lost = |name: &&str| match self.value.get(name) {
+            None => strange,
+            written => !is_whole(written, rest.get(name)),
+        };
+        let follows = |problem: &Problem| {
+            let looks = looks_at.iter().find(|(of, _)| *of == section(&problem.field));
+            let pointer: String = segments(&problem.field).iter().map(|name| format!("/{}", escape(name))).collect();
+            !is_whole(self.value.pointer(&pointer), rest.pointer(&pointer))
+                || looks.is_some_and(|(_, others)| others.iter().any(is_lost))
+                || mistakes.iter().any(|mistake| {
+                    is_within(&problem.field, &mistake.field)
+                        // Sums are made of all weights.
+                        || (mistake.field.ends_with(".weight") && is_within(&mistake.field, &problem.field))
+                })
+        };
+        let findings = decoded.as_ref().map(check).unwrap_or_default();
+        found.extend(findings.into_iter().filter(|problem| !follows(problem)));
+        found
+    }
+
+    /// What the value makes without the fields of these problems; the problems with those that only decoding finds; and the value.
+    fn without<T: DeserializeOwned>(&self, mut problems: Vec<Problem>) -> (Option<T>, Vec<Problem>, Value) {
         let mut value = self.value.clone();
         for problem in &problems {
             remove(&mut value, &problem.field);
         }
         for _ in 0..MOST_MISFITS {
             match serde_path_to_error::deserialize(&value) {
-                Ok(decoded) => return (Some(decoded), problems),
+                Ok(decoded) => return (Some(decoded), problems, value),
                 Err(error) => {
                     let misfit = self.misfit(&error);
+                    if misfit.field.is_empty() && restore(&mut value, &self.value, &error.inner().to_string()) {
+                        continue;
+                    }
                     if misfit.field.is_empty() || !remove(&mut value, &misfit.field) {
                         break;
                     }
@@ -115,7 +162,7 @@ impl Document {
                 }
             }
         }
-        (None, problems)
+        (None, problems, value)
     }
 
     /// What the schema let through and the type refuses, such as `1.0` for a count.
@@ -123,7 +170,7 @@ impl Document {
         use serde_path_to_error::Segment;
         let segments = error.path().iter().filter_map(|segment| match segment {
             Segment::Seq { index } => Some(format!("/{index}")),
-            Segment::Map { key } => Some(format!("/{}", super::problem::escape(key))),
+            Segment::Map { key } => Some(format!("/{}", escape(key))),
             Segment::Enum { .. } | Segment::Unknown => None,
         });
         let pointer: String = segments.collect();
@@ -204,21 +251,71 @@ impl Document {
     }
 }
 
+/// The segments of a dotted path: `a."b.c"[0].d` has `a`, `b.c`, `0` and `d`.
+fn segments(field: &str) -> Vec<String> {
+    let mut segments = Vec::new();
+    let (mut segment, mut is_quoted) = (String::new(), false);
+    for c in field.chars() {
+        match c {
+            '"' => is_quoted = !is_quoted,
+            '.' | '[' | ']' if !is_quoted => segments.push(std::mem::take(&mut segment)),
+            _ => segment.push(c),
+        }
+    }
+    segments.push(segment);
+    segments.retain(|segment| !segment.is_empty());
+    segments
+}
+
+/// The first segment of a dotted path.
+fn section(field: &str) -> &str {
+    field.split(['.', '[']).next().unwrap_or_default()
+}
+
+/// Whether one dotted path is another, or goes through it.
+fn is_within(field: &str, outer: &str) -> bool {
+    field.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// Whether nothing was taken out of a value itself, whatever became of what lies deeper.
+fn is_whole(written: Option<&Value>, left: Option<&Value>) -> bool {
+    match (written, left) {
+        (None, _) => true,
+        (Some(Value::Object(written)), Some(Value::Object(left))) => written.keys().eq(left.keys()),
+        (Some(Value::Array(written)), Some(Value::Array(left))) => written.len() == left.len(),
+        (Some(_), left) => left.is_some(),
+    }
+}
+
 /// Takes away a field by its dotted path, and says whether anything was there; of a list, nothing is left, as its places would be
 /// others.
 fn remove(value: &mut Value, field: &str) -> bool {
-    let mut names = field.split('.').peekable();
+    let names = segments(field);
     let mut place = value;
-    while let Some(name) = names.next() {
-        let (name, is_list) = name.split_once('[').map_or((name, false), |(name, _)| (name, true));
+    for (at, name) in names.iter().enumerate() {
         let Some(fields) = place.as_object_mut() else { return false };
-        if is_list || names.peek().is_none() {
+        let is_last = at + 1 == names.len();
+        if is_last || fields.get(name).is_some_and(Value::is_array) {
             return fields.remove(name).is_some();
         }
         let Some(next) = fields.get_mut(name) else { return false };
         place = next;
     }
     false
+}
+
+/// Puts back a field of the first level without which there is no whole, such as its name: a text as it is written, a list or a map
+/// with nothing in it.
+fn restore(value: &mut Value, written: &Value, error: &str) -> bool {
+    let missing = error.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    let (Some(name), Some(fields)) = (missing, value.as_object_mut()) else { return false };
+    let restored = match written.get(name) {
+        Some(text @ Value::String(_)) => text.clone(),
+        Some(Value::Array(_)) => Value::Array(Vec::new()),
+        Some(Value::Object(_)) => Value::Object(serde_json::Map::new()),
+        _ => return false,
+    };
+    fields.insert(name.to_owned(), restored).is_none()
 }
 
 /// Libraries draw a picture of the text and put the reason last: keeps what comes before the picture, and the reason.

@@ -346,6 +346,14 @@ fn size_words(kind: &Kind) -> Option<String> {
     })
 }
 
+/// The first sentence of a description, as it goes on in the middle of another.
 fn first_sentence(text: &str) -> String {
-    text.split(". ").next().unwrap_or(text).trim_end_matches('.').replace('\n', " ")
+    let sentence = text.split(". ").next().unwrap_or(text).trim_end_matches('.').replace('\n', " ");
+    // A word with further capitals, such as USD, is a name.
+    let is_name = sentence.split(' ').next().is_some_and(|word| word.chars().skip(1).any(char::is_uppercase));
+    let mut letters = sentence.chars();
+    match letters.next() {
+        Some(first) if !is_name => first.to_lowercase().chain(letters).collect(),
+        _ => sentence,
+    }
 }

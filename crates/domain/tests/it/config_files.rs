@@ -202,7 +202,7 @@ fn unknown_keys() {
     insta::assert_snapshot!(check_with("max_tokens", "max_token"), @"llmops.yaml:17:34: targets.support-bot.parameters.max_token: unknown key; did you mean max_tokens?");
     insta::assert_snapshot!(check_with("min_examples: 5", "minexamples: 5"), @"llmops.yaml:25:45: datasets.golden.categories.factual_accuracy.minexamples: unknown key; did you mean min_examples?");
     insta::assert_snapshot!(check_with("output: 0.60", "out: 0.60"), @"
-    llmops.yaml:12:3: prices.openai/gpt-4o-mini: the key `output` is missing; output: For tokens written
+    llmops.yaml:12:3: prices.openai/gpt-4o-mini: the key `output` is missing; output: for tokens written
     llmops.yaml:12:37: prices.openai/gpt-4o-mini.out: unknown key; expected one of input, output, cached_input, cache_write
     ");
 }
@@ -222,13 +222,13 @@ fn wrong_values() {
     insta::assert_snapshot!(check_with("min_prompt_chars: 11", "min_prompt_chars: 11.0"), @"llmops.yaml:22:23: datasets.golden.min_prompt_chars: expected a whole number, not `11.0`; write 11");
     insta::assert_snapshot!(check_with("max_prompt_tokens: 512", "max_prompt_tokens: 5000000000"), @"llmops.yaml:23:24: datasets.golden.max_prompt_tokens: must be from 1 to 4294967295, not `5000000000`");
     insta::assert_snapshot!(check_with("timeout: 30s", "timeout: 30"), @"llmops.yaml:6:97: providers.local.timeout: expected text, not `30`; put it in quotes");
-    insta::assert_snapshot!(check_with("timeout: 30s", "timeout: half a minute"), @"llmops.yaml:6:97: providers.local.timeout: `half a minute` does not fit; A number and a unit: 500ms, 30s, 5m, 24h, 14d");
+    insta::assert_snapshot!(check_with("timeout: 30s", "timeout: half a minute"), @"llmops.yaml:6:97: providers.local.timeout: `half a minute` does not fit; a number and a unit: 500ms, 30s, 5m, 24h, 14d");
     insta::assert_snapshot!(check_with("timeout: 30s", "timeout: 999999999d"), @"llmops.yaml:6:14: providers.local: `999999999d` is no duration: write a number and a unit, such as 500ms, 30s, 5m, 24h or 14d");
     insta::assert_snapshot!(check_with("timeout: 30s", "timeout: 0s"), @"llmops.yaml:6:97: providers.local.timeout: must be longer than nothing; such as 60s");
     insta::assert_snapshot!(check_with("run: [python3, bot.py]", "run: python3 bot.py"), @"llmops.yaml:9:35: providers.bot.run: expected a list, not `python3 bot.py`");
     insta::assert_snapshot!(check_with("run: [python3, bot.py]", "run: []"), @"llmops.yaml:9:35: providers.bot.run: must not be empty");
     insta::assert_snapshot!(check_with("version: 1", "version: 2"), @"llmops.yaml:2:10: version: must be 1, not `2`");
-    insta::assert_snapshot!(check_with("project: support-bot", "project: my project"), @"llmops.yaml:3:10: project: `my project` does not fit; The project's name: letters, digits, `_`, `-` and `.`");
+    insta::assert_snapshot!(check_with("project: support-bot", "project: my project"), @"llmops.yaml:3:10: project: `my project` does not fit; the project's name: letters, digits, `_`, `-` and `.`");
     insta::assert_snapshot!(check_with("{pass_rate: 0.90}", "{pass_rate: 90}"), @"llmops.yaml:54:33: operations.alert_thresholds.pass_rate: must be from 0 to 1, not `90`");
     insta::assert_snapshot!(check("providers:\n"), @"llmops.yaml:1:10: providers: expected a map, not nothing");
     insta::assert_snapshot!(check("- version: 1"), @"llmops.yaml:1:1: expected a map, not a list");
@@ -237,12 +237,12 @@ fn wrong_values() {
 
 #[test]
 fn missing_keys() {
-    insta::assert_snapshot!(check_with("    path: datasets/golden.jsonl\n", ""), @"llmops.yaml:19:3: datasets.golden: the key `path` is missing; path: The file with the samples (`.jsonl`, `.json`, `.csv` or `.parquet`), relative to the project folder");
+    insta::assert_snapshot!(check_with("    path: datasets/golden.jsonl\n", ""), @"llmops.yaml:19:3: datasets.golden: the key `path` is missing; path: the file with the samples (`.jsonl`, `.json`, `.csv` or `.parquet`), relative to the project folder");
     insta::assert_snapshot!(check_with("{target: support-bot, dataset: golden, repeat: 1", "{repeat: 1"), @"
-    llmops.yaml:42:3: suites.default: the key `target` is missing; target: The target's name
-    llmops.yaml:42:3: suites.default: the key `dataset` is missing; dataset: The dataset's name
+    llmops.yaml:42:3: suites.default: the key `target` is missing; target: the target's name
+    llmops.yaml:42:3: suites.default: the key `dataset` is missing; dataset: the dataset's name
     ");
-    insta::assert_snapshot!(check_with("model: sim/judge, ", ""), @"llmops.yaml:34:5: scoring.metrics.judge: the key `model` is missing; model: The judging model, as `provider/model`");
+    insta::assert_snapshot!(check_with("model: sim/judge, ", ""), @"llmops.yaml:34:5: scoring.metrics.judge: the key `model` is missing; model: the judging model, as `provider/model`");
     insta::assert_snapshot!(check_with("{kind: outputs, path: outputs.jsonl}", "{kind: outputs}"), @r#"llmops.yaml:10:3: providers.done: the key `path` is missing; path: JSONL with lines `{"id": …, "output": …}`, relative to the project folder"#);
 }
 
@@ -278,8 +278,8 @@ gate: {}
     llmops.yaml:3:1: gat: unknown key; did you mean gate?
     llmops.yaml:5:35: providers.sim.quality: expected a number, not `high`
     llmops.yaml:5:41: providers.sim.colour: unknown key; expected one of kind, script, seed, quality, latency, latency_sigma, faults, retry_after, judge, judges, max_concurrency, timeout, retries
-    llmops.yaml:7:3: datasets.d: the key `path` is missing; path: The file with the samples (`.jsonl`, `.json`, `.csv` or `.parquet`), relative to the project folder
-    llmops.yaml:9:3: suites.s: the key `dataset` is missing; dataset: The dataset's name
+    llmops.yaml:7:3: datasets.d: the key `path` is missing; path: the file with the samples (`.jsonl`, `.json`, `.csv` or `.parquet`), relative to the project folder
+    llmops.yaml:9:3: suites.s: the key `dataset` is missing; dataset: the dataset's name
     llmops.yaml:9:15: suites.s.target: expected text, not `1`; put it in quotes
     llmops.yaml:10:1: gate: the key is given twice, first on line 2
     ");
@@ -300,11 +300,49 @@ gate: {max_drop: 2, moed: strict}
     llmops.yaml:7:18: gate.max_drop: must be from 0 to 1, not `2`
     llmops.yaml:7:21: gate.moed: unknown key; did you mean mode?
     ");
-    // What names a section with a mistake is not judged by it, and neither is anything beside a section of a wrong name.
+    // Also those of a section with mistakes of form: only what may follow from one is left out, such as what names an entry that
+    // cannot be read, and the sum of weights one of which cannot.
+    insta::assert_snapshot!(check("
+providers: {sim: {kind: simulator, seed: x}, web: {kind: http, url: example.org}}
+targets: {t: {model: nowhere/a, prompt: '@'}, u: {modle: sim/a}, v: {model: sim/a, parameters: {temperature: hot}}}
+datasets: {d: {path: d.jsonl, min_prompt_chars: x, categories: {a: {weight: 0.9}}}}
+scoring: {metrics: {rouge_l: {weight: 0.9, stem: 3}, token_f1: {weight: 0.9}}}
+suites: {a: {target: zz, dataset: yy}, b: {target: v, dataset: d, schedule: '@dayly', repeat: no}}
+"), @"
+    llmops.yaml:2:42: providers.sim.seed: expected a whole number, not `x`
+    llmops.yaml:2:69: providers.web.url: `example.org` is no web address; it begins with http:// or https://
+    llmops.yaml:3:22: targets.t.model: `nowhere/a` names no provider of the file; the providers are sim, web
+    llmops.yaml:3:41: targets.t.prompt: `@` names no prompt version; write NAME, NAME@1.2.0 or NAME@HASH with at least 12 hex digits
+    llmops.yaml:3:51: targets.u.modle: unknown key; did you mean model?
+    llmops.yaml:3:110: targets.v.parameters.temperature: expected a number, not `hot`
+    llmops.yaml:4:49: datasets.d.min_prompt_chars: expected a whole number, not `x`
+    llmops.yaml:4:52: datasets.d.categories: the weights sum to 0.9, not 1
+    llmops.yaml:5:11: scoring.metrics: the weights sum to 1.8, not 1
+    llmops.yaml:5:50: scoring.metrics.rouge_l.stem: expected true or false, not `3`
+    llmops.yaml:6:22: suites.a.target: no target is named `zz`; expected one of t, u, v
+    llmops.yaml:6:35: suites.a.dataset: no dataset is named `yy`; expected d
+    llmops.yaml:6:77: suites.b.schedule: `@dayly` is no schedule; write five fields (minute, hour, day of month, month, day of week) such as `0 3 * * 1-5`, or @hourly, @daily, @weekly, @monthly, @yearly
+    llmops.yaml:6:95: suites.b.repeat: expected a whole number, not `no`
+    ");
+    insta::assert_snapshot!(check("
+providers: {sim: simulator}
+targets: {t: {model: nowhere/a, prompt: '@'}}
+datasets: {d: {path: d.jsonl, categories: {a: {weight: 0.9}, b: {weight: x}}}}
+scoring: {metrics: {rouge_l: {weight: x}, token_f1: {weight: 0.9}}}
+"), @"
+    llmops.yaml:2:18: providers.sim: expected a map, not `simulator`
+    llmops.yaml:4:74: datasets.d.categories.b.weight: expected a number, not `x`
+    llmops.yaml:5:39: scoring.metrics.rouge_l.weight: expected a number, not `x`
+    ");
+    // Nothing is judged by a section of a wrong name.
     insta::assert_snapshot!(check("
 targets: {t: {modle: sim/a}}
 suites: {default: {target: tt, dataset: d}}
-"), @"llmops.yaml:2:15: targets.t.modle: unknown key; did you mean model?");
+"), @"
+    llmops.yaml:2:15: targets.t.modle: unknown key; did you mean model?
+    llmops.yaml:3:28: suites.default.target: no target is named `tt`; did you mean t?
+    llmops.yaml:3:41: suites.default.dataset: no dataset is named `d`; there are no datasets in the file
+    ");
     insta::assert_snapshot!(check("
 targts: {t: {model: sim/a}}
 suites: {default: {target: t, dataset: d}}

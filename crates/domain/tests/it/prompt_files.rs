@@ -44,10 +44,10 @@ fn the_documented_example() {
 #[test]
 fn mistakes() {
     insta::assert_snapshot!(check_with("content:", "contents:"), @"p.yaml:14:1: contents: unknown key; did you mean content?");
-    insta::assert_snapshot!(check_with("name: code-review", "name: code review"), @"p.yaml:2:7: name: `code review` does not fit; The prompt's name: at most 128 letters, digits, `.`, `_`, `/` and `-`, a letter or digit first");
-    insta::assert_snapshot!(check_with("name: code-review\n", ""), @"p.yaml:2:1: the key `name` is missing; name: The prompt's name: at most 128 letters, digits, `.`, `_`, `/` and `-`, a letter or digit first");
+    insta::assert_snapshot!(check_with("name: code-review", "name: code review"), @"p.yaml:2:7: name: `code review` does not fit; the prompt's name: at most 128 letters, digits, `.`, `_`, `/` and `-`, a letter or digit first");
+    insta::assert_snapshot!(check_with("name: code-review\n", ""), @"p.yaml:2:1: the key `name` is missing; name: the prompt's name: at most 128 letters, digits, `.`, `_`, `/` and `-`, a letter or digit first");
     insta::assert_snapshot!(check_with("version: 1.0.0", "version: 1.0"), @"p.yaml:3:10: version: expected text, not `1.0`; put it in quotes");
-    insta::assert_snapshot!(check_with("version: 1.0.0", "version: v1"), @"p.yaml:3:10: version: `v1` does not fit; Semantic version, such as 1.0.0");
+    insta::assert_snapshot!(check_with("version: 1.0.0", "version: v1"), @"p.yaml:3:10: version: `v1` does not fit; semantic version, such as 1.0.0");
     insta::assert_snapshot!(check_with("type: string, required: true}", "type: text, requird: true}"), @"
     p.yaml:9:28: variables[0].type: unknown value `text`; expected one of string, int, float, bool, array, object
     p.yaml:9:34: variables[0].requird: unknown key; did you mean required?
@@ -93,6 +93,28 @@ post_processing: [{json_path: '$..['}]
     p.yaml:9:44: variables[3].default: "z" is none of "x", "y"
     p.yaml:10:12: variables[4].name: `e-f` cannot be used in a template: write letters, digits and `_`, no digit first
     p.yaml:11:19: post_processing[0]: `$..[` is no JSON path: a name is missing behind `.`; write one like `$.answer`, `$.items[0].text` or `$['a name']`
+    "#);
+    // What makes no sense is told with what cannot be read.
+    let text = "
+name: code review
+version: 1
+content: 'one {{ b '
+messages: [{role: user, content: '{{ input }}'}]
+variables:
+  - {name: 1a}
+  - {name: b, type: int, default: x}
+  - {name: b}
+tags: t
+";
+    insta::assert_snapshot!(check(text), @r#"
+    p.yaml:2:7: name: `code review` does not fit; the prompt's name: at most 128 letters, digits, `.`, `_`, `/` and `-`, a letter or digit first
+    p.yaml:3:10: version: expected text, not `1`; put it in quotes
+    p.yaml:4:10: content: line 1, near `b`: unexpected end of input, expected end of variable block
+    p.yaml:5:11: messages: the prompt has `content` too: write either of them
+    p.yaml:7:12: variables[0].name: `1a` cannot be used in a template: write letters, digits and `_`, no digit first
+    p.yaml:8:35: variables[1].default: "x" is no int (a whole number)
+    p.yaml:9:12: variables[2].name: `b` is declared twice
+    p.yaml:10:7: tags: expected a list, not `t`
     "#);
 }
 

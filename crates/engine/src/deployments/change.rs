@@ -245,6 +245,9 @@ impl Deployments {
         let before = self.services.store.find_deployment(&self.project, name, &environment).await?;
         let settings = settings_after(before.as_ref(), request.settings.clone());
         let manifest = Box::pin(self.resolve(request, before.as_ref())).await?;
+        if before.as_ref().map(|before| &before.manifest) != manifest.id().ok().as_ref() {
+            Self::check_new(&manifest)?;
+        }
         self.check(&manifest, &settings).await?;
         let hash = self.services.store.put_manifest(&self.project, &manifest).await?;
         let prepared =

@@ -35,6 +35,7 @@ impl Deployments {
             }
             let (_, manifest) = self.manifest(hash.as_str()).await?;
             let mut problems = self.problems(&manifest, &deployment.settings).await?;
+            problems.extend(manifest.problems());
             if problems.is_empty() {
                 problems.extend(self.probe(&manifest).await);
             }

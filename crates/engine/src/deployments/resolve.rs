@@ -20,6 +20,7 @@ impl Deployments {
         check_names(name, None)?;
         let settings = live.map(|deployment| deployment.settings.clone()).unwrap_or_default();
         let manifest = Box::pin(self.resolve(request, live)).await?;
+        Self::check_new(&manifest)?;
         self.check(&manifest, &settings).await?;
         let hash = self.services.store.put_manifest(&self.project, &manifest).await?;
         let label = match manifest.prompt_label() {
@@ -46,6 +47,7 @@ impl Deployments {
         } else {
             (Box::pin(self.resolve(request, Some(live))).await?, Vec::new())
         };
+        Self::check_new(&manifest)?;
         self.check(&manifest, &live.settings).await?;
         Ok((self.services.store.put_manifest(&self.project, &manifest).await?, manifest, notices))
     }

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use llmops::domain::access::Actor;
+use llmops::domain::chat::Parameters;
 use llmops::domain::deployment::{Deployment, DeploymentAction, DeploymentChange, DeploymentSettings, SafeMode};
 use llmops::domain::gate::{GateConfig, Verdict};
 use llmops::domain::hash::ContentHash;
@@ -98,6 +99,11 @@ async fn what_cannot_answer_is_not_deployed() {
                 "cannot be the name of an environment",
             ),
             ("bot", Deploy { settings: Some(required), ..model("one") }, "`model_version` is not set"),
+            (
+                "bot",
+                Deploy { parameters: Parameters { temperature: Some(99.0), ..Parameters::default() }, ..model("one") },
+                "parameters.temperature: must be from 0 to 2, not `99.0`",
+            ),
         ] {
             let error = deployments.deploy(name, request).await.unwrap_err();
             assert!(matches!(error, Error::Invalid { .. }) && error.to_string().contains(expected), "{error}");

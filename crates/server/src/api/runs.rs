@@ -23,6 +23,10 @@ use crate::{ApiError, MAX_WAIT};
 /// What a viewer is told of a verdict.
 const NOT_KEPT: &str = "this verdict is not kept as the run's: that needs a key with the role editor";
 
+/// What an editor is told of a verdict in a store that may only be read.
+const STORE_READ_ONLY: &str =
+    "this verdict is not kept as the run's: the store takes no changes, its file may only be read";
+
 pub(crate) fn router() -> Routes {
     Routes::new()
         .routes(routes!(list, create))
@@ -179,7 +183,8 @@ async fn rules(Viewer(ops): Viewer) -> Answer<GateConfig> {
 }
 
 /// The verdict on a run, with its evidence. Asked for by an editor, it is kept: as the run's tag `gate`, which deployments with
-/// `require_gate` go by, and with its rules in the record of changes. A viewer reads it only.
+/// `require_gate` go by, and with its rules in the record of changes. A viewer reads it only, and so does everybody where the store
+/// may only be read: a notice says so.
 #[utoipa::path(post, path = "/api/v1/runs/{run}/gate", operation_id = "gate_run", tag = "runs",
     params(("run" = String, Path)), request_body = GateRequest,
     responses((status = 200, body = GateReport), (status = 404, body = ErrorResponse),
@@ -200,7 +205,11 @@ async fn gate(
     let mut report = ops.evaluator().gate_against(&run, against, request.config).await?;
     report.notices.extend(request.notices);
     match editor {
-        Ok(Editor(ops)) => ops.evaluator().keep_verdict(&report).await?,
+        Ok(Editor(ops)) => match ops.evaluator().keep_verdict(&report).await {
+            // What may only be read can be judged all the same.
+            Err(error) if error.is_read_only() => report.notices.push(STORE_READ_ONLY.to_owned()),
+            kept => kept?,
+        },
         Err(_) => report.notices.push(NOT_KEPT.to_owned()),
     }
     Ok(Answer(report))

@@ -50,6 +50,13 @@ async fn the_overview_tells_of_runs_prompts_and_deployments() {
         let quality = server.get("/api/v1/quality", &operator).await.json();
         assert_eq!((&quality["dataset"], &quality["datasets"][0]["runs"]), (&json!("d"), &json!(1)));
         assert_eq!(quality["points"][0]["categories"]["c"]["n"], 1);
+        assert_eq!(quality["points"][0].get("partial"), None);
+        let part = json!({"target": {"name": "t", "prompt": "p@1.0.0", "model": "sim/small"}, "dataset": "d", "limit": 1,
+            "scoring": {"metrics": {"token_f1": {"kind": "token_f1", "weight": 1.0}}}});
+        let part = server.post("/api/v1/runs", &operator, &part).await.json()["id"].as_str().unwrap().to_owned();
+        server.get(&format!("/api/v1/runs/{part}?wait_ms=20000"), &operator).await;
+        let points = server.get("/api/v1/quality", &operator).await.json()["points"].clone();
+        assert_eq!((&points[1]["run"], &points[1]["partial"]), (&json!(part), &json!(true)));
         let rules = server.get("/api/v1/gate", &operator).await.json();
         assert_eq!((&rules["max_drop"], &rules["mode"]), (&json!(0.05), &json!("strict")));
         let spread = server.get(&format!("/api/v1/runs/{id}/distribution"), &operator).await.json();

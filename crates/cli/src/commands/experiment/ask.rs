@@ -5,7 +5,6 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 use llmops_api::page::PageQuery;
-use llmops_domain::experiment::observation::read_time;
 use llmops_domain::experiment::{AskedQuestion, MetricKind, MetricSpec, Question, QuestionStatus, TestChoice};
 use serde_json::{Map, Value, json};
 
@@ -13,6 +12,7 @@ use super::super::Context;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::project::Project;
 use crate::terminal::{self, Cell, Column};
+use crate::times;
 
 /// Time between two looks whether there is an answer.
 const LOOK: Duration = Duration::from_millis(200);
@@ -54,10 +54,10 @@ pub(crate) struct AskArgs {
     #[arg(long, value_name = "TEST")]
     test: Option<TestChoice>,
     /// Observations at or after this time
-    #[arg(long, value_name = "TIME", value_parser = read_time)]
+    #[arg(long, value_name = "TIME", value_parser = times::past)]
     from: Option<Timestamp>,
     /// Observations before this time
-    #[arg(long, value_name = "TIME", value_parser = read_time)]
+    #[arg(long, value_name = "TIME", value_parser = times::past)]
     to: Option<Timestamp>,
     /// Only units with attributes like these, as JSON; they must be among the experiment's analysis.segments
     #[arg(long = "where", value_name = "JSON")]

@@ -11,6 +11,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use super::super::Context;
 use crate::failure::{Failure, Kind, Outcome};
+use crate::times;
 
 /// What is exported.
 #[derive(Debug, Args)]
@@ -21,8 +22,8 @@ pub(crate) struct ExportArgs {
     /// Only answers of this deployment
     #[arg(long, value_name = "NAME")]
     deployment: Option<String>,
-    /// Said at or after this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
+    /// Said at or after this time: how long ago (1h, 7d), a date, or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = times::past)]
     since: Option<jiff::Timestamp>,
     /// Most examples
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -51,8 +52,8 @@ pub(crate) struct HardArgs {
     /// Only answers of this deployment
     #[arg(long, value_name = "NAME")]
     deployment: Option<String>,
-    /// Said at or after this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
+    /// Said at or after this time: how long ago (1h, 7d), a date, or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = times::past)]
     since: Option<jiff::Timestamp>,
     /// Most samples
     #[arg(long, value_name = "N")]
