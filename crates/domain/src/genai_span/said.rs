@@ -380,7 +380,7 @@ mod tests {
         let asked = json!([
             {"role": "user", "parts": [{"type": "text", "content": "Hi"}]},
             {"role": "assistant", "parts": [{"type": "reasoning", "content": "hm"}, {"type": "text", "content": "Yes?"}]},
-            {"role": "user", "parts": [{"type": "text", "content": "Pri"}, {"type": "text", "content": "ce?"}]},
+            {"role": "user", "parts": [{"type": "text", "content": "Price?"}, {"type": "text", "content": "New?"}]},
         ]);
         let answered = json!([{"role": "assistant", "parts": [{"type": "text", "content": "4.90"}],
             "finish_reason": "stop"}]);
@@ -388,11 +388,11 @@ mod tests {
         let span = json!({"gen_ai.input.messages": asked, "gen_ai.output.messages": answered,
             "gen_ai.system_instructions": instructions});
         let before = ["system: Be kind.", "user: Hi", "assistant: Yes?"];
-        check(&span, "Price?", &before, Some("4.90"));
+        check(&span, "Price?\nNew?", &before, Some("4.90"));
         assert_eq!(record(&span).finish_reason.as_deref(), Some("stop"));
         // Most exporters write lists as JSON in a text.
         let span = json!({"gen_ai.input.messages": asked.to_string(), "gen_ai.output.messages": answered.to_string()});
-        check(&span, "Price?", &before[1..], Some("4.90"));
+        check(&span, "Price?\nNew?", &before[1..], Some("4.90"));
     }
 
     #[test]
