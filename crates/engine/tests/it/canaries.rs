@@ -305,6 +305,7 @@ async fn a_judge_that_says_nothing_is_told() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         assert!(told.len() == 1 && told[0].1.contains("test/fair could not compare the last 30 pairs"), "{told:?}");
+        until(&ops, &["paused"]).await;
         ops.canaries().abort("bot", ChangeCanary::default()).await.unwrap();
         let open = AlertFilter { open: Some(true), ..AlertFilter::default() };
         assert_eq!(ops.alerts().list(&open).await.unwrap().len(), 0, "what was warned of is over");
@@ -601,7 +602,7 @@ async fn an_experiment_keeps_its_users_from_the_candidate() {
         }
         let report = ops.canaries().report("bot", None).await.unwrap();
         assert_eq!((report.decision.action, report.canary.state), (Action::Expose(0), CanaryState::Shadowing));
-        assert!(report.held.unwrap().contains("is frozen by the incident"));
+        assert!(report.held.unwrap().contains("the experiment tone assigns the users of bot"));
         ops.experiments().complete("tone", None).await.unwrap();
         until(&ops, &["exposing"]).await;
         assert!(exposed().await);
@@ -668,6 +669,7 @@ async fn an_incident_keeps_further_users_from_the_candidate() {
         }
         let report = ops.canaries().report("bot", None).await.unwrap();
         assert_eq!((report.decision.action, report.canary.state), (Action::Expose(0), CanaryState::Shadowing));
+        assert!(report.held.unwrap().contains("is frozen by the incident"));
         let logged: Vec<(u64, bool)> = log.iter().map(|entry| (entry.situation.asked, entry.acted)).collect();
         assert_eq!(logged.len(), 4, "one entry for each 25 pairs: {logged:?}");
         assert!(log.iter().all(|entry| entry.acted == entry.decision.action.is_hold()), "{logged:?}");
