@@ -74,6 +74,9 @@ pub struct CanaryReport {
     pub situation: Situation,
     /// What it would be.
     pub decision: Decision,
+    /// Why that waits, such as an incident that is open: it is done once that is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
 }
 
 /// Which canary is meant, and why it is changed.
@@ -100,6 +103,23 @@ pub struct CanaryQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// Canaries on the page, 1 to 500.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "llmops_domain::page::limit")]
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<u32>,
+}
+
+/// Which decisions are listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct DecisionQuery {
+    /// The environment, where the canary is named by its deployment; absent: `production`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// Where the page before ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Entries on the page, 1 to 500.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "llmops_domain::page::limit")]
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u32>,

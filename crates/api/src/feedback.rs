@@ -117,7 +117,7 @@ pub struct FeedbackSummaryRow {
     pub requests: u64,
     /// Share of thumbs up among answers with a thumb, with Wilson's interval.
     pub thumbs_up: Option<Estimate>,
-    /// Mean rating as a share of the scale, with a t-interval.
+    /// Mean rating as a share of the scale, with a t-interval; of a single rating, the whole scale.
     pub rating: Option<Estimate>,
     /// Share of these answers that were corrected, with Wilson's interval.
     pub corrected: Option<Estimate>,

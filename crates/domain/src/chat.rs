@@ -8,6 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::render::joined;
+
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -63,11 +65,15 @@ impl Message {
         Self { role, content: Value::String(content.into()), name: None, tool_calls: Vec::new(), tool_call_id: None }
     }
 
-    /// The text of the message: a string content as it is, text parts joined, else empty.
+    /// The text of the message: a string content as it is, else the texts of its parts, joined by line ends. What a model
+    /// says in parts is one text that was cut, such as at citations, and is put together again as it was.
     pub fn as_text(&self) -> std::borrow::Cow<'_, str> {
         match &self.content {
             Value::String(text) => std::borrow::Cow::Borrowed(text),
-            Value::Array(parts) => parts.iter().filter_map(|p| p.get("text")?.as_str()).collect::<String>().into(),
+            Value::Array(parts) => {
+                let texts = parts.iter().filter_map(|part| part.get("text")?.as_str());
+                if self.role == Role::Assistant { texts.collect::<String>() } else { joined(texts) }.into()
+            }
             _ => std::borrow::Cow::Borrowed(""),
         }
     }

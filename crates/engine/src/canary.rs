@@ -22,6 +22,7 @@ use llmops_domain::access::Actor;
 use llmops_domain::canary::{
     AbortCause, Canary, CanaryPolicy, CanaryState, Exposure, LiveCanary, LoggedDecision, ShadowPair, decide,
 };
+use llmops_domain::dataset::DatasetType;
 use llmops_domain::deployment::{DEFAULT_ENVIRONMENT, Deployment};
 use llmops_domain::event::Event;
 use llmops_domain::id::{CanaryId, ProjectId};
@@ -98,6 +99,7 @@ impl Canaries {
         let cache = ResponseCache::new(self.services.store.clone(), self.project.clone(), false);
         PairJudge::load(&self.services, &self.prompts(), &cache, &request.policy.judge).await?;
         notices.extend(self.notices(&request.policy, [&manifest.model, &live.model, &request.policy.judge.model]));
+        notices.extend(self.unreviewed_losses(&request.policy).await?);
         if let Some(key) = deployments.assigning(&deployment).await?.filter(|_| !request.policy.exposures().is_empty())
         {
             notices.push(format!(
@@ -142,6 +144,12 @@ impl Canaries {
         }
         notices.sort();
         notices.dedup();
+        if *models[0] == policy.judge.model {
+            notices.push(format!(
+                "{} judges its own answers, which judges tend to prefer: another model in judge.model is a fairer judge",
+                models[0]
+            ));
+        }
         if policy.losses_into("").is_none() {
             notices.push(
                 "prompts are not kept, so lost pairs do not become samples; `bodies: keep` in the policy lets them"
@@ -152,6 +160,18 @@ impl Canaries {
             notices.push("this process has no queue: pairs wait until a server or worker answers them".to_owned());
         }
         notices
+    }
+
+    /// Told where lost pairs go among samples that people chose.
+    async fn unreviewed_losses(&self, policy: &CanaryPolicy) -> Result<Option<String>, Error> {
+        let Some(name) = &policy.losses else { return Ok(None) };
+        match self.services.store.get_dataset(&self.project, name).await {
+            Ok(dataset) if dataset.kind == DatasetType::Golden => Ok(Some(format!(
+                "lost pairs go into the golden dataset {name}, with production's answers, which no person looked at"
+            ))),
+            Ok(_) | Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A canary by its id, the beginning of its id, or its deployment.
@@ -181,9 +201,10 @@ impl Canaries {
             waiting: sums.waiting,
             skipped: sums.skipped,
             stages: sums.stages,
-            canary,
             situation,
+            held: self.held(&canary, decision.action).await?,
             decision,
+            canary,
         })
     }
 
@@ -252,8 +273,6 @@ impl Canaries {
                 hint: Some("abort it, and start it without --dry-run".to_owned()),
             });
         }
-        // Where nothing can be promoted, nothing is changed either.
-        self.deployments().refuse_in_an_incident(&canary.deployment, &canary.environment).await?;
         self.let_on(canary, CanaryState::Promoting, change.reason, "canary.promoted_by_hand").await
     }
 
@@ -270,6 +289,10 @@ impl Canaries {
             let message = "the policy asks for the approval of somebody else: use another key than the one that started \
                            the canary";
             return Err(Error::Forbidden(message.to_owned()));
+        }
+        if next == CanaryState::Promoting {
+            // Where nothing can be promoted, nothing is changed either.
+            self.deployments().refuse_in_an_incident(&canary.deployment, &canary.environment).await?;
         }
         let approved = Canary { approved_by: Some(who), ..canary };
         let moved = self.by_hand(approved, next, reason, action).await?;

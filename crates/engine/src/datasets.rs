@@ -123,7 +123,14 @@ impl DatasetManager {
             }
         }
         let (dataset, known) = self.add(name, Some(new), &once, &asked).await?;
+        self.services.store.put_added_samples(&self.project, name, &once).await?;
         Ok((dataset, left_out + known))
+    }
+
+    /// Samples that llmops added to a dataset by itself, by id, after the id `after`: a version that is built from a file may lack
+    /// them.
+    pub async fn added(&self, name: &str, after: Option<&str>, limit: u32) -> Result<Vec<Sample>, Error> {
+        Ok(self.services.store.list_added_samples(&self.project, name, after, limit).await?)
     }
 
     /// Of the samples, those are left out, and counted, whose question is among those `asked` (with the sample's id) and stands in

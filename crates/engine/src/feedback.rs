@@ -19,6 +19,7 @@ use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{FeedbackId, ProjectId};
 use llmops_domain::record::RequestRecord;
 use llmops_domain::redact::redact;
+use llmops_domain::run::Estimate;
 use llmops_stats::bounded::Range;
 use llmops_stats::moments::Moments;
 use llmops_storage::{StoreError, StoredFeedback};
@@ -232,7 +233,9 @@ pub(crate) fn row(name: String, tally: &FeedbackTally) -> Result<FeedbackSummary
         // The bounds of single ratings do not matter for their mean.
         Some((n, mean, spread)) => {
             let mean = Moments::from_parts(n, mean, spread, 0.0, 1.0)?.mean_estimate(LEVEL)?;
-            Some(to_domain(&within(mean, Range::UNIT), true))
+            let estimate = to_domain(&within(mean, Range::UNIT), true);
+            // One rating says nothing of how far others are from it.
+            Some(if n == 1 { Estimate { lower: 0.0, upper: 1.0, ..estimate } } else { estimate })
         }
     };
     Ok(FeedbackSummaryRow {
@@ -319,5 +322,31 @@ impl<'a> Contexts<'a> {
         };
         self.prompts.insert(manifest.to_owned(), prompt.clone());
         Ok(prompt)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mean_rating_has_an_interval() {
+        let check = |ratings: &[f64], expected: Option<(f64, f64, f64)>| {
+            let tally = FeedbackTally {
+                rated: i64::try_from(ratings.len()).unwrap(),
+                rating_sum: ratings.iter().sum(),
+                rating_squares: ratings.iter().map(|share| share * share).sum(),
+                ..FeedbackTally::default()
+            };
+            let found = row("all".to_owned(), &tally).unwrap().rating;
+            let found = found.map(|mean| (mean.value, mean.lower, mean.upper));
+            assert_eq!(found, expected, "{ratings:?}");
+        };
+        check(&[], None);
+        check(&[0.0], Some((0.0, 0.0, 1.0)));
+        check(&[1.0], Some((1.0, 0.0, 1.0)));
+        let two = FeedbackTally { rated: 2, rating_sum: 1.0, rating_squares: 0.5, ..FeedbackTally::default() };
+        let mean = row("all".to_owned(), &two).unwrap().rating.unwrap();
+        assert!(mean.lower < 0.5 && mean.upper > 0.5, "{mean:?}");
     }
 }

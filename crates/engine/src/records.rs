@@ -129,7 +129,8 @@ impl Records {
     async fn erase_samples(&self, user: &str, erased: &mut Erased) -> Result<(), Error> {
         let cluster = crate::canary::cluster_of_user(user);
         let store = &self.services.store;
-        let mut found = BTreeMap::<String, HashSet<String>>::new();
+        let (mut found, mut added) =
+            (BTreeMap::<String, HashSet<String>>::new(), BTreeMap::<String, HashSet<String>>::new());
         for (dataset, is_newest, sample) in store.samples_of_calls(&self.project).await? {
             let of = match sample.source.as_deref() {
                 Some("canary") => "request",
@@ -142,9 +143,13 @@ impl Records {
             }
             // Versions never change: the one that has it now does, too.
             erased.datasets_left.push(dataset.clone());
+            added.entry(dataset.clone()).or_default().insert(sample.id.clone());
             if is_newest {
                 found.entry(dataset).or_default().insert(sample.id);
             }
+        }
+        for (dataset, ids) in added {
+            store.erase_added_samples(&self.project, &dataset, &ids).await?;
         }
         let datasets = crate::DatasetManager::new(self.services.clone(), self.project.clone());
         for (dataset, ids) in found {

@@ -7,6 +7,7 @@
 //! A [`Store`] is cheap to clone. Nothing that it hands out is large: whatever can grow comes in pages.
 
 mod access;
+mod added_samples;
 mod alerts;
 mod applied;
 mod audit;

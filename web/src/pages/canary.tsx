@@ -195,7 +195,7 @@ function toCome({ decision: { estimate }, situation, policy }: Pick<Report, "dec
 }
 
 /** The decision as it stands; of a canary that is over, how it ended. */
-function Standing({ report: { canary, decision, situation } }: { report: Report }) {
+function Standing({ report: { canary, decision, held, situation } }: { report: Report }) {
   const { status } = canary.state;
   if (["promoted", "concluded", "aborted"].includes(status)) {
     return <Callout tone={status === "aborted" ? "bad" : "good"} icon={status === "aborted" ? "warning" : "check"}><strong>{sentence(words(status))} <Ago time={canary.since} />.</strong> {canary.note && `${noted(canary.note)}.`}</Callout>;
@@ -208,6 +208,7 @@ function Standing({ report: { canary, decision, situation } }: { report: Report 
   return (
     <Callout tone={open.some((check) => check.status === "broken") ? "bad" : warned ? "warn" : open.length === 0 ? "good" : "info"}>
       <strong>{warned ? `${sentence(decision.message)}.` : open.length === 0 ? `${sentence(decision.message)}.` : situation.pairs === 0 ? "Nothing is judged yet." : `${whole(all.length - open.length)} of ${plural(all.length, "condition")} met; open: ${open.map((check) => conditionOf(check.name)).join(", ")}.`}</strong>
+      {held && <div>It waits: {noted(held)}.</div>}
       {toCome({ decision, situation, policy: canary.policy }) && <div>{toCome({ decision, situation, policy: canary.policy })}</div>}
     </Callout>
   );

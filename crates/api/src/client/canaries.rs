@@ -6,7 +6,7 @@ use http::Method;
 use llmops_domain::canary::{Canary, LoggedDecision, ShadowPair};
 
 use super::{Client, ClientError, segment, with_query};
-use crate::canaries::{CanaryQuery, CanaryReport, ChangeCanary, PairQuery, StartCanary, StartedCanary};
+use crate::canaries::{CanaryQuery, CanaryReport, ChangeCanary, DecisionQuery, PairQuery, StartCanary, StartedCanary};
 use crate::deployments::EnvironmentQuery;
 use crate::page::Page;
 
@@ -39,7 +39,7 @@ impl Client {
     pub async fn list_canary_decisions(
         &self,
         canary: &str,
-        query: &PairQuery,
+        query: &DecisionQuery,
     ) -> Result<Page<LoggedDecision>, ClientError> {
         self.get_with(&path(canary, "/decisions"), query).await
     }

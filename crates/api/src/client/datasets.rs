@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use llmops_domain::dataset::{Dataset, DatasetDiff, DatasetVersion};
+use llmops_domain::dataset::{Dataset, DatasetDiff, DatasetVersion, Sample};
 
 use super::{Client, ClientError, segment, with_query};
 use crate::datasets::{DiffQuery, ImportQuery, ImportedDataset, SampleAt};
@@ -63,6 +63,11 @@ impl Client {
         version: &str,
     ) -> Result<BoxStream<'static, Result<Bytes, std::io::Error>>, ClientError> {
         self.download(&format!("/api/v1/datasets/{}/versions/{}/export", segment(name), segment(version))).await
+    }
+
+    /// Samples that llmops added to it by itself.
+    pub async fn list_added_samples(&self, name: &str, page: &PageQuery) -> Result<Page<Sample>, ClientError> {
+        self.get_with(&format!("/api/v1/datasets/{}/added", segment(name)), page).await
     }
 
     /// What differs between two versions.

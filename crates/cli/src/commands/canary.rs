@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use futures::StreamExt as _;
-use llmops_api::canaries::{CanaryQuery, ChangeCanary, PairQuery, StartCanary};
+use llmops_api::canaries::{CanaryQuery, ChangeCanary, DecisionQuery, PairQuery, StartCanary};
 use llmops_api::deployments::EnvironmentQuery;
 use llmops_api::{Client, ErrorCode};
 use llmops_domain::canary::{Canary, CanaryState, LoggedDecision, PairVerdict, SECOND_KEY, policy};
@@ -292,7 +292,7 @@ async fn pairs(context: &Context, args: PairsArgs) -> Outcome {
 /// The whole log of a canary.
 async fn log(client: &Client, which: &NameArgs) -> Outcome<Vec<LoggedDecision>> {
     let mut query =
-        PairQuery { environment: Some(which.environment.clone()), limit: Some(500), ..PairQuery::default() };
+        DecisionQuery { environment: Some(which.environment.clone()), limit: Some(500), ..DecisionQuery::default() };
     let mut found = Vec::new();
     loop {
         let page = client.list_canary_decisions(&which.name, &query).await?;

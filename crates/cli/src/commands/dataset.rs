@@ -60,9 +60,10 @@ pub(crate) enum DatasetCommand {
         #[arg(long, value_enum)]
         format: Option<Format>,
     },
-    /// Write into the project's file what people accepted or corrected in the review queue and it does not have
+    /// Write into the project's file what people accepted or corrected in the review queue, or canaries and feedback brought, and
+    /// it does not have; a dataset that the configuration does not name is written into a file of its own
     Pull {
-        /// A dataset of the configuration
+        /// A dataset of the configuration, or of the server, such as NAME-lost of a canary
         name: String,
     },
     /// List the datasets
@@ -200,9 +201,17 @@ fn source_of(project: &Project, name: &str) -> Outcome<Source> {
     Ok(Source { path: project.folder.join(&rules.path), format: None, rules: rules.clone() })
 }
 
+/// A dataset that the configuration does not name, as the server keeps it: what canaries and incidents collect.
+pub(crate) async fn kept_dataset(client: &Client, project: &Project, name: &str) -> Outcome<Dataset> {
+    known(client, name).await?.ok_or_else(|| {
+        let known: Vec<&str> = project.config.datasets.keys().map(String::as_str).collect();
+        Failure::usage(format!("there is no dataset `{name}` in the configuration, and the server keeps none"))
+            .hint(format!("the datasets are: {}; llmops dataset list shows those of the server", known.join(", ")))
+    })
+}
+
 /// Of these samples, those that the file of a dataset has neither by id nor by question.
-async fn missing_of(project: &Project, name: &str, samples: Vec<Sample>) -> Outcome<Vec<Sample>> {
-    let source = source_of(project, name)?;
+async fn missing_of(source: Source, samples: Vec<Sample>) -> Outcome<Vec<Sample>> {
     blocking(move || {
         let unreadable =
             |e: &ReadError| Failure::because(Kind::No, format!("cannot read {}", source.path.display()), e);

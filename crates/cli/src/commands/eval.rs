@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) struct EvalArgs {
     /// The suite of the configuration; else the one called `default`, or the only one
     suite: Option<String>,
-    /// Another dataset of the configuration
+    /// Another dataset: of the configuration, or of the server, such as what a canary or an incident collected
     #[arg(long, value_name = "NAME")]
     dataset: Option<String>,
     /// Another target of the configuration
@@ -183,13 +183,8 @@ async fn start(client: &Client, context: &Context, project: &Project, args: &Eva
     if let (Some(limit), None) = (plan.limit, planned) {
         context.note(&format!("note: all samples are evaluated, not the first {limit} as the suite says"));
     }
-    let built = dataset::build_one(client, context, project, &dataset_name).await?;
-    let unpulled = dataset::pull::unpulled(client, project, &dataset_name).await?;
-    if let Some(note) = dataset::pull::note(&unpulled, &dataset_name) {
-        context.note(&format!("note: {note}"));
-    }
     let request = CreateRun {
-        dataset: format!("{dataset_name}@{}", built.version.version),
+        dataset: dataset_version(client, context, project, &dataset_name).await?,
         repeat: args.repeat.unwrap_or(plan.repeat),
         limit: args.limit.or(planned),
         only: Some(SampleSelection {
@@ -208,6 +203,21 @@ async fn start(client: &Client, context: &Context, project: &Project, args: &Eva
         models::fetch(context, project, &request.scoring).await?;
     }
     Ok(client.create_run(&request).await?)
+}
+
+/// The version that is asked: what the file of the configuration says; of a dataset that has none, the newest that the server
+/// keeps.
+async fn dataset_version(client: &Client, context: &Context, project: &Project, name: &str) -> Outcome<String> {
+    if !project.config.datasets.contains_key(name) {
+        let kept = dataset::kept_dataset(client, project, name).await?;
+        return Ok(format!("{name}@{}", kept.version.as_ref().map_or("latest", |version| version.as_str())));
+    }
+    let built = dataset::build_one(client, context, project, name).await?;
+    let unpulled = dataset::pull::unpulled(client, project, name).await?;
+    if let Some(note) = dataset::pull::note(&unpulled, name) {
+        context.note(&format!("note: {note}"));
+    }
+    Ok(format!("{name}@{}", built.version.version))
 }
 
 /// A run of a target on a dataset's newest version, scored as the configuration says.

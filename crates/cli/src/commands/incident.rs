@@ -210,6 +210,11 @@ fn close(context: &Context, closed: &ClosedIncident, output: Option<PathBuf>) ->
         None => format!("{} failed, and the text of none was kept", count(closed.without_text, "call")),
     };
     context.note(&format!("{} is closed; {dataset}", incident.id));
+    if let Some(name) = &incident.dataset {
+        context.note(&format!(
+            "`llmops eval --dataset {name}` asks them again; `llmops dataset pull {name}` writes them to a file"
+        ));
+    }
     if closed.safe_mode {
         context.note(&still_safe(incident));
     }

@@ -157,6 +157,40 @@ fn what_is_accepted_elsewhere_is_named_until_the_file_has_it() {
 }
 
 #[test]
+fn what_is_collected_from_calls_is_named_pulled_and_evaluated() {
+    let project = deployed();
+    let server = DevServer::start(&project);
+    let record = server.ask(&project, "Do you deliver on Saturdays, too?");
+    let said = json!({"request_id": record["id"], "thumb": "down", "correction": "Yes, until noon."});
+    assert_eq!(server.post("/api/v1/feedback", &said).0, 201);
+    // Joined with its answer by then.
+    while !project.expect(0, &["review", "list", "--json"]).out.contains("Saturdays") {}
+    for dataset in ["golden", "hard"] {
+        project.expect(0, &["feedback", "hard-examples", dataset]);
+    }
+    let note =
+        "1 sample collected from calls is not in the file of golden, and is not asked: llmops dataset pull golden";
+    for _ in 0..2 {
+        assert!(project.expect(0, &["eval"]).err.contains(note));
+    }
+    let pulled = project.expect(0, &["dataset", "pull", "golden"]).out;
+    assert!(pulled.contains("1 sample into") && pulled.contains("1 collected from calls"), "{pulled}");
+    assert!(project.read("datasets/golden.jsonl").contains("Saturdays"));
+    assert!(project.expect(0, &["dataset", "pull", "golden"]).out.contains("has everything"));
+
+    project.expect(0, &["eval", "--dataset", "hard"]);
+    assert_eq!(project.scores()["total_examples"], 1);
+    let pulled = project.expect(0, &["dataset", "pull", "hard"]).out;
+    assert!(pulled.contains("1 sample into") && pulled.contains("hard: {"), "{pulled}");
+    assert!(project.read("datasets/hard.jsonl").contains("Yes, until noon."));
+    assert!(project.expect(0, &["dataset", "pull", "hard"]).out.contains("has all samples of hard"));
+    for command in [["eval", "--dataset", "nope"], ["dataset", "pull", "nope"]] {
+        let unknown = project.expect(2, &command).err;
+        assert!(unknown.contains("in the configuration, and the server keeps none"), "{unknown}");
+    }
+}
+
+#[test]
 fn feedback_from_the_command_line() {
     let project = deployed();
     let server = DevServer::start(&project);
@@ -199,12 +233,18 @@ fn the_red_team_pack_runs_as_it_is() {
     assert_eq!((scores["total_examples"].as_u64(), scores["errored"].as_u64()), (Some(78), Some(0)));
     // The simulator knows none of the questions and declines nothing: the checks see it.
     assert!(scores["categories"]["refusal"].as_f64().unwrap() < scores["categories"]["over_refusal"].as_f64().unwrap());
+    // Nor does it hold on to facts.
+    assert!(scores["categories"]["contradiction"].as_f64().unwrap() < 0.8, "{scores}");
     project.expect(1, &["gate", "--config", "red-team.yaml"]);
     // What is there is kept.
     project.write("red-team.yaml", "mine");
     project.expect(0, &["dataset", "import", "--pack", "red-team"]);
     assert_eq!(project.read("red-team.yaml"), "mine");
     project.expect(2, &["dataset", "import"]);
+    // Without a project there is nothing to write it into, and that is told.
+    let elsewhere = Project::new(&[]);
+    let said = elsewhere.expect(0, &["dataset", "import", "--pack", "red-team"]);
+    assert!(said.err.contains("neither the file of the samples nor a configuration"), "{}", said.err);
 }
 
 #[test]

@@ -353,7 +353,7 @@ pub(super) fn unmeasured_at_a_stage(
     let of = |guardrail: Guardrail| {
         let never = shadow.unmeasured.contains(&guardrail);
         if never {
-            unknown(guardrail, CheckStatus::Unmeasured, NEVER)
+            unknown(guardrail, CheckStatus::Unmeasured, never_measured(guardrail))
         } else {
             unknown(guardrail, CheckStatus::Open, too_few)
         }
@@ -362,7 +362,15 @@ pub(super) fn unmeasured_at_a_stage(
 }
 
 /// Why a guardrail is left out for good, such as costs without prices.
-const NEVER: &str = "cannot be measured here, and decides nothing";
+fn never_measured(guardrail: Guardrail) -> &'static str {
+    match guardrail {
+        Guardrail::Cost => {
+            "cannot be measured here, and decides nothing: too few pairs have a price and tokens that both providers counted \
+             (of streams they do where callers send stream_options.include_usage)"
+        }
+        _ => "cannot be measured here, and decides nothing",
+    }
+}
 
 /// A guardrail without a number.
 fn unknown(guardrail: Guardrail, status: CheckStatus, message: &str) -> Check {
@@ -390,8 +398,13 @@ fn shadow_checks(policy: &CanaryPolicy, situation: &Situation) -> Vec<Check> {
         Check { name: measure.guardrail.to_string(), status, message: describe(measure) }
     }));
     let too_few = format!("nothing is said before {BURN_IN} answers of {FEWEST_CLUSTERS} users or sessions");
-    all.extend(measures.awaited.iter().map(|guardrail| unknown(*guardrail, CheckStatus::Open, &too_few)));
-    all.extend(measures.unmeasured.iter().map(|guardrail| unknown(*guardrail, CheckStatus::Unmeasured, NEVER)));
+    let awaited = |guardrail: &Guardrail| {
+        let counted = if *guardrail == Guardrail::Cost { " whose tokens both providers counted" } else { "" };
+        unknown(*guardrail, CheckStatus::Open, &format!("{too_few}{counted}"))
+    };
+    all.extend(measures.awaited.iter().map(awaited));
+    let unmeasured = |guardrail: &Guardrail| unknown(*guardrail, CheckStatus::Unmeasured, never_measured(*guardrail));
+    all.extend(measures.unmeasured.iter().map(unmeasured));
     all
 }
 

@@ -101,7 +101,9 @@ impl ClusterTotals {
         self.soft_more += count(!candidate.soft_failures.is_empty()) - count(!production.soft_failures.is_empty());
         self.chars_production += production.chars as f64;
         self.chars_candidate += candidate.chars as f64;
-        if let (Some(production), Some(candidate)) = (production.cost, candidate.cost) {
+        // An estimate beside a count says how wrong the estimate is, not which answer is dearer.
+        let is_counted = !production.usage_estimated && !candidate.usage_estimated;
+        if let (Some(production), Some(candidate), true) = (production.cost, candidate.cost, is_counted) {
             self.cost_production += production;
             self.cost_candidate += candidate;
         }
@@ -148,7 +150,7 @@ pub struct Evidence {
     pub soft: ClusterSums,
     /// Drop of the score, by scored pairs.
     pub score_drop: ClusterSums,
-    /// The candidate's cost, by production's.
+    /// The candidate's cost, by production's, of pairs whose tokens the providers counted.
     pub cost: ClusterSums,
     /// The candidate's characters, by production's.
     pub length: ClusterSums,
@@ -297,7 +299,7 @@ pub struct Arm {
     pub errors: u64,
     /// Answers with a soft failure.
     pub soft_failures: u64,
-    /// Answers whose cost is known.
+    /// Answers whose cost is known, and no estimate.
     pub priced: u64,
     /// Their cost in USD.
     pub cost: f64,
@@ -375,6 +377,22 @@ mod tests {
             judge_cost: 0.0,
             texts: None,
         }
+    }
+
+    #[test]
+    fn costs_are_compared_where_both_were_counted() {
+        let check = |production: bool, candidate: bool, expected: (u64, f64)| {
+            let mut uncounted = pair(1, 0, 3.0);
+            uncounted.production.usage_estimated = production;
+            uncounted.candidate.as_mut().unwrap().usage_estimated = candidate;
+            let sums = gather(&[uncounted, pair(2, 0, 1.0)]);
+            assert_eq!((sums.cost.clusters, sums.cost.a), expected, "{production} {candidate}");
+            assert_eq!((sums.asked, sums.soft.clusters, sums.latency_candidate.count()), (2, 2, 2));
+        };
+        check(false, false, (2, 4.0));
+        check(true, false, (1, 1.0));
+        check(false, true, (1, 1.0));
+        check(true, true, (1, 1.0));
     }
 
     fn gather(pairs: &[ShadowPair]) -> Evidence {

@@ -125,6 +125,9 @@ pub struct SeenAnswer {
     /// USD by the price table; absent where the model has no price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<f64>,
+    /// Whether no provider counted its tokens, so that the cost is an estimate: it is compared with no other.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub usage_estimated: bool,
     /// Characters of its text.
     pub chars: u64,
     /// What was wrong with its content.
@@ -271,6 +274,12 @@ pub struct ShadowRow {
     pub prod_cost: Option<f64>,
     /// USD of the candidate's answer.
     pub shadow_cost: Option<f64>,
+    /// Whether production's cost is an estimate: such a pair says nothing of costs.
+    #[serde(default)]
+    pub prod_usage_estimated: bool,
+    /// Whether the candidate's is.
+    #[serde(default)]
+    pub shadow_usage_estimated: bool,
     /// Characters of production's answer.
     pub prod_chars: u64,
     /// Characters of the candidate's answer.
@@ -315,6 +324,8 @@ impl ShadowRow {
             shadow_latency_ms: candidate.as_ref().map(|answer| answer.latency_ms),
             prod_cost: production.cost,
             shadow_cost: candidate.as_ref().and_then(|answer| answer.cost),
+            prod_usage_estimated: production.usage_estimated,
+            shadow_usage_estimated: candidate.as_ref().is_some_and(|answer| answer.usage_estimated),
             prod_chars: production.chars,
             shadow_chars: candidate.as_ref().map(|answer| answer.chars),
             prod_soft_failures: production.soft_failures,
@@ -334,6 +345,7 @@ impl ShadowRow {
             model: self.shadow_model,
             latency_ms,
             cost: self.shadow_cost,
+            usage_estimated: self.shadow_usage_estimated,
             chars: self.shadow_chars.unwrap_or(0),
             soft_failures: self.shadow_soft_failures,
         });
@@ -348,6 +360,7 @@ impl ShadowRow {
                 model: self.prod_model,
                 latency_ms: self.prod_latency_ms,
                 cost: self.prod_cost,
+                usage_estimated: self.prod_usage_estimated,
                 chars: self.prod_chars,
                 soft_failures: self.prod_soft_failures,
             },

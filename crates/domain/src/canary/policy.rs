@@ -358,6 +358,11 @@ impl CanaryPolicy {
         if self.share.0 <= 0.0 {
             add("share", "no request would be answered by the candidate: expected more than 0".to_owned());
         }
+        for (field, usd) in [("budget.per_hour", self.budget.per_hour), ("budget.total", self.budget.total)] {
+            if usd == 0.0 {
+                add(field, "nothing could be asked for it: expected more than 0".to_owned());
+            }
+        }
         if self.window.min > self.window.max {
             let message = format!("{} is longer than window.max, {}", self.window.min, self.window.max);
             add("window.min", message);
@@ -555,6 +560,8 @@ mod tests {
             &["guardrails.latency_p95", "guardrails.cost"],
         );
         check(serde_json::json!({"budget": {"total": -1}}), &["budget.total"]);
+        check(serde_json::json!({"budget": {"per_hour": 0, "total": 0}}), &["budget.per_hour", "budget.total"]);
+        check(serde_json::json!({"budget": {"per_hour": 1e-9, "total": 1e-9}}), &[]);
         check(serde_json::json!({"abort": {"net_win_upper": -7}}), &["abort.net_win_upper"]);
         check(serde_json::json!({"stages": (1..=59).map(|i| f64::from(i) / 100.0).collect::<Vec<_>>()}), &["stages"]);
         check(serde_json::json!({"losses": ""}), &["losses"]);

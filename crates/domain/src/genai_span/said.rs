@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::Span;
+use crate::render::joined;
 
 /// Names of what was asked: lists of messages, then what may be anything. `input.value` is `OpenInference`'s.
 const ASKED: [&str; 3] = ["gen_ai.input.messages", "gen_ai.prompt", "input.value"];
@@ -224,11 +225,14 @@ fn add(said: &Value, to: &mut Vec<Value>) {
         return;
     }
     let mut message = Map::new();
-    message.insert("role".to_owned(), role(said.get("role").and_then(Value::as_str)).into());
-    let texts: Option<String> = content.iter().map(text_of).collect();
+    let role = role(said.get("role").and_then(Value::as_str));
+    message.insert("role".to_owned(), role.into());
+    let texts: Option<Vec<&str>> = content.iter().map(text_of).collect();
+    // As in messages of the gateway: what a model says in parts is one text, what others say are texts of their own.
+    let text = texts.map(|texts| if role == "assistant" { texts.concat() } else { joined(texts.into_iter()) });
     // Pictures and the like stay parts beside the texts.
     let in_parts = || content.iter().map(|part| text_of(part).map_or_else(|| part.clone(), text_part)).collect();
-    let content = if content.is_empty() { Value::Null } else { texts.map_or_else(in_parts, Value::from) };
+    let content = if content.is_empty() { Value::Null } else { text.map_or_else(in_parts, Value::from) };
     message.insert("content".to_owned(), content);
     if !calls.is_empty() {
         message.insert("tool_calls".to_owned(), calls.into());
@@ -380,7 +384,7 @@ mod tests {
         let asked = json!([
             {"role": "user", "parts": [{"type": "text", "content": "Hi"}]},
             {"role": "assistant", "parts": [{"type": "reasoning", "content": "hm"}, {"type": "text", "content": "Yes?"}]},
-            {"role": "user", "parts": [{"type": "text", "content": "Pri"}, {"type": "text", "content": "ce?"}]},
+            {"role": "user", "parts": [{"type": "text", "content": "Price?"}, {"type": "text", "content": "New?"}]},
         ]);
         let answered = json!([{"role": "assistant", "parts": [{"type": "text", "content": "4.90"}],
             "finish_reason": "stop"}]);
@@ -388,11 +392,11 @@ mod tests {
         let span = json!({"gen_ai.input.messages": asked, "gen_ai.output.messages": answered,
             "gen_ai.system_instructions": instructions});
         let before = ["system: Be kind.", "user: Hi", "assistant: Yes?"];
-        check(&span, "Price?", &before, Some("4.90"));
+        check(&span, "Price?\nNew?", &before, Some("4.90"));
         assert_eq!(record(&span).finish_reason.as_deref(), Some("stop"));
         // Most exporters write lists as JSON in a text.
         let span = json!({"gen_ai.input.messages": asked.to_string(), "gen_ai.output.messages": answered.to_string()});
-        check(&span, "Price?", &before[1..], Some("4.90"));
+        check(&span, "Price?\nNew?", &before[1..], Some("4.90"));
     }
 
     #[test]

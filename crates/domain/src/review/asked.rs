@@ -155,6 +155,11 @@ mod tests {
             &format!(r#"{{"system": [{{"type": "text", "text": "S"}}], "messages": [{hi}]}}"#),
             Ok(("Hi", &["system: S"])),
         );
+        let parts = r#"{"role": "user", "content": [{"type": "text", "text": "1"}, {"type": "text", "text": "2"}]}"#;
+        check(Door::Chat, &format!(r#"{{"messages": [{parts}]}}"#), Ok(("1\n2", &[])));
+        check(Door::Messages, &format!(r#"{{"messages": [{parts}, {hi}]}}"#), Ok(("Hi", &["user: 1\n2"])));
+        let cut = r#"{"role": "assistant", "content": [{"type": "text", "text": "It is "}, {"type": "text", "text": "12."}]}"#;
+        check(Door::Messages, &format!(r#"{{"messages": [{cut}, {hi}]}}"#), Ok(("Hi", &["assistant: It is 12."])));
         let image = r#"{"role": "user", "content": [{"type": "text", "text": "What is it?"},
             {"type": "image_url", "image_url": {"url": "https://example.org/cat.png"}}]}"#;
         check(Door::Chat, &format!(r#"{{"messages": [{image}]}}"#), Ok(("", &["user: What is it?"])));

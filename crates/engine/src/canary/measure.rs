@@ -51,7 +51,10 @@ pub fn measure(policy: &CanaryPolicy, evidence: &Evidence) -> Measures {
     }
     if let Some(limit) = policy.limit(Guardrail::Cost) {
         let answers = evidence.asked - evidence.errors;
-        if answers >= BURN_IN && evidence.cost.b <= 0.0 {
+        // Streams are often answered without counts of tokens: where few pairs have them by the time that all others are enough,
+        // no canary waits for more.
+        let are_few = evidence.cost.clusters < FEWEST_CLUSTERS && evidence.soft.clusters >= FEWEST_CLUSTERS;
+        if answers >= BURN_IN && evidence.cost.b <= 0.0 || are_few && answers >= policy.min_samples.max(BURN_IN) {
             measures.unmeasured.push(Guardrail::Cost);
         }
         // What is added up is money: of how many answers, others know.
@@ -266,6 +269,30 @@ mod tests {
         check(25, 610, &[]);
         check(20, 20, &all);
         check(19, 500, &all);
+    }
+
+    #[test]
+    fn costs_that_few_pairs_tell_are_not_waited_for() {
+        let policy = CanaryPolicy::with_judge("sim/judge");
+        let check = |answers: u64, counted: u64, expected: (bool, bool, bool)| {
+            let sums = |a: f64, clusters: u64| {
+                let n = clusters as f64;
+                ClusterSums { clusters, a: a * n, b: n, aa: a * a * n, ab: a * n, bb: n }
+            };
+            let evidence =
+                Evidence { asked: answers, soft: sums(0.0, answers), cost: sums(3.5, counted), ..Evidence::default() };
+            let measures = measure(&policy, &evidence);
+            let is_measured = measures.guardrails.iter().any(|measure| measure.guardrail == Guardrail::Cost);
+            let is_in = |guardrails: &[Guardrail]| guardrails.contains(&Guardrail::Cost);
+            let found = (is_measured, is_in(&measures.awaited), is_in(&measures.unmeasured));
+            assert_eq!(found, expected, "{counted} of {answers}");
+        };
+        check(120, 120, (true, false, false));
+        check(120, 19, (false, true, false));
+        check(120, 0, (false, false, true));
+        check(499, 19, (false, true, false));
+        check(500, 19, (false, false, true));
+        check(500, 20, (true, false, false));
     }
 
     #[test]

@@ -226,6 +226,7 @@ impl Inner {
                 model: record.model.clone(),
                 latency_ms: record.total_ms,
                 cost: record.cost,
+                usage_estimated: record.usage_estimated,
                 chars: seen.answer.chars().count() as u64,
                 soft_failures,
             },
@@ -265,7 +266,7 @@ fn count(arm: &mut Arm, record: &RequestRecord) {
     arm.requests += 1;
     arm.soft_failures += u64::from(!record.soft_failures.is_empty());
     arm.latency.add(record.total_ms);
-    if let Some(cost) = record.cost {
+    if let Some(cost) = record.cost.filter(|_| !record.usage_estimated) {
         arm.priced += 1;
         arm.cost += cost;
         arm.cost_squares += cost * cost;

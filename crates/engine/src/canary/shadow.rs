@@ -8,6 +8,7 @@ use llmops_domain::canary::request::candidate_request;
 use llmops_domain::canary::{
     BodyHandling, Canary, CanaryState, PairOutcome, PairStatus, PairVerdict, ShadowPair, ShadowTexts, SkipReason,
 };
+use llmops_domain::chat::Usage;
 use llmops_domain::deployment::Deployment;
 use llmops_domain::id::CanaryId;
 use llmops_domain::render::CompiledTarget;
@@ -238,6 +239,7 @@ impl Canaries {
             model,
             latency_ms,
             cost: answer.cost,
+            usage_estimated: response.usage == Usage::default(),
             chars: response.text.chars().count() as u64,
             soft_failures,
         };

@@ -73,7 +73,7 @@ impl Canaries {
         let situation = self.situation(canary, &sums).await?;
         let decision = decide(&canary.policy, &situation);
         let action = decision.action;
-        let is_held = matches!(action, Action::Expose(_)) && !canary.dry_run && self.is_held(canary).await?;
+        let is_held = self.held(canary, action).await?.is_some();
         let acted = !canary.dry_run && !is_held;
         let logged = LoggedDecision { number: 0, at: self.services.clock.now(), acted, situation, decision };
         if !action.is_hold() && !is_held {
@@ -96,12 +96,20 @@ impl Canaries {
         Ok(action)
     }
 
-    /// Whether an incident keeps its deployment as it is, or an experiment assigns its users, so that no further ones see the
-    /// candidate.
-    async fn is_held(&self, canary: &Canary) -> Result<bool, Error> {
-        match self.may_expose(canary).await {
-            Ok(()) => Ok(false),
-            Err(Error::Conflict { .. }) => Ok(true),
+    /// Why what was decided waits: an incident keeps its deployment as it is, or an experiment assigns its users, so that no
+    /// further ones see the candidate. It is done once that is over.
+    pub(super) async fn held(&self, canary: &Canary, action: Action) -> Result<Option<String>, Error> {
+        if canary.dry_run || !canary.state.is_under_way() {
+            return Ok(None);
+        }
+        let may = match action {
+            Action::Expose(_) => self.may_expose(canary).await,
+            Action::Promote => self.deployments().refuse_in_an_incident(&canary.deployment, &canary.environment).await,
+            _ => return Ok(None),
+        };
+        match may {
+            Ok(()) => Ok(None),
+            Err(Error::Conflict { message, .. }) => Ok(Some(message)),
             Err(error) => Err(error),
         }
     }

@@ -10,9 +10,10 @@ use llmops::canary::replay::replay;
 use llmops::domain::access::Actor;
 use llmops::domain::alert::{AlertFilter, Severity};
 use llmops::domain::canary::{
-    AbortCause, Action, BodyHandling, Canary, CanaryPolicy, CanaryState, Guardrail, SeenCall, Share,
+    AbortCause, Action, BodyHandling, Canary, CanaryPolicy, CanaryState, Guardrail, SeenCall, ShadowPair, Share,
 };
 use llmops::domain::chat::ChatRequest;
+use llmops::domain::dataset::Sample;
 use llmops::domain::deployment::DeploymentSettings;
 use llmops::domain::id::KeyId;
 use llmops::domain::record::{BodyPolicy, CallOutcome, Door, RequestRecord};
@@ -240,6 +241,9 @@ async fn a_harmful_candidate_is_aborted_with_a_critical_alert_and_its_losses_bec
         let pair: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(pair["chosen"][0]["content"], "a fair answer");
         assert_eq!(pair["rejected"][0]["content"], "a worse answer");
+        let query = ExportQuery { format: ExportFormat::OpenaiFt, ..ExportQuery::default() };
+        let (counts, _) = ops.feedback().export(query).await.unwrap();
+        assert_eq!(counts.considered, 0, "nobody said that they are good: {counts:?}");
     })
     .await;
 }
@@ -301,6 +305,7 @@ async fn a_judge_that_says_nothing_is_told() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         assert!(told.len() == 1 && told[0].1.contains("test/fair could not compare the last 30 pairs"), "{told:?}");
+        until(&ops, &["paused"]).await;
         ops.canaries().abort("bot", ChangeCanary::default()).await.unwrap();
         let open = AlertFilter { open: Some(true), ..AlertFilter::default() };
         assert_eq!(ops.alerts().list(&open).await.unwrap().len(), 0, "what was warned of is over");
@@ -365,7 +370,8 @@ async fn texts_that_may_not_be_written_are_judged_from_memory() {
         let canary = start(&ops, "better", policy).await;
         let sampler = ops.canary_sampler();
         for _ in 0..10 {
-            let (record, mut seen) = call(&canary, Some("ana"), "My secret");
+            let (mut record, mut seen) = call(&canary, Some("ana"), "My secret");
+            record.usage_estimated = true;
             seen.record_bodies = BodyPolicy::None;
             sampler.offer(ops.project(), &record, seen);
         }
@@ -379,6 +385,11 @@ async fn texts_that_may_not_be_written_are_judged_from_memory() {
         let pairs = ops.canaries().pairs(&canary, &PairFilter::default(), 500).await.unwrap();
         assert_eq!(pairs.len(), 10);
         assert!(pairs.iter().all(|pair| pair.texts.is_none() && pair.reasons.is_empty()), "{pairs:?}");
+        let estimated = |pair: &ShadowPair| {
+            let candidate = pair.candidate.as_ref().unwrap();
+            (pair.production.usage_estimated, candidate.usage_estimated) == (true, false)
+        };
+        assert!(pairs.iter().all(estimated), "{pairs:?}");
         let report = ops.canaries().report("bot", None).await.unwrap();
         assert_eq!(report.evidence.net_win.clusters, 1, "one user, one cluster");
         assert_eq!(ops.records().erase_user("ana").await.unwrap().shadow_pairs, 10);
@@ -411,14 +422,23 @@ async fn what_waits_in_memory_is_not_asked_after_an_abort_or_beyond_the_budget()
         traffic(&ops, &sampler, &canary, 10);
         skipped("ended", 10).await;
         assert_eq!(provider.calls(), 0);
-        policy.budget.per_hour = 0.0;
+        policy.budget.per_hour = 1e-9;
         let canary = start_beside(&ops, "better", policy).await.unwrap();
         // As gateways knew it before the money was spent.
         let mut rich = canary.clone();
-        rich.policy.budget.per_hour = 1.0;
+        rich.policy.budget.per_hour = 1e6;
+        traffic(&ops, &sampler, &rich, 1);
+        for _ in 0..600 {
+            if ops.canaries().report("bot", None).await.unwrap().evidence.asked == 1 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let calls = provider.calls();
+        assert_eq!(calls, 3, "the candidate, and the judge in both orders");
         traffic(&ops, &sampler, &rich, 10);
         skipped("hourly_budget", 10).await;
-        assert_eq!(provider.calls(), 0);
+        assert_eq!(provider.calls(), calls);
     })
     .await;
 }
@@ -582,6 +602,7 @@ async fn an_experiment_keeps_its_users_from_the_candidate() {
         }
         let report = ops.canaries().report("bot", None).await.unwrap();
         assert_eq!((report.decision.action, report.canary.state), (Action::Expose(0), CanaryState::Shadowing));
+        assert!(report.held.unwrap().contains("the experiment tone assigns the users of bot"));
         ops.experiments().complete("tone", None).await.unwrap();
         until(&ops, &["exposing"]).await;
         assert!(exposed().await);
@@ -612,12 +633,15 @@ async fn who_is_erased_is_in_no_dataset_of_lost_questions() {
         ops.canaries().abort("bot", ChangeCanary::default()).await.unwrap();
         let lost = async || ops.datasets().get("bot-lost").await.unwrap().sample_count;
         assert_eq!(lost().await, 3);
+        let added = async || ops.datasets().added("bot-lost", None, 100).await.unwrap().len();
+        assert_eq!(added().await, 3);
         let erased = ops.records().erase_user("ana").await.unwrap();
         assert_eq!((erased.samples, erased.datasets_left), (2, vec!["bot-lost".to_owned()]));
         assert_eq!(lost().await, 1);
         // No version is empty: the last one stays, and is told of.
         let erased = ops.records().erase_user("ben").await.unwrap();
         assert_eq!((erased.samples, erased.datasets_left, lost().await), (0, vec!["bot-lost".to_owned()], 1));
+        assert_eq!(added().await, 0, "what nobody pulled yet is not offered any more");
         assert_eq!(ops.records().erase_user("eve").await.unwrap().datasets_left, Vec::<String>::new());
         worker.stop(Duration::from_secs(5)).await;
     })
@@ -645,6 +669,7 @@ async fn an_incident_keeps_further_users_from_the_candidate() {
         }
         let report = ops.canaries().report("bot", None).await.unwrap();
         assert_eq!((report.decision.action, report.canary.state), (Action::Expose(0), CanaryState::Shadowing));
+        assert!(report.held.unwrap().contains("is frozen by the incident"));
         let logged: Vec<(u64, bool)> = log.iter().map(|entry| (entry.situation.asked, entry.acted)).collect();
         assert_eq!(logged.len(), 4, "one entry for each 25 pairs: {logged:?}");
         assert!(log.iter().all(|entry| entry.acted == entry.decision.action.is_hold()), "{logged:?}");
@@ -656,6 +681,57 @@ async fn an_incident_keeps_further_users_from_the_candidate() {
         ops.incidents().open(incident).await.unwrap();
         let frozen = ops.canaries().resume("bot", ChangeCanary::default()).await.unwrap_err();
         assert!(frozen.to_string().contains("is frozen by the incident"), "{frozen}");
+        worker.stop(Duration::from_secs(5)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_candidate_that_proves_itself_during_an_incident_is_promoted_after_it() {
+    on_backends(async |store| {
+        let ops = installation(store);
+        let canary = start(&ops, "better", policy()).await;
+        let open = || OpenIncident { deployment: "bot".to_owned(), ..OpenIncident::default() };
+        let incident = ops.incidents().open(open()).await.unwrap().incident;
+        let (worker, sampler) = (worker(&ops), ops.canary_sampler());
+        traffic(&ops, &sampler, &canary, 100);
+        for _ in 0..600 {
+            if ops.canaries().report("bot", None).await.unwrap().evidence.asked == 100 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let report = ops.canaries().report("bot", None).await.unwrap();
+        assert_eq!((report.decision.action, report.canary.state), (Action::Promote, CanaryState::Shadowing));
+        assert!(report.held.unwrap().contains(incident.id.as_str()));
+        let by_hand = ops.canaries().promote("bot", ChangeCanary::default()).await.unwrap_err();
+        assert!(by_hand.to_string().contains("is frozen by the incident"), "{by_hand}");
+        assert!(alerts(&ops).await.is_empty(), "{:?}", alerts(&ops).await);
+        ops.incidents().close("bot", CloseIncident::default()).await.unwrap();
+        until(&ops, &["promoted"]).await;
+        assert_eq!(live(&ops).await, "test/better");
+        worker.stop(Duration::from_secs(5)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_approval_during_an_incident_changes_nothing() {
+    on_backends(async |store| {
+        let ops = installation(store);
+        let mut policy = policy();
+        policy.promote.approval = true;
+        let canary = start(&ops, "better", policy).await;
+        let (worker, sampler) = (worker(&ops), ops.canary_sampler());
+        traffic(&ops, &sampler, &canary, 80);
+        until(&ops, &["awaiting_approval"]).await;
+        let open = OpenIncident { deployment: "bot".to_owned(), ..OpenIncident::default() };
+        ops.incidents().open(open).await.unwrap();
+        let actor = Actor { name: "eve".to_owned(), key: Some(KeyId("key_eve".to_owned())), request_id: None };
+        let other = ops.for_actor(ops.project().clone(), actor);
+        let frozen = other.canaries().approve("bot", ChangeCanary::default()).await.unwrap_err();
+        assert!(frozen.to_string().contains("is frozen by the incident"), "{frozen}");
+        assert_eq!(until(&ops, &["awaiting_approval"]).await.approved_by, None);
         worker.stop(Duration::from_secs(5)).await;
     })
     .await;
@@ -792,6 +868,14 @@ async fn a_candidate_differs_in_what_is_named() {
         assert!(!notices.contains("keeps"), "{notices}");
         let (_, model, temperature, _) = candidate(named(Some("bot@1.1.0"), Some("test/worse"))).await;
         assert_eq!((model.as_str(), temperature), ("test/worse", 0.9));
+        let sample = Sample { id: "1".to_owned(), input: "How far?".to_owned(), ..Sample::default() };
+        ops.datasets().add_samples("golden", vec![sample]).await.unwrap();
+        let mut own = named(None, Some("test/judge"));
+        (own.policy.bodies, own.policy.losses) = (BodyHandling::Keep, Some("golden".to_owned()));
+        let (.., notices) = candidate(own).await;
+        for expected in ["test/judge judges its own answers", "lost pairs go into the golden dataset golden"] {
+            assert!(notices.contains(expected), "{notices}");
+        }
         let nothing = ops.canaries().start(named(None, None)).await.unwrap_err();
         assert!(nothing.to_string().contains("nothing to deploy"), "{nothing}");
     })

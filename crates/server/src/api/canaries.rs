@@ -5,7 +5,9 @@ use axum::Json as Answer;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use llmops_api::Page;
-use llmops_api::canaries::{CanaryQuery, CanaryReport, ChangeCanary, PairQuery, StartCanary, StartedCanary};
+use llmops_api::canaries::{
+    CanaryQuery, CanaryReport, ChangeCanary, DecisionQuery, PairQuery, StartCanary, StartedCanary,
+};
 use llmops_api::deployments::EnvironmentQuery;
 use llmops_api::error::ErrorResponse;
 use llmops_domain::canary::{Canary, LoggedDecision, PairStatus, ShadowPair, ShadowRow};
@@ -87,13 +89,13 @@ async fn pairs(
 
 /// The log of a canary's decisions, oldest first, each with everything that it was made from.
 #[utoipa::path(get, path = "/api/v1/canaries/{canary}/decisions", operation_id = "list_canary_decisions",
-    tag = "canaries", params(("canary" = String, Path), PairQuery),
+    tag = "canaries", params(("canary" = String, Path), DecisionQuery),
     responses((status = 200, body = Page<LoggedDecision>), (status = 400, body = ErrorResponse),
         (status = 404, body = ErrorResponse)))]
 async fn decisions(
     Viewer(ops): Viewer,
     Path(canary): Path<String>,
-    Query(query): Query<PairQuery>,
+    Query(query): Query<DecisionQuery>,
 ) -> Result<Answer<Page<LoggedDecision>>, ApiError> {
     let canaries = ops.canaries();
     let canary = canaries.get(&canary, query.environment.as_deref()).await?;

@@ -36,6 +36,7 @@ pub(crate) fn router() -> Routes {
         .routes(routes!(sample))
         .routes(routes!(export))
         .routes(routes!(diff))
+        .routes(routes!(added))
 }
 
 /// All datasets, by name.
@@ -190,6 +191,19 @@ async fn export(Viewer(ops): Viewer, Path((name, version)): Path<(String, String
             Ok(Some((samples.into_iter().map(|(_, sample)| sample).collect::<Vec<_>>(), next)))
         }
     }))
+}
+
+/// Samples that llmops added to a dataset by itself, by id: what a canary lost, inputs of an incident, hard questions. A version
+/// that is built from a file may lack them; `llmops dataset pull` brings them into it. None where there is no such dataset.
+#[utoipa::path(get, path = "/api/v1/datasets/{name}/added", operation_id = "list_added_samples", tag = "datasets",
+    params(("name" = String, Path), PageQuery), responses((status = 200, body = Page<Sample>)))]
+async fn added(
+    Viewer(ops): Viewer,
+    Path(name): Path<String>,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<Page<Sample>>, ApiError> {
+    let samples = ops.datasets().added(&name, name_before(query.cursor.as_deref())?, query.limit() + 1).await?;
+    Ok(Answer(page(samples, query.limit(), |sample| after(&sample.id))))
 }
 
 /// What differs between two versions: ids added, removed, changed.

@@ -37,7 +37,17 @@ pub(super) fn started(started: &StartedCanary) -> String {
 /// Where a canary stands after a step.
 pub(super) fn changed(canary: &Canary) -> String {
     let why = canary.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
-    format!("the canary of {} is {}{why}", canary.place(), state(canary))
+    let mut text = format!("the canary of {} is {}{why}", canary.place(), state(canary));
+    if let Some(losses) = losses(canary) {
+        let _ = write!(text, "\n{losses}");
+    }
+    text
+}
+
+/// Where the questions are that a candidate answered worse, once its canary is over.
+fn losses(canary: &Canary) -> Option<String> {
+    let dataset = canary.policy.losses_into(&canary.deployment).filter(|_| canary.state.is_final())?;
+    Some(format!("what it lost, if anything, is in a dataset: llmops eval --dataset {dataset} asks it again"))
 }
 
 fn state(canary: &Canary) -> String {
@@ -87,12 +97,19 @@ pub(super) fn report(context: &Context, report: &CanaryReport) -> String {
     }
     if canary.state.is_final() {
         facts.push(("because", canary.note.clone().unwrap_or_default()));
-        return terminal::pairs(look, facts);
+        let losses = losses(canary).filter(|_| evidence.losses > 0).map(|losses| format!("\n{losses}"));
+        return terminal::pairs(look, facts) + &losses.unwrap_or_default();
+    }
+    if let Some(note) = canary.note.as_ref().filter(|_| matches!(canary.state, CanaryState::Paused { .. })) {
+        facts.push(("because", note.clone()));
     }
     let mut text = terminal::pairs(look, facts);
     text.push('\n');
     text.push_str(&checks(context, &report.decision));
     let _ = write!(text, "\n{}: {}", report.decision.action.describe(), report.decision.message);
+    if let Some(held) = &report.held {
+        let _ = write!(text, "\nit waits: {held}");
+    }
     if report.decision.action.is_hold() && canary.state.is_under_way() {
         let estimate = report.decision.estimate.map_or_else(|| CANNOT_TELL.to_owned(), conclusion);
         let _ = write!(text, "\n{estimate}");

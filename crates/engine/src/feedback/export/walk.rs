@@ -51,11 +51,12 @@ impl<'a> Walk<'a> {
         };
         Self {
             manager,
-            query,
             with_tools: false,
             decided: has_reviews.then_some(decided),
             feedback: Some(feedback),
-            lost: has_reviews.then_some(lost),
+            // That an answer was better than another does not make it good: nobody looked at it.
+            lost: (query.format == ExportFormat::Preference).then_some(lost),
+            query,
             said: Vec::new().into_iter(),
             items: Vec::new().into_iter(),
             requests: HashSet::new(),
