@@ -267,6 +267,9 @@ pub struct Usage {
     /// Of the tokens read, those that the provider put into its cache.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cache_write_tokens: u64,
+    /// Of the tokens written, those that the model thought with, for callers of another format; nobody keeps them.
+    #[serde(skip)]
+    pub reasoning_tokens: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -295,6 +298,7 @@ impl Usage {
             completion_tokens: of(self.completion_tokens, other.completion_tokens),
             cached_tokens: of(self.cached_tokens, other.cached_tokens),
             cache_write_tokens: of(self.cache_write_tokens, other.cache_write_tokens),
+            reasoning_tokens: of(self.reasoning_tokens, other.reasoning_tokens),
         }
     }
 

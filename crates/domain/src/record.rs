@@ -85,7 +85,7 @@ impl CallOutcome {
 pub struct CallAttempt {
     /// The model asked, as `provider/model`.
     pub model: String,
-    /// The status; absent where there was none.
+    /// The status; of an error inside a success, the one that it means. Absent where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// What went wrong.
@@ -134,7 +134,8 @@ pub struct RequestRecord {
     /// The variant of an experiment, as `experiment/variant`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
-    /// The model asked last, as `provider/model`.
+    /// The model asked last, as `provider/model`; of a kept answer, the one that gave it. Where none was asked, the name that the
+    /// caller gave.
     pub model: String,
     /// The model that the provider says answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -158,7 +159,8 @@ pub struct RequestRecord {
     pub tags: BTreeMap<String, String>,
     /// Tokens.
     pub usage: Usage,
-    /// Whether the tokens were estimated from the text because the provider reported none.
+    /// Whether tokens were estimated from the text because a provider reported none: those of the answer, or of attempts that
+    /// were given up.
     #[serde(default)]
     pub usage_estimated: bool,
     /// USD by the price table; absent where the model has no price.

@@ -6,7 +6,7 @@ use std::pin::pin;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
-use llmops_domain::chat::{ChatRequest, ChatResponse};
+use llmops_domain::chat::{ChatRequest, ChatResponse, Usage};
 use llmops_domain::record::Door;
 use llmops_providers::beside::Beside;
 use llmops_providers::http_client::error_message;
@@ -58,6 +58,8 @@ pub(crate) struct Arrived {
     content: Content,
     /// What the provider said, where this is a translation of it.
     told: Option<Told>,
+    /// Whether it is an error, whatever its status says.
+    is_error: bool,
 }
 
 enum Content {
@@ -202,39 +204,52 @@ pub(crate) async fn ask(context: Context<'_>, way: Way<'_>, whole: bool) -> Resu
             let refused = Box::pin(error_of(context, opened, &place)).await;
             Err(Miss::Refusal(Box::new(refused)))
         }
-        Reply::Answer(opened) if !opened.status.is_success() => Ok(Box::pin(error_of(context, opened, &place)).await),
+        Reply::Answer(opened) if !opened.status.is_success() || opened.failure.is_some() => {
+            Ok(Box::pin(error_of(context, opened, &place)).await)
+        }
         Reply::Answer(opened) if !place.is_native => Box::pin(translated(context, opened, &place)).await,
         Reply::Answer(mut opened) => {
             // Most answers that are not streamed come in one piece, with their head.
             if whole || call::is_over(&opened) {
                 let body =
                     call::whole(&mut opened, place.endpoint, context.patience.deadline).await.map_err(Miss::Failure)?;
-                return Ok(Arrived {
-                    status: opened.status,
-                    headers: opened.headers,
-                    content: Content::Whole(body),
-                    told: None,
-                });
+                return Ok(Arrived::new(opened.status, opened.headers, Content::Whole(body)));
             }
             let content = Content::Stream { first: opened.first, rest: opened.rest, translation: None };
-            Ok(Arrived { status: opened.status, headers: opened.headers, content, told: None })
+            Ok(Arrived::new(opened.status, opened.headers, content))
         }
     }
 }
 
-/// An error of the provider, whole, with keys taken out of it, in the caller's format.
-async fn error_of(context: Context<'_>, opened: Opened, place: &Place<'_>) -> Arrived {
+/// An error of the provider, whole, with keys taken out of it, in the caller's format. Where that is the provider's own, one
+/// inside a success stays what it was sent as.
+async fn error_of(context: Context<'_>, mut opened: Opened, place: &Place<'_>) -> Arrived {
+    let failure = opened.failure.take();
+    if let Some(error) = failure.filter(|_| !place.is_native) {
+        return error_inside(context, opened.headers, &error);
+    }
     let (response, body) = call::whole_error(opened, place.endpoint, context.patience.deadline).await;
     let (parts, ()) = response.into_parts();
     let message = match body {
         Ok(body) if place.is_native => {
-            return Arrived { status: parts.status, headers: parts.headers, content: Content::Whole(body), told: None };
+            return Arrived { is_error: true, ..Arrived::new(parts.status, parts.headers, Content::Whole(body)) };
         }
         Ok(body) => place.endpoint.redact(error_message(&body)),
         Err(why) => format!("the model provider's error cannot be read: {why}"),
     };
     let body = error_body(context.asked.door, parts.status, &message);
-    Arrived { status: parts.status, headers: json_headers(parts.headers), content: Content::Whole(body), told: None }
+    Arrived { is_error: true, ..Arrived::new(parts.status, json_headers(parts.headers), Content::Whole(body)) }
+}
+
+/// An error inside a success, said in the caller's format as any other.
+fn error_inside(context: Context<'_>, headers: HeaderMap, error: &ProviderError) -> Arrived {
+    let (status, message) = match error {
+        ProviderError::Status { code, message, .. } => (StatusCode::from_u16(*code).ok(), message.clone()),
+        _ => (None, error.to_string()),
+    };
+    let status = status.unwrap_or(StatusCode::BAD_GATEWAY);
+    let content = Content::Whole(error_body(context.asked.door, status, &message));
+    Arrived { is_error: true, ..Arrived::new(status, json_headers(headers), content) }
 }
 
 fn json_headers(mut headers: HeaderMap) -> HeaderMap {
@@ -246,16 +261,17 @@ fn json_headers(mut headers: HeaderMap) -> HeaderMap {
 async fn translated(context: Context<'_>, mut opened: Opened, place: &Place<'_>) -> Result<Arrived, Miss> {
     let head = context.head(place.model);
     let asked = context.asked;
-    if asked.stream && call::is_event_stream(&opened.headers) {
+    if asked.stream && is_stream(&opened) {
         if let Some(error) = opened.first.as_ref().and_then(|first| place.upstream.failure(place.endpoint, first)) {
             return failed_inside(context, opened.headers, error);
         }
         let translation = Translation::new(place.upstream.reader(), EventWriter::new(asked.door, head));
         let mut headers = opened.headers;
         headers.remove(CONTENT_LENGTH);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         let content =
             Content::Stream { first: opened.first, rest: opened.rest, translation: Some(Box::new(translation)) };
-        return Ok(Arrived { status: opened.status, headers, content, told: Some(Told::default()) });
+        return Ok(Arrived { told: Some(Told::default()), ..Arrived::new(opened.status, headers, content) });
     }
     let body = call::whole(&mut opened, place.endpoint, context.patience.deadline).await.map_err(Miss::Failure)?;
     match place.upstream.answer(place.endpoint, without_mark(&body)) {
@@ -264,13 +280,21 @@ async fn translated(context: Context<'_>, mut opened: Opened, place: &Place<'_>)
     }
 }
 
+/// Whether a success is a stream of events: by its header, or where that says nothing of the kind, by how it begins.
+fn is_stream(opened: &Opened) -> bool {
+    let looks_like_one =
+        || opened.first.as_deref().is_some_and(|first| !first.trim_ascii().is_empty() && !call::is_json(first));
+    call::is_event_stream(&opened.headers) || looks_like_one()
+}
+
 /// An error inside a success is the caller's like any other, and somebody else may be asked where that helps.
 fn failed_inside(context: Context<'_>, headers: HeaderMap, error: ProviderError) -> Result<Arrived, Miss> {
-    let ProviderError::Status { code, message, .. } = &error else { return Err(Miss::Failure(error)) };
-    let status = StatusCode::from_u16(*code).unwrap_or(StatusCode::BAD_GATEWAY);
-    let content = Content::Whole(error_body(context.asked.door, status, message));
-    let arrived = Arrived { status, headers: json_headers(headers), content, told: None };
-    if error.is_retryable() { Err(Miss::Refusal(Box::new(arrived))) } else { Ok(arrived) }
+    if !matches!(error, ProviderError::Status { .. }) {
+        return Err(Miss::Failure(error));
+    }
+    let arrived = error_inside(context, headers, &error);
+    let may_others = error.is_retryable() || call::refuses_us(arrived.status);
+    if may_others { Err(Miss::Refusal(Box::new(arrived))) } else { Ok(arrived) }
 }
 
 /// Asks a provider that lives in this process.
@@ -282,7 +306,7 @@ async fn in_process(context: Context<'_>, target: &Target, name: &str, request: 
         let patience = context.patience.first_byte;
         let error = match asking.await.unwrap_or(Err(ProviderError::Timeout { after: patience })) {
             Ok(answer) => {
-                pending.end(Some(200), None);
+                pending.answered(200);
                 return Ok(context.written(
                     HeaderMap::new(),
                     context.head(name),
@@ -291,8 +315,7 @@ async fn in_process(context: Context<'_>, target: &Target, name: &str, request: 
             }
             Err(error) => error,
         };
-        let status = if let ProviderError::Status { code, .. } = &error { Some(*code) } else { None };
-        pending.end(status, Some(error.to_string()));
+        pending.failed(&error);
         if tries_left == 0 || !error.is_retryable() {
             return Err(Miss::Failure(error));
         }
@@ -316,19 +339,20 @@ impl Context<'_> {
         let (body, kind) = write::answer(self.asked.door, self.asked.stream, head, answer);
         headers.remove(CONTENT_LENGTH);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        Arrived {
-            status: StatusCode::OK,
-            headers,
-            content: Content::Whole(body),
-            told: Some(Told::of(answer.0, answer.1)),
-        }
+        let told = Some(Told::of(answer.0, answer.1));
+        Arrived { told, ..Arrived::new(StatusCode::OK, headers, Content::Whole(body)) }
     }
 }
 
 impl Arrived {
-    /// An answer of ours, as text.
-    pub(crate) fn made(asked: &Asked<'_>, text: &str, id: &str) -> Self {
-        let answer = ChatResponse { text: text.to_owned(), model: asked.model.clone(), ..ChatResponse::default() };
+    fn new(status: StatusCode, headers: HeaderMap, content: Content) -> Self {
+        Self { status, headers, content, told: None, is_error: false }
+    }
+
+    /// An answer of ours, as text. `usage`: what the caller is told that it took, in the answers before it.
+    pub(crate) fn made(asked: &Asked<'_>, text: &str, id: &str, usage: Usage) -> Self {
+        let (text, model) = (text.to_owned(), asked.model.clone());
+        let answer = ChatResponse { text, model, usage, ..ChatResponse::default() };
         let created = llmops_domain::clock::now().as_second();
         let head = Head {
             id: id.to_owned(),
@@ -343,12 +367,12 @@ impl Arrived {
         if asked.stream {
             headers.insert(HeaderName::from_static("cache-control"), HeaderValue::from_static("no-cache"));
         }
-        Self { status: StatusCode::OK, headers, content: Content::Whole(body), told: Some(Told::free()) }
+        Self { told: Some(Told::free()), ..Self::new(StatusCode::OK, headers, Content::Whole(body)) }
     }
 
     /// Whether it is an answer.
     pub(crate) fn is_success(&self) -> bool {
-        self.status.is_success()
+        self.status.is_success() && !self.is_error
     }
 
     /// The same with another body.
@@ -373,6 +397,11 @@ impl Arrived {
             told.correct(&mut read);
         }
         Some(read)
+    }
+
+    /// The tokens that its provider counted.
+    pub(crate) fn usage(&self) -> Usage {
+        self.read().and_then(|read| read.usage).unwrap_or_default()
     }
 
     /// Hands it to the caller.

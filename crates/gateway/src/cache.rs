@@ -41,6 +41,8 @@ pub(crate) struct KeptAnswer {
     pub(crate) kind: Option<HeaderValue>,
     /// What the provider said, where this is a translation of it.
     pub(crate) told: Option<Told>,
+    /// Who gave it, as `provider/model`.
+    pub(crate) model: String,
     at: Instant,
 }
 
@@ -100,7 +102,7 @@ impl AnswerCache {
 
 impl Fill {
     /// Keeps an answer.
-    pub(crate) fn put(self, body: Bytes, told: Option<Told>) {
+    pub(crate) fn put(self, body: Bytes, told: Option<Told>, model: &str) {
         if body.is_empty() || body.len() > MOST_BYTES {
             return;
         }
@@ -113,7 +115,7 @@ impl Fill {
             kept.young_bytes = 0;
         }
         kept.young_bytes += body.len();
-        let answer = KeptAnswer { body, kind: self.kind, told, at: Instant::now() };
+        let answer = KeptAnswer { body, kind: self.kind, told, model: model.to_owned(), at: Instant::now() };
         if let Some(before) = kept.young.insert(self.key, answer) {
             kept.young_bytes -= before.body.len();
         }
@@ -126,7 +128,7 @@ mod tests {
 
     fn put(cache: &Arc<AnswerCache>, name: &str) {
         let key = ContentHash::of_bytes(name.as_bytes());
-        cache.fill(key).put(Bytes::from(name.to_owned()), None);
+        cache.fill(key).put(Bytes::from(name.to_owned()), None, "p/m");
     }
 
     fn has(cache: &AnswerCache, name: &str) -> bool {

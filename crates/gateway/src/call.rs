@@ -2,6 +2,7 @@
 //! tried again, because the caller may have it.
 
 use std::pin::pin;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use llmops_providers::http_client::{Endpoint, MAX_RESPONSE_BYTES, retry_after, s
 use llmops_providers::secrets::Secrets;
 use llmops_providers::stream::without_mark;
 use llmops_providers::upstream::Upstream;
+use memchr::memmem::Finder;
 use tokio::time::Instant;
 
 use crate::attempts::Attempts;
@@ -28,6 +30,8 @@ use crate::unpack::UnpackError;
 const PAUSE: Duration = Duration::from_millis(100);
 /// A provider that asks to be left alone for longer is not asked again by this call.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Longest wait for the rest of what may be an error inside a success.
+const LONGEST_WAIT: Duration = Duration::from_mins(10);
 /// Longest wait for the rest of an error.
 const ERROR_PATIENCE: Duration = Duration::from_secs(5);
 /// Most bytes of an error that are read to look for keys in it.
@@ -42,7 +46,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PLAIN: HeaderValue = HeaderValue::from_static("identity");
 
 /// Headers of the caller that go no further: those of the connection, those that say who calls, and ours.
-const KEPT_BACK: [HeaderName; 18] = [
+const KEPT_BACK: [HeaderName; 19] = [
     header::AUTHORIZATION,
     header::COOKIE,
     header::HOST,
@@ -56,6 +60,7 @@ const KEPT_BACK: [HeaderName; 18] = [
     header::PROXY_AUTHORIZATION,
     header::FORWARDED,
     header::ORIGIN,
+    header::REFERER,
     KEEP_ALIVE,
     PROXY_CONNECTION,
     // What is sent is ours, and said below.
@@ -63,8 +68,23 @@ const KEPT_BACK: [HeaderName; 18] = [
     header::CONTENT_ENCODING,
     header::ACCEPT_ENCODING,
 ];
-const KEPT_BACK_NAMES: [&str; 4] = ["x-api-key", "api-key", "x-goog-api-key", "x-real-ip"];
 const KEPT_BACK_PREFIXES: [&str; 3] = [OURS, "x-forwarded-", "sec-"];
+
+/// Whether a header by such a name goes no further: other places of keys and whose they are, as the key that goes out is ours;
+/// and where the end user sits, as proxies before us say it. Every header of every call is looked at, so lengths come first.
+fn is_kept_back(name: &str) -> bool {
+    match name.len() {
+        7 => name == "api-key",
+        9 => matches!(name, "x-api-key" | "x-real-ip"),
+        11 => name == "x-client-ip",
+        12 => name == "cf-ipcountry",
+        14 => matches!(name, "x-goog-api-key" | "openai-project" | "true-client-ip" | "cf-pseudo-ipv4"),
+        16 => matches!(name, "fastly-client-ip" | "cf-connecting-ip"),
+        18 => name == "cf-connecting-ipv6",
+        19 => matches!(name, "openai-organization" | "x-cluster-client-ip"),
+        _ => false,
+    }
+}
 
 /// Headers of the provider that go no further.
 const NOT_ANSWERED: [HeaderName; 8] = [
@@ -113,6 +133,18 @@ pub(crate) struct Opened {
     /// Its first piece; absent where the body is empty, and where it is an error that cannot be read yet.
     pub(crate) first: Option<Bytes>,
     pub(crate) rest: Incoming,
+    /// The error that it is, where its status is a success.
+    pub(crate) failure: Option<Box<ProviderError>>,
+}
+
+impl Opened {
+    /// The status, or that of the error that a success is.
+    fn error_status(&self) -> StatusCode {
+        match self.failure.as_deref() {
+            Some(ProviderError::Status { code, .. }) => StatusCode::from_u16(*code).unwrap_or(StatusCode::BAD_GATEWAY),
+            _ => self.status,
+        }
+    }
 }
 
 /// What asking a place came to.
@@ -131,7 +163,7 @@ pub(crate) fn outgoing(theirs: &HeaderMap) -> HeaderMap {
     for (name, value) in theirs {
         let text = name.as_str();
         let is_kept_back = KEPT_BACK.contains(name)
-            || KEPT_BACK_NAMES.contains(&text)
+            || is_kept_back(text)
             || KEPT_BACK_PREFIXES.iter().any(|prefix| text.starts_with(prefix));
         if !is_kept_back {
             headers.append(name.clone(), value.clone());
@@ -175,22 +207,21 @@ pub(crate) async fn ask(place: &Place<'_>, headers: &HeaderMap, patience: Patien
         let pending = attempts.begin(place.model);
         let attempt = pin!(attempt(place, headers, patience.wait())).await;
         match &attempt {
-            Ok(opened) => pending.end(Some(opened.status.as_u16()), None),
-            Err(error) => {
-                let status = if let ProviderError::Status { code, .. } = error { Some(*code) } else { None };
-                pending.end(status, Some(error.to_string()));
-            }
+            Ok(Opened { failure: None, status, .. }) => pending.answered(status.as_u16()),
+            Ok(Opened { failure: Some(error), .. }) => pending.failed(error),
+            Err(error) => pending.failed(error),
         }
         let give_up = tries_left == 0 || patience.wait().is_zero();
         let pause = match attempt {
-            Ok(opened) if opened.status.is_success() => return Reply::Answer(opened),
+            Ok(opened) if opened.status.is_success() && opened.failure.is_none() => return Reply::Answer(opened),
             Ok(opened) => {
-                let may_repeat = is_worth_repeating(opened.status);
+                let status = opened.error_status();
+                let may_repeat = is_worth_repeating(status);
                 let asked = retry_after(&opened.headers, std::time::SystemTime::now());
                 let is_final = give_up || asked.is_some_and(|asked| asked > LONGEST_PAUSE);
                 // The provider knows best what is worth asking it again.
                 if is_final || !should_retry(&opened.headers).unwrap_or(may_repeat) {
-                    let is_theirs = !may_repeat && !refuses_us(opened.status);
+                    let is_theirs = !may_repeat && !refuses_us(status);
                     return if is_theirs { Reply::Answer(opened) } else { Reply::Refusal(opened) };
                 }
                 asked
@@ -217,7 +248,7 @@ fn is_worth_repeating(status: StatusCode) -> bool {
 
 /// Statuses with which a provider says something about our account or its models, and nothing about the request: another place
 /// may answer it.
-fn refuses_us(status: StatusCode) -> bool {
+pub(crate) fn refuses_us(status: StatusCode) -> bool {
     matches!(status.as_u16(), 401..=404)
 }
 
@@ -276,7 +307,7 @@ async fn open(place: &Place<'_>, headers: &HeaderMap) -> Result<Opened, Provider
         let mut rest = Incoming::new(&mut parts.headers, body, Secrets::default());
         // Most errors are one piece: with it, the connection may serve the next attempt.
         let first = if rest.is_packed() { None } else { next_piece(&mut rest).await.and_then(Result::ok) };
-        return Ok(Opened { status: parts.status, headers: parts.headers, first, rest });
+        return Ok(Opened { status: parts.status, headers: parts.headers, first, rest, failure: None });
     }
     let mut rest = Incoming::new(&mut parts.headers, body, place.endpoint.secrets.clone());
     let first = match next_piece(&mut rest).await {
@@ -288,7 +319,46 @@ async fn open(place: &Place<'_>, headers: &HeaderMap) -> Result<Opened, Provider
         let message = "neither JSON nor a stream of events";
         return Err(place.endpoint.format_error(message, first.as_deref().unwrap_or_default()));
     }
-    Ok(Opened { status: parts.status, headers: parts.headers, first, rest })
+    let mut opened = Opened { status: parts.status, headers: parts.headers, first, rest, failure: None };
+    if names_error(opened.first.as_deref().unwrap_or_default()) {
+        opened.failure = Box::pin(error_instead(place, &mut opened)).await?.map(Box::new);
+    }
+    Ok(opened)
+}
+
+/// Whether the beginning of a success may be that of an error. A few hundred bytes are looked at, and no more of any answer:
+/// errors are short, and say early what they are. Inside of texts the marks would be escaped.
+fn names_error(first: &[u8]) -> bool {
+    const LOOKED_AT: usize = 384;
+    const MARK: &[u8] = b"\"error\"";
+    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(MARK));
+    let beginning = &first[..first.len().min(LOOKED_AT)];
+    if beginning.starts_with(b"event: error") || beginning.starts_with(b"event:error") {
+        return true;
+    }
+    FINDER.find(beginning).is_some_and(|at| {
+        // Some servers say with every answer that there is none.
+        let value = first[at + MARK.len()..].trim_ascii_start().strip_prefix(b":");
+        !value.is_some_and(|value| value.trim_ascii_start().starts_with(b"null"))
+    })
+}
+
+/// The error that a success is, if it is one. What is read of it on the way is kept.
+async fn error_instead(place: &Place<'_>, opened: &mut Opened) -> Result<Option<ProviderError>, ProviderError> {
+    let first = opened.first.as_deref().unwrap_or_default();
+    if !is_json(first) {
+        return Ok(place.upstream.failure(place.endpoint, first));
+    }
+    // Whoever asks waits for the first byte, and no longer.
+    let body = whole(opened, place.endpoint, Instant::now() + LONGEST_WAIT).await?;
+    let error = place.upstream.error_instead(place.endpoint, without_mark(&body));
+    opened.first = Some(body);
+    Ok(error)
+}
+
+/// Whether a body begins as JSON does, and not as a stream of events.
+pub(crate) fn is_json(first: &[u8]) -> bool {
+    matches!(without_mark(first).trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
 /// Why a status is none that an answer has, or an error: nobody has asked for what it means.
@@ -406,6 +476,19 @@ pub(crate) fn is_over(opened: &Opened) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_say_early_what_they_are() {
+        let check = |first: &str, expected: bool| assert_eq!(names_error(first.as_bytes()), expected, "{first}");
+        check(r#"{"error":{"message":"x"}}"#, true);
+        check(r#"data: {"id":"a","error" : "x"}"#, true);
+        check(r#"{"object":"error","message":"x"}"#, true);
+        check("event: error\ndata: overloaded\n\n", true);
+        check(r#"{"error": null, "id": "a"}"#, false);
+        check(r#"{"choices":[{"message":{"content":"{\"error\": 1}"}}]}"#, false);
+        check(&format!(r#"{{"id":"{}","error":1}}"#, "a".repeat(400)), false);
+        check("", false);
+    }
 
     #[test]
     fn garbage_is_told_from_answers() {

@@ -14,20 +14,38 @@ use crate::limits::Exceeded;
 
 /// An error of a provider whose format is another one than the door's, in that of the door.
 pub(crate) fn error_body(door: Door, status: StatusCode, message: &str) -> Bytes {
-    let kind = kind(status);
-    shaped(door, &json!({"message": message, "type": kind, "param": null, "code": status.as_u16().to_string()}))
+    shaped(door, &json!({"message": message, "type": kind(door, status), "param": null, "code": code(status)}))
 }
 
-/// Anthropic's type of the errors with a status.
-fn kind(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        400 | 405 | 413 | 415 | 422 => "invalid_request_error",
-        401 => "authentication_error",
-        403 => "permission_error",
-        404 => "not_found_error",
-        429 => "rate_limit_error",
-        529 => "overloaded_error",
+/// The type of the errors with a status: Anthropic's, which OpenAI's clients get too where OpenAI has none of its own.
+fn kind(door: Door, status: StatusCode) -> &'static str {
+    match (status.as_u16(), door) {
+        (402, Door::Messages) => "billing_error",
+        (402, _) => "insufficient_quota",
+        (413, Door::Messages) => "request_too_large",
+        (504, Door::Messages) => "timeout_error",
+        (400 | 405 | 413 | 415 | 422, _) => "invalid_request_error",
+        (401, _) => "authentication_error",
+        (403, _) => "permission_error",
+        (404, _) => "not_found_error",
+        (429, _) => "rate_limit_error",
+        (529, _) => "overloaded_error",
         _ => "api_error",
+    }
+}
+
+/// OpenAI's code of the errors with a status, as the gateway's own errors have it.
+fn code(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "invalid_api_key",
+        402 => "insufficient_quota",
+        403 => "forbidden",
+        404 => "model_not_found",
+        408 | 504 => "upstream_timeout",
+        413 => "too_large",
+        429 => "rate_limit_exceeded",
+        400..=499 => "invalid_request",
+        _ => "upstream_error",
     }
 }
 
@@ -176,7 +194,7 @@ impl GatewayError {
     /// The answer, in the format of the door.
     pub(crate) fn into_response(self, door: Door) -> Response<GatewayBody> {
         let message = &self.message;
-        let kind = if door == Door::Messages { kind(self.status) } else { self.kind };
+        let kind = if door == Door::Messages { kind(door, self.status) } else { self.kind };
         let body = shaped(door, &json!({"message": message, "type": kind, "param": self.param, "code": self.code}));
         let mut response = Response::new(GatewayBody::whole(body));
         *response.status_mut() = self.status;

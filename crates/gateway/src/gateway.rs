@@ -1,13 +1,15 @@
 //! The doors of the gateway.
 
 use std::borrow::Cow;
-use std::pin::pin;
+use std::ops::ControlFlow;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, AsHeaderName, HeaderName};
+use http::header::{ALLOW, AUTHORIZATION, AsHeaderName, CONTENT_LENGTH, EXPECT, HeaderName};
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -34,6 +36,10 @@ use crate::unpack;
 pub const MAX_REQUEST: usize = 32 << 20;
 /// Longest that the body of a request may take to arrive.
 const LONGEST_ARRIVAL: Duration = Duration::from_mins(1);
+/// Most bytes of a request that are read for its client's sake, behind those that its answer is known by.
+const MOST_DISCARDED: usize = 2 * MAX_REQUEST;
+/// Longest that this may take.
+const LONGEST_DISCARDED: Duration = Duration::from_secs(5);
 /// The header that every client of Anthropic's sends.
 const ANTHROPIC: HeaderName = HeaderName::from_static("anthropic-version");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-llmops-request-id");
@@ -108,37 +114,29 @@ impl Gateway {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (parts, body) = request.into_parts();
-        let path = parts.uri.path();
-        let door = match path {
+        let mut body = pin!(body);
+        let door = match parts.uri.path() {
             "/v1/embeddings" => Door::Embeddings,
             "/v1/messages" => Door::Messages,
             _ => Door::Chat,
         };
-        let Some(caller) = self.gatekeeper.admit(secret(&parts.headers)) else {
-            return GatewayError::unauthenticated().into_response(door);
+        let caller = match self.entered(&parts, door) {
+            ControlFlow::Continue(caller) => caller,
+            ControlFlow::Break(answer) => {
+                discard(&parts.headers, body).await;
+                return answer;
+            }
         };
-        let model = path.strip_prefix("/v1/models/");
-        let method = match path {
-            "/v1/chat/completions" | "/v1/embeddings" | "/v1/messages" => Method::POST,
-            "/v1/models" => Method::GET,
-            _ if model.is_some() => Method::GET,
-            _ => return GatewayError::no_route(path).into_response(door),
-        };
-        if parts.method != method {
-            let refused = GatewayError::wrong_method(path, &method).into_response(door);
-            return with_header(refused, ALLOW, method.as_str());
-        }
-        match model {
-            Some(name) => return self.model(&caller, &decoded(name), parts.headers.contains_key(ANTHROPIC)),
-            None if method == Method::GET => return self.models(&caller, parts.headers.contains_key(ANTHROPIC)),
-            None => {}
-        }
         let mut watch = CallWatch::begin(&self.recorder, caller.project.clone(), caller.key.clone(), door);
         let id = watch.id().to_owned();
         let read = match unpack::encoding(&parts.headers) {
-            None => read_body(body).await,
+            None if announced(&parts.headers) > MAX_REQUEST as u64 => Err(GatewayError::too_large(MAX_REQUEST)),
+            None => read_body(body.as_mut()).await,
             Some(_) => Err(GatewayError::packed()),
         };
+        if read.as_ref().is_err_and(|error| error.status != StatusCode::REQUEST_TIMEOUT) {
+            discard(&parts.headers, body).await;
+        }
         let answer = match read {
             Ok(body) => {
                 watch.with(|call| {
@@ -157,6 +155,31 @@ impl Gateway {
         with_header(answer, REQUEST_ID, &id)
     }
 
+    /// Who calls, where something is to be answered for them; else the answer.
+    fn entered(&self, parts: &Parts, door: Door) -> ControlFlow<Answer, Caller> {
+        let path = parts.uri.path();
+        let Some(caller) = self.gatekeeper.admit(secret(&parts.headers)) else {
+            return ControlFlow::Break(GatewayError::unauthenticated().into_response(door));
+        };
+        let model = path.strip_prefix("/v1/models/");
+        let method = match path {
+            "/v1/chat/completions" | "/v1/embeddings" | "/v1/messages" => Method::POST,
+            "/v1/models" => Method::GET,
+            _ if model.is_some() => Method::GET,
+            _ => return ControlFlow::Break(GatewayError::no_route(path).into_response(door)),
+        };
+        if parts.method != method {
+            let refused = GatewayError::wrong_method(path, &method).into_response(door);
+            return ControlFlow::Break(with_header(refused, ALLOW, method.as_str()));
+        }
+        let is_anthropic = parts.headers.contains_key(ANTHROPIC);
+        match model {
+            Some(name) => ControlFlow::Break(self.model(&caller, &decoded(name), is_anthropic)),
+            None if method == Method::GET => ControlFlow::Break(self.models(&caller, is_anthropic)),
+            None => ControlFlow::Continue(caller),
+        }
+    }
+
     async fn answer(&self, caller: &Caller, asked: Asked<'_>, mut watch: CallWatch) -> Answer {
         let door = asked.door;
         watch.with(|call| {
@@ -168,6 +191,9 @@ impl Gateway {
             && let Err(exceeded) = self.limiter.admit(&caller.project, "key", key, limits).await
         {
             return refuse(GatewayError::limited(&exceeded), watch, door);
+        }
+        if let Some(error) = contradiction(&asked) {
+            return refuse(error, watch, door);
         }
         // One snapshot answers one request, whatever is deployed meanwhile.
         let snapshot = self.snapshot.load_full();
@@ -235,6 +261,40 @@ impl Gateway {
     }
 }
 
+/// Two environments in one call: whichever answers, it is not the one that was meant.
+fn contradiction(asked: &Asked<'_>) -> Option<GatewayError> {
+    let environment = asked.said.environment.as_deref()?;
+    let (name, named) = asked.model.split_once('@').filter(|(name, _)| !name.contains('/'))?;
+    let message = format!(
+        "two environments are named: `model` is `{name}@{named}`, and `llmops.environment` or x-llmops-environment says \
+         `{environment}`: leave one of them out"
+    );
+    (named != environment).then(|| GatewayError::bad_request(message).at("model"))
+}
+
+/// The length that a request's body says to have; 0 where it says none.
+fn announced(headers: &HeaderMap) -> u64 {
+    text(headers, CONTENT_LENGTH).and_then(|length| length.parse().ok()).unwrap_or(0)
+}
+
+/// Reads the rest of a request that is answered without it, up to a limit, and lets it go. A connection that is closed while
+/// its client sends is a broken one to most of them: they report that, or send all of it again, and never see the answer.
+async fn discard<B: Body<Data = Bytes>>(headers: &HeaderMap, mut body: Pin<&mut B>) {
+    // Who waits to be told to go on sends nothing before.
+    if body.is_end_stream() || headers.contains_key(EXPECT) {
+        return;
+    }
+    let reading = async {
+        let mut left = MOST_DISCARDED;
+        while let Some(Ok(frame)) = body.frame().await {
+            let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return };
+            left = rest;
+        }
+    };
+    // In time or not, the answer is the same.
+    let _is_whole = tokio::time::timeout(LONGEST_DISCARDED, reading).await.is_ok();
+}
+
 async fn read_body<B>(body: B) -> Result<Bytes, GatewayError>
 where
     B: Body<Data = Bytes> + Send,
@@ -288,7 +348,6 @@ fn secret(headers: &HeaderMap) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
-    use std::pin::Pin;
     use std::task::{Context, Poll};
 
     use http_body::Frame;
@@ -311,6 +370,47 @@ mod tests {
     async fn a_body_that_does_not_come_is_not_waited_for() {
         let slow = read_body(Never).await.unwrap_err().into_response(Door::Chat);
         assert_eq!(slow.status(), StatusCode::REQUEST_TIMEOUT);
+    }
+
+    /// A body of pieces that counts what is left of it.
+    struct Pieces(usize);
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            const PIECE: &[u8] = &[0; 1 << 20];
+            let Some(left) = self.0.checked_sub(1) else { return Poll::Ready(None) };
+            self.0 = left;
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(PIECE)))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rest_of_a_request_is_read_up_to_a_limit() {
+        let check = async |headers: &[(HeaderName, &'static str)], megabytes: usize, left: usize| {
+            let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
+            let mut body = Pieces(megabytes);
+            discard(&headers, Pin::new(&mut body)).await;
+            assert_eq!(body.0, left, "{headers:?} {megabytes}");
+        };
+        check(&[], 20, 0).await;
+        check(&[], 1000, 1000 - 65).await;
+        check(&[(EXPECT, "100-continue")], 20, 20).await;
+        // Not forever, either.
+        discard(&HeaderMap::new(), Pin::new(&mut Never)).await;
+    }
+
+    #[test]
+    fn lengths_are_known_before_anything_is_read() {
+        let check = |length: &'static str, expected: u64| {
+            let headers = [(CONTENT_LENGTH, length.parse().unwrap())].into_iter().collect();
+            assert_eq!(announced(&headers), expected, "{length}");
+        };
+        check("12", 12);
+        check("99999999999", 99_999_999_999);
+        check("x", 0);
     }
 
     #[test]

@@ -49,7 +49,9 @@ pub(crate) fn to_openai(fields: &Fields<'_>) -> Result<Bytes, GatewayError> {
         }
     }
     body.raw("messages", &to_json(&messages(fields)?)?)?;
-    if let Some(stops) = fields.get("stop_sequences") {
+    // OpenAI refuses an empty list, which says as much as none.
+    let has_stops = fields.read::<Value>("stop_sequences")?.is_some_and(|stops| says_something(&stops));
+    if let Some(stops) = fields.get("stop_sequences").filter(|_| has_stops) {
         body.raw("stop", stops.get())?;
     }
     if let Some(user) = fields.read::<Value>("metadata")?.and_then(|metadata| metadata.get("user_id").cloned()) {
@@ -380,6 +382,21 @@ mod tests {
         let function = json!({"name": "f", "arguments": "{\"id\": 12345678901234567890123}"});
         let calls = json!([{"id": "t", "type": "function", "function": function}]);
         check("assistant", call, json!([{"role": "assistant", "content": null, "tool_calls": calls}]));
+    }
+
+    #[test]
+    fn an_empty_list_of_stops_is_none() {
+        let check = |stops: &str, expected: Value| {
+            let body = format!(r#"{{"messages": [], "stop_sequences": {stops}}}"#);
+            let said = to_openai(&Fields::parse(body.as_bytes()).unwrap()).unwrap();
+            assert_eq!(
+                serde_json::from_slice::<Value>(&said).unwrap().get("stop").cloned(),
+                Some(expected).filter(|stops| !stops.is_null())
+            );
+        };
+        check("[ ]", Value::Null);
+        check("null", Value::Null);
+        check(r#"["a"]"#, json!(["a"]));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! From a call to its request record, off the path: the hot path hands over what it saw, the record is made by whoever
 //! reads the channel.
 
+mod spent;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,7 +13,7 @@ use llmops_domain::canary::SeenCall;
 use llmops_domain::chat::Usage;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{self, ProjectId};
-use llmops_domain::record::{BodyPolicy, CallAttempt, CallOutcome, Door, RequestRecord};
+use llmops_domain::record::{BodyPolicy, CallOutcome, Door, RequestRecord};
 use llmops_domain::redact::redact;
 use llmops_domain::soft_failure::{GuardAction, GuardConfig, GuardedAnswer, SoftFailure, SoftFailureKind};
 use llmops_metrics::refusal::refusal_rule;
@@ -30,8 +32,7 @@ use crate::request::Extension;
 use crate::snapshot::Route;
 use crate::told::Told;
 
-/// Characters of a token, roughly, where a provider counts none.
-const CHARS_PER_TOKEN: usize = 4;
+pub(crate) use self::spent::plus;
 
 /// A record, whose it is, and what those may need who look at the call once more.
 #[derive(Debug, Clone)]
@@ -268,6 +269,11 @@ impl CallWatch {
         self.call.as_ref().and_then(|call| call.misfit.clone())
     }
 
+    /// Tokens of answers that the caller did not get.
+    pub(crate) fn discarded(&self) -> Usage {
+        self.call.as_ref().map(|call| call.discarded).unwrap_or_default()
+    }
+
     /// The attempts of the call.
     pub(crate) fn attempts(&self) -> Attempts {
         self.call.as_ref().map(|call| call.attempts.clone()).unwrap_or_default()
@@ -308,11 +314,6 @@ impl Drop for CallWatch {
     }
 }
 
-/// The sum of costs, as far as they are known.
-pub(crate) fn plus(a: Option<f64>, b: Option<f64>) -> Option<f64> {
-    a.into_iter().chain(b).reduce(|a, b| a + b)
-}
-
 fn ms(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1000.0
 }
@@ -325,9 +326,8 @@ impl Call {
             told.correct(&mut answer);
         }
         let outcome = self.outcome(&answer);
-        let attempts = self.attempts.take();
-        let (own_usage, usage_estimated) = self.own_usage(&answer, outcome, &attempts);
-        let (usage, cost) = (own_usage.plus(self.discarded), self.cost(own_usage));
+        let (attempts, timed_out) = self.attempts.take();
+        let (usage, cost, usage_estimated) = self.spent(&answer, outcome, (&attempts, &timed_out));
         let soft_failures = self.soft_failures(&answer, outcome);
         let policy = self.body_policy();
         if let Some(fill) = self.fill.take()
@@ -335,7 +335,7 @@ impl Call {
             && soft_failures.is_empty()
             && !self.captured.is_too_long
         {
-            fill.put(captured.clone(), self.told.take());
+            fill.put(captured.clone(), self.told.take(), &self.model);
         }
         let heard = self.heard.take();
         let seen = heard
@@ -432,31 +432,6 @@ impl Call {
             None => text,
         };
         Some(redact(&text).into_owned())
-    }
-
-    /// USD for the answer with these tokens, and for those that were discarded.
-    fn cost(&self, usage: Usage) -> Option<f64> {
-        let target = self.target.as_ref().filter(|_| !self.cached)?;
-        plus(self.discarded_cost, target.cost(usage))
-    }
-
-    /// The provider's count, else an estimate from the text.
-    fn own_usage(&self, answer: &Answer, outcome: CallOutcome, attempts: &[CallAttempt]) -> (Usage, bool) {
-        let tokens = |chars: usize| chars.div_ceil(CHARS_PER_TOKEN) as u64;
-        if let Some(usage) = answer.usage {
-            // What Anthropic counts at the beginning of a stream says nothing of one that stopped before its end.
-            let has_stopped = matches!(outcome, CallOutcome::Cut | CallOutcome::Cancelled);
-            let written = if has_stopped { tokens(answer.chars()) } else { 0 };
-            let completion_tokens = usage.completion_tokens.max(written);
-            return (Usage { completion_tokens, ..usage }, written > usage.completion_tokens);
-        }
-        // A provider works on though its caller has left, and reads what it was sent.
-        let is_read = outcome == CallOutcome::Cancelled && attempts.last().is_some_and(CallAttempt::is_given_up);
-        let is_refused = matches!(outcome, CallOutcome::Refused | CallOutcome::Unavailable) || self.status >= 400;
-        if is_refused && !is_read {
-            return (Usage::default(), false);
-        }
-        (Usage::new(tokens(answer::prompt_chars(&self.request)), tokens(answer.chars())), true)
     }
 
     /// The deployment's policy; calls beyond its sampling keep no bodies. Without a deployment nothing but hashes is kept:

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use jiff::Timestamp;
+use llmops_domain::chat::Usage;
 use llmops_domain::record::Door;
 use serde_json::json;
 
@@ -28,7 +29,7 @@ pub(crate) fn refuse(error: GatewayError, mut watch: CallWatch, door: Door) -> A
 /// The prepared answer of a deployment's safe mode.
 pub(crate) fn fixed(asked: &Asked<'_>, text: &str, watch: CallWatch) -> Answer {
     let id = watch.id().to_owned();
-    Arrived::made(asked, text, &id).hand_on(tokio::time::Instant::now(), watch)
+    Arrived::made(asked, text, &id, Usage::default()).hand_on(tokio::time::Instant::now(), watch)
 }
 
 /// A deployment in a list of models. `anthropic`: for a client of Anthropic's.

@@ -23,24 +23,37 @@ pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent"
 
 /// The fields of a request, each value as it was written.
 #[derive(Debug)]
-pub(crate) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Fields<'a> {
+    all: Vec<(Cow<'a, str>, &'a RawValue)>,
+    /// What they were read from, where they are all that is in it.
+    body: &'a [u8],
+}
 
 impl<'a> Fields<'a> {
     /// Reads a body. Every value is checked to be JSON, and none is copied.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, GatewayError> {
-        json::read(body).map_err(|error| {
+        let read: Self = json::read(body).map_err(|error| {
             GatewayError::bad_request(format!("the request's body is not the expected JSON object: {error}"))
-        })
+        })?;
+        Ok(Self { body, ..read })
+    }
+
+    /// What stands before the value of a field, and behind it, where that is known.
+    pub(crate) fn around(&self, name: &str) -> Option<(&'a [u8], &'a [u8])> {
+        let value = self.get(name)?.get();
+        let start = value.as_ptr().addr().checked_sub(self.body.as_ptr().addr())?;
+        let (before, rest) = self.body.split_at_checked(start)?;
+        Some((before, rest.strip_prefix(value.as_bytes())?))
     }
 
     /// The value of a field; null counts as absent.
     pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| *value).filter(|value| value.get() != "null")
+        self.all.iter().find(|(known, _)| known == name).map(|(_, value)| *value).filter(|value| value.get() != "null")
     }
 
     /// The fields in the order written.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        self.0.iter().map(|(name, value)| (&**name, *value))
+        self.all.iter().map(|(name, value)| (&**name, *value))
     }
 
     /// The same object with another value in the place of one field, or with the field at its end.
@@ -53,9 +66,9 @@ impl<'a> Fields<'a> {
 
     /// The fields that are kept, by the names that they are given.
     pub(crate) fn adapted(&self, keep: impl Fn(&mut Cow<'a, str>) -> bool) -> Self {
-        let mut fields = self.0.clone();
-        fields.retain_mut(|(name, _)| keep(name));
-        Self(fields)
+        let mut all = self.all.clone();
+        all.retain_mut(|(name, _)| keep(name));
+        Self { all, body: &[] }
     }
 
     /// The value of a field as a text.
@@ -91,7 +104,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
                     }
                     fields.push((name.0, map.next_value()?));
                 }
-                Ok(Fields(fields))
+                Ok(Fields { all: fields, body: &[] })
             }
         }
         deserializer.deserialize_map(Reader)

@@ -26,12 +26,16 @@ const TWINS: [(&str, &str); 3] =
 /// Who says one of these chooses how random answers are. Some models refuse a temperature beside them.
 const RANDOMNESS: [&str; 2] = ["top_p", "thinking"];
 
-/// The caller's fields for another model name.
+/// The caller's fields for another model name: the very bytes but for that, as far as they are known and nothing in them is for
+/// llmops alone; else the same fields in their order.
 pub(crate) fn direct(fields: &Fields<'_>, model: &str) -> Result<Bytes, GatewayError> {
+    let model = to_json(&model)?;
+    if let Some((before, after)) = fields.around("model").filter(|_| fields.get(EXTENSION).is_none()) {
+        return Ok(Bytes::from([before, model.as_bytes(), after].concat()));
+    }
     let mut body = Writer::new();
-    body.text("model", model)?;
-    for (name, value) in fields.iter().filter(|(name, _)| !matches!(*name, "model" | EXTENSION)) {
-        body.raw(name, value.get())?;
+    for (name, value) in fields.iter().filter(|(name, _)| *name != EXTENSION) {
+        body.raw(name, if name == "model" { &model } else { value.get() })?;
     }
     Ok(body.finish())
 }

@@ -165,6 +165,7 @@ impl Serving<'_> {
             watch.with(|call| {
                 call.status = 200;
                 call.told = kept.told;
+                call.model = kept.model;
             });
             watch.capture(&kept.body);
             watch.end(End::Complete);
@@ -348,7 +349,8 @@ impl Serving<'_> {
                 GuardAction::FallBack => self.first_of(position + 1, true, watch).await.ok(),
                 GuardAction::Replace => {
                     let text = config.safe_answer.clone().unwrap_or_default();
-                    Some((position, Arrived::made(self.asked, &text, watch.id())))
+                    let usage = arrived.usage().plus(watch.discarded());
+                    Some((position, Arrived::made(self.asked, &text, watch.id(), usage)))
                 }
             };
             // Where nobody else answers, the answer that is there is better than none.
@@ -405,14 +407,13 @@ fn discard(
     action: GuardAction,
     watch: &mut CallWatch,
 ) {
-    let usage = arrived.read().and_then(|read| read.usage);
+    let usage = arrived.usage();
     watch.with(|call| {
         call.guard.push(action);
         call.misfit = None;
         if call.found.is_empty() {
             call.found = failures;
         }
-        let usage = usage.unwrap_or_default();
         call.discarded = call.discarded.plus(usage);
         call.discarded_cost = plus(call.discarded_cost, by.target.as_ref().and_then(|target| target.cost(usage)));
         // A safe answer is not what the model says to such a request.

@@ -5,6 +5,7 @@ use llmops_providers::beside::Beside;
 use llmops_providers::stream::Piece;
 
 use crate::answer::Answer;
+use crate::write::listed;
 
 /// What a provider said in an answer that was written in another format, where more may be said, or less.
 #[derive(Debug, Clone, Default)]
@@ -13,6 +14,8 @@ pub(crate) struct Told {
     model: Option<String>,
     fingerprint: Option<String>,
     has_finish_reason: bool,
+    /// Why the model stopped, where the caller's format has no word for it.
+    unlisted_reason: Option<String>,
 }
 
 impl Told {
@@ -23,6 +26,7 @@ impl Told {
             model: named(&answer.model),
             fingerprint: beside.fingerprint.clone(),
             has_finish_reason: answer.finish_reason.is_some(),
+            unlisted_reason: answer.finish_reason.as_deref().and_then(unlisted),
         }
     }
 
@@ -37,7 +41,10 @@ impl Told {
             Piece::Usage(usage) => self.usage = counted(*usage).or(self.usage),
             Piece::Model(model) => self.model = named(model).or(self.model.take()),
             Piece::Fingerprint(fingerprint) => self.fingerprint = Some(fingerprint.clone()),
-            Piece::Finish(_) => self.has_finish_reason = true,
+            Piece::Finish(reason) => {
+                self.has_finish_reason = true;
+                self.unlisted_reason = unlisted(reason);
+            }
             _ => {}
         }
     }
@@ -47,8 +54,14 @@ impl Told {
         answer.usage = self.usage;
         answer.model.clone_from(&self.model);
         answer.fingerprint.clone_from(&self.fingerprint);
-        answer.finish_reason = answer.finish_reason.take().filter(|_| self.has_finish_reason);
+        let told = answer.finish_reason.take().filter(|_| self.has_finish_reason);
+        answer.finish_reason = self.unlisted_reason.clone().or(told);
     }
+}
+
+/// A reason that the caller gets another one for.
+fn unlisted(reason: &str) -> Option<String> {
+    (listed(reason) != reason).then(|| reason.to_owned())
 }
 
 fn counted(usage: Usage) -> Option<Usage> {

@@ -75,7 +75,7 @@ fn completion(head: &Head, model: &str, answer: &ChatResponse, beside: &Beside) 
         message[name] = list.into();
     }
     let default = if answer.tool_calls.is_empty() { "stop" } else { "tool_calls" };
-    let reason = answer.finish_reason.as_deref().unwrap_or(default);
+    let reason = listed(answer.finish_reason.as_deref().unwrap_or(default));
     json!({
         "id": head.id,
         "object": "chat.completion",
@@ -151,6 +151,9 @@ fn openai_usage(usage: Usage) -> Value {
     if usage.cache_write_tokens > 0 {
         fields["prompt_tokens_details"]["cache_write_tokens"] = usage.cache_write_tokens.into();
     }
+    if usage.reasoning_tokens > 0 {
+        fields["completion_tokens_details"] = json!({"reasoning_tokens": usage.reasoning_tokens});
+    }
     fields
 }
 
@@ -215,16 +218,32 @@ fn message(head: &Head, model: &str, answer: &ChatResponse, beside: &Beside) -> 
     Bytes::from(serde_json::to_vec(&message).unwrap_or_default())
 }
 
+/// A reason of OpenAI's list: this one, or the nearest. Clients with closed lists fail on any other; records have the
+/// provider's own word.
+pub(crate) fn listed(reason: &str) -> &'static str {
+    match reason {
+        "length" | "model_length" | "max_tokens" => "length",
+        "tool_calls" | "tool_use" => "tool_calls",
+        "function_call" => "function_call",
+        // Gemini's `OTHER` names nothing, and is said of what it will not answer.
+        "content_filter" | "refusal" | "other" => "content_filter",
+        // What Gemini adds about pictures and policies.
+        reason if ["safety", "prohibited", "recitation", "model_armor"].iter().any(|word| reason.contains(word)) => {
+            "content_filter"
+        }
+        _ => "stop",
+    }
+}
+
 /// Anthropic's word for OpenAI's. Who has to call a certain tool stops there, in the words of many servers; Anthropic's clients
 /// run tools where they are told to.
-fn stop_reason(finish_reason: &str, has_calls: bool) -> &str {
-    match finish_reason {
-        "stop" if has_calls => "tool_use",
-        "stop" => "end_turn",
+fn stop_reason(finish_reason: &str, has_calls: bool) -> &'static str {
+    match listed(finish_reason) {
         "length" => "max_tokens",
         "tool_calls" | "function_call" => "tool_use",
         "content_filter" => "refusal",
-        other => other,
+        _ if has_calls => "tool_use",
+        _ => "end_turn",
     }
 }
 
@@ -316,6 +335,7 @@ impl EventWriter {
         let reason = self.finish_reason.take().unwrap_or_else(|| "stop".to_owned());
         match &mut self.format {
             Format::OpenAi(_) => {
+                let reason = listed(&reason);
                 let last = json!([{"index": 0, "delta": {}, "logprobs": null, "finish_reason": reason}]);
                 self.event(&last, None, out);
                 if self.head.include_usage {
@@ -542,6 +562,36 @@ mod tests {
             serde_json::from_slice(&whole(Door::Chat, &head(), &asked(), &Beside::default())).unwrap();
         assert_eq!(completion["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"], r#"{"a":1}"#);
         assert_eq!(completion["usage"]["total_tokens"], 5);
+    }
+
+    #[test]
+    fn reasons_are_of_each_formats_list() {
+        let check = |reason: &str, openai: &str, anthropic: &str| {
+            assert_eq!((listed(reason), stop_reason(reason, false)), (openai, anthropic), "{reason}");
+        };
+        check("stop", "stop", "end_turn");
+        check("length", "length", "max_tokens");
+        check("model_length", "length", "max_tokens");
+        check("tool_calls", "tool_calls", "tool_use");
+        check("function_call", "function_call", "tool_use");
+        check("content_filter", "content_filter", "refusal");
+        check("other", "content_filter", "refusal");
+        check("image_prohibited_content", "content_filter", "refusal");
+        check("malformed_function_call", "stop", "end_turn");
+        check("eos", "stop", "end_turn");
+        assert_eq!(stop_reason("eos", true), "tool_use");
+    }
+
+    #[test]
+    fn tokens_of_thoughts_are_told_to_openais_clients() {
+        let usage = Usage { reasoning_tokens: 7, ..Usage::new(9, 12) };
+        let answer = ChatResponse { usage, ..asked() };
+        let completion: Value =
+            serde_json::from_slice(&whole(Door::Chat, &head(), &answer, &Beside::default())).unwrap();
+        let expected = json!({"prompt_tokens": 9, "completion_tokens": 12, "total_tokens": 21,
+            "completion_tokens_details": {"reasoning_tokens": 7}});
+        assert_eq!(completion["usage"], expected);
+        assert_eq!(crate::answer::read(completion.to_string().as_bytes()).usage, Some(usage));
     }
 
     #[test]

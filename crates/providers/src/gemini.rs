@@ -15,11 +15,10 @@ use serde_json::{Map, Value, json};
 use crate::beside::{Beside, Whole, citations_of_gemini};
 use crate::http_client::{Endpoint, HttpClient};
 use crate::kinds::Kind;
-use crate::odd;
 use crate::provider::{ChatProvider, ProviderError};
-use crate::remote;
 use crate::text::Text;
 use crate::translate::{self, AsWritten, Format, Object, Part, Speaker};
+use crate::{odd, openai, remote};
 
 /// What stands between a call's id and the signature of the thoughts before it.
 const SIGNATURE: &str = "__thought__";
@@ -96,10 +95,10 @@ pub(crate) fn read(endpoint: &Endpoint, body: &[u8], latency_ms: f64) -> Result<
 }
 
 /// The fields that parameters, tools and response format become, by name.
-pub(crate) fn settings(request: &ChatRequest) -> Result<Map<String, Value>, ProviderError> {
-    let mut fields = fields(request, &AsWritten::default())?;
+pub(crate) fn settings(request: &ChatRequest) -> Map<String, Value> {
+    let mut fields = fields(request, &AsWritten::default());
     fields.remove("systemInstruction");
-    Ok(fields.into_map())
+    fields.into_map()
 }
 
 /// A request in the API's format.
@@ -112,11 +111,11 @@ pub(crate) fn body(request: &ChatRequest, as_written: &AsWritten<'_>) -> Result<
         };
         contents.push(OutgoingTurn { role, parts: turn.parts.into_iter().filter_map(part).collect() });
     }
-    translate::written(fields(request, as_written)?, "contents", &contents)
+    translate::written(fields(request, as_written), "contents", &contents)
 }
 
 /// Everything but the messages.
-fn fields(request: &ChatRequest, as_written: &AsWritten<'_>) -> Result<Object, ProviderError> {
+fn fields(request: &ChatRequest, as_written: &AsWritten<'_>) -> Object {
     let parameters = &request.parameters;
     let mut config = Object::default();
     config.put_some("temperature", parameters.temperature);
@@ -152,17 +151,15 @@ fn fields(request: &ChatRequest, as_written: &AsWritten<'_>) -> Result<Object, P
         body.remove("tool_choice");
         body.put("toolConfig", &json!({"functionCallingConfig": calling(&choice)}));
     }
-    if translate::one_call_at_most(request) {
-        return Err(translate::unsaid("`parallel_tool_calls: false` cannot be said to Gemini: leave it out"));
-    }
-    // The API knows no end users, and calls functions in parallel as it likes. The others have been said.
+    // The API knows no end users, and calls functions in parallel as it likes, also where Google's own door for OpenAI's clients
+    // is told otherwise. The others have been said.
     for name in ["parallel_tool_calls", "user", "top_k", "modalities"] {
         body.remove(name);
     }
     if budget.is_some() {
         body.remove("reasoning_effort");
     }
-    Ok(body)
+    body
 }
 
 /// How long the model thinks, and that it tells what where it does.
@@ -271,7 +268,7 @@ pub(crate) struct Body {
     pub(crate) usage_metadata: Option<WireUsage>,
     #[serde(default)]
     pub(crate) model_version: Option<String>,
-    /// In the middle of a stream.
+    /// In the middle of a stream, or instead of an answer.
     #[serde(default)]
     pub(crate) error: Option<Value>,
 }
@@ -391,8 +388,10 @@ pub(crate) struct WireUsage {
 impl WireUsage {
     /// Tokens read and written.
     pub(crate) fn total(&self) -> Usage {
-        let written = self.candidates.unwrap_or(0).saturating_add(self.thoughts.unwrap_or(0));
-        Usage { cached_tokens: self.cached.unwrap_or(0), ..Usage::new(self.prompt.unwrap_or(0), written) }
+        let thoughts = self.thoughts.unwrap_or(0);
+        let written = self.candidates.unwrap_or(0).saturating_add(thoughts);
+        let (cached_tokens, reasoning_tokens) = (self.cached.unwrap_or(0), thoughts);
+        Usage { cached_tokens, reasoning_tokens, ..Usage::new(self.prompt.unwrap_or(0), written) }
     }
 }
 
@@ -400,7 +399,10 @@ fn response(endpoint: &Endpoint, mut body: Body, raw: &[u8], latency_ms: f64) ->
     let blocked = body.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some());
     let candidate = if body.candidates.is_empty() { None } else { Some(body.candidates.swap_remove(0)) };
     if candidate.is_none() && !blocked {
-        return Err(endpoint.format_error("there is no `candidates[0]`", raw));
+        return Err(match body.error.filter(|error| !error.is_null()) {
+            Some(error) => openai::embedded_error(endpoint, &error, raw),
+            None => endpoint.format_error("there is no `candidates[0]`", raw),
+        });
     }
     let Candidate { content, finish_reason: reason, grounding_metadata, citation_metadata } =
         candidate.unwrap_or_default();

@@ -74,6 +74,7 @@ fn fit(object: &mut Map<String, Value>) {
         | "cache_read_input_tokens"
         | "cached_tokens"
         | "cache_write_tokens"
+        | "reasoning_tokens"
         | "prompt_cache_hit_tokens"
         | "promptTokenCount"
         | "candidatesTokenCount"
@@ -95,7 +96,8 @@ fn fit(object: &mut Map<String, Value>) {
         | "inlineData"
         | "x_groq"
         | "content_block"
-        | "prompt_tokens_details" => field.as_object_mut().map(fit).is_some(),
+        | "prompt_tokens_details"
+        | "completion_tokens_details" => field.as_object_mut().map(fit).is_some(),
         _ => true,
     });
 }

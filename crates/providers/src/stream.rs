@@ -415,7 +415,7 @@ mod tests {
             call(0, "c1__thought__s-w", "f"),
             arguments(0, "{\"a\":1}"),
             finish("tool_calls"),
-            usage(3, 3),
+            Piece::Usage(Usage { reasoning_tokens: 1, ..Usage::new(3, 3) }),
         ];
         assert_eq!(pieces, expected);
         let blocked = read(Dialect::Gemini, &[r#"{"promptFeedback":{"blockReason":"SAFETY"}}"#]);

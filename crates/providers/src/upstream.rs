@@ -103,7 +103,7 @@ impl Upstream {
         match self.dialect {
             Dialect::OpenAi => openai::settings(self.kind, request),
             Dialect::Anthropic => Ok(anthropic::settings(request)),
-            Dialect::Gemini => gemini::settings(request),
+            Dialect::Gemini => Ok(gemini::settings(request)),
         }
     }
 
@@ -149,23 +149,45 @@ impl Upstream {
         }
     }
 
+    /// The error that a whole success is, if it is one.
+    pub fn error_instead(&self, endpoint: &Endpoint, body: &[u8]) -> Option<ProviderError> {
+        match self.answer(endpoint, body) {
+            Ok(_) => None,
+            Err(error @ ProviderError::Status { .. }) => Some(error),
+            // Embeddings are no answer either; what has an error says so, in whichever of the shapes.
+            Err(_) => {
+                let fitting = odd::fitting(body)?;
+                let mut read: Value = serde_json::from_str(&fitting).ok()?;
+                let error = Some(read["error"].take()).filter(|error| !error.is_null())?;
+                Some(openai::embedded_error(endpoint, &error, fitting.as_bytes()))
+            }
+        }
+    }
+
     /// The error that a stream begins with, if it does: nothing of an answer is lost when somebody else is asked.
     pub fn failure(&self, endpoint: &Endpoint, beginning: &[u8]) -> Option<ProviderError> {
         let mut reader = self.reader();
         for event in Events::default().push(beginning) {
-            for piece in reader.read_event(&event) {
-                match piece {
-                    Piece::Model(_) | Piece::Fingerprint(_) | Piece::Usage(_) => {}
-                    Piece::Error(_) => {
-                        // Plain words are an error, too.
-                        let fitting = odd::fitting(&event.data);
-                        let read = fitting.as_deref().and_then(|json| serde_json::from_str::<Value>(json).ok());
-                        let error = read.map(|mut read| read["error"].take()).unwrap_or_default();
-                        let words = fitting.as_deref().map_or(&*event.data, str::as_bytes);
-                        return Some(openai::embedded_error(endpoint, &error, words));
-                    }
-                    _ => return None,
-                }
+            let pieces = reader.read_event(&event);
+            let says_nothing = |piece: &Piece| {
+                matches!(
+                    piece,
+                    Piece::Model(_) | Piece::Fingerprint(_) | Piece::Usage(_) | Piece::Finish(_) | Piece::Error(_)
+                )
+            };
+            if !pieces.iter().all(says_nothing) {
+                return None;
+            }
+            if pieces.iter().any(|piece| matches!(piece, Piece::Error(_))) {
+                // Plain words are an error, too.
+                let fitting = odd::fitting(&event.data);
+                let read = fitting.as_deref().and_then(|json| serde_json::from_str::<Value>(json).ok());
+                let error = read.map(|mut read| read["error"].take()).unwrap_or_default();
+                let words = fitting.as_deref().map_or(&*event.data, str::as_bytes);
+                return Some(openai::embedded_error(endpoint, &error, words));
+            }
+            if pieces.iter().any(|piece| matches!(piece, Piece::Finish(_))) {
+                return None;
             }
         }
         None

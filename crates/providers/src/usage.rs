@@ -19,6 +19,7 @@ pub struct WireUsage {
     #[serde(rename = "cache_read_input_tokens")]
     cache_read: Option<u64>,
     prompt_tokens_details: Option<PromptDetails>,
+    completion_tokens_details: Option<CompletionDetails>,
     /// DeepSeek's name for the tokens of its cache.
     prompt_cache_hit_tokens: Option<u64>,
 }
@@ -30,6 +31,13 @@ struct PromptDetails {
     cached_tokens: Option<u64>,
     /// OpenRouter's, and ours where Anthropic wrote to its cache.
     cache_write_tokens: Option<u64>,
+}
+
+/// Of OpenAI's `completion_tokens`, those that the model thought with.
+#[derive(Debug, Deserialize, Default)]
+#[serde(default)]
+struct CompletionDetails {
+    reasoning_tokens: Option<u64>,
 }
 
 impl WireUsage {
@@ -48,11 +56,13 @@ impl WireUsage {
         let details = self.prompt_tokens_details.as_ref();
         let cached = details.and_then(|details| details.cached_tokens).or(self.prompt_cache_hit_tokens);
         let written = details.and_then(|details| details.cache_write_tokens);
+        let thought = self.completion_tokens_details.as_ref().and_then(|details| details.reasoning_tokens);
         let usage = Usage {
             prompt_tokens: prompt.unwrap_or(known.prompt_tokens),
             completion_tokens: completion.unwrap_or(known.completion_tokens),
             cached_tokens: cached.or(self.cache_read).unwrap_or(0).max(known.cached_tokens),
             cache_write_tokens: written.or(self.cache_written).unwrap_or(0).max(known.cache_write_tokens),
+            reasoning_tokens: thought.unwrap_or(0).max(known.reasoning_tokens),
         };
         Some(usage.bounded())
     }
@@ -78,6 +88,10 @@ mod tests {
         let details = r#"{"cached_tokens": 3, "cache_write_tokens": 1}"#;
         check(&[&format!(r#"{{"prompt_tokens": 5, "prompt_tokens_details": {details}}}"#)], Some([5, 0, 3, 1]));
         check(&[r#"{"prompt_tokens": 5, "prompt_cache_hit_tokens": 4}"#], Some([5, 0, 4, 0]));
+        let thought: WireUsage =
+            serde_json::from_str(r#"{"completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 3}}"#)
+                .unwrap();
+        assert_eq!(thought.after(None), Some(Usage { reasoning_tokens: 3, ..Usage::new(0, 5) }));
         let start = r#"{"input_tokens": 4, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 2, "output_tokens": 1}"#;
         check(&[start], Some([9, 1, 3, 2]));
         check(&[start, r#"{"output_tokens": 7}"#], Some([9, 7, 3, 2]));

@@ -26,7 +26,9 @@ async fn a_slow_provider_is_overtaken_where_the_deployment_hedges() {
         ..DeploymentSettings::default()
     };
     let bot = deployment("a/m", json!({}), settings);
-    let mut gateway = Fixture::start(&[("a", &slow.url), ("b", &fast.url)], vec![bot]).await;
+    let prices = [("a/m", 1_000_000.0, 0.0), ("b/m", 0.0, 0.0)];
+    let providers = [("a", &*slow.url), ("b", &fast.url)];
+    let mut gateway = Fixture::start_with_prices(&providers, &prices, vec![bot]).await;
     assert_eq!(split(&gateway.chat(&call("hi")).await), (200, ANSWER));
     slow.was_closed().await;
     let record = gateway.record().await;
@@ -34,6 +36,8 @@ async fn a_slow_provider_is_overtaken_where_the_deployment_hedges() {
     assert_eq!(attempts, [("a/m", None), ("b/m", Some(200))]);
     assert!(record.attempts[0].error.as_deref().unwrap().contains("given up"));
     assert_eq!(record.model, "b/m");
+    // Both have read the question.
+    assert_eq!((record.usage.prompt_tokens, record.usage_estimated, record.cost), (9 + 1, true, Some(1.0)));
 }
 
 #[tokio::test]
@@ -50,6 +54,7 @@ async fn equal_requests_are_answered_once_where_the_deployment_keeps_answers() {
         // The answer is kept when its record is made.
         let record = gateway.record().await;
         assert_eq!((record.cached, record.attempts.len()), (expected == "hit", usize::from(expected == "miss")));
+        assert_eq!(record.model, "local/m", "{text}");
     }
 }
 
@@ -171,8 +176,9 @@ async fn the_guard_acts_before_the_caller_has_the_answer() {
         assert_eq!(record.soft_failures.iter().any(|f| f.kind == SoftFailureKind::Forbidden), failed, "{actions:?}");
         assert_eq!(record.attempts.len(), a.requests().len() + b.requests().len());
         let answers_paid_for = record.attempts.len() as u64;
-        if header_value.is_none_or(|value| !value.ends_with("replace")) {
-            assert_eq!(record.usage.prompt_tokens, 9 * answers_paid_for, "{actions:?}");
+        assert_eq!(record.usage.prompt_tokens, 9 * answers_paid_for, "{actions:?}");
+        if header_value.is_some_and(|value| value.ends_with("replace")) {
+            assert_eq!(body["usage"]["prompt_tokens"], record.usage.prompt_tokens, "{actions:?}");
         }
     }
 }

@@ -363,6 +363,9 @@ async fn who_names_a_wrong_environment_hears_of_the_right_ones() {
         let body: Value = serde_json::from_str(split(&answer).1).unwrap();
         assert_eq!((split(&answer).0, &body["error"]["message"]), (404, &json!(expected)), "{model}");
     }
+    let two =
+        gateway.post("/v1/chat/completions", "x-llmops-environment: dev\r\n", r#"{"model":"bot@production"}"#).await;
+    assert!(split(&two).0 == 400 && two.contains("two environments are named"), "{two}");
 }
 
 const VECTORS: &str = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.25,1e-3]}],"model":"e-2026","usage":{"prompt_tokens":2,"total_tokens":2}}"#;

@@ -63,6 +63,69 @@ async fn a_provider_that_refuses_us_is_passed_by() {
     }
 }
 
+/// Some servers say 200 and mean an error, whole or with the first event of a stream.
+#[tokio::test]
+async fn an_error_inside_a_success_is_asked_again_and_elsewhere() {
+    let whole = |error: &str| json_response(200, "", error);
+    let json_head = STREAM_HEAD.replace("text/event-stream", "application/json");
+    let chunked = |error: &str| {
+        let (first, last) = error.split_at(error.len() - 1);
+        format!("{json_head}{}{}0\r\n\r\n", piece(first), piece(last))
+    };
+    let streamed = |error: &str| format!("{STREAM_HEAD}{}0\r\n\r\n", piece(&format!("data: {error}\n\n")));
+    let check = async |models: [&str; 2], path: &str, answer: String, expected: [usize; 2]| {
+        let (first, second) =
+            (Provider::start(vec![vec![Step::Send(answer.clone())]]).await, Provider::answering(ANSWER).await);
+        let settings = DeploymentSettings { fallbacks: vec![models[1].to_owned()], ..DeploymentSettings::default() };
+        let bot = deployment(models[0], json!({}), settings);
+        let [a, b] = models.map(|model| model.split_once('/').unwrap().0);
+        let prices = [(models[0], 1_000_000.0, 1_000_000.0)];
+        let providers = [(a, &*first.url), (b, &second.url)];
+        let mut gateway = Fixture::start_with_prices(&providers, &prices, vec![bot]).await;
+        let mut call = json!({"model": "bot", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+        call["stream"] = answer.contains("event-stream").into();
+        let got = gateway.post(path, "", &call.to_string()).await;
+        assert_eq!([first.requests().len(), second.requests().len()], expected, "{answer}");
+        let record = gateway.record().await;
+        let failed = record.attempts.iter().filter(|attempt| attempt.error.is_some()).count();
+        if expected[1] == 1 {
+            assert_eq!((split(&got).1, record.outcome, failed), (ANSWER, CallOutcome::Ok, expected[0]), "{answer}");
+        } else if expected[0] == 1 && failed == 1 {
+            // Nobody else would do better: the caller has what was sent, and it costs nothing.
+            assert!(split(&got).0 == 200 && got.contains("error"), "{got}");
+            assert_eq!((record.outcome, record.cost), (CallOutcome::UpstreamError, Some(0.0)), "{answer}");
+        }
+    };
+    let (chat, messages) = ("/v1/chat/completions", "/v1/messages");
+    for (error, times) in [
+        (r#"{"error":{"message":"boom","code":502}}"#, 2),
+        (r#"{"error": "boom"}"#, 2),
+        (r#"[{"error":{"message":"boom","code":503}}]"#, 2),
+        (r#"{"id":"gen-1","error":{"message":"boom"},"choices":[]}"#, 2),
+        (r#"{"object":"error","message":"boom","code":404}"#, 2),
+        (r#"{"error":{"message":"no such model","code":404}}"#, 1),
+    ] {
+        check(["a/m", "b/m"], chat, whole(error), [times, 1]).await;
+        check(["a/m", "b/m"], chat, chunked(error), [times, 1]).await;
+    }
+    check(["a/m", "b/m"], chat, streamed(r#"{"error":{"message":"boom"}}"#), [2, 1]).await;
+    let last = r#"{"id":"c","choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}],"error":{"code":502,"message":"boom"}}"#;
+    check(["a/m", "b/m"], chat, streamed(last), [2, 1]).await;
+    let overloaded = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+    check(["anthropic/m", "anthropic2/m"], messages, streamed(overloaded), [2, 1]).await;
+    check(["anthropic/m", "b/m"], chat, whole(overloaded), [2, 1]).await;
+    check(["a/m", "b/m"], chat, whole(r#"{"error":{"message":"too long","code":400}}"#), [1, 0]).await;
+    // None of these is an error.
+    for answer in [
+        ANSWER.replacen('{', r#"{"error":null,"#, 1),
+        ANSWER.replacen('{', r#"{"error" : {"code": 1},"#, 1),
+        ANSWER.replace("chatcmpl-7", "error"),
+    ] {
+        check(["a/m", "b/m"], chat, whole(&answer), [1, 0]).await;
+        check(["a/m", "b/m"], chat, chunked(&answer), [1, 0]).await;
+    }
+}
+
 /// What a fallback's format cannot say neither keeps the first provider from being asked nor hides what it says.
 #[tokio::test]
 async fn a_fallback_of_another_format_takes_nothing_away() {
@@ -217,11 +280,14 @@ async fn a_provider_that_hangs_is_given_up() {
     let settings =
         DeploymentSettings { retries: 0, timeout_first_byte: "50ms".parse().unwrap(), ..DeploymentSettings::default() };
     let bot = deployment("local/m", json!({}), settings);
-    let mut gateway = Fixture::start(&[("local", &provider.url)], vec![bot]).await;
+    let prices = [("local/m", 1_000_000.0, 0.0)];
+    let mut gateway = Fixture::start_with_prices(&[("local", &provider.url)], &prices, vec![bot]).await;
     let answer = gateway.chat(&json!({"model": "bot", "messages": [{"role": "user", "content": "hi"}]})).await;
     assert_eq!(split(&answer).0, 504);
     let record = gateway.record().await;
     assert_eq!((record.outcome, record.status), (CallOutcome::Unavailable, 504));
+    // It has read what it was asked all the same.
+    assert_eq!((record.usage, record.usage_estimated, record.cost), (Usage::new(1, 0), true, Some(1.0)));
 }
 
 #[tokio::test]

@@ -15,7 +15,9 @@ async fn a_request_is_forwarded_as_it_was_written() {
     let body = r#"{"model":"local/vendor/m", "messages":[{"role":"user","content":"h\u00e9 {{x}}","cache_control":{"a":1e2}}],
         "temperature":1.0,"new_field":{"b":[1,  2]},"llmops":{"user":"u1","tags":{"team":"a"}}}"#;
     let headers = "idempotency-key: k-1\r\nopenai-beta: x=1\r\nx-llmops-session: s1\r\nx-api-key: other\r\ncookie: \
-                   a=b\r\naccept-encoding: gzip\r\nx-forwarded-for: 10.0.0.1\r\n";
+                   a=b\r\naccept-encoding: gzip\r\nx-forwarded-for: 10.0.0.1\r\nopenai-organization: \
+                   org\r\nopenai-project: p\r\ncf-connecting-ip: 10.0.0.1\r\ntrue-client-ip: 10.0.0.1\r\nx-client-ip: \
+                   10.0.0.1\r\nreferer: https://example.org\r\nhttp-referer: https://app.example.org\r\n";
     let answer = gateway.post("/v1/chat/completions", headers, body).await;
 
     assert_eq!(split(&answer), (200, ANSWER), "{answer}");
@@ -28,7 +30,20 @@ async fn a_request_is_forwarded_as_it_was_written() {
     assert_eq!(header(sent, "authorization").unwrap(), format!("Bearer {PROVIDER_KEY}"));
     assert_eq!(header(sent, "idempotency-key").as_deref(), Some("k-1"));
     assert_eq!(header(sent, "openai-beta").as_deref(), Some("x=1"));
-    for kept_back in ["x-llmops-session", "x-api-key", "cookie", "x-forwarded-for"] {
+    // By this one OpenRouter knows the application.
+    assert_eq!(header(sent, "http-referer").as_deref(), Some("https://app.example.org"));
+    for kept_back in [
+        "x-llmops-session",
+        "x-api-key",
+        "cookie",
+        "x-forwarded-for",
+        "openai-organization",
+        "openai-project",
+        "cf-connecting-ip",
+        "true-client-ip",
+        "x-client-ip",
+        "referer",
+    ] {
         assert_eq!(header(sent, kept_back), None, "{kept_back}");
     }
     assert!(!sent.contains(KEY));
@@ -40,6 +55,41 @@ async fn a_request_is_forwarded_as_it_was_written() {
     assert_eq!((record.usage.prompt_tokens, record.usage.completion_tokens), (9, 2));
     assert_eq!(record.model_answered.as_deref(), Some("m-2026"));
     assert_eq!((record.outcome, record.status, record.attempts.len()), (CallOutcome::Ok, 200, 1));
+}
+
+#[tokio::test]
+async fn fields_and_the_space_between_them_stay_where_they_are() {
+    let check = async |model: &str, path: &str, theirs: &str, expected: &str| {
+        let provider = Provider::answering(ANSWER).await;
+        let gateway = Fixture::start(&[(model, &provider.url)], Vec::new()).await;
+        gateway.post(path, "", theirs).await;
+        assert_eq!(provider.body(), expected);
+    };
+    let (chat, messages) = ("/v1/chat/completions", "/v1/messages");
+    let spaced = " {\"messages\" : [],  \"z\":1E+2, \"model\" :\"NAME\",\n \"a\": {\"model\":1} } ";
+    let (theirs, expected) = (spaced.replace("NAME", "local/m"), spaced.replace("NAME", "m"));
+    check("local", chat, &theirs, &expected).await;
+    check("local", "/v1/embeddings", &theirs, &expected).await;
+    check("anthropic", messages, &spaced.replace("NAME", "anthropic/m"), &expected).await;
+    let ours = r#"{"a":1, "llmops":{"user":"u"}, "model":"local/m", "b":[ ]}"#;
+    check("local", chat, ours, r#"{"a":1,"model":"m","b":[ ]}"#).await;
+}
+
+/// A client that still sends when its connection is closed reports that, and never reads why.
+#[tokio::test]
+async fn who_is_refused_may_finish_sending() {
+    let gateway = Fixture::start(&[], Vec::new()).await;
+    let large = " ".repeat(8 << 20);
+    for (method, path, headers, status) in [
+        ("POST", "/v1/completions", "", 404),
+        ("PUT", "/v1/chat/completions", "", 405),
+        ("POST", "/v1/messages", "content-encoding: gzip\r\n", 415),
+    ] {
+        let answer = gateway.send(method, path, headers, &large).await;
+        assert_eq!(split(&answer).0, status, "{path} {answer}");
+    }
+    let answer = gateway.send("POST", "/v1/messages", "", &" ".repeat(40 << 20)).await;
+    assert!(split(&answer).0 == 413 && answer.contains("request_too_large"), "{answer}");
 }
 
 #[tokio::test]

@@ -146,7 +146,8 @@ async fn errors_keep_their_status_and_change_their_shape() {
     let mut gateway = Fixture::start(&[("anthropic", &provider.url)], Vec::new()).await;
     let call = json!({"model": "anthropic/claude", "messages": [{"role": "user", "content": "hi"}]});
     let answer = gateway.chat(&call).await;
-    let expected = r#"{"error":{"message":"slow down","type":"rate_limit_error","param":null,"code":"429"}}"#;
+    let expected =
+        r#"{"error":{"message":"slow down","type":"rate_limit_error","param":null,"code":"rate_limit_exceeded"}}"#;
     let body: Value = serde_json::from_str(split(&answer).1).unwrap();
     assert_eq!((split(&answer).0, &body), (429, &serde_json::from_str::<Value>(expected).unwrap()));
     assert_eq!(header(&answer, "retry-after").as_deref(), Some("30"));
@@ -168,6 +169,8 @@ async fn an_error_inside_a_success_is_an_error() {
     };
     check(r#"{"message":"slow down","code":429}"#, 429, "rate_limit_error", "slow down").await;
     check(r#"{"message":"too long","code":400}"#, 400, "invalid_request_error", "too long").await;
+    check(r#"{"message":"pay","code":402}"#, 402, "billing_error", "pay").await;
+    check(r#"{"message":"too large","code":413}"#, 413, "request_too_large", "too large").await;
     check(r#"{"message":"broken"}"#, 502, "api_error", "broken").await;
 }
 
@@ -243,7 +246,64 @@ async fn what_another_format_cannot_say_is_refused_by_name() {
     check("anthropic/c", json!({"presence_penalty": 1.5}), r#""param":"presence_penalty""#).await;
     check("anthropic/c", json!({"frequency_penalty": 1.5}), r#""param":"frequency_penalty""#).await;
     check("gemini/g", json!({"thinking": {"type": "enabled"}}), r#""param":"thinking""#).await;
-    check("gemini/g", json!({"parallel_tool_calls": false}), "parallel_tool_calls").await;
+}
+
+/// `LangChain` says it with every forced tool.
+#[tokio::test]
+async fn gemini_is_asked_by_who_wants_one_call_at_most() {
+    let (chat, messages) = ("/v1/chat/completions", "/v1/messages");
+    let forced = json!({"type": "function", "function": {"name": "f"}});
+    let of_openai = json!({"parallel_tool_calls": false, "tools": tools(), "tool_choice": forced});
+    let tools = json!([{"name": "f", "input_schema": {"type": "object"}}]);
+    let forced = json!({"type": "tool", "name": "f", "disable_parallel_tool_use": true});
+    let of_anthropic = json!({"max_tokens": 9, "tools": tools, "tool_choice": forced});
+    for (path, theirs) in [(chat, of_openai), (messages, of_anthropic)] {
+        let expected = json!({
+            "tools": [{"functionDeclarations": [{"name": "f", "parametersJsonSchema": {"type": "object"}}]}],
+            "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["f"]}},
+        });
+        assert_eq!(sent("gemini/g", path, &theirs, &["contents", "generationConfig"]).await, expected, "{path}");
+    }
+}
+
+/// A reason that the caller's format does not have is the nearest for the caller, and itself for the record.
+#[tokio::test]
+async fn reasons_outside_the_formats_are_the_nearest() {
+    for (reason, expected, kept) in [("OTHER", "content_filter", "other"), ("STOP", "stop", "stop")] {
+        let answer = GEMINI.replace("STOP", reason);
+        for is_stream in [false, true] {
+            let play = if is_stream { stream(&[&answer]) } else { vec![Step::Send(json_response(200, "", &answer))] };
+            let provider = Provider::start(vec![play]).await;
+            let mut gateway = Fixture::start(&[("gemini", &provider.url)], Vec::new()).await;
+            let messages = json!([{"role": "user", "content": "hi"}]);
+            let answer = gateway.chat(&json!({"model": "gemini/g", "messages": messages, "stream": is_stream})).await;
+            assert!(answer.contains(&format!(r#""finish_reason":"{expected}""#)), "{answer}");
+            assert_eq!(gateway.record().await.finish_reason.as_deref(), Some(kept), "{reason} {is_stream}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_known_by_its_beginning_where_no_header_says_so() {
+    let of_anthropic = r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hello"}}"#;
+    let end = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":3}}"#;
+    let of_openai = r#"{"choices":[{"index":0,"delta":{"content":"Hello"},"finish_reason":"stop"}]}"#;
+    for kind in ["", "content-type: text/plain\r\n"] {
+        for (model, path, events) in [
+            ("anthropic/c", "/v1/chat/completions", vec![of_anthropic, end]),
+            ("local/m", "/v1/messages", vec![of_openai, "[DONE]"]),
+        ] {
+            let mut play = stream(&events);
+            play[0] = Step::Send(STREAM_HEAD.replace("content-type: text/event-stream\r\n", kind));
+            let provider = Provider::start(vec![play]).await;
+            let gateway = Fixture::start(&[(model.split_once('/').unwrap().0, &provider.url)], Vec::new()).await;
+            let messages = json!([{"role": "user", "content": "hi"}]);
+            let call = json!({"model": model, "max_tokens": 9, "messages": messages, "stream": true});
+            let answer = gateway.post(path, "", &call.to_string()).await;
+            assert!(split(&answer).0 == 200 && answer.contains("Hello"), "{kind} {answer}");
+            assert_eq!(header(&answer, "content-type").as_deref(), Some("text/event-stream"), "{answer}");
+        }
+    }
 }
 
 #[tokio::test]
