@@ -147,12 +147,17 @@ impl Document {
         for problem in &problems {
             remove(&mut value, &problem.field);
         }
+        let mut restored = Vec::new();
         for _ in 0..MOST_MISFITS {
             match serde_path_to_error::deserialize(&value) {
                 Ok(decoded) => return (Some(decoded), problems, value),
                 Err(error) => {
                     let misfit = self.misfit(&error);
-                    if misfit.field.is_empty() && restore(&mut value, &self.value, &error.inner().to_string()) {
+                    let missing = misfit.field.is_empty().then(|| missing_field(&error.inner().to_string())).flatten();
+                    if let Some(name) = missing.filter(|name| !restored.contains(name))
+                        && restore(&mut value, &self.value, &name)
+                    {
+                        restored.push(name);
                         continue;
                     }
                     if misfit.field.is_empty() || !remove(&mut value, &misfit.field) {
@@ -304,11 +309,15 @@ fn remove(value: &mut Value, field: &str) -> bool {
     false
 }
 
+/// The field that an error of decoding says is missing.
+fn missing_field(error: &str) -> Option<String> {
+    error.strip_prefix("missing field `")?.split('`').next().map(str::to_owned)
+}
+
 /// Puts back a field of the first level without which there is no whole, such as its name: a text as it is written, a list or a map
-/// with nothing in it.
-fn restore(value: &mut Value, written: &Value, error: &str) -> bool {
-    let missing = error.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
-    let (Some(name), Some(fields)) = (missing, value.as_object_mut()) else { return false };
+/// with nothing in it. Says whether there is one.
+fn restore(value: &mut Value, written: &Value, name: &str) -> bool {
+    let Some(fields) = value.as_object_mut() else { return false };
     let restored = match written.get(name) {
         Some(text @ Value::String(_)) => text.clone(),
         Some(Value::Array(_)) => Value::Array(Vec::new()),
