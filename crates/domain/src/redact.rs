@@ -13,9 +13,10 @@ use std::sync::LazyLock;
 use regex::{Captures, Regex};
 use serde::de::IgnoredAny;
 
-use numbers::{FEWEST_DIGITS, Place, is_card_number, names_phone};
+use crate::hash::ContentHash;
+use numbers::{FEWEST_DIGITS, is_card_number, names_phone};
 
-/// All kinds in one expression: the text is read once. The groups are tried in this order at each place.
+/// All kinds but numbers in one expression: the text is read once. The groups are tried in this order at each place.
 ///
 /// Letters, digits and the edges of words are ASCII's where it says `(?-u:…)`. What an edge is in Unicode would be told one
 /// character at a time, a hundred times slower, and between `カード` and `4111` there is none.
@@ -37,9 +38,6 @@ static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| {
         r"|\b(?i:bearer|basic)\s{1,3}(?P<credentials>[A-Za-z0-9._~+/=-]{16,}))",
         r"|(?P<iban>(?-u:\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b))",
         r"|(?P<email>[\p{L}\p{N}._%+-]+@[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)*\.\p{L}{2,})",
-        // Digits of any script and what stands between them: cards, phones, social security.
-        r"|(?P<number>(?:[+＋][(（]?|[(（][+＋]?)?(?:(?-u:\b)[0-9]|[\p{Nd}--0-9])",
-        r"(?:[ ./()_\-\u{a0}\u{2007}\u{2009}\u{200a}\u{202f}\u{2010}-\u{2015}\u{2212}\u{3000}\u{30fc}（）．／－]{0,3}\p{Nd}){6,})",
     ))
     .ok()
 });
@@ -73,24 +71,29 @@ fn in_text(text: &str) -> Cow<'_, str> {
 /// As [`in_text`]; whether the field that holds the text is one for telephone numbers.
 fn in_field(text: &str, is_phone: bool) -> Cow<'_, str> {
     let Some(pattern) = PATTERN.as_ref() else { return Cow::Borrowed(text) };
-    pattern.replace_all(text, |found: &Captures<'_>| {
-        if let Some(value) = found.name("value").or_else(|| found.name("credentials")) {
-            let before = &found[0][..found[0].len() - value.len()];
-            return before.to_owned()
-                + &if is_secret(value.as_str()) { "[key]".into() } else { in_text(value.as_str()) };
-        }
-        if let Some(number) = found.name("number") {
-            let place = Place { before: &text[..number.start()], after: &text[number.end()..], is_phone };
-            return numbers::replaced(number.as_str(), place);
-        }
-        let kind = ["key", "iban", "email"].into_iter().find(|kind| found.name(kind).is_some());
-        match kind {
-            // What follows may be a number of another kind.
-            Some("iban") if !is_iban(&found[0]) => found[0][..4].to_owned() + &in_text(&found[0][4..]),
-            Some(kind) => format!("[{kind}]"),
-            None => found[0].to_owned(),
-        }
-    })
+    let (mut out, mut done) = (None::<String>, 0);
+    for found in pattern.captures_iter(text) {
+        let Some(whole) = found.get(0) else { continue };
+        numbers::replace(text, done..whole.start(), is_phone, &mut out);
+        out.get_or_insert_with(|| text[..whole.start()].to_owned()).push_str(&instead(&found));
+        done = whole.end();
+    }
+    numbers::replace(text, done..text.len(), is_phone, &mut out);
+    out.map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+/// What stands in the place of a match.
+fn instead(found: &Captures<'_>) -> String {
+    if let Some(value) = found.name("value").or_else(|| found.name("credentials")) {
+        let before = &found[0][..found[0].len() - value.len()];
+        return before.to_owned() + &if is_secret(value.as_str()) { "[key]".into() } else { in_text(value.as_str()) };
+    }
+    match ["key", "iban", "email"].into_iter().find(|kind| found.name(kind).is_some()) {
+        // What follows may be a number of another kind.
+        Some("iban") if !is_iban(&found[0]) => found[0][..4].to_owned() + &in_text(&found[0][4..]),
+        Some(kind) => format!("[{kind}]"),
+        None => found[0].to_owned(),
+    }
 }
 
 /// Replaces in the strings of a JSON text, and what is between them only where it is a number.
@@ -164,6 +167,28 @@ fn in_string(string: &str, is_phone: bool) -> Cow<'_, str> {
         Cow::Owned(redacted) if redacted != said => Cow::Owned(serde_json::Value::from(redacted).to_string()),
         _ => Cow::Borrowed(string),
     }
+}
+
+/// The value of a label with what is found in it replaced; the label's name says what the value may be.
+///
+/// ```
+/// use llmops_domain::redact::redact_label;
+///
+/// assert_eq!(redact_label("mail", "ana@example.org"), "[email]");
+/// assert_eq!(redact_label("order_id", "0123456789"), "0123456789");
+/// ```
+pub fn redact_label(name: &str, value: &str) -> String {
+    let before = format!("{name}: ");
+    let redacted = in_text(&format!("{before}{value}")).into_owned();
+    // Where the name itself holds something, it cannot say what the value is.
+    redacted.strip_prefix(&before).map_or_else(|| in_text(value).into_owned(), str::to_owned)
+}
+
+/// What tells things apart, such as the id of a session: its SHA-256 where something is found in it, for two of them must not
+/// become one.
+pub fn redact_id(id: String) -> String {
+    let is_found = matches!(in_text(&id), Cow::Owned(redacted) if redacted != id);
+    if is_found { ContentHash::of_bytes(id.as_bytes()).to_string() } else { id }
 }
 
 /// What stands for what was replaced.
@@ -267,6 +292,7 @@ mod tests {
             ("4111 1111 1111 1111 12/29 123", "[card] 12/29 123"),
             ("5555555555554444 123", "[card] 123"),
             ("12 4111 1111 1111 1111", "12 [card]"),
+            ("Nr4711 4111111111111111", "Nr4711 [card]"),
             ("4111.1111.1111.1111", "[card]"),
             ("4111/1111/1111/1111", "[card]"),
             ("4111_1111_1111_1111", "[card]"),
@@ -311,6 +337,24 @@ mod tests {
         ] {
             check(text, expected);
         }
+    }
+
+    #[test]
+    fn labels_and_ids() {
+        for (name, value, expected) in [
+            ("mail", "ana@example.org", "[email]"),
+            ("phone", "612345678", "[phone]"),
+            ("order", "0123456789", "0123456789"),
+            ("ana@example.org", "4111111111111111", "[card]"),
+            ("api_key", "abc123def", "[key]"),
+            ("team", "ünï", "ünï"),
+        ] {
+            assert_eq!(redact_label(name, value), expected, "{name}");
+        }
+        for id in ["s-1", "", "550e8400-e29b-41d4-a716-446655440000", "1764360000123"] {
+            assert_eq!(redact_id(id.to_owned()), id);
+        }
+        assert_eq!(redact_id("ana@example.org".to_owned()), ContentHash::of_bytes(b"ana@example.org").as_str());
     }
 
     #[test]

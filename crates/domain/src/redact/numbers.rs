@@ -16,6 +16,10 @@ const CARD_DIGITS: std::ops::RangeInclusive<usize> = FEWEST_DIGITS..=19;
 /// How card numbers are written in groups, the longest first.
 const CARD_LAYOUTS: [&[usize]; 8] =
     [&[4, 4, 4, 4, 3], &[6, 13], &[4, 4, 4, 4], &[8, 8], &[4, 6, 5], &[4, 6, 4], &[4, 4, 5], &[4, 4, 4, 1]];
+/// Digits of the shortest numbers that are looked at.
+const FEWEST_OF_RUN: usize = 7;
+/// Most characters between two digits of a number.
+const MOST_BETWEEN: usize = 3;
 /// How much of the text before a number is looked at, in characters.
 const NEAR: usize = 48;
 /// The zeros of scripts that have digits of their own.
@@ -48,13 +52,13 @@ static IS_OTHER: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 /// What stands around a run.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Place<'a> {
+struct Place<'a> {
     /// The text before it.
-    pub before: &'a str,
+    before: &'a str,
     /// The text behind it.
-    pub after: &'a str,
+    after: &'a str,
     /// Whether the field that holds it is one for telephone numbers.
-    pub is_phone: bool,
+    is_phone: bool,
 }
 
 /// Whether a field of this name holds telephone numbers.
@@ -71,18 +75,23 @@ impl Place<'_> {
     }
 
     fn names_other(&self) -> bool {
-        IS_OTHER.as_ref().is_some_and(|word| word.is_match(self.near()))
+        self.has_words() && IS_OTHER.as_ref().is_some_and(|word| word.is_match(self.near()))
+    }
+
+    /// Whether there is anything that could say what the number is.
+    fn has_words(&self) -> bool {
+        self.near().contains(char::is_alphabetic)
     }
 
     fn names_phone(&self) -> bool {
-        self.is_phone || IS_PHONE.as_ref().is_some_and(|word| word.is_match(self.near()))
+        self.is_phone || (self.has_words() && IS_PHONE.as_ref().is_some_and(|word| word.is_match(self.near())))
     }
 
     /// Whether the run is a part of something longer: an id, a path, a time, an amount.
     fn is_part(&self) -> bool {
         let (mut before, mut after) = (self.before.chars().rev(), self.after.chars());
         let is_joined = match before.next() {
-            Some(':') => before.next().is_some_and(|c| c.is_numeric()),
+            Some(':') => before.next().is_some_and(char::is_numeric),
             Some(c) => matches!(c, '-' | '/' | '\\' | '#' | '_' | '.' | ',' | '=' | '&' | '@' | '$' | '€' | '£' | '¥'),
             None => false,
         };
@@ -116,8 +125,95 @@ struct Run<'a> {
     groups: Vec<Group>,
 }
 
+/// Copies a part of a text into `out` with the numbers in it replaced. As long as nothing was replaced, nothing is copied: then
+/// `out` is none, and stands for the text until the part.
+pub(super) fn replace(text: &str, part: Range<usize>, is_phone: bool, out: &mut Option<String>) {
+    let (mut done, mut at) = (part.start, part.start);
+    while let Some(digit) = next_digit(text, at..part.end) {
+        if !is_begin(text, digit) {
+            // The rest of a word; what comes behind it may be a number.
+            let is_digit = |byte: &&u8| byte.is_ascii_digit();
+            at = digit + text.as_bytes()[digit..part.end].iter().take_while(is_digit).count();
+            continue;
+        }
+        let run = run_of(text, digit, part.clone());
+        at = run.end;
+        if run.len() < FEWEST_OF_RUN
+            || text[run.clone()].chars().filter(|c| value(*c).is_some()).count() < FEWEST_OF_RUN
+        {
+            continue;
+        }
+        let place = Place { before: &text[..run.start], after: &text[run.end..], is_phone };
+        let new = replaced(&text[run.clone()], place);
+        if new != text[run.clone()] {
+            let out = out.get_or_insert_with(|| text[..part.start].to_owned());
+            out.push_str(&text[done..run.start]);
+            out.push_str(&new);
+            done = run.end;
+        }
+    }
+    if let Some(out) = out {
+        out.push_str(&text[done..part.end]);
+    }
+}
+
+/// Where the next digit stands. Lead bytes of other scripts' digits are 0xD9 and above.
+fn next_digit(text: &str, part: Range<usize>) -> Option<usize> {
+    let mut at = part.start;
+    while let Some(found) = text.as_bytes()[at..part.end].iter().position(|b| b.is_ascii_digit() || *b >= 0xD9) {
+        at += found;
+        let c = text[at..].chars().next()?;
+        if value(c).is_some() {
+            return Some(at);
+        }
+        at += c.len_utf8();
+    }
+    None
+}
+
+/// Whether a number can begin here: not within a word, as those of code are.
+fn is_begin(text: &str, digit: usize) -> bool {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    !text.as_bytes()[digit].is_ascii_digit() || !text.as_bytes()[..digit].last().is_some_and(is_word)
+}
+
+/// The digits from here on, with what may stand between them and before the first one.
+fn run_of(text: &str, digit: usize, part: Range<usize>) -> Range<usize> {
+    let (mut end, mut between) = (digit, 0);
+    for (at, c) in text[digit..part.end].char_indices() {
+        if value(c).is_some() {
+            (end, between) = (digit + at + c.len_utf8(), 0);
+        } else if is_between(c) && between < MOST_BETWEEN {
+            between += 1;
+        } else {
+            break;
+        }
+    }
+    let before = text[part.start..digit].trim_end_matches(['+', '＋', '(', '（']);
+    part.start + before.len()..end
+}
+
+/// What may stand between the digits of a number.
+fn is_between(c: char) -> bool {
+    matches!(
+        c,
+        ' ' | '.'
+            | '/'
+            | '('
+            | ')'
+            | '_'
+            | '-'
+            | '\u{a0}'
+            | '\u{2007}'
+            | '\u{2009}'
+            | '\u{200a}'
+            | '\u{202f}'
+            | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{3000}' | '\u{30fc}' | '（' | '）' | '．' | '／' | '－'
+    )
+}
+
 /// A run of digits and what is between them, with the numbers that are found in it replaced by their kinds.
-pub(super) fn replaced(text: &str, place: Place<'_>) -> String {
+fn replaced(text: &str, place: Place<'_>) -> String {
     let run = Run::read(text, place);
     let mut out = String::with_capacity(text.len());
     let (mut done, mut at, mut is_apart) = (0, 0, true);
@@ -293,7 +389,7 @@ impl<'a> Run<'a> {
         if self.is_american(at) {
             return Some(at + 3);
         }
-        if at == 0 && !self.place.names_other() && self.place.names_phone() {
+        if at == 0 && self.place.names_phone() && !self.place.names_other() {
             return self.longest(at, 7..=15);
         }
         let end = (at + 1..self.groups.len()).find(|group| self.date(*group).is_some()).unwrap_or(self.groups.len());
