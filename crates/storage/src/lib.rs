@@ -20,6 +20,7 @@ mod db;
 mod deliveries;
 mod deployments;
 mod distribution;
+mod erasures;
 mod error;
 mod events;
 mod experiment_units;
