@@ -196,7 +196,11 @@ pub struct Erased {
     /// of their datasets do not have any more.
     #[serde(default)]
     pub samples: u64,
-    /// Datasets in which such samples stay: in earlier versions, which never change, or because a dataset has no others.
+    /// Post-mortems of incidents that repeated what users said of the user's answers, or what the user said, and that have lost the
+    /// words.
+    #[serde(default)]
+    pub post_mortems: u64,
+    /// Datasets in which such samples stay in earlier versions, which never change.
     #[serde(default)]
     pub datasets_left: Vec<String>,
 }

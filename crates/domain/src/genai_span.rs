@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::chat::{MOST_TOKENS, Usage};
 use crate::id;
 use crate::record::{CallAttempt, CallOutcome, Door, RequestRecord};
-use crate::redact::redact;
+use crate::redact::{redact, redact_id, redact_label};
 
 /// Attributes that become labels of the record, and the names of the labels.
 const LABELS: [(&str, &str); 4] = [
@@ -167,9 +167,9 @@ impl Span {
                 .text(&["openai.response.system_fingerprint", "gen_ai.openai.response.system_fingerprint"]),
             stream: self.is_stream(),
             user: self.text(&USERS).or_else(|| self.parameter(&["user"])),
-            session: self.text(&SESSIONS),
+            session: self.text(&SESSIONS).map(redact_id),
             trace_id: Some(self.trace_id.clone()),
-            tags: self.labels(),
+            tags: self.kept_labels(),
             usage: usage.unwrap_or_default(),
             usage_estimated: usage.is_none(),
             cost: None,
@@ -180,6 +180,7 @@ impl Span {
             error,
             finish_reason: self.finish_reason(),
             soft_failures: Vec::new(),
+            undecided: Vec::new(),
             guard: Vec::new(),
             cached: false,
             safe_mode: false,
@@ -187,6 +188,15 @@ impl Span {
             request_body: request_body.map(|text| redact(&text).into_owned()),
             response_body: response_body.map(|text| redact(&text).into_owned()),
         }))
+    }
+
+    /// The labels, without what names people.
+    fn kept_labels(&self) -> BTreeMap<String, String> {
+        let mut labels = self.labels();
+        for (name, value) in &mut labels {
+            *value = redact_label(name, value);
+        }
+        labels
     }
 
     fn record_id(&self, at: Timestamp) -> String {

@@ -1,6 +1,7 @@
 //! An incident: something is wrong with a deployment, and people look into it. While it is open, nobody promotes anything to
 //! the deployment; what happened is put in one timeline, and its end is written down.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
@@ -128,6 +129,50 @@ impl Incident {
     pub fn name(&self) -> String {
         let what = self.title.clone().unwrap_or_else(|| "incident".to_owned());
         format!("{}: {what}", self.deployment)
+    }
+}
+
+/// What stands before the subject of a complaint.
+const COMPLAINT: &str = "a user found the answer to ";
+/// What stands behind it, and before the words.
+const WORDS: &str = " bad: ";
+
+/// A complaint with words, as timelines tell it.
+pub fn complaint(subject: &str, words: &str) -> String {
+    format!("{COMPLAINT}{subject}{WORDS}{words}")
+}
+
+/// The subject of a complaint with words in a line of a post-mortem, and where it ends.
+fn subject_of(line: &str) -> Option<(String, usize)> {
+    let from = line.find(COMPLAINT)? + COMPLAINT.len();
+    let end = from + line[from..].find(WORDS)?;
+    Some((line[from..end].replace('\\', ""), end))
+}
+
+impl Incident {
+    /// The answers whose complaints the post-mortem repeats: ids of requests, or `trace:` and a trace's.
+    pub fn subjects_of_complaints(&self) -> BTreeSet<String> {
+        let lines = self.post_mortem.iter().flat_map(|text| text.lines());
+        lines.filter_map(subject_of).map(|(subject, _)| subject).collect()
+    }
+
+    /// Takes the words of complaints about these answers out of the post-mortem; that there were complaints stays. Answers
+    /// whether there were such words.
+    pub fn forget_complaints(&mut self, subjects: &BTreeSet<String>) -> bool {
+        let Some(text) = &self.post_mortem else { return false };
+        let (mut kept, mut is_changed) = (String::with_capacity(text.len()), false);
+        for line in text.lines() {
+            if let Some((_, end)) = subject_of(line).filter(|(subject, _)| subjects.contains(subject)) {
+                is_changed = true;
+                kept.push_str(&line[..end]);
+                kept.push_str(" bad |  |");
+            } else {
+                kept.push_str(line);
+            }
+            kept.push('\n');
+        }
+        self.post_mortem = Some(kept);
+        is_changed
     }
 }
 
@@ -286,6 +331,23 @@ pub fn post_mortem(timeline: &Timeline) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_taken_out_and_complaints_stay() {
+        let line = |text: &str| format!("| 01-15 08:01:00 | {} |  |\n", plain(text));
+        let (theirs, other) = (complaint("req_a_1", "no | \"bad: \"\nat all"), complaint("trace:b", "req_a_1 bad: no"));
+        let all = |first: &str| format!("# Post-mortem\n\n{}{}\n- [ ] …\n", line(first), line(&other));
+        let mut incident: Incident = serde_json::from_value(serde_json::json!({"id": "inc_1", "deployment": "bot",
+            "environment": "production", "opened_at": "2027-01-15T08:00:00Z", "opened_by": "dana",
+            "post_mortem": all(&theirs)}))
+        .unwrap();
+        let subjects = BTreeSet::from(["req_a_1".to_owned(), "trace:b".to_owned()]);
+        assert_eq!(incident.subjects_of_complaints(), subjects);
+        assert!(!incident.forget_complaints(&BTreeSet::from(["req_2".to_owned()])));
+        assert_eq!(incident.post_mortem, Some(all(&theirs)));
+        assert!(incident.forget_complaints(&BTreeSet::from(["req_a_1".to_owned()])));
+        assert_eq!(incident.post_mortem, Some(all("a user found the answer to req_a_1 bad")));
+    }
 
     #[test]
     fn a_draft_has_the_facts_and_the_questions() {

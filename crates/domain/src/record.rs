@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chat::Usage;
 use crate::hash::ContentHash;
-use crate::soft_failure::{GuardAction, SoftFailure};
+use crate::soft_failure::{GuardAction, SoftFailure, SoftFailureKind};
 
 /// What of a call's bodies is kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema, JsonSchema)]
@@ -184,6 +184,9 @@ pub struct RequestRecord {
     /// What was wrong with the content of an answer that came.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub soft_failures: Vec<SoftFailure>,
+    /// Checks that were to look at the answer and could not: what they would have said is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undecided: Vec<SoftFailureKind>,
     /// What the guard did about a soft failure before the caller had the answer: `retry`, `fall_back` or `replace`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guard: Vec<GuardAction>,

@@ -1,8 +1,11 @@
 //! Replacing what should not be kept: e-mail addresses, phone numbers, numbers of cards, accounts (IBAN) and US social
 //! security, keys, and values behind names such as `password`.
 //!
-//! Patterns find candidates; a card number must also pass Luhn's check, an IBAN its own, and a phone number must have 8 to 15
-//! digits (ITU-T E.164) and look like one. What is replaced leaves its kind behind, `[email]`, so that a text stays readable.
+//! Patterns find candidates; a card number must also pass Luhn's check, an IBAN its own, and a phone number must have as many
+//! digits as they have (ITU-T E.164) and look like one. What is replaced leaves its kind behind, `[email]`, so that a text stays
+//! readable.
+
+mod numbers;
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -10,7 +13,10 @@ use std::sync::LazyLock;
 use regex::{Captures, Regex};
 use serde::de::IgnoredAny;
 
-/// All kinds in one expression: the text is read once. The groups are tried in this order at each place.
+use crate::hash::ContentHash;
+use numbers::{FEWEST_DIGITS, is_card_number, names_phone};
+
+/// All kinds but numbers in one expression: the text is read once. The groups are tried in this order at each place.
 ///
 /// Letters, digits and the edges of words are ASCII's where it says `(?-u:…)`. What an edge is in Unicode would be told one
 /// character at a time, a hundred times slower, and between `カード` and `4111` there is none.
@@ -31,13 +37,7 @@ static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| {
         r#"["']?\s{0,3}(?::=|=>|[:=])\s{0,3}["']?(?P<value>[!#-&(-+\--9<-\[\]-z|~]{6,})"#,
         r"|\b(?i:bearer|basic)\s{1,3}(?P<credentials>[A-Za-z0-9._~+/=-]{16,}))",
         r"|(?P<iban>(?-u:\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b))",
-        r"|(?P<ssn>(?-u:\b\d{3}-\d{2}-\d{4}\b))",
         r"|(?P<email>[\p{L}\p{N}._%+-]+@[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)*\.\p{L}{2,})",
-        r"|(?P<card>(?-u:\b\d(?:[ -]?\d){12,18}\b))",
-        r"|(?P<phone>(?-u:(?:\+|\b00)\d(?:[ ./()-]{0,2}\d){7,14}\b|\(?\b\d{3}\)?[ .-]\d{3}[ .-]\d{4}\b)",
-        // In digits of other scripts.
-        r"|\+[\p{Nd}--0-9](?:[ ./()-]{0,2}[\p{Nd}--0-9]){7,14}",
-        r"|[\p{Nd}--0-9]{3}[ .-][\p{Nd}--0-9]{3}[ .-][\p{Nd}--0-9]{4})",
     ))
     .ok()
 });
@@ -65,23 +65,35 @@ fn is_json(text: &str) -> bool {
 }
 
 fn in_text(text: &str) -> Cow<'_, str> {
+    in_field(text, false)
+}
+
+/// As [`in_text`]; whether the field that holds the text is one for telephone numbers.
+fn in_field(text: &str, is_phone: bool) -> Cow<'_, str> {
     let Some(pattern) = PATTERN.as_ref() else { return Cow::Borrowed(text) };
-    pattern.replace_all(text, |found: &Captures<'_>| {
-        if let Some(value) = found.name("value").or_else(|| found.name("credentials")) {
-            let before = &found[0][..found[0].len() - value.len()];
-            return before.to_owned()
-                + &if is_secret(value.as_str()) { "[key]".into() } else { in_text(value.as_str()) };
-        }
-        let kind = ["key", "iban", "ssn", "email", "card", "phone"].into_iter().find(|kind| found.name(kind).is_some());
-        match kind {
-            Some("card") if !is_card(&found[0]) => found[0].to_owned(),
-            // What follows may be a number of another kind.
-            Some("iban") if !is_iban(&found[0]) => found[0][..4].to_owned() + &in_text(&found[0][4..]),
-            Some("ssn") if !is_social_security(&found[0]) => found[0].to_owned(),
-            Some(kind) => format!("[{kind}]"),
-            None => found[0].to_owned(),
-        }
-    })
+    let (mut out, mut done) = (None::<String>, 0);
+    for found in pattern.captures_iter(text) {
+        let Some(whole) = found.get(0) else { continue };
+        numbers::replace(text, done..whole.start(), is_phone, &mut out);
+        out.get_or_insert_with(|| text[..whole.start()].to_owned()).push_str(&instead(&found));
+        done = whole.end();
+    }
+    numbers::replace(text, done..text.len(), is_phone, &mut out);
+    out.map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+/// What stands in the place of a match.
+fn instead(found: &Captures<'_>) -> String {
+    if let Some(value) = found.name("value").or_else(|| found.name("credentials")) {
+        let before = &found[0][..found[0].len() - value.len()];
+        return before.to_owned() + &if is_secret(value.as_str()) { "[key]".into() } else { in_text(value.as_str()) };
+    }
+    match ["key", "iban", "email"].into_iter().find(|kind| found.name(kind).is_some()) {
+        // What follows may be a number of another kind.
+        Some("iban") if !is_iban(&found[0]) => found[0][..4].to_owned() + &in_text(&found[0][4..]),
+        Some(kind) => format!("[{kind}]"),
+        None => found[0].to_owned(),
+    }
 }
 
 /// Replaces in the strings of a JSON text, and what is between them only where it is a number.
@@ -93,11 +105,11 @@ fn in_json(text: &str) -> String {
         let (string, behind) = from.split_at(end_of_string(from));
         // A number that is replaced becomes a string.
         in_numbers(between, &mut out);
-        let is_named = between.trim() == ":" && names_value(before);
-        if is_named && is_secret(string.trim_matches('"')) {
+        let is_value = between.trim() == ":";
+        if is_value && names_value(before) && is_secret(string.trim_matches('"')) {
             out.push_str("\"[key]\"");
         } else {
-            out.push_str(&in_string(string));
+            out.push_str(&in_string(string, is_value && names_phone(before.trim_matches('"'))));
         }
         (before, rest) = (string, behind);
     }
@@ -125,7 +137,7 @@ fn in_numbers(between: &str, out: &mut String) {
         let (number, behind) = from.split_at(from.find(|c| !is_part(c)).unwrap_or(from.len()));
         out.push_str(before);
         let is_whole = number.bytes().all(|byte| byte.is_ascii_digit());
-        out.push_str(if is_whole && is_card(number) { "\"[card]\"" } else { number });
+        out.push_str(if is_whole && is_card_number(number) { "\"[card]\"" } else { number });
         rest = behind;
     }
     out.push_str(rest);
@@ -146,15 +158,37 @@ fn end_of_string(text: &str) -> usize {
 }
 
 /// Replaces in a JSON string, given with its quotes. What a string holds may be JSON itself, as the arguments of a call are.
-fn in_string(string: &str) -> Cow<'_, str> {
+fn in_string(string: &str, is_phone: bool) -> Cow<'_, str> {
     if !string.contains('\\') {
-        return in_text(string);
+        return in_field(string, is_phone);
     }
-    let Ok(said) = serde_json::from_str::<String>(string) else { return in_text(string) };
+    let Ok(said) = serde_json::from_str::<String>(string) else { return in_field(string, is_phone) };
     match redact(&said) {
         Cow::Owned(redacted) if redacted != said => Cow::Owned(serde_json::Value::from(redacted).to_string()),
         _ => Cow::Borrowed(string),
     }
+}
+
+/// The value of a label with what is found in it replaced; the label's name says what the value may be.
+///
+/// ```
+/// use llmops_domain::redact::redact_label;
+///
+/// assert_eq!(redact_label("mail", "ana@example.org"), "[email]");
+/// assert_eq!(redact_label("order_id", "0123456789"), "0123456789");
+/// ```
+pub fn redact_label(name: &str, value: &str) -> String {
+    let before = format!("{name}: ");
+    let redacted = in_text(&format!("{before}{value}")).into_owned();
+    // Where the name itself holds something, it cannot say what the value is.
+    redacted.strip_prefix(&before).map_or_else(|| in_text(value).into_owned(), str::to_owned)
+}
+
+/// What tells things apart, such as the id of a session: its SHA-256 where something is found in it, for two of them must not
+/// become one.
+pub fn redact_id(id: String) -> String {
+    let is_found = matches!(in_text(&id), Cow::Owned(redacted) if redacted != id);
+    if is_found { ContentHash::of_bytes(id.as_bytes()).to_string() } else { id }
 }
 
 /// What stands for what was replaced.
@@ -213,17 +247,6 @@ pub fn names_secret(name: &str) -> bool {
     words.iter().any(|word| SECRETS.iter().any(|secret| word.strip_suffix('s').unwrap_or(word).ends_with(secret)))
 }
 
-/// Digits of the shortest card numbers.
-const FEWEST_DIGITS: usize = 13;
-
-/// Luhn's check, as card numbers pass it (ISO/IEC 7812-1, annex B).
-fn is_card(text: &str) -> bool {
-    let digits: Vec<u32> = text.chars().rev().filter_map(|c| c.to_digit(10)).collect();
-    let doubled = |digit: u32| if digit > 4 { 2 * digit - 9 } else { 2 * digit };
-    let sum: u32 = digits.iter().enumerate().map(|(i, &d)| if i % 2 == 1 { doubled(d) } else { d }).sum();
-    (FEWEST_DIGITS..=19).contains(&digits.len()) && sum.is_multiple_of(10) && digits.iter().any(|d| *d != 0)
-}
-
 /// Whether what stands behind `password:` looks like one, and not like a word of a sentence or a number: letters with digits, or a
 /// long mixture.
 fn is_secret(value: &str) -> bool {
@@ -239,12 +262,6 @@ fn is_iban(text: &str) -> bool {
     let turned = plain.iter().skip(4).chain(plain.iter().take(4));
     let rest = turned.fold(0, |rest, &n| if n > 9 { (rest * 100 + n) % 97 } else { (rest * 10 + n) % 97 });
     (15..=34).contains(&plain.len()) && rest == 1
-}
-
-/// Whether a number in the shape of a US social security number can be one.
-fn is_social_security(text: &str) -> bool {
-    let parts: Vec<u32> = text.split('-').filter_map(|part| part.parse().ok()).collect();
-    matches!(parts[..], [area, group, serial] if area != 0 && area != 666 && area < 900 && group != 0 && serial != 0)
 }
 
 #[cfg(test)]
@@ -266,6 +283,101 @@ mod tests {
         check("key sk-proj-abcdefghijklmnop1234 and ghp_0123456789abcdefghijklmnopqrstuv", "key [key] and [key]");
         check("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "[key]");
         check("-----BEGIN PRIVATE KEY-----\nMIIé\n-----END PRIVATE KEY-----", "[key]");
+    }
+
+    #[test]
+    fn cards_as_people_type_them() {
+        for (text, expected) in [
+            ("4111111111111111 12/29", "[card] 12/29"),
+            ("4111 1111 1111 1111 12/29 123", "[card] 12/29 123"),
+            ("5555555555554444 123", "[card] 123"),
+            ("12 4111 1111 1111 1111", "12 [card]"),
+            ("Nr4711 4111111111111111", "Nr4711 [card]"),
+            ("4111.1111.1111.1111", "[card]"),
+            ("4111/1111/1111/1111", "[card]"),
+            ("4111_1111_1111_1111", "[card]"),
+            ("4111–1111–1111–1111", "[card]"),
+            ("3782 822463 10005 01/27", "[card] 01/27"),
+            ("５１０５１０５１０５１０５１００", "[card]"),
+            ("٤١١١ ١١١١ ١١١١ ١١١١", "[card]"),
+            ("2026-11-28 4111111111111111", "2026-11-28 [card]"),
+            (r#"{"card": "4111111111111111 12/29"}"#, r#"{"card": "[card] 12/29"}"#),
+        ] {
+            check(text, expected);
+        }
+    }
+
+    #[test]
+    fn phones_within_a_country() {
+        for (text, expected) in [
+            ("0171 2345678", "[phone]"),
+            ("ruf 01712345678 an", "ruf [phone] an"),
+            ("030/1234567.", "[phone]."),
+            ("(030) 1234567", "[phone]"),
+            ("(030 1234567)", "([phone])"),
+            ("Tel. 06 12 34 56 78", "Tel. [phone]"),
+            ("06.12.34.56.78", "[phone]"),
+            ("tel: 090-1234-5678", "tel: [phone]"),
+            ("電話は090-1234-5678です", "電話は[phone]です"),
+            ("電話は０９０－１２３４－５６７８です", "電話は[phone]です"),
+            ("phone: 07700 900123", "phone: [phone]"),
+            ("020 7946 0958", "[phone]"),
+            ("8 (912) 345-67-89", "[phone]"),
+            ("(11) 91234-5678", "[phone]"),
+            ("98765 43210", "[phone]"),
+            ("138 0013 8000", "[phone]"),
+            ("我的号码是13800138000", "我的号码是[phone]"),
+            ("0049301234567", "[phone]"),
+            ("my phone number is 5551234", "my phone number is [phone]"),
+            ("Handy: 612 345 678", "Handy: [phone]"),
+            ("٠١٠١ ٢٣٤٥٦٧٨", "[phone]"),
+            ("01.02.2026 030 1234567", "01.02.2026 [phone]"),
+            (r#"{"phone": "612345678", "to": "a\nb"}"#, r#"{"phone": "[phone]", "to": "a\nb"}"#),
+            ("12 123-45-6789", "12 [ssn]"),
+        ] {
+            check(text, expected);
+        }
+    }
+
+    #[test]
+    fn labels_and_ids() {
+        for (name, value, expected) in [
+            ("mail", "ana@example.org", "[email]"),
+            ("phone", "612345678", "[phone]"),
+            ("order", "0123456789", "0123456789"),
+            ("ana@example.org", "4111111111111111", "[card]"),
+            ("api_key", "abc123def", "[key]"),
+            ("team", "ünï", "ünï"),
+        ] {
+            assert_eq!(redact_label(name, value), expected, "{name}");
+        }
+        for id in ["s-1", "", "550e8400-e29b-41d4-a716-446655440000", "1764360000123"] {
+            assert_eq!(redact_id(id.to_owned()), id);
+        }
+        assert_eq!(redact_id("ana@example.org".to_owned()), ContentHash::of_bytes(b"ana@example.org").as_str());
+    }
+
+    #[test]
+    fn numbers_that_are_no_phones() {
+        for text in [
+            "order 0123456789, invoice no. 01712345678",
+            "Bestellnummer: 0171 2345678, Rechnung 030/1234567",
+            "注文番号は0901234567",
+            "ISBN 0306406152 and 0306406152",
+            "SKU-0171-2345678, #0171234567, /orders/0171234567, 0171-234567-AB, 0171234567.pdf",
+            "01.02.2026 12:30, 28/11/2026, 2026-11-28 12, 2026-11-28T12:05:09.12345678Z, 12:05:09.12345678",
+            "1764360000, 1764360000123, 13800138000, 20261128, 100000000",
+            "1 234 567.00 EUR, 12 345 678, $1.234.567, 98.765.432,10, 0.12345678, 09.12345678",
+            "192.168.100.200, 010.020.030.040, 10.0.0.1:8080, v1.22.333.4444, 1.2.3-20261128",
+            "05 10 15 20 25 30 35 40, 100 200 300 400, 12345 67890, 10115 10117 10119",
+            "hotel 12345678, the cells 12345678 and 23456789",
+            "a1b2c3d4-0412-1234-8a9b-0123456789ab, 550e8400-e29b-41d4-a716-446655440000",
+            "52.520008, 13.404954; 0x0123456789; 1e0123456789",
+            "(2026) 12345678, (1) 23456789",
+            "0000 0000 0000 0000, 0000000012",
+        ] {
+            check(text, text);
+        }
     }
 
     #[test]

@@ -187,8 +187,8 @@ impl DatasetManager {
         Ok((import.finish().await?, left_out))
     }
 
-    /// Takes samples out of a dataset: a new version has the others. Answers with the number of those that are gone; where nothing
-    /// would be left, all stay, since no version is empty.
+    /// Takes samples out of a dataset: a new version has the others. Answers with the number of those that are gone. No version is
+    /// empty: where nothing would be left, the new one has a sample that says so.
     pub(crate) async fn remove_samples(&self, name: &str, ids: &HashSet<String>) -> Result<u64, Error> {
         persistently(|| self.remove_from_latest(name, ids)).await
     }
@@ -210,9 +210,12 @@ impl DatasetManager {
                 }
             }
         }
-        if removed == 0 || removed == version.version.sample_count {
+        if removed == 0 {
             import.import.abort().await?;
             return Ok(0);
+        }
+        if removed == version.version.sample_count {
+            import.push(None, nothing_left()).await?;
         }
         import.finish().await?;
         Ok(removed)
@@ -222,6 +225,16 @@ impl DatasetManager {
     pub async fn diff(&self, name: &str, from: &VersionSelector, to: &VersionSelector) -> Result<DatasetDiff, Error> {
         let (from, to) = (self.version(name, from).await?, self.version(name, to).await?);
         Ok(self.services.store.diff_versions(&from, &to).await?)
+    }
+}
+
+/// What stands in a dataset whose samples were all erased.
+fn nothing_left() -> Sample {
+    Sample {
+        id: "erased".to_owned(),
+        input: "(erased)".to_owned(),
+        source: Some("erased".to_owned()),
+        ..Sample::default()
     }
 }
 

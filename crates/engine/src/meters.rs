@@ -70,6 +70,8 @@ pub struct CallSeries {
     pub cost: f64,
     /// Soft failures by their kind.
     pub soft_failures: BTreeMap<&'static str, u64>,
+    /// Answers that a check of the guard could not look at, by the check.
+    pub undecided: BTreeMap<&'static str, u64>,
 }
 
 impl Default for CallSeries {
@@ -82,6 +84,7 @@ impl Default for CallSeries {
             completion_tokens: 0,
             cost: 0.0,
             soft_failures: BTreeMap::new(),
+            undecided: BTreeMap::new(),
         }
     }
 }
@@ -146,10 +149,14 @@ impl CallMeters {
         count_found(series, &record.soft_failures);
     }
 
-    /// Counts what is found in an answer when its call was counted already.
+    /// Counts what is found in an answer when its call was counted already, and which checks could not look at it.
     pub fn note_found(&self, project: &ProjectId, record: &RequestRecord, found: &[SoftFailure]) {
         let mut all = self.by_deployment.lock().unwrap_or_else(PoisonError::into_inner);
-        count_found(series_of(&mut all, labels(project, record)), found);
+        let series = series_of(&mut all, labels(project, record));
+        count_found(series, found);
+        for kind in &record.undecided {
+            *series.undecided.entry(kind.as_str()).or_default() += 1;
+        }
     }
 
     /// Shows every series, by its labels.
@@ -178,12 +185,14 @@ mod tests {
         meters.note(&project, &record);
         let judged = SoftFailure { kind: SoftFailureKind::Judge, detail: "rude".to_owned() };
         record.soft_failures.push(judged);
+        record.undecided.push(SoftFailureKind::HttpCheck);
         meters.note_found(&project, &record, &record.soft_failures);
         let mut seen = Vec::new();
         meters.each(|labels, series| {
-            seen.push((labels.deployment.clone(), series.outcomes["ok"], series.soft_failures["judge"]));
+            let (found, undecided) = (series.soft_failures["judge"], series.undecided["http_check"]);
+            seen.push((labels.deployment.clone(), series.outcomes["ok"], found, undecided));
         });
-        assert_eq!(seen, [("bot".to_owned(), 1, 1)]);
+        assert_eq!(seen, [("bot".to_owned(), 1, 1, 1)]);
     }
 
     #[test]

@@ -94,7 +94,8 @@ impl Records {
     /// Deletes everything that is kept of a user's calls: records, pairs of canaries, feedback and items of the review queue. In
     /// experiments the user's units lose name and attributes, and results stay as they are. A deployment that
     /// hashes its users has them under the SHA-256 of the id: both are deleted. Samples that llmops made of the calls by itself are
-    /// taken out of the newest versions of their datasets; where earlier ones have them is told.
+    /// taken out of the newest versions of their datasets; where earlier ones have them is told. That the user was erased is
+    /// remembered by a hash, so that records of before that come later are not kept.
     pub async fn erase_user(&self, user: &str) -> Result<Erased, Error> {
         if user.is_empty() {
             return Err(Error::invalid("no user is named"));
@@ -102,14 +103,18 @@ impl Records {
         self.settle().await?;
         let hashed = ContentHash::of_bytes(user.as_bytes());
         let (store, mut erased) = (&self.services.store, Erased::default());
+        // What other replicas still have of calls until now is not kept when it comes.
+        let clusters = [user, hashed.as_str()].map(crate::canary::cluster_of_user);
+        store.remember_erasure(&self.project, (user, &clusters), self.services.clock.now()).await?;
         for name in [user, hashed.as_str()] {
+            let cluster = crate::canary::cluster_of_user(name);
             // What leads to the user through a record or a pair comes first: it could not be found without.
             self.erase_samples(name, &mut erased).await?;
+            erased.post_mortems += store.erase_words_of_incidents(&self.project, (name, &cluster)).await?;
             let (feedback, items) = store.erase_feedback_of_user(&self.project, name).await?;
             erased.feedback += feedback;
             erased.review_items += items;
             erased.records += store.erase_records_of_user(&self.project, name).await?;
-            let cluster = crate::canary::cluster_of_user(name);
             let (pairs, items) = store.erase_shadow_pairs(&self.project, &cluster).await?;
             erased.shadow_pairs += pairs;
             erased.review_items += items;

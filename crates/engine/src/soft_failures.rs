@@ -3,6 +3,7 @@
 
 mod checks;
 mod rate;
+mod undecided;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +17,7 @@ use llmops_domain::deployment::Deployment;
 use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::{CallOutcome, Door, RequestRecord};
-use llmops_domain::soft_failure::{GuardConfig, HttpCheck, JudgeCheck};
+use llmops_domain::soft_failure::{GuardConfig, HttpCheck, JudgeCheck, SoftFailureKind};
 use llmops_storage::MinuteCalls;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -24,6 +25,7 @@ use tokio::sync::Semaphore;
 use crate::alerts::AlertManager;
 use crate::{Error, Services};
 use rate::Finding;
+use undecided::Blind;
 
 /// How often counts are written and looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -45,6 +47,14 @@ pub struct SlowChecks {
     pub judge: Option<JudgeCheck>,
 }
 
+impl SlowChecks {
+    /// Which they are.
+    fn kinds(&self) -> Vec<SoftFailureKind> {
+        let http = self.http.as_ref().map(|_| SoftFailureKind::HttpCheck);
+        http.into_iter().chain(self.judge.as_ref().map(|_| SoftFailureKind::Judge)).collect()
+    }
+}
+
 /// Calls by minute, then by project, deployment and environment, in their order. Those of a record are not copied to be looked
 /// up: there are thousands a second.
 type Counts = BTreeMap<i64, Vec<MinuteCalls>>;
@@ -56,12 +66,14 @@ pub(crate) struct GuardState {
     counts: Arc<Mutex<Counts>>,
     running: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    /// Checks that cannot decide.
+    blind: Arc<Mutex<Blind>>,
 }
 
 impl Default for GuardState {
     fn default() -> Self {
         let (running, waiting) = (Semaphore::new(CHECKS), Semaphore::new(WAITING_CHECKS));
-        Self { counts: Arc::default(), running: Arc::new(running), waiting: Arc::new(waiting) }
+        Self { counts: Arc::default(), blind: Arc::default(), running: Arc::new(running), waiting: Arc::new(waiting) }
     }
 }
 
@@ -147,6 +159,7 @@ impl Guards {
     ) {
         let Ok(place) = self.state.waiting.clone().try_acquire_owned() else {
             tracing::warn!("answers come faster than the guard's slow checks look at them: this one goes unchecked");
+            record.undecided = slow.kinds();
             then(project, record);
             return;
         };
@@ -155,7 +168,10 @@ impl Guards {
             let _place = place;
             let Ok(_running) = guards.state.running.acquire().await else { return };
             let deployment = record.deployment.clone().unwrap_or_default();
-            let found = checks::run(&guards.services, &slow, (deployment.as_str(), &request, answer.as_str())).await;
+            let said = checks::run(&guards.services, &slow, (deployment.as_str(), &request, answer.as_str())).await;
+            undecided::note(&guards, &project, &record, &said).await;
+            let checks::Said { found, undecided, .. } = said;
+            record.undecided = undecided.into_iter().map(|(kind, _)| kind).collect();
             if record.soft_failures.is_empty() && !found.is_empty() {
                 // It was counted as a call already.
                 let environment = record.environment.as_deref().unwrap_or_default();

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use llmops_domain::canary::SeenCall;
 use llmops_domain::chat::Usage;
-use llmops_domain::hash::ContentHash;
 use llmops_domain::id::{self, ProjectId};
 use llmops_domain::record::{BodyPolicy, CallOutcome, Door, RequestRecord};
 use llmops_domain::redact::redact;
@@ -24,7 +23,7 @@ use tokio::sync::mpsc;
 
 use crate::answer::{self, Answer};
 use crate::attempts::Attempts;
-use crate::bodies::{asked_text, kept};
+use crate::bodies::{asked_text, hide_people, kept};
 use crate::cache::Fill;
 use crate::canary::{self, Heard};
 use crate::captured::Captured;
@@ -330,6 +329,7 @@ impl Call {
         let (usage, cost, usage_estimated) = self.spent(&answer, outcome, (&attempts, &timed_out));
         let soft_failures = self.soft_failures(&answer, outcome);
         let policy = self.body_policy();
+        hide_people(&mut self.said, self.route.as_deref());
         if let Some(fill) = self.fill.take()
             && outcome == CallOutcome::Ok
             && soft_failures.is_empty()
@@ -341,8 +341,6 @@ impl Call {
         let seen = heard
             .and_then(|heard| canary::seen(self.route.as_deref()?, heard, (&self.asked, self.stream), &answer))
             .map(Box::new);
-        let hides_users = self.route.as_ref().is_some_and(|route| route.deployment.settings.hash_users);
-        let hashed = |user: String| if hides_users { ContentHash::of_bytes(user.as_bytes()).to_string() } else { user };
         let shown = answer.shown();
         let record = RequestRecord {
             at: self.at,
@@ -353,7 +351,7 @@ impl Call {
             safe_mode: self.route.as_ref().is_some_and(|route| route.deployment.safe_mode),
             variant: self.variant.take(),
             stream: self.stream,
-            user: self.said.user.take().map(hashed),
+            user: self.said.user.take(),
             session: self.said.session.take(),
             trace_id: self.trace_id.take(),
             tags: std::mem::take(&mut self.said.tags),
@@ -366,10 +364,11 @@ impl Call {
             outcome,
             error: self.error_text(&answer, outcome, &captured),
             soft_failures,
+            undecided: Vec::new(),
             guard: std::mem::take(&mut self.guard),
             cached: self.cached,
             attempts,
-            request_body: kept(policy, || asked_text(&self.asked, hides_users)),
+            request_body: kept(policy, || asked_text(&self.asked, self.route.as_deref())),
             response_body: kept(policy, || Cow::Borrowed(&shown)),
             model: self.model,
             model_answered: answer.model,

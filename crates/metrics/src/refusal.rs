@@ -6,7 +6,8 @@
 //!
 //! The rules are phrases, so they are fast, explainable and blind to irony: a judge model is the means where that matters.
 //! They were written for English, German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Danish, Norwegian, Polish,
-//! Czech, Russian, Ukrainian, Turkish, Arabic, Hindi, Vietnamese, Indonesian, Chinese, Japanese and Korean.
+//! Czech, Russian, Ukrainian, Turkish, Arabic, Hindi, Vietnamese, Indonesian, Chinese, Japanese, Korean, Finnish, Greek, Hebrew
+//! and Thai.
 
 use std::sync::{LazyLock, OnceLock};
 
@@ -50,7 +51,7 @@ pub const RULES: &[RefusalRule] = &[
     RefusalRule {
         language: "en",
         name: "unable or unwilling to help",
-        pattern: r"\b(?:i|we)(?: can't| cannot| can not| won't| will not| couldn't| could not|(?:'m| am|'re| are) (?:unable|not able|not allowed|not permitted|not authori[sz]ed|not going|not willing|not comfortable)(?: to)?| do not feel comfortable| don't feel comfortable)(?: \w+ly)? (?:help(?:ing)?(?: (?:you|with|in|on|to)\b|[.,;!]|$)|assist|provid|comply|complying|fulfil|creat|writ(?:e|ing)\b|generat|produc|shar(?:e|ing)\b|answer|respond|discuss|engag|participat|disclos|reveal|facilitat|do(?:ing)? (?:that|this|so)\b|continu|complete (?:this|that|your)\b|support (?:this|that|your)\b|offer (?:advice|guidance|instructions|help|assistance)|give (?:you )?(?:advice|instructions|guidance|legal|medical|financial))",
+        pattern: r"\b(?:i|we)(?: can't| cannot| can not| (?:won't|will not)(?: be able to)?| couldn't| could not|(?:'m| am|'re| are) (?:unable|not able|not allowed|not permitted|not authori[sz]ed|not going|not willing|not comfortable)(?: to)?| do not feel comfortable| don't feel comfortable)(?: \w+ly)? (?:help(?:ing)?(?: (?:you|with|in|on|to)\b|[.,;!]|$)|assist|provid|comply|complying|fulfil|creat|writ(?:e|ing)\b|generat|produc|shar(?:e|ing)\b|answer|respond|discuss|engag|participat|disclos|reveal|facilitat|do(?:ing)? (?:that|this|so)\b|continu|complete (?:this|that|your)\b|support (?:this|that|your)\b|offer (?:advice|guidance|instructions|help|assistance)|give (?:you )?(?:advice|instructions|guidance|legal|medical|financial))",
         hints: &[
             "can't",
             "cannot",
@@ -151,6 +152,12 @@ pub const RULES: &[RefusalRule] = &[
         hints: &["nicht tun", "nicht machen"],
     },
     RefusalRule {
+        language: "de",
+        name: "kann die Anfrage nicht bearbeiten",
+        pattern: r"\b(?:kann|können|darf|dürfen|werde|werden) (?:ich|wir)?[^.!?]{0,30}\b(?:diese[rnms]?|ihre[rnms]?|deine[rnms]?|solche[rnms]?|die) (?:anfragen?|bitten?|aufforderung|frage)\b[^.!?]{0,30}\bnicht (?:bearbeiten|behandeln)\b",
+        hints: &["nicht bearbeiten", "nicht behandeln"],
+    },
+    RefusalRule {
         language: "fr",
         name: "ne peut pas aider",
         pattern: r"\b(?:je|nous) ne (?:peux|puis|pouvons|suis|sommes) (?:malheureusement )?pas (?:en mesure de |autorisée? à |capable de )?(?:\w+ |vous |t'|l'|y |d'){0,2}(?:aider|assister|fournir|répondre|créer|écrire|rédiger|générer|partager|donner suite|accéder à (?:cette|votre)|satisfaire|divulguer|discuter)\b|\bje dois (?:\w+ )?(?:décliner|refuser)\b",
@@ -185,7 +192,7 @@ pub const RULES: &[RefusalRule] = &[
     RefusalRule {
         language: "nl",
         name: "kan niet helpen",
-        pattern: r"\b(?:ik|we|wij) (?:kan|kunnen|mag|mogen|zal)\b[^.!?]{0,60}\b(?:niet|geen)\b[^.!?]{0,40}\b(?:helpen|bijstaan|verstrekken|beantwoorden|voldoen|schrijven|genereren|geven|aanbieden)\b",
+        pattern: r"\b(?:(?:ik|we|wij) (?:kan|kunnen|mag|mogen|zal)|(?:kan|kunnen|mag|mogen|zal) (?:ik|we|wij))\b[^.!?]{0,60}\b(?:niet|geen)\b[^.!?]{0,40}\b(?:helpen|bijstaan|verstrekken|beantwoorden|voldoen|schrijven|genereren|geven|aanbieden)\b",
         hints: &[
             "helpen",
             "bijstaan",
@@ -298,6 +305,30 @@ pub const RULES: &[RefusalRule] = &[
         name: "도와드릴 수 없음",
         pattern: r"(?:도와 ?드릴|도울|제공할|제공해 ?드릴|답변할|답변드릴|답변해 ?드릴|응할|작성할|작성해 ?드릴|도움을 드릴) 수(?:는|가)? 없",
         hints: &["수 없", "수는 없", "수가 없"],
+    },
+    RefusalRule {
+        language: "fi",
+        name: "ei voi auttaa",
+        pattern: r"\b(?:en|emme) (?:valitettavasti |voi |pysty |saa ){1,2}(?:\w+ ){0,3}?(?:auttaa|auttamaan|avustaa|avustamaan|vastata|vastaamaan|tarjota|toteuttaa|kirjoittaa)\b",
+        hints: &["auttaa", "auttamaan", "avusta", "vastata", "vastaamaan", "tarjota", "toteuttaa", "kirjoittaa"],
+    },
+    RefusalRule {
+        language: "el",
+        name: "δεν μπορεί να βοηθήσει",
+        pattern: r"\bδεν (?:μπορώ|μπορούμε|είμαι σε θέση|μου επιτρέπεται) να (?:\w+ ){0,2}?(?:βοηθήσ|απαντήσ|παράσχ|παρέχ|εκπληρώσ|ικανοποιήσ|δημιουργήσ|συζητήσ|γράψ)",
+        hints: &["μπορώ", "μπορούμε", "είμαι σε θέση", "μου επιτρέπεται"],
+    },
+    RefusalRule {
+        language: "he",
+        name: "לא יכול לעזור",
+        pattern: r"\b(?:לא|איני|אינני|איננו) (?:יכול(?:ה|ים)?|מסוגל(?:ת|ים)?|רשאי(?:ת)?) (?:\w+ ){0,2}?(?:לעזור|לסייע|לענות|לספק|לבצע|ליצור|לכתוב|להשיב)",
+        hints: &["לעזור", "לסייע", "לענות", "לספק", "לבצע", "ליצור", "לכתוב", "להשיב"],
+    },
+    RefusalRule {
+        language: "th",
+        name: "ไม่สามารถช่วยได้",
+        pattern: r"(?:(?:ฉัน|ผม|เรา) ?|(?:ขออภัย|ขอโทษ)[^.!?]{0,20})ไม่สามารถ ?(?:ที่จะ)?(?:ช่วย|ตอบ|ให้ข้อมูล|ให้คำ|สร้าง|เขียน|ทำตามคำขอ)",
+        hints: &["ไม่สามารถ"],
     },
 ];
 

@@ -1,5 +1,7 @@
 //! Incidents, and what happened around them.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use llmops_domain::id::{self, IncidentId, ProjectId};
 use llmops_domain::incident::{Incident, IncidentFilter};
@@ -152,6 +154,51 @@ impl Store {
         }
         tx.commit().await?;
         Ok(incident)
+    }
+
+    /// Takes what users said of a user's answers, and what the user said, out of the post-mortems of a project: `(user, cluster)` as
+    /// for [`is_call_of`](Self::is_call_of). Answers with the number of post-mortems that had such words. It finds whose
+    /// words they are by feedback and records, so it comes before these are deleted.
+    pub async fn erase_words_of_incidents(
+        &self,
+        project: &ProjectId,
+        (user, cluster): (&str, &str),
+    ) -> Result<u64, StoreError> {
+        let sql = "SELECT id, document FROM incidents WHERE project_id = $1 AND closed_at IS NOT NULL ORDER BY id";
+        let mut conn = self.read().await?;
+        let closed = fetch!(fetch_all, conn, (String, String), sql, project.as_str())?;
+        drop(conn);
+        let mut changed = 0;
+        for (id, text) in closed {
+            let mut incident: Incident = decode("an incident", &text)?;
+            let mut theirs = BTreeSet::new();
+            for subject in incident.subjects_of_complaints() {
+                if self.is_call_of(project, &subject, (user, cluster)).await?
+                    || self.is_said_by(project, &subject, user).await?
+                {
+                    theirs.insert(subject);
+                }
+            }
+            if incident.forget_complaints(&theirs) {
+                let sql = "UPDATE incidents SET document = $3 WHERE project_id = $1 AND id = $2";
+                let mut tx = self.write().await?;
+                execute!(tx, sql, project.as_str(), &id, document(&incident)?)?;
+                tx.commit().await?;
+                changed += 1;
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Whether feedback on an answer is a user's, or on a user's answer. The subject is a request's id, or `trace:` and a trace's.
+    async fn is_said_by(&self, project: &ProjectId, subject: &str, user: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT CAST(COUNT(*) AS BIGINT) FROM feedback_subjects s WHERE s.project_id = $1 \
+                   AND (s.subject = $2 OR s.request_id = $2 OR s.trace_id = $4) AND (s.user_id = $3 OR EXISTS \
+                   (SELECT 1 FROM feedback f WHERE f.project_id = $1 AND f.subject = s.subject AND f.user_id = $3))";
+        let trace = subject.strip_prefix("trace:");
+        let mut conn = self.read().await?;
+        let (subjects,) = fetch!(fetch_one, conn, (i64,), sql, project.as_str(), subject, user, trace)?;
+        Ok(subjects > 0)
     }
 
     /// The incident that is open for a deployment.

@@ -21,6 +21,7 @@ mod db;
 mod deliveries;
 mod deployments;
 mod distribution;
+mod erasures;
 mod error;
 mod events;
 mod experiment_units;

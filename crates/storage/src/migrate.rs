@@ -52,6 +52,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(38, "0038_held_alerts"),
     migration!(40, "0040_what_came_of_calls"),
     migration!(42, "0042_release_arms"),
+    migration!(43, "0043_erasures"),
     migration!(44, "0044_added_samples"),
 ];
 

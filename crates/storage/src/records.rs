@@ -13,6 +13,7 @@ use sqlx::AssertSqlSafe;
 
 use crate::bulk::{Insert, insert_rows};
 use crate::db::{MICROS_PER_HOUR, Tx, big, decode, execute, fetch, micros, prose, without_nul};
+use crate::erasures::forget_erased;
 use crate::{Store, StoreError, traffic};
 
 const INSERT: Insert = Insert {
@@ -187,6 +188,16 @@ impl RecordRow {
         &self.id
     }
 
+    /// When it came, in microseconds since 1970.
+    pub(crate) fn at(&self) -> i64 {
+        self.at
+    }
+
+    /// Whose call it was.
+    pub(crate) fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
     /// The record, as JSON.
     pub fn document(&self) -> &str {
         &self.document
@@ -208,7 +219,8 @@ impl RecordRow {
 }
 
 impl Store {
-    /// Appends records in one transaction. Those that are there already stay as they are, so that a batch may be repeated.
+    /// Appends records in one transaction. Those that are there already stay as they are, so that a batch may be repeated. Those
+    /// of users who were erased after the call count in sums, and are not kept.
     pub async fn append_record_rows(&self, rows: &[RecordRow], pace: Pace) -> Result<(), StoreError> {
         let mut sorted: Vec<&RecordRow> = rows.iter().collect();
         sorted.sort_by(|a, b| a.key().cmp(&b.key()));
@@ -216,6 +228,7 @@ impl Store {
         let inserted = insert_records(&mut tx, &sorted, pace).await?;
         if inserted == rows.len() as u64 {
             traffic::add(&mut tx, &sorted).await?;
+            forget_erased(&mut tx, &sorted).await?;
             return tx.commit().await;
         }
         // Some are there already. That is rare, and they must not count twice.
@@ -230,6 +243,7 @@ impl Store {
         }
         insert_records(&mut tx, &sorted, pace).await?;
         traffic::add(&mut tx, &fresh).await?;
+        forget_erased(&mut tx, &sorted).await?;
         tx.commit().await
     }
 
@@ -272,7 +286,7 @@ impl Store {
             (filter.outcome.is_some(), " AND outcome = $6"),
             (is_failure, " AND outcome <> 'ok'"),
             (filter.user.is_some(), " AND user_id IN ($7, $13)"),
-            (filter.session.is_some(), " AND session = $8"),
+            (filter.session.is_some(), " AND session IN ($8, $14)"),
             (filter.soft_failed == Some(true), " AND soft_failures > 0"),
             (filter.start_time.is_some(), " AND at >= $9"),
             (filter.end_time.is_some(), " AND at < $10"),
@@ -281,7 +295,7 @@ impl Store {
         ];
         let conditions: String = conditions.iter().filter(|(is_set, _)| *is_set).map(|(_, text)| *text).collect();
         let sql = format!(
-            "SELECT id, document FROM request_records WHERE project_id = $1{conditions} ORDER BY id DESC LIMIT $14"
+            "SELECT id, document FROM request_records WHERE project_id = $1{conditions} ORDER BY id DESC LIMIT $15"
         );
         let mut conn = self.read().await?;
         fetch!(
@@ -303,6 +317,8 @@ impl Store {
             filter.after.as_deref(),
             // A deployment that hashes its users has them under this.
             filter.user.as_deref().map(|user| ContentHash::of_bytes(user.as_bytes()).to_string()),
+            // A session's id that names somebody is kept so.
+            filter.session.as_deref().map(|session| ContentHash::of_bytes(session.as_bytes()).to_string()),
             i64::from(limit)
         )
     }

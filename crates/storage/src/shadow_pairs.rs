@@ -29,7 +29,8 @@ pub struct Settled {
 }
 
 impl Store {
-    /// Keeps pairs that wait. Those that are there already stay as they are; those of a canary that is over are left out.
+    /// Keeps pairs that wait. Those that are there already stay as they are; those of a canary that is over are left
+    /// out, and so are those of users who were erased meanwhile.
     pub async fn put_shadow_pairs(
         &self,
         project: &ProjectId,
@@ -38,7 +39,9 @@ impl Store {
     ) -> Result<(), StoreError> {
         let sql = "INSERT INTO shadow_pairs (canary_key, id, project_id, at, status, verdict, cluster, document) \
                    SELECT key, $3, $1, $4, $5, NULL, $6, $7 FROM canaries \
-                   WHERE project_id = $1 AND id = $2 AND status NOT IN ('promoted', 'aborted', 'concluded') ON CONFLICT DO NOTHING";
+                   WHERE project_id = $1 AND id = $2 AND status NOT IN ('promoted', 'aborted', 'concluded') \
+                   AND NOT EXISTS (SELECT 1 FROM erasures WHERE project_id = $1 AND user_hash = $6 AND at >= $4) \
+                   ON CONFLICT DO NOTHING";
         let mut tx = self.write().await?;
         for pair in pairs {
             check_name("the pair's id", &pair.id)?;
@@ -120,6 +123,10 @@ impl Store {
             &pair.cluster,
             document(&pair)?
         )?;
+        // Whoever was erased while it was judged is in the sums alone.
+        let sql = "DELETE FROM shadow_pairs WHERE canary_key = $1 AND id = $2 AND EXISTS \
+                   (SELECT 1 FROM erasures WHERE project_id = $3 AND user_hash = $4 AND at >= $5)";
+        execute!(tx, sql, key, &pair.id, project.as_str(), &pair.cluster, micros(pair.at))?;
         add_up(&mut tx, project, key, (&pair, &mut evidence), now).await?;
         tx.commit().await?;
         Ok(Some(Settled { pair, evidence }))

@@ -190,8 +190,9 @@ pub(crate) async fn run(context: &Context, command: RecordsCommand) -> Outcome {
             context.show(&erased, || {
                 let (records, feedback, items) = (erased.records, erased.feedback, erased.review_items);
                 let mut text = format!(
-                    "deleted: {records} records, {feedback} pieces of feedback, {items} items of the review queue, {} samples",
-                    erased.samples
+                    "deleted: {records} records, {feedback} pieces of feedback, {items} items of the review queue, {} samples, \
+                     the words in {} post-mortems",
+                    erased.samples, erased.post_mortems
                 );
                 if !erased.datasets_left.is_empty() {
                     text += &format!(
@@ -255,6 +256,9 @@ fn ended(record: &RequestRecord) -> Cell {
     if let Some(first) = record.soft_failures.first() {
         let kind = serde_json::to_value(first.kind).ok().and_then(|v| v.as_str().map(str::to_owned));
         return Cell::toned(Tone::Warn, format!("ok, but {}", kind.unwrap_or_default()));
+    }
+    if let Some(check) = record.undecided.first() {
+        return Cell::toned(Tone::Warn, format!("ok, {} undecided", check.as_str()));
     }
     let status = record.status;
     match record.outcome {

@@ -23,6 +23,7 @@ const TOLD_WORDS: usize = 32;
 const TOLD_CHARS: usize = 64;
 
 /// What a text says over and over, once; of long loops the beginning. Words without letters do not count: data may be full of zeros.
+/// Numbers between words make them differ: the rows of a table are no loop.
 pub(super) fn looped(text: &str) -> Option<String> {
     let words = words(text);
     if let Some(found) = BY_WORDS.iter().find_map(|search| search.first(&words, |a, b| a == b, |_| true)) {
@@ -45,15 +46,36 @@ pub(super) fn looped(text: &str) -> Option<String> {
     long.into_iter().find_map(|word| looped_chars(word.chars(), |c| c.is_alphabetic() || is_emoji(c)))
 }
 
-/// The words with letters in them.
+/// The words with letters in them, each with the numbers before it.
 fn words(text: &str) -> Vec<&str> {
     if !text.is_ascii() {
-        return text.split_whitespace().filter(|word| word.chars().any(char::is_alphabetic)).collect();
+        let has_digit = |word: &str| word.chars().any(char::is_numeric);
+        return joined(text, text.split_whitespace(), |word| word.chars().any(char::is_alphabetic), has_digit);
     }
     // Most answers come here, and every answer is looked at: letters need not be decoded.
-    let mut words = Vec::with_capacity(text.len() / 4);
-    words.extend(text.split_ascii_whitespace().filter(|word| word.bytes().any(|byte| byte.is_ascii_alphabetic())));
-    words
+    let has_letter = |word: &str| word.bytes().any(|byte| byte.is_ascii_alphabetic());
+    joined(text, text.split_ascii_whitespace(), has_letter, |word| word.bytes().any(|byte| byte.is_ascii_digit()))
+}
+
+/// Words with letters, each from the first word with digits behind the one before.
+fn joined<'a>(
+    text: &'a str,
+    words: impl Iterator<Item = &'a str>,
+    has_letter: impl Fn(&str) -> bool,
+    has_digit: impl Fn(&str) -> bool,
+) -> Vec<&'a str> {
+    let mut joined = Vec::with_capacity(text.len() / 4);
+    let mut numbers = None;
+    for word in words {
+        // All words are parts of the text, so their addresses say where they stand in it.
+        let at = word.as_ptr().addr() - text.as_ptr().addr();
+        if has_letter(word) {
+            joined.push(&text[numbers.take().unwrap_or(at)..at + word.len()]);
+        } else if numbers.is_none() && has_digit(word) {
+            numbers = Some(at);
+        }
+    }
+    joined
 }
 
 /// The characters that stand in a row again and again, if some of them are letters. Marks of code and tables, and digits, are
@@ -192,6 +214,22 @@ mod tests {
         check("我不知道。", 19, None);
         check("すみません、わかりません。", 9, Some("すみません、わかりません。"));
         check("ขอโทษครับ", 20, Some("ขอโทษครับ"));
+    }
+
+    #[test]
+    fn rows_with_other_numbers_are_no_loop() {
+        let check = |row: &dyn Fn(u32) -> String, expected: Option<&str>| {
+            let text: String = (1..=30).map(row).collect();
+            assert_eq!(looped(&text).as_deref(), expected, "{text}");
+        };
+        check(&|n| format!("| {n} cm | {}.90 EUR |\n", 3 + n), None);
+        check(&|n| format!("| {n} см | {}.90 € |\n", 3 + n), None);
+        check(&|n| format!("{} kg, ", 7 * n), None);
+        check(&|n| format!("{{\"id\": {n}, \"name\": \"item {n}\"}}, "), None);
+        check(&|n| format!("({n}, 'a', NULL, {}), ", 2 * n), None);
+        check(&|n| format!("- {n} of 30 done\n"), None);
+        // The same numbers are the same words.
+        check(&|_| "| 5 cm | 3.90 EUR |\n".to_owned(), Some("5 cm 3.90 EUR"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use llmops_domain::access::AuditRecord;
 use llmops_domain::alert::Alert;
 use llmops_domain::feedback::Feedback;
 use llmops_domain::hash::ContentHash;
-use llmops_domain::incident::{Incident, TimelineEntry, TimelineKind};
+use llmops_domain::incident::{Incident, TimelineEntry, TimelineKind, complaint};
 use llmops_storage::HourOfCalls;
 use serde_json::Value;
 
@@ -66,7 +66,7 @@ pub(super) fn told(complaints: &Complaints) -> Vec<TimelineEntry> {
     let entry = |at, text| TimelineEntry { at, kind: TimelineKind::Feedback, text, by: None };
     let worded = complaints.worded.iter().filter_map(|feedback| {
         let words = words(feedback)?;
-        Some(entry(feedback.at, format!("a user found the answer to {} bad: {words}", feedback.body.subject())))
+        Some(entry(feedback.at, complaint(&feedback.body.subject(), words)))
     });
     let mut entries: Vec<_> = worded.collect();
     if let Some(oldest) = complaints.worded.last().filter(|_| complaints.left_out > 0) {

@@ -35,39 +35,59 @@ struct Judgement {
     reason: String,
 }
 
-/// What the slow checks find. A check that could not be made finds nothing: it is logged, never taken for a failure of the
+/// What slow checks said of an answer.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Said {
+    /// What they found.
+    pub(super) found: Vec<SoftFailure>,
+    /// Those that looked.
+    pub(super) decided: Vec<SoftFailureKind>,
+    /// Those that could not, and why. Neither the answer failed nor did it pass.
+    pub(super) undecided: Vec<(SoftFailureKind, String)>,
+}
+
+impl Said {
+    fn note(&mut self, kind: SoftFailureKind, looked: Result<Option<String>, String>) {
+        match looked {
+            Ok(found) => {
+                self.decided.push(kind);
+                self.found.extend(found.map(|detail| SoftFailure { kind, detail }));
+            }
+            Err(why) => self.undecided.push((kind, why)),
+        }
+    }
+}
+
+/// What the slow checks find. A check that could not be made finds nothing: it is told, and never taken for a failure of the
 /// answer.
 pub(super) async fn run(
     services: &Services,
     slow: &SlowChecks,
     (deployment, request, answer): (&str, &Bytes, &str),
-) -> Vec<SoftFailure> {
+) -> Said {
     let turns = turns(request);
     let input = last_of_user(&turns);
-    let mut found = Vec::new();
+    let mut said = Said::default();
     if let Some(check) = &slow.http {
-        match ask_endpoint(services, check, &json!({"deployment": deployment, "input": input, "output": answer})).await
-        {
-            Ok(Word { ok: true, .. }) => {}
-            Ok(Word { detail, .. }) => {
-                let detail = detail.unwrap_or_else(|| "the endpoint says no".to_owned());
-                found.push(SoftFailure { kind: SoftFailureKind::HttpCheck, detail: shortened(&detail) });
-            }
-            Err(error) => tracing::warn!(deployment, %error, "the guard's endpoint could not look at an answer"),
-        }
+        let body = json!({"deployment": deployment, "input": input, "output": answer});
+        let word = ask_endpoint(services, check, &body).await.map_err(|error| error.to_string());
+        let no = |word: Word| word.detail.unwrap_or_else(|| "the endpoint says no".to_owned());
+        let looked = word.map(|word| (!word.ok).then(|| shortened(&no(word))));
+        said.note(SoftFailureKind::HttpCheck, looked);
     }
     if let Some(check) = &slow.judge {
-        match ask_judge(services, check, &conversation(&turns), answer).await {
-            Ok(word) if word.score >= check.threshold => {}
-            Ok(word) => {
-                let detail =
-                    format!("{:.2} of at least {:.2}: {}", word.score, check.threshold, shortened(&word.reason));
-                found.push(SoftFailure { kind: SoftFailureKind::Judge, detail });
-            }
-            Err(error) => tracing::warn!(deployment, %error, "the guard's judge could not look at an answer"),
-        }
+        let word = ask_judge(services, check, &conversation(&turns), answer).await;
+        let looked = word.map(|word| {
+            let too_low =
+                || format!("{:.2} of at least {:.2}: {}", word.score, check.threshold, shortened(&word.reason));
+            (word.score < check.threshold).then(too_low)
+        });
+        said.note(SoftFailureKind::Judge, looked);
     }
-    found
+    for (kind, why) in &said.undecided {
+        tracing::warn!(deployment, check = kind.as_str(), %why, "a check of the guard could not look at an answer");
+    }
+    said
 }
 
 fn shortened(text: &str) -> String {

@@ -26,7 +26,7 @@ use llmops_api::deployments::Deploy;
 use llmops_api::feedback::{ExportFormat, ExportQuery};
 use llmops_api::incidents::{CloseIncident, OpenIncident};
 use llmops_api::releases::{StartRelease, WaiveStep};
-use llmops_storage::{PairFilter, Store};
+use llmops_storage::{PairFilter, Store, VersionSelector};
 use llmops_testing::on_backends;
 use serde_json::{Value, json};
 
@@ -638,9 +638,12 @@ async fn who_is_erased_is_in_no_dataset_of_lost_questions() {
         let erased = ops.records().erase_user("ana").await.unwrap();
         assert_eq!((erased.samples, erased.datasets_left), (2, vec!["bot-lost".to_owned()]));
         assert_eq!(lost().await, 1);
-        // No version is empty: the last one stays, and is told of.
+        // No version is empty: a sample that says so stands for those that are gone.
         let erased = ops.records().erase_user("ben").await.unwrap();
-        assert_eq!((erased.samples, erased.datasets_left, lost().await), (0, vec!["bot-lost".to_owned()], 1));
+        assert_eq!((erased.samples, erased.datasets_left, lost().await), (1, vec!["bot-lost".to_owned()], 1));
+        let version = ops.datasets().version("bot-lost", &VersionSelector::Latest).await.unwrap();
+        let left = ops.datasets().get_samples(&version, 0, 10).await.unwrap();
+        assert_eq!((&*left[0].1.input, left[0].1.messages.len()), ("(erased)", 0));
         assert_eq!(added().await, 0, "what nobody pulled yet is not offered any more");
         assert_eq!(ops.records().erase_user("eve").await.unwrap().datasets_left, Vec::<String>::new());
         worker.stop(Duration::from_secs(5)).await;

@@ -147,6 +147,33 @@ async fn it_ends_with_a_post_mortem_and_the_inputs_that_failed() {
 }
 
 #[tokio::test]
+async fn a_post_mortem_loses_the_words_of_who_is_erased() {
+    on_backends(async |store| {
+        let ops = installation(store, &Scripted::new(right));
+        deployed(&ops).await;
+        let of = |number, user: &str| RequestRecord { user: Some(user.to_owned()), ..call(number, "Open?", false) };
+        let calls = [of(1, "ana"), of(2, "ben"), of(3, "eve")];
+        let owned: Vec<_> = calls.iter().map(|call| (ProjectId::default_project(), call.clone())).collect();
+        append(ops.store(), &owned).await;
+        // Of her answer, by her of another's, and what has nothing to do with her.
+        for (call, user, words) in [(0, "ana", "alpha!"), (1, "ana", "beta!"), (2, "eve", "gamma!")] {
+            let said = json!({"request_id": calls[call].id, "thumb": "down", "comment": words, "user": user});
+            ops.feedback().submit(&said).await.unwrap();
+        }
+        ops.incidents().open(open()).await.unwrap();
+        let id = ops.incidents().close("bot", CloseIncident::default()).await.unwrap().timeline.incident.id;
+        let text = async || ops.incidents().get(id.as_str()).await.unwrap().post_mortem.unwrap();
+        let has = |text: &str| ["alpha!", "beta!", "gamma!"].map(|words| text.contains(words));
+        assert_eq!(has(&text().await), [true; 3]);
+        assert_eq!(ops.records().erase_user("ana").await.unwrap().post_mortems, 1);
+        assert_eq!(has(&text().await), [false, false, true]);
+        assert_eq!(text().await.matches("a user found the answer to").count(), 3, "that there were complaints stays");
+        assert_eq!(ops.records().erase_user("ana").await.unwrap().post_mortems, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn notes_of_many_people_at_once_all_stay() {
     on_backends(async |store| {
         let ops = installation(store, &Scripted::new(right));

@@ -55,6 +55,7 @@ fn record(number: u32) -> RequestRecord {
         cached: false,
         safe_mode: false,
         soft_failures: Vec::new(),
+        undecided: Vec::new(),
         attempts: Vec::new(),
         request_body: None,
         response_body: None,

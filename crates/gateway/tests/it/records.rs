@@ -1,7 +1,8 @@
 //! Records say what happened: what was counted, how it ended, who answered, what went wrong.
 
 use llmops_domain::deployment::{CacheSettings, DeploymentSettings};
-use llmops_domain::record::{CallOutcome, RequestRecord};
+use llmops_domain::hash::ContentHash;
+use llmops_domain::record::{BodyPolicy, CallOutcome, RequestRecord};
 use llmops_domain::soft_failure::{GuardAction, GuardConfig};
 use serde_json::{Value, json};
 
@@ -181,6 +182,30 @@ async fn anthropics_clients_name_the_user_in_their_own_place() {
         (call["metadata"], call["llmops"]) = (json!({"user_id": "ana"}), said);
         gateway.post(path, "", &call.to_string()).await;
         assert_eq!(gateway.record().await.user.as_deref(), expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn labels_and_sessions_are_kept_as_bodies_are() {
+    let provider = Provider::answering(r#"{"choices":[{"message":{"content":"Hi."},"finish_reason":"stop"}]}"#).await;
+    let hash = ContentHash::of_bytes(b"ana@example.org").to_string();
+    for (policy, mail, key, session) in [
+        (BodyPolicy::Full, "[email]", "[key]", hash.as_str()),
+        (BodyPolicy::Hashed, "[email]", "[key]", hash.as_str()),
+        (BodyPolicy::None, "[email]", "[key]", hash.as_str()),
+        (BodyPolicy::Raw, "ana@example.org", "sk-proj-abcdefghijklmnop1234", "ana@example.org"),
+    ] {
+        let settings = DeploymentSettings { bodies: policy, ..DeploymentSettings::default() };
+        let bot = deployment("local/m", json!({}), settings);
+        let mut gateway = Fixture::start(&[("local", &provider.url)], vec![bot]).await;
+        let mut call = call("bot", false);
+        let tags = json!({"mail": "ana@example.org", "k": "sk-proj-abcdefghijklmnop1234", "team": "a"});
+        call["llmops"] = json!({"session": "ana@example.org", "tags": tags});
+        gateway.chat(&call).await;
+        let record = gateway.record().await;
+        assert_eq!(record.session.as_deref(), Some(session), "{policy:?}");
+        let kept = ["mail", "k", "team"].map(|name| record.tags[name].as_str());
+        assert_eq!(kept, [mail, key, "a"], "{policy:?}");
     }
 }
 

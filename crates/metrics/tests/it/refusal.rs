@@ -10,6 +10,33 @@ fn every_rule_compiles() {
     }
 }
 
+#[track_caller]
+fn check(language: &str, candidate: &str) {
+    assert_eq!(refusal_rule(candidate).map(|rule| rule.language), Some(language), "{candidate}");
+}
+
+#[test]
+fn further_refusals() {
+    for (language, candidate) in [
+        ("en", "I won't be able to help with that."),
+        ("en", "I won’t be able to help with that."),
+        ("de", "Leider kann ich diese Anfrage nicht bearbeiten."),
+        ("de", "Ihre Anfrage lehne ich ab: Wir können solche Anfragen leider nicht bearbeiten."),
+        ("nl", "Het spijt me, maar daar kan ik niet bij helpen."),
+        ("nl", "Sorry, daar kan ik niet bij helpen."),
+        ("fi", "Valitettavasti en voi auttaa tässä asiassa."),
+        ("fi", "En valitettavasti pysty auttamaan sinua."),
+        ("el", "Λυπάμαι, αλλά δεν μπορώ να βοηθήσω με αυτό."),
+        ("el", "Δεν μπορώ να σας βοηθήσω."),
+        ("he", "מצטער, אבל אני לא יכול לעזור בזה."),
+        ("he", "איני יכולה לסייע בכך."),
+        ("th", "ขออภัย ฉันไม่สามารถช่วยเรื่องนี้ได้"),
+        ("th", "ขออภัยค่ะ ไม่สามารถช่วยในเรื่องนี้ได้"),
+    ] {
+        check(language, candidate);
+    }
+}
+
 #[test]
 fn refusals() {
     let cases = [
@@ -67,7 +94,7 @@ fn refusals() {
         ("ko", "죄송하지만 그 요청은 도와드릴 수 없습니다."),
     ];
     for (language, candidate) in cases {
-        assert_eq!(refusal_rule(candidate).map(|rule| rule.language), Some(language), "{candidate}");
+        check(language, candidate);
     }
 }
 

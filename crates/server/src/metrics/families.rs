@@ -99,6 +99,13 @@ families! {
             }
         });
 
+    Counter "llmops_gateway_undecided_checks_total" ["project", "deployment", "environment", "kind"] "Answers that a check of the guard was to look at and could not, by the check."
+        |s, out| calls(s, out, |labels, series, out| {
+            for (kind, count) in &series.undecided {
+                out.sample(&[labels[0], labels[1], labels[2], kind], *count as f64);
+            }
+        });
+
     Counter "llmops_records_written_total" [] "Request records that reached the store."
         |s, out| out.sample(&[], s.ops.meters().records.written() as f64);
     Counter "llmops_records_spilled_total" [] "Request records that went by way of a file, because the store was away or did not keep up."

@@ -45,7 +45,14 @@ impl Store {
         }
         items +=
             execute!(tx, "DELETE FROM review_items WHERE project_id = $1 AND user_id = $2", project.as_str(), user)?;
+        let touched: Vec<_> = sums.keys().cloned().collect();
         apply(&mut tx, project, sums).await?;
+        // A sum of nothing says what its slice is called, and a tag may name the user.
+        for (deployment, slice, day) in touched {
+            let sql = "DELETE FROM feedback_sums WHERE project_id = $1 AND deployment = $2 AND slice = $3 AND day = $4 \
+                       AND requests <= 0";
+            execute!(tx, sql, project.as_str(), &deployment, &slice, day)?;
+        }
         tx.commit().await?;
         Ok((erased, items))
     }

@@ -169,16 +169,18 @@ async fn what_is_erased_leaves_the_sums() {
         };
         let mut other = known("fb_3", "req_3", json!({"request_id": "req_3", "thumb": "up"}));
         other.context.as_mut().unwrap().user = Some("ben".to_owned());
-        let all = [
-            known("fb_1", "req_1", json!({"request_id": "req_1", "thumb": "down", "rating": {"value": 1, "scale": 3}})),
-            said("fb_2", 2, json!({"request_id": "req_2", "thumb": "up", "user": "ana"})),
-            other,
-        ];
+        let mut tagged =
+            known("fb_1", "req_1", json!({"request_id": "req_1", "thumb": "down", "rating": {"value": 1, "scale": 3}}));
+        tagged.context.as_mut().unwrap().tags = [("who".to_owned(), "ana".to_owned())].into();
+        let all = [tagged, said("fb_2", 2, json!({"request_id": "req_2", "thumb": "up", "user": "ana"})), other];
         store.add_feedback(&project(), &all).await.unwrap();
         assert_eq!(sums(store, None, "all").await, ["all 3 2/3 0.33"]);
         assert_eq!(store.erase_feedback_of_user(&ProjectId("other".to_owned()), "ana").await.unwrap(), (0, 0));
         assert_eq!(store.erase_feedback_of_user(&project(), "ana").await.unwrap(), (2, 0));
         assert_eq!(sums(store, None, "all").await, ["all 1 1/1 –"]);
+        // A sum of nothing would still name her.
+        execute(store, "UPDATE feedback_sums SET requests = 1 WHERE requests = 0").await;
+        assert_eq!(sums(store, None, "tag").await, Vec::<String>::new());
         assert_eq!(store.list_feedback(&project(), &FeedbackFilter::default(), 10).await.unwrap().len(), 1);
     })
     .await;

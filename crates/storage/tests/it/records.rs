@@ -42,6 +42,7 @@ fn record(number: i64, user: &str) -> RequestRecord {
         cached: false,
         safe_mode: false,
         soft_failures: Vec::new(),
+        undecided: Vec::new(),
         attempts: vec![CallAttempt { model: "sim/small".to_owned(), status: Some(200), error: None, ms: 2.0 }],
         request_body: Some("a \u{1} body".to_owned()),
         response_body: None,
@@ -62,7 +63,9 @@ async fn records_are_found_by_what_is_asked() {
         let mut placed = record(2, "ben");
         (placed.deployment, placed.environment) = (Some("desk".to_owned()), Some("staging".to_owned()));
         (placed.session, placed.manifest) = (Some("s-2".to_owned()), Some(ContentHash::of_bytes(b"m")));
-        let all = [record(1, "ana"), placed, failed, soft].map(|record| (project(), record)).to_vec();
+        // A session's id that names somebody is kept as a hash.
+        let hidden = RequestRecord { session: Some(ContentHash::of_bytes(b"s-3").to_string()), ..record(1, "ana") };
+        let all = [hidden, placed, failed, soft].map(|record| (project(), record)).to_vec();
         append(store, &all).await;
         // A batch may come again.
         append(store, &all[1..]).await;
@@ -84,6 +87,7 @@ async fn records_are_found_by_what_is_asked() {
         check(json!({"deployment": "desk", "environment": "staging"}), &["2"]).await;
         check(json!({"model": "sim/small", "session": "s-2", "manifest": ContentHash::of_bytes(b"m")}), &["2"]).await;
         check(json!({"model": "sim/large"}), &[]).await;
+        check(json!({"session": "s-3"}), &["1"]).await;
         check(json!({"start_time": at(2), "end_time": at(4)}), &["3", "2"]).await;
         check(json!({"cursor": found[1].id}), &["2", "1"]).await;
         check(json!({"after": found[2].id}), &["4", "3"]).await;
@@ -109,6 +113,32 @@ async fn records_go_by_user_and_by_age() {
         assert_eq!(store.delete_old(aging, at(5), 10).await.unwrap(), 1);
         let left = store.list_records(&project(), &RecordFilter::default(), 10).await.unwrap();
         assert_eq!(ids(&left), ["5"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_comes_after_an_erasure_is_kept_if_it_is_of_after_it() {
+    on_backends(async |store| {
+        store.remember_erasure(&project(), ("ana", &[]), at(5)).await.unwrap();
+        let hash = ContentHash::of_bytes(b"ana").to_string();
+        let nobody = RequestRecord { user: None, ..record(4, "") };
+        let other = ProjectId("other".to_owned());
+        let all = [record(1, "ana"), record(2, &hash), record(3, "ben"), nobody, record(6, "ana"), record(7, &hash)];
+        let owned: Vec<_> = all.iter().map(|record| (project(), record.clone())).collect();
+        append(store, &owned).await;
+        // A batch may come again, with others.
+        append(store, &[(project(), record(1, "ana")), (project(), record(8, "ana"))]).await;
+        append(store, &[(other.clone(), record(1, "ana"))]).await;
+        let kept = async |project: &ProjectId| store.list_records(project, &RecordFilter::default(), 10).await.unwrap();
+        assert_eq!(ids(&kept(&project()).await), ["8", "7", "6", "4", "3"]);
+        assert_eq!(ids(&kept(&other).await), ["1"]);
+        // Erased once more, later; and what is older does not count.
+        store.remember_erasure(&project(), ("ana", &[]), at(9)).await.unwrap();
+        store.remember_erasure(&project(), ("ana", &[]), at(2)).await.unwrap();
+        assert_eq!(store.erase_records_of_user(&project(), "ana").await.unwrap(), 2);
+        append(store, &[(project(), record(9, "ana")), (project(), record(10, "ana"))]).await;
+        assert_eq!(ids(&kept(&project()).await), ["10", "7", "4", "3"]);
     })
     .await;
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::parquet_file::{ParquetFile, Read};
 
 /// The columns in their order. What has parts of its own is JSON text.
-const COLUMNS: [(&str, Read<RequestRecord>); 33] = [
+const COLUMNS: [(&str, Read<RequestRecord>); 34] = [
     ("id", Read::Text(|r| Some(r.id.clone()))),
     ("at", Read::Time(|r| Some(r.at.as_microsecond()))),
     ("door", Read::Text(|r| word(&r.door))),
@@ -40,6 +40,7 @@ const COLUMNS: [(&str, Read<RequestRecord>); 33] = [
     ("error", Read::Text(|r| r.error.clone())),
     ("finish_reason", Read::Text(|r| r.finish_reason.clone())),
     ("soft_failures", Read::Text(|r| json(&r.soft_failures))),
+    ("undecided", Read::Text(|r| json(&r.undecided))),
     ("attempts", Read::Text(|r| json(&r.attempts))),
     ("request_body", Read::Text(|r| r.request_body.clone())),
     ("response_body", Read::Text(|r| r.response_body.clone())),
