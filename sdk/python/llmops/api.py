@@ -259,7 +259,7 @@ class Api:
         )
 
     def gate_run(self, run: str, body: t.GateRequest) -> t.GateReport:
-        """The verdict on a run, with its evidence. Asked for by an editor, it is kept: as the run's tag `gate`, which deployments with `require_gate` go by, and with its rules in the record of changes. A viewer reads it only."""
+        """The verdict on a run, with its evidence. Asked for by an editor, it is kept: as the run's tag `gate`, which deployments with `require_gate` go by, and with its rules in the record of changes. A viewer reads it only, and so does everybody where the store may only be read: a notice says so."""
         return self._transport.call("POST", f"/api/v1/runs/{_segment(run)}/gate", body=body)
 
     def get_alert(self, alert: str) -> t.Alert:
@@ -478,6 +478,20 @@ class Api:
             body=body,
         )
 
+    def list_added_samples(
+        self,
+        name: str,
+        *,
+        cursor: Union[str, None] = None,
+        limit: Union[int, None] = None,
+    ) -> t.PageSample:
+        """Samples that llmops added to a dataset by itself, by id: what a canary lost, inputs of an incident, hard questions. A version that is built from a file may lack them; `llmops dataset pull` brings them into it. None where there is no such dataset."""
+        return self._transport.call(
+            "GET",
+            f"/api/v1/datasets/{_segment(name)}/added",
+            query={"cursor": cursor, "limit": limit},
+        )
+
     def list_alerts(
         self,
         *,
@@ -563,8 +577,6 @@ class Api:
         canary: str,
         *,
         environment: Union[str, None] = None,
-        verdict: Union[Literal['win', 'loss', 'tie'], None] = None,
-        status: Union[Literal['waiting', 'judged', 'candidate_failed', 'unjudged'], None] = None,
         cursor: Union[str, None] = None,
         limit: Union[int, None] = None,
     ) -> t.PageLoggedDecision:
@@ -572,7 +584,7 @@ class Api:
         return self._transport.call(
             "GET",
             f"/api/v1/canaries/{_segment(canary)}/decisions",
-            query={"environment": environment, "verdict": verdict, "status": status, "cursor": cursor, "limit": limit},
+            query={"environment": environment, "cursor": cursor, "limit": limit},
         )
 
     def list_canary_pairs(
@@ -1293,7 +1305,7 @@ class AsyncApi:
         )
 
     async def gate_run(self, run: str, body: t.GateRequest) -> t.GateReport:
-        """The verdict on a run, with its evidence. Asked for by an editor, it is kept: as the run's tag `gate`, which deployments with `require_gate` go by, and with its rules in the record of changes. A viewer reads it only."""
+        """The verdict on a run, with its evidence. Asked for by an editor, it is kept: as the run's tag `gate`, which deployments with `require_gate` go by, and with its rules in the record of changes. A viewer reads it only, and so does everybody where the store may only be read: a notice says so."""
         return await self._transport.call("POST", f"/api/v1/runs/{_segment(run)}/gate", body=body)
 
     async def get_alert(self, alert: str) -> t.Alert:
@@ -1520,6 +1532,20 @@ class AsyncApi:
             body=body,
         )
 
+    async def list_added_samples(
+        self,
+        name: str,
+        *,
+        cursor: Union[str, None] = None,
+        limit: Union[int, None] = None,
+    ) -> t.PageSample:
+        """Samples that llmops added to a dataset by itself, by id: what a canary lost, inputs of an incident, hard questions. A version that is built from a file may lack them; `llmops dataset pull` brings them into it. None where there is no such dataset."""
+        return await self._transport.call(
+            "GET",
+            f"/api/v1/datasets/{_segment(name)}/added",
+            query={"cursor": cursor, "limit": limit},
+        )
+
     async def list_alerts(
         self,
         *,
@@ -1615,8 +1641,6 @@ class AsyncApi:
         canary: str,
         *,
         environment: Union[str, None] = None,
-        verdict: Union[Literal['win', 'loss', 'tie'], None] = None,
-        status: Union[Literal['waiting', 'judged', 'candidate_failed', 'unjudged'], None] = None,
         cursor: Union[str, None] = None,
         limit: Union[int, None] = None,
     ) -> t.PageLoggedDecision:
@@ -1624,7 +1648,7 @@ class AsyncApi:
         return await self._transport.call(
             "GET",
             f"/api/v1/canaries/{_segment(canary)}/decisions",
-            query={"environment": environment, "verdict": verdict, "status": status, "cursor": cursor, "limit": limit},
+            query={"environment": environment, "cursor": cursor, "limit": limit},
         )
 
     async def list_canary_pairs(

@@ -379,7 +379,7 @@ class Arm(TypedDict):
     """How long answers took."""
 
     priced: int
-    """Answers whose cost is known."""
+    """Answers whose cost is known, and no estimate."""
 
     requests: int
     """Requests."""
@@ -617,7 +617,7 @@ class CallAttempt(TypedDict):
     """Milliseconds until its first byte, or until it failed."""
 
     status: NotRequired[Union[int, None]]
-    """The status; absent where there was none."""
+    """The status; of an error inside a success, the one that it means. Absent where there was none."""
 
 
 # What the order of calls has to be.
@@ -825,6 +825,9 @@ class CanaryReport(TypedDict):
 
     evidence: Evidence
     """What its pairs add up to."""
+
+    held: NotRequired[Union[str, None]]
+    """Why that waits, such as an incident that is open: it is done once that is over."""
 
     situation: Situation
     """What a decision would be made from now."""
@@ -1924,10 +1927,13 @@ class Erased(TypedDict):
     """What was deleted. Of experiments, only the name and the attributes of the user's units are."""
 
     datasets_left: NotRequired[List[str]]
-    """Datasets in which such samples stay: in earlier versions, which never change, or because a dataset has no others."""
+    """Datasets in which such samples stay in earlier versions, which never change."""
 
     feedback: NotRequired[int]
     """What the user said, and what was said of the user's answers."""
+
+    post_mortems: NotRequired[int]
+    """Post-mortems of incidents that repeated what users said of the user's answers, or what the user said, and that have lost the words."""
 
     records: int
     """Records."""
@@ -2393,7 +2399,7 @@ class Evidence(TypedDict):
     """Requests that the candidate was asked."""
 
     cost: ClusterSums
-    """The candidate's cost, by production's."""
+    """The candidate's cost, by production's, of pairs whose tokens the providers counted."""
 
     error: ClusterSums
     """Errors, by requests asked."""
@@ -4476,7 +4482,7 @@ class Overview(TypedDict):
     """Prompt versions added since, newest first, at most 20."""
 
     quality: List[QualityPoint]
-    """The dataset evaluated last and its completed runs, oldest first; at most 30."""
+    """The dataset evaluated last and its completed runs, oldest first; at most 30, and the newest of all its samples before them where they are of a part only."""
 
     runs: RunTally
     """Runs."""
@@ -5706,7 +5712,7 @@ class PageRequestRecordItemsItem(TypedDict):
     manifest: NotRequired[Union[ContentHash, None]]
 
     model: str
-    """The model asked last, as `provider/model`."""
+    """The model asked last, as `provider/model`; of a kept answer, the one that gave it. Where none was asked, the name that the caller gave."""
 
     model_answered: NotRequired[Union[str, None]]
     """The model that the provider says answered."""
@@ -5744,11 +5750,14 @@ class PageRequestRecordItemsItem(TypedDict):
     trace_id: NotRequired[Union[str, None]]
     """The trace of the application that the call belongs to: 32 hex digits, as `traceparent` says it."""
 
+    undecided: NotRequired[List[SoftFailureKind]]
+    """Checks that were to look at the answer and could not: what they would have said is not known."""
+
     usage: Usage
     """Tokens."""
 
     usage_estimated: NotRequired[bool]
-    """Whether the tokens were estimated from the text because the provider reported none."""
+    """Whether tokens were estimated from the text because a provider reported none: those of the answer, or of attempts that were given up."""
 
     user: NotRequired[Union[str, None]]
     """The end user."""
@@ -5824,6 +5833,47 @@ class PageReviewItem(TypedDict):
     """One page of a list."""
 
     items: List[PageReviewItemItemsItem]
+    """The items."""
+
+    next_cursor: NotRequired[Union[str, None]]
+    """Give this as `cursor` to get the next page; null on the last."""
+
+
+class PageSampleItemsItem(TypedDict):
+    """One case: what is asked and what a good answer is."""
+
+    category: NotRequired[Union[str, None]]
+    """The category it counts for."""
+
+    context: NotRequired[List[str]]
+    """Passages the answer should rest on. A single text in files is a list of one."""
+
+    expected_output: NotRequired[List[str]]
+    """Good answers; any of them will do. A single text in files is a list of one."""
+
+    id: str
+    """Unique in its dataset version."""
+
+    input: NotRequired[str]
+    """What is asked. `prompt` in files is the same."""
+
+    messages: NotRequired[List[Message]]
+    """A conversation instead of, or before, the input."""
+
+    metadata: NotRequired[Dict[str, Any]]
+    """Anything else."""
+
+    source: NotRequired[Union[str, None]]
+    """Where it came from."""
+
+    variables: NotRequired[Dict[str, Any]]
+    """Values for the prompt's variables."""
+
+
+class PageSample(TypedDict):
+    """One page of a list."""
+
+    items: List[PageSampleItemsItem]
     """The items."""
 
     next_cursor: NotRequired[Union[str, None]]
@@ -6762,6 +6812,9 @@ class QualityPoint(TypedDict):
 
     overall: NotRequired[Union[Estimate, None]]
 
+    partial: NotRequired[bool]
+    """Whether only a part of the samples was evaluated: its scores are not the dataset's."""
+
     pass_rate: NotRequired[Union[Estimate, None]]
 
     prompt_name: NotRequired[Union[str, None]]
@@ -7130,7 +7183,7 @@ class RequestRecord(TypedDict):
     manifest: NotRequired[Union[ContentHash, None]]
 
     model: str
-    """The model asked last, as `provider/model`."""
+    """The model asked last, as `provider/model`; of a kept answer, the one that gave it. Where none was asked, the name that the caller gave."""
 
     model_answered: NotRequired[Union[str, None]]
     """The model that the provider says answered."""
@@ -7168,11 +7221,14 @@ class RequestRecord(TypedDict):
     trace_id: NotRequired[Union[str, None]]
     """The trace of the application that the call belongs to: 32 hex digits, as `traceparent` says it."""
 
+    undecided: NotRequired[List[SoftFailureKind]]
+    """Checks that were to look at the answer and could not: what they would have said is not known."""
+
     usage: Usage
     """Tokens."""
 
     usage_estimated: NotRequired[bool]
-    """Whether the tokens were estimated from the text because the provider reported none."""
+    """Whether tokens were estimated from the text because a provider reported none: those of the answer, or of attempts that were given up."""
 
     user: NotRequired[Union[str, None]]
     """The end user."""
@@ -8605,6 +8661,9 @@ class SeenAnswer(TypedDict):
 
     soft_failures: NotRequired[List[SoftFailureKind]]
     """What was wrong with its content."""
+
+    usage_estimated: NotRequired[bool]
+    """Whether no provider counted its tokens, so that the cost is an estimate: it is compared with no other."""
 
 
 class SendReport(TypedDict):
