@@ -132,8 +132,14 @@ pub(crate) fn with_examples(mut command: Command) -> Command {
     for (path, examples) in EXAMPLES {
         let path: Vec<&str> = path.split(' ').collect();
         command = at(command, &path, &|command| {
-            let told = command.get_after_help().map(|told| format!("\n\n{told}")).unwrap_or_default();
-            command.after_help(StyledStr::from(format!("{}{told}", shown(examples))))
+            let before = |told: &StyledStr| format!("{}\n\n{told}", shown(examples));
+            let long = command.get_after_long_help().map(before);
+            let short = command.get_after_help().map_or_else(|| shown(examples), before);
+            let command = command.after_help(short);
+            match long {
+                Some(long) => command.after_long_help(long),
+                None => command,
+            }
         });
     }
     command

@@ -51,7 +51,7 @@ async fn the_overview_tells_of_runs_prompts_and_deployments() {
         assert_eq!((&quality["dataset"], &quality["datasets"][0]["runs"]), (&json!("d"), &json!(1)));
         assert_eq!(quality["points"][0]["categories"]["c"]["n"], 1);
         assert_eq!(quality["points"][0].get("partial"), None);
-        let part = json!({"target": {"name": "t", "prompt": "p@1.0.0", "model": "sim/small"}, "dataset": "d", "limit": 1,
+        let part = json!({"target": {"name": "t", "prompt": "p@1.0.0", "model": "sim/small"}, "dataset": "d", "only": {"pattern": "one"},
             "scoring": {"metrics": {"token_f1": {"kind": "token_f1", "weight": 1.0}}}});
         let part = server.post("/api/v1/runs", &operator, &part).await.json()["id"].as_str().unwrap().to_owned();
         server.get(&format!("/api/v1/runs/{part}?wait_ms=20000"), &operator).await;
