@@ -17,6 +17,7 @@ use llmops_domain::deployment::DEFAULT_ENVIRONMENT;
 use llmops_domain::id::ProjectId;
 use llmops_domain::limits::Limits;
 use llmops_domain::record::Door;
+use llmops_providers::turns::write_kept;
 use serde_json::json;
 
 use crate::asked::Asked;
@@ -34,6 +35,8 @@ use crate::unpack;
 
 /// Largest request.
 pub const MAX_REQUEST: usize = 32 << 20;
+/// Reading more takes so long that nobody's answer shall wait for it.
+const LONG_READ: usize = 64 << 10;
 /// Longest that the body of a request may take to arrive.
 const LONGEST_ARRIVAL: Duration = Duration::from_mins(1);
 /// Most bytes of a request that are read for its client's sake, behind those that its answer is known by.
@@ -139,6 +142,9 @@ impl Gateway {
         }
         let answer = match read {
             Ok(body) => {
+                if body.len() > LONG_READ {
+                    write_kept();
+                }
                 watch.with(|call| {
                     (call.asked, call.request) = (body.clone(), body.clone());
                     call.trace_id = request::trace_id(&parts.headers);

@@ -9,9 +9,9 @@ use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::Matcher;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tower_service::Service;
+
+use crate::turns::TurnStream;
 
 /// A host that does not take a connection in this time is down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -73,7 +73,7 @@ impl Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<TcpStream>;
+    type Response = TurnStream;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -84,14 +84,14 @@ impl Service<Uri> for Connector {
     fn call(&mut self, destination: Uri) -> Self::Future {
         let Some(proxy) = self.proxies.intercept(&destination) else {
             let connecting = self.tcp.call(destination);
-            return Box::pin(async { Ok(connecting.await?) });
+            return Box::pin(async { Ok(connecting.await?.into()) });
         };
         let mut tunnel = Tunnel::new(proxy.uri().clone(), self.tcp.clone());
         if let Some(auth) = proxy.basic_auth() {
             tunnel = tunnel.with_auth(auth.clone());
         }
         let connecting = tunnel.call(with_port(destination));
-        Box::pin(async { Ok(connecting.await?) })
+        Box::pin(async { Ok(connecting.await?.into()) })
     }
 }
 

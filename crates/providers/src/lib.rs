@@ -16,7 +16,7 @@
 //! Streamed answers of all formats are read into the same pieces by [`stream`]; [`upstream`] is how a gateway sees providers.
 //!
 //! [`program`] and [`http_client`] also serve whoever else runs a program or calls an endpoint of the user's; [`outbound`]
-//! tells which addresses may be called for somebody who is not trusted.
+//! tells which addresses may be called for somebody who is not trusted. [`turns`] makes the connections of a busy thread cheap.
 //!
 //! Nothing here reads the environment; secrets are never part of a message.
 //!
@@ -72,6 +72,7 @@ pub mod stream;
 mod test_support;
 mod text;
 pub mod translate;
+pub mod turns;
 pub mod upstream;
 pub mod usage;
 

@@ -15,7 +15,8 @@ use futures::future::join_all;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
+use llmops_providers::turns::TurnStream;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -142,7 +143,7 @@ async fn serve((stream, peer): Connection, house: Arc<House>, mut stopped: Deadl
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(timeout)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TurnStream::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let stop = async move {

@@ -10,6 +10,7 @@ use llmops_domain::id::ProjectId;
 use llmops_domain::limits::billionths;
 use llmops_domain::record::RequestRecord;
 use llmops_gateway::{Ended, Limiter, Recorded, Recordings};
+use llmops_providers::turns::write_kept;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
@@ -67,6 +68,8 @@ impl Drain {
     /// Until the gateway whose calls these are is gone and all of them have ended.
     pub(super) async fn run(self: Arc<Self>, mut recordings: Recordings) {
         while let Some(ended) = recordings.next().await {
+            // Their callers shall have the answers before.
+            write_kept();
             if ended.size() <= LARGE {
                 self.one_alone(ended);
                 continue;
