@@ -51,6 +51,7 @@ pub mod schedule;
 pub mod scorecard;
 pub mod scoring;
 pub mod soft_failure;
+pub mod streaks;
 pub mod suggest;
 pub mod template;
 pub mod traffic;

@@ -18,6 +18,7 @@ use llmops_domain::hash::ContentHash;
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::{CallOutcome, Door, RequestRecord};
 use llmops_domain::soft_failure::{GuardConfig, HttpCheck, JudgeCheck, SoftFailureKind};
+use llmops_domain::streaks::Streaks;
 use llmops_storage::MinuteCalls;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -25,7 +26,6 @@ use tokio::sync::Semaphore;
 use crate::alerts::AlertManager;
 use crate::{Error, Services};
 use rate::Finding;
-use undecided::Blind;
 
 /// How often counts are written and looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -66,8 +66,8 @@ pub(crate) struct GuardState {
     counts: Arc<Mutex<Counts>>,
     running: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
-    /// Checks that cannot decide.
-    blind: Arc<Mutex<Blind>>,
+    /// Answers in a row that a check could not look at.
+    blind: Arc<Mutex<Streaks>>,
 }
 
 impl Default for GuardState {

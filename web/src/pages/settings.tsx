@@ -112,7 +112,16 @@ function Erase() {
       setAsked(false);
       setUser("");
       void client.invalidateQueries();
-      say(`Deleted: ${[plural(erased.records, "record"), plural(erased.feedback ?? 0, "piece of feedback", "pieces of feedback"), plural(erased.review_items ?? 0, "item of the queue", "items of the queue"), plural(erased.samples ?? 0, "sample")].join(", ")}.${erased.datasets_left?.length ? ` Earlier versions of ${erased.datasets_left.join(", ")} still have some.` : ""}`);
+      const counts = [
+        plural(erased.records, "record"),
+        plural(erased.feedback ?? 0, "piece of feedback", "pieces of feedback"),
+        plural(erased.review_items ?? 0, "item of the queue", "items of the queue"),
+        plural(erased.shadow_pairs ?? 0, "pair of a canary", "pairs of canaries"),
+        plural(erased.samples ?? 0, "sample"),
+        `the words in ${plural(erased.post_mortems ?? 0, "post-mortem")}`,
+      ].join(", ");
+      const left = erased.datasets_left?.length ? ` Earlier versions of ${erased.datasets_left.join(", ")} still have some.` : "";
+      say(`Deleted: ${counts}.${left}`);
     },
     onError: refused,
   });
@@ -125,7 +134,7 @@ function Erase() {
           if (user.trim() && !refusal("admin")) setAsked(true);
         }}
       >
-        <Field label="User" help="Records, feedback and items of the review queue are deleted. Samples that people made of them stay">{(props) => <input {...props} className="input" value={user} onChange={(event) => setUser(event.target.value)} placeholder="user-17" />}</Field>
+        <Field label="User" help="Records, feedback, pairs of canaries, items of the review queue and samples that llmops made of them are deleted, and post-mortems lose the words. Samples that people made of them stay">{(props) => <input {...props} className="input" value={user} onChange={(event) => setUser(event.target.value)} placeholder="user-17" />}</Field>
         <div><Button type="submit" kind="danger" refused={refusal("admin")} disabled={!user.trim()}>Erase</Button></div>
       </form>
       <Confirm title={`Erase everything of ${user.trim()}?`} open={asked} onClose={() => setAsked(false)} onConfirm={() => erase.mutate()} action="Erase" danger busy={erase.isPending}><p>It cannot be taken back.</p></Confirm>

@@ -190,9 +190,9 @@ pub(crate) async fn run(context: &Context, command: RecordsCommand) -> Outcome {
             context.show(&erased, || {
                 let (records, feedback, items) = (erased.records, erased.feedback, erased.review_items);
                 let mut text = format!(
-                    "deleted: {records} records, {feedback} pieces of feedback, {items} items of the review queue, {} samples, \
-                     the words in {} post-mortems",
-                    erased.samples, erased.post_mortems
+                    "deleted: {records} records, {feedback} pieces of feedback, {items} items of the review queue, {} pairs of \
+                     canaries, {} samples, the words in {} post-mortems",
+                    erased.shadow_pairs, erased.samples, erased.post_mortems
                 );
                 if !erased.datasets_left.is_empty() {
                     text += &format!(

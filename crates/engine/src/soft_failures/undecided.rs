@@ -1,56 +1,19 @@
 //! Checks of a guard that cannot decide: a rate of soft failures says little while nobody looks. They are told when it goes on,
 //! and so is that they look again.
 
-use std::collections::HashMap;
-
 use llmops_domain::alert::{AlertDraft, AlertKeys, AlertType, Severity};
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::RequestRecord;
 use llmops_domain::soft_failure::SoftFailureKind;
+use llmops_domain::streaks::{TOLD_AFTER, Word};
 use serde_json::json;
 
 use super::Guards;
 use super::checks::Said;
 use crate::alerts::AlertManager;
 
-/// Answers in a row that a check could not look at, of which an alert is raised.
-const TOLD_AFTER: u32 = 10;
-/// Checks that are remembered.
-const MOST_WATCHED: usize = 10_000;
 /// Most characters of a reason in the alert.
 const MOST_CHARS: usize = 500;
-
-/// A check of a deployment: project, deployment, environment, kind.
-type Check = (ProjectId, String, String, SoftFailureKind);
-
-/// How many answers each check could not look at, in a row.
-#[derive(Debug, Default)]
-pub(super) struct Blind(HashMap<Check, u32>);
-
-/// What is to be told of a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Word {
-    /// It cannot decide, answer after answer.
-    Blind,
-    /// It decided again; or for the first time since the process began, which knows nothing of what was before.
-    Sees,
-}
-
-impl Blind {
-    fn noted(&mut self, check: Check, has_decided: bool) -> Option<Word> {
-        let is_new = !self.0.contains_key(&check);
-        if is_new && self.0.len() >= MOST_WATCHED {
-            return None;
-        }
-        let streak = self.0.entry(check).or_default();
-        if has_decided {
-            let before = std::mem::take(streak);
-            return (is_new || before >= TOLD_AFTER).then_some(Word::Sees);
-        }
-        *streak = streak.saturating_add(1);
-        (*streak == TOLD_AFTER).then_some(Word::Blind)
-    }
-}
 
 /// Counts which checks could look at an answer, and tells of those that cannot, or can again.
 pub(super) async fn note(guards: &Guards, project: &ProjectId, record: &RequestRecord, said: &Said) {
@@ -58,17 +21,16 @@ pub(super) async fn note(guards: &Guards, project: &ProjectId, record: &RequestR
     let decided = said.decided.iter().map(|kind| (*kind, None));
     let undecided = said.undecided.iter().map(|(kind, why)| (*kind, Some(why)));
     for (kind, why) in decided.chain(undecided) {
-        let check = (project.clone(), deployment.clone(), environment.clone(), kind);
         let word = {
             let mut blind = guards.state.blind.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            blind.noted(check, why.is_none())
+            blind.noted(&(project, deployment, environment, kind.as_str()), why.is_some())
         };
         let Some(word) = word else { continue };
         let alerts = AlertManager::new(guards.services.clone(), project.clone());
         let draft = draft((deployment, environment), kind, why.map_or("", String::as_str));
         let told = match word {
-            Word::Blind => alerts.create(draft).await.map(drop),
-            Word::Sees => alerts.recovered(&draft).await.map(drop),
+            Word::Failing => alerts.create(draft).await.map(drop),
+            Word::Recovered => alerts.recovered(&draft).await.map(drop),
         };
         if let Err(error) = told {
             tracing::warn!(%error, "it could not be told whether a check of the guard decides");

@@ -9,13 +9,14 @@ use llmops::{CanarySampler, Guards, LlmOps, Models, RecordWriter};
 use llmops_domain::id::ProjectId;
 use llmops_domain::limits::billionths;
 use llmops_domain::record::RequestRecord;
+use llmops_domain::streaks::Streaks;
 use llmops_gateway::{Ended, Limiter, Recorded, Recordings};
 use llmops_providers::turns::write_kept;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use super::faces::{Faces, tell};
-use super::streaks::{self, Streaks};
+use super::streaks;
 use super::trace;
 
 /// Calls with more bytes than this are read aside: the thread of their connection has others to serve.
@@ -118,7 +119,10 @@ impl Drain {
         if let Some(news) = changed {
             self.runtime.spawn(tell(self.ops.for_project(project.clone()), record.clone(), news));
         }
-        let word = self.streaks.lock().unwrap_or_else(PoisonError::into_inner).noted(project, record);
+        let word = {
+            let mut known = self.streaks.lock().unwrap_or_else(PoisonError::into_inner);
+            streaks::noted(&mut known, project, record)
+        };
         if let Some(word) = word {
             self.runtime.spawn(streaks::tell(self.ops.for_project(project.clone()), record.clone(), word));
         }

@@ -1,56 +1,22 @@
 //! Deployments whose calls fail one after the other are told, and so is their recovery.
 
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-
 use llmops::LlmOps;
 use llmops_domain::alert::{AlertDraft, AlertKeys, AlertType, Severity};
 use llmops_domain::id::ProjectId;
 use llmops_domain::record::{CallOutcome, RequestRecord};
+use llmops_domain::streaks::{Streaks, TOLD_AFTER, Word};
 use serde_json::{Map, json};
 
-/// Failures in a row that an alert is raised for. Where half of all calls fail, few rows are as long.
-const TOLD_AFTER: u32 = 10;
-/// Deployments that are remembered.
-const MOST_WATCHED: usize = 10_000;
 /// Most characters of an error in the alert.
 const MOST_CHARS: usize = 500;
 
-/// How many calls failed in a row, by deployment.
-#[derive(Default)]
-pub(super) struct Streaks(HashMap<u64, u32>);
-
-/// What is to be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Word {
-    /// Too many failed in a row.
-    Failing,
-    /// A call was answered after that; or the first one since this process began, which knows nothing of what was before.
-    Recovered,
-}
-
-impl Streaks {
-    /// Counts a call. What says nothing of the deployment (refused requests, callers who left) ends no row.
-    pub(super) fn noted(&mut self, project: &ProjectId, record: &RequestRecord) -> Option<Word> {
-        let (Some(deployment), Some(environment)) = (&record.deployment, &record.environment) else { return None };
-        if !record.outcome.counts() {
-            return None;
-        }
-        let mut hasher = DefaultHasher::new();
-        (project, deployment, environment).hash(&mut hasher);
-        let mark = hasher.finish();
-        let is_new = !self.0.contains_key(&mark);
-        if is_new && self.0.len() >= MOST_WATCHED {
-            return None;
-        }
-        let streak = self.0.entry(mark).or_default();
-        if record.outcome == CallOutcome::Ok {
-            let before = std::mem::take(streak);
-            return (is_new || before >= TOLD_AFTER).then_some(Word::Recovered);
-        }
-        *streak = streak.saturating_add(1);
-        (*streak == TOLD_AFTER).then_some(Word::Failing)
+/// Counts a call. What says nothing of the deployment (refused requests, callers who left) ends no row.
+pub(super) fn noted(streaks: &mut Streaks, project: &ProjectId, record: &RequestRecord) -> Option<Word> {
+    let (Some(deployment), Some(environment)) = (&record.deployment, &record.environment) else { return None };
+    if !record.outcome.counts() {
+        return None;
     }
+    streaks.noted(&(project, deployment, environment), record.outcome != CallOutcome::Ok)
 }
 
 /// Raises the alert, or resolves it.
@@ -102,21 +68,15 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_failures_are_told_once() {
+    fn calls_that_say_nothing_of_the_deployment_end_no_row() {
         let (mut streaks, project) = (Streaks::default(), ProjectId::default_project());
-        let mut note = |outcome: &str| streaks.noted(&project, &record(outcome));
-        assert_eq!(note("ok"), Some(Word::Recovered), "what was before this process may be over");
-        assert_eq!(note("ok"), None);
+        let mut note = |outcome: &str| noted(&mut streaks, &project, &record(outcome));
         for outcome in ["unavailable", "upstream_error", "cut"].into_iter().cycle().take(9) {
             assert_eq!(note(outcome), None);
         }
         assert_eq!(note("refused"), None);
         assert_eq!(note("unavailable"), Some(Word::Failing));
-        assert_eq!(note("unavailable"), None);
         assert_eq!(note("ok"), Some(Word::Recovered));
-        for outcome in ["unavailable", "ok"].into_iter().cycle().take(40) {
-            assert_eq!(note(outcome), None);
-        }
     }
 
     #[tokio::test]
