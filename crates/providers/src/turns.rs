@@ -382,7 +382,7 @@ mod tests {
         in_turns(|| async {
             let (mut stream, mut theirs) = pair().await;
             let sizes = (0..400).map(|i| [1, 700, LARGE - 1, LARGE, LARGE + 1, 3 * LARGE][i % 6]);
-            let bytes: Vec<u8> = (0..sizes.clone().sum::<usize>()).map(|i| (i % 251) as u8).collect();
+            let bytes: Vec<u8> = (0..=250).cycle().take(sizes.clone().sum()).collect();
             let expected = bytes.clone();
             let reading = async {
                 let mut read = vec![0; expected.len()];
