@@ -80,7 +80,7 @@ mod tests {
             assert_eq!(streaks.noted(&whose, true), None);
         }
         assert_eq!(streaks.0.len(), MOST_WATCHED);
-        let told = (1..TOLD_AFTER).filter_map(|_| streaks.noted(&3, true)).collect::<Vec<_>>();
+        let told = (1..TOLD_AFTER).filter_map(|_| streaks.noted(&3_usize, true)).collect::<Vec<_>>();
         assert_eq!(told, [Word::Failing]);
     }
 }
