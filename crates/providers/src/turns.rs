@@ -5,8 +5,8 @@
 //! takes the processor away in the middle of the turn, again for the next step, and again. Here the writes of a turn are
 //! kept until its end. Whoever hears of one then finds the others, too, and has a turn of its own.
 //!
-//! A thread takes turns after [`take_turns`], when its runtime calls [`end_turn`] before it waits. On all other threads
-//! everything is written at once.
+//! A thread takes turns where its runtime calls [`end_turn`] before it waits. On all other threads everything is written at
+//! once.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice};
@@ -31,8 +31,7 @@ const MOST_READS: u32 = 2048;
 /// The turn of a thread.
 #[derive(Default)]
 struct Turn {
-    is_taken: Cell<bool>,
-    /// Whether the turn before had several writes. A lone one gains nothing by being kept.
+    /// Whether there was a turn before and it had several writes. A lone one gains nothing by being kept.
     is_busy: Cell<bool>,
     writes: Cell<u32>,
     /// Since something is kept.
@@ -43,11 +42,6 @@ struct Turn {
 
 thread_local! {
     static TURN: Turn = Turn::default();
-}
-
-/// From here on this thread takes turns.
-pub fn take_turns() {
-    TURN.with(|turn| turn.is_taken.set(true));
 }
 
 /// Writes what is kept, before the thread waits.
@@ -73,7 +67,7 @@ impl Turn {
     /// Whether a write is kept.
     fn keeps_one(&self) -> bool {
         self.writes.set(self.writes.get() + 1);
-        self.is_taken.get() && self.is_busy.get()
+        self.is_busy.get()
     }
 
     /// Whether writes have been kept for long enough.
@@ -252,10 +246,9 @@ mod tests {
         (TurnStream::new(ours), theirs)
     }
 
-    /// Runs something on a thread of its own, which takes turns.
+    /// Runs something on a thread of its own, in a busy turn.
     fn in_turns<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
         let thread = std::thread::spawn(|| {
-            take_turns();
             TURN.with(|turn| turn.is_busy.set(true));
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(test());
@@ -324,10 +317,11 @@ mod tests {
     #[tokio::test]
     async fn threads_without_turns_write_at_once() {
         let (mut stream, mut theirs) = pair().await;
-        TURN.with(|turn| turn.is_busy.set(true));
-        write(&mut stream, b"a").await.unwrap();
-        assert_eq!(unsent(&stream), 0);
-        expect(&mut theirs, b"a").await;
+        for _ in 0..3 {
+            write(&mut stream, b"a").await.unwrap();
+            assert_eq!(unsent(&stream), 0);
+        }
+        expect(&mut theirs, b"aaa").await;
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use llmops_providers::turns::{end_turn, take_turns};
+use llmops_providers::turns::end_turn;
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -60,7 +60,6 @@ where
     let runtime = Builder::new_current_thread().enable_all().on_thread_park(end_turn).build()?;
     let entry = Entry { connections, open: open.clone() };
     thread::Builder::new().name(format!("connections-{number}")).spawn(move || {
-        take_turns();
         runtime.block_on(async move {
             let beside = tokio::spawn(beside);
             let cut = run(receiver, deadline, &open, serve).await;
