@@ -15,6 +15,28 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
 }
 
+impl<T> Page<T> {
+    /// All items of a list, page after page: `fetch` gets the one behind a cursor, and the first without.
+    ///
+    /// # Errors
+    /// The first of `fetch`.
+    pub async fn all<E, F>(mut fetch: impl FnMut(Option<String>) -> F) -> Result<Vec<T>, E>
+    where
+        F: Future<Output = Result<Self, E>>,
+    {
+        let mut all = Vec::new();
+        let mut cursor = None;
+        loop {
+            let page = fetch(cursor).await?;
+            all.extend(page.items);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+}
+
 /// Which page of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
 #[serde(default)]
@@ -30,6 +52,11 @@ pub struct PageQuery {
 }
 
 impl PageQuery {
+    /// As much as a page may have, behind a cursor.
+    pub fn largest(cursor: Option<String>) -> Self {
+        Self { cursor, limit: Some(MAX_PAGE) }
+    }
+
     /// The number of items asked for, within the bounds.
     pub fn limit(&self) -> u32 {
         page::size(self.limit)

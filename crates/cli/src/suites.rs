@@ -1,6 +1,6 @@
 //! The suites of the configuration as schedules: what `llmops serve` keeps up to date.
 
-use llmops_api::page::{MAX_PAGE, PageQuery};
+use llmops_api::page::{Page, PageQuery};
 use llmops_api::prompts::{BumpMode, PushPrompt};
 use llmops_api::runs::CreateRun;
 use llmops_api::schedules::{Origin, Schedule, ScheduleSpec};
@@ -133,16 +133,7 @@ async fn bring_what_is_missing(client: &Client, context: &Context, project: &Pro
 
 /// All schedules, page after page.
 pub(crate) async fn all_schedules(client: &Client) -> Outcome<Vec<Schedule>> {
-    let mut query = PageQuery { cursor: None, limit: Some(MAX_PAGE) };
-    let mut all = Vec::new();
-    loop {
-        let page = client.list_schedules(&query).await?;
-        all.extend(page.items);
-        if page.next_cursor.is_none() {
-            return Ok(all);
-        }
-        query.cursor = page.next_cursor;
-    }
+    Ok(Page::all(|cursor| async move { client.list_schedules(&PageQuery::largest(cursor)).await }).await?)
 }
 
 fn is_missing<T>(found: Result<T, ClientError>) -> Outcome<bool> {

@@ -8,7 +8,7 @@ mod pieces;
 use clap::Args;
 use llmops_api::Client;
 use llmops_api::applied::PutApplied;
-use llmops_api::page::{MAX_PAGE, PageQuery};
+use llmops_api::page::{Page, PageQuery};
 use llmops_domain::apply::{AppliedPiece, Step};
 use llmops_domain::scorecard::format;
 use serde::Serialize;
@@ -93,16 +93,7 @@ pub(crate) async fn run(context: &Context, args: &ApplyArgs) -> Outcome {
 }
 
 async fn all_applied(client: &Client) -> Outcome<Vec<AppliedPiece>> {
-    let mut query = PageQuery { cursor: None, limit: Some(MAX_PAGE) };
-    let mut all = Vec::new();
-    loop {
-        let page = client.list_applied(&query).await?;
-        all.extend(page.items);
-        if page.next_cursor.is_none() {
-            return Ok(all);
-        }
-        query.cursor = page.next_cursor;
-    }
+    Ok(Page::all(|cursor| async move { client.list_applied(&PageQuery::largest(cursor)).await }).await?)
 }
 
 fn table(context: &Context, lines: &[Line<'_>]) -> String {

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use futures::StreamExt as _;
 use llmops_api::canaries::{CanaryQuery, ChangeCanary, DecisionQuery, PairQuery, StartCanary};
 use llmops_api::deployments::EnvironmentQuery;
+use llmops_api::page::{MAX_PAGE, Page};
 use llmops_api::{Client, ErrorCode};
 use llmops_domain::canary::{Canary, CanaryState, LoggedDecision, PairVerdict, SECOND_KEY, policy};
 use llmops_domain::chat::Parameters;
@@ -266,16 +267,10 @@ async fn abort(context: &Context, args: AbortArgs) -> Outcome {
 }
 
 async fn all(client: &Client) -> Outcome<Vec<Canary>> {
-    let mut query = CanaryQuery { status: None, cursor: None, limit: Some(500) };
-    let mut found = Vec::new();
-    loop {
-        let page = client.list_canaries(&query).await?;
-        found.extend(page.items);
-        match page.next_cursor {
-            Some(cursor) => query.cursor = Some(cursor),
-            None => return Ok(found),
-        }
-    }
+    let all = Page::all(|cursor| async move {
+        client.list_canaries(&CanaryQuery { status: None, cursor, limit: Some(MAX_PAGE) }).await
+    });
+    Ok(all.await?)
 }
 
 async fn pairs(context: &Context, args: PairsArgs) -> Outcome {
@@ -291,17 +286,11 @@ async fn pairs(context: &Context, args: PairsArgs) -> Outcome {
 
 /// The whole log of a canary.
 async fn log(client: &Client, which: &NameArgs) -> Outcome<Vec<LoggedDecision>> {
-    let mut query =
-        DecisionQuery { environment: Some(which.environment.clone()), limit: Some(500), ..DecisionQuery::default() };
-    let mut found = Vec::new();
-    loop {
-        let page = client.list_canary_decisions(&which.name, &query).await?;
-        found.extend(page.items);
-        match page.next_cursor {
-            Some(cursor) => query.cursor = Some(cursor),
-            None => return Ok(found),
-        }
-    }
+    let all = Page::all(|cursor| async move {
+        let query = DecisionQuery { environment: Some(which.environment.clone()), cursor, limit: Some(MAX_PAGE) };
+        client.list_canary_decisions(&which.name, &query).await
+    });
+    Ok(all.await?)
 }
 
 async fn decisions(context: &Context, args: DecisionsArgs) -> Outcome {

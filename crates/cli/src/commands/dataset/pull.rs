@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use llmops_api::Client;
-use llmops_api::page::{MAX_PAGE, PageQuery};
+use llmops_api::page::{MAX_PAGE, Page, PageQuery};
 use llmops_domain::config::DatasetConfig;
 use llmops_domain::dataset::Sample;
 use llmops_domain::review::{ReviewFilter, ReviewStatus};
@@ -61,16 +61,10 @@ pub(super) async fn run(client: &Client, context: &Context, project: &Project, n
 async fn whole(client: &Client, context: &Context, project: &Project, name: &str) -> Outcome {
     let kind = kept_dataset(client, project, name).await?.kind;
     let path = project.folder.join(format!("datasets/{name}.jsonl"));
-    let mut samples = Vec::new();
-    let mut page = PageQuery { cursor: None, limit: Some(MAX_PAGE) };
-    loop {
-        let found = client.list_samples(name, "latest", &page).await?;
-        samples.extend(found.items.into_iter().map(|one| one.sample));
-        if found.next_cursor.is_none() {
-            break;
-        }
-        page.cursor = found.next_cursor;
-    }
+    let found =
+        Page::all(|cursor| async move { client.list_samples(name, "latest", &PageQuery::largest(cursor)).await })
+            .await?;
+    let mut samples: Vec<Sample> = found.into_iter().map(|one| one.sample).collect();
     if path.exists() {
         let rules = DatasetConfig::permissive();
         samples = missing_of(Source { path: path.clone(), format: Some(Format::Jsonl), rules }, samples).await?;
@@ -116,28 +110,17 @@ pub(crate) async fn unpulled(client: &Client, project: &Project, name: &str) -> 
     // Who asked may have asked twice, and a file asks nothing twice. What a person decided counts first.
     let mut is_new = |sample: &Sample| sample.question_hash().is_ok_and(|question| questions.insert(question));
     for status in [ReviewStatus::Accepted, ReviewStatus::Corrected] {
-        let mut filter = ReviewFilter { status: Some(status), limit: Some(MAX_PAGE), ..ReviewFilter::default() };
-        loop {
-            let page = client.list_reviews(&filter).await?;
-            let decided = page.items.into_iter().filter_map(|item| item.decision);
-            let of_it = decided.filter(|decision| decision.dataset.as_deref() == Some(name));
-            made.extend(of_it.filter_map(|decision| decision.sample).filter(&mut is_new));
-            if page.next_cursor.is_none() {
-                break;
-            }
-            filter.cursor = page.next_cursor;
-        }
+        let items = Page::all(|cursor| async move {
+            let (status, limit) = (Some(status), Some(MAX_PAGE));
+            client.list_reviews(&ReviewFilter { status, limit, cursor, ..ReviewFilter::default() }).await
+        });
+        let decided = items.await?.into_iter().filter_map(|item| item.decision);
+        let of_it = decided.filter(|decision| decision.dataset.as_deref() == Some(name));
+        made.extend(of_it.filter_map(|decision| decision.sample).filter(&mut is_new));
     }
-    let mut collected = Vec::new();
-    let mut query = PageQuery { cursor: None, limit: Some(MAX_PAGE) };
-    loop {
-        let page = client.list_added_samples(name, &query).await?;
-        collected.extend(page.items.into_iter().filter(&mut is_new));
-        if page.next_cursor.is_none() {
-            break;
-        }
-        query.cursor = page.next_cursor;
-    }
+    let mut collected =
+        Page::all(|cursor| async move { client.list_added_samples(name, &PageQuery::largest(cursor)).await }).await?;
+    collected.retain(&mut is_new);
     if made.is_empty() && collected.is_empty() {
         return Ok(Unpulled::default());
     }
